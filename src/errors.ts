@@ -1,0 +1,30 @@
+/**
+ * Every error this package throws on purpose. A message is one sentence that
+ * gives the value found, the value wanted and what to do about it.
+ *
+ * @module
+ */
+
+/** The base of all errors thrown on purpose by this package. */
+export class FalqonError extends Error {
+  /** The name of the concrete class. */
+  override name: string = this.constructor.name;
+}
+
+/** An option, flag or argument has a value that cannot be used. */
+export class OptionError extends FalqonError {}
+
+/** A file is missing, unreadable, truncated or not in the format it claims. */
+export class FileError extends FalqonError {}
+
+/** A row of training data is malformed, or no usable row is left. */
+export class DataError extends FalqonError {}
+
+/** A model folder describes something unsupported or contradicts itself. */
+export class ModelError extends FalqonError {}
+
+/** No suitable GPU, or a request beyond what the GPU can hold or do. */
+export class DeviceError extends FalqonError {}
+
+/** Training met a state it must not continue from, such as a NaN loss. */
+export class TrainingError extends FalqonError {}

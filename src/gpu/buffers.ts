@@ -1,0 +1,67 @@
+/**
+ * Typed views of GPU buffers.
+ *
+ * A matrix is stored by rows with a *pitch* (elements from one row to the next) that is a multiple of 16:
+ * every row starts 16-byte aligned in all element types, FP8 included, and kernels read whole vectors.
+ * The columns between `cols` and `pitch` are always zero; every kernel that writes a matrix keeps that so.
+ *
+ * @module
+ */
+
+/** Element types that live in GPU buffers. FP8 codes are packed four to a u32. */
+export type ElementType = "f32" | "f16" | "e4m3" | "e5m2" | "u32" | "i32";
+
+/** Bytes of one element. */
+export const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = {
+  f32: 4,
+  f16: 2,
+  e4m3: 1,
+  e5m2: 1,
+  u32: 4,
+  i32: 4,
+};
+
+/** Part of a buffer: what a kernel binds. `offset` is a multiple of 256. */
+export interface BufferView {
+  buffer: GPUBuffer;
+  /** Bytes from the start of the buffer. */
+  offset: number;
+  /** Bytes. */
+  size: number;
+}
+
+/** A row-major matrix [rows, cols] in a buffer. */
+export interface Matrix extends BufferView {
+  rows: number;
+  cols: number;
+  /** Elements between the starts of two rows. */
+  pitch: number;
+  type: ElementType;
+}
+
+/** A vector of `length` elements. */
+export interface Vector extends BufferView {
+  length: number;
+  type: ElementType;
+}
+
+/** `value` rounded up to a multiple of `step`. */
+export function roundUp(value: number, step: number): number {
+  return Math.ceil(value / step) * step;
+}
+
+/** The pitch of a matrix with `cols` columns. */
+export function pitchOf(cols: number): number {
+  return roundUp(cols, 16);
+}
+
+/** The matrix made of `count` rows from `first` on. The byte offset must stay a multiple of 256. */
+export function rowsOf(matrix: Matrix, first: number, count: number): Matrix {
+  const rowBytes = matrix.pitch * ELEMENT_BYTES[matrix.type];
+  return {
+    ...matrix,
+    offset: matrix.offset + first * rowBytes,
+    size: count * rowBytes,
+    rows: count,
+  };
+}

@@ -1,0 +1,320 @@
+/**
+ * The GPU: one device, every buffer it owns, its compiled kernels.
+ *
+ * @module
+ */
+
+import { DeviceError } from "../errors.ts";
+import {
+  type BufferView,
+  ELEMENT_BYTES,
+  type ElementType,
+  type Matrix,
+  pitchOf,
+  roundUp,
+  type Vector,
+} from "./buffers.ts";
+import { Kernel } from "./kernel.ts";
+import { kernelSources } from "./kernels.generated.ts";
+import { expandTemplate, type KernelConstants } from "./template.ts";
+
+/** What to ask of {@linkcode requestDevice}. */
+export interface DeviceOptions {
+  /** Which adapter to prefer where there are several. Default "high-performance". */
+  powerPreference?: GPUPowerPreference;
+  /** Use half precision where the device has it. Default true. */
+  f16?: boolean;
+}
+
+/** Limits this package raises above WebGPU's defaults, to whatever the adapter offers. */
+const RAISED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxStorageBuffersPerShaderStage",
+] as const;
+
+/** Bytes moved by one `writeBuffer`, so that staging memory stays small. */
+const UPLOAD_CHUNK = 1 << 26;
+
+/**
+ * Opens the machine's GPU.
+ *
+ * @throws {DeviceError} where no adapter is found, or it refuses a device.
+ * @example
+ * ```ts ignore
+ * const device = await requestDevice();
+ * ```
+ */
+export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
+  if (!navigator.gpu) {
+    throw new DeviceError(
+      "Cannot open a GPU as this runtime has no WebGPU (navigator.gpu): use Deno 2.9 or later",
+    );
+  }
+  const adapter = await navigator.gpu.requestAdapter({
+    powerPreference: options.powerPreference ?? "high-performance",
+  });
+  if (!adapter) {
+    throw new DeviceError(
+      "Cannot open a GPU as no adapter was found: install a Vulkan driver " +
+        "(on Debian or Ubuntu without a GPU: apt-get install libvulkan1 mesa-vulkan-drivers)",
+    );
+  }
+  const wanted: GPUFeatureName[] = ["timestamp-query"];
+  if (options.f16 !== false) wanted.push("shader-f16");
+  const features = wanted.filter((name) => adapter.features.has(name));
+  const requiredLimits = Object.fromEntries(
+    RAISED_LIMITS.map((name) => [name, adapter.limits[name]]),
+  );
+  const gpu = await adapter.requestDevice({ requiredFeatures: features, requiredLimits });
+  return new Device(gpu, adapter.info);
+}
+
+/**
+ * A GPU device with the buffers and kernels made on it. Buffers are freed by {@linkcode Device.free} or
+ * all at once by {@linkcode Device.destroy}: the garbage collector comes too late for gigabytes.
+ */
+export class Device implements Disposable {
+  /** The WebGPU device. */
+  readonly gpu: GPUDevice;
+  /** Name and vendor of the adapter. */
+  readonly info: GPUAdapterInfo;
+  /** True if kernels may use `f16`. */
+  readonly hasF16: boolean;
+  /** True if GPU timestamps can be taken. */
+  readonly hasTimestamps: boolean;
+  /** Bytes in buffers now. */
+  allocatedBytes = 0;
+  /** The most bytes in buffers at any one time. */
+  peakBytes = 0;
+  #buffers = new Set<GPUBuffer>();
+  #kernels = new Map<string, Kernel>();
+  #failure: string | null = null;
+
+  constructor(gpu: GPUDevice, info: GPUAdapterInfo) {
+    this.gpu = gpu;
+    this.info = info;
+    this.hasF16 = gpu.features.has("shader-f16");
+    this.hasTimestamps = gpu.features.has("timestamp-query");
+    gpu.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#failure ??= (event as GPUUncapturedErrorEvent).error.message;
+    });
+    gpu.lost.then((lost) => {
+      if (lost.reason !== "destroyed") this.#failure ??= `the device was lost: ${lost.message}`;
+    });
+  }
+
+  /** The device's limits. */
+  get limits(): GPUSupportedLimits {
+    return this.gpu.limits;
+  }
+
+  /**
+   * Allocates zeroed bytes for kernels to read and write.
+   *
+   * @throws {DeviceError} beyond what one buffer or one binding may hold.
+   */
+  allocate(bytes: number, label: string): BufferView {
+    const size = Math.max(roundUp(bytes, 16), 16);
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.limits;
+    const limit = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    if (size > limit) {
+      throw new DeviceError(
+        `Cannot allocate "${label}" as it takes ${size} bytes and this GPU binds at most ${limit}: ` +
+          `reduce batchSize or sequenceLength by a factor of ${Math.ceil(size / limit)}, ` +
+          "or take a smaller model",
+      );
+    }
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    return { buffer: this.createBuffer(size, usage, label), offset: 0, size };
+  }
+
+  /** Allocates a zeroed matrix. */
+  matrix(rows: number, cols: number, type: ElementType, label: string): Matrix {
+    const pitch = pitchOf(cols);
+    const view = this.allocate(rows * pitch * ELEMENT_BYTES[type], label);
+    return { ...view, rows, cols, pitch, type };
+  }
+
+  /** Allocates a zeroed vector. */
+  vector(length: number, type: ElementType, label: string): Vector {
+    return { ...this.allocate(length * ELEMENT_BYTES[type], label), length, type };
+  }
+
+  /** Creates a buffer of any usage that this device owns. */
+  createBuffer(size: number, usage: GPUBufferUsageFlags, label: string): GPUBuffer {
+    const buffer = this.gpu.createBuffer({ size, usage, label });
+    this.#buffers.add(buffer);
+    this.allocatedBytes += size;
+    this.peakBytes = Math.max(this.peakBytes, this.allocatedBytes);
+    return buffer;
+  }
+
+  /** Frees the buffers behind views; views of one buffer may be given together. */
+  free(...views: (BufferView | GPUBuffer | null | undefined)[]): void {
+    for (const view of views) {
+      const buffer = view && "buffer" in view ? view.buffer : view;
+      if (!buffer || !this.#buffers.delete(buffer)) continue;
+      this.allocatedBytes -= buffer.size;
+      buffer.destroy();
+    }
+  }
+
+  /** Writes bytes at `offset` (both multiples of 4) of a view. */
+  write(view: BufferView, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
+    if (offset + data.byteLength > view.size) {
+      throw new RangeError(
+        `Cannot write ${data.byteLength} bytes at ${offset} of "${view.buffer.label}" ` +
+          `as it holds ${view.size}`,
+      );
+    }
+    for (let at = 0; at < data.byteLength; at += UPLOAD_CHUNK) { // never a zero-length write: it panics
+      const length = Math.min(UPLOAD_CHUNK, data.byteLength - at);
+      const chunk = new Uint8Array(data.buffer, data.byteOffset + at, length);
+      this.gpu.queue.writeBuffer(view.buffer, view.offset + offset + at, chunk);
+    }
+  }
+
+  /**
+   * Reads a view back. Costs a round trip (about 11 ms on Deno's native WebGPU): not for every step.
+   *
+   * @throws {DeviceError} if any earlier GPU work failed.
+   */
+  async read(view: BufferView): Promise<ArrayBuffer> {
+    return (await this.readAll([view]))[0];
+  }
+
+  /** Reads several views back in one round trip. */
+  async readAll(views: BufferView[]): Promise<ArrayBuffer[]> {
+    const starts: number[] = [];
+    let total = 0;
+    for (const view of views) {
+      starts.push(total);
+      total += roundUp(view.size, 16);
+    }
+    this.check();
+    if (total === 0) return views.map(() => new ArrayBuffer(0));
+    const staging = this.createBuffer(
+      total,
+      GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      "read-back staging",
+    );
+    try {
+      const encoder = this.gpu.createCommandEncoder();
+      views.forEach((view, i) => {
+        if (view.size) {
+          encoder.copyBufferToBuffer(view.buffer, view.offset, staging, starts[i], view.size);
+        }
+      });
+      this.gpu.queue.submit([encoder.finish()]);
+      await staging.mapAsync(GPUMapMode.READ);
+      this.check();
+      const mapped = staging.getMappedRange();
+      return views.map((view, i) => mapped.slice(starts[i], starts[i] + view.size));
+    } catch (error) {
+      this.check();
+      throw error;
+    } finally {
+      this.free(staging);
+    }
+  }
+
+  /** Reads an f32 matrix as packed rows `[rows * cols]`, the pitch removed. */
+  async readMatrix(matrix: Matrix): Promise<Float32Array<ArrayBuffer>> {
+    const padded = new Float32Array(await this.read(matrix));
+    return unpitch(padded, matrix.rows, matrix.cols, matrix.pitch);
+  }
+
+  /** Writes packed rows `[rows * cols]` of an f32 matrix. */
+  writeMatrix(matrix: Matrix, values: Float32Array<ArrayBuffer>): void {
+    this.write(matrix, pitched(values, matrix.rows, matrix.cols, matrix.pitch));
+  }
+
+  /**
+   * Throws if GPU work failed since the device was opened. WebGPU reports failures late and on the side;
+   * this is called at every point where results are taken.
+   */
+  check(): void {
+    if (this.#failure !== null) {
+      throw new DeviceError(
+        `Cannot go on as the GPU reported: ${this.#failure.trim()}; ` +
+          "if it ran out of memory, reduce batchSize or sequenceLength",
+      );
+    }
+  }
+
+  /** Waits until all submitted work has run, and throws if any of it failed. */
+  async finish(): Promise<void> {
+    await this.gpu.queue.onSubmittedWorkDone();
+    this.check();
+  }
+
+  /** The kernel in `wgsl/<name>.wgsl` with these constants, compiled once a device. */
+  kernel(name: string, constants: KernelConstants = {}): Kernel {
+    const key = name + JSON.stringify(Object.entries(constants).sort());
+    let kernel = this.#kernels.get(key);
+    if (!kernel) {
+      const code = expandTemplate(readSource(`${name}.wgsl`), constants, readSource);
+      kernel = new Kernel(this.gpu, name, code);
+      this.#kernels.set(key, kernel);
+    }
+    return kernel;
+  }
+
+  /** Every kernel used so far. */
+  kernels(): Kernel[] {
+    return [...this.#kernels.values()];
+  }
+
+  /** Frees every buffer and the device. */
+  destroy(): void {
+    this.free(...this.#buffers);
+    this.gpu.destroy();
+  }
+
+  /** Same as {@linkcode Device.destroy}. */
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+}
+
+function readSource(file: string): string {
+  const source = kernelSources[file];
+  if (source === undefined) throw new TypeError(`There is no kernel file "${file}"`);
+  return source;
+}
+
+/** Inserts zero columns up to the pitch. */
+export function pitched(
+  values: Float32Array<ArrayBuffer>,
+  rows: number,
+  cols: number,
+  pitch: number,
+): Float32Array<ArrayBuffer> {
+  if (values.length !== rows * cols) {
+    throw new RangeError(`Expected ${rows}×${cols} values, got ${values.length}`);
+  }
+  if (pitch === cols) return values;
+  const out = new Float32Array(rows * pitch);
+  for (let r = 0; r < rows; r++) out.set(values.subarray(r * cols, (r + 1) * cols), r * pitch);
+  return out;
+}
+
+/** Removes the columns between `cols` and the pitch. */
+export function unpitch(
+  values: Float32Array<ArrayBuffer>,
+  rows: number,
+  cols: number,
+  pitch: number,
+): Float32Array<ArrayBuffer> {
+  if (pitch === cols) return values;
+  const out = new Float32Array(rows * cols);
+  for (let r = 0; r < rows; r++) {
+    out.set(values.subarray(r * pitch, r * pitch + cols), r * cols);
+  }
+  return out;
+}

@@ -1,0 +1,71 @@
+/**
+ * One compiled compute kernel.
+ *
+ * @module
+ */
+
+import { DeviceError } from "../errors.ts";
+import { type KernelLayout, parseLayout } from "./layout.ts";
+
+/**
+ * A kernel variant: its WGSL, what it binds, and its pipeline. The bind group layout is explicit, so that
+ * steps can be recorded while the driver still compiles.
+ */
+export class Kernel {
+  /** The name of the `.wgsl` file without its ending. */
+  readonly name: string;
+  /** The WGSL given to the driver. */
+  readonly code: string;
+  /** Bindings and parameters, read from the code. */
+  readonly layout: KernelLayout;
+  /** The layout of bind group 0. */
+  readonly bindGroupLayout: GPUBindGroupLayout;
+  #gpu: GPUDevice;
+  #pipeline: GPUComputePipeline | null = null;
+  #compiling: Promise<void> | null = null;
+
+  constructor(gpu: GPUDevice, name: string, code: string) {
+    this.#gpu = gpu;
+    this.name = name;
+    this.code = code;
+    this.layout = parseLayout(code);
+    this.bindGroupLayout = gpu.createBindGroupLayout({
+      label: name,
+      entries: this.layout.bindings.map(({ binding, type }) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type },
+      })),
+    });
+  }
+
+  /** Compiles the pipeline; further calls wait for the first. */
+  compile(): Promise<void> {
+    return this.#compiling ??= this.#compile();
+  }
+
+  /** The compiled pipeline. */
+  get pipeline(): GPUComputePipeline {
+    if (!this.#pipeline) throw new TypeError(`Kernel ${this.name} is used before compile()`);
+    return this.#pipeline;
+  }
+
+  async #compile(): Promise<void> {
+    const gpu = this.#gpu;
+    gpu.pushErrorScope("validation");
+    const module = gpu.createShaderModule({ label: this.name, code: this.code });
+    const layout = gpu.createPipelineLayout({ bindGroupLayouts: [this.bindGroupLayout] });
+    const compute = { module, entryPoint: "main" };
+    const scope = gpu.popErrorScope();
+    let failure: unknown;
+    try {
+      this.#pipeline = await gpu.createComputePipelineAsync({ label: this.name, layout, compute });
+    } catch (error) {
+      failure = error;
+    }
+    const message = (await scope)?.message ?? (failure as Error | undefined)?.message;
+    if (message !== undefined) {
+      throw new DeviceError(`Cannot compile kernel ${this.name}: ${message}`);
+    }
+  }
+}

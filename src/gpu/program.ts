@@ -1,0 +1,267 @@
+/**
+ * A recorded sequence of kernel dispatches, replayed as often as wanted.
+ *
+ * Recording resolves everything that costs host time: pipelines, bind groups, parameters, grids. Replaying
+ * only encodes: no allocation, no compilation, no read-back.
+ *
+ * @module
+ */
+
+import { type BufferView, roundUp } from "./buffers.ts";
+import type { Device } from "./device.ts";
+import type { Kernel } from "./kernel.ts";
+import { packParams } from "./layout.ts";
+
+/** The alignment WebGPU asks of uniform and storage offsets. */
+const OFFSET_ALIGNMENT = 256;
+
+/** Buffers by the names they have in the kernel. */
+export type Bindings = Readonly<Record<string, BufferView>>;
+
+interface Dispatch {
+  kind: "dispatch";
+  kernel: Kernel;
+  bindings: Bindings;
+  /** Byte offset of the parameters in the program's uniform buffer. */
+  paramsOffset: number;
+  group: GPUBindGroup | null;
+  grid: [number, number, number];
+  phase: string;
+}
+
+interface Copy {
+  kind: "copy";
+  from: BufferView;
+  to: BufferView;
+}
+
+interface Clear {
+  kind: "clear";
+  view: BufferView;
+}
+
+/** Time spent in one kernel of a program. */
+export interface KernelTime {
+  phase: string;
+  kernel: string;
+  /** Milliseconds on the GPU. */
+  ms: number;
+}
+
+/** A recorded list of GPU work. */
+export class Program implements Disposable {
+  readonly device: Device;
+  #items: (Dispatch | Copy | Clear)[] = [];
+  #params: Uint8Array<ArrayBuffer> = new Uint8Array(64 * OFFSET_ALIGNMENT);
+  #paramsEnd = 0;
+  #uniforms: GPUBuffer | null = null;
+  #phase = "";
+
+  constructor(device: Device) {
+    this.device = device;
+  }
+
+  /** Names the part of the step that the following dispatches belong to. */
+  phase(name: string): void {
+    this.#phase = name;
+  }
+
+  /** Number of recorded dispatches. */
+  get dispatches(): number {
+    return this.#items.filter((item) => item.kind === "dispatch").length;
+  }
+
+  /**
+   * Records one dispatch. An empty grid records nothing.
+   *
+   * @param grid workgroups in x, y, z
+   */
+  dispatch(
+    kernel: Kernel,
+    bindings: Bindings,
+    params: Readonly<Record<string, number>>,
+    grid: [number, number?, number?],
+  ): void {
+    const [x, y = 1, z = 1] = grid;
+    if (x * y * z === 0) return;
+    const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
+    if (Math.max(x, y, z) > limit) {
+      throw new RangeError(`Kernel ${kernel.name}: grid ${x}×${y}×${z} is over the limit ${limit}`);
+    }
+    const paramsOffset = this.#paramsEnd;
+    if (kernel.layout.params.length) {
+      const size = roundUp(4 * kernel.layout.params.length, 16);
+      this.#paramsEnd += roundUp(size, OFFSET_ALIGNMENT);
+      while (this.#paramsEnd > this.#params.length) {
+        const larger = new Uint8Array(2 * this.#params.length);
+        larger.set(this.#params);
+        this.#params = larger;
+      }
+      packParams(kernel.layout.params, params, new DataView(this.#params.buffer), paramsOffset);
+    }
+    this.#items.push({
+      kind: "dispatch",
+      kernel,
+      bindings,
+      paramsOffset,
+      group: null,
+      grid: [x, y, z],
+      phase: this.#phase,
+    });
+  }
+
+  /** Records a copy of `from.size` bytes. */
+  copy(from: BufferView, to: BufferView): void {
+    if (from.size > 0) this.#items.push({ kind: "copy", from, to });
+  }
+
+  /** Records setting a view to zero bytes. */
+  clear(view: BufferView): void {
+    if (view.size > 0) this.#items.push({ kind: "clear", view });
+  }
+
+  /** Compiles what is needed and builds the bind groups. After this nothing more may be recorded. */
+  async prepare(): Promise<this> {
+    const dispatches = this.#items.filter((item) => item.kind === "dispatch");
+    await Promise.all(dispatches.map((item) => item.kernel.compile()));
+    if (this.#paramsEnd > 0) {
+      this.#uniforms = this.device.createBuffer(
+        this.#paramsEnd,
+        GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+        "kernel parameters",
+      );
+      const params = this.#params.subarray(0, this.#paramsEnd);
+      this.device.gpu.queue.writeBuffer(this.#uniforms, 0, params);
+    }
+    for (const item of dispatches) item.group = this.#bindGroup(item);
+    return this;
+  }
+
+  /** Encodes all recorded work. */
+  encode(encoder: GPUCommandEncoder): void {
+    let pass: GPUComputePassEncoder | null = null;
+    for (const item of this.#items) {
+      if (item.kind === "dispatch") {
+        pass ??= encoder.beginComputePass();
+        encodeDispatch(pass, item);
+      } else {
+        pass?.end();
+        pass = null;
+        encodeTransfer(encoder, item);
+      }
+    }
+    pass?.end();
+  }
+
+  /** Encodes and submits all recorded work once. */
+  run(): void {
+    const encoder = this.device.gpu.createCommandEncoder();
+    this.encode(encoder);
+    this.device.gpu.queue.submit([encoder.finish()]);
+  }
+
+  /** Runs once with a timestamp around every dispatch. Needs a device with timestamps. */
+  async profile(): Promise<KernelTime[]> {
+    const { gpu } = this.device;
+    const CHUNK = 2048; // queries in a set: the most WebGPU allows is 4096
+    const times: KernelTime[] = [];
+    const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 * CHUNK });
+    const resolved = this.device.createBuffer(
+      16 * CHUNK,
+      GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+      "timestamps",
+    );
+    let encoder = gpu.createCommandEncoder();
+    let pending: Dispatch[] = [];
+    const flush = async () => {
+      if (pending.length > 0) encoder.resolveQuerySet(querySet, 0, 2 * pending.length, resolved, 0);
+      gpu.queue.submit([encoder.finish()]);
+      encoder = gpu.createCommandEncoder();
+      const view = { buffer: resolved, offset: 0, size: 16 * pending.length };
+      const stamps = new BigUint64Array(await this.device.read(view));
+      pending.forEach((item, i) =>
+        times.push({
+          phase: item.phase,
+          kernel: item.kernel.name,
+          ms: Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6,
+        })
+      );
+      pending = [];
+    };
+    for (const item of this.#items) {
+      if (item.kind !== "dispatch") {
+        encodeTransfer(encoder, item);
+        continue;
+      }
+      const at = 2 * pending.length;
+      const pass = encoder.beginComputePass({
+        timestampWrites: {
+          querySet,
+          beginningOfPassWriteIndex: at,
+          endOfPassWriteIndex: at + 1,
+        },
+      });
+      encodeDispatch(pass, item);
+      pass.end();
+      pending.push(item);
+      if (pending.length === CHUNK) await flush();
+    }
+    await flush();
+    querySet.destroy();
+    this.device.free(resolved);
+    return times;
+  }
+
+  /** Frees the parameters. Buffers that were bound are not the program's. */
+  [Symbol.dispose](): void {
+    this.device.free(this.#uniforms);
+    this.#uniforms = null;
+    this.#items = [];
+  }
+
+  #bindGroup({ kernel, bindings, paramsOffset }: Dispatch): GPUBindGroup {
+    const { layout } = kernel;
+    const surplus = Object.keys(bindings).find((name) =>
+      !layout.bindings.some((binding) => binding.name === name)
+    );
+    if (surplus !== undefined) {
+      throw new TypeError(`Kernel ${kernel.name} has no binding "${surplus}"`);
+    }
+    return this.device.gpu.createBindGroup({
+      layout: kernel.bindGroupLayout,
+      entries: layout.bindings.map(({ name, binding, type }) => {
+        if (type === "uniform") {
+          const size = roundUp(4 * layout.params.length, 16);
+          return { binding, resource: { buffer: this.#uniforms!, offset: paramsOffset, size } };
+        }
+        const view = bindings[name];
+        if (!view) throw new TypeError(`Kernel ${kernel.name}: binding "${name}" was not given`);
+        const { buffer, offset, size } = view;
+        return { binding, resource: { buffer, offset, size } };
+      }),
+    });
+  }
+}
+
+function encodeDispatch(pass: GPUComputePassEncoder, { kernel, group, grid }: Dispatch): void {
+  pass.setPipeline(kernel.pipeline);
+  pass.setBindGroup(0, group);
+  pass.dispatchWorkgroups(...grid);
+}
+
+function encodeTransfer(encoder: GPUCommandEncoder, item: Copy | Clear): void {
+  if (item.kind === "clear") {
+    const { buffer, offset, size } = item.view;
+    encoder.clearBuffer(buffer, offset, size);
+  } else {
+    const { from, to } = item;
+    encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, from.size);
+  }
+}
+
+/** Workgroups for `count` independent items, folded into two dimensions where one would be too long. */
+export function linearGrid(count: number, perWorkgroup: number): [number, number] {
+  const groups = Math.ceil(count / perWorkgroup);
+  const width = Math.min(groups, 32768);
+  return [width, width === 0 ? 0 : Math.ceil(groups / width)];
+}
