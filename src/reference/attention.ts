@@ -1,0 +1,130 @@
+import { addScaled, dot } from "./vector.ts";
+
+/** The head layout and the document boundaries of an attention call. */
+export interface AttentionShape {
+  /** Query heads. */
+  numHeads: number;
+  /** Key and value heads; consecutive groups of `numHeads / numKeyValueHeads` query heads share one. */
+  numKeyValueHeads: number;
+  /** Width of a head. */
+  headDim: number;
+  /** For each token of the flat stream, where its document begins: token t attends to [documentStart[t], t]. */
+  documentStart: ArrayLike<number>;
+}
+
+/** What {@linkcode attention} returns. */
+export interface AttentionOutput {
+  /** `[tokens, numHeads · headDim]`. */
+  out: Float64Array;
+  /** log Σ exp of each query's scaled scores, `[tokens, numHeads]`: what the backward rebuilds the probabilities from. */
+  logSumExp: Float64Array;
+}
+
+/**
+ * Causal grouped-query attention with scale `1/√headDim` over a flat stream of packed documents.
+ *
+ * @param q Rotated queries `[tokens, numHeads · headDim]`.
+ * @param k Rotated keys `[tokens, numKeyValueHeads · headDim]`.
+ * @param v Values, shaped like k.
+ * @param shape Heads and document boundaries.
+ * @returns The output and the log-sum-exp.
+ */
+export function attention(
+  q: Float64Array,
+  k: Float64Array,
+  v: Float64Array,
+  shape: AttentionShape,
+): AttentionOutput {
+  const { numHeads, headDim } = shape;
+  const out = new Float64Array(q.length);
+  const logSumExp = new Float64Array(q.length / headDim);
+  forEachQuery(shape, (t, head, first, qStart, keyStart) => {
+    const scores = new Float64Array(t - first + 1);
+    for (let j = first; j <= t; j++) {
+      scores[j - first] = dot(q, qStart, k, keyStart(j), headDim) / Math.sqrt(headDim);
+    }
+    const max = scores.reduce((a, b) => Math.max(a, b));
+    const lse = max + Math.log(scores.reduce((sum, s) => sum + Math.exp(s - max), 0));
+    logSumExp[t * numHeads + head] = lse;
+    for (let j = first; j <= t; j++) {
+      addScaled(out, qStart, Math.exp(scores[j - first] - lse), v, keyStart(j), headDim);
+    }
+  });
+  return { out, logSumExp };
+}
+
+/** The gradients that {@linkcode attentionBackward} returns, each shaped like its input. */
+export interface AttentionGradients {
+  /** dL/dq. */
+  dq: Float64Array;
+  /** dL/dk, summed over the query heads of a group. */
+  dk: Float64Array;
+  /** dL/dv, summed over the query heads of a group. */
+  dv: Float64Array;
+}
+
+/**
+ * Backward of {@linkcode attention}. With P the probabilities and dP = dOut·Vᵀ:
+ * `dS = P·(dP − rowsum(dOut·out))`, the row sum standing for rowsum(dP·P).
+ *
+ * @param dOut dL/dout `[tokens, numHeads · headDim]`.
+ * @param q The forward's queries.
+ * @param k The forward's keys.
+ * @param v The forward's values.
+ * @param output What the forward returned.
+ * @param shape As in the forward.
+ * @returns dL/dq, dL/dk and dL/dv.
+ */
+export function attentionBackward(
+  dOut: Float64Array,
+  q: Float64Array,
+  k: Float64Array,
+  v: Float64Array,
+  output: AttentionOutput,
+  shape: AttentionShape,
+): AttentionGradients {
+  const { numHeads, headDim } = shape;
+  const scale = 1 / Math.sqrt(headDim);
+  const dq = new Float64Array(q.length);
+  const dk = new Float64Array(k.length);
+  const dv = new Float64Array(v.length);
+  forEachQuery(shape, (t, head, first, qStart, keyStart) => {
+    const delta = dot(dOut, qStart, output.out, qStart, headDim);
+    const lse = output.logSumExp[t * numHeads + head];
+    for (let j = first; j <= t; j++) {
+      const kStart = keyStart(j);
+      const p = Math.exp(dot(q, qStart, k, kStart, headDim) * scale - lse);
+      const dScore = p * (dot(dOut, qStart, v, kStart, headDim) - delta) * scale;
+      addScaled(dv, kStart, p, dOut, qStart, headDim);
+      addScaled(dq, qStart, dScore, k, kStart, headDim);
+      addScaled(dk, kStart, dScore, q, qStart, headDim);
+    }
+  });
+  return { dq, dk, dv };
+}
+
+/** Visits every query with its head, first visible token, offset in q, and the offset in k of a token. */
+function forEachQuery(
+  { numHeads, numKeyValueHeads, headDim, documentStart }: AttentionShape,
+  visit: (
+    t: number,
+    head: number,
+    first: number,
+    qStart: number,
+    keyStart: (j: number) => number,
+  ) => void,
+): void {
+  const group = numHeads / numKeyValueHeads;
+  for (let t = 0; t < documentStart.length; t++) {
+    for (let head = 0; head < numHeads; head++) {
+      const kvHead = Math.floor(head / group);
+      visit(
+        t,
+        head,
+        documentStart[t],
+        (t * numHeads + head) * headDim,
+        (j) => (j * numKeyValueHeads + kvHead) * headDim,
+      );
+    }
+  }
+}
