@@ -1,0 +1,131 @@
+import { type FalqonError, FileError, ModelError } from "../errors.ts";
+import { toFileError } from "./file_error.ts";
+
+/**
+ * Reads and parses a JSON file.
+ *
+ * @throws {FileError} if the file is missing, unreadable or not JSON.
+ */
+export async function readJson(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    throw toFileError("read", path, error);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new FileError(
+      `Cannot read "${path}" as JSON: ${
+        (error as Error).message
+      }; repair the file, or fetch it again`,
+    );
+  }
+}
+
+/** Whether `value` is a JSON object, not an array or null. */
+export function isJsonObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** `value` as a reader would recognise it in the file, cut to a length that fits a sentence. */
+export function showJson(value: unknown): string {
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length > 80 ? text.slice(0, 77) + "..." : text;
+}
+
+/**
+ * The fields of a JSON object, each checked as it is read. A field that is absent or null takes
+ * the fallback where one is given; anything of the wrong kind is a {@linkcode ModelError} that
+ * names the file, the field, the value found and the value wanted.
+ */
+export class JsonFields {
+  /** The object itself. */
+  readonly json: Record<string, unknown>;
+  /** Where the object stands, for messages: a path, or a path and the field that holds it. */
+  readonly where: string;
+
+  /** @throws {ModelError} if `json` is not an object. */
+  constructor(json: unknown, where: string) {
+    if (!isJsonObject(json)) {
+      throw new ModelError(`${where} must be a JSON object: found ${showJson(json)}`);
+    }
+    this.json = json;
+    this.where = where;
+  }
+
+  /** Whether the field is there and not null. */
+  has(name: string): boolean {
+    return Object.hasOwn(this.json, name) && this.json[name] !== null;
+  }
+
+  /** The field as it stands; undefined when absent or null. */
+  raw(name: string): unknown {
+    return this.has(name) ? this.json[name] : undefined;
+  }
+
+  /** An integer of at least `min`. */
+  integer(name: string, min: number, fallback?: number): number {
+    return this.#read(
+      name,
+      `an integer of at least ${min}`,
+      fallback,
+      (value) => Number.isSafeInteger(value) && (value as number) >= min,
+    );
+  }
+
+  /** A finite number above zero. */
+  positive(name: string, fallback?: number): number {
+    return this.#read(
+      name,
+      "a positive number",
+      fallback,
+      (value) => Number.isFinite(value) && (value as number) > 0,
+    );
+  }
+
+  /** True or false. */
+  boolean(name: string, fallback?: boolean): boolean {
+    return this.#read(name, "true or false", fallback, (value) => typeof value === "boolean");
+  }
+
+  /** A string. */
+  string(name: string, fallback?: string): string {
+    return this.#read(name, "a string", fallback, (value) => typeof value === "string");
+  }
+
+  /** An array of strings. */
+  strings(name: string, fallback?: string[]): string[] {
+    return this.#read(
+      name,
+      "an array of strings",
+      fallback,
+      (value) => Array.isArray(value) && value.every((item) => typeof item === "string"),
+    );
+  }
+
+  /** A nested object. */
+  object(name: string): JsonFields {
+    return new JsonFields(this.raw(name), `${name} in ${this.where}`);
+  }
+
+  /** The error for a field whose value is well-formed but cannot be used. */
+  error(name: string, wanted: string): FalqonError {
+    return new ModelError(
+      `${name} in ${this.where} must be ${wanted}: found ${showJson(this.json[name])}`,
+    );
+  }
+
+  #read<T>(
+    name: string,
+    wanted: string,
+    fallback: T | undefined,
+    accepts: (value: unknown) => boolean,
+  ): T {
+    const value = this.raw(name);
+    if (value === undefined && fallback !== undefined) return fallback;
+    if (!accepts(value)) throw this.error(name, wanted);
+    return value as T;
+  }
+}
