@@ -1,0 +1,176 @@
+/**
+ * The weights of a Hugging Face model folder as one collection of tensors, whether they lie in a
+ * single file or are sharded over many.
+ *
+ * @module
+ */
+
+import { basename, join } from "node:path";
+import { FileError } from "../errors.ts";
+import { isJsonObject, readJson, showJson } from "./json.ts";
+import { SafetensorsFile, type TensorInfo } from "./safetensors.ts";
+
+/** The name of the weights of a folder that does not shard them. */
+export const WEIGHTS_FILE = "model.safetensors";
+/** The name of the file that says which shard holds which tensor. */
+export const WEIGHTS_INDEX_FILE = "model.safetensors.index.json";
+
+/** The open weights of a model folder. Close them, or declare them with `using`. */
+export class Weights implements Disposable {
+  /** The folder. */
+  readonly folder: string;
+  readonly #files: ReadonlyMap<string, SafetensorsFile>;
+
+  private constructor(folder: string, files: ReadonlyMap<string, SafetensorsFile>) {
+    this.folder = folder;
+    this.#files = files;
+  }
+
+  /**
+   * Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+   *
+   * @throws {FileError} if neither is there, a shard is missing or lacks a tensor that the index
+   * places in it, or any file is damaged.
+   */
+  static async open(folder: string): Promise<Weights> {
+    if (await exists(join(folder, WEIGHTS_FILE))) {
+      const file = await SafetensorsFile.open(join(folder, WEIGHTS_FILE));
+      return new Weights(folder, new Map([...file.tensors.keys()].map((name) => [name, file])));
+    }
+    const indexPath = join(folder, WEIGHTS_INDEX_FILE);
+    if (!await exists(indexPath)) {
+      throw new FileError(
+        `Cannot find weights in "${folder}": it has neither ${WEIGHTS_FILE} nor ` +
+          `${WEIGHTS_INDEX_FILE}; give a Hugging Face model folder with safetensors weights`,
+      );
+    }
+    return new Weights(folder, await openShards(folder, indexPath));
+  }
+
+  /** Whether there is a tensor of this name. */
+  has(name: string): boolean {
+    return this.#files.has(name);
+  }
+
+  /** The names of all tensors. */
+  names(): IterableIterator<string> {
+    return this.#files.keys();
+  }
+
+  /**
+   * The dtype, shape and length of a tensor.
+   *
+   * @throws {FileError} if there is no such tensor.
+   */
+  info(name: string): TensorInfo {
+    return this.#file(name).tensors.get(name)!;
+  }
+
+  /**
+   * Reads a whole tensor.
+   *
+   * @throws {FileError} if there is no such tensor, or its bytes cannot be read.
+   */
+  async read(name: string): Promise<Uint8Array<ArrayBuffer>> {
+    return await this.#file(name).read(name);
+  }
+
+  /**
+   * Reads `byteLength` bytes of a tensor from its byte `byteStart` on.
+   *
+   * @throws {FileError} if there is no such tensor, or its bytes cannot be read.
+   * @throws {OptionError} if the range leaves the tensor.
+   */
+  async readRange(
+    name: string,
+    byteStart: number,
+    byteLength: number,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    return await this.#file(name).readRange(name, byteStart, byteLength);
+  }
+
+  /** Closes all files; a second call does nothing. */
+  close(): void {
+    for (const file of new Set(this.#files.values())) file.close();
+  }
+
+  /** The same as {@linkcode close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #file(name: string): SafetensorsFile {
+    const file = this.#files.get(name);
+    if (!file) {
+      throw new FileError(
+        `Cannot find the tensor "${name}" in "${this.folder}": none of its ${this.#files.size} ` +
+          `tensors has this name; check that the weights belong to the model in config.json`,
+      );
+    }
+    return file;
+  }
+}
+
+/** Opens every shard once; the result maps each tensor of the index to its open shard. */
+async function openShards(
+  folder: string,
+  indexPath: string,
+): Promise<Map<string, SafetensorsFile>> {
+  const index = await readJson(indexPath);
+  const weightMap = isJsonObject(index) ? index.weight_map : undefined;
+  if (!isJsonObject(weightMap)) {
+    throw new FileError(
+      `Cannot read "${indexPath}": its weight_map must map tensor names to files, and is ` +
+        `${showJson(weightMap)}; fetch the file again`,
+    );
+  }
+  const shards = new Map<string, SafetensorsFile>();
+  const files = new Map<string, SafetensorsFile>();
+  try {
+    for (const [tensor, shard] of Object.entries(weightMap)) {
+      // A path would let an index from elsewhere read outside of its folder.
+      if (typeof shard !== "string" || shard !== basename(shard) || shard.startsWith(".")) {
+        throw new FileError(
+          `Cannot read "${indexPath}": it places "${tensor}" in ${showJson(shard)}, which is not ` +
+            `the name of a file in its folder; fetch the index again`,
+        );
+      }
+      let file = shards.get(shard);
+      if (!file) {
+        file = await openShard(folder, shard);
+        shards.set(shard, file);
+      }
+      if (!file.tensors.has(tensor)) {
+        throw new FileError(
+          `Cannot find the tensor "${tensor}" in "${file.path}", where ${WEIGHTS_INDEX_FILE} ` +
+            `places it; fetch the shard and the index again`,
+        );
+      }
+      files.set(tensor, file);
+    }
+    return files;
+  } catch (error) {
+    for (const file of shards.values()) file.close();
+    throw error;
+  }
+}
+
+async function openShard(folder: string, shard: string): Promise<SafetensorsFile> {
+  if (!await exists(join(folder, shard))) {
+    throw new FileError(
+      `Cannot find the shard "${shard}" in "${folder}", which ${WEIGHTS_INDEX_FILE} names; fetch ` +
+        `the missing file`,
+    );
+  }
+  return await SafetensorsFile.open(join(folder, shard));
+}
+
+/** Whether something is at `path`; an error other than its absence is left to the opening. */
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    return !(error instanceof Deno.errors.NotFound);
+  }
+}
