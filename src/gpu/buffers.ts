@@ -65,3 +65,15 @@ export function rowsOf(matrix: Matrix, first: number, count: number): Matrix {
     rows: count,
   };
 }
+
+/** Columns `column` to `column + cols` of a matrix; `column` is a multiple of 4. */
+export interface ColumnBlock {
+  matrix: Matrix;
+  column: number;
+  cols: number;
+}
+
+/** A block of columns; all of them by default. */
+export function columnsOf(matrix: Matrix, column = 0, cols: number = matrix.cols): ColumnBlock {
+  return { matrix, column, cols };
+}

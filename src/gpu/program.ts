@@ -7,7 +7,7 @@
  * @module
  */
 
-import { type BufferView, roundUp } from "./buffers.ts";
+import { type BufferView, ELEMENT_BYTES, type Matrix, pitchOf, roundUp } from "./buffers.ts";
 import type { Device } from "./device.ts";
 import type { Kernel } from "./kernel.ts";
 import { packParams } from "./layout.ts";
@@ -56,6 +56,7 @@ export class Program implements Disposable {
   #paramsEnd = 0;
   #uniforms: GPUBuffer | null = null;
   #phase = "";
+  #scratch: BufferView[] = [];
 
   constructor(device: Device) {
     this.device = device;
@@ -69,6 +70,21 @@ export class Program implements Disposable {
   /** Number of recorded dispatches. */
   get dispatches(): number {
     return this.#items.filter((item) => item.kind === "dispatch").length;
+  }
+
+  /**
+   * An f32 matrix for a result that the very next dispatch consumes: the next call may return the same
+   * memory. Freed with the program.
+   */
+  scratch(rows: number, cols: number, label: string): Matrix {
+    const pitch = pitchOf(cols);
+    const bytes = rows * pitch * ELEMENT_BYTES.f32;
+    let view = this.#scratch.find(({ size }) => size >= bytes);
+    if (!view) {
+      view = this.device.allocate(bytes, label);
+      this.#scratch.push(view);
+    }
+    return { ...view, rows, cols, pitch, type: "f32" };
   }
 
   /**
@@ -212,10 +228,11 @@ export class Program implements Disposable {
     return times;
   }
 
-  /** Frees the parameters. Buffers that were bound are not the program's. */
+  /** Frees parameters and scratch. Buffers that were bound are not the program's. */
   [Symbol.dispose](): void {
-    this.device.free(this.#uniforms);
+    this.device.free(this.#uniforms, ...this.#scratch);
     this.#uniforms = null;
+    this.#scratch = [];
     this.#items = [];
   }
 

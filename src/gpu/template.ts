@@ -12,9 +12,9 @@
  * //! end
  * ```
  *
- * Constants come from the caller: a number becomes `const NAME = value;`, a string becomes
- * `alias NAME = value;` (an element type), a boolean is seen by `//! if` only. `$NAME` is replaced in the
- * text by the value, also inside `unroll` bounds, which are sums and products of numbers and names.
+ * Constants come from the caller: a number becomes `const NAME = value;`, strings and booleans are seen by
+ * `//! if`. `$NAME` or `${NAME}` is replaced in the text by the value, also inside `unroll` bounds, which
+ * are sums and products of integers and names.
  *
  * @module
  */
@@ -32,11 +32,7 @@ export function expandTemplate(
   const features: string[] = [];
   const body = expand(source.split("\n"), constants);
   const header = Object.entries(constants).flatMap(([name, value]) =>
-    typeof value === "number"
-      ? [`const ${name} = ${value};`]
-      : typeof value === "string"
-      ? [`alias ${name} = ${value};`]
-      : []
+    typeof value === "number" ? [`const ${name} = ${value};`] : []
   );
   // `enable` must stand before every declaration.
   return [...new Set(features), ...header, ...body].join("\n") + "\n";
@@ -129,8 +125,8 @@ function evaluate(expression: string, scope: KernelConstants): number {
 }
 
 function substitute(line: string, scope: KernelConstants): string {
-  return line.replace(
-    /\$(\w+)/g,
-    (whole, name) => scope[name] === undefined ? whole : String(scope[name]),
-  );
+  return line.replace(/\$(\w+|\{\w+\})/g, (whole, name: string) => {
+    const value = scope[name.replace(/[{}]/g, "")];
+    return value === undefined ? whole : String(value);
+  });
 }

@@ -1,0 +1,34 @@
+import { type ColumnBlock, type Matrix, roundUp } from "../gpu/buffers.ts";
+import { linearGrid, type Program } from "../gpu/program.ts";
+
+/** What {@linkcode sumPartials} adds. */
+export interface SumPartialsOptions {
+  /** f32 [splits * rows, cols] */
+  partials: Matrix;
+  splits: number;
+  /** f32 [rows, cols] */
+  out: ColumnBlock;
+  rows: number;
+  cols: number;
+  /** Add to what `out` holds. */
+  accumulate: boolean;
+}
+
+/** Records `out (+)= Σ_s partials[s]`, in the order of s. */
+export function sumPartials(program: Program, options: SumPartialsOptions): void {
+  const { partials, splits, out, rows, cols, accumulate } = options;
+  const vectors = roundUp(cols, 16) / 4;
+  program.dispatch(
+    program.device.kernel("sum_partials", { ACCUMULATE: accumulate }),
+    { partials, out: out.matrix },
+    {
+      rows,
+      vectors,
+      pitch: partials.pitch,
+      out_pitch: out.matrix.pitch,
+      out_column: out.column,
+      splits,
+    },
+    linearGrid(rows * vectors, 64),
+  );
+}

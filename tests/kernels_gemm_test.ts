@@ -1,0 +1,160 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { columnsOf, type ElementType } from "../src/gpu/buffers.ts";
+import { requestDevice } from "../src/gpu/device.ts";
+import { Program } from "../src/gpu/program.ts";
+import { gemm, type GemmLayout } from "../src/kernels/gemm.ts";
+import { matmulNN, matmulNT, matmulTN } from "../src/reference/matmul.ts";
+import {
+  paddingOf,
+  poisoned,
+  randomValues,
+  relativeError,
+  runOnce,
+  uploadMatrix,
+} from "./support/gpu.ts";
+
+/** f32 sums of k products: relative error about 2^-24 · sqrt(k), with room for the tile order. */
+const TOLERANCE = 1e-6;
+
+const product = { nt: matmulNT, nn: matmulNN, tn: matmulTN };
+
+function operandShapes(layout: GemmLayout, m: number, n: number, k: number) {
+  return {
+    a: layout === "tn" ? [k, m] : [m, k],
+    b: layout === "nt" ? [n, k] : [k, n],
+  };
+}
+
+Deno.test("gemm: every layout and operand type that training uses, on odd shapes", async () => {
+  using device = await requestDevice();
+  const cases: [GemmLayout, ElementType, ElementType, [number, number, number][]][] = [
+    ["nt", "f32", "f32", [[1, 1, 1], [7, 361, 172], [33, 17, 5], [70, 50, 64]]],
+    ["nn", "f32", "f32", [[1, 3, 2], [9, 172, 361], [65, 33, 31]]],
+    ["tn", "f32", "f32", [[1, 1, 1], [172, 8, 7], [5, 64, 33], [20, 20, 1100]]],
+    ["nt", "f32", "f16", [[5, 19, 22]]],
+    ["nn", "f32", "f16", [[5, 19, 22]]],
+    ["nt", "e4m3", "e4m3", [[3, 45, 172], [17, 64, 16]]],
+    ["nn", "e5m2", "e4m3", [[6, 172, 45]]],
+  ];
+  for (const [layout, aType, bType, shapes] of cases) {
+    for (const [m, n, k] of shapes) {
+      const shape = operandShapes(layout, m, n, k);
+      const a = uploadMatrix(device, randomValues(m * k, 1, 3), shape.a[0], shape.a[1], aType);
+      const b = uploadMatrix(device, randomValues(n * k, 2, 3), shape.b[0], shape.b[1], bType);
+      const out = poisoned(device, m, n);
+      await runOnce(device, (program) => gemm(program, { layout, a: a.matrix, b: b.matrix, out }));
+      const want = product[layout](a.exact, b.exact, m, n, k);
+      const error = relativeError(await device.readMatrix(out), want);
+      assert(error < TOLERANCE, `${layout} ${aType}·${bType} ${m}×${n}×${k}: error ${error}`);
+      assertEquals(await paddingOf(device, out), 0);
+    }
+  }
+});
+
+Deno.test("gemm: large tiles agree with the oracle on shapes that fill no tile", async () => {
+  using device = await requestDevice();
+  const [m, n, k] = [261, 270, 37];
+  const a = uploadMatrix(device, randomValues(m * k, 3), m, k);
+  const b = uploadMatrix(device, randomValues(n * k, 4), n, k);
+  const out = poisoned(device, m, n);
+  await runOnce(device, (p) => gemm(p, { layout: "nt", a: a.matrix, b: b.matrix, out }));
+  assert(
+    relativeError(await device.readMatrix(out), matmulNT(a.exact, b.exact, m, n, k)) < TOLERANCE,
+  );
+});
+
+Deno.test("gemm: scales, addend, accumulation, tail and column blocks", async () => {
+  using device = await requestDevice();
+  const [m, main, side, k] = [5, 32, 16, 20];
+  const n = main + side;
+  const a = uploadMatrix(device, randomValues(m * k, 5), m, k);
+  const b = uploadMatrix(device, randomValues(n * k, 6), n, k);
+  const rowScales = device.vector(m, "f32", "row scales");
+  const columnScales = device.vector(n, "f32", "column scales");
+  const rows = randomValues(m, 7).map((v) => v + 2);
+  const columns = randomValues(n, 8).map((v) => v + 2);
+  device.write(rowScales, rows);
+  device.write(columnScales, columns);
+  const residual = uploadMatrix(device, randomValues(m * main, 9), m, main);
+  const out = poisoned(device, m, main);
+  const tail = poisoned(device, m, side);
+  await runOnce(device, (program) =>
+    gemm(program, {
+      layout: "nt",
+      a: a.matrix,
+      b: b.matrix,
+      out,
+      tail,
+      rowScales,
+      columnScales,
+      addend: residual.matrix,
+      alpha: 0.5,
+    }));
+  const plain = matmulNT(a.exact, b.exact, m, n, k);
+  const scaled = plain.map((v, i) => 0.5 * v / rows[Math.floor(i / n)] / columns[i % n]);
+  const pick = (from: number, width: number) =>
+    Float64Array.from(
+      { length: m * width },
+      (_, i) => scaled[Math.floor(i / width) * n + from + i % width],
+    );
+  const wantOut = pick(0, main).map((v, i) => v + residual.exact[i]);
+  assert(relativeError(await device.readMatrix(out), wantOut) < TOLERANCE);
+  assert(relativeError(await device.readMatrix(tail), pick(main, side)) < TOLERANCE);
+
+  // out[:, 16:32] += 2 · (a[:, 4:20]) · (b[0:16, 4:20])ᵀ leaves the other columns alone.
+  const before = await device.readMatrix(out);
+  const bTop = uploadMatrix(device, randomValues(16 * 16, 10), 16, 16);
+  await runOnce(device, (program) =>
+    gemm(program, {
+      layout: "nt",
+      a: columnsOf(a.matrix, 4, 16),
+      b: bTop.matrix,
+      out: columnsOf(out, 16, 16),
+      accumulate: true,
+      alpha: 2,
+    }));
+  const slice = Float64Array.from(
+    { length: m * 16 },
+    (_, i) => a.exact[Math.floor(i / 16) * k + 4 + i % 16],
+  );
+  const added = matmulNT(slice, bTop.exact, m, 16, 16);
+  const want = Float64Array.from(before, (v, i) => {
+    const [r, c] = [Math.floor(i / main), i % main];
+    return c < 16 ? v : v + 2 * added[r * 16 + c - 16];
+  });
+  assert(relativeError(await device.readMatrix(out), want) < TOLERANCE);
+});
+
+Deno.test("gemm: a product split along k accumulates", async () => {
+  using device = await requestDevice();
+  const [m, n, k] = [18, 8, 1500];
+  const a = uploadMatrix(device, randomValues(m * k, 11), k, m);
+  const b = uploadMatrix(device, randomValues(n * k, 12), k, n);
+  const out = uploadMatrix(device, randomValues(m * n, 13), m, n);
+  await runOnce(
+    device,
+    (program) =>
+      gemm(program, { layout: "tn", a: a.matrix, b: b.matrix, out: out.matrix, accumulate: true }),
+  );
+  const want = matmulTN(a.exact, b.exact, m, n, k).map((v, i) => v + out.exact[i]);
+  assert(relativeError(await device.readMatrix(out.matrix), want) < TOLERANCE);
+  assertEquals(await paddingOf(device, out.matrix), 0);
+});
+
+Deno.test("gemm: empty operands record nothing, mismatched ones are refused", async () => {
+  using device = await requestDevice();
+  using program = new Program(device);
+  const matrix = (rows: number, cols: number) => device.matrix(rows, cols, "f32", "operand");
+  gemm(program, { layout: "nt", a: matrix(0, 4), b: matrix(3, 4), out: matrix(0, 3) });
+  assertEquals(program.dispatches, 0);
+  assertThrows(
+    () => gemm(program, { layout: "nt", a: matrix(2, 4), b: matrix(3, 5), out: matrix(2, 3) }),
+    RangeError,
+    "contraction lengths 4 and 5 differ",
+  );
+  assertThrows(
+    () => gemm(program, { layout: "nn", a: matrix(2, 4), b: matrix(4, 5), out: matrix(2, 3) }),
+    RangeError,
+    "the output is 2×3, not 2×5",
+  );
+});

@@ -1,0 +1,86 @@
+/** Helpers of the GPU tests: matrices in and out of a device, errors measured. */
+
+import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "../../src/fp8/codec.ts";
+import { type ElementType, type Matrix, pitchOf } from "../../src/gpu/buffers.ts";
+import type { Device } from "../../src/gpu/device.ts";
+import { Program } from "../../src/gpu/program.ts";
+
+/** A small generator of repeatable test data (mulberry32), uniform in [-1, 1). */
+export function randomValues(length: number, seed: number, scale = 1): Float32Array<ArrayBuffer> {
+  let state = seed >>> 0;
+  return Float32Array.from({ length }, () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return (((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1) * scale;
+  });
+}
+
+/** Uploads `values` [rows, cols] rounded to `type`; `exact` holds what the rounded elements are worth. */
+export function uploadMatrix(
+  device: Device,
+  values: Float32Array,
+  rows: number,
+  cols: number,
+  type: ElementType = "f32",
+): { matrix: Matrix; exact: Float64Array } {
+  const matrix = device.matrix(rows, cols, type, "test operand");
+  const pitch = pitchOf(cols);
+  const padded = new Float32Array(rows * pitch);
+  for (let r = 0; r < rows; r++) padded.set(values.subarray(r * cols, (r + 1) * cols), r * pitch);
+  let exact = Float64Array.from(values);
+  if (type === "f16") {
+    const halves = Float16Array.from(padded);
+    device.write(matrix, new Uint8Array(halves.buffer));
+    exact = Float64Array.from(Float16Array.from(values));
+  } else if (type === "e4m3" || type === "e5m2") {
+    const format = type === "e4m3" ? E4M3 : E5M2;
+    device.write(matrix, encodeFp8Array(padded, format));
+    const table = fp8DecodeTable(format);
+    exact = Float64Array.from(encodeFp8Array(Float32Array.from(values), format), (c) => table[c]);
+  } else {
+    device.write(matrix, padded);
+  }
+  return { matrix, exact };
+}
+
+/** A matrix full of a value that must not survive, its padding columns zero by the invariant. */
+export function poisoned(device: Device, rows: number, cols: number): Matrix {
+  const values = new Float32Array(rows * cols).fill(12345.5);
+  return uploadMatrix(device, values, rows, cols).matrix;
+}
+
+/** Records, runs once and disposes of a program. */
+export async function runOnce(device: Device, record: (program: Program) => void): Promise<void> {
+  using program = new Program(device);
+  record(program);
+  (await program.prepare()).run();
+  await device.finish();
+}
+
+/** ‖got − want‖ / ‖want‖; NaN never passes a `<` comparison. */
+export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): number {
+  if (got.length !== want.length) {
+    throw new RangeError(`${got.length} values against ${want.length}`);
+  }
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < want.length; i++) {
+    difference += (got[i] - want[i]) ** 2;
+    norm += want[i] ** 2;
+  }
+  return norm === 0 ? Math.sqrt(difference) : Math.sqrt(difference / norm);
+}
+
+/** The largest magnitude in the padding columns of an f32 matrix: 0 by invariant. */
+export async function paddingOf(device: Device, matrix: Matrix): Promise<number> {
+  const raw = new Float32Array(await device.read(matrix));
+  let largest = 0;
+  for (let r = 0; r < matrix.rows; r++) {
+    for (let c = matrix.cols; c < matrix.pitch; c++) {
+      const value = Math.abs(raw[r * matrix.pitch + c]);
+      largest = value <= largest ? largest : value;
+    }
+  }
+  return largest;
+}

@@ -1,0 +1,266 @@
+// General matrix product in f32: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], from f32, f16 or FP8 operands.
+//
+// Storage: an operand is either stored by rows of its outer index (A[m][k], B[n][k]: *_BY_K false) or by rows of the
+// contraction (A[k][m], B[k][n]: *_BY_K true). So NT = neither, NN = B_BY_K, TN = both.
+// Idea: a workgroup makes a BM × BN tile; K is walked in steps of BK. Every thread fetches 4×4 blocks of both
+// operands, decodes them and puts them into workgroup memory as [k][outer / 4] vectors, whatever the storage; then each
+// thread multiplies TM × TN values in registers. The next step's blocks are fetched while this one is multiplied.
+// Pitches, columns and shapes are multiples of 4 except m, n, k in the guarded direction (rows); columns between a
+// matrix' width and its pitch are zero by invariant, so only row indices need guards.
+//
+// Epilogue: divided by the scale of the row and of the column (quantised operands), plus an addend, plus the old value
+// (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
+// With SPLITS workgroups in z each takes a share of K and writes a partial product; reduce_partials adds them.
+//! include fp8.wgsl
+
+struct Params {
+  m: u32, n: u32, k: u32,
+  a_pitch: u32, a_column: u32,
+  b_pitch: u32, b_column: u32,
+  out_pitch: u32, out_column: u32,
+  tail_from: u32, tail_pitch: u32,
+  addend_pitch: u32,
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if A_TYPE == f32
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+//! end
+//! if A_TYPE == f16
+@group(0) @binding(1) var<storage, read> a: array<vec2<u32>>;
+//! end
+//! if A_FP8
+@group(0) @binding(1) var<storage, read> a: array<u32>;
+//! end
+//! if B_TYPE == f32
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+//! end
+//! if B_TYPE == f16
+@group(0) @binding(2) var<storage, read> b: array<vec2<u32>>;
+//! end
+//! if B_FP8
+@group(0) @binding(2) var<storage, read> b: array<u32>;
+//! end
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+//! if TAIL
+@group(0) @binding(4) var<storage, read_write> tail: array<vec4<f32>>;
+//! end
+//! if ROW_SCALES
+@group(0) @binding(5) var<storage, read> row_scales: array<f32>;
+//! end
+//! if COLUMN_SCALES
+@group(0) @binding(6) var<storage, read> column_scales: array<vec4<f32>>;
+//! end
+//! if ADDEND
+@group(0) @binding(7) var<storage, read> addend: array<vec4<f32>>;
+//! end
+
+const THREADS = (BM / TM) * (BN / TN);
+const A_BLOCKS = BM * BK / 16;
+const B_BLOCKS = BN * BK / 16;
+
+var<workgroup> a_tile: array<array<vec4<f32>, BM / 4 + 1>, BK>;
+var<workgroup> b_tile: array<array<vec4<f32>, BN / 4 + 1>, BK>;
+
+// Four elements starting at element `i` (a multiple of 4). e4m3 comes times 2^-8, undone by alpha.
+fn a4(i: u32) -> vec4<f32> {
+//! if A_TYPE == f32
+  return a[i / 4u];
+//! end
+//! if A_TYPE == f16
+  let v = a[i / 4u];
+  return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
+//! end
+//! if A_TYPE == e4m3
+  return unpack4_e4m3_scaled(a[i / 4u]);
+//! end
+//! if A_TYPE == e5m2
+  return unpack4_e5m2(a[i / 4u]);
+//! end
+}
+
+fn b4(i: u32) -> vec4<f32> {
+//! if B_TYPE == f32
+  return b[i / 4u];
+//! end
+//! if B_TYPE == f16
+  let v = b[i / 4u];
+  return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
+//! end
+//! if B_TYPE == e4m3
+  return unpack4_e4m3_scaled(b[i / 4u]);
+//! end
+//! if B_TYPE == e5m2
+  return unpack4_e5m2(b[i / 4u]);
+//! end
+}
+
+// The 4×4 block at outer index `row`, contraction index `kk`: column c of the result is k = kk + c, over four rows.
+fn a_block(row: u32, kk: u32, k_end: u32) -> mat4x4<f32> {
+  var block = mat4x4<f32>();
+//! unroll c 0 4
+//! if A_BY_K
+  if (kk + ${c}u < k_end && row < params.m) { block[$c] = a4((kk + ${c}u) * params.a_pitch + params.a_column + row); }
+//! else
+  if (row + ${c}u < params.m && kk < k_end) { block[$c] = a4((row + ${c}u) * params.a_pitch + params.a_column + kk); }
+//! end
+//! end
+//! if A_BY_K
+  return block;
+//! else
+  return transpose(block);
+//! end
+}
+
+fn b_block(row: u32, kk: u32, k_end: u32) -> mat4x4<f32> {
+  var block = mat4x4<f32>();
+//! unroll c 0 4
+//! if B_BY_K
+  if (kk + ${c}u < k_end && row < params.n) { block[$c] = b4((kk + ${c}u) * params.b_pitch + params.b_column + row); }
+//! else
+  if (row + ${c}u < params.n && kk < k_end) { block[$c] = b4((row + ${c}u) * params.b_pitch + params.b_column + kk); }
+//! end
+//! end
+//! if B_BY_K
+  return block;
+//! else
+  return transpose(block);
+//! end
+}
+
+// Which 4×4 block a task fetches: neighbouring threads walk the direction that is contiguous in memory.
+fn a_task(task: u32) -> vec2<u32> {
+//! if A_BY_K
+  return vec2<u32>(task % (BM / 4u), task / (BM / 4u));
+//! else
+  return vec2<u32>(task / (BK / 4u), task % (BK / 4u));
+//! end
+}
+
+fn b_task(task: u32) -> vec2<u32> {
+//! if B_BY_K
+  return vec2<u32>(task % (BN / 4u), task / (BN / 4u));
+//! else
+  return vec2<u32>(task / (BK / 4u), task % (BK / 4u));
+//! end
+}
+
+// `part` counts the partial products before this one.
+fn store(part: u32, row: u32, column: u32, sum: vec4<f32>) {
+  // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
+  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
+  var value = sum * params.alpha;
+//! if ROW_SCALES
+  value /= row_scales[row];
+//! end
+//! if COLUMN_SCALES
+  value /= column_scales[column / 4u];
+//! end
+//! if TAIL
+  if (column >= params.tail_from) {
+    tail[(row * params.tail_pitch + column - params.tail_from) / 4u] = value;
+    return;
+  }
+//! end
+//! if ADDEND
+  value += addend[(row * params.addend_pitch + column) / 4u];
+//! end
+  let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
+//! if ACCUMULATE
+  value += out[at];
+//! end
+  out[at] = value;
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let m0 = group.y * BM;
+  let n0 = group.x * BN;
+//! if SPLIT
+  // Each split takes a whole number of steps of the contraction.
+  let share = (params.k + SPLITS * BK - 1u) / (SPLITS * BK) * BK;
+  let k_begin = min(group.z * share, params.k);
+  let k_end = min(k_begin + share, params.k);
+//! else
+  let k_begin = 0u;
+  let k_end = params.k;
+//! end
+  let tm = thread / (BN / TN);
+  let tn = thread % (BN / TN);
+
+//! unroll p 0 A_LOADS
+  let a_at_$p = a_task(thread + ${p}u * THREADS);
+  var a_next_$p = mat4x4<f32>();
+//! end
+//! unroll p 0 B_LOADS
+  let b_at_$p = b_task(thread + ${p}u * THREADS);
+  var b_next_$p = mat4x4<f32>();
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  var sum_${i}_${c}_$j = vec4<f32>();
+//! end
+//! end
+//! end
+
+//! unroll p 0 A_LOADS
+  if (thread + ${p}u * THREADS < A_BLOCKS) { a_next_$p = a_block(m0 + a_at_$p.x * 4u, k_begin + a_at_$p.y * 4u, k_end); }
+//! end
+//! unroll p 0 B_LOADS
+  if (thread + ${p}u * THREADS < B_BLOCKS) { b_next_$p = b_block(n0 + b_at_$p.x * 4u, k_begin + b_at_$p.y * 4u, k_end); }
+//! end
+  for (var k0 = k_begin; k0 < k_end; k0 += BK) {
+    workgroupBarrier();
+//! unroll p 0 A_LOADS
+    if (thread + ${p}u * THREADS < A_BLOCKS) {
+//! unroll c 0 4
+      a_tile[a_at_$p.y * 4u + ${c}u][a_at_$p.x] = a_next_$p[$c];
+//! end
+    }
+//! end
+//! unroll p 0 B_LOADS
+    if (thread + ${p}u * THREADS < B_BLOCKS) {
+//! unroll c 0 4
+      b_tile[b_at_$p.y * 4u + ${c}u][b_at_$p.x] = b_next_$p[$c];
+//! end
+    }
+//! end
+    workgroupBarrier();
+    let k1 = k0 + BK;
+    if (k1 < k_end) {
+//! unroll p 0 A_LOADS
+      if (thread + ${p}u * THREADS < A_BLOCKS) { a_next_$p = a_block(m0 + a_at_$p.x * 4u, k1 + a_at_$p.y * 4u, k_end); }
+//! end
+//! unroll p 0 B_LOADS
+      if (thread + ${p}u * THREADS < B_BLOCKS) { b_next_$p = b_block(n0 + b_at_$p.x * 4u, k1 + b_at_$p.y * 4u, k_end); }
+//! end
+    }
+//! unroll kk 0 BK
+    {
+//! unroll i 0 TM/4
+      let a_$i = a_tile[$kk][tm + ${i}u * (BM / TM)];
+//! end
+//! unroll j 0 TN/4
+      let b_$j = b_tile[$kk][tn + ${j}u * (BN / TN)];
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+      sum_${i}_${c}_$j = fma(vec4<f32>(a_$i[$c]), b_$j, sum_${i}_${c}_$j);
+//! end
+//! end
+//! end
+    }
+//! end
+  }
+
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  store(group.z, m0 + (tm + ${i}u * (BM / TM)) * 4u + ${c}u, n0 + (tn + ${j}u * (BN / TN)) * 4u, sum_${i}_${c}_$j);
+//! end
+//! end
+//! end
+}
