@@ -40,3 +40,14 @@ export function addScaled(
 ): void {
   for (let i = 0; i < n; i++) y[yStart + i] += factor * x[xStart + i];
 }
+
+/**
+ * The sum of two arrays.
+ *
+ * @param a First array.
+ * @param b Second array, of the same length.
+ * @returns A new array.
+ */
+export function add(a: Float64Array, b: Float64Array): Float64Array {
+  return a.map((value, i) => value + b[i]);
+}

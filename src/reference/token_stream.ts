@@ -1,0 +1,30 @@
+/** A flat stream of tokens holding one or more documents. */
+export interface TokenStream {
+  /** Token ids of all documents, one after the other. */
+  inputIds: ArrayLike<number>;
+  /** Position of each token within its document. */
+  positions: ArrayLike<number>;
+  /** Index at which each token's document begins. */
+  documentStart: ArrayLike<number>;
+}
+
+/**
+ * Packs documents into one stream, each with positions from 0.
+ *
+ * @param documents Token ids of each document.
+ * @returns The stream.
+ */
+export function packDocuments(documents: readonly ArrayLike<number>[]): TokenStream {
+  const inputIds: number[] = [];
+  const positions: number[] = [];
+  const documentStart: number[] = [];
+  for (const document of documents) {
+    const start = inputIds.length;
+    for (let i = 0; i < document.length; i++) {
+      inputIds.push(document[i]);
+      positions.push(i);
+      documentStart.push(start);
+    }
+  }
+  return { inputIds, positions, documentStart };
+}
