@@ -1,4 +1,4 @@
-import { type FalqonError, FileError, ModelError } from "../errors.ts";
+import { FileError, ModelError } from "../errors.ts";
 import { toFileError } from "./file_error.ts";
 
 /**
@@ -43,13 +43,15 @@ export function showJson(value: unknown): string {
 export class JsonFields {
   /** The object itself. */
   readonly json: Record<string, unknown>;
-  /** Where the object stands, for messages: a path, or a path and the field that holds it. */
+  /** Where the object stands, for messages: a quoted path, or a field in one. */
   readonly where: string;
 
   /** @throws {ModelError} if `json` is not an object. */
   constructor(json: unknown, where: string) {
     if (!isJsonObject(json)) {
-      throw new ModelError(`${where} must be a JSON object: found ${showJson(json)}`);
+      throw new ModelError(
+        `${where} must be a JSON object: found ${showJson(json)}; correct the file`,
+      );
     }
     this.json = json;
     this.where = where;
@@ -110,10 +112,11 @@ export class JsonFields {
     return new JsonFields(this.raw(name), `${name} in ${this.where}`);
   }
 
-  /** The error for a field whose value is well-formed but cannot be used. */
-  error(name: string, wanted: string): FalqonError {
+  /** The error for a field whose value cannot be used; `remedy` is an imperative. */
+  error(name: string, wanted: string, remedy = "correct the file"): ModelError {
+    const found = showJson(this.json[name]);
     return new ModelError(
-      `${name} in ${this.where} must be ${wanted}: found ${showJson(this.json[name])}`,
+      `${name} in ${this.where} must be ${wanted}: found ${found}; ${remedy}`,
     );
   }
 

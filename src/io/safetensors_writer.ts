@@ -1,5 +1,5 @@
 import { FileError, OptionError } from "../errors.ts";
-import { writeAll, writeFileAtomically } from "./atomic_file.ts";
+import { writeAll, writeFileAtomically } from "./atomic.ts";
 import { bytesPerElement, type DType } from "./dtype.ts";
 import { elementCount, LENGTH_BYTES } from "./safetensors_header.ts";
 
