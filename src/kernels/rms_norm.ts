@@ -1,0 +1,115 @@
+import type { Matrix, Vector } from "../gpu/buffers.ts";
+import { linearGrid, type Program } from "../gpu/program.ts";
+import { expectMatrix, expectVector, threadsForRow } from "./shapes.ts";
+
+/** What {@linkcode rmsNorm} reads and writes; all f32. */
+export interface RmsNormOptions {
+  /** [rows, cols] */
+  input: Matrix;
+  /** [cols] */
+  weight: Vector;
+  /** Added to the mean square. */
+  eps: number;
+  /** [rows, cols] */
+  output: Matrix;
+  /** [rows]: receives 1 / sqrt(mean square + eps), for the backward pass. */
+  rstd: Vector;
+}
+
+/** Records `output = input · rstd · weight`, row by row. */
+export function rmsNorm(
+  program: Program,
+  { input, weight, eps, output, rstd }: RmsNormOptions,
+): void {
+  const { rows, cols, pitch } = input;
+  expectMatrix("rmsNorm", "input", input, { rows, cols });
+  expectMatrix("rmsNorm", "output", output, { rows, cols });
+  expectVector("rmsNorm", "weight", weight, cols);
+  expectVector("rmsNorm", "rstd", rstd, rows);
+  program.dispatch(
+    program.device.kernel("rms_norm", { THREADS: threadsForRow(pitch) }),
+    { input, weight, output, rstd },
+    { rows, cols, vectors: pitch / 4, eps },
+    linearGrid(rows, 1),
+  );
+}
+
+/** What {@linkcode rmsNormBackward} reads and writes; all f32. */
+export interface RmsNormBackwardOptions {
+  /** Gradient of the output [rows, cols]. */
+  dOutput: Matrix;
+  /** The forward's input [rows, cols]. */
+  input: Matrix;
+  /** [cols] */
+  weight: Vector;
+  /** What the forward kept [rows]. */
+  rstd: Vector;
+  /** Gradient of the input [rows, cols]. */
+  dInput: Matrix;
+  /** Add to what `dInput` holds: the gradient of the residual stream. Default false: overwrite. */
+  accumulate?: boolean;
+}
+
+/** Records the gradient of {@linkcode rmsNorm} with respect to its input. */
+export function rmsNormBackward(
+  program: Program,
+  { dOutput, input, weight, rstd, dInput, accumulate = false }: RmsNormBackwardOptions,
+): void {
+  const { rows, cols, pitch } = input;
+  expectMatrix("rmsNormBackward", "input", input, { rows, cols });
+  expectMatrix("rmsNormBackward", "dOutput", dOutput, { rows, cols });
+  expectMatrix("rmsNormBackward", "dInput", dInput, { rows, cols });
+  expectVector("rmsNormBackward", "weight", weight, cols);
+  expectVector("rmsNormBackward", "rstd", rstd, rows);
+  program.dispatch(
+    program.device.kernel("rms_norm_backward", { THREADS: threadsForRow(pitch) }),
+    { d_output: dOutput, input, weight, rstd, d_input: dInput },
+    { rows, cols, vectors: pitch / 4, accumulate: Number(accumulate) },
+    linearGrid(rows, 1),
+  );
+}
+
+/** What {@linkcode rmsNormWeightGradient} reads and writes; all f32. */
+export interface RmsNormWeightGradientOptions {
+  /** Gradient of the output [rows, cols]. */
+  dOutput: Matrix;
+  /** The forward's input [rows, cols]. */
+  input: Matrix;
+  /** What the forward kept [rows]. */
+  rstd: Vector;
+  /** Gradient of the weight [cols]; added to. */
+  dWeight: Vector;
+}
+
+/** The most shares that the rows are summed in, and the rows that a share has at least. */
+const MOST_CHUNKS = 64;
+const SHORTEST_CHUNK = 32;
+
+/** Records the gradient of {@linkcode rmsNorm} with respect to its weight, added to `dWeight`. */
+export function rmsNormWeightGradient(
+  program: Program,
+  { dOutput, input, rstd, dWeight }: RmsNormWeightGradientOptions,
+): void {
+  const { rows, cols, pitch } = input;
+  expectMatrix("rmsNormWeightGradient", "input", input, { rows, cols });
+  expectMatrix("rmsNormWeightGradient", "dOutput", dOutput, { rows, cols });
+  expectVector("rmsNormWeightGradient", "rstd", rstd, rows);
+  expectVector("rmsNormWeightGradient", "dWeight", dWeight, cols);
+  if (rows === 0) return;
+  const chunkRows = Math.max(SHORTEST_CHUNK, Math.ceil(rows / MOST_CHUNKS));
+  const chunks = Math.ceil(rows / chunkRows);
+  const partials = program.scratch(chunks, cols, "partial weight gradients");
+  program.dispatch(
+    program.device.kernel("rms_norm_weight_gradient"),
+    { d_output: dOutput, input, rstd, partials },
+    { rows, vectors: pitch / 4, chunk_rows: chunkRows },
+    [Math.ceil(pitch / 4 / 64), chunks],
+  );
+  const vectors = Math.ceil(cols / 4);
+  program.dispatch(
+    program.device.kernel("sum_partials", { ACCUMULATE: true }),
+    { partials, out: dWeight },
+    { rows: 1, vectors, pitch, out_pitch: 0, out_column: 0, splits: chunks },
+    linearGrid(vectors, 64),
+  );
+}

@@ -1,0 +1,87 @@
+/**
+ * What kernels that work row by row or element by element ask of their operands. A violation is a
+ * programming error of the caller, so these throw `TypeError` and `RangeError`.
+ *
+ * @module
+ */
+
+import { type ElementType, type Matrix, pitchOf, roundUp, type Vector } from "../gpu/buffers.ts";
+
+/** The type and shape that {@linkcode expectMatrix} wants. */
+export interface ExpectedMatrix {
+  rows: number;
+  cols: number;
+  /** Default `["f32"]`. */
+  types?: readonly ElementType[];
+}
+
+/**
+ * Checks an operand against the shape a kernel needs.
+ *
+ * @param kernel Name of the recorder, for the message.
+ * @param name Name of the operand, for the message.
+ * @throws {TypeError} for another element type.
+ * @throws {RangeError} for another shape.
+ */
+export function expectMatrix(
+  kernel: string,
+  name: string,
+  matrix: Matrix,
+  { rows, cols, types = ["f32"] }: ExpectedMatrix,
+): void {
+  expectType(kernel, name, matrix.type, types);
+  if (matrix.rows !== rows || matrix.cols !== cols || matrix.pitch !== pitchOf(cols)) {
+    throw new RangeError(
+      `${kernel}: ${name} is ${matrix.rows}×${matrix.cols} (pitch ${matrix.pitch}), ` +
+        `not ${rows}×${cols} (pitch ${pitchOf(cols)})`,
+    );
+  }
+}
+
+/**
+ * Checks that a vector has `length` elements and that the view covers whole groups of four, as kernels
+ * read four at a time.
+ *
+ * @param kernel Name of the recorder, for the message.
+ * @param name Name of the operand, for the message.
+ * @throws {TypeError} for another element type.
+ * @throws {RangeError} for another length.
+ */
+export function expectVector(
+  kernel: string,
+  name: string,
+  vector: Vector,
+  length: number,
+  type: ElementType = "f32",
+): void {
+  expectType(kernel, name, vector.type, [type]);
+  if (vector.length !== length) {
+    throw new RangeError(`${kernel}: ${name} has ${vector.length} elements, not ${length}`);
+  }
+  if (vector.size < roundUp(4 * length, 16)) {
+    throw new RangeError(
+      `${kernel}: ${name} of ${length} elements is a view of ${vector.size} bytes, ` +
+        `not of whole groups of four (${roundUp(4 * length, 16)} bytes)`,
+    );
+  }
+}
+
+function expectType(
+  kernel: string,
+  name: string,
+  type: ElementType,
+  types: readonly ElementType[],
+): void {
+  if (!types.includes(type)) {
+    throw new TypeError(`${kernel}: ${name} is ${type}, not ${types.join(" or ")}`);
+  }
+}
+
+/**
+ * Threads that share one row: a power of two from 16 to 256, so that each takes about four vec4s. Few
+ * threads keep reductions over the short rows of small models short.
+ */
+export function threadsForRow(pitch: number): number {
+  const wanted = pitch / 16;
+  return Math.min(256, Math.max(16, 2 ** Math.ceil(Math.log2(wanted))));
+}
