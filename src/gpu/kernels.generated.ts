@@ -3,6 +3,32 @@
 
 /** Kernel sources by file name. */
 export const kernelSources: Readonly<Record<string, string>> = {
+  "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: FP8 back to f32. One thread a vec4.
+//! include fp8.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s in a row; the pitch is the same on both sides
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> codes: array<u32>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = (group.y * groups.x + group.x) * 64u + thread;
+  let row = item / params.vectors;
+  if (row >= params.rows) { return; }
+//! if E4M3
+  out[item] = unpack4_e4m3(codes[item]) / scales[row];
+//! else
+  out[item] = unpack4_e5m2(codes[item]) / scales[row];
+//! end
+}
+`,
   "fp8.wgsl": `// The FP8 codec of src/fp8/codec.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
 // Include-only.
 //
@@ -332,6 +358,223 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 `,
+  "quantize_rows.wgsl": `// FP8 quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] = max / amax(row r).
+//
+// One workgroup a row, two passes over it; the second finds the row in cache. A lane holds vec4s, so every load is
+// 16 bytes and every store one u32 of four codes.
+//   GIVEN_SCALES    the scales are inputs (one for the whole tensor) instead of being computed
+//   COLUMN_SCALES   x[r][c] is divided by column_scales[c] first: the contraction of a following GEMM runs over columns
+//                   whose other operand carries one scale a row, which must be folded in before rounding
+//   TAIL            the row goes on with the columns of a second matrix (FALQON's pending term)
+
+//! include fp8.wgsl
+
+struct Params {
+  vectors: u32,       // vec4s in a row of x, its pitch / 4
+  tail_vectors: u32,  // vec4s in a row of tail
+  codes_pitch: u32,   // u32s in a row of codes
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> codes: array<u32>;
+//! if GIVEN_SCALES
+@group(0) @binding(3) var<storage, read> scales: array<f32>;
+//! else
+@group(0) @binding(3) var<storage, read_write> scales: array<f32>;
+//! end
+//! if COLUMN_SCALES
+@group(0) @binding(4) var<storage, read> column_scales: array<vec4<f32>>;
+//! end
+//! if TAIL
+@group(0) @binding(5) var<storage, read> tail: array<vec4<f32>>;
+//! end
+
+const THREADS = 128u;
+const SMALLEST_AMAX = 0x1p-100; // rows below count as zero: their scale would leave f32's range
+
+var<workgroup> partial: array<f32, THREADS>;
+
+fn value(row: u32, v: u32) -> vec4<f32> {
+//! if TAIL
+  var q: vec4<f32>;
+  if (v < params.vectors) { q = x[row * params.vectors + v]; }
+  else { q = tail[row * params.tail_vectors + v - params.vectors]; }
+//! else
+  var q = x[row * params.vectors + v];
+//! end
+//! if COLUMN_SCALES
+  q /= column_scales[v];
+//! end
+  return q;
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = group.y * groups.x + group.x;
+  let vectors = params.vectors + params.tail_vectors;
+//! if GIVEN_SCALES
+  if (row >= arrayLength(&scales)) { return; }
+  let scale = scales[row];
+//! else
+  if (row >= arrayLength(&scales)) { return; }
+  var amax = 0.0;
+  for (var v = thread; v < vectors; v += THREADS) {
+    let q = abs(value(row, v));
+    amax = max(amax, max(max(q.x, q.y), max(q.z, q.w)));
+  }
+  partial[thread] = amax;
+  workgroupBarrier();
+  for (var width = THREADS / 2u; width > 0u; width /= 2u) {
+    if (thread < width) { partial[thread] = max(partial[thread], partial[thread + width]); }
+    workgroupBarrier();
+  }
+  amax = partial[0];
+  let scale = select($MAX / amax, 1.0, amax < SMALLEST_AMAX);
+  if (thread == 0u) { scales[row] = scale; }
+//! end
+  for (var v = thread; v < vectors; v += THREADS) {
+//! if E4M3
+    codes[row * params.codes_pitch + v] = pack4_e4m3(value(row, v) * scale);
+//! else
+    codes[row * params.codes_pitch + v] = pack4_e5m2(value(row, v) * scale);
+//! end
+  }
+}
+`,
+  "rms_norm.wgsl": `// RMSNorm: output[r][c] = input[r][c] · rstd[r] · weight[c], with rstd[r] = 1 / sqrt(mean_c(input[r][c]²) + eps).
+//
+// Shapes: input, output [rows, cols], weight [cols], rstd [rows], all f32; rstd is kept for the backward pass.
+// Idea: a workgroup takes a row and walks it twice, for the mean square and for the output; the second walk is served
+// by the cache. Columns up to the pitch take part: they are zero in the input, so they add nothing and stay zero.
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  vectors: u32, // vec4s from one row to the next
+  eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = group.y * groups.x + group.x;
+  if (row >= params.rows) { return; }
+  let start = row * params.vectors;
+
+  var squares = 0.0;
+  for (var c = thread; c < params.vectors; c += THREADS) {
+    let x = input[start + c];
+    squares += dot(x, x);
+  }
+  let mean_square = workgroup_sum(squares, thread) / f32(params.cols);
+  let row_rstd = 1.0 / sqrt(mean_square + params.eps);
+  if (thread == 0u) { rstd[row] = row_rstd; }
+
+  // The weight ends before the pitch: past it there is nothing to read, and zero is due.
+  let weights = (params.cols + 3u) / 4u;
+  for (var c = thread; c < params.vectors; c += THREADS) {
+    var y = vec4<f32>();
+    if (c < weights) { y = input[start + c] * row_rstd * weight[c]; }
+    output[start + c] = y;
+  }
+}
+`,
+  "rms_norm_backward.wgsl": `// Gradient of RMSNorm with respect to its input, row by row. With g = d_output · weight:
+//   d_input[r] (+)= rstd[r] · g − input[r] · rstd[r]³ · mean_c(g · input[r])
+//
+// Shapes: d_output, input, d_input [rows, cols], weight [cols], rstd [rows], all f32. With params.accumulate the result
+// is added to d_input: the gradient of the residual stream that runs past the norm.
+// Idea: as in rms_norm.wgsl, a workgroup walks its row twice.
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  vectors: u32, // vec4s from one row to the next
+  accumulate: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> d_output: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> rstd: array<f32>;
+@group(0) @binding(5) var<storage, read_write> d_input: array<vec4<f32>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = group.y * groups.x + group.x;
+  if (row >= params.rows) { return; }
+  let start = row * params.vectors;
+  let weights = (params.cols + 3u) / 4u;
+
+  var partial = 0.0;
+  for (var c = thread; c < weights; c += THREADS) {
+    partial += dot(d_output[start + c] * weight[c], input[start + c]);
+  }
+  let mean = workgroup_sum(partial, thread) / f32(params.cols);
+  let row_rstd = rstd[row];
+  let pull = row_rstd * row_rstd * row_rstd * mean;
+
+  for (var c = thread; c < params.vectors; c += THREADS) {
+    var dx = vec4<f32>();
+    if (c < weights) {
+      dx = row_rstd * d_output[start + c] * weight[c] - pull * input[start + c];
+      if (params.accumulate != 0u) { dx += d_input[start + c]; }
+    }
+    d_input[start + c] = dx;
+  }
+}
+`,
+  "rms_norm_weight_gradient.wgsl": `// Partial sums of the gradient of RMSNorm's weight: one row of \`partials\` a chunk of rows,
+//   partials[k][c] = Σ_{r in chunk k} d_output[r][c] · input[r][c] · rstd[r]
+//
+// Shapes: d_output, input [rows, cols], rstd [rows], partials [chunks, cols], all f32. sum_partials.wgsl adds the chunks.
+// Idea: one thread a vec4 of columns, neighbours side by side in memory; chunks (y) only give a large GPU enough threads.
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s from one row to the next
+  chunk_rows: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> d_output: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> rstd: array<f32>;
+@group(0) @binding(4) var<storage, read_write> partials: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) id: vec3<u32>) {
+  let column = id.x;
+  if (column >= params.vectors) { return; }
+  let first = group.y * params.chunk_rows;
+  let last = min(first + params.chunk_rows, params.rows);
+  var sum = vec4<f32>();
+  for (var row = first; row < last; row++) {
+    let at = row * params.vectors + column;
+    sum += d_output[at] * input[at] * rstd[row];
+  }
+  partials[group.y * params.vectors + column] = sum;
+}
+`,
+  "silu.wgsl": `// sigmoid(g) = 1 / (1 + e^−g), the gate of silu(g) = g · sigmoid(g), for f32 or vec4<f32>.
+
+fn sigmoid(g: $ELEMENT) -> $ELEMENT {
+  // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
+  return 1.0 / (1.0 + exp(-max(g, $ELEMENT(-80.0))));
+}
+`,
   "sum_partials.wgsl": `// out[r][c] (+)= Σ_s partials[s][r][c]: joins the partial products of a GEMM that was split along K.
 // The shares are added in order, so the result does not depend on scheduling. One thread a vec4.
 
@@ -364,6 +607,168 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     sum += partials[(s * params.rows + row) * (params.pitch / 4u) + column];
   }
   out[at] = sum;
+}
+`,
+  "swiglu.wgsl": `// SwiGLU: output[t][c] = silu(gate[t][c]) · up[t][c], with silu(g) = g / (1 + e^−g).
+//
+// Shapes: gate_up [rows, 2·width] with the gate in columns 0 … width and the up projection behind it, output
+// [rows, width], both f32. ELEMENT is vec4<f32> where width is a multiple of 4, else f32; all counts are in ELEMENTs.
+// Idea: one thread an ELEMENT of the output, columns up to the pitch included, which become zero.
+//! include silu.wgsl
+
+struct Params {
+  rows: u32,
+  width: u32,
+  input_pitch: u32,
+  output_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> gate_up: array<$ELEMENT>;
+@group(0) @binding(2) var<storage, read_write> output: array<$ELEMENT>;
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = (group.y * groups.x + group.x) * 128u + thread;
+  let row = item / params.output_pitch;
+  let column = item % params.output_pitch;
+  if (row >= params.rows) { return; }
+  var value = $ELEMENT();
+  if (column < params.width) {
+    let at = row * params.input_pitch + column;
+    let gate = gate_up[at];
+    value = gate * sigmoid(gate) * gate_up[at + params.width];
+  }
+  output[item] = value;
+}
+`,
+  "swiglu_backward.wgsl": `// Gradient of SwiGLU. With s = sigmoid(gate):
+//   d_gate = d_output · up · s · (1 + gate · (1 − s)),   d_up = d_output · gate · s
+//
+// Shapes: gate_up, d_gate_up [rows, 2·width] (gate columns, then up columns), d_output [rows, width], all f32.
+// ELEMENT as in swiglu.wgsl. s is computed again rather than kept.
+// Idea: one thread an ELEMENT of gate and up together; the threads behind them zero the columns up to the pitch.
+//! include silu.wgsl
+
+struct Params {
+  rows: u32,
+  width: u32,
+  input_pitch: u32,
+  output_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> gate_up: array<$ELEMENT>;
+@group(0) @binding(2) var<storage, read> d_output: array<$ELEMENT>;
+@group(0) @binding(3) var<storage, read_write> d_gate_up: array<$ELEMENT>;
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = (group.y * groups.x + group.x) * 128u + thread;
+  let tasks = params.input_pitch - params.width;
+  let row = item / tasks;
+  let column = item % tasks;
+  if (row >= params.rows) { return; }
+  let at = row * params.input_pitch + column;
+  if (column >= params.width) {
+    d_gate_up[at + params.width] = $ELEMENT();
+    return;
+  }
+  let dy = d_output[row * params.output_pitch + column];
+  let gate = gate_up[at];
+  let s = sigmoid(gate);
+  d_gate_up[at] = dy * gate_up[at + params.width] * s * (1.0 + gate * (1.0 - s));
+  d_gate_up[at + params.width] = dy * gate * s;
+}
+`,
+  "tensor_scale.wgsl": `// One scale for a whole matrix, written to each entry of \`scales\` (one a row, so that everything behind sees row scales).
+// Two stages, both of this file: STAGE row_amax has a workgroup a row write the row's largest magnitude to \`scales\`;
+// STAGE spread has one workgroup replace them all by max / (the largest of them).
+
+struct Params {
+  vectors: u32, // vec4s in a row of x, its pitch / 4
+  first: u32,   // first scale of the range that shares one
+  count: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> scales: array<f32>;
+//! if STAGE == row_amax
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
+//! if COLUMN_SCALES
+@group(0) @binding(3) var<storage, read> column_scales: array<vec4<f32>>;
+//! end
+//! end
+
+const THREADS = 128u;
+const SMALLEST_AMAX = 0x1p-100;
+
+var<workgroup> partial: array<f32, THREADS>;
+
+fn largest(thread: u32, mine: f32) -> f32 {
+  partial[thread] = mine;
+  workgroupBarrier();
+  for (var width = THREADS / 2u; width > 0u; width /= 2u) {
+    if (thread < width) { partial[thread] = max(partial[thread], partial[thread + width]); }
+    workgroupBarrier();
+  }
+  return partial[0];
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  var mine = 0.0;
+//! if STAGE == row_amax
+  let row = group.y * groups.x + group.x;
+  if (row >= params.count) { return; }
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    var q = abs(x[row * params.vectors + v]);
+//! if COLUMN_SCALES
+    q /= column_scales[v];
+//! end
+    mine = max(mine, max(max(q.x, q.y), max(q.z, q.w)));
+  }
+  let amax = largest(thread, mine);
+  if (thread == 0u) { scales[params.first + row] = amax; }
+//! else
+  for (var i = thread; i < params.count; i += THREADS) { mine = max(mine, scales[params.first + i]); }
+  let amax = largest(thread, mine);
+  storageBarrier();
+  let scale = select($MAX / amax, 1.0, amax < SMALLEST_AMAX);
+  for (var i = thread; i < params.count; i += THREADS) { scales[params.first + i] = scale; }
+//! end
+}
+`,
+  "workgroup_reduce.wgsl": `// Reductions over the THREADS invocations of a workgroup (a power of two). The tree has a fixed shape, so results
+// repeat bit for bit. Every invocation gets the result.
+
+var<workgroup> reduce_scratch: array<f32, THREADS>;
+
+fn workgroup_sum(value: f32, thread: u32) -> f32 {
+  reduce_scratch[thread] = value;
+  for (var stride = THREADS / 2u; stride > 0u; stride /= 2u) {
+    workgroupBarrier();
+    if (thread < stride) { reduce_scratch[thread] += reduce_scratch[thread + stride]; }
+  }
+  workgroupBarrier();
+  let total = reduce_scratch[0];
+  workgroupBarrier(); // the scratch may be written again
+  return total;
+}
+
+fn workgroup_max(value: f32, thread: u32) -> f32 {
+  reduce_scratch[thread] = value;
+  for (var stride = THREADS / 2u; stride > 0u; stride /= 2u) {
+    workgroupBarrier();
+    if (thread < stride) { reduce_scratch[thread] = max(reduce_scratch[thread], reduce_scratch[thread + stride]); }
+  }
+  workgroupBarrier();
+  let largest = reduce_scratch[0];
+  workgroupBarrier();
+  return largest;
 }
 `,
 };

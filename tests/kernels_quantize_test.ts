@@ -1,0 +1,150 @@
+import { assert, assertEquals } from "@std/assert";
+import { E4M3, E5M2, encodeFp8, encodeFp8Array, fp8DecodeTable } from "../src/fp8/codec.ts";
+import type { Fp8Format } from "../src/fp8/codec.ts";
+import { type Device, requestDevice } from "../src/gpu/device.ts";
+import { dequantize, quantize } from "../src/kernels/quantize.ts";
+import { quantize as quantizeOnCpu } from "../src/reference/quantize.ts";
+import { poisoned, randomValues, runOnce, uploadMatrix } from "./support/gpu.ts";
+
+const formats: Fp8Format[] = [E4M3, E5M2];
+
+/** Encodes and decodes on the GPU with scale 1, so that nothing but the codec is at work. */
+async function codecOnGpu(device: Device, values: Float32Array, format: Fp8Format) {
+  const cols = 64;
+  const rows = Math.ceil(values.length / cols);
+  const padded = new Float32Array(rows * cols);
+  padded.set(values);
+  const { matrix: input } = uploadMatrix(device, padded, rows, cols);
+  const codes = device.matrix(rows, cols, format.name, "codes");
+  const scales = device.vector(rows, "f32", "scales");
+  device.write(scales, new Float32Array(rows).fill(1));
+  const out = poisoned(device, rows, cols);
+  await runOnce(device, (program) => {
+    quantize(program, { input, codes, scales, granularity: "given" });
+    dequantize(program, { codes, scales, out });
+  });
+  const encoded = new Uint8Array(await device.read(codes)).slice(0, values.length);
+  const decoded = (await device.readMatrix(out)).slice(0, values.length);
+  device.free(input, codes, scales, out);
+  return { encoded, decoded };
+}
+
+/** Every representable value, the ties between neighbours and the f32 values beside those. */
+function edgesOf(format: Fp8Format): number[] {
+  const finite = [...fp8DecodeTable(format)].filter(Number.isFinite).sort((a, b) => a - b);
+  const ties = finite.slice(1).map((v, i) => (v + finite[i]) / 2);
+  return [...finite, ...ties, format.max * 1.04, format.max * 1.07, 3e38].flatMap((v) => {
+    const ulp = Math.max(Math.abs(v), 2 ** -120) * 2 ** -23;
+    return [v, v - ulp, v + ulp, -v];
+  });
+}
+
+/** All f32 bit patterns are equally likely: subnormals, NaN and overflow included. */
+function randomBitPatterns(length: number): Float32Array {
+  const halves = randomValues(2 * length, 2).map((v) => Math.floor((v + 1) * 32768));
+  const bits = Uint32Array.from({ length }, (_, i) => halves[2 * i] * 65536 + halves[2 * i + 1]);
+  return new Float32Array(bits.buffer);
+}
+
+Deno.test("FP8 codec: the GPU is bit-equal to the CPU on ties, specials and 1e6 random f32", async () => {
+  using device = await requestDevice();
+  const specials = [0, -0, NaN, Infinity, -Infinity, 2 ** -149, -(2 ** -149), 2 ** -126];
+  for (const format of formats) {
+    const random = randomBitPatterns(1_000_000);
+    const values = Float32Array.from([...specials, ...edgesOf(format), ...random]);
+    const { encoded, decoded } = await codecOnGpu(device, values, format);
+    const want = encodeFp8Array(values, format);
+    const wrong = want.findIndex((code, i) => code !== encoded[i]);
+    assertEquals(
+      wrong,
+      -1,
+      `${format.name}: ${values[wrong]} gave ${encoded[wrong]}, not ${want[wrong]}`,
+    );
+    const exact = fp8DecodeTable(format);
+    const bad = decoded.findIndex((v, i) => !Object.is(v, exact[want[i]]));
+    assertEquals(bad, -1, `${format.name}: code ${want[bad]} decodes to ${decoded[bad]}`);
+  }
+});
+
+Deno.test("FP8 codec: all 256 codes of both formats decode on the GPU to the table's value", async () => {
+  using device = await requestDevice();
+  for (const format of formats) {
+    const codes = device.matrix(4, 64, format.name, "codes");
+    device.write(codes, Uint8Array.from({ length: 256 }, (_, code) => code));
+    const scales = device.vector(4, "f32", "scales");
+    device.write(scales, new Float32Array(4).fill(1));
+    const out = poisoned(device, 4, 64);
+    await runOnce(device, (program) => dequantize(program, { codes, scales, out }));
+    const got = await device.readMatrix(out);
+    const exact = fp8DecodeTable(format);
+    for (let code = 0; code < 256; code++) {
+      assert(
+        Object.is(got[code], exact[code]),
+        `${format.name} ${code}: ${got[code]}, not ${exact[code]}`,
+      );
+    }
+  }
+});
+
+Deno.test("quantize: row and tensor scales, column scales and tail, on odd shapes", async () => {
+  using device = await requestDevice();
+  for (const format of formats) {
+    for (const [rows, cols] of [[1, 1], [3, 172], [5, 361], [2, 600]]) {
+      for (const granularity of ["row", "tensor"] as const) {
+        const values = randomValues(rows * cols, rows + cols, 5);
+        values.fill(0, 0, Math.min(cols, values.length - 1)); // a row of zeros, or nearly one
+        const { matrix: input } = uploadMatrix(device, values, rows, cols);
+        const codes = device.matrix(rows, cols, format.name, "codes");
+        device.write(codes, new Uint8Array(codes.size).fill(0x55));
+        const scales = device.vector(rows, "f32", "scales");
+        await runOnce(device, (p) => quantize(p, { input, codes, scales, granularity }));
+        const got = new Uint8Array(await device.read(codes));
+        const gotScales = new Float32Array(await device.read(scales)).slice(0, rows);
+        const want = quantizeOnCpu(values, cols, format, granularity);
+        for (let r = 0; r < rows; r++) {
+          const wantScale = want.scales[granularity === "row" ? r : 0];
+          // WGSL divides within 2.5 ulp; the codes are exact for the scale that was used.
+          assert(
+            Math.abs(gotScales[r] / wantScale - 1) < 3e-7,
+            `scale ${gotScales[r]}, not ${wantScale}`,
+          );
+          for (let c = 0; c < codes.pitch; c++) {
+            const x = c < cols ? values[r * cols + c] : 0;
+            assertEquals(
+              got[r * codes.pitch + c],
+              encodeFp8(Math.fround(x * gotScales[r]), format),
+            );
+          }
+        }
+      }
+    }
+  }
+});
+
+Deno.test("quantize: column scales are folded in before rounding, the tail continues the row", async () => {
+  using device = await requestDevice();
+  const [rows, cols, extra] = [3, 32, 16];
+  const x = uploadMatrix(device, randomValues(rows * cols, 1), rows, cols);
+  const tail = uploadMatrix(device, randomValues(rows * extra, 2, 4), rows, extra);
+  const columnScales = device.vector(cols + extra, "f32", "column scales");
+  const divisors = Float32Array.from({ length: cols + extra }, (_, i) => 2 ** (i % 5 - 2));
+  device.write(columnScales, divisors);
+  const codes = device.matrix(rows, cols + extra, "e5m2", "codes");
+  const scales = device.vector(rows, "f32", "scales");
+  await runOnce(device, (program) =>
+    quantize(program, {
+      input: x.matrix,
+      tail: tail.matrix,
+      columnScales,
+      codes,
+      scales,
+      granularity: "row",
+    }));
+  const joined = Float32Array.from({ length: rows * (cols + extra) }, (_, i) => {
+    const [r, c] = [Math.floor(i / (cols + extra)), i % (cols + extra)];
+    return (c < cols ? x.exact[r * cols + c] : tail.exact[r * extra + c - cols]) / divisors[c];
+  });
+  const gotScales = new Float32Array(await device.read(scales)).slice(0, rows);
+  const want = joined.map((v, i) => Math.fround(v * gotScales[Math.floor(i / (cols + extra))]));
+  assertEquals(new Uint8Array(await device.read(codes)), encodeFp8Array(want, E5M2));
+});

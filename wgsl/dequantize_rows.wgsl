@@ -1,0 +1,25 @@
+// out[r][c] = decode(codes[r][c]) / scales[r]: FP8 back to f32. One thread a vec4.
+//! include fp8.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s in a row; the pitch is the same on both sides
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> codes: array<u32>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = (group.y * groups.x + group.x) * 64u + thread;
+  let row = item / params.vectors;
+  if (row >= params.rows) { return; }
+//! if E4M3
+  out[item] = unpack4_e4m3(codes[item]) / scales[row];
+//! else
+  out[item] = unpack4_e5m2(codes[item]) / scales[row];
+//! end
+}
