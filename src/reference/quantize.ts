@@ -34,11 +34,11 @@ export function quantizationScale(amax: number, format: Fp8Format): number {
 /** A matrix in FP8. */
 export interface Quantized {
   /** One code an element, row-major. */
-  codes: Uint8Array<ArrayBuffer>;
-  /** One f32 scale a row, or a single one for the whole matrix. */
-  scales: Float32Array<ArrayBuffer>;
+  readonly codes: Uint8Array<ArrayBuffer>;
+  /** One f32 scale a row; all equal where the whole matrix shares one. */
+  readonly scales: Float32Array<ArrayBuffer>;
   /** The format of the codes. */
-  format: Fp8Format;
+  readonly format: Fp8Format;
 }
 
 /** Which elements share a scale: those of a row (a token of x, an output of W), or all. */
@@ -59,17 +59,31 @@ export function quantize(
   format: Fp8Format,
   granularity: ScaleGranularity,
 ): Quantized {
-  const span = granularity === "row" ? columns : x.length;
-  const codes = new Uint8Array(x.length);
-  const scales = new Float32Array(x.length / span);
-  for (let i = 0; i < scales.length; i++) {
-    const block = x.subarray(i * span, (i + 1) * span);
-    const amax = block.reduce((max, value) => Math.abs(value) > max ? Math.abs(value) : max, 0);
-    scales[i] = quantizationScale(amax, format);
-    block.forEach((value, j) =>
-      codes[i * span + j] = encodeFp8(Math.fround(value * scales[i]), format)
-    );
-  }
+  const scaleOf = (block: Float32Array) => quantizationScale(largestMagnitude(block), format);
+  const scales = new Float32Array(x.length / columns);
+  if (granularity === "tensor") scales.fill(scaleOf(x));
+  else scales.forEach((_, i) => scales[i] = scaleOf(x.subarray(i * columns, (i + 1) * columns)));
+  return quantizeWith(x, scales, format);
+}
+
+/**
+ * Quantises a matrix with given scales.
+ *
+ * @param x `[rows, columns]` of f32 values.
+ * @param scales One a row.
+ * @param format The target format.
+ * @returns The codes, with these scales.
+ */
+export function quantizeWith(
+  x: Float32Array,
+  scales: Float32Array<ArrayBuffer>,
+  format: Fp8Format,
+): Quantized {
+  const columns = x.length / scales.length;
+  const codes = Uint8Array.from(
+    x,
+    (value, i) => encodeFp8(Math.fround(value * scales[Math.floor(i / columns)]), format),
+  );
   return { codes, scales, format };
 }
 
@@ -82,6 +96,11 @@ export function quantize(
  */
 export function dequantize({ codes, scales, format }: Quantized): Float64Array {
   const table = fp8DecodeTable(format);
-  const span = codes.length / scales.length;
-  return Float64Array.from(codes, (code, i) => table[code] / scales[Math.floor(i / span)]);
+  const columns = codes.length / scales.length;
+  return Float64Array.from(codes, (code, i) => table[code] / scales[Math.floor(i / columns)]);
+}
+
+/** The largest magnitude of a matrix or row, NaN left aside; 0 of an empty one. */
+export function largestMagnitude(x: Float32Array): number {
+  return x.reduce((max, value) => Math.abs(value) > max ? Math.abs(value) : max, 0);
 }
