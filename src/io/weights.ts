@@ -7,6 +7,7 @@
 
 import { basename, join } from "node:path";
 import { FileError } from "../errors.ts";
+import { exists } from "./exists.ts";
 import { isJsonObject, readJson, showJson } from "./json.ts";
 import { SafetensorsFile, type TensorInfo } from "./safetensors.ts";
 
@@ -163,14 +164,4 @@ async function openShard(folder: string, shard: string): Promise<SafetensorsFile
     );
   }
   return await SafetensorsFile.open(join(folder, shard));
-}
-
-/** Whether something is at `path`; an error other than its absence is left to the opening. */
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    return !(error instanceof Deno.errors.NotFound);
-  }
 }

@@ -1,0 +1,111 @@
+import { Template } from "@huggingface/jinja";
+import { join } from "node:path";
+import { DataError, ModelError } from "../errors.ts";
+import { exists } from "./exists.ts";
+import { toFileError } from "./file_error.ts";
+import { isJsonObject, type JsonFields } from "./json.ts";
+import { specialToken } from "./special_tokens.ts";
+
+/** One turn of a conversation. */
+export interface ChatMessage {
+  /** Who speaks: `system`, `user`, `assistant`, or what else the template knows. */
+  role: string;
+  /** What is said. */
+  content: string;
+}
+
+/** The Jinja template by which a model's conversations become text. */
+export class ChatTemplate {
+  /** The template. */
+  readonly source: string;
+  readonly #template: Template;
+  readonly #variables: Record<string, string>;
+
+  /**
+   * @param source The template.
+   * @param variables What it may name beside the messages, such as `bos_token`.
+   * @throws {ModelError} if the template is not valid.
+   */
+  constructor(source: string, variables: Record<string, string> = {}) {
+    this.source = source;
+    this.#variables = variables;
+    try {
+      this.#template = new Template(source);
+    } catch (error) {
+      throw new ModelError(
+        `Cannot use the chat template of the model: ${(error as Error).message}; correct it, or ` +
+          `use prompt and completion rows`,
+        { cause: error },
+      );
+    }
+  }
+
+  /**
+   * The text of a conversation.
+   *
+   * @param messages The turns.
+   * @param options `addGenerationPrompt` ends the text with what introduces the assistant's answer.
+   * @throws {DataError} if the template refuses the messages, as many do when the roles do not take
+   * turns.
+   */
+  render(
+    messages: readonly ChatMessage[],
+    options: { addGenerationPrompt?: boolean } = {},
+  ): string {
+    try {
+      return this.#template.render({
+        ...this.#variables,
+        messages,
+        add_generation_prompt: options.addGenerationPrompt ?? false,
+      });
+    } catch (error) {
+      throw new DataError(
+        `Cannot format a conversation of ${messages.length} messages: the chat template says ` +
+          `"${(error as Error).message}"; correct the messages`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+/**
+ * Loads `chat_template.jinja` of a model folder, where transformers writes the template now, or
+ * the one in `tokenizer_config.json`, where it used to; null when there is neither.
+ *
+ * @param config The folder's `tokenizer_config.json`.
+ * @throws {FileError} if the file cannot be read.
+ * @throws {ModelError} if the template is not valid.
+ */
+export async function loadChatTemplate(
+  folder: string,
+  config: JsonFields,
+): Promise<ChatTemplate | null> {
+  const source = await templateFile(folder) ?? templateInConfig(config);
+  if (source === undefined) return null;
+  const variables: Record<string, string> = {};
+  for (const name of ["bos_token", "eos_token", "pad_token", "unk_token"]) {
+    const token = specialToken(name, config);
+    if (token !== null) variables[name] = token;
+  }
+  return new ChatTemplate(source, variables);
+}
+
+async function templateFile(folder: string): Promise<string | undefined> {
+  const path = join(folder, "chat_template.jinja");
+  if (!await exists(path)) return undefined;
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    throw toFileError("read", path, error);
+  }
+}
+
+/** A model may have several named templates; `default` is the one for plain conversations. */
+function templateInConfig(config: JsonFields): string | undefined {
+  const value = config.raw("chat_template");
+  if (value === undefined || typeof value === "string") return value;
+  const named = Array.isArray(value) ? value : [];
+  const found = named.find((entry) => isJsonObject(entry) && entry.name === "default");
+  if (typeof found?.template === "string") return found.template;
+  throw config.error("chat_template", "a template, or a list with one named default");
+}
