@@ -3,6 +3,570 @@
 
 /** Kernel sources by file name. */
 export const kernelSources: Readonly<Record<string, string>> = {
+  "adamw.wgsl": `// AdamW with bias correction and decoupled weight decay, as torch.optim.AdamW. With g = gradient · clip:
+//   first  := beta1 · first + (1 − beta1) · g
+//   second := beta2 · second + (1 − beta2) · g²
+//   value  := value · (1 − learning_rate · weight_decay) − step_size · first / (sqrt(second) · second_scale + eps)
+//
+// Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
+// A step whose gradient is not finite changes nothing.
+// Idea: one thread a vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
+//! include step_state.wgsl
+
+struct Params {
+  vectors: u32, // vec4s in each
+  decay_end: u32,
+  beta1: f32,
+  beta2: f32,
+  one_minus_beta1: f32,
+  one_minus_beta2: f32,
+  eps: f32,
+  weight_decay: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> inputs: StepInputs;
+@group(0) @binding(2) var<storage, read> results: StepResults;
+@group(0) @binding(3) var<storage, read> gradients: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> values: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> first: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> second: array<vec4<f32>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let i = (group.y * groups.x + group.x) * THREADS + thread;
+  if (i >= params.vectors || results.finite == 0u) { return; }
+  let g = gradients[i] * results.clip;
+  let m = params.beta1 * first[i] + params.one_minus_beta1 * g;
+  let v = params.beta2 * second[i] + params.one_minus_beta2 * g * g;
+  first[i] = m;
+  second[i] = v;
+  let decays = 4u * i + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.decay_end);
+  let kept = select(vec4<f32>(1.0), vec4<f32>(1.0 - inputs.learning_rate * params.weight_decay), decays);
+  values[i] = values[i] * kept - inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
+}
+`,
+  "attention_backward_delta.wgsl": `// First step of the attention backward: delta[t, h] = Σ_dim d_output[t, h, dim] · output[t, h, dim].
+//
+// With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum equals
+// rowsum(dO ∘ O): one number a query and head that needs no keys.
+//
+// Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
+// Idea: LANES neighbours read one head together; their partial sums are added in a fixed order. One item is an element
+// of delta, columns up to the pitch included, which become zero. Memory-bound: every element is read once.
+
+const THREADS = 128u;
+const LANES = 8u;
+const ITEMS = THREADS / LANES;
+
+struct Params {
+  tokens: u32, heads: u32, head_pairs: u32,
+  output_pitch: u32, d_output_pitch: u32, // in pairs
+  statistics_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> output: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> d_output: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read_write> delta: array<f32>;
+
+var<workgroup> partial: array<array<f32, LANES>, ITEMS>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let first_item = (group.y * groups.x + group.x) * ITEMS;
+  let item = first_item + thread / LANES;
+  let token = item / params.statistics_pitch;
+  let head = item % params.statistics_pitch;
+  var sum = 0.0;
+  if (token < params.tokens && head < params.heads) {
+    let output_start = token * params.output_pitch + head * params.head_pairs;
+    let d_output_start = token * params.d_output_pitch + head * params.head_pairs;
+    for (var pair = thread % LANES; pair < params.head_pairs; pair += LANES) {
+      sum += dot(output[output_start + pair], d_output[d_output_start + pair]);
+    }
+  }
+  partial[thread / LANES][thread % LANES] = sum;
+  workgroupBarrier();
+  if (thread < ITEMS && first_item + thread < params.tokens * params.statistics_pitch) {
+    var total = 0.0;
+    //! unroll i 0 8
+    total += partial[thread][$i];
+    //! end
+    delta[first_item + thread] = total;
+  }
+}
+`,
+  "attention_backward_queries.wgsl": `// Attention backward, gradient of the queries: dQ = scale · dS·K with dS = P ∘ (dO·Vᵀ − delta), and P = 2^(scores −
+// log_sum_exp) made again tile by tile.
+//
+// Shapes: as in attention_forward.wgsl; d_output [tokens, heads · head size], delta [tokens, heads]; dq somewhere in the
+// columns of d_qkv [tokens, ·]. All f32.
+// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys that the forward walked over.
+// The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
+//
+// Operations: 6 · head size for each visible (query, key, head), 3 products.
+//! include attention_tiles.wgsl
+//! include attention_backward.wgsl
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let x = thread % COLUMN_THREADS;
+  let row_slot = thread / COLUMN_THREADS * ROW_VECTORS;
+  let head = group.y;
+  let kv_head = head * params.kv_heads / params.heads;
+  let first_query = group.x * ROWS;
+  let last_query = min(first_query + ROWS, params.tokens) - 1u;
+  var dq = Results();
+
+  for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
+    var p = Scores();
+    add_products(&p, Rows(Q, head, first_query), Rows(K, kv_head, first_key), thread);
+    var ds = Scores();
+    add_products(&ds, Rows(D_OUTPUT, head, first_query), Rows(V, kv_head, first_key), thread);
+
+    let keys = first_key + x + COLUMN_THREADS * vec4<u32>(0u, 1u, 2u, 3u);
+    //! unroll v 0 ROW_VECTORS
+    //! unroll c 0 4
+    {
+      let query = min(first_query + 4u * (row_slot + \${v}u) + \${c}u, last_query);
+      let visible = (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query));
+      let at = query * params.statistics_pitch + head;
+      let probability = exp2((p[4 * $v + $c] * params.scale - log_sum_exp[at]) * LOG2_E);
+      ds[4 * $v + $c] = select(vec4<f32>(), probability * (ds[4 * $v + $c] - delta[at]), visible);
+    }
+    //! end
+    //! end
+    add_combinations(&dq, &ds, Rows(K, kv_head, first_key), thread);
+  }
+
+  //! unroll v 0 ROW_VECTORS
+  //! unroll c 0 4
+  {
+    let query = first_query + 4u * (row_slot + \${v}u) + \${c}u;
+    if (query <= last_query) {
+      //! unroll j 0 DIM_VECTORS
+      store_gradient(query, params.dq_column + head * params.head_pairs, x + \${j}u * COLUMN_THREADS, dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
+      //! end
+    }
+  }
+  //! end
+  //! end
+
+  if (head == 0u) {
+    for (var query = first_query; query <= last_query; query += 1u) {
+      for (var c = params.d_qkv_columns + thread; c < 2u * params.d_qkv_pitch; c += THREADS) {
+        d_qkv[query * params.d_qkv_pitch + c / 2u][c % 2u] = 0.0;
+      }
+    }
+  }
+}
+`,
+  "attention_forward.wgsl": `// Attention forward, tiled with an online softmax: output = softmax(scale · Q·Kᵀ, visible keys) · V for every query head,
+// and logSumExp, from which the backward rebuilds the probabilities. No tokens × tokens array exists anywhere.
+//
+// Shapes: q [tokens, heads · head size], k and v [tokens, kv_heads · head size], each somewhere in the columns of a
+// matrix; documents (start, end) a token: token t sees keys start … t; output [tokens, heads · head size]; log_sum_exp
+// [tokens, heads]. All f32. Query head h reads key head ⌊h · kv_heads / heads⌋.
+// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
+// query's document to the last query (starts do not decrease, so no query sees more).
+//
+// Online softmax: with the running maximum m and sum l of a row, a new tile of scores s first scales l and the results by
+// 2^(m_old − m_new), then adds p = 2^(s − m_new) to l and p·V to the results. l stays split over the invocations of a
+// row until the end. Scores are kept in units of log 2, as exp2 is what the hardware has.
+//
+// Operations: 4 · head size for each visible (query, key, head), 2 products; for documents of n tokens about
+// 2 · n · tokens · heads · head size, plus what the tiles on the diagonal and at document starts compute in vain.
+//! include attention_tiles.wgsl
+
+struct Params {
+  tokens: u32, heads: u32, kv_heads: u32, head_pairs: u32,
+  // all pitches and columns but that of log_sum_exp count pairs
+  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  output_pitch: u32, statistics_pitch: u32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> k: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> v: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
+@group(0) @binding(6) var<storage, read_write> log_sum_exp: array<f32>;
+
+const Q = 0u;
+const K = 1u;
+const V = 2u;
+const LOG2_E = 1.44269504088896;
+const LN_2 = 0.693147180559945;
+const MASKED = -3e38; // below every score
+
+fn load_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
+  let at = head * params.head_pairs + pair;
+  switch source {
+    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
+    case K: { return k[token * params.k_pitch + params.k_column + at]; }
+    default: { return v[token * params.v_pitch + params.v_column + at]; }
+  }
+}
+
+// Gives the invocations of a row each other's numbers: left[x][row slot].
+fn share(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {
+  workgroupBarrier();
+  //! unroll v 0 ROW_VECTORS
+  left[x][row_slot + \${v}u] = (*numbers)[$v];
+  //! end
+  workgroupBarrier();
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let x = thread % COLUMN_THREADS;
+  let row_slot = thread / COLUMN_THREADS * ROW_VECTORS;
+  let head = group.y;
+  let kv_head = head * params.kv_heads / params.heads;
+  let first_query = group.x * ROWS;
+  let last_query = min(first_query + ROWS, params.tokens) - 1u;
+  let scale = params.scale * LOG2_E;
+
+  var results = Results();
+  var maxima: RowVectors;
+  var sums = RowVectors();
+  //! unroll v 0 ROW_VECTORS
+  maxima[$v] = vec4<f32>(MASKED);
+  //! end
+
+  for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
+    var scores = Scores();
+    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), thread);
+
+    var tile_maxima: RowVectors;
+    let keys = first_key + x + COLUMN_THREADS * vec4<u32>(0u, 1u, 2u, 3u);
+    //! unroll v 0 ROW_VECTORS
+    //! unroll c 0 4
+    {
+      let query = first_query + 4u * (row_slot + \${v}u) + \${c}u;
+      let start = documents[min(query, last_query)].x;
+      let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+      let s = select(vec4<f32>(MASKED), scores[4 * $v + $c] * scale, visible);
+      scores[4 * $v + $c] = s;
+      tile_maxima[$v][$c] = max(max(s.x, s.y), max(s.z, s.w));
+    }
+    //! end
+    //! end
+    share(&tile_maxima, x, row_slot);
+    //! unroll v 0 ROW_VECTORS
+    {
+      let before = maxima[$v];
+      //! unroll i 0 COLUMN_THREADS
+      maxima[$v] = max(maxima[$v], left[$i][row_slot + \${v}u]);
+      //! end
+      let decay = exp2(before - maxima[$v]);
+      sums[$v] *= decay;
+      //! unroll c 0 4
+      {
+        let s = scores[4 * $v + $c];
+        // A row that has seen no key yet has the maximum MASKED.
+        let p = select(exp2(s - maxima[$v][$c]), vec4<f32>(), s == vec4<f32>(MASKED));
+        scores[4 * $v + $c] = p;
+        sums[$v][$c] += (p.x + p.y) + (p.z + p.w);
+        //! unroll j 0 DIM_VECTORS
+        results[(4 * $v + $c) * DIM_VECTORS + $j] *= decay[$c];
+        //! end
+      }
+      //! end
+    }
+    //! end
+    add_combinations(&results, &scores, Rows(V, kv_head, first_key), thread);
+  }
+
+  share(&sums, x, row_slot);
+  //! unroll v 0 ROW_VECTORS
+  {
+    var total = vec4<f32>();
+    //! unroll i 0 COLUMN_THREADS
+    total += left[$i][row_slot + \${v}u];
+    //! end
+    let statistics = (maxima[$v] + log2(total)) * LN_2;
+    //! unroll c 0 4
+    {
+      let query = first_query + 4u * (row_slot + \${v}u) + \${c}u;
+      if (query <= last_query) {
+        if (x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[$c]; }
+        //! unroll j 0 DIM_VECTORS
+        store_results(query, head, x + \${j}u * COLUMN_THREADS, results[(4 * $v + $c) * DIM_VECTORS + $j] / total[$c]);
+        //! end
+      }
+    }
+    //! end
+  }
+  //! end
+
+  // The columns up to the pitch are zero.
+  if (head + 1u == params.heads) {
+    let columns = params.heads * params.head_pairs;
+    for (var query = first_query; query <= last_query; query += 1u) {
+      for (var c = columns + thread; c < params.output_pitch; c += THREADS) { output[query * params.output_pitch + c] = vec2<f32>(); }
+      for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
+        log_sum_exp[query * params.statistics_pitch + c] = 0.0;
+      }
+    }
+  }
+}
+
+fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
+  let at = query * params.output_pitch + head * params.head_pairs + 2u * quad;
+  if (2u * quad < params.head_pairs) { output[at] = value.xy; }
+  if (2u * quad + 1u < params.head_pairs) { output[at + 1u] = value.zw; }
+}
+`,
+  "attention_tiles.wgsl": `// The two tile products that attention, forward and backward, is made of. A workgroup owns ROWS rows (queries, or keys in
+// the gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries).
+//
+//   add_products       scores[row, column] += Σ_dim left[row, dim] · right[column, dim]        contraction over the head
+//   add_combinations   results[row, dim]   += Σ_column weights[row, column] · right[column, dim]     ... over the columns
+//
+// Who holds what: the THREADS = ROW_GROUPS · COLUMN_THREADS invocations form a grid, y in 0 … ROW_GROUPS and x in
+// 0 … COLUMN_THREADS. Invocation (x, y) keeps in registers, for its R = 4 · ROW_VECTORS rows  R·y … R·y + R - 1,
+//   the scores of columns  x + COLUMN_THREADS · {0, 1, 2, 3}, one vec4 a row, and
+//   the results of dims    4 · (x + COLUMN_THREADS · j) … + 3, j < DIM_VECTORS, DIM_VECTORS vec4s a row.
+// With that spacing the i-th score of all invocations is COLUMN_THREADS consecutive columns: the weights go to
+// workgroup memory by a fixed component, DEPTH columns at a time, and neither tile exists there as a whole.
+//
+// Both products bring DEPTH slices of the contraction to workgroup memory (left: by slice and row, right: by slice and
+// column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s a
+// slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
+// NVIDIA GPU costs more in workgroups at a time than it saves in loads.
+//
+// The kernel that includes this declares \`params\` with \`tokens\` and \`head_pairs\` (half the head size), and
+// \`load_pair(source, token, head, pair)\`. Heads are padded with zeros to the dims of the grid; tokens past the end repeat
+// the last one, so that the caller masks them.
+
+const DEPTH = 16u;
+const ROW_GROUPS = 8u;
+const THREADS = ROW_GROUPS * COLUMN_THREADS;
+const ROWS = ROW_GROUPS * ROW_VECTORS * 4u;
+const COLUMNS = 4u * COLUMN_THREADS;
+const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
+const PAIRS = DEPTH / 2u;
+const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
+
+alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number a row
+alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
+alias Results = array<vec4<f32>, 4 * ROW_VECTORS * DIM_VECTORS>; // [row][j]
+
+var<workgroup> left: array<array<vec4<f32>, ROW_SLOTS + 1u>, DEPTH>;
+var<workgroup> right: array<array<vec4<f32>, RIGHT_SLOTS + 1u>, DEPTH>;
+
+// Tokens from \`first\` on of one head of a matrix.
+struct Rows { source: u32, head: u32, first: u32 }
+
+// Two dims of four tokens, turned.
+struct Turned { even: vec4<f32>, odd: vec4<f32> }
+
+struct Slices { left: array<Turned, LEFT_LOADS>, right: Turned }
+
+fn guarded_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
+  return select(vec2<f32>(), load_pair(source, min(token, params.tokens - 1u), head, pair), pair < params.head_pairs);
+}
+
+fn load_turned(rows: Rows, token: u32, step: u32, pair: u32) -> Turned {
+  let a = guarded_pair(rows.source, rows.first + token, rows.head, pair);
+  let b = guarded_pair(rows.source, rows.first + token + step, rows.head, pair);
+  let c = guarded_pair(rows.source, rows.first + token + 2u * step, rows.head, pair);
+  let d = guarded_pair(rows.source, rows.first + token + 3u * step, rows.head, pair);
+  return Turned(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
+}
+
+fn load_slices(a: Rows, b: Rows, first_pair: u32, thread: u32) -> Slices {
+  let pair = first_pair + thread % PAIRS;
+  let slot = thread / PAIRS;
+  var slices: Slices;
+  //! unroll n 0 LEFT_LOADS
+  slices.left[$n] = load_turned(a, 4u * (slot + \${n}u * COLUMN_THREADS), 1u, pair);
+  //! end
+  slices.right = load_turned(b, slot, COLUMN_THREADS, pair);
+  return slices;
+}
+
+fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, thread: u32) {
+  let x = thread % COLUMN_THREADS;
+  let row_slot = thread / COLUMN_THREADS * ROW_VECTORS;
+  // The order of the dims does not matter to a sum, so even dims come first, then odd ones: fewer bank conflicts.
+  let pair = thread % PAIRS;
+  let slot = thread / PAIRS;
+  var slices = load_slices(a, b, 0u, thread);
+  for (var first_pair = 0u; first_pair < params.head_pairs; first_pair += PAIRS) {
+    workgroupBarrier();
+    //! unroll n 0 LEFT_LOADS
+    if (slot + \${n}u * COLUMN_THREADS < ROW_SLOTS) {
+      left[pair][slot + \${n}u * COLUMN_THREADS] = slices.left[$n].even;
+      left[pair + PAIRS][slot + \${n}u * COLUMN_THREADS] = slices.left[$n].odd;
+    }
+    //! end
+    right[pair][slot] = slices.right.even;
+    right[pair + PAIRS][slot] = slices.right.odd;
+    workgroupBarrier();
+    if (first_pair + PAIRS < params.head_pairs) { slices = load_slices(a, b, first_pair + PAIRS, thread); }
+    //! unroll k 0 16
+    {
+      let columns = right[$k][x];
+      //! unroll v 0 ROW_VECTORS
+      let rows$v = left[$k][row_slot + \${v}u];
+      //! unroll c 0 4
+      (*scores)[4 * $v + $c] = fma(vec4<f32>(rows$v[$c]), columns, (*scores)[4 * $v + $c]);
+      //! end
+      //! end
+    }
+    //! end
+  }
+}
+
+// Loads what one invocation brings of DEPTH tokens: 2 tokens, DIM_VECTORS vec4s each.
+fn load_tokens(b: Rows, first: u32, x: u32, y: u32) -> array<vec4<f32>, 2 * DIM_VECTORS> {
+  var values: array<vec4<f32>, 2 * DIM_VECTORS>;
+  //! unroll n 0 2
+  //! unroll j 0 DIM_VECTORS
+  {
+    let token = b.first + first + y + \${n}u * ROW_GROUPS;
+    let pair = 2u * (x + \${j}u * COLUMN_THREADS);
+    values[$n * DIM_VECTORS + $j] = vec4<f32>(guarded_pair(b.source, token, b.head, pair), guarded_pair(b.source, token, b.head, pair + 1u));
+  }
+  //! end
+  //! end
+  return values;
+}
+
+// Turns \`weights\` round and round; in the end they are as they were.
+fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
+  let x = thread % COLUMN_THREADS;
+  let y = thread / COLUMN_THREADS;
+  let row_slot = y * ROW_VECTORS;
+  var values = load_tokens(b, 0u, x, y);
+  for (var first = 0u; first < COLUMNS; first += DEPTH) {
+    workgroupBarrier();
+    //! unroll n 0 16/COLUMN_THREADS
+    //! unroll v 0 ROW_VECTORS
+    left[x + \${n}u * COLUMN_THREADS][row_slot + \${v}u] =
+      vec4<f32>((*weights)[4 * $v][$n], (*weights)[4 * $v + 1][$n], (*weights)[4 * $v + 2][$n], (*weights)[4 * $v + 3][$n]);
+    //! end
+    //! end
+    //! unroll n 0 2
+    //! unroll j 0 DIM_VECTORS
+    right[y + \${n}u * ROW_GROUPS][x + \${j}u * COLUMN_THREADS] = values[$n * DIM_VECTORS + $j];
+    //! end
+    //! end
+    workgroupBarrier();
+    if (first + DEPTH < COLUMNS) { values = load_tokens(b, first + DEPTH, x, y); }
+    //! unroll r 0 4*ROW_VECTORS
+    //! if COLUMN_THREADS == 16
+    (*weights)[$r] = (*weights)[$r].yzwx;
+    //! end
+    //! if COLUMN_THREADS == 8
+    (*weights)[$r] = (*weights)[$r].zwxy;
+    //! end
+    //! end
+    //! unroll k 0 16
+    {
+      //! unroll j 0 DIM_VECTORS
+      let dims$j = right[$k][x + \${j}u * COLUMN_THREADS];
+      //! end
+      //! unroll v 0 ROW_VECTORS
+      let rows$v = left[$k][row_slot + \${v}u];
+      //! unroll c 0 4
+      //! unroll j 0 DIM_VECTORS
+      (*results)[(4 * $v + $c) * DIM_VECTORS + $j] = fma(vec4<f32>(rows$v[$c]), dims$j, (*results)[(4 * $v + $c) * DIM_VECTORS + $j]);
+      //! end
+      //! end
+      //! end
+    }
+    //! end
+  }
+}
+`,
+  "cross_entropy.wgsl": `// Cross-entropy of a chunk of rows, and in place its gradient:
+//   row_loss[first_row + r] = log Σ_c e^logits[r][c] − logits[r][target]              (0 where target < 0: ignored)
+//   logits[r][c] := (softmax(logits[r])[c] − [c = target]) · loss_scale               (zeros where ignored; if GRADIENT)
+//
+// Shapes: logits f32 [rows, vocab]; targets i32 and row_loss f32 for all rows of the batch, of which this chunk begins at
+// first_row. Targets below vocab are the caller's duty.
+// Idea: a workgroup a row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
+// when the maximum grows, so that logits are read once for the loss and once for the gradient.
+//! include workgroup_reduce.wgsl
+//! if GRADIENT
+//! include step_state.wgsl
+//! end
+
+const LOWEST = -3.4028234e38;
+
+struct Params {
+  rows: u32,
+  vocab: u32,
+  vectors: u32, // vec4s from one row to the next
+  first_row: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> targets: array<i32>;
+@group(0) @binding(2) var<storage, read_write> row_loss: array<f32>;
+//! if GRADIENT
+@group(0) @binding(3) var<storage, read_write> logits: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> inputs: StepInputs;
+//! else
+@group(0) @binding(3) var<storage, read> logits: array<vec4<f32>>;
+//! end
+
+fn columns_of(vector: u32) -> vec4<u32> {
+  return 4u * vector + vec4<u32>(0u, 1u, 2u, 3u);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = group.y * groups.x + group.x;
+  if (row >= params.rows) { return; }
+  let start = row * params.vectors;
+  if (targets[params.first_row + row] < 0) {
+    if (thread == 0u) { row_loss[params.first_row + row] = 0.0; }
+//! if GRADIENT
+    for (var c = thread; c < params.vectors; c += THREADS) { logits[start + c] = vec4<f32>(); }
+//! end
+    return;
+  }
+  let label = u32(targets[params.first_row + row]);
+
+  var largest = LOWEST;
+  var total = 0.0;
+  for (var c = thread; 4u * c < params.vocab; c += THREADS) {
+    let inside = columns_of(c) < vec4<u32>(params.vocab);
+    let x = select(vec4<f32>(LOWEST), logits[start + c], inside);
+    let grown = max(largest, max(max(x.x, x.y), max(x.z, x.w)));
+    total = total * exp(largest - grown) + dot(exp(x - grown), vec4<f32>(1.0));
+    largest = grown;
+  }
+  let row_largest = workgroup_max(largest, thread);
+  let row_total = workgroup_sum(total * exp(largest - row_largest), thread);
+
+  // The thread that overwrites the label's logit reads it, so that no other can come before.
+  if (thread == label / 4u % THREADS) {
+    row_loss[params.first_row + row] = log(row_total) - (logits[start + label / 4u][label % 4u] - row_largest);
+  }
+
+//! if GRADIENT
+  for (var c = thread; c < params.vectors; c += THREADS) {
+    let columns = columns_of(c);
+    let inside = columns < vec4<u32>(params.vocab);
+    let x = select(vec4<f32>(LOWEST), logits[start + c], inside);
+    let one_hot = select(vec4<f32>(), vec4<f32>(1.0), columns == vec4<u32>(label));
+    let gradient = (exp(x - row_largest) / row_total - one_hot) * inputs.loss_scale;
+    logits[start + c] = select(vec4<f32>(), gradient, inside);
+  }
+//! end
+}
+`,
   "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: FP8 back to f32. One thread a vec4.
 //! include fp8.wgsl
 
@@ -27,6 +591,93 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! else
   out[item] = unpack4_e5m2(codes[item]) / scales[row];
 //! end
+}
+`,
+  "embedding.wgsl": `// Embedding: output[t] = table[ids[t]].
+//
+// Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids below vocab are the caller's duty.
+// Idea: one thread four columns; neighbours read and write side by side. f16 is unpacked from u32, which needs no f16
+// feature. Columns up to the pitch are copied along, as they are zero in the table.
+
+struct Params {
+  tokens: u32,
+  vectors: u32, // vec4s from one row to the next
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+//! if F16
+@group(0) @binding(2) var<storage, read> table: array<vec2<u32>>;
+//! else
+@group(0) @binding(2) var<storage, read> table: array<vec4<f32>>;
+//! end
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let token = item / params.vectors;
+  if (token >= params.tokens) { return; }
+  let values = table[ids[token] * params.vectors + item % params.vectors];
+//! if F16
+  output[item] = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
+//! else
+  output[item] = values;
+//! end
+}
+`,
+  "embedding_backward.wgsl": `// Gradient of the embedding table: d_table[v] += Σ_{t: ids[t] = v} d_output[t], in the order of t.
+//
+// Shapes: ids [tokens], d_output [tokens, cols], d_table [vocab, cols], f32. What d_table holds stays in the sum: with
+// tied weights, the gradient of the lm_head.
+// Idea: scattering would need float atomics and lose the order. Instead a workgroup owns THREADS vec4 columns of one
+// vocabulary row and looks through all ids, THREADS at a time: every thread compares one id and sets a bit if it
+// matches, then all walk the set bits. Most rows match nothing and only read the ids, which stay in the cache.
+
+const WORDS = THREADS / 32;
+
+struct Params {
+  tokens: u32,
+  vocab: u32,
+  vectors: u32, // vec4s from one row to the next
+  blocks: u32,  // workgroups a row
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> d_table: array<vec4<f32>>;
+
+var<workgroup> matches: array<atomic<u32>, WORDS>; // bit t of the tile: token t has this row's id
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = group.y * groups.x + group.x;
+  let row = item / params.blocks;
+  if (row >= params.vocab) { return; }
+  let column = item % params.blocks * THREADS + thread;
+  var sum = vec4<f32>();
+  var found = false;
+  for (var first = 0u; first < params.tokens; first += THREADS) {
+    if (thread < WORDS) { atomicStore(&matches[thread], 0u); }
+    workgroupBarrier();
+    let token = first + thread;
+    if (token < params.tokens && ids[token] == row) { atomicOr(&matches[thread / 32u], 1u << (thread % 32u)); }
+    workgroupBarrier();
+    for (var word = 0u; word < WORDS; word++) {
+      var bits = atomicLoad(&matches[word]);
+      while (bits != 0u) {
+        let match_token = first + word * 32u + countTrailingZeros(bits);
+        bits &= bits - 1u;
+        if (column < params.vectors) { sum += d_output[match_token * params.vectors + column]; }
+        found = true;
+      }
+    }
+    workgroupBarrier();
+  }
+  if (found && column < params.vectors) { d_table[row * params.vectors + column] += sum; }
 }
 `,
   "fp8.wgsl": `// The FP8 codec of src/fp8/codec.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
@@ -358,6 +1009,96 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 `,
+  "grad_norm.wgsl": `// Second stage of the global gradient norm: adds the partial sums of squares in a fixed order and writes
+//   grad_norm = sqrt(Σ partials),   clip = min(1, max_norm / (grad_norm + 1e-6))   (1 if max_norm is 0),
+//   finite = 1 where the norm is a number, else 0.
+// The clip factor is that of torch.nn.utils.clip_grad_norm_.
+//! include workgroup_reduce.wgsl
+//! include step_state.wgsl
+
+struct Params {
+  count: u32,
+  max_norm: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> partials: array<f32>;
+@group(0) @binding(2) var<storage, read_write> results: StepResults;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(local_invocation_index) thread: u32) {
+  var sum = 0.0;
+  for (var i = thread; i < params.count; i += THREADS) { sum += partials[i]; }
+  let norm = sqrt(workgroup_sum(sum, thread));
+  if (thread != 0u) { return; }
+  results.grad_norm = norm;
+  results.clip = select(1.0, min(1.0, params.max_norm / (norm + 1e-6)), params.max_norm > 0.0);
+  // By its bits: compilers may assume that comparisons never meet NaN.
+  results.finite = select(1u, 0u, (bitcast<u32>(norm) & 0x7f800000u) == 0x7f800000u);
+}
+`,
+  "grad_norm_partial.wgsl": `// First stage of the global gradient norm: partials[k] = Σ gradients[i]² over the share of workgroup k.
+//
+// Shapes: gradients f32 [count], read as vec4s (what fills the last one is zero), partials [workgroups].
+// Idea: the number of workgroups depends on count alone, so sums repeat; each walks the whole vector in strides, so that
+// neighbouring workgroups read neighbouring memory.
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  vectors: u32, // vec4s in gradients
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> gradients: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> partials: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  var sum = 0.0;
+  for (var i = group.x * THREADS + thread; i < params.vectors; i += groups.x * THREADS) {
+    let g = gradients[i];
+    sum += dot(g, g);
+  }
+  let total = workgroup_sum(sum, thread);
+  if (thread == 0u) { partials[group.x] = total; }
+}
+`,
+  "metrics.wgsl": `// Writes what this step did into its slot of a ring, which the host reads once in many steps.
+//! include step_state.wgsl
+
+struct Entry {
+  step: u32,
+  target_count: u32,
+  finite: u32,
+  loss_sum: f32,
+  grad_norm: f32,
+  clip: f32,
+  learning_rate: f32,
+}
+
+struct Params {
+  capacity: u32, // entries in the ring
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> inputs: StepInputs;
+@group(0) @binding(2) var<storage, read> results: StepResults;
+@group(0) @binding(3) var<storage, read_write> ring: array<Entry>;
+
+@compute @workgroup_size(1)
+fn main() {
+  ring[(inputs.step - 1u) % params.capacity] = Entry(
+    inputs.step,
+    inputs.target_count,
+    results.finite,
+    results.loss_sum,
+    results.grad_norm,
+    results.clip,
+    inputs.learning_rate,
+  );
+}
+`,
   "quantize_rows.wgsl": `// FP8 quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] = max / amax(row r).
 //
 // One workgroup a row, two passes over it; the second finds the row in cache. A lane holds vec4s, so every load is
@@ -568,11 +1309,50 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
   partials[group.y * params.vectors + column] = sum;
 }
 `,
-  "silu.wgsl": `// sigmoid(g) = 1 / (1 + e^−g), the gate of silu(g) = g · sigmoid(g), for f32 or vec4<f32>.
+  "silu.wgsl": `// sigmoid(g) = 1 / (1 + e^−g), the gate of silu(g) = g · sigmoid(g).
 
-fn sigmoid(g: $ELEMENT) -> $ELEMENT {
+fn sigmoid(g: vec4<f32>) -> vec4<f32> {
   // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
-  return 1.0 / (1.0 + exp(-max(g, $ELEMENT(-80.0))));
+  return 1.0 / (1.0 + exp(-max(g, vec4<f32>(-80.0))));
+}
+`,
+  "step_state.wgsl": `// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/optim/state.ts.
+
+struct StepInputs {
+  step: u32,          // counted from 1
+  target_count: u32,  // of the whole step, all micro-batches together
+  loss_scale: f32,    // 1 / target_count: makes the sum of losses their mean
+  learning_rate: f32,
+  step_size: f32,     // learning_rate / (1 − beta1^step)
+  second_scale: f32,  // 1 / sqrt(1 − beta2^step)
+}
+
+struct StepResults {
+  loss_sum: f32,
+  grad_norm: f32, // before clipping
+  clip: f32,      // factor that brings the gradient to the allowed norm
+  finite: u32,    // 0 where the norm is NaN or infinite: such a step must change nothing
+}
+`,
+  "sum.wgsl": `// out[index] += Σ values[0 … count), by a single workgroup, so that the order is fixed.
+// For sums as long as a batch has tokens, not for whole models.
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  count: u32,
+  index: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> values: array<f32>;
+@group(0) @binding(2) var<storage, read_write> out: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(local_invocation_index) thread: u32) {
+  var partial = 0.0;
+  for (var i = thread; i < params.count; i += THREADS) { partial += values[i]; }
+  let total = workgroup_sum(partial, thread);
+  if (thread == 0u) { out[params.index] += total; }
 }
 `,
   "sum_partials.wgsl": `// out[r][c] (+)= Σ_s partials[s][r][c]: joins the partial products of a GEMM that was split along K.
@@ -611,76 +1391,60 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "swiglu.wgsl": `// SwiGLU: output[t][c] = silu(gate[t][c]) · up[t][c], with silu(g) = g / (1 + e^−g).
 //
-// Shapes: gate_up [rows, 2·width] with the gate in columns 0 … width and the up projection behind it, output
-// [rows, width], both f32. ELEMENT is vec4<f32> where width is a multiple of 4, else f32; all counts are in ELEMENTs.
-// Idea: one thread an ELEMENT of the output, columns up to the pitch included, which become zero.
+// Shapes: gate_up [rows, 2·pitch] with the gate in columns 0 … width and the up projection in pitch … pitch + width, where
+// pitch is the output's (the merged linear starts each part at a multiple of 16); output [rows, width], both f32.
+// Idea: one thread a vec4 of the output, up to the pitch: zeros between give zeros.
 //! include silu.wgsl
 
 struct Params {
   rows: u32,
-  width: u32,
-  input_pitch: u32,
-  output_pitch: u32,
+  vectors: u32, // vec4s in a row of the output; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<$ELEMENT>;
-@group(0) @binding(2) var<storage, read_write> output: array<$ELEMENT>;
+@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * 128u + thread;
-  let row = item / params.output_pitch;
-  let column = item % params.output_pitch;
+  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let row = item / params.vectors;
   if (row >= params.rows) { return; }
-  var value = $ELEMENT();
-  if (column < params.width) {
-    let at = row * params.input_pitch + column;
-    let gate = gate_up[at];
-    value = gate * sigmoid(gate) * gate_up[at + params.width];
-  }
-  output[item] = value;
+  let at = item + row * params.vectors;
+  let gate = gate_up[at];
+  output[item] = gate * sigmoid(gate) * gate_up[at + params.vectors];
 }
 `,
   "swiglu_backward.wgsl": `// Gradient of SwiGLU. With s = sigmoid(gate):
 //   d_gate = d_output · up · s · (1 + gate · (1 − s)),   d_up = d_output · gate · s
 //
-// Shapes: gate_up, d_gate_up [rows, 2·width] (gate columns, then up columns), d_output [rows, width], all f32.
-// ELEMENT as in swiglu.wgsl. s is computed again rather than kept.
-// Idea: one thread an ELEMENT of gate and up together; the threads behind them zero the columns up to the pitch.
+// Shapes: gate_up, d_gate_up [rows, 2·pitch] and d_output [rows, width] as in swiglu.wgsl, all f32. s is computed again
+// rather than kept. Idea: one thread a vec4 of gate and up together.
 //! include silu.wgsl
 
 struct Params {
   rows: u32,
-  width: u32,
-  input_pitch: u32,
-  output_pitch: u32,
+  vectors: u32, // vec4s in a row of d_output; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<$ELEMENT>;
-@group(0) @binding(2) var<storage, read> d_output: array<$ELEMENT>;
-@group(0) @binding(3) var<storage, read_write> d_gate_up: array<$ELEMENT>;
+@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4<f32>>;
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * 128u + thread;
-  let tasks = params.input_pitch - params.width;
-  let row = item / tasks;
-  let column = item % tasks;
+  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let row = item / params.vectors;
   if (row >= params.rows) { return; }
-  let at = row * params.input_pitch + column;
-  if (column >= params.width) {
-    d_gate_up[at + params.width] = $ELEMENT();
-    return;
-  }
-  let dy = d_output[row * params.output_pitch + column];
+  let at = item + row * params.vectors;
+  let dy = d_output[item];
   let gate = gate_up[at];
   let s = sigmoid(gate);
-  d_gate_up[at] = dy * gate_up[at + params.width] * s * (1.0 + gate * (1.0 - s));
-  d_gate_up[at + params.width] = dy * gate * s;
+  d_gate_up[at] = dy * gate_up[at + params.vectors] * s * (1.0 + gate * (1.0 - s));
+  d_gate_up[at + params.vectors] = dy * gate * s;
 }
 `,
   "tensor_scale.wgsl": `// One scale for a whole matrix, written to each entry of \`scales\` (one a row, so that everything behind sees row scales).

@@ -1,0 +1,80 @@
+/**
+ * Full training: every weight is an f32 parameter. For small models, for making them, and for looking at
+ * gradients.
+ *
+ * @module
+ */
+
+import type { Program } from "../gpu/program.ts";
+import { gemm } from "../kernels/gemm.ts";
+import type { LinearSpec } from "../model/linear_spec.ts";
+import type { WeightSource } from "../model/weight_source.ts";
+import type { Parameter } from "../optim/parameters.ts";
+import type {
+  Linear,
+  LinearBackward,
+  LinearForward,
+  Method,
+  MethodContext,
+  MethodLayers,
+} from "./method.ts";
+import { loadMerged, readPart } from "./upload.ts";
+
+/** Trains every parameter in f32. */
+export function full(): Method {
+  return { name: "full", build: (context) => new FullLayers(context) };
+}
+
+class FullLayers implements MethodLayers {
+  constructor(readonly context: MethodContext) {}
+
+  linear(spec: LinearSpec): Linear {
+    return new FullLinear(this.context, spec);
+  }
+
+  dense(name: string, rows: number, cols: number) {
+    const parameter = this.context.parameters.declare(name, rows, cols, rows > 1);
+    return { value: () => parameter.value, gradient: () => parameter.gradient };
+  }
+
+  reserve(): void {}
+
+  free(): void {}
+}
+
+class FullLinear implements Linear {
+  readonly needsInput = true;
+  readonly #weight: Parameter;
+
+  constructor(readonly context: MethodContext, readonly spec: LinearSpec) {
+    this.#weight = context.parameters.declare(spec.name, spec.width, spec.inFeatures, true);
+  }
+
+  reserve(): void {}
+
+  async load(source: WeightSource): Promise<void> {
+    await loadMerged(this.context.device, this.spec, source, this.#weight.value);
+  }
+
+  forward(program: Program, { input, output, addend }: LinearForward): void {
+    gemm(program, { layout: "nt", a: input, b: this.#weight.value, out: output, addend });
+  }
+
+  backward(program: Program, { dOutput, input, dInput }: LinearBackward): void {
+    const { value, gradient } = this.#weight;
+    gemm(program, {
+      layout: "tn",
+      a: dOutput,
+      b: input!,
+      out: gradient,
+      accumulate: true,
+    });
+    gemm(program, { layout: "nn", a: dOutput, b: value, out: dInput });
+  }
+
+  readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {
+    return readPart(this.context.device, this.spec.parts[index], this.#weight.value);
+  }
+
+  free(): void {}
+}

@@ -1,0 +1,243 @@
+/**
+ * LoRA as PEFT does it: `y = x·Wᵀ + (alpha / rank) · (x·Aᵀ)·Bᵀ`, W frozen, A and B trained in f32. Without targets it
+ * is the frozen model.
+ *
+ * @module
+ */
+
+import { ModelError } from "../errors.ts";
+import { columnsOf, type Matrix, rowsOf } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
+import type { PeftAdapter } from "../io/peft.ts";
+import { gemm } from "../kernels/gemm.ts";
+import type { LinearSpec } from "../model/linear_spec.ts";
+import type { WeightSource } from "../model/weight_source.ts";
+import type { Parameter } from "../optim/parameters.ts";
+import type {
+  DenseType,
+  Linear,
+  LinearBackward,
+  LinearForward,
+  Method,
+  MethodContext,
+  MethodLayers,
+} from "./method.ts";
+import { SavedRows } from "./saved_rows.ts";
+import {
+  type AdapterLayout,
+  adapterLayout,
+  checkAlpha,
+  checkRank,
+  parseTargets,
+} from "./targets.ts";
+import { loadMerged, readPart, uploadRows } from "./upload.ts";
+
+/** Options of {@linkcode lora}. */
+export interface LoraOptions {
+  /** Rows of A and columns of B. Default 16. */
+  rank?: number;
+  /** The adapter counts `alpha / rank`. Default 16. */
+  alpha?: number;
+  /** Linear layers with adapters, by the last part of their name. Default all. */
+  targetModules?: readonly string[];
+  /** Storage of the frozen weights; arithmetic is f32. Default `f32`. */
+  baseType?: DenseType;
+  /** Adapters to start from instead of a random A and a zero B; gives rank, alpha and targets. */
+  adapter?: PeftAdapter;
+}
+
+/** Trains low-rank adapters beside frozen weights. */
+export function lora(options: LoraOptions = {}): Method {
+  const { adapter, baseType = "f32" } = options;
+  const rank = adapter?.config.rank ?? options.rank ?? 16;
+  const alpha = adapter?.config.alpha ?? options.alpha ?? 16;
+  checkRank(rank);
+  checkAlpha(alpha);
+  const targets = parseTargets(adapter ? adapter.config.targetModules : options.targetModules);
+  const scaling = alpha / (adapter?.config.useRslora ? Math.sqrt(rank) : rank);
+  return {
+    name: "lora",
+    build: (context) => new LoraLayers(context, { rank, scaling, targets, baseType, adapter }),
+  };
+}
+
+/** The frozen model: for evaluation and generation. */
+export function frozen(baseType: DenseType = "f32"): Method {
+  const targets = new Set<string>();
+  return {
+    name: "frozen",
+    build: (context) => new LoraLayers(context, { rank: 0, scaling: 0, targets, baseType }),
+  };
+}
+
+interface LoraSettings {
+  rank: number;
+  scaling: number;
+  targets: ReadonlySet<string>;
+  baseType: DenseType;
+  adapter?: PeftAdapter;
+}
+
+/** The layers of a network under LoRA. */
+export class LoraLayers implements MethodLayers {
+  readonly linears: LoraLinear[] = [];
+  #dense: Matrix[] = [];
+  /** Gradient of x·Aᵀ: read by the very next products, so one does for all layers. */
+  readonly dLow: SavedRows;
+
+  constructor(readonly context: MethodContext, readonly settings: LoraSettings) {
+    this.dLow = new SavedRows(context.device, "gradient of x·Aᵀ");
+  }
+
+  linear(spec: LinearSpec): Linear {
+    const linear = new LoraLinear(this, spec);
+    this.linears.push(linear);
+    return linear;
+  }
+
+  dense(name: string, rows: number, cols: number) {
+    const type = rows > 1 ? this.settings.baseType : "f32";
+    const matrix = this.context.device.matrix(rows, cols, type, name);
+    this.#dense.push(matrix);
+    return { value: () => matrix, gradient: null };
+  }
+
+  reserve(tokens: number): void {
+    this.dLow.reserve(tokens, Math.max(0, ...this.linears.map(({ layout }) => layout.width)));
+  }
+
+  free(): void {
+    this.context.device.free(...this.#dense);
+    this.dLow.free();
+  }
+}
+
+/** A merged linear with a LoRA adapter on each targeted part. */
+export class LoraLinear implements Linear {
+  readonly layout: AdapterLayout;
+  readonly needsInput: boolean;
+  readonly #weight: Matrix;
+  /** [layout.width, inFeatures]: the parts' A below each other, zero rows between. */
+  readonly #a: Parameter | null;
+  /** [rows, rank] of each adapted part */
+  readonly #b: Parameter[];
+  readonly #low: SavedRows;
+
+  constructor(readonly layers: LoraLayers, readonly spec: LinearSpec) {
+    const { context: { device, parameters }, settings: { rank, targets, baseType } } = layers;
+    this.layout = adapterLayout(spec, rank, targets);
+    this.needsInput = this.layout.width > 0;
+    this.#weight = device.matrix(spec.width, spec.inFeatures, baseType, `${spec.name} weight`);
+    this.#a = this.needsInput
+      ? parameters.declare(`${spec.name}.lora_A`, this.layout.width, spec.inFeatures, true)
+      : null;
+    this.#b = this.layout.parts.map(({ part }) =>
+      parameters.declare(`${part.module}.lora_B`, part.rows, rank, true)
+    );
+    this.#low = new SavedRows(device, `${spec.name} x·Aᵀ`);
+  }
+
+  reserve(tokens: number): void {
+    this.#low.reserve(tokens, this.layout.width);
+  }
+
+  async load(source: WeightSource): Promise<void> {
+    const { context: { device }, settings: { adapter } } = this.layers;
+    await loadMerged(device, this.spec, source, this.#weight);
+    this.layout.parts.forEach(({ part, start }, i) => {
+      const stored = adapter?.tensors.get(part.module);
+      if (adapter && !stored) {
+        throw new ModelError(
+          `Cannot use the adapter as it has no tensors for "${part.module}", which its ` +
+            "target_modules name: it was made for another model",
+        );
+      }
+      uploadRows(device, this.#a!.value, start, stored?.A ?? this.#randomA());
+      if (stored) uploadRows(device, this.#b[i].value, 0, stored.B);
+    });
+  }
+
+  /** PEFT's default: Kaiming uniform with a = √5, that is uniform in ±1/√inFeatures. */
+  #randomA(): Float32Array<ArrayBuffer> {
+    const { context: { random }, settings: { rank } } = this.layers;
+    const { inFeatures } = this.spec;
+    const bound = 1 / Math.sqrt(inFeatures);
+    return Float32Array.from({ length: rank * inFeatures }, () => (2 * random() - 1) * bound);
+  }
+
+  forward(program: Program, { input, output, addend }: LinearForward): void {
+    gemm(program, { layout: "nt", a: input, b: this.#weight, out: output, addend });
+    if (!this.#a) return;
+    const low = this.#low.rows(input.rows);
+    gemm(program, { layout: "nt", a: input, b: this.#a.value, out: low });
+    this.layout.parts.forEach(({ part, start }, i) =>
+      gemm(program, {
+        layout: "nt",
+        a: columnsOf(low, start, this.layers.settings.rank),
+        b: this.#b[i].value,
+        out: columnsOf(output, part.start, part.rows),
+        alpha: this.layers.settings.scaling,
+        accumulate: true,
+      })
+    );
+  }
+
+  backward(program: Program, { dOutput, input, dInput }: LinearBackward): void {
+    gemm(program, { layout: "nn", a: dOutput, b: this.#weight, out: dInput });
+    if (!this.#a) return;
+    const { settings: { rank, scaling: alpha }, dLow: shared } = this.layers;
+    const low = this.#low.rows(dOutput.rows);
+    const dLow = shared.rows(dOutput.rows, this.layout.width);
+    this.layout.parts.forEach(({ part, start }, i) => {
+      const dPart = columnsOf(dOutput, part.start, part.rows);
+      const { value, gradient } = this.#b[i];
+      gemm(program, {
+        layout: "tn",
+        a: dPart,
+        b: columnsOf(low, start, rank),
+        out: gradient,
+        alpha,
+        accumulate: true,
+      });
+      gemm(program, {
+        layout: "nn",
+        a: dPart,
+        b: value,
+        out: columnsOf(dLow, start, rank),
+        alpha,
+      });
+    });
+    gemm(program, {
+      layout: "tn",
+      a: dLow,
+      b: input!,
+      out: this.#a.gradient,
+      accumulate: true,
+    });
+    gemm(program, { layout: "nn", a: dLow, b: this.#a.value, out: dInput, accumulate: true });
+  }
+
+  /** The adapters by module, for a PEFT folder. */
+  async readAdapters(): Promise<PeftAdapter["tensors"]> {
+    const { device } = this.layers.context;
+    const inFeatures = this.spec.inFeatures;
+    const tensors: PeftAdapter["tensors"] = new Map();
+    for (const [i, { part, start }] of this.layout.parts.entries()) {
+      const [A, B] = [
+        await device.readMatrix(rowsOf(this.#a!.value, start, this.layers.settings.rank)),
+        await device.readMatrix(this.#b[i].value),
+      ];
+      tensors.set(part.module, { A, B, inFeatures, outFeatures: part.rows });
+    }
+    return tensors;
+  }
+
+  readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {
+    return readPart(this.layers.context.device, this.spec.parts[index], this.#weight);
+  }
+
+  free(): void {
+    this.layers.context.device.free(this.#weight);
+    this.#low.free();
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * How the layers of a model are stored and adapted. One interface, one file a method; the model, the data
+ * path and the kernels are the same for all, so that comparisons between methods are fair.
+ *
+ * @module
+ */
+
+import type { Matrix } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
+import type { Program } from "../gpu/program.ts";
+import type { WeightSource } from "../model/weight_source.ts";
+import type { LinearSpec } from "../model/linear_spec.ts";
+import type { Parameters } from "../optim/parameters.ts";
+
+/** Element type of the weights that stay high precision. */
+export type DenseType = "f32" | "f16";
+
+/** What a method needs to build its layers. */
+export interface MethodContext {
+  device: Device;
+  /** Trained parameters are declared here while the layers are built. */
+  parameters: Parameters;
+  /** Uniform random numbers in [0, 1), repeatable. */
+  random: () => number;
+}
+
+/** Builds the layers of a network. */
+export interface Method {
+  /** Name on the command line, such as `falqon`. */
+  readonly name: string;
+  /** Makes the layers of one network. */
+  build(context: MethodContext): MethodLayers;
+}
+
+/** The layers of one network under a method. */
+export interface MethodLayers {
+  /** Makes a merged linear layer; its weight is filled by {@linkcode Linear.load}. */
+  linear(spec: LinearSpec): Linear;
+  /** Makes a weight that is no linear layer of a block: embedding, norm, lm_head. */
+  dense(name: string, rows: number, cols: number): DenseWeight;
+  /** Makes room for steps of up to `tokens` tokens. */
+  reserve(tokens: number): void;
+  /** Records what must follow the optimizer's change of the parameters. */
+  update?(program: Program): void;
+  /** Frees what the method itself holds. */
+  free(): void;
+}
+
+/** A weight outside the linear layers. */
+export interface DenseWeight {
+  /** [rows, cols]; norms are one row. */
+  value: () => Matrix;
+  /** f32 gradient to add to, where the weight is trained. */
+  gradient: (() => Matrix) | null;
+}
+
+/** What {@linkcode Linear.forward} reads and writes. */
+export interface LinearForward {
+  /** f32 [tokens, inFeatures] */
+  input: Matrix;
+  /** f32 [tokens, width] */
+  output: Matrix;
+  /** f32 [tokens, width], added to the output: the residual stream. */
+  addend?: Matrix;
+}
+
+/** What {@linkcode Linear.backward} reads and writes. */
+export interface LinearBackward {
+  /** f32 [tokens, width] */
+  dOutput: Matrix;
+  /** The forward's input; null if the layer does not need it. */
+  input: Matrix | null;
+  /** f32 [tokens, inFeatures], overwritten */
+  dInput: Matrix;
+}
+
+/** A merged linear layer under a method. */
+export interface Linear {
+  readonly spec: LinearSpec;
+  /** Whether {@linkcode Linear.backward} reads the forward's input; if not, it need not be kept. */
+  readonly needsInput: boolean;
+  /** Makes room for what a forward pass of up to `tokens` tokens leaves for the backward pass. */
+  reserve(tokens: number): void;
+  /** Fills the weight from a model's files. */
+  load(source: WeightSource): Promise<void>;
+  /** Records `output = input · Wᵀ + adapter (+ addend)`. */
+  forward(program: Program, io: LinearForward): void;
+  /** Records the gradients: `dInput`, and those of trained values added to theirs. */
+  backward(program: Program, io: LinearBackward): void;
+  /** The linear's weight as a Hugging Face model would hold it: part `index`, f32 [rows, inFeatures]. */
+  readWeight(index: number): Promise<Float32Array<ArrayBuffer>>;
+  /** Frees its buffers. */
+  free(): void;
+}

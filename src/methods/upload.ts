@@ -1,0 +1,85 @@
+/**
+ * Moves weights from a model's files into merged matrices on the GPU, and back.
+ *
+ * @module
+ */
+
+import { ELEMENT_BYTES, type Matrix, rowsOf } from "../gpu/buffers.ts";
+import { type Device, pitched, unpitch } from "../gpu/device.ts";
+import type { LinearPart, LinearSpec } from "../model/linear_spec.ts";
+import { rowsPerRead, type StoredFp8, type WeightSource } from "../model/weight_source.ts";
+import { E4M3, fp8DecodeTable } from "../fp8/codec.ts";
+
+/** Writes packed f32 rows into rows `first` and following of an f32 or f16 matrix. */
+export function uploadRows(
+  device: Device,
+  target: Matrix,
+  first: number,
+  values: Float32Array<ArrayBuffer>,
+): void {
+  const { cols, pitch, type } = target;
+  const rows = pitched(values, values.length / cols, cols, pitch);
+  const data = type === "f16" ? Float16Array.from(rows) : rows;
+  device.write(target, data, first * pitch * ELEMENT_BYTES[type]);
+}
+
+/** Name of the Hugging Face parameter of a linear layer. */
+export function weightName(part: LinearPart): string {
+  return `${part.module}.weight`;
+}
+
+/** Fills the rows of every part of a merged f32 or f16 weight. */
+export async function loadMerged(
+  device: Device,
+  spec: LinearSpec,
+  source: WeightSource,
+  target: Matrix,
+): Promise<void> {
+  for (const part of spec.parts) {
+    await loadMatrix(device, weightName(part), part.rows, source, target, part.start);
+  }
+}
+
+/** Fills `rows` rows of `target` from `first` on with a matrix of the model; FP8 is decoded. */
+export async function loadMatrix(
+  device: Device,
+  name: string,
+  rows: number,
+  source: WeightSource,
+  target: Matrix,
+  first = 0,
+): Promise<void> {
+  const shape = [rows, target.cols] as const;
+  const stored = await source.fp8(name, shape);
+  const step = rowsPerRead(target.cols);
+  for (let row = 0; row < rows; row += step) {
+    const count = Math.min(step, rows - row);
+    const values = stored
+      ? decodeRows(stored, target.cols, row, count)
+      : await source.rows(name, shape, row, count);
+    uploadRows(device, target, first + row, values);
+  }
+}
+
+function decodeRows(stored: StoredFp8, cols: number, first: number, count: number) {
+  const table = fp8DecodeTable(E4M3);
+  const values = new Float32Array(count * cols);
+  for (let i = 0; i < values.length; i++) {
+    const row = first + Math.floor(i / cols);
+    values[i] = table[stored.codes[first * cols + i]] * stored.valueScales[row];
+  }
+  return values;
+}
+
+/** Reads the rows of one part of a merged f32 or f16 weight as packed f32 [rows, inFeatures]. */
+export async function readPart(
+  device: Device,
+  part: LinearPart,
+  merged: Matrix,
+): Promise<Float32Array<ArrayBuffer>> {
+  const raw = await device.read(rowsOf(merged, part.start, part.rows));
+  const values = merged.type === "f16"
+    ? Float32Array.from(new Float16Array(raw))
+    : new Float32Array(raw);
+  return unpitch(values, part.rows, merged.cols, merged.pitch);
+}

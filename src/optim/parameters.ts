@@ -1,0 +1,147 @@
+/**
+ * All trained values in one flat buffer, their gradients and moments in three more: one dispatch each for
+ * the gradient norm, for AdamW, for a checkpoint.
+ *
+ * @module
+ */
+
+import { ELEMENT_BYTES, type Matrix, pitchOf, roundUp, type Vector } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
+
+/** f32 elements between the starts of parameters: bindings start at multiples of 256 bytes. */
+const ALIGNMENT = 256 / ELEMENT_BYTES.f32;
+
+/** A trained matrix: a place in the flat buffers. */
+export interface Parameter {
+  readonly name: string;
+  readonly rows: number;
+  readonly cols: number;
+  /** Whether weight decay applies: to matrices, not to norms. */
+  readonly decay: boolean;
+  /** f32 [rows, cols] */
+  readonly value: Matrix;
+  /** f32 [rows, cols] */
+  readonly gradient: Matrix;
+}
+
+/** What {@linkcode Parameters.allocate} is to make. */
+export interface AllocateOptions {
+  /** Gradients are wanted. */
+  gradients: boolean;
+  /** AdamW's moments are wanted. */
+  moments: boolean;
+}
+
+/** The trained parameters of a network: declared first, then allocated together. */
+export class Parameters implements Disposable {
+  readonly device: Device;
+  #declared: (Parameter & { place(values: Matrix, gradients: Matrix | null): void })[] = [];
+  #values: Vector | null = null;
+  #gradients: Vector | null = null;
+  #m: Vector | null = null;
+  #v: Vector | null = null;
+  /** Elements of the flat buffers to which weight decay applies: the first ones. */
+  decayEnd = 0;
+
+  constructor(device: Device) {
+    this.device = device;
+  }
+
+  /** Declares a parameter; its matrices exist after {@linkcode Parameters.allocate}. */
+  declare(name: string, rows: number, cols: number, decay: boolean): Parameter {
+    if (this.#values) throw new TypeError(`Parameter ${name} is declared after allocation`);
+    let value: Matrix | null = null;
+    let gradient: Matrix | null = null;
+    const existing = (matrix: Matrix | null, what: string): Matrix => {
+      if (!matrix) throw new TypeError(`Parameter ${name} has no ${what}: it was not allocated`);
+      return matrix;
+    };
+    const parameter = {
+      name,
+      rows,
+      cols,
+      decay,
+      get value() {
+        return existing(value, "value");
+      },
+      get gradient() {
+        return existing(gradient, "gradient");
+      },
+      place(values: Matrix, gradients: Matrix | null) {
+        value = values;
+        gradient = gradients;
+      },
+    };
+    this.#declared.push(parameter);
+    return parameter;
+  }
+
+  /** Every declared parameter, in the order of the flat buffers once these exist. */
+  get list(): readonly Parameter[] {
+    return this.#declared;
+  }
+
+  /** Number of trained values, padding not counted. */
+  get count(): number {
+    return this.#declared.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+  }
+
+  /** Makes the flat buffers, all zero. The decayed parameters come first. */
+  allocate({ gradients, moments }: AllocateOptions): void {
+    this.#declared.sort((a, b) => Number(b.decay) - Number(a.decay)); // stable
+    const offsets: number[] = [];
+    let length = 0;
+    for (const { rows, cols, decay } of this.#declared) {
+      offsets.push(length);
+      length += roundUp(rows * pitchOf(cols), ALIGNMENT);
+      if (decay) this.decayEnd = length;
+    }
+    this.#values = this.device.vector(length, "f32", "trained parameters");
+    if (gradients) this.#gradients = this.device.vector(length, "f32", "gradients");
+    if (moments) {
+      this.#m = this.device.vector(length, "f32", "first moments");
+      this.#v = this.device.vector(length, "f32", "second moments");
+    }
+    this.#declared.forEach((parameter, i) => {
+      const at = (flat: Vector) => matrixAt(flat, offsets[i], parameter.rows, parameter.cols);
+      parameter.place(at(this.#values!), this.#gradients && at(this.#gradients));
+    });
+  }
+
+  /** The flat values. */
+  get values(): Vector {
+    return this.#existing(this.#values, "values");
+  }
+
+  /** The flat gradients. */
+  get gradients(): Vector {
+    return this.#existing(this.#gradients, "gradients");
+  }
+
+  /** AdamW's first moments. */
+  get m(): Vector {
+    return this.#existing(this.#m, "first moments");
+  }
+
+  /** AdamW's second moments. */
+  get v(): Vector {
+    return this.#existing(this.#v, "second moments");
+  }
+
+  /** Frees the flat buffers. */
+  [Symbol.dispose](): void {
+    this.device.free(this.#values, this.#gradients, this.#m, this.#v);
+  }
+
+  #existing(vector: Vector | null, what: string): Vector {
+    if (!vector) throw new TypeError(`The flat buffer of ${what} was not allocated`);
+    return vector;
+  }
+}
+
+function matrixAt(flat: Vector, first: number, rows: number, cols: number): Matrix {
+  const pitch = pitchOf(cols);
+  const offset = flat.offset + first * ELEMENT_BYTES.f32;
+  const size = rows * pitch * ELEMENT_BYTES.f32;
+  return { buffer: flat.buffer, offset, size, rows, cols, pitch, type: "f32" };
+}
