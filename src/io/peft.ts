@@ -1,0 +1,209 @@
+/**
+ * LoRA adapters in the layout of the PEFT library: `adapter_config.json` and
+ * `adapter_model.safetensors`, with `base_model.model.<module>.lora_A.weight` of `[rank, K]` and
+ * `.lora_B.weight` of `[N, rank]` for every adapted linear of `[N, K]`.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { FileError, ModelError } from "../errors.ts";
+import { writeFileAtomically } from "./atomic.ts";
+import { fromFloat32, isFloatDType, toFloat32 } from "./dtype.ts";
+import { exists } from "./exists.ts";
+import { toFileError } from "./file_error.ts";
+import { JsonFields, readJson, showJson } from "./json.ts";
+import { SafetensorsFile, type TensorSource, writeSafetensors } from "./safetensors.ts";
+
+/** What scales an adapter and where it sits. */
+export interface PeftConfig {
+  /** Rows of A and columns of B. */
+  rank: number;
+  /** The product is scaled by `alpha / rank`, or `alpha / sqrt(rank)` with `useRslora`. */
+  alpha: number;
+  /** Last parts of the names of the adapted modules, such as `q_proj`. */
+  targetModules: string[];
+  /** Whether the adapter is rank-stabilised. */
+  useRslora: boolean;
+}
+
+/** The two factors of the change of one linear layer: `ΔW = scale · B · A`. */
+export interface LoraTensors {
+  /** `[rank, inFeatures]`, row-major. */
+  A: Float32Array<ArrayBuffer>;
+  /** `[outFeatures, rank]`, row-major. */
+  B: Float32Array<ArrayBuffer>;
+  /** Columns of the linear's weight. */
+  inFeatures: number;
+  /** Rows of the linear's weight. */
+  outFeatures: number;
+}
+
+/** A LoRA adapter. */
+export interface PeftAdapter {
+  /** What scales it and where it sits. */
+  config: PeftConfig;
+  /** The factors by the name of the module, such as `model.layers.0.self_attn.q_proj`. */
+  tensors: Map<string, LoraTensors>;
+}
+
+const CONFIG_FILE = "adapter_config.json";
+const WEIGHTS_FILE = "adapter_model.safetensors";
+const PREFIX = "base_model.model.";
+
+/** Settings under which the adapter computes something else than `W + scale · B · A`. */
+const UNSUPPORTED = [
+  "use_dora",
+  "use_qalora",
+  "use_bdlora",
+  "lora_bias",
+  "fan_in_fan_out",
+  "rank_pattern",
+  "alpha_pattern",
+  "modules_to_save",
+  "layer_replication",
+  "target_parameters",
+  "trainable_token_indices",
+  "alora_invocation_tokens",
+  "arrow_config",
+  "kasa_config",
+  "monteclora_config",
+];
+
+/** Initialisations that leave the base model's weights as they are. */
+const INITIALIZATIONS: unknown[] = [undefined, true, false, "gaussian", "eva", "orthogonal"];
+
+/**
+ * Reads an adapter that PEFT, or {@linkcode writePeftAdapter}, has written.
+ *
+ * @throws {FileError} if a file is missing or damaged.
+ * @throws {ModelError} if the adapter is of another kind than plain LoRA, or incomplete.
+ */
+export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
+  const configPath = join(folder, CONFIG_FILE);
+  const fields = new JsonFields(await readJson(configPath), `"${configPath}"`);
+  const scaling = parseScaling(fields);
+  const weightsPath = join(folder, WEIGHTS_FILE);
+  if (!await exists(weightsPath)) {
+    throw new FileError(
+      `Cannot find "${weightsPath}": adapters are read only from safetensors; save the adapter ` +
+        `with a current version of PEFT`,
+    );
+  }
+  using file = await SafetensorsFile.open(weightsPath);
+  const tensors = await readTensors(file, scaling.rank);
+  const listed = fields.raw("target_modules");
+  // PEFT also takes a regular expression over module names here; the tensors say what it matched.
+  const targetModules = Array.isArray(listed)
+    ? fields.strings("target_modules")
+    : [...new Set([...tensors.keys()].map((module) => module.slice(module.lastIndexOf(".") + 1)))];
+  return { config: { ...scaling, targetModules }, tensors };
+}
+
+function parseScaling(fields: JsonFields): Omit<PeftConfig, "targetModules"> {
+  const remedy = "use a plain LoRA adapter";
+  if (fields.raw("peft_type") !== "LORA") throw fields.error("peft_type", '"LORA"', remedy);
+  for (const name of UNSUPPORTED) {
+    if (isSet(fields.raw(name))) throw fields.error(name, "off", remedy);
+  }
+  if (fields.string("bias", "none") !== "none") throw fields.error("bias", '"none"', remedy);
+  if (!INITIALIZATIONS.includes(fields.raw("init_lora_weights"))) {
+    throw fields.error(
+      "init_lora_weights",
+      "one that keeps the base model's weights",
+      "convert the adapter to plain LoRA with PEFT's path_initial_model_for_weight_conversion",
+    );
+  }
+  return {
+    rank: fields.integer("r", 1),
+    alpha: fields.positive("lora_alpha"),
+    useRslora: fields.boolean("use_rslora", false),
+  };
+}
+
+function isSet(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;
+  return value !== undefined && value !== false;
+}
+
+async function readTensors(file: SafetensorsFile, rank: number): Promise<PeftAdapter["tensors"]> {
+  const fail = (problem: string) =>
+    new ModelError(`Cannot use the adapter "${file.path}": ${problem}; save the adapter again`);
+  const modules = new Set<string>();
+  for (const name of file.tensors.keys()) {
+    const match = /^base_model\.model\.(.+)\.lora_[AB]\.weight$/.exec(name);
+    if (!match) throw fail(`its tensor "${name}" is no factor of a linear layer`);
+    modules.add(match[1]);
+  }
+  if (modules.size === 0) throw fail("it holds no tensors");
+
+  const tensors: PeftAdapter["tensors"] = new Map();
+  for (const module of modules) {
+    const read = async (factor: "A" | "B", rankAxis: number) => {
+      const name = `${PREFIX}${module}.lora_${factor}.weight`;
+      const info = file.tensors.get(name);
+      if (!info) throw fail(`it has only one factor of "${module}"`);
+      if (info.shape.length !== 2 || info.shape[rankAxis] !== rank || !isFloatDType(info.dtype)) {
+        throw fail(
+          `its tensor "${name}" is ${info.dtype} ${showJson(info.shape)}, where F32, F16 or BF16 ` +
+            `with ${rank} as size ${rankAxis} is wanted`,
+        );
+      }
+      return { values: toFloat32(await file.read(name), info.dtype), shape: info.shape };
+    };
+    const { values: A, shape: [, inFeatures] } = await read("A", 0);
+    const { values: B, shape: [outFeatures] } = await read("B", 1);
+    tensors.set(module, { A, B, inFeatures, outFeatures });
+  }
+  return tensors;
+}
+
+/**
+ * Writes an adapter in float32 that PEFT loads, into a folder that is created when missing.
+ *
+ * @param options `baseModel` is the path or name of the model the adapter belongs to.
+ * @throws {FileError} if a file cannot be written, or a factor's length is not that of its shape.
+ */
+export async function writePeftAdapter(
+  folder: string,
+  adapter: PeftAdapter,
+  options: { baseModel: string },
+): Promise<void> {
+  const { rank, alpha, targetModules, useRslora } = adapter.config;
+  const config = {
+    base_model_name_or_path: options.baseModel,
+    bias: "none",
+    fan_in_fan_out: false,
+    inference_mode: true,
+    init_lora_weights: true,
+    lora_alpha: alpha,
+    lora_dropout: 0,
+    modules_to_save: null,
+    peft_type: "LORA",
+    r: rank,
+    target_modules: targetModules,
+    task_type: "CAUSAL_LM",
+    use_dora: false,
+    use_rslora: useRslora,
+  };
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw toFileError("create", folder, error);
+  }
+  await writeSafetensors(join(folder, WEIGHTS_FILE), sources(adapter));
+  await writeFileAtomically(join(folder, CONFIG_FILE), JSON.stringify(config, null, 2) + "\n");
+}
+
+function* sources({ config: { rank }, tensors }: PeftAdapter): Iterable<TensorSource> {
+  for (const [module, { A, B, inFeatures, outFeatures }] of tensors) {
+    const source = (factor: string, values: Float32Array<ArrayBuffer>, shape: number[]) => ({
+      name: `${PREFIX}${module}.lora_${factor}.weight`,
+      dtype: "F32" as const,
+      shape,
+      data: () => fromFloat32(values, "F32"),
+    });
+    yield source("A", A, [rank, inFeatures]);
+    yield source("B", B, [outFeatures, rank]);
+  }
+}
