@@ -1,0 +1,90 @@
+/**
+ * Tokenises conversations by the tokenizer's chat template.
+ *
+ * @module
+ */
+
+import { DataError, OptionError } from "../errors.ts";
+import type { ChatMessage } from "../io/chat_template.ts";
+import { allTargets, commonPrefixLength, type TokenizedExample } from "./tokenized_example.ts";
+import { IGNORED_LABEL, type TokenEncoder } from "./types.ts";
+
+/** A range of UTF-16 units in the rendered text. */
+type Span = [start: number, end: number];
+
+/**
+ * Tokenises a conversation; the template writes every special token itself.
+ * Targets are the assistant's turns with whatever ends them. Under
+ * `trainOnPrompt` the conversation is plain text.
+ *
+ * @param where Names the row in errors.
+ * @throws {OptionError} when there is no template.
+ * @throws {DataError} when the template refuses the conversation, or the assistant's turns cannot
+ * be found in what it renders.
+ */
+export function tokenizeChat(
+  messages: ChatMessage[],
+  encoder: TokenEncoder,
+  trainOnPrompt: boolean,
+  where: string,
+): TokenizedExample {
+  const render = (count: number, addGenerationPrompt: boolean): string => {
+    if (encoder.chatTemplate === null) {
+      throw new OptionError(
+        `${where} has messages, but the tokenizer has no chat template: add one to ` +
+          "tokenizer_config.json, or give rows with prompt and completion.",
+      );
+    }
+    try {
+      return encoder.chatTemplate.render(messages.slice(0, count), { addGenerationPrompt });
+    } catch (error) {
+      throw error instanceof DataError ? new DataError(`${where}: ${error.message}`) : error;
+    }
+  };
+  const text = render(messages.length, false);
+  const tokens = encoder.encode(text, { addSpecialTokens: false });
+  const ids = Uint32Array.from(tokens);
+  if (trainOnPrompt) return { ids, labels: allTargets(ids), promptLength: 0 };
+  const spans = assistantSpans(messages, text, render, where);
+  // As for a completion: a token that spans the beginning of a turn is part of it.
+  const tokenAt = (offset: number) =>
+    offset === text.length ? tokens.length : commonPrefixLength(
+      tokens,
+      encoder.encode(text.slice(0, offset), { addSpecialTokens: false }),
+    );
+  const ranges = spans.map(([start, end]) => [tokenAt(start), tokenAt(end)]);
+  const labels = new Int32Array(ids.length).fill(IGNORED_LABEL);
+  for (const [start, end] of ranges) labels.set(allTargets(ids).subarray(start, end), start);
+  return { ids, labels, promptLength: ranges.length > 0 ? ranges[0][0] : ids.length };
+}
+
+/**
+ * Where the assistant speaks in `text`. A turn begins where the conversation
+ * before it, rendered with the prompt for an answer, ends; it ends where the
+ * conversation up to it stops agreeing with the whole (some templates close
+ * the last turn in a way of its own).
+ */
+function assistantSpans(
+  messages: ChatMessage[],
+  text: string,
+  render: (count: number, addGenerationPrompt: boolean) => string,
+  where: string,
+): Span[] {
+  const spans: Span[] = [];
+  messages.forEach(({ role }, i) => {
+    if (role !== "assistant") return;
+    const before = render(i, true);
+    const last = i === messages.length - 1;
+    const through = last ? text : render(i + 1, false);
+    let end = Math.min(through.length, text.length);
+    for (let at = before.length; at < end; at++) if (through[at] !== text[at]) end = at;
+    if (!text.startsWith(before) || !through.startsWith(before)) {
+      throw new DataError(
+        `${where} is rendered by the chat template so that the answer in message ${i} cannot be ` +
+          "told from its prompt: use another template, or train on prompts too.",
+      );
+    }
+    spans.push([before.length, end]);
+  });
+  return spans;
+}

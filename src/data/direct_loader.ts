@@ -1,0 +1,234 @@
+/**
+ * The loader itself. Everything it does is a function of the data, the options
+ * and the position to begin from, which is why a position is all that a
+ * checkpoint needs.
+ *
+ * Rows are collected into windows. A window's documents are packed among
+ * themselves, so at its border nothing but two counters is carried over:
+ * the epoch and the number of rows drawn. Resuming replays the shuffle up to
+ * that border without parsing a row, then tokenises one window again.
+ *
+ * @module
+ */
+
+import { DataError, OptionError } from "../errors.ts";
+import { BatchBuilder } from "./batch.ts";
+import type { Dataset } from "./dataset.ts";
+import { fit } from "./fit.ts";
+import { type LoaderOptions, type ResolvedLoaderOptions, resolveLoaderOptions } from "./options.ts";
+import { packFirstFit } from "./packing.ts";
+import { Random } from "./random.ts";
+import { ShuffleBuffer } from "./shuffle.ts";
+import { emptyStatistics } from "./statistics.ts";
+import { tokenize } from "./tokenize.ts";
+import {
+  type Batch,
+  type Document,
+  IGNORED_LABEL,
+  type Loader,
+  type LoaderPosition,
+  type LoaderStatistics,
+  type RawRow,
+  type TokenEncoder,
+} from "./types.ts";
+
+/**
+ * Rows of tokens a packing window holds: enough for first fit to leave little
+ * room unused, few enough that a window is tokenised in a fraction of a second.
+ */
+const WINDOW_ROWS = 64;
+
+/** Documents that are packed together, and the state before them. */
+interface Window {
+  drawn: number;
+  statistics: LoaderStatistics;
+  documents: Document[];
+}
+
+/** A place in the data, between two rows of batches. */
+type Place = Pick<LoaderPosition, "epoch" | "drawn" | "row" | "statistics">;
+
+/** Reads, tokenises and packs on the thread it is called on. */
+export class DirectLoader implements Loader {
+  readonly #dataset: Dataset;
+  readonly #encoder: TokenEncoder | null;
+  readonly #options: ResolvedLoaderOptions;
+  #statistics = emptyStatistics();
+  #closed = false;
+
+  /**
+   * @param encoder May be null when all rows are `input_ids`.
+   * @throws {OptionError} when an option is out of range.
+   */
+  constructor(dataset: Dataset, encoder: TokenEncoder | null, options: LoaderOptions) {
+    this.#dataset = dataset;
+    this.#encoder = encoder;
+    this.#options = resolveLoaderOptions(options);
+  }
+
+  /** Counters of the latest call of `batches`. */
+  get statistics(): LoaderStatistics {
+    return { ...this.#statistics };
+  }
+
+  /** Ends every stream of batches, now and later. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  /**
+   * The batches after `from`. The last one before the end of the last epoch is
+   * filled up with rows of padding; between epochs rows follow on directly.
+   *
+   * @throws {OptionError} when `from` belongs to other options.
+   */
+  async *batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void> {
+    const { batchSize, sequenceLength } = this.#options;
+    const order = this.#order();
+    if (from !== undefined && from.order !== order) {
+      throw new OptionError(
+        `The position to resume from was reached with ${from.order}, but this loader has ` +
+          `${order}: use the same options.`,
+      );
+    }
+    const pad = this.#encoder?.padTokenId ?? this.#encoder?.eosTokenId ?? 0;
+    const start = from ?? { epoch: 0, drawn: 0, row: 0, batch: 0, statistics: emptyStatistics() };
+    this.#statistics = { ...start.statistics };
+    let builder = new BatchBuilder(batchSize, sequenceLength, pad);
+    let position: LoaderPosition = { ...start, order };
+    let batch = start.batch + 1;
+    let waitedFrom = performance.now();
+    for await (const { documents, ...place } of this.#packedRows(start)) {
+      builder.addRow(documents);
+      position = { ...place, batch, order };
+      if (!builder.full) continue;
+      yield builder.finish(position, performance.now() - waitedFrom);
+      if (this.#closed) return;
+      waitedFrom = performance.now();
+      builder = new BatchBuilder(batchSize, sequenceLength, pad);
+      batch++;
+    }
+    if (builder.filledRows > 0) yield builder.finish(position, performance.now() - waitedFrom);
+  }
+
+  /** Rows of batches from a place in the data on, each with the place just after it. */
+  async *#packedRows(start: Place): AsyncGenerator<Place & { documents: Document[] }, void, void> {
+    const { sequenceLength, epochs, packing } = this.#options;
+    let { drawn: skip, row: given } = start;
+    for (let epoch = start.epoch; epoch < epochs; epoch++) {
+      let empty = skip === 0;
+      for await (const { drawn, statistics, documents } of this.#windows(epoch, skip)) {
+        if (this.#closed) return;
+        empty = false;
+        const rows = packing
+          ? packFirstFit(documents, sequenceLength)
+          : documents.map((document) => [document]);
+        for (let row = given; row < rows.length; row++) {
+          yield { documents: rows[row], epoch, drawn, row: row + 1, statistics };
+        }
+        given = 0;
+      }
+      if (empty) throw this.#nothingLeft(epoch);
+      skip = 0;
+    }
+  }
+
+  /** The options that decide which documents come in which order. */
+  #order(): string {
+    const { sequenceLength, packing, shuffle, shuffleBuffer, seed, trainOnPrompt } = this.#options;
+    return `sequenceLength ${sequenceLength}, packing ${packing}, shuffle ` +
+      `${shuffle ? `of ${shuffleBuffer} rows by seed ${seed}` : "off"}, ` +
+      `trainOnPrompt ${trainOnPrompt}`;
+  }
+
+  /** The windows of an epoch, from the one that begins after `skip` rows. */
+  async *#windows(epoch: number, skip: number): AsyncGenerator<Window, void, void> {
+    // Without packing a row's documents are a window, and nothing is read ahead.
+    const windowTokens = this.#options.packing ? WINDOW_ROWS * this.#options.sequenceLength : 1;
+    let drawn = 0;
+    let tokens = 0;
+    const begin = (): Window => ({ drawn, statistics: { ...this.#statistics }, documents: [] });
+    let window = begin();
+    for await (const rows of this.#drawnRows(epoch)) {
+      for (const row of rows) {
+        if (drawn++ < skip) {
+          if (drawn === skip) window = begin();
+          continue;
+        }
+        for (const document of this.#documents(row)) {
+          window.documents.push(document);
+          tokens += document.ids.length;
+        }
+        if (tokens >= windowTokens) {
+          yield window;
+          window = begin();
+          tokens = 0;
+        }
+      }
+    }
+    if (drawn < skip) {
+      throw new DataError(
+        `${this.#dataset.name} has ${drawn} rows, but the position to resume from is after row ` +
+          `${skip}: resume with the data that training began with.`,
+      );
+    }
+    if (window.documents.length > 0) yield window;
+  }
+
+  /** The rows of an epoch in the order of training. */
+  async *#drawnRows(epoch: number): AsyncGenerator<RawRow[], void, void> {
+    const { shuffle, shuffleBuffer, seed } = this.#options;
+    if (!shuffle) {
+      yield* this.#dataset.rawRows();
+      return;
+    }
+    const buffer = new ShuffleBuffer(shuffleBuffer, new Random(seed, epoch));
+    for await (const rows of this.#dataset.rawRows()) yield buffer.push(rows);
+    yield buffer.drain();
+  }
+
+  /** The documents of a row; none when the row is bad and bad rows are skipped. */
+  #documents(row: RawRow): Document[] {
+    const { skipBadRows, trainOnPrompt, sequenceLength } = this.#options;
+    const statistics = this.#statistics;
+    statistics.rows++;
+    let example;
+    try {
+      const where = this.#dataset.locate(row);
+      example = tokenize(this.#dataset.parse(row), this.#encoder, trainOnPrompt, where);
+    } catch (error) {
+      if (!skipBadRows || !(error instanceof DataError)) throw error;
+      statistics.badRows++;
+      statistics.firstBadRow ??= error.message;
+      return [];
+    }
+    if (example === null) {
+      statistics.allMasked++;
+      return [];
+    }
+    // Not a bad row that may be skipped: the tokenizer does not belong to the model.
+    this.#checkVocabulary(example, row);
+    return fit(example, sequenceLength, this.#encoder?.bosTokenId ?? null, statistics);
+  }
+
+  #checkVocabulary({ ids, labels }: Document, row: RawRow): void {
+    const { vocabSize } = this.#options;
+    const bad = ids.find((id) => id >= vocabSize) ??
+      labels.find((label) => label !== IGNORED_LABEL && label >= vocabSize);
+    if (bad !== undefined) {
+      throw new DataError(
+        `${this.#dataset.locate(row)} has the token id ${bad}, but the model's vocabulary has ` +
+          `${vocabSize} entries: use the tokenizer that belongs to the model.`,
+      );
+    }
+  }
+
+  #nothingLeft(epoch: number): DataError {
+    const { rows, badRows, firstBadRow, allMasked } = this.#statistics;
+    return new DataError(
+      `${this.#dataset.name} gave nothing to train on in epoch ${epoch}: of ${rows} rows read, ` +
+        `${badRows} were malformed and ${allMasked} had no target; give rows with an answer or ` +
+        `text.${firstBadRow === null ? "" : ` The first malformed row: ${firstBadRow}`}`,
+    );
+  }
+}

@@ -1,0 +1,28 @@
+import type { Document } from "./types.ts";
+
+/**
+ * Packs documents into rows of at most `sequenceLength` tokens by first fit:
+ * each document, in order, goes into the first row with room for it.
+ *
+ * @param documents Each of at most `sequenceLength` tokens.
+ * @returns The documents of each row.
+ */
+export function packFirstFit(documents: Document[], sequenceLength: number): Document[][] {
+  const rows: Document[][] = [];
+  const room: number[] = [];
+  // Rows before this one are full: a document with a target has at least two tokens.
+  let firstOpen = 0;
+  for (const document of documents) {
+    const length = document.ids.length;
+    let row = firstOpen;
+    while (row < rows.length && room[row] < length) row++;
+    if (row === rows.length) {
+      rows.push([]);
+      room.push(sequenceLength);
+    }
+    rows[row].push(document);
+    room[row] -= length;
+    while (firstOpen < rows.length && room[firstOpen] < 2) firstOpen++;
+  }
+  return rows;
+}

@@ -1,0 +1,93 @@
+import type { FileDatasetDescriptor } from "./dataset.ts";
+import { checkInteger, type LoaderOptions, resolveLoaderOptions } from "./options.ts";
+import { emptyStatistics } from "./statistics.ts";
+import type { Batch, Loader, LoaderPosition, LoaderStatistics } from "./types.ts";
+import { unpackError, type WorkerReply, type WorkerRequest } from "./worker_protocol.ts";
+
+/** Gives the batches that a worker makes, several ahead. */
+export class PrefetchLoader implements Loader {
+  readonly #dataset: FileDatasetDescriptor;
+  readonly #tokenizerFolder: string | null;
+  readonly #options: LoaderOptions;
+  readonly #ahead: number;
+  readonly #stops = new Set<() => void>();
+  #statistics = emptyStatistics();
+
+  /**
+   * @param dataset The `descriptor` of a dataset over a file.
+   * @param tokenizerFolder May be null when all rows are `input_ids`.
+   * @param ahead Batches made before they are asked for.
+   * @throws {OptionError} when an option is out of range.
+   */
+  constructor(
+    dataset: FileDatasetDescriptor,
+    tokenizerFolder: string | null,
+    options: LoaderOptions,
+    ahead: number,
+  ) {
+    checkInteger("prefetch", ahead, 1, "batches to make ahead");
+    this.#dataset = dataset;
+    this.#tokenizerFolder = tokenizerFolder;
+    this.#options = resolveLoaderOptions(options);
+    this.#ahead = ahead;
+  }
+
+  /** Counters of the latest call of `batches`, as of its latest batch. */
+  get statistics(): LoaderStatistics {
+    return { ...this.#statistics };
+  }
+
+  /** Ends every stream of batches that is open, and its worker. */
+  close(): void {
+    for (const stop of this.#stops) stop();
+  }
+
+  /** The batches after `from`, from a worker that lives as long as the stream. */
+  async *batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void> {
+    this.#statistics = { ...(from?.statistics ?? emptyStatistics()) };
+    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    const tell = (request: WorkerRequest) => worker.postMessage(request);
+    let stop = () => {};
+    const replies = new ReadableStream<WorkerReply>({
+      start: (controller) => {
+        worker.onmessage = ({ data }) => controller.enqueue(data);
+        worker.onerror = (event) => {
+          event.preventDefault();
+          controller.error(new Error(`The data worker failed: ${event.message}`));
+        };
+        stop = () => {
+          worker.terminate();
+          controller.close();
+          this.#stops.delete(stop);
+        };
+      },
+      // At once, since a reply to a cancelled stream would be an error.
+      cancel: () => worker.terminate(),
+    });
+    this.#stops.add(stop);
+    try {
+      tell({
+        kind: "begin",
+        dataset: this.#dataset,
+        tokenizerFolder: this.#tokenizerFolder,
+        options: this.#options,
+        from,
+        credits: this.#ahead,
+      });
+      let waitedFrom = performance.now();
+      for await (const reply of replies) {
+        if (reply.kind === "error") throw unpackError(reply);
+        this.#statistics = reply.statistics;
+        if (reply.kind === "end") return;
+        tell({ kind: "credit" });
+        reply.batch.waitMs = performance.now() - waitedFrom;
+        yield reply.batch;
+        if (!this.#stops.has(stop)) return;
+        waitedFrom = performance.now();
+      }
+    } finally {
+      worker.terminate();
+      this.#stops.delete(stop);
+    }
+  }
+}

@@ -1,0 +1,22 @@
+/** An example as tokens, of any length. */
+export interface TokenizedExample {
+  /** Token ids, special tokens included. */
+  ids: Uint32Array;
+  /** Label of each token, not shifted. */
+  labels: Int32Array;
+  /** Leading tokens that only give context: those before the first answer. 0 for plain text. */
+  promptLength: number;
+}
+
+/** The labels under which every token is a target: the ids, shared. */
+export function allTargets(ids: Uint32Array): Int32Array {
+  return new Int32Array(ids.buffer, ids.byteOffset, ids.length);
+}
+
+/** Length of the longest common beginning of two token sequences. */
+export function commonPrefixLength(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  const longest = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < longest && a[length] === b[length]) length++;
+  return length;
+}

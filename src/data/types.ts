@@ -1,0 +1,141 @@
+/**
+ * The shapes that travel through the data path: raw row → example → document → batch.
+ *
+ * @module
+ */
+
+import type { ChatMessage } from "../io/chat_template.ts";
+
+/** The label of a token that is not a target, as in Hugging Face and PyTorch. */
+export const IGNORED_LABEL = -100;
+
+/** What the data path needs of a tokenizer. */
+export interface TokenEncoder {
+  /** Token ids of `text`; the loader adds the special tokens itself. */
+  encode(text: string, options: { addSpecialTokens: boolean }): number[];
+  /** Id that begins a document, or null if the model has none. */
+  readonly bosTokenId: number | null;
+  /** Id that ends a document, or null if the model has none. */
+  readonly eosTokenId: number | null;
+  /** Id that fills up rows, or null if the model has none. */
+  readonly padTokenId: number | null;
+  /** Turns a conversation into text, or null if the model has no way of its own. */
+  readonly chatTemplate: {
+    render(messages: readonly ChatMessage[], options: { addGenerationPrompt: boolean }): string;
+  } | null;
+}
+
+/** One row as a source gives it, not yet parsed: cheap to shuffle and to skip. */
+export interface RawRow {
+  /** Place among the rows of the source, from 0. Blank lines are not rows. */
+  index: number;
+  /** Line of the file on which the row begins, from 1; 0 when the source is not a file. */
+  line: number;
+  /** The row's text in a file, or null when its bytes are not valid UTF-8. */
+  text: string | null;
+  /** The row itself when the source is not a file. */
+  value?: unknown;
+}
+
+/** A row after its format was recognised. */
+export type Example =
+  | { kind: "text"; text: string }
+  | { kind: "completion"; prompt: string; completion: string }
+  | { kind: "chat"; messages: ChatMessage[] }
+  | { kind: "ids"; inputIds: ArrayLike<number>; labels: ArrayLike<number> | undefined };
+
+/** Token ids that attend to one another, with a label for each. */
+export interface Document {
+  /** Token ids, `[length]`. */
+  ids: Uint32Array;
+  /** Label of each token, `[length]`, not shifted; {@linkcode IGNORED_LABEL} where masked. */
+  labels: Int32Array;
+}
+
+/** Counters of everything that happened to the rows read so far, over all epochs. */
+export interface LoaderStatistics {
+  /** Rows read and tokenised or skipped as bad. */
+  rows: number;
+  /** Rows skipped because they were malformed (`skipBadRows`). */
+  badRows: number;
+  /** The error of the first bad row, or null. */
+  firstBadRow: string | null;
+  /** Documents kept. */
+  documents: number;
+  /** Tokens of the documents kept. */
+  tokens: number;
+  /** Targets of the documents kept. */
+  targets: number;
+  /** Prompts cut at their start. */
+  truncatedPrompts: number;
+  /** Completions cut at their end. */
+  truncatedCompletions: number;
+  /** Plain texts split into several documents. */
+  splitTexts: number;
+  /** Documents dropped because no token of theirs is a target. */
+  allMasked: number;
+}
+
+/**
+ * The point in the data just after a batch. It is plain JSON, small, and
+ * `loader.batches(position)` goes on from it with bit-identical batches.
+ */
+export interface LoaderPosition {
+  /** Epoch of the current window, from 0. */
+  epoch: number;
+  /** Rows of that epoch drawn before the current window began. */
+  drawn: number;
+  /** Batch rows of the current window already given. */
+  row: number;
+  /** Batches given since the beginning of training. */
+  batch: number;
+  /** The counters at the beginning of the current window. */
+  statistics: LoaderStatistics;
+  /** The options that decide the order of the data; a loader refuses another's position. */
+  order: string;
+}
+
+/**
+ * A batch of static shape `[rows, sequenceLength]`. All arrays are flat, of
+ * `rows * sequenceLength` elements, and ready for upload.
+ */
+export interface Batch {
+  /** Rows, padding rows included. */
+  rows: number;
+  /** Tokens a row. */
+  sequenceLength: number;
+  /** Token ids. */
+  inputIds: Uint32Array<ArrayBuffer>;
+  /** Already shifted: the label of the next token of the same document, else −100. */
+  targets: Int32Array<ArrayBuffer>;
+  /** Place of the token in its document, from 0. */
+  positions: Uint32Array<ArrayBuffer>;
+  /** Flat index of the first token of this token's document. */
+  documentStart: Uint32Array<ArrayBuffer>;
+  /** Flat index one past the last token of this token's document. */
+  documentEnd: Uint32Array<ArrayBuffer>;
+  /** Number of targets that are not −100. */
+  targetCount: number;
+  /** Number of tokens that are not padding. */
+  tokenCount: number;
+  /** The point just after this batch. */
+  position: LoaderPosition;
+  /** Milliseconds that the consumer waited for this batch. */
+  waitMs: number;
+}
+
+/** A stream of batches. */
+export interface Loader {
+  /**
+   * The batches, from the beginning or from just after the batch that carried
+   * `from`. Leaving the loop early releases the file and the worker.
+   *
+   * @throws {DataError} on a bad row, or when an epoch has no document to train on.
+   * @throws {FileError} when the file cannot be read.
+   */
+  batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void>;
+  /** Counters of the latest call of `batches`; up to a packing window ahead of its batches. */
+  readonly statistics: LoaderStatistics;
+  /** Ends every stream of batches that is still open. */
+  close(): void;
+}

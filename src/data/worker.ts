@@ -1,0 +1,54 @@
+/**
+ * Runs a loader in a worker: reads, tokenises and packs while the main thread
+ * is busy, or blocked, with the GPU.
+ *
+ * @module
+ */
+
+import { Tokenizer } from "../io/tokenizer.ts";
+import { Dataset } from "./dataset.ts";
+import { DirectLoader } from "./direct_loader.ts";
+import { packError, type WorkerReply, type WorkerRequest } from "./worker_protocol.ts";
+
+/** The part of a worker's global scope used here; the project's `lib` is the main thread's. */
+interface WorkerScope {
+  onmessage: (event: MessageEvent<WorkerRequest>) => void;
+  postMessage(reply: WorkerReply, transfer?: Transferable[]): void;
+}
+
+const scope = globalThis as unknown as WorkerScope;
+let credits = 0;
+let creditArrived = () => {};
+
+async function run(request: WorkerRequest & { kind: "begin" }): Promise<void> {
+  try {
+    credits = request.credits;
+    const { tokenizerFolder } = request;
+    const tokenizer = tokenizerFolder === null ? null : await Tokenizer.load(tokenizerFolder);
+    const dataset = Dataset.fromDescriptor(request.dataset);
+    const loader = new DirectLoader(dataset, tokenizer, request.options);
+    for await (const batch of loader.batches(request.from)) {
+      while (credits === 0) await new Promise<void>((resolve) => creditArrived = resolve);
+      credits--;
+      scope.postMessage({ kind: "batch", batch, statistics: loader.statistics }, [
+        batch.inputIds.buffer,
+        batch.targets.buffer,
+        batch.positions.buffer,
+        batch.documentStart.buffer,
+        batch.documentEnd.buffer,
+      ]);
+    }
+    scope.postMessage({ kind: "end", statistics: loader.statistics });
+  } catch (error) {
+    scope.postMessage({ kind: "error", ...packError(error) });
+  }
+}
+
+scope.onmessage = ({ data }) => {
+  if (data.kind === "begin") {
+    run(data);
+  } else {
+    credits++;
+    creditArrived();
+  }
+};
