@@ -3,7 +3,7 @@ import { ModelError } from "../src/errors.ts";
 import { type ModelConfig, modelTensorShapes } from "../src/model/config.ts";
 import { linear, linearBackward } from "../src/reference/linear.ts";
 import { crossEntropy, shiftLabels } from "../src/reference/loss.ts";
-import { eachLinear, ReferenceModel } from "../src/reference/model.ts";
+import { eachLinear, mergedLinears, ReferenceModel } from "../src/reference/model.ts";
 import { packDocuments } from "../src/reference/token_stream.ts";
 import { goldenTest, readModel, readTensors } from "./support/golden.ts";
 import { assertGradient, randomNormal, relativeError } from "./support/gradient.ts";
@@ -114,6 +114,35 @@ Deno.test("replaced linear layers are called for all seven modules and own their
   assertEquals(new Map([...gradients, ...seen]).size, dense.size);
   for (const [name, gradient] of dense) {
     assertEquals(gradient, gradients.get(name) ?? seen.get(name));
+  }
+});
+
+Deno.test("layers merged by group give what separate layers give", () => {
+  const { config, parameters, tokens, targets } = tinyModel(false);
+  const weightOf = (name: string) => parameters.get(`${name}.weight`)!;
+  const groups: string[][] = [];
+  const merged = new ReferenceModel(
+    config,
+    parameters,
+    mergedLinears((names, x, rows) => {
+      groups.push(names.map((name) => name.split(".").at(-1)!));
+      const stacked = Float64Array.from(names.flatMap((name) => [...weightOf(name)]));
+      return {
+        y: linear(x, stacked, rows),
+        backward: (dy) => linearBackward(dy, x, stacked, rows).dx,
+      };
+    }, (name) => modelTensorShapes(config).get(`${name}.weight`)![0]),
+  );
+  const dense = new ReferenceModel(config, parameters);
+  assert(relativeError(merged.logits(tokens), dense.logits(tokens)) < 1e-14);
+  const block = [["q_proj", "k_proj", "v_proj"], ["o_proj"], ["gate_proj", "up_proj"], [
+    "down_proj",
+  ]];
+  assertEquals(groups, [...block, ...block]);
+  const { gradients } = merged.lossAndGradients(tokens, targets);
+  const expected = dense.lossAndGradients(tokens, targets).gradients;
+  for (const [name, gradient] of gradients) {
+    assert(relativeError(gradient, expected.get(name)!) < 1e-12, name);
   }
 });
 

@@ -10,6 +10,7 @@
 import { ModelError } from "../errors.ts";
 import { type ModelConfig, ropeInverseFrequencies } from "../model/config.ts";
 import { attention, attentionBackward, type AttentionShape } from "./attention.ts";
+import { joinColumns, splitColumns } from "./columns.ts";
 import { embed, embedBackward } from "./embedding.ts";
 import { linear, linearBackward } from "./linear.ts";
 import { crossEntropy } from "./loss.ts";
@@ -63,6 +64,27 @@ export function eachLinear(
     return {
       ys: layers.map((layer) => layer.y),
       backward: (dys) => layers.map((layer, i) => layer.backward(dys[i])).reduce(add),
+    };
+  };
+}
+
+/**
+ * Makes a {@linkcode LinearGroup} of a function that computes all layers of a group as one, their
+ * weights stacked and their outputs side by side.
+ *
+ * @param layer From the module names and the common input to the joint output and its backward.
+ * @param outputsOf Outputs of a module.
+ * @returns The group function.
+ */
+export function mergedLinears(
+  layer: (names: readonly string[], x: Float64Array, rows: number) => Differentiable,
+  outputsOf: (name: string) => number,
+): LinearGroup {
+  return (names, x, rows) => {
+    const merged = layer(names, x, rows);
+    return {
+      ys: splitColumns(merged.y, names.map(outputsOf)),
+      backward: (dys) => merged.backward(joinColumns(dys, rows)),
     };
   };
 }
