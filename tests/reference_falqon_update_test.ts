@@ -217,6 +217,9 @@ Deno.test("the share realized is 1 for a change the codes can hold, less with un
   const b = () => Float32Array.of(0, 1, 2, 2);
   assertEquals(share(updatePaper(build(), b(), 4)), 1);
   assertEquals(share(updatePaper(build(), b(), 2)), 8 / 9);
+  const master = b().map((x) => 2 * x);
+  const reference = build().codes.slice(0, w.length);
+  assertEquals(share(updateRequantize(build(), reference, master, new Float32Array(4), 0.5)), 1);
   const weight = build();
   const clamped = updatePaper(weight, Float32Array.of(1e4, 0, 0, 0), 1);
   assertEquals(clamped.clamps, 3);

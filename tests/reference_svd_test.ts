@@ -14,6 +14,15 @@ function assertOrthonormal(matrix: Float64Array, count: number): void {
   gram.forEach((g, i) => assertAlmostEquals(g, i % (count + 1) === 0 ? 1 : 0, 1e-12));
 }
 
+Deno.test("orthonormalizeRows is exact for nearly dependent rows and zeroes dependent ones", () => {
+  const rows = randomNormal(4 * 9, 1);
+  for (let i = 9; i < 27; i++) rows[i] = rows[i % 9] + 1e-7 * rows[i];
+  for (let i = 27; i < 36; i++) rows[i] = rows[i - 27] + rows[i - 18];
+  orthonormalizeRows(rows, 4);
+  assertOrthonormal(rows.subarray(0, 27), 3);
+  assertEquals(rows.subarray(27), new Float64Array(9));
+});
+
 Deno.test("symmetricEigen diagonalises, the largest eigenvalue first", () => {
   const half = randomNormal(7 * 7, 1);
   const matrix = half.map((x, i) => x + half[(i % 7) * 7 + Math.floor(i / 7)]);
