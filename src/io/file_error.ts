@@ -1,21 +1,34 @@
-import { FalqonError, FileError } from "../errors.ts";
+import { FileError } from "../errors.ts";
 
 /**
- * Turns whatever a file operation threw into a {@linkcode FileError} whose sentence names the
- * action, the path, the reason and the remedy. An error of this package passes through unchanged.
+ * Turns the error of a file operation into a {@linkcode FileError} whose sentence names the action,
+ * the path, the reason and the remedy. Any other error is returned as it is: one of this package
+ * says already what is wrong, and a mistake in the code must not pass for one in the file.
  *
  * @param action What was tried, as an infinitive: `"open"`, `"write"`.
  */
-export function toFileError(action: string, path: string, error: unknown): FalqonError {
-  if (error instanceof FalqonError) return error;
-  return new FileError(`Cannot ${action} "${path}": ${reason(error)}`, { cause: error });
+export function toFileError(action: string, path: string, error: unknown): unknown {
+  const sentence = reason(error);
+  if (sentence === undefined) return error;
+  return new FileError(`Cannot ${action} "${path}": ${sentence}`, { cause: error });
 }
 
-function reason(error: unknown): string {
+/** Whether `error`, or what caused it, is the lack of space on the disk. */
+export function isDiskFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ["ENOSPC", "EDQUOT"].includes(codeOf(error) ?? "") || isDiskFull(error.cause);
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error ? (error as Error & { code?: string }).code : undefined;
+}
+
+/** Why the operating system, or Deno, refused; undefined when neither did. */
+function reason(error: unknown): string | undefined {
   // Deno's own permission system, as opposed to the operating system's, has an error of its own
   // whose message names the flag to add.
   if (error instanceof Deno.errors.NotCapable) return error.message;
-  switch (error instanceof Error ? (error as Error & { code?: string }).code : undefined) {
+  switch (codeOf(error)) {
     case "ENOENT":
       return "there is no such file or folder; check the path";
     case "EACCES":
@@ -32,7 +45,9 @@ function reason(error: unknown): string {
       return "the file system is read-only; choose another folder";
     case "EMFILE":
       return "too many files are open; raise the limit (ulimit -n)";
+    case undefined:
+      return undefined;
     default:
-      return error instanceof Error ? error.message : String(error);
+      return (error as Error).message;
   }
 }

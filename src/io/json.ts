@@ -31,8 +31,12 @@ export function isJsonObject(value: unknown): value is Record<string, unknown> {
 
 /** `value` as a reader would recognise it in the file, cut to a length that fits a sentence. */
 export function showJson(value: unknown): string {
-  const text = JSON.stringify(value) ?? "nothing";
-  return text.length > 80 ? text.slice(0, 77) + "..." : text;
+  try {
+    const text = JSON.stringify(value) ?? "nothing";
+    return text.length > 80 ? text.slice(0, 77) + "..." : text;
+  } catch {
+    return "a value nested too deeply to show"; // the parser has no such limit
+  }
 }
 
 /**

@@ -144,11 +144,16 @@ export function parseSafetensorsHeader(
  */
 function findDuplicateKey(json: string): string | undefined {
   const open: Set<string>[] = [];
-  for (const [token] of json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"\s*:?|[{}]/g)) {
-    if (token === "{") open.push(new Set());
-    else if (token === "}") open.pop();
-    else if (token.endsWith(":")) {
-      const key: string = JSON.parse(token.slice(0, -1));
+  const colon = /\s*:/y;
+  for (let i = 0; i < json.length; i++) {
+    if (json[i] === "{") open.push(new Set());
+    else if (json[i] === "}") open.pop();
+    else if (json[i] === '"') {
+      const start = i++;
+      while (json[i] !== '"') i += json[i] === "\\" ? 2 : 1;
+      colon.lastIndex = i + 1;
+      if (!colon.test(json)) continue; // a string that is a value
+      const key: string = JSON.parse(json.slice(start, i + 1));
       const keys = open[open.length - 1];
       if (keys.has(key)) return key;
       keys.add(key);
