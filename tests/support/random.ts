@@ -1,16 +1,12 @@
+import { Random } from "../../src/data/random.ts";
+
 /**
- * A seeded generator of uniform numbers in [0, 1) for reproducible tests (xorshift32).
+ * A seeded generator for reproducible tests.
  *
- * @param seed Any positive integer.
- * @returns A function that gives the next number, with 32 random bits.
+ * @param seed Any non-negative integer.
+ * @returns A function that gives the next uniform number in [0, 1), with 32 random bits.
  */
 export function randomGenerator(seed: number): () => number {
-  let state = (seed * 2654435761) >>> 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    state >>>= 0;
-    return state / 2 ** 32;
-  };
+  const random = new Random(seed);
+  return () => random.uniform();
 }
