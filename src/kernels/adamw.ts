@@ -10,6 +10,7 @@ const THREADS = 256;
 export interface AdamWOptions {
   /** The parameters, updated in place. */
   values: Vector;
+  /** Before clipping. */
   gradients: Vector;
   /** Mean of gradients. */
   firstMoment: Vector;

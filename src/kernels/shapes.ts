@@ -9,9 +9,11 @@ import { type ElementType, type Matrix, pitchOf, roundUp, type Vector } from "..
 
 /** The type and shape that {@linkcode expectMatrix} wants. */
 export interface ExpectedMatrix {
+  /** Number of rows. */
   rows: number;
+  /** Number of columns; the pitch follows from it. */
   cols: number;
-  /** Default `["f32"]`. */
+  /** Element types that do. Default `["f32"]`. */
   types?: readonly ElementType[];
 }
 
