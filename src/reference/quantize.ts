@@ -13,7 +13,7 @@ import { encodeFp8, fp8DecodeTable, type Fp8Format } from "../fp8/codec.ts";
  * Rows or tensors whose largest magnitude is below this count as all zero. Their scale would
  * come near the end of f32's range, or beyond it and turn zeros into NaN.
  */
-export const SMALLEST_AMAX = 2 ** -100;
+export const SMALLEST_AMAX: number = 2 ** -100;
 
 /**
  * The scale that maps `amax` to the format's maximum: `format.max / amax` rounded to f32;
