@@ -3,7 +3,10 @@ import { E4M3, E5M2, encodeFp8, encodeFp8Array, fp8DecodeTable } from "../src/fp
 import type { Fp8Format } from "../src/fp8/codec.ts";
 import { type Device, requestDevice } from "../src/gpu/device.ts";
 import { dequantize, quantize } from "../src/kernels/quantize.ts";
-import { quantize as quantizeOnCpu } from "../src/reference/quantize.ts";
+import {
+  dequantize as dequantizeOnCpu,
+  quantize as quantizeOnCpu,
+} from "../src/reference/quantize.ts";
 import { poisoned, randomValues, runOnce, uploadMatrix } from "./support/gpu.ts";
 
 const formats: Fp8Format[] = [E4M3, E5M2];
@@ -102,7 +105,7 @@ Deno.test("quantize: row and tensor scales, column scales and tail, on odd shape
         const gotScales = new Float32Array(await device.read(scales)).slice(0, rows);
         const want = quantizeOnCpu(values, cols, format, granularity);
         for (let r = 0; r < rows; r++) {
-          const wantScale = want.scales[granularity === "row" ? r : 0];
+          const wantScale = want.scales[r];
           // WGSL divides within 2.5 ulp; the codes are exact for the scale that was used.
           assert(
             Math.abs(gotScales[r] / wantScale - 1) < 3e-7,
@@ -124,27 +127,50 @@ Deno.test("quantize: row and tensor scales, column scales and tail, on odd shape
 Deno.test("quantize: column scales are folded in before rounding, the tail continues the row", async () => {
   using device = await requestDevice();
   const [rows, cols, extra] = [3, 32, 16];
+  const width = cols + extra;
   const x = uploadMatrix(device, randomValues(rows * cols, 1), rows, cols);
   const tail = uploadMatrix(device, randomValues(rows * extra, 2, 4), rows, extra);
-  const columnScales = device.vector(cols + extra, "f32", "column scales");
-  const divisors = Float32Array.from({ length: cols + extra }, (_, i) => 2 ** (i % 5 - 2));
+  const columnScales = device.vector(width, "f32", "column scales");
+  const divisors = Float32Array.from({ length: width }, (_, i) => 2 ** (i % 5 - 2));
   device.write(columnScales, divisors);
-  const codes = device.matrix(rows, cols + extra, "e5m2", "codes");
-  const scales = device.vector(rows, "f32", "scales");
-  await runOnce(device, (program) =>
-    quantize(program, {
-      input: x.matrix,
-      tail: tail.matrix,
-      columnScales,
-      codes,
-      scales,
-      granularity: "row",
-    }));
-  const joined = Float32Array.from({ length: rows * (cols + extra) }, (_, i) => {
-    const [r, c] = [Math.floor(i / (cols + extra)), i % (cols + extra)];
+  const joined = Float32Array.from({ length: rows * width }, (_, i) => {
+    const [r, c] = [Math.floor(i / width), i % width];
     return (c < cols ? x.exact[r * cols + c] : tail.exact[r * extra + c - cols]) / divisors[c];
   });
-  const gotScales = new Float32Array(await device.read(scales)).slice(0, rows);
-  const want = joined.map((v, i) => Math.fround(v * gotScales[Math.floor(i / (cols + extra))]));
-  assertEquals(new Uint8Array(await device.read(codes)), encodeFp8Array(want, E5M2));
+  for (const granularity of ["row", "tensor"] as const) {
+    const codes = device.matrix(rows, width, "e5m2", "codes");
+    const scales = device.vector(rows, "f32", "scales");
+    await runOnce(device, (program) =>
+      quantize(program, {
+        input: x.matrix,
+        tail: tail.matrix,
+        columnScales,
+        codes,
+        scales,
+        granularity,
+      }));
+    const got = new Float32Array(await device.read(scales)).slice(0, rows);
+    const wanted = quantizeOnCpu(joined, width, E5M2, granularity).scales;
+    assert(got.every((scale, r) => Math.abs(scale / wanted[r] - 1) < 3e-7));
+    const want = joined.map((v, i) => Math.fround(v * got[Math.floor(i / width)]));
+    assertEquals(new Uint8Array(await device.read(codes)), encodeFp8Array(want, E5M2));
+  }
+});
+
+Deno.test("dequantize: the error is what was decoded less the original", async () => {
+  using device = await requestDevice();
+  const [rows, cols] = [3, 21];
+  const original = uploadMatrix(device, randomValues(rows * cols, 3), rows, cols);
+  const codes = device.matrix(rows, cols, "e4m3", "codes");
+  const scales = device.vector(rows, "f32", "scales");
+  const out = poisoned(device, rows, cols);
+  await runOnce(device, (program) => {
+    quantize(program, { input: original.matrix, codes, scales, granularity: "row" });
+    dequantize(program, { codes, scales, out, subtract: original.matrix });
+  });
+  const quantized = quantizeOnCpu(Float32Array.from(original.exact), cols, E4M3, "row");
+  const want = dequantizeOnCpu(quantized).map((v, i) => v - original.exact[i]);
+  // Differences of nearly equal f32 keep few digits: compare with the size of the original.
+  const got = await device.readMatrix(out);
+  assert(got.every((v, i) => Math.abs(v - want[i]) < 1e-6));
 });

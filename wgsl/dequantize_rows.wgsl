@@ -1,4 +1,5 @@
-// out[r][c] = decode(codes[r][c]) / scales[r]: FP8 back to f32. One thread a vec4.
+// out[r][c] = decode(codes[r][c]) / scales[r]: FP8 back to f32; less the original (SUBTRACT), the quantisation error.
+// One thread a vec4.
 //! include fp8.wgsl
 
 struct Params {
@@ -10,6 +11,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> codes: array<u32>;
 @group(0) @binding(2) var<storage, read> scales: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+//! if SUBTRACT
+@group(0) @binding(4) var<storage, read> subtract: array<vec4<f32>>;
+//! end
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -18,8 +22,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
 //! if E4M3
-  out[item] = unpack4_e4m3(codes[item]) / scales[row];
+  var value = unpack4_e4m3(codes[item]) / scales[row];
 //! else
-  out[item] = unpack4_e5m2(codes[item]) / scales[row];
+  var value = unpack4_e5m2(codes[item]) / scales[row];
 //! end
+//! if SUBTRACT
+  value -= subtract[item];
+//! end
+  out[item] = value;
 }

@@ -23,7 +23,7 @@ export interface QuantizeOptions {
   granularity: ScaleGranularity | "given";
   /** f32 [cols + tail columns]: the input's columns are divided by these first. */
   columnScales?: BufferView;
-  /** f32 [rows, t]: columns that follow the input's. Its scales are found by row only. */
+  /** f32 [rows, t]: columns that follow the input's. */
   tail?: Matrix;
 }
 
@@ -33,28 +33,35 @@ export function quantize(program: Program, options: QuantizeOptions): void {
   checkShapes(options);
   const { device } = program;
   const { rows } = input;
-  const MAX = codes.type === "e4m3" ? E4M3.max : E5M2.max;
-  const vectors = input.pitch / 4;
+  if (rows === 0) return;
+  const constants = {
+    MAX: codes.type === "e4m3" ? E4M3.max : E5M2.max,
+    COLUMN_SCALES: !!columnScales,
+    TAIL: !!tail,
+  };
+  const bindings = {
+    x: input,
+    ...(columnScales && { column_scales: columnScales }),
+    ...(tail && { tail }),
+  };
+  const params = { rows, vectors: input.pitch / 4, tail_vectors: tail ? tail.pitch / 4 : 0 };
+  const grid = linearGrid(rows, 1);
   if (granularity === "tensor") {
-    tensorScale(program, { input, scales, first: 0, max: MAX, columnScales });
+    const amax = device.kernel("tensor_amax", constants);
+    program.dispatch(amax, { ...bindings, amax: scales }, params, grid);
+    program.dispatch(device.kernel("tensor_scale", { MAX: constants.MAX }), { scales }, { rows }, [
+      1,
+    ]);
   }
   program.dispatch(
     device.kernel("quantize_rows", {
-      MAX,
+      ...constants,
       E4M3: codes.type === "e4m3",
       GIVEN_SCALES: granularity !== "row",
-      COLUMN_SCALES: !!columnScales,
-      TAIL: !!tail,
     }),
-    {
-      x: input,
-      codes,
-      scales: { ...scales, size: 4 * rows },
-      ...(columnScales && { column_scales: columnScales }),
-      ...(tail && { tail }),
-    },
-    { vectors, tail_vectors: tail ? tail.pitch / 4 : 0, codes_pitch: codes.pitch / 4 },
-    linearGrid(rows, 1),
+    { ...bindings, codes, scales },
+    { ...params, codes_pitch: codes.pitch / 4 },
+    grid,
   );
 }
 
@@ -66,10 +73,15 @@ export interface DequantizeOptions {
   scales: Vector;
   /** f32 [rows, cols] */
   out: Matrix;
+  /** f32 [rows, cols], taken off: the original, so that `out` is the quantisation error. */
+  subtract?: Matrix;
 }
 
-/** Records `out = decode(codes) / scale`, row by row. */
-export function dequantize(program: Program, { codes, scales, out }: DequantizeOptions): void {
+/** Records `out = decode(codes) / scale (− subtract)`, row by row. */
+export function dequantize(
+  program: Program,
+  { codes, scales, out, subtract }: DequantizeOptions,
+): void {
   if (out.rows !== codes.rows || out.pitch !== codes.pitch || scales.length < codes.rows) {
     throw new RangeError(
       `Cannot dequantise ${codes.rows}×${codes.cols} codes with ${scales.length} scales ` +
@@ -78,56 +90,24 @@ export function dequantize(program: Program, { codes, scales, out }: DequantizeO
   }
   const vectors = codes.pitch / 4;
   program.dispatch(
-    program.device.kernel("dequantize_rows", { E4M3: codes.type === "e4m3" }),
-    { codes, scales, out },
+    program.device.kernel("dequantize_rows", {
+      E4M3: codes.type === "e4m3",
+      SUBTRACT: !!subtract,
+    }),
+    { codes, scales, out, ...(subtract && { subtract }) },
     { rows: codes.rows, vectors },
     linearGrid(codes.rows * vectors, 64),
   );
 }
 
-/** What {@linkcode tensorScale} reads and writes. */
-export interface TensorScaleOptions {
-  /** f32 [rows, cols] */
-  input: Matrix;
-  /** f32; entries `first` to `first + rows` are written */
-  scales: Vector;
-  first: number;
-  /** The magnitude that the largest input is scaled to. */
-  max: number;
-  columnScales?: BufferView;
-}
-
-/** Records the search of one scale for all rows of `input`, written once a row. */
-export function tensorScale(program: Program, options: TensorScaleOptions): void {
-  const { input, scales, first, max, columnScales } = options;
-  const params = { vectors: input.pitch / 4, first, count: input.rows };
-  if (input.rows === 0) return;
-  program.dispatch(
-    program.device.kernel("tensor_scale", {
-      STAGE: "row_amax",
-      MAX: max,
-      COLUMN_SCALES: !!columnScales,
-    }),
-    { x: input, scales, ...(columnScales && { column_scales: columnScales }) },
-    params,
-    linearGrid(input.rows, 1),
-  );
-  program.dispatch(
-    program.device.kernel("tensor_scale", { STAGE: "spread", MAX: max, COLUMN_SCALES: false }),
-    { scales },
-    params,
-    [1],
-  );
-}
-
-function checkShapes({ input, codes, scales, granularity, tail, columnScales }: QuantizeOptions) {
+function checkShapes({ input, codes, scales, tail, columnScales }: QuantizeOptions) {
   const width = input.pitch + (tail?.pitch ?? 0);
   const problem = codes.rows !== input.rows || codes.pitch !== width
     ? `codes of ${codes.rows}×${codes.pitch} cannot hold ${input.rows}×${width}`
     : scales.length < input.rows
     ? `${scales.length} scales are too few for ${input.rows} rows`
-    : tail && (tail.rows !== input.rows || granularity === "tensor")
-    ? `a tail needs ${input.rows} rows and row scales`
+    : tail && tail.rows !== input.rows
+    ? `a tail of ${tail.rows} rows does not continue ${input.rows}`
     : columnScales && columnScales.size < 4 * width
     ? `column scales of ${columnScales.size} bytes are too few for ${width} columns`
     : null;
