@@ -1,15 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FileError, TrainingError } from "../src/errors.ts";
 import { recoverFolder, writeFileAtomically, writeFolderAtomically } from "../src/io/atomic.ts";
-
-async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await run(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { withFolder } from "./support/io.ts";
 
 /** Every path below a folder with the text of its file. */
 function tree(folder: string, prefix = ""): Record<string, string> {

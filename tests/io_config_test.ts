@@ -8,10 +8,7 @@ import {
   readModelConfig,
   ropeInverseFrequencies,
 } from "../src/model/config.ts";
-
-const shared = new URL("../../shared/", import.meta.url).pathname;
-const withoutShared = !await Deno.stat(shared).then(() => true, () => false);
-if (withoutShared) console.log("io_config_test: ../shared is absent, its test is skipped");
+import { shared, sharedTest, withFolder } from "./support/io.ts";
 
 const llama = {
   model_type: "llama",
@@ -263,12 +260,15 @@ Deno.test("other quantizations are refused", () => {
   assertEquals(parse({ quantization_config: regex }).quantization?.ignore, ["re:.*lm_head"]);
 });
 
-Deno.test("a missing or broken config.json is said plainly, and generation_config adds ends", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
+Deno.test("a missing or broken config.json is said plainly", () =>
+  withFolder(async (folder) => {
     await assertRejects(() => readModelConfig(folder), FileError, "there is no such file");
     await Deno.writeTextFile(`${folder}/config.json`, "{ nope");
     await assertRejects(() => readModelConfig(folder), FileError, "as JSON");
+  }));
+
+Deno.test("generation_config.json adds tokens that end a text", () =>
+  withFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/config.json`, JSON.stringify(llama));
     assertEquals(await readModelConfig(folder), parse());
     const generation = (json: object) =>
@@ -279,26 +279,19 @@ Deno.test("a missing or broken config.json is said plainly, and generation_confi
     assertEquals((await readModelConfig(folder)).eosTokenIds, [2]);
     await generation({ eos_token_id: 1000 });
     await assertRejects(() => readModelConfig(folder), ModelError, "generation_config.json");
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+  }));
 
 Deno.test("untied weights have an lm_head, tied ones none", () => {
   assertEquals(modelTensorShapes(parse()).get("lm_head.weight"), [100, 64]);
   assert(!modelTensorShapes(parse({ tie_word_embeddings: true })).has("lm_head.weight"));
 });
 
-Deno.test({
-  name: "the shapes of real models are those of their files",
-  ignore: withoutShared,
-  async fn() {
-    for (const name of ["stories260K", "babyllama-0.97M"]) {
-      const folder = `${shared}models/${name}`;
-      using weights = await Weights.open(folder);
-      const shapes = modelTensorShapes(await readModelConfig(folder));
-      assertEquals([...shapes.keys()].sort(), [...weights.names()].sort());
-      for (const [name, shape] of shapes) assertEquals(shape, weights.info(name).shape as number[]);
-    }
-  },
+sharedTest("the shapes of real models are those of their files", async () => {
+  for (const name of ["stories260K", "babyllama-0.97M"]) {
+    const folder = `${shared}models/${name}`;
+    using weights = await Weights.open(folder);
+    const shapes = modelTensorShapes(await readModelConfig(folder));
+    assertEquals([...shapes.keys()].sort(), [...weights.names()].sort());
+    for (const [name, shape] of shapes) assertEquals(shape, weights.info(name).shape as number[]);
+  }
 });

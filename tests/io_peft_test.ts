@@ -2,19 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FileError, ModelError } from "../src/errors.ts";
 import { type PeftAdapter, readPeftAdapter, writePeftAdapter } from "../src/io/peft.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "../src/io/safetensors.ts";
-
-const shared = new URL("../../shared/", import.meta.url).pathname;
-const withoutShared = !await Deno.stat(shared).then(() => true, () => false);
-if (withoutShared) console.log("io_peft_test: ../shared is absent, its test is skipped");
-
-async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await run(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { shared, sharedTest, withFolder } from "./support/io.ts";
 
 const module = "model.layers.0.self_attn.q_proj";
 const adapter = (): PeftAdapter => ({
@@ -123,19 +111,15 @@ Deno.test("a factor whose length does not fit is refused and nothing is written"
     assertEquals([...Deno.readDirSync(folder)], []);
   }));
 
-Deno.test({
-  name: "an adapter that PEFT wrote is read",
-  ignore: withoutShared,
-  async fn() {
-    const { config, tensors } = await readPeftAdapter(`${shared}models/peft-adapter-stories260K`);
-    assertEquals([config.rank, config.alpha, config.useRslora], [8, 16, false]);
-    assertEquals(config.targetModules.length, 7);
-    assertEquals(tensors.size, 35);
-    const down = tensors.get("model.layers.4.mlp.down_proj")!;
-    assertEquals([down.inFeatures, down.outFeatures], [172, 64]);
-    assertEquals([down.A.length, down.B.length], [8 * 172, 64 * 8]);
-    assert(
-      tensors.values().every(({ A, B }) => A.some((x) => x !== 0) && B.every(Number.isFinite)),
-    );
-  },
+sharedTest("an adapter that PEFT wrote is read", async () => {
+  const { config, tensors } = await readPeftAdapter(`${shared}models/peft-adapter-stories260K`);
+  assertEquals([config.rank, config.alpha, config.useRslora], [8, 16, false]);
+  assertEquals(config.targetModules.length, 7);
+  assertEquals(tensors.size, 35);
+  const down = tensors.get("model.layers.4.mlp.down_proj")!;
+  assertEquals([down.inFeatures, down.outFeatures], [172, 64]);
+  assertEquals([down.A.length, down.B.length], [8 * 172, 64 * 8]);
+  assert(
+    tensors.values().every(({ A, B }) => A.some((x) => x !== 0) && B.every(Number.isFinite)),
+  );
 });

@@ -2,19 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { type FalqonError, FileError, OptionError } from "../src/errors.ts";
 import { toFloat32 } from "../src/io/dtype.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "../src/io/safetensors.ts";
-
-const shared = new URL("../../shared/", import.meta.url).pathname;
-const withoutShared = !await Deno.stat(shared).then(() => true, () => false);
-if (withoutShared) console.log("io_safetensors_test: ../shared is absent, its tests are skipped");
-
-async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await run(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { shared, sharedTest, withFolder } from "./support/io.ts";
 
 /** The bytes of a safetensors file with this header, taken as it is, and this many data bytes. */
 function fileBytes(header: string | object, dataLength: number): Uint8Array {
@@ -256,14 +244,10 @@ Deno.test("a failed write says why, keeps the old file and leaves no other", () 
     );
   }));
 
-Deno.test({
-  name: "a file that transformers wrote is read",
-  ignore: withoutShared,
-  async fn() {
-    using file = await SafetensorsFile.open(`${shared}models/stories260K/model.safetensors`);
-    assertEquals(file.metadata, { format: "pt" });
-    const info = file.tensors.get("model.layers.4.mlp.down_proj.weight")!;
-    assertEquals([info.dtype, info.shape], ["F32", [64, 172]]);
-    assert(toFloat32(await file.read(info.name), "F32").every(Number.isFinite));
-  },
+sharedTest("a file that transformers wrote is read", async () => {
+  using file = await SafetensorsFile.open(`${shared}models/stories260K/model.safetensors`);
+  assertEquals(file.metadata, { format: "pt" });
+  const info = file.tensors.get("model.layers.4.mlp.down_proj.weight")!;
+  assertEquals([info.dtype, info.shape], ["F32", [64, 172]]);
+  assert(toFloat32(await file.read(info.name), "F32").every(Number.isFinite));
 });

@@ -1,10 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { DataError, FileError, ModelError } from "../src/errors.ts";
 import { Tokenizer } from "../src/io/tokenizer.ts";
-
-const shared = new URL("../../shared/", import.meta.url).pathname;
-const withoutShared = !await Deno.stat(shared).then(() => true, () => false);
-if (withoutShared) console.log("io_tokenizer_test: ../shared is absent, its tests are skipped");
+import { shared, sharedTest, withFolder } from "./support/io.ts";
 
 /** A byte-fallback BPE tokenizer like LLaMA's: 3 special tokens, 256 bytes, and a few pieces. */
 function tokenizerJson(): Record<string, unknown> {
@@ -67,20 +64,18 @@ function tokenizerJson(): Record<string, unknown> {
   };
 }
 
+/** Runs `use` with a folder that holds a tokenizer and these files. */
 async function withTokenizer(
   files: Record<string, unknown>,
-  run: (folder: string) => Promise<void>,
+  use: (folder: string) => Promise<void>,
 ): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
+  await withFolder(async (folder) => {
     for (const [name, value] of Object.entries({ "tokenizer.json": tokenizerJson(), ...files })) {
       const text = typeof value === "string" ? value : JSON.stringify(value);
       await Deno.writeTextFile(`${folder}/${name}`, text);
     }
-    await run(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+    await use(folder);
+  });
 }
 
 const names = { bos_token: "<s>", eos_token: { content: "</s>" } };
@@ -207,32 +202,28 @@ Deno.test("a template that refuses its messages says why", () =>
     assertThrows(() => chatTemplate!.render(messages), DataError, 'says "no turns"');
   }));
 
-Deno.test({
-  name: "real tokenizers give the ids of Hugging Face's own, and the text back",
-  ignore: withoutShared,
-  async fn() {
-    // Printed by the Python package tokenizers 0.23.
-    const expected = {
-      "stories260K": "1 403 407 261 378 432 280 412 431 485 410 243 162 155 131",
-      "babyllama-0.97M": "1 259 290 265 278 260 259 274 276 263 265 259 261 259 262 266 272 260 " +
-        "281 259 278 261 280 334 259 243 162 155 131",
-    };
-    const stories = await Deno.readTextFile(`${shared}data/tinystories_1MB.txt`);
-    for (const name of ["stories260K", "babyllama-0.97M"] as const) {
-      const tokenizer = await Tokenizer.load(`${shared}models/${name}`);
-      assertEquals([tokenizer.bosTokenId, tokenizer.eosTokenId, tokenizer.padTokenId], [
-        1,
-        2,
-        null,
-      ]);
-      assertEquals(tokenizer.encode("Once upon a time, café 😀").join(" "), expected[name]);
-      const texts = stories.split("<|endoftext|>").slice(0, 50);
-      for (const text of texts) {
-        const ids = tokenizer.encode(text);
-        assertEquals(tokenizer.decode(ids), text);
-        const stream = tokenizer.stream();
-        assertEquals(ids.map((id) => stream.push(id)).join("") + stream.end(), text);
-      }
+sharedTest("real tokenizers give the ids of Hugging Face's own, and the text back", async () => {
+  // Printed by the Python package tokenizers 0.23.
+  const expected = {
+    "stories260K": "1 403 407 261 378 432 280 412 431 485 410 243 162 155 131",
+    "babyllama-0.97M": "1 259 290 265 278 260 259 274 276 263 265 259 261 259 262 266 272 260 " +
+      "281 259 278 261 280 334 259 243 162 155 131",
+  };
+  const stories = await Deno.readTextFile(`${shared}data/tinystories_1MB.txt`);
+  for (const name of ["stories260K", "babyllama-0.97M"] as const) {
+    const tokenizer = await Tokenizer.load(`${shared}models/${name}`);
+    assertEquals([tokenizer.bosTokenId, tokenizer.eosTokenId, tokenizer.padTokenId], [
+      1,
+      2,
+      null,
+    ]);
+    assertEquals(tokenizer.encode("Once upon a time, café 😀").join(" "), expected[name]);
+    const texts = stories.split("<|endoftext|>").slice(0, 50);
+    for (const text of texts) {
+      const ids = tokenizer.encode(text);
+      assertEquals(tokenizer.decode(ids), text);
+      const stream = tokenizer.stream();
+      assertEquals(ids.map((id) => stream.push(id)).join("") + stream.end(), text);
     }
-  },
+  }
 });

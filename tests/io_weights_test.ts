@@ -2,19 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { FileError } from "../src/errors.ts";
 import { writeSafetensors } from "../src/io/safetensors.ts";
 import { Weights } from "../src/io/weights.ts";
-
-const shared = new URL("../../shared/", import.meta.url).pathname;
-const withoutShared = !await Deno.stat(shared).then(() => true, () => false);
-if (withoutShared) console.log("io_weights_test: ../shared is absent, its test is skipped");
-
-async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await run(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { shared, sharedTest, withFolder } from "./support/io.ts";
 
 const tensor = (name: string, ...bytes: number[]) => ({
   name,
@@ -76,11 +64,7 @@ Deno.test("a folder without safetensors weights is refused", () =>
     await assertRejects(() => Weights.open(`${folder}/no`), FileError, "Cannot find weights in");
   }));
 
-Deno.test({
-  name: "the weights of a real model folder open",
-  ignore: withoutShared,
-  async fn() {
-    using weights = await Weights.open(`${shared}models/babyllama-0.97M`);
-    assertEquals(weights.info("model.embed_tokens.weight").shape, [361, 128]);
-  },
+sharedTest("the weights of a real model folder open", async () => {
+  using weights = await Weights.open(`${shared}models/babyllama-0.97M`);
+  assertEquals(weights.info("model.embed_tokens.weight").shape, [361, 128]);
 });

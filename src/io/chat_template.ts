@@ -22,6 +22,8 @@ export class ChatTemplate {
   readonly #variables: Record<string, string>;
 
   /**
+   * Parses a template.
+   *
    * @param source The template.
    * @param variables What it may name beside the messages, such as `bos_token`.
    * @throws {ModelError} if the template is not valid.

@@ -8,7 +8,26 @@
 
 import { FileError } from "../errors.ts";
 
-const BYTES_PER_ELEMENT = {
+/** An element type, spelled as in a safetensors header. */
+export type DType =
+  | "BOOL"
+  | "U8"
+  | "I8"
+  | "F8_E4M3"
+  | "F8_E5M2"
+  | "F8_E8M0"
+  | "U16"
+  | "I16"
+  | "F16"
+  | "BF16"
+  | "U32"
+  | "I32"
+  | "F32"
+  | "U64"
+  | "I64"
+  | "F64";
+
+const BYTES_PER_ELEMENT: Readonly<Record<DType, number>> = {
   BOOL: 1,
   U8: 1,
   I8: 1,
@@ -25,10 +44,7 @@ const BYTES_PER_ELEMENT = {
   U64: 8,
   I64: 8,
   F64: 8,
-} as const;
-
-/** An element type, spelled as in a safetensors header. */
-export type DType = keyof typeof BYTES_PER_ELEMENT;
+};
 
 /** The element types that {@linkcode toFloat32} and {@linkcode fromFloat32} convert. */
 export type FloatDType = "F32" | "F16" | "BF16";

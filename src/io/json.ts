@@ -50,7 +50,11 @@ export class JsonFields {
   /** Where the object stands, for messages: a quoted path, or a field in one. */
   readonly where: string;
 
-  /** @throws {ModelError} if `json` is not an object. */
+  /**
+   * Takes an object to read from.
+   *
+   * @throws {ModelError} if `json` is not an object.
+   */
   constructor(json: unknown, where: string) {
     if (!isJsonObject(json)) {
       throw new ModelError(

@@ -17,6 +17,8 @@ export class TokenStream {
   #shown: number;
 
   /**
+   * Starts a stream.
+   *
    * @param decode The text of a list of ids.
    * @param context Ids that precede; their text is not repeated.
    */
