@@ -47,6 +47,50 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   values[i] = values[i] * kept - inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
 }
 `,
+  "attention_backward.wgsl": `// What the two tiled kernels of the attention backward share: parameters, bindings, and how they read and write pairs.
+
+struct Params {
+  tokens: u32, heads: u32, kv_heads: u32, head_pairs: u32,
+  // all pitches and columns but that of the statistics count pairs
+  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  d_output_pitch: u32, statistics_pitch: u32,
+  d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> k: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> v: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read> d_output: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(6) var<storage, read> log_sum_exp: array<f32>;
+@group(0) @binding(7) var<storage, read> delta: array<f32>;
+@group(0) @binding(8) var<storage, read_write> d_qkv: array<vec2<f32>>;
+
+const Q = 0u;
+const K = 1u;
+const V = 2u;
+const D_OUTPUT = 3u;
+const LOG2_E = 1.44269504088896;
+
+fn load_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
+  let at = head * params.head_pairs + pair;
+  switch source {
+    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
+    case K: { return k[token * params.k_pitch + params.k_column + at]; }
+    case V: { return v[token * params.v_pitch + params.v_column + at]; }
+    default: { return d_output[token * params.d_output_pitch + at]; }
+  }
+}
+
+// Writes four dims of a head whose first column is given.
+fn store_gradient(token: u32, column: u32, quad: u32, value: vec4<f32>) {
+  let at = token * params.d_qkv_pitch + column + 2u * quad;
+  if (2u * quad < params.head_pairs) { d_qkv[at] = value.xy; }
+  if (2u * quad + 1u < params.head_pairs) { d_qkv[at + 1u] = value.zw; }
+}
+`,
   "attention_backward_delta.wgsl": `// First step of the attention backward: delta[t, h] = Σ_dim d_output[t, h, dim] · output[t, h, dim].
 //
 // With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum equals
@@ -97,6 +141,76 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     //! end
     delta[first_item + thread] = total;
   }
+}
+`,
+  "attention_backward_keys_values.wgsl": `// Attention backward, gradients of keys and values: dV = Pᵀ·dO and dK = scale · dSᵀ·Q, summed over the query heads that
+// share a key head. P and dS as in attention_backward_queries.wgsl, made transposed: rows are keys, columns queries.
+//
+// Shapes: as there; dk and dv somewhere in the columns of d_qkv [tokens, ·].
+// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first
+// key to the end of its last key's document. Nobody else adds to its rows, so there are no atomics and the order is fixed.
+//
+// Operations: 8 · head size for each visible (query, key, head), 4 products. Two sets of results live in registers, so for
+// heads over 64 a tile has half the rows of the other kernels.
+//! include attention_tiles.wgsl
+//! include attention_backward.wgsl
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let x = thread % COLUMN_THREADS;
+  let row_slot = thread / COLUMN_THREADS * ROW_VECTORS;
+  let kv_head = group.y;
+  let first_key = group.x * ROWS;
+  let last_key = min(first_key + ROWS, params.tokens) - 1u;
+  let end_query = documents[last_key].y;
+  // The heads h with ⌊h · kv_heads / heads⌋ = kv_head.
+  let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
+  let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;
+  var dk = Results();
+  var dv = Results();
+
+  for (var head = first_head; head < end_head; head += 1u) {
+    for (var first_query = first_key; first_query < end_query; first_query += COLUMNS) {
+      let queries = first_query + x + COLUMN_THREADS * vec4<u32>(0u, 1u, 2u, 3u);
+      let at = min(queries, vec4<u32>(params.tokens - 1u)) * params.statistics_pitch + head;
+      let statistics = vec4<f32>(log_sum_exp[at.x], log_sum_exp[at.y], log_sum_exp[at.z], log_sum_exp[at.w]);
+      let deltas = vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]);
+
+      var p = Scores();
+      add_products(&p, Rows(K, kv_head, first_key), Rows(Q, head, first_query), thread);
+      //! unroll v 0 ROW_VECTORS
+      //! unroll c 0 4
+      {
+        let key = min(first_key + 4u * (row_slot + \${v}u) + \${c}u, last_key);
+        let visible = (queries >= vec4<u32>(key)) & (queries < vec4<u32>(documents[key].y));
+        p[4 * $v + $c] = select(vec4<f32>(), exp2((p[4 * $v + $c] * params.scale - statistics) * LOG2_E), visible);
+      }
+      //! end
+      //! end
+      add_combinations(&dv, &p, Rows(D_OUTPUT, head, first_query), thread);
+
+      var ds = Scores();
+      add_products(&ds, Rows(V, kv_head, first_key), Rows(D_OUTPUT, head, first_query), thread);
+      //! unroll r 0 4*ROW_VECTORS
+      ds[$r] = p[$r] * (ds[$r] - deltas);
+      //! end
+      add_combinations(&dk, &ds, Rows(Q, head, first_query), thread);
+    }
+  }
+
+  //! unroll v 0 ROW_VECTORS
+  //! unroll c 0 4
+  {
+    let key = first_key + 4u * (row_slot + \${v}u) + \${c}u;
+    if (key <= last_key) {
+      //! unroll j 0 DIM_VECTORS
+      store_gradient(key, params.dk_column + kv_head * params.head_pairs, x + \${j}u * COLUMN_THREADS, dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
+      store_gradient(key, params.dv_column + kv_head * params.head_pairs, x + \${j}u * COLUMN_THREADS, dv[(4 * $v + $c) * DIM_VECTORS + $j]);
+      //! end
+    }
+  }
+  //! end
+  //! end
 }
 `,
   "attention_backward_queries.wgsl": `// Attention backward, gradient of the queries: dQ = scale · dS·K with dS = P ∘ (dO·Vᵀ − delta), and P = 2^(scores −
@@ -157,10 +271,103 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   if (head == 0u) {
     for (var query = first_query; query <= last_query; query += 1u) {
-      for (var c = params.d_qkv_columns + thread; c < 2u * params.d_qkv_pitch; c += THREADS) {
-        d_qkv[query * params.d_qkv_pitch + c / 2u][c % 2u] = 0.0;
+      for (var c = params.d_qkv_columns + thread; c < params.d_qkv_pitch; c += THREADS) {
+        d_qkv[query * params.d_qkv_pitch + c] = vec2<f32>();
       }
     }
+  }
+}
+`,
+  "attention_decode.wgsl": `// Attention of one new token to the cached keys and values, for generation.
+//
+// Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
+// head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. All f32.
+// The length is read from a buffer, so that one recorded program serves every token.
+//
+// Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax (see
+// attention_forward.wgsl). First each thread makes the score of one key, then the threads share out the pairs of dims,
+// with as many lanes of keys as fit, and each adds up its pair over the keys of its lane.
+// Memory-bound: 2 · length · head size elements a head are read once, 4 operations for each two.
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  heads: u32, kv_heads: u32, head_pairs: u32, max_length: u32,
+  q_column: u32, cache_pitch: u32, output_pitch: u32, // in pairs
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> key_cache: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> value_cache: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read> length: array<u32>;
+@group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
+
+const LOG2_E = 1.44269504088896;
+const MASKED = -3e38; // below every score
+
+var<workgroup> query: array<vec2<f32>, 64>; // zeros behind the head
+var<workgroup> weights: array<f32, THREADS>;
+var<workgroup> partial: array<vec2<f32>, THREADS>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let head = group.x;
+  let head_start = head * params.kv_heads / params.heads * params.head_pairs;
+  let end = min(length[0], params.max_length);
+  if (thread < params.head_pairs) {
+    query[thread] = q[params.q_column + head * params.head_pairs + thread] * (params.scale * LOG2_E);
+  }
+  let lanes = THREADS / params.head_pairs;
+  let lane = thread / params.head_pairs;
+  let column = head_start + thread % params.head_pairs;
+
+  var maximum = MASKED;
+  var sum = 0.0;
+  var result = vec2<f32>();
+  for (var first = 0u; first < end; first += THREADS) {
+    workgroupBarrier(); // the query is there, and the last weights were used
+    var score = MASKED;
+    if (first + thread < end) {
+      let start = (first + thread) * params.cache_pitch + head_start;
+      score = 0.0;
+      for (var pair = 0u; pair < params.head_pairs; pair += 4u) {
+        //! unroll i 0 4
+        score += dot(query[pair + \${i}u], key_cache[start + min(pair + \${i}u, params.head_pairs - 1u)]);
+        //! end
+      }
+    }
+    let before = maximum;
+    maximum = max(maximum, workgroup_max(score, thread));
+    let decay = exp2(before - maximum);
+    let weight = select(0.0, exp2(score - maximum), first + thread < end);
+    sum = sum * decay + weight;
+    result *= decay;
+    weights[thread] = weight;
+    workgroupBarrier();
+    if (lane < lanes) {
+      for (var key = lane; key < min(THREADS, end - first); key += 4u * lanes) {
+        //! unroll i 0 4
+        if (key + \${i}u * lanes < THREADS) {
+          let row = min(first + key + \${i}u * lanes, end - 1u);
+          result += weights[key + \${i}u * lanes] * value_cache[row * params.cache_pitch + column];
+        }
+        //! end
+      }
+    }
+  }
+
+  let total = workgroup_sum(sum, thread);
+  partial[thread] = result;
+  workgroupBarrier();
+  if (thread < params.head_pairs) {
+    var value = vec2<f32>();
+    for (var i = 0u; i < lanes; i += 1u) { value += partial[i * params.head_pairs + thread]; }
+    output[head * params.head_pairs + thread] = value / total;
+  }
+  // The columns up to the pitch are zero.
+  if (head + 1u == params.heads) {
+    for (var c = params.heads * params.head_pairs + thread; c < params.output_pitch; c += THREADS) { output[c] = vec2<f32>(); }
   }
 }
 `,
@@ -411,17 +618,24 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, thread: u32) {
     right[pair + PAIRS][slot] = slices.right.odd;
     workgroupBarrier();
     if (first_pair + PAIRS < params.head_pairs) { slices = load_slices(a, b, first_pair + PAIRS, thread); }
-    //! unroll k 0 16
+    //! if UNROLL == 16
+    const k0 = 0u;
+    //! else
+    for (var k0 = 0u; k0 < DEPTH; k0 += UNROLL)
+    //! end
     {
-      let columns = right[$k][x];
-      //! unroll v 0 ROW_VECTORS
-      let rows$v = left[$k][row_slot + \${v}u];
-      //! unroll c 0 4
-      (*scores)[4 * $v + $c] = fma(vec4<f32>(rows$v[$c]), columns, (*scores)[4 * $v + $c]);
-      //! end
+      //! unroll k 0 UNROLL
+      {
+        let columns = right[k0 + \${k}u][x];
+        //! unroll v 0 ROW_VECTORS
+        let rows$v = left[k0 + \${k}u][row_slot + \${v}u];
+        //! unroll c 0 4
+        (*scores)[4 * $v + $c] = fma(vec4<f32>(rows$v[$c]), columns, (*scores)[4 * $v + $c]);
+        //! end
+        //! end
+      }
       //! end
     }
-    //! end
   }
 }
 
@@ -469,22 +683,68 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     (*weights)[$r] = (*weights)[$r].zwxy;
     //! end
     //! end
-    //! unroll k 0 16
+    //! if UNROLL == 16
+    const k0 = 0u;
+    //! else
+    for (var k0 = 0u; k0 < DEPTH; k0 += UNROLL)
+    //! end
     {
-      //! unroll j 0 DIM_VECTORS
-      let dims$j = right[$k][x + \${j}u * COLUMN_THREADS];
-      //! end
-      //! unroll v 0 ROW_VECTORS
-      let rows$v = left[$k][row_slot + \${v}u];
-      //! unroll c 0 4
-      //! unroll j 0 DIM_VECTORS
-      (*results)[(4 * $v + $c) * DIM_VECTORS + $j] = fma(vec4<f32>(rows$v[$c]), dims$j, (*results)[(4 * $v + $c) * DIM_VECTORS + $j]);
-      //! end
-      //! end
+      //! unroll k 0 UNROLL
+      {
+        //! unroll j 0 DIM_VECTORS
+        let dims$j = right[k0 + \${k}u][x + \${j}u * COLUMN_THREADS];
+        //! end
+        //! unroll v 0 ROW_VECTORS
+        let rows$v = left[k0 + \${k}u][row_slot + \${v}u];
+        //! unroll c 0 4
+        //! unroll j 0 DIM_VECTORS
+        (*results)[(4 * $v + $c) * DIM_VECTORS + $j] = fma(vec4<f32>(rows$v[$c]), dims$j, (*results)[(4 * $v + $c) * DIM_VECTORS + $j]);
+        //! end
+        //! end
+        //! end
+      }
       //! end
     }
-    //! end
   }
+}
+`,
+  "cache_append.wgsl": `// Copies the keys and values of new tokens into the caches of a layer, token t into row positions[t].
+//
+// Shapes: k, v [tokens, width], each somewhere in the columns of a matrix; positions u32 [tokens]; key_cache, value_cache
+// [max_length, width]. All f32. Positions past the caches are skipped.
+// One thread copies one pair of columns of both; pairs up to the pitch become zero.
+
+const THREADS = 128u;
+
+struct Params {
+  tokens: u32, width: u32, max_length: u32,
+  k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32, cache_pitch: u32, // in pairs, as is the width
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> k: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> v: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> positions: array<u32>;
+@group(0) @binding(4) var<storage, read_write> key_cache: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read_write> value_cache: array<vec2<f32>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let token = item / params.cache_pitch;
+  let column = item % params.cache_pitch;
+  if (token >= params.tokens) { return; }
+  let position = positions[token];
+  if (position >= params.max_length) { return; }
+  var key = vec2<f32>();
+  var value = vec2<f32>();
+  if (column < params.width) {
+    key = k[token * params.k_pitch + params.k_column + column];
+    value = v[token * params.v_pitch + params.v_column + column];
+  }
+  key_cache[position * params.cache_pitch + column] = key;
+  value_cache[position * params.cache_pitch + column] = value;
 }
 `,
   "cross_entropy.wgsl": `// Cross-entropy of a chunk of rows, and in place its gradient:
@@ -567,7 +827,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
-  "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: FP8 back to f32. One thread a vec4.
+  "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: FP8 back to f32; less the original (SUBTRACT), the quantisation error.
+// One thread a vec4.
 //! include fp8.wgsl
 
 struct Params {
@@ -579,6 +840,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> codes: array<u32>;
 @group(0) @binding(2) var<storage, read> scales: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+//! if SUBTRACT
+@group(0) @binding(4) var<storage, read> subtract: array<vec4<f32>>;
+//! end
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -587,10 +851,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
 //! if E4M3
-  out[item] = unpack4_e4m3(codes[item]) / scales[row];
+  var value = unpack4_e4m3(codes[item]) / scales[row];
 //! else
-  out[item] = unpack4_e5m2(codes[item]) / scales[row];
+  var value = unpack4_e5m2(codes[item]) / scales[row];
 //! end
+//! if SUBTRACT
+  value -= subtract[item];
+//! end
+  out[item] = value;
 }
 `,
   "embedding.wgsl": `// Embedding: output[t] = table[ids[t]].
@@ -678,6 +946,320 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     workgroupBarrier();
   }
   if (found && column < params.vectors) { d_table[row * params.vectors + column] += sum; }
+}
+`,
+  "falqon_flush.wgsl": `// Bookkeeping of written rows. For row i = selected[p]:
+//   RESIDUE   b[i][j] −= residue[p][j] / (column_factors[j] · row_factors[i])    the share that rounding realized
+//   else      flushed[i] = b[i], delta[i] = 0                                    nothing of the row is pending
+// One thread an element.
+
+struct Params {
+  count: u32,
+  rank: u32,
+  pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> selected: array<u32>;
+//! if RESIDUE
+@group(0) @binding(2) var<storage, read_write> b: array<f32>;
+@group(0) @binding(3) var<storage, read> residue: array<f32>;
+@group(0) @binding(4) var<storage, read> row_factors: array<f32>;
+@group(0) @binding(5) var<storage, read> column_factors: array<f32>;
+//! else
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read_write> flushed: array<f32>;
+@group(0) @binding(4) var<storage, read_write> delta: array<f32>;
+//! end
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = (group.y * groups.x + group.x) * 64u + thread;
+  let p = item / params.rank;
+  let j = item % params.rank;
+  if (p >= params.count) { return; }
+  let row = selected[p];
+  let at = row * params.pitch + j;
+//! if RESIDUE
+  b[at] -= residue[p * params.pitch + j] / (column_factors[j] * row_factors[row]);
+//! else
+  flushed[at] = b[at];
+  delta[at] = 0.0;
+//! end
+}
+`,
+  "falqon_row.wgsl": `// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
+// src/reference/falqon_update.ts. Include-only; the including file declares params, weight, base, b and the factors.
+//
+// β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
+// is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+
+const ROWS = 16u;      // rows of a workgroup: A is read once for all of them
+const LANES = 64u;     // threads; each has a vec4 of columns
+const RANK_TILE = 32u; // coefficients of a row that are in workgroup memory at a time
+const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
+
+var<workgroup> beta: array<array<f32, ROWS>, RANK_TILE>;
+
+fn coefficient(b_value: f32, column: f32, row: f32) -> f32 {
+  let bits = bitcast<u32>((b_value * column) * row);
+  return bitcast<f32>(select(bits & 0xfffffff0u, 0u, (bits & 0x7fffffffu) < SMALLEST_COEFFICIENT_BITS));
+}
+`,
+  "falqon_scores.wgsl": `// What is pending in each row of B, and how much: delta[i][j] = b[i][j] − flushed[i][j], score[i] = Σ_j |delta[i][j]|,
+// summed in f32 in the order of j. Without FLUSHED all of b is pending. One thread a row.
+
+struct Params {
+  rows: u32,
+  rank: u32,
+  pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read_write> scores: array<f32>;
+//! if FLUSHED
+@group(0) @binding(3) var<storage, read> flushed: array<f32>;
+@group(0) @binding(4) var<storage, read_write> delta: array<f32>;
+//! end
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  let row = id.x;
+  if (row >= params.rows) { return; }
+  var score = 0.0;
+  for (var j = 0u; j < params.rank; j++) {
+    let at = row * params.pitch + j;
+//! if FLUSHED
+    let pending = b[at] - flushed[at];
+    delta[at] = pending;
+//! else
+    let pending = b[at];
+//! end
+    score += abs(pending);
+  }
+  scores[row] = score;
+}
+`,
+  "falqon_select.wgsl": `// The \`count\` rows with the largest scores, the lower index first among equals: selected[p] = the row of rank p.
+//
+// A row's rank is the number of rows that come before it: each thread counts those of its row over all scores, which pass
+// through workgroup memory. rows² comparisons, no sort, no order of execution to depend on.
+
+struct Params {
+  rows: u32,
+  count: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> scores: array<f32>;
+@group(0) @binding(2) var<storage, read_write> selected: array<u32>;
+
+const THREADS = 128u;
+
+var<workgroup> others: array<f32, THREADS>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let row = group.x * THREADS + thread;
+  let mine = scores[min(row, params.rows - 1u)];
+  var rank = 0u;
+  for (var first = 0u; first < params.rows; first += THREADS) {
+    others[thread] = scores[min(first + thread, params.rows - 1u)];
+    workgroupBarrier();
+    let count = min(THREADS, params.rows - first);
+    for (var i = 0u; i < count; i++) {
+      let other = others[i];
+      rank += select(0u, 1u, other > mine || (other == mine && first + i < row));
+    }
+    workgroupBarrier();
+  }
+  if (row < params.rows && rank < params.count) { selected[rank] = row; }
+}
+`,
+  "falqon_statistics.wgsl": `// Measures what the next update will do, before it does it; nothing is changed. For row i of the weight:
+// statistics[i] = (codes that will differ, values beyond ±448, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
+// U = c · pending · A in units of the weight, and R the change that the decoded weight will make.
+//
+// One workgroup a row; every row is measured, also those that are not written, since U counts all of them.
+// On request only: it costs as much as an update of all rows.
+//! include fp8.wgsl
+//! include falqon_row.wgsl
+
+struct Params {
+  rows: u32,
+  count: u32,      // rows that will be written
+  vectors: u32,
+  w_row: u32,
+  base_row: u32,
+  a_row: u32,
+  rank: u32,
+  b_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> weight: array<u32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
+@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+//! if !ALL_ROWS
+@group(0) @binding(5) var<storage, read> selected: array<u32>;
+//! end
+//! if !IN_PLACE
+@group(0) @binding(6) var<storage, read> base: array<u32>;
+@group(0) @binding(7) var<storage, read> pending: array<f32>;
+//! end
+@group(0) @binding(8) var<storage, read_write> statistics: array<vec4<f32>>;
+
+var<workgroup> partial: array<vec4<f32>, LANES>;
+var<workgroup> written: u32;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+  let row = group.y * groups.x + group.x;
+  if (row >= params.rows) { return; }
+//! if ALL_ROWS
+  let is_written = true;
+//! else
+  if (lane == 0u) {
+    written = 0u;
+    for (var p = 0u; p < params.count; p++) { if (selected[p] == row) { written = 1u; } }
+  }
+  let is_written = workgroupUniformLoad(&written) == 1u;
+//! end
+  var mine = vec4<f32>();
+  for (var vector = lane; vector < params.vectors; vector += LANES) {
+    var asked = vec4<f32>();
+    var sum = vec4<f32>();
+    for (var j = 0u; j < params.rank; j++) {
+      let a = unpack4_e4m3_scaled(weight[(params.a_row + j) * params.vectors + vector]) * 256.0;
+      let b_value = b[row * params.b_pitch + j];
+      sum += coefficient(b_value, column_factors[j], row_factors[row]) * a;
+//! if IN_PLACE
+      asked += b_value * column_factors[j] * row_factors[row] * a;
+//! else
+      asked += pending[row * params.b_pitch + j] * column_factors[j] * row_factors[row] * a;
+//! end
+    }
+    mine.z += dot(asked, asked);
+    if (is_written) {
+      let old = weight[(params.w_row + row) * params.vectors + vector];
+//! if IN_PLACE
+      let value = unpack4_e4m3_scaled(old) * 256.0 + sum;
+//! else
+      let value = unpack4_e4m3_scaled(base[(params.base_row + row) * params.vectors + vector]) * 256.0 + sum;
+//! end
+      let code = pack4_e4m3(value);
+      let change = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
+      for (var c = 0u; c < 4u; c++) {
+        mine.x += select(0.0, 1.0, ((code ^ old) >> (8u * c) & 0xffu) != 0u);
+        mine.y += select(0.0, 1.0, abs(value[c]) > 448.0);
+      }
+      mine.w += dot(change, asked);
+    }
+  }
+  partial[lane] = mine;
+  workgroupBarrier();
+  for (var width = LANES / 2u; width > 0u; width /= 2u) {
+    if (lane < width) { partial[lane] += partial[lane + width]; }
+    workgroupBarrier();
+  }
+  if (lane == 0u) { statistics[row] = partial[0]; }
+}
+`,
+  "falqon_update.wgsl": `// Writes rows of the FP8 weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl).
+//
+// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank].
+// Idea: a workgroup takes 16 rows and 256 columns; a thread keeps 16 sums of 4 columns, reads each A~ value once for
+// all 16 rows, and the coefficients from workgroup memory. selected lists the rows to write; ALL_ROWS takes each.
+// CHANGE also writes decode(new) − decode(old) of row \`selected[p]\` to change[p]: what rounding left of the update.
+//! include fp8.wgsl
+//! include falqon_row.wgsl
+
+struct Params {
+  count: u32,      // rows to write
+  vectors: u32,    // u32s in a row of codes
+  w_row: u32,
+  base_row: u32,
+  a_row: u32,
+  rank: u32,
+  b_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> weight: array<u32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
+@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+//! if !ALL_ROWS
+@group(0) @binding(5) var<storage, read> selected: array<u32>;
+//! end
+//! if !IN_PLACE
+@group(0) @binding(6) var<storage, read> base: array<u32>;
+//! end
+//! if CHANGE
+@group(0) @binding(7) var<storage, read_write> change: array<vec4<f32>>;
+//! end
+
+fn row_of(p: u32) -> u32 {
+//! if ALL_ROWS
+  return min(p, params.count - 1u);
+//! else
+  return selected[min(p, params.count - 1u)];
+//! end
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let first = group.y * ROWS;
+  let vector = group.x * LANES + lane;
+  let inside = vector < params.vectors;
+//! unroll r 0 16
+  var sum_$r = vec4<f32>();
+//! end
+  for (var j0 = 0u; j0 < params.rank; j0 += RANK_TILE) {
+    let tile = min(RANK_TILE, params.rank - j0);
+    workgroupBarrier();
+    for (var t = lane; t < ROWS * RANK_TILE; t += LANES) {
+      let j = t % RANK_TILE;
+      if (j < tile) {
+        let row = row_of(first + t / RANK_TILE);
+        beta[j][t / RANK_TILE] =
+          coefficient(b[row * params.b_pitch + j0 + j], column_factors[j0 + j], row_factors[row]);
+      }
+    }
+    workgroupBarrier();
+    if (inside) {
+      for (var j = 0u; j < tile; j++) {
+        let a = unpack4_e4m3_scaled(weight[(params.a_row + j0 + j) * params.vectors + vector]) * 256.0;
+//! unroll r 0 16
+        sum_$r += beta[j][$r] * a;
+//! end
+      }
+    }
+  }
+  if (!inside) { return; }
+//! unroll r 0 16
+  if (first + \${r}u < params.count) {
+    let row = row_of(first + \${r}u);
+    let at = (params.w_row + row) * params.vectors + vector;
+    let old = weight[at];
+//! if IN_PLACE
+    let from_codes = old;
+//! else
+    let from_codes = base[(params.base_row + row) * params.vectors + vector];
+//! end
+    let code = pack4_e4m3(unpack4_e4m3_scaled(from_codes) * 256.0 + sum_$r);
+    weight[at] = code;
+//! if CHANGE
+    change[(first + \${r}u) * params.vectors + vector] =
+      (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
+//! end
+  }
+//! end
 }
 `,
   "fp8.wgsl": `// The FP8 codec of src/fp8/codec.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
@@ -1102,84 +1684,41 @@ fn main() {
   "quantize_rows.wgsl": `// FP8 quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] = max / amax(row r).
 //
 // One workgroup a row, two passes over it; the second finds the row in cache. A lane holds vec4s, so every load is
-// 16 bytes and every store one u32 of four codes.
-//   GIVEN_SCALES    the scales are inputs (one for the whole tensor) instead of being computed
-//   COLUMN_SCALES   x[r][c] is divided by column_scales[c] first: the contraction of a following GEMM runs over columns
-//                   whose other operand carries one scale a row, which must be folded in before rounding
-//   TAIL            the row goes on with the columns of a second matrix (FALQON's pending term)
-
+// 16 bytes and every store one u32 of four codes. With GIVEN_SCALES the scales are inputs and one pass is enough.
 //! include fp8.wgsl
+//! include row_values.wgsl
 
 struct Params {
-  vectors: u32,       // vec4s in a row of x, its pitch / 4
-  tail_vectors: u32,  // vec4s in a row of tail
-  codes_pitch: u32,   // u32s in a row of codes
+  rows: u32,
+  vectors: u32,
+  tail_vectors: u32,
+  codes_pitch: u32, // u32s in a row of codes
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> codes: array<u32>;
 //! if GIVEN_SCALES
 @group(0) @binding(3) var<storage, read> scales: array<f32>;
 //! else
 @group(0) @binding(3) var<storage, read_write> scales: array<f32>;
 //! end
-//! if COLUMN_SCALES
-@group(0) @binding(4) var<storage, read> column_scales: array<vec4<f32>>;
-//! end
-//! if TAIL
-@group(0) @binding(5) var<storage, read> tail: array<vec4<f32>>;
-//! end
 
-const THREADS = 128u;
-const SMALLEST_AMAX = 0x1p-100; // rows below count as zero: their scale would leave f32's range
-
-var<workgroup> partial: array<f32, THREADS>;
-
-fn value(row: u32, v: u32) -> vec4<f32> {
-//! if TAIL
-  var q: vec4<f32>;
-  if (v < params.vectors) { q = x[row * params.vectors + v]; }
-  else { q = tail[row * params.tail_vectors + v - params.vectors]; }
-//! else
-  var q = x[row * params.vectors + v];
-//! end
-//! if COLUMN_SCALES
-  q /= column_scales[v];
-//! end
-  return q;
-}
-
-@compute @workgroup_size(THREADS)
+@compute @workgroup_size(QUANTIZE_THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = group.y * groups.x + group.x;
-  let vectors = params.vectors + params.tail_vectors;
+  if (row >= params.rows) { return; }
 //! if GIVEN_SCALES
-  if (row >= arrayLength(&scales)) { return; }
   let scale = scales[row];
 //! else
-  if (row >= arrayLength(&scales)) { return; }
-  var amax = 0.0;
-  for (var v = thread; v < vectors; v += THREADS) {
-    let q = abs(value(row, v));
-    amax = max(amax, max(max(q.x, q.y), max(q.z, q.w)));
-  }
-  partial[thread] = amax;
-  workgroupBarrier();
-  for (var width = THREADS / 2u; width > 0u; width /= 2u) {
-    if (thread < width) { partial[thread] = max(partial[thread], partial[thread + width]); }
-    workgroupBarrier();
-  }
-  amax = partial[0];
-  let scale = select($MAX / amax, 1.0, amax < SMALLEST_AMAX);
+  let scale = scale_of(row_amax(row, thread));
   if (thread == 0u) { scales[row] = scale; }
 //! end
-  for (var v = thread; v < vectors; v += THREADS) {
+  for (var v = thread; v < params.vectors + params.tail_vectors; v += QUANTIZE_THREADS) {
 //! if E4M3
-    codes[row * params.codes_pitch + v] = pack4_e4m3(value(row, v) * scale);
+    codes[row * params.codes_pitch + v] = pack4_e4m3(row_value(row, v) * scale);
 //! else
-    codes[row * params.codes_pitch + v] = pack4_e5m2(value(row, v) * scale);
+    codes[row * params.codes_pitch + v] = pack4_e5m2(row_value(row, v) * scale);
 //! end
   }
 }
@@ -1307,6 +1846,130 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
     sum += d_output[at] * input[at] * rstd[row];
   }
   partials[group.y * params.vectors + column] = sum;
+}
+`,
+  "rope.wgsl": `// Rotary position embedding in place, in Hugging Face's half-split layout: within a head, dims i and i + half form a plane
+// that is turned by the angle  position · inverseFrequency[i]  (backwards for the gradient: direction −1).
+//
+// Shapes: matrix f32 [tokens, ·], of which \`heads\` heads of 2 · half columns are turned: the query heads from column 0 on,
+// the others, keys, from column key_column on; positions u32 [tokens];
+// frequencies u32 [half, 2]. One thread turns one plane of one head.
+//
+// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
+// is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
+// position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied by a position
+// below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the exact fraction of a
+// turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn either way, goes into
+// Taylor polynomials that are exact to f32 there.
+
+const THREADS = 128u;
+const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
+
+struct Params {
+  tokens: u32,
+  heads: u32,       // query and key heads together
+  query_heads: u32,
+  key_column: u32,
+  half: u32,
+  pitch: u32,
+  direction: f32, // 1 or -1
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> positions: array<u32>;
+@group(0) @binding(2) var<storage, read> frequencies: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> matrix: array<f32>;
+
+// (cos, sin) of a fraction of a turn.
+fn turn(phase: u32) -> vec2<f32> {
+  let quadrant = (phase + 0x20000000u) >> 30u;
+  let x = f32(bitcast<i32>(phase - (quadrant << 30u))) * UNIT;
+  let y = x * x;
+  let sine = x + x * y * (-1.0 / 6.0 + y * (1.0 / 120.0 + y * (-1.0 / 5040.0 + y * (1.0 / 362880.0))));
+  let cosine = 1.0 + y * (-0.5 + y * (1.0 / 24.0 + y * (-1.0 / 720.0 + y * (1.0 / 40320.0 + y * (-1.0 / 3628800.0)))));
+  let swapped = select(vec2<f32>(cosine, sine), vec2<f32>(-sine, cosine), (quadrant & 1u) == 1u);
+  return select(swapped, -swapped, quadrant >= 2u);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let plane = item % params.half;
+  let head = item / params.half % params.heads;
+  let token = item / params.half / params.heads;
+  if (token >= params.tokens) { return; }
+
+  let position = positions[token];
+  let frequency = frequencies[plane];
+  let rotation = turn(position * frequency.x + ((position * frequency.y) >> 12u));
+  let cosine = rotation.x;
+  let sine = rotation.y * params.direction;
+
+  let column = select(params.key_column + (head - params.query_heads) * 2u * params.half, head * 2u * params.half,
+                      head < params.query_heads);
+  let at = token * params.pitch + column + plane;
+  let a = matrix[at];
+  let b = matrix[at + params.half];
+  matrix[at] = a * cosine - b * sine;
+  matrix[at + params.half] = b * cosine + a * sine;
+}
+`,
+  "row_values.wgsl": `// The rows that are quantised: x, optionally divided by a scale a column, optionally followed by a second matrix.
+// Include-only. The including file's Params must have \`vectors\` (vec4s in a row of x: its pitch / 4) and \`tail_vectors\`.
+//   COLUMN_SCALES   x[r][c] is divided by column_scales[c]: the contraction of a following GEMM runs over columns whose
+//                   other operand carries one scale a row, which must be folded in before rounding
+//   TAIL            the row goes on with the columns of a second matrix (FALQON's pending term)
+
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+//! if COLUMN_SCALES
+@group(0) @binding(4) var<storage, read> column_scales: array<vec4<f32>>;
+//! end
+//! if TAIL
+@group(0) @binding(5) var<storage, read> tail: array<vec4<f32>>;
+//! end
+
+const QUANTIZE_THREADS = 128u;
+const SMALLEST_AMAX = 0x1p-100; // below counts as zero: the scale would leave f32's range
+
+var<workgroup> partial_amax: array<f32, QUANTIZE_THREADS>;
+
+fn row_value(row: u32, v: u32) -> vec4<f32> {
+//! if TAIL
+  var q: vec4<f32>;
+  if (v < params.vectors) { q = x[row * params.vectors + v]; }
+  else { q = tail[row * params.tail_vectors + v - params.vectors]; }
+//! else
+  var q = x[row * params.vectors + v];
+//! end
+//! if COLUMN_SCALES
+  q /= column_scales[v];
+//! end
+  return q;
+}
+
+// The largest of all threads' values, to all of them.
+fn workgroup_largest(thread: u32, mine: f32) -> f32 {
+  partial_amax[thread] = mine;
+  workgroupBarrier();
+  for (var width = QUANTIZE_THREADS / 2u; width > 0u; width /= 2u) {
+    if (thread < width) { partial_amax[thread] = max(partial_amax[thread], partial_amax[thread + width]); }
+    workgroupBarrier();
+  }
+  return partial_amax[0];
+}
+
+fn row_amax(row: u32, thread: u32) -> f32 {
+  var amax = 0.0;
+  for (var v = thread; v < params.vectors + params.tail_vectors; v += QUANTIZE_THREADS) {
+    let q = abs(row_value(row, v));
+    amax = max(amax, max(max(q.x, q.y), max(q.z, q.w)));
+  }
+  return workgroup_largest(thread, amax);
+}
+
+fn scale_of(amax: f32) -> f32 {
+  return select($MAX / amax, 1.0, amax < SMALLEST_AMAX);
 }
 `,
   "silu.wgsl": `// sigmoid(g) = 1 / (1 + e^−g), the gate of silu(g) = g · sigmoid(g).
@@ -1447,63 +2110,54 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   d_gate_up[at + params.vectors] = dy * gate * s;
 }
 `,
-  "tensor_scale.wgsl": `// One scale for a whole matrix, written to each entry of \`scales\` (one a row, so that everything behind sees row scales).
-// Two stages, both of this file: STAGE row_amax has a workgroup a row write the row's largest magnitude to \`scales\`;
-// STAGE spread has one workgroup replace them all by max / (the largest of them).
+  "tensor_amax.wgsl": `// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup a row.
+//! include row_values.wgsl
 
 struct Params {
-  vectors: u32, // vec4s in a row of x, its pitch / 4
-  first: u32,   // first scale of the range that shares one
-  count: u32,
+  rows: u32,
+  vectors: u32,
+  tail_vectors: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read_write> amax: array<f32>;
+
+@compute @workgroup_size(QUANTIZE_THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = group.y * groups.x + group.x;
+  if (row >= params.rows) { return; }
+  let largest = row_amax(row, thread);
+  if (thread == 0u) { amax[row] = largest; }
+}
+`,
+  "tensor_scale.wgsl": `// Replaces the largest magnitudes of the rows by the one scale of the whole matrix, max / (the largest of them), written
+// once a row: everything behind sees row scales. One workgroup.
+
+struct Params {
+  rows: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> scales: array<f32>;
-//! if STAGE == row_amax
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
-//! if COLUMN_SCALES
-@group(0) @binding(3) var<storage, read> column_scales: array<vec4<f32>>;
-//! end
-//! end
 
-const THREADS = 128u;
-const SMALLEST_AMAX = 0x1p-100;
+const THREADS = 256u;
+const SMALLEST_AMAX = 0x1p-100; // as in row_values.wgsl
 
 var<workgroup> partial: array<f32, THREADS>;
 
-fn largest(thread: u32, mine: f32) -> f32 {
+@compute @workgroup_size(THREADS)
+fn main(@builtin(local_invocation_index) thread: u32) {
+  var mine = 0.0;
+  for (var i = thread; i < params.rows; i += THREADS) { mine = max(mine, scales[i]); }
   partial[thread] = mine;
   workgroupBarrier();
   for (var width = THREADS / 2u; width > 0u; width /= 2u) {
     if (thread < width) { partial[thread] = max(partial[thread], partial[thread + width]); }
     workgroupBarrier();
   }
-  return partial[0];
-}
-
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) thread: u32) {
-  var mine = 0.0;
-//! if STAGE == row_amax
-  let row = group.y * groups.x + group.x;
-  if (row >= params.count) { return; }
-  for (var v = thread; v < params.vectors; v += THREADS) {
-    var q = abs(x[row * params.vectors + v]);
-//! if COLUMN_SCALES
-    q /= column_scales[v];
-//! end
-    mine = max(mine, max(max(q.x, q.y), max(q.z, q.w)));
-  }
-  let amax = largest(thread, mine);
-  if (thread == 0u) { scales[params.first + row] = amax; }
-//! else
-  for (var i = thread; i < params.count; i += THREADS) { mine = max(mine, scales[params.first + i]); }
-  let amax = largest(thread, mine);
-  storageBarrier();
-  let scale = select($MAX / amax, 1.0, amax < SMALLEST_AMAX);
-  for (var i = thread; i < params.count; i += THREADS) { scales[params.first + i] = scale; }
-//! end
+  let scale = select($MAX / partial[0], 1.0, partial[0] < SMALLEST_AMAX);
+  for (var i = thread; i < params.rows; i += THREADS) { scales[i] = scale; }
 }
 `,
   "workgroup_reduce.wgsl": `// Reductions over the THREADS invocations of a workgroup (a power of two). The tree has a fixed shape, so results

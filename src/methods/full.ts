@@ -42,7 +42,8 @@ class FullLayers implements MethodLayers {
   free(): void {}
 }
 
-class FullLinear implements Linear {
+/** A merged linear whose weight is a parameter. */
+export class FullLinear implements Linear {
   readonly needsInput = true;
   readonly #weight: Parameter;
 
@@ -69,11 +70,16 @@ class FullLinear implements Linear {
       out: gradient,
       accumulate: true,
     });
-    gemm(program, { layout: "nn", a: dOutput, b: value, out: dInput });
+    if (dInput) gemm(program, { layout: "nn", a: dOutput, b: value, out: dInput });
   }
 
   readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {
     return readPart(this.context.device, this.spec.parts[index], this.#weight.value);
+  }
+
+  /** The gradient of part `index`, f32 [rows, inFeatures]. */
+  readGradient(index: number): Promise<Float32Array<ArrayBuffer>> {
+    return readPart(this.context.device, this.spec.parts[index], this.#weight.gradient);
   }
 
   free(): void {}

@@ -7,7 +7,7 @@
 
 import { ModelError } from "../errors.ts";
 import { columnsOf, type Matrix, rowsOf } from "../gpu/buffers.ts";
-import type { Program } from "../gpu/program.ts";
+import { Program } from "../gpu/program.ts";
 import type { PeftAdapter } from "../io/peft.ts";
 import { gemm } from "../kernels/gemm.ts";
 import type { LinearSpec } from "../model/linear_spec.ts";
@@ -183,7 +183,7 @@ export class LoraLinear implements Linear {
   }
 
   backward(program: Program, { dOutput, input, dInput }: LinearBackward): void {
-    gemm(program, { layout: "nn", a: dOutput, b: this.#weight, out: dInput });
+    if (dInput) gemm(program, { layout: "nn", a: dOutput, b: this.#weight, out: dInput });
     if (!this.#a) return;
     const { settings: { rank, scaling: alpha }, dLow: shared } = this.layers;
     const low = this.#low.rows(dOutput.rows);
@@ -214,6 +214,7 @@ export class LoraLinear implements Linear {
       out: this.#a.gradient,
       accumulate: true,
     });
+    if (!dInput) return;
     gemm(program, { layout: "nn", a: dLow, b: this.#a.value, out: dInput, accumulate: true });
   }
 
@@ -232,8 +233,28 @@ export class LoraLinear implements Linear {
     return tensors;
   }
 
-  readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {
-    return readPart(this.layers.context.device, this.spec.parts[index], this.#weight);
+  /** The frozen weight with the adapter merged in. */
+  async readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {
+    const { context: { device }, settings: { rank, scaling } } = this.layers;
+    const part = this.spec.parts[index];
+    const weight = await readPart(device, part, this.#weight);
+    const at = this.layout.parts.findIndex((adapted) => adapted.index === index);
+    if (at < 0) return weight;
+    const merged = device.matrix(part.rows, this.spec.inFeatures, "f32", "merged weight");
+    uploadRows(device, merged, 0, weight);
+    using program = new Program(device);
+    gemm(program, {
+      layout: "nn",
+      a: this.#b[at].value,
+      b: rowsOf(this.#a!.value, this.layout.parts[at].start, rank),
+      out: merged,
+      alpha: scaling,
+      accumulate: true,
+    });
+    (await program.prepare()).run();
+    const values = await device.readMatrix(merged);
+    device.free(merged);
+    return values;
   }
 
   free(): void {

@@ -70,8 +70,8 @@ export interface LinearBackward {
   dOutput: Matrix;
   /** The forward's input; null if the layer does not need it. */
   input: Matrix | null;
-  /** f32 [tokens, inFeatures], overwritten */
-  dInput: Matrix;
+  /** f32 [tokens, inFeatures], overwritten; null where nothing below is trained. */
+  dInput: Matrix | null;
 }
 
 /** A merged linear layer under a method. */

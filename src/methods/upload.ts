@@ -72,14 +72,21 @@ function decodeRows(stored: StoredFp8, cols: number, first: number, count: numbe
 }
 
 /** Reads the rows of one part of a merged f32 or f16 weight as packed f32 [rows, inFeatures]. */
-export async function readPart(
+export function readPart(
   device: Device,
   part: LinearPart,
   merged: Matrix,
 ): Promise<Float32Array<ArrayBuffer>> {
-  const raw = await device.read(rowsOf(merged, part.start, part.rows));
-  const values = merged.type === "f16"
-    ? Float32Array.from(new Float16Array(raw))
-    : new Float32Array(raw);
-  return unpitch(values, part.rows, merged.cols, merged.pitch);
+  return readDense(device, rowsOf(merged, part.start, part.rows));
+}
+
+/** Reads an f32 or f16 matrix as packed f32 [rows, cols]. */
+export async function readDense(
+  device: Device,
+  matrix: Matrix,
+): Promise<Float32Array<ArrayBuffer>> {
+  const raw = await device.read(matrix);
+  const { rows, cols, pitch, type } = matrix;
+  const values = type === "f16" ? Float32Array.from(new Float16Array(raw)) : new Float32Array(raw);
+  return unpitch(values, rows, cols, pitch);
 }

@@ -101,3 +101,28 @@ export class FolderSource implements WeightSource {
     return info;
   }
 }
+
+/** The weights of a network on the GPU: what training has made of them, adapters merged in. */
+export class ParameterSource implements WeightSource {
+  #read: (name: string) => Promise<Float32Array<ArrayBuffer>>;
+  /** The tensor read last: its ranges are asked for in turn. */
+  #last: { name: string; values: Float32Array<ArrayBuffer> } | null = null;
+
+  constructor(read: (name: string) => Promise<Float32Array<ArrayBuffer>>) {
+    this.#read = read;
+  }
+
+  async rows(
+    name: string,
+    [, cols]: readonly [number, number],
+    first: number,
+    count: number,
+  ): Promise<Float32Array<ArrayBuffer>> {
+    if (this.#last?.name !== name) this.#last = { name, values: await this.#read(name) };
+    return this.#last.values.slice(first * cols, (first + count) * cols);
+  }
+
+  fp8(): Promise<null> {
+    return Promise.resolve(null);
+  }
+}

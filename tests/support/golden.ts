@@ -1,8 +1,9 @@
 import { type ModelConfig, readModelConfig } from "../../src/model/config.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 
-const shared = new URL("../../../shared/", import.meta.url).pathname;
-const present = await Deno.stat(shared).then(() => true, () => false);
+/** The folder with models, data and golden values, where it is there. */
+export const sharedPath: string = new URL("../../../shared/", import.meta.url).pathname;
+const present = await Deno.stat(sharedPath).then(() => true, () => false);
 
 /**
  * A test that needs the models and golden values beside the repository; where they are not
@@ -12,7 +13,7 @@ const present = await Deno.stat(shared).then(() => true, () => false);
  * @param test Its body.
  */
 export function goldenTest(name: string, test: () => Promise<void>): void {
-  if (!present) console.log(`skipped, since ${shared} is not there: ${name}`);
+  if (!present) console.log(`skipped, since ${sharedPath} is not there: ${name}`);
   Deno.test({ name, ignore: !present, fn: test });
 }
 
@@ -23,7 +24,7 @@ export function goldenTest(name: string, test: () => Promise<void>): void {
  * @returns The values by name, in f64.
  */
 export async function readTensors(path: string): Promise<Map<string, Float64Array>> {
-  using file = await SafetensorsFile.open(shared + path);
+  using file = await SafetensorsFile.open(sharedPath + path);
   const tensors = new Map<string, Float64Array>();
   for (const { name, dtype } of file.tensors.values()) {
     const { buffer } = await file.read(name);
@@ -42,6 +43,6 @@ export async function readTensors(path: string): Promise<Map<string, Float64Arra
 export async function readModel(
   name: string,
 ): Promise<{ config: ModelConfig; parameters: Map<string, Float64Array> }> {
-  const config = await readModelConfig(`${shared}models/${name}`);
+  const config = await readModelConfig(`${sharedPath}models/${name}`);
   return { config, parameters: await readTensors(`models/${name}/model.safetensors`) };
 }

@@ -1,0 +1,123 @@
+/**
+ * The memory of a step: what the forward pass leaves for the backward pass, and what both only pass through.
+ *
+ * The plan is data, so that `inspect` predicts with the same list that a run allocates.
+ *
+ * @module
+ */
+
+import { ELEMENT_BYTES, type ElementType, type Matrix, pitchOf } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
+import type { ModelConfig } from "./config.ts";
+import { blockSpecs } from "./linear_spec.ts";
+
+/** What a network's memory must serve. */
+export interface ActivationMode {
+  /** The longest step, in tokens. */
+  tokens: number;
+  /** Backward passes are wanted. */
+  training: boolean;
+  /** Keep only the input of each block and compute the rest again in the backward pass. */
+  checkpointing: boolean;
+}
+
+/** Activations with a matrix a block, or one that all blocks share. */
+const KEPT = ["input", "qkv", "attended", "logSumExp", "mid", "gateUp"] as const;
+/** Values that live only within a block's forward or backward. */
+const PASSING = ["normed", "hidden", "final"] as const;
+const PASSING_BACKWARD = [
+  "dStream",
+  "dNormed",
+  "dHidden",
+  "dGateUp",
+  "dAttended",
+  "dQkv",
+  "dFinal",
+] as const;
+
+/** Names of the activations. */
+export type ActivationName =
+  | typeof KEPT[number]
+  | typeof PASSING[number]
+  | typeof PASSING_BACKWARD[number];
+
+/** One line of the plan: `copies` f32 matrices [tokens, cols]. */
+export interface PlannedActivation {
+  name: ActivationName;
+  cols: number;
+  copies: number;
+  type: ElementType;
+}
+
+/** Lists every activation of a network. */
+export function planActivations(config: ModelConfig, mode: ActivationMode): PlannedActivation[] {
+  const { hiddenSize, intermediateSize, numHeads, headDim, numLayers } = config;
+  const { qkv, gateUp } = blockSpecs(config, 0);
+  const queries = numHeads * headDim;
+  const widths: Record<ActivationName, number> = {
+    input: hiddenSize,
+    qkv: qkv.width,
+    attended: queries,
+    mid: hiddenSize,
+    gateUp: gateUp.width,
+    logSumExp: numHeads,
+    normed: hiddenSize,
+    hidden: intermediateSize,
+    final: hiddenSize,
+    dStream: hiddenSize,
+    dNormed: hiddenSize,
+    dHidden: intermediateSize,
+    dGateUp: gateUp.width,
+    dAttended: queries,
+    dQkv: qkv.width,
+    dFinal: hiddenSize,
+  };
+  const each = mode.training && !mode.checkpointing ? numLayers : 1;
+  const line = (name: ActivationName, copies: number): PlannedActivation => ({
+    name,
+    cols: widths[name],
+    copies,
+    type: "f32",
+  });
+  return [
+    // The output of the last block is one more input: that of the final norm.
+    ...KEPT.map((name) => line(name, name === "input" && mode.training ? numLayers + 1 : each)),
+    ...PASSING.map((name) => line(name, 1)),
+    ...(mode.training ? PASSING_BACKWARD.map((name) => line(name, 1)) : []),
+  ];
+}
+
+/** Bytes of a planned activation, all copies. */
+export function activationBytes({ cols, copies, type }: PlannedActivation, tokens: number): number {
+  return copies * tokens * pitchOf(cols) * ELEMENT_BYTES[type];
+}
+
+/** The allocated activations of a network. */
+export class Activations implements Disposable {
+  readonly mode: ActivationMode;
+  #device: Device;
+  #matrices = new Map<ActivationName, Matrix[]>();
+
+  constructor(device: Device, config: ModelConfig, mode: ActivationMode) {
+    this.#device = device;
+    this.mode = mode;
+    for (const { name, cols, copies, type } of planActivations(config, mode)) {
+      const copy = (_: unknown, i: number) =>
+        device.matrix(mode.tokens, cols, type, copies > 1 ? `${name} ${i}` : name);
+      this.#matrices.set(name, Array.from({ length: copies }, copy));
+    }
+  }
+
+  /** The first `rows` rows of an activation; of block `layer` where each block has its own. */
+  get(name: ActivationName, rows: number, layer = 0): Matrix {
+    const copies = this.#matrices.get(name);
+    if (!copies) throw new TypeError(`Activation "${name}" is not part of this plan`);
+    const matrix = copies[copies.length === 1 ? 0 : layer];
+    const size = matrix.size / matrix.rows * rows;
+    return { ...matrix, rows, size };
+  }
+
+  [Symbol.dispose](): void {
+    for (const copies of this.#matrices.values()) this.#device.free(...copies);
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * A decoder block, forward and backward beside each other.
+ *
+ * ```
+ * x ─ norm ─ qkv ─ rope ─ attention ─ o ─(+ x)─ mid ─ norm ─ gate,up ─ swiglu ─ down ─(+ mid)─ next x
+ * ```
+ *
+ * The forward keeps x, qkv (rotated), the attention's output and log-sum-exp, mid and gate,up. Norms and SwiGLU are
+ * computed again where a linear layer needs its input for its own gradient; FALQON's do not.
+ *
+ * @module
+ */
+
+import { columnsOf, type Matrix, type Vector } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
+import { attentionBackward, attentionForward } from "../kernels/attention.ts";
+import { rmsNorm, rmsNormBackward, rmsNormWeightGradient } from "../kernels/rms_norm.ts";
+import { rope } from "../kernels/rope.ts";
+import { swiglu, swigluBackward } from "../kernels/swiglu.ts";
+import type { DenseWeight, Linear } from "../methods/method.ts";
+import type { Activations } from "./activations.ts";
+import type { ModelConfig } from "./config.ts";
+import type { TokenBuffers } from "./token_buffers.ts";
+
+/** The layers of a block. */
+export interface Block {
+  inputNorm: Norm;
+  qkv: Linear;
+  o: Linear;
+  midNorm: Norm;
+  gateUp: Linear;
+  down: Linear;
+}
+
+/** An RMSNorm: its weight, and what its forward leaves for its backward. */
+export interface Norm {
+  weight: DenseWeight;
+  /** Room for f32 [tokens]: 1 / root mean square of each row. */
+  rstd: () => Vector;
+}
+
+/** What all blocks of a pass share. */
+export interface Pass {
+  program: Program;
+  config: ModelConfig;
+  activations: Activations;
+  tokens: TokenBuffers;
+  /** From `uploadRopeFrequencies`. */
+  ropeFrequencies: Vector;
+  /** Rows of this pass. */
+  rows: number;
+}
+
+/** Records block `layer`: from activation `input` of the layer to that of the next. */
+export function blockForward(pass: Pass, block: Block, layer: number): void {
+  const { program } = pass;
+  const get = activationsOf(pass, layer);
+  forwardToGateUp(pass, block, layer);
+  swiglu(program, { gateUp: get("gateUp"), output: get("hidden") });
+  block.down.forward(program, {
+    input: get("hidden"),
+    output: pass.activations.get("input", pass.rows, layer + 1),
+    addend: get("mid"),
+  });
+}
+
+/** Records the part of a block whose results the backward needs. */
+function forwardToGateUp(pass: Pass, block: Block, layer: number): void {
+  const { program, tokens } = pass;
+  const get = activationsOf(pass, layer);
+  normForward(pass, block.inputNorm, get("input"), get("normed"));
+  block.qkv.forward(program, { input: get("normed"), output: get("qkv") });
+  rotate(pass, get("qkv"), block, "forward");
+  attentionForward(program, {
+    ...heads(pass, block, get("qkv")),
+    documents: tokens.documents,
+    output: get("attended"),
+    logSumExp: get("logSumExp"),
+  });
+  block.o.forward(program, { input: get("attended"), output: get("mid"), addend: get("input") });
+  normForward(pass, block.midNorm, get("mid"), get("normed"));
+  block.gateUp.forward(program, { input: get("normed"), output: get("gateUp") });
+}
+
+/**
+ * Records the gradients of block `layer`. Activation `dStream` holds the gradient of the block's output before and that
+ * of its input after, which only is computed if `needsInputGradient`.
+ */
+export function blockBackward(
+  pass: Pass,
+  block: Block,
+  layer: number,
+  needsInputGradient: boolean,
+): void {
+  const { program, tokens } = pass;
+  const get = activationsOf(pass, layer);
+  if (pass.activations.mode.checkpointing) forwardToGateUp(pass, block, layer);
+
+  const dStream = get("dStream");
+  if (block.down.needsInput) swiglu(program, { gateUp: get("gateUp"), output: get("hidden") });
+  block.down.backward(program, {
+    dOutput: dStream,
+    input: get("hidden"),
+    dInput: get("dHidden"),
+  });
+  swigluBackward(program, {
+    gateUp: get("gateUp"),
+    dOutput: get("dHidden"),
+    dGateUp: get("dGateUp"),
+  });
+  if (block.gateUp.needsInput) normForward(pass, block.midNorm, get("mid"), get("normed"));
+  block.gateUp.backward(program, {
+    dOutput: get("dGateUp"),
+    input: get("normed"),
+    dInput: get("dNormed"),
+  });
+  normBackward(pass, block.midNorm, get("mid"));
+
+  block.o.backward(program, {
+    dOutput: dStream,
+    input: get("attended"),
+    dInput: get("dAttended"),
+  });
+  const gradient = heads(pass, block, get("dQkv"));
+  attentionBackward(program, {
+    ...heads(pass, block, get("qkv")),
+    documents: tokens.documents,
+    output: get("attended"),
+    logSumExp: get("logSumExp"),
+    dOutput: get("dAttended"),
+    dQ: gradient.q,
+    dK: gradient.k,
+    dV: gradient.v,
+  });
+  rotate(pass, get("dQkv"), block, "inverse");
+  if (block.qkv.needsInput) normForward(pass, block.inputNorm, get("input"), get("normed"));
+  block.qkv.backward(program, {
+    dOutput: get("dQkv"),
+    input: get("normed"),
+    dInput: needsInputGradient ? get("dNormed") : null,
+  });
+  if (needsInputGradient) normBackward(pass, block.inputNorm, get("input"));
+}
+
+/** Records `output = norm(input)`, keeping the row statistics for the backward. */
+export function normForward(pass: Pass, norm: Norm, input: Matrix, output: Matrix): void {
+  rmsNorm(pass.program, {
+    input,
+    weight: weightOf(norm, input.cols),
+    eps: pass.config.rmsNormEps,
+    output,
+    rstd: firstRows(norm, pass.rows),
+  });
+}
+
+/** Records the gradient of a norm from `dNormed`, added to `dStream`. */
+function normBackward(pass: Pass, norm: Norm, input: Matrix): void {
+  const dOutput = pass.activations.get("dNormed", pass.rows);
+  const dInput = pass.activations.get("dStream", pass.rows);
+  normGradients(pass, norm, { input, dOutput, dInput, accumulate: true });
+}
+
+/** Records the gradients of a norm: of its weight, where that is trained, and of its input. */
+export function normGradients(
+  pass: Pass,
+  norm: Norm,
+  io: { input: Matrix; dOutput: Matrix; dInput: Matrix; accumulate: boolean },
+): void {
+  const { input, dOutput } = io;
+  const rstd = firstRows(norm, pass.rows);
+  if (norm.weight.gradient) {
+    const dWeight = asVector(norm.weight.gradient(), input.cols);
+    rmsNormWeightGradient(pass.program, { dOutput, input, rstd, dWeight });
+  }
+  rmsNormBackward(pass.program, { ...io, weight: weightOf(norm, input.cols), rstd });
+}
+
+function activationsOf({ activations, rows }: Pass, layer: number) {
+  return (name: Parameters<Activations["get"]>[0]) => activations.get(name, rows, layer);
+}
+
+/** The columns of q, k and v in a merged matrix. */
+function heads({ config }: Pass, block: Block, merged: Matrix) {
+  const [q, k, v] = block.qkv.spec.parts.map(({ start, rows }) => columnsOf(merged, start, rows));
+  const { numHeads, numKeyValueHeads: kvHeads, headDim } = config;
+  return { q, k, v, heads: numHeads, kvHeads, headDim };
+}
+
+function rotate(pass: Pass, merged: Matrix, block: Block, direction: "forward" | "inverse"): void {
+  const { k, heads: count, kvHeads, headDim } = heads(pass, block, merged);
+  rope(pass.program, {
+    qkv: merged,
+    keyColumn: k.column,
+    heads: count,
+    kvHeads,
+    headDim,
+    positions: pass.tokens.positions,
+    frequencies: pass.ropeFrequencies,
+    inverse: direction === "inverse",
+  });
+}
+
+function weightOf({ weight }: Norm, cols: number): Vector {
+  return asVector(weight.value(), cols);
+}
+
+function asVector(matrix: Matrix, length: number): Vector {
+  return { buffer: matrix.buffer, offset: matrix.offset, size: matrix.size, length, type: "f32" };
+}
+
+function firstRows({ rstd }: Norm, rows: number): Vector {
+  const whole = rstd();
+  return { ...whole, length: rows, size: Math.max(16, Math.ceil(rows / 4) * 16) };
+}

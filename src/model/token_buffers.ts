@@ -1,0 +1,85 @@
+/**
+ * The tokens of a step on the GPU.
+ *
+ * @module
+ */
+
+import type { BufferView, Vector } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
+
+/** The tokens of one step, as the kernels see them: one flat stream, rows of the batch end to end. */
+export interface TokenArrays {
+  /** u32 [tokens] */
+  inputIds: Uint32Array<ArrayBuffer>;
+  /** i32 [tokens]: the id that follows, or −100 where nothing is to be learned. */
+  targets: Int32Array<ArrayBuffer>;
+  /** u32 [tokens]: place within the document. */
+  positions: Uint32Array<ArrayBuffer>;
+  /** u32 [tokens]: index of the first token of this token's document. */
+  documentStart: Uint32Array<ArrayBuffer>;
+  /** u32 [tokens]: index behind the last token of this token's document. */
+  documentEnd: Uint32Array<ArrayBuffer>;
+}
+
+/** The buffers that {@linkcode TokenArrays} are written to. */
+export interface TokenBuffers {
+  ids: Vector;
+  targets: Vector;
+  positions: Vector;
+  /** u32 [tokens, 2] */
+  documents: BufferView;
+}
+
+/** Makes buffers for `tokens` tokens. */
+export function allocateTokens(device: Device, tokens: number): TokenBuffers {
+  return {
+    ids: device.vector(tokens, "u32", "token ids"),
+    targets: device.vector(tokens, "i32", "targets"),
+    positions: device.vector(tokens, "u32", "positions"),
+    documents: device.allocate(8 * tokens, "documents"),
+  };
+}
+
+/** Narrows the buffers to the first `count` tokens. */
+export function firstTokens(buffers: TokenBuffers, count: number): TokenBuffers {
+  const first = (vector: Vector): Vector => ({
+    ...vector,
+    length: count,
+    size: Math.max(16, Math.ceil(count / 4) * 16),
+  });
+  return {
+    ids: first(buffers.ids),
+    targets: first(buffers.targets),
+    positions: first(buffers.positions),
+    documents: { ...buffers.documents, size: Math.max(16, Math.ceil(count / 2) * 16) },
+  };
+}
+
+/** Uploads the tokens of a step. */
+export function writeTokens(device: Device, buffers: TokenBuffers, arrays: TokenArrays): void {
+  const { inputIds, targets, positions, documentStart, documentEnd } = arrays;
+  const documents = new Uint32Array(2 * inputIds.length);
+  for (let t = 0; t < inputIds.length; t++) {
+    documents[2 * t] = documentStart[t];
+    documents[2 * t + 1] = documentEnd[t];
+  }
+  device.write(buffers.ids, inputIds);
+  device.write(buffers.targets, targets);
+  device.write(buffers.positions, positions);
+  device.write(buffers.documents, documents);
+}
+
+/** One sequence of ids as a step; `labels` are Hugging Face's: as long as the ids, shifted here. */
+export function sequenceArrays(ids: ArrayLike<number>, labels?: ArrayLike<number>): TokenArrays {
+  const count = ids.length;
+  return {
+    inputIds: Uint32Array.from(ids),
+    targets: Int32Array.from(
+      { length: count },
+      (_, t) => labels && t + 1 < count ? labels[t + 1] : -100,
+    ),
+    positions: Uint32Array.from({ length: count }, (_, t) => t),
+    documentStart: new Uint32Array(count),
+    documentEnd: new Uint32Array(count).fill(count),
+  };
+}
