@@ -2,8 +2,8 @@
 // that is turned by the angle  position · inverseFrequency[i]  (backwards for the gradient: direction −1).
 //
 // Shapes: matrix f32 [tokens, ·], of which `heads` heads of 2 · half columns are turned: the query heads from column 0 on,
-// the others, keys, from column key_column on; positions u32 [tokens];
-// frequencies u32 [half, 2]. One thread turns one plane of one head.
+// the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2]. One thread turns one
+// plane of one head.
 //
 // Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
 // is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
@@ -17,7 +17,7 @@ const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
 
 struct Params {
   tokens: u32,
-  heads: u32,       // query and key heads together
+  heads: u32, // query and key heads together
   query_heads: u32,
   key_column: u32,
   half: u32,

@@ -1,0 +1,125 @@
+/** Helpers of the attention tests: one call of the kernels beside the oracle. */
+
+import { type ColumnBlock, columnsOf } from "../../src/gpu/buffers.ts";
+import type { Device } from "../../src/gpu/device.ts";
+import { Program } from "../../src/gpu/program.ts";
+import { attentionBackward, attentionForward } from "../../src/kernels/attention.ts";
+import type { AttentionHeads } from "../../src/kernels/attention_shapes.ts";
+import * as reference from "../../src/reference/attention.ts";
+import { paddingOf, randomValues, relativeError, uploadMatrix } from "./gpu.ts";
+import { filled } from "./vectors.ts";
+
+/** What to run. */
+export interface AttentionCase extends AttentionHeads {
+  /** Lengths of the documents in the stream. */
+  lengths: number[];
+  /** Largest magnitude of q and k. Default 2. */
+  scale?: number;
+}
+
+/** What came out, beside the oracle. */
+export interface AttentionResult {
+  /** Relative Frobenius errors. */
+  errors: Record<"output" | "logSumExp" | "dQ" | "dK" | "dV", number>;
+  /** Largest magnitude in columns that must be zero. */
+  padding: number;
+  /** Every number the kernels wrote. */
+  written: Float32Array[];
+  /** The column of the gradients' matrix that belongs to no head and held NaN before. */
+  foreignColumn: number[];
+}
+
+/** Start and end (exclusive) of each token's document. */
+export function documentBounds(lengths: number[]): Uint32Array<ArrayBuffer> {
+  const bounds: number[] = [];
+  let start = 0;
+  for (const length of lengths) {
+    for (let i = 0; i < length; i++) bounds.push(start, start + length);
+    start += length;
+  }
+  return Uint32Array.from(bounds);
+}
+
+/** Columns of packed rows. */
+export function takeColumns(
+  values: ArrayLike<number>,
+  width: number,
+  { column, cols }: { column: number; cols: number },
+): Float64Array {
+  const rows = values.length / width;
+  return Float64Array.from(
+    { length: rows * cols },
+    (_, i) => values[Math.floor(i / cols) * width + column + i % cols],
+  );
+}
+
+/** Runs forward and backward once over random data. Keys come first, then two foreign columns, q and v. */
+export async function runAttention(
+  device: Device,
+  { heads, kvHeads, headDim, lengths, scale = 2 }: AttentionCase,
+): Promise<AttentionResult> {
+  const bounds = documentBounds(lengths);
+  const tokens = bounds.length / 2;
+  const [wide, narrow] = [heads * headDim, kvHeads * headDim];
+  const width = wide + 2 * narrow + 2;
+  const values = randomValues(tokens * width, 11, scale);
+  const { matrix: qkv } = uploadMatrix(device, values, tokens, width);
+  const { matrix: dOutput, exact: dOut } = uploadMatrix(
+    device,
+    randomValues(tokens * wide, 12),
+    tokens,
+    wide,
+  );
+  const documents = device.vector(bounds.length, "u32", "documents");
+  device.write(documents, bounds);
+  const output = filled(device, tokens, wide, NaN);
+  const logSumExp = filled(device, tokens, heads, NaN);
+  const gradients = filled(device, tokens, width, NaN);
+
+  const k = columnsOf(qkv, 0, narrow);
+  const q = columnsOf(qkv, narrow + 2, wide);
+  const v = columnsOf(qkv, narrow + 2 + wide, narrow);
+  const inGradients = (block: ColumnBlock) => ({ ...block, matrix: gradients });
+  const common = { q, k, v, documents, output, logSumExp, heads, kvHeads, headDim };
+  using program = new Program(device);
+  attentionForward(program, common);
+  attentionBackward(program, {
+    ...common,
+    dOutput,
+    dQ: inGradients(q),
+    dK: inGradients(k),
+    dV: inGradients(v),
+  });
+  (await program.prepare()).run();
+
+  const shape = {
+    numHeads: heads,
+    numKeyValueHeads: kvHeads,
+    headDim,
+    documentStart: bounds.filter((_, i) => i % 2 === 0),
+  };
+  const [q64, k64, v64] = [q, k, v].map((block) => takeColumns(values, width, block));
+  const want = reference.attention(q64, k64, v64, shape);
+  const { dq, dk, dv } = reference.attentionBackward(dOut, q64, k64, v64, want, shape);
+  const got = {
+    output: await device.readMatrix(output),
+    logSumExp: await device.readMatrix(logSumExp),
+    gradients: await device.readMatrix(gradients),
+  };
+  const gradient = (block: ColumnBlock) => takeColumns(got.gradients, width, block);
+  const padding = [output, logSumExp, gradients].map((matrix) => paddingOf(device, matrix));
+  const result = {
+    errors: {
+      output: relativeError(got.output, want.out),
+      logSumExp: relativeError(got.logSumExp, want.logSumExp),
+      dQ: relativeError(gradient(q), dq),
+      dK: relativeError(gradient(k), dk),
+      dV: relativeError(gradient(v), dv),
+    },
+    padding: Math.max(...await Promise.all(padding)),
+    written: [got.output, got.logSumExp, got.gradients],
+    foreignColumn: [...takeColumns(got.gradients, width, { column: narrow, cols: 1 })],
+  };
+  device.free(qkv, dOutput, documents, output, logSumExp, gradients);
+  return result;
+}

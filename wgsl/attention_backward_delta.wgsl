@@ -1,0 +1,51 @@
+// First step of the attention backward: delta[t, h] = Σ_dim d_output[t, h, dim] · output[t, h, dim].
+//
+// With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum equals
+// rowsum(dO ∘ O): one number a query and head that needs no keys.
+//
+// Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
+// Idea: LANES neighbours read one head together; their partial sums are added in a fixed order. One item is an element
+// of delta, columns up to the pitch included, which become zero. Memory-bound: every element is read once.
+
+const THREADS = 128u;
+const LANES = 8u;
+const ITEMS = THREADS / LANES;
+
+struct Params {
+  tokens: u32, heads: u32, head_pairs: u32,
+  output_pitch: u32, d_output_pitch: u32, // in pairs
+  statistics_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> output: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> d_output: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read_write> delta: array<f32>;
+
+var<workgroup> partial: array<array<f32, LANES>, ITEMS>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let first_item = (group.y * groups.x + group.x) * ITEMS;
+  let item = first_item + thread / LANES;
+  let token = item / params.statistics_pitch;
+  let head = item % params.statistics_pitch;
+  var sum = 0.0;
+  if (token < params.tokens && head < params.heads) {
+    let output_start = token * params.output_pitch + head * params.head_pairs;
+    let d_output_start = token * params.d_output_pitch + head * params.head_pairs;
+    for (var pair = thread % LANES; pair < params.head_pairs; pair += LANES) {
+      sum += dot(output[output_start + pair], d_output[d_output_start + pair]);
+    }
+  }
+  partial[thread / LANES][thread % LANES] = sum;
+  workgroupBarrier();
+  if (thread < ITEMS && first_item + thread < params.tokens * params.statistics_pitch) {
+    var total = 0.0;
+    //! unroll i 0 8
+    total += partial[thread][$i];
+    //! end
+    delta[first_item + thread] = total;
+  }
+}
