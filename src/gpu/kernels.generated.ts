@@ -203,9 +203,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     let key = first_key + 4u * (row_slot + \${v}u) + \${c}u;
     if (key <= last_key) {
+      let head_start = kv_head * params.head_pairs;
       //! unroll j 0 DIM_VECTORS
-      store_gradient(key, params.dk_column + kv_head * params.head_pairs, x + \${j}u * COLUMN_THREADS, dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
-      store_gradient(key, params.dv_column + kv_head * params.head_pairs, x + \${j}u * COLUMN_THREADS, dv[(4 * $v + $c) * DIM_VECTORS + $j]);
+      let quad$j = x + \${j}u * COLUMN_THREADS;
+      store_gradient(key, params.dk_column + head_start, quad$j, dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
+      store_gradient(key, params.dv_column + head_start, quad$j, dv[(4 * $v + $c) * DIM_VECTORS + $j]);
       //! end
     }
   }
@@ -261,8 +263,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     let query = first_query + 4u * (row_slot + \${v}u) + \${c}u;
     if (query <= last_query) {
+      let column = params.dq_column + head * params.head_pairs;
       //! unroll j 0 DIM_VECTORS
-      store_gradient(query, params.dq_column + head * params.head_pairs, x + \${j}u * COLUMN_THREADS, dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
+      store_gradient(query, column, x + \${j}u * COLUMN_THREADS, dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
       //! end
     }
   }
@@ -367,7 +370,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   // The columns up to the pitch are zero.
   if (head + 1u == params.heads) {
-    for (var c = params.heads * params.head_pairs + thread; c < params.output_pitch; c += THREADS) { output[c] = vec2<f32>(); }
+    let columns = params.heads * params.head_pairs;
+    for (var c = columns + thread; c < params.output_pitch; c += THREADS) { output[c] = vec2<f32>(); }
   }
 }
 `,
@@ -516,7 +520,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (head + 1u == params.heads) {
     let columns = params.heads * params.head_pairs;
     for (var query = first_query; query <= last_query; query += 1u) {
-      for (var c = columns + thread; c < params.output_pitch; c += THREADS) { output[query * params.output_pitch + c] = vec2<f32>(); }
+      for (var c = columns + thread; c < params.output_pitch; c += THREADS) {
+        output[query * params.output_pitch + c] = vec2<f32>();
+      }
       for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
         log_sum_exp[query * params.statistics_pitch + c] = 0.0;
       }
@@ -548,9 +554,11 @@ fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads.
 //
+// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs a slice that
+// an invocation brings) and UNROLL (slices multiplied without a loop).
 // The kernel that includes this declares \`params\` with \`tokens\` and \`head_pairs\` (half the head size), and
 // \`load_pair(source, token, head, pair)\`. Heads are padded with zeros to the dims of the grid; tokens past the end repeat
-// the last one, so that the caller masks them.
+// the last one: the caller masks them.
 
 const DEPTH = 16u;
 const ROW_GROUPS = 8u;
@@ -593,7 +601,9 @@ fn load_slices(a: Rows, b: Rows, first_pair: u32, thread: u32) -> Slices {
   let slot = thread / PAIRS;
   var slices: Slices;
   //! unroll n 0 LEFT_LOADS
-  slices.left[$n] = load_turned(a, 4u * (slot + \${n}u * COLUMN_THREADS), 1u, pair);
+  if (slot + \${n}u * COLUMN_THREADS < ROW_SLOTS) {
+    slices.left[$n] = load_turned(a, 4u * (slot + \${n}u * COLUMN_THREADS), 1u, pair);
+  }
   //! end
   slices.right = load_turned(b, slot, COLUMN_THREADS, pair);
   return slices;
@@ -647,7 +657,9 @@ fn load_tokens(b: Rows, first: u32, x: u32, y: u32) -> array<vec4<f32>, 2 * DIM_
   {
     let token = b.first + first + y + \${n}u * ROW_GROUPS;
     let pair = 2u * (x + \${j}u * COLUMN_THREADS);
-    values[$n * DIM_VECTORS + $j] = vec4<f32>(guarded_pair(b.source, token, b.head, pair), guarded_pair(b.source, token, b.head, pair + 1u));
+    let low = guarded_pair(b.source, token, b.head, pair);
+    let high = guarded_pair(b.source, token, b.head, pair + 1u);
+    values[$n * DIM_VECTORS + $j] = vec4<f32>(low, high);
   }
   //! end
   //! end
@@ -664,8 +676,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     workgroupBarrier();
     //! unroll n 0 16/COLUMN_THREADS
     //! unroll v 0 ROW_VECTORS
-    left[x + \${n}u * COLUMN_THREADS][row_slot + \${v}u] =
-      vec4<f32>((*weights)[4 * $v][$n], (*weights)[4 * $v + 1][$n], (*weights)[4 * $v + 2][$n], (*weights)[4 * $v + 3][$n]);
+    left[x + \${n}u * COLUMN_THREADS][row_slot + \${v}u] = vec4<f32>(
+      (*weights)[4 * $v][$n], (*weights)[4 * $v + 1][$n], (*weights)[4 * $v + 2][$n], (*weights)[4 * $v + 3][$n]);
     //! end
     //! end
     //! unroll n 0 2
@@ -698,7 +710,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
         let rows$v = left[k0 + \${k}u][row_slot + \${v}u];
         //! unroll c 0 4
         //! unroll j 0 DIM_VECTORS
-        (*results)[(4 * $v + $c) * DIM_VECTORS + $j] = fma(vec4<f32>(rows$v[$c]), dims$j, (*results)[(4 * $v + $c) * DIM_VECTORS + $j]);
+        (*results)[(4 * $v + $c) * DIM_VECTORS + $j] =
+          fma(vec4<f32>(rows$v[$c]), dims$j, (*results)[(4 * $v + $c) * DIM_VECTORS + $j]);
         //! end
         //! end
         //! end
@@ -1852,8 +1865,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
 // that is turned by the angle  position · inverseFrequency[i]  (backwards for the gradient: direction −1).
 //
 // Shapes: matrix f32 [tokens, ·], of which \`heads\` heads of 2 · half columns are turned: the query heads from column 0 on,
-// the others, keys, from column key_column on; positions u32 [tokens];
-// frequencies u32 [half, 2]. One thread turns one plane of one head.
+// the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2]. One thread turns one
+// plane of one head.
 //
 // Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
 // is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
@@ -1867,7 +1880,7 @@ const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
 
 struct Params {
   tokens: u32,
-  heads: u32,       // query and key heads together
+  heads: u32, // query and key heads together
   query_heads: u32,
   key_column: u32,
   half: u32,

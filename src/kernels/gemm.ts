@@ -12,7 +12,6 @@ import {
   roundUp,
   type Vector,
 } from "../gpu/buffers.ts";
-import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import type { KernelConstants } from "../gpu/template.ts";
 import { sumPartials } from "./sum_partials.ts";

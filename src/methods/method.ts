@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Matrix } from "../gpu/buffers.ts";
+import type { BufferView, Matrix } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import type { WeightSource } from "../model/weight_source.ts";
@@ -22,6 +22,8 @@ export interface MethodContext {
   parameters: Parameters;
   /** Uniform random numbers in [0, 1), repeatable. */
   random: () => number;
+  /** True where a checkpoint's state follows: what it holds need not be loaded. */
+  restoring: boolean;
 }
 
 /** Builds the layers of a network. */
@@ -42,6 +44,8 @@ export interface MethodLayers {
   reserve(tokens: number): void;
   /** Records what must follow the optimizer's change of the parameters. */
   update?(program: Program): void;
+  /** What a checkpoint must keep besides the parameters, by name, to go on bit for bit. */
+  state?(): Map<string, BufferView>;
   /** Frees what the method itself holds. */
   free(): void;
 }

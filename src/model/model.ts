@@ -99,9 +99,14 @@ export class Model implements Disposable {
   /** Puts the weights on the GPU under a method; what was there before is freed. */
   async adapt(
     method: Method,
-    options: { random: () => number; gradients?: boolean; moments?: boolean },
+    options: {
+      random: () => number;
+      gradients?: boolean;
+      moments?: boolean;
+      restoring?: boolean;
+    },
   ): Promise<Network> {
-    const { gradients = false, moments = false, random } = options;
+    const { gradients = false, moments = false, restoring = false, random } = options;
     this.#network?.[Symbol.dispose]();
     this.#network = null;
     const { device, config } = this;
@@ -114,6 +119,7 @@ export class Model implements Disposable {
       random,
       gradients,
       moments,
+      restoring,
     });
     return this.#network;
   }

@@ -53,6 +53,8 @@ export interface NetworkOptions {
   /** Gradients and, for training, moments of the trained parameters. */
   gradients: boolean;
   moments: boolean;
+  /** A checkpoint's state follows. Default false. */
+  restoring?: boolean;
 }
 
 /** A model's layers on the GPU. */
@@ -75,12 +77,13 @@ export class Network implements Disposable {
   #rstd: Vector[] = [];
   #programs = new Map<string, Promise<Program>>();
 
-  private constructor({ device, config, method, random }: NetworkOptions) {
+  private constructor(options: NetworkOptions) {
+    const { device, config, method, random, restoring = false } = options;
     this.device = device;
     this.config = config;
     this.method = method;
     this.parameters = new Parameters(device);
-    this.layers = method.build({ device, parameters: this.parameters, random });
+    this.layers = method.build({ device, parameters: this.parameters, random, restoring });
     const { vocabSize, hiddenSize } = config;
     this.#dense(EMBEDDING, vocabSize, hiddenSize);
     for (let layer = 0; layer < config.numLayers; layer++) {

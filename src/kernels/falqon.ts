@@ -1,0 +1,193 @@
+/**
+ * The weight update of FALQON on FP8 codes. The rules and their arithmetic: src/reference/falqon_update.ts.
+ *
+ * @module
+ */
+
+import { type BufferView, type Matrix, pitchOf, type Vector } from "../gpu/buffers.ts";
+import { linearGrid, type Program } from "../gpu/program.ts";
+
+/** Rows of one workgroup of `falqon_update`, and the u32s of codes it covers. */
+const UPDATE_ROWS = 16;
+const UPDATE_VECTORS = 64;
+
+/** The part of a merged FP8 weight that one adapter changes. */
+export interface AdaptedPart {
+  /** e4m3 codes of the merged weight and all its A rows. */
+  weight: Matrix;
+  /** First row of W and of A in it. */
+  wRow: number;
+  aRow: number;
+  /** Rows of W. */
+  rows: number;
+  rank: number;
+  /** f32 [rows]: s_W[i] / s_W[0] */
+  rowFactors: Vector;
+  /** f32 [rank]: c · s_W[0] / s_A[j] */
+  columnFactors: Vector;
+  /** f32 [rows, rank] */
+  b: Matrix;
+}
+
+/** Which rows are written. */
+export interface Selection {
+  /** u32 [count] */
+  rows: Vector;
+  count: number;
+}
+
+/** What {@linkcode scoreRows} reads and writes. */
+export interface ScoreRowsOptions {
+  /** f32 [rows, rank] */
+  b: Matrix;
+  /** f32 [rows]: receives Σ_j |pending|. */
+  scores: Vector;
+  /** What the codes already hold of b, and room for the rest; without them all of b is pending. */
+  pending?: { flushed: Matrix; delta: Matrix };
+}
+
+/** Records how much is pending in each row of B. */
+export function scoreRows(program: Program, { b, scores, pending }: ScoreRowsOptions): void {
+  program.dispatch(
+    program.device.kernel("falqon_scores", { FLUSHED: !!pending }),
+    { b, scores, ...pending },
+    { rows: b.rows, rank: b.cols, pitch: b.pitch },
+    [Math.ceil(b.rows / 64)],
+  );
+}
+
+/** Records the choice of the rows with the largest scores, the lower index first among equals. */
+export function selectRows(program: Program, scores: Vector, selection: Selection): void {
+  const rows = scores.length;
+  program.dispatch(
+    program.device.kernel("falqon_select"),
+    { scores, selected: selection.rows },
+    { rows, count: selection.count },
+    [Math.ceil(rows / 128)],
+  );
+}
+
+/** Where written rows start from: frozen codes, their first row given, or the weight itself. */
+export type UpdateBase = { codes: Matrix; row: number } | "in place";
+
+/** What {@linkcode updateRows} reads and writes. */
+export interface UpdateRowsOptions {
+  part: AdaptedPart;
+  base: UpdateBase;
+  /** The rows to write; null for all. */
+  selection: Selection | null;
+  /** f32 [selection.count, inputs]: receives what the codes of each written row changed by. */
+  change?: Matrix;
+}
+
+/** Records `weight[i] = encode(base[i] + β_i · A~)` for the selected rows. */
+export function updateRows(program: Program, options: UpdateRowsOptions): void {
+  const { part, base, selection, change } = options;
+  const { weight, b, rowFactors, columnFactors } = part;
+  const inPlace = base === "in place";
+  const count = selection?.count ?? part.rows;
+  const vectors = weight.pitch / 4;
+  program.dispatch(
+    program.device.kernel("falqon_update", {
+      ALL_ROWS: !selection,
+      IN_PLACE: inPlace,
+      CHANGE: !!change,
+    }),
+    {
+      weight,
+      b,
+      row_factors: rowFactors,
+      column_factors: columnFactors,
+      ...(selection && { selected: selection.rows }),
+      ...(!inPlace && { base: base.codes }),
+      ...(change && { change }),
+    },
+    { count, ...rowParams(part, base) },
+    [Math.ceil(vectors / UPDATE_VECTORS), Math.ceil(count / UPDATE_ROWS)],
+  );
+}
+
+/** What {@linkcode measureUpdate} reads and writes. */
+export interface MeasureUpdateOptions extends Omit<UpdateRowsOptions, "change"> {
+  /** f32 [rows, rank]: what B asks for since each row was written; not read in place. */
+  pending: Matrix;
+  /** f32 [rows, 4]: codes that will differ, values beyond ±448, ⟨U, U⟩ and ⟨R, U⟩ in code units. */
+  statistics: BufferView;
+}
+
+/** Records the measurement of what {@linkcode updateRows} with the same arguments will do. */
+export function measureUpdate(program: Program, options: MeasureUpdateOptions): void {
+  const { part, base, selection, pending, statistics } = options;
+  const inPlace = base === "in place";
+  program.dispatch(
+    program.device.kernel("falqon_statistics", { ALL_ROWS: !selection, IN_PLACE: inPlace }),
+    {
+      weight: part.weight,
+      b: part.b,
+      row_factors: part.rowFactors,
+      column_factors: part.columnFactors,
+      ...(selection && { selected: selection.rows }),
+      ...(!inPlace && { base: base.codes, pending }),
+      statistics,
+    },
+    { rows: part.rows, count: selection?.count ?? part.rows, ...rowParams(part, base) },
+    linearGrid(part.rows, 1),
+  );
+}
+
+/** What {@linkcode markFlushed} reads and writes. */
+export interface MarkFlushedOptions {
+  b: Matrix;
+  selection: Selection;
+  flushed: Matrix;
+  delta: Matrix;
+}
+
+/** Records that nothing of the written rows is pending any more. */
+export function markFlushed(program: Program, options: MarkFlushedOptions): void {
+  const { b, selection, flushed, delta } = options;
+  const { count } = selection;
+  program.dispatch(
+    program.device.kernel("falqon_flush", { RESIDUE: false }),
+    { selected: selection.rows, b, flushed, delta },
+    { count, rank: b.cols, pitch: b.pitch },
+    linearGrid(count * b.cols, 64),
+  );
+}
+
+/** What {@linkcode subtractRealized} reads and writes. */
+export interface SubtractRealizedOptions {
+  part: AdaptedPart;
+  selection: Selection;
+  /** f32 [count, rank]: the realized change as coefficients of A~. */
+  realized: Matrix;
+}
+
+/** Records that the written rows of B keep only what rounding did not realize. */
+export function subtractRealized(program: Program, options: SubtractRealizedOptions): void {
+  const { part: { b, rowFactors, columnFactors }, selection, realized } = options;
+  if (realized.pitch !== pitchOf(b.cols)) throw new RangeError("realized is not as wide as B");
+  program.dispatch(
+    program.device.kernel("falqon_flush", { RESIDUE: true }),
+    {
+      selected: selection.rows,
+      b,
+      residue: realized,
+      row_factors: rowFactors,
+      column_factors: columnFactors,
+    },
+    { count: selection.count, rank: b.cols, pitch: b.pitch },
+    linearGrid(selection.count * b.cols, 64),
+  );
+}
+
+function rowParams(part: AdaptedPart, base: UpdateBase) {
+  return {
+    vectors: part.weight.pitch / 4,
+    w_row: part.wRow,
+    base_row: base === "in place" ? 0 : base.row,
+    a_row: part.aRow,
+    rank: part.rank,
+    b_pitch: part.b.pitch,
+  };
+}

@@ -1,0 +1,189 @@
+/**
+ * FALQON (arXiv 2510.24061): the adapter is merged into the FP8 backbone, which alone is the trained model.
+ *
+ * One product `x~·[W~; A~]ᵀ` gives a layer's output and the adapter's input x·Aᵀ. The backward multiplies by the same
+ * codes and keeps neither x nor a gradient of A. After each optimizer step an update rule carries B into the codes.
+ *
+ * @module
+ */
+
+import { OptionError } from "../errors.ts";
+import type { BufferView, Matrix } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
+import type { ScaleGranularity } from "../kernels/quantize.ts";
+import type { LinearSpec } from "../model/linear_spec.ts";
+import { FalqonLinear } from "./falqon_linear.ts";
+import type { Linear, Method, MethodContext, MethodLayers } from "./method.ts";
+import { SavedRows } from "./saved_rows.ts";
+import { checkAlpha, checkRank, parseTargets } from "./targets.ts";
+
+/**
+ * How the optimizer's change of B reaches the FP8 codes.
+ *
+ * - `paper`: the change of the `topK` rows with the largest is rounded into the codes, then B is zeroed, as published;
+ * - `accumulate`: B keeps what was not applied;
+ * - `requantize`: B is an f32 master that is never zeroed, and a row is written as the rounding of the frozen reference
+ *   plus all of B, so that rounding errors never add up.
+ */
+export type UpdateRule = "paper" | "accumulate" | "requantize";
+
+/** How the adapter A begins. */
+export type AdapterInit = "melded" | "random-orthogonal" | "kaiming";
+
+/** Options of {@linkcode falqon}. */
+export interface FalqonOptions {
+  /** Rows of A and columns of B. Default 64. */
+  rank?: number;
+  /** `requantize` applies B times `alpha / rank`. Default 16. */
+  alpha?: number;
+  /** Rows of each weight that a step writes: the k with the most pending. Default 10 for `paper` and `accumulate`, else all. */
+  topK?: number;
+  /** Default `requantize`. */
+  updateRule?: UpdateRule;
+  /** With `requantize`: rows not yet written act in the forward beside the codes. Default: where topK is given. */
+  pending?: boolean;
+  /**
+   * Default `melded`: the right singular vectors of the quantisation error, times the roots of the singular values. A
+   * weight that has no known error, as it comes in FP8, begins `random-orthogonal`.
+   */
+  init?: AdapterInit;
+  /** Default `row`: one scale a row of W and a token of x. `tensor`: one each, as published. */
+  scaling?: ScaleGranularity;
+  /** Linear layers with adapters, by the last part of their name. Default all; the others are frozen FP8. */
+  targetModules?: readonly string[];
+}
+
+/** What {@linkcode falqon} was asked for, defaults filled in. */
+export interface FalqonSettings {
+  rank: number;
+  /** c: what the forward applies B with; 1 under `paper` and `accumulate`, which know no alpha. */
+  factor: number;
+  /** Rows of a weight that a step writes; null for all. */
+  topK: number | null;
+  updateRule: UpdateRule;
+  pending: boolean;
+  init: AdapterInit;
+  scaling: ScaleGranularity;
+  targets: ReadonlySet<string>;
+}
+
+/**
+ * Trains adapters that live in the FP8 weight itself.
+ *
+ * @throws {OptionError} for options out of range.
+ */
+export function falqon(options: FalqonOptions = {}): Method {
+  const { rank = 64, alpha = 16, updateRule = "requantize", init = "melded", scaling = "row" } =
+    options;
+  checkRank(rank);
+  checkAlpha(alpha);
+  oneOf("updateRule", updateRule, ["paper", "accumulate", "requantize"]);
+  oneOf("init", init, ["melded", "random-orthogonal", "kaiming"]);
+  oneOf("scaling", scaling, ["row", "tensor"]);
+  const { topK } = options;
+  if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) {
+    throw new OptionError(`Cannot write topK = ${topK} rows: expected an integer of at least 1`);
+  }
+  const requantize = updateRule === "requantize";
+  if (options.pending && !requantize) {
+    throw new OptionError(
+      `Cannot use pending with the update rule ${updateRule}: it belongs to requantize`,
+    );
+  }
+  return falqonMethod("falqon", {
+    rank,
+    factor: requantize ? alpha / rank : 1,
+    topK: topK ?? (requantize ? null : 10),
+    updateRule,
+    pending: requantize && topK !== undefined && (options.pending ?? true),
+    init,
+    scaling,
+    targets: parseTargets(options.targetModules),
+  });
+}
+
+/** The frozen model in FP8, without adapters: what FALQON starts from. */
+export function frozenFp8(scaling: ScaleGranularity = "row"): Method {
+  return falqonMethod("frozen-fp8", {
+    rank: 0,
+    factor: 0,
+    topK: null,
+    updateRule: "requantize",
+    pending: false,
+    init: "melded",
+    scaling,
+    targets: new Set(),
+  });
+}
+
+function falqonMethod(name: string, settings: FalqonSettings): Method {
+  return { name, build: (context) => new FalqonLayers(context, settings) };
+}
+
+function oneOf(name: string, value: string, allowed: string[]): void {
+  if (allowed.includes(value)) return;
+  throw new OptionError(`Cannot use ${name} "${value}": expected one of ${allowed.join(", ")}`);
+}
+
+/** The layers of a network under FALQON, and the memory they share. */
+export class FalqonLayers implements MethodLayers {
+  readonly linears: FalqonLinear[] = [];
+  /** The quantised input of the layer at work. */
+  readonly xCodes: SavedRows;
+  readonly xScales: SavedRows;
+  /** The quantised output gradient of the layer at work. */
+  readonly gCodes: SavedRows;
+  readonly gScales: SavedRows;
+  /** c·G·(B − B_flushed) of the layer at work. */
+  readonly gPending: SavedRows;
+  #dense: Matrix[] = [];
+
+  constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {
+    const { device } = context;
+    this.xCodes = new SavedRows(device, "FP8 input", "e4m3");
+    this.xScales = new SavedRows(device, "scales of the FP8 input");
+    this.gCodes = new SavedRows(device, "FP8 output gradient", "e5m2");
+    this.gScales = new SavedRows(device, "scales of the FP8 output gradient");
+    this.gPending = new SavedRows(device, "pending part of the output gradient");
+  }
+
+  linear(spec: LinearSpec): Linear {
+    const linear = new FalqonLinear(this, spec);
+    this.linears.push(linear);
+    return linear;
+  }
+
+  dense(name: string, rows: number, cols: number) {
+    const matrix = this.context.device.matrix(rows, cols, "f32", name);
+    this.#dense.push(matrix);
+    return { value: () => matrix, gradient: null };
+  }
+
+  reserve(tokens: number): void {
+    const widest = (of: (linear: FalqonLinear) => number) => Math.max(...this.linears.map(of));
+    this.xCodes.reserve(tokens, widest(({ spec }) => spec.inFeatures));
+    this.xScales.reserve(1, tokens);
+    this.gCodes.reserve(tokens, widest((linear) => linear.gradientWidth));
+    this.gScales.reserve(1, tokens);
+    if (this.settings.pending) this.gPending.reserve(tokens, widest(({ layout }) => layout.width));
+  }
+
+  update(program: Program): void {
+    for (const linear of this.linears) linear.update(program);
+  }
+
+  /** Records that every row is written, so that the codes are the whole model. */
+  flush(program: Program): void {
+    for (const linear of this.linears) linear.flush(program);
+  }
+
+  state(): Map<string, BufferView> {
+    return new Map(this.linears.flatMap((linear) => [...linear.state()]));
+  }
+
+  free(): void {
+    const { xCodes, xScales, gCodes, gScales, gPending } = this;
+    for (const saved of [xCodes, xScales, gCodes, gScales, gPending]) saved.free();
+    this.context.device.free(...this.#dense);
+  }
+}

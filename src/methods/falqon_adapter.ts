@@ -1,0 +1,170 @@
+/**
+ * The first value of FALQON's adapter A, made on the GPU: the products of the randomised SVD are GEMMs there, only
+ * matrices of the rank's size come to the host. What it computes: src/reference/falqon_weight.ts.
+ *
+ * @module
+ */
+
+import { OptionError } from "../errors.ts";
+import type { Matrix } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
+import { Program } from "../gpu/program.ts";
+import { gemm, type GemmOptions } from "../kernels/gemm.ts";
+import { orthonormalizeRows, symmetricEigen } from "../reference/svd.ts";
+
+/** Directions beyond the rank that the range finder keeps, and its passes over the matrix. */
+const OVERSAMPLING = 16;
+const POWER_ITERATIONS = 3;
+/** Share of the largest eigenvalue of a Gram matrix below which a direction counts as absent (f32 products). */
+const NEGLIGIBLE = 1e-6;
+
+/**
+ * √S·Vᵀ of the rank-r part of a quantisation error: the adapter that the quantised weight already holds.
+ *
+ * @param error f32 [outputs, inputs]: DQ(W~) − W
+ * @returns A [rank, inputs]; null if there is no error to speak of.
+ * @throws {OptionError} if the rank exceeds a side of the weight.
+ */
+export async function meldedAdapter(
+  device: Device,
+  error: Matrix,
+  rank: number,
+  random: () => number,
+): Promise<Float32Array<ArrayBuffer> | null> {
+  checkRankFits(rank, error.rows, error.cols);
+  const width = Math.min(rank + OVERSAMPLING, error.rows, error.cols);
+  const scope = new Scope(device);
+  try {
+    let right = scope.matrix(width, error.cols);
+    device.writeMatrix(right, normals(width * error.cols, random));
+    for (let i = 0; i <= POWER_ITERATIONS; i++) {
+      const left = scope.matrix(width, error.rows);
+      await scope.multiply({ layout: "nt", a: right, b: error, out: left });
+      const basis = await orthonormal(scope, left);
+      if (!basis) return null;
+      scope.free(right);
+      right = scope.matrix(width, error.cols);
+      await scope.multiply({ layout: "nn", a: basis, b: error, out: right });
+      scope.free(left, basis);
+      if (i < POWER_ITERATIONS) {
+        const next = await orthonormal(scope, right);
+        if (!next) return null;
+        scope.free(right);
+        right = next;
+      }
+    }
+    // error ≈ basisᵀ·right, so the right singular vectors are those of `right`.
+    const { values, vectors } = symmetricEigen(await gram(scope, right), width);
+    const combination = new Float32Array(rank * width);
+    for (let i = 0; i < rank; i++) {
+      // singular value s = √value; a row of V is vectorᵀ·right / s, and A wants it times √s.
+      const factor = values[i] > NEGLIGIBLE * values[0] ? values[i] ** -0.25 : 0;
+      for (let j = 0; j < width; j++) combination[i * width + j] = factor * vectors[i * width + j];
+    }
+    return await device.readMatrix(await combine(scope, combination, rank, right));
+  } finally {
+    scope.close();
+  }
+}
+
+/**
+ * An adapter that does not depend on the weight.
+ *
+ * @returns A [rank, inputs]
+ * @throws {OptionError} if the rank exceeds a side of the weight.
+ */
+export function randomAdapter(
+  init: "random-orthogonal" | "kaiming",
+  outputs: number,
+  inputs: number,
+  rank: number,
+  random: () => number,
+): Float32Array<ArrayBuffer> {
+  checkRankFits(rank, outputs, inputs);
+  const bound = 1 / Math.sqrt(inputs);
+  const rows = Float64Array.from({ length: rank * inputs }, () => (2 * random() - 1) * bound);
+  if (init === "kaiming") return Float32Array.from(rows);
+  orthonormalizeRows(rows, rank);
+  return Float32Array.from(rows, (x) => x / Math.sqrt(3)); // the mean norm of a Kaiming row
+}
+
+function checkRankFits(rank: number, outputs: number, inputs: number): void {
+  const most = Math.min(outputs, inputs);
+  if (rank <= most) return;
+  throw new OptionError(
+    `Cannot adapt a weight of ${outputs}×${inputs} with rank ${rank}: it has only ${most} directions; ` +
+      "choose a rank up to that, or fewer targetModules",
+  );
+}
+
+/** An orthonormal basis of the rows' space, absent directions as zero rows; null if all are absent. */
+async function orthonormal(scope: Scope, rows: Matrix): Promise<Matrix | null> {
+  const count = rows.rows;
+  const { values, vectors } = symmetricEigen(await gram(scope, rows), count);
+  if (!(values[0] > 0)) return null;
+  const combination = Float32Array.from(vectors, (x, at) => {
+    const value = values[Math.floor(at / count)];
+    return value > NEGLIGIBLE * values[0] ? x / Math.sqrt(value) : 0;
+  });
+  return combine(scope, combination, count, rows);
+}
+
+/** rows·rowsᵀ on the host. */
+async function gram(scope: Scope, rows: Matrix): Promise<Float64Array> {
+  const out = scope.matrix(rows.rows, rows.rows);
+  await scope.multiply({ layout: "nt", a: rows, b: rows, out });
+  const values = Float64Array.from(await scope.device.readMatrix(out));
+  scope.free(out);
+  return values;
+}
+
+/** combination [count, rows] · rows. */
+async function combine(
+  scope: Scope,
+  combination: Float32Array<ArrayBuffer>,
+  count: number,
+  rows: Matrix,
+): Promise<Matrix> {
+  const a = scope.matrix(count, rows.rows);
+  scope.device.writeMatrix(a, combination);
+  const out = scope.matrix(count, rows.cols);
+  await scope.multiply({ layout: "nn", a, b: rows, out });
+  scope.free(a);
+  return out;
+}
+
+/** Matrices that are gone at the end, and products done at once. */
+class Scope {
+  #matrices = new Set<Matrix>();
+
+  constructor(readonly device: Device) {}
+
+  matrix(rows: number, cols: number): Matrix {
+    const matrix = this.device.matrix(rows, cols, "f32", "randomised SVD");
+    this.#matrices.add(matrix);
+    return matrix;
+  }
+
+  async multiply(options: GemmOptions): Promise<void> {
+    using program = new Program(this.device);
+    gemm(program, options);
+    (await program.prepare()).run();
+  }
+
+  free(...matrices: Matrix[]): void {
+    this.device.free(...matrices);
+    for (const matrix of matrices) this.#matrices.delete(matrix);
+  }
+
+  close(): void {
+    this.free(...this.#matrices);
+  }
+}
+
+/** Standard normal numbers by Box and Muller. */
+function normals(count: number, random: () => number): Float32Array<ArrayBuffer> {
+  return Float32Array.from(
+    { length: count },
+    () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()),
+  );
+}

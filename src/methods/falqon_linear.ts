@@ -1,0 +1,303 @@
+/**
+ * A merged linear layer in FP8 with FALQON's adapters.
+ *
+ * @module
+ */
+
+import {
+  type BufferView,
+  columnsOf,
+  ELEMENT_BYTES,
+  type Matrix,
+  pitchOf,
+  rowsOf,
+  type Vector,
+} from "../gpu/buffers.ts";
+import { Program } from "../gpu/program.ts";
+import { gemm } from "../kernels/gemm.ts";
+import { dequantize, quantize } from "../kernels/quantize.ts";
+import type { LinearPart, LinearSpec } from "../model/linear_spec.ts";
+import type { StoredFp8, WeightSource } from "../model/weight_source.ts";
+import { representable } from "../reference/falqon_weight.ts";
+import { meldedAdapter, randomAdapter } from "./falqon_adapter.ts";
+import type { FalqonLayers } from "./falqon.ts";
+import { FalqonUpdate } from "./falqon_update.ts";
+import type { Linear, LinearBackward, LinearForward } from "./method.ts";
+import { firstOf, SavedRows } from "./saved_rows.ts";
+import { type AdapterLayout, adapterLayout, type AdapterPart } from "./targets.ts";
+import { loadMatrix, uploadRows, weightName } from "./upload.ts";
+
+/** `[W~; A~]` of a merged linear: all parts' W, then the A of each adapted part. */
+export class FalqonLinear implements Linear {
+  /** dB comes from the saved x·Aᵀ: the input need not be kept. */
+  readonly needsInput = false;
+  readonly layout: AdapterLayout;
+  /** e4m3 codes [width + layout.width, inFeatures] */
+  readonly weight: Matrix;
+  /** f32 [width + layout.width]: what codes were multiplied by on the way in */
+  readonly scales: Vector;
+  /** One an adapted part: its B and how that reaches the codes. */
+  readonly updates: FalqonUpdate[];
+  /** x·Aᵀ of the last forward. */
+  readonly #low: SavedRows;
+
+  constructor(readonly layers: FalqonLayers, readonly spec: LinearSpec) {
+    const { context: { device }, settings: { rank, targets } } = layers;
+    this.layout = adapterLayout(spec, rank, targets);
+    const rows = spec.width + this.layout.width;
+    this.weight = device.matrix(rows, spec.inFeatures, "e4m3", `${spec.name} FP8 weight`);
+    this.scales = device.vector(rows, "f32", `${spec.name} scales`);
+    this.#low = new SavedRows(device, `${spec.name} x·Aᵀ`);
+    this.updates = this.layout.parts.map((part) => new FalqonUpdate(this, part));
+  }
+
+  /** Columns of the quantised gradient: with pending rows, those of the adapters count too. */
+  get gradientWidth(): number {
+    return this.spec.width + (this.#hasPending ? this.layout.width : 0);
+  }
+
+  get #hasPending(): boolean {
+    return this.layers.settings.pending && this.layout.width > 0;
+  }
+
+  reserve(tokens: number): void {
+    this.#low.reserve(tokens, this.layout.width);
+  }
+
+  async load(source: WeightSource): Promise<void> {
+    const { device, restoring } = this.layers.context;
+    if (restoring) return;
+    device.write(this.scales, new Float32Array(this.scales.length).fill(1));
+    for (const [index, part] of this.spec.parts.entries()) {
+      const shape = [part.rows, this.spec.inFeatures] as const;
+      const stored = await source.fp8(weightName(part), shape);
+      const adapted = this.layout.parts.find((candidate) => candidate.index === index);
+      if (stored) {
+        this.#writeStored(part, stored);
+        if (adapted) await this.#writeAdapter(adapted, null);
+      } else {
+        await this.#quantizePart(part, source, adapted);
+      }
+    }
+    for (const update of this.updates) await update.begin();
+  }
+
+  /** Takes codes as they are in the file; its scales multiply on the way out, ours on the way in. */
+  #writeStored(part: LinearPart, { codes, valueScales }: StoredFp8): void {
+    const { device } = this.layers.context;
+    const { cols, pitch } = this.weight;
+    const padded = new Uint8Array(part.rows * pitch);
+    for (let r = 0; r < part.rows; r++) {
+      padded.set(codes.subarray(r * cols, (r + 1) * cols), r * pitch);
+    }
+    device.write(this.weight, padded, part.start * pitch);
+    device.write(this.scales, valueScales.map((scale) => 1 / scale), 4 * part.start);
+  }
+
+  async #quantizePart(
+    part: LinearPart,
+    source: WeightSource,
+    adapted: AdapterPart | undefined,
+  ): Promise<void> {
+    const { context: { device, random }, settings: { rank, init, scaling } } = this.layers;
+    const original = device.matrix(part.rows, this.spec.inFeatures, "f32", "weight to quantise");
+    const error = device.matrix(part.rows, this.spec.inFeatures, "f32", "quantisation error");
+    const scales = device.vector(part.rows, "f32", "scales");
+    try {
+      await loadMatrix(device, weightName(part), part.rows, source, original);
+      using program = new Program(device);
+      const codes = rowsOf(this.weight, part.start, part.rows);
+      quantize(program, { input: original, codes, scales, granularity: scaling });
+      program.copy(
+        { ...scales, size: 4 * part.rows },
+        { ...this.scales, offset: 4 * part.start, size: 4 * part.rows },
+      );
+      if (adapted && init === "melded") {
+        dequantize(program, { codes, scales, out: error, subtract: original });
+      }
+      (await program.prepare()).run();
+      if (adapted) {
+        const melded = init === "melded" ? await meldedAdapter(device, error, rank, random) : null;
+        await this.#writeAdapter(adapted, melded);
+      }
+    } finally {
+      device.free(original, error, scales);
+    }
+  }
+
+  /** Quantises A below the weights; `melded` is null where the error says nothing of it. */
+  async #writeAdapter(
+    { part, start }: AdapterPart,
+    melded: Float32Array<ArrayBuffer> | null,
+  ): Promise<void> {
+    const { context: { device, random }, settings: { rank, init, scaling } } = this.layers;
+    const { inFeatures, width } = this.spec;
+    const chosen = init === "melded" ? "random-orthogonal" : init;
+    let a = melded ?? randomAdapter(chosen, part.rows, inFeatures, rank, random);
+    const scales = device.vector(rank, "f32", "scales of A");
+    if (scaling === "tensor") {
+      const [shared] = await this.readScales(part.start, 1);
+      a = Float32Array.from(representable(a, shared));
+      device.write(scales, new Float32Array(rank).fill(shared));
+    }
+    const input = device.matrix(rank, inFeatures, "f32", "A to quantise");
+    uploadRows(device, input, 0, a);
+    using program = new Program(device);
+    const codes = rowsOf(this.weight, width + start, rank);
+    const granularity = scaling === "tensor" ? "given" : "row";
+    quantize(program, { input, codes, scales, granularity });
+    const size = 4 * rank;
+    program.copy({ ...scales, size }, { ...this.scales, offset: 4 * (width + start), size });
+    (await program.prepare()).run();
+    device.free(input, scales);
+  }
+
+  /** Reads `count` scales from row `first` on. */
+  async readScales(first: number, count: number): Promise<Float32Array<ArrayBuffer>> {
+    const view = { ...this.scales, offset: 4 * first, size: 4 * count };
+    return new Float32Array(await this.layers.context.device.read(view));
+  }
+
+  forward(program: Program, { input, output, addend }: LinearForward): void {
+    const { xCodes, xScales, settings } = this.layers;
+    const codes = xCodes.rows(input.rows, input.cols);
+    const scales = asVector(xScales.rows(1, input.rows));
+    quantize(program, { input, codes, scales, granularity: settings.scaling });
+    const low = this.layout.width > 0 ? this.#low.rows(input.rows) : undefined;
+    gemm(program, {
+      layout: "nt",
+      a: codes,
+      b: this.weight,
+      out: output,
+      tail: low,
+      rowScales: scales,
+      columnScales: this.scales,
+      addend,
+    });
+    if (!this.#hasPending) return;
+    for (const { adapter: { part, start }, delta } of this.updates) {
+      gemm(program, {
+        layout: "nt",
+        a: columnsOf(low!, start, settings.rank),
+        b: delta!,
+        out: columnsOf(output, part.start, part.rows),
+        alpha: settings.factor,
+        accumulate: true,
+      });
+    }
+  }
+
+  backward(program: Program, { dOutput, dInput }: LinearBackward): void {
+    this.#gradientOfB(program, dOutput);
+    if (!dInput) return;
+    const { gCodes, gScales, settings } = this.layers;
+    const { rows } = dOutput;
+    const tail = this.#hasPending ? this.#pendingGradient(program, dOutput) : undefined;
+    const codes = gCodes.rows(rows, this.gradientWidth);
+    const scales = asVector(gScales.rows(1, rows));
+    quantize(program, {
+      input: dOutput,
+      tail,
+      codes,
+      scales,
+      granularity: settings.scaling,
+      columnScales: firstOf(this.scales, this.gradientWidth),
+    });
+    gemm(program, {
+      layout: "nn",
+      a: codes,
+      b: rowsOf(this.weight, 0, this.gradientWidth),
+      out: dInput,
+      rowScales: scales,
+    });
+  }
+
+  /** dB += c · Gᵀ·(x·Aᵀ) */
+  #gradientOfB(program: Program, dOutput: Matrix): void {
+    const { rank, factor } = this.layers.settings;
+    for (const { adapter: { part, start }, b } of this.updates) {
+      gemm(program, {
+        layout: "tn",
+        a: columnsOf(dOutput, part.start, part.rows),
+        b: columnsOf(this.#low.rows(dOutput.rows), start, rank),
+        out: b.gradient,
+        alpha: factor,
+        accumulate: true,
+      });
+    }
+  }
+
+  /** c · G·(B − B_flushed): the gradient that the pending rows send through A. */
+  #pendingGradient(program: Program, dOutput: Matrix): Matrix {
+    const { gPending, settings: { rank, factor } } = this.layers;
+    const out = gPending.rows(dOutput.rows, this.layout.width);
+    for (const { adapter: { part, start }, delta } of this.updates) {
+      gemm(program, {
+        layout: "nn",
+        a: columnsOf(dOutput, part.start, part.rows),
+        b: delta!,
+        out: columnsOf(out, start, rank),
+        alpha: factor,
+      });
+    }
+    return out;
+  }
+
+  update(program: Program): void {
+    for (const update of this.updates) update.record(program);
+  }
+
+  flush(program: Program): void {
+    for (const update of this.updates) update.recordFlush(program);
+  }
+
+  /** Everything that a later session cannot make again bit for bit. */
+  state(): [string, BufferView][] {
+    const { name } = this.spec;
+    return [
+      [`${name}.codes`, this.weight],
+      [`${name}.scales`, this.scales],
+      ...this.updates.flatMap((update) => update.state()),
+    ];
+  }
+
+  /** Part `index` as it would be stored: codes [rows, inFeatures] and the scales that multiply on the way out. */
+  async readFp8(index: number): Promise<StoredFp8> {
+    const { device } = this.layers.context;
+    const { start, rows } = this.spec.parts[index];
+    const { cols, pitch } = this.weight;
+    const padded = new Uint8Array(await device.read(rowsOf(this.weight, start, rows)));
+    const codes = new Uint8Array(rows * cols);
+    for (let r = 0; r < rows; r++) {
+      codes.set(padded.subarray(r * pitch, r * pitch + cols), r * cols);
+    }
+    const scales = await this.readScales(start, rows);
+    return { codes, valueScales: scales.map((scale) => 1 / scale) };
+  }
+
+  async readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {
+    const { device } = this.layers.context;
+    const { start, rows } = this.spec.parts[index];
+    const scales = device.vector(rows, "f32", "scales");
+    device.write(scales, await this.readScales(start, rows));
+    const out = device.matrix(rows, this.spec.inFeatures, "f32", "decoded weight");
+    using program = new Program(device);
+    dequantize(program, { codes: rowsOf(this.weight, start, rows), scales, out });
+    (await program.prepare()).run();
+    const values = await device.readMatrix(out);
+    device.free(scales, out);
+    return values;
+  }
+
+  free(): void {
+    this.layers.context.device.free(this.weight, this.scales);
+    for (const update of this.updates) update.free();
+    this.#low.free();
+  }
+}
+
+/** A one-row matrix as a vector. */
+function asVector({ buffer, offset, cols }: Matrix): Vector {
+  const size = pitchOf(cols) * ELEMENT_BYTES.f32;
+  return { buffer, offset, size, length: cols, type: "f32" };
+}
