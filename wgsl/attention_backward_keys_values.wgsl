@@ -58,9 +58,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     let key = first_key + 4u * (row_slot + ${v}u) + ${c}u;
     if (key <= last_key) {
+      let head_start = kv_head * params.head_pairs;
       //! unroll j 0 DIM_VECTORS
-      store_gradient(key, params.dk_column + kv_head * params.head_pairs, x + ${j}u * COLUMN_THREADS, dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
-      store_gradient(key, params.dv_column + kv_head * params.head_pairs, x + ${j}u * COLUMN_THREADS, dv[(4 * $v + $c) * DIM_VECTORS + $j]);
+      let quad$j = x + ${j}u * COLUMN_THREADS;
+      store_gradient(key, params.dk_column + head_start, quad$j, dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
+      store_gradient(key, params.dv_column + head_start, quad$j, dv[(4 * $v + $c) * DIM_VECTORS + $j]);
       //! end
     }
   }

@@ -46,8 +46,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     let query = first_query + 4u * (row_slot + ${v}u) + ${c}u;
     if (query <= last_query) {
+      let column = params.dq_column + head * params.head_pairs;
       //! unroll j 0 DIM_VECTORS
-      store_gradient(query, params.dq_column + head * params.head_pairs, x + ${j}u * COLUMN_THREADS, dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
+      store_gradient(query, column, x + ${j}u * COLUMN_THREADS, dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
       //! end
     }
   }

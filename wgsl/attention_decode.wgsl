@@ -87,6 +87,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   // The columns up to the pitch are zero.
   if (head + 1u == params.heads) {
-    for (var c = params.heads * params.head_pairs + thread; c < params.output_pitch; c += THREADS) { output[c] = vec2<f32>(); }
+    let columns = params.heads * params.head_pairs;
+    for (var c = columns + thread; c < params.output_pitch; c += THREADS) { output[c] = vec2<f32>(); }
   }
 }

@@ -143,7 +143,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (head + 1u == params.heads) {
     let columns = params.heads * params.head_pairs;
     for (var query = first_query; query <= last_query; query += 1u) {
-      for (var c = columns + thread; c < params.output_pitch; c += THREADS) { output[query * params.output_pitch + c] = vec2<f32>(); }
+      for (var c = columns + thread; c < params.output_pitch; c += THREADS) {
+        output[query * params.output_pitch + c] = vec2<f32>();
+      }
       for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
         log_sum_exp[query * params.statistics_pitch + c] = 0.0;
       }

@@ -16,9 +16,11 @@
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads.
 //
+// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs a slice that
+// an invocation brings) and UNROLL (slices multiplied without a loop).
 // The kernel that includes this declares `params` with `tokens` and `head_pairs` (half the head size), and
 // `load_pair(source, token, head, pair)`. Heads are padded with zeros to the dims of the grid; tokens past the end repeat
-// the last one, so that the caller masks them.
+// the last one: the caller masks them.
 
 const DEPTH = 16u;
 const ROW_GROUPS = 8u;
@@ -61,7 +63,9 @@ fn load_slices(a: Rows, b: Rows, first_pair: u32, thread: u32) -> Slices {
   let slot = thread / PAIRS;
   var slices: Slices;
   //! unroll n 0 LEFT_LOADS
-  slices.left[$n] = load_turned(a, 4u * (slot + ${n}u * COLUMN_THREADS), 1u, pair);
+  if (slot + ${n}u * COLUMN_THREADS < ROW_SLOTS) {
+    slices.left[$n] = load_turned(a, 4u * (slot + ${n}u * COLUMN_THREADS), 1u, pair);
+  }
   //! end
   slices.right = load_turned(b, slot, COLUMN_THREADS, pair);
   return slices;
@@ -115,7 +119,9 @@ fn load_tokens(b: Rows, first: u32, x: u32, y: u32) -> array<vec4<f32>, 2 * DIM_
   {
     let token = b.first + first + y + ${n}u * ROW_GROUPS;
     let pair = 2u * (x + ${j}u * COLUMN_THREADS);
-    values[$n * DIM_VECTORS + $j] = vec4<f32>(guarded_pair(b.source, token, b.head, pair), guarded_pair(b.source, token, b.head, pair + 1u));
+    let low = guarded_pair(b.source, token, b.head, pair);
+    let high = guarded_pair(b.source, token, b.head, pair + 1u);
+    values[$n * DIM_VECTORS + $j] = vec4<f32>(low, high);
   }
   //! end
   //! end
@@ -132,8 +138,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     workgroupBarrier();
     //! unroll n 0 16/COLUMN_THREADS
     //! unroll v 0 ROW_VECTORS
-    left[x + ${n}u * COLUMN_THREADS][row_slot + ${v}u] =
-      vec4<f32>((*weights)[4 * $v][$n], (*weights)[4 * $v + 1][$n], (*weights)[4 * $v + 2][$n], (*weights)[4 * $v + 3][$n]);
+    left[x + ${n}u * COLUMN_THREADS][row_slot + ${v}u] = vec4<f32>(
+      (*weights)[4 * $v][$n], (*weights)[4 * $v + 1][$n], (*weights)[4 * $v + 2][$n], (*weights)[4 * $v + 3][$n]);
     //! end
     //! end
     //! unroll n 0 2
@@ -166,7 +172,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
         let rows$v = left[k0 + ${k}u][row_slot + ${v}u];
         //! unroll c 0 4
         //! unroll j 0 DIM_VECTORS
-        (*results)[(4 * $v + $c) * DIM_VECTORS + $j] = fma(vec4<f32>(rows$v[$c]), dims$j, (*results)[(4 * $v + $c) * DIM_VECTORS + $j]);
+        (*results)[(4 * $v + $c) * DIM_VECTORS + $j] =
+          fma(vec4<f32>(rows$v[$c]), dims$j, (*results)[(4 * $v + $c) * DIM_VECTORS + $j]);
         //! end
         //! end
         //! end
