@@ -11,6 +11,7 @@ import { DirectLoader } from "../src/data/direct_loader.ts";
 import type { LoaderOptions } from "../src/data/options.ts";
 import { packFirstFit } from "../src/data/packing.ts";
 import { Random } from "../src/data/random.ts";
+import { ShuffleBuffer } from "../src/data/shuffle.ts";
 import type { Batch, Document } from "../src/data/types.ts";
 import { DataError, OptionError } from "../src/errors.ts";
 import { collect, documentsOf, idRows, PieceEncoder, withFile } from "./support/data.ts";
@@ -157,6 +158,14 @@ Deno.test("a shuffle whose buffer holds the data is uniform", async () => {
   const chiSquared = [...counts.values()].reduce((sum, n) => sum + (n - 100) ** 2 / 100, 0);
   assertEquals(counts.size, 24);
   assert(chiSquared < 49.8, `chi-squared ${chiSquared}`);
+});
+
+Deno.test("a shuffle buffer holds fewer rows when they are very long", () => {
+  const buffer = new ShuffleBuffer(1000, new Random(0));
+  const text = "x".repeat(2 ** 24);
+  const rows = Array.from({ length: 10 }, (_, index) => ({ index, line: 1, text }));
+  assertEquals(buffer.push(rows).length, 6);
+  assertEquals(buffer.drain().length, 4);
 });
 
 Deno.test("without an end, epochs follow one another in the same batch", async () => {

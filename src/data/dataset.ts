@@ -31,10 +31,13 @@ export interface DatasetOptions {
   columns?: ColumnMap;
 }
 
-/** One side of a split. */
-interface Selection {
+/** One side of a split: the rows held out, or the others. */
+export interface SplitSide {
+  /** Expected share of rows held out. */
   fraction: number;
+  /** Chooses the split. */
   seed: number;
+  /** Whether this side has the rows held out. */
   held: boolean;
 }
 
@@ -45,7 +48,7 @@ export interface FileDatasetDescriptor {
   /** Options as given to {@linkcode Dataset.from}. */
   options: DatasetOptions;
   /** The sides of splits taken, outermost first. */
-  selections: Selection[];
+  selections: SplitSide[];
 }
 
 /** A stream of data rows that can be read again in each epoch. */
@@ -53,12 +56,12 @@ export class Dataset {
   readonly #source: string | RowIterable | (() => RowIterable);
   readonly #options: DatasetOptions;
   readonly #columns: ColumnMap;
-  readonly #selections: readonly Selection[];
+  readonly #selections: readonly SplitSide[];
 
   private constructor(
     source: string | RowIterable | (() => RowIterable),
     options: DatasetOptions,
-    selections: readonly Selection[],
+    selections: readonly SplitSide[],
   ) {
     this.#source = source;
     this.#options = options;

@@ -56,6 +56,8 @@ export class DirectLoader implements Loader {
   #closed = false;
 
   /**
+   * A loader that has read nothing yet.
+   *
    * @param encoder May be null when all rows are `input_ids`.
    * @throws {OptionError} when an option is out of range.
    */

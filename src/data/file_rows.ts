@@ -18,7 +18,7 @@ const CHUNK_BYTES = 1 << 18;
  * The longest row: 64 MiB. Without a bound, a wrong separator would pull the
  * whole file into memory.
  */
-export const MAX_ROW_BYTES = 1 << 26;
+export const MAX_ROW_BYTES: number = 1 << 26;
 
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 

@@ -61,7 +61,12 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
   return resolved;
 }
 
-/** @throws {OptionError} unless `value` is a safe integer of at least `least`. */
+/**
+ * Checks an option that counts something.
+ *
+ * @param hint What the number means, to end the error's sentence.
+ * @throws {OptionError} unless `value` is a safe integer of at least `least`.
+ */
 export function checkInteger(name: string, value: number, least: number, hint: string): void {
   if (!Number.isSafeInteger(value) || value < least) {
     throw new OptionError(`${name} is ${value}: give an integer of at least ${least}, ${hint}.`);

@@ -12,8 +12,11 @@ export class PrefetchLoader implements Loader {
   readonly #ahead: number;
   readonly #stops = new Set<() => void>();
   #statistics = emptyStatistics();
+  #closed = false;
 
   /**
+   * A loader that has started no worker yet.
+   *
    * @param dataset The `descriptor` of a dataset over a file.
    * @param tokenizerFolder May be null when all rows are `input_ids`.
    * @param ahead Batches made before they are asked for.
@@ -37,13 +40,15 @@ export class PrefetchLoader implements Loader {
     return { ...this.#statistics };
   }
 
-  /** Ends every stream of batches that is open, and its worker. */
+  /** Ends every stream of batches, now and later, and its worker. */
   close(): void {
+    this.#closed = true;
     for (const stop of this.#stops) stop();
   }
 
   /** The batches after `from`, from a worker that lives as long as the stream. */
   async *batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void> {
+    if (this.#closed) return;
     this.#statistics = { ...(from?.statistics ?? emptyStatistics()) };
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
     const tell = (request: WorkerRequest) => worker.postMessage(request);
@@ -82,7 +87,7 @@ export class PrefetchLoader implements Loader {
         tell({ kind: "credit" });
         reply.batch.waitMs = performance.now() - waitedFrom;
         yield reply.batch;
-        if (!this.#stops.has(stop)) return;
+        if (this.#closed) return;
         waitedFrom = performance.now();
       }
     } finally {

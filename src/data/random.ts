@@ -35,6 +35,8 @@ export class Random {
   #words: Uint32Array = new Uint32Array(4);
 
   /**
+   * A generator at the beginning of a stream.
+   *
    * @param seed A non-negative integer up to 2^53.
    * @param stream Independent streams of one seed, for instance one an epoch.
    */

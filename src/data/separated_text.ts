@@ -4,7 +4,11 @@ import { ASCII, isSpace, type Splitter, type SplitterSink } from "./splitter.ts"
 export class SeparatedTextSplitter implements Splitter {
   readonly #separator: Uint8Array;
 
-  /** @param separator A text that is not empty. */
+  /**
+   * A splitter at the beginning of a file.
+   *
+   * @param separator A text that is not empty.
+   */
   constructor(separator: string) {
     this.#separator = new TextEncoder().encode(separator);
   }

@@ -16,6 +16,8 @@ export class ShuffleBuffer {
   #textLength = 0;
 
   /**
+   * An empty buffer.
+   *
    * @param size Rows kept; fewer when their text is very long.
    * @param random Decides which row leaves.
    */

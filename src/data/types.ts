@@ -7,7 +7,7 @@
 import type { ChatMessage } from "../io/chat_template.ts";
 
 /** The label of a token that is not a target, as in Hugging Face and PyTorch. */
-export const IGNORED_LABEL = -100;
+export const IGNORED_LABEL: number = -100;
 
 /** What the data path needs of a tokenizer. */
 export interface TokenEncoder {
@@ -136,6 +136,6 @@ export interface Loader {
   batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void>;
   /** Counters of the latest call of `batches`; up to a packing window ahead of its batches. */
   readonly statistics: LoaderStatistics;
-  /** Ends every stream of batches that is still open. */
+  /** Ends every stream of batches; the loader gives no more after it. */
   close(): void;
 }
