@@ -15,6 +15,7 @@ import type { Method } from "../methods/method.ts";
 import { readDense, weightName } from "../methods/upload.ts";
 import { StepState } from "../optim/state.ts";
 import { type ModelConfig, modelTensorShapes, readModelConfig } from "./config.ts";
+import { type GenerateOptions, generateText, generateTokens } from "./generate.ts";
 import { Network } from "./network.ts";
 import { sequenceArrays, type TokenArrays, writeTokens } from "./token_buffers.ts";
 import { FolderSource, ParameterSource, type WeightSource } from "./weight_source.ts";
@@ -206,6 +207,29 @@ export class Model implements Disposable {
       }
     }
     return { loss: mean(losses, countTargets(arrays)), gradients };
+  }
+
+  /**
+   * Continues a prompt, text or token ids, with text as it is generated. See {@linkcode generateText}.
+   *
+   * @example
+   * ```ts ignore
+   * for await (const piece of model.generate("Once upon a time")) console.log(piece);
+   * ```
+   */
+  generate(
+    prompt: string | readonly number[],
+    options?: GenerateOptions,
+  ): AsyncGenerator<string, void> {
+    return generateText(this, prompt, options);
+  }
+
+  /** Continues a prompt, text or token ids, token by token. See {@linkcode generateTokens}. */
+  generateIds(
+    prompt: string | readonly number[],
+    options?: GenerateOptions,
+  ): AsyncGenerator<number, void> {
+    return generateTokens(this, prompt, options);
   }
 
   /** Where the model's current weights can be read: the files, or the GPU after training. */

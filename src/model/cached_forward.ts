@@ -1,0 +1,134 @@
+/**
+ * The forward pass for generation: it keeps the keys and values of every layer, so that a token that follows costs one
+ * row instead of the whole text again.
+ *
+ * @module
+ */
+
+import { columnsOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
+import { attentionForward } from "../kernels/attention.ts";
+import { appendToCache, attentionDecode, type KeyValueCache } from "../kernels/attention_decode.ts";
+import { embed } from "../kernels/embedding.ts";
+import { gemm } from "../kernels/gemm.ts";
+import { rmsNorm } from "../kernels/rms_norm.ts";
+import { rope } from "../kernels/rope.ts";
+import { swiglu } from "../kernels/swiglu.ts";
+import type { Linear, LinearForward } from "../methods/method.ts";
+import type { ActivationName, Activations } from "./activations.ts";
+import type { Block, Norm } from "./block.ts";
+import { EMBEDDING, LM_HEAD, type Network } from "./network.ts";
+import type { TokenBuffers } from "./token_buffers.ts";
+
+/** What a pass reads and writes. Its memory is its own, so that neither training steps nor other texts are disturbed. */
+export interface CachedPass {
+  /** Where it is recorded. */
+  program: Program;
+  /** The layers, with room for `linearRows` tokens. */
+  network: Network;
+  /** Room for at least `rows` tokens; no backward. */
+  activations: Activations;
+  /** The tokens; their positions are also their rows in the caches. */
+  tokens: TokenBuffers;
+  /** How many tokens. */
+  rows: number;
+  /** The most rows that a linear layer takes at a time, a multiple of 4. */
+  linearRows: number;
+  /** Receives the statistics of norms, f32 [rows], which only a backward pass would read. */
+  rstd: Vector;
+  /** One a layer. */
+  caches: readonly KeyValueCache[];
+  /**
+   * For a pass of one token that attends to the caches: u32 [1], the keys in them, its own included. Null for the
+   * beginning of a text, whose tokens attend to each other.
+   */
+  cachedLength: Vector | null;
+}
+
+/** Records embedding and blocks: the output is activation `input`. */
+export function recordBlocks(pass: CachedPass): void {
+  const { program, network, tokens: { ids }, caches } = pass;
+  const table = network.dense.get(EMBEDDING)!.value();
+  embed(program, { ids, table, output: rowsOfPass(pass, "input") });
+  network.blocks.forEach((block, layer) => recordBlock(pass, block, caches[layer]));
+}
+
+/** Records the logits [rows, vocabSize] after {@linkcode recordBlocks}. */
+export function recordLogits(pass: CachedPass, logits: Matrix): void {
+  const { program, network } = pass;
+  const head = network.dense.get(LM_HEAD) ?? network.dense.get(EMBEDDING)!;
+  const final = rowsOfPass(pass, "final");
+  recordNorm(pass, network.finalNorm, rowsOfPass(pass, "input"), final);
+  gemm(program, { layout: "nt", a: final, b: head.value(), out: logits });
+}
+
+/** The forward of `block.ts` with the keys and values kept. */
+function recordBlock(pass: CachedPass, block: Block, cache: KeyValueCache): void {
+  const { program } = pass;
+  const get = (name: ActivationName) => rowsOfPass(pass, name);
+  recordNorm(pass, block.inputNorm, get("input"), get("normed"));
+  recordLinear(pass, block.qkv, { input: get("normed"), output: get("qkv") });
+  recordAttention(pass, block, cache);
+  recordLinear(pass, block.o, { input: get("attended"), output: get("mid"), addend: get("input") });
+  recordNorm(pass, block.midNorm, get("mid"), get("normed"));
+  recordLinear(pass, block.gateUp, { input: get("normed"), output: get("gateUp") });
+  swiglu(program, { gateUp: get("gateUp"), output: get("hidden") });
+  recordLinear(pass, block.down, {
+    input: get("hidden"),
+    output: get("input"),
+    addend: get("mid"),
+  });
+}
+
+function recordAttention(pass: CachedPass, block: Block, cache: KeyValueCache): void {
+  const { program, network, tokens: { positions, documents }, cachedLength } = pass;
+  const { numHeads, numKeyValueHeads, headDim } = network.config;
+  const qkv = rowsOfPass(pass, "qkv");
+  const output = rowsOfPass(pass, "attended");
+  const [q, k, v] = block.qkv.spec.parts.map(({ start, rows }) => columnsOf(qkv, start, rows));
+  const shape = { heads: numHeads, kvHeads: numKeyValueHeads, headDim };
+  const frequencies = network.ropeFrequencies;
+  rope(program, { ...shape, qkv, keyColumn: k.column, positions, frequencies });
+  appendToCache(program, { ...cache, k, v, positions });
+  if (cachedLength) {
+    attentionDecode(program, { ...shape, ...cache, q, length: cachedLength, output });
+  } else {
+    const logSumExp = rowsOfPass(pass, "logSumExp");
+    attentionForward(program, { ...shape, q, k, v, documents, output, logSumExp });
+  }
+}
+
+function recordNorm(
+  { program, network, rstd }: CachedPass,
+  norm: Norm,
+  input: Matrix,
+  output: Matrix,
+) {
+  const weight = { ...norm.weight.value(), length: input.cols };
+  rmsNorm(program, { input, weight, eps: network.config.rmsNormEps, output, rstd });
+}
+
+/**
+ * Records a linear layer, some rows at a time: what its method keeps of a step is shared with training and must not
+ * grow, as that would free what a recorded training step uses.
+ */
+function recordLinear(
+  { program, linearRows }: CachedPass,
+  linear: Linear,
+  io: LinearForward,
+): void {
+  const { input, output, addend } = io;
+  for (let first = 0; first < input.rows; first += linearRows) {
+    const count = Math.min(linearRows, input.rows - first);
+    const chunk = (matrix: Matrix) => rowsOf(matrix, first, count);
+    linear.forward(program, {
+      input: chunk(input),
+      output: chunk(output),
+      addend: addend && chunk(addend),
+    });
+  }
+}
+
+function rowsOfPass({ activations, rows }: CachedPass, name: ActivationName): Matrix {
+  return activations.get(name, rows);
+}

@@ -1,0 +1,89 @@
+import { writeSafetensors } from "../../src/io/safetensors.ts";
+import { modelTensorShapes, parseModelConfig } from "../../src/model/config.ts";
+import { randomGenerator } from "./random.ts";
+
+/** Sizes that are odd on purpose: grouped heads of 10, an embedding with more rows than the tokenizer has tokens. */
+const CONFIG = {
+  model_type: "llama",
+  vocab_size: 269,
+  hidden_size: 48,
+  intermediate_size: 44,
+  num_hidden_layers: 2,
+  num_attention_heads: 6,
+  num_key_value_heads: 2,
+  head_dim: 10,
+  max_position_embeddings: 64,
+  rms_norm_eps: 1e-5,
+  tie_word_embeddings: false,
+  bos_token_id: 1,
+  eos_token_id: null,
+};
+
+/** A tokenizer of bytes: 0 unknown, 1 bos, 2 eos, byte b is 3 + b, and "▁" for spaces. It adds bos. */
+function tokenizerJson() {
+  const special = ["<unk>", "<s>", "</s>"];
+  const bytes = Array.from(
+    { length: 256 },
+    (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
+  );
+  return {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: special.map((content, id) => ({ id, content, special: true })),
+    normalizer: { type: "Replace", pattern: { String: " " }, content: "▁" },
+    pre_tokenizer: null,
+    post_processor: {
+      type: "TemplateProcessing",
+      single: [{ SpecialToken: { id: "<s>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+      pair: [],
+      special_tokens: { "<s>": { id: "<s>", ids: [1], tokens: ["<s>"] } },
+    },
+    decoder: {
+      type: "Sequence",
+      decoders: [
+        { type: "Replace", pattern: { String: "▁" }, content: " " },
+        { type: "ByteFallback" },
+        { type: "Fuse" },
+      ],
+    },
+    model: {
+      type: "BPE",
+      unk_token: "<unk>",
+      byte_fallback: true,
+      vocab: Object.fromEntries([...special, ...bytes, "▁"].map((token, id) => [token, id])),
+      merges: [],
+    },
+  };
+}
+
+/** What to write otherwise than usual. */
+export interface TinyModelOptions {
+  /** Fields of config.json. */
+  config?: Record<string, unknown>;
+  /** Sees each tensor before it is written. */
+  edit?: (name: string, values: Float32Array) => void;
+}
+
+/** Writes a small model of random weights as a Hugging Face folder. */
+export async function writeTinyModel(
+  folder: string,
+  { config = {}, edit = () => {} }: TinyModelOptions = {},
+): Promise<void> {
+  const json = { ...CONFIG, ...config };
+  const random = randomGenerator(5);
+  const shapes = modelTensorShapes(parseModelConfig(json, "the tiny model"));
+  const tensors = [...shapes].map(([name, shape]) => {
+    const bound = shape.length === 1 ? 0.2 : 3 / Math.sqrt(shape[1]);
+    const mean = shape.length === 1 ? 1 : 0;
+    const values = Float32Array.from(
+      { length: shape.reduce((a, b) => a * b) },
+      () => mean + bound * (2 * random() - 1),
+    );
+    edit(name, values);
+    return { name, dtype: "F32" as const, shape, data: () => new Uint8Array(values.buffer) };
+  });
+  await writeSafetensors(`${folder}/model.safetensors`, tensors);
+  await Deno.writeTextFile(`${folder}/config.json`, JSON.stringify(json));
+  await Deno.writeTextFile(`${folder}/tokenizer.json`, JSON.stringify(tokenizerJson()));
+}
