@@ -78,7 +78,7 @@ Deno.test("a character spread over tokens comes as one piece", () =>
         if (name === "model.embed_tokens.weight" || name === "lm_head.weight") {
           values.fill(0);
           const shift = name === "lm_head.weight" ? 1 : 0;
-          chain.forEach((id, i) => values[id * 48 + i - shift] = 1);
+          chain.forEach((id, i) => values[id * 52 + i - shift] = 1);
         }
       },
     },

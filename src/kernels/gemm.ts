@@ -9,6 +9,7 @@ import {
   columnsOf,
   type ElementType,
   type Matrix,
+  pitchOf,
   roundUp,
   type Vector,
 } from "../gpu/buffers.ts";
@@ -82,7 +83,7 @@ export function gemm(program: Program, options: GemmOptions): void {
   const params = {
     m,
     n,
-    k,
+    k: Math.min(k, bk),
     a_pitch: a.matrix.pitch,
     a_column: a.column,
     b_pitch: b.matrix.pitch,
@@ -160,14 +161,24 @@ function asBlock(operand: Matrix | ColumnBlock): ColumnBlock {
   return "matrix" in operand ? operand : columnsOf(operand);
 }
 
+/**
+ * Whether two widths are the same up to zeros: activations have zero columns up to their pitch where merged weights have
+ * zero rows up to a multiple of 16.
+ */
+function samePitch(a: number, b: number): boolean {
+  return pitchOf(a) === pitchOf(b);
+}
+
 function checkShapes(
   { layout, rowScales, columnScales, addend, tail }: GemmOptions,
   { m, n, k, bk, out }: { m: number; n: number; k: number; bk: number; out: ColumnBlock },
 ): void {
   const main = n - (tail?.cols ?? 0);
-  const problem = k !== bk
+  const contracted = layout === "nn" ? samePitch(k, bk) : k === bk;
+  const rows = layout === "tn" ? samePitch(out.matrix.rows, m) : out.matrix.rows === m;
+  const problem = !contracted
     ? `contraction lengths ${k} and ${bk} differ`
-    : out.matrix.rows !== m || out.cols !== main
+    : !rows || !samePitch(out.cols, main)
     ? `the output is ${out.matrix.rows}×${out.cols}, not ${m}×${main}`
     : tail && (tail.rows !== m || n % 16 || tail.cols % 16)
     ? `a tail of ${tail.rows}×${tail.cols} does not fit ${m}×${n} (widths must be multiples of 16)`
@@ -175,7 +186,7 @@ function checkShapes(
     ? `${rowScales.length} row scales for ${m} rows`
     : columnScales && columnScales.length < n
     ? `${columnScales.length} column scales for ${n} columns`
-    : addend && (addend.rows !== m || addend.cols !== out.cols)
+    : addend && (addend.rows !== m || !samePitch(addend.cols, main))
     ? `the addend is ${addend.rows}×${addend.cols}, not ${m}×${out.cols}`
     : null;
   if (problem) throw new RangeError(`Cannot multiply (${layout}) as ${problem}`);

@@ -13,6 +13,7 @@ import type { Program } from "../gpu/program.ts";
 import type { ScaleGranularity } from "../kernels/quantize.ts";
 import type { LinearSpec } from "../model/linear_spec.ts";
 import { FalqonLinear } from "./falqon_linear.ts";
+import type { UpdateCounts } from "./falqon_update.ts";
 import type { Linear, Method, MethodContext, MethodLayers } from "./method.ts";
 import { SavedRows } from "./saved_rows.ts";
 import { checkAlpha, checkRank, parseTargets } from "./targets.ts";
@@ -175,6 +176,27 @@ export class FalqonLayers implements MethodLayers {
   /** Records that every row is written, so that the codes are the whole model. */
   flush(program: Program): void {
     for (const linear of this.linears) linear.flush(program);
+  }
+
+  /** Makes the updates that are recorded from now on count what they do. */
+  countUpdates(): void {
+    for (const { updates } of this.linears) for (const update of updates) update.count();
+  }
+
+  /** Reads what the last update did, all layers together. */
+  async updateCounts(): Promise<UpdateCounts> {
+    const total: UpdateCounts = {
+      codesChanged: 0,
+      codes: 0,
+      clamps: 0,
+      intendedSquared: 0,
+      realizedDotIntended: 0,
+    };
+    for (const update of this.linears.flatMap(({ updates }) => updates)) {
+      const counts = await update.counts();
+      for (const key of Object.keys(total) as (keyof UpdateCounts)[]) total[key] += counts[key];
+    }
+    return total;
   }
 
   state(): Map<string, BufferView> {

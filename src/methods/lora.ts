@@ -54,10 +54,11 @@ export function lora(options: LoraOptions = {}): Method {
   checkRank(rank);
   checkAlpha(alpha);
   const targets = parseTargets(adapter ? adapter.config.targetModules : options.targetModules);
-  const scaling = alpha / (adapter?.config.useRslora ? Math.sqrt(rank) : rank);
+  const useRslora = adapter?.config.useRslora ?? false;
   return {
     name: "lora",
-    build: (context) => new LoraLayers(context, { rank, scaling, targets, baseType, adapter }),
+    build: (context) =>
+      new LoraLayers(context, { rank, alpha, useRslora, targets, baseType, adapter }),
   };
 }
 
@@ -66,13 +67,17 @@ export function frozen(baseType: DenseType = "f32"): Method {
   const targets = new Set<string>();
   return {
     name: "frozen",
-    build: (context) => new LoraLayers(context, { rank: 0, scaling: 0, targets, baseType }),
+    build: (context) =>
+      new LoraLayers(context, { rank: 0, alpha: 0, useRslora: false, targets, baseType }),
   };
 }
 
-interface LoraSettings {
+/** What {@linkcode lora} was asked for, defaults filled in. */
+export interface LoraSettings {
   rank: number;
-  scaling: number;
+  alpha: number;
+  /** The adapter counts `alpha / √rank` instead of `alpha / rank`. */
+  useRslora: boolean;
   targets: ReadonlySet<string>;
   baseType: DenseType;
   adapter?: PeftAdapter;
@@ -87,6 +92,12 @@ export class LoraLayers implements MethodLayers {
 
   constructor(readonly context: MethodContext, readonly settings: LoraSettings) {
     this.dLow = new SavedRows(context.device, "gradient of x·Aᵀ");
+  }
+
+  /** What the product of the adapter is multiplied by. */
+  get scaling(): number {
+    const { rank, alpha, useRslora } = this.settings;
+    return alpha / (useRslora ? Math.sqrt(rank) : rank);
   }
 
   linear(spec: LinearSpec): Linear {
@@ -176,7 +187,7 @@ export class LoraLinear implements Linear {
         a: columnsOf(low, start, this.layers.settings.rank),
         b: this.#b[i].value,
         out: columnsOf(output, part.start, part.rows),
-        alpha: this.layers.settings.scaling,
+        alpha: this.layers.scaling,
         accumulate: true,
       })
     );
@@ -185,7 +196,7 @@ export class LoraLinear implements Linear {
   backward(program: Program, { dOutput, input, dInput }: LinearBackward): void {
     if (dInput) gemm(program, { layout: "nn", a: dOutput, b: this.#weight, out: dInput });
     if (!this.#a) return;
-    const { settings: { rank, scaling: alpha }, dLow: shared } = this.layers;
+    const { settings: { rank }, scaling: alpha, dLow: shared } = this.layers;
     const low = this.#low.rows(dOutput.rows);
     const dLow = shared.rows(dOutput.rows, this.layout.width);
     this.layout.parts.forEach(({ part, start }, i) => {
@@ -235,7 +246,7 @@ export class LoraLinear implements Linear {
 
   /** The frozen weight with the adapter merged in. */
   async readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {
-    const { context: { device }, settings: { rank, scaling } } = this.layers;
+    const { context: { device }, settings: { rank }, scaling } = this.layers;
     const part = this.spec.parts[index];
     const weight = await readPart(device, part, this.#weight);
     const at = this.layout.parts.findIndex((adapted) => adapted.index === index);

@@ -101,10 +101,18 @@ export class Activations implements Disposable {
   constructor(device: Device, config: ModelConfig, mode: ActivationMode) {
     this.#device = device;
     this.mode = mode;
-    for (const { name, cols, copies, type } of planActivations(config, mode)) {
-      const copy = (_: unknown, i: number) =>
-        device.matrix(mode.tokens, cols, type, copies > 1 ? `${name} ${i}` : name);
-      this.#matrices.set(name, Array.from({ length: copies }, copy));
+    try {
+      for (const { name, cols, copies, type } of planActivations(config, mode)) {
+        const matrices: Matrix[] = [];
+        this.#matrices.set(name, matrices);
+        for (let i = 0; i < copies; i++) {
+          const label = copies > 1 ? `${name} ${i}` : name;
+          matrices.push(device.matrix(mode.tokens, cols, type, label));
+        }
+      }
+    } catch (error) {
+      this[Symbol.dispose](); // one of the later ones was over a limit
+      throw error;
     }
   }
 

@@ -74,6 +74,7 @@ export class Network implements Disposable {
   #rowLoss: Vector | null = null;
   #logits: Matrix | null = null;
   #norms = 0;
+  #generation = 0;
   #rstd: Vector[] = [];
   #programs = new Map<string, Promise<Program>>();
 
@@ -168,8 +169,14 @@ export class Network implements Disposable {
     for (const linear of this.linears()) linear.reserve(tokens);
   }
 
+  /** Counts how often the room was made anew: what was recorded before {@linkcode release} is invalid after. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   /** Frees the room for steps and every recorded program. */
   release(): void {
+    this.#generation++;
     for (const program of this.#programs.values()) program.then((p) => p[Symbol.dispose]());
     this.#programs.clear();
     this.#activations?.[Symbol.dispose]();

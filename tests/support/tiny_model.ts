@@ -6,7 +6,7 @@ import { randomGenerator } from "./random.ts";
 const CONFIG = {
   model_type: "llama",
   vocab_size: 269,
-  hidden_size: 48,
+  hidden_size: 52,
   intermediate_size: 44,
   num_hidden_layers: 2,
   num_attention_heads: 6,

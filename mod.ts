@@ -1,0 +1,46 @@
+/**
+ * Fine-tunes LLaMA-family models on any GPU, from TypeScript: FALQON (FP8 adapters merged into the backbone,
+ * arXiv 2510.24061), LoRA and full training, with WGSL kernels on WebGPU.
+ *
+ * @example Fine-tune a model and save it in FP8
+ * ```ts ignore
+ * import { Dataset, falqon, Model, requestDevice, Trainer } from "@falqon/webgpu";
+ *
+ * const device = await requestDevice();
+ * const model = await Model.load("./model", { device });
+ * const data = Dataset.from("./train.jsonl");
+ * const trainer = await Trainer.create({ model, data, method: falqon({ rank: 16 }), steps: 300 });
+ * for await (const { step, loss } of trainer.run()) console.log(step, loss);
+ * await trainer.save("./out");
+ * ```
+ *
+ * @module
+ */
+
+export * from "./src/errors.ts";
+export { Device, type DeviceOptions, requestDevice } from "./src/gpu/device.ts";
+export {
+  decodeFp8,
+  decodeFp8Array,
+  E4M3,
+  E5M2,
+  encodeFp8,
+  encodeFp8Array,
+  type Fp8Format,
+} from "./src/fp8/codec.ts";
+export { Dataset, type DatasetOptions } from "./src/data/dataset.ts";
+export { falqon, type FalqonOptions, frozenFp8 } from "./src/methods/falqon.ts";
+export { full } from "./src/methods/full.ts";
+export { frozen, lora, type LoraOptions } from "./src/methods/lora.ts";
+export type { Method } from "./src/methods/method.ts";
+export { type PeftAdapter, readPeftAdapter } from "./src/io/peft.ts";
+export {
+  type LabelledSequence,
+  type LossAndGradients,
+  Model,
+  type ModelOptions,
+} from "./src/model/model.ts";
+export type { ModelConfig } from "./src/model/config.ts";
+export { evaluate, type EvaluateOptions, type Evaluation } from "./src/train/evaluate.ts";
+export type { TrainerOptions } from "./src/train/options.ts";
+export { Trainer, type TrainingMetrics } from "./src/train/trainer.ts";

@@ -1,0 +1,152 @@
+/**
+ * Checkpoints: everything a run needs to go on bit for bit.
+ *
+ * `checkpoint-<step>/state.json` says what it is of and where the data stood; `state.safetensors` holds the parameters,
+ * AdamW's moments and what the method keeps. A checkpoint's folder appears under its name only when it is whole.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import type { LoaderPosition } from "../data/types.ts";
+import { FileError, OptionError } from "../errors.ts";
+import type { BufferView } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
+import { writeFolderAtomically } from "../io/atomic.ts";
+import { exists } from "../io/exists.ts";
+import { isJsonObject, readJson } from "../io/json.ts";
+import { SafetensorsFile, type TensorSource, writeSafetensors } from "../io/safetensors.ts";
+import type { Network } from "../model/network.ts";
+
+const FORMAT = "falqon-checkpoint-1";
+const STATE_FILE = "state.json";
+const TENSORS_FILE = "state.safetensors";
+const FOLDER = /^checkpoint-(\d+)$/;
+/** Bytes of a GPU buffer that are on the host at a time. */
+const CHUNK = 1 << 26;
+
+/** What `state.json` holds. */
+export interface CheckpointState {
+  /** Optimizer steps done. */
+  step: number;
+  /** Tokens trained on. */
+  tokens: number;
+  /** Where the data goes on; null at the very beginning. */
+  position: LoaderPosition | null;
+  /** Name of the method. */
+  method: string;
+  /** The run's options, to tell the user what differs. */
+  options: Record<string, unknown>;
+}
+
+/** Writes a checkpoint under `folder` and removes all but the `keep` newest. */
+export async function writeCheckpoint(
+  folder: string,
+  network: Network,
+  state: CheckpointState,
+  keep: number,
+): Promise<void> {
+  const { device } = network;
+  await writeFolderAtomically(join(folder, `checkpoint-${state.step}`), async (temporary) => {
+    const tensors = [...buffersOf(network)].map(([name, view]): TensorSource => ({
+      name,
+      dtype: "U8",
+      shape: [view.size],
+      data: () => readChunks(device, view),
+    }));
+    await writeSafetensors(join(temporary, TENSORS_FILE), tensors);
+    const text = JSON.stringify({ format: FORMAT, ...state }, null, 2);
+    await Deno.writeTextFile(join(temporary, STATE_FILE), text);
+  }, { overwrite: true });
+  const steps = await listCheckpoints(folder);
+  for (const step of steps.slice(0, -keep)) {
+    await Deno.remove(join(folder, `checkpoint-${step}`), { recursive: true });
+  }
+}
+
+/**
+ * Finds the checkpoint to go on from: the folder itself, or the newest in it.
+ *
+ * @throws {FileError} if there is none, or it is damaged.
+ */
+export async function findCheckpoint(
+  folder: string,
+): Promise<{ path: string; state: CheckpointState }> {
+  if (await exists(join(folder, STATE_FILE))) {
+    return { path: folder, state: await readState(folder) };
+  }
+  const newest = (await listCheckpoints(folder)).at(-1);
+  if (newest === undefined) {
+    throw new FileError(
+      `Cannot resume from "${folder}" as it holds no checkpoint: give the output folder of a run ` +
+        "that was started with saveEvery",
+    );
+  }
+  const path = join(folder, `checkpoint-${newest}`);
+  return { path, state: await readState(path) };
+}
+
+/**
+ * Fills a network, made for restoring, from a checkpoint.
+ *
+ * @throws {FileError} if the checkpoint is damaged.
+ * @throws {OptionError} if it is of another method, rank or model.
+ */
+export async function restoreCheckpoint(path: string, network: Network): Promise<void> {
+  using file = await SafetensorsFile.open(join(path, TENSORS_FILE));
+  const buffers = buffersOf(network);
+  for (const [name, view] of buffers) {
+    const stored = file.tensors.get(name);
+    if (!stored || stored.byteLength !== view.size) {
+      const found = stored ? `${stored.byteLength} bytes` : "nothing";
+      throw new OptionError(
+        `Cannot resume from "${path}" as it has ${found} for "${name}" and this run needs ` +
+          `${view.size} bytes: use the model, method, rank and targets that it was made with`,
+      );
+    }
+    for (let at = 0; at < view.size; at += CHUNK) {
+      const length = Math.min(CHUNK, view.size - at);
+      network.device.write(view, await file.readRange(name, at, length), at);
+    }
+  }
+}
+
+/** Every buffer that a run changes, and those that could not be made again bit for bit. */
+function buffersOf(network: Network): Map<string, BufferView> {
+  const { values, m, v } = network.parameters;
+  return new Map<string, BufferView>([
+    ["parameters", values],
+    ["first_moments", m],
+    ["second_moments", v],
+    ...(network.layers.state?.() ?? []),
+  ]);
+}
+
+async function* readChunks(device: Device, view: BufferView): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < view.size; at += CHUNK) {
+    const size = Math.min(CHUNK, view.size - at);
+    yield new Uint8Array(await device.read({ ...view, offset: view.offset + at, size }));
+  }
+}
+
+/** Steps of the checkpoints in a folder, ascending. */
+async function listCheckpoints(folder: string): Promise<number[]> {
+  const steps: number[] = [];
+  if (!await exists(folder)) return steps;
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const match = FOLDER.exec(name);
+    if (match && isDirectory) steps.push(Number(match[1]));
+  }
+  return steps.sort((a, b) => a - b);
+}
+
+async function readState(path: string): Promise<CheckpointState> {
+  const json = await readJson(join(path, STATE_FILE));
+  if (!isJsonObject(json) || json.format !== FORMAT || typeof json.step !== "number") {
+    throw new FileError(
+      `Cannot resume from "${path}" as its ${STATE_FILE} is not of the format ${FORMAT}: ` +
+        "it was written by another version or is damaged",
+    );
+  }
+  return json as unknown as CheckpointState;
+}

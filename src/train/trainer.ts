@@ -1,0 +1,440 @@
+/**
+ * The training loop.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { openLoader } from "../data/open_loader.ts";
+import { Random } from "../data/random.ts";
+import type { Batch, Loader, LoaderPosition, LoaderStatistics } from "../data/types.ts";
+import { OptionError, TrainingError } from "../errors.ts";
+import { Program } from "../gpu/program.ts";
+import { exists } from "../io/exists.ts";
+import { adamW } from "../kernels/adamw.ts";
+import { gradNorm } from "../kernels/grad_norm.ts";
+import { recordMetrics } from "../kernels/metrics.ts";
+import { FalqonLayers } from "../methods/falqon.ts";
+import type { Model } from "../model/model.ts";
+import type { Network } from "../model/network.ts";
+import { writeTokens } from "../model/token_buffers.ts";
+import { learningRateSchedule } from "../optim/schedule.ts";
+import { type StepMetrics, StepState } from "../optim/state.ts";
+import {
+  type CheckpointState,
+  findCheckpoint,
+  restoreCheckpoint,
+  writeCheckpoint,
+} from "./checkpoint.ts";
+import { evaluate, type Evaluation } from "./evaluate.ts";
+import { LOG_FILE, TrainingLog } from "./log.ts";
+import { type ResolvedOptions, resolveOptions, type TrainerOptions } from "./options.ts";
+import { saveModel, type SaveOptions } from "./save_model.ts";
+
+/** What one step did, as `Trainer.run` gives it and the log records it. */
+export interface TrainingMetrics {
+  /** Optimizer steps done, this one included. */
+  step: number;
+  /** Mean over the step's targets, in nats. */
+  loss: number;
+  learningRate: number;
+  /** Global norm of the gradient before clipping. */
+  gradNorm: number;
+  /** Tokens trained on since the beginning, padding not counted. */
+  tokens: number;
+  /** Times the data was read completely. */
+  epoch: number;
+  /** Since the last read-back of metrics. */
+  tokensPerSecond: number;
+  /** Milliseconds that this step waited for its data. */
+  waitMs: number;
+  /** Held-out loss, at steps with an evaluation. */
+  evalLoss?: number;
+  /** FALQON: share of the codes that the update changed; with `countUpdates`, where metrics are read. */
+  codesChanged?: number;
+  /** FALQON: ⟨realized, intended⟩ / ⟨intended, intended⟩ of the update. */
+  updateRealized?: number;
+  /** FALQON: values that the update saturated at ±448. */
+  clamps?: number;
+}
+
+/** What the host knows of a step before its metrics come back. */
+interface PendingStep {
+  tokens: number;
+  epoch: number;
+  waitMs: number;
+}
+
+/**
+ * Trains a model.
+ *
+ * @example
+ * ```ts ignore
+ * const trainer = await Trainer.create({ model, data, method: falqon({ rank: 16 }), steps: 300 });
+ * for await (const { step, loss } of trainer.run()) console.log(step, loss);
+ * await trainer.save("./out");
+ * ```
+ */
+export class Trainer implements Disposable {
+  readonly model: Model;
+  readonly options: Readonly<ResolvedOptions>;
+  /** Steps the run will have; null where the data decides. */
+  readonly totalSteps: number | null;
+  readonly #network: Network;
+  readonly #source: TrainerOptions;
+  readonly #state: StepState;
+  #microStep: Program;
+  /** The generation of the network that {@linkcode #microStep} was recorded for. */
+  #generation: number;
+  readonly #update: Program;
+  readonly #loader: Loader;
+  readonly #learningRate: (step: number) => number;
+  #log: TrainingLog | null = null;
+  #step = 0;
+  #tokens = 0;
+  #position: LoaderPosition | null = null;
+  #pending: PendingStep[] = [];
+  /** When metrics were read last, and the tokens by then. */
+  #flushedAt = 0;
+  #flushedTokens = 0;
+  #running = false;
+
+  private constructor(parts: {
+    source: TrainerOptions;
+    options: ResolvedOptions;
+    network: Network;
+    state: StepState;
+    microStep: Program;
+    update: Program;
+    loader: Loader;
+    totalSteps: number | null;
+  }) {
+    this.#source = parts.source;
+    this.model = parts.source.model;
+    this.options = parts.options;
+    this.#network = parts.network;
+    this.#state = parts.state;
+    this.#microStep = parts.microStep;
+    this.#generation = parts.network.generation;
+    this.#update = parts.update;
+    this.#loader = parts.loader;
+    this.totalSteps = parts.totalSteps;
+    const { schedule, warmupSteps, learningRate } = parts.options;
+    // Only the constant schedule goes without the number of steps, and it does not look at it.
+    const totalSteps = parts.totalSteps ?? 0;
+    const factor = learningRateSchedule({ schedule, warmupSteps, totalSteps });
+    this.#learningRate = (step) => learningRate * factor(step);
+  }
+
+  /**
+   * Puts the model on the GPU under the method and records the programs of a step.
+   *
+   * @throws {OptionError} for options out of range, or an `outputDir` that is in use.
+   * @throws {DeviceError} if the GPU is too small.
+   * @throws {FileError} for a damaged model, data file or checkpoint.
+   */
+  static async create(source: TrainerOptions): Promise<Trainer> {
+    const options = resolveOptions(source);
+    const { model, method, outputDir, resumeFrom } = source;
+    if (outputDir !== undefined && resumeFrom === undefined) await expectUnused(outputDir);
+    const checkpoint = resumeFrom === undefined ? null : await findCheckpoint(resumeFrom);
+    if (checkpoint) expectMethod(checkpoint.state, method.name, checkpoint.path);
+
+    const random = new Random(options.seed);
+    const network = await model.adapt(method, {
+      random: () => random.uniform(),
+      gradients: true,
+      moments: true,
+      restoring: checkpoint !== null,
+    });
+    if (checkpoint) await restoreCheckpoint(checkpoint.path, network);
+    const rows = options.batchSize * options.sequenceLength;
+    const { gradientCheckpointing: checkpointing } = options;
+    network.reserve({ tokens: rows, training: true, checkpointing });
+    const state = new StepState(model.device, options);
+    const loader = await openTrainingLoader(source, options);
+    const totalSteps = await countSteps(source, options);
+    const trainer = new Trainer({
+      source,
+      options,
+      network,
+      state,
+      loader,
+      totalSteps,
+      microStep: await recordMicroStep(network, rows, state),
+      update: await recordUpdate(network, options, state),
+    });
+    await model.device.finish();
+    if (checkpoint) trainer.#resume(checkpoint.state);
+    if (outputDir !== undefined) {
+      await Deno.mkdir(outputDir, { recursive: true });
+      trainer.#log = await TrainingLog.open(outputDir, trainer.#step);
+    }
+    return trainer;
+  }
+
+  /** Optimizer steps done. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /** Counters of the data read so far. */
+  get dataStatistics(): LoaderStatistics {
+    return this.#loader.statistics;
+  }
+
+  /**
+   * Trains to the end, giving the metrics of every step. They come in groups of `logEvery` steps, since reading
+   * from the GPU costs as much as a small step. Leaving the loop pauses the run; calling `run` again goes on.
+   *
+   * @throws {TrainingError} if loss or gradients are not finite; the parameters are then those of the step before.
+   * @throws {DataError} for bad rows.
+   */
+  async *run(): AsyncGenerator<TrainingMetrics, void, void> {
+    if (this.#running) throw new TypeError("This trainer is running already");
+    this.#running = true;
+    const batches = this.#loader.batches(this.#position ?? undefined);
+    this.#startClock();
+    try {
+      while (this.totalSteps === null || this.#step < this.totalSteps) {
+        const group = await this.#nextGroup(batches);
+        if (group === null) break;
+        await this.#recordAgain();
+        this.#runStep(group);
+        const { logEvery, evalEvery, saveEvery } = this.options;
+        const due = (every: number) => every > 0 && this.#step % every === 0;
+        if (due(logEvery) || due(evalEvery) || due(saveEvery)) yield* this.#flush(due(evalEvery));
+        if (due(saveEvery)) await this.checkpoint();
+      }
+      yield* this.#flush(false);
+      const { saveEvery } = this.options;
+      if (saveEvery > 0 && this.#step % saveEvery !== 0) await this.checkpoint();
+    } finally {
+      await batches.return();
+      this.#running = false;
+    }
+  }
+
+  /** Computes the held-out loss of the model as it is now. */
+  evaluate(data: TrainerOptions["data"]): Promise<Evaluation> {
+    return evaluate(this.model, data, this.options);
+  }
+
+  /**
+   * Writes the trained model (FALQON: FP8 weights; full: F32) or, for LoRA, the PEFT adapter.
+   *
+   * @throws {OptionError} if the folder holds a model and `overwrite` is not given.
+   * @throws {FileError} if something cannot be written; nothing half-written is left.
+   */
+  save(folder: string, options: SaveOptions = {}): Promise<void> {
+    return saveModel(this.model, this.#network, folder, options);
+  }
+
+  /**
+   * Writes `checkpoint-<step>` into `outputDir`, from which `resumeFrom` goes on bit for bit.
+   *
+   * @throws {OptionError} without an `outputDir`.
+   * @throws {FileError} if it cannot be written; older checkpoints are untouched.
+   */
+  async checkpoint(): Promise<void> {
+    const { outputDir } = this.#source;
+    if (outputDir === undefined) {
+      throw new OptionError("Cannot save a checkpoint as there is no outputDir: give one");
+    }
+    await writeCheckpoint(outputDir, this.#network, {
+      step: this.#step,
+      tokens: this.#tokens,
+      position: this.#position,
+      method: this.#network.method.name,
+      options: { ...this.options },
+    }, this.options.keepCheckpoints);
+  }
+
+  /** Ends the data worker and frees the programs. The model stays on the GPU as trained. */
+  [Symbol.dispose](): void {
+    this.#loader.close();
+    this.#log?.[Symbol.dispose]();
+    this.#microStep[Symbol.dispose]();
+    this.#update[Symbol.dispose]();
+    this.#state[Symbol.dispose]();
+  }
+
+  #resume({ step, tokens, position }: CheckpointState): void {
+    this.#step = step;
+    this.#tokens = tokens;
+    this.#position = position;
+  }
+
+  /** The micro-batches of the next step; null at the end of the data. */
+  async #nextGroup(batches: AsyncGenerator<Batch>): Promise<Batch[] | null> {
+    const group: Batch[] = [];
+    while (group.length < this.options.gradAccumSteps) {
+      const { value, done } = await batches.next();
+      if (done) break;
+      group.push(value);
+    }
+    return group.length > 0 ? group : null;
+  }
+
+  /** A longer sequence, seen by the model between steps, moves the network's memory. */
+  async #recordAgain(): Promise<void> {
+    const network = this.#network;
+    if (network.generation === this.#generation) return;
+    this.#microStep[Symbol.dispose]();
+    const rows = this.options.batchSize * this.options.sequenceLength;
+    this.#microStep = await recordMicroStep(network, rows, this.#state);
+    this.#generation = network.generation;
+  }
+
+  #runStep(group: Batch[]): void {
+    this.#state.begin({
+      step: this.#step + 1,
+      learningRate: this.#learningRate(this.#step),
+      targetCount: group.reduce((sum, { targetCount }) => sum + targetCount, 0),
+    });
+    for (const batch of group) {
+      writeTokens(this.model.device, this.#network.tokens, batch);
+      this.#microStep.run();
+    }
+    this.#update.run();
+    this.#step++;
+    this.#tokens += group.reduce((sum, { tokenCount }) => sum + tokenCount, 0);
+    this.#position = group.at(-1)!.position;
+    this.#pending.push({
+      tokens: this.#tokens,
+      epoch: this.#position.epoch,
+      waitMs: group.reduce((sum, { waitMs }) => sum + waitMs, 0),
+    });
+  }
+
+  /** Reads the metrics of the steps since the last read-back and logs them. */
+  async *#flush(evaluating: boolean): AsyncGenerator<TrainingMetrics, void, void> {
+    if (this.#pending.length === 0) return;
+    const taken = await this.#state.takeMetrics();
+    const seconds = (performance.now() - this.#flushedAt) / 1000;
+    const tokensPerSecond = (this.#tokens - this.#flushedTokens) / seconds;
+    const entries = taken.map((metrics, i): TrainingMetrics => ({
+      step: metrics.step,
+      loss: metrics.lossSum / metrics.targetCount,
+      learningRate: metrics.learningRate,
+      gradNorm: metrics.gradNorm,
+      ...this.#pending[i],
+      tokensPerSecond,
+    }));
+    this.#pending = [];
+    this.#pending = [];
+    const bad = taken.find(({ finite, lossSum }) => !finite || !Number.isFinite(lossSum));
+    const good = bad ? entries.filter(({ step }) => step < bad.step) : entries;
+    const last = good.at(-1);
+    if (last && !bad) {
+      if (evaluating) last.evalLoss = (await this.evaluate(this.#source.evalData!)).loss;
+      if (this.options.countUpdates) Object.assign(last, await countUpdates(this.#network));
+    }
+    await this.#log?.append(good);
+    yield* good;
+    if (bad) throw notFinite(bad);
+    this.#startClock();
+  }
+
+  #startClock(): void {
+    this.#flushedAt = performance.now();
+    this.#flushedTokens = this.#tokens;
+  }
+}
+
+function notFinite({ step, lossSum, gradNorm: norm, learningRate }: StepMetrics): TrainingError {
+  return new TrainingError(
+    `Cannot go on after step ${step} as its loss sum is ${lossSum} and its gradient norm ${norm}: ` +
+      `reduce the learning rate (${learningRate}) or maxGradNorm, and resume from the last checkpoint`,
+  );
+}
+
+/** A run's folder must not hold another run. */
+async function expectUnused(folder: string): Promise<void> {
+  if (!await exists(join(folder, LOG_FILE))) return;
+  throw new OptionError(
+    `Cannot train into "${folder}" as it holds another run: choose another outputDir, remove it, ` +
+      "or resume from it",
+  );
+}
+
+function expectMethod({ method }: CheckpointState, wanted: string, path: string): void {
+  if (method === wanted) return;
+  throw new OptionError(
+    `Cannot resume from "${path}" by ${wanted} as it was trained by ${method}: use that method`,
+  );
+}
+
+function openTrainingLoader(source: TrainerOptions, options: ResolvedOptions): Promise<Loader> {
+  const { model, data } = source;
+  return openLoader({
+    ...options,
+    epochs: options.epochs ?? undefined,
+    dataset: data,
+    tokenizerFolder: model.folder,
+    vocabSize: model.config.vocabSize,
+  });
+}
+
+/** Steps of the run: as told, or for a schedule that must know them, counted by reading the data ahead. */
+async function countSteps(
+  source: TrainerOptions,
+  options: ResolvedOptions,
+): Promise<number | null> {
+  if (options.steps !== null || options.schedule === "constant") return options.steps;
+  const loader = await openTrainingLoader(source, options);
+  try {
+    let batches = 0;
+    for await (const _ of loader.batches()) batches++;
+    return Math.ceil(batches / options.gradAccumSteps);
+  } finally {
+    loader.close();
+  }
+}
+
+function recordMicroStep(network: Network, rows: number, state: StepState): Promise<Program> {
+  const program = new Program(network.device);
+  network.recordTraining(program, rows, state);
+  return program.prepare();
+}
+
+/** Clipping, AdamW, the method's weight update; then gradients and sums are zero for the next step. */
+function recordUpdate(
+  network: Network,
+  options: ResolvedOptions,
+  state: StepState,
+): Promise<Program> {
+  const { parameters, layers, device } = network;
+  const { values, gradients, m, v, decayEnd } = parameters;
+  const program = new Program(device);
+  program.phase("optimizer");
+  gradNorm(program, { gradients, maxNorm: options.maxGradNorm, state });
+  adamW(program, {
+    values,
+    gradients,
+    firstMoment: m,
+    secondMoment: v,
+    eps: options.eps,
+    weightDecay: options.weightDecay,
+    decayEnd,
+    state,
+  });
+  program.phase("update");
+  if (options.countUpdates && layers instanceof FalqonLayers) layers.countUpdates();
+  layers.update?.(program);
+  recordMetrics(program, state);
+  program.clear(gradients);
+  program.clear(state.results);
+  return program.prepare();
+}
+
+/** What the last update of a FALQON network did, over all its layers. */
+async function countUpdates({ layers }: Network): Promise<Partial<TrainingMetrics>> {
+  if (!(layers instanceof FalqonLayers)) return {};
+  const sum = await layers.updateCounts();
+  return {
+    codesChanged: sum.codesChanged / sum.codes,
+    updateRealized: sum.realizedDotIntended / sum.intendedSquared,
+    clamps: sum.clamps,
+  };
+}
