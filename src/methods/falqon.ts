@@ -50,6 +50,11 @@ export interface FalqonOptions {
   init?: AdapterInit;
   /** Default `row`: one scale a row of W and a token of x. `tensor`: one each, as published. */
   scaling?: ScaleGranularity;
+  /**
+   * Weights are scaled so that the largest is at 448 / headroom: how far an update may carry a code beyond it before it
+   * saturates. A power of two costs no precision but at the very bottom of the range. Default 1, as published.
+   */
+  headroom?: number;
   /** Linear layers with adapters, by the last part of their name. Default all; the others are frozen FP8. */
   targetModules?: readonly string[];
 }
@@ -65,6 +70,7 @@ export interface FalqonSettings {
   pending: boolean;
   init: AdapterInit;
   scaling: ScaleGranularity;
+  headroom: number;
   targets: ReadonlySet<string>;
 }
 
@@ -81,7 +87,10 @@ export function falqon(options: FalqonOptions = {}): Method {
   oneOf("updateRule", updateRule, ["paper", "accumulate", "requantize"]);
   oneOf("init", init, ["melded", "random-orthogonal", "kaiming"]);
   oneOf("scaling", scaling, ["row", "tensor"]);
-  const { topK } = options;
+  const { topK, headroom = 1 } = options;
+  if (!(headroom >= 1 && headroom <= 16)) {
+    throw new OptionError(`Cannot use headroom ${headroom}: expected a number from 1 to 16`);
+  }
   if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) {
     throw new OptionError(`Cannot write topK = ${topK} rows: expected an integer of at least 1`);
   }
@@ -99,6 +108,7 @@ export function falqon(options: FalqonOptions = {}): Method {
     pending: requantize && topK !== undefined && (options.pending ?? true),
     init,
     scaling,
+    headroom,
     targets: parseTargets(options.targetModules),
   });
 }
@@ -113,6 +123,7 @@ export function frozenFp8(scaling: ScaleGranularity = "row"): Method {
     pending: false,
     init: "melded",
     scaling,
+    headroom: 1,
     targets: new Set(),
   });
 }

@@ -6,7 +6,7 @@
  */
 
 import { ModelError } from "../errors.ts";
-import { columnsOf, type Matrix, rowsOf } from "../gpu/buffers.ts";
+import { type BufferView, columnsOf, type Matrix, rowsOf } from "../gpu/buffers.ts";
 import { Program } from "../gpu/program.ts";
 import type { PeftAdapter } from "../io/peft.ts";
 import { gemm } from "../kernels/gemm.ts";
@@ -40,6 +40,8 @@ export interface LoraOptions {
   alpha?: number;
   /** Linear layers with adapters, by the last part of their name. Default all. */
   targetModules?: readonly string[];
+  /** Train A too; without it only B is trained, as in LoRA-FA (arXiv 2308.03303) and FALQON. Default true. */
+  trainA?: boolean;
   /** Storage of the frozen weights; arithmetic is f32. Default `f32`. */
   baseType?: DenseType;
   /** Adapters to start from instead of a random A and a zero B; gives rank, alpha and targets. */
@@ -48,7 +50,7 @@ export interface LoraOptions {
 
 /** Trains low-rank adapters beside frozen weights. */
 export function lora(options: LoraOptions = {}): Method {
-  const { adapter, baseType = "f32" } = options;
+  const { adapter, trainA = true, baseType = "f32" } = options;
   const rank = adapter?.config.rank ?? options.rank ?? 16;
   const alpha = adapter?.config.alpha ?? options.alpha ?? 16;
   checkRank(rank);
@@ -58,7 +60,7 @@ export function lora(options: LoraOptions = {}): Method {
   return {
     name: "lora",
     build: (context) =>
-      new LoraLayers(context, { rank, alpha, useRslora, targets, baseType, adapter }),
+      new LoraLayers(context, { rank, alpha, useRslora, targets, trainA, baseType, adapter }),
   };
 }
 
@@ -68,7 +70,14 @@ export function frozen(baseType: DenseType = "f32"): Method {
   return {
     name: "frozen",
     build: (context) =>
-      new LoraLayers(context, { rank: 0, alpha: 0, useRslora: false, targets, baseType }),
+      new LoraLayers(context, {
+        rank: 0,
+        alpha: 0,
+        useRslora: false,
+        targets,
+        trainA: false,
+        baseType,
+      }),
   };
 }
 
@@ -79,6 +88,7 @@ export interface LoraSettings {
   /** The adapter counts `alpha / √rank` instead of `alpha / rank`. */
   useRslora: boolean;
   targets: ReadonlySet<string>;
+  trainA: boolean;
   baseType: DenseType;
   adapter?: PeftAdapter;
 }
@@ -98,6 +108,11 @@ export class LoraLayers implements MethodLayers {
   get scaling(): number {
     const { rank, alpha, useRslora } = this.settings;
     return alpha / (useRslora ? Math.sqrt(rank) : rank);
+  }
+
+  /** A frozen A is not among the parameters, and starts from random numbers. */
+  state(): Map<string, BufferView> {
+    return new Map(this.linears.flatMap((linear) => linear.state()));
   }
 
   linear(spec: LinearSpec): Linear {
@@ -128,20 +143,27 @@ export class LoraLinear implements Linear {
   readonly layout: AdapterLayout;
   readonly needsInput: boolean;
   readonly #weight: Matrix;
-  /** [layout.width, inFeatures]: the parts' A below each other, zero rows between. */
-  readonly #a: Parameter | null;
+  /** f32 [layout.width, inFeatures]: the parts' A below each other, zero rows between. */
+  readonly #a: { value: Matrix; gradient?: Matrix } | null = null;
+  /** The A that is ours to free: the one that is not trained. */
+  readonly #frozenA: Matrix | null = null;
   /** [rows, rank] of each adapted part */
   readonly #b: Parameter[];
   readonly #low: SavedRows;
 
   constructor(readonly layers: LoraLayers, readonly spec: LinearSpec) {
-    const { context: { device, parameters }, settings: { rank, targets, baseType } } = layers;
+    const { context: { device, parameters }, settings: { rank, targets, trainA, baseType } } =
+      layers;
     this.layout = adapterLayout(spec, rank, targets);
-    this.needsInput = this.layout.width > 0;
+    const { width } = this.layout;
+    this.needsInput = width > 0 && trainA;
     this.#weight = device.matrix(spec.width, spec.inFeatures, baseType, `${spec.name} weight`);
-    this.#a = this.needsInput
-      ? parameters.declare(`${spec.name}.lora_A`, this.layout.width, spec.inFeatures, true)
-      : null;
+    if (width > 0 && trainA) {
+      this.#a = parameters.declare(`${spec.name}.lora_A`, width, spec.inFeatures, true);
+    } else if (width > 0) {
+      this.#frozenA = device.matrix(width, spec.inFeatures, "f32", `${spec.name} frozen A`);
+      this.#a = { value: this.#frozenA };
+    }
     this.#b = this.layout.parts.map(({ part }) =>
       parameters.declare(`${part.module}.lora_B`, part.rows, rank, true)
     );
@@ -218,15 +240,16 @@ export class LoraLinear implements Linear {
         alpha,
       });
     });
-    gemm(program, {
-      layout: "tn",
-      a: dLow,
-      b: input!,
-      out: this.#a.gradient,
-      accumulate: true,
-    });
+    const { gradient } = this.#a;
+    if (gradient) {
+      gemm(program, { layout: "tn", a: dLow, b: input!, out: gradient, accumulate: true });
+    }
     if (!dInput) return;
     gemm(program, { layout: "nn", a: dLow, b: this.#a.value, out: dInput, accumulate: true });
+  }
+
+  state(): [string, BufferView][] {
+    return this.#frozenA ? [[`${this.spec.name}.frozen_A`, this.#frozenA]] : [];
   }
 
   /** The adapters by module, for a PEFT folder. */
@@ -269,7 +292,7 @@ export class LoraLinear implements Linear {
   }
 
   free(): void {
-    this.layers.context.device.free(this.#weight);
+    this.layers.context.device.free(this.#weight, this.#frozenA);
     this.#low.free();
   }
 }

@@ -1,0 +1,190 @@
+/**
+ * Does FALQON learn? Fine-tunes one model on one dataset by several methods, learning rates and seeds, and compares the
+ * held-out losses with each other and with the untuned FP8 model. docs/ACCURACY.md shows what came out.
+ *
+ * ```
+ * deno run -A bench/accuracy.ts --model DIR --data FILE [--map prompt=question,completion=answer] \
+ *   [--methods requantize,lora] [--seeds 1,2] [--steps 300] [--out results.jsonl]
+ * deno run -A bench/accuracy.ts --report results.jsonl
+ * ```
+ *
+ * Every run prints one JSON line; `--report` makes the table of the best learning rate of each method.
+ *
+ * @module
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { parseColumnMap } from "../src/data/row_format.ts";
+import {
+  Dataset,
+  evaluate,
+  falqon,
+  frozen,
+  frozenFp8,
+  lora,
+  type Method,
+  Model,
+  requestDevice,
+  Trainer,
+} from "../mod.ts";
+
+const RANK = 16;
+const ADAPTER_RATES = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2];
+const BUFFER_RATES = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1];
+
+/** The methods compared, and the learning rates tried for each. */
+const METHODS: Record<string, { make: () => Method; rates: number[] }> = {
+  "lora": { make: () => lora({ rank: RANK }), rates: ADAPTER_RATES },
+  "lora-fa": { make: () => lora({ rank: RANK, trainA: false }), rates: ADAPTER_RATES },
+  "requantize": { make: () => falqon({ rank: RANK }), rates: BUFFER_RATES },
+  "requantize-kaiming": {
+    make: () => falqon({ rank: RANK, init: "kaiming" }),
+    rates: BUFFER_RATES,
+  },
+  "requantize-orthogonal": {
+    make: () => falqon({ rank: RANK, init: "random-orthogonal" }),
+    rates: BUFFER_RATES,
+  },
+  "requantize-headroom": { make: () => falqon({ rank: RANK, headroom: 2 }), rates: BUFFER_RATES },
+  "requantize-tensor": {
+    make: () => falqon({ rank: RANK, scaling: "tensor" }),
+    rates: BUFFER_RATES,
+  },
+  "requantize-pending": { make: () => falqon({ rank: RANK, topK: 10 }), rates: BUFFER_RATES },
+  "requantize-topk": {
+    make: () => falqon({ rank: RANK, topK: 10, pending: false }),
+    rates: BUFFER_RATES,
+  },
+  "accumulate": {
+    make: () => falqon({ rank: RANK, updateRule: "accumulate", scaling: "tensor" }),
+    rates: BUFFER_RATES,
+  },
+  "paper": {
+    make: () => falqon({ rank: RANK, updateRule: "paper", scaling: "tensor" }),
+    rates: BUFFER_RATES,
+  },
+};
+
+interface Result {
+  method: string;
+  learningRate: number;
+  seed: number;
+  heldOutLoss: number;
+  trainLoss: number;
+  steps: number;
+}
+
+const flags = parseArgs(Deno.args, {
+  string: ["model", "data", "map", "methods", "rates", "seeds", "steps", "out", "report"],
+});
+
+if (flags.report) report(readResults(flags.report));
+else await measure();
+
+async function measure() {
+  const device = await requestDevice();
+  const model = await Model.load(flags.model, { device });
+  const columns = flags.map ? parseColumnMap(flags.map) : undefined;
+  const { train, heldOut } = Dataset.from(flags.data, { columns }).split(0.1, 0);
+  const steps = Number(flags.steps ?? 300);
+  const shape = { batchSize: 8, sequenceLength: 256 };
+  const heldOutLoss = async () => (await evaluate(model, heldOut, shape)).loss;
+  const names = (flags.methods ?? ["untuned", ...Object.keys(METHODS)].join(",")).split(",");
+  for (const name of names) {
+    if (name === "untuned") {
+      for (
+        const [label, method] of [["untuned f32", frozen()], ["untuned FP8", frozenFp8()]] as const
+      ) {
+        await model.adapt(method, { random: Math.random });
+        print({
+          method: label,
+          learningRate: 0,
+          seed: 0,
+          heldOutLoss: await heldOutLoss(),
+          trainLoss: 0,
+          steps: 0,
+        });
+      }
+      continue;
+    }
+    const { make, rates } = METHODS[name];
+    const chosen = flags.rates ? flags.rates.split(",").map(Number) : rates;
+    for (const learningRate of chosen) {
+      for (const seed of (flags.seeds ?? "1,2").split(",").map(Number)) {
+        using trainer = await Trainer.create({
+          model,
+          data: train,
+          method: make(),
+          ...shape,
+          steps,
+          learningRate,
+          schedule: "linear",
+          warmupSteps: Math.round(steps / 20),
+          seed,
+          logEvery: 50,
+        });
+        let trainLoss = NaN;
+        try {
+          for await (const { loss } of trainer.run()) trainLoss = loss;
+          print({
+            method: name,
+            learningRate,
+            seed,
+            heldOutLoss: await heldOutLoss(),
+            trainLoss,
+            steps,
+          });
+        } catch (error) {
+          console.error(`${name} ${learningRate} seed ${seed}: ${error}`);
+          print({ method: name, learningRate, seed, heldOutLoss: Infinity, trainLoss, steps });
+        }
+      }
+    }
+  }
+  model[Symbol.dispose]();
+  device.destroy();
+}
+
+function print(result: Result) {
+  const line = JSON.stringify(result);
+  console.log(line);
+  if (flags.out) Deno.writeTextFileSync(flags.out, line + "\n", { append: true });
+}
+
+function readResults(path: string): Result[] {
+  return Deno.readTextFileSync(path).trim().split("\n").map((line) => JSON.parse(line));
+}
+
+/** The mean over seeds at the best learning rate of each method, and its share of LoRA's improvement. */
+function report(results: Result[]) {
+  const loss = ({ heldOutLoss }: Result) => heldOutLoss ?? Infinity; // JSON has no Infinity
+  const untuned = loss(results.find(({ method }) => method === "untuned FP8")!);
+  const best = new Map<string, { rate: number; losses: number[]; all: string }>();
+  for (const method of new Set(results.map(({ method }) => method))) {
+    const own = results.filter((result) => result.method === method);
+    const rates = [...new Set(own.map(({ learningRate }) => learningRate))];
+    const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
+    const rows = rates.map((rate) => ({
+      rate,
+      losses: own.filter(({ learningRate }) => learningRate === rate).map(loss),
+    })).sort((a, b) => mean(a.losses) - mean(b.losses));
+    const all = [...rows].sort((a, b) => a.rate - b.rate)
+      .map(({ rate, losses }) => `${rate}: ${mean(losses).toFixed(4)}`).join(", ");
+    best.set(method, { ...rows[0], all });
+  }
+  const mean = (method: string) => {
+    const { losses } = best.get(method)!;
+    return losses.reduce((a, b) => a + b) / losses.length;
+  };
+  console.log(
+    "| method | best learning rate | held-out loss, each seed | mean | share of LoRA's improvement | all rates |",
+  );
+  console.log("|---|---|---|---|---|---|");
+  for (const [method, { rate, losses, all }] of best) {
+    const share = best.has("lora") ? (untuned - mean(method)) / (untuned - mean("lora")) : NaN;
+    console.log(
+      `| ${method} | ${rate || "–"} | ${losses.map((l) => l.toFixed(4)).join(", ")} | ` +
+        `${mean(method).toFixed(4)} | ${(100 * share).toFixed(1)} % | ${rate ? all : "–"} |`,
+    );
+  }
+}
