@@ -15,3 +15,18 @@ export function emptyStatistics(): LoaderStatistics {
     allMasked: 0,
   };
 }
+
+/** What a user should know about the rows read so far: one sentence each, none where all is well. */
+export function dataWarnings(statistics: LoaderStatistics): string[] {
+  const { rows, badRows, firstBadRow, truncatedPrompts, truncatedCompletions, allMasked } =
+    statistics;
+  const warnings: string[] = [];
+  const warn = (count: number, text: string) => {
+    if (count > 0) warnings.push(`${count} of ${rows} rows ${text}`);
+  };
+  warn(badRows, `were malformed and skipped, the first: ${firstBadRow}`);
+  warn(truncatedPrompts, "had their prompt cut at its start to fit sequenceLength");
+  warn(truncatedCompletions, "had their completion cut at its end to fit sequenceLength");
+  warn(allMasked, "had nothing to learn and were left out");
+  return warnings;
+}

@@ -129,6 +129,13 @@ async function* readChunks(device: Device, view: BufferView): AsyncGenerator<Uin
   }
 }
 
+/** Removes every checkpoint in a folder. */
+export async function removeCheckpoints(folder: string): Promise<void> {
+  for (const step of await listCheckpoints(folder)) {
+    await Deno.remove(join(folder, `checkpoint-${step}`), { recursive: true });
+  }
+}
+
 /** Steps of the checkpoints in a folder, ascending. */
 async function listCheckpoints(folder: string): Promise<number[]> {
   const steps: number[] = [];

@@ -23,13 +23,15 @@ export class TrainingLog implements Disposable {
   }
 
   /**
-   * Opens the log for the steps after `step`; lines of later steps, which a crash left behind, are dropped.
+   * Opens the log for the steps after `step`, in a folder that is made if it is missing; lines of later steps, which a
+   * crash left behind, are dropped.
    *
    * @throws {FileError} if the log cannot be written or a line of it is damaged.
    */
   static async open(folder: string, step: number): Promise<TrainingLog> {
     const path = join(folder, LOG_FILE);
     try {
+      await Deno.mkdir(folder, { recursive: true });
       if (await exists(path)) {
         const lines = (await Deno.readTextFile(path)).split("\n").filter((line) => line !== "");
         await writeFileAtomically(

@@ -20,7 +20,7 @@ export interface TrainerOptions {
   method: Method;
   /** Rows a micro-batch. Default 16. */
   batchSize?: number;
-  /** Tokens a row. Default 512. */
+  /** Tokens a row. Default 512, or as many as the model was made for. */
   sequenceLength?: number;
   /** Micro-batches whose gradients an optimizer step adds up. Default 1. */
   gradAccumSteps?: number;
@@ -64,6 +64,8 @@ export interface TrainerOptions {
   evalEvery?: number;
   /** Folder of the run: `training_log.jsonl` and checkpoints. Without it nothing is written. */
   outputDir?: string;
+  /** Replace a run that `outputDir` holds, its checkpoints included. Default false. */
+  overwrite?: boolean;
   /** Steps between checkpoints; 0 for none. Default 0. */
   saveEvery?: number;
   /** Checkpoints kept, the newest. Default 2. */
@@ -81,7 +83,15 @@ export type ResolvedOptions =
   & Required<
     Omit<
       TrainerOptions,
-      "model" | "data" | "method" | "evalData" | "steps" | "epochs" | "outputDir" | "resumeFrom"
+      | "model"
+      | "data"
+      | "method"
+      | "evalData"
+      | "steps"
+      | "epochs"
+      | "outputDir"
+      | "overwrite"
+      | "resumeFrom"
     >
   >
   & { steps: number | null; epochs: number | null };
@@ -92,9 +102,10 @@ export type ResolvedOptions =
  * @throws {OptionError} for a value out of range.
  */
 export function resolveOptions(options: TrainerOptions): ResolvedOptions {
+  const longest = options.model.config.maxPositionEmbeddings;
   const resolved: ResolvedOptions = {
     batchSize: options.batchSize ?? 16,
-    sequenceLength: options.sequenceLength ?? 512,
+    sequenceLength: options.sequenceLength ?? Math.min(512, longest),
     gradAccumSteps: options.gradAccumSteps ?? 1,
     steps: options.steps ?? null,
     epochs: options.epochs ?? (options.steps === undefined ? 1 : null),
@@ -135,7 +146,6 @@ export function resolveOptions(options: TrainerOptions): ResolvedOptions {
   between("beta1", resolved.beta1, 0, 1);
   between("beta2", resolved.beta2, 0, 1);
   between("eps", resolved.eps, 0, Infinity);
-  const longest = options.model.config.maxPositionEmbeddings;
   if (resolved.sequenceLength > longest) {
     throw new OptionError(
       `Cannot train on rows of ${resolved.sequenceLength} tokens as the model was made for ` +

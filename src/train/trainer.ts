@@ -7,14 +7,11 @@
 import { join } from "node:path";
 import { openLoader } from "../data/open_loader.ts";
 import { Random } from "../data/random.ts";
+import { dataWarnings } from "../data/statistics.ts";
 import type { Batch, Loader, LoaderPosition, LoaderStatistics } from "../data/types.ts";
 import { OptionError, TrainingError } from "../errors.ts";
-import { Program } from "../gpu/program.ts";
+import type { Program } from "../gpu/program.ts";
 import { exists } from "../io/exists.ts";
-import { adamW } from "../kernels/adamw.ts";
-import { gradNorm } from "../kernels/grad_norm.ts";
-import { recordMetrics } from "../kernels/metrics.ts";
-import { FalqonLayers } from "../methods/falqon.ts";
 import type { Model } from "../model/model.ts";
 import type { Network } from "../model/network.ts";
 import { writeTokens } from "../model/token_buffers.ts";
@@ -23,6 +20,7 @@ import { type StepMetrics, StepState } from "../optim/state.ts";
 import {
   type CheckpointState,
   findCheckpoint,
+  removeCheckpoints,
   restoreCheckpoint,
   writeCheckpoint,
 } from "./checkpoint.ts";
@@ -30,6 +28,7 @@ import { evaluate, type Evaluation } from "./evaluate.ts";
 import { LOG_FILE, TrainingLog } from "./log.ts";
 import { type ResolvedOptions, resolveOptions, type TrainerOptions } from "./options.ts";
 import { saveModel, type SaveOptions } from "./save_model.ts";
+import { countUpdates, recordMicroStep, recordUpdate } from "./step_programs.ts";
 
 /** What one step did, as `Trainer.run` gives it and the log records it. */
 export interface TrainingMetrics {
@@ -56,6 +55,8 @@ export interface TrainingMetrics {
   updateRealized?: number;
   /** FALQON: values that the update saturated at ±448. */
   clamps?: number;
+  /** What was wrong with the rows read so far; where metrics are read. */
+  warnings?: string[];
 }
 
 /** What the host knows of a step before its metrics come back. */
@@ -136,7 +137,8 @@ export class Trainer implements Disposable {
   static async create(source: TrainerOptions): Promise<Trainer> {
     const options = resolveOptions(source);
     const { model, method, outputDir, resumeFrom } = source;
-    if (outputDir !== undefined && resumeFrom === undefined) await expectUnused(outputDir);
+    const fresh = outputDir !== undefined && resumeFrom === undefined;
+    if (fresh && !source.overwrite) await expectUnused(outputDir);
     const checkpoint = resumeFrom === undefined ? null : await findCheckpoint(resumeFrom);
     if (checkpoint) expectMethod(checkpoint.state, method.name, checkpoint.path);
 
@@ -166,10 +168,6 @@ export class Trainer implements Disposable {
     });
     await model.device.finish();
     if (checkpoint) trainer.#resume(checkpoint.state);
-    if (outputDir !== undefined) {
-      await Deno.mkdir(outputDir, { recursive: true });
-      trainer.#log = await TrainingLog.open(outputDir, trainer.#step);
-    }
     return trainer;
   }
 
@@ -187,18 +185,22 @@ export class Trainer implements Disposable {
    * Trains to the end, giving the metrics of every step. They come in groups of `logEvery` steps, since reading
    * from the GPU costs as much as a small step. Leaving the loop pauses the run; calling `run` again goes on.
    *
+   * @param options `signal` ends the run after the step at work, as if it were the last.
    * @throws {TrainingError} if loss or gradients are not finite; the parameters are then those of the step before.
    * @throws {DataError} for bad rows.
+   * @throws {FileError} if the log or a checkpoint cannot be written.
    */
-  async *run(): AsyncGenerator<TrainingMetrics, void, void> {
+  async *run(options: { signal?: AbortSignal } = {}): AsyncGenerator<TrainingMetrics, void, void> {
     if (this.#running) throw new TypeError("This trainer is running already");
     this.#running = true;
     const batches = this.#loader.batches(this.#position ?? undefined);
     this.#startClock();
     try {
       while (this.totalSteps === null || this.#step < this.totalSteps) {
+        if (options.signal?.aborted) break;
         const group = await this.#nextGroup(batches);
         if (group === null) break;
+        await this.#openLog();
         await this.#recordAgain();
         this.#runStep(group);
         const { logEvery, evalEvery, saveEvery } = this.options;
@@ -257,6 +259,14 @@ export class Trainer implements Disposable {
     this.#microStep[Symbol.dispose]();
     this.#update[Symbol.dispose]();
     this.#state[Symbol.dispose]();
+  }
+
+  /** Only when there is a first batch: bad data then leaves no folder that looks like a run. */
+  async #openLog(): Promise<void> {
+    const { outputDir, resumeFrom, overwrite } = this.#source;
+    if (outputDir === undefined || this.#log) return;
+    if (overwrite && resumeFrom === undefined) await removeCheckpoints(outputDir);
+    this.#log = await TrainingLog.open(outputDir, this.#step);
   }
 
   #resume({ step, tokens, position }: CheckpointState): void {
@@ -322,12 +332,13 @@ export class Trainer implements Disposable {
       tokensPerSecond,
     }));
     this.#pending = [];
-    this.#pending = [];
     const bad = taken.find(({ finite, lossSum }) => !finite || !Number.isFinite(lossSum));
     const good = bad ? entries.filter(({ step }) => step < bad.step) : entries;
     const last = good.at(-1);
     if (last && !bad) {
       if (evaluating) last.evalLoss = (await this.evaluate(this.#source.evalData!)).loss;
+      const warnings = dataWarnings(this.dataStatistics);
+      if (warnings.length > 0) last.warnings = warnings;
       if (this.options.countUpdates) Object.assign(last, await countUpdates(this.#network));
     }
     await this.#log?.append(good);
@@ -390,51 +401,4 @@ async function countSteps(
   } finally {
     loader.close();
   }
-}
-
-function recordMicroStep(network: Network, rows: number, state: StepState): Promise<Program> {
-  const program = new Program(network.device);
-  network.recordTraining(program, rows, state);
-  return program.prepare();
-}
-
-/** Clipping, AdamW, the method's weight update; then gradients and sums are zero for the next step. */
-function recordUpdate(
-  network: Network,
-  options: ResolvedOptions,
-  state: StepState,
-): Promise<Program> {
-  const { parameters, layers, device } = network;
-  const { values, gradients, m, v, decayEnd } = parameters;
-  const program = new Program(device);
-  program.phase("optimizer");
-  gradNorm(program, { gradients, maxNorm: options.maxGradNorm, state });
-  adamW(program, {
-    values,
-    gradients,
-    firstMoment: m,
-    secondMoment: v,
-    eps: options.eps,
-    weightDecay: options.weightDecay,
-    decayEnd,
-    state,
-  });
-  program.phase("update");
-  if (options.countUpdates && layers instanceof FalqonLayers) layers.countUpdates();
-  layers.update?.(program);
-  recordMetrics(program, state);
-  program.clear(gradients);
-  program.clear(state.results);
-  return program.prepare();
-}
-
-/** What the last update of a FALQON network did, over all its layers. */
-async function countUpdates({ layers }: Network): Promise<Partial<TrainingMetrics>> {
-  if (!(layers instanceof FalqonLayers)) return {};
-  const sum = await layers.updateCounts();
-  return {
-    codesChanged: sum.codesChanged / sum.codes,
-    updateRealized: sum.realizedDotIntended / sum.intendedSquared,
-    clamps: sum.clamps,
-  };
 }
