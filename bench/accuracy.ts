@@ -4,7 +4,7 @@
  *
  * ```
  * deno run -A bench/accuracy.ts --model DIR --data FILE [--map prompt=question,completion=answer] \
- *   [--methods requantize,lora] [--seeds 1,2] [--steps 300] [--out results.jsonl]
+ *   [--methods 'lora;paper, melded'] [--seeds 1,2] [--steps 300] [--out results.jsonl]
  * deno run -A bench/accuracy.ts --report results.jsonl
  * ```
  *
@@ -29,40 +29,25 @@ import {
 } from "../mod.ts";
 
 const RANK = 16;
-const ADAPTER_RATES = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2];
-const BUFFER_RATES = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1];
+const RATES = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1];
 
-/** The methods compared, and the learning rates tried for each. */
-const METHODS: Record<string, { make: () => Method; rates: number[] }> = {
-  "lora": { make: () => lora({ rank: RANK }), rates: ADAPTER_RATES },
-  "lora-fa": { make: () => lora({ rank: RANK, trainA: false }), rates: ADAPTER_RATES },
-  "requantize": { make: () => falqon({ rank: RANK }), rates: BUFFER_RATES },
-  "requantize-kaiming": {
-    make: () => falqon({ rank: RANK, init: "kaiming" }),
-    rates: BUFFER_RATES,
-  },
-  "requantize-orthogonal": {
-    make: () => falqon({ rank: RANK, init: "random-orthogonal" }),
-    rates: BUFFER_RATES,
-  },
-  "requantize-headroom": { make: () => falqon({ rank: RANK, headroom: 2 }), rates: BUFFER_RATES },
-  "requantize-tensor": {
-    make: () => falqon({ rank: RANK, scaling: "tensor" }),
-    rates: BUFFER_RATES,
-  },
-  "requantize-pending": { make: () => falqon({ rank: RANK, topK: 10 }), rates: BUFFER_RATES },
-  "requantize-topk": {
-    make: () => falqon({ rank: RANK, topK: 10, pending: false }),
-    rates: BUFFER_RATES,
-  },
-  "accumulate": {
-    make: () => falqon({ rank: RANK, updateRule: "accumulate", scaling: "tensor" }),
-    rates: BUFFER_RATES,
-  },
-  "paper": {
-    make: () => falqon({ rank: RANK, updateRule: "paper", scaling: "tensor" }),
-    rates: BUFFER_RATES,
-  },
+/** The methods compared. `requantize` unless another rule is named; all rows are written unless `top 10`. */
+const METHODS: Record<string, () => Method> = {
+  "lora": () => lora({ rank: RANK }),
+  "lora-fa": () => lora({ rank: RANK, trainA: false }),
+  "gradient": () => falqon({ rank: RANK, init: "gradient" }),
+  "gradient, headroom 2": () => falqon({ rank: RANK, init: "gradient", headroom: 2 }),
+  "gradient, pending, top 10": () => falqon({ rank: RANK, init: "gradient", topK: 10 }),
+  "gradient, tensor scales": () => falqon({ rank: RANK, init: "gradient", scaling: "tensor" }),
+  "melded": () => falqon({ rank: RANK, init: "melded" }),
+  "melded, pending, top 10": () => falqon({ rank: RANK, init: "melded", topK: 10 }),
+  "melded, top 10": () => falqon({ rank: RANK, init: "melded", topK: 10, pending: false }),
+  "orthogonal": () => falqon({ rank: RANK, init: "random-orthogonal" }),
+  "kaiming": () => falqon({ rank: RANK, init: "kaiming" }),
+  "accumulate, melded": () =>
+    falqon({ rank: RANK, updateRule: "accumulate", init: "melded", scaling: "tensor" }),
+  "paper, melded": () =>
+    falqon({ rank: RANK, updateRule: "paper", init: "melded", scaling: "tensor" }),
 };
 
 interface Result {
@@ -89,7 +74,7 @@ async function measure() {
   const steps = Number(flags.steps ?? 300);
   const shape = { batchSize: 8, sequenceLength: 256 };
   const heldOutLoss = async () => (await evaluate(model, heldOut, shape)).loss;
-  const names = (flags.methods ?? ["untuned", ...Object.keys(METHODS)].join(",")).split(",");
+  const names = flags.methods?.split(";") ?? ["untuned", ...Object.keys(METHODS)];
   for (const name of names) {
     if (name === "untuned") {
       for (
@@ -107,14 +92,13 @@ async function measure() {
       }
       continue;
     }
-    const { make, rates } = METHODS[name];
-    const chosen = flags.rates ? flags.rates.split(",").map(Number) : rates;
+    const chosen = flags.rates ? flags.rates.split(",").map(Number) : RATES;
     for (const learningRate of chosen) {
       for (const seed of (flags.seeds ?? "1,2").split(",").map(Number)) {
         using trainer = await Trainer.create({
           model,
           data: train,
-          method: make(),
+          method: METHODS[name](),
           ...shape,
           steps,
           learningRate,

@@ -19,7 +19,7 @@ import { type FalqonWeight } from "../src/reference/falqon_weight.ts";
 import { decodeFp8Array, E4M3, E5M2 } from "../src/fp8/codec.ts";
 import { matmulNN, matmulNT, matmulTN } from "../src/reference/matmul.ts";
 import { dequantize, quantize } from "../src/reference/quantize.ts";
-import { truncatedSvd } from "../src/reference/svd.ts";
+import { orthonormalizeRows, truncatedSvd } from "../src/reference/svd.ts";
 import { poisoned, randomValues, relativeError, runOnce, uploadMatrix } from "./support/gpu.ts";
 import { randomGenerator } from "./support/random.ts";
 
@@ -297,6 +297,50 @@ Deno.test("falqon: the melded adapter spans the leading directions of the error"
   assert(relativeError(square(Float64Array.from(a!)), square(want)) < 1e-3);
   const zero = device.matrix(rows, cols, "f32", "no error");
   assertEquals(await meldedAdapter(device, zero, rank, randomGenerator(5)), null);
+});
+
+Deno.test("falqon: a calibrated adapter spans the gradient of the weight that it saw", async () => {
+  using device = await requestDevice();
+  const { layers, linear } = await build(device, { init: "gradient" });
+  // Two passes of two tokens: the gradient Gᵀ·x of each part has rank 4, less than the adapter's 5.
+  layers.beginCalibration(2);
+  assert(linear.needsInput);
+  const total = spec.parts.map(({ rows }) => new Float64Array(rows * INPUTS));
+  for (const seed of [70, 80]) {
+    const x = uploadMatrix(device, randomValues(2 * INPUTS, seed), 2, INPUTS);
+    const dy = uploadMatrix(device, randomValues(2 * spec.width, seed + 1), 2, spec.width);
+    const output = poisoned(device, 2, spec.width);
+    await runOnce(device, (program) => {
+      linear.forward(program, { input: x.matrix, output });
+      linear.backward(program, { dOutput: dy.matrix, input: x.matrix, dInput: null });
+    });
+    spec.parts.forEach(({ start, rows }, i) => {
+      const g = columns(dy.exact, spec.width, start, rows);
+      const gradient = matmulTN(g, x.exact, rows, INPUTS, 2);
+      total[i].forEach((v, at) => total[i][at] = v + gradient[at]);
+    });
+  }
+  await layers.endCalibration();
+  assert(!linear.needsInput);
+  const { values } = await readMerged(device, linear);
+  for (const [i, { start }] of linear.layout.parts.entries()) {
+    const first = (spec.width + start) * INPUTS;
+    const a = values.slice(first, first + RANK * INPUTS);
+    // What is left of the gradient's rows beside the rows of A, which are rounded to e4m3.
+    const basis = a.slice();
+    orthonormalizeRows(basis, RANK);
+    const { rows } = spec.parts[i];
+    const inside = matmulNN(
+      matmulNT(total[i], basis, rows, RANK, INPUTS),
+      basis,
+      rows,
+      INPUTS,
+      RANK,
+    );
+    assert(relativeError(inside, total[i]) < 0.1, "A misses a part of the gradient");
+    const norm = Math.sqrt(a.subarray(0, INPUTS).reduce((sum, v) => sum + v * v, 0));
+    assertAlmostEquals(norm, 1 / Math.sqrt(3), 0.05);
+  }
 });
 
 Deno.test("falqon: random adapters have rows of norm 1/√3, orthogonal on request", () => {

@@ -29,7 +29,7 @@ import { checkAlpha, checkRank, parseTargets } from "./targets.ts";
 export type UpdateRule = "paper" | "accumulate" | "requantize";
 
 /** How the adapter A begins. */
-export type AdapterInit = "melded" | "random-orthogonal" | "kaiming";
+export type AdapterInit = "melded" | "gradient" | "random-orthogonal" | "kaiming";
 
 /** Options of {@linkcode falqon}. */
 export interface FalqonOptions {
@@ -44,8 +44,10 @@ export interface FalqonOptions {
   /** With `requantize`: rows not yet written act in the forward beside the codes. Default: where topK is given. */
   pending?: boolean;
   /**
-   * Default `melded`: the right singular vectors of the quantisation error, times the roots of the singular values. A
-   * weight that has no known error, as it comes in FP8, begins `random-orthogonal`.
+   * Default `melded`, as published: the right singular vectors of the quantisation error, times the roots of the singular
+   * values. A weight that has no known error, as it comes in FP8, begins `random-orthogonal`. `gradient`: the leading
+   * right singular vectors of the weight's gradient over the first micro-batches, the directions that B alone can learn
+   * most in (the idea of LoRA-GA, arXiv 2407.05000).
    */
   init?: AdapterInit;
   /** Default `row`: one scale a row of W and a token of x. `tensor`: one each, as published. */
@@ -85,7 +87,7 @@ export function falqon(options: FalqonOptions = {}): Method {
   checkRank(rank);
   checkAlpha(alpha);
   oneOf("updateRule", updateRule, ["paper", "accumulate", "requantize"]);
-  oneOf("init", init, ["melded", "random-orthogonal", "kaiming"]);
+  oneOf("init", init, ["melded", "gradient", "random-orthogonal", "kaiming"]);
   oneOf("scaling", scaling, ["row", "tensor"]);
   const { topK, headroom = 1 } = options;
   if (!(headroom >= 1 && headroom <= 16)) {
@@ -148,6 +150,8 @@ export class FalqonLayers implements MethodLayers {
   readonly gScales: SavedRows;
   /** c·G·(B − B_flushed) of the layer at work. */
   readonly gPending: SavedRows;
+  /** G·Ωᵀ of the layer at work, while A is calibrated. */
+  readonly gSketch: SavedRows;
   #dense: Matrix[] = [];
 
   constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {
@@ -157,6 +161,7 @@ export class FalqonLayers implements MethodLayers {
     this.gCodes = new SavedRows(device, "FP8 output gradient", "e5m2");
     this.gScales = new SavedRows(device, "scales of the FP8 output gradient");
     this.gPending = new SavedRows(device, "pending part of the output gradient");
+    this.gSketch = new SavedRows(device, "sketched output gradient");
   }
 
   linear(spec: LinearSpec): Linear {
@@ -178,6 +183,20 @@ export class FalqonLayers implements MethodLayers {
     this.gCodes.reserve(tokens, widest((linear) => linear.gradientWidth));
     this.gScales.reserve(1, tokens);
     if (this.settings.pending) this.gPending.reserve(tokens, widest(({ layout }) => layout.width));
+  }
+
+  get calibrates(): boolean {
+    return this.settings.init === "gradient" && !this.context.restoring;
+  }
+
+  beginCalibration(tokens: number): void {
+    for (const linear of this.linears) linear.beginSketch();
+    this.gSketch.reserve(tokens, Math.max(...this.linears.map(({ sketchWidth }) => sketchWidth)));
+  }
+
+  async endCalibration(): Promise<void> {
+    for (const linear of this.linears) await linear.endSketch();
+    this.gSketch.free();
   }
 
   update(program: Program): void {
@@ -215,8 +234,8 @@ export class FalqonLayers implements MethodLayers {
   }
 
   free(): void {
-    const { xCodes, xScales, gCodes, gScales, gPending } = this;
-    for (const saved of [xCodes, xScales, gCodes, gScales, gPending]) saved.free();
+    const { xCodes, xScales, gCodes, gScales, gPending, gSketch } = this;
+    for (const saved of [xCodes, xScales, gCodes, gScales, gPending, gSketch]) saved.free();
     this.context.device.free(...this.#dense);
   }
 }

@@ -17,6 +17,8 @@ const OVERSAMPLING = 16;
 const POWER_ITERATIONS = 3;
 /** Share of the largest eigenvalue of a Gram matrix below which a direction counts as absent (f32 products). */
 const NEGLIGIBLE = 1e-6;
+/** The mean norm of the rows of a Kaiming A, so that one learning rate suits all beginnings. */
+const ROW_NORM = 1 / Math.sqrt(3);
 
 /**
  * √S·Vᵀ of the rank-r part of a quantisation error: the adapter that the quantised weight already holds.
@@ -32,7 +34,7 @@ export async function meldedAdapter(
   random: () => number,
 ): Promise<Float32Array<ArrayBuffer> | null> {
   checkRankFits(rank, error.rows, error.cols);
-  const width = Math.min(rank + OVERSAMPLING, error.rows, error.cols);
+  const width = sketchRows(rank, error.rows, error.cols);
   const scope = new Scope(device);
   try {
     let right = scope.matrix(width, error.cols);
@@ -85,7 +87,7 @@ export function randomAdapter(
   const rows = Float64Array.from({ length: rank * inputs }, () => (2 * random() - 1) * bound);
   if (init === "kaiming") return Float32Array.from(rows);
   orthonormalizeRows(rows, rank);
-  return Float32Array.from(rows, (x) => x / Math.sqrt(3)); // the mean norm of a Kaiming row
+  return Float32Array.from(rows, (x) => ROW_NORM * x);
 }
 
 function checkRankFits(rank: number, outputs: number, inputs: number): void {
@@ -95,6 +97,38 @@ function checkRankFits(rank: number, outputs: number, inputs: number): void {
     `Cannot adapt a weight of ${outputs}×${inputs} with rank ${rank}: it has only ${most} directions; ` +
       "choose a rank up to that, or fewer targetModules",
   );
+}
+
+/**
+ * The leading right singular vectors of a sketch, as rows of norm 1/√3.
+ *
+ * @param sketch f32 [more than rank, inputs]
+ * @returns A [rank, inputs]; null if the sketch is zero.
+ */
+export async function leadingDirections(
+  device: Device,
+  sketch: Matrix,
+  rank: number,
+): Promise<Float32Array<ArrayBuffer> | null> {
+  const scope = new Scope(device);
+  try {
+    const width = sketch.rows;
+    const { values, vectors } = symmetricEigen(await gram(scope, sketch), width);
+    if (!(values[0] > 0)) return null;
+    const combination = new Float32Array(rank * width);
+    for (let i = 0; i < rank; i++) {
+      const factor = values[i] > NEGLIGIBLE * values[0] ? ROW_NORM / Math.sqrt(values[i]) : 0;
+      for (let j = 0; j < width; j++) combination[i * width + j] = factor * vectors[i * width + j];
+    }
+    return await device.readMatrix(await combine(scope, combination, rank, sketch));
+  } finally {
+    scope.close();
+  }
+}
+
+/** Rows of a sketch for a rank: as many as the weight has directions, a few more than the rank where it can. */
+export function sketchRows(rank: number, outputs: number, inputs: number): number {
+  return Math.min(rank + OVERSAMPLING, outputs, inputs);
 }
 
 /** An orthonormal basis of the rows' space, absent directions as zero rows; null if all are absent. */
@@ -162,7 +196,7 @@ class Scope {
 }
 
 /** Standard normal numbers by Box and Muller. */
-function normals(count: number, random: () => number): Float32Array<ArrayBuffer> {
+export function normals(count: number, random: () => number): Float32Array<ArrayBuffer> {
   return Float32Array.from(
     { length: count },
     () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()),

@@ -20,7 +20,13 @@ import { dequantize, quantize } from "../kernels/quantize.ts";
 import type { LinearPart, LinearSpec } from "../model/linear_spec.ts";
 import type { StoredFp8, WeightSource } from "../model/weight_source.ts";
 import { representable } from "../reference/falqon_weight.ts";
-import { meldedAdapter, randomAdapter } from "./falqon_adapter.ts";
+import {
+  leadingDirections,
+  meldedAdapter,
+  normals,
+  randomAdapter,
+  sketchRows,
+} from "./falqon_adapter.ts";
 import type { FalqonLayers } from "./falqon.ts";
 import { FalqonUpdate } from "./falqon_update.ts";
 import type { Linear, LinearBackward, LinearForward } from "./method.ts";
@@ -28,10 +34,17 @@ import { firstOf, SavedRows } from "./saved_rows.ts";
 import { type AdapterLayout, adapterLayout, type AdapterPart } from "./targets.ts";
 import { loadMatrix, uploadRows, weightName } from "./upload.ts";
 
+/** The gradient of the weight of one part, seen through a random projection. */
+interface Sketch {
+  adapter: AdapterPart;
+  /** f32 [sketch rows, part rows] */
+  omega: Matrix;
+  /** f32 [sketch rows, inFeatures] */
+  sum: Matrix;
+}
+
 /** `[W~; A~]` of a merged linear: all parts' W, then the A of each adapted part. */
 export class FalqonLinear implements Linear {
-  /** dB comes from the saved x·Aᵀ: the input need not be kept. */
-  readonly needsInput = false;
   readonly layout: AdapterLayout;
   /** e4m3 codes [width + layout.width, inFeatures] */
   readonly weight: Matrix;
@@ -41,6 +54,8 @@ export class FalqonLinear implements Linear {
   readonly updates: FalqonUpdate[];
   /** x·Aᵀ of the last forward. */
   readonly #low: SavedRows;
+  /** While A is calibrated, one an adapted part. */
+  #sketches: Sketch[] = [];
 
   constructor(readonly layers: FalqonLayers, readonly spec: LinearSpec) {
     const { context: { device }, settings: { rank, targets } } = layers;
@@ -50,6 +65,16 @@ export class FalqonLinear implements Linear {
     this.scales = device.vector(rows, "f32", `${spec.name} scales`);
     this.#low = new SavedRows(device, `${spec.name} x·Aᵀ`);
     this.updates = this.layout.parts.map((part) => new FalqonUpdate(this, part));
+  }
+
+  /** dB comes from the saved x·Aᵀ: the input need not be kept, unless the gradient of W is sketched. */
+  get needsInput(): boolean {
+    return this.#sketches.length > 0;
+  }
+
+  /** Columns of the widest sketch. */
+  get sketchWidth(): number {
+    return Math.max(0, ...this.#sketches.map(({ omega }) => omega.rows));
   }
 
   /** Columns of the quantised gradient: with pending rows, those of the adapters count too. */
@@ -128,15 +153,15 @@ export class FalqonLinear implements Linear {
     }
   }
 
-  /** Quantises A below the weights; `melded` is null where the error says nothing of it. */
+  /** Quantises A below the weights; a random one where none is given. */
   async #writeAdapter(
     { part, start }: AdapterPart,
-    melded: Float32Array<ArrayBuffer> | null,
+    given: Float32Array<ArrayBuffer> | null,
   ): Promise<void> {
     const { context: { device, random }, settings: { rank, init, scaling } } = this.layers;
     const { inFeatures, width } = this.spec;
-    const chosen = init === "melded" ? "random-orthogonal" : init;
-    let a = melded ?? randomAdapter(chosen, part.rows, inFeatures, rank, random);
+    const chosen = init === "kaiming" ? init : "random-orthogonal";
+    let a = given ?? randomAdapter(chosen, part.rows, inFeatures, rank, random);
     const scales = device.vector(rank, "f32", "scales of A");
     if (scaling === "tensor") {
       const [shared] = await this.readScales(part.start, 1);
@@ -190,8 +215,9 @@ export class FalqonLinear implements Linear {
     }
   }
 
-  backward(program: Program, { dOutput, dInput }: LinearBackward): void {
+  backward(program: Program, { dOutput, input, dInput }: LinearBackward): void {
     this.#gradientOfB(program, dOutput);
+    for (const sketch of this.#sketches) this.#addToSketch(program, sketch, dOutput, input!);
     if (!dInput) return;
     const { gCodes, gScales, settings } = this.layers;
     const { rows } = dOutput;
@@ -228,6 +254,40 @@ export class FalqonLinear implements Linear {
         accumulate: true,
       });
     }
+  }
+
+  /** Begins to sketch the gradient of W: Ω·(Gᵀ·x) for a random Ω has the row space of Gᵀ·x, without its size. */
+  beginSketch(): void {
+    const { context: { device, random }, settings: { rank } } = this.layers;
+    const { inFeatures } = this.spec;
+    this.#sketches = this.layout.parts.map((adapter) => {
+      const { rows } = adapter.part;
+      const width = sketchRows(rank, rows, inFeatures);
+      const omega = device.matrix(width, rows, "f32", "random projection");
+      device.writeMatrix(omega, normals(width * rows, random));
+      return { adapter, omega, sum: device.matrix(width, inFeatures, "f32", "sketched gradient") };
+    });
+  }
+
+  /** sum += (G·Ωᵀ)ᵀ·x */
+  #addToSketch(program: Program, sketch: Sketch, dOutput: Matrix, input: Matrix): void {
+    const { adapter: { part }, omega, sum } = sketch;
+    const projected = this.layers.gSketch.rows(dOutput.rows, omega.rows);
+    const a = columnsOf(dOutput, part.start, part.rows);
+    gemm(program, { layout: "nt", a, b: omega, out: projected });
+    gemm(program, { layout: "tn", a: projected, b: input, out: sum, accumulate: true });
+  }
+
+  /** Takes the leading directions of the sketches as the new A. */
+  async endSketch(): Promise<void> {
+    const { context: { device }, settings: { rank } } = this.layers;
+    const sketches = this.#sketches;
+    this.#sketches = [];
+    for (const { adapter, omega, sum } of sketches) {
+      await this.#writeAdapter(adapter, await leadingDirections(device, sum, rank));
+      device.free(omega, sum);
+    }
+    for (const update of this.updates) await update.begin();
   }
 
   /** c · G·(B − B_flushed): the gradient that the pending rows send through A. */

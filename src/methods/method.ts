@@ -42,6 +42,12 @@ export interface MethodLayers {
   dense(name: string, rows: number, cols: number): DenseWeight;
   /** Makes room for steps of up to `tokens` tokens. */
   reserve(tokens: number): void;
+  /** True where the method looks at gradients of the model before training. */
+  readonly calibrates?: boolean;
+  /** Before backward passes of up to `tokens` tokens are recorded whose gradients the method looks at. */
+  beginCalibration?(tokens: number): void;
+  /** After these have run. What was recorded in between is invalid then. */
+  endCalibration?(): Promise<void>;
   /** Records what must follow the optimizer's change of the parameters. */
   update?(program: Program): void;
   /** What a checkpoint must keep besides the parameters, by name, to go on bit for bit. */

@@ -101,7 +101,9 @@ export type ResolvedOptions =
  *
  * @throws {OptionError} for a value out of range.
  */
-export function resolveOptions(options: TrainerOptions): ResolvedOptions {
+export function resolveOptions(
+  options: Omit<TrainerOptions, "model" | "data" | "method"> & { model: Pick<Model, "config"> },
+): ResolvedOptions {
   const longest = options.model.config.maxPositionEmbeddings;
   const resolved: ResolvedOptions = {
     batchSize: options.batchSize ?? 16,

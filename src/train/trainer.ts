@@ -28,6 +28,7 @@ import { evaluate, type Evaluation } from "./evaluate.ts";
 import { LOG_FILE, TrainingLog } from "./log.ts";
 import { type ResolvedOptions, resolveOptions, type TrainerOptions } from "./options.ts";
 import { saveModel, type SaveOptions } from "./save_model.ts";
+import { calibrate } from "./calibrate.ts";
 import { countUpdates, recordMicroStep, recordUpdate } from "./step_programs.ts";
 
 /** What one step did, as `Trainer.run` gives it and the log records it. */
@@ -155,6 +156,7 @@ export class Trainer implements Disposable {
     network.reserve({ tokens: rows, training: true, checkpointing });
     const state = new StepState(model.device, options);
     const loader = await openTrainingLoader(source, options);
+    if (network.layers.calibrates) await calibrate(network, loader, rows);
     const totalSteps = await countSteps(source, options);
     const trainer = new Trainer({
       source,
