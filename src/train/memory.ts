@@ -1,0 +1,114 @@
+/**
+ * The GPU memory that a training run takes, known before it: the network is built and its step recorded on a
+ * device that only counts, by the code that builds and records them in a run.
+ *
+ * @module
+ */
+
+import type { Method } from "../methods/method.ts";
+import { type DryBuffer, openDryDevice } from "../gpu/dry_device.ts";
+import { activationBytes, planActivations } from "../model/activations.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { EMBEDDING, Network } from "../model/network.ts";
+import type { WeightSource } from "../model/weight_source.ts";
+import { StepState } from "../optim/state.ts";
+import { recordMicroStep, recordUpdate } from "./step_programs.ts";
+
+/** What {@linkcode planMemory} is asked about. */
+export interface MemoryRequest {
+  /** The architecture of the model. */
+  config: ModelConfig;
+  /** How it is adapted. */
+  method: Method;
+  /** Rows a micro-batch. */
+  batchSize: number;
+  /** Tokens a row. */
+  sequenceLength: number;
+  /** As the option of the trainer. */
+  gradientCheckpointing: boolean;
+  /** As the option of the trainer. */
+  countUpdates: boolean;
+}
+
+/** Bytes on the GPU while a run trains. */
+export interface MemoryPlan {
+  /** The weights, their scales, and the references that updates start from. */
+  weights: number;
+  /** Trained values that are no weights of the model, all gradients, AdamW's moments. */
+  training: number;
+  /** Activations that the forward pass leaves for the backward pass, one a layer. */
+  kept: number;
+  /** Activations that all layers share. */
+  passing: number;
+  /** The logits of the tokens that the head works on at a time. */
+  logits: number;
+  /** Partial results and parameters of the kernels. */
+  kernels: number;
+  /** All of these. */
+  total: number;
+  /** Every buffer, the largest first. */
+  buffers: DryBuffer[];
+}
+
+/** Stands in for the files of a model: nothing is read. */
+const NO_WEIGHTS: WeightSource = {
+  rows: () => Promise.resolve(new Float32Array(0)),
+  fp8: () => Promise.resolve(null),
+};
+
+/**
+ * Predicts the memory of a run: after `Trainer.create`, `device.allocatedBytes` is the total, and in training it does
+ * not grow but for moments of reading back.
+ *
+ * @throws {OptionError} for a method that does not fit the model.
+ */
+export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
+  const { config, method, batchSize, sequenceLength, gradientCheckpointing } = request;
+  const { device, buffers } = openDryDevice();
+  const grown = (action: () => void): number => {
+    const before = device.allocatedBytes;
+    action();
+    return device.allocatedBytes - before;
+  };
+  const network = await Network.create({
+    device,
+    config,
+    method,
+    source: NO_WEIGHTS,
+    random: () => 0,
+    gradients: true,
+    moments: true,
+    restoring: true, // adapters are not computed
+  });
+  const { values, gradients, m, v } = network.parameters;
+  const trainsWeights = network.dense.get(EMBEDDING)!.gradient !== null;
+  const trained = trainsWeights ? [gradients, m, v] : [values, gradients, m, v];
+  const training = trained.reduce((sum, { size }) => sum + size, 0);
+  const weights = device.allocatedBytes - training;
+
+  const tokens = batchSize * sequenceLength;
+  const mode = { tokens, training: true, checkpointing: gradientCheckpointing };
+  const perLayer = planActivations(config, mode).filter(({ copies }) => copies > 1)
+    .reduce((sum, line) => sum + activationBytes(line, tokens), 0);
+  // The network does the same when it reserves, and finds it done.
+  const shared = grown(() => network.layers.reserve(tokens));
+  const saved = grown(() => network.linears().forEach((linear) => linear.reserve(tokens)));
+  const rest = grown(() => network.reserve(mode));
+  const logits = network.logits.size;
+
+  const before = device.allocatedBytes;
+  const state = new StepState(device, { beta1: 0, beta2: 0 });
+  await recordMicroStep(network, tokens, state);
+  const { countUpdates } = request;
+  await recordUpdate(network, { maxGradNorm: 1, eps: 0, weightDecay: 0, countUpdates }, state);
+  return {
+    weights,
+    training,
+    kept: perLayer + saved,
+    passing: shared + rest - perLayer - logits,
+    logits,
+    kernels: device.allocatedBytes - before,
+    total: device.allocatedBytes,
+    buffers: buffers.sort((a, b) => b.size - a.size),
+  };
+}

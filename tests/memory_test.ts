@@ -1,0 +1,57 @@
+import { assert, assertEquals } from "@std/assert";
+import { join } from "node:path";
+import { Dataset, falqon, full, lora, type Method, Model, requestDevice, Trainer } from "../mod.ts";
+import { readModelConfig } from "../src/model/config.ts";
+import { planMemory } from "../src/train/memory.ts";
+import { withFolder } from "./support/io.ts";
+import { writeTinyModel } from "./support/tiny_model.ts";
+
+const METHODS: Record<string, Method> = {
+  "falqon": falqon({ rank: 5 }),
+  "falqon, top-k with pending rows": falqon({
+    rank: 5,
+    topK: 3,
+    targetModules: ["q_proj", "down_proj"],
+  }),
+  "falqon, accumulate": falqon({ rank: 5, updateRule: "accumulate", scaling: "tensor" }),
+  "lora": lora({ rank: 5, targetModules: ["q_proj", "v_proj"] }),
+  "full": full(),
+};
+
+Deno.test("the predicted memory is what a run allocates, and it does not grow", () =>
+  withFolder(async (folder) => {
+    await writeTinyModel(folder);
+    const path = join(folder, "data.jsonl");
+    await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
+    const config = await readModelConfig(folder);
+    using device = await requestDevice();
+    for (const [name, method] of Object.entries(METHODS)) {
+      for (const gradientCheckpointing of [false, true]) {
+        const shape = {
+          batchSize: 3,
+          sequenceLength: 50,
+          gradientCheckpointing,
+          countUpdates: false,
+        };
+        const plan = await planMemory({ config, method, ...shape });
+        const { weights, training, kept, passing, logits, kernels } = plan;
+        assertEquals(weights + training + kept + passing + logits + kernels, plan.total);
+        assertEquals(plan.buffers.reduce((sum, { size }) => sum + size, 0), plan.total);
+
+        using model = await Model.load(folder, { device });
+        using trainer = await Trainer.create({
+          model,
+          method,
+          data: Dataset.from(path),
+          steps: 2,
+          ...shape,
+        });
+        assertEquals(device.allocatedBytes, plan.total, `${name} ${gradientCheckpointing}`);
+        device.peakBytes = device.allocatedBytes;
+        for await (const _ of trainer.run());
+        const growth = device.peakBytes / plan.total;
+        assert(growth < 1.05, `${name}: ${growth}`);
+        console.log(name, plan.total, growth);
+      }
+    }
+  }));
