@@ -1,0 +1,91 @@
+/**
+ * A command: its flags as a table, and what it does with their values.
+ *
+ * @module
+ */
+
+import { readConfigFile } from "./config_file.ts";
+import { UsageError } from "./errors.ts";
+import { type FlagTable, type FlagValues, kebabCase, parseFlags, path, toggle } from "./flags.ts";
+import { helpOf } from "./help.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** A command of the command line. */
+export interface Command {
+  readonly name: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** Its flags, those of every command included. */
+  readonly flags: FlagTable;
+  /** How it is called, such as `generate --model DIR --prompt TEXT [options]`. */
+  readonly usage: string;
+  /**
+   * Runs it.
+   *
+   * @returns The exit code.
+   */
+  run(args: readonly string[], terminal: Terminal): Promise<number>;
+}
+
+/** What {@linkcode command} makes a command from. */
+export interface CommandSpec<F extends FlagTable> {
+  name: string;
+  summary: string;
+  /** What stands behind the name in the first line of help. */
+  synopsis: string;
+  /** Names the word that is no flag, where the command takes one. */
+  argument?: string;
+  flags: F;
+  /** Does the work; what it returns is the exit code, 0 by default. */
+  run(values: FlagValues<F>, terminal: Terminal, argument: string): Promise<number | void>;
+}
+
+const EVERYWHERE = {
+  config: path("FILE", "Read options from a JSON or YAML file; flags win over it"),
+  help: toggle("Show this"),
+};
+
+/** Makes a command: help, config file and flags come before its own work. */
+export function command<F extends FlagTable>(spec: CommandSpec<F>): Command {
+  const { name, summary, synopsis, argument } = spec;
+  const flags = { ...spec.flags, ...EVERYWHERE };
+  const made: Command = {
+    name,
+    summary,
+    flags,
+    usage: `${name} ${synopsis}`,
+    async run(args, terminal) {
+      const { values: { config, help, ...given }, words } = parseFlags<FlagTable>(args, flags);
+      if (help) {
+        terminal.stdout(helpOf(made));
+        return 0;
+      }
+      if (words.length > (argument ? 1 : 0)) {
+        throw new UsageError(`"${words.at(-1)}" belongs to no flag: see ${name} --help`);
+      }
+      if (argument && words.length === 0) {
+        throw new UsageError(`Cannot ${name} without ${argument}: see ${name} --help`);
+      }
+      const values = {
+        ...(config === undefined ? {} : await readConfigFile(config as string, spec.flags)),
+        ...given,
+      };
+      return await spec.run(values as FlagValues<F>, terminal, words[0]) ?? 0;
+    },
+  };
+  return made;
+}
+
+/**
+ * The value of a flag that a command cannot do without.
+ *
+ * @throws {UsageError} if it was not given.
+ */
+export function needed<F extends FlagTable, K extends keyof F & string>(
+  values: FlagValues<F>,
+  name: K,
+): NonNullable<FlagValues<F>[K]> {
+  const value = values[name];
+  if (value === undefined) throw new UsageError(`--${kebabCase(name)} is missing: give it`);
+  return value as NonNullable<FlagValues<F>[K]>;
+}

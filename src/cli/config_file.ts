@@ -1,0 +1,42 @@
+import { parse as parseYaml } from "@std/yaml";
+import { extname } from "node:path";
+import { FileError } from "../errors.ts";
+import { toFileError } from "../io/file_error.ts";
+import { isJsonObject, readJson, showJson } from "../io/json.ts";
+import { type FlagTable, type FlagValues, readOptions } from "./flags.ts";
+
+/**
+ * Reads options from a JSON or, by its ending, YAML file.
+ *
+ * @throws {FileError} if the file cannot be read, or is not what its ending says.
+ * @throws {UsageError} for an unknown option or a value of the wrong kind.
+ */
+export async function readConfigFile<F extends FlagTable>(
+  path: string,
+  flags: F,
+): Promise<FlagValues<F>> {
+  const yaml = [".yaml", ".yml"].includes(extname(path).toLowerCase());
+  const content = yaml ? await readYaml(path) : await readJson(path);
+  if (!isJsonObject(content)) {
+    throw new FileError(
+      `Cannot use "${path}" as its content is ${showJson(content)}: ` +
+        'write options by their names, as in {"batch-size": 8}',
+    );
+  }
+  return readOptions(content, flags, `"${path}"`);
+}
+
+async function readYaml(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    throw toFileError("read", path, error);
+  }
+  try {
+    return parseYaml(text);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new FileError(`Cannot read "${path}" as YAML: ${message}; repair the file`);
+  }
+}

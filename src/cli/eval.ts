@@ -1,0 +1,30 @@
+/**
+ * `eval`: the loss of a model on held-out rows.
+ *
+ * @module
+ */
+
+import { requestDevice } from "../gpu/device.ts";
+import { Model } from "../model/model.ts";
+import { evaluate } from "../train/evaluate.ts";
+import { type Command, command, needed } from "./command.ts";
+import { openDataset } from "./data.ts";
+import { ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
+import { frozenMethod } from "./method.ts";
+
+/** The command `eval`. */
+export const evalCommand: Command = command({
+  name: "eval",
+  summary: "Compute the loss of a model; the last line of stdout is JSON",
+  synopsis: "--model DIR --data FILE [options]",
+  flags: { ...RUN_FLAGS, ...ROW_FLAGS, ...SHAPE_FLAGS },
+  async run(values, terminal) {
+    const folder = needed(values, "model");
+    const data = await openDataset(needed(values, "data"), values);
+    using device = await requestDevice();
+    using model = await Model.load(folder, { device });
+    const method = await frozenMethod(values, model.config, device, terminal);
+    await model.adapt(method, { random: Math.random });
+    terminal.stdout(JSON.stringify(await evaluate(model, data, values)) + "\n");
+  },
+});

@@ -1,0 +1,39 @@
+/**
+ * `generate`: continues a prompt.
+ *
+ * @module
+ */
+
+import { requestDevice } from "../gpu/device.ts";
+import { Model } from "../model/model.ts";
+import { type Command, command, needed } from "./command.ts";
+import { group, number, text, whole } from "./flags.ts";
+import { frozenMethod } from "./method.ts";
+import { RUN_FLAGS } from "./shared_flags.ts";
+
+/** The command `generate`. */
+export const generate: Command = command({
+  name: "generate",
+  summary: "Continue a prompt, showing the text as it comes",
+  synopsis: "--model DIR --prompt TEXT [options]",
+  flags: {
+    ...RUN_FLAGS,
+    ...group("Generation", {
+      prompt: text("TEXT", "What to continue"),
+      maxNewTokens: whole("The most tokens to generate", "128"),
+      temperature: number("0 for the likeliest tokens, 1 to draw them as the model says", "0.8"),
+      topP: number("Draw from the likeliest tokens that hold this share", "0.95"),
+      seed: whole("The same seed draws the same tokens", "another one each time"),
+    }),
+  },
+  async run(values, terminal) {
+    const folder = needed(values, "model");
+    const prompt = needed(values, "prompt");
+    using device = await requestDevice();
+    using model = await Model.load(folder, { device });
+    const method = await frozenMethod(values, model.config, device, terminal);
+    await model.adapt(method, { random: Math.random });
+    for await (const piece of model.generate(prompt, values)) terminal.stdout(piece);
+    terminal.stdout("\n");
+  },
+});

@@ -1,0 +1,172 @@
+/**
+ * `inspect`: what a model is, and the memory that training it would take.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { exists } from "../io/exists.ts";
+import { Weights, WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../io/weights.ts";
+import { type ModelConfig, modelTensorShapes, readModelConfig } from "../model/config.ts";
+import { type MemoryPlan, planMemory } from "../train/memory.ts";
+import { type ResolvedOptions, resolveOptions } from "../train/options.ts";
+import { type Command, command } from "./command.ts";
+import { group, toggle } from "./flags.ts";
+import { formatBytes, formatCount, formatList, formatTable } from "./format.ts";
+import { trainingMethod } from "./method.ts";
+import { trainerOptions } from "./run_folder.ts";
+import { METHOD_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
+
+/** The tensors of one dtype in the files of a model. */
+interface StoredTensors {
+  tensors: number;
+  elements: number;
+  bytes: number;
+}
+
+/** Everything that `inspect` finds out. */
+interface Inspection {
+  config: ModelConfig;
+  /** Number of parameters of each kind. */
+  parameters: Record<string, number>;
+  /** By dtype; empty where the folder holds no weights yet. */
+  files: Record<string, StoredTensors>;
+  training: { method: string } & Pick<ResolvedOptions, "batchSize" | "sequenceLength">;
+  memory: Omit<MemoryPlan, "buffers">;
+  /** The most that this machine's GPU binds as one buffer; null without a GPU. */
+  bufferLimit: number | null;
+  /** Buffers of the run beyond that. */
+  tooLarge: { label: string; size: number }[];
+}
+
+/** The command `inspect`. */
+export const inspect: Command = command({
+  name: "inspect",
+  summary: "Show what a model is, and the memory that training it would take",
+  synopsis: "DIR [options]",
+  argument: "DIR",
+  flags: {
+    ...METHOD_FLAGS,
+    ...SHAPE_FLAGS,
+    ...STEP_FLAGS,
+    ...group("Output", { json: toggle("Write JSON, sizes in bytes") }),
+  },
+  async run(values, terminal, folder) {
+    const config = await readModelConfig(folder);
+    const method = await trainingMethod(values, { hasF16: true }, terminal);
+    const options = resolveOptions({ ...trainerOptions(values), model: { config } });
+    const { batchSize, sequenceLength } = options;
+    const { buffers, ...memory } = await planMemory({ config, method, ...options });
+    const bufferLimit = await largestBuffer();
+    const inspection: Inspection = {
+      config,
+      parameters: countParameters(config),
+      files: await listFiles(folder),
+      training: { method: method.name, batchSize, sequenceLength },
+      memory,
+      bufferLimit,
+      tooLarge: buffers.filter(({ size }) => size > (bufferLimit ?? Infinity)),
+    };
+    terminal.stdout(values.json ? JSON.stringify(inspection, null, 2) + "\n" : show(inspection));
+  },
+});
+
+/** Parameters by kind: the embedding, the linear layers of the blocks, the norms, the head. */
+function countParameters(config: ModelConfig): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const [name, shape] of modelTensorShapes(config)) {
+    const kind = name.includes("embed")
+      ? "embedding"
+      : name.includes("norm")
+      ? "norms"
+      : name.includes("self_attn")
+      ? "attention"
+      : name.includes("mlp")
+      ? "mlp"
+      : "lm_head";
+    counts[kind] = (counts[kind] ?? 0) + product(shape);
+  }
+  return counts;
+}
+
+async function listFiles(folder: string): Promise<Record<string, StoredTensors>> {
+  const files: Record<string, StoredTensors> = {};
+  const stored = await Promise.all(
+    [WEIGHTS_FILE, WEIGHTS_INDEX_FILE].map((name) => exists(join(folder, name))),
+  );
+  if (!stored.includes(true)) return files;
+  using weights = await Weights.open(folder);
+  for (const name of weights.names()) {
+    const { dtype, shape, byteLength } = weights.info(name);
+    const line = files[dtype] ??= { tensors: 0, elements: 0, bytes: 0 };
+    line.tensors++;
+    line.elements += product(shape);
+    line.bytes += byteLength;
+  }
+  return files;
+}
+
+/** The largest buffer that kernels can bind here. */
+async function largestBuffer(): Promise<number | null> {
+  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) return null;
+  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+  return Math.min(maxBufferSize, maxStorageBufferBindingSize);
+}
+
+function show({ config, parameters, files, training, memory, ...limits }: Inspection): string {
+  const { quantization } = config;
+  const sum = Object.values(parameters).reduce((a, b) => a + b, 0);
+  const count = (counts: Record<string, number>) =>
+    formatTable(Object.entries(counts).map(([kind, value]) => [kind, formatCount(value)]));
+  const dtypes = Object.entries(files).map(([dtype, { tensors, elements, bytes }]) =>
+    `  ${dtype}: ${formatCount(elements)} values in ${tensors} tensors, ${formatBytes(bytes)}\n`
+  );
+  return "architecture\n" + formatList(describe(config)) +
+    "parameters\n" + count({ ...parameters, total: sum }) +
+    `files\n${dtypes.join("") || "  no weights\n"}` +
+    `quantisation\n  ${
+      quantization
+        ? `FP8, one scale a ${quantization.weights} of weights and a ` +
+          `${quantization.activations} of activations`
+        : "none"
+    }\n` +
+    `memory to train by ${training.method}, ${training.batchSize} rows of ` +
+    `${training.sequenceLength} tokens\n` + formatTable(tabulate(memory)) + warn(limits);
+}
+
+function describe(config: ModelConfig): [string, string][] {
+  const { numHeads, numKeyValueHeads, tieWordEmbeddings } = config;
+  return [
+    ["layers", `${config.numLayers}`],
+    ["hidden size", `${config.hiddenSize}`],
+    ["feed-forward size", `${config.intermediateSize}`],
+    ["heads", `${numHeads} of ${config.headDim}, ${numKeyValueHeads} for keys and values`],
+    ["vocabulary", `${config.vocabSize}${tieWordEmbeddings ? ", tied with the head" : ""}`],
+    ["context", `${config.maxPositionEmbeddings}`],
+  ];
+}
+
+function tabulate(memory: Inspection["memory"]): [string, string][] {
+  return [
+    ["weights", formatBytes(memory.weights)],
+    ["adapters, gradients, moments", formatBytes(memory.training)],
+    ["activations, kept by each layer", formatBytes(memory.kept)],
+    ["activations, shared", formatBytes(memory.passing)],
+    ["logits", formatBytes(memory.logits)],
+    ["kernels' own", formatBytes(memory.kernels)],
+    ["total", formatBytes(memory.total)],
+  ];
+}
+
+function warn({ bufferLimit, tooLarge }: Pick<Inspection, "bufferLimit" | "tooLarge">): string {
+  if (tooLarge.length === 0) return "";
+  const [{ label, size }] = tooLarge;
+  const more = tooLarge.length > 1 ? `, the largest of ${tooLarge.length} such` : "";
+  return `warning: "${label}" takes ${formatBytes(size)}${more}, and this GPU binds at most ` +
+    `${formatBytes(bufferLimit!)} as one buffer: reduce --batch-size or --sequence-length\n`;
+}
+
+function product(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}

@@ -1,0 +1,47 @@
+/**
+ * The command line: finds the command and turns what it throws into a sentence and an exit code.
+ *
+ * @module
+ */
+
+import packageConfig from "../../deno.json" with { type: "json" };
+import type { Command } from "./command.ts";
+import { devices } from "./devices.ts";
+import { report, UsageError } from "./errors.ts";
+import { evalCommand } from "./eval.ts";
+import { generate } from "./generate.ts";
+import { overview } from "./help.ts";
+import { inspect } from "./inspect.ts";
+import { nearest } from "./nearest.ts";
+import type { Terminal } from "./terminal.ts";
+import { train } from "./train.ts";
+
+/** Every command, in the order of help. */
+const COMMANDS: readonly Command[] = [train, evalCommand, generate, inspect, devices];
+
+/**
+ * Runs a command line.
+ *
+ * @param args The words after the program's name.
+ * @returns The exit code: 0 for success, 1 for an error, 2 for a command line that cannot be understood, 130 after
+ * Ctrl-C.
+ */
+export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
+  try {
+    const [name = "", ...rest] = args;
+    if (["", "help", "--help", "-h"].includes(name)) {
+      terminal.stdout(overview(COMMANDS));
+      return 0;
+    }
+    if (name === "--version") {
+      terminal.stdout(packageConfig.version + "\n");
+      return 0;
+    }
+    const command = COMMANDS.find((command) => command.name === name);
+    if (command) return await command.run(rest, terminal);
+    const known = nearest(name, COMMANDS.map(({ name }) => name));
+    throw new UsageError(`There is no command "${name}": did you mean ${known}?`);
+  } catch (error) {
+    return report(error, terminal);
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * From flags to a method.
+ *
+ * @module
+ */
+
+import { OptionError } from "../errors.ts";
+import { readPeftAdapter } from "../io/peft.ts";
+import { falqon, frozenFp8 } from "../methods/falqon.ts";
+import { full } from "../methods/full.ts";
+import { frozen, lora } from "../methods/lora.ts";
+import type { DenseType, Method } from "../methods/method.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { kebabCase } from "./flags.ts";
+import type { MethodValues } from "./shared_flags.ts";
+import type { Terminal } from "./terminal.ts";
+
+type MethodName = NonNullable<MethodValues["method"]>;
+type Precision = NonNullable<MethodValues["precision"]>;
+
+/** The precisions of each method, the default first. */
+const PRECISIONS: Record<MethodName, readonly Precision[]> = {
+  falqon: ["fp8"],
+  lora: ["f32", "f16"],
+  full: ["f32"],
+};
+
+/** The methods that each flag is for. */
+const FLAG_METHODS: Partial<Record<keyof MethodValues, readonly MethodName[]>> = {
+  rank: ["falqon", "lora"],
+  alpha: ["falqon", "lora"],
+  targetModules: ["falqon", "lora"],
+  updateRule: ["falqon"],
+  topK: ["falqon"],
+  pending: ["falqon"],
+  init: ["falqon"],
+  scaling: ["falqon"],
+  trainA: ["lora"],
+  adapter: ["lora"],
+};
+
+/** What tells whether f16 is there: a device. */
+export interface Capabilities {
+  hasF16: boolean;
+}
+
+/**
+ * The method that trains.
+ *
+ * @throws {OptionError} for flags that do not go together.
+ * @throws {FileError} for an adapter that cannot be read.
+ */
+export async function trainingMethod(
+  values: MethodValues,
+  device: Capabilities,
+  terminal: Terminal,
+): Promise<Method> {
+  const name = values.method ?? "falqon";
+  for (const [flag, methods] of Object.entries(FLAG_METHODS)) {
+    if (values[flag as keyof MethodValues] === undefined || methods.includes(name)) continue;
+    throw new OptionError(
+      `Cannot use --${kebabCase(flag)} with --method ${name} as it is for ` +
+        `${methods.join(" and ")}: leave it out, or choose that method`,
+    );
+  }
+  const { precision = PRECISIONS[name][0], rank, alpha, targetModules, adapter, trainA } = values;
+  if (!PRECISIONS[name].includes(precision)) {
+    throw new OptionError(
+      `Cannot train by ${name} in ${precision} as it keeps weights in ` +
+        `${PRECISIONS[name].join(" or ")}: give one of these, or none, as --precision`,
+    );
+  }
+  if (name === "full") return full();
+  if (name === "falqon") return falqon(values);
+  if (adapter === undefined) {
+    const baseType = denseType(precision, device, terminal);
+    return lora({ rank, alpha, targetModules, trainA, baseType });
+  }
+  if (rank !== undefined || alpha !== undefined || targetModules !== undefined) {
+    throw new OptionError(
+      "Cannot use --rank, --alpha or --target-modules with --adapter as the adapter has them: " +
+        "leave them out",
+    );
+  }
+  const stored = await readPeftAdapter(adapter);
+  return lora({ adapter: stored, trainA, baseType: denseType(precision, device, terminal) });
+}
+
+/**
+ * The method that only runs a model: without a precision, FP8 for a model that is stored so, else f32.
+ *
+ * @throws {OptionError} for an adapter on FP8 weights.
+ * @throws {FileError} for an adapter that cannot be read.
+ */
+export async function frozenMethod(
+  { precision, adapter }: Pick<MethodValues, "precision" | "adapter">,
+  { quantization }: ModelConfig,
+  device: Capabilities,
+  terminal: Terminal,
+): Promise<Method> {
+  if (adapter === undefined) {
+    const chosen = precision ?? (quantization ? "fp8" : "f32");
+    if (chosen === "fp8") return frozenFp8(quantization?.activations);
+    return frozen(denseType(chosen, device, terminal));
+  }
+  if (precision === "fp8") {
+    throw new OptionError(
+      "Cannot put an adapter on FP8 weights as it was made for exact ones: use --precision f32 or f16",
+    );
+  }
+  const stored = await readPeftAdapter(adapter);
+  return lora({ adapter: stored, baseType: denseType(precision ?? "f32", device, terminal) });
+}
+
+/** Storage of dense weights; f32 where the GPU has no f16. */
+function denseType(
+  precision: Precision,
+  { hasF16 }: Capabilities,
+  terminal: Terminal,
+): DenseType {
+  if (precision !== "f16") return "f32";
+  if (hasF16) return "f16";
+  terminal.stderr("warning: this GPU has no f16, so weights are kept in f32\n");
+  return "f32";
+}

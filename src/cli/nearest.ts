@@ -1,0 +1,28 @@
+/** The candidate that is most like `word`: the one the fewest typing mistakes away. */
+export function nearest(word: string, candidates: readonly string[]): string {
+  let best = candidates[0];
+  let fewest = Infinity;
+  for (const candidate of candidates) {
+    const mistakes = editDistance(word, candidate);
+    if (mistakes < fewest) [best, fewest] = [candidate, mistakes];
+  }
+  return best;
+}
+
+/** Letters to insert, delete or replace that turn `a` into `b`; two swapped neighbours count once. */
+function editDistance(a: string, b: string): number {
+  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      let cost = Math.min(rows[i - 1][j] + 1, row[j - 1] + 1, rows[i - 1][j - 1] + Number(!same));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        cost = Math.min(cost, rows[i - 2][j - 2] + 1);
+      }
+      row.push(cost);
+    }
+    rows.push(row);
+  }
+  return rows[a.length][b.length];
+}

@@ -1,0 +1,102 @@
+/**
+ * The flags that several commands have.
+ *
+ * @module
+ */
+
+import { SCHEDULES } from "../optim/schedule.ts";
+import {
+  choice,
+  columns,
+  type FlagValues,
+  group,
+  list,
+  number,
+  path,
+  text,
+  toggle,
+  whole,
+} from "./flags.ts";
+
+/** Which model runs, and how. */
+export const RUN_FLAGS = group("Model", {
+  model: path("DIR", "Hugging Face folder of a LLaMA-family model"),
+  adapter: path("DIR", "A PEFT adapter to put on it"),
+  precision: choice(
+    ["fp8", "f32", "f16"],
+    "Storage of the weights; fp8 of an unquantised model is what falqon starts from",
+    "fp8 for a model stored so, else f32",
+  ),
+});
+
+/** How the rows of a file become tokens. */
+export const ROW_FLAGS = group("Data", {
+  data: path("FILE", "Rows as JSONL, a JSON array or text (.txt)"),
+  map: columns("Columns that hold the known keys, such as prompt=question,completion=answer"),
+  separator: text("TEXT", "What stands between the texts of a text file", "blank lines"),
+  packing: toggle("Put several documents into a row, apart from each other", "on"),
+  trainOnPrompt: toggle("Count the tokens of prompts as well, not only the answers"),
+  skipBadRows: toggle("Skip and count malformed rows instead of ending"),
+});
+
+/** The shape of a batch. */
+export const SHAPE_FLAGS = group("Batches", {
+  batchSize: whole("Rows a micro-batch", "16"),
+  sequenceLength: whole("Tokens a row", "512, or as many as the model was made for"),
+});
+
+/** How a model is adapted. */
+export const METHOD_FLAGS = group("Method", {
+  method: choice(["falqon", "lora", "full"], "How the model is trained", "falqon"),
+  precision: choice(
+    ["fp8", "f32", "f16"],
+    "Storage of the weights: fp8 for falqon, f32 or f16 for lora, f32 for full",
+    "fp8 for falqon, else f32",
+  ),
+  rank: whole("Rank of the adapters", "64 for falqon, 16 for lora"),
+  alpha: number("Adapters count alpha / rank", "16"),
+  targetModules: list("NAMES", "Linear layers with adapters, such as q_proj,v_proj", "all"),
+  updateRule: choice(
+    ["requantize", "paper", "accumulate"],
+    "falqon: how the optimizer's change reaches the FP8 weight",
+    "requantize",
+  ),
+  topK: whole(
+    "falqon: rows of each weight that a step writes",
+    "all; 10 for paper and accumulate",
+  ),
+  pending: toggle("falqon: rows not yet written act in the forward", "on with --top-k"),
+  init: choice(["melded", "random-orthogonal", "kaiming"], "falqon: how A begins", "melded"),
+  scaling: choice(["row", "tensor"], "falqon: one scale a row and token, or one each", "row"),
+  trainA: toggle("lora: train A too, not only B", "on"),
+  adapter: path("DIR", "lora: start from a PEFT adapter, which gives rank, alpha and targets"),
+});
+
+/** What a step costs and reports beyond its result. */
+export const STEP_FLAGS = group("Optimizer", {
+  checkpointing: toggle("Keep only each block's input and compute the rest again: saves memory"),
+  countUpdates: toggle("falqon: log codes changed, share of the update realised, clamps"),
+});
+
+/** The optimizer and how long it goes on. */
+export const OPTIMIZER_FLAGS = group("Optimizer", {
+  steps: whole("Optimizer steps; with --epochs, whichever ends first"),
+  epochs: whole("Times to read the data", "1 without --steps"),
+  learningRate: number("Peak learning rate of AdamW", "0.0002"),
+  schedule: choice(SCHEDULES, "How the rate goes on after the warm-up", "constant"),
+  warmupSteps: whole("Steps in which the rate rises from 0", "0"),
+  gradAccum: whole("Micro-batches whose gradients a step adds up", "1"),
+  maxGradNorm: number("Scale larger gradients down to this global norm; 0 for never", "1"),
+  weightDecay: number("AdamW's decoupled decay of matrices", "0"),
+  beta1: number("AdamW's decay of the mean of gradients", "0.9"),
+  beta2: number("AdamW's decay of the mean of squared gradients", "0.999"),
+  eps: number("AdamW's eps", "1e-8"),
+  seed: whole("Decides adapters and the order of the data", "0"),
+  shuffle: toggle("Shuffle the rows, anew in each epoch", "on"),
+  shuffleBuffer: whole("Rows to choose from when shuffling", "10000"),
+});
+
+/** What was given for {@linkcode ROW_FLAGS}. */
+export type RowValues = FlagValues<typeof ROW_FLAGS>;
+/** What was given for {@linkcode METHOD_FLAGS}. */
+export type MethodValues = FlagValues<typeof METHOD_FLAGS>;

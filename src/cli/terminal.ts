@@ -1,0 +1,39 @@
+/** What a command talks to: a process's streams, or a test's. */
+export interface Terminal {
+  /** Writes results. */
+  stdout(text: string): void;
+  /** Writes progress, warnings and errors. */
+  stderr(text: string): void;
+  /** Width of the terminal behind stderr; null where it is a file or a pipe, which get plain lines. */
+  readonly columns: number | null;
+  /** Calls `handler` at Ctrl-C, until the result is disposed of. */
+  onInterrupt(handler: () => void): Disposable;
+}
+
+/** Exit code of a process that Ctrl-C ended, by the convention of shells. */
+export const INTERRUPTED = 130;
+
+/** The streams of this process. A second Ctrl-C ends it at once. */
+export function processTerminal(): Terminal {
+  return {
+    stdout: (text) => writeAll(Deno.stdout, text),
+    stderr: (text) => writeAll(Deno.stderr, text),
+    get columns() {
+      return Deno.stderr.isTerminal() ? Deno.consoleSize().columns : null;
+    },
+    onInterrupt(handler) {
+      let count = 0;
+      const listener = () => {
+        if (++count > 1) Deno.exit(INTERRUPTED);
+        handler();
+      };
+      Deno.addSignalListener("SIGINT", listener);
+      return { [Symbol.dispose]: () => Deno.removeSignalListener("SIGINT", listener) };
+    },
+  };
+}
+
+function writeAll(stream: typeof Deno.stdout, text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let done = 0; done < bytes.length;) done += stream.writeSync(bytes.subarray(done));
+}

@@ -1,0 +1,140 @@
+/**
+ * `train`: fine-tunes a model.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import type { Dataset } from "../data/dataset.ts";
+import { dataWarnings } from "../data/statistics.ts";
+import { OptionError } from "../errors.ts";
+import { type Device, requestDevice } from "../gpu/device.ts";
+import { Model } from "../model/model.ts";
+import type { Evaluation } from "../train/evaluate.ts";
+import { LOG_FILE } from "../train/log.ts";
+import { Trainer } from "../train/trainer.ts";
+import { type Command, command, needed } from "./command.ts";
+import { openDataset } from "./data.ts";
+import { formatCount, formatDuration } from "./format.ts";
+import { trainingMethod } from "./method.ts";
+import { Progress } from "./progress.ts";
+import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
+import { INTERRUPTED, type Terminal } from "./terminal.ts";
+import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
+
+/** The command `train`. */
+export const train: Command = command({
+  name: "train",
+  summary: "Fine-tune a model",
+  synopsis: "--model DIR --data FILE [options]",
+  flags: TRAIN_FLAGS,
+  run,
+});
+
+async function run(given: TrainValues, terminal: Terminal): Promise<number> {
+  const { resume } = given;
+  const values = resume === undefined ? given : await resumedOptions(resume, given);
+  const [folder, output] = [needed(values, "model"), values.output ?? "./out"];
+  const overwrite = values.overwrite ?? false;
+  if (resume === undefined) await expectFree(output, folder, overwrite);
+  const { data, evalData } = await openData(values);
+  using device = await requestDevice();
+  using model = await Model.load(folder, { device });
+  using trainer = await Trainer.create({
+    ...trainerOptions(values),
+    model,
+    data,
+    method: await trainingMethod(values, device, terminal),
+    evalData: evalData ?? undefined,
+    outputDir: output,
+    resumeFrom: resume,
+  });
+  introduce(terminal, values, device, trainer);
+  const before = evalData && await trainer.evaluate(evalData);
+  if (before) terminal.stderr(`held-out loss before: ${before.loss.toFixed(4)}\n`);
+
+  const begun = performance.now();
+  const first = trainer.step;
+  const interrupted = await watch(
+    terminal,
+    trainer,
+    () => writeOptions(output, values, trainer.options),
+  );
+  for (const warning of dataWarnings(trainer.dataStatistics)) {
+    terminal.stderr(`warning: ${warning}\n`);
+  }
+  if (interrupted) {
+    const { saveEvery } = trainer.options;
+    const remedy = saveEvery > 0
+      ? `go on with --resume ${output}`
+      : "without --save-every there is no checkpoint to go on from";
+    terminal.stderr(`interrupted after step ${trainer.step}: ${remedy}\n`);
+    return INTERRUPTED;
+  }
+  await trainer.save(output, { overwrite: overwrite || resume !== undefined });
+  const seconds = (performance.now() - begun) / 1000;
+  const steps = trainer.step - first;
+  terminal.stdout(`trained ${formatCount(steps)} steps in ${formatDuration(seconds)}\n`);
+  if (evalData) terminal.stdout(gain(before!, await trainer.evaluate(evalData)));
+  terminal.stdout(`${values.method === "lora" ? "adapter" : "model"}: ${output}\n`);
+  terminal.stdout(`log: ${join(output, LOG_FILE)}\n`);
+  return 0;
+}
+
+/** The rows to train on and those held out. */
+async function openData(values: TrainValues): Promise<{ data: Dataset; evalData: Dataset | null }> {
+  const { evalData: heldOut, evalFraction, seed } = values;
+  const data = await openDataset(needed(values, "data"), values);
+  if (heldOut === undefined && evalFraction === undefined) return { data, evalData: null };
+  if (heldOut === undefined) {
+    const { train, heldOut } = data.split(evalFraction!, seed);
+    return { data: train, evalData: heldOut };
+  }
+  if (evalFraction !== undefined) {
+    throw new OptionError(
+      "Cannot use --eval-data and --eval-fraction together as each says what is held out: give one",
+    );
+  }
+  return { data, evalData: await openDataset(heldOut, values) };
+}
+
+/** Trains to the end or to Ctrl-C, showing progress. */
+async function watch(
+  terminal: Terminal,
+  trainer: Trainer,
+  begun: () => Promise<void>,
+): Promise<boolean> {
+  const stop = new AbortController();
+  using _ = terminal.onInterrupt(() => stop.abort());
+  const { totalSteps, step: firstStep, options: { logEvery } } = trainer;
+  using progress = new Progress(terminal, { firstStep, totalSteps, logEvery });
+  let written = false;
+  for await (const metrics of trainer.run({ signal: stop.signal })) {
+    // Before the first checkpoint, and not before there is something to go on with.
+    if (!written) await begun();
+    written = true;
+    progress.update(metrics);
+  }
+  return stop.signal.aborted;
+}
+
+function introduce(
+  terminal: Terminal,
+  values: TrainValues,
+  { info }: Device,
+  { step, options }: Trainer,
+): void {
+  const { batchSize, sequenceLength, gradAccumSteps } = options;
+  const batch = `${batchSize * gradAccumSteps} rows of ${sequenceLength} tokens a step`;
+  const from = step > 0 ? `, from step ${step}` : "";
+  terminal.stderr(
+    `training ${values.model} by ${values.method ?? "falqon"} on ${info.description}: ` +
+      `${batch}${from}\n`,
+  );
+}
+
+function gain(before: Evaluation, after: Evaluation): string {
+  const { loss, perplexity, tokens } = after;
+  return `held-out loss: ${before.loss.toFixed(4)} before, ${loss.toFixed(4)} after ` +
+    `(perplexity ${perplexity.toFixed(2)}, ${formatCount(tokens)} targets)\n`;
+}

@@ -1,0 +1,34 @@
+import { type FlagValues, group, number, path, toggle, whole } from "./flags.ts";
+import {
+  METHOD_FLAGS,
+  OPTIMIZER_FLAGS,
+  ROW_FLAGS,
+  SHAPE_FLAGS,
+  STEP_FLAGS,
+} from "./shared_flags.ts";
+
+/** Every flag of `train`. */
+export const TRAIN_FLAGS = {
+  ...group("Model", { model: path("DIR", "Hugging Face folder of a LLaMA-family model") }),
+  ...ROW_FLAGS,
+  ...METHOD_FLAGS,
+  ...SHAPE_FLAGS,
+  ...OPTIMIZER_FLAGS,
+  ...STEP_FLAGS,
+  ...group("Evaluation", {
+    evalData: path("FILE", "Held-out rows"),
+    evalFraction: number("Share of the data to hold out instead"),
+    evalEvery: whole("Steps between evaluations; there is one before and one after in any case"),
+  }),
+  ...group("Output", {
+    output: path("DIR", "Folder for the log, checkpoints and what was trained", "./out"),
+    overwrite: toggle("Replace a run or a model that the folder holds"),
+    logEvery: whole("Steps between lines of progress; the log has every step", "10"),
+    saveEvery: whole("Steps between checkpoints", "0, none"),
+    keepCheckpoints: whole("Checkpoints to keep, the newest", "2"),
+    resume: path("DIR", "Go on with a run, from its folder or a checkpoint, with its options"),
+  }),
+};
+
+/** What was given for {@linkcode TRAIN_FLAGS}. */
+export type TrainValues = FlagValues<typeof TRAIN_FLAGS>;

@@ -1,0 +1,47 @@
+import { main } from "../../src/cli/main.ts";
+import type { Terminal } from "../../src/cli/terminal.ts";
+
+/** A terminal that keeps what is written to it. */
+export class TestTerminal implements Terminal {
+  readonly columns: number | null;
+  out = "";
+  err = "";
+  #interrupts: (() => void)[] = [];
+
+  /** @param columns Width, for a terminal that shows a progress bar. */
+  constructor(columns: number | null = null) {
+    this.columns = columns;
+  }
+
+  stdout(text: string): void {
+    this.out += text;
+  }
+
+  stderr(text: string): void {
+    this.err += text;
+  }
+
+  onInterrupt(handler: () => void): Disposable {
+    this.#interrupts.push(handler);
+    return { [Symbol.dispose]: () => this.#interrupts.pop() };
+  }
+
+  /** Presses Ctrl-C. */
+  interrupt(): void {
+    for (const handler of this.#interrupts) handler();
+  }
+}
+
+/** What a command line left behind. */
+export interface CommandResult {
+  code: number;
+  out: string;
+  err: string;
+}
+
+/** Runs a command line in this process; spaces in `line` separate words, further words follow as they are. */
+export async function runCommand(line: string, ...more: string[]): Promise<CommandResult> {
+  const terminal = new TestTerminal();
+  const code = await main([...line.split(" "), ...more], terminal);
+  return { code, out: terminal.out, err: terminal.err };
+}
