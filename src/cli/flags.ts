@@ -129,7 +129,7 @@ export function parseFlags<F extends FlagTable>(
     .map(kebabCase);
   const valued = Object.keys(flags).filter((name) => flags[name].placeholder !== null)
     .map(kebabCase);
-  const parsed: Record<string, unknown> = parseArgs([...args], {
+  const parsed: Record<string, unknown> = parseArgs(attachValues(args, valued), {
     boolean: switches,
     negatable: switches,
     string: ["_", ...valued],
@@ -147,9 +147,18 @@ export function parseFlags<F extends FlagTable>(
     const value = parsed[kebabCase(name)];
     if (value !== undefined) values[name] = read(flags[name], value, `--${kebabCase(name)}`);
   }
-  // An empty text is given as `--prompt ""`, whose second word the parser does not attach.
-  const words = (parsed._ as string[]).filter((word) => word !== "");
-  return { values: values as FlagValues<F>, words };
+  return { values: values as FlagValues<F>, words: parsed._ as string[] };
+}
+
+/** Joins flags and their values by `=`: the parser would not take `-1`, `- a list` or an empty text for a value. */
+function attachValues(args: readonly string[], valued: readonly string[]): string[] {
+  const joined: string[] = [];
+  for (let i = 0; i < args.length; i++) {
+    const takesNext = valued.includes(args[i].slice(2)) && args[i].startsWith("--") &&
+      i + 1 < args.length && !args[i + 1].startsWith("--");
+    joined.push(takesNext ? `${args[i]}=${args[++i]}` : args[i]);
+  }
+  return joined;
 }
 
 /**

@@ -10,7 +10,7 @@ import { OptionError } from "../errors.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
 import { findCheckpoint } from "../train/checkpoint.ts";
-import { LOG_FILE } from "../train/log.ts";
+import { holdsRun } from "../train/log.ts";
 import type { ResolvedOptions, TrainerOptions } from "../train/options.ts";
 import { readConfigFile } from "./config_file.ts";
 import { UsageError } from "./errors.ts";
@@ -23,12 +23,15 @@ export const OPTIONS_FILE = "training_options.json";
 /** Flags that have another name than the option of the trainer that they set. */
 const RENAMED = { gradAccum: "gradAccumSteps", checkpointing: "gradientCheckpointing" } as const;
 
-/** The options of the trainer that are flags. */
-export function trainerOptions(values: TrainValues): Partial<TrainerOptions> {
+/** Options of the trainer that are plain values. */
+export type PlainOptions = Omit<Partial<TrainerOptions>, "model" | "data" | "method" | "evalData">;
+
+/** The options of the trainer among flags: most have the same name. */
+export function trainerOptions(
+  { model: _model, data: _data, method: _method, evalData: _evalData, ...values }: TrainValues,
+): PlainOptions {
   const options: Record<string, unknown> = { ...values };
-  for (const [flag, option] of Object.entries(RENAMED)) {
-    options[option] = options[flag];
-  }
+  for (const [flag, option] of Object.entries(RENAMED)) options[option] = options[flag];
   return options;
 }
 
@@ -92,18 +95,18 @@ export async function expectFree(folder: string, model: string, overwrite: boole
     );
   }
   if (overwrite) return;
-  const found = Object.entries({
-    [LOG_FILE]: "another run",
-    "config.json": "a model",
-    "adapter_config.json": "an adapter",
-  });
-  for (const [file, what] of found) {
-    if (!await exists(join(folder, file))) continue;
-    throw new OptionError(
-      `Cannot write to "${folder}" as it holds ${what}: choose another --output, replace it ` +
-        "with --overwrite, or go on with it by --resume",
-    );
-  }
+  const found = await holdsRun(folder)
+    ? "another run"
+    : await exists(join(folder, "config.json"))
+    ? "a model"
+    : await exists(join(folder, "adapter_config.json"))
+    ? "an adapter"
+    : null;
+  if (found === null) return;
+  throw new OptionError(
+    `Cannot write to "${folder}" as it holds ${found}: choose another --output, replace it ` +
+      "with --overwrite, or go on with it by --resume",
+  );
 }
 
 async function sameFolder(a: string, b: string): Promise<boolean> {

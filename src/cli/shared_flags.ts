@@ -66,7 +66,11 @@ export const METHOD_FLAGS = group("Method", {
     "all; 10 for paper and accumulate",
   ),
   pending: toggle("falqon: rows not yet written act in the forward", "on with --top-k"),
-  init: choice(["melded", "random-orthogonal", "kaiming"], "falqon: how A begins", "melded"),
+  init: choice(
+    ["melded", "gradient", "random-orthogonal", "kaiming"],
+    "falqon: how A begins",
+    "melded",
+  ),
   scaling: choice(["row", "tensor"], "falqon: one scale a row and token, or one each", "row"),
   trainA: toggle("lora: train A too, not only B", "on"),
   adapter: path("DIR", "lora: start from a PEFT adapter, which gives rank, alpha and targets"),

@@ -18,7 +18,7 @@ export const TRAIN_FLAGS = {
   ...group("Evaluation", {
     evalData: path("FILE", "Held-out rows"),
     evalFraction: number("Share of the data to hold out instead"),
-    evalEvery: whole("Steps between evaluations; there is one before and one after in any case"),
+    evalEvery: whole("Steps between evaluations, besides the first and the last", "0, none"),
   }),
   ...group("Output", {
     output: path("DIR", "Folder for the log, checkpoints and what was trained", "./out"),

@@ -4,14 +4,12 @@
  * @module
  */
 
-import { join } from "node:path";
 import { openLoader } from "../data/open_loader.ts";
 import { Random } from "../data/random.ts";
 import { dataWarnings } from "../data/statistics.ts";
 import type { Batch, Loader, LoaderPosition, LoaderStatistics } from "../data/types.ts";
 import { OptionError, TrainingError } from "../errors.ts";
 import type { Program } from "../gpu/program.ts";
-import { exists } from "../io/exists.ts";
 import type { Model } from "../model/model.ts";
 import type { Network } from "../model/network.ts";
 import { writeTokens } from "../model/token_buffers.ts";
@@ -25,10 +23,10 @@ import {
   writeCheckpoint,
 } from "./checkpoint.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";
-import { LOG_FILE, TrainingLog } from "./log.ts";
+import { holdsRun, TrainingLog } from "./log.ts";
 import { type ResolvedOptions, resolveOptions, type TrainerOptions } from "./options.ts";
 import { saveModel, type SaveOptions } from "./save_model.ts";
-import { calibrate } from "./calibrate.ts";
+import { calibrate, firstBatches } from "./calibrate.ts";
 import { countUpdates, recordMicroStep, recordUpdate } from "./step_programs.ts";
 
 /** What one step did, as `Trainer.run` gives it and the log records it. */
@@ -156,7 +154,9 @@ export class Trainer implements Disposable {
     network.reserve({ tokens: rows, training: true, checkpointing });
     const state = new StepState(model.device, options);
     const loader = await openTrainingLoader(source, options);
-    if (network.layers.calibrates) await calibrate(network, loader, rows);
+    if (network.layers.calibrates && !checkpoint) {
+      await calibrate(network, await firstBatches(loader), rows, options.seed);
+    }
     const totalSteps = await countSteps(source, options);
     const trainer = new Trainer({
       source,
@@ -189,7 +189,7 @@ export class Trainer implements Disposable {
    *
    * @param options `signal` ends the run after the step at work, as if it were the last.
    * @throws {TrainingError} if loss or gradients are not finite; the parameters are then those of the step before.
-   * @throws {DataError} for bad rows.
+   * @throws {DataError} for a bad row, once the steps before it are logged and, with `saveEvery`, checkpointed.
    * @throws {FileError} if the log or a checkpoint cannot be written.
    */
   async *run(options: { signal?: AbortSignal } = {}): AsyncGenerator<TrainingMetrics, void, void> {
@@ -197,14 +197,19 @@ export class Trainer implements Disposable {
     this.#running = true;
     const batches = this.#loader.batches(this.#position ?? undefined);
     this.#startClock();
+    let failure: unknown = null;
     try {
       while (this.totalSteps === null || this.#step < this.totalSteps) {
         if (options.signal?.aborted) break;
-        const group = await this.#nextGroup(batches);
+        const group = await this.#nextGroup(batches).catch((error) => {
+          failure = error;
+          return null;
+        });
         if (group === null) break;
         await this.#openLog();
         await this.#recordAgain();
         this.#runStep(group);
+        await this.#recalibrate(group);
         const { logEvery, evalEvery, saveEvery } = this.options;
         const due = (every: number) => every > 0 && this.#step % every === 0;
         if (due(logEvery) || due(evalEvery) || due(saveEvery)) yield* this.#flush(due(evalEvery));
@@ -213,6 +218,7 @@ export class Trainer implements Disposable {
       yield* this.#flush(false);
       const { saveEvery } = this.options;
       if (saveEvery > 0 && this.#step % saveEvery !== 0) await this.checkpoint();
+      if (failure !== null) throw failure;
     } finally {
       await batches.return();
       this.#running = false;
@@ -298,6 +304,14 @@ export class Trainer implements Disposable {
     this.#generation = network.generation;
   }
 
+  /** At the steps that the method asks for, lets it look at the gradients of the micro-batches just trained on. */
+  async #recalibrate(group: Batch[]): Promise<void> {
+    const { recalibrateEvery: every = 0 } = this.#network.layers;
+    if (every === 0 || this.#step % every !== 0 || this.#step === this.totalSteps) return;
+    const { batchSize, sequenceLength, seed } = this.options;
+    await calibrate(this.#network, group, batchSize * sequenceLength, seed + this.#step);
+  }
+
   #runStep(group: Batch[]): void {
     this.#state.begin({
       step: this.#step + 1,
@@ -364,7 +378,7 @@ function notFinite({ step, lossSum, gradNorm: norm, learningRate }: StepMetrics)
 
 /** A run's folder must not hold another run. */
 async function expectUnused(folder: string): Promise<void> {
-  if (!await exists(join(folder, LOG_FILE))) return;
+  if (!await holdsRun(folder)) return;
   throw new OptionError(
     `Cannot train into "${folder}" as it holds another run: choose another outputDir, remove it, ` +
       "or resume from it",
