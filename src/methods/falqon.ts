@@ -50,6 +50,11 @@ export interface FalqonOptions {
    * most in (the idea of LoRA-GA, arXiv 2407.05000).
    */
   init?: AdapterInit;
+  /**
+   * With `requantize` and `gradient`: steps after which A begins anew in the directions of the gradient by then. What was
+   * learned goes into the codes, B starts from zero again. 0 for never. Default 0.
+   */
+  refreshEvery?: number;
   /** Default `row`: one scale a row of W and a token of x. `tensor`: one each, as published. */
   scaling?: ScaleGranularity;
   /**
@@ -71,6 +76,8 @@ export interface FalqonSettings {
   updateRule: UpdateRule;
   pending: boolean;
   init: AdapterInit;
+  /** Steps between renewals of A; 0 for none. */
+  refreshEvery: number;
   scaling: ScaleGranularity;
   headroom: number;
   targets: ReadonlySet<string>;
@@ -89,7 +96,18 @@ export function falqon(options: FalqonOptions = {}): Method {
   oneOf("updateRule", updateRule, ["paper", "accumulate", "requantize"]);
   oneOf("init", init, ["melded", "gradient", "random-orthogonal", "kaiming"]);
   oneOf("scaling", scaling, ["row", "tensor"]);
-  const { topK, headroom = 1 } = options;
+  const { topK, headroom = 1, refreshEvery = 0 } = options;
+  if (!(Number.isInteger(refreshEvery) && refreshEvery >= 0)) {
+    throw new OptionError(
+      `Cannot use refreshEvery ${refreshEvery}: expected a whole number from 0 on`,
+    );
+  }
+  if (refreshEvery > 0 && (init !== "gradient" || updateRule !== "requantize")) {
+    throw new OptionError(
+      `Cannot refresh A under the update rule ${updateRule} and the beginning ${init}: ` +
+        "it takes requantize and gradient",
+    );
+  }
   if (!(headroom >= 1 && headroom <= 16)) {
     throw new OptionError(`Cannot use headroom ${headroom}: expected a number from 1 to 16`);
   }
@@ -109,6 +127,7 @@ export function falqon(options: FalqonOptions = {}): Method {
     updateRule,
     pending: requantize && topK !== undefined && (options.pending ?? true),
     init,
+    refreshEvery,
     scaling,
     headroom,
     targets: parseTargets(options.targetModules),
@@ -124,6 +143,7 @@ export function frozenFp8(scaling: ScaleGranularity = "row"): Method {
     updateRule: "requantize",
     pending: false,
     init: "melded",
+    refreshEvery: 0,
     scaling,
     headroom: 1,
     targets: new Set(),
@@ -186,11 +206,15 @@ export class FalqonLayers implements MethodLayers {
   }
 
   get calibrates(): boolean {
-    return this.settings.init === "gradient" && !this.context.restoring;
+    return this.settings.init === "gradient";
   }
 
-  beginCalibration(tokens: number): void {
-    for (const linear of this.linears) linear.beginSketch();
+  get recalibrateEvery(): number {
+    return this.settings.refreshEvery;
+  }
+
+  beginCalibration(tokens: number, random: () => number): void {
+    for (const linear of this.linears) linear.beginSketch(random);
     this.gSketch.reserve(tokens, Math.max(...this.linears.map(({ sketchWidth }) => sketchWidth)));
   }
 

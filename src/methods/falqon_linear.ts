@@ -257,8 +257,8 @@ export class FalqonLinear implements Linear {
   }
 
   /** Begins to sketch the gradient of W: Ω·(Gᵀ·x) for a random Ω has the row space of Gᵀ·x, without its size. */
-  beginSketch(): void {
-    const { context: { device, random }, settings: { rank } } = this.layers;
+  beginSketch(random: () => number): void {
+    const { context: { device }, settings: { rank } } = this.layers;
     const { inFeatures } = this.spec;
     this.#sketches = this.layout.parts.map((adapter) => {
       const { rows } = adapter.part;

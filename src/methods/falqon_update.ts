@@ -100,7 +100,7 @@ export class FalqonUpdate {
     }
   }
 
-  /** Computes what stays fixed in training, once the codes and scales of the linear are there. */
+  /** Begins from the codes and scales that the linear has now: computes what stays fixed from here, B is zero. */
   async begin(): Promise<void> {
     const { linear, adapter: { part, start } } = this;
     const { rank, factor } = this.#settings;
@@ -109,11 +109,14 @@ export class FalqonUpdate {
     const a = await linear.readScales(first, rank);
     this.#device.write(this.#rowFactors, w.map((scale) => scale / w[0]));
     this.#device.write(this.#columnFactors, a.map((scale) => factor * w[0] / scale));
+    using program = new Program(this.#device);
+    program.clear(this.b.value);
     if (this.#reference) {
-      using program = new Program(this.#device);
       program.copy(rowsOf(linear.weight, part.start, part.rows), this.#reference);
-      (await program.prepare()).run();
     }
+    if (this.#flushed) program.clear(this.#flushed);
+    if (this.delta) program.clear(this.delta);
+    (await program.prepare()).run();
     if (this.#residue) {
       const { pitch, cols } = linear.weight;
       const codes = new Uint8Array(await this.#device.read(rowsOf(linear.weight, first, rank)));

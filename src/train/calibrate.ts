@@ -1,37 +1,60 @@
 /**
- * Shows a method the gradients of the untrained model before its adapters begin.
+ * Shows a method gradients of the model: before training, for its adapters to begin with, and again after some steps.
  *
  * @module
  */
 
-import type { Loader } from "../data/types.ts";
+import { Random } from "../data/random.ts";
+import type { Batch, Loader } from "../data/types.ts";
 import { Program } from "../gpu/program.ts";
 import type { Network } from "../model/network.ts";
 import { writeTokens } from "../model/token_buffers.ts";
 import { StepState } from "../optim/state.ts";
 
-/** Micro-batches that are looked at. */
-const BATCHES = 4;
+/** Micro-batches that are looked at before training. */
+const FIRST_BATCHES = 4;
 
-/** Runs backward passes over the first micro-batches; they are trained on later all the same. */
-export async function calibrate(network: Network, loader: Loader, rows: number): Promise<void> {
+/** Reads the micro-batches that calibration looks at before training; they are trained on later all the same. */
+export async function firstBatches(loader: Loader): Promise<Batch[]> {
+  const batches: Batch[] = [];
+  const stream = loader.batches();
+  while (batches.length < FIRST_BATCHES) {
+    const { value, done } = await stream.next();
+    if (done) break;
+    batches.push(value);
+  }
+  await stream.return();
+  return batches;
+}
+
+/**
+ * Runs backward passes over some micro-batches for the method to look at. What was learned so far goes into the weights
+ * first. Of AdamW's moments the second stay, as the measure of the gradients' size.
+ *
+ * @param seed Makes the method's random choices; the same at the same step of any run.
+ */
+export async function calibrate(
+  network: Network,
+  batches: readonly Batch[],
+  rows: number,
+  seed: number,
+): Promise<void> {
   const { layers, parameters, device } = network;
-  layers.beginCalibration!(rows);
+  const random = new Random(seed);
+  layers.beginCalibration!(rows, () => random.uniform());
   using state = new StepState(device, { beta1: 0, beta2: 0 });
   using program = new Program(device);
+  layers.flush?.(program);
   network.recordTraining(program, rows, state);
   await program.prepare();
-  const batches = loader.batches();
-  for (let step = 1; step <= BATCHES; step++) {
-    const { value: batch, done } = await batches.next();
-    if (done) break;
-    state.begin({ step, learningRate: 0, targetCount: batch.targetCount });
+  for (const [i, batch] of batches.entries()) {
+    state.begin({ step: i + 1, learningRate: 0, targetCount: batch.targetCount });
     writeTokens(device, network.tokens, batch);
     program.run();
   }
-  await batches.return();
   await layers.endCalibration!();
   using clearing = new Program(device);
   clearing.clear(parameters.gradients);
+  clearing.clear(parameters.m);
   (await clearing.prepare()).run();
 }
