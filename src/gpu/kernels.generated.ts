@@ -1167,7 +1167,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let code = pack4_e4m3(value);
       let change = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
       for (var c = 0u; c < 4u; c++) {
-        mine.x += select(0.0, 1.0, ((code ^ old) >> (8u * c) & 0xffu) != 0u);
+        mine.x += select(0.0, 1.0, (((code ^ old) >> (8u * c)) & 0xffu) != 0u);
         mine.y += select(0.0, 1.0, abs(value[c]) > 448.0);
       }
       mine.w += dot(change, asked);
