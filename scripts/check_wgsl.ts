@@ -2,11 +2,12 @@
  * Validates the kernels with both WGSL compilers that browsers and runtimes use: naga, through the WebGPU of
  * Deno, and Tint, through the null backend of Dawn, which compiles without a GPU.
  *
- * The variants are not listed anywhere: the script runs the kernel tests, or those given as arguments, and
- * checks every variant that they ask of a device. A kernel in `wgsl/` that no test uses, and a shared
- * file that no kernel includes, is an error too.
+ * The variants are not listed anywhere: they are those that a run of the tests asked of its devices, as logged
+ * by tests/support/record_kernels.ts. A kernel in `wgsl/` that no test uses, and a shared file that no kernel
+ * includes, is an error too.
  *
- * Run: `deno run -A scripts/check_wgsl.ts [test files]`.
+ * Run, after tests that have logged: `deno run -A --no-lock scripts/check_wgsl.ts LOG`. Without `--no-lock`
+ * the lock file would make every user of the package download the compiler.
  *
  * @module
  */
@@ -26,22 +27,11 @@ const INVALID: RecordedKernel = {
   code: "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }",
 };
 
-/** Runs the tests with a log of the kernels that they use. */
-async function usedKernels(tests: string[]): Promise<RecordedKernel[]> {
-  const log = await Deno.makeTempFile({ suffix: ".jsonl" });
-  try {
-    const { success } = await new Deno.Command(Deno.execPath(), {
-      args: ["test", "-A", "--quiet", "--preload=tests/support/record_kernels.ts", ...tests],
-      cwd: root,
-      env: { KERNEL_LOG: log },
-    }).spawn().status;
-    if (!success) throw new Error("the tests that use the kernels failed");
-    const lines = (await Deno.readTextFile(log)).trim().split("\n");
-    const kernels: RecordedKernel[] = lines.map((line) => JSON.parse(line));
-    return [...new Map(kernels.map((kernel) => [kernel.code, kernel])).values()];
-  } finally {
-    await Deno.remove(log);
-  }
+/** The different kernels in a log. */
+async function readLog(path: string): Promise<RecordedKernel[]> {
+  const lines = (await Deno.readTextFile(path)).trim().split("\n");
+  const kernels: RecordedKernel[] = lines.map((line) => JSON.parse(line));
+  return [...new Map(kernels.map((kernel) => [kernel.code, kernel])).values()];
 }
 
 /** Files in `wgsl/` that nothing uses: an entry point needs a test, any other file an include. */
@@ -93,11 +83,7 @@ async function complaints(gpu: GPUDevice, kernels: RecordedKernel[]): Promise<st
 }
 
 if (import.meta.main) {
-  const tests = Deno.args.length
-    ? Deno.args
-    : [...Deno.readDirSync(new URL("tests/", root))].map(({ name }) => `tests/${name}`)
-      .filter((path) => /\/kernels_.*_test\.ts$/.test(path)).sort();
-  const kernels = await usedKernels(tests);
+  const kernels = await readLog(Deno.args[0]);
   const { create } = await import(DAWN);
   const compilers: [string, GPU][] = [
     ["naga", navigator.gpu],

@@ -1,0 +1,75 @@
+/**
+ * Everything that must hold before a change lands: format, lint, types, documentation, the kernel bundle,
+ * the tests, every kernel they used under both WGSL compilers, and the package as JSR would take it.
+ *
+ * Run: `deno task ok`.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+
+interface Check {
+  name: string;
+  /** Arguments of `deno`. */
+  args: string[];
+  env?: Record<string, string>;
+}
+
+/** Files that one check leaves for later ones. */
+interface Files {
+  /** What the tests asked of devices, for the check of the kernels. */
+  kernelLog: string;
+  /** The tests' results as JUnit XML. */
+  results: string;
+}
+
+function checks({ kernelLog, results }: Files): Check[] {
+  return [
+    { name: "format", args: ["fmt", "--check"] },
+    { name: "lint", args: ["lint"] },
+    { name: "types", args: ["check"] },
+    { name: "documentation", args: ["doc", "--lint", "mod.ts", "cli.ts"] },
+    { name: "kernel bundle", args: ["run", "-A", "scripts/bundle_wgsl.ts", "--check"] },
+    {
+      name: "tests",
+      args: [
+        ...["task", "test", "--preload=tests/support/record_kernels.ts"],
+        `--junit-path=${results}`,
+      ],
+      env: { KERNEL_LOG: kernelLog },
+    },
+    { name: "kernels", args: ["run", "-A", "--no-lock", "scripts/check_wgsl.ts", kernelLog] },
+    { name: "package", args: ["publish", "--dry-run", "--allow-dirty"] },
+  ];
+}
+
+/** The closing line: how many tests passed, failed and were skipped. */
+function countTests(junit: string): string {
+  const [total, failures, errors] = ["tests", "failures", "errors"].map((name) =>
+    Number(junit.match(new RegExp(`<testsuites [^>]*\\b${name}="(\\d+)"`))![1])
+  );
+  const skipped = junit.match(/<skipped\b/g)?.length ?? 0;
+  const failed = failures + errors;
+  return `${total - failed - skipped} passed, ${failed} failed, ${skipped} skipped`;
+}
+
+if (import.meta.main) {
+  const folder = await Deno.makeTempDir();
+  const files = { kernelLog: join(folder, "kernels.jsonl"), results: join(folder, "results.xml") };
+  const outcomes: string[] = [];
+  let passed = true;
+  for (const { name, args, env } of checks(files)) {
+    console.log(`\n# ${name}: deno ${args.join(" ")}`);
+    const start = performance.now();
+    const { success } = await new Deno.Command(Deno.execPath(), { args, env }).spawn().status;
+    const seconds = (performance.now() - start) / 1000;
+    outcomes.push(`${success ? "ok    " : "FAILED"} ${name} (${seconds.toFixed(1)} s)`);
+    passed &&= success;
+  }
+  console.log(`\n${outcomes.join("\n")}`);
+  const results = await Deno.readTextFile(files.results).catch(() => null);
+  console.log(results === null ? "no test ran" : countTests(results));
+  await Deno.remove(folder, { recursive: true });
+  Deno.exit(passed ? 0 : 1);
+}
