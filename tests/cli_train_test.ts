@@ -105,6 +105,14 @@ Deno.test("a run that was interrupted and resumed logs the same losses as one th
     const none = await runCommand(`train --resume ${folder}/model`);
     assertEquals([none.code, none.err.includes("it holds no checkpoint")], [1, true], none.err);
 
+    // Without the file of options, as a script leaves a run, the checkpoint still knows the trainer's and the method.
+    await Deno.remove(join(folder, "whole/training_options.json"));
+    const bare = await runCommand(
+      `train --resume ${folder}/whole --model ${folder}/model --data ${folder}/data.jsonl --rank 4`,
+    );
+    assertEquals([bare.code, bare.out.split(" in ")[0]], [0, "trained 0 steps"], bare.err);
+    assertMatch(bare.err, /by lora on .+: 2 rows of 40 tokens a step, from step 6\n/);
+
     const adapted = `--model ${folder}/model --adapter ${folder}/out`;
     const evaluated = await runCommand(`eval ${adapted} --data ${folder}/data.jsonl`);
     assertEquals(evaluated.code, 0, evaluated.err);

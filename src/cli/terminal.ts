@@ -19,7 +19,8 @@ export function processTerminal(): Terminal {
     stdout: (text) => writeAll(Deno.stdout, text),
     stderr: (text) => writeAll(Deno.stderr, text),
     get columns() {
-      return Deno.stderr.isTerminal() ? Deno.consoleSize().columns : null;
+      // Some terminals, such as those of `script`, do not know their size.
+      return Deno.stderr.isTerminal() ? Deno.consoleSize().columns || 80 : null;
     },
     onInterrupt(handler) {
       let count = 0;

@@ -63,8 +63,8 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   for (const warning of dataWarnings(trainer.dataStatistics)) {
     terminal.stderr(`warning: ${warning}\n`);
   }
+  const { saveEvery } = trainer.options;
   if (interrupted) {
-    const { saveEvery } = trainer.options;
     const remedy = saveEvery > 0
       ? `go on with --resume ${output}`
       : "without --save-every there is no checkpoint to go on from";
@@ -78,6 +78,7 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   if (evalData) terminal.stdout(gain(before!, await trainer.evaluate(evalData)));
   terminal.stdout(`${values.method === "lora" ? "adapter" : "model"}: ${output}\n`);
   terminal.stdout(`log: ${join(output, LOG_FILE)}\n`);
+  if (saveEvery > 0) terminal.stdout(`checkpoints: ${output}, to go on with --resume\n`);
   return 0;
 }
 

@@ -213,7 +213,10 @@ export class Trainer implements Disposable {
         const { logEvery, evalEvery, saveEvery } = this.options;
         const due = (every: number) => every > 0 && this.#step % every === 0;
         if (due(logEvery) || due(evalEvery) || due(saveEvery)) yield* this.#flush(due(evalEvery));
-        if (due(saveEvery)) await this.checkpoint();
+        if (due(saveEvery)) {
+          await this.checkpoint();
+          this.#startClock();
+        }
       }
       yield* this.#flush(false);
       const { saveEvery } = this.options;

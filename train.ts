@@ -1,0 +1,40 @@
+/**
+ * Fine-tunes a model by FALQON. Copy this file and change what you need; in your own project, import from
+ * `jsr:@falqon/webgpu`.
+ *
+ * ```sh
+ * deno run -A train.ts [MODEL_FOLDER TRAIN_FILE HELD_OUT_FILE]
+ * ```
+ *
+ * @module
+ */
+
+import { Dataset, falqon, Model, requestDevice, Trainer } from "./mod.ts";
+
+const [
+  modelFolder = "./examples/tiny/model",
+  trainFile = "./examples/tiny/instructions_train.jsonl",
+  heldOutFile = "./examples/tiny/instructions_eval.jsonl",
+] = Deno.args;
+
+using device = await requestDevice();
+using model = await Model.load(modelFolder, { device });
+const heldOut = Dataset.from(heldOutFile);
+using trainer = await Trainer.create({
+  model,
+  data: Dataset.from(trainFile),
+  method: falqon({ rank: 16 }),
+  batchSize: 8,
+  sequenceLength: 128,
+  steps: 100,
+  learningRate: 2e-3,
+  outputDir: "./out",
+});
+
+const before = await trainer.evaluate(heldOut);
+for await (const { step, loss, tokensPerSecond } of trainer.run()) {
+  console.log(`step ${step}: loss ${loss.toFixed(4)}, ${tokensPerSecond.toFixed(0)} tokens/s`);
+}
+await trainer.save("./out");
+const after = await trainer.evaluate(heldOut);
+console.log(`held-out loss: ${before.loss.toFixed(4)} before, ${after.loss.toFixed(4)} after`);
