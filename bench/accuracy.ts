@@ -36,11 +36,7 @@ const METHODS: Record<string, () => Method> = {
   "lora": () => lora({ rank: RANK }),
   "lora-fa": () => lora({ rank: RANK, trainA: false }),
   "gradient": () => falqon({ rank: RANK, init: "gradient" }),
-  "gradient, refreshed every 50": () => falqon({ rank: RANK, init: "gradient", refreshEvery: 50 }),
-  "gradient, refreshed every 100": () =>
-    falqon({ rank: RANK, init: "gradient", refreshEvery: 100 }),
   "gradient, rank 32": () => falqon({ rank: 32, alpha: 32, init: "gradient" }),
-  "gradient, headroom 2": () => falqon({ rank: RANK, init: "gradient", headroom: 2 }),
   "gradient, pending, top 10": () => falqon({ rank: RANK, init: "gradient", topK: 10 }),
   "gradient, tensor scales": () => falqon({ rank: RANK, init: "gradient", scaling: "tensor" }),
   "melded": () => falqon({ rank: RANK, init: "melded" }),

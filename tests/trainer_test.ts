@@ -18,7 +18,7 @@ const rows = Array.from({ length: 40 }, (_, i) => ({
 const METHODS: Record<string, () => Method> = {
   "requantize": () => falqon({ rank: 5 }),
   "requantize with pending rows": () => falqon({ rank: 5, topK: 3 }),
-  "requantize with renewed adapters": () => falqon({ rank: 5, init: "gradient", refreshEvery: 3 }),
+  "requantize, melded": () => falqon({ rank: 5, init: "melded" }),
   "accumulate": () => falqon({ rank: 5, updateRule: "accumulate", scaling: "tensor" }),
   "paper": () => falqon({ rank: 5, updateRule: "paper" }),
   "lora": () => lora({ rank: 5 }),

@@ -69,7 +69,7 @@ export const METHOD_FLAGS = group("Method", {
   init: choice(
     ["melded", "gradient", "random-orthogonal", "kaiming"],
     "falqon: how A begins",
-    "melded",
+    "gradient; melded for paper and accumulate",
   ),
   scaling: choice(["row", "tensor"], "falqon: one scale a row and token, or one each", "row"),
   trainA: toggle("lora: train A too, not only B", "on"),

@@ -21,8 +21,6 @@ export interface QuantizeOptions {
   scales: Vector;
   /** `given`: the scales are read, not written. */
   granularity: ScaleGranularity | "given";
-  /** What the largest magnitude becomes. Default: the format's maximum. */
-  max?: number;
   /** f32 [cols + tail columns]: the input's columns are divided by these first. */
   columnScales?: BufferView;
   /** f32 [rows, t]: columns that follow the input's. */
@@ -37,7 +35,7 @@ export function quantize(program: Program, options: QuantizeOptions): void {
   const { rows } = input;
   if (rows === 0) return;
   const constants = {
-    MAX: options.max ?? (codes.type === "e4m3" ? E4M3.max : E5M2.max),
+    MAX: codes.type === "e4m3" ? E4M3.max : E5M2.max,
     COLUMN_SCALES: !!columnScales,
     TAIL: !!tail,
   };

@@ -44,24 +44,15 @@ export interface FalqonOptions {
   /** With `requantize`: rows not yet written act in the forward beside the codes. Default: where topK is given. */
   pending?: boolean;
   /**
-   * Default `melded`, as published: the right singular vectors of the quantisation error, times the roots of the singular
-   * values. A weight that has no known error, as it comes in FP8, begins `random-orthogonal`. `gradient`: the leading
-   * right singular vectors of the weight's gradient over the first micro-batches, the directions that B alone can learn
-   * most in (the idea of LoRA-GA, arXiv 2407.05000).
+   * `melded`, as published and the default of `paper` and `accumulate`: the right singular vectors of the quantisation
+   * error, times the roots of the singular values. A weight without a known error, as it comes in FP8, begins
+   * `random-orthogonal`. `gradient`, the default of `requantize`: the leading right singular vectors of the weight's
+   * gradient over the first micro-batches, in which B alone can learn most (the idea of LoRA-GA, arXiv 2407.05000);
+   * without a `Trainer`, which has the data, it is `random-orthogonal` too.
    */
   init?: AdapterInit;
-  /**
-   * With `requantize` and `gradient`: steps after which A begins anew in the directions of the gradient by then. What was
-   * learned goes into the codes, B starts from zero again. 0 for never. Default 0.
-   */
-  refreshEvery?: number;
   /** Default `row`: one scale a row of W and a token of x. `tensor`: one each, as published. */
   scaling?: ScaleGranularity;
-  /**
-   * Weights are scaled so that the largest is at 448 / headroom: how far an update may carry a code beyond it before it
-   * saturates. A power of two costs no precision but at the very bottom of the range. Default 1, as published.
-   */
-  headroom?: number;
   /** Linear layers with adapters, by the last part of their name. Default all; the others are frozen FP8. */
   targetModules?: readonly string[];
 }
@@ -76,10 +67,7 @@ export interface FalqonSettings {
   updateRule: UpdateRule;
   pending: boolean;
   init: AdapterInit;
-  /** Steps between renewals of A; 0 for none. */
-  refreshEvery: number;
   scaling: ScaleGranularity;
-  headroom: number;
   targets: ReadonlySet<string>;
 }
 
@@ -89,32 +77,18 @@ export interface FalqonSettings {
  * @throws {OptionError} for options out of range.
  */
 export function falqon(options: FalqonOptions = {}): Method {
-  const { rank = 64, alpha = 16, updateRule = "requantize", init = "melded", scaling = "row" } =
-    options;
+  const { rank = 64, alpha = 16, updateRule = "requantize", scaling = "row" } = options;
+  const requantize = updateRule === "requantize";
+  const init = options.init ?? (requantize ? "gradient" : "melded");
   checkRank(rank);
   checkAlpha(alpha);
   oneOf("updateRule", updateRule, ["paper", "accumulate", "requantize"]);
   oneOf("init", init, ["melded", "gradient", "random-orthogonal", "kaiming"]);
   oneOf("scaling", scaling, ["row", "tensor"]);
-  const { topK, headroom = 1, refreshEvery = 0 } = options;
-  if (!(Number.isInteger(refreshEvery) && refreshEvery >= 0)) {
-    throw new OptionError(
-      `Cannot use refreshEvery ${refreshEvery}: expected a whole number from 0 on`,
-    );
-  }
-  if (refreshEvery > 0 && (init !== "gradient" || updateRule !== "requantize")) {
-    throw new OptionError(
-      `Cannot refresh A under the update rule ${updateRule} and the beginning ${init}: ` +
-        "it takes requantize and gradient",
-    );
-  }
-  if (!(headroom >= 1 && headroom <= 16)) {
-    throw new OptionError(`Cannot use headroom ${headroom}: expected a number from 1 to 16`);
-  }
+  const { topK } = options;
   if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) {
     throw new OptionError(`Cannot write topK = ${topK} rows: expected an integer of at least 1`);
   }
-  const requantize = updateRule === "requantize";
   if (options.pending && !requantize) {
     throw new OptionError(
       `Cannot use pending with the update rule ${updateRule}: it belongs to requantize`,
@@ -127,9 +101,7 @@ export function falqon(options: FalqonOptions = {}): Method {
     updateRule,
     pending: requantize && topK !== undefined && (options.pending ?? true),
     init,
-    refreshEvery,
     scaling,
-    headroom,
     targets: parseTargets(options.targetModules),
   });
 }
@@ -143,9 +115,7 @@ export function frozenFp8(scaling: ScaleGranularity = "row"): Method {
     updateRule: "requantize",
     pending: false,
     init: "melded",
-    refreshEvery: 0,
     scaling,
-    headroom: 1,
     targets: new Set(),
   });
 }
@@ -207,10 +177,6 @@ export class FalqonLayers implements MethodLayers {
 
   get calibrates(): boolean {
     return this.settings.init === "gradient";
-  }
-
-  get recalibrateEvery(): number {
-    return this.settings.refreshEvery;
   }
 
   beginCalibration(tokens: number, random: () => number): void {

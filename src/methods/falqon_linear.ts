@@ -13,7 +13,6 @@ import {
   rowsOf,
   type Vector,
 } from "../gpu/buffers.ts";
-import { E4M3 } from "../fp8/codec.ts";
 import { Program } from "../gpu/program.ts";
 import { gemm } from "../kernels/gemm.ts";
 import { dequantize, quantize } from "../kernels/quantize.ts";
@@ -126,7 +125,7 @@ export class FalqonLinear implements Linear {
     adapted: AdapterPart | undefined,
   ): Promise<void> {
     const { context: { device, random }, settings } = this.layers;
-    const { rank, init, scaling, headroom } = settings;
+    const { rank, init, scaling } = settings;
     const original = device.matrix(part.rows, this.spec.inFeatures, "f32", "weight to quantise");
     const error = device.matrix(part.rows, this.spec.inFeatures, "f32", "quantisation error");
     const scales = device.vector(part.rows, "f32", "scales");
@@ -134,8 +133,7 @@ export class FalqonLinear implements Linear {
       await loadMatrix(device, weightName(part), part.rows, source, original);
       using program = new Program(device);
       const codes = rowsOf(this.weight, part.start, part.rows);
-      const max = E4M3.max / headroom;
-      quantize(program, { input: original, codes, scales, granularity: scaling, max });
+      quantize(program, { input: original, codes, scales, granularity: scaling });
       program.copy(
         { ...scales, size: 4 * part.rows },
         { ...this.scales, offset: 4 * part.start, size: 4 * part.rows },

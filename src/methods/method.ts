@@ -44,16 +44,12 @@ export interface MethodLayers {
   reserve(tokens: number): void;
   /** True where the method looks at gradients of the model before training. */
   readonly calibrates?: boolean;
-  /** Steps after which it looks at them again; 0 for never. */
-  readonly recalibrateEvery?: number;
   /** Before backward passes of up to `tokens` tokens are recorded whose gradients the method looks at. */
   beginCalibration?(tokens: number, random: () => number): void;
   /** After these have run. What was recorded in between is invalid then. */
   endCalibration?(): Promise<void>;
   /** Records what must follow the optimizer's change of the parameters. */
   update?(program: Program): void;
-  /** Records that the weights take up what they only approximate so far. */
-  flush?(program: Program): void;
   /** What a checkpoint must keep besides the parameters, by name, to go on bit for bit. */
   state?(): Map<string, BufferView>;
   /** Frees what the method itself holds. */

@@ -1,5 +1,5 @@
 /**
- * Shows a method gradients of the model: before training, for its adapters to begin with, and again after some steps.
+ * Shows a method gradients of the untrained model, for its adapters to begin with.
  *
  * @module
  */
@@ -28,10 +28,9 @@ export async function firstBatches(loader: Loader): Promise<Batch[]> {
 }
 
 /**
- * Runs backward passes over some micro-batches for the method to look at. What was learned so far goes into the weights
- * first. Of AdamW's moments the second stay, as the measure of the gradients' size.
+ * Runs backward passes over some micro-batches for the method to look at.
  *
- * @param seed Makes the method's random choices; the same at the same step of any run.
+ * @param seed Decides the method's random choices.
  */
 export async function calibrate(
   network: Network,
@@ -44,7 +43,6 @@ export async function calibrate(
   layers.beginCalibration!(rows, () => random.uniform());
   using state = new StepState(device, { beta1: 0, beta2: 0 });
   using program = new Program(device);
-  layers.flush?.(program);
   network.recordTraining(program, rows, state);
   await program.prepare();
   for (const [i, batch] of batches.entries()) {
@@ -55,6 +53,5 @@ export async function calibrate(
   await layers.endCalibration!();
   using clearing = new Program(device);
   clearing.clear(parameters.gradients);
-  clearing.clear(parameters.m);
   (await clearing.prepare()).run();
 }

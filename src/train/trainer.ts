@@ -209,7 +209,6 @@ export class Trainer implements Disposable {
         await this.#openLog();
         await this.#recordAgain();
         this.#runStep(group);
-        await this.#recalibrate(group);
         const { logEvery, evalEvery, saveEvery } = this.options;
         const due = (every: number) => every > 0 && this.#step % every === 0;
         if (due(logEvery) || due(evalEvery) || due(saveEvery)) yield* this.#flush(due(evalEvery));
@@ -305,14 +304,6 @@ export class Trainer implements Disposable {
     const rows = this.options.batchSize * this.options.sequenceLength;
     this.#microStep = await recordMicroStep(network, rows, this.#state);
     this.#generation = network.generation;
-  }
-
-  /** At the steps that the method asks for, lets it look at the gradients of the micro-batches just trained on. */
-  async #recalibrate(group: Batch[]): Promise<void> {
-    const { recalibrateEvery: every = 0 } = this.#network.layers;
-    if (every === 0 || this.#step % every !== 0 || this.#step === this.totalSteps) return;
-    const { batchSize, sequenceLength, seed } = this.options;
-    await calibrate(this.#network, group, batchSize * sequenceLength, seed + this.#step);
   }
 
   #runStep(group: Batch[]): void {
