@@ -1,6 +1,11 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FileError, TrainingError } from "../src/errors.ts";
-import { recoverFolder, writeFileAtomically, writeFolderAtomically } from "../src/io/atomic.ts";
+import {
+  recoverFolder,
+  removeFolderAtomically,
+  writeFileAtomically,
+  writeFolderAtomically,
+} from "../src/io/atomic.ts";
 import { withFolder } from "./support/io.ts";
 
 /** Every path below a folder with the text of its file. */
@@ -210,3 +215,17 @@ Deno.test("a full disk keeps the old content and says how much was written", asy
     await Deno.remove(disk, { recursive: true });
   }
 });
+
+Deno.test("removeFolderAtomically removes a folder and what a killed removal left", () =>
+  withFolder(async (folder) => {
+    for (const name of ["a", "b"]) await writeFolderAtomically(`${folder}/${name}`, writer("1"));
+    await Deno.mkdir(`${folder}/.removed/sub`, { recursive: true });
+    await removeFolderAtomically(`${folder}/a`);
+    assertEquals(tree(folder), { "b/sub/a": "1", "b/b": "1" });
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), ["b"]);
+    await assertRejects(
+      () => removeFolderAtomically(`${folder}/a`),
+      FileError,
+      `Cannot remove "${folder}/a": there is no such file or folder`,
+    );
+  }));

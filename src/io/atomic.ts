@@ -131,6 +131,24 @@ export async function recoverFolder(target: string): Promise<void> {
   }
 }
 
+/**
+ * Removes a folder so that it is gone from its name before the first of its files is: a process killed
+ * meanwhile leaves no folder that holds only a part. What it does leave, hidden, goes with the next removal beside it.
+ *
+ * @throws {FileError} if the folder is not there or cannot be removed.
+ */
+export async function removeFolderAtomically(target: string): Promise<void> {
+  const path = resolve(target);
+  const removed = join(dirname(path), ".removed");
+  try {
+    await removeAll(removed);
+    await Deno.rename(path, removed);
+    await removeAll(removed);
+  } catch (error) {
+    throw toFileError("remove", target, error);
+  }
+}
+
 /** The names beside `path` under which a write is prepared, and its old content steps aside. */
 function siblings(path: string): { temporary: string; old: string } {
   // Fixed names, so that the next attempt finds what a killed one left behind.

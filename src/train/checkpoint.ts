@@ -12,7 +12,7 @@ import type { LoaderPosition } from "../data/types.ts";
 import { FileError, OptionError } from "../errors.ts";
 import type { BufferView } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import { writeFolderAtomically } from "../io/atomic.ts";
+import { removeFolderAtomically, writeFolderAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
 import { isJsonObject, readJson } from "../io/json.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "../io/safetensors.ts";
@@ -48,19 +48,14 @@ export async function writeCheckpoint(
 ): Promise<void> {
   const { device } = network;
   await writeFolderAtomically(join(folder, `checkpoint-${state.step}`), async (temporary) => {
-    const tensors = [...buffersOf(network)].map(([name, view]): TensorSource => ({
-      name,
-      dtype: "U8",
-      shape: [view.size],
-      data: () => readChunks(device, view),
-    }));
+    const tensors = tensorSources(device, buffersOf(network));
     await writeSafetensors(join(temporary, TENSORS_FILE), tensors);
     const text = JSON.stringify({ format: FORMAT, ...state }, null, 2);
     await Deno.writeTextFile(join(temporary, STATE_FILE), text);
   }, { overwrite: true });
   const steps = await listCheckpoints(folder);
   for (const step of steps.slice(0, -keep)) {
-    await Deno.remove(join(folder, `checkpoint-${step}`), { recursive: true });
+    await removeFolderAtomically(join(folder, `checkpoint-${step}`));
   }
 }
 
@@ -122,6 +117,30 @@ function buffersOf(network: Network): Map<string, BufferView> {
   ]);
 }
 
+/**
+ * Buffers as tensors of bytes, to be written in this order. A read-back costs a round trip however small it is, so
+ * small buffers that follow each other are read together; large ones in chunks.
+ */
+function tensorSources(device: Device, buffers: Map<string, BufferView>): TensorSource[] {
+  let group: BufferView[] = [];
+  let bytes = Infinity;
+  /** Of the group whose turn it is. */
+  let contents: { group: BufferView[]; buffers: ArrayBuffer[] } | null = null;
+  return [...buffers].map(([name, view]) => {
+    if (bytes + view.size > CHUNK) [group, bytes] = [[], 0];
+    const [members, index] = [group, group.push(view) - 1];
+    bytes += view.size;
+    const data = async function* () {
+      if (view.size > CHUNK) return yield* readChunks(device, view);
+      if (contents?.group !== members) {
+        contents = { group: members, buffers: await device.readAll(members) };
+      }
+      yield new Uint8Array(contents.buffers[index]);
+    };
+    return { name, dtype: "U8", shape: [view.size], data };
+  });
+}
+
 async function* readChunks(device: Device, view: BufferView): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < view.size; at += CHUNK) {
     const size = Math.min(CHUNK, view.size - at);
@@ -132,7 +151,7 @@ async function* readChunks(device: Device, view: BufferView): AsyncGenerator<Uin
 /** Removes every checkpoint in a folder. */
 export async function removeCheckpoints(folder: string): Promise<void> {
   for (const step of await listCheckpoints(folder)) {
-    await Deno.remove(join(folder, `checkpoint-${step}`), { recursive: true });
+    await removeFolderAtomically(join(folder, `checkpoint-${step}`));
   }
 }
 
