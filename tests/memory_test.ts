@@ -13,6 +13,7 @@ const METHODS: Record<string, Method> = {
     topK: 3,
     targetModules: ["q_proj", "down_proj"],
   }),
+  "falqon from the error": falqon({ rank: 5, init: "melded" }),
   "falqon, accumulate": falqon({ rank: 5, updateRule: "accumulate", scaling: "tensor" }),
   "lora": lora({ rank: 5, targetModules: ["q_proj", "v_proj"] }),
   "full": full(),
@@ -36,8 +37,9 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
         const plan = await planMemory({ config, method, ...shape });
         const { weights, training, kept, passing, logits, kernels } = plan;
         assertEquals(weights + training + kept + passing + logits + kernels, plan.total);
-        assertEquals(plan.buffers.reduce((sum, { size }) => sum + size, 0), plan.total);
+        assertEquals(plan.buffers.reduce((sum, { size }) => sum + size, 0), plan.peak);
 
+        device.peakBytes = 0;
         using model = await Model.load(folder, { device });
         using trainer = await Trainer.create({
           model,
@@ -47,11 +49,9 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
           ...shape,
         });
         assertEquals(device.allocatedBytes, plan.total, `${name} ${gradientCheckpointing}`);
-        device.peakBytes = device.allocatedBytes;
         for await (const _ of trainer.run());
-        const growth = device.peakBytes / plan.total;
-        assert(growth < 1.05, `${name}: ${growth}`);
-        console.log(name, plan.total, growth);
+        const surprise = device.peakBytes / plan.peak;
+        assert(surprise > 0.95 && surprise < 1.05, `${name}: ${surprise}`);
       }
     }
   }));

@@ -156,6 +156,9 @@ function tabulate(memory: Inspection["memory"]): [string, string][] {
     ["logits", formatBytes(memory.logits)],
     ["kernels' own", formatBytes(memory.kernels)],
     ["total", formatBytes(memory.total)],
+    ...(memory.peak > memory.total
+      ? [["for a moment, before training", formatBytes(memory.peak)] as [string, string]]
+      : []),
   ];
 }
 
@@ -164,7 +167,9 @@ function warn({ bufferLimit, tooLarge }: Pick<Inspection, "bufferLimit" | "tooLa
   const [{ label, size }] = tooLarge;
   const more = tooLarge.length > 1 ? `, the largest of ${tooLarge.length} such` : "";
   return `warning: "${label}" takes ${formatBytes(size)}${more}, and this GPU binds at most ` +
-    `${formatBytes(bufferLimit!)} as one buffer: reduce --batch-size or --sequence-length\n`;
+    `${
+      formatBytes(bufferLimit!)
+    } as one buffer: reduce --batch-size or --sequence-length, or take a smaller model\n`;
 }
 
 function product(shape: readonly number[]): number {

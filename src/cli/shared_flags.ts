@@ -67,7 +67,7 @@ export const METHOD_FLAGS = group("Method", {
   ),
   pending: toggle("falqon: rows not yet written act in the forward", "on with --top-k"),
   init: choice(
-    ["melded", "gradient", "random-orthogonal", "kaiming"],
+    ["gradient", "melded", "random-orthogonal", "kaiming"],
     "falqon: how A begins",
     "gradient; melded for paper and accumulate",
   ),

@@ -46,6 +46,8 @@ export interface MemoryPlan {
   kernels: number;
   /** All of these. */
   total: number;
+  /** The most at any time: before training, methods may look at gradients, which takes some room of its own. */
+  peak: number;
   /** Every buffer, the largest first. */
   buffers: DryBuffer[];
 }
@@ -58,7 +60,8 @@ const NO_WEIGHTS: WeightSource = {
 
 /**
  * Predicts the memory of a run: after `Trainer.create`, `device.allocatedBytes` is the total, and in training it does
- * not grow but for moments of reading back.
+ * not grow but for moments of reading back. The largest of what loading takes for a moment is left out, since it is
+ * over before there are activations.
  *
  * @throws {OptionError} for a method that does not fit the model.
  */
@@ -101,14 +104,20 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   await recordMicroStep(network, tokens, state);
   const { countUpdates } = request;
   await recordUpdate(network, { maxGradNorm: 1, eps: 0, weightDecay: 0, countUpdates }, state);
+  const total = device.allocatedBytes;
+  const { layers } = network;
+  const calibrating = layers.calibrates
+    ? grown(() => layers.beginCalibration!(tokens, () => 0))
+    : 0;
   return {
     weights,
     training,
     kept: perLayer + saved,
     passing: shared + rest - perLayer - logits,
     logits,
-    kernels: device.allocatedBytes - before,
-    total: device.allocatedBytes,
+    kernels: total - before,
+    total,
+    peak: total + calibrating,
     buffers: buffers.sort((a, b) => b.size - a.size),
   };
 }
