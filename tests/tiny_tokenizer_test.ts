@@ -33,6 +33,26 @@ Deno.test("the tiny tokenizer numbers its tokens without gaps", async () => {
   assertEquals([tokenizer.bosTokenId, tokenizer.eosTokenId], [1, 2]);
 });
 
+Deno.test("the tiny tokenizer gives the ids that the Rust library gives", () => {
+  // By tokenizers 0.23.2 for Python, from the same tokenizer.json.
+  const golden: [string, number[]][] = [
+    [
+      "Mia the fox has a red hat.\nQuestion: What colour is the hat?",
+      // deno-fmt-ignore
+      [
+        1, 399, 314, 325, 435, 381, 315, 365, 323, 341, 304, 262, 13, 390, 360, 304, 293, 384, 263,
+        311, 493, 353, 478, 296, 338, 302, 357, 314, 341, 304, 264,
+      ],
+    ],
+    [" a  b", [1, 311, 315, 311, 316]],
+    [
+      "Zürich 漢 🙂",
+      [1, 311, 93, 198, 191, 302, 293, 287, 292, 311, 233, 191, 165, 311, 243, 162, 156, 133],
+    ],
+  ];
+  for (const [text, ids] of golden) assertEquals(tokenizer.encode(text), ids);
+});
+
 Deno.test("the tiny tokenizer gives back every story exactly", () => {
   for (const story of stories(300, 7)) {
     const ids = tokenizer.encode(story);

@@ -21,11 +21,21 @@ import { tokenizerConfig, trainTokenizer } from "./tokenizer.ts";
 
 const USAGE = "usage: deno run -A scripts/tiny/make.ts [--out examples/tiny]";
 
+/**
+ * So many that a training of 50 million tokens meets each text only about four times. Of 10,000,
+ * met 40 times each, the model learnt much by heart: loss 0.42 on them, 0.68 on others.
+ */
+const TEXT_COUNT = 100_000;
+
+/** The corpus has few words, and so many texts show how frequent each of them is. */
+const TOKENIZER_TEXT_COUNT = 10_000;
+
 /** The content of every file, by its path in the output folder. */
 export function makeFiles(): Map<string, string> {
-  const train = [...stories(10_000, 1)];
+  const train = [...stories(TEXT_COUNT, 1)];
   const seen = new Set(train);
   const heldOut = [...stories(500, 2)].filter((story) => !seen.has(story));
+  const tokenizer = trainTokenizer(train.slice(0, TOKENIZER_TEXT_COUNT), VOCABULARY_SIZE);
   const rows = instructions(1500, 200, 3);
   const corpus = [
     ["corpus/train.jsonl", jsonLines(train.map((text) => ({ text })))],
@@ -37,18 +47,21 @@ export function makeFiles(): Map<string, string> {
     ["instructions_train.jsonl", jsonLines(rows.train)],
     ["instructions_eval.jsonl", jsonLines(rows.eval)],
     ["model/config.json", json(modelConfig())],
-    ["model/tokenizer.json", json(trainTokenizer(train, VOCABULARY_SIZE))],
+    ["model/tokenizer.json", json(tokenizer)],
     ["model/tokenizer_config.json", json(tokenizerConfig(MAX_LENGTH))],
   ]);
 }
 
 /**
- * Writes the files into a folder, which is created if need be. What else is in it stays.
+ * Writes files into a folder, which is created if need be. What else is in it stays.
  *
  * @throws {FileError} if the folder cannot be made or a file cannot be written.
  */
-export async function make(folder: string): Promise<void> {
-  for (const [name, content] of makeFiles()) {
+export async function writeFiles(
+  folder: string,
+  files: ReadonlyMap<string, string>,
+): Promise<void> {
+  for (const [name, content] of files) {
     const path = join(folder, name);
     try {
       await Deno.mkdir(dirname(path), { recursive: true });
@@ -82,7 +95,7 @@ async function main(args: string[]): Promise<void> {
     },
   });
   if (out === "") throw new OptionError(`--out has no value; ${USAGE}`);
-  await make(out);
+  await writeFiles(out, makeFiles());
 }
 
 if (import.meta.main) {
