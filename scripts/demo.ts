@@ -1,0 +1,75 @@
+/**
+ * `deno task demo`: the main job on a small model of our own, on whatever adapter the machine has.
+ *
+ * Fine-tunes `examples/tiny` by FALQON on questions in a form that its base model has never seen, with the held-out loss of
+ * the untuned FP8 model before and of the trained one after, and answers from both. About a minute on two CPU cores.
+ *
+ * @module
+ */
+
+import { Dataset, evaluate, falqon, frozenFp8, Model, requestDevice, Trainer } from "../mod.ts";
+import { Progress } from "../src/cli/progress.ts";
+import { processTerminal } from "../src/cli/terminal.ts";
+
+const example = new URL("../examples/tiny/", import.meta.url).pathname;
+const questions = [
+  "Mia the horse has five carrots. She gets four more.\n" +
+  "Question: How many carrots does Mia have now?\nAnswer:",
+  "Rosa the cow has a green kite. Ben the fox has a red drum.\n" +
+  "Question: Is the kite red?\nAnswer:",
+  "Question: What comes after Tuesday?\nAnswer:",
+];
+
+using device = await requestDevice();
+console.log(`GPU: ${device.info.description}`);
+using model = await Model.load(`${example}model`, { device });
+const data = Dataset.from(`${example}instructions_train.jsonl`);
+const heldOut = Dataset.from(`${example}instructions_eval.jsonl`);
+const shape = { batchSize: 4, sequenceLength: 128 };
+
+await model.adapt(frozenFp8(), { random: Math.random });
+const before = await evaluate(model, heldOut, shape);
+console.log(`\nUntuned FP8 model: held-out loss ${before.loss.toFixed(4)}. Its answers:`);
+await answer();
+
+const steps = 120;
+console.log(`\nFine-tuning by FALQON: ${steps} steps of ${4 * 128} tokens`);
+using trainer = await Trainer.create({
+  model,
+  data,
+  method: falqon({ rank: 16 }),
+  ...shape,
+  steps,
+  learningRate: 1e-2,
+  schedule: "linear",
+  warmupSteps: 6,
+  seed: 1,
+  logEvery: 4,
+});
+{
+  using progress = new Progress(processTerminal(), {
+    firstStep: 0,
+    totalSteps: steps,
+    logEvery: 20,
+  });
+  for await (const metrics of trainer.run()) progress.update(metrics);
+}
+
+const after = await evaluate(model, heldOut, shape);
+console.log(`\nFine-tuned FP8 model: held-out loss ${after.loss.toFixed(4)}. Its answers:`);
+await answer();
+const gain = 100 * (1 - after.loss / before.loss);
+console.log(
+  `\nHeld-out loss ${before.loss.toFixed(4)} → ${after.loss.toFixed(4)} (−${gain.toFixed(0)} %)`,
+);
+
+/** Prints the model's answer to each question, the most likely tokens. */
+async function answer() {
+  for (const question of questions) {
+    let text = "";
+    for await (const piece of model.generate(question, { temperature: 0, maxNewTokens: 24 })) {
+      text += piece;
+    }
+    console.log(`  ${question.replaceAll("\n", " ")}\n    →${text.split("\n")[0]}`);
+  }
+}
