@@ -78,6 +78,10 @@ const CASES: Record<string, BadInput> = {
     flags: "--sequence-length 65",
     message: "Cannot train on rows of 65 tokens as the model was made for 64",
   },
+  "a batch that no buffer of the GPU holds": {
+    flags: "--batch-size 10000000",
+    message: "reduce batchSize or sequenceLength by a factor of",
+  },
   "a loss that is not finite": {
     model: { edit: (name, values) => name === "model.norm.weight" && values.fill(NaN) },
     message: "Cannot go on after step 1 as its loss sum is NaN",

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { join } from "node:path";
 import type { Model } from "../mod.ts";
 import { readConfigFile } from "../src/cli/config_file.ts";
-import { UsageError } from "../src/cli/errors.ts";
+import { report, UsageError } from "../src/cli/errors.ts";
 import {
   camelCase,
   choice,
@@ -21,10 +21,10 @@ import { formatBytes, formatDuration } from "../src/cli/format.ts";
 import { nearest } from "../src/cli/nearest.ts";
 import { trainerOptions } from "../src/cli/run_folder.ts";
 import { TRAIN_FLAGS } from "../src/cli/train_flags.ts";
-import { FileError, OptionError } from "../src/errors.ts";
+import { DataError, FileError, OptionError } from "../src/errors.ts";
 import { resolveOptions } from "../src/train/options.ts";
 import { withFolder } from "./support/io.ts";
-import { runCommand } from "./support/terminal.ts";
+import { runCommand, TestTerminal } from "./support/terminal.ts";
 
 const FLAGS = {
   name: text("TEXT", "A text"),
@@ -198,6 +198,18 @@ Deno.test("command lines that cannot be understood end with code 2 and a sentenc
   for (const [line, message] of cases) {
     assertEquals(await runCommand(line), { code: 2, out: "", err: message });
   }
+});
+
+Deno.test("errors made on purpose are sentences, mistakes show where they happened", () => {
+  const reported = (error: unknown) => {
+    const terminal = new TestTerminal();
+    return [report(error, terminal), terminal.err.split("\n")[0], terminal.err.includes("    at ")];
+  };
+  assertEquals(reported(new DataError("No rows")), [1, "error: No rows", false]);
+  assertEquals(reported(new UsageError("No flag")), [2, "error: No flag", false]);
+  assertEquals(reported(new TypeError("oops")), [1, "unexpected error: TypeError: oops", true]);
+  assertEquals(reported("oops"), [1, "unexpected error: oops", false]);
+  assertEquals(reported(new Deno.errors.BrokenPipe("gone")), [1, "", false]);
 });
 
 Deno.test("names, numbers and near misses", () => {
