@@ -1,4 +1,8 @@
-/** Numbers as people read them. */
+/**
+ * Numbers as people read them.
+ *
+ * @module
+ */
 
 /** Bytes in the largest unit that leaves at least one whole: `1.5 GiB`. */
 export function formatBytes(bytes: number): string {
