@@ -28,12 +28,16 @@ export {
   encodeFp8Array,
   type Fp8Format,
 } from "./src/fp8/codec.ts";
-export { Dataset, type DatasetOptions } from "./src/data/dataset.ts";
-export { falqon, type FalqonOptions, frozenFp8 } from "./src/methods/falqon.ts";
-export { full } from "./src/methods/full.ts";
-export { frozen, lora, type LoraOptions } from "./src/methods/lora.ts";
-export type { Method } from "./src/methods/method.ts";
-export { type PeftAdapter, readPeftAdapter } from "./src/io/peft.ts";
+
+export {
+  Dataset,
+  type DatasetOptions,
+  type DataSource,
+  type RowIterable,
+} from "./src/data/dataset.ts";
+export type { ColumnMap } from "./src/data/row_format.ts";
+export type { LoaderStatistics } from "./src/data/types.ts";
+
 export {
   type LabelledSequence,
   type LossAndGradients,
@@ -41,6 +45,32 @@ export {
   type ModelOptions,
 } from "./src/model/model.ts";
 export type { ModelConfig } from "./src/model/config.ts";
+export type { QuantizationConfig } from "./src/model/quantization_config.ts";
+export type { LinearRopeScaling, Llama3RopeScaling, RopeScaling } from "./src/model/rope_config.ts";
+export type { GenerateOptions } from "./src/model/generate.ts";
+export type { SamplingOptions } from "./src/model/sampling.ts";
+export type { ChatMessage, ChatTemplate, Tokenizer, TokenStream } from "./src/io/tokenizer.ts";
+
+export {
+  type AdapterInit,
+  falqon,
+  type FalqonOptions,
+  frozenFp8,
+  type UpdateRule,
+} from "./src/methods/falqon.ts";
+export { full } from "./src/methods/full.ts";
+export { frozen, lora, type LoraOptions } from "./src/methods/lora.ts";
+export type { DenseType, Method } from "./src/methods/method.ts";
+export type { ScaleGranularity } from "./src/kernels/quantize.ts";
+export {
+  type LoraTensors,
+  type PeftAdapter,
+  type PeftConfig,
+  readPeftAdapter,
+} from "./src/io/peft.ts";
+
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/train/evaluate.ts";
-export type { TrainerOptions } from "./src/train/options.ts";
+export type { ResolvedOptions, TrainerOptions } from "./src/train/options.ts";
+export type { SaveOptions } from "./src/train/save_model.ts";
 export { Trainer, type TrainingMetrics } from "./src/train/trainer.ts";
+export type { ScheduleName } from "./src/optim/schedule.ts";

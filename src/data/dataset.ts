@@ -111,12 +111,20 @@ export class Dataset {
     return new Dataset(source, options, []);
   }
 
-  /** The dataset that another thread described. */
+  /**
+   * The dataset that another thread described.
+   *
+   * @internal
+   */
   static fromDescriptor(descriptor: FileDatasetDescriptor): Dataset {
     return new Dataset(descriptor.path, descriptor.options, descriptor.selections);
   }
 
-  /** What another thread needs to read the same rows, or null when the source is not a file. */
+  /**
+   * What another thread needs to read the same rows, or null when the source is not a file.
+   *
+   * @internal
+   */
   get descriptor(): FileDatasetDescriptor | null {
     if (typeof this.#source !== "string") return null;
     return {
@@ -157,6 +165,7 @@ export class Dataset {
    *
    * @throws {FileError} when the file cannot be read.
    * @throws {DataError} when the file cannot be cut into rows, or the source was already used up.
+   * @internal
    */
   async *rawRows(): AsyncGenerator<RawRow[], void, void> {
     const chunks = typeof this.#source === "string"
@@ -174,6 +183,7 @@ export class Dataset {
    * What a raw row means.
    *
    * @throws {DataError} when the row is malformed or of no known format.
+   * @internal
    */
   parse(row: RawRow): Example {
     const where = this.locate(row);
@@ -187,7 +197,11 @@ export class Dataset {
     return recognise(parseJson(row.text, where), this.#columns, where);
   }
 
-  /** The name of a row in messages: `train.jsonl line 7`, or `the data row 6` (counted from 0). */
+  /**
+   * The name of a row in messages: `train.jsonl line 7`, or `the data row 6` (counted from 0).
+   *
+   * @internal
+   */
   locate(row: RawRow): string {
     return row.line > 0 ? `${this.name} line ${row.line}` : `${this.name} row ${row.index}`;
   }

@@ -94,6 +94,7 @@ export class Device implements Disposable {
   #kernels = new Map<string, Kernel>();
   #failure: string | null = null;
 
+  /** Takes over a device: what it frees, and how it fails, is handled here from then on. */
   constructor(gpu: GPUDevice, info: GPUAdapterInfo) {
     this.gpu = gpu;
     this.info = info;
@@ -117,6 +118,7 @@ export class Device implements Disposable {
    * Allocates zeroed bytes for kernels to read and write.
    *
    * @throws {DeviceError} beyond what one buffer or one binding may hold.
+   * @internal
    */
   allocate(bytes: number, label: string): BufferView {
     const size = Math.max(roundUp(bytes, 16), 16);
@@ -133,19 +135,31 @@ export class Device implements Disposable {
     return { buffer: this.createBuffer(size, usage, label), offset: 0, size };
   }
 
-  /** Allocates a zeroed matrix. */
+  /**
+   * Allocates a zeroed matrix.
+   *
+   * @internal
+   */
   matrix(rows: number, cols: number, type: ElementType, label: string): Matrix {
     const pitch = pitchOf(cols);
     const view = this.allocate(rows * pitch * ELEMENT_BYTES[type], label);
     return { ...view, rows, cols, pitch, type };
   }
 
-  /** Allocates a zeroed vector. */
+  /**
+   * Allocates a zeroed vector.
+   *
+   * @internal
+   */
   vector(length: number, type: ElementType, label: string): Vector {
     return { ...this.allocate(length * ELEMENT_BYTES[type], label), length, type };
   }
 
-  /** Creates a buffer of any usage that this device owns. */
+  /**
+   * Creates a buffer of any usage that this device owns.
+   *
+   * @internal
+   */
   createBuffer(size: number, usage: GPUBufferUsageFlags, label: string): GPUBuffer {
     const buffer = this.gpu.createBuffer({ size, usage, label });
     this.#buffers.add(buffer);
@@ -154,7 +168,11 @@ export class Device implements Disposable {
     return buffer;
   }
 
-  /** Frees the buffers behind views; views of one buffer may be given together. */
+  /**
+   * Frees the buffers behind views; views of one buffer may be given together.
+   *
+   * @internal
+   */
   free(...views: (BufferView | GPUBuffer | null | undefined)[]): void {
     for (const view of views) {
       const buffer = view && "buffer" in view ? view.buffer : view;
@@ -164,7 +182,11 @@ export class Device implements Disposable {
     }
   }
 
-  /** Writes bytes at `offset` (both multiples of 4) of a view. */
+  /**
+   * Writes bytes at `offset` (both multiples of 4) of a view.
+   *
+   * @internal
+   */
   write(view: BufferView, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
     if (offset + data.byteLength > view.size) {
       throw new RangeError(
@@ -183,12 +205,17 @@ export class Device implements Disposable {
    * Reads a view back. Costs a round trip (about 11 ms on Deno's native WebGPU): not for every step.
    *
    * @throws {DeviceError} if any earlier GPU work failed.
+   * @internal
    */
   async read(view: BufferView): Promise<ArrayBuffer> {
     return (await this.readAll([view]))[0];
   }
 
-  /** Reads several views back in one round trip. */
+  /**
+   * Reads several views back in one round trip.
+   *
+   * @internal
+   */
   async readAll(views: BufferView[]): Promise<ArrayBuffer[]> {
     const starts: number[] = [];
     let total = 0;
@@ -223,13 +250,21 @@ export class Device implements Disposable {
     }
   }
 
-  /** Reads an f32 matrix as packed rows `[rows * cols]`, the pitch removed. */
+  /**
+   * Reads an f32 matrix as packed rows `[rows * cols]`, the pitch removed.
+   *
+   * @internal
+   */
   async readMatrix(matrix: Matrix): Promise<Float32Array<ArrayBuffer>> {
     const padded = new Float32Array(await this.read(matrix));
     return unpitch(padded, matrix.rows, matrix.cols, matrix.pitch);
   }
 
-  /** Writes packed rows `[rows * cols]` of an f32 matrix. */
+  /**
+   * Writes packed rows `[rows * cols]` of an f32 matrix.
+   *
+   * @internal
+   */
   writeMatrix(matrix: Matrix, values: Float32Array<ArrayBuffer>): void {
     this.write(matrix, pitched(values, matrix.rows, matrix.cols, matrix.pitch));
   }
@@ -253,7 +288,11 @@ export class Device implements Disposable {
     this.check();
   }
 
-  /** The kernel in `wgsl/<name>.wgsl` with these constants, compiled once a device. */
+  /**
+   * The kernel in `wgsl/<name>.wgsl` with these constants, compiled once a device.
+   *
+   * @internal
+   */
   kernel(name: string, constants: KernelConstants = {}): Kernel {
     const key = name + JSON.stringify(Object.entries(constants).sort());
     let kernel = this.#kernels.get(key);
@@ -265,7 +304,11 @@ export class Device implements Disposable {
     return kernel;
   }
 
-  /** Every kernel used so far. */
+  /**
+   * Every kernel used so far.
+   *
+   * @internal
+   */
   kernels(): Kernel[] {
     return [...this.#kernels.values()];
   }

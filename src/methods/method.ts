@@ -30,7 +30,11 @@ export interface MethodContext {
 export interface Method {
   /** Name on the command line, such as `falqon`. */
   readonly name: string;
-  /** Makes the layers of one network. */
+  /**
+   * Makes the layers of one network.
+   *
+   * @internal
+   */
   build(context: MethodContext): MethodLayers;
 }
 

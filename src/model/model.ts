@@ -46,8 +46,11 @@ export interface LossAndGradients {
 export class Model implements Disposable {
   /** The folder it was loaded from. */
   readonly folder: string;
+  /** Its architecture. */
   readonly config: ModelConfig;
+  /** The GPU that it is put on. */
   readonly device: Device;
+  /** Its tokenizer. */
   readonly tokenizer: Tokenizer;
   readonly #weights: Weights;
   #network: Network | null = null;
@@ -92,12 +95,20 @@ export class Model implements Disposable {
     return new Model(folder, config, device, tokenizer, weights);
   }
 
-  /** The model's layers on the GPU: those of the last trainer, or the frozen f32 model. */
+  /**
+   * The model's layers on the GPU: those of the last trainer, or the frozen f32 model.
+   *
+   * @internal
+   */
   async network(): Promise<Network> {
     return this.#network ?? await this.adapt(frozen(), { random: Math.random });
   }
 
-  /** Puts the weights on the GPU under a method; what was there before is freed. */
+  /**
+   * Puts the weights on the GPU under a method; what was there before is freed.
+   *
+   * @internal
+   */
   async adapt(
     method: Method,
     options: {
@@ -158,7 +169,11 @@ export class Model implements Disposable {
     return mean(losses, countTargets(arrays));
   }
 
-  /** Computes −log p of every target of a step, 0 where there is none. */
+  /**
+   * Computes −log p of every target of a step, 0 where there is none.
+   *
+   * @internal
+   */
   async tokenLosses(arrays: TokenArrays): Promise<Float32Array<ArrayBuffer>> {
     const rows = arrays.inputIds.length;
     const network = await this.#write(arrays);
@@ -232,7 +247,11 @@ export class Model implements Disposable {
     return generateTokens(this, prompt, options);
   }
 
-  /** Where the model's current weights can be read: the files, or the GPU after training. */
+  /**
+   * Where the model's current weights can be read: the files, or the GPU after training.
+   *
+   * @internal
+   */
   source(): WeightSource {
     const network = this.#network;
     if (!network || network.method.name === "frozen") return new FolderSource(this.#weights);

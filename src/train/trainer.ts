@@ -35,6 +35,7 @@ export interface TrainingMetrics {
   step: number;
   /** Mean over the step's targets, in nats. */
   loss: number;
+  /** The learning rate that the schedule gave this step. */
   learningRate: number;
   /** Global norm of the gradient before clipping. */
   gradNorm: number;
@@ -76,7 +77,9 @@ interface PendingStep {
  * ```
  */
 export class Trainer implements Disposable {
+  /** The model that is trained. */
   readonly model: Model;
+  /** The options, defaults filled in. */
   readonly options: Readonly<ResolvedOptions>;
   /** Steps the run will have; null where the data decides. */
   readonly totalSteps: number | null;
