@@ -15,7 +15,7 @@ import {
   updateRequantize,
   type UpdateStatistics,
 } from "../src/reference/falqon_update.ts";
-import { type FalqonWeight } from "../src/reference/falqon_weight.ts";
+import type { FalqonWeight } from "../src/reference/falqon_weight.ts";
 import { decodeFp8Array, E4M3, E5M2 } from "../src/fp8/codec.ts";
 import { matmulNN, matmulNT, matmulTN } from "../src/reference/matmul.ts";
 import { dequantize, quantize } from "../src/reference/quantize.ts";
