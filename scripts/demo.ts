@@ -15,9 +15,10 @@ const example = new URL("../examples/tiny/", import.meta.url).pathname;
 const questions = [
   "Mia the horse has five carrots. She gets four more.\n" +
   "Question: How many carrots does Mia have now?\nAnswer:",
-  "Rosa the cow has a green kite. Ben the fox has a red drum.\n" +
+  "Lily the cow has a green kite. Ben the fox has a red drum.\n" +
   "Question: Is the kite red?\nAnswer:",
-  "Question: What comes after Tuesday?\nAnswer:",
+  "Pip the rabbit has a bell. He gives it to Nora the otter.\n" +
+  "Question: Who has the bell now?\nAnswer:",
 ];
 
 using device = await requestDevice();
@@ -32,7 +33,7 @@ const before = await evaluate(model, heldOut, shape);
 console.log(`\nUntuned FP8 model: held-out loss ${before.loss.toFixed(4)}. Its answers:`);
 await answer();
 
-const steps = 120;
+const steps = 90;
 console.log(`\nFine-tuning by FALQON: ${steps} steps of ${4 * 128} tokens`);
 using trainer = await Trainer.create({
   model,

@@ -2,7 +2,7 @@
  * Trains the tiny model of `examples/tiny` from random weights: `deno task tiny:train`.
  *
  * Writes the corpus, makes a model folder with random weights (normal, standard deviation 0.02, the norms 1), trains
- * every parameter on it and puts `model.safetensors` beside the config in `examples/tiny/model`. Takes about a minute on a
+ * every parameter on it and puts `model.safetensors` beside the config in `examples/tiny/model`. Takes a few minutes on a
  * large GPU, hours on a CPU; `--steps` shortens it.
  *
  * @module
@@ -21,7 +21,7 @@ const example = new URL("../../examples/tiny/", import.meta.url).pathname;
 const flags = parseArgs(Deno.args, {
   string: ["steps", "batch-size", "learning-rate", "out"],
   default: {
-    steps: "6000",
+    steps: "9000",
     "batch-size": "64",
     "learning-rate": "3e-3",
     out: join(example, "model"),
