@@ -20,7 +20,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> scales: array<f32>;
 //! end
 
-@compute @workgroup_size(QUANTIZE_THREADS)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = group.y * groups.x + group.x;
@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let scale = scale_of(row_amax(row, thread));
   if (thread == 0u) { scales[row] = scale; }
 //! end
-  for (var v = thread; v < params.vectors + params.tail_vectors; v += QUANTIZE_THREADS) {
+  for (var v = thread; v < params.vectors + params.tail_vectors; v += THREADS) {
 //! if E4M3
     codes[row * params.codes_pitch + v] = pack4_e4m3(row_value(row, v) * scale);
 //! else

@@ -12,10 +12,9 @@
 @group(0) @binding(5) var<storage, read> tail: array<vec4<f32>>;
 //! end
 
-const QUANTIZE_THREADS = 128u;
 const SMALLEST_AMAX = 0x1p-100; // below counts as zero: the scale would leave f32's range
 
-var<workgroup> partial_amax: array<f32, QUANTIZE_THREADS>;
+var<workgroup> partial_amax: array<f32, THREADS>;
 
 fn row_value(row: u32, v: u32) -> vec4<f32> {
 //! if TAIL
@@ -35,7 +34,7 @@ fn row_value(row: u32, v: u32) -> vec4<f32> {
 fn workgroup_largest(thread: u32, mine: f32) -> f32 {
   partial_amax[thread] = mine;
   workgroupBarrier();
-  for (var width = QUANTIZE_THREADS / 2u; width > 0u; width /= 2u) {
+  for (var width = u32(THREADS) / 2u; width > 0u; width /= 2u) {
     if (thread < width) { partial_amax[thread] = max(partial_amax[thread], partial_amax[thread + width]); }
     workgroupBarrier();
   }
@@ -44,7 +43,7 @@ fn workgroup_largest(thread: u32, mine: f32) -> f32 {
 
 fn row_amax(row: u32, thread: u32) -> f32 {
   var amax = 0.0;
-  for (var v = thread; v < params.vectors + params.tail_vectors; v += QUANTIZE_THREADS) {
+  for (var v = thread; v < params.vectors + params.tail_vectors; v += THREADS) {
     let q = abs(row_value(row, v));
     amax = max(amax, max(max(q.x, q.y), max(q.z, q.w)));
   }

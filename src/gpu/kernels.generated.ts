@@ -1716,7 +1716,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> scales: array<f32>;
 //! end
 
-@compute @workgroup_size(QUANTIZE_THREADS)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = group.y * groups.x + group.x;
@@ -1727,7 +1727,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let scale = scale_of(row_amax(row, thread));
   if (thread == 0u) { scales[row] = scale; }
 //! end
-  for (var v = thread; v < params.vectors + params.tail_vectors; v += QUANTIZE_THREADS) {
+  for (var v = thread; v < params.vectors + params.tail_vectors; v += THREADS) {
 //! if E4M3
     codes[row * params.codes_pitch + v] = pack4_e4m3(row_value(row, v) * scale);
 //! else
@@ -1942,10 +1942,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 @group(0) @binding(5) var<storage, read> tail: array<vec4<f32>>;
 //! end
 
-const QUANTIZE_THREADS = 128u;
 const SMALLEST_AMAX = 0x1p-100; // below counts as zero: the scale would leave f32's range
 
-var<workgroup> partial_amax: array<f32, QUANTIZE_THREADS>;
+var<workgroup> partial_amax: array<f32, THREADS>;
 
 fn row_value(row: u32, v: u32) -> vec4<f32> {
 //! if TAIL
@@ -1965,7 +1964,7 @@ fn row_value(row: u32, v: u32) -> vec4<f32> {
 fn workgroup_largest(thread: u32, mine: f32) -> f32 {
   partial_amax[thread] = mine;
   workgroupBarrier();
-  for (var width = QUANTIZE_THREADS / 2u; width > 0u; width /= 2u) {
+  for (var width = u32(THREADS) / 2u; width > 0u; width /= 2u) {
     if (thread < width) { partial_amax[thread] = max(partial_amax[thread], partial_amax[thread + width]); }
     workgroupBarrier();
   }
@@ -1974,7 +1973,7 @@ fn workgroup_largest(thread: u32, mine: f32) -> f32 {
 
 fn row_amax(row: u32, thread: u32) -> f32 {
   var amax = 0.0;
-  for (var v = thread; v < params.vectors + params.tail_vectors; v += QUANTIZE_THREADS) {
+  for (var v = thread; v < params.vectors + params.tail_vectors; v += THREADS) {
     let q = abs(row_value(row, v));
     amax = max(amax, max(max(q.x, q.y), max(q.z, q.w)));
   }
@@ -2135,7 +2134,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read_write> amax: array<f32>;
 
-@compute @workgroup_size(QUANTIZE_THREADS)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = group.y * groups.x + group.x;

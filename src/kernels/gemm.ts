@@ -42,21 +42,27 @@ export interface GemmOptions {
   addend?: Matrix;
   /** Add to what `out` holds. Default false. */
   accumulate?: boolean;
+  /** Tile sizes, for measurements. Default: chosen by shape. */
+  tile?: GemmTile;
   /** f32 [m, t]: receives the last t of the n columns, where `out` has n - t. */
   tail?: Matrix;
 }
 
-/** Tile sizes of a variant. */
-interface Tile {
+/** Tile sizes of a variant, all multiples of 4. */
+export interface GemmTile {
+  /** Rows and columns of the output that a workgroup computes. */
   BM: number;
   BN: number;
+  /** Length of contraction that is in workgroup memory at a time. */
   BK: number;
+  /** Rows and columns that a thread computes. */
   TM: number;
   TN: number;
 }
 
-const LARGE: Tile = { BM: 128, BN: 64, BK: 16, TM: 8, TN: 8 };
-const SMALL: Tile = { BM: 32, BN: 32, BK: 16, TM: 4, TN: 4 };
+const LARGE: GemmTile = { BM: 128, BN: 64, BK: 16, TM: 8, TN: 8 };
+const MEDIUM: GemmTile = { BM: 64, BN: 64, BK: 16, TM: 8, TN: 8 };
+const SMALL: GemmTile = { BM: 32, BN: 32, BK: 16, TM: 4, TN: 4 };
 
 /** Workgroups below which a product is split along k, to give every core of a large GPU work. */
 const ENOUGH_WORKGROUPS = 128;
@@ -76,7 +82,7 @@ export function gemm(program: Program, options: GemmOptions): void {
   checkShapes(options, { m, n, k, bk, out });
   if (m === 0 || n === 0) return;
 
-  const tile = m * n >= 256 * 256 ? LARGE : SMALL;
+  const tile = options.tile ?? tileFor(m, n);
   const grid: [number, number] = [Math.ceil(roundUp(n, 16) / tile.BN), Math.ceil(m / tile.BM)];
   const simple = !rowScales && !columnScales && !addend && !tail;
   const splits = simple ? splitsFor(grid[0] * grid[1], k) : 1;
@@ -126,6 +132,11 @@ export function gemm(program: Program, options: GemmOptions): void {
   sumPartials(program, { partials, splits, out, rows: m, cols: n, accumulate });
 }
 
+/** Large tiles read operands less often, small ones leave fewer cores and threads without work. */
+function tileFor(m: number, n: number): GemmTile {
+  return m * n >= 512 * 512 ? LARGE : Math.min(m, n) >= 64 ? MEDIUM : SMALL;
+}
+
 /** Shares of the contraction; 1 where the tiles alone fill the GPU. */
 function splitsFor(workgroups: number, k: number): number {
   const wanted = Math.floor(ENOUGH_WORKGROUPS / workgroups);
@@ -149,7 +160,7 @@ function operandConstants(a: ElementType, b: ElementType, layout: GemmLayout): K
 }
 
 /** Blocks of 4×4 that one thread fetches of each operand in a step. */
-function loadConstants({ BM, BN, BK, TM, TN }: Tile): KernelConstants {
+function loadConstants({ BM, BN, BK, TM, TN }: GemmTile): KernelConstants {
   const threads = (BM / TM) * (BN / TN);
   return {
     A_LOADS: Math.ceil(BM * BK / 16 / threads),

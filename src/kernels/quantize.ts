@@ -7,6 +7,7 @@
 import { E4M3, E5M2 } from "../fp8/codec.ts";
 import type { BufferView, Matrix, Vector } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
+import { threadsForRow } from "./shapes.ts";
 
 /** What shares a scale. `tensor` is what the FALQON paper uses, `row` costs less and is finer. */
 export type ScaleGranularity = "row" | "tensor";
@@ -38,6 +39,7 @@ export function quantize(program: Program, options: QuantizeOptions): void {
     MAX: codes.type === "e4m3" ? E4M3.max : E5M2.max,
     COLUMN_SCALES: !!columnScales,
     TAIL: !!tail,
+    THREADS: threadsForRow(codes.pitch),
   };
   const bindings = {
     x: input,
