@@ -66,6 +66,11 @@ export function rowsOf(matrix: Matrix, first: number, count: number): Matrix {
   };
 }
 
+/** The first `count` four-byte elements of a vector, as a view of whole groups of four. */
+export function firstOf(vector: Vector, count: number): Vector {
+  return { ...vector, length: count, size: Math.max(16, roundUp(4 * count, 16)) };
+}
+
 /** Columns `column` to `column + cols` of a matrix; `column` is a multiple of 4. */
 export interface ColumnBlock {
   matrix: Matrix;

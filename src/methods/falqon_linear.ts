@@ -8,6 +8,7 @@ import {
   type BufferView,
   columnsOf,
   ELEMENT_BYTES,
+  firstOf,
   type Matrix,
   pitchOf,
   rowsOf,
@@ -29,7 +30,7 @@ import {
 import type { FalqonLayers } from "./falqon.ts";
 import { FalqonUpdate } from "./falqon_update.ts";
 import type { Linear, LinearBackward, LinearForward } from "./method.ts";
-import { firstOf, SavedRows } from "./saved_rows.ts";
+import { SavedRows } from "./saved_rows.ts";
 import { type AdapterLayout, adapterLayout, type AdapterPart } from "./targets.ts";
 import { loadMatrix, uploadRows, weightName } from "./upload.ts";
 

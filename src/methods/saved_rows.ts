@@ -1,4 +1,4 @@
-import { type ElementType, type Matrix, pitchOf, type Vector } from "../gpu/buffers.ts";
+import { type ElementType, type Matrix, pitchOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 
 /**
@@ -41,9 +41,4 @@ export class SavedRows {
     this.device.free(this.#matrix);
     this.#matrix = null;
   }
-}
-
-/** The first `count` entries of a vector of four-byte elements. */
-export function firstOf(vector: Vector, count: number): Vector {
-  return { ...vector, length: count, size: Math.max(16, 4 * count) };
 }

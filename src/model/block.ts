@@ -11,7 +11,7 @@
  * @module
  */
 
-import { columnsOf, type Matrix, type Vector } from "../gpu/buffers.ts";
+import { columnsOf, firstOf, type Matrix, type Vector } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention.ts";
 import { rmsNorm, rmsNormBackward, rmsNormWeightGradient } from "../kernels/rms_norm.ts";
@@ -209,6 +209,5 @@ function asVector(matrix: Matrix, length: number): Vector {
 }
 
 function firstRows({ rstd }: Norm, rows: number): Vector {
-  const whole = rstd();
-  return { ...whole, length: rows, size: Math.max(16, Math.ceil(rows / 4) * 16) };
+  return firstOf(rstd(), rows);
 }

@@ -5,6 +5,7 @@
  */
 
 import { DataError, ModelError } from "../errors.ts";
+import { firstOf, rowsOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import { Tokenizer } from "../io/tokenizer.ts";
@@ -150,9 +151,8 @@ export class Model implements Disposable {
     for (let first = 0; first < ids.length; first += step) {
       const count = Math.min(step, ids.length - first);
       (await network.logitsProgram(ids.length, first, count)).run();
-      const { matrix } = { matrix: { ...network.logits, rows: count } };
-      const size = matrix.pitch * 4 * count;
-      logits.set(await this.device.readMatrix({ ...matrix, size }), first * vocabSize);
+      const chunk = rowsOf(network.logits, 0, count);
+      logits.set(await this.device.readMatrix(chunk), first * vocabSize);
     }
     return logits;
   }
@@ -178,7 +178,7 @@ export class Model implements Disposable {
     const rows = arrays.inputIds.length;
     const network = await this.#write(arrays);
     (await network.lossProgram(rows)).run();
-    const view = { ...network.rowLoss, size: Math.ceil(rows / 4) * 16 };
+    const view = firstOf(network.rowLoss, rows);
     return new Float32Array(await this.device.read(view)).slice(0, rows);
   }
 

@@ -5,7 +5,7 @@
  */
 
 import { OptionError } from "../errors.ts";
-import { ELEMENT_BYTES, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import { ELEMENT_BYTES, firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import { crossEntropy, crossEntropyLoss } from "../kernels/cross_entropy.ts";
@@ -353,7 +353,7 @@ export class Network implements Disposable {
   }
 
   #losses(rows: number): Vector {
-    return { ...this.rowLoss, length: rows, size: Math.max(16, Math.ceil(rows / 4) * 16) };
+    return firstOf(this.rowLoss, rows);
   }
 
   #headWeight(): DenseWeight {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BufferView, Vector } from "../gpu/buffers.ts";
+import { type BufferView, firstOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 
 /** The tokens of one step, as the kernels see them: one flat stream, rows of the batch end to end. */
@@ -42,15 +42,10 @@ export function allocateTokens(device: Device, tokens: number): TokenBuffers {
 
 /** Narrows the buffers to the first `count` tokens. */
 export function firstTokens(buffers: TokenBuffers, count: number): TokenBuffers {
-  const first = (vector: Vector): Vector => ({
-    ...vector,
-    length: count,
-    size: Math.max(16, Math.ceil(count / 4) * 16),
-  });
   return {
-    ids: first(buffers.ids),
-    targets: first(buffers.targets),
-    positions: first(buffers.positions),
+    ids: firstOf(buffers.ids, count),
+    targets: firstOf(buffers.targets, count),
+    positions: firstOf(buffers.positions, count),
     documents: { ...buffers.documents, size: Math.max(16, Math.ceil(count / 2) * 16) },
   };
 }
