@@ -116,12 +116,13 @@ Deno.test("program: profile runs once and times every dispatch by phase", async 
   program.dispatch(kernel, { x }, { factor: 1, offset: 1 }, [4]);
   program.clear({ ...x, size: 8 });
   program.phase("second");
-  program.dispatch(kernel, { x }, { factor: 1, offset: 1 }, [4]);
+  const cost = { flops: 24, bytes: 32, label: "all of x" };
+  program.dispatch(kernel, { x }, { factor: 1, offset: 1 }, [4], cost);
   const before = device.allocatedBytes;
   const times = await (await program.prepare()).profile();
-  assertEquals(times.map(({ phase, kernel }) => [phase, kernel]), [
-    ["first", "scale_add"],
-    ["second", "scale_add"],
+  assertEquals(times.map(({ ms: _, ...rest }) => rest), [
+    { phase: "first", kernel: "scale_add", flops: 0, bytes: x.size, label: "" },
+    { phase: "second", kernel: "scale_add", ...cost },
   ]);
   assert(times.every(({ ms }) => ms >= 0));
   assertEquals(new Float32Array(await device.read(x)), Float32Array.of(1, 1, 5, 6));

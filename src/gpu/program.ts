@@ -18,7 +18,22 @@ const OFFSET_ALIGNMENT = 256;
 /** Buffers by the names they have in the kernel. */
 export type Bindings = Readonly<Record<string, BufferView>>;
 
-interface Dispatch {
+/**
+ * What a dispatch costs, to compare the time it takes with the limits of the GPU. Nothing depends on it.
+ */
+export interface DispatchCost {
+  /** Floating-point operations; a fused multiply-add is two. Default 0: not bound by arithmetic. */
+  flops?: number;
+  /**
+   * Bytes that must move between memory and the chip. By default every bound storage view counts once, those that are
+   * read and written too; give a number where a kernel reads only part of a view, or rewrites what it read.
+   */
+  bytes?: number;
+  /** A word for the shape or the variant, such as `nt 8192×4096×4096`, where times are listed. */
+  label?: string;
+}
+
+interface Dispatch extends Required<DispatchCost> {
   kind: "dispatch";
   kernel: Kernel;
   bindings: Bindings;
@@ -40,8 +55,8 @@ interface Clear {
   view: BufferView;
 }
 
-/** Time spent in one kernel of a program. */
-export interface KernelTime {
+/** Time spent in one dispatch of a program, and what it did. */
+export interface KernelTime extends Required<DispatchCost> {
   phase: string;
   kernel: string;
   /** Milliseconds on the GPU. */
@@ -91,12 +106,14 @@ export class Program implements Disposable {
    * Records one dispatch. An empty grid records nothing.
    *
    * @param grid workgroups in x, y, z
+   * @param cost the work it does, for {@linkcode Program.profile}: kernels bound by arithmetic give `flops`
    */
   dispatch(
     kernel: Kernel,
     bindings: Bindings,
     params: Readonly<Record<string, number>>,
     grid: [number, number?, number?],
+    cost: DispatchCost = {},
   ): void {
     const [x, y = 1, z = 1] = grid;
     if (x * y * z === 0) return;
@@ -123,6 +140,9 @@ export class Program implements Disposable {
       group: null,
       grid: [x, y, z],
       phase: this.#phase,
+      flops: cost.flops ?? 0,
+      bytes: cost.bytes ?? Object.values(bindings).reduce((sum, { size }) => sum + size, 0),
+      label: cost.label ?? "",
     });
   }
 
@@ -199,6 +219,9 @@ export class Program implements Disposable {
         times.push({
           phase: item.phase,
           kernel: item.kernel.name,
+          flops: item.flops,
+          bytes: item.bytes,
+          label: item.label,
           ms: Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6,
         })
       );
