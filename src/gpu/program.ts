@@ -7,7 +7,14 @@
  * @module
  */
 
-import { type BufferView, ELEMENT_BYTES, type Matrix, pitchOf, roundUp } from "./buffers.ts";
+import {
+  type BufferView,
+  ELEMENT_BYTES,
+  type ElementType,
+  type Matrix,
+  pitchOf,
+  roundUp,
+} from "./buffers.ts";
 import type { Device } from "./device.ts";
 import type { Kernel } from "./kernel.ts";
 import { packParams } from "./layout.ts";
@@ -63,6 +70,16 @@ export interface KernelTime extends Required<DispatchCost> {
   ms: number;
 }
 
+/** Memory whose size is known only when everything is recorded. */
+interface Scratch {
+  /** What views carry as their buffer until there is one. */
+  stand: GPUBuffer;
+  /** Bytes of the largest matrix. */
+  size: number;
+  /** The memory, once the program is prepared. */
+  view: BufferView | null;
+}
+
 /** A recorded list of GPU work. */
 export class Program implements Disposable {
   readonly device: Device;
@@ -71,7 +88,8 @@ export class Program implements Disposable {
   #paramsEnd = 0;
   #uniforms: GPUBuffer | null = null;
   #phase = "";
-  #scratch: BufferView[] = [];
+  /** By label. */
+  #scratch = new Map<string, Scratch>();
 
   constructor(device: Device) {
     this.device = device;
@@ -88,18 +106,17 @@ export class Program implements Disposable {
   }
 
   /**
-   * An f32 matrix for a result that the very next dispatch consumes: the next call may return the same
-   * memory. Freed with the program.
+   * A matrix for what one dispatch of the program leaves for a later one. Matrices of the same label share memory, as
+   * large as the largest of them: each is valid until the next one is written. The memory is allocated when the program
+   * is prepared, and freed with it.
    */
-  scratch(rows: number, cols: number, label: string): Matrix {
+  scratch(rows: number, cols: number, label: string, type: ElementType = "f32"): Matrix {
     const pitch = pitchOf(cols);
-    const bytes = rows * pitch * ELEMENT_BYTES.f32;
-    let view = this.#scratch.find(({ size }) => size >= bytes);
-    if (!view) {
-      view = this.device.allocate(bytes, label);
-      this.#scratch.push(view);
-    }
-    return { ...view, rows, cols, pitch, type: "f32" };
+    const size = Math.max(16, rows * pitch * ELEMENT_BYTES[type]);
+    let slot = this.#scratch.get(label);
+    if (!slot) this.#scratch.set(label, slot = { stand: { label } as GPUBuffer, size: 0, view: null });
+    slot.size = Math.max(slot.size, size);
+    return { buffer: slot.stand, offset: 0, size, rows, cols, pitch, type };
   }
 
   /**
@@ -169,7 +186,14 @@ export class Program implements Disposable {
       const params = this.#params.subarray(0, this.#paramsEnd);
       this.device.gpu.queue.writeBuffer(this.#uniforms, 0, params);
     }
-    for (const item of dispatches) item.group = this.#bindGroup(item);
+    for (const [label, slot] of this.#scratch) {
+      slot.view = this.device.allocate(slot.size, label);
+    }
+    for (const item of this.#items) {
+      if (item.kind === "dispatch") item.group = this.#bindGroup(item);
+      else if (item.kind === "clear") item.view = this.#resolved(item.view);
+      else [item.from, item.to] = [this.#resolved(item.from), this.#resolved(item.to)];
+    }
     return this;
   }
 
@@ -253,9 +277,9 @@ export class Program implements Disposable {
 
   /** Frees parameters and scratch. Buffers that were bound are not the program's. */
   [Symbol.dispose](): void {
-    this.device.free(this.#uniforms, ...this.#scratch);
+    this.device.free(this.#uniforms, ...[...this.#scratch.values()].map(({ view }) => view));
     this.#uniforms = null;
-    this.#scratch = [];
+    this.#scratch.clear();
     this.#items = [];
   }
 
@@ -276,10 +300,16 @@ export class Program implements Disposable {
         }
         const view = bindings[name];
         if (!view) throw new TypeError(`Kernel ${kernel.name}: binding "${name}" was not given`);
-        const { buffer, offset, size } = view;
+        const { buffer, offset, size } = this.#resolved(view);
         return { binding, resource: { buffer, offset, size } };
       }),
     });
+  }
+
+  /** The view with the memory behind it, which for scratch exists only now. */
+  #resolved(view: BufferView): BufferView {
+    const slot = this.#scratch.get(view.buffer.label);
+    return slot?.stand === view.buffer ? { ...view, buffer: slot.view!.buffer } : view;
   }
 }
 
