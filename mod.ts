@@ -18,7 +18,7 @@
  */
 
 export * from "./src/errors.ts";
-export { Device, type DeviceOptions, requestDevice } from "./src/gpu/device.ts";
+export { Device, type DeviceOptions, type Provider, requestDevice } from "./src/gpu/device.ts";
 export {
   decodeFp8,
   decodeFp8Array,

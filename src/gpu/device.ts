@@ -18,8 +18,13 @@ import { Kernel } from "./kernel.ts";
 import { kernelSources } from "./kernels.generated.ts";
 import { expandTemplate, type KernelConstants } from "./template.ts";
 
+/** The WebGPU implementation behind a device: the runtime's own, or Dawn, which reaches tensor cores. */
+export type Provider = "native" | "dawn";
+
 /** What to ask of {@linkcode requestDevice}. */
 export interface DeviceOptions {
+  /** Which WebGPU implementation to use; "auto" takes Dawn if it works and has tensor cores. Default "native". */
+  provider?: Provider | "auto";
   /** Which adapter to prefer where there are several. Default "high-performance". */
   powerPreference?: GPUPowerPreference;
   /** Use half precision where the device has it. Default true. */
@@ -35,6 +40,9 @@ const RAISED_LIMITS = [
   "maxComputeWorkgroupSizeX",
   "maxStorageBuffersPerShaderStage",
 ] as const;
+
+/** Dawn's name for the feature that opens tensor cores to kernels. */
+const SUBGROUP_MATRIX = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
 
 /** Bytes moved by one `writeBuffer`, so that staging memory stays small. */
 const UPLOAD_CHUNK = 1 << 26;
@@ -82,10 +90,16 @@ export class Device implements Disposable {
   readonly gpu: GPUDevice;
   /** Name and vendor of the adapter. */
   readonly info: GPUAdapterInfo;
+  /** The WebGPU implementation behind it. */
+  readonly provider: Provider;
+  /** True for a GPU emulated on the CPU, where code size matters more than arithmetic. */
+  readonly isFallback: boolean;
   /** True if kernels may use `f16`. */
   readonly hasF16: boolean;
   /** True if GPU timestamps can be taken. */
   readonly hasTimestamps: boolean;
+  /** True if kernels may multiply 16×16×16 subgroup matrices (tensor cores), f16 into f32. */
+  readonly hasSubgroupMatrix: boolean;
   /** Bytes in buffers now. */
   allocatedBytes = 0;
   /** The most bytes in buffers at any one time. */
@@ -95,11 +109,14 @@ export class Device implements Disposable {
   #failure: string | null = null;
 
   /** Takes over a device: what it frees, and how it fails, is handled here from then on. */
-  constructor(gpu: GPUDevice, info: GPUAdapterInfo) {
+  constructor(gpu: GPUDevice, info: GPUAdapterInfo, provider: Provider = "native") {
     this.gpu = gpu;
     this.info = info;
+    this.provider = provider;
+    this.isFallback = info.isFallbackAdapter === true;
     this.hasF16 = gpu.features.has("shader-f16");
     this.hasTimestamps = gpu.features.has("timestamp-query");
+    this.hasSubgroupMatrix = this.hasF16 && hasSubgroupMatrix(gpu, info);
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#failure ??= (event as GPUUncapturedErrorEvent).error.message;
@@ -323,6 +340,25 @@ export class Device implements Disposable {
   [Symbol.dispose](): void {
     this.destroy();
   }
+}
+
+/** One shape of subgroup matrices, as Dawn lists them in its adapter's info. */
+interface SubgroupMatrixConfig {
+  componentType: string;
+  resultComponentType: string;
+  M: number;
+  N: number;
+  K: number;
+}
+
+function hasSubgroupMatrix({ features }: GPUDevice, info: GPUAdapterInfo): boolean {
+  const { subgroupMatrixConfigs = [] } = info as {
+    subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[];
+  };
+  return features.has(SUBGROUP_MATRIX) &&
+    subgroupMatrixConfigs.some(({ componentType, resultComponentType, M, N, K }) =>
+      componentType === "f16" && resultComponentType === "f32" && M === 16 && N === 16 && K === 16
+    );
 }
 
 function readSource(file: string): string {
