@@ -114,7 +114,9 @@ export class Program implements Disposable {
     const pitch = pitchOf(cols);
     const size = Math.max(16, rows * pitch * ELEMENT_BYTES[type]);
     let slot = this.#scratch.get(label);
-    if (!slot) this.#scratch.set(label, slot = { stand: { label } as GPUBuffer, size: 0, view: null });
+    if (!slot) {
+      this.#scratch.set(label, slot = { stand: { label } as GPUBuffer, size: 0, view: null });
+    }
     slot.size = Math.max(slot.size, size);
     return { buffer: slot.stand, offset: 0, size, rows, cols, pitch, type };
   }
@@ -220,11 +222,16 @@ export class Program implements Disposable {
     this.device.gpu.queue.submit([encoder.finish()]);
   }
 
-  /** Runs once with a timestamp around every dispatch. Needs a device with timestamps. */
-  async profile(): Promise<KernelTime[]> {
+  /**
+   * Runs `repeats` times with a timestamp around every dispatch, without a wait in between. Needs a device with
+   * timestamps.
+   *
+   * @returns every dispatch in order, with its median time.
+   */
+  async profile(repeats = 1): Promise<KernelTime[]> {
     const { gpu } = this.device;
-    const CHUNK = 2048; // queries in a set: the most WebGPU allows is 4096
-    const times: KernelTime[] = [];
+    const CHUNK = 2048; // dispatches of a query set: WebGPU allows 4096 queries
+    const samples: number[][] = [];
     const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 * CHUNK });
     const resolved = this.device.createBuffer(
       16 * CHUNK,
@@ -232,47 +239,47 @@ export class Program implements Disposable {
       "timestamps",
     );
     let encoder = gpu.createCommandEncoder();
-    let pending: Dispatch[] = [];
+    let pending: number[] = []; // indices of the dispatches that the query set holds
     const flush = async () => {
       if (pending.length > 0) encoder.resolveQuerySet(querySet, 0, 2 * pending.length, resolved, 0);
       gpu.queue.submit([encoder.finish()]);
       encoder = gpu.createCommandEncoder();
       const view = { buffer: resolved, offset: 0, size: 16 * pending.length };
       const stamps = new BigUint64Array(await this.device.read(view));
-      pending.forEach((item, i) =>
-        times.push({
-          phase: item.phase,
-          kernel: item.kernel.name,
-          flops: item.flops,
-          bytes: item.bytes,
-          label: item.label,
-          ms: Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6,
-        })
+      pending.forEach((index, i) =>
+        (samples[index] ??= []).push(Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6)
       );
       pending = [];
     };
-    for (const item of this.#items) {
-      if (item.kind !== "dispatch") {
-        encodeTransfer(encoder, item);
-        continue;
+    for (let run = 0; run < repeats; run++) {
+      let index = 0;
+      for (const item of this.#items) {
+        if (item.kind !== "dispatch") {
+          encodeTransfer(encoder, item);
+          continue;
+        }
+        const at = 2 * pending.length;
+        const pass = encoder.beginComputePass({
+          timestampWrites: {
+            querySet,
+            beginningOfPassWriteIndex: at,
+            endOfPassWriteIndex: at + 1,
+          },
+        });
+        encodeDispatch(pass, item);
+        pass.end();
+        pending.push(index++);
+        if (pending.length === CHUNK) await flush();
       }
-      const at = 2 * pending.length;
-      const pass = encoder.beginComputePass({
-        timestampWrites: {
-          querySet,
-          beginningOfPassWriteIndex: at,
-          endOfPassWriteIndex: at + 1,
-        },
-      });
-      encodeDispatch(pass, item);
-      pass.end();
-      pending.push(item);
-      if (pending.length === CHUNK) await flush();
     }
     await flush();
     querySet.destroy();
     this.device.free(resolved);
-    return times;
+    const dispatches = this.#items.filter((item) => item.kind === "dispatch");
+    return dispatches.map(({ phase, kernel, flops, bytes, label }, i) => {
+      const ms = samples[i].sort((a, b) => a - b)[repeats >> 1];
+      return { phase, kernel: kernel.name, ms, flops, bytes, label };
+    });
   }
 
   /** Frees parameters and scratch. Buffers that were bound are not the program's. */
