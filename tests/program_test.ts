@@ -86,25 +86,30 @@ Deno.test("program: bindings and parameters must match the kernel", async () => 
   await assertRejects(() => surplus.prepare(), TypeError, 'scale_add has no binding "y"');
 });
 
-Deno.test("program: scratch is reused where it fits and freed with the program", async () => {
+Deno.test("program: scratch of one label is as large as its largest use, and freed with the program", async () => {
   using device = await requestDevice();
   const { kernel, x } = setUp(device);
   const before = device.allocatedBytes;
   {
     using program = new Program(device);
-    const small = program.scratch(2, 20, "small");
+    const small = program.scratch(2, 20, "one");
     assertEquals([small.rows, small.cols, small.pitch, small.type], [2, 20, 32, "f32"]);
-    const large = program.scratch(9, 20, "large");
-    assert(large.buffer !== small.buffer);
-    assert(program.scratch(1, 32, "again").buffer === small.buffer);
-    program.dispatch(kernel, { x }, { factor: 1, offset: 0 }, [1]);
-    await program.prepare();
-    assert(device.allocatedBytes > before);
+    assert(program.scratch(9, 20, "one").buffer === small.buffer);
+    const other = program.scratch(4, 4, "other", "f16");
+    assert(other.buffer !== small.buffer);
+    assertEquals(device.allocatedBytes, before);
+    const view = { ...small, size: 16 };
+    program.copy({ ...x, size: 16 }, view);
+    program.dispatch(kernel, { x: view }, { factor: 2, offset: 1 }, [4]);
+    program.copy(view, { ...x, size: 16 });
+    (await program.prepare()).run();
+    assertEquals(device.allocatedBytes, before + 4 * 9 * 32 + 2 * 4 * 16 + 256);
+    assertEquals([...new Float32Array(await device.read({ ...x, size: 16 }))], [3, 5, 7, 9]);
   }
   assertEquals(device.allocatedBytes, before);
 });
 
-Deno.test("program: profile runs once and times every dispatch by phase", async () => {
+Deno.test("program: profile times every dispatch by phase, once or as a median", async () => {
   using device = await requestDevice();
   if (!device.hasTimestamps) {
     console.log("skipped: this adapter has no timestamps");
@@ -127,6 +132,11 @@ Deno.test("program: profile runs once and times every dispatch by phase", async 
   assert(times.every(({ ms }) => ms >= 0));
   assertEquals(new Float32Array(await device.read(x)), Float32Array.of(1, 1, 5, 6));
   assertEquals(device.allocatedBytes, before + 2 * 256, "only the two parameter sets remain");
+
+  const medians = await program.profile(1500); // more than one set of queries holds
+  assertEquals(medians.map(({ phase }) => phase), ["first", "second"]);
+  assert(medians.every(({ ms }) => ms >= 0));
+  assertEquals(new Float32Array(await device.read(x)), Float32Array.of(1, 1, 3005, 3006));
 });
 
 Deno.test("linearGrid covers the items and stays within the limits", () => {
