@@ -14,6 +14,7 @@ import {
   roundUp,
   type Vector,
 } from "./buffers.ts";
+import { SUBGROUP_MATRIX } from "./dawn.ts";
 import { Kernel } from "./kernel.ts";
 import { kernelSources } from "./kernels.generated.ts";
 import { expandTemplate, type KernelConstants } from "./template.ts";
@@ -40,9 +41,6 @@ const RAISED_LIMITS = [
   "maxComputeWorkgroupSizeX",
   "maxStorageBuffersPerShaderStage",
 ] as const;
-
-/** Dawn's name for the feature that opens tensor cores to kernels. */
-const SUBGROUP_MATRIX = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
 
 /** Bytes moved by one `writeBuffer`, so that staging memory stays small. */
 const UPLOAD_CHUNK = 1 << 26;
