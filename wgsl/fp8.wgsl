@@ -1,40 +1,31 @@
 // The FP8 codec of src/fp8/codec.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
 // Include-only.
 //
-// Encoding mirrors the TypeScript operation by operation, on integers, so that both are bit-equal on every GPU.
+// Encoding gives the codes of the TypeScript, bit for bit, in a third of the operations: the adder rounds.
 // Decoding goes through f16, whose layout contains both formats: no table, two codes at a time.
 
-fn round_shift(value: u32, shift: u32) -> u32 {
-  let odd = (value >> shift) & 1u;
-  return (value + (1u << (shift - 1u)) - 1u + odd) >> shift;
+// max_value: the largest finite value; mantissa: stored mantissa bits; bias: exponent of 1.
+//
+// A magnitude m in [2^e, 2^(e+1)) plus 2^(e + 23 - mantissa) is rounded by the f32 adder, to nearest even, to steps of
+// 2^(e - mantissa), and what the sum's bits are above the power's is the number of those steps: mantissa and implicit
+// bit of the code, a carry into the exponent included. With e no less than the smallest normal exponent this holds for
+// subnormal codes too, whose implicit bit is missing by itself. The steps are counted on the bits, since a compiler may
+// simplify (m + power) - power but not the difference of integers.
+fn pack4_fp8(v: vec4<f32>, max_value: f32, mantissa: u32, bias: u32) -> u32 {
+  let bits = bitcast<vec4<u32>>(v);
+  let magnitude = min(abs(v), vec4<f32>(max_value));
+  let smallest = vec4<u32>((128u - bias) << 23u);
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), smallest) + vec4<u32>((23u - mantissa) << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power;
+  // Exponent field of the code, less the implicit bit: (e + bias - 1) << mantissa.
+  let exponent = (power >> vec4<u32>(23u - mantissa)) - vec4<u32>((151u - mantissa - bias) << mantissa);
+  let finite = (steps + exponent) | ((bits >> vec4<u32>(24u)) & vec4<u32>(0x80u));
+  let codes = select(finite, vec4<u32>(0x7fu), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
+  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
 }
 
-// mantissa: stored mantissa bits; bias: exponent of 1; max_code: code of the largest finite value.
-fn encode_fp8(x: f32, mantissa: u32, bias: u32, max_code: u32) -> u32 {
-  let bits = bitcast<u32>(x);
-  let sign = (bits >> 24u) & 0x80u;
-  let magnitude = bits & 0x7fffffffu;
-  let rebias = (127u - bias) << mantissa;
-  let shift = 23u - mantissa;
-  let normal = round_shift(magnitude, shift) - rebias;
-  let small_shift = min(150u - bias - mantissa + 1u - min(magnitude >> 23u, 127u), 25u);
-  let subnormal = round_shift((magnitude & 0x7fffffu) | 0x800000u, small_shift);
-  let min_normal = (rebias + (1u << mantissa)) << shift;
-  var code = select(subnormal, normal, magnitude >= min_normal);
-  code = select(code, max_code, magnitude >= (max_code + rebias) << shift);
-  return select(sign | code, 0x7fu, magnitude > 0x7f800000u);
-}
-
-fn encode_e4m3(x: f32) -> u32 { return encode_fp8(x, 3u, 7u, 0x7eu); }
-fn encode_e5m2(x: f32) -> u32 { return encode_fp8(x, 2u, 15u, 0x7bu); }
-
-fn pack4_e4m3(v: vec4<f32>) -> u32 {
-  return encode_e4m3(v.x) | (encode_e4m3(v.y) << 8u) | (encode_e4m3(v.z) << 16u) | (encode_e4m3(v.w) << 24u);
-}
-
-fn pack4_e5m2(v: vec4<f32>) -> u32 {
-  return encode_e5m2(v.x) | (encode_e5m2(v.y) << 8u) | (encode_e5m2(v.z) << 16u) | (encode_e5m2(v.w) << 24u);
-}
+fn pack4_e4m3(v: vec4<f32>) -> u32 { return pack4_fp8(v, 448.0, 3u, 7u); }
+fn pack4_e5m2(v: vec4<f32>) -> u32 { return pack4_fp8(v, 57344.0, 2u, 15u); }
 
 // Four values times 2^-8: an e4m3 code shifted into an f16 is off by the difference of the exponent biases.
 // The NaN code comes out as 480 / 256: the GEMM gains nothing from a test, since a NaN in an activation

@@ -2,9 +2,9 @@
  * The two 8-bit floating-point formats of FP8 training and their exact codec.
  *
  * Encoding works on the bits of the f32 value with 32-bit unsigned integer
- * operations only, so that a WGSL kernel can mirror it line by line and be bit
- * equal: no float rounding mode, denormal flushing or fused multiply-add of
- * the GPU can change the outcome.
+ * operations only: it is the definition that kernels must equal bit by bit
+ * (wgsl/fp8.wgsl, which lets the adder round), free of rounding modes,
+ * denormal flushing and fused multiply-add.
  *
  * @example Round an array to e4m3 and back
  * ```ts
