@@ -6,6 +6,7 @@
 
 import { ELEMENT_BYTES, type Matrix, rowsOf } from "../gpu/buffers.ts";
 import { type Device, pitched, unpitch } from "../gpu/device.ts";
+import { Program } from "../gpu/program.ts";
 import type { LinearPart, LinearSpec } from "../model/linear_spec.ts";
 import { rowsPerRead, type StoredFp8, type WeightSource } from "../model/weight_source.ts";
 import { E4M3, fp8DecodeTable } from "../fp8/codec.ts";
@@ -49,6 +50,12 @@ export async function loadMatrix(
   target: Matrix,
   first = 0,
 ): Promise<void> {
+  if (source.fill) {
+    using program = new Program(device);
+    source.fill(program, name, rowsOf(target, first, rows));
+    (await program.prepare()).run();
+    return;
+  }
   const shape = [rows, target.cols] as const;
   const stored = await source.fp8(name, shape);
   const step = rowsPerRead(target.cols);

@@ -5,6 +5,8 @@
  */
 
 import { ModelError } from "../errors.ts";
+import type { Matrix } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
 import { bytesPerElement, toFloat32 } from "../io/dtype.ts";
 import type { Weights } from "../io/weights.ts";
 
@@ -27,6 +29,8 @@ export interface WeightSource {
   ): Promise<Float32Array<ArrayBuffer>>;
   /** Reads a matrix that is stored in FP8; null if it is not. */
   fp8(name: string, shape: readonly [rows: number, cols: number]): Promise<StoredFp8 | null>;
+  /** Where the GPU makes the weights itself: records writing a matrix into an f32 or f16 one. */
+  fill?(program: Program, name: string, out: Matrix): void;
 }
 
 /** Rows that are read at a time so that about `bytes` are in memory. */

@@ -1,0 +1,54 @@
+/**
+ * Random numbers that depend on a key and an index only, so that a GPU makes them in any order: the twin of
+ * `wgsl/random_normal.wgsl`, the same to the bit in f32.
+ *
+ * @module
+ */
+
+import { hash32, mix32 } from "../data/random.ts";
+
+/** Which sequence of random numbers: two 32-bit words. */
+export interface RandomKey {
+  low: number;
+  high: number;
+}
+
+/** The key of a named sequence, such as a tensor's, under a seed. */
+export function randomKey(seed: number, name: string): RandomKey {
+  const word = (stream: number) => {
+    let hash = hash32(seed, stream);
+    for (let i = 0; i < name.length; i++) hash = mix32(hash ^ name.charCodeAt(i));
+    return hash;
+  };
+  return { low: word(0), high: word(1) };
+}
+
+/** Uniform 16-bit integers that are added for a number: two a word, four words. */
+const TERMS = 8;
+
+/** The standard deviation of the sum of {@linkcode TERMS} uniform integers below 2^16. */
+export const integerDeviation: number = Math.sqrt(TERMS * (2 ** 32 - 1) / 12);
+
+/** Twice the mean of a uniform 16-bit integer, times half the terms. */
+const CENTRE = TERMS * 65535 / 2;
+
+/** Numbers `first` to `first + count` of a sequence with a mean and a standard deviation, rounded to f32. */
+export function normalValues(
+  { low, high }: RandomKey,
+  { mean, deviation }: { mean: number; deviation: number },
+  first: number,
+  count: number,
+): Float32Array<ArrayBuffer> {
+  const step = Math.fround(deviation / integerDeviation);
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    const start = mix32(first + i + low) + high;
+    let sum = 0;
+    for (let j = 0; j < TERMS / 2; j++) {
+      const word = mix32(start + Math.imul(j, 0x9e3779b9));
+      sum += (word & 0xffff) + (word >>> 16);
+    }
+    values[i] = mean + step * (sum - CENTRE);
+  }
+  return values;
+}
