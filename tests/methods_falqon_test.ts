@@ -209,8 +209,8 @@ Deno.test("falqon: forward, dX and dB equal their formulas in f64, pending rows 
     const output = poisoned(device, tokens, spec.width);
     const dInput = poisoned(device, tokens, INPUTS);
     await runOnce(device, (program) => {
-      linear.forward(program, { input: x.matrix, output, addend: residual.matrix });
-      linear.backward(program, { dOutput: dy.matrix, input: null, dInput });
+      linear.forward(program, { input: x.matrix, codes: null, output, addend: residual.matrix });
+      linear.backward(program, { dOutput: dy.matrix, codes: null, input: null, dInput });
     });
 
     const merged = await readMerged(device, linear);
@@ -311,8 +311,8 @@ Deno.test("falqon: a calibrated adapter spans the gradient of the weight that it
     const dy = uploadMatrix(device, randomValues(2 * spec.width, seed + 1), 2, spec.width);
     const output = poisoned(device, 2, spec.width);
     await runOnce(device, (program) => {
-      linear.forward(program, { input: x.matrix, output });
-      linear.backward(program, { dOutput: dy.matrix, input: x.matrix, dInput: null });
+      linear.forward(program, { input: x.matrix, codes: null, output });
+      linear.backward(program, { dOutput: dy.matrix, codes: null, input: x.matrix, dInput: null });
     });
     spec.parts.forEach(({ start, rows }, i) => {
       const g = columns(dy.exact, spec.width, start, rows);

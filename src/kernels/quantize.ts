@@ -12,6 +12,20 @@ import { threadsForRow } from "./shapes.ts";
 /** What shares a scale. `tensor` is what the FALQON paper uses, `row` costs less and is finer. */
 export type ScaleGranularity = "row" | "tensor";
 
+/** A matrix in few bits: `value[r][c] = codes[r][c] / scales[r]`. */
+export interface Quantized {
+  /** [rows, cols] */
+  codes: Matrix;
+  /** f32 [rows]: what a row was multiplied by on the way in. */
+  scales: Vector;
+}
+
+/** A quantised gradient of a linear layer's output, as the product with the layer's weight wants it. */
+export interface QuantizedGradient extends Quantized {
+  /** f32 [cols]: columns are divided by these first, the scales of the weight's rows that the product runs over. */
+  columnScales?: Vector;
+}
+
 /** What {@linkcode quantize} reads and writes. */
 export interface QuantizeOptions {
   /** f32 [rows, cols] */

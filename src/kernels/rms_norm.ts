@@ -1,8 +1,9 @@
 import type { Matrix, Vector } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
+import { quantize, type Quantized } from "./quantize.ts";
 import { expectMatrix, expectVector, threadsForRow } from "./shapes.ts";
 
-/** What {@linkcode rmsNorm} reads and writes; all f32. */
+/** What {@linkcode rmsNorm} reads and writes; f32 but for the codes. */
 export interface RmsNormOptions {
   /** [rows, cols] */
   input: Matrix;
@@ -10,8 +11,10 @@ export interface RmsNormOptions {
   weight: Vector;
   /** Added to the mean square. */
   eps: number;
-  /** [rows, cols] */
-  output: Matrix;
+  /** [rows, cols]; null where only the codes are wanted. */
+  output: Matrix | null;
+  /** Receives the output in few bits. */
+  quantized?: Quantized | null;
   /** [rows]: receives 1 / sqrt(mean square + eps), for the backward pass. */
   rstd: Vector;
 }
@@ -19,9 +22,10 @@ export interface RmsNormOptions {
 /** Records `output = input · rstd · weight`, row by row. */
 export function rmsNorm(
   program: Program,
-  { input, weight, eps, output, rstd }: RmsNormOptions,
+  { input, weight, eps, output: wanted, quantized, rstd }: RmsNormOptions,
 ): void {
   const { rows, cols, pitch } = input;
+  const output = wanted ?? program.scratch(rows, cols, "normed rows");
   expectMatrix("rmsNorm", "input", input, { rows, cols });
   expectMatrix("rmsNorm", "output", output, { rows, cols });
   expectVector("rmsNorm", "weight", weight, cols);
@@ -32,6 +36,7 @@ export function rmsNorm(
     { rows, cols, vectors: pitch / 4, eps },
     linearGrid(rows, 1),
   );
+  if (quantized) quantize(program, { input: output, ...quantized, granularity: "row" });
 }
 
 /** What {@linkcode rmsNormBackward} reads and writes; all f32. */

@@ -16,7 +16,12 @@ import {
 } from "../gpu/buffers.ts";
 import { Program } from "../gpu/program.ts";
 import { gemm } from "../kernels/gemm.ts";
-import { dequantize, quantize } from "../kernels/quantize.ts";
+import {
+  dequantize,
+  quantize,
+  type Quantized,
+  type QuantizedGradient,
+} from "../kernels/quantize.ts";
 import type { LinearPart, LinearSpec } from "../model/linear_spec.ts";
 import type { StoredFp8, WeightSource } from "../model/weight_source.ts";
 import { representable } from "../reference/falqon_weight.ts";
@@ -70,6 +75,36 @@ export class FalqonLinear implements Linear {
   /** dB comes from the saved x·Aᵀ: the input need not be kept, unless the gradient of W is sketched. */
   get needsInput(): boolean {
     return this.#sketches.length > 0;
+  }
+
+  /** One scale of all tokens takes a look at the whole matrix before any of it is quantised. */
+  get readsInput(): boolean {
+    return this.layers.settings.scaling === "tensor";
+  }
+
+  inputCodes(rows: number): Quantized | null {
+    return this.layers.settings.scaling === "row" ? this.#inputCodes(rows) : null;
+  }
+
+  #inputCodes(rows: number): Quantized {
+    const { xCodes, xScales } = this.layers;
+    const codes = xCodes.rows(rows, this.spec.inFeatures);
+    return { codes, scales: asVector(xScales.rows(1, rows)) };
+  }
+
+  /** Pending rows continue the gradient by a term that this layer computes: then it quantises by itself. */
+  gradientCodes(rows: number): QuantizedGradient | null {
+    const fused = this.layers.settings.scaling === "row" && !this.#hasPending;
+    return fused ? this.#gradientCodes(rows) : null;
+  }
+
+  #gradientCodes(rows: number): QuantizedGradient {
+    const { gCodes, gScales } = this.layers;
+    return {
+      codes: gCodes.rows(rows, this.gradientWidth),
+      scales: asVector(gScales.rows(1, rows)),
+      columnScales: firstOf(this.scales, this.gradientWidth),
+    };
   }
 
   /** Columns of the widest sketch. */
@@ -185,19 +220,19 @@ export class FalqonLinear implements Linear {
     return new Float32Array(await this.layers.context.device.read(view));
   }
 
-  forward(program: Program, { input, output, addend }: LinearForward): void {
-    const { xCodes, xScales, settings } = this.layers;
-    const codes = xCodes.rows(input.rows, input.cols);
-    const scales = asVector(xScales.rows(1, input.rows));
-    quantize(program, { input, codes, scales, granularity: settings.scaling });
-    const low = this.layout.width > 0 ? this.#low.rows(input.rows) : undefined;
+  forward(program: Program, { input, codes: filled, output, addend }: LinearForward): void {
+    const { settings } = this.layers;
+    const { rows } = output;
+    const x = filled ?? this.#inputCodes(rows);
+    if (!filled) quantize(program, { input: input!, ...x, granularity: settings.scaling });
+    const low = this.layout.width > 0 ? this.#low.rows(rows) : undefined;
     gemm(program, {
       layout: "nt",
-      a: codes,
+      a: x.codes,
       b: this.weight,
       out: output,
       tail: low,
-      rowScales: scales,
+      rowScales: x.scales,
       columnScales: this.scales,
       addend,
     });
@@ -214,29 +249,26 @@ export class FalqonLinear implements Linear {
     }
   }
 
-  backward(program: Program, { dOutput, input, dInput }: LinearBackward): void {
+  backward(program: Program, { dOutput, codes: filled, input, dInput }: LinearBackward): void {
     this.#gradientOfB(program, dOutput);
     for (const sketch of this.#sketches) this.#addToSketch(program, sketch, dOutput, input!);
     if (!dInput) return;
-    const { gCodes, gScales, settings } = this.layers;
-    const { rows } = dOutput;
-    const tail = this.#hasPending ? this.#pendingGradient(program, dOutput) : undefined;
-    const codes = gCodes.rows(rows, this.gradientWidth);
-    const scales = asVector(gScales.rows(1, rows));
-    quantize(program, {
-      input: dOutput,
-      tail,
-      codes,
-      scales,
-      granularity: settings.scaling,
-      columnScales: firstOf(this.scales, this.gradientWidth),
-    });
+    const g = filled ?? this.#gradientCodes(dOutput.rows);
+    if (!filled) {
+      const tail = this.#hasPending ? this.#pendingGradient(program, dOutput) : undefined;
+      quantize(program, {
+        input: dOutput,
+        tail,
+        ...g,
+        granularity: this.layers.settings.scaling,
+      });
+    }
     gemm(program, {
       layout: "nn",
-      a: codes,
+      a: g.codes,
       b: rowsOf(this.weight, 0, this.gradientWidth),
       out: dInput,
-      rowScales: scales,
+      rowScales: g.scales,
     });
   }
 

@@ -45,6 +45,7 @@ class FullLayers implements MethodLayers {
 /** A merged linear whose weight is a parameter. */
 export class FullLinear implements Linear {
   readonly needsInput = true;
+  readonly readsInput = true;
   readonly #weight: Parameter;
 
   constructor(readonly context: MethodContext, readonly spec: LinearSpec) {
@@ -57,8 +58,16 @@ export class FullLinear implements Linear {
     await loadMerged(this.context.device, this.spec, source, this.#weight.value);
   }
 
+  inputCodes(): null {
+    return null;
+  }
+
+  gradientCodes(): null {
+    return null;
+  }
+
   forward(program: Program, { input, output, addend }: LinearForward): void {
-    gemm(program, { layout: "nt", a: input, b: this.#weight.value, out: output, addend });
+    gemm(program, { layout: "nt", a: input!, b: this.#weight.value, out: output, addend });
   }
 
   backward(program: Program, { dOutput, input, dInput }: LinearBackward): void {

@@ -142,6 +142,7 @@ export class LoraLayers implements MethodLayers {
 export class LoraLinear implements Linear {
   readonly layout: AdapterLayout;
   readonly needsInput: boolean;
+  readonly readsInput = true;
   readonly #weight: Matrix;
   /** f32 [layout.width, inFeatures]: the parts' A below each other, zero rows between. */
   readonly #a: { value: Matrix; gradient?: Matrix } | null = null;
@@ -198,11 +199,19 @@ export class LoraLinear implements Linear {
     return Float32Array.from({ length: rank * inFeatures }, () => (2 * random() - 1) * bound);
   }
 
+  inputCodes(): null {
+    return null;
+  }
+
+  gradientCodes(): null {
+    return null;
+  }
+
   forward(program: Program, { input, output, addend }: LinearForward): void {
-    gemm(program, { layout: "nt", a: input, b: this.#weight, out: output, addend });
+    gemm(program, { layout: "nt", a: input!, b: this.#weight, out: output, addend });
     if (!this.#a) return;
-    const low = this.#low.rows(input.rows);
-    gemm(program, { layout: "nt", a: input, b: this.#a.value, out: low });
+    const low = this.#low.rows(output.rows);
+    gemm(program, { layout: "nt", a: input!, b: this.#a.value, out: low });
     this.layout.parts.forEach(({ part, start }, i) =>
       gemm(program, {
         layout: "nt",

@@ -8,6 +8,7 @@
 import type { BufferView, Matrix } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
+import type { Quantized, QuantizedGradient } from "../kernels/quantize.ts";
 import type { WeightSource } from "../model/weight_source.ts";
 import type { LinearSpec } from "../model/linear_spec.ts";
 import type { Parameters } from "../optim/parameters.ts";
@@ -68,10 +69,12 @@ export interface DenseWeight {
   gradient: (() => Matrix) | null;
 }
 
-/** What {@linkcode Linear.forward} reads and writes. */
+/** What {@linkcode Linear.forward} reads and writes; of `input` and `codes` at least one is there. */
 export interface LinearForward {
-  /** f32 [tokens, inFeatures] */
-  input: Matrix;
+  /** f32 [tokens, inFeatures]; null where the codes are all that the layer reads. */
+  input: Matrix | null;
+  /** What {@linkcode Linear.inputCodes} gave, filled by the producer of the input; null where that did not. */
+  codes: Quantized | null;
   /** f32 [tokens, width] */
   output: Matrix;
   /** f32 [tokens, width], added to the output: the residual stream. */
@@ -82,7 +85,9 @@ export interface LinearForward {
 export interface LinearBackward {
   /** f32 [tokens, width] */
   dOutput: Matrix;
-  /** The forward's input; null if the layer does not need it. */
+  /** What {@linkcode Linear.gradientCodes} gave, filled by the producer of the gradient; null where that did not. */
+  codes: Quantized | null;
+  /** The forward's input in f32; null if the layer does not need it. */
   input: Matrix | null;
   /** f32 [tokens, inFeatures], overwritten; null where nothing below is trained. */
   dInput: Matrix | null;
@@ -91,12 +96,21 @@ export interface LinearBackward {
 /** A merged linear layer under a method. */
 export interface Linear {
   readonly spec: LinearSpec;
-  /** Whether {@linkcode Linear.backward} reads the forward's input; if not, it need not be kept. */
+  /** Whether {@linkcode Linear.backward} reads the forward's f32 input; if not, it need not be kept. */
   readonly needsInput: boolean;
+  /** Whether {@linkcode Linear.forward} reads the f32 input also where it has the codes. */
+  readonly readsInput: boolean;
   /** Makes room for what a forward pass of up to `tokens` tokens leaves for the backward pass. */
   reserve(tokens: number): void;
   /** Fills the weight from a model's files. */
   load(source: WeightSource): Promise<void>;
+  /**
+   * Where the producer of the input should write it in few bits, which saves a pass over it; null where the layer
+   * takes f32 only, or quantises by itself. The memory may be shared by all layers: it is filled right before use.
+   */
+  inputCodes(rows: number): Quantized | null;
+  /** The same for the gradient of the output, which is always there in f32 too. */
+  gradientCodes(rows: number): QuantizedGradient | null;
   /** Records `output = input · Wᵀ + adapter (+ addend)`. */
   forward(program: Program, io: LinearForward): void;
   /** Records the gradients: `dInput`, and those of trained values added to theirs. */

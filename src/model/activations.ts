@@ -92,27 +92,50 @@ export function activationBytes({ cols, copies, type }: PlannedActivation, token
   return copies * tokens * pitchOf(cols) * ELEMENT_BYTES[type];
 }
 
-/** The allocated activations of a network. */
+/** The allocated activations of a network, but for those that its method does not need. */
 export class Activations implements Disposable {
   readonly mode: ActivationMode;
   #device: Device;
+  #plan: PlannedActivation[];
   #matrices = new Map<ActivationName, Matrix[]>();
 
-  constructor(device: Device, config: ModelConfig, mode: ActivationMode) {
+  constructor(
+    device: Device,
+    config: ModelConfig,
+    mode: ActivationMode,
+    unneeded: readonly ActivationName[] = [],
+  ) {
     this.#device = device;
     this.mode = mode;
+    this.#plan = planActivations(config, mode);
     try {
-      for (const { name, cols, copies, type } of planActivations(config, mode)) {
-        const matrices: Matrix[] = [];
-        this.#matrices.set(name, matrices);
-        for (let i = 0; i < copies; i++) {
-          const label = copies > 1 ? `${name} ${i}` : name;
-          matrices.push(device.matrix(mode.tokens, cols, type, label));
-        }
-      }
+      this.fit(unneeded);
     } catch (error) {
       this[Symbol.dispose](); // one of the later ones was over a limit
       throw error;
+    }
+  }
+
+  /** Frees the activations that are not needed from now on and makes those that were not until now. */
+  fit(unneeded: readonly ActivationName[]): void {
+    for (const line of this.#plan) {
+      const { name } = line;
+      const matrices = this.#matrices.get(name);
+      if (unneeded.includes(name)) {
+        this.#device.free(...matrices ?? []);
+        this.#matrices.delete(name);
+      } else if (!matrices) {
+        this.#allocate(line);
+      }
+    }
+  }
+
+  #allocate({ name, cols, copies, type }: PlannedActivation): void {
+    const matrices: Matrix[] = [];
+    this.#matrices.set(name, matrices);
+    for (let i = 0; i < copies; i++) {
+      const label = copies > 1 ? `${name} ${i}` : name;
+      matrices.push(this.#device.matrix(this.mode.tokens, cols, type, label));
     }
   }
 

@@ -6,7 +6,8 @@
  * ```
  *
  * The forward keeps x, qkv (rotated), the attention's output and log-sum-exp, mid and gate,up. Norms and SwiGLU are
- * computed again where a linear layer needs its input for its own gradient; FALQON's do not.
+ * computed again where a linear layer needs its input for its own gradient; FALQON's do not. Where a layer multiplies
+ * in few bits, norm and SwiGLU write its input in these at once, and in f32 only if something reads that.
  *
  * @module
  */
@@ -15,10 +16,11 @@ import { columnsOf, firstOf, type Matrix, type Vector } from "../gpu/buffers.ts"
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention.ts";
 import { rmsNorm, rmsNormBackward, rmsNormWeightGradient } from "../kernels/rms_norm.ts";
+import type { Quantized } from "../kernels/quantize.ts";
 import { rope } from "../kernels/rope.ts";
 import { swiglu, swigluBackward } from "../kernels/swiglu.ts";
 import type { DenseWeight, Linear } from "../methods/method.ts";
-import type { Activations } from "./activations.ts";
+import type { ActivationName, Activations } from "./activations.ts";
 import type { ModelConfig } from "./config.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
@@ -56,9 +58,10 @@ export function blockForward(pass: Pass, block: Block, layer: number): void {
   const { program } = pass;
   const get = activationsOf(pass, layer);
   forwardToGateUp(pass, block, layer);
-  swiglu(program, { gateUp: get("gateUp"), output: get("hidden") });
+  const down = inputOf(block.down, pass.activations, "hidden", pass.rows);
+  swiglu(program, { gateUp: get("gateUp"), output: down.input, quantized: down.codes });
   block.down.forward(program, {
-    input: get("hidden"),
+    ...down,
     output: pass.activations.get("input", pass.rows, layer + 1),
     addend: get("mid"),
   });
@@ -68,8 +71,9 @@ export function blockForward(pass: Pass, block: Block, layer: number): void {
 function forwardToGateUp(pass: Pass, block: Block, layer: number): void {
   const { program, tokens } = pass;
   const get = activationsOf(pass, layer);
-  normForward(pass, block.inputNorm, get("input"), get("normed"));
-  block.qkv.forward(program, { input: get("normed"), output: get("qkv") });
+  const qkv = inputOf(block.qkv, pass.activations, "normed", pass.rows);
+  normForward(pass, block.inputNorm, get("input"), qkv);
+  block.qkv.forward(program, { ...qkv, output: get("qkv") });
   rotate(pass, get("qkv"), block, "forward");
   attentionForward(program, {
     ...heads(pass, block, get("qkv")),
@@ -77,9 +81,48 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number): void {
     output: get("attended"),
     logSumExp: get("logSumExp"),
   });
-  block.o.forward(program, { input: get("attended"), output: get("mid"), addend: get("input") });
-  normForward(pass, block.midNorm, get("mid"), get("normed"));
-  block.gateUp.forward(program, { input: get("normed"), output: get("gateUp") });
+  block.o.forward(program, {
+    input: get("attended"),
+    codes: null,
+    output: get("mid"),
+    addend: get("input"),
+  });
+  const gateUp = inputOf(block.gateUp, pass.activations, "normed", pass.rows);
+  normForward(pass, block.midNorm, get("mid"), gateUp);
+  block.gateUp.forward(program, { ...gateUp, output: get("gateUp") });
+}
+
+/** What a producer writes and a linear layer reads: f32, few bits, or both. */
+export interface LinearInput {
+  input: Matrix | null;
+  codes: Quantized | null;
+}
+
+/** The forms in which a linear layer wants its input from the producer, of which activation `name` is the f32 one. */
+export function inputOf(
+  linear: Linear,
+  activations: Activations,
+  name: "normed" | "hidden",
+  rows: number,
+): LinearInput {
+  return {
+    input: linear.readsInput ? activations.get(name, rows) : null,
+    codes: linear.inputCodes(rows),
+  };
+}
+
+/** The f32 input of a linear layer that reads it in its backward pass. */
+function inputAgain(linear: Linear, pass: Pass, name: "normed" | "hidden"): Matrix | null {
+  return linear.needsInput ? pass.activations.get(name, pass.rows) : null;
+}
+
+/** The activations that none of the blocks wants in f32. */
+export function unneededActivations(blocks: readonly Block[]): ActivationName[] {
+  const wanted = (linear: Linear) => linear.readsInput || linear.needsInput;
+  const unneeded: ActivationName[] = [];
+  if (!blocks.some(({ qkv, gateUp }) => wanted(qkv) || wanted(gateUp))) unneeded.push("normed");
+  if (!blocks.some(({ down }) => wanted(down))) unneeded.push("hidden");
+  return unneeded;
 }
 
 /**
@@ -97,27 +140,34 @@ export function blockBackward(
   if (pass.activations.mode.checkpointing) forwardToGateUp(pass, block, layer);
 
   const dStream = get("dStream");
-  if (block.down.needsInput) swiglu(program, { gateUp: get("gateUp"), output: get("hidden") });
+  const hidden = inputAgain(block.down, pass, "hidden");
+  if (hidden) swiglu(program, { gateUp: get("gateUp"), output: hidden });
   block.down.backward(program, {
     dOutput: dStream,
-    input: get("hidden"),
+    codes: null,
+    input: hidden,
     dInput: get("dHidden"),
   });
+  const gateUpInput = inputAgain(block.gateUp, pass, "normed");
+  if (gateUpInput) normForward(pass, block.midNorm, get("mid"), { input: gateUpInput });
+  const codes = block.gateUp.gradientCodes(pass.rows);
   swigluBackward(program, {
     gateUp: get("gateUp"),
     dOutput: get("dHidden"),
     dGateUp: get("dGateUp"),
+    quantized: codes,
   });
-  if (block.gateUp.needsInput) normForward(pass, block.midNorm, get("mid"), get("normed"));
   block.gateUp.backward(program, {
     dOutput: get("dGateUp"),
-    input: get("normed"),
+    codes,
+    input: gateUpInput,
     dInput: get("dNormed"),
   });
   normBackward(pass, block.midNorm, get("mid"));
 
   block.o.backward(program, {
     dOutput: dStream,
+    codes: null,
     input: get("attended"),
     dInput: get("dAttended"),
   });
@@ -133,22 +183,30 @@ export function blockBackward(
     dV: gradient.v,
   });
   rotate(pass, get("dQkv"), block, "inverse");
-  if (block.qkv.needsInput) normForward(pass, block.inputNorm, get("input"), get("normed"));
+  const qkvInput = inputAgain(block.qkv, pass, "normed");
+  if (qkvInput) normForward(pass, block.inputNorm, get("input"), { input: qkvInput });
   block.qkv.backward(program, {
     dOutput: get("dQkv"),
-    input: get("normed"),
+    codes: null,
+    input: qkvInput,
     dInput: needsInputGradient ? get("dNormed") : null,
   });
   if (needsInputGradient) normBackward(pass, block.inputNorm, get("input"));
 }
 
-/** Records `output = norm(input)`, keeping the row statistics for the backward. */
-export function normForward(pass: Pass, norm: Norm, input: Matrix, output: Matrix): void {
+/** Records the norm of `input`, which is the input of what follows, keeping the row statistics for the backward. */
+export function normForward(
+  pass: Pass,
+  norm: Norm,
+  input: Matrix,
+  next: Partial<LinearInput>,
+): void {
   rmsNorm(pass.program, {
     input,
     weight: weightOf(norm, input.cols),
     eps: pass.config.rmsNormEps,
-    output,
+    output: next.input ?? null,
+    quantized: next.codes,
     rstd: firstRows(norm, pass.rows),
   });
 }

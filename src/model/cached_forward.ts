@@ -5,7 +5,7 @@
  * @module
  */
 
-import { columnsOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import { columnsOf, firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionForward } from "../kernels/attention.ts";
 import { appendToCache, attentionDecode, type KeyValueCache } from "../kernels/attention_decode.ts";
@@ -14,9 +14,8 @@ import { gemm } from "../kernels/gemm.ts";
 import { rmsNorm } from "../kernels/rms_norm.ts";
 import { rope } from "../kernels/rope.ts";
 import { swiglu } from "../kernels/swiglu.ts";
-import type { Linear, LinearForward } from "../methods/method.ts";
 import type { ActivationName, Activations } from "./activations.ts";
-import type { Block, Norm } from "./block.ts";
+import { type Block, inputOf, type LinearInput, type Norm } from "./block.ts";
 import { EMBEDDING, LM_HEAD, type Network } from "./network.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
@@ -58,25 +57,29 @@ export function recordLogits(pass: CachedPass, logits: Matrix): void {
   const { program, network } = pass;
   const head = network.dense.get(LM_HEAD) ?? network.dense.get(EMBEDDING)!;
   const final = rowsOfPass(pass, "final");
-  recordNorm(pass, network.finalNorm, rowsOfPass(pass, "input"), final);
+  recordNorm(pass, network.finalNorm, rowsOfPass(pass, "input"), { input: final });
   gemm(program, { layout: "nt", a: final, b: head.value(), out: logits });
 }
 
 /** The forward of `block.ts` with the keys and values kept. */
 function recordBlock(pass: CachedPass, block: Block, cache: KeyValueCache): void {
   const { program } = pass;
-  const get = (name: ActivationName) => rowsOfPass(pass, name);
-  recordNorm(pass, block.inputNorm, get("input"), get("normed"));
-  recordLinear(pass, block.qkv, { input: get("normed"), output: get("qkv") });
+  inChunks(pass, (chunk) => {
+    const qkv = inputOf(block.qkv, pass.activations, "normed", chunk.rows);
+    recordNorm(pass, block.inputNorm, chunk.of("input"), qkv);
+    block.qkv.forward(program, { ...qkv, output: chunk.of("qkv") });
+  });
   recordAttention(pass, block, cache);
-  recordLinear(pass, block.o, { input: get("attended"), output: get("mid"), addend: get("input") });
-  recordNorm(pass, block.midNorm, get("mid"), get("normed"));
-  recordLinear(pass, block.gateUp, { input: get("normed"), output: get("gateUp") });
-  swiglu(program, { gateUp: get("gateUp"), output: get("hidden") });
-  recordLinear(pass, block.down, {
-    input: get("hidden"),
-    output: get("input"),
-    addend: get("mid"),
+  inChunks(pass, (chunk) => {
+    const mid = chunk.of("mid");
+    const addend = chunk.of("input");
+    block.o.forward(program, { input: chunk.of("attended"), codes: null, output: mid, addend });
+    const gateUp = inputOf(block.gateUp, pass.activations, "normed", chunk.rows);
+    recordNorm(pass, block.midNorm, mid, gateUp);
+    block.gateUp.forward(program, { ...gateUp, output: chunk.of("gateUp") });
+    const down = inputOf(block.down, pass.activations, "hidden", chunk.rows);
+    swiglu(program, { gateUp: chunk.of("gateUp"), output: down.input, quantized: down.codes });
+    block.down.forward(program, { ...down, output: chunk.of("input"), addend: mid });
   });
 }
 
@@ -102,30 +105,35 @@ function recordNorm(
   { program, network, rstd }: CachedPass,
   norm: Norm,
   input: Matrix,
-  output: Matrix,
+  next: Partial<LinearInput>,
 ) {
-  const weight = { ...norm.weight.value(), length: input.cols };
-  rmsNorm(program, { input, weight, eps: network.config.rmsNormEps, output, rstd });
+  rmsNorm(program, {
+    input,
+    weight: { ...norm.weight.value(), length: input.cols },
+    eps: network.config.rmsNormEps,
+    output: next.input ?? null,
+    quantized: next.codes,
+    rstd: firstOf(rstd, input.rows),
+  });
+}
+
+/** Some rows of a pass. */
+interface Chunk {
+  /** How many. */
+  rows: number;
+  /** Their part of an activation that outlives the chunk. */
+  of(name: ActivationName): Matrix;
 }
 
 /**
- * Records a linear layer, some rows at a time: what its method keeps of a step is shared with training and must not
- * grow, as that would free what a recorded training step uses.
+ * Records what is around linear layers, some rows at a time: what their method keeps of a step is shared with training
+ * and must not grow, as that would free what a recorded training step uses.
  */
-function recordLinear(
-  { program, linearRows }: CachedPass,
-  linear: Linear,
-  io: LinearForward,
-): void {
-  const { input, output, addend } = io;
-  for (let first = 0; first < input.rows; first += linearRows) {
-    const count = Math.min(linearRows, input.rows - first);
-    const chunk = (matrix: Matrix) => rowsOf(matrix, first, count);
-    linear.forward(program, {
-      input: chunk(input),
-      output: chunk(output),
-      addend: addend && chunk(addend),
-    });
+function inChunks(pass: CachedPass, record: (chunk: Chunk) => void): void {
+  const { rows, linearRows } = pass;
+  for (let first = 0; first < rows; first += linearRows) {
+    const count = Math.min(linearRows, rows - first);
+    record({ rows: count, of: (name) => rowsOf(rowsOfPass(pass, name), first, count) });
   }
 }
 

@@ -9,6 +9,7 @@ import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import type { KeyValueCache } from "../kernels/attention_decode.ts";
 import { Activations } from "./activations.ts";
+import { unneededActivations } from "./block.ts";
 import { type CachedPass, recordBlocks, recordLogits } from "./cached_forward.ts";
 import type { Network } from "./network.ts";
 import { allocateTokens, sequenceArrays, type TokenBuffers, writeTokens } from "./token_buffers.ts";
@@ -144,10 +145,10 @@ class PassMemory implements Disposable {
   readonly rstd: Vector;
   readonly #device: Device;
 
-  constructor({ device, config }: Network, rows: number) {
+  constructor({ device, config, blocks }: Network, rows: number) {
     const mode = { tokens: rows, training: false, checkpointing: false };
     this.#device = device;
-    this.activations = new Activations(device, config, mode);
+    this.activations = new Activations(device, config, mode, unneededActivations(blocks));
     this.tokens = allocateTokens(device, rows);
     this.rstd = device.vector(rows, "f32", "norm statistics");
   }

@@ -26,6 +26,7 @@ import {
   normForward,
   normGradients,
   type Pass,
+  unneededActivations,
 } from "./block.ts";
 import { type ModelConfig, ropeInverseFrequencies } from "./config.ts";
 import { blockSpecs } from "./linear_spec.ts";
@@ -151,7 +152,8 @@ export class Network implements Disposable {
       checkpointing: mode.training ? mode.checkpointing : !!old?.checkpointing,
     };
     this.release();
-    this.#activations = new Activations(this.device, this.config, merged);
+    const unneeded = unneededActivations(this.blocks);
+    this.#activations = new Activations(this.device, this.config, merged, unneeded);
     const { tokens } = merged;
     this.#tokens = allocateTokens(this.device, tokens);
     this.#rowLoss = this.device.vector(tokens, "f32", "losses of the tokens");
@@ -167,6 +169,11 @@ export class Network implements Disposable {
     );
     this.layers.reserve(tokens);
     for (const linear of this.linears()) linear.reserve(tokens);
+  }
+
+  /** Makes and frees activations after what layers need of them has changed. */
+  refit(): void {
+    existing(this.#activations).fit(unneededActivations(this.blocks));
   }
 
   /** Counts how often the room was made anew: what was recorded before {@linkcode release} is invalid after. */
@@ -324,7 +331,7 @@ export class Network implements Disposable {
       pass,
       this.finalNorm,
       activations.get("input", rows, this.config.numLayers),
-      activations.get("final", rows),
+      { input: activations.get("final", rows) },
     );
     return pass;
   }

@@ -41,6 +41,7 @@ export async function calibrate(
   const { layers, parameters, device } = network;
   const random = new Random(seed);
   layers.beginCalibration!(rows, () => random.uniform());
+  network.refit();
   using state = new StepState(device, { beta1: 0, beta2: 0 });
   using program = new Program(device);
   network.recordTraining(program, rows, state);
@@ -51,6 +52,7 @@ export async function calibrate(
     program.run();
   }
   await layers.endCalibration!();
+  network.refit();
   using clearing = new Program(device);
   clearing.clear(parameters.gradients);
   (await clearing.prepare()).run();

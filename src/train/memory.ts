@@ -107,7 +107,10 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   const total = device.allocatedBytes;
   const { layers } = network;
   const calibrating = layers.calibrates
-    ? grown(() => layers.beginCalibration!(tokens, () => 0))
+    ? grown(() => {
+      layers.beginCalibration!(tokens, () => 0);
+      network.refit();
+    })
     : 0;
   return {
     weights,
