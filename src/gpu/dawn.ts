@@ -3,14 +3,13 @@
  * only one to its tensor cores (subgroup matrices).
  *
  * Nothing here is loaded before it is asked for: the package is 132 MB and is native code (`--allow-ffi`).
- * The environment variable `FALQON_DAWN` names another place to import it from: a folder, a file or a module
- * specifier.
+ * The environment variable `FALQON_DAWN` names another place to import it from: the package's folder, or
+ * a module specifier.
  *
  * @module
  */
 
-import { statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { DeviceError } from "../errors.ts";
 
@@ -34,12 +33,29 @@ const FLAGS: readonly string[] = [
   "disable-dawn-features=timestamp_quantization", // else times are multiples of 65 µs
 ];
 
-/** What the package exports. */
-interface Dawn {
-  create(flags: readonly string[]): GPU;
+/** One shape of subgroup matrices, as Dawn lists them in its adapter's info. */
+interface SubgroupMatrixConfig {
+  componentType: string;
+  resultComponentType: string;
+  M: number;
+  N: number;
+  K: number;
 }
 
-/** Instances by backend. The package's objects do not keep their instance alive: this does. */
+/** Whether an adapter multiplies 16×16×16 matrices of f16 into f32, what the kernels for tensor cores are made of. */
+export function offersSubgroupMatrix(
+  { features, info }: Pick<GPUAdapter, "features" | "info">,
+): boolean {
+  const { subgroupMatrixConfigs = [] } = info as {
+    subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[];
+  };
+  return features.has(SUBGROUP_MATRIX) &&
+    subgroupMatrixConfigs.some(({ componentType, resultComponentType, M, N, K }) =>
+      componentType === "f16" && resultComponentType === "f32" && M === 16 && N === 16 && K === 16
+    );
+}
+
+/** Instances by place and backend. The package's objects do not keep their instance alive: this does. */
 const instances = new Map<string, GPU>();
 
 /**
@@ -49,36 +65,36 @@ const instances = new Map<string, GPU>();
  * @throws {DeviceError} if the package is not there or may not be loaded.
  */
 export async function loadDawn(backend?: "null"): Promise<GPU> {
-  const key = backend ?? "";
+  const place = dawnPlace();
+  const key = `${place} ${backend}`;
   let gpu = instances.get(key);
   if (!gpu) {
-    const { create } = await importDawn();
-    gpu = create(backend ? [`backend=${backend}`, ...FLAGS] : FLAGS);
+    try {
+      const { create } = await import(place);
+      gpu = create(backend ? [`backend=${backend}`, ...FLAGS] : FLAGS) as GPU;
+    } catch (error) {
+      throw loadError(place, error as Error);
+    }
     instances.set(key, gpu);
   }
   return gpu;
 }
 
-async function importDawn(): Promise<Dawn> {
-  const place = dawnPlace();
-  try {
-    return await import(place);
-  } catch (error) {
-    const reason = (error as Error).message.split("\n")[0];
-    const remedy = (error as Error).name === "NotCapable"
-      ? "give --allow-ffi"
-      : "let Deno download it, or name its folder in FALQON_DAWN, or take the provider native";
-    throw new DeviceError(`Cannot load Dawn from ${place}: ${reason}; ${remedy}`);
-  }
+function loadError(place: string, { name, message }: Error): DeviceError {
+  const remedy = name === "NotCapable"
+    ? "allow it"
+    : place === PACKAGE
+    ? `let Deno download it, name its folder in ${VARIABLE}, or take the provider native`
+    : `name the folder of the npm package webgpu in ${VARIABLE}, or unset it`;
+  const reason = message.split("\n")[0].replace(/\.$/, "");
+  return new DeviceError(`Cannot load Dawn from ${place}: ${reason}; ${remedy}`);
 }
 
 /** The module to import Dawn from. */
 function dawnPlace(): string {
-  const mayRead = Deno.permissions.querySync({ name: "env", variable: VARIABLE }).state;
-  const given = mayRead === "granted" && Deno.env.get(VARIABLE);
+  const { state } = Deno.permissions.querySync({ name: "env", variable: VARIABLE });
+  const given = state === "granted" && Deno.env.get(VARIABLE);
   if (!given) return PACKAGE;
-  if (/^\w\w+:/.test(given)) return given; // a specifier; one letter would be a drive
-  const path = resolve(given);
-  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory();
-  return pathToFileURL(isFolder ? join(path, "index.js") : path).href;
+  if (/^\w\w+:/.test(given)) return given; // a specifier; a single letter is a drive
+  return pathToFileURL(resolve(given, "index.js")).href;
 }

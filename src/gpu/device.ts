@@ -4,7 +4,7 @@
  * @module
  */
 
-import { DeviceError } from "../errors.ts";
+import { DeviceError, OptionError } from "../errors.ts";
 import {
   type BufferView,
   ELEMENT_BYTES,
@@ -14,7 +14,7 @@ import {
   roundUp,
   type Vector,
 } from "./buffers.ts";
-import { SUBGROUP_MATRIX } from "./dawn.ts";
+import { loadDawn, offersSubgroupMatrix, SUBGROUP_MATRIX } from "./dawn.ts";
 import { Kernel } from "./kernel.ts";
 import { kernelSources } from "./kernels.generated.ts";
 import { expandTemplate, type KernelConstants } from "./template.ts";
@@ -24,8 +24,13 @@ export type Provider = "native" | "dawn";
 
 /** What to ask of {@linkcode requestDevice}. */
 export interface DeviceOptions {
-  /** Which WebGPU implementation to use; "auto" takes Dawn if it works and has tensor cores. Default "native". */
+  /**
+   * Which WebGPU implementation to use. "dawn" multiplies on tensor cores; it loads the npm package `webgpu`
+   * (132 MB, native code: `--allow-ffi`). "auto" takes Dawn if it works, else native. Default "native".
+   */
   provider?: Provider | "auto";
+  /** With provider "auto": called with the reason, one sentence, before the native device is opened. */
+  onFallback?: (reason: string) => void;
   /** Which adapter to prefer where there are several. Default "high-performance". */
   powerPreference?: GPUPowerPreference;
   /** Use half precision where the device has it. Default true. */
@@ -45,38 +50,97 @@ const RAISED_LIMITS = [
 /** Bytes moved by one `writeBuffer`, so that staging memory stays small. */
 const UPLOAD_CHUNK = 1 << 26;
 
+/** Features used where they are there. */
+const WANTED_FEATURES: readonly GPUFeatureName[] = [
+  "timestamp-query",
+  "shader-f16",
+  "subgroups",
+  SUBGROUP_MATRIX,
+];
+
 /**
  * Opens the machine's GPU.
  *
- * @throws {DeviceError} where no adapter is found, or it refuses a device.
+ * @throws {DeviceError} where no adapter is found, or it refuses a device; for the provider "dawn" also where the
+ * package cannot be loaded, or reaches no tensor cores.
+ * @throws {OptionError} for another provider.
  * @example
  * ```ts ignore
  * const device = await requestDevice();
  * ```
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
+  const { provider = "native" } = options;
+  if (!["native", "dawn", "auto"].includes(provider)) {
+    throw new OptionError(
+      `Cannot use the provider "${provider}": give one of native, dawn, auto`,
+    );
+  }
+  if (provider === "native") return await openNative(options);
+  try {
+    return await openDawn(options);
+  } catch (error) {
+    if (provider === "dawn" || !(error instanceof DeviceError)) throw error;
+    options.onFallback?.(error.message);
+    return await openNative(options);
+  }
+}
+
+async function openNative(options: DeviceOptions): Promise<Device> {
   if (!navigator.gpu) {
     throw new DeviceError(
       "Cannot open a GPU as this runtime has no WebGPU (navigator.gpu): use Deno 2.9 or later",
     );
   }
-  const adapter = await navigator.gpu.requestAdapter({
-    powerPreference: options.powerPreference ?? "high-performance",
-  });
-  if (!adapter) {
+  const adapter = await requestAdapter(
+    navigator.gpu,
+    options,
+    "install a Vulkan driver " +
+      "(on Debian or Ubuntu without a GPU: apt-get install libvulkan1 mesa-vulkan-drivers)",
+  );
+  return await openAdapter(adapter, "native", options);
+}
+
+async function openDawn(options: DeviceOptions): Promise<Device> {
+  const remedy = "install your GPU's driver, or take the provider native";
+  const adapter = await requestAdapter(await loadDawn(), options, remedy);
+  if (!offersSubgroupMatrix(adapter)) {
     throw new DeviceError(
-      "Cannot open a GPU as no adapter was found: install a Vulkan driver " +
-        "(on Debian or Ubuntu without a GPU: apt-get install libvulkan1 mesa-vulkan-drivers)",
+      `Cannot use Dawn as it offers no 16×16×16 matrices of f16 on ${describe(adapter.info)}: ` +
+        "use an NVIDIA GPU of the Volta generation or later with a current driver, " +
+        "or the provider native",
     );
   }
-  const wanted: GPUFeatureName[] = ["timestamp-query"];
-  if (options.f16 !== false) wanted.push("shader-f16");
-  const features = wanted.filter((name) => adapter.features.has(name));
+  return await openAdapter(adapter, "dawn", options);
+}
+
+async function requestAdapter(
+  gpu: GPU,
+  { powerPreference = "high-performance" }: DeviceOptions,
+  remedy: string,
+): Promise<GPUAdapter> {
+  const adapter = await gpu.requestAdapter({ powerPreference });
+  if (adapter) return adapter;
+  throw new DeviceError(`Cannot open a GPU as no adapter was found: ${remedy}`);
+}
+
+async function openAdapter(
+  adapter: GPUAdapter,
+  provider: Provider,
+  { f16 = true }: DeviceOptions,
+): Promise<Device> {
+  const requiredFeatures = WANTED_FEATURES.filter((name) =>
+    adapter.features.has(name) && (f16 || name !== "shader-f16")
+  );
   const requiredLimits = Object.fromEntries(
     RAISED_LIMITS.map((name) => [name, adapter.limits[name]]),
   );
-  const gpu = await adapter.requestDevice({ requiredFeatures: features, requiredLimits });
-  return new Device(gpu, adapter.info);
+  const gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits });
+  return new Device(gpu, adapter.info, provider);
+}
+
+function describe({ description, device, vendor }: GPUAdapterInfo): string {
+  return description || device || vendor || "this machine";
 }
 
 /**
@@ -114,7 +178,7 @@ export class Device implements Disposable {
     this.isFallback = info.isFallbackAdapter === true;
     this.hasF16 = gpu.features.has("shader-f16");
     this.hasTimestamps = gpu.features.has("timestamp-query");
-    this.hasSubgroupMatrix = this.hasF16 && hasSubgroupMatrix(gpu, info);
+    this.hasSubgroupMatrix = this.hasF16 && offersSubgroupMatrix({ features: gpu.features, info });
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#failure ??= (event as GPUUncapturedErrorEvent).error.message;
@@ -338,25 +402,6 @@ export class Device implements Disposable {
   [Symbol.dispose](): void {
     this.destroy();
   }
-}
-
-/** One shape of subgroup matrices, as Dawn lists them in its adapter's info. */
-interface SubgroupMatrixConfig {
-  componentType: string;
-  resultComponentType: string;
-  M: number;
-  N: number;
-  K: number;
-}
-
-function hasSubgroupMatrix({ features }: GPUDevice, info: GPUAdapterInfo): boolean {
-  const { subgroupMatrixConfigs = [] } = info as {
-    subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[];
-  };
-  return features.has(SUBGROUP_MATRIX) &&
-    subgroupMatrixConfigs.some(({ componentType, resultComponentType, M, N, K }) =>
-      componentType === "f16" && resultComponentType === "f32" && M === 16 && N === 16 && K === 16
-    );
 }
 
 function readSource(file: string): string {
