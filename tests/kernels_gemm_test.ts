@@ -3,6 +3,7 @@ import { columnsOf, type ElementType } from "../src/gpu/buffers.ts";
 import { type Device, requestDevice } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
 import { gemm, type GemmLayout } from "../src/kernels/gemm.ts";
+import { GEMM_VARIANTS, halfVariant } from "../src/kernels/gemm_variants.ts";
 import { matmulNN, matmulNT, matmulTN } from "../src/reference/matmul.ts";
 import {
   paddingOf,
@@ -160,4 +161,42 @@ Deno.test("gemm: empty operands record nothing, mismatched ones are refused", as
     RangeError,
     "the output is 2×3, not 2×50",
   );
+});
+
+/** Sums of 16 f16 products a lane: f16 rounds to 2^-11, which the random walk of a sum hardly raises. */
+const HALF_TOLERANCE = 1.5e-3;
+
+Deno.test("gemm: packed f16 arithmetic, every layout and narrow type, on odd shapes", async () => {
+  using device = await requestDevice();
+  if (!device.hasF16) {
+    console.log("skipped: this adapter has no f16");
+    return;
+  }
+  const cases: [GemmLayout, ElementType, ElementType, [number, number, number][]][] = [
+    ["nt", "e4m3", "e4m3", [[1, 1, 1], [67, 145, 172], [5, 64, 32]]],
+    ["nn", "e5m2", "e4m3", [[6, 172, 45], [130, 33, 128]]],
+    ["nt", "f16", "f16", [[9, 70, 22], [129, 65, 80]]],
+    ["nn", "f16", "f16", [[9, 70, 22], [1, 16, 130]]],
+    ["tn", "f16", "f16", [[70, 9, 33]]],
+    ["nt", "f16", "e4m3", [[3, 20, 48]]],
+  ];
+  for (const variant of [GEMM_VARIANTS.half, halfVariant(64, 64, 2)]) {
+    for (const [layout, aType, bType, shapes] of cases) {
+      for (const [m, n, k] of shapes) {
+        const shape = operandShapes(layout, m, n, k);
+        const a = uploadMatrix(device, randomValues(m * k, 1, 3), shape.a[0], shape.a[1], aType);
+        const b = uploadMatrix(device, randomValues(n * k, 2, 3), shape.b[0], shape.b[1], bType);
+        const out = poisoned(device, m, n);
+        const options = { layout, a: a.matrix, b: b.matrix, out, variant };
+        await runOnce(device, (program) => gemm(program, options));
+        const want = product[layout](a.exact, b.exact, m, n, k);
+        const error = relativeError(await device.readMatrix(out), want);
+        assert(
+          error < HALF_TOLERANCE,
+          `${layout} ${aType}·${bType} ${m}×${n}×${k}: error ${error}`,
+        );
+        assertEquals(await paddingOf(device, out), 0);
+      }
+    }
+  }
 });

@@ -8,22 +8,10 @@
 // Pitches, columns and shapes are multiples of 4 except m, n, k in the guarded direction (rows); columns between a
 // matrix' width and its pitch are zero by invariant, so only row indices need guards.
 //
-// Epilogue: divided by the scale of the row and of the column (quantised operands), plus an addend, plus the old value
-// (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
-// With SPLITS workgroups in z each takes a share of K and writes a partial product; reduce_partials adds them.
+// With SPLITS workgroups in z each takes a share of K and writes a partial product; sum_partials adds them.
 //! include fp8.wgsl
+//! include gemm_output.wgsl
 
-struct Params {
-  m: u32, n: u32, k: u32,
-  a_pitch: u32, a_column: u32,
-  b_pitch: u32, b_column: u32,
-  out_pitch: u32, out_column: u32,
-  tail_from: u32, tail_pitch: u32,
-  addend_pitch: u32,
-  alpha: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 //! if A_TYPE == f32
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 //! end
@@ -42,20 +30,6 @@ struct Params {
 //! if B_FP8
 @group(0) @binding(2) var<storage, read> b: array<u32>;
 //! end
-@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
-//! if TAIL
-@group(0) @binding(4) var<storage, read_write> tail: array<vec4<f32>>;
-//! end
-//! if ROW_SCALES
-@group(0) @binding(5) var<storage, read> row_scales: array<f32>;
-//! end
-//! if COLUMN_SCALES
-@group(0) @binding(6) var<storage, read> column_scales: array<vec4<f32>>;
-//! end
-//! if ADDEND
-@group(0) @binding(7) var<storage, read> addend: array<vec4<f32>>;
-//! end
-
 const THREADS = (BM / TM) * (BN / TN);
 const A_BLOCKS = BM * BK / 16;
 const B_BLOCKS = BN * BK / 16;
@@ -144,33 +118,6 @@ fn b_task(task: u32) -> vec2<u32> {
 //! else
   return vec2<u32>(task / (BK / 4u), task % (BK / 4u));
 //! end
-}
-
-// `part` counts the partial products before this one.
-fn store(part: u32, row: u32, column: u32, sum: vec4<f32>) {
-  // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
-  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
-  var value = sum * params.alpha;
-//! if ROW_SCALES
-  value /= row_scales[row];
-//! end
-//! if COLUMN_SCALES
-  value /= column_scales[column / 4u];
-//! end
-//! if TAIL
-  if (column >= params.tail_from) {
-    tail[(row * params.tail_pitch + column - params.tail_from) / 4u] = value;
-    return;
-  }
-//! end
-//! if ADDEND
-  value += addend[(row * params.addend_pitch + column) / 4u];
-//! end
-  let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
-//! if ACCUMULATE
-  value += out[at];
-//! end
-  out[at] = value;
 }
 
 @compute @workgroup_size(THREADS)

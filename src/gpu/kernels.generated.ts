@@ -1003,21 +1003,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "falqon_row.wgsl": `// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
-// src/reference/falqon_update.ts. Include-only; the including file declares params, weight, base, b and the factors.
+// src/reference/falqon_update.ts. Include-only.
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
 // is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
 
-const ROWS = 16u;      // rows of a workgroup: A is read once for all of them
-const LANES = 64u;     // threads; each has a vec4 of columns
-const RANK_TILE = 32u; // coefficients of a row that are in workgroup memory at a time
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
 
-var<workgroup> beta: array<array<f32, ROWS>, RANK_TILE>;
-
-fn coefficient(b_value: f32, column: f32, row: f32) -> f32 {
-  let bits = bitcast<u32>((b_value * column) * row);
-  return bitcast<f32>(select(bits & 0xfffffff0u, 0u, (bits & 0x7fffffffu) < SMALLEST_COEFFICIENT_BITS));
+// β of one j for four rows.
+fn coefficients(b: vec4<f32>, column: f32, rows: vec4<f32>) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>((b * column) * rows);
+  let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
+  return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
 }
 `,
   "falqon_scores.wgsl": `// What is pending in each row of B, and how much: delta[i][j] = b[i][j] − flushed[i][j], score[i] = Σ_j |delta[i][j]|,
@@ -1100,6 +1097,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! include fp8.wgsl
 //! include falqon_row.wgsl
 
+const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
+
 struct Params {
   rows: u32,
   count: u32,      // rows that will be written
@@ -1149,7 +1148,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     for (var j = 0u; j < params.rank; j++) {
       let a = unpack4_e4m3_scaled(weight[(params.a_row + j) * params.vectors + vector]) * 256.0;
       let b_value = b[row * params.b_pitch + j];
-      sum += coefficient(b_value, column_factors[j], row_factors[row]) * a;
+      sum += coefficients(vec4<f32>(b_value), column_factors[j], vec4<f32>(row_factors[row])) * a;
 //! if IN_PLACE
       asked += b_value * column_factors[j] * row_factors[row] * a;
 //! else
@@ -1185,10 +1184,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "falqon_update.wgsl": `// Writes rows of the FP8 weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl).
 //
 // Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank].
-// Idea: a workgroup takes 16 rows and 256 columns; a thread keeps 16 sums of 4 columns, reads each A~ value once for
-// all 16 rows, and the coefficients from workgroup memory. selected lists the rows to write; ALL_ROWS takes each.
+// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
+// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
 // CHANGE also writes decode(new) − decode(old) of row \`selected[p]\` to change[p]: what rounding left of the update.
+//
+// Idea: a matrix product of short contraction (the rank) whose result is encoded where it is made. A workgroup makes
+// BM rows × BN columns, a thread TM × TN of them in registers; coefficients and decoded A pass through workgroup memory
+// BK of the rank at a time, the next ones fetched meanwhile. The codes to start from are fetched before all that. Beyond
+// the rank the coefficients are zero, which leaves sums as they are, so the contraction is a whole number of steps.
 //! include fp8.wgsl
 //! include falqon_row.wgsl
 
@@ -1217,6 +1220,16 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> change: array<vec4<f32>>;
 //! end
 
+const THREADS = (BM / TM) * (BN / TN);
+const COLUMN_LANES = BN / TN; // threads side by side
+const ROW_LANES = BM / TM;
+const A_TASKS = BK * BN / 4;    // one u32 of codes each
+const BETA_TASKS = BK * BM / 4; // one j of four rows each
+
+// [j][row / 4] and [j][column / 4]. Stores to the first walk j, and the surplus vector keeps them apart in the banks.
+var<workgroup> beta: array<array<vec4<f32>, BM / 4 + 1>, BK>;
+var<workgroup> a_tile: array<array<vec4<f32>, BN / 4>, BK>;
+
 fn row_of(p: u32) -> u32 {
 //! if ALL_ROWS
   return min(p, params.count - 1u);
@@ -1225,93 +1238,143 @@ fn row_of(p: u32) -> u32 {
 //! end
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let first = group.y * ROWS;
-  let vector = group.x * LANES + lane;
-  let inside = vector < params.vectors;
-//! unroll r 0 16
-  var sum_$r = vec4<f32>();
-//! end
-  for (var j0 = 0u; j0 < params.rank; j0 += RANK_TILE) {
-    let tile = min(RANK_TILE, params.rank - j0);
-    workgroupBarrier();
-    for (var t = lane; t < ROWS * RANK_TILE; t += LANES) {
-      let j = t % RANK_TILE;
-      if (j < tile) {
-        let row = row_of(first + t / RANK_TILE);
-        beta[j][t / RANK_TILE] =
-          coefficient(b[row * params.b_pitch + j0 + j], column_factors[j0 + j], row_factors[row]);
-      }
-    }
-    workgroupBarrier();
-    if (inside) {
-      for (var j = 0u; j < tile; j++) {
-        let a = unpack4_e4m3_scaled(weight[(params.a_row + j0 + j) * params.vectors + vector]) * 256.0;
-//! unroll r 0 16
-        sum_$r += beta[j][$r] * a;
-//! end
-      }
-    }
-  }
-  if (!inside) { return; }
-//! unroll r 0 16
-  if (first + \${r}u < params.count) {
-    let row = row_of(first + \${r}u);
-    let at = (params.w_row + row) * params.vectors + vector;
-    let old = weight[at];
+fn rows_of(p: u32) -> vec4<u32> {
+  return vec4<u32>(row_of(p), row_of(p + 1u), row_of(p + 2u), row_of(p + 3u));
+}
+
+// Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
+fn a_codes(j: u32, v: u32) -> u32 {
+  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+}
+
+// Element j of four rows of b: zero beyond the rank.
+fn b_values(rows: vec4<u32>, j: u32) -> vec4<f32> {
+  let at = rows * params.b_pitch + min(j, params.rank - 1u);
+  return select(vec4<f32>(), vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]), j < params.rank);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let p0 = group.y * BM;
+  let v0 = group.x * (BN / 4u);
+  let tm = thread / COLUMN_LANES;
+  let tn = thread % COLUMN_LANES;
+
+  // This thread's rows (counted by p) and vectors of columns, and the codes there.
+//! unroll i 0 TM/4
+//! unroll c 0 4
+  let row_\${i}_$c = row_of(p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u);
+//! unroll n 0 TN/4
+  let v_\${i}_\${c}_$n = min(v0 + tn + \${n}u * COLUMN_LANES, params.vectors - 1u);
 //! if IN_PLACE
-    let from_codes = old;
+  let from_\${i}_\${c}_$n = weight[(params.w_row + row_\${i}_$c) * params.vectors + v_\${i}_\${c}_$n];
 //! else
-    let from_codes = base[(params.base_row + row) * params.vectors + vector];
+  let from_\${i}_\${c}_$n = base[(params.base_row + row_\${i}_$c) * params.vectors + v_\${i}_\${c}_$n];
 //! end
-    let code = pack4_e4m3(unpack4_e4m3_scaled(from_codes) * 256.0 + sum_$r);
-    weight[at] = code;
-//! if CHANGE
-    change[(first + \${r}u) * params.vectors + vector] =
-      (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
+  var sum_\${i}_\${c}_$n = vec4<f32>();
+//! end
+//! end
+//! end
+
+//! unroll t 0 BETA_LOADS
+  let b_j_$t = (thread + \${t}u * THREADS) % BK;
+  let b_p_$t = (thread + \${t}u * THREADS) / BK;
+  let b_rows_$t = rows_of(p0 + b_p_$t * 4u);
+  let factors_$t = vec4<f32>(row_factors[b_rows_$t.x], row_factors[b_rows_$t.y], row_factors[b_rows_$t.z],
+                             row_factors[b_rows_$t.w]);
+  var b_next_$t = b_values(b_rows_$t, b_j_$t);
+  var column_next_$t = column_factors[min(b_j_$t, params.rank - 1u)];
+//! end
+//! unroll t 0 A_LOADS
+  let a_v_$t = (thread + \${t}u * THREADS) % (BN / 4u);
+  let a_j_$t = (thread + \${t}u * THREADS) / (BN / 4u);
+  var a_next_$t = a_codes(a_j_$t, v0 + a_v_$t);
+//! end
+  for (var j0 = 0u; j0 < params.rank; j0 += BK) {
+    workgroupBarrier();
+//! unroll t 0 BETA_LOADS
+    if (thread + \${t}u * THREADS < BETA_TASKS) {
+      beta[b_j_$t][b_p_$t] = coefficients(b_next_$t, column_next_$t, factors_$t);
+    }
+//! end
+//! unroll t 0 A_LOADS
+    if (thread + \${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = unpack4_e4m3_scaled(a_next_$t) * 256.0; }
+//! end
+    workgroupBarrier();
+    let j1 = j0 + BK;
+    if (j1 < params.rank) {
+//! unroll t 0 BETA_LOADS
+      b_next_$t = b_values(b_rows_$t, j1 + b_j_$t);
+      column_next_$t = column_factors[min(j1 + b_j_$t, params.rank - 1u)];
+//! end
+//! unroll t 0 A_LOADS
+      a_next_$t = a_codes(j1 + a_j_$t, v0 + a_v_$t);
+//! end
+    }
+//! unroll j 0 BK
+    {
+//! unroll i 0 TM/4
+      let beta_$i = beta[$j][tm + \${i}u * ROW_LANES];
+//! end
+//! unroll n 0 TN/4
+      let a_$n = a_tile[$j][tn + \${n}u * COLUMN_LANES];
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll n 0 TN/4
+      sum_\${i}_\${c}_$n = fma(vec4<f32>(beta_$i[$c]), a_$n, sum_\${i}_\${c}_$n);
+//! end
+//! end
+//! end
+    }
 //! end
   }
+
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll n 0 TN/4
+  if (p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u < params.count && v0 + tn + \${n}u * COLUMN_LANES < params.vectors) {
+    let at = (params.w_row + row_\${i}_$c) * params.vectors + v_\${i}_\${c}_$n;
+    let code = pack4_e4m3(unpack4_e4m3_scaled(from_\${i}_\${c}_$n) * 256.0 + sum_\${i}_\${c}_$n);
+//! if CHANGE
+    let p = p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u;
+    change[p * params.vectors + v_\${i}_\${c}_$n] = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(weight[at])) * 256.0;
+//! end
+    weight[at] = code;
+  }
+//! end
+//! end
 //! end
 }
 `,
   "fp8.wgsl": `// The FP8 codec of src/fp8/codec.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
 // Include-only.
 //
-// Encoding mirrors the TypeScript operation by operation, on integers, so that both are bit-equal on every GPU.
+// Encoding gives the codes of the TypeScript, bit for bit, in a third of the operations: the adder rounds.
 // Decoding goes through f16, whose layout contains both formats: no table, two codes at a time.
 
-fn round_shift(value: u32, shift: u32) -> u32 {
-  let odd = (value >> shift) & 1u;
-  return (value + (1u << (shift - 1u)) - 1u + odd) >> shift;
+// max_value: the largest finite value; mantissa: stored mantissa bits; bias: exponent of 1.
+//
+// A magnitude m in [2^e, 2^(e+1)) plus 2^(e + 23 - mantissa) is rounded by the f32 adder, to nearest even, to steps of
+// 2^(e - mantissa), and what the sum's bits are above the power's is the number of those steps: mantissa and implicit
+// bit of the code, a carry into the exponent included. With e no less than the smallest normal exponent this holds for
+// subnormal codes too, whose implicit bit is missing by itself. The steps are counted on the bits, since a compiler may
+// simplify (m + power) - power but not the difference of integers.
+fn pack4_fp8(v: vec4<f32>, max_value: f32, mantissa: u32, bias: u32) -> u32 {
+  let bits = bitcast<vec4<u32>>(v);
+  let magnitude = min(abs(v), vec4<f32>(max_value));
+  let smallest = vec4<u32>((128u - bias) << 23u);
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), smallest) + vec4<u32>((23u - mantissa) << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power;
+  // Exponent field of the code, less the implicit bit: (e + bias - 1) << mantissa.
+  let exponent = (power >> vec4<u32>(23u - mantissa)) - vec4<u32>((151u - mantissa - bias) << mantissa);
+  let finite = (steps + exponent) | ((bits >> vec4<u32>(24u)) & vec4<u32>(0x80u));
+  let codes = select(finite, vec4<u32>(0x7fu), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
+  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
 }
 
-// mantissa: stored mantissa bits; bias: exponent of 1; max_code: code of the largest finite value.
-fn encode_fp8(x: f32, mantissa: u32, bias: u32, max_code: u32) -> u32 {
-  let bits = bitcast<u32>(x);
-  let sign = (bits >> 24u) & 0x80u;
-  let magnitude = bits & 0x7fffffffu;
-  let rebias = (127u - bias) << mantissa;
-  let shift = 23u - mantissa;
-  let normal = round_shift(magnitude, shift) - rebias;
-  let small_shift = min(150u - bias - mantissa + 1u - min(magnitude >> 23u, 127u), 25u);
-  let subnormal = round_shift((magnitude & 0x7fffffu) | 0x800000u, small_shift);
-  let min_normal = (rebias + (1u << mantissa)) << shift;
-  var code = select(subnormal, normal, magnitude >= min_normal);
-  code = select(code, max_code, magnitude >= (max_code + rebias) << shift);
-  return select(sign | code, 0x7fu, magnitude > 0x7f800000u);
-}
-
-fn encode_e4m3(x: f32) -> u32 { return encode_fp8(x, 3u, 7u, 0x7eu); }
-fn encode_e5m2(x: f32) -> u32 { return encode_fp8(x, 2u, 15u, 0x7bu); }
-
-fn pack4_e4m3(v: vec4<f32>) -> u32 {
-  return encode_e4m3(v.x) | (encode_e4m3(v.y) << 8u) | (encode_e4m3(v.z) << 16u) | (encode_e4m3(v.w) << 24u);
-}
-
-fn pack4_e5m2(v: vec4<f32>) -> u32 {
-  return encode_e5m2(v.x) | (encode_e5m2(v.y) << 8u) | (encode_e5m2(v.z) << 16u) | (encode_e5m2(v.w) << 24u);
-}
+fn pack4_e4m3(v: vec4<f32>) -> u32 { return pack4_fp8(v, 448.0, 3u, 7u); }
+fn pack4_e5m2(v: vec4<f32>) -> u32 { return pack4_fp8(v, 57344.0, 2u, 15u); }
 
 // Four values times 2^-8: an e4m3 code shifted into an f16 is off by the difference of the exponent biases.
 // The NaN code comes out as 480 / 256: the GEMM gains nothing from a test, since a NaN in an activation
@@ -1347,22 +1410,10 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 // Pitches, columns and shapes are multiples of 4 except m, n, k in the guarded direction (rows); columns between a
 // matrix' width and its pitch are zero by invariant, so only row indices need guards.
 //
-// Epilogue: divided by the scale of the row and of the column (quantised operands), plus an addend, plus the old value
-// (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
-// With SPLITS workgroups in z each takes a share of K and writes a partial product; reduce_partials adds them.
+// With SPLITS workgroups in z each takes a share of K and writes a partial product; sum_partials adds them.
 //! include fp8.wgsl
+//! include gemm_output.wgsl
 
-struct Params {
-  m: u32, n: u32, k: u32,
-  a_pitch: u32, a_column: u32,
-  b_pitch: u32, b_column: u32,
-  out_pitch: u32, out_column: u32,
-  tail_from: u32, tail_pitch: u32,
-  addend_pitch: u32,
-  alpha: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 //! if A_TYPE == f32
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 //! end
@@ -1381,20 +1432,6 @@ struct Params {
 //! if B_FP8
 @group(0) @binding(2) var<storage, read> b: array<u32>;
 //! end
-@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
-//! if TAIL
-@group(0) @binding(4) var<storage, read_write> tail: array<vec4<f32>>;
-//! end
-//! if ROW_SCALES
-@group(0) @binding(5) var<storage, read> row_scales: array<f32>;
-//! end
-//! if COLUMN_SCALES
-@group(0) @binding(6) var<storage, read> column_scales: array<vec4<f32>>;
-//! end
-//! if ADDEND
-@group(0) @binding(7) var<storage, read> addend: array<vec4<f32>>;
-//! end
-
 const THREADS = (BM / TM) * (BN / TN);
 const A_BLOCKS = BM * BK / 16;
 const B_BLOCKS = BN * BK / 16;
@@ -1483,33 +1520,6 @@ fn b_task(task: u32) -> vec2<u32> {
 //! else
   return vec2<u32>(task / (BK / 4u), task % (BK / 4u));
 //! end
-}
-
-// \`part\` counts the partial products before this one.
-fn store(part: u32, row: u32, column: u32, sum: vec4<f32>) {
-  // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
-  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
-  var value = sum * params.alpha;
-//! if ROW_SCALES
-  value /= row_scales[row];
-//! end
-//! if COLUMN_SCALES
-  value /= column_scales[column / 4u];
-//! end
-//! if TAIL
-  if (column >= params.tail_from) {
-    tail[(row * params.tail_pitch + column - params.tail_from) / 4u] = value;
-    return;
-  }
-//! end
-//! if ADDEND
-  value += addend[(row * params.addend_pitch + column) / 4u];
-//! end
-  let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
-//! if ACCUMULATE
-  value += out[at];
-//! end
-  out[at] = value;
 }
 
 @compute @workgroup_size(THREADS)
@@ -1604,6 +1614,332 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 `,
+  "gemm_f16.wgsl": `// Matrix product with packed half-precision arithmetic: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], both from pack.wgsl.
+//
+// a, b: f16 [k / 2][m or n][2], rounded up with zeros: k to BK, m to BM, n to BN.
+// Idea: a pair (k, k + 1) of one operand is multiplied by a pair of the other, so no value has to be broadcast into both
+// halves of a register, which would halve the rate of the packed multiply-add. The two halves of a sum are joined when it
+// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK · PROMOTE.
+// A step's values wait in workgroup memory, the next step's are fetched into registers meanwhile.
+enable f16;
+//! include gemm_output.wgsl
+//! include gemm_tile.wgsl
+
+alias Pairs = array<vec4<f16>, 2>; // four neighbours along m or n, each a pair along k
+
+@group(0) @binding(1) var<storage, read> a: array<Pairs>;
+@group(0) @binding(2) var<storage, read> b: array<Pairs>;
+
+const THREADS = (BM / TM) * (BN / TN);
+const STEP_PAIRS = BK / 2;
+
+var<workgroup> a_tile: array<array<Pairs, BM / 4>, STEP_PAIRS>;
+var<workgroup> b_tile: array<array<Pairs, BN / 4>, STEP_PAIRS>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+//! if SPLIT
+  let share = (params.k + SPLITS * BK * PROMOTE - 1u) / (SPLITS * BK * PROMOTE) * BK * PROMOTE;
+  let k_begin = min(group.z * share, params.k);
+  let k_end = min(k_begin + share, params.k);
+//! else
+  let k_begin = 0u;
+  let k_end = params.k;
+//! end
+  let tm = thread / (BN / TN);
+  let tn = thread % (BN / TN);
+
+  let a_pair = thread / (BM / 4u);
+  let a_quad = thread % (BM / 4u);
+  let b_pair = thread / (BN / 4u);
+  let b_quad = thread % (BN / 4u);
+  let a_row = params.a_pitch / 4u;
+  let b_row = params.b_pitch / 4u;
+  let a_from = a_pair * a_row + m0 / 4u + a_quad;
+  let b_from = b_pair * b_row + n0 / 4u + b_quad;
+//! unroll p 0 A_LOADS
+  var a_next_$p = a[a_from + (k_begin / 2u + \${p}u * (THREADS / (BM / 4u))) * a_row];
+//! end
+//! unroll p 0 B_LOADS
+  var b_next_$p = b[b_from + (k_begin / 2u + \${p}u * (THREADS / (BN / 4u))) * b_row];
+//! end
+
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+//! unroll h 0 2
+  var sum_\${i}\${c}_$j$h = vec2<f32>();
+  var half_\${i}\${c}_$j$h = vec4<f16>();
+//! end
+//! end
+//! end
+//! end
+  for (var k0 = k_begin; k0 < k_end; k0 += BK) {
+    workgroupBarrier();
+//! unroll p 0 A_LOADS
+    a_tile[a_pair + \${p}u * (THREADS / (BM / 4u))][a_quad] = a_next_$p;
+//! end
+//! unroll p 0 B_LOADS
+    b_tile[b_pair + \${p}u * (THREADS / (BN / 4u))][b_quad] = b_next_$p;
+//! end
+    workgroupBarrier();
+    let next = min(k0 + BK, k_end - BK) / 2u;
+//! unroll p 0 A_LOADS
+    a_next_$p = a[a_from + (next + \${p}u * (THREADS / (BM / 4u))) * a_row];
+//! end
+//! unroll p 0 B_LOADS
+    b_next_$p = b[b_from + (next + \${p}u * (THREADS / (BN / 4u))) * b_row];
+//! end
+//! unroll kk 0 BK/2
+    {
+//! unroll i 0 TM/4
+      let a_$i = a_tile[$kk][tm + \${i}u * (BM / TM)];
+//! end
+//! unroll j 0 TN/4
+      let b_$j = b_tile[$kk][tn + \${j}u * (BN / TN)];
+//! end
+//! unroll i 0 TM/4
+//! unroll j 0 TN/4
+//! unroll h 0 2
+      half_\${i}0_$j$h = fma(a_$i[0].xyxy, b_$j[$h], half_\${i}0_$j$h);
+      half_\${i}1_$j$h = fma(a_$i[0].zwzw, b_$j[$h], half_\${i}1_$j$h);
+      half_\${i}2_$j$h = fma(a_$i[1].xyxy, b_$j[$h], half_\${i}2_$j$h);
+      half_\${i}3_$j$h = fma(a_$i[1].zwzw, b_$j[$h], half_\${i}3_$j$h);
+//! end
+//! end
+//! end
+    }
+//! end
+//! if PROMOTE != 1
+    if ((k0 - k_begin) / BK % PROMOTE == PROMOTE - 1u) {
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+//! unroll h 0 2
+    {
+      let wide = vec4<f32>(half_\${i}\${c}_$j$h);
+      sum_\${i}\${c}_$j$h += wide.xz + wide.yw;
+      half_\${i}\${c}_$j$h = vec4<f16>();
+    }
+//! end
+//! end
+//! end
+//! end
+//! if PROMOTE != 1
+    }
+//! end
+  }
+
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  store(group.z, m0 + (tm + \${i}u * (BM / TM)) * 4u + \${c}u, n0 + (tn + \${j}u * (BN / TN)) * 4u,
+    vec4<f32>(sum_\${i}\${c}_\${j}0, sum_\${i}\${c}_\${j}1));
+//! end
+//! end
+//! end
+}
+`,
+  "gemm_matrix.wgsl": `// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 operands from pack.wgsl, f32 sums.
+//
+// a, b: f16 [k][m or n], rounded up with zeros: k to BK, m to BM, n to BN.
+// Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
+// A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
+// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
+// rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
+// A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+//! include gemm_output.wgsl
+//! include gemm_tile.wgsl
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+alias Left = subgroup_matrix_left<f16, 16, 16>;
+alias Right = subgroup_matrix_right<f16, 16, 16>;
+alias Sum = subgroup_matrix_result<f32, 16, 16>;
+
+const THREADS = 128u;
+// Rows of the tiles in vectors of 8 halves.
+const A_ROW = BM / 8u + 1u;
+const B_ROW = BN / 8u + 1u;
+const B_TILE = BK * A_ROW; // where b's values begin
+// Rows of the outgoing sums of a subgroup in vectors of 4 floats.
+const OUT_ROW = BN / 8u + 1u;
+
+var<workgroup> tile: array<vec4<u32>, B_TILE + BK * B_ROW>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+//! if SPLIT
+  let share = (params.k + SPLITS * BK - 1u) / (SPLITS * BK) * BK;
+  let k_begin = min(group.z * share, params.k);
+  let k_end = min(k_begin + share, params.k);
+//! else
+  let k_begin = 0u;
+  let k_end = params.k;
+//! end
+  let subgroup = thread / 32u;
+  let half_m = subgroup / 2u;
+  let half_n = subgroup % 2u;
+
+  let a_k = thread / (BM / 8u);
+  let a_vector = thread % (BM / 8u);
+  let b_k = thread / (BN / 8u);
+  let b_vector = thread % (BN / 8u);
+  let a_row = params.a_pitch / 8u;
+  let b_row = params.b_pitch / 8u;
+  let a_from = a_k * a_row + m0 / 8u + a_vector;
+  let b_from = b_k * b_row + n0 / 8u + b_vector;
+//! unroll p 0 A_LOADS
+  var a_next_$p = a[a_from + (k_begin + \${p}u * (THREADS / (BM / 8u))) * a_row];
+//! end
+//! unroll p 0 B_LOADS
+  var b_next_$p = b[b_from + (k_begin + \${p}u * (THREADS / (BN / 8u))) * b_row];
+//! end
+//! unroll i 0 BM/32
+//! unroll j 0 BN/32
+  var sum_\${i}_$j = Sum();
+//! end
+//! end
+  for (var k0 = k_begin; k0 < k_end; k0 += BK) {
+    workgroupBarrier();
+//! unroll p 0 A_LOADS
+    tile[(a_k + \${p}u * (THREADS / (BM / 8u))) * A_ROW + a_vector] = a_next_$p;
+//! end
+//! unroll p 0 B_LOADS
+    tile[B_TILE + (b_k + \${p}u * (THREADS / (BN / 8u))) * B_ROW + b_vector] = b_next_$p;
+//! end
+    workgroupBarrier();
+    let next = min(k0 + BK, k_end - BK);
+//! unroll p 0 A_LOADS
+    a_next_$p = a[a_from + (next + \${p}u * (THREADS / (BM / 8u))) * a_row];
+//! end
+//! unroll p 0 B_LOADS
+    b_next_$p = b[b_from + (next + \${p}u * (THREADS / (BN / 8u))) * b_row];
+//! end
+//! unroll kk 0 BK/16
+    {
+//! unroll i 0 BM/32
+      let a_$i = subgroupMatrixLoad<Left, col_major>(&tile,
+        16u * \${kk}u * A_ROW + half_m * (BM / 16u) + 2u * \${i}u, A_ROW);
+//! end
+//! unroll j 0 BN/32
+      let b_$j = subgroupMatrixLoad<Right, row_major>(&tile,
+        B_TILE + 16u * \${kk}u * B_ROW + half_n * (BN / 16u) + 2u * \${j}u, B_ROW);
+//! end
+//! unroll i 0 BM/32
+//! unroll j 0 BN/32
+      sum_\${i}_$j = subgroupMatrixMultiplyAccumulate(a_$i, b_$j, sum_\${i}_$j);
+//! end
+//! end
+    }
+//! end
+  }
+
+  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes write them row by row.
+  let lane = thread % 32u;
+  let mine = subgroup * 16u * OUT_ROW;
+//! unroll i 0 BM/32
+  workgroupBarrier();
+//! unroll j 0 BN/32
+  subgroupMatrixStore<row_major>(&tile, mine + 4u * \${j}u, sum_\${i}_$j, OUT_ROW);
+//! end
+  workgroupBarrier();
+//! unroll q 0 BN/16
+  {
+    let item = lane + 32u * \${q}u;
+    let row = item / (BN / 8u);
+    let quad = item % (BN / 8u);
+    store(group.z, m0 + half_m * (BM / 2u) + 16u * \${i}u + row, n0 + half_n * (BN / 2u) + 4u * quad,
+      bitcast<vec4<f32>>(tile[mine + row * OUT_ROW + quad]));
+  }
+//! end
+//! end
+}
+`,
+  "gemm_output.wgsl": `// What every GEMM kernel is told, and how it writes a result. Include-only.
+//
+// A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
+// (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
+
+struct Params {
+  m: u32, n: u32, k: u32,
+  a_pitch: u32, a_column: u32,
+  b_pitch: u32, b_column: u32,
+  out_pitch: u32, out_column: u32,
+  tail_from: u32, tail_pitch: u32,
+  addend_pitch: u32,
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+//! if TAIL
+@group(0) @binding(4) var<storage, read_write> tail: array<vec4<f32>>;
+//! end
+//! if ROW_SCALES
+@group(0) @binding(5) var<storage, read> row_scales: array<f32>;
+//! end
+//! if COLUMN_SCALES
+@group(0) @binding(6) var<storage, read> column_scales: array<vec4<f32>>;
+//! end
+//! if ADDEND
+@group(0) @binding(7) var<storage, read> addend: array<vec4<f32>>;
+//! end
+
+// Four sums of a row, from a column that is a multiple of 4. \`part\` counts the partial products before this one.
+fn store(part: u32, row: u32, column: u32, sum: vec4<f32>) {
+  // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
+  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
+  var value = sum * params.alpha;
+//! if ROW_SCALES
+  value /= row_scales[row];
+//! end
+//! if COLUMN_SCALES
+  value /= column_scales[column / 4u];
+//! end
+//! if TAIL
+  if (column >= params.tail_from) {
+    tail[(row * params.tail_pitch + column - params.tail_from) / 4u] = value;
+    return;
+  }
+//! end
+//! if ADDEND
+  value += addend[(row * params.addend_pitch + column) / 4u];
+//! end
+  let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
+//! if ACCUMULATE
+  value += out[at];
+//! end
+  out[at] = value;
+}
+`,
+  "gemm_tile.wgsl": `// Which tile of the output a workgroup makes. Include-only.
+//
+// Workgroups that run at the same time should need few rows of both operands, so that these stay in the cache: tiles go
+// down in bands of BAND rows of tiles, column by column, instead of along the whole width.
+
+fn output_tile(group: vec3<u32>, groups: vec3<u32>) -> vec2<u32> {
+  let index = group.y * groups.x + group.x;
+  let band = index / (BAND * groups.x);
+  let height = min(u32(BAND), groups.y - band * BAND);
+  let within = index - band * BAND * groups.x;
+  return vec2<u32>(within / height, band * BAND + within % height);
+}
+`,
   "grad_norm.wgsl": `// Second stage of the global gradient norm: adds the partial sums of squares in a fixed order and writes
 //   grad_norm = sqrt(Σ partials),   clip = min(1, max_norm / (grad_norm + 1e-6))   (1 if max_norm is 0),
 //   finite = 1 where the norm is a number, else 0.
@@ -1694,6 +2030,162 @@ fn main() {
   );
 }
 `,
+  "pack.wgsl": `// Packs an operand of a matrix product for the half-precision kernels: any narrow type → f16, contraction outermost.
+//
+// in:  TYPE e4m3, e5m2 or f16, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
+// out: f16, PAIRS: [k / 2][x][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
+//           else   [k][x], for matrix fragments (gemm_matrix.wgsl).
+// x and k are rounded up to whole tiles and k is filled with zeros, so that the product needs no bounds.
+//
+// An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
+// Every thread turns vectors into words of two f16 along k. Where the storage must be transposed, 64 x by 64 k of them
+// wait in workgroup memory, so that reads and writes both are vectors along what is contiguous.
+enable f16;
+
+struct Params {
+  x: u32,
+  k: u32,          // rows (BY_K) or columns that hold values; columns up to a multiple of 16 are zero
+  in_pitch: u32,   // elements
+  in_column: u32,
+  out_x: u32,      // x rounded up: elements in a row of the output
+  out_k: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> packed: array<vec4<u32>>;
+
+fn scaled(halves: u32) -> u32 {
+//! if FACTOR == 1
+  return halves;
+//! else
+  return pack2x16float(unpack2x16float(halves) * f32(FACTOR));
+//! end
+}
+
+// FP8 codes in bytes 0 and 2 as two f16.
+fn widen2(bytes: u32) -> u32 {
+//! if TYPE == e4m3
+  return scaled(((bytes & 0x00800080u) << 8u) | ((bytes & 0x007f007fu) << 7u));
+//! else
+  return scaled((bytes & 0x00ff00ffu) << 8u);
+//! end
+}
+
+// Four FP8 codes as four f16 in two words, in order.
+fn widen4(word: u32) -> vec2<u32> {
+  return vec2<u32>(
+    widen2((word & 0xffu) | ((word & 0xff00u) << 8u)),
+    widen2(((word >> 16u) & 0xffu) | ((word >> 8u) & 0xff0000u)),
+  );
+}
+
+// The lower and the upper halves of two vectors of f16, side by side.
+fn lower_halves(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
+  return (a & vec4<u32>(0xffffu)) | (b << vec4<u32>(16u));
+}
+fn upper_halves(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
+  return (a >> vec4<u32>(16u)) | (b & vec4<u32>(0xffff0000u));
+}
+
+// Vector i of the input, or zeros.
+fn fetch(inside: bool, i: u32) -> vec4<u32> {
+  return select(vec4<u32>(), codes[select(0u, i, inside)], inside);
+}
+
+//! if BY_K
+const ROW_VECTORS = 128u / PER_VECTOR; // vectors of a row that a workgroup reads
+
+// One vector of two neighbouring rows.
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let pair = group.y * (256u / ROW_VECTORS) + thread / ROW_VECTORS;
+  let x = group.x * 128u + (thread % ROW_VECTORS) * PER_VECTOR;
+  if (2u * pair >= params.out_k) { return; }
+  let row = params.in_pitch / PER_VECTOR;
+  let at = 2u * pair * row + (params.in_column + x) / PER_VECTOR;
+  let fits = x < ((params.x + 15u) & ~15u);
+  let even = fetch(fits && 2u * pair < params.k, at);
+  let odd = fetch(fits && 2u * pair + 1u < params.k, at + row);
+//! if PER_VECTOR == 16
+//! unroll h 0 2
+  let even_$h = vec4<u32>(widen4(even[2 * $h]), widen4(even[2 * $h + 1]));
+  let odd_$h = vec4<u32>(widen4(odd[2 * $h]), widen4(odd[2 * $h + 1]));
+//! end
+//! else
+  let even_0 = even;
+  let odd_0 = odd;
+//! end
+//! unroll h 0 PER_VECTOR/8
+//! if PAIRS
+  {
+    let low = lower_halves(even_$h, odd_$h);
+    let high = upper_halves(even_$h, odd_$h);
+    let to = (pair * params.out_x + x) / 4u + 2u * \${h}u;
+    packed[to] = vec4<u32>(low.x, high.x, low.y, high.y);
+    packed[to + 1u] = vec4<u32>(low.z, high.z, low.w, high.w);
+  }
+//! else
+  {
+    let to = (2u * pair * params.out_x + x) / 8u + \${h}u;
+    packed[to] = even_$h;
+    packed[to + params.out_x / 8u] = odd_$h;
+  }
+//! end
+//! end
+}
+//! else
+const ROW_VECTORS = 64u / PER_VECTOR;
+
+// [k / 2][x], with one more so that walking down a column meets all banks.
+var<workgroup> tile: array<array<u32, 65>, 32>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let x0 = group.x * 64u;
+  let k0 = group.y * 64u;
+//! unroll p 0 16/PER_VECTOR
+  {
+    let task = thread + \${p}u * 256u;
+    let x = task / ROW_VECTORS;
+    let k = (task % ROW_VECTORS) * PER_VECTOR;
+    let inside = x0 + x < params.x && k0 + k < params.k;
+    let v = fetch(inside, ((x0 + x) * params.in_pitch + params.in_column + k0 + k) / PER_VECTOR);
+//! unroll c 0 4
+//! if PER_VECTOR == 16
+    {
+      let words = widen4(v[$c]);
+      tile[k / 2u + 2u * \${c}u][x] = words.x;
+      tile[k / 2u + 2u * \${c}u + 1u][x] = words.y;
+    }
+//! else
+    tile[k / 2u + \${c}u][x] = v[$c];
+//! end
+//! end
+  }
+//! end
+  workgroupBarrier();
+//! if PAIRS
+//! unroll p 0 2
+  {
+    let pair = thread / 16u + \${p}u * 16u;
+    let x = thread % 16u * 4u;
+    packed[((k0 / 2u + pair) * params.out_x + x0 + x) / 4u] =
+      vec4<u32>(tile[pair][x], tile[pair][x + 1u], tile[pair][x + 2u], tile[pair][x + 3u]);
+  }
+//! end
+//! else
+  let pair = thread / 8u;
+  let x = thread % 8u * 8u;
+  let even = vec4<u32>(tile[pair][x], tile[pair][x + 2u], tile[pair][x + 4u], tile[pair][x + 6u]);
+  let odd = vec4<u32>(tile[pair][x + 1u], tile[pair][x + 3u], tile[pair][x + 5u], tile[pair][x + 7u]);
+  let to = ((k0 + 2u * pair) * params.out_x + x0 + x) / 8u;
+  packed[to] = lower_halves(even, odd);
+  packed[to + params.out_x / 8u] = upper_halves(even, odd);
+//! end
+}
+//! end
+`,
   "quantize_rows.wgsl": `// FP8 quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] = max / amax(row r).
 //
 // One workgroup a row, two passes over it; the second finds the row in cache. A lane holds vec4s, so every load is
@@ -1734,6 +2226,71 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     codes[row * params.codes_pitch + v] = pack4_e5m2(row_value(row, v) * scale);
 //! end
   }
+}
+`,
+  "random_normal.wgsl": `// Random numbers, close to normal: out[r][c] = mean + deviation · z(r · cols + c).
+//
+// Shapes: out [rows, cols] in f32 or f16, by rows with a pitch; the columns beyond cols become zero.
+// Idea: counter-based, so that an element depends on nothing but its index and the key, whatever the grid. z is the sum
+// of eight uniform 16-bit integers, centred and scaled to variance 1 (kurtosis 2.85 instead of 3, none beyond 4.9):
+// integer arithmetic, so that every GPU and the twin src/reference/random.ts give the same bits.
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  vectors: u32, // groups of four columns from one row to the next
+  key_low: u32,
+  key_high: u32,
+  mean: f32,
+  step: f32, // deviation / standard deviation of the integer sum
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if F16
+@group(0) @binding(1) var<storage, read_write> out: array<vec2<u32>>;
+//! else
+@group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
+//! end
+
+// As mix32 in src/data/random.ts.
+fn mix(word: u32) -> u32 {
+  var z = word;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
+  z = (z ^ (z >> 15u)) * 0x735a2d97u;
+  return z ^ (z >> 15u);
+}
+
+// The two uniform 16-bit integers in a word, added.
+fn halves(word: u32) -> u32 {
+  return (word & 0xffffu) + (word >> 16u);
+}
+
+fn element(row: u32, col: u32) -> f32 {
+  if (col >= params.cols) { return 0.0; }
+  let start = mix(row * params.cols + col + params.key_low) + params.key_high;
+  let sum = halves(mix(start)) + halves(mix(start + 0x9e3779b9u)) + halves(mix(start + 0x3c6ef372u)) +
+    halves(mix(start + 0xdaa66d2bu));
+  return params.mean + params.step * f32(i32(sum) - 262140);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let row = item / params.vectors;
+  if (row >= params.rows) { return; }
+  let col = 4u * (item % params.vectors);
+  let values = vec4<f32>(
+    element(row, col),
+    element(row, col + 1u),
+    element(row, col + 2u),
+    element(row, col + 3u),
+  );
+//! if F16
+  out[item] = vec2<u32>(pack2x16float(values.xy), pack2x16float(values.zw));
+//! else
+  out[item] = values;
+//! end
 }
 `,
   "rms_norm.wgsl": `// RMSNorm: output[r][c] = input[r][c] · rstd[r] · weight[c], with rstd[r] = 1 / sqrt(mean_c(input[r][c]²) + eps).

@@ -1,10 +1,14 @@
 /**
  * Matrix products in the three layouts that training needs.
  *
+ * Operands in f32 are multiplied in f32. If both are narrow (f16 or FP8) and the GPU has f16, they are packed as f16,
+ * which is exact, and multiplied with packed arithmetic or on tensor cores: see {@linkcode chooseVariant}.
+ *
  * @module
  */
 
 import {
+  type BufferView,
   type ColumnBlock,
   columnsOf,
   type ElementType,
@@ -15,6 +19,8 @@ import {
 } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import type { KernelConstants } from "../gpu/template.ts";
+import { chooseVariant, type GemmShape, type GemmVariant, splitsFor } from "./gemm_variants.ts";
+import { type OperandSide, pack } from "./pack.ts";
 import { sumPartials } from "./sum_partials.ts";
 
 /** How the operands are stored: forward (A·Bᵀ), gradient of the input (A·B), gradient of a weight (Aᵀ·B). */
@@ -42,108 +48,123 @@ export interface GemmOptions {
   addend?: Matrix;
   /** Add to what `out` holds. Default false. */
   accumulate?: boolean;
-  /** Tile sizes, for measurements. Default: chosen by shape. */
-  tile?: GemmTile;
+  /** The kernel and its tiles, for measurements. Default: {@linkcode chooseVariant}. */
+  variant?: GemmVariant;
   /** f32 [m, t]: receives the last t of the n columns, where `out` has n - t. */
   tail?: Matrix;
 }
 
-/** Tile sizes of a variant, all multiples of 4. */
-export interface GemmTile {
-  /** Rows and columns of the output that a workgroup computes. */
-  BM: number;
-  BN: number;
-  /** Length of contraction that is in workgroup memory at a time. */
-  BK: number;
-  /** Rows and columns that a thread computes. */
-  TM: number;
-  TN: number;
-}
-
-const LARGE: GemmTile = { BM: 128, BN: 64, BK: 16, TM: 8, TN: 8 };
-const MEDIUM: GemmTile = { BM: 64, BN: 64, BK: 16, TM: 8, TN: 8 };
-const SMALL: GemmTile = { BM: 32, BN: 32, BK: 16, TM: 4, TN: 4 };
-
-/** Workgroups below which a product is split along k, to give every core of a large GPU work. */
-const ENOUGH_WORKGROUPS = 128;
-/** Contraction steps that a split keeps at least, so that partial sums do not cost more than they win. */
-const SHORTEST_SPLIT = 512;
-
 /** Records `out = alpha · a·b` (see {@linkcode GemmOptions}) with f32 accumulation. */
 export function gemm(program: Program, options: GemmOptions): void {
-  const { layout, rowScales, columnScales, alpha = 1, addend, accumulate = false, tail } = options;
+  const { layout, addend, accumulate = false, tail } = options;
   const a = asBlock(options.a);
   const b = asBlock(options.b);
   const out = asBlock(options.out);
   const aByK = layout === "tn";
   const bByK = layout !== "nt";
-  const [m, k] = aByK ? [a.cols, a.matrix.rows] : [a.matrix.rows, a.cols];
+  const [m, ak] = aByK ? [a.cols, a.matrix.rows] : [a.matrix.rows, a.cols];
   const [n, bk] = bByK ? [b.cols, b.matrix.rows] : [b.matrix.rows, b.cols];
-  checkShapes(options, { m, n, k, bk, out });
+  checkShapes(options, { m, n, k: ak, bk, out });
   if (m === 0 || n === 0) return;
 
-  const tile = options.tile ?? tileFor(m, n);
-  const grid: [number, number] = [Math.ceil(roundUp(n, 16) / tile.BN), Math.ceil(m / tile.BM)];
-  const simple = !rowScales && !columnScales && !addend && !tail;
-  const splits = simple ? splitsFor(grid[0] * grid[1], k) : 1;
-  const params = {
-    m,
-    n,
-    k: Math.min(k, bk),
-    a_pitch: a.matrix.pitch,
-    a_column: a.column,
-    b_pitch: b.matrix.pitch,
-    b_column: b.column,
-    out_pitch: out.matrix.pitch,
-    out_column: out.column,
-    tail_from: tail ? n - tail.cols : n,
-    tail_pitch: tail?.pitch ?? 0,
-    addend_pitch: addend?.pitch ?? 0,
-    alpha: alpha * decodeFactor(a.matrix.type) * decodeFactor(b.matrix.type),
-  };
-  const constants = {
-    ...tile,
-    ...operandConstants(a.matrix.type, b.matrix.type, layout),
-    ...loadConstants(tile),
-    ROW_SCALES: !!rowScales,
-    COLUMN_SCALES: !!columnScales,
-    ADDEND: !!addend,
-    TAIL: !!tail,
+  const shape = { m, n, k: Math.min(ak, bk), aType: a.matrix.type, bType: b.matrix.type };
+  const variant = options.variant ?? chooseVariant(program.device, shape);
+  const { BM, BN } = variant.tile;
+  const grid: [number, number] = [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM)];
+  const splits = addend || tail ? 1 : splitsFor(grid[0] * grid[1], shape.k, variant);
+  const operands = variant.kernel === "gemm"
+    ? asStored(a, b, shape, layout)
+    : asPacked(program, { a, b, shape, aByK, bByK, variant });
+  const kernel = program.device.kernel(variant.kernel, {
+    ...variant.tile,
+    ...operands.constants,
+    ...outputConstants(options),
     ACCUMULATE: accumulate && splits === 1,
     SPLIT: splits > 1,
     SPLITS: splits,
+  });
+  const partials = splits > 1 && program.scratch(splits * m, n, "gemm partial products");
+  program.dispatch(
+    kernel,
+    { ...operands.bindings, ...outputBindings(options), out: partials || out.matrix },
+    {
+      m,
+      n,
+      ...operands.params,
+      out_pitch: partials ? partials.pitch : out.matrix.pitch,
+      out_column: partials ? 0 : out.column,
+      tail_from: tail ? n - tail.cols : n,
+      tail_pitch: tail?.pitch ?? 0,
+      addend_pitch: addend?.pitch ?? 0,
+      alpha: (options.alpha ?? 1) * operands.factor,
+    },
+    partials ? [...grid, splits] : grid,
+    {
+      flops: 2 * m * n * shape.k,
+      label: `${layout} ${shape.aType}·${shape.bType} ${m}×${n}×${shape.k}`,
+    },
+  );
+  if (partials) sumPartials(program, { partials, splits, out, rows: m, cols: n, accumulate });
+}
+
+/** What a kernel is told of its operands. */
+interface Operands {
+  bindings: { a: BufferView; b: BufferView };
+  constants: KernelConstants;
+  params: Record<"k" | "a_pitch" | "a_column" | "b_pitch" | "b_column", number>;
+  /** The product of the kernel's values is to be multiplied by it. */
+  factor: number;
+}
+
+/** The operands as they are, for the kernel that decodes them itself. */
+function asStored(a: ColumnBlock, b: ColumnBlock, shape: GemmShape, layout: GemmLayout): Operands {
+  return {
+    bindings: { a: a.matrix, b: b.matrix },
+    constants: operandConstants(shape.aType, shape.bType, layout),
+    params: {
+      k: shape.k,
+      a_pitch: a.matrix.pitch,
+      a_column: a.column,
+      b_pitch: b.matrix.pitch,
+      b_column: b.column,
+    },
+    factor: decodeFactor(shape.aType) * decodeFactor(shape.bType),
   };
-  const kernel = program.device.kernel("gemm", constants);
-  const bindings = {
-    a: a.matrix,
-    b: b.matrix,
-    ...(rowScales && { row_scales: rowScales }),
-    ...(columnScales && { column_scales: columnScales }),
-    ...(addend && { addend }),
-    ...(tail && { tail }),
+}
+
+/** The operands packed as f16. */
+function asPacked(
+  program: Program,
+  { a, b, shape, aByK, bByK, variant }: {
+    a: ColumnBlock;
+    b: ColumnBlock;
+    shape: GemmShape;
+    aByK: boolean;
+    bByK: boolean;
+    variant: GemmVariant;
+  },
+): Operands {
+  const { m, n, k, aType, bType } = shape;
+  const pairs = variant.kernel === "gemm_f16";
+  const side = (block: ColumnBlock, which: OperandSide, byK: boolean, x: number, tile: number) =>
+    pack(program, { block, side: which, byK, x: roundUp(x, tile), k, pairs, leftType: aType });
+  const left = side(a, "left", aByK, m, variant.tile.BM);
+  const right = side(b, "right", bByK, n, variant.tile.BN);
+  return {
+    bindings: { a: left.matrix, b: right.matrix },
+    constants: {},
+    params: {
+      k: left.k,
+      a_pitch: left.matrix.pitch,
+      a_column: 0,
+      b_pitch: right.matrix.pitch,
+      b_column: 0,
+    },
+    factor: left.factor * right.factor,
   };
-  if (splits === 1) {
-    program.dispatch(kernel, { ...bindings, out: out.matrix }, params, grid);
-    return;
-  }
-  const partials = program.scratch(splits * m, n, "gemm partial products");
-  const partialParams = { ...params, out_pitch: partials.pitch, out_column: 0 };
-  program.dispatch(kernel, { ...bindings, out: partials }, partialParams, [...grid, splits]);
-  sumPartials(program, { partials, splits, out, rows: m, cols: n, accumulate });
 }
 
-/** Large tiles read operands less often, small ones leave fewer cores and threads without work. */
-function tileFor(m: number, n: number): GemmTile {
-  return m * n >= 512 * 512 ? LARGE : Math.min(m, n) >= 64 ? MEDIUM : SMALL;
-}
-
-/** Shares of the contraction; 1 where the tiles alone fill the GPU. */
-function splitsFor(workgroups: number, k: number): number {
-  const wanted = Math.floor(ENOUGH_WORKGROUPS / workgroups);
-  return Math.max(1, Math.min(wanted, Math.floor(k / SHORTEST_SPLIT), 16));
-}
-
-/** The kernel decodes e4m3 as value · 2⁻⁸. */
+/** The kernel of f32 arithmetic decodes e4m3 as value · 2⁻⁸. */
 function decodeFactor(type: ElementType): number {
   return type === "e4m3" ? 256 : 1;
 }
@@ -159,12 +180,21 @@ function operandConstants(a: ElementType, b: ElementType, layout: GemmLayout): K
   };
 }
 
-/** Blocks of 4×4 that one thread fetches of each operand in a step. */
-function loadConstants({ BM, BN, BK, TM, TN }: GemmTile): KernelConstants {
-  const threads = (BM / TM) * (BN / TN);
+function outputConstants({ rowScales, columnScales, addend, tail }: GemmOptions): KernelConstants {
   return {
-    A_LOADS: Math.ceil(BM * BK / 16 / threads),
-    B_LOADS: Math.ceil(BN * BK / 16 / threads),
+    ROW_SCALES: !!rowScales,
+    COLUMN_SCALES: !!columnScales,
+    ADDEND: !!addend,
+    TAIL: !!tail,
+  };
+}
+
+function outputBindings({ rowScales, columnScales, addend, tail }: GemmOptions) {
+  return {
+    ...(rowScales && { row_scales: rowScales }),
+    ...(columnScales && { column_scales: columnScales }),
+    ...(addend && { addend }),
+    ...(tail && { tail }),
   };
 }
 

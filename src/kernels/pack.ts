@@ -1,0 +1,87 @@
+/**
+ * Packs operands of a matrix product as f16 with the contraction outermost, the form the half-precision kernels read.
+ *
+ * @module
+ */
+
+import { type ColumnBlock, type ElementType, type Matrix, roundUp } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
+import { PACKED_STEP } from "./gemm_variants.ts";
+
+/** Which operand of a product: both are packed at the same time. */
+export type OperandSide = "left" | "right";
+
+/** What {@linkcode pack} reads, and the form it writes. */
+export interface PackOptions {
+  /** e4m3, e5m2 or f16; `byK`: [k, x], else [x, k]. */
+  block: ColumnBlock;
+  side: OperandSide;
+  byK: boolean;
+  /** Rows of the output tile times their number: at least the operand's rows. */
+  x: number;
+  /** Length of the contraction. */
+  k: number;
+  /** [k / 2, x, 2] for packed arithmetic instead of [k, x]. */
+  pairs: boolean;
+  /** Type of the left operand. */
+  leftType: ElementType;
+}
+
+/** A packed operand. */
+export interface PackedOperand {
+  /** f16, `k` rows and `matrix.pitch` columns in all. */
+  matrix: Matrix;
+  /** The contraction, filled up with zeros. */
+  k: number;
+  /** What one of its values is worth. */
+  factor: number;
+}
+
+/** Records the packing of one operand into scratch. */
+export function pack(program: Program, options: PackOptions): PackedOperand {
+  const { block: { matrix, column, cols }, side, byK, pairs, leftType } = options;
+  const perVector = matrix.type === "f16" ? 8 : 16;
+  if (column % 16 !== 0) {
+    throw new RangeError(`Cannot pack columns from ${column} on: expected a multiple of 16`);
+  }
+  // Workgroups take 64 or 128 of x.
+  const x = roundUp(options.x, 128);
+  const k = roundUp(options.k, PACKED_STEP);
+  const packed = program.scratch(k, x, `packed ${side} operand`, "f16");
+  const { kernelFactor, factor } = factors(matrix.type, side, pairs && leftType === "e4m3");
+  program.dispatch(
+    program.device.kernel("pack", {
+      TYPE: matrix.type,
+      PER_VECTOR: perVector,
+      BY_K: byK,
+      PAIRS: pairs,
+      FACTOR: kernelFactor,
+    }),
+    { codes: matrix, packed },
+    {
+      x: byK ? cols : matrix.rows,
+      k: byK ? options.k : roundUp(options.k, 16),
+      in_pitch: matrix.pitch,
+      in_column: column,
+      out_x: x,
+      out_k: k,
+    },
+    byK ? [x / 128, k / (2 * 256 * perVector / 128)] : [x / 64, k / 64],
+    { label: `${matrix.type} ${byK ? "k" : "x"}-rows ${x}×${k}` },
+  );
+  return { matrix: packed, k, factor };
+}
+
+/**
+ * What codes are multiplied by when packed, and what the packed value then lacks. e4m3 comes as value · 2⁻⁸. On tensor
+ * cores that is good for all. Packed arithmetic adds up 32 products and more in f16: with both at 2⁻⁸ small ones would
+ * vanish, so one side of e4m3 · e4m3 keeps its value (at most 1.75 · 448 a product), and e5m2 is brought from 57344
+ * down to 224 to meet at most 1.75.
+ */
+function factors(type: ElementType, side: OperandSide, whole: boolean) {
+  if (type === "e5m2") return { kernelFactor: 2 ** -8, factor: 2 ** 8 };
+  if (type === "f16") return { kernelFactor: 1, factor: 1 };
+  return side === "right" && whole
+    ? { kernelFactor: 256, factor: 1 }
+    : { kernelFactor: 1, factor: 256 };
+}

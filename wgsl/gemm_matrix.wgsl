@@ -1,0 +1,124 @@
+// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 operands from pack.wgsl, f32 sums.
+//
+// a, b: f16 [k][m or n], rounded up with zeros: k to BK, m to BM, n to BN.
+// Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
+// A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
+// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
+// rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
+// A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+//! include gemm_output.wgsl
+//! include gemm_tile.wgsl
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+alias Left = subgroup_matrix_left<f16, 16, 16>;
+alias Right = subgroup_matrix_right<f16, 16, 16>;
+alias Sum = subgroup_matrix_result<f32, 16, 16>;
+
+const THREADS = 128u;
+// Rows of the tiles in vectors of 8 halves.
+const A_ROW = BM / 8u + 1u;
+const B_ROW = BN / 8u + 1u;
+const B_TILE = BK * A_ROW; // where b's values begin
+// Rows of the outgoing sums of a subgroup in vectors of 4 floats.
+const OUT_ROW = BN / 8u + 1u;
+
+var<workgroup> tile: array<vec4<u32>, B_TILE + BK * B_ROW>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+//! if SPLIT
+  let share = (params.k + SPLITS * BK - 1u) / (SPLITS * BK) * BK;
+  let k_begin = min(group.z * share, params.k);
+  let k_end = min(k_begin + share, params.k);
+//! else
+  let k_begin = 0u;
+  let k_end = params.k;
+//! end
+  let subgroup = thread / 32u;
+  let half_m = subgroup / 2u;
+  let half_n = subgroup % 2u;
+
+  let a_k = thread / (BM / 8u);
+  let a_vector = thread % (BM / 8u);
+  let b_k = thread / (BN / 8u);
+  let b_vector = thread % (BN / 8u);
+  let a_row = params.a_pitch / 8u;
+  let b_row = params.b_pitch / 8u;
+  let a_from = a_k * a_row + m0 / 8u + a_vector;
+  let b_from = b_k * b_row + n0 / 8u + b_vector;
+//! unroll p 0 A_LOADS
+  var a_next_$p = a[a_from + (k_begin + ${p}u * (THREADS / (BM / 8u))) * a_row];
+//! end
+//! unroll p 0 B_LOADS
+  var b_next_$p = b[b_from + (k_begin + ${p}u * (THREADS / (BN / 8u))) * b_row];
+//! end
+//! unroll i 0 BM/32
+//! unroll j 0 BN/32
+  var sum_${i}_$j = Sum();
+//! end
+//! end
+  for (var k0 = k_begin; k0 < k_end; k0 += BK) {
+    workgroupBarrier();
+//! unroll p 0 A_LOADS
+    tile[(a_k + ${p}u * (THREADS / (BM / 8u))) * A_ROW + a_vector] = a_next_$p;
+//! end
+//! unroll p 0 B_LOADS
+    tile[B_TILE + (b_k + ${p}u * (THREADS / (BN / 8u))) * B_ROW + b_vector] = b_next_$p;
+//! end
+    workgroupBarrier();
+    let next = min(k0 + BK, k_end - BK);
+//! unroll p 0 A_LOADS
+    a_next_$p = a[a_from + (next + ${p}u * (THREADS / (BM / 8u))) * a_row];
+//! end
+//! unroll p 0 B_LOADS
+    b_next_$p = b[b_from + (next + ${p}u * (THREADS / (BN / 8u))) * b_row];
+//! end
+//! unroll kk 0 BK/16
+    {
+//! unroll i 0 BM/32
+      let a_$i = subgroupMatrixLoad<Left, col_major>(&tile,
+        16u * ${kk}u * A_ROW + half_m * (BM / 16u) + 2u * ${i}u, A_ROW);
+//! end
+//! unroll j 0 BN/32
+      let b_$j = subgroupMatrixLoad<Right, row_major>(&tile,
+        B_TILE + 16u * ${kk}u * B_ROW + half_n * (BN / 16u) + 2u * ${j}u, B_ROW);
+//! end
+//! unroll i 0 BM/32
+//! unroll j 0 BN/32
+      sum_${i}_$j = subgroupMatrixMultiplyAccumulate(a_$i, b_$j, sum_${i}_$j);
+//! end
+//! end
+    }
+//! end
+  }
+
+  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes write them row by row.
+  let lane = thread % 32u;
+  let mine = subgroup * 16u * OUT_ROW;
+//! unroll i 0 BM/32
+  workgroupBarrier();
+//! unroll j 0 BN/32
+  subgroupMatrixStore<row_major>(&tile, mine + 4u * ${j}u, sum_${i}_$j, OUT_ROW);
+//! end
+  workgroupBarrier();
+//! unroll q 0 BN/16
+  {
+    let item = lane + 32u * ${q}u;
+    let row = item / (BN / 8u);
+    let quad = item % (BN / 8u);
+    store(group.z, m0 + half_m * (BM / 2u) + 16u * ${i}u + row, n0 + half_n * (BN / 2u) + 4u * quad,
+      bitcast<vec4<f32>>(tile[mine + row * OUT_ROW + quad]));
+  }
+//! end
+//! end
+}

@@ -1,0 +1,155 @@
+// Packs an operand of a matrix product for the half-precision kernels: any narrow type → f16, contraction outermost.
+//
+// in:  TYPE e4m3, e5m2 or f16, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
+// out: f16, PAIRS: [k / 2][x][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
+//           else   [k][x], for matrix fragments (gemm_matrix.wgsl).
+// x and k are rounded up to whole tiles and k is filled with zeros, so that the product needs no bounds.
+//
+// An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
+// Every thread turns vectors into words of two f16 along k. Where the storage must be transposed, 64 x by 64 k of them
+// wait in workgroup memory, so that reads and writes both are vectors along what is contiguous.
+enable f16;
+
+struct Params {
+  x: u32,
+  k: u32,          // rows (BY_K) or columns that hold values; columns up to a multiple of 16 are zero
+  in_pitch: u32,   // elements
+  in_column: u32,
+  out_x: u32,      // x rounded up: elements in a row of the output
+  out_k: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> packed: array<vec4<u32>>;
+
+fn scaled(halves: u32) -> u32 {
+//! if FACTOR == 1
+  return halves;
+//! else
+  return pack2x16float(unpack2x16float(halves) * f32(FACTOR));
+//! end
+}
+
+// FP8 codes in bytes 0 and 2 as two f16.
+fn widen2(bytes: u32) -> u32 {
+//! if TYPE == e4m3
+  return scaled(((bytes & 0x00800080u) << 8u) | ((bytes & 0x007f007fu) << 7u));
+//! else
+  return scaled((bytes & 0x00ff00ffu) << 8u);
+//! end
+}
+
+// Four FP8 codes as four f16 in two words, in order.
+fn widen4(word: u32) -> vec2<u32> {
+  return vec2<u32>(
+    widen2((word & 0xffu) | ((word & 0xff00u) << 8u)),
+    widen2(((word >> 16u) & 0xffu) | ((word >> 8u) & 0xff0000u)),
+  );
+}
+
+// The lower and the upper halves of two vectors of f16, side by side.
+fn lower_halves(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
+  return (a & vec4<u32>(0xffffu)) | (b << vec4<u32>(16u));
+}
+fn upper_halves(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
+  return (a >> vec4<u32>(16u)) | (b & vec4<u32>(0xffff0000u));
+}
+
+// Vector i of the input, or zeros.
+fn fetch(inside: bool, i: u32) -> vec4<u32> {
+  return select(vec4<u32>(), codes[select(0u, i, inside)], inside);
+}
+
+//! if BY_K
+const ROW_VECTORS = 128u / PER_VECTOR; // vectors of a row that a workgroup reads
+
+// One vector of two neighbouring rows.
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let pair = group.y * (256u / ROW_VECTORS) + thread / ROW_VECTORS;
+  let x = group.x * 128u + (thread % ROW_VECTORS) * PER_VECTOR;
+  if (2u * pair >= params.out_k) { return; }
+  let row = params.in_pitch / PER_VECTOR;
+  let at = 2u * pair * row + (params.in_column + x) / PER_VECTOR;
+  let fits = x < ((params.x + 15u) & ~15u);
+  let even = fetch(fits && 2u * pair < params.k, at);
+  let odd = fetch(fits && 2u * pair + 1u < params.k, at + row);
+//! if PER_VECTOR == 16
+//! unroll h 0 2
+  let even_$h = vec4<u32>(widen4(even[2 * $h]), widen4(even[2 * $h + 1]));
+  let odd_$h = vec4<u32>(widen4(odd[2 * $h]), widen4(odd[2 * $h + 1]));
+//! end
+//! else
+  let even_0 = even;
+  let odd_0 = odd;
+//! end
+//! unroll h 0 PER_VECTOR/8
+//! if PAIRS
+  {
+    let low = lower_halves(even_$h, odd_$h);
+    let high = upper_halves(even_$h, odd_$h);
+    let to = (pair * params.out_x + x) / 4u + 2u * ${h}u;
+    packed[to] = vec4<u32>(low.x, high.x, low.y, high.y);
+    packed[to + 1u] = vec4<u32>(low.z, high.z, low.w, high.w);
+  }
+//! else
+  {
+    let to = (2u * pair * params.out_x + x) / 8u + ${h}u;
+    packed[to] = even_$h;
+    packed[to + params.out_x / 8u] = odd_$h;
+  }
+//! end
+//! end
+}
+//! else
+const ROW_VECTORS = 64u / PER_VECTOR;
+
+// [k / 2][x], with one more so that walking down a column meets all banks.
+var<workgroup> tile: array<array<u32, 65>, 32>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let x0 = group.x * 64u;
+  let k0 = group.y * 64u;
+//! unroll p 0 16/PER_VECTOR
+  {
+    let task = thread + ${p}u * 256u;
+    let x = task / ROW_VECTORS;
+    let k = (task % ROW_VECTORS) * PER_VECTOR;
+    let inside = x0 + x < params.x && k0 + k < params.k;
+    let v = fetch(inside, ((x0 + x) * params.in_pitch + params.in_column + k0 + k) / PER_VECTOR);
+//! unroll c 0 4
+//! if PER_VECTOR == 16
+    {
+      let words = widen4(v[$c]);
+      tile[k / 2u + 2u * ${c}u][x] = words.x;
+      tile[k / 2u + 2u * ${c}u + 1u][x] = words.y;
+    }
+//! else
+    tile[k / 2u + ${c}u][x] = v[$c];
+//! end
+//! end
+  }
+//! end
+  workgroupBarrier();
+//! if PAIRS
+//! unroll p 0 2
+  {
+    let pair = thread / 16u + ${p}u * 16u;
+    let x = thread % 16u * 4u;
+    packed[((k0 / 2u + pair) * params.out_x + x0 + x) / 4u] =
+      vec4<u32>(tile[pair][x], tile[pair][x + 1u], tile[pair][x + 2u], tile[pair][x + 3u]);
+  }
+//! end
+//! else
+  let pair = thread / 8u;
+  let x = thread % 8u * 8u;
+  let even = vec4<u32>(tile[pair][x], tile[pair][x + 2u], tile[pair][x + 4u], tile[pair][x + 6u]);
+  let odd = vec4<u32>(tile[pair][x + 1u], tile[pair][x + 3u], tile[pair][x + 5u], tile[pair][x + 7u]);
+  let to = ((k0 + 2u * pair) * params.out_x + x0 + x) / 8u;
+  packed[to] = lower_halves(even, odd);
+  packed[to + params.out_x / 8u] = upper_halves(even, odd);
+//! end
+}
+//! end
