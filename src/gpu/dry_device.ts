@@ -27,30 +27,46 @@ const LIMITS = {
 /**
  * Opens a dry device.
  *
- * @returns The device, whose `read` must not be called, and every buffer made on it, freed ones included.
+ * @param like The device whose kernels are to be recorded; without it, those of a GPU with f16.
+ * @returns The device, which reads zeros, and every buffer made on it, freed ones included.
  */
-export function openDryDevice(): { device: Device; buffers: DryBuffer[] } {
+export function openDryDevice(like?: Device): { device: Device; buffers: DryBuffer[] } {
   const buffers: DryBuffer[] = [];
   const object = () => ({});
+  const done = () => Promise.resolve();
+  const pass = {
+    setPipeline: object,
+    setBindGroup: object,
+    dispatchWorkgroups: object,
+    end: object,
+  };
+  const encoder = {
+    beginComputePass: () => pass,
+    clearBuffer: object,
+    copyBufferToBuffer: object,
+    finish: object,
+  };
   const gpu = {
-    features: new Set(["shader-f16"]),
+    features: like?.gpu.features ?? new Set(["shader-f16"]),
     limits: LIMITS,
     lost: new Promise(() => {}),
-    queue: { writeBuffer: object, submit: object, onSubmittedWorkDone: () => Promise.resolve() },
+    queue: { writeBuffer: object, submit: object, onSubmittedWorkDone: done },
     addEventListener: object,
     pushErrorScope: object,
     popErrorScope: () => Promise.resolve(null),
     createBuffer({ size, label }: DryBuffer) {
       buffers.push({ label, size });
-      return { size, label, destroy: object };
+      const getMappedRange = () => new ArrayBuffer(size);
+      return { size, label, destroy: object, mapAsync: done, getMappedRange };
     },
     createBindGroupLayout: object,
     createPipelineLayout: object,
     createShaderModule: object,
     createBindGroup: object,
     createComputePipelineAsync: () => Promise.resolve({}),
+    createCommandEncoder: () => encoder,
     destroy: object,
   };
-  const device = new Device(gpu as unknown as GPUDevice, {} as GPUAdapterInfo);
-  return { device, buffers };
+  const info = like?.info ?? ({} as GPUAdapterInfo);
+  return { device: new Device(gpu as unknown as GPUDevice, info, like?.provider), buffers };
 }

@@ -12,7 +12,7 @@ import { writeTokens } from "../model/token_buffers.ts";
 import { StepState } from "../optim/state.ts";
 
 /** Micro-batches that are looked at before training. */
-const FIRST_BATCHES = 4;
+export const FIRST_BATCHES = 4;
 
 /** Reads the micro-batches that calibration looks at before training; they are trained on later all the same. */
 export async function firstBatches(loader: Loader): Promise<Batch[]> {

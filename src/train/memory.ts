@@ -5,6 +5,8 @@
  * @module
  */
 
+import { Random } from "../data/random.ts";
+import type { Device } from "../gpu/device.ts";
 import type { Method } from "../methods/method.ts";
 import { type DryBuffer, openDryDevice } from "../gpu/dry_device.ts";
 import { activationBytes, planActivations } from "../model/activations.ts";
@@ -28,6 +30,8 @@ export interface MemoryRequest {
   gradientCheckpointing: boolean;
   /** As the option of the trainer. */
   countUpdates: boolean;
+  /** The GPU that it would run on, whose kernels decide about the room they need. Default: any that has f16. */
+  device?: Device;
 }
 
 /** Bytes on the GPU while a run trains. */
@@ -46,28 +50,29 @@ export interface MemoryPlan {
   kernels: number;
   /** All of these. */
   total: number;
-  /** The most at any time: before training, methods may look at gradients, which takes some room of its own. */
+  /** The most at any time: loading, and methods that look at gradients before training, take room of their own. */
   peak: number;
   /** Every buffer, the largest first. */
   buffers: DryBuffer[];
 }
 
-/** Stands in for the files of a model: nothing is read. */
+/** Stands in for the files of a model: nothing is read, nothing uploaded. */
 const NO_WEIGHTS: WeightSource = {
-  rows: () => Promise.resolve(new Float32Array(0)),
+  rows: () => Promise.reject(new TypeError("There are no weights to read")),
   fp8: () => Promise.resolve(null),
+  fill: () => {},
 };
 
 /**
  * Predicts the memory of a run: after `Trainer.create`, `device.allocatedBytes` is the total, and in training it does
- * not grow but for moments of reading back. The largest of what loading takes for a moment is left out, since it is
- * over before there are activations.
+ * not grow but for moments of reading back.
  *
  * @throws {OptionError} for a method that does not fit the model.
  */
 export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   const { config, method, batchSize, sequenceLength, gradientCheckpointing } = request;
-  const { device, buffers } = openDryDevice();
+  const loading = await loadingBytes(request);
+  const { device, buffers } = openDryDevice(request.device);
   const grown = (action: () => void): number => {
     const before = device.allocatedBytes;
     action();
@@ -120,7 +125,23 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
     logits,
     kernels: total - before,
     total,
-    peak: total + calibrating,
+    peak: Math.max(weights + training + loading, total + calibrating),
     buffers: buffers.sort((a, b) => b.size - a.size),
   };
+}
+
+/** The most that loading takes beside what stays: blocks are loaded one after the other, so one tells for all. */
+async function loadingBytes({ config, method, device: like }: MemoryRequest): Promise<number> {
+  const { device } = openDryDevice(like);
+  const random = new Random(0);
+  using _ = await Network.create({
+    device,
+    config: { ...config, numLayers: 1 },
+    method,
+    source: NO_WEIGHTS,
+    random: () => random.uniform(),
+    gradients: true,
+    moments: true,
+  });
+  return device.peakBytes - device.allocatedBytes;
 }
