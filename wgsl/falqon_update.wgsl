@@ -1,10 +1,14 @@
 // Writes rows of the FP8 weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl).
 //
 // Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank].
-// Idea: a workgroup takes 16 rows and 256 columns; a thread keeps 16 sums of 4 columns, reads each A~ value once for
-// all 16 rows, and the coefficients from workgroup memory. selected lists the rows to write; ALL_ROWS takes each.
+// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
+// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
 // CHANGE also writes decode(new) − decode(old) of row `selected[p]` to change[p]: what rounding left of the update.
+//
+// Idea: a matrix product of short contraction (the rank) whose result is encoded where it is made. A workgroup makes
+// BM rows × BN columns, a thread TM × TN of them in registers; coefficients and decoded A pass through workgroup memory
+// BK of the rank at a time, the next ones fetched meanwhile. The codes to start from are fetched before all that. Beyond
+// the rank the coefficients are zero, which leaves sums as they are, so the contraction is a whole number of steps.
 //! include fp8.wgsl
 //! include falqon_row.wgsl
 
@@ -33,6 +37,16 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> change: array<vec4<f32>>;
 //! end
 
+const THREADS = (BM / TM) * (BN / TN);
+const COLUMN_LANES = BN / TN; // threads side by side
+const ROW_LANES = BM / TM;
+const A_TASKS = BK * BN / 4;    // one u32 of codes each
+const BETA_TASKS = BK * BM / 4; // one j of four rows each
+
+// [j][row / 4] and [j][column / 4]. Stores to the first walk j, and the surplus vector keeps them apart in the banks.
+var<workgroup> beta: array<array<vec4<f32>, BM / 4 + 1>, BK>;
+var<workgroup> a_tile: array<array<vec4<f32>, BN / 4>, BK>;
+
 fn row_of(p: u32) -> u32 {
 //! if ALL_ROWS
   return min(p, params.count - 1u);
@@ -41,52 +55,111 @@ fn row_of(p: u32) -> u32 {
 //! end
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let first = group.y * ROWS;
-  let vector = group.x * LANES + lane;
-  let inside = vector < params.vectors;
-//! unroll r 0 16
-  var sum_$r = vec4<f32>();
-//! end
-  for (var j0 = 0u; j0 < params.rank; j0 += RANK_TILE) {
-    let tile = min(RANK_TILE, params.rank - j0);
-    workgroupBarrier();
-    for (var t = lane; t < ROWS * RANK_TILE; t += LANES) {
-      let j = t % RANK_TILE;
-      if (j < tile) {
-        let row = row_of(first + t / RANK_TILE);
-        beta[j][t / RANK_TILE] =
-          coefficient(b[row * params.b_pitch + j0 + j], column_factors[j0 + j], row_factors[row]);
-      }
-    }
-    workgroupBarrier();
-    if (inside) {
-      for (var j = 0u; j < tile; j++) {
-        let a = unpack4_e4m3_scaled(weight[(params.a_row + j0 + j) * params.vectors + vector]) * 256.0;
-//! unroll r 0 16
-        sum_$r += beta[j][$r] * a;
-//! end
-      }
-    }
-  }
-  if (!inside) { return; }
-//! unroll r 0 16
-  if (first + ${r}u < params.count) {
-    let row = row_of(first + ${r}u);
-    let at = (params.w_row + row) * params.vectors + vector;
-    let old = weight[at];
+fn rows_of(p: u32) -> vec4<u32> {
+  return vec4<u32>(row_of(p), row_of(p + 1u), row_of(p + 2u), row_of(p + 3u));
+}
+
+// Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
+fn a_codes(j: u32, v: u32) -> u32 {
+  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+}
+
+// Element j of four rows of b: zero beyond the rank.
+fn b_values(rows: vec4<u32>, j: u32) -> vec4<f32> {
+  let at = rows * params.b_pitch + min(j, params.rank - 1u);
+  return select(vec4<f32>(), vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]), j < params.rank);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let p0 = group.y * BM;
+  let v0 = group.x * (BN / 4u);
+  let tm = thread / COLUMN_LANES;
+  let tn = thread % COLUMN_LANES;
+
+  // This thread's rows (counted by p) and vectors of columns, and the codes there.
+//! unroll i 0 TM/4
+//! unroll c 0 4
+  let row_${i}_$c = row_of(p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u);
+//! unroll n 0 TN/4
+  let v_${i}_${c}_$n = min(v0 + tn + ${n}u * COLUMN_LANES, params.vectors - 1u);
 //! if IN_PLACE
-    let from_codes = old;
+  let from_${i}_${c}_$n = weight[(params.w_row + row_${i}_$c) * params.vectors + v_${i}_${c}_$n];
 //! else
-    let from_codes = base[(params.base_row + row) * params.vectors + vector];
+  let from_${i}_${c}_$n = base[(params.base_row + row_${i}_$c) * params.vectors + v_${i}_${c}_$n];
 //! end
-    let code = pack4_e4m3(unpack4_e4m3_scaled(from_codes) * 256.0 + sum_$r);
-    weight[at] = code;
-//! if CHANGE
-    change[(first + ${r}u) * params.vectors + vector] =
-      (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
+  var sum_${i}_${c}_$n = vec4<f32>();
+//! end
+//! end
+//! end
+
+//! unroll t 0 BETA_LOADS
+  let b_j_$t = (thread + ${t}u * THREADS) % BK;
+  let b_p_$t = (thread + ${t}u * THREADS) / BK;
+  let b_rows_$t = rows_of(p0 + b_p_$t * 4u);
+  let factors_$t = vec4<f32>(row_factors[b_rows_$t.x], row_factors[b_rows_$t.y], row_factors[b_rows_$t.z],
+                             row_factors[b_rows_$t.w]);
+  var b_next_$t = b_values(b_rows_$t, b_j_$t);
+  var column_next_$t = column_factors[min(b_j_$t, params.rank - 1u)];
+//! end
+//! unroll t 0 A_LOADS
+  let a_v_$t = (thread + ${t}u * THREADS) % (BN / 4u);
+  let a_j_$t = (thread + ${t}u * THREADS) / (BN / 4u);
+  var a_next_$t = a_codes(a_j_$t, v0 + a_v_$t);
+//! end
+  for (var j0 = 0u; j0 < params.rank; j0 += BK) {
+    workgroupBarrier();
+//! unroll t 0 BETA_LOADS
+    if (thread + ${t}u * THREADS < BETA_TASKS) {
+      beta[b_j_$t][b_p_$t] = coefficients(b_next_$t, column_next_$t, factors_$t);
+    }
+//! end
+//! unroll t 0 A_LOADS
+    if (thread + ${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = unpack4_e4m3_scaled(a_next_$t) * 256.0; }
+//! end
+    workgroupBarrier();
+    let j1 = j0 + BK;
+    if (j1 < params.rank) {
+//! unroll t 0 BETA_LOADS
+      b_next_$t = b_values(b_rows_$t, j1 + b_j_$t);
+      column_next_$t = column_factors[min(j1 + b_j_$t, params.rank - 1u)];
+//! end
+//! unroll t 0 A_LOADS
+      a_next_$t = a_codes(j1 + a_j_$t, v0 + a_v_$t);
+//! end
+    }
+//! unroll j 0 BK
+    {
+//! unroll i 0 TM/4
+      let beta_$i = beta[$j][tm + ${i}u * ROW_LANES];
+//! end
+//! unroll n 0 TN/4
+      let a_$n = a_tile[$j][tn + ${n}u * COLUMN_LANES];
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll n 0 TN/4
+      sum_${i}_${c}_$n = fma(vec4<f32>(beta_$i[$c]), a_$n, sum_${i}_${c}_$n);
+//! end
+//! end
+//! end
+    }
 //! end
   }
+
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll n 0 TN/4
+  if (p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u < params.count && v0 + tn + ${n}u * COLUMN_LANES < params.vectors) {
+    let at = (params.w_row + row_${i}_$c) * params.vectors + v_${i}_${c}_$n;
+    let code = pack4_e4m3(unpack4_e4m3_scaled(from_${i}_${c}_$n) * 256.0 + sum_${i}_${c}_$n);
+//! if CHANGE
+    let p = p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u;
+    change[p * params.vectors + v_${i}_${c}_$n] = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(weight[at])) * 256.0;
+//! end
+    weight[at] = code;
+  }
+//! end
+//! end
 //! end
 }

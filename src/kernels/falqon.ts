@@ -7,9 +7,21 @@
 import { type BufferView, type Matrix, pitchOf, type Vector } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
 
-/** Rows of one workgroup of `falqon_update`, and the u32s of codes it covers. */
-const UPDATE_ROWS = 16;
-const UPDATE_VECTORS = 64;
+/** Tile sizes of {@linkcode updateRows}, all multiples of 4. */
+export interface UpdateTile {
+  /** Rows and columns of the weight that a workgroup writes. */
+  BM: number;
+  BN: number;
+  /** Length of the rank that is in workgroup memory at a time. */
+  BK: number;
+  /** Rows and columns that a thread writes. */
+  TM: number;
+  TN: number;
+}
+
+const ALL_ROWS: UpdateTile = { BM: 128, BN: 128, BK: 16, TM: 8, TN: 8 };
+/** For the few rows of a selection. */
+const FEW_ROWS: UpdateTile = { BM: 16, BN: 128, BK: 16, TM: 4, TN: 4 };
 
 /** The part of a merged FP8 weight that one adapter changes. */
 export interface AdaptedPart {
@@ -78,6 +90,8 @@ export interface UpdateRowsOptions {
   selection: Selection | null;
   /** f32 [selection.count, inputs]: receives what the codes of each written row changed by. */
   change?: Matrix;
+  /** Tile sizes, for measurements. Default: chosen by the number of rows. */
+  tile?: UpdateTile;
 }
 
 /** Records `weight[i] = encode(base[i] + β_i · A~)` for the selected rows. */
@@ -86,9 +100,14 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
   const { weight, b, rowFactors, columnFactors } = part;
   const inPlace = base === "in place";
   const count = selection?.count ?? part.rows;
-  const vectors = weight.pitch / 4;
+  const tile = options.tile ?? (count > FEW_ROWS.BM ? ALL_ROWS : FEW_ROWS);
+  const { BM, BN, BK, TM, TN } = tile;
+  const threads = (BM / TM) * (BN / TN);
   program.dispatch(
     program.device.kernel("falqon_update", {
+      ...tile,
+      BETA_LOADS: Math.ceil(BK * BM / 4 / threads),
+      A_LOADS: Math.ceil(BK * BN / 4 / threads),
       ALL_ROWS: !selection,
       IN_PLACE: inPlace,
       CHANGE: !!change,
@@ -103,7 +122,12 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
       ...(change && { change }),
     },
     { count, ...rowParams(part, base) },
-    [Math.ceil(vectors / UPDATE_VECTORS), Math.ceil(count / UPDATE_ROWS)],
+    [Math.ceil(weight.pitch / BN), Math.ceil(count / BM)],
+    {
+      flops: 2 * count * weight.cols * part.rank,
+      bytes: count * (2 * weight.pitch + b.pitch * 4) + part.rank * weight.pitch,
+      label: `${count}×${weight.cols} rank ${part.rank}`,
+    },
   );
 }
 
