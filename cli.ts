@@ -9,7 +9,18 @@
  * @module
  */
 
+import { tmpdir } from "node:os";
 import { main } from "./src/cli/main.ts";
 import { processTerminal } from "./src/cli/terminal.ts";
 
-if (import.meta.main) Deno.exit(await main(Deno.args, processTerminal()));
+if (import.meta.main) {
+  quietDriver();
+  Deno.exit(await main(Deno.args, processTerminal()));
+}
+
+/** Mesa's driver complains on stderr about a missing folder for sockets; it never uses the folder. */
+function quietDriver(): void {
+  const { state } = Deno.permissions.querySync({ name: "env", variable: "XDG_RUNTIME_DIR" });
+  if (Deno.build.os !== "linux" || state !== "granted") return;
+  if (!Deno.env.has("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", tmpdir());
+}

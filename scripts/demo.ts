@@ -22,7 +22,7 @@ const questions = [
 ];
 
 using device = await requestDevice();
-console.log(`GPU: ${device.info.description}`);
+console.log(`GPU: ${device.name}`);
 using model = await Model.load(`${example}model`, { device });
 const data = Dataset.from(`${example}instructions_train.jsonl`);
 const heldOut = Dataset.from(`${example}instructions_eval.jsonl`);

@@ -42,6 +42,9 @@ Deno.test("inspect counts parameters, dtypes and memory", () =>
 Deno.test("devices shows the GPU, its features and limits", async () => {
   const { code, out, err } = await runCommand("devices");
   assertEquals(code, 0, err);
-  assertMatch(out, /^.+\n {2}f16: (yes|no)\n {2}features in use: .*\n {2}limits:\n/);
+  assertMatch(
+    out,
+    /^.+\n {2}provider: native\n {2}f16: (yes|no)\n {2}subgroup matrices: none\n {2}features in use: .*\n {2}limits:\n/,
+  );
   assertMatch(out, /maxStorageBufferBindingSize +[\d.]+ (MiB|GiB)\n/);
 });

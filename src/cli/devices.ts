@@ -4,9 +4,12 @@
  * @module
  */
 
-import { type Device, requestDevice } from "../gpu/device.ts";
+import { DeviceError } from "../errors.ts";
+import { subgroupMatrixConfigs } from "../gpu/dawn.ts";
+import { type Device, type Provider, requestDevice } from "../gpu/device.ts";
 import { type Command, command } from "./command.ts";
 import { formatBytes, formatCount, formatTable } from "./format.ts";
+import { GPU_FLAGS } from "./shared_flags.ts";
 
 /** The limits that decide which models fit and which kernels run, and how to show them. */
 const LIMITS = {
@@ -22,26 +25,42 @@ const LIMITS = {
 /** The command `devices`. */
 export const devices: Command = command({
   name: "devices",
-  summary: "Show the GPU, its features and limits",
-  synopsis: "",
-  flags: {},
-  async run(_, terminal) {
-    const seen = new Set<string>();
-    for (const powerPreference of ["high-performance", "low-power"] as const) {
-      using device = await requestDevice({ powerPreference });
-      const text = describe(device);
-      if (!seen.has(text)) terminal.stdout(text);
-      seen.add(text);
+  summary: "Show the GPU, its features and limits; with --gpu auto as both providers see it",
+  synopsis: "[options]",
+  flags: GPU_FLAGS,
+  async run({ gpu = "native" }, terminal) {
+    if (gpu !== "auto") return terminal.stdout(await show(gpu));
+    terminal.stdout(await show("native"));
+    try {
+      terminal.stdout(await show("dawn"));
+    } catch (error) {
+      if (!(error instanceof DeviceError)) throw error;
+      terminal.stdout(`dawn: ${error.message}\n`);
     }
   },
 });
 
-function describe({ info, gpu, hasF16, limits }: Device): string {
+/** What a provider has, for either preference. */
+async function show(provider: Provider): Promise<string> {
+  const seen = new Set<string>();
+  for (const powerPreference of ["high-performance", "low-power"] as const) {
+    using device = await requestDevice({ provider, powerPreference });
+    seen.add(describe(device));
+  }
+  return [...seen].join("");
+}
+
+function describe({ name, provider, info, gpu, hasF16, limits }: Device): string {
   const rows = Object.entries(LIMITS).map(([name, format]) =>
     [name, format(limits[name as keyof typeof LIMITS])] as const
   );
-  return `${info.description || info.vendor}\n` +
+  const matrices = subgroupMatrixConfigs(info).map((config) =>
+    `${config.M}×${config.N}×${config.K} ${config.componentType} to ${config.resultComponentType}`
+  );
+  return `${name}\n` +
+    `  provider: ${provider}\n` +
     `  f16: ${hasF16 ? "yes" : "no"}\n` +
+    `  subgroup matrices: ${matrices.join(", ") || "none"}\n` +
     `  features in use: ${[...gpu.features].sort().join(", ")}\n` +
     `  limits:\n${formatTable(rows)}`;
 }

@@ -4,24 +4,24 @@
  * @module
  */
 
-import { requestDevice } from "../gpu/device.ts";
 import { Model } from "../model/model.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { type Command, command, needed } from "./command.ts";
 import { openDataset } from "./data.ts";
-import { ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
 import { frozenMethod } from "./method.ts";
+import { openDevice } from "./open_device.ts";
+import { GPU_FLAGS, ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
 
 /** The command `eval`. */
 export const evalCommand: Command = command({
   name: "eval",
   summary: "Compute the loss of a model; the last line of stdout is JSON",
   synopsis: "--model DIR --data FILE [options]",
-  flags: { ...RUN_FLAGS, ...ROW_FLAGS, ...SHAPE_FLAGS },
+  flags: { ...RUN_FLAGS, ...GPU_FLAGS, ...ROW_FLAGS, ...SHAPE_FLAGS },
   async run(values, terminal) {
     const folder = needed(values, "model");
     const data = await openDataset(needed(values, "data"), values);
-    using device = await requestDevice();
+    using device = await openDevice(values, terminal);
     using model = await Model.load(folder, { device });
     const method = await frozenMethod(values, model.config, device, terminal);
     await model.adapt(method, { random: Math.random });

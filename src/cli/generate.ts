@@ -4,12 +4,12 @@
  * @module
  */
 
-import { requestDevice } from "../gpu/device.ts";
 import { Model } from "../model/model.ts";
 import { type Command, command, needed } from "./command.ts";
 import { group, number, text, whole } from "./flags.ts";
 import { frozenMethod } from "./method.ts";
-import { RUN_FLAGS } from "./shared_flags.ts";
+import { openDevice } from "./open_device.ts";
+import { GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
 
 /** The command `generate`. */
 export const generate: Command = command({
@@ -18,6 +18,7 @@ export const generate: Command = command({
   synopsis: "--model DIR --prompt TEXT [options]",
   flags: {
     ...RUN_FLAGS,
+    ...GPU_FLAGS,
     ...group("Generation", {
       prompt: text("TEXT", "What to continue"),
       maxNewTokens: whole("The most tokens to generate", "128"),
@@ -29,7 +30,7 @@ export const generate: Command = command({
   async run(values, terminal) {
     const folder = needed(values, "model");
     const prompt = needed(values, "prompt");
-    using device = await requestDevice();
+    using device = await openDevice(values, terminal);
     using model = await Model.load(folder, { device });
     const method = await frozenMethod(values, model.config, device, terminal);
     await model.adapt(method, { random: Math.random });

@@ -18,6 +18,15 @@ import {
   whole,
 } from "./flags.ts";
 
+/** Where the work is done. */
+export const GPU_FLAGS = group("GPU", {
+  gpu: choice(
+    ["native", "dawn", "auto"],
+    "WebGPU to use: dawn has tensor cores, and loads the npm package webgpu (132 MB)",
+    "native",
+  ),
+});
+
 /** Which model runs, and how. */
 export const RUN_FLAGS = group("Model", {
   model: path("DIR", "Hugging Face folder of a LLaMA-family model"),
@@ -100,6 +109,8 @@ export const OPTIMIZER_FLAGS = group("Optimizer", {
   shuffleBuffer: whole("Rows to choose from when shuffling", "10000"),
 });
 
+/** What was given for {@linkcode GPU_FLAGS}. */
+export type GpuValues = FlagValues<typeof GPU_FLAGS>;
 /** What was given for {@linkcode ROW_FLAGS}. */
 export type RowValues = FlagValues<typeof ROW_FLAGS>;
 /** What was given for {@linkcode METHOD_FLAGS}. */

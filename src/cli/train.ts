@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Dataset } from "../data/dataset.ts";
 import { dataWarnings } from "../data/statistics.ts";
 import { OptionError } from "../errors.ts";
-import { type Device, requestDevice } from "../gpu/device.ts";
+import type { Device } from "../gpu/device.ts";
 import { Model } from "../model/model.ts";
 import type { Evaluation } from "../train/evaluate.ts";
 import { LOG_FILE } from "../train/log.ts";
@@ -17,6 +17,7 @@ import { type Command, command, needed } from "./command.ts";
 import { openDataset } from "./data.ts";
 import { formatCount, formatDuration } from "./format.ts";
 import { trainingMethod } from "./method.ts";
+import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
 import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
 import { INTERRUPTED, type Terminal } from "./terminal.ts";
@@ -38,7 +39,7 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const overwrite = values.overwrite ?? false;
   if (resume === undefined) await expectFree(output, folder, overwrite);
   const { data, evalData } = await openData(values);
-  using device = await requestDevice();
+  using device = await openDevice(values, terminal);
   using model = await Model.load(folder, { device });
   using trainer = await Trainer.create({
     ...trainerOptions(values),
@@ -122,14 +123,14 @@ async function watch(
 function introduce(
   terminal: Terminal,
   values: TrainValues,
-  { info }: Device,
+  { name, provider }: Device,
   { step, options }: Trainer,
 ): void {
   const { batchSize, sequenceLength, gradAccumSteps } = options;
   const batch = `${batchSize * gradAccumSteps} rows of ${sequenceLength} tokens a step`;
   const from = step > 0 ? `, from step ${step}` : "";
   terminal.stderr(
-    `training ${values.model} by ${values.method ?? "falqon"} on ${info.description}: ` +
+    `training ${values.model} by ${values.method ?? "falqon"} on ${name} (${provider}): ` +
       `${batch}${from}\n`,
   );
 }

@@ -1,5 +1,6 @@
 import { type FlagValues, group, number, path, toggle, whole } from "./flags.ts";
 import {
+  GPU_FLAGS,
   METHOD_FLAGS,
   OPTIMIZER_FLAGS,
   ROW_FLAGS,
@@ -10,6 +11,7 @@ import {
 /** Every flag of `train`. */
 export const TRAIN_FLAGS = {
   ...group("Model", { model: path("DIR", "Hugging Face folder of a LLaMA-family model") }),
+  ...GPU_FLAGS,
   ...ROW_FLAGS,
   ...METHOD_FLAGS,
   ...SHAPE_FLAGS,

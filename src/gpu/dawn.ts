@@ -33,25 +33,30 @@ const FLAGS: readonly string[] = [
   "disable-dawn-features=timestamp_quantization", // else times are multiples of 65 µs
 ];
 
-/** One shape of subgroup matrices, as Dawn lists them in its adapter's info. */
-interface SubgroupMatrixConfig {
+/** One shape of subgroup matrices, [M,K]·[K,N]. */
+export interface SubgroupMatrixConfig {
+  /** Type of the factors, such as "f16". */
   componentType: string;
+  /** Type of the product, such as "f32". */
   resultComponentType: string;
   M: number;
   N: number;
   K: number;
 }
 
+/** The subgroup matrices that an adapter multiplies, as Dawn lists them; none elsewhere. */
+export function subgroupMatrixConfigs(info: GPUAdapterInfo): readonly SubgroupMatrixConfig[] {
+  return (info as { subgroupMatrixConfigs?: SubgroupMatrixConfig[] }).subgroupMatrixConfigs ?? [];
+}
+
 /** Whether an adapter multiplies 16×16×16 matrices of f16 into f32, what the kernels for tensor cores are made of. */
 export function offersSubgroupMatrix(
   { features, info }: Pick<GPUAdapter, "features" | "info">,
 ): boolean {
-  const { subgroupMatrixConfigs = [] } = info as {
-    subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[];
-  };
   return features.has(SUBGROUP_MATRIX) &&
-    subgroupMatrixConfigs.some(({ componentType, resultComponentType, M, N, K }) =>
-      componentType === "f16" && resultComponentType === "f32" && M === 16 && N === 16 && K === 16
+    subgroupMatrixConfigs(info).some(({ componentType, resultComponentType, M, N, K }) =>
+      componentType === "f16" && resultComponentType === "f32" &&
+      [M, N, K].every((size) => Number(size) === 16)
     );
 }
 

@@ -106,7 +106,9 @@ async function openDawn(options: DeviceOptions): Promise<Device> {
   const adapter = await requestAdapter(await loadDawn(), options, remedy);
   if (!offersSubgroupMatrix(adapter)) {
     throw new DeviceError(
-      `Cannot use Dawn as it offers no 16×16×16 matrices of f16 on ${describe(adapter.info)}: ` +
+      `Cannot use Dawn as it offers no 16×16×16 matrices of f16 on ${
+        nameOf(adapter.info, "dawn")
+      }: ` +
         "use an NVIDIA GPU of the Volta generation or later with a current driver, " +
         "or the provider native",
     );
@@ -139,8 +141,9 @@ async function openAdapter(
   return new Device(gpu, adapter.info, provider);
 }
 
-function describe({ description, device, vendor }: GPUAdapterInfo): string {
-  return description || device || vendor || "this machine";
+/** Dawn has the name in `device` and the driver's in `description`; Deno has the name in `description`. */
+function nameOf({ description, device, vendor }: GPUAdapterInfo, provider: Provider): string {
+  return (provider === "dawn" ? device : description) || vendor || "GPU";
 }
 
 /**
@@ -150,7 +153,7 @@ function describe({ description, device, vendor }: GPUAdapterInfo): string {
 export class Device implements Disposable {
   /** The WebGPU device. */
   readonly gpu: GPUDevice;
-  /** Name and vendor of the adapter. */
+  /** What the adapter says of itself. */
   readonly info: GPUAdapterInfo;
   /** The WebGPU implementation behind it. */
   readonly provider: Provider;
@@ -186,6 +189,11 @@ export class Device implements Disposable {
     gpu.lost.then((lost) => {
       if (lost.reason !== "destroyed") this.#failure ??= `the device was lost: ${lost.message}`;
     });
+  }
+
+  /** The name of the GPU. */
+  get name(): string {
+    return nameOf(this.info, this.provider);
   }
 
   /** The device's limits. */
