@@ -3,8 +3,11 @@ import type { Device } from "../gpu/device.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
 import { type AttentionHeads, checkHeads } from "./attention_shapes.ts";
 
-/** Threads of a workgroup, one for each plane that is turned. */
+/** Threads of a workgroup. */
 const THREADS = 128;
+
+/** Heads that a thread turns by the angles it computed. */
+const HEADS = 4;
 
 /** Positions that {@linkcode rope} turns by the right angle are below this. */
 export const ROPE_POSITIONS: number = 2 ** 20;
@@ -71,8 +74,10 @@ export function rope(program: Program, options: RopeOptions): void {
     );
   }
   const half = headDim / 2;
+  const vec4 = half % 4 === 0 && keyColumn % 4 === 0;
+  const groups = Math.ceil(turned / HEADS);
   program.dispatch(
-    program.device.kernel("rope"),
+    program.device.kernel("rope", { THREADS, HEADS, VEC4: vec4 }),
     { positions, frequencies, matrix: qkv },
     {
       tokens: qkv.rows,
@@ -81,8 +86,10 @@ export function rope(program: Program, options: RopeOptions): void {
       key_column: keyColumn,
       half,
       pitch: qkv.pitch,
+      groups,
       direction: inverse ? -1 : 1,
     },
-    linearGrid(qkv.rows * turned * half, THREADS),
+    linearGrid(qkv.rows * groups * half / (vec4 ? 4 : 1), THREADS),
+    { bytes: 2 * 4 * qkv.rows * turned * headDim, label: `${qkv.rows}×${turned}×${headDim}` },
   );
 }
