@@ -1,0 +1,113 @@
+/**
+ * What the suite runs: named groups of command lines.
+ *
+ * @module
+ */
+
+/** One process of the suite, whose output is a line of JSON. */
+export interface SuiteRun {
+  /** The group it belongs to. */
+  group: string;
+  /** What it is called in tables and figures. */
+  label: string;
+  /** Program and arguments; `deno` is this one. */
+  command: string[];
+}
+
+/** What the groups are made for. */
+export interface SuiteOptions {
+  /** Which WebGPU implementations. */
+  gpus: readonly string[];
+  /** Flags for every step of ours, such as `--width tiny`. */
+  flags: readonly string[];
+  /** Tokens of a step. */
+  tokens: number;
+  /** Tokens a row, except where that is what varies. */
+  sequenceLength: number;
+  /** Blocks, except where these vary. */
+  layers: number;
+  /** A script that measures PyTorch and takes `--layers --batch --seq --rank`, `--compile` and `--checkpointing`. */
+  torch?: string;
+}
+
+/** Methods with the flags that choose their precision, those first that matter most. */
+const METHODS: readonly (readonly string[])[] = [
+  ["falqon"],
+  ["fp8-lora"],
+  ["torchao-style"],
+  ["lora", "--precision", "f16"],
+  ["qlora"],
+  ["lora"],
+];
+
+const LAYERS = [1, 2, 4, 8, 16, 32];
+const LENGTHS = [128, 256, 512, 1024, 2048, 4096];
+
+/** Adapters have this rank everywhere. */
+const RANK = 64;
+
+/** Every group by name. */
+export const GROUPS: Readonly<Record<string, (options: SuiteOptions) => SuiteRun[]>> = {
+  torch: (options) => torchRuns(options),
+  methods: (options) =>
+    METHODS.flatMap((method) =>
+      options.gpus.map((gpu) => step("methods", options, gpu, { method }))
+    ),
+  full: (options) =>
+    options.gpus.map((gpu) => step("full", options, gpu, { layers: 32, checkpointing: true })),
+  layers: (options) =>
+    options.gpus.flatMap((gpu) => LAYERS.map((layers) => step("layers", options, gpu, { layers }))),
+  lengths: (options) =>
+    options.gpus.flatMap((gpu) =>
+      LENGTHS.filter((length) => length <= options.tokens)
+        .map((sequenceLength) => step("lengths", options, gpu, { sequenceLength }))
+    ),
+};
+
+/** What a run changes. */
+interface StepChanges {
+  method?: readonly string[];
+  layers?: number;
+  sequenceLength?: number;
+  checkpointing?: boolean;
+}
+
+function step(
+  group: string,
+  options: SuiteOptions,
+  gpu: string,
+  { method = ["falqon"], checkpointing = false, ...changes }: StepChanges,
+): SuiteRun {
+  const { layers, sequenceLength, tokens, flags } = { ...options, ...changes };
+  const label = [
+    method.filter((word) => !word.startsWith("--")).join(" "),
+    gpu,
+    `${layers} layers`,
+    `${tokens / sequenceLength}×${sequenceLength}`,
+    ...(checkpointing ? ["checkpointing"] : []),
+  ].join(", ");
+  const shape = ["--layers", layers, "--batch", tokens / sequenceLength];
+  const command = [
+    ...["deno", "run", "-A", new URL("../step.ts", import.meta.url).pathname],
+    ...["--gpu", gpu, "--method", ...method, ...shape, "--sequence-length", sequenceLength],
+    ...["--rank", RANK, "--label", label],
+    ...(checkpointing ? ["--checkpointing"] : []),
+    ...flags,
+  ].map(String);
+  return { group, label, command };
+}
+
+/** PEFT's LoRA in bf16, eager and compiled, and the full model with checkpointing. */
+function torchRuns({ torch, tokens, sequenceLength, layers }: SuiteOptions): SuiteRun[] {
+  if (torch === undefined) return [];
+  const batch = tokens / sequenceLength;
+  const run = (blocks: number, ...more: string[]): SuiteRun => ({
+    group: "torch",
+    label: ["PEFT LoRA bf16", `${blocks} layers`, ...more.map((flag) => flag.slice(2))].join(", "),
+    command: [
+      ...["python3", torch, "--layers", blocks, "--batch", batch, "--seq", sequenceLength],
+      ...["--rank", RANK, ...more],
+    ].map(String),
+  });
+  return [run(layers), run(layers, "--compile"), run(32, "--checkpointing")];
+}
