@@ -87,7 +87,7 @@ export async function loadDawn(backend?: "null"): Promise<GPU> {
 
 function loadError(place: string, { name, message }: Error): DeviceError {
   const remedy = name === "NotCapable"
-    ? "allow it"
+    ? "or take the provider native" // the reason names the flag
     : place === PACKAGE
     ? `let Deno download it, name its folder in ${VARIABLE}, or take the provider native`
     : `name the folder of the npm package webgpu in ${VARIABLE}, or unset it`;

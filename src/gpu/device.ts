@@ -137,8 +137,17 @@ async function openAdapter(
   const requiredLimits = Object.fromEntries(
     RAISED_LIMITS.map((name) => [name, adapter.limits[name]]),
   );
-  const gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-  return new Device(gpu, adapter.info, provider);
+  const { info } = adapter;
+  let gpu: GPUDevice;
+  try {
+    gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits });
+  } catch (error) {
+    throw new DeviceError(
+      `Cannot open ${nameOf(info, provider)} as it refused: ${(error as Error).message}; ` +
+        "close other programs that use it, or update its driver",
+    );
+  }
+  return new Device(gpu, info, provider);
 }
 
 /** Dawn has the name in `device` and the driver's in `description`; Deno has the name in `description`. */
@@ -363,7 +372,7 @@ export class Device implements Disposable {
   check(): void {
     if (this.#failure !== null) {
       throw new DeviceError(
-        `Cannot go on as the GPU reported: ${this.#failure.trim()}; ` +
+        `Cannot go on as the GPU reported: ${this.#failure.trim().replace(/\s+/g, " ")}; ` +
           "if it ran out of memory, reduce batchSize or sequenceLength",
       );
     }
