@@ -14,7 +14,7 @@ import { pathToFileURL } from "node:url";
 import { DeviceError } from "../errors.ts";
 
 /** The package. As a value, it is hidden from static analysis: no lock file and no cache holds it unasked. */
-const PACKAGE = "npm:webgpu@0.6.2";
+export const DAWN_PACKAGE = "npm:webgpu@0.6.2";
 
 /** Names another place to import it from. */
 const VARIABLE = "FALQON_DAWN";
@@ -88,7 +88,7 @@ export async function loadDawn(backend?: "null"): Promise<GPU> {
 function loadError(place: string, { name, message }: Error): DeviceError {
   const remedy = name === "NotCapable"
     ? "or take the provider native" // the reason names the flag
-    : place === PACKAGE
+    : place === DAWN_PACKAGE
     ? `let Deno download it, name its folder in ${VARIABLE}, or take the provider native`
     : `name the folder of the npm package webgpu in ${VARIABLE}, or unset it`;
   const reason = message.split("\n")[0].replace(/\.$/, "");
@@ -99,7 +99,7 @@ function loadError(place: string, { name, message }: Error): DeviceError {
 function dawnPlace(): string {
   const { state } = Deno.permissions.querySync({ name: "env", variable: VARIABLE });
   const given = state === "granted" && Deno.env.get(VARIABLE);
-  if (!given) return PACKAGE;
+  if (!given) return DAWN_PACKAGE;
   if (/^\w\w+:/.test(given)) return given; // a specifier; a single letter is a drive
   return pathToFileURL(resolve(given, "index.js")).href;
 }
