@@ -1,4 +1,4 @@
-// out[r][c] = decode(codes[r][c]) / scales[r]: FP8 back to f32; less the original (SUBTRACT), the quantisation error.
+// out[r][c] = decode(codes[r][c]) / scales[r]: few bits back to f32; less the original (SUBTRACT), the quantisation error.
 // One thread a vec4.
 //! include fp8.wgsl
 
@@ -8,7 +8,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if CODES == f16
+@group(0) @binding(1) var<storage, read> codes: array<vec2<u32>>;
+//! else
 @group(0) @binding(1) var<storage, read> codes: array<u32>;
+//! end
 @group(0) @binding(2) var<storage, read> scales: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 //! if SUBTRACT
@@ -21,10 +25,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = (group.y * groups.x + group.x) * 64u + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
-//! if E4M3
+//! if CODES == e4m3
   var value = unpack4_e4m3(codes[item]) / scales[row];
-//! else
+//! end
+//! if CODES == e5m2
   var value = unpack4_e5m2(codes[item]) / scales[row];
+//! end
+//! if CODES == f16
+  let halves = codes[item];
+  var value = vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y)) / scales[row];
 //! end
 //! if SUBTRACT
   value -= subtract[item];

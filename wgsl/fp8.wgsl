@@ -4,22 +4,25 @@
 // Encoding gives the codes of the TypeScript, bit for bit, in a third of the operations: the adder rounds.
 // Decoding goes through f16, whose layout contains both formats: no table, two codes at a time.
 
-// max_value: the largest finite value; mantissa: stored mantissa bits; bias: exponent of 1.
+// The codes of four magnitudes, none above the largest finite value, as mantissa bits stored and the exponent of 1 give
+// them: f16's too.
 //
 // A magnitude m in [2^e, 2^(e+1)) plus 2^(e + 23 - mantissa) is rounded by the f32 adder, to nearest even, to steps of
 // 2^(e - mantissa), and what the sum's bits are above the power's is the number of those steps: mantissa and implicit
 // bit of the code, a carry into the exponent included. With e no less than the smallest normal exponent this holds for
 // subnormal codes too, whose implicit bit is missing by itself. The steps are counted on the bits, since a compiler may
 // simplify (m + power) - power but not the difference of integers.
-fn pack4_fp8(v: vec4<f32>, max_value: f32, mantissa: u32, bias: u32) -> u32 {
-  let bits = bitcast<vec4<u32>>(v);
-  let magnitude = min(abs(v), vec4<f32>(max_value));
+fn encode4(magnitude: vec4<f32>, mantissa: u32, bias: u32) -> vec4<u32> {
   let smallest = vec4<u32>((128u - bias) << 23u);
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), smallest) + vec4<u32>((23u - mantissa) << 23u);
   let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power;
   // Exponent field of the code, less the implicit bit: (e + bias - 1) << mantissa.
-  let exponent = (power >> vec4<u32>(23u - mantissa)) - vec4<u32>((151u - mantissa - bias) << mantissa);
-  let finite = (steps + exponent) | ((bits >> vec4<u32>(24u)) & vec4<u32>(0x80u));
+  return steps + (power >> vec4<u32>(23u - mantissa)) - vec4<u32>((151u - mantissa - bias) << mantissa);
+}
+
+fn pack4_fp8(v: vec4<f32>, max_value: f32, mantissa: u32, bias: u32) -> u32 {
+  let bits = bitcast<vec4<u32>>(v);
+  let finite = encode4(min(abs(v), vec4<f32>(max_value)), mantissa, bias) | ((bits >> vec4<u32>(24u)) & vec4<u32>(0x80u));
   let codes = select(finite, vec4<u32>(0x7fu), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
   return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
 }

@@ -1,41 +1,53 @@
-// FP8 quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] = max / amax(row r).
+// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of row r.
 //
-// One workgroup a row, two passes over it; the second finds the row in cache. A lane holds vec4s, so every load is
-// 16 bytes and every store one u32 of four codes. With GIVEN_SCALES the scales are inputs and one pass is enough.
-//! include fp8.wgsl
+// One workgroup a row. The row is read once: a thread keeps its VECTORS vec4s in registers between the two things that
+// are done with them (REGISTERS); a row too long for that is read twice, the second time from cache. Every load is 16
+// bytes and every store four codes. With GIVEN_SCALES the scales are inputs.
+//! include workgroup_reduce.wgsl
+//! include row_codes.wgsl
 //! include row_values.wgsl
 
 struct Params {
   rows: u32,
   vectors: u32,
   tail_vectors: u32,
-  codes_pitch: u32, // u32s in a row of codes
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read_write> codes: array<u32>;
-//! if GIVEN_SCALES
-@group(0) @binding(3) var<storage, read> scales: array<f32>;
-//! else
-@group(0) @binding(3) var<storage, read_write> scales: array<f32>;
-//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = group.y * groups.x + group.x;
   if (row >= params.rows) { return; }
+  let vectors = row_vectors();
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let x_$i = row_value(row, thread + ${i}u * THREADS);
+//! end
+//! end
+
 //! if GIVEN_SCALES
   let scale = scales[row];
 //! else
-  let scale = scale_of(row_amax(row, thread));
+  var amax = 0.0;
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  amax = max(amax, largest(x_$i));
+//! end
+//! else
+  for (var v = thread; v < vectors; v += THREADS) { amax = max(amax, largest(row_value(row, v))); }
+//! end
+  let scale = scale_of(workgroup_max(amax, thread));
   if (thread == 0u) { scales[row] = scale; }
 //! end
-  for (var v = thread; v < params.vectors + params.tail_vectors; v += THREADS) {
-//! if E4M3
-    codes[row * params.codes_pitch + v] = pack4_e4m3(row_value(row, v) * scale);
-//! else
-    codes[row * params.codes_pitch + v] = pack4_e5m2(row_value(row, v) * scale);
+
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let v_$i = thread + ${i}u * THREADS;
+  if (v_$i < vectors) { write_codes(row * vectors + v_$i, x_$i * scale); }
 //! end
-  }
+//! else
+  for (var v = thread; v < vectors; v += THREADS) { write_codes(row * vectors + v, row_value(row, v) * scale); }
+//! end
 }

@@ -6,50 +6,34 @@
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 //! if COLUMN_SCALES
-@group(0) @binding(4) var<storage, read> column_scales: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> column_scales: array<vec4<f32>>;
 //! end
 //! if TAIL
-@group(0) @binding(5) var<storage, read> tail: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> tail: array<vec4<f32>>;
 //! end
 
-const SMALLEST_AMAX = 0x1p-100; // below counts as zero: the scale would leave f32's range
+// vec4s in a row.
+fn row_vectors() -> u32 {
+//! if TAIL
+  return params.vectors + params.tail_vectors;
+//! else
+  return params.vectors;
+//! end
+}
 
-var<workgroup> partial_amax: array<f32, THREADS>;
-
+// Vector v of a row, or past its end the last one again: no more than a repetition to a maximum, and no branch, which
+// lets all loads of a thread be under way at once.
 fn row_value(row: u32, v: u32) -> vec4<f32> {
+  let at = min(v, row_vectors() - 1u);
 //! if TAIL
   var q: vec4<f32>;
-  if (v < params.vectors) { q = x[row * params.vectors + v]; }
-  else { q = tail[row * params.tail_vectors + v - params.vectors]; }
+  if (at < params.vectors) { q = x[row * params.vectors + at]; }
+  else { q = tail[row * params.tail_vectors + at - params.vectors]; }
 //! else
-  var q = x[row * params.vectors + v];
+  var q = x[row * params.vectors + at];
 //! end
 //! if COLUMN_SCALES
-  q /= column_scales[v];
+  q /= column_scales[at];
 //! end
   return q;
-}
-
-// The largest of all threads' values, to all of them.
-fn workgroup_largest(thread: u32, mine: f32) -> f32 {
-  partial_amax[thread] = mine;
-  workgroupBarrier();
-  for (var width = u32(THREADS) / 2u; width > 0u; width /= 2u) {
-    if (thread < width) { partial_amax[thread] = max(partial_amax[thread], partial_amax[thread + width]); }
-    workgroupBarrier();
-  }
-  return partial_amax[0];
-}
-
-fn row_amax(row: u32, thread: u32) -> f32 {
-  var amax = 0.0;
-  for (var v = thread; v < params.vectors + params.tail_vectors; v += THREADS) {
-    let q = abs(row_value(row, v));
-    amax = max(amax, max(max(q.x, q.y), max(q.z, q.w)));
-  }
-  return workgroup_largest(thread, amax);
-}
-
-fn scale_of(amax: f32) -> f32 {
-  return select($MAX / amax, 1.0, amax < SMALLEST_AMAX);
 }

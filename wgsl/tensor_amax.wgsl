@@ -1,4 +1,5 @@
 // The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup a row.
+//! include workgroup_reduce.wgsl
 //! include row_values.wgsl
 
 struct Params {
@@ -8,13 +9,15 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read_write> amax: array<f32>;
+@group(0) @binding(7) var<storage, read_write> amax: array<f32>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = group.y * groups.x + group.x;
   if (row >= params.rows) { return; }
-  let largest = row_amax(row, thread);
+  var mine = vec4<f32>();
+  for (var v = thread; v < row_vectors(); v += THREADS) { mine = max(mine, abs(row_value(row, v))); }
+  let largest = workgroup_max(max(max(mine.x, mine.y), max(mine.z, mine.w)), thread);
   if (thread == 0u) { amax[row] = largest; }
 }

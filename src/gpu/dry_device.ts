@@ -22,6 +22,7 @@ const LIMITS = {
   maxBufferSize: Infinity,
   maxStorageBufferBindingSize: Infinity,
   maxComputeWorkgroupsPerDimension: Infinity,
+  maxComputeInvocationsPerWorkgroup: Infinity,
 };
 
 /**

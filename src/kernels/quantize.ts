@@ -1,13 +1,12 @@
 /**
- * FP8 quantisation with dynamic scales: one a row (token), or one for the whole matrix.
+ * Quantisation with dynamic scales, one a row (token) or one for the whole matrix: to FP8, or to f16.
  *
  * @module
  */
 
-import { E4M3, E5M2 } from "../fp8/codec.ts";
-import type { BufferView, Matrix, Vector } from "../gpu/buffers.ts";
+import type { BufferView, ElementType, Matrix, Vector } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
-import { threadsForRow } from "./shapes.ts";
+import { rowConstants, type RowVariant, threadsForRow } from "./shapes.ts";
 
 /** What shares a scale. `tensor` is what the FALQON paper uses, `row` costs less and is finer. */
 export type ScaleGranularity = "row" | "tensor";
@@ -30,7 +29,7 @@ export interface QuantizedGradient extends Quantized {
 export interface QuantizeOptions {
   /** f32 [rows, cols] */
   input: Matrix;
-  /** e4m3 or e5m2 codes [rows, cols + tail columns] */
+  /** e4m3, e5m2 or f16 codes [rows, cols + tail columns] */
   codes: Matrix;
   /** f32 [rows]: multiplied on the way in. One a row, all equal for granularity `tensor`. */
   scales: Vector;
@@ -40,50 +39,52 @@ export interface QuantizeOptions {
   columnScales?: BufferView;
   /** f32 [rows, t]: columns that follow the input's. */
   tail?: Matrix;
+  /** How a row is shared, for measurements. */
+  variant?: RowVariant;
 }
 
-/** Records `codes = encode(input · scale)`, `scale = max / amax`. */
+/**
+ * Records `codes = encode(input · scale)`. The scale brings the largest magnitude that shares it to the largest value of
+ * FP8, or into [2⁴, 2⁵) of f16, there as a power of two.
+ */
 export function quantize(program: Program, options: QuantizeOptions): void {
   const { input, codes, scales, granularity, columnScales, tail } = options;
   checkShapes(options);
   const { device } = program;
   const { rows } = input;
-  if (rows === 0) return;
-  const constants = {
-    MAX: codes.type === "e4m3" ? E4M3.max : E5M2.max,
-    COLUMN_SCALES: !!columnScales,
-    TAIL: !!tail,
-    THREADS: threadsForRow(codes.pitch),
-  };
-  const bindings = {
+  const width = codes.pitch / 4;
+  if (rows === 0 || width === 0) return;
+  const inputs = {
     x: input,
     ...(columnScales && { column_scales: columnScales }),
     ...(tail && { tail }),
   };
+  const variant = { COLUMN_SCALES: !!columnScales, TAIL: !!tail };
   const params = { rows, vectors: input.pitch / 4, tail_vectors: tail ? tail.pitch / 4 : 0 };
   const grid = linearGrid(rows, 1);
   if (granularity === "tensor") {
-    const amax = device.kernel("tensor_amax", constants);
-    program.dispatch(amax, { ...bindings, amax: scales }, params, grid);
-    program.dispatch(device.kernel("tensor_scale", { MAX: constants.MAX }), { scales }, { rows }, [
-      1,
-    ]);
+    const amax = device.kernel("tensor_amax", { ...variant, THREADS: threadsForRow(codes.pitch) });
+    program.dispatch(amax, { ...inputs, amax: scales }, params, grid);
+    const scale = device.kernel("tensor_scale", { CODES: codes.type, THREADS: 256 });
+    program.dispatch(scale, { scales }, { rows }, [1]);
   }
   program.dispatch(
     device.kernel("quantize_rows", {
-      ...constants,
-      E4M3: codes.type === "e4m3",
+      ...variant,
+      ...rowConstants(device, width, 1, options.variant),
+      CODES: codes.type,
       GIVEN_SCALES: granularity !== "row",
     }),
-    { ...bindings, codes, scales },
-    { ...params, codes_pitch: codes.pitch / 4 },
+    { ...inputs, codes, scales },
+    params,
     grid,
+    { label: `${rows}×${codes.cols} ${codes.type}` },
   );
 }
 
 /** What {@linkcode dequantize} reads and writes. */
 export interface DequantizeOptions {
-  /** e4m3 or e5m2 codes [rows, cols] */
+  /** e4m3, e5m2 or f16 codes [rows, cols] */
   codes: Matrix;
   /** f32 [rows] */
   scales: Vector;
@@ -107,7 +108,7 @@ export function dequantize(
   const vectors = codes.pitch / 4;
   program.dispatch(
     program.device.kernel("dequantize_rows", {
-      E4M3: codes.type === "e4m3",
+      CODES: codes.type,
       SUBTRACT: !!subtract,
     }),
     { codes, scales, out, ...(subtract && { subtract }) },
@@ -116,9 +117,13 @@ export function dequantize(
   );
 }
 
+const CODE_TYPES: readonly ElementType[] = ["e4m3", "e5m2", "f16"];
+
 function checkShapes({ input, codes, scales, tail, columnScales }: QuantizeOptions) {
   const width = input.pitch + (tail?.pitch ?? 0);
-  const problem = codes.rows !== input.rows || codes.pitch !== width
+  const problem = input.type !== "f32" || !CODE_TYPES.includes(codes.type)
+    ? `${input.type} becomes ${codes.type}: expected f32 and one of ${CODE_TYPES.join(", ")}`
+    : codes.rows !== input.rows || codes.pitch !== width
     ? `codes of ${codes.rows}×${codes.pitch} cannot hold ${input.rows}×${width}`
     : scales.length < input.rows
     ? `${scales.length} scales are too few for ${input.rows} rows`

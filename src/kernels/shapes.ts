@@ -6,6 +6,7 @@
  */
 
 import { type ElementType, type Matrix, pitchOf, roundUp, type Vector } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
 
 /** The type and shape that {@linkcode expectMatrix} wants. */
 export interface ExpectedMatrix {
@@ -86,4 +87,37 @@ function expectType(
 export function threadsForRow(pitch: number): number {
   const wanted = pitch / 16;
   return Math.min(256, Math.max(16, 2 ** Math.ceil(Math.log2(wanted))));
+}
+
+/** How the threads of a workgroup share a row; for measurements. */
+export interface RowVariant {
+  /** A power of two. Default: as many as the row wants. */
+  threads?: number;
+  /** Keep the row in registers instead of reading it again. Default: where it fits. */
+  registers?: boolean;
+}
+
+/** vec4s that a thread keeps comfortably, and at most: it has 255 registers, and a multiprocessor 65,536. */
+const COMFORTABLE_VECTORS = 12;
+const MOST_VECTORS = 32;
+
+/**
+ * Constants of a kernel that takes a row a workgroup and keeps it in registers, so that memory is read once.
+ *
+ * @param vectors vec4s in a row, at least one.
+ * @param held Values that are kept of each of them.
+ */
+export function rowConstants(
+  device: Device,
+  vectors: number,
+  held = 1,
+  variant: RowVariant = {},
+): { THREADS: number; VECTORS: number; REGISTERS: boolean } {
+  const narrow = threadsForRow(4 * vectors);
+  const wide = narrow === 256 && vectors * held > 256 * COMFORTABLE_VECTORS;
+  const most = device.limits.maxComputeInvocationsPerWorkgroup;
+  const THREADS = variant.threads ?? (wide ? Math.min(512, most) : narrow);
+  const each = Math.ceil(vectors / THREADS);
+  const REGISTERS = variant.registers ?? each * held <= MOST_VECTORS;
+  return { THREADS, VECTORS: REGISTERS ? each : 0, REGISTERS };
 }
