@@ -1,0 +1,228 @@
+/**
+ * How fast matrix products are on this GPU, by layout and variant, and whether they are right.
+ *
+ * `deno run -A bench/gemm_bench.ts` times the shapes of a LLaMA-7B step. `--gpu native|dawn`, `--shapes
+ * 8192x4096x4096,…` (m×n×k), `--layouts nt,nn` and `--types fp8,f16,f32` choose; `--sweep` times every variant in the
+ * list below instead of the one that the table of src/kernels/gemm_variants.ts chooses. The rate counts packing and
+ * scaling as time and 2·m·n·k as operations; `kernel` is the rate of the product's own kernel. Errors are relative to
+ * the product in f64 of the same narrow operands, on sampled rows and columns.
+ *
+ * @module
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { ELEMENT_BYTES, type ElementType, type Matrix } from "../src/gpu/buffers.ts";
+import { type Device, type Provider, requestDevice } from "../src/gpu/device.ts";
+import { Program } from "../src/gpu/program.ts";
+import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "../src/fp8/codec.ts";
+import { gemm, type GemmLayout } from "../src/kernels/gemm.ts";
+import {
+  chooseVariant,
+  GEMM_VARIANTS,
+  type GemmVariant,
+  halfVariant,
+  matrixVariant,
+} from "../src/kernels/gemm_variants.ts";
+import { measure, teraflops, totalMs } from "./support/measure.ts";
+
+/** Types of the operands of a product, as training has them: activations or gradients, and weights. */
+const TYPES: Record<string, (layout: GemmLayout) => [ElementType, ElementType]> = {
+  fp8: (layout) => [layout === "nt" ? "e4m3" : "e5m2", "e4m3"],
+  f16: () => ["f16", "f16"],
+  f32: () => ["f32", "f32"],
+};
+
+/** What `--sweep` compares, by provider. */
+const SWEEP: Record<Provider, Record<string, GemmVariant>> = {
+  native: {
+    half: GEMM_VARIANTS.half,
+    "half promote 2": halfVariant(128, 64, 2),
+    "half 64×128": halfVariant(64, 128, 1),
+    "half 128×128 promote 2": halfVariant(128, 128, 2),
+    large: GEMM_VARIANTS.large,
+  },
+  dawn: {
+    matrix: GEMM_VARIANTS.matrix,
+    "matrix band 4": matrixVariant(128, 128, 4),
+    "matrix band 8": matrixVariant(128, 128, 8),
+    "matrix band 64": matrixVariant(128, 128, 64),
+    matrixNarrow: GEMM_VARIANTS.matrixNarrow,
+    half: GEMM_VARIANTS.half,
+  },
+};
+
+/** One product to time. */
+export interface GemmCase {
+  layout: GemmLayout;
+  m: number;
+  n: number;
+  k: number;
+  types: [ElementType, ElementType];
+  variant: GemmVariant;
+  repeats?: number;
+}
+
+/** A product's operands, output and program, freed together. */
+export class GemmRun implements Disposable {
+  readonly program: Program;
+  readonly #case: GemmCase;
+  readonly #operands: [Operand, Operand];
+  readonly #out: Matrix;
+
+  constructor(readonly device: Device, given: GemmCase) {
+    const { layout, m, n, k, types: [aType, bType], variant } = given;
+    this.#case = given;
+    const a = layout === "tn" ? [k, m] : [m, k];
+    const b = layout === "nt" ? [n, k] : [k, n];
+    this.#operands = [
+      operand(device, a[0], a[1], aType, 1),
+      operand(device, b[0], b[1], bType, 2),
+    ];
+    this.#out = device.matrix(m, n, "f32", "product");
+    this.program = new Program(device);
+    const [left, right] = this.#operands;
+    // Scales of 1, so that dividing by them is part of the time and the result is the plain product.
+    const ones = (length: number) => {
+      const scales = device.vector(length, "f32", "scales");
+      device.write(scales, new Float32Array(length).fill(1));
+      return scales;
+    };
+    const narrow = aType !== "f32";
+    gemm(this.program, {
+      layout,
+      a: left.matrix,
+      b: right.matrix,
+      out: this.#out,
+      ...(narrow && { rowScales: this.#own(ones(m)) }),
+      ...(narrow && layout === "nt" && { columnScales: this.#own(ones(n)) }),
+      variant,
+    });
+  }
+
+  #scales: { buffer: GPUBuffer; offset: number; size: number }[] = [];
+  #own<T extends { buffer: GPUBuffer; offset: number; size: number }>(view: T): T {
+    this.#scales.push(view);
+    return view;
+  }
+
+  /** ‖got − exact‖ / ‖exact‖ over some rows and columns, in f64. */
+  async error(): Promise<number> {
+    const { layout, m, n, k } = this.#case;
+    const [a, b] = this.#operands;
+    const at = (operand: Operand, byK: boolean, x: number, kk: number) =>
+      byK ? operand.value(kk, x) : operand.value(x, kk);
+    let difference = 0;
+    let norm = 0;
+    for (const row of new Set([0, 1, m >> 1, (m >> 1) + 7, m - 2, m - 1])) {
+      if (row < 0) continue;
+      const size = this.#out.pitch * ELEMENT_BYTES.f32;
+      const view = { ...this.#out, offset: row * size, size };
+      const got = new Float32Array(await this.device.read(view));
+      for (let column = 0; column < n; column += Math.max(1, Math.floor(n / 97))) {
+        let exact = 0;
+        for (let kk = 0; kk < k; kk++) {
+          exact += at(a, layout === "tn", row, kk) * at(b, layout !== "nt", column, kk);
+        }
+        difference += (got[column] - exact) ** 2;
+        norm += exact ** 2;
+      }
+    }
+    return Math.sqrt(difference / norm);
+  }
+
+  [Symbol.dispose](): void {
+    this.program[Symbol.dispose]();
+    const [a, b] = this.#operands;
+    this.device.free(a.matrix, b.matrix, this.#out, ...this.#scales);
+  }
+}
+
+/** A matrix of test data and what its elements are worth. */
+interface Operand {
+  matrix: Matrix;
+  value: (row: number, column: number) => number;
+}
+
+/** Normal values, the largest about the type's maximum where it is FP8, repeated with a prime period. */
+function operand(
+  device: Device,
+  rows: number,
+  cols: number,
+  type: ElementType,
+  seed: number,
+): Operand {
+  const matrix = device.matrix(rows, cols, type, "operand");
+  const period = 1_000_003;
+  const largest = type === "e4m3" ? 448 : type === "e5m2" ? 57344 : 4.5;
+  let state = seed;
+  const uniform = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+  const normal = () =>
+    Math.sqrt(-2 * Math.log(uniform() + 1e-12)) * Math.cos(2 * Math.PI * uniform());
+  const values = Float32Array.from({ length: period }, () => normal() * largest / 4.5);
+  const format = type === "e4m3" ? E4M3 : E5M2;
+  const encoded = type === "f32"
+    ? values
+    : type === "f16"
+    ? Float16Array.from(values)
+    : encodeFp8Array(values, format);
+  const table = fp8DecodeTable(format);
+  const worth = type === "f32" || type === "f16"
+    ? Float64Array.from(encoded)
+    : Float64Array.from(encoded, (code) => table[code]);
+  // Rows at a time: the padding columns stay zero.
+  const elements = rows * matrix.pitch;
+  const data = new (encoded.constructor as Float32ArrayConstructor)(elements);
+  for (let at = 0; at < elements; at += period) {
+    data.set(encoded.subarray(0, Math.min(period, elements - at)) as Float32Array, at);
+  }
+  if (matrix.pitch !== cols) {
+    for (let row = 0; row < rows; row++) {
+      data.fill(0, row * matrix.pitch + cols, (row + 1) * matrix.pitch);
+    }
+  }
+  device.write(matrix, data);
+  return { matrix, value: (row, column) => worth[(row * matrix.pitch + column) % period] };
+}
+
+if (import.meta.main) {
+  const flags = parseArgs(Deno.args, {
+    string: ["gpu", "shapes", "layouts", "types", "repeats"],
+    boolean: ["sweep"],
+    default: { gpu: "native", layouts: "nt,nn", types: "fp8", repeats: "9" },
+  });
+  using device = await requestDevice({ provider: flags.gpu as Provider });
+  const shapes = flags.shapes ??
+    (device.isFallback
+      ? "256x192x128"
+      : "8192x4096x4096,8192x12288x4096,8192x22016x4096,8192x4096x11008");
+  console.log(`${device.info.description || device.info.device} (${device.provider})`);
+  for (const shape of shapes.split(",")) {
+    const [m, n, k] = shape.split("x").map(Number);
+    for (const layout of flags.layouts.split(",") as GemmLayout[]) {
+      for (const name of flags.types.split(",")) {
+        const types = TYPES[name](layout);
+        const [aType, bType] = types;
+        const chosen = chooseVariant(device, { m, n, k, aType, bType });
+        const variants: Record<string, GemmVariant> = flags.sweep
+          ? SWEEP[device.provider]
+          : { [chosen.kernel]: chosen };
+        for (const [label, variant] of Object.entries(variants)) {
+          const repeats = Number(flags.repeats);
+          using run = new GemmRun(device, { layout, m, n, k, types, variant });
+          await run.program.prepare();
+          const times = await measure(run.program, { repeats });
+          const all = totalMs(times);
+          const product = times.find(({ kernel }) => kernel === variant.kernel)!;
+          console.log(
+            `${layout} ${name} ${shape} ${label}: ${all.toFixed(3)} ms, ` +
+              `${teraflops(product.flops, all).toFixed(1)} TFLOP/s ` +
+              `(kernel ${teraflops(product.flops, product.ms).toFixed(1)}, ` +
+              times.filter((time) => time !== product)
+                .map(({ kernel, ms }) => `${kernel} ${ms.toFixed(3)}`).join(", ") +
+              `), error ${(await run.error()).toExponential(1)}`,
+          );
+        }
+      }
+    }
+  }
+}
