@@ -1,16 +1,15 @@
 // Gradient of RMSNorm with respect to its input, row by row. With g = d_output · weight:
 //   d_input[r] (+)= rstd[r] · g − input[r] · rstd[r]³ · mean_c(g · input[r])
 //
-// Shapes: d_output, input, d_input [rows, cols], weight [cols], rstd [rows], all f32. With params.accumulate the result
-// is added to d_input: the gradient of the residual stream that runs past the norm.
-// Idea: as in rms_norm.wgsl, a workgroup walks its row twice.
+// Shapes: d_output, input, d_input [rows, cols], weight [cols], rstd [rows], all f32. With ACCUMULATE the result is added
+// to d_input: the gradient of the residual stream that runs past the norm.
+// Idea: as in rms_norm.wgsl, a workgroup keeps its row in registers, what is added to included, or walks it twice.
 //! include workgroup_reduce.wgsl
 
 struct Params {
   rows: u32,
   cols: u32,
   vectors: u32, // vec4s from one row to the next
-  accumulate: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -20,28 +19,61 @@ struct Params {
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_input: array<vec4<f32>>;
 
+// Zero past the end of the weight, which lies before the pitch.
+fn weight_at(v: u32) -> vec4<f32> {
+  let weights = (params.cols + 3u) / 4u;
+  return select(vec4<f32>(), weight[min(v, weights - 1u)], v < weights);
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = group.y * groups.x + group.x;
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
-  let weights = (params.cols + 3u) / 4u;
+  let row_rstd = rstd[row];
 
   var partial = 0.0;
-  for (var c = thread; c < weights; c += THREADS) {
-    partial += dot(d_output[start + c] * weight[c], input[start + c]);
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let v_$i = thread + ${i}u * THREADS;
+  let at_$i = start + min(v_$i, params.vectors - 1u);
+  let dy_$i = d_output[at_$i];
+  let x_$i = input[at_$i];
+//! if ACCUMULATE
+  let before_$i = d_input[at_$i];
+//! end
+//! end
+//! unroll i 0 VECTORS
+  partial += dot(dy_$i * weight_at(v_$i), x_$i);
+//! end
+//! else
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    partial += dot(d_output[start + v] * weight_at(v), input[start + v]);
   }
+//! end
   let mean = workgroup_sum(partial, thread) / f32(params.cols);
-  let row_rstd = rstd[row];
   let pull = row_rstd * row_rstd * row_rstd * mean;
 
-  for (var c = thread; c < params.vectors; c += THREADS) {
-    var dx = vec4<f32>();
-    if (c < weights) {
-      dx = row_rstd * d_output[start + c] * weight[c] - pull * input[start + c];
-      if (params.accumulate != 0u) { dx += d_input[start + c]; }
-    }
-    d_input[start + c] = dx;
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  if (v_$i < params.vectors) {
+    let dx = row_rstd * dy_$i * weight_at(v_$i) - pull * x_$i;
+//! if ACCUMULATE
+    d_input[at_$i] = before_$i + dx;
+//! else
+    d_input[at_$i] = dx;
+//! end
   }
+//! end
+//! else
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    let dx = row_rstd * d_output[start + v] * weight_at(v) - pull * input[start + v];
+//! if ACCUMULATE
+    d_input[start + v] += dx;
+//! else
+    d_input[start + v] = dx;
+//! end
+  }
+//! end
 }

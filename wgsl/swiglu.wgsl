@@ -21,6 +21,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  let gate = gate_up[at];
-  output[item] = gate * sigmoid(gate) * gate_up[at + params.vectors];
+  output[item] = swiglu(gate_up[at], gate_up[at + params.vectors]);
 }

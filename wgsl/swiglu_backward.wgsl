@@ -22,9 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  let dy = d_output[item];
-  let gate = gate_up[at];
-  let s = sigmoid(gate);
-  d_gate_up[at] = dy * gate_up[at + params.vectors] * s * (1.0 + gate * (1.0 - s));
-  d_gate_up[at + params.vectors] = dy * gate * s;
+  let d = swiglu_gradient(gate_up[at], gate_up[at + params.vectors], d_output[item]);
+  d_gate_up[at] = d.gate;
+  d_gate_up[at + params.vectors] = d.up;
 }

@@ -6,7 +6,16 @@
 
 import type { BufferView, ElementType, Matrix, Vector } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
-import { rowConstants, type RowVariant, threadsForRow } from "./shapes.ts";
+import {
+  expectMatrix,
+  expectVector,
+  rowConstants,
+  type RowVariant,
+  threadsForRow,
+} from "./shapes.ts";
+
+/** Element types of codes. */
+const CODE_TYPES: readonly ElementType[] = ["e4m3", "e5m2", "f16"];
 
 /** What shares a scale. `tensor` is what the FALQON paper uses, `row` costs less and is finer. */
 export type ScaleGranularity = "row" | "tensor";
@@ -23,6 +32,23 @@ export interface Quantized {
 export interface QuantizedGradient extends Quantized {
   /** f32 [cols]: columns are divided by these first, the scales of the weight's rows that the product runs over. */
   columnScales?: Vector;
+}
+
+/**
+ * Checks where a kernel should write its result in few bits.
+ *
+ * @param kernel Name of the recorder, for the message.
+ * @throws {TypeError} for codes of another type.
+ * @throws {RangeError} for another shape.
+ */
+export function expectQuantized(
+  kernel: string,
+  { codes, scales, columnScales }: QuantizedGradient,
+  { rows, cols }: { rows: number; cols: number },
+): void {
+  expectMatrix(kernel, "codes", codes, { rows, cols, types: CODE_TYPES });
+  expectVector(kernel, "scales", scales, rows);
+  if (columnScales) expectVector(kernel, "columnScales", columnScales, cols);
 }
 
 /** What {@linkcode quantize} reads and writes. */
@@ -116,8 +142,6 @@ export function dequantize(
     linearGrid(codes.rows * vectors, 64),
   );
 }
-
-const CODE_TYPES: readonly ElementType[] = ["e4m3", "e5m2", "f16"];
 
 function checkShapes({ input, codes, scales, tail, columnScales }: QuantizeOptions) {
   const width = input.pitch + (tail?.pitch ?? 0);

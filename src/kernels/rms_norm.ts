@@ -1,7 +1,7 @@
 import type { Matrix, Vector } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
-import { quantize, type Quantized } from "./quantize.ts";
-import { expectMatrix, expectVector, threadsForRow } from "./shapes.ts";
+import { expectQuantized, type Quantized } from "./quantize.ts";
+import { expectMatrix, expectVector, rowConstants, type RowVariant } from "./shapes.ts";
 
 /** What {@linkcode rmsNorm} reads and writes; f32 but for the codes. */
 export interface RmsNormOptions {
@@ -13,30 +13,38 @@ export interface RmsNormOptions {
   eps: number;
   /** [rows, cols]; null where only the codes are wanted. */
   output: Matrix | null;
-  /** Receives the output in few bits. */
+  /** Receives the output in few bits, one scale a row, as `quantize` would make it. */
   quantized?: Quantized | null;
   /** [rows]: receives 1 / sqrt(mean square + eps), for the backward pass. */
   rstd: Vector;
+  /** How a row is shared, for measurements. */
+  variant?: RowVariant;
 }
 
 /** Records `output = input · rstd · weight`, row by row. */
 export function rmsNorm(
   program: Program,
-  { input, weight, eps, output: wanted, quantized, rstd }: RmsNormOptions,
+  { input, weight, eps, output, quantized, rstd, variant }: RmsNormOptions,
 ): void {
   const { rows, cols, pitch } = input;
-  const output = wanted ?? program.scratch(rows, cols, "normed rows");
   expectMatrix("rmsNorm", "input", input, { rows, cols });
-  expectMatrix("rmsNorm", "output", output, { rows, cols });
+  if (output) expectMatrix("rmsNorm", "output", output, { rows, cols });
+  if (quantized) expectQuantized("rmsNorm", quantized, { rows, cols });
   expectVector("rmsNorm", "weight", weight, cols);
   expectVector("rmsNorm", "rstd", rstd, rows);
+  if (rows === 0 || cols === 0) return;
   program.dispatch(
-    program.device.kernel("rms_norm", { THREADS: threadsForRow(pitch) }),
-    { input, weight, output, rstd },
+    program.device.kernel("rms_norm", {
+      ...rowConstants(program.device, pitch / 4, 1, variant),
+      OUTPUT: !!output,
+      QUANTIZED: !!quantized,
+      ...(quantized && { CODES: quantized.codes.type }),
+    }),
+    { input, weight, rstd, ...(output && { output }), ...quantized },
     { rows, cols, vectors: pitch / 4, eps },
     linearGrid(rows, 1),
+    { label: `${rows}×${cols}${quantized ? ` ${quantized.codes.type}` : ""}` },
   );
-  if (quantized) quantize(program, { input: output, ...quantized, granularity: "row" });
 }
 
 /** What {@linkcode rmsNormBackward} reads and writes; all f32. */
@@ -53,12 +61,14 @@ export interface RmsNormBackwardOptions {
   dInput: Matrix;
   /** Add to what `dInput` holds: the gradient of the residual stream. Default false: overwrite. */
   accumulate?: boolean;
+  /** How a row is shared, for measurements. */
+  variant?: RowVariant;
 }
 
 /** Records the gradient of {@linkcode rmsNorm} with respect to its input. */
 export function rmsNormBackward(
   program: Program,
-  { dOutput, input, weight, rstd, dInput, accumulate = false }: RmsNormBackwardOptions,
+  { dOutput, input, weight, rstd, dInput, accumulate = false, variant }: RmsNormBackwardOptions,
 ): void {
   const { rows, cols, pitch } = input;
   expectMatrix("rmsNormBackward", "input", input, { rows, cols });
@@ -66,11 +76,16 @@ export function rmsNormBackward(
   expectMatrix("rmsNormBackward", "dInput", dInput, { rows, cols });
   expectVector("rmsNormBackward", "weight", weight, cols);
   expectVector("rmsNormBackward", "rstd", rstd, rows);
+  if (rows === 0 || cols === 0) return;
   program.dispatch(
-    program.device.kernel("rms_norm_backward", { THREADS: threadsForRow(pitch) }),
+    program.device.kernel("rms_norm_backward", {
+      ...rowConstants(program.device, pitch / 4, accumulate ? 3 : 2, variant),
+      ACCUMULATE: accumulate,
+    }),
     { d_output: dOutput, input, weight, rstd, d_input: dInput },
-    { rows, cols, vectors: pitch / 4, accumulate: Number(accumulate) },
+    { rows, cols, vectors: pitch / 4 },
     linearGrid(rows, 1),
+    { bytes: 4 * rows * pitch * (accumulate ? 4 : 3), label: `${rows}×${cols}` },
   );
 }
 

@@ -1,9 +1,9 @@
 import type { Matrix } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
-import { quantize, type Quantized, type QuantizedGradient } from "./quantize.ts";
-import { expectMatrix } from "./shapes.ts";
+import { expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
+import { expectMatrix, rowConstants, type RowVariant } from "./shapes.ts";
 
-/** Threads of a workgroup. */
+/** Threads of a workgroup of the kernels that go element by element. */
 const THREADS = 128;
 
 /** What {@linkcode swiglu} reads and writes; f32 but for the codes. */
@@ -12,26 +12,51 @@ export interface SwigluOptions {
   gateUp: Matrix;
   /** [rows, width]; null where only the codes are wanted. */
   output: Matrix | null;
-  /** Receives the output in few bits. */
+  /** Receives the output in few bits, one scale a row, as `quantize` would make it. */
   quantized?: Quantized | null;
+  /** How a row is shared where the output is quantised, for measurements. */
+  variant?: RowVariant;
 }
 
-/** Records `output = silu(gate) · up`. */
+/**
+ * Records `output = silu(gate) · up`.
+ *
+ * @throws {TypeError} if neither an output nor a place for its codes is given.
+ */
 export function swiglu(
   program: Program,
-  { gateUp, output: wanted, quantized }: SwigluOptions,
+  { gateUp, output, quantized, variant }: SwigluOptions,
 ): void {
-  const { rows, cols: width } = (wanted ?? quantized?.codes)!;
-  const output = wanted ?? program.scratch(rows, width, "SwiGLU rows");
-  expectMatrix("swiglu", "output", output, { rows, cols: width });
-  expectMatrix("swiglu", "gateUp", gateUp, { rows, cols: 2 * output.pitch });
+  const result = output ?? quantized?.codes;
+  if (!result) throw new TypeError("swiglu: neither output nor quantized is given");
+  const { rows, cols: width, pitch } = result;
+  if (output) expectMatrix("swiglu", "output", output, { rows, cols: width });
+  if (quantized) expectQuantized("swiglu", quantized, { rows, cols: width });
+  expectMatrix("swiglu", "gateUp", gateUp, { rows, cols: 2 * pitch });
+  if (rows === 0 || width === 0) return;
+  const { device } = program;
+  const params = { rows, vectors: pitch / 4 };
+  if (!quantized) {
+    program.dispatch(
+      device.kernel("swiglu", { THREADS }),
+      { gate_up: gateUp, output: result },
+      params,
+      linearGrid(rows * pitch / 4, THREADS),
+      { label: `${rows}×${width}` },
+    );
+    return;
+  }
   program.dispatch(
-    program.device.kernel("swiglu", { THREADS }),
-    { gate_up: gateUp, output },
-    { rows, vectors: output.pitch / 4 },
-    linearGrid(rows * output.pitch / 4, THREADS),
+    device.kernel("swiglu_quantized", {
+      ...rowConstants(device, pitch / 4, 1, variant),
+      OUTPUT: !!output,
+      CODES: quantized.codes.type,
+    }),
+    { gate_up: gateUp, ...quantized, ...(output && { output }) },
+    params,
+    linearGrid(rows, 1),
+    { label: `${rows}×${width} ${quantized.codes.type}` },
   );
-  if (quantized) quantize(program, { input: output, ...quantized, granularity: "row" });
 }
 
 /** What {@linkcode swigluBackward} reads and writes; f32 but for the codes, no two in the same memory. */
@@ -42,24 +67,47 @@ export interface SwigluBackwardOptions {
   dOutput: Matrix;
   /** Receives the gradient of the input. */
   dGateUp: Matrix;
-  /** Receives that gradient in few bits. */
+  /** Receives that gradient in few bits, one scale a row, as `quantize` would make it. */
   quantized?: QuantizedGradient | null;
+  /** How a row is shared where the gradient is quantised, for measurements. */
+  variant?: RowVariant;
 }
 
 /** Records the gradient of {@linkcode swiglu}. */
 export function swigluBackward(
   program: Program,
-  { gateUp, dOutput, dGateUp, quantized }: SwigluBackwardOptions,
+  { gateUp, dOutput, dGateUp, quantized, variant }: SwigluBackwardOptions,
 ): void {
-  const { rows, cols: width } = dOutput;
+  const { rows, cols: width, pitch } = dOutput;
+  const merged = { rows, cols: 2 * pitch };
   expectMatrix("swigluBackward", "dOutput", dOutput, { rows, cols: width });
-  expectMatrix("swigluBackward", "gateUp", gateUp, { rows, cols: 2 * dOutput.pitch });
-  expectMatrix("swigluBackward", "dGateUp", dGateUp, { rows, cols: 2 * dOutput.pitch });
+  expectMatrix("swigluBackward", "gateUp", gateUp, merged);
+  expectMatrix("swigluBackward", "dGateUp", dGateUp, merged);
+  if (quantized) expectQuantized("swigluBackward", quantized, merged);
+  if (rows === 0 || width === 0) return;
+  const { device } = program;
+  const bindings = { gate_up: gateUp, d_output: dOutput, d_gate_up: dGateUp };
+  const params = { rows, vectors: pitch / 4 };
+  if (!quantized) {
+    program.dispatch(
+      device.kernel("swiglu_backward", { THREADS }),
+      bindings,
+      params,
+      linearGrid(rows * pitch / 4, THREADS),
+      { label: `${rows}×${width}` },
+    );
+    return;
+  }
+  const { codes, scales, columnScales } = quantized;
   program.dispatch(
-    program.device.kernel("swiglu_backward", { THREADS }),
-    { gate_up: gateUp, d_output: dOutput, d_gate_up: dGateUp },
-    { rows, vectors: dOutput.pitch / 4 },
-    linearGrid(rows * dOutput.pitch / 4, THREADS),
+    device.kernel("swiglu_backward_quantized", {
+      ...rowConstants(device, pitch / 4, 2, variant),
+      COLUMN_SCALES: !!columnScales,
+      CODES: codes.type,
+    }),
+    { ...bindings, codes, scales, ...(columnScales && { column_scales: columnScales }) },
+    params,
+    linearGrid(rows, 1),
+    { label: `${rows}×${width} ${codes.type}` },
   );
-  if (quantized) quantize(program, { input: dGateUp, ...quantized, granularity: "row" });
 }
