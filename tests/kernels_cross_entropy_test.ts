@@ -3,11 +3,12 @@ import type { Matrix, Vector } from "../src/gpu/buffers.ts";
 import { type Device, requestDevice } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
 import { crossEntropy, crossEntropyLoss } from "../src/kernels/cross_entropy.ts";
+import { dequantize } from "../src/kernels/quantize.ts";
 import { addSum } from "../src/kernels/sum.ts";
 import { StepState } from "../src/optim/state.ts";
 import * as reference from "../src/reference/loss.ts";
 import { paddingOf, randomValues, relativeError, runOnce, uploadMatrix } from "./support/gpu.ts";
-import { readVector, uploadVector } from "./support/vectors.ts";
+import { filled, readVector, uploadVector } from "./support/vectors.ts";
 
 const BETAS = { beta1: 0.9, beta2: 0.999 };
 
@@ -26,7 +27,7 @@ async function poisonPadding(device: Device, matrix: Matrix): Promise<void> {
 
 Deno.test("crossEntropy agrees with the oracle, chunk by chunk, ignored rows included", async () => {
   using device = await requestDevice();
-  for (const [rows, vocab] of [[1, 1], [5, 2], [7, 361], [6, 512], [3, 5000]]) {
+  for (const [rows, vocab] of [[1, 1], [5, 2], [7, 361], [6, 512], [3, 5000], [2, 17001]]) {
     const targets = Int32Array.from(
       randomValues(rows, 1),
       (v, i) => i % 3 === 1 ? reference.IGNORED_LABEL : Math.floor((v + 1) / 2 * vocab),
@@ -95,6 +96,66 @@ Deno.test("crossEntropy is stable for huge logits and shows NaN", async () => {
   gradient.subarray(10, 14).forEach((g) => assertAlmostEquals(g, 0.05, 1e-7));
   assertEquals(gradient.subarray(15).every(Number.isNaN), true);
   assertEquals(await paddingOf(device, logits), 0);
+});
+
+Deno.test("crossEntropy writes its gradient in few bits, and leaves the logits", async () => {
+  using device = await requestDevice();
+  for (const [rows, vocab] of [[7, 361], [3, 17001]]) {
+    const targets = Int32Array.from({ length: rows }, (_, i) => (i * 101 + 3) % vocab);
+    targets[1] = reference.IGNORED_LABEL;
+    const values = randomValues(rows * vocab, 4, 5);
+    values[targets[0]] = 100; // so sure that 1 − p is 0 in f32
+    const count = rows - 1;
+    const want = reference.crossEntropy(Float64Array.from(values), targets, 1 / count);
+    const state = new StepState(device, BETAS);
+    state.begin({ step: 1, learningRate: 0, targetCount: count });
+    const logits = uploadMatrix(device, values, rows, vocab).matrix;
+    await poisonPadding(device, logits);
+    const before = new Float32Array(await device.read(logits));
+    const target = uploadTargets(device, targets);
+    const rowLoss = uploadVector(device, new Float32Array(rows).fill(NaN)).vector;
+    for (const [type, tolerance] of [["f16", 3e-4], ["e4m3", 0.03], ["e5m2", 0.06]] as const) {
+      const codes = device.matrix(rows, vocab, type, "codes");
+      device.write(codes, new Uint8Array(codes.size).fill(0x55));
+      const scales = device.vector(rows, "f32", "scales");
+      const quantized = { codes, scales };
+      const decoded = filled(device, rows, vocab, NaN);
+      await runOnce(device, (p) => {
+        crossEntropy(p, { logits, targets: target, rowLoss, state, quantized });
+        dequantize(p, { codes, scales, out: decoded });
+      });
+      const got = await device.readMatrix(decoded);
+      const error = relativeError(got, want.dLogits);
+      assert(error < tolerance, `${type}, ${rows}×${vocab}: error ${error}`);
+      assertEquals(got.subarray(vocab, 2 * vocab).every((g) => g === 0), true);
+      assertEquals(await paddingOf(device, decoded), 0);
+      assertEquals(new Float32Array(await device.read(logits)), before);
+      const losses = await readVector(device, rowLoss);
+      assertAlmostEquals(losses.reduce((a, b) => a + b), want.lossSum, 2e-5 * count);
+      const factors = await readVector(device, scales);
+      assertEquals(factors[1], 1);
+      for (let r = type === "f16" ? 2 : rows; r < rows; r++) {
+        const largest = Math.max(
+          ...want.dLogits.subarray(r * vocab, (r + 1) * vocab).map(Math.abs),
+        );
+        assertEquals(Math.log2(factors[r]) % 1, 0);
+        assert(largest * factors[r] > 15.9 && largest * factors[r] < 32.1, `scale ${factors[r]}`);
+      }
+    }
+  }
+});
+
+Deno.test("crossEntropy stays inside the logits for targets that are no class", async () => {
+  using device = await requestDevice();
+  const values = randomValues(2 * 361, 6);
+  const logits = uploadMatrix(device, values, 2, 361).matrix;
+  const rowLoss = device.vector(2, "f32", "losses");
+  const targets = uploadTargets(device, Int32Array.from([361, 2 ** 31 - 1]));
+  await runOnce(device, (p) => crossEntropyLoss(p, { logits, targets, rowLoss }));
+  const last = Int32Array.from([360, 360]);
+  const want = reference.crossEntropy(Float64Array.from(values), last, 1).lossSum;
+  const [first, second] = await readVector(device, rowLoss);
+  assertAlmostEquals(first + second, want, 1e-5);
 });
 
 Deno.test("addSum of many values repeats bit for bit", async () => {

@@ -1,17 +1,24 @@
-// Cross-entropy of a chunk of rows, and in place its gradient:
-//   row_loss[first_row + r] = log Σ_c e^logits[r][c] − logits[r][target]              (0 where target < 0: ignored)
-//   logits[r][c] := (softmax(logits[r])[c] − [c = target]) · loss_scale               (zeros where ignored; if GRADIENT)
+// Cross-entropy of a chunk of rows, and its gradient:
+//   row_loss[first_row + r] = log Σ_c e^logits[r][c] − logits[r][target]            (0 where target < 0: ignored)
+//   gradient[r][c] = (softmax(logits[r])[c] − [c = target]) · loss_scale            (zeros where ignored)
+// which goes nowhere (GRADIENT none), in place of the logits (logits), or out in few bits (codes): codes of CODES with
+// one scale a row, as quantize_rows.wgsl writes them.
 //
 // Shapes: logits f32 [rows, vocab]; targets i32 and row_loss f32 for all rows of the batch, of which this chunk begins at
-// first_row. Targets below vocab are the caller's duty.
+// first_row; codes [rows, vocab], scales [rows]. Targets are below vocab, and taken as the last class if not.
 // Idea: a workgroup a row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
-// when the maximum grows, so that logits are read once for the loss and once for the gradient.
+// when the maximum grows, so that logits are read once for the loss and once for the gradient. The largest magnitude of
+// the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them.
 //! include workgroup_reduce.wgsl
-//! if GRADIENT
+//! if GRADIENT != none
 //! include step_state.wgsl
+//! end
+//! if GRADIENT == codes
+//! include row_codes.wgsl
 //! end
 
 const LOWEST = -3.4028234e38;
+const LEAST_MASS = 0x1p-24; // of the classes besides the target: what rounding of 1 − p may hide
 
 struct Params {
   rows: u32,
@@ -23,16 +30,34 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> targets: array<i32>;
 @group(0) @binding(2) var<storage, read_write> row_loss: array<f32>;
-//! if GRADIENT
+//! if GRADIENT == logits
 @group(0) @binding(3) var<storage, read_write> logits: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> inputs: StepInputs;
 //! else
 @group(0) @binding(3) var<storage, read> logits: array<vec4<f32>>;
+//! end
+//! if GRADIENT != none
+@group(0) @binding(4) var<storage, read> inputs: StepInputs;
 //! end
 
 fn columns_of(vector: u32) -> vec4<u32> {
   return 4u * vector + vec4<u32>(0u, 1u, 2u, 3u);
 }
+
+// Four logits; what lies beyond the classes is too low to count.
+fn logits_of(row: u32, vector: u32) -> vec4<f32> {
+  let x = logits[row * params.vectors + min(vector, params.vectors - 1u)];
+  return select(vec4<f32>(LOWEST), x, columns_of(vector) < vec4<u32>(params.vocab));
+}
+
+//! if GRADIENT != none
+fn write_gradient(at: u32, gradient: vec4<f32>, scale: f32) {
+//! if GRADIENT == logits
+  logits[at] = gradient;
+//! else
+  write_codes(at, gradient * scale);
+//! end
+}
+//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -40,40 +65,51 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = group.y * groups.x + group.x;
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
-  if (targets[params.first_row + row] < 0) {
-    if (thread == 0u) { row_loss[params.first_row + row] = 0.0; }
-//! if GRADIENT
-    for (var c = thread; c < params.vectors; c += THREADS) { logits[start + c] = vec4<f32>(); }
+  let token = params.first_row + row;
+  if (targets[token] < 0) {
+    if (thread == 0u) {
+      row_loss[token] = 0.0;
+//! if GRADIENT == codes
+      scales[row] = 1.0;
+//! end
+    }
+//! if GRADIENT != none
+    for (var v = thread; v < params.vectors; v += THREADS) { write_gradient(start + v, vec4<f32>(), 1.0); }
 //! end
     return;
   }
-  let label = u32(targets[params.first_row + row]);
+  let label = min(u32(targets[token]), params.vocab - 1u);
 
-  var largest = LOWEST;
+  var largest_logit = LOWEST;
   var total = 0.0;
-  for (var c = thread; 4u * c < params.vocab; c += THREADS) {
-    let inside = columns_of(c) < vec4<u32>(params.vocab);
-    let x = select(vec4<f32>(LOWEST), logits[start + c], inside);
-    let grown = max(largest, max(max(x.x, x.y), max(x.z, x.w)));
-    total = total * exp(largest - grown) + dot(exp(x - grown), vec4<f32>(1.0));
-    largest = grown;
+  for (var v = thread; v < params.vectors; v += 2u * THREADS) {
+    let x = logits_of(row, v);
+    let y = logits_of(row, v + THREADS);
+    let both = max(x, y);
+    let grown = max(largest_logit, max(max(both.x, both.y), max(both.z, both.w)));
+    total = total * exp(largest_logit - grown) + dot(exp(x - grown) + exp(y - grown), vec4<f32>(1.0));
+    largest_logit = grown;
   }
-  let row_largest = workgroup_max(largest, thread);
-  let row_total = workgroup_sum(total * exp(largest - row_largest), thread);
+  let row_largest = workgroup_max(largest_logit, thread);
+  let row_total = workgroup_sum(total * exp(largest_logit - row_largest), thread);
 
-  // The thread that overwrites the label's logit reads it, so that no other can come before.
-  if (thread == label / 4u % THREADS) {
-    row_loss[params.first_row + row] = log(row_total) - (logits[start + label / 4u][label % 4u] - row_largest);
-  }
+  let label_logit = logits[start + label / 4u][label % 4u] - row_largest;
+  if (thread == 0u) { row_loss[token] = log(row_total) - label_logit; }
 
-//! if GRADIENT
-  for (var c = thread; c < params.vectors; c += THREADS) {
-    let columns = columns_of(c);
-    let inside = columns < vec4<u32>(params.vocab);
-    let x = select(vec4<f32>(LOWEST), logits[start + c], inside);
+//! if GRADIENT != none
+  let inverse_total = 1.0 / row_total;
+//! if GRADIENT == codes
+  let scale = scale_of(max(1.0 - exp(label_logit) * inverse_total, LEAST_MASS) * inputs.loss_scale);
+  if (thread == 0u) { scales[row] = scale; }
+//! else
+  let scale = 1.0;
+  storageBarrier(); // the label's logit is read before it is overwritten
+//! end
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    let columns = columns_of(v);
     let one_hot = select(vec4<f32>(), vec4<f32>(1.0), columns == vec4<u32>(label));
-    let gradient = (exp(x - row_largest) / row_total - one_hot) * inputs.loss_scale;
-    logits[start + c] = select(vec4<f32>(), gradient, inside);
+    let gradient = (exp(logits_of(row, v) - row_largest) * inverse_total - one_hot) * inputs.loss_scale;
+    write_gradient(start + v, select(vec4<f32>(), gradient, columns < vec4<u32>(params.vocab)), scale);
   }
 //! end
 }
