@@ -1,5 +1,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "node:path";
+import { requestDevice } from "../src/gpu/device.ts";
+import { lora } from "../src/methods/lora.ts";
+import { readModelConfig } from "../src/model/config.ts";
+import { planMemory } from "../src/train/memory.ts";
+import { resolveOptions } from "../src/train/options.ts";
 import { withFolder } from "./support/io.ts";
 import { runCommand } from "./support/terminal.ts";
 import { writeTinyModel } from "./support/tiny_model.ts";
@@ -37,6 +42,26 @@ Deno.test("inspect counts parameters, dtypes and memory", () =>
       huge.out,
       /warning: ".+" takes .+ GiB, the largest of \d+ such, and this GPU binds/,
     );
+  }));
+
+Deno.test("inspect plans for the GPU that it is given", () =>
+  withFolder(async (folder) => {
+    await writeTinyModel(folder);
+    const flags = "--method lora --batch-size 2 --sequence-length 16 --json";
+    const { code, out, err } = await runCommand(`inspect ${folder} ${flags} --gpu native`);
+    assertEquals(code, 0, err);
+    const { memory, bufferLimit } = JSON.parse(out);
+    using device = await requestDevice();
+    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+    assertEquals(bufferLimit, Math.min(maxBufferSize, maxStorageBufferBindingSize));
+    const config = await readModelConfig(folder);
+    const plan = await planMemory({
+      ...resolveOptions({ batchSize: 2, sequenceLength: 16, model: { config } }),
+      config,
+      method: lora(),
+      device,
+    });
+    assertEquals(memory.peak, plan.peak);
   }));
 
 Deno.test("devices shows the GPU, its features and limits", async () => {

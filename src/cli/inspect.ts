@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import type { Device } from "../gpu/device.ts";
 import { exists } from "../io/exists.ts";
 import { Weights, WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../io/weights.ts";
 import { type ModelConfig, modelTensorShapes, readModelConfig } from "../model/config.ts";
@@ -14,8 +15,9 @@ import { type Command, command } from "./command.ts";
 import { group, toggle } from "./flags.ts";
 import { formatBytes, formatCount, formatList, formatTable } from "./format.ts";
 import { trainingMethod } from "./method.ts";
+import { openDevice } from "./open_device.ts";
 import { trainerOptions } from "./run_folder.ts";
-import { METHOD_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
+import { GPU_FLAGS, METHOD_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
 
 /** The tensors of one dtype in the files of a model. */
 interface StoredTensors {
@@ -46,6 +48,11 @@ export const inspect: Command = command({
   synopsis: "DIR [options]",
   argument: "DIR",
   flags: {
+    gpu: {
+      ...GPU_FLAGS.gpu,
+      help: "Plan for the kernels that this machine's GPU runs, by its native WebGPU or by Dawn",
+      default: "those of any GPU with f16",
+    },
     ...METHOD_FLAGS,
     ...SHAPE_FLAGS,
     ...STEP_FLAGS,
@@ -53,11 +60,12 @@ export const inspect: Command = command({
   },
   async run(values, terminal, folder) {
     const config = await readModelConfig(folder);
-    const method = await trainingMethod(values, { hasF16: true }, terminal);
+    using device = values.gpu && await openDevice(values, terminal);
+    const method = await trainingMethod(values, device ?? { hasF16: true }, terminal);
     const options = resolveOptions({ ...trainerOptions(values), model: { config } });
     const { batchSize, sequenceLength } = options;
-    const { buffers, ...memory } = await planMemory({ config, method, ...options });
-    const bufferLimit = await largestBuffer();
+    const { buffers, ...memory } = await planMemory({ config, method, ...options, device });
+    const bufferLimit = await largestBuffer(device);
     const inspection: Inspection = {
       config,
       parameters: countParameters(config),
@@ -106,11 +114,12 @@ async function listFiles(folder: string): Promise<Record<string, StoredTensors>>
   return files;
 }
 
-/** The largest buffer that kernels can bind here. */
-async function largestBuffer(): Promise<number | null> {
-  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) return null;
-  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+/** The largest buffer that kernels can bind on a device, by default the machine's. */
+async function largestBuffer(device?: Device): Promise<number | null> {
+  const gpu = device ??
+    await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!gpu) return null;
+  const { maxBufferSize, maxStorageBufferBindingSize } = gpu.limits;
   return Math.min(maxBufferSize, maxStorageBufferBindingSize);
 }
 
