@@ -1,6 +1,6 @@
 // Matrix product with packed half-precision arithmetic: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], both from pack.wgsl.
 //
-// a, b: f16 [k / 2][m or n][2], rounded up with zeros: k to BK, m to BM, n to BN.
+// a, b: f16 in panels of 128 m or n, rounded up to whole ones, and k filled up with zeros.
 // Idea: a pair (k, k + 1) of one operand is multiplied by a pair of the other, so no value has to be broadcast into both
 // halves of a register, which would halve the rate of the packed multiply-add. The two halves of a sum are joined when it
 // is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK · PROMOTE.
@@ -19,6 +19,9 @@ const STEP_PAIRS = BK / 2;
 
 var<workgroup> a_tile: array<array<Pairs, BM / 4>, STEP_PAIRS>;
 var<workgroup> b_tile: array<array<Pairs, BN / 4>, STEP_PAIRS>;
+
+const PANEL = 128u;
+const ROW = PANEL / 4u; // quads in a row of a panel
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -41,15 +44,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_quad = thread % (BM / 4u);
   let b_pair = thread / (BN / 4u);
   let b_quad = thread % (BN / 4u);
-  let a_row = params.a_pitch / 4u;
-  let b_row = params.b_pitch / 4u;
-  let a_from = a_pair * a_row + m0 / 4u + a_quad;
-  let b_from = b_pair * b_row + n0 / 4u + b_quad;
+  // A tile is a panel, or half of one.
+  let rows = params.k / 2u;
+  let first = min(k_begin, params.k - BK) / 2u;
+  var a_at = (m0 / PANEL * rows + first + a_pair) * ROW + m0 % PANEL / 4u + a_quad;
+  var b_at = (n0 / PANEL * rows + first + b_pair) * ROW + n0 % PANEL / 4u + b_quad;
 //! unroll p 0 A_LOADS
-  var a_next_$p = a[a_from + (k_begin / 2u + ${p}u * (THREADS / (BM / 4u))) * a_row];
+  var a_next_$p = a[a_at + ${p}u * (THREADS / (BM / 4u)) * ROW];
 //! end
 //! unroll p 0 B_LOADS
-  var b_next_$p = b[b_from + (k_begin / 2u + ${p}u * (THREADS / (BN / 4u))) * b_row];
+  var b_next_$p = b[b_at + ${p}u * (THREADS / (BN / 4u)) * ROW];
 //! end
 
 //! unroll i 0 TM/4
@@ -71,12 +75,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     b_tile[b_pair + ${p}u * (THREADS / (BN / 4u))][b_quad] = b_next_$p;
 //! end
     workgroupBarrier();
-    let next = min(k0 + BK, k_end - BK) / 2u;
+    // The last step fetches its own values again: cheaper than to ask.
+    let forward = select(0u, STEP_PAIRS * ROW, k0 + BK < k_end);
+    a_at += forward;
+    b_at += forward;
 //! unroll p 0 A_LOADS
-    a_next_$p = a[a_from + (next + ${p}u * (THREADS / (BM / 4u))) * a_row];
+    a_next_$p = a[a_at + ${p}u * (THREADS / (BM / 4u)) * ROW];
 //! end
 //! unroll p 0 B_LOADS
-    b_next_$p = b[b_from + (next + ${p}u * (THREADS / (BN / 4u))) * b_row];
+    b_next_$p = b[b_at + ${p}u * (THREADS / (BN / 4u)) * ROW];
 //! end
 //! unroll kk 0 BK/2
     {

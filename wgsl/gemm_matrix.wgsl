@@ -1,6 +1,6 @@
 // Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 operands from pack.wgsl, f32 sums.
 //
-// a, b: f16 [k][m or n], rounded up with zeros: k to BK, m to BM, n to BN.
+// a, b: f16 in panels of 128 m or n, rounded up to whole ones, and k filled up with zeros.
 // Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
 // A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
 // fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
@@ -30,6 +30,9 @@ const OUT_ROW = BN / 8u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, B_TILE + BK * B_ROW>;
 
+const PANEL = 128u;
+const ROW = PANEL / 8u; // vectors in a row of a panel
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -52,15 +55,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_vector = thread % (BM / 8u);
   let b_k = thread / (BN / 8u);
   let b_vector = thread % (BN / 8u);
-  let a_row = params.a_pitch / 8u;
-  let b_row = params.b_pitch / 8u;
-  let a_from = a_k * a_row + m0 / 8u + a_vector;
-  let b_from = b_k * b_row + n0 / 8u + b_vector;
+  // A tile is a panel, or half of one.
+  let rows = params.k;
+  let first = min(k_begin, params.k - BK);
+  var a_at = (m0 / PANEL * rows + first + a_k) * ROW + m0 % PANEL / 8u + a_vector;
+  var b_at = (n0 / PANEL * rows + first + b_k) * ROW + n0 % PANEL / 8u + b_vector;
 //! unroll p 0 A_LOADS
-  var a_next_$p = a[a_from + (k_begin + ${p}u * (THREADS / (BM / 8u))) * a_row];
+  var a_next_$p = a[a_at + ${p}u * (THREADS / (BM / 8u)) * ROW];
 //! end
 //! unroll p 0 B_LOADS
-  var b_next_$p = b[b_from + (k_begin + ${p}u * (THREADS / (BN / 8u))) * b_row];
+  var b_next_$p = b[b_at + ${p}u * (THREADS / (BN / 8u)) * ROW];
 //! end
 //! unroll i 0 BM/32
 //! unroll j 0 BN/32
@@ -76,12 +80,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     tile[B_TILE + (b_k + ${p}u * (THREADS / (BN / 8u))) * B_ROW + b_vector] = b_next_$p;
 //! end
     workgroupBarrier();
-    let next = min(k0 + BK, k_end - BK);
+    // The last step fetches its own values again: cheaper than to ask.
+    let forward = select(0u, BK * ROW, k0 + BK < k_end);
+    a_at += forward;
+    b_at += forward;
 //! unroll p 0 A_LOADS
-    a_next_$p = a[a_from + (next + ${p}u * (THREADS / (BM / 8u))) * a_row];
+    a_next_$p = a[a_at + ${p}u * (THREADS / (BM / 8u)) * ROW];
 //! end
 //! unroll p 0 B_LOADS
-    b_next_$p = b[b_from + (next + ${p}u * (THREADS / (BN / 8u))) * b_row];
+    b_next_$p = b[b_at + ${p}u * (THREADS / (BN / 8u)) * ROW];
 //! end
 //! unroll kk 0 BK/16
     {

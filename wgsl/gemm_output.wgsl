@@ -5,8 +5,10 @@
 
 struct Params {
   m: u32, n: u32, k: u32,
+//! if !PACKED
   a_pitch: u32, a_column: u32,
   b_pitch: u32, b_column: u32,
+//! end
   out_pitch: u32, out_column: u32,
   tail_from: u32, tail_pitch: u32,
   addend_pitch: u32,

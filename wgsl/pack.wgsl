@@ -1,9 +1,10 @@
 // Packs an operand of a matrix product for the half-precision kernels: any narrow type → f16, contraction outermost.
 //
 // in:  TYPE e4m3, e5m2 or f16, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
-// out: f16, PAIRS: [k / 2][x][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
-//           else   [k][x], for matrix fragments (gemm_matrix.wgsl).
-// x and k are rounded up to whole tiles and k is filled with zeros, so that the product needs no bounds.
+// out: f16 in panels of 128 x, so that a product walks along k in steps of constant size:
+//      PAIRS: [x / 128][k / 2][128][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
+//      else   [x / 128][k][128], for matrix fragments (gemm_matrix.wgsl).
+// x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
 // An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
 // Every thread turns vectors into words of two f16 along k. Where the storage must be transposed, 64 x by 64 k of them
@@ -15,8 +16,7 @@ struct Params {
   k: u32,          // rows (BY_K) or columns that hold values; columns up to a multiple of 16 are zero
   in_pitch: u32,   // elements
   in_column: u32,
-  out_x: u32,      // x rounded up: elements in a row of the output
-  out_k: u32,
+  out_k: u32,      // k rounded up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -89,15 +89,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     let low = lower_halves(even_$h, odd_$h);
     let high = upper_halves(even_$h, odd_$h);
-    let to = (pair * params.out_x + x) / 4u + 2u * ${h}u;
+    let to = (group.x * params.out_k / 2u + pair) * 32u + x % 128u / 4u + 2u * ${h}u;
     packed[to] = vec4<u32>(low.x, high.x, low.y, high.y);
     packed[to + 1u] = vec4<u32>(low.z, high.z, low.w, high.w);
   }
 //! else
   {
-    let to = (2u * pair * params.out_x + x) / 8u + ${h}u;
+    let to = (group.x * params.out_k + 2u * pair) * 16u + x % 128u / 8u + ${h}u;
     packed[to] = even_$h;
-    packed[to + params.out_x / 8u] = odd_$h;
+    packed[to + 16u] = odd_$h;
   }
 //! end
 //! end
@@ -112,6 +112,7 @@ var<workgroup> tile: array<array<u32, 65>, 32>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let x0 = group.x * 64u;
   let k0 = group.y * 64u;
+  let panel = group.x / 2u;
 //! unroll p 0 16/PER_VECTOR
   {
     let task = thread + ${p}u * 256u;
@@ -138,7 +139,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     let pair = thread / 16u + ${p}u * 16u;
     let x = thread % 16u * 4u;
-    packed[((k0 / 2u + pair) * params.out_x + x0 + x) / 4u] =
+    packed[(panel * params.out_k + k0) / 2u * 32u + pair * 32u + (x0 % 128u + x) / 4u] =
       vec4<u32>(tile[pair][x], tile[pair][x + 1u], tile[pair][x + 2u], tile[pair][x + 3u]);
   }
 //! end
@@ -147,9 +148,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let x = thread % 8u * 8u;
   let even = vec4<u32>(tile[pair][x], tile[pair][x + 2u], tile[pair][x + 4u], tile[pair][x + 6u]);
   let odd = vec4<u32>(tile[pair][x + 1u], tile[pair][x + 3u], tile[pair][x + 5u], tile[pair][x + 7u]);
-  let to = ((k0 + 2u * pair) * params.out_x + x0 + x) / 8u;
+  let to = (panel * params.out_k + k0 + 2u * pair) * 16u + (x0 % 128u + x) / 8u;
   packed[to] = lower_halves(even, odd);
-  packed[to + params.out_x / 8u] = upper_halves(even, odd);
+  packed[to + 16u] = upper_halves(even, odd);
 //! end
 }
 //! end

@@ -536,6 +536,129 @@ fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   if (2u * quad + 1u < params.head_pairs) { output[at + 1u] = value.zw; }
 }
 `,
+  "attention_matrix.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the gradient
+// of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in memory, f16 in
+// workgroup memory and in products, sums are f32.
+//
+//   add_scores    scores[16 rows, COLUMNS] = left · tileᵀ       contraction over the head; left stays in fragments
+//   add_weighted  sums[16 rows, dims] += weights · tile         contraction over the columns
+//
+// Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
+// (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
+//
+// Workgroup memory, in vectors of 8 halves or 4 floats: two tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
+// scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
+// An odd number of vectors a row spreads rows over the banks.
+//
+// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32), and tells FETCHES, the chunks of 8
+// elements of a tile that an invocation brings, and SUM_BLOCKS, the blocks of 16 dims of sums that a subgroup keeps.
+// The including kernel declares \`params\` with \`tokens\`, and \`load_quad(source, token, head, quad)\`.
+//! include fragments.wgsl
+
+const THREADS = 32u * SUBGROUPS;
+const HEAD_BLOCKS = HEAD_DIM / 16u;
+const HEAD_CHUNKS = HEAD_DIM / 8u;
+const TILE_ROW = HEAD_CHUNKS + 1u;
+const TILE = COLUMNS * TILE_ROW;
+const SCORE_ROW = COLUMNS / 4u + 1u;
+const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
+const SCORES = 2u * TILE;
+const LOG2_E = 1.44269504088896;
+const LN_2 = 0.693147180559945;
+const F16_MAX = 65504.0;
+
+alias Fetched = array<vec4<f32>, 2 * FETCHES>;
+alias LeftRows = array<Left, HEAD_BLOCKS>;
+alias Sums = array<Sum, SUM_BLOCKS>;
+
+var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
+
+fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  let a = clamp(low, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX));
+  let b = clamp(high, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX));
+  return vec4<u32>(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));
+}
+
+// Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
+fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
+  var values: Fetched;
+  //! unroll n 0 FETCHES
+  {
+    let item = min(thread + \${n}u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
+    let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
+    let quad = 2u * (item % HEAD_CHUNKS);
+    values[2 * $n] = load_quad(source, token, head, quad);
+    values[2 * $n + 1] = load_quad(source, token, head, quad + 1u);
+  }
+  //! end
+  return values;
+}
+
+// Brings what was fetched, times \`factor\`, to the tile that begins at \`at\`.
+fn place(at: u32, values: Fetched, factor: f32, thread: u32) {
+  //! unroll n 0 FETCHES
+  {
+    let item = thread + \${n}u * THREADS;
+    if (item < COLUMNS * HEAD_CHUNKS) {
+      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] =
+        to_halves(values[2 * $n] * factor, values[2 * $n + 1] * factor);
+    }
+  }
+  //! end
+}
+
+// 16 rows of a tile.
+fn load_rows(at: u32) -> LeftRows {
+  var rows: LeftRows;
+  //! unroll d 0 HEAD_DIM/16
+  rows[$d] = load_left(at + 2u * \${d}u, TILE_ROW);
+  //! end
+  return rows;
+}
+
+fn store_scores(strip: u32, rows: ptr<function, LeftRows>, right: u32) {
+  var scores: array<Sum, COLUMNS / 16>;
+  //! unroll d 0 HEAD_DIM/16
+  //! unroll c 0 COLUMNS/16
+  scores[$c] = multiply_add(
+    (*rows)[$d], load_right_transposed(right + 16u * \${c}u * TILE_ROW + 2u * \${d}u, TILE_ROW), scores[$c]);
+  //! end
+  //! end
+  //! unroll c 0 COLUMNS/16
+  store_sum(strip + 4u * \${c}u, SCORE_ROW, scores[$c]);
+  //! end
+}
+
+// The weights of columns 16 · c on begin at vector c · WEIGHT_BLOCK of a row. Sums are those of the dims from 16 · first on.
+fn add_weighted(sums: ptr<function, Sums>, strip: u32, right: u32, first: u32) {
+  //! unroll c 0 COLUMNS/16
+  {
+    let weights = load_left(strip + \${c}u * WEIGHT_BLOCK, SCORE_ROW);
+    //! unroll d 0 SUM_BLOCKS
+    {
+      let block = min(first + \${d}u, HEAD_BLOCKS - 1u);
+      (*sums)[$d] = multiply_add(
+        weights, load_right(right + 16u * \${c}u * TILE_ROW + 2u * block, TILE_ROW), (*sums)[$d]);
+    }
+    //! end
+  }
+  //! end
+}
+
+// Where the elements that sum_elements gives begin: row lane % 16 of a strip, quads lane / 16 and lane / 16 + 2.
+fn sum_place(strip: u32, thread: u32) -> u32 {
+  return strip + thread % 16u * SCORE_ROW + thread % 32u / 16u;
+}
+
+// Shows 8 elements of a sum, by way of the strip. To be called by the whole workgroup.
+fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
+  workgroupBarrier();
+  store_sum(strip, SCORE_ROW, sum);
+  workgroupBarrier();
+  let at = sum_place(strip, thread);
+  return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 2u]));
+}
+`,
   "attention_tiles.wgsl": `// The two tile products that attention, forward and backward, is made of. A workgroup owns ROWS rows (queries, or keys in
 // the gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries).
 //
@@ -760,20 +883,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   value_cache[position * params.cache_pitch + column] = value;
 }
 `,
-  "cross_entropy.wgsl": `// Cross-entropy of a chunk of rows, and in place its gradient:
-//   row_loss[first_row + r] = log Σ_c e^logits[r][c] − logits[r][target]              (0 where target < 0: ignored)
-//   logits[r][c] := (softmax(logits[r])[c] − [c = target]) · loss_scale               (zeros where ignored; if GRADIENT)
+  "cross_entropy.wgsl": `// Cross-entropy of a chunk of rows, and its gradient:
+//   row_loss[first_row + r] = log Σ_c e^logits[r][c] − logits[r][target]            (0 where target < 0: ignored)
+//   gradient[r][c] = (softmax(logits[r])[c] − [c = target]) · loss_scale            (zeros where ignored)
+// which goes nowhere (GRADIENT none), in place of the logits (logits), or out in few bits (codes): codes of CODES with
+// one scale a row, as quantize_rows.wgsl writes them.
 //
 // Shapes: logits f32 [rows, vocab]; targets i32 and row_loss f32 for all rows of the batch, of which this chunk begins at
-// first_row. Targets below vocab are the caller's duty.
+// first_row; codes [rows, vocab], scales [rows]. Targets are below vocab, and taken as the last class if not.
 // Idea: a workgroup a row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
-// when the maximum grows, so that logits are read once for the loss and once for the gradient.
+// when the maximum grows, so that logits are read once for the loss and once for the gradient. The largest magnitude of
+// the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them.
 //! include workgroup_reduce.wgsl
-//! if GRADIENT
+//! if GRADIENT != none
 //! include step_state.wgsl
+//! end
+//! if GRADIENT == codes
+//! include row_codes.wgsl
 //! end
 
 const LOWEST = -3.4028234e38;
+const LEAST_MASS = 0x1p-24; // of the classes besides the target: what rounding of 1 − p may hide
 
 struct Params {
   rows: u32,
@@ -785,16 +915,34 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> targets: array<i32>;
 @group(0) @binding(2) var<storage, read_write> row_loss: array<f32>;
-//! if GRADIENT
+//! if GRADIENT == logits
 @group(0) @binding(3) var<storage, read_write> logits: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> inputs: StepInputs;
 //! else
 @group(0) @binding(3) var<storage, read> logits: array<vec4<f32>>;
+//! end
+//! if GRADIENT != none
+@group(0) @binding(4) var<storage, read> inputs: StepInputs;
 //! end
 
 fn columns_of(vector: u32) -> vec4<u32> {
   return 4u * vector + vec4<u32>(0u, 1u, 2u, 3u);
 }
+
+// Four logits; what lies beyond the classes is too low to count.
+fn logits_of(row: u32, vector: u32) -> vec4<f32> {
+  let x = logits[row * params.vectors + min(vector, params.vectors - 1u)];
+  return select(vec4<f32>(LOWEST), x, columns_of(vector) < vec4<u32>(params.vocab));
+}
+
+//! if GRADIENT != none
+fn write_gradient(at: u32, gradient: vec4<f32>, scale: f32) {
+//! if GRADIENT == logits
+  logits[at] = gradient;
+//! else
+  write_codes(at, gradient * scale);
+//! end
+}
+//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -802,45 +950,56 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = group.y * groups.x + group.x;
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
-  if (targets[params.first_row + row] < 0) {
-    if (thread == 0u) { row_loss[params.first_row + row] = 0.0; }
-//! if GRADIENT
-    for (var c = thread; c < params.vectors; c += THREADS) { logits[start + c] = vec4<f32>(); }
+  let token = params.first_row + row;
+  if (targets[token] < 0) {
+    if (thread == 0u) {
+      row_loss[token] = 0.0;
+//! if GRADIENT == codes
+      scales[row] = 1.0;
+//! end
+    }
+//! if GRADIENT != none
+    for (var v = thread; v < params.vectors; v += THREADS) { write_gradient(start + v, vec4<f32>(), 1.0); }
 //! end
     return;
   }
-  let label = u32(targets[params.first_row + row]);
+  let label = min(u32(targets[token]), params.vocab - 1u);
 
-  var largest = LOWEST;
+  var largest_logit = LOWEST;
   var total = 0.0;
-  for (var c = thread; 4u * c < params.vocab; c += THREADS) {
-    let inside = columns_of(c) < vec4<u32>(params.vocab);
-    let x = select(vec4<f32>(LOWEST), logits[start + c], inside);
-    let grown = max(largest, max(max(x.x, x.y), max(x.z, x.w)));
-    total = total * exp(largest - grown) + dot(exp(x - grown), vec4<f32>(1.0));
-    largest = grown;
+  for (var v = thread; v < params.vectors; v += 2u * THREADS) {
+    let x = logits_of(row, v);
+    let y = logits_of(row, v + THREADS);
+    let both = max(x, y);
+    let grown = max(largest_logit, max(max(both.x, both.y), max(both.z, both.w)));
+    total = total * exp(largest_logit - grown) + dot(exp(x - grown) + exp(y - grown), vec4<f32>(1.0));
+    largest_logit = grown;
   }
-  let row_largest = workgroup_max(largest, thread);
-  let row_total = workgroup_sum(total * exp(largest - row_largest), thread);
+  let row_largest = workgroup_max(largest_logit, thread);
+  let row_total = workgroup_sum(total * exp(largest_logit - row_largest), thread);
 
-  // The thread that overwrites the label's logit reads it, so that no other can come before.
-  if (thread == label / 4u % THREADS) {
-    row_loss[params.first_row + row] = log(row_total) - (logits[start + label / 4u][label % 4u] - row_largest);
-  }
+  let label_logit = logits[start + label / 4u][label % 4u] - row_largest;
+  if (thread == 0u) { row_loss[token] = log(row_total) - label_logit; }
 
-//! if GRADIENT
-  for (var c = thread; c < params.vectors; c += THREADS) {
-    let columns = columns_of(c);
-    let inside = columns < vec4<u32>(params.vocab);
-    let x = select(vec4<f32>(LOWEST), logits[start + c], inside);
+//! if GRADIENT != none
+  let inverse_total = 1.0 / row_total;
+//! if GRADIENT == codes
+  let scale = scale_of(max(1.0 - exp(label_logit) * inverse_total, LEAST_MASS) * inputs.loss_scale);
+  if (thread == 0u) { scales[row] = scale; }
+//! else
+  let scale = 1.0;
+  storageBarrier(); // the label's logit is read before it is overwritten
+//! end
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    let columns = columns_of(v);
     let one_hot = select(vec4<f32>(), vec4<f32>(1.0), columns == vec4<u32>(label));
-    let gradient = (exp(x - row_largest) / row_total - one_hot) * inputs.loss_scale;
-    logits[start + c] = select(vec4<f32>(), gradient, inside);
+    let gradient = (exp(logits_of(row, v) - row_largest) * inverse_total - one_hot) * inputs.loss_scale;
+    write_gradient(start + v, select(vec4<f32>(), gradient, columns < vec4<u32>(params.vocab)), scale);
   }
 //! end
 }
 `,
-  "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: FP8 back to f32; less the original (SUBTRACT), the quantisation error.
+  "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: few bits back to f32; less the original (SUBTRACT), the quantisation error.
 // One thread a vec4.
 //! include fp8.wgsl
 
@@ -850,7 +1009,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if CODES == f16
+@group(0) @binding(1) var<storage, read> codes: array<vec2<u32>>;
+//! else
 @group(0) @binding(1) var<storage, read> codes: array<u32>;
+//! end
 @group(0) @binding(2) var<storage, read> scales: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 //! if SUBTRACT
@@ -863,10 +1026,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = (group.y * groups.x + group.x) * 64u + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
-//! if E4M3
+//! if CODES == e4m3
   var value = unpack4_e4m3(codes[item]) / scales[row];
-//! else
+//! end
+//! if CODES == e5m2
   var value = unpack4_e5m2(codes[item]) / scales[row];
+//! end
+//! if CODES == f16
+  let halves = codes[item];
+  var value = vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y)) / scales[row];
 //! end
 //! if SUBTRACT
   value -= subtract[item];
@@ -1055,7 +1223,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   "falqon_select.wgsl": `// The \`count\` rows with the largest scores, the lower index first among equals: selected[p] = the row of rank p.
 //
 // A row's rank is the number of rows that come before it: each thread counts those of its row over all scores, which pass
-// through workgroup memory. rows² comparisons, no sort, no order of execution to depend on.
+// through workgroup memory four to a vector. rows² comparisons, no sort, no order of execution to depend on. Scores are
+// sums of magnitudes, so −1 fills what is missing in the last tile.
 
 struct Params {
   rows: u32,
@@ -1067,24 +1236,31 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> selected: array<u32>;
 
 const THREADS = 128u;
+const TILE = 4u * THREADS;
 
-var<workgroup> others: array<f32, THREADS>;
+var<workgroup> others: array<vec4<f32>, THREADS>;
+
+fn score_of(row: u32) -> f32 {
+  return select(-1.0, scores[min(row, params.rows - 1u)], row < params.rows);
+}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let row = group.x * THREADS + thread;
-  let mine = scores[min(row, params.rows - 1u)];
-  var rank = 0u;
-  for (var first = 0u; first < params.rows; first += THREADS) {
-    others[thread] = scores[min(first + thread, params.rows - 1u)];
+  let mine = vec4<f32>(score_of(row));
+  var before = vec4<u32>();
+  for (var first = 0u; first < params.rows; first += TILE) {
+    let at = first + 4u * thread;
+    others[thread] = vec4<f32>(score_of(at), score_of(at + 1u), score_of(at + 2u), score_of(at + 3u));
     workgroupBarrier();
-    let count = min(THREADS, params.rows - first);
-    for (var i = 0u; i < count; i++) {
+    for (var i = 0u; i < THREADS; i++) {
       let other = others[i];
-      rank += select(0u, 1u, other > mine || (other == mine && first + i < row));
+      let earlier = first + 4u * i + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(row);
+      before += select(vec4<u32>(), vec4<u32>(1u), (other > mine) | ((other == mine) & earlier));
     }
     workgroupBarrier();
   }
+  let rank = before.x + before.y + before.z + before.w;
   if (row < params.rows && rank < params.count) { selected[rank] = row; }
 }
 `,
@@ -1353,22 +1529,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // Encoding gives the codes of the TypeScript, bit for bit, in a third of the operations: the adder rounds.
 // Decoding goes through f16, whose layout contains both formats: no table, two codes at a time.
 
-// max_value: the largest finite value; mantissa: stored mantissa bits; bias: exponent of 1.
+// The codes of four magnitudes, none above the largest finite value, as mantissa bits stored and the exponent of 1 give
+// them: f16's too.
 //
 // A magnitude m in [2^e, 2^(e+1)) plus 2^(e + 23 - mantissa) is rounded by the f32 adder, to nearest even, to steps of
 // 2^(e - mantissa), and what the sum's bits are above the power's is the number of those steps: mantissa and implicit
 // bit of the code, a carry into the exponent included. With e no less than the smallest normal exponent this holds for
 // subnormal codes too, whose implicit bit is missing by itself. The steps are counted on the bits, since a compiler may
 // simplify (m + power) - power but not the difference of integers.
-fn pack4_fp8(v: vec4<f32>, max_value: f32, mantissa: u32, bias: u32) -> u32 {
-  let bits = bitcast<vec4<u32>>(v);
-  let magnitude = min(abs(v), vec4<f32>(max_value));
+fn encode4(magnitude: vec4<f32>, mantissa: u32, bias: u32) -> vec4<u32> {
   let smallest = vec4<u32>((128u - bias) << 23u);
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), smallest) + vec4<u32>((23u - mantissa) << 23u);
   let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power;
   // Exponent field of the code, less the implicit bit: (e + bias - 1) << mantissa.
-  let exponent = (power >> vec4<u32>(23u - mantissa)) - vec4<u32>((151u - mantissa - bias) << mantissa);
-  let finite = (steps + exponent) | ((bits >> vec4<u32>(24u)) & vec4<u32>(0x80u));
+  return steps + (power >> vec4<u32>(23u - mantissa)) - vec4<u32>((151u - mantissa - bias) << mantissa);
+}
+
+fn pack4_fp8(v: vec4<f32>, max_value: f32, mantissa: u32, bias: u32) -> u32 {
+  let bits = bitcast<vec4<u32>>(v);
+  let finite = encode4(min(abs(v), vec4<f32>(max_value)), mantissa, bias) | ((bits >> vec4<u32>(24u)) & vec4<u32>(0x80u));
   let codes = select(finite, vec4<u32>(0x7fu), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
   return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
 }
@@ -1399,6 +1578,117 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
   let odd_values = unpack2x16float(codes & 0xff00ff00u);
   return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
 }
+`,
+  "fragments.wgsl": `// Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
+//
+// Fragments come from and go to \`tile\`, a workgroup array of vec4<u32> that the including kernel declares besides THREADS.
+// \`at\` and \`stride\` (from one row to the next) count its vectors: 8 halves of a factor, 4 floats of a sum.
+// Which invocation holds which element is nobody's business: elements are seen only in \`tile\`, after a barrier.
+//
+// EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
+// makes 8 sums of a row, columns 8 · (lane % 2) on, and keeps what it needs for them of both factors.
+//! if EMULATE
+struct Left { row: array<f32, 16> }
+struct Right { columns: array<array<f32, 8>, 16> } // [contraction][column]
+alias Sum = array<f32, 8>;
+
+var<private> lane_row: u32;
+var<private> lane_column: u32;
+var<workgroup> exchange: array<f32, THREADS>;
+
+fn begin_fragments(thread: u32) {
+  lane_row = thread % 32u / 2u;
+  lane_column = thread % 2u * 8u;
+}
+
+fn half_at(at: u32, column: u32) -> f32 {
+  return unpack2x16float(tile[at + column / 8u][column % 8u / 2u])[column % 2u];
+}
+
+fn load_left(at: u32, stride: u32) -> Left {
+  var left: Left;
+  for (var k = 0u; k < 16u; k += 1u) { left.row[k] = half_at(at + lane_row * stride, k); }
+  return left;
+}
+
+fn load_right(at: u32, stride: u32) -> Right {
+  var right: Right;
+  for (var k = 0u; k < 16u; k += 1u) {
+    for (var c = 0u; c < 8u; c += 1u) { right.columns[k][c] = half_at(at + k * stride, lane_column + c); }
+  }
+  return right;
+}
+
+fn load_right_transposed(at: u32, stride: u32) -> Right {
+  var right: Right;
+  for (var k = 0u; k < 16u; k += 1u) {
+    for (var c = 0u; c < 8u; c += 1u) { right.columns[k][c] = half_at(at + (lane_column + c) * stride, k); }
+  }
+  return right;
+}
+
+fn load_sum(at: u32, stride: u32) -> Sum {
+  let low = bitcast<vec4<f32>>(tile[at + lane_row * stride + lane_column / 4u]);
+  let high = bitcast<vec4<f32>>(tile[at + lane_row * stride + lane_column / 4u + 1u]);
+  return Sum(low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w);
+}
+
+fn store_sum(at: u32, stride: u32, sum: Sum) {
+  let low = vec4<f32>(sum[0], sum[1], sum[2], sum[3]);
+  let high = vec4<f32>(sum[4], sum[5], sum[6], sum[7]);
+  tile[at + lane_row * stride + lane_column / 4u] = bitcast<vec4<u32>>(low);
+  tile[at + lane_row * stride + lane_column / 4u + 1u] = bitcast<vec4<u32>>(high);
+}
+
+fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum {
+  var row = left.row;
+  var columns = right.columns;
+  var result = sum;
+  for (var k = 0u; k < 16u; k += 1u) {
+    for (var c = 0u; c < 8u; c += 1u) { result[c] = fma(row[k], columns[k][c], result[c]); }
+  }
+  return result;
+}
+
+// What the invocation 16 further on, or back, in the same 32 gives.
+fn from_other_half(value: f32, thread: u32) -> f32 {
+  workgroupBarrier();
+  exchange[thread] = value;
+  workgroupBarrier();
+  return exchange[thread ^ 16u];
+}
+//! else
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+
+alias Left = subgroup_matrix_left<f16, 16, 16>;
+alias Right = subgroup_matrix_right<f16, 16, 16>;
+alias Sum = subgroup_matrix_result<f32, 16, 16>;
+
+fn begin_fragments(thread: u32) {}
+
+// [row][contraction]
+fn load_left(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tile, at, stride); }
+
+// [contraction][column]
+fn load_right(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, row_major>(&tile, at, stride); }
+
+// [column][contraction]
+fn load_right_transposed(at: u32, stride: u32) -> Right {
+  return subgroupMatrixLoad<Right, col_major>(&tile, at, stride);
+}
+
+fn load_sum(at: u32, stride: u32) -> Sum { return subgroupMatrixLoad<Sum, row_major>(&tile, at, stride); }
+
+fn store_sum(at: u32, stride: u32, sum: Sum) { subgroupMatrixStore<row_major>(&tile, at, sum, stride); }
+
+fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatrixMultiplyAccumulate(left, right, sum); }
+
+// What the invocation 16 further on, or back, in the same 32 gives.
+fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(value, 16u); }
+//! end
 `,
   "gemm.wgsl": `// General matrix product in f32: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], from f32, f16 or FP8 operands.
 //
@@ -1616,7 +1906,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 `,
   "gemm_f16.wgsl": `// Matrix product with packed half-precision arithmetic: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], both from pack.wgsl.
 //
-// a, b: f16 [k / 2][m or n][2], rounded up with zeros: k to BK, m to BM, n to BN.
+// a, b: f16 in panels of 128 m or n, rounded up to whole ones, and k filled up with zeros.
 // Idea: a pair (k, k + 1) of one operand is multiplied by a pair of the other, so no value has to be broadcast into both
 // halves of a register, which would halve the rate of the packed multiply-add. The two halves of a sum are joined when it
 // is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK · PROMOTE.
@@ -1635,6 +1925,9 @@ const STEP_PAIRS = BK / 2;
 
 var<workgroup> a_tile: array<array<Pairs, BM / 4>, STEP_PAIRS>;
 var<workgroup> b_tile: array<array<Pairs, BN / 4>, STEP_PAIRS>;
+
+const PANEL = 128u;
+const ROW = PANEL / 4u; // quads in a row of a panel
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -1657,15 +1950,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_quad = thread % (BM / 4u);
   let b_pair = thread / (BN / 4u);
   let b_quad = thread % (BN / 4u);
-  let a_row = params.a_pitch / 4u;
-  let b_row = params.b_pitch / 4u;
-  let a_from = a_pair * a_row + m0 / 4u + a_quad;
-  let b_from = b_pair * b_row + n0 / 4u + b_quad;
+  // A tile is a panel, or half of one.
+  let rows = params.k / 2u;
+  let first = min(k_begin, params.k - BK) / 2u;
+  var a_at = (m0 / PANEL * rows + first + a_pair) * ROW + m0 % PANEL / 4u + a_quad;
+  var b_at = (n0 / PANEL * rows + first + b_pair) * ROW + n0 % PANEL / 4u + b_quad;
 //! unroll p 0 A_LOADS
-  var a_next_$p = a[a_from + (k_begin / 2u + \${p}u * (THREADS / (BM / 4u))) * a_row];
+  var a_next_$p = a[a_at + \${p}u * (THREADS / (BM / 4u)) * ROW];
 //! end
 //! unroll p 0 B_LOADS
-  var b_next_$p = b[b_from + (k_begin / 2u + \${p}u * (THREADS / (BN / 4u))) * b_row];
+  var b_next_$p = b[b_at + \${p}u * (THREADS / (BN / 4u)) * ROW];
 //! end
 
 //! unroll i 0 TM/4
@@ -1687,12 +1981,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     b_tile[b_pair + \${p}u * (THREADS / (BN / 4u))][b_quad] = b_next_$p;
 //! end
     workgroupBarrier();
-    let next = min(k0 + BK, k_end - BK) / 2u;
+    // The last step fetches its own values again: cheaper than to ask.
+    let forward = select(0u, STEP_PAIRS * ROW, k0 + BK < k_end);
+    a_at += forward;
+    b_at += forward;
 //! unroll p 0 A_LOADS
-    a_next_$p = a[a_from + (next + \${p}u * (THREADS / (BM / 4u))) * a_row];
+    a_next_$p = a[a_at + \${p}u * (THREADS / (BM / 4u)) * ROW];
 //! end
 //! unroll p 0 B_LOADS
-    b_next_$p = b[b_from + (next + \${p}u * (THREADS / (BN / 4u))) * b_row];
+    b_next_$p = b[b_at + \${p}u * (THREADS / (BN / 4u)) * ROW];
 //! end
 //! unroll kk 0 BK/2
     {
@@ -1747,7 +2044,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "gemm_matrix.wgsl": `// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 operands from pack.wgsl, f32 sums.
 //
-// a, b: f16 [k][m or n], rounded up with zeros: k to BK, m to BM, n to BN.
+// a, b: f16 in panels of 128 m or n, rounded up to whole ones, and k filled up with zeros.
 // Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
 // A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
 // fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
@@ -1777,6 +2074,9 @@ const OUT_ROW = BN / 8u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, B_TILE + BK * B_ROW>;
 
+const PANEL = 128u;
+const ROW = PANEL / 8u; // vectors in a row of a panel
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -1799,15 +2099,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_vector = thread % (BM / 8u);
   let b_k = thread / (BN / 8u);
   let b_vector = thread % (BN / 8u);
-  let a_row = params.a_pitch / 8u;
-  let b_row = params.b_pitch / 8u;
-  let a_from = a_k * a_row + m0 / 8u + a_vector;
-  let b_from = b_k * b_row + n0 / 8u + b_vector;
+  // A tile is a panel, or half of one.
+  let rows = params.k;
+  let first = min(k_begin, params.k - BK);
+  var a_at = (m0 / PANEL * rows + first + a_k) * ROW + m0 % PANEL / 8u + a_vector;
+  var b_at = (n0 / PANEL * rows + first + b_k) * ROW + n0 % PANEL / 8u + b_vector;
 //! unroll p 0 A_LOADS
-  var a_next_$p = a[a_from + (k_begin + \${p}u * (THREADS / (BM / 8u))) * a_row];
+  var a_next_$p = a[a_at + \${p}u * (THREADS / (BM / 8u)) * ROW];
 //! end
 //! unroll p 0 B_LOADS
-  var b_next_$p = b[b_from + (k_begin + \${p}u * (THREADS / (BN / 8u))) * b_row];
+  var b_next_$p = b[b_at + \${p}u * (THREADS / (BN / 8u)) * ROW];
 //! end
 //! unroll i 0 BM/32
 //! unroll j 0 BN/32
@@ -1823,12 +2124,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     tile[B_TILE + (b_k + \${p}u * (THREADS / (BN / 8u))) * B_ROW + b_vector] = b_next_$p;
 //! end
     workgroupBarrier();
-    let next = min(k0 + BK, k_end - BK);
+    // The last step fetches its own values again: cheaper than to ask.
+    let forward = select(0u, BK * ROW, k0 + BK < k_end);
+    a_at += forward;
+    b_at += forward;
 //! unroll p 0 A_LOADS
-    a_next_$p = a[a_from + (next + \${p}u * (THREADS / (BM / 8u))) * a_row];
+    a_next_$p = a[a_at + \${p}u * (THREADS / (BM / 8u)) * ROW];
 //! end
 //! unroll p 0 B_LOADS
-    b_next_$p = b[b_from + (next + \${p}u * (THREADS / (BN / 8u))) * b_row];
+    b_next_$p = b[b_at + \${p}u * (THREADS / (BN / 8u)) * ROW];
 //! end
 //! unroll kk 0 BK/16
     {
@@ -1877,8 +2181,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
 struct Params {
   m: u32, n: u32, k: u32,
+//! if !PACKED
   a_pitch: u32, a_column: u32,
   b_pitch: u32, b_column: u32,
+//! end
   out_pitch: u32, out_column: u32,
   tail_from: u32, tail_pitch: u32,
   addend_pitch: u32,
@@ -2030,12 +2336,216 @@ fn main() {
   );
 }
 `,
+  "nf4_absmax.wgsl": `// The largest magnitude of each block of 64 values of a weight: absmax[b] = max |x[i]|, i in block b.
+//
+// x: f32 [rows, cols] with a pitch; a block runs on from the end of a row to the next one. absmax: f32 [blocks].
+// One thread a block: for loading a model, not for its step.
+
+struct Params {
+  count: u32, // rows · cols
+  cols: u32,
+  pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> absmax: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let block = (group.y * groups.x + group.x) * 64u + thread;
+  let first = block * BLOCK;
+  if (first >= params.count) { return; }
+  var row = first / params.cols;
+  var col = first % params.cols;
+  var largest = 0.0;
+  for (var i = first; i < min(first + BLOCK, params.count); i++) {
+    largest = max(largest, abs(x[row * params.pitch + col]));
+    col++;
+    if (col == params.cols) { col = 0u; row++; }
+  }
+  absmax[block] = largest;
+}
+`,
+  "nf4_dequantize.wgsl": `// A weight in NF4 with double quantisation, to f16:
+//   out[r][c] = nf4[code] · (dynamic[absmax code] · scale + offset), the scale that of 256 blocks of 64 values.
+//
+// codes: 4 bits, eight in a u32, [rows, words · 8]; absmax_codes: u8 [blocks], four in a u32; statistics: f32
+// [groups + 1], scales and then the offset; out: f16 [rows, words · 8]. Blocks run along rows of \`cols\` values that follow
+// each other; what is beyond has the code of zero. One thread a u32, eight values: a load of 4 bytes, a store of 16.
+// The 16 values wait in workgroup memory, in 16 banks, where threads that want different ones do not wait for each other.
+//! include nf4_tables.wgsl
+
+struct Params {
+  rows: u32,       // rows to write, those beyond the weight's included
+  cols: u32,
+  words: u32,      // u32s of codes in a row
+  last_block: u32,
+  groups: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> codes: array<u32>;
+@group(0) @binding(2) var<storage, read> absmax_codes: array<u32>;
+@group(0) @binding(3) var<storage, read> statistics: array<f32>;
+@group(0) @binding(4) var<storage, read> tables: Tables;
+@group(0) @binding(5) var<storage, read_write> out: array<vec4<u32>>;
+
+var<workgroup> nf4: array<f32, 16>;
+
+fn absmax_of(block: u32) -> f32 {
+  let b = min(block, params.last_block);
+  let code = (absmax_codes[b / 4u] >> (8u * (b % 4u))) & 0xffu;
+  return tables.dynamic[code] * statistics[b / GROUP] + statistics[params.groups];
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  if (thread < 16u) { nf4[thread] = tables.nf4[thread]; }
+  workgroupBarrier();
+  let word = (group.y * groups.x + group.x) * THREADS + thread;
+  let row = word / params.words;
+  if (row >= params.rows) { return; }
+  let packed = codes[word];
+  let first = row * params.cols + (word % params.words) * 8u;
+  let block = first / BLOCK;
+  let scale = absmax_of(block);
+//! if STRADDLES
+  // Rows that are no multiple of 8 values: the next block may begin within these eight.
+  let next_scale = absmax_of(block + 1u);
+  let left = (block + 1u) * BLOCK - first; // values of this block, the first of the eight included
+//! end
+//! unroll i 0 8
+//! if STRADDLES
+  let value_$i = nf4[(packed >> (4u * \${i}u)) & 15u] * select(next_scale, scale, \${i}u < left);
+//! else
+  let value_$i = nf4[(packed >> (4u * \${i}u)) & 15u] * scale;
+//! end
+//! end
+  out[word] = vec4<u32>(
+    pack2x16float(vec2<f32>(value_0, value_1)), pack2x16float(vec2<f32>(value_2, value_3)),
+    pack2x16float(vec2<f32>(value_4, value_5)), pack2x16float(vec2<f32>(value_6, value_7)));
+}
+`,
+  "nf4_quantize.wgsl": `// NF4 codes of a weight: codes[r][c] = nearest(x[r][c] / absmax of its block).
+//
+// x: f32 [rows, cols] with a pitch; absmax: f32 [blocks of 64 values, along rows that follow each other]; codes: 4 bits,
+// eight in a u32, [rows rounded up to 16, pitch]. What is beyond rows and cols gets the code of zero, so that decoding
+// needs no case for it. One thread a u32.
+//! include nf4_tables.wgsl
+
+struct Params {
+  rows: u32,
+  code_rows: u32, // rows rounded up
+  cols: u32,
+  words: u32,     // u32s of codes in a row
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> absmax: array<f32>;
+@group(0) @binding(3) var<storage, read> tables: Tables;
+@group(0) @binding(4) var<storage, read_write> codes: array<u32>;
+
+// As in src/nf4/codec.ts: how many midpoints, times the magnitude, are below.
+fn encode(value: f32, scale: f32) -> u32 {
+  if (scale == 0.0) { return NF4_ZERO; }
+  var code = 0u;
+  for (var step = 8u; step > 0u; step /= 2u) {
+    if (value > tables.nf4_midpoints[code + step - 1u] * scale) { code += step; }
+  }
+  return code;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let word = (group.y * groups.x + group.x) * 64u + thread;
+  let row = word / params.words;
+  if (row >= params.code_rows) { return; }
+  let first = (word % params.words) * 8u;
+  var packed = 0u;
+  for (var i = 0u; i < 8u; i++) {
+    let col = first + i;
+    var code = u32(NF4_ZERO);
+    if (row < params.rows && col < params.cols) {
+      let scale = absmax[(row * params.cols + col) / BLOCK];
+      code = encode(x[row * params.words * 8u + col], scale);
+    }
+    packed |= code << (4u * i);
+  }
+  codes[word] = packed;
+}
+`,
+  "nf4_quantize_absmax.wgsl": `// Double quantisation of NF4: the blocks' magnitudes, less their mean, in the dynamic 8-bit type, 256 to a scale.
+//   offset = mean(absmax);   scale[g] = max |absmax[b] - offset|, b in group g;   code[b] = nearest(absmax[b] - offset)
+//
+// absmax: f32 [blocks], sum: f32, their sum; codes: u8 [blocks], four in a u32; statistics: f32 [groups + 1], the scales
+// and behind them the offset. One workgroup a group, four blocks a thread, so that a thread writes one u32.
+//! include nf4_tables.wgsl
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  blocks: u32,
+  groups: u32,
+  inverse_blocks: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> absmax: array<f32>;
+@group(0) @binding(2) var<storage, read> sum: array<f32>;
+@group(0) @binding(3) var<storage, read> tables: Tables;
+@group(0) @binding(4) var<storage, read_write> codes: array<u32>;
+@group(0) @binding(5) var<storage, read_write> statistics: array<f32>;
+
+// The nearest value's code, as in src/nf4/codec.ts: how many midpoints, times the scale, are below.
+fn encode(value: f32, scale: f32) -> u32 {
+  if (scale == 0.0) { return DYNAMIC_ZERO; }
+  var code = 0u;
+  for (var step = 128u; step > 0u; step /= 2u) {
+    if (value > tables.dynamic_midpoints[code + step - 1u] * scale) { code += step; }
+  }
+  return code;
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) workgroups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let group = workgroup.y * workgroups.x + workgroup.x;
+  if (group >= params.groups) { return; }
+  let offset = sum[0] * params.inverse_blocks;
+  let first = (group * THREADS + thread) * 4u;
+  var centred = vec4<f32>();
+  for (var i = 0u; i < 4u; i++) {
+    if (first + i < params.blocks) { centred[i] = absmax[first + i] - offset; }
+  }
+  let largest = abs(centred);
+  let scale = workgroup_max(max(max(largest.x, largest.y), max(largest.z, largest.w)), thread);
+  if (thread == 0u) { statistics[group] = scale; }
+  if (thread == 0u && group == 0u) { statistics[params.groups] = offset; }
+  if (first >= params.blocks) { return; }
+  codes[first / 4u] = encode(centred.x, scale) | (encode(centred.y, scale) << 8u) |
+    (encode(centred.z, scale) << 16u) | (encode(centred.w, scale) << 24u);
+}
+`,
+  "nf4_tables.wgsl": `// The number types of NF4 with double quantisation, from src/nf4/codec.ts. Include-only.
+
+struct Tables {
+  dynamic: array<f32, 256>,           // the 8-bit type's values, ascending
+  dynamic_midpoints: array<f32, 256>, // halfway between neighbours, 255 of them
+  nf4: array<f32, 16>,
+  nf4_midpoints: array<f32, 16>,
+}
+`,
   "pack.wgsl": `// Packs an operand of a matrix product for the half-precision kernels: any narrow type → f16, contraction outermost.
 //
 // in:  TYPE e4m3, e5m2 or f16, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
-// out: f16, PAIRS: [k / 2][x][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
-//           else   [k][x], for matrix fragments (gemm_matrix.wgsl).
-// x and k are rounded up to whole tiles and k is filled with zeros, so that the product needs no bounds.
+// out: f16 in panels of 128 x, so that a product walks along k in steps of constant size:
+//      PAIRS: [x / 128][k / 2][128][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
+//      else   [x / 128][k][128], for matrix fragments (gemm_matrix.wgsl).
+// x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
 // An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
 // Every thread turns vectors into words of two f16 along k. Where the storage must be transposed, 64 x by 64 k of them
@@ -2047,8 +2557,7 @@ struct Params {
   k: u32,          // rows (BY_K) or columns that hold values; columns up to a multiple of 16 are zero
   in_pitch: u32,   // elements
   in_column: u32,
-  out_x: u32,      // x rounded up: elements in a row of the output
-  out_k: u32,
+  out_k: u32,      // k rounded up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2121,15 +2630,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     let low = lower_halves(even_$h, odd_$h);
     let high = upper_halves(even_$h, odd_$h);
-    let to = (pair * params.out_x + x) / 4u + 2u * \${h}u;
+    let to = (group.x * params.out_k / 2u + pair) * 32u + x % 128u / 4u + 2u * \${h}u;
     packed[to] = vec4<u32>(low.x, high.x, low.y, high.y);
     packed[to + 1u] = vec4<u32>(low.z, high.z, low.w, high.w);
   }
 //! else
   {
-    let to = (2u * pair * params.out_x + x) / 8u + \${h}u;
+    let to = (group.x * params.out_k + 2u * pair) * 16u + x % 128u / 8u + \${h}u;
     packed[to] = even_$h;
-    packed[to + params.out_x / 8u] = odd_$h;
+    packed[to + 16u] = odd_$h;
   }
 //! end
 //! end
@@ -2144,6 +2653,7 @@ var<workgroup> tile: array<array<u32, 65>, 32>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let x0 = group.x * 64u;
   let k0 = group.y * 64u;
+  let panel = group.x / 2u;
 //! unroll p 0 16/PER_VECTOR
   {
     let task = thread + \${p}u * 256u;
@@ -2170,7 +2680,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     let pair = thread / 16u + \${p}u * 16u;
     let x = thread % 16u * 4u;
-    packed[((k0 / 2u + pair) * params.out_x + x0 + x) / 4u] =
+    packed[(panel * params.out_k + k0) / 2u * 32u + pair * 32u + (x0 % 128u + x) / 4u] =
       vec4<u32>(tile[pair][x], tile[pair][x + 1u], tile[pair][x + 2u], tile[pair][x + 3u]);
   }
 //! end
@@ -2179,53 +2689,65 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let x = thread % 8u * 8u;
   let even = vec4<u32>(tile[pair][x], tile[pair][x + 2u], tile[pair][x + 4u], tile[pair][x + 6u]);
   let odd = vec4<u32>(tile[pair][x + 1u], tile[pair][x + 3u], tile[pair][x + 5u], tile[pair][x + 7u]);
-  let to = ((k0 + 2u * pair) * params.out_x + x0 + x) / 8u;
+  let to = (panel * params.out_k + k0 + 2u * pair) * 16u + (x0 % 128u + x) / 8u;
   packed[to] = lower_halves(even, odd);
-  packed[to + params.out_x / 8u] = upper_halves(even, odd);
+  packed[to + 16u] = upper_halves(even, odd);
 //! end
 }
 //! end
 `,
-  "quantize_rows.wgsl": `// FP8 quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] = max / amax(row r).
+  "quantize_rows.wgsl": `// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of row r.
 //
-// One workgroup a row, two passes over it; the second finds the row in cache. A lane holds vec4s, so every load is
-// 16 bytes and every store one u32 of four codes. With GIVEN_SCALES the scales are inputs and one pass is enough.
-//! include fp8.wgsl
+// One workgroup a row. The row is read once: a thread keeps its VECTORS vec4s in registers between the two things that
+// are done with them (REGISTERS); a row too long for that is read twice, the second time from cache. Every load is 16
+// bytes and every store four codes. With GIVEN_SCALES the scales are inputs.
+//! include workgroup_reduce.wgsl
+//! include row_codes.wgsl
 //! include row_values.wgsl
 
 struct Params {
   rows: u32,
   vectors: u32,
   tail_vectors: u32,
-  codes_pitch: u32, // u32s in a row of codes
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read_write> codes: array<u32>;
-//! if GIVEN_SCALES
-@group(0) @binding(3) var<storage, read> scales: array<f32>;
-//! else
-@group(0) @binding(3) var<storage, read_write> scales: array<f32>;
-//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = group.y * groups.x + group.x;
   if (row >= params.rows) { return; }
+  let vectors = row_vectors();
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let x_$i = row_value(row, thread + \${i}u * THREADS);
+//! end
+//! end
+
 //! if GIVEN_SCALES
   let scale = scales[row];
 //! else
-  let scale = scale_of(row_amax(row, thread));
+  var amax = 0.0;
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  amax = max(amax, largest(x_$i));
+//! end
+//! else
+  for (var v = thread; v < vectors; v += THREADS) { amax = max(amax, largest(row_value(row, v))); }
+//! end
+  let scale = scale_of(workgroup_max(amax, thread));
   if (thread == 0u) { scales[row] = scale; }
 //! end
-  for (var v = thread; v < params.vectors + params.tail_vectors; v += THREADS) {
-//! if E4M3
-    codes[row * params.codes_pitch + v] = pack4_e4m3(row_value(row, v) * scale);
-//! else
-    codes[row * params.codes_pitch + v] = pack4_e5m2(row_value(row, v) * scale);
+
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let v_$i = thread + \${i}u * THREADS;
+  if (v_$i < vectors) { write_codes(row * vectors + v_$i, x_$i * scale); }
 //! end
-  }
+//! else
+  for (var v = thread; v < vectors; v += THREADS) { write_codes(row * vectors + v, row_value(row, v) * scale); }
+//! end
 }
 `,
   "random_normal.wgsl": `// Random numbers, close to normal: out[r][c] = mean + deviation · z(r · cols + c).
@@ -2295,10 +2817,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "rms_norm.wgsl": `// RMSNorm: output[r][c] = input[r][c] · rstd[r] · weight[c], with rstd[r] = 1 / sqrt(mean_c(input[r][c]²) + eps).
 //
-// Shapes: input, output [rows, cols], weight [cols], rstd [rows], all f32; rstd is kept for the backward pass.
-// Idea: a workgroup takes a row and walks it twice, for the mean square and for the output; the second walk is served
-// by the cache. Columns up to the pitch take part: they are zero in the input, so they add nothing and stay zero.
+// Shapes: input, output [rows, cols], weight [cols], rstd [rows], all f32; rstd is kept for the backward pass. The output
+// is wanted in f32 (OUTPUT), in few bits (QUANTIZED: codes and scales of row_codes.wgsl), or both.
+// Idea: a workgroup takes a row and keeps it in registers (REGISTERS); one too long for that is walked once for each of
+// mean square, largest magnitude and result, from cache but for the first time. Columns up to the pitch take part: they
+// are zero in the input, so they add nothing and stay zero.
 //! include workgroup_reduce.wgsl
+//! if QUANTIZED
+//! include row_codes.wgsl
+//! end
 
 struct Params {
   rows: u32,
@@ -2310,8 +2837,21 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
+//! if OUTPUT
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+//! end
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
+
+// Vector v of a row, zero past its end. Nothing here branches, so that all loads of a thread are under way at once.
+fn input_at(row: u32, v: u32) -> vec4<f32> {
+  return select(vec4<f32>(), input[row * params.vectors + min(v, params.vectors - 1u)], v < params.vectors);
+}
+
+// The weight ends before the pitch: past it there is nothing to read, and zero is due.
+fn normed(x: vec4<f32>, row_rstd: f32, v: u32) -> vec4<f32> {
+  let weights = (params.cols + 3u) / 4u;
+  return select(vec4<f32>(), x * row_rstd * weight[min(v, weights - 1u)], v < weights);
+}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -2321,36 +2861,75 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let start = row * params.vectors;
 
   var squares = 0.0;
-  for (var c = thread; c < params.vectors; c += THREADS) {
-    let x = input[start + c];
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let x_$i = input_at(row, thread + \${i}u * THREADS);
+//! end
+//! unroll i 0 VECTORS
+  squares += dot(x_$i, x_$i);
+//! end
+//! else
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    let x = input[start + v];
     squares += dot(x, x);
   }
+//! end
   let mean_square = workgroup_sum(squares, thread) / f32(params.cols);
   let row_rstd = 1.0 / sqrt(mean_square + params.eps);
   if (thread == 0u) { rstd[row] = row_rstd; }
 
-  // The weight ends before the pitch: past it there is nothing to read, and zero is due.
-  let weights = (params.cols + 3u) / 4u;
-  for (var c = thread; c < params.vectors; c += THREADS) {
-    var y = vec4<f32>();
-    if (c < weights) { y = input[start + c] * row_rstd * weight[c]; }
-    output[start + c] = y;
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let v_$i = thread + \${i}u * THREADS;
+  let y_$i = normed(x_$i, row_rstd, v_$i);
+//! end
+//! end
+//! if OUTPUT
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  if (v_$i < params.vectors) { output[start + v_$i] = y_$i; }
+//! end
+//! else
+  for (var v = thread; v < params.vectors; v += THREADS) { output[start + v] = normed(input[start + v], row_rstd, v); }
+//! end
+//! end
+//! if QUANTIZED
+  var amax = 0.0;
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  amax = max(amax, largest(y_$i));
+//! end
+//! else
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    amax = max(amax, largest(normed(input[start + v], row_rstd, v)));
   }
+//! end
+  let scale = scale_of(workgroup_max(amax, thread));
+  if (thread == 0u) { scales[row] = scale; }
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  if (v_$i < params.vectors) { write_codes(start + v_$i, y_$i * scale); }
+//! end
+//! else
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    write_codes(start + v, normed(input[start + v], row_rstd, v) * scale);
+  }
+//! end
+//! end
 }
 `,
   "rms_norm_backward.wgsl": `// Gradient of RMSNorm with respect to its input, row by row. With g = d_output · weight:
 //   d_input[r] (+)= rstd[r] · g − input[r] · rstd[r]³ · mean_c(g · input[r])
 //
-// Shapes: d_output, input, d_input [rows, cols], weight [cols], rstd [rows], all f32. With params.accumulate the result
-// is added to d_input: the gradient of the residual stream that runs past the norm.
-// Idea: as in rms_norm.wgsl, a workgroup walks its row twice.
+// Shapes: d_output, input, d_input [rows, cols], weight [cols], rstd [rows], all f32. With ACCUMULATE the result is added
+// to d_input: the gradient of the residual stream that runs past the norm.
+// Idea: as in rms_norm.wgsl, a workgroup keeps its row in registers, what is added to included, or walks it twice.
 //! include workgroup_reduce.wgsl
 
 struct Params {
   rows: u32,
   cols: u32,
   vectors: u32, // vec4s from one row to the next
-  accumulate: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2360,30 +2939,63 @@ struct Params {
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_input: array<vec4<f32>>;
 
+// Zero past the end of the weight, which lies before the pitch.
+fn weight_at(v: u32) -> vec4<f32> {
+  let weights = (params.cols + 3u) / 4u;
+  return select(vec4<f32>(), weight[min(v, weights - 1u)], v < weights);
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = group.y * groups.x + group.x;
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
-  let weights = (params.cols + 3u) / 4u;
+  let row_rstd = rstd[row];
 
   var partial = 0.0;
-  for (var c = thread; c < weights; c += THREADS) {
-    partial += dot(d_output[start + c] * weight[c], input[start + c]);
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let v_$i = thread + \${i}u * THREADS;
+  let at_$i = start + min(v_$i, params.vectors - 1u);
+  let dy_$i = d_output[at_$i];
+  let x_$i = input[at_$i];
+//! if ACCUMULATE
+  let before_$i = d_input[at_$i];
+//! end
+//! end
+//! unroll i 0 VECTORS
+  partial += dot(dy_$i * weight_at(v_$i), x_$i);
+//! end
+//! else
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    partial += dot(d_output[start + v] * weight_at(v), input[start + v]);
   }
+//! end
   let mean = workgroup_sum(partial, thread) / f32(params.cols);
-  let row_rstd = rstd[row];
   let pull = row_rstd * row_rstd * row_rstd * mean;
 
-  for (var c = thread; c < params.vectors; c += THREADS) {
-    var dx = vec4<f32>();
-    if (c < weights) {
-      dx = row_rstd * d_output[start + c] * weight[c] - pull * input[start + c];
-      if (params.accumulate != 0u) { dx += d_input[start + c]; }
-    }
-    d_input[start + c] = dx;
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  if (v_$i < params.vectors) {
+    let dx = row_rstd * dy_$i * weight_at(v_$i) - pull * x_$i;
+//! if ACCUMULATE
+    d_input[at_$i] = before_$i + dx;
+//! else
+    d_input[at_$i] = dx;
+//! end
   }
+//! end
+//! else
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    let dx = row_rstd * d_output[start + v] * weight_at(v) - pull * input[start + v];
+//! if ACCUMULATE
+    d_input[start + v] += dx;
+//! else
+    d_input[start + v] = dx;
+//! end
+  }
+//! end
 }
 `,
   "rms_norm_weight_gradient.wgsl": `// Partial sums of the gradient of RMSNorm's weight: one row of \`partials\` a chunk of rows,
@@ -2422,8 +3034,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
 // that is turned by the angle  position · inverseFrequency[i]  (backwards for the gradient: direction −1).
 //
 // Shapes: matrix f32 [tokens, ·], of which \`heads\` heads of 2 · half columns are turned: the query heads from column 0 on,
-// the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2]. One thread turns one
-// plane of one head.
+// the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
+//
+// Idea: bound by memory. A thread turns the same planes, four with VEC4 else one, of HEADS heads, so that it takes sine and
+// cosine once; its heads lie \`groups\` apart, which keeps neighbouring threads on neighbouring memory.
 //
 // Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
 // is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
@@ -2432,57 +3046,157 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
 // turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn either way, goes into
 // Taylor polynomials that are exact to f32 there.
 
-const THREADS = 128u;
 const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
+
+//! if VEC4
+alias Values = vec4<f32>;
+alias Words = vec4<u32>;
+alias Integers = vec4<i32>;
+const WIDTH = 4u;
+//! else
+alias Values = f32;
+alias Words = u32;
+alias Integers = i32;
+const WIDTH = 1u;
+//! end
 
 struct Params {
   tokens: u32,
-  heads: u32, // query and key heads together
+  heads: u32,       // query and key heads together
   query_heads: u32,
   key_column: u32,
   half: u32,
   pitch: u32,
-  direction: f32, // 1 or -1
+  groups: u32,      // threads that share the heads of a token's plane
+  direction: f32,   // 1 or -1
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> frequencies: array<vec2<u32>>;
-@group(0) @binding(3) var<storage, read_write> matrix: array<f32>;
+@group(0) @binding(3) var<storage, read_write> matrix: array<Values>;
 
-// (cos, sin) of a fraction of a turn.
-fn turn(phase: u32) -> vec2<f32> {
-  let quadrant = (phase + 0x20000000u) >> 30u;
-  let x = f32(bitcast<i32>(phase - (quadrant << 30u))) * UNIT;
+// The fraction of a turn at a position, in units of 2⁻³², for the planes from \`plane\` on.
+fn phase(position: u32, plane: u32) -> Words {
+//! if VEC4
+  let f = array<vec2<u32>, 4>(frequencies[plane], frequencies[plane + 1u], frequencies[plane + 2u], frequencies[plane + 3u]);
+  let upper = vec4<u32>(f[0].x, f[1].x, f[2].x, f[3].x);
+  let lower = vec4<u32>(f[0].y, f[1].y, f[2].y, f[3].y);
+//! else
+  let upper = frequencies[plane].x;
+  let lower = frequencies[plane].y;
+//! end
+  return position * upper + ((position * lower) >> Words(12u));
+}
+
+struct Rotation {
+  cosine: Values,
+  sine: Values,
+}
+
+fn rotation(phase: Words) -> Rotation {
+  let quadrant = (phase + 0x20000000u) >> Words(30u);
+  let x = Values(bitcast<Integers>(phase - (quadrant << Words(30u)))) * UNIT;
   let y = x * x;
   let sine = x + x * y * (-1.0 / 6.0 + y * (1.0 / 120.0 + y * (-1.0 / 5040.0 + y * (1.0 / 362880.0))));
   let cosine = 1.0 + y * (-0.5 + y * (1.0 / 24.0 + y * (-1.0 / 720.0 + y * (1.0 / 40320.0 + y * (-1.0 / 3628800.0)))));
-  let swapped = select(vec2<f32>(cosine, sine), vec2<f32>(-sine, cosine), (quadrant & 1u) == 1u);
-  return select(swapped, -swapped, quadrant >= 2u);
+  let odd = (quadrant & Words(1u)) == Words(1u);
+  let back = quadrant >= Words(2u);
+  let c = select(cosine, -sine, odd);
+  let s = select(sine, cosine, odd);
+  return Rotation(select(c, -c, back), select(s, -s, back));
 }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let item = (group.y * groups.x + group.x) * THREADS + thread;
-  let plane = item % params.half;
-  let head = item / params.half % params.heads;
-  let token = item / params.half / params.heads;
+  let planes = params.half / WIDTH;
+  let plane = item % planes * WIDTH;
+  let first_head = item / planes % params.groups;
+  let token = item / planes / params.groups;
   if (token >= params.tokens) { return; }
+  let turn = rotation(phase(positions[token], plane));
+  let cosine = turn.cosine;
+  let sine = turn.sine * params.direction;
 
-  let position = positions[token];
-  let frequency = frequencies[plane];
-  let rotation = turn(position * frequency.x + ((position * frequency.y) >> 12u));
-  let cosine = rotation.x;
-  let sine = rotation.y * params.direction;
+  // The last head stands in for heads that are missing: read, not written.
+//! unroll h 0 HEADS
+  let head_$h = first_head + \${h}u * params.groups;
+  let known_$h = min(head_$h, params.heads - 1u);
+  let column_$h = known_$h * 2u * params.half
+    + select(params.key_column - params.query_heads * 2u * params.half, 0u, known_$h < params.query_heads);
+  let at_$h = (token * params.pitch + column_$h + plane) / WIDTH;
+  let a_$h = matrix[at_$h];
+  let b_$h = matrix[at_$h + planes];
+//! end
+//! unroll h 0 HEADS
+  if (head_$h < params.heads) {
+    matrix[at_$h] = a_$h * cosine - b_$h * sine;
+    matrix[at_$h + planes] = b_$h * cosine + a_$h * sine;
+  }
+//! end
+}
+`,
+  "row_codes.wgsl": `// Rows that are written in few bits, by the kernel that makes their values.
+// Include-only. CODES: e4m3, e5m2 (four codes in a u32) or f16 (four in a vec2<u32>); scales has one f32 a row.
+//! include fp8.wgsl
+//! include row_scale.wgsl
 
-  let column = select(params.key_column + (head - params.query_heads) * 2u * params.half, head * 2u * params.half,
-                      head < params.query_heads);
-  let at = token * params.pitch + column + plane;
-  let a = matrix[at];
-  let b = matrix[at + params.half];
-  matrix[at] = a * cosine - b * sine;
-  matrix[at + params.half] = b * cosine + a * sine;
+//! if CODES == f16
+@group(0) @binding(6) var<storage, read_write> codes: array<vec2<u32>>;
+//! else
+@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
+//! end
+@group(0) @binding(7) var<storage, read_write> scales: array<f32>;
+
+//! if CODES == f16
+// f16 for every f32: saturated like the FP8 formats, but infinity is NaN, so that an overflow stays visible.
+fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
+  let bits = bitcast<vec4<u32>>(v);
+  let finite = encode4(min(abs(v), vec4<f32>(65504.0)), 10u, 15u) | ((bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u));
+  let codes = select(finite, vec4<u32>(0x7e00u), (bits & vec4<u32>(0x7fffffffu)) >= vec4<u32>(0x7f800000u));
+  return codes.xz | (codes.yw << vec2<u32>(16u));
+}
+//! end
+
+// Writes the codes of four values, already scaled, at place \`at\` (counted in fours).
+fn write_codes(at: u32, v: vec4<f32>) {
+//! if CODES == e4m3
+  codes[at] = pack4_e4m3(v);
+//! end
+//! if CODES == e5m2
+  codes[at] = pack4_e5m2(v);
+//! end
+//! if CODES == f16
+  codes[at] = pack4_f16(v);
+//! end
+}
+
+fn largest(v: vec4<f32>) -> f32 {
+  let q = abs(v);
+  return max(max(q.x, q.y), max(q.z, q.w));
+}
+`,
+  "row_scale.wgsl": `// The scale of a row whose codes are CODES: what brings its largest magnitude to the format's largest value.
+// Include-only. src/reference/quantize.ts is the same on the CPU.
+//
+// f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^4, 2^5): exact, and
+// sums of a few dozen products with other such rows stay within f16.
+
+const SMALLEST_AMAX = 0x1p-100; // below counts as zero: the scale would leave f32's range
+
+fn scale_of(amax: f32) -> f32 {
+//! if CODES == e4m3
+  let scale = 448.0 / amax;
+//! end
+//! if CODES == e5m2
+  let scale = 57344.0 / amax;
+//! end
+//! if CODES == f16
+  let scale = bitcast<f32>((258u - (bitcast<u32>(amax) >> 23u)) << 23u);
+//! end
+  return select(scale, 1.0, amax < SMALLEST_AMAX);
 }
 `,
   "row_values.wgsl": `// The rows that are quantised: x, optionally divided by a scale a column, optionally followed by a second matrix.
@@ -2493,59 +3207,59 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 //! if COLUMN_SCALES
-@group(0) @binding(4) var<storage, read> column_scales: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> column_scales: array<vec4<f32>>;
 //! end
 //! if TAIL
-@group(0) @binding(5) var<storage, read> tail: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> tail: array<vec4<f32>>;
 //! end
 
-const SMALLEST_AMAX = 0x1p-100; // below counts as zero: the scale would leave f32's range
+// vec4s in a row.
+fn row_vectors() -> u32 {
+//! if TAIL
+  return params.vectors + params.tail_vectors;
+//! else
+  return params.vectors;
+//! end
+}
 
-var<workgroup> partial_amax: array<f32, THREADS>;
-
+// Vector v of a row, or past its end the last one again: no more than a repetition to a maximum, and no branch, which
+// lets all loads of a thread be under way at once.
 fn row_value(row: u32, v: u32) -> vec4<f32> {
+  let at = min(v, row_vectors() - 1u);
 //! if TAIL
   var q: vec4<f32>;
-  if (v < params.vectors) { q = x[row * params.vectors + v]; }
-  else { q = tail[row * params.tail_vectors + v - params.vectors]; }
+  if (at < params.vectors) { q = x[row * params.vectors + at]; }
+  else { q = tail[row * params.tail_vectors + at - params.vectors]; }
 //! else
-  var q = x[row * params.vectors + v];
+  var q = x[row * params.vectors + at];
 //! end
 //! if COLUMN_SCALES
-  q /= column_scales[v];
+  q /= column_scales[at];
 //! end
   return q;
 }
-
-// The largest of all threads' values, to all of them.
-fn workgroup_largest(thread: u32, mine: f32) -> f32 {
-  partial_amax[thread] = mine;
-  workgroupBarrier();
-  for (var width = u32(THREADS) / 2u; width > 0u; width /= 2u) {
-    if (thread < width) { partial_amax[thread] = max(partial_amax[thread], partial_amax[thread + width]); }
-    workgroupBarrier();
-  }
-  return partial_amax[0];
-}
-
-fn row_amax(row: u32, thread: u32) -> f32 {
-  var amax = 0.0;
-  for (var v = thread; v < params.vectors + params.tail_vectors; v += THREADS) {
-    let q = abs(row_value(row, v));
-    amax = max(amax, max(max(q.x, q.y), max(q.z, q.w)));
-  }
-  return workgroup_largest(thread, amax);
-}
-
-fn scale_of(amax: f32) -> f32 {
-  return select($MAX / amax, 1.0, amax < SMALLEST_AMAX);
-}
 `,
-  "silu.wgsl": `// sigmoid(g) = 1 / (1 + e^−g), the gate of silu(g) = g · sigmoid(g).
+  "silu.wgsl": `// SwiGLU of a gate and an up projection, silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
+// Include-only.
 
 fn sigmoid(g: vec4<f32>) -> vec4<f32> {
   // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
   return 1.0 / (1.0 + exp(-max(g, vec4<f32>(-80.0))));
+}
+
+fn swiglu(gate: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
+  return gate * sigmoid(gate) * up;
+}
+
+// Gradients of gate and up from dy, that of the result.
+struct GateUp {
+  gate: vec4<f32>,
+  up: vec4<f32>,
+}
+
+fn swiglu_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
+  let s = sigmoid(gate);
+  return GateUp(dy * up * s * (1.0 + gate * (1.0 - s)), dy * gate * s);
 }
 `,
   "step_state.wgsl": `// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/optim/state.ts.
@@ -2644,8 +3358,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  let gate = gate_up[at];
-  output[item] = gate * sigmoid(gate) * gate_up[at + params.vectors];
+  output[item] = swiglu(gate_up[at], gate_up[at + params.vectors]);
 }
 `,
   "swiglu_backward.wgsl": `// Gradient of SwiGLU. With s = sigmoid(gate):
@@ -2672,14 +3385,164 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  let dy = d_output[item];
-  let gate = gate_up[at];
-  let s = sigmoid(gate);
-  d_gate_up[at] = dy * gate_up[at + params.vectors] * s * (1.0 + gate * (1.0 - s));
-  d_gate_up[at + params.vectors] = dy * gate * s;
+  let d = swiglu_gradient(gate_up[at], gate_up[at + params.vectors], d_output[item]);
+  d_gate_up[at] = d.gate;
+  d_gate_up[at + params.vectors] = d.up;
+}
+`,
+  "swiglu_backward_quantized.wgsl": `// Gradient of SwiGLU, in f32 and at once in few bits: codes and scales of row_codes.wgsl.
+//
+// Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl. With
+// COLUMN_SCALES the columns of d_gate_up are divided by column_scales [2·pitch] before they are quantised: the scales of
+// the rows of the weight that it is multiplied by next.
+// Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps what is to be quantised in registers
+// (REGISTERS); where it is too much, it is read again.
+//! include silu.wgsl
+//! include workgroup_reduce.wgsl
+//! include row_codes.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s in a row of d_output; twice as many in a row of gate_up
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4<f32>>;
+//! if COLUMN_SCALES
+@group(0) @binding(4) var<storage, read> column_scales: array<vec4<f32>>;
+//! end
+
+// What is quantised of the gradient in vector \`column\` of a row.
+fn unscaled(d: vec4<f32>, column: u32) -> vec4<f32> {
+//! if COLUMN_SCALES
+  return d / column_scales[column];
+//! else
+  return d;
+//! end
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = group.y * groups.x + group.x;
+  if (row >= params.rows) { return; }
+  let start = 2u * row * params.vectors;
+
+  var amax = 0.0;
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let v_$i = thread + \${i}u * THREADS;
+  let inside_$i = min(v_$i, params.vectors - 1u); // past the end the last one again, which a maximum does not mind
+  let at_$i = start + inside_$i;
+  let d_$i = swiglu_gradient(gate_up[at_$i], gate_up[at_$i + params.vectors], d_output[row * params.vectors + inside_$i]);
+//! end
+//! unroll i 0 VECTORS
+  let gate_$i = unscaled(d_$i.gate, inside_$i);
+  let up_$i = unscaled(d_$i.up, inside_$i + params.vectors);
+  amax = max(amax, max(largest(gate_$i), largest(up_$i)));
+  if (v_$i < params.vectors) {
+    d_gate_up[at_$i] = d_$i.gate;
+    d_gate_up[at_$i + params.vectors] = d_$i.up;
+  }
+//! end
+//! else
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    let at = start + v;
+    let d = swiglu_gradient(gate_up[at], gate_up[at + params.vectors], d_output[row * params.vectors + v]);
+    amax = max(amax, max(largest(unscaled(d.gate, v)), largest(unscaled(d.up, v + params.vectors))));
+    d_gate_up[at] = d.gate;
+    d_gate_up[at + params.vectors] = d.up;
+  }
+//! end
+  let scale = scale_of(workgroup_max(amax, thread));
+  if (thread == 0u) { scales[row] = scale; }
+
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  if (v_$i < params.vectors) {
+    write_codes(at_$i, gate_$i * scale);
+    write_codes(at_$i + params.vectors, up_$i * scale);
+  }
+//! end
+//! else
+  // A thread reads back what it wrote itself.
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    write_codes(start + v, unscaled(d_gate_up[start + v], v) * scale);
+    write_codes(start + v + params.vectors, unscaled(d_gate_up[start + v + params.vectors], v + params.vectors) * scale);
+  }
+//! end
+}
+`,
+  "swiglu_quantized.wgsl": `// SwiGLU whose result is wanted in few bits: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
+//
+// Shapes: gate_up [rows, 2·pitch] and output [rows, width] as in swiglu.wgsl.
+// Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps the results in registers
+// (REGISTERS); where they are too many it computes them again.
+//! include silu.wgsl
+//! include workgroup_reduce.wgsl
+//! include row_codes.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s in a row of the result; twice as many in a row of gate_up
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
+//! if OUTPUT
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+//! end
+
+// Vector v of a row's result, or past its end the last one again, which a maximum does not mind.
+fn hidden(row: u32, v: u32) -> vec4<f32> {
+  let at = 2u * row * params.vectors + min(v, params.vectors - 1u);
+  return swiglu(gate_up[at], gate_up[at + params.vectors]);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = group.y * groups.x + group.x;
+  if (row >= params.rows) { return; }
+  let start = row * params.vectors;
+
+  var amax = 0.0;
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let v_$i = thread + \${i}u * THREADS;
+  let y_$i = hidden(row, v_$i);
+//! end
+//! unroll i 0 VECTORS
+  amax = max(amax, largest(y_$i));
+//! if OUTPUT
+  if (v_$i < params.vectors) { output[start + v_$i] = y_$i; }
+//! end
+//! end
+//! else
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    let y = hidden(row, v);
+    amax = max(amax, largest(y));
+//! if OUTPUT
+    output[start + v] = y;
+//! end
+  }
+//! end
+  let scale = scale_of(workgroup_max(amax, thread));
+  if (thread == 0u) { scales[row] = scale; }
+
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  if (v_$i < params.vectors) { write_codes(start + v_$i, y_$i * scale); }
+//! end
+//! else
+  for (var v = thread; v < params.vectors; v += THREADS) { write_codes(start + v, hidden(row, v) * scale); }
+//! end
 }
 `,
   "tensor_amax.wgsl": `// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup a row.
+//! include workgroup_reduce.wgsl
 //! include row_values.wgsl
 
 struct Params {
@@ -2689,19 +3552,23 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read_write> amax: array<f32>;
+@group(0) @binding(7) var<storage, read_write> amax: array<f32>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = group.y * groups.x + group.x;
   if (row >= params.rows) { return; }
-  let largest = row_amax(row, thread);
+  var mine = vec4<f32>();
+  for (var v = thread; v < row_vectors(); v += THREADS) { mine = max(mine, abs(row_value(row, v))); }
+  let largest = workgroup_max(max(max(mine.x, mine.y), max(mine.z, mine.w)), thread);
   if (thread == 0u) { amax[row] = largest; }
 }
 `,
-  "tensor_scale.wgsl": `// Replaces the largest magnitudes of the rows by the one scale of the whole matrix, max / (the largest of them), written
+  "tensor_scale.wgsl": `// Replaces the largest magnitudes of the rows by the one scale of the whole matrix, from the largest of them, written
 // once a row: everything behind sees row scales. One workgroup.
+//! include workgroup_reduce.wgsl
+//! include row_scale.wgsl
 
 struct Params {
   rows: u32,
@@ -2710,22 +3577,11 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> scales: array<f32>;
 
-const THREADS = 256u;
-const SMALLEST_AMAX = 0x1p-100; // as in row_values.wgsl
-
-var<workgroup> partial: array<f32, THREADS>;
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
   var mine = 0.0;
   for (var i = thread; i < params.rows; i += THREADS) { mine = max(mine, scales[i]); }
-  partial[thread] = mine;
-  workgroupBarrier();
-  for (var width = THREADS / 2u; width > 0u; width /= 2u) {
-    if (thread < width) { partial[thread] = max(partial[thread], partial[thread + width]); }
-    workgroupBarrier();
-  }
-  let scale = select($MAX / partial[0], 1.0, partial[0] < SMALLEST_AMAX);
+  let scale = scale_of(workgroup_max(mine, thread));
   for (var i = thread; i < params.rows; i += THREADS) { scales[i] = scale; }
 }
 `,

@@ -111,7 +111,7 @@ export function gemm(program: Program, options: GemmOptions): void {
 interface Operands {
   bindings: { a: BufferView; b: BufferView };
   constants: KernelConstants;
-  params: Record<"k" | "a_pitch" | "a_column" | "b_pitch" | "b_column", number>;
+  params: Record<string, number>;
   /** The product of the kernel's values is to be multiplied by it. */
   factor: number;
 }
@@ -144,22 +144,16 @@ function asPacked(
     variant: GemmVariant;
   },
 ): Operands {
-  const { m, n, k, aType, bType } = shape;
+  const { k, aType } = shape;
   const pairs = variant.kernel === "gemm_f16";
-  const side = (block: ColumnBlock, which: OperandSide, byK: boolean, x: number, tile: number) =>
-    pack(program, { block, side: which, byK, x: roundUp(x, tile), k, pairs, leftType: aType });
-  const left = side(a, "left", aByK, m, variant.tile.BM);
-  const right = side(b, "right", bByK, n, variant.tile.BN);
+  const side = (block: ColumnBlock, which: OperandSide, byK: boolean) =>
+    pack(program, { block, side: which, byK, k, pairs, leftType: aType });
+  const left = side(a, "left", aByK);
+  const right = side(b, "right", bByK);
   return {
     bindings: { a: left.matrix, b: right.matrix },
-    constants: {},
-    params: {
-      k: left.k,
-      a_pitch: left.matrix.pitch,
-      a_column: 0,
-      b_pitch: right.matrix.pitch,
-      b_column: 0,
-    },
+    constants: { PACKED: true },
+    params: { k: left.k },
     factor: left.factor * right.factor,
   };
 }
@@ -177,6 +171,7 @@ function operandConstants(a: ElementType, b: ElementType, layout: GemmLayout): K
     B_FP8: b === "e4m3" || b === "e5m2",
     A_BY_K: layout === "tn",
     B_BY_K: layout !== "nt",
+    PACKED: false,
   };
 }
 

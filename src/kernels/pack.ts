@@ -17,11 +17,9 @@ export interface PackOptions {
   block: ColumnBlock;
   side: OperandSide;
   byK: boolean;
-  /** Rows of the output tile times their number: at least the operand's rows. */
-  x: number;
   /** Length of the contraction. */
   k: number;
-  /** [k / 2, x, 2] for packed arithmetic instead of [k, x]. */
+  /** Neighbours along k side by side, for packed arithmetic. */
   pairs: boolean;
   /** Type of the left operand. */
   leftType: ElementType;
@@ -29,13 +27,16 @@ export interface PackOptions {
 
 /** A packed operand. */
 export interface PackedOperand {
-  /** f16, `k` rows and `matrix.pitch` columns in all. */
+  /** f16, in panels of 128. */
   matrix: Matrix;
   /** The contraction, filled up with zeros. */
   k: number;
   /** What one of its values is worth. */
   factor: number;
 }
+
+/** Rows or columns that are packed together: wgsl/pack.wgsl. */
+const PANEL = 128;
 
 /** Records the packing of one operand into scratch. */
 export function pack(program: Program, options: PackOptions): PackedOperand {
@@ -44,8 +45,7 @@ export function pack(program: Program, options: PackOptions): PackedOperand {
   if (column % 16 !== 0) {
     throw new RangeError(`Cannot pack columns from ${column} on: expected a multiple of 16`);
   }
-  // Workgroups take 64 or 128 of x.
-  const x = roundUp(options.x, 128);
+  const x = roundUp(byK ? cols : matrix.rows, PANEL);
   const k = roundUp(options.k, PACKED_STEP);
   const packed = program.scratch(k, x, `packed ${side} operand`, "f16");
   const { kernelFactor, factor } = factors(matrix.type, side, pairs && leftType === "e4m3");
@@ -63,10 +63,9 @@ export function pack(program: Program, options: PackOptions): PackedOperand {
       k: byK ? options.k : roundUp(options.k, 16),
       in_pitch: matrix.pitch,
       in_column: column,
-      out_x: x,
       out_k: k,
     },
-    byK ? [x / 128, k / (2 * 256 * perVector / 128)] : [x / 64, k / 64],
+    byK ? [x / PANEL, k / (4 * perVector)] : [x / 64, k / 64],
     { label: `${matrix.type} ${byK ? "k" : "x"}-rows ${x}×${k}` },
   );
   return { matrix: packed, k, factor };
