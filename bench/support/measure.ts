@@ -12,8 +12,8 @@ import type { KernelTime, Program } from "../../src/gpu/program.ts";
 export interface MeasureOptions {
   /** Runs that are timed. Default 9. */
   repeats?: number;
-  /** Runs before these: the first ones are slower. Default 2. */
-  warmup?: number;
+  /** Milliseconds of work before these: an idle GPU has lowered its clock. Default 300; one run at least. */
+  warmupMs?: number;
 }
 
 /**
@@ -24,14 +24,19 @@ export interface MeasureOptions {
  */
 export async function measure(
   program: Program,
-  { repeats = 9, warmup = 2 }: MeasureOptions = {},
+  { repeats = 9, warmupMs = 300 }: MeasureOptions = {},
 ): Promise<KernelTime[]> {
   if (!program.device.hasTimestamps) {
     throw new DeviceError(
       "Cannot measure kernels as this GPU has no timestamps (feature timestamp-query): use another",
     );
   }
-  for (let i = 0; i < warmup; i++) program.run();
+  const { device } = program;
+  let runs = 1;
+  for (const start = performance.now(); performance.now() - start < warmupMs; runs *= 2) {
+    for (let i = 0; i < runs; i++) program.run();
+    await device.finish();
+  }
   return await program.profile(repeats);
 }
 
