@@ -5,6 +5,7 @@
  */
 
 import { type BufferView, type Matrix, pitchOf, type Vector } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
 
 /** Tile sizes of {@linkcode updateRows}, all multiples of 4. */
@@ -20,6 +21,8 @@ export interface UpdateTile {
 }
 
 const ALL_ROWS: UpdateTile = { BM: 128, BN: 128, BK: 16, TM: 8, TN: 8 };
+/** The same with half the code to compile. */
+const ALL_ROWS_FALLBACK: UpdateTile = { ...ALL_ROWS, BK: 8 };
 /** For the few rows of a selection. */
 const FEW_ROWS: UpdateTile = { BM: 16, BN: 128, BK: 16, TM: 4, TN: 4 };
 
@@ -100,7 +103,7 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
   const { weight, b, rowFactors, columnFactors } = part;
   const inPlace = base === "in place";
   const count = selection?.count ?? part.rows;
-  const tile = options.tile ?? (count > FEW_ROWS.BM ? ALL_ROWS : FEW_ROWS);
+  const tile = options.tile ?? updateTile(program.device, count);
   const { BM, BN, BK, TM, TN } = tile;
   const threads = (BM / TM) * (BN / TN);
   program.dispatch(
@@ -203,6 +206,11 @@ export function subtractRealized(program: Program, options: SubtractRealizedOpti
     { count: selection.count, rank: b.cols, pitch: b.pitch },
     linearGrid(selection.count * b.cols, 64),
   );
+}
+
+function updateTile({ isFallback }: Device, rows: number): UpdateTile {
+  if (rows <= FEW_ROWS.BM) return FEW_ROWS;
+  return isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS;
 }
 
 function rowParams(part: AdaptedPart, base: UpdateBase) {
