@@ -74,6 +74,17 @@ Deno.test("embedBackward adds to the rows that were looked up and to no other", 
   }
 });
 
+Deno.test("embed stays inside the table for ids that it has no row for", async () => {
+  using device = await requestDevice();
+  const values = randomValues(3 * 20, 1);
+  const table = uploadMatrix(device, values, 3, 20).matrix;
+  const output = filled(device, 2, 20, NaN);
+  const ids = uploadIds(device, Uint32Array.from([3, 2 ** 32 - 1]));
+  await runOnce(device, (p) => embed(p, { ids, table, output }));
+  const last = values.slice(40);
+  assertEquals(await device.readMatrix(output), Float32Array.from([...last, ...last]));
+});
+
 Deno.test("embed refuses operands that do not fit", async () => {
   using device = await requestDevice();
   using program = new Program(device);

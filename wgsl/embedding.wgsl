@@ -1,11 +1,13 @@
 // Embedding: output[t] = table[ids[t]].
 //
-// Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids below vocab are the caller's duty.
+// Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken as the
+// last if not.
 // Idea: one thread four columns; neighbours read and write side by side. f16 is unpacked from u32, which needs no f16
 // feature. Columns up to the pitch are copied along, as they are zero in the table.
 
 struct Params {
   tokens: u32,
+  vocab: u32,
   vectors: u32, // vec4s from one row to the next
 }
 
@@ -24,7 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = (group.y * groups.x + group.x) * THREADS + thread;
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
-  let values = table[ids[token] * params.vectors + item % params.vectors];
+  let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];
 //! if F16
   output[item] = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
 //! else

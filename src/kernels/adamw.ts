@@ -60,5 +60,6 @@ export function adamW(program: Program, options: AdamWOptions): void {
       weight_decay: weightDecay,
     },
     linearGrid(vectors, THREADS),
+    { bytes: 7 * values.size }, // three of the four vectors are read and written
   );
 }

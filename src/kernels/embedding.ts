@@ -1,4 +1,4 @@
-import type { Matrix, Vector } from "../gpu/buffers.ts";
+import { ELEMENT_BYTES, type Matrix, type Vector } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
 import { expectMatrix, expectVector } from "./shapes.ts";
 
@@ -7,7 +7,7 @@ const THREADS = 128;
 
 /** What {@linkcode embed} reads and writes. */
 export interface EmbedOptions {
-  /** u32 [tokens], each below the rows of the table: the kernel does not check. */
+  /** u32 [tokens], each below the rows of the table (others count as the last). */
   ids: Vector;
   /** f32 or f16 [vocab, cols] */
   table: Matrix;
@@ -29,8 +29,9 @@ export function embed(program: Program, { ids, table, output }: EmbedOptions): v
   program.dispatch(
     program.device.kernel("embedding", { F16: table.type === "f16", THREADS }),
     { ids, table, output },
-    { tokens, vectors },
+    { tokens, vocab: table.rows, vectors },
     linearGrid(tokens * vectors, THREADS),
+    { bytes: output.size + tokens * table.pitch * ELEMENT_BYTES[table.type] },
   );
 }
 
