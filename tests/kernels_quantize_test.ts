@@ -1,11 +1,15 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { E4M3, E5M2, encodeFp8, encodeFp8Array, fp8DecodeTable } from "../src/fp8/codec.ts";
 import type { Fp8Format } from "../src/fp8/codec.ts";
 import { type Device, requestDevice } from "../src/gpu/device.ts";
-import { dequantize, quantize } from "../src/kernels/quantize.ts";
+import { Program } from "../src/gpu/program.ts";
+import { dequantize, quantize, type QuantizeOptions } from "../src/kernels/quantize.ts";
 import {
   dequantize as dequantizeOnCpu,
+  halfScale,
+  largestMagnitude,
   quantize as quantizeOnCpu,
+  quantizeHalf,
 } from "../src/reference/quantize.ts";
 import { poisoned, randomValues, runOnce, uploadMatrix } from "./support/gpu.ts";
 
@@ -155,6 +159,122 @@ Deno.test("quantize: column scales are folded in before rounding, the tail conti
     const want = joined.map((v, i) => Math.fround(v * got[Math.floor(i / width)]));
     assertEquals(new Uint8Array(await device.read(codes)), encodeFp8Array(want, E5M2));
   }
+});
+
+/** The bits of f16 codes, every NaN the same. */
+function halfBits(codes: Float16Array<ArrayBuffer>): Uint16Array {
+  return new Uint16Array(codes.buffer).map((bits) => (bits & 0x7fff) > 0x7c00 ? 0x7e00 : bits);
+}
+
+Deno.test("quantize to f16: bit-equal to the CPU on ties, specials and random f32 of all sizes", async () => {
+  using device = await requestDevice();
+  const cols = 64;
+  const patterns = Uint16Array.from({ length: 0x7c00 }, (_, bits) => bits);
+  const halves = [...new Float16Array(patterns.buffer)]; // every finite one from 0 up
+  const values = [
+    ...[0, -0, NaN, Infinity, -Infinity, 2 ** -149, 65504, 65519, 65520, 1e9, -1e9],
+    ...halves.flatMap((v, i) => {
+      const tie = (v + (halves[i + 1] ?? 65536)) / 2;
+      return [v, -tie, tie * (1 + 2 ** -23)];
+    }),
+    ...randomBitPatterns(100_000),
+  ];
+  const rows = Math.ceil(values.length / cols);
+  const padded = new Float32Array(rows * cols);
+  padded.set(values);
+  const { matrix: input } = uploadMatrix(device, padded, rows, cols);
+  const codes = device.matrix(rows, cols, "f16", "codes");
+  const scales = device.vector(rows, "f32", "scales");
+  const ones = new Float32Array(rows).fill(1);
+  device.write(scales, ones);
+  await runOnce(device, (p) => quantize(p, { input, codes, scales, granularity: "given" }));
+  const got = new Uint16Array(await device.read(codes));
+  const want = halfBits(quantizeHalf(padded, cols, ones).codes);
+  const wrong = want.findIndex((bits, i) => bits !== got[i]);
+  assertEquals(wrong, -1, `${padded[wrong]} gave ${got[wrong]}, not ${want[wrong]}`);
+});
+
+Deno.test("quantize to f16: scales are powers of two, and decoding gives the codes over them", async () => {
+  using device = await requestDevice();
+  const [rows, cols] = [7, 172];
+  const values = randomValues(rows * cols, 4).map((v, i) =>
+    v * [1e-3, 3e4, 1, 0, 1e-33, 7, 31.99][Math.floor(i / cols)]
+  );
+  values[0] = NaN; // leaves the scale of its row alone
+  const { matrix: input } = uploadMatrix(device, values, rows, cols);
+  const codes = device.matrix(rows, cols, "f16", "codes");
+  device.write(codes, new Uint8Array(codes.size).fill(0x55));
+  const scales = device.vector(rows, "f32", "scales");
+  const out = poisoned(device, rows, cols);
+  for (const granularity of ["row", "tensor"] as const) {
+    await runOnce(device, (p) => {
+      quantize(p, { input, codes, scales, granularity });
+      dequantize(p, { codes, scales, out });
+    });
+    const gotScales = new Float32Array(await device.read(scales)).slice(0, rows);
+    const shared = new Float32Array(rows).fill(halfScale(largestMagnitude(values)));
+    const want = quantizeHalf(values, cols, granularity === "tensor" ? shared : undefined);
+    assertEquals(gotScales, want.scales);
+    const got = new Uint16Array(await device.read(codes));
+    const bits = halfBits(want.codes);
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0; c < codes.pitch; c++) {
+        const expected = c < cols ? bits[r * cols + c] : 0;
+        assertEquals(got[r * codes.pitch + c], expected, `${granularity} ${r}, ${c}`);
+      }
+    }
+    const decoded = await device.readMatrix(out);
+    const exact = Float32Array.from(want.codes, (v, i) => v / want.scales[Math.floor(i / cols)]);
+    assertEquals(decoded, exact);
+  }
+});
+
+Deno.test("quantize: however a row is shared among threads, the codes are the same", async () => {
+  using device = await requestDevice();
+  for (const [rows, cols] of [[3, 600], [2, 70_000]]) { // the second fits in no workgroup's registers
+    const { matrix: input } = uploadMatrix(device, randomValues(rows * cols, 9), rows, cols);
+    const all: { codes: Uint8Array; scales: Float32Array }[] = [];
+    const variants = cols > 65_536
+      ? [{}, { threads: 64 }]
+      : [{}, { threads: 16 }, { threads: 128 }, { threads: 64, registers: false }];
+    for (const variant of variants) {
+      const codes = device.matrix(rows, cols, "e4m3", "codes");
+      device.write(codes, new Uint8Array(codes.size).fill(0x55));
+      const scales = device.vector(rows, "f32", "scales");
+      await runOnce(
+        device,
+        (p) => quantize(p, { input, codes, scales, granularity: "row", variant }),
+      );
+      all.push({
+        codes: new Uint8Array(await device.read(codes)),
+        scales: new Float32Array(await device.read(scales)),
+      });
+    }
+    for (const one of all.slice(1)) assertEquals(one, all[0]);
+    const want = encodeFp8Array(
+      (await device.readMatrix(input)).map((v, i) => v * all[0].scales[Math.floor(i / cols)]),
+      E4M3,
+    );
+    const pitch = all[0].codes.length / rows;
+    for (let r = 0; r < rows; r++) {
+      const row = all[0].codes.subarray(r * pitch, r * pitch + cols);
+      assertEquals(row, want.subarray(r * cols, (r + 1) * cols));
+    }
+  }
+});
+
+Deno.test("quantize refuses operands that do not fit", async () => {
+  using device = await requestDevice();
+  using program = new Program(device);
+  const input = device.matrix(2, 20, "f32", "input");
+  const codes = device.matrix(2, 20, "e4m3", "codes");
+  const scales = device.vector(2, "f32", "scales");
+  const good = { input, codes, scales, granularity: "row" } as const;
+  const refuses = (bad: Partial<QuantizeOptions>, message: string) =>
+    assertThrows(() => quantize(program, { ...good, ...bad }), RangeError, message);
+  refuses({ codes: device.matrix(2, 20, "f32", "codes") }, "f32 becomes f32");
+  refuses({ codes: device.matrix(2, 40, "e4m3", "codes") }, "codes of 2×48 cannot hold 2×32");
+  refuses({ scales: device.vector(1, "f32", "scales") }, "1 scales are too few for 2 rows");
 });
 
 Deno.test("dequantize: the error is what was decoded less the original", async () => {

@@ -1,9 +1,17 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { requestDevice } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
+import { quantize } from "../src/kernels/quantize.ts";
 import { rmsNorm, rmsNormBackward, rmsNormWeightGradient } from "../src/kernels/rms_norm.ts";
 import * as reference from "../src/reference/norm.ts";
-import { paddingOf, randomValues, relativeError, runOnce, uploadMatrix } from "./support/gpu.ts";
+import {
+  paddingOf,
+  poisonedCodes,
+  randomValues,
+  relativeError,
+  runOnce,
+  uploadMatrix,
+} from "./support/gpu.ts";
 import { filled, readVector, uploadVector } from "./support/vectors.ts";
 
 const TOLERANCE = 1e-6;
@@ -60,6 +68,37 @@ Deno.test("rmsNorm and its gradients agree with the oracle on odd shapes", async
   }
 });
 
+Deno.test("rmsNorm: codes written at once are those of its output quantised, however a row is shared", async () => {
+  using device = await requestDevice();
+  for (const [rows, cols] of [[3, 30], [2, 4100]]) {
+    const x = uploadMatrix(device, randomValues(rows * cols, 1, 2), rows, cols).matrix;
+    const { vector: weight } = uploadVector(device, randomValues(cols, 3).map((v) => v + 1));
+    const { vector: rstd } = uploadVector(device, new Float32Array(rows));
+    for (const type of ["e4m3", "e5m2", "f16"] as const) {
+      for (const registers of [true, false]) {
+        const output = filled(device, rows, cols, NaN);
+        const [apart, beside, alone] = [0, 1, 2].map(() => poisonedCodes(device, rows, cols, type));
+        const common = { input: x, weight, eps: EPS, rstd, variant: { registers } };
+        const f32 = filled(device, rows, cols, NaN);
+        await runOnce(device, (program) => {
+          rmsNorm(program, { ...common, output: f32 });
+          quantize(program, { input: f32, ...apart, granularity: "row" });
+          rmsNorm(program, { ...common, output, quantized: beside });
+          rmsNorm(program, { ...common, output: null, quantized: alone });
+        });
+        const label = `${rows}×${cols} ${type}`;
+        const want = await device.readAll([f32, apart.codes, apart.scales]);
+        assertEquals(
+          await device.readAll([output, beside.codes, beside.scales]),
+          want,
+          label,
+        );
+        assertEquals(await device.readAll([alone.codes, alone.scales]), want.slice(1), label);
+      }
+    }
+  }
+});
+
 Deno.test("rmsNorm of more rows than one grid dimension holds", async () => {
   using device = await requestDevice();
   const [rows, cols] = [70_001, 1];
@@ -94,6 +133,16 @@ Deno.test("rmsNorm refuses operands that do not fit", async () => {
     { output: device.matrix(2, 20, "f16", "output") },
     TypeError,
     "rmsNorm: output is f16, not f32",
+  );
+  const scales = device.vector(2, "f32", "scales");
+  assertThrows(
+    () =>
+      rmsNorm(program, {
+        ...good,
+        quantized: { codes: device.matrix(2, 40, "e4m3", "codes"), scales },
+      }),
+    RangeError,
+    "rmsNorm: codes is 2×40 (pitch 48), not 2×20 (pitch 32)",
   );
   refuses({ weight: { ...weight, length: 19 } }, RangeError, "weight has 19 elements, not 20");
   refuses(

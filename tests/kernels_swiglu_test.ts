@@ -1,11 +1,19 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { requestDevice } from "../src/gpu/device.ts";
-import { pitchOf } from "../src/gpu/buffers.ts";
+import { type BufferView, pitchOf } from "../src/gpu/buffers.ts";
 import { Program } from "../src/gpu/program.ts";
+import { quantize } from "../src/kernels/quantize.ts";
 import { swiglu, swigluBackward } from "../src/kernels/swiglu.ts";
 import * as reference from "../src/reference/swiglu.ts";
-import { paddingOf, randomValues, relativeError, runOnce, uploadMatrix } from "./support/gpu.ts";
-import { filled } from "./support/vectors.ts";
+import {
+  paddingOf,
+  poisonedCodes,
+  randomValues,
+  relativeError,
+  runOnce,
+  uploadMatrix,
+} from "./support/gpu.ts";
+import { filled, uploadVector } from "./support/vectors.ts";
 
 const TOLERANCE = 1e-6;
 
@@ -60,6 +68,73 @@ Deno.test("swiglu and its gradient agree with the oracle on odd widths", async (
   }
 });
 
+Deno.test("swiglu: codes written at once are those of its results quantised, however a row is shared", async () => {
+  using device = await requestDevice();
+  for (const [rows, width] of [[3, 30], [2, 1100]]) {
+    const pitch = pitchOf(width);
+    const values = (seed: number) => randomValues(rows * width, seed, 4);
+    const merged = merge(values(1), values(2), rows, width);
+    const gateUp = uploadMatrix(device, merged, rows, 2 * pitch).matrix;
+    const dOutput = uploadMatrix(device, values(3), rows, width).matrix;
+    const divisors = randomValues(2 * pitch, 4).map((v) => v + 2);
+    const columnScales = uploadVector(device, divisors).vector;
+    for (const type of ["e4m3", "e5m2", "f16"] as const) {
+      for (const registers of [true, false]) {
+        const variant = { registers };
+        const [apart, beside, alone] = [0, 1, 2].map(() =>
+          poisonedCodes(device, rows, width, type)
+        );
+        const [output, again] = [0, 1].map(() => filled(device, rows, width, NaN));
+        const gradients = [0, 1, 2].map(() => filled(device, rows, 2 * pitch, NaN));
+        const gradientCodes = [0, 1, 2, 3].map(() => poisonedCodes(device, rows, 2 * pitch, type));
+        await runOnce(device, (program) => {
+          swiglu(program, { gateUp, output });
+          quantize(program, { input: output, ...apart, granularity: "row" });
+          swiglu(program, { gateUp, output: again, quantized: beside, variant });
+          swiglu(program, { gateUp, output: null, quantized: alone, variant });
+
+          const [dGateUp, plain, divided] = gradients;
+          swigluBackward(program, { gateUp, dOutput, dGateUp });
+          quantize(program, { input: dGateUp, ...gradientCodes[0], granularity: "row" });
+          quantize(program, {
+            input: dGateUp,
+            ...gradientCodes[1],
+            columnScales,
+            granularity: "row",
+          });
+          swigluBackward(program, {
+            gateUp,
+            dOutput,
+            dGateUp: plain,
+            quantized: gradientCodes[2],
+            variant,
+          });
+          swigluBackward(program, {
+            gateUp,
+            dOutput,
+            dGateUp: divided,
+            quantized: { ...gradientCodes[3], columnScales },
+            variant,
+          });
+        });
+        const label = `${rows}×${width} ${type} ${registers}`;
+        const read = (...views: BufferView[]) => device.readAll(views);
+        const want = await read(output, apart.codes, apart.scales);
+        assertEquals(await read(again, beside.codes, beside.scales), want, label);
+        assertEquals(await read(alone.codes, alone.scales), want.slice(1), label);
+        for (const [i, dGateUp] of gradients.slice(1).entries()) {
+          const [expected, got] = [gradientCodes[i], gradientCodes[i + 2]];
+          assertEquals(
+            await read(dGateUp, got.codes, got.scales),
+            await read(gradients[0], expected.codes, expected.scales),
+            `gradient of ${label}`,
+          );
+        }
+      }
+    }
+  }
+});
+
 Deno.test("swiglu stays finite for huge gates and shows NaN", async () => {
   using device = await requestDevice();
   const gates = [-1e30, -1e4, -100, 100, 1e4, NaN];
@@ -83,9 +158,15 @@ Deno.test("swiglu stays finite for huge gates and shows NaN", async () => {
   assertEquals(dUp.map(Math.abs), [0, 0, 0, 100, 10000, NaN]);
 });
 
-Deno.test("swiglu refuses a gateUp that is not twice as wide", async () => {
+Deno.test("swiglu refuses operands that do not fit", async () => {
   using device = await requestDevice();
   using program = new Program(device);
+  const none = device.matrix(2, 64, "f32", "gateUp");
+  assertThrows(
+    () => swiglu(program, { gateUp: none, output: null }),
+    TypeError,
+    "swiglu: neither output nor quantized is given",
+  );
   const output = device.matrix(2, 20, "f32", "output");
   const gateUp = device.matrix(2, 41, "f32", "gateUp");
   const message = "gateUp is 2×41 (pitch 48), not 2×64 (pitch 64)";

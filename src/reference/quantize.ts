@@ -1,5 +1,5 @@
 /**
- * Dynamic quantisation to FP8 as the GPU does it: in f32, each operation rounded once.
+ * Dynamic quantisation to FP8, and to f16, as the GPU does it: in f32, each operation rounded once.
  *
  * A scale multiplies on the way in and divides on the way out:
  * `code = encode(x · scale)`, `x ≈ decode(code) / scale`.
@@ -98,6 +98,48 @@ export function dequantize({ codes, scales, format }: Quantized): Float64Array {
   const table = fp8DecodeTable(format);
   const columns = codes.length / scales.length;
   return Float64Array.from(codes, (code, i) => table[code] / scales[Math.floor(i / columns)]);
+}
+
+/**
+ * The scale of a row in f16: the power of two that brings its largest magnitude into [2⁴, 2⁵), so that rounding alone
+ * decides the codes and sums of a few dozen products stay within f16; 1 for an `amax` below {@linkcode SMALLEST_AMAX}.
+ *
+ * @param amax Largest magnitude, an f32.
+ */
+export function halfScale(amax: number): number {
+  const [bits] = new Uint32Array(Float32Array.of(amax).buffer);
+  return amax < SMALLEST_AMAX ? 1 : 2 ** (127 + 4 - (bits >>> 23));
+}
+
+/** A matrix in f16 with a scale a row. */
+export interface QuantizedHalf {
+  /** Row-major. */
+  readonly codes: Float16Array<ArrayBuffer>;
+  /** One f32 a row. */
+  readonly scales: Float32Array<ArrayBuffer>;
+}
+
+/**
+ * Quantises a matrix to f16. Values beyond ±65504 saturate; what is not finite becomes NaN.
+ *
+ * @param x `[rows, columns]` of f32 values.
+ * @param columns Row width.
+ * @param scales One a row. Default: {@linkcode halfScale} of each.
+ */
+export function quantizeHalf(
+  x: Float32Array,
+  columns: number,
+  scales?: Float32Array<ArrayBuffer>,
+): QuantizedHalf {
+  const used = scales ?? Float32Array.from(
+    { length: x.length / columns },
+    (_, r) => halfScale(largestMagnitude(x.subarray(r * columns, (r + 1) * columns))),
+  );
+  const codes = Float16Array.from(x, (value, i) => {
+    const scaled = Math.fround(value * used[Math.floor(i / columns)]);
+    return Number.isFinite(scaled) ? Math.max(-65504, Math.min(65504, scaled)) : NaN;
+  });
+  return { codes, scales: used };
 }
 
 /** The largest magnitude of a matrix or row, NaN left aside; 0 of an empty one. */

@@ -4,6 +4,7 @@ import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "../../src/fp8/codec.
 import { type ElementType, type Matrix, pitchOf } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
+import type { Quantized } from "../../src/kernels/quantize.ts";
 
 /** A small generator of repeatable test data (mulberry32), uniform in [-1, 1). */
 export function randomValues(length: number, seed: number, scale = 1): Float32Array<ArrayBuffer> {
@@ -48,6 +49,20 @@ export function uploadMatrix(
 export function poisoned(device: Device, rows: number, cols: number): Matrix {
   const values = new Float32Array(rows * cols).fill(12345.5);
   return uploadMatrix(device, values, rows, cols).matrix;
+}
+
+/** Room for codes and scales, full of bytes that must not survive. */
+export function poisonedCodes(
+  device: Device,
+  rows: number,
+  cols: number,
+  type: ElementType,
+): Quantized {
+  const codes = device.matrix(rows, cols, type, "codes");
+  const scales = device.vector(rows, "f32", "scales");
+  device.write(codes, new Uint8Array(codes.size).fill(0x55));
+  device.write(scales, new Float32Array(rows).fill(NaN));
+  return { codes, scales };
 }
 
 /** Records, runs once and disposes of a program. */
