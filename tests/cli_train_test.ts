@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { exists } from "../src/io/exists.ts";
 import { main } from "../src/cli/main.ts";
 import { trainingMethod } from "../src/cli/method.ts";
-import type { LoraLayers } from "../src/methods/lora.ts";
+import type { LoraLayers } from "../src/methods/lora_layers.ts";
 import { openDryDevice } from "../src/gpu/dry_device.ts";
 import { Parameters } from "../src/optim/parameters.ts";
 import { withFolder } from "./support/io.ts";

@@ -55,6 +55,8 @@ export interface MethodLayers {
   endCalibration?(): Promise<void>;
   /** Records what must follow the optimizer's change of the parameters. */
   update?(program: Program): void;
+  /** Makes again what follows from the parameters, after these were loaded or restored. */
+  refresh?(): Promise<void>;
   /** What a checkpoint must keep besides the parameters, by name, to go on bit for bit. */
   state?(): Map<string, BufferView>;
   /** Frees what the method itself holds. */

@@ -115,6 +115,7 @@ export class Network implements Disposable {
         await loadMatrix(options.device, name, rows, source, value());
       }
       for (const linear of network.linears()) await linear.load(source);
+      if (!options.restoring) await network.layers.refresh?.();
       await options.device.finish();
       return network;
     } catch (error) {

@@ -104,6 +104,7 @@ export async function restoreCheckpoint(path: string, network: Network): Promise
       network.device.write(view, await file.readRange(name, at, length), at);
     }
   }
+  await network.layers.refresh?.();
 }
 
 /** Every buffer that a run changes, and those that could not be made again bit for bit. */

@@ -17,7 +17,7 @@ import { WEIGHTS_FILE } from "../io/weights.ts";
 import { Program } from "../gpu/program.ts";
 import { FalqonLayers } from "../methods/falqon.ts";
 import type { FalqonLinear } from "../methods/falqon_linear.ts";
-import { LoraLayers } from "../methods/lora.ts";
+import { LoraLayers } from "../methods/lora_layers.ts";
 import { weightName } from "../methods/upload.ts";
 import { fp8QuantizationConfig } from "../model/config.ts";
 import type { Model } from "../model/model.ts";
@@ -85,8 +85,8 @@ async function remove(path: string): Promise<void> {
 async function writeAdapter(model: Model, layers: LoraLayers, folder: string): Promise<void> {
   const { rank, alpha, useRslora, targets } = layers.settings;
   const tensors = new Map();
-  for (const linear of layers.linears) {
-    for (const [module, pair] of await linear.readAdapters()) tensors.set(module, pair);
+  for (const { adapter } of layers.linears) {
+    for (const [module, pair] of await adapter?.read() ?? []) tensors.set(module, pair);
   }
   const config = { rank, alpha, useRslora, targetModules: [...targets] };
   await writePeftAdapter(folder, { config, tensors }, { baseModel: model.folder });

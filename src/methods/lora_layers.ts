@@ -1,0 +1,138 @@
+/**
+ * The layers of a network with adapters beside frozen weights.
+ *
+ * @module
+ */
+
+import type { BufferView, Matrix } from "../gpu/buffers.ts";
+import { Program } from "../gpu/program.ts";
+import type { PeftAdapter } from "../io/peft.ts";
+import type { LinearSpec } from "../model/linear_spec.ts";
+import { BASE_ARITHMETIC, type BaseType, type BaseWeight, DenseBase } from "./base_weight.ts";
+import { Fp8Base } from "./fp8_base.ts";
+import { LoraLinear } from "./lora_linear.ts";
+import type { DenseType, Linear, MethodContext, MethodLayers } from "./method.ts";
+import { Nf4Base, Nf4Memory } from "./nf4_base.ts";
+import { type Arithmetic, operandRows } from "./operand.ts";
+import type { QuantizedRows } from "./quantized_rows.ts";
+import { SavedRows } from "./saved_rows.ts";
+
+/** What a method was asked for, defaults filled in. */
+export interface LoraSettings {
+  rank: number;
+  alpha: number;
+  /** The adapter counts `alpha / √rank` instead of `alpha / rank`. */
+  useRslora: boolean;
+  targets: ReadonlySet<string>;
+  trainA: boolean;
+  /** How the frozen weights of linear layers are stored. */
+  baseType: BaseType;
+  /** What the operands of the adapters' products are rounded to. */
+  adapterArithmetic: Arithmetic;
+  /** Storage of the embedding and the head. */
+  denseType: DenseType;
+  adapter?: PeftAdapter;
+}
+
+/** The layers of a network with adapters beside frozen weights, and the memory they share. */
+export class LoraLayers implements MethodLayers {
+  readonly linears: LoraLinear[] = [];
+  /** The quantised input of the layer at work, and the gradient of its output, as the base weight takes them. */
+  readonly input: QuantizedRows | null;
+  readonly gradient: QuantizedRows | null;
+  /** The same as the adapters take them; null where they take those of the base weight, or f32. */
+  readonly adapterInput: QuantizedRows | null;
+  readonly adapterGradient: QuantizedRows | null;
+  /** x·Aᵀ and its gradient, quantised. */
+  readonly lowCodes: QuantizedRows | null;
+  readonly dLowCodes: QuantizedRows | null;
+  /** Gradient of x·Aᵀ: read by the very next products, so one does for all layers. */
+  readonly dLow: SavedRows;
+  readonly #nf4: Nf4Memory | null;
+  #dense: Matrix[] = [];
+
+  constructor(readonly context: MethodContext, readonly settings: LoraSettings) {
+    const { device } = context;
+    const { baseType, adapterArithmetic } = settings;
+    const base = BASE_ARITHMETIC[baseType];
+    this.input = operandRows(device, base, "input", "input");
+    this.gradient = operandRows(device, base, "gradient", "output gradient");
+    const own = adapterArithmetic === base ? "f32" : adapterArithmetic;
+    this.adapterInput = operandRows(device, own, "input", "input of adapters");
+    // In FP8 the scales of the weight's rows are divided out of the gradient that the weight takes: B has others.
+    const ownGradient = base === "fp8" ? adapterArithmetic : own;
+    const label = "output gradient of adapters";
+    this.adapterGradient = operandRows(device, ownGradient, "gradient", label);
+    this.lowCodes = operandRows(device, adapterArithmetic, "input", "x·Aᵀ");
+    this.dLowCodes = operandRows(device, adapterArithmetic, "gradient", "gradient of x·Aᵀ");
+    this.dLow = new SavedRows(device, "gradient of x·Aᵀ");
+    this.#nf4 = baseType === "nf4" ? new Nf4Memory(device) : null;
+  }
+
+  /** What the product of the adapter is multiplied by. */
+  get scaling(): number {
+    const { rank, alpha, useRslora } = this.settings;
+    return alpha / (useRslora ? Math.sqrt(rank) : rank);
+  }
+
+  linear(spec: LinearSpec): Linear {
+    const linear = new LoraLinear(this, spec);
+    this.linears.push(linear);
+    return linear;
+  }
+
+  /** Makes the frozen weight of a layer. */
+  makeBase(spec: LinearSpec): BaseWeight {
+    const { device } = this.context;
+    const { baseType } = this.settings;
+    if (baseType === "fp8") return new Fp8Base(device, spec);
+    if (baseType === "nf4") return new Nf4Base(device, this.#nf4!, spec);
+    return new DenseBase(device, spec, baseType);
+  }
+
+  dense(name: string, rows: number, cols: number) {
+    const type = rows > 1 ? this.settings.denseType : "f32";
+    const matrix = this.context.device.matrix(rows, cols, type, name);
+    this.#dense.push(matrix);
+    return { value: () => matrix, gradient: null };
+  }
+
+  reserve(tokens: number): void {
+    const widest = (of: (linear: LoraLinear) => number) => Math.max(0, ...this.linears.map(of));
+    const low = widest(({ adapter }) => adapter?.layout.width ?? 0);
+    this.dLow.reserve(tokens, low);
+    this.lowCodes?.reserve(tokens, low);
+    this.dLowCodes?.reserve(tokens, low);
+    this.input?.reserve(tokens, widest(({ spec }) => spec.inFeatures));
+    this.gradient?.reserve(tokens, widest(({ spec }) => spec.width));
+    this.adapterInput?.reserve(
+      tokens,
+      widest(({ adapter, spec }) => adapter ? spec.inFeatures : 0),
+    );
+    this.adapterGradient?.reserve(tokens, widest(({ adapter, spec }) => adapter ? spec.width : 0));
+    this.#nf4?.reserve();
+  }
+
+  /** What products read of A and B follows these. */
+  update(program: Program): void {
+    for (const { adapter } of this.linears) adapter?.copy(program, "trained");
+  }
+
+  async refresh(): Promise<void> {
+    using program = new Program(this.context.device);
+    for (const { adapter } of this.linears) adapter?.copy(program, "all");
+    (await program.prepare()).run();
+  }
+
+  state(): Map<string, BufferView> {
+    return new Map(this.linears.flatMap((linear) => linear.state()));
+  }
+
+  free(): void {
+    this.context.device.free(...this.#dense);
+    const { input, gradient, adapterInput, adapterGradient, lowCodes, dLowCodes, dLow } = this;
+    const rooms = [input, gradient, adapterInput, adapterGradient, lowCodes, dLowCodes, dLow];
+    for (const room of rooms) room?.free();
+    this.#nf4?.free();
+  }
+}

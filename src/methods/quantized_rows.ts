@@ -1,0 +1,35 @@
+import type { ElementType } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
+import type { Quantized } from "../kernels/quantize.ts";
+import { SavedRows } from "./saved_rows.ts";
+
+/** A quantised matrix with a row a token, reserved for the longest step: {@linkcode SavedRows} with a scale a row. */
+export class QuantizedRows {
+  readonly #codes: SavedRows;
+  readonly #scales: SavedRows;
+
+  constructor(device: Device, label: string, type: ElementType) {
+    this.#codes = new SavedRows(device, `${label} in ${type}`, type);
+    this.#scales = new SavedRows(device, `scales of the ${label} in ${type}`);
+  }
+
+  /** Makes room for `tokens` rows of `cols` columns; none are needed where `cols` is 0. */
+  reserve(tokens: number, cols: number): void {
+    this.#codes.reserve(tokens, cols);
+    this.#scales.reserve(1, cols === 0 ? 0 : tokens);
+  }
+
+  /** The first `count` rows, `cols` wide. */
+  rows(count: number, cols: number): Quantized {
+    const { buffer, offset, size } = this.#scales.rows(1, count);
+    return {
+      codes: this.#codes.rows(count, cols),
+      scales: { buffer, offset, size, length: count, type: "f32" },
+    };
+  }
+
+  free(): void {
+    this.#codes.free();
+    this.#scales.free();
+  }
+}
