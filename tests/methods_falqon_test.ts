@@ -303,7 +303,7 @@ Deno.test("falqon: a calibrated adapter spans the gradient of the weight that it
   using device = await requestDevice();
   const { layers, linear } = await build(device, { init: "gradient" });
   // Two passes of two tokens: the gradient Gᵀ·x of each part has rank 4, less than the adapter's 5.
-  layers.beginCalibration(2, randomGenerator(9));
+  await layers.beginCalibration(2, randomGenerator(9));
   assert(linear.needsInput);
   const total = spec.parts.map(({ rows }) => new Float64Array(rows * INPUTS));
   for (const seed of [70, 80]) {

@@ -29,10 +29,10 @@ const LIMITS = {
  * Opens a dry device.
  *
  * @param like The device whose kernels are to be recorded; without it, those of a GPU with f16.
- * @returns The device, which reads zeros, and every buffer made on it, freed ones included.
+ * @returns The device, which reads zeros, and the buffers that are on it at the time.
  */
-export function openDryDevice(like?: Device): { device: Device; buffers: DryBuffer[] } {
-  const buffers: DryBuffer[] = [];
+export function openDryDevice(like?: Device): { device: Device; buffers: Set<DryBuffer> } {
+  const buffers = new Set<DryBuffer>();
   const object = () => ({});
   const done = () => Promise.resolve();
   const pass = {
@@ -56,9 +56,11 @@ export function openDryDevice(like?: Device): { device: Device; buffers: DryBuff
     pushErrorScope: object,
     popErrorScope: () => Promise.resolve(null),
     createBuffer({ size, label }: DryBuffer) {
-      buffers.push({ label, size });
+      const buffer = { label, size };
+      buffers.add(buffer);
+      const destroy = () => buffers.delete(buffer);
       const getMappedRange = () => new ArrayBuffer(size);
-      return { size, label, destroy: object, mapAsync: done, getMappedRange };
+      return { size, label, destroy, mapAsync: done, getMappedRange };
     },
     createBindGroupLayout: object,
     createPipelineLayout: object,

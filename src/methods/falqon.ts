@@ -12,6 +12,7 @@ import type { BufferView, Matrix } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import type { ScaleGranularity } from "../kernels/quantize.ts";
 import type { LinearSpec } from "../model/linear_spec.ts";
+import { gramMatrices } from "./falqon_adapter.ts";
 import { FalqonLinear } from "./falqon_linear.ts";
 import type { UpdateCounts } from "./falqon_update.ts";
 import type { Linear, Method, MethodContext, MethodLayers } from "./method.ts";
@@ -48,7 +49,7 @@ export interface FalqonOptions {
    * error, times the roots of the singular values. A weight without a known error, as it comes in FP8, begins
    * `random-orthogonal`. `gradient`, the default of `requantize`: the leading right singular vectors of the weight's
    * gradient over the first micro-batches, in which B alone can learn most (the idea of LoRA-GA, arXiv 2407.05000);
-   * without a `Trainer`, which has the data, it is `random-orthogonal` too.
+   * without a `Trainer`, which has the data, it is random.
    */
   init?: AdapterInit;
   /** Default `row`: one scale a row of W and a token of x. `tensor`: one each, as published. */
@@ -179,13 +180,19 @@ export class FalqonLayers implements MethodLayers {
     return this.settings.init === "gradient";
   }
 
-  beginCalibration(tokens: number, random: () => number): void {
-    for (const linear of this.linears) linear.beginSketch(random);
+  async beginCalibration(tokens: number, random: () => number): Promise<void> {
+    for (const linear of this.linears) await linear.beginSketch(random);
     this.gSketch.reserve(tokens, Math.max(...this.linears.map(({ sketchWidth }) => sketchWidth)));
   }
 
   async endCalibration(): Promise<void> {
-    for (const linear of this.linears) await linear.endSketch();
+    const { context: { device }, linears } = this;
+    const grams = await gramMatrices(device, linears.flatMap(({ sketches }) => sketches));
+    for (const linear of linears) {
+      await linear.endSketch(grams.splice(0, linear.sketches.length));
+    }
+    const scales = await device.readAll(linears.map((linear) => linear.scales));
+    for (const [i, linear] of linears.entries()) await linear.begin(new Float32Array(scales[i]));
     this.gSketch.free();
   }
 

@@ -7,9 +7,10 @@
 
 import { OptionError } from "../errors.ts";
 import type { Matrix } from "../gpu/buffers.ts";
-import type { Device } from "../gpu/device.ts";
+import { type Device, unpitch } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import { gemm, type GemmOptions } from "../kernels/gemm.ts";
+import { randomNormal } from "../kernels/random.ts";
 import { orthonormalizeRows, symmetricEigen } from "../reference/svd.ts";
 
 /** Directions beyond the rank that the range finder keeps, and its passes over the matrix. */
@@ -100,27 +101,82 @@ function checkRankFits(rank: number, outputs: number, inputs: number): void {
 }
 
 /**
+ * An adapter whose rows are random normal, of norm near 1/√3 and, as there are many inputs, nearly orthogonal. Made on the
+ * GPU: it costs nothing where another takes its place before training.
+ *
+ * @returns A, f32 [rank, inputs]
+ * @throws {OptionError} if the rank exceeds a side of the weight.
+ */
+export async function normalAdapter(
+  device: Device,
+  outputs: number,
+  inputs: number,
+  rank: number,
+  random: () => number,
+): Promise<Matrix> {
+  checkRankFits(rank, outputs, inputs);
+  return await randomMatrix(device, rank, inputs, ROW_NORM / Math.sqrt(inputs), random);
+}
+
+/** An f32 matrix of normal numbers with this standard deviation. */
+export async function randomMatrix(
+  device: Device,
+  rows: number,
+  cols: number,
+  deviation: number,
+  random: () => number,
+): Promise<Matrix> {
+  const out = device.matrix(rows, cols, "f32", "random directions");
+  using program = new Program(device);
+  const word = () => Math.floor(random() * 2 ** 32);
+  randomNormal(program, { key: { low: word(), high: word() }, mean: 0, deviation, out });
+  (await program.prepare()).run();
+  return out;
+}
+
+/** Computes sketch·sketchᵀ of each sketch, [rows, rows], in one read-back. */
+export async function gramMatrices(
+  device: Device,
+  sketches: readonly Matrix[],
+): Promise<Float64Array[]> {
+  using program = new Program(device);
+  const products = sketches.map((sketch) => {
+    const out = device.matrix(sketch.rows, sketch.rows, "f32", "Gram matrix of a sketch");
+    gemm(program, { layout: "nt", a: sketch, b: sketch, out });
+    return out;
+  });
+  (await program.prepare()).run();
+  const read = await device.readAll(products);
+  device.free(...products);
+  return products.map(({ rows, cols, pitch }, i) =>
+    Float64Array.from(unpitch(new Float32Array(read[i]), rows, cols, pitch))
+  );
+}
+
+/**
  * The leading right singular vectors of a sketch, as rows of norm 1/√3.
  *
  * @param sketch f32 [more than rank, inputs]
- * @returns A [rank, inputs]; null if the sketch is zero.
+ * @param gram Its Gram matrix, from {@linkcode gramMatrices}.
+ * @returns A, f32 [rank, inputs]; null if the sketch is zero.
  */
 export async function leadingDirections(
   device: Device,
   sketch: Matrix,
+  gram: Float64Array,
   rank: number,
-): Promise<Float32Array<ArrayBuffer> | null> {
+): Promise<Matrix | null> {
+  const width = sketch.rows;
+  const { values, vectors } = symmetricEigen(gram, width);
+  if (!(values[0] > 0)) return null;
+  const combination = new Float32Array(rank * width);
+  for (let i = 0; i < rank; i++) {
+    const factor = values[i] > NEGLIGIBLE * values[0] ? ROW_NORM / Math.sqrt(values[i]) : 0;
+    for (let j = 0; j < width; j++) combination[i * width + j] = factor * vectors[i * width + j];
+  }
   const scope = new Scope(device);
   try {
-    const width = sketch.rows;
-    const { values, vectors } = symmetricEigen(await gram(scope, sketch), width);
-    if (!(values[0] > 0)) return null;
-    const combination = new Float32Array(rank * width);
-    for (let i = 0; i < rank; i++) {
-      const factor = values[i] > NEGLIGIBLE * values[0] ? ROW_NORM / Math.sqrt(values[i]) : 0;
-      for (let j = 0; j < width; j++) combination[i * width + j] = factor * vectors[i * width + j];
-    }
-    return await device.readMatrix(await combine(scope, combination, rank, sketch));
+    return scope.keep(await combine(scope, combination, rank, sketch));
   } finally {
     scope.close();
   }
@@ -188,6 +244,12 @@ class Scope {
   free(...matrices: Matrix[]): void {
     this.device.free(...matrices);
     for (const matrix of matrices) this.#matrices.delete(matrix);
+  }
+
+  /** Leaves a matrix to the caller. */
+  keep(matrix: Matrix): Matrix {
+    this.#matrices.delete(matrix);
+    return matrix;
   }
 
   close(): void {

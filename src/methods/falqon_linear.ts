@@ -28,8 +28,9 @@ import { representable } from "../reference/falqon_weight.ts";
 import {
   leadingDirections,
   meldedAdapter,
-  normals,
+  normalAdapter,
   randomAdapter,
+  randomMatrix,
   sketchRows,
 } from "./falqon_adapter.ts";
 import type { FalqonLayers } from "./falqon.ts";
@@ -37,7 +38,7 @@ import { FalqonUpdate } from "./falqon_update.ts";
 import type { Linear, LinearBackward, LinearForward } from "./method.ts";
 import { SavedRows } from "./saved_rows.ts";
 import { type AdapterLayout, adapterLayout, type AdapterPart } from "./targets.ts";
-import { loadMatrix, uploadRows, weightName } from "./upload.ts";
+import { loadMatrix, weightName } from "./upload.ts";
 
 /** The gradient of the weight of one part, seen through a random projection. */
 interface Sketch {
@@ -140,7 +141,12 @@ export class FalqonLinear implements Linear {
         await this.#quantizePart(part, source, adapted);
       }
     }
-    for (const update of this.updates) await update.begin();
+    if (this.updates.length > 0) await this.begin(await this.readScales(0, this.scales.length));
+  }
+
+  /** Starts the updates from the codes as they are now; `scales` are all of the layer's. */
+  async begin(scales: Float32Array<ArrayBuffer>): Promise<void> {
+    for (const update of this.updates) await update.begin(scales);
   }
 
   /** Takes codes as they are in the file; its scales multiply on the way out, ours on the way in. */
@@ -180,30 +186,25 @@ export class FalqonLinear implements Linear {
       (await program.prepare()).run();
       if (adapted) {
         const melded = init === "melded" ? await meldedAdapter(device, error, rank, random) : null;
-        await this.#writeAdapter(adapted, melded);
+        await this.#writeAdapter(adapted, melded && this.#upload(melded));
       }
     } finally {
       device.free(original, error, scales);
     }
   }
 
-  /** Quantises A below the weights; a random one where none is given. */
-  async #writeAdapter(
-    { part, start }: AdapterPart,
-    given: Float32Array<ArrayBuffer> | null,
-  ): Promise<void> {
-    const { context: { device, random }, settings: { rank, init, scaling } } = this.layers;
-    const { inFeatures, width } = this.spec;
-    const chosen = init === "kaiming" ? init : "random-orthogonal";
-    let a = given ?? randomAdapter(chosen, part.rows, inFeatures, rank, random);
+  /** Quantises A, f32 [rank, inFeatures], below the weights and frees it; a random one where none is given. */
+  async #writeAdapter({ part, start }: AdapterPart, given: Matrix | null): Promise<void> {
+    const { context: { device }, settings: { rank, scaling } } = this.layers;
+    const { width } = this.spec;
+    const input = given ?? await this.#randomAdapter(part);
     const scales = device.vector(rank, "f32", "scales of A");
     if (scaling === "tensor") {
       const [shared] = await this.readScales(part.start, 1);
-      a = Float32Array.from(representable(a, shared));
+      const a = representable(await device.readMatrix(input), shared);
+      device.writeMatrix(input, Float32Array.from(a));
       device.write(scales, new Float32Array(rank).fill(shared));
     }
-    const input = device.matrix(rank, inFeatures, "f32", "A to quantise");
-    uploadRows(device, input, 0, a);
     using program = new Program(device);
     const codes = rowsOf(this.weight, width + start, rank);
     const granularity = scaling === "tensor" ? "given" : "row";
@@ -212,6 +213,22 @@ export class FalqonLinear implements Linear {
     program.copy({ ...scales, size }, { ...this.scales, offset: 4 * (width + start), size });
     (await program.prepare()).run();
     device.free(input, scales);
+  }
+
+  async #randomAdapter({ rows }: LinearPart): Promise<Matrix> {
+    const { context: { device, random }, settings: { rank, init } } = this.layers;
+    const { inFeatures } = this.spec;
+    if (init === "gradient") return await normalAdapter(device, rows, inFeatures, rank, random);
+    const chosen = init === "kaiming" ? init : "random-orthogonal";
+    return this.#upload(randomAdapter(chosen, rows, inFeatures, rank, random));
+  }
+
+  /** Puts an A [rank, inFeatures] on the GPU. */
+  #upload(a: Float32Array<ArrayBuffer>): Matrix {
+    const { context: { device }, settings: { rank } } = this.layers;
+    const matrix = device.matrix(rank, this.spec.inFeatures, "f32", "A to quantise");
+    device.writeMatrix(matrix, a);
+    return matrix;
   }
 
   /** Reads `count` scales from row `first` on. */
@@ -288,16 +305,16 @@ export class FalqonLinear implements Linear {
   }
 
   /** Begins to sketch the gradient of W: Ω·(Gᵀ·x) for a random Ω has the row space of Gᵀ·x, without its size. */
-  beginSketch(random: () => number): void {
+  async beginSketch(random: () => number): Promise<void> {
     const { context: { device }, settings: { rank } } = this.layers;
     const { inFeatures } = this.spec;
-    this.#sketches = this.layout.parts.map((adapter) => {
+    for (const adapter of this.layout.parts) {
       const { rows } = adapter.part;
       const width = sketchRows(rank, rows, inFeatures);
-      const omega = device.matrix(width, rows, "f32", "random projection");
-      device.writeMatrix(omega, normals(width * rows, random));
-      return { adapter, omega, sum: device.matrix(width, inFeatures, "f32", "sketched gradient") };
-    });
+      const omega = await randomMatrix(device, width, rows, 1, random);
+      const sum = device.matrix(width, inFeatures, "f32", "sketched gradient");
+      this.#sketches.push({ adapter, omega, sum });
+    }
   }
 
   /** sum += (G·Ωᵀ)ᵀ·x */
@@ -309,16 +326,20 @@ export class FalqonLinear implements Linear {
     gemm(program, { layout: "tn", a: projected, b: input, out: sum, accumulate: true });
   }
 
-  /** Takes the leading directions of the sketches as the new A. */
-  async endSketch(): Promise<void> {
+  /** The gradients that were sketched, one an adapted part. */
+  get sketches(): Matrix[] {
+    return this.#sketches.map(({ sum }) => sum);
+  }
+
+  /** Takes the leading directions of the sketches, whose Gram matrices are given, as the new A. */
+  async endSketch(grams: readonly Float64Array[]): Promise<void> {
     const { context: { device }, settings: { rank } } = this.layers;
     const sketches = this.#sketches;
     this.#sketches = [];
-    for (const { adapter, omega, sum } of sketches) {
-      await this.#writeAdapter(adapter, await leadingDirections(device, sum, rank));
+    for (const [i, { adapter, omega, sum }] of sketches.entries()) {
+      await this.#writeAdapter(adapter, await leadingDirections(device, sum, grams[i], rank));
       device.free(omega, sum);
     }
-    for (const update of this.updates) await update.begin();
   }
 
   /** c · G·(B − B_flushed): the gradient that the pending rows send through A. */

@@ -100,13 +100,17 @@ export class FalqonUpdate {
     }
   }
 
-  /** Begins from the codes and scales that the linear has now: computes what stays fixed from here, B is zero. */
-  async begin(): Promise<void> {
+  /**
+   * Begins from the codes and scales that the linear has now: computes what stays fixed from here, B is zero.
+   *
+   * @param scales All of the linear's: reading them back costs a round trip, so it is done once for many.
+   */
+  async begin(scales: Float32Array<ArrayBuffer>): Promise<void> {
     const { linear, adapter: { part, start } } = this;
     const { rank, factor } = this.#settings;
     const first = linear.spec.width + start;
-    const w = await linear.readScales(part.start, part.rows);
-    const a = await linear.readScales(first, rank);
+    const w = scales.subarray(part.start, part.start + part.rows);
+    const a = scales.subarray(first, first + rank);
     this.#device.write(this.#rowFactors, w.map((scale) => scale / w[0]));
     this.#device.write(this.#columnFactors, a.map((scale) => factor * w[0] / scale));
     using program = new Program(this.#device);

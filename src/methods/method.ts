@@ -50,7 +50,7 @@ export interface MethodLayers {
   /** True where the method looks at gradients of the model before training. */
   readonly calibrates?: boolean;
   /** Before backward passes of up to `tokens` tokens are recorded whose gradients the method looks at. */
-  beginCalibration?(tokens: number, random: () => number): void;
+  beginCalibration?(tokens: number, random: () => number): Promise<void>;
   /** After these have run. What was recorded in between is invalid then. */
   endCalibration?(): Promise<void>;
   /** Records what must follow the optimizer's change of the parameters. */

@@ -40,7 +40,7 @@ export async function calibrate(
 ): Promise<void> {
   const { layers, parameters, device } = network;
   const random = new Random(seed);
-  layers.beginCalibration!(rows, () => random.uniform());
+  await layers.beginCalibration!(rows, () => random.uniform());
   network.refit();
   using state = new StepState(device, { beta1: 0, beta2: 0 });
   using program = new Program(device);

@@ -14,6 +14,7 @@ import type { ModelConfig } from "../model/config.ts";
 import { EMBEDDING, Network } from "../model/network.ts";
 import type { WeightSource } from "../model/weight_source.ts";
 import { StepState } from "../optim/state.ts";
+import { calibrate } from "./calibrate.ts";
 import { recordMicroStep, recordUpdate } from "./step_programs.ts";
 
 /** What {@linkcode planMemory} is asked about. */
@@ -52,7 +53,7 @@ export interface MemoryPlan {
   total: number;
   /** The most at any time: loading, and methods that look at gradients before training, take room of their own. */
   peak: number;
-  /** Every buffer, the largest first. */
+  /** The buffers of the total, the largest first. */
   buffers: DryBuffer[];
 }
 
@@ -106,17 +107,11 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
 
   const before = device.allocatedBytes;
   const state = new StepState(device, { beta1: 0, beta2: 0 });
+  if (network.layers.calibrates) await calibrate(network, [], tokens, 0);
   await recordMicroStep(network, tokens, state);
   const { countUpdates } = request;
   await recordUpdate(network, { maxGradNorm: 1, eps: 0, weightDecay: 0, countUpdates }, state);
   const total = device.allocatedBytes;
-  const { layers } = network;
-  const calibrating = layers.calibrates
-    ? grown(() => {
-      layers.beginCalibration!(tokens, () => 0);
-      network.refit();
-    })
-    : 0;
   return {
     weights,
     training,
@@ -125,8 +120,8 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
     logits,
     kernels: total - before,
     total,
-    peak: Math.max(weights + training + loading, total + calibrating),
-    buffers: buffers.sort((a, b) => b.size - a.size),
+    peak: Math.max(weights + training + loading, device.peakBytes),
+    buffers: [...buffers].sort((a, b) => b.size - a.size),
   };
 }
 
