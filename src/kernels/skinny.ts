@@ -1,0 +1,126 @@
+/**
+ * The gradient of a narrow matrix: a product that is long in tokens, tall, and few columns wide.
+ *
+ * @module
+ */
+
+import { type ColumnBlock, columnsOf, type Matrix, roundUp } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
+import type { Program } from "../gpu/program.ts";
+import { sumPartials } from "./sum_partials.ts";
+
+/** What {@linkcode skinnyGradient} multiplies and where the result goes. */
+export interface SkinnyGradientOptions {
+  /** f32 [tokens, m] */
+  a: ColumnBlock;
+  /** f32 [tokens, n], n small: at most 64 are made from one reading of `a`. */
+  b: ColumnBlock;
+  /** f32 [m, n] */
+  out: Matrix;
+  /** Factor of the product. Default 1. */
+  alpha?: number;
+  /** Add to what `out` holds. Default false. */
+  accumulate?: boolean;
+  /** Tile sizes and shares of the tokens, for measurements. Default: chosen by shape. */
+  variant?: Partial<SkinnyVariant>;
+}
+
+/** Tile sizes of {@linkcode skinnyGradient}, all multiples of 4, and how many workgroups share the tokens. */
+export interface SkinnyVariant {
+  /** Rows and columns of the output that a workgroup makes. */
+  BM: number;
+  BN: number;
+  /** Tokens that are in workgroup memory at a time. */
+  BK: number;
+  /** Rows and columns that a thread makes. */
+  TM: number;
+  TN: number;
+  splits: number;
+}
+
+/** Workgroups that fill a large GPU: four on each of the 132 multiprocessors of an H200. */
+const ENOUGH_WORKGROUPS = 528;
+/** Tokens that a share has at least, so that adding partial sums does not cost more than it wins. */
+const SHORTEST_SHARE = 512;
+
+/** Records `out (+)= alpha · aᵀ·b` in f32; sums go in a fixed order. */
+export function skinnyGradient(program: Program, options: SkinnyGradientOptions): void {
+  const { a, b, out, alpha = 1, accumulate = false } = options;
+  checkShapes(options);
+  const [m, n, tokens] = [a.cols, b.cols, a.matrix.rows];
+  if (m === 0 || n === 0 || tokens === 0) return;
+  const { splits, ...tile } = {
+    ...chooseVariant(program.device, m, n, tokens),
+    ...options.variant,
+  };
+  const { BM, BN, BK, TM, TN } = tile;
+  const threads = (BM / TM) * (BN / TN);
+  const share = roundUp(Math.ceil(tokens / splits), BK);
+  const shares = Math.ceil(tokens / share);
+  const partials = shares > 1 && program.scratch(shares * m, n, "partial sums of a gradient");
+  program.dispatch(
+    program.device.kernel("gemm_skinny", {
+      ...tile,
+      A_LOADS: Math.ceil(BK * BM / 4 / threads),
+      B_LOADS: Math.ceil(BK * BN / 4 / threads),
+      ACCUMULATE: accumulate && !partials,
+    }),
+    { a: a.matrix, b: b.matrix, out: partials || out },
+    {
+      m,
+      n,
+      tokens,
+      share,
+      a_pitch: a.matrix.pitch,
+      a_column: a.column,
+      b_pitch: b.matrix.pitch,
+      b_column: b.column,
+      out_pitch: (partials || out).pitch,
+      alpha,
+    },
+    [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM), shares],
+    {
+      flops: 2 * m * n * tokens,
+      bytes: 4 * (tokens * (m + n) + shares * m * n),
+      label: `${m}×${n}×${tokens}`,
+    },
+  );
+  if (partials) {
+    const whole = columnsOf(out, 0, n);
+    sumPartials(program, { partials, splits: shares, out: whole, rows: m, cols: n, accumulate });
+  }
+}
+
+/** As wide as the output, so that `a` is read once; few workgroups share the tokens of tall outputs. */
+function chooseVariant(
+  { isFallback }: Device,
+  m: number,
+  n: number,
+  tokens: number,
+): SkinnyVariant {
+  const BM = 128;
+  const tile = n <= 16
+    ? { BM, BN: 16, BK: 16, TM: 4, TN: 4 }
+    : n <= 32
+    ? { BM, BN: 32, BK: 16, TM: 8, TN: 4 }
+    : { BM, BN: 64, BK: 16, TM: 8, TN: 8 };
+  const tiles = Math.ceil(m / BM) * Math.ceil(n / tile.BN);
+  const wanted = isFallback ? 1 : Math.floor(ENOUGH_WORKGROUPS / tiles);
+  return { ...tile, splits: Math.max(1, Math.min(wanted, Math.floor(tokens / SHORTEST_SHARE))) };
+}
+
+function checkShapes({ a, b, out }: SkinnyGradientOptions): void {
+  const [m, n] = [a.cols, b.cols];
+  const types = [a.matrix.type, b.matrix.type, out.type];
+  const inside = [a, b].every(({ matrix, column, cols }) =>
+    column % 4 === 0 && column + cols <= matrix.pitch
+  );
+  const problem = types.some((type) => type !== "f32")
+    ? `types ${types.join(", ")} are not all f32`
+    : !inside
+    ? "columns must start at a multiple of 4 and lie inside their matrices"
+    : a.matrix.rows !== b.matrix.rows || out.rows !== m || out.cols !== n
+    ? `(${a.matrix.rows}×${m})ᵀ · ${b.matrix.rows}×${n} does not give ${out.rows}×${out.cols}`
+    : null;
+  if (problem) throw new RangeError(`Cannot multiply as ${problem}`);
+}
