@@ -5,7 +5,7 @@
  */
 
 import type { BufferView, ElementType, Matrix, Vector } from "../gpu/buffers.ts";
-import { linearGrid, type Program } from "../gpu/program.ts";
+import { type Bindings, linearGrid, type Program } from "../gpu/program.ts";
 import {
   expectMatrix,
   expectVector,
@@ -49,6 +49,11 @@ export function expectQuantized(
   expectMatrix(kernel, "codes", codes, { rows, cols, types: CODE_TYPES });
   expectVector(kernel, "scales", scales, rows);
   if (columnScales) expectVector(kernel, "columnScales", columnScales, cols);
+}
+
+/** The bindings of wgsl/row_codes.wgsl; none where nothing is quantised. */
+export function codesOf(quantized: Quantized | null | undefined): Bindings {
+  return quantized ? { codes: quantized.codes, scales: quantized.scales } : {};
 }
 
 /** What {@linkcode quantize} reads and writes. */

@@ -1,6 +1,6 @@
 import type { Matrix, Vector } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
-import { expectQuantized, type Quantized } from "./quantize.ts";
+import { codesOf, expectQuantized, type Quantized } from "./quantize.ts";
 import { expectMatrix, expectVector, rowConstants, type RowVariant } from "./shapes.ts";
 
 /** What {@linkcode rmsNorm} reads and writes; f32 but for the codes. */
@@ -40,7 +40,7 @@ export function rmsNorm(
       QUANTIZED: !!quantized,
       ...(quantized && { CODES: quantized.codes.type }),
     }),
-    { input, weight, rstd, ...(output && { output }), ...quantized },
+    { input, weight, rstd, ...(output && { output }), ...codesOf(quantized) },
     { rows, cols, vectors: pitch / 4, eps },
     linearGrid(rows, 1),
     { label: `${rows}×${cols}${quantized ? ` ${quantized.codes.type}` : ""}` },

@@ -1,6 +1,6 @@
 import type { Matrix } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
-import { expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
+import { codesOf, expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
 import { expectMatrix, rowConstants, type RowVariant } from "./shapes.ts";
 
 /** Threads of a workgroup of the kernels that go element by element. */
@@ -52,7 +52,7 @@ export function swiglu(
       OUTPUT: !!output,
       CODES: quantized.codes.type,
     }),
-    { gate_up: gateUp, ...quantized, ...(output && { output }) },
+    { gate_up: gateUp, ...codesOf(quantized), ...(output && { output }) },
     params,
     linearGrid(rows, 1),
     { label: `${rows}×${width} ${quantized.codes.type}` },
@@ -98,14 +98,18 @@ export function swigluBackward(
     );
     return;
   }
-  const { codes, scales, columnScales } = quantized;
+  const { codes, columnScales } = quantized;
   program.dispatch(
     device.kernel("swiglu_backward_quantized", {
       ...rowConstants(device, pitch / 4, 2, variant),
       COLUMN_SCALES: !!columnScales,
       CODES: codes.type,
     }),
-    { ...bindings, codes, scales, ...(columnScales && { column_scales: columnScales }) },
+    {
+      ...bindings,
+      ...codesOf(quantized),
+      ...(columnScales && { column_scales: columnScales }),
+    },
     params,
     linearGrid(rows, 1),
     { label: `${rows}×${width} ${codes.type}` },

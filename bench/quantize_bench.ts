@@ -1,0 +1,150 @@
+/**
+ * How near the kernels that work row by row come to the memory's speed, and whether they are right: quantisation, and
+ * the norm and SwiGLU that quantise at birth.
+ *
+ * `deno run -A bench/quantize_bench.ts` takes the sizes of a LLaMA-7B step: `--rows 8192 --cols 4096 --ffn 11008`.
+ * `--gpu native|dawn` chooses the WebGPU, `--only quantize` the cases with that in their name, `--sweep` times every way
+ * to share a row among threads, `--repeats` says how often.
+ *
+ * GB/s count the bytes that must move; the share is of what a kernel that only copies reaches in the same run. Each case
+ * is checked against the CPU on some rows, see `RowErrors` in support/row_cases.ts.
+ *
+ * @module
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { type Device, type Provider, requestDevice } from "../src/gpu/device.ts";
+import { Kernel } from "../src/gpu/kernel.ts";
+import { linearGrid, Program } from "../src/gpu/program.ts";
+import type { RowVariant } from "../src/kernels/shapes.ts";
+import { gigabytes, measure, totalMs } from "./support/measure.ts";
+import { RowCases, type RowErrors, type RowShape } from "./support/row_cases.ts";
+
+/** What is measured. */
+export interface QuantizeBenchOptions extends RowShape {
+  /** Timed runs of each case. Default 9. */
+  repeats?: number;
+  /** Part of the names of the cases to measure. Default all. */
+  only?: string;
+  /** Time every way to share a row, not only the one that is chosen. Default false. */
+  sweep?: boolean;
+}
+
+/** One line of the result. */
+export interface QuantizeBenchResult extends RowErrors {
+  name: string;
+  /** Median. */
+  ms: number;
+  /** Bytes that must move, by time. */
+  gigabytesPerSecond: number;
+  /** That over what a copy reaches. */
+  ofCopy: number;
+}
+
+/** Share of wrong codes and relative error that pass. Codes are to be exact but where a compiler fuses otherwise. */
+const MOST_WRONG_CODES = 1e-4;
+const LARGEST_ERROR = 1e-5;
+
+const SWEEP: readonly RowVariant[] = [64, 128, 256, 512, 1024].flatMap((threads) => [
+  { threads },
+  { threads, registers: false },
+]);
+
+const COPY = `
+@group(0) @binding(0) var<storage, read> source: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read_write> copy: array<vec4<u32>>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let at = (group.y * groups.x + group.x) * 256u + thread;
+  if (at < arrayLength(&copy)) { copy[at] = source[at]; }
+}`;
+
+/** The bandwidth of a kernel that copies as many f32 as the residual stream has, in GB/s. */
+export async function copyBandwidth(
+  device: Device,
+  { rows, cols }: RowShape,
+  repeats = 9,
+): Promise<number> {
+  const source = device.matrix(rows, cols, "f32", "source");
+  const copy = device.matrix(rows, cols, "f32", "copy");
+  using program = new Program(device);
+  const kernel = new Kernel(device.gpu, "copy", COPY);
+  program.dispatch(kernel, { source, copy }, {}, linearGrid(source.size / 16, 256));
+  await program.prepare();
+  const ms = totalMs(await measure(program, { repeats }));
+  device.free(source, copy);
+  return gigabytes(2 * source.size, ms);
+}
+
+/**
+ * Times the kernels that work row by row.
+ *
+ * @throws {Error} for a kernel whose results are wrong.
+ */
+export async function* quantizeBench(
+  device: Device,
+  { repeats = 9, only = "", sweep = false, ...shape }: QuantizeBenchOptions,
+): AsyncGenerator<QuantizeBenchResult> {
+  const copy = await copyBandwidth(device, shape, repeats);
+  yield {
+    name: "copy",
+    ms: 8 * shape.rows * shape.cols / copy / 1e6,
+    gigabytesPerSecond: copy,
+    ofCopy: 1,
+  };
+  using cases = new RowCases(device, shape);
+  await cases.fill();
+  for (const { name, bytes, record, check } of cases.list()) {
+    if (!name.includes(only)) continue;
+    for (const variant of sweep ? SWEEP : [undefined]) {
+      if ((variant?.threads ?? 0) > device.limits.maxComputeInvocationsPerWorkgroup) continue;
+      using program = new Program(device);
+      record(program, variant);
+      await program.prepare();
+      const ms = totalMs(await measure(program, { repeats }));
+      const gigabytesPerSecond = gigabytes(bytes, ms);
+      const errors = await check();
+      const { wrongCodes = 0, error = 0 } = errors;
+      if (!(wrongCodes <= MOST_WRONG_CODES && error <= LARGEST_ERROR)) {
+        throw new Error(`${name} is wrong: ${JSON.stringify(errors)}`);
+      }
+      const way = variant
+        ? ` [${variant.threads}${variant.registers === false ? " loop" : ""}]`
+        : "";
+      const ofCopy = gigabytesPerSecond / copy;
+      yield { name: name + way, ms, gigabytesPerSecond, ofCopy, ...errors };
+    }
+  }
+}
+
+if (import.meta.main) {
+  const flags = parseArgs(Deno.args, {
+    string: ["gpu", "rows", "cols", "ffn", "repeats", "only"],
+    boolean: ["sweep"],
+    default: { gpu: "native" },
+  });
+  using device = await requestDevice({ provider: flags.gpu as Provider });
+  const small = device.isFallback;
+  const count = (flag: string | undefined, large: number, cpu: number) =>
+    Number(flag ?? (small ? cpu : large));
+  const shape = {
+    rows: count(flags.rows, 8192, 256),
+    cols: count(flags.cols, 4096, 1024),
+    ffn: count(flags.ffn, 11008, 2752),
+  };
+  const { description, device: name } = device.info;
+  console.log(`${description || name} (${device.provider}): ${JSON.stringify(shape)}`);
+  const repeats = Number(flags.repeats ?? 9);
+  const { only, sweep } = flags;
+  for await (const result of quantizeBench(device, { ...shape, repeats, only, sweep })) {
+    const { ms, gigabytesPerSecond, ofCopy, wrongCodes, error } = result;
+    console.log(
+      result.name.padEnd(52) + `${ms.toFixed(4)} ms`.padStart(12) +
+        `${gigabytesPerSecond.toFixed(0)} GB/s`.padStart(12) +
+        `${(100 * ofCopy).toFixed(1)} %`.padStart(9) +
+        (error === undefined ? "" : `  error ${error.toExponential(1)}`) +
+        (wrongCodes === undefined ? "" : `  wrong codes ${wrongCodes.toExponential(1)}`),
+    );
+  }
+}

@@ -1,0 +1,358 @@
+/**
+ * The kernels that take a row a workgroup, as a step of a block runs them, each with its check.
+ *
+ * @module
+ */
+
+import { ELEMENT_BYTES, firstOf, type Matrix, rowsOf, type Vector } from "../../src/gpu/buffers.ts";
+import type { Device } from "../../src/gpu/device.ts";
+import { Program } from "../../src/gpu/program.ts";
+import { E4M3, E5M2, encodeFp8 } from "../../src/fp8/codec.ts";
+import { quantize, type QuantizedGradient } from "../../src/kernels/quantize.ts";
+import { randomNormal } from "../../src/kernels/random.ts";
+import { rmsNorm, rmsNormBackward } from "../../src/kernels/rms_norm.ts";
+import type { RowVariant } from "../../src/kernels/shapes.ts";
+import { swiglu, swigluBackward } from "../../src/kernels/swiglu.ts";
+import * as norms from "../../src/reference/norm.ts";
+import { halfScale, largestMagnitude, quantizationScale } from "../../src/reference/quantize.ts";
+import * as gates from "../../src/reference/swiglu.ts";
+import { relativeError } from "../../tests/support/gpu.ts";
+
+/** A step's size. */
+export interface RowShape {
+  /** Tokens. */
+  rows: number;
+  /** Width of the residual stream. */
+  cols: number;
+  /** Width of the feed-forward network. */
+  ffn: number;
+}
+
+/** How wrong a kernel is, over some rows. */
+export interface RowErrors {
+  /** Share of codes that are not what the CPU makes of the same f32 values with the kernel's scale. */
+  wrongCodes?: number;
+  /** Of f32 results, relative to the oracle in f64. */
+  error?: number;
+}
+
+/** A kernel to measure. */
+export interface RowCase {
+  name: string;
+  /** Bytes that must move: inputs once, results once. */
+  bytes: number;
+  record(program: Program, variant?: RowVariant): void;
+  /** Compares what the last run left with the CPU, on some rows. */
+  check(): Promise<RowErrors>;
+}
+
+type CodeType = "e4m3" | "e5m2" | "f16";
+
+const EPS = 1e-5;
+
+/** Operands of a block's size and the kernels that work on them. */
+export class RowCases implements Disposable {
+  readonly #stream: Matrix;
+  readonly #gradient: Matrix;
+  readonly #sum: Matrix;
+  readonly #dHidden: Matrix;
+  readonly #gateUp: Matrix;
+  readonly #dGateUp: Matrix;
+  /** f32 results as wide as the network's inner width, in the memory of `#dGateUp`. */
+  readonly #hidden: Matrix;
+  readonly #weight: Vector;
+  readonly #rstd: Vector;
+  readonly #scales: Vector;
+  readonly #columnScales: Vector;
+  readonly #codes = new Map<string, Matrix>();
+
+  constructor(readonly device: Device, readonly shape: RowShape) {
+    const { rows, cols, ffn } = shape;
+    const matrix = (width: number, label: string) => device.matrix(rows, width, "f32", label);
+    this.#stream = matrix(cols, "residual stream");
+    this.#gradient = matrix(cols, "gradient of the normed stream");
+    this.#sum = matrix(cols, "results as wide as the stream");
+    this.#dHidden = matrix(ffn, "gradient of the hidden values");
+    const { pitch } = this.#dHidden;
+    this.#gateUp = matrix(2 * pitch, "gate and up");
+    this.#dGateUp = matrix(2 * pitch, "gradient of gate and up");
+    this.#hidden = { ...this.#dGateUp, cols: ffn, pitch, size: 4 * rows * pitch };
+    this.#weight = device.vector(cols, "f32", "weight of the norm");
+    this.#rstd = device.vector(rows, "f32", "norm statistics");
+    this.#scales = device.vector(rows, "f32", "scales");
+    this.#columnScales = device.vector(2 * pitch, "f32", "column scales");
+  }
+
+  /** Fills the inputs with normal numbers. */
+  async fill(): Promise<void> {
+    const { device } = this;
+    const weight = Float32Array.from({ length: this.shape.cols }, (_, i) => 0.5 + i % 7 / 4);
+    device.write(this.#weight, weight);
+    // Powers of two: dividing by them is exact on every GPU.
+    const divisors = Float32Array.from({ length: this.#gateUp.cols }, (_, i) => 2 ** (i % 5 - 2));
+    device.write(this.#columnScales, divisors);
+    await this.#run((program) => {
+      [this.#stream, this.#gradient, this.#dHidden, this.#gateUp].forEach((out, low) =>
+        randomNormal(program, { key: { low, high: 0 }, mean: 0, deviation: 1, out })
+      );
+      this.#norm(program, this.#sum);
+    });
+  }
+
+  /** Every kernel that works by rows. */
+  list(): RowCase[] {
+    const types = ["e4m3", "e5m2", "f16"] as const;
+    return [
+      ...types.flatMap((type) => [this.#quantize(type, false), this.#quantize(type, true)]),
+      this.#normOnly(),
+      this.#normQuantized("e4m3"),
+      this.#normQuantized("f16"),
+      this.#normBackward(false),
+      this.#normBackward(true),
+      this.#swigluOnly(),
+      this.#swigluQuantized("e4m3"),
+      this.#swigluQuantized("f16"),
+      this.#swigluBackwardOnly(),
+      this.#swigluBackwardQuantized("e5m2", true),
+      this.#swigluBackwardQuantized("f16", false),
+    ];
+  }
+
+  [Symbol.dispose](): void {
+    const { device } = this;
+    device.free(this.#stream, this.#gradient, this.#sum, this.#dHidden, this.#gateUp);
+    device.free(this.#dGateUp, this.#weight, this.#rstd, this.#scales, this.#columnScales);
+    device.free(...this.#codes.values());
+  }
+
+  #quantize(type: CodeType, divided: boolean): RowCase {
+    const { rows, cols } = this.shape;
+    const target = this.#target(type, this.#stream, divided);
+    return {
+      name: `quantize ${type}${divided ? ", column scales" : ""}`,
+      bytes: rows * cols * (4 + ELEMENT_BYTES[type]),
+      record: (program, variant) =>
+        quantize(program, { input: this.#stream, ...target, granularity: "row", variant }),
+      check: () => this.#wrongCodes(target, this.#stream),
+    };
+  }
+
+  #normOnly(): RowCase {
+    const { rows, cols } = this.shape;
+    return {
+      name: "norm",
+      bytes: rows * cols * 8,
+      record: (program, variant) => this.#norm(program, this.#sum, variant),
+      check: () =>
+        this.#error(this.#sum, async (row) => {
+          return norms.rmsNorm(await this.#row(this.#stream, row), await this.#weights(), EPS);
+        }),
+    };
+  }
+
+  #normQuantized(type: CodeType): RowCase {
+    const { rows, cols } = this.shape;
+    const quantized = this.#target(type, this.#stream, false);
+    return {
+      name: `norm + quantize ${type}`,
+      bytes: rows * cols * (4 + ELEMENT_BYTES[type]),
+      record: (program, variant) =>
+        rmsNorm(program, {
+          input: this.#stream,
+          weight: this.#weight,
+          eps: EPS,
+          output: null,
+          quantized,
+          rstd: this.#rstd,
+          variant,
+        }),
+      check: async () => {
+        await this.#run((program) => this.#norm(program, this.#sum));
+        return this.#wrongCodes(quantized, this.#sum);
+      },
+    };
+  }
+
+  #normBackward(accumulate: boolean): RowCase {
+    const { rows, cols } = this.shape;
+    const record = (program: Program, variant?: RowVariant) =>
+      rmsNormBackward(program, {
+        dOutput: this.#gradient,
+        input: this.#stream,
+        weight: this.#weight,
+        rstd: this.#rstd,
+        dInput: this.#sum,
+        accumulate,
+        variant,
+      });
+    return {
+      name: `norm backward${accumulate ? ", accumulate" : ""}`,
+      bytes: rows * cols * (accumulate ? 16 : 12),
+      record,
+      check: async () => {
+        await this.#run((program) => {
+          program.clear(this.#sum);
+          record(program);
+        });
+        return this.#error(this.#sum, async (row) => {
+          const dy = await this.#row(this.#gradient, row);
+          const x = await this.#row(this.#stream, row);
+          return norms.rmsNormBackward(dy, x, await this.#weights(), EPS).dx;
+        });
+      },
+    };
+  }
+
+  #swigluOnly(): RowCase {
+    const { rows, ffn } = this.shape;
+    return {
+      name: "swiglu",
+      bytes: rows * ffn * 12,
+      record: (program) => swiglu(program, { gateUp: this.#gateUp, output: this.#hidden }),
+      check: () =>
+        this.#error(this.#hidden, async (row) => gates.swiglu(...await this.#gates(row))),
+    };
+  }
+
+  #swigluQuantized(type: CodeType): RowCase {
+    const { rows, ffn } = this.shape;
+    const quantized = this.#target(type, this.#dHidden, false);
+    return {
+      name: `swiglu + quantize ${type}`,
+      bytes: rows * ffn * (8 + ELEMENT_BYTES[type]),
+      record: (program, variant) =>
+        swiglu(program, { gateUp: this.#gateUp, output: null, quantized, variant }),
+      check: async () => {
+        await this.#run((program) =>
+          swiglu(program, { gateUp: this.#gateUp, output: this.#hidden })
+        );
+        return this.#wrongCodes(quantized, this.#hidden);
+      },
+    };
+  }
+
+  #swigluBackwardOnly(): RowCase {
+    const { rows, ffn } = this.shape;
+    const operands = { gateUp: this.#gateUp, dOutput: this.#dHidden, dGateUp: this.#dGateUp };
+    return {
+      name: "swiglu backward",
+      bytes: rows * ffn * 20,
+      record: (program) => swigluBackward(program, operands),
+      check: () => this.#gradientError(),
+    };
+  }
+
+  #swigluBackwardQuantized(type: CodeType, divided: boolean): RowCase {
+    const { rows, ffn } = this.shape;
+    const operands = { gateUp: this.#gateUp, dOutput: this.#dHidden, dGateUp: this.#dGateUp };
+    const quantized = this.#target(type, this.#dGateUp, divided);
+    return {
+      name: `swiglu backward + quantize ${type}${divided ? ", column scales" : ""}`,
+      bytes: rows * ffn * (20 + 2 * ELEMENT_BYTES[type]),
+      record: (program, variant) => swigluBackward(program, { ...operands, quantized, variant }),
+      check: async () => ({
+        ...await this.#gradientError(),
+        ...await this.#wrongCodes(quantized, this.#dGateUp),
+      }),
+    };
+  }
+
+  #gradientError(): Promise<RowErrors> {
+    return this.#error(this.#dGateUp, async (row) => {
+      const dy = await this.#row(this.#dHidden, row);
+      const { dGate, dUp } = gates.swigluBackward(dy, ...await this.#gates(row));
+      const both = new Float64Array(this.#dGateUp.cols);
+      both.set(dGate);
+      both.set(dUp, this.#dHidden.pitch);
+      return both;
+    });
+  }
+
+  #norm(program: Program, output: Matrix, variant?: RowVariant): void {
+    const { cols } = this.shape;
+    rmsNorm(program, {
+      input: this.#stream,
+      weight: firstOf(this.#weight, cols),
+      eps: EPS,
+      output,
+      rstd: this.#rstd,
+      variant,
+    });
+  }
+
+  /** Room for the codes of a matrix, made once a type and width. */
+  #target(type: CodeType, { rows, cols }: Matrix, divided: boolean): QuantizedGradient {
+    const key = `${type} codes ${cols} wide`;
+    const codes = this.#codes.get(key) ?? this.device.matrix(rows, cols, type, key);
+    this.#codes.set(key, codes);
+    const columnScales = divided ? firstOf(this.#columnScales, cols) : undefined;
+    return { codes, scales: this.#scales, columnScales };
+  }
+
+  get #sampledRows(): number[] {
+    const { rows } = this.shape;
+    return [...new Set([0, rows >> 1, rows - 1])];
+  }
+
+  async #wrongCodes(
+    { codes, scales, columnScales }: QuantizedGradient,
+    values: Matrix,
+  ): Promise<RowErrors> {
+    const type = codes.type as CodeType;
+    const format = type === "e5m2" ? E5M2 : E4M3;
+    const gotScales = new Float32Array(await this.device.read(scales));
+    const divisors = columnScales && new Float32Array(await this.device.read(columnScales));
+    let wrong = 0;
+    for (const row of this.#sampledRows) {
+      const x = Float32Array.from(
+        await this.#row(values, row),
+        (v, i) => divisors ? v / divisors[i] : v,
+      );
+      const amax = largestMagnitude(x);
+      const scale = type === "f16" ? halfScale(amax) : quantizationScale(amax, format);
+      if (!(Math.abs(gotScales[row] / scale - 1) < 1e-6)) {
+        throw new Error(`The scale of row ${row} is ${gotScales[row]}, not ${scale}`);
+      }
+      const bytes = await this.device.read(rowsOf(codes, row, 1));
+      const got = type === "f16" ? new Float16Array(bytes) : new Uint8Array(bytes);
+      x.forEach((v, i) => {
+        const scaled = Math.fround(v * gotScales[row]);
+        const want = type === "f16" ? Math.f16round(scaled) : encodeFp8(scaled, format);
+        wrong += Number(want !== got[i]);
+      });
+    }
+    return { wrongCodes: wrong / codes.cols / this.#sampledRows.length };
+  }
+
+  async #error(got: Matrix, want: (row: number) => Promise<Float64Array>): Promise<RowErrors> {
+    let error = 0;
+    for (const row of this.#sampledRows) {
+      error = Math.max(error, relativeError(await this.#row(got, row), await want(row)));
+    }
+    return { error };
+  }
+
+  async #row(matrix: Matrix, row: number): Promise<Float64Array> {
+    const bytes = await this.device.read(rowsOf(matrix, row, 1));
+    return Float64Array.from(new Float32Array(bytes).subarray(0, matrix.cols));
+  }
+
+  /** Gate and up of a row. */
+  async #gates(row: number): Promise<[Float64Array, Float64Array]> {
+    const both = await this.#row(this.#gateUp, row);
+    const { cols, pitch } = this.#dHidden;
+    return [both.slice(0, cols), both.slice(pitch, pitch + cols)];
+  }
+
+  async #weights(): Promise<Float64Array> {
+    const values = new Float32Array(await this.device.read(this.#weight));
+    return Float64Array.from(values.subarray(0, this.shape.cols));
+  }
+
+  async #run(record: (program: Program) => void): Promise<void> {
+    using program = new Program(this.device);
+    record(program);
+    (await program.prepare()).run();
+    await this.device.finish();
+  }
+}
