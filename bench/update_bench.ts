@@ -1,0 +1,141 @@
+/**
+ * How fast a step's smaller kernels are on this GPU, and whether they are right at that size: the weight update, dB, rotary
+ * embedding, cross-entropy, embedding, norm and AdamW.
+ *
+ * `deno run -A bench/update_bench.ts` takes the sizes of LLaMA-7B: 8192 tokens, rank 64. `--gpu native|dawn` chooses the
+ * WebGPU, `--only rope` the cases by a part of their name, `--sweep` adds every tile of the update and of dB, `--tokens
+ * --hidden --ffn --heads --vocab --rank --layers --repeats` change sizes.
+ *
+ * Times are medians of all dispatches together. TFLOP/s and GB/s count what must be done and what must move, `copy` is
+ * the latter over a plain copy's in this run. Every case is first compared with its CPU twin: a case that is wrong ends
+ * the bench with an error, after all of them have run.
+ *
+ * @module
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { type Device, type Provider, requestDevice } from "../src/gpu/device.ts";
+import { Program } from "../src/gpu/program.ts";
+import { copyBandwidth } from "./support/copy.ts";
+import { gigabytes, measure, teraflops, totalMs } from "./support/measure.ts";
+import { crossEntropyCase, embeddingCase, optimizerCase, ropeCase } from "./support/small_cases.ts";
+import {
+  type BenchCase,
+  GRADIENT_VARIANTS,
+  gradientCase,
+  type StepSizes,
+  UPDATE_TILES,
+  updateCase,
+} from "./support/update_cases.ts";
+
+const LLAMA_7B: StepSizes = {
+  tokens: 8192,
+  hidden: 4096,
+  ffn: 11008,
+  heads: 32,
+  vocab: 32000,
+  rank: 64,
+  layers: 8,
+};
+
+/** For a GPU that the CPU emulates. */
+const SMALL: StepSizes = {
+  tokens: 128,
+  hidden: 128,
+  ffn: 344,
+  heads: 4,
+  vocab: 500,
+  rank: 24,
+  layers: 2,
+};
+
+/** Every case, made when it is its turn. */
+function cases(
+  device: Device,
+  sizes: StepSizes,
+  sweep: boolean,
+): { name: string; make: () => Promise<BenchCase> }[] {
+  const { tokens, hidden, ffn, vocab } = sizes;
+  const shapes = [[hidden, hidden], [ffn, hidden], [hidden, ffn]] as const;
+  const chunks = [Math.min(tokens, 2048), tokens].filter((rows, i, all) => all.indexOf(rows) === i);
+  const tiles = sweep ? UPDATE_TILES : [undefined];
+  const variants = sweep ? GRADIENT_VARIANTS : GRADIENT_VARIANTS.slice(0, 2);
+  return [
+    ...shapes.flatMap((shape) =>
+      tiles.map((tile) => ({ name: "update", make: () => updateCase(device, sizes, shape, tile) }))
+    ),
+    ...[hidden, ffn].flatMap((outputs) =>
+      variants.map((variant) => ({
+        name: "dB",
+        make: () => gradientCase(device, sizes, outputs, variant),
+      }))
+    ),
+    ...[false, true].map((inverse) => ({
+      name: "rope",
+      make: () => ropeCase(device, sizes, inverse),
+    })),
+    ...chunks.flatMap((rows) =>
+      ([null, "f16"] as const).map((type) => ({
+        name: `cross-entropy ${vocab}`,
+        make: () => crossEntropyCase(device, sizes, rows, type),
+      }))
+    ),
+    { name: "embedding", make: () => embeddingCase(device, sizes) },
+    { name: "optimizer", make: () => optimizerCase(device, sizes) },
+  ];
+}
+
+/** Times one case, prints its line, and says whether it is right. */
+async function run(
+  device: Device,
+  { name, flops, bytes, tolerance, record, check, free }: BenchCase,
+  copy: number,
+  repeats: number,
+): Promise<boolean> {
+  using program = new Program(device);
+  record(program);
+  (await program.prepare()).run();
+  const error = await check();
+  const right = error <= tolerance;
+  const times = await measure(program, { repeats });
+  const ms = totalMs(times);
+  const rate = gigabytes(bytes, ms);
+  console.log(
+    [
+      name.padEnd(64),
+      `${ms.toFixed(4)} ms`.padStart(12),
+      flops > 0 ? `${teraflops(flops, ms).toFixed(1)} TFLOP/s`.padStart(14) : "".padStart(14),
+      `${rate.toFixed(0)} GB/s`.padStart(10),
+      `${(100 * rate / copy).toFixed(0)} % copy`.padStart(11),
+      `error ${error.toExponential(1)}${right ? "" : ` WRONG: over ${tolerance}`}`,
+      times.length > 1
+        ? times.map(({ kernel, ms }) => `${kernel} ${ms.toFixed(4)}`).join(", ")
+        : "",
+    ].join("  ").trimEnd(),
+  );
+  free();
+  return right;
+}
+
+if (import.meta.main) {
+  const sizeNames = Object.keys(LLAMA_7B) as (keyof StepSizes)[];
+  const flags = parseArgs(Deno.args, {
+    string: ["gpu", "only", "repeats", ...sizeNames],
+    boolean: ["sweep"],
+    default: { gpu: "native", only: "", repeats: "9" },
+  });
+  using device = await requestDevice({ provider: flags.gpu as Provider });
+  const defaults = device.isFallback ? SMALL : LLAMA_7B;
+  const sizes = Object.fromEntries(
+    sizeNames.map((name) => [name, Number(flags[name] ?? defaults[name])]),
+  ) as unknown as StepSizes;
+  const copy = await copyBandwidth(device, device.isFallback ? 1 << 22 : undefined);
+  const adapter = device.info.description || device.info.device;
+  console.log(`${adapter} (${device.provider}): copy ${copy.toFixed(0)} GB/s`);
+  let right = true;
+  for (const { name, make } of cases(device, sizes, flags.sweep)) {
+    if (!name.includes(flags.only)) continue;
+    right = await run(device, await make(), copy, Number(flags.repeats)) && right;
+  }
+  if (!right) Deno.exit(1);
+}
