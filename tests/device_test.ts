@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { DeviceError } from "../src/errors.ts";
-import { rowsOf } from "../src/gpu/buffers.ts";
+import { firstOf, rowsOf } from "../src/gpu/buffers.ts";
 import { requestDevice } from "../src/gpu/device.ts";
 import { Kernel } from "../src/gpu/kernel.ts";
 
@@ -60,6 +60,17 @@ Deno.test("device: bytes go up and come back, at offsets, without the pitch, and
   );
   assertThrows(() => device.writeMatrix(matrix, new Float32Array(5)), RangeError, "Expected 2×3");
   assertEquals(device.allocatedBytes, before); // staging memory is gone
+});
+
+Deno.test("device: no view reaches beyond its matrix or vector", async () => {
+  using device = await requestDevice();
+  const matrix = device.matrix(8, 64, "f32", "matrix");
+  assertEquals(rowsOf(matrix, 7, 1).offset, 7 * 256);
+  assertThrows(() => rowsOf(matrix, 7, 2), RangeError, "There are no rows 7 to 9 of 8");
+  assertThrows(() => rowsOf(matrix, -1, 2), RangeError, "There are no rows -1 to 1 of 8");
+  const vector = device.vector(5, "f32", "vector");
+  assertEquals(firstOf(vector, 5).size, 32);
+  assertThrows(() => firstOf(vector, 6), RangeError, "no 6 elements in a vector of 5");
 });
 
 Deno.test("device: kernels are compiled once a variant, unknown files are refused", async () => {

@@ -161,6 +161,30 @@ Deno.test("gemm: empty operands record nothing, mismatched ones are refused", as
     RangeError,
     "the output is 2×3, not 2×50",
   );
+  const outside = columnsOf(matrix(2, 16), 4, 16);
+  assertThrows(
+    () => gemm(program, { layout: "nt", a: outside, b: matrix(3, 16), out: matrix(2, 3) }),
+    RangeError,
+    "the columns of a from 4 on are not inside it",
+  );
+});
+
+Deno.test("gemm: column scales that end with n leave zeros behind it", async () => {
+  using device = await requestDevice();
+  const [m, n, k] = [3, 5, 4];
+  const a = uploadMatrix(device, randomValues(m * k, 1), m, k);
+  const b = uploadMatrix(device, randomValues(n * k, 2), n, k);
+  const columnScales = device.vector(n, "f32", "column scales");
+  device.write(columnScales, new Float32Array(n).fill(2));
+  const out = poisoned(device, m, n);
+  await runOnce(
+    device,
+    (program) => gemm(program, { layout: "nt", a: a.matrix, b: b.matrix, out, columnScales }),
+  );
+  const want = matmulNT(a.exact, b.exact, m, n, k).map((value) => value / 2);
+  assert(relativeError(await device.readMatrix(out), want) < TOLERANCE);
+  const padded = new Float32Array(await device.read(out));
+  assert(padded.every((value, i) => i % out.pitch < n || value === 0));
 });
 
 /** Sums of 16 f16 products a lane: f16 rounds to 2^-11, which the random walk of a sum hardly raises. */

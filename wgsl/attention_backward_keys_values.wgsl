@@ -17,7 +17,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let kv_head = group.y;
   let first_key = group.x * ROWS;
   let last_key = min(first_key + ROWS, params.tokens) - 1u;
-  let end_query = documents[last_key].y;
+  let end_query = min(documents[last_key].y, params.tokens);
   // The heads h with ⌊h · kv_heads / heads⌋ = kv_head.
   let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;

@@ -47,7 +47,8 @@ struct Turned { even: vec4<f32>, odd: vec4<f32> }
 struct Slices { left: array<Turned, LEFT_LOADS>, right: Turned }
 
 fn guarded_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
-  return select(vec2<f32>(), load_pair(source, min(token, params.tokens - 1u), head, pair), pair < params.head_pairs);
+  let inside = min(pair, params.head_pairs - 1u);
+  return select(vec2<f32>(), load_pair(source, min(token, params.tokens - 1u), head, inside), pair < params.head_pairs);
 }
 
 fn load_turned(rows: Rows, token: u32, step: u32, pair: u32) -> Turned {

@@ -39,7 +39,9 @@ fn store(part: u32, row: u32, column: u32, sum: vec4<f32>) {
   value /= row_scales[row];
 //! end
 //! if COLUMN_SCALES
-  value /= column_scales[column / 4u];
+  // The scales end with n: columns behind it are zero and stay so.
+  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
+  value = select(vec4<f32>(), value / column_scales[min(column, params.n - 1u) / 4u], inside);
 //! end
 //! if TAIL
   if (column >= params.tail_from) {

@@ -55,8 +55,15 @@ export function pitchOf(cols: number): number {
   return roundUp(cols, 16);
 }
 
-/** The matrix made of `count` rows from `first` on. The byte offset must stay a multiple of 256. */
+/**
+ * The matrix made of `count` rows from `first` on. The byte offset must stay a multiple of 256.
+ *
+ * @throws {RangeError} if the matrix has not so many rows.
+ */
 export function rowsOf(matrix: Matrix, first: number, count: number): Matrix {
+  if (first < 0 || first + count > matrix.rows) {
+    throw new RangeError(`There are no rows ${first} to ${first + count} of ${matrix.rows}`);
+  }
   const rowBytes = matrix.pitch * ELEMENT_BYTES[matrix.type];
   return {
     ...matrix,
@@ -66,8 +73,15 @@ export function rowsOf(matrix: Matrix, first: number, count: number): Matrix {
   };
 }
 
-/** The first `count` four-byte elements of a vector, as a view of whole groups of four. */
+/**
+ * The first `count` four-byte elements of a vector, as a view of whole groups of four.
+ *
+ * @throws {RangeError} if the vector has not so many.
+ */
 export function firstOf(vector: Vector, count: number): Vector {
+  if (count > vector.length) {
+    throw new RangeError(`There are no ${count} elements in a vector of ${vector.length}`);
+  }
   return { ...vector, length: count, size: Math.max(16, roundUp(4 * count, 16)) };
 }
 

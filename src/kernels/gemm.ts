@@ -64,7 +64,7 @@ export function gemm(program: Program, options: GemmOptions): void {
   const bByK = layout !== "nt";
   const [m, ak] = aByK ? [a.cols, a.matrix.rows] : [a.matrix.rows, a.cols];
   const [n, bk] = bByK ? [b.cols, b.matrix.rows] : [b.matrix.rows, b.cols];
-  checkShapes(options, { m, n, k: ak, bk, out });
+  checkShapes(options, { m, n, k: ak, bk, blocks: { a, b, out } });
   if (m === 0 || n === 0) return;
 
   const shape = { m, n, k: Math.min(ak, bk), aType: a.matrix.type, bType: b.matrix.type };
@@ -207,12 +207,26 @@ function samePitch(a: number, b: number): boolean {
 
 function checkShapes(
   { layout, rowScales, columnScales, addend, tail }: GemmOptions,
-  { m, n, k, bk, out }: { m: number; n: number; k: number; bk: number; out: ColumnBlock },
+  { m, n, k, bk, blocks }: {
+    m: number;
+    n: number;
+    k: number;
+    bk: number;
+    blocks: { a: ColumnBlock; b: ColumnBlock; out: ColumnBlock };
+  },
 ): void {
+  const { out } = blocks;
   const main = n - (tail?.cols ?? 0);
   const contracted = layout === "nn" ? samePitch(k, bk) : k === bk;
-  const rows = layout === "tn" ? samePitch(out.matrix.rows, m) : out.matrix.rows === m;
-  const problem = !contracted
+  const rows = layout === "tn"
+    ? samePitch(out.matrix.rows, m) && out.matrix.rows >= m
+    : out.matrix.rows === m;
+  const outside = Object.entries(blocks).find(([, { matrix, column, cols }]) =>
+    column % 4 !== 0 || column + cols > matrix.pitch
+  );
+  const problem = outside
+    ? `the columns of ${outside[0]} from ${outside[1].column} on are not inside it`
+    : !contracted
     ? `contraction lengths ${k} and ${bk} differ`
     : !rows || !samePitch(out.cols, main)
     ? `the output is ${out.matrix.rows}×${out.cols}, not ${m}×${main}`
