@@ -59,7 +59,15 @@ export {
   type UpdateRule,
 } from "./src/methods/falqon.ts";
 export { full } from "./src/methods/full.ts";
-export { frozen, lora, type LoraOptions } from "./src/methods/lora.ts";
+export {
+  type AdapterOptions,
+  fp8Lora,
+  frozen,
+  lora,
+  type LoraOptions,
+  qlora,
+  torchaoStyle,
+} from "./src/methods/lora.ts";
 export type { DenseType, Method } from "./src/methods/method.ts";
 export type { ScaleGranularity } from "./src/kernels/quantize.ts";
 export {

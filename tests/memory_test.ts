@@ -1,6 +1,18 @@
 import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
-import { Dataset, falqon, full, lora, type Method, Model, requestDevice, Trainer } from "../mod.ts";
+import {
+  Dataset,
+  falqon,
+  fp8Lora,
+  full,
+  lora,
+  type Method,
+  Model,
+  qlora,
+  requestDevice,
+  torchaoStyle,
+  Trainer,
+} from "../mod.ts";
 import { readModelConfig } from "../src/model/config.ts";
 import { METRICS_CAPACITY } from "../src/optim/state.ts";
 import { planMemory } from "../src/train/memory.ts";
@@ -17,6 +29,9 @@ const METHODS: Record<string, Method> = {
   "falqon from the error": falqon({ rank: 5, init: "melded" }),
   "falqon, accumulate": falqon({ rank: 5, updateRule: "accumulate", scaling: "tensor" }),
   "lora": lora({ rank: 5, targetModules: ["q_proj", "v_proj"] }),
+  "fp8-lora": fp8Lora({ rank: 5 }),
+  "torchao-style": torchaoStyle({ rank: 5, targetModules: ["q_proj", "v_proj"] }),
+  "qlora": qlora({ rank: 5, trainA: false }),
   "full": full(),
 };
 

@@ -1,6 +1,17 @@
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { join } from "node:path";
-import { Dataset, falqon, full, lora, type Method, Model, requestDevice, Trainer } from "../mod.ts";
+import {
+  Dataset,
+  falqon,
+  full,
+  lora,
+  type Method,
+  Model,
+  qlora,
+  requestDevice,
+  torchaoStyle,
+  Trainer,
+} from "../mod.ts";
 import { OptionError, TrainingError } from "../src/errors.ts";
 import { fromFloat32, toFloat32 } from "../src/io/dtype.ts";
 import type { Device } from "../src/gpu/device.ts";
@@ -23,6 +34,9 @@ const METHODS: Record<string, () => Method> = {
   "paper": () => falqon({ rank: 5, updateRule: "paper" }),
   "lora": () => lora({ rank: 5 }),
   "lora with a frozen A": () => lora({ rank: 5, trainA: false }),
+  "lora in f16 with a frozen A": () => lora({ rank: 5, trainA: false, baseType: "f16" }),
+  "torchao-style": () => torchaoStyle({ rank: 5 }),
+  "qlora": () => qlora({ rank: 5 }),
   "full": () => full(),
 };
 
@@ -125,7 +139,7 @@ Deno.test("Trainer: what is saved evaluates as the trained model did", async () 
 
 Deno.test("Trainer: gradient checkpointing and a longer sequence between steps change nothing", async () => {
   await withTinyModel(async (folder, load) => {
-    for (const name of ["requantize", "lora", "full"]) {
+    for (const name of ["requantize", "lora", "torchao-style", "qlora", "full"]) {
       using model = await load();
       const options = tinyRun(model, folder, METHODS[name]());
       const run = async (extra: Partial<TrainerOptions>, interrupt: boolean) => {

@@ -8,7 +8,14 @@ import { OptionError } from "../errors.ts";
 import { readPeftAdapter } from "../io/peft.ts";
 import { falqon, frozenFp8 } from "../methods/falqon.ts";
 import { full } from "../methods/full.ts";
-import { frozen, lora } from "../methods/lora.ts";
+import {
+  type AdapterOptions,
+  fp8Lora,
+  frozen,
+  lora,
+  qlora,
+  torchaoStyle,
+} from "../methods/lora.ts";
 import type { DenseType, Method } from "../methods/method.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { kebabCase } from "./flags.ts";
@@ -22,21 +29,32 @@ type Precision = NonNullable<MethodValues["precision"]>;
 const PRECISIONS: Record<MethodName, readonly Precision[]> = {
   falqon: ["fp8"],
   lora: ["f32", "f16"],
+  "fp8-lora": ["fp8"],
+  "torchao-style": ["fp8"],
+  qlora: ["nf4"],
   full: ["f32"],
 };
 
+/** The methods with adapters beside frozen weights. */
+const ADAPTER_METHODS: readonly MethodName[] = ["lora", "fp8-lora", "torchao-style", "qlora"];
+
+/** Whether a method saves an adapter, not a model. */
+export function savesAdapter(method: MethodValues["method"]): boolean {
+  return method !== undefined && ADAPTER_METHODS.includes(method);
+}
+
 /** The methods that each flag is for. */
 const FLAG_METHODS: Partial<Record<keyof MethodValues, readonly MethodName[]>> = {
-  rank: ["falqon", "lora"],
-  alpha: ["falqon", "lora"],
-  targetModules: ["falqon", "lora"],
+  rank: ["falqon", ...ADAPTER_METHODS],
+  alpha: ["falqon", ...ADAPTER_METHODS],
+  targetModules: ["falqon", ...ADAPTER_METHODS],
   updateRule: ["falqon"],
   topK: ["falqon"],
   pending: ["falqon"],
   init: ["falqon"],
   scaling: ["falqon"],
-  trainA: ["lora"],
-  adapter: ["lora"],
+  trainA: ADAPTER_METHODS,
+  adapter: ADAPTER_METHODS,
 };
 
 /** What tells whether f16 is there: a device. */
@@ -60,7 +78,7 @@ export async function trainingMethod(
     if (values[flag as keyof MethodValues] === undefined || methods.includes(name)) continue;
     throw new OptionError(
       `Cannot use --${kebabCase(flag)} with --method ${name} as it is for ` +
-        `${methods.join(" and ")}: leave it out, or choose that method`,
+        `${methods.join(", ")}: leave it out, or choose that method`,
     );
   }
   const { precision = PRECISIONS[name][0], rank, alpha, targetModules, adapter, trainA } = values;
@@ -72,24 +90,26 @@ export async function trainingMethod(
   }
   if (name === "full") return full();
   if (name === "falqon") return falqon(values);
-  if (adapter === undefined) {
-    const baseType = denseType(precision, device, terminal);
-    return lora({ rank, alpha, targetModules, trainA, baseType });
-  }
+  const build = (options: AdapterOptions) => {
+    if (name === "fp8-lora") return fp8Lora(options);
+    if (name === "torchao-style") return torchaoStyle(options);
+    if (name === "qlora") return qlora(options);
+    return lora({ ...options, baseType: denseType(precision, device, terminal) });
+  };
+  if (adapter === undefined) return build({ rank, alpha, targetModules, trainA });
   if (rank !== undefined || alpha !== undefined || targetModules !== undefined) {
     throw new OptionError(
       "Cannot use --rank, --alpha or --target-modules with --adapter as the adapter has them: " +
         "leave them out",
     );
   }
-  const stored = await readPeftAdapter(adapter);
-  return lora({ adapter: stored, trainA, baseType: denseType(precision, device, terminal) });
+  return build({ adapter: await readPeftAdapter(adapter), trainA });
 }
 
 /**
- * The method that only runs a model: without a precision, FP8 for a model that is stored so, else f32.
+ * The method that only runs a model: without a precision, FP8 for a model that is stored so, else f32. An adapter runs
+ * on weights as those that a method trains it beside.
  *
- * @throws {OptionError} for an adapter on FP8 weights.
  * @throws {FileError} for an adapter that cannot be read.
  */
 export async function frozenMethod(
@@ -101,14 +121,11 @@ export async function frozenMethod(
   if (adapter === undefined) {
     const chosen = precision ?? (quantization ? "fp8" : "f32");
     if (chosen === "fp8") return frozenFp8(quantization?.activations);
-    return frozen(denseType(chosen, device, terminal));
-  }
-  if (precision === "fp8") {
-    throw new OptionError(
-      "Cannot put an adapter on FP8 weights as it was made for exact ones: use --precision f32 or f16",
-    );
+    return frozen(chosen === "nf4" ? chosen : denseType(chosen, device, terminal));
   }
   const stored = await readPeftAdapter(adapter);
+  if (precision === "fp8") return fp8Lora({ adapter: stored });
+  if (precision === "nf4") return qlora({ adapter: stored });
   return lora({ adapter: stored, baseType: denseType(precision ?? "f32", device, terminal) });
 }
 

@@ -32,7 +32,7 @@ export const RUN_FLAGS = group("Model", {
   model: path("DIR", "Hugging Face folder of a LLaMA-family model"),
   adapter: path("DIR", "A PEFT adapter to put on it"),
   precision: choice(
-    ["fp8", "f32", "f16"],
+    ["fp8", "f32", "f16", "nf4"],
     "Storage of the weights; fp8 of an unquantised model is what falqon starts from",
     "fp8 for a model stored so, else f32",
   ),
@@ -56,13 +56,17 @@ export const SHAPE_FLAGS = group("Batches", {
 
 /** How a model is adapted. */
 export const METHOD_FLAGS = group("Method", {
-  method: choice(["falqon", "lora", "full"], "How the model is trained", "falqon"),
-  precision: choice(
-    ["fp8", "f32", "f16"],
-    "Storage of the weights: fp8 for falqon, f32 or f16 for lora, f32 for full",
-    "fp8 for falqon, else f32",
+  method: choice(
+    ["falqon", "lora", "fp8-lora", "torchao-style", "qlora", "full"],
+    "How the model is trained",
+    "falqon",
   ),
-  rank: whole("Rank of the adapters", "64 for falqon, 16 for lora"),
+  precision: choice(
+    ["fp8", "f32", "f16", "nf4"],
+    "Storage of the weights: f32 or f16 for lora; the other methods have one each",
+    "f32 for lora",
+  ),
+  rank: whole("Rank of the adapters", "64 for falqon, else 16"),
   alpha: number("Adapters count alpha / rank", "16"),
   targetModules: list("NAMES", "Linear layers with adapters, such as q_proj,v_proj", "all"),
   updateRule: choice(
@@ -81,8 +85,8 @@ export const METHOD_FLAGS = group("Method", {
     "gradient; melded for paper and accumulate",
   ),
   scaling: choice(["row", "tensor"], "falqon: one scale a row and token, or one each", "row"),
-  trainA: toggle("lora: train A too, not only B", "on"),
-  adapter: path("DIR", "lora: start from a PEFT adapter, which gives rank, alpha and targets"),
+  trainA: toggle("LoRA methods: train A too, not only B", "on"),
+  adapter: path("DIR", "LoRA methods: start from a PEFT adapter; it has rank, alpha and targets"),
 });
 
 /** What a step costs and reports beyond its result. */

@@ -16,7 +16,7 @@ import { Trainer } from "../train/trainer.ts";
 import { type Command, command, needed } from "./command.ts";
 import { openDataset } from "./data.ts";
 import { formatCount, formatDuration } from "./format.ts";
-import { trainingMethod } from "./method.ts";
+import { savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
 import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
@@ -77,7 +77,7 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const steps = trainer.step - first;
   terminal.stdout(`trained ${formatCount(steps)} steps in ${formatDuration(seconds)}\n`);
   if (evalData) terminal.stdout(gain(before!, await trainer.evaluate(evalData)));
-  terminal.stdout(`${values.method === "lora" ? "adapter" : "model"}: ${output}\n`);
+  terminal.stdout(`${savesAdapter(values.method) ? "adapter" : "model"}: ${output}\n`);
   terminal.stdout(`log: ${join(output, LOG_FILE)}\n`);
   if (saveEvery > 0) terminal.stdout(`checkpoints: ${output}, to go on with --resume\n`);
   return 0;
