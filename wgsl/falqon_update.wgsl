@@ -78,15 +78,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let tn = thread % COLUMN_LANES;
 
   // This thread's rows (counted by p) and vectors of columns, and the codes there.
+//! unroll n 0 TN/4
+  let v_$n = v0 + tn + ${n}u * COLUMN_LANES;
+  let read_v_$n = min(v_$n, params.vectors - 1u);
+//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
   let row_${i}_$c = row_of(p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u);
 //! unroll n 0 TN/4
-  let v_${i}_${c}_$n = min(v0 + tn + ${n}u * COLUMN_LANES, params.vectors - 1u);
 //! if IN_PLACE
-  let from_${i}_${c}_$n = weight[(params.w_row + row_${i}_$c) * params.vectors + v_${i}_${c}_$n];
+  let from_${i}_${c}_$n = weight[(params.w_row + row_${i}_$c) * params.vectors + read_v_$n];
 //! else
-  let from_${i}_${c}_$n = base[(params.base_row + row_${i}_$c) * params.vectors + v_${i}_${c}_$n];
+  let from_${i}_${c}_$n = base[(params.base_row + row_${i}_$c) * params.vectors + read_v_$n];
 //! end
   var sum_${i}_${c}_$n = vec4<f32>();
 //! end
@@ -150,12 +153,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll n 0 TN/4
-  if (p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u < params.count && v0 + tn + ${n}u * COLUMN_LANES < params.vectors) {
-    let at = (params.w_row + row_${i}_$c) * params.vectors + v_${i}_${c}_$n;
+  if (p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u < params.count && v_$n < params.vectors) {
+    let at = (params.w_row + row_${i}_$c) * params.vectors + v_$n;
     let code = pack4_e4m3(unpack4_e4m3_scaled(from_${i}_${c}_$n) * 256.0 + sum_${i}_${c}_$n);
 //! if CHANGE
     let p = p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u;
-    change[p * params.vectors + v_${i}_${c}_$n] = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(weight[at])) * 256.0;
+    change[p * params.vectors + v_$n] = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(weight[at])) * 256.0;
 //! end
     weight[at] = code;
   }

@@ -71,7 +71,7 @@ const [LOW_A, LOW_B, LOW_W] = [1, 2, 3];
 export const UPDATE_TILES: readonly (UpdateTile | undefined)[] = [
   undefined,
   { BM: 128, BN: 64, BK: 16, TM: 8, TN: 8 },
-  { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 },
+  { BM: 128, BN: 128, BK: 16, TM: 8, TN: 8 },
   { BM: 64, BN: 128, BK: 8, TM: 8, TN: 8 },
   { BM: 128, BN: 128, BK: 8, TM: 8, TN: 8 },
   { BM: 128, BN: 128, BK: 32, TM: 8, TN: 8 },

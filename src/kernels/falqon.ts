@@ -20,9 +20,9 @@ export interface UpdateTile {
   TN: number;
 }
 
-const ALL_ROWS: UpdateTile = { BM: 128, BN: 128, BK: 16, TM: 8, TN: 8 };
-/** The same with half the code to compile. */
-const ALL_ROWS_FALLBACK: UpdateTile = { ...ALL_ROWS, BK: 8 };
+const ALL_ROWS: UpdateTile = { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 };
+/** Half the code to compile, and larger tiles. */
+const ALL_ROWS_FALLBACK: UpdateTile = { BM: 128, BN: 128, BK: 8, TM: 8, TN: 8 };
 /** For the few rows of a selection. */
 const FEW_ROWS: UpdateTile = { BM: 16, BN: 128, BK: 16, TM: 4, TN: 4 };
 
