@@ -1,28 +1,45 @@
-// Reductions over the THREADS invocations of a workgroup (a power of two). The tree has a fixed shape, so results
+// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
 // repeat bit for bit. Every invocation gets the result.
+//
+// Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
+// all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
 
 var<workgroup> reduce_scratch: array<f32, THREADS>;
 
 fn workgroup_sum(value: f32, thread: u32) -> f32 {
   reduce_scratch[thread] = value;
-  for (var stride = THREADS / 2u; stride > 0u; stride /= 2u) {
-    workgroupBarrier();
-    if (thread < stride) { reduce_scratch[thread] += reduce_scratch[thread + stride]; }
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+//! unroll i 1 THREADS/16
+    column += reduce_scratch[thread + 16u * ${i}u];
+//! end
+    reduce_scratch[thread] = column;
   }
   workgroupBarrier();
-  let total = reduce_scratch[0];
+  var total = reduce_scratch[0];
+//! unroll i 1 16
+  total += reduce_scratch[$i];
+//! end
   workgroupBarrier(); // the scratch may be written again
   return total;
 }
 
 fn workgroup_max(value: f32, thread: u32) -> f32 {
   reduce_scratch[thread] = value;
-  for (var stride = THREADS / 2u; stride > 0u; stride /= 2u) {
-    workgroupBarrier();
-    if (thread < stride) { reduce_scratch[thread] = max(reduce_scratch[thread], reduce_scratch[thread + stride]); }
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+//! unroll i 1 THREADS/16
+    column = max(column, reduce_scratch[thread + 16u * ${i}u]);
+//! end
+    reduce_scratch[thread] = column;
   }
   workgroupBarrier();
-  let largest = reduce_scratch[0];
+  var largest = reduce_scratch[0];
+//! unroll i 1 16
+  largest = max(largest, reduce_scratch[$i]);
+//! end
   workgroupBarrier();
   return largest;
 }
