@@ -8,7 +8,7 @@
 // Pitches, columns and shapes are multiples of 4 except m, n, k in the guarded direction (rows); columns between a
 // matrix' width and its pitch are zero by invariant, so only row indices need guards.
 //
-// With SPLITS workgroups in z each takes a share of K and writes a partial product; sum_partials adds them.
+// Workgroups along z each take a share of k and write a partial product; sum_partials adds them.
 //! include fp8.wgsl
 //! include gemm_output.wgsl
 
@@ -124,15 +124,8 @@ fn b_task(task: u32) -> vec2<u32> {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let m0 = group.y * BM;
   let n0 = group.x * BN;
-//! if SPLIT
-  // Each split takes a whole number of steps of the contraction.
-  let share = (params.k + SPLITS * BK - 1u) / (SPLITS * BK) * BK;
-  let k_begin = min(group.z * share, params.k);
-  let k_end = min(k_begin + share, params.k);
-//! else
-  let k_begin = 0u;
-  let k_end = params.k;
-//! end
+  let k_begin = group.z * params.share;
+  let k_end = min(k_begin + params.share, params.k);
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 

@@ -3,7 +3,7 @@
 // a, b: f16 in panels of 128 m or n, rounded up to whole ones, and k filled up with zeros.
 // Idea: a pair (k, k + 1) of one operand is multiplied by a pair of the other, so no value has to be broadcast into both
 // halves of a register, which would halve the rate of the packed multiply-add. The two halves of a sum are joined when it
-// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK · PROMOTE.
+// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. K is a multiple of BK · PROMOTE.
 // A step's values wait in workgroup memory, the next step's are fetched into registers meanwhile.
 enable f16;
 //! include gemm_output.wgsl
@@ -30,12 +30,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let m0 = place.y * BM;
   let n0 = place.x * BN;
 //! if SPLIT
-  let share = (params.k + SPLITS * BK * PROMOTE - 1u) / (SPLITS * BK * PROMOTE) * BK * PROMOTE;
-  let k_begin = min(group.z * share, params.k);
-  let k_end = min(k_begin + share, params.k);
+  let k_begin = group.z * SHARE;
+  let k_end = min(k_begin + SHARE, K);
 //! else
   let k_begin = 0u;
-  let k_end = params.k;
+  const k_end = u32(K);
 //! end
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
@@ -45,10 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let b_pair = thread / (BN / 4u);
   let b_quad = thread % (BN / 4u);
   // A tile is a panel, or half of one.
-  let rows = params.k / 2u;
-  let first = min(k_begin, params.k - BK) / 2u;
-  var a_at = (m0 / PANEL * rows + first + a_pair) * ROW + m0 % PANEL / 4u + a_quad;
-  var b_at = (n0 / PANEL * rows + first + b_pair) * ROW + n0 % PANEL / 4u + b_quad;
+  var a_at = (m0 / PANEL * (K / 2u) + k_begin / 2u + a_pair) * ROW + m0 % PANEL / 4u + a_quad;
+  var b_at = (n0 / PANEL * (K / 2u) + k_begin / 2u + b_pair) * ROW + n0 % PANEL / 4u + b_quad;
 //! unroll p 0 A_LOADS
   var a_next_$p = a[a_at + ${p}u * (THREADS / (BM / 4u)) * ROW];
 //! end
@@ -61,7 +58,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll j 0 TN/4
 //! unroll h 0 2
   var sum_${i}${c}_$j$h = vec2<f32>();
+//! if PROMOTE != 1
   var half_${i}${c}_$j$h = vec4<f16>();
+//! end
 //! end
 //! end
 //! end
@@ -84,6 +83,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! unroll p 0 B_LOADS
     b_next_$p = b[b_at + ${p}u * (THREADS / (BN / 4u)) * ROW];
+//! end
+//! if PROMOTE == 1
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+//! unroll h 0 2
+    var half_${i}${c}_$j$h = vec4<f16>(); // here, so that it takes no register while values are moved
+//! end
+//! end
+//! end
+//! end
 //! end
 //! unroll kk 0 BK/2
     {
@@ -115,7 +125,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     {
       let wide = vec4<f32>(half_${i}${c}_$j$h);
       sum_${i}${c}_$j$h += wide.xz + wide.yw;
+//! if PROMOTE != 1
       half_${i}${c}_$j$h = vec4<f16>();
+//! end
     }
 //! end
 //! end

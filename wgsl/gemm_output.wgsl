@@ -4,8 +4,9 @@
 // (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
 
 struct Params {
-  m: u32, n: u32, k: u32,
+  m: u32, n: u32,
 //! if !PACKED
+  k: u32, share: u32,
   a_pitch: u32, a_column: u32,
   b_pitch: u32, b_column: u32,
 //! end

@@ -19,7 +19,13 @@ import {
 } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import type { KernelConstants } from "../gpu/template.ts";
-import { chooseVariant, type GemmShape, type GemmVariant, splitsFor } from "./gemm_variants.ts";
+import {
+  chooseVariant,
+  type GemmShape,
+  type GemmVariant,
+  PACKED_STEP,
+  splitsFor,
+} from "./gemm_variants.ts";
 import { type OperandSide, pack } from "./pack.ts";
 import { sumPartials } from "./sum_partials.ts";
 
@@ -71,17 +77,17 @@ export function gemm(program: Program, options: GemmOptions): void {
   const variant = options.variant ?? chooseVariant(program.device, shape);
   const { BM, BN } = variant.tile;
   const grid: [number, number] = [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM)];
-  const splits = addend || tail ? 1 : splitsFor(grid[0] * grid[1], shape.k, variant);
+  const wanted = addend || tail ? 1 : splitsFor(grid[0] * grid[1], shape.k, variant);
+  const share = roundUp(Math.ceil(shape.k / wanted), PACKED_STEP);
+  const splits = Math.max(1, Math.ceil(shape.k / share)); // none of them empty
   const operands = variant.kernel === "gemm"
-    ? asStored(a, b, shape, layout)
-    : asPacked(program, { a, b, shape, aByK, bByK, variant });
+    ? asStored(a, b, { ...shape, layout, share })
+    : asPacked(program, a, b, { ...shape, aByK, bByK, share, variant });
   const kernel = program.device.kernel(variant.kernel, {
     ...variant.tile,
     ...operands.constants,
     ...outputConstants(options),
     ACCUMULATE: accumulate && splits === 1,
-    SPLIT: splits > 1,
-    SPLITS: splits,
   });
   const partials = splits > 1 && program.scratch(splits * m, n, "gemm partial products");
   program.dispatch(
@@ -117,34 +123,38 @@ interface Operands {
 }
 
 /** The operands as they are, for the kernel that decodes them itself. */
-function asStored(a: ColumnBlock, b: ColumnBlock, shape: GemmShape, layout: GemmLayout): Operands {
+function asStored(
+  a: ColumnBlock,
+  b: ColumnBlock,
+  { k, aType, bType, layout, share }: GemmShape & { layout: GemmLayout; share: number },
+): Operands {
   return {
     bindings: { a: a.matrix, b: b.matrix },
-    constants: operandConstants(shape.aType, shape.bType, layout),
+    constants: { PACKED: false, ...operandConstants(aType, bType, layout) },
     params: {
-      k: shape.k,
+      k,
+      share,
       a_pitch: a.matrix.pitch,
       a_column: a.column,
       b_pitch: b.matrix.pitch,
       b_column: b.column,
     },
-    factor: decodeFactor(shape.aType) * decodeFactor(shape.bType),
+    factor: decodeFactor(aType) * decodeFactor(bType),
   };
 }
 
 /** The operands packed as f16. */
 function asPacked(
   program: Program,
-  { a, b, shape, aByK, bByK, variant }: {
-    a: ColumnBlock;
-    b: ColumnBlock;
-    shape: GemmShape;
+  a: ColumnBlock,
+  b: ColumnBlock,
+  { k, aType, aByK, bByK, share, variant }: GemmShape & {
     aByK: boolean;
     bByK: boolean;
+    share: number;
     variant: GemmVariant;
   },
 ): Operands {
-  const { k, aType } = shape;
   const pairs = variant.kernel === "gemm_f16";
   const side = (block: ColumnBlock, which: OperandSide, byK: boolean) =>
     pack(program, { block, side: which, byK, k, pairs, leftType: aType });
@@ -152,8 +162,8 @@ function asPacked(
   const right = side(b, "right", bByK);
   return {
     bindings: { a: left.matrix, b: right.matrix },
-    constants: { PACKED: true },
-    params: { k: left.k },
+    constants: { PACKED: true, K: left.k, SHARE: share, SPLIT: share < k },
+    params: {},
     factor: left.factor * right.factor,
   };
 }
@@ -171,7 +181,6 @@ function operandConstants(a: ElementType, b: ElementType, layout: GemmLayout): K
     B_FP8: b === "e4m3" || b === "e5m2",
     A_BY_K: layout === "tn",
     B_BY_K: layout !== "nt",
-    PACKED: false,
   };
 }
 
