@@ -1,0 +1,75 @@
+import { assert, assertEquals } from "@std/assert";
+import { falqon, fp8Lora, full, lora, type Method, qlora, torchaoStyle } from "../mod.ts";
+import { type ModelConfig, parseModelConfig } from "../src/model/config.ts";
+import { planMemory } from "../src/train/memory.ts";
+import { kernelsOf, openDryGpu, openDryTensorGpu } from "./support/dry_gpus.ts";
+
+/** Methods that multiply operands of few bits. */
+const NARROW: Record<string, Method> = {
+  "falqon": falqon({ rank: 64 }),
+  "falqon, some rows": falqon({ rank: 64, topK: 10 }),
+  "falqon, one scale a matrix": falqon({ rank: 64, scaling: "tensor" }),
+  "lora in f16": lora({ rank: 64, baseType: "f16" }),
+  "fp8-lora": fp8Lora({ rank: 64 }),
+  "torchao-style": torchaoStyle({ rank: 64 }),
+  "qlora": qlora({ rank: 64 }),
+};
+/** Methods that are exact in f32. */
+const EXACT: Record<string, Method> = { "lora": lora({ rank: 16 }), "full": full() };
+
+/** The shape of one block, and all around it, of known models. */
+const MODELS: Record<string, ModelConfig> = {
+  "LLaMA-7B": blockOf({ hidden: 4096, ffn: 11008, heads: 32, kvHeads: 32, vocab: 32000 }),
+  "TinyLlama": blockOf({ hidden: 2048, ffn: 5632, heads: 32, kvHeads: 4, vocab: 32000 }),
+};
+
+interface Shape {
+  hidden: number;
+  ffn: number;
+  heads: number;
+  kvHeads: number;
+  vocab: number;
+}
+
+function blockOf({ hidden, ffn, heads, kvHeads, vocab }: Shape): ModelConfig {
+  const config = {
+    model_type: "llama",
+    vocab_size: vocab,
+    hidden_size: hidden,
+    intermediate_size: ffn,
+    num_hidden_layers: 1,
+    num_attention_heads: heads,
+    num_key_value_heads: kvHeads,
+    rms_norm_eps: 1e-5,
+    max_position_embeddings: 2048,
+  };
+  return parseModelConfig(config, "this test");
+}
+
+/** The kernels of a training step, by name, and their code. */
+async function stepKernels(open: typeof openDryGpu, config: ModelConfig, method: Method) {
+  const shape = { batchSize: 2, sequenceLength: 512, gradientCheckpointing: true };
+  const request = { config, method, device: open(), ...shape, countUpdates: true };
+  const asked = await kernelsOf(() => planMemory(request));
+  const codes = [...asked.values()].flatMap((kernels) => kernels.map(({ code }) => code));
+  return { names: new Set(asked.keys()), codes };
+}
+
+for (const [model, config] of Object.entries(MODELS)) {
+  Deno.test(`a step of ${model} uses tensor cores where it may, packed f16 where not`, async () => {
+    for (const [name, method] of Object.entries(NARROW)) {
+      const native = await stepKernels(openDryGpu, config, method);
+      assert(native.names.has("gemm_f16"), name);
+      assertEquals(native.codes.filter((code) => code.includes("subgroup")), [], name);
+      const tensor = await stepKernels(openDryTensorGpu, config, method);
+      assert(tensor.names.has("gemm_matrix") && !tensor.names.has("gemm_f16"), name);
+    }
+    for (const [name, method] of Object.entries(EXACT)) {
+      for (const open of [openDryGpu, openDryTensorGpu]) {
+        const { names } = await stepKernels(open, config, method);
+        const narrow = ["gemm_f16", "gemm_matrix", "quantize_rows"].filter((k) => names.has(k));
+        assertEquals([name, ...narrow], [name]);
+      }
+    }
+  });
+}

@@ -1,0 +1,48 @@
+/**
+ * GPUs that are not there: recording on them gives the kernels that such GPUs are asked to run.
+ *
+ * @module
+ */
+
+import { SUBGROUP_MATRIX } from "../../src/gpu/dawn.ts";
+import { Device } from "../../src/gpu/device.ts";
+import { openDryDevice } from "../../src/gpu/dry_device.ts";
+import type { Kernel } from "../../src/gpu/kernel.ts";
+import type { KernelConstants } from "../../src/gpu/template.ts";
+
+/** The subgroup matrices that NVIDIA's GPUs have. */
+const TENSOR_CORES = [
+  { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 },
+];
+
+/** A GPU with f16, as native WebGPU shows it. */
+export function openDryGpu(): Device {
+  return openDryDevice().device;
+}
+
+/** A GPU with tensor cores, as Dawn shows it. */
+export function openDryTensorGpu(): Device {
+  const like = {
+    provider: "dawn",
+    info: { subgroupMatrixConfigs: TENSOR_CORES },
+    gpu: { features: new Set(["shader-f16", "subgroups", SUBGROUP_MATRIX]) },
+  };
+  return openDryDevice(like as unknown as Device).device;
+}
+
+/** The kernels that `action` asks devices for, by name. */
+export async function kernelsOf(action: () => Promise<unknown>): Promise<Map<string, Kernel[]>> {
+  const asked = new Map<string, Kernel[]>();
+  const { kernel } = Device.prototype;
+  Device.prototype.kernel = function (name: string, constants?: KernelConstants): Kernel {
+    const made = kernel.call(this, name, constants);
+    asked.set(name, [...new Set([...asked.get(name) ?? [], made])]);
+    return made;
+  };
+  try {
+    await action();
+  } finally {
+    Device.prototype.kernel = kernel;
+  }
+  return asked;
+}
