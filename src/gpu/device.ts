@@ -15,6 +15,7 @@ import {
   type Vector,
 } from "./buffers.ts";
 import { loadDawn, offersSubgroupMatrix, SUBGROUP_MATRIX } from "./dawn.ts";
+import { calmWait } from "./calm_wait.ts";
 import { Kernel } from "./kernel.ts";
 import { kernelSources } from "./kernels.generated.ts";
 import { expandTemplate, type KernelConstants } from "./template.ts";
@@ -334,7 +335,7 @@ export class Device implements Disposable {
         }
       });
       this.gpu.queue.submit([encoder.finish()]);
-      await staging.mapAsync(GPUMapMode.READ);
+      await this.wait(staging.mapAsync(GPUMapMode.READ));
       this.check();
       const mapped = staging.getMappedRange();
       return views.map((view, i) => mapped.slice(starts[i], starts[i] + view.size));
@@ -380,8 +381,17 @@ export class Device implements Disposable {
 
   /** Waits until all submitted work has run, and throws if any of it failed. */
   async finish(): Promise<void> {
-    await this.gpu.queue.onSubmittedWorkDone();
+    await this.wait(this.gpu.queue.onSubmittedWorkDone());
     this.check();
+  }
+
+  /**
+   * Waits for a promise of this device's provider.
+   *
+   * @internal
+   */
+  wait<T>(promise: Promise<T>): Promise<T> {
+    return this.provider === "dawn" ? calmWait(promise) : promise;
   }
 
   /**
