@@ -23,6 +23,7 @@ const LIMITS = {
   maxStorageBufferBindingSize: Infinity,
   maxComputeWorkgroupsPerDimension: Infinity,
   maxComputeInvocationsPerWorkgroup: Infinity,
+  maxComputeWorkgroupStorageSize: Infinity,
 };
 
 /**
