@@ -67,7 +67,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   for (const each of names.flatMap((name) => GROUPS[name](options))) {
     const seconds = (deadline - performance.now()) / 1000;
     terminal.stderr(`\n# ${each.label}\n`);
-    const line = seconds > 0 ? await runOne(each, seconds) : skipped(each);
+    const line = seconds > 0 ? await runOne(each, seconds, terminal) : skipped(each);
     const text = `${JSON.stringify(line)}\n`;
     terminal.stdout(text);
     if (values.out) await Deno.writeTextFile(values.out, text, { append: true });
@@ -81,6 +81,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
 async function runOne(
   { group, label, command: [program, ...args] }: SuiteRun,
   seconds: number,
+  terminal: Terminal,
 ): Promise<SuiteLine> {
   const timeout = Number.isFinite(seconds) ? AbortSignal.timeout(1000 * seconds) : undefined;
   const { success, stdout, stderr } = await new Deno.Command(
@@ -88,7 +89,7 @@ async function runOne(
     { args, stdin: "null", signal: timeout },
   ).output();
   const errors = new TextDecoder().decode(stderr);
-  await Deno.stderr.write(stderr);
+  terminal.stderr(errors);
   if (timeout?.aborted) return { group, label, error: "out of time" };
   const last = new TextDecoder().decode(stdout).trim().split("\n").at(-1)!;
   if (!success) return { group, label, error: reason(errors) };

@@ -1,0 +1,172 @@
+/**
+ * What a training step is made of, compared under `deno bench`: matrix products, kernels that work by rows, attention, a
+ * block, whole steps by method.
+ *
+ * `deno bench -A bench/overview_bench.ts` (or `deno task bench`) takes the sizes of LLaMA-7B on a GPU, tiny ones on a CPU
+ * that stands in for one. `-- --gpu dawn` chooses the WebGPU. See support/deno_bench.ts for what the times mean.
+ *
+ * @module
+ */
+
+import { choice, group, parseFlags } from "../src/cli/flags.ts";
+import { trainingMethod } from "../src/cli/method.ts";
+import { processTerminal } from "../src/cli/terminal.ts";
+import { columnsOf } from "../src/gpu/buffers.ts";
+import { requestDevice } from "../src/gpu/device.ts";
+import { Program } from "../src/gpu/program.ts";
+import { attentionBackward, attentionForward } from "../src/kernels/attention.ts";
+import { chooseVariant, GEMM_VARIANTS } from "../src/kernels/gemm_variants.ts";
+import { randomNormal } from "../src/kernels/random.ts";
+import { documentBounds } from "../tests/support/attention.ts";
+import { GemmRun } from "./gemm_bench.ts";
+import { architecture } from "./support/architecture.ts";
+import { benchGroup, type Runnable } from "./support/deno_bench.ts";
+import { RowCases } from "./support/row_cases.ts";
+import { Training } from "./support/training.ts";
+
+const { values: { gpu = "native" } } = parseFlags(
+  Deno.args,
+  group("Bench", { gpu: choice(["native", "dawn", "auto"], "Which WebGPU", "native") }),
+);
+const device = await requestDevice({ provider: gpu });
+const small = device.isFallback;
+const width = small ? "tiny" : "7b";
+const [batchSize, sequenceLength, rank] = small ? [2, 32, 8] : [16, 512, 64];
+const tokens = batchSize * sequenceLength;
+const { hiddenSize, intermediateSize, numHeads, numKeyValueHeads, headDim } = architecture(
+  { width, layers: 1 },
+  sequenceLength,
+);
+/** How often kernels and steps run in an iteration. */
+const [kernelRuns, stepRuns] = small ? [16, 1] : [64, 2];
+
+/** Output features and input features of linear layers: o, gate and up together, down. */
+const linears = [
+  [hiddenSize, hiddenSize],
+  [2 * intermediateSize, hiddenSize],
+  [hiddenSize, intermediateSize],
+];
+for (const [[outputs, inputs], layout] of linears.flatMap((l) => [[l, "nt"], [l, "nn"]] as const)) {
+  const [n, k] = layout === "nt" ? [outputs, inputs] : [inputs, outputs];
+  const shape = { m: tokens, n, k };
+  const open = (types: GemmTypes) => async () => {
+    const [aType, bType] = types;
+    const variant = aType === "f32"
+      ? GEMM_VARIANTS.large
+      : chooseVariant(device, { ...shape, aType, bType });
+    const product = new GemmRun(device, { layout, ...shape, types, variant });
+    await product.program.prepare();
+    return running(product.program, product);
+  };
+  benchGroup(device, {
+    name: `product ${layout} ${shape.m}×${shape.n}×${shape.k}`,
+    runs: kernelRuns,
+    variants: {
+      fp8: open([layout === "nt" ? "e4m3" : "e5m2", "e4m3"]),
+      f16: open(["f16", "f16"]),
+      f32: open(["f32", "f32"]),
+    },
+  });
+}
+
+const rowShape = { rows: tokens, cols: hiddenSize, ffn: intermediateSize };
+benchGroup(device, {
+  name: "rows",
+  runs: kernelRuns,
+  variants: Object.fromEntries(
+    namesOfRowCases().map((name, i) => [name, async () => {
+      const cases = new RowCases(device, rowShape);
+      await cases.fill();
+      const program = new Program(device);
+      cases.list()[i].record(program);
+      return running(await program.prepare(), cases);
+    }]),
+  ),
+});
+
+benchGroup(device, {
+  name: "attention",
+  runs: Math.ceil(kernelRuns / 8),
+  variants: { "forward": () => openAttention(false), "and backward": () => openAttention(true) },
+});
+
+benchGroup(device, {
+  name: "one block, forward and backward",
+  runs: stepRuns * 4,
+  variants: {
+    falqon: () => openTraining("falqon", 1, true),
+    lora: () => openTraining("lora", 1, true),
+  },
+});
+
+benchGroup(device, {
+  name: "step of two blocks",
+  runs: stepRuns,
+  variants: Object.fromEntries(
+    ["falqon", "fp8-lora", "torchao-style", "lora f16", "qlora", "lora"]
+      .map((name) => [name, () => openTraining(name, 2, false)]),
+  ),
+});
+
+type GemmTypes = ConstructorParameters<typeof GemmRun>[1]["types"];
+
+function running(program: Program, ...owned: Disposable[]): Runnable {
+  return {
+    run: () => program.run(),
+    [Symbol.dispose]() {
+      program[Symbol.dispose]();
+      for (const each of owned) each[Symbol.dispose]();
+    },
+  };
+}
+
+function namesOfRowCases(): string[] {
+  using cases = new RowCases(device, { rows: 1, cols: 16, ffn: 16 });
+  return cases.list().map(({ name }) => name);
+}
+
+async function openAttention(backward: boolean): Promise<Runnable> {
+  const [wide, narrow] = [numHeads * headDim, numKeyValueHeads * headDim];
+  const matrix = (cols: number, label: string) => device.matrix(tokens, cols, "f32", label);
+  const qkv = matrix(wide + 2 * narrow, "qkv");
+  const gradients = matrix(wide + 2 * narrow, "gradients");
+  const [output, dOutput] = [matrix(wide, "output"), matrix(wide, "dOutput")];
+  const logSumExp = matrix(numHeads, "logSumExp");
+  const documents = device.allocate(8 * tokens, "documents");
+  device.write(documents, documentBounds(new Array(batchSize).fill(sequenceLength)));
+  const program = new Program(device);
+  const blocks = (source: typeof qkv) => ({
+    q: columnsOf(source, 0, wide),
+    k: columnsOf(source, wide, narrow),
+    v: columnsOf(source, wide + narrow, narrow),
+  });
+  const heads = { heads: numHeads, kvHeads: numKeyValueHeads, headDim };
+  const inputs = { ...heads, ...blocks(qkv), documents, output, logSumExp };
+  const { q: dQ, k: dK, v: dV } = blocks(gradients);
+  for (const [low, out] of [qkv, dOutput].entries()) {
+    randomNormal(program, { key: { low, high: 0 }, mean: 0, deviation: 1, out });
+  }
+  attentionForward(program, inputs);
+  if (backward) attentionBackward(program, { ...inputs, dOutput, dQ, dK, dV });
+  const free = () => device.free(qkv, gradients, output, dOutput, logSumExp, documents);
+  return running(await program.prepare(), { [Symbol.dispose]: free });
+}
+
+/** A model of some blocks under a method; `blocks`: forward and backward only, with next to no vocabulary. */
+async function openTraining(name: string, layers: number, blocks: boolean): Promise<Runnable> {
+  const [methodName, precision] = name.split(" ");
+  const values = { method: methodName, precision, rank } as Parameters<typeof trainingMethod>[0];
+  const training = await Training.open(device, {
+    config: architecture({ width, layers, ...(blocks && { vocab: 64 }) }, sequenceLength),
+    method: await trainingMethod(values, device, processTerminal()),
+    batchSize,
+    sequenceLength,
+    gradientCheckpointing: false,
+    seed: 0,
+  });
+  training.begin();
+  return {
+    run: () => blocks ? training.microStep.run() : training.submit(),
+    [Symbol.dispose]: () => training[Symbol.dispose](),
+  };
+}
