@@ -351,6 +351,17 @@ Deno.test("falqon: random adapters have rows of norm 1/√3, orthogonal on reque
   assertAlmostEquals(matmulNT(b, b, 8, 8, 400)[0], 1 / 3, 0.05);
 });
 
+Deno.test("falqon: embedding and head are f16 where the GPU has it, or as asked; norms are f32", async () => {
+  for (const f16 of [true, false]) {
+    using device = await requestDevice({ f16 });
+    for (const denseType of [undefined, "f16", "f32"] as const) {
+      const { layers } = await build(device, { denseType });
+      const types = [300, 1].map((rows) => layers.dense("weight", rows, 8).value().type);
+      assertEquals(types, [denseType ?? (device.hasF16 ? "f16" : "f32"), "f32"]);
+    }
+  }
+});
+
 Deno.test("falqon: options out of range are refused with the value, the wish and the remedy", async () => {
   const refused: [FalqonOptions, string][] = [
     [{ rank: 0 }, "Cannot use rank 0: expected an integer from 1 to 1024"],
@@ -358,6 +369,7 @@ Deno.test("falqon: options out of range are refused with the value, the wish and
     [{ topK: 0 }, "Cannot write topK = 0 rows"],
     [{ updateRule: "paper", pending: true }, "Cannot use pending with the update rule paper"],
     [{ targetModules: ["w_proj"] }, 'Cannot adapt "w_proj"'],
+    [{ denseType: "e4m3" as "f16" }, 'Cannot use denseType "e4m3": expected one of f16, f32'],
   ];
   for (const [options, message] of refused) {
     assertThrows(() => falqon(options), OptionError, message);

@@ -15,7 +15,7 @@ import type { LinearSpec } from "../model/linear_spec.ts";
 import { gramMatrices } from "./falqon_adapter.ts";
 import { FalqonLinear } from "./falqon_linear.ts";
 import type { UpdateCounts } from "./falqon_update.ts";
-import type { Linear, Method, MethodContext, MethodLayers } from "./method.ts";
+import type { DenseType, Linear, Method, MethodContext, MethodLayers } from "./method.ts";
 import { SavedRows } from "./saved_rows.ts";
 import { checkAlpha, checkRank, parseTargets } from "./targets.ts";
 
@@ -56,6 +56,11 @@ export interface FalqonOptions {
   scaling?: ScaleGranularity;
   /** Linear layers with adapters, by the last part of their name. Default all; the others are frozen FP8. */
   targetModules?: readonly string[];
+  /**
+   * Storage of the embedding and lm_head, which stay as they are; norms are f32. Default `f16` on a GPU that has it, else
+   * `f32`. f16 holds all of a BF16 value from 2⁻¹⁷ on, which weights rarely are below.
+   */
+  denseType?: DenseType;
 }
 
 /** What {@linkcode falqon} was asked for, defaults filled in. */
@@ -70,6 +75,8 @@ export interface FalqonSettings {
   init: AdapterInit;
   scaling: ScaleGranularity;
   targets: ReadonlySet<string>;
+  /** Null for what suits the GPU. */
+  denseType: DenseType | null;
 }
 
 /**
@@ -86,6 +93,7 @@ export function falqon(options: FalqonOptions = {}): Method {
   oneOf("updateRule", updateRule, ["paper", "accumulate", "requantize"]);
   oneOf("init", init, ["melded", "gradient", "random-orthogonal", "kaiming"]);
   oneOf("scaling", scaling, ["row", "tensor"]);
+  oneOf("denseType", options.denseType ?? "f16", ["f16", "f32"]);
   const { topK } = options;
   if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) {
     throw new OptionError(`Cannot write topK = ${topK} rows: expected an integer of at least 1`);
@@ -104,6 +112,7 @@ export function falqon(options: FalqonOptions = {}): Method {
     init,
     scaling,
     targets: parseTargets(options.targetModules),
+    denseType: options.denseType ?? null,
   });
 }
 
@@ -118,6 +127,7 @@ export function frozenFp8(scaling: ScaleGranularity = "row"): Method {
     init: "melded",
     scaling,
     targets: new Set(),
+    denseType: null,
   });
 }
 
@@ -162,7 +172,9 @@ export class FalqonLayers implements MethodLayers {
   }
 
   dense(name: string, rows: number, cols: number) {
-    const matrix = this.context.device.matrix(rows, cols, "f32", name);
+    const { device } = this.context;
+    const large = this.settings.denseType ?? (device.hasF16 ? "f16" : "f32");
+    const matrix = device.matrix(rows, cols, rows > 1 ? large : "f32", name);
     this.#dense.push(matrix);
     return { value: () => matrix, gradient: null };
   }
