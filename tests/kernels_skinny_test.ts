@@ -16,19 +16,19 @@ import {
 
 Deno.test("skinnyGradient agrees with f64 on any shape, split or not, and adds on request", async () => {
   using device = await requestDevice();
-  // tokens, rows, columns: one of each; odd; every width of tile; more than one tile of rows and columns.
-  for (
-    const [tokens, m, n] of [[1, 1, 1], [37, 20, 5], [130, 150, 16], [65, 37, 24], [90, 133, 70]]
-  ) {
+  // tokens, rows, columns: one of each; odd; every width of tile, either way; more than one tile of rows and columns.
+  const tall = [[37, 20, 5], [130, 150, 16], [65, 37, 24], [90, 133, 70]];
+  const wide = tall.map(([tokens, m, n]) => [tokens, n, m]);
+  for (const [tokens, m, n] of [[1, 1, 1], ...tall, ...wide]) {
     const [aStart, bStart] = [8, 16];
-    const wide = aStart + m + 3;
-    const low = bStart + n + 9;
-    const a = uploadMatrix(device, randomValues(tokens * wide, 1), tokens, wide);
-    const b = uploadMatrix(device, randomValues(tokens * low, 2), tokens, low);
+    const aCols = aStart + m + 3;
+    const bCols = bStart + n + 9;
+    const a = uploadMatrix(device, randomValues(tokens * aCols, 1), tokens, aCols);
+    const b = uploadMatrix(device, randomValues(tokens * bCols, 2), tokens, bCols);
     const held = randomValues(m * n, 3);
     const product = matmulTN(
-      takeColumns(a.exact, wide, { column: aStart, cols: m }),
-      takeColumns(b.exact, low, { column: bStart, cols: n }),
+      takeColumns(a.exact, aCols, { column: aStart, cols: m }),
+      takeColumns(b.exact, bCols, { column: bStart, cols: n }),
       m,
       n,
       tokens,

@@ -13,7 +13,7 @@ import { sumPartials } from "./sum_partials.ts";
 export interface SkinnyGradientOptions {
   /** f32 [tokens, m] */
   a: ColumnBlock;
-  /** f32 [tokens, n], n small: at most 64 are made from one reading of `a`. */
+  /** f32 [tokens, n], m or n small: at most 128 columns are made from one reading of `a`. */
   b: ColumnBlock;
   /** f32 [m, n] */
   out: Matrix;
@@ -91,22 +91,26 @@ export function skinnyGradient(program: Program, options: SkinnyGradientOptions)
   }
 }
 
-/** As wide as the output, so that `a` is read once; few workgroups share the tokens of tall outputs. */
-function chooseVariant(
-  { isFallback }: Device,
-  m: number,
-  n: number,
-  tokens: number,
-): SkinnyVariant {
-  const BM = 128;
-  const tile = n <= 16
-    ? { BM, BN: 16, BK: 16, TM: 4, TN: 4 }
-    : n <= 32
-    ? { BM, BN: 32, BK: 16, TM: 8, TN: 4 }
-    : { BM, BN: 64, BK: 16, TM: 8, TN: 8 };
-  const tiles = Math.ceil(m / BM) * Math.ceil(n / tile.BN);
+/**
+ * As wide as the narrow side of the output, so that the operand of the other is read once: B's gradients have few columns,
+ * those of a LoRA's A few rows. Few workgroups share the tokens of large outputs.
+ */
+function chooseVariant({ isFallback }: Device, m: number, n: number, tokens: number) {
+  const tile = n <= m ? tileOf(n) : transposed(tileOf(m));
+  const tiles = Math.ceil(m / tile.BM) * Math.ceil(n / tile.BN);
   const wanted = isFallback ? 1 : Math.floor(ENOUGH_WORKGROUPS / tiles);
   return { ...tile, splits: Math.max(1, Math.min(wanted, Math.floor(tokens / SHORTEST_SHARE))) };
+}
+
+function tileOf(narrow: number): Omit<SkinnyVariant, "splits"> {
+  const BM = 128;
+  if (narrow <= 16) return { BM, BN: 16, BK: 16, TM: 4, TN: 4 };
+  if (narrow <= 32) return { BM, BN: 32, BK: 16, TM: 8, TN: 4 };
+  return { BM, BN: 64, BK: 16, TM: 8, TN: 8 };
+}
+
+function transposed({ BM, BN, BK, TM, TN }: Omit<SkinnyVariant, "splits">) {
+  return { BM: BN, BN: BM, BK, TM: TN, TN: TM };
 }
 
 function checkShapes({ a, b, out }: SkinnyGradientOptions): void {

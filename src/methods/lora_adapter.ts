@@ -9,6 +9,7 @@ import { type BufferView, columnsOf, firstOf, type Matrix, rowsOf } from "../gpu
 import { Program } from "../gpu/program.ts";
 import type { PeftAdapter } from "../io/peft.ts";
 import { gemm } from "../kernels/gemm.ts";
+import { skinnyGradient } from "../kernels/skinny.ts";
 import type { LinearSpec } from "../model/linear_spec.ts";
 import type { Parameter } from "../optim/parameters.ts";
 import type { LoraLayers } from "./lora_layers.ts";
@@ -162,8 +163,7 @@ export class LoraAdapter {
     const low = this.#low.rows(rows);
     const dLow = shared.rows(rows, width);
     parts.forEach(({ part, start }, i) => {
-      gemm(program, {
-        layout: "tn",
+      skinnyGradient(program, {
         a: columnsOf(dOutput, part.start, part.rows),
         b: columnsOf(low, start, rank),
         out: this.#b[i].gradient,
@@ -183,7 +183,8 @@ export class LoraAdapter {
     });
     const { gradient } = this.#a;
     if (gradient) {
-      gemm(program, { layout: "tn", a: dLow, b: input!, out: gradient, accumulate: true });
+      const [a, b] = [columnsOf(dLow), columnsOf(input!)];
+      skinnyGradient(program, { a, b, out: gradient, accumulate: true });
     }
     if (!dInput) return;
     const a = this.#aOperand;
