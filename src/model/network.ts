@@ -11,6 +11,7 @@ import { Program } from "../gpu/program.ts";
 import { crossEntropy, crossEntropyLoss } from "../kernels/cross_entropy.ts";
 import { embed, embedBackward } from "../kernels/embedding.ts";
 import { gemm } from "../kernels/gemm.ts";
+import { quantize, type Quantized } from "../kernels/quantize.ts";
 import { uploadRopeFrequencies } from "../kernels/rope.ts";
 import { addSum } from "../kernels/sum.ts";
 import type { DenseWeight, Linear, Method, MethodLayers } from "../methods/method.ts";
@@ -33,8 +34,8 @@ import { blockSpecs } from "./linear_spec.ts";
 import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
 import type { WeightSource } from "./weight_source.ts";
 
-/** Bytes of logits that exist at a time. */
-const LOGITS_BYTES = 1 << 26;
+/** Bytes of logits that exist at a time: enough rows for tiles of all cores of a large GPU. */
+const LOGITS_BYTES = 1 << 28;
 
 /** Names of the weights outside the blocks, as Hugging Face has them. */
 export const EMBEDDING = "model.embed_tokens.weight";
@@ -260,9 +261,18 @@ export class Network implements Disposable {
     program.phase("loss");
     this.#chunks(rows, (first, count) => {
       const logits = this.#logitsOf(pass, first, count);
-      crossEntropy(program, { logits, targets: tokens.targets, rowLoss, firstRow: first, state });
-      const dFinal = rowsOf(activations.get("dFinal", rows), first, count);
-      gemm(program, { layout: "nn", a: logits, b: head.value(), out: dFinal });
+      const { targets } = tokens;
+      const quantized = this.#isNarrow(head)
+        ? quantizedRows(program, logits, "logits' gradient")
+        : undefined;
+      crossEntropy(program, { logits, targets, rowLoss, firstRow: first, state, quantized });
+      gemm(program, {
+        layout: "nn",
+        a: quantized?.codes ?? logits,
+        rowScales: quantized?.scales,
+        b: head.value(),
+        out: rowsOf(activations.get("dFinal", rows), first, count),
+      });
       if (head.gradient) {
         const final = rowsOf(activations.get("final", rows), first, count);
         gemm(program, {
@@ -338,14 +348,25 @@ export class Network implements Disposable {
   }
 
   #logitsOf(pass: Pass, first: number, count: number): Matrix {
+    const { program } = pass;
     const logits = rowsOf(this.logits, 0, count);
-    gemm(pass.program, {
+    const final = rowsOf(pass.activations.get("final", pass.rows), first, count);
+    const head = this.#headWeight();
+    const quantized = this.#isNarrow(head) ? quantizedRows(program, final, "final") : undefined;
+    if (quantized) quantize(program, { input: final, ...quantized, granularity: "row" });
+    gemm(program, {
       layout: "nt",
-      a: rowsOf(pass.activations.get("final", pass.rows), first, count),
-      b: this.#headWeight().value(),
+      a: quantized?.codes ?? final,
+      rowScales: quantized?.scales,
+      b: head.value(),
       out: logits,
     });
     return logits;
+  }
+
+  /** Whether products with a frozen weight may be in half precision. */
+  #isNarrow({ value, gradient }: DenseWeight): boolean {
+    return value().type === "f16" && gradient === null;
   }
 
   #chunks(rows: number, visit: (first: number, count: number) => void): void {
@@ -390,6 +411,15 @@ export class Network implements Disposable {
     }
     return prepared;
   }
+}
+
+/** Room for a matrix's rows in f16 with a scale each. */
+function quantizedRows(program: Program, { rows, cols }: Matrix, what: string): Quantized {
+  const scales = program.scratch(1, rows, `scales of ${what}`);
+  return {
+    codes: program.scratch(rows, cols, `codes of ${what}`, "f16"),
+    scales: { ...scales, length: rows },
+  };
 }
 
 function existing<T>(value: T | null): T {
