@@ -72,6 +72,8 @@ export function drawSteps(lines: readonly SuiteLine[]): string {
   for (const { heading, bars } of sections) {
     parts.push(text(0, y + 20, heading, "heading"));
     y += HEADING;
+    const end = y + ROW * bars.length - ROW + BAR;
+    parts.push(`<line x1="${LEFT - 0.5}" y1="${y - 4}" x2="${LEFT - 0.5}" y2="${end + 4}"/>`);
     for (const { name, ms, ours } of bars) {
       const width = Math.max(1, ms * scale);
       parts.push(
@@ -91,7 +93,6 @@ export function drawSteps(lines: readonly SuiteLine[]): string {
     [
       text(0, 18, head.title, "title"),
       text(0, 38, head.note, "note"),
-      `<line x1="${LEFT - 0.5}" y1="${TOP + 8}" x2="${LEFT - 0.5}" y2="${height - 8}"/>`,
       ...parts,
     ].join("\n") + "\n</svg>\n";
 }
