@@ -1,7 +1,8 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { E4M3, encodeFp8Array } from "../src/fp8/codec.ts";
 import { type Device, requestDevice } from "../src/gpu/device.ts";
-import { selectRows, updateRows } from "../src/kernels/falqon.ts";
+import { Program } from "../src/gpu/program.ts";
+import { selectRows, updateRows, type UpdateRowsOptions } from "../src/kernels/falqon.ts";
 import * as reference from "../src/reference/falqon_update.ts";
 import { randomValues, runOnce, uploadMatrix } from "./support/gpu.ts";
 import { uploadVector } from "./support/vectors.ts";
@@ -67,4 +68,44 @@ Deno.test("selectRows takes the largest scores, of equals the first, over severa
     const got = new Uint32Array(await device.read(selection.rows)).subarray(0, count);
     assertEquals([...got], want.slice(0, count));
   }
+});
+
+Deno.test("updates of rows outside the weight, the base or the selection are refused", async () => {
+  using device = await requestDevice();
+  const [rows, rank, cols] = [6, 4, 20];
+  const part = {
+    weight: device.matrix(rows + rank, cols, "e4m3", "weight"),
+    wRow: 0,
+    aRow: rows,
+    rows,
+    rank,
+    rowFactors: device.vector(rows, "f32", "row factors"),
+    columnFactors: device.vector(rank, "f32", "column factors"),
+    b: device.matrix(rows, rank, "f32", "b"),
+  };
+  const base = "in place" as const;
+  const selected = device.vector(2, "u32", "selected rows");
+  using program = new Program(device);
+  const refuses = (change: Partial<UpdateRowsOptions>, message: string) =>
+    assertThrows(
+      () => updateRows(program, { part, base, selection: null, ...change }),
+      RangeError,
+      message,
+    );
+  refuses(
+    { part: { ...part, aRow: rows + 1 } },
+    "6 rows from 0 on and 4 from 7 on are not all among the 10 of the weight",
+  );
+  const codes = device.matrix(rows, cols, "e4m3", "base");
+  refuses({ base: { codes, row: 1 } }, "6 rows from 1 on are not all among the 6 of the base");
+  refuses(
+    { selection: { rows: selected, count: 3 } },
+    "a selection of 3 rows does not fit 2 places",
+  );
+  const scores = device.vector(1, "f32", "scores");
+  assertThrows(
+    () => selectRows(program, scores, { rows: selected, count: 2 }),
+    RangeError,
+    "does not fit 2 places and 1 rows",
+  );
 });

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { type BufferView, type Matrix, pitchOf, type Vector } from "../gpu/buffers.ts";
+import type { BufferView, Matrix, Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
+import { expectMatrix, expectVector } from "./shapes.ts";
 
 /** Tile sizes of {@linkcode updateRows}, all multiples of 4. */
 export interface UpdateTile {
@@ -63,17 +64,23 @@ export interface ScoreRowsOptions {
 
 /** Records how much is pending in each row of B. */
 export function scoreRows(program: Program, { b, scores, pending }: ScoreRowsOptions): void {
+  const { rows, cols } = b;
+  expectVector("scoreRows", "scores", scores, rows);
+  for (const [name, matrix] of Object.entries({ b, ...pending })) {
+    expectMatrix("scoreRows", name, matrix, { rows, cols });
+  }
   program.dispatch(
     program.device.kernel("falqon_scores", { FLUSHED: !!pending }),
     { b, scores, ...pending },
-    { rows: b.rows, rank: b.cols, pitch: b.pitch },
-    [Math.ceil(b.rows / 64)],
+    { rows, rank: cols, pitch: b.pitch },
+    [Math.ceil(rows / 64)],
   );
 }
 
 /** Records the choice of the rows with the largest scores, the lower index first among equals. */
 export function selectRows(program: Program, scores: Vector, selection: Selection): void {
   const rows = scores.length;
+  checkSelection("selectRows", selection, rows);
   program.dispatch(
     program.device.kernel("falqon_select"),
     { scores, selected: selection.rows },
@@ -103,6 +110,8 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
   const { weight, b, rowFactors, columnFactors } = part;
   const inPlace = base === "in place";
   const count = selection?.count ?? part.rows;
+  checkPart("updateRows", part, base, selection);
+  if (change) expectMatrix("updateRows", "change", change, { rows: count, cols: weight.cols });
   const tile = options.tile ?? updateTile(program.device, count);
   const { BM, BN, BK, TM, TN } = tile;
   const threads = (BM / TM) * (BN / TN);
@@ -146,6 +155,12 @@ export interface MeasureUpdateOptions extends Omit<UpdateRowsOptions, "change"> 
 export function measureUpdate(program: Program, options: MeasureUpdateOptions): void {
   const { part, base, selection, pending, statistics } = options;
   const inPlace = base === "in place";
+  const { rows, rank } = part;
+  checkPart("measureUpdate", part, base, selection);
+  expectMatrix("measureUpdate", "pending", pending, { rows, cols: rank });
+  if (statistics.size < 16 * rows) {
+    throw new RangeError(`measureUpdate: statistics has no room for ${rows} rows`);
+  }
   program.dispatch(
     program.device.kernel("falqon_statistics", { ALL_ROWS: !selection, IN_PLACE: inPlace }),
     {
@@ -157,8 +172,8 @@ export function measureUpdate(program: Program, options: MeasureUpdateOptions): 
       ...(!inPlace && { base: base.codes, pending }),
       statistics,
     },
-    { rows: part.rows, count: selection?.count ?? part.rows, ...rowParams(part, base) },
-    linearGrid(part.rows, 1),
+    { rows, count: selection?.count ?? rows, ...rowParams(part, base) },
+    linearGrid(rows, 1),
   );
 }
 
@@ -174,6 +189,10 @@ export interface MarkFlushedOptions {
 export function markFlushed(program: Program, options: MarkFlushedOptions): void {
   const { b, selection, flushed, delta } = options;
   const { count } = selection;
+  for (const [name, matrix] of Object.entries({ b, flushed, delta })) {
+    expectMatrix("markFlushed", name, matrix, { rows: b.rows, cols: b.cols });
+  }
+  checkSelection("markFlushed", selection, b.rows);
   program.dispatch(
     program.device.kernel("falqon_flush", { RESIDUE: false }),
     { selected: selection.rows, b, flushed, delta },
@@ -193,7 +212,12 @@ export interface SubtractRealizedOptions {
 /** Records that the written rows of B keep only what rounding did not realize. */
 export function subtractRealized(program: Program, options: SubtractRealizedOptions): void {
   const { part: { b, rowFactors, columnFactors }, selection, realized } = options;
-  if (realized.pitch !== pitchOf(b.cols)) throw new RangeError("realized is not as wide as B");
+  const { rows, cols } = b;
+  expectMatrix("subtractRealized", "b", b, { rows, cols });
+  expectMatrix("subtractRealized", "realized", realized, { rows: selection.count, cols });
+  expectVector("subtractRealized", "rowFactors", rowFactors, rows);
+  expectVector("subtractRealized", "columnFactors", columnFactors, cols);
+  checkSelection("subtractRealized", selection, rows);
   program.dispatch(
     program.device.kernel("falqon_flush", { RESIDUE: true }),
     {
@@ -203,9 +227,47 @@ export function subtractRealized(program: Program, options: SubtractRealizedOpti
       row_factors: rowFactors,
       column_factors: columnFactors,
     },
-    { count: selection.count, rank: b.cols, pitch: b.pitch },
-    linearGrid(selection.count * b.cols, 64),
+    { count: selection.count, rank: cols, pitch: b.pitch },
+    linearGrid(selection.count * cols, 64),
   );
+}
+
+/** Checks that a part and what its rows start from lie inside their codes. */
+function checkPart(
+  kernel: string,
+  { weight, wRow, aRow, rows, rank, rowFactors, columnFactors, b }: AdaptedPart,
+  base: UpdateBase,
+  selection: Selection | null,
+): void {
+  expectMatrix(kernel, "weight", weight, { ...weight, types: ["e4m3"] });
+  expectMatrix(kernel, "b", b, { rows, cols: rank });
+  expectVector(kernel, "rowFactors", rowFactors, rows);
+  expectVector(kernel, "columnFactors", columnFactors, rank);
+  if (Math.max(wRow + rows, aRow + rank) > weight.rows) {
+    throw new RangeError(
+      `${kernel}: ${rows} rows from ${wRow} on and ${rank} from ${aRow} on are not all ` +
+        `among the ${weight.rows} of the weight`,
+    );
+  }
+  if (base !== "in place") {
+    const { rows: height } = base.codes;
+    expectMatrix(kernel, "base", base.codes, { rows: height, cols: weight.cols, types: ["e4m3"] });
+    if (base.row + rows > height) {
+      throw new RangeError(
+        `${kernel}: ${rows} rows from ${base.row} on are not all among the ${height} of the base`,
+      );
+    }
+  }
+  if (selection) checkSelection(kernel, selection, rows);
+}
+
+function checkSelection(kernel: string, { rows, count }: Selection, among: number): void {
+  if (count > among || count > rows.length) {
+    throw new RangeError(
+      `${kernel}: a selection of ${count} rows does not fit ${rows.length} places ` +
+        `and ${among} rows`,
+    );
+  }
 }
 
 function updateTile({ isFallback }: Device, rows: number): UpdateTile {

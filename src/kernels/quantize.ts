@@ -130,7 +130,9 @@ export function dequantize(
   program: Program,
   { codes, scales, out, subtract }: DequantizeOptions,
 ): void {
-  if (out.rows !== codes.rows || out.pitch !== codes.pitch || scales.length < codes.rows) {
+  const shapes = [out, subtract ?? out];
+  const alike = shapes.every(({ rows, pitch }) => rows === codes.rows && pitch === codes.pitch);
+  if (!alike || scales.length < codes.rows) {
     throw new RangeError(
       `Cannot dequantise ${codes.rows}×${codes.cols} codes with ${scales.length} scales ` +
         `into ${out.rows}×${out.cols}`,

@@ -17,7 +17,17 @@ export interface SumPartialsOptions {
 /** Records `out (+)= Σ_s partials[s]`, in the order of s. */
 export function sumPartials(program: Program, options: SumPartialsOptions): void {
   const { partials, splits, out, rows, cols, accumulate } = options;
-  const vectors = roundUp(cols, 16) / 4;
+  const width = roundUp(cols, 16);
+  const vectors = width / 4;
+  if (
+    partials.rows < splits * rows || partials.pitch < width || out.matrix.rows < rows ||
+    out.column + width > out.matrix.pitch
+  ) {
+    throw new RangeError(
+      `Cannot add ${splits} partial products of ${rows}×${cols} in ` +
+        `${partials.rows}×${partials.cols} into ${out.matrix.rows}×${out.cols}`,
+    );
+  }
   program.dispatch(
     program.device.kernel("sum_partials", { ACCUMULATE: accumulate }),
     { partials, out: out.matrix },
