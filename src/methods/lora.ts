@@ -51,7 +51,7 @@ export function fp8Lora(options: AdapterOptions = {}): Method {
   return adapterMethod("fp8-lora", options, {
     baseType: "fp8",
     adapterArithmetic: "f16",
-    denseType: "f32",
+    denseType: null,
   });
 }
 
@@ -63,7 +63,7 @@ export function torchaoStyle(options: AdapterOptions = {}): Method {
   return adapterMethod("torchao-style", options, {
     baseType: "fp8",
     adapterArithmetic: "fp8",
-    denseType: "f32",
+    denseType: null,
   });
 }
 
@@ -75,7 +75,7 @@ export function qlora(options: AdapterOptions = {}): Method {
   return adapterMethod("qlora", options, {
     baseType: "nf4",
     adapterArithmetic: "f16",
-    denseType: "f16",
+    denseType: null,
   });
 }
 
@@ -89,7 +89,7 @@ export function frozen(baseType: DenseType | "nf4" = "f32"): Method {
     trainA: false,
     baseType,
     adapterArithmetic: "f32",
-    denseType: baseType === "nf4" ? "f16" : baseType,
+    denseType: baseType === "nf4" ? null : baseType,
   };
   return { name: "frozen", build: (context) => new LoraLayers(context, settings) };
 }

@@ -108,7 +108,9 @@ export class LoraAdapter {
     const { context: { random }, settings: { rank } } = this.layers;
     const { inFeatures } = this.spec;
     const bound = 1 / Math.sqrt(inFeatures);
-    return Float32Array.from({ length: rank * inFeatures }, () => (2 * random() - 1) * bound);
+    const a = new Float32Array(rank * inFeatures);
+    for (let i = 0; i < a.length; i++) a[i] = (2 * random() - 1) * bound; // a loop: these are many
+    return a;
   }
 
   /** Records the rounding of A and B to what products read; with `trained` only of what an optimizer step changes. */

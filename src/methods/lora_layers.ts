@@ -29,8 +29,8 @@ export interface LoraSettings {
   baseType: BaseType;
   /** What the operands of the adapters' products are rounded to. */
   adapterArithmetic: Arithmetic;
-  /** Storage of the embedding and the head. */
-  denseType: DenseType;
+  /** Storage of the embedding and the head; null for f16 where the GPU has it, else f32, as FALQON. */
+  denseType: DenseType | null;
   adapter?: PeftAdapter;
 }
 
@@ -91,8 +91,9 @@ export class LoraLayers implements MethodLayers {
   }
 
   dense(name: string, rows: number, cols: number) {
-    const type = rows > 1 ? this.settings.denseType : "f32";
-    const matrix = this.context.device.matrix(rows, cols, type, name);
+    const { device } = this.context;
+    const large = this.settings.denseType ?? (device.hasF16 ? "f16" : "f32");
+    const matrix = device.matrix(rows, cols, rows > 1 ? large : "f32", name);
     this.#dense.push(matrix);
     return { value: () => matrix, gradient: null };
   }
