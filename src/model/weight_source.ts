@@ -7,7 +7,7 @@
 import { ModelError } from "../errors.ts";
 import type { Matrix } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
-import { bytesPerElement, toFloat32 } from "../io/dtype.ts";
+import { bytesPerElement, type DType, toFloat32 } from "../io/dtype.ts";
 import type { Weights } from "../io/weights.ts";
 
 /** A matrix that is stored in FP8. */
@@ -16,6 +16,13 @@ export interface StoredFp8 {
   codes: Uint8Array<ArrayBuffer>;
   /** f32 [rows], all equal where one scale is stored: the value of a code is `decode(code) · scale`. */
   valueScales: Float32Array<ArrayBuffer>;
+}
+
+/** Rows of a matrix that is stored in 16 bits. */
+export interface StoredHalves {
+  dtype: "F16" | "BF16";
+  /** Packed elements, as the file has them. */
+  bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** Reads weights by Hugging Face parameter name. */
@@ -29,6 +36,13 @@ export interface WeightSource {
   ): Promise<Float32Array<ArrayBuffer>>;
   /** Reads a matrix that is stored in FP8; null if it is not. */
   fp8(name: string, shape: readonly [rows: number, cols: number]): Promise<StoredFp8 | null>;
+  /** Reads rows of a matrix that is stored in 16 bits, for the GPU to widen; null if it is not. */
+  halves?(
+    name: string,
+    shape: readonly [rows: number, cols: number],
+    first: number,
+    count: number,
+  ): Promise<StoredHalves | null>;
   /** Where the GPU makes the weights itself: records writing a matrix into an f32 or f16 one. */
   fill?(program: Program, name: string, out: Matrix): void;
 }
@@ -53,15 +67,28 @@ export class FolderSource implements WeightSource {
     count: number,
   ): Promise<Float32Array<ArrayBuffer>> {
     const { dtype } = this.#check(name, shape, ["F32", "F16", "BF16", "F8_E4M3"]);
-    const cols = shape[1];
     if (dtype === "F8_E4M3") {
       throw new ModelError(
         `Cannot read "${name}" as plain numbers as it is stored in FP8: read it by its codes`,
       );
     }
+    return toFloat32(await this.#bytes(name, dtype, shape[1], first, count), dtype);
+  }
+
+  async halves(
+    name: string,
+    shape: readonly [number, number],
+    first: number,
+    count: number,
+  ): Promise<StoredHalves | null> {
+    const { dtype } = this.#check(name, shape, ["F32", "F16", "BF16", "F8_E4M3"]);
+    if (dtype !== "F16" && dtype !== "BF16") return null;
+    return { dtype, bytes: await this.#bytes(name, dtype, shape[1], first, count) };
+  }
+
+  #bytes(name: string, dtype: DType, cols: number, first: number, count: number) {
     const rowBytes = cols * bytesPerElement(dtype);
-    const bytes = await this.#weights.readRange(name, first * rowBytes, count * rowBytes);
-    return toFloat32(bytes, dtype);
+    return this.#weights.readRange(name, first * rowBytes, count * rowBytes);
   }
 
   async fp8(name: string, shape: readonly [number, number]): Promise<StoredFp8 | null> {
