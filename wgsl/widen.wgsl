@@ -43,7 +43,7 @@ fn widened(half: u32) -> u32 {
 //! else
   let sign = (half & 0x8000u) << 16u;
   let magnitude = half & 0x7fffu;
-  if (magnitude >= 0x7c00u) { return sign | 0x7f800000u | (magnitude & 0x3ffu) << 13u; }
+  if (magnitude >= 0x7c00u) { return sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13u); }
   if (magnitude < 0x400u) { return sign | bitcast<u32>(f32(magnitude) * 0x1p-24); }
   return sign | ((magnitude << 13u) + 0x38000000u);
 //! end
