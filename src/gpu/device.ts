@@ -14,50 +14,17 @@ import {
   roundUp,
   type Vector,
 } from "./buffers.ts";
-import { loadDawn, offersSubgroupMatrix, SUBGROUP_MATRIX } from "./dawn.ts";
 import { calmWait } from "./calm_wait.ts";
+import { offersSubgroupMatrix } from "./dawn.ts";
 import { Kernel } from "./kernel.ts";
 import { kernelSources } from "./kernels.generated.ts";
+import { type DeviceOptions, nameOf, openDawn, openNative, type Provider } from "./open.ts";
 import { expandTemplate, type KernelConstants } from "./template.ts";
 
-/** The WebGPU implementation behind a device: the runtime's own, or Dawn, which reaches tensor cores. */
-export type Provider = "native" | "dawn";
-
-/** What to ask of {@linkcode requestDevice}. */
-export interface DeviceOptions {
-  /**
-   * Which WebGPU implementation to use. "dawn" multiplies on tensor cores; it loads the npm package `webgpu`
-   * (132 MB, native code: `--allow-ffi`). "auto" takes Dawn if it works, else native. Default "native".
-   */
-  provider?: Provider | "auto";
-  /** With provider "auto": called with the reason, one sentence, before the native device is opened. */
-  onFallback?: (reason: string) => void;
-  /** Which adapter to prefer where there are several. Default "high-performance". */
-  powerPreference?: GPUPowerPreference;
-  /** Use half precision where the device has it. Default true. */
-  f16?: boolean;
-}
-
-/** Limits this package raises above WebGPU's defaults, to whatever the adapter offers. */
-const RAISED_LIMITS = [
-  "maxBufferSize",
-  "maxStorageBufferBindingSize",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupSizeX",
-  "maxStorageBuffersPerShaderStage",
-] as const;
+export type { DeviceOptions, Provider };
 
 /** Bytes moved by one `writeBuffer`, so that staging memory stays small. */
 const UPLOAD_CHUNK = 1 << 26;
-
-/** Features used where they are there. */
-const WANTED_FEATURES: readonly GPUFeatureName[] = [
-  "timestamp-query",
-  "shader-f16",
-  "subgroups",
-  SUBGROUP_MATRIX,
-];
 
 /**
  * Opens the machine's GPU.
@@ -71,89 +38,21 @@ const WANTED_FEATURES: readonly GPUFeatureName[] = [
  * ```
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
-  const { provider = "native" } = options;
+  const { provider = "native", onFallback } = options;
   if (!["native", "dawn", "auto"].includes(provider)) {
-    throw new OptionError(
-      `Cannot use the provider "${provider}": give one of native, dawn, auto`,
-    );
+    throw new OptionError(`Cannot use the provider "${provider}": give one of native, dawn, auto`);
   }
-  if (provider === "native") return await openNative(options);
-  try {
-    return await openDawn(options);
-  } catch (error) {
-    if (provider === "dawn" || !(error instanceof DeviceError)) throw error;
-    options.onFallback?.(error.message);
-    return await openNative(options);
+  if (provider !== "native") {
+    try {
+      const { gpu, info } = await openDawn(options);
+      return new Device(gpu, info, "dawn");
+    } catch (error) {
+      if (provider === "dawn" || !(error instanceof DeviceError)) throw error;
+      onFallback?.(error.message);
+    }
   }
-}
-
-async function openNative(options: DeviceOptions): Promise<Device> {
-  if (!navigator.gpu) {
-    throw new DeviceError(
-      "Cannot open a GPU as this runtime has no WebGPU (navigator.gpu): use Deno 2.9 or later",
-    );
-  }
-  const adapter = await requestAdapter(
-    navigator.gpu,
-    options,
-    "install a Vulkan driver " +
-      "(on Debian or Ubuntu without a GPU: apt-get install libvulkan1 mesa-vulkan-drivers)",
-  );
-  return await openAdapter(adapter, "native", options);
-}
-
-async function openDawn(options: DeviceOptions): Promise<Device> {
-  const remedy = "install your GPU's driver, or take the provider native";
-  const adapter = await requestAdapter(await loadDawn(), options, remedy);
-  if (!offersSubgroupMatrix(adapter)) {
-    throw new DeviceError(
-      `Cannot use Dawn as it offers no 16×16×16 matrices of f16 on ${
-        nameOf(adapter.info, "dawn")
-      }: ` +
-        "use an NVIDIA GPU of the Volta generation or later with a current driver, " +
-        "or the provider native",
-    );
-  }
-  return await openAdapter(adapter, "dawn", options);
-}
-
-async function requestAdapter(
-  gpu: GPU,
-  { powerPreference = "high-performance" }: DeviceOptions,
-  remedy: string,
-): Promise<GPUAdapter> {
-  const adapter = await gpu.requestAdapter({ powerPreference });
-  if (adapter) return adapter;
-  throw new DeviceError(`Cannot open a GPU as no adapter was found: ${remedy}`);
-}
-
-async function openAdapter(
-  adapter: GPUAdapter,
-  provider: Provider,
-  { f16 = true }: DeviceOptions,
-): Promise<Device> {
-  const requiredFeatures = WANTED_FEATURES.filter((name) =>
-    adapter.features.has(name) && (f16 || name !== "shader-f16")
-  );
-  const requiredLimits = Object.fromEntries(
-    RAISED_LIMITS.map((name) => [name, adapter.limits[name]]),
-  );
-  const { info } = adapter;
-  let gpu: GPUDevice;
-  try {
-    gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-  } catch (error) {
-    throw new DeviceError(
-      `Cannot open ${nameOf(info, provider)} as it refused: ${(error as Error).message}; ` +
-        "close other programs that use it, or update its driver",
-    );
-  }
-  return new Device(gpu, info, provider);
-}
-
-/** Dawn has the name in `device` and the driver's in `description`; Deno has the name in `description`. */
-function nameOf({ description, device, vendor }: GPUAdapterInfo, provider: Provider): string {
-  return (provider === "dawn" ? device : description) || vendor || "GPU";
+  const { gpu, info } = await openNative(options);
+  return new Device(gpu, info, "native");
 }
 
 /**

@@ -1,0 +1,123 @@
+/**
+ * From options to a WebGPU device, natively or through Dawn.
+ *
+ * @module
+ */
+
+import { DeviceError } from "../errors.ts";
+import { loadDawn, offersSubgroupMatrix, SUBGROUP_MATRIX } from "./dawn.ts";
+
+/** The WebGPU implementation behind a device: the runtime's own, or Dawn, which reaches tensor cores. */
+export type Provider = "native" | "dawn";
+
+/** What to ask of `requestDevice`. */
+export interface DeviceOptions {
+  /**
+   * Which WebGPU implementation to use. "dawn" multiplies on tensor cores; it loads the npm package `webgpu`
+   * (132 MB, native code: `--allow-ffi`). "auto" takes Dawn if it works, else native. Default "native".
+   */
+  provider?: Provider | "auto";
+  /** With provider "auto": called with the reason, one sentence, before the native device is opened. */
+  onFallback?: (reason: string) => void;
+  /** Which adapter to prefer where there are several. Default "high-performance". */
+  powerPreference?: GPUPowerPreference;
+  /** Use half precision where the device has it. Default true. */
+  f16?: boolean;
+}
+
+/** A device, and what its adapter says of itself. */
+export interface OpenedDevice {
+  gpu: GPUDevice;
+  info: GPUAdapterInfo;
+}
+
+/** Limits this package raises above WebGPU's defaults, to whatever the adapter offers. */
+const RAISED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxStorageBuffersPerShaderStage",
+] as const;
+
+/** Features used where they are there. */
+const WANTED_FEATURES: readonly GPUFeatureName[] = [
+  "timestamp-query",
+  "shader-f16",
+  "subgroups",
+  SUBGROUP_MATRIX,
+];
+
+/**
+ * Opens a device of the runtime's own WebGPU.
+ *
+ * @throws {DeviceError} where there is no adapter, or it refuses.
+ */
+export async function openNative(options: DeviceOptions): Promise<OpenedDevice> {
+  if (!navigator.gpu) {
+    throw new DeviceError(
+      "Cannot open a GPU as this runtime has no WebGPU (navigator.gpu): use Deno 2.9 or later",
+    );
+  }
+  const remedy = "install a Vulkan driver (on Debian or Ubuntu without a GPU: " +
+    "apt-get install libvulkan1 mesa-vulkan-drivers)";
+  const adapter = await requestAdapter(navigator.gpu, options, remedy);
+  return await openAdapter(adapter, "native", options);
+}
+
+/**
+ * Opens a device of Dawn that has tensor cores.
+ *
+ * @throws {DeviceError} where Dawn cannot be loaded, there is no adapter, it has none, or it refuses.
+ */
+export async function openDawn(options: DeviceOptions): Promise<OpenedDevice> {
+  const remedy = "install your GPU's driver, or take the provider native";
+  const adapter = await requestAdapter(await loadDawn(), options, remedy);
+  if (!offersSubgroupMatrix(adapter)) {
+    const name = nameOf(adapter.info, "dawn");
+    throw new DeviceError(
+      `Cannot use Dawn as it offers no 16×16×16 matrices of f16 on ${name}: use an NVIDIA GPU ` +
+        "with tensor cores and a current driver, or the provider native",
+    );
+  }
+  return await openAdapter(adapter, "dawn", options);
+}
+
+/** The name of a GPU: Dawn has it in `device`, and the driver's in `description`, where Deno has it. */
+export function nameOf(
+  { description, device, vendor }: GPUAdapterInfo,
+  provider: Provider,
+): string {
+  return (provider === "dawn" ? device : description) || vendor || "GPU";
+}
+
+async function requestAdapter(
+  gpu: GPU,
+  { powerPreference = "high-performance" }: DeviceOptions,
+  remedy: string,
+): Promise<GPUAdapter> {
+  const adapter = await gpu.requestAdapter({ powerPreference });
+  if (adapter) return adapter;
+  throw new DeviceError(`Cannot open a GPU as no adapter was found: ${remedy}`);
+}
+
+async function openAdapter(
+  adapter: GPUAdapter,
+  provider: Provider,
+  { f16 = true }: DeviceOptions,
+): Promise<OpenedDevice> {
+  const { info, features, limits } = adapter;
+  const requiredFeatures = WANTED_FEATURES.filter((name) =>
+    features.has(name) && (f16 || name !== "shader-f16")
+  );
+  const requiredLimits = Object.fromEntries(RAISED_LIMITS.map((name) => [name, limits[name]]));
+  try {
+    return { gpu: await adapter.requestDevice({ requiredFeatures, requiredLimits }), info };
+  } catch (error) {
+    throw new DeviceError(
+      `Cannot open ${nameOf(info, provider)} as it refused: ${(error as Error).message}; ` +
+        "close other programs that use it, or update its driver",
+    );
+  }
+}
