@@ -16,6 +16,7 @@ import { gramMatrices } from "./falqon_adapter.ts";
 import { FalqonLinear } from "./falqon_linear.ts";
 import type { UpdateCounts } from "./falqon_update.ts";
 import type { DenseType, Linear, Method, MethodContext, MethodLayers } from "./method.ts";
+import { QuantizedRows } from "./quantized_rows.ts";
 import { SavedRows } from "./saved_rows.ts";
 import { checkAlpha, checkRank, parseTargets } from "./targets.ts";
 
@@ -144,11 +145,9 @@ function oneOf(name: string, value: string, allowed: string[]): void {
 export class FalqonLayers implements MethodLayers {
   readonly linears: FalqonLinear[] = [];
   /** The quantised input of the layer at work. */
-  readonly xCodes: SavedRows;
-  readonly xScales: SavedRows;
-  /** The quantised output gradient of the layer at work. */
-  readonly gCodes: SavedRows;
-  readonly gScales: SavedRows;
+  readonly input: QuantizedRows;
+  /** Its quantised output gradient. */
+  readonly gradient: QuantizedRows;
   /** c·G·(B − B_flushed) of the layer at work. */
   readonly gPending: SavedRows;
   /** G·Ωᵀ of the layer at work, while A is calibrated. */
@@ -157,10 +156,8 @@ export class FalqonLayers implements MethodLayers {
 
   constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {
     const { device } = context;
-    this.xCodes = new SavedRows(device, "FP8 input", "e4m3");
-    this.xScales = new SavedRows(device, "scales of the FP8 input");
-    this.gCodes = new SavedRows(device, "FP8 output gradient", "e5m2");
-    this.gScales = new SavedRows(device, "scales of the FP8 output gradient");
+    this.input = new QuantizedRows(device, "input", "e4m3");
+    this.gradient = new QuantizedRows(device, "output gradient", "e5m2");
     this.gPending = new SavedRows(device, "pending part of the output gradient");
     this.gSketch = new SavedRows(device, "sketched output gradient");
   }
@@ -181,10 +178,8 @@ export class FalqonLayers implements MethodLayers {
 
   reserve(tokens: number): void {
     const widest = (of: (linear: FalqonLinear) => number) => Math.max(...this.linears.map(of));
-    this.xCodes.reserve(tokens, widest(({ spec }) => spec.inFeatures));
-    this.xScales.reserve(1, tokens);
-    this.gCodes.reserve(tokens, widest((linear) => linear.gradientWidth));
-    this.gScales.reserve(1, tokens);
+    this.input.reserve(tokens, widest(({ spec }) => spec.inFeatures));
+    this.gradient.reserve(tokens, widest((linear) => linear.gradientWidth));
     if (this.settings.pending) this.gPending.reserve(tokens, widest(({ layout }) => layout.width));
   }
 
@@ -243,8 +238,8 @@ export class FalqonLayers implements MethodLayers {
   }
 
   free(): void {
-    const { xCodes, xScales, gCodes, gScales, gPending, gSketch } = this;
-    for (const saved of [xCodes, xScales, gCodes, gScales, gPending, gSketch]) saved.free();
+    const { input, gradient, gPending, gSketch } = this;
+    for (const saved of [input, gradient, gPending, gSketch]) saved.free();
     this.context.device.free(...this.#dense);
   }
 }

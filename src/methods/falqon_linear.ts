@@ -7,70 +7,54 @@
 import {
   type BufferView,
   columnsOf,
-  ELEMENT_BYTES,
   firstOf,
   type Matrix,
-  pitchOf,
   rowsOf,
   type Vector,
 } from "../gpu/buffers.ts";
-import { Program } from "../gpu/program.ts";
+import type { Program } from "../gpu/program.ts";
 import { gemm } from "../kernels/gemm.ts";
-import {
-  dequantize,
-  quantize,
-  type Quantized,
-  type QuantizedGradient,
-} from "../kernels/quantize.ts";
+import { quantize, type Quantized, type QuantizedGradient } from "../kernels/quantize.ts";
 import type { LinearPart, LinearSpec } from "../model/linear_spec.ts";
 import type { StoredFp8, WeightSource } from "../model/weight_source.ts";
 import { representable } from "../reference/falqon_weight.ts";
-import {
-  leadingDirections,
-  meldedAdapter,
-  normalAdapter,
-  randomAdapter,
-  randomMatrix,
-  sketchRows,
-} from "./falqon_adapter.ts";
+import { meldedAdapter, normalAdapter, randomAdapter } from "./falqon_adapter.ts";
 import type { FalqonLayers } from "./falqon.ts";
+import { GradientSketch } from "./falqon_sketch.ts";
 import { FalqonUpdate } from "./falqon_update.ts";
+import { Fp8Weight } from "./fp8_weight.ts";
 import type { Linear, LinearBackward, LinearForward } from "./method.ts";
 import { SavedRows } from "./saved_rows.ts";
 import { type AdapterLayout, adapterLayout, type AdapterPart } from "./targets.ts";
-import { loadMatrix, weightName } from "./upload.ts";
-
-/** The gradient of the weight of one part, seen through a random projection. */
-interface Sketch {
-  adapter: AdapterPart;
-  /** f32 [sketch rows, part rows] */
-  omega: Matrix;
-  /** f32 [sketch rows, inFeatures] */
-  sum: Matrix;
-}
 
 /** `[W~; A~]` of a merged linear: all parts' W, then the A of each adapted part. */
 export class FalqonLinear implements Linear {
   readonly layout: AdapterLayout;
-  /** e4m3 codes [width + layout.width, inFeatures] */
-  readonly weight: Matrix;
-  /** f32 [width + layout.width]: what codes were multiplied by on the way in */
-  readonly scales: Vector;
+  readonly #weight: Fp8Weight;
   /** One an adapted part: its B and how that reaches the codes. */
   readonly updates: FalqonUpdate[];
   /** x·Aᵀ of the last forward. */
   readonly #low: SavedRows;
   /** While A is calibrated, one an adapted part. */
-  #sketches: Sketch[] = [];
+  #sketches: GradientSketch[] = [];
 
   constructor(readonly layers: FalqonLayers, readonly spec: LinearSpec) {
-    const { context: { device }, settings: { rank, targets } } = layers;
+    const { context: { device }, settings: { rank, targets, scaling } } = layers;
     this.layout = adapterLayout(spec, rank, targets);
-    const rows = spec.width + this.layout.width;
-    this.weight = device.matrix(rows, spec.inFeatures, "e4m3", `${spec.name} FP8 weight`);
-    this.scales = device.vector(rows, "f32", `${spec.name} scales`);
+    const furtherRows = this.layout.width;
+    this.#weight = new Fp8Weight(device, spec, { granularity: scaling, furtherRows });
     this.#low = new SavedRows(device, `${spec.name} x·Aᵀ`);
     this.updates = this.layout.parts.map((part) => new FalqonUpdate(this, part));
+  }
+
+  /** e4m3 codes [width + layout.width, inFeatures] */
+  get weight(): Matrix {
+    return this.#weight.codes;
+  }
+
+  /** f32 [width + layout.width]: what codes were multiplied by on the way in */
+  get scales(): Vector {
+    return this.#weight.scales;
   }
 
   /** dB comes from the saved x·Aᵀ: the input need not be kept, unless the gradient of W is sketched. */
@@ -88,9 +72,7 @@ export class FalqonLinear implements Linear {
   }
 
   #inputCodes(rows: number): Quantized {
-    const { xCodes, xScales } = this.layers;
-    const codes = xCodes.rows(rows, this.spec.inFeatures);
-    return { codes, scales: asVector(xScales.rows(1, rows)) };
+    return this.layers.input.rows(rows, this.spec.inFeatures);
   }
 
   /** Pending rows continue the gradient by a term that this layer computes: then it quantises by itself. */
@@ -100,17 +82,16 @@ export class FalqonLinear implements Linear {
   }
 
   #gradientCodes(rows: number): QuantizedGradient {
-    const { gCodes, gScales } = this.layers;
+    const width = this.gradientWidth;
     return {
-      codes: gCodes.rows(rows, this.gradientWidth),
-      scales: asVector(gScales.rows(1, rows)),
-      columnScales: firstOf(this.scales, this.gradientWidth),
+      ...this.layers.gradient.rows(rows, width),
+      columnScales: firstOf(this.scales, width),
     };
   }
 
   /** Columns of the widest sketch. */
   get sketchWidth(): number {
-    return Math.max(0, ...this.#sketches.map(({ omega }) => omega.rows));
+    return Math.max(0, ...this.#sketches.map(({ width }) => width));
   }
 
   /** Columns of the quantised gradient: with pending rows, those of the adapters count too. */
@@ -127,19 +108,15 @@ export class FalqonLinear implements Linear {
   }
 
   async load(source: WeightSource): Promise<void> {
-    const { device, restoring } = this.layers.context;
+    const { context: { device, restoring, random }, settings: { rank, init } } = this.layers;
     if (restoring) return;
-    device.write(this.scales, new Float32Array(this.scales.length).fill(1));
     for (const [index, part] of this.spec.parts.entries()) {
-      const shape = [part.rows, this.spec.inFeatures] as const;
-      const stored = await source.fp8(weightName(part), shape);
       const adapted = this.layout.parts.find((candidate) => candidate.index === index);
-      if (stored) {
-        this.#writeStored(part, stored);
-        if (adapted) await this.#writeAdapter(adapted, null);
-      } else {
-        await this.#quantizePart(part, source, adapted);
-      }
+      const error = await this.#weight.loadPart(part, source, !!adapted && init === "melded");
+      if (!adapted) continue;
+      const melded = error && await meldedAdapter(device, error, rank, random);
+      device.free(error);
+      await this.#writeAdapter(adapted, melded && this.#upload(melded));
     }
     if (this.updates.length > 0) await this.begin(await this.readScales(0, this.scales.length));
   }
@@ -149,70 +126,18 @@ export class FalqonLinear implements Linear {
     for (const update of this.updates) await update.begin(scales);
   }
 
-  /** Takes codes as they are in the file; its scales multiply on the way out, ours on the way in. */
-  #writeStored(part: LinearPart, { codes, valueScales }: StoredFp8): void {
-    const { device } = this.layers.context;
-    const { cols, pitch } = this.weight;
-    const padded = new Uint8Array(part.rows * pitch);
-    for (let r = 0; r < part.rows; r++) {
-      padded.set(codes.subarray(r * cols, (r + 1) * cols), r * pitch);
-    }
-    device.write(this.weight, padded, part.start * pitch);
-    device.write(this.scales, valueScales.map((scale) => 1 / scale), 4 * part.start);
-  }
-
-  async #quantizePart(
-    part: LinearPart,
-    source: WeightSource,
-    adapted: AdapterPart | undefined,
-  ): Promise<void> {
-    const { context: { device, random }, settings } = this.layers;
-    const { rank, init, scaling } = settings;
-    const original = device.matrix(part.rows, this.spec.inFeatures, "f32", "weight to quantise");
-    const error = device.matrix(part.rows, this.spec.inFeatures, "f32", "quantisation error");
-    const scales = device.vector(part.rows, "f32", "scales");
-    try {
-      await loadMatrix(device, weightName(part), part.rows, source, original);
-      using program = new Program(device);
-      const codes = rowsOf(this.weight, part.start, part.rows);
-      quantize(program, { input: original, codes, scales, granularity: scaling });
-      program.copy(
-        { ...scales, size: 4 * part.rows },
-        { ...this.scales, offset: 4 * part.start, size: 4 * part.rows },
-      );
-      if (adapted && init === "melded") {
-        dequantize(program, { codes, scales, out: error, subtract: original });
-      }
-      (await program.prepare()).run();
-      if (adapted) {
-        const melded = init === "melded" ? await meldedAdapter(device, error, rank, random) : null;
-        await this.#writeAdapter(adapted, melded && this.#upload(melded));
-      }
-    } finally {
-      device.free(original, error, scales);
-    }
-  }
-
   /** Quantises A, f32 [rank, inFeatures], below the weights and frees it; a random one where none is given. */
   async #writeAdapter({ part, start }: AdapterPart, given: Matrix | null): Promise<void> {
-    const { context: { device }, settings: { rank, scaling } } = this.layers;
-    const { width } = this.spec;
+    const { context: { device }, settings: { scaling } } = this.layers;
     const input = given ?? await this.#randomAdapter(part);
-    const scales = device.vector(rank, "f32", "scales of A");
+    let shared: number | null = null;
     if (scaling === "tensor") {
-      const [shared] = await this.readScales(part.start, 1);
+      [shared] = await this.readScales(part.start, 1);
       const a = representable(await device.readMatrix(input), shared);
       device.writeMatrix(input, Float32Array.from(a));
-      device.write(scales, new Float32Array(rank).fill(shared));
     }
-    using program = new Program(device);
-    const codes = rowsOf(this.weight, width + start, rank);
-    const granularity = scaling === "tensor" ? "given" : "row";
-    quantize(program, { input, codes, scales, granularity });
-    const size = 4 * rank;
-    program.copy({ ...scales, size }, { ...this.scales, offset: 4 * (width + start), size });
-    (await program.prepare()).run();
-    device.free(input, scales);
+    await this.#weight.quantizeRows(this.spec.width + start, input, shared);
+    device.free(input);
   }
 
   async #randomAdapter({ rows }: LinearPart): Promise<Matrix> {
@@ -232,9 +157,8 @@ export class FalqonLinear implements Linear {
   }
 
   /** Reads `count` scales from row `first` on. */
-  async readScales(first: number, count: number): Promise<Float32Array<ArrayBuffer>> {
-    const view = { ...this.scales, offset: 4 * first, size: 4 * count };
-    return new Float32Array(await this.layers.context.device.read(view));
+  readScales(first: number, count: number): Promise<Float32Array<ArrayBuffer>> {
+    return this.#weight.readScales(first, count);
   }
 
   forward(program: Program, { input, codes: filled, output, addend }: LinearForward): void {
@@ -268,7 +192,10 @@ export class FalqonLinear implements Linear {
 
   backward(program: Program, { dOutput, codes: filled, input, dInput }: LinearBackward): void {
     this.#gradientOfB(program, dOutput);
-    for (const sketch of this.#sketches) this.#addToSketch(program, sketch, dOutput, input!);
+    for (const sketch of this.#sketches) {
+      const projected = this.layers.gSketch.rows(dOutput.rows, sketch.width);
+      sketch.add(program, dOutput, input!, projected);
+    }
     if (!dInput) return;
     const g = filled ?? this.#gradientCodes(dOutput.rows);
     if (!filled) {
@@ -304,26 +231,14 @@ export class FalqonLinear implements Linear {
     }
   }
 
-  /** Begins to sketch the gradient of W: Ω·(Gᵀ·x) for a random Ω has the row space of Gᵀ·x, without its size. */
+  /** Begins to sketch the gradient of W; the passes recorded from now on add to that. */
   async beginSketch(random: () => number): Promise<void> {
     const { context: { device }, settings: { rank } } = this.layers;
-    const { inFeatures } = this.spec;
     for (const adapter of this.layout.parts) {
-      const { rows } = adapter.part;
-      const width = sketchRows(rank, rows, inFeatures);
-      const omega = await randomMatrix(device, width, rows, 1, random);
-      const sum = device.matrix(width, inFeatures, "f32", "sketched gradient");
-      this.#sketches.push({ adapter, omega, sum });
+      this.#sketches.push(
+        await GradientSketch.begin(device, adapter, this.spec.inFeatures, rank, random),
+      );
     }
-  }
-
-  /** sum += (G·Ωᵀ)ᵀ·x */
-  #addToSketch(program: Program, sketch: Sketch, dOutput: Matrix, input: Matrix): void {
-    const { adapter: { part }, omega, sum } = sketch;
-    const projected = this.layers.gSketch.rows(dOutput.rows, omega.rows);
-    const a = columnsOf(dOutput, part.start, part.rows);
-    gemm(program, { layout: "nt", a, b: omega, out: projected });
-    gemm(program, { layout: "tn", a: projected, b: input, out: sum, accumulate: true });
   }
 
   /** The gradients that were sketched, one an adapted part. */
@@ -333,12 +248,11 @@ export class FalqonLinear implements Linear {
 
   /** Takes the leading directions of the sketches, whose Gram matrices are given, as the new A. */
   async endSketch(grams: readonly Float64Array[]): Promise<void> {
-    const { context: { device }, settings: { rank } } = this.layers;
     const sketches = this.#sketches;
     this.#sketches = [];
-    for (const [i, { adapter, omega, sum }] of sketches.entries()) {
-      await this.#writeAdapter(adapter, await leadingDirections(device, sum, grams[i], rank));
-      device.free(omega, sum);
+    for (const [i, sketch] of sketches.entries()) {
+      const a = await sketch.end(grams[i], this.layers.settings.rank);
+      await this.#writeAdapter(sketch.adapter, a);
     }
   }
 
@@ -377,42 +291,17 @@ export class FalqonLinear implements Linear {
   }
 
   /** Part `index` as it would be stored: codes [rows, inFeatures] and the scales that multiply on the way out. */
-  async readFp8(index: number): Promise<StoredFp8> {
-    const { device } = this.layers.context;
-    const { start, rows } = this.spec.parts[index];
-    const { cols, pitch } = this.weight;
-    const padded = new Uint8Array(await device.read(rowsOf(this.weight, start, rows)));
-    const codes = new Uint8Array(rows * cols);
-    for (let r = 0; r < rows; r++) {
-      codes.set(padded.subarray(r * pitch, r * pitch + cols), r * cols);
-    }
-    const scales = await this.readScales(start, rows);
-    return { codes, valueScales: scales.map((scale) => 1 / scale) };
+  readFp8(index: number): Promise<StoredFp8> {
+    return this.#weight.readStored(this.spec.parts[index]);
   }
 
-  async readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {
-    const { device } = this.layers.context;
-    const { start, rows } = this.spec.parts[index];
-    const scales = device.vector(rows, "f32", "scales");
-    device.write(scales, await this.readScales(start, rows));
-    const out = device.matrix(rows, this.spec.inFeatures, "f32", "decoded weight");
-    using program = new Program(device);
-    dequantize(program, { codes: rowsOf(this.weight, start, rows), scales, out });
-    (await program.prepare()).run();
-    const values = await device.readMatrix(out);
-    device.free(scales, out);
-    return values;
+  readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {
+    return this.#weight.readPart(this.spec.parts[index]);
   }
 
   free(): void {
-    this.layers.context.device.free(this.weight, this.scales);
+    this.#weight.free();
     for (const update of this.updates) update.free();
     this.#low.free();
   }
-}
-
-/** A one-row matrix as a vector. */
-function asVector({ buffer, offset, cols }: Matrix): Vector {
-  const size = pitchOf(cols) * ELEMENT_BYTES.f32;
-  return { buffer, offset, size, length: cols, type: "f32" };
 }
