@@ -1,6 +1,6 @@
 /**
  * How fast a step's smaller kernels are on this GPU, and whether they are right at that size: the weight update, dB, rotary
- * embedding, cross-entropy, embedding, norm and AdamW.
+ * embedding, cross-entropy, embedding, norm and AdamW, NF4 weights.
  *
  * `deno run -A bench/update_bench.ts` takes the sizes of LLaMA-7B: 8192 tokens, rank 64. `--gpu native|dawn` chooses the
  * WebGPU, `--only rope` the cases by a part of their name, `--sweep` adds every tile of the update and of dB, `--tokens
@@ -18,6 +18,7 @@ import { type Device, type Provider, requestDevice } from "../src/gpu/device.ts"
 import { Program } from "../src/gpu/program.ts";
 import { copyBandwidth } from "./support/copy.ts";
 import { gigabytes, measure, teraflops, totalMs } from "./support/measure.ts";
+import { nf4Case } from "./support/nf4_case.ts";
 import { crossEntropyCase, embeddingCase, optimizerCase, ropeCase } from "./support/small_cases.ts";
 import {
   type BenchCase,
@@ -82,6 +83,8 @@ function cases(
     ),
     { name: "embedding", make: () => embeddingCase(device, sizes) },
     { name: "optimizer", make: () => optimizerCase(device, sizes) },
+    { name: "NF4", make: () => nf4Case(device, sizes, "quantise") },
+    { name: "NF4", make: () => nf4Case(device, sizes, "decode") },
   ];
 }
 
