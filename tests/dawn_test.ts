@@ -201,5 +201,10 @@ Deno.test({
     device.gpu.queue.submit([encoder.finish()]);
     await assertRejects(() => device.read(view), DeviceError, "Cannot go on as the GPU reported: ");
     await assertRejects(() => device.finish(), DeviceError);
+
+    using gone = await openNull();
+    const lost = gone.allocate(16, "view");
+    gone.gpu.destroy();
+    await assertRejects(() => gone.read(lost), DeviceError, "Cannot read results as the GPU was ");
   },
 });

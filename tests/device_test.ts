@@ -100,6 +100,13 @@ Deno.test("device: a kernel that does not compile says why and leaves the device
   await device.finish();
 });
 
+Deno.test("device: results of a GPU that is gone are refused by a sentence", async () => {
+  using device = await requestDevice();
+  const view = device.allocate(16, "view");
+  device.gpu.destroy();
+  await assertRejects(() => device.read(view), DeviceError, "Cannot read results as the GPU was ");
+});
+
 Deno.test("device: GPU work that failed on the side is reported at the next result", async () => {
   using device = await requestDevice();
   const view = device.allocate(16, "view");

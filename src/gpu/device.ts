@@ -239,8 +239,12 @@ export class Device implements Disposable {
       const mapped = staging.getMappedRange();
       return views.map((view, i) => mapped.slice(starts[i], starts[i] + view.size));
     } catch (error) {
+      await new Promise((resolve) => setTimeout(resolve)); // the reason may come just behind
       this.check();
-      throw error;
+      const { name, message } = error as Error;
+      throw new DeviceError(
+        `Cannot read results as the GPU was lost or destroyed (${message || name}): open it again`,
+      );
     } finally {
       this.free(staging);
     }
