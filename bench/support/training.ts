@@ -14,7 +14,7 @@ import { Network } from "../../src/model/network.ts";
 import { RandomSource } from "../../src/model/random_source.ts";
 import { writeTokens } from "../../src/model/token_buffers.ts";
 import { type StepMetrics, StepState } from "../../src/optim/state.ts";
-import { calibrate, FIRST_BATCHES } from "../../src/train/calibrate.ts";
+import { batchesToLookAt, calibrate } from "../../src/train/calibrate.ts";
 import { recordMicroStep, recordUpdate } from "../../src/train/step_programs.ts";
 
 /** What {@linkcode Training.open} makes. */
@@ -86,7 +86,7 @@ export class Training implements Disposable {
     const state = new StepState(device, BETAS);
     mark("activations");
     const batches = Array.from(
-      { length: FIRST_BATCHES },
+      { length: batchesToLookAt },
       () => randomBatch(config.vocabSize, batchSize, sequenceLength, random),
     );
     if (network.layers.calibrates) {

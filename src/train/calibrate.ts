@@ -11,14 +11,19 @@ import type { Network } from "../model/network.ts";
 import { writeTokens } from "../model/token_buffers.ts";
 import { StepState } from "../optim/state.ts";
 
-/** Micro-batches that are looked at before training. */
-export const FIRST_BATCHES = 4;
+/** Tokens that are enough to find the leading directions of the gradients. */
+const ENOUGH_TOKENS = 16384;
+
+/** Micro-batches of `rows` tokens that are looked at before training. */
+export function batchesToLookAt(rows: number): number {
+  return Math.min(4, Math.ceil(ENOUGH_TOKENS / rows));
+}
 
 /** Reads the micro-batches that calibration looks at before training; they are trained on later all the same. */
-export async function firstBatches(loader: Loader): Promise<Batch[]> {
+export async function firstBatches(loader: Loader, rows: number): Promise<Batch[]> {
   const batches: Batch[] = [];
   const stream = loader.batches();
-  while (batches.length < FIRST_BATCHES) {
+  while (batches.length < batchesToLookAt(rows)) {
     const { value, done } = await stream.next();
     if (done) break;
     batches.push(value);

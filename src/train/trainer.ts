@@ -158,7 +158,7 @@ export class Trainer implements Disposable {
     const state = new StepState(model.device, options);
     const loader = await openTrainingLoader(source, options);
     if (network.layers.calibrates && !checkpoint) {
-      await calibrate(network, await firstBatches(loader), rows, options.seed);
+      await calibrate(network, await firstBatches(loader, rows), rows, options.seed);
     }
     const totalSteps = await countSteps(source, options);
     const trainer = new Trainer({
