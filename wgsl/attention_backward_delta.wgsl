@@ -6,6 +6,7 @@
 // Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
 // Idea: LANES neighbours read one head together; their partial sums are added in a fixed order. One item is an element
 // of delta, columns up to the pitch included, which become zero. Memory-bound: every element is read once.
+// With MAXIMA a workgroup also writes the largest magnitude of the elements of d_output that it read.
 
 const THREADS = 128u;
 const LANES = 8u;
@@ -23,6 +24,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> delta: array<f32>;
 
 var<workgroup> partial: array<array<f32, LANES>, ITEMS>;
+//! if MAXIMA
+@group(0) @binding(4) var<storage, read_write> maxima: array<f32>; // by workgroup
+var<workgroup> partial_maxima: array<f32, THREADS>;
+//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -32,14 +37,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / params.statistics_pitch;
   let head = item % params.statistics_pitch;
   var sum = 0.0;
+//! if MAXIMA
+  var magnitude = vec2<f32>();
+//! end
   if (token < params.tokens && head < params.heads) {
     let output_start = token * params.output_pitch + head * params.head_pairs;
     let d_output_start = token * params.d_output_pitch + head * params.head_pairs;
     for (var pair = thread % LANES; pair < params.head_pairs; pair += LANES) {
-      sum += dot(output[output_start + pair], d_output[d_output_start + pair]);
+      let gradient = d_output[d_output_start + pair];
+      sum += dot(output[output_start + pair], gradient);
+//! if MAXIMA
+      magnitude = max(magnitude, abs(gradient));
+//! end
     }
   }
   partial[thread / LANES][thread % LANES] = sum;
+//! if MAXIMA
+  partial_maxima[thread] = max(magnitude.x, magnitude.y);
+//! end
   workgroupBarrier();
   if (thread < ITEMS && first_item + thread < params.tokens * params.statistics_pitch) {
     var total = 0.0;
@@ -48,4 +63,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     //! end
     delta[first_item + thread] = total;
   }
+//! if MAXIMA
+  for (var step = THREADS / 2u; step > 0u; step /= 2u) {
+    if (thread < step) { partial_maxima[thread] = max(partial_maxima[thread], partial_maxima[thread + step]); }
+    workgroupBarrier();
+  }
+  if (thread == 0u) { maxima[group.y * groups.x + group.x] = partial_maxima[0]; }
+//! end
 }

@@ -4,45 +4,37 @@
  * @module
  */
 
-import type { BufferView, ColumnBlock, Matrix } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import { linearGrid, type Program } from "../gpu/program.ts";
+import type { Program } from "../gpu/program.ts";
 import type { KernelConstants } from "../gpu/template.ts";
-import { type AttentionHeads, checkBlock, checkHeads } from "./attention_shapes.ts";
+import { attentionDelta } from "./attention_delta.ts";
+import {
+  attentionMatrixBackward,
+  attentionMatrixForward,
+  suitsAttentionMatrix,
+} from "./attention_matrix.ts";
+import {
+  type AttentionBackwardOptions,
+  type AttentionForwardOptions,
+  type AttentionInputs,
+  checkBlock,
+  checkInputs,
+} from "./attention_shapes.ts";
 import { expectMatrix } from "./shapes.ts";
 
-/** Elements of delta that a workgroup makes. */
-const DELTA_ITEMS = 16;
-
-/** What both directions of attention read. */
-export interface AttentionInputs extends AttentionHeads {
-  /** f32 [tokens, heads · headDim], rotated. Blocks start at an even column. */
-  q: ColumnBlock;
-  /** f32 [tokens, kvHeads · headDim], rotated. */
-  k: ColumnBlock;
-  /** f32 [tokens, kvHeads · headDim]. */
-  v: ColumnBlock;
-  /**
-   * u32 [tokens, 2]: start and end (exclusive) of each token's document, neither ever decreasing.
-   * Token t attends to the tokens from its start to t.
-   */
-  documents: BufferView;
-}
-
-/** What {@linkcode attentionForward} reads and writes. */
-export interface AttentionForwardOptions extends AttentionInputs {
-  /** Receives f32 [tokens, heads · headDim]. */
-  output: Matrix;
-  /** Receives f32 [tokens, heads]: log Σ exp of each query's scaled scores, for the backward. */
-  logSumExp: Matrix;
-}
-
-/** Records `output = softmax(q·kᵀ / √headDim) · v` over the keys that each query sees. */
+/**
+ * Records `output = softmax(q·kᵀ / √headDim) · v` over the keys that each query sees: on tensor cores with q, k, v and
+ * probabilities rounded to f16 where the device has them and heads are multiples of 16, else in f32.
+ */
 export function attentionForward(program: Program, options: AttentionForwardOptions): void {
   const { q, k, v, documents, output, logSumExp, heads, headDim } = options;
   const tokens = checkInputs("attentionForward", options);
   expectMatrix("attentionForward", "output", output, { rows: tokens, cols: heads * headDim });
   expectMatrix("attentionForward", "logSumExp", logSumExp, { rows: tokens, cols: heads });
+  if (suitsAttentionMatrix(program.device, options)) {
+    attentionMatrixForward(program, options);
+    return;
+  }
   const tile = tileFor(program.device, headDim, 1);
   program.dispatch(
     program.device.kernel("attention_forward", tile.constants),
@@ -56,25 +48,9 @@ export function attentionForward(program: Program, options: AttentionForwardOpti
   );
 }
 
-/** What {@linkcode attentionBackward} reads and writes. */
-export interface AttentionBackwardOptions extends AttentionInputs {
-  /** What the forward wrote, f32 [tokens, heads · headDim]. */
-  output: Matrix;
-  /** What the forward wrote, f32 [tokens, heads]. */
-  logSumExp: Matrix;
-  /** Gradient of the output, f32 [tokens, heads · headDim]. */
-  dOutput: Matrix;
-  /** Receives the gradient of q. dQ, dK and dV are columns of one matrix, overwritten. */
-  dQ: ColumnBlock;
-  /** Receives the gradient of k. */
-  dK: ColumnBlock;
-  /** Receives the gradient of v. */
-  dV: ColumnBlock;
-}
-
 /**
- * Records the gradients of {@linkcode attentionForward}: three dispatches, in f32, each element written by
- * one workgroup in a fixed order. Columns of the gradients' matrix that belong to no head are not touched,
+ * Records the gradients of {@linkcode attentionForward}, in the same arithmetic, each element written by one
+ * workgroup in a fixed order. Columns of the gradients' matrix that belong to no head are not touched,
  * except those up to the pitch, which become zero.
  */
 export function attentionBackward(program: Program, options: AttentionBackwardOptions): void {
@@ -97,20 +73,12 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
       `attentionBackward: the gradients' matrix has ${dQ.matrix.cols} columns, an odd number`,
     );
   }
+  if (suitsAttentionMatrix(program.device, options)) {
+    attentionMatrixBackward(program, options);
+    return;
+  }
   const delta = program.scratch(tokens, heads, "attention delta");
-  program.dispatch(
-    program.device.kernel("attention_backward_delta"),
-    { output, d_output: dOutput, delta },
-    {
-      tokens,
-      heads,
-      head_pairs: headDim / 2,
-      output_pitch: output.pitch / 2,
-      d_output_pitch: dOutput.pitch / 2,
-      statistics_pitch: delta.pitch,
-    },
-    linearGrid(tokens * delta.pitch, DELTA_ITEMS),
-  );
+  attentionDelta(program, options, delta);
   const bindings = {
     q: q.matrix,
     k: k.matrix,
@@ -184,20 +152,4 @@ function inputParams({ q, k, v, heads, kvHeads, headDim }: AttentionInputs, toke
     v_column: v.column / 2,
     scale: 1 / Math.sqrt(headDim),
   };
-}
-
-/** Checks heads, q, k, v and documents; returns the number of tokens. */
-function checkInputs(kernel: string, inputs: AttentionInputs): number {
-  const { q, k, v, documents, heads, kvHeads, headDim } = inputs;
-  checkHeads(kernel, inputs);
-  const tokens = q.matrix.rows;
-  checkBlock(kernel, "q", q, tokens, heads * headDim);
-  checkBlock(kernel, "k", k, tokens, kvHeads * headDim);
-  checkBlock(kernel, "v", v, tokens, kvHeads * headDim);
-  if (documents.size < 8 * tokens) {
-    throw new RangeError(
-      `${kernel}: documents has ${documents.size} bytes, not 8 for each of ${tokens} tokens`,
-    );
-  }
-  return tokens;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ColumnBlock } from "../gpu/buffers.ts";
+import type { BufferView, ColumnBlock, Matrix } from "../gpu/buffers.ts";
 
 /** How many heads attention has, and their size. */
 export interface AttentionHeads {
@@ -14,6 +14,45 @@ export interface AttentionHeads {
   kvHeads: number;
   /** Components of a head: even, at most 128. */
   headDim: number;
+}
+
+/** What both directions of attention read. */
+export interface AttentionInputs extends AttentionHeads {
+  /** f32 [tokens, heads · headDim], rotated. Blocks start at an even column. */
+  q: ColumnBlock;
+  /** f32 [tokens, kvHeads · headDim], rotated. */
+  k: ColumnBlock;
+  /** f32 [tokens, kvHeads · headDim]. */
+  v: ColumnBlock;
+  /**
+   * u32 [tokens, 2]: start and end (exclusive) of each token's document, neither ever decreasing.
+   * Token t attends to the tokens from its start to t.
+   */
+  documents: BufferView;
+}
+
+/** What `attentionForward` reads and writes. */
+export interface AttentionForwardOptions extends AttentionInputs {
+  /** Receives f32 [tokens, heads · headDim]. */
+  output: Matrix;
+  /** Receives f32 [tokens, heads]: log Σ exp of each query's scaled scores, for the backward. */
+  logSumExp: Matrix;
+}
+
+/** What `attentionBackward` reads and writes. */
+export interface AttentionBackwardOptions extends AttentionInputs {
+  /** What the forward wrote, f32 [tokens, heads · headDim]. */
+  output: Matrix;
+  /** What the forward wrote, f32 [tokens, heads]. */
+  logSumExp: Matrix;
+  /** Gradient of the output, f32 [tokens, heads · headDim]. */
+  dOutput: Matrix;
+  /** Receives the gradient of q. dQ, dK and dV are columns of one matrix, overwritten. */
+  dQ: ColumnBlock;
+  /** Receives the gradient of k. */
+  dK: ColumnBlock;
+  /** Receives the gradient of v. */
+  dV: ColumnBlock;
 }
 
 /**
@@ -56,4 +95,25 @@ export function checkBlock(
         `which must start evenly and end by ${matrix.cols}`,
     );
   }
+}
+
+/**
+ * Checks heads, q, k, v and documents.
+ *
+ * @param kernel Name of the recorder, for the message.
+ * @returns the number of tokens.
+ */
+export function checkInputs(kernel: string, inputs: AttentionInputs): number {
+  const { q, k, v, documents, heads, kvHeads, headDim } = inputs;
+  checkHeads(kernel, inputs);
+  const tokens = q.matrix.rows;
+  checkBlock(kernel, "q", q, tokens, heads * headDim);
+  checkBlock(kernel, "k", k, tokens, kvHeads * headDim);
+  checkBlock(kernel, "v", v, tokens, kvHeads * headDim);
+  if (documents.size < 8 * tokens) {
+    throw new RangeError(
+      `${kernel}: documents has ${documents.size} bytes, not 8 for each of ${tokens} tokens`,
+    );
+  }
+  return tokens;
 }

@@ -4,7 +4,11 @@ import { type ColumnBlock, columnsOf } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { attentionBackward, attentionForward } from "../../src/kernels/attention.ts";
-import type { AttentionHeads } from "../../src/kernels/attention_shapes.ts";
+import type {
+  AttentionBackwardOptions,
+  AttentionForwardOptions,
+  AttentionHeads,
+} from "../../src/kernels/attention_shapes.ts";
 import * as reference from "../../src/reference/attention.ts";
 import { paddingOf, randomValues, relativeError, uploadMatrix } from "./gpu.ts";
 import { filled } from "./vectors.ts";
@@ -15,6 +19,16 @@ export interface AttentionCase extends AttentionHeads {
   lengths: number[];
   /** Largest magnitude of q and k. Default 2. */
   scale?: number;
+  /** Largest magnitude of the output's gradient. Default 1. */
+  gradientScale?: number;
+  /** Columns between k and q in their matrix. Default 2. */
+  gap?: number;
+}
+
+/** The recorders to test. */
+export interface AttentionRecorders {
+  forward: (program: Program, options: AttentionForwardOptions) => void;
+  backward: (program: Program, options: AttentionBackwardOptions) => void;
 }
 
 /** What came out, beside the oracle. */
@@ -25,7 +39,7 @@ export interface AttentionResult {
   padding: number;
   /** Every number the kernels wrote. */
   written: Float32Array[];
-  /** The column of the gradients' matrix that belongs to no head and held NaN before. */
+  /** The columns of the gradients' matrix that belong to no head and held NaN before. */
   foreignColumn: number[];
 }
 
@@ -53,20 +67,24 @@ export function takeColumns(
   );
 }
 
-/** Runs forward and backward once over random data. Keys come first, then two foreign columns, q and v. */
+/** Runs forward and backward once over random data. Keys come first, then the foreign columns, q and v. */
 export async function runAttention(
   device: Device,
-  { heads, kvHeads, headDim, lengths, scale = 2 }: AttentionCase,
+  { heads, kvHeads, headDim, lengths, scale = 2, gradientScale = 1, gap = 2 }: AttentionCase,
+  { forward, backward }: AttentionRecorders = {
+    forward: attentionForward,
+    backward: attentionBackward,
+  },
 ): Promise<AttentionResult> {
   const bounds = documentBounds(lengths);
   const tokens = bounds.length / 2;
   const [wide, narrow] = [heads * headDim, kvHeads * headDim];
-  const width = wide + 2 * narrow + 2;
+  const width = wide + 2 * narrow + gap;
   const values = randomValues(tokens * width, 11, scale);
   const { matrix: qkv } = uploadMatrix(device, values, tokens, width);
   const { matrix: dOutput, exact: dOut } = uploadMatrix(
     device,
-    randomValues(tokens * wide, 12),
+    randomValues(tokens * wide, 12, gradientScale),
     tokens,
     wide,
   );
@@ -77,13 +95,13 @@ export async function runAttention(
   const gradients = filled(device, tokens, width, NaN);
 
   const k = columnsOf(qkv, 0, narrow);
-  const q = columnsOf(qkv, narrow + 2, wide);
-  const v = columnsOf(qkv, narrow + 2 + wide, narrow);
+  const q = columnsOf(qkv, narrow + gap, wide);
+  const v = columnsOf(qkv, narrow + gap + wide, narrow);
   const inGradients = (block: ColumnBlock) => ({ ...block, matrix: gradients });
   const common = { q, k, v, documents, output, logSumExp, heads, kvHeads, headDim };
   using program = new Program(device);
-  attentionForward(program, common);
-  attentionBackward(program, {
+  forward(program, common);
+  backward(program, {
     ...common,
     dOutput,
     dQ: inGradients(q),
@@ -118,7 +136,7 @@ export async function runAttention(
     },
     padding: Math.max(...await Promise.all(padding)),
     written: [got.output, got.logSumExp, got.gradients],
-    foreignColumn: [...takeColumns(got.gradients, width, { column: narrow, cols: 1 })],
+    foreignColumn: [...takeColumns(got.gradients, width, { column: narrow, cols: gap })],
   };
   device.free(qkv, dOutput, documents, output, logSumExp, gradients);
   return result;

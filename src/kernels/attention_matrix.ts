@@ -1,0 +1,184 @@
+/**
+ * Attention on tensor cores (subgroup matrices): products of f16 rounded operands, summed in f32. `attention.ts`
+ * chooses it where the device can.
+ *
+ * @module
+ */
+
+import type { Device } from "../gpu/device.ts";
+import type { Program } from "../gpu/program.ts";
+import type { KernelConstants } from "../gpu/template.ts";
+import { attentionDelta } from "./attention_delta.ts";
+import type {
+  AttentionBackwardOptions,
+  AttentionForwardOptions,
+  AttentionInputs,
+} from "./attention_shapes.ts";
+
+/** How a workgroup of `attention_matrix.wgsl` is made up. */
+export interface MatrixTile {
+  /** Subgroups of 32 invocations, a power of two from 4 on. */
+  subgroups: number;
+  /** Columns of a tile: 32 or 64. */
+  columns: number;
+}
+
+/** Tiles of the three kernels. */
+export interface MatrixTiles {
+  forward: MatrixTile;
+  queries: MatrixTile;
+  keysValues: MatrixTile;
+}
+
+/** Those that are the fastest on an H200. */
+export const MATRIX_TILES: MatrixTiles = {
+  forward: { subgroups: 4, columns: 32 },
+  queries: { subgroups: 8, columns: 32 },
+  keysValues: { subgroups: 8, columns: 32 },
+};
+
+/** Bytes that the kernels keep in workgroup memory besides `tile` of `attention_matrix.wgsl`, at most. */
+const OTHER_BYTES = 1024;
+
+/** Workgroup memory of a kernel. */
+function workgroupBytes({ subgroups, columns }: MatrixTile, headDim: number): number {
+  return 16 * (2 * columns * (headDim / 8 + 1) + 16 * subgroups * (columns / 4 + 1)) + OTHER_BYTES;
+}
+
+/**
+ * Whether the kernels can compute an attention: the device has subgroup matrices and workgroup memory, heads are
+ * whole fragments of 16 columns, and everything is read and written in whole groups of four.
+ *
+ * @param options Those of the forward or of the backward, checked.
+ */
+export function suitsAttentionMatrix(
+  device: Device,
+  options: AttentionForwardOptions | AttentionBackwardOptions,
+): boolean {
+  const { q, k, v, headDim } = options;
+  const columns = [q.column, k.column, v.column];
+  if ("dQ" in options) {
+    const { dQ, dK, dV } = options;
+    columns.push(dQ.column, dK.column, dV.column, dQ.matrix.cols);
+  }
+  const { maxComputeWorkgroupStorageSize } = device.limits;
+  return device.hasSubgroupMatrix && headDim % 16 === 0 &&
+    columns.every((column) => column % 4 === 0) &&
+    Object.values(MATRIX_TILES).every((tile) =>
+      workgroupBytes(tile, headDim) <= maxComputeWorkgroupStorageSize
+    );
+}
+
+/**
+ * Records the forward. On a device without subgroup matrices the same kernels run with fragments emulated, which is
+ * for tests: `attention.ts` does not come here then.
+ *
+ * @param options Checked, and suitable (see {@linkcode suitsAttentionMatrix}).
+ */
+export function attentionMatrixForward(
+  program: Program,
+  options: AttentionForwardOptions,
+  tile: MatrixTile = MATRIX_TILES.forward,
+): void {
+  const { q, k, v, documents, output, logSumExp, heads, headDim } = options;
+  const { device } = program;
+  const tokens = q.matrix.rows;
+  program.dispatch(
+    device.kernel("attention_matrix_forward", constants(device, tile, headDim, headDim / 16)),
+    { q: q.matrix, k: k.matrix, v: v.matrix, documents, output, log_sum_exp: logSumExp },
+    {
+      ...inputParams(options),
+      output_pitch: output.pitch / 4,
+      statistics_pitch: logSumExp.pitch,
+    },
+    [Math.ceil(tokens / (16 * tile.subgroups)), heads],
+  );
+}
+
+/**
+ * Records the backward: delta, the power of two that brings dOutput into the range of f16, the gradient of the queries,
+ * those of keys and values. Each element is written by one workgroup in a fixed order. Without subgroup matrices as in
+ * {@linkcode attentionMatrixForward}.
+ *
+ * @param options Checked, and suitable (see {@linkcode suitsAttentionMatrix}).
+ */
+export function attentionMatrixBackward(
+  program: Program,
+  options: AttentionBackwardOptions,
+  { queries, keysValues }: MatrixTiles = MATRIX_TILES,
+): void {
+  const { q, k, v, documents, logSumExp, dOutput, dQ, dK, dV, heads, kvHeads, headDim } = options;
+  const { device } = program;
+  const tokens = q.matrix.rows;
+  const blocks = headDim / 16;
+  // The row after the last holds the power of two.
+  const delta = program.scratch(tokens + 1, heads, "attention delta");
+  const maxima = attentionDelta(program, options, delta, "attention gradient maxima")!;
+  program.dispatch(
+    device.kernel("attention_gradient_scale"),
+    { maxima, scales: delta },
+    { count: maxima.cols, at: tokens * delta.pitch },
+    [1],
+  );
+  const bindings = {
+    q: q.matrix,
+    k: k.matrix,
+    v: v.matrix,
+    d_output: dOutput,
+    documents,
+    log_sum_exp: logSumExp,
+    delta,
+    d_qkv: dQ.matrix,
+  };
+  const params = {
+    ...inputParams(options),
+    d_output_pitch: dOutput.pitch / 4,
+    statistics_pitch: delta.pitch,
+    d_qkv_pitch: dQ.matrix.pitch / 4,
+    d_qkv_columns: dQ.matrix.cols / 4,
+    dq_column: dQ.column / 4,
+    dk_column: dK.column / 4,
+    dv_column: dV.column / 4,
+  };
+  program.dispatch(
+    device.kernel(
+      "attention_matrix_queries",
+      constants(device, queries, headDim, Math.ceil(blocks / 2)),
+    ),
+    bindings,
+    params,
+    [Math.ceil(tokens / (8 * queries.subgroups)), heads],
+  );
+  program.dispatch(
+    device.kernel("attention_matrix_keys_values", constants(device, keysValues, headDim, blocks)),
+    bindings,
+    params,
+    [Math.ceil(tokens / (8 * keysValues.subgroups)), kvHeads],
+  );
+}
+
+/** @param SUM_BLOCKS blocks of 16 columns of results that a subgroup keeps */
+function constants(
+  device: Device,
+  { subgroups: SUBGROUPS, columns: COLUMNS }: MatrixTile,
+  HEAD_DIM: number,
+  SUM_BLOCKS: number,
+): KernelConstants {
+  const FETCHES = Math.ceil(COLUMNS * HEAD_DIM / 8 / (32 * SUBGROUPS));
+  return { HEAD_DIM, SUBGROUPS, COLUMNS, FETCHES, SUM_BLOCKS, EMULATE: !device.hasSubgroupMatrix };
+}
+
+function inputParams({ q, k, v, heads, kvHeads, headDim }: AttentionInputs) {
+  return {
+    tokens: q.matrix.rows,
+    heads,
+    kv_heads: kvHeads,
+    q_pitch: q.matrix.pitch / 4,
+    q_column: q.column / 4,
+    k_pitch: k.matrix.pitch / 4,
+    k_column: k.column / 4,
+    v_pitch: v.matrix.pitch / 4,
+    v_column: v.column / 4,
+    scale: 1 / Math.sqrt(headDim),
+  };
+}

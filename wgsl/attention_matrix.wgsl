@@ -1,0 +1,122 @@
+// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the gradient
+// of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in memory, f16 in
+// workgroup memory and in products, sums are f32.
+//
+//   add_scores    scores[16 rows, COLUMNS] = left · tileᵀ       contraction over the head; left stays in fragments
+//   add_weighted  sums[16 rows, dims] += weights · tile         contraction over the columns
+//
+// Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
+// (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
+//
+// Workgroup memory, in vectors of 8 halves or 4 floats: two tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
+// scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
+// An odd number of vectors a row spreads rows over the banks.
+//
+// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32), and tells FETCHES, the chunks of 8
+// elements of a tile that an invocation brings, and SUM_BLOCKS, the blocks of 16 dims of sums that a subgroup keeps.
+// The including kernel declares `params` with `tokens`, and `load_quad(source, token, head, quad)`.
+//! include fragments.wgsl
+
+const THREADS = 32u * SUBGROUPS;
+const HEAD_BLOCKS = HEAD_DIM / 16u;
+const HEAD_CHUNKS = HEAD_DIM / 8u;
+const TILE_ROW = HEAD_CHUNKS + 1u;
+const TILE = COLUMNS * TILE_ROW;
+const SCORE_ROW = COLUMNS / 4u + 1u;
+const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
+const SCORES = 2u * TILE;
+const LOG2_E = 1.44269504088896;
+const LN_2 = 0.693147180559945;
+const F16_MAX = 65504.0;
+
+alias Fetched = array<vec4<f32>, 2 * FETCHES>;
+alias LeftRows = array<Left, HEAD_BLOCKS>;
+alias Sums = array<Sum, SUM_BLOCKS>;
+
+var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
+
+fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
+}
+
+fn limited(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
+
+// Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
+fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
+  var values: Fetched;
+  //! unroll n 0 FETCHES
+  {
+    let item = min(thread + ${n}u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
+    let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
+    let quad = 2u * (item % HEAD_CHUNKS);
+    values[2 * $n] = load_quad(source, token, head, quad);
+    values[2 * $n + 1] = load_quad(source, token, head, quad + 1u);
+  }
+  //! end
+  return values;
+}
+
+// Brings what was fetched, times `factor`, to the tile that begins at `at`.
+fn place(at: u32, values: Fetched, factor: f32, thread: u32) {
+  //! unroll n 0 FETCHES
+  {
+    let item = thread + ${n}u * THREADS;
+    if (item < COLUMNS * HEAD_CHUNKS) {
+      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] =
+        to_halves(limited(values[2 * $n] * factor), limited(values[2 * $n + 1] * factor));
+    }
+  }
+  //! end
+}
+
+// 16 rows of a tile.
+fn load_rows(at: u32) -> LeftRows {
+  var rows: LeftRows;
+  //! unroll d 0 HEAD_DIM/16
+  rows[$d] = load_left(at + 2u * ${d}u, TILE_ROW);
+  //! end
+  return rows;
+}
+
+fn store_scores(strip: u32, rows: ptr<function, LeftRows>, right: u32) {
+  var scores: array<Sum, COLUMNS / 16>;
+  //! unroll d 0 HEAD_DIM/16
+  //! unroll c 0 COLUMNS/16
+  scores[$c] = multiply_add(
+    (*rows)[$d], load_right_transposed(right + 16u * ${c}u * TILE_ROW + 2u * ${d}u, TILE_ROW), scores[$c]);
+  //! end
+  //! end
+  //! unroll c 0 COLUMNS/16
+  store_sum(strip + 4u * ${c}u, SCORE_ROW, scores[$c]);
+  //! end
+}
+
+// The weights of columns 16 · c on begin at vector c · WEIGHT_BLOCK of a row. Sums are those of the dims from 16 · first on.
+fn add_weighted(sums: ptr<function, Sums>, strip: u32, right: u32, first: u32) {
+  //! unroll c 0 COLUMNS/16
+  {
+    let weights = load_left(strip + ${c}u * WEIGHT_BLOCK, SCORE_ROW);
+    //! unroll d 0 SUM_BLOCKS
+    {
+      let block = min(first + ${d}u, HEAD_BLOCKS - 1u);
+      (*sums)[$d] = multiply_add(
+        weights, load_right(right + 16u * ${c}u * TILE_ROW + 2u * block, TILE_ROW), (*sums)[$d]);
+    }
+    //! end
+  }
+  //! end
+}
+
+// Where the elements that sum_elements gives begin: row lane % 16 of a strip, quads lane / 16 and lane / 16 + 2.
+fn sum_place(strip: u32, thread: u32) -> u32 {
+  return strip + thread % 16u * SCORE_ROW + thread % 32u / 16u;
+}
+
+// Shows 8 elements of a sum, by way of the strip. To be called by the whole workgroup.
+fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
+  workgroupBarrier();
+  store_sum(strip, SCORE_ROW, sum);
+  workgroupBarrier();
+  let at = sum_place(strip, thread);
+  return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 2u]));
+}

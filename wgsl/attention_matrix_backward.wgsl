@@ -1,0 +1,72 @@
+// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the scores, the
+// others (role 1) the gradients of the probabilities, dP: two products of the same form. Then all turn both into weights:
+//
+//   P = 2^(scores − log_sum_exp)        dS = P ∘ (dP − delta)
+//
+// Role 0 has fragments of q (or k) and takes scores with the tile TILE_0; role 1 has d_output (or v) and takes TILE_1.
+// Each row of scores and dP belongs to four invocations, 8 of every 32 columns each.
+//
+// Gradients are far below what f16 can tell apart, so d_output is multiplied by a power of two, the same for all of it,
+// which attention_gradient_scale.wgsl left with its inverse in the row after the last of delta.
+//! include attention_matrix.wgsl
+
+struct Params {
+  tokens: u32, heads: u32, kv_heads: u32,
+  // all pitches and columns but that of the statistics count quads
+  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  d_output_pitch: u32, statistics_pitch: u32,
+  d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> d_output: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(6) var<storage, read> log_sum_exp: array<f32>;
+@group(0) @binding(7) var<storage, read> delta: array<f32>;
+@group(0) @binding(8) var<storage, read_write> d_qkv: array<vec4<f32>>;
+
+const Q = 0u;
+const K = 1u;
+const V = 2u;
+const D_OUTPUT = 3u;
+const ROWS = 8u * SUBGROUPS;
+const WEIGHT_BLOCK = 2u;
+const TILE_0 = 0u;
+const TILE_1 = TILE;
+const GRADIENTS = SUBGROUPS / 2u * STRIP; // from the scores to dP
+
+fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
+  let at = head * (HEAD_DIM / 4u) + quad;
+  switch source {
+    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
+    case K: { return k[token * params.k_pitch + params.k_column + at]; }
+    case V: { return v[token * params.v_pitch + params.v_column + at]; }
+    default: { return d_output[token * params.d_output_pitch + at]; }
+  }
+}
+
+// The power of two that d_output is multiplied by, and its inverse.
+fn gradient_scale() -> vec2<f32> {
+  let at = params.tokens * params.statistics_pitch;
+  return vec2<f32>(delta[at], delta[at + 1u]);
+}
+
+// ROWS tokens, brought to fragments by way of both tiles: 16 of `source_0` for a subgroup of role 0, of `source_1` for role 1.
+fn load_left_rows(head: u32, first: u32, source_0: u32, factor_0: f32, source_1: u32, factor_1: f32, thread: u32) -> LeftRows {
+  let subgroup = thread / 32u;
+  let role = subgroup / (SUBGROUPS / 2u);
+  let row = 16u * (subgroup % (SUBGROUPS / 2u));
+  var rows: LeftRows;
+  for (var r = 0u; r < ROWS; r += COLUMNS) {
+    place(TILE_0, fetch(source_0, head, first + r, thread), factor_0, thread);
+    place(TILE_1, fetch(source_1, head, first + r, thread), factor_1, thread);
+    workgroupBarrier();
+    if (row / COLUMNS == r / COLUMNS) { rows = load_rows(role * TILE_1 + (row - r) * TILE_ROW); }
+    workgroupBarrier();
+  }
+  return rows;
+}
