@@ -1,6 +1,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { join } from "node:path";
 import type { Terminal } from "../src/cli/terminal.ts";
+import { roofline, stepTables } from "../bench/report.ts";
 import { drawSteps } from "../bench/figure.ts";
 import { run as runStep } from "../bench/step.ts";
 import { deviationFromLine, run as runSuite, type SuiteLine } from "../bench/suite.ts";
@@ -143,4 +144,26 @@ Deno.test("bench: the figure shows the last time of every method by path", () =>
   assertMatch(svg, /<desc[^>]*>WebGPU with tensor cores \(Dawn\): falqon 99.4 ms\./);
   assertEquals(svg.match(/<rect class="ours"/g)!.length, 2);
   assertThrows(() => drawSteps([]), RangeError, "no step times");
+});
+
+Deno.test("bench: the report tabulates steps by group and the roofline of kernels", () => {
+  const step = { group: "methods", stepMs: 123.4, wallMs: 125, tokensPerSecond: 66000 };
+  const tables = stepTables([
+    { ...step, label: "old", stepMs: 1 },
+    { ...step, label: "old", peakBytes: 2e10, gemmShare: 0.812, phases: { forward: 40, loss: 2 } },
+    { group: "full", label: "large", error: "out of time" },
+  ]);
+  assertMatch(tables, /^### methods\n\n\| step \| ms/);
+  assert(
+    tables.includes("\n| old | 123.4 (125.0) | 66000 | 20.00 GB | 42.0 | 0.000 | 0.000 | 81 % |\n"),
+  );
+  assertMatch(tables, /### full\n[^]*\| large \| out of time \|/);
+  const time = { phase: "forward", label: "x", ms: 1, bytes: 2.1e9, flops: 0 };
+  const lines = roofline([
+    { ...time, kernel: "norm" },
+    { ...time, kernel: "norm" },
+    { ...time, kernel: "gemm_f16", flops: 91e9 },
+  ]).split("\n");
+  assertEquals(lines[2], "| `norm` x | 2 | 2.000 | 2100.0 |  | 2100 GB/s | 4200 GB/s | 50 % |");
+  assertMatch(lines[3], /\| 91\.0 \| 2100 GB\/s, 91\.0 TFLOP\/s \| 130 TFLOP\/s \| 70 % \|$/);
 });
