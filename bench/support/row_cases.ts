@@ -41,6 +41,8 @@ export interface RowCase {
   name: string;
   /** Bytes that must move: inputs once, results once. */
   bytes: number;
+  /** Goes element by element, so that no variant shares its rows otherwise. */
+  elementwise?: true;
   record(program: Program, variant?: RowVariant): void;
   /** Compares what the last run left with the CPU, on some rows. */
   check(): Promise<RowErrors>;
@@ -208,6 +210,7 @@ export class RowCases implements Disposable {
     return {
       name: "swiglu",
       bytes: rows * ffn * 12,
+      elementwise: true,
       record: (program) => swiglu(program, { gateUp: this.#gateUp, output: this.#hidden }),
       check: () =>
         this.#error(this.#hidden, async (row) => gates.swiglu(...await this.#gates(row))),
@@ -237,6 +240,7 @@ export class RowCases implements Disposable {
     return {
       name: "swiglu backward",
       bytes: rows * ffn * 20,
+      elementwise: true,
       record: (program) => swigluBackward(program, operands),
       check: () => this.#gradientError(),
     };
