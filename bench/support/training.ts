@@ -86,7 +86,7 @@ export class Training implements Disposable {
     const state = new StepState(device, BETAS);
     mark("activations");
     const batches = Array.from(
-      { length: batchesToLookAt },
+      { length: batchesToLookAt(tokens) },
       () => randomBatch(config.vocabSize, batchSize, sequenceLength, random),
     );
     if (network.layers.calibrates) {
