@@ -17,6 +17,7 @@ import {
   roundUp,
   type Vector,
 } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import type { KernelConstants } from "../gpu/template.ts";
 import {
@@ -27,6 +28,7 @@ import {
   splitsFor,
 } from "./gemm_variants.ts";
 import { type OperandSide, pack } from "./pack.ts";
+import { skinnyGradient } from "./skinny.ts";
 import { sumPartials } from "./sum_partials.ts";
 
 /** How the operands are stored: forward (A·Bᵀ), gradient of the input (A·B), gradient of a weight (Aᵀ·B). */
@@ -74,6 +76,10 @@ export function gemm(program: Program, options: GemmOptions): void {
   if (m === 0 || n === 0) return;
 
   const shape = { m, n, k: Math.min(ak, bk), aType: a.matrix.type, bType: b.matrix.type };
+  if (isSkinnyGradient(program.device, options, shape)) {
+    skinnyGradient(program, { a, b, out: out.matrix, alpha: options.alpha, accumulate });
+    return;
+  }
   const variant = options.variant ?? chooseVariant(program.device, shape);
   const { BM, BN } = variant.tile;
   const grid: [number, number] = [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM)];
@@ -111,6 +117,15 @@ export function gemm(program: Program, options: GemmOptions): void {
     },
   );
   if (partials) sumPartials(program, { partials, splits, out, rows: m, cols: n, accumulate });
+}
+
+/** Whether the product is the gradient of a low-rank factor, which has a kernel of its own where there are many cores. */
+function isSkinnyGradient(device: Device, options: GemmOptions, shape: GemmShape): boolean {
+  const { layout, out, rowScales, columnScales, addend, tail, variant } = options;
+  const { m, n, aType, bType } = shape;
+  return layout === "tn" && aType === "f32" && bType === "f32" && Math.min(m, n) <= 128 &&
+    !device.isFallback && !rowScales && !columnScales && !addend && !tail && !variant &&
+    !("matrix" in out) && out.rows === m && out.cols === n;
 }
 
 /** What a kernel is told of its operands. */

@@ -38,8 +38,10 @@ export interface SkinnyVariant {
   splits: number;
 }
 
-/** Workgroups that fill a large GPU: four on each of the 132 multiprocessors of an H200. */
-const ENOUGH_WORKGROUPS = 528;
+/** Workgroups that fill a large GPU evenly: eight on each of the 132 multiprocessors of an H200. */
+const ENOUGH_WORKGROUPS = 1056;
+/** Shares beyond which adding them up costs more than they win. */
+const MOST_SHARES = 12;
 /** Tokens that a share has at least, so that adding partial sums does not cost more than it wins. */
 const SHORTEST_SHARE = 512;
 
@@ -99,7 +101,8 @@ function chooseVariant({ isFallback }: Device, m: number, n: number, tokens: num
   const tile = n <= m ? tileOf(n) : transposed(tileOf(m));
   const tiles = Math.ceil(m / tile.BM) * Math.ceil(n / tile.BN);
   const wanted = isFallback ? 1 : Math.floor(ENOUGH_WORKGROUPS / tiles);
-  return { ...tile, splits: Math.max(1, Math.min(wanted, Math.floor(tokens / SHORTEST_SHARE))) };
+  const splits = Math.min(wanted, MOST_SHARES, Math.floor(tokens / SHORTEST_SHARE));
+  return { ...tile, splits: Math.max(1, splits) };
 }
 
 function tileOf(narrow: number): Omit<SkinnyVariant, "splits"> {
