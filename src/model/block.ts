@@ -94,7 +94,9 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number): void {
 
 /** What a producer writes and a linear layer reads: f32, few bits, or both. */
 export interface LinearInput {
+  /** f32 [rows, inFeatures] */
   input: Matrix | null;
+  /** The same in few bits. */
   codes: Quantized | null;
 }
 
