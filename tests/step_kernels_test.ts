@@ -59,10 +59,13 @@ for (const [model, config] of Object.entries(MODELS)) {
   Deno.test(`a step of ${model} uses tensor cores where it may, packed f16 where not`, async () => {
     for (const [name, method] of Object.entries(NARROW)) {
       const native = await stepKernels(openDryGpu, config, method);
-      assert(native.names.has("gemm_f16"), name);
+      assert(native.names.has("gemm_f16") && native.names.has("attention_forward"), name);
       assertEquals(native.codes.filter((code) => code.includes("subgroup")), [], name);
       const tensor = await stepKernels(openDryTensorGpu, config, method);
       assert(tensor.names.has("gemm_matrix") && !tensor.names.has("gemm_f16"), name);
+      for (const kernel of ["forward", "queries", "keys_values"]) {
+        assert(tensor.names.has(`attention_matrix_${kernel}`), `${name}: ${kernel}`);
+      }
     }
     for (const [name, method] of Object.entries(EXACT)) {
       for (const open of [openDryGpu, openDryTensorGpu]) {
