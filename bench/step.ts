@@ -26,6 +26,7 @@ import type { KernelTime } from "../src/gpu/program.ts";
 import type { Method } from "../src/methods/method.ts";
 import { planMemory } from "../src/train/memory.ts";
 import { architecture, ARCHITECTURE_FLAGS } from "./support/architecture.ts";
+import { withAttentionCosts } from "./support/attention_costs.ts";
 import { median, totalMs } from "./support/measure.ts";
 import { profileTable, sumBy } from "./support/profile_table.ts";
 import { StepClock } from "./support/step_clock.ts";
@@ -124,7 +125,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   const timed = await time(device, training, steps);
   const { peakBytes } = device;
   mark("other steps");
-  const kernels = device.hasTimestamps ? await profile(training) : null;
+  const kernels = device.hasTimestamps ? withAttentionCosts(await profile(training), shape) : null;
   if (kernels) {
     mark("profile");
     if (values.profile) terminal.stderr(profileTable(kernels, values.top ?? 40));

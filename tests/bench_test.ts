@@ -67,6 +67,9 @@ Deno.test("bench: a trace has every dispatch of the step with its costs", () =>
     assertAlmostEquals(sum, Object.values(phases).reduce((a, b) => a + b), 1e-6);
     assert(trace.every(({ bytes }) => bytes > 0));
     assert(trace.some(({ kernel, flops }) => kernel === "gemm" && flops > 0));
+    // Two products of 16 components for each of 24·25/2 visible pairs, 4 heads and 2 rows.
+    const attention = trace.find(({ kernel }) => kernel === "attention_forward");
+    assertEquals(attention.flops, 2 * 2 * 16 * 300 * 4 * 2);
   }));
 
 Deno.test("bench: the suite collects lines, goes on after failures and keeps to its budget", () =>
