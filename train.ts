@@ -17,7 +17,7 @@ const [
   heldOutFile = "./examples/tiny/instructions_eval.jsonl",
 ] = Deno.args;
 
-using device = await requestDevice();
+using device = await requestDevice(); // { provider: "auto" } for tensor cores
 using model = await Model.load(modelFolder, { device });
 const heldOut = Dataset.from(heldOutFile);
 using trainer = await Trainer.create({

@@ -6,6 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { DeviceError, OptionError } from "../src/errors.ts";
+import { calmWait } from "../src/gpu/calm_wait.ts";
 import { loadDawn, offersSubgroupMatrix, SUBGROUP_MATRIX } from "../src/gpu/dawn.ts";
 import { Device, type Provider, requestDevice } from "../src/gpu/device.ts";
 import { Kernel } from "../src/gpu/kernel.ts";
@@ -153,6 +154,30 @@ Deno.test("providers by another name are refused; --gpu takes the three", async 
     assertStringIncludes(err, "Cannot load Dawn from ");
     assertStringIncludes((await runCommand("devices --gpu auto")).out, "\ndawn: Cannot load Dawn");
   });
+});
+
+Deno.test("waiting for Dawn changes immediates only while it lasts, and loses none", async () => {
+  const { setImmediate } = globalThis;
+  const first = Promise.withResolvers<number>();
+  const second = Promise.withResolvers<number>();
+  const waits = [calmWait(first.promise), calmWait(second.promise)];
+  assert(globalThis.setImmediate !== setImmediate);
+  const seen = await new Promise<number[]>((resolve) => {
+    const called: number[] = [];
+    for (let i = 0; i < 250; i++) { // more than are eager
+      globalThis.setImmediate((value: number) => {
+        called.push(value);
+        if (called.length === 250) resolve(called);
+      }, i);
+    }
+  });
+  assertEquals(seen.toSorted((a, b) => a - b), Array.from({ length: 250 }, (_, i) => i));
+  first.resolve(1);
+  assertEquals(await waits[0], 1);
+  assert(globalThis.setImmediate !== setImmediate); // the second still waits
+  second.reject(new RangeError("lost"));
+  await assertRejects(() => waits[1], RangeError, "lost");
+  assert(globalThis.setImmediate === setImmediate);
 });
 
 /** A device of Dawn's null backend: it validates and compiles, and runs nothing. */
