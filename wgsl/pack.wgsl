@@ -20,7 +20,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if BY_K
+@group(0) @binding(1) var<storage, read> codes: array<u32>;
+//! else
 @group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>;
+//! end
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<u32>>;
 
 fn scaled(halves: u32) -> u32 {
@@ -48,61 +52,63 @@ fn widen4(word: u32) -> vec2<u32> {
   );
 }
 
-// The lower and the upper halves of two vectors of f16, side by side.
-fn lower_halves(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
-  return (a & vec4<u32>(0xffffu)) | (b << vec4<u32>(16u));
-}
-fn upper_halves(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
-  return (a >> vec4<u32>(16u)) | (b & vec4<u32>(0xffff0000u));
-}
+//! if BY_K
+const THREADS_ROW = 128u / WIDTH;
+const WORD = PER_VECTOR / 4u; // elements in a word
 
+// WIDTH f16 of a row from element i on, or zeros.
+//! if PAIRS
+fn row_at(inside: bool, i: u32) -> vec2<u32> {
+  let at = select(0u, i / WORD, inside);
+//! if PER_VECTOR == 16
+  let halves = widen4(codes[at]);
+//! else
+  let halves = vec2<u32>(codes[at], codes[at + 1u]);
+//! end
+  return select(vec2<u32>(), halves, inside);
+}
+//! else
+fn row_at(inside: bool, i: u32) -> vec4<u32> {
+  let at = select(0u, i / WORD, inside);
+//! if PER_VECTOR == 16
+  let halves = vec4<u32>(widen4(codes[at]), widen4(codes[at + 1u]));
+//! else
+  let halves = vec4<u32>(codes[at], codes[at + 1u], codes[at + 2u], codes[at + 3u]);
+//! end
+  return select(vec4<u32>(), halves, inside);
+}
+//! end
+
+// 128 x by 64 k; a thread makes a vector of a row, or of a pair of rows, PAIRS_AT_ONCE pairs apart.
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let column = thread % THREADS_ROW;
+  let x = group.x * 128u + column * WIDTH;
+  let fits = x < ((params.x + 15u) & ~15u);
+//! unroll p 0 32/PAIRS_AT_ONCE
+  {
+    let pair = group.y * 32u + ${p}u * PAIRS_AT_ONCE + thread / THREADS_ROW;
+    let at = 2u * pair * params.in_pitch + params.in_column + x;
+    let even = row_at(fits && 2u * pair < params.k, at);
+    let odd = row_at(fits && 2u * pair + 1u < params.k, at + params.in_pitch);
+//! if PAIRS
+    let low = (even & vec2<u32>(0xffffu)) | (odd << vec2<u32>(16u));
+    let high = (even >> vec2<u32>(16u)) | (odd & vec2<u32>(0xffff0000u));
+    packed[(group.x * params.out_k / 2u + pair) * 32u + column] = vec4<u32>(low.x, high.x, low.y, high.y);
+//! else
+    let to = (group.x * params.out_k + 2u * pair) * 16u + column;
+    packed[to] = even;
+    packed[to + 16u] = odd;
+//! end
+  }
+//! end
+}
+//! else
 // Vector i of the input, or zeros.
 fn fetch(inside: bool, i: u32) -> vec4<u32> {
   return select(vec4<u32>(), codes[select(0u, i, inside)], inside);
 }
 
-//! if BY_K
-const ROW_VECTORS = 128u / PER_VECTOR; // vectors of a row that a workgroup reads
-
-// One vector of two neighbouring rows.
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  let pair = group.y * (256u / ROW_VECTORS) + thread / ROW_VECTORS;
-  let x = group.x * 128u + (thread % ROW_VECTORS) * PER_VECTOR;
-  if (2u * pair >= params.out_k) { return; }
-  let row = params.in_pitch / PER_VECTOR;
-  let at = 2u * pair * row + (params.in_column + x) / PER_VECTOR;
-  let fits = x < ((params.x + 15u) & ~15u);
-  let even = fetch(fits && 2u * pair < params.k, at);
-  let odd = fetch(fits && 2u * pair + 1u < params.k, at + row);
-//! if PER_VECTOR == 16
-//! unroll h 0 2
-  let even_$h = vec4<u32>(widen4(even[2 * $h]), widen4(even[2 * $h + 1]));
-  let odd_$h = vec4<u32>(widen4(odd[2 * $h]), widen4(odd[2 * $h + 1]));
-//! end
-//! else
-  let even_0 = even;
-  let odd_0 = odd;
-//! end
-//! unroll h 0 PER_VECTOR/8
-//! if PAIRS
-  {
-    let low = lower_halves(even_$h, odd_$h);
-    let high = upper_halves(even_$h, odd_$h);
-    let to = (group.x * params.out_k / 2u + pair) * 32u + x % 128u / 4u + 2u * ${h}u;
-    packed[to] = vec4<u32>(low.x, high.x, low.y, high.y);
-    packed[to + 1u] = vec4<u32>(low.z, high.z, low.w, high.w);
-  }
-//! else
-  {
-    let to = (group.x * params.out_k + 2u * pair) * 16u + x % 128u / 8u + ${h}u;
-    packed[to] = even_$h;
-    packed[to + 16u] = odd_$h;
-  }
-//! end
-//! end
-}
-//! else
 const ROW_VECTORS = 64u / PER_VECTOR;
 
 // [k / 2][x], with one more so that walking down a column meets all banks.
@@ -149,8 +155,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let even = vec4<u32>(tile[pair][x], tile[pair][x + 2u], tile[pair][x + 4u], tile[pair][x + 6u]);
   let odd = vec4<u32>(tile[pair][x + 1u], tile[pair][x + 3u], tile[pair][x + 5u], tile[pair][x + 7u]);
   let to = (panel * params.out_k + k0 + 2u * pair) * 16u + (x0 % 128u + x) / 8u;
-  packed[to] = lower_halves(even, odd);
-  packed[to + 16u] = upper_halves(even, odd);
+  packed[to] = (even & vec4<u32>(0xffffu)) | (odd << vec4<u32>(16u));
+  packed[to + 16u] = (even >> vec4<u32>(16u)) | (odd & vec4<u32>(0xffff0000u));
 //! end
 }
 //! end

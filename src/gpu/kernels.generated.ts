@@ -99,6 +99,7 @@ fn store_gradient(token: u32, column: u32, quad: u32, value: vec4<f32>) {
 // Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
 // Idea: LANES neighbours read one head together; their partial sums are added in a fixed order. One item is an element
 // of delta, columns up to the pitch included, which become zero. Memory-bound: every element is read once.
+// With MAXIMA a workgroup also writes the largest magnitude of the elements of d_output that it read.
 
 const THREADS = 128u;
 const LANES = 8u;
@@ -116,6 +117,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> delta: array<f32>;
 
 var<workgroup> partial: array<array<f32, LANES>, ITEMS>;
+//! if MAXIMA
+@group(0) @binding(4) var<storage, read_write> maxima: array<f32>; // by workgroup
+var<workgroup> partial_maxima: array<f32, THREADS>;
+//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -125,14 +130,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / params.statistics_pitch;
   let head = item % params.statistics_pitch;
   var sum = 0.0;
+//! if MAXIMA
+  var magnitude = vec2<f32>();
+//! end
   if (token < params.tokens && head < params.heads) {
     let output_start = token * params.output_pitch + head * params.head_pairs;
     let d_output_start = token * params.d_output_pitch + head * params.head_pairs;
     for (var pair = thread % LANES; pair < params.head_pairs; pair += LANES) {
-      sum += dot(output[output_start + pair], d_output[d_output_start + pair]);
+      let gradient = d_output[d_output_start + pair];
+      sum += dot(output[output_start + pair], gradient);
+//! if MAXIMA
+      magnitude = max(magnitude, abs(gradient));
+//! end
     }
   }
   partial[thread / LANES][thread % LANES] = sum;
+//! if MAXIMA
+  partial_maxima[thread] = max(magnitude.x, magnitude.y);
+//! end
   workgroupBarrier();
   if (thread < ITEMS && first_item + thread < params.tokens * params.statistics_pitch) {
     var total = 0.0;
@@ -141,6 +156,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     //! end
     delta[first_item + thread] = total;
   }
+//! if MAXIMA
+  for (var step = THREADS / 2u; step > 0u; step /= 2u) {
+    if (thread < step) { partial_maxima[thread] = max(partial_maxima[thread], partial_maxima[thread + step]); }
+    workgroupBarrier();
+  }
+  if (thread == 0u) { maxima[group.y * groups.x + group.x] = partial_maxima[0]; }
+//! end
 }
 `,
   "attention_backward_keys_values.wgsl": `// Attention backward, gradients of keys and values: dV = Pᵀ·dO and dK = scale · dSᵀ·Q, summed over the query heads that
@@ -162,7 +184,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let kv_head = group.y;
   let first_key = group.x * ROWS;
   let last_key = min(first_key + ROWS, params.tokens) - 1u;
-  let end_query = documents[last_key].y;
+  let end_query = min(documents[last_key].y, params.tokens);
   // The heads h with ⌊h · kv_heads / heads⌋ = kv_head.
   let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;
@@ -536,6 +558,45 @@ fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   if (2u * quad + 1u < params.head_pairs) { output[at + 1u] = value.zw; }
 }
 `,
+  "attention_gradient_scale.wgsl": `// The power of two by which the attention backward on tensor cores multiplies d_output before it rounds it to f16, and its
+// inverse, from the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
+//
+// The largest magnitude becomes 2^7 to 2^8: room for sums of products with values above, and far more than the range of a
+// gradient's elements that matter below (f16 goes down to 2^-24). Zero and infinite maxima get a finite scale as well.
+// Grid: 1. The maximum does not depend on the order, so the result does not either.
+
+const THREADS = 256u;
+
+struct Params { count: u32, at: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> maxima: array<f32>;
+@group(0) @binding(2) var<storage, read_write> scales: array<f32>;
+
+var<workgroup> partial: array<f32, THREADS>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(local_invocation_index) thread: u32) {
+  var maximum = 0.0;
+  for (var first = thread; first < params.count; first += 8u * THREADS) {
+    //! unroll n 0 8
+    maximum = max(maximum, maxima[min(first + \${n}u * THREADS, params.count - 1u)]);
+    //! end
+  }
+  partial[thread] = maximum;
+  workgroupBarrier();
+  for (var step = THREADS / 2u; step > 0u; step /= 2u) {
+    if (thread < step) { partial[thread] = max(partial[thread], partial[thread + step]); }
+    workgroupBarrier();
+  }
+  if (thread == 0u) {
+    // Exponents as they are stored, 127 above their value; both the scale's and its inverse's must be 1 … 253.
+    let exponent = clamp(127 + 7 + 127 - i32(bitcast<u32>(partial[0]) >> 23u), 1, 253);
+    scales[params.at] = bitcast<f32>(u32(exponent) << 23u);
+    scales[params.at + 1u] = bitcast<f32>(u32(254 - exponent) << 23u);
+  }
+}
+`,
   "attention_matrix.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the gradient
 // of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in memory, f16 in
 // workgroup memory and in products, sums are f32.
@@ -574,10 +635,10 @@ alias Sums = array<Sum, SUM_BLOCKS>;
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
 
 fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
-  let a = clamp(low, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX));
-  let b = clamp(high, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX));
-  return vec4<u32>(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));
+  return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
 }
+
+fn limited(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
 
 // Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
 fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
@@ -601,7 +662,7 @@ fn place(at: u32, values: Fetched, factor: f32, thread: u32) {
     let item = thread + \${n}u * THREADS;
     if (item < COLUMNS * HEAD_CHUNKS) {
       tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] =
-        to_halves(values[2 * $n] * factor, values[2 * $n + 1] * factor);
+        to_halves(limited(values[2 * $n] * factor), limited(values[2 * $n + 1] * factor));
     }
   }
   //! end
@@ -659,6 +720,478 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
   return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 2u]));
 }
 `,
+  "attention_matrix_backward.wgsl": `// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the scores, the
+// others (role 1) the gradients of the probabilities, dP: two products of the same form. Then all turn both into weights:
+//
+//   P = 2^(scores − log_sum_exp)        dS = P ∘ (dP − delta)
+//
+// Role 0 has fragments of q (or k) and takes scores with the tile TILE_0; role 1 has d_output (or v) and takes TILE_1.
+// Each row of scores and dP belongs to four invocations, 8 of every 32 columns each.
+//
+// Gradients are far below what f16 can tell apart, so d_output is multiplied by a power of two, the same for all of it,
+// which attention_gradient_scale.wgsl left with its inverse in the row after the last of delta.
+//! include attention_matrix.wgsl
+
+struct Params {
+  tokens: u32, heads: u32, kv_heads: u32,
+  // all pitches and columns but that of the statistics count quads
+  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  d_output_pitch: u32, statistics_pitch: u32,
+  d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> d_output: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(6) var<storage, read> log_sum_exp: array<f32>;
+@group(0) @binding(7) var<storage, read> delta: array<f32>;
+@group(0) @binding(8) var<storage, read_write> d_qkv: array<vec4<f32>>;
+
+const Q = 0u;
+const K = 1u;
+const V = 2u;
+const D_OUTPUT = 3u;
+const ROWS = 8u * SUBGROUPS;
+const WEIGHT_BLOCK = 2u;
+const TILE_0 = 0u;
+const TILE_1 = TILE;
+const GRADIENTS = SUBGROUPS / 2u * STRIP; // from the scores to dP
+
+fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
+  let at = head * (HEAD_DIM / 4u) + quad;
+  switch source {
+    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
+    case K: { return k[token * params.k_pitch + params.k_column + at]; }
+    case V: { return v[token * params.v_pitch + params.v_column + at]; }
+    default: { return d_output[token * params.d_output_pitch + at]; }
+  }
+}
+
+// The power of two that d_output is multiplied by, and its inverse.
+fn gradient_scale() -> vec2<f32> {
+  let at = params.tokens * params.statistics_pitch;
+  return vec2<f32>(delta[at], delta[at + 1u]);
+}
+
+// ROWS tokens, brought to fragments by way of both tiles: 16 of \`source_0\` for a subgroup of role 0, of \`source_1\` for role 1.
+fn load_left_rows(head: u32, first: u32, source_0: u32, factor_0: f32, source_1: u32, factor_1: f32, thread: u32) -> LeftRows {
+  let subgroup = thread / 32u;
+  let role = subgroup / (SUBGROUPS / 2u);
+  let row = 16u * (subgroup % (SUBGROUPS / 2u));
+  var rows: LeftRows;
+  for (var r = 0u; r < ROWS; r += COLUMNS) {
+    place(TILE_0, fetch(source_0, head, first + r, thread), factor_0, thread);
+    place(TILE_1, fetch(source_1, head, first + r, thread), factor_1, thread);
+    workgroupBarrier();
+    if (row / COLUMNS == r / COLUMNS) { rows = load_rows(role * TILE_1 + (row - r) * TILE_ROW); }
+    workgroupBarrier();
+  }
+  return rows;
+}
+`,
+  "attention_matrix_forward.wgsl": `// Attention forward on tensor cores: what attention_forward.wgsl computes, with products of f16 rounded q, k, v and
+// probabilities, summed in f32.
+//
+// Shapes: as there; columns and pitches are multiples of 4.
+// Grid: (⌈tokens / ROWS⌉, heads). Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
+//
+// Online softmax with a lazy reference: a row's probabilities are 2^(s − reference), where the reference is a maximum of
+// earlier scores, renewed only when a score exceeds it by GROWTH. Results are then still exact, probabilities at most
+// 2^GROWTH, and the results in fragments, whose rows cannot be scaled where they are, need that rarely: they take the way
+// through workgroup memory. Two invocations share a row, 16 of every 32 columns each.
+//! include attention_matrix.wgsl
+
+struct Params {
+  tokens: u32, heads: u32, kv_heads: u32,
+  // all pitches and columns but that of log_sum_exp count quads
+  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  output_pitch: u32, statistics_pitch: u32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> log_sum_exp: array<f32>;
+
+const Q = 0u;
+const K = 1u;
+const V = 2u;
+const ROWS = 16u * SUBGROUPS;
+const WEIGHT_BLOCK = 4u; // each invocation leaves its 16 probabilities where it took the scores
+const K_TILE = 0u;
+const V_TILE = TILE;
+const GROWTH = 8.0;
+const MASKED = -3e38; // below every score
+
+var<workgroup> grown: atomic<u32>;
+
+fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
+  let at = head * (HEAD_DIM / 4u) + quad;
+  switch source {
+    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
+    case K: { return k[token * params.k_pitch + params.k_column + at]; }
+    default: { return v[token * params.v_pitch + params.v_column + at]; }
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let subgroup = thread / 32u;
+  let strip = SCORES + subgroup * STRIP;
+  let head = group.y;
+  let kv_head = head * params.kv_heads / params.heads;
+  let first_query = group.x * ROWS;
+  let last_query = min(first_query + ROWS, params.tokens) - 1u;
+  // What this invocation has of the scores: one row, and of it columns 16 · (column_block + 2 · n) on.
+  let row = 16u * subgroup + thread % 16u;
+  let column_block = thread % 32u / 16u;
+  let scores_at = strip + thread % 16u * SCORE_ROW + 4u * column_block;
+  let query = min(first_query + row, last_query);
+  let start = documents[query].x;
+
+  var queries: LeftRows;
+  for (var r = 0u; r < ROWS; r += COLUMNS) {
+    place(K_TILE, fetch(Q, head, first_query + r, thread), params.scale * LOG2_E, thread);
+    workgroupBarrier();
+    if (16u * subgroup / COLUMNS == r / COLUMNS) { queries = load_rows(K_TILE + (16u * subgroup - r) * TILE_ROW); }
+    workgroupBarrier();
+  }
+
+  var results: Sums;
+  var reference = MASKED;
+  var sum = 0.0;
+  let first_tile = documents[first_query].x;
+  place(K_TILE, fetch(K, kv_head, first_tile, thread), 1.0, thread);
+  for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
+    workgroupBarrier();
+    let more = first_key + COLUMNS <= last_query;
+    var next = fetch(V, kv_head, first_key, thread);
+    let reaches = first_key <= first_query + 16u * subgroup + 15u;
+    if (reaches) { store_scores(strip, &queries, K_TILE); }
+    workgroupBarrier();
+    place(V_TILE, next, 1.0, thread);
+    if (more) { next = fetch(K, kv_head, first_key + COLUMNS, thread); }
+
+    var scores: array<vec4<f32>, COLUMNS / 8>;
+    var maximum = MASKED;
+    //! unroll n 0 COLUMNS/32
+    //! unroll i 0 4
+    {
+      let keys = first_key + 16u * (column_block + 2u * $n) + 4u * $i + vec4<u32>(0u, 1u, 2u, 3u);
+      let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+      let s = select(vec4<f32>(MASKED), bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]), visible);
+      scores[4 * $n + $i] = s;
+      maximum = max(maximum, max(max(s.x, s.y), max(s.z, s.w)));
+    }
+    //! end
+    //! end
+    maximum = max(maximum, from_other_half(maximum, thread));
+    var decay = 1.0;
+    if (maximum > reference + GROWTH) {
+      // A row that has seen no key yet has nothing to scale.
+      if (reference != MASKED) {
+        decay = exp2(reference - maximum);
+        atomicStore(&grown, 1u);
+      }
+      reference = maximum;
+    }
+    sum *= decay;
+    let base = max(reference, 0.5 * MASKED); // 2^(MASKED − base) is 0 also before the first key
+    var weights: array<vec4<u32>, COLUMNS / 16>;
+    //! unroll n 0 COLUMNS/32
+    //! unroll h 0 2
+    {
+      let low = exp2(scores[4 * $n + 2 * $h] - base);
+      let high = exp2(scores[4 * $n + 2 * $h + 1] - base);
+      sum += (low.x + low.y + low.z + low.w) + (high.x + high.y + high.z + high.w);
+      weights[2 * $n + $h] = to_halves(low, high);
+      tile[scores_at + 8u * $n + $h] = weights[2 * $n + $h];
+    }
+    //! end
+    //! end
+
+    if (workgroupUniformLoad(&grown) != 0u) {
+      //! unroll d 0 SUM_BLOCKS
+      {
+        let elements = sum_elements(results[$d], strip, thread);
+        tile[sum_place(strip, thread)] = bitcast<vec4<u32>>(elements[0] * decay);
+        tile[sum_place(strip, thread) + 2u] = bitcast<vec4<u32>>(elements[1] * decay);
+        workgroupBarrier();
+        results[$d] = load_sum(strip, SCORE_ROW);
+      }
+      //! end
+      workgroupBarrier();
+      //! unroll n 0 COLUMNS/32
+      //! unroll h 0 2
+      tile[scores_at + 8u * $n + $h] = weights[2 * $n + $h];
+      //! end
+      //! end
+      if (thread == 0u) { atomicStore(&grown, 0u); }
+      workgroupBarrier();
+    }
+    if (reaches) { add_weighted(&results, strip, V_TILE, 0u); }
+    if (more) { place(K_TILE, next, 1.0, thread); }
+  }
+
+  sum += from_other_half(sum, thread);
+  let inverse = 1.0 / sum;
+  let written = first_query + row <= last_query;
+  if (written && column_block == 0u) {
+    log_sum_exp[query * params.statistics_pitch + head] = (reference + log2(sum)) * LN_2;
+  }
+  //! unroll d 0 SUM_BLOCKS
+  {
+    let elements = sum_elements(results[$d], strip, thread);
+    if (written) {
+      let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + 4u * $d + column_block;
+      output[at] = elements[0] * inverse;
+      output[at + 2u] = elements[1] * inverse;
+    }
+  }
+  //! end
+
+  // The columns up to the pitch are zero; output has none.
+  if (head + 1u == params.heads) {
+    for (var token = first_query; token <= last_query; token += 1u) {
+      for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
+        log_sum_exp[token * params.statistics_pitch + c] = 0.0;
+      }
+    }
+  }
+}
+`,
+  "attention_matrix_keys_values.wgsl": `// Attention backward on tensor cores, gradients of keys and values: dV = Pᵀ·dO and dK = scale · dSᵀ·Q, summed over the query
+// heads that share a key head, as attention_backward_keys_values.wgsl. Rows are keys, columns queries.
+//
+// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first key
+// to the end of its last key's document. Of the results, a subgroup has 16 rows of dV (role 0) or dK (role 1).
+//! include attention_matrix_backward.wgsl
+
+var<workgroup> statistics: array<vec2<f32>, COLUMNS>; // log_sum_exp and delta of the tile's queries
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let subgroup = thread / 32u;
+  let role = subgroup / (SUBGROUPS / 2u);
+  let strip_row = 16u * (subgroup % (SUBGROUPS / 2u));
+  let strip = SCORES + subgroup * STRIP;
+  let kv_head = group.y;
+  let first_key = group.x * ROWS;
+  let last_key = min(first_key + ROWS, params.tokens) - 1u;
+  let end_query = min(documents[last_key].y, params.tokens);
+  // The heads h with ⌊h · kv_heads / heads⌋ = kv_head.
+  let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
+  let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;
+  let gradient = gradient_scale();
+  let q_factor = params.scale * LOG2_E;
+  // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
+  let row = thread % ROWS;
+  let column_chunk = thread / ROWS;
+  let row_at = SCORES + row * SCORE_ROW;
+  let key = min(first_key + row, last_key);
+  let end = min(documents[key].y, params.tokens);
+
+  var rows = load_left_rows(kv_head, first_key, K, 1.0, V, 1.0, thread);
+  var results: Sums;
+  var head = first_head;
+  var first_query = first_key;
+  place(TILE_0, fetch(Q, head, first_query, thread), q_factor, thread);
+  place(TILE_1, fetch(D_OUTPUT, head, first_query, thread), gradient.x, thread);
+  if (thread < COLUMNS) { statistics[thread] = load_statistics(head, first_query + thread, gradient.x); }
+  while (head < end_head) {
+    workgroupBarrier();
+    var next_head = head;
+    var next_query = first_query + COLUMNS;
+    if (next_query >= end_query) {
+      next_head += 1u;
+      next_query = first_key;
+    }
+    let more = next_head < end_head;
+    var next_q: Fetched;
+    var next_d_output: Fetched;
+    var next_statistics: vec2<f32>;
+    if (more) {
+      next_q = fetch(Q, next_head, next_query, thread);
+      next_d_output = fetch(D_OUTPUT, next_head, next_query, thread);
+      if (thread < COLUMNS) { next_statistics = load_statistics(next_head, next_query + thread, gradient.x); }
+    }
+    let reaches = first_query + COLUMNS > first_key + strip_row;
+    if (reaches) { store_scores(strip, &rows, role * TILE_1); }
+    workgroupBarrier();
+    var p_weights: array<vec4<u32>, COLUMNS / 32>;
+    var ds_weights: array<vec4<u32>, COLUMNS / 32>;
+    //! unroll n 0 COLUMNS/32
+    {
+      var p: array<vec4<f32>, 2>;
+      var ds: array<vec4<f32>, 2>;
+      let column = 8u * (column_chunk + 4u * $n);
+      let at = row_at + column / 4u;
+      //! unroll h 0 2
+      {
+        let queries = first_query + column + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
+        let visible = (queries >= vec4<u32>(key)) & (queries < vec4<u32>(end));
+        //! unroll i 0 4
+        let s$i = statistics[column + 4u * $h + $i];
+        //! end
+        let log_sum = vec4<f32>(s0.x, s1.x, s2.x, s3.x);
+        let mean = vec4<f32>(s0.y, s1.y, s2.y, s3.y);
+        let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
+        p[$h] = select(vec4<f32>(), exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum), visible);
+        ds[$h] = select(vec4<f32>(), limited(p[$h] * (dp - mean)), visible);
+      }
+      //! end
+      p_weights[$n] = to_halves(p[0], p[1]);
+      ds_weights[$n] = to_halves(ds[0], ds[1]);
+    }
+    //! end
+    workgroupBarrier();
+    //! unroll n 0 COLUMNS/32
+    tile[row_at + column_chunk + 4u * $n] = p_weights[$n];
+    tile[row_at + GRADIENTS + column_chunk + 4u * $n] = ds_weights[$n];
+    //! end
+    workgroupBarrier();
+    if (reaches) { add_weighted(&results, strip, (1u - role) * TILE_1, 0u); }
+    workgroupBarrier();
+    if (more) {
+      place(TILE_0, next_q, q_factor, thread);
+      place(TILE_1, next_d_output, gradient.x, thread);
+      if (thread < COLUMNS) { statistics[thread] = next_statistics; }
+    }
+    head = next_head;
+    first_query = next_query;
+  }
+
+  let written = first_key + strip_row + thread % 16u;
+  // q was multiplied by scale · log2 e.
+  let factor = select(gradient.y, LN_2 * gradient.y, role == 1u);
+  let column = select(params.dv_column, params.dk_column, role == 1u) + kv_head * (HEAD_DIM / 4u);
+  //! unroll d 0 SUM_BLOCKS
+  {
+    let elements = sum_elements(results[$d], strip, thread);
+    if (written <= last_key) {
+      let at = written * params.d_qkv_pitch + column + 4u * $d + thread % 32u / 16u;
+      d_qkv[at] = elements[0] * factor;
+      d_qkv[at + 2u] = elements[1] * factor;
+    }
+  }
+  //! end
+}
+
+// In the units that scores and dP have.
+fn load_statistics(head: u32, query: u32, scale: f32) -> vec2<f32> {
+  let at = min(query, params.tokens - 1u) * params.statistics_pitch + head;
+  return vec2<f32>(log_sum_exp[at] * LOG2_E, delta[at] * scale);
+}
+`,
+  "attention_matrix_queries.wgsl": `// Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
+//
+// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys that the forward walked over; of the
+// results, a subgroup has the 16 rows of its scores and the first (role 0) or second half of the dims.
+// The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
+//! include attention_matrix_backward.wgsl
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let subgroup = thread / 32u;
+  let role = subgroup / (SUBGROUPS / 2u);
+  let strip_row = 16u * (subgroup % (SUBGROUPS / 2u));
+  let strip = SCORES + subgroup * STRIP;
+  let head = group.y;
+  let kv_head = head * params.kv_heads / params.heads;
+  let first_query = group.x * ROWS;
+  let last_query = min(first_query + ROWS, params.tokens) - 1u;
+  let gradient = gradient_scale();
+  // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
+  let row = thread % ROWS;
+  let column_chunk = thread / ROWS;
+  let row_at = SCORES + row * SCORE_ROW;
+  let query = min(first_query + row, last_query);
+  let start = documents[query].x;
+  let log_sum = log_sum_exp[query * params.statistics_pitch + head] * LOG2_E;
+  let mean = delta[query * params.statistics_pitch + head] * gradient.x;
+
+  var rows = load_left_rows(head, first_query, Q, params.scale * LOG2_E, D_OUTPUT, gradient.x, thread);
+  var results: Sums;
+  let first_block = role * SUM_BLOCKS;
+  let first_tile = documents[first_query].x;
+  place(TILE_0, fetch(K, kv_head, first_tile, thread), 1.0, thread);
+  place(TILE_1, fetch(V, kv_head, first_tile, thread), 1.0, thread);
+  for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
+    workgroupBarrier();
+    let more = first_key + COLUMNS <= last_query;
+    var next_k: Fetched;
+    var next_v: Fetched;
+    if (more) {
+      next_k = fetch(K, kv_head, first_key + COLUMNS, thread);
+      next_v = fetch(V, kv_head, first_key + COLUMNS, thread);
+    }
+    let reaches = first_key <= first_query + strip_row + 15u;
+    if (reaches) { store_scores(strip, &rows, role * TILE_1); }
+    workgroupBarrier();
+    var weights: array<vec4<u32>, COLUMNS / 32>;
+    //! unroll n 0 COLUMNS/32
+    {
+      var ds: array<vec4<f32>, 2>;
+      let at = row_at + 2u * (column_chunk + 4u * $n);
+      //! unroll h 0 2
+      {
+        let keys = first_key + 8u * (column_chunk + 4u * $n) + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
+        let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+        let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
+        let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
+        ds[$h] = select(vec4<f32>(), limited(p * (dp - mean)), visible);
+      }
+      //! end
+      weights[$n] = to_halves(ds[0], ds[1]);
+    }
+    //! end
+    workgroupBarrier();
+    //! unroll n 0 COLUMNS/32
+    tile[row_at + column_chunk + 4u * $n] = weights[$n];
+    //! end
+    workgroupBarrier();
+    if (reaches) { add_weighted(&results, SCORES + strip_row * SCORE_ROW, TILE_0, first_block); }
+    workgroupBarrier();
+    if (more) {
+      place(TILE_0, next_k, 1.0, thread);
+      place(TILE_1, next_v, 1.0, thread);
+    }
+  }
+
+  let written = first_query + strip_row + thread % 16u;
+  let factor = params.scale * gradient.y;
+  //! unroll d 0 SUM_BLOCKS
+  {
+    let elements = sum_elements(results[$d], strip, thread);
+    let block = first_block + $d;
+    if (written <= last_query && block < HEAD_BLOCKS) {
+      let at = written * params.d_qkv_pitch + params.dq_column + head * (HEAD_DIM / 4u) + 4u * block + thread % 32u / 16u;
+      d_qkv[at] = elements[0] * factor;
+      d_qkv[at + 2u] = elements[1] * factor;
+    }
+  }
+  //! end
+
+  if (head == 0u) {
+    for (var token = first_query; token <= last_query; token += 1u) {
+      for (var c = params.d_qkv_columns + thread; c < params.d_qkv_pitch; c += THREADS) {
+        d_qkv[token * params.d_qkv_pitch + c] = vec4<f32>();
+      }
+    }
+  }
+}
+`,
   "attention_tiles.wgsl": `// The two tile products that attention, forward and backward, is made of. A workgroup owns ROWS rows (queries, or keys in
 // the gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries).
 //
@@ -708,7 +1241,8 @@ struct Turned { even: vec4<f32>, odd: vec4<f32> }
 struct Slices { left: array<Turned, LEFT_LOADS>, right: Turned }
 
 fn guarded_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
-  return select(vec2<f32>(), load_pair(source, min(token, params.tokens - 1u), head, pair), pair < params.head_pairs);
+  let inside = min(pair, params.head_pairs - 1u);
+  return select(vec2<f32>(), load_pair(source, min(token, params.tokens - 1u), head, inside), pair < params.head_pairs);
 }
 
 fn load_turned(rows: Rows, token: u32, step: u32, pair: u32) -> Turned {
@@ -1044,12 +1578,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "embedding.wgsl": `// Embedding: output[t] = table[ids[t]].
 //
-// Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids below vocab are the caller's duty.
+// Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken as the
+// last if not.
 // Idea: one thread four columns; neighbours read and write side by side. f16 is unpacked from u32, which needs no f16
 // feature. Columns up to the pitch are copied along, as they are zero in the table.
 
 struct Params {
   tokens: u32,
+  vocab: u32,
   vectors: u32, // vec4s from one row to the next
 }
 
@@ -1068,7 +1604,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = (group.y * groups.x + group.x) * THREADS + thread;
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
-  let values = table[ids[token] * params.vectors + item % params.vectors];
+  let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];
 //! if F16
   output[item] = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
 //! else
@@ -1437,15 +1973,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let tn = thread % COLUMN_LANES;
 
   // This thread's rows (counted by p) and vectors of columns, and the codes there.
+//! unroll n 0 TN/4
+  let v_$n = v0 + tn + \${n}u * COLUMN_LANES;
+  let read_v_$n = min(v_$n, params.vectors - 1u);
+//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
   let row_\${i}_$c = row_of(p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u);
 //! unroll n 0 TN/4
-  let v_\${i}_\${c}_$n = min(v0 + tn + \${n}u * COLUMN_LANES, params.vectors - 1u);
 //! if IN_PLACE
-  let from_\${i}_\${c}_$n = weight[(params.w_row + row_\${i}_$c) * params.vectors + v_\${i}_\${c}_$n];
+  let from_\${i}_\${c}_$n = weight[(params.w_row + row_\${i}_$c) * params.vectors + read_v_$n];
 //! else
-  let from_\${i}_\${c}_$n = base[(params.base_row + row_\${i}_$c) * params.vectors + v_\${i}_\${c}_$n];
+  let from_\${i}_\${c}_$n = base[(params.base_row + row_\${i}_$c) * params.vectors + read_v_$n];
 //! end
   var sum_\${i}_\${c}_$n = vec4<f32>();
 //! end
@@ -1509,12 +2048,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll n 0 TN/4
-  if (p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u < params.count && v0 + tn + \${n}u * COLUMN_LANES < params.vectors) {
-    let at = (params.w_row + row_\${i}_$c) * params.vectors + v_\${i}_\${c}_$n;
+  if (p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u < params.count && v_$n < params.vectors) {
+    let at = (params.w_row + row_\${i}_$c) * params.vectors + v_$n;
     let code = pack4_e4m3(unpack4_e4m3_scaled(from_\${i}_\${c}_$n) * 256.0 + sum_\${i}_\${c}_$n);
 //! if CHANGE
     let p = p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u;
-    change[p * params.vectors + v_\${i}_\${c}_$n] = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(weight[at])) * 256.0;
+    change[p * params.vectors + v_$n] = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(weight[at])) * 256.0;
 //! end
     weight[at] = code;
   }
@@ -1586,11 +2125,11 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 // Which invocation holds which element is nobody's business: elements are seen only in \`tile\`, after a barrier.
 //
 // EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
-// makes 8 sums of a row, columns 8 · (lane % 2) on, and keeps what it needs for them of both factors.
+// makes 8 sums of a row, from column lane_column on.
 //! if EMULATE
-struct Left { row: array<f32, 16> }
-struct Right { columns: array<array<f32, 8>, 16> } // [contraction][column]
-alias Sum = array<f32, 8>;
+struct Left { low: vec4<u32>, high: vec4<u32> } // the lane's row
+struct Right { at: u32, stride: u32, transposed: bool } // read from \`tile\` when it is multiplied
+struct Sum { low: vec4<f32>, high: vec4<f32> }
 
 var<private> lane_row: u32;
 var<private> lane_column: u32;
@@ -1601,51 +2140,43 @@ fn begin_fragments(thread: u32) {
   lane_column = thread % 2u * 8u;
 }
 
-fn half_at(at: u32, column: u32) -> f32 {
-  return unpack2x16float(tile[at + column / 8u][column % 8u / 2u])[column % 2u];
-}
+fn half_of(vector: vec4<u32>, index: u32) -> f32 { return unpack2x16float(vector[index / 2u])[index % 2u]; }
 
 fn load_left(at: u32, stride: u32) -> Left {
-  var left: Left;
-  for (var k = 0u; k < 16u; k += 1u) { left.row[k] = half_at(at + lane_row * stride, k); }
-  return left;
+  return Left(tile[at + lane_row * stride], tile[at + lane_row * stride + 1u]);
 }
 
-fn load_right(at: u32, stride: u32) -> Right {
-  var right: Right;
-  for (var k = 0u; k < 16u; k += 1u) {
-    for (var c = 0u; c < 8u; c += 1u) { right.columns[k][c] = half_at(at + k * stride, lane_column + c); }
-  }
-  return right;
-}
+fn load_right(at: u32, stride: u32) -> Right { return Right(at, stride, false); }
 
-fn load_right_transposed(at: u32, stride: u32) -> Right {
-  var right: Right;
-  for (var k = 0u; k < 16u; k += 1u) {
-    for (var c = 0u; c < 8u; c += 1u) { right.columns[k][c] = half_at(at + (lane_column + c) * stride, k); }
-  }
-  return right;
-}
+fn load_right_transposed(at: u32, stride: u32) -> Right { return Right(at, stride, true); }
 
 fn load_sum(at: u32, stride: u32) -> Sum {
-  let low = bitcast<vec4<f32>>(tile[at + lane_row * stride + lane_column / 4u]);
-  let high = bitcast<vec4<f32>>(tile[at + lane_row * stride + lane_column / 4u + 1u]);
-  return Sum(low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w);
+  let mine = at + lane_row * stride + lane_column / 4u;
+  return Sum(bitcast<vec4<f32>>(tile[mine]), bitcast<vec4<f32>>(tile[mine + 1u]));
 }
 
 fn store_sum(at: u32, stride: u32, sum: Sum) {
-  let low = vec4<f32>(sum[0], sum[1], sum[2], sum[3]);
-  let high = vec4<f32>(sum[4], sum[5], sum[6], sum[7]);
-  tile[at + lane_row * stride + lane_column / 4u] = bitcast<vec4<u32>>(low);
-  tile[at + lane_row * stride + lane_column / 4u + 1u] = bitcast<vec4<u32>>(high);
+  let mine = at + lane_row * stride + lane_column / 4u;
+  tile[mine] = bitcast<vec4<u32>>(sum.low);
+  tile[mine + 1u] = bitcast<vec4<u32>>(sum.high);
+}
+
+// The factor that meets element k of a row, for the lane's column c.
+fn right_at(right: Right, k: u32, c: u32) -> f32 {
+  let column = lane_column + c;
+  let row = select(k, column, right.transposed);
+  let index = select(column, k, right.transposed);
+  return half_of(tile[right.at + row * right.stride + index / 8u], index % 8u);
 }
 
 fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum {
-  var row = left.row;
-  var columns = right.columns;
   var result = sum;
   for (var k = 0u; k < 16u; k += 1u) {
-    for (var c = 0u; c < 8u; c += 1u) { result[c] = fma(row[k], columns[k][c], result[c]); }
+    let factor = half_of(select(left.low, left.high, k >= 8u), k % 8u);
+    for (var c = 0u; c < 4u; c += 1u) {
+      result.low[c] = fma(factor, right_at(right, k, c), result.low[c]);
+      result.high[c] = fma(factor, right_at(right, k, c + 4u), result.high[c]);
+    }
   }
   return result;
 }
@@ -1700,7 +2231,7 @@ fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(v
 // Pitches, columns and shapes are multiples of 4 except m, n, k in the guarded direction (rows); columns between a
 // matrix' width and its pitch are zero by invariant, so only row indices need guards.
 //
-// With SPLITS workgroups in z each takes a share of K and writes a partial product; sum_partials adds them.
+// Workgroups along z each take a share of k and write a partial product; sum_partials adds them.
 //! include fp8.wgsl
 //! include gemm_output.wgsl
 
@@ -1816,15 +2347,8 @@ fn b_task(task: u32) -> vec2<u32> {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let m0 = group.y * BM;
   let n0 = group.x * BN;
-//! if SPLIT
-  // Each split takes a whole number of steps of the contraction.
-  let share = (params.k + SPLITS * BK - 1u) / (SPLITS * BK) * BK;
-  let k_begin = min(group.z * share, params.k);
-  let k_end = min(k_begin + share, params.k);
-//! else
-  let k_begin = 0u;
-  let k_end = params.k;
-//! end
+  let k_begin = group.z * params.share;
+  let k_end = min(k_begin + params.share, params.k);
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 
@@ -1909,7 +2433,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // a, b: f16 in panels of 128 m or n, rounded up to whole ones, and k filled up with zeros.
 // Idea: a pair (k, k + 1) of one operand is multiplied by a pair of the other, so no value has to be broadcast into both
 // halves of a register, which would halve the rate of the packed multiply-add. The two halves of a sum are joined when it
-// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK · PROMOTE.
+// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. K is a multiple of BK · PROMOTE.
 // A step's values wait in workgroup memory, the next step's are fetched into registers meanwhile.
 enable f16;
 //! include gemm_output.wgsl
@@ -1936,12 +2460,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let m0 = place.y * BM;
   let n0 = place.x * BN;
 //! if SPLIT
-  let share = (params.k + SPLITS * BK * PROMOTE - 1u) / (SPLITS * BK * PROMOTE) * BK * PROMOTE;
-  let k_begin = min(group.z * share, params.k);
-  let k_end = min(k_begin + share, params.k);
+  let k_begin = group.z * SHARE;
+  let k_end = min(k_begin + SHARE, K);
 //! else
   let k_begin = 0u;
-  let k_end = params.k;
+  const k_end = u32(K);
 //! end
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
@@ -1951,10 +2474,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let b_pair = thread / (BN / 4u);
   let b_quad = thread % (BN / 4u);
   // A tile is a panel, or half of one.
-  let rows = params.k / 2u;
-  let first = min(k_begin, params.k - BK) / 2u;
-  var a_at = (m0 / PANEL * rows + first + a_pair) * ROW + m0 % PANEL / 4u + a_quad;
-  var b_at = (n0 / PANEL * rows + first + b_pair) * ROW + n0 % PANEL / 4u + b_quad;
+  var a_at = (m0 / PANEL * (K / 2u) + k_begin / 2u + a_pair) * ROW + m0 % PANEL / 4u + a_quad;
+  var b_at = (n0 / PANEL * (K / 2u) + k_begin / 2u + b_pair) * ROW + n0 % PANEL / 4u + b_quad;
 //! unroll p 0 A_LOADS
   var a_next_$p = a[a_at + \${p}u * (THREADS / (BM / 4u)) * ROW];
 //! end
@@ -1967,7 +2488,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll j 0 TN/4
 //! unroll h 0 2
   var sum_\${i}\${c}_$j$h = vec2<f32>();
+//! if PROMOTE != 1
   var half_\${i}\${c}_$j$h = vec4<f16>();
+//! end
 //! end
 //! end
 //! end
@@ -1990,6 +2513,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! unroll p 0 B_LOADS
     b_next_$p = b[b_at + \${p}u * (THREADS / (BN / 4u)) * ROW];
+//! end
+//! if PROMOTE == 1
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+//! unroll h 0 2
+    var half_\${i}\${c}_$j$h = vec4<f16>(); // here, so that it takes no register while values are moved
+//! end
+//! end
+//! end
+//! end
 //! end
 //! unroll kk 0 BK/2
     {
@@ -2021,7 +2555,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     {
       let wide = vec4<f32>(half_\${i}\${c}_$j$h);
       sum_\${i}\${c}_$j$h += wide.xz + wide.yw;
+//! if PROMOTE != 1
       half_\${i}\${c}_$j$h = vec4<f16>();
+//! end
     }
 //! end
 //! end
@@ -2049,6 +2585,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
 // fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
 // rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
+// K is known to the compiler, which unrolls the loop: a fifth of the time on an H200.
 // A fragment's elements have no known place, so sums go through workgroup memory on their way out.
 enable f16;
 enable subgroups;
@@ -2084,12 +2621,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let m0 = place.y * BM;
   let n0 = place.x * BN;
 //! if SPLIT
-  let share = (params.k + SPLITS * BK - 1u) / (SPLITS * BK) * BK;
-  let k_begin = min(group.z * share, params.k);
-  let k_end = min(k_begin + share, params.k);
+  let k_begin = group.z * SHARE;
+  let k_end = min(k_begin + SHARE, K);
 //! else
   let k_begin = 0u;
-  let k_end = params.k;
+  const k_end = u32(K);
 //! end
   let subgroup = thread / 32u;
   let half_m = subgroup / 2u;
@@ -2100,10 +2636,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let b_k = thread / (BN / 8u);
   let b_vector = thread % (BN / 8u);
   // A tile is a panel, or half of one.
-  let rows = params.k;
-  let first = min(k_begin, params.k - BK);
-  var a_at = (m0 / PANEL * rows + first + a_k) * ROW + m0 % PANEL / 8u + a_vector;
-  var b_at = (n0 / PANEL * rows + first + b_k) * ROW + n0 % PANEL / 8u + b_vector;
+  var a_at = (m0 / PANEL * K + k_begin + a_k) * ROW + m0 % PANEL / 8u + a_vector;
+  var b_at = (n0 / PANEL * K + k_begin + b_k) * ROW + n0 % PANEL / 8u + b_vector;
 //! unroll p 0 A_LOADS
   var a_next_$p = a[a_at + \${p}u * (THREADS / (BM / 8u)) * ROW];
 //! end
@@ -2180,8 +2714,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
 
 struct Params {
-  m: u32, n: u32, k: u32,
+  m: u32, n: u32,
 //! if !PACKED
+  k: u32, share: u32,
   a_pitch: u32, a_column: u32,
   b_pitch: u32, b_column: u32,
 //! end
@@ -2215,7 +2750,9 @@ fn store(part: u32, row: u32, column: u32, sum: vec4<f32>) {
   value /= row_scales[row];
 //! end
 //! if COLUMN_SCALES
-  value /= column_scales[column / 4u];
+  // The scales end with n: columns behind it are zero and stay so.
+  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
+  value = select(vec4<f32>(), value / column_scales[min(column, params.n - 1u) / 4u], inside);
 //! end
 //! if TAIL
   if (column >= params.tail_from) {
@@ -2231,6 +2768,134 @@ fn store(part: u32, row: u32, column: u32, sum: vec4<f32>) {
   value += out[at];
 //! end
   out[at] = value;
+}
+`,
+  "gemm_skinny.wgsl": `// The gradient of a narrow matrix, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns n, a long
+// sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
+//
+// Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
+// Idea: both operands lie along the outer index, so they pass to workgroup memory as they are. A workgroup makes BM rows
+// of out and, where they fit, all its columns, so that a is read once; a thread makes TM × TN values in registers. To
+// give a large GPU enough workgroups the tokens are shared out, \`share\` to each z, whose partial results are added in
+// order by sum_partials.wgsl. Indices are clamped instead of guarded: what is past the end of the tokens counts zero by
+// b, and rows and columns that are not there are not stored.
+
+struct Params {
+  m: u32,
+  n: u32,
+  tokens: u32,
+  share: u32,     // tokens of a workgroup, a multiple of BK
+  a_pitch: u32,
+  a_column: u32,
+  b_pitch: u32,
+  b_column: u32,
+  out_pitch: u32,
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+
+const COLUMN_LANES = BN / TN; // threads side by side
+const ROW_LANES = BM / TM;
+const THREADS = ROW_LANES * COLUMN_LANES;
+const A_TASKS = BK * BM / 4; // one vec4 each
+const B_TASKS = BK * BN / 4;
+
+var<workgroup> a_tile: array<array<vec4<f32>, BM / 4>, BK>; // [token][row / 4]
+var<workgroup> b_tile: array<array<vec4<f32>, BN / 4>, BK>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let m0 = group.y * BM;
+  let n0 = group.x * BN;
+  let first = group.z * params.share;
+  let end = min(first + params.share, params.tokens);
+  let last_token = params.tokens - 1u;
+  let tm = thread / COLUMN_LANES;
+  let tn = thread % COLUMN_LANES;
+
+  // What this thread fetches: tokens relative to the step, and places in a row, counted in vec4s.
+//! unroll t 0 A_LOADS
+  let a_token_$t = (thread + \${t}u * THREADS) / (BM / 4u);
+  let a_slot_$t = (thread + \${t}u * THREADS) % (BM / 4u);
+  let a_at_$t = params.a_column / 4u + min(m0 / 4u + a_slot_$t, (params.m - 1u) / 4u);
+  var a_next_$t = a[min(first + a_token_$t, last_token) * (params.a_pitch / 4u) + a_at_$t];
+//! end
+//! unroll t 0 B_LOADS
+  let b_token_$t = (thread + \${t}u * THREADS) / (BN / 4u);
+  let b_slot_$t = (thread + \${t}u * THREADS) % (BN / 4u);
+  let b_at_$t = params.b_column / 4u + min(n0 / 4u + b_slot_$t, (params.n - 1u) / 4u);
+  var b_next_$t = b[min(first + b_token_$t, last_token) * (params.b_pitch / 4u) + b_at_$t];
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  var sum_\${i}_\${c}_$j = vec4<f32>();
+//! end
+//! end
+//! end
+
+  for (var t0 = first; t0 < end; t0 += BK) {
+    workgroupBarrier();
+//! unroll t 0 A_LOADS
+    if (thread + \${t}u * THREADS < A_TASKS) { a_tile[a_token_$t][a_slot_$t] = a_next_$t; }
+//! end
+//! unroll t 0 B_LOADS
+    if (thread + \${t}u * THREADS < B_TASKS) {
+      b_tile[b_token_$t][b_slot_$t] = select(vec4<f32>(), b_next_$t, t0 + b_token_$t < end);
+    }
+//! end
+    workgroupBarrier();
+    let t1 = t0 + BK;
+//! unroll t 0 A_LOADS
+    a_next_$t = a[min(t1 + a_token_$t, last_token) * (params.a_pitch / 4u) + a_at_$t];
+//! end
+//! unroll t 0 B_LOADS
+    b_next_$t = b[min(t1 + b_token_$t, last_token) * (params.b_pitch / 4u) + b_at_$t];
+//! end
+//! unroll k 0 BK
+    {
+//! unroll i 0 TM/4
+      let a_$i = a_tile[$k][tm + \${i}u * ROW_LANES];
+//! end
+//! unroll j 0 TN/4
+      let b_$j = b_tile[$k][tn + \${j}u * COLUMN_LANES];
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+      sum_\${i}_\${c}_$j = fma(vec4<f32>(a_$i[$c]), b_$j, sum_\${i}_\${c}_$j);
+//! end
+//! end
+//! end
+    }
+//! end
+  }
+
+//! unroll j 0 TN/4
+  let column_$j = n0 + (tn + \${j}u * COLUMN_LANES) * 4u;
+  let kept_$j = column_$j + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+  let row_\${i}_$c = m0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u;
+//! unroll j 0 TN/4
+  // Up to the pitch: the columns behind n are zeros.
+  if (row_\${i}_$c < params.m && column_$j < ((params.n + 15u) & ~15u)) {
+    let at = ((group.z * params.m + row_\${i}_$c) * params.out_pitch + column_$j) / 4u;
+    let value = select(vec4<f32>(), params.alpha * sum_\${i}_\${c}_$j, kept_$j);
+//! if ACCUMULATE
+    out[at] += value;
+//! else
+    out[at] = value;
+//! end
+  }
+//! end
+//! end
+//! end
 }
 `,
   "gemm_tile.wgsl": `// Which tile of the output a workgroup makes. Include-only.
@@ -2561,7 +3226,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if BY_K
+@group(0) @binding(1) var<storage, read> codes: array<u32>;
+//! else
 @group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>;
+//! end
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<u32>>;
 
 fn scaled(halves: u32) -> u32 {
@@ -2589,61 +3258,63 @@ fn widen4(word: u32) -> vec2<u32> {
   );
 }
 
-// The lower and the upper halves of two vectors of f16, side by side.
-fn lower_halves(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
-  return (a & vec4<u32>(0xffffu)) | (b << vec4<u32>(16u));
-}
-fn upper_halves(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
-  return (a >> vec4<u32>(16u)) | (b & vec4<u32>(0xffff0000u));
-}
+//! if BY_K
+const THREADS_ROW = 128u / WIDTH;
+const WORD = PER_VECTOR / 4u; // elements in a word
 
+// WIDTH f16 of a row from element i on, or zeros.
+//! if PAIRS
+fn row_at(inside: bool, i: u32) -> vec2<u32> {
+  let at = select(0u, i / WORD, inside);
+//! if PER_VECTOR == 16
+  let halves = widen4(codes[at]);
+//! else
+  let halves = vec2<u32>(codes[at], codes[at + 1u]);
+//! end
+  return select(vec2<u32>(), halves, inside);
+}
+//! else
+fn row_at(inside: bool, i: u32) -> vec4<u32> {
+  let at = select(0u, i / WORD, inside);
+//! if PER_VECTOR == 16
+  let halves = vec4<u32>(widen4(codes[at]), widen4(codes[at + 1u]));
+//! else
+  let halves = vec4<u32>(codes[at], codes[at + 1u], codes[at + 2u], codes[at + 3u]);
+//! end
+  return select(vec4<u32>(), halves, inside);
+}
+//! end
+
+// 128 x by 64 k; a thread makes a vector of a row, or of a pair of rows, PAIRS_AT_ONCE pairs apart.
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let column = thread % THREADS_ROW;
+  let x = group.x * 128u + column * WIDTH;
+  let fits = x < ((params.x + 15u) & ~15u);
+//! unroll p 0 32/PAIRS_AT_ONCE
+  {
+    let pair = group.y * 32u + \${p}u * PAIRS_AT_ONCE + thread / THREADS_ROW;
+    let at = 2u * pair * params.in_pitch + params.in_column + x;
+    let even = row_at(fits && 2u * pair < params.k, at);
+    let odd = row_at(fits && 2u * pair + 1u < params.k, at + params.in_pitch);
+//! if PAIRS
+    let low = (even & vec2<u32>(0xffffu)) | (odd << vec2<u32>(16u));
+    let high = (even >> vec2<u32>(16u)) | (odd & vec2<u32>(0xffff0000u));
+    packed[(group.x * params.out_k / 2u + pair) * 32u + column] = vec4<u32>(low.x, high.x, low.y, high.y);
+//! else
+    let to = (group.x * params.out_k + 2u * pair) * 16u + column;
+    packed[to] = even;
+    packed[to + 16u] = odd;
+//! end
+  }
+//! end
+}
+//! else
 // Vector i of the input, or zeros.
 fn fetch(inside: bool, i: u32) -> vec4<u32> {
   return select(vec4<u32>(), codes[select(0u, i, inside)], inside);
 }
 
-//! if BY_K
-const ROW_VECTORS = 128u / PER_VECTOR; // vectors of a row that a workgroup reads
-
-// One vector of two neighbouring rows.
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  let pair = group.y * (256u / ROW_VECTORS) + thread / ROW_VECTORS;
-  let x = group.x * 128u + (thread % ROW_VECTORS) * PER_VECTOR;
-  if (2u * pair >= params.out_k) { return; }
-  let row = params.in_pitch / PER_VECTOR;
-  let at = 2u * pair * row + (params.in_column + x) / PER_VECTOR;
-  let fits = x < ((params.x + 15u) & ~15u);
-  let even = fetch(fits && 2u * pair < params.k, at);
-  let odd = fetch(fits && 2u * pair + 1u < params.k, at + row);
-//! if PER_VECTOR == 16
-//! unroll h 0 2
-  let even_$h = vec4<u32>(widen4(even[2 * $h]), widen4(even[2 * $h + 1]));
-  let odd_$h = vec4<u32>(widen4(odd[2 * $h]), widen4(odd[2 * $h + 1]));
-//! end
-//! else
-  let even_0 = even;
-  let odd_0 = odd;
-//! end
-//! unroll h 0 PER_VECTOR/8
-//! if PAIRS
-  {
-    let low = lower_halves(even_$h, odd_$h);
-    let high = upper_halves(even_$h, odd_$h);
-    let to = (group.x * params.out_k / 2u + pair) * 32u + x % 128u / 4u + 2u * \${h}u;
-    packed[to] = vec4<u32>(low.x, high.x, low.y, high.y);
-    packed[to + 1u] = vec4<u32>(low.z, high.z, low.w, high.w);
-  }
-//! else
-  {
-    let to = (group.x * params.out_k + 2u * pair) * 16u + x % 128u / 8u + \${h}u;
-    packed[to] = even_$h;
-    packed[to + 16u] = odd_$h;
-  }
-//! end
-//! end
-}
-//! else
 const ROW_VECTORS = 64u / PER_VECTOR;
 
 // [k / 2][x], with one more so that walking down a column meets all banks.
@@ -2690,8 +3361,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let even = vec4<u32>(tile[pair][x], tile[pair][x + 2u], tile[pair][x + 4u], tile[pair][x + 6u]);
   let odd = vec4<u32>(tile[pair][x + 1u], tile[pair][x + 3u], tile[pair][x + 5u], tile[pair][x + 7u]);
   let to = (panel * params.out_k + k0 + 2u * pair) * 16u + (x0 % 128u + x) / 8u;
-  packed[to] = lower_halves(even, odd);
-  packed[to + 16u] = upper_halves(even, odd);
+  packed[to] = (even & vec4<u32>(0xffffu)) | (odd << vec4<u32>(16u));
+  packed[to + 16u] = (even >> vec4<u32>(16u)) | (odd & vec4<u32>(0xffff0000u));
 //! end
 }
 //! end
@@ -3585,31 +4256,118 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   for (var i = thread; i < params.rows; i += THREADS) { scales[i] = scale; }
 }
 `,
-  "workgroup_reduce.wgsl": `// Reductions over the THREADS invocations of a workgroup (a power of two). The tree has a fixed shape, so results
+  "widen.wgsl": `// Weights as files hold them in 16 bits, widened: out[r][c] = decode(halves[r · cols + c]).
+//
+// Shapes: halves, packed [rows, cols] in bfloat16 or f16, two in a u32; out [rows, cols] in f32 or f16, by rows with a pitch;
+// the columns beyond cols become zero.
+// Idea: integer arithmetic on the bits, which is exact for every value, subnormals and NaN included, on every GPU. Only
+// bfloat16 to f16 rounds. One thread four columns.
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  vectors: u32, // groups of four columns from one row to the next
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> halves: array<u32>;
+//! if F16
+@group(0) @binding(2) var<storage, read_write> out: array<vec2<u32>>;
+//! else
+@group(0) @binding(2) var<storage, read_write> out: array<vec4<u32>>;
+//! end
+
+// The 16 bits of an element, 0 beyond the columns.
+fn bits(row: u32, col: u32) -> u32 {
+  if (col >= params.cols) { return 0u; }
+  let at = row * params.cols + col;
+  return (halves[at / 2u] >> (16u * (at % 2u))) & 0xffffu;
+}
+
+// The 16 bits of four elements: two words, where rows are whole groups of four.
+fn four_bits(row: u32, col: u32) -> vec4<u32> {
+  if (params.cols % 4u != 0u || col >= params.cols) {
+    return vec4<u32>(bits(row, col), bits(row, col + 1u), bits(row, col + 2u), bits(row, col + 3u));
+  }
+  let at = (row * params.cols + col) / 2u;
+  let words = vec2<u32>(halves[at], halves[at + 1u]);
+  return vec4<u32>(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u);
+}
+
+// The same value as the bits of an f32.
+fn widened(half: u32) -> u32 {
+//! if BFLOAT
+  return half << 16u;
+//! else
+  let sign = (half & 0x8000u) << 16u;
+  let magnitude = half & 0x7fffu;
+  if (magnitude >= 0x7c00u) { return sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13u); }
+  if (magnitude < 0x400u) { return sign | bitcast<u32>(f32(magnitude) * 0x1p-24); }
+  return sign | ((magnitude << 13u) + 0x38000000u);
+//! end
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let row = item / params.vectors;
+  if (row >= params.rows) { return; }
+  let four = four_bits(row, 4u * (item % params.vectors));
+//! if !F16
+  out[item] = vec4<u32>(widened(four.x), widened(four.y), widened(four.z), widened(four.w));
+//! else
+//! if BFLOAT
+  let values = bitcast<vec4<f32>>(four << vec4<u32>(16u));
+  out[item] = vec2<u32>(pack2x16float(values.xy), pack2x16float(values.zw));
+//! else
+  out[item] = four.xz | (four.yw << vec2<u32>(16u));
+//! end
+//! end
+}
+`,
+  "workgroup_reduce.wgsl": `// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
 // repeat bit for bit. Every invocation gets the result.
+//
+// Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
+// all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
 
 var<workgroup> reduce_scratch: array<f32, THREADS>;
 
 fn workgroup_sum(value: f32, thread: u32) -> f32 {
   reduce_scratch[thread] = value;
-  for (var stride = THREADS / 2u; stride > 0u; stride /= 2u) {
-    workgroupBarrier();
-    if (thread < stride) { reduce_scratch[thread] += reduce_scratch[thread + stride]; }
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+//! unroll i 1 THREADS/16
+    column += reduce_scratch[thread + 16u * \${i}u];
+//! end
+    reduce_scratch[thread] = column;
   }
   workgroupBarrier();
-  let total = reduce_scratch[0];
+  var total = reduce_scratch[0];
+//! unroll i 1 16
+  total += reduce_scratch[$i];
+//! end
   workgroupBarrier(); // the scratch may be written again
   return total;
 }
 
 fn workgroup_max(value: f32, thread: u32) -> f32 {
   reduce_scratch[thread] = value;
-  for (var stride = THREADS / 2u; stride > 0u; stride /= 2u) {
-    workgroupBarrier();
-    if (thread < stride) { reduce_scratch[thread] = max(reduce_scratch[thread], reduce_scratch[thread + stride]); }
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+//! unroll i 1 THREADS/16
+    column = max(column, reduce_scratch[thread + 16u * \${i}u]);
+//! end
+    reduce_scratch[thread] = column;
   }
   workgroupBarrier();
-  let largest = reduce_scratch[0];
+  var largest = reduce_scratch[0];
+//! unroll i 1 16
+  largest = max(largest, reduce_scratch[$i]);
+//! end
   workgroupBarrier();
   return largest;
 }

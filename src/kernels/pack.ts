@@ -56,6 +56,7 @@ export function pack(program: Program, options: PackOptions): PackedOperand {
       BY_K: byK,
       PAIRS: pairs,
       FACTOR: kernelFactor,
+      ...(byK && { WIDTH: pairs ? 4 : 8, PAIRS_AT_ONCE: pairs ? 8 : 16 }),
     }),
     { codes: matrix, packed },
     {
@@ -65,7 +66,7 @@ export function pack(program: Program, options: PackOptions): PackedOperand {
       in_column: column,
       out_k: k,
     },
-    byK ? [x / PANEL, k / (4 * perVector)] : [x / 64, k / 64],
+    byK ? [x / PANEL, k / 64] : [x / 64, k / 64],
     { label: `${matrix.type} ${byK ? "k" : "x"}-rows ${x}×${k}` },
   );
   return { matrix: packed, k, factor };
