@@ -402,6 +402,34 @@ Deno.test("baselines: an adapter trained on each base is saved, and evaluates as
     }
   }));
 
+Deno.test("baselines: FP8 weights of a file are taken as they are, or decoded for the other bases", async () => {
+  using device = await requestDevice();
+  const stored = weights.map((values) => quantize(values, INPUTS, E4M3, "row"));
+  const files: WeightSource = {
+    rows: () => Promise.reject(new TypeError("The weights are stored in FP8")),
+    fp8(name) {
+      const index = spec.parts.findIndex(({ module }) => name === `${module}.weight`);
+      const { codes, scales } = stored[index];
+      return Promise.resolve({ codes, valueScales: scales.map((scale) => 1 / scale) });
+    },
+  };
+  for (const [name, { method, weight }] of Object.entries(EMULATIONS)) {
+    const parameters = new Parameters(device);
+    const random = randomGenerator(7);
+    const layers = method({ rank: RANK, targetModules: ["q_proj"] })
+      .build({ device, parameters, random, restoring: false });
+    const linear = layers.linear(spec);
+    parameters.allocate({ gradients: false, moments: false });
+    await linear.load(files);
+    const exactly = dequantize(stored[1]);
+    const want = name.startsWith("lora") || name === "qlora" ? weight(exactly, INPUTS) : exactly;
+    const error = relativeError(await linear.readWeight(1), want);
+    assert(error < 1e-6, `${name}: ${error}`);
+    linear.free();
+    layers.free();
+  }
+});
+
 Deno.test("baselines: a frozen NF4 model takes few bits and is near the exact one", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
