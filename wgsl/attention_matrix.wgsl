@@ -2,18 +2,19 @@
 // of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in memory, f16 in
 // workgroup memory and in products, sums are f32.
 //
-//   add_scores    scores[16 rows, COLUMNS] = left · tileᵀ       contraction over the head; left stays in fragments
-//   add_weighted  sums[16 rows, dims] += weights · tile         contraction over the columns
+//   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
+//   add_weighted  sums[16 rows, dims] += weights · tile     contraction over the columns
 //
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
 //
-// Workgroup memory, in vectors of 8 halves or 4 floats: two tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
+// Workgroup memory, in vectors of 8 halves or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
 // scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
 // An odd number of vectors a row spreads rows over the banks.
 //
-// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32), and tells FETCHES, the chunks of 8
-// elements of a tile that an invocation brings, and SUM_BLOCKS, the blocks of 16 dims of sums that a subgroup keeps.
+// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32) and TILES, and tells FETCHES, the
+// chunks of 8 elements of a tile that an invocation brings, and SUM_BLOCKS, the blocks of 16 dims of sums that a subgroup
+// keeps.
 // The including kernel declares `params` with `tokens`, and `load_quad(source, token, head, quad)`.
 //! include fragments.wgsl
 
@@ -24,7 +25,7 @@ const TILE_ROW = HEAD_CHUNKS + 1u;
 const TILE = COLUMNS * TILE_ROW;
 const SCORE_ROW = COLUMNS / 4u + 1u;
 const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
-const SCORES = 2u * TILE;
+const SCORES = TILES * TILE;
 const LOG2_E = 1.44269504088896;
 const LN_2 = 0.693147180559945;
 const F16_MAX = 65504.0;

@@ -32,7 +32,7 @@ const V = 2u;
 const ROWS = 16u * SUBGROUPS;
 const WEIGHT_BLOCK = 4u; // each invocation leaves its 16 probabilities where it took the scores
 const K_TILE = 0u;
-const V_TILE = TILE;
+const V_TILE = (TILES - 1u) * TILE; // with one tile, keys and values take turns in it
 const GROWTH = 8.0;
 const MASKED = -3e38; // below every score
 
@@ -144,6 +144,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       workgroupBarrier();
     }
     if (reaches) { add_weighted(&results, strip, V_TILE, 0u); }
+//! if TILES == 1
+    workgroupBarrier();
+//! end
     if (more) { place(K_TILE, next, 1.0, thread); }
   }
 

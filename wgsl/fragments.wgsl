@@ -5,11 +5,11 @@
 // Which invocation holds which element is nobody's business: elements are seen only in `tile`, after a barrier.
 //
 // EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
-// makes 8 sums of a row, columns 8 · (lane % 2) on, and keeps what it needs for them of both factors.
+// makes 8 sums of a row, from column lane_column on.
 //! if EMULATE
-struct Left { row: array<f32, 16> }
-struct Right { columns: array<array<f32, 8>, 16> } // [contraction][column]
-alias Sum = array<f32, 8>;
+struct Left { low: vec4<u32>, high: vec4<u32> } // the lane's row
+struct Right { at: u32, stride: u32, transposed: bool } // read from `tile` when it is multiplied
+struct Sum { low: vec4<f32>, high: vec4<f32> }
 
 var<private> lane_row: u32;
 var<private> lane_column: u32;
@@ -20,51 +20,43 @@ fn begin_fragments(thread: u32) {
   lane_column = thread % 2u * 8u;
 }
 
-fn half_at(at: u32, column: u32) -> f32 {
-  return unpack2x16float(tile[at + column / 8u][column % 8u / 2u])[column % 2u];
-}
+fn half_of(vector: vec4<u32>, index: u32) -> f32 { return unpack2x16float(vector[index / 2u])[index % 2u]; }
 
 fn load_left(at: u32, stride: u32) -> Left {
-  var left: Left;
-  for (var k = 0u; k < 16u; k += 1u) { left.row[k] = half_at(at + lane_row * stride, k); }
-  return left;
+  return Left(tile[at + lane_row * stride], tile[at + lane_row * stride + 1u]);
 }
 
-fn load_right(at: u32, stride: u32) -> Right {
-  var right: Right;
-  for (var k = 0u; k < 16u; k += 1u) {
-    for (var c = 0u; c < 8u; c += 1u) { right.columns[k][c] = half_at(at + k * stride, lane_column + c); }
-  }
-  return right;
-}
+fn load_right(at: u32, stride: u32) -> Right { return Right(at, stride, false); }
 
-fn load_right_transposed(at: u32, stride: u32) -> Right {
-  var right: Right;
-  for (var k = 0u; k < 16u; k += 1u) {
-    for (var c = 0u; c < 8u; c += 1u) { right.columns[k][c] = half_at(at + (lane_column + c) * stride, k); }
-  }
-  return right;
-}
+fn load_right_transposed(at: u32, stride: u32) -> Right { return Right(at, stride, true); }
 
 fn load_sum(at: u32, stride: u32) -> Sum {
-  let low = bitcast<vec4<f32>>(tile[at + lane_row * stride + lane_column / 4u]);
-  let high = bitcast<vec4<f32>>(tile[at + lane_row * stride + lane_column / 4u + 1u]);
-  return Sum(low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w);
+  let mine = at + lane_row * stride + lane_column / 4u;
+  return Sum(bitcast<vec4<f32>>(tile[mine]), bitcast<vec4<f32>>(tile[mine + 1u]));
 }
 
 fn store_sum(at: u32, stride: u32, sum: Sum) {
-  let low = vec4<f32>(sum[0], sum[1], sum[2], sum[3]);
-  let high = vec4<f32>(sum[4], sum[5], sum[6], sum[7]);
-  tile[at + lane_row * stride + lane_column / 4u] = bitcast<vec4<u32>>(low);
-  tile[at + lane_row * stride + lane_column / 4u + 1u] = bitcast<vec4<u32>>(high);
+  let mine = at + lane_row * stride + lane_column / 4u;
+  tile[mine] = bitcast<vec4<u32>>(sum.low);
+  tile[mine + 1u] = bitcast<vec4<u32>>(sum.high);
+}
+
+// The factor that meets element k of a row, for the lane's column c.
+fn right_at(right: Right, k: u32, c: u32) -> f32 {
+  let column = lane_column + c;
+  let row = select(k, column, right.transposed);
+  let index = select(column, k, right.transposed);
+  return half_of(tile[right.at + row * right.stride + index / 8u], index % 8u);
 }
 
 fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum {
-  var row = left.row;
-  var columns = right.columns;
   var result = sum;
   for (var k = 0u; k < 16u; k += 1u) {
-    for (var c = 0u; c < 8u; c += 1u) { result[c] = fma(row[k], columns[k][c], result[c]); }
+    let factor = half_of(select(left.low, left.high, k >= 8u), k % 8u);
+    for (var c = 0u; c < 4u; c += 1u) {
+      result.low[c] = fma(factor, right_at(right, k, c), result.low[c]);
+      result.high[c] = fma(factor, right_at(right, k, c + 4u), result.high[c]);
+    }
   }
   return result;
 }

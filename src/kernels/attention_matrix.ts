@@ -17,10 +17,12 @@ import type {
 
 /** How a workgroup of `attention_matrix.wgsl` is made up. */
 export interface MatrixTile {
-  /** Subgroups of 32 invocations, a power of two from 4 on. */
+  /** Subgroups of 32 invocations, each with 16 rows; even in the backward, where two share 16 rows. */
   subgroups: number;
-  /** Columns of a tile: 32 or 64. */
+  /** Columns of a tile: a multiple of 32. */
   columns: number;
+  /** Tiles in workgroup memory: 2, or in the forward 1, in which keys and values take turns. */
+  tiles: 1 | 2;
 }
 
 /** Tiles of the three kernels. */
@@ -30,19 +32,21 @@ export interface MatrixTiles {
   keysValues: MatrixTile;
 }
 
-/** Those that are the fastest on an H200. */
+/** Those used. */
 export const MATRIX_TILES: MatrixTiles = {
-  forward: { subgroups: 4, columns: 32 },
-  queries: { subgroups: 8, columns: 32 },
-  keysValues: { subgroups: 8, columns: 32 },
+  forward: { subgroups: 4, columns: 32, tiles: 1 },
+  queries: { subgroups: 8, columns: 32, tiles: 2 },
+  keysValues: { subgroups: 8, columns: 32, tiles: 2 },
 };
 
 /** Bytes that the kernels keep in workgroup memory besides `tile` of `attention_matrix.wgsl`, at most. */
 const OTHER_BYTES = 1024;
 
-/** Workgroup memory of a kernel. */
-function workgroupBytes({ subgroups, columns }: MatrixTile, headDim: number): number {
-  return 16 * (2 * columns * (headDim / 8 + 1) + 16 * subgroups * (columns / 4 + 1)) + OTHER_BYTES;
+/** Bytes of workgroup memory that the kernels with a tile need. */
+export function matrixTileBytes(tile: MatrixTile, headDim: number): number {
+  const { subgroups, columns, tiles } = tile;
+  return 16 * (tiles * columns * (headDim / 8 + 1) + 16 * subgroups * (columns / 4 + 1)) +
+    OTHER_BYTES;
 }
 
 /**
@@ -65,7 +69,7 @@ export function suitsAttentionMatrix(
   return device.hasSubgroupMatrix && headDim % 16 === 0 &&
     columns.every((column) => column % 4 === 0) &&
     Object.values(MATRIX_TILES).every((tile) =>
-      workgroupBytes(tile, headDim) <= maxComputeWorkgroupStorageSize
+      matrixTileBytes(tile, headDim) <= maxComputeWorkgroupStorageSize
     );
 }
 
@@ -160,12 +164,13 @@ export function attentionMatrixBackward(
 /** @param SUM_BLOCKS blocks of 16 columns of results that a subgroup keeps */
 function constants(
   device: Device,
-  { subgroups: SUBGROUPS, columns: COLUMNS }: MatrixTile,
+  { subgroups: SUBGROUPS, columns: COLUMNS, tiles: TILES }: MatrixTile,
   HEAD_DIM: number,
   SUM_BLOCKS: number,
 ): KernelConstants {
   const FETCHES = Math.ceil(COLUMNS * HEAD_DIM / 8 / (32 * SUBGROUPS));
-  return { HEAD_DIM, SUBGROUPS, COLUMNS, FETCHES, SUM_BLOCKS, EMULATE: !device.hasSubgroupMatrix };
+  const EMULATE = !device.hasSubgroupMatrix;
+  return { HEAD_DIM, SUBGROUPS, COLUMNS, TILES, FETCHES, SUM_BLOCKS, EMULATE };
 }
 
 function inputParams({ q, k, v, heads, kvHeads, headDim }: AttentionInputs) {
