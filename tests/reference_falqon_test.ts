@@ -10,7 +10,7 @@ import {
 } from "../src/reference/falqon_weight.ts";
 import { matmulNT } from "../src/reference/matmul.ts";
 import { dequantize, quantize, quantizeWith } from "../src/reference/quantize.ts";
-import { symmetricEigen } from "../src/reference/svd.ts";
+import { symmetricEigen } from "../src/reference/symmetric_eigen.ts";
 import { dot } from "../src/reference/vector.ts";
 import { assertGradient, randomNormal, relativeError } from "./support/gradient.ts";
 import { randomGenerator } from "./support/random.ts";

@@ -1,11 +1,7 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { matmulNN, matmulNT, matmulTN } from "../src/reference/matmul.ts";
-import {
-  gramInverse,
-  orthonormalizeRows,
-  symmetricEigen,
-  truncatedSvd,
-} from "../src/reference/svd.ts";
+import { gramInverse, orthonormalizeRows, truncatedSvd } from "../src/reference/svd.ts";
+import { symmetricEigen } from "../src/reference/symmetric_eigen.ts";
 import { randomNormal, relativeError } from "./support/gradient.ts";
 import { randomGenerator } from "./support/random.ts";
 
@@ -23,15 +19,38 @@ Deno.test("orthonormalizeRows is exact for nearly dependent rows and zeroes depe
   assertEquals(rows.subarray(27), new Float64Array(9));
 });
 
-Deno.test("symmetricEigen diagonalises, the largest eigenvalue first", () => {
-  const half = randomNormal(7 * 7, 1);
-  const matrix = half.map((x, i) => x + half[(i % 7) * 7 + Math.floor(i / 7)]);
-  const { values, vectors } = symmetricEigen(matrix, 7);
-  assertOrthonormal(vectors, 7);
+/** Checks that the eigenvectors are orthonormal, in order, and that the matrix only scales them. */
+function assertEigen(matrix: Float64Array, size: number): void {
+  const { values, vectors } = symmetricEigen(matrix, size);
+  assertOrthonormal(vectors, size);
   assertEquals([...values], [...values].sort((a, b) => b - a));
-  const image = matmulNT(vectors, matrix, 7, 7, 7);
-  const expected = vectors.map((x, i) => x * values[Math.floor(i / 7)]);
+  const image = matmulNT(vectors, matrix, size, size, size);
+  const expected = vectors.map((x, i) => x * values[Math.floor(i / size)]);
   assert(relativeError(image, expected) < 1e-12);
+}
+
+Deno.test("symmetricEigen diagonalises, the largest eigenvalue first", () => {
+  for (const size of [1, 2, 7, 40]) {
+    const half = randomNormal(size * size, 1);
+    assertEigen(
+      half.map((x, i) => x + half[(i % size) * size + Math.floor(i / size)]),
+      size,
+    );
+  }
+});
+
+Deno.test("symmetricEigen takes singular, diagonal, zero and widely spread matrices", () => {
+  const rows = randomNormal(5 * 9, 2).map((x, i) => x * 10 ** (-3 * Math.floor(i / 9)));
+  assertEigen(matmulTN(rows, rows, 9, 9, 5), 9);
+  assertEigen(Float64Array.from({ length: 16 }, (_, i) => i % 5 === 0 ? i % 3 : 0), 4);
+  const nothing = symmetricEigen(new Float64Array(25), 5);
+  assertEquals(nothing.values, new Float64Array(5));
+  assertOrthonormal(nothing.vectors, 5);
+  assertEigen(Float64Array.of(1, 1, 1, 1), 2);
+  assertEquals(
+    symmetricEigen(new Float64Array(9).fill(NaN), 3).values,
+    new Float64Array(3).fill(NaN),
+  );
 });
 
 Deno.test("truncatedSvd finds prescribed singular triplets under noise", () => {

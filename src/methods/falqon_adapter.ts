@@ -11,7 +11,8 @@ import { type Device, unpitch } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import { gemm, type GemmOptions } from "../kernels/gemm.ts";
 import { randomNormal } from "../kernels/random.ts";
-import { orthonormalizeRows, symmetricEigen } from "../reference/svd.ts";
+import { orthonormalizeRows } from "../reference/svd.ts";
+import { symmetricEigen } from "../reference/symmetric_eigen.ts";
 
 /** Directions beyond the rank that the range finder keeps, and its passes over the matrix. */
 const OVERSAMPLING = 16;

@@ -8,6 +8,7 @@
  */
 
 import { matmulNN, matmulNT } from "./matmul.ts";
+import { symmetricEigen } from "./symmetric_eigen.ts";
 import { addScaled, dot } from "./vector.ts";
 
 /** Leading singular triplets, the largest first: `M ≈ uᵀ·diag(s)·v`. */
@@ -100,77 +101,6 @@ export function orthonormalizeRows(matrix: Float64Array, count: number): void {
 
 function scaleRow(matrix: Float64Array, row: number, length: number, factor: number): void {
   for (let j = row * length; j < (row + 1) * length; j++) matrix[j] *= factor;
-}
-
-/** Eigenvalues and eigenvectors of a symmetric matrix, the largest value first. */
-export interface SymmetricEigen {
-  /** Eigenvalues `[size]`. */
-  values: Float64Array;
-  /** Unit eigenvectors as rows, `[size, size]`. */
-  vectors: Float64Array;
-}
-
-/** Sweeps after which rotations stop; convergence is quadratic and takes fewer than ten. */
-const MAX_SWEEPS = 30;
-
-/**
- * Diagonalises a symmetric matrix by cyclic Jacobi rotations.
- *
- * @param matrix `[size, size]`, symmetric.
- * @param size Its order.
- * @returns All eigenvalues and eigenvectors.
- */
-export function symmetricEigen(matrix: Float64Array, size: number): SymmetricEigen {
-  const a = matrix.slice();
-  const vectors = new Float64Array(size * size);
-  for (let i = 0; i < size; i++) vectors[i * size + i] = 1;
-  const tolerance = 1e-30 * dot(a, 0, a, 0, a.length);
-  for (let sweep = 0; sweep < MAX_SWEEPS && offDiagonal(a, size) > tolerance; sweep++) {
-    for (let p = 0; p < size; p++) {
-      for (let q = p + 1; q < size; q++) rotate(a, vectors, size, p, q);
-    }
-  }
-  const order = Array.from({ length: size }, (_, i) => i)
-    .sort((i, j) => a[j * size + j] - a[i * size + i]);
-  return {
-    values: Float64Array.from(order, (i) => a[i * size + i]),
-    vectors: Float64Array.from(
-      order.flatMap((i) => [...vectors.subarray(i * size, (i + 1) * size)]),
-    ),
-  };
-}
-
-function offDiagonal(a: Float64Array, size: number): number {
-  let sum = 0;
-  for (let i = 0; i < size; i++) {
-    for (let j = 0; j < i; j++) sum += 2 * a[i * size + j] ** 2;
-  }
-  return sum;
-}
-
-/** Makes a[p][q] zero by a rotation in the plane (p, q), applied to the vectors as well. */
-function rotate(a: Float64Array, vectors: Float64Array, size: number, p: number, q: number): void {
-  const apq = a[p * size + q];
-  if (apq === 0) return;
-  const theta = (a[q * size + q] - a[p * size + p]) / (2 * apq);
-  const tangent = (theta < 0 ? -1 : 1) / (Math.abs(theta) + Math.sqrt(theta * theta + 1));
-  const cos = 1 / Math.sqrt(tangent * tangent + 1);
-  const sin = tangent * cos;
-  for (let k = 0; k < size; k++) {
-    turn(a, k * size + p, k * size + q, cos, sin);
-  }
-  for (let k = 0; k < size; k++) {
-    turn(a, p * size + k, q * size + k, cos, sin);
-    turn(vectors, p * size + k, q * size + k, cos, sin);
-  }
-  // Zero but for rounding, which must not keep the sweeps going.
-  a[p * size + q] = a[q * size + p] = 0;
-}
-
-function turn(a: Float64Array, i: number, j: number, cos: number, sin: number): void {
-  const [x, y] = [a[i], a[j]];
-  a[i] = cos * x - sin * y;
-  a[j] = sin * x + cos * y;
 }
 
 /**
