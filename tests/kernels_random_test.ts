@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { type Device, requestDevice } from "../src/gpu/device.ts";
 import { readDense } from "../src/methods/upload.ts";
 import { randomNormal } from "../src/kernels/random.ts";
-import { RandomSource } from "../src/model/random_source.ts";
+import { RandomSource } from "../bench/support/random_source.ts";
 import { normalValues, randomKey } from "../src/reference/random.ts";
 import { runOnce } from "./support/gpu.ts";
 import { filled } from "./support/vectors.ts";

@@ -11,7 +11,7 @@ import type { Program } from "../../src/gpu/program.ts";
 import type { Method } from "../../src/methods/method.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { Network } from "../../src/model/network.ts";
-import { RandomSource } from "../../src/model/random_source.ts";
+import { RandomSource } from "./random_source.ts";
 import { writeTokens } from "../../src/model/token_buffers.ts";
 import { type StepMetrics, StepState } from "../../src/optim/state.ts";
 import { batchesToLookAt, calibrate } from "../../src/train/calibrate.ts";

@@ -4,11 +4,11 @@
  * @module
  */
 
-import type { Matrix } from "../gpu/buffers.ts";
-import type { Program } from "../gpu/program.ts";
-import { randomNormal } from "../kernels/random.ts";
-import { normalValues, randomKey } from "../reference/random.ts";
-import type { WeightSource } from "./weight_source.ts";
+import type { Matrix } from "../../src/gpu/buffers.ts";
+import type { Program } from "../../src/gpu/program.ts";
+import { randomNormal } from "../../src/kernels/random.ts";
+import { normalValues, randomKey } from "../../src/reference/random.ts";
+import type { WeightSource } from "../../src/model/weight_source.ts";
 
 /** The initialisation of LLaMA: norms are 1, everything else is normal with standard deviation 0.02. */
 export class RandomSource implements WeightSource {
