@@ -199,7 +199,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
-  store(group.z, m0 + (tm + ${i}u * (BM / TM)) * 4u + ${c}u, n0 + (tn + ${j}u * (BN / TN)) * 4u, sum_${i}_${c}_$j);
+  let value_${i}_${c}_$j = finished(group.z, m0 + (tm + ${i}u * (BM / TM)) * 4u + ${c}u, n0 + (tn + ${j}u * (BN / TN)) * 4u,
+    sum_${i}_${c}_$j);
+//! end
+//! end
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  put(group.z, m0 + (tm + ${i}u * (BM / TM)) * 4u + ${c}u, n0 + (tn + ${j}u * (BN / TN)) * 4u, value_${i}_${c}_$j);
 //! end
 //! end
 //! end

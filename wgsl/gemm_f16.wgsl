@@ -1,6 +1,6 @@
 // Matrix product with packed half-precision arithmetic: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], both from pack.wgsl.
 //
-// a, b: f16 in panels of 128 m or n, rounded up to whole ones, and k filled up with zeros.
+// a, b: f16 in panels of BM and BN, rounded up to whole ones, and k filled up with zeros.
 // Idea: a pair (k, k + 1) of one operand is multiplied by a pair of the other, so no value has to be broadcast into both
 // halves of a register, which would halve the rate of the packed multiply-add. The two halves of a sum are joined when it
 // is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. K is a multiple of BK · PROMOTE.
@@ -19,9 +19,6 @@ const STEP_PAIRS = BK / 2;
 
 var<workgroup> a_tile: array<array<Pairs, BM / 4>, STEP_PAIRS>;
 var<workgroup> b_tile: array<array<Pairs, BN / 4>, STEP_PAIRS>;
-
-const PANEL = 128u;
-const ROW = PANEL / 4u; // quads in a row of a panel
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -43,14 +40,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_quad = thread % (BM / 4u);
   let b_pair = thread / (BN / 4u);
   let b_quad = thread % (BN / 4u);
-  // A tile is a panel, or half of one.
-  var a_at = (m0 / PANEL * (K / 2u) + k_begin / 2u + a_pair) * ROW + m0 % PANEL / 4u + a_quad;
-  var b_at = (n0 / PANEL * (K / 2u) + k_begin / 2u + b_pair) * ROW + n0 % PANEL / 4u + b_quad;
+  var a_at = (place.y * (K / 2u) + k_begin / 2u) * (BM / 4u) + thread;
+  var b_at = (place.x * (K / 2u) + k_begin / 2u) * (BN / 4u) + thread;
+  // Named once: an index that is computed again in every step costs a twentieth of the time under naga.
 //! unroll p 0 A_LOADS
-  var a_next_$p = a[a_at + ${p}u * (THREADS / (BM / 4u)) * ROW];
+  let a_to_$p = a_pair + ${p}u * (THREADS / (BM / 4u));
 //! end
 //! unroll p 0 B_LOADS
-  var b_next_$p = b[b_at + ${p}u * (THREADS / (BN / 4u)) * ROW];
+  let b_to_$p = b_pair + ${p}u * (THREADS / (BN / 4u));
+//! end
+//! unroll i 0 TM/4
+  let a_from_$i = tm + ${i}u * (BM / TM);
+//! end
+//! unroll j 0 TN/4
+  let b_from_$j = tn + ${j}u * (BN / TN);
+//! end
+//! unroll p 0 A_LOADS
+  var a_next_$p = a[a_at + ${p}u * THREADS];
+//! end
+//! unroll p 0 B_LOADS
+  var b_next_$p = b[b_at + ${p}u * THREADS];
 //! end
 
 //! unroll i 0 TM/4
@@ -68,21 +77,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var k0 = k_begin; k0 < k_end; k0 += BK) {
     workgroupBarrier();
 //! unroll p 0 A_LOADS
-    a_tile[a_pair + ${p}u * (THREADS / (BM / 4u))][a_quad] = a_next_$p;
+    a_tile[a_to_$p][a_quad] = a_next_$p;
 //! end
 //! unroll p 0 B_LOADS
-    b_tile[b_pair + ${p}u * (THREADS / (BN / 4u))][b_quad] = b_next_$p;
+    b_tile[b_to_$p][b_quad] = b_next_$p;
 //! end
     workgroupBarrier();
     // The last step fetches its own values again: cheaper than to ask.
-    let forward = select(0u, STEP_PAIRS * ROW, k0 + BK < k_end);
-    a_at += forward;
-    b_at += forward;
+    let more = k0 + BK < k_end;
+    a_at += select(0u, STEP_PAIRS * (BM / 4u), more);
+    b_at += select(0u, STEP_PAIRS * (BN / 4u), more);
 //! unroll p 0 A_LOADS
-    a_next_$p = a[a_at + ${p}u * (THREADS / (BM / 4u)) * ROW];
+    a_next_$p = a[a_at + ${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-    b_next_$p = b[b_at + ${p}u * (THREADS / (BN / 4u)) * ROW];
+    b_next_$p = b[b_at + ${p}u * THREADS];
 //! end
 //! if PROMOTE == 1
 //! unroll i 0 TM/4
@@ -98,18 +107,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll kk 0 BK/2
     {
 //! unroll i 0 TM/4
-      let a_$i = a_tile[$kk][tm + ${i}u * (BM / TM)];
+      let a_$i = a_tile[$kk][a_from_$i];
+      let a_${i}0 = a_$i[0].xyxy;
+      let a_${i}1 = a_$i[0].zwzw;
+      let a_${i}2 = a_$i[1].xyxy;
+      let a_${i}3 = a_$i[1].zwzw;
 //! end
 //! unroll j 0 TN/4
-      let b_$j = b_tile[$kk][tn + ${j}u * (BN / TN)];
+      let b_$j = b_tile[$kk][b_from_$j];
 //! end
 //! unroll i 0 TM/4
+//! unroll c 0 4
 //! unroll j 0 TN/4
 //! unroll h 0 2
-      half_${i}0_$j$h = fma(a_$i[0].xyxy, b_$j[$h], half_${i}0_$j$h);
-      half_${i}1_$j$h = fma(a_$i[0].zwzw, b_$j[$h], half_${i}1_$j$h);
-      half_${i}2_$j$h = fma(a_$i[1].xyxy, b_$j[$h], half_${i}2_$j$h);
-      half_${i}3_$j$h = fma(a_$i[1].zwzw, b_$j[$h], half_${i}3_$j$h);
+      half_${i}${c}_$j$h = fma(a_${i}$c, b_$j[$h], half_${i}${c}_$j$h);
+//! end
 //! end
 //! end
 //! end
@@ -141,8 +153,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
-  store(group.z, m0 + (tm + ${i}u * (BM / TM)) * 4u + ${c}u, n0 + (tn + ${j}u * (BN / TN)) * 4u,
+  let value_${i}_${c}_$j = finished(group.z, m0 + a_from_$i * 4u + ${c}u, n0 + b_from_$j * 4u,
     vec4<f32>(sum_${i}${c}_${j}0, sum_${i}${c}_${j}1));
+//! end
+//! end
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  put(group.z, m0 + a_from_$i * 4u + ${c}u, n0 + b_from_$j * 4u, value_${i}_${c}_$j);
 //! end
 //! end
 //! end

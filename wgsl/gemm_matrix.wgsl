@@ -1,6 +1,6 @@
 // Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 operands from pack.wgsl, f32 sums.
 //
-// a, b: f16 in panels of 128 m or n, rounded up to whole ones, and k filled up with zeros.
+// a, b: f16 in panels of BM and BN, rounded up to whole ones, and k filled up with zeros.
 // Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
 // A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
 // fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
@@ -31,9 +31,6 @@ const OUT_ROW = BN / 8u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, B_TILE + BK * B_ROW>;
 
-const PANEL = 128u;
-const ROW = PANEL / 8u; // vectors in a row of a panel
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -55,14 +52,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_vector = thread % (BM / 8u);
   let b_k = thread / (BN / 8u);
   let b_vector = thread % (BN / 8u);
-  // A tile is a panel, or half of one.
-  var a_at = (m0 / PANEL * K + k_begin + a_k) * ROW + m0 % PANEL / 8u + a_vector;
-  var b_at = (n0 / PANEL * K + k_begin + b_k) * ROW + n0 % PANEL / 8u + b_vector;
+  var a_at = (place.y * K + k_begin) * (BM / 8u) + thread;
+  var b_at = (place.x * K + k_begin) * (BN / 8u) + thread;
 //! unroll p 0 A_LOADS
-  var a_next_$p = a[a_at + ${p}u * (THREADS / (BM / 8u)) * ROW];
+  var a_next_$p = a[a_at + ${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-  var b_next_$p = b[b_at + ${p}u * (THREADS / (BN / 8u)) * ROW];
+  var b_next_$p = b[b_at + ${p}u * THREADS];
 //! end
 //! unroll i 0 BM/32
 //! unroll j 0 BN/32
@@ -79,14 +75,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
     workgroupBarrier();
     // The last step fetches its own values again: cheaper than to ask.
-    let forward = select(0u, BK * ROW, k0 + BK < k_end);
-    a_at += forward;
-    b_at += forward;
+    let more = k0 + BK < k_end;
+    a_at += select(0u, BK * (BM / 8u), more);
+    b_at += select(0u, BK * (BN / 8u), more);
 //! unroll p 0 A_LOADS
-    a_next_$p = a[a_at + ${p}u * (THREADS / (BM / 8u)) * ROW];
+    a_next_$p = a[a_at + ${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-    b_next_$p = b[b_at + ${p}u * (THREADS / (BN / 8u)) * ROW];
+    b_next_$p = b[b_at + ${p}u * THREADS];
 //! end
 //! unroll kk 0 BK/16
     {
@@ -117,13 +113,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   workgroupBarrier();
 //! unroll q 0 BN/16
-  {
-    let item = lane + 32u * ${q}u;
-    let row = item / (BN / 8u);
-    let quad = item % (BN / 8u);
-    store(group.z, m0 + half_m * (BM / 2u) + 16u * ${i}u + row, n0 + half_n * (BN / 2u) + 4u * quad,
-      bitcast<vec4<f32>>(tile[mine + row * OUT_ROW + quad]));
-  }
+  let row_${i}_$q = m0 + half_m * (BM / 2u) + 16u * ${i}u + (lane + 32u * ${q}u) / (BN / 8u);
+  let quad_${i}_$q = (lane + 32u * ${q}u) % (BN / 8u);
+  let column_${i}_$q = n0 + half_n * (BN / 2u) + 4u * quad_${i}_$q;
+  let sum_of_${i}_$q = bitcast<vec4<f32>>(tile[mine + (lane + 32u * ${q}u) / (BN / 8u) * OUT_ROW + quad_${i}_$q]);
+  let value_${i}_$q = finished(group.z, row_${i}_$q, column_${i}_$q, sum_of_${i}_$q);
+//! end
+//! unroll q 0 BN/16
+  put(group.z, row_${i}_$q, column_${i}_$q, value_${i}_$q);
 //! end
 //! end
 }

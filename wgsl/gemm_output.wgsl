@@ -31,31 +31,45 @@ struct Params {
 @group(0) @binding(7) var<storage, read> addend: array<vec4<f32>>;
 //! end
 
-// Four sums of a row, from a column that is a multiple of 4. `part` counts the partial products before this one.
-fn store(part: u32, row: u32, column: u32, sum: vec4<f32>) {
-  // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
-  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
+// Results are made in two parts, so that a thread can read all that its results need before it writes any of them:
+// a compiler must not move a read over a write that might be to the same memory, and would wait for each in turn.
+
+// What four sums of a row come to, from a column that is a multiple of 4. `part` counts the partial products before.
+fn finished(part: u32, row: u32, column: u32, sum: vec4<f32>) -> vec4<f32> {
+  // Results outside are not written: they only have to read inside.
+  let r = min(row, params.m - 1u);
+  let c = min(column, (params.n - 1u) & ~3u);
   var value = sum * params.alpha;
 //! if ROW_SCALES
-  value /= row_scales[row];
+  value /= row_scales[r];
 //! end
 //! if COLUMN_SCALES
   // The scales end with n: columns behind it are zero and stay so.
   let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
-  value = select(vec4<f32>(), value / column_scales[min(column, params.n - 1u) / 4u], inside);
+  value = select(vec4<f32>(), value / column_scales[c / 4u], inside);
 //! end
+//! if TAIL
+  let kept = min(c, params.tail_from - 4u);
+//! else
+  let kept = c;
+//! end
+//! if ADDEND
+  value += select(vec4<f32>(), addend[(r * params.addend_pitch + kept) / 4u], kept == column);
+//! end
+//! if ACCUMULATE
+  value += select(vec4<f32>(), out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u], kept == column);
+//! end
+  return value;
+}
+
+fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
+  // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
+  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
 //! if TAIL
   if (column >= params.tail_from) {
     tail[(row * params.tail_pitch + column - params.tail_from) / 4u] = value;
     return;
   }
 //! end
-//! if ADDEND
-  value += addend[(row * params.addend_pitch + column) / 4u];
-//! end
-  let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
-//! if ACCUMULATE
-  value += out[at];
-//! end
-  out[at] = value;
+  out[((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u] = value;
 }

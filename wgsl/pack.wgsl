@@ -1,9 +1,9 @@
 // Packs an operand of a matrix product for the half-precision kernels: any narrow type → f16, contraction outermost.
 //
 // in:  TYPE e4m3, e5m2 or f16, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
-// out: f16 in panels of 128 x, so that a product walks along k in steps of constant size:
-//      PAIRS: [x / 128][k / 2][128][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
-//      else   [x / 128][k][128], for matrix fragments (gemm_matrix.wgsl).
+// out: f16 in panels of PANEL x, the width of the product's tiles, whose steps along k are then one piece of memory:
+//      PAIRS: [x / PANEL][k / 2][PANEL][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
+//      else   [x / PANEL][k][PANEL], for matrix fragments (gemm_matrix.wgsl).
 // x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
 // An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
@@ -94,11 +94,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! if PAIRS
     let low = (even & vec2<u32>(0xffffu)) | (odd << vec2<u32>(16u));
     let high = (even >> vec2<u32>(16u)) | (odd & vec2<u32>(0xffff0000u));
-    packed[(group.x * params.out_k / 2u + pair) * 32u + column] = vec4<u32>(low.x, high.x, low.y, high.y);
+    packed[(x / PANEL * params.out_k / 2u + pair) * (PANEL / 4u) + x % PANEL / 4u] =
+      vec4<u32>(low.x, high.x, low.y, high.y);
 //! else
-    let to = (group.x * params.out_k + 2u * pair) * 16u + column;
+    let to = (x / PANEL * params.out_k + 2u * pair) * (PANEL / 8u) + x % PANEL / 8u;
     packed[to] = even;
-    packed[to + 16u] = odd;
+    packed[to + PANEL / 8u] = odd;
 //! end
   }
 //! end
@@ -118,7 +119,7 @@ var<workgroup> tile: array<array<u32, 65>, 32>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let x0 = group.x * 64u;
   let k0 = group.y * 64u;
-  let panel = group.x / 2u;
+  let panel = x0 / PANEL;
 //! unroll p 0 16/PER_VECTOR
   {
     let task = thread + ${p}u * 256u;
@@ -145,7 +146,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     let pair = thread / 16u + ${p}u * 16u;
     let x = thread % 16u * 4u;
-    packed[(panel * params.out_k + k0) / 2u * 32u + pair * 32u + (x0 % 128u + x) / 4u] =
+    packed[((panel * params.out_k + k0) / 2u + pair) * (PANEL / 4u) + (x0 % PANEL + x) / 4u] =
       vec4<u32>(tile[pair][x], tile[pair][x + 1u], tile[pair][x + 2u], tile[pair][x + 3u]);
   }
 //! end
@@ -154,9 +155,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let x = thread % 8u * 8u;
   let even = vec4<u32>(tile[pair][x], tile[pair][x + 2u], tile[pair][x + 4u], tile[pair][x + 6u]);
   let odd = vec4<u32>(tile[pair][x + 1u], tile[pair][x + 3u], tile[pair][x + 5u], tile[pair][x + 7u]);
-  let to = (panel * params.out_k + k0 + 2u * pair) * 16u + (x0 % 128u + x) / 8u;
+  let to = (panel * params.out_k + k0 + 2u * pair) * (PANEL / 8u) + (x0 % PANEL + x) / 8u;
   packed[to] = (even & vec4<u32>(0xffffu)) | (odd << vec4<u32>(16u));
-  packed[to + 16u] = (even >> vec4<u32>(16u)) | (odd & vec4<u32>(0xffff0000u));
+  packed[to + PANEL / 8u] = (even >> vec4<u32>(16u)) | (odd & vec4<u32>(0xffff0000u));
 //! end
 }
 //! end

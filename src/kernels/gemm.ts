@@ -171,10 +171,10 @@ function asPacked(
   },
 ): Operands {
   const pairs = variant.kernel === "gemm_f16";
-  const side = (block: ColumnBlock, which: OperandSide, byK: boolean) =>
-    pack(program, { block, side: which, byK, k, pairs, leftType: aType });
-  const left = side(a, "left", aByK);
-  const right = side(b, "right", bByK);
+  const side = (block: ColumnBlock, which: OperandSide, byK: boolean, panel: number) =>
+    pack(program, { block, side: which, byK, k, panel, pairs, leftType: aType });
+  const left = side(a, "left", aByK, variant.tile.BM);
+  const right = side(b, "right", bByK, variant.tile.BN);
   return {
     bindings: { a: left.matrix, b: right.matrix },
     constants: { PACKED: true, K: left.k, SHARE: share, SPLIT: share < k },

@@ -19,6 +19,8 @@ export interface PackOptions {
   byK: boolean;
   /** Length of the contraction. */
   k: number;
+  /** Rows or columns that are packed together: 64 or 128. */
+  panel: number;
   /** Neighbours along k side by side, for packed arithmetic. */
   pairs: boolean;
   /** Type of the left operand. */
@@ -27,7 +29,7 @@ export interface PackOptions {
 
 /** A packed operand. */
 export interface PackedOperand {
-  /** f16, in panels of 128. */
+  /** f16, in panels. */
   matrix: Matrix;
   /** The contraction, filled up with zeros. */
   k: number;
@@ -35,17 +37,17 @@ export interface PackedOperand {
   factor: number;
 }
 
-/** Rows or columns that are packed together: wgsl/pack.wgsl. */
-const PANEL = 128;
+/** Rows or columns that a workgroup of the kernel packs, where it does not transpose; a multiple of every panel. */
+const WORKGROUP_X = 128;
 
 /** Records the packing of one operand into scratch. */
 export function pack(program: Program, options: PackOptions): PackedOperand {
-  const { block: { matrix, column, cols }, side, byK, pairs, leftType } = options;
+  const { block: { matrix, column, cols }, side, byK, panel, pairs, leftType } = options;
   const perVector = matrix.type === "f16" ? 8 : 16;
   if (column % 16 !== 0) {
     throw new RangeError(`Cannot pack columns from ${column} on: expected a multiple of 16`);
   }
-  const x = roundUp(byK ? cols : matrix.rows, PANEL);
+  const x = roundUp(byK ? cols : matrix.rows, WORKGROUP_X);
   const k = roundUp(options.k, PACKED_STEP);
   const packed = program.scratch(k, x, `packed ${side} operand`, "f16");
   const { kernelFactor, factor } = factors(matrix.type, side, pairs && leftType === "e4m3");
@@ -54,6 +56,7 @@ export function pack(program: Program, options: PackOptions): PackedOperand {
       TYPE: matrix.type,
       PER_VECTOR: perVector,
       BY_K: byK,
+      PANEL: panel,
       PAIRS: pairs,
       FACTOR: kernelFactor,
       ...(byK && { WIDTH: pairs ? 4 : 8, PAIRS_AT_ONCE: pairs ? 8 : 16 }),
@@ -66,7 +69,7 @@ export function pack(program: Program, options: PackOptions): PackedOperand {
       in_column: column,
       out_k: k,
     },
-    byK ? [x / PANEL, k / 64] : [x / 64, k / 64],
+    byK ? [x / WORKGROUP_X, k / 64] : [x / 64, k / 64],
     { label: `${matrix.type} ${byK ? "k" : "x"}-rows ${x}×${k}` },
   );
   return { matrix: packed, k, factor };
