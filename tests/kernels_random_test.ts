@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { pitched } from "../src/gpu/buffers.ts";
 import { type Device, requestDevice } from "../src/gpu/device.ts";
 import { readDense } from "../src/methods/upload.ts";
 import { randomNormal } from "../src/kernels/random.ts";
@@ -17,11 +18,7 @@ Deno.test("random: the GPU makes the numbers of the reference, bit for bit, and 
     const out = filled(device, rows, cols, NaN);
     await runOnce(device, (p) => randomNormal(p, { key, mean: 0, deviation: 0.02, out }));
     const want = normalValues(key, { mean: 0, deviation: 0.02 }, 0, rows * cols);
-    const padded = new Float32Array(rows * out.pitch);
-    for (let r = 0; r < rows; r++) {
-      padded.set(want.subarray(r * cols, (r + 1) * cols), r * out.pitch);
-    }
-    assertEquals(new Float32Array(await device.read(out)), padded);
+    assertEquals(new Float32Array(await device.read(out)), pitched(want, rows, cols, out.pitch));
   }
 });
 

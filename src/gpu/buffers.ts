@@ -96,3 +96,45 @@ export interface ColumnBlock {
 export function columnsOf(matrix: Matrix, column = 0, cols: number = matrix.cols): ColumnBlock {
   return { matrix, column, cols };
 }
+
+/** Elements of a matrix on the host: f32, or FP8 codes. */
+type HostElements = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+
+/**
+ * Inserts zero columns up to the pitch into packed rows.
+ *
+ * @throws {RangeError} if the values are not rows × cols.
+ */
+export function pitched<T extends HostElements>(
+  values: T,
+  rows: number,
+  cols: number,
+  pitch: number,
+): T {
+  if (values.length !== rows * cols) {
+    throw new RangeError(`Expected ${rows}×${cols} values, got ${values.length}`);
+  }
+  if (pitch === cols) return values;
+  const out = newLike(values, rows * pitch);
+  for (let r = 0; r < rows; r++) out.set(values.subarray(r * cols, (r + 1) * cols), r * pitch);
+  return out;
+}
+
+/** Removes the columns between `cols` and the pitch. */
+export function unpitched<T extends HostElements>(
+  values: T,
+  rows: number,
+  cols: number,
+  pitch: number,
+): T {
+  if (pitch === cols) return values;
+  const out = newLike(values, rows * cols);
+  for (let r = 0; r < rows; r++) {
+    out.set(values.subarray(r * pitch, r * pitch + cols), r * cols);
+  }
+  return out;
+}
+
+function newLike<T extends HostElements>(values: T, length: number): T {
+  return new (values.constructor as new (length: number) => T)(length);
+}

@@ -10,8 +10,10 @@ import {
   ELEMENT_BYTES,
   type ElementType,
   type Matrix,
+  pitched,
   pitchOf,
   roundUp,
+  unpitched,
   type Vector,
 } from "./buffers.ts";
 import { calmWait } from "./calm_wait.ts";
@@ -257,7 +259,7 @@ export class Device implements Disposable {
    */
   async readMatrix(matrix: Matrix): Promise<Float32Array<ArrayBuffer>> {
     const padded = new Float32Array(await this.read(matrix));
-    return unpitch(padded, matrix.rows, matrix.cols, matrix.pitch);
+    return unpitched(padded, matrix.rows, matrix.cols, matrix.pitch);
   }
 
   /**
@@ -338,35 +340,4 @@ function readSource(file: string): string {
   const source = kernelSources[file];
   if (source === undefined) throw new TypeError(`There is no kernel file "${file}"`);
   return source;
-}
-
-/** Inserts zero columns up to the pitch. */
-export function pitched(
-  values: Float32Array<ArrayBuffer>,
-  rows: number,
-  cols: number,
-  pitch: number,
-): Float32Array<ArrayBuffer> {
-  if (values.length !== rows * cols) {
-    throw new RangeError(`Expected ${rows}×${cols} values, got ${values.length}`);
-  }
-  if (pitch === cols) return values;
-  const out = new Float32Array(rows * pitch);
-  for (let r = 0; r < rows; r++) out.set(values.subarray(r * cols, (r + 1) * cols), r * pitch);
-  return out;
-}
-
-/** Removes the columns between `cols` and the pitch. */
-export function unpitch(
-  values: Float32Array<ArrayBuffer>,
-  rows: number,
-  cols: number,
-  pitch: number,
-): Float32Array<ArrayBuffer> {
-  if (pitch === cols) return values;
-  const out = new Float32Array(rows * cols);
-  for (let r = 0; r < rows; r++) {
-    out.set(values.subarray(r * pitch, r * pitch + cols), r * cols);
-  }
-  return out;
 }

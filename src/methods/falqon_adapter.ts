@@ -6,8 +6,8 @@
  */
 
 import { OptionError } from "../errors.ts";
-import type { Matrix } from "../gpu/buffers.ts";
-import { type Device, unpitch } from "../gpu/device.ts";
+import { type Matrix, unpitched } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import { gemm, type GemmOptions } from "../kernels/gemm.ts";
 import { randomNormal } from "../kernels/random.ts";
@@ -150,7 +150,7 @@ export async function gramMatrices(
   const read = await device.readAll(products);
   device.free(...products);
   return products.map(({ rows, cols, pitch }, i) =>
-    Float64Array.from(unpitch(new Float32Array(read[i]), rows, cols, pitch))
+    Float64Array.from(unpitched(new Float32Array(read[i]), rows, cols, pitch))
   );
 }
 
@@ -259,7 +259,7 @@ class Scope {
 }
 
 /** Standard normal numbers by Box and Muller. */
-export function normals(count: number, random: () => number): Float32Array<ArrayBuffer> {
+function normals(count: number, random: () => number): Float32Array<ArrayBuffer> {
   return Float32Array.from(
     { length: count },
     () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()),

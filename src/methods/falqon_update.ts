@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type BufferView, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import { type BufferView, type Matrix, rowsOf, unpitched, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import {
@@ -124,12 +124,8 @@ export class FalqonUpdate {
     if (this.#residue) {
       const { pitch, cols } = linear.weight;
       const codes = new Uint8Array(await this.#device.read(rowsOf(linear.weight, first, rank)));
-      const values = decodeFp8Array(codes, E4M3);
-      const packed = Float64Array.from(
-        { length: rank * cols },
-        (_, i) => values[Math.floor(i / cols) * pitch + i % cols],
-      );
-      const inverse = Float32Array.from(gramInverse(packed, rank));
+      const values = decodeFp8Array(unpitched(codes, rank, cols, pitch), E4M3);
+      const inverse = Float32Array.from(gramInverse(Float64Array.from(values), rank));
       this.#device.writeMatrix(this.#residue.gramInverse, inverse);
     }
   }

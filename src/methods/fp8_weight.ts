@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import { type Matrix, pitched, rowsOf, unpitched, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import { dequantize, quantize, type ScaleGranularity } from "../kernels/quantize.ts";
@@ -74,12 +74,8 @@ export class Fp8Weight {
   /** Takes codes as they are in the file; its scales multiply on the way out, ours on the way in. */
   #writeStored(start: number, { codes, valueScales }: StoredFp8): void {
     const { cols, pitch } = this.codes;
-    const rows = codes.length / cols;
-    const padded = new Uint8Array(rows * pitch);
-    for (let r = 0; r < rows; r++) {
-      padded.set(codes.subarray(r * cols, (r + 1) * cols), r * pitch);
-    }
-    this.#device.write(this.codes, padded, start * pitch);
+    const rows = pitched(codes, codes.length / cols, cols, pitch);
+    this.#device.write(this.codes, rows, start * pitch);
     this.#device.write(this.scales, valueScales.map((scale) => 1 / scale), 4 * start);
   }
 
@@ -124,12 +120,11 @@ export class Fp8Weight {
   async readStored({ start, rows }: LinearPart): Promise<StoredFp8> {
     const { cols, pitch } = this.codes;
     const padded = new Uint8Array(await this.#device.read(rowsOf(this.codes, start, rows)));
-    const codes = new Uint8Array(rows * cols);
-    for (let r = 0; r < rows; r++) {
-      codes.set(padded.subarray(r * pitch, r * pitch + cols), r * cols);
-    }
     const scales = await this.readScales(start, rows);
-    return { codes, valueScales: scales.map((scale) => 1 / scale) };
+    return {
+      codes: unpitched(padded, rows, cols, pitch),
+      valueScales: scales.map((scale) => 1 / scale),
+    };
   }
 
   /** A part as numbers, f32 [rows, inFeatures]. */

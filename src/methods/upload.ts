@@ -4,8 +4,8 @@
  * @module
  */
 
-import { ELEMENT_BYTES, type Matrix, rowsOf } from "../gpu/buffers.ts";
-import { type Device, pitched, unpitch } from "../gpu/device.ts";
+import { ELEMENT_BYTES, type Matrix, pitched, rowsOf, unpitched } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import { widen } from "../kernels/widen.ts";
 import type { LinearPart, LinearSpec } from "../model/linear_spec.ts";
@@ -127,5 +127,5 @@ export async function readDense(
   const raw = await device.read(matrix);
   const { rows, cols, pitch, type } = matrix;
   const values = type === "f16" ? Float32Array.from(new Float16Array(raw)) : new Float32Array(raw);
-  return unpitch(values, rows, cols, pitch);
+  return unpitched(values, rows, cols, pitch);
 }
