@@ -1,7 +1,7 @@
 /** Helpers of the GPU tests: matrices in and out of a device, errors measured. */
 
 import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "../../src/fp8/codec.ts";
-import { type ElementType, type Matrix, pitchOf } from "../../src/gpu/buffers.ts";
+import { type ElementType, type Matrix, pitched, pitchOf } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import type { Quantized } from "../../src/kernels/quantize.ts";
@@ -26,9 +26,7 @@ export function uploadMatrix(
   type: ElementType = "f32",
 ): { matrix: Matrix; exact: Float64Array } {
   const matrix = device.matrix(rows, cols, type, "test operand");
-  const pitch = pitchOf(cols);
-  const padded = new Float32Array(rows * pitch);
-  for (let r = 0; r < rows; r++) padded.set(values.subarray(r * cols, (r + 1) * cols), r * pitch);
+  const padded = pitched(Float32Array.from(values), rows, cols, pitchOf(cols));
   let exact = Float64Array.from(values);
   if (type === "f16") {
     const halves = Float16Array.from(padded);
@@ -87,14 +85,13 @@ export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): 
   return norm === 0 ? Math.sqrt(difference) : Math.sqrt(difference / norm);
 }
 
-/** The largest magnitude in the padding columns of an f32 matrix: 0 by invariant. */
+/** The largest magnitude in the padding columns of an f32 matrix, NaN if there is one: 0 by invariant. */
 export async function paddingOf(device: Device, matrix: Matrix): Promise<number> {
   const raw = new Float32Array(await device.read(matrix));
   let largest = 0;
   for (let r = 0; r < matrix.rows; r++) {
     for (let c = matrix.cols; c < matrix.pitch; c++) {
-      const value = Math.abs(raw[r * matrix.pitch + c]);
-      largest = value <= largest ? largest : value;
+      largest = Math.max(largest, Math.abs(raw[r * matrix.pitch + c]));
     }
   }
   return largest;
