@@ -26,6 +26,15 @@ fn load_left(at: u32, stride: u32) -> Left {
   return Left(tile[at + lane_row * stride], tile[at + lane_row * stride + 1u]);
 }
 
+fn load_left_transposed(at: u32, stride: u32) -> Left {
+  var row = array<u32, 8>();
+  for (var k = 0u; k < 16u; k += 1u) {
+    let bits = tile[at + k * stride + lane_row / 8u][lane_row % 8u / 2u] >> (lane_row % 2u * 16u);
+    row[k / 2u] |= (bits & 0xffffu) << (k % 2u * 16u);
+  }
+  return Left(vec4<u32>(row[0], row[1], row[2], row[3]), vec4<u32>(row[4], row[5], row[6], row[7]));
+}
+
 fn load_right(at: u32, stride: u32) -> Right { return Right(at, stride, false); }
 
 fn load_right_transposed(at: u32, stride: u32) -> Right { return Right(at, stride, true); }
@@ -82,6 +91,11 @@ fn begin_fragments(thread: u32) {}
 
 // [row][contraction]
 fn load_left(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tile, at, stride); }
+
+// [contraction][row]
+fn load_left_transposed(at: u32, stride: u32) -> Left {
+  return subgroupMatrixLoad<Left, col_major>(&tile, at, stride);
+}
 
 // [contraction][column]
 fn load_right(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, row_major>(&tile, at, stride); }

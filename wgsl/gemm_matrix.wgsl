@@ -7,19 +7,12 @@
 // rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
 // K is known to the compiler, which unrolls the loop: a fifth of the time on an H200.
 // A fragment's elements have no known place, so sums go through workgroup memory on their way out.
-enable f16;
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
 //! include gemm_output.wgsl
 //! include gemm_tile.wgsl
+//! include fragments.wgsl
 
 @group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
-
-alias Left = subgroup_matrix_left<f16, 16, 16>;
-alias Right = subgroup_matrix_right<f16, 16, 16>;
-alias Sum = subgroup_matrix_result<f32, 16, 16>;
 
 const THREADS = 128u;
 // Rows of the tiles in vectors of 8 halves.
@@ -29,11 +22,12 @@ const B_TILE = BK * A_ROW; // where b's values begin
 // Rows of the outgoing sums of a subgroup in vectors of 4 floats.
 const OUT_ROW = BN / 8u + 1u;
 
-var<workgroup> tile: array<vec4<u32>, B_TILE + BK * B_ROW>;
+var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
@@ -87,16 +81,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll kk 0 BK/16
     {
 //! unroll i 0 BM/32
-      let a_$i = subgroupMatrixLoad<Left, col_major>(&tile,
-        16u * ${kk}u * A_ROW + half_m * (BM / 16u) + 2u * ${i}u, A_ROW);
+      let a_$i = load_left_transposed(16u * ${kk}u * A_ROW + half_m * (BM / 16u) + 2u * ${i}u, A_ROW);
 //! end
 //! unroll j 0 BN/32
-      let b_$j = subgroupMatrixLoad<Right, row_major>(&tile,
-        B_TILE + 16u * ${kk}u * B_ROW + half_n * (BN / 16u) + 2u * ${j}u, B_ROW);
+      let b_$j = load_right(B_TILE + 16u * ${kk}u * B_ROW + half_n * (BN / 16u) + 2u * ${j}u, B_ROW);
 //! end
 //! unroll i 0 BM/32
 //! unroll j 0 BN/32
-      sum_${i}_$j = subgroupMatrixMultiplyAccumulate(a_$i, b_$j, sum_${i}_$j);
+      sum_${i}_$j = multiply_add(a_$i, b_$j, sum_${i}_$j);
 //! end
 //! end
     }
@@ -109,7 +101,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll i 0 BM/32
   workgroupBarrier();
 //! unroll j 0 BN/32
-  subgroupMatrixStore<row_major>(&tile, mine + 4u * ${j}u, sum_${i}_$j, OUT_ROW);
+  store_sum(mine + 4u * ${j}u, OUT_ROW, sum_${i}_$j);
 //! end
   workgroupBarrier();
 //! unroll q 0 BN/16

@@ -601,18 +601,19 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in memory, f16 in
 // workgroup memory and in products, sums are f32.
 //
-//   add_scores    scores[16 rows, COLUMNS] = left · tileᵀ       contraction over the head; left stays in fragments
-//   add_weighted  sums[16 rows, dims] += weights · tile         contraction over the columns
+//   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
+//   add_weighted  sums[16 rows, dims] += weights · tile     contraction over the columns
 //
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
 //
-// Workgroup memory, in vectors of 8 halves or 4 floats: two tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
+// Workgroup memory, in vectors of 8 halves or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
 // scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
 // An odd number of vectors a row spreads rows over the banks.
 //
-// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32), and tells FETCHES, the chunks of 8
-// elements of a tile that an invocation brings, and SUM_BLOCKS, the blocks of 16 dims of sums that a subgroup keeps.
+// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32) and TILES, and tells FETCHES, the
+// chunks of 8 elements of a tile that an invocation brings, and SUM_BLOCKS, the blocks of 16 dims of sums that a subgroup
+// keeps.
 // The including kernel declares \`params\` with \`tokens\`, and \`load_quad(source, token, head, quad)\`.
 //! include fragments.wgsl
 
@@ -623,7 +624,7 @@ const TILE_ROW = HEAD_CHUNKS + 1u;
 const TILE = COLUMNS * TILE_ROW;
 const SCORE_ROW = COLUMNS / 4u + 1u;
 const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
-const SCORES = 2u * TILE;
+const SCORES = TILES * TILE;
 const LOG2_E = 1.44269504088896;
 const LN_2 = 0.693147180559945;
 const F16_MAX = 65504.0;
@@ -827,7 +828,7 @@ const V = 2u;
 const ROWS = 16u * SUBGROUPS;
 const WEIGHT_BLOCK = 4u; // each invocation leaves its 16 probabilities where it took the scores
 const K_TILE = 0u;
-const V_TILE = TILE;
+const V_TILE = (TILES - 1u) * TILE; // with one tile, keys and values take turns in it
 const GROWTH = 8.0;
 const MASKED = -3e38; // below every score
 
@@ -939,6 +940,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       workgroupBarrier();
     }
     if (reaches) { add_weighted(&results, strip, V_TILE, 0u); }
+//! if TILES == 1
+    workgroupBarrier();
+//! end
     if (more) { place(K_TILE, next, 1.0, thread); }
   }
 
@@ -2146,6 +2150,15 @@ fn load_left(at: u32, stride: u32) -> Left {
   return Left(tile[at + lane_row * stride], tile[at + lane_row * stride + 1u]);
 }
 
+fn load_left_transposed(at: u32, stride: u32) -> Left {
+  var row = array<u32, 8>();
+  for (var k = 0u; k < 16u; k += 1u) {
+    let bits = tile[at + k * stride + lane_row / 8u][lane_row % 8u / 2u] >> (lane_row % 2u * 16u);
+    row[k / 2u] |= (bits & 0xffffu) << (k % 2u * 16u);
+  }
+  return Left(vec4<u32>(row[0], row[1], row[2], row[3]), vec4<u32>(row[4], row[5], row[6], row[7]));
+}
+
 fn load_right(at: u32, stride: u32) -> Right { return Right(at, stride, false); }
 
 fn load_right_transposed(at: u32, stride: u32) -> Right { return Right(at, stride, true); }
@@ -2202,6 +2215,11 @@ fn begin_fragments(thread: u32) {}
 
 // [row][contraction]
 fn load_left(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tile, at, stride); }
+
+// [contraction][row]
+fn load_left_transposed(at: u32, stride: u32) -> Left {
+  return subgroupMatrixLoad<Left, col_major>(&tile, at, stride);
+}
 
 // [contraction][column]
 fn load_right(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, row_major>(&tile, at, stride); }
@@ -2422,7 +2440,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
-  store(group.z, m0 + (tm + \${i}u * (BM / TM)) * 4u + \${c}u, n0 + (tn + \${j}u * (BN / TN)) * 4u, sum_\${i}_\${c}_$j);
+  let value_\${i}_\${c}_$j = finished(group.z, m0 + (tm + \${i}u * (BM / TM)) * 4u + \${c}u, n0 + (tn + \${j}u * (BN / TN)) * 4u,
+    sum_\${i}_\${c}_$j);
+//! end
+//! end
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  put(group.z, m0 + (tm + \${i}u * (BM / TM)) * 4u + \${c}u, n0 + (tn + \${j}u * (BN / TN)) * 4u, value_\${i}_\${c}_$j);
 //! end
 //! end
 //! end
@@ -2430,7 +2456,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 `,
   "gemm_f16.wgsl": `// Matrix product with packed half-precision arithmetic: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], both from pack.wgsl.
 //
-// a, b: f16 in panels of 128 m or n, rounded up to whole ones, and k filled up with zeros.
+// a, b: f16 in panels of BM and BN, rounded up to whole ones, and k filled up with zeros.
 // Idea: a pair (k, k + 1) of one operand is multiplied by a pair of the other, so no value has to be broadcast into both
 // halves of a register, which would halve the rate of the packed multiply-add. The two halves of a sum are joined when it
 // is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. K is a multiple of BK · PROMOTE.
@@ -2449,9 +2475,6 @@ const STEP_PAIRS = BK / 2;
 
 var<workgroup> a_tile: array<array<Pairs, BM / 4>, STEP_PAIRS>;
 var<workgroup> b_tile: array<array<Pairs, BN / 4>, STEP_PAIRS>;
-
-const PANEL = 128u;
-const ROW = PANEL / 4u; // quads in a row of a panel
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -2473,14 +2496,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_quad = thread % (BM / 4u);
   let b_pair = thread / (BN / 4u);
   let b_quad = thread % (BN / 4u);
-  // A tile is a panel, or half of one.
-  var a_at = (m0 / PANEL * (K / 2u) + k_begin / 2u + a_pair) * ROW + m0 % PANEL / 4u + a_quad;
-  var b_at = (n0 / PANEL * (K / 2u) + k_begin / 2u + b_pair) * ROW + n0 % PANEL / 4u + b_quad;
+  var a_at = (place.y * (K / 2u) + k_begin / 2u) * (BM / 4u) + thread;
+  var b_at = (place.x * (K / 2u) + k_begin / 2u) * (BN / 4u) + thread;
+  // Named once: an index that is computed again in every step costs a twentieth of the time under naga.
 //! unroll p 0 A_LOADS
-  var a_next_$p = a[a_at + \${p}u * (THREADS / (BM / 4u)) * ROW];
+  let a_to_$p = a_pair + \${p}u * (THREADS / (BM / 4u));
 //! end
 //! unroll p 0 B_LOADS
-  var b_next_$p = b[b_at + \${p}u * (THREADS / (BN / 4u)) * ROW];
+  let b_to_$p = b_pair + \${p}u * (THREADS / (BN / 4u));
+//! end
+//! unroll i 0 TM/4
+  let a_from_$i = tm + \${i}u * (BM / TM);
+//! end
+//! unroll j 0 TN/4
+  let b_from_$j = tn + \${j}u * (BN / TN);
+//! end
+//! unroll p 0 A_LOADS
+  var a_next_$p = a[a_at + \${p}u * THREADS];
+//! end
+//! unroll p 0 B_LOADS
+  var b_next_$p = b[b_at + \${p}u * THREADS];
 //! end
 
 //! unroll i 0 TM/4
@@ -2498,21 +2533,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var k0 = k_begin; k0 < k_end; k0 += BK) {
     workgroupBarrier();
 //! unroll p 0 A_LOADS
-    a_tile[a_pair + \${p}u * (THREADS / (BM / 4u))][a_quad] = a_next_$p;
+    a_tile[a_to_$p][a_quad] = a_next_$p;
 //! end
 //! unroll p 0 B_LOADS
-    b_tile[b_pair + \${p}u * (THREADS / (BN / 4u))][b_quad] = b_next_$p;
+    b_tile[b_to_$p][b_quad] = b_next_$p;
 //! end
     workgroupBarrier();
     // The last step fetches its own values again: cheaper than to ask.
-    let forward = select(0u, STEP_PAIRS * ROW, k0 + BK < k_end);
-    a_at += forward;
-    b_at += forward;
+    let more = k0 + BK < k_end;
+    a_at += select(0u, STEP_PAIRS * (BM / 4u), more);
+    b_at += select(0u, STEP_PAIRS * (BN / 4u), more);
 //! unroll p 0 A_LOADS
-    a_next_$p = a[a_at + \${p}u * (THREADS / (BM / 4u)) * ROW];
+    a_next_$p = a[a_at + \${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-    b_next_$p = b[b_at + \${p}u * (THREADS / (BN / 4u)) * ROW];
+    b_next_$p = b[b_at + \${p}u * THREADS];
 //! end
 //! if PROMOTE == 1
 //! unroll i 0 TM/4
@@ -2528,18 +2563,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll kk 0 BK/2
     {
 //! unroll i 0 TM/4
-      let a_$i = a_tile[$kk][tm + \${i}u * (BM / TM)];
+      let a_$i = a_tile[$kk][a_from_$i];
+      let a_\${i}0 = a_$i[0].xyxy;
+      let a_\${i}1 = a_$i[0].zwzw;
+      let a_\${i}2 = a_$i[1].xyxy;
+      let a_\${i}3 = a_$i[1].zwzw;
 //! end
 //! unroll j 0 TN/4
-      let b_$j = b_tile[$kk][tn + \${j}u * (BN / TN)];
+      let b_$j = b_tile[$kk][b_from_$j];
 //! end
 //! unroll i 0 TM/4
+//! unroll c 0 4
 //! unroll j 0 TN/4
 //! unroll h 0 2
-      half_\${i}0_$j$h = fma(a_$i[0].xyxy, b_$j[$h], half_\${i}0_$j$h);
-      half_\${i}1_$j$h = fma(a_$i[0].zwzw, b_$j[$h], half_\${i}1_$j$h);
-      half_\${i}2_$j$h = fma(a_$i[1].xyxy, b_$j[$h], half_\${i}2_$j$h);
-      half_\${i}3_$j$h = fma(a_$i[1].zwzw, b_$j[$h], half_\${i}3_$j$h);
+      half_\${i}\${c}_$j$h = fma(a_\${i}$c, b_$j[$h], half_\${i}\${c}_$j$h);
+//! end
 //! end
 //! end
 //! end
@@ -2571,8 +2609,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
-  store(group.z, m0 + (tm + \${i}u * (BM / TM)) * 4u + \${c}u, n0 + (tn + \${j}u * (BN / TN)) * 4u,
+  let value_\${i}_\${c}_$j = finished(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u,
     vec4<f32>(sum_\${i}\${c}_\${j}0, sum_\${i}\${c}_\${j}1));
+//! end
+//! end
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  put(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u, value_\${i}_\${c}_$j);
 //! end
 //! end
 //! end
@@ -2580,26 +2625,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "gemm_matrix.wgsl": `// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 operands from pack.wgsl, f32 sums.
 //
-// a, b: f16 in panels of 128 m or n, rounded up to whole ones, and k filled up with zeros.
+// a, b: f16 in panels of BM and BN, rounded up to whole ones, and k filled up with zeros.
 // Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
 // A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
 // fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
 // rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
 // K is known to the compiler, which unrolls the loop: a fifth of the time on an H200.
 // A fragment's elements have no known place, so sums go through workgroup memory on their way out.
-enable f16;
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
 //! include gemm_output.wgsl
 //! include gemm_tile.wgsl
+//! include fragments.wgsl
 
 @group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
-
-alias Left = subgroup_matrix_left<f16, 16, 16>;
-alias Right = subgroup_matrix_right<f16, 16, 16>;
-alias Sum = subgroup_matrix_result<f32, 16, 16>;
 
 const THREADS = 128u;
 // Rows of the tiles in vectors of 8 halves.
@@ -2609,14 +2647,12 @@ const B_TILE = BK * A_ROW; // where b's values begin
 // Rows of the outgoing sums of a subgroup in vectors of 4 floats.
 const OUT_ROW = BN / 8u + 1u;
 
-var<workgroup> tile: array<vec4<u32>, B_TILE + BK * B_ROW>;
-
-const PANEL = 128u;
-const ROW = PANEL / 8u; // vectors in a row of a panel
+var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
@@ -2635,14 +2671,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_vector = thread % (BM / 8u);
   let b_k = thread / (BN / 8u);
   let b_vector = thread % (BN / 8u);
-  // A tile is a panel, or half of one.
-  var a_at = (m0 / PANEL * K + k_begin + a_k) * ROW + m0 % PANEL / 8u + a_vector;
-  var b_at = (n0 / PANEL * K + k_begin + b_k) * ROW + n0 % PANEL / 8u + b_vector;
+  var a_at = (place.y * K + k_begin) * (BM / 8u) + thread;
+  var b_at = (place.x * K + k_begin) * (BN / 8u) + thread;
 //! unroll p 0 A_LOADS
-  var a_next_$p = a[a_at + \${p}u * (THREADS / (BM / 8u)) * ROW];
+  var a_next_$p = a[a_at + \${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-  var b_next_$p = b[b_at + \${p}u * (THREADS / (BN / 8u)) * ROW];
+  var b_next_$p = b[b_at + \${p}u * THREADS];
 //! end
 //! unroll i 0 BM/32
 //! unroll j 0 BN/32
@@ -2659,28 +2694,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
     workgroupBarrier();
     // The last step fetches its own values again: cheaper than to ask.
-    let forward = select(0u, BK * ROW, k0 + BK < k_end);
-    a_at += forward;
-    b_at += forward;
+    let more = k0 + BK < k_end;
+    a_at += select(0u, BK * (BM / 8u), more);
+    b_at += select(0u, BK * (BN / 8u), more);
 //! unroll p 0 A_LOADS
-    a_next_$p = a[a_at + \${p}u * (THREADS / (BM / 8u)) * ROW];
+    a_next_$p = a[a_at + \${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-    b_next_$p = b[b_at + \${p}u * (THREADS / (BN / 8u)) * ROW];
+    b_next_$p = b[b_at + \${p}u * THREADS];
 //! end
 //! unroll kk 0 BK/16
     {
 //! unroll i 0 BM/32
-      let a_$i = subgroupMatrixLoad<Left, col_major>(&tile,
-        16u * \${kk}u * A_ROW + half_m * (BM / 16u) + 2u * \${i}u, A_ROW);
+      let a_$i = load_left_transposed(16u * \${kk}u * A_ROW + half_m * (BM / 16u) + 2u * \${i}u, A_ROW);
 //! end
 //! unroll j 0 BN/32
-      let b_$j = subgroupMatrixLoad<Right, row_major>(&tile,
-        B_TILE + 16u * \${kk}u * B_ROW + half_n * (BN / 16u) + 2u * \${j}u, B_ROW);
+      let b_$j = load_right(B_TILE + 16u * \${kk}u * B_ROW + half_n * (BN / 16u) + 2u * \${j}u, B_ROW);
 //! end
 //! unroll i 0 BM/32
 //! unroll j 0 BN/32
-      sum_\${i}_$j = subgroupMatrixMultiplyAccumulate(a_$i, b_$j, sum_\${i}_$j);
+      sum_\${i}_$j = multiply_add(a_$i, b_$j, sum_\${i}_$j);
 //! end
 //! end
     }
@@ -2693,17 +2726,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll i 0 BM/32
   workgroupBarrier();
 //! unroll j 0 BN/32
-  subgroupMatrixStore<row_major>(&tile, mine + 4u * \${j}u, sum_\${i}_$j, OUT_ROW);
+  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
 //! end
   workgroupBarrier();
 //! unroll q 0 BN/16
-  {
-    let item = lane + 32u * \${q}u;
-    let row = item / (BN / 8u);
-    let quad = item % (BN / 8u);
-    store(group.z, m0 + half_m * (BM / 2u) + 16u * \${i}u + row, n0 + half_n * (BN / 2u) + 4u * quad,
-      bitcast<vec4<f32>>(tile[mine + row * OUT_ROW + quad]));
-  }
+  let row_\${i}_$q = m0 + half_m * (BM / 2u) + 16u * \${i}u + (lane + 32u * \${q}u) / (BN / 8u);
+  let quad_\${i}_$q = (lane + 32u * \${q}u) % (BN / 8u);
+  let column_\${i}_$q = n0 + half_n * (BN / 2u) + 4u * quad_\${i}_$q;
+  let sum_of_\${i}_$q = bitcast<vec4<f32>>(tile[mine + (lane + 32u * \${q}u) / (BN / 8u) * OUT_ROW + quad_\${i}_$q]);
+  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column_\${i}_$q, sum_of_\${i}_$q);
+//! end
+//! unroll q 0 BN/16
+  put(group.z, row_\${i}_$q, column_\${i}_$q, value_\${i}_$q);
 //! end
 //! end
 }
@@ -2741,33 +2775,47 @@ struct Params {
 @group(0) @binding(7) var<storage, read> addend: array<vec4<f32>>;
 //! end
 
-// Four sums of a row, from a column that is a multiple of 4. \`part\` counts the partial products before this one.
-fn store(part: u32, row: u32, column: u32, sum: vec4<f32>) {
-  // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
-  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
+// Results are made in two parts, so that a thread can read all that its results need before it writes any of them:
+// a compiler must not move a read over a write that might be to the same memory, and would wait for each in turn.
+
+// What four sums of a row come to, from a column that is a multiple of 4. \`part\` counts the partial products before.
+fn finished(part: u32, row: u32, column: u32, sum: vec4<f32>) -> vec4<f32> {
+  // Results outside are not written: they only have to read inside.
+  let r = min(row, params.m - 1u);
+  let c = min(column, (params.n - 1u) & ~3u);
   var value = sum * params.alpha;
 //! if ROW_SCALES
-  value /= row_scales[row];
+  value /= row_scales[r];
 //! end
 //! if COLUMN_SCALES
   // The scales end with n: columns behind it are zero and stay so.
   let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
-  value = select(vec4<f32>(), value / column_scales[min(column, params.n - 1u) / 4u], inside);
+  value = select(vec4<f32>(), value / column_scales[c / 4u], inside);
 //! end
+//! if TAIL
+  let kept = min(c, params.tail_from - 4u);
+//! else
+  let kept = c;
+//! end
+//! if ADDEND
+  value += select(vec4<f32>(), addend[(r * params.addend_pitch + kept) / 4u], kept == column);
+//! end
+//! if ACCUMULATE
+  value += select(vec4<f32>(), out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u], kept == column);
+//! end
+  return value;
+}
+
+fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
+  // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
+  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
 //! if TAIL
   if (column >= params.tail_from) {
     tail[(row * params.tail_pitch + column - params.tail_from) / 4u] = value;
     return;
   }
 //! end
-//! if ADDEND
-  value += addend[(row * params.addend_pitch + column) / 4u];
-//! end
-  let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
-//! if ACCUMULATE
-  value += out[at];
-//! end
-  out[at] = value;
+  out[((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u] = value;
 }
 `,
   "gemm_skinny.wgsl": `// The gradient of a narrow matrix, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns n, a long
@@ -3207,9 +3255,9 @@ struct Tables {
   "pack.wgsl": `// Packs an operand of a matrix product for the half-precision kernels: any narrow type → f16, contraction outermost.
 //
 // in:  TYPE e4m3, e5m2 or f16, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
-// out: f16 in panels of 128 x, so that a product walks along k in steps of constant size:
-//      PAIRS: [x / 128][k / 2][128][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
-//      else   [x / 128][k][128], for matrix fragments (gemm_matrix.wgsl).
+// out: f16 in panels of PANEL x, the width of the product's tiles, whose steps along k are then one piece of memory:
+//      PAIRS: [x / PANEL][k / 2][PANEL][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
+//      else   [x / PANEL][k][PANEL], for matrix fragments (gemm_matrix.wgsl).
 // x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
 // An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
@@ -3300,11 +3348,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! if PAIRS
     let low = (even & vec2<u32>(0xffffu)) | (odd << vec2<u32>(16u));
     let high = (even >> vec2<u32>(16u)) | (odd & vec2<u32>(0xffff0000u));
-    packed[(group.x * params.out_k / 2u + pair) * 32u + column] = vec4<u32>(low.x, high.x, low.y, high.y);
+    packed[(x / PANEL * params.out_k / 2u + pair) * (PANEL / 4u) + x % PANEL / 4u] =
+      vec4<u32>(low.x, high.x, low.y, high.y);
 //! else
-    let to = (group.x * params.out_k + 2u * pair) * 16u + column;
+    let to = (x / PANEL * params.out_k + 2u * pair) * (PANEL / 8u) + x % PANEL / 8u;
     packed[to] = even;
-    packed[to + 16u] = odd;
+    packed[to + PANEL / 8u] = odd;
 //! end
   }
 //! end
@@ -3324,7 +3373,7 @@ var<workgroup> tile: array<array<u32, 65>, 32>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let x0 = group.x * 64u;
   let k0 = group.y * 64u;
-  let panel = group.x / 2u;
+  let panel = x0 / PANEL;
 //! unroll p 0 16/PER_VECTOR
   {
     let task = thread + \${p}u * 256u;
@@ -3351,7 +3400,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     let pair = thread / 16u + \${p}u * 16u;
     let x = thread % 16u * 4u;
-    packed[(panel * params.out_k + k0) / 2u * 32u + pair * 32u + (x0 % 128u + x) / 4u] =
+    packed[((panel * params.out_k + k0) / 2u + pair) * (PANEL / 4u) + (x0 % PANEL + x) / 4u] =
       vec4<u32>(tile[pair][x], tile[pair][x + 1u], tile[pair][x + 2u], tile[pair][x + 3u]);
   }
 //! end
@@ -3360,9 +3409,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let x = thread % 8u * 8u;
   let even = vec4<u32>(tile[pair][x], tile[pair][x + 2u], tile[pair][x + 4u], tile[pair][x + 6u]);
   let odd = vec4<u32>(tile[pair][x + 1u], tile[pair][x + 3u], tile[pair][x + 5u], tile[pair][x + 7u]);
-  let to = (panel * params.out_k + k0 + 2u * pair) * 16u + (x0 % 128u + x) / 8u;
+  let to = (panel * params.out_k + k0 + 2u * pair) * (PANEL / 8u) + (x0 % PANEL + x) / 8u;
   packed[to] = (even & vec4<u32>(0xffffu)) | (odd << vec4<u32>(16u));
-  packed[to + 16u] = (even >> vec4<u32>(16u)) | (odd & vec4<u32>(0xffff0000u));
+  packed[to + PANEL / 8u] = (even >> vec4<u32>(16u)) | (odd & vec4<u32>(0xffff0000u));
 //! end
 }
 //! end

@@ -84,7 +84,7 @@ export function gemm(program: Program, options: GemmOptions): void {
   const { BM, BN } = variant.tile;
   const grid: [number, number] = [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM)];
   const wanted = addend || tail ? 1 : splitsFor(grid[0] * grid[1], shape.k, variant);
-  const share = roundUp(Math.ceil(shape.k / wanted), PACKED_STEP);
+  const share = Math.max(PACKED_STEP, roundUp(Math.ceil(shape.k / wanted), PACKED_STEP));
   const splits = Math.max(1, Math.ceil(shape.k / share)); // none of them empty
   const operands = variant.kernel === "gemm"
     ? asStored(a, b, { ...shape, layout, share })
@@ -177,7 +177,13 @@ function asPacked(
   const right = side(b, "right", bByK, variant.tile.BN);
   return {
     bindings: { a: left.matrix, b: right.matrix },
-    constants: { PACKED: true, K: left.k, SHARE: share, SPLIT: share < k },
+    constants: {
+      PACKED: true,
+      K: left.k,
+      SHARE: share,
+      SPLIT: share < k,
+      ...(!pairs && { EMULATE: !program.device.hasSubgroupMatrix }),
+    },
     params: {},
     factor: left.factor * right.factor,
   };
