@@ -98,7 +98,7 @@ export interface RowVariant {
 }
 
 /** vec4s that a thread keeps comfortably, and at most: it has 255 registers, and a multiprocessor 65,536. */
-const COMFORTABLE_VECTORS = 12;
+const COMFORTABLE_VECTORS = 22;
 const MOST_VECTORS = 32;
 
 /**
