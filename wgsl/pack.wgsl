@@ -7,8 +7,8 @@
 // x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
 // An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
-// Every thread turns vectors into words of two f16 along k. Where the storage must be transposed, 64 x by 64 k of them
-// wait in workgroup memory, so that reads and writes both are vectors along what is contiguous.
+// Where the storage must be transposed, a piece of it waits in workgroup memory, so that reads and writes both are vectors
+// along what is contiguous.
 enable f16;
 
 struct Params {
@@ -27,28 +27,29 @@ struct Params {
 //! end
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<u32>>;
 
-fn scaled(halves: u32) -> u32 {
+//! if FACTOR != 1
+fn scaled(halves: u32) -> u32 { return pack2x16float(unpack2x16float(halves) * f32(FACTOR)); }
+//! end
+
+// FP8 codes in bytes 0 and 2 as two f16, four times.
+fn widen(bytes: vec4<u32>) -> vec4<u32> {
+//! if TYPE == e4m3
+  let halves = ((bytes & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((bytes & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
+//! else
+  let halves = (bytes & vec4<u32>(0x00ff00ffu)) << vec4<u32>(8u);
+//! end
 //! if FACTOR == 1
   return halves;
 //! else
-  return pack2x16float(unpack2x16float(halves) * f32(FACTOR));
+  return vec4<u32>(scaled(halves.x), scaled(halves.y), scaled(halves.z), scaled(halves.w));
 //! end
 }
 
-// FP8 codes in bytes 0 and 2 as two f16.
-fn widen2(bytes: u32) -> u32 {
-//! if TYPE == e4m3
-  return scaled(((bytes & 0x00800080u) << 8u) | ((bytes & 0x007f007fu) << 7u));
-//! else
-  return scaled((bytes & 0x00ff00ffu) << 8u);
-//! end
-}
-
-// Four FP8 codes as four f16 in two words, in order.
-fn widen4(word: u32) -> vec2<u32> {
+// Bytes 0 and 1, and 2 and 3, of a word, each in a word of its own.
+fn apart(word: u32) -> vec2<u32> {
   return vec2<u32>(
-    widen2((word & 0xffu) | ((word & 0xff00u) << 8u)),
-    widen2(((word >> 16u) & 0xffu) | ((word >> 8u) & 0xff0000u)),
+    (word & 0xffu) | ((word & 0xff00u) << 8u),
+    ((word >> 16u) & 0xffu) | ((word >> 8u) & 0xff0000u),
   );
 }
 
@@ -61,7 +62,7 @@ const WORD = PER_VECTOR / 4u; // elements in a word
 fn row_at(inside: bool, i: u32) -> vec2<u32> {
   let at = select(0u, i / WORD, inside);
 //! if PER_VECTOR == 16
-  let halves = widen4(codes[at]);
+  let halves = widen(vec4<u32>(apart(codes[at]), 0u, 0u)).xy;
 //! else
   let halves = vec2<u32>(codes[at], codes[at + 1u]);
 //! end
@@ -71,7 +72,7 @@ fn row_at(inside: bool, i: u32) -> vec2<u32> {
 fn row_at(inside: bool, i: u32) -> vec4<u32> {
   let at = select(0u, i / WORD, inside);
 //! if PER_VECTOR == 16
-  let halves = vec4<u32>(widen4(codes[at]), widen4(codes[at + 1u]));
+  let halves = widen(vec4<u32>(apart(codes[at]), apart(codes[at + 1u])));
 //! else
   let halves = vec4<u32>(codes[at], codes[at + 1u], codes[at + 2u], codes[at + 3u]);
 //! end
@@ -105,59 +106,66 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 //! else
-// Vector i of the input, or zeros.
-fn fetch(inside: bool, i: u32) -> vec4<u32> {
-  return select(vec4<u32>(), codes[select(0u, i, inside)], inside);
-}
-
-const ROW_VECTORS = 64u / PER_VECTOR;
-
-// [k / 2][x], with one more so that walking down a column meets all banks.
+// 64 x by 32 words of codes: [word][x], with one more x so that walking either way meets all banks.
 var<workgroup> tile: array<array<u32, 65>, 32>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let x0 = group.x * 64u;
-  let k0 = group.y * 64u;
-  let panel = x0 / PANEL;
-//! unroll p 0 16/PER_VECTOR
+  let k0 = group.y * TILE_K;
+//! unroll p 0 2
   {
-    let task = thread + ${p}u * 256u;
-    let x = task / ROW_VECTORS;
-    let k = (task % ROW_VECTORS) * PER_VECTOR;
-    let inside = x0 + x < params.x && k0 + k < params.k;
-    let v = fetch(inside, ((x0 + x) * params.in_pitch + params.in_column + k0 + k) / PER_VECTOR);
+    let x = thread / 8u + ${p}u * 32u;
+    let vector = thread % 8u;
+    let k = k0 + vector * PER_VECTOR;
+    let inside = x0 + x < params.x && k < params.k;
+    let at = ((x0 + x) * params.in_pitch + params.in_column + k) / PER_VECTOR;
+    let v = select(vec4<u32>(), codes[select(0u, at, inside)], inside);
 //! unroll c 0 4
-//! if PER_VECTOR == 16
-    {
-      let words = widen4(v[$c]);
-      tile[k / 2u + 2u * ${c}u][x] = words.x;
-      tile[k / 2u + 2u * ${c}u + 1u][x] = words.y;
-    }
-//! else
-    tile[k / 2u + ${c}u][x] = v[$c];
-//! end
+    tile[vector * 4u + ${c}u][x] = v[$c];
 //! end
   }
 //! end
   workgroupBarrier();
+  let panel = x0 / PANEL;
 //! if PAIRS
+  // Four x of a word: as many pairs along k as it has.
 //! unroll p 0 2
   {
-    let pair = thread / 16u + ${p}u * 16u;
+    let word = thread / 16u + ${p}u * 16u;
     let x = thread % 16u * 4u;
-    packed[((panel * params.out_k + k0) / 2u + pair) * (PANEL / 4u) + (x0 % PANEL + x) / 4u] =
-      vec4<u32>(tile[pair][x], tile[pair][x + 1u], tile[pair][x + 2u], tile[pair][x + 3u]);
+    let v = vec4<u32>(tile[word][x], tile[word][x + 1u], tile[word][x + 2u], tile[word][x + 3u]);
+    let pair = (panel * params.out_k + k0) / 2u + word * PER_VECTOR / 8u;
+    let to = pair * (PANEL / 4u) + (x0 % PANEL + x) / 4u;
+//! if PER_VECTOR == 16
+    if (k0 + 4u * word < params.out_k) {
+      packed[to] = widen((v & vec4<u32>(0xffu)) | ((v & vec4<u32>(0xff00u)) << vec4<u32>(8u)));
+      packed[to + PANEL / 4u] = widen(((v >> vec4<u32>(16u)) & vec4<u32>(0xffu)) | ((v >> vec4<u32>(8u)) & vec4<u32>(0xff0000u)));
+    }
+//! else
+    packed[to] = v;
+//! end
   }
 //! end
 //! else
-  let pair = thread / 8u;
+  // Eight x of a word: as many rows as it has codes.
+  let word = thread / 8u;
   let x = thread % 8u * 8u;
-  let even = vec4<u32>(tile[pair][x], tile[pair][x + 2u], tile[pair][x + 4u], tile[pair][x + 6u]);
-  let odd = vec4<u32>(tile[pair][x + 1u], tile[pair][x + 3u], tile[pair][x + 5u], tile[pair][x + 7u]);
-  let to = (panel * params.out_k + k0 + 2u * pair) * (PANEL / 8u) + (x0 % PANEL + x) / 8u;
+  let even = vec4<u32>(tile[word][x], tile[word][x + 2u], tile[word][x + 4u], tile[word][x + 6u]);
+  let odd = vec4<u32>(tile[word][x + 1u], tile[word][x + 3u], tile[word][x + 5u], tile[word][x + 7u]);
+  let row = panel * params.out_k + k0 + word * PER_VECTOR / 4u;
+  let to = row * (PANEL / 8u) + (x0 % PANEL + x) / 8u;
+//! if PER_VECTOR == 16
+  if (k0 + 4u * word < params.out_k) {
+//! unroll c 0 4
+    packed[to + ${c}u * (PANEL / 8u)] = widen(
+      ((even >> vec4<u32>(8u * ${c}u)) & vec4<u32>(0xffu)) | (((odd >> vec4<u32>(8u * ${c}u)) & vec4<u32>(0xffu)) << vec4<u32>(16u)));
+//! end
+  }
+//! else
   packed[to] = (even & vec4<u32>(0xffffu)) | (odd << vec4<u32>(16u));
   packed[to + PANEL / 8u] = (even >> vec4<u32>(16u)) | (odd & vec4<u32>(0xffff0000u));
+//! end
 //! end
 }
 //! end

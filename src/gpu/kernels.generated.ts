@@ -627,19 +627,12 @@ const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
 const SCORES = TILES * TILE;
 const LOG2_E = 1.44269504088896;
 const LN_2 = 0.693147180559945;
-const F16_MAX = 65504.0;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, SUM_BLOCKS>;
 
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
-
-fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
-  return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
-}
-
-fn limited(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
 
 // Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
 fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
@@ -2127,7 +2120,16 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 // Fragments come from and go to \`tile\`, a workgroup array of vec4<u32> that the including kernel declares besides THREADS.
 // \`at\` and \`stride\` (from one row to the next) count its vectors: 8 halves of a factor, 4 floats of a sum.
 // Which invocation holds which element is nobody's business: elements are seen only in \`tile\`, after a barrier.
-//
+
+const F16_MAX = 65504.0;
+
+// A vector of a factor's tile.
+fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
+}
+
+fn limited(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
+
 // EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
 // makes 8 sums of a row, from column lane_column on.
 //! if EMULATE
@@ -2946,6 +2948,190 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 `,
+  "gemm_skinny_matrix.wgsl": `// The gradient of a narrow matrix on tensor cores: out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from f32 operands rounded to
+// f16, with f32 sums. As gemm_skinny.wgsl, where that is bound by arithmetic instead of by the reading of \`a\`.
+//
+// Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
+// Range: gradients are far smaller than f16 reaches. \`a\` is multiplied by power[0] (see gradient_range.wgsl), after its
+// columns were divided by their scales (COLUMN_SCALES), and out the other way round. \`b\` is of ordinary size and limited.
+// Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one share of SHARE tokens. A step of BK tokens waits
+// in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of \`a\` are loaded
+// transposed at no cost. SHARE is known to the compiler, which unrolls the loop. Shares are added by sum_partials.wgsl.
+// A vector of 8 halves in workgroup memory joins two quads of a row that are half a row apart, so that neighbouring
+// invocations fetch neighbouring quads; results are put back in order when they are stored.
+// Indices are clamped instead of guarded: what is past the end of the tokens counts zero by \`b\`, and rows and columns
+// that are not there are not stored.
+//! include fragments.wgsl
+
+struct Params {
+  m: u32, n: u32, tokens: u32,
+  a_pitch: u32, a_column: u32, // in quads
+  b_pitch: u32, b_column: u32,
+  out_pitch: u32,
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> power: array<f32>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+//! if COLUMN_SCALES
+@group(0) @binding(5) var<storage, read> column_scales: array<vec4<f32>>; // of the columns of a
+//! end
+
+const THREADS = 128u;
+// Rows of the tiles in vectors of 8 halves, without and with the pad that spreads rows over the banks.
+const A_VECTORS = BM / 8u;
+const B_VECTORS = BN / 8u;
+const A_ROW = A_VECTORS + 1u;
+const B_ROW = B_VECTORS + 1u;
+const B_TILE = BK * A_ROW; // where b's values begin
+// Rows of the outgoing sums of a subgroup in vectors of 4 floats.
+const OUT_ROW = BN / 8u + 1u;
+// Tokens that the invocations fetch at once.
+const A_TOKENS = THREADS / A_VECTORS;
+const B_TOKENS = THREADS / B_VECTORS;
+const STEPS = SHARE / BK;
+
+var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
+
+// The factors of four columns of \`a\`, from the one at \`quad\` on.
+fn factor_of(quad: u32) -> vec4<f32> {
+//! if COLUMN_SCALES
+  return power[0] / column_scales[quad];
+//! else
+  return vec4<f32>(power[0]);
+//! end
+}
+
+// Stores four neighbouring sums of a row.
+fn store(share: u32, row: u32, column: u32, sum: vec4<f32>) {
+  // Up to the pitch: the columns behind n are zeros.
+  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
+  var value = sum * (params.alpha / power[0]);
+//! if COLUMN_SCALES
+  value *= column_scales[params.a_column + row / 4u][row % 4u];
+//! end
+  value = select(vec4<f32>(), value, column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n));
+  let at = ((share * params.m + row) * params.out_pitch + column) / 4u;
+//! if ACCUMULATE
+  out[at] += value;
+//! else
+  out[at] = value;
+//! end
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let m0 = group.y * BM;
+  let n0 = group.x * BN;
+  let first = group.z * SHARE;
+  let last_token = params.tokens - 1u;
+  let subgroup = thread / 32u;
+  let half_m = subgroup / 2u;
+  let half_n = subgroup % 2u;
+
+  // What this invocation fetches: two quads each of every A_TOKENS-th and B_TOKENS-th token.
+  let a_token = thread / A_VECTORS;
+  let a_vector = thread % A_VECTORS;
+  let a_end = params.a_column + (params.m - 1u) / 4u;
+  let a_low = min(params.a_column + m0 / 4u + a_vector, a_end);
+  let a_high = min(params.a_column + m0 / 4u + a_vector + A_VECTORS, a_end);
+  let a_low_factor = factor_of(a_low);
+  let a_high_factor = factor_of(a_high);
+  let b_token = thread / B_VECTORS;
+  let b_vector = thread % B_VECTORS;
+  let b_end = params.b_column + (params.n - 1u) / 4u;
+  let b_low = min(params.b_column + n0 / 4u + b_vector, b_end);
+  let b_high = min(params.b_column + n0 / 4u + b_vector + B_VECTORS, b_end);
+//! unroll p 0 A_LOADS
+  let a_row_$p = min(first + a_token + \${p}u * A_TOKENS, last_token) * params.a_pitch;
+  var a_low_$p = a[a_row_$p + a_low];
+  var a_high_$p = a[a_row_$p + a_high];
+//! end
+//! unroll p 0 B_LOADS
+  let b_row_$p = min(first + b_token + \${p}u * B_TOKENS, last_token) * params.b_pitch;
+  var b_low_$p = b[b_row_$p + b_low];
+  var b_high_$p = b[b_row_$p + b_high];
+//! end
+//! unroll i 0 BM/32
+//! unroll j 0 BN/32
+  var sum_\${i}_$j = Sum();
+//! end
+//! end
+
+  for (var step = 0u; step < STEPS; step += 1u) {
+    let t0 = first + step * BK;
+    workgroupBarrier();
+//! unroll p 0 A_LOADS
+    tile[(a_token + \${p}u * A_TOKENS) * A_ROW + a_vector] = to_halves(a_low_$p * a_low_factor, a_high_$p * a_high_factor);
+//! end
+//! unroll p 0 B_LOADS
+    tile[B_TILE + (b_token + \${p}u * B_TOKENS) * B_ROW + b_vector] = select(
+      vec4<u32>(), to_halves(limited(b_low_$p), limited(b_high_$p)), t0 + b_token + \${p}u * B_TOKENS < params.tokens);
+//! end
+    workgroupBarrier();
+    // The last step fetches its own values again: cheaper than to ask.
+    let next = first + min(step + 1u, STEPS - 1u) * BK;
+//! unroll p 0 A_LOADS
+    {
+      let row = min(next + a_token + \${p}u * A_TOKENS, last_token) * params.a_pitch;
+      a_low_$p = a[row + a_low];
+      a_high_$p = a[row + a_high];
+    }
+//! end
+//! unroll p 0 B_LOADS
+    {
+      let row = min(next + b_token + \${p}u * B_TOKENS, last_token) * params.b_pitch;
+      b_low_$p = b[row + b_low];
+      b_high_$p = b[row + b_high];
+    }
+//! end
+//! unroll kk 0 BK/16
+    {
+//! unroll i 0 BM/32
+      let a_$i = load_left_transposed(16u * \${kk}u * A_ROW + half_m * (BM / 16u) + 2u * \${i}u, A_ROW);
+//! end
+//! unroll j 0 BN/32
+      let b_$j = load_right(B_TILE + 16u * \${kk}u * B_ROW + half_n * (BN / 16u) + 2u * \${j}u, B_ROW);
+//! end
+//! unroll i 0 BM/32
+//! unroll j 0 BN/32
+      sum_\${i}_$j = multiply_add(a_$i, b_$j, sum_\${i}_$j);
+//! end
+//! end
+    }
+//! end
+  }
+
+  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes store them row by row.
+  let lane = thread % 32u;
+  let mine = subgroup * 16u * OUT_ROW;
+//! unroll i 0 BM/32
+  workgroupBarrier();
+//! unroll j 0 BN/32
+  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
+//! end
+  workgroupBarrier();
+//! unroll q 0 BN/16
+  {
+    let item = lane + 32u * \${q}u;
+    let strip_row = item / (BN / 8u);
+    let strip_quad = item % (BN / 8u);
+    let tile_row = half_m * (BM / 2u) + 16u * \${i}u + strip_row;
+    let row = m0 + in_order(tile_row / 4u, A_VECTORS) * 4u + tile_row % 4u;
+    let column = n0 + in_order(half_n * (BN / 8u) + strip_quad, B_VECTORS) * 4u;
+    store(group.z, row, column, bitcast<vec4<f32>>(tile[mine + strip_row * OUT_ROW + strip_quad]));
+  }
+//! end
+//! end
+}
+
+// Which quad of a row lies at place \`quad\` of the tile, whose row has \`vectors\` pairs of them.
+fn in_order(quad: u32, vectors: u32) -> u32 { return quad / 2u + quad % 2u * vectors; }
+`,
   "gemm_tile.wgsl": `// Which tile of the output a workgroup makes. Include-only.
 //
 // Workgroups that run at the same time should need few rows of both operands, so that these stay in the cache: tiles go
@@ -3012,6 +3198,40 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
   let total = workgroup_sum(sum, thread);
   if (thread == 0u) { partials[group.x] = total; }
+}
+`,
+  "gradient_range.wgsl": `// The power of two that brings a quantised gradient into the range of f16 as a whole, from the scales of its rows.
+//
+// A row times its scale has its largest magnitude at the largest code, so all rows times the smallest of the scales stay
+// below that, and \`headroom\` further up. Vanishing rows have large scales and do not count. Rows of infinities
+// have a scale of zero, or almost: then the power is as well, and infinities stay visible.
+// Grid: 1. A minimum does not depend on the order, so the result does not either.
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  headroom: f32, // a power of two
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> scales: array<f32>;
+@group(0) @binding(2) var<storage, read_write> power: array<f32>;
+
+const LARGEST = 0x1p96; // leaves room for its products and quotients with other scales
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(local_invocation_index) thread: u32) {
+  var smallest = LARGEST;
+  for (var first = thread; first < params.rows; first += 8u * THREADS) {
+//! unroll n 0 8
+    smallest = min(smallest, scales[min(first + \${n}u * THREADS, params.rows - 1u)]);
+//! end
+  }
+  let scale = -workgroup_max(-smallest, thread);
+  if (thread == 0u) {
+    let below = bitcast<f32>(bitcast<u32>(scale) & 0x7f800000u); // the power of two up to it
+    power[0] = min(below * params.headroom, LARGEST);
+  }
 }
 `,
   "metrics.wgsl": `// Writes what this step did into its slot of a ring, which the host reads once in many steps.
@@ -3261,8 +3481,8 @@ struct Tables {
 // x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
 // An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
-// Every thread turns vectors into words of two f16 along k. Where the storage must be transposed, 64 x by 64 k of them
-// wait in workgroup memory, so that reads and writes both are vectors along what is contiguous.
+// Where the storage must be transposed, a piece of it waits in workgroup memory, so that reads and writes both are vectors
+// along what is contiguous.
 enable f16;
 
 struct Params {
@@ -3281,28 +3501,29 @@ struct Params {
 //! end
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<u32>>;
 
-fn scaled(halves: u32) -> u32 {
+//! if FACTOR != 1
+fn scaled(halves: u32) -> u32 { return pack2x16float(unpack2x16float(halves) * f32(FACTOR)); }
+//! end
+
+// FP8 codes in bytes 0 and 2 as two f16, four times.
+fn widen(bytes: vec4<u32>) -> vec4<u32> {
+//! if TYPE == e4m3
+  let halves = ((bytes & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((bytes & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
+//! else
+  let halves = (bytes & vec4<u32>(0x00ff00ffu)) << vec4<u32>(8u);
+//! end
 //! if FACTOR == 1
   return halves;
 //! else
-  return pack2x16float(unpack2x16float(halves) * f32(FACTOR));
+  return vec4<u32>(scaled(halves.x), scaled(halves.y), scaled(halves.z), scaled(halves.w));
 //! end
 }
 
-// FP8 codes in bytes 0 and 2 as two f16.
-fn widen2(bytes: u32) -> u32 {
-//! if TYPE == e4m3
-  return scaled(((bytes & 0x00800080u) << 8u) | ((bytes & 0x007f007fu) << 7u));
-//! else
-  return scaled((bytes & 0x00ff00ffu) << 8u);
-//! end
-}
-
-// Four FP8 codes as four f16 in two words, in order.
-fn widen4(word: u32) -> vec2<u32> {
+// Bytes 0 and 1, and 2 and 3, of a word, each in a word of its own.
+fn apart(word: u32) -> vec2<u32> {
   return vec2<u32>(
-    widen2((word & 0xffu) | ((word & 0xff00u) << 8u)),
-    widen2(((word >> 16u) & 0xffu) | ((word >> 8u) & 0xff0000u)),
+    (word & 0xffu) | ((word & 0xff00u) << 8u),
+    ((word >> 16u) & 0xffu) | ((word >> 8u) & 0xff0000u),
   );
 }
 
@@ -3315,7 +3536,7 @@ const WORD = PER_VECTOR / 4u; // elements in a word
 fn row_at(inside: bool, i: u32) -> vec2<u32> {
   let at = select(0u, i / WORD, inside);
 //! if PER_VECTOR == 16
-  let halves = widen4(codes[at]);
+  let halves = widen(vec4<u32>(apart(codes[at]), 0u, 0u)).xy;
 //! else
   let halves = vec2<u32>(codes[at], codes[at + 1u]);
 //! end
@@ -3325,7 +3546,7 @@ fn row_at(inside: bool, i: u32) -> vec2<u32> {
 fn row_at(inside: bool, i: u32) -> vec4<u32> {
   let at = select(0u, i / WORD, inside);
 //! if PER_VECTOR == 16
-  let halves = vec4<u32>(widen4(codes[at]), widen4(codes[at + 1u]));
+  let halves = widen(vec4<u32>(apart(codes[at]), apart(codes[at + 1u])));
 //! else
   let halves = vec4<u32>(codes[at], codes[at + 1u], codes[at + 2u], codes[at + 3u]);
 //! end
@@ -3359,59 +3580,66 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 //! else
-// Vector i of the input, or zeros.
-fn fetch(inside: bool, i: u32) -> vec4<u32> {
-  return select(vec4<u32>(), codes[select(0u, i, inside)], inside);
-}
-
-const ROW_VECTORS = 64u / PER_VECTOR;
-
-// [k / 2][x], with one more so that walking down a column meets all banks.
+// 64 x by 32 words of codes: [word][x], with one more x so that walking either way meets all banks.
 var<workgroup> tile: array<array<u32, 65>, 32>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let x0 = group.x * 64u;
-  let k0 = group.y * 64u;
-  let panel = x0 / PANEL;
-//! unroll p 0 16/PER_VECTOR
+  let k0 = group.y * TILE_K;
+//! unroll p 0 2
   {
-    let task = thread + \${p}u * 256u;
-    let x = task / ROW_VECTORS;
-    let k = (task % ROW_VECTORS) * PER_VECTOR;
-    let inside = x0 + x < params.x && k0 + k < params.k;
-    let v = fetch(inside, ((x0 + x) * params.in_pitch + params.in_column + k0 + k) / PER_VECTOR);
+    let x = thread / 8u + \${p}u * 32u;
+    let vector = thread % 8u;
+    let k = k0 + vector * PER_VECTOR;
+    let inside = x0 + x < params.x && k < params.k;
+    let at = ((x0 + x) * params.in_pitch + params.in_column + k) / PER_VECTOR;
+    let v = select(vec4<u32>(), codes[select(0u, at, inside)], inside);
 //! unroll c 0 4
-//! if PER_VECTOR == 16
-    {
-      let words = widen4(v[$c]);
-      tile[k / 2u + 2u * \${c}u][x] = words.x;
-      tile[k / 2u + 2u * \${c}u + 1u][x] = words.y;
-    }
-//! else
-    tile[k / 2u + \${c}u][x] = v[$c];
-//! end
+    tile[vector * 4u + \${c}u][x] = v[$c];
 //! end
   }
 //! end
   workgroupBarrier();
+  let panel = x0 / PANEL;
 //! if PAIRS
+  // Four x of a word: as many pairs along k as it has.
 //! unroll p 0 2
   {
-    let pair = thread / 16u + \${p}u * 16u;
+    let word = thread / 16u + \${p}u * 16u;
     let x = thread % 16u * 4u;
-    packed[((panel * params.out_k + k0) / 2u + pair) * (PANEL / 4u) + (x0 % PANEL + x) / 4u] =
-      vec4<u32>(tile[pair][x], tile[pair][x + 1u], tile[pair][x + 2u], tile[pair][x + 3u]);
+    let v = vec4<u32>(tile[word][x], tile[word][x + 1u], tile[word][x + 2u], tile[word][x + 3u]);
+    let pair = (panel * params.out_k + k0) / 2u + word * PER_VECTOR / 8u;
+    let to = pair * (PANEL / 4u) + (x0 % PANEL + x) / 4u;
+//! if PER_VECTOR == 16
+    if (k0 + 4u * word < params.out_k) {
+      packed[to] = widen((v & vec4<u32>(0xffu)) | ((v & vec4<u32>(0xff00u)) << vec4<u32>(8u)));
+      packed[to + PANEL / 4u] = widen(((v >> vec4<u32>(16u)) & vec4<u32>(0xffu)) | ((v >> vec4<u32>(8u)) & vec4<u32>(0xff0000u)));
+    }
+//! else
+    packed[to] = v;
+//! end
   }
 //! end
 //! else
-  let pair = thread / 8u;
+  // Eight x of a word: as many rows as it has codes.
+  let word = thread / 8u;
   let x = thread % 8u * 8u;
-  let even = vec4<u32>(tile[pair][x], tile[pair][x + 2u], tile[pair][x + 4u], tile[pair][x + 6u]);
-  let odd = vec4<u32>(tile[pair][x + 1u], tile[pair][x + 3u], tile[pair][x + 5u], tile[pair][x + 7u]);
-  let to = (panel * params.out_k + k0 + 2u * pair) * (PANEL / 8u) + (x0 % PANEL + x) / 8u;
+  let even = vec4<u32>(tile[word][x], tile[word][x + 2u], tile[word][x + 4u], tile[word][x + 6u]);
+  let odd = vec4<u32>(tile[word][x + 1u], tile[word][x + 3u], tile[word][x + 5u], tile[word][x + 7u]);
+  let row = panel * params.out_k + k0 + word * PER_VECTOR / 4u;
+  let to = row * (PANEL / 8u) + (x0 % PANEL + x) / 8u;
+//! if PER_VECTOR == 16
+  if (k0 + 4u * word < params.out_k) {
+//! unroll c 0 4
+    packed[to + \${c}u * (PANEL / 8u)] = widen(
+      ((even >> vec4<u32>(8u * \${c}u)) & vec4<u32>(0xffu)) | (((odd >> vec4<u32>(8u * \${c}u)) & vec4<u32>(0xffu)) << vec4<u32>(16u)));
+//! end
+  }
+//! else
   packed[to] = (even & vec4<u32>(0xffffu)) | (odd << vec4<u32>(16u));
   packed[to + PANEL / 8u] = (even >> vec4<u32>(16u)) | (odd & vec4<u32>(0xffff0000u));
+//! end
 //! end
 }
 //! end
@@ -3903,20 +4131,23 @@ fn largest(v: vec4<f32>) -> f32 {
 //
 // f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^4, 2^5): exact, and
 // sums of a few dozen products with other such rows stay within f16.
+//
+// Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
+// row (gradient_range.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
 
-const SMALLEST_AMAX = 0x1p-100; // below counts as zero: the scale would leave f32's range
+const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 
 fn scale_of(amax: f32) -> f32 {
 //! if CODES == e4m3
-  let scale = 448.0 / amax;
-//! end
+  return select(448.0 / amax, 1.0, amax < SMALLEST_AMAX);
+//! else
+  let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
 //! if CODES == e5m2
-  let scale = 57344.0 / amax;
+  return 57344.0 / largest;
+//! else
+  return bitcast<f32>((258u - (bitcast<u32>(largest) >> 23u)) << 23u);
 //! end
-//! if CODES == f16
-  let scale = bitcast<f32>((258u - (bitcast<u32>(amax) >> 23u)) << 23u);
 //! end
-  return select(scale, 1.0, amax < SMALLEST_AMAX);
 }
 `,
   "row_values.wgsl": `// The rows that are quantised: x, optionally divided by a scale a column, optionally followed by a second matrix.

@@ -59,7 +59,9 @@ export function pack(program: Program, options: PackOptions): PackedOperand {
       PANEL: panel,
       PAIRS: pairs,
       FACTOR: kernelFactor,
-      ...(byK && { WIDTH: pairs ? 4 : 8, PAIRS_AT_ONCE: pairs ? 8 : 16 }),
+      ...(byK
+        ? { WIDTH: pairs ? 4 : 8, PAIRS_AT_ONCE: pairs ? 8 : 16 }
+        : { TILE_K: 8 * perVector }),
     }),
     { codes: matrix, packed },
     {
@@ -69,7 +71,7 @@ export function pack(program: Program, options: PackOptions): PackedOperand {
       in_column: column,
       out_k: k,
     },
-    byK ? [x / WORKGROUP_X, k / 64] : [x / 64, k / 64],
+    byK ? [x / WORKGROUP_X, k / 64] : [x / 64, Math.ceil(k / (8 * perVector))],
     { label: `${matrix.type} ${byK ? "k" : "x"}-rows ${x}×${k}` },
   );
   return { matrix: packed, k, factor };
