@@ -8,27 +8,21 @@
  * @module
  */
 
-import { choice, group, parseFlags } from "../src/cli/flags.ts";
 import { trainingMethod } from "../src/cli/method.ts";
+import { openDevice } from "../src/cli/open_device.ts";
+import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
 import { processTerminal } from "../src/cli/terminal.ts";
-import { columnsOf } from "../src/gpu/buffers.ts";
-import { requestDevice } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
-import { attentionBackward, attentionForward } from "../src/kernels/attention.ts";
 import { chooseVariant, GEMM_VARIANTS } from "../src/kernels/gemm_variants.ts";
-import { randomNormal } from "../src/kernels/random.ts";
-import { documentBounds } from "../tests/support/attention.ts";
 import { GemmRun } from "./gemm_bench.ts";
 import { architecture } from "./support/architecture.ts";
+import { AttentionRun } from "./support/attention_run.ts";
 import { benchGroup, type Runnable } from "./support/deno_bench.ts";
 import { RowCases } from "./support/row_cases.ts";
+import { readFlags } from "./support/script.ts";
 import { Training } from "./support/training.ts";
 
-const { values: { gpu = "native" } } = parseFlags(
-  Deno.args,
-  group("Bench", { gpu: choice(["native", "dawn", "auto"], "Which WebGPU", "native") }),
-);
-const device = await requestDevice({ provider: gpu });
+const device = await openDevice(readFlags(Deno.args, GPU_FLAGS), processTerminal());
 const small = device.isFallback;
 const width = small ? "tiny" : "7b";
 const [batchSize, sequenceLength, rank] = small ? [2, 32, 8] : [16, 512, 64];
@@ -126,30 +120,17 @@ function namesOfRowCases(): string[] {
 }
 
 async function openAttention(backward: boolean): Promise<Runnable> {
-  const [wide, narrow] = [numHeads * headDim, numKeyValueHeads * headDim];
-  const matrix = (cols: number, label: string) => device.matrix(tokens, cols, "f32", label);
-  const qkv = matrix(wide + 2 * narrow, "qkv");
-  const gradients = matrix(wide + 2 * narrow, "gradients");
-  const [output, dOutput] = [matrix(wide, "output"), matrix(wide, "dOutput")];
-  const logSumExp = matrix(numHeads, "logSumExp");
-  const documents = device.allocate(8 * tokens, "documents");
-  device.write(documents, documentBounds(new Array(batchSize).fill(sequenceLength)));
-  const program = new Program(device);
-  const blocks = (source: typeof qkv) => ({
-    q: columnsOf(source, 0, wide),
-    k: columnsOf(source, wide, narrow),
-    v: columnsOf(source, wide + narrow, narrow),
+  const attention = await AttentionRun.open(device, {
+    documents: batchSize,
+    length: sequenceLength,
+    heads: numHeads,
+    kvHeads: numKeyValueHeads,
+    headDim,
   });
-  const heads = { heads: numHeads, kvHeads: numKeyValueHeads, headDim };
-  const inputs = { ...heads, ...blocks(qkv), documents, output, logSumExp };
-  const { q: dQ, k: dK, v: dV } = blocks(gradients);
-  for (const [low, out] of [qkv, dOutput].entries()) {
-    randomNormal(program, { key: { low, high: 0 }, mean: 0, deviation: 1, out });
-  }
-  attentionForward(program, inputs);
-  if (backward) attentionBackward(program, { ...inputs, dOutput, dQ, dK, dV });
-  const free = () => device.free(qkv, gradients, output, dOutput, logSumExp, documents);
-  return running(await program.prepare(), { [Symbol.dispose]: free });
+  const program = new Program(device);
+  attention.forward(program);
+  if (backward) attention.backward(program);
+  return running(await program.prepare(), attention);
 }
 
 /** A model of some blocks under a method; `blocks`: forward and backward only, with next to no vocabulary. */

@@ -14,9 +14,8 @@
  * @module
  */
 
-import { report } from "../src/cli/errors.ts";
-import { choice, group, list, parseFlags, text } from "../src/cli/flags.ts";
-import { processTerminal, type Terminal } from "../src/cli/terminal.ts";
+import { choice, group, list, text } from "../src/cli/flags.ts";
+import type { Terminal } from "../src/cli/terminal.ts";
 import { OptionError } from "../src/errors.ts";
 import { loadDawn } from "../src/gpu/dawn.ts";
 import { requestDevice } from "../src/gpu/device.ts";
@@ -24,6 +23,7 @@ import { chooseVariant } from "../src/kernels/gemm_variants.ts";
 import { normalValues, randomKey } from "../src/reference/random.ts";
 import { GemmRun } from "./gemm_bench.ts";
 import { measure, teraflops, totalMs } from "./support/measure.ts";
+import { readFlags, runScript } from "./support/script.ts";
 
 const JAX = "npm:@jax-js/jax@0.1.25";
 const TENSORFLOW = "npm:@tensorflow/tfjs-core@4.22.0";
@@ -81,7 +81,7 @@ interface Contender {
 
 /** Times all contenders. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<PeerResult[]> {
-  const { values: { gpu = "native", shape = "8192x4096x4096", only } } = parseFlags(args, FLAGS);
+  const { gpu = "native", shape = "8192x4096x4096", only } = readFlags(args, FLAGS);
   const [m, n, k] = shape.split("x").map(Number);
   if (!(m > 0 && n === k && k > 0)) {
     throw new OptionError(`Cannot multiply --shape ${shape}: give three sizes, the last two equal`);
@@ -240,11 +240,4 @@ async function openTensorFlow({ m, k, x, b }: Problem): Promise<Contender> {
   };
 }
 
-if (import.meta.main) {
-  const terminal = processTerminal();
-  try {
-    await run(Deno.args, terminal);
-  } catch (error) {
-    Deno.exit(report(error, terminal));
-  }
-}
+if (import.meta.main) await runScript(run);

@@ -12,13 +12,17 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
-import { type Device, type Provider, requestDevice } from "../src/gpu/device.ts";
+import { group, text, toggle, whole } from "../src/cli/flags.ts";
+import { openDevice } from "../src/cli/open_device.ts";
+import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
+import type { Terminal } from "../src/cli/terminal.ts";
+import type { Device } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
 import type { RowVariant } from "../src/kernels/shapes.ts";
 import { copyBandwidth } from "./support/copy.ts";
 import { gigabytes, measure, totalMs } from "./support/measure.ts";
 import { RowCases, type RowErrors, type RowShape } from "./support/row_cases.ts";
+import { readFlags, runScript } from "./support/script.ts";
 
 /** What is measured. */
 export interface QuantizeBenchOptions extends RowShape {
@@ -40,6 +44,23 @@ export interface QuantizeBenchResult extends RowErrors {
   /** That over what a copy reaches. */
   ofCopy: number;
 }
+
+const LLAMA_7B: RowShape = { rows: 8192, cols: 4096, ffn: 11008 };
+
+/** For a GPU that the CPU emulates. */
+const SMALL: RowShape = { rows: 256, cols: 1024, ffn: 2752 };
+
+const FLAGS = {
+  ...GPU_FLAGS,
+  ...group("Rows", {
+    rows: whole("Tokens"),
+    cols: whole("Width of the residual stream"),
+    ffn: whole("Width of the feed-forward network"),
+    only: text("TEXT", "Cases with this in their name", "all"),
+    sweep: toggle("Time every way to share a row among threads"),
+    repeats: whole("Timed runs", "9"),
+  }),
+};
 
 /** Share of wrong codes and relative error that pass. Codes are to be exact but where a compiler fuses otherwise. */
 const MOST_WRONG_CODES = 1e-4;
@@ -88,33 +109,27 @@ export async function* quantizeBench(
   }
 }
 
-if (import.meta.main) {
-  const flags = parseArgs(Deno.args, {
-    string: ["gpu", "rows", "cols", "ffn", "repeats", "only"],
-    boolean: ["sweep"],
-    default: { gpu: "native" },
-  });
-  using device = await requestDevice({ provider: flags.gpu as Provider });
-  const small = device.isFallback;
-  const count = (flag: string | undefined, large: number, cpu: number) =>
-    Number(flag ?? (small ? cpu : large));
+/** Prints the lines of {@linkcode quantizeBench} for a command line's words. */
+async function run(args: readonly string[], terminal: Terminal): Promise<void> {
+  const { gpu, rows, cols, ffn, ...options } = readFlags(args, FLAGS);
+  using device = await openDevice({ gpu }, terminal);
+  const defaults = device.isFallback ? SMALL : LLAMA_7B;
   const shape = {
-    rows: count(flags.rows, 8192, 256),
-    cols: count(flags.cols, 4096, 1024),
-    ffn: count(flags.ffn, 11008, 2752),
+    rows: rows ?? defaults.rows,
+    cols: cols ?? defaults.cols,
+    ffn: ffn ?? defaults.ffn,
   };
-  const { description, device: name } = device.info;
-  console.log(`${description || name} (${device.provider}): ${JSON.stringify(shape)}`);
-  const repeats = Number(flags.repeats ?? 9);
-  const { only, sweep } = flags;
-  for await (const result of quantizeBench(device, { ...shape, repeats, only, sweep })) {
-    const { ms, gigabytesPerSecond, ofCopy, wrongCodes, error } = result;
-    console.log(
-      result.name.padEnd(52) + `${ms.toFixed(4)} ms`.padStart(12) +
+  terminal.stdout(`${device.name} (${device.provider}): ${JSON.stringify(shape)}\n`);
+  for await (const result of quantizeBench(device, { ...shape, ...options })) {
+    const { name, ms, gigabytesPerSecond, ofCopy, wrongCodes, error } = result;
+    terminal.stdout(
+      name.padEnd(52) + `${ms.toFixed(4)} ms`.padStart(12) +
         `${gigabytesPerSecond.toFixed(0)} GB/s`.padStart(12) +
         `${(100 * ofCopy).toFixed(1)} %`.padStart(9) +
         (error === undefined ? "" : `  error ${error.toExponential(1)}`) +
-        (wrongCodes === undefined ? "" : `  wrong codes ${wrongCodes.toExponential(1)}`),
+        (wrongCodes === undefined ? "" : `  wrong codes ${wrongCodes.toExponential(1)}`) + "\n",
     );
   }
 }
+
+if (import.meta.main) await runScript(run);

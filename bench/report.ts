@@ -8,12 +8,11 @@
  * @module
  */
 
-import { report } from "../src/cli/errors.ts";
-import { group, number, parseFlags, path } from "../src/cli/flags.ts";
-import { processTerminal } from "../src/cli/terminal.ts";
+import { group, number, path } from "../src/cli/flags.ts";
 import type { KernelTime } from "../src/gpu/program.ts";
 import { gigabytes, teraflops } from "./support/measure.ts";
 import { sumBy } from "./support/profile_table.ts";
+import { readFlags, runScript } from "./support/script.ts";
 import type { SuiteLine } from "./suite.ts";
 
 /** TFLOP/s that an H200 reaches with nothing but arithmetic, by the arithmetic of a kernel; measured, see docs. */
@@ -25,6 +24,12 @@ const PEAKS: readonly (readonly [kernels: RegExp, teraflops: number])[] = [
 
 /** GB/s that a copy reaches on an H200. */
 const BANDWIDTH = 4200;
+
+const FLAGS = group("Report", {
+  steps: path("FILE", "Lines of bench/suite.ts"),
+  trace: path("FILE", "Lines of bench/step.ts --trace"),
+  bandwidth: number("The GPU's, in GB/s", `${BANDWIDTH}`),
+});
 
 /** Tabulates the lines of a suite, a table a group. */
 export function stepTables(lines: readonly SuiteLine[]): string {
@@ -94,19 +99,9 @@ async function readLines<T>(file: string): Promise<T[]> {
 }
 
 if (import.meta.main) {
-  const terminal = processTerminal();
-  try {
-    const { values: { steps, trace, bandwidth } } = parseFlags(
-      Deno.args,
-      group("Report", {
-        steps: path("FILE", "Lines of bench/suite.ts"),
-        trace: path("FILE", "Lines of bench/step.ts --trace"),
-        bandwidth: number("The GPU's, in GB/s", `${BANDWIDTH}`),
-      }),
-    );
+  await runScript(async (args, terminal) => {
+    const { steps, trace, bandwidth } = readFlags(args, FLAGS);
     if (steps) terminal.stdout(`${stepTables(await readLines(steps))}\n`);
     if (trace) terminal.stdout(roofline(await readLines(trace), bandwidth));
-  } catch (error) {
-    Deno.exit(report(error, terminal));
-  }
+  });
 }

@@ -17,11 +17,11 @@
  */
 
 import { trainingMethod } from "../src/cli/method.ts";
-import { choice, group, parseFlags, path, text, toggle, whole } from "../src/cli/flags.ts";
-import { report } from "../src/cli/errors.ts";
-import { METHOD_FLAGS } from "../src/cli/shared_flags.ts";
-import { processTerminal, type Terminal } from "../src/cli/terminal.ts";
-import { type Device, requestDevice } from "../src/gpu/device.ts";
+import { group, path, text, toggle, whole } from "../src/cli/flags.ts";
+import { openDevice } from "../src/cli/open_device.ts";
+import { GPU_FLAGS, METHOD_FLAGS } from "../src/cli/shared_flags.ts";
+import type { Terminal } from "../src/cli/terminal.ts";
+import type { Device } from "../src/gpu/device.ts";
 import type { KernelTime } from "../src/gpu/program.ts";
 import type { Method } from "../src/methods/method.ts";
 import { planMemory } from "../src/train/memory.ts";
@@ -29,6 +29,7 @@ import { architecture, ARCHITECTURE_FLAGS } from "./support/architecture.ts";
 import { withAttentionCosts } from "./support/attention_costs.ts";
 import { median, totalMs } from "./support/measure.ts";
 import { profileTable, sumBy } from "./support/profile_table.ts";
+import { readFlags, runScript } from "./support/script.ts";
 import { StepClock } from "./support/step_clock.ts";
 import { Training, type TrainingShape } from "./support/training.ts";
 
@@ -37,6 +38,7 @@ const WARMUP = 3;
 
 /** Flags of this script. */
 export const FLAGS = {
+  ...GPU_FLAGS,
   ...ARCHITECTURE_FLAGS,
   ...METHOD_FLAGS,
   ...group("Step", {
@@ -45,7 +47,6 @@ export const FLAGS = {
     checkpointing: toggle("Keep only each block's input and compute the rest again"),
     steps: whole(`Steps, the first ${WARMUP} untimed`, "12"),
     seed: whole("Decides weights and tokens", "0"),
-    gpu: choice(["native", "dawn", "auto"], "Which WebGPU runs it", "native"),
   }),
   ...group("Output", {
     label: text("TEXT", "A name for the line"),
@@ -93,7 +94,7 @@ export interface StepResult {
 
 /** Runs the bench with a command line's words. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<StepResult> {
-  const { values } = parseFlags(args, FLAGS);
+  const values = readFlags(args, FLAGS);
   const { batch = 16, sequenceLength = 512, steps = 12, checkpointing = false, seed = 0 } = values;
   const timeline: Record<string, number> = {};
   let last = 0;
@@ -104,7 +105,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     terminal.stderr(`${(now / 1000).toFixed(2).padStart(7)} s  ${part}\n`);
   };
   mark("modules");
-  using device = await requestDevice({ provider: values.gpu });
+  using device = await openDevice(values, terminal);
   mark("device");
   const config = architecture(values, sequenceLength);
   const rank = values.method === "full" ? undefined : values.rank ?? 64;
@@ -137,7 +138,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     label: values.label ?? null,
     method: describe(method, values.precision),
     gpu: device.provider,
-    adapter: device.info.description || device.info.device,
+    adapter: device.name,
     width: values.width ?? "7b",
     layers: config.numLayers,
     batch,
@@ -197,10 +198,7 @@ function toLine(time: KernelTime): string {
 }
 
 if (import.meta.main) {
-  const terminal = processTerminal();
-  try {
-    terminal.stdout(`${JSON.stringify(await run(Deno.args, terminal))}\n`);
-  } catch (error) {
-    Deno.exit(report(error, terminal));
-  }
+  await runScript(async (args, terminal) =>
+    terminal.stdout(`${JSON.stringify(await run(args, terminal))}\n`)
+  );
 }

@@ -13,10 +13,11 @@
  * @module
  */
 
-import { report, UsageError } from "../src/cli/errors.ts";
-import { group, list, number, parseFlags, path, whole } from "../src/cli/flags.ts";
-import { processTerminal, type Terminal } from "../src/cli/terminal.ts";
+import { UsageError } from "../src/cli/errors.ts";
+import { group, list, number, path, whole } from "../src/cli/flags.ts";
 import { formatBytes } from "../src/cli/format.ts";
+import type { Terminal } from "../src/cli/terminal.ts";
+import { readFlags, runScript } from "./support/script.ts";
 import { GROUPS, type SuiteRun } from "./support/suite_runs.ts";
 
 const FLAGS = group("Suite", {
@@ -46,7 +47,7 @@ export interface SuiteLine extends Record<string, unknown> {
 export async function run(args: readonly string[], terminal: Terminal): Promise<SuiteLine[]> {
   const end = args.indexOf("--");
   const own = end < 0 ? args : args.slice(0, end);
-  const { values } = parseFlags(own, FLAGS);
+  const values = readFlags(own, FLAGS);
   const names = values.groups ?? ["methods"];
   const unknown = names.find((name) => !(name in GROUPS));
   if (unknown !== undefined) {
@@ -147,11 +148,8 @@ export function deviationFromLine(points: readonly (readonly [x: number, y: numb
 }
 
 if (import.meta.main) {
-  const terminal = processTerminal();
-  try {
-    const lines = await run(Deno.args, terminal);
+  await runScript(async (args, terminal) => {
+    const lines = await run(args, terminal);
     if (lines.some(({ error }) => error !== undefined)) Deno.exitCode = 1;
-  } catch (error) {
-    Deno.exit(report(error, terminal));
-  }
+  });
 }

@@ -13,12 +13,16 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
-import { type Device, type Provider, requestDevice } from "../src/gpu/device.ts";
+import { group, text, toggle, whole } from "../src/cli/flags.ts";
+import { openDevice } from "../src/cli/open_device.ts";
+import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
+import type { Terminal } from "../src/cli/terminal.ts";
+import type { Device } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
 import { copyBandwidth } from "./support/copy.ts";
 import { gigabytes, measure, teraflops, totalMs } from "./support/measure.ts";
 import { nf4Case } from "./support/nf4_case.ts";
+import { readFlags, runScript } from "./support/script.ts";
 import { crossEntropyCase, embeddingCase, optimizerCase, ropeCase } from "./support/small_cases.ts";
 import {
   type BenchCase,
@@ -48,6 +52,22 @@ const SMALL: StepSizes = {
   vocab: 500,
   rank: 24,
   layers: 2,
+};
+
+const FLAGS = {
+  ...GPU_FLAGS,
+  ...group("Step", {
+    tokens: whole("Tokens"),
+    hidden: whole("Width of the residual stream"),
+    ffn: whole("Width of the feed-forward network"),
+    heads: whole("Query heads"),
+    vocab: whole("Tokens of the vocabulary"),
+    rank: whole("Rank of the adapters"),
+    layers: whole("Blocks whose parameters the optimizer has"),
+    only: text("TEXT", "Cases with this in their name", "all"),
+    sweep: toggle("Time every tile of the update and of dB"),
+    repeats: whole("Timed runs", "9"),
+  }),
 };
 
 /** Every case, made when it is its turn. */
@@ -88,13 +108,13 @@ function cases(
   ];
 }
 
-/** Times one case, prints its line, and says whether it is right. */
-async function run(
+/** Times one case and says whether it is right. */
+async function time(
   device: Device,
   { name, flops, bytes, tolerance, record, check, free }: BenchCase,
   copy: number,
   repeats: number,
-): Promise<boolean> {
+): Promise<{ line: string; right: boolean }> {
   using program = new Program(device);
   record(program);
   (await program.prepare()).run();
@@ -103,42 +123,32 @@ async function run(
   const times = await measure(program, { repeats });
   const ms = totalMs(times);
   const rate = gigabytes(bytes, ms);
-  console.log(
-    [
-      name.padEnd(64),
-      `${ms.toFixed(4)} ms`.padStart(12),
-      flops > 0 ? `${teraflops(flops, ms).toFixed(1)} TFLOP/s`.padStart(14) : "".padStart(14),
-      `${rate.toFixed(0)} GB/s`.padStart(10),
-      `${(100 * rate / copy).toFixed(0)} % copy`.padStart(11),
-      `error ${error.toExponential(1)}${right ? "" : ` WRONG: over ${tolerance}`}`,
-      times.length > 1
-        ? times.map(({ kernel, ms }) => `${kernel} ${ms.toFixed(4)}`).join(", ")
-        : "",
-    ].join("  ").trimEnd(),
-  );
+  const line = [
+    name.padEnd(64),
+    `${ms.toFixed(4)} ms`.padStart(12),
+    flops > 0 ? `${teraflops(flops, ms).toFixed(1)} TFLOP/s`.padStart(14) : "".padStart(14),
+    `${rate.toFixed(0)} GB/s`.padStart(10),
+    `${(100 * rate / copy).toFixed(0)} % copy`.padStart(11),
+    `error ${error.toExponential(1)}${right ? "" : ` WRONG: over ${tolerance}`}`,
+    times.length > 1 ? times.map(({ kernel, ms }) => `${kernel} ${ms.toFixed(4)}`).join(", ") : "",
+  ].join("  ").trimEnd();
   free();
-  return right;
+  return { line, right };
 }
 
-if (import.meta.main) {
-  const sizeNames = Object.keys(LLAMA_7B) as (keyof StepSizes)[];
-  const flags = parseArgs(Deno.args, {
-    string: ["gpu", "only", "repeats", ...sizeNames],
-    boolean: ["sweep"],
-    default: { gpu: "native", only: "", repeats: "9" },
-  });
-  using device = await requestDevice({ provider: flags.gpu as Provider });
-  const defaults = device.isFallback ? SMALL : LLAMA_7B;
-  const sizes = Object.fromEntries(
-    sizeNames.map((name) => [name, Number(flags[name] ?? defaults[name])]),
-  ) as unknown as StepSizes;
+/** Times all cases with a command line's words; ends the process by code 1 where one is wrong. */
+async function run(args: readonly string[], terminal: Terminal): Promise<void> {
+  const { gpu, only = "", sweep = false, repeats = 9, ...given } = readFlags(args, FLAGS);
+  using device = await openDevice({ gpu }, terminal);
+  const sizes: StepSizes = { ...device.isFallback ? SMALL : LLAMA_7B, ...given };
   const copy = await copyBandwidth(device, device.isFallback ? 1 << 22 : undefined);
-  const adapter = device.info.description || device.info.device;
-  console.log(`${adapter} (${device.provider}): copy ${copy.toFixed(0)} GB/s`);
-  let right = true;
-  for (const { name, make } of cases(device, sizes, flags.sweep)) {
-    if (!name.includes(flags.only)) continue;
-    right = await run(device, await make(), copy, Number(flags.repeats)) && right;
+  terminal.stdout(`${device.name} (${device.provider}): copy ${copy.toFixed(0)} GB/s\n`);
+  for (const { name, make } of cases(device, sizes, sweep)) {
+    if (!name.includes(only)) continue;
+    const { line, right } = await time(device, await make(), copy, repeats);
+    terminal.stdout(`${line}\n`);
+    if (!right) Deno.exitCode = 1;
   }
-  if (!right) Deno.exit(1);
 }
+
+if (import.meta.main) await runScript(run);

@@ -18,7 +18,7 @@ const PRODUCTS: readonly (readonly [kernel: RegExp, products: number])[] = [
 export function withAttentionCosts(
   times: readonly KernelTime[],
   { config, batchSize, sequenceLength }: {
-    config: ModelConfig;
+    config: Pick<ModelConfig, "numHeads" | "headDim">;
     batchSize: number;
     sequenceLength: number;
   },

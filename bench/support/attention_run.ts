@@ -1,0 +1,167 @@
+/**
+ * Attention of a step, to be measured: documents of one length, and what the last of them should give.
+ *
+ * @module
+ */
+
+import type { BufferView, ColumnBlock, Matrix } from "../../src/gpu/buffers.ts";
+import type { Device } from "../../src/gpu/device.ts";
+import { Program } from "../../src/gpu/program.ts";
+import { attentionBackward, attentionForward } from "../../src/kernels/attention.ts";
+import type { AttentionHeads } from "../../src/kernels/attention_shapes.ts";
+import { randomNormal } from "../../src/kernels/random.ts";
+import * as reference from "../../src/reference/attention.ts";
+import { normalValues } from "../../src/reference/random.ts";
+import { documentBounds, takeColumns } from "../../tests/support/attention.ts";
+import { relativeError } from "../../tests/support/gpu.ts";
+
+/** What is in the batch. */
+export interface AttentionRunShape extends AttentionHeads {
+  documents: number;
+  /** Tokens of each. */
+  length: number;
+  /** Standard deviation of the output's gradient. Default 1. */
+  gradientScale?: number;
+}
+
+/** Operands of attention with q, k and v beside each other, as a block has them. */
+export class AttentionRun implements Disposable {
+  readonly #qkv: Matrix;
+  readonly #dOutput: Matrix;
+  readonly #output: Matrix;
+  readonly #logSumExp: Matrix;
+  readonly #gradients: Matrix;
+  readonly #documents: BufferView;
+
+  private constructor(readonly device: Device, readonly shape: AttentionRunShape) {
+    const { documents, length, heads } = shape;
+    const tokens = documents * length;
+    const { q, width } = columnsOfHeads(shape);
+    const matrix = (cols: number, label: string) => device.matrix(tokens, cols, "f32", label);
+    this.#qkv = matrix(width, "qkv");
+    this.#gradients = matrix(width, "gradients");
+    this.#output = matrix(q.cols, "output");
+    this.#dOutput = matrix(q.cols, "dOutput");
+    this.#logSumExp = matrix(heads, "logSumExp");
+    this.#documents = device.allocate(8 * tokens, "documents");
+  }
+
+  /** Makes the operands and fills them by normal numbers. */
+  static async open(device: Device, shape: AttentionRunShape): Promise<AttentionRun> {
+    const run = new AttentionRun(device, shape);
+    const { documents, length } = shape;
+    device.write(run.#documents, documentBounds(new Array(documents).fill(length)));
+    using program = new Program(device);
+    for (const operand of ["qkv", "dOutput"] as const) {
+      const { key, deviation } = run.#numbers(operand);
+      const out = operand === "qkv" ? run.#qkv : run.#dOutput;
+      randomNormal(program, { key, mean: 0, deviation, out });
+    }
+    (await program.prepare()).run();
+    return run;
+  }
+
+  /** Records the forward. */
+  forward(program: Program, record: typeof attentionForward = attentionForward): void {
+    record(program, this.#inputs);
+  }
+
+  /** Records the backward, behind a forward. */
+  backward(program: Program, record: typeof attentionBackward = attentionBackward): void {
+    const { q: dQ, k: dK, v: dV } = this.#blocks(this.#gradients);
+    record(program, { ...this.#inputs, dOutput: this.#dOutput, dQ, dK, dV });
+  }
+
+  /**
+   * How wrong the last run was in the last document, for the last key head and its query heads: relative, against f64.
+   */
+  async errors(): Promise<Record<"output" | "logSumExp" | "dQ" | "dK" | "dV", number>> {
+    const { device, shape: { heads, kvHeads, headDim, length } } = this;
+    const group = Math.ceil(heads / kvHeads);
+    const { q, k, v, width } = columnsOfHeads(this.shape);
+    const queries = { column: (heads - group) * headDim, cols: group * headDim };
+    const last = ({ column, cols }: Columns) => ({
+      column: column + cols - headDim,
+      cols: headDim,
+    });
+    const all = [queries, last(k), last(v)];
+    const take = (values: Float32Array, cols: number, block: Columns) =>
+      takeColumns(values.subarray(values.length - length * cols), cols, block);
+
+    const one = {
+      numHeads: group,
+      numKeyValueHeads: 1,
+      headDim,
+      documentStart: new Uint32Array(length),
+    };
+    const given = this.#lastDocument("qkv", width);
+    const [q64, k64, v64] = all.map((block) => take(given, width, block));
+    const want = reference.attention(q64, k64, v64, one);
+    const dOut = take(this.#lastDocument("dOutput", q.cols), q.cols, queries);
+    const { dq, dk, dv } = reference.attentionBackward(dOut, q64, k64, v64, want, one);
+
+    const output = await device.readMatrix(this.#output);
+    const logSumExp = await device.readMatrix(this.#logSumExp);
+    const gradients = await device.readMatrix(this.#gradients);
+    const [dQ, dK, dV] = all.map((block) => take(gradients, width, block));
+    const statistics = { column: heads - group, cols: group };
+    return {
+      output: relativeError(take(output, q.cols, queries), want.out),
+      logSumExp: relativeError(take(logSumExp, heads, statistics), want.logSumExp),
+      dQ: relativeError(dQ, dq),
+      dK: relativeError(dK, dk),
+      dV: relativeError(dV, dv),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    const { device } = this;
+    device.free(this.#qkv, this.#dOutput, this.#output, this.#logSumExp, this.#gradients);
+    device.free(this.#documents);
+  }
+
+  get #inputs() {
+    const { heads, kvHeads, headDim } = this.shape;
+    return {
+      heads,
+      kvHeads,
+      headDim,
+      ...this.#blocks(this.#qkv),
+      documents: this.#documents,
+      output: this.#output,
+      logSumExp: this.#logSumExp,
+    };
+  }
+
+  #blocks(matrix: Matrix): Record<"q" | "k" | "v", ColumnBlock> {
+    const { q, k, v } = columnsOfHeads(this.shape);
+    return { q: { matrix, ...q }, k: { matrix, ...k }, v: { matrix, ...v } };
+  }
+
+  #numbers(operand: "qkv" | "dOutput") {
+    const { gradientScale = 1 } = this.shape;
+    return operand === "qkv"
+      ? { key: { low: 1, high: 0 }, deviation: 1 }
+      : { key: { low: 2, high: 0 }, deviation: gradientScale };
+  }
+
+  /** What was made of an operand for the last document, [length, cols]. */
+  #lastDocument(operand: "qkv" | "dOutput", cols: number): Float32Array {
+    const { documents, length } = this.shape;
+    const { key, deviation } = this.#numbers(operand);
+    const count = length * cols;
+    return normalValues(key, { mean: 0, deviation }, (documents - 1) * count, count);
+  }
+}
+
+/** Columns of a matrix. */
+type Columns = Omit<ColumnBlock, "matrix">;
+
+/** Where q, k and v are. */
+function columnsOfHeads({ heads, kvHeads, headDim }: AttentionHeads) {
+  const [wide, narrow] = [heads * headDim, kvHeads * headDim];
+  const q: Columns = { column: 0, cols: wide };
+  const k: Columns = { column: wide, cols: narrow };
+  const v: Columns = { column: wide + narrow, cols: narrow };
+  return { q, k, v, width: wide + 2 * narrow };
+}

@@ -1,0 +1,35 @@
+/**
+ * How the scripts of this folder are started: flags, errors and exit codes are those of the command line.
+ *
+ * @module
+ */
+
+import { report, UsageError } from "../../src/cli/errors.ts";
+import { type FlagTable, type FlagValues, parseFlags } from "../../src/cli/flags.ts";
+import { processTerminal, type Terminal } from "../../src/cli/terminal.ts";
+
+/** The work of a script: words of the command line in, output to the terminal. */
+export type Script = (args: readonly string[], terminal: Terminal) => Promise<unknown>;
+
+/** Runs a script in this process, which ends with an error's exit code where there is one. */
+export async function runScript(script: Script): Promise<void> {
+  const terminal = processTerminal();
+  try {
+    await script(Deno.args, terminal);
+  } catch (error) {
+    Deno.exit(report(error, terminal));
+  }
+}
+
+/**
+ * Reads the words of a command line that has flags only.
+ *
+ * @throws {UsageError} for anything else.
+ */
+export function readFlags<F extends FlagTable>(args: readonly string[], flags: F): FlagValues<F> {
+  const { values, words } = parseFlags(args, flags);
+  if (words.length > 0) {
+    throw new UsageError(`"${words[0]}" belongs to no flag: see the head of the script for these`);
+  }
+  return values;
+}
