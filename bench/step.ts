@@ -17,6 +17,7 @@
  */
 
 import { trainingMethod } from "../src/cli/method.ts";
+import { UsageError } from "../src/cli/errors.ts";
 import { group, path, text, toggle, whole } from "../src/cli/flags.ts";
 import { openDevice } from "../src/cli/open_device.ts";
 import { GPU_FLAGS, METHOD_FLAGS } from "../src/cli/shared_flags.ts";
@@ -104,6 +105,11 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     last = now;
     terminal.stderr(`${(now / 1000).toFixed(2).padStart(7)} s  ${part}\n`);
   };
+  if (batch < 1 || sequenceLength < 2) {
+    throw new UsageError(
+      `Cannot train on ${batch} rows of ${sequenceLength} tokens: give one row of two at least`,
+    );
+  }
   mark("modules");
   using device = await openDevice(values, terminal);
   mark("device");

@@ -6,6 +6,7 @@
 
 import { OptionError } from "../errors.ts";
 import { readPeftAdapter } from "../io/peft.ts";
+import type { BaseType } from "../methods/base_weight.ts";
 import { falqon, frozenFp8 } from "../methods/falqon.ts";
 import { full } from "../methods/full.ts";
 import {
@@ -23,10 +24,9 @@ import type { MethodValues } from "./shared_flags.ts";
 import type { Terminal } from "./terminal.ts";
 
 type MethodName = NonNullable<MethodValues["method"]>;
-type Precision = NonNullable<MethodValues["precision"]>;
 
 /** The precisions of each method, the default first. */
-const PRECISIONS: Record<MethodName, readonly Precision[]> = {
+const PRECISIONS: Record<MethodName, readonly BaseType[]> = {
   falqon: ["fp8"],
   lora: ["f32", "f16"],
   "fp8-lora": ["fp8"],
@@ -85,7 +85,8 @@ export async function trainingMethod(
   if (!PRECISIONS[name].includes(precision)) {
     throw new OptionError(
       `Cannot train by ${name} in ${precision} as it keeps weights in ` +
-        `${PRECISIONS[name].join(" or ")}: give one of these, or none, as --precision`,
+        `${PRECISIONS[name].join(" or ")}: give --precision ${PRECISIONS[name].join(" or ")}, ` +
+        "or leave it out",
     );
   }
   if (name === "full") return full();
@@ -131,7 +132,7 @@ export async function frozenMethod(
 
 /** Storage of dense weights; f32 where the GPU has no f16. */
 function denseType(
-  precision: Precision,
+  precision: BaseType,
   { hasF16 }: Capabilities,
   terminal: Terminal,
 ): DenseType {

@@ -4,6 +4,10 @@
  * @module
  */
 
+import { PROVIDERS } from "../gpu/open.ts";
+import { SCALE_GRANULARITIES } from "../kernels/quantize.ts";
+import { BASE_TYPES } from "../methods/base_weight.ts";
+import { ADAPTER_INITS, UPDATE_RULES } from "../methods/falqon.ts";
 import { SCHEDULES } from "../optim/schedule.ts";
 import {
   choice,
@@ -21,7 +25,7 @@ import {
 /** Where the work is done. */
 export const GPU_FLAGS = group("GPU", {
   gpu: choice(
-    ["native", "dawn", "auto"],
+    PROVIDERS,
     "WebGPU to use: dawn has tensor cores, and loads the npm package webgpu (132 MB)",
     "native",
   ),
@@ -32,7 +36,7 @@ export const RUN_FLAGS = group("Model", {
   model: path("DIR", "Hugging Face folder of a LLaMA-family model"),
   adapter: path("DIR", "A PEFT adapter to put on it"),
   precision: choice(
-    ["fp8", "f32", "f16", "nf4"],
+    BASE_TYPES,
     "Storage of the weights; fp8 of an unquantised model is what falqon starts from",
     "fp8 for a model stored so, else f32",
   ),
@@ -62,7 +66,7 @@ export const METHOD_FLAGS = group("Method", {
     "falqon",
   ),
   precision: choice(
-    ["fp8", "f32", "f16", "nf4"],
+    BASE_TYPES,
     "Storage of the weights: f32 or f16 for lora; the other methods have one each",
     "f32 for lora",
   ),
@@ -70,7 +74,7 @@ export const METHOD_FLAGS = group("Method", {
   alpha: number("Adapters count alpha / rank", "16"),
   targetModules: list("NAMES", "Linear layers with adapters, such as q_proj,v_proj", "all"),
   updateRule: choice(
-    ["requantize", "paper", "accumulate"],
+    UPDATE_RULES,
     "falqon: how the optimizer's change reaches the FP8 weight",
     "requantize",
   ),
@@ -80,11 +84,15 @@ export const METHOD_FLAGS = group("Method", {
   ),
   pending: toggle("falqon: rows not yet written act in the forward", "on with --top-k"),
   init: choice(
-    ["gradient", "melded", "random-orthogonal", "kaiming"],
+    ADAPTER_INITS,
     "falqon: how A begins",
     "gradient; melded for paper and accumulate",
   ),
-  scaling: choice(["row", "tensor"], "falqon: one scale a row and token, or one each", "row"),
+  scaling: choice(
+    SCALE_GRANULARITIES,
+    "falqon: one scale a row and token, or one each",
+    "row",
+  ),
   trainA: toggle("LoRA methods: train A too, not only B", "on"),
   adapter: path("DIR", "LoRA methods: start from a PEFT adapter; it has rank, alpha and targets"),
 });

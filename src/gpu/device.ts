@@ -20,7 +20,14 @@ import { calmWait } from "./calm_wait.ts";
 import { offersSubgroupMatrix } from "./dawn.ts";
 import { Kernel } from "./kernel.ts";
 import { kernelSources } from "./kernels.generated.ts";
-import { type DeviceOptions, nameOf, openDawn, openNative, type Provider } from "./open.ts";
+import {
+  type DeviceOptions,
+  nameOf,
+  openDawn,
+  openNative,
+  type Provider,
+  PROVIDERS,
+} from "./open.ts";
 import { expandTemplate, type KernelConstants } from "./template.ts";
 
 export type { DeviceOptions, Provider };
@@ -41,8 +48,10 @@ const UPLOAD_CHUNK = 1 << 26;
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
   const { provider = "native", onFallback } = options;
-  if (!["native", "dawn", "auto"].includes(provider)) {
-    throw new OptionError(`Cannot use the provider "${provider}": give one of native, dawn, auto`);
+  if (!PROVIDERS.includes(provider)) {
+    throw new OptionError(
+      `Cannot use the provider "${provider}": give one of ${PROVIDERS.join(", ")}`,
+    );
   }
   if (provider !== "native") {
     try {

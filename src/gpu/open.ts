@@ -10,6 +10,9 @@ import { loadDawn, offersSubgroupMatrix, SUBGROUP_MATRIX } from "./dawn.ts";
 /** The WebGPU implementation behind a device: the runtime's own, or Dawn, which reaches tensor cores. */
 export type Provider = "native" | "dawn";
 
+/** What may be asked for: one of them, or Dawn where it works and else native. */
+export const PROVIDERS: readonly (Provider | "auto")[] = ["native", "dawn", "auto"];
+
 /** What to ask of `requestDevice`. */
 export interface DeviceOptions {
   /**

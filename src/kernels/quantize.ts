@@ -20,6 +20,9 @@ const CODE_TYPES: readonly ElementType[] = ["e4m3", "e5m2", "f16"];
 /** What shares a scale. `tensor` is what the FALQON paper uses, `row` costs less and is finer. */
 export type ScaleGranularity = "row" | "tensor";
 
+/** Every {@linkcode ScaleGranularity}. */
+export const SCALE_GRANULARITIES: readonly ScaleGranularity[] = ["row", "tensor"];
+
 /** A matrix in few bits: `value[r][c] = codes[r][c] / scales[r]`. */
 export interface Quantized {
   /** [rows, cols] */

@@ -17,6 +17,9 @@ import { loadMerged, readPart } from "./upload.ts";
 /** How a frozen weight is stored. */
 export type BaseType = DenseType | "fp8" | "nf4";
 
+/** Every {@linkcode BaseType}. */
+export const BASE_TYPES: readonly BaseType[] = ["fp8", "f32", "f16", "nf4"];
+
 /** A frozen weight W [width, inFeatures] and its two products. */
 export interface BaseWeight {
   /** f32 [width]: the scales of W's rows, where it has such. The gradient's columns are divided by them when rounded. */

@@ -10,7 +10,7 @@
 import { OptionError } from "../errors.ts";
 import type { BufferView, Matrix } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
-import type { ScaleGranularity } from "../kernels/quantize.ts";
+import { SCALE_GRANULARITIES, type ScaleGranularity } from "../kernels/quantize.ts";
 import type { LinearSpec } from "../model/linear_spec.ts";
 import { gramMatrices } from "./falqon_adapter.ts";
 import { FalqonLinear } from "./falqon_linear.ts";
@@ -28,10 +28,21 @@ import { checkAlpha, checkRank, parseTargets } from "./targets.ts";
  * - `requantize`: B is an f32 master that is never zeroed, and a row is written as the rounding of the frozen reference
  *   plus all of B, so that rounding errors never add up.
  */
-export type UpdateRule = "paper" | "accumulate" | "requantize";
+export type UpdateRule = "requantize" | "paper" | "accumulate";
+
+/** Every {@linkcode UpdateRule}. */
+export const UPDATE_RULES: readonly UpdateRule[] = ["requantize", "paper", "accumulate"];
 
 /** How the adapter A begins. */
-export type AdapterInit = "melded" | "gradient" | "random-orthogonal" | "kaiming";
+export type AdapterInit = "gradient" | "melded" | "random-orthogonal" | "kaiming";
+
+/** Every {@linkcode AdapterInit}. */
+export const ADAPTER_INITS: readonly AdapterInit[] = [
+  "gradient",
+  "melded",
+  "random-orthogonal",
+  "kaiming",
+];
 
 /** Options of {@linkcode falqon}. */
 export interface FalqonOptions {
@@ -91,9 +102,9 @@ export function falqon(options: FalqonOptions = {}): Method {
   const init = options.init ?? (requantize ? "gradient" : "melded");
   checkRank(rank);
   checkAlpha(alpha);
-  oneOf("updateRule", updateRule, ["paper", "accumulate", "requantize"]);
-  oneOf("init", init, ["melded", "gradient", "random-orthogonal", "kaiming"]);
-  oneOf("scaling", scaling, ["row", "tensor"]);
+  oneOf("updateRule", updateRule, UPDATE_RULES);
+  oneOf("init", init, ADAPTER_INITS);
+  oneOf("scaling", scaling, SCALE_GRANULARITIES);
   oneOf("denseType", options.denseType ?? "f16", ["f16", "f32"]);
   const { topK } = options;
   if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) {
@@ -136,7 +147,7 @@ function falqonMethod(name: string, settings: FalqonSettings): Method {
   return { name, build: (context) => new FalqonLayers(context, settings) };
 }
 
-function oneOf(name: string, value: string, allowed: string[]): void {
+function oneOf(name: string, value: string, allowed: readonly string[]): void {
   if (allowed.includes(value)) return;
   throw new OptionError(`Cannot use ${name} "${value}": expected one of ${allowed.join(", ")}`);
 }
