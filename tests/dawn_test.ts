@@ -48,7 +48,7 @@ const BROKEN: Record<string, [module: string, message: RegExp]> = {
   ],
   "finds no GPU": [
     moduleWith("async () => null"),
-    /^Cannot open a GPU as no adapter was found: install your GPU's driver, or take the provider native$/,
+    /^Cannot open a GPU by Dawn as it finds no adapter: install your GPU's driver, or take the provider native$/,
   ],
   "has no tensor cores": [
     "data:text/javascript,export const create = () => navigator.gpu",

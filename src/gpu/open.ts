@@ -65,7 +65,7 @@ export async function openNative(options: DeviceOptions): Promise<OpenedDevice> 
   }
   const remedy = "install a Vulkan driver (on Debian or Ubuntu without a GPU: " +
     "apt-get install libvulkan1 mesa-vulkan-drivers)";
-  const adapter = await requestAdapter(navigator.gpu, options, remedy);
+  const adapter = await requestAdapter(navigator.gpu, "native WebGPU", options, remedy);
   return await openAdapter(adapter, "native", options);
 }
 
@@ -76,7 +76,7 @@ export async function openNative(options: DeviceOptions): Promise<OpenedDevice> 
  */
 export async function openDawn(options: DeviceOptions): Promise<OpenedDevice> {
   const remedy = "install your GPU's driver, or take the provider native";
-  const adapter = await requestAdapter(await loadDawn(), options, remedy);
+  const adapter = await requestAdapter(await loadDawn(), "Dawn", options, remedy);
   if (!offersSubgroupMatrix(adapter)) {
     const name = nameOf(adapter.info, "dawn");
     throw new DeviceError(
@@ -97,12 +97,13 @@ export function nameOf(
 
 async function requestAdapter(
   gpu: GPU,
+  by: string,
   { powerPreference = "high-performance" }: DeviceOptions,
   remedy: string,
 ): Promise<GPUAdapter> {
   const adapter = await gpu.requestAdapter({ powerPreference });
   if (adapter) return adapter;
-  throw new DeviceError(`Cannot open a GPU as no adapter was found: ${remedy}`);
+  throw new DeviceError(`Cannot open a GPU by ${by} as it finds no adapter: ${remedy}`);
 }
 
 async function openAdapter(
