@@ -1,11 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { E4M3, E5M2, encodeFp8, FP8_NAN } from "../src/fp8/codec.ts";
-import {
-  dequantize,
-  quantizationScale,
-  quantize,
-  SMALLEST_AMAX,
-} from "../src/reference/quantize.ts";
+import { dequantize, quantize, quantizeHalf, SMALLEST_AMAX } from "../src/reference/quantize.ts";
 import { randomNormal } from "./support/gradient.ts";
 
 for (const format of [E4M3, E5M2]) {
@@ -33,12 +28,21 @@ for (const format of [E4M3, E5M2]) {
   }
 }
 
-Deno.test("zero and vanishing rows quantise to zeros at scale 1, not to NaN", () => {
+Deno.test("zero and vanishing rows of weights quantise to zeros at scale 1, not to NaN", () => {
   const x = Float32Array.of(0, -0, SMALLEST_AMAX / 2, 1e-44);
   const { codes, scales } = quantize(x, 2, E4M3, "row");
   assertEquals([...scales], [1, 1]);
   assertEquals([...codes], [0, 0x80, 0, 0]);
-  assert(Number.isFinite(quantizationScale(SMALLEST_AMAX, E5M2)));
+});
+
+Deno.test("no row of a gradient has a larger scale than one that vanishes", () => {
+  const gradient = Float32Array.of(0, -0, SMALLEST_AMAX / 2, 0, SMALLEST_AMAX, 0);
+  const fp8 = quantize(gradient, 2, E5M2, "row");
+  assertEquals([...fp8.scales], new Array(3).fill(E5M2.max / SMALLEST_AMAX));
+  assertEquals([...fp8.codes.subarray(0, 2)], [0, 0x80]);
+  const half = quantizeHalf(gradient, 2);
+  assertEquals([...half.scales], new Array(3).fill(2 ** 4 / SMALLEST_AMAX));
+  assertEquals([...half.codes], [0, -0, 8, 0, 16, 0]);
 });
 
 Deno.test("NaN and Infinity reach the codes, so that the loss shows them", () => {

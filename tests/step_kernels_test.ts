@@ -17,6 +17,9 @@ const NARROW: Record<string, Method> = {
 /** Methods that are exact in f32. */
 const EXACT: Record<string, Method> = { "lora": lora({ rank: 16 }), "full": full() };
 
+/** Kernels that round. */
+const NARROW_KERNELS = ["gemm_f16", "gemm_matrix", "gemm_skinny_matrix", "quantize_rows"];
+
 /** The shape of one block, and all around it, of known models. */
 const MODELS: Record<string, ModelConfig> = {
   "LLaMA-7B": blockOf({ hidden: 4096, ffn: 11008, heads: 32, kvHeads: 32, vocab: 32000 }),
@@ -63,6 +66,7 @@ for (const [model, config] of Object.entries(MODELS)) {
       assertEquals(native.codes.filter((code) => code.includes("subgroup")), [], name);
       const tensor = await stepKernels(openDryTensorGpu, config, method);
       assert(tensor.names.has("gemm_matrix") && !tensor.names.has("gemm_f16"), name);
+      assert(tensor.names.has("gemm_skinny_matrix") && !native.names.has("gradient_range"), name);
       for (const kernel of ["forward", "queries", "keys_values"]) {
         assert(tensor.names.has(`attention_matrix_${kernel}`), `${name}: ${kernel}`);
       }
@@ -70,7 +74,7 @@ for (const [model, config] of Object.entries(MODELS)) {
     for (const [name, method] of Object.entries(EXACT)) {
       for (const open of [openDryGpu, openDryTensorGpu]) {
         const { names } = await stepKernels(open, config, method);
-        const narrow = ["gemm_f16", "gemm_matrix", "quantize_rows"].filter((k) => names.has(k));
+        const narrow = NARROW_KERNELS.filter((kernel) => names.has(kernel));
         assertEquals([name, ...narrow], [name]);
       }
     }

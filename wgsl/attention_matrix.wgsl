@@ -28,19 +28,12 @@ const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
 const SCORES = TILES * TILE;
 const LOG2_E = 1.44269504088896;
 const LN_2 = 0.693147180559945;
-const F16_MAX = 65504.0;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, SUM_BLOCKS>;
 
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
-
-fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
-  return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
-}
-
-fn limited(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
 
 // Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
 fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {

@@ -3,7 +3,16 @@
 // Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares besides THREADS.
 // `at` and `stride` (from one row to the next) count its vectors: 8 halves of a factor, 4 floats of a sum.
 // Which invocation holds which element is nobody's business: elements are seen only in `tile`, after a barrier.
-//
+
+const F16_MAX = 65504.0;
+
+// A vector of a factor's tile.
+fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
+}
+
+fn limited(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
+
 // EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
 // makes 8 sums of a row, from column lane_column on.
 //! if EMULATE

@@ -3,18 +3,21 @@
 //
 // f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^4, 2^5): exact, and
 // sums of a few dozen products with other such rows stay within f16.
+//
+// Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
+// row (gradient_range.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
 
-const SMALLEST_AMAX = 0x1p-100; // below counts as zero: the scale would leave f32's range
+const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 
 fn scale_of(amax: f32) -> f32 {
 //! if CODES == e4m3
-  let scale = 448.0 / amax;
-//! end
+  return select(448.0 / amax, 1.0, amax < SMALLEST_AMAX);
+//! else
+  let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
 //! if CODES == e5m2
-  let scale = 57344.0 / amax;
+  return 57344.0 / largest;
+//! else
+  return bitcast<f32>((258u - (bitcast<u32>(largest) >> 23u)) << 23u);
 //! end
-//! if CODES == f16
-  let scale = bitcast<f32>((258u - (bitcast<u32>(amax) >> 23u)) << 23u);
 //! end
-  return select(scale, 1.0, amax < SMALLEST_AMAX);
 }

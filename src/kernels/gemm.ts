@@ -29,6 +29,7 @@ import {
 } from "./gemm_variants.ts";
 import { type OperandSide, pack } from "./pack.ts";
 import { skinnyGradient } from "./skinny.ts";
+import type { GradientRange } from "./skinny_matrix.ts";
 import { sumPartials } from "./sum_partials.ts";
 
 /** How the operands are stored: forward (A·Bᵀ), gradient of the input (A·B), gradient of a weight (Aᵀ·B). */
@@ -58,6 +59,8 @@ export interface GemmOptions {
   accumulate?: boolean;
   /** The kernel and its tiles, for measurements. Default: {@linkcode chooseVariant}. */
   variant?: GemmVariant;
+  /** `tn`, narrow and f32: how far `a` reaches, by which it may be rounded to f16 for tensor cores. */
+  range?: GradientRange;
   /** f32 [m, t]: receives the last t of the n columns, where `out` has n - t. */
   tail?: Matrix;
 }
@@ -77,7 +80,8 @@ export function gemm(program: Program, options: GemmOptions): void {
 
   const shape = { m, n, k: Math.min(ak, bk), aType: a.matrix.type, bType: b.matrix.type };
   if (isSkinnyGradient(program.device, options, shape)) {
-    skinnyGradient(program, { a, b, out: out.matrix, alpha: options.alpha, accumulate });
+    const { alpha, range } = options;
+    skinnyGradient(program, { a, b, out: out.matrix, alpha, accumulate, range });
     return;
   }
   const variant = options.variant ?? chooseVariant(program.device, shape);

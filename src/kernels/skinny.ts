@@ -7,6 +7,7 @@
 import { type ColumnBlock, columnsOf, type Matrix, roundUp } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
+import { type GradientRange, skinnyGradientMatrix } from "./skinny_matrix.ts";
 import { sumPartials } from "./sum_partials.ts";
 
 /** What {@linkcode skinnyGradient} multiplies and where the result goes. */
@@ -21,6 +22,8 @@ export interface SkinnyGradientOptions {
   alpha?: number;
   /** Add to what `out` holds. Default false. */
   accumulate?: boolean;
+  /** How far `a` reaches: then factors are rounded to f16 and multiplied on tensor cores. `b` saturates at ±65504. */
+  range?: GradientRange;
   /** Tile sizes and shares of the tokens, for measurements. Default: chosen by shape. */
   variant?: Partial<SkinnyVariant>;
 }
@@ -45,12 +48,16 @@ const MOST_SHARES = 12;
 /** Tokens that a share has at least, so that adding partial sums does not cost more than it wins. */
 const SHORTEST_SHARE = 512;
 
-/** Records `out (+)= alpha · aᵀ·b` in f32; sums go in a fixed order. */
+/** Records `out (+)= alpha · aᵀ·b` in f32, or with a `range` from f16 factors; sums are f32 and go in a fixed order. */
 export function skinnyGradient(program: Program, options: SkinnyGradientOptions): void {
   const { a, b, out, alpha = 1, accumulate = false } = options;
   checkShapes(options);
   const [m, n, tokens] = [a.cols, b.cols, a.matrix.rows];
   if (m === 0 || n === 0 || tokens === 0) return;
+  if (options.range) {
+    skinnyGradientMatrix(program, options, options.range);
+    return;
+  }
   const { splits, ...tile } = {
     ...chooseVariant(program.device, m, n, tokens),
     ...options.variant,

@@ -15,6 +15,7 @@ import {
 import type { Program } from "../gpu/program.ts";
 import { gemm } from "../kernels/gemm.ts";
 import { quantize, type Quantized, type QuantizedGradient } from "../kernels/quantize.ts";
+import { gradientRange } from "../kernels/skinny_matrix.ts";
 import type { LinearPart, LinearSpec } from "../model/linear_spec.ts";
 import type { StoredFp8, WeightSource } from "../model/weight_source.ts";
 import { representable } from "../reference/falqon_weight.ts";
@@ -191,14 +192,12 @@ export class FalqonLinear implements Linear {
   }
 
   backward(program: Program, { dOutput, codes: filled, input, dInput }: LinearBackward): void {
-    this.#gradientOfB(program, dOutput);
     for (const sketch of this.#sketches) {
       const projected = this.layers.gSketch.rows(dOutput.rows, sketch.width);
       sketch.add(program, dOutput, input!, projected);
     }
-    if (!dInput) return;
-    const g = filled ?? this.#gradientCodes(dOutput.rows);
-    if (!filled) {
+    const g = filled || dInput ? this.#gradientCodes(dOutput.rows) : null;
+    if (g && !filled) {
       const tail = this.#hasPending ? this.#pendingGradient(program, dOutput) : undefined;
       quantize(program, {
         input: dOutput,
@@ -207,6 +206,8 @@ export class FalqonLinear implements Linear {
         granularity: this.layers.settings.scaling,
       });
     }
+    this.#gradientOfB(program, dOutput, g);
+    if (!g || !dInput) return;
     gemm(program, {
       layout: "nn",
       a: g.codes,
@@ -216,9 +217,11 @@ export class FalqonLinear implements Linear {
     });
   }
 
-  /** dB += c · Gᵀ·(x·Aᵀ) */
-  #gradientOfB(program: Program, dOutput: Matrix): void {
+  /** dB += c · Gᵀ·(x·Aᵀ), the range of G known where it has codes. */
+  #gradientOfB(program: Program, dOutput: Matrix, codes: QuantizedGradient | null): void {
+    if (this.updates.length === 0) return;
     const { rank, factor } = this.layers.settings;
+    const range = gradientRange(program, codes);
     for (const { adapter: { part, start }, b } of this.updates) {
       gemm(program, {
         layout: "tn",
@@ -227,6 +230,7 @@ export class FalqonLinear implements Linear {
         out: b.gradient,
         alpha: factor,
         accumulate: true,
+        range,
       });
     }
   }

@@ -13,7 +13,7 @@ import { skinnyGradient } from "../kernels/skinny.ts";
 import type { LinearSpec } from "../model/linear_spec.ts";
 import type { Parameter } from "../optim/parameters.ts";
 import type { LoraLayers } from "./lora_layers.ts";
-import { asOperand, type Operand } from "./operand.ts";
+import { asOperand, type Operand, operandRange } from "./operand.ts";
 import { SavedRows } from "./saved_rows.ts";
 import { type AdapterLayout, adapterLayout } from "./targets.ts";
 import { uploadRows } from "./upload.ts";
@@ -31,7 +31,10 @@ export interface AdapterBackward {
   dInput: Matrix | null;
 }
 
-/** A and B of the adapted parts of a layer. Gradients of A and B are computed from f32 values in every arithmetic. */
+/**
+ * A and B of the adapted parts of a layer. Gradients of A and B are computed from f32 values in every arithmetic; where
+ * they are rounded and there are tensor cores, from f32 values that are rounded to f16.
+ */
 export class LoraAdapter {
   readonly layout: AdapterLayout;
   /** f32 [layout.width, inFeatures]: the parts' A below each other, zero rows between. */
@@ -164,6 +167,7 @@ export class LoraAdapter {
     const { width, parts } = this.layout;
     const low = this.#low.rows(rows);
     const dLow = shared.rows(rows, width);
+    const range = operandRange(program, g);
     parts.forEach(({ part, start }, i) => {
       skinnyGradient(program, {
         a: columnsOf(dOutput, part.start, part.rows),
@@ -171,6 +175,7 @@ export class LoraAdapter {
         out: this.#b[i].gradient,
         alpha,
         accumulate: true,
+        range,
       });
       const b = this.#bOperand(i);
       gemm(program, {
@@ -183,24 +188,29 @@ export class LoraAdapter {
         columnScales: b.scales,
       });
     });
+    const a = this.#aOperand;
+    // The product with A runs over its rows, so their scales are divided out of dLow before it is rounded.
+    const columnScales = a.scales && firstOf(a.scales, width);
+    const room = dInput && dLowCodes && { ...dLowCodes.rows(rows, width), columnScales };
+    const dLowOperand = asOperand(program, dLow, room);
     const { gradient } = this.#a;
     if (gradient) {
-      const [a, b] = [columnsOf(dLow), columnsOf(input!)];
-      skinnyGradient(program, { a, b, out: gradient, accumulate: true });
+      skinnyGradient(program, {
+        a: columnsOf(dLow),
+        b: columnsOf(input!),
+        out: gradient,
+        accumulate: true,
+        range: operandRange(program, dLowOperand),
+      });
     }
     if (!dInput) return;
-    const a = this.#aOperand;
-    // The product runs over A's rows, so their scales are divided out of dLow before it is rounded.
-    const columnScales = a.scales && firstOf(a.scales, width);
-    const room = dLowCodes && { ...dLowCodes.rows(rows, width), columnScales };
-    const { matrix, scales } = asOperand(program, dLow, room);
     gemm(program, {
       layout: "nn",
-      a: matrix,
+      a: dLowOperand.matrix,
       b: a.matrix,
       out: dInput,
       accumulate: true,
-      rowScales: scales,
+      rowScales: dLowOperand.scales,
     });
   }
 

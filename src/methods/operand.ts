@@ -8,6 +8,7 @@ import type { ElementType, Matrix, Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import { quantize, type QuantizedGradient } from "../kernels/quantize.ts";
+import { type GradientRange, gradientRange } from "../kernels/skinny_matrix.ts";
 import { QuantizedRows } from "./quantized_rows.ts";
 
 /**
@@ -27,6 +28,8 @@ export interface Operand {
   matrix: Matrix;
   /** f32 [rows]: what the rows were multiplied by, where they were. */
   scales?: Vector;
+  /** f32 [cols]: what the columns of a gradient were divided by before, where they were. */
+  columnScales?: Vector;
 }
 
 /** The type of operands under an arithmetic. */
@@ -59,5 +62,13 @@ export function asOperand(
 ): Operand {
   if (!room) return { matrix: matrix! };
   if (!filled) quantize(program, { input: matrix!, ...room, granularity: "row" });
-  return { matrix: room.codes, scales: room.scales };
+  return { matrix: room.codes, scales: room.scales, columnScales: room.columnScales };
+}
+
+/** Records finding the range of a gradient that is an operand: see {@linkcode gradientRange}. Undefined in f32. */
+export function operandRange(
+  program: Program,
+  { matrix: codes, scales, columnScales }: Operand,
+): GradientRange | undefined {
+  return gradientRange(program, scales ? { codes, scales, columnScales } : null);
 }

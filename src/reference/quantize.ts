@@ -7,17 +7,18 @@
  * @module
  */
 
-import { encodeFp8, fp8DecodeTable, type Fp8Format } from "../fp8/codec.ts";
+import { E4M3, encodeFp8, fp8DecodeTable, type Fp8Format } from "../fp8/codec.ts";
 
 /**
- * Rows or tensors whose largest magnitude is below this count as all zero. Their scale would
- * come near the end of f32's range, or beyond it and turn zeros into NaN.
+ * The smallest magnitude that a scale is made for: for less it would come near the end of f32's range, or beyond it and
+ * turn zeros into NaN. Rows that vanish have its scale, so that the smallest scale of a gradient tells its largest row;
+ * or 1 in e4m3, where a weight's row of zeros must be able to take updates of ordinary size.
  */
 export const SMALLEST_AMAX: number = 2 ** -100;
 
 /**
  * The scale that maps `amax` to the format's maximum: `format.max / amax` rounded to f32;
- * 1 for an `amax` below {@linkcode SMALLEST_AMAX}. Infinity gives scale 0, and so NaN codes
+ * that of {@linkcode SMALLEST_AMAX}, or 1 in e4m3, for an `amax` below. Infinity gives scale 0, and so NaN codes
  * for the infinite elements: an overflow stays visible.
  *
  * WGSL's division may be wrong by 2.5 ulp. A kernel can be bit equal nevertheless by dividing
@@ -28,7 +29,8 @@ export const SMALLEST_AMAX: number = 2 ** -100;
  * @returns The scale, an f32.
  */
 export function quantizationScale(amax: number, format: Fp8Format): number {
-  return amax < SMALLEST_AMAX ? 1 : Math.fround(format.max / amax);
+  if (amax < SMALLEST_AMAX && format === E4M3) return 1;
+  return Math.fround(format.max / Math.max(amax, SMALLEST_AMAX));
 }
 
 /** A matrix in FP8. */
@@ -102,13 +104,14 @@ export function dequantize({ codes, scales, format }: Quantized): Float64Array {
 
 /**
  * The scale of a row in f16: the power of two that brings its largest magnitude into [2⁴, 2⁵), so that rounding alone
- * decides the codes and sums of a few dozen products stay within f16; 1 for an `amax` below {@linkcode SMALLEST_AMAX}.
+ * decides the codes and sums of a few dozen products stay within f16; that of {@linkcode SMALLEST_AMAX} for an `amax`
+ * below.
  *
  * @param amax Largest magnitude, an f32.
  */
 export function halfScale(amax: number): number {
-  const [bits] = new Uint32Array(Float32Array.of(amax).buffer);
-  return amax < SMALLEST_AMAX ? 1 : 2 ** (127 + 4 - (bits >>> 23));
+  const [bits] = new Uint32Array(Float32Array.of(Math.max(amax, SMALLEST_AMAX)).buffer);
+  return 2 ** (127 + 4 - (bits >>> 23));
 }
 
 /** A matrix in f16 with a scale a row. */

@@ -1,0 +1,138 @@
+/**
+ * The gradient of a narrow matrix on tensor cores (subgroup matrices): factors rounded to f16, f32 sums. `skinny.ts`
+ * comes here where the range of the gradient is known.
+ *
+ * @module
+ */
+
+import { columnsOf, type ElementType, type Matrix, roundUp, type Vector } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
+import type { QuantizedGradient } from "./quantize.ts";
+import type { SkinnyGradientOptions } from "./skinny.ts";
+import { sumPartials } from "./sum_partials.ts";
+
+/** How far the elements of a gradient reach, so that they can be brought into the range of f16. */
+export interface GradientRange {
+  /** f32, one element: the power of two to multiply by. */
+  power: Matrix;
+  /** f32: the columns are divided by these first. */
+  columnScales?: Vector;
+}
+
+/** Tile sizes of the kernel, and the tokens that a workgroup adds up. */
+export interface SkinnyMatrixVariant {
+  /** Rows and columns of the output that a workgroup makes: multiples of 32. */
+  BM: number;
+  BN: number;
+  /** Tokens that are in workgroup memory at a time: a multiple of 16. */
+  BK: number;
+  /** A multiple of BK. */
+  share: number;
+}
+
+/** By how much what a scale brings to the largest code can grow further within f16. */
+const HEADROOM: Partial<Record<ElementType, number>> = { e4m3: 2 ** 7, e5m2: 1, f16: 2 ** 10 };
+
+/**
+ * Records finding the range of a gradient from its codes' scales, for {@linkcode SkinnyGradientOptions.range}; valid until
+ * the program asks for the next one. Undefined where the device has no tensor cores, or the gradient no codes.
+ */
+export function gradientRange(
+  program: Program,
+  codes: QuantizedGradient | null,
+): GradientRange | undefined {
+  return codes && program.device.hasSubgroupMatrix ? measureRange(program, codes) : undefined;
+}
+
+/** As {@linkcode gradientRange}, on any device. */
+export function measureRange(
+  program: Program,
+  { codes, scales, columnScales }: QuantizedGradient,
+): GradientRange {
+  const power = program.scratch(1, 1, "range of a gradient");
+  program.dispatch(
+    program.device.kernel("gradient_range", { THREADS: 256 }),
+    { scales, power },
+    { rows: codes.rows, headroom: HEADROOM[codes.type]! },
+    [1],
+  );
+  return { power, columnScales };
+}
+
+/**
+ * Records `out (+)= alpha · aᵀ·b` by f16 factors with f32 sums in a fixed order. On a device without subgroup matrices
+ * the fragments are emulated, which is for tests.
+ *
+ * @param options Checked.
+ */
+export function skinnyGradientMatrix(
+  program: Program,
+  { a, b, out, alpha = 1, accumulate = false }: SkinnyGradientOptions,
+  { power, columnScales }: GradientRange,
+  variant: Partial<SkinnyMatrixVariant> = {},
+): void {
+  const [m, n, tokens] = [a.cols, b.cols, a.matrix.rows];
+  if (columnScales && columnScales.length < a.column + m) {
+    throw new RangeError(
+      `Cannot divide columns ${a.column} to ${a.column + m} by ${columnScales.length} scales`,
+    );
+  }
+  const { share, ...tile } = { ...chooseVariant(m, n, tokens), ...variant };
+  const { BM, BN, BK } = tile;
+  const shares = Math.ceil(tokens / share);
+  const partials = shares > 1 && program.scratch(shares * m, n, "partial sums of a gradient");
+  const loads = (width: number) => BK * (width / 8) / 128;
+  program.dispatch(
+    program.device.kernel("gemm_skinny_matrix", {
+      ...tile,
+      SHARE: share,
+      A_LOADS: loads(BM),
+      B_LOADS: loads(BN),
+      COLUMN_SCALES: !!columnScales,
+      ACCUMULATE: accumulate && !partials,
+      EMULATE: !program.device.hasSubgroupMatrix,
+    }),
+    {
+      a: a.matrix,
+      b: b.matrix,
+      power,
+      out: partials || out,
+      ...(columnScales && { column_scales: columnScales }),
+    },
+    {
+      m,
+      n,
+      tokens,
+      a_pitch: a.matrix.pitch / 4,
+      a_column: a.column / 4,
+      b_pitch: b.matrix.pitch / 4,
+      b_column: b.column / 4,
+      out_pitch: (partials || out).pitch,
+      alpha,
+    },
+    [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM), shares],
+    {
+      flops: 2 * m * n * tokens,
+      bytes: 4 * (tokens * (m + n) + shares * m * n),
+      label: `${m}×${n}×${tokens}`,
+    },
+  );
+  if (partials) {
+    const whole = columnsOf(out, 0, n);
+    sumPartials(program, { partials, splits: shares, out: whole, rows: m, cols: n, accumulate });
+  }
+}
+
+/** Workgroups that keep a large GPU busy: two on each of the 132 multiprocessors of an H200, nearly. */
+const ENOUGH_WORKGROUPS = 256;
+/** Few different shares, as each is compiled anew; shorter ones cost more to add up than they win. */
+const SHARES = [4096, 2048, 1024, 512, 256];
+
+/** As wide as the narrow side of the output, up to 128, so that the operand of the other is read once. */
+function chooseVariant(m: number, n: number, tokens: number): SkinnyMatrixVariant {
+  const narrow = Math.min(m, n) <= 64 ? 64 : 128;
+  const [BM, BN] = n <= m ? [128, narrow] : [narrow, 128];
+  const tiles = Math.ceil(m / BM) * Math.ceil(n / BN);
+  const enough = (share: number) => tiles * Math.ceil(tokens / share) >= ENOUGH_WORKGROUPS;
+  return { BM, BN, BK: 32, share: SHARES.find(enough) ?? SHARES[SHARES.length - 1] };
+}
