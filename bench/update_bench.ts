@@ -26,11 +26,11 @@ import { readFlags, runScript } from "./support/script.ts";
 import { crossEntropyCase, embeddingCase, optimizerCase, ropeCase } from "./support/small_cases.ts";
 import {
   type BenchCase,
-  GRADIENT_VARIANTS,
   gradientCase,
+  gradientWays,
   type StepSizes,
-  UPDATE_TILES,
   updateCase,
+  updateTiles,
 } from "./support/update_cases.ts";
 
 const LLAMA_7B: StepSizes = {
@@ -79,16 +79,15 @@ function cases(
   const { tokens, hidden, ffn, vocab } = sizes;
   const shapes = [[hidden, hidden], [ffn, hidden], [hidden, ffn]] as const;
   const chunks = [Math.min(tokens, 2048), tokens].filter((rows, i, all) => all.indexOf(rows) === i);
-  const tiles = sweep ? UPDATE_TILES : [undefined];
-  const variants = sweep ? GRADIENT_VARIANTS : GRADIENT_VARIANTS.slice(0, 2);
+  const tiles = sweep ? updateTiles(device) : [undefined];
   return [
     ...shapes.flatMap((shape) =>
       tiles.map((tile) => ({ name: "update", make: () => updateCase(device, sizes, shape, tile) }))
     ),
     ...[hidden, ffn].flatMap((outputs) =>
-      variants.map((variant) => ({
+      gradientWays(device, sweep).map((way) => ({
         name: "dB",
-        make: () => gradientCase(device, sizes, outputs, variant),
+        make: () => gradientCase(device, sizes, outputs, way),
       }))
     ),
     ...[false, true].map((inverse) => ({

@@ -9,10 +9,16 @@ import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { E4M3 } from "../../src/fp8/codec.ts";
 import { updateRows, type UpdateTile } from "../../src/kernels/falqon.ts";
+import type { UpdateMatrixTile } from "../../src/kernels/falqon_matrix.ts";
 import { gemm } from "../../src/kernels/gemm.ts";
 import { quantize } from "../../src/kernels/quantize.ts";
 import { randomNormal } from "../../src/kernels/random.ts";
 import { skinnyGradient, type SkinnyVariant } from "../../src/kernels/skinny.ts";
+import {
+  measureRange,
+  skinnyGradientMatrix,
+  type SkinnyMatrixVariant,
+} from "../../src/kernels/skinny_matrix.ts";
 import { updateFactors, updateRequantize } from "../../src/reference/falqon_update.ts";
 import { normalValues } from "../../src/reference/random.ts";
 import { relativeError } from "../../tests/support/gpu.ts";
@@ -67,26 +73,40 @@ export function normalElements(
 
 const [LOW_A, LOW_B, LOW_W] = [1, 2, 3];
 
-/** Tiles of the update to compare; the first is the default. */
-export const UPDATE_TILES: readonly (UpdateTile | undefined)[] = [
-  undefined,
-  { BM: 128, BN: 64, BK: 16, TM: 8, TN: 8 },
-  { BM: 128, BN: 128, BK: 16, TM: 8, TN: 8 },
-  { BM: 64, BN: 128, BK: 8, TM: 8, TN: 8 },
-  { BM: 128, BN: 128, BK: 8, TM: 8, TN: 8 },
-  { BM: 128, BN: 128, BK: 32, TM: 8, TN: 8 },
-  { BM: 64, BN: 64, BK: 16, TM: 8, TN: 8 },
-  { BM: 64, BN: 128, BK: 16, TM: 8, TN: 4 },
-  { BM: 64, BN: 256, BK: 16, TM: 8, TN: 8 },
-  { BM: 128, BN: 128, BK: 16, TM: 8, TN: 16 },
-];
+/** Tiles of the update to compare on a device; the first is the default. */
+export function updateTiles({ hasSubgroupMatrix }: Device): (UpdateTile | UpdateMatrixTile)[] {
+  const exact = [
+    { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 },
+    { BM: 128, BN: 128, BK: 16, TM: 8, TN: 8 },
+    { BM: 64, BN: 64, BK: 16, TM: 8, TN: 8 },
+    { BM: 64, BN: 128, BK: 16, TM: 8, TN: 4 },
+    { BM: 64, BN: 128, BK: 32, TM: 8, TN: 8 },
+  ];
+  const matrix = [
+    { subgroups: 4, columns: 32, steps: 8 },
+    { subgroups: 4, columns: 32, steps: 4 },
+    { subgroups: 4, columns: 32, steps: 16 },
+    { subgroups: 8, columns: 32, steps: 8 },
+    { subgroups: 4, columns: 64, steps: 4 },
+    { subgroups: 2, columns: 64, steps: 8 },
+  ];
+  return hasSubgroupMatrix ? [...matrix, exact[0]] : exact;
+}
 
-/** `requantize` of all rows of a linear [outputs, inputs]. The error is the share of wrong codes in sampled rows: 0. */
+/** Places of e4m3 codes in the order of their values. */
+function ordinal(code: number): number {
+  return code < 128 ? code : 128 - code;
+}
+
+/**
+ * `requantize` of all rows of a linear [outputs, inputs]. The error is the share of wrong codes in sampled rows: 0, or
+ * on tensor cores, which add in another order, few that differ by one; 1 if one differs by more.
+ */
 export async function updateCase(
   device: Device,
   { rank }: StepSizes,
   [outputs, inputs]: readonly [number, number],
-  tile?: UpdateTile,
+  tile?: UpdateTile | UpdateMatrixTile,
 ): Promise<BenchCase> {
   const weight = device.matrix(outputs + rank, inputs, "e4m3", "weight");
   const base = device.matrix(outputs, inputs, "e4m3", "reference codes");
@@ -132,11 +152,12 @@ export async function updateCase(
     name: `update ${outputs}×${inputs}${tile ? ` ${Object.values(tile).join("/")}` : ""}`,
     flops: 2 * outputs * inputs * rank,
     bytes: 2 * outputs * inputs,
-    tolerance: 0,
+    tolerance: device.hasSubgroupMatrix && !(tile && "BM" in tile) ? 1e-4 : 0,
     record: (program) =>
       updateRows(program, { part, base: { codes: base, row: 0 }, selection: null, tile }),
     async check() {
-      const sampled = [0, 1, outputs >> 1, (outputs >> 1) + 5, outputs - 1]; // factors are relative to row 0
+      const middle = outputs >> 1;
+      const sampled = [0, 1, 15, 16, 63, 64, middle, middle + 5, outputs - 1]; // factors are relative to row 0
       const frozen = await codesOf(base, sampled);
       const a = await codesOf(weight, Array.from({ length: rank }, (_, j) => outputs + j));
       const codes = new Uint8Array(frozen.length + a.length);
@@ -156,56 +177,109 @@ export async function updateCase(
       const flushed = new Float32Array(master.length);
       updateRequantize(sample, frozen, Float32Array.from(master), flushed, 0.25);
       const got = await codesOf(weight, sampled);
-      return got.filter((code, i) => code !== codes[i]).length / got.length;
+      const steps = got.map((code, i) => Math.abs(ordinal(code) - ordinal(codes[i])));
+      if (steps.some((step) => step > 1)) return 1;
+      return steps.filter((step) => step > 0).length / steps.length;
     },
     free: () => device.free(weight, base, b, scales, rowFactors, columnFactors),
   };
 }
 
-/** Ways to make dB: the general product, and the special one with its default and other variants. */
-export const GRADIENT_VARIANTS: readonly ("gemm" | Partial<SkinnyVariant>)[] = [
-  "gemm",
-  {},
-  { splits: 4 },
-  { splits: 8 },
-  { splits: 12 },
-  { splits: 24 },
-  { BM: 64, BN: 64, BK: 16, TM: 8, TN: 4 },
-  { BM: 128, BN: 64, BK: 8, TM: 8, TN: 8 },
-  { BM: 128, BN: 64, BK: 32, TM: 8, TN: 8 },
-  { BM: 256, BN: 64, BK: 16, TM: 16, TN: 8 },
+/** A way to make dB: the general product, or the special one in f32 or on tensor cores, with a variant of its tiles. */
+export type GradientWay =
+  | { kernel: "gemm" }
+  | { kernel: "skinny"; variant: Partial<SkinnyVariant> }
+  | { kernel: "matrix"; variant: Partial<SkinnyMatrixVariant> };
+
+/** Those used. */
+const GRADIENT_WAYS: readonly GradientWay[] = [
+  { kernel: "gemm" },
+  { kernel: "skinny", variant: {} },
+  { kernel: "matrix", variant: {} },
 ];
 
-/** dB = Gᵀ·low for a linear with `outputs`. The error is relative, over sampled rows, against f64. */
+/** Tiles to compare. */
+const GRADIENT_VARIANTS: readonly GradientWay[] = [
+  ...[
+    { splits: 4 },
+    { splits: 8 },
+    { splits: 12 },
+    { splits: 24 },
+    { BM: 64, BN: 64, BK: 16, TM: 8, TN: 4 },
+    { BM: 128, BN: 64, BK: 8, TM: 8, TN: 8 },
+    { BM: 128, BN: 64, BK: 32, TM: 8, TN: 8 },
+    { BM: 256, BN: 64, BK: 16, TM: 16, TN: 8 },
+  ].map((variant) => ({ kernel: "skinny" as const, variant })),
+  ...[
+    { share: 256 },
+    { share: 512 },
+    { share: 1024 },
+    { share: 2048 },
+    { BK: 16, share: 512 },
+    { BK: 16, share: 1024 },
+    { BK: 16, share: 2048 },
+    { BK: 64, share: 1024 },
+    { BM: 64, share: 1024 },
+    { BM: 64, share: 2048 },
+    { BM: 256, BK: 16, share: 512 },
+    { BM: 256, BK: 16, share: 1024 },
+    { BM: 256, share: 1024 },
+  ].map((variant) => ({ kernel: "matrix" as const, variant })),
+];
+
+/** The ways to make dB that a device has. */
+export function gradientWays({ hasSubgroupMatrix }: Device, sweep: boolean): GradientWay[] {
+  const ways = sweep ? [...GRADIENT_WAYS, ...GRADIENT_VARIANTS] : GRADIENT_WAYS;
+  return ways.filter(({ kernel }) => kernel !== "matrix" || hasSubgroupMatrix);
+}
+
+/** Elements of gradients are about this large. */
+const GRADIENT_SIZE = 1e-6;
+
+/**
+ * dB = Gᵀ·low for a linear with `outputs`. The error is relative, over sampled rows, against f64: on tensor cores that of
+ * two factors rounded to f16.
+ */
 export async function gradientCase(
   device: Device,
   { tokens, rank }: StepSizes,
   outputs: number,
-  variant: "gemm" | Partial<SkinnyVariant>,
+  way: GradientWay,
 ): Promise<BenchCase> {
   const gradient = device.matrix(tokens, outputs, "f32", "gradient");
   const low = device.matrix(tokens, rank, "f32", "x·Aᵀ");
   const out = device.matrix(outputs, rank, "f32", "dB");
-  await fillNormal(device, gradient, LOW_A, 1);
+  await fillNormal(device, gradient, LOW_A, GRADIENT_SIZE);
   await fillNormal(device, low, LOW_B, 1);
-  const [a, b] = [columnsOf(gradient), columnsOf(low)];
-  const name = variant === "gemm" ? variant : `skinny ${JSON.stringify(variant)}`;
+  const codes = {
+    codes: device.matrix(tokens, outputs, "e5m2", "gradient codes"),
+    scales: device.vector(tokens, "f32", "gradient scales"),
+    columnScales: uploaded(device, new Float32Array(gradient.pitch).fill(1000)),
+  };
+  using made = new Program(device);
+  quantize(made, { input: gradient, ...codes, granularity: "row" });
+  (await made.prepare()).run();
+  const product = { a: columnsOf(gradient), b: columnsOf(low), out };
+  const variant = way.kernel === "gemm" ? "" : ` ${JSON.stringify(way.variant)}`;
   return {
-    name: `dB ${outputs}×${rank} ${name}`,
+    name: `dB ${outputs}×${rank} ${way.kernel}${variant}`,
     flops: 2 * outputs * rank * tokens,
     bytes: 4 * (tokens * (outputs + rank) + outputs * rank),
-    tolerance: 1e-5,
-    record: (program) =>
-      variant === "gemm"
-        ? gemm(program, { layout: "tn", a, b, out })
-        : skinnyGradient(program, { a, b, out, variant }),
+    tolerance: way.kernel === "matrix" ? 5e-4 : 1e-5,
+    record(program) {
+      if (way.kernel === "gemm") gemm(program, { layout: "tn", ...product });
+      else if (way.kernel === "skinny") skinnyGradient(program, { ...product, ...way });
+      else {
+        skinnyGradientMatrix(program, product, measureRange(program, codes), way.variant);
+      }
+    },
     async check() {
       const lowValues = normalElements(LOW_B, 1, 0, tokens * rank);
       let worst = 0;
       for (const row of [0, outputs >> 1, outputs - 1]) {
         const want = new Float64Array(rank);
         for (let t = 0; t < tokens; t++) {
-          const [g] = normalElements(LOW_A, 1, t * outputs + row, 1);
+          const [g] = normalElements(LOW_A, GRADIENT_SIZE, t * outputs + row, 1);
           for (let j = 0; j < rank; j++) want[j] += g * lowValues[t * rank + j];
         }
         const got = new Float32Array(await device.read(rowsOf(out, row, 1))).subarray(0, rank);
@@ -213,7 +287,7 @@ export async function gradientCase(
       }
       return worst;
     },
-    free: () => device.free(gradient, low, out),
+    free: () => device.free(gradient, low, out, codes.codes, codes.scales, codes.columnScales),
   };
 }
 
