@@ -58,7 +58,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     for (var j = 0u; j < params.rank; j++) {
       let a = unpack4_e4m3_scaled(weight[(params.a_row + j) * params.vectors + vector]) * 256.0;
       let b_value = b[row * params.b_pitch + j];
-      sum += coefficients(vec4<f32>(b_value), column_factors[j], vec4<f32>(row_factors[row])) * a;
+      sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
 //! if IN_PLACE
       asked += b_value * column_factors[j] * row_factors[row] * a;
 //! else

@@ -114,7 +114,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
 //! unroll t 0 BETA_LOADS
     if (thread + ${t}u * THREADS < BETA_TASKS) {
-      beta[b_j_$t][b_p_$t] = coefficients(b_next_$t, column_next_$t, factors_$t);
+      beta[b_j_$t][b_p_$t] = coefficients(b_next_$t, vec4<f32>(column_next_$t), factors_$t);
     }
 //! end
 //! unroll t 0 A_LOADS
@@ -155,7 +155,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll n 0 TN/4
   if (p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u < params.count && v_$n < params.vectors) {
     let at = (params.w_row + row_${i}_$c) * params.vectors + v_$n;
-    let code = pack4_e4m3(unpack4_e4m3_scaled(from_${i}_${c}_$n) * 256.0 + sum_${i}_${c}_$n);
+    let code = encode4_row(unpack4_e4m3_scaled(from_${i}_${c}_$n) * 256.0 + sum_${i}_${c}_$n);
 //! if CHANGE
     let p = p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u;
     change[p * params.vectors + v_$n] = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(weight[at])) * 256.0;

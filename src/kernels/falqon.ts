@@ -7,6 +7,12 @@
 import type { BufferView, Matrix, Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
+import {
+  suitsUpdateMatrix,
+  UPDATE_MATRIX_TILE,
+  updateMatrix,
+  type UpdateMatrixTile,
+} from "./falqon_matrix.ts";
 import { expectMatrix, expectVector } from "./shapes.ts";
 
 /** Tile sizes of {@linkcode updateRows}, all multiples of 4. */
@@ -100,11 +106,16 @@ export interface UpdateRowsOptions {
   selection: Selection | null;
   /** f32 [selection.count, inputs]: receives what the codes of each written row changed by. */
   change?: Matrix;
-  /** Tile sizes, for measurements. Default: chosen by the number of rows. */
-  tile?: UpdateTile;
+  /** The kernel and its tile, for measurements. Default: chosen by the device and the number of rows. */
+  tile?: UpdateTile | UpdateMatrixTile;
 }
 
-/** Records `weight[i] = encode(base[i] + β_i · A~)` for the selected rows. */
+/**
+ * Records `weight[i] = encode(base[i] + β_i · A~)` for the selected rows.
+ *
+ * Where all rows are written from a base on a device with subgroup matrices, tensor cores take the sums. Their codes are
+ * the same in every run, and those of the other kernels and the CPU except where a sum is within its rounding of a tie.
+ */
 export function updateRows(program: Program, options: UpdateRowsOptions): void {
   const { part, base, selection, change } = options;
   const { weight, b, rowFactors, columnFactors } = part;
@@ -112,7 +123,19 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
   const count = selection?.count ?? part.rows;
   checkPart("updateRows", part, base, selection);
   if (change) expectMatrix("updateRows", "change", change, { rows: count, cols: weight.cols });
-  const tile = options.tile ?? updateTile(program.device, count);
+  const tile = options.tile ?? updateTile(program.device, options);
+  const cost = {
+    flops: 2 * count * weight.cols * part.rank,
+    bytes: count * (2 * weight.pitch + b.pitch * 4) + part.rank * weight.pitch,
+    label: `${count}×${weight.cols} rank ${part.rank}`,
+  };
+  if ("subgroups" in tile) {
+    if (inPlace || selection || change) {
+      throw new RangeError("updateRows: tensor cores write all rows from a base, without change");
+    }
+    updateMatrix(program, { part, base, tile, cost });
+    return;
+  }
   const { BM, BN, BK, TM, TN } = tile;
   const threads = (BM / TM) * (BN / TN);
   program.dispatch(
@@ -135,11 +158,7 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
     },
     { count, ...rowParams(part, base) },
     [Math.ceil(weight.pitch / BN), Math.ceil(count / BM)],
-    {
-      flops: 2 * count * weight.cols * part.rank,
-      bytes: count * (2 * weight.pitch + b.pitch * 4) + part.rank * weight.pitch,
-      label: `${count}×${weight.cols} rank ${part.rank}`,
-    },
+    cost,
   );
 }
 
@@ -270,9 +289,14 @@ function checkSelection(kernel: string, { rows, count }: Selection, among: numbe
   }
 }
 
-function updateTile({ isFallback }: Device, rows: number): UpdateTile {
-  if (rows <= FEW_ROWS.BM) return FEW_ROWS;
-  return isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS;
+function updateTile(
+  device: Device,
+  { part, base, selection, change }: UpdateRowsOptions,
+): UpdateTile | UpdateMatrixTile {
+  if ((selection?.count ?? part.rows) <= FEW_ROWS.BM) return FEW_ROWS;
+  const plain = base !== "in place" && !selection && !change;
+  if (plain && suitsUpdateMatrix(device, part)) return UPDATE_MATRIX_TILE;
+  return device.isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS;
 }
 
 function rowParams(part: AdaptedPart, base: UpdateBase) {
