@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
-import { pitched } from "../src/gpu/buffers.ts";
+import { type Matrix, pitched } from "../src/gpu/buffers.ts";
 import { type Device, requestDevice } from "../src/gpu/device.ts";
 import { readDense } from "../src/methods/upload.ts";
-import { randomNormal } from "../src/kernels/random.ts";
+import { randomNormal, randomUniform } from "../src/kernels/random.ts";
 import { RandomSource } from "../bench/support/random_source.ts";
-import { normalValues, randomKey } from "../src/reference/random.ts";
+import { normalValues, randomKey, uniformValues } from "../src/reference/random.ts";
 import { runOnce } from "./support/gpu.ts";
 import { filled } from "./support/vectors.ts";
 
@@ -15,10 +15,26 @@ Deno.test("random: the GPU makes the numbers of the reference, bit for bit, and 
   using device = await requestDevice();
   const key = randomKey(7, "model.layers.0.mlp.up_proj.weight");
   for (const [rows, cols] of SHAPES) {
+    const read = async (out: Matrix) => new Float32Array(await device.read(out));
     const out = filled(device, rows, cols, NaN);
     await runOnce(device, (p) => randomNormal(p, { key, mean: 0, deviation: 0.02, out }));
-    const want = normalValues(key, { mean: 0, deviation: 0.02 }, 0, rows * cols);
-    assertEquals(new Float32Array(await device.read(out)), pitched(want, rows, cols, out.pitch));
+    const normal = normalValues(key, { mean: 0, deviation: 0.02 }, 0, rows * cols);
+    assertEquals(await read(out), pitched(normal, rows, cols, out.pitch));
+    await runOnce(device, (p) => randomUniform(p, { key, bound: 0.3, out }));
+    const uniform = uniformValues(key, 0.3, 0, rows * cols);
+    assertEquals(await read(out), pitched(uniform, rows, cols, out.pitch));
+  }
+});
+
+Deno.test("random: uniform numbers fill their range evenly", () => {
+  const [count, bound] = [100_000, 0.25];
+  const values = uniformValues(randomKey(1, "a"), bound, 0, count);
+  assert(values.every((x) => Math.abs(x) < bound));
+  const moment = (power: number) =>
+    values.reduce((sum, x) => sum + (x / bound) ** power, 0) / count;
+  for (const power of [1, 2, 3, 4]) {
+    const want = power % 2 === 0 ? 1 / (power + 1) : 0;
+    assert(Math.abs(moment(power) - want) < 0.01, `${power}: ${moment(power)}`);
   }
 });
 

@@ -11,6 +11,7 @@ import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import { gemm, type GemmOptions } from "../kernels/gemm.ts";
 import { randomNormal } from "../kernels/random.ts";
+import { drawKey } from "../reference/random.ts";
 import { orthonormalizeRows } from "../reference/svd.ts";
 import { symmetricEigen } from "../reference/symmetric_eigen.ts";
 
@@ -129,8 +130,7 @@ export async function randomMatrix(
 ): Promise<Matrix> {
   const out = device.matrix(rows, cols, "f32", "random directions");
   using program = new Program(device);
-  const word = () => Math.floor(random() * 2 ** 32);
-  randomNormal(program, { key: { low: word(), high: word() }, mean: 0, deviation, out });
+  randomNormal(program, { key: drawKey(random), mean: 0, deviation, out });
   (await program.prepare()).run();
   return out;
 }

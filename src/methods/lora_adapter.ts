@@ -9,9 +9,11 @@ import { type BufferView, columnsOf, firstOf, type Matrix, rowsOf } from "../gpu
 import { Program } from "../gpu/program.ts";
 import type { PeftAdapter } from "../io/peft.ts";
 import { gemm } from "../kernels/gemm.ts";
+import { randomUniform } from "../kernels/random.ts";
 import { skinnyGradient } from "../kernels/skinny.ts";
 import type { LinearSpec } from "../model/linear_spec.ts";
 import type { Parameter } from "../optim/parameters.ts";
+import { drawKey } from "../reference/random.ts";
 import type { LoraLayers } from "./lora_layers.ts";
 import { asOperand, type Operand, operandRange } from "./operand.ts";
 import { SavedRows } from "./saved_rows.ts";
@@ -91,9 +93,12 @@ export class LoraAdapter {
   }
 
   /** Begins with a stored adapter, or a random A and a zero B. */
-  load(): void {
-    const { context: { device }, settings: { adapter } } = this.layers;
-    this.layout.parts.forEach(({ part, start }, i) => {
+  async load(): Promise<void> {
+    const { context: { device, random }, settings: { adapter, rank } } = this.layers;
+    // PEFT's default: Kaiming uniform with a = √5, that is uniform in ±1/√inFeatures.
+    const bound = 1 / Math.sqrt(this.spec.inFeatures);
+    using program = new Program(device);
+    for (const [i, { part, start }] of this.layout.parts.entries()) {
       const stored = adapter?.tensors.get(part.module);
       if (adapter && !stored) {
         throw new ModelError(
@@ -101,19 +106,15 @@ export class LoraAdapter {
             "target_modules name: it was made for another model",
         );
       }
-      uploadRows(device, this.#a.value, start, stored?.A ?? this.#randomA());
-      if (stored) uploadRows(device, this.#b[i].value, 0, stored.B);
-    });
-  }
-
-  /** PEFT's default: Kaiming uniform with a = √5, that is uniform in ±1/√inFeatures. */
-  #randomA(): Float32Array<ArrayBuffer> {
-    const { context: { random }, settings: { rank } } = this.layers;
-    const { inFeatures } = this.spec;
-    const bound = 1 / Math.sqrt(inFeatures);
-    const a = new Float32Array(rank * inFeatures);
-    for (let i = 0; i < a.length; i++) a[i] = (2 * random() - 1) * bound; // a loop: these are many
-    return a;
+      if (stored) {
+        uploadRows(device, this.#a.value, start, stored.A);
+        uploadRows(device, this.#b[i].value, 0, stored.B);
+      } else {
+        const out = rowsOf(this.#a.value, start, rank);
+        randomUniform(program, { key: drawKey(random), bound, out });
+      }
+    }
+    (await program.prepare()).run();
   }
 
   /** Records the rounding of A and B to what products read; with `trained` only of what an optimizer step changes. */

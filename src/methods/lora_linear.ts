@@ -32,7 +32,7 @@ export class LoraLinear implements Linear {
 
   async load(source: WeightSource): Promise<void> {
     await this.#base.load(source);
-    this.adapter?.load();
+    await this.adapter?.load();
   }
 
   inputCodes(rows: number): Quantized | null {

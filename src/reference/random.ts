@@ -1,6 +1,6 @@
 /**
  * Random numbers that depend on a key and an index only, so that a GPU makes them in any order: the twin of
- * `wgsl/random_normal.wgsl`, the same to the bit in f32.
+ * `wgsl/random.wgsl`, the same to the bit in f32.
  *
  * @module
  */
@@ -21,6 +21,12 @@ export function randomKey(seed: number, name: string): RandomKey {
     return hash;
   };
   return { low: word(0), high: word(1) };
+}
+
+/** A key of random words, each made of a uniform number in [0, 1). */
+export function drawKey(random: () => number): RandomKey {
+  const word = () => Math.floor(random() * 2 ** 32);
+  return { low: word(), high: word() };
 }
 
 /** Uniform 16-bit integers that are added for a number: two a word, four words. */
@@ -49,6 +55,25 @@ export function normalValues(
       sum += (word & 0xffff) + (word >>> 16);
     }
     values[i] = mean + step * (sum - CENTRE);
+  }
+  return values;
+}
+
+/** The integers that uniform numbers are multiples of are within it: f32 holds all of them. */
+export const UNIFORM_BOUND: number = 2 ** 24;
+
+/** Numbers `first` to `first + count` of a sequence that is uniform between −bound and bound, rounded to f32. */
+export function uniformValues(
+  { low, high }: RandomKey,
+  bound: number,
+  first: number,
+  count: number,
+): Float32Array<ArrayBuffer> {
+  const step = Math.fround(bound / UNIFORM_BOUND);
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    const word = mix32(mix32(first + i + low) + high);
+    values[i] = step * (2 * (word >>> 8) - (UNIFORM_BOUND - 1));
   }
   return values;
 }

@@ -1,9 +1,10 @@
-// Random numbers, close to normal: out[r][c] = mean + deviation · z(r · cols + c).
+// Random numbers: out[r][c] = mean + step · z(r · cols + c) for an integer z, uniform (UNIFORM) or close to normal.
 //
 // Shapes: out [rows, cols] in f32 or f16, by rows with a pitch; the columns beyond cols become zero.
-// Idea: counter-based, so that an element depends on nothing but its index and the key, whatever the grid. z is the sum
-// of eight uniform 16-bit integers, centred and scaled to variance 1 (kurtosis 2.85 instead of 3, none beyond 4.9):
-// integer arithmetic, so that every GPU and the twin src/reference/random.ts give the same bits.
+// Idea: counter-based, so that an element depends on nothing but its index and the key, whatever the grid. A uniform z is
+// an odd integer within ±2²⁴; a normal one the centred sum of eight uniform 16-bit integers (kurtosis 2.85 instead of 3,
+// none beyond 4.9 standard deviations): integer arithmetic, so that every GPU and the twin src/reference/random.ts give
+// the same bits.
 
 struct Params {
   rows: u32,
@@ -12,7 +13,7 @@ struct Params {
   key_low: u32,
   key_high: u32,
   mean: f32,
-  step: f32, // deviation / standard deviation of the integer sum
+  step: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -38,9 +39,14 @@ fn halves(word: u32) -> u32 {
 fn element(row: u32, col: u32) -> f32 {
   if (col >= params.cols) { return 0.0; }
   let start = mix(row * params.cols + col + params.key_low) + params.key_high;
+//! if UNIFORM
+  let z = 2 * i32(mix(start) >> 8u) - 16777215;
+//! else
   let sum = halves(mix(start)) + halves(mix(start + 0x9e3779b9u)) + halves(mix(start + 0x3c6ef372u)) +
     halves(mix(start + 0xdaa66d2bu));
-  return params.mean + params.step * f32(i32(sum) - 262140);
+  let z = i32(sum) - 262140;
+//! end
+  return params.mean + params.step * f32(z);
 }
 
 @compute @workgroup_size(THREADS)
