@@ -13,15 +13,15 @@ fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> 
   return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
 }
 
-// pack4_e4m3 for this alone, in two thirds of its integer operations, of which the update has more than of any other: a
-// NaN makes all four codes NaN (a row with a NaN in B has nothing else), the bias of the exponent is taken off the four
-// together, and codes are put together by adding.
-fn encode4_row(v: vec4<f32>) -> u32 {
-  let magnitude = min(abs(v), vec4<f32>(448.0));
-  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(121u << 23u)) + vec4<u32>(20u << 23u);
-  // Each code plus 1128, see encode4.
+// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its integer
+// operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a NaN in B has
+// nothing else), the bias of the exponent is taken off the four together, and codes are put together by adding.
+fn encode4_scaled(v: vec4<f32>) -> u32 {
+  let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  // Each code plus 1064, see encode4.
   let biased = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power + (power >> vec4<u32>(20u));
-  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - 0x6c6c6c68u; // 1128 · 0x01010101
+  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - 0x2c2c2c28u; // 1064 · 0x01010101
   let bits = bitcast<vec4<u32>>(v);
   let signs = ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) |
     (bits.w & 0x80000000u);

@@ -9,6 +9,7 @@
 // BM rows × BN columns, a thread TM × TN of them in registers; coefficients and decoded A pass through workgroup memory
 // BK of the rank at a time, the next ones fetched meanwhile. The codes to start from are fetched before all that. Beyond
 // the rank the coefficients are zero, which leaves sums as they are, so the contraction is a whole number of steps.
+// Everything but the coefficients is times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
 //! include fp8.wgsl
 //! include falqon_row.wgsl
 
@@ -118,7 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 //! end
 //! unroll t 0 A_LOADS
-    if (thread + ${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = unpack4_e4m3_scaled(a_next_$t) * 256.0; }
+    if (thread + ${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = unpack4_e4m3_scaled(a_next_$t); }
 //! end
     workgroupBarrier();
     let j1 = j0 + BK;
@@ -155,7 +156,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll n 0 TN/4
   if (p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u < params.count && v_$n < params.vectors) {
     let at = (params.w_row + row_${i}_$c) * params.vectors + v_$n;
-    let code = encode4_row(unpack4_e4m3_scaled(from_${i}_${c}_$n) * 256.0 + sum_${i}_${c}_$n);
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_${i}_${c}_$n) + sum_${i}_${c}_$n);
 //! if CHANGE
     let p = p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u;
     change[p * params.vectors + v_$n] = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(weight[at])) * 256.0;

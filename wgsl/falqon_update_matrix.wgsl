@@ -88,10 +88,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   largest = max(largest, max(largest_of(beta_${k}_0), largest_of(beta_${k}_1)));
 //! end
   largest = max(largest, from_other_half(largest, thread));
-  // All coefficients zero: as for the smallest one. Beside β's power of two, sums lack the 2^8 of A~.
+  // All coefficients zero: as for the smallest one. Sums are times 2^-8, as A~ is, and so are base values.
   let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
   let scale = bitcast<f32>((268u - exponent) << 23u);
-  let unscale = bitcast<f32>((exponent - 6u) << 23u);
+  let unscale = bitcast<f32>((exponent - 14u) << 23u);
 
   // Into fragments, through the place of the sums.
   let beta_at = sums + my_row * BETA_ROW + my_half;
@@ -166,7 +166,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * ${n}u);
       var codes: vec4<u32>;
 //! unroll q 0 4
-      codes[$q] = encode4_row(unpack4_e4m3_scaled(from_$n[$q]) * 256.0 + bitcast<vec4<f32>>(tile[at + ${q}u]).xzyw * unscale);
+      codes[$q] = encode4_scaled(unpack4_e4m3_scaled(from_$n[$q]) + bitcast<vec4<f32>>(tile[at + ${q}u]).xzyw * unscale);
 //! end
       if (row < params.rows && v + my_half + 2u * ${n}u < params.vectors) {
         weight[weight_at + v + my_half + 2u * ${n}u] = codes;
