@@ -202,6 +202,7 @@ Deno.test("updates of rows outside the weight, the base or the selection are ref
     { selection: { rows: selected, count: 3 } },
     "a selection of 3 rows does not fit 2 places",
   );
+  refuses({ tile: MATRIX }, "tensor cores write all rows from a base, without change");
   const scores = device.vector(1, "f32", "scores");
   assertThrows(
     () => selectRows(program, scores, { rows: selected, count: 2 }),
