@@ -228,7 +228,8 @@ Deno.test("falqon: forward, dX and dB equal their formulas in f64, pending rows 
       const g = columns(dy.exact, spec.width, start, rows);
       const wantB = matmulTN(g, low, rows, RANK, tokens).map((v) => factor * v);
       const error = relativeError(await device.readMatrix(update.b.gradient), wantB);
-      assert(error < 1e-5, `dB: ${error}`);
+      const tolerance = device.hasSubgroupMatrix ? 5e-4 : 1e-5; // tensor cores take f16
+      assert(error < tolerance, `dB: ${error}`);
       if (!update.delta) continue;
       const delta = Float64Array.from(await device.readMatrix(update.delta));
       assert(delta.some((v) => v !== 0), "some rows are pending");
