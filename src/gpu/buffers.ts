@@ -85,6 +85,11 @@ export function firstOf(vector: Vector, count: number): Vector {
   return { ...vector, length: count, size: Math.max(16, roundUp(4 * count, 16)) };
 }
 
+/** The first `length` f32 elements of a one-row matrix as a vector, a view of whole groups of four. */
+export function asVector({ buffer, offset, cols }: Matrix, length: number = cols): Vector {
+  return { buffer, offset, size: roundUp(4 * length, 16), length, type: "f32" };
+}
+
 /** Columns `column` to `column + cols` of a matrix; `column` is a multiple of 4. */
 export interface ColumnBlock {
   matrix: Matrix;

@@ -1,7 +1,7 @@
 import type { Matrix, Vector } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
 import type { StepState } from "../optim/state.ts";
-import type { Quantized } from "./quantize.ts";
+import { expectQuantized, type Quantized } from "./quantize.ts";
 import { expectMatrix, expectVector, threadsForRow } from "./shapes.ts";
 
 /**
@@ -60,9 +60,7 @@ function record(
   expectVector("crossEntropy", "targets", targets, tokens, "i32");
   expectVector("crossEntropy", "rowLoss", rowLoss, tokens);
   if (quantized) {
-    const types = ["e4m3", "e5m2", "f16"] as const;
-    expectMatrix("crossEntropy", "codes", quantized.codes, { rows, cols: vocab, types });
-    expectVector("crossEntropy", "scales", quantized.scales, rows);
+    expectQuantized("crossEntropy", quantized, { rows, cols: vocab });
   }
   if (firstRow + rows > tokens) {
     throw new RangeError(

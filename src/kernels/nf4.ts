@@ -5,8 +5,8 @@
  */
 
 import {
+  asVector,
   type BufferView,
-  ELEMENT_BYTES,
   type Matrix,
   pitchOf,
   roundUp,
@@ -91,7 +91,7 @@ export function quantizeNf4(program: Program, options: Nf4QuantizeOptions): void
   const { device } = program;
   const { blocks, groups } = counts(rows, cols);
   const { pitch } = input;
-  const absmax = asVector(program.scratch(1, blocks, "NF4 magnitudes"), blocks);
+  const absmax = asVector(program.scratch(1, blocks, "NF4 magnitudes"));
   const sum = program.scratch(1, 1, "NF4 sum of magnitudes");
   program.dispatch(
     device.kernel("nf4_absmax", { BLOCK: NF4_BLOCK }),
@@ -144,10 +144,4 @@ export function dequantizeNf4(program: Program, options: Nf4DequantizeOptions): 
     linearGrid(out.rows * words, THREADS),
     { label: `${rows}×${cols}` },
   );
-}
-
-/** A one-row matrix as a vector. */
-function asVector({ buffer, offset }: Matrix, length: number): Vector {
-  const size = roundUp(length, 4) * ELEMENT_BYTES.f32;
-  return { buffer, offset, size, length, type: "f32" };
 }

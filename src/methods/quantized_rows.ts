@@ -1,4 +1,4 @@
-import type { ElementType } from "../gpu/buffers.ts";
+import { asVector, type ElementType } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Quantized } from "../kernels/quantize.ts";
 import { SavedRows } from "./saved_rows.ts";
@@ -21,10 +21,9 @@ export class QuantizedRows {
 
   /** The first `count` rows, `cols` wide. */
   rows(count: number, cols: number): Quantized {
-    const { buffer, offset, size } = this.#scales.rows(1, count);
     return {
       codes: this.#codes.rows(count, cols),
-      scales: { buffer, offset, size, length: count, type: "f32" },
+      scales: asVector(this.#scales.rows(1, count)),
     };
   }
 

@@ -147,11 +147,11 @@ export class Model implements Disposable {
     const logits = new Float32Array(ids.length * vocabSize);
     const network = await this.#write(sequenceArrays(ids));
     (await network.forwardProgram(ids.length)).run();
-    const step = network.headRows;
+    const step = network.head.chunkRows;
     for (let first = 0; first < ids.length; first += step) {
       const count = Math.min(step, ids.length - first);
       (await network.logitsProgram(ids.length, first, count)).run();
-      const chunk = rowsOf(network.logits, 0, count);
+      const chunk = rowsOf(network.head.logits, 0, count);
       logits.set(await this.device.readMatrix(chunk), first * vocabSize);
     }
     return logits;

@@ -5,13 +5,10 @@
  */
 
 import { OptionError } from "../errors.ts";
-import { ELEMENT_BYTES, firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import { firstOf, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
-import { crossEntropy, crossEntropyLoss } from "../kernels/cross_entropy.ts";
 import { embed, embedBackward } from "../kernels/embedding.ts";
-import { gemm } from "../kernels/gemm.ts";
-import { quantize, type Quantized } from "../kernels/quantize.ts";
 import { uploadRopeFrequencies } from "../kernels/rope.ts";
 import { addSum } from "../kernels/sum.ts";
 import type { DenseWeight, Linear, Method, MethodLayers } from "../methods/method.ts";
@@ -30,12 +27,10 @@ import {
   unneededActivations,
 } from "./block.ts";
 import { type ModelConfig, ropeInverseFrequencies } from "./config.ts";
+import { Head, type HeadLosses } from "./head.ts";
 import { blockSpecs } from "./linear_spec.ts";
 import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
 import type { WeightSource } from "./weight_source.ts";
-
-/** Bytes of logits that exist at a time: enough rows for tiles of all cores of a large GPU. */
-const LOGITS_BYTES = 1 << 28;
 
 /** Names of the weights outside the blocks, as Hugging Face has them. */
 export const EMBEDDING = "model.embed_tokens.weight";
@@ -70,11 +65,11 @@ export class Network implements Disposable {
   /** The weights outside the linear layers, by Hugging Face name. */
   readonly dense: Map<string, DenseWeight & { rows: number; cols: number }> = new Map();
   readonly finalNorm: Norm;
+  readonly head: Head;
   readonly ropeFrequencies: Vector;
   #activations: Activations | null = null;
   #tokens: TokenBuffers | null = null;
   #rowLoss: Vector | null = null;
-  #logits: Matrix | null = null;
   #norms = 0;
   #generation = 0;
   #rstd: Vector[] = [];
@@ -88,7 +83,7 @@ export class Network implements Disposable {
     this.parameters = new Parameters(device);
     this.layers = method.build({ device, parameters: this.parameters, random, restoring });
     const { vocabSize, hiddenSize } = config;
-    this.#dense(EMBEDDING, vocabSize, hiddenSize);
+    const embedding = this.#dense(EMBEDDING, vocabSize, hiddenSize);
     for (let layer = 0; layer < config.numLayers; layer++) {
       const specs = blockSpecs(config, layer);
       const norm = (name: string) => this.#norm(`model.layers.${layer}.${name}.weight`);
@@ -102,7 +97,8 @@ export class Network implements Disposable {
       });
     }
     this.finalNorm = this.#norm(FINAL_NORM);
-    if (!config.tieWordEmbeddings) this.#dense(LM_HEAD, vocabSize, hiddenSize);
+    const tied = config.tieWordEmbeddings;
+    this.head = new Head(device, tied ? embedding : this.#dense(LM_HEAD, vocabSize, hiddenSize));
     this.ropeFrequencies = uploadRopeFrequencies(device, ropeInverseFrequencies(config));
   }
 
@@ -130,12 +126,6 @@ export class Network implements Disposable {
     return this.blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
   }
 
-  /** Rows of a step that the head works on at a time. */
-  get headRows(): number {
-    const bytes = this.#headWeight().value().rows * ELEMENT_BYTES.f32;
-    return Math.max(64, Math.floor(LOGITS_BYTES / bytes / 64) * 64);
-  }
-
   /**
    * Makes room for steps like `mode`. Programs that were recorded for less room are gone.
    *
@@ -159,12 +149,7 @@ export class Network implements Disposable {
     const { tokens } = merged;
     this.#tokens = allocateTokens(this.device, tokens);
     this.#rowLoss = this.device.vector(tokens, "f32", "losses of the tokens");
-    this.#logits = this.device.matrix(
-      Math.min(this.headRows, tokens),
-      this.config.vocabSize,
-      "f32",
-      "logits of a chunk",
-    );
+    this.head.reserve(tokens);
     this.#rstd = Array.from(
       { length: this.#norms },
       () => this.device.vector(tokens, "f32", "norm statistics"),
@@ -191,16 +176,9 @@ export class Network implements Disposable {
     this.#activations?.[Symbol.dispose]();
     this.#activations = null;
     const { ids, targets, positions, documents } = this.#tokens ?? {};
-    this.device.free(
-      ids,
-      targets,
-      positions,
-      documents,
-      this.#rowLoss,
-      this.#logits,
-      ...this.#rstd,
-    );
-    this.#tokens = this.#rowLoss = this.#logits = null;
+    this.device.free(ids, targets, positions, documents, this.#rowLoss, ...this.#rstd);
+    this.head.release();
+    this.#tokens = this.#rowLoss = null;
     this.#rstd = [];
   }
 
@@ -214,11 +192,6 @@ export class Network implements Disposable {
     return existing(this.#rowLoss);
   }
 
-  /** f32 [headRows, vocabSize]: the logits that the last head program wrote. */
-  get logits(): Matrix {
-    return existing(this.#logits);
-  }
-
   /** The program that runs the blocks and the final norm on `rows` tokens. */
   forwardProgram(rows: number): Promise<Program> {
     return this.#program(`forward ${rows}`, (program) => this.#forward(program, rows));
@@ -227,7 +200,8 @@ export class Network implements Disposable {
   /** The program that computes the logits of rows `first` to `first + count` after a forward. */
   logitsProgram(rows: number, first: number, count: number): Promise<Program> {
     return this.#program(`logits ${rows} ${first} ${count}`, (program) => {
-      this.#logitsOf(this.#pass(program, rows), first, count);
+      const { activations } = this.#pass(program, rows);
+      this.head.recordLogits(program, rowsOf(activations.get("final", rows), first, count));
     });
   }
 
@@ -236,16 +210,7 @@ export class Network implements Disposable {
     return this.#program(`loss ${rows}`, (program) => {
       const pass = this.#forward(program, rows);
       program.phase("loss");
-      this.#chunks(rows, (first, count) => {
-        const logits = this.#logitsOf(pass, first, count);
-        const { targets } = pass.tokens;
-        crossEntropyLoss(program, {
-          logits,
-          targets,
-          rowLoss: this.#losses(rows),
-          firstRow: first,
-        });
-      });
+      this.head.recordLosses(program, this.#losses(pass));
     });
   }
 
@@ -256,40 +221,15 @@ export class Network implements Disposable {
   recordTraining(program: Program, rows: number, state: StepState): void {
     const pass = this.#forward(program, rows);
     const { activations, tokens } = pass;
-    const head = this.#headWeight();
-    const rowLoss = this.#losses(rows);
+    const dOutput = activations.get("dFinal", rows);
+    const losses = this.#losses(pass);
     program.phase("loss");
-    this.#chunks(rows, (first, count) => {
-      const logits = this.#logitsOf(pass, first, count);
-      const { targets } = tokens;
-      const quantized = this.#isNarrow(head)
-        ? quantizedRows(program, logits, "logits' gradient")
-        : undefined;
-      crossEntropy(program, { logits, targets, rowLoss, firstRow: first, state, quantized });
-      gemm(program, {
-        layout: "nn",
-        a: quantized?.codes ?? logits,
-        rowScales: quantized?.scales,
-        b: head.value(),
-        out: rowsOf(activations.get("dFinal", rows), first, count),
-      });
-      if (head.gradient) {
-        const final = rowsOf(activations.get("final", rows), first, count);
-        gemm(program, {
-          layout: "tn",
-          a: logits,
-          b: final,
-          out: head.gradient(),
-          accumulate: true,
-        });
-      }
-    });
-    addSum(program, { values: rowLoss, out: state.results, index: LOSS_SUM_INDEX });
+    this.head.recordTraining(program, { ...losses, state, dFinal: dOutput });
+    addSum(program, { values: losses.rowLoss, out: state.results, index: LOSS_SUM_INDEX });
 
     program.phase("backward");
     const input = activations.get("input", rows, this.config.numLayers);
     const dInput = activations.get("dStream", rows);
-    const dOutput = activations.get("dFinal", rows);
     normGradients(pass, this.finalNorm, { input, dOutput, dInput, accumulate: false });
     const embedding = this.dense.get(EMBEDDING)!;
     for (let layer = this.config.numLayers - 1; layer >= 0; layer--) {
@@ -347,33 +287,6 @@ export class Network implements Disposable {
     return pass;
   }
 
-  #logitsOf(pass: Pass, first: number, count: number): Matrix {
-    const { program } = pass;
-    const logits = rowsOf(this.logits, 0, count);
-    const final = rowsOf(pass.activations.get("final", pass.rows), first, count);
-    const head = this.#headWeight();
-    const quantized = this.#isNarrow(head) ? quantizedRows(program, final, "final") : undefined;
-    if (quantized) quantize(program, { input: final, ...quantized, granularity: "row" });
-    gemm(program, {
-      layout: "nt",
-      a: quantized?.codes ?? final,
-      rowScales: quantized?.scales,
-      b: head.value(),
-      out: logits,
-    });
-    return logits;
-  }
-
-  /** Whether products with a frozen weight may be in half precision. */
-  #isNarrow({ value, gradient }: DenseWeight): boolean {
-    return value().type === "f16" && gradient === null;
-  }
-
-  #chunks(rows: number, visit: (first: number, count: number) => void): void {
-    const step = this.headRows;
-    for (let first = 0; first < rows; first += step) visit(first, Math.min(step, rows - first));
-  }
-
   #pass(program: Program, rows: number): Pass {
     const activations = existing(this.#activations);
     const tokens = firstTokens(this.tokens, rows);
@@ -381,12 +294,9 @@ export class Network implements Disposable {
     return { program, config, activations, tokens, ropeFrequencies, rows };
   }
 
-  #losses(rows: number): Vector {
-    return firstOf(this.rowLoss, rows);
-  }
-
-  #headWeight(): DenseWeight {
-    return (this.dense.get(LM_HEAD) ?? this.dense.get(EMBEDDING))!;
+  #losses({ activations, tokens: { targets }, rows }: Pass): HeadLosses {
+    const rowLoss = firstOf(this.rowLoss, rows);
+    return { final: activations.get("final", rows), targets, rowLoss };
   }
 
   #dense(name: string, rows: number, cols: number): DenseWeight {
@@ -411,15 +321,6 @@ export class Network implements Disposable {
     }
     return prepared;
   }
-}
-
-/** Room for a matrix's rows in f16 with a scale each. */
-function quantizedRows(program: Program, { rows, cols }: Matrix, what: string): Quantized {
-  const scales = program.scratch(1, rows, `scales of ${what}`);
-  return {
-    codes: program.scratch(rows, cols, `codes of ${what}`, "f16"),
-    scales: { ...scales, length: rows },
-  };
 }
 
 function existing<T>(value: T | null): T {

@@ -103,7 +103,7 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   const shared = grown(() => network.layers.reserve(tokens));
   const saved = grown(() => network.linears().forEach((linear) => linear.reserve(tokens)));
   const rest = grown(() => network.reserve(mode));
-  const logits = network.logits.size;
+  const logits = network.head.logits.size;
 
   const before = device.allocatedBytes;
   const state = new StepState(device, { beta1: 0, beta2: 0 });
