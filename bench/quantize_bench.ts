@@ -7,7 +7,7 @@
  * to share a row among threads, `--repeats` says how often.
  *
  * GB/s count the bytes that must move; the share is of what a kernel that only copies reaches in the same run. Each case
- * is checked against the CPU on some rows, see `RowErrors` in support/row_cases.ts.
+ * is checked against the CPU on some rows, see `RowErrors` in support/row_checks.ts.
  *
  * @module
  */
@@ -21,7 +21,8 @@ import { Program } from "../src/gpu/program.ts";
 import type { RowVariant } from "../src/kernels/shapes.ts";
 import { copyBandwidth } from "./support/copy.ts";
 import { gigabytes, measure, totalMs } from "./support/measure.ts";
-import { RowCases, type RowErrors, type RowShape } from "./support/row_cases.ts";
+import { RowCases, type RowShape } from "./support/row_cases.ts";
+import type { RowErrors } from "./support/row_checks.ts";
 import { readFlags, runScript } from "./support/script.ts";
 
 /** What is measured. */

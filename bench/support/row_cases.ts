@@ -4,19 +4,17 @@
  * @module
  */
 
-import { ELEMENT_BYTES, firstOf, type Matrix, rowsOf, type Vector } from "../../src/gpu/buffers.ts";
+import { ELEMENT_BYTES, firstOf, type Matrix, type Vector } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
-import { E4M3, E5M2, encodeFp8 } from "../../src/fp8/codec.ts";
 import { quantize, type QuantizedGradient } from "../../src/kernels/quantize.ts";
 import { randomNormal } from "../../src/kernels/random.ts";
 import { rmsNorm, rmsNormBackward } from "../../src/kernels/rms_norm.ts";
 import type { RowVariant } from "../../src/kernels/shapes.ts";
 import { swiglu, swigluBackward } from "../../src/kernels/swiglu.ts";
 import * as norms from "../../src/reference/norm.ts";
-import { halfScale, largestMagnitude, quantizationScale } from "../../src/reference/quantize.ts";
 import * as gates from "../../src/reference/swiglu.ts";
-import { relativeError } from "../../tests/support/gpu.ts";
+import { checkCodes, checkRows, readRow, type RowErrors } from "./row_checks.ts";
 
 /** A step's size. */
 export interface RowShape {
@@ -26,14 +24,6 @@ export interface RowShape {
   cols: number;
   /** Width of the feed-forward network. */
   ffn: number;
-}
-
-/** How wrong a kernel is, over some rows. */
-export interface RowErrors {
-  /** Share of codes that are not what the CPU makes of the same f32 values with the kernel's scale. */
-  wrongCodes?: number;
-  /** Of f32 results, relative to the oracle in f64. */
-  error?: number;
 }
 
 /** A kernel to measure. */
@@ -135,7 +125,7 @@ export class RowCases implements Disposable {
       bytes: rows * cols * (4 + ELEMENT_BYTES[type]),
       record: (program, variant) =>
         quantize(program, { input: this.#stream, ...target, granularity: "row", variant }),
-      check: () => this.#wrongCodes(target, this.#stream),
+      check: () => checkCodes(this.device, target, this.#stream),
     };
   }
 
@@ -146,8 +136,12 @@ export class RowCases implements Disposable {
       bytes: rows * cols * 8,
       record: (program, variant) => this.#norm(program, this.#sum, variant),
       check: () =>
-        this.#error(this.#sum, async (row) => {
-          return norms.rmsNorm(await this.#row(this.#stream, row), await this.#weights(), EPS);
+        checkRows(this.device, this.#sum, async (row) => {
+          return norms.rmsNorm(
+            await readRow(this.device, this.#stream, row),
+            await this.#weights(),
+            EPS,
+          );
         }),
     };
   }
@@ -170,7 +164,7 @@ export class RowCases implements Disposable {
         }),
       check: async () => {
         await this.#run((program) => this.#norm(program, this.#sum));
-        return this.#wrongCodes(quantized, this.#sum);
+        return checkCodes(this.device, quantized, this.#sum);
       },
     };
   }
@@ -196,9 +190,9 @@ export class RowCases implements Disposable {
           program.clear(this.#sum);
           record(program);
         });
-        return this.#error(this.#sum, async (row) => {
-          const dy = await this.#row(this.#gradient, row);
-          const x = await this.#row(this.#stream, row);
+        return checkRows(this.device, this.#sum, async (row) => {
+          const dy = await readRow(this.device, this.#gradient, row);
+          const x = await readRow(this.device, this.#stream, row);
           return norms.rmsNormBackward(dy, x, await this.#weights(), EPS).dx;
         });
       },
@@ -213,7 +207,11 @@ export class RowCases implements Disposable {
       elementwise: true,
       record: (program) => swiglu(program, { gateUp: this.#gateUp, output: this.#hidden }),
       check: () =>
-        this.#error(this.#hidden, async (row) => gates.swiglu(...await this.#gates(row))),
+        checkRows(
+          this.device,
+          this.#hidden,
+          async (row) => gates.swiglu(...await this.#gates(row)),
+        ),
     };
   }
 
@@ -229,7 +227,7 @@ export class RowCases implements Disposable {
         await this.#run((program) =>
           swiglu(program, { gateUp: this.#gateUp, output: this.#hidden })
         );
-        return this.#wrongCodes(quantized, this.#hidden);
+        return checkCodes(this.device, quantized, this.#hidden);
       },
     };
   }
@@ -256,14 +254,14 @@ export class RowCases implements Disposable {
       record: (program, variant) => swigluBackward(program, { ...operands, quantized, variant }),
       check: async () => ({
         ...await this.#gradientError(),
-        ...await this.#wrongCodes(quantized, this.#dGateUp),
+        ...await checkCodes(this.device, quantized, this.#dGateUp),
       }),
     };
   }
 
   #gradientError(): Promise<RowErrors> {
-    return this.#error(this.#dGateUp, async (row) => {
-      const dy = await this.#row(this.#dHidden, row);
+    return checkRows(this.device, this.#dGateUp, async (row) => {
+      const dy = await readRow(this.device, this.#dHidden, row);
       const { dGate, dUp } = gates.swigluBackward(dy, ...await this.#gates(row));
       const both = new Float64Array(this.#dGateUp.cols);
       both.set(dGate);
@@ -293,57 +291,9 @@ export class RowCases implements Disposable {
     return { codes, scales: this.#scales, columnScales };
   }
 
-  get #sampledRows(): number[] {
-    const { rows } = this.shape;
-    return [...new Set([0, rows >> 1, rows - 1])];
-  }
-
-  async #wrongCodes(
-    { codes, scales, columnScales }: QuantizedGradient,
-    values: Matrix,
-  ): Promise<RowErrors> {
-    const type = codes.type as CodeType;
-    const format = type === "e5m2" ? E5M2 : E4M3;
-    const gotScales = new Float32Array(await this.device.read(scales));
-    const divisors = columnScales && new Float32Array(await this.device.read(columnScales));
-    let wrong = 0;
-    for (const row of this.#sampledRows) {
-      const x = Float32Array.from(
-        await this.#row(values, row),
-        (v, i) => divisors ? v / divisors[i] : v,
-      );
-      const amax = largestMagnitude(x);
-      const scale = type === "f16" ? halfScale(amax) : quantizationScale(amax, format);
-      if (!(Math.abs(gotScales[row] / scale - 1) < 1e-6)) {
-        throw new Error(`The scale of row ${row} is ${gotScales[row]}, not ${scale}`);
-      }
-      const bytes = await this.device.read(rowsOf(codes, row, 1));
-      const got = type === "f16" ? new Float16Array(bytes) : new Uint8Array(bytes);
-      x.forEach((v, i) => {
-        const scaled = Math.fround(v * gotScales[row]);
-        const want = type === "f16" ? Math.f16round(scaled) : encodeFp8(scaled, format);
-        wrong += Number(want !== got[i]);
-      });
-    }
-    return { wrongCodes: wrong / codes.cols / this.#sampledRows.length };
-  }
-
-  async #error(got: Matrix, want: (row: number) => Promise<Float64Array>): Promise<RowErrors> {
-    let error = 0;
-    for (const row of this.#sampledRows) {
-      error = Math.max(error, relativeError(await this.#row(got, row), await want(row)));
-    }
-    return { error };
-  }
-
-  async #row(matrix: Matrix, row: number): Promise<Float64Array> {
-    const bytes = await this.device.read(rowsOf(matrix, row, 1));
-    return Float64Array.from(new Float32Array(bytes).subarray(0, matrix.cols));
-  }
-
   /** Gate and up of a row. */
   async #gates(row: number): Promise<[Float64Array, Float64Array]> {
-    const both = await this.#row(this.#gateUp, row);
+    const both = await readRow(this.device, this.#gateUp, row);
     const { cols, pitch } = this.#dHidden;
     return [both.slice(0, cols), both.slice(pitch, pitch + cols)];
   }
