@@ -3,7 +3,7 @@
 // a, b: f16 in panels of BM and BN, rounded up to whole ones, and k filled up with zeros.
 // Idea: a pair (k, k + 1) of one operand is multiplied by a pair of the other, so no value has to be broadcast into both
 // halves of a register, which would halve the rate of the packed multiply-add. The two halves of a sum are joined when it
-// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. K is a multiple of BK · PROMOTE.
+// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK · PROMOTE.
 // A step's values wait in workgroup memory, the next step's are fetched into registers meanwhile.
 enable f16;
 //! include gemm_output.wgsl
@@ -26,13 +26,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
-//! if SPLIT
-  let k_begin = group.z * SHARE;
-  let k_end = min(k_begin + SHARE, K);
-//! else
-  let k_begin = 0u;
-  const k_end = u32(K);
-//! end
+  let k_begin = group.z * params.share;
+  let k_end = min(k_begin + params.share, params.k);
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 
@@ -40,8 +35,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_quad = thread % (BM / 4u);
   let b_pair = thread / (BN / 4u);
   let b_quad = thread % (BN / 4u);
-  var a_at = (place.y * (K / 2u) + k_begin / 2u) * (BM / 4u) + thread;
-  var b_at = (place.x * (K / 2u) + k_begin / 2u) * (BN / 4u) + thread;
+  var a_at = (place.y * params.k + k_begin) / 2u * (BM / 4u) + thread;
+  var b_at = (place.x * params.k + k_begin) / 2u * (BN / 4u) + thread;
   // Named once: an index that is computed again in every step costs a twentieth of the time under naga.
 //! unroll p 0 A_LOADS
   let a_to_$p = a_pair + ${p}u * (THREADS / (BM / 4u));

@@ -5,8 +5,10 @@
 
 struct Params {
   m: u32, n: u32,
-//! if !PACKED
+//! if !FIXED_K
   k: u32, share: u32,
+//! end
+//! if !PACKED
   a_pitch: u32, a_column: u32,
   b_pitch: u32, b_column: u32,
 //! end

@@ -1711,11 +1711,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
 
-// β of one j for four rows.
-fn coefficients(b: vec4<f32>, column: f32, rows: vec4<f32>) -> vec4<f32> {
-  let bits = bitcast<vec4<u32>>((b * column) * rows);
+// Four β, each of an element of b with the factors of its column and its row.
+fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
   return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
+}
+
+// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its integer
+// operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a NaN in B has
+// nothing else), the bias of the exponent is taken off the four together, and codes are put together by adding.
+fn encode4_scaled(v: vec4<f32>) -> u32 {
+  let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  // Each code plus 1064, see encode4.
+  let biased = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power + (power >> vec4<u32>(20u));
+  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - 0x2c2c2c28u; // 1064 · 0x01010101
+  let bits = bitcast<vec4<u32>>(v);
+  let signs = ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) |
+    (bits.w & 0x80000000u);
+  let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
+  return select(magnitudes | signs, 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
 }
 `,
   "falqon_scores.wgsl": `// What is pending in each row of B, and how much: delta[i][j] = b[i][j] − flushed[i][j], score[i] = Σ_j |delta[i][j]|,
@@ -1857,7 +1873,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     for (var j = 0u; j < params.rank; j++) {
       let a = unpack4_e4m3_scaled(weight[(params.a_row + j) * params.vectors + vector]) * 256.0;
       let b_value = b[row * params.b_pitch + j];
-      sum += coefficients(vec4<f32>(b_value), column_factors[j], vec4<f32>(row_factors[row])) * a;
+      sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
 //! if IN_PLACE
       asked += b_value * column_factors[j] * row_factors[row] * a;
 //! else
@@ -1901,6 +1917,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // BM rows × BN columns, a thread TM × TN of them in registers; coefficients and decoded A pass through workgroup memory
 // BK of the rank at a time, the next ones fetched meanwhile. The codes to start from are fetched before all that. Beyond
 // the rank the coefficients are zero, which leaves sums as they are, so the contraction is a whole number of steps.
+// Everything but the coefficients is times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
 //! include fp8.wgsl
 //! include falqon_row.wgsl
 
@@ -2006,11 +2023,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
 //! unroll t 0 BETA_LOADS
     if (thread + \${t}u * THREADS < BETA_TASKS) {
-      beta[b_j_$t][b_p_$t] = coefficients(b_next_$t, column_next_$t, factors_$t);
+      beta[b_j_$t][b_p_$t] = coefficients(b_next_$t, vec4<f32>(column_next_$t), factors_$t);
     }
 //! end
 //! unroll t 0 A_LOADS
-    if (thread + \${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = unpack4_e4m3_scaled(a_next_$t) * 256.0; }
+    if (thread + \${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = unpack4_e4m3_scaled(a_next_$t); }
 //! end
     workgroupBarrier();
     let j1 = j0 + BK;
@@ -2047,7 +2064,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll n 0 TN/4
   if (p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u < params.count && v_$n < params.vectors) {
     let at = (params.w_row + row_\${i}_$c) * params.vectors + v_$n;
-    let code = pack4_e4m3(unpack4_e4m3_scaled(from_\${i}_\${c}_$n) * 256.0 + sum_\${i}_\${c}_$n);
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_\${i}_\${c}_$n) + sum_\${i}_\${c}_$n);
 //! if CHANGE
     let p = p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u;
     change[p * params.vectors + v_$n] = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(weight[at])) * 256.0;
@@ -2057,6 +2074,184 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! end
 //! end
+}
+`,
+  "falqon_update_matrix.wgsl": `// falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
+//
+// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// [outputs, inputs]; b f32 [outputs, rank]; all with columns up to the pitch zero.
+//
+// f16 holds A~ exactly. β is f16 too, in two parts: a power of two for each row brings the largest |β| to [2^14, 2^15),
+// high is that rounded to f16, and low what is left of its 20 significant bits, which f16 holds. What both lack, of
+// coefficients so small that low is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a GPU
+// flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except where
+// a sum lands within its rounding of a tie. A row with a coefficient that is not finite becomes NaN.
+//
+// Idea: a subgroup keeps the coefficients of 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS columns.
+// A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched meanwhile.
+// Sums pass through workgroup memory to an invocation for each 16 codes of a row.
+// Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
+//! include fp8.wgsl
+//! include falqon_row.wgsl
+//! include fragments.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32,   // vectors of 16 codes in a row
+  w_row: u32,
+  base_row: u32,
+  a_row: u32,
+  rank: u32,
+  b_vectors: u32, // vectors of 4 floats in a row of b
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> weight: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
+@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+@group(0) @binding(5) var<storage, read> base: array<vec4<u32>>;
+
+const THREADS = 32u * SUBGROUPS;
+const STEP = COLUMNS / 16u;      // vectors of codes in a step
+const A_ROW = 2u * STEP + 1u;    // of 8 halves; the surplus vector spreads rows over the banks
+const SUM_ROW = 4u * STEP + 1u;  // of 4 floats
+const BETA_ROW = 3u;
+const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's 16 rows
+
+var<workgroup> tile: array<vec4<u32>, SUMS + 16u * SUBGROUPS * SUM_ROW>;
+
+// Four coefficients of a row, from column j on; zero beyond the rank, as b is.
+fn four_coefficients(row: u32, factor: f32, j: u32) -> vec4<f32> {
+  let at = min(vec4<u32>(j, j + 1u, j + 2u, j + 3u), vec4<u32>(params.rank - 1u));
+  let columns = vec4<f32>(column_factors[at.x], column_factors[at.y], column_factors[at.z], column_factors[at.w]);
+  return coefficients(b[row * params.b_vectors + j / 4u], columns, vec4<f32>(factor));
+}
+
+fn largest_of(v: vec4<f32>) -> f32 {
+  let a = abs(v);
+  return max(max(a.x, a.y), max(a.z, a.w));
+}
+
+fn halves(v: vec4<f32>) -> vec2<u32> { return vec2<u32>(pack2x16float(v.xy), pack2x16float(v.zw)); }
+
+fn floats(v: vec2<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)); }
+
+// Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
+fn a_codes(j: u32, v: u32) -> vec4<u32> {
+  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+}
+
+// Eight codes as f16 times 2^-8, in fours ordered 0, 2, 1, 3.
+fn a_halves(codes: vec2<u32>) -> vec4<u32> {
+  let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
+  return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let my_row = thread % 16u; // among the subgroup's
+  let my_half = thread % 32u / 16u;
+  let row = group.y * (16u * SUBGROUPS) + thread / 32u * 16u + my_row;
+  let read_row = min(row, params.rows - 1u);
+  let sums = SUMS + thread / 32u * (16u * SUM_ROW);
+
+  // This invocation's half of the row's coefficients, 8 of each 16.
+  let factor = row_factors[read_row];
+  var largest = 0.0;
+//! unroll k 0 RANK_STEPS
+  let beta_\${k}_0 = four_coefficients(read_row, factor, 16u * \${k}u + 8u * my_half);
+  let beta_\${k}_1 = four_coefficients(read_row, factor, 16u * \${k}u + 8u * my_half + 4u);
+  largest = max(largest, max(largest_of(beta_\${k}_0), largest_of(beta_\${k}_1)));
+//! end
+  largest = max(largest, from_other_half(largest, thread));
+  // All coefficients zero: as for the smallest one. Sums are times 2^-8, as A~ is, and so are base values.
+  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale = bitcast<f32>((268u - exponent) << 23u);
+  let unscale = bitcast<f32>((exponent - 14u) << 23u);
+
+  // Into fragments, through the place of the sums.
+  let beta_at = sums + my_row * BETA_ROW + my_half;
+//! unroll k 0 RANK_STEPS
+  let high_\${k}_0 = halves(beta_\${k}_0 * scale);
+  let high_\${k}_1 = halves(beta_\${k}_1 * scale);
+  let low_\${k}_0 = halves(beta_\${k}_0 * scale - floats(high_\${k}_0));
+  let low_\${k}_1 = halves(beta_\${k}_1 * scale - floats(high_\${k}_1));
+  workgroupBarrier();
+  tile[beta_at] = vec4<u32>(high_\${k}_0, high_\${k}_1);
+  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(low_\${k}_0, low_\${k}_1);
+  workgroupBarrier();
+  let high_$k = load_left(sums, BETA_ROW);
+  let low_$k = load_left(sums + 16u * BETA_ROW, BETA_ROW);
+//! end
+
+  // The first step's A~, and the codes of the next ones.
+  let first = group.x * (STEPS * STEP);
+  let steps = min(u32(STEPS), (params.vectors - first + STEP - 1u) / STEP);
+//! unroll t 0 A_LOADS
+  let a_j_$t = (thread + \${t}u * THREADS) / STEP;
+  let a_v_$t = (thread + \${t}u * THREADS) % STEP;
+  let a_at_$t = a_j_$t * A_ROW + 2u * a_v_$t;
+  let a_first_$t = a_codes(a_j_$t, first + a_v_$t);
+  var a_next_$t = a_codes(a_j_$t, first + STEP + a_v_$t);
+  if (a_j_$t < 16u * RANK_STEPS) {
+    tile[a_at_$t] = a_halves(a_first_$t.xy);
+    tile[a_at_$t + 1u] = a_halves(a_first_$t.zw);
+  }
+//! end
+  let base_at = (params.base_row + read_row) * params.vectors;
+  let weight_at = (params.w_row + read_row) * params.vectors;
+//! unroll n 0 COLUMNS/32
+  var from_next_$n = base[base_at + min(first + my_half + 2u * \${n}u, params.vectors - 1u)];
+//! end
+  for (var step = 0u; step < steps; step += 1u) {
+    workgroupBarrier();
+//! unroll c 0 COLUMNS/16
+    var sum_$c = Sum();
+//! end
+//! unroll k 0 RANK_STEPS
+    {
+//! unroll c 0 COLUMNS/16
+      let a_$c = load_right(16u * \${k}u * A_ROW + 2u * \${c}u, A_ROW);
+//! end
+//! unroll c 0 COLUMNS/16
+      sum_$c = multiply_add(high_$k, a_$c, sum_$c);
+//! end
+//! unroll c 0 COLUMNS/16
+      sum_$c = multiply_add(low_$k, a_$c, sum_$c);
+//! end
+    }
+//! end
+//! unroll c 0 COLUMNS/16
+    store_sum(sums + 4u * \${c}u, SUM_ROW, sum_$c);
+//! end
+    workgroupBarrier();
+    let v = first + step * STEP;
+//! unroll t 0 A_LOADS
+    if (a_j_$t < 16u * RANK_STEPS) {
+      tile[a_at_$t] = a_halves(a_next_$t.xy);
+      tile[a_at_$t + 1u] = a_halves(a_next_$t.zw);
+    }
+    a_next_$t = a_codes(a_j_$t, v + 2u * STEP + a_v_$t);
+//! end
+//! unroll n 0 COLUMNS/32
+    let from_$n = from_next_$n;
+    from_next_$n = base[base_at + min(v + STEP + my_half + 2u * \${n}u, params.vectors - 1u)];
+//! end
+//! unroll n 0 COLUMNS/32
+    {
+      let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * \${n}u);
+      var codes: vec4<u32>;
+//! unroll q 0 4
+      codes[$q] = encode4_scaled(unpack4_e4m3_scaled(from_$n[$q]) + bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unscale);
+//! end
+      if (row < params.rows && v + my_half + 2u * \${n}u < params.vectors) {
+        weight[weight_at + v + my_half + 2u * \${n}u] = codes;
+      }
+    }
+//! end
+  }
 }
 `,
   "fp8.wgsl": `// The FP8 codec of src/fp8/codec.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
@@ -2461,7 +2656,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // a, b: f16 in panels of BM and BN, rounded up to whole ones, and k filled up with zeros.
 // Idea: a pair (k, k + 1) of one operand is multiplied by a pair of the other, so no value has to be broadcast into both
 // halves of a register, which would halve the rate of the packed multiply-add. The two halves of a sum are joined when it
-// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. K is a multiple of BK · PROMOTE.
+// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK · PROMOTE.
 // A step's values wait in workgroup memory, the next step's are fetched into registers meanwhile.
 enable f16;
 //! include gemm_output.wgsl
@@ -2484,13 +2679,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
-//! if SPLIT
-  let k_begin = group.z * SHARE;
-  let k_end = min(k_begin + SHARE, K);
-//! else
-  let k_begin = 0u;
-  const k_end = u32(K);
-//! end
+  let k_begin = group.z * params.share;
+  let k_end = min(k_begin + params.share, params.k);
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 
@@ -2498,8 +2688,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_quad = thread % (BM / 4u);
   let b_pair = thread / (BN / 4u);
   let b_quad = thread % (BN / 4u);
-  var a_at = (place.y * (K / 2u) + k_begin / 2u) * (BM / 4u) + thread;
-  var b_at = (place.x * (K / 2u) + k_begin / 2u) * (BN / 4u) + thread;
+  var a_at = (place.y * params.k + k_begin) / 2u * (BM / 4u) + thread;
+  var b_at = (place.x * params.k + k_begin) / 2u * (BN / 4u) + thread;
   // Named once: an index that is computed again in every step costs a twentieth of the time under naga.
 //! unroll p 0 A_LOADS
   let a_to_$p = a_pair + \${p}u * (THREADS / (BM / 4u));
@@ -2751,8 +2941,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
 struct Params {
   m: u32, n: u32,
-//! if !PACKED
+//! if !FIXED_K
   k: u32, share: u32,
+//! end
+//! if !PACKED
   a_pitch: u32, a_column: u32,
   b_pitch: u32, b_column: u32,
 //! end
@@ -3698,12 +3890,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
-  "random_normal.wgsl": `// Random numbers, close to normal: out[r][c] = mean + deviation · z(r · cols + c).
+  "random.wgsl": `// Random numbers: out[r][c] = mean + step · z(r · cols + c) for an integer z, uniform (UNIFORM) or close to normal.
 //
 // Shapes: out [rows, cols] in f32 or f16, by rows with a pitch; the columns beyond cols become zero.
-// Idea: counter-based, so that an element depends on nothing but its index and the key, whatever the grid. z is the sum
-// of eight uniform 16-bit integers, centred and scaled to variance 1 (kurtosis 2.85 instead of 3, none beyond 4.9):
-// integer arithmetic, so that every GPU and the twin src/reference/random.ts give the same bits.
+// Idea: counter-based, so that an element depends on nothing but its index and the key, whatever the grid. A uniform z is
+// an odd integer within ±2²⁴; a normal one the centred sum of eight uniform 16-bit integers (kurtosis 2.85 instead of 3,
+// none beyond 4.9 standard deviations): integer arithmetic, so that every GPU and the twin src/reference/random.ts give
+// the same bits.
 
 struct Params {
   rows: u32,
@@ -3712,7 +3905,7 @@ struct Params {
   key_low: u32,
   key_high: u32,
   mean: f32,
-  step: f32, // deviation / standard deviation of the integer sum
+  step: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -3738,9 +3931,14 @@ fn halves(word: u32) -> u32 {
 fn element(row: u32, col: u32) -> f32 {
   if (col >= params.cols) { return 0.0; }
   let start = mix(row * params.cols + col + params.key_low) + params.key_high;
+//! if UNIFORM
+  let z = 2 * i32(mix(start) >> 8u) - 16777215;
+//! else
   let sum = halves(mix(start)) + halves(mix(start + 0x9e3779b9u)) + halves(mix(start + 0x3c6ef372u)) +
     halves(mix(start + 0xdaa66d2bu));
-  return params.mean + params.step * f32(i32(sum) - 262140);
+  let z = i32(sum) - 262140;
+//! end
+  return params.mean + params.step * f32(z);
 }
 
 @compute @workgroup_size(THREADS)

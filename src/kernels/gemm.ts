@@ -149,7 +149,7 @@ function asStored(
 ): Operands {
   return {
     bindings: { a: a.matrix, b: b.matrix },
-    constants: { PACKED: false, ...operandConstants(aType, bType, layout) },
+    constants: { PACKED: false, FIXED_K: false, ...operandConstants(aType, bType, layout) },
     params: {
       k,
       share,
@@ -183,12 +183,15 @@ function asPacked(
     bindings: { a: left.matrix, b: right.matrix },
     constants: {
       PACKED: true,
-      K: left.k,
-      SHARE: share,
-      SPLIT: share < k,
-      ...(!pairs && { EMULATE: !program.device.hasSubgroupMatrix }),
+      FIXED_K: !pairs,
+      ...(!pairs && {
+        K: left.k,
+        SHARE: share,
+        SPLIT: share < k,
+        EMULATE: !program.device.hasSubgroupMatrix,
+      }),
     },
-    params: {},
+    params: pairs ? { k: left.k, share } : {},
     factor: left.factor * right.factor,
   };
 }
