@@ -13,8 +13,11 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
-import { parseColumnMap } from "../src/data/row_format.ts";
+import { needed } from "../src/cli/command.ts";
+import { columns, type FlagValues, group, list, path, text, whole } from "../src/cli/flags.ts";
+import { openDevice } from "../src/cli/open_device.ts";
+import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
+import type { Terminal } from "../src/cli/terminal.ts";
 import {
   Dataset,
   evaluate,
@@ -24,9 +27,9 @@ import {
   lora,
   type Method,
   Model,
-  requestDevice,
   Trainer,
 } from "../mod.ts";
+import { readFlags, runScript } from "./support/script.ts";
 
 const RANK = 16;
 const RATES = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1];
@@ -59,22 +62,35 @@ interface Result {
   steps: number;
 }
 
-const flags = parseArgs(Deno.args, {
-  string: ["model", "data", "map", "methods", "rates", "seeds", "steps", "out", "report"],
-});
+const FLAGS = {
+  ...GPU_FLAGS,
+  ...group("Accuracy", {
+    model: path("DIR", "Model to fine-tune"),
+    data: path("FILE", "Rows, a tenth of which is held out"),
+    map: columns("Columns that hold the known keys"),
+    methods: text("NAMES", "Methods, with semicolons between", "all"),
+    rates: list("NUMBERS", "Learning rates", RATES.join()),
+    seeds: list("NUMBERS", "Seeds", "1,2"),
+    steps: whole("Optimizer steps", "300"),
+    out: path("FILE", "Append the lines to it"),
+    report: path("FILE", "Make the table of such lines instead"),
+  }),
+};
 
-if (flags.report) report(readResults(flags.report));
-else await measure();
-
-async function measure() {
-  const device = await requestDevice();
-  const model = await Model.load(flags.model, { device });
-  const columns = flags.map ? parseColumnMap(flags.map) : undefined;
-  const { train, heldOut } = Dataset.from(flags.data, { columns }).split(0.1, 0);
-  const steps = Number(flags.steps ?? 300);
+async function measure(values: FlagValues<typeof FLAGS>, terminal: Terminal) {
+  const [folder, data] = [needed(values, "model"), needed(values, "data")];
+  using device = await openDevice(values, terminal);
+  using model = await Model.load(folder, { device });
+  const { train, heldOut } = Dataset.from(data, { columns: values.map }).split(0.1, 0);
+  const { steps = 300, rates = RATES, seeds = [1, 2] } = values;
+  const print = (result: Result) => {
+    const line = `${JSON.stringify(result)}\n`;
+    terminal.stdout(line);
+    if (values.out) Deno.writeTextFileSync(values.out, line, { append: true });
+  };
   const shape = { batchSize: 8, sequenceLength: 256 };
   const heldOutLoss = async () => (await evaluate(model, heldOut, shape)).loss;
-  const names = flags.methods?.split(";") ?? ["untuned", ...Object.keys(METHODS)];
+  const names = values.methods?.split(";") ?? ["untuned", ...Object.keys(METHODS)];
   for (const name of names) {
     if (name === "untuned") {
       for (
@@ -92,9 +108,8 @@ async function measure() {
       }
       continue;
     }
-    const chosen = flags.rates ? flags.rates.split(",").map(Number) : RATES;
-    for (const learningRate of chosen) {
-      for (const seed of (flags.seeds ?? "1,2").split(",").map(Number)) {
+    for (const learningRate of rates.map(Number)) {
+      for (const seed of seeds.map(Number)) {
         using trainer = await Trainer.create({
           model,
           data: train,
@@ -125,14 +140,6 @@ async function measure() {
       }
     }
   }
-  model[Symbol.dispose]();
-  device.destroy();
-}
-
-function print(result: Result) {
-  const line = JSON.stringify(result);
-  console.log(line);
-  if (flags.out) Deno.writeTextFileSync(flags.out, line + "\n", { append: true });
 }
 
 function readResults(path: string): Result[] {
@@ -171,4 +178,12 @@ function report(results: Result[]) {
         `${mean(method).toFixed(4)} | ${(100 * share).toFixed(1)} % | ${rate ? all : "–"} |`,
     );
   }
+}
+
+if (import.meta.main) {
+  await runScript(async (args, terminal) => {
+    const values = readFlags(args, FLAGS);
+    if (values.report) report(readResults(values.report));
+    else await measure(values, terminal);
+  });
 }

@@ -13,12 +13,23 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
+import { group, number, path, text, toggle, whole } from "../src/cli/flags.ts";
 import { Dataset } from "../src/data/dataset.ts";
 import { openLoader } from "../src/data/open_loader.ts";
 import { Random } from "../src/data/random.ts";
 import type { TokenEncoder } from "../src/data/types.ts";
 import { OptionError } from "../src/errors.ts";
+import { readFlags, runScript } from "./support/script.ts";
+
+const FLAGS = group("Loader", {
+  size: text("SIZE", "Of the generated file, such as 1GB", "64MB"),
+  tokenizer: path("DIR", "Tokenise in a worker with this model's tokenizer"),
+  batchSize: whole("Rows a batch", "16"),
+  sequenceLength: whole("Tokens a row", "512"),
+  stepMs: number("Milliseconds for which each batch blocks the main thread", "0"),
+  packing: toggle("Put several documents into a row", "on"),
+  shuffle: toggle("Shuffle the rows", "on"),
+});
 
 const WORDS = ("the of and a to in is you that it he was for on are as with his they at be this " +
   "have from or one had by word but not what all were we when your can said there use an each " +
@@ -153,28 +164,16 @@ async function run(path: string, settings: RunSettings): Promise<void> {
 }
 
 if (import.meta.main) {
-  const flags = parseArgs(Deno.args, {
-    string: ["size", "tokenizer", "batch-size", "sequence-length", "step-ms"],
-    boolean: ["packing", "shuffle"],
-    negatable: ["packing", "shuffle"],
-    default: {
-      size: "64MB",
-      "batch-size": "16",
-      "sequence-length": "512",
-      "step-ms": "0",
-      packing: true,
-      shuffle: true,
-    },
+  await runScript(async (args) => {
+    const { size = "64MB", tokenizer, ...values } = readFlags(args, FLAGS);
+    const { batchSize = 16, sequenceLength = 512, stepMs = 0 } = values;
+    const { packing = true, shuffle = true } = values;
+    const settings = { batchSize, sequenceLength, stepMs, packing, shuffle };
+    await withGenerated(
+      parseSize(size),
+      (path) => run(path, { ...settings, tokenizerFolder: tokenizer }),
+    );
   });
-  await withGenerated(parseSize(flags.size), (path) =>
-    run(path, {
-      batchSize: Number(flags["batch-size"]),
-      sequenceLength: Number(flags["sequence-length"]),
-      packing: flags.packing,
-      shuffle: flags.shuffle,
-      tokenizerFolder: flags.tokenizer,
-      stepMs: Number(flags["step-ms"]),
-    }));
 } else {
   const folder = await Deno.makeTempDir();
   const path = `${folder}/rows.jsonl`;
