@@ -8,14 +8,22 @@
  */
 
 import { OptionError } from "../errors.ts";
-import type { BufferView, Matrix } from "../gpu/buffers.ts";
+import type { BufferView } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { SCALE_GRANULARITIES, type ScaleGranularity } from "../kernels/quantize.ts";
 import type { LinearSpec } from "../model/linear_spec.ts";
 import { gramMatrices } from "./falqon_adapter.ts";
 import { FalqonLinear } from "./falqon_linear.ts";
 import type { UpdateCounts } from "./falqon_update.ts";
-import type { DenseType, Linear, Method, MethodContext, MethodLayers } from "./method.ts";
+import { FrozenDense } from "./frozen_dense.ts";
+import type {
+  DenseType,
+  DenseWeight,
+  Linear,
+  Method,
+  MethodContext,
+  MethodLayers,
+} from "./method.ts";
 import { QuantizedRows } from "./quantized_rows.ts";
 import { SavedRows } from "./saved_rows.ts";
 import { checkAlpha, checkRank, parseTargets } from "./targets.ts";
@@ -163,10 +171,11 @@ export class FalqonLayers implements MethodLayers {
   readonly gPending: SavedRows;
   /** G·Ωᵀ of the layer at work, while A is calibrated. */
   readonly gSketch: SavedRows;
-  #dense: Matrix[] = [];
+  readonly #dense: FrozenDense;
 
   constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {
     const { device } = context;
+    this.#dense = new FrozenDense(device, settings.denseType);
     this.input = new QuantizedRows(device, "input", "e4m3");
     this.gradient = new QuantizedRows(device, "output gradient", "e5m2");
     this.gPending = new SavedRows(device, "pending part of the output gradient");
@@ -179,12 +188,8 @@ export class FalqonLayers implements MethodLayers {
     return linear;
   }
 
-  dense(name: string, rows: number, cols: number) {
-    const { device } = this.context;
-    const large = this.settings.denseType ?? (device.hasF16 ? "f16" : "f32");
-    const matrix = device.matrix(rows, cols, rows > 1 ? large : "f32", name);
-    this.#dense.push(matrix);
-    return { value: () => matrix, gradient: null };
+  dense(name: string, rows: number, cols: number): DenseWeight {
+    return this.#dense.make(name, rows, cols);
   }
 
   reserve(tokens: number): void {
@@ -251,6 +256,6 @@ export class FalqonLayers implements MethodLayers {
   free(): void {
     const { input, gradient, gPending, gSketch } = this;
     for (const saved of [input, gradient, gPending, gSketch]) saved.free();
-    this.context.device.free(...this.#dense);
+    this.#dense.free();
   }
 }

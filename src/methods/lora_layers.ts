@@ -4,14 +4,15 @@
  * @module
  */
 
-import type { BufferView, Matrix } from "../gpu/buffers.ts";
+import type { BufferView } from "../gpu/buffers.ts";
 import { Program } from "../gpu/program.ts";
 import type { PeftAdapter } from "../io/peft.ts";
 import type { LinearSpec } from "../model/linear_spec.ts";
 import { BASE_ARITHMETIC, type BaseType, type BaseWeight, DenseBase } from "./base_weight.ts";
 import { Fp8Base } from "./fp8_base.ts";
+import { FrozenDense } from "./frozen_dense.ts";
 import { LoraLinear } from "./lora_linear.ts";
-import type { DenseType, Linear, MethodContext, MethodLayers } from "./method.ts";
+import type { DenseType, DenseWeight, Linear, MethodContext, MethodLayers } from "./method.ts";
 import { Nf4Base, Nf4Memory } from "./nf4_base.ts";
 import { type Arithmetic, operandRows } from "./operand.ts";
 import type { QuantizedRows } from "./quantized_rows.ts";
@@ -49,11 +50,12 @@ export class LoraLayers implements MethodLayers {
   /** Gradient of x·Aᵀ: read by the very next products, so one does for all layers. */
   readonly dLow: SavedRows;
   readonly #nf4: Nf4Memory | null;
-  #dense: Matrix[] = [];
+  readonly #dense: FrozenDense;
 
   constructor(readonly context: MethodContext, readonly settings: LoraSettings) {
     const { device } = context;
-    const { baseType, adapterArithmetic } = settings;
+    const { baseType, adapterArithmetic, denseType } = settings;
+    this.#dense = new FrozenDense(device, denseType);
     const base = BASE_ARITHMETIC[baseType];
     this.input = operandRows(device, base, "input", "input");
     this.gradient = operandRows(device, base, "gradient", "output gradient");
@@ -90,12 +92,8 @@ export class LoraLayers implements MethodLayers {
     return new DenseBase(device, spec, baseType);
   }
 
-  dense(name: string, rows: number, cols: number) {
-    const { device } = this.context;
-    const large = this.settings.denseType ?? (device.hasF16 ? "f16" : "f32");
-    const matrix = device.matrix(rows, cols, rows > 1 ? large : "f32", name);
-    this.#dense.push(matrix);
-    return { value: () => matrix, gradient: null };
+  dense(name: string, rows: number, cols: number): DenseWeight {
+    return this.#dense.make(name, rows, cols);
   }
 
   reserve(tokens: number): void {
@@ -130,10 +128,10 @@ export class LoraLayers implements MethodLayers {
   }
 
   free(): void {
-    this.context.device.free(...this.#dense);
     const { input, gradient, adapterInput, adapterGradient, lowCodes, dLowCodes, dLow } = this;
     const rooms = [input, gradient, adapterInput, adapterGradient, lowCodes, dLowCodes, dLow];
     for (const room of rooms) room?.free();
     this.#nf4?.free();
+    this.#dense.free();
   }
 }
