@@ -6,7 +6,8 @@
 
 import type { BufferView, ColumnBlock, Matrix } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import { Program } from "../../src/gpu/program.ts";
+import type { Program } from "../../src/gpu/program.ts";
+import { runOnce } from "../../src/gpu/run_once.ts";
 import { attentionBackward, attentionForward } from "../../src/kernels/attention.ts";
 import type { AttentionHeads } from "../../src/kernels/attention_shapes.ts";
 import { randomNormal } from "../../src/kernels/random.ts";
@@ -51,13 +52,13 @@ export class AttentionRun implements Disposable {
     const run = new AttentionRun(device, shape);
     const { documents, length } = shape;
     device.write(run.#documents, documentBounds(new Array(documents).fill(length)));
-    using program = new Program(device);
-    for (const operand of ["qkv", "dOutput"] as const) {
-      const { key, deviation } = run.#numbers(operand);
-      const out = operand === "qkv" ? run.#qkv : run.#dOutput;
-      randomNormal(program, { key, mean: 0, deviation, out });
-    }
-    (await program.prepare()).run();
+    await runOnce(device, (program) => {
+      for (const operand of ["qkv", "dOutput"] as const) {
+        const { key, deviation } = run.#numbers(operand);
+        const out = operand === "qkv" ? run.#qkv : run.#dOutput;
+        randomNormal(program, { key, mean: 0, deviation, out });
+      }
+    });
     return run;
   }
 

@@ -6,7 +6,8 @@
 
 import { roundUp } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import { Program } from "../../src/gpu/program.ts";
+import type { Program } from "../../src/gpu/program.ts";
+import { runOnce } from "../../src/gpu/run_once.ts";
 import { dequantizeNf4, nf4Weight, quantizeNf4, uploadNf4Tables } from "../../src/kernels/nf4.ts";
 import {
   dequantizeNf4 as decodeOnCpu,
@@ -36,11 +37,7 @@ export async function nf4Case(
   const out = device.matrix(roundUp(rows, 16), cols, "f16", "decoded weight");
   const encode = (program: Program) => quantizeNf4(program, { input, weight, tables });
   const decode = (program: Program) => dequantizeNf4(program, { weight, tables, out });
-  const run = async (record: (program: Program) => void) => {
-    using program = new Program(device);
-    record(program);
-    (await program.prepare()).run();
-  };
+  const run = (record: (program: Program) => void) => runOnce(device, record);
   await run(encode);
   const elements = rows * cols;
   return {

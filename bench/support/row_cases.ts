@@ -6,7 +6,8 @@
 
 import { ELEMENT_BYTES, firstOf, type Matrix, type Vector } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import { Program } from "../../src/gpu/program.ts";
+import type { Program } from "../../src/gpu/program.ts";
+import { runOnce } from "../../src/gpu/run_once.ts";
 import { quantize, type QuantizedGradient } from "../../src/kernels/quantize.ts";
 import { randomNormal } from "../../src/kernels/random.ts";
 import { rmsNorm, rmsNormBackward } from "../../src/kernels/rms_norm.ts";
@@ -304,9 +305,7 @@ export class RowCases implements Disposable {
   }
 
   async #run(record: (program: Program) => void): Promise<void> {
-    using program = new Program(this.device);
-    record(program);
-    (await program.prepare()).run();
+    await runOnce(this.device, record);
     await this.device.finish();
   }
 }

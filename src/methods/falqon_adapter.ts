@@ -9,6 +9,7 @@ import { OptionError } from "../errors.ts";
 import { type Matrix, unpitched } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
+import { runOnce } from "../gpu/run_once.ts";
 import { gemm, type GemmOptions } from "../kernels/gemm.ts";
 import { randomNormal } from "../kernels/random.ts";
 import { drawKey } from "../reference/random.ts";
@@ -129,9 +130,10 @@ export async function randomMatrix(
   random: () => number,
 ): Promise<Matrix> {
   const out = device.matrix(rows, cols, "f32", "random directions");
-  using program = new Program(device);
-  randomNormal(program, { key: drawKey(random), mean: 0, deviation, out });
-  (await program.prepare()).run();
+  await runOnce(
+    device,
+    (program) => randomNormal(program, { key: drawKey(random), mean: 0, deviation, out }),
+  );
   return out;
 }
 
@@ -237,9 +239,7 @@ class Scope {
   }
 
   async multiply(options: GemmOptions): Promise<void> {
-    using program = new Program(this.device);
-    gemm(program, options);
-    (await program.prepare()).run();
+    await runOnce(this.device, (program) => gemm(program, options));
   }
 
   free(...matrices: Matrix[]): void {

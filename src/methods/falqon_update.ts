@@ -6,7 +6,8 @@
 
 import { type BufferView, type Matrix, rowsOf, unpitched, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import { Program } from "../gpu/program.ts";
+import type { Program } from "../gpu/program.ts";
+import { runOnce } from "../gpu/run_once.ts";
 import {
   type AdaptedPart,
   markFlushed,
@@ -113,14 +114,14 @@ export class FalqonUpdate {
     const a = scales.subarray(first, first + rank);
     this.#device.write(this.#rowFactors, w.map((scale) => scale / w[0]));
     this.#device.write(this.#columnFactors, a.map((scale) => factor * w[0] / scale));
-    using program = new Program(this.#device);
-    program.clear(this.b.value);
-    if (this.#reference) {
-      program.copy(rowsOf(linear.weight, part.start, part.rows), this.#reference);
-    }
-    if (this.#flushed) program.clear(this.#flushed);
-    if (this.delta) program.clear(this.delta);
-    (await program.prepare()).run();
+    await runOnce(this.#device, (program) => {
+      program.clear(this.b.value);
+      if (this.#reference) {
+        program.copy(rowsOf(linear.weight, part.start, part.rows), this.#reference);
+      }
+      if (this.#flushed) program.clear(this.#flushed);
+      if (this.delta) program.clear(this.delta);
+    });
     if (this.#residue) {
       const { pitch, cols } = linear.weight;
       const codes = new Uint8Array(await this.#device.read(rowsOf(linear.weight, first, rank)));

@@ -6,7 +6,7 @@
 
 import { type Matrix, pitched, rowsOf, unpitched, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import { Program } from "../gpu/program.ts";
+import { runOnce } from "../gpu/run_once.ts";
 import { dequantize, quantize, type ScaleGranularity } from "../kernels/quantize.ts";
 import type { LinearPart, LinearSpec } from "../model/linear_spec.ts";
 import type { StoredFp8, WeightSource } from "../model/weight_source.ts";
@@ -100,11 +100,11 @@ export class Fp8Weight {
     const codes = rowsOf(this.codes, first, rows);
     const size = 4 * rows;
     try {
-      using program = new Program(device);
-      quantize(program, { input, codes, scales, granularity });
-      program.copy({ ...scales, size }, { ...this.scales, offset: 4 * first, size });
-      if (error) dequantize(program, { codes, scales, out: error, subtract: input });
-      (await program.prepare()).run();
+      await runOnce(device, (program) => {
+        quantize(program, { input, codes, scales, granularity });
+        program.copy({ ...scales, size }, { ...this.scales, offset: 4 * first, size });
+        if (error) dequantize(program, { codes, scales, out: error, subtract: input });
+      });
     } finally {
       device.free(scales);
     }
@@ -134,10 +134,10 @@ export class Fp8Weight {
     const out = device.matrix(rows, this.codes.cols, "f32", "decoded weight");
     const size = 4 * rows;
     try {
-      using program = new Program(device);
-      program.copy({ ...this.scales, offset: 4 * start, size }, { ...scales, size });
-      dequantize(program, { codes: rowsOf(this.codes, start, rows), scales, out });
-      (await program.prepare()).run();
+      await runOnce(device, (program) => {
+        program.copy({ ...this.scales, offset: 4 * start, size }, { ...scales, size });
+        dequantize(program, { codes: rowsOf(this.codes, start, rows), scales, out });
+      });
       return await device.readMatrix(out);
     } finally {
       device.free(scales, out);

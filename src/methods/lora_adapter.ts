@@ -6,7 +6,8 @@
 
 import { ModelError, OptionError } from "../errors.ts";
 import { type BufferView, columnsOf, firstOf, type Matrix, rowsOf } from "../gpu/buffers.ts";
-import { Program } from "../gpu/program.ts";
+import type { Program } from "../gpu/program.ts";
+import { runOnce } from "../gpu/run_once.ts";
 import type { PeftAdapter } from "../io/peft.ts";
 import { gemm } from "../kernels/gemm.ts";
 import { randomUniform } from "../kernels/random.ts";
@@ -97,24 +98,24 @@ export class LoraAdapter {
     const { context: { device, random }, settings: { adapter, rank } } = this.layers;
     // PEFT's default: Kaiming uniform with a = √5, that is uniform in ±1/√inFeatures.
     const bound = 1 / Math.sqrt(this.spec.inFeatures);
-    using program = new Program(device);
-    for (const [i, { part, start }] of this.layout.parts.entries()) {
-      const stored = adapter?.tensors.get(part.module);
-      if (adapter && !stored) {
-        throw new ModelError(
-          `Cannot use the adapter as it has no tensors for "${part.module}", which its ` +
-            "target_modules name: it was made for another model",
-        );
+    await runOnce(device, (program) => {
+      for (const [i, { part, start }] of this.layout.parts.entries()) {
+        const stored = adapter?.tensors.get(part.module);
+        if (adapter && !stored) {
+          throw new ModelError(
+            `Cannot use the adapter as it has no tensors for "${part.module}", which its ` +
+              "target_modules name: it was made for another model",
+          );
+        }
+        if (stored) {
+          uploadRows(device, this.#a.value, start, stored.A);
+          uploadRows(device, this.#b[i].value, 0, stored.B);
+        } else {
+          const out = rowsOf(this.#a.value, start, rank);
+          randomUniform(program, { key: drawKey(random), bound, out });
+        }
       }
-      if (stored) {
-        uploadRows(device, this.#a.value, start, stored.A);
-        uploadRows(device, this.#b[i].value, 0, stored.B);
-      } else {
-        const out = rowsOf(this.#a.value, start, rank);
-        randomUniform(program, { key: drawKey(random), bound, out });
-      }
-    }
-    (await program.prepare()).run();
+    });
   }
 
   /** Records the rounding of A and B to what products read; with `trained` only of what an optimizer step changes. */
@@ -246,16 +247,16 @@ export class LoraAdapter {
     const { part, start } = this.layout.parts[at];
     const merged = device.matrix(part.rows, this.spec.inFeatures, "f32", "merged weight");
     uploadRows(device, merged, 0, weight);
-    using program = new Program(device);
-    gemm(program, {
-      layout: "nn",
-      a: this.#b[at].value,
-      b: rowsOf(this.#a.value, start, rank),
-      out: merged,
-      alpha: scaling,
-      accumulate: true,
+    await runOnce(device, (program) => {
+      gemm(program, {
+        layout: "nn",
+        a: this.#b[at].value,
+        b: rowsOf(this.#a.value, start, rank),
+        out: merged,
+        alpha: scaling,
+        accumulate: true,
+      });
     });
-    (await program.prepare()).run();
     const values = await device.readMatrix(merged);
     device.free(merged);
     return values;

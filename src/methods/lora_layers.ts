@@ -5,7 +5,8 @@
  */
 
 import type { BufferView } from "../gpu/buffers.ts";
-import { Program } from "../gpu/program.ts";
+import type { Program } from "../gpu/program.ts";
+import { runOnce } from "../gpu/run_once.ts";
 import type { PeftAdapter } from "../io/peft.ts";
 import type { LinearSpec } from "../model/linear_spec.ts";
 import { BASE_ARITHMETIC, type BaseType, type BaseWeight, DenseBase } from "./base_weight.ts";
@@ -118,9 +119,9 @@ export class LoraLayers implements MethodLayers {
   }
 
   async refresh(): Promise<void> {
-    using program = new Program(this.context.device);
-    for (const { adapter } of this.linears) adapter?.copy(program, "all");
-    (await program.prepare()).run();
+    await runOnce(this.context.device, (program) => {
+      for (const { adapter } of this.linears) adapter?.copy(program, "all");
+    });
   }
 
   state(): Map<string, BufferView> {

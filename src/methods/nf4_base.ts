@@ -7,7 +7,8 @@ import {
   rowsOf,
 } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import { Program } from "../gpu/program.ts";
+import type { Program } from "../gpu/program.ts";
+import { runOnce } from "../gpu/run_once.ts";
 import { gemm } from "../kernels/gemm.ts";
 import {
   dequantizeNf4,
@@ -86,9 +87,10 @@ export class Nf4Base implements BaseWeight {
     const input = this.#device.matrix(rows, this.#spec.inFeatures, "f32", "weight to quantise");
     try {
       await loadMatrix(this.#device, weightName(part), rows, source, input);
-      using program = new Program(this.#device);
-      quantizeNf4(program, { input, weight, tables: this.#memory.tables });
-      (await program.prepare()).run();
+      await runOnce(
+        this.#device,
+        (program) => quantizeNf4(program, { input, weight, tables: this.#memory.tables }),
+      );
     } finally {
       this.#device.free(input);
     }
@@ -119,9 +121,11 @@ export class Nf4Base implements BaseWeight {
     const decodedRows = roundUp(rows, 16);
     const out = this.#device.matrix(decodedRows, this.#spec.inFeatures, "f16", "decoded weight");
     try {
-      using program = new Program(this.#device);
-      dequantizeNf4(program, { weight: this.#parts[index], tables: this.#memory.tables, out });
-      (await program.prepare()).run();
+      await runOnce(
+        this.#device,
+        (program) =>
+          dequantizeNf4(program, { weight: this.#parts[index], tables: this.#memory.tables, out }),
+      );
       return await readDense(this.#device, rowsOf(out, 0, rows));
     } finally {
       this.#device.free(out);

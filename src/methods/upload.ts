@@ -6,7 +6,7 @@
 
 import { ELEMENT_BYTES, type Matrix, pitched, rowsOf, unpitched } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import { Program } from "../gpu/program.ts";
+import { runOnce } from "../gpu/run_once.ts";
 import { widen } from "../kernels/widen.ts";
 import type { LinearPart, LinearSpec } from "../model/linear_spec.ts";
 import {
@@ -57,9 +57,7 @@ export async function loadMatrix(
   first = 0,
 ): Promise<void> {
   if (source.fill) {
-    using program = new Program(device);
-    source.fill(program, name, rowsOf(target, first, rows));
-    (await program.prepare()).run();
+    await runOnce(device, (program) => source.fill!(program, name, rowsOf(target, first, rows)));
     return;
   }
   const shape = [rows, target.cols] as const;
@@ -94,9 +92,7 @@ async function uploadHalves(
     last.set(bytes.subarray(whole));
     device.write(halves, last, whole);
   }
-  using program = new Program(device);
-  widen(program, { halves, dtype, out: target });
-  (await program.prepare()).run();
+  await runOnce(device, (program) => widen(program, { halves, dtype, out: target }));
   device.free(halves);
 }
 

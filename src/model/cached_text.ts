@@ -7,6 +7,7 @@
 import type { BufferView, Matrix, Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
+import { runOnce } from "../gpu/run_once.ts";
 import type { KeyValueCache } from "../kernels/attention_decode.ts";
 import { Activations } from "./activations.ts";
 import { unneededActivations } from "./block.ts";
@@ -90,9 +91,7 @@ export class CachedText implements Disposable {
     const room = reserveRoom(this.#network);
     using memory = new PassMemory(this.#network, ids.length);
     writeTokens(this.#device, memory.tokens, sequenceArrays(ids));
-    using program = new Program(this.#device);
-    recordBlocks(this.#pass(program, room, memory, null));
-    (await program.prepare()).run();
+    await runOnce(this.#device, (program) => recordBlocks(this.#pass(program, room, memory, null)));
     this.#length = ids.length;
   }
 

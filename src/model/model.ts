@@ -7,7 +7,7 @@
 import { DataError, ModelError } from "../errors.ts";
 import { firstOf, rowsOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import { Program } from "../gpu/program.ts";
+import { runOnce } from "../gpu/run_once.ts";
 import { Tokenizer } from "../io/tokenizer.ts";
 import { Weights } from "../io/weights.ts";
 import { full, type FullLinear } from "../methods/full.ts";
@@ -207,9 +207,7 @@ export class Model implements Disposable {
     writeTokens(device, network.tokens, arrays);
     using state = new StepState(device, { beta1: 0, beta2: 0 });
     state.begin({ step: 1, learningRate: 0, targetCount: countTargets(arrays) });
-    using program = new Program(device);
-    network.recordTraining(program, rows, state);
-    (await program.prepare()).run();
+    await runOnce(device, (program) => network.recordTraining(program, rows, state));
 
     const losses = new Float32Array(await device.read(network.rowLoss)).subarray(0, rows);
     const gradients = new Map<string, Float32Array<ArrayBuffer>>();

@@ -7,6 +7,7 @@
 import { Random } from "../data/random.ts";
 import type { Batch, Loader } from "../data/types.ts";
 import { Program } from "../gpu/program.ts";
+import { runOnce } from "../gpu/run_once.ts";
 import type { Network } from "../model/network.ts";
 import { writeTokens } from "../model/token_buffers.ts";
 import { StepState } from "../optim/state.ts";
@@ -58,7 +59,5 @@ export async function calibrate(
   }
   await layers.endCalibration!();
   network.refit();
-  using clearing = new Program(device);
-  clearing.clear(parameters.gradients);
-  (await clearing.prepare()).run();
+  await runOnce(device, (program) => program.clear(parameters.gradients));
 }

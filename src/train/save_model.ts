@@ -14,7 +14,7 @@ import { readJson } from "../io/json.ts";
 import { writePeftAdapter } from "../io/peft.ts";
 import { type TensorSource, writeSafetensors } from "../io/safetensors.ts";
 import { WEIGHTS_FILE } from "../io/weights.ts";
-import { Program } from "../gpu/program.ts";
+import { runOnce } from "../gpu/run_once.ts";
 import { FalqonLayers } from "../methods/falqon.ts";
 import type { FalqonLinear } from "../methods/falqon_linear.ts";
 import { LoraLayers } from "../methods/lora_layers.ts";
@@ -97,9 +97,7 @@ async function writeModel(model: Model, network: Network, folder: string): Promi
   const { layers } = network;
   const fp8 = layers instanceof FalqonLayers ? layers : null;
   if (fp8) {
-    using program = new Program(network.device);
-    fp8.flush(program);
-    (await program.prepare()).run();
+    await runOnce(network.device, (program) => fp8.flush(program));
   }
   const plain: FloatDType = fp8 ? "BF16" : "F32";
   const tensors: TensorSource[] = [...network.dense].map(([name, { rows, cols }]) => ({

@@ -3,7 +3,8 @@
 import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "../../src/fp8/codec.ts";
 import { type ElementType, type Matrix, pitched, pitchOf } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import { Program } from "../../src/gpu/program.ts";
+import type { Program } from "../../src/gpu/program.ts";
+import { runOnce as submitOnce } from "../../src/gpu/run_once.ts";
 import type { Quantized } from "../../src/kernels/quantize.ts";
 
 /** A small generator of repeatable test data (mulberry32), uniform in [-1, 1). */
@@ -63,11 +64,9 @@ export function poisonedCodes(
   return { codes, scales };
 }
 
-/** Records, runs once and disposes of a program. */
+/** Records GPU work, runs it once and waits for it, so that its errors come here. */
 export async function runOnce(device: Device, record: (program: Program) => void): Promise<void> {
-  using program = new Program(device);
-  record(program);
-  (await program.prepare()).run();
+  await submitOnce(device, record);
   await device.finish();
 }
 
