@@ -77,7 +77,7 @@ const SWEEP: readonly RowVariant[] = [64, 128, 256, 512, 1024].flatMap((threads)
  *
  * @throws {Error} for a kernel whose results are wrong.
  */
-export async function* quantizeBench(
+async function* quantizeBench(
   device: Device,
   { repeats = 9, only = "", sweep = false, ...shape }: QuantizeBenchOptions,
 ): AsyncGenerator<QuantizeBenchResult> {
