@@ -10,9 +10,12 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { ELEMENT_BYTES, type ElementType, type Matrix } from "../src/gpu/buffers.ts";
-import { type Device, type Provider, requestDevice } from "../src/gpu/device.ts";
+import { group, list, toggle, whole } from "../src/cli/flags.ts";
+import { openDevice } from "../src/cli/open_device.ts";
+import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
+import type { Terminal } from "../src/cli/terminal.ts";
+import type { Device, Provider } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
 import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "../src/fp8/codec.ts";
 import { gemm, type GemmLayout } from "../src/kernels/gemm.ts";
@@ -24,6 +27,7 @@ import {
   matrixVariant,
 } from "../src/kernels/gemm_variants.ts";
 import { measure, teraflops, totalMs } from "./support/measure.ts";
+import { readFlags, runScript } from "./support/script.ts";
 
 /** Types of the operands of a product, as training has them: activations or gradients, and weights. */
 const TYPES: Record<string, (layout: GemmLayout) => [ElementType, ElementType]> = {
@@ -57,9 +61,8 @@ export interface GemmCase {
   m: number;
   n: number;
   k: number;
-  types: [ElementType, ElementType];
+  types: readonly [ElementType, ElementType];
   variant: GemmVariant;
-  repeats?: number;
 }
 
 /** A product's operands, output and program, freed together. */
@@ -184,45 +187,58 @@ function operand(
   return { matrix, value: (row, column) => worth[(row * matrix.pitch + column) % period] };
 }
 
-if (import.meta.main) {
-  const flags = parseArgs(Deno.args, {
-    string: ["gpu", "shapes", "layouts", "types", "repeats"],
-    boolean: ["sweep"],
-    default: { gpu: "native", layouts: "nt,nn", types: "fp8", repeats: "9" },
-  });
-  using device = await requestDevice({ provider: flags.gpu as Provider });
-  const shapes = flags.shapes ??
-    (device.isFallback
-      ? "256x192x128"
-      : "8192x4096x4096,8192x12288x4096,8192x22016x4096,8192x4096x11008");
-  console.log(`${device.info.description || device.info.device} (${device.provider})`);
-  for (const shape of shapes.split(",")) {
+const FLAGS = {
+  ...GPU_FLAGS,
+  ...group("Products", {
+    shapes: list("M×N×K", "Such as 8192x4096x4096", "those of a LLaMA-7B step"),
+    layouts: list("NAMES", "Which of nt, nn, tn", "nt,nn"),
+    types: list("NAMES", `Which of ${Object.keys(TYPES).join(", ")}`, "fp8"),
+    repeats: whole("Timed runs", "9"),
+    sweep: toggle("Time every variant instead of the chosen one"),
+  }),
+};
+
+/** Runs the bench with a command line's words. */
+async function run(args: readonly string[], terminal: Terminal): Promise<void> {
+  const values = readFlags(args, FLAGS);
+  const { layouts = ["nt", "nn"], types = ["fp8"], repeats = 9, sweep = false } = values;
+  using device = await openDevice(values, terminal);
+  const shapes = values.shapes ?? (device.isFallback ? ["256x192x128"] : [
+    "8192x4096x4096",
+    "8192x12288x4096",
+    "8192x22016x4096",
+    "8192x4096x11008",
+  ]);
+  terminal.stdout(`${device.name} (${device.provider})\n`);
+  for (const shape of shapes) {
     const [m, n, k] = shape.split("x").map(Number);
-    for (const layout of flags.layouts.split(",") as GemmLayout[]) {
-      for (const name of flags.types.split(",")) {
-        const types = TYPES[name](layout);
-        const [aType, bType] = types;
+    for (const layout of layouts as GemmLayout[]) {
+      for (const name of types) {
+        const [aType, bType] = TYPES[name](layout);
         const chosen = chooseVariant(device, { m, n, k, aType, bType });
-        const variants: Record<string, GemmVariant> = flags.sweep
-          ? SWEEP[device.provider]
-          : { [chosen.kernel]: chosen };
+        const variants = sweep ? SWEEP[device.provider] : { [chosen.kernel]: chosen };
         for (const [label, variant] of Object.entries(variants)) {
-          const repeats = Number(flags.repeats);
-          using run = new GemmRun(device, { layout, m, n, k, types, variant });
-          await run.program.prepare();
-          const times = await measure(run.program, { repeats });
-          const all = totalMs(times);
-          const product = times.find(({ kernel }) => kernel === variant.kernel)!;
-          console.log(
-            `${layout} ${name} ${shape} ${label}: ${all.toFixed(3)} ms, ` +
-              `${teraflops(product.flops, all).toFixed(1)} TFLOP/s ` +
-              `(kernel ${teraflops(product.flops, product.ms).toFixed(1)}, ` +
-              times.filter((time) => time !== product)
-                .map(({ kernel, ms }) => `${kernel} ${ms.toFixed(3)}`).join(", ") +
-              `), error ${(await run.error()).toExponential(1)}`,
+          const given = { layout, m, n, k, types: [aType, bType] as const, variant };
+          terminal.stdout(
+            `${layout} ${name} ${shape} ${label}: ${await time(device, given, repeats)}\n`,
           );
         }
       }
     }
   }
 }
+
+async function time(device: Device, given: GemmCase, repeats: number): Promise<string> {
+  using product = new GemmRun(device, given);
+  await product.program.prepare();
+  const times = await measure(product.program, { repeats });
+  const all = totalMs(times);
+  const kernel = times.find(({ kernel }) => kernel === given.variant.kernel)!;
+  const rest = times.filter((each) => each !== kernel)
+    .map(({ kernel, ms }) => `, ${kernel} ${ms.toFixed(3)}`).join("");
+  return `${all.toFixed(3)} ms, ${teraflops(kernel.flops, all).toFixed(1)} TFLOP/s ` +
+    `(kernel ${teraflops(kernel.flops, kernel.ms).toFixed(1)}${rest}), ` +
+    `error ${(await product.error()).toExponential(1)}`;
+}
+
+if (import.meta.main) await runScript(run);

@@ -17,7 +17,6 @@ import {
   roundUp,
   type Vector,
 } from "../gpu/buffers.ts";
-import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import type { KernelConstants } from "../gpu/template.ts";
 import {
@@ -28,8 +27,6 @@ import {
   splitsFor,
 } from "./gemm_variants.ts";
 import { type OperandSide, pack } from "./pack.ts";
-import { skinnyGradient } from "./skinny.ts";
-import type { GradientRange } from "./skinny_matrix.ts";
 import { sumPartials } from "./sum_partials.ts";
 
 /** How the operands are stored: forward (A·Bᵀ), gradient of the input (A·B), gradient of a weight (Aᵀ·B). */
@@ -59,8 +56,6 @@ export interface GemmOptions {
   accumulate?: boolean;
   /** The kernel and its tiles, for measurements. Default: {@linkcode chooseVariant}. */
   variant?: GemmVariant;
-  /** `tn`, narrow and f32: how far `a` reaches, by which it may be rounded to f16 for tensor cores. */
-  range?: GradientRange;
   /** f32 [m, t]: receives the last t of the n columns, where `out` has n - t. */
   tail?: Matrix;
 }
@@ -79,11 +74,6 @@ export function gemm(program: Program, options: GemmOptions): void {
   if (m === 0 || n === 0) return;
 
   const shape = { m, n, k: Math.min(ak, bk), aType: a.matrix.type, bType: b.matrix.type };
-  if (isSkinnyGradient(program.device, options, shape)) {
-    const { alpha, range } = options;
-    skinnyGradient(program, { a, b, out: out.matrix, alpha, accumulate, range });
-    return;
-  }
   const variant = options.variant ?? chooseVariant(program.device, shape);
   const { BM, BN } = variant.tile;
   const grid: [number, number] = [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM)];
@@ -121,15 +111,6 @@ export function gemm(program: Program, options: GemmOptions): void {
     },
   );
   if (partials) sumPartials(program, { partials, splits, out, rows: m, cols: n, accumulate });
-}
-
-/** Whether the product is the gradient of a low-rank factor, which has a kernel of its own where there are many cores. */
-function isSkinnyGradient(device: Device, options: GemmOptions, shape: GemmShape): boolean {
-  const { layout, out, rowScales, columnScales, addend, tail, variant } = options;
-  const { m, n, aType, bType } = shape;
-  return layout === "tn" && aType === "f32" && bType === "f32" && Math.min(m, n) <= 128 &&
-    !device.isFallback && !rowScales && !columnScales && !addend && !tail && !variant &&
-    !("matrix" in out) && out.rows === m && out.cols === n;
 }
 
 /** What a kernel is told of its operands. */

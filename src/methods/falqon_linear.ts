@@ -15,6 +15,7 @@ import {
 import type { Program } from "../gpu/program.ts";
 import { gemm } from "../kernels/gemm.ts";
 import { quantize, type Quantized, type QuantizedGradient } from "../kernels/quantize.ts";
+import { skinnyGradient } from "../kernels/skinny.ts";
 import { gradientRange } from "../kernels/skinny_matrix.ts";
 import type { LinearPart, LinearSpec } from "../model/linear_spec.ts";
 import type { StoredFp8, WeightSource } from "../model/weight_source.ts";
@@ -223,8 +224,7 @@ export class FalqonLinear implements Linear {
     const { rank, factor } = this.layers.settings;
     const range = gradientRange(program, codes);
     for (const { adapter: { part, start }, b } of this.updates) {
-      gemm(program, {
-        layout: "tn",
+      skinnyGradient(program, {
         a: columnsOf(dOutput, part.start, part.rows),
         b: columnsOf(this.#low.rows(dOutput.rows), start, rank),
         out: b.gradient,

@@ -9,6 +9,7 @@ import { columnsOf, type Matrix } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import { gemm } from "../kernels/gemm.ts";
+import { skinnyGradient } from "../kernels/skinny.ts";
 import { leadingDirections, randomMatrix, sketchRows } from "./falqon_adapter.ts";
 import type { AdapterPart } from "./targets.ts";
 
@@ -59,7 +60,12 @@ export class GradientSketch {
     const { start, rows } = this.adapter.part;
     const a = columnsOf(dOutput, start, rows);
     gemm(program, { layout: "nt", a, b: this.omega, out: projected });
-    gemm(program, { layout: "tn", a: projected, b: input, out: this.sum, accumulate: true });
+    skinnyGradient(program, {
+      a: columnsOf(projected),
+      b: columnsOf(input),
+      out: this.sum,
+      accumulate: true,
+    });
   }
 
   /**
