@@ -85,7 +85,8 @@ export function drawSteps(lines: readonly SuiteLine[]): string {
       y += ROW;
     }
   }
-  const head = describe(latest.values().next().value!);
+  const all = [...latest.values()];
+  const head = describe(all.find(({ gpu }) => gpu !== undefined) ?? all[0]); // PyTorch's lines know less of the model
   const height = y + 8;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" ` +
     `aria-labelledby="title desc">\n<title id="title">${escape(head.title)}</title>\n` +

@@ -13,7 +13,7 @@ import { writeTokens } from "../model/token_buffers.ts";
 import { StepState } from "../optim/state.ts";
 
 /** Tokens that are enough to find the leading directions of the gradients. */
-const ENOUGH_TOKENS = 16384;
+const ENOUGH_TOKENS = 8192;
 
 /** Micro-batches of `rows` tokens that are looked at before training. */
 export function batchesToLookAt(rows: number): number {
