@@ -131,7 +131,7 @@ function tileFor(
   const ROW_VECTORS = DIM_VECTORS * resultSets > 2 ? 1 : 2;
   const LEFT_LOADS = Math.ceil(8 * ROW_VECTORS / COLUMN_THREADS);
   // A CPU adapter spends seconds on compiling every unrolled step and gains nothing from it.
-  const UNROLL = device.info.isFallbackAdapter ? 2 : 16;
+  const UNROLL = device.isFallback ? 2 : 16;
   return {
     constants: { COLUMN_THREADS, DIM_VECTORS, ROW_VECTORS, LEFT_LOADS, UNROLL },
     rows: 32 * ROW_VECTORS,
