@@ -127,12 +127,13 @@ Deno.test("dawn with tensor cores is what dawn and auto open", () => {
   });
 });
 
-Deno.test("only 16×16×16 matrices of f16 with f32 sums, behind the feature, are tensor cores", () => {
+Deno.test("only 16×16×16 matrices of f16 with f32 sums, by subgroups of 32, behind the feature, are tensor cores", () => {
   const config = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+  let sizes = { subgroupMinSize: 32, subgroupMaxSize: 32 };
   const offers = (features: string[], ...subgroupMatrixConfigs: typeof config[]) =>
     offersSubgroupMatrix({
       features: new Set(features) as unknown as GPUSupportedFeatures,
-      info: { subgroupMatrixConfigs } as unknown as GPUAdapterInfo,
+      info: { ...sizes, subgroupMatrixConfigs } as unknown as GPUAdapterInfo,
     });
   assert(offers([SUBGROUP_MATRIX], { ...config, K: 8 }, config));
   assert(!offers(["shader-f16"], config));
@@ -140,6 +141,8 @@ Deno.test("only 16×16×16 matrices of f16 with f32 sums, behind the feature, ar
   for (const other of [{ M: 8 }, { N: 8 }, { K: 8 }, { resultComponentType: "f16" }]) {
     assert(!offers([SUBGROUP_MATRIX], { ...config, ...other }));
   }
+  sizes = { subgroupMinSize: 32, subgroupMaxSize: 64 };
+  assert(!offers([SUBGROUP_MATRIX], config));
 });
 
 Deno.test("providers by another name are refused; --gpu takes the three", async () => {

@@ -49,11 +49,20 @@ export function subgroupMatrixConfigs(info: GPUAdapterInfo): readonly SubgroupMa
   return (info as { subgroupMatrixConfigs?: SubgroupMatrixConfig[] }).subgroupMatrixConfigs ?? [];
 }
 
-/** Whether an adapter multiplies 16×16×16 matrices of f16 into f32, what the kernels for tensor cores are made of. */
+/** Invocations of a subgroup for which the kernels for tensor cores are written. */
+const SUBGROUP_SIZE = 32;
+
+/**
+ * Whether an adapter multiplies 16×16×16 matrices of f16 into f32 by subgroups of 32, what the kernels for tensor cores are
+ * made of. Elsewhere subgroups may have other sizes, even several.
+ */
 export function offersSubgroupMatrix(
   { features, info }: Pick<GPUAdapter, "features" | "info">,
 ): boolean {
+  // Adapters that do not tell their sizes give none, or 0.
+  const sizes = [info.subgroupMinSize, info.subgroupMaxSize].filter(Boolean);
   return features.has(SUBGROUP_MATRIX) &&
+    sizes.every((size) => size === SUBGROUP_SIZE) &&
     subgroupMatrixConfigs(info).some(({ componentType, resultComponentType, M, N, K }) =>
       componentType === "f16" && resultComponentType === "f32" &&
       [M, N, K].every((size) => Number(size) === 16)
