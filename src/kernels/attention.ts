@@ -13,10 +13,10 @@ import {
   attentionMatrixForward,
   suitsAttentionMatrix,
 } from "./attention_matrix.ts";
+import { backwardCall, forwardCall } from "./attention_params.ts";
 import {
   type AttentionBackwardOptions,
   type AttentionForwardOptions,
-  type AttentionInputs,
   checkBlock,
   checkInputs,
 } from "./attention_shapes.ts";
@@ -27,7 +27,7 @@ import { expectMatrix } from "./shapes.ts";
  * probabilities rounded to f16 where the device has them and heads are multiples of 16, else in f32.
  */
 export function attentionForward(program: Program, options: AttentionForwardOptions): void {
-  const { q, k, v, documents, output, logSumExp, heads, headDim } = options;
+  const { output, logSumExp, heads, headDim } = options;
   const tokens = checkInputs("attentionForward", options);
   expectMatrix("attentionForward", "output", output, { rows: tokens, cols: heads * headDim });
   expectMatrix("attentionForward", "logSumExp", logSumExp, { rows: tokens, cols: heads });
@@ -36,14 +36,11 @@ export function attentionForward(program: Program, options: AttentionForwardOpti
     return;
   }
   const tile = tileFor(program.device, headDim, 1);
+  const { bindings, params } = forwardCall(options, 2);
   program.dispatch(
     program.device.kernel("attention_forward", tile.constants),
-    { q: q.matrix, k: k.matrix, v: v.matrix, documents, output, log_sum_exp: logSumExp },
-    {
-      ...inputParams(options, tokens),
-      output_pitch: output.pitch / 2,
-      statistics_pitch: logSumExp.pitch,
-    },
+    bindings,
+    { ...params, head_pairs: headDim / 2 },
     [Math.ceil(tokens / tile.rows), heads],
   );
 }
@@ -54,8 +51,7 @@ export function attentionForward(program: Program, options: AttentionForwardOpti
  * except those up to the pitch, which become zero.
  */
 export function attentionBackward(program: Program, options: AttentionBackwardOptions): void {
-  const { q, k, v, documents, output, logSumExp, dOutput, dQ, dK, dV, heads, kvHeads, headDim } =
-    options;
+  const { output, logSumExp, dOutput, dQ, dK, dV, heads, kvHeads, headDim } = options;
   const tokens = checkInputs("attentionBackward", options);
   const wide = { rows: tokens, cols: heads * headDim };
   expectMatrix("attentionBackward", "output", output, wide);
@@ -79,37 +75,19 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   }
   const delta = program.scratch(tokens, heads, "attention delta");
   attentionDelta(program, options, delta);
-  const bindings = {
-    q: q.matrix,
-    k: k.matrix,
-    v: v.matrix,
-    d_output: dOutput,
-    documents,
-    log_sum_exp: logSumExp,
-    delta,
-    d_qkv: dQ.matrix,
-  };
-  const params = {
-    ...inputParams(options, tokens),
-    d_output_pitch: dOutput.pitch / 2,
-    statistics_pitch: delta.pitch,
-    d_qkv_pitch: dQ.matrix.pitch / 2,
-    d_qkv_columns: dQ.matrix.cols / 2,
-    dq_column: dQ.column / 2,
-    dk_column: dK.column / 2,
-    dv_column: dV.column / 2,
-  };
+  const call = backwardCall(options, delta, 2);
+  const params = { ...call.params, head_pairs: headDim / 2 };
   const queries = tileFor(program.device, headDim, 1);
   program.dispatch(
     program.device.kernel("attention_backward_queries", queries.constants),
-    bindings,
+    call.bindings,
     params,
     [Math.ceil(tokens / queries.rows), heads],
   );
   const keys = tileFor(program.device, headDim, 2);
   program.dispatch(
     program.device.kernel("attention_backward_keys_values", keys.constants),
-    bindings,
+    call.bindings,
     params,
     [Math.ceil(tokens / keys.rows), kvHeads],
   );
@@ -135,21 +113,5 @@ function tileFor(
   return {
     constants: { COLUMN_THREADS, DIM_VECTORS, ROW_VECTORS, LEFT_LOADS, UNROLL },
     rows: 32 * ROW_VECTORS,
-  };
-}
-
-function inputParams({ q, k, v, heads, kvHeads, headDim }: AttentionInputs, tokens: number) {
-  return {
-    tokens,
-    heads,
-    kv_heads: kvHeads,
-    head_pairs: headDim / 2,
-    q_pitch: q.matrix.pitch / 2,
-    q_column: q.column / 2,
-    k_pitch: k.matrix.pitch / 2,
-    k_column: k.column / 2,
-    v_pitch: v.matrix.pitch / 2,
-    v_column: v.column / 2,
-    scale: 1 / Math.sqrt(headDim),
   };
 }

@@ -9,11 +9,8 @@ import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import type { KernelConstants } from "../gpu/template.ts";
 import { attentionDelta } from "./attention_delta.ts";
-import type {
-  AttentionBackwardOptions,
-  AttentionForwardOptions,
-  AttentionInputs,
-} from "./attention_shapes.ts";
+import { backwardCall, forwardCall } from "./attention_params.ts";
+import type { AttentionBackwardOptions, AttentionForwardOptions } from "./attention_shapes.ts";
 
 /** How a workgroup of `attention_matrix.wgsl` is made up. */
 export interface MatrixTile {
@@ -84,18 +81,14 @@ export function attentionMatrixForward(
   options: AttentionForwardOptions,
   tile: MatrixTile = MATRIX_TILES.forward,
 ): void {
-  const { q, k, v, documents, output, logSumExp, heads, headDim } = options;
+  const { q, heads, headDim } = options;
   const { device } = program;
-  const tokens = q.matrix.rows;
+  const { bindings, params } = forwardCall(options, 4);
   program.dispatch(
     device.kernel("attention_matrix_forward", constants(device, tile, headDim, headDim / 16)),
-    { q: q.matrix, k: k.matrix, v: v.matrix, documents, output, log_sum_exp: logSumExp },
-    {
-      ...inputParams(options),
-      output_pitch: output.pitch / 4,
-      statistics_pitch: logSumExp.pitch,
-    },
-    [Math.ceil(tokens / (16 * tile.subgroups)), heads],
+    bindings,
+    params,
+    [Math.ceil(q.matrix.rows / (16 * tile.subgroups)), heads],
   );
 }
 
@@ -111,7 +104,7 @@ export function attentionMatrixBackward(
   options: AttentionBackwardOptions,
   { queries, keysValues }: MatrixTiles = MATRIX_TILES,
 ): void {
-  const { q, k, v, documents, logSumExp, dOutput, dQ, dK, dV, heads, kvHeads, headDim } = options;
+  const { q, heads, kvHeads, headDim } = options;
   const { device } = program;
   const tokens = q.matrix.rows;
   const blocks = headDim / 16;
@@ -124,26 +117,7 @@ export function attentionMatrixBackward(
     { count: maxima.cols, at: tokens * delta.pitch },
     [1],
   );
-  const bindings = {
-    q: q.matrix,
-    k: k.matrix,
-    v: v.matrix,
-    d_output: dOutput,
-    documents,
-    log_sum_exp: logSumExp,
-    delta,
-    d_qkv: dQ.matrix,
-  };
-  const params = {
-    ...inputParams(options),
-    d_output_pitch: dOutput.pitch / 4,
-    statistics_pitch: delta.pitch,
-    d_qkv_pitch: dQ.matrix.pitch / 4,
-    d_qkv_columns: dQ.matrix.cols / 4,
-    dq_column: dQ.column / 4,
-    dk_column: dK.column / 4,
-    dv_column: dV.column / 4,
-  };
+  const { bindings, params } = backwardCall(options, delta, 4);
   program.dispatch(
     device.kernel(
       "attention_matrix_queries",
@@ -171,19 +145,4 @@ function constants(
   const FETCHES = Math.ceil(COLUMNS * HEAD_DIM / 8 / (32 * SUBGROUPS));
   const EMULATE = !device.hasSubgroupMatrix;
   return { HEAD_DIM, SUBGROUPS, COLUMNS, TILES, FETCHES, SUM_BLOCKS, EMULATE };
-}
-
-function inputParams({ q, k, v, heads, kvHeads, headDim }: AttentionInputs) {
-  return {
-    tokens: q.matrix.rows,
-    heads,
-    kv_heads: kvHeads,
-    q_pitch: q.matrix.pitch / 4,
-    q_column: q.column / 4,
-    k_pitch: k.matrix.pitch / 4,
-    k_column: k.column / 4,
-    v_pitch: v.matrix.pitch / 4,
-    v_column: v.column / 4,
-    scale: 1 / Math.sqrt(headDim),
-  };
 }

@@ -72,7 +72,7 @@ const ENOUGH_WORKGROUPS = { gemm: 128, gemm_f16: 256, gemm_matrix: 256 };
 /** Contraction steps that a split keeps at least, so that partial sums do not cost more than they win. */
 const SHORTEST_SPLIT = 512;
 
-/** Shares of the contraction, none of them empty; 1 where the tiles alone fill the GPU. */
+/** How many shares of the contraction to ask for; 1 where the tiles alone fill the GPU. */
 export function splitsFor(workgroups: number, k: number, { kernel }: GemmVariant): number {
   const wanted = Math.floor(ENOUGH_WORKGROUPS[kernel] / workgroups);
   return Math.max(1, Math.min(wanted, Math.floor(k / SHORTEST_SPLIT), 16));
@@ -91,7 +91,7 @@ function f32Variant(BM: number, BN: number, outputs: number): GemmVariant {
 
 /**
  * Packed f16 tiles with 8 × 8 values a thread. `promote`: steps of 32 after which the f16 sums are joined to the f32
- * ones; more is faster and less exact.
+ * ones; more is less exact, and hardly faster (docs/PERFORMANCE.md).
  */
 export function halfVariant(BM: number, BN: number, promote: number): GemmVariant {
   const BK = 32;

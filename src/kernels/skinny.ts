@@ -4,11 +4,11 @@
  * @module
  */
 
-import { type ColumnBlock, columnsOf, type Matrix, roundUp } from "../gpu/buffers.ts";
+import { type ColumnBlock, type Matrix, roundUp } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import { type GradientRange, skinnyGradientMatrix } from "./skinny_matrix.ts";
-import { sumPartials } from "./sum_partials.ts";
+import { recordShares } from "./skinny_shares.ts";
 
 /** What {@linkcode skinnyGradient} multiplies and where the result goes. */
 export interface SkinnyGradientOptions {
@@ -65,39 +65,21 @@ export function skinnyGradient(program: Program, options: SkinnyGradientOptions)
   const { BM, BN, BK, TM, TN } = tile;
   const threads = (BM / TM) * (BN / TN);
   const share = roundUp(Math.ceil(tokens / splits), BK);
-  const shares = Math.ceil(tokens / share);
-  const partials = shares > 1 && program.scratch(shares * m, n, "partial sums of a gradient");
-  program.dispatch(
-    program.device.kernel("gemm_skinny", {
+  recordShares(program, {
+    a,
+    b,
+    out,
+    accumulate,
+    share,
+    kernel: "gemm_skinny",
+    constants: {
       ...tile,
       A_LOADS: Math.ceil(BK * BM / 4 / threads),
       B_LOADS: Math.ceil(BK * BN / 4 / threads),
-      ACCUMULATE: accumulate && !partials,
-    }),
-    { a: a.matrix, b: b.matrix, out: partials || out },
-    {
-      m,
-      n,
-      tokens,
-      share,
-      a_pitch: a.matrix.pitch,
-      a_column: a.column,
-      b_pitch: b.matrix.pitch,
-      b_column: b.column,
-      out_pitch: (partials || out).pitch,
-      alpha,
     },
-    [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM), shares],
-    {
-      flops: 2 * m * n * tokens,
-      bytes: 4 * (tokens * (m + n) + shares * m * n),
-      label: `${m}×${n}×${tokens}`,
-    },
-  );
-  if (partials) {
-    const whole = columnsOf(out, 0, n);
-    sumPartials(program, { partials, splits: shares, out: whole, rows: m, cols: n, accumulate });
-  }
+    params: { share, alpha },
+    unit: 1,
+  });
 }
 
 /**

@@ -5,11 +5,11 @@
  * @module
  */
 
-import { columnsOf, type ElementType, type Matrix, roundUp, type Vector } from "../gpu/buffers.ts";
+import type { ElementType, Matrix, Vector } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import type { QuantizedGradient } from "./quantize.ts";
 import type { SkinnyGradientOptions } from "./skinny.ts";
-import { sumPartials } from "./sum_partials.ts";
+import { recordShares } from "./skinny_shares.ts";
 
 /** How far the elements of a gradient reach, so that they can be brought into the range of f16. */
 export interface GradientRange {
@@ -79,48 +79,26 @@ export function skinnyGradientMatrix(
   }
   const { share, ...tile } = { ...chooseVariant(m, n, tokens), ...variant };
   const { BM, BN, BK } = tile;
-  const shares = Math.ceil(tokens / share);
-  const partials = shares > 1 && program.scratch(shares * m, n, "partial sums of a gradient");
   const loads = (width: number) => BK * (width / 8) / 128;
-  program.dispatch(
-    program.device.kernel("gemm_skinny_matrix", {
+  recordShares(program, {
+    a,
+    b,
+    out,
+    accumulate,
+    share,
+    kernel: "gemm_skinny_matrix",
+    constants: {
       ...tile,
       SHARE: share,
       A_LOADS: loads(BM),
       B_LOADS: loads(BN),
       COLUMN_SCALES: !!columnScales,
-      ACCUMULATE: accumulate && !partials,
       EMULATE: !program.device.hasSubgroupMatrix,
-    }),
-    {
-      a: a.matrix,
-      b: b.matrix,
-      power,
-      out: partials || out,
-      ...(columnScales && { column_scales: columnScales }),
     },
-    {
-      m,
-      n,
-      tokens,
-      a_pitch: a.matrix.pitch / 4,
-      a_column: a.column / 4,
-      b_pitch: b.matrix.pitch / 4,
-      b_column: b.column / 4,
-      out_pitch: (partials || out).pitch,
-      alpha,
-    },
-    [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM), shares],
-    {
-      flops: 2 * m * n * tokens,
-      bytes: 4 * (tokens * (m + n) + shares * m * n),
-      label: `${m}×${n}×${tokens}`,
-    },
-  );
-  if (partials) {
-    const whole = columnsOf(out, 0, n);
-    sumPartials(program, { partials, splits: shares, out: whole, rows: m, cols: n, accumulate });
-  }
+    bindings: { power, ...(columnScales && { column_scales: columnScales }) },
+    params: { alpha },
+    unit: 4,
+  });
 }
 
 /** Workgroups that keep a large GPU busy: two on each of the 132 multiprocessors of an H200, nearly. */
