@@ -19,13 +19,7 @@ import {
 } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import type { KernelConstants } from "../gpu/template.ts";
-import {
-  chooseVariant,
-  type GemmShape,
-  type GemmVariant,
-  PACKED_STEP,
-  splitsFor,
-} from "./gemm_variants.ts";
+import { chooseVariant, type GemmShape, type GemmVariant, shareOf } from "./gemm_variants.ts";
 import { type OperandSide, pack } from "./pack.ts";
 import { sumPartials } from "./sum_partials.ts";
 
@@ -77,8 +71,7 @@ export function gemm(program: Program, options: GemmOptions): void {
   const variant = options.variant ?? chooseVariant(program.device, shape);
   const { BM, BN } = variant.tile;
   const grid: [number, number] = [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM)];
-  const wanted = addend || tail ? 1 : splitsFor(grid[0] * grid[1], shape.k, variant);
-  const share = Math.max(PACKED_STEP, roundUp(Math.ceil(shape.k / wanted), PACKED_STEP));
+  const share = shareOf(grid[0] * grid[1], shape.k, variant, !!addend || !!tail);
   const splits = Math.max(1, Math.ceil(shape.k / share)); // none of them empty
   const operands = variant.kernel === "gemm"
     ? asStored(a, b, { ...shape, layout, share })

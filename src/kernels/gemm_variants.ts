@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ElementType } from "../gpu/buffers.ts";
+import { type ElementType, roundUp } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 
 /** The sizes of a product and the types of its operands. */
@@ -72,10 +72,19 @@ const ENOUGH_WORKGROUPS = { gemm: 128, gemm_f16: 256, gemm_matrix: 256 };
 /** Contraction steps that a split keeps at least, so that partial sums do not cost more than they win. */
 const SHORTEST_SPLIT = 512;
 
-/** How many shares of the contraction to ask for; 1 where the tiles alone fill the GPU. */
-export function splitsFor(workgroups: number, k: number, { kernel }: GemmVariant): number {
+/**
+ * Length of the shares that the contraction is cut into, a multiple of {@linkcode PACKED_STEP}: all of it where the tiles
+ * alone fill the GPU, or where the product must stay `whole`.
+ */
+export function shareOf(
+  workgroups: number,
+  k: number,
+  { kernel }: GemmVariant,
+  whole: boolean,
+): number {
   const wanted = Math.floor(ENOUGH_WORKGROUPS[kernel] / workgroups);
-  return Math.max(1, Math.min(wanted, Math.floor(k / SHORTEST_SPLIT), 16));
+  const splits = whole ? 1 : Math.max(1, Math.min(wanted, Math.floor(k / SHORTEST_SPLIT), 16));
+  return roundUp(Math.max(1, Math.ceil(k / splits)), PACKED_STEP);
 }
 
 /** f32 tiles with `outputs` × `outputs` values a thread, and 4 × 4 blocks a thread fetches of each operand in a step. */
