@@ -10,7 +10,7 @@
  * @module
  */
 
-import { ELEMENT_BYTES, type ElementType, type Matrix } from "../src/gpu/buffers.ts";
+import type { ElementType, Matrix, Vector } from "../src/gpu/buffers.ts";
 import { group, list, toggle, whole } from "../src/cli/flags.ts";
 import { openDevice } from "../src/cli/open_device.ts";
 import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
@@ -26,7 +26,9 @@ import {
   halfVariant,
   matrixVariant,
 } from "../src/kernels/gemm_variants.ts";
+import { relativeError } from "../tests/support/gpu.ts";
 import { measure, teraflops, totalMs } from "./support/measure.ts";
+import { readRow } from "./support/row_checks.ts";
 import { readFlags, runScript } from "./support/script.ts";
 
 /** Types of the operands of a product, as training has them: activations or gradients, and weights. */
@@ -71,6 +73,7 @@ export class GemmRun implements Disposable {
   readonly #case: GemmCase;
   readonly #operands: [Operand, Operand];
   readonly #out: Matrix;
+  readonly #scales: Vector[] = [];
 
   constructor(readonly device: Device, given: GemmCase) {
     const { layout, m, n, k, types: [aType, bType], variant } = given;
@@ -88,6 +91,7 @@ export class GemmRun implements Disposable {
     const ones = (length: number) => {
       const scales = device.vector(length, "f32", "scales");
       device.write(scales, new Float32Array(length).fill(1));
+      this.#scales.push(scales);
       return scales;
     };
     const narrow = aType !== "f32";
@@ -96,16 +100,10 @@ export class GemmRun implements Disposable {
       a: left.matrix,
       b: right.matrix,
       out: this.#out,
-      ...(narrow && { rowScales: this.#own(ones(m)) }),
-      ...(narrow && layout === "nt" && { columnScales: this.#own(ones(n)) }),
+      rowScales: narrow ? ones(m) : undefined,
+      columnScales: narrow && layout === "nt" ? ones(n) : undefined,
       variant,
     });
-  }
-
-  #scales: { buffer: GPUBuffer; offset: number; size: number }[] = [];
-  #own<T extends { buffer: GPUBuffer; offset: number; size: number }>(view: T): T {
-    this.#scales.push(view);
-    return view;
   }
 
   /** ‖got − exact‖ / ‖exact‖ over some rows and columns, in f64. */
@@ -114,23 +112,22 @@ export class GemmRun implements Disposable {
     const [a, b] = this.#operands;
     const at = (operand: Operand, byK: boolean, x: number, kk: number) =>
       byK ? operand.value(kk, x) : operand.value(x, kk);
-    let difference = 0;
-    let norm = 0;
-    for (const row of new Set([0, 1, m >> 1, (m >> 1) + 7, m - 2, m - 1])) {
-      if (row < 0) continue;
-      const size = this.#out.pitch * ELEMENT_BYTES.f32;
-      const view = { ...this.#out, offset: row * size, size };
-      const got = new Float32Array(await this.device.read(view));
-      for (let column = 0; column < n; column += Math.max(1, Math.floor(n / 97))) {
-        let exact = 0;
+    const columns = Array.from({ length: n }, (_, column) => column)
+      .filter((column) => column % Math.max(1, Math.floor(n / 97)) === 0);
+    const rows = [0, 1, m >> 1, (m >> 1) + 7, m - 2, m - 1].filter((row) => row >= 0 && row < m);
+    const [got, exact]: [number[], number[]] = [[], []];
+    for (const row of new Set(rows)) {
+      const values = await readRow(this.device, this.#out, row);
+      for (const column of columns) {
+        let sum = 0;
         for (let kk = 0; kk < k; kk++) {
-          exact += at(a, layout === "tn", row, kk) * at(b, layout !== "nt", column, kk);
+          sum += at(a, layout === "tn", row, kk) * at(b, layout !== "nt", column, kk);
         }
-        difference += (got[column] - exact) ** 2;
-        norm += exact ** 2;
+        got.push(values[column]);
+        exact.push(sum);
       }
     }
-    return Math.sqrt(difference / norm);
+    return relativeError(got, exact);
   }
 
   [Symbol.dispose](): void {

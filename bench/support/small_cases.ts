@@ -16,14 +16,10 @@ import { crossEntropy as crossEntropyOnCpu } from "../../src/reference/loss.ts";
 import { AdamW } from "../../src/reference/optimizer.ts";
 import { applyRope, applyRopeBackward } from "../../src/reference/rope.ts";
 import { relativeError } from "../../tests/support/gpu.ts";
+import { readRow } from "./row_checks.ts";
 import { type BenchCase, fillNormal, normalElements, type StepSizes } from "./update_cases.ts";
 
 const BETAS = { beta1: 0.9, beta2: 0.999 };
-
-/** f32 elements of a row. */
-async function readRow(device: Device, matrix: Matrix, row: number): Promise<Float32Array> {
-  return new Float32Array(await device.read(rowsOf(matrix, row, 1))).subarray(0, matrix.cols);
-}
 
 /** Queries and keys of a step, turned in place. Errors are relative, of sampled tokens, against f64. */
 export async function ropeCase(

@@ -12,6 +12,7 @@ import { updateRows, type UpdateTile } from "../../src/kernels/falqon.ts";
 import type { UpdateMatrixTile } from "../../src/kernels/falqon_matrix.ts";
 import { gemm } from "../../src/kernels/gemm.ts";
 import { quantize } from "../../src/kernels/quantize.ts";
+import { runOnce } from "../../src/gpu/run_once.ts";
 import { randomNormal } from "../../src/kernels/random.ts";
 import { skinnyGradient, type SkinnyVariant } from "../../src/kernels/skinny.ts";
 import {
@@ -56,9 +57,10 @@ export async function fillNormal(
   low: number,
   deviation: number,
 ): Promise<void> {
-  using program = new Program(device);
-  randomNormal(program, { key: { low, high: 0 }, mean: 0, deviation, out });
-  (await program.prepare()).run();
+  await runOnce(
+    device,
+    (program) => randomNormal(program, { key: { low, high: 0 }, mean: 0, deviation, out }),
+  );
 }
 
 /** Elements of what {@linkcode fillNormal} made. */
