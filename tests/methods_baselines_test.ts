@@ -29,6 +29,7 @@ import {
   runOnce,
   uploadMatrix,
 } from "./support/gpu.ts";
+import { randomWeights } from "./support/linear_weights.ts";
 import { withFolder } from "./support/io.ts";
 import { randomGenerator } from "./support/random.ts";
 import { writeTinyModel } from "./support/tiny_model.ts";
@@ -50,15 +51,7 @@ const spec: LinearSpec = {
 };
 const ADAPTED = 2;
 
-const weights = spec.parts.map(({ rows }, i) => randomValues(rows * INPUTS, i + 1, 0.3));
-
-const source: WeightSource = {
-  rows(name, [, cols], first, count) {
-    const index = spec.parts.findIndex(({ module }) => name === `${module}.weight`);
-    return Promise.resolve(weights[index].slice(first * cols, (first + count) * cols));
-  },
-  fp8: () => Promise.resolve(null),
-};
+const { weights, source } = randomWeights(spec);
 
 /** A row-wise rounding, in f64. */
 type Rounding = (values: ArrayLike<number>, cols: number) => Float64Array;

@@ -7,7 +7,6 @@ import { meldedAdapter, randomAdapter } from "../src/methods/falqon_adapter.ts";
 import type { FalqonUpdate } from "../src/methods/falqon_update.ts";
 import type { FalqonLinear } from "../src/methods/falqon_linear.ts";
 import type { LinearSpec } from "../src/model/linear_spec.ts";
-import type { WeightSource } from "../src/model/weight_source.ts";
 import { Parameters } from "../src/optim/parameters.ts";
 import {
   updateAccumulate,
@@ -21,6 +20,7 @@ import { matmulNN, matmulNT, matmulTN } from "../src/reference/matmul.ts";
 import { dequantize, quantize } from "../src/reference/quantize.ts";
 import { orthonormalizeRows, truncatedSvd } from "../src/reference/svd.ts";
 import { poisoned, randomValues, relativeError, runOnce, uploadMatrix } from "./support/gpu.ts";
+import { randomWeights } from "./support/linear_weights.ts";
 import { randomGenerator } from "./support/random.ts";
 
 /** Two parts of odd sizes, rank not a multiple of 4 nor of 16. */
@@ -36,15 +36,7 @@ const spec: LinearSpec = {
   ],
 };
 
-const weights = spec.parts.map(({ rows }, i) => randomValues(rows * INPUTS, i + 1, 0.3));
-
-const source: WeightSource = {
-  rows(name, [, cols], first, count) {
-    const index = spec.parts.findIndex(({ module }) => name === `${module}.weight`);
-    return Promise.resolve(weights[index].slice(first * cols, (first + count) * cols));
-  },
-  fp8: () => Promise.resolve(null),
-};
+const { weights, source } = randomWeights(spec);
 
 /** A merged linear on the GPU, with its parameters. */
 async function build(device: Device, options: FalqonOptions) {
