@@ -36,7 +36,7 @@ const spec: LinearSpec = {
   ],
 };
 
-const { weights, source } = randomWeights(spec);
+const { source } = randomWeights(spec);
 
 /** A merged linear on the GPU, with its parameters. */
 async function build(device: Device, options: FalqonOptions) {
