@@ -42,15 +42,17 @@ const TYPES: Record<string, (layout: GemmLayout) => [ElementType, ElementType]> 
 const SWEEP: Record<Provider, Record<string, GemmVariant>> = {
   native: {
     half: GEMM_VARIANTS.half,
+    "half promote 1": halfVariant(128, 64, 1),
     "half promote 2": halfVariant(128, 64, 2),
-    "half 64×128": halfVariant(64, 128, 1),
-    "half 128×128 promote 2": halfVariant(128, 128, 2),
+    "half 64×128": halfVariant(64, 128),
+    "half 128×128": halfVariant(128, 128),
     large: GEMM_VARIANTS.large,
   },
   dawn: {
     matrix: GEMM_VARIANTS.matrix,
     "matrix band 4": matrixVariant(128, 128, 4),
     "matrix band 8": matrixVariant(128, 128, 8),
+    "matrix band 22": matrixVariant(128, 128, 22),
     "matrix band 64": matrixVariant(128, 128, 64),
     matrixNarrow: GEMM_VARIANTS.matrixNarrow,
     half: GEMM_VARIANTS.half,

@@ -8,6 +8,7 @@ import {
   type GemmVariant,
   halfVariant,
   matrixVariant,
+  onTensorCores,
 } from "../src/kernels/gemm_variants.ts";
 import { matmulNN, matmulNT, matmulTN } from "../src/reference/matmul.ts";
 import {
@@ -166,6 +167,13 @@ Deno.test("gemm: empty operands record nothing, mismatched ones are refused", as
     RangeError,
     "the output is 2×3, not 2×50",
   );
+  const [f16, fp8] = [device.matrix(64, 64, "f16", "a"), device.matrix(64, 64, "e4m3", "b")];
+  const variant = GEMM_VARIANTS.matrix;
+  assertThrows(
+    () => gemm(program, { layout: "nt", a: f16, b: fp8, out: matrix(64, 64), variant }),
+    RangeError,
+    "Cannot multiply f16 by e4m3 on tensor cores",
+  );
   const outside = columnsOf(matrix(2, 16), 4, 16);
   assertThrows(
     () => gemm(program, { layout: "nt", a: outside, b: matrix(3, 16), out: matrix(2, 3) }),
@@ -192,7 +200,7 @@ Deno.test("gemm: column scales that end with n leave zeros behind it", async () 
   assert(padded.every((value, i) => i % out.pitch < n || value === 0));
 });
 
-/** Sums of 16 f16 products a lane: f16 rounds to 2^-11, which the random walk of a sum hardly raises. */
+/** Sums of 16 to 64 f16 products a lane: f16 rounds to 2^-11, which the random walk of a sum hardly raises. */
 const HALF_TOLERANCE = 1.5e-3;
 
 /** Every kernel for packed operands with its tolerance; fragments are emulated where there are no tensor cores. */
@@ -215,10 +223,12 @@ Deno.test("gemm: packed operands, every layout and narrow type, on odd shapes", 
     ["nt", "f16", "f16", [[9, 70, 22], [129, 65, 80]]],
     ["nn", "f16", "f16", [[1, 16, 130]]],
     ["tn", "f16", "f16", [[70, 9, 33]]],
+    ["tn", "e5m2", "e4m3", [[70, 150, 33]]],
     ["nt", "f16", "e4m3", [[3, 20, 48]]],
   ];
   for (const [name, variant, tolerance] of PACKED_VARIANTS) {
     for (const [layout, aType, bType, shapes] of cases) {
+      if (variant.kernel === "gemm_matrix" && !onTensorCores(aType, bType)) continue;
       for (const [m, n, k] of shapes) {
         const shape = operandShapes(layout, m, n, k);
         const a = uploadMatrix(device, randomValues(m * k, 1, 3), shape.a[0], shape.a[1], aType);

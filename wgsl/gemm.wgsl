@@ -129,13 +129,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 
+  // Named once: an index that is computed again in every step costs time under naga.
 //! unroll p 0 A_LOADS
   let a_at_$p = a_task(thread + ${p}u * THREADS);
+//! unroll c 0 4
+  let a_to_${p}_$c = a_at_$p.y * 4u + ${c}u;
+//! end
   var a_next_$p = mat4x4<f32>();
 //! end
 //! unroll p 0 B_LOADS
   let b_at_$p = b_task(thread + ${p}u * THREADS);
+//! unroll c 0 4
+  let b_to_${p}_$c = b_at_$p.y * 4u + ${c}u;
+//! end
   var b_next_$p = mat4x4<f32>();
+//! end
+//! unroll i 0 TM/4
+  let a_from_$i = tm + ${i}u * (BM / TM);
+//! end
+//! unroll j 0 TN/4
+  let b_from_$j = tn + ${j}u * (BN / TN);
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
@@ -156,14 +169,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll p 0 A_LOADS
     if (thread + ${p}u * THREADS < A_BLOCKS) {
 //! unroll c 0 4
-      a_tile[a_at_$p.y * 4u + ${c}u][a_at_$p.x] = a_next_$p[$c];
+      a_tile[a_to_${p}_$c][a_at_$p.x] = a_next_$p[$c];
 //! end
     }
 //! end
 //! unroll p 0 B_LOADS
     if (thread + ${p}u * THREADS < B_BLOCKS) {
 //! unroll c 0 4
-      b_tile[b_at_$p.y * 4u + ${c}u][b_at_$p.x] = b_next_$p[$c];
+      b_tile[b_to_${p}_$c][b_at_$p.x] = b_next_$p[$c];
 //! end
     }
 //! end
@@ -180,10 +193,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll kk 0 BK
     {
 //! unroll i 0 TM/4
-      let a_$i = a_tile[$kk][tm + ${i}u * (BM / TM)];
+      let a_$i = a_tile[$kk][a_from_$i];
 //! end
 //! unroll j 0 TN/4
-      let b_$j = b_tile[$kk][tn + ${j}u * (BN / TN)];
+      let b_$j = b_tile[$kk][b_from_$j];
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
@@ -199,7 +212,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
-  let value_${i}_${c}_$j = finished(group.z, m0 + (tm + ${i}u * (BM / TM)) * 4u + ${c}u, n0 + (tn + ${j}u * (BN / TN)) * 4u,
+  let value_${i}_${c}_$j = finished(group.z, m0 + a_from_$i * 4u + ${c}u, n0 + b_from_$j * 4u,
     sum_${i}_${c}_$j);
 //! end
 //! end
@@ -207,7 +220,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
-  put(group.z, m0 + (tm + ${i}u * (BM / TM)) * 4u + ${c}u, n0 + (tn + ${j}u * (BN / TN)) * 4u, value_${i}_${c}_$j);
+  put(group.z, m0 + a_from_$i * 4u + ${c}u, n0 + b_from_$j * 4u, value_${i}_${c}_$j);
 //! end
 //! end
 //! end

@@ -3,7 +3,7 @@
 // a, b: f16 in panels of BM and BN, rounded up to whole ones, and k filled up with zeros.
 // Idea: a pair (k, k + 1) of one operand is multiplied by a pair of the other, so no value has to be broadcast into both
 // halves of a register, which would halve the rate of the packed multiply-add. The two halves of a sum are joined when it
-// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK · PROMOTE.
+// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK.
 // A step's values wait in workgroup memory, the next step's are fetched into registers meanwhile.
 enable f16;
 //! include gemm_output.wgsl
@@ -35,8 +35,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_quad = thread % (BM / 4u);
   let b_pair = thread / (BN / 4u);
   let b_quad = thread % (BN / 4u);
-  var a_at = (place.y * params.k + k_begin) / 2u * (BM / 4u) + thread;
-  var b_at = (place.x * params.k + k_begin) / 2u * (BN / 4u) + thread;
+  let a_at = place.y * params.k / 2u * (BM / 4u) + thread;
+  let b_at = place.x * params.k / 2u * (BN / 4u) + thread;
   // Named once: an index that is computed again in every step costs a twentieth of the time under naga.
 //! unroll p 0 A_LOADS
   let a_to_$p = a_pair + ${p}u * (THREADS / (BM / 4u));
@@ -51,10 +51,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let b_from_$j = tn + ${j}u * (BN / TN);
 //! end
 //! unroll p 0 A_LOADS
-  var a_next_$p = a[a_at + ${p}u * THREADS];
+  var a_next_$p = a[a_at + k_begin / 2u * (BM / 4u) + ${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-  var b_next_$p = b[b_at + ${p}u * THREADS];
+  var b_next_$p = b[b_at + k_begin / 2u * (BN / 4u) + ${p}u * THREADS];
 //! end
 
 //! unroll i 0 TM/4
@@ -62,33 +62,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll j 0 TN/4
 //! unroll h 0 2
   var sum_${i}${c}_$j$h = vec2<f32>();
-//! if PROMOTE != 1
-  var half_${i}${c}_$j$h = vec4<f16>();
 //! end
 //! end
 //! end
 //! end
-//! end
-  for (var k0 = k_begin; k0 < k_end; k0 += BK) {
-    workgroupBarrier();
-//! unroll p 0 A_LOADS
-    a_tile[a_to_$p][a_quad] = a_next_$p;
-//! end
-//! unroll p 0 B_LOADS
-    b_tile[b_to_$p][b_quad] = b_next_$p;
-//! end
-    workgroupBarrier();
-    // The last step fetches its own values again: cheaper than to ask.
-    let more = k0 + BK < k_end;
-    a_at += select(0u, STEP_PAIRS * (BM / 4u), more);
-    b_at += select(0u, STEP_PAIRS * (BN / 4u), more);
-//! unroll p 0 A_LOADS
-    a_next_$p = a[a_at + ${p}u * THREADS];
-//! end
-//! unroll p 0 B_LOADS
-    b_next_$p = b[b_at + ${p}u * THREADS];
-//! end
-//! if PROMOTE == 1
+  for (var k_sum = k_begin; k_sum < k_end; k_sum += BK * PROMOTE) {
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
@@ -98,6 +76,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! end
 //! end
+    let k_stop = min(k_sum + BK * PROMOTE, k_end);
+    for (var k0 = k_sum; k0 < k_stop; k0 += BK) {
+    workgroupBarrier();
+//! unroll p 0 A_LOADS
+    a_tile[a_to_$p][a_quad] = a_next_$p;
+//! end
+//! unroll p 0 B_LOADS
+    b_tile[b_to_$p][b_quad] = b_next_$p;
+//! end
+    workgroupBarrier();
+    // The last step fetches its own values again: cheaper than to ask.
+    let next = min(k0 + BK, k_end - BK) / 2u;
+//! unroll p 0 A_LOADS
+    a_next_$p = a[a_at + next * (BM / 4u) + ${p}u * THREADS];
+//! end
+//! unroll p 0 B_LOADS
+    b_next_$p = b[b_at + next * (BN / 4u) + ${p}u * THREADS];
 //! end
 //! unroll kk 0 BK/2
     {
@@ -122,9 +117,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
     }
 //! end
-//! if PROMOTE != 1
-    if ((k0 - k_begin) / BK % PROMOTE == PROMOTE - 1u) {
-//! end
+  }
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
@@ -132,16 +125,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     {
       let wide = vec4<f32>(half_${i}${c}_$j$h);
       sum_${i}${c}_$j$h += wide.xz + wide.yw;
-//! if PROMOTE != 1
-      half_${i}${c}_$j$h = vec4<f16>();
-//! end
     }
 //! end
 //! end
 //! end
-//! end
-//! if PROMOTE != 1
-    }
 //! end
   }
 

@@ -1,10 +1,13 @@
-// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 operands from pack.wgsl, f32 sums.
+// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 factors and f32 sums.
 //
-// a, b: f16 in panels of BM and BN, rounded up to whole ones, and k filled up with zeros.
+// a, b: both FP8 from pack_codes.wgsl (CODES) or both f16 from pack.wgsl, in panels of BM and BN, rounded up to whole ones,
+// and k filled up with zeros.
 // Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
 // A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
 // fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
 // rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
+// Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the second-level
+// cache of an H200 busy for nine tenths of the time.
 // K is known to the compiler, which unrolls the loop: a fifth of the time on an H200.
 // A fragment's elements have no known place, so sums go through workgroup memory on their way out.
 //! include gemm_output.wgsl
@@ -15,6 +18,11 @@
 @group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
 
 const THREADS = 128u;
+//! if CODES
+const PER_VECTOR = 16u; // values
+//! else
+const PER_VECTOR = 8u;
+//! end
 // Rows of the tiles in vectors of 8 halves.
 const A_ROW = BM / 8u + 1u;
 const B_ROW = BN / 8u + 1u;
@@ -24,6 +32,16 @@ const OUT_ROW = BN / 8u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
+//! if CODES
+// The f16 of the first values of lanes from pack_codes.wgsl, and of the others.
+fn first_e4m3(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xbf80bf80u); }
+fn other_e4m3(lanes: vec4<u32>) -> vec4<u32> {
+  return ((lanes << vec4<u32>(7u)) & vec4<u32>(0x3f803f80u)) | ((lanes << vec4<u32>(1u)) & vec4<u32>(0x80008000u));
+}
+fn first_e5m2(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xff00ff00u); }
+fn other_e5m2(lanes: vec4<u32>) -> vec4<u32> { return (lanes << vec4<u32>(8u)) & vec4<u32>(0xff00ff00u); }
+
+//! end
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -42,17 +60,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let half_m = subgroup / 2u;
   let half_n = subgroup % 2u;
 
-  let a_k = thread / (BM / 8u);
-  let a_vector = thread % (BM / 8u);
-  let b_k = thread / (BN / 8u);
-  let b_vector = thread % (BN / 8u);
-  var a_at = (place.y * K + k_begin) * (BM / 8u) + thread;
-  var b_at = (place.x * K + k_begin) * (BN / 8u) + thread;
+  // Vectors of a step come one after another in a panel.
+  let a_at = place.y * K * (BM / PER_VECTOR) + thread;
+  let b_at = place.x * K * (BN / PER_VECTOR) + thread;
+  let a_to = thread / (BM / PER_VECTOR) * A_ROW + thread % (BM / PER_VECTOR);
+  let b_to = B_TILE + thread / (BN / PER_VECTOR) * B_ROW + thread % (BN / PER_VECTOR);
 //! unroll p 0 A_LOADS
-  var a_next_$p = a[a_at + ${p}u * THREADS];
+  var a_next_$p = a[a_at + k_begin * (BM / PER_VECTOR) + ${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-  var b_next_$p = b[b_at + ${p}u * THREADS];
+  var b_next_$p = b[b_at + k_begin * (BN / PER_VECTOR) + ${p}u * THREADS];
 //! end
 //! unroll i 0 BM/32
 //! unroll j 0 BN/32
@@ -62,22 +79,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var k0 = k_begin; k0 < k_end; k0 += BK) {
     workgroupBarrier();
 //! unroll p 0 A_LOADS
-    tile[(a_k + ${p}u * (THREADS / (BM / 8u))) * A_ROW + a_vector] = a_next_$p;
+//! if CODES
+    tile[a_to + ${p}u * (THREADS / (BM / 16u)) * A_ROW] = first_$A_TYPE(a_next_$p);
+    tile[a_to + ${p}u * (THREADS / (BM / 16u)) * A_ROW + BM / 16u] = other_$A_TYPE(a_next_$p);
+//! else
+    tile[a_to + ${p}u * (THREADS / (BM / 8u)) * A_ROW] = a_next_$p;
+//! end
 //! end
 //! unroll p 0 B_LOADS
-    tile[B_TILE + (b_k + ${p}u * (THREADS / (BN / 8u))) * B_ROW + b_vector] = b_next_$p;
+//! if CODES
+    tile[b_to + ${p}u * (THREADS / (BN / 16u)) * B_ROW] = first_$B_TYPE(b_next_$p);
+    tile[b_to + ${p}u * (THREADS / (BN / 16u)) * B_ROW + BN / 16u] = other_$B_TYPE(b_next_$p);
+//! else
+    tile[b_to + ${p}u * (THREADS / (BN / 8u)) * B_ROW] = b_next_$p;
+//! end
+//! end
+    // Fetched while the others still store. The last step fetches its own values again: cheaper than to ask.
+    let next = min(k0 + BK, k_end - BK);
+//! unroll p 0 A_LOADS
+    a_next_$p = a[a_at + next * (BM / PER_VECTOR) + ${p}u * THREADS];
+//! end
+//! unroll p 0 B_LOADS
+    b_next_$p = b[b_at + next * (BN / PER_VECTOR) + ${p}u * THREADS];
 //! end
     workgroupBarrier();
-    // The last step fetches its own values again: cheaper than to ask.
-    let more = k0 + BK < k_end;
-    a_at += select(0u, BK * (BM / 8u), more);
-    b_at += select(0u, BK * (BN / 8u), more);
-//! unroll p 0 A_LOADS
-    a_next_$p = a[a_at + ${p}u * THREADS];
-//! end
-//! unroll p 0 B_LOADS
-    b_next_$p = b[b_at + ${p}u * THREADS];
-//! end
 //! unroll kk 0 BK/16
     {
 //! unroll i 0 BM/32

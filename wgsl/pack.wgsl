@@ -1,9 +1,9 @@
-// Packs an operand of a matrix product for the half-precision kernels: any narrow type → f16, contraction outermost.
+// Packs an operand of a matrix product for the half-precision kernels as f16, contraction outermost.
 //
 // in:  TYPE e4m3, e5m2 or f16, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
 // out: f16 in panels of PANEL x, the width of the product's tiles, whose steps along k are then one piece of memory:
 //      PAIRS: [x / PANEL][k / 2][PANEL][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
-//      else   [x / PANEL][k][PANEL], for matrix fragments (gemm_matrix.wgsl).
+//      else   [x / PANEL][k][PANEL], from f16 only, for matrix fragments (gemm_matrix.wgsl; FP8: pack_codes.wgsl).
 // x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
 // An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
@@ -71,11 +71,7 @@ fn row_at(inside: bool, i: u32) -> vec2<u32> {
 //! else
 fn row_at(inside: bool, i: u32) -> vec4<u32> {
   let at = select(0u, i / WORD, inside);
-//! if PER_VECTOR == 16
-  let halves = widen(vec4<u32>(apart(codes[at]), apart(codes[at + 1u])));
-//! else
   let halves = vec4<u32>(codes[at], codes[at + 1u], codes[at + 2u], codes[at + 3u]);
-//! end
   return select(vec4<u32>(), halves, inside);
 }
 //! end
@@ -148,24 +144,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 //! end
 //! else
-  // Eight x of a word: as many rows as it has codes.
+  // Eight x of a word: two rows.
   let word = thread / 8u;
   let x = thread % 8u * 8u;
   let even = vec4<u32>(tile[word][x], tile[word][x + 2u], tile[word][x + 4u], tile[word][x + 6u]);
   let odd = vec4<u32>(tile[word][x + 1u], tile[word][x + 3u], tile[word][x + 5u], tile[word][x + 7u]);
-  let row = panel * params.out_k + k0 + word * PER_VECTOR / 4u;
+  let row = panel * params.out_k + k0 + word * 2u;
   let to = row * (PANEL / 8u) + (x0 % PANEL + x) / 8u;
-//! if PER_VECTOR == 16
-  if (k0 + 4u * word < params.out_k) {
-//! unroll c 0 4
-    packed[to + ${c}u * (PANEL / 8u)] = widen(
-      ((even >> vec4<u32>(8u * ${c}u)) & vec4<u32>(0xffu)) | (((odd >> vec4<u32>(8u * ${c}u)) & vec4<u32>(0xffu)) << vec4<u32>(16u)));
-//! end
-  }
-//! else
   packed[to] = (even & vec4<u32>(0xffffu)) | (odd << vec4<u32>(16u));
   packed[to + PANEL / 8u] = (even >> vec4<u32>(16u)) | (odd & vec4<u32>(0xffff0000u));
-//! end
 //! end
 }
 //! end

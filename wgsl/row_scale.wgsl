@@ -1,8 +1,8 @@
 // The scale of a row whose codes are CODES: what brings its largest magnitude to the format's largest value.
 // Include-only. src/reference/quantize.ts is the same on the CPU.
 //
-// f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^4, 2^5): exact, and
-// sums of a few dozen products with other such rows stay within f16.
+// f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^3, 2^4): exact, and
+// sums of 64 products with values below 2^5 stay within f16.
 //
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
 // row (gradient_range.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
@@ -17,7 +17,7 @@ fn scale_of(amax: f32) -> f32 {
 //! if CODES == e5m2
   return 57344.0 / largest;
 //! else
-  return bitcast<f32>((258u - (bitcast<u32>(largest) >> 23u)) << 23u);
+  return bitcast<f32>((257u - (bitcast<u32>(largest) >> 23u)) << 23u);
 //! end
 //! end
 }

@@ -2567,13 +2567,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 
+  // Named once: an index that is computed again in every step costs time under naga.
 //! unroll p 0 A_LOADS
   let a_at_$p = a_task(thread + \${p}u * THREADS);
+//! unroll c 0 4
+  let a_to_\${p}_$c = a_at_$p.y * 4u + \${c}u;
+//! end
   var a_next_$p = mat4x4<f32>();
 //! end
 //! unroll p 0 B_LOADS
   let b_at_$p = b_task(thread + \${p}u * THREADS);
+//! unroll c 0 4
+  let b_to_\${p}_$c = b_at_$p.y * 4u + \${c}u;
+//! end
   var b_next_$p = mat4x4<f32>();
+//! end
+//! unroll i 0 TM/4
+  let a_from_$i = tm + \${i}u * (BM / TM);
+//! end
+//! unroll j 0 TN/4
+  let b_from_$j = tn + \${j}u * (BN / TN);
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
@@ -2594,14 +2607,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll p 0 A_LOADS
     if (thread + \${p}u * THREADS < A_BLOCKS) {
 //! unroll c 0 4
-      a_tile[a_at_$p.y * 4u + \${c}u][a_at_$p.x] = a_next_$p[$c];
+      a_tile[a_to_\${p}_$c][a_at_$p.x] = a_next_$p[$c];
 //! end
     }
 //! end
 //! unroll p 0 B_LOADS
     if (thread + \${p}u * THREADS < B_BLOCKS) {
 //! unroll c 0 4
-      b_tile[b_at_$p.y * 4u + \${c}u][b_at_$p.x] = b_next_$p[$c];
+      b_tile[b_to_\${p}_$c][b_at_$p.x] = b_next_$p[$c];
 //! end
     }
 //! end
@@ -2618,10 +2631,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll kk 0 BK
     {
 //! unroll i 0 TM/4
-      let a_$i = a_tile[$kk][tm + \${i}u * (BM / TM)];
+      let a_$i = a_tile[$kk][a_from_$i];
 //! end
 //! unroll j 0 TN/4
-      let b_$j = b_tile[$kk][tn + \${j}u * (BN / TN)];
+      let b_$j = b_tile[$kk][b_from_$j];
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
@@ -2637,7 +2650,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
-  let value_\${i}_\${c}_$j = finished(group.z, m0 + (tm + \${i}u * (BM / TM)) * 4u + \${c}u, n0 + (tn + \${j}u * (BN / TN)) * 4u,
+  let value_\${i}_\${c}_$j = finished(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u,
     sum_\${i}_\${c}_$j);
 //! end
 //! end
@@ -2645,7 +2658,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
-  put(group.z, m0 + (tm + \${i}u * (BM / TM)) * 4u + \${c}u, n0 + (tn + \${j}u * (BN / TN)) * 4u, value_\${i}_\${c}_$j);
+  put(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u, value_\${i}_\${c}_$j);
 //! end
 //! end
 //! end
@@ -2656,7 +2669,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // a, b: f16 in panels of BM and BN, rounded up to whole ones, and k filled up with zeros.
 // Idea: a pair (k, k + 1) of one operand is multiplied by a pair of the other, so no value has to be broadcast into both
 // halves of a register, which would halve the rate of the packed multiply-add. The two halves of a sum are joined when it
-// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK · PROMOTE.
+// is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK.
 // A step's values wait in workgroup memory, the next step's are fetched into registers meanwhile.
 enable f16;
 //! include gemm_output.wgsl
@@ -2688,8 +2701,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_quad = thread % (BM / 4u);
   let b_pair = thread / (BN / 4u);
   let b_quad = thread % (BN / 4u);
-  var a_at = (place.y * params.k + k_begin) / 2u * (BM / 4u) + thread;
-  var b_at = (place.x * params.k + k_begin) / 2u * (BN / 4u) + thread;
+  let a_at = place.y * params.k / 2u * (BM / 4u) + thread;
+  let b_at = place.x * params.k / 2u * (BN / 4u) + thread;
   // Named once: an index that is computed again in every step costs a twentieth of the time under naga.
 //! unroll p 0 A_LOADS
   let a_to_$p = a_pair + \${p}u * (THREADS / (BM / 4u));
@@ -2704,10 +2717,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let b_from_$j = tn + \${j}u * (BN / TN);
 //! end
 //! unroll p 0 A_LOADS
-  var a_next_$p = a[a_at + \${p}u * THREADS];
+  var a_next_$p = a[a_at + k_begin / 2u * (BM / 4u) + \${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-  var b_next_$p = b[b_at + \${p}u * THREADS];
+  var b_next_$p = b[b_at + k_begin / 2u * (BN / 4u) + \${p}u * THREADS];
 //! end
 
 //! unroll i 0 TM/4
@@ -2715,33 +2728,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll j 0 TN/4
 //! unroll h 0 2
   var sum_\${i}\${c}_$j$h = vec2<f32>();
-//! if PROMOTE != 1
-  var half_\${i}\${c}_$j$h = vec4<f16>();
 //! end
 //! end
 //! end
 //! end
-//! end
-  for (var k0 = k_begin; k0 < k_end; k0 += BK) {
-    workgroupBarrier();
-//! unroll p 0 A_LOADS
-    a_tile[a_to_$p][a_quad] = a_next_$p;
-//! end
-//! unroll p 0 B_LOADS
-    b_tile[b_to_$p][b_quad] = b_next_$p;
-//! end
-    workgroupBarrier();
-    // The last step fetches its own values again: cheaper than to ask.
-    let more = k0 + BK < k_end;
-    a_at += select(0u, STEP_PAIRS * (BM / 4u), more);
-    b_at += select(0u, STEP_PAIRS * (BN / 4u), more);
-//! unroll p 0 A_LOADS
-    a_next_$p = a[a_at + \${p}u * THREADS];
-//! end
-//! unroll p 0 B_LOADS
-    b_next_$p = b[b_at + \${p}u * THREADS];
-//! end
-//! if PROMOTE == 1
+  for (var k_sum = k_begin; k_sum < k_end; k_sum += BK * PROMOTE) {
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
@@ -2751,6 +2742,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! end
 //! end
+    let k_stop = min(k_sum + BK * PROMOTE, k_end);
+    for (var k0 = k_sum; k0 < k_stop; k0 += BK) {
+    workgroupBarrier();
+//! unroll p 0 A_LOADS
+    a_tile[a_to_$p][a_quad] = a_next_$p;
+//! end
+//! unroll p 0 B_LOADS
+    b_tile[b_to_$p][b_quad] = b_next_$p;
+//! end
+    workgroupBarrier();
+    // The last step fetches its own values again: cheaper than to ask.
+    let next = min(k0 + BK, k_end - BK) / 2u;
+//! unroll p 0 A_LOADS
+    a_next_$p = a[a_at + next * (BM / 4u) + \${p}u * THREADS];
+//! end
+//! unroll p 0 B_LOADS
+    b_next_$p = b[b_at + next * (BN / 4u) + \${p}u * THREADS];
 //! end
 //! unroll kk 0 BK/2
     {
@@ -2775,9 +2783,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
     }
 //! end
-//! if PROMOTE != 1
-    if ((k0 - k_begin) / BK % PROMOTE == PROMOTE - 1u) {
-//! end
+  }
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
@@ -2785,16 +2791,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     {
       let wide = vec4<f32>(half_\${i}\${c}_$j$h);
       sum_\${i}\${c}_$j$h += wide.xz + wide.yw;
-//! if PROMOTE != 1
-      half_\${i}\${c}_$j$h = vec4<f16>();
-//! end
     }
 //! end
 //! end
 //! end
-//! end
-//! if PROMOTE != 1
-    }
 //! end
   }
 
@@ -2815,13 +2815,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
-  "gemm_matrix.wgsl": `// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 operands from pack.wgsl, f32 sums.
+  "gemm_matrix.wgsl": `// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 factors and f32 sums.
 //
-// a, b: f16 in panels of BM and BN, rounded up to whole ones, and k filled up with zeros.
+// a, b: both FP8 from pack_codes.wgsl (CODES) or both f16 from pack.wgsl, in panels of BM and BN, rounded up to whole ones,
+// and k filled up with zeros.
 // Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
 // A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
 // fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
 // rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
+// Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the second-level
+// cache of an H200 busy for nine tenths of the time.
 // K is known to the compiler, which unrolls the loop: a fifth of the time on an H200.
 // A fragment's elements have no known place, so sums go through workgroup memory on their way out.
 //! include gemm_output.wgsl
@@ -2832,6 +2835,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 @group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
 
 const THREADS = 128u;
+//! if CODES
+const PER_VECTOR = 16u; // values
+//! else
+const PER_VECTOR = 8u;
+//! end
 // Rows of the tiles in vectors of 8 halves.
 const A_ROW = BM / 8u + 1u;
 const B_ROW = BN / 8u + 1u;
@@ -2841,6 +2849,16 @@ const OUT_ROW = BN / 8u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
+//! if CODES
+// The f16 of the first values of lanes from pack_codes.wgsl, and of the others.
+fn first_e4m3(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xbf80bf80u); }
+fn other_e4m3(lanes: vec4<u32>) -> vec4<u32> {
+  return ((lanes << vec4<u32>(7u)) & vec4<u32>(0x3f803f80u)) | ((lanes << vec4<u32>(1u)) & vec4<u32>(0x80008000u));
+}
+fn first_e5m2(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xff00ff00u); }
+fn other_e5m2(lanes: vec4<u32>) -> vec4<u32> { return (lanes << vec4<u32>(8u)) & vec4<u32>(0xff00ff00u); }
+
+//! end
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -2859,17 +2877,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let half_m = subgroup / 2u;
   let half_n = subgroup % 2u;
 
-  let a_k = thread / (BM / 8u);
-  let a_vector = thread % (BM / 8u);
-  let b_k = thread / (BN / 8u);
-  let b_vector = thread % (BN / 8u);
-  var a_at = (place.y * K + k_begin) * (BM / 8u) + thread;
-  var b_at = (place.x * K + k_begin) * (BN / 8u) + thread;
+  // Vectors of a step come one after another in a panel.
+  let a_at = place.y * K * (BM / PER_VECTOR) + thread;
+  let b_at = place.x * K * (BN / PER_VECTOR) + thread;
+  let a_to = thread / (BM / PER_VECTOR) * A_ROW + thread % (BM / PER_VECTOR);
+  let b_to = B_TILE + thread / (BN / PER_VECTOR) * B_ROW + thread % (BN / PER_VECTOR);
 //! unroll p 0 A_LOADS
-  var a_next_$p = a[a_at + \${p}u * THREADS];
+  var a_next_$p = a[a_at + k_begin * (BM / PER_VECTOR) + \${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-  var b_next_$p = b[b_at + \${p}u * THREADS];
+  var b_next_$p = b[b_at + k_begin * (BN / PER_VECTOR) + \${p}u * THREADS];
 //! end
 //! unroll i 0 BM/32
 //! unroll j 0 BN/32
@@ -2879,22 +2896,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var k0 = k_begin; k0 < k_end; k0 += BK) {
     workgroupBarrier();
 //! unroll p 0 A_LOADS
-    tile[(a_k + \${p}u * (THREADS / (BM / 8u))) * A_ROW + a_vector] = a_next_$p;
+//! if CODES
+    tile[a_to + \${p}u * (THREADS / (BM / 16u)) * A_ROW] = first_$A_TYPE(a_next_$p);
+    tile[a_to + \${p}u * (THREADS / (BM / 16u)) * A_ROW + BM / 16u] = other_$A_TYPE(a_next_$p);
+//! else
+    tile[a_to + \${p}u * (THREADS / (BM / 8u)) * A_ROW] = a_next_$p;
+//! end
 //! end
 //! unroll p 0 B_LOADS
-    tile[B_TILE + (b_k + \${p}u * (THREADS / (BN / 8u))) * B_ROW + b_vector] = b_next_$p;
+//! if CODES
+    tile[b_to + \${p}u * (THREADS / (BN / 16u)) * B_ROW] = first_$B_TYPE(b_next_$p);
+    tile[b_to + \${p}u * (THREADS / (BN / 16u)) * B_ROW + BN / 16u] = other_$B_TYPE(b_next_$p);
+//! else
+    tile[b_to + \${p}u * (THREADS / (BN / 8u)) * B_ROW] = b_next_$p;
+//! end
+//! end
+    // Fetched while the others still store. The last step fetches its own values again: cheaper than to ask.
+    let next = min(k0 + BK, k_end - BK);
+//! unroll p 0 A_LOADS
+    a_next_$p = a[a_at + next * (BM / PER_VECTOR) + \${p}u * THREADS];
+//! end
+//! unroll p 0 B_LOADS
+    b_next_$p = b[b_at + next * (BN / PER_VECTOR) + \${p}u * THREADS];
 //! end
     workgroupBarrier();
-    // The last step fetches its own values again: cheaper than to ask.
-    let more = k0 + BK < k_end;
-    a_at += select(0u, BK * (BM / 8u), more);
-    b_at += select(0u, BK * (BN / 8u), more);
-//! unroll p 0 A_LOADS
-    a_next_$p = a[a_at + \${p}u * THREADS];
-//! end
-//! unroll p 0 B_LOADS
-    b_next_$p = b[b_at + \${p}u * THREADS];
-//! end
 //! unroll kk 0 BK/16
     {
 //! unroll i 0 BM/32
@@ -3664,12 +3689,12 @@ struct Tables {
   nf4_midpoints: array<f32, 16>,
 }
 `,
-  "pack.wgsl": `// Packs an operand of a matrix product for the half-precision kernels: any narrow type → f16, contraction outermost.
+  "pack.wgsl": `// Packs an operand of a matrix product for the half-precision kernels as f16, contraction outermost.
 //
 // in:  TYPE e4m3, e5m2 or f16, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
 // out: f16 in panels of PANEL x, the width of the product's tiles, whose steps along k are then one piece of memory:
 //      PAIRS: [x / PANEL][k / 2][PANEL][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
-//      else   [x / PANEL][k][PANEL], for matrix fragments (gemm_matrix.wgsl).
+//      else   [x / PANEL][k][PANEL], from f16 only, for matrix fragments (gemm_matrix.wgsl; FP8: pack_codes.wgsl).
 // x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
 // An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
@@ -3737,11 +3762,7 @@ fn row_at(inside: bool, i: u32) -> vec2<u32> {
 //! else
 fn row_at(inside: bool, i: u32) -> vec4<u32> {
   let at = select(0u, i / WORD, inside);
-//! if PER_VECTOR == 16
-  let halves = widen(vec4<u32>(apart(codes[at]), apart(codes[at + 1u])));
-//! else
   let halves = vec4<u32>(codes[at], codes[at + 1u], codes[at + 2u], codes[at + 3u]);
-//! end
   return select(vec4<u32>(), halves, inside);
 }
 //! end
@@ -3814,24 +3835,137 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 //! end
 //! else
-  // Eight x of a word: as many rows as it has codes.
+  // Eight x of a word: two rows.
   let word = thread / 8u;
   let x = thread % 8u * 8u;
   let even = vec4<u32>(tile[word][x], tile[word][x + 2u], tile[word][x + 4u], tile[word][x + 6u]);
   let odd = vec4<u32>(tile[word][x + 1u], tile[word][x + 3u], tile[word][x + 5u], tile[word][x + 7u]);
-  let row = panel * params.out_k + k0 + word * PER_VECTOR / 4u;
+  let row = panel * params.out_k + k0 + word * 2u;
   let to = row * (PANEL / 8u) + (x0 % PANEL + x) / 8u;
-//! if PER_VECTOR == 16
-  if (k0 + 4u * word < params.out_k) {
-//! unroll c 0 4
-    packed[to + \${c}u * (PANEL / 8u)] = widen(
-      ((even >> vec4<u32>(8u * \${c}u)) & vec4<u32>(0xffu)) | (((odd >> vec4<u32>(8u * \${c}u)) & vec4<u32>(0xffu)) << vec4<u32>(16u)));
-//! end
-  }
-//! else
   packed[to] = (even & vec4<u32>(0xffffu)) | (odd << vec4<u32>(16u));
   packed[to + PANEL / 8u] = (even >> vec4<u32>(16u)) | (odd & vec4<u32>(0xffff0000u));
 //! end
+}
+//! end
+`,
+  "pack_codes.wgsl": `// Packs an FP8 operand of a matrix product for tensor cores (gemm_matrix.wgsl): still one byte a value, contraction
+// outermost.
+//
+// in:  TYPE e4m3 or e5m2, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
+// out: [x / PANEL][k][PANEL / 2] lanes of 16 bits, in panels of the width of the product's tiles. Lane i of a row holds the
+//      values of x = i and x = i + PANEL / 2 so that each becomes an f16 by a mask and hardly a shift:
+//      e4m3: sign, other sign, 7 bits, other 7 bits; the f16 of value · 2^-8 is the sign, a zero, the 7 bits, zeros.
+//      e5m2: one byte, other byte; an f16 begins with an e5m2.
+// x and k are rounded up to whole panels and steps and filled with zeros, so that the product needs no bounds.
+//
+// Half the bytes of f16: what a product reads of its operands is what limits it on an H200.
+
+struct Params {
+  x: u32,
+  k: u32,          // rows (BY_K) or columns that hold values; columns up to a multiple of 16 are zero
+  in_pitch: u32,   // elements
+  in_column: u32,
+  out_k: u32,      // k rounded up
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if BY_K
+@group(0) @binding(1) var<storage, read> codes: array<vec2<u32>>;
+//! else
+@group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>;
+//! end
+@group(0) @binding(2) var<storage, read_write> packed: array<vec4<u32>>;
+
+// Lanes of codes in bytes 0 and 2 of the words.
+fn lanes(one: vec4<u32>, other: vec4<u32>) -> vec4<u32> {
+//! if TYPE == e4m3
+  let sign = vec4<u32>(0x00800080u);
+  let rest = vec4<u32>(0x007f007fu);
+  return ((one & sign) << vec4<u32>(8u)) | ((other & sign) << vec4<u32>(7u)) | ((one & rest) << vec4<u32>(7u)) | (other & rest);
+//! else
+  return (one << vec4<u32>(8u)) | other;
+//! end
+}
+
+// A workgroup packs 128 x; 8 of its threads make a row of these, 8 lanes each.
+const GROUP_X = 128u;
+
+// Where lane vector \`column\` of a row k begins in the output, and the first x of its lanes.
+fn place(group: u32, column: u32, k: u32) -> u32 {
+  let panel = group * (GROUP_X / PANEL) + column / (PANEL / 16u);
+  return (panel * params.out_k + k) * (PANEL / 16u) + column % (PANEL / 16u);
+}
+
+fn first_x(column: u32) -> u32 { return column / (PANEL / 16u) * PANEL + column % (PANEL / 16u) * 8u; }
+
+//! if BY_K
+// Eight codes of a row, in bytes 0 and 2 of the words.
+fn row_at(k: u32, x: u32) -> vec4<u32> {
+  let inside = k < params.k && x < ((params.x + 15u) & ~15u);
+  let at = select(0u, (k * params.in_pitch + params.in_column + x) / 8u, inside);
+  let words = select(vec2<u32>(), codes[at], inside);
+  let spread = words.xxyy >> vec4<u32>(0u, 16u, 0u, 16u);
+  return (spread & vec4<u32>(0xffu)) | ((spread & vec4<u32>(0xff00u)) << vec4<u32>(8u));
+}
+
+// 128 x by 64 k.
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let column = thread % 8u;
+  let x = group.x * GROUP_X + first_x(column);
+//! unroll p 0 2
+  {
+    let k = group.y * 64u + \${p}u * 32u + thread / 8u;
+    packed[place(group.x, column, k)] = lanes(row_at(k, x), row_at(k, x + PANEL / 2u));
+  }
+//! end
+}
+//! else
+// 128 x by 32 words of four codes: [word][x], with one more x so that walking either way meets all banks.
+var<workgroup> tile: array<array<u32, GROUP_X + 1>, 32>;
+
+// The codes of eight x: of the even ones, and of the odd ones.
+struct Eight { even: vec4<u32>, odd: vec4<u32> }
+
+fn eight(word: u32, x: u32) -> Eight {
+  return Eight(
+    vec4<u32>(tile[word][x], tile[word][x + 2u], tile[word][x + 4u], tile[word][x + 6u]),
+    vec4<u32>(tile[word][x + 1u], tile[word][x + 3u], tile[word][x + 5u], tile[word][x + 7u]),
+  );
+}
+
+// Their codes of one k, in bytes 0 and 2.
+fn byte_of(codes: Eight, shift: u32) -> vec4<u32> {
+  let byte = vec4<u32>(0xffu);
+  return ((codes.even >> vec4<u32>(shift)) & byte) | (((codes.odd >> vec4<u32>(shift)) & byte) << vec4<u32>(16u));
+}
+
+// 128 x by 128 k.
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let x0 = group.x * GROUP_X;
+  let k0 = group.y * 128u;
+//! unroll p 0 4
+  {
+    let x = thread / 8u + \${p}u * 32u;
+    let k = k0 + thread % 8u * 16u;
+    let inside = x0 + x < params.x && k < params.k;
+    let at = ((x0 + x) * params.in_pitch + params.in_column + k) / 16u;
+    let v = select(vec4<u32>(), codes[select(0u, at, inside)], inside);
+//! unroll c 0 4
+    tile[thread % 8u * 4u + \${c}u][x] = v[$c];
+//! end
+  }
+//! end
+  workgroupBarrier();
+  // Eight lanes of a word: as many rows as it has codes.
+  let word = thread / 8u;
+  let column = thread % 8u;
+  if (k0 + 4u * word >= params.out_k) { return; }
+  let one = eight(word, first_x(column));
+  let other = eight(word, first_x(column) + PANEL / 2u);
+//! unroll c 0 4
+  packed[place(group.x, column, k0 + 4u * word + \${c}u)] = lanes(byte_of(one, 8u * \${c}u), byte_of(other, 8u * \${c}u));
 //! end
 }
 //! end
@@ -4327,8 +4461,8 @@ fn largest(v: vec4<f32>) -> f32 {
   "row_scale.wgsl": `// The scale of a row whose codes are CODES: what brings its largest magnitude to the format's largest value.
 // Include-only. src/reference/quantize.ts is the same on the CPU.
 //
-// f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^4, 2^5): exact, and
-// sums of a few dozen products with other such rows stay within f16.
+// f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^3, 2^4): exact, and
+// sums of 64 products with values below 2^5 stay within f16.
 //
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
 // row (gradient_range.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
@@ -4343,7 +4477,7 @@ fn scale_of(amax: f32) -> f32 {
 //! if CODES == e5m2
   return 57344.0 / largest;
 //! else
-  return bitcast<f32>((258u - (bitcast<u32>(largest) >> 23u)) << 23u);
+  return bitcast<f32>((257u - (bitcast<u32>(largest) >> 23u)) << 23u);
 //! end
 //! end
 }

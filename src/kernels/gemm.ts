@@ -1,8 +1,8 @@
 /**
  * Matrix products in the three layouts that training needs.
  *
- * Operands in f32 are multiplied in f32. If both are narrow (f16 or FP8) and the GPU has f16, they are packed as f16,
- * which is exact, and multiplied with packed arithmetic or on tensor cores: see {@linkcode chooseVariant}.
+ * Operands in f32 are multiplied in f32. If both are narrow (f16 or FP8) and the GPU has f16, they are packed, become
+ * f16, which is exact, and are multiplied with packed arithmetic or on tensor cores: see {@linkcode chooseVariant}.
  *
  * @module
  */
@@ -19,7 +19,14 @@ import {
 } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import type { KernelConstants } from "../gpu/template.ts";
-import { chooseVariant, type GemmShape, type GemmVariant, shareOf } from "./gemm_variants.ts";
+import {
+  chooseVariant,
+  fragmentLoads,
+  type GemmShape,
+  type GemmVariant,
+  onTensorCores,
+  shareOf,
+} from "./gemm_variants.ts";
 import { type OperandSide, pack } from "./pack.ts";
 import { sumPartials } from "./sum_partials.ts";
 
@@ -136,36 +143,46 @@ function asStored(
   };
 }
 
-/** The operands packed as f16. */
+/** The operands packed for half precision. */
 function asPacked(
   program: Program,
   a: ColumnBlock,
   b: ColumnBlock,
-  { k, aType, aByK, bByK, share, variant }: GemmShape & {
+  { k, aType, bType, aByK, bByK, share, variant }: GemmShape & {
     aByK: boolean;
     bByK: boolean;
     share: number;
     variant: GemmVariant;
   },
 ): Operands {
-  const pairs = variant.kernel === "gemm_f16";
+  const fragments = variant.kernel === "gemm_matrix";
+  const form = fragments ? "fragments" : "pairs";
+  if (fragments && !onTensorCores(aType, bType)) {
+    throw new RangeError(
+      `Cannot multiply ${aType} by ${bType} on tensor cores: expected both f16 or both FP8`,
+    );
+  }
   const side = (block: ColumnBlock, which: OperandSide, byK: boolean, panel: number) =>
-    pack(program, { block, side: which, byK, k, panel, pairs, leftType: aType });
+    pack(program, { block, side: which, byK, k, panel, form, leftType: aType });
   const left = side(a, "left", aByK, variant.tile.BM);
   const right = side(b, "right", bByK, variant.tile.BN);
   return {
     bindings: { a: left.matrix, b: right.matrix },
     constants: {
       PACKED: true,
-      FIXED_K: !pairs,
-      ...(!pairs && {
+      FIXED_K: fragments,
+      ...(fragments && {
+        ...fragmentLoads(variant.tile, aType),
+        A_TYPE: aType,
+        B_TYPE: bType,
+        CODES: aType !== "f16",
         K: left.k,
         SHARE: share,
         SPLIT: share < k,
         EMULATE: !program.device.hasSubgroupMatrix,
       }),
     },
-    params: pairs ? { k: left.k, share } : {},
+    params: fragments ? {} : { k: left.k, share },
     factor: left.factor * right.factor,
   };
 }

@@ -43,7 +43,7 @@ export const GEMM_VARIANTS = {
   medium: f32Variant(64, 64, 8),
   small: f32Variant(32, 32, 4),
   /** Packed f16. */
-  half: halfVariant(128, 64, 1),
+  half: halfVariant(128, 64),
   /** Tensor cores; narrow outputs leave fewer columns of a tile unused. */
   matrix: matrixVariant(128, 128),
   matrixNarrow: matrixVariant(128, 64),
@@ -63,7 +63,7 @@ export function chooseVariant(device: Device, { m, n, k, aType, bType }: GemmSha
     if (m * n >= 512 * 512) return GEMM_VARIANTS.large;
     return Math.min(m, n) >= 64 ? GEMM_VARIANTS.medium : GEMM_VARIANTS.small;
   }
-  if (!device.hasSubgroupMatrix) return GEMM_VARIANTS.half;
+  if (!device.hasSubgroupMatrix || !onTensorCores(aType, bType)) return GEMM_VARIANTS.half;
   return n > 64 ? GEMM_VARIANTS.matrix : GEMM_VARIANTS.matrixNarrow;
 }
 
@@ -100,9 +100,9 @@ function f32Variant(BM: number, BN: number, outputs: number): GemmVariant {
 
 /**
  * Packed f16 tiles with 8 × 8 values a thread. `promote`: steps of 32 after which the f16 sums are joined to the f32
- * ones; more is less exact, and hardly faster (docs/PERFORMANCE.md).
+ * ones. More than 4 could overflow (pack.ts, row_scale.wgsl); fewer are slower, and more exact (docs/PERFORMANCE.md).
  */
-export function halfVariant(BM: number, BN: number, promote: number): GemmVariant {
+export function halfVariant(BM: number, BN: number, promote: 1 | 2 | 4 = 4): GemmVariant {
   const BK = 32;
   const threads = (BM / 8) * (BN / 8);
   const loads = (width: number) => (BK / 2) * (width / 4) / threads;
@@ -124,10 +124,16 @@ export function halfVariant(BM: number, BN: number, promote: number): GemmVarian
 
 /** Tiles of 2 × 2 subgroups. `band`: rows of tiles that are made together. */
 export function matrixVariant(BM: number, BN: number, band: number = 16): GemmVariant {
-  const BK = 32;
-  const loads = (width: number) => BK * (width / 8) / 128;
-  return {
-    kernel: "gemm_matrix",
-    tile: { BM, BN, BK, A_LOADS: loads(BM), B_LOADS: loads(BN), BAND: band },
-  };
+  return { kernel: "gemm_matrix", tile: { BM, BN, BK: 32, BAND: band } };
+}
+
+/** Whether the kernel for tensor cores takes operands of these types. */
+export function onTensorCores(a: ElementType, b: ElementType): boolean {
+  return a !== "f32" && b !== "f32" && (a === "f16") === (b === "f16");
+}
+
+/** Vectors of 16 bytes that a thread of the kernel for tensor cores fetches of each operand in a step. */
+export function fragmentLoads({ BM, BN, BK }: GemmTile, type: ElementType) {
+  const loads = (width: number) => BK * width / (type === "f16" ? 8 : 16) / 128;
+  return { A_LOADS: loads(BM), B_LOADS: loads(BN) };
 }

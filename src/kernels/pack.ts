@@ -1,5 +1,5 @@
 /**
- * Packs operands of a matrix product as f16 with the contraction outermost, the form the half-precision kernels read.
+ * Packs operands of a matrix product with the contraction outermost, the form the half-precision kernels read.
  *
  * @module
  */
@@ -21,15 +21,18 @@ export interface PackOptions {
   k: number;
   /** Rows or columns that are packed together: 64 or 128. */
   panel: number;
-  /** Neighbours along k side by side, for packed arithmetic. */
-  pairs: boolean;
+  /**
+   * - `pairs`: f16, neighbours along k side by side, for packed arithmetic;
+   * - `fragments`: for tensor cores, FP8 as codes and f16 as it is.
+   */
+  form: "pairs" | "fragments";
   /** Type of the left operand. */
   leftType: ElementType;
 }
 
 /** A packed operand. */
 export interface PackedOperand {
-  /** f16, in panels. */
+  /** f16 or FP8, in panels. */
   matrix: Matrix;
   /** The contraction, filled up with zeros. */
   k: number;
@@ -42,27 +45,29 @@ const WORKGROUP_X = 128;
 
 /** Records the packing of one operand into scratch. */
 export function pack(program: Program, options: PackOptions): PackedOperand {
-  const { block: { matrix, column, cols }, side, byK, panel, pairs, leftType } = options;
-  const perVector = matrix.type === "f16" ? 8 : 16;
+  const { block: { matrix, column, cols }, side, byK, panel, form, leftType } = options;
   if (column % 16 !== 0) {
     throw new RangeError(`Cannot pack columns from ${column} on: expected a multiple of 16`);
   }
+  const { type } = matrix;
   const x = roundUp(byK ? cols : matrix.rows, WORKGROUP_X);
   const k = roundUp(options.k, PACKED_STEP);
-  const packed = program.scratch(k, x, `packed ${side} operand`, "f16");
-  const { kernelFactor, factor } = factors(matrix.type, side, pairs && leftType === "e4m3");
+  const codes = form === "fragments" && type !== "f16";
+  const { kernelFactor, factor } = codes
+    ? { kernelFactor: 1, factor: type === "e4m3" ? 256 : 1 }
+    : factors(type, side, leftType === "e4m3");
+  const packed = program.scratch(k, x, `packed ${side} operand`, codes ? type : "f16");
+  const constants = { TYPE: type, BY_K: byK, PANEL: panel };
+  const kernel = codes
+    ? program.device.kernel("pack_codes", constants)
+    : program.device.kernel("pack", { ...constants, ...layout(type, byK, form, kernelFactor) });
+  const [stepX, stepK] = byK
+    ? [WORKGROUP_X, 64]
+    : codes
+    ? [WORKGROUP_X, 128]
+    : [64, 8 * perVector(type)];
   program.dispatch(
-    program.device.kernel("pack", {
-      TYPE: matrix.type,
-      PER_VECTOR: perVector,
-      BY_K: byK,
-      PANEL: panel,
-      PAIRS: pairs,
-      FACTOR: kernelFactor,
-      ...(byK
-        ? { WIDTH: pairs ? 4 : 8, PAIRS_AT_ONCE: pairs ? 8 : 16 }
-        : { TILE_K: 8 * perVector }),
-    }),
+    kernel,
     { codes: matrix, packed },
     {
       x: byK ? cols : matrix.rows,
@@ -71,17 +76,34 @@ export function pack(program: Program, options: PackOptions): PackedOperand {
       in_column: column,
       out_k: k,
     },
-    byK ? [x / WORKGROUP_X, k / 64] : [x / 64, Math.ceil(k / (8 * perVector))],
-    { label: `${matrix.type} ${byK ? "k" : "x"}-rows ${x}×${k}` },
+    [x / stepX, Math.ceil(k / stepK)],
+    { label: `${type} ${byK ? "k" : "x"}-rows ${x}×${k}` },
   );
   return { matrix: packed, k, factor };
 }
 
+/** Elements in 16 bytes. */
+function perVector(type: ElementType): number {
+  return type === "f16" ? 8 : 16;
+}
+
+/** What the kernel that writes f16 has to know of its input and output. */
+function layout(type: ElementType, byK: boolean, form: PackOptions["form"], factor: number) {
+  const pairs = form === "pairs";
+  return {
+    PER_VECTOR: perVector(type),
+    PAIRS: pairs,
+    FACTOR: factor,
+    ...(byK
+      ? { WIDTH: pairs ? 4 : 8, PAIRS_AT_ONCE: pairs ? 8 : 16 }
+      : { TILE_K: 8 * perVector(type) }),
+  };
+}
+
 /**
- * What codes are multiplied by when packed, and what the packed value then lacks. e4m3 comes as value · 2⁻⁸. On tensor
- * cores that is good for all. Packed arithmetic adds up 32 products and more in f16: with both at 2⁻⁸ small ones would
- * vanish, so one side of e4m3 · e4m3 keeps its value (at most 1.75 · 448 a product), and e5m2 is brought from 57344
- * down to 224 to meet at most 1.75.
+ * What values are multiplied by when packed as f16, and what the packed value then lacks. e4m3 comes as value · 2⁻⁸.
+ * Packed arithmetic adds up 64 products in f16: with both at 2⁻⁸ small ones would vanish, so one side of e4m3 · e4m3
+ * keeps its value (at most 1.75 · 448 a product), and e5m2 is brought from 57344 down to 224 to meet at most 1.75.
  */
 function factors(type: ElementType, side: OperandSide, whole: boolean) {
   if (type === "e5m2") return { kernelFactor: 2 ** -8, factor: 2 ** 8 };

@@ -79,7 +79,7 @@ export interface QuantizeOptions {
 
 /**
  * Records `codes = encode(input · scale)`. The scale brings the largest magnitude that shares it to the largest value of
- * FP8, or into [2⁴, 2⁵) of f16, there as a power of two.
+ * FP8, or into [2³, 2⁴) of f16, there as a power of two.
  */
 export function quantize(program: Program, options: QuantizeOptions): void {
   const { input, codes, scales, granularity, columnScales, tail } = options;

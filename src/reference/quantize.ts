@@ -103,15 +103,15 @@ export function dequantize({ codes, scales, format }: Quantized): Float64Array {
 }
 
 /**
- * The scale of a row in f16: the power of two that brings its largest magnitude into [2⁴, 2⁵), so that rounding alone
- * decides the codes and sums of a few dozen products stay within f16; that of {@linkcode SMALLEST_AMAX} for an `amax`
+ * The scale of a row in f16: the power of two that brings its largest magnitude into [2³, 2⁴), so that rounding alone
+ * decides the codes and sums of 64 products stay within f16; that of {@linkcode SMALLEST_AMAX} for an `amax`
  * below.
  *
  * @param amax Largest magnitude, an f32.
  */
 export function halfScale(amax: number): number {
   const [bits] = new Uint32Array(Float32Array.of(Math.max(amax, SMALLEST_AMAX)).buffer);
-  return 2 ** (127 + 4 - (bits >>> 23));
+  return 2 ** (127 + 3 - (bits >>> 23));
 }
 
 /** A matrix in f16 with a scale a row. */
