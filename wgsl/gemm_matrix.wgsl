@@ -94,7 +94,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     tile[b_to + ${p}u * (THREADS / (BN / 8u)) * B_ROW] = b_next_$p;
 //! end
 //! end
-    // Fetched while the others still store. The last step fetches its own values again: cheaper than to ask.
+//! if !CODES
+    workgroupBarrier();
+//! end
+    // Codes are fetched while the others still store, which f16 would only hold up.
+    // The last step fetches its own values again: cheaper than to ask.
     let next = min(k0 + BK, k_end - BK);
 //! unroll p 0 A_LOADS
     a_next_$p = a[a_at + next * (BM / PER_VECTOR) + ${p}u * THREADS];
@@ -102,7 +106,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll p 0 B_LOADS
     b_next_$p = b[b_at + next * (BN / PER_VECTOR) + ${p}u * THREADS];
 //! end
+//! if CODES
     workgroupBarrier();
+//! end
 //! unroll kk 0 BK/16
     {
 //! unroll i 0 BM/32
