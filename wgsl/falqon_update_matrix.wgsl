@@ -4,8 +4,8 @@
 // [outputs, inputs]; b f32 [outputs, rank]; all with columns up to the pitch zero.
 //
 // f16 holds A~ exactly. β is f16 too, in two parts: a power of two for each row brings the largest |β| to [2^14, 2^15),
-// high is that rounded to f16, and low what is left of its 20 significant bits, which f16 holds. What both lack, of
-// coefficients so small that low is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a GPU
+// high is the first 11 of its 20 significant bits, and low the others, which f16 holds both. What they lack, of
+// coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a GPU
 // flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except where
 // a sum lands within its rounding of a tie. A row with a coefficient that is not finite becomes NaN.
 //
@@ -57,7 +57,8 @@ fn largest_of(v: vec4<f32>) -> f32 {
 
 fn halves(v: vec4<f32>) -> vec2<u32> { return vec2<u32>(pack2x16float(v.xy), pack2x16float(v.zw)); }
 
-fn floats(v: vec2<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)); }
+// The first 11 significant bits. By its bits, as what is rounded to f16 and back a driver may take for the value itself.
+fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u)); }
 
 // Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
 fn a_codes(j: u32, v: u32) -> vec4<u32> {
@@ -96,13 +97,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // Into fragments, through the place of the sums.
   let beta_at = sums + my_row * BETA_ROW + my_half;
 //! unroll k 0 RANK_STEPS
-  let high_${k}_0 = halves(beta_${k}_0 * scale);
-  let high_${k}_1 = halves(beta_${k}_1 * scale);
-  let low_${k}_0 = halves(beta_${k}_0 * scale - floats(high_${k}_0));
-  let low_${k}_1 = halves(beta_${k}_1 * scale - floats(high_${k}_1));
+  let scaled_${k}_0 = beta_${k}_0 * scale;
+  let scaled_${k}_1 = beta_${k}_1 * scale;
   workgroupBarrier();
-  tile[beta_at] = vec4<u32>(high_${k}_0, high_${k}_1);
-  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(low_${k}_0, low_${k}_1);
+  tile[beta_at] = vec4<u32>(halves(upper(scaled_${k}_0)), halves(upper(scaled_${k}_1)));
+  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
+    halves(scaled_${k}_0 - upper(scaled_${k}_0)), halves(scaled_${k}_1 - upper(scaled_${k}_1)));
   workgroupBarrier();
   let high_$k = load_left(sums, BETA_ROW);
   let low_$k = load_left(sums + 16u * BETA_ROW, BETA_ROW);

@@ -41,15 +41,16 @@ fn finished(part: u32, row: u32, column: u32, sum: vec4<f32>) -> vec4<f32> {
   // Results outside are not written: they only have to read inside.
   let r = min(row, params.m - 1u);
   let c = min(column, (params.n - 1u) & ~3u);
+  // Columns behind n stay zero: operands may hold anything there, and scales end with n.
+  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
   var value = sum * params.alpha;
 //! if ROW_SCALES
   value /= row_scales[r];
 //! end
 //! if COLUMN_SCALES
-  // The scales end with n: columns behind it are zero and stay so.
-  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
-  value = select(vec4<f32>(), value / column_scales[c / 4u], inside);
+  value /= column_scales[c / 4u];
 //! end
+  value = select(vec4<f32>(), value, inside);
 //! if TAIL
   let kept = min(c, params.tail_from - 4u);
 //! else

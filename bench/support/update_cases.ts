@@ -89,6 +89,7 @@ export function updateTiles({ hasSubgroupMatrix }: Device): (UpdateTile | Update
     { subgroups: 4, columns: 32, steps: 4 },
     { subgroups: 4, columns: 32, steps: 16 },
     { subgroups: 8, columns: 32, steps: 8 },
+    { subgroups: 8, columns: 32, steps: 16 },
     { subgroups: 4, columns: 64, steps: 4 },
     { subgroups: 2, columns: 64, steps: 8 },
   ];

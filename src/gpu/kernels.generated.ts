@@ -2082,8 +2082,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // [outputs, inputs]; b f32 [outputs, rank]; all with columns up to the pitch zero.
 //
 // f16 holds A~ exactly. β is f16 too, in two parts: a power of two for each row brings the largest |β| to [2^14, 2^15),
-// high is that rounded to f16, and low what is left of its 20 significant bits, which f16 holds. What both lack, of
-// coefficients so small that low is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a GPU
+// high is the first 11 of its 20 significant bits, and low the others, which f16 holds both. What they lack, of
+// coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a GPU
 // flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except where
 // a sum lands within its rounding of a tie. A row with a coefficient that is not finite becomes NaN.
 //
@@ -2135,7 +2135,8 @@ fn largest_of(v: vec4<f32>) -> f32 {
 
 fn halves(v: vec4<f32>) -> vec2<u32> { return vec2<u32>(pack2x16float(v.xy), pack2x16float(v.zw)); }
 
-fn floats(v: vec2<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)); }
+// The first 11 significant bits. By its bits, as what is rounded to f16 and back a driver may take for the value itself.
+fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u)); }
 
 // Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
 fn a_codes(j: u32, v: u32) -> vec4<u32> {
@@ -2174,13 +2175,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // Into fragments, through the place of the sums.
   let beta_at = sums + my_row * BETA_ROW + my_half;
 //! unroll k 0 RANK_STEPS
-  let high_\${k}_0 = halves(beta_\${k}_0 * scale);
-  let high_\${k}_1 = halves(beta_\${k}_1 * scale);
-  let low_\${k}_0 = halves(beta_\${k}_0 * scale - floats(high_\${k}_0));
-  let low_\${k}_1 = halves(beta_\${k}_1 * scale - floats(high_\${k}_1));
+  let scaled_\${k}_0 = beta_\${k}_0 * scale;
+  let scaled_\${k}_1 = beta_\${k}_1 * scale;
   workgroupBarrier();
-  tile[beta_at] = vec4<u32>(high_\${k}_0, high_\${k}_1);
-  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(low_\${k}_0, low_\${k}_1);
+  tile[beta_at] = vec4<u32>(halves(upper(scaled_\${k}_0)), halves(upper(scaled_\${k}_1)));
+  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
+    halves(scaled_\${k}_0 - upper(scaled_\${k}_0)), halves(scaled_\${k}_1 - upper(scaled_\${k}_1)));
   workgroupBarrier();
   let high_$k = load_left(sums, BETA_ROW);
   let low_$k = load_left(sums + 16u * BETA_ROW, BETA_ROW);
@@ -2443,8 +2443,9 @@ fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(v
 // Idea: a workgroup makes a BM × BN tile; K is walked in steps of BK. Every thread fetches 4×4 blocks of both
 // operands, decodes them and puts them into workgroup memory as [k][outer / 4] vectors, whatever the storage; then each
 // thread multiplies TM × TN values in registers. The next step's blocks are fetched while this one is multiplied.
-// Pitches, columns and shapes are multiples of 4 except m, n, k in the guarded direction (rows); columns between a
-// matrix' width and its pitch are zero by invariant, so only row indices need guards.
+// Pitches and columns are multiples of 4, and columns between a matrix' width and its pitch are zero by invariant, so only
+// row indices need guards: rows behind the last repeat it where they are outer, as their products are not written, and
+// count as zeros where they are contracted.
 //
 // Workgroups along z each take a share of k and write a partial product; sum_partials adds them.
 //! include fp8.wgsl
@@ -2508,40 +2509,8 @@ fn b4(i: u32) -> vec4<f32> {
 //! end
 }
 
-// The 4×4 block at outer index \`row\`, contraction index \`kk\`: column c of the result is k = kk + c, over four rows.
-fn a_block(row: u32, kk: u32, k_end: u32) -> mat4x4<f32> {
-  var block = mat4x4<f32>();
-//! unroll c 0 4
-//! if A_BY_K
-  if (kk + \${c}u < k_end && row < params.m) { block[$c] = a4((kk + \${c}u) * params.a_pitch + params.a_column + row); }
-//! else
-  if (row + \${c}u < params.m && kk < k_end) { block[$c] = a4((row + \${c}u) * params.a_pitch + params.a_column + kk); }
-//! end
-//! end
-//! if A_BY_K
-  return block;
-//! else
-  return transpose(block);
-//! end
-}
-
-fn b_block(row: u32, kk: u32, k_end: u32) -> mat4x4<f32> {
-  var block = mat4x4<f32>();
-//! unroll c 0 4
-//! if B_BY_K
-  if (kk + \${c}u < k_end && row < params.n) { block[$c] = b4((kk + \${c}u) * params.b_pitch + params.b_column + row); }
-//! else
-  if (row + \${c}u < params.n && kk < k_end) { block[$c] = b4((row + \${c}u) * params.b_pitch + params.b_column + kk); }
-//! end
-//! end
-//! if B_BY_K
-  return block;
-//! else
-  return transpose(block);
-//! end
-}
-
-// Which 4×4 block a task fetches: neighbouring threads walk the direction that is contiguous in memory.
+// Which 4×4 block a task fetches, along the outer index and along k: neighbouring threads walk the direction that is
+// contiguous in memory.
 fn a_task(task: u32) -> vec2<u32> {
 //! if A_BY_K
   return vec2<u32>(task % (BM / 4u), task / (BM / 4u));
@@ -2567,18 +2536,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 
-  // Named once: an index that is computed again in every step costs time under naga.
+  // Indices are named once: one that is computed again in every step costs time under naga.
 //! unroll p 0 A_LOADS
+  let a_fetches_$p = thread + \${p}u * THREADS < A_BLOCKS;
   let a_at_$p = a_task(thread + \${p}u * THREADS);
 //! unroll c 0 4
   let a_to_\${p}_$c = a_at_$p.y * 4u + \${c}u;
+//! if A_BY_K
+  let a_of_\${p}_$c = min(m0 + a_at_$p.x * 4u, (params.m - 1u) & ~3u) + params.a_column;
+//! else
+  let a_of_\${p}_$c = min(m0 + a_at_$p.x * 4u + \${c}u, params.m - 1u) * params.a_pitch + params.a_column + a_at_$p.y * 4u;
+//! end
 //! end
   var a_next_$p = mat4x4<f32>();
 //! end
 //! unroll p 0 B_LOADS
+  let b_fetches_$p = thread + \${p}u * THREADS < B_BLOCKS;
   let b_at_$p = b_task(thread + \${p}u * THREADS);
 //! unroll c 0 4
   let b_to_\${p}_$c = b_at_$p.y * 4u + \${c}u;
+//! if B_BY_K
+  let b_of_\${p}_$c = min(n0 + b_at_$p.x * 4u, (params.n - 1u) & ~3u) + params.b_column;
+//! else
+  let b_of_\${p}_$c = min(n0 + b_at_$p.x * 4u + \${c}u, params.n - 1u) * params.b_pitch + params.b_column + b_at_$p.y * 4u;
+//! end
 //! end
   var b_next_$p = mat4x4<f32>();
 //! end
@@ -2596,38 +2577,84 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! end
 
+  let k_last = k_begin + (k_end - k_begin - 1u) / BK * BK;
 //! unroll p 0 A_LOADS
-  if (thread + \${p}u * THREADS < A_BLOCKS) { a_next_$p = a_block(m0 + a_at_$p.x * 4u, k_begin + a_at_$p.y * 4u, k_end); }
+  if (a_fetches_$p) {
+//! unroll c 0 4
+//! if A_BY_K
+    let a_k_$c = k_begin + a_to_\${p}_$c;
+    a_next_$p[$c] = select(vec4<f32>(), a4(min(a_k_$c, k_end - 1u) * params.a_pitch + a_of_\${p}_$c), a_k_$c < k_end);
+//! else
+    a_next_$p[$c] = a4(a_of_\${p}_$c + k_begin);
+//! end
+//! end
+  }
 //! end
 //! unroll p 0 B_LOADS
-  if (thread + \${p}u * THREADS < B_BLOCKS) { b_next_$p = b_block(n0 + b_at_$p.x * 4u, k_begin + b_at_$p.y * 4u, k_end); }
+  if (b_fetches_$p) {
+//! unroll c 0 4
+//! if B_BY_K
+    let b_k_$c = k_begin + b_to_\${p}_$c;
+    b_next_$p[$c] = select(vec4<f32>(), b4(min(b_k_$c, k_end - 1u) * params.b_pitch + b_of_\${p}_$c), b_k_$c < k_end);
+//! else
+    b_next_$p[$c] = b4(b_of_\${p}_$c + k_begin);
+//! end
+//! end
+  }
 //! end
   for (var k0 = k_begin; k0 < k_end; k0 += BK) {
     workgroupBarrier();
 //! unroll p 0 A_LOADS
-    if (thread + \${p}u * THREADS < A_BLOCKS) {
+    if (a_fetches_$p) {
+//! if A_BY_K
+      let block = a_next_$p;
+//! else
+      let block = transpose(a_next_$p);
+//! end
 //! unroll c 0 4
-      a_tile[a_to_\${p}_$c][a_at_$p.x] = a_next_$p[$c];
+      a_tile[a_to_\${p}_$c][a_at_$p.x] = block[$c];
 //! end
     }
 //! end
 //! unroll p 0 B_LOADS
-    if (thread + \${p}u * THREADS < B_BLOCKS) {
+    if (b_fetches_$p) {
+//! if B_BY_K
+      let block = b_next_$p;
+//! else
+      let block = transpose(b_next_$p);
+//! end
 //! unroll c 0 4
-      b_tile[b_to_\${p}_$c][b_at_$p.x] = b_next_$p[$c];
+      b_tile[b_to_\${p}_$c][b_at_$p.x] = block[$c];
 //! end
     }
 //! end
     workgroupBarrier();
-    let k1 = k0 + BK;
-    if (k1 < k_end) {
+    // The last step fetches its own values again: cheaper than to ask.
+    let k1 = min(k0 + BK, k_last);
 //! unroll p 0 A_LOADS
-      if (thread + \${p}u * THREADS < A_BLOCKS) { a_next_$p = a_block(m0 + a_at_$p.x * 4u, k1 + a_at_$p.y * 4u, k_end); }
+    if (a_fetches_$p) {
+//! unroll c 0 4
+//! if A_BY_K
+      let a_k_$c = k1 + a_to_\${p}_$c;
+      a_next_$p[$c] = select(vec4<f32>(), a4(min(a_k_$c, k_end - 1u) * params.a_pitch + a_of_\${p}_$c), a_k_$c < k_end);
+//! else
+      a_next_$p[$c] = a4(a_of_\${p}_$c + k1);
 //! end
-//! unroll p 0 B_LOADS
-      if (thread + \${p}u * THREADS < B_BLOCKS) { b_next_$p = b_block(n0 + b_at_$p.x * 4u, k1 + b_at_$p.y * 4u, k_end); }
 //! end
     }
+//! end
+//! unroll p 0 B_LOADS
+    if (b_fetches_$p) {
+//! unroll c 0 4
+//! if B_BY_K
+      let b_k_$c = k1 + b_to_\${p}_$c;
+      b_next_$p[$c] = select(vec4<f32>(), b4(min(b_k_$c, k_end - 1u) * params.b_pitch + b_of_\${p}_$c), b_k_$c < k_end);
+//! else
+      b_next_$p[$c] = b4(b_of_\${p}_$c + k1);
+//! end
+//! end
+    }
+//! end
 //! unroll kk 0 BK
     {
 //! unroll i 0 TM/4
@@ -3008,15 +3035,16 @@ fn finished(part: u32, row: u32, column: u32, sum: vec4<f32>) -> vec4<f32> {
   // Results outside are not written: they only have to read inside.
   let r = min(row, params.m - 1u);
   let c = min(column, (params.n - 1u) & ~3u);
+  // Columns behind n stay zero: operands may hold anything there, and scales end with n.
+  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
   var value = sum * params.alpha;
 //! if ROW_SCALES
   value /= row_scales[r];
 //! end
 //! if COLUMN_SCALES
-  // The scales end with n: columns behind it are zero and stay so.
-  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
-  value = select(vec4<f32>(), value / column_scales[c / 4u], inside);
+  value /= column_scales[c / 4u];
 //! end
+  value = select(vec4<f32>(), value, inside);
 //! if TAIL
   let kept = min(c, params.tail_from - 4u);
 //! else

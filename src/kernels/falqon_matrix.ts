@@ -20,7 +20,7 @@ export interface UpdateMatrixTile {
 }
 
 /** The one used. */
-export const UPDATE_MATRIX_TILE: UpdateMatrixTile = { subgroups: 8, columns: 32, steps: 8 };
+export const UPDATE_MATRIX_TILE: UpdateMatrixTile = { subgroups: 8, columns: 32, steps: 16 };
 
 /** Rows and rank from which fragments are not mostly empty. */
 const FEWEST_ROWS = 64;

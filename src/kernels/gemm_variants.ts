@@ -123,7 +123,7 @@ export function halfVariant(BM: number, BN: number, promote: 1 | 2 | 4 = 4): Gem
 }
 
 /** Tiles of 2 × 2 subgroups. `band`: rows of tiles that are made together. */
-export function matrixVariant(BM: number, BN: number, band: number = 16): GemmVariant {
+export function matrixVariant(BM: number, BN: number, band: number = 22): GemmVariant {
   return { kernel: "gemm_matrix", tile: { BM, BN, BK: 32, BAND: band } };
 }
 
