@@ -295,3 +295,47 @@ Deno.test("gemm: packed operands with scales, addend, tail, accumulation and a s
     assert(relativeError(await device.readMatrix(sum.matrix), wantSum) < tolerance, name);
   }
 });
+
+Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 tail", async () => {
+  using device = await requestDevice();
+  const [m, main, side, k] = [67, 48, 16, 40];
+  const n = main + side;
+  const types = device.hasF16 ? ["f32", "e4m3"] as const : ["f32"] as const;
+  for (const type of types) {
+    const a = uploadMatrix(device, randomValues(m * k, 1, 3), m, k, type);
+    const b = uploadMatrix(device, randomValues(n * k, 2, 3), n, k, type);
+    const variants = type === "f32" ? [undefined] : PACKED_VARIANTS.map(([, variant]) => variant);
+    for (const variant of variants) {
+      const out = device.matrix(m, main, "f16", "product");
+      const tail = poisoned(device, m, side);
+      const alpha = 4000; // some results are over the range
+      await runOnce(
+        device,
+        (program) =>
+          gemm(program, { layout: "nt", a: a.matrix, b: b.matrix, out, tail, alpha, variant }),
+      );
+      const plain = matmulNT(a.exact, b.exact, m, n, k).map((value) => alpha * value);
+      const got = Float64Array.from(new Float16Array(await device.read(out)));
+      const want = Float64Array.from(
+        got,
+        (_, i) => Math.min(65504, Math.max(-65504, plain[Math.floor(i / main) * n + i % main])),
+      );
+      assert(want.includes(65504) && want.includes(-65504));
+      assert(relativeError(got, want) < 1e-3);
+      assert(got.every((value) => Math.abs(value) <= 65504));
+      const wantTail = Float64Array.from(
+        { length: m * side },
+        (_, i) => plain[Math.floor(i / side) * n + main + i % side],
+      );
+      assert(relativeError(await device.readMatrix(tail), wantTail) < 1e-3);
+    }
+  }
+  const a = uploadMatrix(device, randomValues(16, 1), 1, 16);
+  const out = device.matrix(1, 1, "f16", "product");
+  const program = new Program(device);
+  assertThrows(
+    () => gemm(program, { layout: "nt", a: a.matrix, b: a.matrix, out, accumulate: true }),
+    RangeError,
+    "the output is f16 and accumulates",
+  );
+});

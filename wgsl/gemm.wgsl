@@ -236,11 +236,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   }
 
+//! unroll j 0 TN/4
+  let factors_$j = column_factors(n0 + b_from_$j * 4u);
+//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
+  let factor_${i}$c = row_factor(m0 + a_from_$i * 4u + ${c}u);
 //! unroll j 0 TN/4
   let value_${i}_${c}_$j = finished(group.z, m0 + a_from_$i * 4u + ${c}u, n0 + b_from_$j * 4u,
-    sum_${i}_${c}_$j);
+    sum_${i}_${c}_$j * (factor_${i}$c * factors_$j));
 //! end
 //! end
 //! end

@@ -126,9 +126,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes write them row by row.
+  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes write them row by row, each always the same columns.
   let lane = thread % 32u;
   let mine = subgroup * 16u * OUT_ROW;
+  let quad = lane % (BN / 8u);
+  let column = n0 + half_n * (BN / 2u) + 4u * quad;
+  let factors = column_factors(column);
 //! unroll i 0 BM/32
   workgroupBarrier();
 //! unroll j 0 BN/32
@@ -136,14 +139,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   workgroupBarrier();
 //! unroll q 0 BN/16
-  let row_${i}_$q = m0 + half_m * (BM / 2u) + 16u * ${i}u + (lane + 32u * ${q}u) / (BN / 8u);
-  let quad_${i}_$q = (lane + 32u * ${q}u) % (BN / 8u);
-  let column_${i}_$q = n0 + half_n * (BN / 2u) + 4u * quad_${i}_$q;
-  let sum_of_${i}_$q = bitcast<vec4<f32>>(tile[mine + (lane + 32u * ${q}u) / (BN / 8u) * OUT_ROW + quad_${i}_$q]);
-  let value_${i}_$q = finished(group.z, row_${i}_$q, column_${i}_$q, sum_of_${i}_$q);
+  let slab_row_${i}_$q = (lane + 32u * ${q}u) / (BN / 8u);
+  let row_${i}_$q = m0 + half_m * (BM / 2u) + 16u * ${i}u + slab_row_${i}_$q;
+  let sum_of_${i}_$q = bitcast<vec4<f32>>(tile[mine + slab_row_${i}_$q * OUT_ROW + quad]);
+  let value_${i}_$q = finished(group.z, row_${i}_$q, column, sum_of_${i}_$q * (row_factor(row_${i}_$q) * factors));
 //! end
 //! unroll q 0 BN/16
-  put(group.z, row_${i}_$q, column_${i}_$q, value_${i}_$q);
+  put(group.z, row_${i}_$q, column, value_${i}_$q);
 //! end
 //! end
 }

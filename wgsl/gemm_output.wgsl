@@ -2,6 +2,9 @@
 //
 // A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
 // (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
+//
+// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for each row
+// and column: divisions of every result were a twentieth of a product's time on an H100.
 
 struct Params {
   m: u32, n: u32,
@@ -19,7 +22,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if OUT_F16
+@group(0) @binding(3) var<storage, read_write> out: array<vec2<u32>>;
+//! else
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+//! end
 //! if TAIL
 @group(0) @binding(4) var<storage, read_write> tail: array<vec4<f32>>;
 //! end
@@ -36,21 +43,33 @@ struct Params {
 // Results are made in two parts, so that a thread can read all that its results need before it writes any of them:
 // a compiler must not move a read over a write that might be to the same memory, and would wait for each in turn.
 
-// What four sums of a row come to, from a column that is a multiple of 4. `part` counts the partial products before.
-fn finished(part: u32, row: u32, column: u32, sum: vec4<f32>) -> vec4<f32> {
+// What the sums of a row are multiplied by.
+fn row_factor(row: u32) -> f32 {
+//! if ROW_SCALES
+  return params.alpha / row_scales[min(row, params.m - 1u)];
+//! else
+  return params.alpha;
+//! end
+}
+
+// And those of four columns, from one that is a multiple of 4.
+fn column_factors(column: u32) -> vec4<f32> {
+//! if COLUMN_SCALES
+  return 1.0 / column_scales[min(column, (params.n - 1u) & ~3u) / 4u];
+//! else
+  return vec4<f32>(1.0);
+//! end
+}
+
+// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4. `part` counts the partial
+// products before.
+fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+  // Columns behind n stay zero: operands may hold anything there.
+  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
+  var value = select(vec4<f32>(), scaled, inside);
   // Results outside are not written: they only have to read inside.
   let r = min(row, params.m - 1u);
   let c = min(column, (params.n - 1u) & ~3u);
-  // Columns behind n stay zero: operands may hold anything there, and scales end with n.
-  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
-  var value = sum * params.alpha;
-//! if ROW_SCALES
-  value /= row_scales[r];
-//! end
-//! if COLUMN_SCALES
-  value /= column_scales[c / 4u];
-//! end
-  value = select(vec4<f32>(), value, inside);
 //! if TAIL
   let kept = min(c, params.tail_from - 4u);
 //! else
@@ -74,5 +93,11 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
     return;
   }
 //! end
-  out[((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u] = value;
+  let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
+//! if OUT_F16
+  let limited = clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0));
+  out[at] = vec2<u32>(pack2x16float(limited.xy), pack2x16float(limited.zw));
+//! else
+  out[at] = value;
+//! end
 }

@@ -2674,11 +2674,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   }
 
+//! unroll j 0 TN/4
+  let factors_$j = column_factors(n0 + b_from_$j * 4u);
+//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
+  let factor_\${i}$c = row_factor(m0 + a_from_$i * 4u + \${c}u);
 //! unroll j 0 TN/4
   let value_\${i}_\${c}_$j = finished(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u,
-    sum_\${i}_\${c}_$j);
+    sum_\${i}_\${c}_$j * (factor_\${i}$c * factors_$j));
 //! end
 //! end
 //! end
@@ -2825,11 +2829,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
+//! unroll j 0 TN/4
+  let factors_$j = column_factors(n0 + b_from_$j * 4u);
+//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
+  let factor_\${i}$c = row_factor(m0 + a_from_$i * 4u + \${c}u);
 //! unroll j 0 TN/4
   let value_\${i}_\${c}_$j = finished(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u,
-    vec4<f32>(sum_\${i}\${c}_\${j}0, sum_\${i}\${c}_\${j}1));
+    vec4<f32>(sum_\${i}\${c}_\${j}0, sum_\${i}\${c}_\${j}1) * (factor_\${i}$c * factors_$j));
 //! end
 //! end
 //! end
@@ -2970,9 +2978,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes write them row by row.
+  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes write them row by row, each always the same columns.
   let lane = thread % 32u;
   let mine = subgroup * 16u * OUT_ROW;
+  let quad = lane % (BN / 8u);
+  let column = n0 + half_n * (BN / 2u) + 4u * quad;
+  let factors = column_factors(column);
 //! unroll i 0 BM/32
   workgroupBarrier();
 //! unroll j 0 BN/32
@@ -2980,14 +2991,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   workgroupBarrier();
 //! unroll q 0 BN/16
-  let row_\${i}_$q = m0 + half_m * (BM / 2u) + 16u * \${i}u + (lane + 32u * \${q}u) / (BN / 8u);
-  let quad_\${i}_$q = (lane + 32u * \${q}u) % (BN / 8u);
-  let column_\${i}_$q = n0 + half_n * (BN / 2u) + 4u * quad_\${i}_$q;
-  let sum_of_\${i}_$q = bitcast<vec4<f32>>(tile[mine + (lane + 32u * \${q}u) / (BN / 8u) * OUT_ROW + quad_\${i}_$q]);
-  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column_\${i}_$q, sum_of_\${i}_$q);
+  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (BN / 8u);
+  let row_\${i}_$q = m0 + half_m * (BM / 2u) + 16u * \${i}u + slab_row_\${i}_$q;
+  let sum_of_\${i}_$q = bitcast<vec4<f32>>(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]);
+  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
 //! end
 //! unroll q 0 BN/16
-  put(group.z, row_\${i}_$q, column_\${i}_$q, value_\${i}_$q);
+  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
 //! end
 //! end
 }
@@ -2996,6 +3006,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
 // (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
+//
+// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for each row
+// and column: divisions of every result were a twentieth of a product's time on an H100.
 
 struct Params {
   m: u32, n: u32,
@@ -3013,7 +3026,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if OUT_F16
+@group(0) @binding(3) var<storage, read_write> out: array<vec2<u32>>;
+//! else
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+//! end
 //! if TAIL
 @group(0) @binding(4) var<storage, read_write> tail: array<vec4<f32>>;
 //! end
@@ -3030,21 +3047,33 @@ struct Params {
 // Results are made in two parts, so that a thread can read all that its results need before it writes any of them:
 // a compiler must not move a read over a write that might be to the same memory, and would wait for each in turn.
 
-// What four sums of a row come to, from a column that is a multiple of 4. \`part\` counts the partial products before.
-fn finished(part: u32, row: u32, column: u32, sum: vec4<f32>) -> vec4<f32> {
+// What the sums of a row are multiplied by.
+fn row_factor(row: u32) -> f32 {
+//! if ROW_SCALES
+  return params.alpha / row_scales[min(row, params.m - 1u)];
+//! else
+  return params.alpha;
+//! end
+}
+
+// And those of four columns, from one that is a multiple of 4.
+fn column_factors(column: u32) -> vec4<f32> {
+//! if COLUMN_SCALES
+  return 1.0 / column_scales[min(column, (params.n - 1u) & ~3u) / 4u];
+//! else
+  return vec4<f32>(1.0);
+//! end
+}
+
+// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4. \`part\` counts the partial
+// products before.
+fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+  // Columns behind n stay zero: operands may hold anything there.
+  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
+  var value = select(vec4<f32>(), scaled, inside);
   // Results outside are not written: they only have to read inside.
   let r = min(row, params.m - 1u);
   let c = min(column, (params.n - 1u) & ~3u);
-  // Columns behind n stay zero: operands may hold anything there, and scales end with n.
-  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
-  var value = sum * params.alpha;
-//! if ROW_SCALES
-  value /= row_scales[r];
-//! end
-//! if COLUMN_SCALES
-  value /= column_scales[c / 4u];
-//! end
-  value = select(vec4<f32>(), value, inside);
 //! if TAIL
   let kept = min(c, params.tail_from - 4u);
 //! else
@@ -3068,7 +3097,13 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
     return;
   }
 //! end
-  out[((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u] = value;
+  let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
+//! if OUT_F16
+  let limited = clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0));
+  out[at] = vec2<u32>(pack2x16float(limited.xy), pack2x16float(limited.zw));
+//! else
+  out[at] = value;
+//! end
 }
 `,
   "gemm_skinny.wgsl": `// The gradient of a narrow matrix, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns n, a long

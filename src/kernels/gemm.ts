@@ -43,7 +43,7 @@ export interface GemmOptions {
   layout: GemmLayout;
   a: Matrix | ColumnBlock;
   b: Matrix | ColumnBlock;
-  /** f32 [m, n] */
+  /** [m, n], f32; or f16, limited to its range, without `accumulate`. */
   out: Matrix | ColumnBlock;
   /** f32 [m]: row m of the product is divided by it (the scale of a quantised `a`). */
   rowScales?: Vector;
@@ -78,7 +78,8 @@ export function gemm(program: Program, options: GemmOptions): void {
   const variant = options.variant ?? chooseVariant(program.device, shape);
   const { BM, BN } = variant.tile;
   const grid: [number, number] = [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM)];
-  const share = shareOf(grid[0] * grid[1], shape.k, variant, !!addend || !!tail);
+  const halves = out.matrix.type === "f16";
+  const share = shareOf(grid[0] * grid[1], shape.k, variant, !!addend || !!tail || halves);
   const splits = Math.max(1, Math.ceil(shape.k / share)); // none of them empty
   const operands = variant.kernel === "gemm"
     ? asStored(a, b, { ...shape, layout, share })
@@ -203,12 +204,15 @@ function operandConstants(a: ElementType, b: ElementType, layout: GemmLayout): K
   };
 }
 
-function outputConstants({ rowScales, columnScales, addend, tail }: GemmOptions): KernelConstants {
+function outputConstants(
+  { out, rowScales, columnScales, addend, tail }: GemmOptions,
+): KernelConstants {
   return {
     ROW_SCALES: !!rowScales,
     COLUMN_SCALES: !!columnScales,
     ADDEND: !!addend,
     TAIL: !!tail,
+    OUT_F16: asBlock(out).matrix.type === "f16",
   };
 }
 
@@ -234,7 +238,7 @@ function samePitch(a: number, b: number): boolean {
 }
 
 function checkShapes(
-  { layout, rowScales, columnScales, addend, tail }: GemmOptions,
+  { layout, rowScales, columnScales, addend, accumulate, tail }: GemmOptions,
   { m, n, k, bk, blocks }: {
     m: number;
     n: number;
@@ -264,6 +268,8 @@ function checkShapes(
     ? `${rowScales.length} row scales for ${m} rows`
     : columnScales && columnScales.length < n
     ? `${columnScales.length} column scales for ${n} columns`
+    : out.matrix.type !== "f32" && (out.matrix.type !== "f16" || accumulate)
+    ? `the output is ${out.matrix.type}${accumulate ? " and accumulates" : ""}`
     : addend && (addend.rows !== m || !samePitch(addend.cols, main))
     ? `the addend is ${addend.rows}×${addend.cols}, not ${m}×${out.cols}`
     : null;
