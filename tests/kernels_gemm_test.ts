@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf, type ElementType } from "../src/gpu/buffers.ts";
 import { type Device, requestDevice } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
-import { gemm, type GemmLayout } from "../src/kernels/gemm.ts";
+import { gemm, type GemmLayout, SharedOperand } from "../src/kernels/gemm.ts";
 import {
   GEMM_VARIANTS,
   type GemmVariant,
@@ -338,4 +338,33 @@ Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 t
     RangeError,
     "the output is f16 and accumulates",
   );
+});
+
+Deno.test("gemm: a right operand that products share is packed once", async () => {
+  using device = await requestDevice();
+  if (!device.hasF16) {
+    console.log("skipped: this adapter has no f16");
+    return;
+  }
+  const [m, n, k] = [65, 70, 40];
+  const b = uploadMatrix(device, randomValues(n * k, 2), n, k, "f16");
+  for (const [name, variant, tolerance] of PACKED_VARIANTS) {
+    const shared = new SharedOperand("shared");
+    const chunks = [3, 4].map((seed) => ({
+      a: uploadMatrix(device, randomValues(m * k, seed), m, k, "f16"),
+      out: poisoned(device, m, n),
+    }));
+    let dispatches = 0;
+    await runOnce(device, (program) => {
+      for (const { a, out } of chunks) {
+        gemm(program, { layout: "nt", a: a.matrix, b: b.matrix, out, shared, variant });
+        dispatches = program.dispatches;
+      }
+    });
+    assertEquals(dispatches, 5, name); // two products, two left operands, one right
+    for (const { a, out } of chunks) {
+      const want = matmulNT(a.exact, b.exact, m, n, k);
+      assert(relativeError(await device.readMatrix(out), want) < tolerance, name);
+    }
+  }
 });

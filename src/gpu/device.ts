@@ -17,7 +17,9 @@ import {
   type Vector,
 } from "./buffers.ts";
 import { calmWait } from "./calm_wait.ts";
+import type { CompileRequest } from "./compile_worker.ts";
 import { offersSubgroupMatrix } from "./dawn.ts";
+import { fillDriverCache } from "./driver_cache.ts";
 import { Kernel } from "./kernel.ts";
 import { kernelSources } from "./kernels.generated.ts";
 import {
@@ -63,7 +65,10 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
     }
   }
   const { gpu, info } = await openNative(options);
-  return new Device(gpu, info, "native");
+  return new Device(gpu, info, "native", {
+    f16: options.f16,
+    powerPreference: options.powerPreference,
+  });
 }
 
 /**
@@ -92,9 +97,17 @@ export class Device implements Disposable {
   #buffers = new Set<GPUBuffer>();
   #kernels = new Map<string, Kernel>();
   #failure: string | null = null;
+  /** What other devices like this one are opened by, to compile on. */
+  #aside: CompileRequest["options"] | null;
 
   /** Takes over a device: what it frees, and how it fails, is handled here from then on. */
-  constructor(gpu: GPUDevice, info: GPUAdapterInfo, provider: Provider = "native") {
+  constructor(
+    gpu: GPUDevice,
+    info: GPUAdapterInfo,
+    provider: Provider = "native",
+    aside: CompileRequest["options"] | null = null,
+  ) {
+    this.#aside = aside;
     this.gpu = gpu;
     this.info = info;
     this.provider = provider;
@@ -322,6 +335,21 @@ export class Device implements Disposable {
       this.#kernels.set(key, kernel);
     }
     return kernel;
+  }
+
+  /**
+   * Compiles kernels; those that are compiled already cost nothing.
+   *
+   * @throws {DeviceError} for one that the driver refuses.
+   * @internal
+   */
+  async compile(kernels: Iterable<Kernel>): Promise<void> {
+    const all = [...new Set(kernels)];
+    if (this.#aside) {
+      const missing = all.filter(({ isRequested }) => !isRequested);
+      await fillDriverCache(missing, this.#aside, this.info.vendor);
+    }
+    await this.wait(Promise.all(all.map((kernel) => kernel.compile())));
   }
 
   /**

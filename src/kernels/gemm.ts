@@ -27,7 +27,7 @@ import {
   onTensorCores,
   shareOf,
 } from "./gemm_variants.ts";
-import { type OperandSide, pack } from "./pack.ts";
+import { type OperandSide, pack, type PackedOperand } from "./pack.ts";
 import { sumPartials } from "./sum_partials.ts";
 
 /** How the operands are stored: forward (A·Bᵀ), gradient of the input (A·B), gradient of a weight (Aᵀ·B). */
@@ -57,8 +57,22 @@ export interface GemmOptions {
   accumulate?: boolean;
   /** The kernel and its tiles, for measurements. Default: {@linkcode chooseVariant}. */
   variant?: GemmVariant;
+  /** Where other products of the program take the same `b`. */
+  shared?: SharedOperand;
   /** f32 [m, t]: receives the last t of the n columns, where `out` has n - t. */
   tail?: Matrix;
+}
+
+/**
+ * A right operand that products of a program have in common, in the same layout and unchanged between them: the first
+ * packs it for all.
+ */
+export class SharedOperand {
+  /** @param label Names its memory, which is the program's. */
+  constructor(readonly label: string) {}
+
+  /** What the first product left, where that packed it. @internal */
+  packed: PackedOperand | null = null;
 }
 
 /** Records `out = alpha · a·b` (see {@linkcode GemmOptions}) with f32 accumulation. */
@@ -83,7 +97,7 @@ export function gemm(program: Program, options: GemmOptions): void {
   const splits = Math.max(1, Math.ceil(shape.k / share)); // none of them empty
   const operands = variant.kernel === "gemm"
     ? asStored(a, b, { ...shape, layout, share })
-    : asPacked(program, a, b, { ...shape, aByK, bByK, share, variant });
+    : asPacked(program, a, b, { ...shape, aByK, bByK, share, variant, shared: options.shared });
   const kernel = program.device.kernel(variant.kernel, {
     ...variant.tile,
     ...operands.constants,
@@ -149,11 +163,12 @@ function asPacked(
   program: Program,
   a: ColumnBlock,
   b: ColumnBlock,
-  { k, aType, bType, aByK, bByK, share, variant }: GemmShape & {
+  { k, aType, bType, aByK, bByK, share, variant, shared }: GemmShape & {
     aByK: boolean;
     bByK: boolean;
     share: number;
     variant: GemmVariant;
+    shared?: SharedOperand;
   },
 ): Operands {
   const fragments = variant.kernel === "gemm_matrix";
@@ -163,10 +178,13 @@ function asPacked(
       `Cannot multiply ${aType} by ${bType} on tensor cores: expected both f16 or both FP8`,
     );
   }
-  const side = (block: ColumnBlock, which: OperandSide, byK: boolean, panel: number) =>
-    pack(program, { block, side: which, byK, k, panel, form, leftType: aType });
-  const left = side(a, "left", aByK, variant.tile.BM);
-  const right = side(b, "right", bByK, variant.tile.BN);
+  const packed = (block: ColumnBlock, side: OperandSide, byK: boolean, label?: string) => {
+    const panel = side === "left" ? variant.tile.BM : variant.tile.BN;
+    return pack(program, { block, side, byK, k, panel, form, leftType: aType, label });
+  };
+  const left = packed(a, "left", aByK);
+  const right = shared?.packed ?? packed(b, "right", bByK, shared?.label);
+  if (shared) shared.packed = right;
   return {
     bindings: { a: left.matrix, b: right.matrix },
     constants: {

@@ -28,6 +28,8 @@ export interface PackOptions {
   form: "pairs" | "fragments";
   /** Type of the left operand. */
   leftType: ElementType;
+  /** Names the memory that it is packed into. Default: what all operands of its side share. */
+  label?: string;
 }
 
 /** A packed operand. */
@@ -46,6 +48,7 @@ const WORKGROUP_X = 128;
 /** Records the packing of one operand into scratch. */
 export function pack(program: Program, options: PackOptions): PackedOperand {
   const { block: { matrix, column, cols }, side, byK, panel, form, leftType } = options;
+  const { label = `packed ${side} operand` } = options;
   if (column % 16 !== 0) {
     throw new RangeError(`Cannot pack columns from ${column} on: expected a multiple of 16`);
   }
@@ -56,7 +59,7 @@ export function pack(program: Program, options: PackOptions): PackedOperand {
   const { kernelFactor, factor } = codes
     ? { kernelFactor: 1, factor: type === "e4m3" ? 256 : 1 }
     : factors(type, side, leftType === "e4m3");
-  const packed = program.scratch(k, x, `packed ${side} operand`, codes ? type : "f16");
+  const packed = program.scratch(k, x, label, codes ? type : "f16");
   const constants = { TYPE: type, BY_K: byK, PANEL: panel };
   const kernel = codes
     ? program.device.kernel("pack_codes", constants)

@@ -10,7 +10,7 @@ import { asVector, ELEMENT_BYTES, type Matrix, rowsOf, type Vector } from "../gp
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import { crossEntropy, crossEntropyLoss } from "../kernels/cross_entropy.ts";
-import { gemm } from "../kernels/gemm.ts";
+import { gemm, SharedOperand } from "../kernels/gemm.ts";
 import { quantize, type Quantized } from "../kernels/quantize.ts";
 import type { DenseWeight } from "../methods/method.ts";
 import type { StepState } from "../optim/state.ts";
@@ -73,8 +73,12 @@ export class Head {
     this.#logits = null;
   }
 
-  /** Records the logits of up to `chunkRows` rows behind the final norm, which it returns. */
-  recordLogits(program: Program, final: Matrix): Matrix {
+  /**
+   * Records the logits of up to `chunkRows` rows behind the final norm, which it returns.
+   *
+   * @param shared The weight, where several chunks multiply by it.
+   */
+  recordLogits(program: Program, final: Matrix, shared?: SharedOperand): Matrix {
     const logits = rowsOf(this.logits, 0, final.rows);
     const quantized = this.#isNarrow ? quantizedRows(program, final, "final") : undefined;
     if (quantized) quantize(program, { input: final, ...quantized, granularity: "row" });
@@ -83,6 +87,7 @@ export class Head {
       a: quantized?.codes ?? final,
       rowScales: quantized?.scales,
       b: this.#weight.value(),
+      shared,
       out: logits,
     });
     return logits;
@@ -90,8 +95,9 @@ export class Head {
 
   /** Records the loss of every token. */
   recordLosses(program: Program, { final, targets, rowLoss }: HeadLosses): void {
+    const shared = new SharedOperand("packed head");
     this.#chunks(final.rows, (firstRow, count) => {
-      const logits = this.recordLogits(program, rowsOf(final, firstRow, count));
+      const logits = this.recordLogits(program, rowsOf(final, firstRow, count), shared);
       crossEntropyLoss(program, { logits, targets, rowLoss, firstRow });
     });
   }
@@ -103,9 +109,11 @@ export class Head {
   recordTraining(program: Program, options: HeadTraining): void {
     const { final, targets, rowLoss, state, dFinal } = options;
     const { value, gradient } = this.#weight;
+    const forward = new SharedOperand("packed head");
+    const backward = new SharedOperand("packed head for gradients");
     this.#chunks(final.rows, (firstRow, count) => {
       const rows = rowsOf(final, firstRow, count);
-      const logits = this.recordLogits(program, rows);
+      const logits = this.recordLogits(program, rows, forward);
       const quantized = this.#isNarrow
         ? quantizedRows(program, logits, "logits' gradient")
         : undefined;
@@ -115,6 +123,7 @@ export class Head {
         a: quantized?.codes ?? logits,
         rowScales: quantized?.scales,
         b: value(),
+        shared: backward,
         out: rowsOf(dFinal, firstRow, count),
       });
       if (!gradient) return;
