@@ -99,6 +99,48 @@ Deno.test("rmsNorm: codes written at once are those of its output quantised, how
   }
 });
 
+Deno.test("rmsNormBackward: codes written at once are those of its result quantised, however a row is shared", async () => {
+  using device = await requestDevice();
+  for (const [rows, cols] of [[3, 30], [1, 1], [2, 4100]]) {
+    const [x, dOutput, before] = [1, 2, 4].map((seed) =>
+      uploadMatrix(device, randomValues(rows * cols, seed, 2), rows, cols).matrix
+    );
+    const { vector: weight } = uploadVector(device, randomValues(cols, 3).map((v) => v + 1));
+    const { vector: rstd } = uploadVector(device, new Float32Array(rows).fill(0.75));
+    const { vector: columnScales } = uploadVector(
+      device,
+      randomValues(Math.ceil(cols / 16) * 16, 5).map((v) => v + 2),
+    );
+    for (const scaled of [false, true]) {
+      for (const accumulate of [false, true]) {
+        for (const registers of [true, false]) {
+          const results = [0, 1].map(() => ({
+            dInput: filled(device, rows, cols, NaN),
+            ...poisonedCodes(device, rows, cols, "e5m2"),
+          }));
+          const [apart, beside] = results;
+          const scales = scaled ? { columnScales: { ...columnScales, length: cols } } : {};
+          const common = { dOutput, input: x, weight, rstd, accumulate, variant: { registers } };
+          await runOnce(device, (program) => {
+            for (const { dInput } of results) program.copy(before, dInput);
+            rmsNormBackward(program, { ...common, dInput: apart.dInput });
+            quantize(program, { input: apart.dInput, ...apart, ...scales, granularity: "row" });
+            rmsNormBackward(program, {
+              ...common,
+              dInput: beside.dInput,
+              quantized: { ...beside, ...scales },
+            });
+          });
+          const [want, got] = await Promise.all(
+            results.map(({ dInput, codes, scales }) => device.readAll([dInput, codes, scales])),
+          );
+          assertEquals(got, want, `${rows}×${cols} ${scaled} ${accumulate} ${registers}`);
+        }
+      }
+    }
+  }
+});
+
 Deno.test("rmsNorm of more rows than one grid dimension holds", async () => {
   using device = await requestDevice();
   const [rows, cols] = [70_001, 1];

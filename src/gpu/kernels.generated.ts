@@ -4272,8 +4272,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // Shapes: d_output, input, d_input [rows, cols], weight [cols], rstd [rows], all f32. With ACCUMULATE the result is added
 // to d_input: the gradient of the residual stream that runs past the norm.
-// Idea: as in rms_norm.wgsl, a workgroup keeps its row in registers, what is added to included, or walks it twice.
+// With QUANTIZED, d_input in few bits too: codes and scales of row_codes.wgsl, after the columns were divided by
+// column_scales [cols] (COLUMN_SCALES), the scales of the rows of the weight that it is multiplied by next.
+// Idea: as in rms_norm.wgsl, a workgroup keeps its row in registers, what is added to included, or walks it again.
 //! include workgroup_reduce.wgsl
+//! if QUANTIZED
+//! include row_codes.wgsl
+//! end
 
 struct Params {
   rows: u32,
@@ -4287,6 +4292,21 @@ struct Params {
 @group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_input: array<vec4<f32>>;
+
+//! if COLUMN_SCALES
+@group(0) @binding(8) var<storage, read> column_scales: array<vec4<f32>>;
+//! end
+
+//! if QUANTIZED
+// What is quantised of vector v of a row.
+fn unscaled(dx: vec4<f32>, v: u32) -> vec4<f32> {
+//! if COLUMN_SCALES
+  return dx / column_scales[min(v, params.vectors - 1u)];
+//! else
+  return dx;
+//! end
+}
+//! end
 
 // Zero past the end of the weight, which lies before the pitch.
 fn weight_at(v: u32) -> vec4<f32> {
@@ -4324,26 +4344,51 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let mean = workgroup_sum(partial, thread) / f32(params.cols);
   let pull = row_rstd * row_rstd * row_rstd * mean;
 
+//! if QUANTIZED
+  var amax = 0.0;
+//! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
-  if (v_$i < params.vectors) {
-    let dx = row_rstd * dy_$i * weight_at(v_$i) - pull * x_$i;
 //! if ACCUMULATE
-    d_input[at_$i] = before_$i + dx;
+  let dx_$i = before_$i + (row_rstd * dy_$i * weight_at(v_$i) - pull * x_$i);
 //! else
-    d_input[at_$i] = dx;
+  let dx_$i = row_rstd * dy_$i * weight_at(v_$i) - pull * x_$i;
 //! end
-  }
+//! end
+//! unroll i 0 VECTORS
+  if (v_$i < params.vectors) { d_input[at_$i] = dx_$i; }
+//! if QUANTIZED
+  let out_$i = unscaled(dx_$i, v_$i);
+  amax = max(amax, select(0.0, largest(out_$i), v_$i < params.vectors));
+//! end
 //! end
 //! else
   for (var v = thread; v < params.vectors; v += THREADS) {
-    let dx = row_rstd * d_output[start + v] * weight_at(v) - pull * input[start + v];
+    let at = start + v;
 //! if ACCUMULATE
-    d_input[start + v] += dx;
+    let dx = d_input[at] + (row_rstd * d_output[at] * weight_at(v) - pull * input[at]);
 //! else
-    d_input[start + v] = dx;
+    let dx = row_rstd * d_output[at] * weight_at(v) - pull * input[at];
+//! end
+    d_input[at] = dx;
+//! if QUANTIZED
+    amax = max(amax, largest(unscaled(dx, v)));
 //! end
   }
+//! end
+//! if QUANTIZED
+  let scale = scale_of(workgroup_max(amax, thread));
+  if (thread == 0u) { scales[row] = scale; }
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  if (v_$i < params.vectors) { write_codes(at_$i, out_$i * scale); }
+//! end
+//! else
+  // A thread reads back what it wrote itself.
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    write_codes(start + v, unscaled(d_input[start + v], v) * scale);
+  }
+//! end
 //! end
 }
 `,

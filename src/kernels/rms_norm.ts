@@ -1,6 +1,6 @@
 import type { Matrix, Vector } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
-import { codesOf, expectQuantized, type Quantized } from "./quantize.ts";
+import { codesOf, expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
 import { expectMatrix, expectVector, rowConstants, type RowVariant } from "./shapes.ts";
 
 /** What {@linkcode rmsNorm} reads and writes; f32 but for the codes. */
@@ -47,7 +47,7 @@ export function rmsNorm(
   );
 }
 
-/** What {@linkcode rmsNormBackward} reads and writes; all f32. */
+/** What {@linkcode rmsNormBackward} reads and writes; f32 but for the codes. */
 export interface RmsNormBackwardOptions {
   /** Gradient of the output [rows, cols]. */
   dOutput: Matrix;
@@ -61,19 +61,20 @@ export interface RmsNormBackwardOptions {
   dInput: Matrix;
   /** Add to what `dInput` holds: the gradient of the residual stream. Default false: overwrite. */
   accumulate?: boolean;
+  /** Receives what `dInput` holds then in few bits, one scale a row, as `quantize` would make it. */
+  quantized?: QuantizedGradient | null;
   /** How a row is shared, for measurements. */
   variant?: RowVariant;
 }
 
 /** Records the gradient of {@linkcode rmsNorm} with respect to its input. */
-export function rmsNormBackward(
-  program: Program,
-  { dOutput, input, weight, rstd, dInput, accumulate = false, variant }: RmsNormBackwardOptions,
-): void {
+export function rmsNormBackward(program: Program, options: RmsNormBackwardOptions): void {
+  const { dOutput, input, weight, rstd, dInput, accumulate = false, quantized, variant } = options;
   const { rows, cols, pitch } = input;
   expectMatrix("rmsNormBackward", "input", input, { rows, cols });
   expectMatrix("rmsNormBackward", "dOutput", dOutput, { rows, cols });
   expectMatrix("rmsNormBackward", "dInput", dInput, { rows, cols });
+  if (quantized) expectQuantized("rmsNormBackward", quantized, { rows, cols });
   expectVector("rmsNormBackward", "weight", weight, cols);
   expectVector("rmsNormBackward", "rstd", rstd, rows);
   if (rows === 0 || cols === 0) return;
@@ -81,11 +82,25 @@ export function rmsNormBackward(
     program.device.kernel("rms_norm_backward", {
       ...rowConstants(program.device, pitch / 4, accumulate ? 3 : 2, variant),
       ACCUMULATE: accumulate,
+      QUANTIZED: !!quantized,
+      COLUMN_SCALES: !!quantized?.columnScales,
+      ...(quantized && { CODES: quantized.codes.type }),
     }),
-    { d_output: dOutput, input, weight, rstd, d_input: dInput },
+    {
+      d_output: dOutput,
+      input,
+      weight,
+      rstd,
+      d_input: dInput,
+      ...codesOf(quantized),
+      ...(quantized?.columnScales && { column_scales: quantized.columnScales }),
+    },
     { rows, cols, vectors: pitch / 4 },
     linearGrid(rows, 1),
-    { bytes: 4 * rows * pitch * (accumulate ? 4 : 3), label: `${rows}×${cols}` },
+    {
+      bytes: 4 * rows * pitch * (accumulate ? 4 : 3) + (quantized?.codes.size ?? 0),
+      label: `${rows}×${cols}${quantized ? ` ${quantized.codes.type}` : ""}`,
+    },
   );
 }
 

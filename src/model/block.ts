@@ -15,8 +15,13 @@
 import { columnsOf, firstOf, type Matrix, type Vector } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention.ts";
-import { rmsNorm, rmsNormBackward, rmsNormWeightGradient } from "../kernels/rms_norm.ts";
-import type { Quantized } from "../kernels/quantize.ts";
+import type { Quantized, QuantizedGradient } from "../kernels/quantize.ts";
+import {
+  rmsNorm,
+  rmsNormBackward,
+  type RmsNormBackwardOptions,
+  rmsNormWeightGradient,
+} from "../kernels/rms_norm.ts";
 import { rope } from "../kernels/rope.ts";
 import { swiglu, swigluBackward } from "../kernels/swiglu.ts";
 import type { DenseWeight, Linear } from "../methods/method.ts";
@@ -127,16 +132,28 @@ export function unneededActivations(blocks: readonly Block[]): ActivationName[] 
   return unneeded;
 }
 
+/** What the backward of a block is told. */
+export interface BlockBackward {
+  /** The gradient of the block's output in few bits, where its producer wrote it: `gradientCodes` of `down`. */
+  codes: Quantized | null;
+  /** Whether the gradient of the block's input is wanted. */
+  needsInputGradient: boolean;
+  /** The layer that this gradient is the output's of, which may want it in few bits: `down` of the block below. */
+  below: Linear | null;
+}
+
 /**
  * Records the gradients of block `layer`. Activation `dStream` holds the gradient of the block's output before and that
- * of its input after, which only is computed if `needsInputGradient`.
+ * of its input after.
+ *
+ * @returns the gradient of the input in few bits, as `below` wants it.
  */
 export function blockBackward(
   pass: Pass,
   block: Block,
   layer: number,
-  needsInputGradient: boolean,
-): void {
+  { codes: outputCodes, needsInputGradient, below }: BlockBackward,
+): Quantized | null {
   const { program, tokens } = pass;
   const get = activationsOf(pass, layer);
   if (pass.activations.mode.checkpointing) forwardToGateUp(pass, block, layer);
@@ -146,7 +163,7 @@ export function blockBackward(
   if (hidden) swiglu(program, { gateUp: get("gateUp"), output: hidden });
   block.down.backward(program, {
     dOutput: dStream,
-    codes: null,
+    codes: outputCodes,
     input: hidden,
     dInput: get("dHidden"),
   });
@@ -165,11 +182,12 @@ export function blockBackward(
     input: gateUpInput,
     dInput: get("dNormed"),
   });
-  normBackward(pass, block.midNorm, get("mid"));
+  const midCodes = block.o.gradientCodes(pass.rows);
+  normBackward(pass, block.midNorm, get("mid"), midCodes);
 
   block.o.backward(program, {
     dOutput: dStream,
-    codes: null,
+    codes: midCodes,
     input: get("attended"),
     dInput: get("dAttended"),
   });
@@ -193,7 +211,10 @@ export function blockBackward(
     input: qkvInput,
     dInput: needsInputGradient ? get("dNormed") : null,
   });
-  if (needsInputGradient) normBackward(pass, block.inputNorm, get("input"));
+  if (!needsInputGradient) return null;
+  const inputCodes = below?.gradientCodes(pass.rows) ?? null;
+  normBackward(pass, block.inputNorm, get("input"), inputCodes);
+  return inputCodes;
 }
 
 /** Records the norm of `input`, which is the input of what follows, keeping the row statistics for the backward. */
@@ -213,18 +234,23 @@ export function normForward(
   });
 }
 
-/** Records the gradient of a norm from `dNormed`, added to `dStream`. */
-function normBackward(pass: Pass, norm: Norm, input: Matrix): void {
+/** Records the gradient of a norm from `dNormed`, added to `dStream`, of which the codes are then. */
+function normBackward(
+  pass: Pass,
+  norm: Norm,
+  input: Matrix,
+  quantized: QuantizedGradient | null,
+): void {
   const dOutput = pass.activations.get("dNormed", pass.rows);
   const dInput = pass.activations.get("dStream", pass.rows);
-  normGradients(pass, norm, { input, dOutput, dInput, accumulate: true });
+  normGradients(pass, norm, { input, dOutput, dInput, accumulate: true, quantized });
 }
 
 /** Records the gradients of a norm: of its weight, where that is trained, and of its input. */
 export function normGradients(
   pass: Pass,
   norm: Norm,
-  io: { input: Matrix; dOutput: Matrix; dInput: Matrix; accumulate: boolean },
+  io: Pick<RmsNormBackwardOptions, "input" | "dOutput" | "dInput" | "accumulate" | "quantized">,
 ): void {
   const { input, dOutput } = io;
   const rstd = firstRows(norm, pass.rows);

@@ -230,10 +230,22 @@ export class Network implements Disposable {
     program.phase("backward");
     const input = activations.get("input", rows, this.config.numLayers);
     const dInput = activations.get("dStream", rows);
-    normGradients(pass, this.finalNorm, { input, dOutput, dInput, accumulate: false });
+    const top = this.blocks.at(-1)?.down;
+    let codes = top?.gradientCodes(rows) ?? null;
+    normGradients(pass, this.finalNorm, {
+      input,
+      dOutput,
+      dInput,
+      accumulate: false,
+      quantized: codes,
+    });
     const embedding = this.dense.get(EMBEDDING)!;
     for (let layer = this.config.numLayers - 1; layer >= 0; layer--) {
-      blockBackward(pass, this.blocks[layer], layer, layer > 0 || !!embedding.gradient);
+      codes = blockBackward(pass, this.blocks[layer], layer, {
+        codes,
+        needsInputGradient: layer > 0 || !!embedding.gradient,
+        below: this.blocks[layer - 1]?.down ?? null,
+      });
     }
     if (embedding.gradient) {
       embedBackward(program, {
