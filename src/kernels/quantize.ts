@@ -4,7 +4,13 @@
  * @module
  */
 
-import type { BufferView, ElementType, Matrix, Vector } from "../gpu/buffers.ts";
+import {
+  type BufferView,
+  type ElementType,
+  type Matrix,
+  pitchOf,
+  type Vector,
+} from "../gpu/buffers.ts";
 import { type Bindings, linearGrid, type Program } from "../gpu/program.ts";
 import {
   expectMatrix,
@@ -38,7 +44,8 @@ export interface QuantizedGradient extends Quantized {
 }
 
 /**
- * Checks where a kernel should write its result in few bits.
+ * Checks where a kernel should write its result in few bits. A merged layer's width counts the zero rows up to a multiple of
+ * 16, so codes and column scales may go on up to the pitch.
  *
  * @param kernel Name of the recorder, for the message.
  * @throws {TypeError} for codes of another type.
@@ -49,9 +56,13 @@ export function expectQuantized(
   { codes, scales, columnScales }: QuantizedGradient,
   { rows, cols }: { rows: number; cols: number },
 ): void {
-  expectMatrix(kernel, "codes", codes, { rows, cols, types: CODE_TYPES });
+  const fits = codes.cols >= cols && codes.pitch === pitchOf(cols);
+  const narrowed = fits ? { ...codes, cols } : codes;
+  expectMatrix(kernel, "codes", narrowed, { rows, cols, types: CODE_TYPES });
   expectVector(kernel, "scales", scales, rows);
-  if (columnScales) expectVector(kernel, "columnScales", columnScales, cols);
+  if (!columnScales) return;
+  const length = Math.min(columnScales.length, cols);
+  expectVector(kernel, "columnScales", { ...columnScales, length }, cols);
 }
 
 /** The bindings of wgsl/row_codes.wgsl; none where nothing is quantised. */
