@@ -30,41 +30,48 @@ function merge(gate: Float32Array, up: Float32Array, rows: number, width: number
 }
 
 /** The columns of one half of a merged matrix. */
-function half(values: Float32Array, first: number, rows: number, width: number): Float32Array {
-  return Float32Array.from(
+function half(
+  values: ArrayLike<number>,
+  first: number,
+  rows: number,
+  width: number,
+): Float64Array {
+  return Float64Array.from(
     { length: rows * width },
     (_, i) => values[Math.floor(i / width) * 2 * pitchOf(width) + first + i % width],
   );
 }
 
-Deno.test("swiglu and its gradient agree with the oracle on odd widths", async () => {
+Deno.test("swiglu and its gradient agree with the oracle on odd widths, of f32 and of f16", async () => {
   using device = await requestDevice();
-  for (const [rows, width] of [[1, 1], [3, 172], [5, 30], [2, 7], [9, 64], [3, 361]]) {
-    const gate = randomValues(rows * width, 1, 8);
-    const up = randomValues(rows * width, 3, 8);
-    const pitch = pitchOf(width);
-    const merged = merge(gate, up, rows, width);
-    const gateUp = uploadMatrix(device, merged, rows, 2 * pitch).matrix;
-    const dy = uploadMatrix(device, randomValues(rows * width, 2), rows, width);
-    const output = filled(device, rows, width, NaN);
-    const dGateUp = filled(device, rows, 2 * pitch, NaN);
-    await runOnce(device, (program) => {
-      swiglu(program, { gateUp, output });
-      swigluBackward(program, { gateUp, dOutput: dy.matrix, dGateUp });
-    });
-    const exact = [Float64Array.from(gate), Float64Array.from(up)] as const;
-    const want = reference.swigluBackward(dy.exact, ...exact);
-    const gradient = await device.readMatrix(dGateUp);
-    const checks: [string, ArrayLike<number>, ArrayLike<number>][] = [
-      ["output", await device.readMatrix(output), reference.swiglu(...exact)],
-      ["dGate", half(gradient, 0, rows, width), want.dGate],
-      ["dUp", half(gradient, pitch, rows, width), want.dUp],
-    ];
-    for (const [name, got, expected] of checks) {
-      const error = relativeError(got, expected);
-      assert(error < TOLERANCE, `${name} of ${rows}×${width}: error ${error}`);
+  for (const type of ["f32", "f16"] as const) {
+    for (const [rows, width] of [[1, 1], [3, 172], [5, 30], [2, 7], [9, 64], [3, 361]]) {
+      const pitch = pitchOf(width);
+      const values = (seed: number) => randomValues(rows * width, seed, 8);
+      const merged = merge(values(1), values(3), rows, width);
+      const gateUp = uploadMatrix(device, merged, rows, 2 * pitch, type);
+      const dy = uploadMatrix(device, randomValues(rows * width, 2), rows, width);
+      const output = filled(device, rows, width, NaN);
+      const dGateUp = filled(device, rows, 2 * pitch, NaN);
+      await runOnce(device, (program) => {
+        swiglu(program, { gateUp: gateUp.matrix, output });
+        swigluBackward(program, { gateUp: gateUp.matrix, dOutput: dy.matrix, dGateUp });
+      });
+      const halfOf = (both: ArrayLike<number>, first: number) => half(both, first, rows, width);
+      const exact = [halfOf(gateUp.exact, 0), halfOf(gateUp.exact, pitch)] as const;
+      const want = reference.swigluBackward(dy.exact, ...exact);
+      const gradient = await device.readMatrix(dGateUp);
+      const checks: [string, ArrayLike<number>, ArrayLike<number>][] = [
+        ["output", await device.readMatrix(output), reference.swiglu(...exact)],
+        ["dGate", halfOf(gradient, 0), want.dGate],
+        ["dUp", halfOf(gradient, pitch), want.dUp],
+      ];
+      for (const [name, got, expected] of checks) {
+        const error = relativeError(got, expected);
+        assert(error < TOLERANCE, `${name} of ${rows}×${width} ${type}: error ${error}`);
+      }
+      for (const matrix of [output, dGateUp]) assertEquals(await paddingOf(device, matrix), 0);
     }
-    for (const matrix of [output, dGateUp]) assertEquals(await paddingOf(device, matrix), 0);
   }
 });
 
@@ -74,11 +81,12 @@ Deno.test("swiglu: codes written at once are those of its results quantised, how
     const pitch = pitchOf(width);
     const values = (seed: number) => randomValues(rows * width, seed, 4);
     const merged = merge(values(1), values(2), rows, width);
-    const gateUp = uploadMatrix(device, merged, rows, 2 * pitch).matrix;
     const dOutput = uploadMatrix(device, values(3), rows, width).matrix;
     const divisors = randomValues(2 * pitch, 4).map((v) => v + 2);
     const columnScales = uploadVector(device, divisors).vector;
     for (const type of ["e4m3", "e5m2", "f16"] as const) {
+      const inputType = type === "e4m3" ? "f32" : "f16";
+      const gateUp = uploadMatrix(device, merged, rows, 2 * pitch, inputType).matrix;
       for (const registers of [true, false]) {
         const variant = { registers };
         const [apart, beside, alone] = [0, 1, 2].map(() =>

@@ -5,17 +5,17 @@
 // the rows of the weight that it is multiplied by next.
 // Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps what is to be quantised in registers
 // (REGISTERS); where it is too much, it is read again.
+//! include gate_up.wgsl
 //! include silu.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_codes.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row of d_output; twice as many in a row of gate_up
+  vectors: u32, // fours in a row of d_output; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4<f32>>;
 //! if COLUMN_SCALES
@@ -44,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let v_$i = thread + ${i}u * THREADS;
   let inside_$i = min(v_$i, params.vectors - 1u); // past the end the last one again, which a maximum does not mind
   let at_$i = start + inside_$i;
-  let d_$i = swiglu_gradient(gate_up[at_$i], gate_up[at_$i + params.vectors], d_output[row * params.vectors + inside_$i]);
+  let d_$i = swiglu_gradient(gate_up_at(at_$i), gate_up_at(at_$i + params.vectors), d_output[row * params.vectors + inside_$i]);
 //! end
 //! unroll i 0 VECTORS
   let gate_$i = unscaled(d_$i.gate, inside_$i);
@@ -58,7 +58,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! else
   for (var v = thread; v < params.vectors; v += THREADS) {
     let at = start + v;
-    let d = swiglu_gradient(gate_up[at], gate_up[at + params.vectors], d_output[row * params.vectors + v]);
+    let d = swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + v]);
     amax = max(amax, max(largest(unscaled(d.gate, v)), largest(unscaled(d.up, v + params.vectors))));
     d_gate_up[at] = d.gate;
     d_gate_up[at + params.vectors] = d.up;

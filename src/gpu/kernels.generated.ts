@@ -2436,6 +2436,27 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(value, 16u); }
 //! end
 `,
+  "gate_up.wgsl": `// What SwiGLU and its gradient read of the linear layer before them. Include-only.
+//
+// Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
+// pitch … pitch + width: the merged linear starts each part at a multiple of 16. Arithmetic is in f32 either way.
+
+//! if GATE_UP == f16
+@group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
+//! else
+@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
+//! end
+
+// Four values, \`at\` counted in fours.
+fn gate_up_at(at: u32) -> vec4<f32> {
+//! if GATE_UP == f16
+  let halves = gate_up[at];
+  return vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y));
+//! else
+  return gate_up[at];
+//! end
+}
+`,
   "gemm.wgsl": `// General matrix product in f32: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], from f32, f16 or FP8 operands.
 //
 // Storage: an operand is either stored by rows of its outer index (A[m][k], B[n][k]: *_BY_K false) or by rows of the
@@ -4689,18 +4710,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "swiglu.wgsl": `// SwiGLU: output[t][c] = silu(gate[t][c]) · up[t][c], with silu(g) = g / (1 + e^−g).
 //
-// Shapes: gate_up [rows, 2·pitch] with the gate in columns 0 … width and the up projection in pitch … pitch + width, where
-// pitch is the output's (the merged linear starts each part at a multiple of 16); output [rows, width], both f32.
+// Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl; output f32 [rows, width], whose pitch it is.
 // Idea: one thread a vec4 of the output, up to the pitch: zeros between give zeros.
+//! include gate_up.wgsl
 //! include silu.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row of the output; twice as many in a row of gate_up
+  vectors: u32, // fours in a row of the output; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
 
 @compute @workgroup_size(THREADS)
@@ -4710,23 +4730,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  output[item] = swiglu(gate_up[at], gate_up[at + params.vectors]);
+  output[item] = swiglu(gate_up_at(at), gate_up_at(at + params.vectors));
 }
 `,
   "swiglu_backward.wgsl": `// Gradient of SwiGLU. With s = sigmoid(gate):
 //   d_gate = d_output · up · s · (1 + gate · (1 − s)),   d_up = d_output · gate · s
 //
-// Shapes: gate_up, d_gate_up [rows, 2·pitch] and d_output [rows, width] as in swiglu.wgsl, all f32. s is computed again
+// Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. s is computed again
 // rather than kept. Idea: one thread a vec4 of gate and up together.
+//! include gate_up.wgsl
 //! include silu.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row of d_output; twice as many in a row of gate_up
+  vectors: u32, // fours in a row of d_output; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4<f32>>;
 
@@ -4737,7 +4757,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  let d = swiglu_gradient(gate_up[at], gate_up[at + params.vectors], d_output[item]);
+  let d = swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[item]);
   d_gate_up[at] = d.gate;
   d_gate_up[at + params.vectors] = d.up;
 }
@@ -4749,17 +4769,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // the rows of the weight that it is multiplied by next.
 // Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps what is to be quantised in registers
 // (REGISTERS); where it is too much, it is read again.
+//! include gate_up.wgsl
 //! include silu.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_codes.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row of d_output; twice as many in a row of gate_up
+  vectors: u32, // fours in a row of d_output; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4<f32>>;
 //! if COLUMN_SCALES
@@ -4788,7 +4808,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let v_$i = thread + \${i}u * THREADS;
   let inside_$i = min(v_$i, params.vectors - 1u); // past the end the last one again, which a maximum does not mind
   let at_$i = start + inside_$i;
-  let d_$i = swiglu_gradient(gate_up[at_$i], gate_up[at_$i + params.vectors], d_output[row * params.vectors + inside_$i]);
+  let d_$i = swiglu_gradient(gate_up_at(at_$i), gate_up_at(at_$i + params.vectors), d_output[row * params.vectors + inside_$i]);
 //! end
 //! unroll i 0 VECTORS
   let gate_$i = unscaled(d_$i.gate, inside_$i);
@@ -4802,7 +4822,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! else
   for (var v = thread; v < params.vectors; v += THREADS) {
     let at = start + v;
-    let d = swiglu_gradient(gate_up[at], gate_up[at + params.vectors], d_output[row * params.vectors + v]);
+    let d = swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + v]);
     amax = max(amax, max(largest(unscaled(d.gate, v)), largest(unscaled(d.up, v + params.vectors))));
     d_gate_up[at] = d.gate;
     d_gate_up[at + params.vectors] = d.up;
@@ -4829,20 +4849,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "swiglu_quantized.wgsl": `// SwiGLU whose result is wanted in few bits: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
 //
-// Shapes: gate_up [rows, 2·pitch] and output [rows, width] as in swiglu.wgsl.
+// Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl.
 // Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps the results in registers
 // (REGISTERS); where they are too many it computes them again.
+//! include gate_up.wgsl
 //! include silu.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_codes.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row of the result; twice as many in a row of gate_up
+  vectors: u32, // fours in a row of the result; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 //! if OUTPUT
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
 //! end
@@ -4850,7 +4870,7 @@ struct Params {
 // Vector v of a row's result, or past its end the last one again, which a maximum does not mind.
 fn hidden(row: u32, v: u32) -> vec4<f32> {
   let at = 2u * row * params.vectors + min(v, params.vectors - 1u);
-  return swiglu(gate_up[at], gate_up[at + params.vectors]);
+  return swiglu(gate_up_at(at), gate_up_at(at + params.vectors));
 }
 
 @compute @workgroup_size(THREADS)

@@ -25,7 +25,7 @@ import type { FalqonLayers } from "./falqon.ts";
 import { GradientSketch } from "./falqon_sketch.ts";
 import { FalqonUpdate } from "./falqon_update.ts";
 import { Fp8Weight } from "./fp8_weight.ts";
-import type { Linear, LinearBackward, LinearForward } from "./method.ts";
+import type { DenseType, Linear, LinearBackward, LinearForward } from "./method.ts";
 import { SavedRows } from "./saved_rows.ts";
 import { type AdapterLayout, adapterLayout, type AdapterPart } from "./targets.ts";
 
@@ -67,6 +67,11 @@ export class FalqonLinear implements Linear {
   /** One scale of all tokens takes a look at the whole matrix before any of it is quantised. */
   get readsInput(): boolean {
     return this.layers.settings.scaling === "tensor";
+  }
+
+  /** Pending rows are added to the output, which only f32 can take. */
+  get outputType(): DenseType {
+    return this.layers.context.device.halves.activations && !this.#hasPending ? "f16" : "f32";
   }
 
   inputCodes(rows: number): Quantized | null {

@@ -46,6 +46,7 @@ class FullLayers implements MethodLayers {
 export class FullLinear implements Linear {
   readonly needsInput = true;
   readonly readsInput = true;
+  readonly outputType = "f32";
   readonly #weight: Parameter;
 
   constructor(readonly context: MethodContext, readonly spec: LinearSpec) {

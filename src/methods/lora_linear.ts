@@ -6,7 +6,7 @@ import type { WeightSource } from "../model/weight_source.ts";
 import { BASE_ARITHMETIC, type BaseWeight } from "./base_weight.ts";
 import type { LoraLayers } from "./lora_layers.ts";
 import { LoraAdapter } from "./lora_adapter.ts";
-import type { Linear, LinearBackward, LinearForward } from "./method.ts";
+import type { DenseType, Linear, LinearBackward, LinearForward } from "./method.ts";
 import { asOperand } from "./operand.ts";
 
 /** A merged linear layer: a frozen weight, and beside it the adapters of its targeted parts. */
@@ -33,6 +33,13 @@ export class LoraLinear implements Linear {
   async load(source: WeightSource): Promise<void> {
     await this.#base.load(source);
     await this.adapter?.load();
+  }
+
+  /** Adapters add to the output, which only f32 can take. */
+  get outputType(): DenseType {
+    const { context: { device }, settings: { baseType } } = this.layers;
+    const narrow = BASE_ARITHMETIC[baseType] !== "f32" && this.adapter === null;
+    return narrow && device.halves.activations ? "f16" : "f32";
   }
 
   inputCodes(rows: number): Quantized | null {

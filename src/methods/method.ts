@@ -77,7 +77,7 @@ export interface LinearForward {
   input: Matrix | null;
   /** What {@linkcode Linear.inputCodes} gave, filled by the producer of the input; null where that did not. */
   codes: Quantized | null;
-  /** f32 [tokens, width] */
+  /** f32 [tokens, width], or as {@linkcode Linear.outputType} says. */
   output: Matrix;
   /** f32 [tokens, width], added to the output: the residual stream. */
   addend?: Matrix;
@@ -102,6 +102,8 @@ export interface Linear {
   readonly needsInput: boolean;
   /** Whether {@linkcode Linear.forward} reads the f32 input also where it has the codes. */
   readonly readsInput: boolean;
+  /** The type in which {@linkcode Linear.forward} best writes its output, if that is not added to; f32 it always can. */
+  readonly outputType: DenseType;
   /** Makes room for what a forward pass of up to `tokens` tokens leaves for the backward pass. */
   reserve(tokens: number): void;
   /** Fills the weight from a model's files. */
