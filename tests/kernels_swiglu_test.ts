@@ -143,6 +143,49 @@ Deno.test("swiglu: codes written at once are those of its results quantised, how
   }
 });
 
+Deno.test("swiglu's gradient in f16 is what its codes are made of", async () => {
+  using device = await requestDevice();
+  for (const [rows, width] of [[1, 1], [3, 30], [2, 1100]]) {
+    const cols = 2 * pitchOf(width);
+    const values = (seed: number) => randomValues(rows * width, seed, 4);
+    const merged = merge(values(1), values(2), rows, width);
+    const gateUp = uploadMatrix(device, merged, rows, cols, "f16").matrix;
+    // The gradients of the rows are of very different sizes.
+    const dy = values(3).map((v, i) => v * 1e-9 ** Math.floor(i / width));
+    const dOutput = uploadMatrix(device, dy, rows, width).matrix;
+    const divisors = randomValues(cols, 4).map((v) => v + 2);
+    const columnScales = uploadVector(device, divisors).vector;
+    for (const registers of [true, false]) {
+      for (const type of ["e5m2", "f16"] as const) {
+        const [plain, scaled] = (["f32", "f16"] as const).map((dType) => ({
+          gateUp,
+          dOutput,
+          dGateUp: poisonedCodes(device, rows, cols, dType).codes,
+          quantized: { ...poisonedCodes(device, rows, cols, type), columnScales },
+          variant: { registers },
+        }));
+        await runOnce(device, (program) => {
+          for (const options of [plain, scaled]) swigluBackward(program, options);
+        });
+        const read = ({ quantized: { codes, scales } }: typeof plain) =>
+          device.readAll([codes, scales]);
+        const label = `${rows}×${width} ${type} ${registers}`;
+        const codes = await read(plain);
+        assertEquals(await read(scaled), codes, label);
+        const scales = new Float32Array(codes[1]);
+        const want = (await device.readMatrix(plain.dGateUp))
+          .map((v, i) => v / divisors[i % cols] * scales[Math.floor(i / cols)]);
+        const got = new Float16Array(await device.read(scaled.dGateUp));
+        for (let row = 0; row < rows; row++) {
+          const part = [row * cols, (row + 1) * cols] as const;
+          const error = relativeError(got.subarray(...part), want.subarray(...part));
+          assert(error < 2 ** -11, `row ${row} of ${label}: error ${error}`);
+        }
+      }
+    }
+  }
+});
+
 Deno.test("swiglu stays finite for huge gates and shows NaN", async () => {
   using device = await requestDevice();
   const gates = [-1e30, -1e4, -100, 100, 1e4, NaN];
@@ -183,5 +226,15 @@ Deno.test("swiglu refuses operands that do not fit", async () => {
     () => swigluBackward(program, { gateUp, dOutput: output, dGateUp: gateUp }),
     RangeError,
     message,
+  );
+  const [dOutput, whole, halves] = [
+    device.matrix(2, 32, "f32", "dOutput"),
+    device.matrix(2, 64, "f32", "gateUp"),
+    device.matrix(2, 64, "f16", "dGateUp"),
+  ];
+  assertThrows(
+    () => swigluBackward(program, { gateUp: whole, dOutput, dGateUp: halves }),
+    TypeError,
+    "dGateUp is f16, not f32",
   );
 });

@@ -70,6 +70,8 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
 export interface HalfStorage {
   /** Outputs of products of operands in few bits, next to which f16 rounds little. */
   activations: boolean;
+  /** Gradients that both a product of few bits and one on tensor cores read. */
+  gradients: boolean;
 }
 
 /**
@@ -115,7 +117,8 @@ export class Device implements Disposable {
     this.hasF16 = gpu.features.has("shader-f16");
     this.hasTimestamps = gpu.features.has("timestamp-query");
     this.hasSubgroupMatrix = this.hasF16 && offersSubgroupMatrix({ features: gpu.features, info });
-    this.halves = { activations: this.hasF16 && !this.isFallback };
+    const suits = this.hasF16 && !this.isFallback;
+    this.halves = { activations: suits, gradients: suits && this.hasSubgroupMatrix };
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#failure ??= (event as GPUUncapturedErrorEvent).error.message;

@@ -69,7 +69,7 @@ export interface SwigluBackwardOptions {
   gateUp: Matrix;
   /** Gradient of the output, f32 [rows, width]. */
   dOutput: Matrix;
-  /** Receives the gradient of the input, f32. */
+  /** Receives the gradient of the input in f32; or, in f16, the scaled values that the codes of `quantized` are made of. */
   dGateUp: Matrix;
   /** Receives that gradient in few bits, one scale a row, as `quantize` would make it. */
   quantized?: QuantizedGradient | null;
@@ -86,7 +86,8 @@ export function swigluBackward(
   const merged = { rows, cols: 2 * pitch };
   expectMatrix("swigluBackward", "dOutput", dOutput, { rows, cols: width });
   expectMatrix("swigluBackward", "gateUp", gateUp, { ...merged, types: INPUT_TYPES });
-  expectMatrix("swigluBackward", "dGateUp", dGateUp, merged);
+  const types: readonly ElementType[] = quantized ? ["f32", "f16"] : ["f32"];
+  expectMatrix("swigluBackward", "dGateUp", dGateUp, { ...merged, types });
   if (quantized) expectQuantized("swigluBackward", quantized, merged);
   if (rows === 0 || width === 0) return;
   const { device } = program;
@@ -108,6 +109,7 @@ export function swigluBackward(
     device.kernel("swiglu_backward_quantized", {
       ...rowConstants(device, pitch / 4, 2, variant),
       GATE_UP,
+      D_GATE_UP: dGateUp.type,
       COLUMN_SCALES: !!columnScales,
       CODES: codes.type,
     }),

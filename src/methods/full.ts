@@ -47,6 +47,7 @@ export class FullLinear implements Linear {
   readonly needsInput = true;
   readonly readsInput = true;
   readonly outputType = "f32";
+  readonly gradientType = "f32";
   readonly #weight: Parameter;
 
   constructor(readonly context: MethodContext, readonly spec: LinearSpec) {

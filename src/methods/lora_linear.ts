@@ -13,6 +13,8 @@ import { asOperand } from "./operand.ts";
 export class LoraLinear implements Linear {
   readonly needsInput: boolean;
   readonly readsInput: boolean;
+  /** Adapters round the gradient once more, in their own way. */
+  readonly gradientType = "f32";
   /** Null where no part is targeted. */
   readonly adapter: LoraAdapter | null;
   readonly #base: BaseWeight;

@@ -7,8 +7,8 @@
  *
  * The forward keeps x, qkv (rotated), the attention's output and log-sum-exp, mid and gate,up. Norms and SwiGLU are
  * computed again where a linear layer needs its input for its own gradient; FALQON's do not. Where a layer multiplies
- * in few bits, norm and SwiGLU write its input in these at once, and in f32 only if something reads that; and gate,up, as
- * wide as all else of the MLP together, is kept in f16 if the layer can write it so.
+ * in few bits, norm and SwiGLU write its input in these at once, and in f32 only if something reads that. What is widest,
+ * gate,up and its gradient, is f16 where its layer can write or read that (`outputType`, `gradientType`).
  *
  * @module
  */
@@ -127,6 +127,7 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
     normed: blocks.some(({ qkv, gateUp }) => reads(qkv) || reads(gateUp)) ? "f32" : null,
     hidden: blocks.some(({ down }) => reads(down)) ? "f32" : null,
     gateUp: halves(({ gateUp }) => gateUp.outputType === "f16"),
+    dGateUp: halves(({ gateUp }) => gateUp.gradientType === "f16"),
   };
 }
 
