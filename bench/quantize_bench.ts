@@ -86,7 +86,7 @@ async function* quantizeBench(
   yield { name: "copy", ms: 2 * copied / copy / 1e6, gigabytesPerSecond: copy, ofCopy: 1 };
   using cases = new RowCases(device, shape);
   await cases.fill();
-  for (const { name, bytes, elementwise, record, check } of cases.list()) {
+  for (const { name, bytes, elementwise, tolerance, record, check } of cases.list()) {
     if (!name.includes(only)) continue;
     for (const variant of sweep && !elementwise ? SWEEP : [undefined]) {
       if ((variant?.threads ?? 0) > device.limits.maxComputeInvocationsPerWorkgroup) continue;
@@ -98,7 +98,7 @@ async function* quantizeBench(
       const gigabytesPerSecond = gigabytes(bytes, ms);
       const errors = await check();
       const { wrongCodes = 0, error = 0 } = errors;
-      if (!(wrongCodes <= MOST_WRONG_CODES && error <= LARGEST_ERROR)) {
+      if (!(wrongCodes <= MOST_WRONG_CODES && error <= (tolerance ?? LARGEST_ERROR))) {
         throw new Error(`${name} is wrong: ${JSON.stringify(errors)}`);
       }
       const way = variant
@@ -124,7 +124,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   for await (const result of quantizeBench(device, { ...shape, ...options })) {
     const { name, ms, gigabytesPerSecond, ofCopy, wrongCodes, error } = result;
     terminal.stdout(
-      name.padEnd(52) + `${ms.toFixed(4)} ms`.padStart(12) +
+      name.padEnd(78) + `${ms.toFixed(4)} ms`.padStart(12) +
         `${gigabytesPerSecond.toFixed(0)} GB/s`.padStart(12) +
         `${(100 * ofCopy).toFixed(1)} %`.padStart(9) +
         (error === undefined ? "" : `  error ${error.toExponential(1)}`) +

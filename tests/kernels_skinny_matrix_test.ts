@@ -9,6 +9,7 @@ import { skinnyGradient } from "../src/kernels/skinny.ts";
 import {
   gradientRange,
   measureRange,
+  scaledRange,
   skinnyGradientMatrix,
   type SkinnyMatrixVariant,
 } from "../src/kernels/skinny_matrix.ts";
@@ -24,8 +25,9 @@ import {
   uploadMatrix,
 } from "./support/gpu.ts";
 
-/** Two factors are rounded to f16, each by 2⁻¹² of its size on average, at most 2⁻¹¹. */
+/** Two factors are rounded to f16, each by 2⁻¹² of its size on average, at most 2⁻¹¹: that is what one product may be off. */
 const TOLERANCE = 5e-4;
+const LARGEST_OF_ONE = 2 ** -10;
 
 const SMALL: SkinnyMatrixVariant = { BM: 64, BN: 32, BK: 32, share: 64 };
 
@@ -35,10 +37,15 @@ interface Case {
   n: number;
   type?: ElementType;
   columnScales?: boolean;
+  /** Give the gradient in f16, scaled as its codes are, instead of in f32. */
+  scaled?: boolean;
   /** What element `i` of the gradient's `row` is multiplied by. */
   sizeOf?: (row: number, column: number) => number;
   variant?: Partial<SkinnyMatrixVariant>;
 }
+
+/** The gradient in f32 with either codes, and in f16. */
+const FORMS: readonly Partial<Case>[] = [{ type: "e5m2" }, { type: "f16" }, { scaled: true }];
 
 /** Where the operands begin in their matrices. */
 const [A_START, B_START] = [8, 16];
@@ -63,12 +70,18 @@ async function run(device: Device, shape: Case) {
     tokens,
   );
   const held = randomValues(m * n, 3).map((v) => v * product.reduce((x, y) => Math.max(x, y), 0));
-  const operands = { a: columnsOf(a.matrix, A_START, m), b: columnsOf(b.matrix, B_START, n) };
+  const { scaled = false } = shape;
+  const halves = device.matrix(tokens, aCols, "f16", "scaled gradient");
+  const operands = {
+    a: columnsOf(scaled ? halves : a.matrix, A_START, m),
+    b: columnsOf(b.matrix, B_START, n),
+  };
   const fresh = poisoned(device, m, n);
   const added = uploadMatrix(device, held, m, n).matrix;
   await runOnce(device, (program) => {
     quantize(program, { input: a.matrix, ...codes, granularity: "row" });
-    const range = measureRange(program, codes);
+    quantize(program, { input: a.matrix, ...codes, codes: halves, granularity: "given" });
+    const range = scaled ? scaledRange(program, codes) : measureRange(program, codes);
     skinnyGradientMatrix(program, { ...operands, out: fresh }, range, variant);
     const adding = { ...operands, out: added, alpha: -0.5, accumulate: true };
     skinnyGradientMatrix(program, adding, range, variant);
@@ -96,7 +109,8 @@ function unevenScales(device: Device, length: number): Vector {
 async function expectRight(shape: Case): Promise<void> {
   using device = await requestDevice();
   const { error } = await run(device, shape);
-  assert(error < TOLERANCE, `${JSON.stringify(shape)}: error ${error}`);
+  const tolerance = shape.tokens === 1 ? LARGEST_OF_ONE : TOLERANCE;
+  assert(error < tolerance, `${JSON.stringify(shape)}: error ${error}`);
 }
 
 Deno.test("the gradient on tensor cores agrees with f64 on any shape, and adds on request", async () => {
@@ -106,25 +120,31 @@ Deno.test("the gradient on tensor cores agrees with f64 on any shape, and adds o
   ) {
     await expectRight({ tokens, m, n });
     await expectRight({ tokens, m, n, type: "f16", columnScales: true });
+    await expectRight({ tokens, m, n, scaled: true });
+    await expectRight({ tokens, m, n, scaled: true, columnScales: true });
   }
 });
 
 Deno.test("the gradient on tensor cores agrees with f64 in every form of its tiles", async () => {
   await expectRight({ tokens: 300, m: 150, n: 30, variant: {} });
   await expectRight({ tokens: 300, m: 30, n: 150, variant: {}, type: "f16" });
-  await expectRight({ tokens: 70, m: 70, n: 40, variant: { BM: 64, BN: 64, BK: 16, share: 32 } });
+  await expectRight({ tokens: 300, m: 150, n: 30, variant: {}, scaled: true });
+  for (const scaled of [false, true]) {
+    const variant = { BM: 64, BN: 64, BK: 16, share: 32 };
+    await expectRight({ tokens: 70, m: 70, n: 40, variant, scaled });
+  }
 });
 
 Deno.test("the gradient on tensor cores keeps what f16 cannot hold", async () => {
-  const shape = { tokens: 100, m: 70, n: 20 };
-  for (const type of ["e5m2", "f16"] as const) {
+  for (const form of FORMS) {
     for (const columnScales of [false, true]) {
+      const shape = { tokens: 100, m: 70, n: 20, ...form, columnScales };
       for (const size of [1e-25, 1e-9, 1e6]) {
-        await expectRight({ ...shape, type, columnScales, sizeOf: () => size });
+        await expectRight({ ...shape, sizeOf: () => size });
       }
       // Rows of zeros beside tiny ones, and one row above all others.
       const uneven = (row: number) => row % 3 === 0 ? 0 : row === 50 ? 1 : 1e-7;
-      await expectRight({ ...shape, type, columnScales, sizeOf: uneven });
+      await expectRight({ ...shape, sizeOf: uneven });
     }
   }
 });
@@ -160,14 +180,15 @@ Deno.test("columns of a gradient far apart keep their own precision by their sca
 
 Deno.test("a gradient of zeros stays one on tensor cores, and an infinite one is seen", async () => {
   using device = await requestDevice();
-  const shape = { tokens: 40, m: 20, n: 5, columnScales: true };
-  for (const type of ["e5m2", "f16"] as const) {
-    const zeros = await run(device, { ...shape, type, sizeOf: () => 0 });
+  for (const form of FORMS) {
+    const shape = { tokens: 40, m: 20, n: 5, columnScales: true, ...form };
+    const zeros = await run(device, { ...shape, sizeOf: () => 0 });
     assert(zeros.got.every((v) => v === 0));
     for (const value of [Infinity, NaN]) {
       const sizeOf = (row: number, column: number) => row === 7 && column === 3 ? value : 1;
-      const { got } = await run(device, { ...shape, type, sizeOf });
-      assert(got.subarray(3 * 5, 4 * 5).every((v) => !Number.isFinite(v)), `${type} ${value}`);
+      const { got } = await run(device, { ...shape, sizeOf });
+      const label = `${JSON.stringify(form)} ${value}`;
+      assert(got.subarray(3 * 5, 4 * 5).every((v) => !Number.isFinite(v)), label);
     }
   }
 });
@@ -192,5 +213,11 @@ Deno.test("the gradient on tensor cores asks for scales of all its columns", asy
     () => skinnyGradient(program, { a: columnsOf(a, 4, 32), b: columnsOf(b), out, range }),
     RangeError,
     "Cannot divide columns 4 to 36 by 30 scales",
+  );
+  const scaled = scaledRange(program, codes);
+  assertThrows(
+    () => skinnyGradient(program, { a: columnsOf(a), b: columnsOf(b), out, range: scaled }),
+    RangeError,
+    "types f32, f32, f32 are not f16, f32, f32",
   );
 });

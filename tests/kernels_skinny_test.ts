@@ -76,6 +76,6 @@ Deno.test("skinnyGradient refuses operands that do not fit", async () => {
   assertThrows(
     () => skinnyGradient(program, { a, b, out: device.matrix(20, 4, "f16", "out") }),
     RangeError,
-    "types f32, f32, f16 are not all f32",
+    "types f32, f32, f16 are not f32, f32, f32",
   );
 });

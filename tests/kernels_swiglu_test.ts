@@ -30,41 +30,48 @@ function merge(gate: Float32Array, up: Float32Array, rows: number, width: number
 }
 
 /** The columns of one half of a merged matrix. */
-function half(values: Float32Array, first: number, rows: number, width: number): Float32Array {
-  return Float32Array.from(
+function half(
+  values: ArrayLike<number>,
+  first: number,
+  rows: number,
+  width: number,
+): Float64Array {
+  return Float64Array.from(
     { length: rows * width },
     (_, i) => values[Math.floor(i / width) * 2 * pitchOf(width) + first + i % width],
   );
 }
 
-Deno.test("swiglu and its gradient agree with the oracle on odd widths", async () => {
+Deno.test("swiglu and its gradient agree with the oracle on odd widths, of f32 and of f16", async () => {
   using device = await requestDevice();
-  for (const [rows, width] of [[1, 1], [3, 172], [5, 30], [2, 7], [9, 64], [3, 361]]) {
-    const gate = randomValues(rows * width, 1, 8);
-    const up = randomValues(rows * width, 3, 8);
-    const pitch = pitchOf(width);
-    const merged = merge(gate, up, rows, width);
-    const gateUp = uploadMatrix(device, merged, rows, 2 * pitch).matrix;
-    const dy = uploadMatrix(device, randomValues(rows * width, 2), rows, width);
-    const output = filled(device, rows, width, NaN);
-    const dGateUp = filled(device, rows, 2 * pitch, NaN);
-    await runOnce(device, (program) => {
-      swiglu(program, { gateUp, output });
-      swigluBackward(program, { gateUp, dOutput: dy.matrix, dGateUp });
-    });
-    const exact = [Float64Array.from(gate), Float64Array.from(up)] as const;
-    const want = reference.swigluBackward(dy.exact, ...exact);
-    const gradient = await device.readMatrix(dGateUp);
-    const checks: [string, ArrayLike<number>, ArrayLike<number>][] = [
-      ["output", await device.readMatrix(output), reference.swiglu(...exact)],
-      ["dGate", half(gradient, 0, rows, width), want.dGate],
-      ["dUp", half(gradient, pitch, rows, width), want.dUp],
-    ];
-    for (const [name, got, expected] of checks) {
-      const error = relativeError(got, expected);
-      assert(error < TOLERANCE, `${name} of ${rows}×${width}: error ${error}`);
+  for (const type of ["f32", "f16"] as const) {
+    for (const [rows, width] of [[1, 1], [3, 172], [5, 30], [2, 7], [9, 64], [3, 361]]) {
+      const pitch = pitchOf(width);
+      const values = (seed: number) => randomValues(rows * width, seed, 8);
+      const merged = merge(values(1), values(3), rows, width);
+      const gateUp = uploadMatrix(device, merged, rows, 2 * pitch, type);
+      const dy = uploadMatrix(device, randomValues(rows * width, 2), rows, width);
+      const output = filled(device, rows, width, NaN);
+      const dGateUp = filled(device, rows, 2 * pitch, NaN);
+      await runOnce(device, (program) => {
+        swiglu(program, { gateUp: gateUp.matrix, output });
+        swigluBackward(program, { gateUp: gateUp.matrix, dOutput: dy.matrix, dGateUp });
+      });
+      const halfOf = (both: ArrayLike<number>, first: number) => half(both, first, rows, width);
+      const exact = [halfOf(gateUp.exact, 0), halfOf(gateUp.exact, pitch)] as const;
+      const want = reference.swigluBackward(dy.exact, ...exact);
+      const gradient = await device.readMatrix(dGateUp);
+      const checks: [string, ArrayLike<number>, ArrayLike<number>][] = [
+        ["output", await device.readMatrix(output), reference.swiglu(...exact)],
+        ["dGate", halfOf(gradient, 0), want.dGate],
+        ["dUp", halfOf(gradient, pitch), want.dUp],
+      ];
+      for (const [name, got, expected] of checks) {
+        const error = relativeError(got, expected);
+        assert(error < TOLERANCE, `${name} of ${rows}×${width} ${type}: error ${error}`);
+      }
+      for (const matrix of [output, dGateUp]) assertEquals(await paddingOf(device, matrix), 0);
     }
-    for (const matrix of [output, dGateUp]) assertEquals(await paddingOf(device, matrix), 0);
   }
 });
 
@@ -74,11 +81,12 @@ Deno.test("swiglu: codes written at once are those of its results quantised, how
     const pitch = pitchOf(width);
     const values = (seed: number) => randomValues(rows * width, seed, 4);
     const merged = merge(values(1), values(2), rows, width);
-    const gateUp = uploadMatrix(device, merged, rows, 2 * pitch).matrix;
     const dOutput = uploadMatrix(device, values(3), rows, width).matrix;
     const divisors = randomValues(2 * pitch, 4).map((v) => v + 2);
     const columnScales = uploadVector(device, divisors).vector;
     for (const type of ["e4m3", "e5m2", "f16"] as const) {
+      const inputType = type === "e4m3" ? "f32" : "f16";
+      const gateUp = uploadMatrix(device, merged, rows, 2 * pitch, inputType).matrix;
       for (const registers of [true, false]) {
         const variant = { registers };
         const [apart, beside, alone] = [0, 1, 2].map(() =>
@@ -135,6 +143,49 @@ Deno.test("swiglu: codes written at once are those of its results quantised, how
   }
 });
 
+Deno.test("swiglu's gradient in f16 is what its codes are made of", async () => {
+  using device = await requestDevice();
+  for (const [rows, width] of [[1, 1], [3, 30], [2, 1100]]) {
+    const cols = 2 * pitchOf(width);
+    const values = (seed: number) => randomValues(rows * width, seed, 4);
+    const merged = merge(values(1), values(2), rows, width);
+    const gateUp = uploadMatrix(device, merged, rows, cols, "f16").matrix;
+    // The gradients of the rows are of very different sizes.
+    const dy = values(3).map((v, i) => v * 1e-9 ** Math.floor(i / width));
+    const dOutput = uploadMatrix(device, dy, rows, width).matrix;
+    const divisors = randomValues(cols, 4).map((v) => v + 2);
+    const columnScales = uploadVector(device, divisors).vector;
+    for (const registers of [true, false]) {
+      for (const type of ["e5m2", "f16"] as const) {
+        const [plain, scaled] = (["f32", "f16"] as const).map((dType) => ({
+          gateUp,
+          dOutput,
+          dGateUp: poisonedCodes(device, rows, cols, dType).codes,
+          quantized: { ...poisonedCodes(device, rows, cols, type), columnScales },
+          variant: { registers },
+        }));
+        await runOnce(device, (program) => {
+          for (const options of [plain, scaled]) swigluBackward(program, options);
+        });
+        const read = ({ quantized: { codes, scales } }: typeof plain) =>
+          device.readAll([codes, scales]);
+        const label = `${rows}×${width} ${type} ${registers}`;
+        const codes = await read(plain);
+        assertEquals(await read(scaled), codes, label);
+        const scales = new Float32Array(codes[1]);
+        const want = (await device.readMatrix(plain.dGateUp))
+          .map((v, i) => v / divisors[i % cols] * scales[Math.floor(i / cols)]);
+        const got = new Float16Array(await device.read(scaled.dGateUp));
+        for (let row = 0; row < rows; row++) {
+          const part = [row * cols, (row + 1) * cols] as const;
+          const error = relativeError(got.subarray(...part), want.subarray(...part));
+          assert(error < 2 ** -11, `row ${row} of ${label}: error ${error}`);
+        }
+      }
+    }
+  }
+});
+
 Deno.test("swiglu stays finite for huge gates and shows NaN", async () => {
   using device = await requestDevice();
   const gates = [-1e30, -1e4, -100, 100, 1e4, NaN];
@@ -175,5 +226,15 @@ Deno.test("swiglu refuses operands that do not fit", async () => {
     () => swigluBackward(program, { gateUp, dOutput: output, dGateUp: gateUp }),
     RangeError,
     message,
+  );
+  const [dOutput, whole, halves] = [
+    device.matrix(2, 32, "f32", "dOutput"),
+    device.matrix(2, 64, "f32", "gateUp"),
+    device.matrix(2, 64, "f16", "dGateUp"),
+  ];
+  assertThrows(
+    () => swigluBackward(program, { gateUp: whole, dOutput, dGateUp: halves }),
+    TypeError,
+    "dGateUp is f16, not f32",
   );
 });

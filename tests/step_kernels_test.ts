@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { falqon, fp8Lora, full, lora, type Method, qlora, torchaoStyle } from "../mod.ts";
+import type { Device } from "../src/gpu/device.ts";
 import { type ModelConfig, parseModelConfig } from "../src/model/config.ts";
-import { planMemory } from "../src/train/memory.ts";
+import { type MemoryPlan, planMemory } from "../src/train/memory.ts";
 import { kernelsOf, openDryGpu, openDryTensorGpu } from "./support/dry_gpus.ts";
 
 /** Methods that multiply operands of few bits. */
@@ -49,13 +50,26 @@ function blockOf({ hidden, ffn, heads, kvHeads, vocab }: Shape): ModelConfig {
   return parseModelConfig(config, "this test");
 }
 
+const SHAPE = { batchSize: 2, sequenceLength: 512, gradientCheckpointing: true };
+
+/** Records a training step. */
+function plan(device: Device, config: ModelConfig, method: Method): Promise<MemoryPlan> {
+  return planMemory({ config, method, device, ...SHAPE, countUpdates: true });
+}
+
 /** The kernels of a training step, by name, and their code. */
 async function stepKernels(open: typeof openDryGpu, config: ModelConfig, method: Method) {
-  const shape = { batchSize: 2, sequenceLength: 512, gradientCheckpointing: true };
-  const request = { config, method, device: open(), ...shape, countUpdates: true };
-  const asked = await kernelsOf(() => planMemory(request));
+  const asked = await kernelsOf(() => plan(open(), config, method));
   const codes = [...asked.values()].flatMap((kernels) => kernels.map(({ code }) => code));
   return { names: new Set(asked.keys()), codes };
+}
+
+/** Bytes of an element of gate and up, and of their gradients. */
+async function widestBytes(open: typeof openDryGpu, config: ModelConfig, method: Method) {
+  const { buffers } = await plan(open(), config, method);
+  const sizeOf = (name: string) => buffers.find(({ label }) => label === name)!.size;
+  const elements = 2 * SHAPE.batchSize * SHAPE.sequenceLength * config.intermediateSize;
+  return ["gateUp", "dGateUp"].map((name) => sizeOf(name) / elements);
 }
 
 for (const [model, config] of Object.entries(MODELS)) {
@@ -80,3 +94,17 @@ for (const [model, config] of Object.entries(MODELS)) {
     }
   });
 }
+
+Deno.test("gate, up and their gradients take half the bytes where kernels read them so", async () => {
+  const config = MODELS["LLaMA-7B"];
+  const cases: [string, typeof openDryGpu, number[]][] = [
+    ["falqon", openDryTensorGpu, [2, 2]],
+    ["falqon", openDryGpu, [2, 4]],
+    ["falqon, some rows", openDryTensorGpu, [4, 4]],
+    ["falqon, one scale a matrix", openDryTensorGpu, [2, 4]],
+    ["fp8-lora", openDryTensorGpu, [4, 4]],
+  ];
+  for (const [name, open, bytes] of cases) {
+    assertEquals(await widestBytes(open, config, NARROW[name]), bytes, name);
+  }
+});

@@ -1,17 +1,17 @@
 // Gradient of SwiGLU. With s = sigmoid(gate):
 //   d_gate = d_output · up · s · (1 + gate · (1 − s)),   d_up = d_output · gate · s
 //
-// Shapes: gate_up, d_gate_up [rows, 2·pitch] and d_output [rows, width] as in swiglu.wgsl, all f32. s is computed again
+// Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. s is computed again
 // rather than kept. Idea: one thread a vec4 of gate and up together.
+//! include gate_up.wgsl
 //! include silu.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row of d_output; twice as many in a row of gate_up
+  vectors: u32, // fours in a row of d_output; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4<f32>>;
 
@@ -22,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  let d = swiglu_gradient(gate_up[at], gate_up[at + params.vectors], d_output[item]);
+  let d = swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[item]);
   d_gate_up[at] = d.gate;
   d_gate_up[at + params.vectors] = d.up;
 }

@@ -1,33 +1,63 @@
-// Gradient of SwiGLU, in f32 and at once in few bits: codes and scales of row_codes.wgsl.
+// Gradient of SwiGLU, and at once in few bits: codes and scales of row_codes.wgsl.
 //
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl. With
-// COLUMN_SCALES the columns of d_gate_up are divided by column_scales [2·pitch] before they are quantised: the scales of
+// COLUMN_SCALES the columns of the gradient are divided by column_scales [2·pitch] before they are quantised: the scales of
 // the rows of the weight that it is multiplied by next.
+// d_gate_up is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which
+// are in range as codes are.
 // Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps what is to be quantised in registers
-// (REGISTERS); where it is too much, it is read again.
+// (REGISTERS); where it is too much, it is computed again.
+//! include gate_up.wgsl
 //! include silu.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_codes.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row of d_output; twice as many in a row of gate_up
+  vectors: u32, // fours in a row of d_output; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
+//! if D_GATE_UP == f16
+@group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec2<u32>>;
+//! else
 @group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4<f32>>;
+//! end
 //! if COLUMN_SCALES
 @group(0) @binding(4) var<storage, read> column_scales: array<vec4<f32>>;
 //! end
 
-// What is quantised of the gradient in vector `column` of a row.
-fn unscaled(d: vec4<f32>, column: u32) -> vec4<f32> {
+// The gradients of vectors v of a row's gate and up, or past the end the last ones again, which a maximum does not mind.
+fn gradient(row: u32, v: u32) -> GateUp {
+  let inside = min(v, params.vectors - 1u);
+  let at = 2u * row * params.vectors + inside;
+  return swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
+}
+
+// What is quantised of them.
+fn unscaled(d: GateUp, v: u32) -> GateUp {
 //! if COLUMN_SCALES
-  return d / column_scales[column];
+  let inside = min(v, params.vectors - 1u);
+  return GateUp(d.gate / column_scales[inside], d.up / column_scales[inside + params.vectors]);
 //! else
   return d;
+//! end
+}
+
+//! if D_GATE_UP == f32
+fn write(row: u32, v: u32, d: GateUp) {
+  let at = 2u * row * params.vectors + v;
+  d_gate_up[at] = d.gate;
+  d_gate_up[at + params.vectors] = d.up;
+}
+//! end
+
+// Writes four values that are scaled.
+fn write_scaled(at: u32, v: vec4<f32>) {
+  write_codes(at, v);
+//! if D_GATE_UP == f16
+  d_gate_up[at] = vec2<u32>(pack2x16float(v.xy), pack2x16float(v.zw));
 //! end
 }
 
@@ -42,26 +72,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! if REGISTERS
 //! unroll i 0 VECTORS
   let v_$i = thread + ${i}u * THREADS;
-  let inside_$i = min(v_$i, params.vectors - 1u); // past the end the last one again, which a maximum does not mind
-  let at_$i = start + inside_$i;
-  let d_$i = swiglu_gradient(gate_up[at_$i], gate_up[at_$i + params.vectors], d_output[row * params.vectors + inside_$i]);
+  let d_$i = gradient(row, v_$i);
 //! end
 //! unroll i 0 VECTORS
-  let gate_$i = unscaled(d_$i.gate, inside_$i);
-  let up_$i = unscaled(d_$i.up, inside_$i + params.vectors);
-  amax = max(amax, max(largest(gate_$i), largest(up_$i)));
-  if (v_$i < params.vectors) {
-    d_gate_up[at_$i] = d_$i.gate;
-    d_gate_up[at_$i + params.vectors] = d_$i.up;
-  }
+  let x_$i = unscaled(d_$i, v_$i);
+  amax = max(amax, max(largest(x_$i.gate), largest(x_$i.up)));
+//! if D_GATE_UP == f32
+  if (v_$i < params.vectors) { write(row, v_$i, d_$i); }
+//! end
 //! end
 //! else
   for (var v = thread; v < params.vectors; v += THREADS) {
-    let at = start + v;
-    let d = swiglu_gradient(gate_up[at], gate_up[at + params.vectors], d_output[row * params.vectors + v]);
-    amax = max(amax, max(largest(unscaled(d.gate, v)), largest(unscaled(d.up, v + params.vectors))));
-    d_gate_up[at] = d.gate;
-    d_gate_up[at + params.vectors] = d.up;
+    let d = gradient(row, v);
+    let x = unscaled(d, v);
+    amax = max(amax, max(largest(x.gate), largest(x.up)));
+//! if D_GATE_UP == f32
+    write(row, v, d);
+//! end
   }
 //! end
   let scale = scale_of(workgroup_max(amax, thread));
@@ -70,15 +97,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! if REGISTERS
 //! unroll i 0 VECTORS
   if (v_$i < params.vectors) {
-    write_codes(at_$i, gate_$i * scale);
-    write_codes(at_$i + params.vectors, up_$i * scale);
+    write_scaled(start + v_$i, x_$i.gate * scale);
+    write_scaled(start + v_$i + params.vectors, x_$i.up * scale);
   }
 //! end
 //! else
-  // A thread reads back what it wrote itself.
   for (var v = thread; v < params.vectors; v += THREADS) {
-    write_codes(start + v, unscaled(d_gate_up[start + v], v) * scale);
-    write_codes(start + v + params.vectors, unscaled(d_gate_up[start + v + params.vectors], v + params.vectors) * scale);
+    let x = unscaled(gradient(row, v), v);
+    write_scaled(start + v, x.gate * scale);
+    write_scaled(start + v + params.vectors, x.up * scale);
   }
 //! end
 }

@@ -1,19 +1,19 @@
 // SwiGLU whose result is wanted in few bits: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
 //
-// Shapes: gate_up [rows, 2·pitch] and output [rows, width] as in swiglu.wgsl.
+// Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl.
 // Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps the results in registers
 // (REGISTERS); where they are too many it computes them again.
+//! include gate_up.wgsl
 //! include silu.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_codes.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row of the result; twice as many in a row of gate_up
+  vectors: u32, // fours in a row of the result; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 //! if OUTPUT
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
 //! end
@@ -21,7 +21,7 @@ struct Params {
 // Vector v of a row's result, or past its end the last one again, which a maximum does not mind.
 fn hidden(row: u32, v: u32) -> vec4<f32> {
   let at = 2u * row * params.vectors + min(v, params.vectors - 1u);
-  return swiglu(gate_up[at], gate_up[at + params.vectors]);
+  return swiglu(gate_up_at(at), gate_up_at(at + params.vectors));
 }
 
 @compute @workgroup_size(THREADS)

@@ -34,6 +34,8 @@ export interface RowCase {
   bytes: number;
   /** Goes element by element, so that no variant shares its rows otherwise. */
   elementwise?: true;
+  /** The largest relative error that passes, where results are not f32. */
+  tolerance?: number;
   record(program: Program, variant?: RowVariant): void;
   /** Compares what the last run left with the CPU, on some rows. */
   check(): Promise<RowErrors>;
@@ -50,7 +52,9 @@ export class RowCases implements Disposable {
   readonly #sum: Matrix;
   readonly #dHidden: Matrix;
   readonly #gateUp: Matrix;
+  readonly #gateUpHalves: Matrix;
   readonly #dGateUp: Matrix;
+  readonly #dGateUpHalves: Matrix;
   /** f32 results as wide as the network's inner width, in the memory of `#dGateUp`. */
   readonly #hidden: Matrix;
   readonly #weight: Vector;
@@ -67,8 +71,11 @@ export class RowCases implements Disposable {
     this.#sum = matrix(cols, "results as wide as the stream");
     this.#dHidden = matrix(ffn, "gradient of the hidden values");
     const { pitch } = this.#dHidden;
+    const halves = (label: string) => device.matrix(rows, 2 * pitch, "f16", label);
     this.#gateUp = matrix(2 * pitch, "gate and up");
+    this.#gateUpHalves = halves("gate and up in f16");
     this.#dGateUp = matrix(2 * pitch, "gradient of gate and up");
+    this.#dGateUpHalves = halves("gradient of gate and up in f16");
     this.#hidden = { ...this.#dGateUp, cols: ffn, pitch, size: 4 * rows * pitch };
     this.#weight = device.vector(cols, "f32", "weight of the norm");
     this.#rstd = device.vector(rows, "f32", "norm statistics");
@@ -85,7 +92,14 @@ export class RowCases implements Disposable {
     const divisors = Float32Array.from({ length: this.#gateUp.cols }, (_, i) => 2 ** (i % 5 - 2));
     device.write(this.#columnScales, divisors);
     await this.#run((program) => {
-      [this.#stream, this.#gradient, this.#dHidden, this.#gateUp].forEach((out, low) =>
+      const inputs = [
+        this.#stream,
+        this.#gradient,
+        this.#dHidden,
+        this.#gateUp,
+        this.#gateUpHalves,
+      ];
+      inputs.forEach((out, low) =>
         randomNormal(program, { key: { low, high: 0 }, mean: 0, deviation: 1, out })
       );
       this.#norm(program, this.#sum);
@@ -103,18 +117,22 @@ export class RowCases implements Disposable {
       this.#normBackward(false),
       this.#normBackward(true),
       this.#swigluOnly(),
-      this.#swigluQuantized("e4m3"),
-      this.#swigluQuantized("f16"),
+      this.#swigluQuantized("e4m3", this.#gateUp),
+      this.#swigluQuantized("e4m3", this.#gateUpHalves),
+      this.#swigluQuantized("f16", this.#gateUp),
       this.#swigluBackwardOnly(),
-      this.#swigluBackwardQuantized("e5m2", true),
-      this.#swigluBackwardQuantized("f16", false),
+      this.#swigluBackwardQuantized("e5m2", true, this.#gateUp),
+      this.#swigluBackwardQuantized("e5m2", true, this.#gateUpHalves),
+      this.#swigluBackwardQuantized("f16", false, this.#gateUp),
+      this.#swigluBackwardScaled(),
     ];
   }
 
   [Symbol.dispose](): void {
     const { device } = this;
     device.free(this.#stream, this.#gradient, this.#sum, this.#dHidden, this.#gateUp);
-    device.free(this.#dGateUp, this.#weight, this.#rstd, this.#scales, this.#columnScales);
+    device.free(this.#gateUpHalves, this.#dGateUp, this.#dGateUpHalves);
+    device.free(this.#weight, this.#rstd, this.#scales, this.#columnScales);
     device.free(...this.#codes.values());
   }
 
@@ -211,23 +229,20 @@ export class RowCases implements Disposable {
         checkRows(
           this.device,
           this.#hidden,
-          async (row) => gates.swiglu(...await this.#gates(row)),
+          async (row) => gates.swiglu(...await this.#gates(this.#gateUp, row)),
         ),
     };
   }
 
-  #swigluQuantized(type: CodeType): RowCase {
+  #swigluQuantized(type: CodeType, gateUp: Matrix): RowCase {
     const { rows, ffn } = this.shape;
     const quantized = this.#target(type, this.#dHidden, false);
     return {
-      name: `swiglu + quantize ${type}`,
-      bytes: rows * ffn * (8 + ELEMENT_BYTES[type]),
-      record: (program, variant) =>
-        swiglu(program, { gateUp: this.#gateUp, output: null, quantized, variant }),
+      name: `swiglu of ${gateUp.type} + quantize ${type}`,
+      bytes: rows * ffn * (2 * ELEMENT_BYTES[gateUp.type] + ELEMENT_BYTES[type]),
+      record: (program, variant) => swiglu(program, { gateUp, output: null, quantized, variant }),
       check: async () => {
-        await this.#run((program) =>
-          swiglu(program, { gateUp: this.#gateUp, output: this.#hidden })
-        );
+        await this.#run((program) => swiglu(program, { gateUp, output: this.#hidden }));
         return checkCodes(this.device, quantized, this.#hidden);
       },
     };
@@ -241,34 +256,67 @@ export class RowCases implements Disposable {
       bytes: rows * ffn * 20,
       elementwise: true,
       record: (program) => swigluBackward(program, operands),
-      check: () => this.#gradientError(),
+      check: () => this.#gradientError(this.#gateUp),
     };
   }
 
-  #swigluBackwardQuantized(type: CodeType, divided: boolean): RowCase {
+  #swigluBackwardQuantized(type: CodeType, divided: boolean, gateUp: Matrix): RowCase {
     const { rows, ffn } = this.shape;
-    const operands = { gateUp: this.#gateUp, dOutput: this.#dHidden, dGateUp: this.#dGateUp };
+    const operands = { gateUp, dOutput: this.#dHidden, dGateUp: this.#dGateUp };
     const quantized = this.#target(type, this.#dGateUp, divided);
     return {
-      name: `swiglu backward + quantize ${type}${divided ? ", column scales" : ""}`,
-      bytes: rows * ffn * (20 + 2 * ELEMENT_BYTES[type]),
+      name: `swiglu backward of ${gateUp.type} + quantize ${type}${
+        divided ? ", column scales" : ""
+      }`,
+      bytes: rows * ffn * (12 + 2 * ELEMENT_BYTES[gateUp.type] + 2 * ELEMENT_BYTES[type]),
       record: (program, variant) => swigluBackward(program, { ...operands, quantized, variant }),
       check: async () => ({
-        ...await this.#gradientError(),
+        ...await this.#gradientError(gateUp),
         ...await checkCodes(this.device, quantized, this.#dGateUp),
       }),
     };
   }
 
-  #gradientError(): Promise<RowErrors> {
-    return checkRows(this.device, this.#dGateUp, async (row) => {
-      const dy = await readRow(this.device, this.#dHidden, row);
-      const { dGate, dUp } = gates.swigluBackward(dy, ...await this.#gates(row));
-      const both = new Float64Array(this.#dGateUp.cols);
-      both.set(dGate);
-      both.set(dUp, this.#dHidden.pitch);
-      return both;
-    });
+  /** All in few bits, as a step on tensor cores has it: the gradient in f16 is what the codes are made of. */
+  #swigluBackwardScaled(): RowCase {
+    const { device, shape: { rows, ffn } } = this;
+    const operands = { gateUp: this.#gateUpHalves, dOutput: this.#dHidden };
+    const quantized = this.#target("e5m2", this.#dGateUp, true);
+    return {
+      name: "swiglu backward of f16 + quantize e5m2, column scales, scaled f16",
+      bytes: rows * ffn * (4 + 2 * 2 * ELEMENT_BYTES.f16 + 2 * ELEMENT_BYTES.e5m2),
+      tolerance: 2 ** -11,
+      record: (program, variant) =>
+        swigluBackward(program, { ...operands, dGateUp: this.#dGateUpHalves, quantized, variant }),
+      check: async () => {
+        await this.#run((program) =>
+          swigluBackward(program, { ...operands, dGateUp: this.#dGateUp })
+        );
+        const scales = new Float32Array(await device.read(this.#scales));
+        const divisors = new Float32Array(await device.read(this.#columnScales));
+        return {
+          ...await checkRows(device, this.#dGateUpHalves, async (row) => {
+            const gradient = await this.#gradientOf(this.#gateUpHalves, row);
+            return gradient.map((v, i) => v / divisors[i] * scales[row]);
+          }),
+          ...await checkCodes(device, quantized, this.#dGateUp),
+        };
+      },
+    };
+  }
+
+  #gradientError(gateUp: Matrix): Promise<RowErrors> {
+    return checkRows(this.device, this.#dGateUp, (row) => this.#gradientOf(gateUp, row));
+  }
+
+  /** The gradients of gate and up of a row, in f64. */
+  async #gradientOf(gateUp: Matrix, row: number): Promise<Float64Array> {
+    const dy = await readRow(this.device, this.#dHidden, row);
+    const { dGate, dUp } = gates.swigluBackward(dy, ...await this.#gates(gateUp, row));
+    const both = new Float64Array(this.#dGateUp.cols);
+    both.set(dGate);
+    both.set(dUp, this.#dHidden.pitch);
+    return both;
   }
 
   #norm(program: Program, output: Matrix, variant?: RowVariant): void {
@@ -293,8 +341,8 @@ export class RowCases implements Disposable {
   }
 
   /** Gate and up of a row. */
-  async #gates(row: number): Promise<[Float64Array, Float64Array]> {
-    const both = await readRow(this.device, this.#gateUp, row);
+  async #gates(gateUp: Matrix, row: number): Promise<[Float64Array, Float64Array]> {
+    const both = await readRow(this.device, gateUp, row);
     const { cols, pitch } = this.#dHidden;
     return [both.slice(0, cols), both.slice(pitch, pitch + cols)];
   }

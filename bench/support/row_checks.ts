@@ -15,7 +15,7 @@ import { relativeError } from "../../tests/support/gpu.ts";
 export interface RowErrors {
   /** Share of codes that are not what the CPU makes of the same f32 values with the kernel's scale. */
   wrongCodes?: number;
-  /** Of f32 results, relative to the oracle in f64. */
+  /** Of f32 or f16 results, relative to the oracle in f64. */
   error?: number;
 }
 
@@ -51,7 +51,7 @@ export async function checkCodes(
   return { wrongCodes: wrong / codes.cols / sampled.length };
 }
 
-/** Compares f32 rows with what an oracle says of them. */
+/** Compares rows of f32 or f16 with what an oracle says of them. */
 export async function checkRows(
   device: Device,
   got: Matrix,
@@ -64,10 +64,11 @@ export async function checkRows(
   return { error };
 }
 
-/** A row of an f32 matrix. */
+/** A row of an f32 or f16 matrix. */
 export async function readRow(device: Device, matrix: Matrix, row: number): Promise<Float64Array> {
   const bytes = await device.read(rowsOf(matrix, row, 1));
-  return Float64Array.from(new Float32Array(bytes).subarray(0, matrix.cols));
+  const values = matrix.type === "f16" ? new Float16Array(bytes) : new Float32Array(bytes);
+  return Float64Array.from(values.subarray(0, matrix.cols));
 }
 
 function sampledRows({ rows }: Matrix): number[] {

@@ -4,7 +4,13 @@
  * @module
  */
 
-import { columnsOf, type Matrix, rowsOf, type Vector } from "../../src/gpu/buffers.ts";
+import {
+  columnsOf,
+  ELEMENT_BYTES,
+  type Matrix,
+  rowsOf,
+  type Vector,
+} from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { E4M3 } from "../../src/fp8/codec.ts";
@@ -17,6 +23,7 @@ import { randomNormal } from "../../src/kernels/random.ts";
 import { skinnyGradient, type SkinnyVariant } from "../../src/kernels/skinny.ts";
 import {
   measureRange,
+  scaledRange,
   skinnyGradientMatrix,
   type SkinnyMatrixVariant,
 } from "../../src/kernels/skinny_matrix.ts";
@@ -188,17 +195,21 @@ export async function updateCase(
   };
 }
 
-/** A way to make dB: the general product, or the special one in f32 or on tensor cores, with a variant of its tiles. */
+/**
+ * A way to make dB: the general product, or the special one in f32 or on tensor cores, with a variant of its tiles; there
+ * also from a gradient in f16, `scaled` as its codes are.
+ */
 export type GradientWay =
   | { kernel: "gemm" }
   | { kernel: "skinny"; variant: Partial<SkinnyVariant> }
-  | { kernel: "matrix"; variant: Partial<SkinnyMatrixVariant> };
+  | { kernel: "matrix"; variant: Partial<SkinnyMatrixVariant>; scaled?: boolean };
 
 /** Those used. */
 const GRADIENT_WAYS: readonly GradientWay[] = [
   { kernel: "gemm" },
   { kernel: "skinny", variant: {} },
   { kernel: "matrix", variant: {} },
+  { kernel: "matrix", variant: {}, scaled: true },
 ];
 
 /** Tiles to compare. */
@@ -227,7 +238,9 @@ const GRADIENT_VARIANTS: readonly GradientWay[] = [
     { BM: 256, BK: 16, share: 512 },
     { BM: 256, BK: 16, share: 1024 },
     { BM: 256, share: 1024 },
-  ].map((variant) => ({ kernel: "matrix" as const, variant })),
+  ].flatMap((variant) =>
+    [false, true].map((scaled) => ({ kernel: "matrix" as const, variant, scaled }))
+  ),
 ];
 
 /** The ways to make dB that a device has. */
@@ -259,21 +272,26 @@ export async function gradientCase(
     scales: device.vector(tokens, "f32", "gradient scales"),
     columnScales: uploaded(device, new Float32Array(gradient.pitch).fill(1000)),
   };
+  const scaled = way.kernel === "matrix" && !!way.scaled;
+  const halves = device.matrix(scaled ? tokens : 0, outputs, "f16", "scaled gradient");
   using made = new Program(device);
   quantize(made, { input: gradient, ...codes, granularity: "row" });
+  if (scaled) quantize(made, { input: gradient, ...codes, codes: halves, granularity: "given" });
   (await made.prepare()).run();
-  const product = { a: columnsOf(gradient), b: columnsOf(low), out };
+  const a = scaled ? halves : gradient;
+  const product = { a: columnsOf(a), b: columnsOf(low), out };
   const variant = way.kernel === "gemm" ? "" : ` ${JSON.stringify(way.variant)}`;
   return {
-    name: `dB ${outputs}×${rank} ${way.kernel}${variant}`,
+    name: `dB ${outputs}×${rank} ${way.kernel}${variant} of ${a.type}`,
     flops: 2 * outputs * rank * tokens,
-    bytes: 4 * (tokens * (outputs + rank) + outputs * rank),
+    bytes: ELEMENT_BYTES[a.type] * tokens * outputs + 4 * rank * (tokens + outputs),
     tolerance: way.kernel === "matrix" ? 5e-4 : 1e-5,
     record(program) {
       if (way.kernel === "gemm") gemm(program, { layout: "tn", ...product });
       else if (way.kernel === "skinny") skinnyGradient(program, { ...product, ...way });
       else {
-        skinnyGradientMatrix(program, product, measureRange(program, codes), way.variant);
+        const range = scaled ? scaledRange(program, codes) : measureRange(program, codes);
+        skinnyGradientMatrix(program, product, range, way.variant);
       }
     },
     async check() {
@@ -290,7 +308,9 @@ export async function gradientCase(
       }
       return worst;
     },
-    free: () => device.free(gradient, low, out, codes.codes, codes.scales, codes.columnScales),
+    free() {
+      device.free(gradient, halves, low, out, codes.codes, codes.scales, codes.columnScales);
+    },
   };
 }
 

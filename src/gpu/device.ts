@@ -71,6 +71,14 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
   });
 }
 
+/** Whether values are kept in f16 between kernels that compute with f32. */
+export interface HalfStorage {
+  /** Outputs of products of operands in few bits, next to which f16 rounds little. */
+  activations: boolean;
+  /** Gradients that both a product of few bits and one on tensor cores read. */
+  gradients: boolean;
+}
+
 /**
  * A GPU device with the buffers and kernels made on it. Buffers are freed by {@linkcode Device.free} or
  * all at once by {@linkcode Device.destroy}: the garbage collector comes too late for gigabytes.
@@ -90,6 +98,13 @@ export class Device implements Disposable {
   readonly hasTimestamps: boolean;
   /** True if kernels may multiply 16×16×16 subgroup matrices (tensor cores), f16 into f32. */
   readonly hasSubgroupMatrix: boolean;
+  /**
+   * What is kept in f16 between kernels where f32 would do, to move half the bytes. Where workgroups run on a CPU memory
+   * is not what they wait for. Tests decide otherwise.
+   *
+   * @internal
+   */
+  halves: HalfStorage;
   /** Bytes in buffers now. */
   allocatedBytes = 0;
   /** The most bytes in buffers at any one time. */
@@ -115,6 +130,8 @@ export class Device implements Disposable {
     this.hasF16 = gpu.features.has("shader-f16");
     this.hasTimestamps = gpu.features.has("timestamp-query");
     this.hasSubgroupMatrix = this.hasF16 && offersSubgroupMatrix({ features: gpu.features, info });
+    const suits = this.hasF16 && !this.isFallback;
+    this.halves = { activations: suits, gradients: suits && this.hasSubgroupMatrix };
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#failure ??= (event as GPUUncapturedErrorEvent).error.message;

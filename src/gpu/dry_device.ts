@@ -72,5 +72,7 @@ export function openDryDevice(like?: Device): { device: Device; buffers: Set<Dry
     destroy: object,
   };
   const info = like?.info ?? ({} as GPUAdapterInfo);
-  return { device: new Device(gpu as unknown as GPUDevice, info, like?.provider), buffers };
+  const device = new Device(gpu as unknown as GPUDevice, info, like?.provider);
+  device.halves = like?.halves ?? device.halves;
+  return { device, buffers };
 }

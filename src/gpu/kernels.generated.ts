@@ -2436,6 +2436,27 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(value, 16u); }
 //! end
 `,
+  "gate_up.wgsl": `// What SwiGLU and its gradient read of the linear layer before them. Include-only.
+//
+// Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
+// pitch … pitch + width: the merged linear starts each part at a multiple of 16. Arithmetic is in f32 either way.
+
+//! if GATE_UP == f16
+@group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
+//! else
+@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
+//! end
+
+// Four values, \`at\` counted in fours.
+fn gate_up_at(at: u32) -> vec4<f32> {
+//! if GATE_UP == f16
+  let halves = gate_up[at];
+  return vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y));
+//! else
+  return gate_up[at];
+//! end
+}
+`,
   "gemm.wgsl": `// General matrix product in f32: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], from f32, f16 or FP8 operands.
 //
 // Storage: an operand is either stored by rows of its outer index (A[m][k], B[n][k]: *_BY_K false) or by rows of the
@@ -3234,17 +3255,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 `,
-  "gemm_skinny_matrix.wgsl": `// The gradient of a narrow matrix on tensor cores: out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from f32 operands rounded to
-// f16, with f32 sums. As gemm_skinny.wgsl, where that is bound by arithmetic instead of by the reading of \`a\`.
+  "gemm_skinny_matrix.wgsl": `// The gradient of a narrow matrix on tensor cores: out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from operands rounded to f16,
+// with f32 sums. As gemm_skinny.wgsl, where that is bound by arithmetic instead of by the reading of \`a\`.
 //
-// Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
+// Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
 // Range: gradients are far smaller than f16 reaches. \`a\` is multiplied by power[0] (see gradient_range.wgsl), after its
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. \`b\` is of ordinary size and limited.
+// An \`a\` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
+// by itself. They are taken out again where they can be: b's row t is multiplied by power[0] / row_scales[t], at most 1.
 // Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one share of SHARE tokens. A step of BK tokens waits
 // in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of \`a\` are loaded
 // transposed at no cost. SHARE is known to the compiler, which unrolls the loop. Shares are added by sum_partials.wgsl.
 // A vector of 8 halves in workgroup memory joins two quads of a row that are half a row apart, so that neighbouring
-// invocations fetch neighbouring quads; results are put back in order when they are stored.
+// invocations fetch neighbouring quads; results are put back in order when they are stored. Halves are fetched as they are.
 // Indices are clamped instead of guarded: what is past the end of the tokens counts zero by \`b\`, and rows and columns
 // that are not there are not stored.
 //! include fragments.wgsl
@@ -3258,12 +3281,19 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if A_TYPE == f16
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+//! else
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+//! end
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> power: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 //! if COLUMN_SCALES
 @group(0) @binding(5) var<storage, read> column_scales: array<vec4<f32>>; // of the columns of a
+//! end
+//! if A_TYPE == f16
+@group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a
 //! end
 
 const THREADS = 128u;
@@ -3282,12 +3312,32 @@ const STEPS = SHARE / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
+//! if A_TYPE == f32
 // The factors of four columns of \`a\`, from the one at \`quad\` on.
 fn factor_of(quad: u32) -> vec4<f32> {
 //! if COLUMN_SCALES
   return power[0] / column_scales[quad];
 //! else
   return vec4<f32>(power[0]);
+//! end
+}
+//! end
+
+// What a token's row of \`a\` was multiplied by.
+fn scale_of(token: u32) -> f32 {
+//! if A_TYPE == f16
+  return row_scales[token];
+//! else
+  return 1.0;
+//! end
+}
+
+// Values of \`b\` as a quad of the tile, before they are halves.
+fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
+//! if A_TYPE == f16
+  return limited(values * (power[0] / scale));
+//! else
+  return limited(values);
 //! end
 }
 
@@ -3323,24 +3373,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let a_token = thread / A_VECTORS;
   let a_vector = thread % A_VECTORS;
   let a_end = params.a_column + (params.m - 1u) / 4u;
+//! if A_TYPE == f16
+  let a_pitch = params.a_pitch / 2u; // in eights, as a_eight
+  let a_eight = min(params.a_column + m0 / 4u + 2u * a_vector, a_end) / 2u;
+//! else
+  let a_pitch = params.a_pitch;
   let a_low = min(params.a_column + m0 / 4u + a_vector, a_end);
   let a_high = min(params.a_column + m0 / 4u + a_vector + A_VECTORS, a_end);
   let a_low_factor = factor_of(a_low);
   let a_high_factor = factor_of(a_high);
+//! end
   let b_token = thread / B_VECTORS;
   let b_vector = thread % B_VECTORS;
   let b_end = params.b_column + (params.n - 1u) / 4u;
   let b_low = min(params.b_column + n0 / 4u + b_vector, b_end);
   let b_high = min(params.b_column + n0 / 4u + b_vector + B_VECTORS, b_end);
 //! unroll p 0 A_LOADS
-  let a_row_$p = min(first + a_token + \${p}u * A_TOKENS, last_token) * params.a_pitch;
+  let a_row_$p = min(first + a_token + \${p}u * A_TOKENS, last_token) * a_pitch;
+//! if A_TYPE == f16
+  var a_halves_$p = a[a_row_$p + a_eight];
+//! else
   var a_low_$p = a[a_row_$p + a_low];
   var a_high_$p = a[a_row_$p + a_high];
 //! end
+//! end
 //! unroll p 0 B_LOADS
-  let b_row_$p = min(first + b_token + \${p}u * B_TOKENS, last_token) * params.b_pitch;
-  var b_low_$p = b[b_row_$p + b_low];
-  var b_high_$p = b[b_row_$p + b_high];
+  let b_row_$p = min(first + b_token + \${p}u * B_TOKENS, last_token);
+  var b_low_$p = b[b_row_$p * params.b_pitch + b_low];
+  var b_high_$p = b[b_row_$p * params.b_pitch + b_high];
+  var b_scale_$p = scale_of(b_row_$p);
 //! end
 //! unroll i 0 BM/32
 //! unroll j 0 BN/32
@@ -3352,27 +3413,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let t0 = first + step * BK;
     workgroupBarrier();
 //! unroll p 0 A_LOADS
+//! if A_TYPE == f16
+    tile[(a_token + \${p}u * A_TOKENS) * A_ROW + a_vector] = a_halves_$p;
+//! else
     tile[(a_token + \${p}u * A_TOKENS) * A_ROW + a_vector] = to_halves(a_low_$p * a_low_factor, a_high_$p * a_high_factor);
+//! end
 //! end
 //! unroll p 0 B_LOADS
     tile[B_TILE + (b_token + \${p}u * B_TOKENS) * B_ROW + b_vector] = select(
-      vec4<u32>(), to_halves(limited(b_low_$p), limited(b_high_$p)), t0 + b_token + \${p}u * B_TOKENS < params.tokens);
+      vec4<u32>(), to_halves(right_quad(b_low_$p, b_scale_$p), right_quad(b_high_$p, b_scale_$p)),
+      t0 + b_token + \${p}u * B_TOKENS < params.tokens);
 //! end
     workgroupBarrier();
     // The last step fetches its own values again: cheaper than to ask.
     let next = first + min(step + 1u, STEPS - 1u) * BK;
 //! unroll p 0 A_LOADS
     {
-      let row = min(next + a_token + \${p}u * A_TOKENS, last_token) * params.a_pitch;
+      let row = min(next + a_token + \${p}u * A_TOKENS, last_token) * a_pitch;
+//! if A_TYPE == f16
+      a_halves_$p = a[row + a_eight];
+//! else
       a_low_$p = a[row + a_low];
       a_high_$p = a[row + a_high];
+//! end
     }
 //! end
 //! unroll p 0 B_LOADS
     {
-      let row = min(next + b_token + \${p}u * B_TOKENS, last_token) * params.b_pitch;
-      b_low_$p = b[row + b_low];
-      b_high_$p = b[row + b_high];
+      let row = min(next + b_token + \${p}u * B_TOKENS, last_token);
+      b_low_$p = b[row * params.b_pitch + b_low];
+      b_high_$p = b[row * params.b_pitch + b_high];
+      b_scale_$p = scale_of(row);
     }
 //! end
 //! unroll kk 0 BK/16
@@ -3407,7 +3478,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let strip_row = item / (BN / 8u);
     let strip_quad = item % (BN / 8u);
     let tile_row = half_m * (BM / 2u) + 16u * \${i}u + strip_row;
+//! if A_TYPE == f16
+    let row = m0 + tile_row;
+//! else
     let row = m0 + in_order(tile_row / 4u, A_VECTORS) * 4u + tile_row % 4u;
+//! end
     let column = n0 + in_order(half_n * (BN / 8u) + strip_quad, B_VECTORS) * 4u;
     store(group.z, row, column, bitcast<vec4<f32>>(tile[mine + strip_row * OUT_ROW + strip_quad]));
   }
@@ -3489,7 +3564,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "gradient_range.wgsl": `// The power of two that brings a quantised gradient into the range of f16 as a whole, from the scales of its rows.
 //
 // A row times its scale has its largest magnitude at the largest code, so all rows times the smallest of the scales stay
-// below that, and \`headroom\` further up. Vanishing rows have large scales and do not count. Rows of infinities
+// below that, and \`headroom\` further up. (Where rows stay multiplied by their scales, it is the quotients of the power and
+// these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows of infinities
 // have a scale of zero, or almost: then the power is as well, and infinities stay visible.
 // Grid: 1. A minimum does not depend on the order, so the result does not either.
 //! include workgroup_reduce.wgsl
@@ -4734,18 +4810,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "swiglu.wgsl": `// SwiGLU: output[t][c] = silu(gate[t][c]) · up[t][c], with silu(g) = g / (1 + e^−g).
 //
-// Shapes: gate_up [rows, 2·pitch] with the gate in columns 0 … width and the up projection in pitch … pitch + width, where
-// pitch is the output's (the merged linear starts each part at a multiple of 16); output [rows, width], both f32.
+// Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl; output f32 [rows, width], whose pitch it is.
 // Idea: one thread a vec4 of the output, up to the pitch: zeros between give zeros.
+//! include gate_up.wgsl
 //! include silu.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row of the output; twice as many in a row of gate_up
+  vectors: u32, // fours in a row of the output; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
 
 @compute @workgroup_size(THREADS)
@@ -4755,23 +4830,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  output[item] = swiglu(gate_up[at], gate_up[at + params.vectors]);
+  output[item] = swiglu(gate_up_at(at), gate_up_at(at + params.vectors));
 }
 `,
   "swiglu_backward.wgsl": `// Gradient of SwiGLU. With s = sigmoid(gate):
 //   d_gate = d_output · up · s · (1 + gate · (1 − s)),   d_up = d_output · gate · s
 //
-// Shapes: gate_up, d_gate_up [rows, 2·pitch] and d_output [rows, width] as in swiglu.wgsl, all f32. s is computed again
+// Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. s is computed again
 // rather than kept. Idea: one thread a vec4 of gate and up together.
+//! include gate_up.wgsl
 //! include silu.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row of d_output; twice as many in a row of gate_up
+  vectors: u32, // fours in a row of d_output; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4<f32>>;
 
@@ -4782,41 +4857,71 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  let d = swiglu_gradient(gate_up[at], gate_up[at + params.vectors], d_output[item]);
+  let d = swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[item]);
   d_gate_up[at] = d.gate;
   d_gate_up[at + params.vectors] = d.up;
 }
 `,
-  "swiglu_backward_quantized.wgsl": `// Gradient of SwiGLU, in f32 and at once in few bits: codes and scales of row_codes.wgsl.
+  "swiglu_backward_quantized.wgsl": `// Gradient of SwiGLU, and at once in few bits: codes and scales of row_codes.wgsl.
 //
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl. With
-// COLUMN_SCALES the columns of d_gate_up are divided by column_scales [2·pitch] before they are quantised: the scales of
+// COLUMN_SCALES the columns of the gradient are divided by column_scales [2·pitch] before they are quantised: the scales of
 // the rows of the weight that it is multiplied by next.
+// d_gate_up is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which
+// are in range as codes are.
 // Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps what is to be quantised in registers
-// (REGISTERS); where it is too much, it is read again.
+// (REGISTERS); where it is too much, it is computed again.
+//! include gate_up.wgsl
 //! include silu.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_codes.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row of d_output; twice as many in a row of gate_up
+  vectors: u32, // fours in a row of d_output; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
+//! if D_GATE_UP == f16
+@group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec2<u32>>;
+//! else
 @group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4<f32>>;
+//! end
 //! if COLUMN_SCALES
 @group(0) @binding(4) var<storage, read> column_scales: array<vec4<f32>>;
 //! end
 
-// What is quantised of the gradient in vector \`column\` of a row.
-fn unscaled(d: vec4<f32>, column: u32) -> vec4<f32> {
+// The gradients of vectors v of a row's gate and up, or past the end the last ones again, which a maximum does not mind.
+fn gradient(row: u32, v: u32) -> GateUp {
+  let inside = min(v, params.vectors - 1u);
+  let at = 2u * row * params.vectors + inside;
+  return swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
+}
+
+// What is quantised of them.
+fn unscaled(d: GateUp, v: u32) -> GateUp {
 //! if COLUMN_SCALES
-  return d / column_scales[column];
+  let inside = min(v, params.vectors - 1u);
+  return GateUp(d.gate / column_scales[inside], d.up / column_scales[inside + params.vectors]);
 //! else
   return d;
+//! end
+}
+
+//! if D_GATE_UP == f32
+fn write(row: u32, v: u32, d: GateUp) {
+  let at = 2u * row * params.vectors + v;
+  d_gate_up[at] = d.gate;
+  d_gate_up[at + params.vectors] = d.up;
+}
+//! end
+
+// Writes four values that are scaled.
+fn write_scaled(at: u32, v: vec4<f32>) {
+  write_codes(at, v);
+//! if D_GATE_UP == f16
+  d_gate_up[at] = vec2<u32>(pack2x16float(v.xy), pack2x16float(v.zw));
 //! end
 }
 
@@ -4831,26 +4936,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! if REGISTERS
 //! unroll i 0 VECTORS
   let v_$i = thread + \${i}u * THREADS;
-  let inside_$i = min(v_$i, params.vectors - 1u); // past the end the last one again, which a maximum does not mind
-  let at_$i = start + inside_$i;
-  let d_$i = swiglu_gradient(gate_up[at_$i], gate_up[at_$i + params.vectors], d_output[row * params.vectors + inside_$i]);
+  let d_$i = gradient(row, v_$i);
 //! end
 //! unroll i 0 VECTORS
-  let gate_$i = unscaled(d_$i.gate, inside_$i);
-  let up_$i = unscaled(d_$i.up, inside_$i + params.vectors);
-  amax = max(amax, max(largest(gate_$i), largest(up_$i)));
-  if (v_$i < params.vectors) {
-    d_gate_up[at_$i] = d_$i.gate;
-    d_gate_up[at_$i + params.vectors] = d_$i.up;
-  }
+  let x_$i = unscaled(d_$i, v_$i);
+  amax = max(amax, max(largest(x_$i.gate), largest(x_$i.up)));
+//! if D_GATE_UP == f32
+  if (v_$i < params.vectors) { write(row, v_$i, d_$i); }
+//! end
 //! end
 //! else
   for (var v = thread; v < params.vectors; v += THREADS) {
-    let at = start + v;
-    let d = swiglu_gradient(gate_up[at], gate_up[at + params.vectors], d_output[row * params.vectors + v]);
-    amax = max(amax, max(largest(unscaled(d.gate, v)), largest(unscaled(d.up, v + params.vectors))));
-    d_gate_up[at] = d.gate;
-    d_gate_up[at + params.vectors] = d.up;
+    let d = gradient(row, v);
+    let x = unscaled(d, v);
+    amax = max(amax, max(largest(x.gate), largest(x.up)));
+//! if D_GATE_UP == f32
+    write(row, v, d);
+//! end
   }
 //! end
   let scale = scale_of(workgroup_max(amax, thread));
@@ -4859,35 +4961,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! if REGISTERS
 //! unroll i 0 VECTORS
   if (v_$i < params.vectors) {
-    write_codes(at_$i, gate_$i * scale);
-    write_codes(at_$i + params.vectors, up_$i * scale);
+    write_scaled(start + v_$i, x_$i.gate * scale);
+    write_scaled(start + v_$i + params.vectors, x_$i.up * scale);
   }
 //! end
 //! else
-  // A thread reads back what it wrote itself.
   for (var v = thread; v < params.vectors; v += THREADS) {
-    write_codes(start + v, unscaled(d_gate_up[start + v], v) * scale);
-    write_codes(start + v + params.vectors, unscaled(d_gate_up[start + v + params.vectors], v + params.vectors) * scale);
+    let x = unscaled(gradient(row, v), v);
+    write_scaled(start + v, x.gate * scale);
+    write_scaled(start + v + params.vectors, x.up * scale);
   }
 //! end
 }
 `,
   "swiglu_quantized.wgsl": `// SwiGLU whose result is wanted in few bits: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
 //
-// Shapes: gate_up [rows, 2·pitch] and output [rows, width] as in swiglu.wgsl.
+// Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl.
 // Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps the results in registers
 // (REGISTERS); where they are too many it computes them again.
+//! include gate_up.wgsl
 //! include silu.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_codes.wgsl
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row of the result; twice as many in a row of gate_up
+  vectors: u32, // fours in a row of the result; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
 //! if OUTPUT
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
 //! end
@@ -4895,7 +4997,7 @@ struct Params {
 // Vector v of a row's result, or past its end the last one again, which a maximum does not mind.
 fn hidden(row: u32, v: u32) -> vec4<f32> {
   let at = 2u * row * params.vectors + min(v, params.vectors - 1u);
-  return swiglu(gate_up[at], gate_up[at + params.vectors]);
+  return swiglu(gate_up_at(at), gate_up_at(at + params.vectors));
 }
 
 @compute @workgroup_size(THREADS)

@@ -12,7 +12,7 @@ import { recordShares } from "./skinny_shares.ts";
 
 /** What {@linkcode skinnyGradient} multiplies and where the result goes. */
 export interface SkinnyGradientOptions {
-  /** f32 [tokens, m] */
+  /** f32 [tokens, m]; or f16 as the range's `rowScales` say, from a column that is a multiple of 8. */
   a: ColumnBlock;
   /** f32 [tokens, n], m or n small: at most 128 columns are made from one reading of `a`. */
   b: ColumnBlock;
@@ -22,7 +22,7 @@ export interface SkinnyGradientOptions {
   alpha?: number;
   /** Add to what `out` holds. Default false. */
   accumulate?: boolean;
-  /** How far `a` reaches: then factors are rounded to f16 and multiplied on tensor cores. `b` saturates at ±65504. */
+  /** How far `a` reaches: then factors are f16 and multiplied on tensor cores. `b` saturates at ±65504. */
   range?: GradientRange;
   /** Tile sizes and shares of the tokens, for measurements. Default: chosen by shape. */
   variant?: Partial<SkinnyVariant>;
@@ -105,16 +105,17 @@ function transposed({ BM, BN, BK, TM, TN }: Omit<SkinnyVariant, "splits">) {
   return { BM: BN, BN: BM, BK, TM: TN, TN: TM };
 }
 
-function checkShapes({ a, b, out }: SkinnyGradientOptions): void {
+function checkShapes({ a, b, out, range }: SkinnyGradientOptions): void {
   const [m, n] = [a.cols, b.cols];
   const types = [a.matrix.type, b.matrix.type, out.type];
+  const wanted = [range?.rowScales ? "f16" : "f32", "f32", "f32"];
   const inside = [a, b].every(({ matrix, column, cols }) =>
-    column % 4 === 0 && column + cols <= matrix.pitch
+    column % (matrix.type === "f16" ? 8 : 4) === 0 && column + cols <= matrix.pitch
   );
-  const problem = types.some((type) => type !== "f32")
-    ? `types ${types.join(", ")} are not all f32`
+  const problem = types.some((type, i) => type !== wanted[i])
+    ? `types ${types.join(", ")} are not ${wanted.join(", ")}`
     : !inside
-    ? "columns must start at a multiple of 4 and lie inside their matrices"
+    ? "columns must start at a multiple of 4, of 8 in f16, and lie inside their matrices"
     : a.matrix.rows !== b.matrix.rows || out.rows !== m || out.cols !== n
     ? `(${a.matrix.rows}×${m})ᵀ · ${b.matrix.rows}×${n} does not give ${out.rows}×${out.cols}`
     : null;

@@ -1,5 +1,5 @@
 /**
- * The gradient of a narrow matrix on tensor cores (subgroup matrices): factors rounded to f16, f32 sums. `skinny.ts`
+ * The gradient of a narrow matrix on tensor cores (subgroup matrices): f16 factors, f32 sums. `skinny.ts`
  * comes here where the range of the gradient is known.
  *
  * @module
@@ -17,6 +17,11 @@ export interface GradientRange {
   power: Matrix;
   /** f32: the columns are divided by these first. */
   columnScales?: Vector;
+  /**
+   * f32 [tokens], for a gradient in f16: what its rows were multiplied by after its columns were divided by theirs. The
+   * other factor's rows are multiplied by `power` over these.
+   */
+  rowScales?: Vector;
 }
 
 /** Tile sizes of the kernel, and the tokens that a workgroup adds up. */
@@ -45,18 +50,28 @@ export function gradientRange(
 }
 
 /** As {@linkcode gradientRange}, on any device. */
-export function measureRange(
+export function measureRange(program: Program, codes: QuantizedGradient): GradientRange {
+  const power = recordPower(program, codes, HEADROOM[codes.codes.type]!);
+  return { power, columnScales: codes.columnScales };
+}
+
+/** As {@linkcode measureRange}, of a gradient that is given in f16 as what its codes are rounded from. */
+export function scaledRange(program: Program, codes: QuantizedGradient): GradientRange {
+  // The power meets the scales themselves: none of its quotients may be above 1.
+  const power = recordPower(program, codes, 1);
+  return { power, columnScales: codes.columnScales, rowScales: codes.scales };
+}
+
+/** Records finding `headroom` times the power of two that no scale is below. */
+function recordPower(
   program: Program,
-  { codes, scales, columnScales }: QuantizedGradient,
-): GradientRange {
+  { codes, scales }: QuantizedGradient,
+  headroom: number,
+): Matrix {
   const power = program.scratch(1, 1, "range of a gradient");
-  program.dispatch(
-    program.device.kernel("gradient_range", { THREADS: 256 }),
-    { scales, power },
-    { rows: codes.rows, headroom: HEADROOM[codes.type]! },
-    [1],
-  );
-  return { power, columnScales };
+  const kernel = program.device.kernel("gradient_range", { THREADS: 256 });
+  program.dispatch(kernel, { scales, power }, { rows: codes.rows, headroom }, [1]);
+  return power;
 }
 
 /**
@@ -68,10 +83,13 @@ export function measureRange(
 export function skinnyGradientMatrix(
   program: Program,
   { a, b, out, alpha = 1, accumulate = false }: SkinnyGradientOptions,
-  { power, columnScales }: GradientRange,
+  { power, columnScales, rowScales }: GradientRange,
   variant: Partial<SkinnyMatrixVariant> = {},
 ): void {
   const [m, n, tokens] = [a.cols, b.cols, a.matrix.rows];
+  if (rowScales && rowScales.length < tokens) {
+    throw new RangeError(`Cannot take ${rowScales.length} scales out of ${tokens} rows`);
+  }
   if (columnScales && columnScales.length < a.column + m) {
     throw new RangeError(
       `Cannot divide columns ${a.column} to ${a.column + m} by ${columnScales.length} scales`,
@@ -92,10 +110,15 @@ export function skinnyGradientMatrix(
       SHARE: share,
       A_LOADS: loads(BM),
       B_LOADS: loads(BN),
+      A_TYPE: a.matrix.type,
       COLUMN_SCALES: !!columnScales,
       EMULATE: !program.device.hasSubgroupMatrix,
     },
-    bindings: { power, ...(columnScales && { column_scales: columnScales }) },
+    bindings: {
+      power,
+      ...(columnScales && { column_scales: columnScales }),
+      ...(rowScales && { row_scales: rowScales }),
+    },
     params: { alpha },
     unit: 4,
   });

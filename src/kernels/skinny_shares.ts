@@ -5,14 +5,20 @@
  * @module
  */
 
-import { type ColumnBlock, columnsOf, type Matrix, roundUp } from "../gpu/buffers.ts";
+import {
+  type ColumnBlock,
+  columnsOf,
+  ELEMENT_BYTES,
+  type Matrix,
+  roundUp,
+} from "../gpu/buffers.ts";
 import type { Bindings, Program } from "../gpu/program.ts";
 import type { KernelConstants } from "../gpu/template.ts";
 import { sumPartials } from "./sum_partials.ts";
 
 /** What {@linkcode recordShares} dispatches. */
 export interface SharesOptions {
-  /** f32 [tokens, m] and [tokens, n] */
+  /** [tokens, m] and [tokens, n] */
   a: ColumnBlock;
   b: ColumnBlock;
   /** f32 [m, n] */
@@ -54,7 +60,7 @@ export function recordShares(program: Program, options: SharesOptions): void {
     [Math.ceil(roundUp(n, 16) / constants.BN), Math.ceil(m / constants.BM), shares],
     {
       flops: 2 * m * n * tokens,
-      bytes: 4 * (tokens * (m + n) + shares * m * n),
+      bytes: tokens * (ELEMENT_BYTES[a.matrix.type] * m + 4 * n) + 4 * shares * m * n,
       label: `${m}×${n}×${tokens}`,
     },
   );

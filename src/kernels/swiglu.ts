@@ -1,16 +1,18 @@
-import type { Matrix } from "../gpu/buffers.ts";
+import type { ElementType, Matrix } from "../gpu/buffers.ts";
 import { linearGrid, type Program } from "../gpu/program.ts";
 import { codesOf, expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
 import { expectMatrix, rowConstants, type RowVariant } from "./shapes.ts";
 
 /** Threads of a workgroup of the kernels that go element by element. */
 const THREADS = 128;
+/** Element types of the input. */
+const INPUT_TYPES: readonly ElementType[] = ["f32", "f16"];
 
-/** What {@linkcode swiglu} reads and writes; f32 but for the codes. */
+/** What {@linkcode swiglu} reads and writes. */
 export interface SwigluOptions {
-  /** [rows, 2·pitch of the output]: gate_proj's columns, then from the pitch on those of up_proj. */
+  /** f32 or f16 [rows, 2·pitch of the output]: gate_proj's columns, then from the pitch on those of up_proj. */
   gateUp: Matrix;
-  /** [rows, width]; null where only the codes are wanted. */
+  /** f32 [rows, width]; null where only the codes are wanted. */
   output: Matrix | null;
   /** Receives the output in few bits, one scale a row, as `quantize` would make it. */
   quantized?: Quantized | null;
@@ -32,13 +34,14 @@ export function swiglu(
   const { rows, cols: width, pitch } = result;
   if (output) expectMatrix("swiglu", "output", output, { rows, cols: width });
   if (quantized) expectQuantized("swiglu", quantized, { rows, cols: width });
-  expectMatrix("swiglu", "gateUp", gateUp, { rows, cols: 2 * pitch });
+  expectMatrix("swiglu", "gateUp", gateUp, { rows, cols: 2 * pitch, types: INPUT_TYPES });
   if (rows === 0 || width === 0) return;
   const { device } = program;
   const params = { rows, vectors: pitch / 4 };
+  const GATE_UP = gateUp.type;
   if (!quantized) {
     program.dispatch(
-      device.kernel("swiglu", { THREADS }),
+      device.kernel("swiglu", { THREADS, GATE_UP }),
       { gate_up: gateUp, output: result },
       params,
       linearGrid(rows * pitch / 4, THREADS),
@@ -49,6 +52,7 @@ export function swiglu(
   program.dispatch(
     device.kernel("swiglu_quantized", {
       ...rowConstants(device, pitch / 4, 1, variant),
+      GATE_UP,
       OUTPUT: !!output,
       CODES: quantized.codes.type,
     }),
@@ -59,13 +63,13 @@ export function swiglu(
   );
 }
 
-/** What {@linkcode swigluBackward} reads and writes; f32 but for the codes, no two in the same memory. */
+/** What {@linkcode swigluBackward} reads and writes, no two in the same memory. */
 export interface SwigluBackwardOptions {
-  /** The forward's input. */
+  /** The forward's input, f32 or f16. */
   gateUp: Matrix;
-  /** Gradient of the output [rows, width]. */
+  /** Gradient of the output, f32 [rows, width]. */
   dOutput: Matrix;
-  /** Receives the gradient of the input. */
+  /** Receives the gradient of the input in f32; or, in f16, the scaled values that the codes of `quantized` are made of. */
   dGateUp: Matrix;
   /** Receives that gradient in few bits, one scale a row, as `quantize` would make it. */
   quantized?: QuantizedGradient | null;
@@ -81,16 +85,18 @@ export function swigluBackward(
   const { rows, cols: width, pitch } = dOutput;
   const merged = { rows, cols: 2 * pitch };
   expectMatrix("swigluBackward", "dOutput", dOutput, { rows, cols: width });
-  expectMatrix("swigluBackward", "gateUp", gateUp, merged);
-  expectMatrix("swigluBackward", "dGateUp", dGateUp, merged);
+  expectMatrix("swigluBackward", "gateUp", gateUp, { ...merged, types: INPUT_TYPES });
+  const types: readonly ElementType[] = quantized ? ["f32", "f16"] : ["f32"];
+  expectMatrix("swigluBackward", "dGateUp", dGateUp, { ...merged, types });
   if (quantized) expectQuantized("swigluBackward", quantized, merged);
   if (rows === 0 || width === 0) return;
   const { device } = program;
   const bindings = { gate_up: gateUp, d_output: dOutput, d_gate_up: dGateUp };
   const params = { rows, vectors: pitch / 4 };
+  const GATE_UP = gateUp.type;
   if (!quantized) {
     program.dispatch(
-      device.kernel("swiglu_backward", { THREADS }),
+      device.kernel("swiglu_backward", { THREADS, GATE_UP }),
       bindings,
       params,
       linearGrid(rows * pitch / 4, THREADS),
@@ -102,6 +108,8 @@ export function swigluBackward(
   program.dispatch(
     device.kernel("swiglu_backward_quantized", {
       ...rowConstants(device, pitch / 4, 2, variant),
+      GATE_UP,
+      D_GATE_UP: dGateUp.type,
       COLUMN_SCALES: !!columnScales,
       CODES: codes.type,
     }),

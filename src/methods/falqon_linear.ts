@@ -16,7 +16,7 @@ import type { Program } from "../gpu/program.ts";
 import { gemm } from "../kernels/gemm.ts";
 import { quantize, type Quantized, type QuantizedGradient } from "../kernels/quantize.ts";
 import { skinnyGradient } from "../kernels/skinny.ts";
-import { gradientRange } from "../kernels/skinny_matrix.ts";
+import { gradientRange, scaledRange } from "../kernels/skinny_matrix.ts";
 import type { LinearPart, LinearSpec } from "../model/linear_spec.ts";
 import type { StoredFp8, WeightSource } from "../model/weight_source.ts";
 import { representable } from "../reference/falqon_weight.ts";
@@ -25,7 +25,7 @@ import type { FalqonLayers } from "./falqon.ts";
 import { GradientSketch } from "./falqon_sketch.ts";
 import { FalqonUpdate } from "./falqon_update.ts";
 import { Fp8Weight } from "./fp8_weight.ts";
-import type { Linear, LinearBackward, LinearForward } from "./method.ts";
+import type { DenseType, Linear, LinearBackward, LinearForward } from "./method.ts";
 import { SavedRows } from "./saved_rows.ts";
 import { type AdapterLayout, adapterLayout, type AdapterPart } from "./targets.ts";
 
@@ -69,6 +69,11 @@ export class FalqonLinear implements Linear {
     return this.layers.settings.scaling === "tensor";
   }
 
+  /** Pending rows are added to the output, which only f32 can take. */
+  get outputType(): DenseType {
+    return this.layers.context.device.halves.activations && !this.#hasPending ? "f16" : "f32";
+  }
+
   inputCodes(rows: number): Quantized | null {
     return this.layers.settings.scaling === "row" ? this.#inputCodes(rows) : null;
   }
@@ -77,10 +82,19 @@ export class FalqonLinear implements Linear {
     return this.layers.input.rows(rows, this.spec.inFeatures);
   }
 
-  /** Pending rows continue the gradient by a term that this layer computes: then it quantises by itself. */
   gradientCodes(rows: number): QuantizedGradient | null {
-    const fused = this.layers.settings.scaling === "row" && !this.#hasPending;
-    return fused ? this.#gradientCodes(rows) : null;
+    return this.#takesCodes ? this.#gradientCodes(rows) : null;
+  }
+
+  /** Beside its codes only dB reads the gradient, but for sketches, which take it as it is. */
+  get gradientType(): DenseType {
+    const { gradients } = this.layers.context.device.halves;
+    return gradients && this.#takesCodes && this.#sketches.length === 0 ? "f16" : "f32";
+  }
+
+  /** Pending rows continue the gradient by a term that this layer computes: then it quantises by itself. */
+  get #takesCodes(): boolean {
+    return this.layers.settings.scaling === "row" && !this.#hasPending;
   }
 
   #gradientCodes(rows: number): QuantizedGradient {
@@ -218,11 +232,13 @@ export class FalqonLinear implements Linear {
     });
   }
 
-  /** dB += c · Gᵀ·(x·Aᵀ), the range of G known where it has codes. */
+  /** dB += c · Gᵀ·(x·Aᵀ), the range of G known where it has codes; a G in f16 is scaled as they are. */
   #gradientOfB(program: Program, dOutput: Matrix, codes: QuantizedGradient | null): void {
     if (this.updates.length === 0) return;
     const { rank, factor } = this.layers.settings;
-    const range = gradientRange(program, codes);
+    const range = dOutput.type === "f16"
+      ? scaledRange(program, codes!)
+      : gradientRange(program, codes);
     for (const { adapter: { part, start }, b } of this.updates) {
       skinnyGradient(program, {
         a: columnsOf(dOutput, part.start, part.rows),

@@ -46,6 +46,8 @@ class FullLayers implements MethodLayers {
 export class FullLinear implements Linear {
   readonly needsInput = true;
   readonly readsInput = true;
+  readonly outputType = "f32";
+  readonly gradientType = "f32";
   readonly #weight: Parameter;
 
   constructor(readonly context: MethodContext, readonly spec: LinearSpec) {

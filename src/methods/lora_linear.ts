@@ -6,13 +6,15 @@ import type { WeightSource } from "../model/weight_source.ts";
 import { BASE_ARITHMETIC, type BaseWeight } from "./base_weight.ts";
 import type { LoraLayers } from "./lora_layers.ts";
 import { LoraAdapter } from "./lora_adapter.ts";
-import type { Linear, LinearBackward, LinearForward } from "./method.ts";
+import type { DenseType, Linear, LinearBackward, LinearForward } from "./method.ts";
 import { asOperand } from "./operand.ts";
 
 /** A merged linear layer: a frozen weight, and beside it the adapters of its targeted parts. */
 export class LoraLinear implements Linear {
   readonly needsInput: boolean;
   readonly readsInput: boolean;
+  /** Adapters round the gradient once more, in their own way. */
+  readonly gradientType = "f32";
   /** Null where no part is targeted. */
   readonly adapter: LoraAdapter | null;
   readonly #base: BaseWeight;
@@ -33,6 +35,13 @@ export class LoraLinear implements Linear {
   async load(source: WeightSource): Promise<void> {
     await this.#base.load(source);
     await this.adapter?.load();
+  }
+
+  /** Adapters add to the output, which only f32 can take. */
+  get outputType(): DenseType {
+    const { context: { device }, settings: { baseType } } = this.layers;
+    const narrow = BASE_ARITHMETIC[baseType] !== "f32" && this.adapter === null;
+    return narrow && device.halves.activations ? "f16" : "f32";
   }
 
   inputCodes(rows: number): Quantized | null {

@@ -77,7 +77,7 @@ export interface LinearForward {
   input: Matrix | null;
   /** What {@linkcode Linear.inputCodes} gave, filled by the producer of the input; null where that did not. */
   codes: Quantized | null;
-  /** f32 [tokens, width] */
+  /** f32 [tokens, width], or as {@linkcode Linear.outputType} says. */
   output: Matrix;
   /** f32 [tokens, width], added to the output: the residual stream. */
   addend?: Matrix;
@@ -85,7 +85,7 @@ export interface LinearForward {
 
 /** What {@linkcode Linear.backward} reads and writes. */
 export interface LinearBackward {
-  /** f32 [tokens, width] */
+  /** f32 [tokens, width], or as {@linkcode Linear.gradientType} says. */
   dOutput: Matrix;
   /** What {@linkcode Linear.gradientCodes} gave, filled by the producer of the gradient; null where that did not. */
   codes: Quantized | null;
@@ -102,6 +102,8 @@ export interface Linear {
   readonly needsInput: boolean;
   /** Whether {@linkcode Linear.forward} reads the f32 input also where it has the codes. */
   readonly readsInput: boolean;
+  /** The type in which {@linkcode Linear.forward} best writes its output, if that is not added to; f32 it always can. */
+  readonly outputType: DenseType;
   /** Makes room for what a forward pass of up to `tokens` tokens leaves for the backward pass. */
   reserve(tokens: number): void;
   /** Fills the weight from a model's files. */
@@ -111,8 +113,13 @@ export interface Linear {
    * takes f32 only, or quantises by itself. The memory may be shared by all layers: it is filled right before use.
    */
   inputCodes(rows: number): Quantized | null;
-  /** The same for the gradient of the output, which is always there in f32 too. */
+  /** The same for the gradient of the output, which is always there by itself too. */
   gradientCodes(rows: number): QuantizedGradient | null;
+  /**
+   * The type in which {@linkcode Linear.backward} best reads the gradient of the output beside its codes; f32 it always
+   * can. In f16 that is what the codes are made of: columns divided, rows multiplied by their scales.
+   */
+  readonly gradientType: DenseType;
   /** Records `output = input · Wᵀ + adapter (+ addend)`. */
   forward(program: Program, io: LinearForward): void;
   /** Records the gradients: `dInput`, and those of trained values added to theirs. */

@@ -27,7 +27,7 @@ export class SavedRows {
     const whole = this.#matrix;
     if (!whole) throw new TypeError(`"${this.label}" is used before it was reserved`);
     const width = cols ?? whole.cols;
-    if (count > whole.rows || width > whole.cols) {
+    if (count > whole.rows || pitchOf(width) > whole.pitch) {
       throw new RangeError(
         `"${this.label}" has room for ${whole.rows}×${whole.cols}, not for ${count}×${width}`,
       );

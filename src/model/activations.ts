@@ -6,8 +6,9 @@
  * @module
  */
 
-import { ELEMENT_BYTES, type ElementType, type Matrix, pitchOf } from "../gpu/buffers.ts";
+import { ELEMENT_BYTES, type Matrix, pitchOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
+import type { DenseType } from "../methods/method.ts";
 import type { ModelConfig } from "./config.ts";
 import { blockSpecs } from "./linear_spec.ts";
 
@@ -41,16 +42,23 @@ export type ActivationName =
   | typeof PASSING[number]
   | typeof PASSING_BACKWARD[number];
 
-/** One line of the plan: `copies` f32 matrices [tokens, cols]. */
+/** In which type activations are kept, null for none at all; f32 where nothing is said. */
+export type ActivationTypes = Readonly<Partial<Record<ActivationName, DenseType | null>>>;
+
+/** One line of the plan: `copies` matrices [tokens, cols]. */
 export interface PlannedActivation {
   name: ActivationName;
   cols: number;
   copies: number;
-  type: ElementType;
+  type: DenseType;
 }
 
-/** Lists every activation of a network. */
-export function planActivations(config: ModelConfig, mode: ActivationMode): PlannedActivation[] {
+/** Lists every activation of a network whose layers want them in these types. */
+export function planActivations(
+  config: ModelConfig,
+  mode: ActivationMode,
+  types: ActivationTypes,
+): PlannedActivation[] {
   const { hiddenSize, intermediateSize, numHeads, headDim, numLayers } = config;
   const { qkv, gateUp } = blockSpecs(config, 0);
   const queries = numHeads * headDim;
@@ -73,17 +81,17 @@ export function planActivations(config: ModelConfig, mode: ActivationMode): Plan
     dFinal: hiddenSize,
   };
   const each = mode.training && !mode.checkpointing ? numLayers : 1;
-  const line = (name: ActivationName, copies: number): PlannedActivation => ({
-    name,
-    cols: widths[name],
-    copies,
-    type: "f32",
-  });
+  const lines = (name: ActivationName, copies: number): PlannedActivation[] => {
+    const { [name]: type = "f32" } = types;
+    return type === null ? [] : [{ name, cols: widths[name], copies, type }];
+  };
   return [
     // The output of the last block is one more input: that of the final norm.
-    ...KEPT.map((name) => line(name, name === "input" && mode.training ? numLayers + 1 : each)),
-    ...PASSING.map((name) => line(name, 1)),
-    ...(mode.training ? PASSING_BACKWARD.map((name) => line(name, 1)) : []),
+    ...KEPT.flatMap((name) =>
+      lines(name, name === "input" && mode.training ? numLayers + 1 : each)
+    ),
+    ...PASSING.flatMap((name) => lines(name, 1)),
+    ...(mode.training ? PASSING_BACKWARD.flatMap((name) => lines(name, 1)) : []),
   ];
 }
 
@@ -92,42 +100,39 @@ export function activationBytes({ cols, copies, type }: PlannedActivation, token
   return copies * tokens * pitchOf(cols) * ELEMENT_BYTES[type];
 }
 
-/** The allocated activations of a network, but for those that its method does not need. */
+/** The allocated activations of a network, in the types that its layers want. */
 export class Activations implements Disposable {
   readonly mode: ActivationMode;
   #device: Device;
-  #plan: PlannedActivation[];
+  #config: ModelConfig;
   #matrices = new Map<ActivationName, Matrix[]>();
 
   constructor(
     device: Device,
     config: ModelConfig,
     mode: ActivationMode,
-    unneeded: readonly ActivationName[] = [],
+    types: ActivationTypes,
   ) {
     this.#device = device;
     this.mode = mode;
-    this.#plan = planActivations(config, mode);
+    this.#config = config;
     try {
-      this.fit(unneeded);
+      this.fit(types);
     } catch (error) {
       this[Symbol.dispose](); // one of the later ones was over a limit
       throw error;
     }
   }
 
-  /** Frees the activations that are not needed from now on and makes those that were not until now. */
-  fit(unneeded: readonly ActivationName[]): void {
-    for (const line of this.#plan) {
-      const { name } = line;
-      const matrices = this.#matrices.get(name);
-      if (unneeded.includes(name)) {
-        this.#device.free(...matrices ?? []);
-        this.#matrices.delete(name);
-      } else if (!matrices) {
-        this.#allocate(line);
-      }
+  /** Frees the activations that are not wanted so from now on and makes those that were not until now. */
+  fit(types: ActivationTypes): void {
+    const plan = planActivations(this.#config, this.mode, types);
+    for (const [name, matrices] of this.#matrices) {
+      if (plan.some((line) => line.name === name && line.type === matrices[0].type)) continue;
+      this.#device.free(...matrices);
+      this.#matrices.delete(name);
     }
+    for (const line of plan) if (!this.#matrices.has(line.name)) this.#allocate(line);
   }
 
   #allocate({ name, cols, copies, type }: PlannedActivation): void {

@@ -7,7 +7,8 @@
  *
  * The forward keeps x, qkv (rotated), the attention's output and log-sum-exp, mid and gate,up. Norms and SwiGLU are
  * computed again where a linear layer needs its input for its own gradient; FALQON's do not. Where a layer multiplies
- * in few bits, norm and SwiGLU write its input in these at once, and in f32 only if something reads that.
+ * in few bits, norm and SwiGLU write its input in these at once, and in f32 only if something reads that. What is widest,
+ * gate,up and its gradient, is f16 where its layer can write or read that (`outputType`, `gradientType`).
  *
  * @module
  */
@@ -25,7 +26,7 @@ import {
 import { rope } from "../kernels/rope.ts";
 import { swiglu, swigluBackward } from "../kernels/swiglu.ts";
 import type { DenseWeight, Linear } from "../methods/method.ts";
-import type { ActivationName, Activations } from "./activations.ts";
+import type { Activations, ActivationTypes } from "./activations.ts";
 import type { ModelConfig } from "./config.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
@@ -123,13 +124,16 @@ function inputAgain(linear: Linear, pass: Pass, name: "normed" | "hidden"): Matr
   return linear.needsInput ? pass.activations.get(name, pass.rows) : null;
 }
 
-/** The activations that none of the blocks wants in f32. */
-export function unneededActivations(blocks: readonly Block[]): ActivationName[] {
-  const wanted = (linear: Linear) => linear.readsInput || linear.needsInput;
-  const unneeded: ActivationName[] = [];
-  if (!blocks.some(({ qkv, gateUp }) => wanted(qkv) || wanted(gateUp))) unneeded.push("normed");
-  if (!blocks.some(({ down }) => wanted(down))) unneeded.push("hidden");
-  return unneeded;
+/** The types of activations that all of the blocks do with. */
+export function activationTypes(blocks: readonly Block[]): ActivationTypes {
+  const reads = (linear: Linear) => linear.readsInput || linear.needsInput;
+  const halves = (test: (block: Block) => boolean) => blocks.every(test) ? "f16" : "f32";
+  return {
+    normed: blocks.some(({ qkv, gateUp }) => reads(qkv) || reads(gateUp)) ? "f32" : null,
+    hidden: blocks.some(({ down }) => reads(down)) ? "f32" : null,
+    gateUp: halves(({ gateUp }) => gateUp.outputType === "f16"),
+    dGateUp: halves(({ gateUp }) => gateUp.gradientType === "f16"),
+  };
 }
 
 /** What the backward of a block is told. */

@@ -10,14 +10,17 @@ import { Program } from "../gpu/program.ts";
 import { runOnce } from "../gpu/run_once.ts";
 import type { KeyValueCache } from "../kernels/attention_decode.ts";
 import { Activations } from "./activations.ts";
-import { unneededActivations } from "./block.ts";
+import { activationTypes } from "./block.ts";
 import { type CachedPass, recordBlocks, recordLogits } from "./cached_forward.ts";
 import type { Network } from "./network.ts";
 import { allocateTokens, sequenceArrays, type TokenBuffers, writeTokens } from "./token_buffers.ts";
 
 /** Tokens that a network makes room for where nothing has before: enough for products to be efficient. */
 const PROMPT_ROWS = 256;
-/** Any so many rows of an f32 matrix begin at a multiple of 256 bytes, as bindings must. */
+/**
+ * Any so many rows of an f32 matrix begin at a multiple of 256 bytes, as bindings must; and of gate,up in f16, whose pitch
+ * is a multiple of 32.
+ */
 const ROW_ALIGNMENT = 4;
 
 /** A growing text on a network. */
@@ -147,7 +150,7 @@ class PassMemory implements Disposable {
   constructor({ device, config, blocks }: Network, rows: number) {
     const mode = { tokens: rows, training: false, checkpointing: false };
     this.#device = device;
-    this.activations = new Activations(device, config, mode, unneededActivations(blocks));
+    this.activations = new Activations(device, config, mode, activationTypes(blocks));
     this.tokens = allocateTokens(device, rows);
     this.rstd = device.vector(rows, "f32", "norm statistics");
   }

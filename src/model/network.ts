@@ -17,6 +17,7 @@ import { Parameters } from "../optim/parameters.ts";
 import { LOSS_SUM_INDEX, type StepState } from "../optim/state.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
 import {
+  activationTypes,
   type Block,
   blockBackward,
   blockForward,
@@ -24,7 +25,6 @@ import {
   normForward,
   normGradients,
   type Pass,
-  unneededActivations,
 } from "./block.ts";
 import { type ModelConfig, ropeInverseFrequencies } from "./config.ts";
 import { Head, type HeadLosses } from "./head.ts";
@@ -144,8 +144,8 @@ export class Network implements Disposable {
       checkpointing: mode.training ? mode.checkpointing : !!old?.checkpointing,
     };
     this.release();
-    const unneeded = unneededActivations(this.blocks);
-    this.#activations = new Activations(this.device, this.config, merged, unneeded);
+    const types = activationTypes(this.blocks);
+    this.#activations = new Activations(this.device, this.config, merged, types);
     const { tokens } = merged;
     this.#tokens = allocateTokens(this.device, tokens);
     this.#rowLoss = this.device.vector(tokens, "f32", "losses of the tokens");
@@ -160,7 +160,7 @@ export class Network implements Disposable {
 
   /** Makes and frees activations after what layers need of them has changed. */
   refit(): void {
-    existing(this.#activations).fit(unneededActivations(this.blocks));
+    existing(this.#activations).fit(activationTypes(this.blocks));
   }
 
   /** Counts how often the room was made anew: what was recorded before {@linkcode release} is invalid after. */

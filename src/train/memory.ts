@@ -10,6 +10,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Method } from "../methods/method.ts";
 import { type DryBuffer, openDryDevice } from "../gpu/dry_device.ts";
 import { activationBytes, planActivations } from "../model/activations.ts";
+import { activationTypes } from "../model/block.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { EMBEDDING, Network } from "../model/network.ts";
 import type { WeightSource } from "../model/weight_source.ts";
@@ -97,7 +98,8 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
 
   const tokens = batchSize * sequenceLength;
   const mode = { tokens, training: true, checkpointing: gradientCheckpointing };
-  const perLayer = planActivations(config, mode).filter(({ copies }) => copies > 1)
+  const types = activationTypes(network.blocks);
+  const perLayer = planActivations(config, mode, types).filter(({ copies }) => copies > 1)
     .reduce((sum, line) => sum + activationBytes(line, tokens), 0);
   // The network does the same when it reserves, and finds it done.
   const shared = grown(() => network.layers.reserve(tokens));
