@@ -116,6 +116,7 @@ export class RowCases implements Disposable {
       this.#normQuantized("f16"),
       this.#normBackward(false),
       this.#normBackward(true),
+      this.#normBackwardQuantized(),
       this.#swigluOnly(),
       this.#swigluQuantized("e4m3", this.#gateUp),
       this.#swigluQuantized("e4m3", this.#gateUpHalves),
@@ -215,6 +216,27 @@ export class RowCases implements Disposable {
           return norms.rmsNormBackward(dy, x, await this.#weights(), EPS).dx;
         });
       },
+    };
+  }
+
+  #normBackwardQuantized(): RowCase {
+    const { rows, cols } = this.shape;
+    const quantized = this.#target("e5m2", this.#sum, true);
+    return {
+      name: "norm backward, accumulate + quantize e5m2, column scales",
+      bytes: rows * cols * 17,
+      record: (program, variant) =>
+        rmsNormBackward(program, {
+          dOutput: this.#gradient,
+          input: this.#stream,
+          weight: this.#weight,
+          rstd: this.#rstd,
+          dInput: this.#sum,
+          accumulate: true,
+          quantized,
+          variant,
+        }),
+      check: () => checkCodes(this.device, quantized, this.#sum),
     };
   }
 
