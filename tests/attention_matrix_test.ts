@@ -65,6 +65,10 @@ Deno.test("tensor core attention and its gradients agree with the oracle", async
   for (const shape of CASES) await expectRight(shape, SMALL);
 });
 
+Deno.test("tensor core attention turns the gradients of rotated queries and keys back", async () => {
+  for (const shape of CASES) await expectRight({ ...shape, rotated: true }, SMALL);
+});
+
 Deno.test("tensor core attention agrees with the oracle in every form of its tiles", async () => {
   const shape = CASES[2];
   await expectRight(shape, withTile({ subgroups: 8, columns: 32, tiles: 2 }));

@@ -85,17 +85,15 @@ fn store_scores(strip: u32, rows: ptr<function, LeftRows>, right: u32) {
   //! end
 }
 
-// The weights of columns 16 · c on begin at vector c · WEIGHT_BLOCK of a row. Sums are those of the dims from 16 · first on.
+// The weights of columns 16 · c on begin at vector c · WEIGHT_BLOCK of a row. Sums are those of the dims from 8 · first on;
+// up to 8 past the head mean nothing.
 fn add_weighted(sums: ptr<function, Sums>, strip: u32, right: u32, first: u32) {
   //! unroll c 0 COLUMNS/16
   {
     let weights = load_left(strip + ${c}u * WEIGHT_BLOCK, SCORE_ROW);
     //! unroll d 0 SUM_BLOCKS
-    {
-      let block = min(first + ${d}u, HEAD_BLOCKS - 1u);
-      (*sums)[$d] = multiply_add(
-        weights, load_right(right + 16u * ${c}u * TILE_ROW + 2u * block, TILE_ROW), (*sums)[$d]);
-    }
+    (*sums)[$d] = multiply_add(
+      weights, load_right(right + 16u * ${c}u * TILE_ROW + first + 2u * ${d}u, TILE_ROW), (*sums)[$d]);
     //! end
   }
   //! end

@@ -13,18 +13,16 @@
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
   // all pitches and columns but that of log_sum_exp count quads
-  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   output_pitch: u32, statistics_pitch: u32,
   scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> log_sum_exp: array<f32>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 
 const Q = 0u;
 const K = 1u;
@@ -41,9 +39,9 @@ var<workgroup> grown: atomic<u32>;
 fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
   let at = head * (HEAD_DIM / 4u) + quad;
   switch source {
-    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
-    case K: { return k[token * params.k_pitch + params.k_column + at]; }
-    default: { return v[token * params.v_pitch + params.v_column + at]; }
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
   }
 }
 

@@ -1,7 +1,8 @@
 // Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
 //
 // Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys that the forward walked over; of the
-// results, a subgroup has the 16 rows of its scores and the first (role 0) or second half of the dims.
+// results, a subgroup has the 16 rows of its scores and the first (role 0) or second half of the dims, in whole blocks of
+// 16 that may end in dims of no use.
 // The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
 //! include attention_matrix_backward.wgsl
 
@@ -28,7 +29,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   var rows = load_left_rows(head, first_query, Q, params.scale * LOG2_E, D_OUTPUT, gradient.x, thread);
   var results: Sums;
-  let first_block = role * SUM_BLOCKS;
   let first_tile = documents[first_query].x;
   place(TILE_0, fetch(K, kv_head, first_tile, thread), 1.0, thread);
   place(TILE_1, fetch(V, kv_head, first_tile, thread), 1.0, thread);
@@ -66,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tile[row_at + column_chunk + 4u * $n] = weights[$n];
     //! end
     workgroupBarrier();
-    if (reaches) { add_weighted(&results, SCORES + strip_row * SCORE_ROW, TILE_0, first_block); }
+    if (reaches) { add_weighted(&results, SCORES + strip_row * SCORE_ROW, TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
       place(TILE_0, next_k, 1.0, thread);
@@ -76,15 +76,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   let written = first_query + strip_row + thread % 16u;
   let factor = params.scale * gradient.y;
+  // The strips of both roles have the two halves of 16 rows at the same places. Of each 4 quads, either role takes two.
+  let quad = 2u * role + thread % 32u / 16u;
+  let planes_at = SCORES + (strip_row + thread % 16u) * SCORE_ROW + quad;
+  var first_half: array<vec4<f32>, SUM_BLOCKS>;
+  var second_half: array<vec4<f32>, SUM_BLOCKS>;
+  //! unroll d 0 SUM_BLOCKS
+  workgroupBarrier();
+  store_sum(strip, SCORE_ROW, results[$d]);
+  workgroupBarrier();
+  first_half[$d] = bitcast<vec4<f32>>(tile[planes_at]) * factor;
+  second_half[$d] = bitcast<vec4<f32>>(tile[planes_at + GRADIENTS]) * factor;
+  //! end
+  //! if ROTATED
+  let position = positions[min(written, last_query)];
   //! unroll d 0 SUM_BLOCKS
   {
-    let elements = sum_elements(results[$d], strip, thread);
-    let block = first_block + $d;
-    if (written <= last_query && block < HEAD_BLOCKS) {
-      let at = written * params.d_qkv_pitch + params.dq_column + head * (HEAD_DIM / 4u) + 4u * block + thread % 32u / 16u;
-      d_qkv[at] = elements[0] * factor;
-      d_qkv[at + 2u] = elements[1] * factor;
-    }
+    let turn = rotation(position, min(4u * (4u * $d + quad), HEAD_DIM / 2u - 4u) + LANES);
+    let a = first_half[$d];
+    let b = second_half[$d];
+    first_half[$d] = a * turn.cosine + b * turn.sine;
+    second_half[$d] = b * turn.cosine - a * turn.sine;
+  }
+  //! end
+  //! end
+  //! unroll d 0 SUM_BLOCKS
+  if (written <= last_query && 4u * $d + quad < HEAD_DIM / 8u) {
+    let at = written * params.d_qkv_pitch + params.dq_column + head * (HEAD_DIM / 4u) + 4u * $d + quad;
+    d_qkv[at] = first_half[$d];
+    d_qkv[at + HEAD_DIM / 8u] = second_half[$d];
   }
   //! end
 

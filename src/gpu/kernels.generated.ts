@@ -48,25 +48,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "attention_backward.wgsl": `// What the two tiled kernels of the attention backward share: parameters, bindings, and how they read and write pairs.
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
+//! if ROTATED
+//! include rotation.wgsl
+//! end
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32, head_pairs: u32,
   // all pitches and columns but that of the statistics count pairs
-  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   d_output_pitch: u32, statistics_pitch: u32,
   d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
   scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec2<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read> d_output: array<vec2<f32>>;
-@group(0) @binding(5) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(6) var<storage, read> log_sum_exp: array<f32>;
-@group(0) @binding(7) var<storage, read> delta: array<f32>;
-@group(0) @binding(8) var<storage, read_write> d_qkv: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> d_output: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
+@group(0) @binding(5) var<storage, read> delta: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec2<f32>>;
+//! if ROTATED
+@group(0) @binding(7) var<storage, read> positions: array<u32>;
+@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
+//! end
 
 const Q = 0u;
 const K = 1u;
@@ -77,12 +83,46 @@ const LOG2_E = 1.44269504088896;
 fn load_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
   let at = head * params.head_pairs + pair;
   switch source {
-    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
-    case K: { return k[token * params.k_pitch + params.k_column + at]; }
-    case V: { return v[token * params.v_pitch + params.v_column + at]; }
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
     default: { return d_output[token * params.d_output_pitch + at]; }
   }
 }
+
+// A row's results: DIM_VECTORS quads of dims, COLUMN_THREADS apart.
+alias Dims = array<vec4<f32>, DIM_VECTORS>;
+
+//! if ROTATED
+// Turns a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`, where each
+// of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
+fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
+  let x = thread % COLUMN_THREADS;
+  let y = thread / COLUMN_THREADS;
+  workgroupBarrier();
+  //! unroll j 0 DIM_VECTORS
+  right[y][x + \${j}u * COLUMN_THREADS] = dims[$j];
+  //! end
+  workgroupBarrier();
+  var turned: Dims;
+  let half = params.head_pairs;
+  let position = positions[token];
+  //! unroll j 0 DIM_VECTORS
+  {
+    // Dims past the head mean nothing: they take the last plane.
+    let dim = min(4u * (x + \${j}u * COLUMN_THREADS) + LANES, vec4<u32>(2u * half - 1u));
+    let first = dim < vec4<u32>(half);
+    let other = select(dim - half, dim + half, first);
+    let others = vec4<f32>(
+      right[y][other.x / 4u][other.x % 4u], right[y][other.y / 4u][other.y % 4u],
+      right[y][other.z / 4u][other.z % 4u], right[y][other.w / 4u][other.w % 4u]);
+    let turn = rotation(position, min(dim, other));
+    turned[$j] = dims[$j] * turn.cosine + others * select(-turn.sine, turn.sine, first);
+  }
+  //! end
+  return turned;
+}
+//! end
 
 // Writes four dims of a head whose first column is given.
 fn store_gradient(token: u32, column: u32, quad: u32, value: vec4<f32>) {
@@ -224,11 +264,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   //! unroll c 0 4
   {
     let key = first_key + 4u * (row_slot + \${v}u) + \${c}u;
+    var dims: Dims;
+    //! unroll j 0 DIM_VECTORS
+    dims[$j] = dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale;
+    //! end
+    //! if ROTATED
+    dims = turned_back(dims, min(key, last_key), thread);
+    //! end
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
       //! unroll j 0 DIM_VECTORS
       let quad$j = x + \${j}u * COLUMN_THREADS;
-      store_gradient(key, params.dk_column + head_start, quad$j, dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
+      store_gradient(key, params.dk_column + head_start, quad$j, dims[$j]);
       store_gradient(key, params.dv_column + head_start, quad$j, dv[(4 * $v + $c) * DIM_VECTORS + $j]);
       //! end
     }
@@ -284,10 +331,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   //! unroll c 0 4
   {
     let query = first_query + 4u * (row_slot + \${v}u) + \${c}u;
+    var dims: Dims;
+    //! unroll j 0 DIM_VECTORS
+    dims[$j] = dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale;
+    //! end
+    //! if ROTATED
+    dims = turned_back(dims, min(query, last_query), thread);
+    //! end
     if (query <= last_query) {
       let column = params.dq_column + head * params.head_pairs;
       //! unroll j 0 DIM_VECTORS
-      store_gradient(query, column, x + \${j}u * COLUMN_THREADS, dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
+      store_gradient(query, column, x + \${j}u * COLUMN_THREADS, dims[$j]);
       //! end
     }
   }
@@ -400,8 +454,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   "attention_forward.wgsl": `// Attention forward, tiled with an online softmax: output = softmax(scale · Q·Kᵀ, visible keys) · V for every query head,
 // and logSumExp, from which the backward rebuilds the probabilities. No tokens × tokens array exists anywhere.
 //
-// Shapes: q [tokens, heads · head size], k and v [tokens, kv_heads · head size], each somewhere in the columns of a
-// matrix; documents (start, end) a token: token t sees keys start … t; output [tokens, heads · head size]; log_sum_exp
+// Shapes: q [tokens, heads · head size], k and v [tokens, kv_heads · head size], each somewhere in the columns of the
+// matrix qkv; documents (start, end) a token: token t sees keys start … t; output [tokens, heads · head size]; log_sum_exp
 // [tokens, heads]. All f32. Query head h reads key head ⌊h · kv_heads / heads⌋.
 // Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
 // query's document to the last query (starts do not decrease, so no query sees more).
@@ -417,18 +471,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32, head_pairs: u32,
   // all pitches and columns but that of log_sum_exp count pairs
-  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   output_pitch: u32, statistics_pitch: u32,
   scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec2<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
-@group(0) @binding(6) var<storage, read_write> log_sum_exp: array<f32>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 
 const Q = 0u;
 const K = 1u;
@@ -440,9 +492,9 @@ const MASKED = -3e38; // below every score
 fn load_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
   let at = head * params.head_pairs + pair;
   switch source {
-    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
-    case K: { return k[token * params.k_pitch + params.k_column + at]; }
-    default: { return v[token * params.v_pitch + params.v_column + at]; }
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
   }
 }
 
@@ -684,17 +736,15 @@ fn store_scores(strip: u32, rows: ptr<function, LeftRows>, right: u32) {
   //! end
 }
 
-// The weights of columns 16 · c on begin at vector c · WEIGHT_BLOCK of a row. Sums are those of the dims from 16 · first on.
+// The weights of columns 16 · c on begin at vector c · WEIGHT_BLOCK of a row. Sums are those of the dims from 8 · first on;
+// up to 8 past the head mean nothing.
 fn add_weighted(sums: ptr<function, Sums>, strip: u32, right: u32, first: u32) {
   //! unroll c 0 COLUMNS/16
   {
     let weights = load_left(strip + \${c}u * WEIGHT_BLOCK, SCORE_ROW);
     //! unroll d 0 SUM_BLOCKS
-    {
-      let block = min(first + \${d}u, HEAD_BLOCKS - 1u);
-      (*sums)[$d] = multiply_add(
-        weights, load_right(right + 16u * \${c}u * TILE_ROW + 2u * block, TILE_ROW), (*sums)[$d]);
-    }
+    (*sums)[$d] = multiply_add(
+      weights, load_right(right + 16u * \${c}u * TILE_ROW + first + 2u * \${d}u, TILE_ROW), (*sums)[$d]);
     //! end
   }
   //! end
@@ -724,26 +774,33 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
 //
 // Gradients are far below what f16 can tell apart, so d_output is multiplied by a power of two, the same for all of it,
 // which attention_gradient_scale.wgsl left with its inverse in the row after the last of delta.
+//
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
 //! include attention_matrix.wgsl
+//! if ROTATED
+//! include rotation.wgsl
+//! end
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
   // all pitches and columns but that of the statistics count quads
-  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   d_output_pitch: u32, statistics_pitch: u32,
   d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
   scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> d_output: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(6) var<storage, read> log_sum_exp: array<f32>;
-@group(0) @binding(7) var<storage, read> delta: array<f32>;
-@group(0) @binding(8) var<storage, read_write> d_qkv: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
+@group(0) @binding(5) var<storage, read> delta: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4<f32>>;
+//! if ROTATED
+@group(0) @binding(7) var<storage, read> positions: array<u32>;
+@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
+//! end
 
 const Q = 0u;
 const K = 1u;
@@ -758,9 +815,9 @@ const GRADIENTS = SUBGROUPS / 2u * STRIP; // from the scores to dP
 fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
   let at = head * (HEAD_DIM / 4u) + quad;
   switch source {
-    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
-    case K: { return k[token * params.k_pitch + params.k_column + at]; }
-    case V: { return v[token * params.v_pitch + params.v_column + at]; }
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
     default: { return d_output[token * params.d_output_pitch + at]; }
   }
 }
@@ -802,18 +859,16 @@ fn load_left_rows(head: u32, first: u32, source_0: u32, factor_0: f32, source_1:
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
   // all pitches and columns but that of log_sum_exp count quads
-  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   output_pitch: u32, statistics_pitch: u32,
   scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> log_sum_exp: array<f32>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 
 const Q = 0u;
 const K = 1u;
@@ -830,9 +885,9 @@ var<workgroup> grown: atomic<u32>;
 fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
   let at = head * (HEAD_DIM / 4u) + quad;
   switch source {
-    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
-    case K: { return k[token * params.k_pitch + params.k_column + at]; }
-    default: { return v[token * params.v_pitch + params.v_column + at]; }
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
   }
 }
 
@@ -1072,16 +1127,36 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // q was multiplied by scale · log2 e.
   let factor = select(gradient.y, LN_2 * gradient.y, role == 1u);
   let column = select(params.dv_column, params.dk_column, role == 1u) + kv_head * (HEAD_DIM / 4u);
-  //! unroll d 0 SUM_BLOCKS
+  // Of one row, the quads 2 · n + odd. So each invocation has whole planes, HEAD_BLOCKS quads of its own apart.
+  var values: array<vec4<f32>, 2 * HEAD_BLOCKS>;
+  let odd = thread % 32u / 16u;
+  //! unroll d 0 HEAD_DIM/16
   {
     let elements = sum_elements(results[$d], strip, thread);
-    if (written <= last_key) {
-      let at = written * params.d_qkv_pitch + column + 4u * $d + thread % 32u / 16u;
-      d_qkv[at] = elements[0] * factor;
-      d_qkv[at + 2u] = elements[1] * factor;
-    }
+    values[2 * $d] = elements[0] * factor;
+    values[2 * $d + 1] = elements[1] * factor;
   }
   //! end
+  //! if ROTATED
+  if (role == 1u) {
+    let position = positions[min(written, last_key)];
+    //! unroll n 0 HEAD_DIM/16
+    {
+      let turn = rotation(position, 4u * (2u * $n + odd) + LANES);
+      let a = values[$n];
+      let b = values[$n + HEAD_BLOCKS];
+      values[$n] = a * turn.cosine + b * turn.sine;
+      values[$n + HEAD_BLOCKS] = b * turn.cosine - a * turn.sine;
+    }
+    //! end
+  }
+  //! end
+  if (written <= last_key) {
+    let at = written * params.d_qkv_pitch + column + odd;
+    //! unroll n 0 HEAD_DIM/8
+    d_qkv[at + 2u * $n] = values[$n];
+    //! end
+  }
 }
 
 // In the units that scores and dP have.
@@ -1093,7 +1168,8 @@ fn load_statistics(head: u32, query: u32, scale: f32) -> vec2<f32> {
   "attention_matrix_queries.wgsl": `// Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
 //
 // Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys that the forward walked over; of the
-// results, a subgroup has the 16 rows of its scores and the first (role 0) or second half of the dims.
+// results, a subgroup has the 16 rows of its scores and the first (role 0) or second half of the dims, in whole blocks of
+// 16 that may end in dims of no use.
 // The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
 //! include attention_matrix_backward.wgsl
 
@@ -1120,7 +1196,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   var rows = load_left_rows(head, first_query, Q, params.scale * LOG2_E, D_OUTPUT, gradient.x, thread);
   var results: Sums;
-  let first_block = role * SUM_BLOCKS;
   let first_tile = documents[first_query].x;
   place(TILE_0, fetch(K, kv_head, first_tile, thread), 1.0, thread);
   place(TILE_1, fetch(V, kv_head, first_tile, thread), 1.0, thread);
@@ -1158,7 +1233,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tile[row_at + column_chunk + 4u * $n] = weights[$n];
     //! end
     workgroupBarrier();
-    if (reaches) { add_weighted(&results, SCORES + strip_row * SCORE_ROW, TILE_0, first_block); }
+    if (reaches) { add_weighted(&results, SCORES + strip_row * SCORE_ROW, TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
       place(TILE_0, next_k, 1.0, thread);
@@ -1168,15 +1243,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   let written = first_query + strip_row + thread % 16u;
   let factor = params.scale * gradient.y;
+  // The strips of both roles have the two halves of 16 rows at the same places. Of each 4 quads, either role takes two.
+  let quad = 2u * role + thread % 32u / 16u;
+  let planes_at = SCORES + (strip_row + thread % 16u) * SCORE_ROW + quad;
+  var first_half: array<vec4<f32>, SUM_BLOCKS>;
+  var second_half: array<vec4<f32>, SUM_BLOCKS>;
+  //! unroll d 0 SUM_BLOCKS
+  workgroupBarrier();
+  store_sum(strip, SCORE_ROW, results[$d]);
+  workgroupBarrier();
+  first_half[$d] = bitcast<vec4<f32>>(tile[planes_at]) * factor;
+  second_half[$d] = bitcast<vec4<f32>>(tile[planes_at + GRADIENTS]) * factor;
+  //! end
+  //! if ROTATED
+  let position = positions[min(written, last_query)];
   //! unroll d 0 SUM_BLOCKS
   {
-    let elements = sum_elements(results[$d], strip, thread);
-    let block = first_block + $d;
-    if (written <= last_query && block < HEAD_BLOCKS) {
-      let at = written * params.d_qkv_pitch + params.dq_column + head * (HEAD_DIM / 4u) + 4u * block + thread % 32u / 16u;
-      d_qkv[at] = elements[0] * factor;
-      d_qkv[at + 2u] = elements[1] * factor;
-    }
+    let turn = rotation(position, min(4u * (4u * $d + quad), HEAD_DIM / 2u - 4u) + LANES);
+    let a = first_half[$d];
+    let b = second_half[$d];
+    first_half[$d] = a * turn.cosine + b * turn.sine;
+    second_half[$d] = b * turn.cosine - a * turn.sine;
+  }
+  //! end
+  //! end
+  //! unroll d 0 SUM_BLOCKS
+  if (written <= last_query && 4u * $d + quad < HEAD_DIM / 8u) {
+    let at = written * params.d_qkv_pitch + params.dq_column + head * (HEAD_DIM / 4u) + 4u * $d + quad;
+    d_qkv[at] = first_half[$d];
+    d_qkv[at + HEAD_DIM / 8u] = second_half[$d];
   }
   //! end
 
@@ -4380,32 +4475,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
 }
 `,
   "rope.wgsl": `// Rotary position embedding in place, in Hugging Face's half-split layout: within a head, dims i and i + half form a plane
-// that is turned by the angle  position · inverseFrequency[i]  (backwards for the gradient: direction −1).
+// that is turned by the angle  position · inverseFrequency[i]. The kernels of the attention backward turn gradients back.
 //
 // Shapes: matrix f32 [tokens, ·], of which \`heads\` heads of 2 · half columns are turned: the query heads from column 0 on,
 // the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
 //
 // Idea: bound by memory. A thread turns the same planes, four with VEC4 else one, of HEADS heads, so that it takes sine and
 // cosine once; its heads lie \`groups\` apart, which keeps neighbouring threads on neighbouring memory.
-//
-// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
-// is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
-// position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied by a position
-// below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the exact fraction of a
-// turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn either way, goes into
-// Taylor polynomials that are exact to f32 there.
-
-const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
+//! include rotation.wgsl
 
 //! if VEC4
-alias Values = vec4<f32>;
-alias Words = vec4<u32>;
-alias Integers = vec4<i32>;
 const WIDTH = 4u;
 //! else
-alias Values = f32;
-alias Words = u32;
-alias Integers = i32;
 const WIDTH = 1u;
 //! end
 
@@ -4417,44 +4498,12 @@ struct Params {
   half: u32,
   pitch: u32,
   groups: u32,      // threads that share the heads of a token's plane
-  direction: f32,   // 1 or -1
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> frequencies: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read_write> matrix: array<Values>;
-
-// The fraction of a turn at a position, in units of 2⁻³², for the planes from \`plane\` on.
-fn phase(position: u32, plane: u32) -> Words {
-//! if VEC4
-  let f = array<vec2<u32>, 4>(frequencies[plane], frequencies[plane + 1u], frequencies[plane + 2u], frequencies[plane + 3u]);
-  let upper = vec4<u32>(f[0].x, f[1].x, f[2].x, f[3].x);
-  let lower = vec4<u32>(f[0].y, f[1].y, f[2].y, f[3].y);
-//! else
-  let upper = frequencies[plane].x;
-  let lower = frequencies[plane].y;
-//! end
-  return position * upper + ((position * lower) >> Words(12u));
-}
-
-struct Rotation {
-  cosine: Values,
-  sine: Values,
-}
-
-fn rotation(phase: Words) -> Rotation {
-  let quadrant = (phase + 0x20000000u) >> Words(30u);
-  let x = Values(bitcast<Integers>(phase - (quadrant << Words(30u)))) * UNIT;
-  let y = x * x;
-  let sine = x + x * y * (-1.0 / 6.0 + y * (1.0 / 120.0 + y * (-1.0 / 5040.0 + y * (1.0 / 362880.0))));
-  let cosine = 1.0 + y * (-0.5 + y * (1.0 / 24.0 + y * (-1.0 / 720.0 + y * (1.0 / 40320.0 + y * (-1.0 / 3628800.0)))));
-  let odd = (quadrant & Words(1u)) == Words(1u);
-  let back = quadrant >= Words(2u);
-  let c = select(cosine, -sine, odd);
-  let s = select(sine, cosine, odd);
-  return Rotation(select(c, -c, back), select(s, -s, back));
-}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -4465,9 +4514,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_head = item / planes % params.groups;
   let token = item / planes / params.groups;
   if (token >= params.tokens) { return; }
-  let turn = rotation(phase(positions[token], plane));
-  let cosine = turn.cosine;
-  let sine = turn.sine * params.direction;
+  let turn = rotation(positions[token], plane + LANES);
 
   // The last head stands in for heads that are missing: read, not written.
 //! unroll h 0 HEADS
@@ -4481,10 +4528,69 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
-    matrix[at_$h] = a_$h * cosine - b_$h * sine;
-    matrix[at_$h + planes] = b_$h * cosine + a_$h * sine;
+    matrix[at_$h] = a_$h * turn.cosine - b_$h * turn.sine;
+    matrix[at_$h + planes] = b_$h * turn.cosine + a_$h * turn.sine;
   }
 //! end
+}
+`,
+  "rotation.wgsl": `// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are turned by the angle
+// position · inverseFrequency[i]. Four planes at a time with VEC4, else one.
+//
+// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
+// is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
+// position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied by a position
+// below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the exact fraction of a
+// turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn either way, goes into
+// Taylor polynomials that are exact to f32 there.
+//
+// The including kernel declares \`frequencies\`, u32 [half, 2].
+
+const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
+
+//! if VEC4
+alias Values = vec4<f32>;
+alias Words = vec4<u32>;
+alias Integers = vec4<i32>;
+const LANES = vec4<u32>(0u, 1u, 2u, 3u);
+//! else
+alias Values = f32;
+alias Words = u32;
+alias Integers = i32;
+const LANES = 0u;
+//! end
+
+// The fraction of a turn of some planes at a position, in units of 2⁻³².
+fn phase(position: u32, planes: Words) -> Words {
+//! if VEC4
+  let f = array<vec2<u32>, 4>(frequencies[planes.x], frequencies[planes.y], frequencies[planes.z], frequencies[planes.w]);
+  let upper = vec4<u32>(f[0].x, f[1].x, f[2].x, f[3].x);
+  let lower = vec4<u32>(f[0].y, f[1].y, f[2].y, f[3].y);
+//! else
+  let upper = frequencies[planes].x;
+  let lower = frequencies[planes].y;
+//! end
+  return position * upper + ((position * lower) >> Words(12u));
+}
+
+struct Rotation {
+  cosine: Values,
+  sine: Values,
+}
+
+// By how much planes are turned at a position.
+fn rotation(position: u32, planes: Words) -> Rotation {
+  let turned = phase(position, planes);
+  let quadrant = (turned + 0x20000000u) >> Words(30u);
+  let x = Values(bitcast<Integers>(turned - (quadrant << Words(30u)))) * UNIT;
+  let y = x * x;
+  let sine = x + x * y * (-1.0 / 6.0 + y * (1.0 / 120.0 + y * (-1.0 / 5040.0 + y * (1.0 / 362880.0))));
+  let cosine = 1.0 + y * (-0.5 + y * (1.0 / 24.0 + y * (-1.0 / 720.0 + y * (1.0 / 40320.0 + y * (-1.0 / 3628800.0)))));
+  let odd = (quadrant & Words(1u)) == Words(1u);
+  let back = quadrant >= Words(2u);
+  let c = select(cosine, -sine, odd);
+  let s = select(sine, cosine, odd);
+  return Rotation(select(c, -c, back), select(s, -s, back));
 }
 `,
   "row_codes.wgsl": `// Rows that are written in few bits, by the kernel that makes their values.

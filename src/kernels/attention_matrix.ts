@@ -9,7 +9,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import type { KernelConstants } from "../gpu/template.ts";
 import { attentionDelta } from "./attention_delta.ts";
-import { backwardCall, forwardCall } from "./attention_params.ts";
+import { backwardCall, forwardCall, rotationConstants } from "./attention_params.ts";
 import type { AttentionBackwardOptions, AttentionForwardOptions } from "./attention_shapes.ts";
 
 /** How a workgroup of `attention_matrix.wgsl` is made up. */
@@ -118,17 +118,21 @@ export function attentionMatrixBackward(
     [1],
   );
   const { bindings, params } = backwardCall(options, delta, 4);
+  const rotated = rotationConstants(options);
   program.dispatch(
-    device.kernel(
-      "attention_matrix_queries",
-      constants(device, queries, headDim, Math.ceil(blocks / 2)),
-    ),
+    device.kernel("attention_matrix_queries", {
+      ...constants(device, queries, headDim, Math.ceil(blocks / 2)),
+      ...rotated,
+    }),
     bindings,
     params,
     [Math.ceil(tokens / (8 * queries.subgroups)), heads],
   );
   program.dispatch(
-    device.kernel("attention_matrix_keys_values", constants(device, keysValues, headDim, blocks)),
+    device.kernel("attention_matrix_keys_values", {
+      ...constants(device, keysValues, headDim, blocks),
+      ...rotated,
+    }),
     bindings,
     params,
     [Math.ceil(tokens / (8 * keysValues.subgroups)), kvHeads],
