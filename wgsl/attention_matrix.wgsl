@@ -12,10 +12,15 @@
 // scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
 // An odd number of vectors a row spreads rows over the banks.
 //
+// Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
+// none stands between. With AHEAD, weights have a place of their own and there is one more tile: the scores of the next
+// tile are then made behind the same barrier as the results of this one. Tiles that every row sees whole are not masked.
+//
 // The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32) and TILES, and tells FETCHES, the
 // chunks of 8 elements of a tile that an invocation brings, and SUM_BLOCKS, the blocks of 16 dims of sums that a subgroup
 // keeps.
-// The including kernel declares `params` with `tokens`, and `load_quad(source, token, head, quad)`.
+// The including kernel declares `params` with `tokens`, `load_quad(source, token, head, quad)`, and WEIGHT_STRIPS, how often
+// it has 16 rows of weights.
 //! include fragments.wgsl
 
 const THREADS = 32u * SUBGROUPS;
@@ -33,7 +38,19 @@ alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, SUM_BLOCKS>;
 
-var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
+// Rows of the weights; those of 16 columns lie together, the next 16 WEIGHT_BLOCK vectors on.
+//! if AHEAD
+const WEIGHTS = SCORES + SUBGROUPS * STRIP;
+const WEIGHT_ROW = COLUMNS / 8u;
+const WEIGHT_BLOCK = 2u;
+const VECTORS = WEIGHTS + 16u * WEIGHT_STRIPS * WEIGHT_ROW;
+//! else
+const WEIGHT_ROW = SCORE_ROW;
+const WEIGHT_BLOCK = 4u;
+const VECTORS = SCORES + SUBGROUPS * STRIP;
+//! end
+
+var<workgroup> tile: array<vec4<u32>, VECTORS>;
 
 // Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
 fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
@@ -85,12 +102,11 @@ fn store_scores(strip: u32, rows: ptr<function, LeftRows>, right: u32) {
   //! end
 }
 
-// The weights of columns 16 · c on begin at vector c · WEIGHT_BLOCK of a row. Sums are those of the dims from 8 · first on;
-// up to 8 past the head mean nothing.
-fn add_weighted(sums: ptr<function, Sums>, strip: u32, right: u32, first: u32) {
+// Sums are those of the dims from 8 · first on; up to 8 past the head mean nothing.
+fn add_weighted(sums: ptr<function, Sums>, weights_at: u32, right: u32, first: u32) {
   //! unroll c 0 COLUMNS/16
   {
-    let weights = load_left(strip + ${c}u * WEIGHT_BLOCK, SCORE_ROW);
+    let weights = load_left(weights_at + ${c}u * WEIGHT_BLOCK, WEIGHT_ROW);
     //! unroll d 0 SUM_BLOCKS
     (*sums)[$d] = multiply_add(
       weights, load_right(right + 16u * ${c}u * TILE_ROW + first + 2u * ${d}u, TILE_ROW), (*sums)[$d]);

@@ -28,7 +28,7 @@ const Q = 0u;
 const K = 1u;
 const V = 2u;
 const ROWS = 16u * SUBGROUPS;
-const WEIGHT_BLOCK = 4u; // each invocation leaves its 16 probabilities where it took the scores
+const WEIGHT_STRIPS = SUBGROUPS;
 const K_TILE = 0u;
 const V_TILE = (TILES - 1u) * TILE; // with one tile, keys and values take turns in it
 const GROWTH = 8.0;
@@ -60,6 +60,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let scores_at = strip + thread % 16u * SCORE_ROW + 4u * column_block;
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
+  let last_start = documents[last_query].x;
+//! if AHEAD
+  let strip_weights = WEIGHTS + 16u * subgroup * WEIGHT_ROW;
+  let weights_at = strip_weights + thread % 16u * WEIGHT_ROW + 2u * column_block;
+//! else
+  let strip_weights = strip;
+  let weights_at = scores_at; // each invocation leaves its 16 probabilities where it took the scores
+//! end
 
   var queries: LeftRows;
   for (var r = 0u; r < ROWS; r += COLUMNS) {
@@ -73,30 +81,51 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var reference = MASKED;
   var sum = 0.0;
   let first_tile = documents[first_query].x;
+  let last_row = first_query + 16u * subgroup + 15u;
   place(K_TILE, fetch(K, kv_head, first_tile, thread), 1.0, thread);
+//! if AHEAD
+  var next_v = fetch(V, kv_head, first_tile, thread);
+  var next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
+  workgroupBarrier();
+  store_scores(strip, &queries, K_TILE);
+//! end
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
+    let reaches = first_key <= last_row;
+//! if AHEAD
+    place(V_TILE, next_v, 1.0, thread);
+    if (more) { place(K_TILE, next_k, 1.0, thread); }
+//! else
     var next = fetch(V, kv_head, first_key, thread);
-    let reaches = first_key <= first_query + 16u * subgroup + 15u;
     if (reaches) { store_scores(strip, &queries, K_TILE); }
     workgroupBarrier();
     place(V_TILE, next, 1.0, thread);
     if (more) { next = fetch(K, kv_head, first_key + COLUMNS, thread); }
+//! end
 
     var scores: array<vec4<f32>, COLUMNS / 8>;
-    var maximum = MASKED;
     //! unroll n 0 COLUMNS/32
     //! unroll i 0 4
-    {
-      let keys = first_key + 16u * (column_block + 2u * $n) + 4u * $i + vec4<u32>(0u, 1u, 2u, 3u);
-      let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
-      let s = select(vec4<f32>(MASKED), bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]), visible);
-      scores[4 * $n + $i] = s;
-      maximum = max(maximum, max(max(s.x, s.y), max(s.z, s.w)));
+    scores[4 * $n + $i] = bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]);
+    //! end
+    //! end
+    if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
+      //! unroll n 0 COLUMNS/32
+      //! unroll i 0 4
+      {
+        let keys = first_key + 16u * (column_block + 2u * $n) + 4u * $i + vec4<u32>(0u, 1u, 2u, 3u);
+        let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+        scores[4 * $n + $i] = select(vec4<f32>(MASKED), scores[4 * $n + $i], visible);
+      }
+      //! end
+      //! end
     }
+    var maxima = scores[0];
+    //! unroll i 1 COLUMNS/8
+    maxima = max(maxima, scores[$i]);
     //! end
-    //! end
+    var maximum = max(max(maxima.x, maxima.y), max(maxima.z, maxima.w));
     maximum = max(maximum, from_other_half(maximum, thread));
     var decay = 1.0;
     if (maximum > reference + GROWTH) {
@@ -109,15 +138,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     sum *= decay;
     let base = max(reference, 0.5 * MASKED); // 2^(MASKED − base) is 0 also before the first key
+//! if !AHEAD
     var weights: array<vec4<u32>, COLUMNS / 16>;
+//! end
     //! unroll n 0 COLUMNS/32
     //! unroll h 0 2
     {
       let low = exp2(scores[4 * $n + 2 * $h] - base);
       let high = exp2(scores[4 * $n + 2 * $h + 1] - base);
       sum += (low.x + low.y + low.z + low.w) + (high.x + high.y + high.z + high.w);
-      weights[2 * $n + $h] = to_halves(low, high);
-      tile[scores_at + 8u * $n + $h] = weights[2 * $n + $h];
+      let halves = to_halves(low, high);
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n + $h] = halves;
+//! if !AHEAD
+      weights[2 * $n + $h] = halves;
+//! end
     }
     //! end
     //! end
@@ -133,19 +167,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
       //! end
       workgroupBarrier();
+//! if !AHEAD
       //! unroll n 0 COLUMNS/32
       //! unroll h 0 2
-      tile[scores_at + 8u * $n + $h] = weights[2 * $n + $h];
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n + $h] = weights[2 * $n + $h];
       //! end
       //! end
+//! end
       if (thread == 0u) { atomicStore(&grown, 0u); }
       workgroupBarrier();
     }
-    if (reaches) { add_weighted(&results, strip, V_TILE, 0u); }
-//! if TILES == 1
+//! if AHEAD
+    if (more) { next_v = fetch(V, kv_head, first_key + COLUMNS, thread); }
+    if (first_key + 2u * COLUMNS <= last_query) { next_k = fetch(K, kv_head, first_key + 2u * COLUMNS, thread); }
+    if (reaches) { add_weighted(&results, strip_weights, V_TILE, 0u); }
+    if (more && first_key + COLUMNS <= last_row) { store_scores(strip, &queries, K_TILE); }
+//! else
+    if (reaches) { add_weighted(&results, strip_weights, V_TILE, 0u); }
     workgroupBarrier();
-//! end
     if (more) { place(K_TILE, next, 1.0, thread); }
+//! end
   }
 
   sum += from_other_half(sum, thread);

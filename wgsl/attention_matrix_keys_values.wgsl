@@ -5,7 +5,8 @@
 // to the end of its last key's document. Of the results, a subgroup has 16 rows of dV (role 0) or dK (role 1).
 //! include attention_matrix_backward.wgsl
 
-var<workgroup> statistics: array<vec2<f32>, COLUMNS>; // log_sum_exp and delta of the tile's queries
+// log_sum_exp and delta of the tile's queries, two a vector.
+var<workgroup> statistics: array<vec4<f32>, COLUMNS / 2>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -29,6 +30,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row_at = SCORES + row * SCORE_ROW;
   let key = min(first_key + row, last_key);
   let end = min(documents[key].y, params.tokens);
+  let first_end = min(documents[first_key].y, params.tokens);
+  let weights_at = weights_place(row, column_chunk);
 
   var rows = load_left_rows(kv_head, first_key, K, 1.0, V, 1.0, thread);
   var results: Sums;
@@ -36,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var first_query = first_key;
   place(TILE_0, fetch(Q, head, first_query, thread), q_factor, thread);
   place(TILE_1, fetch(D_OUTPUT, head, first_query, thread), gradient.x, thread);
-  if (thread < COLUMNS) { statistics[thread] = load_statistics(head, first_query + thread, gradient.x); }
+  if (thread < COLUMNS / 2u) { statistics[thread] = load_statistics(head, first_query + 2u * thread, gradient.x); }
   while (head < end_head) {
     workgroupBarrier();
     var next_head = head;
@@ -48,17 +51,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let more = next_head < end_head;
     var next_q: Fetched;
     var next_d_output: Fetched;
-    var next_statistics: vec2<f32>;
+    var next_statistics: vec4<f32>;
     if (more) {
       next_q = fetch(Q, next_head, next_query, thread);
       next_d_output = fetch(D_OUTPUT, next_head, next_query, thread);
-      if (thread < COLUMNS) { next_statistics = load_statistics(next_head, next_query + thread, gradient.x); }
+      if (thread < COLUMNS / 2u) { next_statistics = load_statistics(next_head, next_query + 2u * thread, gradient.x); }
     }
     let reaches = first_query + COLUMNS > first_key + strip_row;
     if (reaches) { store_scores(strip, &rows, role * TILE_1); }
     workgroupBarrier();
-    var p_weights: array<vec4<u32>, COLUMNS / 32>;
-    var ds_weights: array<vec4<u32>, COLUMNS / 32>;
+    let cut = first_query < last_key || first_query + COLUMNS > first_end;
     //! unroll n 0 COLUMNS/32
     {
       var p: array<vec4<f32>, 2>;
@@ -67,34 +69,36 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let at = row_at + column / 4u;
       //! unroll h 0 2
       {
-        let queries = first_query + column + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
-        let visible = (queries >= vec4<u32>(key)) & (queries < vec4<u32>(end));
-        //! unroll i 0 4
-        let s$i = statistics[column + 4u * $h + $i];
-        //! end
-        let log_sum = vec4<f32>(s0.x, s1.x, s2.x, s3.x);
-        let mean = vec4<f32>(s0.y, s1.y, s2.y, s3.y);
+        let low = statistics[column / 2u + 2u * $h];
+        let high = statistics[column / 2u + 2u * $h + 1u];
+        let log_sum = vec4<f32>(low.xz, high.xz);
+        let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
-        p[$h] = select(vec4<f32>(), exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum), visible);
-        ds[$h] = select(vec4<f32>(), limited(p[$h] * (dp - mean)), visible);
+        p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
+        ds[$h] = limited(p[$h] * (dp - mean));
       }
       //! end
-      p_weights[$n] = to_halves(p[0], p[1]);
-      ds_weights[$n] = to_halves(ds[0], ds[1]);
+      if (cut) {
+        //! unroll h 0 2
+        {
+          let queries = first_query + column + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
+          let visible = (queries >= vec4<u32>(key)) & (queries < vec4<u32>(end));
+          p[$h] = select(vec4<f32>(), p[$h], visible);
+          ds[$h] = select(vec4<f32>(), ds[$h], visible);
+        }
+        //! end
+      }
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_halves(p[0], p[1]);
+      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_halves(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
-    //! unroll n 0 COLUMNS/32
-    tile[row_at + column_chunk + 4u * $n] = p_weights[$n];
-    tile[row_at + GRADIENTS + column_chunk + 4u * $n] = ds_weights[$n];
-    //! end
-    workgroupBarrier();
-    if (reaches) { add_weighted(&results, strip, (1u - role) * TILE_1, 0u); }
+    if (reaches) { add_weighted(&results, strip_weights(strip_row) + role * GRADIENTS, (1u - role) * TILE_1, 0u); }
     workgroupBarrier();
     if (more) {
       place(TILE_0, next_q, q_factor, thread);
       place(TILE_1, next_d_output, gradient.x, thread);
-      if (thread < COLUMNS) { statistics[thread] = next_statistics; }
+      if (thread < COLUMNS / 2u) { statistics[thread] = next_statistics; }
     }
     head = next_head;
     first_query = next_query;
@@ -136,8 +140,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 }
 
-// In the units that scores and dP have.
-fn load_statistics(head: u32, query: u32, scale: f32) -> vec2<f32> {
-  let at = min(query, params.tokens - 1u) * params.statistics_pitch + head;
-  return vec2<f32>(log_sum_exp[at] * LOG2_E, delta[at] * scale);
+// Those of two queries, in the units that scores and dP have.
+fn load_statistics(head: u32, query: u32, scale: f32) -> vec4<f32> {
+  let at = min(vec2<u32>(query, query + 1u), vec2<u32>(params.tokens - 1u)) * params.statistics_pitch + head;
+  return vec4<f32>(
+    log_sum_exp[at.x] * LOG2_E, delta[at.x] * scale, log_sum_exp[at.y] * LOG2_E, delta[at.y] * scale);
 }

@@ -24,54 +24,87 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row_at = SCORES + row * SCORE_ROW;
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
+  let last_start = documents[last_query].x;
+  let weights_at = weights_place(row, column_chunk);
   let log_sum = log_sum_exp[query * params.statistics_pitch + head] * LOG2_E;
   let mean = delta[query * params.statistics_pitch + head] * gradient.x;
 
   var rows = load_left_rows(head, first_query, Q, params.scale * LOG2_E, D_OUTPUT, gradient.x, thread);
   var results: Sums;
   let first_tile = documents[first_query].x;
+  let last_row = first_query + strip_row + 15u;
   place(TILE_0, fetch(K, kv_head, first_tile, thread), 1.0, thread);
   place(TILE_1, fetch(V, kv_head, first_tile, thread), 1.0, thread);
+  var next_k: Fetched;
+  var next_v: Fetched;
+//! if AHEAD
+  var k_tile = TILE_0; // takes turns with the third one
+  next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
+  next_v = fetch(V, kv_head, first_tile + COLUMNS, thread);
+  workgroupBarrier();
+  store_scores(strip, &rows, role * TILE_1);
+//! end
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
-    var next_k: Fetched;
-    var next_v: Fetched;
+    let reaches = first_key <= last_row;
+//! if AHEAD
+    let next_k_tile = 2u * TILE - k_tile;
+    if (more) {
+      place(next_k_tile, next_k, 1.0, thread);
+      place(TILE_1, next_v, 1.0, thread);
+    }
+//! else
     if (more) {
       next_k = fetch(K, kv_head, first_key + COLUMNS, thread);
       next_v = fetch(V, kv_head, first_key + COLUMNS, thread);
     }
-    let reaches = first_key <= first_query + strip_row + 15u;
     if (reaches) { store_scores(strip, &rows, role * TILE_1); }
     workgroupBarrier();
-    var weights: array<vec4<u32>, COLUMNS / 32>;
+//! end
+    let cut = first_key < last_start || first_key + COLUMNS > first_query + 1u;
     //! unroll n 0 COLUMNS/32
     {
       var ds: array<vec4<f32>, 2>;
       let at = row_at + 2u * (column_chunk + 4u * $n);
       //! unroll h 0 2
       {
-        let keys = first_key + 8u * (column_chunk + 4u * $n) + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
-        let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
         let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
-        ds[$h] = select(vec4<f32>(), limited(p * (dp - mean)), visible);
+        ds[$h] = limited(p * (dp - mean));
       }
       //! end
-      weights[$n] = to_halves(ds[0], ds[1]);
+      if (cut) {
+        //! unroll h 0 2
+        {
+          let keys = first_key + 8u * (column_chunk + 4u * $n) + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
+          let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+          ds[$h] = select(vec4<f32>(), ds[$h], visible);
+        }
+        //! end
+      }
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_halves(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
-    //! unroll n 0 COLUMNS/32
-    tile[row_at + column_chunk + 4u * $n] = weights[$n];
-    //! end
-    workgroupBarrier();
-    if (reaches) { add_weighted(&results, SCORES + strip_row * SCORE_ROW, TILE_0, role * HEAD_BLOCKS); }
+//! if AHEAD
+    if (first_key + 2u * COLUMNS <= last_query) {
+      next_k = fetch(K, kv_head, first_key + 2u * COLUMNS, thread);
+      next_v = fetch(V, kv_head, first_key + 2u * COLUMNS, thread);
+    }
+    if (reaches) { add_weighted(&results, strip_weights(strip_row), k_tile, role * HEAD_BLOCKS); }
+    if (more && first_key + COLUMNS <= last_row) {
+      store_scores(strip, &rows, select(next_k_tile, TILE_1, role == 1u));
+    }
+    k_tile = next_k_tile;
+//! else
+    if (reaches) { add_weighted(&results, strip_weights(strip_row), TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
       place(TILE_0, next_k, 1.0, thread);
       place(TILE_1, next_v, 1.0, thread);
     }
+//! end
   }
 
   let written = first_query + strip_row + thread % 16u;

@@ -663,10 +663,15 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
 // An odd number of vectors a row spreads rows over the banks.
 //
+// Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
+// none stands between. With AHEAD, weights have a place of their own and there is one more tile: the scores of the next
+// tile are then made behind the same barrier as the results of this one. Tiles that every row sees whole are not masked.
+//
 // The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32) and TILES, and tells FETCHES, the
 // chunks of 8 elements of a tile that an invocation brings, and SUM_BLOCKS, the blocks of 16 dims of sums that a subgroup
 // keeps.
-// The including kernel declares \`params\` with \`tokens\`, and \`load_quad(source, token, head, quad)\`.
+// The including kernel declares \`params\` with \`tokens\`, \`load_quad(source, token, head, quad)\`, and WEIGHT_STRIPS, how often
+// it has 16 rows of weights.
 //! include fragments.wgsl
 
 const THREADS = 32u * SUBGROUPS;
@@ -684,7 +689,19 @@ alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, SUM_BLOCKS>;
 
-var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
+// Rows of the weights; those of 16 columns lie together, the next 16 WEIGHT_BLOCK vectors on.
+//! if AHEAD
+const WEIGHTS = SCORES + SUBGROUPS * STRIP;
+const WEIGHT_ROW = COLUMNS / 8u;
+const WEIGHT_BLOCK = 2u;
+const VECTORS = WEIGHTS + 16u * WEIGHT_STRIPS * WEIGHT_ROW;
+//! else
+const WEIGHT_ROW = SCORE_ROW;
+const WEIGHT_BLOCK = 4u;
+const VECTORS = SCORES + SUBGROUPS * STRIP;
+//! end
+
+var<workgroup> tile: array<vec4<u32>, VECTORS>;
 
 // Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
 fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
@@ -736,12 +753,11 @@ fn store_scores(strip: u32, rows: ptr<function, LeftRows>, right: u32) {
   //! end
 }
 
-// The weights of columns 16 · c on begin at vector c · WEIGHT_BLOCK of a row. Sums are those of the dims from 8 · first on;
-// up to 8 past the head mean nothing.
-fn add_weighted(sums: ptr<function, Sums>, strip: u32, right: u32, first: u32) {
+// Sums are those of the dims from 8 · first on; up to 8 past the head mean nothing.
+fn add_weighted(sums: ptr<function, Sums>, weights_at: u32, right: u32, first: u32) {
   //! unroll c 0 COLUMNS/16
   {
-    let weights = load_left(strip + \${c}u * WEIGHT_BLOCK, SCORE_ROW);
+    let weights = load_left(weights_at + \${c}u * WEIGHT_BLOCK, WEIGHT_ROW);
     //! unroll d 0 SUM_BLOCKS
     (*sums)[$d] = multiply_add(
       weights, load_right(right + 16u * \${c}u * TILE_ROW + first + 2u * \${d}u, TILE_ROW), (*sums)[$d]);
@@ -807,10 +823,10 @@ const K = 1u;
 const V = 2u;
 const D_OUTPUT = 3u;
 const ROWS = 8u * SUBGROUPS;
-const WEIGHT_BLOCK = 2u;
 const TILE_0 = 0u;
 const TILE_1 = TILE;
 const GRADIENTS = SUBGROUPS / 2u * STRIP; // from the scores to dP
+const WEIGHT_STRIPS = SUBGROUPS / 2u;
 
 fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
   let at = head * (HEAD_DIM / 4u) + quad;
@@ -826,6 +842,25 @@ fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
 fn gradient_scale() -> vec2<f32> {
   let at = params.tokens * params.statistics_pitch;
   return vec2<f32>(delta[at], delta[at + 1u]);
+}
+
+// Where the weights of a strip's 16 rows begin, the first of them role 0's, in the scores' place or their own.
+fn strip_weights(strip_row: u32) -> u32 {
+//! if AHEAD
+  return WEIGHTS + strip_row * WEIGHT_ROW;
+//! else
+  return SCORES + strip_row * SCORE_ROW + 1u;
+//! end
+}
+
+// Where an invocation puts the weights of the columns 8 · chunk on, of a row: in the scores' place, one of the two vectors
+// that it took scores from, such that the weights of 16 columns meet.
+fn weights_place(row: u32, chunk: u32) -> u32 {
+//! if AHEAD
+  return WEIGHTS + row * WEIGHT_ROW + chunk;
+//! else
+  return SCORES + row * SCORE_ROW + 2u * chunk + 1u - chunk % 2u;
+//! end
 }
 
 // ROWS tokens, brought to fragments by way of both tiles: 16 of \`source_0\` for a subgroup of role 0, of \`source_1\` for role 1.
@@ -874,7 +909,7 @@ const Q = 0u;
 const K = 1u;
 const V = 2u;
 const ROWS = 16u * SUBGROUPS;
-const WEIGHT_BLOCK = 4u; // each invocation leaves its 16 probabilities where it took the scores
+const WEIGHT_STRIPS = SUBGROUPS;
 const K_TILE = 0u;
 const V_TILE = (TILES - 1u) * TILE; // with one tile, keys and values take turns in it
 const GROWTH = 8.0;
@@ -906,6 +941,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let scores_at = strip + thread % 16u * SCORE_ROW + 4u * column_block;
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
+  let last_start = documents[last_query].x;
+//! if AHEAD
+  let strip_weights = WEIGHTS + 16u * subgroup * WEIGHT_ROW;
+  let weights_at = strip_weights + thread % 16u * WEIGHT_ROW + 2u * column_block;
+//! else
+  let strip_weights = strip;
+  let weights_at = scores_at; // each invocation leaves its 16 probabilities where it took the scores
+//! end
 
   var queries: LeftRows;
   for (var r = 0u; r < ROWS; r += COLUMNS) {
@@ -919,30 +962,51 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var reference = MASKED;
   var sum = 0.0;
   let first_tile = documents[first_query].x;
+  let last_row = first_query + 16u * subgroup + 15u;
   place(K_TILE, fetch(K, kv_head, first_tile, thread), 1.0, thread);
+//! if AHEAD
+  var next_v = fetch(V, kv_head, first_tile, thread);
+  var next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
+  workgroupBarrier();
+  store_scores(strip, &queries, K_TILE);
+//! end
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
+    let reaches = first_key <= last_row;
+//! if AHEAD
+    place(V_TILE, next_v, 1.0, thread);
+    if (more) { place(K_TILE, next_k, 1.0, thread); }
+//! else
     var next = fetch(V, kv_head, first_key, thread);
-    let reaches = first_key <= first_query + 16u * subgroup + 15u;
     if (reaches) { store_scores(strip, &queries, K_TILE); }
     workgroupBarrier();
     place(V_TILE, next, 1.0, thread);
     if (more) { next = fetch(K, kv_head, first_key + COLUMNS, thread); }
+//! end
 
     var scores: array<vec4<f32>, COLUMNS / 8>;
-    var maximum = MASKED;
     //! unroll n 0 COLUMNS/32
     //! unroll i 0 4
-    {
-      let keys = first_key + 16u * (column_block + 2u * $n) + 4u * $i + vec4<u32>(0u, 1u, 2u, 3u);
-      let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
-      let s = select(vec4<f32>(MASKED), bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]), visible);
-      scores[4 * $n + $i] = s;
-      maximum = max(maximum, max(max(s.x, s.y), max(s.z, s.w)));
+    scores[4 * $n + $i] = bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]);
+    //! end
+    //! end
+    if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
+      //! unroll n 0 COLUMNS/32
+      //! unroll i 0 4
+      {
+        let keys = first_key + 16u * (column_block + 2u * $n) + 4u * $i + vec4<u32>(0u, 1u, 2u, 3u);
+        let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+        scores[4 * $n + $i] = select(vec4<f32>(MASKED), scores[4 * $n + $i], visible);
+      }
+      //! end
+      //! end
     }
+    var maxima = scores[0];
+    //! unroll i 1 COLUMNS/8
+    maxima = max(maxima, scores[$i]);
     //! end
-    //! end
+    var maximum = max(max(maxima.x, maxima.y), max(maxima.z, maxima.w));
     maximum = max(maximum, from_other_half(maximum, thread));
     var decay = 1.0;
     if (maximum > reference + GROWTH) {
@@ -955,15 +1019,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     sum *= decay;
     let base = max(reference, 0.5 * MASKED); // 2^(MASKED − base) is 0 also before the first key
+//! if !AHEAD
     var weights: array<vec4<u32>, COLUMNS / 16>;
+//! end
     //! unroll n 0 COLUMNS/32
     //! unroll h 0 2
     {
       let low = exp2(scores[4 * $n + 2 * $h] - base);
       let high = exp2(scores[4 * $n + 2 * $h + 1] - base);
       sum += (low.x + low.y + low.z + low.w) + (high.x + high.y + high.z + high.w);
-      weights[2 * $n + $h] = to_halves(low, high);
-      tile[scores_at + 8u * $n + $h] = weights[2 * $n + $h];
+      let halves = to_halves(low, high);
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n + $h] = halves;
+//! if !AHEAD
+      weights[2 * $n + $h] = halves;
+//! end
     }
     //! end
     //! end
@@ -979,19 +1048,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
       //! end
       workgroupBarrier();
+//! if !AHEAD
       //! unroll n 0 COLUMNS/32
       //! unroll h 0 2
-      tile[scores_at + 8u * $n + $h] = weights[2 * $n + $h];
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n + $h] = weights[2 * $n + $h];
       //! end
       //! end
+//! end
       if (thread == 0u) { atomicStore(&grown, 0u); }
       workgroupBarrier();
     }
-    if (reaches) { add_weighted(&results, strip, V_TILE, 0u); }
-//! if TILES == 1
+//! if AHEAD
+    if (more) { next_v = fetch(V, kv_head, first_key + COLUMNS, thread); }
+    if (first_key + 2u * COLUMNS <= last_query) { next_k = fetch(K, kv_head, first_key + 2u * COLUMNS, thread); }
+    if (reaches) { add_weighted(&results, strip_weights, V_TILE, 0u); }
+    if (more && first_key + COLUMNS <= last_row) { store_scores(strip, &queries, K_TILE); }
+//! else
+    if (reaches) { add_weighted(&results, strip_weights, V_TILE, 0u); }
     workgroupBarrier();
-//! end
     if (more) { place(K_TILE, next, 1.0, thread); }
+//! end
   }
 
   sum += from_other_half(sum, thread);
@@ -1028,7 +1104,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // to the end of its last key's document. Of the results, a subgroup has 16 rows of dV (role 0) or dK (role 1).
 //! include attention_matrix_backward.wgsl
 
-var<workgroup> statistics: array<vec2<f32>, COLUMNS>; // log_sum_exp and delta of the tile's queries
+// log_sum_exp and delta of the tile's queries, two a vector.
+var<workgroup> statistics: array<vec4<f32>, COLUMNS / 2>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -1052,6 +1129,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row_at = SCORES + row * SCORE_ROW;
   let key = min(first_key + row, last_key);
   let end = min(documents[key].y, params.tokens);
+  let first_end = min(documents[first_key].y, params.tokens);
+  let weights_at = weights_place(row, column_chunk);
 
   var rows = load_left_rows(kv_head, first_key, K, 1.0, V, 1.0, thread);
   var results: Sums;
@@ -1059,7 +1138,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var first_query = first_key;
   place(TILE_0, fetch(Q, head, first_query, thread), q_factor, thread);
   place(TILE_1, fetch(D_OUTPUT, head, first_query, thread), gradient.x, thread);
-  if (thread < COLUMNS) { statistics[thread] = load_statistics(head, first_query + thread, gradient.x); }
+  if (thread < COLUMNS / 2u) { statistics[thread] = load_statistics(head, first_query + 2u * thread, gradient.x); }
   while (head < end_head) {
     workgroupBarrier();
     var next_head = head;
@@ -1071,17 +1150,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let more = next_head < end_head;
     var next_q: Fetched;
     var next_d_output: Fetched;
-    var next_statistics: vec2<f32>;
+    var next_statistics: vec4<f32>;
     if (more) {
       next_q = fetch(Q, next_head, next_query, thread);
       next_d_output = fetch(D_OUTPUT, next_head, next_query, thread);
-      if (thread < COLUMNS) { next_statistics = load_statistics(next_head, next_query + thread, gradient.x); }
+      if (thread < COLUMNS / 2u) { next_statistics = load_statistics(next_head, next_query + 2u * thread, gradient.x); }
     }
     let reaches = first_query + COLUMNS > first_key + strip_row;
     if (reaches) { store_scores(strip, &rows, role * TILE_1); }
     workgroupBarrier();
-    var p_weights: array<vec4<u32>, COLUMNS / 32>;
-    var ds_weights: array<vec4<u32>, COLUMNS / 32>;
+    let cut = first_query < last_key || first_query + COLUMNS > first_end;
     //! unroll n 0 COLUMNS/32
     {
       var p: array<vec4<f32>, 2>;
@@ -1090,34 +1168,36 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let at = row_at + column / 4u;
       //! unroll h 0 2
       {
-        let queries = first_query + column + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
-        let visible = (queries >= vec4<u32>(key)) & (queries < vec4<u32>(end));
-        //! unroll i 0 4
-        let s$i = statistics[column + 4u * $h + $i];
-        //! end
-        let log_sum = vec4<f32>(s0.x, s1.x, s2.x, s3.x);
-        let mean = vec4<f32>(s0.y, s1.y, s2.y, s3.y);
+        let low = statistics[column / 2u + 2u * $h];
+        let high = statistics[column / 2u + 2u * $h + 1u];
+        let log_sum = vec4<f32>(low.xz, high.xz);
+        let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
-        p[$h] = select(vec4<f32>(), exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum), visible);
-        ds[$h] = select(vec4<f32>(), limited(p[$h] * (dp - mean)), visible);
+        p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
+        ds[$h] = limited(p[$h] * (dp - mean));
       }
       //! end
-      p_weights[$n] = to_halves(p[0], p[1]);
-      ds_weights[$n] = to_halves(ds[0], ds[1]);
+      if (cut) {
+        //! unroll h 0 2
+        {
+          let queries = first_query + column + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
+          let visible = (queries >= vec4<u32>(key)) & (queries < vec4<u32>(end));
+          p[$h] = select(vec4<f32>(), p[$h], visible);
+          ds[$h] = select(vec4<f32>(), ds[$h], visible);
+        }
+        //! end
+      }
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_halves(p[0], p[1]);
+      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_halves(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
-    //! unroll n 0 COLUMNS/32
-    tile[row_at + column_chunk + 4u * $n] = p_weights[$n];
-    tile[row_at + GRADIENTS + column_chunk + 4u * $n] = ds_weights[$n];
-    //! end
-    workgroupBarrier();
-    if (reaches) { add_weighted(&results, strip, (1u - role) * TILE_1, 0u); }
+    if (reaches) { add_weighted(&results, strip_weights(strip_row) + role * GRADIENTS, (1u - role) * TILE_1, 0u); }
     workgroupBarrier();
     if (more) {
       place(TILE_0, next_q, q_factor, thread);
       place(TILE_1, next_d_output, gradient.x, thread);
-      if (thread < COLUMNS) { statistics[thread] = next_statistics; }
+      if (thread < COLUMNS / 2u) { statistics[thread] = next_statistics; }
     }
     head = next_head;
     first_query = next_query;
@@ -1159,10 +1239,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 }
 
-// In the units that scores and dP have.
-fn load_statistics(head: u32, query: u32, scale: f32) -> vec2<f32> {
-  let at = min(query, params.tokens - 1u) * params.statistics_pitch + head;
-  return vec2<f32>(log_sum_exp[at] * LOG2_E, delta[at] * scale);
+// Those of two queries, in the units that scores and dP have.
+fn load_statistics(head: u32, query: u32, scale: f32) -> vec4<f32> {
+  let at = min(vec2<u32>(query, query + 1u), vec2<u32>(params.tokens - 1u)) * params.statistics_pitch + head;
+  return vec4<f32>(
+    log_sum_exp[at.x] * LOG2_E, delta[at.x] * scale, log_sum_exp[at.y] * LOG2_E, delta[at.y] * scale);
 }
 `,
   "attention_matrix_queries.wgsl": `// Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
@@ -1191,54 +1272,87 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row_at = SCORES + row * SCORE_ROW;
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
+  let last_start = documents[last_query].x;
+  let weights_at = weights_place(row, column_chunk);
   let log_sum = log_sum_exp[query * params.statistics_pitch + head] * LOG2_E;
   let mean = delta[query * params.statistics_pitch + head] * gradient.x;
 
   var rows = load_left_rows(head, first_query, Q, params.scale * LOG2_E, D_OUTPUT, gradient.x, thread);
   var results: Sums;
   let first_tile = documents[first_query].x;
+  let last_row = first_query + strip_row + 15u;
   place(TILE_0, fetch(K, kv_head, first_tile, thread), 1.0, thread);
   place(TILE_1, fetch(V, kv_head, first_tile, thread), 1.0, thread);
+  var next_k: Fetched;
+  var next_v: Fetched;
+//! if AHEAD
+  var k_tile = TILE_0; // takes turns with the third one
+  next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
+  next_v = fetch(V, kv_head, first_tile + COLUMNS, thread);
+  workgroupBarrier();
+  store_scores(strip, &rows, role * TILE_1);
+//! end
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
-    var next_k: Fetched;
-    var next_v: Fetched;
+    let reaches = first_key <= last_row;
+//! if AHEAD
+    let next_k_tile = 2u * TILE - k_tile;
+    if (more) {
+      place(next_k_tile, next_k, 1.0, thread);
+      place(TILE_1, next_v, 1.0, thread);
+    }
+//! else
     if (more) {
       next_k = fetch(K, kv_head, first_key + COLUMNS, thread);
       next_v = fetch(V, kv_head, first_key + COLUMNS, thread);
     }
-    let reaches = first_key <= first_query + strip_row + 15u;
     if (reaches) { store_scores(strip, &rows, role * TILE_1); }
     workgroupBarrier();
-    var weights: array<vec4<u32>, COLUMNS / 32>;
+//! end
+    let cut = first_key < last_start || first_key + COLUMNS > first_query + 1u;
     //! unroll n 0 COLUMNS/32
     {
       var ds: array<vec4<f32>, 2>;
       let at = row_at + 2u * (column_chunk + 4u * $n);
       //! unroll h 0 2
       {
-        let keys = first_key + 8u * (column_chunk + 4u * $n) + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
-        let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
         let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
-        ds[$h] = select(vec4<f32>(), limited(p * (dp - mean)), visible);
+        ds[$h] = limited(p * (dp - mean));
       }
       //! end
-      weights[$n] = to_halves(ds[0], ds[1]);
+      if (cut) {
+        //! unroll h 0 2
+        {
+          let keys = first_key + 8u * (column_chunk + 4u * $n) + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
+          let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+          ds[$h] = select(vec4<f32>(), ds[$h], visible);
+        }
+        //! end
+      }
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_halves(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
-    //! unroll n 0 COLUMNS/32
-    tile[row_at + column_chunk + 4u * $n] = weights[$n];
-    //! end
-    workgroupBarrier();
-    if (reaches) { add_weighted(&results, SCORES + strip_row * SCORE_ROW, TILE_0, role * HEAD_BLOCKS); }
+//! if AHEAD
+    if (first_key + 2u * COLUMNS <= last_query) {
+      next_k = fetch(K, kv_head, first_key + 2u * COLUMNS, thread);
+      next_v = fetch(V, kv_head, first_key + 2u * COLUMNS, thread);
+    }
+    if (reaches) { add_weighted(&results, strip_weights(strip_row), k_tile, role * HEAD_BLOCKS); }
+    if (more && first_key + COLUMNS <= last_row) {
+      store_scores(strip, &rows, select(next_k_tile, TILE_1, role == 1u));
+    }
+    k_tile = next_k_tile;
+//! else
+    if (reaches) { add_weighted(&results, strip_weights(strip_row), TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
       place(TILE_0, next_k, 1.0, thread);
       place(TILE_1, next_v, 1.0, thread);
     }
+//! end
   }
 
   let written = first_query + strip_row + thread % 16u;
