@@ -17,8 +17,8 @@
 // tile are then made behind the same barrier as the results of this one. Tiles that every row sees whole are not masked.
 //
 // The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32) and TILES, and tells FETCHES, the
-// chunks of 8 elements of a tile that an invocation brings, and SUM_BLOCKS, the blocks of 16 dims of sums that a subgroup
-// keeps.
+// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and SUM_BLOCKS,
+// the blocks of 16 dims of sums that a subgroup keeps.
 // The including kernel declares `params` with `tokens`, `load_quad(source, token, head, quad)`, and WEIGHT_STRIPS, how often
 // it has 16 rows of weights.
 //! include fragments.wgsl

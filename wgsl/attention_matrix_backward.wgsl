@@ -81,18 +81,30 @@ fn weights_place(row: u32, chunk: u32) -> u32 {
 //! end
 }
 
-// ROWS tokens, brought to fragments by way of both tiles: 16 of `source_0` for a subgroup of role 0, of `source_1` for role 1.
-fn load_left_rows(head: u32, first: u32, source_0: u32, factor_0: f32, source_1: u32, factor_1: f32, thread: u32) -> LeftRows {
+// What one invocation brings of ROWS tokens of two sources.
+alias FetchedRows = array<Fetched, 2 * LEFT_TILES>;
+
+fn fetch_rows(head: u32, first: u32, source_0: u32, source_1: u32, thread: u32) -> FetchedRows {
+  var values: FetchedRows;
+  //! unroll r 0 LEFT_TILES
+  values[2 * $r] = fetch(source_0, head, first + ${r}u * COLUMNS, thread);
+  values[2 * $r + 1] = fetch(source_1, head, first + ${r}u * COLUMNS, thread);
+  //! end
+  return values;
+}
+
+// Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for role 1.
+fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) -> LeftRows {
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
   let row = 16u * (subgroup % (SUBGROUPS / 2u));
   var rows: LeftRows;
-  for (var r = 0u; r < ROWS; r += COLUMNS) {
-    place(TILE_0, fetch(source_0, head, first + r, thread), factor_0, thread);
-    place(TILE_1, fetch(source_1, head, first + r, thread), factor_1, thread);
-    workgroupBarrier();
-    if (row / COLUMNS == r / COLUMNS) { rows = load_rows(role * TILE_1 + (row - r) * TILE_ROW); }
-    workgroupBarrier();
-  }
+  //! unroll r 0 LEFT_TILES
+  place(TILE_0, values[2 * $r], factor_0, thread);
+  place(TILE_1, values[2 * $r + 1], factor_1, thread);
+  workgroupBarrier();
+  if (row / COLUMNS == $r) { rows = load_rows(role * TILE_1 + row % COLUMNS * TILE_ROW); }
+  workgroupBarrier();
+  //! end
   return rows;
 }

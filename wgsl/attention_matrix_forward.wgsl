@@ -2,7 +2,8 @@
 // probabilities, summed in f32.
 //
 // Shapes: as there; columns and pitches are multiples of 4.
-// Grid: (⌈tokens / ROWS⌉, heads). Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first: in a long document they have the most keys, and would be waited for.
+// Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
 //
 // Online softmax with a lazy reference: a row's probabilities are 2^(s − reference), where the reference is a maximum of
 // earlier scores, renewed only when a score exceeds it by GROWTH. Results are then still exact, probabilities at most
@@ -46,13 +47,14 @@ fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
   let subgroup = thread / 32u;
   let strip = SCORES + subgroup * STRIP;
   let head = group.y;
   let kv_head = head * params.kv_heads / params.heads;
-  let first_query = group.x * ROWS;
+  let first_query = (groups.x - 1u - group.x) * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   // What this invocation has of the scores: one row, and of it columns 16 · (column_block + 2 · n) on.
   let row = 16u * subgroup + thread % 16u;
@@ -69,23 +71,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let weights_at = scores_at; // each invocation leaves its 16 probabilities where it took the scores
 //! end
 
+  // All that is read before the first scores is fetched at once.
+  let first_tile = documents[first_query].x;
+  //! unroll r 0 LEFT_TILES
+  let rows_$r = fetch(Q, head, first_query + ${r}u * COLUMNS, thread);
+  //! end
+  let first_k = fetch(K, kv_head, first_tile, thread);
+//! if AHEAD
+  var next_v = fetch(V, kv_head, first_tile, thread);
+  var next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
+//! end
   var queries: LeftRows;
-  for (var r = 0u; r < ROWS; r += COLUMNS) {
-    place(K_TILE, fetch(Q, head, first_query + r, thread), params.scale * LOG2_E, thread);
-    workgroupBarrier();
-    if (16u * subgroup / COLUMNS == r / COLUMNS) { queries = load_rows(K_TILE + (16u * subgroup - r) * TILE_ROW); }
-    workgroupBarrier();
-  }
+  //! unroll r 0 LEFT_TILES
+  place(K_TILE, rows_$r, params.scale * LOG2_E, thread);
+  workgroupBarrier();
+  if (16u * subgroup / COLUMNS == $r) { queries = load_rows(K_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
+  workgroupBarrier();
+  //! end
 
   var results: Sums;
   var reference = MASKED;
   var sum = 0.0;
-  let first_tile = documents[first_query].x;
   let last_row = first_query + 16u * subgroup + 15u;
-  place(K_TILE, fetch(K, kv_head, first_tile, thread), 1.0, thread);
+  place(K_TILE, first_k, 1.0, thread);
 //! if AHEAD
-  var next_v = fetch(V, kv_head, first_tile, thread);
-  var next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
   workgroupBarrier();
   store_scores(strip, &queries, K_TILE);
 //! end

@@ -33,12 +33,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_end = min(documents[first_key].y, params.tokens);
   let weights_at = weights_place(row, column_chunk);
 
-  var rows = load_left_rows(kv_head, first_key, K, 1.0, V, 1.0, thread);
-  var results: Sums;
   var head = first_head;
   var first_query = first_key;
-  place(TILE_0, fetch(Q, head, first_query, thread), q_factor, thread);
-  place(TILE_1, fetch(D_OUTPUT, head, first_query, thread), gradient.x, thread);
+  // All that is read before the first scores is fetched at once.
+  let fetched_rows = fetch_rows(kv_head, first_key, K, V, thread);
+  let first_q = fetch(Q, head, first_query, thread);
+  let first_d_output = fetch(D_OUTPUT, head, first_query, thread);
+  var rows = place_rows(fetched_rows, 1.0, 1.0, thread);
+  var results: Sums;
+  place(TILE_0, first_q, q_factor, thread);
+  place(TILE_1, first_d_output, gradient.x, thread);
   if (thread < COLUMNS / 2u) { statistics[thread] = load_statistics(head, first_query + 2u * thread, gradient.x); }
   while (head < end_head) {
     workgroupBarrier();

@@ -1,13 +1,14 @@
 // Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
 //
-// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys that the forward walked over; of the
-// results, a subgroup has the 16 rows of its scores and the first (role 0) or second half of the dims, in whole blocks of
-// 16 that may end in dims of no use.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks over the
+// keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first (role 0) or
+// second half of the dims, in whole blocks of 16 that may end in dims of no use.
 // The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
 //! include attention_matrix_backward.wgsl
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
@@ -15,7 +16,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let strip = SCORES + subgroup * STRIP;
   let head = group.y;
   let kv_head = head * params.kv_heads / params.heads;
-  let first_query = group.x * ROWS;
+  let first_query = (groups.x - 1u - group.x) * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   let gradient = gradient_scale();
   // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
@@ -29,14 +30,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let log_sum = log_sum_exp[query * params.statistics_pitch + head] * LOG2_E;
   let mean = delta[query * params.statistics_pitch + head] * gradient.x;
 
-  var rows = load_left_rows(head, first_query, Q, params.scale * LOG2_E, D_OUTPUT, gradient.x, thread);
-  var results: Sums;
   let first_tile = documents[first_query].x;
   let last_row = first_query + strip_row + 15u;
-  place(TILE_0, fetch(K, kv_head, first_tile, thread), 1.0, thread);
-  place(TILE_1, fetch(V, kv_head, first_tile, thread), 1.0, thread);
-  var next_k: Fetched;
-  var next_v: Fetched;
+  // All that is read before the first scores is fetched at once.
+  let fetched_rows = fetch_rows(head, first_query, Q, D_OUTPUT, thread);
+  var next_k = fetch(K, kv_head, first_tile, thread);
+  var next_v = fetch(V, kv_head, first_tile, thread);
+  var rows = place_rows(fetched_rows, params.scale * LOG2_E, gradient.x, thread);
+  var results: Sums;
+  place(TILE_0, next_k, 1.0, thread);
+  place(TILE_1, next_v, 1.0, thread);
 //! if AHEAD
   var k_tile = TILE_0; // takes turns with the third one
   next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);

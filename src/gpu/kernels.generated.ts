@@ -668,8 +668,8 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // tile are then made behind the same barrier as the results of this one. Tiles that every row sees whole are not masked.
 //
 // The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32) and TILES, and tells FETCHES, the
-// chunks of 8 elements of a tile that an invocation brings, and SUM_BLOCKS, the blocks of 16 dims of sums that a subgroup
-// keeps.
+// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and SUM_BLOCKS,
+// the blocks of 16 dims of sums that a subgroup keeps.
 // The including kernel declares \`params\` with \`tokens\`, \`load_quad(source, token, head, quad)\`, and WEIGHT_STRIPS, how often
 // it has 16 rows of weights.
 //! include fragments.wgsl
@@ -863,19 +863,31 @@ fn weights_place(row: u32, chunk: u32) -> u32 {
 //! end
 }
 
-// ROWS tokens, brought to fragments by way of both tiles: 16 of \`source_0\` for a subgroup of role 0, of \`source_1\` for role 1.
-fn load_left_rows(head: u32, first: u32, source_0: u32, factor_0: f32, source_1: u32, factor_1: f32, thread: u32) -> LeftRows {
+// What one invocation brings of ROWS tokens of two sources.
+alias FetchedRows = array<Fetched, 2 * LEFT_TILES>;
+
+fn fetch_rows(head: u32, first: u32, source_0: u32, source_1: u32, thread: u32) -> FetchedRows {
+  var values: FetchedRows;
+  //! unroll r 0 LEFT_TILES
+  values[2 * $r] = fetch(source_0, head, first + \${r}u * COLUMNS, thread);
+  values[2 * $r + 1] = fetch(source_1, head, first + \${r}u * COLUMNS, thread);
+  //! end
+  return values;
+}
+
+// Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for role 1.
+fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) -> LeftRows {
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
   let row = 16u * (subgroup % (SUBGROUPS / 2u));
   var rows: LeftRows;
-  for (var r = 0u; r < ROWS; r += COLUMNS) {
-    place(TILE_0, fetch(source_0, head, first + r, thread), factor_0, thread);
-    place(TILE_1, fetch(source_1, head, first + r, thread), factor_1, thread);
-    workgroupBarrier();
-    if (row / COLUMNS == r / COLUMNS) { rows = load_rows(role * TILE_1 + (row - r) * TILE_ROW); }
-    workgroupBarrier();
-  }
+  //! unroll r 0 LEFT_TILES
+  place(TILE_0, values[2 * $r], factor_0, thread);
+  place(TILE_1, values[2 * $r + 1], factor_1, thread);
+  workgroupBarrier();
+  if (row / COLUMNS == $r) { rows = load_rows(role * TILE_1 + row % COLUMNS * TILE_ROW); }
+  workgroupBarrier();
+  //! end
   return rows;
 }
 `,
@@ -883,7 +895,8 @@ fn load_left_rows(head: u32, first: u32, source_0: u32, factor_0: f32, source_1:
 // probabilities, summed in f32.
 //
 // Shapes: as there; columns and pitches are multiples of 4.
-// Grid: (⌈tokens / ROWS⌉, heads). Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first: in a long document they have the most keys, and would be waited for.
+// Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
 //
 // Online softmax with a lazy reference: a row's probabilities are 2^(s − reference), where the reference is a maximum of
 // earlier scores, renewed only when a score exceeds it by GROWTH. Results are then still exact, probabilities at most
@@ -927,13 +940,14 @@ fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
   let subgroup = thread / 32u;
   let strip = SCORES + subgroup * STRIP;
   let head = group.y;
   let kv_head = head * params.kv_heads / params.heads;
-  let first_query = group.x * ROWS;
+  let first_query = (groups.x - 1u - group.x) * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   // What this invocation has of the scores: one row, and of it columns 16 · (column_block + 2 · n) on.
   let row = 16u * subgroup + thread % 16u;
@@ -950,23 +964,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let weights_at = scores_at; // each invocation leaves its 16 probabilities where it took the scores
 //! end
 
+  // All that is read before the first scores is fetched at once.
+  let first_tile = documents[first_query].x;
+  //! unroll r 0 LEFT_TILES
+  let rows_$r = fetch(Q, head, first_query + \${r}u * COLUMNS, thread);
+  //! end
+  let first_k = fetch(K, kv_head, first_tile, thread);
+//! if AHEAD
+  var next_v = fetch(V, kv_head, first_tile, thread);
+  var next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
+//! end
   var queries: LeftRows;
-  for (var r = 0u; r < ROWS; r += COLUMNS) {
-    place(K_TILE, fetch(Q, head, first_query + r, thread), params.scale * LOG2_E, thread);
-    workgroupBarrier();
-    if (16u * subgroup / COLUMNS == r / COLUMNS) { queries = load_rows(K_TILE + (16u * subgroup - r) * TILE_ROW); }
-    workgroupBarrier();
-  }
+  //! unroll r 0 LEFT_TILES
+  place(K_TILE, rows_$r, params.scale * LOG2_E, thread);
+  workgroupBarrier();
+  if (16u * subgroup / COLUMNS == $r) { queries = load_rows(K_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
+  workgroupBarrier();
+  //! end
 
   var results: Sums;
   var reference = MASKED;
   var sum = 0.0;
-  let first_tile = documents[first_query].x;
   let last_row = first_query + 16u * subgroup + 15u;
-  place(K_TILE, fetch(K, kv_head, first_tile, thread), 1.0, thread);
+  place(K_TILE, first_k, 1.0, thread);
 //! if AHEAD
-  var next_v = fetch(V, kv_head, first_tile, thread);
-  var next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
   workgroupBarrier();
   store_scores(strip, &queries, K_TILE);
 //! end
@@ -1132,12 +1153,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_end = min(documents[first_key].y, params.tokens);
   let weights_at = weights_place(row, column_chunk);
 
-  var rows = load_left_rows(kv_head, first_key, K, 1.0, V, 1.0, thread);
-  var results: Sums;
   var head = first_head;
   var first_query = first_key;
-  place(TILE_0, fetch(Q, head, first_query, thread), q_factor, thread);
-  place(TILE_1, fetch(D_OUTPUT, head, first_query, thread), gradient.x, thread);
+  // All that is read before the first scores is fetched at once.
+  let fetched_rows = fetch_rows(kv_head, first_key, K, V, thread);
+  let first_q = fetch(Q, head, first_query, thread);
+  let first_d_output = fetch(D_OUTPUT, head, first_query, thread);
+  var rows = place_rows(fetched_rows, 1.0, 1.0, thread);
+  var results: Sums;
+  place(TILE_0, first_q, q_factor, thread);
+  place(TILE_1, first_d_output, gradient.x, thread);
   if (thread < COLUMNS / 2u) { statistics[thread] = load_statistics(head, first_query + 2u * thread, gradient.x); }
   while (head < end_head) {
     workgroupBarrier();
@@ -1248,14 +1273,15 @@ fn load_statistics(head: u32, query: u32, scale: f32) -> vec4<f32> {
 `,
   "attention_matrix_queries.wgsl": `// Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
 //
-// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys that the forward walked over; of the
-// results, a subgroup has the 16 rows of its scores and the first (role 0) or second half of the dims, in whole blocks of
-// 16 that may end in dims of no use.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks over the
+// keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first (role 0) or
+// second half of the dims, in whole blocks of 16 that may end in dims of no use.
 // The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
 //! include attention_matrix_backward.wgsl
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
@@ -1263,7 +1289,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let strip = SCORES + subgroup * STRIP;
   let head = group.y;
   let kv_head = head * params.kv_heads / params.heads;
-  let first_query = group.x * ROWS;
+  let first_query = (groups.x - 1u - group.x) * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   let gradient = gradient_scale();
   // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
@@ -1277,14 +1303,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let log_sum = log_sum_exp[query * params.statistics_pitch + head] * LOG2_E;
   let mean = delta[query * params.statistics_pitch + head] * gradient.x;
 
-  var rows = load_left_rows(head, first_query, Q, params.scale * LOG2_E, D_OUTPUT, gradient.x, thread);
-  var results: Sums;
   let first_tile = documents[first_query].x;
   let last_row = first_query + strip_row + 15u;
-  place(TILE_0, fetch(K, kv_head, first_tile, thread), 1.0, thread);
-  place(TILE_1, fetch(V, kv_head, first_tile, thread), 1.0, thread);
-  var next_k: Fetched;
-  var next_v: Fetched;
+  // All that is read before the first scores is fetched at once.
+  let fetched_rows = fetch_rows(head, first_query, Q, D_OUTPUT, thread);
+  var next_k = fetch(K, kv_head, first_tile, thread);
+  var next_v = fetch(V, kv_head, first_tile, thread);
+  var rows = place_rows(fetched_rows, params.scale * LOG2_E, gradient.x, thread);
+  var results: Sums;
+  place(TILE_0, next_k, 1.0, thread);
+  place(TILE_1, next_v, 1.0, thread);
 //! if AHEAD
   var k_tile = TILE_0; // takes turns with the third one
   next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);

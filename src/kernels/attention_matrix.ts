@@ -44,6 +44,11 @@ export const MATRIX_TILES: MatrixTiles = {
 /** Bytes that a kernel keeps in workgroup memory besides `tile` of `attention_matrix.wgsl`, at most. */
 const OTHER_BYTES = 512;
 
+/** Rows of a workgroup. */
+function rowsOf(kernel: keyof MatrixTiles, { subgroups }: MatrixTile): number {
+  return (kernel === "forward" ? 16 : 8) * subgroups;
+}
+
 /** Tiles in workgroup memory: in the forward keys and values take turns in one. */
 function tilesOf(kernel: keyof MatrixTiles, { ahead }: MatrixTile): number {
   return (kernel === "forward" ? 1 : 2) + Number(ahead);
@@ -103,7 +108,7 @@ export function attentionMatrixForward(
     device.kernel("attention_matrix_forward", constants(device, "forward", tile, headDim)),
     bindings,
     params,
-    [Math.ceil(q.matrix.rows / (16 * tile.subgroups)), heads],
+    [Math.ceil(q.matrix.rows / rowsOf("forward", tile)), heads],
   );
 }
 
@@ -140,7 +145,7 @@ export function attentionMatrixBackward(
     }),
     bindings,
     params,
-    [Math.ceil(tokens / (8 * queries.subgroups)), heads],
+    [Math.ceil(tokens / rowsOf("queries", queries)), heads],
   );
   program.dispatch(
     device.kernel("attention_matrix_keys_values", {
@@ -149,7 +154,7 @@ export function attentionMatrixBackward(
     }),
     bindings,
     params,
-    [Math.ceil(tokens / (8 * keysValues.subgroups)), kvHeads],
+    [Math.ceil(tokens / rowsOf("keysValues", keysValues)), kvHeads],
   );
 }
 
@@ -166,6 +171,7 @@ function constants(
     COLUMNS,
     AHEAD,
     TILES: tilesOf(kernel, tile),
+    LEFT_TILES: Math.ceil(rowsOf(kernel, tile) / COLUMNS),
     FETCHES: Math.ceil(COLUMNS * HEAD_DIM / 8 / (32 * SUBGROUPS)),
     // Of the queries' gradient, a subgroup keeps half of the dims.
     SUM_BLOCKS: Math.ceil(HEAD_DIM / (kernel === "queries" ? 32 : 16)),
