@@ -67,14 +67,17 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
   return values;
 }
 
-// Brings what was fetched, times `factor`, to the tile that begins at `at`.
-fn place(at: u32, values: Fetched, factor: f32, thread: u32) {
+// Brings what was fetched, times `factor`, to the tile that begins at `at`. What may be out of f16's range asks for `limits`.
+fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
   //! unroll n 0 FETCHES
   {
     let item = thread + ${n}u * THREADS;
     if (item < COLUMNS * HEAD_CHUNKS) {
-      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] =
-        to_halves(limited(values[2 * $n] * factor), limited(values[2 * $n + 1] * factor));
+      let low = values[2 * $n] * factor;
+      let high = values[2 * $n + 1] * factor;
+      var halves: vec4<u32>;
+      if (limits) { halves = to_limited_halves(low, high); } else { halves = to_halves(low, high); }
+      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] = halves;
     }
   }
   //! end

@@ -100,8 +100,8 @@ fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) ->
   let row = 16u * (subgroup % (SUBGROUPS / 2u));
   var rows: LeftRows;
   //! unroll r 0 LEFT_TILES
-  place(TILE_0, values[2 * $r], factor_0, thread);
-  place(TILE_1, values[2 * $r + 1], factor_1, thread);
+  place(TILE_0, values[2 * $r], factor_0, true, thread);
+  place(TILE_1, values[2 * $r + 1], factor_1, true, thread);
   workgroupBarrier();
   if (row / COLUMNS == $r) { rows = load_rows(role * TILE_1 + row % COLUMNS * TILE_ROW); }
   workgroupBarrier();

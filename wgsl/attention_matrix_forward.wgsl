@@ -83,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   var queries: LeftRows;
   //! unroll r 0 LEFT_TILES
-  place(K_TILE, rows_$r, params.scale * LOG2_E, thread);
+  place(K_TILE, rows_$r, params.scale * LOG2_E, true, thread);
   workgroupBarrier();
   if (16u * subgroup / COLUMNS == $r) { queries = load_rows(K_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
   workgroupBarrier();
@@ -93,7 +93,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var reference = MASKED;
   var sum = 0.0;
   let last_row = first_query + 16u * subgroup + 15u;
-  place(K_TILE, first_k, 1.0, thread);
+  place(K_TILE, first_k, 1.0, true, thread);
 //! if AHEAD
   workgroupBarrier();
   store_scores(strip, &queries, K_TILE);
@@ -103,13 +103,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let more = first_key + COLUMNS <= last_query;
     let reaches = first_key <= last_row;
 //! if AHEAD
-    place(V_TILE, next_v, 1.0, thread);
-    if (more) { place(K_TILE, next_k, 1.0, thread); }
+    place(V_TILE, next_v, 1.0, true, thread);
+    if (more) { place(K_TILE, next_k, 1.0, true, thread); }
 //! else
     var next = fetch(V, kv_head, first_key, thread);
     if (reaches) { store_scores(strip, &queries, K_TILE); }
     workgroupBarrier();
-    place(V_TILE, next, 1.0, thread);
+    place(V_TILE, next, 1.0, true, thread);
     if (more) { next = fetch(K, kv_head, first_key + COLUMNS, thread); }
 //! end
 
@@ -194,7 +194,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! else
     if (reaches) { add_weighted(&results, strip_weights, V_TILE, 0u); }
     workgroupBarrier();
-    if (more) { place(K_TILE, next, 1.0, thread); }
+    if (more) { place(K_TILE, next, 1.0, true, thread); }
 //! end
   }
 

@@ -41,8 +41,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_d_output = fetch(D_OUTPUT, head, first_query, thread);
   var rows = place_rows(fetched_rows, 1.0, 1.0, thread);
   var results: Sums;
-  place(TILE_0, first_q, q_factor, thread);
-  place(TILE_1, first_d_output, gradient.x, thread);
+  place(TILE_0, first_q, q_factor, true, thread);
+  place(TILE_1, first_d_output, gradient.x, false, thread);
   if (thread < COLUMNS / 2u) { statistics[thread] = load_statistics(head, first_query + 2u * thread, gradient.x); }
   while (head < end_head) {
     workgroupBarrier();
@@ -79,7 +79,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
         p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
-        ds[$h] = limited(p[$h] * (dp - mean));
+        ds[$h] = p[$h] * (dp - mean);
       }
       //! end
       if (cut) {
@@ -93,15 +93,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         //! end
       }
       tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_halves(p[0], p[1]);
-      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_halves(ds[0], ds[1]);
+      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_limited_halves(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
     if (reaches) { add_weighted(&results, strip_weights(strip_row) + role * GRADIENTS, (1u - role) * TILE_1, 0u); }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_q, q_factor, thread);
-      place(TILE_1, next_d_output, gradient.x, thread);
+      place(TILE_0, next_q, q_factor, true, thread);
+      place(TILE_1, next_d_output, gradient.x, false, thread);
       if (thread < COLUMNS / 2u) { statistics[thread] = next_statistics; }
     }
     head = next_head;

@@ -38,8 +38,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var next_v = fetch(V, kv_head, first_tile, thread);
   var rows = place_rows(fetched_rows, params.scale * LOG2_E, gradient.x, thread);
   var results: Sums;
-  place(TILE_0, next_k, 1.0, thread);
-  place(TILE_1, next_v, 1.0, thread);
+  place(TILE_0, next_k, 1.0, true, thread);
+  place(TILE_1, next_v, 1.0, true, thread);
 //! if AHEAD
   var k_tile = TILE_0; // takes turns with the third one
   next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
@@ -54,8 +54,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! if AHEAD
     let next_k_tile = 2u * TILE - k_tile;
     if (more) {
-      place(next_k_tile, next_k, 1.0, thread);
-      place(TILE_1, next_v, 1.0, thread);
+      place(next_k_tile, next_k, 1.0, true, thread);
+      place(TILE_1, next_v, 1.0, true, thread);
     }
 //! else
     if (more) {
@@ -74,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       {
         let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
-        ds[$h] = limited(p * (dp - mean));
+        ds[$h] = p * (dp - mean);
       }
       //! end
       if (cut) {
@@ -86,7 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
         //! end
       }
-      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_halves(ds[0], ds[1]);
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_limited_halves(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
@@ -104,8 +104,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (reaches) { add_weighted(&results, strip_weights(strip_row), TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_k, 1.0, thread);
-      place(TILE_1, next_v, 1.0, thread);
+      place(TILE_0, next_k, 1.0, true, thread);
+      place(TILE_1, next_v, 1.0, true, thread);
     }
 //! end
   }

@@ -718,14 +718,17 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
   return values;
 }
 
-// Brings what was fetched, times \`factor\`, to the tile that begins at \`at\`.
-fn place(at: u32, values: Fetched, factor: f32, thread: u32) {
+// Brings what was fetched, times \`factor\`, to the tile that begins at \`at\`. What may be out of f16's range asks for \`limits\`.
+fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
   //! unroll n 0 FETCHES
   {
     let item = thread + \${n}u * THREADS;
     if (item < COLUMNS * HEAD_CHUNKS) {
-      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] =
-        to_halves(limited(values[2 * $n] * factor), limited(values[2 * $n + 1] * factor));
+      let low = values[2 * $n] * factor;
+      let high = values[2 * $n + 1] * factor;
+      var halves: vec4<u32>;
+      if (limits) { halves = to_limited_halves(low, high); } else { halves = to_halves(low, high); }
+      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] = halves;
     }
   }
   //! end
@@ -882,8 +885,8 @@ fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) ->
   let row = 16u * (subgroup % (SUBGROUPS / 2u));
   var rows: LeftRows;
   //! unroll r 0 LEFT_TILES
-  place(TILE_0, values[2 * $r], factor_0, thread);
-  place(TILE_1, values[2 * $r + 1], factor_1, thread);
+  place(TILE_0, values[2 * $r], factor_0, true, thread);
+  place(TILE_1, values[2 * $r + 1], factor_1, true, thread);
   workgroupBarrier();
   if (row / COLUMNS == $r) { rows = load_rows(role * TILE_1 + row % COLUMNS * TILE_ROW); }
   workgroupBarrier();
@@ -976,7 +979,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   var queries: LeftRows;
   //! unroll r 0 LEFT_TILES
-  place(K_TILE, rows_$r, params.scale * LOG2_E, thread);
+  place(K_TILE, rows_$r, params.scale * LOG2_E, true, thread);
   workgroupBarrier();
   if (16u * subgroup / COLUMNS == $r) { queries = load_rows(K_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
   workgroupBarrier();
@@ -986,7 +989,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var reference = MASKED;
   var sum = 0.0;
   let last_row = first_query + 16u * subgroup + 15u;
-  place(K_TILE, first_k, 1.0, thread);
+  place(K_TILE, first_k, 1.0, true, thread);
 //! if AHEAD
   workgroupBarrier();
   store_scores(strip, &queries, K_TILE);
@@ -996,13 +999,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let more = first_key + COLUMNS <= last_query;
     let reaches = first_key <= last_row;
 //! if AHEAD
-    place(V_TILE, next_v, 1.0, thread);
-    if (more) { place(K_TILE, next_k, 1.0, thread); }
+    place(V_TILE, next_v, 1.0, true, thread);
+    if (more) { place(K_TILE, next_k, 1.0, true, thread); }
 //! else
     var next = fetch(V, kv_head, first_key, thread);
     if (reaches) { store_scores(strip, &queries, K_TILE); }
     workgroupBarrier();
-    place(V_TILE, next, 1.0, thread);
+    place(V_TILE, next, 1.0, true, thread);
     if (more) { next = fetch(K, kv_head, first_key + COLUMNS, thread); }
 //! end
 
@@ -1087,7 +1090,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! else
     if (reaches) { add_weighted(&results, strip_weights, V_TILE, 0u); }
     workgroupBarrier();
-    if (more) { place(K_TILE, next, 1.0, thread); }
+    if (more) { place(K_TILE, next, 1.0, true, thread); }
 //! end
   }
 
@@ -1161,8 +1164,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_d_output = fetch(D_OUTPUT, head, first_query, thread);
   var rows = place_rows(fetched_rows, 1.0, 1.0, thread);
   var results: Sums;
-  place(TILE_0, first_q, q_factor, thread);
-  place(TILE_1, first_d_output, gradient.x, thread);
+  place(TILE_0, first_q, q_factor, true, thread);
+  place(TILE_1, first_d_output, gradient.x, false, thread);
   if (thread < COLUMNS / 2u) { statistics[thread] = load_statistics(head, first_query + 2u * thread, gradient.x); }
   while (head < end_head) {
     workgroupBarrier();
@@ -1199,7 +1202,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
         p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
-        ds[$h] = limited(p[$h] * (dp - mean));
+        ds[$h] = p[$h] * (dp - mean);
       }
       //! end
       if (cut) {
@@ -1213,15 +1216,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         //! end
       }
       tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_halves(p[0], p[1]);
-      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_halves(ds[0], ds[1]);
+      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_limited_halves(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
     if (reaches) { add_weighted(&results, strip_weights(strip_row) + role * GRADIENTS, (1u - role) * TILE_1, 0u); }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_q, q_factor, thread);
-      place(TILE_1, next_d_output, gradient.x, thread);
+      place(TILE_0, next_q, q_factor, true, thread);
+      place(TILE_1, next_d_output, gradient.x, false, thread);
       if (thread < COLUMNS / 2u) { statistics[thread] = next_statistics; }
     }
     head = next_head;
@@ -1311,8 +1314,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var next_v = fetch(V, kv_head, first_tile, thread);
   var rows = place_rows(fetched_rows, params.scale * LOG2_E, gradient.x, thread);
   var results: Sums;
-  place(TILE_0, next_k, 1.0, thread);
-  place(TILE_1, next_v, 1.0, thread);
+  place(TILE_0, next_k, 1.0, true, thread);
+  place(TILE_1, next_v, 1.0, true, thread);
 //! if AHEAD
   var k_tile = TILE_0; // takes turns with the third one
   next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
@@ -1327,8 +1330,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! if AHEAD
     let next_k_tile = 2u * TILE - k_tile;
     if (more) {
-      place(next_k_tile, next_k, 1.0, thread);
-      place(TILE_1, next_v, 1.0, thread);
+      place(next_k_tile, next_k, 1.0, true, thread);
+      place(TILE_1, next_v, 1.0, true, thread);
     }
 //! else
     if (more) {
@@ -1347,7 +1350,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       {
         let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
-        ds[$h] = limited(p * (dp - mean));
+        ds[$h] = p * (dp - mean);
       }
       //! end
       if (cut) {
@@ -1359,7 +1362,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
         //! end
       }
-      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_halves(ds[0], ds[1]);
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_limited_halves(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
@@ -1377,8 +1380,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (reaches) { add_weighted(&results, strip_weights(strip_row), TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_k, 1.0, thread);
-      place(TILE_1, next_v, 1.0, thread);
+      place(TILE_0, next_k, 1.0, true, thread);
+      place(TILE_1, next_v, 1.0, true, thread);
     }
 //! end
   }
@@ -2561,6 +2564,18 @@ fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
 }
 
 fn limited(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
+
+// The same of values that may be out of range.
+fn to_limited_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+//! if EMULATE
+  return to_halves(limited(low), limited(high));
+//! else
+  // Half as many operations once two elements are packed: out of range they are infinite then.
+  const MAX = vec4<f16>(65504.0);
+  return vec4<u32>(
+    bitcast<vec2<u32>>(clamp(vec4<f16>(low), -MAX, MAX)), bitcast<vec2<u32>>(clamp(vec4<f16>(high), -MAX, MAX)));
+//! end
+}
 
 // EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
 // makes 8 sums of a row, from column lane_column on.
