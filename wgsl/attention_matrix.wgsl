@@ -12,6 +12,9 @@
 // scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
 // An odd number of vectors a row spreads rows over the banks.
 //
+// Vector n of a tile's row holds the quads n and HEAD_CHUNKS + n of the head: products do not care, neighbours load
+// neighbouring quads, and both dims of a plane of rotary embedding stay together.
+//
 // Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
 // none stands between. With AHEAD, weights have a place of their own and there is one more tile: the scores of the next
 // tile are then made behind the same barrier as the results of this one. Tiles that every row sees whole are not masked.
@@ -59,9 +62,9 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
   {
     let item = min(thread + ${n}u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
     let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
-    let quad = 2u * (item % HEAD_CHUNKS);
-    values[2 * $n] = load_quad(source, token, head, quad);
-    values[2 * $n + 1] = load_quad(source, token, head, quad + 1u);
+    let chunk = item % HEAD_CHUNKS;
+    values[2 * $n] = load_quad(source, token, head, chunk);
+    values[2 * $n + 1] = load_quad(source, token, head, chunk + HEAD_CHUNKS);
   }
   //! end
   return values;
@@ -105,7 +108,7 @@ fn store_scores(strip: u32, rows: ptr<function, LeftRows>, right: u32) {
   //! end
 }
 
-// Sums are those of the dims from 8 · first on; up to 8 past the head mean nothing.
+// Sums are those of the vectors from `first` on; one past the head means nothing.
 fn add_weighted(sums: ptr<function, Sums>, weights_at: u32, right: u32, first: u32) {
   //! unroll c 0 COLUMNS/16
   {
@@ -118,9 +121,9 @@ fn add_weighted(sums: ptr<function, Sums>, weights_at: u32, right: u32, first: u
   //! end
 }
 
-// Where the elements that sum_elements gives begin: row lane % 16 of a strip, quads lane / 16 and lane / 16 + 2.
+// Where the elements that sum_elements gives begin: row lane % 16 of a strip, vector lane / 16 of the two in a block.
 fn sum_place(strip: u32, thread: u32) -> u32 {
-  return strip + thread % 16u * SCORE_ROW + thread % 32u / 16u;
+  return strip + thread % 16u * SCORE_ROW + 2u * (thread % 32u / 16u);
 }
 
 // Shows 8 elements of a sum, by way of the strip. To be called by the whole workgroup.
@@ -129,5 +132,5 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
   store_sum(strip, SCORE_ROW, sum);
   workgroupBarrier();
   let at = sum_place(strip, thread);
-  return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 2u]));
+  return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 1u]));
 }

@@ -170,7 +170,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       {
         let elements = sum_elements(results[$d], strip, thread);
         tile[sum_place(strip, thread)] = bitcast<vec4<u32>>(elements[0] * decay);
-        tile[sum_place(strip, thread) + 2u] = bitcast<vec4<u32>>(elements[1] * decay);
+        tile[sum_place(strip, thread) + 1u] = bitcast<vec4<u32>>(elements[1] * decay);
         workgroupBarrier();
         results[$d] = load_sum(strip, SCORE_ROW);
       }
@@ -208,9 +208,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   {
     let elements = sum_elements(results[$d], strip, thread);
     if (written) {
-      let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + 4u * $d + column_block;
+      let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + 2u * $d + column_block;
       output[at] = elements[0] * inverse;
-      output[at + 2u] = elements[1] * inverse;
+      output[at + HEAD_CHUNKS] = elements[1] * inverse;
     }
   }
   //! end

@@ -112,36 +112,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // q was multiplied by scale · log2 e.
   let factor = select(gradient.y, LN_2 * gradient.y, role == 1u);
   let column = select(params.dv_column, params.dk_column, role == 1u) + kv_head * (HEAD_DIM / 4u);
-  // Of one row, the quads 2 · n + odd. So each invocation has whole planes, HEAD_BLOCKS quads of its own apart.
-  var values: array<vec4<f32>, 2 * HEAD_BLOCKS>;
-  let odd = thread % 32u / 16u;
-  //! unroll d 0 HEAD_DIM/16
-  {
-    let elements = sum_elements(results[$d], strip, thread);
-    values[2 * $d] = elements[0] * factor;
-    values[2 * $d + 1] = elements[1] * factor;
-  }
-  //! end
-  //! if ROTATED
-  if (role == 1u) {
-    let position = positions[min(written, last_key)];
-    //! unroll n 0 HEAD_DIM/16
-    {
-      let turn = rotation(position, 4u * (2u * $n + odd) + LANES);
-      let a = values[$n];
-      let b = values[$n + HEAD_BLOCKS];
-      values[$n] = a * turn.cosine + b * turn.sine;
-      values[$n + HEAD_BLOCKS] = b * turn.cosine - a * turn.sine;
-    }
-    //! end
-  }
-  //! end
-  if (written <= last_key) {
-    let at = written * params.d_qkv_pitch + column + odd;
-    //! unroll n 0 HEAD_DIM/8
-    d_qkv[at + 2u * $n] = values[$n];
-    //! end
-  }
+  write_gradient(&results, strip, Rows(written, last_key, column), 0u, HEAD_CHUNKS, factor, role == 1u, thread);
 }
 
 // Those of two queries, in the units that scores and dP have.

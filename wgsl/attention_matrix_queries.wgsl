@@ -2,7 +2,7 @@
 //
 // Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks over the
 // keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first (role 0) or
-// second half of the dims, in whole blocks of 16 that may end in dims of no use.
+// second half of the vectors, in whole blocks of two, the last of which may be of no use.
 // The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
 //! include attention_matrix_backward.wgsl
 
@@ -112,37 +112,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
   let written = first_query + strip_row + thread % 16u;
   let factor = params.scale * gradient.y;
-  // The strips of both roles have the two halves of 16 rows at the same places. Of each 4 quads, either role takes two.
-  let quad = 2u * role + thread % 32u / 16u;
-  let planes_at = SCORES + (strip_row + thread % 16u) * SCORE_ROW + quad;
-  var first_half: array<vec4<f32>, SUM_BLOCKS>;
-  var second_half: array<vec4<f32>, SUM_BLOCKS>;
-  //! unroll d 0 SUM_BLOCKS
-  workgroupBarrier();
-  store_sum(strip, SCORE_ROW, results[$d]);
-  workgroupBarrier();
-  first_half[$d] = bitcast<vec4<f32>>(tile[planes_at]) * factor;
-  second_half[$d] = bitcast<vec4<f32>>(tile[planes_at + GRADIENTS]) * factor;
-  //! end
-  //! if ROTATED
-  let position = positions[min(written, last_query)];
-  //! unroll d 0 SUM_BLOCKS
-  {
-    let turn = rotation(position, min(4u * (4u * $d + quad), HEAD_DIM / 2u - 4u) + LANES);
-    let a = first_half[$d];
-    let b = second_half[$d];
-    first_half[$d] = a * turn.cosine + b * turn.sine;
-    second_half[$d] = b * turn.cosine - a * turn.sine;
-  }
-  //! end
-  //! end
-  //! unroll d 0 SUM_BLOCKS
-  if (written <= last_query && 4u * $d + quad < HEAD_DIM / 8u) {
-    let at = written * params.d_qkv_pitch + params.dq_column + head * (HEAD_DIM / 4u) + 4u * $d + quad;
-    d_qkv[at] = first_half[$d];
-    d_qkv[at + HEAD_DIM / 8u] = second_half[$d];
-  }
-  //! end
+  let column = params.dq_column + head * (HEAD_DIM / 4u);
+  let first = role * HEAD_BLOCKS;
+  write_gradient(&results, strip, Rows(written, last_query, column), first, first + HEAD_BLOCKS, factor, true, thread);
 
   if (head == 0u) {
     for (var token = first_query; token <= last_query; token += 1u) {

@@ -663,6 +663,9 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
 // An odd number of vectors a row spreads rows over the banks.
 //
+// Vector n of a tile's row holds the quads n and HEAD_CHUNKS + n of the head: products do not care, neighbours load
+// neighbouring quads, and both dims of a plane of rotary embedding stay together.
+//
 // Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
 // none stands between. With AHEAD, weights have a place of their own and there is one more tile: the scores of the next
 // tile are then made behind the same barrier as the results of this one. Tiles that every row sees whole are not masked.
@@ -710,9 +713,9 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
   {
     let item = min(thread + \${n}u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
     let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
-    let quad = 2u * (item % HEAD_CHUNKS);
-    values[2 * $n] = load_quad(source, token, head, quad);
-    values[2 * $n + 1] = load_quad(source, token, head, quad + 1u);
+    let chunk = item % HEAD_CHUNKS;
+    values[2 * $n] = load_quad(source, token, head, chunk);
+    values[2 * $n + 1] = load_quad(source, token, head, chunk + HEAD_CHUNKS);
   }
   //! end
   return values;
@@ -756,7 +759,7 @@ fn store_scores(strip: u32, rows: ptr<function, LeftRows>, right: u32) {
   //! end
 }
 
-// Sums are those of the dims from 8 · first on; up to 8 past the head mean nothing.
+// Sums are those of the vectors from \`first\` on; one past the head means nothing.
 fn add_weighted(sums: ptr<function, Sums>, weights_at: u32, right: u32, first: u32) {
   //! unroll c 0 COLUMNS/16
   {
@@ -769,9 +772,9 @@ fn add_weighted(sums: ptr<function, Sums>, weights_at: u32, right: u32, first: u
   //! end
 }
 
-// Where the elements that sum_elements gives begin: row lane % 16 of a strip, quads lane / 16 and lane / 16 + 2.
+// Where the elements that sum_elements gives begin: row lane % 16 of a strip, vector lane / 16 of the two in a block.
 fn sum_place(strip: u32, thread: u32) -> u32 {
-  return strip + thread % 16u * SCORE_ROW + thread % 32u / 16u;
+  return strip + thread % 16u * SCORE_ROW + 2u * (thread % 32u / 16u);
 }
 
 // Shows 8 elements of a sum, by way of the strip. To be called by the whole workgroup.
@@ -780,7 +783,7 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
   store_sum(strip, SCORE_ROW, sum);
   workgroupBarrier();
   let at = sum_place(strip, thread);
-  return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 2u]));
+  return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 1u]));
 }
 `,
   "attention_matrix_backward.wgsl": `// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the scores, the
@@ -892,6 +895,47 @@ fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) ->
   workgroupBarrier();
   //! end
   return rows;
+}
+
+// Where a row of sums goes: its token, the last token that is written, and the head's first column, in quads.
+struct Rows { token: u32, last: u32, column: u32 }
+
+// Writes a subgroup's sums, the vectors of the head from \`first\` to before \`end\`, times \`factor\`; all is read before anything
+// is written. To be called by the whole workgroup.
+fn write_gradient(
+  sums: ptr<function, Sums>, strip: u32, rows: Rows, first: u32, end: u32, factor: f32, turns_back: bool, thread: u32,
+) {
+  let vector = first + thread % 32u / 16u;
+  var low: array<vec4<f32>, SUM_BLOCKS>;
+  var high: array<vec4<f32>, SUM_BLOCKS>;
+  //! unroll d 0 SUM_BLOCKS
+  {
+    let elements = sum_elements((*sums)[$d], strip, thread);
+    low[$d] = elements[0] * factor;
+    high[$d] = elements[1] * factor;
+  }
+  //! end
+  //! if ROTATED
+  if (turns_back) {
+    let position = positions[min(rows.token, rows.last)];
+    //! unroll d 0 SUM_BLOCKS
+    {
+      let turn = rotation(position, 4u * min(vector + 2u * $d, HEAD_CHUNKS - 1u) + LANES);
+      let a = low[$d];
+      let b = high[$d];
+      low[$d] = a * turn.cosine + b * turn.sine;
+      high[$d] = b * turn.cosine - a * turn.sine;
+    }
+    //! end
+  }
+  //! end
+  let at = rows.token * params.d_qkv_pitch + rows.column + vector;
+  //! unroll d 0 SUM_BLOCKS
+  if (rows.token <= rows.last && vector + 2u * $d < end) {
+    d_qkv[at + 2u * $d] = low[$d];
+    d_qkv[at + 2u * $d + HEAD_CHUNKS] = high[$d];
+  }
+  //! end
 }
 `,
   "attention_matrix_forward.wgsl": `// Attention forward on tensor cores: what attention_forward.wgsl computes, with products of f16 rounded q, k, v and
@@ -1066,7 +1110,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       {
         let elements = sum_elements(results[$d], strip, thread);
         tile[sum_place(strip, thread)] = bitcast<vec4<u32>>(elements[0] * decay);
-        tile[sum_place(strip, thread) + 2u] = bitcast<vec4<u32>>(elements[1] * decay);
+        tile[sum_place(strip, thread) + 1u] = bitcast<vec4<u32>>(elements[1] * decay);
         workgroupBarrier();
         results[$d] = load_sum(strip, SCORE_ROW);
       }
@@ -1104,9 +1148,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   {
     let elements = sum_elements(results[$d], strip, thread);
     if (written) {
-      let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + 4u * $d + column_block;
+      let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + 2u * $d + column_block;
       output[at] = elements[0] * inverse;
-      output[at + 2u] = elements[1] * inverse;
+      output[at + HEAD_CHUNKS] = elements[1] * inverse;
     }
   }
   //! end
@@ -1235,36 +1279,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // q was multiplied by scale · log2 e.
   let factor = select(gradient.y, LN_2 * gradient.y, role == 1u);
   let column = select(params.dv_column, params.dk_column, role == 1u) + kv_head * (HEAD_DIM / 4u);
-  // Of one row, the quads 2 · n + odd. So each invocation has whole planes, HEAD_BLOCKS quads of its own apart.
-  var values: array<vec4<f32>, 2 * HEAD_BLOCKS>;
-  let odd = thread % 32u / 16u;
-  //! unroll d 0 HEAD_DIM/16
-  {
-    let elements = sum_elements(results[$d], strip, thread);
-    values[2 * $d] = elements[0] * factor;
-    values[2 * $d + 1] = elements[1] * factor;
-  }
-  //! end
-  //! if ROTATED
-  if (role == 1u) {
-    let position = positions[min(written, last_key)];
-    //! unroll n 0 HEAD_DIM/16
-    {
-      let turn = rotation(position, 4u * (2u * $n + odd) + LANES);
-      let a = values[$n];
-      let b = values[$n + HEAD_BLOCKS];
-      values[$n] = a * turn.cosine + b * turn.sine;
-      values[$n + HEAD_BLOCKS] = b * turn.cosine - a * turn.sine;
-    }
-    //! end
-  }
-  //! end
-  if (written <= last_key) {
-    let at = written * params.d_qkv_pitch + column + odd;
-    //! unroll n 0 HEAD_DIM/8
-    d_qkv[at + 2u * $n] = values[$n];
-    //! end
-  }
+  write_gradient(&results, strip, Rows(written, last_key, column), 0u, HEAD_CHUNKS, factor, role == 1u, thread);
 }
 
 // Those of two queries, in the units that scores and dP have.
@@ -1278,7 +1293,7 @@ fn load_statistics(head: u32, query: u32, scale: f32) -> vec4<f32> {
 //
 // Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks over the
 // keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first (role 0) or
-// second half of the dims, in whole blocks of 16 that may end in dims of no use.
+// second half of the vectors, in whole blocks of two, the last of which may be of no use.
 // The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
 //! include attention_matrix_backward.wgsl
 
@@ -1388,37 +1403,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
   let written = first_query + strip_row + thread % 16u;
   let factor = params.scale * gradient.y;
-  // The strips of both roles have the two halves of 16 rows at the same places. Of each 4 quads, either role takes two.
-  let quad = 2u * role + thread % 32u / 16u;
-  let planes_at = SCORES + (strip_row + thread % 16u) * SCORE_ROW + quad;
-  var first_half: array<vec4<f32>, SUM_BLOCKS>;
-  var second_half: array<vec4<f32>, SUM_BLOCKS>;
-  //! unroll d 0 SUM_BLOCKS
-  workgroupBarrier();
-  store_sum(strip, SCORE_ROW, results[$d]);
-  workgroupBarrier();
-  first_half[$d] = bitcast<vec4<f32>>(tile[planes_at]) * factor;
-  second_half[$d] = bitcast<vec4<f32>>(tile[planes_at + GRADIENTS]) * factor;
-  //! end
-  //! if ROTATED
-  let position = positions[min(written, last_query)];
-  //! unroll d 0 SUM_BLOCKS
-  {
-    let turn = rotation(position, min(4u * (4u * $d + quad), HEAD_DIM / 2u - 4u) + LANES);
-    let a = first_half[$d];
-    let b = second_half[$d];
-    first_half[$d] = a * turn.cosine + b * turn.sine;
-    second_half[$d] = b * turn.cosine - a * turn.sine;
-  }
-  //! end
-  //! end
-  //! unroll d 0 SUM_BLOCKS
-  if (written <= last_query && 4u * $d + quad < HEAD_DIM / 8u) {
-    let at = written * params.d_qkv_pitch + params.dq_column + head * (HEAD_DIM / 4u) + 4u * $d + quad;
-    d_qkv[at] = first_half[$d];
-    d_qkv[at + HEAD_DIM / 8u] = second_half[$d];
-  }
-  //! end
+  let column = params.dq_column + head * (HEAD_DIM / 4u);
+  let first = role * HEAD_BLOCKS;
+  write_gradient(&results, strip, Rows(written, last_query, column), first, first + HEAD_BLOCKS, factor, true, thread);
 
   if (head == 0u) {
     for (var token = first_query; token <= last_query; token += 1u) {
