@@ -3,7 +3,7 @@
 // workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
-//   add_weighted  sums[16 rows, dims] += weights · tile     contraction over the columns
+//   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
 //
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
@@ -20,8 +20,9 @@
 // tile are then made behind the same barrier as the results of this one. Tiles that every row sees whole are not masked.
 //
 // The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32) and TILES, and tells FETCHES, the
-// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and SUM_BLOCKS,
-// the blocks of 16 dims of sums that a subgroup keeps.
+// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums
+// that a subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
+// fragments of the tile.
 // The including kernel declares `params` with `tokens`, `load_quad(source, token, head, quad)`, and WEIGHT_STRIPS, how often
 // it has 16 rows of weights.
 //! include fragments.wgsl
@@ -39,7 +40,7 @@ const LN_2 = 0.693147180559945;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
-alias Sums = array<Sum, SUM_BLOCKS>;
+alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
 // Rows of the weights; those of 16 columns lie together, the next 16 WEIGHT_BLOCK vectors on.
 //! if AHEAD
@@ -112,10 +113,16 @@ fn store_scores(strip: u32, rows: ptr<function, LeftRows>, right: u32) {
 fn add_weighted(sums: ptr<function, Sums>, weights_at: u32, right: u32, first: u32) {
   //! unroll c 0 COLUMNS/16
   {
-    let weights = load_left(weights_at + ${c}u * WEIGHT_BLOCK, WEIGHT_ROW);
+    //! unroll b 0 ROW_BLOCKS
+    let weights_$b = load_left(weights_at + 16u * ${b}u * WEIGHT_ROW + ${c}u * WEIGHT_BLOCK, WEIGHT_ROW);
+    //! end
     //! unroll d 0 SUM_BLOCKS
-    (*sums)[$d] = multiply_add(
-      weights, load_right(right + 16u * ${c}u * TILE_ROW + first + 2u * ${d}u, TILE_ROW), (*sums)[$d]);
+    {
+      let dims = load_right(right + 16u * ${c}u * TILE_ROW + first + 2u * ${d}u, TILE_ROW);
+      //! unroll b 0 ROW_BLOCKS
+      (*sums)[$b * SUM_BLOCKS + $d] = multiply_add(weights_$b, dims, (*sums)[$b * SUM_BLOCKS + $d]);
+      //! end
+    }
     //! end
   }
   //! end

@@ -109,43 +109,48 @@ fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) ->
   return rows;
 }
 
-// Where a row of sums goes: its token, the last token that is written, and the head's first column, in quads.
+// Where the first row of sums goes: its token, the last token that is written, and the head's first column, in quads.
 struct Rows { token: u32, last: u32, column: u32 }
 
-// Writes a subgroup's sums, the vectors of the head from `first` to before `end`, times `factor`; all is read before anything
-// is written. To be called by the whole workgroup.
+// Writes a subgroup's sums, the vectors of the head from `first` to before `end`, times `factor`; of 16 rows all is read
+// before anything is written. To be called by the whole workgroup.
 fn write_gradient(
   sums: ptr<function, Sums>, strip: u32, rows: Rows, first: u32, end: u32, factor: f32, turns_back: bool, thread: u32,
 ) {
   let vector = first + thread % 32u / 16u;
-  var low: array<vec4<f32>, SUM_BLOCKS>;
-  var high: array<vec4<f32>, SUM_BLOCKS>;
-  //! unroll d 0 SUM_BLOCKS
+  //! unroll b 0 ROW_BLOCKS
   {
-    let elements = sum_elements((*sums)[$d], strip, thread);
-    low[$d] = elements[0] * factor;
-    high[$d] = elements[1] * factor;
-  }
-  //! end
-  //! if ROTATED
-  if (turns_back) {
-    let position = positions[min(rows.token, rows.last)];
+    let token = rows.token + 16u * $b + thread % 16u;
+    var low: array<vec4<f32>, SUM_BLOCKS>;
+    var high: array<vec4<f32>, SUM_BLOCKS>;
     //! unroll d 0 SUM_BLOCKS
     {
-      let turn = rotation(position, 4u * min(vector + 2u * $d, HEAD_CHUNKS - 1u) + LANES);
-      let a = low[$d];
-      let b = high[$d];
-      low[$d] = a * turn.cosine + b * turn.sine;
-      high[$d] = b * turn.cosine - a * turn.sine;
+      let elements = sum_elements((*sums)[$b * SUM_BLOCKS + $d], strip, thread);
+      low[$d] = elements[0] * factor;
+      high[$d] = elements[1] * factor;
     }
     //! end
-  }
-  //! end
-  let at = rows.token * params.d_qkv_pitch + rows.column + vector;
-  //! unroll d 0 SUM_BLOCKS
-  if (rows.token <= rows.last && vector + 2u * $d < end) {
-    d_qkv[at + 2u * $d] = low[$d];
-    d_qkv[at + 2u * $d + HEAD_CHUNKS] = high[$d];
+    //! if ROTATED
+    if (turns_back) {
+      let position = positions[min(token, rows.last)];
+      //! unroll d 0 SUM_BLOCKS
+      {
+        let turn = rotation(position, 4u * min(vector + 2u * $d, HEAD_CHUNKS - 1u) + LANES);
+        let a = low[$d];
+        let b = high[$d];
+        low[$d] = a * turn.cosine + b * turn.sine;
+        high[$d] = b * turn.cosine - a * turn.sine;
+      }
+      //! end
+    }
+    //! end
+    let at = token * params.d_qkv_pitch + rows.column + vector;
+    //! unroll d 0 SUM_BLOCKS
+    if (token <= rows.last && vector + 2u * $d < end) {
+      d_qkv[at + 2u * $d] = low[$d];
+      d_qkv[at + 2u * $d + HEAD_CHUNKS] = high[$d];
+    }
+    //! end
   }
   //! end
 }

@@ -2,7 +2,8 @@
 // heads that share a key head, as attention_backward_keys_values.wgsl. Rows are keys, columns queries.
 //
 // Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first key
-// to the end of its last key's document. Of the results, a subgroup has 16 rows of dV (role 0) or dK (role 1).
+// to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1): 16 of them whole,
+// or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the next one the second.
 //! include attention_matrix_backward.wgsl
 
 // log_sum_exp and delta of the tile's queries, two a vector.
@@ -15,6 +16,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let role = subgroup / (SUBGROUPS / 2u);
   let strip_row = 16u * (subgroup % (SUBGROUPS / 2u));
   let strip = SCORES + subgroup * STRIP;
+  // Its part of the results.
+  let sum_row = strip_row - strip_row % (16u * ROW_BLOCKS);
+  let first_vector = strip_row / 16u % ROW_BLOCKS * HEAD_BLOCKS;
+  let end_vector = first_vector + HEAD_CHUNKS / ROW_BLOCKS;
   let kv_head = group.y;
   let first_key = group.x * ROWS;
   let last_key = min(first_key + ROWS, params.tokens) - 1u;
@@ -61,8 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       next_d_output = fetch(D_OUTPUT, next_head, next_query, thread);
       if (thread < COLUMNS / 2u) { next_statistics = load_statistics(next_head, next_query + 2u * thread, gradient.x); }
     }
-    let reaches = first_query + COLUMNS > first_key + strip_row;
-    if (reaches) { store_scores(strip, &rows, role * TILE_1); }
+    if (first_query + COLUMNS > first_key + strip_row) { store_scores(strip, &rows, role * TILE_1); }
     workgroupBarrier();
     let cut = first_query < last_key || first_query + COLUMNS > first_end;
     //! unroll n 0 COLUMNS/32
@@ -97,7 +101,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     //! end
     workgroupBarrier();
-    if (reaches) { add_weighted(&results, strip_weights(strip_row) + role * GRADIENTS, (1u - role) * TILE_1, 0u); }
+    if (first_query + COLUMNS > first_key + sum_row) {
+      add_weighted(&results, strip_weights(sum_row) + role * GRADIENTS, (1u - role) * TILE_1, first_vector);
+    }
     workgroupBarrier();
     if (more) {
       place(TILE_0, next_q, q_factor, true, thread);
@@ -108,11 +114,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     first_query = next_query;
   }
 
-  let written = first_key + strip_row + thread % 16u;
   // q was multiplied by scale · log2 e.
   let factor = select(gradient.y, LN_2 * gradient.y, role == 1u);
   let column = select(params.dv_column, params.dk_column, role == 1u) + kv_head * (HEAD_DIM / 4u);
-  write_gradient(&results, strip, Rows(written, last_key, column), 0u, HEAD_CHUNKS, factor, role == 1u, thread);
+  let sums = Rows(first_key + sum_row, last_key, column);
+  write_gradient(&results, strip, sums, first_vector, end_vector, factor, role == 1u, thread);
 }
 
 // Those of two queries, in the units that scores and dP have.

@@ -110,11 +110,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  let written = first_query + strip_row + thread % 16u;
   let factor = params.scale * gradient.y;
   let column = params.dq_column + head * (HEAD_DIM / 4u);
   let first = role * HEAD_BLOCKS;
-  write_gradient(&results, strip, Rows(written, last_query, column), first, first + HEAD_BLOCKS, factor, true, thread);
+  let sums = Rows(first_query + strip_row, last_query, column);
+  write_gradient(&results, strip, sums, first, first + HEAD_BLOCKS, factor, true, thread);
 
   if (head == 0u) {
     for (var token = first_query; token <= last_query; token += 1u) {

@@ -670,7 +670,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
-//   add_weighted  sums[16 rows, dims] += weights · tile     contraction over the columns
+//   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
 //
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
@@ -687,8 +687,9 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // tile are then made behind the same barrier as the results of this one. Tiles that every row sees whole are not masked.
 //
 // The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32) and TILES, and tells FETCHES, the
-// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and SUM_BLOCKS,
-// the blocks of 16 dims of sums that a subgroup keeps.
+// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums
+// that a subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
+// fragments of the tile.
 // The including kernel declares \`params\` with \`tokens\`, \`load_quad(source, token, head, quad)\`, and WEIGHT_STRIPS, how often
 // it has 16 rows of weights.
 //! include fragments.wgsl
@@ -706,7 +707,7 @@ const LN_2 = 0.693147180559945;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
-alias Sums = array<Sum, SUM_BLOCKS>;
+alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
 // Rows of the weights; those of 16 columns lie together, the next 16 WEIGHT_BLOCK vectors on.
 //! if AHEAD
@@ -779,10 +780,16 @@ fn store_scores(strip: u32, rows: ptr<function, LeftRows>, right: u32) {
 fn add_weighted(sums: ptr<function, Sums>, weights_at: u32, right: u32, first: u32) {
   //! unroll c 0 COLUMNS/16
   {
-    let weights = load_left(weights_at + \${c}u * WEIGHT_BLOCK, WEIGHT_ROW);
+    //! unroll b 0 ROW_BLOCKS
+    let weights_$b = load_left(weights_at + 16u * \${b}u * WEIGHT_ROW + \${c}u * WEIGHT_BLOCK, WEIGHT_ROW);
+    //! end
     //! unroll d 0 SUM_BLOCKS
-    (*sums)[$d] = multiply_add(
-      weights, load_right(right + 16u * \${c}u * TILE_ROW + first + 2u * \${d}u, TILE_ROW), (*sums)[$d]);
+    {
+      let dims = load_right(right + 16u * \${c}u * TILE_ROW + first + 2u * \${d}u, TILE_ROW);
+      //! unroll b 0 ROW_BLOCKS
+      (*sums)[$b * SUM_BLOCKS + $d] = multiply_add(weights_$b, dims, (*sums)[$b * SUM_BLOCKS + $d]);
+      //! end
+    }
     //! end
   }
   //! end
@@ -913,43 +920,48 @@ fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) ->
   return rows;
 }
 
-// Where a row of sums goes: its token, the last token that is written, and the head's first column, in quads.
+// Where the first row of sums goes: its token, the last token that is written, and the head's first column, in quads.
 struct Rows { token: u32, last: u32, column: u32 }
 
-// Writes a subgroup's sums, the vectors of the head from \`first\` to before \`end\`, times \`factor\`; all is read before anything
-// is written. To be called by the whole workgroup.
+// Writes a subgroup's sums, the vectors of the head from \`first\` to before \`end\`, times \`factor\`; of 16 rows all is read
+// before anything is written. To be called by the whole workgroup.
 fn write_gradient(
   sums: ptr<function, Sums>, strip: u32, rows: Rows, first: u32, end: u32, factor: f32, turns_back: bool, thread: u32,
 ) {
   let vector = first + thread % 32u / 16u;
-  var low: array<vec4<f32>, SUM_BLOCKS>;
-  var high: array<vec4<f32>, SUM_BLOCKS>;
-  //! unroll d 0 SUM_BLOCKS
+  //! unroll b 0 ROW_BLOCKS
   {
-    let elements = sum_elements((*sums)[$d], strip, thread);
-    low[$d] = elements[0] * factor;
-    high[$d] = elements[1] * factor;
-  }
-  //! end
-  //! if ROTATED
-  if (turns_back) {
-    let position = positions[min(rows.token, rows.last)];
+    let token = rows.token + 16u * $b + thread % 16u;
+    var low: array<vec4<f32>, SUM_BLOCKS>;
+    var high: array<vec4<f32>, SUM_BLOCKS>;
     //! unroll d 0 SUM_BLOCKS
     {
-      let turn = rotation(position, 4u * min(vector + 2u * $d, HEAD_CHUNKS - 1u) + LANES);
-      let a = low[$d];
-      let b = high[$d];
-      low[$d] = a * turn.cosine + b * turn.sine;
-      high[$d] = b * turn.cosine - a * turn.sine;
+      let elements = sum_elements((*sums)[$b * SUM_BLOCKS + $d], strip, thread);
+      low[$d] = elements[0] * factor;
+      high[$d] = elements[1] * factor;
     }
     //! end
-  }
-  //! end
-  let at = rows.token * params.d_qkv_pitch + rows.column + vector;
-  //! unroll d 0 SUM_BLOCKS
-  if (rows.token <= rows.last && vector + 2u * $d < end) {
-    d_qkv[at + 2u * $d] = low[$d];
-    d_qkv[at + 2u * $d + HEAD_CHUNKS] = high[$d];
+    //! if ROTATED
+    if (turns_back) {
+      let position = positions[min(token, rows.last)];
+      //! unroll d 0 SUM_BLOCKS
+      {
+        let turn = rotation(position, 4u * min(vector + 2u * $d, HEAD_CHUNKS - 1u) + LANES);
+        let a = low[$d];
+        let b = high[$d];
+        low[$d] = a * turn.cosine + b * turn.sine;
+        high[$d] = b * turn.cosine - a * turn.sine;
+      }
+      //! end
+    }
+    //! end
+    let at = token * params.d_qkv_pitch + rows.column + vector;
+    //! unroll d 0 SUM_BLOCKS
+    if (token <= rows.last && vector + 2u * $d < end) {
+      d_qkv[at + 2u * $d] = low[$d];
+      d_qkv[at + 2u * $d + HEAD_CHUNKS] = high[$d];
+    }
+    //! end
   }
   //! end
 }
@@ -1185,7 +1197,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // heads that share a key head, as attention_backward_keys_values.wgsl. Rows are keys, columns queries.
 //
 // Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first key
-// to the end of its last key's document. Of the results, a subgroup has 16 rows of dV (role 0) or dK (role 1).
+// to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1): 16 of them whole,
+// or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the next one the second.
 //! include attention_matrix_backward.wgsl
 
 // log_sum_exp and delta of the tile's queries, two a vector.
@@ -1198,6 +1211,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let role = subgroup / (SUBGROUPS / 2u);
   let strip_row = 16u * (subgroup % (SUBGROUPS / 2u));
   let strip = SCORES + subgroup * STRIP;
+  // Its part of the results.
+  let sum_row = strip_row - strip_row % (16u * ROW_BLOCKS);
+  let first_vector = strip_row / 16u % ROW_BLOCKS * HEAD_BLOCKS;
+  let end_vector = first_vector + HEAD_CHUNKS / ROW_BLOCKS;
   let kv_head = group.y;
   let first_key = group.x * ROWS;
   let last_key = min(first_key + ROWS, params.tokens) - 1u;
@@ -1244,8 +1261,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       next_d_output = fetch(D_OUTPUT, next_head, next_query, thread);
       if (thread < COLUMNS / 2u) { next_statistics = load_statistics(next_head, next_query + 2u * thread, gradient.x); }
     }
-    let reaches = first_query + COLUMNS > first_key + strip_row;
-    if (reaches) { store_scores(strip, &rows, role * TILE_1); }
+    if (first_query + COLUMNS > first_key + strip_row) { store_scores(strip, &rows, role * TILE_1); }
     workgroupBarrier();
     let cut = first_query < last_key || first_query + COLUMNS > first_end;
     //! unroll n 0 COLUMNS/32
@@ -1280,7 +1296,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     //! end
     workgroupBarrier();
-    if (reaches) { add_weighted(&results, strip_weights(strip_row) + role * GRADIENTS, (1u - role) * TILE_1, 0u); }
+    if (first_query + COLUMNS > first_key + sum_row) {
+      add_weighted(&results, strip_weights(sum_row) + role * GRADIENTS, (1u - role) * TILE_1, first_vector);
+    }
     workgroupBarrier();
     if (more) {
       place(TILE_0, next_q, q_factor, true, thread);
@@ -1291,11 +1309,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     first_query = next_query;
   }
 
-  let written = first_key + strip_row + thread % 16u;
   // q was multiplied by scale · log2 e.
   let factor = select(gradient.y, LN_2 * gradient.y, role == 1u);
   let column = select(params.dv_column, params.dk_column, role == 1u) + kv_head * (HEAD_DIM / 4u);
-  write_gradient(&results, strip, Rows(written, last_key, column), 0u, HEAD_CHUNKS, factor, role == 1u, thread);
+  let sums = Rows(first_key + sum_row, last_key, column);
+  write_gradient(&results, strip, sums, first_vector, end_vector, factor, role == 1u, thread);
 }
 
 // Those of two queries, in the units that scores and dP have.
@@ -1417,11 +1435,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  let written = first_query + strip_row + thread % 16u;
   let factor = params.scale * gradient.y;
   let column = params.dq_column + head * (HEAD_DIM / 4u);
   let first = role * HEAD_BLOCKS;
-  write_gradient(&results, strip, Rows(written, last_query, column), first, first + HEAD_BLOCKS, factor, true, thread);
+  let sums = Rows(first_query + strip_row, last_query, column);
+  write_gradient(&results, strip, sums, first, first + HEAD_BLOCKS, factor, true, thread);
 
   if (head == 0u) {
     for (var token = first_query; token <= last_query; token += 1u) {

@@ -165,6 +165,8 @@ function constants(
   HEAD_DIM: number,
 ): KernelConstants {
   const { subgroups: SUBGROUPS, columns: COLUMNS, ahead: AHEAD } = tile;
+  // Two subgroups of a role can share 32 rows where there are two.
+  const ROW_BLOCKS = kernel === "keysValues" && SUBGROUPS % 4 === 0 ? 2 : 1;
   return {
     HEAD_DIM,
     SUBGROUPS,
@@ -173,8 +175,9 @@ function constants(
     TILES: tilesOf(kernel, tile),
     LEFT_TILES: Math.ceil(rowsOf(kernel, tile) / COLUMNS),
     FETCHES: Math.ceil(COLUMNS * HEAD_DIM / 8 / (32 * SUBGROUPS)),
-    // Of the queries' gradient, a subgroup keeps half of the dims.
-    SUM_BLOCKS: Math.ceil(HEAD_DIM / (kernel === "queries" ? 32 : 16)),
+    ROW_BLOCKS,
+    // Of the queries' gradient a subgroup keeps half of the dims, and so where it keeps twice the rows.
+    SUM_BLOCKS: Math.ceil(HEAD_DIM / (kernel === "queries" || ROW_BLOCKS === 2 ? 32 : 16)),
     EMULATE: !device.hasSubgroupMatrix,
   };
 }
