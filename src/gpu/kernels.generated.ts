@@ -1239,11 +1239,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let fetched_rows = fetch_rows(kv_head, first_key, K, V, thread);
   let first_q = fetch(Q, head, first_query, thread);
   let first_d_output = fetch(D_OUTPUT, head, first_query, thread);
+  var first_statistics: vec4<f32>;
+  if (thread < COLUMNS / 2u) { first_statistics = load_statistics(head, first_query + 2u * thread, gradient.x); }
   var rows = place_rows(fetched_rows, 1.0, 1.0, thread);
   var results: Sums;
   place(TILE_0, first_q, q_factor, true, thread);
   place(TILE_1, first_d_output, gradient.x, false, thread);
-  if (thread < COLUMNS / 2u) { statistics[thread] = load_statistics(head, first_query + 2u * thread, gradient.x); }
+  if (thread < COLUMNS / 2u) { statistics[thread] = first_statistics; }
   while (head < end_head) {
     workgroupBarrier();
     var next_head = head;

@@ -54,7 +54,7 @@ function tilesOf(kernel: keyof MatrixTiles, { ahead }: MatrixTile): number {
   return (kernel === "forward" ? 1 : 2) + Number(ahead);
 }
 
-/** Whether a kernel with a tile has its like, and finds enough workgroup memory on a device. */
+/** Whether a kernel can have a tile: one of its form, in the workgroup memory of the device. */
 export function suitsMatrixTile(
   device: Device,
   kernel: keyof MatrixTiles,
