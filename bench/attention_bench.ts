@@ -28,7 +28,8 @@ import {
   attentionMatrixForward,
   MATRIX_TILES,
   type MatrixTile,
-  matrixTileBytes,
+  type MatrixTiles,
+  suitsMatrixTile,
 } from "../src/kernels/attention_matrix.ts";
 import {
   type AttentionCase,
@@ -114,26 +115,21 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   }
 }
 
-/** Every tile that fits, in all three kernels at once. */
+/** Every tile, in all of the three kernels that can have it at once, and in the others the one used. */
 function* sweep(device: Device, headDim: number): Generator<[string, AttentionRecorders]> {
-  for (const columns of [32, 64]) {
-    for (const subgroups of [4, 6, 8, 12]) {
-      for (const tiles of [1, 2] as const) {
-        const forward: MatrixTile = { subgroups, columns, tiles };
-        // One tile is for the forward only.
-        const backward: MatrixTile = tiles === 2 ? forward : MATRIX_TILES.queries;
-        const bytes = Math.max(
-          ...[forward, backward].map((tile) => matrixTileBytes(tile, headDim)),
-        );
-        if (bytes > device.limits.maxComputeWorkgroupStorageSize) continue;
-        yield [`${subgroups} subgroups, ${columns} columns, ${tiles} tiles`, {
-          forward: (program, options) => attentionMatrixForward(program, options, forward),
-          backward: (program, options) =>
-            attentionMatrixBackward(program, options, {
-              forward,
-              queries: backward,
-              keysValues: backward,
-            }),
+  for (const ahead of [false, true]) {
+    for (const columns of [32, 64]) {
+      for (const subgroups of [4, 6, 8, 12]) {
+        const tile: MatrixTile = { subgroups, columns, ahead };
+        const kernels = Object.keys(MATRIX_TILES) as (keyof MatrixTiles)[];
+        const suited = kernels.filter((kernel) => suitsMatrixTile(device, kernel, tile, headDim));
+        if (suited.length === 0) continue;
+        const tiles = { ...MATRIX_TILES };
+        for (const kernel of suited) tiles[kernel] = tile;
+        const name = `${subgroups} subgroups, ${columns} columns${ahead ? ", scores ahead" : ""}`;
+        yield [`${name}: ${suited.join(", ")}`, {
+          forward: (program, options) => attentionMatrixForward(program, options, tiles.forward),
+          backward: (program, options) => attentionMatrixBackward(program, options, tiles),
         }];
       }
     }

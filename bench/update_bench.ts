@@ -90,10 +90,7 @@ function cases(
         make: () => gradientCase(device, sizes, outputs, way),
       }))
     ),
-    ...[false, true].map((inverse) => ({
-      name: "rope",
-      make: () => ropeCase(device, sizes, inverse),
-    })),
+    { name: "rope", make: () => ropeCase(device, sizes) },
     ...chunks.flatMap((rows) =>
       ([null, "f16"] as const).map((type) => ({
         name: `cross-entropy ${vocab}`,

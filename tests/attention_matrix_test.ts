@@ -15,22 +15,17 @@ import { type AttentionCase, type AttentionRecorders, runAttention } from "./sup
  */
 const TOLERANCE = 1.5e-3;
 
-/** Recorders with a tile; the backward always has two of them, and an even number of subgroups. */
-function withTile({ subgroups, columns, tiles }: MatrixTile): AttentionRecorders {
-  const forward: MatrixTile = { subgroups, columns, tiles };
-  const backward: MatrixTile = { subgroups, columns, tiles: 2 };
+/** Recorders with a tile; the gradients of keys and values make no scores ahead. */
+function withTile(tile: MatrixTile): AttentionRecorders {
+  const keysValues = { ...tile, ahead: false };
   return {
-    forward: (program, options) => attentionMatrixForward(program, options, forward),
+    forward: (program, options) => attentionMatrixForward(program, options, tile),
     backward: (program, options) =>
-      attentionMatrixBackward(program, options, {
-        forward,
-        queries: backward,
-        keysValues: backward,
-      }),
+      attentionMatrixBackward(program, options, { forward: tile, queries: tile, keysValues }),
   };
 }
 
-const SMALL = withTile({ subgroups: 4, columns: 32, tiles: 1 });
+const SMALL = withTile({ subgroups: 4, columns: 32, ahead: false });
 
 /** Few head sizes, as each is compiled anew; lengths that leave rows and columns of tiles over. */
 const CASES: AttentionCase[] = [
@@ -65,10 +60,17 @@ Deno.test("tensor core attention and its gradients agree with the oracle", async
   for (const shape of CASES) await expectRight(shape, SMALL);
 });
 
+Deno.test("tensor core attention turns the gradients of rotated queries and keys back", async () => {
+  for (const shape of CASES) await expectRight({ ...shape, rotated: true }, SMALL);
+});
+
 Deno.test("tensor core attention agrees with the oracle in every form of its tiles", async () => {
   const shape = CASES[2];
-  await expectRight(shape, withTile({ subgroups: 8, columns: 32, tiles: 2 }));
-  await expectRight(shape, withTile({ subgroups: 6, columns: 64, tiles: 2 }));
+  await expectRight(shape, withTile({ subgroups: 8, columns: 32, ahead: false }));
+  await expectRight(shape, withTile({ subgroups: 6, columns: 64, ahead: true }));
+  for (const shape of CASES) {
+    await expectRight(shape, withTile({ subgroups: 4, columns: 32, ahead: true }));
+  }
 });
 
 Deno.test("tensor core attention keeps gradients that f16 cannot hold", async () => {
@@ -85,7 +87,10 @@ Deno.test("tensor core attention passes a gradient of zero on", async () => {
 
 Deno.test("tensor core attention follows maxima that grow from tile to tile", async () => {
   // Scores have a standard deviation of 10 and more, in units of log 2: later maxima exceed earlier ones by far.
-  await expectRight({ ...CASES[4], scale: 5 }, SMALL, 3e-3);
+  for (const ahead of [false, true]) {
+    const tile = withTile({ subgroups: 4, columns: 32, ahead });
+    await expectRight({ ...CASES[4], scale: 5 }, tile, 3e-3);
+  }
   using device = await requestDevice();
   // One probability of almost 1 a row: dS is a difference of nearly equal numbers, so the gradients of q and k say little.
   const { errors } = await runAttention(device, { ...CASES[4], scale: 30 }, SMALL);

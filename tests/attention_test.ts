@@ -25,17 +25,26 @@ const CASES: AttentionCase[] = [
   { headDim: 128, heads: 2, kvHeads: 1, lengths: [5, 125] },
 ];
 
-Deno.test("attention and its gradients agree with the oracle for all head sizes", async () => {
+/** Compares every head size. */
+async function expectRight(rotated: boolean): Promise<void> {
   using device = await requestDevice();
   for (const shape of CASES) {
     const name = JSON.stringify(shape);
-    const { errors, padding, foreignColumn } = await runAttention(device, shape);
+    const { errors, padding, foreignColumn } = await runAttention(device, { ...shape, rotated });
     for (const [output, error] of Object.entries(errors)) {
       assert(error < TOLERANCE, `${output} of ${name}: error ${error}`);
     }
     assertEquals(padding, 0, name);
     assert(foreignColumn.every(Number.isNaN), `${name} wrote to a column of no head`);
   }
+}
+
+Deno.test("attention and its gradients agree with the oracle for all head sizes", async () => {
+  await expectRight(false);
+});
+
+Deno.test("gradients of rotated queries and keys are turned back for all head sizes", async () => {
+  await expectRight(true);
 });
 
 Deno.test("the unrolled kernels that only a GPU gets agree with the oracle too", async () => {
@@ -99,6 +108,19 @@ Deno.test("attention refuses operands that do not fit", async () => {
     dK: columnsOf(d, 16, 8),
     dV: columnsOf(d, 24, 8),
   };
+  refuses(
+    { v: columnsOf(device.matrix(tokens, 32, "f32", "another"), 24, 8) },
+    "attentionForward: v is in another matrix than q",
+  );
+  const rotation = {
+    positions: device.allocate(16, "positions"),
+    frequencies: device.vector(6, "u32", "frequencies"),
+  };
+  assertThrows(
+    () => attentionBackward(program, { ...backward, rotation }),
+    RangeError,
+    "attentionBackward: frequencies are 6 of u32, not 8 of u32",
+  );
   assertThrows(
     () => attentionBackward(program, { ...backward, dV: good.v }),
     RangeError,

@@ -106,6 +106,23 @@ Deno.test("attention's gradients are right across documents and shared key heads
   assertGradient(loss, v, dv, "dv");
 });
 
+Deno.test("attention's gradients go back through the rotation of queries and keys", () => {
+  const rotation = { positions: [0, 1, 2, 0, 1, 5, 900], inverseFrequencies: [0.7] };
+  const heads = { ...shape, headDim: 2 };
+  const turned = (x: Float64Array) => applyRope(x, rotation.positions, rotation.inverseFrequencies);
+  const q = randomNormal(7 * 12, 4);
+  const k = randomNormal(7 * 4, 5);
+  const v = randomNormal(7 * 4, 6);
+  const dOut = randomNormal(7 * 12, 7);
+  const output = () => attention(turned(q), turned(k), v, heads);
+  const loss = () => weighted(output().out, dOut);
+  const [q1, k1] = [turned(q), turned(k)];
+  const { dq, dk, dv } = attentionBackward(dOut, q1, k1, v, output(), heads, rotation);
+  assertGradient(loss, q, dq, "dq");
+  assertGradient(loss, k, dk, "dk");
+  assertGradient(loss, v, dv, "dv");
+});
+
 Deno.test("swiglu's gradients are right", () => {
   const gate = randomNormal(9, 1);
   const up = randomNormal(9, 2);

@@ -1,7 +1,8 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { type Device, requestDevice } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
-import { rope, type RopeOptions, uploadRopeFrequencies } from "../src/kernels/rope.ts";
+import { rope, type RopeOptions } from "../src/kernels/rope.ts";
+import { uploadRopeFrequencies } from "../src/kernels/rope_angles.ts";
 import * as reference from "../src/reference/rope.ts";
 import { paddingOf, randomValues, relativeError, runOnce, uploadMatrix } from "./support/gpu.ts";
 import { takeColumns } from "./support/attention.ts";
@@ -19,7 +20,7 @@ function uploadPositions(device: Device, positions: number[]) {
   return vector;
 }
 
-Deno.test("rope turns queries and keys like the oracle, and back; values stay", async () => {
+Deno.test("rope turns queries and keys like the oracle; values stay", async () => {
   using device = await requestDevice();
   const positions = uploadPositions(device, POSITIONS);
   const tokens = POSITIONS.length;
@@ -60,10 +61,6 @@ Deno.test("rope turns queries and keys like the oracle, and back; values stay", 
       assertEquals(takeColumns(got, width, block), takeColumns(exact, width, block));
     }
     assertEquals(await paddingOf(device, qkv), 0);
-
-    await runOnce(device, (program) => rope(program, { ...options, inverse: true }));
-    const back = await device.readMatrix(qkv);
-    assert(relativeError(back, exact) < 3e-7, `${JSON.stringify(shape)} did not come back`);
   }
 });
 

@@ -57,11 +57,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   //! unroll c 0 4
   {
     let key = first_key + 4u * (row_slot + ${v}u) + ${c}u;
+    var dims: Dims;
+    //! unroll j 0 DIM_VECTORS
+    dims[$j] = dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale;
+    //! end
+    //! if ROTATED
+    dims = turned_back(dims, min(key, last_key), thread);
+    //! end
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
       //! unroll j 0 DIM_VECTORS
       let quad$j = x + ${j}u * COLUMN_THREADS;
-      store_gradient(key, params.dk_column + head_start, quad$j, dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
+      store_gradient(key, params.dk_column + head_start, quad$j, dims[$j]);
       store_gradient(key, params.dv_column + head_start, quad$j, dv[(4 * $v + $c) * DIM_VECTORS + $j]);
       //! end
     }

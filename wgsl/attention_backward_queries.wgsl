@@ -45,10 +45,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   //! unroll c 0 4
   {
     let query = first_query + 4u * (row_slot + ${v}u) + ${c}u;
+    var dims: Dims;
+    //! unroll j 0 DIM_VECTORS
+    dims[$j] = dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale;
+    //! end
+    //! if ROTATED
+    dims = turned_back(dims, min(query, last_query), thread);
+    //! end
     if (query <= last_query) {
       let column = params.dq_column + head * params.head_pairs;
       //! unroll j 0 DIM_VECTORS
-      store_gradient(query, column, x + ${j}u * COLUMN_THREADS, dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
+      store_gradient(query, column, x + ${j}u * COLUMN_THREADS, dims[$j]);
       //! end
     }
   }

@@ -1,8 +1,8 @@
 // Attention forward, tiled with an online softmax: output = softmax(scale · Q·Kᵀ, visible keys) · V for every query head,
 // and logSumExp, from which the backward rebuilds the probabilities. No tokens × tokens array exists anywhere.
 //
-// Shapes: q [tokens, heads · head size], k and v [tokens, kv_heads · head size], each somewhere in the columns of a
-// matrix; documents (start, end) a token: token t sees keys start … t; output [tokens, heads · head size]; log_sum_exp
+// Shapes: q [tokens, heads · head size], k and v [tokens, kv_heads · head size], each somewhere in the columns of the
+// matrix qkv; documents (start, end) a token: token t sees keys start … t; output [tokens, heads · head size]; log_sum_exp
 // [tokens, heads]. All f32. Query head h reads key head ⌊h · kv_heads / heads⌋.
 // Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
 // query's document to the last query (starts do not decrease, so no query sees more).
@@ -18,18 +18,16 @@
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32, head_pairs: u32,
   // all pitches and columns but that of log_sum_exp count pairs
-  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   output_pitch: u32, statistics_pitch: u32,
   scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec2<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
-@group(0) @binding(6) var<storage, read_write> log_sum_exp: array<f32>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 
 const Q = 0u;
 const K = 1u;
@@ -41,9 +39,9 @@ const MASKED = -3e38; // below every score
 fn load_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
   let at = head * params.head_pairs + pair;
   switch source {
-    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
-    case K: { return k[token * params.k_pitch + params.k_column + at]; }
-    default: { return v[token * params.v_pitch + params.v_column + at]; }
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
   }
 }
 

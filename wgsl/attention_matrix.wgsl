@@ -3,7 +3,7 @@
 // workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
-//   add_weighted  sums[16 rows, dims] += weights · tile     contraction over the columns
+//   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
 //
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
@@ -12,10 +12,19 @@
 // scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
 // An odd number of vectors a row spreads rows over the banks.
 //
+// Vector n of a tile's row holds the quads n and HEAD_CHUNKS + n of the head: products do not care, neighbours load
+// neighbouring quads, and both dims of a plane of rotary embedding stay together.
+//
+// Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
+// none stands between. With AHEAD, weights have a place of their own and there is one more tile: the scores of the next
+// tile are then made behind the same barrier as the results of this one. Tiles that every row sees whole are not masked.
+//
 // The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32) and TILES, and tells FETCHES, the
-// chunks of 8 elements of a tile that an invocation brings, and SUM_BLOCKS, the blocks of 16 dims of sums that a subgroup
-// keeps.
-// The including kernel declares `params` with `tokens`, and `load_quad(source, token, head, quad)`.
+// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums
+// that a subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
+// fragments of the tile.
+// The including kernel declares `params` with `tokens`, `load_quad(source, token, head, quad)`, and WEIGHT_STRIPS, how often
+// it has 16 rows of weights.
 //! include fragments.wgsl
 
 const THREADS = 32u * SUBGROUPS;
@@ -31,9 +40,21 @@ const LN_2 = 0.693147180559945;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
-alias Sums = array<Sum, SUM_BLOCKS>;
+alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
-var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
+// Rows of the weights; those of 16 columns lie together, the next 16 WEIGHT_BLOCK vectors on.
+//! if AHEAD
+const WEIGHTS = SCORES + SUBGROUPS * STRIP;
+const WEIGHT_ROW = COLUMNS / 8u;
+const WEIGHT_BLOCK = 2u;
+const VECTORS = WEIGHTS + 16u * WEIGHT_STRIPS * WEIGHT_ROW;
+//! else
+const WEIGHT_ROW = SCORE_ROW;
+const WEIGHT_BLOCK = 4u;
+const VECTORS = SCORES + SUBGROUPS * STRIP;
+//! end
+
+var<workgroup> tile: array<vec4<u32>, VECTORS>;
 
 // Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
 fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
@@ -42,22 +63,25 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
   {
     let item = min(thread + ${n}u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
     let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
-    let quad = 2u * (item % HEAD_CHUNKS);
-    values[2 * $n] = load_quad(source, token, head, quad);
-    values[2 * $n + 1] = load_quad(source, token, head, quad + 1u);
+    let chunk = item % HEAD_CHUNKS;
+    values[2 * $n] = load_quad(source, token, head, chunk);
+    values[2 * $n + 1] = load_quad(source, token, head, chunk + HEAD_CHUNKS);
   }
   //! end
   return values;
 }
 
-// Brings what was fetched, times `factor`, to the tile that begins at `at`.
-fn place(at: u32, values: Fetched, factor: f32, thread: u32) {
+// Brings what was fetched, times `factor`, to the tile that begins at `at`. What may be out of f16's range asks for `limits`.
+fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
   //! unroll n 0 FETCHES
   {
     let item = thread + ${n}u * THREADS;
     if (item < COLUMNS * HEAD_CHUNKS) {
-      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] =
-        to_halves(limited(values[2 * $n] * factor), limited(values[2 * $n + 1] * factor));
+      let low = values[2 * $n] * factor;
+      let high = values[2 * $n + 1] * factor;
+      var halves: vec4<u32>;
+      if (limits) { halves = to_limited_halves(low, high); } else { halves = to_halves(low, high); }
+      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] = halves;
     }
   }
   //! end
@@ -85,25 +109,28 @@ fn store_scores(strip: u32, rows: ptr<function, LeftRows>, right: u32) {
   //! end
 }
 
-// The weights of columns 16 · c on begin at vector c · WEIGHT_BLOCK of a row. Sums are those of the dims from 16 · first on.
-fn add_weighted(sums: ptr<function, Sums>, strip: u32, right: u32, first: u32) {
+// Sums are those of the vectors from `first` on; one past the head means nothing.
+fn add_weighted(sums: ptr<function, Sums>, weights_at: u32, right: u32, first: u32) {
   //! unroll c 0 COLUMNS/16
   {
-    let weights = load_left(strip + ${c}u * WEIGHT_BLOCK, SCORE_ROW);
+    //! unroll b 0 ROW_BLOCKS
+    let weights_$b = load_left(weights_at + 16u * ${b}u * WEIGHT_ROW + ${c}u * WEIGHT_BLOCK, WEIGHT_ROW);
+    //! end
     //! unroll d 0 SUM_BLOCKS
     {
-      let block = min(first + ${d}u, HEAD_BLOCKS - 1u);
-      (*sums)[$d] = multiply_add(
-        weights, load_right(right + 16u * ${c}u * TILE_ROW + 2u * block, TILE_ROW), (*sums)[$d]);
+      let dims = load_right(right + 16u * ${c}u * TILE_ROW + first + 2u * ${d}u, TILE_ROW);
+      //! unroll b 0 ROW_BLOCKS
+      (*sums)[$b * SUM_BLOCKS + $d] = multiply_add(weights_$b, dims, (*sums)[$b * SUM_BLOCKS + $d]);
+      //! end
     }
     //! end
   }
   //! end
 }
 
-// Where the elements that sum_elements gives begin: row lane % 16 of a strip, quads lane / 16 and lane / 16 + 2.
+// Where the elements that sum_elements gives begin: row lane % 16 of a strip, vector lane / 16 of the two in a block.
 fn sum_place(strip: u32, thread: u32) -> u32 {
-  return strip + thread % 16u * SCORE_ROW + thread % 32u / 16u;
+  return strip + thread % 16u * SCORE_ROW + 2u * (thread % 32u / 16u);
 }
 
 // Shows 8 elements of a sum, by way of the strip. To be called by the whole workgroup.
@@ -112,5 +139,5 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
   store_sum(strip, SCORE_ROW, sum);
   workgroupBarrier();
   let at = sum_place(strip, thread);
-  return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 2u]));
+  return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 1u]));
 }

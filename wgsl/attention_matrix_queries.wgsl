@@ -1,12 +1,14 @@
 // Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
 //
-// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys that the forward walked over; of the
-// results, a subgroup has the 16 rows of its scores and the first (role 0) or second half of the dims.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks over the
+// keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first (role 0) or
+// second half of the vectors, in whole blocks of two, the last of which may be of no use.
 // The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
 //! include attention_matrix_backward.wgsl
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
@@ -14,7 +16,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let strip = SCORES + subgroup * STRIP;
   let head = group.y;
   let kv_head = head * params.kv_heads / params.heads;
-  let first_query = group.x * ROWS;
+  let first_query = (groups.x - 1u - group.x) * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   let gradient = gradient_scale();
   // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
@@ -23,70 +25,96 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row_at = SCORES + row * SCORE_ROW;
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
+  let last_start = documents[last_query].x;
+  let weights_at = weights_place(row, column_chunk);
   let log_sum = log_sum_exp[query * params.statistics_pitch + head] * LOG2_E;
   let mean = delta[query * params.statistics_pitch + head] * gradient.x;
 
-  var rows = load_left_rows(head, first_query, Q, params.scale * LOG2_E, D_OUTPUT, gradient.x, thread);
-  var results: Sums;
-  let first_block = role * SUM_BLOCKS;
   let first_tile = documents[first_query].x;
-  place(TILE_0, fetch(K, kv_head, first_tile, thread), 1.0, thread);
-  place(TILE_1, fetch(V, kv_head, first_tile, thread), 1.0, thread);
+  let last_row = first_query + strip_row + 15u;
+  // All that is read before the first scores is fetched at once.
+  let fetched_rows = fetch_rows(head, first_query, Q, D_OUTPUT, thread);
+  var next_k = fetch(K, kv_head, first_tile, thread);
+  var next_v = fetch(V, kv_head, first_tile, thread);
+  var rows = place_rows(fetched_rows, params.scale * LOG2_E, gradient.x, thread);
+  var results: Sums;
+  place(TILE_0, next_k, 1.0, true, thread);
+  place(TILE_1, next_v, 1.0, true, thread);
+//! if AHEAD
+  var k_tile = TILE_0; // takes turns with the third one
+  next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
+  next_v = fetch(V, kv_head, first_tile + COLUMNS, thread);
+  workgroupBarrier();
+  store_scores(strip, &rows, role * TILE_1);
+//! end
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
-    var next_k: Fetched;
-    var next_v: Fetched;
+    let reaches = first_key <= last_row;
+//! if AHEAD
+    let next_k_tile = 2u * TILE - k_tile;
+    if (more) {
+      place(next_k_tile, next_k, 1.0, true, thread);
+      place(TILE_1, next_v, 1.0, true, thread);
+    }
+//! else
     if (more) {
       next_k = fetch(K, kv_head, first_key + COLUMNS, thread);
       next_v = fetch(V, kv_head, first_key + COLUMNS, thread);
     }
-    let reaches = first_key <= first_query + strip_row + 15u;
     if (reaches) { store_scores(strip, &rows, role * TILE_1); }
     workgroupBarrier();
-    var weights: array<vec4<u32>, COLUMNS / 32>;
+//! end
+    let cut = first_key < last_start || first_key + COLUMNS > first_query + 1u;
     //! unroll n 0 COLUMNS/32
     {
       var ds: array<vec4<f32>, 2>;
       let at = row_at + 2u * (column_chunk + 4u * $n);
       //! unroll h 0 2
       {
-        let keys = first_key + 8u * (column_chunk + 4u * $n) + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
-        let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
         let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
-        ds[$h] = select(vec4<f32>(), limited(p * (dp - mean)), visible);
+        ds[$h] = p * (dp - mean);
       }
       //! end
-      weights[$n] = to_halves(ds[0], ds[1]);
+      if (cut) {
+        //! unroll h 0 2
+        {
+          let keys = first_key + 8u * (column_chunk + 4u * $n) + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
+          let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+          ds[$h] = select(vec4<f32>(), ds[$h], visible);
+        }
+        //! end
+      }
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_limited_halves(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
-    //! unroll n 0 COLUMNS/32
-    tile[row_at + column_chunk + 4u * $n] = weights[$n];
-    //! end
-    workgroupBarrier();
-    if (reaches) { add_weighted(&results, SCORES + strip_row * SCORE_ROW, TILE_0, first_block); }
+//! if AHEAD
+    if (first_key + 2u * COLUMNS <= last_query) {
+      next_k = fetch(K, kv_head, first_key + 2u * COLUMNS, thread);
+      next_v = fetch(V, kv_head, first_key + 2u * COLUMNS, thread);
+    }
+    if (reaches) { add_weighted(&results, strip_weights(strip_row), k_tile, role * HEAD_BLOCKS); }
+    if (more && first_key + COLUMNS <= last_row) {
+      store_scores(strip, &rows, select(next_k_tile, TILE_1, role == 1u));
+    }
+    k_tile = next_k_tile;
+//! else
+    if (reaches) { add_weighted(&results, strip_weights(strip_row), TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_k, 1.0, thread);
-      place(TILE_1, next_v, 1.0, thread);
+      place(TILE_0, next_k, 1.0, true, thread);
+      place(TILE_1, next_v, 1.0, true, thread);
     }
+//! end
   }
 
-  let written = first_query + strip_row + thread % 16u;
   let factor = params.scale * gradient.y;
-  //! unroll d 0 SUM_BLOCKS
-  {
-    let elements = sum_elements(results[$d], strip, thread);
-    let block = first_block + $d;
-    if (written <= last_query && block < HEAD_BLOCKS) {
-      let at = written * params.d_qkv_pitch + params.dq_column + head * (HEAD_DIM / 4u) + 4u * block + thread % 32u / 16u;
-      d_qkv[at] = elements[0] * factor;
-      d_qkv[at + 2u] = elements[1] * factor;
-    }
-  }
-  //! end
+  let column = params.dq_column + head * (HEAD_DIM / 4u);
+  let first = role * HEAD_BLOCKS;
+  let sums = Rows(first_query + strip_row, last_query, column);
+  write_gradient(&results, strip, sums, first, first + HEAD_BLOCKS, factor, true, thread);
 
   if (head == 0u) {
     for (var token = first_query; token <= last_query; token += 1u) {

@@ -13,6 +13,18 @@ fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
 
 fn limited(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
 
+// The same of values that may be out of range.
+fn to_limited_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+//! if EMULATE
+  return to_halves(limited(low), limited(high));
+//! else
+  // Half as many operations once two elements are packed: out of range they are infinite then.
+  const MAX = vec4<f16>(65504.0);
+  return vec4<u32>(
+    bitcast<vec2<u32>>(clamp(vec4<f16>(low), -MAX, MAX)), bitcast<vec2<u32>>(clamp(vec4<f16>(high), -MAX, MAX)));
+//! end
+}
+
 // EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
 // makes 8 sums of a row, from column lane_column on.
 //! if EMULATE

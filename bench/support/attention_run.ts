@@ -4,16 +4,17 @@
  * @module
  */
 
-import type { BufferView, ColumnBlock, Matrix } from "../../src/gpu/buffers.ts";
+import type { BufferView, ColumnBlock, Matrix, Vector } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { Program } from "../../src/gpu/program.ts";
 import { runOnce } from "../../src/gpu/run_once.ts";
 import { attentionBackward, attentionForward } from "../../src/kernels/attention.ts";
 import type { AttentionHeads } from "../../src/kernels/attention_shapes.ts";
 import { randomNormal } from "../../src/kernels/random.ts";
+import { uploadRopeFrequencies } from "../../src/kernels/rope_angles.ts";
 import * as reference from "../../src/reference/attention.ts";
 import { normalValues } from "../../src/reference/random.ts";
-import { documentBounds, takeColumns } from "../../tests/support/attention.ts";
+import { attentionRotation, documentBounds, takeColumns } from "../../tests/support/attention.ts";
 import { relativeError } from "../../tests/support/gpu.ts";
 
 /** What is in the batch. */
@@ -33,9 +34,10 @@ export class AttentionRun implements Disposable {
   readonly #logSumExp: Matrix;
   readonly #gradients: Matrix;
   readonly #documents: BufferView;
+  readonly #angles: { positions: Vector; frequencies: Vector };
 
   private constructor(readonly device: Device, readonly shape: AttentionRunShape) {
-    const { documents, length, heads } = shape;
+    const { documents, length, heads, headDim } = shape;
     const tokens = documents * length;
     const { q, width } = columnsOfHeads(shape);
     const matrix = (cols: number, label: string) => device.matrix(tokens, cols, "f32", label);
@@ -45,13 +47,19 @@ export class AttentionRun implements Disposable {
     this.#dOutput = matrix(q.cols, "dOutput");
     this.#logSumExp = matrix(heads, "logSumExp");
     this.#documents = device.allocate(8 * tokens, "documents");
+    const bounds = documentBounds(new Array(documents).fill(length));
+    device.write(this.#documents, bounds);
+    const { positions, inverseFrequencies } = attentionRotation(bounds, headDim);
+    this.#angles = {
+      positions: device.vector(tokens, "u32", "positions"),
+      frequencies: uploadRopeFrequencies(device, inverseFrequencies),
+    };
+    device.write(this.#angles.positions, positions);
   }
 
   /** Makes the operands and fills them by normal numbers. */
   static async open(device: Device, shape: AttentionRunShape): Promise<AttentionRun> {
     const run = new AttentionRun(device, shape);
-    const { documents, length } = shape;
-    device.write(run.#documents, documentBounds(new Array(documents).fill(length)));
     await runOnce(device, (program) => {
       for (const operand of ["qkv", "dOutput"] as const) {
         const { key, deviation } = run.#numbers(operand);
@@ -67,10 +75,11 @@ export class AttentionRun implements Disposable {
     record(program, this.#inputs);
   }
 
-  /** Records the backward, behind a forward. */
+  /** Records the backward up to what the rotation was given, behind a forward. */
   backward(program: Program, record: typeof attentionBackward = attentionBackward): void {
     const { q: dQ, k: dK, v: dV } = this.#blocks(this.#gradients);
-    record(program, { ...this.#inputs, dOutput: this.#dOutput, dQ, dK, dV });
+    const rotation = this.#angles;
+    record(program, { ...this.#inputs, dOutput: this.#dOutput, rotation, dQ, dK, dV });
   }
 
   /**
@@ -99,7 +108,8 @@ export class AttentionRun implements Disposable {
     const [q64, k64, v64] = all.map((block) => take(given, width, block));
     const want = reference.attention(q64, k64, v64, one);
     const dOut = take(this.#lastDocument("dOutput", q.cols), q.cols, queries);
-    const { dq, dk, dv } = reference.attentionBackward(dOut, q64, k64, v64, want, one);
+    const rotation = attentionRotation(documentBounds([length]), headDim);
+    const { dq, dk, dv } = reference.attentionBackward(dOut, q64, k64, v64, want, one, rotation);
 
     const output = await device.readMatrix(this.#output);
     const logSumExp = await device.readMatrix(this.#logSumExp);
@@ -118,7 +128,7 @@ export class AttentionRun implements Disposable {
   [Symbol.dispose](): void {
     const { device } = this;
     device.free(this.#qkv, this.#dOutput, this.#output, this.#logSumExp, this.#gradients);
-    device.free(this.#documents);
+    device.free(this.#documents, ...Object.values(this.#angles));
   }
 
   get #inputs() {

@@ -10,11 +10,12 @@ import { adamW } from "../../src/kernels/adamw.ts";
 import { crossEntropy } from "../../src/kernels/cross_entropy.ts";
 import { embed } from "../../src/kernels/embedding.ts";
 import { gradNorm } from "../../src/kernels/grad_norm.ts";
-import { rope, uploadRopeFrequencies } from "../../src/kernels/rope.ts";
+import { rope } from "../../src/kernels/rope.ts";
+import { uploadRopeFrequencies } from "../../src/kernels/rope_angles.ts";
 import { StepState } from "../../src/optim/state.ts";
 import { crossEntropy as crossEntropyOnCpu } from "../../src/reference/loss.ts";
 import { AdamW } from "../../src/reference/optimizer.ts";
-import { applyRope, applyRopeBackward } from "../../src/reference/rope.ts";
+import { applyRope } from "../../src/reference/rope.ts";
 import { relativeError } from "../../tests/support/gpu.ts";
 import { readRow } from "./row_checks.ts";
 import { type BenchCase, fillNormal, normalElements, type StepSizes } from "./update_cases.ts";
@@ -25,7 +26,6 @@ const BETAS = { beta1: 0.9, beta2: 0.999 };
 export async function ropeCase(
   device: Device,
   { tokens, hidden, heads }: StepSizes,
-  inverse: boolean,
 ): Promise<BenchCase> {
   const qkv = device.matrix(tokens, 3 * hidden, "f32", "qkv");
   await fillNormal(device, qkv, 1, 1);
@@ -38,18 +38,17 @@ export async function ropeCase(
   );
   const frequencies = uploadRopeFrequencies(device, inverses);
   return {
-    name: inverse ? "rope inverse" : "rope",
+    name: "rope",
     flops: 0,
     bytes: 2 * 4 * tokens * 2 * hidden,
     tolerance: 1e-6,
     record: (program) =>
-      rope(program, { qkv, positions, frequencies, heads, kvHeads: heads, headDim, inverse }),
+      rope(program, { qkv, positions, frequencies, heads, kvHeads: heads, headDim }),
     async check() {
       let worst = 0;
       for (const token of [0, tokens >> 1, tokens - 1]) {
         const before = Float64Array.from(normalElements(1, 1, token * 3 * hidden, 2 * hidden));
-        const turn = inverse ? applyRopeBackward : applyRope;
-        const want = turn(before, [token % 512], inverses);
+        const want = applyRope(before, [token % 512], inverses);
         const got = (await readRow(device, qkv, token)).subarray(0, 2 * hidden);
         worst = Math.max(worst, relativeError(got, want));
       }

@@ -48,25 +48,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "attention_backward.wgsl": `// What the two tiled kernels of the attention backward share: parameters, bindings, and how they read and write pairs.
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
+//! if ROTATED
+//! include rotation.wgsl
+//! end
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32, head_pairs: u32,
   // all pitches and columns but that of the statistics count pairs
-  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   d_output_pitch: u32, statistics_pitch: u32,
   d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
   scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec2<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read> d_output: array<vec2<f32>>;
-@group(0) @binding(5) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(6) var<storage, read> log_sum_exp: array<f32>;
-@group(0) @binding(7) var<storage, read> delta: array<f32>;
-@group(0) @binding(8) var<storage, read_write> d_qkv: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> d_output: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
+@group(0) @binding(5) var<storage, read> delta: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec2<f32>>;
+//! if ROTATED
+@group(0) @binding(7) var<storage, read> positions: array<u32>;
+@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
+//! end
 
 const Q = 0u;
 const K = 1u;
@@ -77,12 +83,46 @@ const LOG2_E = 1.44269504088896;
 fn load_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
   let at = head * params.head_pairs + pair;
   switch source {
-    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
-    case K: { return k[token * params.k_pitch + params.k_column + at]; }
-    case V: { return v[token * params.v_pitch + params.v_column + at]; }
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
     default: { return d_output[token * params.d_output_pitch + at]; }
   }
 }
+
+// A row's results: DIM_VECTORS quads of dims, COLUMN_THREADS apart.
+alias Dims = array<vec4<f32>, DIM_VECTORS>;
+
+//! if ROTATED
+// Turns a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`, where each
+// of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
+fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
+  let x = thread % COLUMN_THREADS;
+  let y = thread / COLUMN_THREADS;
+  workgroupBarrier();
+  //! unroll j 0 DIM_VECTORS
+  right[y][x + \${j}u * COLUMN_THREADS] = dims[$j];
+  //! end
+  workgroupBarrier();
+  var turned: Dims;
+  let half = params.head_pairs;
+  let position = positions[token];
+  //! unroll j 0 DIM_VECTORS
+  {
+    // Dims past the head mean nothing: they take the last plane.
+    let dim = min(4u * (x + \${j}u * COLUMN_THREADS) + LANES, vec4<u32>(2u * half - 1u));
+    let first = dim < vec4<u32>(half);
+    let other = select(dim - half, dim + half, first);
+    let others = vec4<f32>(
+      right[y][other.x / 4u][other.x % 4u], right[y][other.y / 4u][other.y % 4u],
+      right[y][other.z / 4u][other.z % 4u], right[y][other.w / 4u][other.w % 4u]);
+    let turn = rotation(position, min(dim, other));
+    turned[$j] = dims[$j] * turn.cosine + others * select(-turn.sine, turn.sine, first);
+  }
+  //! end
+  return turned;
+}
+//! end
 
 // Writes four dims of a head whose first column is given.
 fn store_gradient(token: u32, column: u32, quad: u32, value: vec4<f32>) {
@@ -97,23 +137,30 @@ fn store_gradient(token: u32, column: u32, quad: u32, value: vec4<f32>) {
 // rowsum(dO ∘ O): one number a query and head that needs no keys.
 //
 // Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
-// Idea: LANES neighbours read one head together; their partial sums are added in a fixed order. One item is an element
-// of delta, columns up to the pitch included, which become zero. Memory-bound: every element is read once.
+// Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once; their
+// partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included, which become
+// zero. Memory-bound: every element is read once.
 // With MAXIMA a workgroup also writes the largest magnitude of the elements of d_output that it read.
 
 const THREADS = 128u;
 const LANES = 8u;
 const ITEMS = THREADS / LANES;
 
+//! if VEC4
+alias Values = vec4<f32>;
+//! else
+alias Values = vec2<f32>;
+//! end
+
 struct Params {
-  tokens: u32, heads: u32, head_pairs: u32,
-  output_pitch: u32, d_output_pitch: u32, // in pairs
+  tokens: u32, heads: u32, head_vectors: u32,
+  output_pitch: u32, d_output_pitch: u32, // in vectors
   statistics_pitch: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> output: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> d_output: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> output: array<Values>;
+@group(0) @binding(2) var<storage, read> d_output: array<Values>;
 @group(0) @binding(3) var<storage, read_write> delta: array<f32>;
 
 var<workgroup> partial: array<array<f32, LANES>, ITEMS>;
@@ -131,22 +178,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let head = item % params.statistics_pitch;
   var sum = 0.0;
 //! if MAXIMA
-  var magnitude = vec2<f32>();
+  var magnitude = Values();
 //! end
   if (token < params.tokens && head < params.heads) {
-    let output_start = token * params.output_pitch + head * params.head_pairs;
-    let d_output_start = token * params.d_output_pitch + head * params.head_pairs;
-    for (var pair = thread % LANES; pair < params.head_pairs; pair += LANES) {
-      let gradient = d_output[d_output_start + pair];
-      sum += dot(output[output_start + pair], gradient);
-//! if MAXIMA
-      magnitude = max(magnitude, abs(gradient));
+    let output_start = token * params.output_pitch + head * params.head_vectors;
+    let d_output_start = token * params.d_output_pitch + head * params.head_vectors;
+//! unroll n 0 LOADS
+    let vector_$n = thread % LANES + \${n}u * LANES;
+    let known_$n = min(vector_$n, params.head_vectors - 1u);
+    let value_$n = output[output_start + known_$n];
+    let gradient_$n = select(Values(), d_output[d_output_start + known_$n], vector_$n < params.head_vectors);
 //! end
-    }
+//! unroll n 0 LOADS
+    sum += dot(value_$n, gradient_$n);
+//! if MAXIMA
+    magnitude = max(magnitude, abs(gradient_$n));
+//! end
+//! end
   }
   partial[thread / LANES][thread % LANES] = sum;
 //! if MAXIMA
+//! if VEC4
+  partial_maxima[thread] = max(max(magnitude.x, magnitude.y), max(magnitude.z, magnitude.w));
+//! else
   partial_maxima[thread] = max(magnitude.x, magnitude.y);
+//! end
 //! end
   workgroupBarrier();
   if (thread < ITEMS && first_item + thread < params.tokens * params.statistics_pitch) {
@@ -224,11 +280,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   //! unroll c 0 4
   {
     let key = first_key + 4u * (row_slot + \${v}u) + \${c}u;
+    var dims: Dims;
+    //! unroll j 0 DIM_VECTORS
+    dims[$j] = dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale;
+    //! end
+    //! if ROTATED
+    dims = turned_back(dims, min(key, last_key), thread);
+    //! end
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
       //! unroll j 0 DIM_VECTORS
       let quad$j = x + \${j}u * COLUMN_THREADS;
-      store_gradient(key, params.dk_column + head_start, quad$j, dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
+      store_gradient(key, params.dk_column + head_start, quad$j, dims[$j]);
       store_gradient(key, params.dv_column + head_start, quad$j, dv[(4 * $v + $c) * DIM_VECTORS + $j]);
       //! end
     }
@@ -284,10 +347,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   //! unroll c 0 4
   {
     let query = first_query + 4u * (row_slot + \${v}u) + \${c}u;
+    var dims: Dims;
+    //! unroll j 0 DIM_VECTORS
+    dims[$j] = dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale;
+    //! end
+    //! if ROTATED
+    dims = turned_back(dims, min(query, last_query), thread);
+    //! end
     if (query <= last_query) {
       let column = params.dq_column + head * params.head_pairs;
       //! unroll j 0 DIM_VECTORS
-      store_gradient(query, column, x + \${j}u * COLUMN_THREADS, dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale);
+      store_gradient(query, column, x + \${j}u * COLUMN_THREADS, dims[$j]);
       //! end
     }
   }
@@ -400,8 +470,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   "attention_forward.wgsl": `// Attention forward, tiled with an online softmax: output = softmax(scale · Q·Kᵀ, visible keys) · V for every query head,
 // and logSumExp, from which the backward rebuilds the probabilities. No tokens × tokens array exists anywhere.
 //
-// Shapes: q [tokens, heads · head size], k and v [tokens, kv_heads · head size], each somewhere in the columns of a
-// matrix; documents (start, end) a token: token t sees keys start … t; output [tokens, heads · head size]; log_sum_exp
+// Shapes: q [tokens, heads · head size], k and v [tokens, kv_heads · head size], each somewhere in the columns of the
+// matrix qkv; documents (start, end) a token: token t sees keys start … t; output [tokens, heads · head size]; log_sum_exp
 // [tokens, heads]. All f32. Query head h reads key head ⌊h · kv_heads / heads⌋.
 // Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
 // query's document to the last query (starts do not decrease, so no query sees more).
@@ -417,18 +487,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32, head_pairs: u32,
   // all pitches and columns but that of log_sum_exp count pairs
-  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   output_pitch: u32, statistics_pitch: u32,
   scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec2<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
-@group(0) @binding(6) var<storage, read_write> log_sum_exp: array<f32>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 
 const Q = 0u;
 const K = 1u;
@@ -440,9 +508,9 @@ const MASKED = -3e38; // below every score
 fn load_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
   let at = head * params.head_pairs + pair;
   switch source {
-    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
-    case K: { return k[token * params.k_pitch + params.k_column + at]; }
-    default: { return v[token * params.v_pitch + params.v_column + at]; }
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
   }
 }
 
@@ -602,7 +670,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
-//   add_weighted  sums[16 rows, dims] += weights · tile     contraction over the columns
+//   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
 //
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
@@ -611,10 +679,19 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
 // An odd number of vectors a row spreads rows over the banks.
 //
+// Vector n of a tile's row holds the quads n and HEAD_CHUNKS + n of the head: products do not care, neighbours load
+// neighbouring quads, and both dims of a plane of rotary embedding stay together.
+//
+// Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
+// none stands between. With AHEAD, weights have a place of their own and there is one more tile: the scores of the next
+// tile are then made behind the same barrier as the results of this one. Tiles that every row sees whole are not masked.
+//
 // The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32) and TILES, and tells FETCHES, the
-// chunks of 8 elements of a tile that an invocation brings, and SUM_BLOCKS, the blocks of 16 dims of sums that a subgroup
-// keeps.
-// The including kernel declares \`params\` with \`tokens\`, and \`load_quad(source, token, head, quad)\`.
+// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums
+// that a subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
+// fragments of the tile.
+// The including kernel declares \`params\` with \`tokens\`, \`load_quad(source, token, head, quad)\`, and WEIGHT_STRIPS, how often
+// it has 16 rows of weights.
 //! include fragments.wgsl
 
 const THREADS = 32u * SUBGROUPS;
@@ -630,9 +707,21 @@ const LN_2 = 0.693147180559945;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
-alias Sums = array<Sum, SUM_BLOCKS>;
+alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
-var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
+// Rows of the weights; those of 16 columns lie together, the next 16 WEIGHT_BLOCK vectors on.
+//! if AHEAD
+const WEIGHTS = SCORES + SUBGROUPS * STRIP;
+const WEIGHT_ROW = COLUMNS / 8u;
+const WEIGHT_BLOCK = 2u;
+const VECTORS = WEIGHTS + 16u * WEIGHT_STRIPS * WEIGHT_ROW;
+//! else
+const WEIGHT_ROW = SCORE_ROW;
+const WEIGHT_BLOCK = 4u;
+const VECTORS = SCORES + SUBGROUPS * STRIP;
+//! end
+
+var<workgroup> tile: array<vec4<u32>, VECTORS>;
 
 // Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
 fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
@@ -641,22 +730,25 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
   {
     let item = min(thread + \${n}u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
     let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
-    let quad = 2u * (item % HEAD_CHUNKS);
-    values[2 * $n] = load_quad(source, token, head, quad);
-    values[2 * $n + 1] = load_quad(source, token, head, quad + 1u);
+    let chunk = item % HEAD_CHUNKS;
+    values[2 * $n] = load_quad(source, token, head, chunk);
+    values[2 * $n + 1] = load_quad(source, token, head, chunk + HEAD_CHUNKS);
   }
   //! end
   return values;
 }
 
-// Brings what was fetched, times \`factor\`, to the tile that begins at \`at\`.
-fn place(at: u32, values: Fetched, factor: f32, thread: u32) {
+// Brings what was fetched, times \`factor\`, to the tile that begins at \`at\`. What may be out of f16's range asks for \`limits\`.
+fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
   //! unroll n 0 FETCHES
   {
     let item = thread + \${n}u * THREADS;
     if (item < COLUMNS * HEAD_CHUNKS) {
-      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] =
-        to_halves(limited(values[2 * $n] * factor), limited(values[2 * $n + 1] * factor));
+      let low = values[2 * $n] * factor;
+      let high = values[2 * $n + 1] * factor;
+      var halves: vec4<u32>;
+      if (limits) { halves = to_limited_halves(low, high); } else { halves = to_halves(low, high); }
+      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] = halves;
     }
   }
   //! end
@@ -684,25 +776,28 @@ fn store_scores(strip: u32, rows: ptr<function, LeftRows>, right: u32) {
   //! end
 }
 
-// The weights of columns 16 · c on begin at vector c · WEIGHT_BLOCK of a row. Sums are those of the dims from 16 · first on.
-fn add_weighted(sums: ptr<function, Sums>, strip: u32, right: u32, first: u32) {
+// Sums are those of the vectors from \`first\` on; one past the head means nothing.
+fn add_weighted(sums: ptr<function, Sums>, weights_at: u32, right: u32, first: u32) {
   //! unroll c 0 COLUMNS/16
   {
-    let weights = load_left(strip + \${c}u * WEIGHT_BLOCK, SCORE_ROW);
+    //! unroll b 0 ROW_BLOCKS
+    let weights_$b = load_left(weights_at + 16u * \${b}u * WEIGHT_ROW + \${c}u * WEIGHT_BLOCK, WEIGHT_ROW);
+    //! end
     //! unroll d 0 SUM_BLOCKS
     {
-      let block = min(first + \${d}u, HEAD_BLOCKS - 1u);
-      (*sums)[$d] = multiply_add(
-        weights, load_right(right + 16u * \${c}u * TILE_ROW + 2u * block, TILE_ROW), (*sums)[$d]);
+      let dims = load_right(right + 16u * \${c}u * TILE_ROW + first + 2u * \${d}u, TILE_ROW);
+      //! unroll b 0 ROW_BLOCKS
+      (*sums)[$b * SUM_BLOCKS + $d] = multiply_add(weights_$b, dims, (*sums)[$b * SUM_BLOCKS + $d]);
+      //! end
     }
     //! end
   }
   //! end
 }
 
-// Where the elements that sum_elements gives begin: row lane % 16 of a strip, quads lane / 16 and lane / 16 + 2.
+// Where the elements that sum_elements gives begin: row lane % 16 of a strip, vector lane / 16 of the two in a block.
 fn sum_place(strip: u32, thread: u32) -> u32 {
-  return strip + thread % 16u * SCORE_ROW + thread % 32u / 16u;
+  return strip + thread % 16u * SCORE_ROW + 2u * (thread % 32u / 16u);
 }
 
 // Shows 8 elements of a sum, by way of the strip. To be called by the whole workgroup.
@@ -711,7 +806,7 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
   store_sum(strip, SCORE_ROW, sum);
   workgroupBarrier();
   let at = sum_place(strip, thread);
-  return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 2u]));
+  return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 1u]));
 }
 `,
   "attention_matrix_backward.wgsl": `// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the scores, the
@@ -724,43 +819,50 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
 //
 // Gradients are far below what f16 can tell apart, so d_output is multiplied by a power of two, the same for all of it,
 // which attention_gradient_scale.wgsl left with its inverse in the row after the last of delta.
+//
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
 //! include attention_matrix.wgsl
+//! if ROTATED
+//! include rotation.wgsl
+//! end
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
   // all pitches and columns but that of the statistics count quads
-  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   d_output_pitch: u32, statistics_pitch: u32,
   d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
   scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> d_output: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(6) var<storage, read> log_sum_exp: array<f32>;
-@group(0) @binding(7) var<storage, read> delta: array<f32>;
-@group(0) @binding(8) var<storage, read_write> d_qkv: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
+@group(0) @binding(5) var<storage, read> delta: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4<f32>>;
+//! if ROTATED
+@group(0) @binding(7) var<storage, read> positions: array<u32>;
+@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
+//! end
 
 const Q = 0u;
 const K = 1u;
 const V = 2u;
 const D_OUTPUT = 3u;
 const ROWS = 8u * SUBGROUPS;
-const WEIGHT_BLOCK = 2u;
 const TILE_0 = 0u;
 const TILE_1 = TILE;
 const GRADIENTS = SUBGROUPS / 2u * STRIP; // from the scores to dP
+const WEIGHT_STRIPS = SUBGROUPS / 2u;
 
 fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
   let at = head * (HEAD_DIM / 4u) + quad;
   switch source {
-    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
-    case K: { return k[token * params.k_pitch + params.k_column + at]; }
-    case V: { return v[token * params.v_pitch + params.v_column + at]; }
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
     default: { return d_output[token * params.d_output_pitch + at]; }
   }
 }
@@ -771,27 +873,105 @@ fn gradient_scale() -> vec2<f32> {
   return vec2<f32>(delta[at], delta[at + 1u]);
 }
 
-// ROWS tokens, brought to fragments by way of both tiles: 16 of \`source_0\` for a subgroup of role 0, of \`source_1\` for role 1.
-fn load_left_rows(head: u32, first: u32, source_0: u32, factor_0: f32, source_1: u32, factor_1: f32, thread: u32) -> LeftRows {
+// Where the weights of a strip's 16 rows begin, the first of them role 0's, in the scores' place or their own.
+fn strip_weights(strip_row: u32) -> u32 {
+//! if AHEAD
+  return WEIGHTS + strip_row * WEIGHT_ROW;
+//! else
+  return SCORES + strip_row * SCORE_ROW + 1u;
+//! end
+}
+
+// Where an invocation puts the weights of the columns 8 · chunk on, of a row: in the scores' place, one of the two vectors
+// that it took scores from, such that the weights of 16 columns meet.
+fn weights_place(row: u32, chunk: u32) -> u32 {
+//! if AHEAD
+  return WEIGHTS + row * WEIGHT_ROW + chunk;
+//! else
+  return SCORES + row * SCORE_ROW + 2u * chunk + 1u - chunk % 2u;
+//! end
+}
+
+// What one invocation brings of ROWS tokens of two sources.
+alias FetchedRows = array<Fetched, 2 * LEFT_TILES>;
+
+fn fetch_rows(head: u32, first: u32, source_0: u32, source_1: u32, thread: u32) -> FetchedRows {
+  var values: FetchedRows;
+  //! unroll r 0 LEFT_TILES
+  values[2 * $r] = fetch(source_0, head, first + \${r}u * COLUMNS, thread);
+  values[2 * $r + 1] = fetch(source_1, head, first + \${r}u * COLUMNS, thread);
+  //! end
+  return values;
+}
+
+// Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for role 1.
+fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) -> LeftRows {
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
   let row = 16u * (subgroup % (SUBGROUPS / 2u));
   var rows: LeftRows;
-  for (var r = 0u; r < ROWS; r += COLUMNS) {
-    place(TILE_0, fetch(source_0, head, first + r, thread), factor_0, thread);
-    place(TILE_1, fetch(source_1, head, first + r, thread), factor_1, thread);
-    workgroupBarrier();
-    if (row / COLUMNS == r / COLUMNS) { rows = load_rows(role * TILE_1 + (row - r) * TILE_ROW); }
-    workgroupBarrier();
-  }
+  //! unroll r 0 LEFT_TILES
+  place(TILE_0, values[2 * $r], factor_0, true, thread);
+  place(TILE_1, values[2 * $r + 1], factor_1, true, thread);
+  workgroupBarrier();
+  if (row / COLUMNS == $r) { rows = load_rows(role * TILE_1 + row % COLUMNS * TILE_ROW); }
+  workgroupBarrier();
+  //! end
   return rows;
+}
+
+// Where the first row of sums goes: its token, the last token that is written, and the head's first column, in quads.
+struct Rows { token: u32, last: u32, column: u32 }
+
+// Writes a subgroup's sums, the vectors of the head from \`first\` to before \`end\`, times \`factor\`; of 16 rows all is read
+// before anything is written. To be called by the whole workgroup.
+fn write_gradient(
+  sums: ptr<function, Sums>, strip: u32, rows: Rows, first: u32, end: u32, factor: f32, turns_back: bool, thread: u32,
+) {
+  let vector = first + thread % 32u / 16u;
+  //! unroll b 0 ROW_BLOCKS
+  {
+    let token = rows.token + 16u * $b + thread % 16u;
+    var low: array<vec4<f32>, SUM_BLOCKS>;
+    var high: array<vec4<f32>, SUM_BLOCKS>;
+    //! unroll d 0 SUM_BLOCKS
+    {
+      let elements = sum_elements((*sums)[$b * SUM_BLOCKS + $d], strip, thread);
+      low[$d] = elements[0] * factor;
+      high[$d] = elements[1] * factor;
+    }
+    //! end
+    //! if ROTATED
+    if (turns_back) {
+      let position = positions[min(token, rows.last)];
+      //! unroll d 0 SUM_BLOCKS
+      {
+        let turn = rotation(position, 4u * min(vector + 2u * $d, HEAD_CHUNKS - 1u) + LANES);
+        let a = low[$d];
+        let b = high[$d];
+        low[$d] = a * turn.cosine + b * turn.sine;
+        high[$d] = b * turn.cosine - a * turn.sine;
+      }
+      //! end
+    }
+    //! end
+    let at = token * params.d_qkv_pitch + rows.column + vector;
+    //! unroll d 0 SUM_BLOCKS
+    if (token <= rows.last && vector + 2u * $d < end) {
+      d_qkv[at + 2u * $d] = low[$d];
+      d_qkv[at + 2u * $d + HEAD_CHUNKS] = high[$d];
+    }
+    //! end
+  }
+  //! end
 }
 `,
   "attention_matrix_forward.wgsl": `// Attention forward on tensor cores: what attention_forward.wgsl computes, with products of f16 rounded q, k, v and
 // probabilities, summed in f32.
 //
 // Shapes: as there; columns and pitches are multiples of 4.
-// Grid: (⌈tokens / ROWS⌉, heads). Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first: in a long document they have the most keys, and would be waited for.
+// Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
 //
 // Online softmax with a lazy reference: a row's probabilities are 2^(s − reference), where the reference is a maximum of
 // earlier scores, renewed only when a score exceeds it by GROWTH. Results are then still exact, probabilities at most
@@ -802,24 +982,22 @@ fn load_left_rows(head: u32, first: u32, source_0: u32, factor_0: f32, source_1:
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
   // all pitches and columns but that of log_sum_exp count quads
-  q_pitch: u32, q_column: u32, k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32,
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   output_pitch: u32, statistics_pitch: u32,
   scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> log_sum_exp: array<f32>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 
 const Q = 0u;
 const K = 1u;
 const V = 2u;
 const ROWS = 16u * SUBGROUPS;
-const WEIGHT_BLOCK = 4u; // each invocation leaves its 16 probabilities where it took the scores
+const WEIGHT_STRIPS = SUBGROUPS;
 const K_TILE = 0u;
 const V_TILE = (TILES - 1u) * TILE; // with one tile, keys and values take turns in it
 const GROWTH = 8.0;
@@ -830,20 +1008,21 @@ var<workgroup> grown: atomic<u32>;
 fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
   let at = head * (HEAD_DIM / 4u) + quad;
   switch source {
-    case Q: { return q[token * params.q_pitch + params.q_column + at]; }
-    case K: { return k[token * params.k_pitch + params.k_column + at]; }
-    default: { return v[token * params.v_pitch + params.v_column + at]; }
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
   }
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
   let subgroup = thread / 32u;
   let strip = SCORES + subgroup * STRIP;
   let head = group.y;
   let kv_head = head * params.kv_heads / params.heads;
-  let first_query = group.x * ROWS;
+  let first_query = (groups.x - 1u - group.x) * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   // What this invocation has of the scores: one row, and of it columns 16 · (column_block + 2 · n) on.
   let row = 16u * subgroup + thread % 16u;
@@ -851,43 +1030,79 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let scores_at = strip + thread % 16u * SCORE_ROW + 4u * column_block;
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
+  let last_start = documents[last_query].x;
+//! if AHEAD
+  let strip_weights = WEIGHTS + 16u * subgroup * WEIGHT_ROW;
+  let weights_at = strip_weights + thread % 16u * WEIGHT_ROW + 2u * column_block;
+//! else
+  let strip_weights = strip;
+  let weights_at = scores_at; // each invocation leaves its 16 probabilities where it took the scores
+//! end
 
+  // All that is read before the first scores is fetched at once.
+  let first_tile = documents[first_query].x;
+  //! unroll r 0 LEFT_TILES
+  let rows_$r = fetch(Q, head, first_query + \${r}u * COLUMNS, thread);
+  //! end
+  let first_k = fetch(K, kv_head, first_tile, thread);
+//! if AHEAD
+  var next_v = fetch(V, kv_head, first_tile, thread);
+  var next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
+//! end
   var queries: LeftRows;
-  for (var r = 0u; r < ROWS; r += COLUMNS) {
-    place(K_TILE, fetch(Q, head, first_query + r, thread), params.scale * LOG2_E, thread);
-    workgroupBarrier();
-    if (16u * subgroup / COLUMNS == r / COLUMNS) { queries = load_rows(K_TILE + (16u * subgroup - r) * TILE_ROW); }
-    workgroupBarrier();
-  }
+  //! unroll r 0 LEFT_TILES
+  place(K_TILE, rows_$r, params.scale * LOG2_E, true, thread);
+  workgroupBarrier();
+  if (16u * subgroup / COLUMNS == $r) { queries = load_rows(K_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
+  workgroupBarrier();
+  //! end
 
   var results: Sums;
   var reference = MASKED;
   var sum = 0.0;
-  let first_tile = documents[first_query].x;
-  place(K_TILE, fetch(K, kv_head, first_tile, thread), 1.0, thread);
+  let last_row = first_query + 16u * subgroup + 15u;
+  place(K_TILE, first_k, 1.0, true, thread);
+//! if AHEAD
+  workgroupBarrier();
+  store_scores(strip, &queries, K_TILE);
+//! end
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
+    let reaches = first_key <= last_row;
+//! if AHEAD
+    place(V_TILE, next_v, 1.0, true, thread);
+    if (more) { place(K_TILE, next_k, 1.0, true, thread); }
+//! else
     var next = fetch(V, kv_head, first_key, thread);
-    let reaches = first_key <= first_query + 16u * subgroup + 15u;
     if (reaches) { store_scores(strip, &queries, K_TILE); }
     workgroupBarrier();
-    place(V_TILE, next, 1.0, thread);
+    place(V_TILE, next, 1.0, true, thread);
     if (more) { next = fetch(K, kv_head, first_key + COLUMNS, thread); }
+//! end
 
     var scores: array<vec4<f32>, COLUMNS / 8>;
-    var maximum = MASKED;
     //! unroll n 0 COLUMNS/32
     //! unroll i 0 4
-    {
-      let keys = first_key + 16u * (column_block + 2u * $n) + 4u * $i + vec4<u32>(0u, 1u, 2u, 3u);
-      let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
-      let s = select(vec4<f32>(MASKED), bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]), visible);
-      scores[4 * $n + $i] = s;
-      maximum = max(maximum, max(max(s.x, s.y), max(s.z, s.w)));
+    scores[4 * $n + $i] = bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]);
+    //! end
+    //! end
+    if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
+      //! unroll n 0 COLUMNS/32
+      //! unroll i 0 4
+      {
+        let keys = first_key + 16u * (column_block + 2u * $n) + 4u * $i + vec4<u32>(0u, 1u, 2u, 3u);
+        let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+        scores[4 * $n + $i] = select(vec4<f32>(MASKED), scores[4 * $n + $i], visible);
+      }
+      //! end
+      //! end
     }
+    var maxima = scores[0];
+    //! unroll i 1 COLUMNS/8
+    maxima = max(maxima, scores[$i]);
     //! end
-    //! end
+    var maximum = max(max(maxima.x, maxima.y), max(maxima.z, maxima.w));
     maximum = max(maximum, from_other_half(maximum, thread));
     var decay = 1.0;
     if (maximum > reference + GROWTH) {
@@ -900,15 +1115,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     sum *= decay;
     let base = max(reference, 0.5 * MASKED); // 2^(MASKED − base) is 0 also before the first key
+//! if !AHEAD
     var weights: array<vec4<u32>, COLUMNS / 16>;
+//! end
     //! unroll n 0 COLUMNS/32
     //! unroll h 0 2
     {
       let low = exp2(scores[4 * $n + 2 * $h] - base);
       let high = exp2(scores[4 * $n + 2 * $h + 1] - base);
       sum += (low.x + low.y + low.z + low.w) + (high.x + high.y + high.z + high.w);
-      weights[2 * $n + $h] = to_halves(low, high);
-      tile[scores_at + 8u * $n + $h] = weights[2 * $n + $h];
+      let halves = to_halves(low, high);
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n + $h] = halves;
+//! if !AHEAD
+      weights[2 * $n + $h] = halves;
+//! end
     }
     //! end
     //! end
@@ -918,25 +1138,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       {
         let elements = sum_elements(results[$d], strip, thread);
         tile[sum_place(strip, thread)] = bitcast<vec4<u32>>(elements[0] * decay);
-        tile[sum_place(strip, thread) + 2u] = bitcast<vec4<u32>>(elements[1] * decay);
+        tile[sum_place(strip, thread) + 1u] = bitcast<vec4<u32>>(elements[1] * decay);
         workgroupBarrier();
         results[$d] = load_sum(strip, SCORE_ROW);
       }
       //! end
       workgroupBarrier();
+//! if !AHEAD
       //! unroll n 0 COLUMNS/32
       //! unroll h 0 2
-      tile[scores_at + 8u * $n + $h] = weights[2 * $n + $h];
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n + $h] = weights[2 * $n + $h];
       //! end
       //! end
+//! end
       if (thread == 0u) { atomicStore(&grown, 0u); }
       workgroupBarrier();
     }
-    if (reaches) { add_weighted(&results, strip, V_TILE, 0u); }
-//! if TILES == 1
+//! if AHEAD
+    if (more) { next_v = fetch(V, kv_head, first_key + COLUMNS, thread); }
+    if (first_key + 2u * COLUMNS <= last_query) { next_k = fetch(K, kv_head, first_key + 2u * COLUMNS, thread); }
+    if (reaches) { add_weighted(&results, strip_weights, V_TILE, 0u); }
+    if (more && first_key + COLUMNS <= last_row) { store_scores(strip, &queries, K_TILE); }
+//! else
+    if (reaches) { add_weighted(&results, strip_weights, V_TILE, 0u); }
     workgroupBarrier();
+    if (more) { place(K_TILE, next, 1.0, true, thread); }
 //! end
-    if (more) { place(K_TILE, next, 1.0, thread); }
   }
 
   sum += from_other_half(sum, thread);
@@ -949,9 +1176,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     let elements = sum_elements(results[$d], strip, thread);
     if (written) {
-      let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + 4u * $d + column_block;
+      let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + 2u * $d + column_block;
       output[at] = elements[0] * inverse;
-      output[at + 2u] = elements[1] * inverse;
+      output[at + HEAD_CHUNKS] = elements[1] * inverse;
     }
   }
   //! end
@@ -970,10 +1197,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // heads that share a key head, as attention_backward_keys_values.wgsl. Rows are keys, columns queries.
 //
 // Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first key
-// to the end of its last key's document. Of the results, a subgroup has 16 rows of dV (role 0) or dK (role 1).
+// to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1): 16 of them whole,
+// or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the next one the second.
 //! include attention_matrix_backward.wgsl
 
-var<workgroup> statistics: array<vec2<f32>, COLUMNS>; // log_sum_exp and delta of the tile's queries
+// log_sum_exp and delta of the tile's queries, two a vector.
+var<workgroup> statistics: array<vec4<f32>, COLUMNS / 2>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -982,6 +1211,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let role = subgroup / (SUBGROUPS / 2u);
   let strip_row = 16u * (subgroup % (SUBGROUPS / 2u));
   let strip = SCORES + subgroup * STRIP;
+  // Its part of the results.
+  let sum_row = strip_row - strip_row % (16u * ROW_BLOCKS);
+  let first_vector = strip_row / 16u % ROW_BLOCKS * HEAD_BLOCKS;
+  let end_vector = first_vector + HEAD_CHUNKS / ROW_BLOCKS;
   let kv_head = group.y;
   let first_key = group.x * ROWS;
   let last_key = min(first_key + ROWS, params.tokens) - 1u;
@@ -997,14 +1230,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row_at = SCORES + row * SCORE_ROW;
   let key = min(first_key + row, last_key);
   let end = min(documents[key].y, params.tokens);
+  let first_end = min(documents[first_key].y, params.tokens);
+  let weights_at = weights_place(row, column_chunk);
 
-  var rows = load_left_rows(kv_head, first_key, K, 1.0, V, 1.0, thread);
-  var results: Sums;
   var head = first_head;
   var first_query = first_key;
-  place(TILE_0, fetch(Q, head, first_query, thread), q_factor, thread);
-  place(TILE_1, fetch(D_OUTPUT, head, first_query, thread), gradient.x, thread);
-  if (thread < COLUMNS) { statistics[thread] = load_statistics(head, first_query + thread, gradient.x); }
+  // All that is read before the first scores is fetched at once.
+  let fetched_rows = fetch_rows(kv_head, first_key, K, V, thread);
+  let first_q = fetch(Q, head, first_query, thread);
+  let first_d_output = fetch(D_OUTPUT, head, first_query, thread);
+  var first_statistics: vec4<f32>;
+  if (thread < COLUMNS / 2u) { first_statistics = load_statistics(head, first_query + 2u * thread, gradient.x); }
+  var rows = place_rows(fetched_rows, 1.0, 1.0, thread);
+  var results: Sums;
+  place(TILE_0, first_q, q_factor, true, thread);
+  place(TILE_1, first_d_output, gradient.x, false, thread);
+  if (thread < COLUMNS / 2u) { statistics[thread] = first_statistics; }
   while (head < end_head) {
     workgroupBarrier();
     var next_head = head;
@@ -1016,17 +1257,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let more = next_head < end_head;
     var next_q: Fetched;
     var next_d_output: Fetched;
-    var next_statistics: vec2<f32>;
+    var next_statistics: vec4<f32>;
     if (more) {
       next_q = fetch(Q, next_head, next_query, thread);
       next_d_output = fetch(D_OUTPUT, next_head, next_query, thread);
-      if (thread < COLUMNS) { next_statistics = load_statistics(next_head, next_query + thread, gradient.x); }
+      if (thread < COLUMNS / 2u) { next_statistics = load_statistics(next_head, next_query + 2u * thread, gradient.x); }
     }
-    let reaches = first_query + COLUMNS > first_key + strip_row;
-    if (reaches) { store_scores(strip, &rows, role * TILE_1); }
+    if (first_query + COLUMNS > first_key + strip_row) { store_scores(strip, &rows, role * TILE_1); }
     workgroupBarrier();
-    var p_weights: array<vec4<u32>, COLUMNS / 32>;
-    var ds_weights: array<vec4<u32>, COLUMNS / 32>;
+    let cut = first_query < last_key || first_query + COLUMNS > first_end;
     //! unroll n 0 COLUMNS/32
     {
       var p: array<vec4<f32>, 2>;
@@ -1035,70 +1274,68 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let at = row_at + column / 4u;
       //! unroll h 0 2
       {
-        let queries = first_query + column + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
-        let visible = (queries >= vec4<u32>(key)) & (queries < vec4<u32>(end));
-        //! unroll i 0 4
-        let s$i = statistics[column + 4u * $h + $i];
-        //! end
-        let log_sum = vec4<f32>(s0.x, s1.x, s2.x, s3.x);
-        let mean = vec4<f32>(s0.y, s1.y, s2.y, s3.y);
+        let low = statistics[column / 2u + 2u * $h];
+        let high = statistics[column / 2u + 2u * $h + 1u];
+        let log_sum = vec4<f32>(low.xz, high.xz);
+        let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
-        p[$h] = select(vec4<f32>(), exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum), visible);
-        ds[$h] = select(vec4<f32>(), limited(p[$h] * (dp - mean)), visible);
+        p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
+        ds[$h] = p[$h] * (dp - mean);
       }
       //! end
-      p_weights[$n] = to_halves(p[0], p[1]);
-      ds_weights[$n] = to_halves(ds[0], ds[1]);
+      if (cut) {
+        //! unroll h 0 2
+        {
+          let queries = first_query + column + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
+          let visible = (queries >= vec4<u32>(key)) & (queries < vec4<u32>(end));
+          p[$h] = select(vec4<f32>(), p[$h], visible);
+          ds[$h] = select(vec4<f32>(), ds[$h], visible);
+        }
+        //! end
+      }
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_halves(p[0], p[1]);
+      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_limited_halves(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
-    //! unroll n 0 COLUMNS/32
-    tile[row_at + column_chunk + 4u * $n] = p_weights[$n];
-    tile[row_at + GRADIENTS + column_chunk + 4u * $n] = ds_weights[$n];
-    //! end
-    workgroupBarrier();
-    if (reaches) { add_weighted(&results, strip, (1u - role) * TILE_1, 0u); }
+    if (first_query + COLUMNS > first_key + sum_row) {
+      add_weighted(&results, strip_weights(sum_row) + role * GRADIENTS, (1u - role) * TILE_1, first_vector);
+    }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_q, q_factor, thread);
-      place(TILE_1, next_d_output, gradient.x, thread);
-      if (thread < COLUMNS) { statistics[thread] = next_statistics; }
+      place(TILE_0, next_q, q_factor, true, thread);
+      place(TILE_1, next_d_output, gradient.x, false, thread);
+      if (thread < COLUMNS / 2u) { statistics[thread] = next_statistics; }
     }
     head = next_head;
     first_query = next_query;
   }
 
-  let written = first_key + strip_row + thread % 16u;
   // q was multiplied by scale · log2 e.
   let factor = select(gradient.y, LN_2 * gradient.y, role == 1u);
   let column = select(params.dv_column, params.dk_column, role == 1u) + kv_head * (HEAD_DIM / 4u);
-  //! unroll d 0 SUM_BLOCKS
-  {
-    let elements = sum_elements(results[$d], strip, thread);
-    if (written <= last_key) {
-      let at = written * params.d_qkv_pitch + column + 4u * $d + thread % 32u / 16u;
-      d_qkv[at] = elements[0] * factor;
-      d_qkv[at + 2u] = elements[1] * factor;
-    }
-  }
-  //! end
+  let sums = Rows(first_key + sum_row, last_key, column);
+  write_gradient(&results, strip, sums, first_vector, end_vector, factor, role == 1u, thread);
 }
 
-// In the units that scores and dP have.
-fn load_statistics(head: u32, query: u32, scale: f32) -> vec2<f32> {
-  let at = min(query, params.tokens - 1u) * params.statistics_pitch + head;
-  return vec2<f32>(log_sum_exp[at] * LOG2_E, delta[at] * scale);
+// Those of two queries, in the units that scores and dP have.
+fn load_statistics(head: u32, query: u32, scale: f32) -> vec4<f32> {
+  let at = min(vec2<u32>(query, query + 1u), vec2<u32>(params.tokens - 1u)) * params.statistics_pitch + head;
+  return vec4<f32>(
+    log_sum_exp[at.x] * LOG2_E, delta[at.x] * scale, log_sum_exp[at.y] * LOG2_E, delta[at.y] * scale);
 }
 `,
   "attention_matrix_queries.wgsl": `// Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
 //
-// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys that the forward walked over; of the
-// results, a subgroup has the 16 rows of its scores and the first (role 0) or second half of the dims.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks over the
+// keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first (role 0) or
+// second half of the vectors, in whole blocks of two, the last of which may be of no use.
 // The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
 //! include attention_matrix_backward.wgsl
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
@@ -1106,7 +1343,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let strip = SCORES + subgroup * STRIP;
   let head = group.y;
   let kv_head = head * params.kv_heads / params.heads;
-  let first_query = group.x * ROWS;
+  let first_query = (groups.x - 1u - group.x) * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   let gradient = gradient_scale();
   // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
@@ -1115,70 +1352,96 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row_at = SCORES + row * SCORE_ROW;
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
+  let last_start = documents[last_query].x;
+  let weights_at = weights_place(row, column_chunk);
   let log_sum = log_sum_exp[query * params.statistics_pitch + head] * LOG2_E;
   let mean = delta[query * params.statistics_pitch + head] * gradient.x;
 
-  var rows = load_left_rows(head, first_query, Q, params.scale * LOG2_E, D_OUTPUT, gradient.x, thread);
-  var results: Sums;
-  let first_block = role * SUM_BLOCKS;
   let first_tile = documents[first_query].x;
-  place(TILE_0, fetch(K, kv_head, first_tile, thread), 1.0, thread);
-  place(TILE_1, fetch(V, kv_head, first_tile, thread), 1.0, thread);
+  let last_row = first_query + strip_row + 15u;
+  // All that is read before the first scores is fetched at once.
+  let fetched_rows = fetch_rows(head, first_query, Q, D_OUTPUT, thread);
+  var next_k = fetch(K, kv_head, first_tile, thread);
+  var next_v = fetch(V, kv_head, first_tile, thread);
+  var rows = place_rows(fetched_rows, params.scale * LOG2_E, gradient.x, thread);
+  var results: Sums;
+  place(TILE_0, next_k, 1.0, true, thread);
+  place(TILE_1, next_v, 1.0, true, thread);
+//! if AHEAD
+  var k_tile = TILE_0; // takes turns with the third one
+  next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
+  next_v = fetch(V, kv_head, first_tile + COLUMNS, thread);
+  workgroupBarrier();
+  store_scores(strip, &rows, role * TILE_1);
+//! end
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
-    var next_k: Fetched;
-    var next_v: Fetched;
+    let reaches = first_key <= last_row;
+//! if AHEAD
+    let next_k_tile = 2u * TILE - k_tile;
+    if (more) {
+      place(next_k_tile, next_k, 1.0, true, thread);
+      place(TILE_1, next_v, 1.0, true, thread);
+    }
+//! else
     if (more) {
       next_k = fetch(K, kv_head, first_key + COLUMNS, thread);
       next_v = fetch(V, kv_head, first_key + COLUMNS, thread);
     }
-    let reaches = first_key <= first_query + strip_row + 15u;
     if (reaches) { store_scores(strip, &rows, role * TILE_1); }
     workgroupBarrier();
-    var weights: array<vec4<u32>, COLUMNS / 32>;
+//! end
+    let cut = first_key < last_start || first_key + COLUMNS > first_query + 1u;
     //! unroll n 0 COLUMNS/32
     {
       var ds: array<vec4<f32>, 2>;
       let at = row_at + 2u * (column_chunk + 4u * $n);
       //! unroll h 0 2
       {
-        let keys = first_key + 8u * (column_chunk + 4u * $n) + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
-        let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
         let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
-        ds[$h] = select(vec4<f32>(), limited(p * (dp - mean)), visible);
+        ds[$h] = p * (dp - mean);
       }
       //! end
-      weights[$n] = to_halves(ds[0], ds[1]);
+      if (cut) {
+        //! unroll h 0 2
+        {
+          let keys = first_key + 8u * (column_chunk + 4u * $n) + 4u * $h + vec4<u32>(0u, 1u, 2u, 3u);
+          let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+          ds[$h] = select(vec4<f32>(), ds[$h], visible);
+        }
+        //! end
+      }
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_limited_halves(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
-    //! unroll n 0 COLUMNS/32
-    tile[row_at + column_chunk + 4u * $n] = weights[$n];
-    //! end
-    workgroupBarrier();
-    if (reaches) { add_weighted(&results, SCORES + strip_row * SCORE_ROW, TILE_0, first_block); }
+//! if AHEAD
+    if (first_key + 2u * COLUMNS <= last_query) {
+      next_k = fetch(K, kv_head, first_key + 2u * COLUMNS, thread);
+      next_v = fetch(V, kv_head, first_key + 2u * COLUMNS, thread);
+    }
+    if (reaches) { add_weighted(&results, strip_weights(strip_row), k_tile, role * HEAD_BLOCKS); }
+    if (more && first_key + COLUMNS <= last_row) {
+      store_scores(strip, &rows, select(next_k_tile, TILE_1, role == 1u));
+    }
+    k_tile = next_k_tile;
+//! else
+    if (reaches) { add_weighted(&results, strip_weights(strip_row), TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_k, 1.0, thread);
-      place(TILE_1, next_v, 1.0, thread);
+      place(TILE_0, next_k, 1.0, true, thread);
+      place(TILE_1, next_v, 1.0, true, thread);
     }
+//! end
   }
 
-  let written = first_query + strip_row + thread % 16u;
   let factor = params.scale * gradient.y;
-  //! unroll d 0 SUM_BLOCKS
-  {
-    let elements = sum_elements(results[$d], strip, thread);
-    let block = first_block + $d;
-    if (written <= last_query && block < HEAD_BLOCKS) {
-      let at = written * params.d_qkv_pitch + params.dq_column + head * (HEAD_DIM / 4u) + 4u * block + thread % 32u / 16u;
-      d_qkv[at] = elements[0] * factor;
-      d_qkv[at + 2u] = elements[1] * factor;
-    }
-  }
-  //! end
+  let column = params.dq_column + head * (HEAD_DIM / 4u);
+  let first = role * HEAD_BLOCKS;
+  let sums = Rows(first_query + strip_row, last_query, column);
+  write_gradient(&results, strip, sums, first, first + HEAD_BLOCKS, factor, true, thread);
 
   if (head == 0u) {
     for (var token = first_query; token <= last_query; token += 1u) {
@@ -2324,6 +2587,18 @@ fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
 }
 
 fn limited(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
+
+// The same of values that may be out of range.
+fn to_limited_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+//! if EMULATE
+  return to_halves(limited(low), limited(high));
+//! else
+  // Half as many operations once two elements are packed: out of range they are infinite then.
+  const MAX = vec4<f16>(65504.0);
+  return vec4<u32>(
+    bitcast<vec2<u32>>(clamp(vec4<f16>(low), -MAX, MAX)), bitcast<vec2<u32>>(clamp(vec4<f16>(high), -MAX, MAX)));
+//! end
+}
 
 // EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
 // makes 8 sums of a row, from column lane_column on.
@@ -4501,32 +4776,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
 }
 `,
   "rope.wgsl": `// Rotary position embedding in place, in Hugging Face's half-split layout: within a head, dims i and i + half form a plane
-// that is turned by the angle  position · inverseFrequency[i]  (backwards for the gradient: direction −1).
+// that is turned by the angle  position · inverseFrequency[i]. The kernels of the attention backward turn gradients back.
 //
 // Shapes: matrix f32 [tokens, ·], of which \`heads\` heads of 2 · half columns are turned: the query heads from column 0 on,
 // the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
 //
 // Idea: bound by memory. A thread turns the same planes, four with VEC4 else one, of HEADS heads, so that it takes sine and
 // cosine once; its heads lie \`groups\` apart, which keeps neighbouring threads on neighbouring memory.
-//
-// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
-// is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
-// position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied by a position
-// below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the exact fraction of a
-// turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn either way, goes into
-// Taylor polynomials that are exact to f32 there.
-
-const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
+//! include rotation.wgsl
 
 //! if VEC4
-alias Values = vec4<f32>;
-alias Words = vec4<u32>;
-alias Integers = vec4<i32>;
 const WIDTH = 4u;
 //! else
-alias Values = f32;
-alias Words = u32;
-alias Integers = i32;
 const WIDTH = 1u;
 //! end
 
@@ -4538,44 +4799,12 @@ struct Params {
   half: u32,
   pitch: u32,
   groups: u32,      // threads that share the heads of a token's plane
-  direction: f32,   // 1 or -1
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> frequencies: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read_write> matrix: array<Values>;
-
-// The fraction of a turn at a position, in units of 2⁻³², for the planes from \`plane\` on.
-fn phase(position: u32, plane: u32) -> Words {
-//! if VEC4
-  let f = array<vec2<u32>, 4>(frequencies[plane], frequencies[plane + 1u], frequencies[plane + 2u], frequencies[plane + 3u]);
-  let upper = vec4<u32>(f[0].x, f[1].x, f[2].x, f[3].x);
-  let lower = vec4<u32>(f[0].y, f[1].y, f[2].y, f[3].y);
-//! else
-  let upper = frequencies[plane].x;
-  let lower = frequencies[plane].y;
-//! end
-  return position * upper + ((position * lower) >> Words(12u));
-}
-
-struct Rotation {
-  cosine: Values,
-  sine: Values,
-}
-
-fn rotation(phase: Words) -> Rotation {
-  let quadrant = (phase + 0x20000000u) >> Words(30u);
-  let x = Values(bitcast<Integers>(phase - (quadrant << Words(30u)))) * UNIT;
-  let y = x * x;
-  let sine = x + x * y * (-1.0 / 6.0 + y * (1.0 / 120.0 + y * (-1.0 / 5040.0 + y * (1.0 / 362880.0))));
-  let cosine = 1.0 + y * (-0.5 + y * (1.0 / 24.0 + y * (-1.0 / 720.0 + y * (1.0 / 40320.0 + y * (-1.0 / 3628800.0)))));
-  let odd = (quadrant & Words(1u)) == Words(1u);
-  let back = quadrant >= Words(2u);
-  let c = select(cosine, -sine, odd);
-  let s = select(sine, cosine, odd);
-  return Rotation(select(c, -c, back), select(s, -s, back));
-}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -4586,9 +4815,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_head = item / planes % params.groups;
   let token = item / planes / params.groups;
   if (token >= params.tokens) { return; }
-  let turn = rotation(phase(positions[token], plane));
-  let cosine = turn.cosine;
-  let sine = turn.sine * params.direction;
+  let turn = rotation(positions[token], plane + LANES);
 
   // The last head stands in for heads that are missing: read, not written.
 //! unroll h 0 HEADS
@@ -4602,10 +4829,69 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
-    matrix[at_$h] = a_$h * cosine - b_$h * sine;
-    matrix[at_$h + planes] = b_$h * cosine + a_$h * sine;
+    matrix[at_$h] = a_$h * turn.cosine - b_$h * turn.sine;
+    matrix[at_$h + planes] = b_$h * turn.cosine + a_$h * turn.sine;
   }
 //! end
+}
+`,
+  "rotation.wgsl": `// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are turned by the angle
+// position · inverseFrequency[i]. Four planes at a time with VEC4, else one.
+//
+// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
+// is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
+// position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied by a position
+// below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the exact fraction of a
+// turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn either way, goes into
+// Taylor polynomials that are exact to f32 there.
+//
+// The including kernel declares \`frequencies\`, u32 [half, 2].
+
+const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
+
+//! if VEC4
+alias Values = vec4<f32>;
+alias Words = vec4<u32>;
+alias Integers = vec4<i32>;
+const LANES = vec4<u32>(0u, 1u, 2u, 3u);
+//! else
+alias Values = f32;
+alias Words = u32;
+alias Integers = i32;
+const LANES = 0u;
+//! end
+
+// The fraction of a turn of some planes at a position, in units of 2⁻³².
+fn phase(position: u32, planes: Words) -> Words {
+//! if VEC4
+  let f = array<vec2<u32>, 4>(frequencies[planes.x], frequencies[planes.y], frequencies[planes.z], frequencies[planes.w]);
+  let upper = vec4<u32>(f[0].x, f[1].x, f[2].x, f[3].x);
+  let lower = vec4<u32>(f[0].y, f[1].y, f[2].y, f[3].y);
+//! else
+  let upper = frequencies[planes].x;
+  let lower = frequencies[planes].y;
+//! end
+  return position * upper + ((position * lower) >> Words(12u));
+}
+
+struct Rotation {
+  cosine: Values,
+  sine: Values,
+}
+
+// By how much planes are turned at a position.
+fn rotation(position: u32, planes: Words) -> Rotation {
+  let turned = phase(position, planes);
+  let quadrant = (turned + 0x20000000u) >> Words(30u);
+  let x = Values(bitcast<Integers>(turned - (quadrant << Words(30u)))) * UNIT;
+  let y = x * x;
+  let sine = x + x * y * (-1.0 / 6.0 + y * (1.0 / 120.0 + y * (-1.0 / 5040.0 + y * (1.0 / 362880.0))));
+  let cosine = 1.0 + y * (-0.5 + y * (1.0 / 24.0 + y * (-1.0 / 720.0 + y * (1.0 / 40320.0 + y * (-1.0 / 3628800.0)))));
+  let odd = (quadrant & Words(1u)) == Words(1u);
+  let back = quadrant >= Words(2u);
+  let c = select(cosine, -sine, odd);
+  let s = select(sine, cosine, odd);
+  return Rotation(select(c, -c, back), select(s, -s, back));
 }
 `,
   "row_codes.wgsl": `// Rows that are written in few bits, by the kernel that makes their values.

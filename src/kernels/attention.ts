@@ -13,13 +13,15 @@ import {
   attentionMatrixForward,
   suitsAttentionMatrix,
 } from "./attention_matrix.ts";
-import { backwardCall, forwardCall } from "./attention_params.ts";
+import { backwardCall, forwardCall, rotationConstants } from "./attention_params.ts";
 import {
   type AttentionBackwardOptions,
   type AttentionForwardOptions,
   checkBlock,
   checkInputs,
+  checkOneMatrix,
 } from "./attention_shapes.ts";
+import { checkAngles } from "./rope_angles.ts";
 import { expectMatrix } from "./shapes.ts";
 
 /**
@@ -46,12 +48,12 @@ export function attentionForward(program: Program, options: AttentionForwardOpti
 }
 
 /**
- * Records the gradients of {@linkcode attentionForward}, in the same arithmetic, each element written by one
- * workgroup in a fixed order. Columns of the gradients' matrix that belong to no head are not touched,
+ * Records the gradients of {@linkcode attentionForward}, and of `rope` before it if its `rotation` is given, in the same
+ * arithmetic, each element written by one workgroup in a fixed order. Columns of the gradients' matrix that belong to no head are not touched,
  * except those up to the pitch, which become zero.
  */
 export function attentionBackward(program: Program, options: AttentionBackwardOptions): void {
-  const { output, logSumExp, dOutput, dQ, dK, dV, heads, kvHeads, headDim } = options;
+  const { output, logSumExp, dOutput, rotation, dQ, dK, dV, heads, kvHeads, headDim } = options;
   const tokens = checkInputs("attentionBackward", options);
   const wide = { rows: tokens, cols: heads * headDim };
   expectMatrix("attentionBackward", "output", output, wide);
@@ -60,10 +62,9 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   const gradients = [["dQ", dQ, heads], ["dK", dK, kvHeads], ["dV", dV, kvHeads]] as const;
   for (const [name, block, count] of gradients) {
     checkBlock("attentionBackward", name, block, tokens, count * headDim);
-    if (block.matrix.buffer !== dQ.matrix.buffer || block.matrix.offset !== dQ.matrix.offset) {
-      throw new RangeError(`attentionBackward: ${name} is in another matrix than dQ`);
-    }
   }
+  checkOneMatrix("attentionBackward", { dQ, dK, dV });
+  if (rotation) checkAngles("attentionBackward", rotation, tokens, headDim);
   if (dQ.matrix.cols % 2) {
     throw new RangeError(
       `attentionBackward: the gradients' matrix has ${dQ.matrix.cols} columns, an odd number`,
@@ -77,16 +78,17 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   attentionDelta(program, options, delta);
   const call = backwardCall(options, delta, 2);
   const params = { ...call.params, head_pairs: headDim / 2 };
+  const rotated = rotationConstants(options);
   const queries = tileFor(program.device, headDim, 1);
   program.dispatch(
-    program.device.kernel("attention_backward_queries", queries.constants),
+    program.device.kernel("attention_backward_queries", { ...queries.constants, ...rotated }),
     call.bindings,
     params,
     [Math.ceil(tokens / queries.rows), heads],
   );
   const keys = tileFor(program.device, headDim, 2);
   program.dispatch(
-    program.device.kernel("attention_backward_keys_values", keys.constants),
+    program.device.kernel("attention_backward_keys_values", { ...keys.constants, ...rotated }),
     call.bindings,
     params,
     [Math.ceil(tokens / keys.rows), kvHeads],

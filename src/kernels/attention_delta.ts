@@ -11,6 +11,9 @@ import type { AttentionBackwardOptions } from "./attention_shapes.ts";
 /** Elements of delta that a workgroup makes. */
 const DELTA_ITEMS = 16;
 
+/** Threads that read a head together. */
+const LANES = 8;
+
 /**
  * Records `delta[t, h] = Σ dOutput[t, h, :] · output[t, h, :]`.
  *
@@ -26,16 +29,22 @@ export function attentionDelta(
 ): Matrix | null {
   const tokens = dOutput.rows;
   const grid = linearGrid(tokens * delta.pitch, DELTA_ITEMS);
+  const width = headDim % 4 ? 2 : 4; // elements of a vector
+  const LOADS = Math.ceil(headDim / width / LANES);
   const maxima = label === undefined ? null : program.scratch(1, grid[0] * grid[1], label);
   program.dispatch(
-    program.device.kernel("attention_backward_delta", { MAXIMA: maxima !== null }),
+    program.device.kernel("attention_backward_delta", {
+      VEC4: width === 4,
+      LOADS,
+      MAXIMA: maxima !== null,
+    }),
     { output, d_output: dOutput, delta, ...(maxima && { maxima }) },
     {
       tokens,
       heads,
-      head_pairs: headDim / 2,
-      output_pitch: output.pitch / 2,
-      d_output_pitch: dOutput.pitch / 2,
+      head_vectors: headDim / width,
+      output_pitch: output.pitch / width,
+      d_output_pitch: dOutput.pitch / width,
       statistics_pitch: delta.pitch,
     },
     grid,

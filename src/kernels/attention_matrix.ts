@@ -9,7 +9,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import type { KernelConstants } from "../gpu/template.ts";
 import { attentionDelta } from "./attention_delta.ts";
-import { backwardCall, forwardCall } from "./attention_params.ts";
+import { backwardCall, forwardCall, rotationConstants } from "./attention_params.ts";
 import type { AttentionBackwardOptions, AttentionForwardOptions } from "./attention_shapes.ts";
 
 /** How a workgroup of `attention_matrix.wgsl` is made up. */
@@ -18,8 +18,11 @@ export interface MatrixTile {
   subgroups: number;
   /** Columns of a tile: a multiple of 32. */
   columns: number;
-  /** Tiles in workgroup memory: 2, or in the forward 1, in which keys and values take turns. */
-  tiles: 1 | 2;
+  /**
+   * Whether the scores of the next tile are made beside the results of this one: fewer barriers, for one more tile in
+   * workgroup memory and a place for the weights. Not for the gradients of keys and values.
+   */
+  ahead: boolean;
 }
 
 /** Tiles of the three kernels. */
@@ -29,21 +32,41 @@ export interface MatrixTiles {
   keysValues: MatrixTile;
 }
 
+const KERNELS = ["forward", "queries", "keysValues"] as const;
+
 /** Those used. */
 export const MATRIX_TILES: MatrixTiles = {
-  forward: { subgroups: 4, columns: 32, tiles: 1 },
-  queries: { subgroups: 8, columns: 32, tiles: 2 },
-  keysValues: { subgroups: 8, columns: 32, tiles: 2 },
+  forward: { subgroups: 4, columns: 32, ahead: false },
+  queries: { subgroups: 8, columns: 32, ahead: false },
+  keysValues: { subgroups: 8, columns: 32, ahead: false },
 };
 
-/** Bytes that the kernels keep in workgroup memory besides `tile` of `attention_matrix.wgsl`, at most. */
-const OTHER_BYTES = 1024;
+/** Bytes that a kernel keeps in workgroup memory besides `tile` of `attention_matrix.wgsl`, at most. */
+const OTHER_BYTES = 512;
 
-/** Bytes of workgroup memory that the kernels with a tile need. */
-export function matrixTileBytes(tile: MatrixTile, headDim: number): number {
-  const { subgroups, columns, tiles } = tile;
-  return 16 * (tiles * columns * (headDim / 8 + 1) + 16 * subgroups * (columns / 4 + 1)) +
-    OTHER_BYTES;
+/** Rows of a workgroup. */
+function rowsOf(kernel: keyof MatrixTiles, { subgroups }: MatrixTile): number {
+  return (kernel === "forward" ? 16 : 8) * subgroups;
+}
+
+/** Tiles in workgroup memory: in the forward keys and values take turns in one. */
+function tilesOf(kernel: keyof MatrixTiles, { ahead }: MatrixTile): number {
+  return (kernel === "forward" ? 1 : 2) + Number(ahead);
+}
+
+/** Whether a kernel can have a tile: one of its form, in the workgroup memory of the device. */
+export function suitsMatrixTile(
+  device: Device,
+  kernel: keyof MatrixTiles,
+  tile: MatrixTile,
+  headDim: number,
+): boolean {
+  const { subgroups, columns, ahead } = tile;
+  if (kernel !== "forward" && subgroups % 2 || kernel === "keysValues" && ahead) return false;
+  const weightStrips = ahead ? subgroups / (kernel === "forward" ? 1 : 2) : 0;
+  const vectors = tilesOf(kernel, tile) * columns * (headDim / 8 + 1) +
+    16 * subgroups * (columns / 4 + 1) + 16 * weightStrips * columns / 8;
+  return 16 * vectors + OTHER_BYTES <= device.limits.maxComputeWorkgroupStorageSize;
 }
 
 /**
@@ -62,12 +85,9 @@ export function suitsAttentionMatrix(
     const { dQ, dK, dV } = options;
     columns.push(dQ.column, dK.column, dV.column, dQ.matrix.cols);
   }
-  const { maxComputeWorkgroupStorageSize } = device.limits;
   return device.hasSubgroupMatrix && headDim % 16 === 0 &&
     columns.every((column) => column % 4 === 0) &&
-    Object.values(MATRIX_TILES).every((tile) =>
-      matrixTileBytes(tile, headDim) <= maxComputeWorkgroupStorageSize
-    );
+    KERNELS.every((kernel) => suitsMatrixTile(device, kernel, MATRIX_TILES[kernel], headDim));
 }
 
 /**
@@ -85,10 +105,10 @@ export function attentionMatrixForward(
   const { device } = program;
   const { bindings, params } = forwardCall(options, 4);
   program.dispatch(
-    device.kernel("attention_matrix_forward", constants(device, tile, headDim, headDim / 16)),
+    device.kernel("attention_matrix_forward", constants(device, "forward", tile, headDim)),
     bindings,
     params,
-    [Math.ceil(q.matrix.rows / (16 * tile.subgroups)), heads],
+    [Math.ceil(q.matrix.rows / rowsOf("forward", tile)), heads],
   );
 }
 
@@ -107,7 +127,6 @@ export function attentionMatrixBackward(
   const { q, heads, kvHeads, headDim } = options;
   const { device } = program;
   const tokens = q.matrix.rows;
-  const blocks = headDim / 16;
   // The row after the last holds the power of two.
   const delta = program.scratch(tokens + 1, heads, "attention delta");
   const maxima = attentionDelta(program, options, delta, "attention gradient maxima")!;
@@ -118,31 +137,47 @@ export function attentionMatrixBackward(
     [1],
   );
   const { bindings, params } = backwardCall(options, delta, 4);
+  const rotated = rotationConstants(options);
   program.dispatch(
-    device.kernel(
-      "attention_matrix_queries",
-      constants(device, queries, headDim, Math.ceil(blocks / 2)),
-    ),
+    device.kernel("attention_matrix_queries", {
+      ...constants(device, "queries", queries, headDim),
+      ...rotated,
+    }),
     bindings,
     params,
-    [Math.ceil(tokens / (8 * queries.subgroups)), heads],
+    [Math.ceil(tokens / rowsOf("queries", queries)), heads],
   );
   program.dispatch(
-    device.kernel("attention_matrix_keys_values", constants(device, keysValues, headDim, blocks)),
+    device.kernel("attention_matrix_keys_values", {
+      ...constants(device, "keysValues", keysValues, headDim),
+      ...rotated,
+    }),
     bindings,
     params,
-    [Math.ceil(tokens / (8 * keysValues.subgroups)), kvHeads],
+    [Math.ceil(tokens / rowsOf("keysValues", keysValues)), kvHeads],
   );
 }
 
-/** @param SUM_BLOCKS blocks of 16 columns of results that a subgroup keeps */
 function constants(
   device: Device,
-  { subgroups: SUBGROUPS, columns: COLUMNS, tiles: TILES }: MatrixTile,
+  kernel: keyof MatrixTiles,
+  tile: MatrixTile,
   HEAD_DIM: number,
-  SUM_BLOCKS: number,
 ): KernelConstants {
-  const FETCHES = Math.ceil(COLUMNS * HEAD_DIM / 8 / (32 * SUBGROUPS));
-  const EMULATE = !device.hasSubgroupMatrix;
-  return { HEAD_DIM, SUBGROUPS, COLUMNS, TILES, FETCHES, SUM_BLOCKS, EMULATE };
+  const { subgroups: SUBGROUPS, columns: COLUMNS, ahead: AHEAD } = tile;
+  // Two subgroups of a role can share 32 rows where there are two.
+  const ROW_BLOCKS = kernel === "keysValues" && SUBGROUPS % 4 === 0 ? 2 : 1;
+  return {
+    HEAD_DIM,
+    SUBGROUPS,
+    COLUMNS,
+    AHEAD,
+    TILES: tilesOf(kernel, tile),
+    LEFT_TILES: Math.ceil(rowsOf(kernel, tile) / COLUMNS),
+    FETCHES: Math.ceil(COLUMNS * HEAD_DIM / 8 / (32 * SUBGROUPS)),
+    ROW_BLOCKS,
+    // Of the queries' gradient a subgroup keeps half of the dims, and so where it keeps twice the rows.
+    SUM_BLOCKS: Math.ceil(HEAD_DIM / (kernel === "queries" || ROW_BLOCKS === 2 ? 32 : 16)),
+    EMULATE: !device.hasSubgroupMatrix,
+  };
 }

@@ -6,6 +6,7 @@
 
 import type { Matrix } from "../gpu/buffers.ts";
 import type { Bindings } from "../gpu/program.ts";
+import type { KernelConstants } from "../gpu/template.ts";
 import type {
   AttentionBackwardOptions,
   AttentionForwardOptions,
@@ -20,9 +21,9 @@ export interface AttentionCall {
 
 /** Those of the forward. `unit`: columns of a vector, in which pitches and columns are counted. */
 export function forwardCall(options: AttentionForwardOptions, unit: number): AttentionCall {
-  const { q, k, v, documents, output, logSumExp } = options;
+  const { q, documents, output, logSumExp } = options;
   return {
-    bindings: { q: q.matrix, k: k.matrix, v: v.matrix, documents, output, log_sum_exp: logSumExp },
+    bindings: { qkv: q.matrix, documents, output, log_sum_exp: logSumExp },
     params: {
       ...inputParams(options, unit),
       output_pitch: output.pitch / unit,
@@ -37,17 +38,16 @@ export function backwardCall(
   delta: Matrix,
   unit: number,
 ): AttentionCall {
-  const { q, k, v, documents, logSumExp, dOutput, dQ, dK, dV } = options;
+  const { q, documents, logSumExp, dOutput, rotation, dQ, dK, dV } = options;
   return {
     bindings: {
-      q: q.matrix,
-      k: k.matrix,
-      v: v.matrix,
+      qkv: q.matrix,
       d_output: dOutput,
       documents,
       log_sum_exp: logSumExp,
       delta,
       d_qkv: dQ.matrix,
+      ...rotation,
     },
     params: {
       ...inputParams(options, unit),
@@ -62,16 +62,19 @@ export function backwardCall(
   };
 }
 
+/** What tells the kernels of both gradients whether to turn them back, four planes at a time. */
+export function rotationConstants({ rotation }: AttentionBackwardOptions): KernelConstants {
+  return { ROTATED: rotation !== undefined, VEC4: true };
+}
+
 function inputParams({ q, k, v, heads, kvHeads, headDim }: AttentionInputs, unit: number) {
   return {
     tokens: q.matrix.rows,
     heads,
     kv_heads: kvHeads,
-    q_pitch: q.matrix.pitch / unit,
+    qkv_pitch: q.matrix.pitch / unit,
     q_column: q.column / unit,
-    k_pitch: k.matrix.pitch / unit,
     k_column: k.column / unit,
-    v_pitch: v.matrix.pitch / unit,
     v_column: v.column / unit,
     scale: 1 / Math.sqrt(headDim),
   };

@@ -5,6 +5,7 @@
  */
 
 import type { BufferView, ColumnBlock, Matrix } from "../gpu/buffers.ts";
+import type { RopeAngles } from "./rope_angles.ts";
 
 /** How many heads attention has, and their size. */
 export interface AttentionHeads {
@@ -16,7 +17,7 @@ export interface AttentionHeads {
   headDim: number;
 }
 
-/** What both directions of attention read. */
+/** What both directions of attention read: q, k and v are columns of one matrix. */
 export interface AttentionInputs extends AttentionHeads {
   /** f32 [tokens, heads · headDim], rotated. Blocks start at an even column. */
   q: ColumnBlock;
@@ -47,6 +48,11 @@ export interface AttentionBackwardOptions extends AttentionInputs {
   logSumExp: Matrix;
   /** Gradient of the output, f32 [tokens, heads · headDim]. */
   dOutput: Matrix;
+  /**
+   * By what `rope` turned q and k. With it dQ and dK are the gradients of what was turned: they are turned back while
+   * they are written, in f32.
+   */
+  rotation?: RopeAngles;
   /** Receives the gradient of q. dQ, dK and dV are columns of one matrix, overwritten. */
   dQ: ColumnBlock;
   /** Receives the gradient of k. */
@@ -98,6 +104,24 @@ export function checkBlock(
 }
 
 /**
+ * Checks that blocks are columns of one matrix.
+ *
+ * @param kernel Name of the recorder, for the message.
+ * @throws {RangeError} for blocks of several matrices.
+ */
+export function checkOneMatrix(
+  kernel: string,
+  blocks: Readonly<Record<string, ColumnBlock>>,
+): void {
+  const [[firstName, { matrix: first }], ...others] = Object.entries(blocks);
+  for (const [name, { matrix }] of others) {
+    if (matrix.buffer !== first.buffer || matrix.offset !== first.offset) {
+      throw new RangeError(`${kernel}: ${name} is in another matrix than ${firstName}`);
+    }
+  }
+}
+
+/**
  * Checks heads, q, k, v and documents.
  *
  * @param kernel Name of the recorder, for the message.
@@ -110,6 +134,7 @@ export function checkInputs(kernel: string, inputs: AttentionInputs): number {
   checkBlock(kernel, "q", q, tokens, heads * headDim);
   checkBlock(kernel, "k", k, tokens, kvHeads * headDim);
   checkBlock(kernel, "v", v, tokens, kvHeads * headDim);
+  checkOneMatrix(kernel, { q, k, v });
   if (documents.size < 8 * tokens) {
     throw new RangeError(
       `${kernel}: documents has ${documents.size} bytes, not 8 for each of ${tokens} tokens`,

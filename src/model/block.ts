@@ -80,7 +80,7 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number): void {
   const qkv = inputOf(block.qkv, pass.activations, "normed", pass.rows);
   normForward(pass, block.inputNorm, get("input"), qkv);
   block.qkv.forward(program, { ...qkv, output: get("qkv") });
-  rotate(pass, get("qkv"), block, "forward");
+  rotate(pass, get("qkv"), block);
   attentionForward(program, {
     ...heads(pass, block, get("qkv")),
     documents: tokens.documents,
@@ -195,18 +195,19 @@ export function blockBackward(
     input: get("attended"),
     dInput: get("dAttended"),
   });
+  const { positions, documents } = tokens;
   const gradient = heads(pass, block, get("dQkv"));
   attentionBackward(program, {
     ...heads(pass, block, get("qkv")),
-    documents: tokens.documents,
+    documents,
     output: get("attended"),
     logSumExp: get("logSumExp"),
     dOutput: get("dAttended"),
+    rotation: { positions, frequencies: pass.ropeFrequencies },
     dQ: gradient.q,
     dK: gradient.k,
     dV: gradient.v,
   });
-  rotate(pass, get("dQkv"), block, "inverse");
   const qkvInput = inputAgain(block.qkv, pass, "normed");
   if (qkvInput) normForward(pass, block.inputNorm, get("input"), { input: qkvInput });
   block.qkv.backward(program, {
@@ -276,7 +277,7 @@ function heads({ config }: Pass, block: Block, merged: Matrix) {
   return { q, k, v, heads: numHeads, kvHeads, headDim };
 }
 
-function rotate(pass: Pass, merged: Matrix, block: Block, direction: "forward" | "inverse"): void {
+function rotate(pass: Pass, merged: Matrix, block: Block): void {
   const { k, heads: count, kvHeads, headDim } = heads(pass, block, merged);
   rope(pass.program, {
     qkv: merged,
@@ -286,7 +287,6 @@ function rotate(pass: Pass, merged: Matrix, block: Block, direction: "forward" |
     headDim,
     positions: pass.tokens.positions,
     frequencies: pass.ropeFrequencies,
-    inverse: direction === "inverse",
   });
 }
 

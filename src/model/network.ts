@@ -9,7 +9,7 @@ import { firstOf, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import { embed, embedBackward } from "../kernels/embedding.ts";
-import { uploadRopeFrequencies } from "../kernels/rope.ts";
+import { uploadRopeFrequencies } from "../kernels/rope_angles.ts";
 import { addSum } from "../kernels/sum.ts";
 import type { DenseWeight, Linear, Method, MethodLayers } from "../methods/method.ts";
 import { loadMatrix, readDense, weightName } from "../methods/upload.ts";

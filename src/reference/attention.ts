@@ -1,3 +1,4 @@
+import { applyRopeBackward } from "./rope.ts";
 import { addScaled, dot } from "./vector.ts";
 
 /** The head layout and the document boundaries of an attention call. */
@@ -63,6 +64,14 @@ export interface AttentionGradients {
   dv: Float64Array;
 }
 
+/** By what `applyRope` turned q and k; its arguments. */
+export interface AttentionRotation {
+  /** Position of each token within its document. */
+  positions: ArrayLike<number>;
+  /** `[headDim / 2]`. */
+  inverseFrequencies: ArrayLike<number>;
+}
+
 /**
  * Backward of {@linkcode attention}. With P the probabilities and dP = dOut·Vᵀ:
  * `dS = P·(dP − rowsum(dOut·out))`, the row sum standing for rowsum(dP·P).
@@ -73,6 +82,7 @@ export interface AttentionGradients {
  * @param v The forward's values.
  * @param output What the forward returned.
  * @param shape As in the forward.
+ * @param rotation If given, dq and dk are the gradients of what it turned into q and k.
  * @returns dL/dq, dL/dk and dL/dv.
  */
 export function attentionBackward(
@@ -82,6 +92,7 @@ export function attentionBackward(
   v: Float64Array,
   output: AttentionOutput,
   shape: AttentionShape,
+  rotation?: AttentionRotation,
 ): AttentionGradients {
   const { numHeads, headDim } = shape;
   const scale = 1 / Math.sqrt(headDim);
@@ -100,7 +111,10 @@ export function attentionBackward(
       addScaled(dk, kStart, dScore, q, qStart, headDim);
     }
   });
-  return { dq, dk, dv };
+  if (!rotation) return { dq, dk, dv };
+  const { positions, inverseFrequencies } = rotation;
+  const turnedBack = (d: Float64Array) => applyRopeBackward(d, positions, inverseFrequencies);
+  return { dq: turnedBack(dq), dk: turnedBack(dk), dv };
 }
 
 /** Visits every query with its head, first visible token, offset in q, and the offset in k of a token. */

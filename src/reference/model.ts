@@ -15,7 +15,7 @@ import { embed, embedBackward } from "./embedding.ts";
 import { linear, linearBackward } from "./linear.ts";
 import { crossEntropy } from "./loss.ts";
 import { rmsNorm, rmsNormBackward } from "./norm.ts";
-import { applyRope, applyRopeBackward } from "./rope.ts";
+import { applyRope } from "./rope.ts";
 import { swiglu, swigluBackward } from "./swiglu.ts";
 import type { TokenStream } from "./token_stream.ts";
 import { add, addScaled } from "./vector.ts";
@@ -192,15 +192,15 @@ export class ReferenceModel {
     const shape: AttentionShape = { ...this.#config, documentStart: tokens.documentStart };
     const { positions } = tokens;
     const rows = positions.length;
-    const frequencies = this.#inverseFrequencies;
+    const rotation = { positions, inverseFrequencies: this.#inverseFrequencies };
     const norm = this.#norm(`${prefix}.input_layernorm.weight`, x);
     const projections = this.#linears(
       ["q_proj", "k_proj", "v_proj"].map((name) => `${prefix}.self_attn.${name}`),
       norm.y,
       rows,
     );
-    const q = applyRope(projections.ys[0], positions, frequencies);
-    const k = applyRope(projections.ys[1], positions, frequencies);
+    const q = applyRope(projections.ys[0], positions, rotation.inverseFrequencies);
+    const k = applyRope(projections.ys[1], positions, rotation.inverseFrequencies);
     const v = projections.ys[2];
     const output = attention(q, k, v, shape);
     const o = this.#linears([`${prefix}.self_attn.o_proj`], output.out, rows);
@@ -208,12 +208,8 @@ export class ReferenceModel {
       y: o.ys[0],
       backward: (dy) => {
         const dOut = o.backward([dy]);
-        const { dq, dk, dv } = attentionBackward(dOut, q, k, v, output, shape);
-        return norm.backward(projections.backward([
-          applyRopeBackward(dq, positions, frequencies),
-          applyRopeBackward(dk, positions, frequencies),
-          dv,
-        ]));
+        const { dq, dk, dv } = attentionBackward(dOut, q, k, v, output, shape, rotation);
+        return norm.backward(projections.backward([dq, dk, dv]));
       },
     };
   }

@@ -9,6 +9,7 @@ import type {
   AttentionForwardOptions,
   AttentionHeads,
 } from "../../src/kernels/attention_shapes.ts";
+import { ROPE_POSITIONS, uploadRopeFrequencies } from "../../src/kernels/rope_angles.ts";
 import * as reference from "../../src/reference/attention.ts";
 import { paddingOf, randomValues, relativeError, uploadMatrix } from "./gpu.ts";
 import { filled } from "./vectors.ts";
@@ -23,6 +24,8 @@ export interface AttentionCase extends AttentionHeads {
   gradientScale?: number;
   /** Columns between k and q in their matrix. Default 2. */
   gap?: number;
+  /** Whether gradients are turned back. Default false. */
+  rotated?: boolean;
 }
 
 /** The recorders to test. */
@@ -54,6 +57,20 @@ export function documentBounds(lengths: number[]): Uint32Array<ArrayBuffer> {
   return Uint32Array.from(bounds);
 }
 
+/** Positions and frequencies for each token of documents; positions with gaps, so that all planes turn. */
+export function attentionRotation(bounds: Uint32Array, headDim: number) {
+  return {
+    positions: Uint32Array.from(
+      { length: bounds.length / 2 },
+      (_, t) => 997 * (t - bounds[2 * t]) % ROPE_POSITIONS,
+    ),
+    inverseFrequencies: Float32Array.from(
+      { length: headDim / 2 },
+      (_, i) => 10_000 ** (-2 * i / headDim),
+    ),
+  };
+}
+
 /** Columns of packed rows. */
 export function takeColumns(
   values: ArrayLike<number>,
@@ -70,7 +87,8 @@ export function takeColumns(
 /** Runs forward and backward once over random data. Keys come first, then the foreign columns, q and v. */
 export async function runAttention(
   device: Device,
-  { heads, kvHeads, headDim, lengths, scale = 2, gradientScale = 1, gap = 2 }: AttentionCase,
+  { heads, kvHeads, headDim, lengths, scale = 2, gradientScale = 1, gap = 2, rotated = false }:
+    AttentionCase,
   { forward, backward }: AttentionRecorders = {
     forward: attentionForward,
     backward: attentionBackward,
@@ -90,6 +108,10 @@ export async function runAttention(
   );
   const documents = device.vector(bounds.length, "u32", "documents");
   device.write(documents, bounds);
+  const rotation = attentionRotation(bounds, headDim);
+  const positions = device.vector(tokens, "u32", "positions");
+  device.write(positions, rotation.positions);
+  const frequencies = uploadRopeFrequencies(device, rotation.inverseFrequencies);
   const output = filled(device, tokens, wide, NaN);
   const logSumExp = filled(device, tokens, heads, NaN);
   const gradients = filled(device, tokens, width, NaN);
@@ -104,6 +126,7 @@ export async function runAttention(
   backward(program, {
     ...common,
     dOutput,
+    ...(rotated && { rotation: { positions, frequencies } }),
     dQ: inGradients(q),
     dK: inGradients(k),
     dV: inGradients(v),
@@ -118,7 +141,8 @@ export async function runAttention(
   };
   const [q64, k64, v64] = [q, k, v].map((block) => takeColumns(values, width, block));
   const want = reference.attention(q64, k64, v64, shape);
-  const { dq, dk, dv } = reference.attentionBackward(dOut, q64, k64, v64, want, shape);
+  const turn = rotated ? rotation : undefined;
+  const { dq, dk, dv } = reference.attentionBackward(dOut, q64, k64, v64, want, shape, turn);
   const got = {
     output: await device.readMatrix(output),
     logSumExp: await device.readMatrix(logSumExp),
@@ -138,6 +162,6 @@ export async function runAttention(
     written: [got.output, got.logSumExp, got.gradients],
     foreignColumn: [...takeColumns(got.gradients, width, { column: narrow, cols: gap })],
   };
-  device.free(qkv, dOutput, documents, output, logSumExp, gradients);
+  device.free(qkv, dOutput, documents, positions, frequencies, output, logSumExp, gradients);
   return result;
 }
