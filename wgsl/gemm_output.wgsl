@@ -3,6 +3,9 @@
 // A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
 // (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
 //
+// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one kernel
+// after another, each for a second, one that serves most products is worth more than branches that all threads take alike.
+//
 // A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for each row
 // and column: divisions of every result were a twentieth of a product's time on an H100.
 
@@ -17,8 +20,12 @@ struct Params {
 //! end
   out_pitch: u32, out_column: u32,
   tail_from: u32, tail_pitch: u32,
-  addend_pitch: u32,
+  addend_pitch: u32, // OPTIONAL: 0 for none; tail_from is past all columns then
   alpha: f32,
+//! if OPTIONAL
+  has_row_scales: u32,
+  has_column_scales: u32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -45,6 +52,9 @@ struct Params {
 
 // What the sums of a row are multiplied by.
 fn row_factor(row: u32) -> f32 {
+//! if OPTIONAL
+  if (params.has_row_scales == 0u) { return params.alpha; }
+//! end
 //! if ROW_SCALES
   return params.alpha / row_scales[min(row, params.m - 1u)];
 //! else
@@ -54,6 +64,9 @@ fn row_factor(row: u32) -> f32 {
 
 // And those of four columns, from one that is a multiple of 4.
 fn column_factors(column: u32) -> vec4<f32> {
+//! if OPTIONAL
+  if (params.has_column_scales == 0u) { return vec4<f32>(1.0); }
+//! end
 //! if COLUMN_SCALES
   return 1.0 / column_scales[min(column, (params.n - 1u) & ~3u) / 4u];
 //! else
@@ -75,11 +88,14 @@ fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
 //! else
   let kept = c;
 //! end
-//! if ADDEND
-  value += select(vec4<f32>(), addend[(r * params.addend_pitch + kept) / 4u], kept == column);
-//! end
 //! if ACCUMULATE
   value += select(vec4<f32>(), out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u], kept == column);
+//! end
+//! if OPTIONAL
+  if (params.addend_pitch == 0u) { return value; }
+//! end
+//! if ADDEND
+  value += select(vec4<f32>(), addend[(r * params.addend_pitch + kept) / 4u], kept == column);
 //! end
   return value;
 }

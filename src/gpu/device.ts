@@ -17,9 +17,7 @@ import {
   type Vector,
 } from "./buffers.ts";
 import { calmWait } from "./calm_wait.ts";
-import type { CompileRequest } from "./compile_worker.ts";
 import { offersSubgroupMatrix } from "./dawn.ts";
-import { fillDriverCache } from "./driver_cache.ts";
 import { Kernel } from "./kernel.ts";
 import { kernelSources } from "./kernels.generated.ts";
 import {
@@ -65,10 +63,7 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
     }
   }
   const { gpu, info } = await openNative(options);
-  return new Device(gpu, info, "native", {
-    f16: options.f16,
-    powerPreference: options.powerPreference,
-  });
+  return new Device(gpu, info, "native");
 }
 
 /** Whether values are kept in f16 between kernels that compute with f32. */
@@ -112,17 +107,9 @@ export class Device implements Disposable {
   #buffers = new Set<GPUBuffer>();
   #kernels = new Map<string, Kernel>();
   #failure: string | null = null;
-  /** What other devices like this one are opened by, to compile on. */
-  #aside: CompileRequest["options"] | null;
 
   /** Takes over a device: what it frees, and how it fails, is handled here from then on. */
-  constructor(
-    gpu: GPUDevice,
-    info: GPUAdapterInfo,
-    provider: Provider = "native",
-    aside: CompileRequest["options"] | null = null,
-  ) {
-    this.#aside = aside;
+  constructor(gpu: GPUDevice, info: GPUAdapterInfo, provider: Provider = "native") {
     this.gpu = gpu;
     this.info = info;
     this.provider = provider;
@@ -352,21 +339,6 @@ export class Device implements Disposable {
       this.#kernels.set(key, kernel);
     }
     return kernel;
-  }
-
-  /**
-   * Compiles kernels; those that are compiled already cost nothing.
-   *
-   * @throws {DeviceError} for one that the driver refuses.
-   * @internal
-   */
-  async compile(kernels: Iterable<Kernel>): Promise<void> {
-    const all = [...new Set(kernels)];
-    if (this.#aside) {
-      const missing = all.filter(({ isRequested }) => !isRequested);
-      await fillDriverCache(missing, this.#aside, this.info.vendor);
-    }
-    await this.wait(Promise.all(all.map((kernel) => kernel.compile())));
   }
 
   /**

@@ -39,11 +39,6 @@ export class Kernel {
     });
   }
 
-  /** Whether `compile` was called. */
-  get isRequested(): boolean {
-    return this.#compiling !== null;
-  }
-
   /** Compiles the pipeline; further calls wait for the first. */
   compile(): Promise<void> {
     return this.#compiling ??= this.#compile();

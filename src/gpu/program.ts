@@ -178,7 +178,7 @@ export class Program implements Disposable {
   /** Compiles what is needed and builds the bind groups. After this nothing more may be recorded. */
   async prepare(): Promise<this> {
     const dispatches = this.#items.filter((item) => item.kind === "dispatch");
-    await this.device.compile(dispatches.map(({ kernel }) => kernel));
+    await this.device.wait(Promise.all(dispatches.map(({ kernel }) => kernel.compile())));
     if (this.#paramsEnd > 0) {
       this.#uniforms = this.device.createBuffer(
         this.#paramsEnd,

@@ -101,27 +101,37 @@ export function gemm(program: Program, options: GemmOptions): void {
   const kernel = program.device.kernel(variant.kernel, {
     ...variant.tile,
     ...operands.constants,
-    ...outputConstants(options),
+    ...outputConstants(options, variant),
     ACCUMULATE: accumulate && splits === 1,
   });
   const partials = splits > 1 && program.scratch(splits * m, n, "gemm partial products");
+  const bindings = {
+    ...operands.bindings,
+    ...outputBindings(options),
+    out: partials || out.matrix,
+  };
   program.dispatch(
     kernel,
-    { ...operands.bindings, ...outputBindings(options), out: partials || out.matrix },
+    hasOptionalParts(variant) ? { ...standIns(program, bindings.a), ...bindings } : bindings,
     {
       m,
       n,
       ...operands.params,
       out_pitch: partials ? partials.pitch : out.matrix.pitch,
       out_column: partials ? 0 : out.column,
-      tail_from: tail ? n - tail.cols : n,
+      tail_from: tail ? n - tail.cols : NO_TAIL,
       tail_pitch: tail?.pitch ?? 0,
       addend_pitch: addend?.pitch ?? 0,
       alpha: (options.alpha ?? 1) * operands.factor,
+      ...(hasOptionalParts(variant) && {
+        has_row_scales: options.rowScales ? 1 : 0,
+        has_column_scales: options.columnScales ? 1 : 0,
+      }),
     },
     partials ? [...grid, splits] : grid,
     {
       flops: 2 * m * n * shape.k,
+      bytes: Object.values(bindings).reduce((sum, { size }) => sum + size, 0),
       label: `${layout} ${shape.aType}·${shape.bType} ${m}×${n}×${shape.k}`,
     },
   );
@@ -222,16 +232,33 @@ function operandConstants(a: ElementType, b: ElementType, layout: GemmLayout): K
   };
 }
 
+/** Where a tail begins that is not there: a multiple of 4 past all columns. */
+const NO_TAIL = 2 ** 32 - 4;
+
+/** Whether the kernel binds everything that a product may come with, so that one variant serves them all. */
+function hasOptionalParts({ kernel }: GemmVariant): boolean {
+  return kernel === "gemm_f16";
+}
+
 function outputConstants(
   { out, rowScales, columnScales, addend, tail }: GemmOptions,
+  variant: GemmVariant,
 ): KernelConstants {
+  const optional = hasOptionalParts(variant);
   return {
-    ROW_SCALES: !!rowScales,
-    COLUMN_SCALES: !!columnScales,
-    ADDEND: !!addend,
-    TAIL: !!tail,
+    OPTIONAL: optional,
+    ROW_SCALES: optional || !!rowScales,
+    COLUMN_SCALES: optional || !!columnScales,
+    ADDEND: optional || !!addend,
+    TAIL: optional || !!tail,
     OUT_F16: asBlock(out).matrix.type === "f16",
   };
+}
+
+/** What is bound in place of what a product comes without. */
+function standIns(program: Program, read: BufferView) {
+  const tail = program.scratch(1, 1, "in place of a tail");
+  return { row_scales: read, column_scales: read, addend: read, tail };
 }
 
 function outputBindings({ rowScales, columnScales, addend, tail }: GemmOptions) {
