@@ -117,21 +117,18 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
 
 /** Every tile, in all of the three kernels that can have it at once, and in the others the one used. */
 function* sweep(device: Device, headDim: number): Generator<[string, AttentionRecorders]> {
-  for (const ahead of [false, true]) {
-    for (const columns of [32, 64]) {
-      for (const subgroups of [4, 6, 8, 12]) {
-        const tile: MatrixTile = { subgroups, columns, ahead };
-        const kernels = Object.keys(MATRIX_TILES) as (keyof MatrixTiles)[];
-        const suited = kernels.filter((kernel) => suitsMatrixTile(device, kernel, tile, headDim));
-        if (suited.length === 0) continue;
-        const tiles = { ...MATRIX_TILES };
-        for (const kernel of suited) tiles[kernel] = tile;
-        const name = `${subgroups} subgroups, ${columns} columns${ahead ? ", scores ahead" : ""}`;
-        yield [`${name}: ${suited.join(", ")}`, {
-          forward: (program, options) => attentionMatrixForward(program, options, tiles.forward),
-          backward: (program, options) => attentionMatrixBackward(program, options, tiles),
-        }];
-      }
+  for (const columns of [32, 64]) {
+    for (const subgroups of [4, 6, 8, 12]) {
+      const tile: MatrixTile = { subgroups, columns };
+      const kernels = Object.keys(MATRIX_TILES) as (keyof MatrixTiles)[];
+      const suited = kernels.filter((kernel) => suitsMatrixTile(device, kernel, tile, headDim));
+      if (suited.length === 0) continue;
+      const tiles = { ...MATRIX_TILES };
+      for (const kernel of suited) tiles[kernel] = tile;
+      yield [`${subgroups} subgroups, ${columns} columns: ${suited.join(", ")}`, {
+        forward: (program, options) => attentionMatrixForward(program, options, tiles.forward),
+        backward: (program, options) => attentionMatrixBackward(program, options, tiles),
+      }];
     }
   }
 }

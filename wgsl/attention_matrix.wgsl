@@ -16,15 +16,13 @@
 // neighbouring quads, and both dims of a plane of rotary embedding stay together.
 //
 // Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
-// none stands between. With AHEAD, weights have a place of their own and there is one more tile: the scores of the next
-// tile are then made behind the same barrier as the results of this one. Tiles that every row sees whole are not masked.
+// none stands between. Tiles that every row sees whole are not masked.
 //
-// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32) and TILES, and tells FETCHES, the
-// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums
-// that a subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
+// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS and COLUMNS (a multiple of 32), and tells FETCHES, the chunks of 8
+// elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums that a
+// subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
 // fragments of the tile.
-// The including kernel declares `params` with `tokens`, `load_quad(source, token, head, quad)`, and WEIGHT_STRIPS, how often
-// it has 16 rows of weights.
+// The including kernel declares TILES, `params` with `tokens`, and `load_quad(source, token, head, quad)`.
 //! include fragments.wgsl
 
 const THREADS = 32u * SUBGROUPS;
@@ -42,19 +40,10 @@ alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
-// Rows of the weights; those of 16 columns lie together, the next 16 WEIGHT_BLOCK vectors on.
-//! if AHEAD
-const WEIGHTS = SCORES + SUBGROUPS * STRIP;
-const WEIGHT_ROW = COLUMNS / 8u;
-const WEIGHT_BLOCK = 2u;
-const VECTORS = WEIGHTS + 16u * WEIGHT_STRIPS * WEIGHT_ROW;
-//! else
-const WEIGHT_ROW = SCORE_ROW;
+// The weights of 16 columns lie together in a row of scores, those of the next 16 so many vectors on.
 const WEIGHT_BLOCK = 4u;
-const VECTORS = SCORES + SUBGROUPS * STRIP;
-//! end
 
-var<workgroup> tile: array<vec4<u32>, VECTORS>;
+var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
 
 // Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
 fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
@@ -114,7 +103,7 @@ fn add_weighted(sums: ptr<function, Sums>, weights_at: u32, right: u32, first: u
   //! unroll c 0 COLUMNS/16
   {
     //! unroll b 0 ROW_BLOCKS
-    let weights_$b = load_left(weights_at + 16u * ${b}u * WEIGHT_ROW + ${c}u * WEIGHT_BLOCK, WEIGHT_ROW);
+    let weights_$b = load_left(weights_at + 16u * ${b}u * SCORE_ROW + ${c}u * WEIGHT_BLOCK, SCORE_ROW);
     //! end
     //! unroll d 0 SUM_BLOCKS
     {

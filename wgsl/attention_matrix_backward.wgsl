@@ -41,10 +41,10 @@ const K = 1u;
 const V = 2u;
 const D_OUTPUT = 3u;
 const ROWS = 8u * SUBGROUPS;
+const TILES = 2u;
 const TILE_0 = 0u;
 const TILE_1 = TILE;
 const GRADIENTS = SUBGROUPS / 2u * STRIP; // from the scores to dP
-const WEIGHT_STRIPS = SUBGROUPS / 2u;
 
 fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
   let at = head * (HEAD_DIM / 4u) + quad;
@@ -62,23 +62,15 @@ fn gradient_scale() -> vec2<f32> {
   return vec2<f32>(delta[at], delta[at + 1u]);
 }
 
-// Where the weights of a strip's 16 rows begin, the first of them role 0's, in the scores' place or their own.
+// Where the weights of a strip's 16 rows begin, the first of them role 0's.
 fn strip_weights(strip_row: u32) -> u32 {
-//! if AHEAD
-  return WEIGHTS + strip_row * WEIGHT_ROW;
-//! else
   return SCORES + strip_row * SCORE_ROW + 1u;
-//! end
 }
 
 // Where an invocation puts the weights of the columns 8 · chunk on, of a row: in the scores' place, one of the two vectors
 // that it took scores from, such that the weights of 16 columns meet.
 fn weights_place(row: u32, chunk: u32) -> u32 {
-//! if AHEAD
-  return WEIGHTS + row * WEIGHT_ROW + chunk;
-//! else
   return SCORES + row * SCORE_ROW + 2u * chunk + 1u - chunk % 2u;
-//! end
 }
 
 // What one invocation brings of ROWS tokens of two sources.

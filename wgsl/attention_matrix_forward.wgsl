@@ -29,9 +29,8 @@ const Q = 0u;
 const K = 1u;
 const V = 2u;
 const ROWS = 16u * SUBGROUPS;
-const WEIGHT_STRIPS = SUBGROUPS;
-const K_TILE = 0u;
-const V_TILE = (TILES - 1u) * TILE; // with one tile, keys and values take turns in it
+const TILES = 1u;
+const KV_TILE = 0u; // keys and values take turns in it
 const GROWTH = 8.0;
 const MASKED = -3e38; // below every score
 
@@ -63,13 +62,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
   let last_start = documents[last_query].x;
-//! if AHEAD
-  let strip_weights = WEIGHTS + 16u * subgroup * WEIGHT_ROW;
-  let weights_at = strip_weights + thread % 16u * WEIGHT_ROW + 2u * column_block;
-//! else
-  let strip_weights = strip;
-  let weights_at = scores_at; // each invocation leaves its 16 probabilities where it took the scores
-//! end
 
   // All that is read before the first scores is fetched at once.
   let first_tile = documents[first_query].x;
@@ -77,15 +69,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let rows_$r = fetch(Q, head, first_query + ${r}u * COLUMNS, thread);
   //! end
   let first_k = fetch(K, kv_head, first_tile, thread);
-//! if AHEAD
-  var next_v = fetch(V, kv_head, first_tile, thread);
-  var next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
-//! end
   var queries: LeftRows;
   //! unroll r 0 LEFT_TILES
-  place(K_TILE, rows_$r, params.scale * LOG2_E, true, thread);
+  place(KV_TILE, rows_$r, params.scale * LOG2_E, true, thread);
   workgroupBarrier();
-  if (16u * subgroup / COLUMNS == $r) { queries = load_rows(K_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
+  if (16u * subgroup / COLUMNS == $r) { queries = load_rows(KV_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
   workgroupBarrier();
   //! end
 
@@ -93,25 +81,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var reference = MASKED;
   var sum = 0.0;
   let last_row = first_query + 16u * subgroup + 15u;
-  place(K_TILE, first_k, 1.0, true, thread);
-//! if AHEAD
-  workgroupBarrier();
-  store_scores(strip, &queries, K_TILE);
-//! end
+  place(KV_TILE, first_k, 1.0, true, thread);
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
     let reaches = first_key <= last_row;
-//! if AHEAD
-    place(V_TILE, next_v, 1.0, true, thread);
-    if (more) { place(K_TILE, next_k, 1.0, true, thread); }
-//! else
     var next = fetch(V, kv_head, first_key, thread);
-    if (reaches) { store_scores(strip, &queries, K_TILE); }
+    if (reaches) { store_scores(strip, &queries, KV_TILE); }
     workgroupBarrier();
-    place(V_TILE, next, 1.0, true, thread);
+    place(KV_TILE, next, 1.0, true, thread);
     if (more) { next = fetch(K, kv_head, first_key + COLUMNS, thread); }
-//! end
 
     var scores: array<vec4<f32>, COLUMNS / 8>;
     //! unroll n 0 COLUMNS/32
@@ -147,9 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     sum *= decay;
     let base = max(reference, 0.5 * MASKED); // 2^(MASKED − base) is 0 also before the first key
-//! if !AHEAD
     var weights: array<vec4<u32>, COLUMNS / 16>;
-//! end
     //! unroll n 0 COLUMNS/32
     //! unroll h 0 2
     {
@@ -157,10 +134,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let high = exp2(scores[4 * $n + 2 * $h + 1] - base);
       sum += (low.x + low.y + low.z + low.w) + (high.x + high.y + high.z + high.w);
       let halves = to_halves(low, high);
-      tile[weights_at + 2u * WEIGHT_BLOCK * $n + $h] = halves;
-//! if !AHEAD
+      tile[scores_at + 2u * WEIGHT_BLOCK * $n + $h] = halves; // where this invocation took the scores
       weights[2 * $n + $h] = halves;
-//! end
     }
     //! end
     //! end
@@ -176,26 +151,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       }
       //! end
       workgroupBarrier();
-//! if !AHEAD
       //! unroll n 0 COLUMNS/32
       //! unroll h 0 2
-      tile[weights_at + 2u * WEIGHT_BLOCK * $n + $h] = weights[2 * $n + $h];
+      tile[scores_at + 2u * WEIGHT_BLOCK * $n + $h] = weights[2 * $n + $h];
       //! end
       //! end
-//! end
       if (thread == 0u) { atomicStore(&grown, 0u); }
       workgroupBarrier();
     }
-//! if AHEAD
-    if (more) { next_v = fetch(V, kv_head, first_key + COLUMNS, thread); }
-    if (first_key + 2u * COLUMNS <= last_query) { next_k = fetch(K, kv_head, first_key + 2u * COLUMNS, thread); }
-    if (reaches) { add_weighted(&results, strip_weights, V_TILE, 0u); }
-    if (more && first_key + COLUMNS <= last_row) { store_scores(strip, &queries, K_TILE); }
-//! else
-    if (reaches) { add_weighted(&results, strip_weights, V_TILE, 0u); }
+    if (reaches) { add_weighted(&results, strip, KV_TILE, 0u); }
     workgroupBarrier();
-    if (more) { place(K_TILE, next, 1.0, true, thread); }
-//! end
+    if (more) { place(KV_TILE, next, 1.0, true, thread); }
   }
 
   sum += from_other_half(sum, thread);

@@ -40,31 +40,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var results: Sums;
   place(TILE_0, next_k, 1.0, true, thread);
   place(TILE_1, next_v, 1.0, true, thread);
-//! if AHEAD
-  var k_tile = TILE_0; // takes turns with the third one
-  next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
-  next_v = fetch(V, kv_head, first_tile + COLUMNS, thread);
-  workgroupBarrier();
-  store_scores(strip, &rows, role * TILE_1);
-//! end
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
     let reaches = first_key <= last_row;
-//! if AHEAD
-    let next_k_tile = 2u * TILE - k_tile;
-    if (more) {
-      place(next_k_tile, next_k, 1.0, true, thread);
-      place(TILE_1, next_v, 1.0, true, thread);
-    }
-//! else
     if (more) {
       next_k = fetch(K, kv_head, first_key + COLUMNS, thread);
       next_v = fetch(V, kv_head, first_key + COLUMNS, thread);
     }
     if (reaches) { store_scores(strip, &rows, role * TILE_1); }
     workgroupBarrier();
-//! end
     let cut = first_key < last_start || first_key + COLUMNS > first_query + 1u;
     //! unroll n 0 COLUMNS/32
     {
@@ -90,24 +75,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     //! end
     workgroupBarrier();
-//! if AHEAD
-    if (first_key + 2u * COLUMNS <= last_query) {
-      next_k = fetch(K, kv_head, first_key + 2u * COLUMNS, thread);
-      next_v = fetch(V, kv_head, first_key + 2u * COLUMNS, thread);
-    }
-    if (reaches) { add_weighted(&results, strip_weights(strip_row), k_tile, role * HEAD_BLOCKS); }
-    if (more && first_key + COLUMNS <= last_row) {
-      store_scores(strip, &rows, select(next_k_tile, TILE_1, role == 1u));
-    }
-    k_tile = next_k_tile;
-//! else
     if (reaches) { add_weighted(&results, strip_weights(strip_row), TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
       place(TILE_0, next_k, 1.0, true, thread);
       place(TILE_1, next_v, 1.0, true, thread);
     }
-//! end
   }
 
   let factor = params.scale * gradient.y;

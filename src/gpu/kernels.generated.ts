@@ -683,15 +683,13 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // neighbouring quads, and both dims of a plane of rotary embedding stay together.
 //
 // Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
-// none stands between. With AHEAD, weights have a place of their own and there is one more tile: the scores of the next
-// tile are then made behind the same barrier as the results of this one. Tiles that every row sees whole are not masked.
+// none stands between. Tiles that every row sees whole are not masked.
 //
-// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS, COLUMNS (a multiple of 32) and TILES, and tells FETCHES, the
-// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums
-// that a subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
+// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS and COLUMNS (a multiple of 32), and tells FETCHES, the chunks of 8
+// elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums that a
+// subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
 // fragments of the tile.
-// The including kernel declares \`params\` with \`tokens\`, \`load_quad(source, token, head, quad)\`, and WEIGHT_STRIPS, how often
-// it has 16 rows of weights.
+// The including kernel declares TILES, \`params\` with \`tokens\`, and \`load_quad(source, token, head, quad)\`.
 //! include fragments.wgsl
 
 const THREADS = 32u * SUBGROUPS;
@@ -709,19 +707,10 @@ alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
-// Rows of the weights; those of 16 columns lie together, the next 16 WEIGHT_BLOCK vectors on.
-//! if AHEAD
-const WEIGHTS = SCORES + SUBGROUPS * STRIP;
-const WEIGHT_ROW = COLUMNS / 8u;
-const WEIGHT_BLOCK = 2u;
-const VECTORS = WEIGHTS + 16u * WEIGHT_STRIPS * WEIGHT_ROW;
-//! else
-const WEIGHT_ROW = SCORE_ROW;
+// The weights of 16 columns lie together in a row of scores, those of the next 16 so many vectors on.
 const WEIGHT_BLOCK = 4u;
-const VECTORS = SCORES + SUBGROUPS * STRIP;
-//! end
 
-var<workgroup> tile: array<vec4<u32>, VECTORS>;
+var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
 
 // Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
 fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
@@ -781,7 +770,7 @@ fn add_weighted(sums: ptr<function, Sums>, weights_at: u32, right: u32, first: u
   //! unroll c 0 COLUMNS/16
   {
     //! unroll b 0 ROW_BLOCKS
-    let weights_$b = load_left(weights_at + 16u * \${b}u * WEIGHT_ROW + \${c}u * WEIGHT_BLOCK, WEIGHT_ROW);
+    let weights_$b = load_left(weights_at + 16u * \${b}u * SCORE_ROW + \${c}u * WEIGHT_BLOCK, SCORE_ROW);
     //! end
     //! unroll d 0 SUM_BLOCKS
     {
@@ -852,10 +841,10 @@ const K = 1u;
 const V = 2u;
 const D_OUTPUT = 3u;
 const ROWS = 8u * SUBGROUPS;
+const TILES = 2u;
 const TILE_0 = 0u;
 const TILE_1 = TILE;
 const GRADIENTS = SUBGROUPS / 2u * STRIP; // from the scores to dP
-const WEIGHT_STRIPS = SUBGROUPS / 2u;
 
 fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
   let at = head * (HEAD_DIM / 4u) + quad;
@@ -873,23 +862,15 @@ fn gradient_scale() -> vec2<f32> {
   return vec2<f32>(delta[at], delta[at + 1u]);
 }
 
-// Where the weights of a strip's 16 rows begin, the first of them role 0's, in the scores' place or their own.
+// Where the weights of a strip's 16 rows begin, the first of them role 0's.
 fn strip_weights(strip_row: u32) -> u32 {
-//! if AHEAD
-  return WEIGHTS + strip_row * WEIGHT_ROW;
-//! else
   return SCORES + strip_row * SCORE_ROW + 1u;
-//! end
 }
 
 // Where an invocation puts the weights of the columns 8 · chunk on, of a row: in the scores' place, one of the two vectors
 // that it took scores from, such that the weights of 16 columns meet.
 fn weights_place(row: u32, chunk: u32) -> u32 {
-//! if AHEAD
-  return WEIGHTS + row * WEIGHT_ROW + chunk;
-//! else
   return SCORES + row * SCORE_ROW + 2u * chunk + 1u - chunk % 2u;
-//! end
 }
 
 // What one invocation brings of ROWS tokens of two sources.
@@ -997,9 +978,8 @@ const Q = 0u;
 const K = 1u;
 const V = 2u;
 const ROWS = 16u * SUBGROUPS;
-const WEIGHT_STRIPS = SUBGROUPS;
-const K_TILE = 0u;
-const V_TILE = (TILES - 1u) * TILE; // with one tile, keys and values take turns in it
+const TILES = 1u;
+const KV_TILE = 0u; // keys and values take turns in it
 const GROWTH = 8.0;
 const MASKED = -3e38; // below every score
 
@@ -1031,13 +1011,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
   let last_start = documents[last_query].x;
-//! if AHEAD
-  let strip_weights = WEIGHTS + 16u * subgroup * WEIGHT_ROW;
-  let weights_at = strip_weights + thread % 16u * WEIGHT_ROW + 2u * column_block;
-//! else
-  let strip_weights = strip;
-  let weights_at = scores_at; // each invocation leaves its 16 probabilities where it took the scores
-//! end
 
   // All that is read before the first scores is fetched at once.
   let first_tile = documents[first_query].x;
@@ -1045,15 +1018,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let rows_$r = fetch(Q, head, first_query + \${r}u * COLUMNS, thread);
   //! end
   let first_k = fetch(K, kv_head, first_tile, thread);
-//! if AHEAD
-  var next_v = fetch(V, kv_head, first_tile, thread);
-  var next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
-//! end
   var queries: LeftRows;
   //! unroll r 0 LEFT_TILES
-  place(K_TILE, rows_$r, params.scale * LOG2_E, true, thread);
+  place(KV_TILE, rows_$r, params.scale * LOG2_E, true, thread);
   workgroupBarrier();
-  if (16u * subgroup / COLUMNS == $r) { queries = load_rows(K_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
+  if (16u * subgroup / COLUMNS == $r) { queries = load_rows(KV_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
   workgroupBarrier();
   //! end
 
@@ -1061,25 +1030,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var reference = MASKED;
   var sum = 0.0;
   let last_row = first_query + 16u * subgroup + 15u;
-  place(K_TILE, first_k, 1.0, true, thread);
-//! if AHEAD
-  workgroupBarrier();
-  store_scores(strip, &queries, K_TILE);
-//! end
+  place(KV_TILE, first_k, 1.0, true, thread);
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
     let reaches = first_key <= last_row;
-//! if AHEAD
-    place(V_TILE, next_v, 1.0, true, thread);
-    if (more) { place(K_TILE, next_k, 1.0, true, thread); }
-//! else
     var next = fetch(V, kv_head, first_key, thread);
-    if (reaches) { store_scores(strip, &queries, K_TILE); }
+    if (reaches) { store_scores(strip, &queries, KV_TILE); }
     workgroupBarrier();
-    place(V_TILE, next, 1.0, true, thread);
+    place(KV_TILE, next, 1.0, true, thread);
     if (more) { next = fetch(K, kv_head, first_key + COLUMNS, thread); }
-//! end
 
     var scores: array<vec4<f32>, COLUMNS / 8>;
     //! unroll n 0 COLUMNS/32
@@ -1115,9 +1075,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     sum *= decay;
     let base = max(reference, 0.5 * MASKED); // 2^(MASKED − base) is 0 also before the first key
-//! if !AHEAD
     var weights: array<vec4<u32>, COLUMNS / 16>;
-//! end
     //! unroll n 0 COLUMNS/32
     //! unroll h 0 2
     {
@@ -1125,10 +1083,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let high = exp2(scores[4 * $n + 2 * $h + 1] - base);
       sum += (low.x + low.y + low.z + low.w) + (high.x + high.y + high.z + high.w);
       let halves = to_halves(low, high);
-      tile[weights_at + 2u * WEIGHT_BLOCK * $n + $h] = halves;
-//! if !AHEAD
+      tile[scores_at + 2u * WEIGHT_BLOCK * $n + $h] = halves; // where this invocation took the scores
       weights[2 * $n + $h] = halves;
-//! end
     }
     //! end
     //! end
@@ -1144,26 +1100,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       }
       //! end
       workgroupBarrier();
-//! if !AHEAD
       //! unroll n 0 COLUMNS/32
       //! unroll h 0 2
-      tile[weights_at + 2u * WEIGHT_BLOCK * $n + $h] = weights[2 * $n + $h];
+      tile[scores_at + 2u * WEIGHT_BLOCK * $n + $h] = weights[2 * $n + $h];
       //! end
       //! end
-//! end
       if (thread == 0u) { atomicStore(&grown, 0u); }
       workgroupBarrier();
     }
-//! if AHEAD
-    if (more) { next_v = fetch(V, kv_head, first_key + COLUMNS, thread); }
-    if (first_key + 2u * COLUMNS <= last_query) { next_k = fetch(K, kv_head, first_key + 2u * COLUMNS, thread); }
-    if (reaches) { add_weighted(&results, strip_weights, V_TILE, 0u); }
-    if (more && first_key + COLUMNS <= last_row) { store_scores(strip, &queries, K_TILE); }
-//! else
-    if (reaches) { add_weighted(&results, strip_weights, V_TILE, 0u); }
+    if (reaches) { add_weighted(&results, strip, KV_TILE, 0u); }
     workgroupBarrier();
-    if (more) { place(K_TILE, next, 1.0, true, thread); }
-//! end
+    if (more) { place(KV_TILE, next, 1.0, true, thread); }
   }
 
   sum += from_other_half(sum, thread);
@@ -1367,31 +1314,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var results: Sums;
   place(TILE_0, next_k, 1.0, true, thread);
   place(TILE_1, next_v, 1.0, true, thread);
-//! if AHEAD
-  var k_tile = TILE_0; // takes turns with the third one
-  next_k = fetch(K, kv_head, first_tile + COLUMNS, thread);
-  next_v = fetch(V, kv_head, first_tile + COLUMNS, thread);
-  workgroupBarrier();
-  store_scores(strip, &rows, role * TILE_1);
-//! end
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
     let reaches = first_key <= last_row;
-//! if AHEAD
-    let next_k_tile = 2u * TILE - k_tile;
-    if (more) {
-      place(next_k_tile, next_k, 1.0, true, thread);
-      place(TILE_1, next_v, 1.0, true, thread);
-    }
-//! else
     if (more) {
       next_k = fetch(K, kv_head, first_key + COLUMNS, thread);
       next_v = fetch(V, kv_head, first_key + COLUMNS, thread);
     }
     if (reaches) { store_scores(strip, &rows, role * TILE_1); }
     workgroupBarrier();
-//! end
     let cut = first_key < last_start || first_key + COLUMNS > first_query + 1u;
     //! unroll n 0 COLUMNS/32
     {
@@ -1417,24 +1349,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     //! end
     workgroupBarrier();
-//! if AHEAD
-    if (first_key + 2u * COLUMNS <= last_query) {
-      next_k = fetch(K, kv_head, first_key + 2u * COLUMNS, thread);
-      next_v = fetch(V, kv_head, first_key + 2u * COLUMNS, thread);
-    }
-    if (reaches) { add_weighted(&results, strip_weights(strip_row), k_tile, role * HEAD_BLOCKS); }
-    if (more && first_key + COLUMNS <= last_row) {
-      store_scores(strip, &rows, select(next_k_tile, TILE_1, role == 1u));
-    }
-    k_tile = next_k_tile;
-//! else
     if (reaches) { add_weighted(&results, strip_weights(strip_row), TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
       place(TILE_0, next_k, 1.0, true, thread);
       place(TILE_1, next_v, 1.0, true, thread);
     }
-//! end
   }
 
   let factor = params.scale * gradient.y;

@@ -49,8 +49,8 @@ export function attentionForward(program: Program, options: AttentionForwardOpti
 
 /**
  * Records the gradients of {@linkcode attentionForward}, and of `rope` before it if its `rotation` is given, in the same
- * arithmetic, each element written by one workgroup in a fixed order. Columns of the gradients' matrix that belong to no head are not touched,
- * except those up to the pitch, which become zero.
+ * arithmetic, each element written by one workgroup in a fixed order. Columns of the gradients' matrix that belong to
+ * no head are not touched, except those up to the pitch, which become zero.
  */
 export function attentionBackward(program: Program, options: AttentionBackwardOptions): void {
   const { output, logSumExp, dOutput, rotation, dQ, dK, dV, heads, kvHeads, headDim } = options;

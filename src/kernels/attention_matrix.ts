@@ -18,11 +18,6 @@ export interface MatrixTile {
   subgroups: number;
   /** Columns of a tile: a multiple of 32. */
   columns: number;
-  /**
-   * Whether the scores of the next tile are made beside the results of this one: fewer barriers, for one more tile in
-   * workgroup memory and a place for the weights. Not for the gradients of keys and values.
-   */
-  ahead: boolean;
 }
 
 /** Tiles of the three kernels. */
@@ -36,9 +31,9 @@ const KERNELS = ["forward", "queries", "keysValues"] as const;
 
 /** Those used. */
 export const MATRIX_TILES: MatrixTiles = {
-  forward: { subgroups: 4, columns: 32, ahead: false },
-  queries: { subgroups: 8, columns: 32, ahead: false },
-  keysValues: { subgroups: 8, columns: 32, ahead: false },
+  forward: { subgroups: 4, columns: 32 },
+  queries: { subgroups: 8, columns: 32 },
+  keysValues: { subgroups: 8, columns: 32 },
 };
 
 /** Bytes that a kernel keeps in workgroup memory besides `tile` of `attention_matrix.wgsl`, at most. */
@@ -49,23 +44,17 @@ function rowsOf(kernel: keyof MatrixTiles, { subgroups }: MatrixTile): number {
   return (kernel === "forward" ? 16 : 8) * subgroups;
 }
 
-/** Tiles in workgroup memory: in the forward keys and values take turns in one. */
-function tilesOf(kernel: keyof MatrixTiles, { ahead }: MatrixTile): number {
-  return (kernel === "forward" ? 1 : 2) + Number(ahead);
-}
-
 /** Whether a kernel can have a tile: one of its form, in the workgroup memory of the device. */
 export function suitsMatrixTile(
   device: Device,
   kernel: keyof MatrixTiles,
-  tile: MatrixTile,
+  { subgroups, columns }: MatrixTile,
   headDim: number,
 ): boolean {
-  const { subgroups, columns, ahead } = tile;
-  if (kernel !== "forward" && subgroups % 2 || kernel === "keysValues" && ahead) return false;
-  const weightStrips = ahead ? subgroups / (kernel === "forward" ? 1 : 2) : 0;
-  const vectors = tilesOf(kernel, tile) * columns * (headDim / 8 + 1) +
-    16 * subgroups * (columns / 4 + 1) + 16 * weightStrips * columns / 8;
+  const forward = kernel === "forward"; // keys and values take turns in one tile
+  if (!forward && subgroups % 2) return false;
+  const vectors = (forward ? 1 : 2) * columns * (headDim / 8 + 1) +
+    16 * subgroups * (columns / 4 + 1);
   return 16 * vectors + OTHER_BYTES <= device.limits.maxComputeWorkgroupStorageSize;
 }
 
@@ -164,15 +153,13 @@ function constants(
   tile: MatrixTile,
   HEAD_DIM: number,
 ): KernelConstants {
-  const { subgroups: SUBGROUPS, columns: COLUMNS, ahead: AHEAD } = tile;
+  const { subgroups: SUBGROUPS, columns: COLUMNS } = tile;
   // Two subgroups of a role can share 32 rows where there are two.
   const ROW_BLOCKS = kernel === "keysValues" && SUBGROUPS % 4 === 0 ? 2 : 1;
   return {
     HEAD_DIM,
     SUBGROUPS,
     COLUMNS,
-    AHEAD,
-    TILES: tilesOf(kernel, tile),
     LEFT_TILES: Math.ceil(rowsOf(kernel, tile) / COLUMNS),
     FETCHES: Math.ceil(COLUMNS * HEAD_DIM / 8 / (32 * SUBGROUPS)),
     ROW_BLOCKS,
