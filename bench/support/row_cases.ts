@@ -10,7 +10,11 @@ import type { Program } from "../../src/gpu/program.ts";
 import { runOnce } from "../../src/gpu/run_once.ts";
 import { quantize, type QuantizedGradient } from "../../src/kernels/quantize.ts";
 import { randomNormal } from "../../src/kernels/random.ts";
-import { rmsNorm, rmsNormBackward } from "../../src/kernels/rms_norm.ts";
+import {
+  rmsNorm,
+  rmsNormBackward,
+  type RmsNormBackwardOptions,
+} from "../../src/kernels/rms_norm.ts";
 import type { RowVariant } from "../../src/kernels/shapes.ts";
 import { swiglu, swigluBackward } from "../../src/kernels/swiglu.ts";
 import * as norms from "../../src/reference/norm.ts";
@@ -192,15 +196,7 @@ export class RowCases implements Disposable {
   #normBackward(accumulate: boolean): RowCase {
     const { rows, cols } = this.shape;
     const record = (program: Program, variant?: RowVariant) =>
-      rmsNormBackward(program, {
-        dOutput: this.#gradient,
-        input: this.#stream,
-        weight: this.#weight,
-        rstd: this.#rstd,
-        dInput: this.#sum,
-        accumulate,
-        variant,
-      });
+      this.#normGradient(program, { accumulate, variant });
     return {
       name: `norm backward${accumulate ? ", accumulate" : ""}`,
       bytes: rows * cols * (accumulate ? 16 : 12),
@@ -226,18 +222,23 @@ export class RowCases implements Disposable {
       name: "norm backward, accumulate + quantize e5m2, column scales",
       bytes: rows * cols * 17,
       record: (program, variant) =>
-        rmsNormBackward(program, {
-          dOutput: this.#gradient,
-          input: this.#stream,
-          weight: this.#weight,
-          rstd: this.#rstd,
-          dInput: this.#sum,
-          accumulate: true,
-          quantized,
-          variant,
-        }),
+        this.#normGradient(program, { accumulate: true, quantized, variant }),
       check: () => checkCodes(this.device, quantized, this.#sum),
     };
+  }
+
+  #normGradient(
+    program: Program,
+    how: Pick<RmsNormBackwardOptions, "accumulate" | "quantized" | "variant">,
+  ): void {
+    rmsNormBackward(program, {
+      dOutput: this.#gradient,
+      input: this.#stream,
+      weight: this.#weight,
+      rstd: this.#rstd,
+      dInput: this.#sum,
+      ...how,
+    });
   }
 
   #swigluOnly(): RowCase {
