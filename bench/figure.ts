@@ -37,6 +37,12 @@ const PATHS: readonly (readonly [gpu: string, heading: string])[] = [
   ["native", "WebGPU of the runtime (native)"],
 ];
 
+/** What bars are called by the methods of bench/torch_step.py. */
+const TORCH_METHODS: Readonly<Record<string, string>> = {
+  "peft-lora-bf16": "PEFT LoRA",
+  "falqon-as-published": "FALQON as published",
+};
+
 /** Colours for light and for dark pages; text and bars contrast with both by at least 4.5 and 3 to 1. */
 const STYLE = `
 text { font: 13px system-ui, sans-serif; fill: #24292f }
@@ -108,8 +114,11 @@ function sectionsOf(lines: readonly SuiteLine[]): Section[] {
   }));
   const torch = lines.filter(({ group }) => group === "torch");
   sections.push({
-    heading: "PyTorch with PEFT (CUDA)",
-    bars: bars(torch, ({ compiled }) => compiled ? "lora bf16, compiled" : "lora bf16"),
+    heading: "PyTorch (CUDA)",
+    bars: bars(
+      torch,
+      ({ method, compiled }) => `${TORCH_METHODS[String(method)]}${compiled ? ", compiled" : ""}`,
+    ),
   });
   return sections.filter((section) => section.bars.length > 0);
 }

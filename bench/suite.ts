@@ -6,7 +6,7 @@
  * ```
  *
  * Groups, in the order they are given: `methods`, `layers` (1 to 32), `lengths` (128 to 4096 at constant tokens), `full`
- * (32 layers with checkpointing), `torch` (with `--torch SCRIPT`). Flags after `--` go to every `step.ts`, such as
+ * (32 layers with checkpointing), `torch` (`bench/torch_step.py`). Flags after `--` go to every `step.ts`, such as
  * `-- --width tiny --steps 5`. A run that fails leaves a line with `error`; the others go on. Ends by a table, and by
  * how far step times are from linear in the layers.
  *
@@ -14,7 +14,7 @@
  */
 
 import { UsageError } from "../src/cli/errors.ts";
-import { group, list, number, path, whole } from "../src/cli/flags.ts";
+import { group, list, number, path, text, whole } from "../src/cli/flags.ts";
 import { formatBytes } from "../src/cli/format.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import { readFlags, runScript } from "./support/script.ts";
@@ -26,7 +26,7 @@ const FLAGS = group("Suite", {
   tokens: whole("Tokens of a step", "8192"),
   sequenceLength: whole("Tokens a row, where they do not vary", "512"),
   layers: whole("Blocks, where they do not vary", "8"),
-  torch: path("FILE", "Script that measures PyTorch"),
+  python: text("PROGRAM", "The Python that has PyTorch, transformers and PEFT", "python3"),
   out: path("FILE", "Append the lines to it", "standard output only"),
   budget: number("Seconds after which no run goes on", "none"),
 });
@@ -60,7 +60,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     tokens: values.tokens ?? 8192,
     sequenceLength: values.sequenceLength ?? 512,
     layers: values.layers ?? 8,
-    torch: values.torch,
+    python: values.python ?? "python3",
     flags: end < 0 ? [] : args.slice(end + 1),
   };
   const deadline = performance.now() + 1000 * (values.budget ?? Infinity);

@@ -98,16 +98,21 @@ Deno.test("bench: the suite's groups vary one thing each", () => {
     tokens: 8192,
     sequenceLength: 512,
     layers: 8,
+    python: "python3",
   };
   const labels = GROUPS.lengths(options).map(({ label }) => label);
   assertEquals(labels[0], "falqon, native, 8 layers, 64×128");
   assertEquals(labels.length, 12);
-  assertEquals(GROUPS.torch(options), []);
-  assertEquals(GROUPS.torch({ ...options, torch: "step.py" }).map(({ command }) => command[1]), [
-    "step.py",
-    "step.py",
-    "step.py",
+  const torch = GROUPS.torch(options);
+  assertEquals(torch.map(({ label }) => label), [
+    "peft in PyTorch, 8 layers",
+    "peft in PyTorch, 8 layers, compile",
+    "falqon in PyTorch, 8 layers",
+    "peft in PyTorch, 32 layers, checkpointing",
   ]);
+  assert(torch.every(({ command: [python, script] }) => {
+    return python === "python3" && Deno.statSync(script).isFile;
+  }));
 });
 
 Deno.test("bench: distance from a straight line", () => {
@@ -145,6 +150,7 @@ Deno.test("bench: the figure shows the last time of every method by path", () =>
   assertEquals(shown, ["99.4 ms", "800 ms", "2000 ms", "170 ms"]);
   assertMatch(svg, /A &amp; B &lt;GPU>/);
   assertMatch(svg, /<desc[^>]*>WebGPU with tensor cores \(Dawn\): falqon 99.4 ms\./);
+  assertMatch(svg, /PyTorch \(CUDA\): PEFT LoRA, compiled 170 ms\./);
   assertEquals(svg.match(/<rect class="ours"/g)!.length, 2);
   assertThrows(() => drawSteps([]), RangeError, "no step times");
 });

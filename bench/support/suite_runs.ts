@@ -26,8 +26,8 @@ export interface SuiteOptions {
   sequenceLength: number;
   /** Blocks, except where these vary. */
   layers: number;
-  /** A script that measures PyTorch and takes `--layers --batch --seq --rank`, `--compile` and `--checkpointing`. */
-  torch?: string;
+  /** The Python that has PyTorch. */
+  python: string;
 }
 
 /** Methods with the flags that choose their precision, those first that matter most. */
@@ -97,17 +97,20 @@ function step(
   return { group, label, command };
 }
 
-/** PEFT's LoRA in bf16, eager and compiled, and the full model with checkpointing. */
-function torchRuns({ torch, tokens, sequenceLength, layers }: SuiteOptions): SuiteRun[] {
-  if (torch === undefined) return [];
-  const batch = tokens / sequenceLength;
-  const run = (blocks: number, ...more: string[]): SuiteRun => ({
+/** PEFT's LoRA in bf16, eager and compiled, FALQON as published, and the full model with checkpointing. */
+function torchRuns({ python, tokens, sequenceLength, layers }: SuiteOptions): SuiteRun[] {
+  const script = new URL("../torch_step.py", import.meta.url).pathname;
+  const shape = ["--batch", tokens / sequenceLength, "--seq", sequenceLength, "--rank", RANK];
+  const run = (method: string, blocks: number, ...switches: string[]): SuiteRun => ({
     group: "torch",
-    label: ["PEFT LoRA bf16", `${blocks} layers`, ...more.map((flag) => flag.slice(2))].join(", "),
-    command: [
-      ...["python3", torch, "--layers", blocks, "--batch", batch, "--seq", sequenceLength],
-      ...["--rank", RANK, ...more],
-    ].map(String),
+    label: [`${method} in PyTorch`, `${blocks} layers`, ...switches].join(", "),
+    command: [python, script, "--method", method, "--layers", blocks, ...shape]
+      .map(String).concat(switches.map((name) => `--${name}`)),
   });
-  return [run(layers), run(layers, "--compile"), run(32, "--checkpointing")];
+  return [
+    run("peft", layers),
+    run("peft", layers, "compile"),
+    run("falqon", layers),
+    run("peft", 32, "checkpointing"),
+  ];
 }
