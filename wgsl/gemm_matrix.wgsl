@@ -8,7 +8,8 @@
 // rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
 // Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the second-level
 // cache of an H200 busy for nine tenths of the time.
-// K is known to the compiler, which unrolls the loop: a fifth of the time on an H200.
+// K is known to the compiler: a fifth of the time of f16 on an H200, whose loop it unrolls. That of codes stays rolled, and
+// in the instruction cache, which is a tenth faster.
 // A fragment's elements have no known place, so sums go through workgroup memory on their way out.
 //! include gemm_output.wgsl
 //! include gemm_tile.wgsl
