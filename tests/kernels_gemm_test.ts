@@ -330,6 +330,17 @@ Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 t
       assert(relativeError(await device.readMatrix(tail), wantTail) < 1e-3);
     }
   }
+  // An overflow of the sum itself, and what is no number, stay visible.
+  const large = uploadMatrix(device, Float32Array.of(3e38, 3e38, -3e38, -3e38, NaN, 0), 3, 2);
+  const ones = uploadMatrix(device, Float32Array.of(1, 1), 1, 2);
+  const seen = device.matrix(3, 1, "f16", "product");
+  await runOnce(
+    device,
+    (program) => gemm(program, { layout: "nt", a: large.matrix, b: ones.matrix, out: seen }),
+  );
+  const halves = new Float16Array(await device.read(seen));
+  assertEquals([0, 1, 2].map((row) => halves[row * seen.pitch]), [Infinity, -Infinity, NaN]);
+
   const a = uploadMatrix(device, randomValues(16, 1), 1, 16);
   const out = device.matrix(1, 1, "f16", "product");
   const program = new Program(device);

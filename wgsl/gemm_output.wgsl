@@ -111,7 +111,9 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
 //! end
   let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
 //! if OUT_F16
-  let limited = clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0));
+  // What is not finite stays so, to be seen.
+  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let limited = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
   out[at] = vec2<u32>(pack2x16float(limited.xy), pack2x16float(limited.zw));
 //! else
   out[at] = value;

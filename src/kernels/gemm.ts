@@ -43,7 +43,7 @@ export interface GemmOptions {
   layout: GemmLayout;
   a: Matrix | ColumnBlock;
   b: Matrix | ColumnBlock;
-  /** [m, n], f32; or f16, limited to its range, without `accumulate`. */
+  /** [m, n], f32; or f16 without `accumulate`: what is finite is limited to its range. */
   out: Matrix | ColumnBlock;
   /** f32 [m]: row m of the product is divided by it (the scale of a quantised `a`). */
   rowScales?: Vector;
