@@ -26,9 +26,9 @@ import { attentionBackward, attentionForward } from "../src/kernels/attention.ts
 import {
   attentionMatrixBackward,
   attentionMatrixForward,
+  MATRIX_KERNELS,
   MATRIX_TILES,
   type MatrixTile,
-  type MatrixTiles,
   suitsMatrixTile,
 } from "../src/kernels/attention_matrix.ts";
 import {
@@ -120,8 +120,9 @@ function* sweep(device: Device, headDim: number): Generator<[string, AttentionRe
   for (const columns of [32, 64]) {
     for (const subgroups of [4, 6, 8, 12]) {
       const tile: MatrixTile = { subgroups, columns };
-      const kernels = Object.keys(MATRIX_TILES) as (keyof MatrixTiles)[];
-      const suited = kernels.filter((kernel) => suitsMatrixTile(device, kernel, tile, headDim));
+      const suited = MATRIX_KERNELS.filter((kernel) =>
+        suitsMatrixTile(device, kernel, tile, headDim)
+      );
       if (suited.length === 0) continue;
       const tiles = { ...MATRIX_TILES };
       for (const kernel of suited) tiles[kernel] = tile;

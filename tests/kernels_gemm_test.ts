@@ -343,7 +343,7 @@ Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 t
 
   const a = uploadMatrix(device, randomValues(16, 1), 1, 16);
   const out = device.matrix(1, 1, "f16", "product");
-  const program = new Program(device);
+  using program = new Program(device);
   assertThrows(
     () => gemm(program, { layout: "nt", a: a.matrix, b: a.matrix, out, accumulate: true }),
     RangeError,

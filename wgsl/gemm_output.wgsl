@@ -7,7 +7,7 @@
 // after another, each for a second, one that serves most products is worth more than branches that all threads take alike.
 //
 // A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for each row
-// and column: divisions of every result were a twentieth of a product's time on an H100.
+// and column.
 
 struct Params {
   m: u32, n: u32,
@@ -20,7 +20,7 @@ struct Params {
 //! end
   out_pitch: u32, out_column: u32,
   tail_from: u32, tail_pitch: u32,
-  addend_pitch: u32, // OPTIONAL: 0 for none; tail_from is past all columns then
+  addend_pitch: u32, // OPTIONAL: 0 without an addend, as tail_from is past all columns without a tail
   alpha: f32,
 //! if OPTIONAL
   has_row_scales: u32,

@@ -27,7 +27,8 @@ export interface MatrixTiles {
   keysValues: MatrixTile;
 }
 
-const KERNELS = ["forward", "queries", "keysValues"] as const;
+/** Their names. */
+export const MATRIX_KERNELS = ["forward", "queries", "keysValues"] as const;
 
 /** Those used. */
 export const MATRIX_TILES: MatrixTiles = {
@@ -76,7 +77,9 @@ export function suitsAttentionMatrix(
   }
   return device.hasSubgroupMatrix && headDim % 16 === 0 &&
     columns.every((column) => column % 4 === 0) &&
-    KERNELS.every((kernel) => suitsMatrixTile(device, kernel, MATRIX_TILES[kernel], headDim));
+    MATRIX_KERNELS.every((kernel) =>
+      suitsMatrixTile(device, kernel, MATRIX_TILES[kernel], headDim)
+    );
 }
 
 /**

@@ -5,8 +5,8 @@ import { expectMatrix, rowConstants, type RowVariant } from "./shapes.ts";
 
 /** Threads of a workgroup of the kernels that go element by element. */
 const THREADS = 128;
-/** Element types of the input. */
-const INPUT_TYPES: readonly ElementType[] = ["f32", "f16"];
+/** Element types of the input, and of its gradient beside codes. */
+const MERGED_TYPES: readonly ElementType[] = ["f32", "f16"];
 
 /** What {@linkcode swiglu} reads and writes. */
 export interface SwigluOptions {
@@ -34,7 +34,7 @@ export function swiglu(
   const { rows, cols: width, pitch } = result;
   if (output) expectMatrix("swiglu", "output", output, { rows, cols: width });
   if (quantized) expectQuantized("swiglu", quantized, { rows, cols: width });
-  expectMatrix("swiglu", "gateUp", gateUp, { rows, cols: 2 * pitch, types: INPUT_TYPES });
+  expectMatrix("swiglu", "gateUp", gateUp, { rows, cols: 2 * pitch, types: MERGED_TYPES });
   if (rows === 0 || width === 0) return;
   const { device } = program;
   const params = { rows, vectors: pitch / 4 };
@@ -85,8 +85,8 @@ export function swigluBackward(
   const { rows, cols: width, pitch } = dOutput;
   const merged = { rows, cols: 2 * pitch };
   expectMatrix("swigluBackward", "dOutput", dOutput, { rows, cols: width });
-  expectMatrix("swigluBackward", "gateUp", gateUp, { ...merged, types: INPUT_TYPES });
-  const types: readonly ElementType[] = quantized ? ["f32", "f16"] : ["f32"];
+  expectMatrix("swigluBackward", "gateUp", gateUp, { ...merged, types: MERGED_TYPES });
+  const types: readonly ElementType[] = quantized ? MERGED_TYPES : ["f32"];
   expectMatrix("swigluBackward", "dGateUp", dGateUp, { ...merged, types });
   if (quantized) expectQuantized("swigluBackward", quantized, merged);
   if (rows === 0 || width === 0) return;

@@ -88,7 +88,7 @@ export interface LinearBackward {
   /** f32 [tokens, width], or as {@linkcode Linear.gradientType} says. */
   dOutput: Matrix;
   /** What {@linkcode Linear.gradientCodes} gave, filled by the producer of the gradient; null where that did not. */
-  codes: Quantized | null;
+  codes: QuantizedGradient | null;
   /** The forward's input in f32; null if the layer does not need it. */
   input: Matrix | null;
   /** f32 [tokens, inFeatures], overwritten; null where nothing below is trained. */

@@ -139,7 +139,7 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
 /** What the backward of a block is told. */
 export interface BlockBackward {
   /** The gradient of the block's output in few bits, where its producer wrote it: `gradientCodes` of `down`. */
-  codes: Quantized | null;
+  codes: QuantizedGradient | null;
   /** Whether the gradient of the block's input is wanted. */
   needsInputGradient: boolean;
   /** The layer that this gradient is the output's of, which may want it in few bits: `down` of the block below. */
@@ -157,7 +157,7 @@ export function blockBackward(
   block: Block,
   layer: number,
   { codes: outputCodes, needsInputGradient, below }: BlockBackward,
-): Quantized | null {
+): QuantizedGradient | null {
   const { program, tokens } = pass;
   const get = activationsOf(pass, layer);
   if (pass.activations.mode.checkpointing) forwardToGateUp(pass, block, layer);
