@@ -27,7 +27,7 @@ export {
   encodeFp8,
   encodeFp8Array,
   type Fp8Format,
-} from "./src/fp8/codec.ts";
+} from "./src/numerics/fp8.ts";
 
 export {
   Dataset,
@@ -43,12 +43,12 @@ export {
   type LossAndGradients,
   Model,
   type ModelOptions,
-} from "./src/model/model.ts";
+} from "./src/inference/model.ts";
 export type { ModelConfig } from "./src/model/config.ts";
 export type { QuantizationConfig } from "./src/model/quantization_config.ts";
 export type { LinearRopeScaling, Llama3RopeScaling, RopeScaling } from "./src/model/rope_config.ts";
-export type { GenerateOptions } from "./src/model/generate.ts";
-export type { SamplingOptions } from "./src/model/sampling.ts";
+export type { GenerateOptions } from "./src/inference/generate.ts";
+export type { SamplingOptions } from "./src/inference/sampling.ts";
 export type { ChatMessage, ChatTemplate, Tokenizer, TokenStream } from "./src/io/tokenizer.ts";
 
 export {
@@ -57,7 +57,7 @@ export {
   type FalqonOptions,
   frozenFp8,
   type UpdateRule,
-} from "./src/methods/falqon.ts";
+} from "./src/methods/falqon/falqon.ts";
 export { full } from "./src/methods/full.ts";
 export {
   type AdapterOptions,
@@ -67,9 +67,9 @@ export {
   type LoraOptions,
   qlora,
   torchaoStyle,
-} from "./src/methods/lora.ts";
-export type { DenseType, Method } from "./src/methods/method.ts";
-export type { ScaleGranularity } from "./src/kernels/quantize.ts";
+} from "./src/methods/lora/lora.ts";
+export type { DenseType, Method } from "./src/layers/method.ts";
+export type { ScaleGranularity } from "./src/kernels/rows/quantize.ts";
 export {
   type LoraTensors,
   type PeftAdapter,
@@ -77,8 +77,8 @@ export {
   readPeftAdapter,
 } from "./src/io/peft.ts";
 
-export { evaluate, type EvaluateOptions, type Evaluation } from "./src/train/evaluate.ts";
+export { evaluate, type EvaluateOptions, type Evaluation } from "./src/inference/evaluate.ts";
 export type { ResolvedOptions, TrainerOptions } from "./src/train/options.ts";
-export type { SaveOptions } from "./src/train/save_model.ts";
+export type { SaveOptions } from "./src/inference/save_model.ts";
 export { Trainer, type TrainingMetrics } from "./src/train/trainer.ts";
-export type { ScheduleName } from "./src/optim/schedule.ts";
+export type { ScheduleName } from "./src/train/schedule.ts";

@@ -22,15 +22,15 @@ import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import type { Device } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
-import { attentionBackward, attentionForward } from "../src/kernels/attention.ts";
+import { attentionBackward, attentionForward } from "../src/kernels/attention/attention.ts";
 import {
-  attentionMatrixBackward,
-  attentionMatrixForward,
-  MATRIX_KERNELS,
-  MATRIX_TILES,
-  type MatrixTile,
-  suitsMatrixTile,
-} from "../src/kernels/attention_matrix.ts";
+  attentionTensorBackward,
+  attentionTensorForward,
+  suitsTensorTile,
+  TENSOR_KERNELS,
+  TENSOR_TILES,
+  type TensorTile,
+} from "../src/kernels/attention/tensor.ts";
 import {
   type AttentionCase,
   type AttentionRecorders,
@@ -119,16 +119,16 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
 function* sweep(device: Device, headDim: number): Generator<[string, AttentionRecorders]> {
   for (const columns of [32, 64]) {
     for (const subgroups of [4, 6, 8, 12]) {
-      const tile: MatrixTile = { subgroups, columns };
-      const suited = MATRIX_KERNELS.filter((kernel) =>
-        suitsMatrixTile(device, kernel, tile, headDim)
+      const tile: TensorTile = { subgroups, columns };
+      const suited = TENSOR_KERNELS.filter((kernel) =>
+        suitsTensorTile(device, kernel, tile, headDim)
       );
       if (suited.length === 0) continue;
-      const tiles = { ...MATRIX_TILES };
+      const tiles = { ...TENSOR_TILES };
       for (const kernel of suited) tiles[kernel] = tile;
       yield [`${subgroups} subgroups, ${columns} columns: ${suited.join(", ")}`, {
-        forward: (program, options) => attentionMatrixForward(program, options, tiles.forward),
-        backward: (program, options) => attentionMatrixBackward(program, options, tiles),
+        forward: (program, options) => attentionTensorForward(program, options, tiles.forward),
+        backward: (program, options) => attentionTensorBackward(program, options, tiles),
       }];
     }
   }

@@ -3,7 +3,7 @@
  *
  * `deno run -A bench/gemm_bench.ts` times the shapes of a LLaMA-7B step. `--gpu native|dawn`, `--shapes
  * 8192x4096x4096,…` (m×n×k), `--layouts nt,nn` and `--types fp8,f16,f32` choose; `--sweep` times every variant in the
- * list below instead of the one that the table of src/kernels/gemm_variants.ts chooses. The rate counts packing and
+ * list below instead of the one that the table of src/kernels/gemm/variants.ts chooses. The rate counts packing and
  * scaling as time and 2·m·n·k as operations; `kernel` is the rate of the product's own kernel. Errors are relative to
  * the product in f64 of the same narrow operands, on sampled rows and columns.
  *
@@ -17,15 +17,15 @@ import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import type { Device, Provider } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
-import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "../src/fp8/codec.ts";
-import { gemm, type GemmLayout } from "../src/kernels/gemm.ts";
+import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "../src/numerics/fp8.ts";
+import { gemm, type GemmLayout } from "../src/kernels/gemm/gemm.ts";
 import {
   chooseVariant,
   GEMM_VARIANTS,
   type GemmVariant,
   halfVariant,
-  matrixVariant,
-} from "../src/kernels/gemm_variants.ts";
+  tensorVariant,
+} from "../src/kernels/gemm/variants.ts";
 import { relativeError } from "../tests/support/gpu.ts";
 import { measure, teraflops, totalMs } from "./support/measure.ts";
 import { readRow } from "./support/row_checks.ts";
@@ -50,11 +50,11 @@ const SWEEP: Record<Provider, Record<string, GemmVariant>> = {
   },
   dawn: {
     matrix: GEMM_VARIANTS.matrix,
-    "matrix band 4": matrixVariant(128, 128, 4),
-    "matrix band 8": matrixVariant(128, 128, 8),
-    "matrix band 22": matrixVariant(128, 128, 22),
-    "matrix band 64": matrixVariant(128, 128, 64),
-    matrixNarrow: GEMM_VARIANTS.matrixNarrow,
+    "matrix band 4": tensorVariant(128, 128, 4),
+    "matrix band 8": tensorVariant(128, 128, 8),
+    "matrix band 22": tensorVariant(128, 128, 22),
+    "matrix band 64": tensorVariant(128, 128, 64),
+    tensorNarrow: GEMM_VARIANTS.tensorNarrow,
     half: GEMM_VARIANTS.half,
   },
 };
@@ -73,7 +73,7 @@ export interface GemmCase {
 export class GemmRun implements Disposable {
   readonly program: Program;
   readonly #case: GemmCase;
-  readonly #operands: [Operand, Operand];
+  readonly #operands: [GemmOperand, GemmOperand];
   readonly #out: Matrix;
   readonly #scales: Vector[] = [];
 
@@ -112,7 +112,7 @@ export class GemmRun implements Disposable {
   async error(): Promise<number> {
     const { layout, m, n, k } = this.#case;
     const [a, b] = this.#operands;
-    const at = (operand: Operand, byK: boolean, x: number, kk: number) =>
+    const at = (operand: GemmOperand, byK: boolean, x: number, kk: number) =>
       byK ? operand.value(kk, x) : operand.value(x, kk);
     const columns = Array.from({ length: n }, (_, column) => column)
       .filter((column) => column % Math.max(1, Math.floor(n / 97)) === 0);
@@ -140,7 +140,7 @@ export class GemmRun implements Disposable {
 }
 
 /** A matrix of test data and what its elements are worth. */
-interface Operand {
+interface GemmOperand {
   matrix: Matrix;
   value: (row: number, column: number) => number;
 }
@@ -152,7 +152,7 @@ function operand(
   cols: number,
   type: ElementType,
   seed: number,
-): Operand {
+): GemmOperand {
   const matrix = device.matrix(rows, cols, type, "operand");
   const period = 1_000_003;
   const largest = type === "e4m3" ? 448 : type === "e5m2" ? 57344 : 4.5;

@@ -16,7 +16,7 @@
 import { group, number, path, text, toggle, whole } from "../src/cli/flags.ts";
 import { Dataset } from "../src/data/dataset.ts";
 import { openLoader } from "../src/data/open_loader.ts";
-import { Random } from "../src/data/random.ts";
+import { Random } from "../src/numerics/random.ts";
 import type { TokenEncoder } from "../src/data/types.ts";
 import { OptionError } from "../src/errors.ts";
 import { readFlags, runScript } from "./support/script.ts";

@@ -13,7 +13,7 @@ import { openDevice } from "../src/cli/open_device.ts";
 import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
 import { processTerminal } from "../src/cli/terminal.ts";
 import { Program } from "../src/gpu/program.ts";
-import { chooseVariant, GEMM_VARIANTS } from "../src/kernels/gemm_variants.ts";
+import { chooseVariant, GEMM_VARIANTS } from "../src/kernels/gemm/variants.ts";
 import { GemmRun } from "./gemm_bench.ts";
 import { architecture } from "./support/architecture.ts";
 import { AttentionRun } from "./support/attention_run.ts";

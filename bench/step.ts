@@ -24,7 +24,7 @@ import { GPU_FLAGS, METHOD_FLAGS } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import type { Device } from "../src/gpu/device.ts";
 import type { KernelTime } from "../src/gpu/program.ts";
-import type { Method } from "../src/methods/method.ts";
+import type { Method } from "../src/layers/method.ts";
 import { planMemory } from "../src/train/memory.ts";
 import { architecture, ARCHITECTURE_FLAGS } from "./support/architecture.ts";
 import { withAttentionCosts } from "./support/attention_costs.ts";

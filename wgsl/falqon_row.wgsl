@@ -1,5 +1,5 @@
 // How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
-// src/reference/falqon_update.ts. Include-only.
+// tests/oracle/falqon_update.ts. Include-only.
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
 // is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.

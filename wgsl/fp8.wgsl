@@ -1,4 +1,4 @@
-// The FP8 codec of src/fp8/codec.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
+// The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
 // Include-only.
 //
 // Encoding gives the codes of the TypeScript, bit for bit, in a third of the operations: the adder rounds.

@@ -1,7 +1,7 @@
 // What SwiGLU and its gradient read of the linear layer before them. Include-only.
 //
 // Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
-// pitch … pitch + width: the merged linear starts each part at a multiple of 16. Arithmetic is in f32 either way.
+// pitch … pitch + width: the merged linear starts each part at a multiple of 16. Precision is in f32 either way.
 
 //! if GATE_UP == f16
 @group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;

@@ -18,7 +18,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> tables: Tables;
 @group(0) @binding(4) var<storage, read_write> codes: array<u32>;
 
-// As in src/nf4/codec.ts: how many midpoints, times the magnitude, are below.
+// As in src/numerics/nf4.ts: how many midpoints, times the magnitude, are below.
 fn encode(value: f32, scale: f32) -> u32 {
   if (scale == 0.0) { return NF4_ZERO; }
   var code = 0u;

@@ -19,7 +19,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> codes: array<u32>;
 @group(0) @binding(5) var<storage, read_write> statistics: array<f32>;
 
-// The nearest value's code, as in src/nf4/codec.ts: how many midpoints, times the scale, are below.
+// The nearest value's code, as in src/numerics/nf4.ts: how many midpoints, times the scale, are below.
 fn encode(value: f32, scale: f32) -> u32 {
   if (scale == 0.0) { return DYNAMIC_ZERO; }
   var code = 0u;

@@ -1,4 +1,4 @@
-// The number types of NF4 with double quantisation, from src/nf4/codec.ts. Include-only.
+// The number types of NF4 with double quantisation, from src/numerics/nf4.ts. Include-only.
 
 struct Tables {
   dynamic: array<f32, 256>,           // the 8-bit type's values, ascending

@@ -3,7 +3,7 @@
 // in:  TYPE e4m3, e5m2 or f16, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
 // out: f16 in panels of PANEL x, the width of the product's tiles, whose steps along k are then one piece of memory:
 //      PAIRS: [x / PANEL][k / 2][PANEL][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
-//      else   [x / PANEL][k][PANEL], from f16 only, for matrix fragments (gemm_matrix.wgsl; FP8: pack_codes.wgsl).
+//      else   [x / PANEL][k][PANEL], from f16 only, for matrix fragments (gemm_tensor.wgsl; FP8: pack_codes.wgsl).
 // x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
 // An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.

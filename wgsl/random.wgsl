@@ -3,7 +3,7 @@
 // Shapes: out [rows, cols] in f32 or f16, by rows with a pitch; the columns beyond cols become zero.
 // Idea: counter-based, so that an element depends on nothing but its index and the key, whatever the grid. A uniform z is
 // an odd integer within ±2²⁴; a normal one the centred sum of eight uniform 16-bit integers (kurtosis 2.85 instead of 3,
-// none beyond 4.9 standard deviations): integer arithmetic, so that every GPU and the twin src/reference/random.ts give
+// none beyond 4.9 standard deviations): integer arithmetic, so that every GPU and the twin tests/oracle/random.ts give
 // the same bits.
 
 struct Params {
@@ -23,7 +23,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
 //! end
 
-// As mix32 in src/data/random.ts.
+// As mix32 in src/numerics/random.ts.
 fn mix(word: u32) -> u32 {
   var z = word;
   z = (z ^ (z >> 16u)) * 0x21f0aaadu;

@@ -1,11 +1,11 @@
 // The scale of a row whose codes are CODES: what brings its largest magnitude to the format's largest value.
-// Include-only. src/reference/quantize.ts is the same on the CPU.
+// Include-only. tests/oracle/quantize.ts is the same on the CPU.
 //
 // f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^3, 2^4): exact, and
 // sums of 64 products with values below 2^5 stay within f16.
 //
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
-// row (gradient_range.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
+// row (gradient_scale.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
 
 const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 

@@ -1,4 +1,4 @@
-// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/optim/state.ts.
+// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.
 
 struct StepInputs {
   step: u32,          // counted from 1

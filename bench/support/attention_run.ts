@@ -7,13 +7,13 @@
 import type { BufferView, ColumnBlock, Matrix, Vector } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { Program } from "../../src/gpu/program.ts";
-import { runOnce } from "../../src/gpu/run_once.ts";
-import { attentionBackward, attentionForward } from "../../src/kernels/attention.ts";
-import type { AttentionHeads } from "../../src/kernels/attention_shapes.ts";
-import { randomNormal } from "../../src/kernels/random.ts";
-import { uploadRopeFrequencies } from "../../src/kernels/rope_angles.ts";
-import * as reference from "../../src/reference/attention.ts";
-import { normalValues } from "../../src/reference/random.ts";
+import { submitOnce } from "../../src/gpu/submit_once.ts";
+import { attentionBackward, attentionForward } from "../../src/kernels/attention/attention.ts";
+import type { AttentionHeads } from "../../src/kernels/attention/shapes.ts";
+import { randomNormal } from "../../src/kernels/rows/random.ts";
+import { uploadRopeFrequencies } from "../../src/kernels/attention/rope_angles.ts";
+import * as reference from "../../tests/oracle/attention.ts";
+import { normalValues } from "../../tests/oracle/random.ts";
 import { attentionRotation, documentBounds, takeColumns } from "../../tests/support/attention.ts";
 import { relativeError } from "../../tests/support/gpu.ts";
 
@@ -60,7 +60,7 @@ export class AttentionRun implements Disposable {
   /** Makes the operands and fills them by normal numbers. */
   static async open(device: Device, shape: AttentionRunShape): Promise<AttentionRun> {
     const run = new AttentionRun(device, shape);
-    await runOnce(device, (program) => {
+    await submitOnce(device, (program) => {
       for (const operand of ["qkv", "dOutput"] as const) {
         const { key, deviation } = run.#numbers(operand);
         const out = operand === "qkv" ? run.#qkv : run.#dOutput;

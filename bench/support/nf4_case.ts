@@ -7,14 +7,19 @@
 import { roundUp } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { Program } from "../../src/gpu/program.ts";
-import { runOnce } from "../../src/gpu/run_once.ts";
-import { dequantizeNf4, nf4Weight, quantizeNf4, uploadNf4Tables } from "../../src/kernels/nf4.ts";
+import { submitOnce } from "../../src/gpu/submit_once.ts";
+import {
+  dequantizeNf4,
+  nf4Weight,
+  quantizeNf4,
+  uploadNf4Tables,
+} from "../../src/kernels/rows/nf4.ts";
 import {
   dequantizeNf4 as decodeOnCpu,
   NF4_BLOCK,
   NF4_GROUP,
   quantizeNf4 as encodeOnCpu,
-} from "../../src/nf4/codec.ts";
+} from "../../src/numerics/nf4.ts";
 import { relativeError } from "../../tests/support/gpu.ts";
 import { type BenchCase, fillNormal, normalElements, type StepSizes } from "./update_cases.ts";
 
@@ -37,7 +42,7 @@ export async function nf4Case(
   const out = device.matrix(roundUp(rows, 16), cols, "f16", "decoded weight");
   const encode = (program: Program) => quantizeNf4(program, { input, weight, tables });
   const decode = (program: Program) => dequantizeNf4(program, { weight, tables, out });
-  const run = (record: (program: Program) => void) => runOnce(device, record);
+  const run = (record: (program: Program) => void) => submitOnce(device, record);
   await run(encode);
   const elements = rows * cols;
   return {

@@ -6,9 +6,9 @@
 
 import type { Matrix } from "../../src/gpu/buffers.ts";
 import type { Program } from "../../src/gpu/program.ts";
-import { randomNormal } from "../../src/kernels/random.ts";
-import { normalValues, randomKey } from "../../src/reference/random.ts";
-import type { WeightSource } from "../../src/model/weight_source.ts";
+import { randomNormal } from "../../src/kernels/rows/random.ts";
+import { normalValues, randomKey } from "../../tests/oracle/random.ts";
+import type { WeightSource } from "../../src/layers/weight_source.ts";
 
 /** The initialisation of LLaMA: norms are 1, everything else is normal with standard deviation 0.02. */
 export class RandomSource implements WeightSource {

@@ -7,18 +7,18 @@
 import { ELEMENT_BYTES, firstOf, type Matrix, type Vector } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { Program } from "../../src/gpu/program.ts";
-import { runOnce } from "../../src/gpu/run_once.ts";
-import { quantize, type QuantizedGradient } from "../../src/kernels/quantize.ts";
-import { randomNormal } from "../../src/kernels/random.ts";
+import { submitOnce } from "../../src/gpu/submit_once.ts";
+import { quantize, type QuantizedGradient } from "../../src/kernels/rows/quantize.ts";
+import { randomNormal } from "../../src/kernels/rows/random.ts";
 import {
   rmsNorm,
   rmsNormBackward,
   type RmsNormBackwardOptions,
-} from "../../src/kernels/rms_norm.ts";
+} from "../../src/kernels/rows/rms_norm.ts";
 import type { RowVariant } from "../../src/kernels/shapes.ts";
-import { swiglu, swigluBackward } from "../../src/kernels/swiglu.ts";
-import * as norms from "../../src/reference/norm.ts";
-import * as gates from "../../src/reference/swiglu.ts";
+import { swiglu, swigluBackward } from "../../src/kernels/rows/swiglu.ts";
+import * as norms from "../../tests/oracle/norm.ts";
+import * as gates from "../../tests/oracle/swiglu.ts";
 import { checkCodes, checkRows, readRow, type RowErrors } from "./row_checks.ts";
 
 /** A step's size. */
@@ -376,7 +376,7 @@ export class RowCases implements Disposable {
   }
 
   async #run(record: (program: Program) => void): Promise<void> {
-    await runOnce(this.device, record);
+    await submitOnce(this.device, record);
     await this.device.finish();
   }
 }

@@ -6,16 +6,16 @@
 
 import { ELEMENT_BYTES, type Matrix, rowsOf, type Vector } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import { adamW } from "../../src/kernels/adamw.ts";
-import { crossEntropy } from "../../src/kernels/cross_entropy.ts";
-import { embed } from "../../src/kernels/embedding.ts";
-import { gradNorm } from "../../src/kernels/grad_norm.ts";
-import { rope } from "../../src/kernels/rope.ts";
-import { uploadRopeFrequencies } from "../../src/kernels/rope_angles.ts";
-import { StepState } from "../../src/optim/state.ts";
-import { crossEntropy as crossEntropyOnCpu } from "../../src/reference/loss.ts";
-import { AdamW } from "../../src/reference/optimizer.ts";
-import { applyRope } from "../../src/reference/rope.ts";
+import { adamW } from "../../src/kernels/optimizer/adamw.ts";
+import { crossEntropy } from "../../src/kernels/rows/cross_entropy.ts";
+import { embed } from "../../src/kernels/rows/embedding.ts";
+import { gradNorm } from "../../src/kernels/optimizer/grad_norm.ts";
+import { rope } from "../../src/kernels/attention/rope.ts";
+import { uploadRopeFrequencies } from "../../src/kernels/attention/rope_angles.ts";
+import { StepState } from "../../src/gpu/step_state.ts";
+import { crossEntropy as crossEntropyOnCpu } from "../../tests/oracle/loss.ts";
+import { AdamW } from "../../tests/oracle/optimizer.ts";
+import { applyRope } from "../../tests/oracle/rope.ts";
 import { relativeError } from "../../tests/support/gpu.ts";
 import { readRow } from "./row_checks.ts";
 import { type BenchCase, fillNormal, normalElements, type StepSizes } from "./update_cases.ts";

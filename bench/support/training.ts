@@ -4,17 +4,17 @@
  * @module
  */
 
-import { Random } from "../../src/data/random.ts";
+import { Random } from "../../src/numerics/random.ts";
 import type { Batch } from "../../src/data/types.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { Program } from "../../src/gpu/program.ts";
-import type { Method } from "../../src/methods/method.ts";
+import type { Method } from "../../src/layers/method.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { Network } from "../../src/model/network.ts";
 import { RandomSource } from "./random_source.ts";
 import { writeTokens } from "../../src/model/token_buffers.ts";
-import { type StepMetrics, StepState } from "../../src/optim/state.ts";
-import { batchesToLookAt, calibrate } from "../../src/train/calibrate.ts";
+import { type StepMetrics, StepState } from "../../src/gpu/step_state.ts";
+import { initBatchCount, initFromGradients } from "../../src/train/gradient_init.ts";
 import { recordMicroStep, recordUpdate } from "../../src/train/step_programs.ts";
 
 /** What {@linkcode Training.open} makes. */
@@ -86,11 +86,11 @@ export class Training implements Disposable {
     const state = new StepState(device, BETAS);
     mark("activations");
     const batches = Array.from(
-      { length: batchesToLookAt(tokens) },
+      { length: initBatchCount(tokens) },
       () => randomBatch(config.vocabSize, batchSize, sequenceLength, random),
     );
-    if (network.layers.calibrates) {
-      await calibrate(network, batches, tokens, seed);
+    if (network.layers.usesGradientInit) {
+      await initFromGradients(network, batches, tokens, seed);
       mark("calibration");
     }
     const programs = {

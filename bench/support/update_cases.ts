@@ -13,22 +13,22 @@ import {
 } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
-import { E4M3 } from "../../src/fp8/codec.ts";
-import { updateRows, type UpdateTile } from "../../src/kernels/falqon.ts";
-import type { UpdateMatrixTile } from "../../src/kernels/falqon_matrix.ts";
-import { gemm } from "../../src/kernels/gemm.ts";
-import { quantize } from "../../src/kernels/quantize.ts";
-import { runOnce } from "../../src/gpu/run_once.ts";
-import { randomNormal } from "../../src/kernels/random.ts";
-import { skinnyGradient, type SkinnyVariant } from "../../src/kernels/skinny.ts";
+import { E4M3 } from "../../src/numerics/fp8.ts";
+import { updateRows, type UpdateTile } from "../../src/kernels/falqon/falqon.ts";
+import type { UpdateMatrixTile } from "../../src/kernels/falqon/tensor.ts";
+import { gemm } from "../../src/kernels/gemm/gemm.ts";
+import { quantize } from "../../src/kernels/rows/quantize.ts";
+import { submitOnce } from "../../src/gpu/submit_once.ts";
+import { randomNormal } from "../../src/kernels/rows/random.ts";
+import { lowRankGradient, type LowRankVariant } from "../../src/kernels/gemm/low_rank_gradient.ts";
 import {
-  measureRange,
-  scaledRange,
-  skinnyGradientMatrix,
-  type SkinnyMatrixVariant,
-} from "../../src/kernels/skinny_matrix.ts";
-import { updateFactors, updateRequantize } from "../../src/reference/falqon_update.ts";
-import { normalValues } from "../../src/reference/random.ts";
+  lowRankGradientTensor,
+  type LowRankTensorVariant,
+  recordGradientScale,
+  scaleOfF16Gradient,
+} from "../../src/kernels/gemm/low_rank_gradient_tensor.ts";
+import { updateFactors, updateRequantize } from "../../tests/oracle/falqon_update.ts";
+import { normalValues } from "../../tests/oracle/random.ts";
 import { relativeError } from "../../tests/support/gpu.ts";
 
 /** Something to measure. */
@@ -64,7 +64,7 @@ export async function fillNormal(
   low: number,
   deviation: number,
 ): Promise<void> {
-  await runOnce(
+  await submitOnce(
     device,
     (program) => randomNormal(program, { key: { low, high: 0 }, mean: 0, deviation, out }),
   );
@@ -201,8 +201,8 @@ export async function updateCase(
  */
 export type GradientWay =
   | { kernel: "gemm" }
-  | { kernel: "skinny"; variant: Partial<SkinnyVariant> }
-  | { kernel: "matrix"; variant: Partial<SkinnyMatrixVariant>; scaled?: boolean };
+  | { kernel: "skinny"; variant: Partial<LowRankVariant> }
+  | { kernel: "matrix"; variant: Partial<LowRankTensorVariant>; scaled?: boolean };
 
 /** Those used. */
 const GRADIENT_WAYS: readonly GradientWay[] = [
@@ -288,10 +288,12 @@ export async function gradientCase(
     tolerance: way.kernel === "matrix" ? 5e-4 : 1e-5,
     record(program) {
       if (way.kernel === "gemm") gemm(program, { layout: "tn", ...product });
-      else if (way.kernel === "skinny") skinnyGradient(program, { ...product, ...way });
+      else if (way.kernel === "skinny") lowRankGradient(program, { ...product, ...way });
       else {
-        const range = scaled ? scaledRange(program, codes) : measureRange(program, codes);
-        skinnyGradientMatrix(program, product, range, way.variant);
+        const range = scaled
+          ? scaleOfF16Gradient(program, codes)
+          : recordGradientScale(program, codes);
+        lowRankGradientTensor(program, product, range, way.variant);
       }
     },
     async check() {

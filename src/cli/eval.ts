@@ -4,8 +4,8 @@
  * @module
  */
 
-import { Model } from "../model/model.ts";
-import { evaluate } from "../train/evaluate.ts";
+import { Model } from "../inference/model.ts";
+import { evaluate } from "../inference/evaluate.ts";
 import { type Command, command, needed } from "./command.ts";
 import { openDataset } from "./data.ts";
 import { frozenMethod } from "./method.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Model } from "../model/model.ts";
+import { Model } from "../inference/model.ts";
 import { type Command, command, needed } from "./command.ts";
 import { group, number, text, whole } from "./flags.ts";
 import { frozenMethod } from "./method.ts";

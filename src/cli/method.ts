@@ -6,8 +6,8 @@
 
 import { OptionError } from "../errors.ts";
 import { readPeftAdapter } from "../io/peft.ts";
-import type { BaseType } from "../methods/base_weight.ts";
-import { falqon, frozenFp8 } from "../methods/falqon.ts";
+import type { BaseType } from "../layers/storage/base_weight.ts";
+import { falqon, frozenFp8 } from "../methods/falqon/falqon.ts";
 import { full } from "../methods/full.ts";
 import {
   type AdapterOptions,
@@ -16,8 +16,8 @@ import {
   lora,
   qlora,
   torchaoStyle,
-} from "../methods/lora.ts";
-import type { DenseType, Method } from "../methods/method.ts";
+} from "../methods/lora/lora.ts";
+import type { DenseType, Method } from "../layers/method.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { kebabCase } from "./flags.ts";
 import type { MethodValues } from "./shared_flags.ts";

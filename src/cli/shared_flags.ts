@@ -5,10 +5,10 @@
  */
 
 import { PROVIDERS } from "../gpu/open.ts";
-import { SCALE_GRANULARITIES } from "../kernels/quantize.ts";
-import { BASE_TYPES } from "../methods/base_weight.ts";
-import { ADAPTER_INITS, UPDATE_RULES } from "../methods/falqon.ts";
-import { SCHEDULES } from "../optim/schedule.ts";
+import { SCALE_GRANULARITIES } from "../kernels/rows/quantize.ts";
+import { BASE_TYPES } from "../layers/storage/base_weight.ts";
+import { ADAPTER_INITS, UPDATE_RULES } from "../methods/falqon/falqon.ts";
+import { SCHEDULES } from "../train/schedule.ts";
 import {
   choice,
   columns,

@@ -7,7 +7,7 @@
 import { fileURLToPath } from "node:url";
 import { DataError, OptionError } from "../errors.ts";
 import { type FileFormat, readFileRows } from "./file_rows.ts";
-import { hash32 } from "./random.ts";
+import { hash32 } from "../numerics/random.ts";
 import { checkColumnMap, type ColumnMap, recognise } from "./row_format.ts";
 import type { Example, RawRow } from "./types.ts";
 

@@ -14,10 +14,10 @@
 import { DataError, OptionError } from "../errors.ts";
 import { BatchBuilder } from "./batch.ts";
 import type { Dataset } from "./dataset.ts";
-import { fit } from "./fit.ts";
+import { fit } from "./truncate.ts";
 import { type LoaderOptions, type ResolvedLoaderOptions, resolveLoaderOptions } from "./options.ts";
 import { packFirstFit } from "./packing.ts";
-import { Random } from "./random.ts";
+import { Random } from "../numerics/random.ts";
 import { ShuffleBuffer } from "./shuffle.ts";
 import { emptyStatistics } from "./statistics.ts";
 import { tokenize } from "./tokenize.ts";

@@ -1,4 +1,4 @@
-import type { Random } from "./random.ts";
+import type { Random } from "../numerics/random.ts";
 import type { RawRow } from "./types.ts";
 
 /** Longest total text kept in a shuffle buffer, in UTF-16 units. */

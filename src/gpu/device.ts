@@ -16,7 +16,7 @@ import {
   unpitched,
   type Vector,
 } from "./buffers.ts";
-import { calmWait } from "./calm_wait.ts";
+import { throttledWait } from "./throttled_polling.ts";
 import { offersSubgroupMatrix } from "./dawn.ts";
 import { Kernel } from "./kernel.ts";
 import { kernelSources } from "./kernels.generated.ts";
@@ -67,7 +67,7 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
 }
 
 /** Whether values are kept in f16 between kernels that compute with f32. */
-export interface HalfStorage {
+export interface F16Storage {
   /** Outputs of products of operands in few bits, next to which f16 rounds little. */
   activations: boolean;
   /** Gradients that both a product of few bits and one on tensor cores read. */
@@ -99,7 +99,7 @@ export class Device implements Disposable {
    *
    * @internal
    */
-  halves: HalfStorage;
+  halves: F16Storage;
   /** Bytes in buffers now. */
   allocatedBytes = 0;
   /** The most bytes in buffers at any one time. */
@@ -322,7 +322,7 @@ export class Device implements Disposable {
    * @internal
    */
   wait<T>(promise: Promise<T>): Promise<T> {
-    return this.provider === "dawn" ? calmWait(promise) : promise;
+    return this.provider === "dawn" ? throttledWait(promise) : promise;
   }
 
   /**

@@ -665,7 +665,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
 }
 `,
-  "attention_matrix.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the gradient
+  "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the gradient
 // of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in memory, f16 in
 // workgroup memory and in products, sums are f32.
 //
@@ -798,7 +798,7 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
   return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 1u]));
 }
 `,
-  "attention_matrix_backward.wgsl": `// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the scores, the
+  "attention_tensor_backward.wgsl": `// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the scores, the
 // others (role 1) the gradients of the probabilities, dP: two products of the same form. Then all turn both into weights:
 //
 //   P = 2^(scores − log_sum_exp)        dS = P ∘ (dP − delta)
@@ -810,7 +810,7 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
 // which attention_gradient_scale.wgsl left with its inverse in the row after the last of delta.
 //
 // With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
-//! include attention_matrix.wgsl
+//! include attention_tensor.wgsl
 //! if ROTATED
 //! include rotation.wgsl
 //! end
@@ -947,7 +947,7 @@ fn write_gradient(
   //! end
 }
 `,
-  "attention_matrix_forward.wgsl": `// Attention forward on tensor cores: what attention_forward.wgsl computes, with products of f16 rounded q, k, v and
+  "attention_tensor_forward.wgsl": `// Attention forward on tensor cores: what attention_forward.wgsl computes, with products of f16 rounded q, k, v and
 // probabilities, summed in f32.
 //
 // Shapes: as there; columns and pitches are multiples of 4.
@@ -958,7 +958,7 @@ fn write_gradient(
 // earlier scores, renewed only when a score exceeds it by GROWTH. Results are then still exact, probabilities at most
 // 2^GROWTH, and the results in fragments, whose rows cannot be scaled where they are, need that rarely: they take the way
 // through workgroup memory. Two invocations share a row, 16 of every 32 columns each.
-//! include attention_matrix.wgsl
+//! include attention_tensor.wgsl
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
@@ -1140,13 +1140,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
 }
 `,
-  "attention_matrix_keys_values.wgsl": `// Attention backward on tensor cores, gradients of keys and values: dV = Pᵀ·dO and dK = scale · dSᵀ·Q, summed over the query
+  "attention_tensor_keys_values.wgsl": `// Attention backward on tensor cores, gradients of keys and values: dV = Pᵀ·dO and dK = scale · dSᵀ·Q, summed over the query
 // heads that share a key head, as attention_backward_keys_values.wgsl. Rows are keys, columns queries.
 //
 // Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first key
 // to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1): 16 of them whole,
 // or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the next one the second.
-//! include attention_matrix_backward.wgsl
+//! include attention_tensor_backward.wgsl
 
 // log_sum_exp and delta of the tile's queries, two a vector.
 var<workgroup> statistics: array<vec4<f32>, COLUMNS / 2>;
@@ -1272,13 +1272,13 @@ fn load_statistics(head: u32, query: u32, scale: f32) -> vec4<f32> {
     log_sum_exp[at.x] * LOG2_E, delta[at.x] * scale, log_sum_exp[at.y] * LOG2_E, delta[at.y] * scale);
 }
 `,
-  "attention_matrix_queries.wgsl": `// Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
+  "attention_tensor_queries.wgsl": `// Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
 //
 // Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks over the
 // keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first (role 0) or
 // second half of the vectors, in whole blocks of two, the last of which may be of no use.
 // The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
-//! include attention_matrix_backward.wgsl
+//! include attention_tensor_backward.wgsl
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -1887,7 +1887,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "falqon_row.wgsl": `// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
-// src/reference/falqon_update.ts. Include-only.
+// tests/oracle/falqon_update.ts. Include-only.
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
 // is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
@@ -2259,7 +2259,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 `,
-  "falqon_update_matrix.wgsl": `// falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
+  "falqon_update_tensor.wgsl": `// falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
 // Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
 // [outputs, inputs]; b f32 [outputs, rank]; all with columns up to the pitch zero.
@@ -2437,7 +2437,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 }
 `,
-  "fp8.wgsl": `// The FP8 codec of src/fp8/codec.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
+  "fp8.wgsl": `// The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
 // Include-only.
 //
 // Encoding gives the codes of the TypeScript, bit for bit, in a third of the operations: the adder rounds.
@@ -2634,7 +2634,7 @@ fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(v
   "gate_up.wgsl": `// What SwiGLU and its gradient read of the linear layer before them. Include-only.
 //
 // Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
-// pitch … pitch + width: the merged linear starts each part at a multiple of 16. Arithmetic is in f32 either way.
+// pitch … pitch + width: the merged linear starts each part at a multiple of 16. Precision is in f32 either way.
 
 //! if GATE_UP == f16
 @group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
@@ -3066,7 +3066,129 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
-  "gemm_matrix.wgsl": `// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 factors and f32 sums.
+  "gemm_output.wgsl": `// What every GEMM kernel is told, and how it writes a result. Include-only.
+//
+// A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
+// (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
+//
+// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one kernel
+// after another, each for a second, one that serves most products is worth more than branches that all threads take alike.
+//
+// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for each row
+// and column.
+
+struct Params {
+  m: u32, n: u32,
+//! if !FIXED_K
+  k: u32, share: u32,
+//! end
+//! if !PACKED
+  a_pitch: u32, a_column: u32,
+  b_pitch: u32, b_column: u32,
+//! end
+  out_pitch: u32, out_column: u32,
+  tail_from: u32, tail_pitch: u32,
+  addend_pitch: u32, // OPTIONAL: 0 without an addend, as tail_from is past all columns without a tail
+  alpha: f32,
+//! if OPTIONAL
+  has_row_scales: u32,
+  has_column_scales: u32,
+//! end
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if OUT_F16
+@group(0) @binding(3) var<storage, read_write> out: array<vec2<u32>>;
+//! else
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+//! end
+//! if TAIL
+@group(0) @binding(4) var<storage, read_write> tail: array<vec4<f32>>;
+//! end
+//! if ROW_SCALES
+@group(0) @binding(5) var<storage, read> row_scales: array<f32>;
+//! end
+//! if COLUMN_SCALES
+@group(0) @binding(6) var<storage, read> column_scales: array<vec4<f32>>;
+//! end
+//! if ADDEND
+@group(0) @binding(7) var<storage, read> addend: array<vec4<f32>>;
+//! end
+
+// Results are made in two parts, so that a thread can read all that its results need before it writes any of them:
+// a compiler must not move a read over a write that might be to the same memory, and would wait for each in turn.
+
+// What the sums of a row are multiplied by.
+fn row_factor(row: u32) -> f32 {
+//! if OPTIONAL
+  if (params.has_row_scales == 0u) { return params.alpha; }
+//! end
+//! if ROW_SCALES
+  return params.alpha / row_scales[min(row, params.m - 1u)];
+//! else
+  return params.alpha;
+//! end
+}
+
+// And those of four columns, from one that is a multiple of 4.
+fn column_factors(column: u32) -> vec4<f32> {
+//! if OPTIONAL
+  if (params.has_column_scales == 0u) { return vec4<f32>(1.0); }
+//! end
+//! if COLUMN_SCALES
+  return 1.0 / column_scales[min(column, (params.n - 1u) & ~3u) / 4u];
+//! else
+  return vec4<f32>(1.0);
+//! end
+}
+
+// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4. \`part\` counts the partial
+// products before.
+fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+  // Columns behind n stay zero: operands may hold anything there.
+  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
+  var value = select(vec4<f32>(), scaled, inside);
+  // Results outside are not written: they only have to read inside.
+  let r = min(row, params.m - 1u);
+  let c = min(column, (params.n - 1u) & ~3u);
+//! if TAIL
+  let kept = min(c, params.tail_from - 4u);
+//! else
+  let kept = c;
+//! end
+//! if ACCUMULATE
+  value += select(vec4<f32>(), out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u], kept == column);
+//! end
+//! if OPTIONAL
+  if (params.addend_pitch == 0u) { return value; }
+//! end
+//! if ADDEND
+  value += select(vec4<f32>(), addend[(r * params.addend_pitch + kept) / 4u], kept == column);
+//! end
+  return value;
+}
+
+fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
+  // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
+  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
+//! if TAIL
+  if (column >= params.tail_from) {
+    tail[(row * params.tail_pitch + column - params.tail_from) / 4u] = value;
+    return;
+  }
+//! end
+  let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
+//! if OUT_F16
+  // What is not finite stays so, to be seen.
+  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let limited = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  out[at] = vec2<u32>(pack2x16float(limited.xy), pack2x16float(limited.zw));
+//! else
+  out[at] = value;
+//! end
+}
+`,
+  "gemm_tensor.wgsl": `// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 factors and f32 sums.
 //
 // a, b: both FP8 from pack_codes.wgsl (CODES) or both f16 from pack.wgsl, in panels of BM and BN, rounded up to whole ones,
 // and k filled up with zeros.
@@ -3219,129 +3341,110 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
-  "gemm_output.wgsl": `// What every GEMM kernel is told, and how it writes a result. Include-only.
+  "gemm_tile.wgsl": `// Which tile of the output a workgroup makes. Include-only.
 //
-// A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
-// (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
-//
-// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one kernel
-// after another, each for a second, one that serves most products is worth more than branches that all threads take alike.
-//
-// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for each row
-// and column.
+// Workgroups that run at the same time should need few rows of both operands, so that these stay in the cache: tiles go
+// down in bands of BAND rows of tiles, column by column, instead of along the whole width.
+
+fn output_tile(group: vec3<u32>, groups: vec3<u32>) -> vec2<u32> {
+  let index = group.y * groups.x + group.x;
+  let band = index / (BAND * groups.x);
+  let height = min(u32(BAND), groups.y - band * BAND);
+  let within = index - band * BAND * groups.x;
+  return vec2<u32>(within / height, band * BAND + within % height);
+}
+`,
+  "grad_norm.wgsl": `// Second stage of the global gradient norm: adds the partial sums of squares in a fixed order and writes
+//   grad_norm = sqrt(Σ partials),   clip = min(1, max_norm / (grad_norm + 1e-6))   (1 if max_norm is 0),
+//   finite = 1 where the norm is a number, else 0.
+// The clip factor is that of torch.nn.utils.clip_grad_norm_.
+//! include workgroup_reduce.wgsl
+//! include step_state.wgsl
 
 struct Params {
-  m: u32, n: u32,
-//! if !FIXED_K
-  k: u32, share: u32,
-//! end
-//! if !PACKED
-  a_pitch: u32, a_column: u32,
-  b_pitch: u32, b_column: u32,
-//! end
-  out_pitch: u32, out_column: u32,
-  tail_from: u32, tail_pitch: u32,
-  addend_pitch: u32, // OPTIONAL: 0 without an addend, as tail_from is past all columns without a tail
-  alpha: f32,
-//! if OPTIONAL
-  has_row_scales: u32,
-  has_column_scales: u32,
-//! end
+  count: u32,
+  max_norm: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-//! if OUT_F16
-@group(0) @binding(3) var<storage, read_write> out: array<vec2<u32>>;
-//! else
-@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
-//! end
-//! if TAIL
-@group(0) @binding(4) var<storage, read_write> tail: array<vec4<f32>>;
-//! end
-//! if ROW_SCALES
-@group(0) @binding(5) var<storage, read> row_scales: array<f32>;
-//! end
-//! if COLUMN_SCALES
-@group(0) @binding(6) var<storage, read> column_scales: array<vec4<f32>>;
-//! end
-//! if ADDEND
-@group(0) @binding(7) var<storage, read> addend: array<vec4<f32>>;
-//! end
+@group(0) @binding(1) var<storage, read> partials: array<f32>;
+@group(0) @binding(2) var<storage, read_write> results: StepResults;
 
-// Results are made in two parts, so that a thread can read all that its results need before it writes any of them:
-// a compiler must not move a read over a write that might be to the same memory, and would wait for each in turn.
-
-// What the sums of a row are multiplied by.
-fn row_factor(row: u32) -> f32 {
-//! if OPTIONAL
-  if (params.has_row_scales == 0u) { return params.alpha; }
-//! end
-//! if ROW_SCALES
-  return params.alpha / row_scales[min(row, params.m - 1u)];
-//! else
-  return params.alpha;
-//! end
-}
-
-// And those of four columns, from one that is a multiple of 4.
-fn column_factors(column: u32) -> vec4<f32> {
-//! if OPTIONAL
-  if (params.has_column_scales == 0u) { return vec4<f32>(1.0); }
-//! end
-//! if COLUMN_SCALES
-  return 1.0 / column_scales[min(column, (params.n - 1u) & ~3u) / 4u];
-//! else
-  return vec4<f32>(1.0);
-//! end
-}
-
-// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4. \`part\` counts the partial
-// products before.
-fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
-  // Columns behind n stay zero: operands may hold anything there.
-  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
-  var value = select(vec4<f32>(), scaled, inside);
-  // Results outside are not written: they only have to read inside.
-  let r = min(row, params.m - 1u);
-  let c = min(column, (params.n - 1u) & ~3u);
-//! if TAIL
-  let kept = min(c, params.tail_from - 4u);
-//! else
-  let kept = c;
-//! end
-//! if ACCUMULATE
-  value += select(vec4<f32>(), out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u], kept == column);
-//! end
-//! if OPTIONAL
-  if (params.addend_pitch == 0u) { return value; }
-//! end
-//! if ADDEND
-  value += select(vec4<f32>(), addend[(r * params.addend_pitch + kept) / 4u], kept == column);
-//! end
-  return value;
-}
-
-fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
-  // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
-  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
-//! if TAIL
-  if (column >= params.tail_from) {
-    tail[(row * params.tail_pitch + column - params.tail_from) / 4u] = value;
-    return;
-  }
-//! end
-  let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
-//! if OUT_F16
-  // What is not finite stays so, to be seen.
-  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
-  let limited = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
-  out[at] = vec2<u32>(pack2x16float(limited.xy), pack2x16float(limited.zw));
-//! else
-  out[at] = value;
-//! end
+@compute @workgroup_size(THREADS)
+fn main(@builtin(local_invocation_index) thread: u32) {
+  var sum = 0.0;
+  for (var i = thread; i < params.count; i += THREADS) { sum += partials[i]; }
+  let norm = sqrt(workgroup_sum(sum, thread));
+  if (thread != 0u) { return; }
+  results.grad_norm = norm;
+  results.clip = select(1.0, min(1.0, params.max_norm / (norm + 1e-6)), params.max_norm > 0.0);
+  // By its bits: compilers may assume that comparisons never meet NaN.
+  results.finite = select(1u, 0u, (bitcast<u32>(norm) & 0x7f800000u) == 0x7f800000u);
 }
 `,
-  "gemm_skinny.wgsl": `// The gradient of a narrow matrix, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns n, a long
+  "grad_norm_partial.wgsl": `// First stage of the global gradient norm: partials[k] = Σ gradients[i]² over the share of workgroup k.
+//
+// Shapes: gradients f32 [count], read as vec4s (what fills the last one is zero), partials [workgroups].
+// Idea: the number of workgroups depends on count alone, so sums repeat; each walks the whole vector in strides, so that
+// neighbouring workgroups read neighbouring memory.
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  vectors: u32, // vec4s in gradients
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> gradients: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> partials: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  var sum = 0.0;
+  for (var i = group.x * THREADS + thread; i < params.vectors; i += groups.x * THREADS) {
+    let g = gradients[i];
+    sum += dot(g, g);
+  }
+  let total = workgroup_sum(sum, thread);
+  if (thread == 0u) { partials[group.x] = total; }
+}
+`,
+  "gradient_scale.wgsl": `// The power of two that brings a quantised gradient into the range of f16 as a whole, from the scales of its rows.
+//
+// A row times its scale has its largest magnitude at the largest code, so all rows times the smallest of the scales stay
+// below that, and \`headroom\` further up. (Where rows stay multiplied by their scales, it is the quotients of the power and
+// these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows of infinities
+// have a scale of zero, or almost: then the power is as well, and infinities stay visible.
+// Grid: 1. A minimum does not depend on the order, so the result does not either.
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  headroom: f32, // a power of two
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> scales: array<f32>;
+@group(0) @binding(2) var<storage, read_write> power: array<f32>;
+
+const LARGEST = 0x1p96; // leaves room for its products and quotients with other scales
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(local_invocation_index) thread: u32) {
+  var smallest = LARGEST;
+  for (var first = thread; first < params.rows; first += 8u * THREADS) {
+//! unroll n 0 8
+    smallest = min(smallest, scales[min(first + \${n}u * THREADS, params.rows - 1u)]);
+//! end
+  }
+  let scale = -workgroup_max(-smallest, thread);
+  if (thread == 0u) {
+    let below = bitcast<f32>(bitcast<u32>(scale) & 0x7f800000u); // the power of two up to it
+    power[0] = min(below * params.headroom, LARGEST);
+  }
+}
+`,
+  "low_rank_gradient.wgsl": `// The gradient of a narrow matrix, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns n, a long
 // sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
 //
 // Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
@@ -3469,11 +3572,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 `,
-  "gemm_skinny_matrix.wgsl": `// The gradient of a narrow matrix on tensor cores: out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from operands rounded to f16,
-// with f32 sums. As gemm_skinny.wgsl, where that is bound by arithmetic instead of by the reading of \`a\`.
+  "low_rank_gradient_tensor.wgsl": `// The gradient of a narrow matrix on tensor cores: out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from operands rounded to f16,
+// with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the reading of \`a\`.
 //
 // Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
-// Range: gradients are far smaller than f16 reaches. \`a\` is multiplied by power[0] (see gradient_range.wgsl), after its
+// Range: gradients are far smaller than f16 reaches. \`a\` is multiplied by power[0] (see gradient_scale.wgsl), after its
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. \`b\` is of ordinary size and limited.
 // An \`a\` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
 // by itself. They are taken out again where they can be: b's row t is multiplied by power[0] / row_scales[t], at most 1.
@@ -3707,109 +3810,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // Which quad of a row lies at place \`quad\` of the tile, whose row has \`vectors\` pairs of them.
 fn in_order(quad: u32, vectors: u32) -> u32 { return quad / 2u + quad % 2u * vectors; }
 `,
-  "gemm_tile.wgsl": `// Which tile of the output a workgroup makes. Include-only.
-//
-// Workgroups that run at the same time should need few rows of both operands, so that these stay in the cache: tiles go
-// down in bands of BAND rows of tiles, column by column, instead of along the whole width.
-
-fn output_tile(group: vec3<u32>, groups: vec3<u32>) -> vec2<u32> {
-  let index = group.y * groups.x + group.x;
-  let band = index / (BAND * groups.x);
-  let height = min(u32(BAND), groups.y - band * BAND);
-  let within = index - band * BAND * groups.x;
-  return vec2<u32>(within / height, band * BAND + within % height);
-}
-`,
-  "grad_norm.wgsl": `// Second stage of the global gradient norm: adds the partial sums of squares in a fixed order and writes
-//   grad_norm = sqrt(Σ partials),   clip = min(1, max_norm / (grad_norm + 1e-6))   (1 if max_norm is 0),
-//   finite = 1 where the norm is a number, else 0.
-// The clip factor is that of torch.nn.utils.clip_grad_norm_.
-//! include workgroup_reduce.wgsl
-//! include step_state.wgsl
-
-struct Params {
-  count: u32,
-  max_norm: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> partials: array<f32>;
-@group(0) @binding(2) var<storage, read_write> results: StepResults;
-
-@compute @workgroup_size(THREADS)
-fn main(@builtin(local_invocation_index) thread: u32) {
-  var sum = 0.0;
-  for (var i = thread; i < params.count; i += THREADS) { sum += partials[i]; }
-  let norm = sqrt(workgroup_sum(sum, thread));
-  if (thread != 0u) { return; }
-  results.grad_norm = norm;
-  results.clip = select(1.0, min(1.0, params.max_norm / (norm + 1e-6)), params.max_norm > 0.0);
-  // By its bits: compilers may assume that comparisons never meet NaN.
-  results.finite = select(1u, 0u, (bitcast<u32>(norm) & 0x7f800000u) == 0x7f800000u);
-}
-`,
-  "grad_norm_partial.wgsl": `// First stage of the global gradient norm: partials[k] = Σ gradients[i]² over the share of workgroup k.
-//
-// Shapes: gradients f32 [count], read as vec4s (what fills the last one is zero), partials [workgroups].
-// Idea: the number of workgroups depends on count alone, so sums repeat; each walks the whole vector in strides, so that
-// neighbouring workgroups read neighbouring memory.
-//! include workgroup_reduce.wgsl
-
-struct Params {
-  vectors: u32, // vec4s in gradients
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gradients: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> partials: array<f32>;
-
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) thread: u32) {
-  var sum = 0.0;
-  for (var i = group.x * THREADS + thread; i < params.vectors; i += groups.x * THREADS) {
-    let g = gradients[i];
-    sum += dot(g, g);
-  }
-  let total = workgroup_sum(sum, thread);
-  if (thread == 0u) { partials[group.x] = total; }
-}
-`,
-  "gradient_range.wgsl": `// The power of two that brings a quantised gradient into the range of f16 as a whole, from the scales of its rows.
-//
-// A row times its scale has its largest magnitude at the largest code, so all rows times the smallest of the scales stay
-// below that, and \`headroom\` further up. (Where rows stay multiplied by their scales, it is the quotients of the power and
-// these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows of infinities
-// have a scale of zero, or almost: then the power is as well, and infinities stay visible.
-// Grid: 1. A minimum does not depend on the order, so the result does not either.
-//! include workgroup_reduce.wgsl
-
-struct Params {
-  rows: u32,
-  headroom: f32, // a power of two
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> scales: array<f32>;
-@group(0) @binding(2) var<storage, read_write> power: array<f32>;
-
-const LARGEST = 0x1p96; // leaves room for its products and quotients with other scales
-
-@compute @workgroup_size(THREADS)
-fn main(@builtin(local_invocation_index) thread: u32) {
-  var smallest = LARGEST;
-  for (var first = thread; first < params.rows; first += 8u * THREADS) {
-//! unroll n 0 8
-    smallest = min(smallest, scales[min(first + \${n}u * THREADS, params.rows - 1u)]);
-//! end
-  }
-  let scale = -workgroup_max(-smallest, thread);
-  if (thread == 0u) {
-    let below = bitcast<f32>(bitcast<u32>(scale) & 0x7f800000u); // the power of two up to it
-    power[0] = min(below * params.headroom, LARGEST);
-  }
-}
-`,
   "metrics.wgsl": `// Writes what this step did into its slot of a ring, which the host reads once in many steps.
 //! include step_state.wgsl
 
@@ -3958,7 +3958,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> tables: Tables;
 @group(0) @binding(4) var<storage, read_write> codes: array<u32>;
 
-// As in src/nf4/codec.ts: how many midpoints, times the magnitude, are below.
+// As in src/numerics/nf4.ts: how many midpoints, times the magnitude, are below.
 fn encode(value: f32, scale: f32) -> u32 {
   if (scale == 0.0) { return NF4_ZERO; }
   var code = 0u;
@@ -4009,7 +4009,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> codes: array<u32>;
 @group(0) @binding(5) var<storage, read_write> statistics: array<f32>;
 
-// The nearest value's code, as in src/nf4/codec.ts: how many midpoints, times the scale, are below.
+// The nearest value's code, as in src/numerics/nf4.ts: how many midpoints, times the scale, are below.
 fn encode(value: f32, scale: f32) -> u32 {
   if (scale == 0.0) { return DYNAMIC_ZERO; }
   var code = 0u;
@@ -4039,7 +4039,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) wo
     (encode(centred.z, scale) << 16u) | (encode(centred.w, scale) << 24u);
 }
 `,
-  "nf4_tables.wgsl": `// The number types of NF4 with double quantisation, from src/nf4/codec.ts. Include-only.
+  "nf4_tables.wgsl": `// The number types of NF4 with double quantisation, from src/numerics/nf4.ts. Include-only.
 
 struct Tables {
   dynamic: array<f32, 256>,           // the 8-bit type's values, ascending
@@ -4053,7 +4053,7 @@ struct Tables {
 // in:  TYPE e4m3, e5m2 or f16, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
 // out: f16 in panels of PANEL x, the width of the product's tiles, whose steps along k are then one piece of memory:
 //      PAIRS: [x / PANEL][k / 2][PANEL][2], neighbours along k side by side, for packed arithmetic (gemm_f16.wgsl);
-//      else   [x / PANEL][k][PANEL], from f16 only, for matrix fragments (gemm_matrix.wgsl; FP8: pack_codes.wgsl).
+//      else   [x / PANEL][k][PANEL], from f16 only, for matrix fragments (gemm_tensor.wgsl; FP8: pack_codes.wgsl).
 // x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
 // An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
@@ -4207,7 +4207,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 //! end
 `,
-  "pack_codes.wgsl": `// Packs an FP8 operand of a matrix product for tensor cores (gemm_matrix.wgsl): still one byte a value, contraction
+  "pack_codes.wgsl": `// Packs an FP8 operand of a matrix product for tensor cores (gemm_tensor.wgsl): still one byte a value, contraction
 // outermost.
 //
 // in:  TYPE e4m3 or e5m2, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
@@ -4388,7 +4388,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Shapes: out [rows, cols] in f32 or f16, by rows with a pitch; the columns beyond cols become zero.
 // Idea: counter-based, so that an element depends on nothing but its index and the key, whatever the grid. A uniform z is
 // an odd integer within ±2²⁴; a normal one the centred sum of eight uniform 16-bit integers (kurtosis 2.85 instead of 3,
-// none beyond 4.9 standard deviations): integer arithmetic, so that every GPU and the twin src/reference/random.ts give
+// none beyond 4.9 standard deviations): integer arithmetic, so that every GPU and the twin tests/oracle/random.ts give
 // the same bits.
 
 struct Params {
@@ -4408,7 +4408,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
 //! end
 
-// As mix32 in src/data/random.ts.
+// As mix32 in src/numerics/random.ts.
 fn mix(word: u32) -> u32 {
   var z = word;
   z = (z ^ (z >> 16u)) * 0x21f0aaadu;
@@ -4874,13 +4874,13 @@ fn largest(v: vec4<f32>) -> f32 {
 }
 `,
   "row_scale.wgsl": `// The scale of a row whose codes are CODES: what brings its largest magnitude to the format's largest value.
-// Include-only. src/reference/quantize.ts is the same on the CPU.
+// Include-only. tests/oracle/quantize.ts is the same on the CPU.
 //
 // f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^3, 2^4): exact, and
 // sums of 64 products with values below 2^5 stay within f16.
 //
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
-// row (gradient_range.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
+// row (gradient_scale.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
 
 const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 
@@ -4960,7 +4960,7 @@ fn swiglu_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
   return GateUp(dy * up * s * (1.0 + gate * (1.0 - s)), dy * gate * s);
 }
 `,
-  "step_state.wgsl": `// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/optim/state.ts.
+  "step_state.wgsl": `// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.
 
 struct StepInputs {
   step: u32,          // counted from 1

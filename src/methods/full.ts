@@ -6,26 +6,26 @@
  */
 
 import type { Program } from "../gpu/program.ts";
-import { gemm } from "../kernels/gemm.ts";
-import type { LinearSpec } from "../model/linear_spec.ts";
-import type { WeightSource } from "../model/weight_source.ts";
-import type { Parameter } from "../optim/parameters.ts";
+import { gemm } from "../kernels/gemm/gemm.ts";
+import type { LinearSpec } from "../layers/linear_spec.ts";
+import type { WeightSource } from "../layers/weight_source.ts";
+import type { Parameter } from "../layers/parameters.ts";
 import type {
+  AdaptedLayers,
   Linear,
   LinearBackward,
   LinearForward,
   Method,
   MethodContext,
-  MethodLayers,
-} from "./method.ts";
-import { loadMerged, readPart } from "./upload.ts";
+} from "../layers/method.ts";
+import { loadMerged, readPart } from "../layers/load.ts";
 
 /** Trains every parameter in f32. */
 export function full(): Method {
   return { name: "full", build: (context) => new FullLayers(context) };
 }
 
-class FullLayers implements MethodLayers {
+class FullLayers implements AdaptedLayers {
   constructor(readonly context: MethodContext) {}
 
   linear(spec: LinearSpec): Linear {
@@ -44,10 +44,10 @@ class FullLayers implements MethodLayers {
 
 /** A merged linear whose weight is a parameter. */
 export class FullLinear implements Linear {
-  readonly needsInput = true;
-  readonly readsInput = true;
-  readonly outputType = "f32";
-  readonly gradientType = "f32";
+  readonly backwardReadsInput = true;
+  readonly forwardReadsF32 = true;
+  readonly preferredOutputType = "f32";
+  readonly preferredGradientType = "f32";
   readonly #weight: Parameter;
 
   constructor(readonly context: MethodContext, readonly spec: LinearSpec) {

@@ -6,7 +6,7 @@
 
 import { OptionError } from "../errors.ts";
 import { roundUp } from "../gpu/buffers.ts";
-import { LINEAR_KINDS, type LinearPart, type LinearSpec } from "../model/linear_spec.ts";
+import { LINEAR_KINDS, type LinearPart, type LinearSpec } from "../layers/linear_spec.ts";
 
 /** The adapter of one part of a merged linear. */
 export interface AdapterPart {

@@ -8,9 +8,9 @@
 
 import { ELEMENT_BYTES, type Matrix, pitchOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import type { DenseType } from "../methods/method.ts";
+import type { DenseType } from "../layers/method.ts";
 import type { ModelConfig } from "./config.ts";
-import { blockSpecs } from "./linear_spec.ts";
+import { blockSpecs } from "./block_specs.ts";
 
 /** What a network's memory must serve. */
 export interface ActivationMode {
@@ -27,7 +27,7 @@ const KEPT = ["input", "qkv", "attended", "logSumExp", "mid", "gateUp"] as const
 /** Values that live only within a block's forward or backward. */
 const PASSING = ["normed", "hidden", "final"] as const;
 const PASSING_BACKWARD = [
-  "dStream",
+  "dResidual",
   "dNormed",
   "dHidden",
   "dGateUp",
@@ -72,7 +72,7 @@ export function planActivations(
     normed: hiddenSize,
     hidden: intermediateSize,
     final: hiddenSize,
-    dStream: hiddenSize,
+    dResidual: hiddenSize,
     dNormed: hiddenSize,
     dHidden: intermediateSize,
     dGateUp: gateUp.width,

@@ -8,34 +8,34 @@
  * The forward keeps x, qkv (rotated), the attention's output and log-sum-exp, mid and gate,up. Norms and SwiGLU are
  * computed again where a linear layer needs its input for its own gradient; FALQON's do not. Where a layer multiplies
  * in few bits, norm and SwiGLU write its input in these at once, and in f32 only if something reads that. What is widest,
- * gate,up and its gradient, is f16 where its layer can write or read that (`outputType`, `gradientType`).
+ * gate,up and its gradient, is f16 where its layer can write or read that (`preferredOutputType`, `preferredGradientType`).
  *
  * @module
  */
 
 import { columnsOf, firstOf, type Matrix, type Vector } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
-import { attentionBackward, attentionForward } from "../kernels/attention.ts";
-import type { Quantized, QuantizedGradient } from "../kernels/quantize.ts";
+import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
+import type { Quantized, QuantizedGradient } from "../kernels/rows/quantize.ts";
 import {
   rmsNorm,
   rmsNormBackward,
   type RmsNormBackwardOptions,
   rmsNormWeightGradient,
-} from "../kernels/rms_norm.ts";
-import { rope } from "../kernels/rope.ts";
-import { swiglu, swigluBackward } from "../kernels/swiglu.ts";
-import type { DenseWeight, Linear } from "../methods/method.ts";
+} from "../kernels/rows/rms_norm.ts";
+import { rope } from "../kernels/attention/rope.ts";
+import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
+import type { DenseWeight, Linear } from "../layers/method.ts";
 import type { Activations, ActivationTypes } from "./activations.ts";
 import type { ModelConfig } from "./config.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
 /** The layers of a block. */
 export interface Block {
-  inputNorm: Norm;
+  attentionNorm: Norm;
   qkv: Linear;
   o: Linear;
-  midNorm: Norm;
+  mlpNorm: Norm;
   gateUp: Linear;
   down: Linear;
 }
@@ -78,7 +78,7 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number): void {
   const { program, tokens } = pass;
   const get = activationsOf(pass, layer);
   const qkv = inputOf(block.qkv, pass.activations, "normed", pass.rows);
-  normForward(pass, block.inputNorm, get("input"), qkv);
+  normForward(pass, block.attentionNorm, get("input"), qkv);
   block.qkv.forward(program, { ...qkv, output: get("qkv") });
   rotate(pass, get("qkv"), block);
   attentionForward(program, {
@@ -94,7 +94,7 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number): void {
     addend: get("input"),
   });
   const gateUp = inputOf(block.gateUp, pass.activations, "normed", pass.rows);
-  normForward(pass, block.midNorm, get("mid"), gateUp);
+  normForward(pass, block.mlpNorm, get("mid"), gateUp);
   block.gateUp.forward(program, { ...gateUp, output: get("gateUp") });
 }
 
@@ -114,25 +114,25 @@ export function inputOf(
   rows: number,
 ): LinearInput {
   return {
-    input: linear.readsInput ? activations.get(name, rows) : null,
+    input: linear.forwardReadsF32 ? activations.get(name, rows) : null,
     codes: linear.inputCodes(rows),
   };
 }
 
 /** The f32 input of a linear layer that reads it in its backward pass. */
 function inputAgain(linear: Linear, pass: Pass, name: "normed" | "hidden"): Matrix | null {
-  return linear.needsInput ? pass.activations.get(name, pass.rows) : null;
+  return linear.backwardReadsInput ? pass.activations.get(name, pass.rows) : null;
 }
 
 /** The types of activations that all of the blocks do with. */
 export function activationTypes(blocks: readonly Block[]): ActivationTypes {
-  const reads = (linear: Linear) => linear.readsInput || linear.needsInput;
+  const reads = (linear: Linear) => linear.forwardReadsF32 || linear.backwardReadsInput;
   const halves = (test: (block: Block) => boolean) => blocks.every(test) ? "f16" : "f32";
   return {
     normed: blocks.some(({ qkv, gateUp }) => reads(qkv) || reads(gateUp)) ? "f32" : null,
     hidden: blocks.some(({ down }) => reads(down)) ? "f32" : null,
-    gateUp: halves(({ gateUp }) => gateUp.outputType === "f16"),
-    dGateUp: halves(({ gateUp }) => gateUp.gradientType === "f16"),
+    gateUp: halves(({ gateUp }) => gateUp.preferredOutputType === "f16"),
+    dGateUp: halves(({ gateUp }) => gateUp.preferredGradientType === "f16"),
   };
 }
 
@@ -147,7 +147,7 @@ export interface BlockBackward {
 }
 
 /**
- * Records the gradients of block `layer`. Activation `dStream` holds the gradient of the block's output before and that
+ * Records the gradients of block `layer`. Activation `dResidual` holds the gradient of the block's output before and that
  * of its input after.
  *
  * @returns the gradient of the input in few bits, as `below` wants it.
@@ -162,17 +162,17 @@ export function blockBackward(
   const get = activationsOf(pass, layer);
   if (pass.activations.mode.checkpointing) forwardToGateUp(pass, block, layer);
 
-  const dStream = get("dStream");
+  const dResidual = get("dResidual");
   const hidden = inputAgain(block.down, pass, "hidden");
   if (hidden) swiglu(program, { gateUp: get("gateUp"), output: hidden });
   block.down.backward(program, {
-    dOutput: dStream,
+    dOutput: dResidual,
     codes: outputCodes,
     input: hidden,
     dInput: get("dHidden"),
   });
   const gateUpInput = inputAgain(block.gateUp, pass, "normed");
-  if (gateUpInput) normForward(pass, block.midNorm, get("mid"), { input: gateUpInput });
+  if (gateUpInput) normForward(pass, block.mlpNorm, get("mid"), { input: gateUpInput });
   const codes = block.gateUp.gradientCodes(pass.rows);
   swigluBackward(program, {
     gateUp: get("gateUp"),
@@ -187,10 +187,10 @@ export function blockBackward(
     dInput: get("dNormed"),
   });
   const midCodes = block.o.gradientCodes(pass.rows);
-  normBackward(pass, block.midNorm, get("mid"), midCodes);
+  normBackward(pass, block.mlpNorm, get("mid"), midCodes);
 
   block.o.backward(program, {
-    dOutput: dStream,
+    dOutput: dResidual,
     codes: midCodes,
     input: get("attended"),
     dInput: get("dAttended"),
@@ -209,7 +209,7 @@ export function blockBackward(
     dV: gradient.v,
   });
   const qkvInput = inputAgain(block.qkv, pass, "normed");
-  if (qkvInput) normForward(pass, block.inputNorm, get("input"), { input: qkvInput });
+  if (qkvInput) normForward(pass, block.attentionNorm, get("input"), { input: qkvInput });
   block.qkv.backward(program, {
     dOutput: get("dQkv"),
     codes: null,
@@ -218,7 +218,7 @@ export function blockBackward(
   });
   if (!needsInputGradient) return null;
   const inputCodes = below?.gradientCodes(pass.rows) ?? null;
-  normBackward(pass, block.inputNorm, get("input"), inputCodes);
+  normBackward(pass, block.attentionNorm, get("input"), inputCodes);
   return inputCodes;
 }
 
@@ -239,7 +239,7 @@ export function normForward(
   });
 }
 
-/** Records the gradient of a norm from `dNormed`, added to `dStream`, of which the codes are then. */
+/** Records the gradient of a norm from `dNormed`, added to `dResidual`, of which the codes are then. */
 function normBackward(
   pass: Pass,
   norm: Norm,
@@ -247,7 +247,7 @@ function normBackward(
   quantized: QuantizedGradient | null,
 ): void {
   const dOutput = pass.activations.get("dNormed", pass.rows);
-  const dInput = pass.activations.get("dStream", pass.rows);
+  const dInput = pass.activations.get("dResidual", pass.rows);
   normGradients(pass, norm, { input, dOutput, dInput, accumulate: true, quantized });
 }
 

@@ -7,13 +7,13 @@
 
 import { columnsOf, firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
-import { attentionForward } from "../kernels/attention.ts";
-import { appendToCache, attentionDecode, type KeyValueCache } from "../kernels/attention_decode.ts";
-import { embed } from "../kernels/embedding.ts";
-import { gemm } from "../kernels/gemm.ts";
-import { rmsNorm } from "../kernels/rms_norm.ts";
-import { rope } from "../kernels/rope.ts";
-import { swiglu } from "../kernels/swiglu.ts";
+import { attentionForward } from "../kernels/attention/attention.ts";
+import { appendToCache, attentionDecode, type KeyValueCache } from "../kernels/attention/decode.ts";
+import { embed } from "../kernels/rows/embedding.ts";
+import { gemm } from "../kernels/gemm/gemm.ts";
+import { rmsNorm } from "../kernels/rows/rms_norm.ts";
+import { rope } from "../kernels/attention/rope.ts";
+import { swiglu } from "../kernels/rows/swiglu.ts";
 import type { ActivationName, Activations } from "./activations.ts";
 import { type Block, inputOf, type LinearInput, type Norm } from "./block.ts";
 import { EMBEDDING, LM_HEAD, type Network } from "./network.ts";
@@ -66,7 +66,7 @@ function recordBlock(pass: CachedPass, block: Block, cache: KeyValueCache): void
   const { program } = pass;
   inChunks(pass, (chunk) => {
     const qkv = inputOf(block.qkv, pass.activations, "normed", chunk.rows);
-    recordNorm(pass, block.inputNorm, chunk.of("input"), qkv);
+    recordNorm(pass, block.attentionNorm, chunk.of("input"), qkv);
     block.qkv.forward(program, { ...qkv, output: chunk.of("qkv") });
   });
   recordAttention(pass, block, cache);
@@ -75,7 +75,7 @@ function recordBlock(pass: CachedPass, block: Block, cache: KeyValueCache): void
     const addend = chunk.of("input");
     block.o.forward(program, { input: chunk.of("attended"), codes: null, output: mid, addend });
     const gateUp = inputOf(block.gateUp, pass.activations, "normed", chunk.rows);
-    recordNorm(pass, block.midNorm, mid, gateUp);
+    recordNorm(pass, block.mlpNorm, mid, gateUp);
     block.gateUp.forward(program, { ...gateUp, output: chunk.of("gateUp") });
     const down = inputOf(block.down, pass.activations, "hidden", chunk.rows);
     swiglu(program, { gateUp: chunk.of("gateUp"), output: down.input, quantized: down.codes });

@@ -7,8 +7,8 @@
 import type { BufferView, Matrix, Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
-import { runOnce } from "../gpu/run_once.ts";
-import type { KeyValueCache } from "../kernels/attention_decode.ts";
+import { submitOnce } from "../gpu/submit_once.ts";
+import type { KeyValueCache } from "../kernels/attention/decode.ts";
 import { Activations } from "./activations.ts";
 import { activationTypes } from "./block.ts";
 import { type CachedPass, recordBlocks, recordLogits } from "./cached_forward.ts";
@@ -94,7 +94,10 @@ export class CachedText implements Disposable {
     const room = reserveRoom(this.#network);
     using memory = new PassMemory(this.#network, ids.length);
     writeTokens(this.#device, memory.tokens, sequenceArrays(ids));
-    await runOnce(this.#device, (program) => recordBlocks(this.#pass(program, room, memory, null)));
+    await submitOnce(
+      this.#device,
+      (program) => recordBlocks(this.#pass(program, room, memory, null)),
+    );
     this.#length = ids.length;
   }
 

@@ -8,13 +8,13 @@ import { OptionError } from "../errors.ts";
 import { firstOf, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
-import { embed, embedBackward } from "../kernels/embedding.ts";
-import { uploadRopeFrequencies } from "../kernels/rope_angles.ts";
-import { addSum } from "../kernels/sum.ts";
-import type { DenseWeight, Linear, Method, MethodLayers } from "../methods/method.ts";
-import { loadMatrix, readDense, weightName } from "../methods/upload.ts";
-import { Parameters } from "../optim/parameters.ts";
-import { LOSS_SUM_INDEX, type StepState } from "../optim/state.ts";
+import { embed, embedBackward } from "../kernels/rows/embedding.ts";
+import { uploadRopeFrequencies } from "../kernels/attention/rope_angles.ts";
+import { addSum } from "../kernels/rows/sum.ts";
+import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
+import { loadMatrix, readDense, weightName } from "../layers/load.ts";
+import { Parameters } from "../layers/parameters.ts";
+import { LOSS_SUM_INDEX, type StepState } from "../gpu/step_state.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
 import {
   activationTypes,
@@ -27,10 +27,10 @@ import {
   type Pass,
 } from "./block.ts";
 import { type ModelConfig, ropeInverseFrequencies } from "./config.ts";
-import { Head, type HeadLosses } from "./head.ts";
-import { blockSpecs } from "./linear_spec.ts";
+import { type HeadLosses, LmHead } from "./lm_head.ts";
+import { blockSpecs } from "./block_specs.ts";
 import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
-import type { WeightSource } from "./weight_source.ts";
+import type { WeightSource } from "../layers/weight_source.ts";
 
 /** Names of the weights outside the blocks, as Hugging Face has them. */
 export const EMBEDDING = "model.embed_tokens.weight";
@@ -59,13 +59,13 @@ export class Network implements Disposable {
   readonly device: Device;
   readonly config: ModelConfig;
   readonly method: Method;
-  readonly layers: MethodLayers;
+  readonly layers: AdaptedLayers;
   readonly parameters: Parameters;
   readonly blocks: Block[] = [];
   /** The weights outside the linear layers, by Hugging Face name. */
   readonly dense: Map<string, DenseWeight & { rows: number; cols: number }> = new Map();
   readonly finalNorm: Norm;
-  readonly head: Head;
+  readonly head: LmHead;
   readonly ropeFrequencies: Vector;
   #activations: Activations | null = null;
   #tokens: TokenBuffers | null = null;
@@ -88,17 +88,17 @@ export class Network implements Disposable {
       const specs = blockSpecs(config, layer);
       const norm = (name: string) => this.#norm(`model.layers.${layer}.${name}.weight`);
       this.blocks.push({
-        inputNorm: norm("input_layernorm"),
+        attentionNorm: norm("input_layernorm"),
         qkv: this.layers.linear(specs.qkv),
         o: this.layers.linear(specs.o),
-        midNorm: norm("post_attention_layernorm"),
+        mlpNorm: norm("post_attention_layernorm"),
         gateUp: this.layers.linear(specs.gateUp),
         down: this.layers.linear(specs.down),
       });
     }
     this.finalNorm = this.#norm(FINAL_NORM);
     const tied = config.tieWordEmbeddings;
-    this.head = new Head(device, tied ? embedding : this.#dense(LM_HEAD, vocabSize, hiddenSize));
+    this.head = new LmHead(device, tied ? embedding : this.#dense(LM_HEAD, vocabSize, hiddenSize));
     this.ropeFrequencies = uploadRopeFrequencies(device, ropeInverseFrequencies(config));
   }
 
@@ -229,7 +229,7 @@ export class Network implements Disposable {
 
     program.phase("backward");
     const input = activations.get("input", rows, this.config.numLayers);
-    const dInput = activations.get("dStream", rows);
+    const dInput = activations.get("dResidual", rows);
     const top = this.blocks.at(-1)?.down;
     let codes = top?.gradientCodes(rows) ?? null;
     normGradients(pass, this.finalNorm, {
@@ -250,7 +250,7 @@ export class Network implements Disposable {
     if (embedding.gradient) {
       embedBackward(program, {
         ids: tokens.ids,
-        dOutput: activations.get("dStream", rows),
+        dOutput: activations.get("dResidual", rows),
         dTable: embedding.gradient(),
       });
     }

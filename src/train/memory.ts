@@ -5,17 +5,17 @@
  * @module
  */
 
-import { Random } from "../data/random.ts";
+import { Random } from "../numerics/random.ts";
 import type { Device } from "../gpu/device.ts";
-import type { Method } from "../methods/method.ts";
+import type { Method } from "../layers/method.ts";
 import { type DryBuffer, openDryDevice } from "../gpu/dry_device.ts";
 import { activationBytes, planActivations } from "../model/activations.ts";
 import { activationTypes } from "../model/block.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { EMBEDDING, Network } from "../model/network.ts";
-import type { WeightSource } from "../model/weight_source.ts";
-import { StepState } from "../optim/state.ts";
-import { calibrate } from "./calibrate.ts";
+import type { WeightSource } from "../layers/weight_source.ts";
+import { StepState } from "../gpu/step_state.ts";
+import { initFromGradients } from "./gradient_init.ts";
 import { recordMicroStep, recordUpdate } from "./step_programs.ts";
 
 /** What {@linkcode planMemory} is asked about. */
@@ -109,7 +109,7 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
 
   const before = device.allocatedBytes;
   const state = new StepState(device, { beta1: 0, beta2: 0 });
-  if (network.layers.calibrates) await calibrate(network, [], tokens, 0);
+  if (network.layers.usesGradientInit) await initFromGradients(network, [], tokens, 0);
   await recordMicroStep(network, tokens, state);
   const { countUpdates } = request;
   await recordUpdate(network, { maxGradNorm: 1, eps: 0, weightDecay: 0, countUpdates }, state);

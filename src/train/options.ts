@@ -6,9 +6,9 @@
 
 import type { Dataset } from "../data/dataset.ts";
 import { OptionError } from "../errors.ts";
-import type { Method } from "../methods/method.ts";
-import type { Model } from "../model/model.ts";
-import type { ScheduleName } from "../optim/schedule.ts";
+import type { Method } from "../layers/method.ts";
+import type { Model } from "../inference/model.ts";
+import type { ScheduleName } from "./schedule.ts";
 
 /** Options of `Trainer.create`. */
 export interface TrainerOptions {

@@ -5,12 +5,12 @@
  */
 
 import { Program } from "../gpu/program.ts";
-import { adamW } from "../kernels/adamw.ts";
-import { gradNorm } from "../kernels/grad_norm.ts";
-import { recordMetrics } from "../kernels/metrics.ts";
-import { FalqonLayers } from "../methods/falqon.ts";
+import { adamW } from "../kernels/optimizer/adamw.ts";
+import { gradNorm } from "../kernels/optimizer/grad_norm.ts";
+import { recordMetrics } from "../kernels/optimizer/metrics.ts";
+import { FalqonLayers } from "../methods/falqon/falqon.ts";
 import type { Network } from "../model/network.ts";
-import type { StepState } from "../optim/state.ts";
+import type { StepState } from "../gpu/step_state.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { TrainingMetrics } from "./trainer.ts";
 

@@ -5,16 +5,16 @@
  */
 
 import { openLoader } from "../data/open_loader.ts";
-import { Random } from "../data/random.ts";
+import { Random } from "../numerics/random.ts";
 import { dataWarnings } from "../data/statistics.ts";
 import type { Batch, Loader, LoaderPosition, LoaderStatistics } from "../data/types.ts";
 import { OptionError, TrainingError } from "../errors.ts";
 import type { Program } from "../gpu/program.ts";
-import type { Model } from "../model/model.ts";
+import type { Model } from "../inference/model.ts";
 import type { Network } from "../model/network.ts";
 import { writeTokens } from "../model/token_buffers.ts";
-import { learningRateSchedule } from "../optim/schedule.ts";
-import { type StepMetrics, StepState } from "../optim/state.ts";
+import { learningRateSchedule } from "./schedule.ts";
+import { type StepMetrics, StepState } from "../gpu/step_state.ts";
 import {
   type CheckpointState,
   findCheckpoint,
@@ -22,11 +22,11 @@ import {
   restoreCheckpoint,
   writeCheckpoint,
 } from "./checkpoint.ts";
-import { evaluate, type Evaluation } from "./evaluate.ts";
+import { evaluate, type Evaluation } from "../inference/evaluate.ts";
 import { holdsRun, TrainingLog } from "./log.ts";
 import { type ResolvedOptions, resolveOptions, type TrainerOptions } from "./options.ts";
-import { saveModel, type SaveOptions } from "./save_model.ts";
-import { calibrate, firstBatches } from "./calibrate.ts";
+import { saveModel, type SaveOptions } from "../inference/save_model.ts";
+import { firstBatches, initFromGradients } from "./gradient_init.ts";
 import { countUpdates, recordMicroStep, recordUpdate } from "./step_programs.ts";
 
 /** What one step did, as `Trainer.run` gives it and the log records it. */
@@ -157,8 +157,8 @@ export class Trainer implements Disposable {
     network.reserve({ tokens: rows, training: true, checkpointing });
     const state = new StepState(model.device, options);
     const loader = await openTrainingLoader(source, options);
-    if (network.layers.calibrates && !checkpoint) {
-      await calibrate(network, await firstBatches(loader, rows), rows, options.seed);
+    if (network.layers.usesGradientInit && !checkpoint) {
+      await initFromGradients(network, await firstBatches(loader, rows), rows, options.seed);
     }
     const totalSteps = await countSteps(source, options);
     const trainer = new Trainer({

@@ -3,14 +3,14 @@
 import { type ColumnBlock, columnsOf } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
-import { attentionBackward, attentionForward } from "../../src/kernels/attention.ts";
+import { attentionBackward, attentionForward } from "../../src/kernels/attention/attention.ts";
 import type {
   AttentionBackwardOptions,
   AttentionForwardOptions,
   AttentionHeads,
-} from "../../src/kernels/attention_shapes.ts";
-import { ROPE_POSITIONS, uploadRopeFrequencies } from "../../src/kernels/rope_angles.ts";
-import * as reference from "../../src/reference/attention.ts";
+} from "../../src/kernels/attention/shapes.ts";
+import { ROPE_POSITIONS, uploadRopeFrequencies } from "../../src/kernels/attention/rope_angles.ts";
+import * as reference from "../oracle/attention.ts";
 import { paddingOf, randomValues, relativeError, uploadMatrix } from "./gpu.ts";
 import { filled } from "./vectors.ts";
 

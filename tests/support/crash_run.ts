@@ -1,5 +1,5 @@
 /**
- * One attempt at the run of tests/crash_test.ts, which kills it: begins the run, or goes on from its newest
+ * One attempt at the run of tests/train/crash_test.ts, which kills it: begins the run, or goes on from its newest
  * checkpoint. Prints `step <n>` after each step.
  *
  * Run: `deno run -A tests/support/crash_run.ts FOLDER OUTPUT STEPS`, with a tiny model and train.jsonl in FOLDER.

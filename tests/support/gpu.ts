@@ -1,11 +1,11 @@
 /** Helpers of the GPU tests: matrices in and out of a device, errors measured. */
 
-import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "../../src/fp8/codec.ts";
+import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "../../src/numerics/fp8.ts";
 import { type ElementType, type Matrix, pitched, pitchOf } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { Program } from "../../src/gpu/program.ts";
-import { runOnce as submitOnce } from "../../src/gpu/run_once.ts";
-import type { Quantized } from "../../src/kernels/quantize.ts";
+import { submitOnce } from "../../src/gpu/submit_once.ts";
+import type { Quantized } from "../../src/kernels/rows/quantize.ts";
 
 /** A small generator of repeatable test data (mulberry32), uniform in [-1, 1). */
 export function randomValues(length: number, seed: number, scale = 1): Float32Array<ArrayBuffer> {

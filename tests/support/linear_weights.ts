@@ -1,7 +1,7 @@
 /** Weights of a merged linear layer under test, and the source that loads them. */
 
-import type { LinearSpec } from "../../src/model/linear_spec.ts";
-import type { WeightSource } from "../../src/model/weight_source.ts";
+import type { LinearSpec } from "../../src/layers/linear_spec.ts";
+import type { WeightSource } from "../../src/layers/weight_source.ts";
 import { randomValues } from "./gpu.ts";
 
 /** Random weights, packed f32 [rows, inFeatures] of each part. */

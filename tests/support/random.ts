@@ -1,4 +1,4 @@
-import { Random } from "../../src/data/random.ts";
+import { Random } from "../../src/numerics/random.ts";
 
 /**
  * A seeded generator for reproducible tests.

@@ -1,0 +1,44 @@
+import { type ElementType, type Matrix, pitchOf } from "./buffers.ts";
+import type { Device } from "./device.ts";
+
+/**
+ * A matrix with a row a token, reserved for the longest step and used with as many rows as a step has.
+ * Narrower matrices may share its memory.
+ */
+export class RowBuffer {
+  #matrix: Matrix | null = null;
+
+  constructor(
+    readonly device: Device,
+    readonly label: string,
+    readonly type: ElementType = "f32",
+  ) {}
+
+  /** Makes room for `tokens` rows of `cols` columns; keeps the old room if that is enough. */
+  reserve(tokens: number, cols: number): void {
+    const old = this.#matrix;
+    if (cols === 0 || (old && old.rows >= tokens && old.pitch >= pitchOf(cols))) return;
+    this.device.free(old);
+    this.#matrix = this.device.matrix(tokens, cols, this.type, this.label);
+  }
+
+  /** The first `count` rows, `cols` wide. */
+  rows(count: number, cols?: number): Matrix {
+    const whole = this.#matrix;
+    if (!whole) throw new TypeError(`"${this.label}" is used before it was reserved`);
+    const width = cols ?? whole.cols;
+    if (count > whole.rows || pitchOf(width) > whole.pitch) {
+      throw new RangeError(
+        `"${this.label}" has room for ${whole.rows}×${whole.cols}, not for ${count}×${width}`,
+      );
+    }
+    const pitch = pitchOf(width);
+    const size = count * pitch * (whole.size / whole.rows / whole.pitch);
+    return { ...whole, rows: count, cols: width, pitch, size };
+  }
+
+  free(): void {
+    this.device.free(this.#matrix);
+    this.#matrix = null;
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Text generation.
+ *
+ * @module
+ */
+
+import { checkInteger } from "../data/options.ts";
+import { DataError, ModelError, OptionError } from "../errors.ts";
+import { CachedText } from "../model/cached_text.ts";
+import type { Model } from "./model.ts";
+import { createSampler, type SamplingOptions } from "./sampling.ts";
+
+/** Options of `Model.generate`. */
+export interface GenerateOptions extends SamplingOptions {
+  /** The most tokens to generate; the end of the model's context ends the text as well. Default 128. */
+  maxNewTokens?: number;
+  /** Stops the generation: its next step throws the signal's reason. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Continues a prompt with text, in pieces that can be shown at once: none ends within a character. Joined, the pieces
+ * are the text of all generated tokens.
+ *
+ * @param prompt Text, which is encoded as the tokenizer does, or token ids. An empty one begins a text.
+ * @throws What {@linkcode generateTokens} throws.
+ */
+export async function* generateText(
+  model: Model,
+  prompt: string | readonly number[],
+  options: GenerateOptions = {},
+): AsyncGenerator<string, void> {
+  const ids = promptIds(model, prompt);
+  const stream = model.tokenizer.stream(ids);
+  for await (const id of generateTokens(model, ids, options)) {
+    const piece = stream.push(id);
+    if (piece) yield piece;
+  }
+  const rest = stream.end();
+  if (rest) yield rest;
+}
+
+/**
+ * Continues a prompt token by token, until a token that ends the text, which is not part of the result, or a limit.
+ * Leaving the loop early frees the memory as well.
+ *
+ * @throws {OptionError} for options out of range, or a prompt that fills the model's context.
+ * @throws {DataError} for ids that the model has no token for.
+ * @throws {ModelError} if the model computes logits that are not finite, or a trainer was made for it meanwhile.
+ * @throws {DeviceError} if the text's keys and values do not fit the GPU.
+ */
+export async function* generateTokens(
+  model: Model,
+  prompt: string | readonly number[],
+  options: GenerateOptions = {},
+): AsyncGenerator<number, void> {
+  const { maxNewTokens = 128, signal } = options;
+  checkInteger("maxNewTokens", maxNewTokens, 1, "the tokens to generate at most");
+  const sample = createSampler(options);
+  const ids = promptIds(model, prompt);
+  const { eosTokenIds, maxPositionEmbeddings } = model.config;
+  const count = Math.min(maxNewTokens, maxPositionEmbeddings - ids.length);
+  signal?.throwIfAborted();
+  const network = await model.network();
+  using text = new CachedText(network, ids.length + count - 1); // the last token is not read again
+  let appended = ids;
+  for (let i = 0; i < count; i++) {
+    signal?.throwIfAborted();
+    if (await model.network() !== network) {
+      throw new ModelError(
+        "Cannot go on generating as the model was put under another method meanwhile: start again",
+      );
+    }
+    await text.append(appended);
+    const id = sample(await text.logits());
+    if (eosTokenIds.includes(id)) return;
+    yield id;
+    appended = [id];
+  }
+}
+
+/** The ids of a prompt, at least one, with room for one more in the context. */
+function promptIds({ tokenizer, config }: Model, prompt: string | readonly number[]): number[] {
+  const ids = typeof prompt === "string" ? tokenizer.encode(prompt) : [...prompt];
+  const { vocabSize, maxPositionEmbeddings } = config;
+  if (ids.length === 0) {
+    const bos = tokenizer.bosTokenId ?? config.bosTokenId;
+    if (bos === null) {
+      throw new OptionError(
+        "Cannot begin a text with an empty prompt as the model has no token for it " +
+          "(bos_token_id): give a prompt of at least one token",
+      );
+    }
+    ids.push(bos);
+  }
+  const at = ids.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
+  if (at >= 0) {
+    throw new DataError(
+      `Cannot use token id ${ids[at]} at position ${at} of the prompt as the vocabulary has ` +
+        `${vocabSize} tokens: tokenise with the model's own tokenizer`,
+    );
+  }
+  if (ids.length >= maxPositionEmbeddings) {
+    throw new OptionError(
+      `Cannot continue a prompt of ${ids.length} tokens as the model's context has ` +
+        `${maxPositionEmbeddings} (max_position_embeddings): shorten it to at most ` +
+        `${maxPositionEmbeddings - 1}`,
+    );
+  }
+  return ids;
+}

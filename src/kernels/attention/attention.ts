@@ -1,0 +1,115 @@
+/**
+ * Causal grouped-query attention over a flat stream of packed documents, forward and backward.
+ *
+ * @module
+ */
+
+import type { Device } from "../../gpu/device.ts";
+import type { Program } from "../../gpu/program.ts";
+import type { KernelConstants } from "../../gpu/template.ts";
+import { attentionDelta } from "./delta.ts";
+import { attentionTensorBackward, attentionTensorForward, suitsTensorAttention } from "./tensor.ts";
+import { backwardCall, forwardCall, rotationConstants } from "./params.ts";
+import {
+  type AttentionBackwardOptions,
+  type AttentionForwardOptions,
+  checkBlock,
+  checkInputs,
+  checkOneMatrix,
+} from "./shapes.ts";
+import { checkAngles } from "./rope_angles.ts";
+import { expectMatrix } from "../shapes.ts";
+
+/**
+ * Records `output = softmax(q·kᵀ / √headDim) · v` over the keys that each query sees: on tensor cores with q, k, v and
+ * probabilities rounded to f16 where the device has them and heads are multiples of 16, else in f32.
+ */
+export function attentionForward(program: Program, options: AttentionForwardOptions): void {
+  const { output, logSumExp, heads, headDim } = options;
+  const tokens = checkInputs("attentionForward", options);
+  expectMatrix("attentionForward", "output", output, { rows: tokens, cols: heads * headDim });
+  expectMatrix("attentionForward", "logSumExp", logSumExp, { rows: tokens, cols: heads });
+  if (suitsTensorAttention(program.device, options)) {
+    attentionTensorForward(program, options);
+    return;
+  }
+  const tile = tileFor(program.device, headDim, 1);
+  const { bindings, params } = forwardCall(options, 2);
+  program.dispatch(
+    program.device.kernel("attention_forward", tile.constants),
+    bindings,
+    { ...params, head_pairs: headDim / 2 },
+    [Math.ceil(tokens / tile.rows), heads],
+  );
+}
+
+/**
+ * Records the gradients of {@linkcode attentionForward}, and of `rope` before it if its `rotation` is given, in the same
+ * arithmetic, each element written by one workgroup in a fixed order. Columns of the gradients' matrix that belong to
+ * no head are not touched, except those up to the pitch, which become zero.
+ */
+export function attentionBackward(program: Program, options: AttentionBackwardOptions): void {
+  const { output, logSumExp, dOutput, rotation, dQ, dK, dV, heads, kvHeads, headDim } = options;
+  const tokens = checkInputs("attentionBackward", options);
+  const wide = { rows: tokens, cols: heads * headDim };
+  expectMatrix("attentionBackward", "output", output, wide);
+  expectMatrix("attentionBackward", "dOutput", dOutput, wide);
+  expectMatrix("attentionBackward", "logSumExp", logSumExp, { rows: tokens, cols: heads });
+  const gradients = [["dQ", dQ, heads], ["dK", dK, kvHeads], ["dV", dV, kvHeads]] as const;
+  for (const [name, block, count] of gradients) {
+    checkBlock("attentionBackward", name, block, tokens, count * headDim);
+  }
+  checkOneMatrix("attentionBackward", { dQ, dK, dV });
+  if (rotation) checkAngles("attentionBackward", rotation, tokens, headDim);
+  if (dQ.matrix.cols % 2) {
+    throw new RangeError(
+      `attentionBackward: the gradients' matrix has ${dQ.matrix.cols} columns, an odd number`,
+    );
+  }
+  if (suitsTensorAttention(program.device, options)) {
+    attentionTensorBackward(program, options);
+    return;
+  }
+  const delta = program.scratch(tokens, heads, "attention delta");
+  attentionDelta(program, options, delta);
+  const call = backwardCall(options, delta, 2);
+  const params = { ...call.params, head_pairs: headDim / 2 };
+  const rotated = rotationConstants(options);
+  const queries = tileFor(program.device, headDim, 1);
+  program.dispatch(
+    program.device.kernel("attention_backward_queries", { ...queries.constants, ...rotated }),
+    call.bindings,
+    params,
+    [Math.ceil(tokens / queries.rows), heads],
+  );
+  const keys = tileFor(program.device, headDim, 2);
+  program.dispatch(
+    program.device.kernel("attention_backward_keys_values", { ...keys.constants, ...rotated }),
+    call.bindings,
+    params,
+    [Math.ceil(tokens / keys.rows), kvHeads],
+  );
+}
+
+/**
+ * The tile of `attention_tiles.wgsl` for a head size: its constants and the rows it has.
+ *
+ * @param resultSets arrays [rows, headDim] that a kernel accumulates in registers; with two of them and
+ * wide heads a thread takes 4 rows in place of 8, to stay clear of spilling
+ */
+function tileFor(
+  device: Device,
+  headDim: number,
+  resultSets: number,
+): { constants: KernelConstants; rows: number } {
+  const COLUMN_THREADS = headDim <= 16 ? 4 : headDim <= 32 ? 8 : 16;
+  const DIM_VECTORS = headDim <= 64 ? 1 : 2;
+  const ROW_VECTORS = DIM_VECTORS * resultSets > 2 ? 1 : 2;
+  const LEFT_LOADS = Math.ceil(8 * ROW_VECTORS / COLUMN_THREADS);
+  // A CPU adapter spends seconds on compiling every unrolled step and gains nothing from it.
+  const UNROLL = device.isFallback ? 2 : 16;
+  return {
+    constants: { COLUMN_THREADS, DIM_VECTORS, ROW_VECTORS, LEFT_LOADS, UNROLL },
+    rows: 32 * ROW_VECTORS,
+  };
+}

@@ -1,0 +1,100 @@
+/**
+ * Attention with a cache of keys and values, for generating one token at a time. What changes from token to
+ * token (position, length) is read from buffers, so that a program recorded once serves every token.
+ *
+ * @module
+ */
+
+import type { BufferView, ColumnBlock, Matrix } from "../../gpu/buffers.ts";
+import { linearGrid, type Program } from "../../gpu/program.ts";
+import { type AttentionHeads, checkBlock, checkHeads } from "./shapes.ts";
+import { expectMatrix } from "../shapes.ts";
+
+/** Threads of a workgroup. */
+const THREADS = 128;
+
+/** The cached keys and values of one layer. */
+export interface KeyValueCache {
+  /** f32 [maxLength, kvHeads · headDim] */
+  keyCache: Matrix;
+  /** f32 [maxLength, kvHeads · headDim] */
+  valueCache: Matrix;
+}
+
+/** What {@linkcode appendToCache} reads and writes. */
+export interface AppendToCacheOptions extends KeyValueCache {
+  /** f32 [tokens, kvHeads · headDim], rotated. */
+  k: ColumnBlock;
+  /** f32 [tokens, kvHeads · headDim] */
+  v: ColumnBlock;
+  /** u32 [tokens]: the row of the caches that each token goes to; past the end it is skipped. */
+  positions: BufferView;
+}
+
+/** Records copying the keys and values of new tokens, a prompt or one token, into the caches. */
+export function appendToCache(program: Program, options: AppendToCacheOptions): void {
+  const { k, v, positions, keyCache, valueCache } = options;
+  const { rows: maxLength, cols } = keyCache;
+  const tokens = k.matrix.rows;
+  checkBlock("appendToCache", "k", k, tokens, cols);
+  checkBlock("appendToCache", "v", v, tokens, cols);
+  expectMatrix("appendToCache", "keyCache", keyCache, { rows: maxLength, cols });
+  expectMatrix("appendToCache", "valueCache", valueCache, { rows: maxLength, cols });
+  if (positions.size < 4 * tokens) {
+    throw new RangeError(
+      `appendToCache: positions has ${positions.size} bytes, not 4 for each of ${tokens} tokens`,
+    );
+  }
+  const cachePitch = keyCache.pitch / 2;
+  program.dispatch(
+    program.device.kernel("cache_append"),
+    { k: k.matrix, v: v.matrix, positions, key_cache: keyCache, value_cache: valueCache },
+    {
+      tokens,
+      width: cols / 2,
+      max_length: maxLength,
+      k_pitch: k.matrix.pitch / 2,
+      k_column: k.column / 2,
+      v_pitch: v.matrix.pitch / 2,
+      v_column: v.column / 2,
+      cache_pitch: cachePitch,
+    },
+    linearGrid(tokens * cachePitch, THREADS),
+  );
+}
+
+/** What {@linkcode attentionDecode} reads and writes. */
+export interface AttentionDecodeOptions extends AttentionHeads, KeyValueCache {
+  /** f32 [1, heads · headDim], rotated. Starts at an even column. */
+  q: ColumnBlock;
+  /** u32 [1]: keys in the cache, that of the new token included, so at least 1. */
+  length: BufferView;
+  /** Receives f32 [1, heads · headDim]. */
+  output: Matrix;
+}
+
+/** Records the attention of one new token to all cached keys. */
+export function attentionDecode(program: Program, options: AttentionDecodeOptions): void {
+  const { q, keyCache, valueCache, length, output, heads, kvHeads, headDim } = options;
+  checkHeads("attentionDecode", options);
+  checkBlock("attentionDecode", "q", q, 1, heads * headDim);
+  const cache = { rows: keyCache.rows, cols: kvHeads * headDim };
+  expectMatrix("attentionDecode", "keyCache", keyCache, cache);
+  expectMatrix("attentionDecode", "valueCache", valueCache, cache);
+  expectMatrix("attentionDecode", "output", output, { rows: 1, cols: heads * headDim });
+  program.dispatch(
+    program.device.kernel("attention_decode", { THREADS }),
+    { q: q.matrix, key_cache: keyCache, value_cache: valueCache, length, output },
+    {
+      heads,
+      kv_heads: kvHeads,
+      head_pairs: headDim / 2,
+      max_length: keyCache.rows,
+      q_column: q.column / 2,
+      cache_pitch: keyCache.pitch / 2,
+      output_pitch: output.pitch / 2,
+      scale: 1 / Math.sqrt(headDim),
+    },
+    [heads],
+  );
+}

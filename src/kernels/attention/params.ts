@@ -1,0 +1,81 @@
+/**
+ * What the attention kernels of either arithmetic are given: they differ in the length of the vectors that they read.
+ *
+ * @module
+ */
+
+import type { Matrix } from "../../gpu/buffers.ts";
+import type { Bindings } from "../../gpu/program.ts";
+import type { KernelConstants } from "../../gpu/template.ts";
+import type {
+  AttentionBackwardOptions,
+  AttentionForwardOptions,
+  AttentionInputs,
+} from "./shapes.ts";
+
+/** Buffers and parameters of a dispatch, by their names in the kernel. */
+export interface AttentionCall {
+  bindings: Bindings;
+  params: Record<string, number>;
+}
+
+/** Those of the forward. `unit`: columns of a vector, in which pitches and columns are counted. */
+export function forwardCall(options: AttentionForwardOptions, unit: number): AttentionCall {
+  const { q, documents, output, logSumExp } = options;
+  return {
+    bindings: { qkv: q.matrix, documents, output, log_sum_exp: logSumExp },
+    params: {
+      ...inputParams(options, unit),
+      output_pitch: output.pitch / unit,
+      statistics_pitch: logSumExp.pitch,
+    },
+  };
+}
+
+/** Those of both gradients. `delta`: what `attentionDelta` wrote. */
+export function backwardCall(
+  options: AttentionBackwardOptions,
+  delta: Matrix,
+  unit: number,
+): AttentionCall {
+  const { q, documents, logSumExp, dOutput, rotation, dQ, dK, dV } = options;
+  return {
+    bindings: {
+      qkv: q.matrix,
+      d_output: dOutput,
+      documents,
+      log_sum_exp: logSumExp,
+      delta,
+      d_qkv: dQ.matrix,
+      ...rotation,
+    },
+    params: {
+      ...inputParams(options, unit),
+      d_output_pitch: dOutput.pitch / unit,
+      statistics_pitch: delta.pitch,
+      d_qkv_pitch: dQ.matrix.pitch / unit,
+      d_qkv_columns: dQ.matrix.cols / unit,
+      dq_column: dQ.column / unit,
+      dk_column: dK.column / unit,
+      dv_column: dV.column / unit,
+    },
+  };
+}
+
+/** What tells the kernels of both gradients whether to turn them back, four planes at a time. */
+export function rotationConstants({ rotation }: AttentionBackwardOptions): KernelConstants {
+  return { ROTATED: rotation !== undefined, VEC4: true };
+}
+
+function inputParams({ q, k, v, heads, kvHeads, headDim }: AttentionInputs, unit: number) {
+  return {
+    tokens: q.matrix.rows,
+    heads,
+    kv_heads: kvHeads,
+    qkv_pitch: q.matrix.pitch / unit,
+    q_column: q.column / unit,
+    k_column: k.column / unit,
+    v_column: v.column / unit,
+    scale: 1 / Math.sqrt(headDim),
+  };
+}

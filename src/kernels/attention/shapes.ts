@@ -1,0 +1,144 @@
+/**
+ * What the attention kernels ask of their operands.
+ *
+ * @module
+ */
+
+import type { BufferView, ColumnBlock, Matrix } from "../../gpu/buffers.ts";
+import type { RopeAngles } from "./rope_angles.ts";
+
+/** How many heads attention has, and their size. */
+export interface AttentionHeads {
+  /** Query heads. */
+  heads: number;
+  /** Key and value heads; query head h reads key head ⌊h · kvHeads / heads⌋. */
+  kvHeads: number;
+  /** Components of a head: even, at most 128. */
+  headDim: number;
+}
+
+/** What both directions of attention read: q, k and v are columns of one matrix. */
+export interface AttentionInputs extends AttentionHeads {
+  /** f32 [tokens, heads · headDim], rotated. Blocks start at an even column. */
+  q: ColumnBlock;
+  /** f32 [tokens, kvHeads · headDim], rotated. */
+  k: ColumnBlock;
+  /** f32 [tokens, kvHeads · headDim]. */
+  v: ColumnBlock;
+  /**
+   * u32 [tokens, 2]: start and end (exclusive) of each token's document, neither ever decreasing.
+   * Token t attends to the tokens from its start to t.
+   */
+  documents: BufferView;
+}
+
+/** What `attentionForward` reads and writes. */
+export interface AttentionForwardOptions extends AttentionInputs {
+  /** Receives f32 [tokens, heads · headDim]. */
+  output: Matrix;
+  /** Receives f32 [tokens, heads]: log Σ exp of each query's scaled scores, for the backward. */
+  logSumExp: Matrix;
+}
+
+/** What `attentionBackward` reads and writes. */
+export interface AttentionBackwardOptions extends AttentionInputs {
+  /** What the forward wrote, f32 [tokens, heads · headDim]. */
+  output: Matrix;
+  /** What the forward wrote, f32 [tokens, heads]. */
+  logSumExp: Matrix;
+  /** Gradient of the output, f32 [tokens, heads · headDim]. */
+  dOutput: Matrix;
+  /**
+   * By what `rope` turned q and k. With it dQ and dK are the gradients of what was turned: they are turned back while
+   * they are written, in f32.
+   */
+  rotation?: RopeAngles;
+  /** Receives the gradient of q. dQ, dK and dV are columns of one matrix, overwritten. */
+  dQ: ColumnBlock;
+  /** Receives the gradient of k. */
+  dK: ColumnBlock;
+  /** Receives the gradient of v. */
+  dV: ColumnBlock;
+}
+
+/**
+ * Checks the head layout.
+ *
+ * @param kernel Name of the recorder, for the message.
+ * @throws {RangeError} for a layout that the kernels cannot compute.
+ */
+export function checkHeads(kernel: string, { heads, kvHeads, headDim }: AttentionHeads): void {
+  if (headDim % 2 || !(headDim >= 2 && headDim <= 128)) {
+    throw new RangeError(`${kernel}: headDim is ${headDim}, not an even number from 2 to 128`);
+  }
+  if (!(kvHeads >= 1 && kvHeads <= heads)) {
+    throw new RangeError(`${kernel}: kvHeads is ${kvHeads}, not from 1 to heads (${heads})`);
+  }
+}
+
+/**
+ * Checks a block of heads: f32, at an even column, inside its matrix.
+ *
+ * @param kernel Name of the recorder, for the message.
+ * @param name Name of the operand, for the message.
+ * @throws {TypeError} for another element type.
+ * @throws {RangeError} for another shape.
+ */
+export function checkBlock(
+  kernel: string,
+  name: string,
+  { matrix, column, cols }: ColumnBlock,
+  rows: number,
+  width: number,
+): void {
+  if (matrix.type !== "f32") throw new TypeError(`${kernel}: ${name} is ${matrix.type}, not f32`);
+  if (matrix.rows !== rows || cols !== width) {
+    throw new RangeError(`${kernel}: ${name} is ${matrix.rows}×${cols}, not ${rows}×${width}`);
+  }
+  if (column % 2 || column + cols > matrix.cols) {
+    throw new RangeError(
+      `${kernel}: ${name} has the columns ${column} to ${column + cols}, ` +
+        `which must start evenly and end by ${matrix.cols}`,
+    );
+  }
+}
+
+/**
+ * Checks that blocks are columns of one matrix.
+ *
+ * @param kernel Name of the recorder, for the message.
+ * @throws {RangeError} for blocks of several matrices.
+ */
+export function checkOneMatrix(
+  kernel: string,
+  blocks: Readonly<Record<string, ColumnBlock>>,
+): void {
+  const [[firstName, { matrix: first }], ...others] = Object.entries(blocks);
+  for (const [name, { matrix }] of others) {
+    if (matrix.buffer !== first.buffer || matrix.offset !== first.offset) {
+      throw new RangeError(`${kernel}: ${name} is in another matrix than ${firstName}`);
+    }
+  }
+}
+
+/**
+ * Checks heads, q, k, v and documents.
+ *
+ * @param kernel Name of the recorder, for the message.
+ * @returns the number of tokens.
+ */
+export function checkInputs(kernel: string, inputs: AttentionInputs): number {
+  const { q, k, v, documents, heads, kvHeads, headDim } = inputs;
+  checkHeads(kernel, inputs);
+  const tokens = q.matrix.rows;
+  checkBlock(kernel, "q", q, tokens, heads * headDim);
+  checkBlock(kernel, "k", k, tokens, kvHeads * headDim);
+  checkBlock(kernel, "v", v, tokens, kvHeads * headDim);
+  checkOneMatrix(kernel, { q, k, v });
+  if (documents.size < 8 * tokens) {
+    throw new RangeError(
+      `${kernel}: documents has ${documents.size} bytes, not 8 for each of ${tokens} tokens`,
+    );
+  }
+  return tokens;
+}

@@ -1,0 +1,173 @@
+/**
+ * Attention on tensor cores (subgroup matrices): products of f16 rounded operands, summed in f32. `attention.ts`
+ * chooses it where the device can.
+ *
+ * @module
+ */
+
+import type { Device } from "../../gpu/device.ts";
+import type { Program } from "../../gpu/program.ts";
+import type { KernelConstants } from "../../gpu/template.ts";
+import { attentionDelta } from "./delta.ts";
+import { backwardCall, forwardCall, rotationConstants } from "./params.ts";
+import type { AttentionBackwardOptions, AttentionForwardOptions } from "./shapes.ts";
+
+/** How a workgroup of `attention_tensor.wgsl` is made up. */
+export interface TensorTile {
+  /** Subgroups of 32 invocations, each with 16 rows; even in the backward, where two share 16 rows. */
+  subgroups: number;
+  /** Columns of a tile: a multiple of 32. */
+  columns: number;
+}
+
+/** Tiles of the three kernels. */
+export interface TensorTiles {
+  forward: TensorTile;
+  queries: TensorTile;
+  keysValues: TensorTile;
+}
+
+/** Their names. */
+export const TENSOR_KERNELS = ["forward", "queries", "keysValues"] as const;
+
+/** Those used. */
+export const TENSOR_TILES: TensorTiles = {
+  forward: { subgroups: 4, columns: 32 },
+  queries: { subgroups: 8, columns: 32 },
+  keysValues: { subgroups: 8, columns: 32 },
+};
+
+/** Bytes that a kernel keeps in workgroup memory besides `tile` of `attention_tensor.wgsl`, at most. */
+const OTHER_BYTES = 512;
+
+/** Rows of a workgroup. */
+function rowsOf(kernel: keyof TensorTiles, { subgroups }: TensorTile): number {
+  return (kernel === "forward" ? 16 : 8) * subgroups;
+}
+
+/** Whether a kernel can have a tile: one of its form, in the workgroup memory of the device. */
+export function suitsTensorTile(
+  device: Device,
+  kernel: keyof TensorTiles,
+  { subgroups, columns }: TensorTile,
+  headDim: number,
+): boolean {
+  const forward = kernel === "forward"; // keys and values take turns in one tile
+  if (!forward && subgroups % 2) return false;
+  const vectors = (forward ? 1 : 2) * columns * (headDim / 8 + 1) +
+    16 * subgroups * (columns / 4 + 1);
+  return 16 * vectors + OTHER_BYTES <= device.limits.maxComputeWorkgroupStorageSize;
+}
+
+/**
+ * Whether the kernels can compute an attention: the device has subgroup matrices and workgroup memory, heads are
+ * whole fragments of 16 columns, and everything is read and written in whole groups of four.
+ *
+ * @param options Those of the forward or of the backward, checked.
+ */
+export function suitsTensorAttention(
+  device: Device,
+  options: AttentionForwardOptions | AttentionBackwardOptions,
+): boolean {
+  const { q, k, v, headDim } = options;
+  const columns = [q.column, k.column, v.column];
+  if ("dQ" in options) {
+    const { dQ, dK, dV } = options;
+    columns.push(dQ.column, dK.column, dV.column, dQ.matrix.cols);
+  }
+  return device.hasSubgroupMatrix && headDim % 16 === 0 &&
+    columns.every((column) => column % 4 === 0) &&
+    TENSOR_KERNELS.every((kernel) =>
+      suitsTensorTile(device, kernel, TENSOR_TILES[kernel], headDim)
+    );
+}
+
+/**
+ * Records the forward. On a device without subgroup matrices the same kernels run with fragments emulated, which is
+ * for tests: `attention.ts` does not come here then.
+ *
+ * @param options Checked, and suitable (see {@linkcode suitsTensorAttention}).
+ */
+export function attentionTensorForward(
+  program: Program,
+  options: AttentionForwardOptions,
+  tile: TensorTile = TENSOR_TILES.forward,
+): void {
+  const { q, heads, headDim } = options;
+  const { device } = program;
+  const { bindings, params } = forwardCall(options, 4);
+  program.dispatch(
+    device.kernel("attention_tensor_forward", constants(device, "forward", tile, headDim)),
+    bindings,
+    params,
+    [Math.ceil(q.matrix.rows / rowsOf("forward", tile)), heads],
+  );
+}
+
+/**
+ * Records the backward: delta, the power of two that brings dOutput into the range of f16, the gradient of the queries,
+ * those of keys and values. Each element is written by one workgroup in a fixed order. Without subgroup matrices as in
+ * {@linkcode attentionTensorForward}.
+ *
+ * @param options Checked, and suitable (see {@linkcode suitsTensorAttention}).
+ */
+export function attentionTensorBackward(
+  program: Program,
+  options: AttentionBackwardOptions,
+  { queries, keysValues }: TensorTiles = TENSOR_TILES,
+): void {
+  const { q, heads, kvHeads, headDim } = options;
+  const { device } = program;
+  const tokens = q.matrix.rows;
+  // The row after the last holds the power of two.
+  const delta = program.scratch(tokens + 1, heads, "attention delta");
+  const maxima = attentionDelta(program, options, delta, "attention gradient maxima")!;
+  program.dispatch(
+    device.kernel("attention_gradient_scale"),
+    { maxima, scales: delta },
+    { count: maxima.cols, at: tokens * delta.pitch },
+    [1],
+  );
+  const { bindings, params } = backwardCall(options, delta, 4);
+  const rotated = rotationConstants(options);
+  program.dispatch(
+    device.kernel("attention_tensor_queries", {
+      ...constants(device, "queries", queries, headDim),
+      ...rotated,
+    }),
+    bindings,
+    params,
+    [Math.ceil(tokens / rowsOf("queries", queries)), heads],
+  );
+  program.dispatch(
+    device.kernel("attention_tensor_keys_values", {
+      ...constants(device, "keysValues", keysValues, headDim),
+      ...rotated,
+    }),
+    bindings,
+    params,
+    [Math.ceil(tokens / rowsOf("keysValues", keysValues)), kvHeads],
+  );
+}
+
+function constants(
+  device: Device,
+  kernel: keyof TensorTiles,
+  tile: TensorTile,
+  HEAD_DIM: number,
+): KernelConstants {
+  const { subgroups: SUBGROUPS, columns: COLUMNS } = tile;
+  // Two subgroups of a role can share 32 rows where there are two.
+  const ROW_BLOCKS = kernel === "keysValues" && SUBGROUPS % 4 === 0 ? 2 : 1;
+  return {
+    HEAD_DIM,
+    SUBGROUPS,
+    COLUMNS,
+    LEFT_TILES: Math.ceil(rowsOf(kernel, tile) / COLUMNS),
+    FETCHES: Math.ceil(COLUMNS * HEAD_DIM / 8 / (32 * SUBGROUPS)),
+    ROW_BLOCKS,
+    // Of the queries' gradient a subgroup keeps half of the dims, and so where it keeps twice the rows.
+    SUM_BLOCKS: Math.ceil(HEAD_DIM / (kernel === "queries" || ROW_BLOCKS === 2 ? 32 : 16)),
+    EMULATE: !device.hasSubgroupMatrix,
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * The weight update of FALQON on tensor cores (subgroup matrices). `falqon.ts` chooses it where the device can.
+ *
+ * @module
+ */
+
+import type { Matrix } from "../../gpu/buffers.ts";
+import type { Device } from "../../gpu/device.ts";
+import type { DispatchCost, Program } from "../../gpu/program.ts";
+import type { AdaptedPart } from "./falqon.ts";
+
+/** How a workgroup of `falqon_update_tensor.wgsl` is made up. */
+export interface UpdateMatrixTile {
+  /** Subgroups of 32 invocations, each with 16 rows. */
+  subgroups: number;
+  /** Columns of a step: a multiple of 32. */
+  columns: number;
+  /** Steps that a workgroup takes. */
+  steps: number;
+}
+
+/** The one used. */
+export const UPDATE_MATRIX_TILE: UpdateMatrixTile = { subgroups: 8, columns: 32, steps: 16 };
+
+/** Rows and rank from which fragments are not mostly empty. */
+const FEWEST_ROWS = 64;
+const SMALLEST_RANK = 16;
+/** Rank up to which an invocation has registers for the fragments of its coefficients. */
+const LARGEST_RANK = 128;
+
+/** Bytes of workgroup memory that the kernel with a tile needs. */
+export function updateMatrixBytes(
+  { subgroups, columns }: UpdateMatrixTile,
+  rank: number,
+): number {
+  const a = 16 * Math.ceil(rank / 16) * (columns / 8 + 1);
+  return 16 * (a + 16 * subgroups * (columns / 4 + 1));
+}
+
+/** Whether the kernel can write all rows of a part, and is worth it. */
+export function suitsUpdateMatrix(device: Device, { rows, rank }: AdaptedPart): boolean {
+  return device.hasSubgroupMatrix && rows >= FEWEST_ROWS && rank >= SMALLEST_RANK &&
+    rank <= LARGEST_RANK &&
+    updateMatrixBytes(UPDATE_MATRIX_TILE, rank) <= device.limits.maxComputeWorkgroupStorageSize;
+}
+
+/** What {@linkcode updateRowsTensor} reads and writes, checked. */
+export interface UpdateMatrixOptions {
+  part: AdaptedPart;
+  /** Frozen codes, and the first of their rows. */
+  base: { codes: Matrix; row: number };
+  tile: UpdateMatrixTile;
+  cost: DispatchCost;
+}
+
+/**
+ * Records `weight[i] = encode(base[i] + β_i · A~)` for all rows. On a device without subgroup matrices the same kernel runs
+ * with fragments emulated, which is for tests.
+ */
+export function updateRowsTensor(
+  program: Program,
+  { part, base, tile: { subgroups, columns, steps }, cost }: UpdateMatrixOptions,
+): void {
+  const { weight, b, rowFactors, columnFactors, rows, rank } = part;
+  const { device } = program;
+  const rankSteps = Math.ceil(rank / 16);
+  program.dispatch(
+    device.kernel("falqon_update_tensor", {
+      SUBGROUPS: subgroups,
+      COLUMNS: columns,
+      STEPS: steps,
+      RANK_STEPS: rankSteps,
+      A_LOADS: Math.ceil(rankSteps * columns / (32 * subgroups)),
+      EMULATE: !device.hasSubgroupMatrix,
+    }),
+    {
+      weight,
+      b,
+      row_factors: rowFactors,
+      column_factors: columnFactors,
+      base: base.codes,
+    },
+    {
+      rows,
+      vectors: weight.pitch / 16,
+      w_row: part.wRow,
+      base_row: base.row,
+      a_row: part.aRow,
+      rank,
+      b_vectors: b.pitch / 4,
+    },
+    [Math.ceil(weight.pitch / (columns * steps)), Math.ceil(rows / (16 * subgroups))],
+    cost,
+  );
+}

@@ -1,0 +1,322 @@
+/**
+ * Matrix products in the three layouts that training needs.
+ *
+ * Operands in f32 are multiplied in f32. If both are narrow (f16 or FP8) and the GPU has f16, they are packed, become
+ * f16, which is exact, and are multiplied with packed arithmetic or on tensor cores: see {@linkcode chooseVariant}.
+ *
+ * @module
+ */
+
+import {
+  type BufferView,
+  type ColumnBlock,
+  columnsOf,
+  type ElementType,
+  type Matrix,
+  pitchOf,
+  roundUp,
+  type Vector,
+} from "../../gpu/buffers.ts";
+import type { Program } from "../../gpu/program.ts";
+import type { KernelConstants } from "../../gpu/template.ts";
+import {
+  chooseVariant,
+  fragmentLoads,
+  type GemmShape,
+  type GemmVariant,
+  onTensorCores,
+  shareOf,
+} from "./variants.ts";
+import { type OperandSide, pack, type PackedOperand } from "./pack.ts";
+import { sumPartials } from "./sum_partials.ts";
+
+/** How the operands are stored: forward (A·Bᵀ), gradient of the input (A·B), gradient of a weight (Aᵀ·B). */
+export type GemmLayout = "nt" | "nn" | "tn";
+
+/** What {@linkcode gemm} multiplies and where the result goes. */
+export interface GemmOptions {
+  /**
+   * - `nt`: a [m, k], b [n, k]
+   * - `nn`: a [m, k], b [k, n]
+   * - `tn`: a [k, m], b [k, n]
+   */
+  layout: GemmLayout;
+  a: Matrix | ColumnBlock;
+  b: Matrix | ColumnBlock;
+  /** [m, n], f32; or f16 without `accumulate`: what is finite is limited to its range. */
+  out: Matrix | ColumnBlock;
+  /** f32 [m]: row m of the product is divided by it (the scale of a quantised `a`). */
+  rowScales?: Vector;
+  /** f32 [n]: column n of the product is divided by it (the scale of a quantised `b`). */
+  columnScales?: Vector;
+  /** Factor of the product. Default 1. */
+  alpha?: number;
+  /** f32 [m, n], added to the product: the residual stream. */
+  addend?: Matrix;
+  /** Add to what `out` holds. Default false. */
+  accumulate?: boolean;
+  /** The kernel and its tiles, for measurements. Default: {@linkcode chooseVariant}. */
+  variant?: GemmVariant;
+  /** Where other products of the program take the same `b`. */
+  shared?: SharedOperand;
+  /** f32 [m, t]: receives the last t of the n columns, where `out` has n - t. */
+  tail?: Matrix;
+}
+
+/**
+ * A right operand that products of a program have in common, in the same layout and unchanged between them: the first
+ * packs it for all.
+ */
+export class SharedOperand {
+  /** @param label Names its memory, which is the program's. */
+  constructor(readonly label: string) {}
+
+  /** What the first product left, where that packed it. @internal */
+  packed: PackedOperand | null = null;
+}
+
+/** Records `out = alpha · a·b` (see {@linkcode GemmOptions}) with f32 accumulation. */
+export function gemm(program: Program, options: GemmOptions): void {
+  const { layout, addend, accumulate = false, tail } = options;
+  const a = asBlock(options.a);
+  const b = asBlock(options.b);
+  const out = asBlock(options.out);
+  const aByK = layout === "tn";
+  const bByK = layout !== "nt";
+  const [m, ak] = aByK ? [a.cols, a.matrix.rows] : [a.matrix.rows, a.cols];
+  const [n, bk] = bByK ? [b.cols, b.matrix.rows] : [b.matrix.rows, b.cols];
+  checkShapes(options, { m, n, k: ak, bk, blocks: { a, b, out } });
+  if (m === 0 || n === 0) return;
+
+  const shape = { m, n, k: Math.min(ak, bk), aType: a.matrix.type, bType: b.matrix.type };
+  const variant = options.variant ?? chooseVariant(program.device, shape);
+  const { BM, BN } = variant.tile;
+  const grid: [number, number] = [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM)];
+  const halves = out.matrix.type === "f16";
+  const share = shareOf(grid[0] * grid[1], shape.k, variant, !!addend || !!tail || halves);
+  const splits = Math.max(1, Math.ceil(shape.k / share)); // none of them empty
+  const operands = variant.kernel === "gemm"
+    ? asStored(a, b, { ...shape, layout, share })
+    : asPacked(program, a, b, { ...shape, aByK, bByK, share, variant, shared: options.shared });
+  const kernel = program.device.kernel(variant.kernel, {
+    ...variant.tile,
+    ...operands.constants,
+    ...outputConstants(options, variant),
+    ACCUMULATE: accumulate && splits === 1,
+  });
+  const partials = splits > 1 && program.scratch(splits * m, n, "gemm partial products");
+  const bindings = {
+    ...operands.bindings,
+    ...outputBindings(options),
+    out: partials || out.matrix,
+  };
+  program.dispatch(
+    kernel,
+    hasOptionalParts(variant) ? { ...standIns(program, bindings.a), ...bindings } : bindings,
+    {
+      m,
+      n,
+      ...operands.params,
+      out_pitch: partials ? partials.pitch : out.matrix.pitch,
+      out_column: partials ? 0 : out.column,
+      tail_from: tail ? n - tail.cols : NO_TAIL,
+      tail_pitch: tail?.pitch ?? 0,
+      addend_pitch: addend?.pitch ?? 0,
+      alpha: (options.alpha ?? 1) * operands.factor,
+      ...(hasOptionalParts(variant) && {
+        has_row_scales: options.rowScales ? 1 : 0,
+        has_column_scales: options.columnScales ? 1 : 0,
+      }),
+    },
+    partials ? [...grid, splits] : grid,
+    {
+      flops: 2 * m * n * shape.k,
+      bytes: Object.values(bindings).reduce((sum, { size }) => sum + size, 0),
+      label: `${layout} ${shape.aType}·${shape.bType} ${m}×${n}×${shape.k}`,
+    },
+  );
+  if (partials) sumPartials(program, { partials, splits, out, rows: m, cols: n, accumulate });
+}
+
+/** What a kernel is told of its operands. */
+interface Operands {
+  bindings: { a: BufferView; b: BufferView };
+  constants: KernelConstants;
+  params: Record<string, number>;
+  /** The product of the kernel's values is to be multiplied by it. */
+  factor: number;
+}
+
+/** The operands as they are, for the kernel that decodes them itself. */
+function asStored(
+  a: ColumnBlock,
+  b: ColumnBlock,
+  { k, aType, bType, layout, share }: GemmShape & { layout: GemmLayout; share: number },
+): Operands {
+  return {
+    bindings: { a: a.matrix, b: b.matrix },
+    constants: { PACKED: false, FIXED_K: false, ...operandConstants(aType, bType, layout) },
+    params: {
+      k,
+      share,
+      a_pitch: a.matrix.pitch,
+      a_column: a.column,
+      b_pitch: b.matrix.pitch,
+      b_column: b.column,
+    },
+    factor: decodeFactor(aType) * decodeFactor(bType),
+  };
+}
+
+/** The operands packed for half precision. */
+function asPacked(
+  program: Program,
+  a: ColumnBlock,
+  b: ColumnBlock,
+  { k, aType, bType, aByK, bByK, share, variant, shared }: GemmShape & {
+    aByK: boolean;
+    bByK: boolean;
+    share: number;
+    variant: GemmVariant;
+    shared?: SharedOperand;
+  },
+): Operands {
+  const fragments = variant.kernel === "gemm_tensor";
+  const form = fragments ? "fragments" : "pairs";
+  if (fragments && !onTensorCores(aType, bType)) {
+    throw new RangeError(
+      `Cannot multiply ${aType} by ${bType} on tensor cores: expected both f16 or both FP8`,
+    );
+  }
+  const packed = (block: ColumnBlock, side: OperandSide, byK: boolean, label?: string) => {
+    const panel = side === "left" ? variant.tile.BM : variant.tile.BN;
+    return pack(program, { block, side, byK, k, panel, form, leftType: aType, label });
+  };
+  const left = packed(a, "left", aByK);
+  const right = shared?.packed ?? packed(b, "right", bByK, shared?.label);
+  if (shared) shared.packed = right;
+  return {
+    bindings: { a: left.matrix, b: right.matrix },
+    constants: {
+      PACKED: true,
+      FIXED_K: fragments,
+      ...(fragments && {
+        ...fragmentLoads(variant.tile, aType),
+        A_TYPE: aType,
+        B_TYPE: bType,
+        CODES: aType !== "f16",
+        K: left.k,
+        SHARE: share,
+        SPLIT: share < k,
+        EMULATE: !program.device.hasSubgroupMatrix,
+      }),
+    },
+    params: fragments ? {} : { k: left.k, share },
+    factor: left.factor * right.factor,
+  };
+}
+
+/** The kernel of f32 arithmetic decodes e4m3 as value · 2⁻⁸. */
+function decodeFactor(type: ElementType): number {
+  return type === "e4m3" ? 256 : 1;
+}
+
+function operandConstants(a: ElementType, b: ElementType, layout: GemmLayout): KernelConstants {
+  return {
+    A_TYPE: a,
+    B_TYPE: b,
+    A_FP8: a === "e4m3" || a === "e5m2",
+    B_FP8: b === "e4m3" || b === "e5m2",
+    A_BY_K: layout === "tn",
+    B_BY_K: layout !== "nt",
+  };
+}
+
+/** Where a tail begins that is not there: a multiple of 4 past all columns. */
+const NO_TAIL = 2 ** 32 - 4;
+
+/** Whether the kernel binds everything that a product may come with, so that one variant serves them all. */
+function hasOptionalParts({ kernel }: GemmVariant): boolean {
+  return kernel === "gemm_f16";
+}
+
+function outputConstants(
+  { out, rowScales, columnScales, addend, tail }: GemmOptions,
+  variant: GemmVariant,
+): KernelConstants {
+  const optional = hasOptionalParts(variant);
+  return {
+    OPTIONAL: optional,
+    ROW_SCALES: optional || !!rowScales,
+    COLUMN_SCALES: optional || !!columnScales,
+    ADDEND: optional || !!addend,
+    TAIL: optional || !!tail,
+    OUT_F16: asBlock(out).matrix.type === "f16",
+  };
+}
+
+/** What is bound in place of what a product comes without. */
+function standIns(program: Program, read: BufferView) {
+  const tail = program.scratch(1, 1, "in place of a tail");
+  return { row_scales: read, column_scales: read, addend: read, tail };
+}
+
+function outputBindings({ rowScales, columnScales, addend, tail }: GemmOptions) {
+  return {
+    ...(rowScales && { row_scales: rowScales }),
+    ...(columnScales && { column_scales: columnScales }),
+    ...(addend && { addend }),
+    ...(tail && { tail }),
+  };
+}
+
+function asBlock(operand: Matrix | ColumnBlock): ColumnBlock {
+  return "matrix" in operand ? operand : columnsOf(operand);
+}
+
+/**
+ * Whether two widths are the same up to zeros: activations have zero columns up to their pitch where merged weights have
+ * zero rows up to a multiple of 16.
+ */
+function samePitch(a: number, b: number): boolean {
+  return pitchOf(a) === pitchOf(b);
+}
+
+function checkShapes(
+  { layout, rowScales, columnScales, addend, accumulate, tail }: GemmOptions,
+  { m, n, k, bk, blocks }: {
+    m: number;
+    n: number;
+    k: number;
+    bk: number;
+    blocks: { a: ColumnBlock; b: ColumnBlock; out: ColumnBlock };
+  },
+): void {
+  const { out } = blocks;
+  const main = n - (tail?.cols ?? 0);
+  const contracted = layout === "nn" ? samePitch(k, bk) : k === bk;
+  const rows = layout === "tn"
+    ? samePitch(out.matrix.rows, m) && out.matrix.rows >= m
+    : out.matrix.rows === m;
+  const outside = Object.entries(blocks).find(([, { matrix, column, cols }]) =>
+    column % 4 !== 0 || column + cols > matrix.pitch
+  );
+  const problem = outside
+    ? `the columns of ${outside[0]} from ${outside[1].column} on are not inside it`
+    : !contracted
+    ? `contraction lengths ${k} and ${bk} differ`
+    : !rows || !samePitch(out.cols, main)
+    ? `the output is ${out.matrix.rows}×${out.cols}, not ${m}×${main}`
+    : tail && (tail.rows !== m || n % 16 || tail.cols % 16)
+    ? `a tail of ${tail.rows}×${tail.cols} does not fit ${m}×${n} (widths must be multiples of 16)`
+    : rowScales && rowScales.length < m
+    ? `${rowScales.length} row scales for ${m} rows`
+    : columnScales && columnScales.length < n
+    ? `${columnScales.length} column scales for ${n} columns`
+    : out.matrix.type !== "f32" && (out.matrix.type !== "f16" || accumulate)
+    ? `the output is ${out.matrix.type}${accumulate ? " and accumulates" : ""}`
+    : addend && (addend.rows !== m || !samePitch(addend.cols, main))
+    ? `the addend is ${addend.rows}×${addend.cols}, not ${m}×${out.cols}`
+    : null;
+  if (problem) throw new RangeError(`Cannot multiply (${layout}) as ${problem}`);
+}

@@ -1,0 +1,141 @@
+/**
+ * The gradient of a narrow matrix on tensor cores (subgroup matrices): f16 factors, f32 sums. `skinny.ts`
+ * comes here where the range of the gradient is known.
+ *
+ * @module
+ */
+
+import type { ElementType, Matrix, Vector } from "../../gpu/buffers.ts";
+import type { Program } from "../../gpu/program.ts";
+import type { QuantizedGradient } from "../rows/quantize.ts";
+import type { LowRankGradientOptions } from "./low_rank_gradient.ts";
+import { recordShares } from "./low_rank_split.ts";
+
+/** How far the elements of a gradient reach, so that they can be brought into the range of f16. */
+export interface GradientScale {
+  /** f32, one element: the power of two to multiply by. */
+  power: Matrix;
+  /** f32: the columns are divided by these first. */
+  columnScales?: Vector;
+  /**
+   * f32 [tokens], for a gradient in f16: what its rows were multiplied by after its columns were divided by theirs. The
+   * other factor's rows are multiplied by `power` over these.
+   */
+  rowScales?: Vector;
+}
+
+/** Tile sizes of the kernel, and the tokens that a workgroup adds up. */
+export interface LowRankTensorVariant {
+  /** Rows and columns of the output that a workgroup makes: multiples of 32. */
+  BM: number;
+  BN: number;
+  /** Tokens that are in workgroup memory at a time: a multiple of 16. */
+  BK: number;
+  /** A multiple of BK. */
+  share: number;
+}
+
+/** By how much what a scale brings to the largest code can grow further within f16. */
+const HEADROOM: Partial<Record<ElementType, number>> = { e4m3: 2 ** 7, e5m2: 1, f16: 2 ** 10 };
+
+/**
+ * Records finding the range of a gradient from its codes' scales, for {@linkcode LowRankGradientOptions.range}; valid until
+ * the program asks for the next one. Undefined where the device has no tensor cores, or the gradient no codes.
+ */
+export function findGradientScale(
+  program: Program,
+  codes: QuantizedGradient | null,
+): GradientScale | undefined {
+  return codes && program.device.hasSubgroupMatrix
+    ? recordGradientScale(program, codes)
+    : undefined;
+}
+
+/** As {@linkcode findGradientScale}, on any device. */
+export function recordGradientScale(program: Program, codes: QuantizedGradient): GradientScale {
+  const power = recordPower(program, codes, HEADROOM[codes.codes.type]!);
+  return { power, columnScales: codes.columnScales };
+}
+
+/** As {@linkcode recordGradientScale}, of a gradient that is given in f16 as what its codes are rounded from. */
+export function scaleOfF16Gradient(program: Program, codes: QuantizedGradient): GradientScale {
+  // The power meets the scales themselves: none of its quotients may be above 1.
+  const power = recordPower(program, codes, 1);
+  return { power, columnScales: codes.columnScales, rowScales: codes.scales };
+}
+
+/** Records finding `headroom` times the power of two that no scale is below. */
+function recordPower(
+  program: Program,
+  { codes, scales }: QuantizedGradient,
+  headroom: number,
+): Matrix {
+  const power = program.scratch(1, 1, "range of a gradient");
+  const kernel = program.device.kernel("gradient_scale", { THREADS: 256 });
+  program.dispatch(kernel, { scales, power }, { rows: codes.rows, headroom }, [1]);
+  return power;
+}
+
+/**
+ * Records `out (+)= alpha · aᵀ·b` by f16 factors with f32 sums in a fixed order. On a device without subgroup matrices
+ * the fragments are emulated, which is for tests.
+ *
+ * @param options Checked.
+ */
+export function lowRankGradientTensor(
+  program: Program,
+  { a, b, out, alpha = 1, accumulate = false }: LowRankGradientOptions,
+  { power, columnScales, rowScales }: GradientScale,
+  variant: Partial<LowRankTensorVariant> = {},
+): void {
+  const [m, n, tokens] = [a.cols, b.cols, a.matrix.rows];
+  if (rowScales && rowScales.length < tokens) {
+    throw new RangeError(`Cannot take ${rowScales.length} scales out of ${tokens} rows`);
+  }
+  if (columnScales && columnScales.length < a.column + m) {
+    throw new RangeError(
+      `Cannot divide columns ${a.column} to ${a.column + m} by ${columnScales.length} scales`,
+    );
+  }
+  const { share, ...tile } = { ...chooseVariant(m, n, tokens), ...variant };
+  const { BM, BN, BK } = tile;
+  const loads = (width: number) => BK * (width / 8) / 128;
+  recordShares(program, {
+    a,
+    b,
+    out,
+    accumulate,
+    share,
+    kernel: "low_rank_gradient_tensor",
+    constants: {
+      ...tile,
+      SHARE: share,
+      A_LOADS: loads(BM),
+      B_LOADS: loads(BN),
+      A_TYPE: a.matrix.type,
+      COLUMN_SCALES: !!columnScales,
+      EMULATE: !program.device.hasSubgroupMatrix,
+    },
+    bindings: {
+      power,
+      ...(columnScales && { column_scales: columnScales }),
+      ...(rowScales && { row_scales: rowScales }),
+    },
+    params: { alpha },
+    unit: 4,
+  });
+}
+
+/** Workgroups that keep a large GPU busy: two on each of the 132 multiprocessors of an H200, nearly. */
+const ENOUGH_WORKGROUPS = 256;
+/** Few different shares, as each is compiled anew; shorter ones cost more to add up than they win. */
+const SHARES = [4096, 2048, 1024, 512, 256];
+
+/** As wide as the narrow side of the output, up to 128, so that the operand of the other is read once. */
+function chooseVariant(m: number, n: number, tokens: number): LowRankTensorVariant {
+  const narrow = Math.min(m, n) <= 64 ? 64 : 128;
+  const [BM, BN] = n <= m ? [128, narrow] : [narrow, 128];
+  const tiles = Math.ceil(m / BM) * Math.ceil(n / BN);
+  const enough = (share: number) => tiles * Math.ceil(tokens / share) >= ENOUGH_WORKGROUPS;
+  return { BM, BN, BK: 32, share: SHARES.find(enough) ?? SHARES[SHARES.length - 1] };
+}

@@ -1,0 +1,71 @@
+/**
+ * The gradient of a narrow matrix from shares of its tokens: each is summed by workgroups of its own, in either
+ * arithmetic, and the partial sums are added in a fixed order.
+ *
+ * @module
+ */
+
+import {
+  type ColumnBlock,
+  columnsOf,
+  ELEMENT_BYTES,
+  type Matrix,
+  roundUp,
+} from "../../gpu/buffers.ts";
+import type { Bindings, Program } from "../../gpu/program.ts";
+import type { KernelConstants } from "../../gpu/template.ts";
+import { sumPartials } from "./sum_partials.ts";
+
+/** What {@linkcode recordShares} dispatches. */
+export interface SharesOptions {
+  /** [tokens, m] and [tokens, n] */
+  a: ColumnBlock;
+  b: ColumnBlock;
+  /** f32 [m, n] */
+  out: Matrix;
+  accumulate: boolean;
+  /** Tokens of a share. */
+  share: number;
+  kernel: string;
+  /** `BM` and `BN` are the rows and columns of the output that a workgroup makes. */
+  constants: KernelConstants & { BM: number; BN: number };
+  /** Besides `a`, `b` and `out`. */
+  bindings?: Bindings;
+  /** Besides m, n, tokens and pitches. */
+  params: Readonly<Record<string, number>>;
+  /** Columns of a vector, in which the kernel counts the pitches and columns of a and b. */
+  unit: number;
+}
+
+/** Records `out (+)= Σ aᵀ·b` over all shares. */
+export function recordShares(program: Program, options: SharesOptions): void {
+  const { a, b, out, accumulate, share, kernel, constants, unit } = options;
+  const [m, n, tokens] = [a.cols, b.cols, a.matrix.rows];
+  const shares = Math.ceil(tokens / share);
+  const partials = shares > 1 && program.scratch(shares * m, n, "partial sums of a gradient");
+  program.dispatch(
+    program.device.kernel(kernel, { ...constants, ACCUMULATE: accumulate && !partials }),
+    { a: a.matrix, b: b.matrix, out: partials || out, ...options.bindings },
+    {
+      m,
+      n,
+      tokens,
+      a_pitch: a.matrix.pitch / unit,
+      a_column: a.column / unit,
+      b_pitch: b.matrix.pitch / unit,
+      b_column: b.column / unit,
+      out_pitch: (partials || out).pitch,
+      ...options.params,
+    },
+    [Math.ceil(roundUp(n, 16) / constants.BN), Math.ceil(m / constants.BM), shares],
+    {
+      flops: 2 * m * n * tokens,
+      bytes: tokens * (ELEMENT_BYTES[a.matrix.type] * m + 4 * n) + 4 * shares * m * n,
+      label: `${m}×${n}×${tokens}`,
+    },
+  );
+  if (partials) {
+    const whole = columnsOf(out, 0, n);
+    sumPartials(program, { partials, splits: shares, out: whole, rows: m, cols: n, accumulate });
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Which kernel multiplies, with which tiles: a small table, measured by `bench/gemm_bench.ts`.
+ *
+ * @module
+ */
+
+import { type ElementType, roundUp } from "../../gpu/buffers.ts";
+import type { Device } from "../../gpu/device.ts";
+
+/** The sizes of a product and the types of its operands. */
+export interface GemmShape {
+  m: number;
+  n: number;
+  k: number;
+  aType: ElementType;
+  bType: ElementType;
+}
+
+/** Compile-time sizes of a kernel. */
+export interface GemmTile extends Readonly<Record<string, number>> {
+  /** Rows and columns of the output that a workgroup computes. */
+  BM: number;
+  BN: number;
+  /** Length of contraction that is in workgroup memory at a time. */
+  BK: number;
+}
+
+/** A kernel and its tiles. */
+export interface GemmVariant {
+  /**
+   * - `gemm`: f32 arithmetic on operands as they are stored;
+   * - `gemm_f16`: packed f16 arithmetic, joined to f32 sums every few steps;
+   * - `gemm_tensor`: tensor cores, f16 operands and f32 sums.
+   */
+  kernel: "gemm" | "gemm_f16" | "gemm_tensor";
+  tile: GemmTile;
+}
+
+/** The table. */
+export const GEMM_VARIANTS = {
+  /** f32, by the size of the output: large tiles read operands less often, small ones leave less of a GPU idle. */
+  large: f32Variant(128, 64, 8),
+  medium: f32Variant(64, 64, 8),
+  small: f32Variant(32, 32, 4),
+  /** Packed f16. */
+  half: halfVariant(128, 64),
+  /** Tensor cores; narrow outputs leave fewer columns of a tile unused. */
+  matrix: tensorVariant(128, 128),
+  tensorNarrow: tensorVariant(128, 64),
+} as const;
+
+/** Multiples that packed operands are filled up to along k: of every kernel's step. */
+export const PACKED_STEP = 64;
+
+/** Rows and columns of the output from which packing the operands pays. */
+const WORTH_PACKING = 64;
+
+/** The kernel for a product on a device. */
+export function chooseVariant(device: Device, { m, n, k, aType, bType }: GemmShape): GemmVariant {
+  const narrow = aType !== "f32" && bType !== "f32";
+  const packs = device.hasF16 && !device.isFallback && Math.min(m, n, k) >= WORTH_PACKING;
+  if (!narrow || !packs) {
+    if (m * n >= 512 * 512) return GEMM_VARIANTS.large;
+    return Math.min(m, n) >= 64 ? GEMM_VARIANTS.medium : GEMM_VARIANTS.small;
+  }
+  if (!device.hasSubgroupMatrix || !onTensorCores(aType, bType)) return GEMM_VARIANTS.half;
+  return n > 64 ? GEMM_VARIANTS.matrix : GEMM_VARIANTS.tensorNarrow;
+}
+
+/** Workgroups below which a product is split along k, to give every core of a large GPU work. */
+const ENOUGH_WORKGROUPS = { gemm: 128, gemm_f16: 256, gemm_tensor: 256 };
+/** Contraction steps that a split keeps at least, so that partial sums do not cost more than they win. */
+const SHORTEST_SPLIT = 512;
+
+/**
+ * Length of the shares that the contraction is cut into, a multiple of {@linkcode PACKED_STEP}: all of it where the tiles
+ * alone fill the GPU, or where the product must stay `whole`.
+ */
+export function shareOf(
+  workgroups: number,
+  k: number,
+  { kernel }: GemmVariant,
+  whole: boolean,
+): number {
+  const wanted = Math.floor(ENOUGH_WORKGROUPS[kernel] / workgroups);
+  const splits = whole ? 1 : Math.max(1, Math.min(wanted, Math.floor(k / SHORTEST_SPLIT), 16));
+  return roundUp(Math.max(1, Math.ceil(k / splits)), PACKED_STEP);
+}
+
+/** f32 tiles with `outputs` × `outputs` values a thread, and 4 × 4 blocks a thread fetches of each operand in a step. */
+function f32Variant(BM: number, BN: number, outputs: number): GemmVariant {
+  const BK = 16;
+  const threads = (BM / outputs) * (BN / outputs);
+  const loads = (rows: number) => Math.ceil(rows * BK / 16 / threads);
+  return {
+    kernel: "gemm",
+    tile: { BM, BN, BK, TM: outputs, TN: outputs, A_LOADS: loads(BM), B_LOADS: loads(BN) },
+  };
+}
+
+/**
+ * Packed f16 tiles with 8 × 8 values a thread. `promote`: steps of 32 after which the f16 sums are joined to the f32
+ * ones. More than 4 could overflow (pack.ts, row_scale.wgsl); fewer are slower, and more exact (docs/PERFORMANCE.md).
+ */
+export function halfVariant(BM: number, BN: number, promote: 1 | 2 | 4 = 4): GemmVariant {
+  const BK = 32;
+  const threads = (BM / 8) * (BN / 8);
+  const loads = (width: number) => (BK / 2) * (width / 4) / threads;
+  return {
+    kernel: "gemm_f16",
+    tile: {
+      BM,
+      BN,
+      BK,
+      TM: 8,
+      TN: 8,
+      A_LOADS: loads(BM),
+      B_LOADS: loads(BN),
+      PROMOTE: promote,
+      BAND: 16,
+    },
+  };
+}
+
+/** Tiles of 2 × 2 subgroups. `band`: rows of tiles that are made together. */
+export function tensorVariant(BM: number, BN: number, band: number = 22): GemmVariant {
+  return { kernel: "gemm_tensor", tile: { BM, BN, BK: 32, BAND: band } };
+}
+
+/** Whether the kernel for tensor cores takes operands of these types. */
+export function onTensorCores(a: ElementType, b: ElementType): boolean {
+  return a !== "f32" && b !== "f32" && (a === "f16") === (b === "f16");
+}
+
+/** Vectors of 16 bytes that a thread of the kernel for tensor cores fetches of each operand in a step. */
+export function fragmentLoads({ BM, BN, BK }: GemmTile, type: ElementType) {
+  const loads = (width: number) => BK * width / (type === "f16" ? 8 : 16) / 128;
+  return { A_LOADS: loads(BM), B_LOADS: loads(BN) };
+}

@@ -1,0 +1,65 @@
+import type { Vector } from "../../gpu/buffers.ts";
+import { linearGrid, type Program } from "../../gpu/program.ts";
+import type { StepState } from "../../gpu/step_state.ts";
+import { expectVector } from "../shapes.ts";
+
+/** Threads of a workgroup. */
+const THREADS = 256;
+
+/** What {@linkcode adamW} reads and writes; f32 vectors of one length. */
+export interface AdamWOptions {
+  /** The parameters, updated in place. */
+  values: Vector;
+  /** Before clipping. */
+  gradients: Vector;
+  /** Mean of gradients. */
+  firstMoment: Vector;
+  /** Mean of squared gradients. */
+  secondMoment: Vector;
+  /** Added to the root of the second moment. */
+  eps: number;
+  /** Decoupled decay: parameters are multiplied by `1 − learningRate · weightDecay`. */
+  weightDecay: number;
+  /** The elements from this one on do not decay. Default: all decay. */
+  decayEnd?: number;
+  /** Gives the learning rate, the bias corrections and what `gradNorm` found. */
+  state: StepState;
+}
+
+/**
+ * Records a step of AdamW on a flat vector: torch.optim.AdamW with the gradients multiplied by the clip
+ * factor. `gradNorm` must have been recorded before. Elements that fill the last group of four are updated
+ * like the others, so they must be zero, as their gradients.
+ */
+export function adamW(program: Program, options: AdamWOptions): void {
+  const { values, gradients, firstMoment, secondMoment, eps, weightDecay, state } = options;
+  const { length } = values;
+  for (const [name, vector] of Object.entries({ values, gradients, firstMoment, secondMoment })) {
+    expectVector("adamW", name, vector, length);
+  }
+  const { beta1, beta2 } = state.betas;
+  const vectors = Math.ceil(length / 4);
+  program.dispatch(
+    program.device.kernel("adamw", { THREADS }),
+    {
+      inputs: state.inputs,
+      results: state.results,
+      gradients,
+      values,
+      first: firstMoment,
+      second: secondMoment,
+    },
+    {
+      vectors,
+      decay_end: options.decayEnd ?? length,
+      beta1,
+      beta2,
+      one_minus_beta1: 1 - beta1,
+      one_minus_beta2: 1 - beta2,
+      eps,
+      weight_decay: weightDecay,
+    },
+    linearGrid(vectors, THREADS),
+    { bytes: 7 * values.size }, // three of the four vectors are read and written
+  );
+}

@@ -1,0 +1,66 @@
+import { ELEMENT_BYTES, type Matrix, type Vector } from "../../gpu/buffers.ts";
+import { linearGrid, type Program } from "../../gpu/program.ts";
+import { expectMatrix, expectVector } from "../shapes.ts";
+
+/** Threads of a workgroup; a multiple of 32. */
+const THREADS = 128;
+
+/** What {@linkcode embed} reads and writes. */
+export interface EmbedOptions {
+  /** u32 [tokens], each below the rows of the table (others count as the last). */
+  ids: Vector;
+  /** f32 or f16 [vocab, cols] */
+  table: Matrix;
+  /** f32 [tokens, cols] */
+  output: Matrix;
+}
+
+/** Records `output[t] = table[ids[t]]`. */
+export function embed(program: Program, { ids, table, output }: EmbedOptions): void {
+  const { rows: tokens, pitch } = output;
+  expectVector("embed", "ids", ids, tokens, "u32");
+  expectMatrix("embed", "table", table, {
+    rows: table.rows,
+    cols: output.cols,
+    types: ["f32", "f16"],
+  });
+  expectMatrix("embed", "output", output, { rows: tokens, cols: output.cols });
+  const vectors = pitch / 4;
+  program.dispatch(
+    program.device.kernel("embedding", { F16: table.type === "f16", THREADS }),
+    { ids, table, output },
+    { tokens, vocab: table.rows, vectors },
+    linearGrid(tokens * vectors, THREADS),
+    { bytes: output.size + tokens * table.pitch * ELEMENT_BYTES[table.type] },
+  );
+}
+
+/** What {@linkcode embedBackward} reads and writes. */
+export interface EmbedBackwardOptions {
+  /** As in the forward. */
+  ids: Vector;
+  /** Gradient of the output, f32 [tokens, cols]. */
+  dOutput: Matrix;
+  /** Gradient of the table, f32 [vocab, cols]; added to. */
+  dTable: Matrix;
+}
+
+/** Records the gradient of {@linkcode embed} with respect to the table, added to `dTable`. */
+export function embedBackward(
+  program: Program,
+  { ids, dOutput, dTable }: EmbedBackwardOptions,
+): void {
+  const { rows: tokens, cols, pitch } = dOutput;
+  const vocab = dTable.rows;
+  expectVector("embedBackward", "ids", ids, tokens, "u32");
+  expectMatrix("embedBackward", "dOutput", dOutput, { rows: tokens, cols });
+  expectMatrix("embedBackward", "dTable", dTable, { rows: vocab, cols });
+  const vectors = pitch / 4;
+  const blocks = Math.ceil(vectors / THREADS);
+  program.dispatch(
+    program.device.kernel("embedding_backward", { THREADS }),
+    { ids, d_output: dOutput, d_table: dTable },
+    { tokens, vocab, vectors, blocks },
+    linearGrid(vocab * blocks, 1),
+  );
+}

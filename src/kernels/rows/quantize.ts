@@ -1,0 +1,181 @@
+/**
+ * Quantisation with dynamic scales, one a row (token) or one for the whole matrix: to FP8, or to f16.
+ *
+ * @module
+ */
+
+import {
+  type BufferView,
+  type ElementType,
+  type Matrix,
+  pitchOf,
+  type Vector,
+} from "../../gpu/buffers.ts";
+import { type Bindings, linearGrid, type Program } from "../../gpu/program.ts";
+import {
+  expectMatrix,
+  expectVector,
+  rowConstants,
+  type RowVariant,
+  threadsForRow,
+} from "../shapes.ts";
+
+/** Element types of codes. */
+const CODE_TYPES: readonly ElementType[] = ["e4m3", "e5m2", "f16"];
+
+/** What shares a scale. `tensor` is what the FALQON paper uses, `row` costs less and is finer. */
+export type ScaleGranularity = "row" | "tensor";
+
+/** Every {@linkcode ScaleGranularity}. */
+export const SCALE_GRANULARITIES: readonly ScaleGranularity[] = ["row", "tensor"];
+
+/** A matrix in few bits: `value[r][c] = codes[r][c] / scales[r]`. */
+export interface Quantized {
+  /** [rows, cols] */
+  codes: Matrix;
+  /** f32 [rows]: what a row was multiplied by on the way in. */
+  scales: Vector;
+}
+
+/** A quantised gradient of a linear layer's output, as the product with the layer's weight wants it. */
+export interface QuantizedGradient extends Quantized {
+  /** f32 [cols]: columns are divided by these first, the scales of the weight's rows that the product runs over. */
+  columnScales?: Vector;
+}
+
+/**
+ * Checks where a kernel should write its result in few bits. A merged layer's width counts the zero rows up to a multiple of
+ * 16, so codes and column scales may go on up to the pitch.
+ *
+ * @param kernel Name of the recorder, for the message.
+ * @throws {TypeError} for codes of another type.
+ * @throws {RangeError} for another shape.
+ */
+export function expectQuantized(
+  kernel: string,
+  { codes, scales, columnScales }: QuantizedGradient,
+  { rows, cols }: { rows: number; cols: number },
+): void {
+  const fits = codes.cols >= cols && codes.pitch === pitchOf(cols);
+  const narrowed = fits ? { ...codes, cols } : codes;
+  expectMatrix(kernel, "codes", narrowed, { rows, cols, types: CODE_TYPES });
+  expectVector(kernel, "scales", scales, rows);
+  if (!columnScales) return;
+  const length = Math.min(columnScales.length, cols);
+  expectVector(kernel, "columnScales", { ...columnScales, length }, cols);
+}
+
+/** The bindings of wgsl/row_codes.wgsl; none where nothing is quantised. */
+export function codesOf(quantized: Quantized | null | undefined): Bindings {
+  return quantized ? { codes: quantized.codes, scales: quantized.scales } : {};
+}
+
+/** What {@linkcode quantize} reads and writes. */
+export interface QuantizeOptions {
+  /** f32 [rows, cols] */
+  input: Matrix;
+  /** e4m3, e5m2 or f16 codes [rows, cols + tail columns] */
+  codes: Matrix;
+  /** f32 [rows]: multiplied on the way in. One a row, all equal for granularity `tensor`. */
+  scales: Vector;
+  /** `given`: the scales are read, not written. */
+  granularity: ScaleGranularity | "given";
+  /** f32 [cols + tail columns]: the input's columns are divided by these first. */
+  columnScales?: BufferView;
+  /** f32 [rows, t]: columns that follow the input's. */
+  tail?: Matrix;
+  /** How a row is shared, for measurements. */
+  variant?: RowVariant;
+}
+
+/**
+ * Records `codes = encode(input · scale)`. The scale brings the largest magnitude that shares it to the largest value of
+ * FP8, or into [2³, 2⁴) of f16, there as a power of two.
+ */
+export function quantize(program: Program, options: QuantizeOptions): void {
+  const { input, codes, scales, granularity, columnScales, tail } = options;
+  checkShapes(options);
+  const { device } = program;
+  const { rows } = input;
+  const width = codes.pitch / 4;
+  if (rows === 0 || width === 0) return;
+  const inputs = {
+    x: input,
+    ...(columnScales && { column_scales: columnScales }),
+    ...(tail && { tail }),
+  };
+  const variant = { COLUMN_SCALES: !!columnScales, TAIL: !!tail };
+  const params = { rows, vectors: input.pitch / 4, tail_vectors: tail ? tail.pitch / 4 : 0 };
+  const grid = linearGrid(rows, 1);
+  if (granularity === "tensor") {
+    const amax = device.kernel("tensor_amax", { ...variant, THREADS: threadsForRow(codes.pitch) });
+    program.dispatch(amax, { ...inputs, amax: scales }, params, grid);
+    const scale = device.kernel("tensor_scale", { CODES: codes.type, THREADS: 256 });
+    program.dispatch(scale, { scales }, { rows }, [1]);
+  }
+  program.dispatch(
+    device.kernel("quantize_rows", {
+      ...variant,
+      ...rowConstants(device, width, 1, options.variant),
+      CODES: codes.type,
+      GIVEN_SCALES: granularity !== "row",
+    }),
+    { ...inputs, codes, scales },
+    params,
+    grid,
+    { label: `${rows}×${codes.cols} ${codes.type}` },
+  );
+}
+
+/** What {@linkcode dequantize} reads and writes. */
+export interface DequantizeOptions {
+  /** e4m3, e5m2 or f16 codes [rows, cols] */
+  codes: Matrix;
+  /** f32 [rows] */
+  scales: Vector;
+  /** f32 [rows, cols] */
+  out: Matrix;
+  /** f32 [rows, cols], taken off: the original, so that `out` is the quantisation error. */
+  subtract?: Matrix;
+}
+
+/** Records `out = decode(codes) / scale (− subtract)`, row by row. */
+export function dequantize(
+  program: Program,
+  { codes, scales, out, subtract }: DequantizeOptions,
+): void {
+  const shapes = [out, subtract ?? out];
+  const alike = shapes.every(({ rows, pitch }) => rows === codes.rows && pitch === codes.pitch);
+  if (!alike || scales.length < codes.rows) {
+    throw new RangeError(
+      `Cannot dequantise ${codes.rows}×${codes.cols} codes with ${scales.length} scales ` +
+        `into ${out.rows}×${out.cols}`,
+    );
+  }
+  const vectors = codes.pitch / 4;
+  program.dispatch(
+    program.device.kernel("dequantize_rows", {
+      CODES: codes.type,
+      SUBTRACT: !!subtract,
+    }),
+    { codes, scales, out, ...(subtract && { subtract }) },
+    { rows: codes.rows, vectors },
+    linearGrid(codes.rows * vectors, 64),
+  );
+}
+
+function checkShapes({ input, codes, scales, tail, columnScales }: QuantizeOptions) {
+  const width = input.pitch + (tail?.pitch ?? 0);
+  const problem = input.type !== "f32" || !CODE_TYPES.includes(codes.type)
+    ? `${input.type} becomes ${codes.type}: expected f32 and one of ${CODE_TYPES.join(", ")}`
+    : codes.rows !== input.rows || codes.pitch !== width
+    ? `codes of ${codes.rows}×${codes.pitch} cannot hold ${input.rows}×${width}`
+    : scales.length < input.rows
+    ? `${scales.length} scales are too few for ${input.rows} rows`
+    : tail && tail.rows !== input.rows
+    ? `a tail of ${tail.rows} rows does not continue ${input.rows}`
+    : columnScales && columnScales.size < 4 * width
+    ? `column scales of ${columnScales.size} bytes are too few for ${width} columns`
+    : null;
+  if (problem) throw new RangeError(`Cannot quantise as ${problem}`);
+}

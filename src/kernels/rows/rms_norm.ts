@@ -1,0 +1,150 @@
+import type { Matrix, Vector } from "../../gpu/buffers.ts";
+import { linearGrid, type Program } from "../../gpu/program.ts";
+import { codesOf, expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
+import { expectMatrix, expectVector, rowConstants, type RowVariant } from "../shapes.ts";
+
+/** What {@linkcode rmsNorm} reads and writes; f32 but for the codes. */
+export interface RmsNormOptions {
+  /** [rows, cols] */
+  input: Matrix;
+  /** [cols] */
+  weight: Vector;
+  /** Added to the mean square. */
+  eps: number;
+  /** [rows, cols]; null where only the codes are wanted. */
+  output: Matrix | null;
+  /** Receives the output in few bits, one scale a row, as `quantize` would make it. */
+  quantized?: Quantized | null;
+  /** [rows]: receives 1 / sqrt(mean square + eps), for the backward pass. */
+  rstd: Vector;
+  /** How a row is shared, for measurements. */
+  variant?: RowVariant;
+}
+
+/** Records `output = input · rstd · weight`, row by row. */
+export function rmsNorm(
+  program: Program,
+  { input, weight, eps, output, quantized, rstd, variant }: RmsNormOptions,
+): void {
+  const { rows, cols, pitch } = input;
+  expectMatrix("rmsNorm", "input", input, { rows, cols });
+  if (output) expectMatrix("rmsNorm", "output", output, { rows, cols });
+  if (quantized) expectQuantized("rmsNorm", quantized, { rows, cols });
+  expectVector("rmsNorm", "weight", weight, cols);
+  expectVector("rmsNorm", "rstd", rstd, rows);
+  if (rows === 0 || cols === 0) return;
+  program.dispatch(
+    program.device.kernel("rms_norm", {
+      ...rowConstants(program.device, pitch / 4, 1, variant),
+      OUTPUT: !!output,
+      QUANTIZED: !!quantized,
+      ...(quantized && { CODES: quantized.codes.type }),
+    }),
+    { input, weight, rstd, ...(output && { output }), ...codesOf(quantized) },
+    { rows, cols, vectors: pitch / 4, eps },
+    linearGrid(rows, 1),
+    { label: `${rows}×${cols}${quantized ? ` ${quantized.codes.type}` : ""}` },
+  );
+}
+
+/** What {@linkcode rmsNormBackward} reads and writes; f32 but for the codes. */
+export interface RmsNormBackwardOptions {
+  /** Gradient of the output [rows, cols]. */
+  dOutput: Matrix;
+  /** The forward's input [rows, cols]. */
+  input: Matrix;
+  /** [cols] */
+  weight: Vector;
+  /** What the forward kept [rows]. */
+  rstd: Vector;
+  /** Gradient of the input [rows, cols]. */
+  dInput: Matrix;
+  /** Add to what `dInput` holds: the gradient of the residual stream. Default false: overwrite. */
+  accumulate?: boolean;
+  /** Receives what `dInput` holds then in few bits, one scale a row, as `quantize` would make it. */
+  quantized?: QuantizedGradient | null;
+  /** How a row is shared, for measurements. */
+  variant?: RowVariant;
+}
+
+/** Records the gradient of {@linkcode rmsNorm} with respect to its input. */
+export function rmsNormBackward(program: Program, options: RmsNormBackwardOptions): void {
+  const { dOutput, input, weight, rstd, dInput, accumulate = false, quantized, variant } = options;
+  const { rows, cols, pitch } = input;
+  expectMatrix("rmsNormBackward", "input", input, { rows, cols });
+  expectMatrix("rmsNormBackward", "dOutput", dOutput, { rows, cols });
+  expectMatrix("rmsNormBackward", "dInput", dInput, { rows, cols });
+  if (quantized) expectQuantized("rmsNormBackward", quantized, { rows, cols });
+  expectVector("rmsNormBackward", "weight", weight, cols);
+  expectVector("rmsNormBackward", "rstd", rstd, rows);
+  if (rows === 0 || cols === 0) return;
+  program.dispatch(
+    program.device.kernel("rms_norm_backward", {
+      ...rowConstants(program.device, pitch / 4, accumulate ? 3 : 2, variant),
+      ACCUMULATE: accumulate,
+      QUANTIZED: !!quantized,
+      COLUMN_SCALES: !!quantized?.columnScales,
+      ...(quantized && { CODES: quantized.codes.type }),
+    }),
+    {
+      d_output: dOutput,
+      input,
+      weight,
+      rstd,
+      d_input: dInput,
+      ...codesOf(quantized),
+      ...(quantized?.columnScales && { column_scales: quantized.columnScales }),
+    },
+    { rows, cols, vectors: pitch / 4 },
+    linearGrid(rows, 1),
+    {
+      bytes: 4 * rows * pitch * (accumulate ? 4 : 3) + (quantized?.codes.size ?? 0),
+      label: `${rows}×${cols}${quantized ? ` ${quantized.codes.type}` : ""}`,
+    },
+  );
+}
+
+/** What {@linkcode rmsNormWeightGradient} reads and writes; all f32. */
+export interface RmsNormWeightGradientOptions {
+  /** Gradient of the output [rows, cols]. */
+  dOutput: Matrix;
+  /** The forward's input [rows, cols]. */
+  input: Matrix;
+  /** What the forward kept [rows]. */
+  rstd: Vector;
+  /** Gradient of the weight [cols]; added to. */
+  dWeight: Vector;
+}
+
+/** The most shares that the rows are summed in, and the rows that a share has at least. */
+const MOST_CHUNKS = 64;
+const SHORTEST_CHUNK = 32;
+
+/** Records the gradient of {@linkcode rmsNorm} with respect to its weight, added to `dWeight`. */
+export function rmsNormWeightGradient(
+  program: Program,
+  { dOutput, input, rstd, dWeight }: RmsNormWeightGradientOptions,
+): void {
+  const { rows, cols, pitch } = input;
+  expectMatrix("rmsNormWeightGradient", "input", input, { rows, cols });
+  expectMatrix("rmsNormWeightGradient", "dOutput", dOutput, { rows, cols });
+  expectVector("rmsNormWeightGradient", "rstd", rstd, rows);
+  expectVector("rmsNormWeightGradient", "dWeight", dWeight, cols);
+  if (rows === 0) return;
+  const chunkRows = Math.max(SHORTEST_CHUNK, Math.ceil(rows / MOST_CHUNKS));
+  const chunks = Math.ceil(rows / chunkRows);
+  const partials = program.scratch(chunks, cols, "partial weight gradients");
+  program.dispatch(
+    program.device.kernel("rms_norm_weight_gradient"),
+    { d_output: dOutput, input, rstd, partials },
+    { rows, vectors: pitch / 4, chunk_rows: chunkRows },
+    [Math.ceil(pitch / 4 / 64), chunks],
+  );
+  const vectors = Math.ceil(cols / 4);
+  program.dispatch(
+    program.device.kernel("sum_partials", { ACCUMULATE: true }),
+    { partials, out: dWeight },
+    { rows: 1, vectors, pitch, out_pitch: 0, out_column: 0, splits: chunks },
+    linearGrid(vectors, 64),
+  );
+}

@@ -1,0 +1,125 @@
+import type { ElementType, Matrix } from "../../gpu/buffers.ts";
+import { linearGrid, type Program } from "../../gpu/program.ts";
+import { codesOf, expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
+import { expectMatrix, rowConstants, type RowVariant } from "../shapes.ts";
+
+/** Threads of a workgroup of the kernels that go element by element. */
+const THREADS = 128;
+/** Element types of the input, and of its gradient beside codes. */
+const MERGED_TYPES: readonly ElementType[] = ["f32", "f16"];
+
+/** What {@linkcode swiglu} reads and writes. */
+export interface SwigluOptions {
+  /** f32 or f16 [rows, 2·pitch of the output]: gate_proj's columns, then from the pitch on those of up_proj. */
+  gateUp: Matrix;
+  /** f32 [rows, width]; null where only the codes are wanted. */
+  output: Matrix | null;
+  /** Receives the output in few bits, one scale a row, as `quantize` would make it. */
+  quantized?: Quantized | null;
+  /** How a row is shared where the output is quantised, for measurements. */
+  variant?: RowVariant;
+}
+
+/**
+ * Records `output = silu(gate) · up`.
+ *
+ * @throws {TypeError} if neither an output nor a place for its codes is given.
+ */
+export function swiglu(
+  program: Program,
+  { gateUp, output, quantized, variant }: SwigluOptions,
+): void {
+  const result = output ?? quantized?.codes;
+  if (!result) throw new TypeError("swiglu: neither output nor quantized is given");
+  const { rows, cols: width, pitch } = result;
+  if (output) expectMatrix("swiglu", "output", output, { rows, cols: width });
+  if (quantized) expectQuantized("swiglu", quantized, { rows, cols: width });
+  expectMatrix("swiglu", "gateUp", gateUp, { rows, cols: 2 * pitch, types: MERGED_TYPES });
+  if (rows === 0 || width === 0) return;
+  const { device } = program;
+  const params = { rows, vectors: pitch / 4 };
+  const GATE_UP = gateUp.type;
+  if (!quantized) {
+    program.dispatch(
+      device.kernel("swiglu", { THREADS, GATE_UP }),
+      { gate_up: gateUp, output: result },
+      params,
+      linearGrid(rows * pitch / 4, THREADS),
+      { label: `${rows}×${width}` },
+    );
+    return;
+  }
+  program.dispatch(
+    device.kernel("swiglu_quantized", {
+      ...rowConstants(device, pitch / 4, 1, variant),
+      GATE_UP,
+      OUTPUT: !!output,
+      CODES: quantized.codes.type,
+    }),
+    { gate_up: gateUp, ...codesOf(quantized), ...(output && { output }) },
+    params,
+    linearGrid(rows, 1),
+    { label: `${rows}×${width} ${quantized.codes.type}` },
+  );
+}
+
+/** What {@linkcode swigluBackward} reads and writes, no two in the same memory. */
+export interface SwigluBackwardOptions {
+  /** The forward's input, f32 or f16. */
+  gateUp: Matrix;
+  /** Gradient of the output, f32 [rows, width]. */
+  dOutput: Matrix;
+  /** Receives the gradient of the input in f32; or, in f16, the scaled values that the codes of `quantized` are made of. */
+  dGateUp: Matrix;
+  /** Receives that gradient in few bits, one scale a row, as `quantize` would make it. */
+  quantized?: QuantizedGradient | null;
+  /** How a row is shared where the gradient is quantised, for measurements. */
+  variant?: RowVariant;
+}
+
+/** Records the gradient of {@linkcode swiglu}. */
+export function swigluBackward(
+  program: Program,
+  { gateUp, dOutput, dGateUp, quantized, variant }: SwigluBackwardOptions,
+): void {
+  const { rows, cols: width, pitch } = dOutput;
+  const merged = { rows, cols: 2 * pitch };
+  expectMatrix("swigluBackward", "dOutput", dOutput, { rows, cols: width });
+  expectMatrix("swigluBackward", "gateUp", gateUp, { ...merged, types: MERGED_TYPES });
+  const types: readonly ElementType[] = quantized ? MERGED_TYPES : ["f32"];
+  expectMatrix("swigluBackward", "dGateUp", dGateUp, { ...merged, types });
+  if (quantized) expectQuantized("swigluBackward", quantized, merged);
+  if (rows === 0 || width === 0) return;
+  const { device } = program;
+  const bindings = { gate_up: gateUp, d_output: dOutput, d_gate_up: dGateUp };
+  const params = { rows, vectors: pitch / 4 };
+  const GATE_UP = gateUp.type;
+  if (!quantized) {
+    program.dispatch(
+      device.kernel("swiglu_backward", { THREADS, GATE_UP }),
+      bindings,
+      params,
+      linearGrid(rows * pitch / 4, THREADS),
+      { label: `${rows}×${width}` },
+    );
+    return;
+  }
+  const { codes, columnScales } = quantized;
+  program.dispatch(
+    device.kernel("swiglu_backward_quantized", {
+      ...rowConstants(device, pitch / 4, 2, variant),
+      GATE_UP,
+      D_GATE_UP: dGateUp.type,
+      COLUMN_SCALES: !!columnScales,
+      CODES: codes.type,
+    }),
+    {
+      ...bindings,
+      ...codesOf(quantized),
+      ...(columnScales && { column_scales: columnScales }),
+    },
+    params,
+    linearGrid(rows, 1),
+    { label: `${rows}×${width} ${codes.type}` },
+  );
+}

@@ -1,0 +1,122 @@
+/**
+ * Moves weights from a model's files into merged matrices on the GPU, and back.
+ *
+ * @module
+ */
+
+import { ELEMENT_BYTES, type Matrix, pitched, rowsOf, unpitched } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
+import { submitOnce } from "../gpu/submit_once.ts";
+import { widen } from "../kernels/rows/widen.ts";
+import type { LinearPart, LinearSpec } from "./linear_spec.ts";
+import { type Raw16, rowsPerRead, type StoredFp8, type WeightSource } from "./weight_source.ts";
+import { E4M3, fp8DecodeTable } from "../numerics/fp8.ts";
+
+/** Writes packed f32 rows into rows `first` and following of an f32 or f16 matrix. */
+export function uploadRows(
+  device: Device,
+  target: Matrix,
+  first: number,
+  values: Float32Array<ArrayBuffer>,
+): void {
+  const { cols, pitch, type } = target;
+  const rows = pitched(values, values.length / cols, cols, pitch);
+  const data = type === "f16" ? Float16Array.from(rows) : rows;
+  device.write(target, data, first * pitch * ELEMENT_BYTES[type]);
+}
+
+/** Name of the Hugging Face parameter of a linear layer. */
+export function weightName(part: LinearPart): string {
+  return `${part.module}.weight`;
+}
+
+/** Fills the rows of every part of a merged f32 or f16 weight. */
+export async function loadMerged(
+  device: Device,
+  spec: LinearSpec,
+  source: WeightSource,
+  target: Matrix,
+): Promise<void> {
+  for (const part of spec.parts) {
+    await loadMatrix(device, weightName(part), part.rows, source, target, part.start);
+  }
+}
+
+/** Fills `rows` rows of `target` from `first` on with a matrix of the model; FP8 is decoded. */
+export async function loadMatrix(
+  device: Device,
+  name: string,
+  rows: number,
+  source: WeightSource,
+  target: Matrix,
+  first = 0,
+): Promise<void> {
+  if (source.fill) {
+    await submitOnce(device, (program) => source.fill!(program, name, rowsOf(target, first, rows)));
+    return;
+  }
+  const shape = [rows, target.cols] as const;
+  const stored = await source.fp8(name, shape);
+  const step = rowsPerRead(target.cols);
+  for (let row = 0; row < rows; row += step) {
+    const count = Math.min(step, rows - row);
+    // A GPU that the CPU stands in for saves it nothing.
+    const halves = device.isFallback ? null : await source.halves?.(name, shape, row, count);
+    if (halves) {
+      await uploadRaw16(device, rowsOf(target, first + row, count), halves);
+      continue;
+    }
+    const values = stored
+      ? decodeRows(stored, target.cols, row, count)
+      : await source.rows(name, shape, row, count);
+    uploadRows(device, target, first + row, values);
+  }
+}
+
+/** Uploads elements of 16 bits as they are and widens them there: half the bytes, and no work of the host on each. */
+async function uploadRaw16(
+  device: Device,
+  target: Matrix,
+  { dtype, bytes }: Raw16,
+): Promise<void> {
+  const halves = device.allocate(bytes.length, "weights to widen");
+  const whole = bytes.length & ~3; // writes are of whole words
+  device.write(halves, bytes.subarray(0, whole));
+  if (whole < bytes.length) {
+    const last = new Uint8Array(4);
+    last.set(bytes.subarray(whole));
+    device.write(halves, last, whole);
+  }
+  await submitOnce(device, (program) => widen(program, { halves, dtype, out: target }));
+  device.free(halves);
+}
+
+function decodeRows(stored: StoredFp8, cols: number, first: number, count: number) {
+  const table = fp8DecodeTable(E4M3);
+  const values = new Float32Array(count * cols);
+  for (let i = 0; i < values.length; i++) {
+    const row = first + Math.floor(i / cols);
+    values[i] = table[stored.codes[first * cols + i]] * stored.valueScales[row];
+  }
+  return values;
+}
+
+/** Reads the rows of one part of a merged f32 or f16 weight as packed f32 [rows, inFeatures]. */
+export function readPart(
+  device: Device,
+  part: LinearPart,
+  merged: Matrix,
+): Promise<Float32Array<ArrayBuffer>> {
+  return readDense(device, rowsOf(merged, part.start, part.rows));
+}
+
+/** Reads an f32 or f16 matrix as packed f32 [rows, cols]. */
+export async function readDense(
+  device: Device,
+  matrix: Matrix,
+): Promise<Float32Array<ArrayBuffer>> {
+  const raw = await device.read(matrix);
+  const { rows, cols, pitch, type } = matrix;
+  const values = type === "f16" ? Float32Array.from(new Float16Array(raw)) : new Float32Array(raw);
+  return unpitched(values, rows, cols, pitch);
+}

@@ -1,0 +1,34 @@
+import { asVector, type ElementType } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
+import type { Quantized } from "../kernels/rows/quantize.ts";
+import { RowBuffer } from "../gpu/row_buffer.ts";
+
+/** A quantised matrix with a row a token, reserved for the longest step: {@linkcode RowBuffer} with a scale a row. */
+export class QuantizedRowBuffer {
+  readonly #codes: RowBuffer;
+  readonly #scales: RowBuffer;
+
+  constructor(device: Device, label: string, type: ElementType) {
+    this.#codes = new RowBuffer(device, `${label} in ${type}`, type);
+    this.#scales = new RowBuffer(device, `scales of the ${label} in ${type}`);
+  }
+
+  /** Makes room for `tokens` rows of `cols` columns; none are needed where `cols` is 0. */
+  reserve(tokens: number, cols: number): void {
+    this.#codes.reserve(tokens, cols);
+    this.#scales.reserve(1, cols === 0 ? 0 : tokens);
+  }
+
+  /** The first `count` rows, `cols` wide. */
+  rows(count: number, cols: number): Quantized {
+    return {
+      codes: this.#codes.rows(count, cols),
+      scales: asVector(this.#scales.rows(1, count)),
+    };
+  }
+
+  free(): void {
+    this.#codes.free();
+    this.#scales.free();
+  }
+}

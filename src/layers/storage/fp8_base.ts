@@ -1,0 +1,58 @@
+import type { Matrix, Vector } from "../../gpu/buffers.ts";
+import type { Device } from "../../gpu/device.ts";
+import type { Program } from "../../gpu/program.ts";
+import { gemm } from "../../kernels/gemm/gemm.ts";
+import type { LinearSpec } from "../linear_spec.ts";
+import type { WeightSource } from "../weight_source.ts";
+import type { BaseWeight } from "./base_weight.ts";
+import { Fp8Weight } from "./fp8_weight.ts";
+import type { GemmOperand } from "../operand.ts";
+
+/** A weight in e4m3 with a scale a row, as FALQON's. */
+export class Fp8Base implements BaseWeight {
+  readonly #weight: Fp8Weight;
+  readonly #spec: LinearSpec;
+
+  constructor(device: Device, spec: LinearSpec) {
+    this.#weight = new Fp8Weight(device, spec);
+    this.#spec = spec;
+  }
+
+  get rowScales(): Vector {
+    return this.#weight.scales;
+  }
+
+  async load(source: WeightSource): Promise<void> {
+    for (const part of this.#spec.parts) await this.#weight.loadPart(part, source);
+  }
+
+  forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void {
+    gemm(program, {
+      layout: "nt",
+      a: x.matrix,
+      b: this.#weight.codes,
+      out: output,
+      rowScales: x.scales,
+      columnScales: this.#weight.scales,
+      addend,
+    });
+  }
+
+  backward(program: Program, g: GemmOperand, dInput: Matrix): void {
+    gemm(program, {
+      layout: "nn",
+      a: g.matrix,
+      b: this.#weight.codes,
+      out: dInput,
+      rowScales: g.scales,
+    });
+  }
+
+  readPart(index: number): Promise<Float32Array<ArrayBuffer>> {
+    return this.#weight.readPart(this.#spec.parts[index]);
+  }
+
+  free(): void {
+    this.#weight.free();
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * A weight in e4m3 on the GPU with a scale a row.
+ *
+ * @module
+ */
+
+import { type Matrix, pitched, rowsOf, unpitched, type Vector } from "../../gpu/buffers.ts";
+import type { Device } from "../../gpu/device.ts";
+import { submitOnce } from "../../gpu/submit_once.ts";
+import { dequantize, quantize, type ScaleGranularity } from "../../kernels/rows/quantize.ts";
+import type { LinearPart, LinearSpec } from "../linear_spec.ts";
+import type { StoredFp8, WeightSource } from "../weight_source.ts";
+import { loadMatrix, weightName } from "../load.ts";
+
+/** The parts of a merged linear layer below each other in FP8, with room for further rows. */
+export class Fp8Weight {
+  /** e4m3 [width + further rows, inFeatures] */
+  readonly codes: Matrix;
+  /** f32 [width + further rows]: what codes were multiplied by on the way in; 1 for rows between parts. */
+  readonly scales: Vector;
+  readonly #device: Device;
+  readonly #granularity: ScaleGranularity;
+
+  /** @param granularity `tensor`: the rows of a part share their scale. */
+  constructor(
+    device: Device,
+    { name, width, inFeatures }: LinearSpec,
+    { granularity = "row", furtherRows = 0 }: {
+      granularity?: ScaleGranularity;
+      furtherRows?: number;
+    } = {},
+  ) {
+    this.#device = device;
+    this.#granularity = granularity;
+    const rows = width + furtherRows;
+    this.codes = device.matrix(rows, inFeatures, "e4m3", `${name} FP8 weight`);
+    this.scales = device.vector(rows, "f32", `${name} scales`);
+    device.write(this.scales, new Float32Array(rows).fill(1));
+  }
+
+  /**
+   * Fills a part from a model's files, which may have it in FP8.
+   *
+   * @param wantsError Whether the caller wants to see what rounding did.
+   * @returns The error, f32 [rows, inFeatures], for the caller to free; null if it is not wanted or not known.
+   */
+  async loadPart(
+    part: LinearPart,
+    source: WeightSource,
+    wantsError = false,
+  ): Promise<Matrix | null> {
+    const { rows, start } = part;
+    const cols = this.codes.cols;
+    const stored = await source.fp8(weightName(part), [rows, cols]);
+    if (stored) {
+      this.#writeStored(start, stored);
+      return null;
+    }
+    const device = this.#device;
+    const original = device.matrix(rows, cols, "f32", "weight to quantise");
+    const error = wantsError ? device.matrix(rows, cols, "f32", "quantisation error") : null;
+    try {
+      await loadMatrix(device, weightName(part), rows, source, original);
+      await this.quantizeRows(start, original, null, error);
+      return error;
+    } catch (failure) {
+      device.free(error);
+      throw failure;
+    } finally {
+      device.free(original);
+    }
+  }
+
+  /** Takes codes as they are in the file; its scales multiply on the way out, ours on the way in. */
+  #writeStored(start: number, { codes, valueScales }: StoredFp8): void {
+    const { cols, pitch } = this.codes;
+    const rows = pitched(codes, codes.length / cols, cols, pitch);
+    this.#device.write(this.codes, rows, start * pitch);
+    this.#device.write(this.scales, valueScales.map((scale) => 1 / scale), 4 * start);
+  }
+
+  /**
+   * Writes rows from `first` on.
+   *
+   * @param input f32 [rows, inFeatures]
+   * @param scale The scale of all of them; null to find it.
+   * @param error f32 [rows, inFeatures]: receives what is stored less the input, if given.
+   */
+  async quantizeRows(
+    first: number,
+    input: Matrix,
+    scale: number | null = null,
+    error: Matrix | null = null,
+  ): Promise<void> {
+    const device = this.#device;
+    const { rows } = input;
+    const scales = device.vector(rows, "f32", "scales");
+    if (scale !== null) device.write(scales, new Float32Array(rows).fill(scale));
+    const granularity = scale === null ? this.#granularity : "given";
+    const codes = rowsOf(this.codes, first, rows);
+    const size = 4 * rows;
+    try {
+      await submitOnce(device, (program) => {
+        quantize(program, { input, codes, scales, granularity });
+        program.copy({ ...scales, size }, { ...this.scales, offset: 4 * first, size });
+        if (error) dequantize(program, { codes, scales, out: error, subtract: input });
+      });
+    } finally {
+      device.free(scales);
+    }
+  }
+
+  /** Reads `count` scales from row `first` on. */
+  async readScales(first: number, count: number): Promise<Float32Array<ArrayBuffer>> {
+    const view = { ...this.scales, offset: 4 * first, size: 4 * count };
+    return new Float32Array(await this.#device.read(view));
+  }
+
+  /** A part as it would be stored: codes [rows, inFeatures] and the scales that multiply on the way out. */
+  async readStored({ start, rows }: LinearPart): Promise<StoredFp8> {
+    const { cols, pitch } = this.codes;
+    const padded = new Uint8Array(await this.#device.read(rowsOf(this.codes, start, rows)));
+    const scales = await this.readScales(start, rows);
+    return {
+      codes: unpitched(padded, rows, cols, pitch),
+      valueScales: scales.map((scale) => 1 / scale),
+    };
+  }
+
+  /** A part as numbers, f32 [rows, inFeatures]. */
+  async readPart({ start, rows }: LinearPart): Promise<Float32Array<ArrayBuffer>> {
+    const device = this.#device;
+    const scales = device.vector(rows, "f32", "scales");
+    const out = device.matrix(rows, this.codes.cols, "f32", "decoded weight");
+    const size = 4 * rows;
+    try {
+      await submitOnce(device, (program) => {
+        program.copy({ ...this.scales, offset: 4 * start, size }, { ...scales, size });
+        dequantize(program, { codes: rowsOf(this.codes, start, rows), scales, out });
+      });
+      return await device.readMatrix(out);
+    } finally {
+      device.free(scales, out);
+    }
+  }
+
+  /** Frees its buffers. */
+  free(): void {
+    this.#device.free(this.codes, this.scales);
+  }
+}

@@ -1,0 +1,140 @@
+import {
+  type BufferView,
+  ELEMENT_BYTES,
+  type Matrix,
+  pitchOf,
+  roundUp,
+  rowsOf,
+} from "../../gpu/buffers.ts";
+import type { Device } from "../../gpu/device.ts";
+import type { Program } from "../../gpu/program.ts";
+import { submitOnce } from "../../gpu/submit_once.ts";
+import { gemm } from "../../kernels/gemm/gemm.ts";
+import {
+  dequantizeNf4,
+  type Nf4Weight,
+  nf4Weight,
+  quantizeNf4,
+  uploadNf4Tables,
+} from "../../kernels/rows/nf4.ts";
+import type { LinearPart, LinearSpec } from "../linear_spec.ts";
+import type { WeightSource } from "../weight_source.ts";
+import type { BaseWeight } from "./base_weight.ts";
+import type { GemmOperand } from "../operand.ts";
+import { loadMatrix, readDense, weightName } from "../load.ts";
+
+/** What the NF4 weights of a network share: the number types, and room for one decoded weight. */
+export class Nf4Memory {
+  readonly tables: BufferView;
+  readonly #device: Device;
+  #bytes = 0;
+  #decoded: BufferView | null = null;
+
+  constructor(device: Device) {
+    this.#device = device;
+    this.tables = uploadNf4Tables(device);
+  }
+
+  /** Announces a weight that will be decoded. */
+  expect({ width, inFeatures }: LinearSpec): void {
+    this.#bytes = Math.max(this.#bytes, width * pitchOf(inFeatures) * ELEMENT_BYTES.f16);
+  }
+
+  /** Makes the room, once. */
+  reserve(): void {
+    this.#decoded ??= this.#device.allocate(this.#bytes, "decoded weight");
+  }
+
+  /** The room as a matrix, f16 [width, inFeatures]: a product reads it before the next weight is decoded. */
+  decoded({ width: rows, inFeatures: cols }: LinearSpec): Matrix {
+    if (!this.#decoded) throw new TypeError("NF4 weights are used before reserve()");
+    const pitch = pitchOf(cols);
+    const size = rows * pitch * ELEMENT_BYTES.f16;
+    return { ...this.#decoded, size, rows, cols, pitch, type: "f16" };
+  }
+
+  free(): void {
+    this.#device.free(this.tables, this.#decoded);
+    this.#decoded = null;
+  }
+}
+
+/** A weight in NF4, decoded to f16 before each product. Every part of the layer is quantised by itself. */
+export class Nf4Base implements BaseWeight {
+  readonly #device: Device;
+  readonly #memory: Nf4Memory;
+  readonly #spec: LinearSpec;
+  readonly #parts: Nf4Weight[];
+
+  constructor(device: Device, memory: Nf4Memory, spec: LinearSpec) {
+    this.#device = device;
+    this.#memory = memory;
+    this.#spec = spec;
+    this.#parts = spec.parts.map(({ rows, module }) =>
+      nf4Weight(device, rows, spec.inFeatures, module)
+    );
+    memory.expect(spec);
+  }
+
+  async load(source: WeightSource): Promise<void> {
+    for (const [index, part] of this.#spec.parts.entries()) {
+      await this.#quantize(part, this.#parts[index], source);
+    }
+  }
+
+  async #quantize(part: LinearPart, weight: Nf4Weight, source: WeightSource): Promise<void> {
+    const { rows } = part;
+    const input = this.#device.matrix(rows, this.#spec.inFeatures, "f32", "weight to quantise");
+    try {
+      await loadMatrix(this.#device, weightName(part), rows, source, input);
+      await submitOnce(
+        this.#device,
+        (program) => quantizeNf4(program, { input, weight, tables: this.#memory.tables }),
+      );
+    } finally {
+      this.#device.free(input);
+    }
+  }
+
+  forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void {
+    const { matrix: a, scales: rowScales } = x;
+    gemm(program, { layout: "nt", a, b: this.#decode(program), out: output, rowScales, addend });
+  }
+
+  backward(program: Program, g: GemmOperand, dInput: Matrix): void {
+    const { matrix: a, scales: rowScales } = g;
+    gemm(program, { layout: "nn", a, b: this.#decode(program), out: dInput, rowScales });
+  }
+
+  #decode(program: Program): Matrix {
+    const decoded = this.#memory.decoded(this.#spec);
+    this.#spec.parts.forEach(({ start, rows }, index) => {
+      // The rows up to the next part are decoded too: they are zero.
+      const out = rowsOf(decoded, start, roundUp(rows, 16));
+      dequantizeNf4(program, { weight: this.#parts[index], tables: this.#memory.tables, out });
+    });
+    return decoded;
+  }
+
+  async readPart(index: number): Promise<Float32Array<ArrayBuffer>> {
+    const { rows } = this.#spec.parts[index];
+    const decodedRows = roundUp(rows, 16);
+    const out = this.#device.matrix(decodedRows, this.#spec.inFeatures, "f16", "decoded weight");
+    try {
+      await submitOnce(
+        this.#device,
+        (program) =>
+          dequantizeNf4(program, { weight: this.#parts[index], tables: this.#memory.tables, out }),
+      );
+      return await readDense(this.#device, rowsOf(out, 0, rows));
+    } finally {
+      this.#device.free(out);
+    }
+  }
+
+  free(): void {
+    for (const { codes, absmaxCodes, statistics } of this.#parts) {
+      this.#device.free(codes, absmaxCodes, statistics);
+    }
+  }
+}

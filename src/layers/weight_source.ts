@@ -1,0 +1,159 @@
+/**
+ * Where a network's weights come from: a model folder, read tensor by tensor in ranges of rows.
+ *
+ * @module
+ */
+
+import { ModelError } from "../errors.ts";
+import type { Matrix } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
+import { bytesPerElement, type DType, toFloat32 } from "../io/dtype.ts";
+import type { Weights } from "../io/weights.ts";
+
+/** A matrix that is stored in FP8. */
+export interface StoredFp8 {
+  /** e4m3 codes [rows, cols] */
+  codes: Uint8Array<ArrayBuffer>;
+  /** f32 [rows], all equal where one scale is stored: the value of a code is `decode(code) · scale`. */
+  valueScales: Float32Array<ArrayBuffer>;
+}
+
+/** Rows of a matrix that is stored in 16 bits. */
+export interface Raw16 {
+  dtype: "F16" | "BF16";
+  /** Packed elements, as the file has them. */
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Reads weights by Hugging Face parameter name. */
+export interface WeightSource {
+  /** Reads rows `first` to `first + count` of a matrix [rows, cols] (a vector is one row) as f32. */
+  rows(
+    name: string,
+    shape: readonly [rows: number, cols: number],
+    first: number,
+    count: number,
+  ): Promise<Float32Array<ArrayBuffer>>;
+  /** Reads a matrix that is stored in FP8; null if it is not. */
+  fp8(name: string, shape: readonly [rows: number, cols: number]): Promise<StoredFp8 | null>;
+  /** Reads rows of a matrix that is stored in 16 bits, for the GPU to widen; null if it is not. */
+  halves?(
+    name: string,
+    shape: readonly [rows: number, cols: number],
+    first: number,
+    count: number,
+  ): Promise<Raw16 | null>;
+  /** Where the GPU makes the weights itself: records writing a matrix into an f32 or f16 one. */
+  fill?(program: Program, name: string, out: Matrix): void;
+}
+
+/** Rows that are read at a time so that about `bytes` are in memory. */
+export function rowsPerRead(cols: number, bytes = 1 << 26): number {
+  return Math.max(64, Math.floor(bytes / (4 * cols) / 64) * 64);
+}
+
+/** The weights of an open model folder. */
+export class FolderSource implements WeightSource {
+  #weights: Weights;
+
+  constructor(weights: Weights) {
+    this.#weights = weights;
+  }
+
+  async rows(
+    name: string,
+    shape: readonly [number, number],
+    first: number,
+    count: number,
+  ): Promise<Float32Array<ArrayBuffer>> {
+    const { dtype } = this.#check(name, shape, ["F32", "F16", "BF16", "F8_E4M3"]);
+    if (dtype === "F8_E4M3") {
+      throw new ModelError(
+        `Cannot read "${name}" as plain numbers as it is stored in FP8: read it by its codes`,
+      );
+    }
+    return toFloat32(await this.#bytes(name, dtype, shape[1], first, count), dtype);
+  }
+
+  async halves(
+    name: string,
+    shape: readonly [number, number],
+    first: number,
+    count: number,
+  ): Promise<Raw16 | null> {
+    const { dtype } = this.#check(name, shape, ["F32", "F16", "BF16", "F8_E4M3"]);
+    if (dtype !== "F16" && dtype !== "BF16") return null;
+    return { dtype, bytes: await this.#bytes(name, dtype, shape[1], first, count) };
+  }
+
+  #bytes(name: string, dtype: DType, cols: number, first: number, count: number) {
+    const rowBytes = cols * bytesPerElement(dtype);
+    return this.#weights.readRange(name, first * rowBytes, count * rowBytes);
+  }
+
+  async fp8(name: string, shape: readonly [number, number]): Promise<StoredFp8 | null> {
+    const { dtype } = this.#check(name, shape, ["F32", "F16", "BF16", "F8_E4M3"]);
+    if (dtype !== "F8_E4M3") return null;
+    const scaleName = `${name}_scale`;
+    if (!this.#weights.has(scaleName)) {
+      throw new ModelError(
+        `Cannot use "${name}" as it is stored in FP8 and "${scaleName}" is missing: ` +
+          "fetch the model again",
+      );
+    }
+    const scale = this.#weights.info(scaleName);
+    const count = scale.shape.reduce((a, b) => a * b, 1);
+    if (count !== 1 && count !== shape[0]) {
+      throw new ModelError(
+        `Cannot use "${scaleName}" as it has ${count} values: expected 1 or ${shape[0]}, ` +
+          "one for the tensor or one a row",
+      );
+    }
+    const stored = toFloat32(await this.#weights.read(scaleName), scale.dtype);
+    const valueScales = count === 1 ? new Float32Array(shape[0]).fill(stored[0]) : stored;
+    return { codes: await this.#weights.read(name), valueScales };
+  }
+
+  #check(name: string, shape: readonly [number, number], dtypes: string[]) {
+    const info = this.#weights.info(name);
+    const [rows, cols] = info.shape.length === 1 ? [1, info.shape[0]] : info.shape;
+    if (info.shape.length > 2 || rows !== shape[0] || cols !== shape[1]) {
+      const wanted = shape[0] === 1 ? [shape[1]] : shape;
+      throw new ModelError(
+        `Cannot use "${name}" as its shape is [${info.shape}]: config.json asks for [${wanted}], ` +
+          "so one of the two files belongs to another model",
+      );
+    }
+    if (!dtypes.includes(info.dtype)) {
+      throw new ModelError(
+        `Cannot use "${name}" as its dtype is ${info.dtype}: expected one of ${dtypes.join(", ")}`,
+      );
+    }
+    return info;
+  }
+}
+
+/** The weights of a network on the GPU: what training has made of them, adapters merged in. */
+export class ParameterSource implements WeightSource {
+  #read: (name: string) => Promise<Float32Array<ArrayBuffer>>;
+  /** The tensor read last: its ranges are asked for in turn. */
+  #last: { name: string; values: Float32Array<ArrayBuffer> } | null = null;
+
+  constructor(read: (name: string) => Promise<Float32Array<ArrayBuffer>>) {
+    this.#read = read;
+  }
+
+  async rows(
+    name: string,
+    [, cols]: readonly [number, number],
+    first: number,
+    count: number,
+  ): Promise<Float32Array<ArrayBuffer>> {
+    if (this.#last?.name !== name) this.#last = { name, values: await this.#read(name) };
+    return this.#last.values.slice(first * cols, (first + count) * cols);
+  }
+
+  fp8(): Promise<null> {
+    return Promise.resolve(null);
+  }
+}

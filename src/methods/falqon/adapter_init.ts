@@ -1,0 +1,293 @@
+/**
+ * The first value of FALQON's adapter A, made on the GPU: the products of the randomised SVD are GEMMs there, only
+ * matrices of the rank's size come to the host. What it computes: tests/oracle/falqon_weight.ts.
+ *
+ * @module
+ */
+
+import { OptionError } from "../../errors.ts";
+import { type Matrix, unpitched } from "../../gpu/buffers.ts";
+import type { Device } from "../../gpu/device.ts";
+import { Program } from "../../gpu/program.ts";
+import { submitOnce } from "../../gpu/submit_once.ts";
+import { gemm, type GemmOptions } from "../../kernels/gemm/gemm.ts";
+import { randomNormal } from "../../kernels/rows/random.ts";
+import { drawKey } from "../../numerics/random_key.ts";
+import { E4M3 } from "../../numerics/fp8.ts";
+import { orthonormalizeRows } from "../../numerics/linear_algebra.ts";
+import { symmetricEigen } from "../../numerics/symmetric_eigen.ts";
+
+/** Directions beyond the rank that the range finder keeps, and its passes over the matrix. */
+const OVERSAMPLING = 16;
+const POWER_ITERATIONS = 3;
+/** Share of the largest eigenvalue of a Gram matrix below which a direction counts as absent (f32 products). */
+const NEGLIGIBLE = 1e-6;
+/** The mean norm of the rows of a Kaiming A, so that one learning rate suits all beginnings. */
+const ROW_NORM = 1 / Math.sqrt(3);
+
+/**
+ * √S·Vᵀ of the rank-r part of a quantisation error: the adapter that the quantised weight already holds.
+ *
+ * @param error f32 [outputs, inputs]: DQ(W~) − W
+ * @returns A [rank, inputs]; null if there is no error to speak of.
+ * @throws {OptionError} if the rank exceeds a side of the weight.
+ */
+export async function meldedAdapter(
+  device: Device,
+  error: Matrix,
+  rank: number,
+  random: () => number,
+): Promise<Float32Array<ArrayBuffer> | null> {
+  checkRankFits(rank, error.rows, error.cols);
+  const width = sketchRows(rank, error.rows, error.cols);
+  const scope = new Scope(device);
+  try {
+    let right = scope.matrix(width, error.cols);
+    device.writeMatrix(right, normals(width * error.cols, random));
+    for (let i = 0; i <= POWER_ITERATIONS; i++) {
+      const left = scope.matrix(width, error.rows);
+      await scope.multiply({ layout: "nt", a: right, b: error, out: left });
+      const basis = await orthonormal(scope, left);
+      if (!basis) return null;
+      scope.free(right);
+      right = scope.matrix(width, error.cols);
+      await scope.multiply({ layout: "nn", a: basis, b: error, out: right });
+      scope.free(left, basis);
+      if (i < POWER_ITERATIONS) {
+        const next = await orthonormal(scope, right);
+        if (!next) return null;
+        scope.free(right);
+        right = next;
+      }
+    }
+    // error ≈ basisᵀ·right, so the right singular vectors are those of `right`.
+    const { values, vectors } = symmetricEigen(await gram(scope, right), width);
+    const combination = new Float32Array(rank * width);
+    for (let i = 0; i < rank; i++) {
+      // singular value s = √value; a row of V is vectorᵀ·right / s, and A wants it times √s.
+      const factor = values[i] > NEGLIGIBLE * values[0] ? values[i] ** -0.25 : 0;
+      for (let j = 0; j < width; j++) combination[i * width + j] = factor * vectors[i * width + j];
+    }
+    return await device.readMatrix(await combine(scope, combination, rank, right));
+  } finally {
+    scope.close();
+  }
+}
+
+/**
+ * An adapter that does not depend on the weight.
+ *
+ * @returns A [rank, inputs]
+ * @throws {OptionError} if the rank exceeds a side of the weight.
+ */
+export function randomAdapter(
+  init: "random-orthogonal" | "kaiming",
+  outputs: number,
+  inputs: number,
+  rank: number,
+  random: () => number,
+): Float32Array<ArrayBuffer> {
+  checkRankFits(rank, outputs, inputs);
+  const bound = 1 / Math.sqrt(inputs);
+  const rows = Float64Array.from({ length: rank * inputs }, () => (2 * random() - 1) * bound);
+  if (init === "kaiming") return Float32Array.from(rows);
+  orthonormalizeRows(rows, rank);
+  return Float32Array.from(rows, (x) => ROW_NORM * x);
+}
+
+/** Root mean square of A~'s code values below which too much of A would be subnormal or zero. */
+const SMALLEST_CODE_RMS = 2 ** -3;
+
+/**
+ * Multiplies A by the power of two nearest to 1 with which it can be stored in e4m3 under a scale that it has no say in:
+ * nothing beyond ±448 first, then a root mean square of at least eight times the smallest normal value. Nearly always
+ * that power is 1, so a learning rate means the same.
+ *
+ * @param a f32 [rank, inputs]
+ * @param scale What its values are multiplied by when they are quantised.
+ * @returns A copy.
+ */
+export function representable(a: Float32Array, scale: number): Float32Array<ArrayBuffer> {
+  let [largest, squares] = [0, 0];
+  for (const x of a) {
+    largest = Math.max(largest, Math.abs(x));
+    squares += x * x;
+  }
+  if (largest === 0) return Float32Array.from(a);
+  const rms = Math.sqrt(squares / a.length) * scale;
+  const highest = Math.floor(Math.log2(E4M3.max / (largest * scale)));
+  const wanted = Math.max(0, Math.ceil(Math.log2(SMALLEST_CODE_RMS / rms)));
+  return Float32Array.from(a, (x) => x * 2 ** Math.min(wanted, highest));
+}
+
+function checkRankFits(rank: number, outputs: number, inputs: number): void {
+  const most = Math.min(outputs, inputs);
+  if (rank <= most) return;
+  throw new OptionError(
+    `Cannot adapt a weight of ${outputs}×${inputs} with rank ${rank}: it has only ${most} directions; ` +
+      "choose a rank up to that, or fewer targetModules",
+  );
+}
+
+/**
+ * An adapter whose rows are random normal, of norm near 1/√3 and, as there are many inputs, nearly orthogonal. Made on the
+ * GPU: it costs nothing where another takes its place before training.
+ *
+ * @returns A, f32 [rank, inputs]
+ * @throws {OptionError} if the rank exceeds a side of the weight.
+ */
+export async function normalAdapter(
+  device: Device,
+  outputs: number,
+  inputs: number,
+  rank: number,
+  random: () => number,
+): Promise<Matrix> {
+  checkRankFits(rank, outputs, inputs);
+  return await randomMatrix(device, rank, inputs, ROW_NORM / Math.sqrt(inputs), random);
+}
+
+/** An f32 matrix of normal numbers with this standard deviation. */
+export async function randomMatrix(
+  device: Device,
+  rows: number,
+  cols: number,
+  deviation: number,
+  random: () => number,
+): Promise<Matrix> {
+  const out = device.matrix(rows, cols, "f32", "random directions");
+  await submitOnce(
+    device,
+    (program) => randomNormal(program, { key: drawKey(random), mean: 0, deviation, out }),
+  );
+  return out;
+}
+
+/** Computes sketch·sketchᵀ of each sketch, [rows, rows], in one read-back. */
+export async function gramMatrices(
+  device: Device,
+  sketches: readonly Matrix[],
+): Promise<Float64Array[]> {
+  using program = new Program(device);
+  const products = sketches.map((sketch) => {
+    const out = device.matrix(sketch.rows, sketch.rows, "f32", "Gram matrix of a sketch");
+    gemm(program, { layout: "nt", a: sketch, b: sketch, out });
+    return out;
+  });
+  (await program.prepare()).run();
+  const read = await device.readAll(products);
+  device.free(...products);
+  return products.map(({ rows, cols, pitch }, i) =>
+    Float64Array.from(unpitched(new Float32Array(read[i]), rows, cols, pitch))
+  );
+}
+
+/**
+ * The leading right singular vectors of a sketch, as rows of norm 1/√3.
+ *
+ * @param sketch f32 [more than rank, inputs]
+ * @param gram Its Gram matrix, from {@linkcode gramMatrices}.
+ * @returns A, f32 [rank, inputs]; null if the sketch is zero.
+ */
+export async function leadingDirections(
+  device: Device,
+  sketch: Matrix,
+  gram: Float64Array,
+  rank: number,
+): Promise<Matrix | null> {
+  const width = sketch.rows;
+  const { values, vectors } = symmetricEigen(gram, width);
+  if (!(values[0] > 0)) return null;
+  const combination = new Float32Array(rank * width);
+  for (let i = 0; i < rank; i++) {
+    const factor = values[i] > NEGLIGIBLE * values[0] ? ROW_NORM / Math.sqrt(values[i]) : 0;
+    for (let j = 0; j < width; j++) combination[i * width + j] = factor * vectors[i * width + j];
+  }
+  const scope = new Scope(device);
+  try {
+    return scope.keep(await combine(scope, combination, rank, sketch));
+  } finally {
+    scope.close();
+  }
+}
+
+/** Rows of a sketch for a rank: as many as the weight has directions, a few more than the rank where it can. */
+export function sketchRows(rank: number, outputs: number, inputs: number): number {
+  return Math.min(rank + OVERSAMPLING, outputs, inputs);
+}
+
+/** An orthonormal basis of the rows' space, absent directions as zero rows; null if all are absent. */
+async function orthonormal(scope: Scope, rows: Matrix): Promise<Matrix | null> {
+  const count = rows.rows;
+  const { values, vectors } = symmetricEigen(await gram(scope, rows), count);
+  if (!(values[0] > 0)) return null;
+  const combination = Float32Array.from(vectors, (x, at) => {
+    const value = values[Math.floor(at / count)];
+    return value > NEGLIGIBLE * values[0] ? x / Math.sqrt(value) : 0;
+  });
+  return combine(scope, combination, count, rows);
+}
+
+/** rows·rowsᵀ on the host. */
+async function gram(scope: Scope, rows: Matrix): Promise<Float64Array> {
+  const out = scope.matrix(rows.rows, rows.rows);
+  await scope.multiply({ layout: "nt", a: rows, b: rows, out });
+  const values = Float64Array.from(await scope.device.readMatrix(out));
+  scope.free(out);
+  return values;
+}
+
+/** combination [count, rows] · rows. */
+async function combine(
+  scope: Scope,
+  combination: Float32Array<ArrayBuffer>,
+  count: number,
+  rows: Matrix,
+): Promise<Matrix> {
+  const a = scope.matrix(count, rows.rows);
+  scope.device.writeMatrix(a, combination);
+  const out = scope.matrix(count, rows.cols);
+  await scope.multiply({ layout: "nn", a, b: rows, out });
+  scope.free(a);
+  return out;
+}
+
+/** Matrices that are gone at the end, and products done at once. */
+class Scope {
+  #matrices = new Set<Matrix>();
+
+  constructor(readonly device: Device) {}
+
+  matrix(rows: number, cols: number): Matrix {
+    const matrix = this.device.matrix(rows, cols, "f32", "randomised SVD");
+    this.#matrices.add(matrix);
+    return matrix;
+  }
+
+  async multiply(options: GemmOptions): Promise<void> {
+    await submitOnce(this.device, (program) => gemm(program, options));
+  }
+
+  free(...matrices: Matrix[]): void {
+    this.device.free(...matrices);
+    for (const matrix of matrices) this.#matrices.delete(matrix);
+  }
+
+  /** Leaves a matrix to the caller. */
+  keep(matrix: Matrix): Matrix {
+    this.#matrices.delete(matrix);
+    return matrix;
+  }
+
+  close(): void {
+    this.free(...this.#matrices);
+  }
+}
+
+/** Standard normal numbers by Box and Muller. */
+function normals(count: number, random: () => number): Float32Array<ArrayBuffer> {
+  return Float32Array.from(
+    { length: count },
+    () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()),
+  );
+}

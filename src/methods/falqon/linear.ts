@@ -1,0 +1,329 @@
+/**
+ * A merged linear layer in FP8 with FALQON's adapters.
+ *
+ * @module
+ */
+
+import {
+  type BufferView,
+  columnsOf,
+  firstOf,
+  type Matrix,
+  rowsOf,
+  type Vector,
+} from "../../gpu/buffers.ts";
+import type { Program } from "../../gpu/program.ts";
+import { gemm } from "../../kernels/gemm/gemm.ts";
+import { quantize, type Quantized, type QuantizedGradient } from "../../kernels/rows/quantize.ts";
+import { lowRankGradient } from "../../kernels/gemm/low_rank_gradient.ts";
+import {
+  findGradientScale,
+  scaleOfF16Gradient,
+} from "../../kernels/gemm/low_rank_gradient_tensor.ts";
+import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
+import type { StoredFp8, WeightSource } from "../../layers/weight_source.ts";
+import { meldedAdapter, normalAdapter, randomAdapter, representable } from "./adapter_init.ts";
+import type { FalqonLayers } from "./falqon.ts";
+import { GradientSketch } from "./gradient_sketch.ts";
+import { FalqonUpdate } from "./update.ts";
+import { Fp8Weight } from "../../layers/storage/fp8_weight.ts";
+import type { DenseType, Linear, LinearBackward, LinearForward } from "../../layers/method.ts";
+import { RowBuffer } from "../../gpu/row_buffer.ts";
+import { type AdapterLayout, adapterLayout, type AdapterPart } from "../targets.ts";
+
+/** `[W~; A~]` of a merged linear: all parts' W, then the A of each adapted part. */
+export class FalqonLinear implements Linear {
+  readonly layout: AdapterLayout;
+  readonly #weight: Fp8Weight;
+  /** One an adapted part: its B and how that reaches the codes. */
+  readonly updates: FalqonUpdate[];
+  /** x·Aᵀ of the last forward. */
+  readonly #low: RowBuffer;
+  /** While A is calibrated, one an adapted part. */
+  #sketches: GradientSketch[] = [];
+
+  constructor(readonly layers: FalqonLayers, readonly spec: LinearSpec) {
+    const { context: { device }, settings: { rank, targets, scaling } } = layers;
+    this.layout = adapterLayout(spec, rank, targets);
+    const furtherRows = this.layout.width;
+    this.#weight = new Fp8Weight(device, spec, { granularity: scaling, furtherRows });
+    this.#low = new RowBuffer(device, `${spec.name} x·Aᵀ`);
+    this.updates = this.layout.parts.map((part) => new FalqonUpdate(this, part));
+  }
+
+  /** e4m3 codes [width + layout.width, inFeatures] */
+  get weight(): Matrix {
+    return this.#weight.codes;
+  }
+
+  /** f32 [width + layout.width]: what codes were multiplied by on the way in */
+  get scales(): Vector {
+    return this.#weight.scales;
+  }
+
+  /** dB comes from the saved x·Aᵀ: the input need not be kept, unless the gradient of W is sketched. */
+  get backwardReadsInput(): boolean {
+    return this.#sketches.length > 0;
+  }
+
+  /** One scale of all tokens takes a look at the whole matrix before any of it is quantised. */
+  get forwardReadsF32(): boolean {
+    return this.layers.settings.scaling === "tensor";
+  }
+
+  /** Pending rows are added to the output, which only f32 can take. */
+  get preferredOutputType(): DenseType {
+    return this.layers.context.device.halves.activations && !this.#hasPending ? "f16" : "f32";
+  }
+
+  inputCodes(rows: number): Quantized | null {
+    return this.layers.settings.scaling === "row" ? this.#inputCodes(rows) : null;
+  }
+
+  #inputCodes(rows: number): Quantized {
+    return this.layers.input.rows(rows, this.spec.inFeatures);
+  }
+
+  gradientCodes(rows: number): QuantizedGradient | null {
+    return this.#takesCodes ? this.#gradientCodes(rows) : null;
+  }
+
+  /** Beside its codes only dB reads the gradient, but for sketches, which take it as it is. */
+  get preferredGradientType(): DenseType {
+    const { gradients } = this.layers.context.device.halves;
+    return gradients && this.#takesCodes && this.#sketches.length === 0 ? "f16" : "f32";
+  }
+
+  /** Pending rows continue the gradient by a term that this layer computes: then it quantises by itself. */
+  get #takesCodes(): boolean {
+    return this.layers.settings.scaling === "row" && !this.#hasPending;
+  }
+
+  #gradientCodes(rows: number): QuantizedGradient {
+    const width = this.gradientWidth;
+    return {
+      ...this.layers.gradient.rows(rows, width),
+      columnScales: firstOf(this.scales, width),
+    };
+  }
+
+  /** Columns of the widest sketch. */
+  get sketchWidth(): number {
+    return Math.max(0, ...this.#sketches.map(({ width }) => width));
+  }
+
+  /** Columns of the quantised gradient: with pending rows, those of the adapters count too. */
+  get gradientWidth(): number {
+    return this.spec.width + (this.#hasPending ? this.layout.width : 0);
+  }
+
+  get #hasPending(): boolean {
+    return this.layers.settings.pending && this.layout.width > 0;
+  }
+
+  reserve(tokens: number): void {
+    this.#low.reserve(tokens, this.layout.width);
+  }
+
+  async load(source: WeightSource): Promise<void> {
+    const { context: { device, restoring, random }, settings: { rank, init } } = this.layers;
+    if (restoring) return;
+    for (const [index, part] of this.spec.parts.entries()) {
+      const adapted = this.layout.parts.find((candidate) => candidate.index === index);
+      const error = await this.#weight.loadPart(part, source, !!adapted && init === "melded");
+      if (!adapted) continue;
+      const melded = error && await meldedAdapter(device, error, rank, random);
+      device.free(error);
+      await this.#writeAdapter(adapted, melded && this.#upload(melded));
+    }
+    if (this.updates.length > 0) await this.begin(await this.readScales(0, this.scales.length));
+  }
+
+  /** Starts the updates from the codes as they are now; `scales` are all of the layer's. */
+  async begin(scales: Float32Array<ArrayBuffer>): Promise<void> {
+    for (const update of this.updates) await update.begin(scales);
+  }
+
+  /** Quantises A, f32 [rank, inFeatures], below the weights and frees it; a random one where none is given. */
+  async #writeAdapter({ part, start }: AdapterPart, given: Matrix | null): Promise<void> {
+    const { context: { device }, settings: { scaling } } = this.layers;
+    const input = given ?? await this.#randomAdapter(part);
+    let shared: number | null = null;
+    if (scaling === "tensor") {
+      [shared] = await this.readScales(part.start, 1);
+      const a = representable(await device.readMatrix(input), shared);
+      device.writeMatrix(input, Float32Array.from(a));
+    }
+    await this.#weight.quantizeRows(this.spec.width + start, input, shared);
+    device.free(input);
+  }
+
+  async #randomAdapter({ rows }: LinearPart): Promise<Matrix> {
+    const { context: { device, random }, settings: { rank, init } } = this.layers;
+    const { inFeatures } = this.spec;
+    if (init === "gradient") return await normalAdapter(device, rows, inFeatures, rank, random);
+    const chosen = init === "kaiming" ? init : "random-orthogonal";
+    return this.#upload(randomAdapter(chosen, rows, inFeatures, rank, random));
+  }
+
+  /** Puts an A [rank, inFeatures] on the GPU. */
+  #upload(a: Float32Array<ArrayBuffer>): Matrix {
+    const { context: { device }, settings: { rank } } = this.layers;
+    const matrix = device.matrix(rank, this.spec.inFeatures, "f32", "A to quantise");
+    device.writeMatrix(matrix, a);
+    return matrix;
+  }
+
+  /** Reads `count` scales from row `first` on. */
+  readScales(first: number, count: number): Promise<Float32Array<ArrayBuffer>> {
+    return this.#weight.readScales(first, count);
+  }
+
+  forward(program: Program, { input, codes: filled, output, addend }: LinearForward): void {
+    const { settings } = this.layers;
+    const { rows } = output;
+    const x = filled ?? this.#inputCodes(rows);
+    if (!filled) quantize(program, { input: input!, ...x, granularity: settings.scaling });
+    const low = this.layout.width > 0 ? this.#low.rows(rows) : undefined;
+    gemm(program, {
+      layout: "nt",
+      a: x.codes,
+      b: this.weight,
+      out: output,
+      tail: low,
+      rowScales: x.scales,
+      columnScales: this.scales,
+      addend,
+    });
+    if (!this.#hasPending) return;
+    for (const { adapter: { part, start }, delta } of this.updates) {
+      gemm(program, {
+        layout: "nt",
+        a: columnsOf(low!, start, settings.rank),
+        b: delta!,
+        out: columnsOf(output, part.start, part.rows),
+        alpha: settings.factor,
+        accumulate: true,
+      });
+    }
+  }
+
+  backward(program: Program, { dOutput, codes: filled, input, dInput }: LinearBackward): void {
+    for (const sketch of this.#sketches) {
+      const projected = this.layers.gSketch.rows(dOutput.rows, sketch.width);
+      sketch.add(program, dOutput, input!, projected);
+    }
+    const g = filled || dInput ? this.#gradientCodes(dOutput.rows) : null;
+    if (g && !filled) {
+      const tail = this.#hasPending ? this.#pendingGradient(program, dOutput) : undefined;
+      quantize(program, {
+        input: dOutput,
+        tail,
+        ...g,
+        granularity: this.layers.settings.scaling,
+      });
+    }
+    this.#gradientOfB(program, dOutput, g);
+    if (!g || !dInput) return;
+    gemm(program, {
+      layout: "nn",
+      a: g.codes,
+      b: rowsOf(this.weight, 0, this.gradientWidth),
+      out: dInput,
+      rowScales: g.scales,
+    });
+  }
+
+  /** dB += c · Gᵀ·(x·Aᵀ), the range of G known where it has codes; a G in f16 is scaled as they are. */
+  #gradientOfB(program: Program, dOutput: Matrix, codes: QuantizedGradient | null): void {
+    if (this.updates.length === 0) return;
+    const { rank, factor } = this.layers.settings;
+    const range = dOutput.type === "f16"
+      ? scaleOfF16Gradient(program, codes!)
+      : findGradientScale(program, codes);
+    for (const { adapter: { part, start }, b } of this.updates) {
+      lowRankGradient(program, {
+        a: columnsOf(dOutput, part.start, part.rows),
+        b: columnsOf(this.#low.rows(dOutput.rows), start, rank),
+        out: b.gradient,
+        alpha: factor,
+        accumulate: true,
+        range,
+      });
+    }
+  }
+
+  /** Begins to sketch the gradient of W; the passes recorded from now on add to that. */
+  async beginSketch(random: () => number): Promise<void> {
+    const { context: { device }, settings: { rank } } = this.layers;
+    for (const adapter of this.layout.parts) {
+      this.#sketches.push(
+        await GradientSketch.begin(device, adapter, this.spec.inFeatures, rank, random),
+      );
+    }
+  }
+
+  /** The gradients that were sketched, one an adapted part. */
+  get sketches(): Matrix[] {
+    return this.#sketches.map(({ sum }) => sum);
+  }
+
+  /** Takes the leading directions of the sketches, whose Gram matrices are given, as the new A. */
+  async endSketch(grams: readonly Float64Array[]): Promise<void> {
+    const sketches = this.#sketches;
+    this.#sketches = [];
+    for (const [i, sketch] of sketches.entries()) {
+      const a = await sketch.end(grams[i], this.layers.settings.rank);
+      await this.#writeAdapter(sketch.adapter, a);
+    }
+  }
+
+  /** c · G·(B − B_flushed): the gradient that the pending rows send through A. */
+  #pendingGradient(program: Program, dOutput: Matrix): Matrix {
+    const { gPending, settings: { rank, factor } } = this.layers;
+    const out = gPending.rows(dOutput.rows, this.layout.width);
+    for (const { adapter: { part, start }, delta } of this.updates) {
+      gemm(program, {
+        layout: "nn",
+        a: columnsOf(dOutput, part.start, part.rows),
+        b: delta!,
+        out: columnsOf(out, start, rank),
+        alpha: factor,
+      });
+    }
+    return out;
+  }
+
+  update(program: Program): void {
+    for (const update of this.updates) update.record(program);
+  }
+
+  flush(program: Program): void {
+    for (const update of this.updates) update.recordFlush(program);
+  }
+
+  /** Everything that a later session cannot make again bit for bit. */
+  state(): [string, BufferView][] {
+    const { name } = this.spec;
+    return [
+      [`${name}.codes`, this.weight],
+      [`${name}.scales`, this.scales],
+      ...this.updates.flatMap((update) => update.state()),
+    ];
+  }
+
+  /** Part `index` as it would be stored: codes [rows, inFeatures] and the scales that multiply on the way out. */
+  readFp8(index: number): Promise<StoredFp8> {
+    return this.#weight.readStored(this.spec.parts[index]);
+  }
+
+  readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {
+    return this.#weight.readPart(this.spec.parts[index]);
+  }
+
+  free(): void {
+    this.#weight.free();
+    for (const update of this.updates) update.free();
+    this.#low.free();
+  }
+}

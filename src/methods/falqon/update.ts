@@ -1,0 +1,284 @@
+/**
+ * One adapted part of a merged FP8 weight: its B, and how B reaches the codes.
+ *
+ * @module
+ */
+
+import { type BufferView, type Matrix, rowsOf, unpitched, type Vector } from "../../gpu/buffers.ts";
+import type { Device } from "../../gpu/device.ts";
+import type { Program } from "../../gpu/program.ts";
+import { submitOnce } from "../../gpu/submit_once.ts";
+import {
+  type AdaptedPart,
+  markFlushed,
+  measureUpdate,
+  scoreRows,
+  type Selection,
+  selectRows,
+  subtractRealized,
+  type UpdateBase,
+  updateRows,
+} from "../../kernels/falqon/falqon.ts";
+import { gemm } from "../../kernels/gemm/gemm.ts";
+import type { Parameter } from "../../layers/parameters.ts";
+import { decodeFp8Array, E4M3 } from "../../numerics/fp8.ts";
+import { gramInverse } from "../../numerics/linear_algebra.ts";
+import type { FalqonSettings } from "./falqon.ts";
+import type { FalqonLinear } from "./linear.ts";
+import type { AdapterPart } from "../targets.ts";
+
+/** What updates did, summed over the rows of a part. */
+export interface UpdateCounts {
+  /** Codes that changed. */
+  codesChanged: number;
+  /** Codes in the part. */
+  codes: number;
+  /** Values beyond ±448 that were saturated. */
+  clamps: number;
+  /** ⟨U, U⟩ of the change U that was asked for. */
+  intendedSquared: number;
+  /** ⟨R, U⟩ of the change R that the decoded weight made. */
+  realizedDotIntended: number;
+}
+
+/** What `accumulate` needs to find the share of B that rounding did not realize; all f32. */
+interface Residue {
+  /** [count, inputs]: what the codes of written rows changed by. */
+  change: Matrix;
+  /** [count, rank]: change·A~ᵀ. */
+  alongA: Matrix;
+  /** [count, rank]: the change as coefficients of A~. */
+  realized: Matrix;
+  /** [rank, rank]: (A~·A~ᵀ)⁻¹. */
+  gramInverse: Matrix;
+}
+
+/** The B of one adapted part, and what its update rule keeps. */
+export class FalqonUpdate {
+  /** f32 [rows, rank]: the buffer of changes, or the master. */
+  readonly b: Parameter;
+  /** B − B_flushed, f32 [rows, rank]; null where every step writes all rows. */
+  delta: Matrix | null = null;
+  readonly #device: Device;
+  readonly #settings: FalqonSettings;
+  readonly #rowFactors: Vector;
+  readonly #columnFactors: Vector;
+  /** The codes before training, [rows, inputs]: what `requantize` starts rows from. */
+  readonly #reference: Matrix | null = null;
+  /** The B that each row was last written with. */
+  #flushed: Matrix | null = null;
+  readonly #selection: Selection | null = null;
+  #scores: Vector | null = null;
+  readonly #residue: Residue | null = null;
+  #statistics: Vector | null = null;
+
+  constructor(readonly linear: FalqonLinear, readonly adapter: AdapterPart) {
+    const { layers: { context: { device, parameters }, settings }, spec: { inFeatures } } = linear;
+    const { part: { module, rows } } = adapter;
+    const { rank, topK, updateRule } = settings;
+    this.#device = device;
+    this.#settings = settings;
+    this.b = parameters.declare(`${module}.falqon_B`, rows, rank, true);
+    const matrix = (height: number, width: number, what: string) =>
+      device.matrix(height, width, "f32", `${module} ${what}`);
+    this.#rowFactors = device.vector(rows, "f32", `${module} row factors`);
+    this.#columnFactors = device.vector(rank, "f32", `${module} column factors`);
+    const count = Math.min(topK ?? rows, rows);
+    if (updateRule === "requantize") {
+      this.#reference = device.matrix(rows, inFeatures, "e4m3", `${module} reference codes`);
+    }
+    if (topK !== null) {
+      this.#selection = { rows: device.vector(count, "u32", `${module} selected rows`), count };
+      this.#trackPending();
+    }
+    if (updateRule === "accumulate") {
+      this.#residue = {
+        change: matrix(count, inFeatures, "change"),
+        alongA: matrix(count, rank, "change along A"),
+        realized: matrix(count, rank, "realized change of B"),
+        gramInverse: matrix(rank, rank, "inverse Gram matrix of A"),
+      };
+    }
+  }
+
+  /**
+   * Begins from the codes and scales that the linear has now: computes what stays fixed from here, B is zero.
+   *
+   * @param scales All of the linear's: reading them back costs a round trip, so it is done once for many.
+   */
+  async begin(scales: Float32Array<ArrayBuffer>): Promise<void> {
+    const { linear, adapter: { part, start } } = this;
+    const { rank, factor } = this.#settings;
+    const first = linear.spec.width + start;
+    const w = scales.subarray(part.start, part.start + part.rows);
+    const a = scales.subarray(first, first + rank);
+    this.#device.write(this.#rowFactors, w.map((scale) => scale / w[0]));
+    this.#device.write(this.#columnFactors, a.map((scale) => factor * w[0] / scale));
+    await submitOnce(this.#device, (program) => {
+      program.clear(this.b.value);
+      if (this.#reference) {
+        program.copy(rowsOf(linear.weight, part.start, part.rows), this.#reference);
+      }
+      if (this.#flushed) program.clear(this.#flushed);
+      if (this.delta) program.clear(this.delta);
+    });
+    if (this.#residue) {
+      const { pitch, cols } = linear.weight;
+      const codes = new Uint8Array(await this.#device.read(rowsOf(linear.weight, first, rank)));
+      const values = decodeFp8Array(unpitched(codes, rank, cols, pitch), E4M3);
+      const inverse = Float32Array.from(gramInverse(Float64Array.from(values), rank));
+      this.#device.writeMatrix(this.#residue.gramInverse, inverse);
+    }
+  }
+
+  /** Records the update rule, after the optimizer's change of B. */
+  record(program: Program): void {
+    this.#findPending(program);
+    const selection = this.#selection;
+    if (this.#statistics) {
+      measureUpdate(program, {
+        part: this.#part(),
+        base: this.#base(),
+        selection,
+        pending: this.delta ?? this.b.value,
+        statistics: this.#statistics,
+      });
+    }
+    updateRows(program, {
+      part: this.#part(),
+      base: this.#base(),
+      selection,
+      change: this.#residue?.change,
+    });
+    const { updateRule } = this.#settings;
+    if (updateRule === "paper") program.clear(this.b.value);
+    else if (updateRule === "accumulate") this.#keepResidue(program);
+    else this.#markFlushed(program);
+  }
+
+  /** Records that all pending rows are written. */
+  recordFlush(program: Program): void {
+    if (!this.#reference) return; // the other rules have nothing that the model lacks
+    updateRows(program, { part: this.#part(), base: this.#base(), selection: null });
+    if (this.#flushed) {
+      program.copy(this.b.value, this.#flushed);
+      program.clear(this.delta!);
+    }
+  }
+
+  /** Makes the updates that are recorded from now on count what they do. */
+  count(): void {
+    const { rows, module } = this.adapter.part;
+    this.#statistics ??= this.#device.vector(4 * rows, "f32", `${module} statistics`);
+    this.#trackPending();
+  }
+
+  /** Reads what the last update did; zeros before the first. */
+  async counts(): Promise<UpdateCounts> {
+    const { start, rows } = this.adapter.part;
+    const counts: UpdateCounts = {
+      codesChanged: 0,
+      codes: rows * this.linear.spec.inFeatures,
+      clamps: 0,
+      intendedSquared: 0,
+      realizedDotIntended: 0,
+    };
+    if (!this.#statistics) return counts;
+    const values = new Float32Array(await this.#device.read(this.#statistics));
+    const scales = await this.linear.readScales(start, rows);
+    for (let i = 0; i < rows; i++) {
+      counts.codesChanged += values[4 * i];
+      counts.clamps += values[4 * i + 1];
+      counts.intendedSquared += values[4 * i + 2] / scales[i] ** 2;
+      counts.realizedDotIntended += values[4 * i + 3] / scales[i] ** 2;
+    }
+    return counts;
+  }
+
+  /** What a checkpoint needs besides the linear's codes and the flat parameters. */
+  state(): [string, BufferView][] {
+    const { module } = this.adapter.part;
+    const named: [string, BufferView | null][] = [
+      [`${module}.row_factors`, this.#rowFactors],
+      [`${module}.column_factors`, this.#columnFactors],
+      [`${module}.reference_codes`, this.#reference],
+      [`${module}.flushed_B`, this.#flushed],
+      [`${module}.pending_B`, this.delta],
+      [`${module}.gram_inverse`, this.#residue?.gramInverse ?? null],
+    ];
+    return named.filter((entry): entry is [string, BufferView] => entry[1] !== null);
+  }
+
+  free(): void {
+    this.#device.free(
+      this.delta,
+      this.#rowFactors,
+      this.#columnFactors,
+      this.#reference,
+      this.#flushed,
+      this.#selection?.rows,
+      this.#scores,
+      this.#residue?.change,
+      this.#residue?.alongA,
+      this.#residue?.realized,
+      this.#residue?.gramInverse,
+      this.#statistics,
+    );
+  }
+
+  #part(): AdaptedPart {
+    const { linear, adapter: { part, start } } = this;
+    return {
+      weight: linear.weight,
+      wRow: part.start,
+      aRow: linear.spec.width + start,
+      rows: part.rows,
+      rank: this.#settings.rank,
+      rowFactors: this.#rowFactors,
+      columnFactors: this.#columnFactors,
+      b: this.b.value,
+    };
+  }
+
+  #base(): UpdateBase {
+    return this.#reference ? { codes: this.#reference, row: 0 } : "in place";
+  }
+
+  /** Makes what finding the pending rows needs. Only a master that is never zeroed remembers what was written. */
+  #trackPending(): void {
+    const { rows, module } = this.adapter.part;
+    this.#scores ??= this.#device.vector(rows, "f32", `${module} scores`);
+    if (!this.#reference) return;
+    const { rank } = this.#settings;
+    this.#flushed ??= this.#device.matrix(rows, rank, "f32", `${module} flushed B`);
+    this.delta ??= this.#device.matrix(rows, rank, "f32", `${module} pending B`);
+  }
+
+  #findPending(program: Program): void {
+    if (!this.#scores) return;
+    const pending = this.#flushed ? { flushed: this.#flushed, delta: this.delta! } : undefined;
+    scoreRows(program, { b: this.b.value, scores: this.#scores, pending });
+    if (this.#selection) selectRows(program, this.#scores, this.#selection);
+  }
+
+  #markFlushed(program: Program): void {
+    if (!this.#flushed) return;
+    const [b, flushed, delta] = [this.b.value, this.#flushed, this.delta!];
+    if (this.#selection) {
+      markFlushed(program, { b, selection: this.#selection, flushed, delta });
+    } else {
+      program.copy(b, flushed);
+      program.clear(delta);
+    }
+  }
+
+  /** B −= d·A~ᵀ·(A~·A~ᵀ)⁻¹ for the written rows, d being what their codes changed by. */
+  #keepResidue(program: Program): void {
+    const { linear, adapter: { start } } = this;
+    const { change, alongA, realized, gramInverse: inverse } = this.#residue!;
+    const a = rowsOf(linear.weight, linear.spec.width + start, this.#settings.rank);
+    gemm(program, { layout: "nt", a: change, b: a, out: alongA });
+    gemm(program, { layout: "nn", a: alongA, b: inverse, out: realized });
+    subtractRealized(program, { part: this.#part(), selection: this.#selection!, realized });
+  }
+}

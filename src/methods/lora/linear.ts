@@ -1,0 +1,93 @@
+import type { BufferView } from "../../gpu/buffers.ts";
+import type { Program } from "../../gpu/program.ts";
+import type { Quantized, QuantizedGradient } from "../../kernels/rows/quantize.ts";
+import type { LinearSpec } from "../../layers/linear_spec.ts";
+import type { WeightSource } from "../../layers/weight_source.ts";
+import { BASE_PRECISION, type BaseWeight } from "../../layers/storage/base_weight.ts";
+import type { LoraLayers } from "./layers.ts";
+import { LoraAdapter } from "./adapter.ts";
+import type { DenseType, Linear, LinearBackward, LinearForward } from "../../layers/method.ts";
+import { asOperand } from "../../layers/operand.ts";
+
+/** A merged linear layer: a frozen weight, and beside it the adapters of its targeted parts. */
+export class LoraLinear implements Linear {
+  readonly backwardReadsInput: boolean;
+  readonly forwardReadsF32: boolean;
+  /** Adapters round the gradient once more, in their own way. */
+  readonly preferredGradientType = "f32";
+  /** Null where no part is targeted. */
+  readonly adapter: LoraAdapter | null;
+  readonly #base: BaseWeight;
+
+  constructor(readonly layers: LoraLayers, readonly spec: LinearSpec) {
+    const { baseType, trainA } = layers.settings;
+    this.#base = layers.makeBase(spec);
+    this.adapter = LoraAdapter.create(layers, spec);
+    this.backwardReadsInput = this.adapter !== null && trainA;
+    this.forwardReadsF32 = BASE_PRECISION[baseType] === "f32" ||
+      (this.adapter !== null && layers.adapterInput !== null);
+  }
+
+  reserve(tokens: number): void {
+    this.adapter?.reserve(tokens);
+  }
+
+  async load(source: WeightSource): Promise<void> {
+    await this.#base.load(source);
+    await this.adapter?.load();
+  }
+
+  /** Adapters add to the output, which only f32 can take. */
+  get preferredOutputType(): DenseType {
+    const { context: { device }, settings: { baseType } } = this.layers;
+    const narrow = BASE_PRECISION[baseType] !== "f32" && this.adapter === null;
+    return narrow && device.halves.activations ? "f16" : "f32";
+  }
+
+  inputCodes(rows: number): Quantized | null {
+    return this.layers.input?.rows(rows, this.spec.inFeatures) ?? null;
+  }
+
+  gradientCodes(rows: number): QuantizedGradient | null {
+    const room = this.layers.gradient?.rows(rows, this.spec.width);
+    return room ? { ...room, columnScales: this.#base.rowScales } : null;
+  }
+
+  forward(program: Program, { input, codes, output, addend }: LinearForward): void {
+    const { rows } = output;
+    const x = asOperand(program, input, this.inputCodes(rows), codes !== null);
+    this.#base.forward(program, x, output, addend);
+    if (!this.adapter) return;
+    const own = this.layers.adapterInput?.rows(rows, this.spec.inFeatures);
+    this.adapter.forward(program, own ? asOperand(program, input, own) : x, output);
+  }
+
+  backward(program: Program, { dOutput, codes, input, dInput }: LinearBackward): void {
+    const { rows } = dOutput;
+    const { layers: { adapterGradient }, adapter } = this;
+    if (!dInput && !adapter) return;
+    const own = adapterGradient?.rows(rows, this.spec.width);
+    const shared = dInput || !own
+      ? asOperand(program, dOutput, this.gradientCodes(rows), codes !== null)
+      : null;
+    if (dInput) this.#base.backward(program, shared!, dInput);
+    if (!adapter) return;
+    const g = own ? asOperand(program, dOutput, own) : shared!;
+    adapter.backward(program, { g, dOutput, input, dInput });
+  }
+
+  state(): [string, BufferView][] {
+    return this.adapter?.state() ?? [];
+  }
+
+  /** The frozen weight with the adapter merged in. */
+  async readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {
+    const weight = await this.#base.readPart(index);
+    return await this.adapter?.merge(index, weight) ?? weight;
+  }
+
+  free(): void {
+    this.#base.free();
+    this.adapter?.free();
+  }
+}

@@ -1,0 +1,51 @@
+import { firstOf, type Matrix, roundUp, type Vector } from "../../gpu/buffers.ts";
+import type { Device } from "../../gpu/device.ts";
+import type { Program } from "../../gpu/program.ts";
+import { quantize } from "../../kernels/rows/quantize.ts";
+import { type GemmOperand, operandType, type Precision } from "../../layers/operand.ts";
+
+/**
+ * An adapter's factor in few bits, the form in which products read it: a trained f32 matrix is rounded to it after each
+ * optimizer step.
+ *
+ * In f16 it is the rounded values. In e4m3 it has scales: one a row, or the same for all rows.
+ */
+export class RoundedAdapter {
+  readonly #device: Device;
+  readonly #codes: Matrix;
+  readonly #scales: Vector;
+  readonly #granularity: "row" | "tensor" | "given";
+
+  /** @param scaling of e4m3: `tensor` where a product runs over the rows, so that their scales must be equal. */
+  constructor(
+    device: Device,
+    { rows, cols }: { rows: number; cols: number },
+    arithmetic: Exclude<Precision, "f32">,
+    scaling: "row" | "tensor",
+    label: string,
+  ) {
+    this.#device = device;
+    this.#granularity = arithmetic === "f16" ? "given" : scaling;
+    this.#codes = device.matrix(rows, cols, operandType(arithmetic, "input"), label);
+    // As many as either the rows or the columns of a product need, which are whole groups of 16.
+    const length = roundUp(Math.max(rows, cols), 16);
+    this.#scales = device.vector(length, "f32", `scales of ${label}`);
+    device.write(this.#scales, new Float32Array(length).fill(1));
+  }
+
+  /** The operand that products read. */
+  get operand(): GemmOperand {
+    if (this.#granularity === "given") return { matrix: this.#codes };
+    return { matrix: this.#codes, scales: this.#scales };
+  }
+
+  /** Records the rounding of the f32 values. */
+  record(program: Program, input: Matrix): void {
+    const scales = firstOf(this.#scales, input.rows);
+    quantize(program, { input, codes: this.#codes, scales, granularity: this.#granularity });
+  }
+
+  free(): void {
+    this.#device.free(this.#codes, this.#scales);
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * The lm_head and the loss, some rows at a time: the logits of a whole step never exist at once.
+ *
+ * A frozen head in f16 multiplies rows that are rounded to f16 too, so that products are those of half precision.
+ *
+ * @module
+ */
+
+import { asVector, ELEMENT_BYTES, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
+import type { Program } from "../gpu/program.ts";
+import { crossEntropy, crossEntropyLoss } from "../kernels/rows/cross_entropy.ts";
+import { gemm, SharedOperand } from "../kernels/gemm/gemm.ts";
+import { quantize, type Quantized } from "../kernels/rows/quantize.ts";
+import type { DenseWeight } from "../layers/method.ts";
+import type { StepState } from "../gpu/step_state.ts";
+
+/** Bytes of logits that exist at a time: enough rows for tiles of all cores of a large GPU. */
+const LOGITS_BYTES = 1 << 28;
+
+/** What the losses of a step are computed from, and where they go. */
+export interface HeadLosses {
+  /** f32 [tokens, hiddenSize]: the rows behind the final norm. */
+  final: Matrix;
+  /** i32 [tokens]: token ids, negative where there is no target. */
+  targets: Vector;
+  /** f32 [tokens]: receives −log p of each target, 0 where there is none. */
+  rowLoss: Vector;
+}
+
+/** What a training step adds to that. */
+export interface HeadTraining extends HeadLosses {
+  /** Counts the targets. */
+  state: StepState;
+  /** f32 [tokens, hiddenSize]: receives the gradient of `final`. */
+  dFinal: Matrix;
+}
+
+/** The lm_head of a network. */
+export class LmHead {
+  readonly #device: Device;
+  readonly #weight: DenseWeight;
+  #logits: Matrix | null = null;
+
+  /** @param weight [vocabSize, hiddenSize]; the embedding where that is tied. */
+  constructor(device: Device, weight: DenseWeight) {
+    this.#device = device;
+    this.#weight = weight;
+  }
+
+  /** Rows of a step that it works on at a time. */
+  get chunkRows(): number {
+    const bytes = this.#weight.value().rows * ELEMENT_BYTES.f32;
+    return Math.max(64, Math.floor(LOGITS_BYTES / bytes / 64) * 64);
+  }
+
+  /** f32 [chunkRows or fewer, vocabSize]: the logits that were written last. */
+  get logits(): Matrix {
+    if (!this.#logits) throw new TypeError("The head is used before reserve()");
+    return this.#logits;
+  }
+
+  /** Makes room for the logits of steps of up to `tokens` tokens. */
+  reserve(tokens: number): void {
+    const rows = Math.min(this.chunkRows, tokens);
+    const { rows: vocabSize } = this.#weight.value();
+    this.#logits = this.#device.matrix(rows, vocabSize, "f32", "logits of a chunk");
+  }
+
+  /** Frees the room. */
+  release(): void {
+    this.#device.free(this.#logits);
+    this.#logits = null;
+  }
+
+  /**
+   * Records the logits of up to `chunkRows` rows behind the final norm, which it returns.
+   *
+   * @param shared The weight, where several chunks multiply by it.
+   */
+  recordLogits(program: Program, final: Matrix, shared?: SharedOperand): Matrix {
+    const logits = rowsOf(this.logits, 0, final.rows);
+    const quantized = this.#isNarrow ? quantizedRows(program, final, "final") : undefined;
+    if (quantized) quantize(program, { input: final, ...quantized, granularity: "row" });
+    gemm(program, {
+      layout: "nt",
+      a: quantized?.codes ?? final,
+      rowScales: quantized?.scales,
+      b: this.#weight.value(),
+      shared,
+      out: logits,
+    });
+    return logits;
+  }
+
+  /** Records the loss of every token. */
+  recordLosses(program: Program, { final, targets, rowLoss }: HeadLosses): void {
+    const shared = new SharedOperand("packed head");
+    this.#chunks(final.rows, (firstRow, count) => {
+      const logits = this.recordLogits(program, rowsOf(final, firstRow, count), shared);
+      crossEntropyLoss(program, { logits, targets, rowLoss, firstRow });
+    });
+  }
+
+  /**
+   * Records the loss of every token and the gradients of the mean loss over the targets that `state` counts: that of
+   * `final`, and that of the weight, added to its.
+   */
+  recordTraining(program: Program, options: HeadTraining): void {
+    const { final, targets, rowLoss, state, dFinal } = options;
+    const { value, gradient } = this.#weight;
+    const forward = new SharedOperand("packed head");
+    const backward = new SharedOperand("packed head for gradients");
+    this.#chunks(final.rows, (firstRow, count) => {
+      const rows = rowsOf(final, firstRow, count);
+      const logits = this.recordLogits(program, rows, forward);
+      const quantized = this.#isNarrow
+        ? quantizedRows(program, logits, "logits' gradient")
+        : undefined;
+      crossEntropy(program, { logits, targets, rowLoss, firstRow, state, quantized });
+      gemm(program, {
+        layout: "nn",
+        a: quantized?.codes ?? logits,
+        rowScales: quantized?.scales,
+        b: value(),
+        shared: backward,
+        out: rowsOf(dFinal, firstRow, count),
+      });
+      if (!gradient) return;
+      gemm(program, { layout: "tn", a: logits, b: rows, out: gradient(), accumulate: true });
+    });
+  }
+
+  /** Whether products with the weight may be in half precision. */
+  get #isNarrow(): boolean {
+    const { value, gradient } = this.#weight;
+    return value().type === "f16" && gradient === null;
+  }
+
+  #chunks(rows: number, visit: (first: number, count: number) => void): void {
+    const step = this.chunkRows;
+    for (let first = 0; first < rows; first += step) visit(first, Math.min(step, rows - first));
+  }
+}
+
+/** Room for a matrix's rows in f16 with a scale each. */
+function quantizedRows(program: Program, { rows, cols }: Matrix, what: string): Quantized {
+  return {
+    codes: program.scratch(rows, cols, `codes of ${what}`, "f16"),
+    scales: asVector(program.scratch(1, rows, `scales of ${what}`)),
+  };
+}

@@ -1,0 +1,48 @@
+/**
+ * The inner loops of the host's linear algebra, in f64.
+ *
+ * @module
+ */
+
+/**
+ * Σ a[aStart + i]·b[bStart + i] over n elements.
+ *
+ * @param a First array.
+ * @param aStart Where it starts.
+ * @param b Second array.
+ * @param bStart Where it starts.
+ * @param n How many elements.
+ * @returns The dot product.
+ */
+export function dot(
+  a: Float64Array,
+  aStart: number,
+  b: Float64Array,
+  bStart: number,
+  n: number,
+): number {
+  let sum = 0;
+  for (let i = 0; i < n; i++) sum += a[aStart + i] * b[bStart + i];
+  return sum;
+}
+
+/**
+ * `y[yStart + i] += factor · x[xStart + i]` for n elements.
+ *
+ * @param y The array added to, in place.
+ * @param yStart Where it starts.
+ * @param factor Multiplies every element of x.
+ * @param x The array added.
+ * @param xStart Where it starts.
+ * @param n How many elements.
+ */
+export function addScaled(
+  y: Float64Array,
+  yStart: number,
+  factor: number,
+  x: Float64Array,
+  xStart: number,
+  n: number,
+): void {
+  for (let i = 0; i < n; i++) y[yStart + i] += factor * x[xStart + i];
+}

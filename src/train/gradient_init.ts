@@ -1,0 +1,63 @@
+/**
+ * Shows a method gradients of the untrained model, for its adapters to begin with.
+ *
+ * @module
+ */
+
+import { Random } from "../numerics/random.ts";
+import type { Batch, Loader } from "../data/types.ts";
+import { Program } from "../gpu/program.ts";
+import { submitOnce } from "../gpu/submit_once.ts";
+import type { Network } from "../model/network.ts";
+import { writeTokens } from "../model/token_buffers.ts";
+import { StepState } from "../gpu/step_state.ts";
+
+/** Tokens that are enough to find the leading directions of the gradients. */
+const ENOUGH_TOKENS = 8192;
+
+/** Micro-batches of `rows` tokens that are looked at before training. */
+export function initBatchCount(rows: number): number {
+  return Math.min(4, Math.ceil(ENOUGH_TOKENS / rows));
+}
+
+/** Reads the micro-batches that calibration looks at before training; they are trained on later all the same. */
+export async function firstBatches(loader: Loader, rows: number): Promise<Batch[]> {
+  const batches: Batch[] = [];
+  const stream = loader.batches();
+  while (batches.length < initBatchCount(rows)) {
+    const { value, done } = await stream.next();
+    if (done) break;
+    batches.push(value);
+  }
+  await stream.return();
+  return batches;
+}
+
+/**
+ * Runs backward passes over some micro-batches for the method to look at.
+ *
+ * @param seed Decides the method's random choices.
+ */
+export async function initFromGradients(
+  network: Network,
+  batches: readonly Batch[],
+  rows: number,
+  seed: number,
+): Promise<void> {
+  const { layers, parameters, device } = network;
+  const random = new Random(seed);
+  await layers.beginGradientInit!(rows, () => random.uniform());
+  network.refit();
+  using state = new StepState(device, { beta1: 0, beta2: 0 });
+  using program = new Program(device);
+  network.recordTraining(program, rows, state);
+  await program.prepare();
+  for (const [i, batch] of batches.entries()) {
+    state.begin({ step: i + 1, learningRate: 0, targetCount: batch.targetCount });
+    writeTokens(device, network.tokens, batch);
+    program.run();
+  }
+  await layers.endGradientInit!();
+  network.refit();
+  await submitOnce(device, (program) => program.clear(parameters.gradients));
+}

@@ -1,0 +1,75 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { join } from "node:path";
+import { requestDevice } from "../../src/gpu/device.ts";
+import { lora } from "../../src/methods/lora/lora.ts";
+import { readModelConfig } from "../../src/model/config.ts";
+import { planMemory } from "../../src/train/memory.ts";
+import { resolveOptions } from "../../src/train/options.ts";
+import { withFolder } from "../support/io.ts";
+import { runCommand } from "../support/terminal.ts";
+import { writeTinyModel } from "../support/tiny_model.ts";
+
+Deno.test("inspect counts parameters, dtypes and memory", () =>
+  withFolder(async (folder) => {
+    await writeTinyModel(folder);
+    const flags = "--method lora --rank 4 --batch-size 2 --sequence-length 16";
+    const { code, out, err } = await runCommand(`inspect ${folder} ${flags} --json`);
+    assertEquals(code, 0, err);
+    const { parameters, files, training, memory, tooLarge, config } = JSON.parse(out);
+    const total = Object.values<number>(parameters).reduce((a, b) => a + b, 0);
+    // Two layers of q [60,52], k and v [20,52], o [52,60]; gate, up [44,52], down [52,44]; norms of 52.
+    assertEquals(parameters, {
+      embedding: 269 * 52,
+      attention: 2 * (60 + 20 + 20 + 60) * 52,
+      mlp: 2 * 3 * 44 * 52,
+      norms: 5 * 52,
+      lm_head: 269 * 52,
+    });
+    assertEquals(files, { F32: { tensors: 21, elements: total, bytes: 4 * total } });
+    assertEquals(training, { method: "lora", batchSize: 2, sequenceLength: 16 });
+    assert(memory.weights >= 4 * total && memory.total > memory.weights + memory.kept);
+    assertEquals([config.numLayers, tooLarge], [2, []]);
+
+    const text = await runCommand(`inspect ${folder} ${flags}`);
+    assertMatch(text.out, /parameters\n {2}embedding +13,988\n[^]+\n {2}total +58,604\n/);
+    assertMatch(text.out, /quantisation\n {2}none\nmemory to train by lora, 2 rows of 16 tokens\n/);
+    assertMatch(text.out, /\n {2}logits +[\d.]+ KiB\n[^]+\n {2}total +[\d.]+ KiB\n$/);
+
+    await Deno.remove(join(folder, "model.safetensors"));
+    const huge = await runCommand(`inspect ${folder} --rank 4 --batch-size 10000000`);
+    assertMatch(huge.out, /files\n {2}no weights\n/);
+    assertMatch(
+      huge.out,
+      /warning: ".+" takes .+ GiB, the largest of \d+ such, and this GPU binds/,
+    );
+  }));
+
+Deno.test("inspect plans for the GPU that it is given", () =>
+  withFolder(async (folder) => {
+    await writeTinyModel(folder);
+    const flags = "--method lora --batch-size 2 --sequence-length 16 --json";
+    const { code, out, err } = await runCommand(`inspect ${folder} ${flags} --gpu native`);
+    assertEquals(code, 0, err);
+    const { memory, bufferLimit } = JSON.parse(out);
+    using device = await requestDevice();
+    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+    assertEquals(bufferLimit, Math.min(maxBufferSize, maxStorageBufferBindingSize));
+    const config = await readModelConfig(folder);
+    const plan = await planMemory({
+      ...resolveOptions({ batchSize: 2, sequenceLength: 16, model: { config } }),
+      config,
+      method: lora(),
+      device,
+    });
+    assertEquals(memory.peak, plan.peak);
+  }));
+
+Deno.test("devices shows the GPU, its features and limits", async () => {
+  const { code, out, err } = await runCommand("devices");
+  assertEquals(code, 0, err);
+  assertMatch(
+    out,
+    /^.+\n {2}provider: native\n {2}f16: (yes|no)\n {2}subgroup matrices: none\n {2}features in use: .*\n {2}limits:\n/,
+  );
+  assertMatch(out, /maxStorageBufferBindingSize +[\d.]+ (MiB|GiB)\n/);
+});

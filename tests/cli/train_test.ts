@@ -1,0 +1,194 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { join } from "node:path";
+import { exists } from "../../src/io/exists.ts";
+import { main } from "../../src/cli/main.ts";
+import { trainingMethod } from "../../src/cli/method.ts";
+import type { LoraLayers } from "../../src/methods/lora/layers.ts";
+import { openDryDevice } from "../../src/gpu/dry_device.ts";
+import { Parameters } from "../../src/layers/parameters.ts";
+import { withFolder } from "../support/io.ts";
+import { runCommand, TestTerminal } from "../support/terminal.ts";
+import { writeTinyModel } from "../support/tiny_model.ts";
+
+/** Runs a test in a folder with a tiny model and data; its commands begin with `train`. */
+function withRun(
+  test: (folder: string, train: string) => Promise<void>,
+): Promise<void> {
+  return withFolder(async (folder) => {
+    await Deno.mkdir(join(folder, "model"));
+    await writeTinyModel(join(folder, "model"));
+    const rows = Array.from({ length: 60 }, (_, i) => ({
+      prompt: `What comes after ${"abcdefgh"[i % 8]}? `,
+      completion: `It is ${"bcdefghi"[i % 8]}.`,
+    }));
+    const lines = rows.map((row) => JSON.stringify(row)).join("\n");
+    await Deno.writeTextFile(join(folder, "data.jsonl"), lines);
+    const shape = "--batch-size 2 --sequence-length 40 --log-every 2";
+    await test(
+      folder,
+      `train --model ${folder}/model --data ${folder}/data.jsonl --output ${folder}/out ${shape}`,
+    );
+  });
+}
+
+async function readLog(folder: string): Promise<Record<string, unknown>[]> {
+  const text = await Deno.readTextFile(join(folder, "training_log.jsonl"));
+  return text.trim().split("\n").map((line) => JSON.parse(line));
+}
+
+Deno.test("train by falqon, then eval and generate what it saved", () =>
+  withRun(async (folder, train) => {
+    await Deno.writeTextFile(join(folder, "data.jsonl"), '\n{"prompt": 1}\n', { append: true });
+    const { code, out, err } = await runCommand(
+      `${train} --rank 4 --steps 8 --learning-rate 5e-3 --eval-fraction 0.2 --eval-every 4 --skip-bad-rows ` +
+        "--count-updates --schedule cosine --warmup-steps 2",
+    );
+    assertEquals(code, 0, err);
+    assertMatch(err, /^training .+ by falqon on .+: 2 rows of 40 tokens a step\n/);
+    assertMatch(err, /\nstep 4\/8, loss [\d.]+ \(last [\d.]+\), lr .+, held-out loss [\d.]+\n/);
+    assertMatch(err, /\nwarning: \d+ of \d+ rows were malformed and skipped, the first: .+line 61/);
+    assertMatch(out, /^trained 8 steps in /);
+    const [, before, after] = out.match(/held-out loss: ([\d.]+) before, ([\d.]+) after/)!;
+    assert(Number(after) < Number(before), out);
+    assert(out.endsWith(`model: ${folder}/out\nlog: ${folder}/out/training_log.jsonl\n`), out);
+
+    const log = await readLog(join(folder, "out"));
+    assertEquals(log.map(({ step }) => step), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assertEquals(log.map(({ evalLoss }) => evalLoss !== undefined).indexOf(true), 3);
+    assert(Number(log[1].codesChanged) > 0);
+    assertMatch(String(log[7].warnings), /rows were malformed/);
+
+    const evaluated = await runCommand(
+      `eval --model ${folder}/out --data ${folder}/data.jsonl --skip-bad-rows`,
+    );
+    assertEquals(evaluated.code, 0, evaluated.err);
+    const { loss, perplexity, tokens } = JSON.parse(evaluated.out.trim().split("\n").at(-1)!);
+    assert(loss < Number(before) && Math.abs(Math.log(perplexity) - loss) < 1e-9 && tokens > 400);
+
+    const generated = await runCommand(
+      `generate --model ${folder}/out --max-new-tokens 5 --seed 1 --prompt`,
+      "What comes after a? ",
+    );
+    assertEquals(generated.code, 0, generated.err);
+    assert(generated.out.length > 1 && generated.out.endsWith("\n"));
+  }));
+
+Deno.test("a run that was interrupted and resumed logs the same losses as one that was not", () =>
+  withRun(async (folder, train) => {
+    const options = "--steps 6 --save-every 2 --method lora --rank 4 --eval-fraction 0.1";
+    const whole = await runCommand(`${train} ${options} --output ${folder}/whole`);
+    assertEquals(whole.code, 0, whole.err);
+
+    const terminal = new TestTerminal();
+    const stderr = terminal.stderr.bind(terminal);
+    terminal.stderr = (text) => {
+      stderr(text);
+      if (text.startsWith("step 2/6")) terminal.interrupt();
+    };
+    assertEquals(await main(`${train} ${options}`.split(" "), terminal), 130);
+    assert(terminal.err.endsWith(`interrupted after step 2: go on with --resume ${folder}/out\n`));
+    const names = [...Deno.readDirSync(join(folder, "out"))].map(({ name }) => name).sort();
+    assertEquals(names, ["checkpoint-2", "training_log.jsonl", "training_options.json"]);
+
+    // The options come with the run; a checkpoint names it as well; flags win.
+    const resumed = await runCommand(`train --resume ${folder}/out --log-every 3`);
+    assertEquals(resumed.code, 0, resumed.err);
+    assertMatch(resumed.err, /from step 2\n/);
+    assertMatch(resumed.out, /^trained 4 steps .+\nheld-out loss: .+\nadapter: /);
+    const losses = async (name: string) =>
+      (await readLog(join(folder, name))).map(({ step, loss }) => [step, loss]);
+    assertEquals(await losses("out"), await losses("whole"));
+    assert(await exists(join(folder, "out/adapter_config.json")));
+
+    const moved = await runCommand(`train --resume ${folder}/out --output ${folder}/other`);
+    assertEquals([moved.code, moved.err.includes("leave --output out")], [2, true], moved.err);
+    const none = await runCommand(`train --resume ${folder}/model`);
+    assertEquals([none.code, none.err.includes("it holds no checkpoint")], [1, true], none.err);
+
+    // Without the file of options, as a script leaves a run, the checkpoint still knows the trainer's and the method.
+    await Deno.remove(join(folder, "whole/training_options.json"));
+    const bare = await runCommand(
+      `train --resume ${folder}/whole --model ${folder}/model --data ${folder}/data.jsonl --rank 4`,
+    );
+    assertEquals([bare.code, bare.out.split(" in ")[0]], [0, "trained 0 steps"], bare.err);
+    assertMatch(bare.err, /by lora on .+: 2 rows of 40 tokens a step, from step 6\n/);
+
+    const adapted = `--model ${folder}/model --adapter ${folder}/out`;
+    for (const flags of ["", "--precision fp8", "--precision nf4"]) {
+      const { code, err } = await runCommand(
+        `eval ${adapted} --data ${folder}/data.jsonl ${flags}`.trim(),
+      );
+      assertEquals(code, 0, err);
+    }
+  }));
+
+Deno.test("a config file is overridden by flags; a folder that is in use only by --overwrite", () =>
+  withRun(async (folder, train) => {
+    const config = join(folder, "config.yaml");
+    await Deno.writeTextFile(config, "method: full\nsteps: 3\nsave-every: 1\nlearningRate: 1e-3\n");
+    const first = await runCommand(
+      `${train} --config ${config}`,
+    );
+    assertEquals(first.code, 0, first.err);
+    assert(
+      (await readLog(join(folder, "out"))).every(({ learningRate }) =>
+        Math.abs(Number(learningRate) - 1e-3) < 1e-9
+      ),
+    );
+    assert(await exists(join(folder, "out/checkpoint-3")));
+
+    const again = `train --config ${folder}/out/training_options.json --output ${folder}/out`;
+    const refused = await runCommand(again);
+    assertEquals(refused.code, 1);
+    assertMatch(refused.err, /holds another run: choose another --output, replace it with --over/);
+    const replaced = await runCommand(`${again} --overwrite --steps 1 --save-every 0`);
+    assertEquals(replaced.code, 0, replaced.err);
+    assertEquals((await readLog(join(folder, "out"))).length, 1);
+    assert(!await exists(join(folder, "out/checkpoint-3")), "a checkpoint of the old run is left");
+
+    await Deno.remove(join(folder, "out/training_log.jsonl"));
+    assertMatch((await runCommand(again)).err, /holds a model: choose another --output/);
+    const self = await runCommand(`${train} --overwrite --output ${folder}/model/../model`);
+    assertMatch(self.err, /it is the folder of the model to train/);
+  }));
+
+Deno.test("on a terminal a bar is drawn over and over", () =>
+  withRun(async (folder, train) => {
+    const terminal = new TestTerminal(60);
+    const line = `${train} --steps 4 --method full --eval-data ${folder}/data.jsonl --eval-every 2`;
+    assertEquals(await main(line.split(" "), terminal), 0, terminal.err);
+    const bars = terminal.err.split("\r").slice(1);
+    assertMatch(bars[0], /^\[#####-{15}\] 1\/4, loss /);
+    assert(terminal.err.includes("\rstep 2: held-out loss "));
+    const last = bars.findLast((bar) => bar.startsWith("["))!;
+    assertMatch(last, /^\[#{20}\] 4\/4/);
+    assert(bars.every((bar) => bar.split("\x1b")[0].length <= 60));
+  }));
+
+Deno.test("f16 falls back to f32 where the GPU has none", async () => {
+  const { device } = openDryDevice();
+  for (const [hasF16, type] of [[true, "f16"], [false, "f32"]] as const) {
+    const terminal = new TestTerminal();
+    const method = await trainingMethod({ method: "lora", precision: "f16" }, { hasF16 }, terminal);
+    const parameters = new Parameters(device);
+    const layers = method.build({ device, parameters, random: Math.random, restoring: true });
+    assertEquals((layers as LoraLayers).settings.baseType, type);
+    assertEquals(terminal.err.includes("warning: this GPU has no f16"), !hasF16);
+  }
+});
+
+Deno.test("a bad row far into the data loses nothing of the steps before it", () =>
+  withRun(async (folder, train) => {
+    const path = join(folder, "data.jsonl");
+    await Deno.writeTextFile(path, "\nnot JSON\n", { append: true });
+    const line = `${train} --no-packing --no-shuffle --method full --save-every 100`;
+    const { code, err } = await runCommand(line.replace("--log-every 2", "--log-every 1000"));
+    assertEquals(code, 1, err);
+    assertMatch(err, /error: .+line 61 is not valid JSON/);
+    assertEquals((await readLog(join(folder, "out"))).length, 30);
+    assert(await exists(join(folder, "out/checkpoint-30")));
+    await Deno.truncate(path, (await Deno.stat(path)).size - "not JSON\n".length);
+    const resumed = await runCommand(`train --resume ${folder}/out --steps 32 --epochs 2`);
+    assertEquals(resumed.code, 0, resumed.err);
+    assertMatch(resumed.out, /^trained 2 steps/);
+  }));

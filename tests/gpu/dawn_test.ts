@@ -1,0 +1,238 @@
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { DeviceError, OptionError } from "../../src/errors.ts";
+import { throttledWait } from "../../src/gpu/throttled_polling.ts";
+import { loadDawn, offersSubgroupMatrix, SUBGROUP_MATRIX } from "../../src/gpu/dawn.ts";
+import { Device, type Provider, requestDevice } from "../../src/gpu/device.ts";
+import { Kernel } from "../../src/gpu/kernel.ts";
+import { Program } from "../../src/gpu/program.ts";
+import { runCommand } from "../support/terminal.ts";
+
+const PACKAGE = Deno.env.get("FALQON_DAWN");
+if (!PACKAGE) console.log("skipped, since FALQON_DAWN names no package: Dawn's null backend");
+
+/** The package as a module: `requestAdapter` is this expression. */
+function moduleWith(requestAdapter: string): string {
+  return `data:text/javascript,export const create = () => ({ requestAdapter: ${requestAdapter} })`;
+}
+
+/** The adapter that all GPUs with tensor cores are like; `native` is the runtime's own. */
+const ADAPTER = `{
+  features: new Set([...native.features, "chromium-experimental-subgroup-matrix"]),
+  limits: native.limits,
+  info: {
+    device: "Tensor",
+    description: "driver 1.0",
+    subgroupMatrixConfigs: [
+      { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 },
+      { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 },
+    ],
+  },
+}`;
+const NATIVE = "const native = await navigator.gpu.requestAdapter()";
+
+/** Stand-ins for the package, and what comes of each. */
+const BROKEN: Record<string, [module: string, message: RegExp]> = {
+  "is not there": [
+    "/nowhere",
+    /^Cannot load Dawn from file:\/\/\/nowhere\/index\.js: Module not found .+; name the folder of the npm package webgpu in FALQON_DAWN, or unset it$/,
+  ],
+  "is something else": [
+    "data:text/javascript,export const make = 1",
+    /^Cannot load Dawn from .+: create is not a function; name the folder/,
+  ],
+  "finds no GPU": [
+    moduleWith("async () => null"),
+    /^Cannot open a GPU by Dawn as it finds no adapter: install your GPU's driver, or take the provider native$/,
+  ],
+  "has no tensor cores": [
+    "data:text/javascript,export const create = () => navigator.gpu",
+    /^Cannot use Dawn as it offers no 16×16×16 matrices of f16 on .+: use an NVIDIA GPU .+, or the provider native$/,
+  ],
+  "gets no device": [
+    moduleWith(`async () => {
+      ${NATIVE};
+      return { ...${ADAPTER}, async requestDevice() { throw new TypeError("no memory") } };
+    }`),
+    /^Cannot open Tensor as it refused: no memory; close other programs/,
+  ],
+};
+
+/** Runs `action` with another package in Dawn's place. */
+async function withDawn<T>(place: string, action: () => Promise<T>): Promise<T> {
+  Deno.env.set("FALQON_DAWN", place);
+  try {
+    return await action();
+  } finally {
+    if (PACKAGE === undefined) Deno.env.delete("FALQON_DAWN");
+    else Deno.env.set("FALQON_DAWN", PACKAGE);
+  }
+}
+
+for (const [problem, [place, message]] of Object.entries(BROKEN)) {
+  Deno.test(`dawn that ${problem} is refused by a sentence, and auto goes on without it`, () =>
+    withDawn(place, async () => {
+      const error = await assertRejects(() => requestDevice({ provider: "dawn" }), DeviceError);
+      assertMatch(error.message, message);
+      const reasons: string[] = [];
+      const onFallback = (reason: string) => reasons.push(reason);
+      using device = await requestDevice({ provider: "auto", onFallback });
+      assertEquals(device.provider, "native");
+      assertEquals(reasons, [error.message]);
+      using silent = await requestDevice({ provider: "auto" });
+      assertEquals(silent.provider, "native");
+    }));
+}
+
+Deno.test({
+  name: "dawn without permission for native code is refused by a sentence",
+  permissions: { env: true, ffi: false, read: true },
+  fn: () =>
+    withDawn("data:text/javascript,Deno.dlopen('dawn.node', {})", async () => {
+      const error = await assertRejects(() => requestDevice({ provider: "dawn" }), DeviceError);
+      assertMatch(error.message, /--allow-ffi flag; or take the provider native$/);
+    }),
+});
+
+Deno.test("dawn with tensor cores is what dawn and auto open", () => {
+  const opens = moduleWith(`async () => {
+    ${NATIVE};
+    return {
+      ...${ADAPTER},
+      requestDevice: ({ requiredFeatures, requiredLimits }) => native.requestDevice({
+        requiredLimits,
+        requiredFeatures: requiredFeatures.filter((name) => native.features.has(name)),
+      }),
+    };
+  }`);
+  return withDawn(opens, async () => {
+    for (const provider of ["dawn", "auto"] as const) {
+      const onFallback = (reason: string) => assert(false, reason);
+      using device = await requestDevice({ provider, onFallback });
+      assertEquals([device.provider, device.name], ["dawn", "Tensor"]);
+    }
+    using device = await requestDevice();
+    assertEquals([device.provider, device.hasSubgroupMatrix], ["native", false]);
+    const { out } = await runCommand("devices --gpu auto");
+    assertMatch(out, /^.+\n {2}provider: native\n[^]+\nTensor\n {2}provider: dawn\n/);
+    assertStringIncludes(
+      out,
+      "  subgroup matrices: 16×16×32 i8 to i32, 16×16×16 f16 to f32\n",
+    );
+  });
+});
+
+Deno.test("only 16×16×16 matrices of f16 with f32 sums, by subgroups of 32, behind the feature, are tensor cores", () => {
+  const config = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+  let sizes = { subgroupMinSize: 32, subgroupMaxSize: 32 };
+  const offers = (features: string[], ...subgroupMatrixConfigs: typeof config[]) =>
+    offersSubgroupMatrix({
+      features: new Set(features) as unknown as GPUSupportedFeatures,
+      info: { ...sizes, subgroupMatrixConfigs } as unknown as GPUAdapterInfo,
+    });
+  assert(offers([SUBGROUP_MATRIX], { ...config, K: 8 }, config));
+  assert(!offers(["shader-f16"], config));
+  assert(!offers([SUBGROUP_MATRIX]));
+  for (const other of [{ M: 8 }, { N: 8 }, { K: 8 }, { resultComponentType: "f16" }]) {
+    assert(!offers([SUBGROUP_MATRIX], { ...config, ...other }));
+  }
+  sizes = { subgroupMinSize: 32, subgroupMaxSize: 64 };
+  assert(!offers([SUBGROUP_MATRIX], config));
+});
+
+Deno.test("providers by another name are refused; --gpu takes the three", async () => {
+  const provider = "metal" as Provider;
+  await assertRejects(() => requestDevice({ provider }), OptionError, "give one of native");
+  const { code, err } = await runCommand("devices --gpu metal");
+  assertEquals(code, 2);
+  assertStringIncludes(err, '--gpu has the value "metal": give one of native, dawn, auto');
+  await withDawn("/nowhere", async () => {
+    const { code, out, err } = await runCommand("devices --gpu dawn");
+    assertEquals([code, out], [1, ""]);
+    assertStringIncludes(err, "Cannot load Dawn from ");
+    assertStringIncludes((await runCommand("devices --gpu auto")).out, "\ndawn: Cannot load Dawn");
+  });
+});
+
+Deno.test("waiting for Dawn changes immediates only while it lasts, and loses none", async () => {
+  const { setImmediate } = globalThis;
+  const first = Promise.withResolvers<number>();
+  const second = Promise.withResolvers<number>();
+  const waits = [throttledWait(first.promise), throttledWait(second.promise)];
+  assert(globalThis.setImmediate !== setImmediate);
+  const seen = await new Promise<number[]>((resolve) => {
+    const called: number[] = [];
+    for (let i = 0; i < 250; i++) { // more than are eager
+      globalThis.setImmediate((value: number) => {
+        called.push(value);
+        if (called.length === 250) resolve(called);
+      }, i);
+    }
+  });
+  assertEquals(seen.toSorted((a, b) => a - b), Array.from({ length: 250 }, (_, i) => i));
+  first.resolve(1);
+  assertEquals(await waits[0], 1);
+  assert(globalThis.setImmediate !== setImmediate); // the second still waits
+  second.reject(new RangeError("lost"));
+  await assertRejects(() => waits[1], RangeError, "lost");
+  assert(globalThis.setImmediate === setImmediate);
+});
+
+/** A device of Dawn's null backend: it validates and compiles, and runs nothing. */
+async function openNull(): Promise<Device> {
+  const adapter = (await (await loadDawn("null")).requestAdapter())!;
+  const requiredFeatures = [...adapter.features].filter((name) =>
+    ["shader-f16", "subgroups", SUBGROUP_MATRIX].includes(name)
+  ) as GPUFeatureName[];
+  return new Device(await adapter.requestDevice({ requiredFeatures }), adapter.info, "dawn");
+}
+
+Deno.test({
+  name: "dawn itself records, runs and reads as native does",
+  ignore: !PACKAGE,
+  async fn() {
+    using device = await openNull();
+    assertEquals([device.hasF16, device.isFallback], [true, false]);
+    const parts = device.vector(64, "f32", "parts");
+    const sum = device.vector(1, "f32", "sum");
+    device.write(parts, new Float32Array(64).fill(1));
+    using program = new Program(device);
+    program.clear(sum);
+    const kernel = device.kernel("sum", { THREADS: 64 });
+    program.dispatch(kernel, { values: parts, out: sum }, { count: 64, index: 0 }, [1]);
+    await program.prepare();
+    program.run();
+    await device.finish();
+    assertEquals((await device.read(parts)).byteLength, 256);
+    assertEquals((await device.readAll([sum, parts])).map((data) => data.byteLength), [16, 256]);
+    device.free(parts, sum);
+  },
+});
+
+Deno.test({
+  name: "dawn's failures come as the same sentences",
+  ignore: !PACKAGE,
+  async fn() {
+    using device = await openNull();
+    const invalid = "@compute @workgroup_size(1) fn main() { let x: i32 = 1.5; }";
+    const broken = new Kernel(device.gpu, "broken", invalid);
+    await assertRejects(() => broken.compile(), DeviceError, "Cannot compile kernel broken: ");
+    await device.finish();
+    const view = device.allocate(16, "view");
+    const encoder = device.gpu.createCommandEncoder();
+    encoder.copyBufferToBuffer(view.buffer, 0, view.buffer, 8, 64); // out of bounds
+    device.gpu.queue.submit([encoder.finish()]);
+    await assertRejects(() => device.read(view), DeviceError, "Cannot go on as the GPU reported: ");
+    await assertRejects(() => device.finish(), DeviceError);
+
+    using gone = await openNull();
+    const lost = gone.allocate(16, "view");
+    gone.gpu.destroy();
+    await assertRejects(() => gone.read(lost), DeviceError, "Cannot read results as the GPU was ");
+  },
+});

@@ -1,0 +1,118 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { DeviceError } from "../../src/errors.ts";
+import { firstOf, rowsOf } from "../../src/gpu/buffers.ts";
+import { requestDevice } from "../../src/gpu/device.ts";
+import { Kernel } from "../../src/gpu/kernel.ts";
+
+Deno.test("device: buffers are counted, freed once, and a copy of a view frees nothing twice", async () => {
+  using device = await requestDevice();
+  assertEquals([device.allocatedBytes, device.peakBytes], [0, 0]);
+  const matrix = device.matrix(3, 17, "f32", "matrix");
+  assertEquals([matrix.pitch, matrix.size], [32, 384]);
+  const vector = device.vector(5, "e4m3", "vector");
+  assertEquals(vector.size, 16);
+  assertEquals(device.allocatedBytes, 400);
+  device.free(matrix, rowsOf(matrix, 0, 1), matrix.buffer, null, undefined);
+  device.free(matrix);
+  assertEquals([device.allocatedBytes, device.peakBytes], [16, 400]);
+  device.allocate(0, "empty");
+  assertEquals([device.allocatedBytes, device.peakBytes], [32, 400]);
+  device.check();
+});
+
+Deno.test("device: an allocation beyond the limits names the buffer and the remedy", async () => {
+  using device = await requestDevice();
+  const limit = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
+  assertThrows(
+    () => device.allocate(2 * limit, "logits"),
+    DeviceError,
+    `Cannot allocate "logits" as it takes`,
+  );
+  assertThrows(
+    () => device.allocate(2 * limit, "logits"),
+    DeviceError,
+    `this GPU binds at most ${limit}: reduce batchSize or sequenceLength by a factor of`,
+  );
+  assertEquals(device.allocatedBytes, 0);
+  await device.finish();
+});
+
+Deno.test("device: bytes go up and come back, at offsets, without the pitch, and none at all", async () => {
+  using device = await requestDevice();
+  const matrix = device.matrix(2, 3, "f32", "matrix");
+  const values = Float32Array.of(1, 2, 3, 4, 5, 6);
+  device.writeMatrix(matrix, values);
+  assertEquals(await device.readMatrix(matrix), values);
+  const raw = new Float32Array(await device.read(matrix));
+  assertEquals(raw.subarray(2, 6), Float32Array.of(3, 0, 0, 0));
+  device.write(matrix, Float32Array.of(9), 4);
+  device.write(matrix, new Float32Array(0));
+  const [first, second] = await device.readAll([matrix, { ...matrix, size: 8 }]);
+  assertEquals(new Float32Array(first)[1], 9);
+  assertEquals(new Float32Array(second), Float32Array.of(1, 9));
+  assertEquals(await device.readAll([]), []);
+  assertEquals((await device.read({ ...matrix, size: 0 })).byteLength, 0);
+  const before = device.allocatedBytes;
+  assertThrows(
+    () => device.write(matrix, new Float32Array(32), 4),
+    RangeError,
+    'Cannot write 128 bytes at 4 of "matrix" as it holds 128',
+  );
+  assertThrows(() => device.writeMatrix(matrix, new Float32Array(5)), RangeError, "Expected 2×3");
+  assertEquals(device.allocatedBytes, before); // staging memory is gone
+});
+
+Deno.test("device: no view reaches beyond its matrix or vector", async () => {
+  using device = await requestDevice();
+  const matrix = device.matrix(8, 64, "f32", "matrix");
+  assertEquals(rowsOf(matrix, 7, 1).offset, 7 * 256);
+  assertThrows(() => rowsOf(matrix, 7, 2), RangeError, "There are no rows 7 to 9 of 8");
+  assertThrows(() => rowsOf(matrix, -1, 2), RangeError, "There are no rows -1 to 1 of 8");
+  const vector = device.vector(5, "f32", "vector");
+  assertEquals(firstOf(vector, 5).size, 32);
+  assertThrows(() => firstOf(vector, 6), RangeError, "no 6 elements in a vector of 5");
+});
+
+Deno.test("device: kernels are compiled once a variant, unknown files are refused", async () => {
+  using device = await requestDevice();
+  const kernel = device.kernel("sum", { THREADS: 64 });
+  assert(device.kernel("sum", { THREADS: 64 }) === kernel);
+  assert(device.kernel("sum", { THREADS: 32 }) !== kernel);
+  assertEquals(device.kernels().map(({ name }) => name), ["sum", "sum"]);
+  assertThrows(() => kernel.pipeline, TypeError, "Kernel sum is used before compile()");
+  await Promise.all([kernel.compile(), kernel.compile()]);
+  assert(kernel.pipeline);
+  assertThrows(() => device.kernel("missing"), TypeError, 'There is no kernel file "missing.wgsl"');
+});
+
+Deno.test("device: a kernel that does not compile says why and leaves the device usable", async () => {
+  using device = await requestDevice();
+  for (
+    const [code, message] of [
+      ["fn main( {", "Cannot compile kernel broken: "],
+      ["@compute @workgroup_size(1) fn main() { let x: i32 = 1.5; }", "Cannot compile kernel"],
+      ["@compute @workgroup_size(1) fn other() {}", "Cannot compile kernel broken: "],
+    ]
+  ) {
+    const kernel = new Kernel(device.gpu, "broken", code);
+    await assertRejects(() => kernel.compile(), DeviceError, message);
+  }
+  await device.finish();
+});
+
+Deno.test("device: results of a GPU that is gone are refused by a sentence", async () => {
+  using device = await requestDevice();
+  const view = device.allocate(16, "view");
+  device.gpu.destroy();
+  await assertRejects(() => device.read(view), DeviceError, "Cannot read results as the GPU was ");
+});
+
+Deno.test("device: GPU work that failed on the side is reported at the next result", async () => {
+  using device = await requestDevice();
+  const view = device.allocate(16, "view");
+  const encoder = device.gpu.createCommandEncoder();
+  encoder.copyBufferToBuffer(view.buffer, 0, view.buffer, 8, 64); // out of bounds
+  device.gpu.queue.submit([encoder.finish()]);
+  await assertRejects(() => device.read(view), DeviceError, "Cannot go on as the GPU reported: ");
+  await assertRejects(() => device.finish(), DeviceError);
+});

@@ -1,0 +1,251 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { DataError, type FalqonError, ModelError, OptionError } from "../../src/errors.ts";
+import { type Device, requestDevice } from "../../src/gpu/device.ts";
+import { Program } from "../../src/gpu/program.ts";
+import { lora } from "../../src/methods/lora/lora.ts";
+import type { GenerateOptions } from "../../src/inference/generate.ts";
+import { Model } from "../../src/inference/model.ts";
+import type { Network } from "../../src/model/network.ts";
+import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
+import { StepState } from "../../src/gpu/step_state.ts";
+import { shared, sharedTest, withFolder } from "../support/io.ts";
+import { randomGenerator } from "../support/random.ts";
+import { type TinyModelOptions, writeTinyModel } from "../support/tiny_model.ts";
+
+const PROMPT = [1, 40, 7, 263, 100, 12];
+
+/** Opens a tiny model, runs `use`, and frees all. */
+function withModel(
+  options: TinyModelOptions,
+  use: (model: Model, device: Device, folder: string) => Promise<void>,
+): Promise<void> {
+  return withFolder(async (folder) => {
+    await writeTinyModel(folder, options);
+    using device = await requestDevice();
+    using model = await Model.load(folder, { device });
+    await use(model, device, folder);
+  });
+}
+
+const greedy = (maxNewTokens: number) => ({ temperature: 0, maxNewTokens });
+
+function collect(model: Model, prompt: string | number[], options: GenerateOptions) {
+  return Array.fromAsync(model.generateIds(prompt, options));
+}
+
+/** The likeliest tokens, each from a forward pass over all before it. */
+async function recompute(model: Model, prompt: number[], count: number): Promise<number[]> {
+  const ids = [...prompt];
+  for (let i = 0; i < count; i++) {
+    const logits = (await model.logits(ids)).subarray(-model.config.vocabSize);
+    ids.push(logits.indexOf(logits.reduce((a, b) => Math.max(a, b))));
+  }
+  return ids.slice(prompt.length);
+}
+
+Deno.test("with the cache as without: the same greedy tokens, for prompts of any length", () =>
+  withModel({}, async (model) => {
+    for (const length of [1, 2, 3, PROMPT.length]) {
+      const prompt = PROMPT.slice(0, length);
+      const want = await recompute(model, prompt, 22);
+      assert(new Set(want).size > 3, `the model only says ${want}`);
+      assertEquals(await collect(model, prompt, greedy(22)), want, `a prompt of ${length}`);
+    }
+  }));
+
+Deno.test("the pieces of a text are whole characters, and joined the text of all tokens", () =>
+  withModel({}, async (model) => {
+    const { tokenizer } = model;
+    const prompt = tokenizer.encode("a é");
+    const options = { temperature: 3, topP: 1, seed: 9, maxNewTokens: 50 };
+    const pieces = await Array.fromAsync(model.generate("a é", options));
+    const ids = await collect(model, "a é", options);
+    assertEquals(ids.length, 50);
+    const whole = tokenizer.decode([...prompt, ...ids]);
+    assertEquals(tokenizer.decode(prompt) + pieces.join(""), whole);
+    assert(pieces.every((piece) => piece !== ""));
+    const other = { ...options, seed: 10 };
+    assert(pieces.join("") !== (await Array.fromAsync(model.generate("a é", other))).join(""));
+  }));
+
+Deno.test("a character spread over tokens comes as one piece", () =>
+  withModel(
+    {
+      // The residual stream is the embedding alone: each token calls for the next of "é😀a".
+      edit(name, values) {
+        const chain = [1, ...Array.from(new TextEncoder().encode("é😀a"), (byte) => 3 + byte)];
+        if (name.endsWith("o_proj.weight") || name.endsWith("down_proj.weight")) values.fill(0);
+        if (name === "model.embed_tokens.weight" || name === "lm_head.weight") {
+          values.fill(0);
+          const shift = name === "lm_head.weight" ? 1 : 0;
+          chain.forEach((id, i) => values[id * 52 + i - shift] = 1);
+        }
+      },
+    },
+    async (model) => {
+      const pieces = await Array.fromAsync(model.generate([1], greedy(7)));
+      assertEquals(pieces, ["é", "😀", "a"]);
+    },
+  ));
+
+Deno.test("an end-of-text token ends the text and is not part of it", () =>
+  withModel({}, async (model, device, folder) => {
+    const all = await collect(model, PROMPT, greedy(20));
+    const end = all[7];
+    await writeTinyModel(folder, { config: { eos_token_id: [268, end] } });
+    using ending = await Model.load(folder, { device });
+    assertEquals(await collect(ending, PROMPT, greedy(20)), all.slice(0, all.indexOf(end)));
+  }));
+
+Deno.test("the end of the context ends the text; a prompt beyond it is refused", () =>
+  withModel({}, async (model) => {
+    const full = Array.from({ length: 64 }, (_, i) => i + 5);
+    assertEquals((await collect(model, full.slice(0, 60), greedy(100))).length, 4);
+    assertEquals(
+      await collect(model, full.slice(0, 63), greedy(100)),
+      await recompute(model, full.slice(0, 63), 1),
+    );
+    await assertRejects(
+      () => collect(model, full, greedy(1)),
+      OptionError,
+      "Cannot continue a prompt of 64 tokens as the model's context has 64 " +
+        "(max_position_embeddings): shorten it to at most 63",
+    );
+  }));
+
+Deno.test("an empty prompt begins a text, where the model has a token for that", async () => {
+  await withModel({}, async (model) => {
+    const want = await collect(model, [1], greedy(5));
+    assertEquals(await collect(model, "", greedy(5)), want);
+    assertEquals(await collect(model, [], greedy(5)), want);
+  });
+  await withModel({ config: { bos_token_id: null } }, async (model) => {
+    await assertRejects(() => collect(model, [], greedy(5)), OptionError, "an empty prompt");
+  });
+});
+
+Deno.test("bad prompts and options are refused before any work", () =>
+  withModel({}, async (model, device) => {
+    const bad: [number[], GenerateOptions, new () => FalqonError, string][] = [
+      [[5, 269], {}, DataError, "Cannot use token id 269 at position 1 of the prompt"],
+      [[-1], {}, DataError, "Cannot use token id -1 at position 0"],
+      [[1.5], {}, DataError, "Cannot use token id 1.5 at position 0"],
+      [PROMPT, { maxNewTokens: 0 }, OptionError, "maxNewTokens is 0"],
+      [PROMPT, { temperature: -2 }, OptionError, "temperature -2"],
+    ];
+    for (const [prompt, options, type, message] of bad) {
+      await assertRejects(() => collect(model, prompt, options), type, message);
+    }
+    assertEquals(device.allocatedBytes, 0);
+  }));
+
+Deno.test("a model that computes NaN says so", () =>
+  withModel({
+    edit: (name, values) => name === "model.norm.weight" && values.fill(NaN),
+  }, async (model) => {
+    await assertRejects(
+      () => collect(model, PROMPT, {}),
+      ModelError,
+      "Cannot choose a token as the model's logit of token 0 is NaN",
+    );
+  }));
+
+Deno.test("the end, an early end, an abort and a failure free the memory", () =>
+  withModel({}, async (model, device) => {
+    await collect(model, PROMPT, greedy(2)); // the weights and the room for steps stay
+    const before = device.allocatedBytes;
+    for await (const _ of model.generate(PROMPT, greedy(30))) {
+      assert(device.allocatedBytes > before);
+      break;
+    }
+    assertEquals(device.allocatedBytes, before);
+
+    const controller = new AbortController();
+    const ids: number[] = [];
+    const aborted = async () => {
+      const { signal } = controller;
+      for await (const id of model.generateIds(PROMPT, { ...greedy(30), signal })) {
+        if (ids.push(id) === 3) controller.abort();
+      }
+    };
+    await assertRejects(aborted, DOMException, "aborted");
+    assertEquals(ids.length, 3);
+    assertEquals(device.allocatedBytes, before);
+
+    const { signal } = controller;
+    await assertRejects(() => collect(model, PROMPT, { signal }), DOMException, "aborted");
+    assertEquals(device.allocatedBytes, before);
+  }));
+
+Deno.test("a model that a trainer is made for meanwhile ends the generation", () =>
+  withModel({}, async (model) => {
+    const ids = model.generateIds(PROMPT, greedy(10));
+    await ids.next();
+    await model.adapt(lora(), { random: randomGenerator(1) });
+    await assertRejects(() => ids.next(), ModelError, "under another method meanwhile");
+    assertEquals((await ids.next()).done, true);
+  }));
+
+Deno.test("generation leaves a recorded training step as it is, however long the prompt", () =>
+  withModel({}, async (model, device) => {
+    const prompt = Array.from({ length: 21 }, (_, i) => 3 + (i * 37) % 250);
+    const want = await collect(model, prompt, greedy(20));
+
+    const random = randomGenerator(2);
+    const network = await model.adapt(lora({ rank: 3 }), { random, gradients: true });
+    using state = new StepState(device, { beta1: 0, beta2: 0 });
+    using program = new Program(device);
+    network.reserve({ tokens: 10, training: true, checkpointing: false });
+    network.recordTraining(program, 10, state);
+    await program.prepare();
+    const first = await train(network, program, state, 1);
+    // B begins as zero, so the adapted model says the same; its room of 10 tokens takes the prompt in three parts.
+    assertEquals(await collect(model, prompt, greedy(20)), want);
+    assertEquals(await train(network, program, state, 2), first);
+  }));
+
+Deno.test("a text goes on while the network grows for something else", () =>
+  withModel({}, async (model) => {
+    await model.adapt(lora({ rank: 3 }), { random: randomGenerator(3) });
+    const want = await collect(model, PROMPT, greedy(12));
+    const ids: number[] = [];
+    for await (const id of model.generateIds(PROMPT, greedy(12))) {
+      if (ids.push(id) === 5) await model.logits(new Array(300).fill(8));
+      if (ids.length === 7) await collect(model, [9, 9, 9], greedy(2));
+    }
+    assertEquals(ids, want);
+  }));
+
+sharedTest("stories260K: the cache changes nothing, and the model tells a story", async () => {
+  using device = await requestDevice();
+  using model = await Model.load(`${shared}models/stories260K`, { device });
+  const prompt = model.tokenizer.encode("Once upon a time, there was a dog.");
+  const want = await recompute(model, prompt, 24);
+  assertEquals(await collect(model, prompt, greedy(24)), want);
+  const pieces = await Array.fromAsync(
+    model.generate("Lily and Tom went to the park", { seed: 3, maxNewTokens: 120 }),
+  );
+  const story = pieces.join("");
+  console.log(`  Lily and Tom went to the park${story}`);
+  assert(pieces.length > 60 && /\b(the|and|was)\b/.test(story), story);
+});
+
+/** Runs a training step on ten tokens; returns their losses and every gradient. */
+async function train(
+  network: Network,
+  program: Program,
+  state: StepState,
+  step: number,
+): Promise<number[]> {
+  const { device, parameters } = network;
+  const ids = [3, 9, 27, 81, 243, 12, 36, 108, 5, 15];
+  writeTokens(device, network.tokens, sequenceArrays(ids, ids));
+  const gradients = parameters.gradients;
+  device.write(gradients, new Float32Array(gradients.length));
+  state.begin({ step, learningRate: 0, targetCount: 9 });
+  program.run();
+  const [losses, all] = await device.readAll([network.rowLoss, gradients]);
+  const values = [...new Float32Array(losses), ...new Float32Array(all)];
+  assert(values.some((value) => value !== 0) && values.every(Number.isFinite));
+  return values;
+}

@@ -1,0 +1,125 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { FileError, ModelError } from "../../src/errors.ts";
+import { type PeftAdapter, readPeftAdapter, writePeftAdapter } from "../../src/io/peft.ts";
+import { SafetensorsFile, type TensorSource, writeSafetensors } from "../../src/io/safetensors.ts";
+import { shared, sharedTest, withFolder } from "../support/io.ts";
+
+const module = "model.layers.0.self_attn.q_proj";
+const adapter = (): PeftAdapter => ({
+  config: { rank: 2, alpha: 16, targetModules: ["q_proj", "v_proj"], useRslora: true },
+  tensors: new Map([
+    [module, {
+      A: Float32Array.of(1, 2, 3, 4, 5, 6),
+      B: Float32Array.of(1, -1, 2, -2, 3, -3, 4, -4),
+      inFeatures: 3,
+      outFeatures: 4,
+    }],
+    ["model.layers.0.self_attn.v_proj", {
+      A: new Float32Array(6).fill(0.5),
+      B: new Float32Array(2),
+      inFeatures: 3,
+      outFeatures: 1,
+    }],
+  ]),
+});
+
+Deno.test("an adapter that is written is read back, under PEFT's names", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/out/adapter`;
+    await writePeftAdapter(path, adapter(), { baseModel: "some/model" });
+    assertEquals(await readPeftAdapter(path), adapter());
+    using file = await SafetensorsFile.open(`${path}/adapter_model.safetensors`);
+    const prefix = `base_model.model.${module}`;
+    assertEquals(file.tensors.get(`${prefix}.lora_A.weight`)?.shape, [2, 3]);
+    assertEquals(file.tensors.get(`${prefix}.lora_B.weight`)?.shape, [4, 2]);
+    const config = JSON.parse(await Deno.readTextFile(`${path}/adapter_config.json`));
+    assertEquals(config.base_model_name_or_path, "some/model");
+    assertEquals([config.peft_type, config.task_type, config.r], ["LORA", "CAUSAL_LM", 2]);
+  }));
+
+Deno.test("adapters that are no plain LoRA are refused", () =>
+  withFolder(async (folder) => {
+    await writePeftAdapter(folder, adapter(), { baseModel: "x" });
+    const path = `${folder}/adapter_config.json`;
+    const config = JSON.parse(await Deno.readTextFile(path));
+    const cases: [object, string][] = [
+      [{ peft_type: "IA3" }, "peft_type in"],
+      [{ use_dora: true }, "use_dora"],
+      [{ rank_pattern: { q_proj: 4 } }, "rank_pattern"],
+      [{ alpha_pattern: { q_proj: 4 } }, "alpha_pattern"],
+      [{ bias: "all" }, "bias in"],
+      [{ lora_bias: true }, "lora_bias"],
+      [{ modules_to_save: ["lm_head"] }, 'must be off: found ["lm_head"]; use a plain LoRA'],
+      [{ trainable_token_indices: [1] }, "trainable_token_indices"],
+      [{ init_lora_weights: "pissa" }, "init_lora_weights"],
+      [{ r: 0 }, "r in"],
+      [{ r: 3 }, "where F32, F16 or BF16 with 3 as size 0 is wanted"],
+      [{ lora_alpha: "16" }, "lora_alpha"],
+      [{ target_modules: [1] }, "target_modules"],
+    ];
+    for (const [more, message] of cases) {
+      await Deno.writeTextFile(path, JSON.stringify({ ...config, ...more }));
+      await assertRejects(() => readPeftAdapter(folder), ModelError, message);
+    }
+    // What PEFT writes for settings that are off.
+    const off = { use_dora: false, rank_pattern: {}, modules_to_save: null, target_parameters: [] };
+    await Deno.writeTextFile(path, JSON.stringify({ ...config, ...off }));
+    assertEquals(await readPeftAdapter(folder), adapter());
+    await Deno.writeTextFile(path, JSON.stringify({ ...config, target_modules: ".*_proj" }));
+    assertEquals((await readPeftAdapter(folder)).config.targetModules, ["q_proj", "v_proj"]);
+  }));
+
+Deno.test("adapters with missing, odd or foreign tensors are refused", () =>
+  withFolder(async (folder) => {
+    await writePeftAdapter(folder, adapter(), { baseModel: "x" });
+    const source = (name: string, shape: number[], dtype: "F32" | "F64" = "F32"): TensorSource => ({
+      name: `base_model.model.${name}`,
+      dtype,
+      shape,
+      data: () => new Uint8Array((dtype === "F32" ? 4 : 8) * shape.reduce((a, b) => a * b)),
+    });
+    const A = source("m.lora_A.weight", [2, 3]);
+    const B = source("m.lora_B.weight", [4, 2]);
+    const cases: [TensorSource[], string][] = [
+      [[], "it holds no tensors"],
+      [[A], 'only one factor of "m"'],
+      [[B], 'only one factor of "m"'],
+      [[A, B, source("m.lora_magnitude_vector", [4])], "is no factor of a linear layer"],
+      [[A, source("m.lora_B.weight", [4, 3])], "with 2 as size 1 is wanted"],
+      [[source("m.lora_A.weight", [2]), B], "F32 [2], where"],
+      [[source("m.lora_A.weight", [2, 3], "F64"), B], "F64 [2,3], where"],
+    ];
+    for (const [tensors, message] of cases) {
+      await writeSafetensors(`${folder}/adapter_model.safetensors`, tensors);
+      await assertRejects(() => readPeftAdapter(folder), ModelError, message);
+    }
+    await Deno.remove(`${folder}/adapter_model.safetensors`);
+    await assertRejects(() => readPeftAdapter(folder), FileError, "only from safetensors");
+    await Deno.remove(`${folder}/adapter_config.json`);
+    await assertRejects(() => readPeftAdapter(folder), FileError, "there is no such file");
+  }));
+
+Deno.test("a factor whose length does not fit is refused and nothing is written", () =>
+  withFolder(async (folder) => {
+    const bad = adapter();
+    bad.tensors.get(module)!.A = new Float32Array(5);
+    await assertRejects(
+      () => writePeftAdapter(folder, bad, { baseModel: "x" }),
+      FileError,
+      "takes 24 bytes, but its data has 20",
+    );
+    assertEquals([...Deno.readDirSync(folder)], []);
+  }));
+
+sharedTest("an adapter that PEFT wrote is read", async () => {
+  const { config, tensors } = await readPeftAdapter(`${shared}models/peft-adapter-stories260K`);
+  assertEquals([config.rank, config.alpha, config.useRslora], [8, 16, false]);
+  assertEquals(config.targetModules.length, 7);
+  assertEquals(tensors.size, 35);
+  const down = tensors.get("model.layers.4.mlp.down_proj")!;
+  assertEquals([down.inFeatures, down.outFeatures], [172, 64]);
+  assertEquals([down.A.length, down.B.length], [8 * 172, 64 * 8]);
+  assert(
+    tensors.values().every(({ A, B }) => A.some((x) => x !== 0) && B.every(Number.isFinite)),
+  );
+});

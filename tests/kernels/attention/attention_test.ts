@@ -1,0 +1,141 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { columnsOf } from "../../../src/gpu/buffers.ts";
+import { Device, requestDevice } from "../../../src/gpu/device.ts";
+import { Program } from "../../../src/gpu/program.ts";
+import { attentionBackward, attentionForward } from "../../../src/kernels/attention/attention.ts";
+import { type AttentionCase, runAttention } from "../../support/attention.ts";
+
+/**
+ * Sums of at most 130 terms in f32, one after the other, err by about √130 · 2⁻²⁴ = 7e-7 of their size, and
+ * a score of size s makes an error of s · 2⁻²⁴ in its probability; the chain of products has a few of each.
+ */
+const TOLERANCE = 2e-6;
+
+/** Every head size with one of the four tile shapes; no token count is a multiple of a tile. */
+const CASES: AttentionCase[] = [
+  { headDim: 8, heads: 8, kvHeads: 4, lengths: [1] },
+  { headDim: 8, heads: 8, kvHeads: 3, lengths: [65, 1, 9] }, // groups of 3, 3 and 2 heads
+  { headDim: 10, heads: 1, kvHeads: 1, lengths: [17] },
+  { headDim: 16, heads: 3, kvHeads: 2, lengths: [40, 1, 29, 1, 1, 1, 60] },
+  { headDim: 24, heads: 4, kvHeads: 2, lengths: [70, 33] },
+  { headDim: 48, heads: 2, kvHeads: 2, lengths: [1, 1, 66] },
+  { headDim: 64, heads: 7, kvHeads: 1, lengths: [31] },
+  { headDim: 80, heads: 5, kvHeads: 5, lengths: [3, 34] },
+  { headDim: 96, heads: 6, kvHeads: 3, lengths: [33] },
+  { headDim: 128, heads: 2, kvHeads: 1, lengths: [5, 125] },
+];
+
+/** Compares every head size. */
+async function expectRight(rotated: boolean): Promise<void> {
+  using device = await requestDevice();
+  for (const shape of CASES) {
+    const name = JSON.stringify(shape);
+    const { errors, padding, foreignColumn } = await runAttention(device, { ...shape, rotated });
+    for (const [output, error] of Object.entries(errors)) {
+      assert(error < TOLERANCE, `${output} of ${name}: error ${error}`);
+    }
+    assertEquals(padding, 0, name);
+    assert(foreignColumn.every(Number.isNaN), `${name} wrote to a column of no head`);
+  }
+}
+
+Deno.test("attention and its gradients agree with the oracle for all head sizes", async () => {
+  await expectRight(false);
+});
+
+Deno.test("gradients of rotated queries and keys are turned back for all head sizes", async () => {
+  await expectRight(true);
+});
+
+Deno.test("the unrolled kernels that only a GPU gets agree with the oracle too", async () => {
+  using opened = await requestDevice();
+  const { vendor } = opened.info;
+  using device = new Device(opened.gpu, { vendor, isFallbackAdapter: false } as GPUAdapterInfo);
+  const { errors } = await runAttention(device, CASES[CASES.length - 1]);
+  for (const [output, error] of Object.entries(errors)) {
+    assert(error < TOLERANCE, `${output}: error ${error}`);
+  }
+});
+
+Deno.test("attention repeats bit for bit", async () => {
+  using device = await requestDevice();
+  const first = await runAttention(device, CASES[3]);
+  assertEquals((await runAttention(device, CASES[3])).written, first.written);
+});
+
+Deno.test("attention with scores of a thousand stays finite and right", async () => {
+  using device = await requestDevice();
+  // Scores have a standard deviation of scale² · √headDim / 3 / √headDim: about 300 here, the largest over 1000.
+  const { errors } = await runAttention(device, { ...CASES[3], scale: 30 });
+  // A score of 1000 is known to 6e-5, and so is the logarithm of its probability.
+  for (const [output, error] of Object.entries(errors)) {
+    assert(error < 3e-4, `${output}: error ${error}`);
+  }
+});
+
+Deno.test("attention refuses operands that do not fit", async () => {
+  using device = await requestDevice();
+  using program = new Program(device);
+  const [heads, kvHeads, headDim, tokens] = [2, 1, 8, 3];
+  const qkv = device.matrix(tokens, 32, "f32", "qkv");
+  const d = device.matrix(tokens, 32, "f32", "gradients");
+  const good = {
+    q: columnsOf(qkv, 0, 16),
+    k: columnsOf(qkv, 16, 8),
+    v: columnsOf(qkv, 24, 8),
+    documents: device.allocate(8 * tokens, "documents"),
+    output: device.matrix(tokens, 16, "f32", "output"),
+    logSumExp: device.matrix(tokens, 2, "f32", "logSumExp"),
+    heads,
+    kvHeads,
+    headDim,
+  };
+  const refuses = (bad: Partial<typeof good>, message: string, type: typeof Error = RangeError) =>
+    assertThrows(() => attentionForward(program, { ...good, ...bad }), type, message);
+  refuses({ headDim: 7 }, "headDim is 7, not an even number from 2 to 128");
+  refuses({ headDim: 130 }, "headDim is 130, not an even number from 2 to 128");
+  refuses({ kvHeads: 3 }, "kvHeads is 3, not from 1 to heads (2)");
+  refuses({ q: columnsOf(qkv, 0, 8) }, "q is 3×8, not 3×16");
+  refuses({ k: columnsOf(qkv, 17, 8) }, "k has the columns 17 to 25, which must start evenly");
+  refuses({ v: columnsOf(qkv, 26, 8) }, "v has the columns 26 to 34, which must");
+  refuses({ v: columnsOf({ ...qkv, type: "f16" }, 24, 8) }, "v is f16, not f32", TypeError);
+  refuses({ documents: device.allocate(16, "short") }, "documents has 16 bytes, not 8 for each of");
+  refuses({ logSumExp: good.output }, "logSumExp is 3×16 (pitch 16), not 3×2 (pitch 16)");
+  const backward = {
+    ...good,
+    dOutput: good.output,
+    dQ: columnsOf(d, 0, 16),
+    dK: columnsOf(d, 16, 8),
+    dV: columnsOf(d, 24, 8),
+  };
+  refuses(
+    { v: columnsOf(device.matrix(tokens, 32, "f32", "another"), 24, 8) },
+    "attentionForward: v is in another matrix than q",
+  );
+  const rotation = {
+    positions: device.allocate(16, "positions"),
+    frequencies: device.vector(6, "u32", "frequencies"),
+  };
+  assertThrows(
+    () => attentionBackward(program, { ...backward, rotation }),
+    RangeError,
+    "attentionBackward: frequencies are 6 of u32, not 8 of u32",
+  );
+  assertThrows(
+    () => attentionBackward(program, { ...backward, dV: good.v }),
+    RangeError,
+    "attentionBackward: dV is in another matrix than dQ",
+  );
+  const odd = device.matrix(tokens, 33, "f32", "gradients");
+  assertThrows(
+    () =>
+      attentionBackward(program, {
+        ...backward,
+        dQ: columnsOf(odd, 0, 16),
+        dK: columnsOf(odd, 16, 8),
+        dV: columnsOf(odd, 24, 8),
+      }),
+    RangeError,
+    "the gradients' matrix has 33 columns, an odd number",
+  );
+});

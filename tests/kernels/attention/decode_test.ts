@@ -1,0 +1,181 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { columnsOf } from "../../../src/gpu/buffers.ts";
+import { requestDevice } from "../../../src/gpu/device.ts";
+import { Program } from "../../../src/gpu/program.ts";
+import { appendToCache, attentionDecode } from "../../../src/kernels/attention/decode.ts";
+import * as reference from "../../oracle/attention.ts";
+import { takeColumns } from "../../support/attention.ts";
+import {
+  paddingOf,
+  randomValues,
+  relativeError,
+  runOnce,
+  uploadMatrix,
+} from "../../support/gpu.ts";
+import { filled } from "../../support/vectors.ts";
+
+/** Tokens of which all but the last few come as a prompt. */
+const TOKENS = 300;
+const PROMPT = 254;
+
+Deno.test("a recorded decode step, replayed token by token, agrees with the oracle", async () => {
+  using device = await requestDevice();
+  const shapes = [[8, 8, 4], [10, 3, 2], [24, 4, 1], [80, 1, 1], [128, 2, 1]];
+  for (const [headDim, heads, kvHeads] of shapes) {
+    const shape = JSON.stringify({ headDim, heads, kvHeads });
+    const [wide, narrow] = [heads * headDim, kvHeads * headDim];
+    const width = wide + 2 * narrow;
+    const values = randomValues(TOKENS * width, 21, 2);
+    const blocks = [[0, wide], [wide, narrow], [wide + narrow, narrow]];
+    const [q64, k64, v64] = blocks.map(([column, cols]) =>
+      takeColumns(values, width, { column, cols })
+    );
+    const want = reference.attention(q64, k64, v64, {
+      numHeads: heads,
+      numKeyValueHeads: kvHeads,
+      headDim,
+      documentStart: new Array(TOKENS).fill(0),
+    }).out;
+
+    const prompt = values.subarray(0, PROMPT * width);
+    const { matrix: prefill } = uploadMatrix(device, prompt, PROMPT, width);
+    const step = device.matrix(1, width, "f32", "qkv of one token");
+    const caches = {
+      keyCache: filled(device, TOKENS, narrow, 3), // what lies behind the length must not matter
+      valueCache: filled(device, TOKENS, narrow, 3),
+    };
+    const output = filled(device, 1, wide, NaN);
+    const prefillPositions = device.allocate(4 * PROMPT, "positions");
+    device.write(prefillPositions, Uint32Array.from({ length: PROMPT }, (_, i) => i));
+    const position = device.allocate(4, "position");
+    const length = device.allocate(4, "length");
+    const keyValues = (matrix: typeof step) => ({
+      k: columnsOf(matrix, wide, narrow),
+      v: columnsOf(matrix, wide + narrow, narrow),
+    });
+    await runOnce(device, (program) =>
+      appendToCache(program, {
+        ...keyValues(prefill),
+        ...caches,
+        positions: prefillPositions,
+      }));
+    using program = new Program(device);
+    appendToCache(program, { ...keyValues(step), ...caches, positions: position });
+    attentionDecode(program, {
+      q: columnsOf(step, 0, wide),
+      ...caches,
+      length,
+      output,
+      heads,
+      kvHeads,
+      headDim,
+    });
+    await program.prepare();
+    for (let t = PROMPT; t < TOKENS; t++) {
+      device.writeMatrix(step, values.slice(t * width, (t + 1) * width));
+      device.write(position, Uint32Array.of(t));
+      device.write(length, Uint32Array.of(t + 1));
+      program.run();
+      if (![PROMPT, 255, 256, TOKENS - 1].includes(t)) continue; // around a tile's end
+      const error = relativeError(
+        await device.readMatrix(output),
+        want.subarray(t * wide, (t + 1) * wide),
+      );
+      assert(error < 2e-6, `token ${t} of ${shape}: error ${error}`);
+    }
+    const cached = await device.readMatrix(caches.keyCache);
+    assertEquals(cached, Float32Array.from(k64), shape);
+    for (const matrix of [output, caches.keyCache, caches.valueCache]) {
+      assertEquals(await paddingOf(device, matrix), 0, shape);
+    }
+  }
+});
+
+Deno.test("the first token attends to itself alone", async () => {
+  using device = await requestDevice();
+  const { matrix: qkv, exact } = uploadMatrix(device, randomValues(48, 22), 1, 48);
+  const caches = {
+    keyCache: device.matrix(4, 16, "f32", "keys"),
+    valueCache: device.matrix(4, 16, "f32", "values"),
+  };
+  const length = device.allocate(4, "length");
+  device.write(length, Uint32Array.of(1));
+  const output = filled(device, 1, 16, NaN);
+  await runOnce(device, (program) => {
+    appendToCache(program, {
+      k: columnsOf(qkv, 16, 16),
+      v: columnsOf(qkv, 32, 16),
+      ...caches,
+      positions: device.allocate(4, "position"),
+    });
+    attentionDecode(program, {
+      q: columnsOf(qkv, 0, 16),
+      ...caches,
+      length,
+      output,
+      heads: 1,
+      kvHeads: 1,
+      headDim: 16,
+    });
+  });
+  assertEquals([...await device.readMatrix(output)], [...exact.subarray(32)]);
+});
+
+Deno.test("tokens past the caches are skipped", async () => {
+  using device = await requestDevice();
+  const { matrix: kv } = uploadMatrix(device, randomValues(64, 23), 2, 32);
+  const caches = {
+    keyCache: device.matrix(2, 16, "f32", "keys"),
+    valueCache: device.matrix(2, 16, "f32", "values"),
+  };
+  const positions = device.allocate(8, "positions");
+  device.write(positions, Uint32Array.of(2, 4_000_000_000));
+  await runOnce(device, (program) =>
+    appendToCache(program, {
+      k: columnsOf(kv, 0, 16),
+      v: columnsOf(kv, 16, 16),
+      ...caches,
+      positions,
+    }));
+  assertEquals(await device.readMatrix(caches.keyCache), new Float32Array(32));
+  assertEquals(await device.readMatrix(caches.valueCache), new Float32Array(32));
+});
+
+Deno.test("decoding refuses operands that do not fit", async () => {
+  using device = await requestDevice();
+  using program = new Program(device);
+  const qkv = device.matrix(2, 48, "f32", "qkv");
+  const keyCache = device.matrix(4, 16, "f32", "keys");
+  const valueCache = device.matrix(4, 16, "f32", "values");
+  const append = { k: columnsOf(qkv, 16, 16), v: columnsOf(qkv, 32, 16), keyCache, valueCache };
+  const positions = device.allocate(16, "positions");
+  const other = device.matrix(5, 16, "f32", "values");
+  assertThrows(
+    () => appendToCache(program, { ...append, positions, valueCache: other }),
+    RangeError,
+    "appendToCache: valueCache is 5×16 (pitch 16), not 4×16 (pitch 16)",
+  );
+  assertThrows(
+    () => appendToCache(program, { ...append, positions, k: columnsOf(qkv, 0, 8) }),
+    RangeError,
+    "appendToCache: k is 2×8, not 2×16",
+  );
+  assertThrows(
+    () => appendToCache(program, { ...append, positions: { ...positions, size: 4 } }),
+    RangeError,
+    "appendToCache: positions has 4 bytes, not 4 for each of 2 tokens",
+  );
+  const output = device.matrix(1, 16, "f32", "output");
+  const decode = { keyCache, valueCache, length: positions, output, heads: 1, kvHeads: 1 };
+  assertThrows(
+    () => attentionDecode(program, { ...decode, q: columnsOf(qkv, 0, 16), headDim: 16 }),
+    RangeError,
+    "attentionDecode: q is 2×16, not 1×16",
+  );
+  const one = device.matrix(1, 48, "f32", "qkv");
+  assertThrows(
+    () => attentionDecode(program, { ...decode, q: columnsOf(one, 0, 8), headDim: 8 }),
+    RangeError,
+    "attentionDecode: keyCache is 4×16 (pitch 16), not 4×8 (pitch 16)",
+  );
+});

@@ -1,0 +1,122 @@
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import { Program } from "../../../src/gpu/program.ts";
+import { rope, type RopeOptions } from "../../../src/kernels/attention/rope.ts";
+import { uploadRopeFrequencies } from "../../../src/kernels/attention/rope_angles.ts";
+import * as reference from "../../oracle/rope.ts";
+import {
+  paddingOf,
+  randomValues,
+  relativeError,
+  runOnce,
+  uploadMatrix,
+} from "../../support/gpu.ts";
+import { takeColumns } from "../../support/attention.ts";
+
+/** Positions where rounding f32(position) · frequency would show, up to the last allowed. */
+const POSITIONS = [0, 1, 2, 511, 4095, 32_767, 131_071, 131_072, 2 ** 20 - 1];
+
+function inverseFrequencies(headDim: number, theta = 10_000): Float32Array {
+  return Float32Array.from({ length: headDim / 2 }, (_, i) => theta ** (-2 * i / headDim));
+}
+
+function uploadPositions(device: Device, positions: number[]) {
+  const vector = device.vector(positions.length, "u32", "positions");
+  device.write(vector, Uint32Array.from(positions));
+  return vector;
+}
+
+Deno.test("rope turns queries and keys like the oracle; values stay", async () => {
+  using device = await requestDevice();
+  const positions = uploadPositions(device, POSITIONS);
+  const tokens = POSITIONS.length;
+  // The last number: columns between queries and keys.
+  const shapes = [[8, 1, 1, 0], [10, 3, 2, 5], [64, 2, 1, 16], [128, 4, 4, 0]];
+  for (const [headDim, heads, kvHeads, gap] of shapes) {
+    const shape = { headDim, heads, kvHeads };
+    const keyColumn = heads * headDim + gap;
+    const width = keyColumn + 2 * kvHeads * headDim;
+    const queries = { column: 0, cols: heads * headDim };
+    const keys = { column: keyColumn, cols: kvHeads * headDim };
+    const others = [{ column: queries.cols, cols: gap }, {
+      column: keyColumn + keys.cols,
+      cols: keys.cols,
+    }];
+    const { matrix: qkv, exact } = uploadMatrix(
+      device,
+      randomValues(tokens * width, 3),
+      tokens,
+      width,
+    );
+    const frequencies = inverseFrequencies(headDim);
+    const options = {
+      ...shape,
+      qkv,
+      ...(gap && { keyColumn }), // by default right behind the queries
+      positions,
+      frequencies: uploadRopeFrequencies(device, frequencies),
+    };
+    await runOnce(device, (program) => rope(program, options));
+    const got = await device.readMatrix(qkv);
+    for (const block of [queries, keys]) {
+      const want = reference.applyRope(takeColumns(exact, width, block), POSITIONS, frequencies);
+      const error = relativeError(takeColumns(got, width, block), want);
+      assert(error < 2e-7, `${JSON.stringify(shape)}: error ${error}`);
+    }
+    for (const block of others) {
+      assertEquals(takeColumns(got, width, block), takeColumns(exact, width, block));
+    }
+    assertEquals(await paddingOf(device, qkv), 0);
+  }
+});
+
+Deno.test("rope takes any frequency: none, tiny, whole turns", async () => {
+  using device = await requestDevice();
+  const frequencies = [0, 1e-9, 1, 2 * Math.PI, 6.5, 1e4 / 3];
+  const headDim = 2 * frequencies.length;
+  const position = 1000;
+  const row = new Float32Array(3 * headDim).fill(1, 0, headDim / 2); // cos, then sin of every angle
+  const { matrix: qkv } = uploadMatrix(device, row, 1, row.length);
+  await runOnce(device, (program) =>
+    rope(program, {
+      qkv,
+      positions: uploadPositions(device, [position]),
+      frequencies: uploadRopeFrequencies(device, frequencies),
+      heads: 1,
+      kvHeads: 1,
+      headDim,
+    }));
+  const got = await device.readMatrix(qkv);
+  frequencies.forEach((frequency, i) => {
+    assertAlmostEquals(got[i], Math.cos(position * frequency), 2e-7, `cos of ${frequency}`);
+    assertAlmostEquals(got[i + headDim / 2], Math.sin(position * frequency), 2e-7);
+  });
+});
+
+Deno.test("rope refuses operands that do not fit", async () => {
+  using device = await requestDevice();
+  using program = new Program(device);
+  const good = {
+    qkv: device.matrix(2, 24, "f32", "qkv"),
+    positions: device.allocate(16, "positions"),
+    frequencies: uploadRopeFrequencies(device, inverseFrequencies(8)),
+    heads: 1,
+    kvHeads: 1,
+    headDim: 8,
+  };
+  const refuses = (bad: Partial<RopeOptions>, message: string, type: typeof Error = RangeError) =>
+    assertThrows(() => rope(program, { ...good, ...bad }), type, message);
+  refuses(
+    { heads: 3 },
+    "rope: qkv has 24 columns, not 3 heads of 8 and, from column 24 on, 1 more",
+  );
+  refuses({ keyColumn: 17 }, "not 1 heads of 8 and, from column 17 on, 1 more");
+  refuses({ keyColumn: 6 }, "not 1 heads of 8 and, from column 6 on, 1 more");
+  refuses({ headDim: 9 }, "rope: headDim is 9, not an even number");
+  refuses({ qkv: { ...good.qkv, type: "f16" } }, "rope: qkv is f16, not f32", TypeError);
+  refuses({ qkv: device.matrix(5, 24, "f32", "qkv") }, "positions has 16 bytes, not 4 for each of");
+  refuses(
+    { frequencies: device.vector(8, "f32", "frequencies") },
+    "frequencies are 8 of f32, not 8 of u32",
+  );
+});

@@ -1,0 +1,104 @@
+/** The tensor core kernels of attention, run anywhere by emulated fragments: everything but the products themselves. */
+
+import { assert, assertEquals } from "@std/assert";
+import { requestDevice } from "../../../src/gpu/device.ts";
+import {
+  attentionTensorBackward,
+  attentionTensorForward,
+  type TensorTile,
+} from "../../../src/kernels/attention/tensor.ts";
+import {
+  type AttentionCase,
+  type AttentionRecorders,
+  runAttention,
+} from "../../support/attention.ts";
+
+/**
+ * Factors and probabilities are rounded to f16, 2⁻¹² of their size on average: a sum of such products errs by about
+ * √2 · 2⁻¹² = 3.5e-4, and dS, a difference, by some times that.
+ */
+const TOLERANCE = 1.5e-3;
+
+/** Recorders with a tile in all three kernels. */
+function withTile(tile: TensorTile): AttentionRecorders {
+  const tiles = { forward: tile, queries: tile, keysValues: tile };
+  return {
+    forward: (program, options) => attentionTensorForward(program, options, tile),
+    backward: (program, options) => attentionTensorBackward(program, options, tiles),
+  };
+}
+
+const SMALL = withTile({ subgroups: 4, columns: 32 });
+
+/** Few head sizes, as each is compiled anew; lengths that leave rows and columns of tiles over. */
+const CASES: AttentionCase[] = [
+  { headDim: 16, heads: 1, kvHeads: 1, lengths: [1] },
+  { headDim: 16, heads: 8, kvHeads: 3, lengths: [65, 1, 9] }, // groups of 3, 3 and 2 heads
+  { headDim: 16, heads: 3, kvHeads: 2, lengths: [40, 1, 29, 1, 1, 1, 60] },
+  { headDim: 16, heads: 2, kvHeads: 2, lengths: [64, 64] },
+  { headDim: 16, heads: 1, kvHeads: 1, lengths: [3, 130], gap: 8 },
+  { headDim: 48, heads: 2, kvHeads: 1, lengths: [17, 80] }, // an odd number of fragments
+];
+
+async function expectRight(
+  shape: AttentionCase,
+  recorders: AttentionRecorders,
+  tolerance = TOLERANCE,
+): Promise<void> {
+  using device = await requestDevice();
+  const name = JSON.stringify(shape);
+  const { errors, padding, foreignColumn } = await runAttention(
+    device,
+    { gap: 4, ...shape },
+    recorders,
+  );
+  for (const [output, error] of Object.entries(errors)) {
+    assert(error < tolerance, `${output} of ${name}: error ${error}`);
+  }
+  assertEquals(padding, 0, name);
+  assert(foreignColumn.every(Number.isNaN), `${name} wrote to a column of no head`);
+}
+
+Deno.test("tensor core attention and its gradients agree with the oracle", async () => {
+  for (const shape of CASES) await expectRight(shape, SMALL);
+});
+
+Deno.test("tensor core attention turns the gradients of rotated queries and keys back", async () => {
+  for (const shape of CASES) await expectRight({ ...shape, rotated: true }, SMALL);
+});
+
+Deno.test("tensor core attention agrees with the oracle in every form of its tiles", async () => {
+  const shape = CASES[2];
+  await expectRight(shape, withTile({ subgroups: 8, columns: 32 }));
+  await expectRight(shape, withTile({ subgroups: 6, columns: 64 }));
+});
+
+Deno.test("tensor core attention keeps gradients that f16 cannot hold", async () => {
+  for (const gradientScale of [1e-9, 1e6]) {
+    await expectRight({ ...CASES[2], gradientScale }, SMALL);
+  }
+});
+
+Deno.test("tensor core attention passes a gradient of zero on", async () => {
+  using device = await requestDevice();
+  const { errors } = await runAttention(device, { ...CASES[3], gap: 4, gradientScale: 0 }, SMALL);
+  assertEquals([errors.dQ, errors.dK, errors.dV], [0, 0, 0]);
+});
+
+Deno.test("tensor core attention follows maxima that grow from tile to tile", async () => {
+  // Scores have a standard deviation of 10 and more, in units of log 2: later maxima exceed earlier ones by far.
+  await expectRight({ ...CASES[4], scale: 5 }, SMALL, 3e-3);
+  using device = await requestDevice();
+  // One probability of almost 1 a row: dS is a difference of nearly equal numbers, so the gradients of q and k say little.
+  const { errors } = await runAttention(device, { ...CASES[4], scale: 30 }, SMALL);
+  for (const name of ["output", "logSumExp", "dV"] as const) {
+    assert(errors[name] < 6e-3, `${name}: error ${errors[name]}`);
+  }
+});
+
+Deno.test("tensor core attention repeats bit for bit", async () => {
+  using device = await requestDevice();
+  const shape = { ...CASES[2], gap: 4 };
+  const first = await runAttention(device, shape, SMALL);
+  assertEquals((await runAttention(device, shape, SMALL)).written, first.written);
+});

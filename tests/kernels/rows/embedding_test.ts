@@ -1,0 +1,115 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { Vector } from "../../../src/gpu/buffers.ts";
+import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import { Program } from "../../../src/gpu/program.ts";
+import { embed, embedBackward } from "../../../src/kernels/rows/embedding.ts";
+import * as reference from "../../oracle/embedding.ts";
+import {
+  paddingOf,
+  randomValues,
+  relativeError,
+  runOnce,
+  uploadMatrix,
+} from "../../support/gpu.ts";
+import { filled } from "../../support/vectors.ts";
+
+/** Tokens, vocabulary, width: one of each, several tiles of ids, more columns than threads. */
+const SHAPES = [[1, 1, 1], [300, 5, 30], [7, 361, 64], [3, 4, 700]];
+
+function uploadIds(device: Device, ids: Uint32Array<ArrayBuffer>): Vector {
+  const vector = device.vector(ids.length, "u32", "ids");
+  device.write(vector, ids);
+  return vector;
+}
+
+/** Few distinct ids, the last one included, so that most repeat. */
+function someIds(tokens: number, vocab: number): Uint32Array<ArrayBuffer> {
+  const distinct = Math.min(vocab, 4);
+  return Uint32Array.from(
+    randomValues(tokens, 9),
+    (v) => vocab - 1 - Math.floor((v + 1) / 2 * distinct),
+  );
+}
+
+Deno.test("embed copies the rows of f32 and f16 tables exactly", async () => {
+  using device = await requestDevice();
+  for (const [tokens, vocab, width] of SHAPES) {
+    const ids = someIds(tokens, vocab);
+    for (const type of ["f32", "f16"] as const) {
+      const table = uploadMatrix(device, randomValues(vocab * width, 1), vocab, width, type);
+      const output = filled(device, tokens, width, NaN);
+      await runOnce(
+        device,
+        (p) => embed(p, { ids: uploadIds(device, ids), table: table.matrix, output }),
+      );
+      const want = Float32Array.from(reference.embed(table.exact, ids, width));
+      assertEquals(await device.readMatrix(output), want);
+      assertEquals(await paddingOf(device, output), 0);
+    }
+  }
+});
+
+Deno.test("embedBackward adds to the rows that were looked up and to no other", async () => {
+  using device = await requestDevice();
+  for (const [tokens, vocab, width] of SHAPES) {
+    const ids = someIds(tokens, vocab);
+    const dy = uploadMatrix(device, randomValues(tokens * width, 2), tokens, width);
+    const dTable = uploadMatrix(device, randomValues(vocab * width, 3), vocab, width);
+    await runOnce(
+      device,
+      (p) =>
+        embedBackward(p, {
+          ids: uploadIds(device, ids),
+          dOutput: dy.matrix,
+          dTable: dTable.matrix,
+        }),
+    );
+    const want = dTable.exact.slice();
+    reference.embedBackward(want, dy.exact, ids, width);
+    const got = await device.readMatrix(dTable.matrix);
+    const error = relativeError(got, want);
+    assert(error < 1e-6, `${tokens} tokens, table ${vocab}×${width}: error ${error}`);
+    for (let v = 0; v < vocab; v++) {
+      if (ids.includes(v)) continue;
+      assertEquals(
+        got.subarray(v * width, (v + 1) * width),
+        Float32Array.from(dTable.exact.subarray(v * width, (v + 1) * width)),
+      );
+    }
+    assertEquals(await paddingOf(device, dTable.matrix), 0);
+  }
+});
+
+Deno.test("embed stays inside the table for ids that it has no row for", async () => {
+  using device = await requestDevice();
+  const values = randomValues(3 * 20, 1);
+  const table = uploadMatrix(device, values, 3, 20).matrix;
+  const output = filled(device, 2, 20, NaN);
+  const ids = uploadIds(device, Uint32Array.from([3, 2 ** 32 - 1]));
+  await runOnce(device, (p) => embed(p, { ids, table, output }));
+  const last = values.slice(40);
+  assertEquals(await device.readMatrix(output), Float32Array.from([...last, ...last]));
+});
+
+Deno.test("embed refuses operands that do not fit", async () => {
+  using device = await requestDevice();
+  using program = new Program(device);
+  const ids = device.vector(3, "u32", "ids");
+  const table = device.matrix(5, 8, "f32", "table");
+  const output = device.matrix(3, 8, "f32", "output");
+  assertThrows(
+    () => embed(program, { ids: { ...ids, type: "i32" }, table, output }),
+    TypeError,
+    "embed: ids is i32, not u32",
+  );
+  assertThrows(
+    () => embed(program, { ids, table: device.matrix(5, 8, "e4m3", "table"), output }),
+    TypeError,
+    "embed: table is e4m3, not f32 or f16",
+  );
+  assertThrows(
+    () => embedBackward(program, { ids, dOutput: device.matrix(4, 8, "f32", "d"), dTable: table }),
+    RangeError,
+    "embedBackward: ids has 3 elements, not 4",
+  );
+});

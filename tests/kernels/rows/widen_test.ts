@@ -1,0 +1,92 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { requestDevice } from "../../../src/gpu/device.ts";
+import { Program } from "../../../src/gpu/program.ts";
+import { toFloat32 } from "../../../src/io/dtype.ts";
+import { writeSafetensors } from "../../../src/io/safetensors.ts";
+import { Weights } from "../../../src/io/weights.ts";
+import { widen } from "../../../src/kernels/rows/widen.ts";
+import { loadMatrix, readDense } from "../../../src/layers/load.ts";
+import { FolderSource } from "../../../src/layers/weight_source.ts";
+import { runOnce } from "../../support/gpu.ts";
+import { withFolder } from "../../support/io.ts";
+import { filled } from "../../support/vectors.ts";
+
+const DTYPES = ["F16", "BF16"] as const;
+
+/** The bits of f32 values: NaN is compared too. */
+function bitsOf(values: Float32Array<ArrayBuffer>): Uint32Array {
+  return new Uint32Array(values.buffer, values.byteOffset, values.length);
+}
+
+Deno.test("widen: every 16-bit pattern becomes the same f32 as on the host, padding zero", async () => {
+  using device = await requestDevice();
+  const codes = Uint16Array.from({ length: 2 ** 16 }, (_, code) => code);
+  for (const dtype of DTYPES) {
+    const want = bitsOf(toFloat32(new Uint8Array(codes.buffer), dtype));
+    for (const [rows, cols] of [[64, 1024], [585, 112], [1285, 51]]) { // the last: rows of odd length
+      const halves = device.allocate(2 * rows * cols, "halves");
+      device.write(halves, codes.subarray(0, rows * cols & ~1));
+      const out = filled(device, rows, cols, 7);
+      await runOnce(device, (program) => widen(program, { halves, dtype, out }));
+      const got = new Uint32Array(await device.read(out));
+      const padded = new Uint32Array(rows * out.pitch);
+      for (let i = 0; i < (rows * cols & ~1); i++) {
+        padded[Math.floor(i / cols) * out.pitch + i % cols] = want[i];
+      }
+      const differ = got.findIndex((bits, i) => bits !== padded[i] && !bothNaN(bits, padded[i]));
+      assertEquals(differ, -1, `${dtype} ${rows}×${cols}: ${got[differ]} for ${padded[differ]}`);
+    }
+  }
+});
+
+/** A NaN may come back quiet. */
+function bothNaN(...bits: number[]): boolean {
+  return bits.every((word) => (word & 0x7fffffff) > 0x7f800000);
+}
+
+Deno.test("widen: f16 stays what it is in f16, bfloat16 is rounded to it", async () => {
+  using device = await requestDevice();
+  const values = Float32Array.from({ length: 12 * 20 }, (_, i) => Math.sin(i) / 2 ** (i % 9));
+  for (const dtype of DTYPES) {
+    const codes = dtype === "F16"
+      ? new Uint16Array(Float16Array.from(values).buffer)
+      : Uint16Array.from(bitsOf(values), (bits) => bits >>> 16);
+    const halves = device.allocate(codes.byteLength, "halves");
+    device.write(halves, codes);
+    const out = device.matrix(12, 20, "f16", "out");
+    await runOnce(device, (program) => widen(program, { halves, dtype, out }));
+    const got = await readDense(device, out);
+    const exact = toFloat32(new Uint8Array(codes.buffer), dtype);
+    const tolerance = dtype === "F16" ? 0 : 2 ** -10;
+    assert(
+      got.every((x, i) => Math.abs(x - exact[i]) <= Math.abs(exact[i]) * tolerance + 2 ** -25),
+    );
+  }
+  const short = device.allocate(16, "halves");
+  const out = device.matrix(3, 3, "f32", "out");
+  using program = new Program(device);
+  const options = { halves: short, dtype: "F16", out } as const;
+  assertThrows(() => widen(program, options), RangeError, "16 bytes, not 18");
+});
+
+Deno.test("widen: a real GPU gets 16-bit weights as they are, and has what the host would upload", () =>
+  withFolder(async (folder) => {
+    using device = await requestDevice();
+    // What is tested is the path of a real GPU, on whatever is here.
+    Object.defineProperty(device, "isFallback", { value: false });
+    const [rows, cols] = [75, 13]; // an odd number of elements, more than the 64 rows of a read
+    const values = Float32Array.from({ length: rows * cols }, (_, i) => Math.sin(i));
+    for (const dtype of DTYPES) {
+      const codes = Uint16Array.from(bitsOf(values), (bits) => bits >>> 17); // some pattern
+      const data = () => new Uint8Array(codes.buffer);
+      await writeSafetensors(`${folder}/model.safetensors`, [
+        { name: "w", dtype, shape: [rows, cols], data },
+      ]);
+      using weights = await Weights.open(folder);
+      const source = new FolderSource(weights);
+      const target = filled(device, rows + 16, cols, 7);
+      await loadMatrix(device, "w", rows, source, target, 16);
+      const got = (await device.readMatrix(target)).subarray(16 * cols);
+      assertEquals(bitsOf(Float32Array.from(got)), bitsOf(toFloat32(data(), dtype)));
+    }
+  }));

@@ -1,0 +1,381 @@
+import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { OptionError } from "../../../src/errors.ts";
+import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import { Program } from "../../../src/gpu/program.ts";
+import {
+  falqon,
+  type FalqonLayers,
+  type FalqonOptions,
+} from "../../../src/methods/falqon/falqon.ts";
+import { meldedAdapter, randomAdapter } from "../../../src/methods/falqon/adapter_init.ts";
+import type { FalqonUpdate } from "../../../src/methods/falqon/update.ts";
+import type { FalqonLinear } from "../../../src/methods/falqon/linear.ts";
+import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
+import { Parameters } from "../../../src/layers/parameters.ts";
+import {
+  updateAccumulate,
+  updatePaper,
+  updateRequantize,
+  type UpdateStatistics,
+} from "../../oracle/falqon_update.ts";
+import type { FalqonWeight } from "../../oracle/falqon_weight.ts";
+import { decodeFp8Array, E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
+import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
+import { dequantize, quantize } from "../../oracle/quantize.ts";
+import { orthonormalizeRows } from "../../../src/numerics/linear_algebra.ts";
+import { truncatedSvd } from "../../oracle/svd.ts";
+import { poisoned, randomValues, relativeError, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomWeights } from "../../support/linear_weights.ts";
+import { randomGenerator } from "../../support/random.ts";
+
+/** Two parts of odd sizes, rank not a multiple of 4 nor of 16. */
+const INPUTS = 44;
+const RANK = 5;
+const spec: LinearSpec = {
+  name: "layers.0.pair",
+  inFeatures: INPUTS,
+  width: 64,
+  parts: [
+    { module: "first.q_proj", kind: "q_proj", rows: 37, start: 0 },
+    { module: "second.k_proj", kind: "k_proj", rows: 7, start: 48 },
+  ],
+};
+
+const { source } = randomWeights(spec);
+
+/** A merged linear on the GPU, with its parameters. */
+async function build(device: Device, options: FalqonOptions) {
+  const parameters = new Parameters(device);
+  const method = falqon({ rank: RANK, alpha: 10, ...options });
+  const layers = method.build({
+    device,
+    parameters,
+    random: randomGenerator(7),
+    restoring: false,
+  }) as FalqonLayers;
+  const linear = layers.linear(spec) as FalqonLinear;
+  parameters.allocate({ gradients: true, moments: false });
+  layers.reserve(16);
+  linear.reserve(16);
+  await linear.load(source);
+  return { parameters, layers, linear };
+}
+
+/** The part's weight as the reference has it, read from the GPU. */
+async function readPart(
+  device: Device,
+  linear: FalqonLinear,
+  index: number,
+): Promise<FalqonWeight> {
+  const { part, start } = linear.layout.parts[index];
+  const { pitch } = linear.weight;
+  const padded = new Uint8Array(await device.read(linear.weight));
+  const rows = [
+    ...Array.from({ length: part.rows }, (_, i) => part.start + i),
+    ...Array.from({ length: RANK }, (_, j) => spec.width + start + j),
+  ];
+  const codes = new Uint8Array(rows.length * INPUTS);
+  rows.forEach((r, i) => codes.set(padded.subarray(r * pitch, r * pitch + INPUTS), i * INPUTS));
+  const all = await linear.readScales(0, linear.scales.length);
+  const scales = Float32Array.from(rows, (r) => all[r]);
+  return { codes, scales, format: E4M3, outputs: part.rows, inputs: INPUTS, rank: RANK };
+}
+
+Deno.test("falqon: every update rule is bit-equal to its CPU transcription over 20 steps", async () => {
+  using device = await requestDevice();
+  for (const scaling of ["row", "tensor"] as const) {
+    const cases: [FalqonOptions, (w: FalqonWeight, s: RuleState) => UpdateStatistics][] = [
+      [{ updateRule: "paper", topK: 3 }, (w, s) => updatePaper(w, s.b, 3)],
+      [{ updateRule: "accumulate", topK: 4 }, (w, s) => updateAccumulate(w, s.b, 4)],
+      [{ updateRule: "requantize" }, (w, s) => updateRequantize(w, s.reference, s.b, s.flushed, 2)],
+      [
+        { updateRule: "requantize", topK: 2 },
+        (w, s) => updateRequantize(w, s.reference, s.b, s.flushed, 2, 2),
+      ],
+    ];
+    for (const [options, rule] of cases) {
+      const label = `${options.updateRule} top ${options.topK ?? "all"}, ${scaling} scales`;
+      const { parameters, layers, linear } = await build(device, { ...options, scaling });
+      for (const update of linear.updates) update.count();
+      using program = new Program(device);
+      layers.update(program);
+      await program.prepare();
+      const before = new Uint8Array(await device.read(linear.weight));
+      const parts = await Promise.all(spec.parts.map((_, i) => readPart(device, linear, i)));
+      const states = parts.map(({ codes, outputs }) => ({
+        reference: codes.slice(0, outputs * INPUTS),
+        b: new Float32Array(outputs * RANK),
+        flushed: new Float32Array(outputs * RANK),
+      }));
+      let changed = 0;
+      for (let step = 0; step < 20; step++) {
+        for (const [i, update] of linear.updates.entries()) {
+          const { b } = states[i];
+          // What an optimizer would add; large enough at times to saturate codes.
+          const delta = randomValues(b.length, 100 + 2 * step + i, step % 5 === 0 ? 0.4 : 0.02);
+          b.forEach((value, at) => b[at] = Math.fround(value + delta[at]));
+          device.writeMatrix(update.b.value, Float32Array.from(b));
+        }
+        program.run();
+        for (const [i, update] of linear.updates.entries()) {
+          const want = rule(parts[i], states[i]);
+          const got = await readPart(device, linear, i);
+          assertEquals(got.codes, parts[i].codes, `${label}: step ${step}, part ${i}`);
+          if (step % 10 === 5) await checkCounts(update, want, label);
+          const b = await device.readMatrix(update.b.value);
+          assert(relativeError(b, states[i].b) < 1e-4, `${label}: B of step ${step}`);
+          states[i].b.set(b); // accumulate's residue differs by rounding
+          changed += want.codesChanged;
+        }
+      }
+      assert(changed > 0, label);
+      // Nothing outside the parts' rows was touched, A least of all.
+      const after = new Uint8Array(await device.read(linear.weight));
+      const { pitch } = linear.weight;
+      const owned = (row: number) =>
+        spec.parts.some(({ start, rows }) => row >= start && row < start + rows);
+      for (let row = 0; row < linear.weight.rows; row++) {
+        if (owned(row)) continue;
+        const range = [row * pitch, (row + 1) * pitch] as const;
+        assertEquals(after.subarray(...range), before.subarray(...range));
+      }
+      linear.free();
+      layers.free();
+      parameters[Symbol.dispose]();
+    }
+  }
+});
+
+async function checkCounts(update: FalqonUpdate, want: UpdateStatistics, label: string) {
+  const counts = await update.counts();
+  assertEquals([counts.codesChanged, counts.clamps], [want.codesChanged, want.clamps], label);
+  assertAlmostEquals(counts.intendedSquared / want.intendedSquared, 1, 1e-4, label);
+  const off = Math.abs(counts.realizedDotIntended - want.realizedDotIntended);
+  assert(off <= 1e-4 * want.intendedSquared, `${label}: ⟨R, U⟩ is off by ${off}`);
+}
+
+interface RuleState {
+  reference: Uint8Array;
+  b: Float32Array;
+  flushed: Float32Array;
+}
+
+/** The whole merged weight as plain numbers [width + adapters, inputs], by codes and by value. */
+async function readMerged(device: Device, linear: FalqonLinear) {
+  const { rows, pitch } = linear.weight;
+  const padded = new Uint8Array(await device.read(linear.weight));
+  const codes = Uint8Array.from(
+    { length: rows * INPUTS },
+    (_, i) => padded[Math.floor(i / INPUTS) * pitch + i % INPUTS],
+  );
+  const scales = await linear.readScales(0, rows);
+  const units = Float64Array.from(decodeFp8Array(codes, E4M3));
+  return { rows, scales, units, values: dequantize({ codes, scales, format: E4M3 }) };
+}
+
+/** Columns `start` to `start + count` of a matrix of `width` columns. */
+function columns(values: ArrayLike<number>, width: number, start: number, count: number) {
+  return Float64Array.from(
+    { length: values.length / width * count },
+    (_, i) => values[Math.floor(i / count) * width + start + i % count],
+  );
+}
+
+Deno.test("falqon: forward, dX and dB equal their formulas in f64, pending rows included", async () => {
+  using device = await requestDevice();
+  const tokens = 9;
+  const factor = 2; // alpha / rank
+  const x = uploadMatrix(device, randomValues(tokens * INPUTS, 21), tokens, INPUTS);
+  const inPart = (column: number) =>
+    spec.parts.some(({ start, rows }) => column >= start && column < start + rows);
+  /** Random values of the layer's width, zero between the parts as all activations are. */
+  const random = (seed: number, scale: number) => {
+    const values = randomValues(tokens * spec.width, seed, scale)
+      .map((v, i) => inPart(i % spec.width) ? v : 0);
+    return uploadMatrix(device, values, tokens, spec.width);
+  };
+  const dy = random(22, 0.01);
+  const residual = random(23, 1);
+  for (const options of [{}, { topK: 2 }, { topK: 2, scaling: "tensor" }] as FalqonOptions[]) {
+    const { parameters, layers, linear } = await build(device, options);
+    const scaling = options.scaling ?? "row";
+    for (const update of linear.updates) {
+      device.writeMatrix(update.b.value, randomValues(update.b.rows * RANK, 50, 0.05));
+    }
+    await runOnce(device, (program) => layers.update(program));
+    const output = poisoned(device, tokens, spec.width);
+    const dInput = poisoned(device, tokens, INPUTS);
+    await runOnce(device, (program) => {
+      linear.forward(program, { input: x.matrix, codes: null, output, addend: residual.matrix });
+      linear.backward(program, { dOutput: dy.matrix, codes: null, input: null, dInput });
+    });
+
+    const merged = await readMerged(device, linear);
+    const xq = dequantize(quantize(Float32Array.from(x.exact), INPUTS, E4M3, scaling));
+    const product = matmulNT(xq, merged.values, tokens, merged.rows, INPUTS);
+    const wantOutput = columns(product, merged.rows, 0, spec.width)
+      .map((v, i) => v + residual.exact[i]);
+    const gradients = new Float64Array(tokens * merged.rows);
+    for (let t = 0; t < tokens; t++) {
+      gradients.set(dy.exact.subarray(t * spec.width, (t + 1) * spec.width), t * merged.rows);
+    }
+    for (const [i, update] of linear.updates.entries()) {
+      const { start, rows } = spec.parts[i];
+      const low = columns(product, merged.rows, spec.width + linear.layout.parts[i].start, RANK);
+      const g = columns(dy.exact, spec.width, start, rows);
+      const wantB = matmulTN(g, low, rows, RANK, tokens).map((v) => factor * v);
+      const error = relativeError(await device.readMatrix(update.b.gradient), wantB);
+      const tolerance = device.hasSubgroupMatrix ? 5e-4 : 1e-5; // tensor cores take f16
+      assert(error < tolerance, `dB: ${error}`);
+      if (!update.delta) continue;
+      const delta = Float64Array.from(await device.readMatrix(update.delta));
+      assert(delta.some((v) => v !== 0), "some rows are pending");
+      const beside = matmulNT(low, delta, tokens, rows, RANK);
+      const through = matmulNN(g, delta, tokens, RANK, rows);
+      for (let t = 0; t < tokens; t++) {
+        for (let n = 0; n < rows; n++) {
+          wantOutput[t * spec.width + start + n] += factor * beside[t * rows + n];
+        }
+        for (let j = 0; j < RANK; j++) {
+          const column = spec.width + linear.layout.parts[i].start + j;
+          gradients[t * merged.rows + column] = factor * through[t * RANK + j];
+        }
+      }
+    }
+    assert(relativeError(await device.readMatrix(output), wantOutput) < 1e-5, "output");
+    const used = options.topK ? merged.rows : spec.width;
+    assertEquals(linear.gradientWidth, used);
+    const folded = Float32Array.from(
+      columns(gradients, merged.rows, 0, used),
+      (v, i) => Math.fround(v) / merged.scales[i % used],
+    );
+    const gq = dequantize(quantize(folded, used, E5M2, scaling));
+    const wantInput = matmulNN(gq, merged.units.subarray(0, used * INPUTS), tokens, INPUTS, used);
+    const error = relativeError(await device.readMatrix(dInput), wantInput);
+    // With pending rows the gradient that is quantised is itself a rounded product: a tie may fall the other way.
+    assert(error < (options.topK ? 1e-2 : 1e-5), `dX: ${error}`);
+    linear.free();
+    layers.free();
+    parameters[Symbol.dispose]();
+  }
+});
+
+Deno.test("falqon: writing all pending rows makes the codes the whole model", async () => {
+  using device = await requestDevice();
+  const [few, all] = [await build(device, { topK: 2 }), await build(device, {})];
+  for (const { linear, layers } of [few, all]) {
+    for (const update of linear.updates) {
+      device.writeMatrix(update.b.value, randomValues(update.b.rows * RANK, 60, 0.05));
+    }
+    await runOnce(device, (program) => layers.update(program));
+  }
+  await runOnce(device, (program) => few.layers.flush(program));
+  for (const index of spec.parts.keys()) {
+    const [a, b] = [await few.linear.readFp8(index), await all.linear.readFp8(index)];
+    assertEquals(a, b);
+  }
+  for (const { delta } of few.linear.updates) {
+    assert((await device.readMatrix(delta!)).every((v) => v === 0));
+  }
+});
+
+Deno.test("falqon: the melded adapter spans the leading directions of the error", async () => {
+  using device = await requestDevice();
+  const [rows, cols, rank] = [60, 41, 6];
+  // Decaying directions, so that the leading ones are well defined.
+  const left = randomValues(rows * 30, 1);
+  const right = randomValues(30 * cols, 2).map((v, i) => v * 0.7 ** Math.floor(i / cols));
+  const exact = matmulNN(Float64Array.from(left), Float64Array.from(right), rows, cols, 30);
+  const error = uploadMatrix(device, Float32Array.from(exact), rows, cols);
+  const a = await meldedAdapter(device, error.matrix, rank, randomGenerator(3));
+  const { s, v } = truncatedSvd(error.exact, rows, cols, rank, randomGenerator(4));
+  const want = v.map((x, i) => x * Math.sqrt(s[Math.floor(i / cols)]));
+  // Singular vectors are unique up to sign only; AᵀA is unique.
+  const square = (m: Float64Array) => matmulTN(m, m, cols, cols, rank);
+  assert(relativeError(square(Float64Array.from(a!)), square(want)) < 1e-3);
+  const zero = device.matrix(rows, cols, "f32", "no error");
+  assertEquals(await meldedAdapter(device, zero, rank, randomGenerator(5)), null);
+});
+
+Deno.test("falqon: a calibrated adapter spans the gradient of the weight that it saw", async () => {
+  using device = await requestDevice();
+  const { layers, linear } = await build(device, { init: "gradient" });
+  // Two passes of two tokens: the gradient Gᵀ·x of each part has rank 4, less than the adapter's 5.
+  await layers.beginGradientInit(2, randomGenerator(9));
+  assert(linear.backwardReadsInput);
+  const total = spec.parts.map(({ rows }) => new Float64Array(rows * INPUTS));
+  for (const seed of [70, 80]) {
+    const x = uploadMatrix(device, randomValues(2 * INPUTS, seed), 2, INPUTS);
+    const dy = uploadMatrix(device, randomValues(2 * spec.width, seed + 1), 2, spec.width);
+    const output = poisoned(device, 2, spec.width);
+    await runOnce(device, (program) => {
+      linear.forward(program, { input: x.matrix, codes: null, output });
+      linear.backward(program, { dOutput: dy.matrix, codes: null, input: x.matrix, dInput: null });
+    });
+    spec.parts.forEach(({ start, rows }, i) => {
+      const g = columns(dy.exact, spec.width, start, rows);
+      const gradient = matmulTN(g, x.exact, rows, INPUTS, 2);
+      total[i].forEach((v, at) => total[i][at] = v + gradient[at]);
+    });
+  }
+  await layers.endGradientInit();
+  assert(!linear.backwardReadsInput);
+  const { values } = await readMerged(device, linear);
+  for (const [i, { start }] of linear.layout.parts.entries()) {
+    const first = (spec.width + start) * INPUTS;
+    const a = values.slice(first, first + RANK * INPUTS);
+    // What is left of the gradient's rows beside the rows of A, which are rounded to e4m3.
+    const basis = a.slice();
+    orthonormalizeRows(basis, RANK);
+    const { rows } = spec.parts[i];
+    const inside = matmulNN(
+      matmulNT(total[i], basis, rows, RANK, INPUTS),
+      basis,
+      rows,
+      INPUTS,
+      RANK,
+    );
+    assert(relativeError(inside, total[i]) < 0.1, "A misses a part of the gradient");
+    const norm = Math.sqrt(a.subarray(0, INPUTS).reduce((sum, v) => sum + v * v, 0));
+    assertAlmostEquals(norm, 1 / Math.sqrt(3), 0.05);
+  }
+});
+
+Deno.test("falqon: random adapters have rows of norm 1/√3, orthogonal on request", () => {
+  const a = Float64Array.from(randomAdapter("random-orthogonal", 50, 40, 8, randomGenerator(1)));
+  const gram = matmulNT(a, a, 8, 8, 40);
+  gram.forEach((v, i) => assertAlmostEquals(v, i % 9 === 0 ? 1 / 3 : 0, 1e-6));
+  const b = Float64Array.from(randomAdapter("kaiming", 500, 400, 8, randomGenerator(1)));
+  assertAlmostEquals(matmulNT(b, b, 8, 8, 400)[0], 1 / 3, 0.05);
+});
+
+Deno.test("falqon: embedding and head are f16 where the GPU has it, or as asked; norms are f32", async () => {
+  for (const f16 of [true, false]) {
+    using device = await requestDevice({ f16 });
+    for (const denseType of [undefined, "f16", "f32"] as const) {
+      const { layers } = await build(device, { denseType });
+      const types = [300, 1].map((rows) => layers.dense("weight", rows, 8).value().type);
+      assertEquals(types, [denseType ?? (device.hasF16 ? "f16" : "f32"), "f32"]);
+    }
+  }
+});
+
+Deno.test("falqon: options out of range are refused with the value, the wish and the remedy", async () => {
+  const refused: [FalqonOptions, string][] = [
+    [{ rank: 0 }, "Cannot use rank 0: expected an integer from 1 to 1024"],
+    [{ alpha: -1 }, "Cannot use alpha -1"],
+    [{ topK: 0 }, "Cannot write topK = 0 rows"],
+    [{ updateRule: "paper", pending: true }, "Cannot use pending with the update rule paper"],
+    [{ targetModules: ["w_proj"] }, 'Cannot adapt "w_proj"'],
+    [{ denseType: "e4m3" as "f16" }, 'Cannot use denseType "e4m3": expected one of f16, f32'],
+  ];
+  for (const [options, message] of refused) {
+    assertThrows(() => falqon(options), OptionError, message);
+  }
+  using device = await requestDevice();
+  await assertRejects(
+    () => build(device, { rank: 20 }),
+    OptionError,
+    "Cannot adapt a weight of 7×44 with rank 20",
+  );
+});

@@ -1,0 +1,297 @@
+import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { FileError, ModelError } from "../../src/errors.ts";
+import { Weights } from "../../src/io/weights.ts";
+import {
+  fp8QuantizationConfig,
+  modelTensorShapes,
+  parseModelConfig,
+  readModelConfig,
+  ropeInverseFrequencies,
+} from "../../src/model/config.ts";
+import { shared, sharedTest, withFolder } from "../support/io.ts";
+
+const llama = {
+  model_type: "llama",
+  vocab_size: 100,
+  hidden_size: 64,
+  intermediate_size: 172,
+  num_hidden_layers: 2,
+  num_attention_heads: 8,
+  num_key_value_heads: 4,
+  rms_norm_eps: 1e-5,
+  max_position_embeddings: 512,
+};
+const parse = (more: object = {}) => parseModelConfig({ ...llama, ...more }, '"config.json"');
+
+Deno.test("a plain LLaMA config takes the defaults of transformers", () => {
+  assertEquals(parse(), {
+    vocabSize: 100,
+    hiddenSize: 64,
+    intermediateSize: 172,
+    numLayers: 2,
+    numHeads: 8,
+    numKeyValueHeads: 4,
+    headDim: 8,
+    rmsNormEps: 1e-5,
+    ropeTheta: 10000,
+    ropeScaling: null,
+    tieWordEmbeddings: false,
+    maxPositionEmbeddings: 512,
+    bosTokenId: 1,
+    eosTokenIds: [2],
+    padTokenId: null,
+    quantization: null,
+  });
+  const { num_key_value_heads: _, ...old } = llama;
+  assertEquals(parseModelConfig(old, "").numKeyValueHeads, 8);
+  assertEquals(parse({ num_key_value_heads: null }).numKeyValueHeads, 8);
+});
+
+Deno.test("heads, special tokens and tied weights are read", () => {
+  assertEquals(parse({ head_dim: null }).headDim, 8);
+  assertEquals(parse({ head_dim: 16 }).headDim, 16);
+  assertEquals(parse({ hidden_size: 65, head_dim: 10 }).headDim, 10);
+  assertEquals(parse({ eos_token_id: [3, 4] }).eosTokenIds, [3, 4]);
+  assertEquals(parse({ eos_token_id: null, bos_token_id: null }).eosTokenIds, []);
+  assertEquals(parse({ bos_token_id: null }).bosTokenId, null);
+  assertEquals(parse({ pad_token_id: 0 }).padTokenId, 0);
+  assertEquals(parse({ pad_token_id: -1 }).padTokenId, null);
+  assertEquals(parse({ tie_word_embeddings: true }).tieWordEmbeddings, true);
+});
+
+Deno.test("rotary settings are read in the old and the new spelling", () => {
+  assertEquals(parse({ rope_theta: 5e5 }).ropeTheta, 5e5);
+  assertEquals(parse({ rope_theta: 5e5, rope_scaling: null }).ropeScaling, null);
+  assertEquals(
+    parse({ rope_parameters: { rope_theta: 5e5, rope_type: "default" } }).ropeTheta,
+    5e5,
+  );
+  const linear = { type: "linear", factor: 2 } as const;
+  for (
+    const spelling of [
+      { rope_scaling: { type: "linear", factor: 2 } },
+      { rope_scaling: { rope_type: "linear", factor: 2 } },
+      { rope_parameters: { rope_type: "linear", factor: 2, rope_theta: 1e4 } },
+    ]
+  ) {
+    assertEquals(parse(spelling).ropeScaling, linear);
+  }
+  const llama3 = { rope_type: "llama3", factor: 8, low_freq_factor: 1, high_freq_factor: 4 };
+  const expected = { type: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4 } as const;
+  assertEquals(
+    parse({ rope_scaling: { ...llama3, original_max_position_embeddings: 8192 } }).ropeScaling,
+    { ...expected, originalMaxPositionEmbeddings: 8192 },
+  );
+  assertEquals(
+    parse({ rope_parameters: { ...llama3, rope_theta: 5e5 } }).ropeScaling,
+    { ...expected, originalMaxPositionEmbeddings: 512 },
+  );
+});
+
+Deno.test("inverse frequencies equal those of transformers", () => {
+  const plain = ropeInverseFrequencies({ headDim: 8, ropeTheta: 10000, ropeScaling: null });
+  assertEquals(plain, Float32Array.of(1, 0.1, 0.01, 0.001));
+  const linear = { type: "linear", factor: 4 } as const;
+  assertEquals(
+    ropeInverseFrequencies({ headDim: 8, ropeTheta: 10000, ropeScaling: linear }),
+    plain.map((frequency) => frequency / 4),
+  );
+  // Llama 3.2's settings; printed by transformers 5.18, which computes in float32.
+  const llama3 = ropeInverseFrequencies({
+    headDim: 64,
+    ropeTheta: 500000,
+    ropeScaling: {
+      type: "llama3",
+      factor: 32,
+      lowFreqFactor: 1,
+      highFreqFactor: 4,
+      originalMaxPositionEmbeddings: 8192,
+    },
+  });
+  const printed: [number, number][] = [
+    [0, 1],
+    [1, 0.663601279258728],
+    [14, 0.0032114461064338684],
+    [15, 0.0012905480107292533],
+    [16, 0.000429556705057621],
+    [17, 9.708286233944818e-5],
+    [18, 1.9461638657958247e-5],
+    [31, 9.418306490260875e-8],
+  ];
+  assertEquals(llama3.length, 32);
+  for (const [i, value] of printed) assertAlmostEquals(llama3[i] / value, 1, 2e-6, `${i}`);
+});
+
+Deno.test("a Mistral config is the same graph when its window is off", () => {
+  const mistral = { ...llama, model_type: "mistral", sliding_window: null };
+  assertEquals(parseModelConfig(mistral, ""), parse());
+  const { num_key_value_heads: _, ...absent } = { ...mistral, num_attention_heads: 16 };
+  assertEquals(parseModelConfig({ ...absent, head_dim: 8 }, "").numKeyValueHeads, 8);
+  assertThrows(() => parse({ model_type: "mistral" }), ModelError, "sliding_window");
+  assertThrows(
+    () => parse({ model_type: "mistral", sliding_window: 4096 }),
+    ModelError,
+    'sliding_window in "config.json" must be null: found 4096; choose',
+  );
+});
+
+Deno.test("what cannot run is refused with the field, the value and the remedy", () => {
+  const cases: [object, string][] = [
+    [{ model_type: "gpt2" }, 'model_type in "config.json" must be llama or mistral: found "gpt2"'],
+    [{ model_type: undefined }, "found nothing"],
+    [{ hidden_act: "gelu" }, 'hidden_act in "config.json" must be silu: found "gelu"'],
+    [{ attention_bias: true }, "attention_bias"],
+    [{ mlp_bias: true }, "mlp_bias"],
+    [{ mlp_bias: "no" }, 'mlp_bias in "config.json" must be true or false: found "no"'],
+    [{ vocab_size: 0 }, "vocab_size"],
+    [{ vocab_size: "100" }, "an integer of at least 1"],
+    [{ hidden_size: 64.5 }, "hidden_size"],
+    [{ hidden_size: undefined }, 'hidden_size in "config.json" must be an integer'],
+    [{ hidden_size: 65 }, "a multiple of num_attention_heads (8)"],
+    [{ num_hidden_layers: 1e9 }, "at most 1000"],
+    [{ num_key_value_heads: 3 }, "a divisor of num_attention_heads (8): found 3"],
+    [{ head_dim: 9 }, "even and from 8 to 128: found 9"],
+    [{ head_dim: 6 }, "found 6"],
+    [{ head_dim: 256 }, "found 256"],
+    [{ rms_norm_eps: 0 }, "rms_norm_eps"],
+    [{ rms_norm_eps: -1e-5 }, "a positive number"],
+    [{ rope_theta: "1e4" }, "rope_theta"],
+    [{ rope_scaling: { type: "yarn", factor: 2 } }, 'default, linear or llama3: found "yarn"'],
+    [{ rope_scaling: { type: "linear" } }, "factor in rope_scaling in"],
+    [{ rope_scaling: { type: "linear", factor: 0.5 } }, "at least 1: found 0.5"],
+    [{ rope_scaling: "linear" }, "must be a JSON object"],
+    [{ rope_parameters: { rope_type: "llama3", factor: 8 } }, "low_freq_factor"],
+    [{
+      rope_parameters: {
+        rope_type: "llama3",
+        factor: 8,
+        low_freq_factor: 4,
+        high_freq_factor: 4,
+      },
+    }, "above low_freq_factor (4)"],
+    [{ partial_rotary_factor: 0.5 }, "partial_rotary_factor"],
+    [{ rope_parameters: { partial_rotary_factor: 0.5 } }, "partial_rotary_factor"],
+    [{ eos_token_id: 100 }, "below the vocabulary size (100): found 100"],
+    [{ bos_token_id: "<s>" }, "bos_token_id"],
+    [{ pad_token_id: 1.5 }, "pad_token_id"],
+    [{ quantization_config: { quant_method: "gptq" } }, "quant_method in quantization_config in"],
+  ];
+  for (const [more, message] of cases) assertThrows(() => parse(more), ModelError, message);
+  for (const json of [null, [], "x", 3]) {
+    assertThrows(() => parseModelConfig(json, "x"), ModelError, "must be a JSON object");
+  }
+});
+
+Deno.test("the quantization block that is written is read back", () => {
+  for (const weights of ["row", "tensor"] as const) {
+    for (const activations of ["row", "tensor"] as const) {
+      const quantization_config = fp8QuantizationConfig({ weights, activations });
+      assertEquals(parse({ quantization_config }).quantization, {
+        weights,
+        activations,
+        ignore: ["lm_head"],
+      });
+    }
+  }
+});
+
+Deno.test("the quantization block has the layout that compressed-tensors documents", () => {
+  const block: any = fp8QuantizationConfig({
+    weights: "row",
+    activations: "row",
+    ignore: ["lm_head", "model.layers.0.mlp.down_proj"],
+  });
+  assertEquals(block.quant_method, "compressed-tensors");
+  assertEquals(block.format, "float-quantized");
+  assertEquals(block.quantization_status, "compressed");
+  assertEquals(block.kv_cache_scheme, null);
+  assertEquals(block.ignore, ["lm_head", "model.layers.0.mlp.down_proj"]);
+  const { targets, weights, input_activations: inputs, ...rest } = block.config_groups.group_0;
+  assertEquals([targets, rest], [["Linear"], { output_activations: null }]);
+  assertEquals([weights.strategy, weights.dynamic], ["channel", false]);
+  assertEquals([inputs.strategy, inputs.dynamic], ["token", true]);
+  // The library refuses fields it does not know, so there must be no others.
+  const known = [
+    "num_bits",
+    "type",
+    "symmetric",
+    "group_size",
+    "strategy",
+    "block_structure",
+    "dynamic",
+    "actorder",
+    "observer",
+    "observer_kwargs",
+  ].sort();
+  for (const args of [weights, inputs]) {
+    assertEquals(Object.keys(args).sort(), known);
+    assertEquals([args.num_bits, args.type, args.symmetric], [8, "float", true]);
+  }
+});
+
+Deno.test("other quantizations are refused", () => {
+  const change = (edit: (block: any) => void) => {
+    const block = structuredClone(fp8QuantizationConfig({ weights: "row", activations: "row" }));
+    edit(block);
+    return block;
+  };
+  const cases: [object, string][] = [
+    [change((b) => b.quant_method = "fp8"), "quant_method"],
+    [change((b) => b.format = "pack-quantized"), "format"],
+    [change((b) => b.kv_cache_scheme = { num_bits: 8 }), "kv_cache_scheme"],
+    [change((b) => b.config_groups.group_1 = b.config_groups.group_0), "a single group"],
+    [change((b) => delete b.config_groups), "config_groups"],
+    [change((b) => b.config_groups.group_0.targets = ["re:.*q_proj"]), "targets"],
+    [change((b) => b.config_groups.group_0.weights.num_bits = 4), "num_bits"],
+    [change((b) => b.config_groups.group_0.weights.type = "int"), "type"],
+    [change((b) => b.config_groups.group_0.weights.symmetric = false), "symmetric"],
+    [change((b) => b.config_groups.group_0.weights.strategy = "block"), "channel or tensor"],
+    [change((b) => b.config_groups.group_0.weights.group_size = 128), "group_size"],
+    [change((b) => b.config_groups.group_0.input_activations.dynamic = false), "dynamic"],
+    [change((b) => b.config_groups.group_0.input_activations = null), "input_activations"],
+    [change((b) => b.config_groups.group_0.output_activations = {}), "output_activations"],
+    [change((b) => b.ignore = []), "lm_head"],
+    [change((b) => b.ignore = ["re:("]), "regular expressions"],
+  ];
+  for (const [quantization_config, message] of cases) {
+    assertThrows(() => parse({ quantization_config }), ModelError, message);
+  }
+  const regex = change((block) => block.ignore = ["re:.*lm_head"]);
+  assertEquals(parse({ quantization_config: regex }).quantization?.ignore, ["re:.*lm_head"]);
+});
+
+Deno.test("a missing or broken config.json is said plainly", () =>
+  withFolder(async (folder) => {
+    await assertRejects(() => readModelConfig(folder), FileError, "there is no such file");
+    await Deno.writeTextFile(`${folder}/config.json`, "{ nope");
+    await assertRejects(() => readModelConfig(folder), FileError, "as JSON");
+  }));
+
+Deno.test("generation_config.json adds tokens that end a text", () =>
+  withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/config.json`, JSON.stringify(llama));
+    assertEquals(await readModelConfig(folder), parse());
+    const generation = (json: object) =>
+      Deno.writeTextFile(`${folder}/generation_config.json`, JSON.stringify(json));
+    await generation({ eos_token_id: [2, 7] });
+    assertEquals((await readModelConfig(folder)).eosTokenIds, [2, 7]);
+    await generation({});
+    assertEquals((await readModelConfig(folder)).eosTokenIds, [2]);
+    await generation({ eos_token_id: 1000 });
+    await assertRejects(() => readModelConfig(folder), ModelError, "generation_config.json");
+  }));
+
+Deno.test("untied weights have an lm_head, tied ones none", () => {
+  assertEquals(modelTensorShapes(parse()).get("lm_head.weight"), [100, 64]);
+  assert(!modelTensorShapes(parse({ tie_word_embeddings: true })).has("lm_head.weight"));
+});
+
+sharedTest("the shapes of real models are those of their files", async () => {
+  for (const name of ["stories260K", "babyllama-0.97M"]) {
+    const folder = `${shared}models/${name}`;
+    using weights = await Weights.open(folder);
+    const shapes = modelTensorShapes(await readModelConfig(folder));
+    assertEquals([...shapes.keys()].sort(), [...weights.names()].sort());
+    for (const [name, shape] of shapes) assertEquals(shape, weights.info(name).shape as number[]);
+  }
+});

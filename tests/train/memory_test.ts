@@ -1,0 +1,79 @@
+import { assert, assertEquals } from "@std/assert";
+import { join } from "node:path";
+import {
+  Dataset,
+  falqon,
+  fp8Lora,
+  full,
+  lora,
+  type Method,
+  Model,
+  qlora,
+  requestDevice,
+  torchaoStyle,
+  Trainer,
+} from "../../mod.ts";
+import { readModelConfig } from "../../src/model/config.ts";
+import { METRICS_CAPACITY } from "../../src/gpu/step_state.ts";
+import { planMemory } from "../../src/train/memory.ts";
+import { withFolder } from "../support/io.ts";
+import { writeTinyModel } from "../support/tiny_model.ts";
+
+const METHODS: Record<string, Method> = {
+  "falqon": falqon({ rank: 5 }),
+  "falqon, top-k with pending rows": falqon({
+    rank: 5,
+    topK: 3,
+    targetModules: ["q_proj", "down_proj"],
+  }),
+  "falqon from the error": falqon({ rank: 5, init: "melded" }),
+  "falqon, accumulate": falqon({ rank: 5, updateRule: "accumulate", scaling: "tensor" }),
+  "lora": lora({ rank: 5, targetModules: ["q_proj", "v_proj"] }),
+  "fp8-lora": fp8Lora({ rank: 5 }),
+  "torchao-style": torchaoStyle({ rank: 5, targetModules: ["q_proj", "v_proj"] }),
+  "qlora": qlora({ rank: 5, trainA: false }),
+  "full": full(),
+};
+
+/** What reading the metrics takes for a moment, at most. */
+const METRICS_BYTES = 28 * METRICS_CAPACITY;
+
+Deno.test("the predicted memory is what a run allocates, and it does not grow", () =>
+  withFolder(async (folder) => {
+    await writeTinyModel(folder);
+    const path = join(folder, "data.jsonl");
+    await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
+    const config = await readModelConfig(folder);
+    using device = await requestDevice();
+    const asUsual = device.halves;
+    const everywhere = { activations: true, gradients: true };
+    for (const [name, method] of Object.entries(METHODS)) {
+      for (const gradientCheckpointing of [false, true]) {
+        device.halves = gradientCheckpointing ? everywhere : asUsual;
+        const shape = {
+          batchSize: 3,
+          sequenceLength: 50,
+          gradientCheckpointing,
+          countUpdates: false,
+        };
+        const plan = await planMemory({ config, method, device, ...shape });
+        const { weights, training, kept, passing, logits, kernels } = plan;
+        assertEquals(weights + training + kept + passing + logits + kernels, plan.total);
+        assertEquals(plan.buffers.reduce((sum, { size }) => sum + size, 0), plan.total);
+
+        device.peakBytes = 0;
+        using model = await Model.load(folder, { device });
+        using trainer = await Trainer.create({
+          model,
+          method,
+          data: Dataset.from(path),
+          steps: 2,
+          ...shape,
+        });
+        assertEquals(device.allocatedBytes, plan.total, `${name} ${gradientCheckpointing}`);
+        for await (const _ of trainer.run());
+        const surprise = device.peakBytes - plan.peak;
+        assert(surprise >= 0 && surprise <= METRICS_BYTES, `${name}: ${surprise} bytes`);
+      }
+    }
+  }));

@@ -1,0 +1,113 @@
+import { assert, assertEquals } from "@std/assert";
+import { falqon, fp8Lora, full, lora, type Method, qlora, torchaoStyle } from "../../mod.ts";
+import type { Device } from "../../src/gpu/device.ts";
+import { type ModelConfig, parseModelConfig } from "../../src/model/config.ts";
+import { type MemoryPlan, planMemory } from "../../src/train/memory.ts";
+import { kernelsOf, openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
+
+/** Methods that multiply operands of few bits. */
+const NARROW: Record<string, Method> = {
+  "falqon": falqon({ rank: 64 }),
+  "falqon, some rows": falqon({ rank: 64, topK: 10 }),
+  "falqon, one scale a matrix": falqon({ rank: 64, scaling: "tensor" }),
+  "lora in f16": lora({ rank: 64, baseType: "f16" }),
+  "fp8-lora": fp8Lora({ rank: 64 }),
+  "torchao-style": torchaoStyle({ rank: 64 }),
+  "qlora": qlora({ rank: 64 }),
+};
+/** Methods that are exact in f32. */
+const EXACT: Record<string, Method> = { "lora": lora({ rank: 16 }), "full": full() };
+
+/** Kernels that round. */
+const NARROW_KERNELS = ["gemm_f16", "gemm_tensor", "low_rank_gradient_tensor", "quantize_rows"];
+
+/** The shape of one block, and all around it, of known models. */
+const MODELS: Record<string, ModelConfig> = {
+  "LLaMA-7B": blockOf({ hidden: 4096, ffn: 11008, heads: 32, kvHeads: 32, vocab: 32000 }),
+  "TinyLlama": blockOf({ hidden: 2048, ffn: 5632, heads: 32, kvHeads: 4, vocab: 32000 }),
+};
+
+interface Shape {
+  hidden: number;
+  ffn: number;
+  heads: number;
+  kvHeads: number;
+  vocab: number;
+}
+
+function blockOf({ hidden, ffn, heads, kvHeads, vocab }: Shape): ModelConfig {
+  const config = {
+    model_type: "llama",
+    vocab_size: vocab,
+    hidden_size: hidden,
+    intermediate_size: ffn,
+    num_hidden_layers: 1,
+    num_attention_heads: heads,
+    num_key_value_heads: kvHeads,
+    rms_norm_eps: 1e-5,
+    max_position_embeddings: 2048,
+  };
+  return parseModelConfig(config, "this test");
+}
+
+const SHAPE = { batchSize: 2, sequenceLength: 512, gradientCheckpointing: true };
+
+/** Records a training step. */
+function plan(device: Device, config: ModelConfig, method: Method): Promise<MemoryPlan> {
+  return planMemory({ config, method, device, ...SHAPE, countUpdates: true });
+}
+
+/** The kernels of a training step, by name, and their code. */
+async function stepKernels(open: typeof openDryGpu, config: ModelConfig, method: Method) {
+  const asked = await kernelsOf(() => plan(open(), config, method));
+  const codes = [...asked.values()].flatMap((kernels) => kernels.map(({ code }) => code));
+  return { names: new Set(asked.keys()), codes };
+}
+
+/** Bytes of an element of gate and up, and of their gradients. */
+async function widestBytes(open: typeof openDryGpu, config: ModelConfig, method: Method) {
+  const { buffers } = await plan(open(), config, method);
+  const sizeOf = (name: string) => buffers.find(({ label }) => label === name)!.size;
+  const elements = 2 * SHAPE.batchSize * SHAPE.sequenceLength * config.intermediateSize;
+  return ["gateUp", "dGateUp"].map((name) => sizeOf(name) / elements);
+}
+
+for (const [model, config] of Object.entries(MODELS)) {
+  Deno.test(`a step of ${model} uses tensor cores where it may, packed f16 where not`, async () => {
+    for (const [name, method] of Object.entries(NARROW)) {
+      const native = await stepKernels(openDryGpu, config, method);
+      assert(native.names.has("gemm_f16") && native.names.has("attention_forward"), name);
+      assertEquals(native.codes.filter((code) => code.includes("subgroup")), [], name);
+      const tensor = await stepKernels(openDryTensorGpu, config, method);
+      assert(tensor.names.has("gemm_tensor") && !tensor.names.has("gemm_f16"), name);
+      assert(
+        tensor.names.has("low_rank_gradient_tensor") && !native.names.has("gradient_scale"),
+        name,
+      );
+      for (const kernel of ["forward", "queries", "keys_values"]) {
+        assert(tensor.names.has(`attention_matrix_${kernel}`), `${name}: ${kernel}`);
+      }
+    }
+    for (const [name, method] of Object.entries(EXACT)) {
+      for (const open of [openDryGpu, openDryTensorGpu]) {
+        const { names } = await stepKernels(open, config, method);
+        const narrow = NARROW_KERNELS.filter((kernel) => names.has(kernel));
+        assertEquals([name, ...narrow], [name]);
+      }
+    }
+  });
+}
+
+Deno.test("gate, up and their gradients take half the bytes where kernels read them so", async () => {
+  const config = MODELS["LLaMA-7B"];
+  const cases: [string, typeof openDryGpu, number[]][] = [
+    ["falqon", openDryTensorGpu, [2, 2]],
+    ["falqon", openDryGpu, [2, 4]],
+    ["falqon, some rows", openDryTensorGpu, [4, 4]],
+    ["falqon, one scale a matrix", openDryTensorGpu, [2, 4]],
+    ["fp8-lora", openDryTensorGpu, [4, 4]],
+  ];
+  for (const [name, open, bytes] of cases) {
+    assertEquals(await widestBytes(open, config, NARROW[name]), bytes, name);
+  }
+});
