@@ -16,8 +16,9 @@
  * @module
  */
 
-import { loadDawn, SUBGROUP_MATRIX } from "../src/gpu/dawn.ts";
+import { loadDawn } from "../src/gpu/dawn.ts";
 import { Kernel } from "../src/gpu/kernel.ts";
+import { SUBGROUP_MATRIX } from "../src/gpu/subgroup_matrix.ts";
 import { expandTemplate, type KernelConstants } from "../src/gpu/template.ts";
 import type { RecordedKernel } from "../tests/support/record_kernels.ts";
 

@@ -17,7 +17,6 @@ import {
   type Vector,
 } from "./buffers.ts";
 import { throttledWait } from "./throttled_polling.ts";
-import { offersSubgroupMatrix } from "./dawn.ts";
 import { Kernel } from "./kernel.ts";
 import { kernelSources } from "./kernels.generated.ts";
 import {
@@ -28,6 +27,12 @@ import {
   type Provider,
   PROVIDERS,
 } from "./open.ts";
+import {
+  F16_MATRIX,
+  type SubgroupMatrixConfig,
+  subgroupMatrixConfigs,
+  supportsMatrix,
+} from "./subgroup_matrix.ts";
 import { expandTemplate, type KernelConstants } from "./template.ts";
 
 export type { DeviceOptions, Provider };
@@ -91,15 +96,15 @@ export class Device implements Disposable {
   readonly hasF16: boolean;
   /** True if GPU timestamps can be taken. */
   readonly hasTimestamps: boolean;
-  /** True if kernels may multiply 16×16×16 subgroup matrices (tensor cores), f16 into f32. */
-  readonly hasSubgroupMatrix: boolean;
+  /** The subgroup matrices that kernels may multiply on tensor cores; none natively. */
+  readonly matrixConfigs: readonly SubgroupMatrixConfig[];
   /**
-   * What is kept in f16 between kernels where f32 would do, to move half the bytes. Where workgroups run on a CPU memory
-   * is not what they wait for. Tests decide otherwise.
+   * What is kept in f16 between kernels where f32 would do, to move half the bytes. On a GPU that the CPU emulates memory
+   * is not what kernels wait for. Tests set it.
    *
    * @internal
    */
-  halves: F16Storage;
+  f16Storage: F16Storage;
   /** Bytes in buffers now. */
   allocatedBytes = 0;
   /** The most bytes in buffers at any one time. */
@@ -116,9 +121,10 @@ export class Device implements Disposable {
     this.isFallback = info.isFallbackAdapter === true;
     this.hasF16 = gpu.features.has("shader-f16");
     this.hasTimestamps = gpu.features.has("timestamp-query");
-    this.hasSubgroupMatrix = this.hasF16 && offersSubgroupMatrix({ features: gpu.features, info });
+    this.matrixConfigs = subgroupMatrixConfigs({ features: gpu.features, info });
     const suits = this.hasF16 && !this.isFallback;
-    this.halves = { activations: suits, gradients: suits && this.hasSubgroupMatrix };
+    const onTensorCores = supportsMatrix(this, F16_MATRIX);
+    this.f16Storage = { activations: suits, gradients: suits && onTensorCores };
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#failure ??= (event as GPUUncapturedErrorEvent).error.message;
@@ -272,6 +278,7 @@ export class Device implements Disposable {
       const { name, message } = error as Error;
       throw new DeviceError(
         `Cannot read results as the GPU was lost or destroyed (${message || name}): open it again`,
+        { cause: error },
       );
     } finally {
       this.free(staging);

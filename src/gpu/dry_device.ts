@@ -73,6 +73,6 @@ export function openDryDevice(like?: Device): { device: Device; buffers: Set<Dry
   };
   const info = like?.info ?? ({} as GPUAdapterInfo);
   const device = new Device(gpu as unknown as GPUDevice, info, like?.provider);
-  device.halves = like?.halves ?? device.halves;
+  device.f16Storage = like?.f16Storage ?? device.f16Storage;
   return { device, buffers };
 }

@@ -5,7 +5,13 @@
  */
 
 import { DeviceError } from "../errors.ts";
-import { loadDawn, offersSubgroupMatrix, SUBGROUP_MATRIX } from "./dawn.ts";
+import { loadDawn } from "./dawn.ts";
+import {
+  F16_MATRIX,
+  SUBGROUP_MATRIX,
+  subgroupMatrixConfigs,
+  supportsMatrix,
+} from "./subgroup_matrix.ts";
 
 /** The WebGPU implementation behind a device: the runtime's own, or Dawn, which reaches tensor cores. */
 export type Provider = "native" | "dawn";
@@ -77,7 +83,7 @@ export async function openNative(options: DeviceOptions): Promise<OpenedDevice> 
 export async function openDawn(options: DeviceOptions): Promise<OpenedDevice> {
   const remedy = "install your GPU's driver, or take the provider native";
   const adapter = await requestAdapter(await loadDawn(), "Dawn", options, remedy);
-  if (!offersSubgroupMatrix(adapter)) {
+  if (!supportsMatrix({ matrixConfigs: subgroupMatrixConfigs(adapter) }, F16_MATRIX)) {
     const name = nameOf(adapter.info, "dawn");
     throw new DeviceError(
       `Cannot use Dawn as it offers no 16×16×16 matrices of f16 on ${name}: use an NVIDIA GPU ` +
@@ -122,6 +128,7 @@ async function openAdapter(
     throw new DeviceError(
       `Cannot open ${nameOf(info, provider)} as it refused: ${(error as Error).message}; ` +
         "close other programs that use it, or update its driver",
+      { cause: error },
     );
   }
 }

@@ -30,7 +30,7 @@ async function step(
   halves: F16Storage,
   checkpointing = false,
 ) {
-  device.halves = halves;
+  device.f16Storage = halves;
   using model = await Model.load(folder, { device });
   const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
   network.reserve({ tokens: IDS.length, training: true, checkpointing });
@@ -112,7 +112,7 @@ Deno.test("a text is generated with gate and up in f16 as if it were read anew, 
   withFolder(async (folder) => {
     await writeTinyModel(folder);
     using device = await requestDevice();
-    device.halves = BOTH;
+    device.f16Storage = BOTH;
     using model = await Model.load(folder, { device });
     const method = lora({ rank: 5, baseType: "f16", targetModules: ["v_proj"] });
     const network = await model.adapt(method, { random: randomGenerator(1) });

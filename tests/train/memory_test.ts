@@ -45,11 +45,11 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
     await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
     const config = await readModelConfig(folder);
     using device = await requestDevice();
-    const asUsual = device.halves;
+    const asUsual = device.f16Storage;
     const everywhere = { activations: true, gradients: true };
     for (const [name, method] of Object.entries(METHODS)) {
       for (const gradientCheckpointing of [false, true]) {
-        device.halves = gradientCheckpointing ? everywhere : asUsual;
+        device.f16Storage = gradientCheckpointing ? everywhere : asUsual;
         const shape = {
           batchSize: 3,
           sequenceLength: 50,

@@ -73,7 +73,7 @@ export class FalqonLinear implements Linear {
 
   /** Pending rows are added to the output, which only f32 can take. */
   get preferredOutputType(): DenseType {
-    return this.layers.context.device.halves.activations && !this.#hasPending ? "f16" : "f32";
+    return this.layers.context.device.f16Storage.activations && !this.#hasPending ? "f16" : "f32";
   }
 
   inputCodes(rows: number): Quantized | null {
@@ -90,7 +90,7 @@ export class FalqonLinear implements Linear {
 
   /** Beside its codes only dB reads the gradient, but for sketches, which take it as it is. */
   get preferredGradientType(): DenseType {
-    const { gradients } = this.layers.context.device.halves;
+    const { gradients } = this.layers.context.device.f16Storage;
     return gradients && this.#takesCodes && this.#sketches.length === 0 ? "f16" : "f32";
   }
 

@@ -41,7 +41,7 @@ export class LoraLinear implements Linear {
   get preferredOutputType(): DenseType {
     const { context: { device }, settings: { baseType } } = this.layers;
     const narrow = BASE_PRECISION[baseType] !== "f32" && this.adapter === null;
-    return narrow && device.halves.activations ? "f16" : "f32";
+    return narrow && device.f16Storage.activations ? "f16" : "f32";
   }
 
   inputCodes(rows: number): Quantized | null {

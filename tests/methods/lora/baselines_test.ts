@@ -10,6 +10,7 @@ import {
 } from "../../../mod.ts";
 import { E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
 import type { Device } from "../../../src/gpu/device.ts";
+import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { quantize as recordQuantize } from "../../../src/kernels/rows/quantize.ts";
 import {
   type AdapterOptions,
@@ -288,7 +289,7 @@ Deno.test("baselines: forward and gradients are those of the rounded operands", 
       assert(error < tolerance, `${name}, ${what}: ${error}`);
     };
     // Tensor cores take f16 where anything is rounded.
-    const ofGradients = device.hasSubgroupMatrix && layers.dLowCodes
+    const ofGradients = supportsMatrix(device, F16_MATRIX) && layers.dLowCodes
       ? Math.max(5e-4, e.tolerance)
       : e.tolerance;
     const y = await device.readMatrix(output);
