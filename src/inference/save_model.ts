@@ -115,10 +115,10 @@ async function writeModel(model: Model, network: Network, folder: string): Promi
         tensors.push({ name, dtype: plain, shape, data });
         continue;
       }
-      const { codes, valueScales } = await (linear as FalqonLinear).readFp8(index);
+      const { format, codes, valueScales } = await (linear as FalqonLinear).readCodes(index);
       const scales = fp8.settings.scaling === "row" ? valueScales : valueScales.slice(0, 1);
       const scaleShape = fp8.settings.scaling === "row" ? [part.rows, 1] : [1];
-      tensors.push({ name, dtype: "F8_E4M3", shape, data: () => codes }, {
+      tensors.push({ name, dtype: format.dtype, shape, data: () => codes }, {
         name: `${name}_scale`,
         dtype: "F32",
         shape: scaleShape,

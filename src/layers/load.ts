@@ -9,8 +9,8 @@ import type { Device } from "../gpu/device.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { widen } from "../kernels/rows/widen.ts";
 import type { LinearPart, LinearSpec } from "./linear_spec.ts";
-import { type Raw16, rowsPerRead, type StoredFp8, type WeightSource } from "./weight_source.ts";
-import { E4M3, fp8DecodeTable } from "../numerics/fp8.ts";
+import { type Raw16, rowsPerRead, type StoredCodes, type WeightSource } from "./weight_source.ts";
+import { codecOf } from "../numerics/formats.ts";
 
 /** Writes packed f32 rows into rows `first` and following of an f32 or f16 matrix. */
 export function uploadRows(
@@ -42,7 +42,7 @@ export async function loadMerged(
   }
 }
 
-/** Fills `rows` rows of `target` from `first` on with a matrix of the model; FP8 is decoded. */
+/** Fills `rows` rows of `target` from `first` on with a matrix of the model; codes are decoded. */
 export async function loadMatrix(
   device: Device,
   name: string,
@@ -56,7 +56,7 @@ export async function loadMatrix(
     return;
   }
   const shape = [rows, target.cols] as const;
-  const stored = await source.fp8(name, shape);
+  const stored = await source.codes(name, shape);
   const step = rowsPerRead(target.cols);
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
@@ -91,8 +91,8 @@ async function uploadRaw16(
   device.free(halves);
 }
 
-function decodeRows(stored: StoredFp8, cols: number, first: number, count: number) {
-  const table = fp8DecodeTable(E4M3);
+function decodeRows(stored: StoredCodes, cols: number, first: number, count: number) {
+  const table = codecOf(stored.format).values();
   const values = new Float32Array(count * cols);
   for (let i = 0; i < values.length; i++) {
     const row = first + Math.floor(i / cols);

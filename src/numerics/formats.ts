@@ -157,6 +157,34 @@ export function formatOf(name: string): NumberFormat {
   throw new TypeError(`"${name}" is no number format`);
 }
 
+/**
+ * Whether values of ordinary size, such as weights, need a scale in a format. In f16 they fit as they are: its scales are for
+ * gradients, and for sums that must not overflow.
+ */
+export function needsScales({ scale }: NumberFormat): boolean {
+  return scale?.kind === "to maximum";
+}
+
+/**
+ * Decodes codes of one byte.
+ *
+ * @throws {TypeError} for a format without a codec.
+ */
+export function decodeCodes(format: NumberFormat, codes: Uint8Array): Float32Array<ArrayBuffer> {
+  const table = codecOf(format).values();
+  return Float32Array.from(codes, (code) => table[code]);
+}
+
+/**
+ * The codec of a format.
+ *
+ * @throws {TypeError} where it has none.
+ */
+export function codecOf({ name, codec }: NumberFormat): ByteCodec {
+  if (codec) return codec;
+  throw new TypeError(`"${name}" is no format of one byte per value`);
+}
+
 /** The format of codes that safetensors files call `dtype`; null where values of that dtype are no codes. */
 export function codeFormatOf(dtype: string): NumberFormat | null {
   return ALL_FORMATS.find((format) => format.codec && format.dtype === dtype) ?? null;

@@ -8,6 +8,7 @@ import type { Matrix, Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
+import { FORMATS, type NumberFormat } from "../../numerics/formats.ts";
 import type { LinearSpec } from "../linear_spec.ts";
 import type { WeightSource } from "../weight_source.ts";
 import type { DenseType } from "../method.ts";
@@ -42,6 +43,11 @@ export const BASE_PRECISION: Readonly<Record<BaseType, Precision>> = {
   f16: "f16",
   fp8: "fp8",
   nf4: "f16",
+};
+
+/** The bases that are stored as codes with one scale per row, and the format of the codes. */
+export const CODED_BASES: Readonly<Partial<Record<BaseType, NumberFormat>>> = {
+  fp8: FORMATS.e4m3,
 };
 
 /** A weight in f32 or f16. */

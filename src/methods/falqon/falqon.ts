@@ -24,6 +24,7 @@ import type {
   Method,
   MethodContext,
 } from "../../layers/method.ts";
+import { PRECISIONS } from "../../layers/operand.ts";
 import { QuantizedRowBuffer } from "../../layers/quantized_row_buffer.ts";
 import { RowBuffer } from "../../gpu/row_buffer.ts";
 import { checkAlpha, checkRank, parseTargets } from "../targets.ts";
@@ -163,6 +164,8 @@ function oneOf(name: string, value: string, allowed: readonly string[]): void {
 /** The layers of a network under FALQON, and the memory they share. */
 export class FalqonLayers implements AdaptedLayers {
   readonly linears: FalqonLinear[] = [];
+  /** What inputs, weights and gradients are quantised to. */
+  readonly precision = PRECISIONS.fp8;
   /** The quantised input of the layer at work. */
   readonly input: QuantizedRowBuffer;
   /** Its quantised output gradient. */
@@ -176,8 +179,8 @@ export class FalqonLayers implements AdaptedLayers {
   constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {
     const { device } = context;
     this.#dense = new FrozenDense(device, settings.denseType);
-    this.input = new QuantizedRowBuffer(device, "input", "e4m3");
-    this.gradient = new QuantizedRowBuffer(device, "output gradient", "e5m2");
+    this.input = new QuantizedRowBuffer(device, "input", this.precision.input);
+    this.gradient = new QuantizedRowBuffer(device, "output gradient", this.precision.gradient);
     this.gPending = new RowBuffer(device, "pending part of the output gradient");
     this.gSketch = new RowBuffer(device, "sketched output gradient");
   }

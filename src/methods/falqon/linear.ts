@@ -21,12 +21,12 @@ import {
   scaleOfF16Gradient,
 } from "../../kernels/gemm/low_rank_gradient_tensor.ts";
 import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
-import type { StoredFp8, WeightSource } from "../../layers/weight_source.ts";
+import type { StoredCodes, WeightSource } from "../../layers/weight_source.ts";
 import { meldedAdapter, normalAdapter, randomAdapter, representable } from "./adapter_init.ts";
 import type { FalqonLayers } from "./falqon.ts";
 import { GradientSketch } from "./gradient_sketch.ts";
 import { FalqonUpdate } from "./update.ts";
-import { Fp8Weight } from "../../layers/storage/fp8_weight.ts";
+import { QuantizedWeight } from "../../layers/storage/quantized_weight.ts";
 import type { DenseType, Linear, LinearBackward, LinearForward } from "../../layers/method.ts";
 import { RowBuffer } from "../../gpu/row_buffer.ts";
 import { type AdapterLayout, adapterLayout, type AdapterPart } from "../targets.ts";
@@ -34,7 +34,7 @@ import { type AdapterLayout, adapterLayout, type AdapterPart } from "../targets.
 /** `[W~; A~]` of a merged linear: all parts' W, then the A of each adapted part. */
 export class FalqonLinear implements Linear {
   readonly layout: AdapterLayout;
-  readonly #weight: Fp8Weight;
+  readonly #weight: QuantizedWeight;
   /** One an adapted part: its B and how that reaches the codes. */
   readonly updates: FalqonUpdate[];
   /** x·Aᵀ of the last forward. */
@@ -43,15 +43,18 @@ export class FalqonLinear implements Linear {
   #sketches: GradientSketch[] = [];
 
   constructor(readonly layers: FalqonLayers, readonly spec: LinearSpec) {
-    const { context: { device }, settings: { rank, targets, scaling } } = layers;
+    const { context: { device }, settings: { rank, targets, scaling }, precision } = layers;
     this.layout = adapterLayout(spec, rank, targets);
     const furtherRows = this.layout.width;
-    this.#weight = new Fp8Weight(device, spec, { granularity: scaling, furtherRows });
+    this.#weight = new QuantizedWeight(device, spec, precision.input, {
+      granularity: scaling,
+      furtherRows,
+    });
     this.#low = new RowBuffer(device, `${spec.name} x·Aᵀ`);
     this.updates = this.layout.parts.map((part) => new FalqonUpdate(this, part));
   }
 
-  /** e4m3 codes [width + layout.width, inFeatures] */
+  /** Codes [width + layout.width, inFeatures] */
   get weight(): Matrix {
     return this.#weight.codes;
   }
@@ -313,7 +316,7 @@ export class FalqonLinear implements Linear {
   }
 
   /** Part `index` as it would be stored: codes [rows, inFeatures] and the scales that multiply on the way out. */
-  readFp8(index: number): Promise<StoredFp8> {
+  readCodes(index: number): Promise<StoredCodes> {
     return this.#weight.readStored(this.spec.parts[index]);
   }
 

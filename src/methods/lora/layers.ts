@@ -13,9 +13,10 @@ import {
   BASE_PRECISION,
   type BaseType,
   type BaseWeight,
+  CODED_BASES,
   DenseBase,
 } from "../../layers/storage/base_weight.ts";
-import { Fp8Base } from "../../layers/storage/fp8_base.ts";
+import { QuantizedBase } from "../../layers/storage/quantized_base.ts";
 import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
 import { LoraLinear } from "./linear.ts";
 import type {
@@ -73,8 +74,9 @@ export class LoraLayers implements AdaptedLayers {
     this.gradient = operandRows(device, base, "gradient", "output gradient");
     const own = adapterPrecision === base ? "f32" : adapterPrecision;
     this.adapterInput = operandRows(device, own, "input", "input of adapters");
-    // In FP8 the scales of the weight's rows are divided out of the gradient that the weight takes: B has others.
-    const ownGradient = base === "fp8" ? adapterPrecision : own;
+    const codes = CODED_BASES[baseType];
+    // The scales of such a weight's rows are divided out of the gradient that the weight takes: B has others.
+    const ownGradient = codes ? adapterPrecision : own;
     const label = "output gradient of adapters";
     this.adapterGradient = operandRows(device, ownGradient, "gradient", label);
     this.lowCodes = operandRows(device, adapterPrecision, "input", "x·Aᵀ");
@@ -99,9 +101,10 @@ export class LoraLayers implements AdaptedLayers {
   makeBase(spec: LinearSpec): BaseWeight {
     const { device } = this.context;
     const { baseType } = this.settings;
-    if (baseType === "fp8") return new Fp8Base(device, spec);
+    const codes = CODED_BASES[baseType];
+    if (codes) return new QuantizedBase(device, spec, codes);
     if (baseType === "nf4") return new Nf4Base(device, this.#nf4!, spec);
-    return new DenseBase(device, spec, baseType);
+    return new DenseBase(device, spec, baseType as DenseType);
   }
 
   dense(name: string, rows: number, cols: number): DenseWeight {

@@ -272,7 +272,7 @@ Deno.test("falqon: writing all pending rows makes the codes the whole model", as
   }
   await runOnce(device, (program) => few.layers.flush(program));
   for (const index of spec.parts.keys()) {
-    const [a, b] = [await few.linear.readFp8(index), await all.linear.readFp8(index)];
+    const [a, b] = [await few.linear.readCodes(index), await all.linear.readCodes(index)];
     assertEquals(a, b);
   }
   for (const { delta } of few.linear.updates) {

@@ -8,6 +8,7 @@ import {
   requestDevice,
   Trainer,
 } from "../../../mod.ts";
+import { FORMATS } from "../../../src/numerics/formats.ts";
 import { E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
@@ -427,10 +428,14 @@ Deno.test("baselines: FP8 weights of a file are taken as they are, or decoded fo
   const stored = weights.map((values) => quantize(values, INPUTS, E4M3, "row"));
   const files: WeightSource = {
     rows: () => Promise.reject(new TypeError("The weights are stored in FP8")),
-    fp8(name) {
+    codes(name) {
       const index = spec.parts.findIndex(({ module }) => name === `${module}.weight`);
       const { codes, scales } = stored[index];
-      return Promise.resolve({ codes, valueScales: scales.map((scale) => 1 / scale) });
+      return Promise.resolve({
+        format: FORMATS.e4m3,
+        codes,
+        valueScales: scales.map((scale) => 1 / scale),
+      });
     },
   };
   for (const [name, { method, weight }] of Object.entries(EMULATIONS)) {
