@@ -1,5 +1,6 @@
 /**
- * The GPU: one device, every buffer it owns, its compiled kernels.
+ * The GPU as this package uses it: one device, every buffer it owns, its compiled kernels. Users see less of it:
+ * public_device.ts.
  *
  * @module
  */
@@ -33,6 +34,7 @@ import {
   subgroupMatrixConfigs,
   supportsMatrix,
 } from "./subgroup_matrix.ts";
+import { defaultReductions, reductionConstants, type SubgroupReductions } from "./subgroups.ts";
 import { expandTemplate, type KernelConstants } from "./template.ts";
 
 export type { DeviceOptions, Provider };
@@ -40,17 +42,7 @@ export type { DeviceOptions, Provider };
 /** Bytes moved by one `writeBuffer`, so that staging memory stays small. */
 const UPLOAD_CHUNK = 1 << 26;
 
-/**
- * Opens the machine's GPU.
- *
- * @throws {DeviceError} where no adapter is found, or it refuses a device; for the provider "dawn" also where the
- * package cannot be loaded, or reaches no tensor cores.
- * @throws {OptionError} for another provider.
- * @example
- * ```ts ignore
- * const device = await requestDevice();
- * ```
- */
+/** Opens the machine's GPU: `requestDevice` of public_device.ts, with all that kernels need. */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
   const { provider = "native", onFallback } = options;
   if (!PROVIDERS.includes(provider)) {
@@ -73,9 +65,9 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
 
 /** Whether values are kept in f16 between kernels that compute with f32. */
 export interface F16Storage {
-  /** Outputs of products of operands in few bits, next to which f16 rounds little. */
+  /** Outputs of products of quantised operands, next to which f16 rounds little. */
   activations: boolean;
-  /** Gradients that both a product of few bits and one on tensor cores read. */
+  /** Gradients that a product of quantised operands and one on tensor cores both read. */
   gradients: boolean;
 }
 
@@ -96,15 +88,17 @@ export class Device implements Disposable {
   readonly hasF16: boolean;
   /** True if GPU timestamps can be taken. */
   readonly hasTimestamps: boolean;
+  /** True if kernels may use subgroup operations. */
+  readonly hasSubgroups: boolean;
   /** The subgroup matrices that kernels may multiply on tensor cores; none natively. */
   readonly matrixConfigs: readonly SubgroupMatrixConfig[];
   /**
    * What is kept in f16 between kernels where f32 would do, to move half the bytes. On a GPU that the CPU emulates memory
    * is not what kernels wait for. Tests set it.
-   *
-   * @internal
    */
   f16Storage: F16Storage;
+  /** What kernels reduce by way of subgroups. Tests and measurements set it. */
+  subgroupReductions: SubgroupReductions;
   /** Bytes in buffers now. */
   allocatedBytes = 0;
   /** The most bytes in buffers at any one time. */
@@ -121,10 +115,12 @@ export class Device implements Disposable {
     this.isFallback = info.isFallbackAdapter === true;
     this.hasF16 = gpu.features.has("shader-f16");
     this.hasTimestamps = gpu.features.has("timestamp-query");
+    this.hasSubgroups = gpu.features.has("subgroups");
     this.matrixConfigs = subgroupMatrixConfigs({ features: gpu.features, info });
     const suits = this.hasF16 && !this.isFallback;
     const onTensorCores = supportsMatrix(this, F16_MATRIX);
     this.f16Storage = { activations: suits, gradients: suits && onTensorCores };
+    this.subgroupReductions = defaultReductions(this);
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#failure ??= (event as GPUUncapturedErrorEvent).error.message;
@@ -167,8 +163,6 @@ export class Device implements Disposable {
 
   /**
    * Allocates a zeroed matrix.
-   *
-   * @internal
    */
   matrix(rows: number, cols: number, type: ElementType, label: string): Matrix {
     const pitch = pitchOf(cols);
@@ -178,8 +172,6 @@ export class Device implements Disposable {
 
   /**
    * Allocates a zeroed vector.
-   *
-   * @internal
    */
   vector(length: number, type: ElementType, label: string): Vector {
     return { ...this.allocate(length * ELEMENT_BYTES[type], label), length, type };
@@ -187,8 +179,6 @@ export class Device implements Disposable {
 
   /**
    * Creates a buffer of any usage that this device owns.
-   *
-   * @internal
    */
   createBuffer(size: number, usage: GPUBufferUsageFlags, label: string): GPUBuffer {
     const buffer = this.gpu.createBuffer({ size, usage, label });
@@ -200,8 +190,6 @@ export class Device implements Disposable {
 
   /**
    * Frees the buffers behind views; views of one buffer may be given together.
-   *
-   * @internal
    */
   free(...views: (BufferView | GPUBuffer | null | undefined)[]): void {
     for (const view of views) {
@@ -214,8 +202,6 @@ export class Device implements Disposable {
 
   /**
    * Writes bytes at `offset` (both multiples of 4) of a view.
-   *
-   * @internal
    */
   write(view: BufferView, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
     if (offset + data.byteLength > view.size) {
@@ -243,8 +229,6 @@ export class Device implements Disposable {
 
   /**
    * Reads several views back in one round trip.
-   *
-   * @internal
    */
   async readAll(views: BufferView[]): Promise<ArrayBuffer[]> {
     const starts: number[] = [];
@@ -287,8 +271,6 @@ export class Device implements Disposable {
 
   /**
    * Reads an f32 matrix as packed rows `[rows * cols]`, the pitch removed.
-   *
-   * @internal
    */
   async readMatrix(matrix: Matrix): Promise<Float32Array<ArrayBuffer>> {
     const padded = new Float32Array(await this.read(matrix));
@@ -297,8 +279,6 @@ export class Device implements Disposable {
 
   /**
    * Writes packed rows `[rows * cols]` of an f32 matrix.
-   *
-   * @internal
    */
   writeMatrix(matrix: Matrix, values: Float32Array<ArrayBuffer>): void {
     this.write(matrix, pitched(values, matrix.rows, matrix.cols, matrix.pitch));
@@ -325,19 +305,14 @@ export class Device implements Disposable {
 
   /**
    * Waits for a promise of this device's provider.
-   *
-   * @internal
    */
   wait<T>(promise: Promise<T>): Promise<T> {
     return this.provider === "dawn" ? throttledWait(promise) : promise;
   }
 
-  /**
-   * The kernel in `wgsl/<name>.wgsl` with these constants, compiled once a device.
-   *
-   * @internal
-   */
-  kernel(name: string, constants: KernelConstants = {}): Kernel {
+  /** The kernel in `wgsl/<name>.wgsl` with these constants and those of the device, compiled once per device. */
+  kernel(name: string, given: KernelConstants = {}): Kernel {
+    const constants = { ...reductionConstants(this.subgroupReductions, this), ...given };
     const key = name + JSON.stringify(Object.entries(constants).sort());
     let kernel = this.#kernels.get(key);
     if (!kernel) {
@@ -350,8 +325,6 @@ export class Device implements Disposable {
 
   /**
    * Every kernel used so far.
-   *
-   * @internal
    */
   kernels(): Kernel[] {
     return [...this.#kernels.values()];

@@ -58,6 +58,9 @@ const WANTED_FEATURES: readonly GPUFeatureName[] = [
   SUBGROUP_MATRIX,
 ];
 
+/** The feature that Deno's adapters do not list, although their devices have it if it is asked for. */
+const UNLISTED_FEATURE: GPUFeatureName = "subgroups";
+
 /**
  * Opens a device of the runtime's own WebGPU.
  *
@@ -122,6 +125,14 @@ async function openAdapter(
     features.has(name) && (f16 || name !== "shader-f16")
   );
   const requiredLimits = Object.fromEntries(RAISED_LIMITS.map((name) => [name, limits[name]]));
+  if (provider === "native" && !features.has(UNLISTED_FEATURE)) {
+    try {
+      const more = [...requiredFeatures, UNLISTED_FEATURE];
+      return { gpu: await adapter.requestDevice({ requiredFeatures: more, requiredLimits }), info };
+    } catch {
+      // It has no subgroups, or fails for a reason that the request without them will tell.
+    }
+  }
   try {
     return { gpu: await adapter.requestDevice({ requiredFeatures, requiredLimits }), info };
   } catch (error) {

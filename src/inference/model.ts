@@ -6,7 +6,7 @@
 
 import { DataError, ModelError } from "../errors.ts";
 import { firstOf, rowsOf } from "../gpu/buffers.ts";
-import type { Device } from "../gpu/device.ts";
+import { type Device, internalDevice } from "../gpu/public_device.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { Tokenizer } from "../io/tokenizer.ts";
 import { Weights } from "../io/weights.ts";
@@ -73,10 +73,12 @@ export class Model implements Disposable {
   /**
    * Opens a Hugging Face model folder: `config.json`, `*.safetensors`, `tokenizer.json`.
    *
+   * @throws {OptionError} for a device that is not from `requestDevice`.
    * @throws {FileError} for missing or damaged files.
    * @throws {ModelError} for an architecture that is not supported, missing tensors or a vocabulary that does not fit.
    */
   static async load(folder: string, { device }: ModelOptions): Promise<Model> {
+    internalDevice(device); // refused before anything is read
     const config = await readModelConfig(folder);
     const tokenizer = await Tokenizer.load(folder);
     if (tokenizer.vocabSize > config.vocabSize) {
@@ -122,7 +124,8 @@ export class Model implements Disposable {
     const { gradients = false, moments = false, restoring = false, random } = options;
     this.#network?.[Symbol.dispose]();
     this.#network = null;
-    const { device, config } = this;
+    const { config } = this;
+    const device = internalDevice(this.device);
     const source = new FolderSource(this.#weights);
     this.#network = await Network.create({
       device,
@@ -152,7 +155,7 @@ export class Model implements Disposable {
       const count = Math.min(step, ids.length - first);
       (await network.logitsProgram(ids.length, first, count)).run();
       const chunk = rowsOf(network.head.logits, 0, count);
-      logits.set(await this.device.readMatrix(chunk), first * vocabSize);
+      logits.set(await network.device.readMatrix(chunk), first * vocabSize);
     }
     return logits;
   }
@@ -179,7 +182,7 @@ export class Model implements Disposable {
     const network = await this.#write(arrays);
     (await network.lossProgram(rows)).run();
     const view = firstOf(network.rowLoss, rows);
-    return new Float32Array(await this.device.read(view)).slice(0, rows);
+    return new Float32Array(await network.device.read(view)).slice(0, rows);
   }
 
   /**
@@ -192,7 +195,8 @@ export class Model implements Disposable {
     checkLabels(inputIds, labels);
     const arrays = sequenceArrays(inputIds, labels);
     checkIds(arrays.inputIds, this.config.vocabSize);
-    const { device, config } = this;
+    const { config } = this;
+    const device = internalDevice(this.device);
     using network = await Network.create({
       device,
       config,
@@ -267,7 +271,7 @@ export class Model implements Disposable {
     checkIds(arrays.inputIds, this.config.vocabSize);
     const network = await this.network();
     network.reserve({ tokens: arrays.inputIds.length, training: false, checkpointing: false });
-    writeTokens(this.device, network.tokens, arrays);
+    writeTokens(network.device, network.tokens, arrays);
     return network;
   }
 }

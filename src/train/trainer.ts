@@ -155,7 +155,7 @@ export class Trainer implements Disposable {
     const rows = options.batchSize * options.sequenceLength;
     const { gradientCheckpointing: checkpointing } = options;
     network.reserve({ tokens: rows, training: true, checkpointing });
-    const state = new StepState(model.device, options);
+    const state = new StepState(network.device, options);
     const loader = await openTrainingLoader(source, options);
     if (network.layers.usesGradientInit && !checkpoint) {
       await initFromGradients(network, await firstBatches(loader, rows), rows, options.seed);
@@ -171,7 +171,7 @@ export class Trainer implements Disposable {
       microStep: await recordMicroStep(network, rows, state),
       update: await recordUpdate(network, options, state),
     });
-    await model.device.finish();
+    await network.device.finish();
     if (checkpoint) trainer.#resume(checkpoint.state);
     return trainer;
   }
@@ -316,7 +316,7 @@ export class Trainer implements Disposable {
       targetCount: group.reduce((sum, { targetCount }) => sum + targetCount, 0),
     });
     for (const batch of group) {
-      writeTokens(this.model.device, this.#network.tokens, batch);
+      writeTokens(this.#network.device, this.#network.tokens, batch);
       this.#microStep.run();
     }
     this.#update.run();

@@ -9,10 +9,10 @@ import {
   type Method,
   Model,
   qlora,
-  requestDevice,
   torchaoStyle,
   Trainer,
 } from "../../mod.ts";
+import { requestDevice } from "../../src/gpu/device.ts";
 import { readModelConfig } from "../../src/model/config.ts";
 import { METRICS_CAPACITY } from "../../src/gpu/step_state.ts";
 import { planMemory } from "../../src/train/memory.ts";

@@ -1,16 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { join } from "node:path";
-import {
-  Dataset,
-  Model,
-  OptionError,
-  readPeftAdapter,
-  requestDevice,
-  Trainer,
-} from "../../../mod.ts";
+import { Dataset, Model, OptionError, readPeftAdapter, Trainer } from "../../../mod.ts";
 import { FORMATS } from "../../../src/numerics/formats.ts";
 import { E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
-import type { Device } from "../../../src/gpu/device.ts";
+import { type Device, requestDevice } from "../../../src/gpu/device.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { quantize as recordQuantize } from "../../../src/kernels/rows/quantize.ts";
 import {
