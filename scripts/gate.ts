@@ -42,7 +42,7 @@ function checks({ kernelLog, results }: Files): Check[] {
       env: { KERNEL_LOG: kernelLog, FALQON_DAWN: Deno.env.get("FALQON_DAWN") ?? DAWN_PACKAGE },
     },
     { name: "kernels", args: ["run", "-A", "--no-lock", "scripts/check_wgsl.ts", kernelLog] },
-    { name: "package", args: ["publish", "--dry-run", "--allow-dirty"] },
+    { name: "package", args: ["task", "publish"] },
   ];
 }
 
