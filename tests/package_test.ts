@@ -133,6 +133,11 @@ Deno.test("every link of a page leads to a file of the repository, and to a head
   }
 });
 
+Deno.test("no example is exempt from being checked", () => {
+  const exempt = new RegExp("`{3}(ts|typescript|js|javascript) +ign" + "ore");
+  for (const path of written) assert(!exempt.test(read(path)), path);
+});
+
 Deno.test("the bundle of kernels is up to date", () => {
   const stale = bundleKernels() !== read("src/gpu/kernels.generated.ts");
   assert(!stale, "run `deno task bundle`");

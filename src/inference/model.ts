@@ -226,7 +226,11 @@ export class Model implements Disposable {
    * Continues a prompt, text or token ids, with text as it is generated. See {@linkcode generateText}.
    *
    * @example
-   * ```ts ignore
+   * ```ts
+   * import { Model, requestDevice } from "@falqon/webgpu";
+   *
+   * using device = await requestDevice();
+   * using model = await Model.load("./model", { device });
    * for await (const piece of model.generate("Once upon a time")) console.log(piece);
    * ```
    */

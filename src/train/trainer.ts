@@ -70,8 +70,13 @@ interface PendingStep {
  * Trains a model.
  *
  * @example
- * ```ts ignore
- * const trainer = await Trainer.create({ model, data, method: falqon({ rank: 16 }), steps: 300 });
+ * ```ts
+ * import { Dataset, falqon, Model, requestDevice, Trainer } from "@falqon/webgpu";
+ *
+ * using device = await requestDevice();
+ * using model = await Model.load("./model", { device });
+ * const data = Dataset.from("./train.jsonl");
+ * using trainer = await Trainer.create({ model, data, method: falqon({ rank: 16 }), steps: 300 });
  * for await (const { step, loss } of trainer.run()) console.log(step, loss);
  * await trainer.save("./out");
  * ```
