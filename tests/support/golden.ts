@@ -7,8 +7,9 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { type PeftAdapter } from "../../src/io/peft.ts";
+import type { PeftAdapter } from "../../src/io/peft.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
+import { type ModelConfig, readModelConfig } from "../../src/model/config.ts";
 import { shared, sharedTest } from "./io.ts";
 
 /** The folder of golden values that is in the repository. */
@@ -98,6 +99,14 @@ async function readValues(file: SafetensorsFile, name: string): Promise<Float64A
   const { buffer } = await file.read(name);
   const isInteger = file.tensors.get(name)!.dtype === "I32";
   return Float64Array.from(isInteger ? new Int32Array(buffer) : new Float32Array(buffer));
+}
+
+/** Reads a model's config, and its parameters in f64. */
+export async function readModel(
+  { folder }: GoldenModel,
+): Promise<{ config: ModelConfig; parameters: Map<string, Float64Array> }> {
+  const config = await readModelConfig(folder);
+  return { config, parameters: await readTensors(`${folder}/model.safetensors`) };
 }
 
 /** What transformers computes for one sequence. */
