@@ -1,3 +1,5 @@
+/** Whole data files through tokenizer, formats, packing and the worker: ours, and public ones. */
+
 import { assert, assertEquals } from "@std/assert";
 import { Dataset } from "../src/data/dataset.ts";
 import { DirectLoader } from "../src/data/direct_loader.ts";

@@ -27,10 +27,11 @@ export const TOLERANCE = {
 
 /** A model whose values are known. */
 export interface GoldenModel {
+  /** Said in the names of tests. */
   name: string;
   /** Its Hugging Face folder. */
   folder: string;
-  /** The safetensors file of {@linkcode readCases}. */
+  /** The safetensors file of what is known. */
   values: string;
   /** Defines a test that needs its files. */
   test: (name: string, test: () => Promise<void>) => void;
