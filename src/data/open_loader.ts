@@ -1,7 +1,8 @@
 import { Tokenizer } from "../io/tokenizer.ts";
 import type { Dataset } from "./dataset.ts";
 import { DirectLoader } from "./direct_loader.ts";
-import { checkInteger, type LoaderOptions } from "./options.ts";
+import { checkInteger } from "../checks.ts";
+import type { LoaderOptions } from "./options.ts";
 import { PrefetchLoader } from "./prefetch_loader.ts";
 import type { Loader, TokenEncoder } from "./types.ts";
 
@@ -29,7 +30,7 @@ export interface OpenLoaderOptions extends LoaderOptions {
  */
 export async function openLoader(options: OpenLoaderOptions): Promise<Loader> {
   const { dataset, tokenizerFolder, encoder, worker = true, prefetch = 4, ...rest } = options;
-  checkInteger("prefetch", prefetch, 1, "batches to make ahead");
+  checkInteger("prefetch", prefetch, 1);
   const { descriptor } = dataset;
   if (worker && descriptor !== null && (tokenizerFolder !== undefined || encoder === undefined)) {
     return new PrefetchLoader(descriptor, tokenizerFolder ?? null, rest, prefetch);
