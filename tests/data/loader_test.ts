@@ -256,8 +256,8 @@ Deno.test("options out of range are refused", () => {
     [{ batchSize: 1.5 }, "Cannot use batchSize 1.5"],
     [{ shuffleBuffer: 0 }, "Cannot use shuffleBuffer 0"],
     [{ epochs: 0 }, "Cannot use epochs 0"],
-    [{ seed: -1 }, "seed is -1"],
-    [{ vocabSize: NaN }, "vocabSize is NaN"],
+    [{ seed: -1 }, "Cannot use seed -1"],
+    [{ vocabSize: NaN }, "Cannot use vocabSize NaN"],
   ];
   for (const [options, message] of refused) {
     assertThrows(() => load([], options), OptionError, message);
