@@ -27,7 +27,7 @@ for (const run of LORA_RUNS) {
       );
       const [rows, tokens] = [batches[0].length, batches[0][0].length];
       const { code, err } = await runCommand(
-        "train --method lora --precision f32 --no-shuffle --no-packing " +
+        "train --method lora --base f32 --no-shuffle --no-packing " +
           `--batch-size ${rows} --sequence-length ${tokens} --steps ${batches.length} ` +
           "--learning-rate 1e-3 --max-grad-norm 1 " +
           `--model ${run.folder} --data ${folder}/data.jsonl ` +

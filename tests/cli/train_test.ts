@@ -113,7 +113,7 @@ Deno.test("a run that was interrupted and resumed logs the same losses as one th
     assertMatch(bare.err, /by lora on .+: 2 rows of 40 tokens a step, from step 6\n/);
 
     const adapted = `--model ${folder}/model --adapter ${folder}/out`;
-    for (const flags of ["", "--precision fp8", "--precision nf4"]) {
+    for (const flags of ["", "--base fp8", "--base nf4"]) {
       const { code, err } = await runCommand(
         `eval ${adapted} --data ${folder}/data.jsonl ${flags}`.trim(),
       );

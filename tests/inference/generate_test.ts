@@ -131,7 +131,7 @@ Deno.test("bad prompts and options are refused before any work", () =>
       [[5, 269], {}, DataError, "Cannot use token id 269 at position 1 of the prompt"],
       [[-1], {}, DataError, "Cannot use token id -1 at position 0"],
       [[1.5], {}, DataError, "Cannot use token id 1.5 at position 0"],
-      [PROMPT, { maxNewTokens: 0 }, OptionError, "maxNewTokens is 0"],
+      [PROMPT, { maxNewTokens: 0 }, OptionError, "Cannot use maxNewTokens 0"],
       [PROMPT, { temperature: -2 }, OptionError, "temperature -2"],
     ];
     for (const [prompt, options, type, message] of bad) {
