@@ -53,7 +53,9 @@ export interface Device extends Disposable {
  * package cannot be loaded, or reaches no tensor cores.
  * @throws {OptionError} for another provider.
  * @example
- * ```ts ignore
+ * ```ts
+ * import { requestDevice } from "@falqon/webgpu";
+ *
  * using device = await requestDevice();
  * console.log(device.name, device.limits.maxBufferSize);
  * ```
