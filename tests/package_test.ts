@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { bundleKernels } from "../scripts/bundle_wgsl.ts";
+import { bundleKernels, readKernelFiles } from "../scripts/bundle_wgsl.ts";
 
 const root = new URL("../", import.meta.url).pathname;
 const read = (path: string) => Deno.readTextFileSync(join(root, path));
@@ -45,6 +45,15 @@ Deno.test("the lock holds what the package imports, and nothing that only a chec
 Deno.test("the bundle of kernels is up to date", () => {
   const stale = bundleKernels() !== read("src/gpu/kernels.generated.ts");
   assert(!stale, "run `deno task bundle`");
+});
+
+Deno.test("wgsl/ has the folders of src/kernels, and one for what several of them include", () => {
+  const folders = (path: string) =>
+    [...Deno.readDirSync(join(root, path))].filter(({ isDirectory }) => isDirectory)
+      .map(({ name }) => name).sort();
+  assertEquals(folders("wgsl"), [...folders("src/kernels"), "shared"].sort());
+  const outside = readKernelFiles().filter(({ path }) => path.split("/").length !== 2);
+  assertEquals(outside.map(({ path }) => path), []);
 });
 
 Deno.test("every kernel begins by saying what it is", () => {

@@ -1,7 +1,61 @@
 // Generated from wgsl/ by `deno task bundle`. Do not edit.
 // deno-fmt-ignore-file
 
-/** Kernel sources by file name. */
+/** The kernels: files of wgsl/ that have an entry point. */
+export type KernelName =
+  | "adamw"
+  | "attention_backward_delta"
+  | "attention_backward_keys_values"
+  | "attention_backward_queries"
+  | "attention_decode"
+  | "attention_forward"
+  | "attention_gradient_scale"
+  | "attention_tensor_forward"
+  | "attention_tensor_keys_values"
+  | "attention_tensor_queries"
+  | "cache_append"
+  | "cross_entropy"
+  | "dequantize_rows"
+  | "embedding"
+  | "embedding_backward"
+  | "falqon_flush"
+  | "falqon_scores"
+  | "falqon_select"
+  | "falqon_statistics"
+  | "falqon_update"
+  | "falqon_update_tensor"
+  | "gemm"
+  | "gemm_f16"
+  | "gemm_tensor"
+  | "grad_norm"
+  | "grad_norm_partial"
+  | "gradient_scale"
+  | "low_rank_gradient"
+  | "low_rank_gradient_tensor"
+  | "metrics"
+  | "nf4_absmax"
+  | "nf4_dequantize"
+  | "nf4_quantize"
+  | "nf4_quantize_absmax"
+  | "pack"
+  | "pack_codes"
+  | "quantize_rows"
+  | "random"
+  | "rms_norm"
+  | "rms_norm_backward"
+  | "rms_norm_weight_gradient"
+  | "rope"
+  | "sum"
+  | "sum_partials"
+  | "swiglu"
+  | "swiglu_backward"
+  | "swiglu_backward_quantized"
+  | "swiglu_quantized"
+  | "tensor_amax"
+  | "tensor_scale"
+  | "widen";
+
+/** Texts of kernels, and of what they include, by file name. */
 export const kernelSources: Readonly<Record<string, string>> = {
   "adamw.wgsl": `// AdamW with bias correction and decoupled weight decay, as torch.optim.AdamW. With g = gradient · clip:
 //   first  := beta1 · first + (1 − beta1) · g

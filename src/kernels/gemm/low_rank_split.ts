@@ -13,6 +13,7 @@ import {
   roundUp,
 } from "../../gpu/buffers.ts";
 import type { Bindings, Program } from "../../gpu/program.ts";
+import type { KernelName } from "../../gpu/kernels.generated.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
 import { sumPartials } from "./sum_partials.ts";
 
@@ -26,7 +27,7 @@ export interface SharesOptions {
   accumulate: boolean;
   /** Tokens of a share. */
   share: number;
-  kernel: string;
+  kernel: KernelName;
   /** `BM` and `BN` are the rows and columns of the output that a workgroup makes. */
   constants: KernelConstants & { BM: number; BN: number };
   /** Besides `a`, `b` and `out`. */
