@@ -1581,8 +1581,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     //! unroll r 0 4*ROW_VECTORS
     //! if COLUMN_THREADS == 16
     (*weights)[$r] = (*weights)[$r].yzwx;
-    //! end
-    //! if COLUMN_THREADS == 8
+    //! elif COLUMN_THREADS == 8
     (*weights)[$r] = (*weights)[$r].zwxy;
     //! end
     //! end
@@ -1663,12 +1662,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // when the maximum grows, so that logits are read once for the loss and once for the gradient. The largest magnitude of
 // the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them.
 //! include workgroup_reduce.wgsl
-//! if GRADIENT != none
-//! include step_state.wgsl
-//! end
-//! if GRADIENT == codes
-//! include row_codes.wgsl
-//! end
 
 const LOWEST = -3.4028234e38;
 const LEAST_MASS = 0x1p-24; // of the classes besides the target: what rounding of 1 − p may hide
@@ -1683,13 +1676,25 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> targets: array<i32>;
 @group(0) @binding(2) var<storage, read_write> row_loss: array<f32>;
+//! if GRADIENT != none
+//! include step_state.wgsl
+@group(0) @binding(4) var<storage, read> inputs: StepInputs;
+//! end
 //! if GRADIENT == logits
 @group(0) @binding(3) var<storage, read_write> logits: array<vec4<f32>>;
+
+fn write_gradient(at: u32, gradient: vec4<f32>, scale: f32) {
+  logits[at] = gradient;
+}
 //! else
 @group(0) @binding(3) var<storage, read> logits: array<vec4<f32>>;
 //! end
-//! if GRADIENT != none
-@group(0) @binding(4) var<storage, read> inputs: StepInputs;
+//! if GRADIENT == codes
+//! include row_codes.wgsl
+
+fn write_gradient(at: u32, gradient: vec4<f32>, scale: f32) {
+  write_codes(at, gradient * scale);
+}
 //! end
 
 fn columns_of(vector: u32) -> vec4<u32> {
@@ -1701,16 +1706,6 @@ fn logits_of(row: u32, vector: u32) -> vec4<f32> {
   let x = logits[row * params.vectors + min(vector, params.vectors - 1u)];
   return select(vec4<f32>(LOWEST), x, columns_of(vector) < vec4<u32>(params.vocab));
 }
-
-//! if GRADIENT != none
-fn write_gradient(at: u32, gradient: vec4<f32>, scale: f32) {
-//! if GRADIENT == logits
-  logits[at] = gradient;
-//! else
-  write_codes(at, gradient * scale);
-//! end
-}
-//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -1796,11 +1791,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (row >= params.rows) { return; }
 //! if CODES == e4m3
   var value = unpack4_e4m3(codes[item]) / scales[row];
-//! end
-//! if CODES == e5m2
+//! elif CODES == e5m2
   var value = unpack4_e5m2(codes[item]) / scales[row];
-//! end
-//! if CODES == f16
+//! else
   let halves = codes[item];
   var value = vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y)) / scales[row];
 //! end
@@ -2721,82 +2714,46 @@ fn gate_up_at(at: u32) -> vec4<f32> {
 //! include fp8.wgsl
 //! include gemm_output.wgsl
 
-//! if A_TYPE == f32
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-//! end
-//! if A_TYPE == f16
-@group(0) @binding(1) var<storage, read> a: array<vec2<u32>>;
-//! end
-//! if A_FP8
-@group(0) @binding(1) var<storage, read> a: array<u32>;
-//! end
-//! if B_TYPE == f32
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
-//! end
-//! if B_TYPE == f16
-@group(0) @binding(2) var<storage, read> b: array<vec2<u32>>;
-//! end
-//! if B_FP8
-@group(0) @binding(2) var<storage, read> b: array<u32>;
-//! end
 const THREADS = (BM / TM) * (BN / TN);
-const A_BLOCKS = BM * BK / 16;
-const B_BLOCKS = BN * BK / 16;
 
-var<workgroup> a_tile: array<array<vec4<f32>, BM / 4 + 1>, BK>;
-var<workgroup> b_tile: array<array<vec4<f32>, BN / 4 + 1>, BK>;
+// Both operands: their bindings, blocks and tiles.
+//! for X,x,N,binding in A,a,M,1 B,b,N,2
+//! if \${X}_TYPE == f32
+@group(0) @binding($binding) var<storage, read> $x: array<vec4<f32>>;
+//! elif \${X}_TYPE == f16
+@group(0) @binding($binding) var<storage, read> $x: array<vec2<u32>>;
+//! else
+@group(0) @binding($binding) var<storage, read> $x: array<u32>;
+//! end
+const \${X}_BLOCKS = B$N * BK / 16;
+
+var<workgroup> \${x}_tile: array<array<vec4<f32>, B$N / 4 + 1>, BK>;
 
 // Four elements starting at element \`i\` (a multiple of 4). e4m3 comes times 2^-8, undone by alpha.
-fn a4(i: u32) -> vec4<f32> {
-//! if A_TYPE == f32
-  return a[i / 4u];
-//! end
-//! if A_TYPE == f16
-  let v = a[i / 4u];
+fn \${x}4(i: u32) -> vec4<f32> {
+//! if \${X}_TYPE == f32
+  return $x[i / 4u];
+//! elif \${X}_TYPE == f16
+  let v = $x[i / 4u];
   return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
-//! end
-//! if A_TYPE == e4m3
-  return unpack4_e4m3_scaled(a[i / 4u]);
-//! end
-//! if A_TYPE == e5m2
-  return unpack4_e5m2(a[i / 4u]);
-//! end
-}
-
-fn b4(i: u32) -> vec4<f32> {
-//! if B_TYPE == f32
-  return b[i / 4u];
-//! end
-//! if B_TYPE == f16
-  let v = b[i / 4u];
-  return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
-//! end
-//! if B_TYPE == e4m3
-  return unpack4_e4m3_scaled(b[i / 4u]);
-//! end
-//! if B_TYPE == e5m2
-  return unpack4_e5m2(b[i / 4u]);
+//! elif \${X}_TYPE == e4m3
+  return unpack4_e4m3_scaled($x[i / 4u]);
+//! else
+  return unpack4_e5m2($x[i / 4u]);
 //! end
 }
 
 // Which 4×4 block a task fetches, along the outer index and along k: neighbouring threads walk the direction that is
 // contiguous in memory.
-fn a_task(task: u32) -> vec2<u32> {
-//! if A_BY_K
-  return vec2<u32>(task % (BM / 4u), task / (BM / 4u));
+fn \${x}_task(task: u32) -> vec2<u32> {
+//! if \${X}_BY_K
+  return vec2<u32>(task % (B$N / 4u), task / (B$N / 4u));
 //! else
   return vec2<u32>(task / (BK / 4u), task % (BK / 4u));
 //! end
 }
 
-fn b_task(task: u32) -> vec2<u32> {
-//! if B_BY_K
-  return vec2<u32>(task % (BN / 4u), task / (BN / 4u));
-//! else
-  return vec2<u32>(task / (BK / 4u), task % (BK / 4u));
 //! end
-}
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let m0 = group.y * BM;
@@ -2807,31 +2764,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let tn = thread % (BN / TN);
 
   // Indices are named once: one that is computed again in every step costs time under naga.
-//! unroll p 0 A_LOADS
-  let a_fetches_$p = thread + \${p}u * THREADS < A_BLOCKS;
-  let a_at_$p = a_task(thread + \${p}u * THREADS);
+//! for X,x,n in A,a,m B,b,n
+//! unroll p 0 \${X}_LOADS
+  let \${x}_fetches_$p = thread + \${p}u * THREADS < \${X}_BLOCKS;
+  let \${x}_at_$p = \${x}_task(thread + \${p}u * THREADS);
 //! unroll c 0 4
-  let a_to_\${p}_$c = a_at_$p.y * 4u + \${c}u;
-//! if A_BY_K
-  let a_of_\${p}_$c = min(m0 + a_at_$p.x * 4u, (params.m - 1u) & ~3u) + params.a_column;
+  let \${x}_to_\${p}_$c = \${x}_at_$p.y * 4u + \${c}u;
+//! if \${X}_BY_K
+  let \${x}_of_\${p}_$c = min(\${n}0 + \${x}_at_$p.x * 4u, (params.$n - 1u) & ~3u) + params.\${x}_column;
 //! else
-  let a_of_\${p}_$c = min(m0 + a_at_$p.x * 4u + \${c}u, params.m - 1u) * params.a_pitch + params.a_column + a_at_$p.y * 4u;
+  let \${x}_of_\${p}_$c = min(\${n}0 + \${x}_at_$p.x * 4u + \${c}u, params.$n - 1u) * params.\${x}_pitch + params.\${x}_column + \${x}_at_$p.y * 4u;
 //! end
 //! end
-  var a_next_$p = mat4x4<f32>();
+  var \${x}_next_$p = mat4x4<f32>();
 //! end
-//! unroll p 0 B_LOADS
-  let b_fetches_$p = thread + \${p}u * THREADS < B_BLOCKS;
-  let b_at_$p = b_task(thread + \${p}u * THREADS);
-//! unroll c 0 4
-  let b_to_\${p}_$c = b_at_$p.y * 4u + \${c}u;
-//! if B_BY_K
-  let b_of_\${p}_$c = min(n0 + b_at_$p.x * 4u, (params.n - 1u) & ~3u) + params.b_column;
-//! else
-  let b_of_\${p}_$c = min(n0 + b_at_$p.x * 4u + \${c}u, params.n - 1u) * params.b_pitch + params.b_column + b_at_$p.y * 4u;
-//! end
-//! end
-  var b_next_$p = mat4x4<f32>();
 //! end
 //! unroll i 0 TM/4
   let a_from_$i = tm + \${i}u * (BM / TM);
@@ -2848,83 +2794,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 
   let k_last = k_begin + (k_end - k_begin - 1u) / BK * BK;
-//! unroll p 0 A_LOADS
-  if (a_fetches_$p) {
-//! unroll c 0 4
-//! if A_BY_K
-    let a_k_$c = k_begin + a_to_\${p}_$c;
-    a_next_$p[$c] = select(vec4<f32>(), a4(min(a_k_$c, k_end - 1u) * params.a_pitch + a_of_\${p}_$c), a_k_$c < k_end);
-//! else
-    a_next_$p[$c] = a4(a_of_\${p}_$c + k_begin);
-//! end
-//! end
-  }
-//! end
-//! unroll p 0 B_LOADS
-  if (b_fetches_$p) {
-//! unroll c 0 4
-//! if B_BY_K
-    let b_k_$c = k_begin + b_to_\${p}_$c;
-    b_next_$p[$c] = select(vec4<f32>(), b4(min(b_k_$c, k_end - 1u) * params.b_pitch + b_of_\${p}_$c), b_k_$c < k_end);
-//! else
-    b_next_$p[$c] = b4(b_of_\${p}_$c + k_begin);
-//! end
-//! end
-  }
-//! end
+//! include gemm_fetch.wgsl K=k_begin
   for (var k0 = k_begin; k0 < k_end; k0 += BK) {
     workgroupBarrier();
-//! unroll p 0 A_LOADS
-    if (a_fetches_$p) {
-//! if A_BY_K
-      let block = a_next_$p;
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+    if (\${x}_fetches_$p) {
+//! if \${X}_BY_K
+      let block = \${x}_next_$p;
 //! else
-      let block = transpose(a_next_$p);
+      let block = transpose(\${x}_next_$p);
 //! end
 //! unroll c 0 4
-      a_tile[a_to_\${p}_$c][a_at_$p.x] = block[$c];
+      \${x}_tile[\${x}_to_\${p}_$c][\${x}_at_$p.x] = block[$c];
 //! end
     }
 //! end
-//! unroll p 0 B_LOADS
-    if (b_fetches_$p) {
-//! if B_BY_K
-      let block = b_next_$p;
-//! else
-      let block = transpose(b_next_$p);
-//! end
-//! unroll c 0 4
-      b_tile[b_to_\${p}_$c][b_at_$p.x] = block[$c];
-//! end
-    }
 //! end
     workgroupBarrier();
     // The last step fetches its own values again: cheaper than to ask.
     let k1 = min(k0 + BK, k_last);
-//! unroll p 0 A_LOADS
-    if (a_fetches_$p) {
-//! unroll c 0 4
-//! if A_BY_K
-      let a_k_$c = k1 + a_to_\${p}_$c;
-      a_next_$p[$c] = select(vec4<f32>(), a4(min(a_k_$c, k_end - 1u) * params.a_pitch + a_of_\${p}_$c), a_k_$c < k_end);
-//! else
-      a_next_$p[$c] = a4(a_of_\${p}_$c + k1);
-//! end
-//! end
-    }
-//! end
-//! unroll p 0 B_LOADS
-    if (b_fetches_$p) {
-//! unroll c 0 4
-//! if B_BY_K
-      let b_k_$c = k1 + b_to_\${p}_$c;
-      b_next_$p[$c] = select(vec4<f32>(), b4(min(b_k_$c, k_end - 1u) * params.b_pitch + b_of_\${p}_$c), b_k_$c < k_end);
-//! else
-      b_next_$p[$c] = b4(b_of_\${p}_$c + k1);
-//! end
-//! end
-    }
-//! end
+//! include gemm_fetch.wgsl K=k1
 //! unroll kk 0 BK
     {
 //! unroll i 0 TM/4
@@ -2944,25 +2834,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   }
 
-//! unroll j 0 TN/4
-  let factors_$j = column_factors(n0 + b_from_$j * 4u);
-//! end
-//! unroll i 0 TM/4
-//! unroll c 0 4
-  let factor_\${i}$c = row_factor(m0 + a_from_$i * 4u + \${c}u);
-//! unroll j 0 TN/4
-  let value_\${i}_\${c}_$j = finished(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u,
-    sum_\${i}_\${c}_$j * (factor_\${i}$c * factors_$j));
-//! end
-//! end
-//! end
-//! unroll i 0 TM/4
-//! unroll c 0 4
-//! unroll j 0 TN/4
-  put(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u, value_\${i}_\${c}_$j);
-//! end
-//! end
-//! end
+//! include gemm_store.wgsl
 }
 `,
   "gemm_f16.wgsl": `// Matrix product with packed half-precision arithmetic: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], both from pack.wgsl.
@@ -3045,46 +2917,46 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
     let k_stop = min(k_sum + BK * PROMOTE, k_end);
     for (var k0 = k_sum; k0 < k_stop; k0 += BK) {
-    workgroupBarrier();
+      workgroupBarrier();
 //! unroll p 0 A_LOADS
-    a_tile[a_to_$p][a_quad] = a_next_$p;
+      a_tile[a_to_$p][a_quad] = a_next_$p;
 //! end
 //! unroll p 0 B_LOADS
-    b_tile[b_to_$p][b_quad] = b_next_$p;
+      b_tile[b_to_$p][b_quad] = b_next_$p;
 //! end
-    workgroupBarrier();
-    // The last step fetches its own values again: cheaper than to ask.
-    let next = min(k0 + BK, k_end - BK) / 2u;
+      workgroupBarrier();
+      // The last step fetches its own values again: cheaper than to ask.
+      let next = min(k0 + BK, k_end - BK) / 2u;
 //! unroll p 0 A_LOADS
-    a_next_$p = a[a_at + next * (BM / 4u) + \${p}u * THREADS];
+      a_next_$p = a[a_at + next * (BM / 4u) + \${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-    b_next_$p = b[b_at + next * (BN / 4u) + \${p}u * THREADS];
+      b_next_$p = b[b_at + next * (BN / 4u) + \${p}u * THREADS];
 //! end
 //! unroll kk 0 BK/2
-    {
+      {
 //! unroll i 0 TM/4
-      let a_$i = a_tile[$kk][a_from_$i];
-      let a_\${i}0 = a_$i[0].xyxy;
-      let a_\${i}1 = a_$i[0].zwzw;
-      let a_\${i}2 = a_$i[1].xyxy;
-      let a_\${i}3 = a_$i[1].zwzw;
+        let a_$i = a_tile[$kk][a_from_$i];
+        let a_\${i}0 = a_$i[0].xyxy;
+        let a_\${i}1 = a_$i[0].zwzw;
+        let a_\${i}2 = a_$i[1].xyxy;
+        let a_\${i}3 = a_$i[1].zwzw;
 //! end
 //! unroll j 0 TN/4
-      let b_$j = b_tile[$kk][b_from_$j];
+        let b_$j = b_tile[$kk][b_from_$j];
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
 //! unroll h 0 2
-      half_\${i}\${c}_$j$h = fma(a_\${i}$c, b_$j[$h], half_\${i}\${c}_$j$h);
+        half_\${i}\${c}_$j$h = fma(a_\${i}$c, b_$j[$h], half_\${i}\${c}_$j$h);
 //! end
 //! end
 //! end
+//! end
+      }
 //! end
     }
-//! end
-  }
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
@@ -3099,26 +2971,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-//! unroll j 0 TN/4
-  let factors_$j = column_factors(n0 + b_from_$j * 4u);
-//! end
-//! unroll i 0 TM/4
-//! unroll c 0 4
-  let factor_\${i}$c = row_factor(m0 + a_from_$i * 4u + \${c}u);
-//! unroll j 0 TN/4
-  let value_\${i}_\${c}_$j = finished(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u,
-    vec4<f32>(sum_\${i}\${c}_\${j}0, sum_\${i}\${c}_\${j}1) * (factor_\${i}$c * factors_$j));
-//! end
-//! end
-//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
-  put(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u, value_\${i}_\${c}_$j);
+  let sum_\${i}_\${c}_$j = vec4<f32>(sum_\${i}\${c}_\${j}0, sum_\${i}\${c}_\${j}1);
 //! end
 //! end
 //! end
+//! include gemm_store.wgsl
 }
+`,
+  "gemm_fetch.wgsl": `// Fetches a thread's blocks of both operands of gemm.wgsl for the step that begins at K: pasted into \`main\` before the
+// first step, and into each step for the next one. Include-only.
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+  if (\${x}_fetches_$p) {
+//! unroll c 0 4
+//! if \${X}_BY_K
+    let \${x}_k_$c = $K + \${x}_to_\${p}_$c;
+    \${x}_next_$p[$c] = select(vec4<f32>(), \${x}4(min(\${x}_k_$c, k_end - 1u) * params.\${x}_pitch + \${x}_of_\${p}_$c), \${x}_k_$c < k_end);
+//! else
+    \${x}_next_$p[$c] = \${x}4(\${x}_of_\${p}_$c + $K);
+//! end
+//! end
+  }
+//! end
+//! end
 `,
   "gemm_output.wgsl": `// What every GEMM kernel is told, and how it writes a result. Include-only.
 //
@@ -3241,6 +3119,30 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
   out[at] = value;
 //! end
 }
+`,
+  "gemm_store.wgsl": `// Writes the sums of a thread of the GEMM kernels without tensor cores, sum_i_c_j for row c of row block i and column
+// block j, all vec4s of columns. Pasted at the end of \`main\`. Include-only.
+//
+// All results are finished before any is written: see gemm_output.wgsl.
+//! unroll j 0 TN/4
+  let factors_$j = column_factors(n0 + b_from_$j * 4u);
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+  let factor_\${i}$c = row_factor(m0 + a_from_$i * 4u + \${c}u);
+//! unroll j 0 TN/4
+  let value_\${i}_\${c}_$j = finished(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u,
+    sum_\${i}_\${c}_$j * (factor_\${i}$c * factors_$j));
+//! end
+//! end
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  put(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u, value_\${i}_\${c}_$j);
+//! end
+//! end
+//! end
 `,
   "gemm_tensor.wgsl": `// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 factors and f32 sums.
 //
@@ -3652,19 +3554,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-//! if A_TYPE == f16
-@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
-//! else
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-//! end
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> power: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 //! if COLUMN_SCALES
 @group(0) @binding(5) var<storage, read> column_scales: array<vec4<f32>>; // of the columns of a
-//! end
-//! if A_TYPE == f16
-@group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a
 //! end
 
 const THREADS = 128u;
@@ -3683,7 +3577,30 @@ const STEPS = SHARE / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
-//! if A_TYPE == f32
+// Of each token, scale_of is what its row of \`a\` was multiplied by; right_quad turns values of its row of \`b\` into those of
+// the tile, before they are rounded.
+//! if A_TYPE == f16
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a
+
+fn scale_of(token: u32) -> f32 {
+  return row_scales[token];
+}
+
+fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
+  return limited(values * (power[0] / scale));
+}
+//! else
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+
+fn scale_of(token: u32) -> f32 {
+  return 1.0;
+}
+
+fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
+  return limited(values);
+}
+
 // The factors of four columns of \`a\`, from the one at \`quad\` on.
 fn factor_of(quad: u32) -> vec4<f32> {
 //! if COLUMN_SCALES
@@ -3693,24 +3610,6 @@ fn factor_of(quad: u32) -> vec4<f32> {
 //! end
 }
 //! end
-
-// What a token's row of \`a\` was multiplied by.
-fn scale_of(token: u32) -> f32 {
-//! if A_TYPE == f16
-  return row_scales[token];
-//! else
-  return 1.0;
-//! end
-}
-
-// Values of \`b\` as a quad of the tile, before they are halves.
-fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-//! if A_TYPE == f16
-  return limited(values * (power[0] / scale));
-//! else
-  return limited(values);
-//! end
-}
 
 // Stores four neighbouring sums of a row.
 fn store(share: u32, row: u32, column: u32, sum: vec4<f32>) {
@@ -4132,9 +4031,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<u32>>;
 
 //! if FACTOR != 1
+// Times FACTOR, two f16.
 fn scaled(halves: u32) -> u32 { return pack2x16float(unpack2x16float(halves) * f32(FACTOR)); }
-//! end
 
+//! end
 // FP8 codes in bytes 0 and 2 as two f16, four times.
 fn widen(bytes: vec4<u32>) -> vec4<u32> {
 //! if TYPE == e4m3
@@ -4892,14 +4792,12 @@ fn rotation(position: u32, planes: Words) -> Rotation {
 //! include fp8.wgsl
 //! include row_scale.wgsl
 
-//! if CODES == f16
-@group(0) @binding(6) var<storage, read_write> codes: array<vec2<u32>>;
-//! else
-@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
-//! end
 @group(0) @binding(7) var<storage, read_write> scales: array<f32>;
+//! if CODES != f16
+@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
+//! else
+@group(0) @binding(6) var<storage, read_write> codes: array<vec2<u32>>;
 
-//! if CODES == f16
 // f16 for every f32: saturated like the FP8 formats, but infinity is NaN, so that an overflow stays visible.
 fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
   let bits = bitcast<vec4<u32>>(v);
@@ -4911,15 +4809,7 @@ fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
 
 // Writes the codes of four values, already scaled, at place \`at\` (counted in fours).
 fn write_codes(at: u32, v: vec4<f32>) {
-//! if CODES == e4m3
-  codes[at] = pack4_e4m3(v);
-//! end
-//! if CODES == e5m2
-  codes[at] = pack4_e5m2(v);
-//! end
-//! if CODES == f16
-  codes[at] = pack4_f16(v);
-//! end
+  codes[at] = pack4_$CODES(v);
 }
 
 fn largest(v: vec4<f32>) -> f32 {
@@ -4941,13 +4831,12 @@ const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 fn scale_of(amax: f32) -> f32 {
 //! if CODES == e4m3
   return select(448.0 / amax, 1.0, amax < SMALLEST_AMAX);
-//! else
+//! elif CODES == e5m2
   let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
-//! if CODES == e5m2
   return 57344.0 / largest;
 //! else
+  let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
   return bitcast<f32>((257u - (bitcast<u32>(largest) >> 23u)) << 23u);
-//! end
 //! end
 }
 `,

@@ -153,8 +153,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     //! unroll r 0 4*ROW_VECTORS
     //! if COLUMN_THREADS == 16
     (*weights)[$r] = (*weights)[$r].yzwx;
-    //! end
-    //! if COLUMN_THREADS == 8
+    //! elif COLUMN_THREADS == 8
     (*weights)[$r] = (*weights)[$r].zwxy;
     //! end
     //! end

@@ -78,46 +78,46 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
     let k_stop = min(k_sum + BK * PROMOTE, k_end);
     for (var k0 = k_sum; k0 < k_stop; k0 += BK) {
-    workgroupBarrier();
+      workgroupBarrier();
 //! unroll p 0 A_LOADS
-    a_tile[a_to_$p][a_quad] = a_next_$p;
+      a_tile[a_to_$p][a_quad] = a_next_$p;
 //! end
 //! unroll p 0 B_LOADS
-    b_tile[b_to_$p][b_quad] = b_next_$p;
+      b_tile[b_to_$p][b_quad] = b_next_$p;
 //! end
-    workgroupBarrier();
-    // The last step fetches its own values again: cheaper than to ask.
-    let next = min(k0 + BK, k_end - BK) / 2u;
+      workgroupBarrier();
+      // The last step fetches its own values again: cheaper than to ask.
+      let next = min(k0 + BK, k_end - BK) / 2u;
 //! unroll p 0 A_LOADS
-    a_next_$p = a[a_at + next * (BM / 4u) + ${p}u * THREADS];
+      a_next_$p = a[a_at + next * (BM / 4u) + ${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-    b_next_$p = b[b_at + next * (BN / 4u) + ${p}u * THREADS];
+      b_next_$p = b[b_at + next * (BN / 4u) + ${p}u * THREADS];
 //! end
 //! unroll kk 0 BK/2
-    {
+      {
 //! unroll i 0 TM/4
-      let a_$i = a_tile[$kk][a_from_$i];
-      let a_${i}0 = a_$i[0].xyxy;
-      let a_${i}1 = a_$i[0].zwzw;
-      let a_${i}2 = a_$i[1].xyxy;
-      let a_${i}3 = a_$i[1].zwzw;
+        let a_$i = a_tile[$kk][a_from_$i];
+        let a_${i}0 = a_$i[0].xyxy;
+        let a_${i}1 = a_$i[0].zwzw;
+        let a_${i}2 = a_$i[1].xyxy;
+        let a_${i}3 = a_$i[1].zwzw;
 //! end
 //! unroll j 0 TN/4
-      let b_$j = b_tile[$kk][b_from_$j];
+        let b_$j = b_tile[$kk][b_from_$j];
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
 //! unroll h 0 2
-      half_${i}${c}_$j$h = fma(a_${i}$c, b_$j[$h], half_${i}${c}_$j$h);
+        half_${i}${c}_$j$h = fma(a_${i}$c, b_$j[$h], half_${i}${c}_$j$h);
 //! end
 //! end
 //! end
+//! end
+      }
 //! end
     }
-//! end
-  }
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
@@ -132,23 +132,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-//! unroll j 0 TN/4
-  let factors_$j = column_factors(n0 + b_from_$j * 4u);
-//! end
-//! unroll i 0 TM/4
-//! unroll c 0 4
-  let factor_${i}$c = row_factor(m0 + a_from_$i * 4u + ${c}u);
-//! unroll j 0 TN/4
-  let value_${i}_${c}_$j = finished(group.z, m0 + a_from_$i * 4u + ${c}u, n0 + b_from_$j * 4u,
-    vec4<f32>(sum_${i}${c}_${j}0, sum_${i}${c}_${j}1) * (factor_${i}$c * factors_$j));
-//! end
-//! end
-//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
-  put(group.z, m0 + a_from_$i * 4u + ${c}u, n0 + b_from_$j * 4u, value_${i}_${c}_$j);
+  let sum_${i}_${c}_$j = vec4<f32>(sum_${i}${c}_${j}0, sum_${i}${c}_${j}1);
 //! end
 //! end
 //! end
+//! include gemm_store.wgsl
 }

@@ -24,19 +24,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-//! if A_TYPE == f16
-@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
-//! else
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-//! end
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> power: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 //! if COLUMN_SCALES
 @group(0) @binding(5) var<storage, read> column_scales: array<vec4<f32>>; // of the columns of a
-//! end
-//! if A_TYPE == f16
-@group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a
 //! end
 
 const THREADS = 128u;
@@ -55,7 +47,30 @@ const STEPS = SHARE / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
-//! if A_TYPE == f32
+// Of each token, scale_of is what its row of `a` was multiplied by; right_quad turns values of its row of `b` into those of
+// the tile, before they are rounded.
+//! if A_TYPE == f16
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a
+
+fn scale_of(token: u32) -> f32 {
+  return row_scales[token];
+}
+
+fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
+  return limited(values * (power[0] / scale));
+}
+//! else
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+
+fn scale_of(token: u32) -> f32 {
+  return 1.0;
+}
+
+fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
+  return limited(values);
+}
+
 // The factors of four columns of `a`, from the one at `quad` on.
 fn factor_of(quad: u32) -> vec4<f32> {
 //! if COLUMN_SCALES
@@ -65,24 +80,6 @@ fn factor_of(quad: u32) -> vec4<f32> {
 //! end
 }
 //! end
-
-// What a token's row of `a` was multiplied by.
-fn scale_of(token: u32) -> f32 {
-//! if A_TYPE == f16
-  return row_scales[token];
-//! else
-  return 1.0;
-//! end
-}
-
-// Values of `b` as a quad of the tile, before they are halves.
-fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-//! if A_TYPE == f16
-  return limited(values * (power[0] / scale));
-//! else
-  return limited(values);
-//! end
-}
 
 // Stores four neighbouring sums of a row.
 fn store(share: u32, row: u32, column: u32, sum: vec4<f32>) {

@@ -28,9 +28,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<u32>>;
 
 //! if FACTOR != 1
+// Times FACTOR, two f16.
 fn scaled(halves: u32) -> u32 { return pack2x16float(unpack2x16float(halves) * f32(FACTOR)); }
-//! end
 
+//! end
 // FP8 codes in bytes 0 and 2 as two f16, four times.
 fn widen(bytes: vec4<u32>) -> vec4<u32> {
 //! if TYPE == e4m3

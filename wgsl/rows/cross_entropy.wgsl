@@ -10,12 +10,6 @@
 // when the maximum grows, so that logits are read once for the loss and once for the gradient. The largest magnitude of
 // the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them.
 //! include workgroup_reduce.wgsl
-//! if GRADIENT != none
-//! include step_state.wgsl
-//! end
-//! if GRADIENT == codes
-//! include row_codes.wgsl
-//! end
 
 const LOWEST = -3.4028234e38;
 const LEAST_MASS = 0x1p-24; // of the classes besides the target: what rounding of 1 − p may hide
@@ -30,13 +24,25 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> targets: array<i32>;
 @group(0) @binding(2) var<storage, read_write> row_loss: array<f32>;
+//! if GRADIENT != none
+//! include step_state.wgsl
+@group(0) @binding(4) var<storage, read> inputs: StepInputs;
+//! end
 //! if GRADIENT == logits
 @group(0) @binding(3) var<storage, read_write> logits: array<vec4<f32>>;
+
+fn write_gradient(at: u32, gradient: vec4<f32>, scale: f32) {
+  logits[at] = gradient;
+}
 //! else
 @group(0) @binding(3) var<storage, read> logits: array<vec4<f32>>;
 //! end
-//! if GRADIENT != none
-@group(0) @binding(4) var<storage, read> inputs: StepInputs;
+//! if GRADIENT == codes
+//! include row_codes.wgsl
+
+fn write_gradient(at: u32, gradient: vec4<f32>, scale: f32) {
+  write_codes(at, gradient * scale);
+}
 //! end
 
 fn columns_of(vector: u32) -> vec4<u32> {
@@ -48,16 +54,6 @@ fn logits_of(row: u32, vector: u32) -> vec4<f32> {
   let x = logits[row * params.vectors + min(vector, params.vectors - 1u)];
   return select(vec4<f32>(LOWEST), x, columns_of(vector) < vec4<u32>(params.vocab));
 }
-
-//! if GRADIENT != none
-fn write_gradient(at: u32, gradient: vec4<f32>, scale: f32) {
-//! if GRADIENT == logits
-  logits[at] = gradient;
-//! else
-  write_codes(at, gradient * scale);
-//! end
-}
-//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,

@@ -27,11 +27,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (row >= params.rows) { return; }
 //! if CODES == e4m3
   var value = unpack4_e4m3(codes[item]) / scales[row];
-//! end
-//! if CODES == e5m2
+//! elif CODES == e5m2
   var value = unpack4_e5m2(codes[item]) / scales[row];
-//! end
-//! if CODES == f16
+//! else
   let halves = codes[item];
   var value = vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y)) / scales[row];
 //! end

@@ -3,14 +3,12 @@
 //! include fp8.wgsl
 //! include row_scale.wgsl
 
-//! if CODES == f16
-@group(0) @binding(6) var<storage, read_write> codes: array<vec2<u32>>;
-//! else
-@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
-//! end
 @group(0) @binding(7) var<storage, read_write> scales: array<f32>;
+//! if CODES != f16
+@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
+//! else
+@group(0) @binding(6) var<storage, read_write> codes: array<vec2<u32>>;
 
-//! if CODES == f16
 // f16 for every f32: saturated like the FP8 formats, but infinity is NaN, so that an overflow stays visible.
 fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
   let bits = bitcast<vec4<u32>>(v);
@@ -22,15 +20,7 @@ fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
 
 // Writes the codes of four values, already scaled, at place `at` (counted in fours).
 fn write_codes(at: u32, v: vec4<f32>) {
-//! if CODES == e4m3
-  codes[at] = pack4_e4m3(v);
-//! end
-//! if CODES == e5m2
-  codes[at] = pack4_e5m2(v);
-//! end
-//! if CODES == f16
-  codes[at] = pack4_f16(v);
-//! end
+  codes[at] = pack4_$CODES(v);
 }
 
 fn largest(v: vec4<f32>) -> f32 {

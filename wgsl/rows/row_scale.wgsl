@@ -12,12 +12,11 @@ const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 fn scale_of(amax: f32) -> f32 {
 //! if CODES == e4m3
   return select(448.0 / amax, 1.0, amax < SMALLEST_AMAX);
-//! else
+//! elif CODES == e5m2
   let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
-//! if CODES == e5m2
   return 57344.0 / largest;
 //! else
+  let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
   return bitcast<f32>((257u - (bitcast<u32>(largest) >> 23u)) << 23u);
-//! end
 //! end
 }

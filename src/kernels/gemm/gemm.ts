@@ -225,8 +225,6 @@ function operandConstants(a: ElementType, b: ElementType, layout: GemmLayout): K
   return {
     A_TYPE: a,
     B_TYPE: b,
-    A_FP8: a === "e4m3" || a === "e5m2",
-    B_FP8: b === "e4m3" || b === "e5m2",
     A_BY_K: layout === "tn",
     B_BY_K: layout !== "nt",
   };
