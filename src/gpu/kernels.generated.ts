@@ -65,6 +65,7 @@ export const kernelSources: Readonly<Record<string, string>> = {
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
 // A step whose gradient is not finite changes nothing.
 // Idea: one thread a vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
+//! include linear_grid.wgsl
 //! include step_state.wgsl
 
 struct Params {
@@ -89,7 +90,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let i = (group.y * groups.x + group.x) * THREADS + thread;
+  let i = linear_index(group, groups) * THREADS + thread;
   if (i >= params.vectors || results.finite == 0u) { return; }
   let g = gradients[i] * results.clip;
   let m = params.beta1 * first[i] + params.one_minus_beta1 * g;
@@ -101,48 +102,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   values[i] = values[i] * kept - inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
 }
 `,
-  "attention_backward.wgsl": `// What the two tiled kernels of the attention backward share: parameters, bindings, and how they read and write pairs.
+  "attention_backward.wgsl": `// What the two tiled kernels of the attention backward share: operands, and how they write a row of a gradient.
 // With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
-//! if ROTATED
-//! include rotation.wgsl
-//! end
-
-struct Params {
-  tokens: u32, heads: u32, kv_heads: u32, head_pairs: u32,
-  // all pitches and columns but that of the statistics count pairs
-  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
-  d_output_pitch: u32, statistics_pitch: u32,
-  d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> d_output: array<vec2<f32>>;
-@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
-@group(0) @binding(5) var<storage, read> delta: array<f32>;
-@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec2<f32>>;
-//! if ROTATED
-@group(0) @binding(7) var<storage, read> positions: array<u32>;
-@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
-//! end
-
-const Q = 0u;
-const K = 1u;
-const V = 2u;
-const D_OUTPUT = 3u;
-const LOG2_E = 1.44269504088896;
-
-fn load_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
-  let at = head * params.head_pairs + pair;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-    default: { return d_output[token * params.d_output_pitch + at]; }
-  }
-}
+//! include attention_operands.wgsl WIDTH=2 BACKWARD=true
 
 // A row's results: DIM_VECTORS quads of dims, COLUMN_THREADS apart.
 alias Dims = array<vec4<f32>, DIM_VECTORS>;
@@ -195,6 +157,7 @@ fn store_gradient(token: u32, column: u32, quad: u32, value: vec4<f32>) {
 // partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included, which become
 // zero. Memory-bound: every element is read once.
 // With MAXIMA a workgroup also writes the largest magnitude of the elements of d_output that it read.
+//! include linear_grid.wgsl
 
 const THREADS = 128u;
 const LANES = 8u;
@@ -226,7 +189,7 @@ var<workgroup> partial_maxima: array<f32, THREADS>;
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let first_item = (group.y * groups.x + group.x) * ITEMS;
+  let first_item = linear_index(group, groups) * ITEMS;
   let item = first_item + thread / LANES;
   let token = item / params.statistics_pitch;
   let head = item % params.statistics_pitch;
@@ -271,7 +234,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (thread < step) { partial_maxima[thread] = max(partial_maxima[thread], partial_maxima[thread + step]); }
     workgroupBarrier();
   }
-  if (thread == 0u) { maxima[group.y * groups.x + group.x] = partial_maxima[0]; }
+  if (thread == 0u) { maxima[linear_index(group, groups)] = partial_maxima[0]; }
 //! end
 }
 `,
@@ -532,41 +495,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //
 // Online softmax: with the running maximum m and sum l of a row, a new tile of scores s first scales l and the results by
 // 2^(m_old − m_new), then adds p = 2^(s − m_new) to l and p·V to the results. l stays split over the invocations of a
-// row until the end. Scores are kept in units of log 2, as exp2 is what the hardware has.
+// row until the end.
 //
 // Operations: 4 · head size for each visible (query, key, head), 2 products; for documents of n tokens about
 // 2 · n · tokens · heads · head size, plus what the tiles on the diagonal and at document starts compute in vain.
+//! include attention_operands.wgsl WIDTH=2 BACKWARD=false
 //! include attention_tiles.wgsl
 
-struct Params {
-  tokens: u32, heads: u32, kv_heads: u32, head_pairs: u32,
-  // all pitches and columns but that of log_sum_exp count pairs
-  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
-  output_pitch: u32, statistics_pitch: u32,
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
-
-const Q = 0u;
-const K = 1u;
-const V = 2u;
-const LOG2_E = 1.44269504088896;
-const LN_2 = 0.693147180559945;
 const MASKED = -3e38; // below every score
-
-fn load_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
-  let at = head * params.head_pairs + pair;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-  }
-}
 
 // Gives the invocations of a row each other's numbers: left[x][row slot].
 fn share(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {
@@ -719,6 +655,74 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
 }
 `,
+  "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the gradient
+// of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients. Include-only.
+//
+// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
+
+struct Params {
+  tokens: u32, heads: u32, kv_heads: u32,
+//! if WIDTH == 2
+  head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
+//! end
+  // All pitches and columns except those of the statistics count vectors.
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
+//! if BACKWARD
+  d_output_pitch: u32, statistics_pitch: u32,
+  d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
+//! else
+  output_pitch: u32, statistics_pitch: u32,
+//! end
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<vec$WIDTH<f32>>;
+//! if BACKWARD
+@group(0) @binding(2) var<storage, read> d_output: array<vec$WIDTH<f32>>;
+@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
+@group(0) @binding(5) var<storage, read> delta: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec$WIDTH<f32>>;
+//! if ROTATED
+//! include rotation.wgsl
+@group(0) @binding(7) var<storage, read> positions: array<u32>;
+@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
+//! end
+//! else
+@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec$WIDTH<f32>>;
+@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
+//! end
+
+// What load_vector reads.
+const Q = 0u;
+const K = 1u;
+const V = 2u;
+const D_OUTPUT = 3u;
+
+// Scores are kept in units of log 2, as exp2 is what the hardware has.
+const LOG2_E = 1.44269504088896;
+const LN_2 = 0.693147180559945;
+
+fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec$WIDTH<f32> {
+//! if WIDTH == 2
+  let at = head * params.head_pairs + vector;
+//! else
+  let at = head * (HEAD_DIM / 4u) + vector;
+//! end
+  switch source {
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+//! if BACKWARD
+    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
+    default: { return d_output[token * params.d_output_pitch + at]; }
+//! else
+    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
+//! end
+  }
+}
+`,
   "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the gradient
 // of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in memory, f16 in
 // workgroup memory and in products, sums are f32.
@@ -743,7 +747,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums that a
 // subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
 // fragments of the tile.
-// The including kernel declares TILES, \`params\` with \`tokens\`, and \`load_quad(source, token, head, quad)\`.
+// The including kernel declares TILES, and has included attention_operands.wgsl with a WIDTH of 4.
 //! include fragments.wgsl
 
 const THREADS = 32u * SUBGROUPS;
@@ -754,8 +758,6 @@ const TILE = COLUMNS * TILE_ROW;
 const SCORE_ROW = COLUMNS / 4u + 1u;
 const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
 const SCORES = TILES * TILE;
-const LOG2_E = 1.44269504088896;
-const LN_2 = 0.693147180559945;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
@@ -774,8 +776,8 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
     let item = min(thread + \${n}u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
     let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
     let chunk = item % HEAD_CHUNKS;
-    values[2 * $n] = load_quad(source, token, head, chunk);
-    values[2 * $n + 1] = load_quad(source, token, head, chunk + HEAD_CHUNKS);
+    values[2 * $n] = load_vector(source, token, head, chunk);
+    values[2 * $n + 1] = load_vector(source, token, head, chunk + HEAD_CHUNKS);
   }
   //! end
   return values;
@@ -864,51 +866,14 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
 // which attention_gradient_scale.wgsl left with its inverse in the row after the last of delta.
 //
 // With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
+//! include attention_operands.wgsl WIDTH=4 BACKWARD=true
 //! include attention_tensor.wgsl
-//! if ROTATED
-//! include rotation.wgsl
-//! end
 
-struct Params {
-  tokens: u32, heads: u32, kv_heads: u32,
-  // all pitches and columns but that of the statistics count quads
-  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
-  d_output_pitch: u32, statistics_pitch: u32,
-  d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
-@group(0) @binding(5) var<storage, read> delta: array<f32>;
-@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4<f32>>;
-//! if ROTATED
-@group(0) @binding(7) var<storage, read> positions: array<u32>;
-@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
-//! end
-
-const Q = 0u;
-const K = 1u;
-const V = 2u;
-const D_OUTPUT = 3u;
 const ROWS = 8u * SUBGROUPS;
 const TILES = 2u;
 const TILE_0 = 0u;
 const TILE_1 = TILE;
 const GRADIENTS = SUBGROUPS / 2u * STRIP; // from the scores to dP
-
-fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
-  let at = head * (HEAD_DIM / 4u) + quad;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-    default: { return d_output[token * params.d_output_pitch + at]; }
-  }
-}
 
 // The power of two that d_output is multiplied by, and its inverse.
 fn gradient_scale() -> vec2<f32> {
@@ -1012,25 +977,9 @@ fn write_gradient(
 // earlier scores, renewed only when a score exceeds it by GROWTH. Results are then still exact, probabilities at most
 // 2^GROWTH, and the results in fragments, whose rows cannot be scaled where they are, need that rarely: they take the way
 // through workgroup memory. Two invocations share a row, 16 of every 32 columns each.
+//! include attention_operands.wgsl WIDTH=4 BACKWARD=false
 //! include attention_tensor.wgsl
 
-struct Params {
-  tokens: u32, heads: u32, kv_heads: u32,
-  // all pitches and columns but that of log_sum_exp count quads
-  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
-  output_pitch: u32, statistics_pitch: u32,
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
-
-const Q = 0u;
-const K = 1u;
-const V = 2u;
 const ROWS = 16u * SUBGROUPS;
 const TILES = 1u;
 const KV_TILE = 0u; // keys and values take turns in it
@@ -1038,15 +987,6 @@ const GROWTH = 8.0;
 const MASKED = -3e38; // below every score
 
 var<workgroup> grown: atomic<u32>;
-
-fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
-  let at = head * (HEAD_DIM / 4u) + quad;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-  }
-}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -1446,8 +1386,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs a slice that
 // an invocation brings) and UNROLL (slices multiplied without a loop).
-// The kernel that includes this declares \`params\` with \`tokens\` and \`head_pairs\` (half the head size), and
-// \`load_pair(source, token, head, pair)\`. Heads are padded with zeros to the dims of the grid; tokens past the end repeat
+// The kernel that includes this has included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens past the end repeat
 // the last one: the caller masks them.
 
 const DEPTH = 16u;
@@ -1476,7 +1415,7 @@ struct Slices { left: array<Turned, LEFT_LOADS>, right: Turned }
 
 fn guarded_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
   let inside = min(pair, params.head_pairs - 1u);
-  return select(vec2<f32>(), load_pair(source, min(token, params.tokens - 1u), head, inside), pair < params.head_pairs);
+  return select(vec2<f32>(), load_vector(source, min(token, params.tokens - 1u), head, inside), pair < params.head_pairs);
 }
 
 fn load_turned(rows: Rows, token: u32, step: u32, pair: u32) -> Turned {
@@ -1616,6 +1555,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
 // Shapes: k, v [tokens, width], each somewhere in the columns of a matrix; positions u32 [tokens]; key_cache, value_cache
 // [max_length, width]. All f32. Positions past the caches are skipped.
 // One thread copies one pair of columns of both; pairs up to the pitch become zero.
+//! include linear_grid.wgsl
 
 const THREADS = 128u;
 
@@ -1634,7 +1574,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let token = item / params.cache_pitch;
   let column = item % params.cache_pitch;
   if (token >= params.tokens) { return; }
@@ -1661,6 +1601,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Idea: a workgroup a row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
 // when the maximum grows, so that logits are read once for the loss and once for the gradient. The largest magnitude of
 // the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them.
+//! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 
 const LOWEST = -3.4028234e38;
@@ -1710,7 +1651,7 @@ fn logits_of(row: u32, vector: u32) -> vec4<f32> {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
   let token = params.first_row + row;
@@ -1764,6 +1705,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: few bits back to f32; less the original (SUBTRACT), the quantisation error.
 // One thread a vec4.
+//! include linear_grid.wgsl
 //! include fp8.wgsl
 
 struct Params {
@@ -1786,7 +1728,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * 64u + thread;
+  let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
 //! if CODES == e4m3
@@ -1809,6 +1751,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // last if not.
 // Idea: one thread four columns; neighbours read and write side by side. f16 is unpacked from u32, which needs no f16
 // feature. Columns up to the pitch are copied along, as they are zero in the table.
+//! include linear_grid.wgsl
 
 struct Params {
   tokens: u32,
@@ -1828,7 +1771,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
   let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];
@@ -1846,6 +1789,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Idea: scattering would need float atomics and lose the order. Instead a workgroup owns THREADS vec4 columns of one
 // vocabulary row and looks through all ids, THREADS at a time: every thread compares one id and sets a bit if it
 // matches, then all walk the set bits. Most rows match nothing and only read the ids, which stay in the cache.
+//! include linear_grid.wgsl
 
 const WORDS = THREADS / 32;
 
@@ -1866,7 +1810,7 @@ var<workgroup> matches: array<atomic<u32>, WORDS>; // bit t of the tile: token t
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = group.y * groups.x + group.x;
+  let item = linear_index(group, groups);
   let row = item / params.blocks;
   if (row >= params.vocab) { return; }
   let column = item % params.blocks * THREADS + thread;
@@ -1896,6 +1840,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //   RESIDUE   b[i][j] −= residue[p][j] / (column_factors[j] · row_factors[i])    the share that rounding realized
 //   else      flushed[i] = b[i], delta[i] = 0                                    nothing of the row is pending
 // One thread an element.
+//! include linear_grid.wgsl
 
 struct Params {
   count: u32,
@@ -1919,7 +1864,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * 64u + thread;
+  let item = linear_index(group, groups) * 64u + thread;
   let p = item / params.rank;
   let j = item % params.rank;
   if (p >= params.count) { return; }
@@ -1932,6 +1877,48 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   delta[at] = 0.0;
 //! end
 }
+`,
+  "falqon_part.wgsl": `// Parameters and bindings of the kernels that write rows of the FP8 weight, or measure what writing them will do
+// (MEASURES). Include-only.
+//
+// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
+// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+
+struct Params {
+//! if MEASURES
+  rows: u32,
+//! end
+  count: u32,      // rows to write
+  vectors: u32,    // u32s in a row of codes
+  w_row: u32,
+  base_row: u32,
+  a_row: u32,
+  rank: u32,
+  b_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if MEASURES
+@group(0) @binding(1) var<storage, read> weight: array<u32>;
+//! else
+@group(0) @binding(1) var<storage, read_write> weight: array<u32>;
+//! end
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
+@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+//! if !ALL_ROWS
+@group(0) @binding(5) var<storage, read> selected: array<u32>;
+//! end
+
+// The codes that vector \`vector\` of a row starts from.
+//! if IN_PLACE
+fn base_codes(row: u32, vector: u32) -> u32 { return weight[(params.w_row + row) * params.vectors + vector]; }
+//! else
+@group(0) @binding(6) var<storage, read> base: array<u32>;
+
+fn base_codes(row: u32, vector: u32) -> u32 { return base[(params.base_row + row) * params.vectors + vector]; }
+//! end
 `,
   "falqon_row.wgsl": `// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
 // tests/oracle/falqon_update.ts. Include-only.
@@ -2049,33 +2036,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //
 // One workgroup a row; every row is measured, also those that are not written, since U counts all of them.
 // On request only: it costs as much as an update of all rows.
+//! include linear_grid.wgsl
 //! include fp8.wgsl
 //! include falqon_row.wgsl
+//! include falqon_part.wgsl MEASURES=true
 
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
 
-struct Params {
-  rows: u32,
-  count: u32,      // rows that will be written
-  vectors: u32,
-  w_row: u32,
-  base_row: u32,
-  a_row: u32,
-  rank: u32,
-  b_pitch: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weight: array<u32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
-@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
-//! if !ALL_ROWS
-@group(0) @binding(5) var<storage, read> selected: array<u32>;
-//! end
-//! if !IN_PLACE
-@group(0) @binding(6) var<storage, read> base: array<u32>;
+// What element \`at\` of b asks for since its row was written.
+//! if IN_PLACE
+fn asked_b(at: u32) -> f32 { return b[at]; }
+//! else
 @group(0) @binding(7) var<storage, read> pending: array<f32>;
+
+fn asked_b(at: u32) -> f32 { return pending[at]; }
 //! end
 @group(0) @binding(8) var<storage, read_write> statistics: array<vec4<f32>>;
 
@@ -2085,7 +2059,7 @@ var<workgroup> written: u32;
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
 //! if ALL_ROWS
   let is_written = true;
@@ -2104,20 +2078,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let a = unpack4_e4m3_scaled(weight[(params.a_row + j) * params.vectors + vector]) * 256.0;
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
-//! if IN_PLACE
-      asked += b_value * column_factors[j] * row_factors[row] * a;
-//! else
-      asked += pending[row * params.b_pitch + j] * column_factors[j] * row_factors[row] * a;
-//! end
+      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * a;
     }
     mine.z += dot(asked, asked);
     if (is_written) {
       let old = weight[(params.w_row + row) * params.vectors + vector];
-//! if IN_PLACE
-      let value = unpack4_e4m3_scaled(old) * 256.0 + sum;
-//! else
-      let value = unpack4_e4m3_scaled(base[(params.base_row + row) * params.vectors + vector]) * 256.0 + sum;
-//! end
+      let value = unpack4_e4m3_scaled(base_codes(row, vector)) * 256.0 + sum;
       let code = pack4_e4m3(value);
       let change = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
       for (var c = 0u; c < 4u; c++) {
@@ -2138,9 +2104,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "falqon_update.wgsl": `// Writes rows of the FP8 weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl).
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
-// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+// Shapes: those of falqon_part.wgsl.
 // CHANGE also writes decode(new) − decode(old) of row \`selected[p]\` to change[p]: what rounding left of the update.
 //
 // Idea: a matrix product of short contraction (the rank) whose result is encoded where it is made. A workgroup makes
@@ -2150,28 +2114,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Everything but the coefficients is times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
 //! include fp8.wgsl
 //! include falqon_row.wgsl
+//! include falqon_part.wgsl MEASURES=false
 
-struct Params {
-  count: u32,      // rows to write
-  vectors: u32,    // u32s in a row of codes
-  w_row: u32,
-  base_row: u32,
-  a_row: u32,
-  rank: u32,
-  b_pitch: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> weight: array<u32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
-@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
-//! if !ALL_ROWS
-@group(0) @binding(5) var<storage, read> selected: array<u32>;
-//! end
-//! if !IN_PLACE
-@group(0) @binding(6) var<storage, read> base: array<u32>;
-//! end
 //! if CHANGE
 @group(0) @binding(7) var<storage, read_write> change: array<vec4<f32>>;
 //! end
@@ -2225,11 +2169,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll c 0 4
   let row_\${i}_$c = row_of(p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u);
 //! unroll n 0 TN/4
-//! if IN_PLACE
-  let from_\${i}_\${c}_$n = weight[(params.w_row + row_\${i}_$c) * params.vectors + read_v_$n];
-//! else
-  let from_\${i}_\${c}_$n = base[(params.base_row + row_\${i}_$c) * params.vectors + read_v_$n];
-//! end
+  let from_\${i}_\${c}_$n = base_codes(row_\${i}_$c, read_v_$n);
   var sum_\${i}_\${c}_$n = vec4<f32>();
 //! end
 //! end
@@ -3400,6 +3340,13 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
 }
 `,
+  "linear_grid.wgsl": `// The number of a workgroup in a grid that \`linearGrid\` of src/gpu/program.ts folded into two dimensions, as one alone
+// may not be long enough. The last row can have more workgroups than are needed. Include-only.
+
+fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+  return group.y * groups.x + group.x;
+}
+`,
   "low_rank_gradient.wgsl": `// The gradient of a narrow matrix, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns n, a long
 // sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
 //
@@ -3802,6 +3749,7 @@ fn main() {
 //
 // x: f32 [rows, cols] with a pitch; a block runs on from the end of a row to the next one. absmax: f32 [blocks].
 // One thread a block: for loading a model, not for its step.
+//! include linear_grid.wgsl
 
 struct Params {
   count: u32, // rows · cols
@@ -3816,7 +3764,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let block = (group.y * groups.x + group.x) * 64u + thread;
+  let block = linear_index(group, groups) * 64u + thread;
   let first = block * BLOCK;
   if (first >= params.count) { return; }
   var row = first / params.cols;
@@ -3837,6 +3785,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // [groups + 1], scales and then the offset; out: f16 [rows, words · 8]. Blocks run along rows of \`cols\` values that follow
 // each other; what is beyond has the code of zero. One thread a u32, eight values: a load of 4 bytes, a store of 16.
 // The 16 values wait in workgroup memory, in 16 banks, where threads that want different ones do not wait for each other.
+//! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 
 struct Params {
@@ -3867,7 +3816,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         @builtin(local_invocation_index) thread: u32) {
   if (thread < 16u) { nf4[thread] = tables.nf4[thread]; }
   workgroupBarrier();
-  let word = (group.y * groups.x + group.x) * THREADS + thread;
+  let word = linear_index(group, groups) * THREADS + thread;
   let row = word / params.words;
   if (row >= params.rows) { return; }
   let packed = codes[word];
@@ -3896,6 +3845,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // x: f32 [rows, cols] with a pitch; absmax: f32 [blocks of 64 values, along rows that follow each other]; codes: 4 bits,
 // eight in a u32, [rows rounded up to 16, pitch]. What is beyond rows and cols gets the code of zero, so that decoding
 // needs no case for it. One thread a u32.
+//! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 
 struct Params {
@@ -3924,7 +3874,7 @@ fn encode(value: f32, scale: f32) -> u32 {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let word = (group.y * groups.x + group.x) * 64u + thread;
+  let word = linear_index(group, groups) * 64u + thread;
   let row = word / params.words;
   if (row >= params.code_rows) { return; }
   let first = (word % params.words) * 8u;
@@ -3946,6 +3896,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // absmax: f32 [blocks], sum: f32, their sum; codes: u8 [blocks], four in a u32; statistics: f32 [groups + 1], the scales
 // and behind them the offset. One workgroup a group, four blocks a thread, so that a thread writes one u32.
+//! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 //! include workgroup_reduce.wgsl
 
@@ -3975,7 +3926,7 @@ fn encode(value: f32, scale: f32) -> u32 {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) workgroups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let group = workgroup.y * workgroups.x + workgroup.x;
+  let group = linear_index(workgroup, workgroups);
   if (group >= params.groups) { return; }
   let offset = sum[0] * params.inverse_blocks;
   let first = (group * THREADS + thread) * 4u;
@@ -4288,6 +4239,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // One workgroup a row. The row is read once: a thread keeps its VECTORS vec4s in registers between the two things that
 // are done with them (REGISTERS); a row too long for that is read twice, the second time from cache. Every load is 16
 // bytes and every store four codes. With GIVEN_SCALES the scales are inputs.
+//! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_codes.wgsl
 //! include row_values.wgsl
@@ -4303,7 +4255,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let vectors = row_vectors();
 //! if REGISTERS
@@ -4344,6 +4296,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // an odd integer within ±2²⁴; a normal one the centred sum of eight uniform 16-bit integers (kurtosis 2.85 instead of 3,
 // none beyond 4.9 standard deviations): integer arithmetic, so that every GPU and the twin tests/oracle/random.ts give
 // the same bits.
+//! include linear_grid.wgsl
 
 struct Params {
   rows: u32,
@@ -4391,7 +4344,7 @@ fn element(row: u32, col: u32) -> f32 {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let col = 4u * (item % params.vectors);
@@ -4415,6 +4368,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Idea: a workgroup takes a row and keeps it in registers (REGISTERS); one too long for that is walked once for each of
 // mean square, largest magnitude and result, from cache but for the first time. Columns up to the pitch take part: they
 // are zero in the input, so they add nothing and stay zero.
+//! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
@@ -4449,7 +4403,7 @@ fn normed(x: vec4<f32>, row_rstd: f32, v: u32) -> vec4<f32> {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
 
@@ -4519,6 +4473,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // With QUANTIZED, d_input in few bits too: codes and scales of row_codes.wgsl, after the columns were divided by
 // column_scales [cols] (COLUMN_SCALES), the scales of the rows of the weight that it is multiplied by next.
 // Idea: as in rms_norm.wgsl, a workgroup keeps its row in registers, what is added to included, or walks it again.
+//! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
@@ -4561,7 +4516,7 @@ fn weight_at(v: u32) -> vec4<f32> {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
   let row_rstd = rstd[row];
@@ -4676,6 +4631,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
 //
 // Idea: bound by memory. A thread turns the same planes, four with VEC4 else one, of HEADS heads, so that it takes sine and
 // cosine once; its heads lie \`groups\` apart, which keeps neighbouring threads on neighbouring memory.
+//! include linear_grid.wgsl
 //! include rotation.wgsl
 
 //! if VEC4
@@ -4702,7 +4658,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let planes = params.half / WIDTH;
   let plane = item % planes * WIDTH;
   let first_head = item / planes % params.groups;
@@ -4944,6 +4900,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 `,
   "sum_partials.wgsl": `// out[r][c] (+)= Σ_s partials[s][r][c]: joins the partial products of a GEMM that was split along K.
 // The shares are added in order, so the result does not depend on scheduling. One thread a vec4.
+//! include linear_grid.wgsl
 
 struct Params {
   rows: u32,
@@ -4961,7 +4918,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * 64u + thread;
+  let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   let column = item % params.vectors;
   if (row >= params.rows) { return; }
@@ -4980,6 +4937,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl; output f32 [rows, width], whose pitch it is.
 // Idea: one thread a vec4 of the output, up to the pitch: zeros between give zeros.
+//! include linear_grid.wgsl
 //! include gate_up.wgsl
 //! include silu.wgsl
 
@@ -4994,7 +4952,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
@@ -5006,6 +4964,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. s is computed again
 // rather than kept. Idea: one thread a vec4 of gate and up together.
+//! include linear_grid.wgsl
 //! include gate_up.wgsl
 //! include silu.wgsl
 
@@ -5021,7 +4980,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
@@ -5039,6 +4998,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // are in range as codes are.
 // Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps what is to be quantised in registers
 // (REGISTERS); where it is too much, it is computed again.
+//! include linear_grid.wgsl
 //! include gate_up.wgsl
 //! include silu.wgsl
 //! include workgroup_reduce.wgsl
@@ -5096,7 +5056,7 @@ fn write_scaled(at: u32, v: vec4<f32>) {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let start = 2u * row * params.vectors;
 
@@ -5147,6 +5107,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl.
 // Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps the results in registers
 // (REGISTERS); where they are too many it computes them again.
+//! include linear_grid.wgsl
 //! include gate_up.wgsl
 //! include silu.wgsl
 //! include workgroup_reduce.wgsl
@@ -5171,7 +5132,7 @@ fn hidden(row: u32, v: u32) -> vec4<f32> {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
 
@@ -5209,6 +5170,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "tensor_amax.wgsl": `// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup a row.
+//! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_values.wgsl
 
@@ -5224,7 +5186,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   var mine = vec4<f32>();
   for (var v = thread; v < row_vectors(); v += THREADS) { mine = max(mine, abs(row_value(row, v))); }
@@ -5258,6 +5220,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // the columns beyond cols become zero.
 // Idea: integer arithmetic on the bits, which is exact for every value, subnormals and NaN included, on every GPU. Only
 // bfloat16 to f16 rounds. One thread four columns.
+//! include linear_grid.wgsl
 
 struct Params {
   rows: u32,
@@ -5306,7 +5269,7 @@ fn widened(half: u32) -> u32 {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let four = four_bits(row, 4u * (item % params.vectors));

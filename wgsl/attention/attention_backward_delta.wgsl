@@ -8,6 +8,7 @@
 // partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included, which become
 // zero. Memory-bound: every element is read once.
 // With MAXIMA a workgroup also writes the largest magnitude of the elements of d_output that it read.
+//! include linear_grid.wgsl
 
 const THREADS = 128u;
 const LANES = 8u;
@@ -39,7 +40,7 @@ var<workgroup> partial_maxima: array<f32, THREADS>;
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let first_item = (group.y * groups.x + group.x) * ITEMS;
+  let first_item = linear_index(group, groups) * ITEMS;
   let item = first_item + thread / LANES;
   let token = item / params.statistics_pitch;
   let head = item % params.statistics_pitch;
@@ -84,6 +85,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (thread < step) { partial_maxima[thread] = max(partial_maxima[thread], partial_maxima[thread + step]); }
     workgroupBarrier();
   }
-  if (thread == 0u) { maxima[group.y * groups.x + group.x] = partial_maxima[0]; }
+  if (thread == 0u) { maxima[linear_index(group, groups)] = partial_maxima[0]; }
 //! end
 }

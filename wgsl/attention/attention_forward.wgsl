@@ -9,41 +9,14 @@
 //
 // Online softmax: with the running maximum m and sum l of a row, a new tile of scores s first scales l and the results by
 // 2^(m_old − m_new), then adds p = 2^(s − m_new) to l and p·V to the results. l stays split over the invocations of a
-// row until the end. Scores are kept in units of log 2, as exp2 is what the hardware has.
+// row until the end.
 //
 // Operations: 4 · head size for each visible (query, key, head), 2 products; for documents of n tokens about
 // 2 · n · tokens · heads · head size, plus what the tiles on the diagonal and at document starts compute in vain.
+//! include attention_operands.wgsl WIDTH=2 BACKWARD=false
 //! include attention_tiles.wgsl
 
-struct Params {
-  tokens: u32, heads: u32, kv_heads: u32, head_pairs: u32,
-  // all pitches and columns but that of log_sum_exp count pairs
-  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
-  output_pitch: u32, statistics_pitch: u32,
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
-
-const Q = 0u;
-const K = 1u;
-const V = 2u;
-const LOG2_E = 1.44269504088896;
-const LN_2 = 0.693147180559945;
 const MASKED = -3e38; // below every score
-
-fn load_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
-  let at = head * params.head_pairs + pair;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-  }
-}
 
 // Gives the invocations of a row each other's numbers: left[x][row slot].
 fn share(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {

@@ -22,7 +22,7 @@
 // elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums that a
 // subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
 // fragments of the tile.
-// The including kernel declares TILES, `params` with `tokens`, and `load_quad(source, token, head, quad)`.
+// The including kernel declares TILES, and has included attention_operands.wgsl with a WIDTH of 4.
 //! include fragments.wgsl
 
 const THREADS = 32u * SUBGROUPS;
@@ -33,8 +33,6 @@ const TILE = COLUMNS * TILE_ROW;
 const SCORE_ROW = COLUMNS / 4u + 1u;
 const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
 const SCORES = TILES * TILE;
-const LOG2_E = 1.44269504088896;
-const LN_2 = 0.693147180559945;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
@@ -53,8 +51,8 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
     let item = min(thread + ${n}u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
     let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
     let chunk = item % HEAD_CHUNKS;
-    values[2 * $n] = load_quad(source, token, head, chunk);
-    values[2 * $n + 1] = load_quad(source, token, head, chunk + HEAD_CHUNKS);
+    values[2 * $n] = load_vector(source, token, head, chunk);
+    values[2 * $n + 1] = load_vector(source, token, head, chunk + HEAD_CHUNKS);
   }
   //! end
   return values;

@@ -10,51 +10,14 @@
 // which attention_gradient_scale.wgsl left with its inverse in the row after the last of delta.
 //
 // With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
+//! include attention_operands.wgsl WIDTH=4 BACKWARD=true
 //! include attention_tensor.wgsl
-//! if ROTATED
-//! include rotation.wgsl
-//! end
 
-struct Params {
-  tokens: u32, heads: u32, kv_heads: u32,
-  // all pitches and columns but that of the statistics count quads
-  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
-  d_output_pitch: u32, statistics_pitch: u32,
-  d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
-@group(0) @binding(5) var<storage, read> delta: array<f32>;
-@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4<f32>>;
-//! if ROTATED
-@group(0) @binding(7) var<storage, read> positions: array<u32>;
-@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
-//! end
-
-const Q = 0u;
-const K = 1u;
-const V = 2u;
-const D_OUTPUT = 3u;
 const ROWS = 8u * SUBGROUPS;
 const TILES = 2u;
 const TILE_0 = 0u;
 const TILE_1 = TILE;
 const GRADIENTS = SUBGROUPS / 2u * STRIP; // from the scores to dP
-
-fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
-  let at = head * (HEAD_DIM / 4u) + quad;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-    default: { return d_output[token * params.d_output_pitch + at]; }
-  }
-}
 
 // The power of two that d_output is multiplied by, and its inverse.
 fn gradient_scale() -> vec2<f32> {

@@ -9,25 +9,9 @@
 // earlier scores, renewed only when a score exceeds it by GROWTH. Results are then still exact, probabilities at most
 // 2^GROWTH, and the results in fragments, whose rows cannot be scaled where they are, need that rarely: they take the way
 // through workgroup memory. Two invocations share a row, 16 of every 32 columns each.
+//! include attention_operands.wgsl WIDTH=4 BACKWARD=false
 //! include attention_tensor.wgsl
 
-struct Params {
-  tokens: u32, heads: u32, kv_heads: u32,
-  // all pitches and columns but that of log_sum_exp count quads
-  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
-  output_pitch: u32, statistics_pitch: u32,
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
-
-const Q = 0u;
-const K = 1u;
-const V = 2u;
 const ROWS = 16u * SUBGROUPS;
 const TILES = 1u;
 const KV_TILE = 0u; // keys and values take turns in it
@@ -35,15 +19,6 @@ const GROWTH = 8.0;
 const MASKED = -3e38; // below every score
 
 var<workgroup> grown: atomic<u32>;
-
-fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
-  let at = head * (HEAD_DIM / 4u) + quad;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-  }
-}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,

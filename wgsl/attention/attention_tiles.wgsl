@@ -18,8 +18,7 @@
 //
 // The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs a slice that
 // an invocation brings) and UNROLL (slices multiplied without a loop).
-// The kernel that includes this declares `params` with `tokens` and `head_pairs` (half the head size), and
-// `load_pair(source, token, head, pair)`. Heads are padded with zeros to the dims of the grid; tokens past the end repeat
+// The kernel that includes this has included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens past the end repeat
 // the last one: the caller masks them.
 
 const DEPTH = 16u;
@@ -48,7 +47,7 @@ struct Slices { left: array<Turned, LEFT_LOADS>, right: Turned }
 
 fn guarded_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
   let inside = min(pair, params.head_pairs - 1u);
-  return select(vec2<f32>(), load_pair(source, min(token, params.tokens - 1u), head, inside), pair < params.head_pairs);
+  return select(vec2<f32>(), load_vector(source, min(token, params.tokens - 1u), head, inside), pair < params.head_pairs);
 }
 
 fn load_turned(rows: Rows, token: u32, step: u32, pair: u32) -> Turned {

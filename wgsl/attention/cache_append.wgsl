@@ -3,6 +3,7 @@
 // Shapes: k, v [tokens, width], each somewhere in the columns of a matrix; positions u32 [tokens]; key_cache, value_cache
 // [max_length, width]. All f32. Positions past the caches are skipped.
 // One thread copies one pair of columns of both; pairs up to the pitch become zero.
+//! include linear_grid.wgsl
 
 const THREADS = 128u;
 
@@ -21,7 +22,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let token = item / params.cache_pitch;
   let column = item % params.cache_pitch;
   if (token >= params.tokens) { return; }

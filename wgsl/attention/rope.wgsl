@@ -6,6 +6,7 @@
 //
 // Idea: bound by memory. A thread turns the same planes, four with VEC4 else one, of HEADS heads, so that it takes sine and
 // cosine once; its heads lie `groups` apart, which keeps neighbouring threads on neighbouring memory.
+//! include linear_grid.wgsl
 //! include rotation.wgsl
 
 //! if VEC4
@@ -32,7 +33,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let planes = params.half / WIDTH;
   let plane = item % planes * WIDTH;
   let first_head = item / planes % params.groups;

@@ -2,6 +2,7 @@
 //   RESIDUE   b[i][j] −= residue[p][j] / (column_factors[j] · row_factors[i])    the share that rounding realized
 //   else      flushed[i] = b[i], delta[i] = 0                                    nothing of the row is pending
 // One thread an element.
+//! include linear_grid.wgsl
 
 struct Params {
   count: u32,
@@ -25,7 +26,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * 64u + thread;
+  let item = linear_index(group, groups) * 64u + thread;
   let p = item / params.rank;
   let j = item % params.rank;
   if (p >= params.count) { return; }

@@ -4,33 +4,20 @@
 //
 // One workgroup a row; every row is measured, also those that are not written, since U counts all of them.
 // On request only: it costs as much as an update of all rows.
+//! include linear_grid.wgsl
 //! include fp8.wgsl
 //! include falqon_row.wgsl
+//! include falqon_part.wgsl MEASURES=true
 
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
 
-struct Params {
-  rows: u32,
-  count: u32,      // rows that will be written
-  vectors: u32,
-  w_row: u32,
-  base_row: u32,
-  a_row: u32,
-  rank: u32,
-  b_pitch: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weight: array<u32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
-@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
-//! if !ALL_ROWS
-@group(0) @binding(5) var<storage, read> selected: array<u32>;
-//! end
-//! if !IN_PLACE
-@group(0) @binding(6) var<storage, read> base: array<u32>;
+// What element `at` of b asks for since its row was written.
+//! if IN_PLACE
+fn asked_b(at: u32) -> f32 { return b[at]; }
+//! else
 @group(0) @binding(7) var<storage, read> pending: array<f32>;
+
+fn asked_b(at: u32) -> f32 { return pending[at]; }
 //! end
 @group(0) @binding(8) var<storage, read_write> statistics: array<vec4<f32>>;
 
@@ -40,7 +27,7 @@ var<workgroup> written: u32;
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
 //! if ALL_ROWS
   let is_written = true;
@@ -59,20 +46,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let a = unpack4_e4m3_scaled(weight[(params.a_row + j) * params.vectors + vector]) * 256.0;
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
-//! if IN_PLACE
-      asked += b_value * column_factors[j] * row_factors[row] * a;
-//! else
-      asked += pending[row * params.b_pitch + j] * column_factors[j] * row_factors[row] * a;
-//! end
+      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * a;
     }
     mine.z += dot(asked, asked);
     if (is_written) {
       let old = weight[(params.w_row + row) * params.vectors + vector];
-//! if IN_PLACE
-      let value = unpack4_e4m3_scaled(old) * 256.0 + sum;
-//! else
-      let value = unpack4_e4m3_scaled(base[(params.base_row + row) * params.vectors + vector]) * 256.0 + sum;
-//! end
+      let value = unpack4_e4m3_scaled(base_codes(row, vector)) * 256.0 + sum;
       let code = pack4_e4m3(value);
       let change = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
       for (var c = 0u; c < 4u; c++) {

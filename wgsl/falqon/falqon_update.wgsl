@@ -1,8 +1,6 @@
 // Writes rows of the FP8 weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl).
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
-// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+// Shapes: those of falqon_part.wgsl.
 // CHANGE also writes decode(new) − decode(old) of row `selected[p]` to change[p]: what rounding left of the update.
 //
 // Idea: a matrix product of short contraction (the rank) whose result is encoded where it is made. A workgroup makes
@@ -12,28 +10,8 @@
 // Everything but the coefficients is times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
 //! include fp8.wgsl
 //! include falqon_row.wgsl
+//! include falqon_part.wgsl MEASURES=false
 
-struct Params {
-  count: u32,      // rows to write
-  vectors: u32,    // u32s in a row of codes
-  w_row: u32,
-  base_row: u32,
-  a_row: u32,
-  rank: u32,
-  b_pitch: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> weight: array<u32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
-@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
-//! if !ALL_ROWS
-@group(0) @binding(5) var<storage, read> selected: array<u32>;
-//! end
-//! if !IN_PLACE
-@group(0) @binding(6) var<storage, read> base: array<u32>;
-//! end
 //! if CHANGE
 @group(0) @binding(7) var<storage, read_write> change: array<vec4<f32>>;
 //! end
@@ -87,11 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll c 0 4
   let row_${i}_$c = row_of(p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u);
 //! unroll n 0 TN/4
-//! if IN_PLACE
-  let from_${i}_${c}_$n = weight[(params.w_row + row_${i}_$c) * params.vectors + read_v_$n];
-//! else
-  let from_${i}_${c}_$n = base[(params.base_row + row_${i}_$c) * params.vectors + read_v_$n];
-//! end
+  let from_${i}_${c}_$n = base_codes(row_${i}_$c, read_v_$n);
   var sum_${i}_${c}_$n = vec4<f32>();
 //! end
 //! end

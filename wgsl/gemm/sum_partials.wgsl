@@ -1,5 +1,6 @@
 // out[r][c] (+)= Σ_s partials[s][r][c]: joins the partial products of a GEMM that was split along K.
 // The shares are added in order, so the result does not depend on scheduling. One thread a vec4.
+//! include linear_grid.wgsl
 
 struct Params {
   rows: u32,
@@ -17,7 +18,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * 64u + thread;
+  let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   let column = item % params.vectors;
   if (row >= params.rows) { return; }

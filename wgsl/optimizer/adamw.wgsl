@@ -6,6 +6,7 @@
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
 // A step whose gradient is not finite changes nothing.
 // Idea: one thread a vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
+//! include linear_grid.wgsl
 //! include step_state.wgsl
 
 struct Params {
@@ -30,7 +31,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let i = (group.y * groups.x + group.x) * THREADS + thread;
+  let i = linear_index(group, groups) * THREADS + thread;
   if (i >= params.vectors || results.finite == 0u) { return; }
   let g = gradients[i] * results.clip;
   let m = params.beta1 * first[i] + params.one_minus_beta1 * g;

@@ -9,6 +9,7 @@
 // Idea: a workgroup a row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
 // when the maximum grows, so that logits are read once for the loss and once for the gradient. The largest magnitude of
 // the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them.
+//! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 
 const LOWEST = -3.4028234e38;
@@ -58,7 +59,7 @@ fn logits_of(row: u32, vector: u32) -> vec4<f32> {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
   let token = params.first_row + row;

@@ -1,5 +1,6 @@
 // out[r][c] = decode(codes[r][c]) / scales[r]: few bits back to f32; less the original (SUBTRACT), the quantisation error.
 // One thread a vec4.
+//! include linear_grid.wgsl
 //! include fp8.wgsl
 
 struct Params {
@@ -22,7 +23,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * 64u + thread;
+  let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
 //! if CODES == e4m3

@@ -4,6 +4,7 @@
 // last if not.
 // Idea: one thread four columns; neighbours read and write side by side. f16 is unpacked from u32, which needs no f16
 // feature. Columns up to the pitch are copied along, as they are zero in the table.
+//! include linear_grid.wgsl
 
 struct Params {
   tokens: u32,
@@ -23,7 +24,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
   let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];

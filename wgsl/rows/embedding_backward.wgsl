@@ -5,6 +5,7 @@
 // Idea: scattering would need float atomics and lose the order. Instead a workgroup owns THREADS vec4 columns of one
 // vocabulary row and looks through all ids, THREADS at a time: every thread compares one id and sets a bit if it
 // matches, then all walk the set bits. Most rows match nothing and only read the ids, which stay in the cache.
+//! include linear_grid.wgsl
 
 const WORDS = THREADS / 32;
 
@@ -25,7 +26,7 @@ var<workgroup> matches: array<atomic<u32>, WORDS>; // bit t of the tile: token t
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = group.y * groups.x + group.x;
+  let item = linear_index(group, groups);
   let row = item / params.blocks;
   if (row >= params.vocab) { return; }
   let column = item % params.blocks * THREADS + thread;

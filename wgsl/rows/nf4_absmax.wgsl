@@ -2,6 +2,7 @@
 //
 // x: f32 [rows, cols] with a pitch; a block runs on from the end of a row to the next one. absmax: f32 [blocks].
 // One thread a block: for loading a model, not for its step.
+//! include linear_grid.wgsl
 
 struct Params {
   count: u32, // rows · cols
@@ -16,7 +17,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let block = (group.y * groups.x + group.x) * 64u + thread;
+  let block = linear_index(group, groups) * 64u + thread;
   let first = block * BLOCK;
   if (first >= params.count) { return; }
   var row = first / params.cols;

@@ -5,6 +5,7 @@
 // [groups + 1], scales and then the offset; out: f16 [rows, words · 8]. Blocks run along rows of `cols` values that follow
 // each other; what is beyond has the code of zero. One thread a u32, eight values: a load of 4 bytes, a store of 16.
 // The 16 values wait in workgroup memory, in 16 banks, where threads that want different ones do not wait for each other.
+//! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 
 struct Params {
@@ -35,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         @builtin(local_invocation_index) thread: u32) {
   if (thread < 16u) { nf4[thread] = tables.nf4[thread]; }
   workgroupBarrier();
-  let word = (group.y * groups.x + group.x) * THREADS + thread;
+  let word = linear_index(group, groups) * THREADS + thread;
   let row = word / params.words;
   if (row >= params.rows) { return; }
   let packed = codes[word];

@@ -3,6 +3,7 @@
 // x: f32 [rows, cols] with a pitch; absmax: f32 [blocks of 64 values, along rows that follow each other]; codes: 4 bits,
 // eight in a u32, [rows rounded up to 16, pitch]. What is beyond rows and cols gets the code of zero, so that decoding
 // needs no case for it. One thread a u32.
+//! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 
 struct Params {
@@ -31,7 +32,7 @@ fn encode(value: f32, scale: f32) -> u32 {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let word = (group.y * groups.x + group.x) * 64u + thread;
+  let word = linear_index(group, groups) * 64u + thread;
   let row = word / params.words;
   if (row >= params.code_rows) { return; }
   let first = (word % params.words) * 8u;

@@ -3,6 +3,7 @@
 //
 // absmax: f32 [blocks], sum: f32, their sum; codes: u8 [blocks], four in a u32; statistics: f32 [groups + 1], the scales
 // and behind them the offset. One workgroup a group, four blocks a thread, so that a thread writes one u32.
+//! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 //! include workgroup_reduce.wgsl
 
@@ -32,7 +33,7 @@ fn encode(value: f32, scale: f32) -> u32 {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) workgroups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let group = workgroup.y * workgroups.x + workgroup.x;
+  let group = linear_index(workgroup, workgroups);
   if (group >= params.groups) { return; }
   let offset = sum[0] * params.inverse_blocks;
   let first = (group * THREADS + thread) * 4u;

@@ -3,6 +3,7 @@
 // One workgroup a row. The row is read once: a thread keeps its VECTORS vec4s in registers between the two things that
 // are done with them (REGISTERS); a row too long for that is read twice, the second time from cache. Every load is 16
 // bytes and every store four codes. With GIVEN_SCALES the scales are inputs.
+//! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_codes.wgsl
 //! include row_values.wgsl
@@ -18,7 +19,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let vectors = row_vectors();
 //! if REGISTERS

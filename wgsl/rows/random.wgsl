@@ -5,6 +5,7 @@
 // an odd integer within ±2²⁴; a normal one the centred sum of eight uniform 16-bit integers (kurtosis 2.85 instead of 3,
 // none beyond 4.9 standard deviations): integer arithmetic, so that every GPU and the twin tests/oracle/random.ts give
 // the same bits.
+//! include linear_grid.wgsl
 
 struct Params {
   rows: u32,
@@ -52,7 +53,7 @@ fn element(row: u32, col: u32) -> f32 {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let col = 4u * (item % params.vectors);

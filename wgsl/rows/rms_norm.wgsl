@@ -5,6 +5,7 @@
 // Idea: a workgroup takes a row and keeps it in registers (REGISTERS); one too long for that is walked once for each of
 // mean square, largest magnitude and result, from cache but for the first time. Columns up to the pitch take part: they
 // are zero in the input, so they add nothing and stay zero.
+//! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
@@ -39,7 +40,7 @@ fn normed(x: vec4<f32>, row_rstd: f32, v: u32) -> vec4<f32> {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
 

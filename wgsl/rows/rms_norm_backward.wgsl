@@ -6,6 +6,7 @@
 // With QUANTIZED, d_input in few bits too: codes and scales of row_codes.wgsl, after the columns were divided by
 // column_scales [cols] (COLUMN_SCALES), the scales of the rows of the weight that it is multiplied by next.
 // Idea: as in rms_norm.wgsl, a workgroup keeps its row in registers, what is added to included, or walks it again.
+//! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
@@ -48,7 +49,7 @@ fn weight_at(v: u32) -> vec4<f32> {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
   let row_rstd = rstd[row];

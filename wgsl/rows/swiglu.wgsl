@@ -2,6 +2,7 @@
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl; output f32 [rows, width], whose pitch it is.
 // Idea: one thread a vec4 of the output, up to the pitch: zeros between give zeros.
+//! include linear_grid.wgsl
 //! include gate_up.wgsl
 //! include silu.wgsl
 
@@ -16,7 +17,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;

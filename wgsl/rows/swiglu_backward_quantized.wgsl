@@ -7,6 +7,7 @@
 // are in range as codes are.
 // Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps what is to be quantised in registers
 // (REGISTERS); where it is too much, it is computed again.
+//! include linear_grid.wgsl
 //! include gate_up.wgsl
 //! include silu.wgsl
 //! include workgroup_reduce.wgsl
@@ -64,7 +65,7 @@ fn write_scaled(at: u32, v: vec4<f32>) {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let start = 2u * row * params.vectors;
 

@@ -3,6 +3,7 @@
 // Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl.
 // Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps the results in registers
 // (REGISTERS); where they are too many it computes them again.
+//! include linear_grid.wgsl
 //! include gate_up.wgsl
 //! include silu.wgsl
 //! include workgroup_reduce.wgsl
@@ -27,7 +28,7 @@ fn hidden(row: u32, v: u32) -> vec4<f32> {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
 

@@ -1,4 +1,5 @@
 // The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup a row.
+//! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_values.wgsl
 
@@ -14,7 +15,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   var mine = vec4<f32>();
   for (var v = thread; v < row_vectors(); v += THREADS) { mine = max(mine, abs(row_value(row, v))); }

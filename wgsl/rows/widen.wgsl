@@ -4,6 +4,7 @@
 // the columns beyond cols become zero.
 // Idea: integer arithmetic on the bits, which is exact for every value, subnormals and NaN included, on every GPU. Only
 // bfloat16 to f16 rounds. One thread four columns.
+//! include linear_grid.wgsl
 
 struct Params {
   rows: u32,
@@ -52,7 +53,7 @@ fn widened(half: u32) -> u32 {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let four = four_bits(row, 4u * (item % params.vectors));
