@@ -1590,6 +1590,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   value_cache[position * params.cache_pitch + column] = value;
 }
 `,
+  "column_scales.wgsl": `// What is quantised of a row's values: with COLUMN_SCALES, they are divided by a scale per column first. Include-only.
+
+//! if COLUMN_SCALES
+@group(0) @binding(8) var<storage, read> column_scales: array<vec4<f32>>;
+
+fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value / column_scales[at]; }
+//! else
+fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value; }
+//! end
+`,
   "cross_entropy.wgsl": `// Cross-entropy of a chunk of rows, and its gradient:
 //   row_loss[first_row + r] = log Σ_c e^logits[r][c] − logits[r][target]            (0 where target < 0: ignored)
 //   gradient[r][c] = (softmax(logits[r])[c] − [c = target]) · loss_scale            (zeros where ignored)
@@ -4236,57 +4246,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 `,
   "quantize_rows.wgsl": `// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of row r.
 //
-// One workgroup a row. The row is read once: a thread keeps its VECTORS vec4s in registers between the two things that
-// are done with them (REGISTERS); a row too long for that is read twice, the second time from cache. Every load is 16
-// bytes and every store four codes. With GIVEN_SCALES the scales are inputs.
+// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike. One workgroup per row, which goes the way of
+// row_pass.wgsl: every load is 16 bytes and every store four codes.
 //! include linear_grid.wgsl
-//! include workgroup_reduce.wgsl
-//! include row_codes.wgsl
 //! include row_values.wgsl
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true
 
 struct Params {
   rows: u32,
   vectors: u32,
-  tail_vectors: u32,
+  trailing_vectors: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+
+alias Source = vec4<f32>;
+alias Row = u32;
+
+fn begin_row(row: u32) -> Row { return row; }
+fn load(row: u32, v: u32) -> Source { return row_value(row, v); }
+fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source); }
+fn again(row: u32, v: u32, of_row: Row) -> Values { return Values(row_value(row, v)); }
+fn keep(row: u32, v: u32, values: Values) {}
+fn keep_scaled(at: u32, value: vec4<f32>) {}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = linear_index(group, groups);
-  if (row >= params.rows) { return; }
-  let vectors = row_vectors();
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  let x_$i = row_value(row, thread + \${i}u * THREADS);
-//! end
-//! end
-
-//! if GIVEN_SCALES
-  let scale = scales[row];
-//! else
-  var amax = 0.0;
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  amax = max(amax, largest(x_$i));
-//! end
-//! else
-  for (var v = thread; v < vectors; v += THREADS) { amax = max(amax, largest(row_value(row, v))); }
-//! end
-  let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
-//! end
-
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  let v_$i = thread + \${i}u * THREADS;
-  if (v_$i < vectors) { write_codes(row * vectors + v_$i, x_$i * scale); }
-//! end
-//! else
-  for (var v = thread; v < vectors; v += THREADS) { write_codes(row * vectors + v, row_value(row, v) * scale); }
-//! end
+  if (row < params.rows) { write_row(row, thread); }
 }
 `,
   "random.wgsl": `// Random numbers: out[r][c] = mean + step · z(r · cols + c) for an integer z, uniform (UNIFORM) or close to normal.
@@ -4773,6 +4761,132 @@ fn largest(v: vec4<f32>) -> f32 {
   return max(max(q.x, q.y), max(q.z, q.w));
 }
 `,
+  "row_pass.wgsl": `// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in codes.
+// Include-only.
+//
+// A row is PARTS matrices side by side, of row_vectors() vec4s each. A thread takes every THREADS-th place v in it, and in
+// all parts at once. With REGISTERS it keeps what it read, of VECTORS places, so that memory is read once; a row too long
+// for that is walked again for each step, from cache except for the first time.
+//
+// The including kernel declares \`params\`, row_vectors(), and of a place v, which may be past the end of the row:
+//   Source, load(row, v)              what is read there. Without a branch, so that all loads of a thread are under way at
+//                                     once: past the end it reads the last place again, or gives zeros
+//   Row, begin_row(row)               what all places have in common
+//   reduced(source, v)                REDUCES: what it adds to the sum over the row, nothing past the end
+//   end_sum(row, of_row, sum, thread) REDUCES: what all places have in common once the sum is known
+//   made(source, v, of_row)           the values: one vec4 per part
+//   again(row, v, of_row)             the same, where they are in no register
+//   keep(row, v, values)              writes what is wanted besides codes
+//   keep_scaled(at, value)            the same of a value that was scaled, \`at\` counted as in the codes
+//
+// With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that runs over
+// these columns, the other operand carries one scale per row, which must be folded in before rounding.
+// With GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+//! include workgroup_reduce.wgsl
+//! if QUANTIZED
+//! include row_codes.wgsl
+//! include column_scales.wgsl
+//! end
+
+alias Values = array<vec4<f32>, $PARTS>;
+
+fn write_row(row: u32, thread: u32) {
+  let vectors = row_vectors();
+  let start = $PARTS * row * vectors;
+//! if REDUCES
+  let begun = begin_row(row);
+//! else
+  let of_row = begin_row(row);
+//! end
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let v_$i = thread + \${i}u * THREADS;
+  let source_$i = load(row, v_$i);
+//! end
+//! end
+
+//! if REDUCES
+  var sum = 0.0;
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  sum += reduced(source_$i, v_$i);
+//! end
+//! else
+  for (var v = thread; v < vectors; v += THREADS) { sum += reduced(load(row, v), v); }
+//! end
+  let of_row = end_sum(row, begun, workgroup_sum(sum, thread), thread);
+//! end
+
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let values_$i = made(source_$i, v_$i, of_row);
+//! end
+//! unroll i 0 VECTORS
+  if (v_$i < vectors) { keep(row, v_$i, values_$i); }
+//! end
+//! elif !GIVEN_SCALES
+  // Kept here, and if there are codes, the largest magnitude.
+  var amax = 0.0;
+  for (var v = thread; v < vectors; v += THREADS) {
+    let values = made(load(row, v), v, of_row);
+    keep(row, v, values);
+//! if QUANTIZED
+//! unroll part 0 PARTS
+    amax = max(amax, largest(by_column(values[$part], \${part}u * vectors + v)));
+//! end
+//! end
+  }
+//! end
+
+//! if QUANTIZED
+//! if REGISTERS
+//! unroll i 0 VECTORS
+//! unroll part 0 PARTS
+  let out_\${i}_$part = by_column(values_$i[$part], \${part}u * vectors + min(v_$i, vectors - 1u));
+//! end
+//! end
+//! end
+//! if GIVEN_SCALES
+  let scale = scales[row];
+//! else
+//! if REGISTERS
+  var amax = 0.0;
+//! unroll i 0 VECTORS
+//! unroll part 0 PARTS
+  amax = max(amax, select(0.0, largest(out_\${i}_$part), v_$i < vectors));
+//! end
+//! end
+//! end
+  let scale = scale_of(workgroup_max(amax, thread));
+  if (thread == 0u) { scales[row] = scale; }
+//! end
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  if (v_$i < vectors) {
+//! unroll part 0 PARTS
+    write_scaled(start + \${part}u * vectors + v_$i, out_\${i}_$part * scale);
+//! end
+  }
+//! end
+//! else
+  for (var v = thread; v < vectors; v += THREADS) {
+    let values = again(row, v, of_row);
+//! unroll part 0 PARTS
+    let at_$part = \${part}u * vectors + v;
+    write_scaled(start + at_$part, by_column(values[$part], at_$part) * scale);
+//! end
+  }
+//! end
+//! end
+}
+
+//! if QUANTIZED
+fn write_scaled(at: u32, value: vec4<f32>) {
+  write_codes(at, value);
+  keep_scaled(at, value);
+}
+//! end
+`,
   "row_scale.wgsl": `// The scale of a row whose codes are CODES: what brings its largest magnitude to the format's largest value.
 // Include-only. tests/oracle/quantize.ts is the same on the CPU.
 //
@@ -4796,44 +4910,27 @@ fn scale_of(amax: f32) -> f32 {
 //! end
 }
 `,
-  "row_values.wgsl": `// The rows that are quantised: x, optionally divided by a scale a column, optionally followed by a second matrix.
-// Include-only. The including file's Params must have \`vectors\` (vec4s in a row of x: its pitch / 4) and \`tail_vectors\`.
-//   COLUMN_SCALES   x[r][c] is divided by column_scales[c]: the contraction of a following GEMM runs over columns whose
-//                   other operand carries one scale a row, which must be folded in before rounding
-//   TAIL            the row goes on with the columns of a second matrix (FALQON's pending term)
+  "row_values.wgsl": `// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending term).
+// Include-only. The including file's Params must have \`vectors\` (vec4s in a row of x: its pitch / 4) and \`trailing_vectors\`.
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-//! if COLUMN_SCALES
-@group(0) @binding(2) var<storage, read> column_scales: array<vec4<f32>>;
-//! end
-//! if TAIL
-@group(0) @binding(3) var<storage, read> tail: array<vec4<f32>>;
-//! end
+//! if TRAILING
+@group(0) @binding(3) var<storage, read> trailing: array<vec4<f32>>;
 
 // vec4s in a row.
-fn row_vectors() -> u32 {
-//! if TAIL
-  return params.vectors + params.tail_vectors;
+fn row_vectors() -> u32 { return params.vectors + params.trailing_vectors; }
 //! else
-  return params.vectors;
+fn row_vectors() -> u32 { return params.vectors; }
 //! end
-}
 
 // Vector v of a row, or past its end the last one again: no more than a repetition to a maximum, and no branch, which
 // lets all loads of a thread be under way at once.
 fn row_value(row: u32, v: u32) -> vec4<f32> {
   let at = min(v, row_vectors() - 1u);
-//! if TAIL
-  var q: vec4<f32>;
-  if (at < params.vectors) { q = x[row * params.vectors + at]; }
-  else { q = tail[row * params.tail_vectors + at - params.vectors]; }
-//! else
-  var q = x[row * params.vectors + at];
+//! if TRAILING
+  if (at >= params.vectors) { return trailing[row * params.trailing_vectors + at - params.vectors]; }
 //! end
-//! if COLUMN_SCALES
-  q /= column_scales[at];
-//! end
-  return q;
+  return x[row * params.vectors + at];
 }
 `,
   "silu.wgsl": `// SwiGLU of a gate and an up projection, silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
@@ -5173,11 +5270,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_values.wgsl
+//! include column_scales.wgsl
 
 struct Params {
   rows: u32,
   vectors: u32,
-  tail_vectors: u32,
+  trailing_vectors: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -5189,7 +5287,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   var mine = vec4<f32>();
-  for (var v = thread; v < row_vectors(); v += THREADS) { mine = max(mine, abs(row_value(row, v))); }
+  for (var v = thread; v < row_vectors(); v += THREADS) { mine = max(mine, abs(by_column(row_value(row, v), v))); }
   let largest = workgroup_max(max(max(mine.x, mine.y), max(mine.z, mine.w)), thread);
   if (thread == 0u) { amax[row] = largest; }
 }

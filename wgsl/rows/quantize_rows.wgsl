@@ -1,54 +1,32 @@
 // Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of row r.
 //
-// One workgroup a row. The row is read once: a thread keeps its VECTORS vec4s in registers between the two things that
-// are done with them (REGISTERS); a row too long for that is read twice, the second time from cache. Every load is 16
-// bytes and every store four codes. With GIVEN_SCALES the scales are inputs.
+// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike. One workgroup per row, which goes the way of
+// row_pass.wgsl: every load is 16 bytes and every store four codes.
 //! include linear_grid.wgsl
-//! include workgroup_reduce.wgsl
-//! include row_codes.wgsl
 //! include row_values.wgsl
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true
 
 struct Params {
   rows: u32,
   vectors: u32,
-  tail_vectors: u32,
+  trailing_vectors: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+
+alias Source = vec4<f32>;
+alias Row = u32;
+
+fn begin_row(row: u32) -> Row { return row; }
+fn load(row: u32, v: u32) -> Source { return row_value(row, v); }
+fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source); }
+fn again(row: u32, v: u32, of_row: Row) -> Values { return Values(row_value(row, v)); }
+fn keep(row: u32, v: u32, values: Values) {}
+fn keep_scaled(at: u32, value: vec4<f32>) {}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = linear_index(group, groups);
-  if (row >= params.rows) { return; }
-  let vectors = row_vectors();
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  let x_$i = row_value(row, thread + ${i}u * THREADS);
-//! end
-//! end
-
-//! if GIVEN_SCALES
-  let scale = scales[row];
-//! else
-  var amax = 0.0;
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  amax = max(amax, largest(x_$i));
-//! end
-//! else
-  for (var v = thread; v < vectors; v += THREADS) { amax = max(amax, largest(row_value(row, v))); }
-//! end
-  let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
-//! end
-
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  let v_$i = thread + ${i}u * THREADS;
-  if (v_$i < vectors) { write_codes(row * vectors + v_$i, x_$i * scale); }
-//! end
-//! else
-  for (var v = thread; v < vectors; v += THREADS) { write_codes(row * vectors + v, row_value(row, v) * scale); }
-//! end
+  if (row < params.rows) { write_row(row, thread); }
 }

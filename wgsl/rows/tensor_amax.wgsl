@@ -2,11 +2,12 @@
 //! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_values.wgsl
+//! include column_scales.wgsl
 
 struct Params {
   rows: u32,
   vectors: u32,
-  tail_vectors: u32,
+  trailing_vectors: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -18,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   var mine = vec4<f32>();
-  for (var v = thread; v < row_vectors(); v += THREADS) { mine = max(mine, abs(row_value(row, v))); }
+  for (var v = thread; v < row_vectors(); v += THREADS) { mine = max(mine, abs(by_column(row_value(row, v), v))); }
   let largest = workgroup_max(max(max(mine.x, mine.y), max(mine.z, mine.w)), thread);
   if (thread == 0u) { amax[row] = largest; }
 }

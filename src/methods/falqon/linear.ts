@@ -215,10 +215,12 @@ export class FalqonLinear implements Linear {
     }
     const g = filled || dInput ? this.#gradientCodes(dOutput.rows) : null;
     if (g && !filled) {
-      const tail = this.#hasPending ? this.#pendingGradient(program, dOutput) : undefined;
+      const trailingColumns = this.#hasPending
+        ? this.#pendingGradient(program, dOutput)
+        : undefined;
       quantize(program, {
         input: dOutput,
-        tail,
+        trailingColumns,
         ...g,
         granularity: this.layers.settings.scaling,
       });
