@@ -2628,10 +2628,11 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(value, 16u); }
 //! end
 `,
-  "gate_up.wgsl": `// What SwiGLU and its gradient read of the linear layer before them. Include-only.
+  "gate_up.wgsl": `// What the gate of an MLP and its gradient read of the linear layer before them, and the activation. Include-only.
 //
 // Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
 // pitch … pitch + width: the merged linear starts each part at a multiple of 16. Precision is in f32 either way.
+//! include silu.wgsl
 
 //! if GATE_UP == f16
 @group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
@@ -2642,8 +2643,8 @@ fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(v
 // Four values, \`at\` counted in fours.
 fn gate_up_at(at: u32) -> vec4<f32> {
 //! if GATE_UP == f16
-  let halves = gate_up[at];
-  return vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y));
+  let bits = gate_up[at];
+  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
 //! else
   return gate_up[at];
 //! end
@@ -4933,15 +4934,15 @@ fn row_value(row: u32, v: u32) -> vec4<f32> {
   return x[row * params.vectors + at];
 }
 `,
-  "silu.wgsl": `// SwiGLU of a gate and an up projection, silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
-// Include-only.
+  "silu.wgsl": `// The SiLU gate, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
+// Include-only: another activation is another file with these two functions.
 
 fn sigmoid(g: vec4<f32>) -> vec4<f32> {
   // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
   return 1.0 / (1.0 + exp(-max(g, vec4<f32>(-80.0))));
 }
 
-fn swiglu(gate: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
+fn gated(gate: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
   return gate * sigmoid(gate) * up;
 }
 
@@ -4951,7 +4952,7 @@ struct GateUp {
   up: vec4<f32>,
 }
 
-fn swiglu_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
+fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
   let s = sigmoid(gate);
   return GateUp(dy * up * s * (1.0 + gate * (1.0 - s)), dy * gate * s);
 }
@@ -5036,7 +5037,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Idea: one thread a vec4 of the output, up to the pitch: zeros between give zeros.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include silu.wgsl
 
 struct Params {
   rows: u32,
@@ -5053,7 +5053,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  output[item] = swiglu(gate_up_at(at), gate_up_at(at + params.vectors));
+  output[item] = gated(gate_up_at(at), gate_up_at(at + params.vectors));
 }
 `,
   "swiglu_backward.wgsl": `// Gradient of SwiGLU. With s = sigmoid(gate):
@@ -5063,7 +5063,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // rather than kept. Idea: one thread a vec4 of gate and up together.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include silu.wgsl
 
 struct Params {
   rows: u32,
@@ -5081,7 +5080,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  let d = swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[item]);
+  let d = gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[item]);
   d_gate_up[at] = d.gate;
   d_gate_up[at + params.vectors] = d.up;
 }
@@ -5097,7 +5096,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // (REGISTERS); where it is too much, it is computed again.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include silu.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_codes.wgsl
 
@@ -5121,7 +5119,7 @@ struct Params {
 fn gradient(row: u32, v: u32) -> GateUp {
   let inside = min(v, params.vectors - 1u);
   let at = 2u * row * params.vectors + inside;
-  return swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
+  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
 }
 
 // What is quantised of them.
@@ -5199,20 +5197,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
-  "swiglu_quantized.wgsl": `// SwiGLU whose result is wanted in few bits: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
+  "swiglu_quantized.wgsl": `// SwiGLU whose result is quantised: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
 //
-// Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl.
-// Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps the results in registers
-// (REGISTERS); where they are too many it computes them again.
+// Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl. One workgroup per row, which goes the way
+// of row_pass.wgsl.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include silu.wgsl
-//! include workgroup_reduce.wgsl
-//! include row_codes.wgsl
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false
 
 struct Params {
   rows: u32,
-  vectors: u32, // fours in a row of the result; twice as many in a row of gate_up
+  vectors: u32, // vec4s in a row of the result; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -5220,50 +5215,35 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
 //! end
 
-// Vector v of a row's result, or past its end the last one again, which a maximum does not mind.
-fn hidden(row: u32, v: u32) -> vec4<f32> {
+alias Source = vec4<f32>;
+alias Row = u32;
+
+fn row_vectors() -> u32 { return params.vectors; }
+
+fn begin_row(row: u32) -> Row { return row; }
+
+// The result, which takes half the registers of gate and up.
+fn load(row: u32, v: u32) -> Source {
   let at = 2u * row * params.vectors + min(v, params.vectors - 1u);
-  return swiglu(gate_up_at(at), gate_up_at(at + params.vectors));
+  return gated(gate_up_at(at), gate_up_at(at + params.vectors));
 }
+
+fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source); }
+fn again(row: u32, v: u32, of_row: Row) -> Values { return Values(load(row, v)); }
+
+fn keep(row: u32, v: u32, values: Values) {
+//! if OUTPUT
+  output[row * params.vectors + v] = values[0];
+//! end
+}
+
+fn keep_scaled(at: u32, value: vec4<f32>) {}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let row = linear_index(group, groups);
-  if (row >= params.rows) { return; }
-  let start = row * params.vectors;
-
-  var amax = 0.0;
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  let v_$i = thread + \${i}u * THREADS;
-  let y_$i = hidden(row, v_$i);
-//! end
-//! unroll i 0 VECTORS
-  amax = max(amax, largest(y_$i));
-//! if OUTPUT
-  if (v_$i < params.vectors) { output[start + v_$i] = y_$i; }
-//! end
-//! end
-//! else
-  for (var v = thread; v < params.vectors; v += THREADS) {
-    let y = hidden(row, v);
-    amax = max(amax, largest(y));
-//! if OUTPUT
-    output[start + v] = y;
-//! end
-  }
-//! end
-  let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
-
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  if (v_$i < params.vectors) { write_codes(start + v_$i, y_$i * scale); }
-//! end
-//! else
-  for (var v = thread; v < params.vectors; v += THREADS) { write_codes(start + v, hidden(row, v) * scale); }
-//! end
+  if (row < params.rows) { write_row(row, thread); }
 }
 `,
   "tensor_amax.wgsl": `// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup a row.

@@ -4,7 +4,6 @@
 // Idea: one thread a vec4 of the output, up to the pitch: zeros between give zeros.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include silu.wgsl
 
 struct Params {
   rows: u32,
@@ -21,5 +20,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  output[item] = swiglu(gate_up_at(at), gate_up_at(at + params.vectors));
+  output[item] = gated(gate_up_at(at), gate_up_at(at + params.vectors));
 }

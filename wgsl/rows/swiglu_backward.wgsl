@@ -5,7 +5,6 @@
 // rather than kept. Idea: one thread a vec4 of gate and up together.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include silu.wgsl
 
 struct Params {
   rows: u32,
@@ -23,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  let d = swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[item]);
+  let d = gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[item]);
   d_gate_up[at] = d.gate;
   d_gate_up[at + params.vectors] = d.up;
 }

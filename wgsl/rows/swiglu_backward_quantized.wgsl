@@ -9,7 +9,6 @@
 // (REGISTERS); where it is too much, it is computed again.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include silu.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_codes.wgsl
 
@@ -33,7 +32,7 @@ struct Params {
 fn gradient(row: u32, v: u32) -> GateUp {
   let inside = min(v, params.vectors - 1u);
   let at = 2u * row * params.vectors + inside;
-  return swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
+  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
 }
 
 // What is quantised of them.
