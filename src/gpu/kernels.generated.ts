@@ -505,7 +505,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 const MASKED = -3e38; // below every score
 
 // Gives the invocations of a row each other's numbers: left[x][row slot].
-fn share(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {
+fn exchange(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {
   workgroupBarrier();
   //! unroll v 0 ROW_VECTORS
   left[x][row_slot + \${v}u] = (*numbers)[$v];
@@ -548,7 +548,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     //! end
     //! end
-    share(&tile_maxima, x, row_slot);
+    exchange(&tile_maxima, x, row_slot);
     //! unroll v 0 ROW_VECTORS
     {
       let before = maxima[$v];
@@ -574,7 +574,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     add_combinations(&results, &scores, Rows(V, kv_head, first_key), thread);
   }
 
-  share(&sums, x, row_slot);
+  exchange(&sums, x, row_slot);
   //! unroll v 0 ROW_VECTORS
   {
     var total = vec4<f32>();
@@ -733,7 +733,7 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec$WIDTH<f32
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
 //
-// Workgroup memory, in vectors of 8 halves or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
+// Workgroup memory, in vectors of 8 f16 values or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
 // scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
 // An odd number of vectors a row spreads rows over the banks.
 //
@@ -792,7 +792,7 @@ fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
       let low = values[2 * $n] * factor;
       let high = values[2 * $n + 1] * factor;
       var halves: vec4<u32>;
-      if (limits) { halves = to_limited_halves(low, high); } else { halves = to_halves(low, high); }
+      if (limits) { halves = to_saturated_f16(low, high); } else { halves = to_f16(low, high); }
       tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] = halves;
     }
   }
@@ -1076,7 +1076,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let low = exp2(scores[4 * $n + 2 * $h] - base);
       let high = exp2(scores[4 * $n + 2 * $h + 1] - base);
       sum += (low.x + low.y + low.z + low.w) + (high.x + high.y + high.z + high.w);
-      let halves = to_halves(low, high);
+      let halves = to_f16(low, high);
       tile[scores_at + 2u * WEIGHT_BLOCK * $n + $h] = halves; // where this invocation took the scores
       weights[2 * $n + $h] = halves;
     }
@@ -1234,8 +1234,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         //! end
       }
-      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_halves(p[0], p[1]);
-      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_limited_halves(ds[0], ds[1]);
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_f16(p[0], p[1]);
+      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_saturated_f16(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
@@ -1339,7 +1339,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
         //! end
       }
-      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_limited_halves(ds[0], ds[1]);
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_saturated_f16(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
@@ -2294,7 +2294,7 @@ struct Params {
 
 const THREADS = 32u * SUBGROUPS;
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
-const A_ROW = 2u * STEP + 1u;    // of 8 halves; the surplus vector spreads rows over the banks
+const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
 const SUM_ROW = 4u * STEP + 1u;  // of 4 floats
 const BETA_ROW = 3u;
 const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's 16 rows
@@ -2324,7 +2324,7 @@ fn a_codes(j: u32, v: u32) -> vec4<u32> {
 }
 
 // Eight codes as f16 times 2^-8, in fours ordered 0, 2, 1, 3.
-fn a_halves(codes: vec2<u32>) -> vec4<u32> {
+fn a_f16(codes: vec2<u32>) -> vec4<u32> {
   let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
   return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
 }
@@ -2376,8 +2376,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let a_first_$t = a_codes(a_j_$t, first + a_v_$t);
   var a_next_$t = a_codes(a_j_$t, first + STEP + a_v_$t);
   if (a_j_$t < 16u * RANK_STEPS) {
-    tile[a_at_$t] = a_halves(a_first_$t.xy);
-    tile[a_at_$t + 1u] = a_halves(a_first_$t.zw);
+    tile[a_at_$t] = a_f16(a_first_$t.xy);
+    tile[a_at_$t + 1u] = a_f16(a_first_$t.zw);
   }
 //! end
   let base_at = (params.base_row + read_row) * params.vectors;
@@ -2410,8 +2410,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let v = first + step * STEP;
 //! unroll t 0 A_LOADS
     if (a_j_$t < 16u * RANK_STEPS) {
-      tile[a_at_$t] = a_halves(a_next_$t.xy);
-      tile[a_at_$t + 1u] = a_halves(a_next_$t.zw);
+      tile[a_at_$t] = a_f16(a_next_$t.xy);
+      tile[a_at_$t + 1u] = a_f16(a_next_$t.zw);
     }
     a_next_$t = a_codes(a_j_$t, v + 2u * STEP + a_v_$t);
 //! end
@@ -2493,22 +2493,22 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
   "fragments.wgsl": `// Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
 //
 // Fragments come from and go to \`tile\`, a workgroup array of vec4<u32> that the including kernel declares besides THREADS.
-// \`at\` and \`stride\` (from one row to the next) count its vectors: 8 halves of a factor, 4 floats of a sum.
+// \`at\` and \`stride\` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a sum.
 // Which invocation holds which element is nobody's business: elements are seen only in \`tile\`, after a barrier.
 
 const F16_MAX = 65504.0;
 
 // A vector of a factor's tile.
-fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+fn to_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
   return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
 }
 
-fn limited(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
+fn saturated(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
 
 // The same of values that may be out of range.
-fn to_limited_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+fn to_saturated_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
 //! if EMULATE
-  return to_halves(limited(low), limited(high));
+  return to_f16(saturated(low), saturated(high));
 //! else
   // Half as many operations once two elements are packed: out of range they are infinite then.
   const MAX = vec4<f16>(65504.0);
@@ -2661,7 +2661,7 @@ fn gate_up_at(at: u32) -> vec4<f32> {
 // row indices need guards: rows behind the last repeat it where they are outer, as their products are not written, and
 // count as zeros where they are contracted.
 //
-// Workgroups along z each take a share of k and write a partial product; sum_partials adds them.
+// Workgroups along z each take a split of k and write a partial product; sum_partials adds them.
 //! include fp8.wgsl
 //! include gemm_output.wgsl
 
@@ -2709,8 +2709,8 @@ fn \${x}_task(task: u32) -> vec2<u32> {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let m0 = group.y * BM;
   let n0 = group.x * BN;
-  let k_begin = group.z * params.share;
-  let k_end = min(k_begin + params.share, params.k);
+  let k_begin = group.z * params.split_k;
+  let k_end = min(k_begin + params.split_k, params.k);
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 
@@ -2816,8 +2816,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
-  let k_begin = group.z * params.share;
-  let k_end = min(k_begin + params.share, params.k);
+  let k_begin = group.z * params.split_k;
+  let k_end = min(k_begin + params.split_k, params.k);
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 
@@ -2952,7 +2952,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "gemm_output.wgsl": `// What every GEMM kernel is told, and how it writes a result. Include-only.
 //
 // A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
-// (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
+// (ACCUMULATE). Output columns from second_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
 //
 // With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one kernel
 // after another, each for a second, one that serves most products is worth more than branches that all threads take alike.
@@ -2963,15 +2963,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 struct Params {
   m: u32, n: u32,
 //! if !FIXED_K
-  k: u32, share: u32,
+  k: u32, split_k: u32,
 //! end
 //! if !PACKED
   a_pitch: u32, a_column: u32,
   b_pitch: u32, b_column: u32,
 //! end
   out_pitch: u32, out_column: u32,
-  tail_from: u32, tail_pitch: u32,
-  addend_pitch: u32, // OPTIONAL: 0 without an addend, as tail_from is past all columns without a tail
+  second_from: u32, second_pitch: u32,
+  addend_pitch: u32, // OPTIONAL: 0 without an addend, as second_from is past all columns without a second output
   alpha: f32,
 //! if OPTIONAL
   has_row_scales: u32,
@@ -2985,8 +2985,8 @@ struct Params {
 //! else
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 //! end
-//! if TAIL
-@group(0) @binding(4) var<storage, read_write> tail: array<vec4<f32>>;
+//! if SECOND_OUTPUT
+@group(0) @binding(4) var<storage, read_write> second_output: array<vec4<f32>>;
 //! end
 //! if ROW_SCALES
 @group(0) @binding(5) var<storage, read> row_scales: array<f32>;
@@ -3034,8 +3034,8 @@ fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
   // Results outside are not written: they only have to read inside.
   let r = min(row, params.m - 1u);
   let c = min(column, (params.n - 1u) & ~3u);
-//! if TAIL
-  let kept = min(c, params.tail_from - 4u);
+//! if SECOND_OUTPUT
+  let kept = min(c, params.second_from - 4u);
 //! else
   let kept = c;
 //! end
@@ -3054,9 +3054,9 @@ fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
 fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
   // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
   if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
-//! if TAIL
-  if (column >= params.tail_from) {
-    tail[(row * params.tail_pitch + column - params.tail_from) / 4u] = value;
+//! if SECOND_OUTPUT
+  if (column >= params.second_from) {
+    second_output[(row * params.second_pitch + column - params.second_from) / 4u] = value;
     return;
   }
 //! end
@@ -3064,8 +3064,8 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
 //! if OUT_F16
   // What is not finite stays so, to be seen.
   let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
-  let limited = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
-  out[at] = vec2<u32>(pack2x16float(limited.xy), pack2x16float(limited.zw));
+  let saturated = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  out[at] = vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
 //! else
   out[at] = value;
 //! end
@@ -3101,7 +3101,7 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
 // and k filled up with zeros.
 // Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
 // A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
-// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
+// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 f16 values a row spreads the
 // rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
 // Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the second-level
 // cache of an H200 busy for nine tenths of the time.
@@ -3121,7 +3121,7 @@ const PER_VECTOR = 16u; // values
 //! else
 const PER_VECTOR = 8u;
 //! end
-// Rows of the tiles in vectors of 8 halves.
+// Rows of the tiles in vectors of 8 f16 values.
 const A_ROW = BM / 8u + 1u;
 const B_ROW = BN / 8u + 1u;
 const B_TILE = BK * A_ROW; // where b's values begin
@@ -3147,9 +3147,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
-//! if SPLIT
-  let k_begin = group.z * SHARE;
-  let k_end = min(k_begin + SHARE, K);
+//! if IS_SPLIT
+  let k_begin = group.z * SPLIT_K;
+  let k_end = min(k_begin + SPLIT_K, K);
 //! else
   let k_begin = 0u;
   const k_end = u32(K);
@@ -3364,7 +3364,7 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 // Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
 // Idea: both operands lie along the outer index, so they pass to workgroup memory as they are. A workgroup makes BM rows
 // of out and, where they fit, all its columns, so that a is read once; a thread makes TM × TN values in registers. To
-// give a large GPU enough workgroups the tokens are shared out, \`share\` to each z, whose partial results are added in
+// give a large GPU enough workgroups the tokens are split, \`split_k\` to each z, whose partial results are added in
 // order by sum_partials.wgsl. Indices are clamped instead of guarded: what is past the end of the tokens counts zero by
 // b, and rows and columns that are not there are not stored.
 
@@ -3372,7 +3372,7 @@ struct Params {
   m: u32,
   n: u32,
   tokens: u32,
-  share: u32,     // tokens of a workgroup, a multiple of BK
+  split_k: u32,   // tokens of a workgroup, a multiple of BK
   a_pitch: u32,
   a_column: u32,
   b_pitch: u32,
@@ -3399,8 +3399,8 @@ var<workgroup> b_tile: array<array<vec4<f32>, BN / 4>, BK>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let m0 = group.y * BM;
   let n0 = group.x * BN;
-  let first = group.z * params.share;
-  let end = min(first + params.share, params.tokens);
+  let first = group.z * params.split_k;
+  let end = min(first + params.split_k, params.tokens);
   let last_token = params.tokens - 1u;
   let tm = thread / COLUMN_LANES;
   let tn = thread % COLUMN_LANES;
@@ -3494,10 +3494,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. \`b\` is of ordinary size and limited.
 // An \`a\` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
 // by itself. They are taken out again where they can be: b's row t is multiplied by power[0] / row_scales[t], at most 1.
-// Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one share of SHARE tokens. A step of BK tokens waits
+// Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one split of SPLIT_K tokens. A step of BK tokens waits
 // in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of \`a\` are loaded
-// transposed at no cost. SHARE is known to the compiler, which unrolls the loop. Shares are added by sum_partials.wgsl.
-// A vector of 8 halves in workgroup memory joins two quads of a row that are half a row apart, so that neighbouring
+// transposed at no cost. SPLIT_K is known to the compiler, which unrolls the loop. Splits are added by sum_partials.wgsl.
+// A vector of 8 f16 values in workgroup memory joins two quads of a row that are half a row apart, so that neighbouring
 // invocations fetch neighbouring quads; results are put back in order when they are stored. Halves are fetched as they are.
 // Indices are clamped instead of guarded: what is past the end of the tokens counts zero by \`b\`, and rows and columns
 // that are not there are not stored.
@@ -3520,7 +3520,7 @@ struct Params {
 //! end
 
 const THREADS = 128u;
-// Rows of the tiles in vectors of 8 halves, without and with the pad that spreads rows over the banks.
+// Rows of the tiles in vectors of 8 f16 values, without and with the pad that spreads rows over the banks.
 const A_VECTORS = BM / 8u;
 const B_VECTORS = BN / 8u;
 const A_ROW = A_VECTORS + 1u;
@@ -3531,7 +3531,7 @@ const OUT_ROW = BN / 8u + 1u;
 // Tokens that the invocations fetch at once.
 const A_TOKENS = THREADS / A_VECTORS;
 const B_TOKENS = THREADS / B_VECTORS;
-const STEPS = SHARE / BK;
+const STEPS = SPLIT_K / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
@@ -3546,7 +3546,7 @@ fn scale_of(token: u32) -> f32 {
 }
 
 fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return limited(values * (power[0] / scale));
+  return saturated(values * (power[0] / scale));
 }
 //! else
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
@@ -3556,7 +3556,7 @@ fn scale_of(token: u32) -> f32 {
 }
 
 fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return limited(values);
+  return saturated(values);
 }
 
 // The factors of four columns of \`a\`, from the one at \`quad\` on.
@@ -3570,7 +3570,7 @@ fn factor_of(quad: u32) -> vec4<f32> {
 //! end
 
 // Stores four neighbouring sums of a row.
-fn store(share: u32, row: u32, column: u32, sum: vec4<f32>) {
+fn store(split: u32, row: u32, column: u32, sum: vec4<f32>) {
   // Up to the pitch: the columns behind n are zeros.
   if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
   var value = sum * (params.alpha / power[0]);
@@ -3578,7 +3578,7 @@ fn store(share: u32, row: u32, column: u32, sum: vec4<f32>) {
   value *= column_scales[params.a_column + row / 4u][row % 4u];
 //! end
   value = select(vec4<f32>(), value, column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n));
-  let at = ((share * params.m + row) * params.out_pitch + column) / 4u;
+  let at = ((split * params.m + row) * params.out_pitch + column) / 4u;
 //! if ACCUMULATE
   out[at] += value;
 //! else
@@ -3591,7 +3591,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   begin_fragments(thread);
   let m0 = group.y * BM;
   let n0 = group.x * BN;
-  let first = group.z * SHARE;
+  let first = group.z * SPLIT_K;
   let last_token = params.tokens - 1u;
   let subgroup = thread / 32u;
   let half_m = subgroup / 2u;
@@ -3619,7 +3619,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll p 0 A_LOADS
   let a_row_$p = min(first + a_token + \${p}u * A_TOKENS, last_token) * a_pitch;
 //! if A_TYPE == f16
-  var a_halves_$p = a[a_row_$p + a_eight];
+  var a_f16_$p = a[a_row_$p + a_eight];
 //! else
   var a_low_$p = a[a_row_$p + a_low];
   var a_high_$p = a[a_row_$p + a_high];
@@ -3642,14 +3642,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
 //! unroll p 0 A_LOADS
 //! if A_TYPE == f16
-    tile[(a_token + \${p}u * A_TOKENS) * A_ROW + a_vector] = a_halves_$p;
+    tile[(a_token + \${p}u * A_TOKENS) * A_ROW + a_vector] = a_f16_$p;
 //! else
-    tile[(a_token + \${p}u * A_TOKENS) * A_ROW + a_vector] = to_halves(a_low_$p * a_low_factor, a_high_$p * a_high_factor);
+    tile[(a_token + \${p}u * A_TOKENS) * A_ROW + a_vector] = to_f16(a_low_$p * a_low_factor, a_high_$p * a_high_factor);
 //! end
 //! end
 //! unroll p 0 B_LOADS
     tile[B_TILE + (b_token + \${p}u * B_TOKENS) * B_ROW + b_vector] = select(
-      vec4<u32>(), to_halves(right_quad(b_low_$p, b_scale_$p), right_quad(b_high_$p, b_scale_$p)),
+      vec4<u32>(), to_f16(right_quad(b_low_$p, b_scale_$p), right_quad(b_high_$p, b_scale_$p)),
       t0 + b_token + \${p}u * B_TOKENS < params.tokens);
 //! end
     workgroupBarrier();
@@ -3659,7 +3659,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     {
       let row = min(next + a_token + \${p}u * A_TOKENS, last_token) * a_pitch;
 //! if A_TYPE == f16
-      a_halves_$p = a[row + a_eight];
+      a_f16_$p = a[row + a_eight];
 //! else
       a_low_$p = a[row + a_low];
       a_high_$p = a[row + a_high];
@@ -4919,7 +4919,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 }
 `,
   "sum_partials.wgsl": `// out[r][c] (+)= Σ_s partials[s][r][c]: joins the partial products of a GEMM that was split along K.
-// The shares are added in order, so the result does not depend on scheduling. One thread a vec4.
+// The splits are added in order, so the result does not depend on scheduling. One thread a vec4.
 //! include linear_grid.wgsl
 
 struct Params {
@@ -5165,9 +5165,9 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   for (var i = thread; i < params.rows; i += THREADS) { scales[i] = scale; }
 }
 `,
-  "widen.wgsl": `// Weights as files hold them in 16 bits, widened: out[r][c] = decode(halves[r · cols + c]).
+  "widen.wgsl": `// Weights as files hold them in 16 bits, widened: out[r][c] = decode(raw[r · cols + c]).
 //
-// Shapes: halves, packed [rows, cols] in bfloat16 or f16, two in a u32; out [rows, cols] in f32 or f16, by rows with a pitch;
+// Shapes: raw, packed [rows, cols] in bfloat16 or f16, two in a u32; out [rows, cols] in f32 or f16, by rows with a pitch;
 // the columns beyond cols become zero.
 // Idea: integer arithmetic on the bits, which is exact for every value, subnormals and NaN included, on every GPU. Only
 // bfloat16 to f16 rounds. One thread four columns.
@@ -5180,7 +5180,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> halves: array<u32>;
+@group(0) @binding(1) var<storage, read> raw: array<u32>;
 //! if F16
 @group(0) @binding(2) var<storage, read_write> out: array<vec2<u32>>;
 //! else
@@ -5191,7 +5191,7 @@ struct Params {
 fn bits(row: u32, col: u32) -> u32 {
   if (col >= params.cols) { return 0u; }
   let at = row * params.cols + col;
-  return (halves[at / 2u] >> (16u * (at % 2u))) & 0xffffu;
+  return (raw[at / 2u] >> (16u * (at % 2u))) & 0xffffu;
 }
 
 // The 16 bits of four elements: two words, where rows are whole groups of four.
@@ -5200,17 +5200,17 @@ fn four_bits(row: u32, col: u32) -> vec4<u32> {
     return vec4<u32>(bits(row, col), bits(row, col + 1u), bits(row, col + 2u), bits(row, col + 3u));
   }
   let at = (row * params.cols + col) / 2u;
-  let words = vec2<u32>(halves[at], halves[at + 1u]);
+  let words = vec2<u32>(raw[at], raw[at + 1u]);
   return vec4<u32>(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u);
 }
 
 // The same value as the bits of an f32.
-fn widened(half: u32) -> u32 {
+fn widened(bits16: u32) -> u32 {
 //! if BFLOAT
-  return half << 16u;
+  return bits16 << 16u;
 //! else
-  let sign = (half & 0x8000u) << 16u;
-  let magnitude = half & 0x7fffu;
+  let sign = (bits16 & 0x8000u) << 16u;
+  let magnitude = bits16 & 0x7fffu;
   if (magnitude >= 0x7c00u) { return sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13u); }
   if (magnitude < 0x400u) { return sign | bitcast<u32>(f32(magnitude) * 0x1p-24); }
   return sign | ((magnitude << 13u) + 0x38000000u);

@@ -19,7 +19,7 @@
 const MASKED = -3e38; // below every score
 
 // Gives the invocations of a row each other's numbers: left[x][row slot].
-fn share(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {
+fn exchange(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {
   workgroupBarrier();
   //! unroll v 0 ROW_VECTORS
   left[x][row_slot + ${v}u] = (*numbers)[$v];
@@ -62,7 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     //! end
     //! end
-    share(&tile_maxima, x, row_slot);
+    exchange(&tile_maxima, x, row_slot);
     //! unroll v 0 ROW_VECTORS
     {
       let before = maxima[$v];
@@ -88,7 +88,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     add_combinations(&results, &scores, Rows(V, kv_head, first_key), thread);
   }
 
-  share(&sums, x, row_slot);
+  exchange(&sums, x, row_slot);
   //! unroll v 0 ROW_VECTORS
   {
     var total = vec4<f32>();

@@ -8,7 +8,7 @@
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
 //
-// Workgroup memory, in vectors of 8 halves or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
+// Workgroup memory, in vectors of 8 f16 values or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
 // scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
 // An odd number of vectors a row spreads rows over the banks.
 //
@@ -67,7 +67,7 @@ fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
       let low = values[2 * $n] * factor;
       let high = values[2 * $n + 1] * factor;
       var halves: vec4<u32>;
-      if (limits) { halves = to_limited_halves(low, high); } else { halves = to_halves(low, high); }
+      if (limits) { halves = to_saturated_f16(low, high); } else { halves = to_f16(low, high); }
       tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] = halves;
     }
   }

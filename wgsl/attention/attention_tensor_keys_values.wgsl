@@ -98,8 +98,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         //! end
       }
-      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_halves(p[0], p[1]);
-      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_limited_halves(ds[0], ds[1]);
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_f16(p[0], p[1]);
+      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_saturated_f16(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();

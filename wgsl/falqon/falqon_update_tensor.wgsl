@@ -36,7 +36,7 @@ struct Params {
 
 const THREADS = 32u * SUBGROUPS;
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
-const A_ROW = 2u * STEP + 1u;    // of 8 halves; the surplus vector spreads rows over the banks
+const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
 const SUM_ROW = 4u * STEP + 1u;  // of 4 floats
 const BETA_ROW = 3u;
 const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's 16 rows
@@ -66,7 +66,7 @@ fn a_codes(j: u32, v: u32) -> vec4<u32> {
 }
 
 // Eight codes as f16 times 2^-8, in fours ordered 0, 2, 1, 3.
-fn a_halves(codes: vec2<u32>) -> vec4<u32> {
+fn a_f16(codes: vec2<u32>) -> vec4<u32> {
   let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
   return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
 }
@@ -118,8 +118,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let a_first_$t = a_codes(a_j_$t, first + a_v_$t);
   var a_next_$t = a_codes(a_j_$t, first + STEP + a_v_$t);
   if (a_j_$t < 16u * RANK_STEPS) {
-    tile[a_at_$t] = a_halves(a_first_$t.xy);
-    tile[a_at_$t + 1u] = a_halves(a_first_$t.zw);
+    tile[a_at_$t] = a_f16(a_first_$t.xy);
+    tile[a_at_$t + 1u] = a_f16(a_first_$t.zw);
   }
 //! end
   let base_at = (params.base_row + read_row) * params.vectors;
@@ -152,8 +152,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let v = first + step * STEP;
 //! unroll t 0 A_LOADS
     if (a_j_$t < 16u * RANK_STEPS) {
-      tile[a_at_$t] = a_halves(a_next_$t.xy);
-      tile[a_at_$t + 1u] = a_halves(a_next_$t.zw);
+      tile[a_at_$t] = a_f16(a_next_$t.xy);
+      tile[a_at_$t + 1u] = a_f16(a_next_$t.zw);
     }
     a_next_$t = a_codes(a_j_$t, v + 2u * STEP + a_v_$t);
 //! end

@@ -9,7 +9,7 @@
 // row indices need guards: rows behind the last repeat it where they are outer, as their products are not written, and
 // count as zeros where they are contracted.
 //
-// Workgroups along z each take a share of k and write a partial product; sum_partials adds them.
+// Workgroups along z each take a split of k and write a partial product; sum_partials adds them.
 //! include fp8.wgsl
 //! include gemm_output.wgsl
 
@@ -57,8 +57,8 @@ fn ${x}_task(task: u32) -> vec2<u32> {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let m0 = group.y * BM;
   let n0 = group.x * BN;
-  let k_begin = group.z * params.share;
-  let k_end = min(k_begin + params.share, params.k);
+  let k_begin = group.z * params.split_k;
+  let k_end = min(k_begin + params.split_k, params.k);
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 

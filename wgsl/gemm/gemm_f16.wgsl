@@ -26,8 +26,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
-  let k_begin = group.z * params.share;
-  let k_end = min(k_begin + params.share, params.k);
+  let k_begin = group.z * params.split_k;
+  let k_end = min(k_begin + params.split_k, params.k);
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 

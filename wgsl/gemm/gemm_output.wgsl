@@ -1,7 +1,7 @@
 // What every GEMM kernel is told, and how it writes a result. Include-only.
 //
 // A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
-// (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
+// (ACCUMULATE). Output columns from second_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
 //
 // With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one kernel
 // after another, each for a second, one that serves most products is worth more than branches that all threads take alike.
@@ -12,15 +12,15 @@
 struct Params {
   m: u32, n: u32,
 //! if !FIXED_K
-  k: u32, share: u32,
+  k: u32, split_k: u32,
 //! end
 //! if !PACKED
   a_pitch: u32, a_column: u32,
   b_pitch: u32, b_column: u32,
 //! end
   out_pitch: u32, out_column: u32,
-  tail_from: u32, tail_pitch: u32,
-  addend_pitch: u32, // OPTIONAL: 0 without an addend, as tail_from is past all columns without a tail
+  second_from: u32, second_pitch: u32,
+  addend_pitch: u32, // OPTIONAL: 0 without an addend, as second_from is past all columns without a second output
   alpha: f32,
 //! if OPTIONAL
   has_row_scales: u32,
@@ -34,8 +34,8 @@ struct Params {
 //! else
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 //! end
-//! if TAIL
-@group(0) @binding(4) var<storage, read_write> tail: array<vec4<f32>>;
+//! if SECOND_OUTPUT
+@group(0) @binding(4) var<storage, read_write> second_output: array<vec4<f32>>;
 //! end
 //! if ROW_SCALES
 @group(0) @binding(5) var<storage, read> row_scales: array<f32>;
@@ -83,8 +83,8 @@ fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
   // Results outside are not written: they only have to read inside.
   let r = min(row, params.m - 1u);
   let c = min(column, (params.n - 1u) & ~3u);
-//! if TAIL
-  let kept = min(c, params.tail_from - 4u);
+//! if SECOND_OUTPUT
+  let kept = min(c, params.second_from - 4u);
 //! else
   let kept = c;
 //! end
@@ -103,9 +103,9 @@ fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
 fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
   // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
   if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
-//! if TAIL
-  if (column >= params.tail_from) {
-    tail[(row * params.tail_pitch + column - params.tail_from) / 4u] = value;
+//! if SECOND_OUTPUT
+  if (column >= params.second_from) {
+    second_output[(row * params.second_pitch + column - params.second_from) / 4u] = value;
     return;
   }
 //! end
@@ -113,8 +113,8 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
 //! if OUT_F16
   // What is not finite stays so, to be seen.
   let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
-  let limited = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
-  out[at] = vec2<u32>(pack2x16float(limited.xy), pack2x16float(limited.zw));
+  let saturated = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  out[at] = vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
 //! else
   out[at] = value;
 //! end

@@ -4,7 +4,7 @@
 // and k filled up with zeros.
 // Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
 // A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
-// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
+// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 f16 values a row spreads the
 // rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
 // Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the second-level
 // cache of an H200 busy for nine tenths of the time.
@@ -24,7 +24,7 @@ const PER_VECTOR = 16u; // values
 //! else
 const PER_VECTOR = 8u;
 //! end
-// Rows of the tiles in vectors of 8 halves.
+// Rows of the tiles in vectors of 8 f16 values.
 const A_ROW = BM / 8u + 1u;
 const B_ROW = BN / 8u + 1u;
 const B_TILE = BK * A_ROW; // where b's values begin
@@ -50,9 +50,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
-//! if SPLIT
-  let k_begin = group.z * SHARE;
-  let k_end = min(k_begin + SHARE, K);
+//! if IS_SPLIT
+  let k_begin = group.z * SPLIT_K;
+  let k_end = min(k_begin + SPLIT_K, K);
 //! else
   let k_begin = 0u;
   const k_end = u32(K);

@@ -4,7 +4,7 @@
 // Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
 // Idea: both operands lie along the outer index, so they pass to workgroup memory as they are. A workgroup makes BM rows
 // of out and, where they fit, all its columns, so that a is read once; a thread makes TM × TN values in registers. To
-// give a large GPU enough workgroups the tokens are shared out, `share` to each z, whose partial results are added in
+// give a large GPU enough workgroups the tokens are split, `split_k` to each z, whose partial results are added in
 // order by sum_partials.wgsl. Indices are clamped instead of guarded: what is past the end of the tokens counts zero by
 // b, and rows and columns that are not there are not stored.
 
@@ -12,7 +12,7 @@ struct Params {
   m: u32,
   n: u32,
   tokens: u32,
-  share: u32,     // tokens of a workgroup, a multiple of BK
+  split_k: u32,   // tokens of a workgroup, a multiple of BK
   a_pitch: u32,
   a_column: u32,
   b_pitch: u32,
@@ -39,8 +39,8 @@ var<workgroup> b_tile: array<array<vec4<f32>, BN / 4>, BK>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let m0 = group.y * BM;
   let n0 = group.x * BN;
-  let first = group.z * params.share;
-  let end = min(first + params.share, params.tokens);
+  let first = group.z * params.split_k;
+  let end = min(first + params.split_k, params.tokens);
   let last_token = params.tokens - 1u;
   let tm = thread / COLUMN_LANES;
   let tn = thread % COLUMN_LANES;

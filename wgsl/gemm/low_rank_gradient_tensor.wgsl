@@ -6,10 +6,10 @@
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. `b` is of ordinary size and limited.
 // An `a` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
 // by itself. They are taken out again where they can be: b's row t is multiplied by power[0] / row_scales[t], at most 1.
-// Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one share of SHARE tokens. A step of BK tokens waits
+// Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one split of SPLIT_K tokens. A step of BK tokens waits
 // in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of `a` are loaded
-// transposed at no cost. SHARE is known to the compiler, which unrolls the loop. Shares are added by sum_partials.wgsl.
-// A vector of 8 halves in workgroup memory joins two quads of a row that are half a row apart, so that neighbouring
+// transposed at no cost. SPLIT_K is known to the compiler, which unrolls the loop. Splits are added by sum_partials.wgsl.
+// A vector of 8 f16 values in workgroup memory joins two quads of a row that are half a row apart, so that neighbouring
 // invocations fetch neighbouring quads; results are put back in order when they are stored. Halves are fetched as they are.
 // Indices are clamped instead of guarded: what is past the end of the tokens counts zero by `b`, and rows and columns
 // that are not there are not stored.
@@ -32,7 +32,7 @@ struct Params {
 //! end
 
 const THREADS = 128u;
-// Rows of the tiles in vectors of 8 halves, without and with the pad that spreads rows over the banks.
+// Rows of the tiles in vectors of 8 f16 values, without and with the pad that spreads rows over the banks.
 const A_VECTORS = BM / 8u;
 const B_VECTORS = BN / 8u;
 const A_ROW = A_VECTORS + 1u;
@@ -43,7 +43,7 @@ const OUT_ROW = BN / 8u + 1u;
 // Tokens that the invocations fetch at once.
 const A_TOKENS = THREADS / A_VECTORS;
 const B_TOKENS = THREADS / B_VECTORS;
-const STEPS = SHARE / BK;
+const STEPS = SPLIT_K / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
@@ -58,7 +58,7 @@ fn scale_of(token: u32) -> f32 {
 }
 
 fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return limited(values * (power[0] / scale));
+  return saturated(values * (power[0] / scale));
 }
 //! else
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
@@ -68,7 +68,7 @@ fn scale_of(token: u32) -> f32 {
 }
 
 fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return limited(values);
+  return saturated(values);
 }
 
 // The factors of four columns of `a`, from the one at `quad` on.
@@ -82,7 +82,7 @@ fn factor_of(quad: u32) -> vec4<f32> {
 //! end
 
 // Stores four neighbouring sums of a row.
-fn store(share: u32, row: u32, column: u32, sum: vec4<f32>) {
+fn store(split: u32, row: u32, column: u32, sum: vec4<f32>) {
   // Up to the pitch: the columns behind n are zeros.
   if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
   var value = sum * (params.alpha / power[0]);
@@ -90,7 +90,7 @@ fn store(share: u32, row: u32, column: u32, sum: vec4<f32>) {
   value *= column_scales[params.a_column + row / 4u][row % 4u];
 //! end
   value = select(vec4<f32>(), value, column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n));
-  let at = ((share * params.m + row) * params.out_pitch + column) / 4u;
+  let at = ((split * params.m + row) * params.out_pitch + column) / 4u;
 //! if ACCUMULATE
   out[at] += value;
 //! else
@@ -103,7 +103,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   begin_fragments(thread);
   let m0 = group.y * BM;
   let n0 = group.x * BN;
-  let first = group.z * SHARE;
+  let first = group.z * SPLIT_K;
   let last_token = params.tokens - 1u;
   let subgroup = thread / 32u;
   let half_m = subgroup / 2u;
@@ -131,7 +131,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll p 0 A_LOADS
   let a_row_$p = min(first + a_token + ${p}u * A_TOKENS, last_token) * a_pitch;
 //! if A_TYPE == f16
-  var a_halves_$p = a[a_row_$p + a_eight];
+  var a_f16_$p = a[a_row_$p + a_eight];
 //! else
   var a_low_$p = a[a_row_$p + a_low];
   var a_high_$p = a[a_row_$p + a_high];
@@ -154,14 +154,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
 //! unroll p 0 A_LOADS
 //! if A_TYPE == f16
-    tile[(a_token + ${p}u * A_TOKENS) * A_ROW + a_vector] = a_halves_$p;
+    tile[(a_token + ${p}u * A_TOKENS) * A_ROW + a_vector] = a_f16_$p;
 //! else
-    tile[(a_token + ${p}u * A_TOKENS) * A_ROW + a_vector] = to_halves(a_low_$p * a_low_factor, a_high_$p * a_high_factor);
+    tile[(a_token + ${p}u * A_TOKENS) * A_ROW + a_vector] = to_f16(a_low_$p * a_low_factor, a_high_$p * a_high_factor);
 //! end
 //! end
 //! unroll p 0 B_LOADS
     tile[B_TILE + (b_token + ${p}u * B_TOKENS) * B_ROW + b_vector] = select(
-      vec4<u32>(), to_halves(right_quad(b_low_$p, b_scale_$p), right_quad(b_high_$p, b_scale_$p)),
+      vec4<u32>(), to_f16(right_quad(b_low_$p, b_scale_$p), right_quad(b_high_$p, b_scale_$p)),
       t0 + b_token + ${p}u * B_TOKENS < params.tokens);
 //! end
     workgroupBarrier();
@@ -171,7 +171,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     {
       let row = min(next + a_token + ${p}u * A_TOKENS, last_token) * a_pitch;
 //! if A_TYPE == f16
-      a_halves_$p = a[row + a_eight];
+      a_f16_$p = a[row + a_eight];
 //! else
       a_low_$p = a[row + a_low];
       a_high_$p = a[row + a_high];

@@ -1,6 +1,6 @@
-// Weights as files hold them in 16 bits, widened: out[r][c] = decode(halves[r · cols + c]).
+// Weights as files hold them in 16 bits, widened: out[r][c] = decode(raw[r · cols + c]).
 //
-// Shapes: halves, packed [rows, cols] in bfloat16 or f16, two in a u32; out [rows, cols] in f32 or f16, by rows with a pitch;
+// Shapes: raw, packed [rows, cols] in bfloat16 or f16, two in a u32; out [rows, cols] in f32 or f16, by rows with a pitch;
 // the columns beyond cols become zero.
 // Idea: integer arithmetic on the bits, which is exact for every value, subnormals and NaN included, on every GPU. Only
 // bfloat16 to f16 rounds. One thread four columns.
@@ -13,7 +13,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> halves: array<u32>;
+@group(0) @binding(1) var<storage, read> raw: array<u32>;
 //! if F16
 @group(0) @binding(2) var<storage, read_write> out: array<vec2<u32>>;
 //! else
@@ -24,7 +24,7 @@ struct Params {
 fn bits(row: u32, col: u32) -> u32 {
   if (col >= params.cols) { return 0u; }
   let at = row * params.cols + col;
-  return (halves[at / 2u] >> (16u * (at % 2u))) & 0xffffu;
+  return (raw[at / 2u] >> (16u * (at % 2u))) & 0xffffu;
 }
 
 // The 16 bits of four elements: two words, where rows are whole groups of four.
@@ -33,17 +33,17 @@ fn four_bits(row: u32, col: u32) -> vec4<u32> {
     return vec4<u32>(bits(row, col), bits(row, col + 1u), bits(row, col + 2u), bits(row, col + 3u));
   }
   let at = (row * params.cols + col) / 2u;
-  let words = vec2<u32>(halves[at], halves[at + 1u]);
+  let words = vec2<u32>(raw[at], raw[at + 1u]);
   return vec4<u32>(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u);
 }
 
 // The same value as the bits of an f32.
-fn widened(half: u32) -> u32 {
+fn widened(bits16: u32) -> u32 {
 //! if BFLOAT
-  return half << 16u;
+  return bits16 << 16u;
 //! else
-  let sign = (half & 0x8000u) << 16u;
-  let magnitude = half & 0x7fffu;
+  let sign = (bits16 & 0x8000u) << 16u;
+  let magnitude = bits16 & 0x7fffu;
   if (magnitude >= 0x7c00u) { return sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13u); }
   if (magnitude < 0x400u) { return sign | bitcast<u32>(f32(magnitude) * 0x1p-24); }
   return sign | ((magnitude << 13u) + 0x38000000u);

@@ -1,22 +1,22 @@
 // Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
 //
 // Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares besides THREADS.
-// `at` and `stride` (from one row to the next) count its vectors: 8 halves of a factor, 4 floats of a sum.
+// `at` and `stride` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a sum.
 // Which invocation holds which element is nobody's business: elements are seen only in `tile`, after a barrier.
 
 const F16_MAX = 65504.0;
 
 // A vector of a factor's tile.
-fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+fn to_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
   return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
 }
 
-fn limited(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
+fn saturated(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
 
 // The same of values that may be out of range.
-fn to_limited_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+fn to_saturated_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
 //! if EMULATE
-  return to_halves(limited(low), limited(high));
+  return to_f16(saturated(low), saturated(high));
 //! else
   // Half as many operations once two elements are packed: out of range they are infinite then.
   const MAX = vec4<f16>(65504.0);

@@ -45,7 +45,7 @@ export const GEMM_VARIANTS = {
   /** Packed f16. */
   half: halfVariant(128, 64),
   /** Tensor cores; narrow outputs leave fewer columns of a tile unused. */
-  matrix: tensorVariant(128, 128),
+  tensor: tensorVariant(128, 128),
   tensorNarrow: tensorVariant(128, 64),
 } as const;
 
@@ -64,7 +64,7 @@ export function chooseVariant(device: Device, { m, n, k, aType, bType }: GemmSha
     return Math.min(m, n) >= 64 ? GEMM_VARIANTS.medium : GEMM_VARIANTS.small;
   }
   if (!device.hasSubgroupMatrix || !onTensorCores(aType, bType)) return GEMM_VARIANTS.half;
-  return n > 64 ? GEMM_VARIANTS.matrix : GEMM_VARIANTS.tensorNarrow;
+  return n > 64 ? GEMM_VARIANTS.tensor : GEMM_VARIANTS.tensorNarrow;
 }
 
 /** Workgroups below which a product is split along k, to give every core of a large GPU work. */
@@ -73,10 +73,10 @@ const ENOUGH_WORKGROUPS = { gemm: 128, gemm_f16: 256, gemm_tensor: 256 };
 const SHORTEST_SPLIT = 512;
 
 /**
- * Length of the shares that the contraction is cut into, a multiple of {@linkcode PACKED_STEP}: all of it where the tiles
+ * Length of the splits that the contraction is cut into, a multiple of {@linkcode PACKED_STEP}: all of it where the tiles
  * alone fill the GPU, or where the product must stay `whole`.
  */
-export function shareOf(
+export function splitKLength(
   workgroups: number,
   k: number,
   { kernel }: GemmVariant,

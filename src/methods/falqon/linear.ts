@@ -190,7 +190,7 @@ export class FalqonLinear implements Linear {
       a: x.codes,
       b: this.weight,
       out: output,
-      tail: low,
+      secondOutput: low,
       rowScales: x.scales,
       columnScales: this.scales,
       addend,
