@@ -19,7 +19,7 @@ import {
 } from "./buffers.ts";
 import { throttledWait } from "./throttled_polling.ts";
 import { Kernel } from "./kernel.ts";
-import { kernelSources } from "./kernels.generated.ts";
+import { type KernelName, kernelSources } from "./kernels.generated.ts";
 import {
   type DeviceOptions,
   nameOf,
@@ -310,8 +310,8 @@ export class Device implements Disposable {
     return this.provider === "dawn" ? throttledWait(promise) : promise;
   }
 
-  /** The kernel in `wgsl/<name>.wgsl` with these constants and those of the device, compiled once per device. */
-  kernel(name: string, given: KernelConstants = {}): Kernel {
+  /** The kernel in the file `<name>.wgsl` of `wgsl/` with these constants and those of the device, compiled once. */
+  kernel(name: KernelName, given: KernelConstants = {}): Kernel {
     const constants = { ...reductionConstants(this.subgroupReductions, this), ...given };
     const key = name + JSON.stringify(Object.entries(constants).sort());
     let kernel = this.#kernels.get(key);

@@ -7,6 +7,7 @@
 import { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import type { Kernel } from "../../src/gpu/kernel.ts";
+import type { KernelName } from "../../src/gpu/kernels.generated.ts";
 import { F16_MATRIX, SUBGROUP_MATRIX } from "../../src/gpu/subgroup_matrix.ts";
 import type { KernelConstants } from "../../src/gpu/template.ts";
 
@@ -29,7 +30,7 @@ export function openDryTensorGpu(): Device {
 export async function kernelsOf(action: () => Promise<unknown>): Promise<Map<string, Kernel[]>> {
   const asked = new Map<string, Kernel[]>();
   const { kernel } = Device.prototype;
-  Device.prototype.kernel = function (name: string, constants?: KernelConstants): Kernel {
+  Device.prototype.kernel = function (name: KernelName, constants?: KernelConstants): Kernel {
     const made = kernel.call(this, name, constants);
     asked.set(name, [...new Set([...asked.get(name) ?? [], made])]);
     return made;

@@ -9,10 +9,10 @@ import type { Device } from "../../gpu/device.ts";
 import { FORMATS } from "../../numerics/formats.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import {
-  suitsUpdateMatrix,
-  UPDATE_MATRIX_TILE,
-  type UpdateMatrixTile,
+  suitsTensorUpdate,
+  UPDATE_TENSOR_TILE,
   updateRowsTensor,
+  type UpdateTensorTile,
 } from "./tensor.ts";
 import { expectMatrix, expectVector } from "../shapes.ts";
 
@@ -111,7 +111,7 @@ export interface UpdateRowsOptions {
   /** f32 [selection.count, inputs]: receives what the codes of each written row changed by. */
   change?: Matrix;
   /** The kernel and its tile, for measurements. Default: chosen by the device and the number of rows. */
-  tile?: UpdateTile | UpdateMatrixTile;
+  tile?: UpdateTile | UpdateTensorTile;
 }
 
 /**
@@ -300,10 +300,10 @@ function checkSelection(kernel: string, { rows, count }: Selection, among: numbe
 function updateTile(
   device: Device,
   { part, base, selection, change }: UpdateRowsOptions,
-): UpdateTile | UpdateMatrixTile {
+): UpdateTile | UpdateTensorTile {
   if ((selection?.count ?? part.rows) <= FEW_ROWS.BM) return FEW_ROWS;
   const plain = base !== "in place" && !selection && !change;
-  if (plain && suitsUpdateMatrix(device, part)) return UPDATE_MATRIX_TILE;
+  if (plain && suitsTensorUpdate(device, part)) return UPDATE_TENSOR_TILE;
   return device.isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS;
 }
 

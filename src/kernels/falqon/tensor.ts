@@ -11,7 +11,7 @@ import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
 import type { AdaptedPart } from "./falqon.ts";
 
 /** How a workgroup of `falqon_update_tensor.wgsl` is made up. */
-export interface UpdateMatrixTile {
+export interface UpdateTensorTile {
   /** Subgroups of 32 invocations, each with 16 rows. */
   subgroups: number;
   /** Columns of a step: a multiple of 32. */
@@ -21,7 +21,7 @@ export interface UpdateMatrixTile {
 }
 
 /** The one used. */
-export const UPDATE_MATRIX_TILE: UpdateMatrixTile = { subgroups: 8, columns: 32, steps: 16 };
+export const UPDATE_TENSOR_TILE: UpdateTensorTile = { subgroups: 8, columns: 32, steps: 16 };
 
 /** Rows and rank from which fragments are not mostly empty. */
 const FEWEST_ROWS = 64;
@@ -30,8 +30,8 @@ const SMALLEST_RANK = 16;
 const LARGEST_RANK = 128;
 
 /** Bytes of workgroup memory that the kernel with a tile needs. */
-export function updateMatrixBytes(
-  { subgroups, columns }: UpdateMatrixTile,
+export function updateTensorBytes(
+  { subgroups, columns }: UpdateTensorTile,
   rank: number,
 ): number {
   const a = 16 * Math.ceil(rank / 16) * (columns / 8 + 1);
@@ -39,18 +39,18 @@ export function updateMatrixBytes(
 }
 
 /** Whether the kernel can write all rows of a part, and is worth it. */
-export function suitsUpdateMatrix(device: Device, { rows, rank }: AdaptedPart): boolean {
+export function suitsTensorUpdate(device: Device, { rows, rank }: AdaptedPart): boolean {
   return supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS && rank >= SMALLEST_RANK &&
     rank <= LARGEST_RANK &&
-    updateMatrixBytes(UPDATE_MATRIX_TILE, rank) <= device.limits.maxComputeWorkgroupStorageSize;
+    updateTensorBytes(UPDATE_TENSOR_TILE, rank) <= device.limits.maxComputeWorkgroupStorageSize;
 }
 
 /** What {@linkcode updateRowsTensor} reads and writes, checked. */
-export interface UpdateMatrixOptions {
+export interface UpdateTensorOptions {
   part: AdaptedPart;
   /** Frozen codes, and the first of their rows. */
   base: { codes: Matrix; row: number };
-  tile: UpdateMatrixTile;
+  tile: UpdateTensorTile;
   cost: DispatchCost;
 }
 
@@ -60,7 +60,7 @@ export interface UpdateMatrixOptions {
  */
 export function updateRowsTensor(
   program: Program,
-  { part, base, tile: { subgroups, columns, steps }, cost }: UpdateMatrixOptions,
+  { part, base, tile: { subgroups, columns, steps }, cost }: UpdateTensorOptions,
 ): void {
   const { weight, b, rowFactors, columnFactors, rows, rank } = part;
   const { device } = program;

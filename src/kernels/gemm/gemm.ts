@@ -25,7 +25,7 @@ import {
   fragmentLoads,
   type GemmShape,
   type GemmVariant,
-  shareOf,
+  splitKLength,
 } from "./variants.ts";
 import { type OperandSide, pack, type PackedOperand } from "./pack.ts";
 import { multiplies } from "./products.ts";
@@ -59,16 +59,16 @@ export interface GemmOptions {
   /** The kernel and its tiles, for measurements. Default: {@linkcode chooseVariant}. */
   variant?: GemmVariant;
   /** Where other products of the program take the same `b`. */
-  shared?: SharedOperand;
+  packedCache?: PackedOperandCache;
   /** f32 [m, t]: receives the last t of the n columns, where `out` has n - t. */
-  tail?: Matrix;
+  secondOutput?: Matrix;
 }
 
 /**
  * A right operand that products of a program have in common, in the same layout and unchanged between them: the first
  * packs it for all.
  */
-export class SharedOperand {
+export class PackedOperandCache {
   /** @param label Names its memory, which is the program's. */
   constructor(readonly label: string) {}
 
@@ -78,7 +78,7 @@ export class SharedOperand {
 
 /** Records `out = alpha · a·b` (see {@linkcode GemmOptions}) with f32 accumulation. */
 export function gemm(program: Program, options: GemmOptions): void {
-  const { layout, addend, accumulate = false, tail } = options;
+  const { layout, addend, accumulate = false, secondOutput } = options;
   const a = asBlock(options.a);
   const b = asBlock(options.b);
   const out = asBlock(options.out);
@@ -94,12 +94,19 @@ export function gemm(program: Program, options: GemmOptions): void {
   const { BM, BN } = variant.tile;
   const grid: [number, number] = [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM)];
   // Partial products are f32, and their sum takes nothing along.
-  const whole = !!addend || !!tail || out.matrix.type !== "f32";
-  const share = shareOf(grid[0] * grid[1], shape.k, variant, whole);
-  const splits = Math.max(1, Math.ceil(shape.k / share)); // none of them empty
+  const whole = !!addend || !!secondOutput || out.matrix.type !== "f32";
+  const splitK = splitKLength(grid[0] * grid[1], shape.k, variant, whole);
+  const splits = Math.max(1, Math.ceil(shape.k / splitK)); // none of them empty
   const operands = variant.kernel === "gemm"
-    ? asStored(a, b, { ...shape, layout, share })
-    : asPacked(program, a, b, { ...shape, aByK, bByK, share, variant, shared: options.shared });
+    ? asStored(a, b, { ...shape, layout, splitK })
+    : asPacked(program, a, b, {
+      ...shape,
+      aByK,
+      bByK,
+      splitK,
+      variant,
+      cache: options.packedCache,
+    });
   const kernel = program.device.kernel(variant.kernel, {
     ...variant.tile,
     ...operands.constants,
@@ -114,15 +121,15 @@ export function gemm(program: Program, options: GemmOptions): void {
   };
   program.dispatch(
     kernel,
-    hasOptionalParts(variant) ? { ...standIns(program, bindings.a), ...bindings } : bindings,
+    hasOptionalParts(variant) ? { ...placeholders(program, bindings.a), ...bindings } : bindings,
     {
       m,
       n,
       ...operands.params,
       out_pitch: partials ? partials.pitch : out.matrix.pitch,
       out_column: partials ? 0 : out.column,
-      tail_from: tail ? n - tail.cols : NO_TAIL,
-      tail_pitch: tail?.pitch ?? 0,
+      second_from: secondOutput ? n - secondOutput.cols : NO_SECOND_OUTPUT,
+      second_pitch: secondOutput?.pitch ?? 0,
       addend_pitch: addend?.pitch ?? 0,
       alpha: (options.alpha ?? 1) * operands.factor,
       ...(hasOptionalParts(variant) && {
@@ -153,7 +160,7 @@ interface Operands {
 function asStored(
   a: ColumnBlock,
   b: ColumnBlock,
-  { k, aType, bType, layout, share }: GemmShape & { layout: GemmLayout; share: number },
+  { k, aType, bType, layout, splitK }: GemmShape & { layout: GemmLayout; splitK: number },
 ): Operands {
   const [aFormat, bFormat] = [formatOf(aType), formatOf(bType)];
   return {
@@ -161,7 +168,7 @@ function asStored(
     constants: { PACKED: false, FIXED_K: false, ...operandConstants(aFormat, bFormat, layout) },
     params: {
       k,
-      share,
+      split_k: splitK,
       a_pitch: a.matrix.pitch,
       a_column: a.column,
       b_pitch: b.matrix.pitch,
@@ -176,12 +183,12 @@ function asPacked(
   program: Program,
   a: ColumnBlock,
   b: ColumnBlock,
-  { k, aType, bType, aByK, bByK, share, variant, shared }: GemmShape & {
+  { k, aType, bType, aByK, bByK, splitK, variant, cache }: GemmShape & {
     aByK: boolean;
     bByK: boolean;
-    share: number;
+    splitK: number;
     variant: GemmVariant;
-    shared?: SharedOperand;
+    cache?: PackedOperandCache;
   },
 ): Operands {
   const fragments = variant.kernel === "gemm_tensor";
@@ -195,8 +202,8 @@ function asPacked(
     return pack(program, { block, side, byK, k, panel, form, left: aFormat, label });
   };
   const left = packed(a, "left", aByK);
-  const right = shared?.packed ?? packed(b, "right", bByK, shared?.label);
-  if (shared) shared.packed = right;
+  const right = cache?.packed ?? packed(b, "right", bByK, cache?.label);
+  if (cache) cache.packed = right;
   return {
     bindings: { a: left.matrix, b: right.matrix },
     constants: {
@@ -208,12 +215,12 @@ function asPacked(
         B_TYPE: bType,
         CODES: aFormat.codec !== null,
         K: left.k,
-        SHARE: share,
-        SPLIT: share < k,
+        SPLIT_K: splitK,
+        IS_SPLIT: splitK < k,
         EMULATE: !supportsMatrix(program.device, F16_MATRIX),
       }),
     },
-    params: fragments ? {} : { k: left.k, share },
+    params: fragments ? {} : { k: left.k, split_k: splitK },
     factor: left.factor * right.factor,
   };
 }
@@ -227,15 +234,13 @@ function operandConstants(a: NumberFormat, b: NumberFormat, layout: GemmLayout):
   return {
     A_TYPE: a.name,
     B_TYPE: b.name,
-    A_FP8: a.codec !== null,
-    B_FP8: b.codec !== null,
     A_BY_K: layout === "tn",
     B_BY_K: layout !== "nt",
   };
 }
 
-/** Where a tail begins that is not there: a multiple of 4 past all columns. */
-const NO_TAIL = 2 ** 32 - 4;
+/** Where a second output begins that is not there: a multiple of 4 past all columns. */
+const NO_SECOND_OUTPUT = 2 ** 32 - 4;
 
 /** Whether the kernel binds everything that a product may come with, so that one variant serves them all. */
 function hasOptionalParts({ kernel }: GemmVariant): boolean {
@@ -243,7 +248,7 @@ function hasOptionalParts({ kernel }: GemmVariant): boolean {
 }
 
 function outputConstants(
-  { out, rowScales, columnScales, addend, tail }: GemmOptions,
+  { out, rowScales, columnScales, addend, secondOutput }: GemmOptions,
   variant: GemmVariant,
 ): KernelConstants {
   const optional = hasOptionalParts(variant);
@@ -252,23 +257,23 @@ function outputConstants(
     ROW_SCALES: optional || !!rowScales,
     COLUMN_SCALES: optional || !!columnScales,
     ADDEND: optional || !!addend,
-    TAIL: optional || !!tail,
+    SECOND_OUTPUT: optional || !!secondOutput,
     OUT_F16: asBlock(out).matrix.type === "f16",
   };
 }
 
 /** What is bound in place of what a product comes without. */
-function standIns(program: Program, read: BufferView) {
-  const tail = program.scratch(1, 1, "in place of a tail");
-  return { row_scales: read, column_scales: read, addend: read, tail };
+function placeholders(program: Program, read: BufferView) {
+  const secondOutput = program.scratch(1, 1, "in place of a second output");
+  return { row_scales: read, column_scales: read, addend: read, second_output: secondOutput };
 }
 
-function outputBindings({ rowScales, columnScales, addend, tail }: GemmOptions) {
+function outputBindings({ rowScales, columnScales, addend, secondOutput }: GemmOptions) {
   return {
     ...(rowScales && { row_scales: rowScales }),
     ...(columnScales && { column_scales: columnScales }),
     ...(addend && { addend }),
-    ...(tail && { tail }),
+    ...(secondOutput && { second_output: secondOutput }),
   };
 }
 
@@ -285,7 +290,7 @@ function samePitch(a: number, b: number): boolean {
 }
 
 function checkShapes(
-  { layout, rowScales, columnScales, addend, accumulate, tail }: GemmOptions,
+  { layout, rowScales, columnScales, addend, accumulate, secondOutput }: GemmOptions,
   { m, n, k, bk, blocks }: {
     m: number;
     n: number;
@@ -295,7 +300,7 @@ function checkShapes(
   },
 ): void {
   const { out } = blocks;
-  const main = n - (tail?.cols ?? 0);
+  const main = n - (secondOutput?.cols ?? 0);
   const contracted = layout === "nn" ? samePitch(k, bk) : k === bk;
   const rows = layout === "tn"
     ? samePitch(out.matrix.rows, m) && out.matrix.rows >= m
@@ -309,8 +314,9 @@ function checkShapes(
     ? `contraction lengths ${k} and ${bk} differ`
     : !rows || !samePitch(out.cols, main)
     ? `the output is ${out.matrix.rows}×${out.cols}, not ${m}×${main}`
-    : tail && (tail.rows !== m || n % 16 || tail.cols % 16)
-    ? `a tail of ${tail.rows}×${tail.cols} does not fit ${m}×${n} (widths must be multiples of 16)`
+    : secondOutput && (secondOutput.rows !== m || n % 16 || secondOutput.cols % 16)
+    ? `a second output of ${secondOutput.rows}×${secondOutput.cols} does not fit ${m}×${n} ` +
+      "(widths must be multiples of 16)"
     : rowScales && rowScales.length < m
     ? `${rowScales.length} row scales for ${m} rows`
     : columnScales && columnScales.length < n

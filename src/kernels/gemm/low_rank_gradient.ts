@@ -8,7 +8,7 @@ import { type ColumnBlock, ELEMENT_BYTES, type Matrix, roundUp } from "../../gpu
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { type GradientScale, lowRankGradientTensor } from "./low_rank_gradient_tensor.ts";
-import { recordShares } from "./low_rank_split.ts";
+import { recordSplitK } from "./low_rank_split.ts";
 
 /** What {@linkcode lowRankGradient} multiplies and where the result goes. */
 export interface LowRankGradientOptions {
@@ -24,11 +24,11 @@ export interface LowRankGradientOptions {
   accumulate?: boolean;
   /** How far `a` reaches: then factors are f16 and multiplied on tensor cores. `b` saturates at ±65504. */
   range?: GradientScale;
-  /** Tile sizes and shares of the tokens, for measurements. Default: chosen by shape. */
+  /** Tile sizes and splits of the tokens, for measurements. Default: chosen by shape. */
   variant?: Partial<LowRankVariant>;
 }
 
-/** Tile sizes of {@linkcode lowRankGradient}, all multiples of 4, and how many workgroups share the tokens. */
+/** Tile sizes of {@linkcode lowRankGradient}, all multiples of 4, and into how many splits the tokens go. */
 export interface LowRankVariant {
   /** Rows and columns of the output that a workgroup makes. */
   BM: number;
@@ -43,10 +43,10 @@ export interface LowRankVariant {
 
 /** Workgroups that fill a large GPU evenly: eight on each of the 132 multiprocessors of an H200. */
 const ENOUGH_WORKGROUPS = 1056;
-/** Shares beyond which adding them up costs more than they win. */
-const MOST_SHARES = 12;
-/** Tokens that a share has at least, so that adding partial sums does not cost more than it wins. */
-const SHORTEST_SHARE = 512;
+/** Splits beyond which adding them up costs more than they win. */
+const MOST_SPLITS = 12;
+/** Tokens that a split has at least, so that adding partial sums does not cost more than it wins. */
+const SHORTEST_SPLIT = 512;
 
 /** Records `out (+)= alpha · aᵀ·b` in f32, or with a `range` from f16 factors; sums are f32 and go in a fixed order. */
 export function lowRankGradient(program: Program, options: LowRankGradientOptions): void {
@@ -64,33 +64,33 @@ export function lowRankGradient(program: Program, options: LowRankGradientOption
   };
   const { BM, BN, BK, TM, TN } = tile;
   const threads = (BM / TM) * (BN / TN);
-  const share = roundUp(Math.ceil(tokens / splits), BK);
-  recordShares(program, {
+  const splitK = roundUp(Math.ceil(tokens / splits), BK);
+  recordSplitK(program, {
     a,
     b,
     out,
     accumulate,
-    share,
+    splitK,
     kernel: "low_rank_gradient",
     constants: {
       ...tile,
       A_LOADS: Math.ceil(BK * BM / 4 / threads),
       B_LOADS: Math.ceil(BK * BN / 4 / threads),
     },
-    params: { share, alpha },
+    params: { split_k: splitK, alpha },
     unit: 1,
   });
 }
 
 /**
  * As wide as the narrow side of the output, so that the operand of the other is read once: B's gradients have few columns,
- * those of a LoRA's A few rows. Few workgroups share the tokens of large outputs.
+ * those of a LoRA's A few rows. The tokens of large outputs go into few splits.
  */
 function chooseVariant({ isFallback }: Device, m: number, n: number, tokens: number) {
   const tile = n <= m ? tileOf(n) : transposed(tileOf(m));
   const tiles = Math.ceil(m / tile.BM) * Math.ceil(n / tile.BN);
   const wanted = isFallback ? 1 : Math.floor(ENOUGH_WORKGROUPS / tiles);
-  const splits = Math.min(wanted, MOST_SHARES, Math.floor(tokens / SHORTEST_SHARE));
+  const splits = Math.min(wanted, MOST_SPLITS, Math.floor(tokens / SHORTEST_SPLIT));
   return { ...tile, splits: Math.max(1, splits) };
 }
 

@@ -1,5 +1,5 @@
 /**
- * The gradient of a narrow matrix on tensor cores (subgroup matrices): f16 factors, f32 sums. `skinny.ts`
+ * The gradient of a narrow matrix on tensor cores (subgroup matrices): f16 factors, f32 sums. `low_rank_gradient.ts`
  * comes here where the range of the gradient is known.
  *
  * @module
@@ -11,7 +11,7 @@ import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
 import { formatOf } from "../../numerics/formats.ts";
 import type { QuantizedGradient } from "../rows/quantize.ts";
 import type { LowRankGradientOptions } from "./low_rank_gradient.ts";
-import { recordShares } from "./low_rank_split.ts";
+import { recordSplitK } from "./low_rank_split.ts";
 
 /** How far the elements of a gradient reach, so that they can be brought into the range of f16. */
 export interface GradientScale {
@@ -33,8 +33,8 @@ export interface LowRankTensorVariant {
   BN: number;
   /** Tokens that are in workgroup memory at a time: a multiple of 16. */
   BK: number;
-  /** A multiple of BK. */
-  share: number;
+  /** Tokens of a split: a multiple of BK. */
+  splitK: number;
 }
 
 /**
@@ -98,19 +98,19 @@ export function lowRankGradientTensor(
       `Cannot divide columns ${a.column} to ${a.column + m} by ${columnScales.length} scales`,
     );
   }
-  const { share, ...tile } = { ...chooseVariant(m, n, tokens), ...variant };
+  const { splitK, ...tile } = { ...chooseVariant(m, n, tokens), ...variant };
   const { BM, BN, BK } = tile;
   const loads = (width: number) => BK * (width / 8) / 128;
-  recordShares(program, {
+  recordSplitK(program, {
     a,
     b,
     out,
     accumulate,
-    share,
+    splitK,
     kernel: "low_rank_gradient_tensor",
     constants: {
       ...tile,
-      SHARE: share,
+      SPLIT_K: splitK,
       A_LOADS: loads(BM),
       B_LOADS: loads(BN),
       A_TYPE: a.matrix.type,
@@ -129,14 +129,19 @@ export function lowRankGradientTensor(
 
 /** Workgroups that keep a large GPU busy: two on each of the 132 multiprocessors of an H200, nearly. */
 const ENOUGH_WORKGROUPS = 256;
-/** Few different shares, as each is compiled anew; shorter ones cost more to add up than they win. */
-const SHARES = [4096, 2048, 1024, 512, 256];
+/** Few different lengths, as each is compiled anew; shorter ones cost more to add up than they win. */
+const SPLIT_LENGTHS = [4096, 2048, 1024, 512, 256];
 
 /** As wide as the narrow side of the output, up to 128, so that the operand of the other is read once. */
 function chooseVariant(m: number, n: number, tokens: number): LowRankTensorVariant {
   const narrow = Math.min(m, n) <= 64 ? 64 : 128;
   const [BM, BN] = n <= m ? [128, narrow] : [narrow, 128];
   const tiles = Math.ceil(m / BM) * Math.ceil(n / BN);
-  const enough = (share: number) => tiles * Math.ceil(tokens / share) >= ENOUGH_WORKGROUPS;
-  return { BM, BN, BK: 32, share: SHARES.find(enough) ?? SHARES[SHARES.length - 1] };
+  const enough = (splitK: number) => tiles * Math.ceil(tokens / splitK) >= ENOUGH_WORKGROUPS;
+  return {
+    BM,
+    BN,
+    BK: 32,
+    splitK: SPLIT_LENGTHS.find(enough) ?? SPLIT_LENGTHS.at(-1)!,
+  };
 }

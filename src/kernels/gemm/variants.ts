@@ -42,7 +42,7 @@ export const GEMM_VARIANTS = {
   /** Packed f16. */
   half: halfVariant(128, 64),
   /** Tensor cores; narrow outputs leave fewer columns of a tile unused. */
-  matrix: tensorVariant(128, 128),
+  tensor: tensorVariant(128, 128),
   tensorNarrow: tensorVariant(128, 64),
 } as const;
 
@@ -57,7 +57,7 @@ export function chooseVariant(device: Device, { m, n, k, aType, bType }: GemmSha
   const packs = !device.isFallback && Math.min(m, n, k) >= WORTH_PACKING;
   const [kernel] = packs ? kernelsFor(device, formatOf(aType), formatOf(bType)) : ["gemm"];
   if (kernel === "gemm_tensor") {
-    return n > 64 ? GEMM_VARIANTS.matrix : GEMM_VARIANTS.tensorNarrow;
+    return n > 64 ? GEMM_VARIANTS.tensor : GEMM_VARIANTS.tensorNarrow;
   }
   if (kernel === "gemm_f16") return GEMM_VARIANTS.half;
   if (m * n >= 512 * 512) return GEMM_VARIANTS.large;
@@ -70,10 +70,10 @@ const ENOUGH_WORKGROUPS = { gemm: 128, gemm_f16: 256, gemm_tensor: 256 };
 const SHORTEST_SPLIT = 512;
 
 /**
- * Length of the shares that the contraction is cut into, a multiple of {@linkcode PACKED_STEP}: all of it where the tiles
+ * Length of the splits that the contraction is cut into, a multiple of {@linkcode PACKED_STEP}: all of it where the tiles
  * alone fill the GPU, or where the product must stay `whole`.
  */
-export function shareOf(
+export function splitKLength(
   workgroups: number,
   k: number,
   { kernel }: GemmVariant,

@@ -67,16 +67,16 @@ export function codesOf(quantized: Quantized | null | undefined): Bindings {
 export interface QuantizeOptions {
   /** f32 [rows, cols] */
   input: Matrix;
-  /** Codes of a format with scales [rows, cols + tail columns] */
+  /** Codes of a format with scales [rows, cols + trailing columns] */
   codes: Matrix;
   /** f32 [rows]: what each row is multiplied by before it is encoded. All equal for granularity `tensor`. */
   scales: Vector;
   /** `given`: the scales are read, not written. */
   granularity: ScaleGranularity | "given";
-  /** f32 [cols + tail columns]: the input's columns are divided by these first. */
+  /** f32 [cols + trailing columns]: the input's columns are divided by these first. */
   columnScales?: BufferView;
   /** f32 [rows, t]: columns that follow the input's. */
-  tail?: Matrix;
+  trailingColumns?: Matrix;
   /** How a row is shared, for measurements. */
   variant?: RowVariant;
 }
@@ -86,7 +86,7 @@ export interface QuantizeOptions {
  * magnitude that shares it.
  */
 export function quantize(program: Program, options: QuantizeOptions): void {
-  const { input, codes, scales, granularity, columnScales, tail } = options;
+  const { input, codes, scales, granularity, columnScales, trailingColumns } = options;
   checkShapes(options);
   const { device } = program;
   const { rows } = input;
@@ -95,10 +95,14 @@ export function quantize(program: Program, options: QuantizeOptions): void {
   const inputs = {
     x: input,
     ...(columnScales && { column_scales: columnScales }),
-    ...(tail && { tail }),
+    ...(trailingColumns && { trailing: trailingColumns }),
   };
-  const variant = { COLUMN_SCALES: !!columnScales, TAIL: !!tail };
-  const params = { rows, vectors: input.pitch / 4, tail_vectors: tail ? tail.pitch / 4 : 0 };
+  const variant = { COLUMN_SCALES: !!columnScales, TRAILING: !!trailingColumns };
+  const params = {
+    rows,
+    vectors: input.pitch / 4,
+    trailing_vectors: trailingColumns ? trailingColumns.pitch / 4 : 0,
+  };
   const grid = linearGrid(rows, 1);
   if (granularity === "tensor") {
     const amax = device.kernel("tensor_amax", { ...variant, THREADS: threadsForRow(codes.pitch) });
@@ -158,8 +162,8 @@ export function dequantize(
 }
 
 function checkShapes(options: QuantizeOptions) {
-  const { input, codes, scales, tail, columnScales, granularity } = options;
-  const width = input.pitch + (tail?.pitch ?? 0);
+  const { input, codes, scales, trailingColumns, columnScales, granularity } = options;
+  const width = input.pitch + (trailingColumns?.pitch ?? 0);
   const { granularities } = formatOf(codes.type);
   const problem = input.type !== "f32" || granularities.length === 0
     ? `${input.type} becomes ${codes.type}: expected f32 and one of ${SCALED_FORMATS.join(", ")}`
@@ -171,8 +175,8 @@ function checkShapes(options: QuantizeOptions) {
     ? `codes of ${codes.rows}×${codes.pitch} cannot hold ${input.rows}×${width}`
     : scales.length < input.rows
     ? `${scales.length} scales are too few for ${input.rows} rows`
-    : tail && tail.rows !== input.rows
-    ? `a tail of ${tail.rows} rows does not continue ${input.rows}`
+    : trailingColumns && trailingColumns.rows !== input.rows
+    ? `trailing columns of ${trailingColumns.rows} rows do not continue ${input.rows}`
     : columnScales && columnScales.size < 4 * width
     ? `column scales of ${columnScales.size} bytes are too few for ${width} columns`
     : null;

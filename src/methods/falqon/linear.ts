@@ -199,7 +199,7 @@ export class FalqonLinear implements Linear {
       a: x.codes,
       b: this.weight,
       out: output,
-      tail: low,
+      secondOutput: low,
       rowScales: x.scales,
       columnScales: this.scales,
       addend,
@@ -224,10 +224,12 @@ export class FalqonLinear implements Linear {
     }
     const g = filled || dInput ? this.#gradientCodes(dOutput.rows) : null;
     if (g && !filled) {
-      const tail = this.#hasPending ? this.#pendingGradient(program, dOutput) : undefined;
+      const trailingColumns = this.#hasPending
+        ? this.#pendingGradient(program, dOutput)
+        : undefined;
       quantize(program, {
         input: dOutput,
-        tail,
+        trailingColumns,
         ...g,
         granularity: this.shared.settings.scaleGranularity,
       });

@@ -31,7 +31,7 @@ const TOLERANCE = 5e-4;
 /** Of single products, the worst there can be. */
 const LARGEST_OF_ONE = 2 ** -10;
 
-const SMALL: LowRankTensorVariant = { BM: 64, BN: 32, BK: 32, share: 64 };
+const SMALL: LowRankTensorVariant = { BM: 64, BN: 32, BK: 32, splitK: 64 };
 
 interface Case {
   tokens: number;
@@ -132,7 +132,7 @@ Deno.test("the gradient on tensor cores agrees with f64 in every form of its til
   await expectRight({ tokens: 300, m: 30, n: 150, variant: {}, type: "f16" });
   await expectRight({ tokens: 300, m: 150, n: 30, variant: {}, scaled: true });
   for (const scaled of [false, true]) {
-    const variant = { BM: 64, BN: 64, BK: 16, share: 32 };
+    const variant = { BM: 64, BN: 64, BK: 16, splitK: 32 };
     await expectRight({ tokens: 70, m: 70, n: 40, variant, scaled });
   }
 });
