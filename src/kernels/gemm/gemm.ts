@@ -230,10 +230,17 @@ function decodeFactor({ f16 }: NumberFormat): number {
   return f16?.decodeFactor ?? 1;
 }
 
+/** The function that decodes four codes fastest: by shifting them into f16, off by the format's factor. */
+function decoderOf({ name, f16 }: NumberFormat): string {
+  return f16 && f16.decodeFactor !== 1 ? `unpack4_${name}_scaled` : `unpack4_${name}`;
+}
+
 function operandConstants(a: NumberFormat, b: NumberFormat, layout: GemmLayout): KernelConstants {
   return {
     A_TYPE: a.name,
     B_TYPE: b.name,
+    A_DECODE: decoderOf(a),
+    B_DECODE: decoderOf(b),
     A_BY_K: layout === "tn",
     B_BY_K: layout !== "nt",
   };

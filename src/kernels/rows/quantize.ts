@@ -12,6 +12,7 @@ import {
   SCALED_FORMATS,
   type ScaleGranularity,
 } from "../../numerics/formats.ts";
+import { codeConstants } from "../codes.ts";
 import {
   expectMatrix,
   expectVector,
@@ -107,14 +108,17 @@ export function quantize(program: Program, options: QuantizeOptions): void {
   if (granularity === "tensor") {
     const amax = device.kernel("tensor_amax", { ...variant, THREADS: threadsForRow(codes.pitch) });
     program.dispatch(amax, { ...inputs, amax: scales }, params, grid);
-    const scale = device.kernel("tensor_scale", { CODES: codes.type, THREADS: 256 });
+    const scale = device.kernel("tensor_scale", {
+      ...codeConstants(codes.type),
+      THREADS: 256,
+    });
     program.dispatch(scale, { scales }, { rows }, [1]);
   }
   program.dispatch(
     device.kernel("quantize_rows", {
       ...variant,
       ...rowConstants(device, width, 1, options.variant),
-      CODES: codes.type,
+      ...codeConstants(codes.type),
       GIVEN_SCALES: granularity !== "row",
     }),
     { ...inputs, codes, scales },
@@ -152,7 +156,7 @@ export function dequantize(
   const vectors = codes.pitch / 4;
   program.dispatch(
     program.device.kernel("dequantize_rows", {
-      CODES: codes.type,
+      ...codeConstants(codes.type),
       SUBTRACT: !!subtract,
     }),
     { codes, scales, out, ...(subtract && { subtract }) },
