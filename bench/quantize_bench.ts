@@ -121,7 +121,8 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   const { gpu, rows, cols, ffn, subgroups, ...options } = readFlags(args, FLAGS);
   using device = await openDevice({ gpu }, terminal);
   if (subgroups) {
-    device.subgroupReductions = { max: subgroups !== "none", sum: subgroups === "all" };
+    const way = { max: subgroups !== "none", sum: subgroups === "all" };
+    device.tuning = { ...device.tuning, subgroups: way };
   }
   const defaults = device.isFallback ? SMALL : LLAMA_7B;
   const shape = {
@@ -130,7 +131,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
     ffn: ffn ?? defaults.ffn,
   };
   terminal.stdout(`${device.name} (${device.provider}): ${JSON.stringify(shape)}\n`);
-  terminal.stdout(`by subgroups: ${JSON.stringify(device.subgroupReductions)}\n`);
+  terminal.stdout(`by subgroups: ${JSON.stringify(device.tuning.subgroups)}\n`);
   for await (const result of quantizeBench(device, { ...shape, ...options })) {
     const { name, ms, gigabytesPerSecond, ofCopy, wrongCodes, error } = result;
     terminal.stdout(

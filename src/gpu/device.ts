@@ -28,14 +28,10 @@ import {
   type Provider,
   PROVIDERS,
 } from "./open.ts";
-import {
-  F16_MATRIX,
-  type SubgroupMatrixConfig,
-  subgroupMatrixConfigs,
-  supportsMatrix,
-} from "./subgroup_matrix.ts";
-import { defaultReductions, reductionConstants, type SubgroupReductions } from "./subgroups.ts";
+import { type SubgroupMatrixConfig, subgroupMatrixConfigs } from "./subgroup_matrix.ts";
+import { reductionConstants } from "./subgroups.ts";
 import { expandTemplate, type KernelConstants } from "./template.ts";
+import { defaultTuning, type Tuning } from "./tuning.ts";
 
 export type { DeviceOptions, Provider };
 
@@ -63,14 +59,6 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
   return new Device(gpu, info, "native");
 }
 
-/** Whether values are kept in f16 between kernels that compute with f32. */
-export interface F16Storage {
-  /** Outputs of products of quantised operands, next to which f16 rounds little. */
-  activations: boolean;
-  /** Gradients that a product of quantised operands and one on tensor cores both read. */
-  gradients: boolean;
-}
-
 /**
  * A GPU device with the buffers and kernels made on it. Buffers are freed by {@linkcode Device.free} or
  * all at once by {@linkcode Device.destroy}: the garbage collector comes too late for gigabytes.
@@ -92,13 +80,8 @@ export class Device implements Disposable {
   readonly hasSubgroups: boolean;
   /** The subgroup matrices that kernels may multiply on tensor cores; none natively. */
   readonly matrixConfigs: readonly SubgroupMatrixConfig[];
-  /**
-   * What is kept in f16 between kernels where f32 would do, to move half the bytes. On a GPU that the CPU emulates memory
-   * is not what kernels wait for. Tests set it.
-   */
-  f16Storage: F16Storage;
-  /** What kernels reduce by way of subgroups. Tests and measurements set it. */
-  subgroupReductions: SubgroupReductions;
+  /** The ways that kernels and layers take where there are several. Tests and measurements set it. */
+  tuning: Tuning;
   /** Bytes in buffers now. */
   allocatedBytes = 0;
   /** The most bytes in buffers at any one time. */
@@ -117,10 +100,7 @@ export class Device implements Disposable {
     this.hasTimestamps = gpu.features.has("timestamp-query");
     this.hasSubgroups = gpu.features.has("subgroups");
     this.matrixConfigs = subgroupMatrixConfigs({ features: gpu.features, info });
-    const suits = this.hasF16 && !this.isFallback;
-    const onTensorCores = supportsMatrix(this, F16_MATRIX);
-    this.f16Storage = { activations: suits, gradients: suits && onTensorCores };
-    this.subgroupReductions = defaultReductions(this);
+    this.tuning = defaultTuning(this);
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#failure ??= (event as GPUUncapturedErrorEvent).error.message;
@@ -312,7 +292,7 @@ export class Device implements Disposable {
 
   /** The kernel in the file `<name>.wgsl` of `wgsl/` with these constants and those of the device, compiled once. */
   kernel(name: KernelName, given: KernelConstants = {}): Kernel {
-    const constants = { ...reductionConstants(this.subgroupReductions, this), ...given };
+    const constants = { ...reductionConstants(this.tuning.subgroups, this), ...given };
     const key = name + JSON.stringify(Object.entries(constants).sort());
     let kernel = this.#kernels.get(key);
     if (!kernel) {

@@ -73,7 +73,6 @@ export function openDryDevice(like?: Device): { device: Device; buffers: Set<Dry
   };
   const info = like?.info ?? ({} as GPUAdapterInfo);
   const device = new Device(gpu as unknown as GPUDevice, info, like?.provider);
-  device.f16Storage = like?.f16Storage ?? device.f16Storage;
-  device.subgroupReductions = like?.subgroupReductions ?? device.subgroupReductions;
+  device.tuning = like?.tuning ?? device.tuning;
   return { device, buffers };
 }

@@ -17,7 +17,7 @@ export interface SubgroupReductions {
 }
 
 /** What decides about reductions. */
-interface Capabilities {
+export interface SubgroupCapabilities {
   readonly hasSubgroups: boolean;
   readonly isFallback: boolean;
   readonly provider: Provider;
@@ -31,7 +31,7 @@ function sizesOf({ subgroupMinSize = 0, subgroupMaxSize = 0 }: GPUAdapterInfo) {
 
 /** What a device's kernels reduce by subgroups unless tests or measurements decide otherwise. */
 export function defaultReductions(
-  { hasSubgroups, isFallback, provider, info }: Capabilities,
+  { hasSubgroups, isFallback, provider, info }: SubgroupCapabilities,
 ): SubgroupReductions {
   const max = hasSubgroups && !isFallback && provider === "native" && sizesOf(info).smallest > 1;
   return { max, sum: false };
@@ -44,7 +44,7 @@ export function defaultReductions(
  */
 export function reductionConstants(
   { max, sum }: SubgroupReductions,
-  { hasSubgroups, provider, info }: Capabilities,
+  { hasSubgroups, provider, info }: SubgroupCapabilities,
 ): KernelConstants {
   const { smallest, largest } = sizesOf(info);
   // A workgroup's invocations are dealt to subgroups in order, so each aligned group of the smallest size lies in one of them.

@@ -71,7 +71,7 @@ async function eachWay(action: (device: Device) => Promise<void>): Promise<void>
   const ways = [{ max: false, sum: false }, { max: true, sum: false }];
   if (subgroupMinSize === subgroupMaxSize) ways.push({ max: true, sum: true });
   for (const way of ways) {
-    device.subgroupReductions = way;
+    device.tuning = { ...device.tuning, subgroups: way };
     await action(device);
   }
 }

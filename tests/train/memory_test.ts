@@ -45,11 +45,12 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
     await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
     const config = await readModelConfig(folder);
     using device = await requestDevice();
-    const asUsual = device.f16Storage;
+    const { f16Storage: asUsual } = device.tuning;
     const everywhere = { activations: true, gradients: true };
     for (const [name, method] of Object.entries(METHODS)) {
       for (const gradientCheckpointing of [false, true]) {
-        device.f16Storage = gradientCheckpointing ? everywhere : asUsual;
+        const f16Storage = gradientCheckpointing ? everywhere : asUsual;
+        device.tuning = { ...device.tuning, f16Storage };
         const shape = {
           batchSize: 3,
           sequenceLength: 50,

@@ -82,7 +82,9 @@ export class FalqonLinear implements Linear {
 
   /** Pending rows are added to the output, which only f32 can take. */
   get preferredOutputType(): DenseType {
-    return this.shared.context.device.f16Storage.activations && !this.#hasPending ? "f16" : "f32";
+    return this.shared.context.device.tuning.f16Storage.activations && !this.#hasPending
+      ? "f16"
+      : "f32";
   }
 
   inputCodes(rows: number): Quantized | null {
@@ -99,7 +101,7 @@ export class FalqonLinear implements Linear {
 
   /** Beside its codes only dB reads the gradient, but for sketches, which take it as it is. */
   get preferredGradientType(): DenseType {
-    const { gradients } = this.shared.context.device.f16Storage;
+    const { gradients } = this.shared.context.device.tuning.f16Storage;
     return gradients && this.#takesCodes && this.#sketches.length === 0 ? "f16" : "f32";
   }
 
