@@ -16,8 +16,11 @@ export interface SubgroupMatrixConfig {
   readonly componentType: string;
   /** Type of the product, such as "f32". */
   readonly resultComponentType: string;
+  /** Rows of the left factor and of the product. */
   readonly M: number;
+  /** Columns of the right factor and of the product. */
   readonly N: number;
+  /** Columns of the left factor and rows of the right one. */
   readonly K: number;
 }
 
