@@ -17,7 +17,7 @@ export const METRICS_CAPACITY = 1024;
 /** Index of the sum of losses when {@linkcode StepState.results} is seen as f32 elements. */
 export const LOSS_SUM_INDEX = 0;
 
-/** Bytes of `StepInputs` and `StepResults` in wgsl/step_state.wgsl, and of `Entry` in wgsl/metrics.wgsl. */
+/** Bytes of `StepInputs` and `StepResults` in wgsl/shared/step_state.wgsl, and of `Entry` in wgsl/optimizer/metrics.wgsl. */
 const INPUTS_BYTES = 24;
 const RESULTS_BYTES = 16;
 const ENTRY_BYTES = 28;
@@ -56,9 +56,9 @@ export interface StepMetrics extends StepInputs {
 export class StepState implements Disposable {
   /** Decay rates that the bias corrections belong to. */
   readonly betas: Readonly<Betas>;
-  /** `StepInputs` of wgsl/step_state.wgsl. */
+  /** `StepInputs` of wgsl/shared/step_state.wgsl. */
   readonly inputs: BufferView;
-  /** `StepResults` of wgsl/step_state.wgsl; the program clears it before the first loss of a step. */
+  /** `StepResults` of wgsl/shared/step_state.wgsl; the program clears it before the first loss of a step. */
   readonly results: BufferView;
   /** The entries of the last {@linkcode METRICS_CAPACITY} steps. */
   readonly ring: BufferView;

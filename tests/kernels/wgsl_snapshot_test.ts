@@ -32,7 +32,12 @@ function openDryF32Gpu(): Device {
 /** Odd sizes, with a rank that is large enough for tensor cores. */
 const SHAPE = { batchSize: 5, sequenceLength: 47 };
 const FALQON = falqon({ rank: 20 });
-const SOME_ROWS = falqon({ rank: 20, topK: 3, updateRule: "accumulate", scaling: "tensor" });
+const SOME_ROWS = falqon({
+  rank: 20,
+  topK: 3,
+  updateRule: "accumulate",
+  scaleGranularity: "tensor",
+});
 const OTHERS = [qlora({ rank: 20 }), lora({ rank: 20 }), full()];
 
 /** Kinds of GPU, and what is trained on each: the first method's step shows the main variants. */

@@ -61,7 +61,7 @@ export function nf4Weight(device: Device, rows: number, cols: number, label: str
   };
 }
 
-/** Uploads the number types, for all weights of a device: `Tables` of wgsl/nf4_tables.wgsl. */
+/** Uploads the number types, for all weights of a device: `Tables` of wgsl/rows/nf4_tables.wgsl. */
 export function uploadNf4Tables(device: Device): BufferView {
   const tables = new Float32Array(2 * DYNAMIC_VALUES.length + 2 * NF4_VALUES.length);
   let at = 0;

@@ -65,7 +65,7 @@ export function expectQuantized(
   expectVector(kernel, "columnScales", { ...columnScales, length }, cols);
 }
 
-/** The bindings of wgsl/row_codes.wgsl; none where nothing is quantised. */
+/** The bindings of wgsl/rows/row_codes.wgsl; none where nothing is quantised. */
 export function codesOf(quantized: Quantized | null | undefined): Bindings {
   return quantized ? { codes: quantized.codes, scales: quantized.scales } : {};
 }
