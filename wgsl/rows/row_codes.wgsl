@@ -1,5 +1,5 @@
-// Rows that are written in few bits, by the kernel that makes their values.
-// Include-only. CODES: e4m3, e5m2 (four codes in a u32) or f16 (four in a vec2<u32>); scales has one f32 a row.
+// How a kernel that makes rows writes them as codes.
+// Include-only. CODES: e4m3, e5m2 (four codes in a u32) or f16 (four in a vec2<u32>); scales has one f32 per row.
 //! include fp8.wgsl
 //! include row_scale.wgsl
 

@@ -75,7 +75,7 @@ export function uploadNf4Tables(device: Device): BufferView {
   return view;
 }
 
-/** What {@linkcode quantizeNf4} reads and writes. */
+/** Operands and options of {@linkcode quantizeNf4}. */
 export interface Nf4QuantizeOptions {
   /** f32 [rows, cols] */
   input: Matrix;
@@ -116,7 +116,7 @@ export function quantizeNf4(program: Program, options: Nf4QuantizeOptions): void
   );
 }
 
-/** What {@linkcode dequantizeNf4} reads and writes. */
+/** Operands and options of {@linkcode dequantizeNf4}. */
 export interface Nf4DequantizeOptions {
   weight: Nf4Weight;
   /** From {@linkcode uploadNf4Tables}. */

@@ -1,5 +1,6 @@
 /**
- * Quantisation with dynamic scales, one a row (token) or one for the whole matrix: to FP8, or to f16.
+ * Quantisation with dynamic scales, one a row (token) or one for the whole matrix: to FP8, or to
+ * f16.
  *
  * @module
  */
@@ -37,15 +38,20 @@ export interface Quantized {
   scales: Vector;
 }
 
-/** A quantised gradient of a linear layer's output, as the product with the layer's weight wants it. */
+/**
+ * A quantised gradient of a linear layer's output, as the product with the layer's weight wants it.
+ */
 export interface QuantizedGradient extends Quantized {
-  /** f32 [cols]: columns are divided by these first, the scales of the weight's rows that the product runs over. */
+  /**
+   * f32 [cols]: columns are divided by these first, the scales of the weight's rows that the
+   * product runs over.
+   */
   columnScales?: Vector;
 }
 
 /**
- * Checks where a kernel should write its result in few bits. A merged layer's width counts the zero rows up to a multiple of
- * 16, so codes and column scales may go on up to the pitch.
+ * Checks where a kernel should write its result in few bits. A merged layer's width counts the zero
+ * rows up to a multiple of 16, so codes and column scales may go on up to the pitch.
  *
  * @param kernel Name of the recorder, for the message.
  * @throws {TypeError} for codes of another type.
@@ -70,7 +76,7 @@ export function codesOf(quantized: Quantized | null | undefined): Bindings {
   return quantized ? { codes: quantized.codes, scales: quantized.scales } : {};
 }
 
-/** What {@linkcode quantize} reads and writes. */
+/** Operands and options of {@linkcode quantize}. */
 export interface QuantizeOptions {
   /** f32 [rows, cols] */
   input: Matrix;
@@ -89,8 +95,8 @@ export interface QuantizeOptions {
 }
 
 /**
- * Records `codes = encode(input · scale)`. The scale brings the largest magnitude that shares it to the largest value of
- * FP8, or into [2³, 2⁴) of f16, there as a power of two.
+ * Records `codes = encode(input · scale)`. The scale brings the largest magnitude that shares it to
+ * the largest value of FP8, or into [2³, 2⁴) of f16, there as a power of two.
  */
 export function quantize(program: Program, options: QuantizeOptions): void {
   const { input, codes, scales, granularity, columnScales, trailingColumns } = options;
@@ -131,7 +137,7 @@ export function quantize(program: Program, options: QuantizeOptions): void {
   );
 }
 
-/** What {@linkcode dequantize} reads and writes. */
+/** Operands and options of {@linkcode dequantize}. */
 export interface DequantizeOptions {
   /** e4m3, e5m2 or f16 codes [rows, cols] */
   codes: Matrix;
