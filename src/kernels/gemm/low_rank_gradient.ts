@@ -14,7 +14,8 @@ import { recordSplitK } from "./low_rank_split.ts";
 /** Operands and options of {@linkcode lowRankGradient}. */
 export interface LowRankGradientOptions {
   /**
-   * f32 [tokens, m]; or f16 as the range's `rowScales` say, from a column that is a multiple of 8.
+   * f32 [tokens, m]; or f16 as `rowScales` of `gradientScale` say, from a column that is a multiple
+   * of 8.
    */
   a: ColumnBlock;
   /** f32 [tokens, n], m or n small: at most 128 columns are made from one reading of `a`. */
@@ -29,7 +30,7 @@ export interface LowRankGradientOptions {
    * How far `a` reaches: then factors are f16 and multiplied on tensor cores. `b` saturates at
    * ±65504.
    */
-  range?: GradientScale;
+  gradientScale?: GradientScale;
   /** Tile sizes and splits of the tokens, for measurements. Default: chosen by shape. */
   variant?: Partial<LowRankVariant>;
 }
@@ -60,16 +61,16 @@ const MOST_SPLITS = 12;
 const SHORTEST_SPLIT = 512;
 
 /**
- * Records `out (+)= alpha · aᵀ·b` in f32, or with a `range` from f16 factors; sums are f32 and go
- * in a fixed order.
+ * Records `out (+)= alpha · aᵀ·b` in f32, or with a `gradientScale` from f16 factors; sums are f32
+ * and go in a fixed order.
  */
 export function lowRankGradient(program: Program, options: LowRankGradientOptions): void {
   const { a, b, out, alpha = 1, accumulate = false } = options;
   checkShapes(options);
   const [m, n, tokens] = [a.cols, b.cols, a.matrix.rows];
   if (m === 0 || n === 0 || tokens === 0) return;
-  if (options.range) {
-    lowRankGradientTensor(program, options, options.range);
+  if (options.gradientScale) {
+    lowRankGradientTensor(program, options, options.gradientScale);
     return;
   }
   const { splits, ...tile } = {
@@ -120,10 +121,10 @@ function transposed({ BM, BN, BK, TM, TN }: Omit<LowRankVariant, "splits">) {
   return { BM: BN, BN: BM, BK, TM: TN, TN: TM };
 }
 
-function checkShapes({ a, b, out, range }: LowRankGradientOptions): void {
+function checkShapes({ a, b, out, gradientScale }: LowRankGradientOptions): void {
   const [m, n] = [a.cols, b.cols];
   const types = [a.matrix.type, b.matrix.type, out.type];
-  const wanted = [range?.rowScales ? "f16" : "f32", "f32", "f32"];
+  const wanted = [gradientScale?.rowScales ? "f16" : "f32", "f32", "f32"];
   const inside = [a, b].every(({ matrix, column, cols }) =>
     column % (matrix.type === "f16" ? 8 : 4) === 0 && column + cols <= matrix.pitch
   );

@@ -1,6 +1,6 @@
 /**
  * The gradient of a factor of low rank on tensor cores (subgroup matrices): f16 factors, f32 sums.
- * `low_rank_gradient.ts` comes here where the range of the gradient is known.
+ * `low_rank_gradient.ts` comes here where the scale of the gradient is known.
  *
  * @module
  */
@@ -39,9 +39,9 @@ export interface LowRankTensorVariant {
 const HEADROOM: Partial<Record<ElementType, number>> = { e4m3: 2 ** 7, e5m2: 1, f16: 2 ** 10 };
 
 /**
- * Records finding the range of a gradient from its codes' scales, for {@linkcode
- * LowRankGradientOptions.range}; valid until the program asks for the next one. Undefined where the
- * device has no tensor cores, or the gradient no codes.
+ * Records finding the scale of a gradient from its codes' scales, for `gradientScale` of
+ * {@linkcode LowRankGradientOptions}; valid until the program asks for the next one. Undefined
+ * where the device has no tensor cores, or the gradient no codes.
  */
 export function findGradientScale(
   program: Program,
@@ -74,7 +74,7 @@ function recordPower(
   { codes, scales }: QuantizedGradient,
   headroom: number,
 ): Matrix {
-  const power = program.scratch(1, 1, "range of a gradient");
+  const power = program.scratch(1, 1, "scale of a gradient");
   const kernel = program.device.kernel("gradient_scale", { THREADS: 256 });
   program.dispatch(kernel, { scales, power }, { rows: codes.rows, headroom }, [1]);
   return power;
