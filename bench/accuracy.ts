@@ -97,7 +97,7 @@ async function measure(values: FlagValues<typeof FLAGS>, terminal: Terminal) {
       for (
         const [label, method] of [["untuned f32", frozen()], ["untuned FP8", frozenFp8()]] as const
       ) {
-        await model.adapt(method, { random: Math.random });
+        await model.use(method);
         print({
           method: label,
           learningRate: 0,

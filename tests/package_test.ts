@@ -78,7 +78,16 @@ Deno.test("what is published is the modules, their sources and the pages, and no
     const modules = Object.values<string>(config.exports).map((path) => path.slice("./".length));
     assertEquals(
       [...new Set(paths.map((path) => path.split("/")[0]))].sort(),
-      [...modules, "LICENSE", "README.md", "deno.json", "docs", "src", "train.ts"].sort(),
+      [
+        ...modules,
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "README.md",
+        "deno.json",
+        "docs",
+        "src",
+        "train.ts",
+      ].sort(),
     );
     for (const path of paths) assert(!/_test\.ts$|oracle|reference/.test(path), path);
     assertEquals(paths.filter((path) => path.startsWith("src/")), [...filesBelow("src")].sort());
