@@ -1,6 +1,6 @@
 /**
- * The codec of FP8: encodes numbers to the two 8-bit floating-point formats and decodes them, exactly as the kernels of
- * this package do.
+ * The codec of FP8: encodes numbers to the two 8-bit floating-point formats and decodes them,
+ * exactly as the kernels of this package do.
  *
  * @example Read a weight that is stored in FP8
  * ```ts

@@ -25,11 +25,7 @@ export interface KernelFile {
   isKernel: boolean;
 }
 
-/**
- * All files of `wgsl/`, by name.
- *
- * @throws {Error} if two files have one name.
- */
+/** All files of `wgsl/`, by name. */
 export function readKernelFiles(): KernelFile[] {
   const files: KernelFile[] = [];
   const visit = (within: string) => {
@@ -40,12 +36,7 @@ export function readKernelFiles(): KernelFile[] {
     }
   };
   visit("./");
-  files.sort((a, b) => a.name < b.name ? -1 : 1);
-  const twice = files.find(({ name }, i) => name === files[i + 1]?.name);
-  if (twice) {
-    throw new Error(`wgsl/ has two files ${twice.name}.wgsl: names are unique over all folders`);
-  }
-  return files;
+  return files.sort((a, b) => a.name < b.name ? -1 : 1);
 }
 
 function readKernelFile(path: string, file: string): KernelFile {
@@ -58,8 +49,16 @@ function readKernelFile(path: string, file: string): KernelFile {
   };
 }
 
-/** The text of the generated module. */
+/**
+ * The text of the generated module.
+ *
+ * @throws {Error} if two files have one name.
+ */
 export function bundleKernels(files: KernelFile[] = readKernelFiles()): string {
+  for (const [i, { name, path }] of files.entries()) {
+    const other = files.slice(i + 1).find((file) => file.name === name);
+    if (other) throw new Error(`${path} and ${other.path} have one name: give one of them another`);
+  }
   const kernels = files.filter(({ isKernel }) => isKernel).map(({ name }) => `  | "${name}"\n`);
   const entries = files.map(({ name, text }) => {
     const literal = text.replaceAll("\\", "\\\\").replaceAll("`", "\\`").replaceAll("${", "\\${");

@@ -1,10 +1,10 @@
 /**
- * Dawn, Chromium's WebGPU, as the npm package `webgpu` brings it to Deno: a second way to the same GPU, and the
- * only one to its tensor cores (subgroup matrices).
+ * Dawn, Chromium's WebGPU, as the npm package `webgpu` brings it to Deno: a second way to the same
+ * GPU, and the only one to its tensor cores (subgroup matrices).
  *
- * Nothing here is loaded before it is asked for: the package is 132 MB and is native code (`--allow-ffi`).
- * The environment variable `FALQON_DAWN` names another place to import it from: the package's folder, or
- * a module specifier.
+ * Nothing here is loaded before it is asked for: the package is 132 MB and is native code
+ * (`--allow-ffi`). The environment variable `FALQON_DAWN` names another place to import it from:
+ * the package's folder, or a module specifier.
  *
  * @module
  */
@@ -15,7 +15,10 @@ import { DeviceError } from "../errors.ts";
 
 export { SUBGROUP_MATRIX } from "./subgroup_matrix.ts";
 
-/** The package. As a value, it is hidden from static analysis: no lock file and no cache holds it unasked. */
+/**
+ * The package. As a value, it is hidden from static analysis: no lock file and no cache holds it
+ * unasked.
+ */
 export const DAWN_PACKAGE = "npm:webgpu@0.6.2";
 
 /** Names another place to import it from. */
@@ -31,13 +34,17 @@ const FLAGS: readonly string[] = [
   "disable-dawn-features=timestamp_quantization", // else times are multiples of 65 µs
 ];
 
-/** Instances by place and backend. The package's objects do not keep their instance alive: this does. */
+/**
+ * Instances by place and backend. The package's objects do not keep their instance alive: this
+ * does.
+ */
 const instances = new Map<string, GPU>();
 
 /**
  * Loads Dawn.
  *
- * @param backend "null" for the one that compiles kernels and runs nothing; by default the platform's.
+ * @param backend "null" for the one that compiles kernels and runs nothing; by default the
+ * platform's.
  * @throws {DeviceError} if the package is not there or may not be loaded.
  */
 export async function loadDawn(backend?: "null"): Promise<GPU> {

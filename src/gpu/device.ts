@@ -1,6 +1,6 @@
 /**
- * The GPU as this package uses it: one device, every buffer it owns, its compiled kernels. Users see less of it:
- * public_device.ts.
+ * The GPU as this package uses it: one device, every buffer it owns, its compiled kernels. Users
+ * see less of it: public_device.ts.
  *
  * @module
  */
@@ -60,8 +60,9 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
 }
 
 /**
- * A GPU device with the buffers and kernels made on it. Buffers are freed by {@linkcode Device.free} or
- * all at once by {@linkcode Device.destroy}: the garbage collector comes too late for gigabytes.
+ * A GPU device with the buffers and kernels made on it. Buffers are freed by {@linkcode
+ * Device.free} or all at once by {@linkcode Device.destroy}: the garbage collector comes too late
+ * for gigabytes.
  */
 export class Device implements Disposable {
   /** The WebGPU device. */
@@ -80,7 +81,9 @@ export class Device implements Disposable {
   readonly hasSubgroups: boolean;
   /** The subgroup matrices that kernels may multiply on tensor cores; none natively. */
   readonly matrixConfigs: readonly SubgroupMatrixConfig[];
-  /** The ways that kernels and layers take where there are several. Tests and measurements set it. */
+  /**
+   * The ways that kernels and layers take where there are several. Tests and measurements set it.
+   */
   tuning: Tuning;
   /** Bytes in buffers now. */
   allocatedBytes = 0;
@@ -198,7 +201,8 @@ export class Device implements Disposable {
   }
 
   /**
-   * Reads a view back. Costs a round trip (about 11 ms on Deno's native WebGPU): not for every step.
+   * Reads a view back. Costs a round trip (about 11 ms on Deno's native WebGPU): not for every
+   * step.
    *
    * @throws {DeviceError} if any earlier GPU work failed.
    * @internal
@@ -265,8 +269,8 @@ export class Device implements Disposable {
   }
 
   /**
-   * Throws if GPU work failed since the device was opened. WebGPU reports failures late and on the side;
-   * this is called at every point where results are taken.
+   * Throws if GPU work failed since the device was opened. WebGPU reports failures late and on the
+   * side; this is called at every point where results are taken.
    */
   check(): void {
     if (this.#failure !== null) {
@@ -290,7 +294,10 @@ export class Device implements Disposable {
     return this.provider === "dawn" ? throttledWait(promise) : promise;
   }
 
-  /** The kernel in the file `<name>.wgsl` of `wgsl/` with these constants and those of the device, compiled once. */
+  /**
+   * The kernel in the file `<name>.wgsl` of `wgsl/` with these constants and those of the device,
+   * compiled once.
+   */
   kernel(name: KernelName, given: KernelConstants = {}): Kernel {
     const constants = { ...reductionConstants(this.tuning.subgroups, this), ...given };
     const key = name + JSON.stringify(Object.entries(constants).sort());

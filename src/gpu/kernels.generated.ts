@@ -64,7 +64,7 @@ export const kernelSources: Readonly<Record<string, string>> = {
 //
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
 // A step whose gradient is not finite changes nothing.
-// Idea: one thread a vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
+// Idea: one thread per vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
 //! include linear_grid.wgsl
 //! include step_state.wgsl
 
@@ -103,16 +103,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "attention_backward.wgsl": `// What the two tiled kernels of the attention backward share: operands, and how they write a row of a gradient.
-// With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
 //! include attention_operands.wgsl WIDTH=2 BACKWARD=true
 
 // A row's results: DIM_VECTORS quads of dims, COLUMN_THREADS apart.
 alias Dims = array<vec4<f32>, DIM_VECTORS>;
 
 //! if ROTATED
-// Turns a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`, where each
-// of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
-fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
+// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`,
+// where each of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
+fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
   workgroupBarrier();
@@ -120,7 +120,7 @@ fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
   right[y][x + \${j}u * COLUMN_THREADS] = dims[$j];
   //! end
   workgroupBarrier();
-  var turned: Dims;
+  var rotated: Dims;
   let half = params.head_pairs;
   let position = positions[token];
   //! unroll j 0 DIM_VECTORS
@@ -132,11 +132,11 @@ fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let others = vec4<f32>(
       right[y][other.x / 4u][other.x % 4u], right[y][other.y / 4u][other.y % 4u],
       right[y][other.z / 4u][other.z % 4u], right[y][other.w / 4u][other.w % 4u]);
-    let turn = rotation(position, min(dim, other));
-    turned[$j] = dims[$j] * turn.cosine + others * select(-turn.sine, turn.sine, first);
+    let angle = rotation(position, min(dim, other));
+    rotated[$j] = dims[$j] * angle.cosine + others * select(-angle.sine, angle.sine, first);
   }
   //! end
-  return turned;
+  return rotated;
 }
 //! end
 
@@ -149,14 +149,14 @@ fn store_gradient(token: u32, column: u32, quad: u32, value: vec4<f32>) {
 `,
   "attention_backward_delta.wgsl": `// First step of the attention backward: delta[t, h] = Σ_dim d_output[t, h, dim] · output[t, h, dim].
 //
-// With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum equals
-// rowsum(dO ∘ O): one number a query and head that needs no keys.
+// With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum
+// equals rowsum(dO ∘ O): one number per query and head that needs no keys.
 //
 // Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
-// Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once; their
-// partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included, which become
-// zero. Memory-bound: every element is read once.
-// With MAXIMA a workgroup also writes the largest magnitude of the elements of d_output that it read.
+// Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once;
+// their partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included,
+// which become zero. Memory-bound: every element is read once. With MAXIMA a workgroup also writes the largest
+// magnitude of the elements of d_output that it read.
 //! include linear_grid.wgsl
 
 const THREADS = 128u;
@@ -242,11 +242,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // share a key head. P and dS as in attention_backward_queries.wgsl, made transposed: rows are keys, columns queries.
 //
 // Shapes: as there; dk and dv somewhere in the columns of d_qkv [tokens, ·].
-// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first
-// key to the end of its last key's document. Nobody else adds to its rows, so there are no atomics and the order is fixed.
+// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its
+// first key to the end of its last key's document. Nobody else adds to its rows, so there are no atomics and the
+// order is fixed.
 //
-// Operations: 8 · head size for each visible (query, key, head), 4 products. Two sets of results live in registers, so for
-// heads over 64 a tile has half the rows of the other kernels.
+// Operations: 8 · head size for each visible (query, key, head), 4 products. Two sets of results live in registers,
+// so for heads over 64 a tile has half the rows of the other kernels.
 //! include attention_tiles.wgsl
 //! include attention_backward.wgsl
 
@@ -302,7 +303,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     dims[$j] = dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale;
     //! end
     //! if ROTATED
-    dims = turned_back(dims, min(key, last_key), thread);
+    dims = rotated_back(dims, min(key, last_key), thread);
     //! end
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
@@ -369,7 +370,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     dims[$j] = dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale;
     //! end
     //! if ROTATED
-    dims = turned_back(dims, min(query, last_query), thread);
+    dims = rotated_back(dims, min(query, last_query), thread);
     //! end
     if (query <= last_query) {
       let column = params.dq_column + head * params.head_pairs;
@@ -399,7 +400,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax (see
 // attention_forward.wgsl). First each thread makes the score of one key, then the threads share out the pairs of dims,
 // with as many lanes of keys as fit, and each adds up its pair over the keys of its lane.
-// Memory-bound: 2 · length · head size elements a head are read once, 4 operations for each two.
+// Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 //! include workgroup_reduce.wgsl
 
 struct Params {
@@ -488,8 +489,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // and logSumExp, from which the backward rebuilds the probabilities. No tokens × tokens array exists anywhere.
 //
 // Shapes: q [tokens, heads · head size], k and v [tokens, kv_heads · head size], each somewhere in the columns of the
-// matrix qkv; documents (start, end) a token: token t sees keys start … t; output [tokens, heads · head size]; log_sum_exp
-// [tokens, heads]. All f32. Query head h reads key head ⌊h · kv_heads / heads⌋.
+// matrix qkv; documents (start, end) per token: token t sees keys start … t; output [tokens, heads · head size];
+// log_sum_exp [tokens, heads]. All f32. Query head h reads key head ⌊h · kv_heads / heads⌋.
 // Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
 // query's document to the last query (starts do not decrease, so no query sees more).
 //
@@ -616,8 +617,8 @@ fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   if (2u * quad + 1u < params.head_pairs) { output[at + 1u] = value.zw; }
 }
 `,
-  "attention_gradient_scale.wgsl": `// The power of two by which the attention backward on tensor cores multiplies d_output before it rounds it to f16, and its
-// inverse, from the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
+  "attention_gradient_scale.wgsl": `// The power of two by which the attention backward on tensor cores multiplies d_output before it rounds it to f16,
+// and its inverse, from the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
 //
 // The largest magnitude becomes 2^7 to 2^8: room for sums of products with values above, and far more than the range of a
 // gradient's elements that matter below (f16 goes down to 2^-24). Zero and infinite maxima get a finite scale as well.
@@ -655,8 +656,9 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
 }
 `,
-  "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the gradient
-// of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients. Include-only.
+  "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
+// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
+// Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -723,9 +725,9 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec$WIDTH<f32
   }
 }
 `,
-  "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the gradient
-// of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in memory, f16 in
-// workgroup memory and in products, sums are f32.
+  "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
+// gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in
+// memory, f16 in workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
 //   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
@@ -733,9 +735,9 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec$WIDTH<f32
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
 //
-// Workgroup memory, in vectors of 8 f16 values or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
-// scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
-// An odd number of vectors a row spreads rows over the banks.
+// Workgroup memory, in vectors of 8 f16 values or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of
+// COLUMNS f32 scores per subgroup. The scores' place later takes the weights made of them (f16), and sums on their
+// way out. An odd number of vectors per row spreads rows over the banks.
 //
 // Vector n of a tile's row holds the quads n and HEAD_CHUNKS + n of the head: products do not care, neighbours load
 // neighbouring quads, and both dims of a plane of rotary embedding stay together.
@@ -743,11 +745,11 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec$WIDTH<f32
 // Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
 // none stands between. Tiles that every row sees whole are not masked.
 //
-// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS and COLUMNS (a multiple of 32), and tells FETCHES, the chunks of 8
-// elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums that a
-// subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
-// fragments of the tile.
-// The including kernel declares TILES, and has included attention_operands.wgsl with a WIDTH of 4.
+// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS and COLUMNS (a multiple of 32), and tells FETCHES, the
+// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and
+// of the sums that a subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place
+// of dims take fewer fragments of the tile. The including kernel declares TILES, and has included
+// attention_operands.wgsl with a WIDTH of 4.
 //! include fragments.wgsl
 
 const THREADS = 32u * SUBGROUPS;
@@ -763,7 +765,7 @@ alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
-// The weights of 16 columns lie together in a row of scores, those of the next 16 so many vectors on.
+// The weights of 16 columns lie together in a row of scores, and those of the next 16 this many vectors further on.
 const WEIGHT_BLOCK = 4u;
 
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
@@ -783,7 +785,8 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
   return values;
 }
 
-// Brings what was fetched, times \`factor\`, to the tile that begins at \`at\`. What may be out of f16's range asks for \`limits\`.
+// Brings what was fetched, times \`factor\`, to the tile that begins at \`at\`. What may be out of f16's range asks for
+// \`limits\`.
 fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
   //! unroll n 0 FETCHES
   {
@@ -854,8 +857,9 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
   return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 1u]));
 }
 `,
-  "attention_tensor_backward.wgsl": `// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the scores, the
-// others (role 1) the gradients of the probabilities, dP: two products of the same form. Then all turn both into weights:
+  "attention_tensor_backward.wgsl": `// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the
+// scores, the others (role 1) the gradients of the probabilities, dP: two products of the same form. Then all turn
+// both into weights:
 //
 //   P = 2^(scores − log_sum_exp)        dS = P ∘ (dP − delta)
 //
@@ -865,7 +869,7 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
 // Gradients are far below what f16 can tell apart, so d_output is multiplied by a power of two, the same for all of it,
 // which attention_gradient_scale.wgsl left with its inverse in the row after the last of delta.
 //
-// With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
 //! include attention_operands.wgsl WIDTH=4 BACKWARD=true
 //! include attention_tensor.wgsl
 
@@ -886,8 +890,8 @@ fn strip_weights(strip_row: u32) -> u32 {
   return SCORES + strip_row * SCORE_ROW + 1u;
 }
 
-// Where an invocation puts the weights of the columns 8 · chunk on, of a row: in the scores' place, one of the two vectors
-// that it took scores from, such that the weights of 16 columns meet.
+// Where an invocation puts the weights of the columns 8 · chunk on, of a row: in the scores' place, one of the two
+// vectors that it took scores from, such that the weights of 16 columns meet.
 fn weights_place(row: u32, chunk: u32) -> u32 {
   return SCORES + row * SCORE_ROW + 2u * chunk + 1u - chunk % 2u;
 }
@@ -904,7 +908,8 @@ fn fetch_rows(head: u32, first: u32, source_0: u32, source_1: u32, thread: u32) 
   return values;
 }
 
-// Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for role 1.
+// Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for
+// role 1.
 fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) -> LeftRows {
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
@@ -926,7 +931,7 @@ struct Rows { token: u32, last: u32, column: u32 }
 // Writes a subgroup's sums, the vectors of the head from \`first\` to before \`end\`, times \`factor\`; of 16 rows all is read
 // before anything is written. To be called by the whole workgroup.
 fn write_gradient(
-  sums: ptr<function, Sums>, strip: u32, rows: Rows, first: u32, end: u32, factor: f32, turns_back: bool, thread: u32,
+  sums: ptr<function, Sums>, strip: u32, rows: Rows, first: u32, end: u32, factor: f32, rotates_back: bool, thread: u32,
 ) {
   let vector = first + thread % 32u / 16u;
   //! unroll b 0 ROW_BLOCKS
@@ -942,15 +947,15 @@ fn write_gradient(
     }
     //! end
     //! if ROTATED
-    if (turns_back) {
+    if (rotates_back) {
       let position = positions[min(token, rows.last)];
       //! unroll d 0 SUM_BLOCKS
       {
-        let turn = rotation(position, 4u * min(vector + 2u * $d, HEAD_CHUNKS - 1u) + LANES);
+        let angle = rotation(position, 4u * min(vector + 2u * $d, HEAD_CHUNKS - 1u) + LANES);
         let a = low[$d];
         let b = high[$d];
-        low[$d] = a * turn.cosine + b * turn.sine;
-        high[$d] = b * turn.cosine - a * turn.sine;
+        low[$d] = a * angle.cosine + b * angle.sine;
+        high[$d] = b * angle.cosine - a * angle.sine;
       }
       //! end
     }
@@ -970,8 +975,8 @@ fn write_gradient(
 // probabilities, summed in f32.
 //
 // Shapes: as there; columns and pitches are multiples of 4.
-// Grid: (⌈tokens / ROWS⌉, heads), the last rows first: in a long document they have the most keys, and would be waited for.
-// Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first: in a long document they have the most keys, and would be
+// waited for. Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
 //
 // Online softmax with a lazy reference: a row's probabilities are 2^(s − reference), where the reference is a maximum of
 // earlier scores, renewed only when a score exceeds it by GROWTH. Results are then still exact, probabilities at most
@@ -1134,15 +1139,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
 }
 `,
-  "attention_tensor_keys_values.wgsl": `// Attention backward on tensor cores, gradients of keys and values: dV = Pᵀ·dO and dK = scale · dSᵀ·Q, summed over the query
-// heads that share a key head, as attention_backward_keys_values.wgsl. Rows are keys, columns queries.
+  "attention_tensor_keys_values.wgsl": `// Attention backward on tensor cores, gradients of keys and values: dV = Pᵀ·dO and dK = scale · dSᵀ·Q, summed over
+// the query heads that share a key head, as attention_backward_keys_values.wgsl. Rows are keys, columns queries.
 //
-// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first key
-// to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1): 16 of them whole,
-// or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the next one the second.
+// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its
+// first key to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1):
+// 16 of them whole, or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the
+// next one the second.
 //! include attention_tensor_backward.wgsl
 
-// log_sum_exp and delta of the tile's queries, two a vector.
+// log_sum_exp and delta of the tile's queries, two per vector.
 var<workgroup> statistics: array<vec4<f32>, COLUMNS / 2>;
 
 @compute @workgroup_size(THREADS)
@@ -1268,10 +1274,10 @@ fn load_statistics(head: u32, query: u32, scale: f32) -> vec4<f32> {
 `,
   "attention_tensor_queries.wgsl": `// Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
 //
-// Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks over the
-// keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first (role 0) or
-// second half of the vectors, in whole blocks of two, the last of which may be of no use.
-// The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks
+// over the keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first
+// (role 0) or second half of the vectors, in whole blocks of two, the last of which may be of no use. The first
+// head's workgroups also write the zeros between the columns and the pitch of d_qkv.
 //! include attention_tensor_backward.wgsl
 
 @compute @workgroup_size(THREADS)
@@ -1374,20 +1380,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // Who holds what: the THREADS = ROW_GROUPS · COLUMN_THREADS invocations form a grid, y in 0 … ROW_GROUPS and x in
 // 0 … COLUMN_THREADS. Invocation (x, y) keeps in registers, for its R = 4 · ROW_VECTORS rows  R·y … R·y + R - 1,
-//   the scores of columns  x + COLUMN_THREADS · {0, 1, 2, 3}, one vec4 a row, and
-//   the results of dims    4 · (x + COLUMN_THREADS · j) … + 3, j < DIM_VECTORS, DIM_VECTORS vec4s a row.
+//   the scores of columns  x + COLUMN_THREADS · {0, 1, 2, 3}, one vec4 per row, and
+//   the results of dims    4 · (x + COLUMN_THREADS · j) … + 3, j < DIM_VECTORS, DIM_VECTORS vec4s per row.
 // With that spacing the i-th score of all invocations is COLUMN_THREADS consecutive columns: the weights go to
 // workgroup memory by a fixed component, DEPTH columns at a time, and neither tile exists there as a whole.
 //
 // Both products bring DEPTH slices of the contraction to workgroup memory (left: by slice and row, right: by slice and
-// column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s a
+// column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads.
 //
-// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs a slice that
-// an invocation brings) and UNROLL (slices multiplied without a loop).
-// The kernel that includes this has included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens past the end repeat
-// the last one: the caller masks them.
+// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
+// slice that an invocation brings) and UNROLL (slices multiplied without a loop). The kernel that includes this has
+// included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
+// past the end repeat the last one: the caller masks them.
 
 const DEPTH = 16u;
 const ROW_GROUPS = 8u;
@@ -1398,7 +1404,7 @@ const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
 const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
 
-alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number a row
+alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
 alias Results = array<vec4<f32>, 4 * ROW_VECTORS * DIM_VECTORS>; // [row][j]
 
@@ -1408,22 +1414,22 @@ var<workgroup> right: array<array<vec4<f32>, RIGHT_SLOTS + 1u>, DEPTH>;
 // Tokens from \`first\` on of one head of a matrix.
 struct Rows { source: u32, head: u32, first: u32 }
 
-// Two dims of four tokens, turned.
-struct Turned { even: vec4<f32>, odd: vec4<f32> }
+// Two dims of four tokens, transposed.
+struct Transposed { even: vec4<f32>, odd: vec4<f32> }
 
-struct Slices { left: array<Turned, LEFT_LOADS>, right: Turned }
+struct Slices { left: array<Transposed, LEFT_LOADS>, right: Transposed }
 
 fn guarded_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
   let inside = min(pair, params.head_pairs - 1u);
   return select(vec2<f32>(), load_vector(source, min(token, params.tokens - 1u), head, inside), pair < params.head_pairs);
 }
 
-fn load_turned(rows: Rows, token: u32, step: u32, pair: u32) -> Turned {
+fn load_transposed(rows: Rows, token: u32, step: u32, pair: u32) -> Transposed {
   let a = guarded_pair(rows.source, rows.first + token, rows.head, pair);
   let b = guarded_pair(rows.source, rows.first + token + step, rows.head, pair);
   let c = guarded_pair(rows.source, rows.first + token + 2u * step, rows.head, pair);
   let d = guarded_pair(rows.source, rows.first + token + 3u * step, rows.head, pair);
-  return Turned(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
+  return Transposed(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
 }
 
 fn load_slices(a: Rows, b: Rows, first_pair: u32, thread: u32) -> Slices {
@@ -1432,10 +1438,10 @@ fn load_slices(a: Rows, b: Rows, first_pair: u32, thread: u32) -> Slices {
   var slices: Slices;
   //! unroll n 0 LEFT_LOADS
   if (slot + \${n}u * COLUMN_THREADS < ROW_SLOTS) {
-    slices.left[$n] = load_turned(a, 4u * (slot + \${n}u * COLUMN_THREADS), 1u, pair);
+    slices.left[$n] = load_transposed(a, 4u * (slot + \${n}u * COLUMN_THREADS), 1u, pair);
   }
   //! end
-  slices.right = load_turned(b, slot, COLUMN_THREADS, pair);
+  slices.right = load_transposed(b, slot, COLUMN_THREADS, pair);
   return slices;
 }
 
@@ -1603,12 +1609,12 @@ fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value; }
   "cross_entropy.wgsl": `// Cross-entropy of a chunk of rows, and its gradient:
 //   row_loss[first_row + r] = log Σ_c e^logits[r][c] − logits[r][target]            (0 where target < 0: ignored)
 //   gradient[r][c] = (softmax(logits[r])[c] − [c = target]) · loss_scale            (zeros where ignored)
-// which goes nowhere (GRADIENT none), in place of the logits (logits), or out in few bits (codes): codes of CODES with
-// one scale a row, as quantize_rows.wgsl writes them.
+// which goes nowhere (GRADIENT none), in place of the logits (logits), or goes out as codes (codes): codes of CODES with
+// one scale per row, as quantize_rows.wgsl writes them.
 //
 // Shapes: logits f32 [rows, vocab]; targets i32 and row_loss f32 for all rows of the batch, of which this chunk begins at
 // first_row; codes [rows, vocab], scales [rows]. Targets are below vocab, and taken as the last class if not.
-// Idea: a workgroup a row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
+// Idea: one workgroup per row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
 // when the maximum grows, so that logits are read once for the loss and once for the gradient. The largest magnitude of
 // the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them.
 //! include linear_grid.wgsl
@@ -1713,8 +1719,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
-  "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: few bits back to f32; less the original (SUBTRACT), the quantisation error.
-// One thread a vec4.
+  "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: codes back to f32; less the original (SUBTRACT), the quantisation error.
+// One thread per vec4.
 //! include linear_grid.wgsl
 //! include $CODES_INCLUDE
 
@@ -1751,9 +1757,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "embedding.wgsl": `// Embedding: output[t] = table[ids[t]].
 //
-// Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken as the
-// last if not.
-// Idea: one thread four columns; neighbours read and write side by side. f16 is unpacked from u32, which needs no f16
+// Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
+// as the last if not.
+// Idea: one thread per four columns; neighbours read and write side by side. f16 is unpacked from u32, which needs no f16
 // feature. Columns up to the pitch are copied along, as they are zero in the table.
 //! include linear_grid.wgsl
 
@@ -1801,7 +1807,7 @@ struct Params {
   tokens: u32,
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
-  blocks: u32,  // workgroups a row
+  blocks: u32,  // workgroups per row
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -1843,7 +1849,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "falqon_flush.wgsl": `// Bookkeeping of written rows. For row i = selected[p]:
 //   RESIDUE   b[i][j] −= residue[p][j] / (column_factors[j] · row_factors[i])    the share that rounding realized
 //   else      flushed[i] = b[i], delta[i] = 0                                    nothing of the row is pending
-// One thread an element.
+// One thread per element.
 //! include linear_grid.wgsl
 
 struct Params {
@@ -1939,9 +1945,10 @@ fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> 
   return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
 }
 
-// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its integer
-// operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a NaN in B has
-// nothing else), the bias of the exponent is taken off the four together, and codes are put together by adding.
+// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its
+// integer operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a
+// NaN in B has nothing else), the bias of the exponent is taken off the four together, and codes are put together by
+// adding.
 fn encode4_scaled(v: vec4<f32>) -> u32 {
   let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
@@ -1956,7 +1963,7 @@ fn encode4_scaled(v: vec4<f32>) -> u32 {
 }
 `,
   "falqon_scores.wgsl": `// What is pending in each row of B, and how much: delta[i][j] = b[i][j] − flushed[i][j], score[i] = Σ_j |delta[i][j]|,
-// summed in f32 in the order of j. Without FLUSHED all of b is pending. One thread a row.
+// summed in f32 in the order of j. Without FLUSHED all of b is pending. One thread per row.
 
 struct Params {
   rows: u32,
@@ -2038,7 +2045,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // statistics[i] = (codes that will differ, values beyond ±448, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
 // U = c · pending · A in units of the weight, and R the change that the decoded weight will make.
 //
-// One workgroup a row; every row is measured, also those that are not written, since U counts all of them.
+// One workgroup per row; every row is measured, also those that are not written, since U counts all of them.
 // On request only: it costs as much as an update of all rows.
 //! include linear_grid.wgsl
 //! include fp8.wgsl
@@ -2486,9 +2493,10 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 `,
   "fragments.wgsl": `// Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
 //
-// Fragments come from and go to \`tile\`, a workgroup array of vec4<u32> that the including kernel declares besides THREADS.
-// \`at\` and \`stride\` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a sum.
-// Which invocation holds which element is nobody's business: elements are seen only in \`tile\`, after a barrier.
+// Fragments come from and go to \`tile\`, a workgroup array of vec4<u32> that the including kernel declares besides
+// THREADS. \`at\` and \`stride\` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a
+// sum. Which invocation holds which element is implementation-defined: elements are seen only in \`tile\`, after a
+// barrier.
 
 const F16_MAX = 65504.0;
 
@@ -2649,11 +2657,11 @@ fn gate_up_at(at: u32) -> vec4<f32> {
 // Storage: an operand is either stored by rows of its outer index (A[m][k], B[n][k]: *_BY_K false) or by rows of the
 // contraction (A[k][m], B[k][n]: *_BY_K true). So NT = neither, NN = B_BY_K, TN = both.
 // Idea: a workgroup makes a BM × BN tile; K is walked in steps of BK. Every thread fetches 4×4 blocks of both
-// operands, decodes them and puts them into workgroup memory as [k][outer / 4] vectors, whatever the storage; then each
-// thread multiplies TM × TN values in registers. The next step's blocks are fetched while this one is multiplied.
-// Pitches and columns are multiples of 4, and columns between a matrix' width and its pitch are zero by invariant, so only
-// row indices need guards: rows behind the last repeat it where they are outer, as their products are not written, and
-// count as zeros where they are contracted.
+// operands, decodes them and puts them into workgroup memory as [k][outer / 4] vectors, whatever the storage; then
+// each thread multiplies TM × TN values in registers. The next step's blocks are fetched while this one is
+// multiplied. Pitches and columns are multiples of 4, and columns between a matrix' width and its pitch are zero by
+// invariant, so only row indices need guards: rows behind the last repeat it where they are outer, as their products
+// are not written, and count as zeros where they are contracted.
 //
 // Workgroups along z each take a split of k and write a partial product; sum_partials adds them.
 //! include fp8.wgsl
@@ -2941,16 +2949,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! end
 `,
-  "gemm_output.wgsl": `// What every GEMM kernel is told, and how it writes a result. Include-only.
+  "gemm_output.wgsl": `// Parameters of every GEMM kernel, and how it writes a result. Include-only.
 //
 // A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
 // (ACCUMULATE). Output columns from second_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
 //
-// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one kernel
-// after another, each for a second, one that serves most products is worth more than branches that all threads take alike.
+// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one
+// kernel after another, each for a second, one that serves most products is worth more than branches that all threads
+// take alike.
 //
-// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for each row
-// and column.
+// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
+// each row and column.
 
 struct Params {
   m: u32, n: u32,
@@ -3089,17 +3098,16 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
 `,
   "gemm_tensor.wgsl": `// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 factors and f32 sums.
 //
-// a, b: both FP8 from pack_codes.wgsl (CODES) or both f16 from pack.wgsl, in panels of BM and BN, rounded up to whole ones,
-// and k filled up with zeros.
-// Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
-// A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
-// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 f16 values a row spreads the
-// rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
-// Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the second-level
-// cache of an H200 busy for nine tenths of the time.
-// K is known to the compiler: a fifth of the time of f16 on an H200, whose loop it unrolls. That of codes stays rolled, and
-// in the instruction cache, which is a tenth faster.
-// A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+// a, b: both FP8 from pack_codes.wgsl (CODES) or both f16 from pack.wgsl, in panels of BM and BN, rounded up to whole
+// ones, and k filled up with zeros.
+// Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16. A
+// step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
+// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 f16 values per row
+// spreads the rows over the banks. More than about 22 KB per workgroup would leave room for only one of them on a
+// core. Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the
+// second-level cache of an H200 busy for nine tenths of the time. K is known to the compiler: a fifth of the time of
+// f16 on an H200, whose loop it unrolls. That of codes stays rolled, and in the instruction cache, which is a tenth
+// faster. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
 //! include gemm_output.wgsl
 //! include gemm_tile.wgsl
 //! include fragments.wgsl
@@ -3310,10 +3318,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "gradient_scale.wgsl": `// The power of two that brings a quantised gradient into the range of f16 as a whole, from the scales of its rows.
 //
-// A row times its scale has its largest magnitude at the largest code, so all rows times the smallest of the scales stay
-// below that, and \`headroom\` further up. (Where rows stay multiplied by their scales, it is the quotients of the power and
-// these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows of infinities
-// have a scale of zero, or almost: then the power is as well, and infinities stay visible.
+// A row times its scale has its largest magnitude at the largest code, so all rows times the smallest of the scales
+// stay below that, and \`headroom\` further up. (Where rows stay multiplied by their scales, it is the quotients of the
+// power and these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows of
+// infinities have a scale of zero, or almost: then the power is as well, and infinities stay visible.
 // Grid: 1. A minimum does not depend on the order, so the result does not either.
 //! include workgroup_reduce.wgsl
 
@@ -3350,8 +3358,8 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   return group.y * groups.x + group.x;
 }
 `,
-  "low_rank_gradient.wgsl": `// The gradient of a narrow matrix, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns n, a long
-// sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
+  "low_rank_gradient.wgsl": `// The gradient of a factor of low rank, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns
+// n, a long sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
 //
 // Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
 // Idea: both operands lie along the outer index, so they pass to workgroup memory as they are. A workgroup makes BM rows
@@ -3478,21 +3486,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 `,
-  "low_rank_gradient_tensor.wgsl": `// The gradient of a narrow matrix on tensor cores: out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from operands rounded to f16,
-// with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the reading of \`a\`.
+  "low_rank_gradient_tensor.wgsl": `// The gradient of a factor of low rank on tensor cores: out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from operands
+// rounded to f16, with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the
+// reading of \`a\`.
 //
 // Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
 // Range: gradients are far smaller than f16 reaches. \`a\` is multiplied by power[0] (see gradient_scale.wgsl), after its
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. \`b\` is of ordinary size and limited.
 // An \`a\` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
 // by itself. They are taken out again where they can be: b's row t is multiplied by power[0] / row_scales[t], at most 1.
-// Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one split of SPLIT_K tokens. A step of BK tokens waits
-// in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of \`a\` are loaded
-// transposed at no cost. SPLIT_K is known to the compiler, which unrolls the loop. Splits are added by sum_partials.wgsl.
-// A vector of 8 f16 values in workgroup memory joins two quads of a row that are half a row apart, so that neighbouring
-// invocations fetch neighbouring quads; results are put back in order when they are stored. Halves are fetched as they are.
-// Indices are clamped instead of guarded: what is past the end of the tokens counts zero by \`b\`, and rows and columns
-// that are not there are not stored.
+// Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one split of SPLIT_K tokens. A step of BK tokens
+// waits in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of \`a\` are
+// loaded transposed at no cost. SPLIT_K is known to the compiler, which unrolls the loop. Splits are added by
+// sum_partials.wgsl. A vector of 8 f16 values in workgroup memory joins two quads of a row that are half a row apart,
+// so that neighbouring invocations fetch neighbouring quads; results are put back in order when they are stored. f16
+// values are fetched as they are. Indices are clamped instead of guarded: what is past the end of the tokens counts
+// zero by \`b\`, and rows and columns that are not there are not stored.
 //! include fragments.wgsl
 
 struct Params {
@@ -3527,8 +3536,8 @@ const STEPS = SPLIT_K / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
-// Of each token, scale_of is what its row of \`a\` was multiplied by; right_quad turns values of its row of \`b\` into those of
-// the tile, before they are rounded.
+// Of each token, scale_of is what its row of \`a\` was multiplied by; right_quad turns values of its row of \`b\` into
+// those of the tile, before they are rounded.
 //! if A_TYPE == f16
 @group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a
@@ -3751,7 +3760,7 @@ fn main() {
   "nf4_absmax.wgsl": `// The largest magnitude of each block of 64 values of a weight: absmax[b] = max |x[i]|, i in block b.
 //
 // x: f32 [rows, cols] with a pitch; a block runs on from the end of a row to the next one. absmax: f32 [blocks].
-// One thread a block: for loading a model, not for its step.
+// One thread per block: for loading a model, not for its step.
 //! include linear_grid.wgsl
 
 struct Params {
@@ -3784,10 +3793,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "nf4_dequantize.wgsl": `// A weight in NF4 with double quantisation, to f16:
 //   out[r][c] = nf4[code] · (dynamic[absmax code] · scale + offset), the scale that of 256 blocks of 64 values.
 //
-// codes: 4 bits, eight in a u32, [rows, words · 8]; absmax_codes: u8 [blocks], four in a u32; statistics: f32
-// [groups + 1], scales and then the offset; out: f16 [rows, words · 8]. Blocks run along rows of \`cols\` values that follow
-// each other; what is beyond has the code of zero. One thread a u32, eight values: a load of 4 bytes, a store of 16.
-// The 16 values wait in workgroup memory, in 16 banks, where threads that want different ones do not wait for each other.
+// codes: 4 bits, eight in a u32, [rows, words · 8]; absmax_codes: u8 [blocks], four in a u32; statistics: f32 [groups
+// + 1], scales and then the offset; out: f16 [rows, words · 8]. Blocks run along rows of \`cols\` values that follow
+// each other; what is beyond has the code of zero. One thread per u32, eight values: a load of 4 bytes, a store of
+// 16. The 16 values wait in workgroup memory, in 16 banks, where threads that want different ones do not wait for
+// each other.
 //! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 
@@ -3847,7 +3857,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // x: f32 [rows, cols] with a pitch; absmax: f32 [blocks of 64 values, along rows that follow each other]; codes: 4 bits,
 // eight in a u32, [rows rounded up to 16, pitch]. What is beyond rows and cols gets the code of zero, so that decoding
-// needs no case for it. One thread a u32.
+// needs no case for it. One thread per u32.
 //! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 
@@ -3894,11 +3904,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   codes[word] = packed;
 }
 `,
-  "nf4_quantize_absmax.wgsl": `// Double quantisation of NF4: the blocks' magnitudes, less their mean, in the dynamic 8-bit type, 256 to a scale.
+  "nf4_quantize_absmax.wgsl": `// Double quantisation of NF4: the blocks' magnitudes, less their mean, in the dynamic 8-bit type, 256 per scale.
 //   offset = mean(absmax);   scale[g] = max |absmax[b] - offset|, b in group g;   code[b] = nearest(absmax[b] - offset)
 //
 // absmax: f32 [blocks], sum: f32, their sum; codes: u8 [blocks], four in a u32; statistics: f32 [groups + 1], the scales
-// and behind them the offset. One workgroup a group, four blocks a thread, so that a thread writes one u32.
+// and behind them the offset. One workgroup per group, four blocks per thread, so that a thread writes one u32.
 //! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 //! include workgroup_reduce.wgsl
@@ -3963,8 +3973,8 @@ struct Tables {
 //      else   [x / PANEL][k][PANEL], from f16 only, for matrix fragments (gemm_tensor.wgsl; FP8: pack_codes.wgsl).
 // x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
-// An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
-// Where the storage must be transposed, a piece of it waits in workgroup memory, so that reads and writes both are vectors
+// An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either. Where the
+// storage must be transposed, a piece of it waits in workgroup memory, so that reads and writes both are vectors
 // along what is contiguous.
 enable f16;
 
@@ -4115,7 +4125,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 //! end
 `,
-  "pack_codes.wgsl": `// Packs an FP8 operand of a matrix product for tensor cores (gemm_tensor.wgsl): still one byte a value, contraction
+  "pack_codes.wgsl": `// Packs an FP8 operand of a matrix product for tensor cores (gemm_tensor.wgsl): still one byte per value, contraction
 // outermost.
 //
 // in:  TYPE e4m3 or e5m2, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
@@ -4237,10 +4247,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 //! end
 `,
-  "quantize_rows.wgsl": `// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of row r.
+  "quantize_rows.wgsl": `// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of
+// row r.
 //
-// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike. One workgroup per row, which goes the way of
-// row_pass.wgsl: every load is 16 bytes and every store four codes.
+// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike. One workgroup per row, which goes the
+// way of row_pass.wgsl: every load is 16 bytes and every store four codes.
 //! include linear_grid.wgsl
 //! include row_values.wgsl
 //! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true
@@ -4346,8 +4357,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // Shapes: input, output [rows, cols], weight [cols], rstd [rows], all f32; rstd is kept for the backward pass. The output
 // is wanted in f32 (OUTPUT), quantised (QUANTIZED: codes and scales of row_codes.wgsl), or both.
-// One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch take part:
-// they are zero in the input, so they add nothing and stay zero.
+// One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
+// take part: they are zero in the input, so they add nothing and stay zero.
 //! include linear_grid.wgsl
 //! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false
 
@@ -4494,11 +4505,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (row < params.rows) { write_row(row, thread); }
 }
 `,
-  "rms_norm_weight_gradient.wgsl": `// Partial sums of the gradient of RMSNorm's weight: one row of \`partials\` a chunk of rows,
+  "rms_norm_weight_gradient.wgsl": `// Partial sums of the gradient of RMSNorm's weight: one row of \`partials\` per chunk of rows,
 //   partials[k][c] = Σ_{r in chunk k} d_output[r][c] · input[r][c] · rstd[r]
 //
 // Shapes: d_output, input [rows, cols], rstd [rows], partials [chunks, cols], all f32. sum_partials.wgsl adds the chunks.
-// Idea: one thread a vec4 of columns, neighbours side by side in memory; chunks (y) only give a large GPU enough threads.
+// Idea: one thread per vec4 of columns, neighbours side by side in memory; chunks (y) only give a large GPU enough
+// threads.
 
 struct Params {
   rows: u32,
@@ -4526,14 +4538,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
   partials[group.y * params.vectors + column] = sum;
 }
 `,
-  "rope.wgsl": `// Rotary position embedding in place, in Hugging Face's half-split layout: within a head, dims i and i + half form a plane
-// that is turned by the angle  position · inverseFrequency[i]. The kernels of the attention backward turn gradients back.
+  "rope.wgsl": `// Rotary position embedding in place, in Hugging Face's half-split layout: within a head, dims i and i + half form a
+// plane that is rotated by the angle  position · inverseFrequency[i]. The kernels of the attention backward rotate
+// gradients back.
 //
-// Shapes: matrix f32 [tokens, ·], of which \`heads\` heads of 2 · half columns are turned: the query heads from column 0 on,
-// the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
+// Shapes: matrix f32 [tokens, ·], of which \`heads\` heads of 2 · half columns are rotated: the query heads from column
+// 0 on, the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
 //
-// Idea: bound by memory. A thread turns the same planes, four with VEC4 else one, of HEADS heads, so that it takes sine and
-// cosine once; its heads lie \`groups\` apart, which keeps neighbouring threads on neighbouring memory.
+// Idea: bound by memory. A thread rotates the same planes, four with VEC4 else one, of HEADS heads, so that it takes
+// sine and cosine once; its heads lie \`groups\` apart, which keeps neighbouring threads on neighbouring memory.
 //! include linear_grid.wgsl
 //! include rotation.wgsl
 
@@ -4567,7 +4580,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_head = item / planes % params.groups;
   let token = item / planes / params.groups;
   if (token >= params.tokens) { return; }
-  let turn = rotation(positions[token], plane + LANES);
+  let angle = rotation(positions[token], plane + LANES);
 
   // The last head stands in for heads that are missing: read, not written.
 //! unroll h 0 HEADS
@@ -4581,21 +4594,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
-    matrix[at_$h] = a_$h * turn.cosine - b_$h * turn.sine;
-    matrix[at_$h + planes] = b_$h * turn.cosine + a_$h * turn.sine;
+    matrix[at_$h] = a_$h * angle.cosine - b_$h * angle.sine;
+    matrix[at_$h + planes] = b_$h * angle.cosine + a_$h * angle.sine;
   }
 //! end
 }
 `,
-  "rotation.wgsl": `// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are turned by the angle
+  "rotation.wgsl": `// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are rotated by the angle
 // position · inverseFrequency[i]. Four planes at a time with VEC4, else one.
 //
-// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
-// is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
-// position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied by a position
-// below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the exact fraction of a
-// turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn either way, goes into
-// Taylor polynomials that are exact to f32 there.
+// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any
+// sine is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in
+// turns per position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied
+// by a position below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the
+// exact fraction of a turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn
+// either way, goes into Taylor polynomials that are exact to f32 there.
 //
 // The including kernel declares \`frequencies\`, u32 [half, 2].
 
@@ -4631,7 +4644,7 @@ struct Rotation {
   sine: Values,
 }
 
-// By how much planes are turned at a position.
+// The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
   let turned = phase(position, planes);
   let quadrant = (turned + 0x20000000u) >> Words(30u);
@@ -4646,7 +4659,7 @@ fn rotation(position: u32, planes: Words) -> Rotation {
   return Rotation(select(c, -c, back), select(s, -s, back));
 }
 `,
-  "row_codes.wgsl": `// Rows that are written in few bits, by the kernel that makes their values.
+  "row_codes.wgsl": `// How a kernel that makes rows writes them as codes.
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
 //! include $CODES_INCLUDE
 //! include row_scale.wgsl
@@ -4674,12 +4687,13 @@ fn largest(v: vec4<f32>) -> f32 {
   return max(max(q.x, q.y), max(q.z, q.w));
 }
 `,
-  "row_pass.wgsl": `// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in codes.
+  "row_pass.wgsl": `// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in
+// codes.
 // Include-only.
 //
-// A row is PARTS matrices side by side, of row_vectors() vec4s each. A thread takes every THREADS-th place v in it, and in
-// all parts at once. With REGISTERS it keeps what it read, of VECTORS places, so that memory is read once; a row too long
-// for that is walked again for each step, from cache except for the first time.
+// A row is PARTS matrices side by side, of row_vectors() vec4s each. A thread takes every THREADS-th place v in it,
+// and in all parts at once. With REGISTERS it keeps what it read, of VECTORS places, so that memory is read once; a
+// row too long for that is walked again for each step, from cache except for the first time.
 //
 // The including kernel declares \`params\`, row_vectors(), and of a place v, which may be past the end of the row:
 //   Source, load(row, v)              what is read there. Without a branch, so that all loads of a thread are under way at
@@ -4692,9 +4706,9 @@ fn largest(v: vec4<f32>) -> f32 {
 //   keep(row, v, values)              writes what is wanted besides codes
 //   keep_scaled(at, value)            the same of a value that was scaled, \`at\` counted as in the codes
 //
-// With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that runs over
-// these columns, the other operand carries one scale per row, which must be folded in before rounding.
-// With GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+// With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
+// runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
+// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
 //! include workgroup_reduce.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
@@ -4822,8 +4836,10 @@ fn scale_of(amax: f32) -> f32 {
 //! end
 }
 `,
-  "row_values.wgsl": `// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending term).
-// Include-only. The including file's Params must have \`vectors\` (vec4s in a row of x: its pitch / 4) and \`trailing_vectors\`.
+  "row_values.wgsl": `// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
+// term).
+// Include-only. The including file's Params must have \`vectors\` (vec4s in a row of x: its pitch / 4) and
+// \`trailing_vectors\`.
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 //! if TRAILING
@@ -4908,7 +4924,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 }
 `,
   "sum_partials.wgsl": `// out[r][c] (+)= Σ_s partials[s][r][c]: joins the partial products of a GEMM that was split along K.
-// The splits are added in order, so the result does not depend on scheduling. One thread a vec4.
+// The splits are added in order, so the result does not depend on scheduling. One thread per vec4.
 //! include linear_grid.wgsl
 
 struct Params {
@@ -4945,7 +4961,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "swiglu.wgsl": `// SwiGLU: output[t][c] = silu(gate[t][c]) · up[t][c], with silu(g) = g / (1 + e^−g).
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl; output f32 [rows, width], whose pitch it is.
-// Idea: one thread a vec4 of the output, up to the pitch: zeros between give zeros.
+// Idea: one thread per vec4 of the output, up to the pitch: zeros between give zeros.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
 
@@ -4971,7 +4987,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //   d_gate = d_output · up · s · (1 + gate · (1 − s)),   d_up = d_output · gate · s
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. s is computed again
-// rather than kept. Idea: one thread a vec4 of gate and up together.
+// rather than kept. Idea: one thread per vec4 of gate and up together.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
 
@@ -4999,9 +5015,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "swiglu_backward_quantized.wgsl": `// Gradient of SwiGLU, quantised at once: codes and scales of row_codes.wgsl.
 //
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
-// COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next.
-// d_gate_up is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which
-// are in range as codes are.
+// COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up
+// is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which are
+// in range as codes are.
 // One workgroup per row, which goes the way of row_pass.wgsl with the gradients of gate and of up as its parts.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
@@ -5061,8 +5077,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "swiglu_quantized.wgsl": `// SwiGLU whose result is quantised: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
 //
-// Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl. One workgroup per row, which goes the way
-// of row_pass.wgsl.
+// Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl. One workgroup per row, which goes
+// the way of row_pass.wgsl.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
 //! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false
@@ -5108,7 +5124,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (row < params.rows) { write_row(row, thread); }
 }
 `,
-  "tensor_amax.wgsl": `// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup a row.
+  "tensor_amax.wgsl": `// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup per row.
 //! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_values.wgsl
@@ -5135,7 +5151,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "tensor_scale.wgsl": `// Replaces the largest magnitudes of the rows by the one scale of the whole matrix, from the largest of them, written
-// once a row: everything behind sees row scales. One workgroup.
+// once per row: everything behind sees row scales. One workgroup.
 //! include workgroup_reduce.wgsl
 //! include row_scale.wgsl
 
@@ -5156,10 +5172,10 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 `,
   "widen.wgsl": `// Weights as files hold them in 16 bits, widened: out[r][c] = decode(raw[r · cols + c]).
 //
-// Shapes: raw, packed [rows, cols] in bfloat16 or f16, two in a u32; out [rows, cols] in f32 or f16, by rows with a pitch;
-// the columns beyond cols become zero.
+// Shapes: raw, packed [rows, cols] in bfloat16 or f16, two in a u32; out [rows, cols] in f32 or f16, by rows with a
+// pitch; the columns beyond cols become zero.
 // Idea: integer arithmetic on the bits, which is exact for every value, subnormals and NaN included, on every GPU. Only
-// bfloat16 to f16 rounds. One thread four columns.
+// bfloat16 to f16 rounds. One thread per four columns.
 //! include linear_grid.wgsl
 
 struct Params {

@@ -13,7 +13,10 @@ import {
   supportsMatrix,
 } from "./subgroup_matrix.ts";
 
-/** The WebGPU implementation behind a device: the runtime's own, or Dawn, which reaches tensor cores. */
+/**
+ * The WebGPU implementation behind a device: the runtime's own, or Dawn, which reaches tensor
+ * cores.
+ */
 export type Provider = "native" | "dawn";
 
 /** What may be asked for: one of them, or Dawn where it works and else native. */
@@ -22,11 +25,14 @@ export const PROVIDERS: readonly (Provider | "auto")[] = ["native", "dawn", "aut
 /** What to ask of `requestDevice`. */
 export interface DeviceOptions {
   /**
-   * Which WebGPU implementation to use. "dawn" multiplies on tensor cores; it loads the npm package `webgpu`
-   * (132 MB, native code: `--allow-ffi`). "auto" takes Dawn if it works, else native. Default "native".
+   * Which WebGPU implementation to use. "dawn" multiplies on tensor cores; it loads the npm package
+   * `webgpu` (132 MB, native code: `--allow-ffi`). "auto" takes Dawn if it works, else native.
+   * Default "native".
    */
   provider?: Provider | "auto";
-  /** With provider "auto": called with the reason, one sentence, before the native device is opened. */
+  /**
+   * With provider "auto": called with the reason, one sentence, before the native device is opened.
+   */
   onFallback?: (reason: string) => void;
   /** Which adapter to prefer where there are several. Default "high-performance". */
   powerPreference?: GPUPowerPreference;
@@ -58,7 +64,9 @@ const WANTED_FEATURES: readonly GPUFeatureName[] = [
   SUBGROUP_MATRIX,
 ];
 
-/** The feature that Deno's adapters do not list, although their devices have it if it is asked for. */
+/**
+ * The feature that Deno's adapters do not list, although their devices have it if it is asked for.
+ */
 const UNLISTED_FEATURE: GPUFeatureName = "subgroups";
 
 /**
@@ -81,7 +89,8 @@ export async function openNative(options: DeviceOptions): Promise<OpenedDevice> 
 /**
  * Opens a device of Dawn that has tensor cores.
  *
- * @throws {DeviceError} where Dawn cannot be loaded, there is no adapter, it has none, or it refuses.
+ * @throws {DeviceError} where Dawn cannot be loaded, there is no adapter, it has none, or it
+ * refuses.
  */
 export async function openDawn(options: DeviceOptions): Promise<OpenedDevice> {
   const remedy = "install your GPU's driver, or take the provider native";
@@ -96,7 +105,9 @@ export async function openDawn(options: DeviceOptions): Promise<OpenedDevice> {
   return await openAdapter(adapter, "dawn", options);
 }
 
-/** The name of a GPU: Dawn has it in `device`, and the driver's in `description`, where Deno has it. */
+/**
+ * The name of a GPU: Dawn has it in `device`, and the driver's in `description`, where Deno has it.
+ */
 export function nameOf(
   { description, device, vendor }: GPUAdapterInfo,
   provider: Provider,

@@ -1,6 +1,6 @@
 /**
- * The GPU as users see it: what it is, what it can do, how much memory it holds. What kernels need of it is in
- * {@linkcode GpuDevice}, which every floor of this package uses and nobody outside.
+ * The GPU as users see it: what it is, what it can do, how much memory it holds. What kernels need
+ * of it is in {@linkcode GpuDevice}, which every floor of this package uses and nobody outside.
  *
  * @module
  */
@@ -49,8 +49,8 @@ export interface Device extends Disposable {
 /**
  * Opens the machine's GPU.
  *
- * @throws {DeviceError} where no adapter is found, or it refuses a device; for the provider "dawn" also where the
- * package cannot be loaded, or reaches no tensor cores.
+ * @throws {DeviceError} where no adapter is found, or it refuses a device; for the provider "dawn"
+ * also where the package cannot be loaded, or reaches no tensor cores.
  * @throws {OptionError} for another provider.
  * @example
  * ```ts

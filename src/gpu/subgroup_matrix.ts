@@ -1,7 +1,9 @@
 /**
- * Matrices that the invocations of a subgroup multiply together: tensor cores, where a device has them.
+ * Matrices that the invocations of a subgroup multiply together: tensor cores, where a device has
+ * them.
  *
- * A device lists the configurations that it multiplies. A kernel asks for the one that it is written for.
+ * A device lists the configurations that it multiplies. A kernel asks for the one that it is
+ * written for.
  *
  * @module
  */
@@ -37,8 +39,8 @@ export const F16_MATRIX: SubgroupMatrixConfig = {
 const SUBGROUP_SIZE = 32;
 
 /**
- * The configurations that kernels can use on an adapter or device: none without the feature, and none where subgroups
- * have another size than 32 or several.
+ * The configurations that kernels can use on an adapter or device: none without the feature, and
+ * none where subgroups have another size than 32 or several.
  */
 export function subgroupMatrixConfigs(
   { features, info }: { features: GPUSupportedFeatures; info: GPUAdapterInfo },

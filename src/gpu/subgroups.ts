@@ -1,6 +1,6 @@
 /**
- * Reductions over a workgroup by way of its subgroups, whose invocations reduce among themselves without workgroup memory:
- * where a device can, and what `wgsl/workgroup_reduce.wgsl` must be told.
+ * Reductions over a workgroup by way of its subgroups, whose invocations reduce among themselves
+ * without workgroup memory: where a device can, and what `wgsl/workgroup_reduce.wgsl` must be told.
  *
  * @module
  */
@@ -47,8 +47,8 @@ export function reductionConstants(
   { hasSubgroups, provider, info }: SubgroupCapabilities,
 ): KernelConstants {
   const { smallest, largest } = sizesOf(info);
-  // A workgroup's invocations are dealt to subgroups in order, so each aligned group of the smallest size lies in one of them.
-  // A maximum may count some twice; a sum may not.
+  // A workgroup's invocations are dealt to subgroups in order, so each aligned group of the
+  // smallest size lies in one of them. A maximum may count some twice; a sum may not.
   const fits = !(max || sum) || (hasSubgroups && smallest > 1 && (!sum || smallest === largest));
   if (!fits) {
     throw new RangeError(`No reductions by subgroups of ${smallest} to ${largest} invocations`);

@@ -1,28 +1,28 @@
 /**
- * The template step between a `.wgsl` file and the WGSL given to the driver: WGSL has no preprocessor, and a
- * kernel needs variants.
+ * The template step between a `.wgsl` file and the WGSL given to the driver: WGSL has no
+ * preprocessor, and a kernel needs variants.
  *
  * A kernel file is plain WGSL plus directives, each alone on a line:
  *
  * ```wgsl
  * //! include fp8.wgsl          // paste another file, unless the same line has pasted it before
- * //! include rows.wgsl PARTS=2 // the same, with values for names that the file uses: a word, true or false
- * //! if F16                    // keep lines if a constant is true: also `!F16`, `TYPE == f16`, `TYPE != f16`
+ * //! include rows.wgsl PARTS=2 // the same, with values for names: a word, true or false
+ * //! if F16                    // keep lines if it is true; or !F16, TYPE == f16, TYPE != f16
  * //! elif TYPE == bf16         // else if this one holds; as many as wanted
  * //! else
  * //! end
- * //! unroll i 0 TILE           // repeat the lines with $i = 0 … TILE-1 (drivers do not unroll reliably)
+ * //! unroll i 0 TILE           // repeat the lines with $i = 0 … TILE-1: drivers may not unroll
  * //! end
  * //! for T in f32 f16          // repeat the lines with $T = f32, then f16
  * //! end
- * //! for X,n in A,4 B,8        // the same with several names: $X = A and $n = 4, then $X = B and $n = 8
+ * //! for X,n in A,4 B,8        // with several names: $X = A and $n = 4, then $X = B and $n = 8
  * //! end
  * ```
  *
- * Blocks nest. Constants come from the caller: a number becomes `const NAME = value;`, strings and booleans are
- * seen by `//! if`. `$NAME` or `${NAME}` is replaced by the value, in the text and in directives: in a loop
- * `//! for X in A B`, `//! if ${X}_FP8` asks for A_FP8, then B_FP8. The bounds of `unroll` are sums and products
- * of integers and names.
+ * Blocks nest. Constants come from the caller: a number becomes `const NAME = value;`, strings and
+ * booleans are seen by `//! if`. `$NAME` or `${NAME}` is replaced by the value, in the text and in
+ * directives: in a loop `//! for X in A B`, `//! if ${X}_FP8` asks for A_FP8, then B_FP8. The
+ * bounds of `unroll` are sums and products of integers and names.
  *
  * @module
  */
@@ -30,7 +30,7 @@
 /** Compile-time constants of a kernel variant. */
 export type KernelConstants = Readonly<Record<string, number | string | boolean>>;
 
-/** What may be written in a file, where it is: a directive, its argument, and the line for messages. */
+/** A directive of a file: its word, its argument, and the whole line for messages. */
 interface Directive {
   word: string;
   argument: string;

@@ -1,6 +1,6 @@
 /**
- * What kernels and layers may do in more than one way on a device, and which way suits it. Only tests and measurements set it
- * otherwise.
+ * What kernels and layers may do in more than one way on a device, and which way suits it. Only
+ * tests and measurements set it otherwise.
  *
  * @module
  */
@@ -13,8 +13,8 @@ import {
 } from "./subgroups.ts";
 
 /**
- * Which values are kept in f16 between kernels that compute with f32, to move half the bytes. On a GPU that the CPU emulates
- * memory is not what kernels wait for.
+ * Which values are kept in f16 between kernels that compute with f32, to move half the bytes. On a
+ * GPU that the CPU emulates memory is not what kernels wait for.
  */
 export interface F16Storage {
   /** Outputs of products of quantised operands, next to which f16 rounds little. */

@@ -1,5 +1,6 @@
 /**
- * What WGSL is told of the format that a kernel encodes to or decodes from: template constants, made from its record.
+ * What WGSL is told of the format that a kernel encodes to or decodes from: template constants,
+ * made from its record.
  *
  * @module
  */
@@ -8,8 +9,8 @@ import type { KernelConstants } from "../gpu/template.ts";
 import { formatOf } from "../numerics/formats.ts";
 
 /**
- * The constants of kernels that write or read rows of a format with scales: `wgsl/rows/row_codes.wgsl` and
- * `row_scale.wgsl`.
+ * The constants of kernels that write or read rows of a format with scales:
+ * `wgsl/rows/row_codes.wgsl` and `row_scale.wgsl`.
  *
  * - `CODES`: its name, the ending of `pack4_…` and `unpack4_…`;
  * - `CODES_INCLUDE`: the file that has these;
@@ -17,7 +18,8 @@ import { formatOf } from "../numerics/formats.ts";
  * - `CODES_MAX`: its largest magnitude;
  * - `CODES_SCALE`: `maximum`, or `power` for powers of two;
  * - `CODES_VANISHING`: the scale of rows that vanish, or `none` for that of the smallest magnitude;
- * - `CODES_EXPONENT`: the exponent field of a power-of-two scale plus that of the largest magnitude.
+ * - `CODES_EXPONENT`: the exponent field of a power-of-two scale plus that of the largest
+ *   magnitude.
  *
  * @throws {TypeError} for a type without scales.
  */

@@ -73,7 +73,10 @@ export async function loadMatrix(
   }
 }
 
-/** Uploads elements of 16 bits as they are and widens them there: half the bytes, and no work of the host on each. */
+/**
+ * Uploads elements of 16 bits as they are and widens them there: half the bytes, and no work of the
+ * host on each.
+ */
 async function uploadRaw16(
   device: Device,
   target: Matrix,

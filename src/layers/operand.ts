@@ -1,5 +1,6 @@
 /**
- * The precision of a linear layer's matrix products: which formats their operands are rounded to, and how.
+ * The precision of a linear layer's matrix products: which formats their operands are rounded to,
+ * and how.
  *
  * @module
  */
@@ -76,7 +77,10 @@ export function asOperand(
   return { matrix: room.codes, scales: room.scales, columnScales: room.columnScales };
 }
 
-/** Records finding the range of a gradient that is an operand: see {@linkcode findGradientScale}. Undefined in f32. */
+/**
+ * Records finding the range of a gradient that is an operand: see {@linkcode findGradientScale}.
+ * Undefined in f32.
+ */
 export function operandGradientScale(
   program: Program,
   { matrix: codes, scales, columnScales }: GemmOperand,

@@ -4,7 +4,10 @@ import type { Quantized } from "../kernels/rows/quantize.ts";
 import { RowBuffer } from "../gpu/row_buffer.ts";
 import type { NumberFormat } from "../numerics/formats.ts";
 
-/** A quantised matrix with one row per token, reserved for the longest step: a {@linkcode RowBuffer} with one scale per row. */
+/**
+ * A quantised matrix with one row per token, reserved for the longest step: a {@linkcode RowBuffer}
+ * with one scale per row.
+ */
 export class QuantizedRowBuffer {
   readonly #codes: RowBuffer;
   readonly #scales: RowBuffer;

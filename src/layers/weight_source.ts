@@ -17,7 +17,9 @@ export interface StoredCodes {
   format: NumberFormat;
   /** [rows, cols] */
   codes: Uint8Array<ArrayBuffer>;
-  /** f32 [rows], all equal where one scale is stored: the value of a code is `decode(code) · scale`. */
+  /**
+   * f32 [rows], all equal where one scale is stored: the value of a code is `decode(code) · scale`.
+   */
   valueScales: Float32Array<ArrayBuffer>;
 }
 
@@ -30,7 +32,9 @@ export interface Raw16 {
 
 /** Reads weights by Hugging Face parameter name. */
 export interface WeightSource {
-  /** Reads rows `first` to `first + count` of a matrix [rows, cols] (a vector is one row) as f32. */
+  /**
+   * Reads rows `first` to `first + count` of a matrix [rows, cols] (a vector is one row) as f32.
+   */
   rows(
     name: string,
     shape: readonly [rows: number, cols: number],

@@ -1,10 +1,11 @@
 /**
- * The number formats that values are stored and multiplied in, as data: how large a value is, how its scale is made, how
- * kernels decode and encode it, what files call it.
+ * The number formats that values are stored and multiplied in, as data: how large a value is, how
+ * its scale is made, how kernels decode and encode it, what files call it.
  *
- * Code asks a format's fields. Its name appears only where someone chooses it, as in `weights: FORMATS.e4m3`, and in WGSL
- * as the ending of functions. So a new format is a record here, its codec beside `fp8.ts`, its functions in an include of
- * `wgsl/`, and a line in `kernels/gemm/products.ts` where a kernel multiplies it.
+ * Code asks a format's fields. Its name appears only where someone chooses it, as in `weights:
+ * FORMATS.e4m3`, and in WGSL as the ending of functions. So a new format is a record here, its
+ * codec beside `fp8.ts`, its functions in an include of `wgsl/`, and a line in
+ * `kernels/gemm/products.ts` where a kernel multiplies it.
  *
  * @module
  */
@@ -20,9 +21,15 @@ export type ScaleGranularity = "row" | "tensor";
 /** Every {@linkcode ScaleGranularity}. */
 export const SCALE_GRANULARITIES: readonly ScaleGranularity[] = ["row", "tensor"];
 
-/** How the scale that values are multiplied by before they are encoded follows from their largest magnitude. */
+/**
+ * How the scale that values are multiplied by before they are encoded follows from their largest
+ * magnitude.
+ */
 export type ScaleRule =
-  /** It brings the largest magnitude to the format's maximum. Values that vanish have the scale `vanishing`, if given. */
+  /**
+   * It brings the largest magnitude to the format's maximum. Values that vanish have the scale
+   * `vanishing`, if given.
+   */
   | { readonly kind: "to maximum"; readonly vanishing?: number }
   /** It is the power of two that brings the largest magnitude into [below / 2, below). */
   | { readonly kind: "power of two"; readonly below: number };
@@ -38,13 +45,14 @@ export interface ByteCodec {
 /** How a format becomes the f16 that the half-precision kernels multiply. */
 export interface F16Operand {
   /**
-   * Kernels decode a code by shifting its bits into an f16. This is what the shifted value must be multiplied by: e4m3's
-   * exponent bias is 8 below that of f16.
+   * Kernels decode a code by shifting its bits into an f16. This is what the shifted value must be
+   * multiplied by: e4m3's exponent bias is 8 below that of f16.
    */
   readonly decodeFactor: number;
   /**
-   * What the shifted value is multiplied by where it is packed for packed f16 arithmetic, which adds up 64 products in f16:
-   * neither may these overflow nor small ones vanish. Tensor cores add in f32 and take it as it is.
+   * What the shifted value is multiplied by where it is packed for packed f16 arithmetic, which
+   * adds up 64 products in f16: neither may these overflow nor small ones vanish. Tensor cores add
+   * in f32 and take it as it is.
    */
   readonly packFactor: number;
   /** The same for a right operand whose left one has this format too. */
@@ -69,7 +77,10 @@ export interface NumberFormat {
   readonly f16: F16Operand | null;
   /** The codec; null for formats of more than one byte, which typed arrays convert. */
   readonly codec: ByteCodec | null;
-  /** The file in `wgsl/` with `pack4_<name>` and `unpack4_<name>`; null where WGSL does it by itself. */
+  /**
+   * The file in `wgsl/` with `pack4_<name>` and `unpack4_<name>`; null where WGSL does it by
+   * itself.
+   */
   readonly include: string | null;
   /** What safetensors files call it. */
   readonly dtype: "F32" | "F16" | "F8_E4M3" | "F8_E5M2";
@@ -101,14 +112,18 @@ export const FORMATS = {
     include: "fp8.wgsl",
     dtype: "F16",
   },
-  /** FP8 for weights and activations. A weight's row of zeros has the scale 1, so that it can take ordinary updates. */
+  /**
+   * FP8 for weights and activations. A weight's row of zeros has the scale 1, so that it can take
+   * ordinary updates.
+   */
   e4m3: {
     name: "e4m3",
     bytes: 1,
     max: E4M3.max,
     scale: { kind: "to maximum", vanishing: 1 },
     granularities: SCALE_GRANULARITIES,
-    // Shifted values are up to 1.75. Two such would vanish in each other's products, so one side keeps its value.
+    // Shifted values are up to 1.75. Two such would vanish in each other's products, so one side
+    // keeps its value.
     f16: { decodeFactor: 2 ** 8, packFactor: 1, packFactorBesideSame: 2 ** 8, headroom: 2 ** 7 },
     codec: {
       encode: (values) => encodeFp8Array(values, E4M3),
@@ -158,8 +173,8 @@ export function formatOf(name: string): NumberFormat {
 }
 
 /**
- * Whether values of ordinary size, such as weights, need a scale in a format. In f16 they fit as they are: its scales are for
- * gradients, and for sums that must not overflow.
+ * Whether values of ordinary size, such as weights, need a scale in a format. In f16 they fit as
+ * they are: its scales are for gradients, and for sums that must not overflow.
  */
 export function needsScales({ scale }: NumberFormat): boolean {
   return scale?.kind === "to maximum";
@@ -185,7 +200,10 @@ export function codecOf({ name, codec }: NumberFormat): ByteCodec {
   throw new TypeError(`"${name}" is no format of one byte per value`);
 }
 
-/** The format of codes that safetensors files call `dtype`; null where values of that dtype are no codes. */
+/**
+ * The format of codes that safetensors files call `dtype`; null where values of that dtype are no
+ * codes.
+ */
 export function codeFormatOf(dtype: string): NumberFormat | null {
   return ALL_FORMATS.find((format) => format.codec && format.dtype === dtype) ?? null;
 }

@@ -1,14 +1,14 @@
 // What the two tiled kernels of the attention backward share: operands, and how they write a row of a gradient.
-// With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
 //! include attention_operands.wgsl WIDTH=2 BACKWARD=true
 
 // A row's results: DIM_VECTORS quads of dims, COLUMN_THREADS apart.
 alias Dims = array<vec4<f32>, DIM_VECTORS>;
 
 //! if ROTATED
-// Turns a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in `right`, where each
-// of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
-fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
+// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in `right`,
+// where each of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
+fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
   workgroupBarrier();
@@ -16,7 +16,7 @@ fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
   right[y][x + ${j}u * COLUMN_THREADS] = dims[$j];
   //! end
   workgroupBarrier();
-  var turned: Dims;
+  var rotated: Dims;
   let half = params.head_pairs;
   let position = positions[token];
   //! unroll j 0 DIM_VECTORS
@@ -28,11 +28,11 @@ fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let others = vec4<f32>(
       right[y][other.x / 4u][other.x % 4u], right[y][other.y / 4u][other.y % 4u],
       right[y][other.z / 4u][other.z % 4u], right[y][other.w / 4u][other.w % 4u]);
-    let turn = rotation(position, min(dim, other));
-    turned[$j] = dims[$j] * turn.cosine + others * select(-turn.sine, turn.sine, first);
+    let angle = rotation(position, min(dim, other));
+    rotated[$j] = dims[$j] * angle.cosine + others * select(-angle.sine, angle.sine, first);
   }
   //! end
-  return turned;
+  return rotated;
 }
 //! end
 

@@ -2,11 +2,12 @@
 // share a key head. P and dS as in attention_backward_queries.wgsl, made transposed: rows are keys, columns queries.
 //
 // Shapes: as there; dk and dv somewhere in the columns of d_qkv [tokens, ·].
-// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first
-// key to the end of its last key's document. Nobody else adds to its rows, so there are no atomics and the order is fixed.
+// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its
+// first key to the end of its last key's document. Nobody else adds to its rows, so there are no atomics and the
+// order is fixed.
 //
-// Operations: 8 · head size for each visible (query, key, head), 4 products. Two sets of results live in registers, so for
-// heads over 64 a tile has half the rows of the other kernels.
+// Operations: 8 · head size for each visible (query, key, head), 4 products. Two sets of results live in registers,
+// so for heads over 64 a tile has half the rows of the other kernels.
 //! include attention_tiles.wgsl
 //! include attention_backward.wgsl
 
@@ -62,7 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     dims[$j] = dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale;
     //! end
     //! if ROTATED
-    dims = turned_back(dims, min(key, last_key), thread);
+    dims = rotated_back(dims, min(key, last_key), thread);
     //! end
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;

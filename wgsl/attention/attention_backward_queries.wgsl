@@ -50,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     dims[$j] = dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale;
     //! end
     //! if ROTATED
-    dims = turned_back(dims, min(query, last_query), thread);
+    dims = rotated_back(dims, min(query, last_query), thread);
     //! end
     if (query <= last_query) {
       let column = params.dq_column + head * params.head_pairs;

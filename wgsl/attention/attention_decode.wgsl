@@ -7,7 +7,7 @@
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax (see
 // attention_forward.wgsl). First each thread makes the score of one key, then the threads share out the pairs of dims,
 // with as many lanes of keys as fit, and each adds up its pair over the keys of its lane.
-// Memory-bound: 2 · length · head size elements a head are read once, 4 operations for each two.
+// Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 //! include workgroup_reduce.wgsl
 
 struct Params {

@@ -2,8 +2,8 @@
 // and logSumExp, from which the backward rebuilds the probabilities. No tokens × tokens array exists anywhere.
 //
 // Shapes: q [tokens, heads · head size], k and v [tokens, kv_heads · head size], each somewhere in the columns of the
-// matrix qkv; documents (start, end) a token: token t sees keys start … t; output [tokens, heads · head size]; log_sum_exp
-// [tokens, heads]. All f32. Query head h reads key head ⌊h · kv_heads / heads⌋.
+// matrix qkv; documents (start, end) per token: token t sees keys start … t; output [tokens, heads · head size];
+// log_sum_exp [tokens, heads]. All f32. Query head h reads key head ⌊h · kv_heads / heads⌋.
 // Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
 // query's document to the last query (starts do not decrease, so no query sees more).
 //

@@ -1,5 +1,6 @@
-// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the gradient
-// of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients. Include-only.
+// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
+// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
+// Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 

@@ -1,6 +1,6 @@
-// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the gradient
-// of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in memory, f16 in
-// workgroup memory and in products, sums are f32.
+// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
+// gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in
+// memory, f16 in workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
 //   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
@@ -8,9 +8,9 @@
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
 //
-// Workgroup memory, in vectors of 8 f16 values or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
-// scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
-// An odd number of vectors a row spreads rows over the banks.
+// Workgroup memory, in vectors of 8 f16 values or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of
+// COLUMNS f32 scores per subgroup. The scores' place later takes the weights made of them (f16), and sums on their
+// way out. An odd number of vectors per row spreads rows over the banks.
 //
 // Vector n of a tile's row holds the quads n and HEAD_CHUNKS + n of the head: products do not care, neighbours load
 // neighbouring quads, and both dims of a plane of rotary embedding stay together.
@@ -18,11 +18,11 @@
 // Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
 // none stands between. Tiles that every row sees whole are not masked.
 //
-// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS and COLUMNS (a multiple of 32), and tells FETCHES, the chunks of 8
-// elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums that a
-// subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
-// fragments of the tile.
-// The including kernel declares TILES, and has included attention_operands.wgsl with a WIDTH of 4.
+// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS and COLUMNS (a multiple of 32), and tells FETCHES, the
+// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and
+// of the sums that a subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place
+// of dims take fewer fragments of the tile. The including kernel declares TILES, and has included
+// attention_operands.wgsl with a WIDTH of 4.
 //! include fragments.wgsl
 
 const THREADS = 32u * SUBGROUPS;
@@ -38,7 +38,7 @@ alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
-// The weights of 16 columns lie together in a row of scores, those of the next 16 so many vectors on.
+// The weights of 16 columns lie together in a row of scores, and those of the next 16 this many vectors further on.
 const WEIGHT_BLOCK = 4u;
 
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
@@ -58,7 +58,8 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
   return values;
 }
 
-// Brings what was fetched, times `factor`, to the tile that begins at `at`. What may be out of f16's range asks for `limits`.
+// Brings what was fetched, times `factor`, to the tile that begins at `at`. What may be out of f16's range asks for
+// `limits`.
 fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
   //! unroll n 0 FETCHES
   {

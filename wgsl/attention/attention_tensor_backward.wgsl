@@ -1,5 +1,6 @@
-// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the scores, the
-// others (role 1) the gradients of the probabilities, dP: two products of the same form. Then all turn both into weights:
+// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the
+// scores, the others (role 1) the gradients of the probabilities, dP: two products of the same form. Then all turn
+// both into weights:
 //
 //   P = 2^(scores − log_sum_exp)        dS = P ∘ (dP − delta)
 //
@@ -9,7 +10,7 @@
 // Gradients are far below what f16 can tell apart, so d_output is multiplied by a power of two, the same for all of it,
 // which attention_gradient_scale.wgsl left with its inverse in the row after the last of delta.
 //
-// With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
 //! include attention_operands.wgsl WIDTH=4 BACKWARD=true
 //! include attention_tensor.wgsl
 
@@ -30,8 +31,8 @@ fn strip_weights(strip_row: u32) -> u32 {
   return SCORES + strip_row * SCORE_ROW + 1u;
 }
 
-// Where an invocation puts the weights of the columns 8 · chunk on, of a row: in the scores' place, one of the two vectors
-// that it took scores from, such that the weights of 16 columns meet.
+// Where an invocation puts the weights of the columns 8 · chunk on, of a row: in the scores' place, one of the two
+// vectors that it took scores from, such that the weights of 16 columns meet.
 fn weights_place(row: u32, chunk: u32) -> u32 {
   return SCORES + row * SCORE_ROW + 2u * chunk + 1u - chunk % 2u;
 }
@@ -48,7 +49,8 @@ fn fetch_rows(head: u32, first: u32, source_0: u32, source_1: u32, thread: u32) 
   return values;
 }
 
-// Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for role 1.
+// Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for
+// role 1.
 fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) -> LeftRows {
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
@@ -70,7 +72,7 @@ struct Rows { token: u32, last: u32, column: u32 }
 // Writes a subgroup's sums, the vectors of the head from `first` to before `end`, times `factor`; of 16 rows all is read
 // before anything is written. To be called by the whole workgroup.
 fn write_gradient(
-  sums: ptr<function, Sums>, strip: u32, rows: Rows, first: u32, end: u32, factor: f32, turns_back: bool, thread: u32,
+  sums: ptr<function, Sums>, strip: u32, rows: Rows, first: u32, end: u32, factor: f32, rotates_back: bool, thread: u32,
 ) {
   let vector = first + thread % 32u / 16u;
   //! unroll b 0 ROW_BLOCKS
@@ -86,15 +88,15 @@ fn write_gradient(
     }
     //! end
     //! if ROTATED
-    if (turns_back) {
+    if (rotates_back) {
       let position = positions[min(token, rows.last)];
       //! unroll d 0 SUM_BLOCKS
       {
-        let turn = rotation(position, 4u * min(vector + 2u * $d, HEAD_CHUNKS - 1u) + LANES);
+        let angle = rotation(position, 4u * min(vector + 2u * $d, HEAD_CHUNKS - 1u) + LANES);
         let a = low[$d];
         let b = high[$d];
-        low[$d] = a * turn.cosine + b * turn.sine;
-        high[$d] = b * turn.cosine - a * turn.sine;
+        low[$d] = a * angle.cosine + b * angle.sine;
+        high[$d] = b * angle.cosine - a * angle.sine;
       }
       //! end
     }

@@ -2,8 +2,8 @@
 // probabilities, summed in f32.
 //
 // Shapes: as there; columns and pitches are multiples of 4.
-// Grid: (⌈tokens / ROWS⌉, heads), the last rows first: in a long document they have the most keys, and would be waited for.
-// Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first: in a long document they have the most keys, and would be
+// waited for. Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
 //
 // Online softmax with a lazy reference: a row's probabilities are 2^(s − reference), where the reference is a maximum of
 // earlier scores, renewed only when a score exceeds it by GROWTH. Results are then still exact, probabilities at most

@@ -1,12 +1,13 @@
-// Attention backward on tensor cores, gradients of keys and values: dV = Pᵀ·dO and dK = scale · dSᵀ·Q, summed over the query
-// heads that share a key head, as attention_backward_keys_values.wgsl. Rows are keys, columns queries.
+// Attention backward on tensor cores, gradients of keys and values: dV = Pᵀ·dO and dK = scale · dSᵀ·Q, summed over
+// the query heads that share a key head, as attention_backward_keys_values.wgsl. Rows are keys, columns queries.
 //
-// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first key
-// to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1): 16 of them whole,
-// or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the next one the second.
+// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its
+// first key to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1):
+// 16 of them whole, or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the
+// next one the second.
 //! include attention_tensor_backward.wgsl
 
-// log_sum_exp and delta of the tile's queries, two a vector.
+// log_sum_exp and delta of the tile's queries, two per vector.
 var<workgroup> statistics: array<vec4<f32>, COLUMNS / 2>;
 
 @compute @workgroup_size(THREADS)

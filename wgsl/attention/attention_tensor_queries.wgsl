@@ -1,9 +1,9 @@
 // Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
 //
-// Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks over the
-// keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first (role 0) or
-// second half of the vectors, in whole blocks of two, the last of which may be of no use.
-// The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks
+// over the keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first
+// (role 0) or second half of the vectors, in whole blocks of two, the last of which may be of no use. The first
+// head's workgroups also write the zeros between the columns and the pitch of d_qkv.
 //! include attention_tensor_backward.wgsl
 
 @compute @workgroup_size(THREADS)

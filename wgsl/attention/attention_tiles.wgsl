@@ -6,20 +6,20 @@
 //
 // Who holds what: the THREADS = ROW_GROUPS · COLUMN_THREADS invocations form a grid, y in 0 … ROW_GROUPS and x in
 // 0 … COLUMN_THREADS. Invocation (x, y) keeps in registers, for its R = 4 · ROW_VECTORS rows  R·y … R·y + R - 1,
-//   the scores of columns  x + COLUMN_THREADS · {0, 1, 2, 3}, one vec4 a row, and
-//   the results of dims    4 · (x + COLUMN_THREADS · j) … + 3, j < DIM_VECTORS, DIM_VECTORS vec4s a row.
+//   the scores of columns  x + COLUMN_THREADS · {0, 1, 2, 3}, one vec4 per row, and
+//   the results of dims    4 · (x + COLUMN_THREADS · j) … + 3, j < DIM_VECTORS, DIM_VECTORS vec4s per row.
 // With that spacing the i-th score of all invocations is COLUMN_THREADS consecutive columns: the weights go to
 // workgroup memory by a fixed component, DEPTH columns at a time, and neither tile exists there as a whole.
 //
 // Both products bring DEPTH slices of the contraction to workgroup memory (left: by slice and row, right: by slice and
-// column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s a
+// column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads.
 //
-// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs a slice that
-// an invocation brings) and UNROLL (slices multiplied without a loop).
-// The kernel that includes this has included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens past the end repeat
-// the last one: the caller masks them.
+// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
+// slice that an invocation brings) and UNROLL (slices multiplied without a loop). The kernel that includes this has
+// included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
+// past the end repeat the last one: the caller masks them.
 
 const DEPTH = 16u;
 const ROW_GROUPS = 8u;
@@ -30,7 +30,7 @@ const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
 const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
 
-alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number a row
+alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
 alias Results = array<vec4<f32>, 4 * ROW_VECTORS * DIM_VECTORS>; // [row][j]
 
@@ -40,22 +40,22 @@ var<workgroup> right: array<array<vec4<f32>, RIGHT_SLOTS + 1u>, DEPTH>;
 // Tokens from `first` on of one head of a matrix.
 struct Rows { source: u32, head: u32, first: u32 }
 
-// Two dims of four tokens, turned.
-struct Turned { even: vec4<f32>, odd: vec4<f32> }
+// Two dims of four tokens, transposed.
+struct Transposed { even: vec4<f32>, odd: vec4<f32> }
 
-struct Slices { left: array<Turned, LEFT_LOADS>, right: Turned }
+struct Slices { left: array<Transposed, LEFT_LOADS>, right: Transposed }
 
 fn guarded_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
   let inside = min(pair, params.head_pairs - 1u);
   return select(vec2<f32>(), load_vector(source, min(token, params.tokens - 1u), head, inside), pair < params.head_pairs);
 }
 
-fn load_turned(rows: Rows, token: u32, step: u32, pair: u32) -> Turned {
+fn load_transposed(rows: Rows, token: u32, step: u32, pair: u32) -> Transposed {
   let a = guarded_pair(rows.source, rows.first + token, rows.head, pair);
   let b = guarded_pair(rows.source, rows.first + token + step, rows.head, pair);
   let c = guarded_pair(rows.source, rows.first + token + 2u * step, rows.head, pair);
   let d = guarded_pair(rows.source, rows.first + token + 3u * step, rows.head, pair);
-  return Turned(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
+  return Transposed(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
 }
 
 fn load_slices(a: Rows, b: Rows, first_pair: u32, thread: u32) -> Slices {
@@ -64,10 +64,10 @@ fn load_slices(a: Rows, b: Rows, first_pair: u32, thread: u32) -> Slices {
   var slices: Slices;
   //! unroll n 0 LEFT_LOADS
   if (slot + ${n}u * COLUMN_THREADS < ROW_SLOTS) {
-    slices.left[$n] = load_turned(a, 4u * (slot + ${n}u * COLUMN_THREADS), 1u, pair);
+    slices.left[$n] = load_transposed(a, 4u * (slot + ${n}u * COLUMN_THREADS), 1u, pair);
   }
   //! end
-  slices.right = load_turned(b, slot, COLUMN_THREADS, pair);
+  slices.right = load_transposed(b, slot, COLUMN_THREADS, pair);
   return slices;
 }
 

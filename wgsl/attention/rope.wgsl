@@ -1,11 +1,12 @@
-// Rotary position embedding in place, in Hugging Face's half-split layout: within a head, dims i and i + half form a plane
-// that is turned by the angle  position · inverseFrequency[i]. The kernels of the attention backward turn gradients back.
+// Rotary position embedding in place, in Hugging Face's half-split layout: within a head, dims i and i + half form a
+// plane that is rotated by the angle  position · inverseFrequency[i]. The kernels of the attention backward rotate
+// gradients back.
 //
-// Shapes: matrix f32 [tokens, ·], of which `heads` heads of 2 · half columns are turned: the query heads from column 0 on,
-// the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
+// Shapes: matrix f32 [tokens, ·], of which `heads` heads of 2 · half columns are rotated: the query heads from column
+// 0 on, the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
 //
-// Idea: bound by memory. A thread turns the same planes, four with VEC4 else one, of HEADS heads, so that it takes sine and
-// cosine once; its heads lie `groups` apart, which keeps neighbouring threads on neighbouring memory.
+// Idea: bound by memory. A thread rotates the same planes, four with VEC4 else one, of HEADS heads, so that it takes
+// sine and cosine once; its heads lie `groups` apart, which keeps neighbouring threads on neighbouring memory.
 //! include linear_grid.wgsl
 //! include rotation.wgsl
 
@@ -39,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_head = item / planes % params.groups;
   let token = item / planes / params.groups;
   if (token >= params.tokens) { return; }
-  let turn = rotation(positions[token], plane + LANES);
+  let angle = rotation(positions[token], plane + LANES);
 
   // The last head stands in for heads that are missing: read, not written.
 //! unroll h 0 HEADS
@@ -53,8 +54,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
-    matrix[at_$h] = a_$h * turn.cosine - b_$h * turn.sine;
-    matrix[at_$h + planes] = b_$h * turn.cosine + a_$h * turn.sine;
+    matrix[at_$h] = a_$h * angle.cosine - b_$h * angle.sine;
+    matrix[at_$h + planes] = b_$h * angle.cosine + a_$h * angle.sine;
   }
 //! end
 }

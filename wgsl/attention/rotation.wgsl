@@ -1,12 +1,12 @@
-// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are turned by the angle
+// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are rotated by the angle
 // position · inverseFrequency[i]. Four planes at a time with VEC4, else one.
 //
-// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
-// is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
-// position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied by a position
-// below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the exact fraction of a
-// turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn either way, goes into
-// Taylor polynomials that are exact to f32 there.
+// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any
+// sine is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in
+// turns per position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied
+// by a position below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the
+// exact fraction of a turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn
+// either way, goes into Taylor polynomials that are exact to f32 there.
 //
 // The including kernel declares `frequencies`, u32 [half, 2].
 
@@ -42,7 +42,7 @@ struct Rotation {
   sine: Values,
 }
 
-// By how much planes are turned at a position.
+// The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
   let turned = phase(position, planes);
   let quadrant = (turned + 0x20000000u) >> Words(30u);

@@ -1,7 +1,7 @@
 // Bookkeeping of written rows. For row i = selected[p]:
 //   RESIDUE   b[i][j] −= residue[p][j] / (column_factors[j] · row_factors[i])    the share that rounding realized
 //   else      flushed[i] = b[i], delta[i] = 0                                    nothing of the row is pending
-// One thread an element.
+// One thread per element.
 //! include linear_grid.wgsl
 
 struct Params {

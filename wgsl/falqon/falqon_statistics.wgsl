@@ -2,7 +2,7 @@
 // statistics[i] = (codes that will differ, values beyond ±448, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
 // U = c · pending · A in units of the weight, and R the change that the decoded weight will make.
 //
-// One workgroup a row; every row is measured, also those that are not written, since U counts all of them.
+// One workgroup per row; every row is measured, also those that are not written, since U counts all of them.
 // On request only: it costs as much as an update of all rows.
 //! include linear_grid.wgsl
 //! include fp8.wgsl

@@ -3,11 +3,11 @@
 // Storage: an operand is either stored by rows of its outer index (A[m][k], B[n][k]: *_BY_K false) or by rows of the
 // contraction (A[k][m], B[k][n]: *_BY_K true). So NT = neither, NN = B_BY_K, TN = both.
 // Idea: a workgroup makes a BM × BN tile; K is walked in steps of BK. Every thread fetches 4×4 blocks of both
-// operands, decodes them and puts them into workgroup memory as [k][outer / 4] vectors, whatever the storage; then each
-// thread multiplies TM × TN values in registers. The next step's blocks are fetched while this one is multiplied.
-// Pitches and columns are multiples of 4, and columns between a matrix' width and its pitch are zero by invariant, so only
-// row indices need guards: rows behind the last repeat it where they are outer, as their products are not written, and
-// count as zeros where they are contracted.
+// operands, decodes them and puts them into workgroup memory as [k][outer / 4] vectors, whatever the storage; then
+// each thread multiplies TM × TN values in registers. The next step's blocks are fetched while this one is
+// multiplied. Pitches and columns are multiples of 4, and columns between a matrix' width and its pitch are zero by
+// invariant, so only row indices need guards: rows behind the last repeat it where they are outer, as their products
+// are not written, and count as zeros where they are contracted.
 //
 // Workgroups along z each take a split of k and write a partial product; sum_partials adds them.
 //! include fp8.wgsl

@@ -1,16 +1,15 @@
 // Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 factors and f32 sums.
 //
-// a, b: both FP8 from pack_codes.wgsl (CODES) or both f16 from pack.wgsl, in panels of BM and BN, rounded up to whole ones,
-// and k filled up with zeros.
-// Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
-// A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
-// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 f16 values a row spreads the
-// rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
-// Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the second-level
-// cache of an H200 busy for nine tenths of the time.
-// K is known to the compiler: a fifth of the time of f16 on an H200, whose loop it unrolls. That of codes stays rolled, and
-// in the instruction cache, which is a tenth faster.
-// A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+// a, b: both FP8 from pack_codes.wgsl (CODES) or both f16 from pack.wgsl, in panels of BM and BN, rounded up to whole
+// ones, and k filled up with zeros.
+// Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16. A
+// step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
+// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 f16 values per row
+// spreads the rows over the banks. More than about 22 KB per workgroup would leave room for only one of them on a
+// core. Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the
+// second-level cache of an H200 busy for nine tenths of the time. K is known to the compiler: a fifth of the time of
+// f16 on an H200, whose loop it unrolls. That of codes stays rolled, and in the instruction cache, which is a tenth
+// faster. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
 //! include gemm_output.wgsl
 //! include gemm_tile.wgsl
 //! include fragments.wgsl

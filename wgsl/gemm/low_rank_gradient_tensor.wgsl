@@ -1,18 +1,19 @@
-// The gradient of a narrow matrix on tensor cores: out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from operands rounded to f16,
-// with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the reading of `a`.
+// The gradient of a factor of low rank on tensor cores: out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from operands
+// rounded to f16, with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the
+// reading of `a`.
 //
 // Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
 // Range: gradients are far smaller than f16 reaches. `a` is multiplied by power[0] (see gradient_scale.wgsl), after its
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. `b` is of ordinary size and limited.
 // An `a` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
 // by itself. They are taken out again where they can be: b's row t is multiplied by power[0] / row_scales[t], at most 1.
-// Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one split of SPLIT_K tokens. A step of BK tokens waits
-// in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of `a` are loaded
-// transposed at no cost. SPLIT_K is known to the compiler, which unrolls the loop. Splits are added by sum_partials.wgsl.
-// A vector of 8 f16 values in workgroup memory joins two quads of a row that are half a row apart, so that neighbouring
-// invocations fetch neighbouring quads; results are put back in order when they are stored. Halves are fetched as they are.
-// Indices are clamped instead of guarded: what is past the end of the tokens counts zero by `b`, and rows and columns
-// that are not there are not stored.
+// Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one split of SPLIT_K tokens. A step of BK tokens
+// waits in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of `a` are
+// loaded transposed at no cost. SPLIT_K is known to the compiler, which unrolls the loop. Splits are added by
+// sum_partials.wgsl. A vector of 8 f16 values in workgroup memory joins two quads of a row that are half a row apart,
+// so that neighbouring invocations fetch neighbouring quads; results are put back in order when they are stored. f16
+// values are fetched as they are. Indices are clamped instead of guarded: what is past the end of the tokens counts
+// zero by `b`, and rows and columns that are not there are not stored.
 //! include fragments.wgsl
 
 struct Params {
@@ -47,8 +48,8 @@ const STEPS = SPLIT_K / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
-// Of each token, scale_of is what its row of `a` was multiplied by; right_quad turns values of its row of `b` into those of
-// the tile, before they are rounded.
+// Of each token, scale_of is what its row of `a` was multiplied by; right_quad turns values of its row of `b` into
+// those of the tile, before they are rounded.
 //! if A_TYPE == f16
 @group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a

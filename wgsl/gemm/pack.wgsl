@@ -6,8 +6,8 @@
 //      else   [x / PANEL][k][PANEL], from f16 only, for matrix fragments (gemm_tensor.wgsl; FP8: pack_codes.wgsl).
 // x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
-// An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
-// Where the storage must be transposed, a piece of it waits in workgroup memory, so that reads and writes both are vectors
+// An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either. Where the
+// storage must be transposed, a piece of it waits in workgroup memory, so that reads and writes both are vectors
 // along what is contiguous.
 enable f16;
 

@@ -5,7 +5,7 @@
 //
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
 // A step whose gradient is not finite changes nothing.
-// Idea: one thread a vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
+// Idea: one thread per vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
 //! include linear_grid.wgsl
 //! include step_state.wgsl
 

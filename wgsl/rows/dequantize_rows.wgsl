@@ -1,5 +1,5 @@
-// out[r][c] = decode(codes[r][c]) / scales[r]: few bits back to f32; less the original (SUBTRACT), the quantisation error.
-// One thread a vec4.
+// out[r][c] = decode(codes[r][c]) / scales[r]: codes back to f32; less the original (SUBTRACT), the quantisation error.
+// One thread per vec4.
 //! include linear_grid.wgsl
 //! include $CODES_INCLUDE
 

@@ -13,7 +13,7 @@ struct Params {
   tokens: u32,
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
-  blocks: u32,  // workgroups a row
+  blocks: u32,  // workgroups per row
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,7 +1,7 @@
 // The largest magnitude of each block of 64 values of a weight: absmax[b] = max |x[i]|, i in block b.
 //
 // x: f32 [rows, cols] with a pitch; a block runs on from the end of a row to the next one. absmax: f32 [blocks].
-// One thread a block: for loading a model, not for its step.
+// One thread per block: for loading a model, not for its step.
 //! include linear_grid.wgsl
 
 struct Params {

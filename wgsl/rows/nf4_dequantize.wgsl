@@ -1,10 +1,11 @@
 // A weight in NF4 with double quantisation, to f16:
 //   out[r][c] = nf4[code] · (dynamic[absmax code] · scale + offset), the scale that of 256 blocks of 64 values.
 //
-// codes: 4 bits, eight in a u32, [rows, words · 8]; absmax_codes: u8 [blocks], four in a u32; statistics: f32
-// [groups + 1], scales and then the offset; out: f16 [rows, words · 8]. Blocks run along rows of `cols` values that follow
-// each other; what is beyond has the code of zero. One thread a u32, eight values: a load of 4 bytes, a store of 16.
-// The 16 values wait in workgroup memory, in 16 banks, where threads that want different ones do not wait for each other.
+// codes: 4 bits, eight in a u32, [rows, words · 8]; absmax_codes: u8 [blocks], four in a u32; statistics: f32 [groups
+// + 1], scales and then the offset; out: f16 [rows, words · 8]. Blocks run along rows of `cols` values that follow
+// each other; what is beyond has the code of zero. One thread per u32, eight values: a load of 4 bytes, a store of
+// 16. The 16 values wait in workgroup memory, in 16 banks, where threads that want different ones do not wait for
+// each other.
 //! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 

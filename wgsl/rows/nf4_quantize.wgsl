@@ -2,7 +2,7 @@
 //
 // x: f32 [rows, cols] with a pitch; absmax: f32 [blocks of 64 values, along rows that follow each other]; codes: 4 bits,
 // eight in a u32, [rows rounded up to 16, pitch]. What is beyond rows and cols gets the code of zero, so that decoding
-// needs no case for it. One thread a u32.
+// needs no case for it. One thread per u32.
 //! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 

@@ -1,7 +1,8 @@
-// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of row r.
+// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of
+// row r.
 //
-// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike. One workgroup per row, which goes the way of
-// row_pass.wgsl: every load is 16 bytes and every store four codes.
+// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike. One workgroup per row, which goes the
+// way of row_pass.wgsl: every load is 16 bytes and every store four codes.
 //! include linear_grid.wgsl
 //! include row_values.wgsl
 //! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true

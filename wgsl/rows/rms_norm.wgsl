@@ -2,8 +2,8 @@
 //
 // Shapes: input, output [rows, cols], weight [cols], rstd [rows], all f32; rstd is kept for the backward pass. The output
 // is wanted in f32 (OUTPUT), quantised (QUANTIZED: codes and scales of row_codes.wgsl), or both.
-// One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch take part:
-// they are zero in the input, so they add nothing and stay zero.
+// One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
+// take part: they are zero in the input, so they add nothing and stay zero.
 //! include linear_grid.wgsl
 //! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false
 

@@ -1,4 +1,4 @@
-// Rows that are written in few bits, by the kernel that makes their values.
+// How a kernel that makes rows writes them as codes.
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
 //! include $CODES_INCLUDE
 //! include row_scale.wgsl

@@ -1,9 +1,10 @@
-// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in codes.
+// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in
+// codes.
 // Include-only.
 //
-// A row is PARTS matrices side by side, of row_vectors() vec4s each. A thread takes every THREADS-th place v in it, and in
-// all parts at once. With REGISTERS it keeps what it read, of VECTORS places, so that memory is read once; a row too long
-// for that is walked again for each step, from cache except for the first time.
+// A row is PARTS matrices side by side, of row_vectors() vec4s each. A thread takes every THREADS-th place v in it,
+// and in all parts at once. With REGISTERS it keeps what it read, of VECTORS places, so that memory is read once; a
+// row too long for that is walked again for each step, from cache except for the first time.
 //
 // The including kernel declares `params`, row_vectors(), and of a place v, which may be past the end of the row:
 //   Source, load(row, v)              what is read there. Without a branch, so that all loads of a thread are under way at
@@ -16,9 +17,9 @@
 //   keep(row, v, values)              writes what is wanted besides codes
 //   keep_scaled(at, value)            the same of a value that was scaled, `at` counted as in the codes
 //
-// With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that runs over
-// these columns, the other operand carries one scale per row, which must be folded in before rounding.
-// With GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+// With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
+// runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
+// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
 //! include workgroup_reduce.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl

@@ -1,5 +1,7 @@
-// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending term).
-// Include-only. The including file's Params must have `vectors` (vec4s in a row of x: its pitch / 4) and `trailing_vectors`.
+// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
+// term).
+// Include-only. The including file's Params must have `vectors` (vec4s in a row of x: its pitch / 4) and
+// `trailing_vectors`.
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 //! if TRAILING

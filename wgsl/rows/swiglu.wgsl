@@ -1,7 +1,7 @@
 // SwiGLU: output[t][c] = silu(gate[t][c]) · up[t][c], with silu(g) = g / (1 + e^−g).
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl; output f32 [rows, width], whose pitch it is.
-// Idea: one thread a vec4 of the output, up to the pitch: zeros between give zeros.
+// Idea: one thread per vec4 of the output, up to the pitch: zeros between give zeros.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
 

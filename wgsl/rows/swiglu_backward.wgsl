@@ -2,7 +2,7 @@
 //   d_gate = d_output · up · s · (1 + gate · (1 − s)),   d_up = d_output · gate · s
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. s is computed again
-// rather than kept. Idea: one thread a vec4 of gate and up together.
+// rather than kept. Idea: one thread per vec4 of gate and up together.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
 

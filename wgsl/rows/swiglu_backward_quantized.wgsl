@@ -1,9 +1,9 @@
 // Gradient of SwiGLU, quantised at once: codes and scales of row_codes.wgsl.
 //
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
-// COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next.
-// d_gate_up is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which
-// are in range as codes are.
+// COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up
+// is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which are
+// in range as codes are.
 // One workgroup per row, which goes the way of row_pass.wgsl with the gradients of gate and of up as its parts.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl

@@ -1,4 +1,4 @@
-// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup a row.
+// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup per row.
 //! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_values.wgsl

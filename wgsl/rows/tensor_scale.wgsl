@@ -1,5 +1,5 @@
 // Replaces the largest magnitudes of the rows by the one scale of the whole matrix, from the largest of them, written
-// once a row: everything behind sees row scales. One workgroup.
+// once per row: everything behind sees row scales. One workgroup.
 //! include workgroup_reduce.wgsl
 //! include row_scale.wgsl
 

@@ -1,8 +1,9 @@
 // Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
 //
-// Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares besides THREADS.
-// `at` and `stride` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a sum.
-// Which invocation holds which element is nobody's business: elements are seen only in `tile`, after a barrier.
+// Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares besides
+// THREADS. `at` and `stride` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a
+// sum. Which invocation holds which element is implementation-defined: elements are seen only in `tile`, after a
+// barrier.
 
 const F16_MAX = 65504.0;
 

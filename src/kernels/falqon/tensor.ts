@@ -1,5 +1,6 @@
 /**
- * The weight update of FALQON on tensor cores (subgroup matrices). `falqon.ts` chooses it where the device can.
+ * The weight update of FALQON on tensor cores (subgroup matrices). `falqon.ts` chooses it where the
+ * device can.
  *
  * @module
  */
@@ -45,7 +46,7 @@ export function suitsTensorUpdate(device: Device, { rows, rank }: AdaptedPart): 
     updateTensorBytes(UPDATE_TENSOR_TILE, rank) <= device.limits.maxComputeWorkgroupStorageSize;
 }
 
-/** What {@linkcode updateRowsTensor} reads and writes, checked. */
+/** Operands of {@linkcode updateRowsTensor}, checked by the caller. */
 export interface UpdateTensorOptions {
   part: AdaptedPart;
   /** Frozen codes, and the first of their rows. */
@@ -55,8 +56,8 @@ export interface UpdateTensorOptions {
 }
 
 /**
- * Records `weight[i] = encode(base[i] + β_i · A~)` for all rows. On a device without subgroup matrices the same kernel runs
- * with fragments emulated, which is for tests.
+ * Records `weight[i] = encode(base[i] + β_i · A~)` for all rows. On a device without subgroup
+ * matrices the same kernel runs with fragments emulated, which is for tests.
  */
 export function updateRowsTensor(
   program: Program,

@@ -1,8 +1,9 @@
 /**
  * Matrix products in the three layouts that training needs.
  *
- * Operands in f32 are multiplied in f32. If both become f16 exactly and the GPU has f16, they are packed and multiplied
- * with packed arithmetic or on tensor cores: see products.ts and {@linkcode chooseVariant}.
+ * Operands in f32 are multiplied in f32. If both become f16 exactly and the GPU has f16, they are
+ * packed and multiplied with packed arithmetic or on tensor cores: see products.ts and
+ * {@linkcode chooseVariant}.
  *
  * @module
  */
@@ -31,10 +32,13 @@ import { type OperandSide, pack, type PackedOperand } from "./pack.ts";
 import { multiplies } from "./products.ts";
 import { sumPartials } from "./sum_partials.ts";
 
-/** How the operands are stored: forward (A·Bᵀ), gradient of the input (A·B), gradient of a weight (Aᵀ·B). */
+/**
+ * How the operands are stored: forward (A·Bᵀ), gradient of the input (A·B), gradient of a weight
+ * (Aᵀ·B).
+ */
 export type GemmLayout = "nt" | "nn" | "tn";
 
-/** What {@linkcode gemm} multiplies and where the result goes. */
+/** Operands and options of {@linkcode gemm}. */
 export interface GemmOptions {
   /**
    * - `nt`: a [m, k], b [n, k]
@@ -44,7 +48,7 @@ export interface GemmOptions {
   layout: GemmLayout;
   a: Matrix | ColumnBlock;
   b: Matrix | ColumnBlock;
-  /** [m, n], f32; or f16 without `accumulate`: what is finite is limited to its range. */
+  /** [m, n], f32; or f16 without `accumulate`: finite values saturate at ±65504. */
   out: Matrix | ColumnBlock;
   /** f32 [m]: row m of the product is divided by it (the scale of a quantised `a`). */
   rowScales?: Vector;
@@ -65,8 +69,8 @@ export interface GemmOptions {
 }
 
 /**
- * A right operand that products of a program have in common, in the same layout and unchanged between them: the first
- * packs it for all.
+ * A right operand that products of a program have in common, in the same layout and unchanged
+ * between them: the first packs it for all.
  */
 export class PackedOperandCache {
   /** @param label Names its memory, which is the program's. */
@@ -147,7 +151,7 @@ export function gemm(program: Program, options: GemmOptions): void {
   if (partials) sumPartials(program, { partials, splits, out, rows: m, cols: n, accumulate });
 }
 
-/** What a kernel is told of its operands. */
+/** Bindings, constants and parameters of the operands. */
 interface Operands {
   bindings: { a: BufferView; b: BufferView };
   constants: KernelConstants;
@@ -249,7 +253,10 @@ function operandConstants(a: NumberFormat, b: NumberFormat, layout: GemmLayout):
 /** Where a second output begins that is not there: a multiple of 4 past all columns. */
 const NO_SECOND_OUTPUT = 2 ** 32 - 4;
 
-/** Whether the kernel binds everything that a product may come with, so that one variant serves them all. */
+/**
+ * Whether the kernel binds everything that a product may come with, so that one variant serves them
+ * all.
+ */
 function hasOptionalParts({ kernel }: GemmVariant): boolean {
   return kernel === "gemm_f16";
 }
@@ -289,8 +296,8 @@ function asBlock(operand: Matrix | ColumnBlock): ColumnBlock {
 }
 
 /**
- * Whether two widths are the same up to zeros: activations have zero columns up to their pitch where merged weights have
- * zero rows up to a multiple of 16.
+ * Whether two widths are the same up to zeros: activations have zero columns up to their pitch
+ * where merged weights have zero rows up to a multiple of 16.
  */
 function samePitch(a: number, b: number): boolean {
   return pitchOf(a) === pitchOf(b);

@@ -1,6 +1,6 @@
 /**
- * The gradient of a narrow matrix on tensor cores (subgroup matrices): f16 factors, f32 sums. `low_rank_gradient.ts`
- * comes here where the range of the gradient is known.
+ * The gradient of a factor of low rank on tensor cores (subgroup matrices): f16 factors, f32 sums.
+ * `low_rank_gradient.ts` comes here where the scale of the gradient is known.
  *
  * @module
  */
@@ -20,8 +20,8 @@ export interface GradientScale {
   /** f32: the columns are divided by these first. */
   columnScales?: Vector;
   /**
-   * f32 [tokens], for a gradient in f16: what its rows were multiplied by after its columns were divided by theirs. The
-   * other factor's rows are multiplied by `power` over these.
+   * f32 [tokens], for a gradient in f16: what its rows were multiplied by after its columns were
+   * divided by theirs. The other factor's rows are multiplied by `power` over these.
    */
   rowScales?: Vector;
 }
@@ -38,8 +38,9 @@ export interface LowRankTensorVariant {
 }
 
 /**
- * Records finding the range of a gradient from its codes' scales, for {@linkcode LowRankGradientOptions.range}; valid until
- * the program asks for the next one. Undefined where the device has no tensor cores, or the gradient no codes.
+ * Records finding the scale of a gradient from its codes' scales, for `gradientScale` of
+ * {@linkcode LowRankGradientOptions}; valid until the program asks for the next one. Undefined
+ * where the device has no tensor cores, or the gradient no codes.
  */
 export function findGradientScale(
   program: Program,
@@ -58,7 +59,10 @@ export function recordGradientScale(program: Program, codes: QuantizedGradient):
   return { power, columnScales: codes.columnScales };
 }
 
-/** As {@linkcode recordGradientScale}, of a gradient that is given in f16 as what its codes are rounded from. */
+/**
+ * As {@linkcode recordGradientScale}, of a gradient that is given in f16 as what its codes are
+ * rounded from.
+ */
 export function scaleOfF16Gradient(program: Program, codes: QuantizedGradient): GradientScale {
   // The power meets the scales themselves: none of its quotients may be above 1.
   const power = recordPower(program, codes, 1);
@@ -71,15 +75,15 @@ function recordPower(
   { codes, scales }: QuantizedGradient,
   headroom: number,
 ): Matrix {
-  const power = program.scratch(1, 1, "range of a gradient");
+  const power = program.scratch(1, 1, "scale of a gradient");
   const kernel = program.device.kernel("gradient_scale", { THREADS: 256 });
   program.dispatch(kernel, { scales, power }, { rows: codes.rows, headroom }, [1]);
   return power;
 }
 
 /**
- * Records `out (+)= alpha · aᵀ·b` by f16 factors with f32 sums in a fixed order. On a device without subgroup matrices
- * the fragments are emulated, which is for tests.
+ * Records `out (+)= alpha · aᵀ·b` by f16 factors with f32 sums in a fixed order. On a device
+ * without subgroup matrices the fragments are emulated, which is for tests.
  *
  * @param options Checked.
  */
@@ -127,12 +131,20 @@ export function lowRankGradientTensor(
   });
 }
 
-/** Workgroups that keep a large GPU busy: two on each of the 132 multiprocessors of an H200, nearly. */
+/**
+ * Workgroups that keep a large GPU busy: two on each of the 132 multiprocessors of an H200, nearly.
+ */
 const ENOUGH_WORKGROUPS = 256;
-/** Few different lengths, as each is compiled anew; shorter ones cost more to add up than they win. */
+/**
+ * Few different lengths, as each is compiled separately; shorter ones cost more to add up than they
+ * win.
+ */
 const SPLIT_LENGTHS = [4096, 2048, 1024, 512, 256];
 
-/** As wide as the narrow side of the output, up to 128, so that the operand of the other is read once. */
+/**
+ * As wide as the narrow side of the output, up to 128, so that the operand of the other is read
+ * once.
+ */
 function chooseVariant(m: number, n: number, tokens: number): LowRankTensorVariant {
   const narrow = Math.min(m, n) <= 64 ? 64 : 128;
   const [BM, BN] = n <= m ? [128, narrow] : [narrow, 128];

@@ -1,6 +1,6 @@
 /**
- * The gradient of a narrow matrix from splits of its tokens: each is summed by workgroups of its own, in either
- * arithmetic, and the partial sums are added in a fixed order.
+ * The gradient of a factor of low rank from splits of its tokens: each is summed by workgroups of
+ * its own, in either arithmetic, and the partial sums are added in a fixed order.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import type { KernelName } from "../../gpu/kernels.generated.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
 import { sumPartials } from "./sum_partials.ts";
 
-/** What {@linkcode recordSplitK} dispatches. */
+/** Operands and options of {@linkcode recordSplitK}. */
 export interface SplitKOptions {
   /** [tokens, m] and [tokens, n] */
   a: ColumnBlock;

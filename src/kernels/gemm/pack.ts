@@ -1,5 +1,6 @@
 /**
- * Packs operands of a matrix product with the contraction outermost, the form the half-precision kernels read.
+ * Packs operands of a matrix product with the contraction outermost, the form the half-precision
+ * kernels read.
  *
  * @module
  */
@@ -12,7 +13,7 @@ import { PACKED_STEP } from "./variants.ts";
 /** Which operand of a product: both are packed at the same time. */
 export type OperandSide = "left" | "right";
 
-/** What {@linkcode pack} reads, and the form it writes. */
+/** The operand that {@linkcode pack} reads, and the form it writes. */
 export interface PackOptions {
   /** Of a format that becomes f16 exactly; `byK`: [k, x], else [x, k]. */
   block: ColumnBlock;
@@ -43,7 +44,10 @@ export interface PackedOperand {
   factor: number;
 }
 
-/** Rows or columns that a workgroup of the kernel packs, where it does not transpose; a multiple of every panel. */
+/**
+ * Rows or columns that a workgroup of the kernel packs, where it does not transpose; a multiple of
+ * every panel.
+ */
 const WORKGROUP_X = 128;
 
 /** Records the packing of one operand into scratch. */
@@ -90,7 +94,7 @@ function perVector({ bytes }: NumberFormat): number {
   return 16 / bytes;
 }
 
-/** What the kernel that writes f16 has to know of its input and output. */
+/** Constants of the kernel that writes f16: the layouts of its input and output. */
 function layout(format: NumberFormat, byK: boolean, form: PackOptions["form"], factor: number) {
   const pairs = form === "pairs";
   return {
@@ -103,7 +107,10 @@ function layout(format: NumberFormat, byK: boolean, form: PackOptions["form"], f
   };
 }
 
-/** What shifted codes are multiplied by when they are packed as f16; `besideSame`: against a left operand like them. */
+/**
+ * What shifted codes are multiplied by when they are packed as f16; `besideSame`: against a left
+ * operand like them.
+ */
 function packFactor({ packFactor, packFactorBesideSame }: F16Operand, besideSame: boolean): number {
   return besideSame ? packFactorBesideSame : packFactor;
 }

@@ -1,5 +1,6 @@
 /**
- * Which GEMM kernels multiply operands of which formats, and what a device must have for each: one table.
+ * Which GEMM kernels multiply operands of which formats, and what a device must have for each: one
+ * table.
  *
  * @module
  */
@@ -38,7 +39,8 @@ const becomeF16 = (a: NumberFormat, b: NumberFormat) => a.f16 !== null && b.f16 
 const PRODUCTS: readonly GemmProduct[] = [
   {
     kernel: "gemm_tensor",
-    // Codes and f16 wait in workgroup memory in different orders: both operands are one or the other.
+    // Codes and f16 wait in workgroup memory in different orders: both operands are one or the
+    // other.
     takes: (a, b) => becomeF16(a, b) && a.bytes === b.bytes,
     needsF16: true,
     matrix: F16_MATRIX,
@@ -58,7 +60,10 @@ export function multiplies(kernel: GemmKernel, a: NumberFormat, b: NumberFormat)
   return PRODUCTS.some((product) => product.kernel === kernel && product.takes(a, b));
 }
 
-/** The kernels that multiply operands of these formats on a device, the fastest first; `gemm` is always the last. */
+/**
+ * The kernels that multiply operands of these formats on a device, the fastest first; `gemm` is
+ * always the last.
+ */
 export function kernelsFor(
   device: GemmCapabilities,
   a: NumberFormat,

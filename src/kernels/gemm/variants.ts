@@ -35,7 +35,10 @@ export interface GemmVariant {
 
 /** The table. */
 export const GEMM_VARIANTS = {
-  /** f32, by the size of the output: large tiles read operands less often, small ones leave less of a GPU idle. */
+  /**
+   * f32, by the size of the output: large tiles read operands less often, small ones leave less of
+   * a GPU idle.
+   */
   large: f32Variant(128, 64, 8),
   medium: f32Variant(64, 64, 8),
   small: f32Variant(32, 32, 4),
@@ -66,12 +69,15 @@ export function chooseVariant(device: Device, { m, n, k, aType, bType }: GemmSha
 
 /** Workgroups below which a product is split along k, to give every core of a large GPU work. */
 const ENOUGH_WORKGROUPS = { gemm: 128, gemm_f16: 256, gemm_tensor: 256 };
-/** Contraction steps that a split keeps at least, so that partial sums do not cost more than they win. */
+/**
+ * Contraction steps that a split keeps at least, so that partial sums do not cost more than they
+ * win.
+ */
 const SHORTEST_SPLIT = 512;
 
 /**
- * Length of the splits that the contraction is cut into, a multiple of {@linkcode PACKED_STEP}: all of it where the tiles
- * alone fill the GPU, or where the product must stay `whole`.
+ * Length of the splits that the contraction is cut into, a multiple of {@linkcode PACKED_STEP}: all
+ * of it where the tiles alone fill the GPU, or where the product must stay `whole`.
  */
 export function splitKLength(
   workgroups: number,
@@ -84,7 +90,10 @@ export function splitKLength(
   return roundUp(Math.max(1, Math.ceil(k / splits)), PACKED_STEP);
 }
 
-/** f32 tiles with `outputs` × `outputs` values a thread, and 4 × 4 blocks a thread fetches of each operand in a step. */
+/**
+ * f32 tiles with `outputs` × `outputs` values per thread, and the 4 × 4 blocks that a thread
+ * fetches of each operand in a step.
+ */
 function f32Variant(BM: number, BN: number, outputs: number): GemmVariant {
   const BK = 16;
   const threads = (BM / outputs) * (BN / outputs);
@@ -96,8 +105,9 @@ function f32Variant(BM: number, BN: number, outputs: number): GemmVariant {
 }
 
 /**
- * Packed f16 tiles with 8 × 8 values a thread. `promote`: steps of 32 after which the f16 sums are joined to the f32
- * ones. More than 4 could overflow (pack.ts, row_scale.wgsl); fewer are slower, and more exact (docs/EXPERIMENTS.md).
+ * Packed f16 tiles with 8 × 8 values per thread. `promote`: steps of 32 after which the f16 sums
+ * are joined to the f32 ones. More than 4 could overflow (pack.ts, row_scale.wgsl); fewer are
+ * slower, and more exact (docs/EXPERIMENTS.md).
  */
 export function halfVariant(BM: number, BN: number, promote: 1 | 2 | 4 = 4): GemmVariant {
   const BK = 32;
@@ -124,7 +134,10 @@ export function tensorVariant(BM: number, BN: number, band: number = 22): GemmVa
   return { kernel: "gemm_tensor", tile: { BM, BN, BK: 32, BAND: band } };
 }
 
-/** Vectors of 16 bytes that a thread of the kernel for tensor cores fetches of each operand in a step. */
+/**
+ * Vectors of 16 bytes that a thread of the kernel for tensor cores fetches of each operand in a
+ * step.
+ */
 export function fragmentLoads({ BM, BN, BK }: GemmTile, { bytes }: NumberFormat) {
   const loads = (width: number) => BK * width * bytes / 16 / 128;
   return { A_LOADS: loads(BM), B_LOADS: loads(BN) };

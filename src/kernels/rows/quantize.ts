@@ -1,5 +1,6 @@
 /**
- * Quantisation with dynamic scales, one per row (token) or one for the whole matrix, to any format that has scales.
+ * Quantisation with dynamic scales, one per row (token) or one for the whole matrix, to any format
+ * that has scales.
  *
  * @module
  */
@@ -31,15 +32,20 @@ export interface Quantized {
   scales: Vector;
 }
 
-/** A quantised gradient of a linear layer's output, as the product with the layer's weight wants it. */
+/**
+ * A quantised gradient of a linear layer's output, as the product with the layer's weight wants it.
+ */
 export interface QuantizedGradient extends Quantized {
-  /** f32 [cols]: columns are divided by these first, the scales of the weight's rows that the product runs over. */
+  /**
+   * f32 [cols]: columns are divided by these first, the scales of the weight's rows that the
+   * product runs over.
+   */
   columnScales?: Vector;
 }
 
 /**
- * Checks where a kernel should write its quantised result. A merged layer's width counts the zero rows up to a multiple of
- * 16, so codes and column scales may go on up to the pitch.
+ * Checks where a kernel should write its quantised result. A merged layer's width counts the zero
+ * rows up to a multiple of 16, so codes and column scales may go on up to the pitch.
  *
  * @param kernel Name of the recorder, for the message.
  * @throws {TypeError} for codes of another type.
@@ -59,18 +65,21 @@ export function expectQuantized(
   expectVector(kernel, "columnScales", { ...columnScales, length }, cols);
 }
 
-/** The bindings of wgsl/row_codes.wgsl; none where nothing is quantised. */
+/** The bindings of wgsl/rows/row_codes.wgsl; none where nothing is quantised. */
 export function codesOf(quantized: Quantized | null | undefined): Bindings {
   return quantized ? { codes: quantized.codes, scales: quantized.scales } : {};
 }
 
-/** What {@linkcode quantize} reads and writes. */
+/** Operands and options of {@linkcode quantize}. */
 export interface QuantizeOptions {
   /** f32 [rows, cols] */
   input: Matrix;
   /** Codes of a format with scales [rows, cols + trailing columns] */
   codes: Matrix;
-  /** f32 [rows]: what each row is multiplied by before it is encoded. All equal for granularity `tensor`. */
+  /**
+   * f32 [rows]: what each row is multiplied by before it is encoded. All equal for granularity
+   * `tensor`.
+   */
   scales: Vector;
   /** `given`: the scales are read, not written. */
   granularity: ScaleGranularity | "given";
@@ -83,8 +92,8 @@ export interface QuantizeOptions {
 }
 
 /**
- * Records `codes = encode(input · scale)`, the scale as the rule of the format makes it from the largest
- * magnitude that shares it.
+ * Records `codes = encode(input · scale)`, the scale as the rule of the format makes it from the
+ * largest magnitude that shares it.
  */
 export function quantize(program: Program, options: QuantizeOptions): void {
   const { input, codes, scales, granularity, columnScales, trailingColumns } = options;
@@ -128,7 +137,7 @@ export function quantize(program: Program, options: QuantizeOptions): void {
   );
 }
 
-/** What {@linkcode dequantize} reads and writes. */
+/** Operands and options of {@linkcode dequantize}. */
 export interface DequantizeOptions {
   /** Codes of a format with scales [rows, cols] */
   codes: Matrix;

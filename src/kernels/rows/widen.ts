@@ -1,3 +1,9 @@
+/**
+ * Widens the 16-bit weights of a file on the GPU, so that half the bytes are uploaded.
+ *
+ * @module
+ */
+
 import type { BufferView, Matrix } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { expectMatrix } from "../shapes.ts";
@@ -5,7 +11,7 @@ import { expectMatrix } from "../shapes.ts";
 /** Threads of a workgroup. */
 const THREADS = 256;
 
-/** What {@linkcode widen} reads and writes. */
+/** Operands and options of {@linkcode widen}. */
 export interface WidenOptions {
   /** Packed [rows, cols] elements of 16 bits, as a file holds them. */
   raw: BufferView;
@@ -15,7 +21,7 @@ export interface WidenOptions {
   out: Matrix;
 }
 
-/** Records `out = decode(raw)`, exact but where bfloat16 becomes f16. */
+/** Records `out = decode(raw)`, exact except where bfloat16 becomes f16. */
 export function widen(program: Program, { raw, dtype, out }: WidenOptions): void {
   const { rows, cols, pitch, type } = out;
   expectMatrix("widen", "out", out, { rows, cols, types: ["f32", "f16"] });

@@ -23,13 +23,18 @@ export const BASE_TYPES: readonly BaseType[] = ["fp8", "f32", "f16", "nf4"];
 
 /** A frozen weight W [width, inFeatures] and its two products. */
 export interface BaseWeight {
-  /** f32 [width]: the scales of W's rows, where it has such. The gradient's columns are divided by them when rounded. */
+  /**
+   * f32 [width]: the scales of W's rows, where it has such. The gradient's columns are divided by
+   * them when rounded.
+   */
   readonly rowScales?: Vector;
   /** Fills it from a model's files. */
   load(source: WeightSource): Promise<void>;
   /** Records `output = x·Wᵀ (+ addend)`. */
   forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void;
-  /** Records `dInput = g·W`, for a gradient whose columns were divided by the scales of W's rows. */
+  /**
+   * Records `dInput = g·W`, for a gradient whose columns were divided by the scales of W's rows.
+   */
   backward(program: Program, g: GemmOperand, dInput: Matrix): void;
   /** Reads part `index` of the layer as products see it, f32 [rows, inFeatures]. */
   readPart(index: number): Promise<Float32Array<ArrayBuffer>>;

@@ -45,7 +45,10 @@ export class Nf4Memory {
     this.#decoded ??= this.#device.allocate(this.#bytes, "decoded weight");
   }
 
-  /** The room as a matrix, f16 [width, inFeatures]: a product reads it before the next weight is decoded. */
+  /**
+   * The room as a matrix, f16 [width, inFeatures]: a product reads it before the next weight is
+   * decoded.
+   */
   decoded({ width: rows, inFeatures: cols }: LinearSpec): Matrix {
     if (!this.#decoded) throw new TypeError("NF4 weights are used before reserve()");
     const pitch = pitchOf(cols);
@@ -59,7 +62,10 @@ export class Nf4Memory {
   }
 }
 
-/** A weight in NF4, decoded to f16 before each product. Every part of the layer is quantised by itself. */
+/**
+ * A weight in NF4, decoded to f16 before each product. Every part of the layer is quantised by
+ * itself.
+ */
 export class Nf4Base implements BaseWeight {
   readonly #device: Device;
   readonly #memory: Nf4Memory;

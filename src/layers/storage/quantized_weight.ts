@@ -17,7 +17,10 @@ import { loadMatrix, weightName } from "../load.ts";
 export class QuantizedWeight {
   /** Codes [width + further rows, inFeatures] */
   readonly codes: Matrix;
-  /** f32 [width + further rows]: what rows were multiplied by before they were encoded; 1 for rows between parts. */
+  /**
+   * f32 [width + further rows]: what rows were multiplied by before they were encoded; 1 for rows
+   * between parts.
+   */
   readonly scales: Vector;
   readonly #device: Device;
   readonly #granularity: ScaleGranularity;
@@ -44,10 +47,12 @@ export class QuantizedWeight {
   }
 
   /**
-   * Fills a part from a model's files, which may have it as codes of the same format: these are taken as they are.
+   * Fills a part from a model's files, which may have it as codes of the same format: these are
+   * taken as they are.
    *
    * @param wantsError Whether the caller wants to see what rounding did.
-   * @returns The error, f32 [rows, inFeatures], for the caller to free; null if it is not wanted or not known.
+   * @returns The error, f32 [rows, inFeatures], for the caller to free; null if it is not wanted or
+   * not known.
    */
   async loadPart(
     part: LinearPart,
@@ -76,7 +81,10 @@ export class QuantizedWeight {
     }
   }
 
-  /** Takes codes as they are in the file, whose scales multiply decoded values; `scales` multiply values to encode. */
+  /**
+   * Takes codes as they are in the file, whose scales multiply decoded values; `scales` multiply
+   * values to encode.
+   */
   #writeStored(start: number, { codes, valueScales }: StoredCodes): void {
     const { cols, pitch } = this.codes;
     const rows = pitched(codes, codes.length / cols, cols, pitch);

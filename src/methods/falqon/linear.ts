@@ -247,11 +247,11 @@ export class FalqonLinear implements Linear {
     });
   }
 
-  /** dB += c · Gᵀ·(x·Aᵀ), the range of G known where it has codes; a G in f16 is scaled as they are. */
+  /** dB += c · Gᵀ·(x·Aᵀ), the scale of G known where it has codes; a G in f16 is scaled as they are. */
   #gradientOfB(program: Program, dOutput: Matrix, codes: QuantizedGradient | null): void {
     if (this.updates.length === 0) return;
     const { rank, loraScale } = this.shared.settings;
-    const range = dOutput.type === "f16"
+    const gradientScale = dOutput.type === "f16"
       ? scaleOfF16Gradient(program, codes!)
       : findGradientScale(program, codes);
     for (const { adapter: { part, start }, b } of this.updates) {
@@ -261,7 +261,7 @@ export class FalqonLinear implements Linear {
         out: b.gradient,
         alpha: loraScale,
         accumulate: true,
-        range,
+        gradientScale,
       });
     }
   }

@@ -175,7 +175,7 @@ export class LoraAdapter {
     const { width, parts } = this.layout;
     const xA = this.#xA.rows(rows);
     const dxA = buffer.rows(rows, width);
-    const range = operandGradientScale(program, g);
+    const gradientScale = operandGradientScale(program, g);
     parts.forEach(({ part, start }, i) => {
       lowRankGradient(program, {
         a: columnsOf(dOutput, part.start, part.rows),
@@ -183,7 +183,7 @@ export class LoraAdapter {
         out: this.#b[i].gradient,
         alpha,
         accumulate: true,
-        range,
+        gradientScale,
       });
       const b = this.#bOperand(i);
       gemm(program, {
@@ -208,7 +208,7 @@ export class LoraAdapter {
         b: columnsOf(input!),
         out: gradient,
         accumulate: true,
-        range: operandGradientScale(program, dxAOperand),
+        gradientScale: operandGradientScale(program, dxAOperand),
       });
     }
     if (!dInput) return;

@@ -217,13 +217,20 @@ Deno.test("the gradient on tensor cores asks for scales of all its columns", asy
   const range = recordGradientScale(program, codes);
   const out = device.matrix(32, 4, "f32", "out");
   assertThrows(
-    () => lowRankGradient(program, { a: columnsOf(a, 4, 32), b: columnsOf(b), out, range }),
+    () =>
+      lowRankGradient(program, {
+        a: columnsOf(a, 4, 32),
+        b: columnsOf(b),
+        out,
+        gradientScale: range,
+      }),
     RangeError,
     "Cannot divide columns 4 to 36 by 30 scales",
   );
   const scaled = scaleOfF16Gradient(program, codes);
   assertThrows(
-    () => lowRankGradient(program, { a: columnsOf(a), b: columnsOf(b), out, range: scaled }),
+    () =>
+      lowRankGradient(program, { a: columnsOf(a), b: columnsOf(b), out, gradientScale: scaled }),
     RangeError,
     "types f32, f32, f32 are not f16, f32, f32",
   );

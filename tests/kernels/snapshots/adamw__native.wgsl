@@ -6,7 +6,7 @@ const THREADS = 256;
 //
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
 // A step whose gradient is not finite changes nothing.
-// Idea: one thread a vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
+// Idea: one thread per vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 

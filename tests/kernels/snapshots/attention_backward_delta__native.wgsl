@@ -1,14 +1,14 @@
 const LOADS = 1;
 // First step of the attention backward: delta[t, h] = Σ_dim d_output[t, h, dim] · output[t, h, dim].
 //
-// With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum equals
-// rowsum(dO ∘ O): one number a query and head that needs no keys.
+// With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum
+// equals rowsum(dO ∘ O): one number per query and head that needs no keys.
 //
 // Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
-// Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once; their
-// partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included, which become
-// zero. Memory-bound: every element is read once.
-// With MAXIMA a workgroup also writes the largest magnitude of the elements of d_output that it read.
+// Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once;
+// their partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included,
+// which become zero. Memory-bound: every element is read once. With MAXIMA a workgroup also writes the largest
+// magnitude of the elements of d_output that it read.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 

@@ -7,11 +7,12 @@ const UNROLL = 16;
 // share a key head. P and dS as in attention_backward_queries.wgsl, made transposed: rows are keys, columns queries.
 //
 // Shapes: as there; dk and dv somewhere in the columns of d_qkv [tokens, ·].
-// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first
-// key to the end of its last key's document. Nobody else adds to its rows, so there are no atomics and the order is fixed.
+// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its
+// first key to the end of its last key's document. Nobody else adds to its rows, so there are no atomics and the
+// order is fixed.
 //
-// Operations: 8 · head size for each visible (query, key, head), 4 products. Two sets of results live in registers, so for
-// heads over 64 a tile has half the rows of the other kernels.
+// Operations: 8 · head size for each visible (query, key, head), 4 products. Two sets of results live in registers,
+// so for heads over 64 a tile has half the rows of the other kernels.
 // The two tile products that attention, forward and backward, is made of. A workgroup owns ROWS rows (queries, or keys in
 // the gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries).
 //
@@ -20,20 +21,20 @@ const UNROLL = 16;
 //
 // Who holds what: the THREADS = ROW_GROUPS · COLUMN_THREADS invocations form a grid, y in 0 … ROW_GROUPS and x in
 // 0 … COLUMN_THREADS. Invocation (x, y) keeps in registers, for its R = 4 · ROW_VECTORS rows  R·y … R·y + R - 1,
-//   the scores of columns  x + COLUMN_THREADS · {0, 1, 2, 3}, one vec4 a row, and
-//   the results of dims    4 · (x + COLUMN_THREADS · j) … + 3, j < DIM_VECTORS, DIM_VECTORS vec4s a row.
+//   the scores of columns  x + COLUMN_THREADS · {0, 1, 2, 3}, one vec4 per row, and
+//   the results of dims    4 · (x + COLUMN_THREADS · j) … + 3, j < DIM_VECTORS, DIM_VECTORS vec4s per row.
 // With that spacing the i-th score of all invocations is COLUMN_THREADS consecutive columns: the weights go to
 // workgroup memory by a fixed component, DEPTH columns at a time, and neither tile exists there as a whole.
 //
 // Both products bring DEPTH slices of the contraction to workgroup memory (left: by slice and row, right: by slice and
-// column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s a
+// column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads.
 //
-// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs a slice that
-// an invocation brings) and UNROLL (slices multiplied without a loop).
-// The kernel that includes this has included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens past the end repeat
-// the last one: the caller masks them.
+// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
+// slice that an invocation brings) and UNROLL (slices multiplied without a loop). The kernel that includes this has
+// included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
+// past the end repeat the last one: the caller masks them.
 
 const DEPTH = 16u;
 const ROW_GROUPS = 8u;
@@ -44,7 +45,7 @@ const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
 const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
 
-alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number a row
+alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
 alias Results = array<vec4<f32>, 4 * ROW_VECTORS * DIM_VECTORS>; // [row][j]
 
@@ -54,22 +55,22 @@ var<workgroup> right: array<array<vec4<f32>, RIGHT_SLOTS + 1u>, DEPTH>;
 // Tokens from `first` on of one head of a matrix.
 struct Rows { source: u32, head: u32, first: u32 }
 
-// Two dims of four tokens, turned.
-struct Turned { even: vec4<f32>, odd: vec4<f32> }
+// Two dims of four tokens, transposed.
+struct Transposed { even: vec4<f32>, odd: vec4<f32> }
 
-struct Slices { left: array<Turned, LEFT_LOADS>, right: Turned }
+struct Slices { left: array<Transposed, LEFT_LOADS>, right: Transposed }
 
 fn guarded_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
   let inside = min(pair, params.head_pairs - 1u);
   return select(vec2<f32>(), load_vector(source, min(token, params.tokens - 1u), head, inside), pair < params.head_pairs);
 }
 
-fn load_turned(rows: Rows, token: u32, step: u32, pair: u32) -> Turned {
+fn load_transposed(rows: Rows, token: u32, step: u32, pair: u32) -> Transposed {
   let a = guarded_pair(rows.source, rows.first + token, rows.head, pair);
   let b = guarded_pair(rows.source, rows.first + token + step, rows.head, pair);
   let c = guarded_pair(rows.source, rows.first + token + 2u * step, rows.head, pair);
   let d = guarded_pair(rows.source, rows.first + token + 3u * step, rows.head, pair);
-  return Turned(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
+  return Transposed(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
 }
 
 fn load_slices(a: Rows, b: Rows, first_pair: u32, thread: u32) -> Slices {
@@ -77,18 +78,18 @@ fn load_slices(a: Rows, b: Rows, first_pair: u32, thread: u32) -> Slices {
   let slot = thread / PAIRS;
   var slices: Slices;
   if (slot + 0u * COLUMN_THREADS < ROW_SLOTS) {
-    slices.left[0] = load_turned(a, 4u * (slot + 0u * COLUMN_THREADS), 1u, pair);
+    slices.left[0] = load_transposed(a, 4u * (slot + 0u * COLUMN_THREADS), 1u, pair);
   }
   if (slot + 1u * COLUMN_THREADS < ROW_SLOTS) {
-    slices.left[1] = load_turned(a, 4u * (slot + 1u * COLUMN_THREADS), 1u, pair);
+    slices.left[1] = load_transposed(a, 4u * (slot + 1u * COLUMN_THREADS), 1u, pair);
   }
   if (slot + 2u * COLUMN_THREADS < ROW_SLOTS) {
-    slices.left[2] = load_turned(a, 4u * (slot + 2u * COLUMN_THREADS), 1u, pair);
+    slices.left[2] = load_transposed(a, 4u * (slot + 2u * COLUMN_THREADS), 1u, pair);
   }
   if (slot + 3u * COLUMN_THREADS < ROW_SLOTS) {
-    slices.left[3] = load_turned(a, 4u * (slot + 3u * COLUMN_THREADS), 1u, pair);
+    slices.left[3] = load_transposed(a, 4u * (slot + 3u * COLUMN_THREADS), 1u, pair);
   }
-  slices.right = load_turned(b, slot, COLUMN_THREADS, pair);
+  slices.right = load_transposed(b, slot, COLUMN_THREADS, pair);
   return slices;
 }
 
@@ -726,9 +727,10 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
 }
 
 // What the two tiled kernels of the attention backward share: operands, and how they write a row of a gradient.
-// With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
-// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the gradient
-// of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients. Include-only.
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
+// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
+// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
+// Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -749,15 +751,15 @@ struct Params {
 @group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
 @group(0) @binding(5) var<storage, read> delta: array<f32>;
 @group(0) @binding(6) var<storage, read_write> d_qkv: array<vec2<f32>>;
-// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are turned by the angle
+// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are rotated by the angle
 // position · inverseFrequency[i]. Four planes at a time with VEC4, else one.
 //
-// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
-// is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
-// position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied by a position
-// below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the exact fraction of a
-// turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn either way, goes into
-// Taylor polynomials that are exact to f32 there.
+// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any
+// sine is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in
+// turns per position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied
+// by a position below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the
+// exact fraction of a turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn
+// either way, goes into Taylor polynomials that are exact to f32 there.
 //
 // The including kernel declares `frequencies`, u32 [half, 2].
 
@@ -781,7 +783,7 @@ struct Rotation {
   sine: Values,
 }
 
-// By how much planes are turned at a position.
+// The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
   let turned = phase(position, planes);
   let quadrant = (turned + 0x20000000u) >> Words(30u);
@@ -823,15 +825,15 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec2<f32> {
 // A row's results: DIM_VECTORS quads of dims, COLUMN_THREADS apart.
 alias Dims = array<vec4<f32>, DIM_VECTORS>;
 
-// Turns a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in `right`, where each
-// of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
-fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
+// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in `right`,
+// where each of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
+fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
   workgroupBarrier();
   right[y][x + 0u * COLUMN_THREADS] = dims[0];
   workgroupBarrier();
-  var turned: Dims;
+  var rotated: Dims;
   let half = params.head_pairs;
   let position = positions[token];
   {
@@ -842,10 +844,10 @@ fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let others = vec4<f32>(
       right[y][other.x / 4u][other.x % 4u], right[y][other.y / 4u][other.y % 4u],
       right[y][other.z / 4u][other.z % 4u], right[y][other.w / 4u][other.w % 4u]);
-    let turn = rotation(position, min(dim, other));
-    turned[0] = dims[0] * turn.cosine + others * select(-turn.sine, turn.sine, first);
+    let angle = rotation(position, min(dim, other));
+    rotated[0] = dims[0] * angle.cosine + others * select(-angle.sine, angle.sine, first);
   }
-  return turned;
+  return rotated;
 }
 
 // Writes four dims of a head whose first column is given.
@@ -939,7 +941,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let key = first_key + 4u * (row_slot + 0u) + 0u;
     var dims: Dims;
     dims[0] = dk[(4 * 0 + 0) * DIM_VECTORS + 0] * params.scale;
-    dims = turned_back(dims, min(key, last_key), thread);
+    dims = rotated_back(dims, min(key, last_key), thread);
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
       let quad0 = x + 0u * COLUMN_THREADS;
@@ -951,7 +953,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let key = first_key + 4u * (row_slot + 0u) + 1u;
     var dims: Dims;
     dims[0] = dk[(4 * 0 + 1) * DIM_VECTORS + 0] * params.scale;
-    dims = turned_back(dims, min(key, last_key), thread);
+    dims = rotated_back(dims, min(key, last_key), thread);
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
       let quad0 = x + 0u * COLUMN_THREADS;
@@ -963,7 +965,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let key = first_key + 4u * (row_slot + 0u) + 2u;
     var dims: Dims;
     dims[0] = dk[(4 * 0 + 2) * DIM_VECTORS + 0] * params.scale;
-    dims = turned_back(dims, min(key, last_key), thread);
+    dims = rotated_back(dims, min(key, last_key), thread);
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
       let quad0 = x + 0u * COLUMN_THREADS;
@@ -975,7 +977,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let key = first_key + 4u * (row_slot + 0u) + 3u;
     var dims: Dims;
     dims[0] = dk[(4 * 0 + 3) * DIM_VECTORS + 0] * params.scale;
-    dims = turned_back(dims, min(key, last_key), thread);
+    dims = rotated_back(dims, min(key, last_key), thread);
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
       let quad0 = x + 0u * COLUMN_THREADS;
@@ -987,7 +989,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let key = first_key + 4u * (row_slot + 1u) + 0u;
     var dims: Dims;
     dims[0] = dk[(4 * 1 + 0) * DIM_VECTORS + 0] * params.scale;
-    dims = turned_back(dims, min(key, last_key), thread);
+    dims = rotated_back(dims, min(key, last_key), thread);
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
       let quad0 = x + 0u * COLUMN_THREADS;
@@ -999,7 +1001,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let key = first_key + 4u * (row_slot + 1u) + 1u;
     var dims: Dims;
     dims[0] = dk[(4 * 1 + 1) * DIM_VECTORS + 0] * params.scale;
-    dims = turned_back(dims, min(key, last_key), thread);
+    dims = rotated_back(dims, min(key, last_key), thread);
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
       let quad0 = x + 0u * COLUMN_THREADS;
@@ -1011,7 +1013,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let key = first_key + 4u * (row_slot + 1u) + 2u;
     var dims: Dims;
     dims[0] = dk[(4 * 1 + 2) * DIM_VECTORS + 0] * params.scale;
-    dims = turned_back(dims, min(key, last_key), thread);
+    dims = rotated_back(dims, min(key, last_key), thread);
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
       let quad0 = x + 0u * COLUMN_THREADS;
@@ -1023,7 +1025,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let key = first_key + 4u * (row_slot + 1u) + 3u;
     var dims: Dims;
     dims[0] = dk[(4 * 1 + 3) * DIM_VECTORS + 0] * params.scale;
-    dims = turned_back(dims, min(key, last_key), thread);
+    dims = rotated_back(dims, min(key, last_key), thread);
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
       let quad0 = x + 0u * COLUMN_THREADS;

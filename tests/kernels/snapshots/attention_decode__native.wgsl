@@ -8,7 +8,7 @@ const THREADS = 128;
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax (see
 // attention_forward.wgsl). First each thread makes the score of one key, then the threads share out the pairs of dims,
 // with as many lanes of keys as fit, and each adds up its pair over the keys of its lane.
-// Memory-bound: 2 · length · head size elements a head are read once, 4 operations for each two.
+// Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 // Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
 // repeat bit for bit. Every invocation gets the result.
 //

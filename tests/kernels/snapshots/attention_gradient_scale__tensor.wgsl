@@ -1,5 +1,5 @@
-// The power of two by which the attention backward on tensor cores multiplies d_output before it rounds it to f16, and its
-// inverse, from the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
+// The power of two by which the attention backward on tensor cores multiplies d_output before it rounds it to f16,
+// and its inverse, from the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
 //
 // The largest magnitude becomes 2^7 to 2^8: room for sums of products with values above, and far more than the range of a
 // gradient's elements that matter below (f16 goes down to 2^-24). Zero and infinite maxima get a finite scale as well.

@@ -13,15 +13,16 @@ const SUM_BLOCKS = 1;
 // probabilities, summed in f32.
 //
 // Shapes: as there; columns and pitches are multiples of 4.
-// Grid: (⌈tokens / ROWS⌉, heads), the last rows first: in a long document they have the most keys, and would be waited for.
-// Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first: in a long document they have the most keys, and would be
+// waited for. Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
 //
 // Online softmax with a lazy reference: a row's probabilities are 2^(s − reference), where the reference is a maximum of
 // earlier scores, renewed only when a score exceeds it by GROWTH. Results are then still exact, probabilities at most
 // 2^GROWTH, and the results in fragments, whose rows cannot be scaled where they are, need that rarely: they take the way
 // through workgroup memory. Two invocations share a row, 16 of every 32 columns each.
-// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the gradient
-// of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients. Include-only.
+// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
+// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
+// Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -58,9 +59,9 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec4<f32> {
   }
 }
 
-// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the gradient
-// of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in memory, f16 in
-// workgroup memory and in products, sums are f32.
+// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
+// gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in
+// memory, f16 in workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
 //   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
@@ -68,9 +69,9 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec4<f32> {
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
 //
-// Workgroup memory, in vectors of 8 f16 values or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
-// scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
-// An odd number of vectors a row spreads rows over the banks.
+// Workgroup memory, in vectors of 8 f16 values or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of
+// COLUMNS f32 scores per subgroup. The scores' place later takes the weights made of them (f16), and sums on their
+// way out. An odd number of vectors per row spreads rows over the banks.
 //
 // Vector n of a tile's row holds the quads n and HEAD_CHUNKS + n of the head: products do not care, neighbours load
 // neighbouring quads, and both dims of a plane of rotary embedding stay together.
@@ -78,16 +79,17 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec4<f32> {
 // Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
 // none stands between. Tiles that every row sees whole are not masked.
 //
-// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS and COLUMNS (a multiple of 32), and tells FETCHES, the chunks of 8
-// elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums that a
-// subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
-// fragments of the tile.
-// The including kernel declares TILES, and has included attention_operands.wgsl with a WIDTH of 4.
+// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS and COLUMNS (a multiple of 32), and tells FETCHES, the
+// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and
+// of the sums that a subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place
+// of dims take fewer fragments of the tile. The including kernel declares TILES, and has included
+// attention_operands.wgsl with a WIDTH of 4.
 // Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
 //
-// Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares besides THREADS.
-// `at` and `stride` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a sum.
-// Which invocation holds which element is nobody's business: elements are seen only in `tile`, after a barrier.
+// Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares besides
+// THREADS. `at` and `stride` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a
+// sum. Which invocation holds which element is implementation-defined: elements are seen only in `tile`, after a
+// barrier.
 
 const F16_MAX = 65504.0;
 
@@ -154,7 +156,7 @@ alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
-// The weights of 16 columns lie together in a row of scores, those of the next 16 so many vectors on.
+// The weights of 16 columns lie together in a row of scores, and those of the next 16 this many vectors further on.
 const WEIGHT_BLOCK = 4u;
 
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
@@ -172,7 +174,8 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
   return values;
 }
 
-// Brings what was fetched, times `factor`, to the tile that begins at `at`. What may be out of f16's range asks for `limits`.
+// Brings what was fetched, times `factor`, to the tile that begins at `at`. What may be out of f16's range asks for
+// `limits`.
 fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
   {
     let item = thread + 0u * THREADS;

@@ -11,12 +11,13 @@ const ROW_BLOCKS = 1;
 const SUM_BLOCKS = 1;
 // Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
 //
-// Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks over the
-// keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first (role 0) or
-// second half of the vectors, in whole blocks of two, the last of which may be of no use.
-// The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
-// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the scores, the
-// others (role 1) the gradients of the probabilities, dP: two products of the same form. Then all turn both into weights:
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks
+// over the keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first
+// (role 0) or second half of the vectors, in whole blocks of two, the last of which may be of no use. The first
+// head's workgroups also write the zeros between the columns and the pitch of d_qkv.
+// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the
+// scores, the others (role 1) the gradients of the probabilities, dP: two products of the same form. Then all turn
+// both into weights:
 //
 //   P = 2^(scores − log_sum_exp)        dS = P ∘ (dP − delta)
 //
@@ -26,9 +27,10 @@ const SUM_BLOCKS = 1;
 // Gradients are far below what f16 can tell apart, so d_output is multiplied by a power of two, the same for all of it,
 // which attention_gradient_scale.wgsl left with its inverse in the row after the last of delta.
 //
-// With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
-// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the gradient
-// of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients. Include-only.
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
+// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
+// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
+// Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -48,15 +50,15 @@ struct Params {
 @group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
 @group(0) @binding(5) var<storage, read> delta: array<f32>;
 @group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4<f32>>;
-// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are turned by the angle
+// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are rotated by the angle
 // position · inverseFrequency[i]. Four planes at a time with VEC4, else one.
 //
-// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
-// is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
-// position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied by a position
-// below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the exact fraction of a
-// turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn either way, goes into
-// Taylor polynomials that are exact to f32 there.
+// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any
+// sine is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in
+// turns per position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied
+// by a position below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the
+// exact fraction of a turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn
+// either way, goes into Taylor polynomials that are exact to f32 there.
 //
 // The including kernel declares `frequencies`, u32 [half, 2].
 
@@ -80,7 +82,7 @@ struct Rotation {
   sine: Values,
 }
 
-// By how much planes are turned at a position.
+// The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
   let turned = phase(position, planes);
   let quadrant = (turned + 0x20000000u) >> Words(30u);
@@ -118,9 +120,9 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec4<f32> {
   }
 }
 
-// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the gradient
-// of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in memory, f16 in
-// workgroup memory and in products, sums are f32.
+// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
+// gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in
+// memory, f16 in workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
 //   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
@@ -128,9 +130,9 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec4<f32> {
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
 //
-// Workgroup memory, in vectors of 8 f16 values or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
-// scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
-// An odd number of vectors a row spreads rows over the banks.
+// Workgroup memory, in vectors of 8 f16 values or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of
+// COLUMNS f32 scores per subgroup. The scores' place later takes the weights made of them (f16), and sums on their
+// way out. An odd number of vectors per row spreads rows over the banks.
 //
 // Vector n of a tile's row holds the quads n and HEAD_CHUNKS + n of the head: products do not care, neighbours load
 // neighbouring quads, and both dims of a plane of rotary embedding stay together.
@@ -138,16 +140,17 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec4<f32> {
 // Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
 // none stands between. Tiles that every row sees whole are not masked.
 //
-// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS and COLUMNS (a multiple of 32), and tells FETCHES, the chunks of 8
-// elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums that a
-// subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
-// fragments of the tile.
-// The including kernel declares TILES, and has included attention_operands.wgsl with a WIDTH of 4.
+// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS and COLUMNS (a multiple of 32), and tells FETCHES, the
+// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and
+// of the sums that a subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place
+// of dims take fewer fragments of the tile. The including kernel declares TILES, and has included
+// attention_operands.wgsl with a WIDTH of 4.
 // Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
 //
-// Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares besides THREADS.
-// `at` and `stride` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a sum.
-// Which invocation holds which element is nobody's business: elements are seen only in `tile`, after a barrier.
+// Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares besides
+// THREADS. `at` and `stride` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a
+// sum. Which invocation holds which element is implementation-defined: elements are seen only in `tile`, after a
+// barrier.
 
 const F16_MAX = 65504.0;
 
@@ -214,7 +217,7 @@ alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
-// The weights of 16 columns lie together in a row of scores, those of the next 16 so many vectors on.
+// The weights of 16 columns lie together in a row of scores, and those of the next 16 this many vectors further on.
 const WEIGHT_BLOCK = 4u;
 
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
@@ -232,7 +235,8 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
   return values;
 }
 
-// Brings what was fetched, times `factor`, to the tile that begins at `at`. What may be out of f16's range asks for `limits`.
+// Brings what was fetched, times `factor`, to the tile that begins at `at`. What may be out of f16's range asks for
+// `limits`.
 fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
   {
     let item = thread + 0u * THREADS;
@@ -313,8 +317,8 @@ fn strip_weights(strip_row: u32) -> u32 {
   return SCORES + strip_row * SCORE_ROW + 1u;
 }
 
-// Where an invocation puts the weights of the columns 8 · chunk on, of a row: in the scores' place, one of the two vectors
-// that it took scores from, such that the weights of 16 columns meet.
+// Where an invocation puts the weights of the columns 8 · chunk on, of a row: in the scores' place, one of the two
+// vectors that it took scores from, such that the weights of 16 columns meet.
 fn weights_place(row: u32, chunk: u32) -> u32 {
   return SCORES + row * SCORE_ROW + 2u * chunk + 1u - chunk % 2u;
 }
@@ -331,7 +335,8 @@ fn fetch_rows(head: u32, first: u32, source_0: u32, source_1: u32, thread: u32) 
   return values;
 }
 
-// Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for role 1.
+// Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for
+// role 1.
 fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) -> LeftRows {
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
@@ -356,7 +361,7 @@ struct Rows { token: u32, last: u32, column: u32 }
 // Writes a subgroup's sums, the vectors of the head from `first` to before `end`, times `factor`; of 16 rows all is read
 // before anything is written. To be called by the whole workgroup.
 fn write_gradient(
-  sums: ptr<function, Sums>, strip: u32, rows: Rows, first: u32, end: u32, factor: f32, turns_back: bool, thread: u32,
+  sums: ptr<function, Sums>, strip: u32, rows: Rows, first: u32, end: u32, factor: f32, rotates_back: bool, thread: u32,
 ) {
   let vector = first + thread % 32u / 16u;
   {
@@ -368,14 +373,14 @@ fn write_gradient(
       low[0] = elements[0] * factor;
       high[0] = elements[1] * factor;
     }
-    if (turns_back) {
+    if (rotates_back) {
       let position = positions[min(token, rows.last)];
       {
-        let turn = rotation(position, 4u * min(vector + 2u * 0, HEAD_CHUNKS - 1u) + LANES);
+        let angle = rotation(position, 4u * min(vector + 2u * 0, HEAD_CHUNKS - 1u) + LANES);
         let a = low[0];
         let b = high[0];
-        low[0] = a * turn.cosine + b * turn.sine;
-        high[0] = b * turn.cosine - a * turn.sine;
+        low[0] = a * angle.cosine + b * angle.sine;
+        high[0] = b * angle.cosine - a * angle.sine;
       }
     }
     let at = token * params.d_qkv_pitch + rows.column + vector;

@@ -2,12 +2,12 @@ const THREADS = 32;
 // Cross-entropy of a chunk of rows, and its gradient:
 //   row_loss[first_row + r] = log Σ_c e^logits[r][c] − logits[r][target]            (0 where target < 0: ignored)
 //   gradient[r][c] = (softmax(logits[r])[c] − [c = target]) · loss_scale            (zeros where ignored)
-// which goes nowhere (GRADIENT none), in place of the logits (logits), or out in few bits (codes): codes of CODES with
-// one scale a row, as quantize_rows.wgsl writes them.
+// which goes nowhere (GRADIENT none), in place of the logits (logits), or goes out as codes (codes): codes of CODES with
+// one scale per row, as quantize_rows.wgsl writes them.
 //
 // Shapes: logits f32 [rows, vocab]; targets i32 and row_loss f32 for all rows of the batch, of which this chunk begins at
 // first_row; codes [rows, vocab], scales [rows]. Targets are below vocab, and taken as the last class if not.
-// Idea: a workgroup a row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
+// Idea: one workgroup per row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
 // when the maximum grows, so that logits are read once for the loss and once for the gradient. The largest magnitude of
 // the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone

@@ -1,5 +1,5 @@
-// out[r][c] = decode(codes[r][c]) / scales[r]: few bits back to f32; less the original (SUBTRACT), the quantisation error.
-// One thread a vec4.
+// out[r][c] = decode(codes[r][c]) / scales[r]: codes back to f32; less the original (SUBTRACT), the quantisation error.
+// One thread per vec4.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 

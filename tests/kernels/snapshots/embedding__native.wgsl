@@ -1,9 +1,9 @@
 const THREADS = 128;
 // Embedding: output[t] = table[ids[t]].
 //
-// Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken as the
-// last if not.
-// Idea: one thread four columns; neighbours read and write side by side. f16 is unpacked from u32, which needs no f16
+// Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
+// as the last if not.
+// Idea: one thread per four columns; neighbours read and write side by side. f16 is unpacked from u32, which needs no f16
 // feature. Columns up to the pitch are copied along, as they are zero in the table.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.

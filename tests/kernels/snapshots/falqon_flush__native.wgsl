@@ -1,7 +1,7 @@
 // Bookkeeping of written rows. For row i = selected[p]:
 //   RESIDUE   b[i][j] −= residue[p][j] / (column_factors[j] · row_factors[i])    the share that rounding realized
 //   else      flushed[i] = b[i], delta[i] = 0                                    nothing of the row is pending
-// One thread an element.
+// One thread per element.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 

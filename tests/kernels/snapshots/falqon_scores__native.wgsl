@@ -1,5 +1,5 @@
 // What is pending in each row of B, and how much: delta[i][j] = b[i][j] − flushed[i][j], score[i] = Σ_j |delta[i][j]|,
-// summed in f32 in the order of j. Without FLUSHED all of b is pending. One thread a row.
+// summed in f32 in the order of j. Without FLUSHED all of b is pending. One thread per row.
 
 struct Params {
   rows: u32,

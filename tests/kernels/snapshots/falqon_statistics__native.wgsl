@@ -2,7 +2,7 @@
 // statistics[i] = (codes that will differ, values beyond ±448, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
 // U = c · pending · A in units of the weight, and R the change that the decoded weight will make.
 //
-// One workgroup a row; every row is measured, also those that are not written, since U counts all of them.
+// One workgroup per row; every row is measured, also those that are not written, since U counts all of them.
 // On request only: it costs as much as an update of all rows.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
@@ -82,9 +82,10 @@ fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> 
   return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
 }
 
-// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its integer
-// operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a NaN in B has
-// nothing else), the bias of the exponent is taken off the four together, and codes are put together by adding.
+// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its
+// integer operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a
+// NaN in B has nothing else), the bias of the exponent is taken off the four together, and codes are put together by
+// adding.
 fn encode4_scaled(v: vec4<f32>) -> u32 {
   let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);

@@ -10,11 +10,11 @@ const B_LOADS = 1;
 // Storage: an operand is either stored by rows of its outer index (A[m][k], B[n][k]: *_BY_K false) or by rows of the
 // contraction (A[k][m], B[k][n]: *_BY_K true). So NT = neither, NN = B_BY_K, TN = both.
 // Idea: a workgroup makes a BM × BN tile; K is walked in steps of BK. Every thread fetches 4×4 blocks of both
-// operands, decodes them and puts them into workgroup memory as [k][outer / 4] vectors, whatever the storage; then each
-// thread multiplies TM × TN values in registers. The next step's blocks are fetched while this one is multiplied.
-// Pitches and columns are multiples of 4, and columns between a matrix' width and its pitch are zero by invariant, so only
-// row indices need guards: rows behind the last repeat it where they are outer, as their products are not written, and
-// count as zeros where they are contracted.
+// operands, decodes them and puts them into workgroup memory as [k][outer / 4] vectors, whatever the storage; then
+// each thread multiplies TM × TN values in registers. The next step's blocks are fetched while this one is
+// multiplied. Pitches and columns are multiples of 4, and columns between a matrix' width and its pitch are zero by
+// invariant, so only row indices need guards: rows behind the last repeat it where they are outer, as their products
+// are not written, and count as zeros where they are contracted.
 //
 // Workgroups along z each take a split of k and write a partial product; sum_partials adds them.
 // The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
@@ -73,16 +73,17 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
   return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
 }
 
-// What every GEMM kernel is told, and how it writes a result. Include-only.
+// Parameters of every GEMM kernel, and how it writes a result. Include-only.
 //
 // A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
 // (ACCUMULATE). Output columns from second_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
 //
-// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one kernel
-// after another, each for a second, one that serves most products is worth more than branches that all threads take alike.
+// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one
+// kernel after another, each for a second, one that serves most products is worth more than branches that all threads
+// take alike.
 //
-// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for each row
-// and column.
+// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
+// each row and column.
 
 struct Params {
   m: u32, n: u32,

@@ -15,16 +15,17 @@ const BAND = 16;
 // halves of a register, which would halve the rate of the packed multiply-add. The two halves of a sum are joined when it
 // is promoted to f32, every PROMOTE steps of BK: f16 sums stay short. k is a multiple of BK.
 // A step's values wait in workgroup memory, the next step's are fetched into registers meanwhile.
-// What every GEMM kernel is told, and how it writes a result. Include-only.
+// Parameters of every GEMM kernel, and how it writes a result. Include-only.
 //
 // A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
 // (ACCUMULATE). Output columns from second_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
 //
-// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one kernel
-// after another, each for a second, one that serves most products is worth more than branches that all threads take alike.
+// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one
+// kernel after another, each for a second, one that serves most products is worth more than branches that all threads
+// take alike.
 //
-// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for each row
-// and column.
+// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
+// each row and column.
 
 struct Params {
   m: u32, n: u32,

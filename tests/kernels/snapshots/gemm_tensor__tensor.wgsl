@@ -12,27 +12,27 @@ const K = 128;
 const SPLIT_K = 128;
 // Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 factors and f32 sums.
 //
-// a, b: both FP8 from pack_codes.wgsl (CODES) or both f16 from pack.wgsl, in panels of BM and BN, rounded up to whole ones,
-// and k filled up with zeros.
-// Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
-// A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
-// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 f16 values a row spreads the
-// rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
-// Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the second-level
-// cache of an H200 busy for nine tenths of the time.
-// K is known to the compiler: a fifth of the time of f16 on an H200, whose loop it unrolls. That of codes stays rolled, and
-// in the instruction cache, which is a tenth faster.
-// A fragment's elements have no known place, so sums go through workgroup memory on their way out.
-// What every GEMM kernel is told, and how it writes a result. Include-only.
+// a, b: both FP8 from pack_codes.wgsl (CODES) or both f16 from pack.wgsl, in panels of BM and BN, rounded up to whole
+// ones, and k filled up with zeros.
+// Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16. A
+// step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
+// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 f16 values per row
+// spreads the rows over the banks. More than about 22 KB per workgroup would leave room for only one of them on a
+// core. Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the
+// second-level cache of an H200 busy for nine tenths of the time. K is known to the compiler: a fifth of the time of
+// f16 on an H200, whose loop it unrolls. That of codes stays rolled, and in the instruction cache, which is a tenth
+// faster. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+// Parameters of every GEMM kernel, and how it writes a result. Include-only.
 //
 // A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
 // (ACCUMULATE). Output columns from second_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
 //
-// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one kernel
-// after another, each for a second, one that serves most products is worth more than branches that all threads take alike.
+// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one
+// kernel after another, each for a second, one that serves most products is worth more than branches that all threads
+// take alike.
 //
-// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for each row
-// and column.
+// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
+// each row and column.
 
 struct Params {
   m: u32, n: u32,
@@ -100,9 +100,10 @@ fn output_tile(group: vec3<u32>, groups: vec3<u32>) -> vec2<u32> {
 
 // Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
 //
-// Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares besides THREADS.
-// `at` and `stride` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a sum.
-// Which invocation holds which element is nobody's business: elements are seen only in `tile`, after a barrier.
+// Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares besides
+// THREADS. `at` and `stride` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a
+// sum. Which invocation holds which element is implementation-defined: elements are seen only in `tile`, after a
+// barrier.
 
 const F16_MAX = 65504.0;
 

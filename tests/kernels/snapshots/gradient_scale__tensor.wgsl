@@ -1,10 +1,10 @@
 const THREADS = 256;
 // The power of two that brings a quantised gradient into the range of f16 as a whole, from the scales of its rows.
 //
-// A row times its scale has its largest magnitude at the largest code, so all rows times the smallest of the scales stay
-// below that, and `headroom` further up. (Where rows stay multiplied by their scales, it is the quotients of the power and
-// these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows of infinities
-// have a scale of zero, or almost: then the power is as well, and infinities stay visible.
+// A row times its scale has its largest magnitude at the largest code, so all rows times the smallest of the scales
+// stay below that, and `headroom` further up. (Where rows stay multiplied by their scales, it is the quotients of the
+// power and these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows of
+// infinities have a scale of zero, or almost: then the power is as well, and infinities stay visible.
 // Grid: 1. A minimum does not depend on the order, so the result does not either.
 // Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
 // repeat bit for bit. Every invocation gets the result.

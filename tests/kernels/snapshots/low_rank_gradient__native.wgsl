@@ -5,8 +5,8 @@ const TM = 8;
 const TN = 8;
 const A_LOADS = 2;
 const B_LOADS = 4;
-// The gradient of a narrow matrix, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns n, a long
-// sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
+// The gradient of a factor of low rank, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns
+// n, a long sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
 //
 // Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
 // Idea: both operands lie along the outer index, so they pass to workgroup memory as they are. A workgroup makes BM rows

@@ -4,7 +4,7 @@ const NF4_ZERO = 7;
 //
 // x: f32 [rows, cols] with a pitch; absmax: f32 [blocks of 64 values, along rows that follow each other]; codes: 4 bits,
 // eight in a u32, [rows rounded up to 16, pitch]. What is beyond rows and cols gets the code of zero, so that decoding
-// needs no case for it. One thread a u32.
+// needs no case for it. One thread per u32.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 

@@ -1,10 +1,10 @@
 const THREADS = 64;
 const DYNAMIC_ZERO = 127;
-// Double quantisation of NF4: the blocks' magnitudes, less their mean, in the dynamic 8-bit type, 256 to a scale.
+// Double quantisation of NF4: the blocks' magnitudes, less their mean, in the dynamic 8-bit type, 256 per scale.
 //   offset = mean(absmax);   scale[g] = max |absmax[b] - offset|, b in group g;   code[b] = nearest(absmax[b] - offset)
 //
 // absmax: f32 [blocks], sum: f32, their sum; codes: u8 [blocks], four in a u32; statistics: f32 [groups + 1], the scales
-// and behind them the offset. One workgroup a group, four blocks a thread, so that a thread writes one u32.
+// and behind them the offset. One workgroup per group, four blocks per thread, so that a thread writes one u32.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 

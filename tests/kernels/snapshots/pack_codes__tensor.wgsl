@@ -1,5 +1,5 @@
 const PANEL = 128;
-// Packs an FP8 operand of a matrix product for tensor cores (gemm_tensor.wgsl): still one byte a value, contraction
+// Packs an FP8 operand of a matrix product for tensor cores (gemm_tensor.wgsl): still one byte per value, contraction
 // outermost.
 //
 // in:  TYPE e4m3 or e5m2, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)

@@ -1,8 +1,9 @@
-// Partial sums of the gradient of RMSNorm's weight: one row of `partials` a chunk of rows,
+// Partial sums of the gradient of RMSNorm's weight: one row of `partials` per chunk of rows,
 //   partials[k][c] = Σ_{r in chunk k} d_output[r][c] · input[r][c] · rstd[r]
 //
 // Shapes: d_output, input [rows, cols], rstd [rows], partials [chunks, cols], all f32. sum_partials.wgsl adds the chunks.
-// Idea: one thread a vec4 of columns, neighbours side by side in memory; chunks (y) only give a large GPU enough threads.
+// Idea: one thread per vec4 of columns, neighbours side by side in memory; chunks (y) only give a large GPU enough
+// threads.
 
 struct Params {
   rows: u32,

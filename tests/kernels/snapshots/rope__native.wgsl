@@ -1,13 +1,14 @@
 const THREADS = 128;
 const HEADS = 4;
-// Rotary position embedding in place, in Hugging Face's half-split layout: within a head, dims i and i + half form a plane
-// that is turned by the angle  position · inverseFrequency[i]. The kernels of the attention backward turn gradients back.
+// Rotary position embedding in place, in Hugging Face's half-split layout: within a head, dims i and i + half form a
+// plane that is rotated by the angle  position · inverseFrequency[i]. The kernels of the attention backward rotate
+// gradients back.
 //
-// Shapes: matrix f32 [tokens, ·], of which `heads` heads of 2 · half columns are turned: the query heads from column 0 on,
-// the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
+// Shapes: matrix f32 [tokens, ·], of which `heads` heads of 2 · half columns are rotated: the query heads from column
+// 0 on, the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
 //
-// Idea: bound by memory. A thread turns the same planes, four with VEC4 else one, of HEADS heads, so that it takes sine and
-// cosine once; its heads lie `groups` apart, which keeps neighbouring threads on neighbouring memory.
+// Idea: bound by memory. A thread rotates the same planes, four with VEC4 else one, of HEADS heads, so that it takes
+// sine and cosine once; its heads lie `groups` apart, which keeps neighbouring threads on neighbouring memory.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 
@@ -15,15 +16,15 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   return group.y * groups.x + group.x;
 }
 
-// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are turned by the angle
+// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are rotated by the angle
 // position · inverseFrequency[i]. Four planes at a time with VEC4, else one.
 //
-// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
-// is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
-// position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied by a position
-// below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the exact fraction of a
-// turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn either way, goes into
-// Taylor polynomials that are exact to f32 there.
+// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any
+// sine is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in
+// turns per position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied
+// by a position below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the
+// exact fraction of a turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn
+// either way, goes into Taylor polynomials that are exact to f32 there.
 //
 // The including kernel declares `frequencies`, u32 [half, 2].
 
@@ -47,7 +48,7 @@ struct Rotation {
   sine: Values,
 }
 
-// By how much planes are turned at a position.
+// The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
   let turned = phase(position, planes);
   let quadrant = (turned + 0x20000000u) >> Words(30u);
@@ -89,7 +90,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_head = item / planes % params.groups;
   let token = item / planes / params.groups;
   if (token >= params.tokens) { return; }
-  let turn = rotation(positions[token], plane + LANES);
+  let angle = rotation(positions[token], plane + LANES);
 
   // The last head stands in for heads that are missing: read, not written.
   let head_0 = first_head + 0u * params.groups;
@@ -121,20 +122,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let a_3 = matrix[at_3];
   let b_3 = matrix[at_3 + planes];
   if (head_0 < params.heads) {
-    matrix[at_0] = a_0 * turn.cosine - b_0 * turn.sine;
-    matrix[at_0 + planes] = b_0 * turn.cosine + a_0 * turn.sine;
+    matrix[at_0] = a_0 * angle.cosine - b_0 * angle.sine;
+    matrix[at_0 + planes] = b_0 * angle.cosine + a_0 * angle.sine;
   }
   if (head_1 < params.heads) {
-    matrix[at_1] = a_1 * turn.cosine - b_1 * turn.sine;
-    matrix[at_1 + planes] = b_1 * turn.cosine + a_1 * turn.sine;
+    matrix[at_1] = a_1 * angle.cosine - b_1 * angle.sine;
+    matrix[at_1 + planes] = b_1 * angle.cosine + a_1 * angle.sine;
   }
   if (head_2 < params.heads) {
-    matrix[at_2] = a_2 * turn.cosine - b_2 * turn.sine;
-    matrix[at_2 + planes] = b_2 * turn.cosine + a_2 * turn.sine;
+    matrix[at_2] = a_2 * angle.cosine - b_2 * angle.sine;
+    matrix[at_2 + planes] = b_2 * angle.cosine + a_2 * angle.sine;
   }
   if (head_3 < params.heads) {
-    matrix[at_3] = a_3 * turn.cosine - b_3 * turn.sine;
-    matrix[at_3 + planes] = b_3 * turn.cosine + a_3 * turn.sine;
+    matrix[at_3] = a_3 * angle.cosine - b_3 * angle.sine;
+    matrix[at_3 + planes] = b_3 * angle.cosine + a_3 * angle.sine;
   }
 }
 

@@ -1,5 +1,5 @@
 // out[r][c] (+)= Σ_s partials[s][r][c]: joins the partial products of a GEMM that was split along K.
-// The splits are added in order, so the result does not depend on scheduling. One thread a vec4.
+// The splits are added in order, so the result does not depend on scheduling. One thread per vec4.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 

@@ -2,7 +2,7 @@ const THREADS = 128;
 // SwiGLU: output[t][c] = silu(gate[t][c]) · up[t][c], with silu(g) = g / (1 + e^−g).
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl; output f32 [rows, width], whose pitch it is.
-// Idea: one thread a vec4 of the output, up to the pitch: zeros between give zeros.
+// Idea: one thread per vec4 of the output, up to the pitch: zeros between give zeros.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 

@@ -3,7 +3,7 @@ const THREADS = 128;
 //   d_gate = d_output · up · s · (1 + gate · (1 − s)),   d_up = d_output · gate · s
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. s is computed again
-// rather than kept. Idea: one thread a vec4 of gate and up together.
+// rather than kept. Idea: one thread per vec4 of gate and up together.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 

@@ -2,8 +2,8 @@ const THREADS = 32;
 const VECTORS = 3;
 // SwiGLU whose result is quantised: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
 //
-// Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl. One workgroup per row, which goes the way
-// of row_pass.wgsl.
+// Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl. One workgroup per row, which goes
+// the way of row_pass.wgsl.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 
@@ -47,12 +47,13 @@ fn gate_up_at(at: u32) -> vec4<f32> {
   return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
 }
 
-// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in codes.
+// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in
+// codes.
 // Include-only.
 //
-// A row is PARTS matrices side by side, of row_vectors() vec4s each. A thread takes every THREADS-th place v in it, and in
-// all parts at once. With REGISTERS it keeps what it read, of VECTORS places, so that memory is read once; a row too long
-// for that is walked again for each step, from cache except for the first time.
+// A row is PARTS matrices side by side, of row_vectors() vec4s each. A thread takes every THREADS-th place v in it,
+// and in all parts at once. With REGISTERS it keeps what it read, of VECTORS places, so that memory is read once; a
+// row too long for that is walked again for each step, from cache except for the first time.
 //
 // The including kernel declares `params`, row_vectors(), and of a place v, which may be past the end of the row:
 //   Source, load(row, v)              what is read there. Without a branch, so that all loads of a thread are under way at
@@ -65,9 +66,9 @@ fn gate_up_at(at: u32) -> vec4<f32> {
 //   keep(row, v, values)              writes what is wanted besides codes
 //   keep_scaled(at, value)            the same of a value that was scaled, `at` counted as in the codes
 //
-// With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that runs over
-// these columns, the other operand carries one scale per row, which must be folded in before rounding.
-// With GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+// With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
+// runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
+// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
 // Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
 // repeat bit for bit. Every invocation gets the result.
 //
@@ -138,7 +139,7 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
   return largest;
 }
 
-// Rows that are written in few bits, by the kernel that makes their values.
+// How a kernel that makes rows writes them as codes.
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
 // The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
 // Include-only.

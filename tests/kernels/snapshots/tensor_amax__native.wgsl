@@ -1,5 +1,5 @@
 const THREADS = 16;
-// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup a row.
+// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup per row.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 
@@ -75,8 +75,10 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
   return largest;
 }
 
-// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending term).
-// Include-only. The including file's Params must have `vectors` (vec4s in a row of x: its pitch / 4) and `trailing_vectors`.
+// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
+// term).
+// Include-only. The including file's Params must have `vectors` (vec4s in a row of x: its pitch / 4) and
+// `trailing_vectors`.
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 fn row_vectors() -> u32 { return params.vectors; }

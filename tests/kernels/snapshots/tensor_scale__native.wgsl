@@ -1,6 +1,6 @@
 const THREADS = 256;
 // Replaces the largest magnitudes of the rows by the one scale of the whole matrix, from the largest of them, written
-// once a row: everything behind sees row scales. One workgroup.
+// once per row: everything behind sees row scales. One workgroup.
 // Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
 // repeat bit for bit. Every invocation gets the result.
 //

@@ -1,10 +1,10 @@
 const THREADS = 256;
 // Weights as files hold them in 16 bits, widened: out[r][c] = decode(raw[r · cols + c]).
 //
-// Shapes: raw, packed [rows, cols] in bfloat16 or f16, two in a u32; out [rows, cols] in f32 or f16, by rows with a pitch;
-// the columns beyond cols become zero.
+// Shapes: raw, packed [rows, cols] in bfloat16 or f16, two in a u32; out [rows, cols] in f32 or f16, by rows with a
+// pitch; the columns beyond cols become zero.
 // Idea: integer arithmetic on the bits, which is exact for every value, subnormals and NaN included, on every GPU. Only
-// bfloat16 to f16 rounds. One thread four columns.
+// bfloat16 to f16 rounds. One thread per four columns.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 
