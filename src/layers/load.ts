@@ -61,9 +61,9 @@ export async function loadMatrix(
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
     // A GPU that the CPU stands in for saves it nothing.
-    const halves = device.isFallback ? null : await source.halves?.(name, shape, row, count);
-    if (halves) {
-      await uploadRaw16(device, rowsOf(target, first + row, count), halves);
+    const raw = device.isFallback ? null : await source.raw16?.(name, shape, row, count);
+    if (raw) {
+      await uploadRaw16(device, rowsOf(target, first + row, count), raw);
       continue;
     }
     const values = stored
@@ -82,16 +82,16 @@ async function uploadRaw16(
   target: Matrix,
   { dtype, bytes }: Raw16,
 ): Promise<void> {
-  const halves = device.allocate(bytes.length, "weights to widen");
+  const raw = device.allocate(bytes.length, "weights to widen");
   const whole = bytes.length & ~3; // writes are of whole words
-  device.write(halves, bytes.subarray(0, whole));
+  device.write(raw, bytes.subarray(0, whole));
   if (whole < bytes.length) {
     const last = new Uint8Array(4);
     last.set(bytes.subarray(whole));
-    device.write(halves, last, whole);
+    device.write(raw, last, whole);
   }
-  await submitOnce(device, (program) => widen(program, { raw: halves, dtype, out: target }));
-  device.free(halves);
+  await submitOnce(device, (program) => widen(program, { raw, dtype, out: target }));
+  device.free(raw);
 }
 
 function decodeRows(stored: StoredCodes, cols: number, first: number, count: number) {

@@ -61,24 +61,24 @@ export function operandRows(
 }
 
 /**
- * A matrix as an operand: itself, or its codes in the given room.
+ * A matrix as an operand: itself, or its codes in the given buffer.
  *
- * @param matrix f32; null only where the room is filled.
+ * @param matrix f32; null only where the buffer is filled.
  * @param filled Whether the producer of the matrix wrote the codes. If not, that is recorded here.
  */
 export function asOperand(
   program: Program,
   matrix: Matrix | null,
-  room: QuantizedGradient | null | undefined,
+  buffer: QuantizedGradient | null | undefined,
   filled = false,
 ): GemmOperand {
-  if (!room) return { matrix: matrix! };
-  if (!filled) quantize(program, { input: matrix!, ...room, granularity: "row" });
-  return { matrix: room.codes, scales: room.scales, columnScales: room.columnScales };
+  if (!buffer) return { matrix: matrix! };
+  if (!filled) quantize(program, { input: matrix!, ...buffer, granularity: "row" });
+  return { matrix: buffer.codes, scales: buffer.scales, columnScales: buffer.columnScales };
 }
 
 /**
- * Records finding the range of a gradient that is an operand: see {@linkcode findGradientScale}.
+ * Records finding the scale of a gradient that is an operand: see {@linkcode findGradientScale}.
  * Undefined in f32.
  */
 export function operandGradientScale(

@@ -1,3 +1,9 @@
+/**
+ * Memory for quantised activations and gradients, whose number of rows differs from step to step.
+ *
+ * @module
+ */
+
 import { asVector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Quantized } from "../kernels/rows/quantize.ts";
@@ -17,7 +23,7 @@ export class QuantizedRowBuffer {
     this.#scales = new RowBuffer(device, `scales of the ${label} in ${name}`);
   }
 
-  /** Makes room for `tokens` rows of `cols` columns; none are needed where `cols` is 0. */
+  /** Reserves `tokens` rows of `cols` columns; none are needed where `cols` is 0. */
   reserve(tokens: number, cols: number): void {
     this.#codes.reserve(tokens, cols);
     this.#scales.reserve(1, cols === 0 ? 0 : tokens);

@@ -44,7 +44,7 @@ export interface WeightSource {
   /** Reads a matrix that is stored as codes; null if it is not. */
   codes(name: string, shape: readonly [rows: number, cols: number]): Promise<StoredCodes | null>;
   /** Reads rows of a matrix that is stored in 16 bits, for the GPU to widen; null if it is not. */
-  halves?(
+  raw16?(
     name: string,
     shape: readonly [rows: number, cols: number],
     first: number,
@@ -84,7 +84,7 @@ export class FolderSource implements WeightSource {
     return toFloat32(await this.#bytes(name, dtype, shape[1], first, count), dtype);
   }
 
-  async halves(
+  async raw16(
     name: string,
     shape: readonly [number, number],
     first: number,

@@ -17,7 +17,10 @@ import {
 } from "./tensor.ts";
 import { expectMatrix, expectVector } from "../shapes.ts";
 
-/** The format for which the kernels are written: sums in them are exact because its values have at most 4 bits. */
+/**
+ * The format for which the kernels are written: sums in them are exact because its values have at
+ * most 4 bits.
+ */
 const UPDATE_TYPES = [FORMATS.e4m3.name];
 
 /** Tile sizes of {@linkcode updateRows}, all multiples of 4. */
@@ -175,7 +178,10 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
 export interface MeasureUpdateOptions extends Omit<UpdateRowsOptions, "change"> {
   /** f32 [rows, rank]: what B asks for since each row was written; not read in place. */
   pending: Matrix;
-  /** f32 [rows, 4]: codes that will differ, values beyond the format's maximum, ⟨U, U⟩ and ⟨R, U⟩ in code units. */
+  /**
+   * f32 [rows, 4]: codes that will differ, values beyond the format's maximum, ⟨U, U⟩ and ⟨R, U⟩ in
+   * code units.
+   */
   statistics: BufferView;
 }
 

@@ -1,3 +1,9 @@
+/**
+ * Frozen embeddings, heads and norms: what a method leaves as it is in the files.
+ *
+ * @module
+ */
+
 import type { Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { DenseType, DenseWeight } from "../method.ts";

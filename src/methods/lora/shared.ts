@@ -15,7 +15,7 @@ import {
   CODED_BASES,
   DenseBase,
 } from "../../layers/storage/base_weight.ts";
-import { Nf4Base, Nf4Memory } from "../../layers/storage/nf4_base.ts";
+import { Nf4Base, Nf4Workspace } from "../../layers/storage/nf4_base.ts";
 import { QuantizedBase } from "../../layers/storage/quantized_base.ts";
 import type { LoraSettings } from "./settings.ts";
 
@@ -43,7 +43,7 @@ export class LoraShared {
   readonly dxACodes: QuantizedRowBuffer | null;
   /** Gradient of x·Aᵀ: read by the very next products, so one does for all layers. */
   readonly dxA: RowBuffer;
-  readonly #nf4: Nf4Memory | null;
+  readonly #nf4: Nf4Workspace | null;
 
   constructor(readonly context: MethodContext, readonly settings: LoraSettings) {
     const { device } = context;
@@ -60,7 +60,7 @@ export class LoraShared {
     this.xACodes = operandRows(device, adapterPrecision, "input", "x·Aᵀ");
     this.dxACodes = operandRows(device, adapterPrecision, "gradient", "gradient of x·Aᵀ");
     this.dxA = new RowBuffer(device, "gradient of x·Aᵀ");
-    this.#nf4 = baseType === "nf4" ? new Nf4Memory(device) : null;
+    this.#nf4 = baseType === "nf4" ? new Nf4Workspace(device) : null;
   }
 
   /** c: the factor of B·A. */
