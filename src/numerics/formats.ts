@@ -28,7 +28,8 @@ export const SCALE_GRANULARITIES: readonly ScaleGranularity[] = ["row", "tensor"
 export type ScaleRule =
   /**
    * It brings the largest magnitude to the format's maximum. Values that vanish have the scale
-   * `vanishing`, if given.
+   * `vanishing`, if given, else that of 2⁻¹⁰⁰. A format of gradients gives none: the smallest scale
+   * of a gradient must tell its largest row.
    */
   | { readonly kind: "to maximum"; readonly vanishing?: number }
   /** It is the power of two that brings the largest magnitude into [below / 2, below). */
@@ -57,8 +58,6 @@ export interface F16Operand {
   readonly packFactor: number;
   /** The same for a right operand whose left one has this format too. */
   readonly packFactorBesideSame: number;
-  /** Power of two by which what a scale brings to the largest value can grow further within f16. */
-  readonly headroom: number;
 }
 
 /** A number format. */
@@ -75,6 +74,11 @@ export interface NumberFormat {
   readonly granularities: readonly ScaleGranularity[];
   /** As an operand of half-precision kernels; null where it would lose bits. */
   readonly f16: F16Operand | null;
+  /**
+   * The power of two by which what scales bring to the largest value can grow further within f16:
+   * where gradients are quantised, their scales tell how they come within f16. Null without scales.
+   */
+  readonly f16Headroom: number | null;
   /** The codec; null for formats of more than one byte, which typed arrays convert. */
   readonly codec: ByteCodec | null;
   /**
@@ -96,6 +100,7 @@ export const FORMATS = {
     scale: null,
     granularities: [],
     f16: null,
+    f16Headroom: null,
     codec: null,
     include: null,
     dtype: "F32",
@@ -107,7 +112,8 @@ export const FORMATS = {
     max: 65504,
     scale: { kind: "power of two", below: 2 ** 4 },
     granularities: SCALE_GRANULARITIES,
-    f16: { decodeFactor: 1, packFactor: 1, packFactorBesideSame: 1, headroom: 2 ** 10 },
+    f16: { decodeFactor: 1, packFactor: 1, packFactorBesideSame: 1 },
+    f16Headroom: 2 ** 10,
     codec: null,
     include: "fp8.wgsl",
     dtype: "F16",
@@ -124,7 +130,8 @@ export const FORMATS = {
     granularities: SCALE_GRANULARITIES,
     // Shifted values are up to 1.75. Two such would vanish in each other's products, so one side
     // keeps its value.
-    f16: { decodeFactor: 2 ** 8, packFactor: 1, packFactorBesideSame: 2 ** 8, headroom: 2 ** 7 },
+    f16: { decodeFactor: 2 ** 8, packFactor: 1, packFactorBesideSame: 2 ** 8 },
+    f16Headroom: 2 ** 7,
     codec: {
       encode: (values) => encodeFp8Array(values, E4M3),
       values: () => fp8DecodeTable(E4M3),
@@ -144,8 +151,8 @@ export const FORMATS = {
       decodeFactor: 1,
       packFactor: 2 ** -8,
       packFactorBesideSame: 2 ** -8,
-      headroom: 1,
     },
+    f16Headroom: 1,
     codec: {
       encode: (values) => encodeFp8Array(values, E5M2),
       values: () => fp8DecodeTable(E5M2),

@@ -53,9 +53,11 @@ export function findGradientScale(
 
 /** As {@linkcode findGradientScale}, on any device. */
 export function recordGradientScale(program: Program, codes: QuantizedGradient): GradientScale {
-  const { f16, name } = formatOf(codes.codes.type);
-  if (!f16) throw new RangeError(`Codes in ${name} do not tell how a gradient comes within f16`);
-  const power = recordPower(program, codes, f16.headroom);
+  const { f16Headroom, name } = formatOf(codes.codes.type);
+  if (!f16Headroom) {
+    throw new RangeError(`Codes in ${name} do not tell how a gradient comes within f16`);
+  }
+  const power = recordPower(program, codes, f16Headroom);
   return { power, columnScales: codes.columnScales };
 }
 
