@@ -10,7 +10,8 @@ import { asVector, ELEMENT_BYTES, type Matrix, rowsOf, type Vector } from "../gp
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import { crossEntropy, crossEntropyLoss } from "../kernels/rows/cross_entropy.ts";
-import { gemm, PackedOperandCache } from "../kernels/gemm/gemm.ts";
+import { gemm } from "../kernels/gemm/gemm.ts";
+import { PackedOperandCache } from "../kernels/gemm/pack.ts";
 import { quantize, type Quantized } from "../kernels/rows/quantize.ts";
 import type { DenseWeight } from "../layers/method.ts";
 import type { StepState } from "../gpu/step_state.ts";
