@@ -1,3 +1,9 @@
+/**
+ * Errors of the command line, and how any error is told: in a sentence and an exit code.
+ *
+ * @module
+ */
+
 import { FalqonError, OptionError } from "../errors.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import packageConfig from "../../deno.json" with { type: "json" };
-import type { Command } from "./command.ts";
+import type { Command } from "./command_type.ts";
 import { devices } from "./devices.ts";
 import { report, UsageError } from "./errors.ts";
 import { evalCommand } from "./eval.ts";

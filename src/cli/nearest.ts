@@ -1,3 +1,9 @@
+/**
+ * Finds what was probably meant, for messages about words that are unknown.
+ *
+ * @module
+ */
+
 /** The candidate that is most like `word`: the one the fewest typing mistakes away. */
 export function nearest(word: string, candidates: readonly string[]): string {
   let best = candidates[0];

@@ -1,3 +1,9 @@
+/**
+ * The streams and signals of a process, as an interface, so that tests can run commands in their own process.
+ *
+ * @module
+ */
+
 /** What a command talks to: a process's streams, or a test's. */
 export interface Terminal {
   /** Writes results. */

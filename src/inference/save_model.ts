@@ -37,6 +37,8 @@ const TORCH_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as con
 export interface SaveOptions {
   /** Write over a model that is there. Default false. */
   overwrite?: boolean;
+  /** Ends the saving between tensors: its reason is thrown, and nothing half-written is left. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -54,7 +56,7 @@ export async function saveNetwork(
   network: Network,
   source: string,
   folder: string,
-  { overwrite = false }: SaveOptions = {},
+  { overwrite = false, signal }: SaveOptions = {},
 ): Promise<void> {
   const saved = network.layers.saved();
   const marker = saved.kind === "adapter" ? ADAPTER_CONFIG_FILE : CONFIG_FILE;
@@ -72,11 +74,13 @@ export async function saveNetwork(
       const tensors = await saved.tensors();
       await writePeftAdapter(staging, { config, tensors }, { baseModel: source });
     } else {
-      await writeModel(network, saved, source, staging);
+      await writeModel(network, saved, source, staging, signal);
     }
+    signal?.throwIfAborted();
     await replace(staging, folder, marker);
   } catch (error) {
     await remove(staging).catch(() => {}); // the first error is the one to tell
+    signal?.throwIfAborted();
     throw toFileError("write", folder, error);
   }
 }
@@ -100,13 +104,24 @@ async function writeModel(
   saved: SavedModel,
   source: string,
   folder: string,
+  signal?: AbortSignal,
 ): Promise<void> {
   await Deno.mkdir(folder);
   const { device, layers } = network;
   if (layers.flush) await submitOnce(device, (program) => layers.flush!(program));
   const tensors = denseTensors(network, saved);
-  for (const linear of network.linears()) tensors.push(...await linearTensors(linear, saved));
-  await writeSafetensors(join(folder, WEIGHTS_FILE), tensors);
+  for (const linear of network.linears()) {
+    signal?.throwIfAborted();
+    tensors.push(...await linearTensors(linear, saved));
+  }
+  const abortable = tensors.map((tensor): TensorSource => ({
+    ...tensor,
+    data: () => {
+      signal?.throwIfAborted();
+      return tensor.data();
+    },
+  }));
+  await writeSafetensors(join(folder, WEIGHTS_FILE), abortable);
   await writeConfig(saved, source, folder);
   for (const name of COPIED) {
     const from = join(source, name);

@@ -1,5 +1,5 @@
 /**
- * `training_log.jsonl`: one line a step, in the order of steps, whatever crashes and resumes.
+ * `training_log.jsonl`: one line per step, in the order of steps, whatever crashes and resumes.
  *
  * @module
  */
@@ -52,7 +52,7 @@ export class TrainingLog implements Disposable {
     }
   }
 
-  /** Appends one line an entry. */
+  /** Appends one line per entry. */
   async append(entries: readonly object[]): Promise<void> {
     const text = entries.map((entry) => JSON.stringify(entry) + "\n").join("");
     try {

@@ -22,6 +22,7 @@ import { nearest } from "../../src/cli/nearest.ts";
 import { trainerOptions } from "../../src/cli/run_folder.ts";
 import { TRAIN_FLAGS } from "../../src/cli/train_flags.ts";
 import { DataError, FileError, OptionError } from "../../src/errors.ts";
+import { flattenOptions } from "../../src/train/option_groups.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand, TestTerminal } from "../support/terminal.ts";
@@ -150,12 +151,12 @@ Deno.test("config files are JSON or YAML by their ending", () =>
 
 Deno.test("the defaults that help names are those of the library", () => {
   const config = { maxPositionEmbeddings: 4096 };
-  const resolved = resolveOptions({ model: { config } as Model }) as Record<string, unknown>;
+  const resolved = flattenOptions({ ...resolveOptions({ model: { config } as Model }) });
   let compared = 0;
   for (const [name, flag] of Object.entries(TRAIN_FLAGS)) {
     const given: Record<string, unknown> = { ...trainerOptions({ [name]: flag as never }) };
-    const options = Object.keys(given).filter((option) => given[option] === flag);
-    const value = options.map((option) => resolved[option]).find((value) => value != null);
+    const [option] = Object.keys(flattenOptions(given));
+    const value = resolved[option];
     if (value === undefined) continue;
     const words = flag.default ?? "off";
     const said = typeof value === "number"

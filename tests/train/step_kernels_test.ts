@@ -54,7 +54,7 @@ const SHAPE = { batchSize: 2, sequenceLength: 512, gradientCheckpointing: true }
 
 /** Records a training step. */
 function plan(device: Device, config: ModelConfig, method: Method): Promise<MemoryPlan> {
-  return planMemory({ config, method, device, ...SHAPE, countUpdates: true });
+  return planMemory({ config, method, device, ...SHAPE, updateStats: true });
 }
 
 /** The kernels of a training step, by name, and their code. */
@@ -85,7 +85,7 @@ for (const [model, config] of Object.entries(MODELS)) {
         name,
       );
       for (const kernel of ["forward", "queries", "keys_values"]) {
-        assert(tensor.names.has(`attention_matrix_${kernel}`), `${name}: ${kernel}`);
+        assert(tensor.names.has(`attention_tensor_${kernel}`), `${name}: ${kernel}`);
       }
     }
     for (const [name, method] of Object.entries(EXACT)) {
