@@ -3,13 +3,13 @@
  * arXiv 2510.24061), LoRA and full training, with WGSL kernels on WebGPU.
  *
  * @example Fine-tune a model and save it in FP8
- * ```ts ignore
+ * ```ts
  * import { Dataset, falqon, Model, requestDevice, Trainer } from "@falqon/webgpu";
  *
- * const device = await requestDevice();
- * const model = await Model.load("./model", { device });
+ * using device = await requestDevice();
+ * using model = await Model.load("./model", { device });
  * const data = Dataset.from("./train.jsonl");
- * const trainer = await Trainer.create({ model, data, method: falqon({ rank: 16 }), steps: 300 });
+ * using trainer = await Trainer.create({ model, data, method: falqon({ rank: 16 }), steps: 300 });
  * for await (const { step, loss } of trainer.run()) console.log(step, loss);
  * await trainer.save("./out");
  * ```

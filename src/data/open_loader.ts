@@ -25,18 +25,6 @@ export interface OpenLoaderOptions extends LoaderOptions {
  * file and the tokenizer can be loaded from a folder, or is not needed;
  * otherwise the calling thread does, with the same batches as the result.
  *
- * @example
- * ```ts ignore
- * const loader = await openLoader({
- *   dataset: Dataset.from("./train.jsonl"),
- *   tokenizerFolder: "./model",
- *   batchSize: 16,
- *   sequenceLength: 512,
- *   epochs: 3,
- * });
- * for await (const batch of loader.batches()) train(batch);
- * ```
- *
  * @throws {OptionError} when an option is out of range.
  * @throws {FileError} when the tokenizer cannot be read.
  */

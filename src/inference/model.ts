@@ -227,8 +227,8 @@ export class Model implements Disposable {
   }
 
   /**
-   * Computes the loss and the gradient of every parameter in f32, adapters merged in. For debugging and tests: it makes
-   * an f32 copy of the model.
+   * Computes the loss and the gradient of every parameter in f32, adapters merged in. For debugging: it makes an f32
+   * copy of the model.
    *
    * @throws {DataError} if every label is ignored.
    */
@@ -239,12 +239,16 @@ export class Model implements Disposable {
   /**
    * Continues a prompt, with text as it is generated. See {@linkcode generateText}.
    *
-   * @param prompt Text, token ids, or messages, which the model's chat template turns into text.
+   * @param prompt Text, token ids, or messages such as `[{ role: "user", content: "Who are you?" }]`, which the model's
+   * chat template turns into text.
    * @throws {OptionError} for messages if the model has no chat template, and what generateText throws.
    * @example
-   * ```ts ignore
+   * ```ts
+   * import { Model, requestDevice } from "@falqon/webgpu";
+   *
+   * using device = await requestDevice();
+   * using model = await Model.load("./model", { device });
    * for await (const piece of model.generate("Once upon a time")) console.log(piece);
-   * for await (const piece of model.generate([{ role: "user", content: "Who are you?" }])) console.log(piece);
    * ```
    */
   async *generate(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<string, void> {

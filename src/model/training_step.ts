@@ -3,14 +3,8 @@
  * update of the weights. Everything that trains or looks at gradients goes through here, so the order of the work, and
  * what must be recorded again when the network's memory moves, stand in one place.
  *
- * @example
- * ```ts ignore
- * using step = await TrainingStep.create(network, rows, options);
- * await step.begin({ step: 1, learningRate, targetCount });
- * for (const batch of batches) step.accumulate(batch);
- * await step.apply();
- * const [metrics] = await step.takeMetrics();
- * ```
+ * A step is `await begin(…)`, then `accumulate(batch)` for each micro-batch, then `await apply()`. `takeMetrics()` may
+ * follow many steps later.
  *
  * @module
  */

@@ -25,7 +25,12 @@ import { type Setup, setUp } from "./setup.ts";
  * the same model throw a {@linkcode TrainingError} from then on.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { Dataset, falqon, Model, requestDevice, Trainer } from "@falqon/webgpu";
+ *
+ * using device = await requestDevice();
+ * using model = await Model.load("./model", { device });
+ * const data = Dataset.from("./train.jsonl");
  * using trainer = await Trainer.create({ model, data, method: falqon({ rank: 16 }), steps: 300 });
  * for await (const { step, loss } of trainer.run()) console.log(step, loss);
  * await trainer.save("./out");

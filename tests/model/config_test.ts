@@ -197,6 +197,7 @@ Deno.test("the quantization block that is written is read back", () => {
 });
 
 Deno.test("the quantization block has the layout that compressed-tensors documents", () => {
+  // deno-lint-ignore no-explicit-any
   const block: any = fp8QuantizationConfig({
     weights: "row",
     activations: "row",
@@ -231,6 +232,7 @@ Deno.test("the quantization block has the layout that compressed-tensors documen
 });
 
 Deno.test("other quantizations are refused", () => {
+  // deno-lint-ignore no-explicit-any
   const change = (edit: (block: any) => void) => {
     const block = structuredClone(fp8QuantizationConfig({ weights: "row", activations: "row" }));
     edit(block);
