@@ -146,9 +146,10 @@ export function parseFlags<F extends FlagTable>(
     const known = nearest(name.replace(/^-+/, ""), names.map(kebabCase));
     throw new UsageError(`There is no flag ${name}: did you mean --${known}?`);
   };
-  const ambiguous = args.find((word) => /^--?_(=|$)/.test(word)); // the parser's name for words
+  const joined = attachValues(args, valued);
+  const ambiguous = joined.find((word) => /^--?_(=|$)/.test(word)); // the parser's name for words
   if (ambiguous !== undefined) refuse(ambiguous);
-  const parsed: Record<string, unknown> = parseArgs(attachValues(args, valued), {
+  const parsed: Record<string, unknown> = parseArgs(joined, {
     boolean: switches,
     negatable: switches,
     string: ["_", ...valued],

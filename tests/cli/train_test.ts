@@ -158,6 +158,58 @@ Deno.test("a config file is overridden by flags; a folder that is in use only by
     assertMatch(self.err, /it is the folder of the model to train/);
   }));
 
+Deno.test("a run of the time before options had groups and these names goes on, and without hints", () =>
+  withRun(async (folder, train) => {
+    const options =
+      "--method full --weight-decay 0.1 --no-packing --grad-accum-steps 2 --save-every 2";
+    const whole = await runCommand(`${train} ${options} --steps 4`);
+    assertEquals(whole.code, 0, whole.err);
+    const out = join(folder, "out");
+    const losses = async () => (await readLog(out)).map(({ loss }) => loss);
+    const want = await losses();
+    const edit = async (path: string, change: (json: Record<string, unknown>) => unknown) => {
+      const json = JSON.parse(await Deno.readTextFile(path));
+      await Deno.writeTextFile(path, JSON.stringify(change(json)));
+    };
+    const state = (step: number) => join(out, `checkpoint-${step}/state.json`);
+    await edit(state(2), ({ options, ...rest }) => {
+      const { optimizer, rows, updateStats, ...flat } = options as Record<string, object>;
+      return { ...rest, options: { ...flat, ...optimizer, ...rows, countUpdates: updateStats } };
+    });
+    await Deno.remove(join(out, "checkpoint-4"), { recursive: true });
+    const goOn = async (flags: string) => {
+      const { code, err } = await runCommand(`train --resume-from ${out} ${flags}`.trim());
+      assertEquals([code, err.includes("note:")], [0, false], err);
+      assertEquals(await losses(), want);
+    };
+    await edit(join(out, "training_options.json"), (json) => {
+      const { gradAccumSteps, gradientCheckpointing, updateStats, ...rest } = json;
+      return {
+        ...rest,
+        gradAccum: gradAccumSteps,
+        checkpointing: gradientCheckpointing,
+        countUpdates: updateStats,
+      };
+    });
+    await goOn("");
+    await Deno.remove(join(out, "checkpoint-4"), { recursive: true });
+    await Deno.remove(join(out, "training_options.json"));
+    await goOn(`--model ${folder}/model --data ${folder}/data.jsonl`);
+  }));
+
+Deno.test("notes go to stderr: earlier names of flags, and data that is counted first", () =>
+  withRun(async (folder, train) => {
+    const line = train.replace("--output-dir", "--output");
+    const { code, out, err } = await runCommand(`${line} --method full --schedule cosine`);
+    assertEquals(code, 0, err);
+    assertMatch(
+      err,
+      /^note: --output is called --output-dir now\nnote: the schedule cosine must know/,
+    );
+    assertMatch(err, /\nnote: counted \d+ steps in [\d.]+ s\ntraining /);
+    assert(out.endsWith(`log: ${folder}/out/training_log.jsonl\n`), out);
+  }));
+
 Deno.test("on a terminal a bar is drawn over and over", () =>
   withRun(async (folder, train) => {
     const terminal = new TestTerminal(60);
