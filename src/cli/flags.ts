@@ -1,9 +1,9 @@
 /**
- * Flags as data: a table of a command's flags is what its command line is parsed by, what its help is written from,
- * and what a config file is checked against.
+ * Flags as data: a table of a command's flags is what its command line is parsed by, what its help
+ * is written from, and what a config file is checked against.
  *
- * A table's keys are the names in camelCase, as in the library and in config files; on the command line they are in
- * kebab-case.
+ * A table's keys are the names in camelCase, as in the library and in config files; on the command
+ * line they are in kebab-case.
  *
  * @module
  */
@@ -28,7 +28,10 @@ export interface Flag<T> {
   readonly group?: string;
   /** Earlier names, in camelCase, which are still taken; each use is answered by a hint. */
   readonly alias?: readonly string[];
-  /** The meaning of a word of the command line, or of a value of a config file; undefined if it has none. */
+  /**
+   * The meaning of a word of the command line, or of a value of a config file; undefined if it has
+   * none.
+   */
   read(value: unknown): T | undefined;
 }
 
@@ -130,7 +133,8 @@ export type OnHint = (hint: string) => void;
  *
  * @param onHint Is told of flags that were given by an earlier name.
  * @returns The values of the flags that are there, and the words that belong to none.
- * @throws {UsageError} for an unknown flag, one that is given under two names, or a value of the wrong kind.
+ * @throws {UsageError} for an unknown flag, one that is given under two names, or a value of the
+ * wrong kind.
  */
 export function parseFlags<F extends FlagTable>(
   args: readonly string[],
@@ -176,7 +180,10 @@ function spellingsOf(name: string, { alias = [] }: Flag<unknown>): string[] {
   return [name, ...alias].map(kebabCase);
 }
 
-/** Joins flags and their values by `=`: the parser would not take `-1`, `- a list` or an empty text for a value. */
+/**
+ * Joins flags and their values by `=`: the parser would not take `-1`, `- a list` or an empty text
+ * for a value.
+ */
 function attachValues(args: readonly string[], valued: readonly string[]): string[] {
   const joined: string[] = [];
   for (let i = 0; i < args.length; i++) {

@@ -1,6 +1,6 @@
 /**
- * What a run of the command line keeps in its folder besides the trainer's log and checkpoints: its options, so that
- * `--resume-from` needs nothing else and `--config` can repeat it.
+ * What a run of the command line keeps in its folder besides the trainer's log and checkpoints: its
+ * options, so that `--resume-from` needs nothing else and `--config` can repeat it.
  *
  * @module
  */
@@ -35,8 +35,8 @@ export function trainerOptions(values: TrainValues): PlainOptions {
 }
 
 /**
- * The inverse of {@linkcode trainerOptions}: the flags that would have to be given for these options, which may be those
- * of a checkpoint from before there were groups.
+ * The inverse of {@linkcode trainerOptions}: the flags that would have to be given for these
+ * options, which may be those of a checkpoint from before there were groups.
  */
 function flagsOf(options: Readonly<Record<string, unknown>>): TrainValues {
   const flags = Object.entries(flattenOptions(options)).filter(([name]) =>
@@ -70,7 +70,9 @@ export async function resumedOptions(
   return { ...stored, ...given, outputDir: folder };
 }
 
-/** Writes the options of a run, with paths and defaults that hold wherever and whenever it goes on. */
+/**
+ * Writes the options of a run, with paths and defaults that hold wherever and whenever it goes on.
+ */
 export async function writeOptions(
   folder: string,
   values: TrainValues,
@@ -94,7 +96,8 @@ export async function writeOptions(
 export async function expectFree(folder: string, model: string, overwrite: boolean): Promise<void> {
   if (await sameFolder(folder, model)) {
     throw new OptionError(
-      `Cannot write to "${folder}" as it is the folder of the model to train: choose another --output-dir`,
+      `Cannot write to "${folder}" as it is the folder of the model to train: choose another ` +
+        "--output-dir",
     );
   }
   if (overwrite) return;

@@ -1,5 +1,6 @@
 /**
- * The streams and signals of a process, as an interface, so that tests can run commands in their own process.
+ * The streams and signals of a process, as an interface, so that tests can run commands in their
+ * own process.
  *
  * @module
  */
@@ -10,7 +11,9 @@ export interface Terminal {
   stdout(text: string): void;
   /** Writes progress, warnings and errors. */
   stderr(text: string): void;
-  /** Width of the terminal behind stderr; null where it is a file or a pipe, which get plain lines. */
+  /**
+   * Width of the terminal behind stderr; null where it is a file or a pipe, which get plain lines.
+   */
   readonly columns: number | null;
   /** Calls `handler` at Ctrl-C, until the result is disposed of. */
   onInterrupt(handler: () => void): Disposable;

@@ -36,7 +36,8 @@ export interface EvaluateOptions {
 }
 
 /**
- * Computes the mean loss of the model, as it is on the GPU now, over all rows of a dataset, read once and in order.
+ * Computes the mean loss of the model, as it is on the GPU now, over all rows of a dataset, read
+ * once and in order.
  *
  * @throws {DataError} for malformed rows, or if no row has a target.
  */

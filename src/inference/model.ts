@@ -15,7 +15,7 @@ import type { Method } from "../layers/method.ts";
 import { type ModelConfig, modelTensorShapes, readModelConfig } from "../model/config.ts";
 import { type GenerateOptions, generateText, generateTokens } from "./generate.ts";
 import { Random } from "../numerics/random.ts";
-import { Network } from "../model/network.ts";
+import { Network, type NetworkOptions } from "../model/network.ts";
 import { type Prompt, renderPrompt } from "./prompt.ts";
 import { saveNetwork, type SaveOptions } from "./save_model.ts";
 import {
@@ -30,11 +30,19 @@ import { FolderSource, ParameterSource, type WeightSource } from "../layers/weig
 
 /** Options of {@linkcode Model.load}. */
 export interface ModelOptions {
-  /** The GPU, from `requestDevice`. By default the model opens one, and closes it when it is disposed of. */
+  /**
+   * The GPU, from `requestDevice`. By default the model opens one, and closes it when it is
+   * disposed of.
+   */
   device?: Device;
   /** Ends the loading between files: its reason is thrown. */
   signal?: AbortSignal;
 }
+
+/** How a method's layers are made and filled. */
+type AdaptOptions =
+  & Pick<NetworkOptions, "random" | "restoring" | "signal">
+  & Partial<Pick<NetworkOptions, "gradients" | "moments">>;
 
 /** A model. Its weights go to the GPU when first needed, or when a `Trainer` is made for it. */
 export class Model implements Disposable {
@@ -70,7 +78,8 @@ export class Model implements Disposable {
    * Opens a Hugging Face model folder: `config.json`, `*.safetensors`, `tokenizer.json`.
    *
    * @throws {FileError} for missing or damaged files.
-   * @throws {ModelError} for an architecture that is not supported, missing tensors or a vocabulary that does not fit.
+   * @throws {ModelError} for an architecture that is not supported, missing tensors or a vocabulary
+   * that does not fit.
    * @throws {DeviceError} if no device is given and there is no GPU.
    */
   static async load(folder: string, { device, signal }: ModelOptions = {}): Promise<Model> {
@@ -80,8 +89,8 @@ export class Model implements Disposable {
     signal?.throwIfAborted();
     if (tokenizer.vocabSize > config.vocabSize) {
       throw new ModelError(
-        `Cannot use "${folder}" as its tokenizer has ${tokenizer.vocabSize} tokens and its embedding ` +
-          `${config.vocabSize}: one of tokenizer.json and config.json belongs to another model`,
+        `Cannot use "${folder}" as its tokenizer has ${tokenizer.vocabSize} tokens and its ` +
+          `embedding ${config.vocabSize}: one of tokenizer.json and config.json belongs to another model`,
       );
     }
     using opened = new DisposableStack();
@@ -99,13 +108,15 @@ export class Model implements Disposable {
   }
 
   /**
-   * Puts the model on the GPU under a method, to evaluate, generate and save: as it is (`frozen(…)`, `frozenFp8()`), or
-   * with an adapter (`lora({ adapter })`). What was there before is freed, and a trainer of this model ends.
+   * Puts the model on the GPU under a method, to evaluate, generate and save: as it is
+   * (`frozen(…)`, `frozenFp8()`), or with an adapter (`lora({ adapter })`). What was there before
+   * is freed, and a trainer of this model ends.
    *
    * Without it, the first use puts the model there in f32.
    *
-   * @param options `seed` decides what a method draws at random, such as adapters that are not given; default 0.
-   * `signal` ends the loading between weights, with its reason thrown and nothing on the GPU.
+   * @param options `seed` decides what a method draws at random, such as adapters that are not
+   * given; default 0. `signal` ends the loading between weights, with its reason thrown and nothing
+   * on the GPU.
    * @throws {DeviceError} if the GPU is too small.
    * @throws {FileError} for damaged weights.
    * @throws {OptionError} for a method that does not fit the model.
@@ -121,7 +132,8 @@ export class Model implements Disposable {
   }
 
   /**
-   * The model's layers on the GPU: those of the last trainer or {@linkcode Model.use}, or the frozen f32 model.
+   * The model's layers on the GPU: those of the last trainer or {@linkcode Model.use}, or the
+   * frozen f32 model.
    *
    * @internal
    */
@@ -144,32 +156,13 @@ export class Model implements Disposable {
    *
    * @internal
    */
-  async adapt(
-    method: Method,
-    options: {
-      random: () => number;
-      gradients?: boolean;
-      moments?: boolean;
-      restoring?: boolean;
-      signal?: AbortSignal;
-    },
-  ): Promise<Network> {
-    const { gradients = false, moments = false, restoring = false, random, signal } = options;
+  async adapt(method: Method, options: AdaptOptions): Promise<Network> {
     this.#network?.[Symbol.dispose]();
     this.#network = null;
     const { device, config } = this;
     const source = new FolderSource(this.#weights);
-    this.#network = await Network.create({
-      device,
-      config,
-      method,
-      source,
-      random,
-      gradients,
-      moments,
-      restoring,
-      signal,
-    });
+    const base = { device, config, method, source, gradients: false, moments: false };
+    this.#network = await Network.create({ ...base, ...options });
     return this.#network;
   }
 
@@ -227,8 +220,8 @@ export class Model implements Disposable {
   }
 
   /**
-   * Computes the loss and the gradient of every parameter in f32, adapters merged in. For debugging: it makes an f32
-   * copy of the model.
+   * Computes the loss and the gradient of every parameter in f32, adapters merged in. For
+   * debugging: it makes an f32 copy of the model.
    *
    * @throws {DataError} if every label is ignored.
    */
@@ -239,9 +232,10 @@ export class Model implements Disposable {
   /**
    * Continues a prompt, with text as it is generated. See {@linkcode generateText}.
    *
-   * @param prompt Text, token ids, or messages such as `[{ role: "user", content: "Who are you?" }]`, which the model's
-   * chat template turns into text.
-   * @throws {OptionError} for messages if the model has no chat template, and what generateText throws.
+   * @param prompt Text, token ids, or messages such as `[{ role: "user", content: "Who are you?"
+   * }]`, which the model's chat template turns into text.
+   * @throws {OptionError} for messages if the model has no chat template, and what generateText
+   * throws.
    * @example
    * ```ts
    * import { Model, requestDevice } from "@falqon/webgpu";
@@ -255,16 +249,20 @@ export class Model implements Disposable {
     yield* generateText(this, renderPrompt(this.tokenizer, prompt), options);
   }
 
-  /** Continues a prompt, as {@linkcode Model.generate} does, token by token. See {@linkcode generateTokens}. */
+  /**
+   * Continues a prompt, as {@linkcode Model.generate} does, token by token. See {@linkcode
+   * generateTokens}.
+   */
   async *generateIds(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<number, void> {
     yield* generateTokens(this, renderPrompt(this.tokenizer, prompt), options);
   }
 
   /**
-   * Writes the model as it is on the GPU now: as a model folder (FALQON: FP8; full: F32; frozen: in the type it is stored
-   * in) or, with adapters beside it, as a PEFT adapter.
+   * Writes the model as it is on the GPU now: as a model folder (FALQON: FP8; full: F32; frozen: in
+   * the type it is stored in) or, with adapters beside it, as a PEFT adapter.
    *
-   * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or no file format has its weights.
+   * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or no file
+   * format has its weights.
    * @throws {FileError} if something cannot be written; nothing half-written is left.
    */
   async save(folder: string, options?: SaveOptions): Promise<void> {

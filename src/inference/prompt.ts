@@ -1,6 +1,6 @@
 /**
- * What a model is asked to continue: a text, token ids, or a conversation, which becomes a text by the model's own chat
- * template.
+ * What a model is asked to continue: a text, token ids, or a conversation, which becomes a text by
+ * the model's own chat template.
  *
  * @module
  */
@@ -12,11 +12,12 @@ import type { ChatMessage, Tokenizer } from "../io/tokenizer.ts";
 export type Prompt = string | readonly number[] | readonly ChatMessage[];
 
 /**
- * A prompt as text or ids. A conversation is rendered up to where the answer begins, and encoded without special tokens
- * of the tokenizer's own: the template writes those that belong there.
+ * A prompt as text or ids. A conversation is rendered up to where the answer begins, and encoded
+ * without special tokens of the tokenizer's own: the template writes those that belong there.
  *
  * @throws {OptionError} for messages if the model has no chat template.
- * @throws {DataError} if the template refuses the messages, as many do when the roles do not take turns.
+ * @throws {DataError} if the template refuses the messages, as many do when the roles do not take
+ * turns.
  */
 export function renderPrompt(tokenizer: Tokenizer, prompt: Prompt): string | readonly number[] {
   if (!isConversation(prompt)) return prompt;
@@ -24,7 +25,8 @@ export function renderPrompt(tokenizer: Tokenizer, prompt: Prompt): string | rea
   if (chatTemplate === null) {
     throw new OptionError(
       `Cannot continue a conversation of ${prompt.length} messages as the model has no chat ` +
-        "template (chat_template.jinja, or chat_template in tokenizer_config.json): give text or ids",
+        "template (chat_template.jinja, or chat_template in tokenizer_config.json): give text or " +
+        "ids",
     );
   }
   const text = chatTemplate.render(prompt, { addGenerationPrompt: true });

@@ -44,12 +44,14 @@ export interface SaveOptions {
 /**
  * Writes a network as its method says: as a model folder, or as a PEFT adapter folder.
  *
- * Files are written under temporary names and then renamed. The file by which a folder is known, `config.json` or
- * `adapter_config.json`, is the last to come, and the first of an overwritten model to go, so that a folder never looks
- * like a model while its files are of two.
+ * Files are written under temporary names and then renamed. The file by which a folder is known,
+ * `config.json` or `adapter_config.json`, is the last to come, and the first of an overwritten
+ * model to go, so that a folder never looks like a model while its files are of two.
  *
- * @param source The folder that the model was loaded from: what is not trained is copied from there.
- * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or the method has no file format.
+ * @param source The folder that the model was loaded from: what is not trained is copied from
+ * there.
+ * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or the method has
+ * no file format.
  * @throws {FileError} if something cannot be written; nothing half-written is left.
  */
 export async function saveNetwork(
@@ -161,7 +163,10 @@ async function linearTensors(linear: Linear, saved: SavedModel): Promise<TensorS
   return tensors;
 }
 
-/** The original config.json with the dtype and, where there is one, the quantisation that inference engines read. */
+/**
+ * The original config.json with the dtype and, where there is one, the quantisation that inference
+ * engines read.
+ */
 async function writeConfig(
   { dtype, quantization }: SavedModel,
   source: string,

@@ -1,6 +1,6 @@
 /**
- * The loss of one labelled sequence, and its gradient: for debugging, and to compare a model with another
- * implementation of it.
+ * The loss of one labelled sequence, and its gradient: for debugging, and to compare a model with
+ * another implementation of it.
  *
  * @module
  */
@@ -12,13 +12,15 @@ import { CROSS_ENTROPY } from "../model/loss.ts";
 import { Network } from "../model/network.ts";
 import { sequenceArrays, type TokenArrays } from "../model/token_buffers.ts";
 import { TrainingStep } from "../model/training_step.ts";
-import type { Model } from "./model.ts";
+import type { LoadedModel } from "./loaded_model.ts";
 
 /** Ids and labels of one sequence, as Hugging Face models take them. */
 export interface LabelledSequence {
   /** Token ids. */
   inputIds: ArrayLike<number>;
-  /** As long as the ids; −100 is ignored. Shifted inside: label t + 1 is what token t must predict. */
+  /**
+   * As long as the ids; −100 is ignored. Shifted inside: label t + 1 is what token t must predict.
+   */
   labels: ArrayLike<number>;
 }
 
@@ -26,7 +28,10 @@ export interface LabelledSequence {
 export interface LossAndGradients {
   /** Mean over the targets, in nats. */
   loss: number;
-  /** By Hugging Face parameter name; tied weights once, under `model.embed_tokens.weight`. Packed [rows, cols]. */
+  /**
+   * By Hugging Face parameter name; tied weights once, under `model.embed_tokens.weight`. Packed
+   * [rows, cols].
+   */
   gradients: Map<string, Float32Array<ArrayBuffer>>;
 }
 
@@ -35,18 +40,22 @@ export interface LossAndGradients {
  *
  * @throws {DataError} if every label is ignored.
  */
-export async function sequenceLoss(model: Model, sequence: LabelledSequence): Promise<number> {
+export async function sequenceLoss(
+  model: LoadedModel,
+  sequence: LabelledSequence,
+): Promise<number> {
   const arrays = labelled(sequence);
   return mean(await model.tokenLosses(arrays), countTargets(arrays));
 }
 
 /**
- * Computes the loss and the gradient of every parameter in f32, adapters merged in, on an f32 copy of the model.
+ * Computes the loss and the gradient of every parameter in f32, adapters merged in, on an f32 copy
+ * of the model.
  *
  * @throws {DataError} if every label is ignored, or for ids that the model has no token for.
  */
 export async function lossAndGradients(
-  model: Model,
+  model: LoadedModel,
   sequence: LabelledSequence,
 ): Promise<LossAndGradients> {
   const arrays = labelled(sequence);

@@ -1,10 +1,11 @@
 /**
- * One optimizer step of a network: forward, loss and backward of some micro-batches, clipping, AdamW and the method's
- * update of the weights. Everything that trains or looks at gradients goes through here, so the order of the work, and
- * what must be recorded again when the network's memory moves, stand in one place.
+ * One optimizer step of a network: forward, loss and backward of some micro-batches, clipping,
+ * AdamW and the method's update of the weights. Everything that trains or looks at gradients goes
+ * through here, so the order of the work, and what must be recorded again when the network's memory
+ * moves, stand in one place.
  *
- * A step is `await begin(…)`, then `accumulate(batch)` for each micro-batch, then `await apply()`. `takeMetrics()` may
- * follow many steps later.
+ * A step is `await begin(…)`, then `accumulate(batch)` for each micro-batch, then `await apply()`.
+ * `takeMetrics()` may follow many steps later.
  *
  * @module
  */
@@ -32,17 +33,21 @@ export interface OptimizerSettings extends Betas {
 export interface TrainingStepOptions {
   /** What is minimised. */
   loss: Loss;
-  /** Null for a step that only adds up gradients: the network needs no moments then, and nothing is applied. */
+  /**
+   * Null for a step that only adds up gradients: the network needs no moments then, and nothing is
+   * applied.
+   */
   optimizer: OptimizerSettings | null;
   /** Whether blocks keep only their input and compute the rest again. */
   checkpointing: boolean;
   /** Whether the method counts what its updates do. Default false. */
   updateStats?: boolean;
   /**
-   * Runs between gradients and update, when the work of all micro-batches is submitted: the flat buffer
-   * `network.parameters.gradients` then holds the sum of this process, to be replaced by the sum over all processes
-   * before it is clipped (an all-reduce, with `targetCount` of `begin` that of all of them). WebGPU shows a process one
-   * GPU, so others are reached through the host, which takes time: the hook may be asynchronous.
+   * Runs between gradients and update, when the work of all micro-batches is submitted: the flat
+   * buffer `network.parameters.gradients` then holds the sum of this process, to be replaced by the
+   * sum over all processes before it is clipped (an all-reduce, with `targetCount` of `begin` that
+   * of all of them). WebGPU shows a process one GPU, so others are reached through the host, which
+   * takes time: the hook may be asynchronous.
    */
   onGradients?: () => void | Promise<void>;
 }
@@ -98,7 +103,10 @@ export class TrainingStep implements Disposable {
     return new TrainingStep(network, rows, options, { state, microStep, update });
   }
 
-  /** Forward, loss and backward of a micro-batch, for a look at its kernels; replaced when the network's memory moves. */
+  /**
+   * Forward, loss and backward of a micro-batch, for a look at its kernels; replaced when the
+   * network's memory moves.
+   */
   get microStep(): Program {
     return this.#microStep;
   }
@@ -110,8 +118,9 @@ export class TrainingStep implements Disposable {
   }
 
   /**
-   * Begins a step. Micro-batches must follow without a wait in between, as another use of the network could move its
-   * memory: a longer sequence, seen between steps, does, and then the micro-step is recorded again here.
+   * Begins a step. Micro-batches must follow without a wait in between, as another use of the
+   * network could move its memory: a longer sequence, seen between steps, does, and then the
+   * micro-step is recorded again here.
    *
    * @throws {RangeError} for a step out of order, or metrics that were not taken in time.
    */
@@ -125,7 +134,10 @@ export class TrainingStep implements Disposable {
     this.#state.begin(inputs);
   }
 
-  /** Submits forward, loss and backward of a micro-batch, which add to the gradients. Nothing is waited for. */
+  /**
+   * Submits forward, loss and backward of a micro-batch, which add to the gradients. Nothing is
+   * waited for.
+   */
   accumulate(batch: TokenArrays): void {
     const { device, tokens } = this.network;
     writeTokens(device, tokens, batch);
@@ -133,7 +145,10 @@ export class TrainingStep implements Disposable {
     this.#microStep.run();
   }
 
-  /** Submits the update of the parameters and clears the gradients. Nothing but the hook is waited for. */
+  /**
+   * Submits the update of the parameters and clears the gradients. Nothing but the hook is waited
+   * for.
+   */
   async apply(): Promise<void> {
     const { onGradients } = this.#options;
     if (onGradients) await onGradients();
@@ -141,7 +156,8 @@ export class TrainingStep implements Disposable {
   }
 
   /**
-   * Waits for the steps since the last call and gives their metrics, oldest first. Costs one read-back.
+   * Waits for the steps since the last call and gives their metrics, oldest first. Costs one
+   * read-back.
    *
    * @throws {DeviceError} if any earlier GPU work failed.
    */
@@ -167,7 +183,10 @@ function recordMicroStep(
   return recorded(network, (program) => network.recordTraining(program, rows, state, loss));
 }
 
-/** Records clipping, AdamW and the method's weight update; then gradients and sums are zero for the next step. */
+/**
+ * Records clipping, AdamW and the method's weight update; then gradients and sums are zero for the
+ * next step.
+ */
 function recordUpdate(
   network: Network,
   { maxGradNorm, eps, weightDecay }: OptimizerSettings,

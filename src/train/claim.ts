@@ -1,6 +1,7 @@
 /**
- * Whose the model is: it has one network on the GPU, that of the last trainer or `model.use`. An earlier trainer must
- * not go on, with a network that is gone, nor evaluate or save another's for its own.
+ * Whose the model is: it has one network on the GPU, that of the last trainer or `model.use`. An
+ * earlier trainer must not go on, with a network that is gone, nor evaluate or save another's for
+ * its own.
  *
  * @module
  */

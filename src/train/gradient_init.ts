@@ -1,5 +1,6 @@
 /**
- * Gradient initialisation: shows a method gradients of the untrained model, for its adapters to begin with.
+ * Gradient initialisation: shows a method gradients of the untrained model, for its adapters to
+ * begin with.
  *
  * @module
  */
@@ -33,7 +34,8 @@ export async function firstBatches(loader: Loader, rows: number): Promise<Batch[
 }
 
 /**
- * Runs backward passes over some micro-batches of `rows` tokens for the method to look at. The network has reserved memory for them.
+ * Runs backward passes over some micro-batches of `rows` tokens for the method to look at. The
+ * network has reserved memory for them.
  *
  * @param seed Decides the method's random choices.
  */

@@ -29,8 +29,8 @@ export class TrainingLog implements Disposable {
   }
 
   /**
-   * Opens the log for the steps after `step`, in a folder that is made if it is missing; lines of later steps, which a
-   * crash left behind, are dropped.
+   * Opens the log for the steps after `step`, in a folder that is made if it is missing; lines of
+   * later steps, which a crash left behind, are dropped.
    *
    * @throws {FileError} if the log cannot be written or a line of it is damaged.
    */

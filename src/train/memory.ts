@@ -1,6 +1,6 @@
 /**
- * The GPU memory that a training run takes, known before it: the network is built and its step recorded on a
- * device that only counts, by the code that builds and records them in a run.
+ * The GPU memory that a training run takes, known before it: the network is built and its step
+ * recorded on a device that only counts, by the code that builds and records them in a run.
  *
  * @module
  */
@@ -33,7 +33,10 @@ export interface MemoryRequest {
   gradientCheckpointing: boolean;
   /** As the option of the trainer. */
   updateStats?: boolean;
-  /** The GPU that it would run on, whose kernels decide about the memory they need. Default: any that has f16. */
+  /**
+   * The GPU that it would run on, whose kernels decide about the memory they need. Default: any
+   * that has f16.
+   */
   device?: Device;
 }
 
@@ -53,7 +56,10 @@ export interface MemoryPlan {
   kernels: number;
   /** All of these. */
   total: number;
-  /** The most at any time: loading, and methods that look at gradients before training, take memory of their own. */
+  /**
+   * The most at any time: loading, and methods that look at gradients before training, take memory
+   * of their own.
+   */
   peak: number;
   /** The buffers of the total, the largest first. */
   buffers: DryBuffer[];
@@ -73,8 +79,8 @@ const NO_WEIGHTS: WeightSource = {
 };
 
 /**
- * Predicts the memory of a run: after `Trainer.create`, `device.allocatedBytes` is the total, and in training it does
- * not grow but for moments of reading back.
+ * Predicts the memory of a run: after `Trainer.create`, `device.allocatedBytes` is the total, and
+ * in training it does not grow but for moments of reading back.
  *
  * @throws {OptionError} for a method that does not train, or does not fit the model.
  */
@@ -136,7 +142,10 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   };
 }
 
-/** The most that loading takes beside what stays: blocks are loaded one after the other, so one tells for all. */
+/**
+ * The most that loading takes beside what stays: blocks are loaded one after the other, so one
+ * tells for all.
+ */
 async function loadingBytes({ config, method, device: like }: MemoryRequest): Promise<number> {
   const { device } = openDryDevice(like);
   const random = new Random(0);

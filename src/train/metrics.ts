@@ -102,8 +102,8 @@ export function findBadStep(measured: readonly StepMetrics[]): StepMetrics | und
 export function notFinite({ step, lossSum, gradNorm, learningRate }: StepMetrics): TrainingError {
   return new TrainingError(
     `Cannot go on after step ${step} as its loss sum is ${lossSum} and its gradient norm ` +
-      `${gradNorm}: reduce the learning rate (${learningRate}) or maxGradNorm, and resume from the ` +
-      "last checkpoint",
+      `${gradNorm}: reduce the learning rate (${learningRate}) or maxGradNorm, and resume from ` +
+      "the last checkpoint",
   );
 }
 

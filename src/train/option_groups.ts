@@ -1,6 +1,6 @@
 /**
- * The groups of the trainer's options, and the way between them and flat names: the command line has flat names, as had
- * the library and its checkpoints before there were groups.
+ * The groups of the trainer's options, and the way between them and flat names: the command line
+ * has flat names, as had the library and its checkpoints before there were groups.
  *
  * @module
  */
@@ -11,7 +11,9 @@ import { OptionError } from "../errors.ts";
 export interface OptimizerOptions {
   /** AdamW's decoupled decay of matrices. Default 0. */
   weightDecay?: number;
-  /** Gradients with a larger global norm are scaled down to it; 0 switches clipping off. Default 1. */
+  /**
+   * Gradients with a larger global norm are scaled down to it; 0 switches clipping off. Default 1.
+   */
   maxGradNorm?: number;
   /** AdamW's decay of the mean of gradients. Default 0.9. */
   beta1?: number;
@@ -102,7 +104,10 @@ export function groupOptions(
   return grouped;
 }
 
-/** The inverse: options of groups among the others, each under its own name; those without a value are left out. */
+/**
+ * The inverse: options of groups among the others, each under its own name; those without a value
+ * are left out.
+ */
 export function flattenOptions(options: Readonly<Options>): Options {
   const flat: Options = {};
   const take = (values: Readonly<Options>) => {

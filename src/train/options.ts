@@ -1,11 +1,11 @@
 /**
- * The options of a training run: what there is, what holds by default, and which values are refused before anything
- * is read or made.
+ * The options of a training run: what there is, what holds by default, and which values are refused
+ * before anything is read or made.
  *
  * @module
  */
 
-import { checkInteger, checkKnown, checkNumber } from "../checks.ts";
+import { checkInteger, checkKnown, checkNumber, checkOneOf } from "../checks.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { OptionError } from "../errors.ts";
 import type { Model } from "../inference/model.ts";
@@ -19,7 +19,7 @@ import {
   ROW_DEFAULTS,
   type RowOptions,
 } from "./option_groups.ts";
-import type { ScheduleName } from "./schedule.ts";
+import { type ScheduleName, SCHEDULES } from "./schedule.ts";
 
 /** Options of work that takes a while and can be ended before. */
 export interface Abortable {
@@ -41,7 +41,10 @@ export interface PlainOptions {
   epochs?: number;
   /** Peak learning rate. Default 2e-4. */
   learningRate?: number;
-  /** Default `constant`. Others must know the number of steps: without `steps`, the data is counted first. */
+  /**
+   * Default `constant`. Others must know the number of steps: without `steps`, the data is counted
+   * first.
+   */
   schedule?: ScheduleName;
   /** Steps in which the learning rate rises from 0. Default 0. */
   warmupSteps?: number;
@@ -51,7 +54,10 @@ export interface PlainOptions {
   rows?: RowOptions;
   /** Decides adapters and the order of the data. Default 0. */
   seed?: number;
-  /** Keep only the input of each block and compute the rest again in the backward pass. Default false. */
+  /**
+   * Keep only the input of each block and compute the rest again in the backward pass. Default
+   * false.
+   */
   gradientCheckpointing?: boolean;
   /** Steps between evaluations; 0 for none. Default 0. */
   evalEvery?: number;
@@ -61,7 +67,10 @@ export interface PlainOptions {
   keepCheckpoints?: number;
   /** Steps between read-backs of the metrics. Default 10. */
   logEvery?: number;
-  /** FALQON: measure what updates do (codes changed, share realised, clamps) whenever metrics are read. Default false. */
+  /**
+   * FALQON: measure what updates do (codes changed, share realised, clamps) whenever metrics are
+   * read. Default false.
+   */
   updateStats?: boolean;
 }
 
@@ -82,13 +91,16 @@ export interface TrainerOptions extends PlainOptions, FlatOptions {
   /** A run's folder, or one checkpoint, to go on from. */
   resumeFrom?: string;
   /**
-   * Is told what is no error but should be known: work that takes long before training, options in an earlier spelling.
-   * Default: `console.warn`.
+   * Is told what is no error but should be known: work that takes long before training, options in
+   * an earlier spelling. Default: `console.warn`.
    */
   onNotice?: (notice: string) => void;
 }
 
-/** {@linkcode PlainOptions} with defaults filled in; without `steps` the data decides when a run ends. */
+/**
+ * {@linkcode PlainOptions} with defaults filled in; without `steps` the data decides when a run
+ * ends.
+ */
 export type ResolvedOptions =
   & Required<Omit<PlainOptions, "steps" | "epochs" | "optimizer" | "rows">>
   & Pick<PlainOptions, "steps" | "epochs">
@@ -176,6 +188,8 @@ function checkValues(options: ResolvedOptions, longest: number): void {
   checkInteger("gradAccumSteps", options.gradAccumSteps, 1);
   if (steps !== undefined) checkInteger("steps", steps, 1);
   if (epochs !== undefined) checkInteger("epochs", epochs, 1);
+  checkOneOf("schedule", options.schedule, SCHEDULES);
+  checkInteger("warmupSteps", options.warmupSteps, 0);
   checkInteger("evalEvery", options.evalEvery, 0);
   checkInteger("saveEvery", options.saveEvery, 0);
   checkInteger("keepCheckpoints", options.keepCheckpoints, 1);

@@ -1,6 +1,6 @@
 /**
- * From options to everything that a trainer works with: checked, loaded, recorded. What was made is freed again when
- * something fails on the way.
+ * From options to everything that a trainer works with: checked, loaded, recorded. What was made is
+ * freed again when something fails on the way.
  *
  * @module
  */

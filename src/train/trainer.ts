@@ -21,8 +21,8 @@ import { type Setup, setUp } from "./setup.ts";
 /**
  * Trains a model.
  *
- * A model has one network on the GPU, and the last trainer or `model.use` has it: the methods of an earlier trainer of
- * the same model throw a {@linkcode TrainingError} from then on.
+ * A model has one network on the GPU, and the last trainer or `model.use` has it: the methods of an
+ * earlier trainer of the same model throw a {@linkcode TrainingError} from then on.
  *
  * @example
  * ```ts
@@ -71,12 +71,13 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Puts the model on the GPU under the method and records the programs of a step. When that fails, what was made is
-   * freed, and the model is as one that was never used.
+   * Puts the model on the GPU under the method and records the programs of a step. When that fails,
+   * what was made is freed, and the model is as one that was never used.
    *
-   * @param abortable `signal` ends the work between weights, batches and programs; it does not govern the run.
-   * @throws {OptionError} for unknown options and values out of range, a method that does not train, or an `outputDir`
-   * that is in use.
+   * @param abortable `signal` ends the work between weights, batches and programs; it does not
+   * govern the run.
+   * @throws {OptionError} for unknown options and values out of range, a method that does not
+   * train, or an `outputDir` that is in use.
    * @throws {DeviceError} if the GPU is too small.
    * @throws {FileError} for a damaged model, data file or checkpoint.
    */
@@ -95,15 +96,18 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Trains to the end, giving the metrics of every step. They come in groups of `logEvery` steps, since reading
-   * from the GPU costs as much as a small step. Leaving the loop pauses the run; calling `run` again goes on.
+   * Trains to the end, giving the metrics of every step. They come in groups of `logEvery` steps,
+   * since reading from the GPU costs as much as a small step. Leaving the loop pauses the run;
+   * calling `run` again goes on.
    *
-   * @param abortable `signal` ends the run after the step at work: the metrics of all steps are given and logged and,
-   * with `saveEvery`, a checkpoint is written, then the signal's reason is thrown. {@linkcode Trainer.stop} ends it
-   * without an error.
-   * @throws {TrainingError} if loss or gradients are not finite, with the parameters those of the step before; or if
-   * the trainer is running, was disposed of, or its model was put under another trainer or method.
-   * @throws {DataError} for a bad row, once the steps before it are logged and, with `saveEvery`, checkpointed.
+   * @param abortable `signal` ends the run after the step at work: the metrics of all steps are
+   * given and logged and, with `saveEvery`, a checkpoint is written, then the signal's reason is
+   * thrown. {@linkcode Trainer.stop} ends it without an error.
+   * @throws {TrainingError} if loss or gradients are not finite, with the parameters those of the
+   * step before; or if the trainer is running, was disposed of, or its model was put under another
+   * trainer or method.
+   * @throws {DataError} for a bad row, once the steps before it are logged and, with `saveEvery`,
+   * checkpointed.
    * @throws {FileError} if the log or a checkpoint cannot be written.
    */
   async *run({ signal }: Abortable = {}): AsyncGenerator<TrainingMetrics, void, void> {
@@ -157,8 +161,9 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Ends the run quietly after the step at work, as if that were the last: its metrics and those before are given and
-   * logged and, with `saveEvery`, a checkpoint is written. Calling `run` or `train` again goes on.
+   * Ends the run quietly after the step at work, as if that were the last: its metrics and those
+   * before are given and logged and, with `saveEvery`, a checkpoint is written. Calling `run` or
+   * `train` again goes on.
    */
   stop(): void {
     this.#stopping = true;

@@ -26,10 +26,12 @@ export function openTrainingLoader(
 }
 
 /**
- * The steps of a run: as told, or for a schedule that must know them, counted by reading the data ahead.
+ * The steps of a run: as told, or for a schedule that must know them, counted by reading the data
+ * ahead.
  *
- * The count cannot come while training, as the first step after the warm-up depends on it already, and an estimate would
- * give another learning rate than the same run with `steps`. So it is announced: on a large file it takes minutes.
+ * The count cannot come while training, as the first step after the warm-up depends on it already,
+ * and an estimate would give another learning rate than the same run with `steps`. So it is
+ * announced: on a large file it takes minutes.
  *
  * @param onNotice Is told when the data must be counted, and what came out.
  * @param signal Ends the count: its reason is thrown.

@@ -62,6 +62,17 @@ Deno.test("names that nobody reads are refused, in groups too", () => {
   for (const [given, message] of cases) assertThrows(() => resolve(given), OptionError, message);
 });
 
+Deno.test("values out of range are refused before anything is made", () => {
+  const cases: [Partial<UnresolvedOptions>, string][] = [
+    [{ schedule: "square" as "linear" }, 'Cannot use schedule "square": give one of constant'],
+    [{ warmupSteps: -1 }, "Cannot use warmupSteps -1: give a whole number of at least 0"],
+    [{ optimizer: { beta1: 1 } }, "Cannot use beta1 1: give a finite number from 0 to below 1"],
+    [{ logEvery: 1025 }, "Cannot use logEvery 1025: give a whole number from 1 to 1024"],
+    [{ sequenceLength: 65 }, "use a sequenceLength of at most 64"],
+  ];
+  for (const [given, message] of cases) assertThrows(() => resolve(given), OptionError, message);
+});
+
 Deno.test("flat and grouped options become each other, those of older checkpoints too", () => {
   const { steps: _, ...options } = resolve({ steps: 7, optimizer: { beta2: 0.98 } });
   assertEquals(groupOptions(flattenOptions({ ...options })), { ...options });
