@@ -7,7 +7,7 @@ import { withFolder } from "../support/io.ts";
 import { randomGenerator } from "../support/random.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
 
-const RUN = new URL("support/crash_run.ts", import.meta.url).pathname;
+const RUN = new URL("../support/crash_run.ts", import.meta.url).pathname;
 const STEPS = 24;
 const rows = Array.from({ length: 40 }, (_, i) => ({
   prompt: `What comes after ${"abcdefgh"[i % 8]}? `,
