@@ -15,8 +15,10 @@ import { frozen } from "../methods/lora/lora.ts";
 import type { Method } from "../layers/method.ts";
 import { readDense, weightName } from "../layers/load.ts";
 import { StepState } from "../gpu/step_state.ts";
-import { type ModelConfig, modelTensorShapes, readModelConfig } from "../model/config.ts";
+import { expectTensors } from "../model/claimed_tensors.ts";
+import { type ModelConfig, readModelConfig } from "../model/config.ts";
 import { type GenerateOptions, generateText, generateTokens } from "./generate.ts";
+import { expectClass } from "../model/model_class.ts";
 import { Network } from "../model/network.ts";
 import { sequenceArrays, type TokenArrays, writeTokens } from "../model/token_buffers.ts";
 import { FolderSource, ParameterSource, type WeightSource } from "../layers/weight_source.ts";
@@ -74,7 +76,7 @@ export class Model implements Disposable {
    * Opens a Hugging Face model folder: `config.json`, `*.safetensors`, `tokenizer.json`.
    *
    * @throws {FileError} for missing or damaged files.
-   * @throws {ModelError} for an architecture that is not supported, missing tensors or a vocabulary that does not fit.
+   * @throws {ModelError} for an architecture that is not supported, tensors that are missing or not used, or a vocabulary that does not fit.
    */
   static async load(folder: string, { device }: ModelOptions): Promise<Model> {
     const config = await readModelConfig(folder);
@@ -86,12 +88,12 @@ export class Model implements Disposable {
       );
     }
     const weights = await Weights.open(folder);
-    const missing = [...modelTensorShapes(config).keys()].find((name) => !weights.has(name));
-    if (missing !== undefined) {
+    try {
+      await expectTensors(weights, config.plan);
+      expectClass(folder, config);
+    } catch (error) {
       weights.close();
-      throw new ModelError(
-        `Cannot use "${folder}" as its weights have no tensor "${missing}": fetch the model again`,
-      );
+      throw error;
     }
     return new Model(folder, config, device, tokenizer, weights);
   }

@@ -74,13 +74,18 @@ export class LmHead {
   }
 
   /**
-   * Records the logits of up to `chunkRows` rows behind the final norm, which it returns.
+   * Records the logits of rows behind the final norm, which it returns.
    *
    * @param shared The weight, where several chunks multiply by it.
+   * @param logits Where they go. Default: the head's own memory, which holds those of `chunkRows` rows.
    */
-  recordLogits(program: Program, final: Matrix, shared?: SharedOperand): Matrix {
-    const logits = rowsOf(this.logits, 0, final.rows);
-    const quantized = this.#isNarrow ? quantizedRows(program, final, "final") : undefined;
+  recordLogits(
+    program: Program,
+    final: Matrix,
+    shared?: SharedOperand,
+    logits: Matrix = rowsOf(this.logits, 0, final.rows),
+  ): Matrix {
+    const quantized = this.#isLowPrecision ? quantizedRows(program, final, "final") : undefined;
     if (quantized) quantize(program, { input: final, ...quantized, granularity: "row" });
     gemm(program, {
       layout: "nt",
@@ -114,7 +119,7 @@ export class LmHead {
     this.#chunks(final.rows, (firstRow, count) => {
       const rows = rowsOf(final, firstRow, count);
       const logits = this.recordLogits(program, rows, forward);
-      const quantized = this.#isNarrow
+      const quantized = this.#isLowPrecision
         ? quantizedRows(program, logits, "logits' gradient")
         : undefined;
       crossEntropy(program, { logits, targets, rowLoss, firstRow, state, quantized });
@@ -132,7 +137,7 @@ export class LmHead {
   }
 
   /** Whether products with the weight may be in half precision. */
-  get #isNarrow(): boolean {
+  get #isLowPrecision(): boolean {
     const { value, gradient } = this.#weight;
     return value().type === "f16" && gradient === null;
   }

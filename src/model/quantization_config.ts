@@ -8,7 +8,7 @@
  */
 
 import { ModelError } from "../errors.ts";
-import { type JsonFields, showJson } from "../io/json.ts";
+import { isJsonObject, type JsonFields, showJson } from "../io/json.ts";
 
 /** How finely the FP8 values of a model are scaled, and what is left unquantised. */
 export interface QuantizationConfig {
@@ -83,7 +83,8 @@ export function parseQuantizationConfig(fields: JsonFields): QuantizationConfig 
   expect(fields, "quant_method", "compressed-tensors");
   expect(fields, "format", "float-quantized");
   expectAbsent(fields, "kv_cache_scheme");
-  expectAbsent(fields, "sparsity_config");
+  expectNothing(fields, "sparsity_config");
+  expectNothing(fields, "transform_config");
 
   const groups = fields.object("config_groups");
   const names = Object.keys(groups.json);
@@ -142,6 +143,13 @@ function expect(fields: JsonFields, name: string, wanted: unknown): void {
 
 function expectAbsent(fields: JsonFields, name: string): void {
   if (fields.has(name)) throw unsupported(fields, name, "absent or null");
+}
+
+/** As {@linkcode expectAbsent}; newer versions of the library write an empty object for nothing. */
+function expectNothing(fields: JsonFields, name: string): void {
+  const value = fields.raw(name);
+  if (isJsonObject(value) && Object.keys(value).length === 0) return;
+  expectAbsent(fields, name);
 }
 
 function unsupported(fields: JsonFields, name: string, wanted: string): ModelError {

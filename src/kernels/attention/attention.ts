@@ -21,7 +21,7 @@ import { checkAngles } from "./rope_angles.ts";
 import { expectMatrix } from "../shapes.ts";
 
 /**
- * Records `output = softmax(q·kᵀ / √headDim) · v` over the keys that each query sees: on tensor cores with q, k, v and
+ * Records `output = softmax(scale · q·kᵀ) · v` over the keys that each query sees: on tensor cores with q, k, v and
  * probabilities rounded to f16 where the device has them and heads are multiples of 16, else in f32.
  */
 export function attentionForward(program: Program, options: AttentionForwardOptions): void {

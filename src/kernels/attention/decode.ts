@@ -7,7 +7,13 @@
 
 import type { BufferView, ColumnBlock, Matrix } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
-import { type AttentionHeads, checkBlock, checkHeads } from "./shapes.ts";
+import {
+  type AttentionHeads,
+  type AttentionScale,
+  checkBlock,
+  checkHeads,
+  scaleOf,
+} from "./shapes.ts";
 import { expectMatrix } from "../shapes.ts";
 
 /** Threads of a workgroup. */
@@ -64,7 +70,7 @@ export function appendToCache(program: Program, options: AppendToCacheOptions): 
 }
 
 /** What {@linkcode attentionDecode} reads and writes. */
-export interface AttentionDecodeOptions extends AttentionHeads, KeyValueCache {
+export interface AttentionDecodeOptions extends AttentionHeads, AttentionScale, KeyValueCache {
   /** f32 [1, heads · headDim], rotated. Starts at an even column. */
   q: ColumnBlock;
   /** u32 [1]: keys in the cache, that of the new token included, so at least 1. */
@@ -93,7 +99,7 @@ export function attentionDecode(program: Program, options: AttentionDecodeOption
       q_column: q.column / 2,
       cache_pitch: keyCache.pitch / 2,
       output_pitch: output.pitch / 2,
-      scale: 1 / Math.sqrt(headDim),
+      scale: scaleOf(options),
     },
     [heads],
   );
