@@ -2,9 +2,9 @@
  * A text that grows token by token, with its keys and values on the GPU: a token that follows costs
  * one row instead of the whole text again.
  *
- * The passes are those of evaluation (`passes.ts`). The logits behind a prompt are those of
- * `Model.logits`, bit for bit on the same kernels. For a token that follows, only attention is
- * another kernel: `attention_decode` reads the cache in f32 and adds up in another order.
+ * The passes are those of evaluation (`passes.ts`), so that the logits are those of `Model.logits`,
+ * bit for bit on the same kernels. For a token that follows, only attention is another kernel:
+ * `attention_decode` reads the cache in f32, and adds up as `attention_forward` does.
  *
  * @module
  */

@@ -91,6 +91,11 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   );
 }
 
+/** Threads that share a row of a tile of `attention_tiles.wgsl`; each has 4 of its columns. */
+export function columnThreads(headDim: number): number {
+  return headDim <= 16 ? 4 : headDim <= 32 ? 8 : 16;
+}
+
 /**
  * The tile of `attention_tiles.wgsl` for a head size: its constants and the rows it has.
  *
@@ -102,7 +107,7 @@ function tileFor(
   headDim: number,
   resultSets: number,
 ): { constants: KernelConstants; rows: number } {
-  const COLUMN_THREADS = headDim <= 16 ? 4 : headDim <= 32 ? 8 : 16;
+  const COLUMN_THREADS = columnThreads(headDim);
   const DIM_VECTORS = headDim <= 64 ? 1 : 2;
   const ROW_VECTORS = DIM_VECTORS * resultSets > 2 ? 1 : 2;
   const LEFT_LOADS = Math.ceil(8 * ROW_VECTORS / COLUMN_THREADS);

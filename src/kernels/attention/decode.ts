@@ -14,6 +14,7 @@ import {
   checkHeads,
   scaleOf,
 } from "./shapes.ts";
+import { columnThreads } from "./attention.ts";
 import { expectMatrix } from "../shapes.ts";
 
 /** Threads of a workgroup. */
@@ -79,7 +80,10 @@ export interface AttentionDecodeOptions extends AttentionHeads, AttentionScale, 
   output: Matrix;
 }
 
-/** Records the attention of one new token to all cached keys. */
+/**
+ * Records the attention of one new token to all cached keys, added up in the order in which `attentionForward` does in
+ * f32: the results are the same bits, if the forward's arithmetic is f32 and its document starts at token 0.
+ */
 export function attentionDecode(program: Program, options: AttentionDecodeOptions): void {
   const { q, keyCache, valueCache, length, output, heads, kvHeads, headDim } = options;
   checkHeads("attentionDecode", options);
@@ -89,7 +93,7 @@ export function attentionDecode(program: Program, options: AttentionDecodeOption
   expectMatrix("attentionDecode", "valueCache", valueCache, cache);
   expectMatrix("attentionDecode", "output", output, { rows: 1, cols: heads * headDim });
   program.dispatch(
-    program.device.kernel("attention_decode", { THREADS }),
+    program.device.kernel("attention_decode", { THREADS, COLUMN_THREADS: columnThreads(headDim) }),
     { q: q.matrix, key_cache: keyCache, value_cache: valueCache, length, output },
     {
       heads,
