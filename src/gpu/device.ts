@@ -19,7 +19,7 @@ import {
 import { throttledWait } from "./throttled_polling.ts";
 import { offersSubgroupMatrix } from "./dawn.ts";
 import { Kernel } from "./kernel.ts";
-import { kernelSources } from "./kernels.generated.ts";
+import { type KernelName, kernelSources } from "./kernels.generated.ts";
 import {
   type DeviceOptions,
   nameOf,
@@ -42,8 +42,10 @@ const UPLOAD_CHUNK = 1 << 26;
  * package cannot be loaded, or reaches no tensor cores.
  * @throws {OptionError} for another provider.
  * @example
- * ```ts ignore
- * const device = await requestDevice();
+ * ```ts
+ * import { requestDevice } from "@falqon/webgpu";
+ *
+ * using device = await requestDevice();
  * ```
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
@@ -326,11 +328,11 @@ export class Device implements Disposable {
   }
 
   /**
-   * The kernel in `wgsl/<name>.wgsl` with these constants, compiled once a device.
+   * The kernel in the file `<name>.wgsl` of `wgsl/` with these constants, compiled once a device.
    *
    * @internal
    */
-  kernel(name: string, constants: KernelConstants = {}): Kernel {
+  kernel(name: KernelName, constants: KernelConstants = {}): Kernel {
     const key = name + JSON.stringify(Object.entries(constants).sort());
     let kernel = this.#kernels.get(key);
     if (!kernel) {

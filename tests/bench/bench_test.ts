@@ -27,7 +27,7 @@ function recording(): Terminal & { out: string; err: string } {
 const TINY = ["--width", "tiny", "--layers", "1", "--batch", "2", "--sequence-length", "24"];
 
 Deno.test("bench: a step is measured for every method; the loss falls, the peak is predicted", async () => {
-  const methods = [["falqon"], ["fp8-lora"], ["torchao-style"], ["lora", "--precision", "f16"], [
+  const methods = [["falqon"], ["fp8-lora"], ["torchao-style"], ["lora", "--base", "f16"], [
     "qlora",
   ], ["full"]];
   for (const [i, method] of methods.entries()) {

@@ -82,6 +82,7 @@ Deno.test("device: kernels are compiled once a variant, unknown files are refuse
   assertThrows(() => kernel.pipeline, TypeError, "Kernel sum is used before compile()");
   await Promise.all([kernel.compile(), kernel.compile()]);
   assert(kernel.pipeline);
+  // @ts-expect-error: names of kernels are a type, so that the compiler finds a misspelt one
   assertThrows(() => device.kernel("missing"), TypeError, 'There is no kernel file "missing.wgsl"');
 });
 

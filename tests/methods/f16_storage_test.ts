@@ -55,10 +55,10 @@ Deno.test("a step with gate and up in f16 is that in f32, but for what rounding 
     // norms' weights by 2⁻¹³ moves this model's gradients by 5 to 16 %. Methods that multiply in f16 have no such codes.
     const methods: [name: string, Method, ofLosses: number, ofGradients: number][] = [
       ["falqon", falqon({ rank: 5 }), 1e-2, 0.2],
-      ["falqon, one scale a matrix", falqon({ rank: 5, scaling: "tensor" }), 1e-2, 0.2],
+      ["falqon, one scale a matrix", falqon({ rank: 5, scaleGranularity: "tensor" }), 1e-2, 0.2],
       ["fp8-lora", fp8Lora({ rank: 5, targetModules: ["q_proj", "down_proj"] }), 1e-2, 0.2],
       ["qlora", qlora({ rank: 5, targetModules: ["v_proj"] }), 5e-4, 5e-3],
-      ["lora", lora({ rank: 5, baseType: "f16", targetModules: ["v_proj"] }), 5e-4, 5e-3],
+      ["lora", lora({ rank: 5, base: "f16", targetModules: ["v_proj"] }), 5e-4, 5e-3],
     ];
     for (const [name, method, ofLosses, ofGradients] of methods) {
       const want = await step(device, folder, method, NONE);
@@ -114,7 +114,7 @@ Deno.test("a text is generated with gate and up in f16 as if it were read anew, 
     using device = await requestDevice();
     device.halves = BOTH;
     using model = await Model.load(folder, { device });
-    const method = lora({ rank: 5, baseType: "f16", targetModules: ["v_proj"] });
+    const method = lora({ rank: 5, base: "f16", targetModules: ["v_proj"] });
     const network = await model.adapt(method, { random: randomGenerator(1) });
     network.reserve({ tokens: 10, training: false, checkpointing: false });
     const prompt = IDS.slice(0, 21);

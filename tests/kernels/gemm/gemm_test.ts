@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf, type ElementType } from "../../../src/gpu/buffers.ts";
 import { type Device, requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
-import { gemm, type GemmLayout, SharedOperand } from "../../../src/kernels/gemm/gemm.ts";
+import { gemm, type GemmLayout, PackedOperandCache } from "../../../src/kernels/gemm/gemm.ts";
 import {
   GEMM_VARIANTS,
   type GemmVariant,
@@ -73,7 +73,7 @@ async function checkProduct(device: Device, [m, n, k]: number[]) {
   );
 }
 
-Deno.test("gemm: scales, addend, accumulation, tail and column blocks", async () => {
+Deno.test("gemm: scales, addend, accumulation, second output and column blocks", async () => {
   using device = await requestDevice();
   const [m, main, side, k] = [5, 32, 16, 20];
   const n = main + side;
@@ -87,14 +87,14 @@ Deno.test("gemm: scales, addend, accumulation, tail and column blocks", async ()
   device.write(columnScales, columns);
   const residual = uploadMatrix(device, randomValues(m * main, 9), m, main);
   const out = poisoned(device, m, main);
-  const tail = poisoned(device, m, side);
+  const secondOutput = poisoned(device, m, side);
   await runOnce(device, (program) =>
     gemm(program, {
       layout: "nt",
       a: a.matrix,
       b: b.matrix,
       out,
-      tail,
+      secondOutput,
       rowScales,
       columnScales,
       addend: residual.matrix,
@@ -109,7 +109,7 @@ Deno.test("gemm: scales, addend, accumulation, tail and column blocks", async ()
     );
   const wantOut = pick(0, main).map((v, i) => v + residual.exact[i]);
   assert(relativeError(await device.readMatrix(out), wantOut) < TOLERANCE);
-  assert(relativeError(await device.readMatrix(tail), pick(main, side)) < TOLERANCE);
+  assert(relativeError(await device.readMatrix(secondOutput), pick(main, side)) < TOLERANCE);
 
   // out[:, 16:32] += 2 · (a[:, 4:20]) · (b[0:16, 4:20])ᵀ leaves the other columns alone.
   const before = await device.readMatrix(out);
@@ -168,7 +168,7 @@ Deno.test("gemm: empty operands record nothing, mismatched ones are refused", as
     "the output is 2×3, not 2×50",
   );
   const [f16, fp8] = [device.matrix(64, 64, "f16", "a"), device.matrix(64, 64, "e4m3", "b")];
-  const variant = GEMM_VARIANTS.matrix;
+  const variant = GEMM_VARIANTS.tensor;
   assertThrows(
     () => gemm(program, { layout: "nt", a: f16, b: fp8, out: matrix(64, 64), variant }),
     RangeError,
@@ -246,7 +246,7 @@ Deno.test("gemm: packed operands, every layout and narrow type, on odd shapes", 
   }
 });
 
-Deno.test("gemm: packed operands with scales, addend, tail, accumulation and a split contraction", async () => {
+Deno.test("gemm: packed operands with scales, addend, secondOutput, accumulation and a split contraction", async () => {
   using device = await requestDevice();
   if (!device.hasF16) {
     console.log("skipped: this adapter has no f16");
@@ -268,24 +268,24 @@ Deno.test("gemm: packed operands with scales, addend, tail, accumulation and a s
   const scales = { rowScales: rows.vector, columnScales: columns.vector };
   for (const [name, variant, tolerance] of PACKED_VARIANTS) {
     const out = poisoned(device, m, main);
-    const tail = poisoned(device, m, side);
+    const secondOutput = poisoned(device, m, side);
     const operands = { layout: "nt", a: a.matrix, b: b.matrix, variant, ...scales } as const;
     await runOnce(
       device,
-      (program) => gemm(program, { ...operands, out, tail, addend: addend.matrix }),
+      (program) => gemm(program, { ...operands, out, secondOutput, addend: addend.matrix }),
     );
     const wantOut = Float64Array.from(
       { length: m * main },
       (_, i) => scaled[Math.floor(i / main) * n + i % main] + addend.exact[i],
     );
-    const wantTail = Float64Array.from(
+    const wantSecond = Float64Array.from(
       { length: m * side },
       (_, i) => scaled[Math.floor(i / side) * n + main + i % side],
     );
     assert(relativeError(await device.readMatrix(out), wantOut) < tolerance, name);
-    assert(relativeError(await device.readMatrix(tail), wantTail) < tolerance, name);
+    assert(relativeError(await device.readMatrix(secondOutput), wantSecond) < tolerance, name);
 
-    // Without addend and tail the contraction is split, and the parts are added to what is there.
+    // Without addend and second output the contraction is split, and the parts are added to what is there.
     const sum = uploadMatrix(device, randomValues(m * n, 4), m, n);
     await runOnce(
       device,
@@ -296,7 +296,7 @@ Deno.test("gemm: packed operands with scales, addend, tail, accumulation and a s
   }
 });
 
-Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 tail", async () => {
+Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 second output", async () => {
   using device = await requestDevice();
   const [m, main, side, k] = [67, 48, 16, 40];
   const n = main + side;
@@ -307,12 +307,20 @@ Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 t
     const variants = type === "f32" ? [undefined] : PACKED_VARIANTS.map(([, variant]) => variant);
     for (const variant of variants) {
       const out = device.matrix(m, main, "f16", "product");
-      const tail = poisoned(device, m, side);
+      const secondOutput = poisoned(device, m, side);
       const alpha = 4000; // some results are over the range
       await runOnce(
         device,
         (program) =>
-          gemm(program, { layout: "nt", a: a.matrix, b: b.matrix, out, tail, alpha, variant }),
+          gemm(program, {
+            layout: "nt",
+            a: a.matrix,
+            b: b.matrix,
+            out,
+            secondOutput,
+            alpha,
+            variant,
+          }),
       );
       const plain = matmulNT(a.exact, b.exact, m, n, k).map((value) => alpha * value);
       const got = Float64Array.from(new Float16Array(await device.read(out)));
@@ -323,11 +331,11 @@ Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 t
       assert(want.includes(65504) && want.includes(-65504));
       assert(relativeError(got, want) < 1e-3);
       assert(got.every((value) => Math.abs(value) <= 65504));
-      const wantTail = Float64Array.from(
+      const wantSecond = Float64Array.from(
         { length: m * side },
         (_, i) => plain[Math.floor(i / side) * n + main + i % side],
       );
-      assert(relativeError(await device.readMatrix(tail), wantTail) < 1e-3);
+      assert(relativeError(await device.readMatrix(secondOutput), wantSecond) < 1e-3);
     }
   }
   // An overflow of the sum itself, and what is no number, stay visible.
@@ -360,7 +368,7 @@ Deno.test("gemm: a right operand that products share is packed once", async () =
   const [m, n, k] = [65, 70, 40];
   const b = uploadMatrix(device, randomValues(n * k, 2), n, k, "f16");
   for (const [name, variant, tolerance] of PACKED_VARIANTS) {
-    const shared = new SharedOperand("shared");
+    const packedCache = new PackedOperandCache("shared");
     const chunks = [3, 4].map((seed) => ({
       a: uploadMatrix(device, randomValues(m * k, seed), m, k, "f16"),
       out: poisoned(device, m, n),
@@ -368,7 +376,7 @@ Deno.test("gemm: a right operand that products share is packed once", async () =
     let dispatches = 0;
     await runOnce(device, (program) => {
       for (const { a, out } of chunks) {
-        gemm(program, { layout: "nt", a: a.matrix, b: b.matrix, out, shared, variant });
+        gemm(program, { layout: "nt", a: a.matrix, b: b.matrix, out, packedCache, variant });
         dispatches = program.dispatches;
       }
     });

@@ -99,7 +99,7 @@ Deno.test("FP8 codec: all 256 codes of both formats decode on the GPU to the tab
   }
 });
 
-Deno.test("quantize: row and tensor scales, column scales and tail, on odd shapes", async () => {
+Deno.test("quantize: row and tensor scales, column scales and trailing columns, on odd shapes", async () => {
   using device = await requestDevice();
   for (const format of formats) {
     for (const [rows, cols] of [[1, 1], [3, 172], [5, 361], [2, 600]]) {
@@ -134,18 +134,18 @@ Deno.test("quantize: row and tensor scales, column scales and tail, on odd shape
   }
 });
 
-Deno.test("quantize: column scales are folded in before rounding, the tail continues the row", async () => {
+Deno.test("quantize: column scales are folded in before rounding, trailing columns continue the row", async () => {
   using device = await requestDevice();
   const [rows, cols, extra] = [3, 32, 16];
   const width = cols + extra;
   const x = uploadMatrix(device, randomValues(rows * cols, 1), rows, cols);
-  const tail = uploadMatrix(device, randomValues(rows * extra, 2, 4), rows, extra);
+  const trailing = uploadMatrix(device, randomValues(rows * extra, 2, 4), rows, extra);
   const columnScales = device.vector(width, "f32", "column scales");
   const divisors = Float32Array.from({ length: width }, (_, i) => 2 ** (i % 5 - 2));
   device.write(columnScales, divisors);
   const joined = Float32Array.from({ length: rows * width }, (_, i) => {
     const [r, c] = [Math.floor(i / width), i % width];
-    return (c < cols ? x.exact[r * cols + c] : tail.exact[r * extra + c - cols]) / divisors[c];
+    return (c < cols ? x.exact[r * cols + c] : trailing.exact[r * extra + c - cols]) / divisors[c];
   });
   for (const granularity of ["row", "tensor"] as const) {
     const codes = device.matrix(rows, width, "e5m2", "codes");
@@ -153,7 +153,7 @@ Deno.test("quantize: column scales are folded in before rounding, the tail conti
     await runOnce(device, (program) =>
       quantize(program, {
         input: x.matrix,
-        tail: tail.matrix,
+        trailingColumns: trailing.matrix,
         columnScales,
         codes,
         scales,

@@ -24,10 +24,10 @@ Deno.test("widen: every 16-bit pattern becomes the same f32 as on the host, padd
   for (const dtype of DTYPES) {
     const want = bitsOf(toFloat32(new Uint8Array(codes.buffer), dtype));
     for (const [rows, cols] of [[64, 1024], [585, 112], [1285, 51]]) { // the last: rows of odd length
-      const halves = device.allocate(2 * rows * cols, "halves");
-      device.write(halves, codes.subarray(0, rows * cols & ~1));
+      const raw = device.allocate(2 * rows * cols, "raw");
+      device.write(raw, codes.subarray(0, rows * cols & ~1));
       const out = filled(device, rows, cols, 7);
-      await runOnce(device, (program) => widen(program, { halves, dtype, out }));
+      await runOnce(device, (program) => widen(program, { raw, dtype, out }));
       const got = new Uint32Array(await device.read(out));
       const padded = new Uint32Array(rows * out.pitch);
       for (let i = 0; i < (rows * cols & ~1); i++) {
@@ -51,10 +51,10 @@ Deno.test("widen: f16 stays what it is in f16, bfloat16 is rounded to it", async
     const codes = dtype === "F16"
       ? new Uint16Array(Float16Array.from(values).buffer)
       : Uint16Array.from(bitsOf(values), (bits) => bits >>> 16);
-    const halves = device.allocate(codes.byteLength, "halves");
-    device.write(halves, codes);
+    const raw = device.allocate(codes.byteLength, "raw");
+    device.write(raw, codes);
     const out = device.matrix(12, 20, "f16", "out");
-    await runOnce(device, (program) => widen(program, { halves, dtype, out }));
+    await runOnce(device, (program) => widen(program, { raw, dtype, out }));
     const got = await readDense(device, out);
     const exact = toFloat32(new Uint8Array(codes.buffer), dtype);
     const tolerance = dtype === "F16" ? 0 : 2 ** -10;
@@ -62,10 +62,10 @@ Deno.test("widen: f16 stays what it is in f16, bfloat16 is rounded to it", async
       got.every((x, i) => Math.abs(x - exact[i]) <= Math.abs(exact[i]) * tolerance + 2 ** -25),
     );
   }
-  const short = device.allocate(16, "halves");
+  const short = device.allocate(16, "raw");
   const out = device.matrix(3, 3, "f32", "out");
   using program = new Program(device);
-  const options = { halves: short, dtype: "F16", out } as const;
+  const options = { raw: short, dtype: "F16", out } as const;
   assertThrows(() => widen(program, options), RangeError, "16 bytes, not 18");
 });
 
