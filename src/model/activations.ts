@@ -1,5 +1,6 @@
 /**
- * The memory of a step: what the forward pass leaves for the backward pass, and what both only pass through.
+ * The memory of a step: what the forward pass leaves for the backward pass, and what both only pass
+ * through.
  *
  * The plan is data, so that `inspect` predicts with the same list that a run allocates.
  *
@@ -22,7 +23,7 @@ export interface ActivationMode {
   checkpointing: boolean;
 }
 
-/** Activations with a matrix a block, or one that all blocks share. */
+/** Activations with one matrix per block, or one that all blocks share. */
 const KEPT = ["input", "qkv", "attended", "logSumExp", "postAttention", "gateUp"] as const;
 /** Values that live only within a block's forward or backward. */
 const PASSING = ["normed", "hidden", "final"] as const;
@@ -127,7 +128,7 @@ export class Activations implements Disposable {
     }
   }
 
-  /** Frees the activations that are not wanted so from now on and makes those that were not until now. */
+  /** Frees the activations that are not wanted any more, and makes those that are wanted now. */
   fit(types: ActivationTypes): void {
     const plan = planActivations(this.#config, this.mode, types);
     for (const [name, matrices] of this.#matrices) {

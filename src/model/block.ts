@@ -2,16 +2,19 @@
  * A decoder block, forward and backward beside each other.
  *
  * ```
- * x ─ norm ─ qkv ─ rope ─ attention ─ o ─(+ x)─ postAttention ─ norm ─ gate,up ─ swiglu ─ down ─(+ postAttention)─ next x
+ * x ─ norm ─ qkv ─ rope ─ attention ─ o ─(+ x)─ postAttention
+ * postAttention ─ norm ─ gate,up ─ swiglu ─ down ─(+ postAttention)─ next x
  * ```
  *
- * There is one forward, for training, evaluation, logits and generation. They differ in what queries attend to, which is
- * its parameter `attend`, and in how many rows linear layers take at a time.
+ * There is one forward, for training, evaluation, logits and generation. They differ in what
+ * queries attend to, which is its parameter `attend`, and in how many rows linear layers take at a
+ * time.
  *
- * The forward keeps x, qkv (rotated), the attention's output and log-sum-exp, postAttention and gate,up. Norms and SwiGLU
- * are computed again where a linear layer needs its input for its own gradient; FALQON's do not. Where a layer multiplies
- * in low precision, norm and SwiGLU write its input in that at once, and in f32 only if something reads it. What is
- * widest, gate,up and its gradient, is f16 where its layer can write or read that (`preferredOutputType`,
+ * The forward keeps x, qkv (rotated), the attention's output and log-sum-exp, postAttention and
+ * gate,up. Norms and SwiGLU are computed again where a linear layer needs its input for its own
+ * gradient; FALQON's do not. Where a layer multiplies in low precision, norm and SwiGLU write its
+ * input in that at once, and in f32 only if something reads it. What is widest, gate,up and its
+ * gradient, is f16 where its layer can write or read that (`preferredOutputType`,
  * `preferredGradientType`).
  *
  * @module
@@ -51,9 +54,10 @@ export interface Pass {
   /** Rows of this pass. */
   rows: number;
   /**
-   * The most rows that linear layers take at a time: what their method keeps of a step is shared with training, and must
-   * not grow for a long prompt, as that would free what a recorded training step uses. A multiple of 4 if it is less
-   * than `rows`, so that groups of rows begin at 256 bytes. A pass with a backward has one group.
+   * The most rows that linear layers take at a time: what their method keeps of a step is shared
+   * with training, and must not grow for a long prompt, as that would free what a recorded training
+   * step uses. A multiple of 4 if it is less than `rows`, so that groups of rows begin at 256
+   * bytes. A pass with a backward has one group.
    */
   linearRows: number;
 }
@@ -123,7 +127,9 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
 interface RowGroup {
   /** Their part of an activation: of this layer, or of another one. */
   get(name: ActivationName, ofLayer?: number): Matrix;
-  /** The forms in which a linear layer wants its input, of which activation `name` is the f32 one. */
+  /**
+   * The forms in which a linear layer wants its input, of which activation `name` is the f32 one.
+   */
   inputOf(linear: Linear, name: "normed" | "hidden"): LinearInput;
 }
 
@@ -159,9 +165,12 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
   };
 }
 
-/** What the backward of a block is told. */
+/** Options of {@linkcode blockBackward}. */
 export interface BlockBackward {
-  /** The gradient of the block's output in low precision, where its producer wrote it: `gradientCodes` of `down`. */
+  /**
+   * The gradient of the block's output in low precision, where its producer wrote it:
+   * `gradientCodes` of `down`.
+   */
   codes: QuantizedGradient | null;
   /** Whether the gradient of the block's input is wanted. */
   needsInputGradient: boolean;
@@ -170,8 +179,8 @@ export interface BlockBackward {
 }
 
 /**
- * Records the gradients of block `layer`, whose tokens attended to their own pass. Activation `dResidual` holds the
- * gradient of the block's output before and that of its input after.
+ * Records the gradients of block `layer`, whose tokens attended to their own pass. Activation
+ * `dResidual` holds the gradient of the block's output before and that of its input after.
  *
  * @returns the gradient of the input quantised, as `below` wants it.
  */
@@ -247,7 +256,10 @@ export function blockBackward(
   return inputCodes;
 }
 
-/** Records the gradient of a norm from `dNormed`, added to `dResidual`; `quantized` receives the sum. */
+/**
+ * Records the gradient of a norm from `dNormed`, added to `dResidual`; `quantized` receives the
+ * sum.
+ */
 function normBackward(
   { program, activations, rows }: Pass,
   norm: Norm,

@@ -20,11 +20,14 @@ import type { Network } from "./network.ts";
 import { recordBlocks, recordFinalNorm } from "./passes.ts";
 import { allocateTokens, sequenceArrays, type TokenBuffers, writeTokens } from "./token_buffers.ts";
 
-/** Tokens that a network reserves memory for where nothing has before: enough for GEMMs to be efficient. */
+/**
+ * Tokens that a network reserves memory for where nothing has before: enough for GEMMs to be
+ * efficient.
+ */
 const PROMPT_ROWS = 256;
 /**
- * Groups of this many rows begin at a multiple of 256 bytes in an f32 matrix, as bindings must; and in gate,up in f16,
- * whose pitch is a multiple of 32.
+ * Groups of this many rows begin at a multiple of 256 bytes in an f32 matrix, as bindings must; and
+ * in gate,up in f16, whose pitch is a multiple of 32.
  */
 const ROW_ALIGNMENT = 4;
 
@@ -76,9 +79,11 @@ export class CachedText implements Disposable {
   }
 
   /**
-   * Appends at least one token. Those that begin a text are computed together, without a wait for any.
+   * Appends at least one token. Those that begin a text are computed together, without a wait for
+   * any.
    *
-   * @param ids Ids below the vocabulary's size, which the kernels do not check; no more than the capacity has left.
+   * @param ids Ids below the vocabulary's size, which the kernels do not check; no more than the
+   * capacity has left.
    */
   async append(ids: readonly number[]): Promise<void> {
     const together = this.#length === 0 && ids.length > 1 ? ids.length : 0;
@@ -119,7 +124,10 @@ export class CachedText implements Disposable {
     this.#lastRow = 0;
   }
 
-  /** The program that appends one token and leaves the logits of the next: recorded once, unless the network grows. */
+  /**
+   * The program that appends one token and leaves the logits of the next: recorded once, unless the
+   * network grows.
+   */
   async #tokenProgram(): Promise<Program> {
     const reserved = reserveRows(this.#network);
     if (this.#program && this.#reserved?.buffer === reserved.buffer) return this.#program;
@@ -132,7 +140,10 @@ export class CachedText implements Disposable {
     return await this.#program.prepare();
   }
 
-  /** Records a pass that keeps the keys and values of its tokens, and the logits behind the last rows. */
+  /**
+   * Records a pass that keeps the keys and values of its tokens, and the logits behind the last
+   * rows.
+   */
   #record(pass: Pass, attend: Attend): void {
     const network = this.#network;
     const { program, rows, tokens: { positions } } = pass;
@@ -181,8 +192,8 @@ interface ReservedRows {
 }
 
 /**
- * Makes sure that the network has memory for a few tokens; what is there stays, since a trainer may have recorded its step
- * with it.
+ * Makes sure that the network has memory for a few tokens; what is there stays, since a trainer may
+ * have recorded its step with it.
  */
 function reserveRows(network: Network): ReservedRows {
   const inference = { training: false, checkpointing: false };

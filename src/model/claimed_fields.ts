@@ -91,8 +91,11 @@ const RULES: readonly Rule[] = [
     wanted: "absent, or full_attention for every layer",
   },
   {
-    names:
-      /^(use_)?(causal|rope|rotary|rotary_emb|rms_?norm|gated_mlp|swiglu)$|^(is_causal|no_bias|scale_attn_weights)$/,
+    // What LLaMA has: only false would change it.
+    names: new RegExp(
+      "^(use_)?(causal|rope|rotary|rotary_emb|rms_?norm|gated_mlp|swiglu)$|" +
+        "^(is_causal|no_bias|scale_attn_weights)$",
+    ),
     neutral: equals(true),
     off: false,
     wanted: "absent or true",

@@ -72,15 +72,14 @@ function missingTensor(
     const prefix = prefixed.slice(0, -base.length);
     return new ModelError(
       `${start} but "${prefixed}": its names begin with "${prefix}" where those of a causal ` +
-        'language model begin with "model.", so load it with AutoModelForCausalLM of transformers ' +
-        "and save it again, or rename its tensors",
+        'language model begin with "model.", so load it with AutoModelForCausalLM of ' +
+        "transformers and save it again, or rename its tensors",
     );
   }
-  if (left.length > 0) {
+  const [other] = left;
+  if (other !== undefined) {
     return new ModelError(
-      `${start} but "${
-        left[0]
-      }", which its model_type has no use for: config.json and the weights ` +
+      `${start} but "${other}", which its model_type has no use for: config.json and the weights ` +
         "are of different architectures, so restore the config.json that the model was published " +
         `with (of architectures, ${Object.keys(FAMILIES).join(" and ")} are supported)`,
     );
@@ -90,10 +89,10 @@ function missingTensor(
 
 function leftOver(folder: string, name: string): ModelError {
   return new ModelError(
-    `Cannot use "${folder}" as its weights have a tensor "${name}" that its model_type and config ` +
-      "have no use for, so that the model would compute something else without it: restore the " +
-      "config.json that the model was published with, or remove the tensor if it is no part of " +
-      "the model",
+    `Cannot use "${folder}" as its weights have a tensor "${name}" that its model_type and ` +
+      "config have no use for, so that the model would compute something else without it: " +
+      "restore the config.json that the model was published with, or remove the tensor if it is " +
+      "no part of the model",
   );
 }
 

@@ -1,7 +1,8 @@
 /**
  * The lm_head and the loss, some rows at a time: the logits of a whole step never exist at once.
  *
- * A frozen head in f16 multiplies rows that are rounded to f16 too, so that products are those of half precision.
+ * A frozen head in f16 multiplies rows that are rounded to f16 too, so that its GEMMs run in half
+ * precision. It does so wherever logits are made: in training, evaluation and generation.
  *
  * @module
  */
@@ -60,14 +61,14 @@ export class LmHead {
     return this.#logits;
   }
 
-  /** Makes room for the logits of steps of up to `tokens` tokens. */
+  /** Reserves memory for the logits of steps of up to `tokens` tokens. */
   reserve(tokens: number): void {
     const rows = Math.min(this.chunkRows, tokens);
     const { rows: vocabSize } = this.#weight.value();
     this.#logits = this.#device.matrix(rows, vocabSize, "f32", "logits of a chunk");
   }
 
-  /** Frees the room. */
+  /** Frees that memory. */
   release(): void {
     this.#device.free(this.#logits);
     this.#logits = null;
@@ -77,7 +78,8 @@ export class LmHead {
    * Records the logits of rows behind the final norm, which it returns.
    *
    * @param packedCache The weight, where several chunks multiply by it.
-   * @param logits Where they go. Default: the head's own memory, which holds those of `chunkRows` rows.
+   * @param logits Where they go. Default: the head's own memory, which holds those of `chunkRows`
+   * rows.
    */
   recordLogits(
     program: Program,
@@ -108,8 +110,8 @@ export class LmHead {
   }
 
   /**
-   * Records the loss of every token and the gradients of the mean loss over the targets that `state` counts: that of
-   * `final`, and that of the weight, added to its.
+   * Records the loss of every token and the gradients of the mean loss over the targets that
+   * `state` counts: that of `final`, and that of the weight, added to its.
    */
   recordTraining(program: Program, options: HeadTraining): void {
     const { final, targets, rowLoss, state, dFinal } = options;
@@ -136,7 +138,7 @@ export class LmHead {
     });
   }
 
-  /** Whether products with the weight may be in half precision. */
+  /** Whether GEMMs with the weight may be in half precision. */
   get #isLowPrecision(): boolean {
     const { value, gradient } = this.#weight;
     return value().type === "f16" && gradient === null;
@@ -148,7 +150,7 @@ export class LmHead {
   }
 }
 
-/** Room for a matrix's rows in f16 with a scale each. */
+/** Memory for a matrix's rows in f16, with one scale per row. */
 function quantizedRows(program: Program, { rows, cols }: Matrix, what: string): Quantized {
   return {
     codes: program.scratch(rows, cols, `codes of ${what}`, "f16"),

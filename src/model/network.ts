@@ -8,7 +8,6 @@ import { OptionError } from "../errors.ts";
 import { firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
-import { uploadRopeFrequencies } from "../kernels/attention/rope_angles.ts";
 import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
 import { loadMatrix, readDense, weightName } from "../layers/load.ts";
 import { Parameters } from "../layers/parameters.ts";
@@ -26,12 +25,12 @@ import {
   recordLosses,
   recordTraining,
 } from "./passes.ts";
-import type { LayerPlan, NormPlan } from "./plan.ts";
-import { ropeInverseFrequencies } from "./rope_config.ts";
+import type { NormPlan } from "./plan.ts";
+import { RopeBuffers } from "./rope_buffers.ts";
 import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 
-/** What {@linkcode Network.create} makes. */
+/** Options of {@linkcode Network.create}. */
 export interface NetworkOptions {
   device: Device;
   config: ModelConfig;
@@ -59,8 +58,7 @@ export class Network implements Decoder, Disposable {
   readonly embedding: DenseWeight;
   readonly finalNorm: Norm;
   readonly head: LmHead;
-  /** By what they are made of: layers that rotate alike share them. */
-  readonly #frequencies = new Map<string, Vector>();
+  readonly #ropeBuffers: RopeBuffers;
   #activations: Activations | null = null;
   #tokens: TokenBuffers | null = null;
   #rowLoss: Vector | null = null;
@@ -75,6 +73,7 @@ export class Network implements Decoder, Disposable {
     this.config = config;
     this.method = method;
     this.parameters = new Parameters(device);
+    this.#ropeBuffers = new RopeBuffers(device);
     this.layers = method.build({ device, parameters: this.parameters, random, restoring });
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
@@ -85,7 +84,7 @@ export class Network implements Decoder, Disposable {
         plan: layer,
         attentionNorm: this.#norm(layer.norms.attentionIn!),
         qkv: this.layers.linear(specs.qkv),
-        frequencies: this.#ropeFrequencies(layer),
+        frequencies: this.#ropeBuffers.of(layer.attention),
         o: this.layers.linear(specs.o),
         mlpNorm: this.#norm(layer.norms.mlpIn!),
         gateUp: this.layers.linear(specs.gateUp),
@@ -125,7 +124,7 @@ export class Network implements Decoder, Disposable {
   }
 
   /**
-   * Makes room for steps like `mode`. Programs that were recorded for less room are gone.
+   * Reserves memory for steps like `mode`. Programs that were recorded for less are gone.
    *
    * @throws {OptionError} if a sequence would be empty.
    */
@@ -161,12 +160,12 @@ export class Network implements Decoder, Disposable {
     existing(this.#activations).fit(activationTypes(this.blocks));
   }
 
-  /** Counts how often the room was made anew: what was recorded before {@linkcode release} is invalid after. */
+  /** Counts how often memory was reserved again: what was recorded before is invalid after. */
   get generation(): number {
     return this.#generation;
   }
 
-  /** Frees the room for steps and every recorded program. */
+  /** Frees the memory for steps and every recorded program. */
   release(): void {
     this.#generation++;
     for (const program of this.#programs.values()) program.then((p) => p[Symbol.dispose]());
@@ -185,7 +184,9 @@ export class Network implements Decoder, Disposable {
     return existing(this.#tokens);
   }
 
-  /** f32 [tokens]: −log p of each target after a loss or training program, 0 where there is none. */
+  /**
+   * f32 [tokens]: −log p of each target after a loss or training program, 0 where there is none.
+   */
   get rowLoss(): Vector {
     return existing(this.#rowLoss);
   }
@@ -214,8 +215,9 @@ export class Network implements Decoder, Disposable {
   }
 
   /**
-   * Records a training step of `rows` tokens: losses, and the gradients of the mean loss over the targets that `state`
-   * counts, added to those of the parameters. The sum of the losses is added to the state's.
+   * Records a training step of `rows` tokens: losses, and the gradients of the mean loss over the
+   * targets that `state` counts, added to those of the parameters. The sum of the losses is added
+   * to the state's.
    */
   recordTraining(program: Program, rows: number, state: StepState): void {
     const pass = this.#pass(program, rows);
@@ -224,7 +226,8 @@ export class Network implements Decoder, Disposable {
   }
 
   /**
-   * Reads a parameter as a Hugging Face model would hold it, adapters merged in: packed f32 [rows, cols].
+   * Reads a parameter as a Hugging Face model would hold it, adapters merged in: packed f32 [rows,
+   * cols].
    *
    * @throws {TypeError} for a name that is no parameter of the model.
    */
@@ -244,7 +247,7 @@ export class Network implements Decoder, Disposable {
     for (const linear of this.linears()) linear.free();
     this.layers.free();
     this.parameters[Symbol.dispose]();
-    this.device.free(...this.#frequencies.values());
+    this.#ropeBuffers.free();
   }
 
   #forward(pass: Pass): Matrix {
@@ -274,17 +277,6 @@ export class Network implements Decoder, Disposable {
     const weight = this.#dense(tensor, 1, this.config.hiddenSize);
     const index = this.#norms++;
     return { weight, eps, rstd: () => this.#rstd[index] };
-  }
-
-  #ropeFrequencies({ attention: { headDim, rope } }: LayerPlan): Vector {
-    const { theta: ropeTheta, scaling: ropeScaling } = rope!;
-    const config = { headDim, ropeTheta, ropeScaling };
-    const key = JSON.stringify(config);
-    const known = this.#frequencies.get(key);
-    if (known) return known;
-    const made = uploadRopeFrequencies(this.device, ropeInverseFrequencies(config));
-    this.#frequencies.set(key, made);
-    return made;
   }
 
   #program(key: string, record: (program: Program) => void): Promise<Program> {

@@ -32,7 +32,10 @@ export interface LinearInput {
   codes: Quantized | null;
 }
 
-/** Records the norm of `input`, which is the input of what follows, keeping the row statistics for the backward. */
+/**
+ * Records the norm of `input`, which is the input of what follows, keeping the row statistics for
+ * the backward.
+ */
 export function normForward(
   program: Program,
   norm: Norm,

@@ -1,7 +1,7 @@
 /**
  * The `quantization_config` block of an FP8 model folder, in the compressed-tensors format that
  * vLLM, SGLang and transformers load. A quantised linear `X` is stored as `X.weight` (F8_E4M3,
- * `[N, K]`) and `X.weight_scale` (`[N, 1]` for row scales, `[1]` for one scale a tensor), with
+ * `[N, K]`) and `X.weight_scale` (`[N, 1]` for row scales, `[1]` for one scale per tensor), with
  * `W = weight · weight_scale`; its activations are quantised as they come, so have no scale.
  *
  * @module
@@ -12,9 +12,9 @@ import { isJsonObject, type JsonFields, showJson } from "../io/json.ts";
 
 /** How finely the FP8 values of a model are scaled, and what is left unquantised. */
 export interface QuantizationConfig {
-  /** One scale an output row of a weight, or one a weight. */
+  /** One scale per output row of a weight, or one per weight. */
   readonly weights: "row" | "tensor";
-  /** One scale a token, or one for all tokens of a step. */
+  /** One scale per token, or one for all tokens of a step. */
   readonly activations: "row" | "tensor";
   /** The modules that are not quantised: names, or regular expressions after `re:`. */
   readonly ignore: readonly string[];

@@ -45,7 +45,7 @@ export interface RopeConfig {
   readonly ropeScaling: RopeScaling;
 }
 
-/** What {@linkcode parseRope} reads. */
+/** The rotary settings of a config. */
 type Rope = Pick<RopeConfig, "ropeTheta" | "ropeScaling">;
 
 /** The fields that hold rotary settings, before transformers 5 and since. */
@@ -133,7 +133,7 @@ function parseScaling(rope: JsonFields, fields: JsonFields): RopeScaling {
 }
 
 /**
- * The inverse frequencies of the rotary embedding, in radians a token: `[headDim / 2]`, computed
+ * The inverse frequencies of the rotary embedding, in radians per token: `[headDim / 2]`, computed
  * in float64 and rounded once. The llama3 scaling is that of transformers.
  */
 export function ropeInverseFrequencies(config: RopeConfig): Float32Array<ArrayBuffer> {
