@@ -3,7 +3,7 @@
  *
  * `deno run -A bench/attention_bench.ts` times forward and backward at LLaMA-7B shapes: 16 documents of 512
  * tokens, 32 heads of 128. `--documents --length --heads --kv-heads --head-dim --repeats` change them,
- * `--gradient` the size of the output's gradient, `--gpu native|dawn|auto` the WebGPU. The last document is
+ * `--gradient` the size of the output's gradient, `--provider native|dawn|auto` the WebGPU. The last document is
  * compared with the f64 oracle for the last key head and its query heads, which takes seconds for 512 tokens
  * and grows with the square.
  *

@@ -3,7 +3,7 @@
  * the norm and SwiGLU that quantise at birth.
  *
  * `deno run -A bench/quantize_bench.ts` takes the sizes of a LLaMA-7B step: `--rows 8192 --cols 4096 --ffn 11008`.
- * `--gpu native|dawn` chooses the WebGPU, `--only quantize` the cases with that in their name, `--sweep` times every way
+ * `--provider native|dawn` chooses the WebGPU, `--only quantize` the cases with that in their name, `--sweep` times every way
  * to share a row among threads, `--repeats` says how often.
  *
  * GB/s count the bytes that must move; the share is of what a kernel that only copies reaches in the same run. Each case
@@ -112,8 +112,8 @@ async function* quantizeBench(
 
 /** Prints the lines of {@linkcode quantizeBench} for a command line's words. */
 async function run(args: readonly string[], terminal: Terminal): Promise<void> {
-  const { gpu, rows, cols, ffn, ...options } = readFlags(args, FLAGS);
-  using device = await openDevice({ gpu }, terminal);
+  const { provider, rows, cols, ffn, ...options } = readFlags(args, FLAGS);
+  using device = await openDevice({ provider }, terminal);
   const defaults = device.isFallback ? SMALL : LLAMA_7B;
   const shape = {
     rows: rows ?? defaults.rows,

@@ -7,7 +7,8 @@
 import { DeviceError } from "../errors.ts";
 import { subgroupMatrixConfigs } from "../gpu/dawn.ts";
 import { type Device, type Provider, requestDevice } from "../gpu/device.ts";
-import { type Command, command } from "./command.ts";
+import { command } from "./command.ts";
+import type { Command } from "./command_type.ts";
 import { formatBytes, formatCount, formatTable } from "./format.ts";
 import { GPU_FLAGS } from "./shared_flags.ts";
 
@@ -25,11 +26,11 @@ const LIMITS = {
 /** The command `devices`. */
 export const devices: Command = command({
   name: "devices",
-  summary: "Show the GPU, its features and limits; with --gpu auto as both providers see it",
+  summary: "Show the GPU, its features and limits; with --provider auto as both providers see it",
   synopsis: "[options]",
   flags: GPU_FLAGS,
-  async run({ gpu = "native" }, terminal) {
-    if (gpu !== "auto") return terminal.stdout(await show(gpu));
+  async run({ provider = "native" }, terminal) {
+    if (provider !== "auto") return terminal.stdout(await show(provider));
     terminal.stdout(await show("native"));
     try {
       terminal.stdout(await show("dawn"));

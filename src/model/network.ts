@@ -17,14 +17,9 @@ import { activationTypes, attendToPass, type Block, type Pass } from "./block.ts
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
 import { LmHead } from "./lm_head.ts";
+import { CROSS_ENTROPY } from "./loss.ts";
 import type { Norm } from "./norm.ts";
-import {
-  type Decoder,
-  recordBlocks,
-  recordFinalNorm,
-  recordLosses,
-  recordTraining,
-} from "./passes.ts";
+import * as passes from "./passes.ts";
 import type { NormPlan } from "./plan.ts";
 import { RopeBuffers } from "./rope_buffers.ts";
 import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
@@ -43,10 +38,12 @@ export interface NetworkOptions {
   moments: boolean;
   /** A checkpoint's state follows. Default false. */
   restoring?: boolean;
+  /** Ends the loading between weights: its reason is thrown. */
+  signal?: AbortSignal;
 }
 
 /** A model's layers on the GPU. */
-export class Network implements Decoder, Disposable {
+export class Network implements passes.Decoder, Disposable {
   readonly device: Device;
   readonly config: ModelConfig;
   readonly method: Method;
@@ -103,12 +100,15 @@ export class Network implements Decoder, Disposable {
   static async create(options: NetworkOptions): Promise<Network> {
     const network = new Network(options);
     try {
-      const { gradients, moments, source } = options;
+      const { gradients, moments, source, signal } = options;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
       for (const [name, { value, rows }] of network.dense) {
         await loadMatrix(options.device, name, rows, source, value());
       }
-      for (const linear of network.linears()) await linear.load(source);
+      for (const linear of network.linears()) {
+        signal?.throwIfAborted();
+        await linear.load(source);
+      }
       if (!options.restoring) await network.layers.refresh?.();
       await options.device.finish();
       return network;
@@ -210,7 +210,7 @@ export class Network implements Decoder, Disposable {
   lossProgram(rows: number): Promise<Program> {
     return this.#program(`loss ${rows}`, (program) => {
       const final = this.#forward(this.#pass(program, rows));
-      recordLosses(program, this, { final, ...this.#losses(rows) });
+      passes.recordLosses(program, this, { final, ...this.#losses(rows) });
     });
   }
 
@@ -219,10 +219,10 @@ export class Network implements Decoder, Disposable {
    * targets that `state` counts, added to those of the parameters. The sum of the losses is added
    * to the state's.
    */
-  recordTraining(program: Program, rows: number, state: StepState): void {
+  recordTraining(program: Program, rows: number, state: StepState, loss = CROSS_ENTROPY): void {
     const pass = this.#pass(program, rows);
     const final = this.#forward(pass);
-    recordTraining(pass, this, { final, state, ...this.#losses(rows) });
+    passes.recordTraining(pass, this, loss, { final, state, ...this.#losses(rows) });
   }
 
   /**
@@ -252,8 +252,8 @@ export class Network implements Decoder, Disposable {
 
   #forward(pass: Pass): Matrix {
     pass.program.phase("forward");
-    recordBlocks(pass, this, attendToPass);
-    return recordFinalNorm(pass, this);
+    passes.recordBlocks(pass, this, attendToPass);
+    return passes.recordFinalNorm(pass, this);
   }
 
   #pass(program: Program, rows: number): Pass {

@@ -13,6 +13,7 @@ import { addSum } from "../kernels/rows/sum.ts";
 import type { DenseWeight } from "../layers/method.ts";
 import { type Attend, type Block, blockBackward, blockForward, type Pass } from "./block.ts";
 import type { HeadLosses, LmHead } from "./lm_head.ts";
+import type { Loss } from "./loss.ts";
 import { type Norm, normForward, normGradients } from "./norm.ts";
 
 /** The layers of a decoder. */
@@ -56,16 +57,21 @@ export interface TrainingLosses extends HeadLosses {
 }
 
 /**
- * Records losses, and the gradients of the mean loss over the targets that the state counts, added
- * to those of the parameters.
+ * Records losses, and the gradients of their mean over the targets that the state counts, added to
+ * those of the parameters.
  */
-export function recordTraining(pass: Pass, decoder: Decoder, losses: TrainingLosses): void {
+export function recordTraining(
+  pass: Pass,
+  decoder: Decoder,
+  loss: Loss,
+  losses: TrainingLosses,
+): void {
   const { program, activations, tokens, rows } = pass;
   const { embedding, blocks, finalNorm, head } = decoder;
   const { state, rowLoss } = losses;
   const dOutput = activations.get("dFinal", rows);
   program.phase("loss");
-  head.recordTraining(program, { ...losses, dFinal: dOutput });
+  loss.record(program, { ...losses, head, documents: tokens.documents, dFinal: dOutput });
   addSum(program, { values: rowLoss, out: state.results, index: LOSS_SUM_INDEX });
 
   program.phase("backward");

@@ -33,7 +33,7 @@ Deno.test("bench: a step is measured for every method; the loss falls, the peak 
   for (const [i, method] of methods.entries()) {
     const terminal = recording();
     const rank = method[0] === "full" ? [] : ["--rank", "4"];
-    const more = i % 2 === 0 ? ["--checkpointing"] : [];
+    const more = i % 2 === 0 ? ["--gradient-checkpointing"] : [];
     const args = [...TINY, ...rank, ...more, "--method", ...method, "--steps", "6", "--profile"];
     const result = await runStep(args, terminal);
     assertEquals(JSON.parse(JSON.stringify(result)), result);

@@ -118,7 +118,7 @@ Deno.test("dawn with tensor cores is what dawn and auto open", () => {
     }
     using device = await requestDevice();
     assertEquals([device.provider, device.hasSubgroupMatrix], ["native", false]);
-    const { out } = await runCommand("devices --gpu auto");
+    const { out } = await runCommand("devices --provider auto");
     assertMatch(out, /^.+\n {2}provider: native\n[^]+\nTensor\n {2}provider: dawn\n/);
     assertStringIncludes(
       out,
@@ -145,17 +145,20 @@ Deno.test("only 16×16×16 matrices of f16 with f32 sums, by subgroups of 32, be
   assert(!offers([SUBGROUP_MATRIX], config));
 });
 
-Deno.test("providers by another name are refused; --gpu takes the three", async () => {
+Deno.test("providers by another name are refused; --provider takes the three", async () => {
   const provider = "metal" as Provider;
   await assertRejects(() => requestDevice({ provider }), OptionError, "give one of native");
-  const { code, err } = await runCommand("devices --gpu metal");
+  const { code, err } = await runCommand("devices --provider metal");
   assertEquals(code, 2);
-  assertStringIncludes(err, '--gpu has the value "metal": give one of native, dawn, auto');
+  assertStringIncludes(err, '--provider has the value "metal": give one of native, dawn, auto');
   await withDawn("/nowhere", async () => {
-    const { code, out, err } = await runCommand("devices --gpu dawn");
+    const { code, out, err } = await runCommand("devices --provider dawn");
     assertEquals([code, out], [1, ""]);
     assertStringIncludes(err, "Cannot load Dawn from ");
-    assertStringIncludes((await runCommand("devices --gpu auto")).out, "\ndawn: Cannot load Dawn");
+    assertStringIncludes(
+      (await runCommand("devices --provider auto")).out,
+      "\ndawn: Cannot load Dawn",
+    );
   });
 });
 

@@ -70,7 +70,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     const device = open();
     using model = await Model.load(`${tiny}model`, { device: open() });
     const request = { config: model.config, method: methods[0], device, ...SHAPE };
-    await planMemory({ ...request, gradientCheckpointing: false, countUpdates: false });
+    await planMemory({ ...request, gradientCheckpointing: false, updateStats: false });
     for (const method of methods) await recordRun(open(), method);
     recordWidening(device);
   });

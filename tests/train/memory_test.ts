@@ -54,7 +54,7 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
           batchSize: 3,
           sequenceLength: 50,
           gradientCheckpointing,
-          countUpdates: false,
+          updateStats: false,
         };
         const plan = await planMemory({ config, method, device, ...shape });
         const { weights, training, kept, passing, logits, kernels } = plan;

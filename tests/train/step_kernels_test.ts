@@ -54,7 +54,7 @@ const SHAPE = { batchSize: 2, sequenceLength: 512, gradientCheckpointing: true }
 
 /** Records a training step. */
 function plan(device: Device, config: ModelConfig, method: Method): Promise<MemoryPlan> {
-  return planMemory({ config, method, device, ...SHAPE, countUpdates: true });
+  return planMemory({ config, method, device, ...SHAPE, updateStats: true });
 }
 
 /** The kernels of a training step, by name, and their code. */
