@@ -18,16 +18,13 @@
  */
 
 export * from "./src/errors.ts";
-export { Device, type DeviceOptions, type Provider, requestDevice } from "./src/gpu/device.ts";
 export {
-  decodeFp8,
-  decodeFp8Array,
-  E4M3,
-  E5M2,
-  encodeFp8,
-  encodeFp8Array,
-  type Fp8Format,
-} from "./src/numerics/fp8.ts";
+  type Device,
+  type DeviceOptions,
+  type Provider,
+  requestDevice,
+  type SubgroupMatrixConfig,
+} from "./src/gpu/public_device.ts";
 
 export {
   Dataset,

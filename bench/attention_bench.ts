@@ -22,6 +22,7 @@ import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import type { Device } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
+import { F16_MATRIX, supportsMatrix } from "../src/gpu/subgroup_matrix.ts";
 import { attentionBackward, attentionForward } from "../src/kernels/attention/attention.ts";
 import {
   attentionTensorBackward,
@@ -80,7 +81,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   const shape = { documents, length, heads, kvHeads, headDim, gradientScale };
   using device = await openDevice(values, terminal);
   terminal.stdout(`${device.name} (${device.provider}): ${JSON.stringify(shape)}\n`);
-  const tolerance = device.hasSubgroupMatrix ? F16_TOLERANCE : F32_TOLERANCE;
+  const tolerance = supportsMatrix(device, F16_MATRIX) ? F16_TOLERANCE : F32_TOLERANCE;
   for (const odd of values.odd ? ODD_CASES : []) {
     const { errors } = await runAttention(device, { gap: 4, ...odd });
     terminal.stdout(showErrors(JSON.stringify(odd), errors, tolerance));

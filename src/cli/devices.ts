@@ -5,7 +5,6 @@
  */
 
 import { DeviceError } from "../errors.ts";
-import { subgroupMatrixConfigs } from "../gpu/dawn.ts";
 import { type Device, type Provider, requestDevice } from "../gpu/device.ts";
 import { command } from "./command.ts";
 import type { Command } from "./command_type.ts";
@@ -51,11 +50,11 @@ async function show(provider: Provider): Promise<string> {
   return [...seen].join("");
 }
 
-function describe({ name, provider, info, gpu, hasF16, limits }: Device): string {
+function describe({ name, provider, gpu, hasF16, limits, matrixConfigs }: Device): string {
   const rows = Object.entries(LIMITS).map(([name, format]) =>
     [name, format(limits[name as keyof typeof LIMITS])] as const
   );
-  const matrices = subgroupMatrixConfigs(info).map((config) =>
+  const matrices = matrixConfigs.map((config) =>
     `${config.M}×${config.N}×${config.K} ${config.componentType} to ${config.resultComponentType}`
   );
   return `${name}\n` +

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Device } from "../gpu/device.ts";
+import type { Device } from "../gpu/public_device.ts";
 import type { Tokenizer } from "../io/tokenizer.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 import type { ModelConfig } from "../model/config.ts";

@@ -7,7 +7,7 @@
 import { checkInteger } from "../checks.ts";
 import { ModelError } from "../errors.ts";
 import { firstOf, rowsOf } from "../gpu/buffers.ts";
-import { type Device, requestDevice } from "../gpu/device.ts";
+import { type Device, internalDevice, requestDevice } from "../gpu/public_device.ts";
 import { Tokenizer } from "../io/tokenizer.ts";
 import { Weights } from "../io/weights.ts";
 import { frozen } from "../methods/frozen.ts";
@@ -79,12 +79,14 @@ export class Model implements Disposable {
   /**
    * Opens a Hugging Face model folder: `config.json`, `*.safetensors`, `tokenizer.json`.
    *
+   * @throws {OptionError} for a device that is not from `requestDevice`.
    * @throws {FileError} for missing or damaged files.
    * @throws {ModelError} for an architecture that is not supported, tensors that are missing
    * or not used, or a vocabulary that does not fit.
    * @throws {DeviceError} if no device is given and there is no GPU.
    */
   static async load(folder: string, { device, signal }: ModelOptions = {}): Promise<Model> {
+    if (device) internalDevice(device); // refused before anything is read
     const config = await readModelConfig(folder);
     signal?.throwIfAborted();
     const tokenizer = await Tokenizer.load(folder);
@@ -157,7 +159,8 @@ export class Model implements Disposable {
   async adapt(method: Method, options: AdaptOptions): Promise<Network> {
     this.#network?.[Symbol.dispose]();
     this.#network = null;
-    const { device, config } = this;
+    const { config } = this;
+    const device = internalDevice(this.device);
     const source = new FolderSource(this.#weights);
     const base = { device, config, method, source, gradients: false, moments: false };
     this.#network = await Network.create({ ...base, ...options });
@@ -190,7 +193,7 @@ export class Model implements Disposable {
       const count = Math.min(step, ids.length - first);
       (await network.logitsProgram(ids.length, first, count)).run();
       const chunk = rowsOf(network.head.logits, 0, count);
-      logits.set(await this.device.readMatrix(chunk), first * vocabSize);
+      logits.set(await network.device.readMatrix(chunk), first * vocabSize);
     }
     return logits;
   }
@@ -214,7 +217,7 @@ export class Model implements Disposable {
     const network = await this.#write(arrays);
     (await network.lossProgram(rows)).run();
     const view = firstOf(network.rowLoss, rows);
-    return new Float32Array(await this.device.read(view)).slice(0, rows);
+    return new Float32Array(await network.device.read(view)).slice(0, rows);
   }
 
   /**
@@ -290,7 +293,7 @@ export class Model implements Disposable {
     checkIds(arrays.inputIds, this.config.vocabSize);
     const network = await this.network();
     network.reserve({ tokens: arrays.inputIds.length, training: false, checkpointing: false });
-    writeTokens(this.device, network.tokens, arrays);
+    writeTokens(network.device, network.tokens, arrays);
     return network;
   }
 }

@@ -6,6 +6,7 @@
  */
 
 import { DataError } from "../errors.ts";
+import { internalDevice } from "../gpu/public_device.ts";
 import { readDense, weightName } from "../layers/load.ts";
 import { full } from "../methods/full.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";
@@ -59,7 +60,8 @@ export async function lossAndGradients(
   sequence: LabelledSequence,
 ): Promise<LossAndGradients> {
   const arrays = labelled(sequence);
-  const { device, config } = model;
+  const { config } = model;
+  const device = internalDevice(model.device);
   checkIds(arrays.inputIds, config.vocabSize);
   using network = await Network.create({
     device,

@@ -8,12 +8,13 @@
 
 import { ModelError } from "../errors.ts";
 import type { Weights } from "../io/weights.ts";
+import { codeFormatOf } from "../numerics/formats.ts";
 import { FAMILIES } from "./families/registry.ts";
 import { type ModelPlan, planTensorShapes } from "./plan.ts";
 
 /** Tensors that hold nothing of the model: older files have the frequencies of rotation. */
 const HARMLESS = /\.rotary_emb\.inv_freq$/;
-/** What a scale of FP8 weights is called: the weight's name and this. */
+/** What the scale of a weight that is stored as codes is called: the weight's name and this. */
 const SCALE = "_scale";
 /** The head of a model that does not tie it to the embedding. */
 const LM_HEAD = "lm_head.weight";
@@ -50,7 +51,8 @@ function isClaimed(
 ): boolean {
   if (wanted.has(name) || HARMLESS.test(name)) return true;
   const weight = name.endsWith(SCALE) ? name.slice(0, -SCALE.length) : "";
-  return wanted.has(weight) && weights.has(weight) && weights.info(weight).dtype === "F8_E4M3";
+  return wanted.has(weight) && weights.has(weight) &&
+    codeFormatOf(weights.info(weight).dtype) !== null;
 }
 
 /** Why a tensor that is missing is missing, as far as the others tell. */

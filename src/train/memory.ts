@@ -74,7 +74,7 @@ const STEP = {
 /** Stands in for the files of a model: nothing is read, nothing uploaded. */
 const NO_WEIGHTS: WeightSource = {
   rows: () => Promise.reject(new TypeError("There are no weights to read")),
-  fp8: () => Promise.resolve(null),
+  codes: () => Promise.resolve(null),
   fill: () => {},
 };
 

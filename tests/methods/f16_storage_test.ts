@@ -1,7 +1,8 @@
 /** Values that are kept in f16 between kernels: what that changes of a step, on any device. */
 
 import { assert, assertEquals } from "@std/assert";
-import { type Device, type F16Storage, requestDevice } from "../../src/gpu/device.ts";
+import { type Device, requestDevice } from "../../src/gpu/device.ts";
+import type { F16Storage } from "../../src/gpu/tuning.ts";
 import { submitOnce } from "../../src/gpu/submit_once.ts";
 import { falqon } from "../../src/methods/falqon/falqon.ts";
 import { full } from "../../src/methods/full.ts";
@@ -27,10 +28,10 @@ async function step(
   device: Device,
   folder: string,
   method: Method,
-  halves: F16Storage,
+  f16Storage: F16Storage,
   checkpointing = false,
 ) {
-  device.halves = halves;
+  device.tuning = { ...device.tuning, f16Storage };
   using model = await Model.load(folder, { device });
   const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
   network.reserve({ tokens: IDS.length, training: true, checkpointing });
@@ -112,7 +113,7 @@ Deno.test("a text is generated with gate and up in f16 as if it were read anew, 
   withFolder(async (folder) => {
     await writeTinyModel(folder);
     using device = await requestDevice();
-    device.halves = BOTH;
+    device.tuning = { ...device.tuning, f16Storage: BOTH };
     using model = await Model.load(folder, { device });
     const method = lora({ rank: 5, base: "f16", targetModules: ["v_proj"] });
     const network = await model.adapt(method, { random: randomGenerator(1) });

@@ -44,7 +44,7 @@ const METHODS: Record<string, () => Method> = {
 
 const NO_WEIGHTS: WeightSource = {
   rows: () => Promise.reject(new TypeError("There are no weights to read")),
-  fp8: () => Promise.resolve(null),
+  codes: () => Promise.resolve(null),
   fill: () => {},
 };
 

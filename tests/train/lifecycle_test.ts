@@ -17,6 +17,7 @@ import {
   TrainingError,
   type TrainingMetrics,
 } from "../../mod.ts";
+import { internalDevice } from "../../src/gpu/public_device.ts";
 import { exists } from "../../src/io/exists.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { withFolder } from "../support/io.ts";
@@ -258,5 +259,5 @@ Deno.test("a model without a device opens one, and closes it", () =>
     assert(device.allocatedBytes > 0);
     model[Symbol.dispose]();
     assertEquals(device.allocatedBytes, 0);
-    assertEquals((await device.gpu.lost).reason, "destroyed");
+    assertEquals((await internalDevice(device).gpu.lost).reason, "destroyed");
   }));

@@ -9,10 +9,10 @@ import {
   type Method,
   Model,
   qlora,
-  requestDevice,
   torchaoStyle,
   Trainer,
 } from "../../mod.ts";
+import { requestDevice } from "../../src/gpu/device.ts";
 import { readModelConfig } from "../../src/model/config.ts";
 import { METRICS_CAPACITY } from "../../src/gpu/step_state.ts";
 import { planMemory } from "../../src/train/memory.ts";
@@ -45,11 +45,12 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
     await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
     const config = await readModelConfig(folder);
     using device = await requestDevice();
-    const asUsual = device.halves;
+    const { f16Storage: asUsual } = device.tuning;
     const everywhere = { activations: true, gradients: true };
     for (const [name, method] of Object.entries(METHODS)) {
       for (const gradientCheckpointing of [false, true]) {
-        device.halves = gradientCheckpointing ? everywhere : asUsual;
+        const f16Storage = gradientCheckpointing ? everywhere : asUsual;
+        device.tuning = { ...device.tuning, f16Storage };
         const shape = {
           batchSize: 3,
           sequenceLength: 50,

@@ -8,13 +8,12 @@ import {
   type Method,
   Model,
   qlora,
-  requestDevice,
   torchaoStyle,
   Trainer,
 } from "../../mod.ts";
 import { OptionError, TrainingError } from "../../src/errors.ts";
 import { fromFloat32, toFloat32 } from "../../src/io/dtype.ts";
-import type { Device } from "../../src/gpu/device.ts";
+import { type Device, requestDevice } from "../../src/gpu/device.ts";
 import { LOG_FILE } from "../../src/train/log.ts";
 import type { TrainerOptions } from "../../src/train/options.ts";
 import type { TrainingMetrics } from "../../src/train/metrics.ts";
