@@ -80,7 +80,7 @@ export interface F16Storage {
  * A GPU device with the buffers and kernels made on it. Buffers are freed by {@linkcode Device.free} or
  * all at once by {@linkcode Device.destroy}: the garbage collector comes too late for gigabytes.
  */
-export class Device implements Disposable {
+export class Device implements Disposable, AsyncDisposable {
   /** The WebGPU device. */
   readonly gpu: GPUDevice;
   /** What the adapter says of itself. */
@@ -352,7 +352,10 @@ export class Device implements Disposable {
     return [...this.#kernels.values()];
   }
 
-  /** Frees every buffer and the device. */
+  /**
+   * Frees every buffer and the device. Where submitted work may still run, prefer `await using`, which waits for it:
+   * Deno's WebGPU ends the process if work of a device that it lets go of takes over six seconds more.
+   */
   destroy(): void {
     this.free(...this.#buffers);
     this.gpu.destroy();
@@ -360,6 +363,13 @@ export class Device implements Disposable {
 
   /** Same as {@linkcode Device.destroy}. */
   [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  /** Waits until submitted work has run or failed, then destroys the device. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Failures have been reported where results were taken; here they must not hide what ended the scope.
+    await this.wait(this.gpu.queue.onSubmittedWorkDone()).catch(() => {});
     this.destroy();
   }
 }
