@@ -22,7 +22,7 @@ export const evalCommand: Command = command({
   async run(values, terminal) {
     const folder = needed(values, "model");
     const data = await openDataset(needed(values, "data"), values);
-    using device = await openDevice(values, terminal);
+    await using device = await openDevice(values, terminal);
     using model = await Model.load(folder, { device });
     const method = await frozenMethod(values, model.config, device, terminal);
     await model.use(method);

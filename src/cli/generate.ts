@@ -31,7 +31,7 @@ export const generate: Command = command({
   async run(values, terminal) {
     const folder = needed(values, "model");
     const prompt = needed(values, "prompt");
-    using device = await openDevice(values, terminal);
+    await using device = await openDevice(values, terminal);
     using model = await Model.load(folder, { device });
     const method = await frozenMethod(values, model.config, device, terminal);
     await model.use(method);

@@ -62,7 +62,7 @@ export const inspect: Command = command({
   },
   async run(values, terminal, folder) {
     const config = await readModelConfig(folder);
-    using device = values.provider && await openDevice(values, terminal);
+    await using device = values.provider && await openDevice(values, terminal);
     const method = await trainingMethod(values, device ?? { hasF16: true }, terminal);
     const options = resolveOptions({ ...trainerOptions(values), model: { config } });
     const { batchSize, sequenceLength } = options;

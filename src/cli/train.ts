@@ -40,7 +40,7 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const overwrite = values.overwrite ?? false;
   if (resumeFrom === undefined) await expectFree(output, folder, overwrite);
   const { data, evalData } = await openData(values);
-  using device = await openDevice(values, terminal);
+  await using device = await openDevice(values, terminal);
   using model = await Model.load(folder, { device });
   using trainer = await Trainer.create({
     ...trainerOptions(values),

@@ -64,7 +64,7 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
  * Device.free} or all at once by {@linkcode Device.destroy}: the garbage collector comes too late
  * for gigabytes.
  */
-export class Device implements Disposable {
+export class Device implements Disposable, AsyncDisposable {
   /** The WebGPU device. */
   readonly gpu: GPUDevice;
   /** What the adapter says of itself. */
@@ -317,7 +317,10 @@ export class Device implements Disposable {
     return [...this.#kernels.values()];
   }
 
-  /** Frees every buffer and the device. */
+  /**
+   * Frees every buffer and the device. Where submitted work may still run, prefer `await using`, which waits for it:
+   * Deno's WebGPU ends the process if work of a device that it lets go of takes over six seconds more.
+   */
   destroy(): void {
     this.free(...this.#buffers);
     this.gpu.destroy();
@@ -325,6 +328,13 @@ export class Device implements Disposable {
 
   /** Same as {@linkcode Device.destroy}. */
   [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  /** Waits until submitted work has run or failed, then destroys the device. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Failures have been reported where results were taken; here they must not hide what ended the scope.
+    await this.wait(this.gpu.queue.onSubmittedWorkDone()).catch(() => {});
     this.destroy();
   }
 }

@@ -3,6 +3,7 @@ import { DeviceError } from "../../src/errors.ts";
 import { firstOf, rowsOf } from "../../src/gpu/buffers.ts";
 import { requestDevice } from "../../src/gpu/device.ts";
 import { Kernel } from "../../src/gpu/kernel.ts";
+import { Program } from "../../src/gpu/program.ts";
 
 Deno.test("device: buffers are counted, freed once, and a copy of a view frees nothing twice", async () => {
   using device = await requestDevice();
@@ -116,4 +117,28 @@ Deno.test("device: GPU work that failed on the side is reported at the next resu
   device.gpu.queue.submit([encoder.finish()]);
   await assertRejects(() => device.read(view), DeviceError, "Cannot go on as the GPU reported: ");
   await assertRejects(() => device.finish(), DeviceError);
+});
+
+Deno.test("device: await using lets work under way end first, even if the GPU is gone or failed", async () => {
+  const order: string[] = [];
+  {
+    await using device = await requestDevice();
+    const values = device.vector(1 << 22, "f32", "values");
+    const out = device.vector(1, "f32", "out");
+    using program = new Program(device);
+    for (let index = 0; index < 20; index++) {
+      const params = { count: values.length, index: 0 };
+      program.dispatch(device.kernel("sum", { THREADS: 64 }), { values, out }, params, [1]);
+    }
+    (await program.prepare()).run();
+    device.gpu.queue.onSubmittedWorkDone().then(() => order.push("work done"));
+    device.gpu.lost.then(() => order.push("device destroyed"));
+  }
+  await new Promise((resolve) => setTimeout(resolve));
+  assertEquals(order, ["work done", "device destroyed"]);
+
+  await using gone = await requestDevice();
+  gone.gpu.destroy();
+  await using failed = await requestDevice();
+  failed.gpu.createBuffer({ size: 4, usage: 0 });
 });
