@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { type Device, requestDevice } from "../../src/gpu/device.ts";
+import type { Device } from "../../src/gpu/device.ts";
 import { Kernel } from "../../src/gpu/kernel.ts";
 import { linearGrid, Program } from "../../src/gpu/program.ts";
+import { device } from "../support/device.ts";
 import { uploadVector } from "../support/vectors.ts";
 
 /** x[i] = x[i] · factor + offset */
@@ -22,7 +23,6 @@ function setUp(device: Device) {
 }
 
 Deno.test("program: dispatches, copies and clears run in order, each with its parameters", async () => {
-  using device = await requestDevice();
   const { kernel, x } = setUp(device);
   const y = uploadVector(device, Float32Array.of(7, 7, 7, 7)).vector;
   using program = new Program(device);
@@ -42,7 +42,6 @@ Deno.test("program: dispatches, copies and clears run in order, each with its pa
 });
 
 Deno.test("program: hundreds of parameter sets keep apart", async () => {
-  using device = await requestDevice();
   const { kernel, x } = setUp(device);
   using program = new Program(device);
   for (let i = 0; i < 300; i++) program.dispatch(kernel, { x }, { factor: 1, offset: i }, [1]);
@@ -51,7 +50,6 @@ Deno.test("program: hundreds of parameter sets keep apart", async () => {
 });
 
 Deno.test("program: an empty grid records nothing, one over the limit is refused", async () => {
-  using device = await requestDevice();
   const { kernel, x } = setUp(device);
   using program = new Program(device);
   const params = { factor: 1, offset: 1 };
@@ -69,7 +67,6 @@ Deno.test("program: an empty grid records nothing, one over the limit is refused
 });
 
 Deno.test("program: bindings and parameters must match the kernel", async () => {
-  using device = await requestDevice();
   const { kernel, x } = setUp(device);
   const params = { factor: 1, offset: 1 };
   using program = new Program(device);
@@ -87,7 +84,6 @@ Deno.test("program: bindings and parameters must match the kernel", async () => 
 });
 
 Deno.test("program: scratch of one label is as large as its largest use, and freed with the program", async () => {
-  using device = await requestDevice();
   const { kernel, x } = setUp(device);
   const before = device.allocatedBytes;
   {
@@ -110,7 +106,6 @@ Deno.test("program: scratch of one label is as large as its largest use, and fre
 });
 
 Deno.test("program: profile times every dispatch by phase, once or as a median", async () => {
-  using device = await requestDevice();
   if (!device.hasTimestamps) {
     console.log("skipped: this adapter has no timestamps");
     return;

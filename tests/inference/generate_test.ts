@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DataError, type FalqonError, ModelError, OptionError } from "../../src/errors.ts";
-import { type Device, requestDevice } from "../../src/gpu/device.ts";
+import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { lora } from "../../src/methods/lora/lora.ts";
 import type { GenerateOptions } from "../../src/inference/generate.ts";
@@ -8,6 +8,7 @@ import { Model } from "../../src/inference/model.ts";
 import type { Network } from "../../src/model/network.ts";
 import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
 import { StepState } from "../../src/gpu/step_state.ts";
+import { device } from "../support/device.ts";
 import { shared, sharedTest, withFolder } from "../support/io.ts";
 import { randomGenerator } from "../support/random.ts";
 import { type TinyModelOptions, writeTinyModel } from "../support/tiny_model.ts";
@@ -21,7 +22,6 @@ function withModel(
 ): Promise<void> {
   return withFolder(async (folder) => {
     await writeTinyModel(folder, options);
-    using device = await requestDevice();
     using model = await Model.load(folder, { device });
     await use(model, device, folder);
   });
@@ -217,7 +217,6 @@ Deno.test("a text goes on while the network grows for something else", () =>
   }));
 
 sharedTest("stories260K: the cache changes nothing, and the model tells a story", async () => {
-  using device = await requestDevice();
   using model = await Model.load(`${shared}models/stories260K`, { device });
   const prompt = model.tokenizer.encode("Once upon a time, there was a dog.");
   const want = await recompute(model, prompt, 24);

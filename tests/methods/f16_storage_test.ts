@@ -1,7 +1,7 @@
 /** Values that are kept in f16 between kernels: what that changes of a step, on any device. */
 
 import { assert, assertEquals } from "@std/assert";
-import { type Device, type F16Storage, requestDevice } from "../../src/gpu/device.ts";
+import type { Device, F16Storage } from "../../src/gpu/device.ts";
 import { submitOnce } from "../../src/gpu/submit_once.ts";
 import { falqon } from "../../src/methods/falqon/falqon.ts";
 import { full } from "../../src/methods/full.ts";
@@ -11,6 +11,7 @@ import { activationTypes } from "../../src/model/block.ts";
 import { Model } from "../../src/inference/model.ts";
 import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
 import { StepState } from "../../src/gpu/step_state.ts";
+import { device } from "../support/device.ts";
 import { relativeError } from "../support/gpu.ts";
 import { withFolder } from "../support/io.ts";
 import { randomGenerator } from "../support/random.ts";
@@ -50,7 +51,6 @@ async function step(
 Deno.test("a step with gate and up in f16 is that in f32, but for what rounding anew does to it", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
-    using device = await requestDevice();
     // FP8 codes that fall to the other side of a tie are off by a sixteenth, or a quarter in e5m2, and spread: changing the
     // norms' weights by 2⁻¹³ moves this model's gradients by 5 to 16 %. Methods that multiply in f16 have no such codes.
     const methods: [name: string, Method, ofLosses: number, ofGradients: number][] = [
@@ -78,7 +78,6 @@ Deno.test("a step with gate and up in f16 is that in f32, but for what rounding 
 Deno.test("gate and up stay in f32 where something adds to them, or multiplies in f32", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
-    using device = await requestDevice();
     const methods: Method[] = [
       falqon({ rank: 5, topK: 3 }),
       fp8Lora({ rank: 5 }),
@@ -94,7 +93,6 @@ Deno.test("gate and up stay in f32 where something adds to them, or multiplies i
 Deno.test("gradients of gate and up in f16 change those of their B alone, by the rounding of two factors", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
-    using device = await requestDevice();
     const method = falqon({ rank: 5 });
     const want = await step(device, folder, method, ACTIVATIONS);
     const got = await step(device, folder, method, BOTH);
@@ -111,7 +109,6 @@ Deno.test("gradients of gate and up in f16 change those of their B alone, by the
 Deno.test("a text is generated with gate and up in f16 as if it were read anew, also by parts", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
-    using device = await requestDevice();
     device.halves = BOTH;
     using model = await Model.load(folder, { device });
     const method = lora({ rank: 5, baseType: "f16", targetModules: ["v_proj"] });

@@ -9,13 +9,13 @@ import {
   type Method,
   Model,
   qlora,
-  requestDevice,
   torchaoStyle,
   Trainer,
 } from "../../mod.ts";
 import { readModelConfig } from "../../src/model/config.ts";
 import { METRICS_CAPACITY } from "../../src/gpu/step_state.ts";
 import { planMemory } from "../../src/train/memory.ts";
+import { device } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
 
@@ -44,7 +44,6 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
     const path = join(folder, "data.jsonl");
     await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
     const config = await readModelConfig(folder);
-    using device = await requestDevice();
     const asUsual = device.halves;
     const everywhere = { activations: true, gradients: true };
     for (const [name, method] of Object.entries(METHODS)) {

@@ -8,7 +8,6 @@ import {
   type Method,
   Model,
   qlora,
-  requestDevice,
   torchaoStyle,
   Trainer,
 } from "../../mod.ts";
@@ -18,6 +17,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import { LOG_FILE } from "../../src/train/log.ts";
 import type { TrainerOptions } from "../../src/train/options.ts";
 import type { TrainingMetrics } from "../../src/train/trainer.ts";
+import { device } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
 
@@ -71,7 +71,6 @@ async function withTinyModel(
     await writeTinyModel(join(folder, "model"), { edit });
     const lines = rows.map((row) => JSON.stringify(row)).join("\n");
     await Deno.writeTextFile(join(folder, "train.jsonl"), lines);
-    using device = await requestDevice();
     await test(folder, () => Model.load(join(folder, "model"), { device }), device);
   });
 }

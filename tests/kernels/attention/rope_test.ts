@@ -1,5 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { rope, type RopeOptions } from "../../../src/kernels/attention/rope.ts";
 import { uploadRopeFrequencies } from "../../../src/kernels/attention/rope_angles.ts";
@@ -12,6 +12,7 @@ import {
   uploadMatrix,
 } from "../../support/gpu.ts";
 import { takeColumns } from "../../support/attention.ts";
+import { device } from "../../support/device.ts";
 
 /** Positions where rounding f32(position) · frequency would show, up to the last allowed. */
 const POSITIONS = [0, 1, 2, 511, 4095, 32_767, 131_071, 131_072, 2 ** 20 - 1];
@@ -27,7 +28,6 @@ function uploadPositions(device: Device, positions: number[]) {
 }
 
 Deno.test("rope turns queries and keys like the oracle; values stay", async () => {
-  using device = await requestDevice();
   const positions = uploadPositions(device, POSITIONS);
   const tokens = POSITIONS.length;
   // The last number: columns between queries and keys.
@@ -71,7 +71,6 @@ Deno.test("rope turns queries and keys like the oracle; values stay", async () =
 });
 
 Deno.test("rope takes any frequency: none, tiny, whole turns", async () => {
-  using device = await requestDevice();
   const frequencies = [0, 1e-9, 1, 2 * Math.PI, 6.5, 1e4 / 3];
   const headDim = 2 * frequencies.length;
   const position = 1000;
@@ -93,8 +92,7 @@ Deno.test("rope takes any frequency: none, tiny, whole turns", async () => {
   });
 });
 
-Deno.test("rope refuses operands that do not fit", async () => {
-  using device = await requestDevice();
+Deno.test("rope refuses operands that do not fit", () => {
   using program = new Program(device);
   const good = {
     qkv: device.matrix(2, 24, "f32", "qkv"),

@@ -1,7 +1,6 @@
 /** The tensor core kernels of attention, run anywhere by emulated fragments: everything but the products themselves. */
 
 import { assert, assertEquals } from "@std/assert";
-import { requestDevice } from "../../../src/gpu/device.ts";
 import {
   attentionTensorBackward,
   attentionTensorForward,
@@ -12,6 +11,7 @@ import {
   type AttentionRecorders,
   runAttention,
 } from "../../support/attention.ts";
+import { device } from "../../support/device.ts";
 
 /**
  * Factors and probabilities are rounded to f16, 2⁻¹² of their size on average: a sum of such products errs by about
@@ -45,7 +45,6 @@ async function expectRight(
   recorders: AttentionRecorders,
   tolerance = TOLERANCE,
 ): Promise<void> {
-  using device = await requestDevice();
   const name = JSON.stringify(shape);
   const { errors, padding, foreignColumn } = await runAttention(
     device,
@@ -80,7 +79,6 @@ Deno.test("tensor core attention keeps gradients that f16 cannot hold", async ()
 });
 
 Deno.test("tensor core attention passes a gradient of zero on", async () => {
-  using device = await requestDevice();
   const { errors } = await runAttention(device, { ...CASES[3], gap: 4, gradientScale: 0 }, SMALL);
   assertEquals([errors.dQ, errors.dK, errors.dV], [0, 0, 0]);
 });
@@ -88,7 +86,6 @@ Deno.test("tensor core attention passes a gradient of zero on", async () => {
 Deno.test("tensor core attention follows maxima that grow from tile to tile", async () => {
   // Scores have a standard deviation of 10 and more, in units of log 2: later maxima exceed earlier ones by far.
   await expectRight({ ...CASES[4], scale: 5 }, SMALL, 3e-3);
-  using device = await requestDevice();
   // One probability of almost 1 a row: dS is a difference of nearly equal numbers, so the gradients of q and k say little.
   const { errors } = await runAttention(device, { ...CASES[4], scale: 30 }, SMALL);
   for (const name of ["output", "logSumExp", "dV"] as const) {
@@ -97,7 +94,6 @@ Deno.test("tensor core attention follows maxima that grow from tile to tile", as
 });
 
 Deno.test("tensor core attention repeats bit for bit", async () => {
-  using device = await requestDevice();
   const shape = { ...CASES[2], gap: 4 };
   const first = await runAttention(device, shape, SMALL);
   assertEquals((await runAttention(device, shape, SMALL)).written, first.written);

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf, type ElementType } from "../../../src/gpu/buffers.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { gemm, type GemmLayout, SharedOperand } from "../../../src/kernels/gemm/gemm.ts";
 import {
@@ -11,6 +11,7 @@ import {
   tensorVariant,
 } from "../../../src/kernels/gemm/variants.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
+import { device } from "../../support/device.ts";
 import {
   paddingOf,
   poisoned,
@@ -33,7 +34,6 @@ function operandShapes(layout: GemmLayout, m: number, n: number, k: number) {
 }
 
 Deno.test("gemm: every layout and operand type that training uses, on odd shapes", async () => {
-  using device = await requestDevice();
   const cases: [GemmLayout, ElementType, ElementType, [number, number, number][]][] = [
     ["nt", "f32", "f32", [[1, 1, 1], [7, 361, 172], [33, 17, 5], [70, 50, 64]]],
     ["nn", "f32", "f32", [[1, 3, 2], [9, 172, 361], [65, 33, 31]]],
@@ -59,7 +59,6 @@ Deno.test("gemm: every layout and operand type that training uses, on odd shapes
 });
 
 Deno.test("gemm: larger tiles agree with the oracle on shapes that fill no tile", async () => {
-  using device = await requestDevice();
   for (const shape of [[70, 67, 37], [517, 530, 21]]) await checkProduct(device, shape);
 });
 
@@ -74,7 +73,6 @@ async function checkProduct(device: Device, [m, n, k]: number[]) {
 }
 
 Deno.test("gemm: scales, addend, accumulation, tail and column blocks", async () => {
-  using device = await requestDevice();
   const [m, main, side, k] = [5, 32, 16, 20];
   const n = main + side;
   const a = uploadMatrix(device, randomValues(m * k, 5), m, k);
@@ -136,7 +134,6 @@ Deno.test("gemm: scales, addend, accumulation, tail and column blocks", async ()
 });
 
 Deno.test("gemm: a product split along k accumulates", async () => {
-  using device = await requestDevice();
   const [m, n, k] = [18, 8, 1500];
   const a = uploadMatrix(device, randomValues(m * k, 11), k, m);
   const b = uploadMatrix(device, randomValues(n * k, 12), k, n);
@@ -151,8 +148,7 @@ Deno.test("gemm: a product split along k accumulates", async () => {
   assertEquals(await paddingOf(device, out.matrix), 0);
 });
 
-Deno.test("gemm: empty operands record nothing, mismatched ones are refused", async () => {
-  using device = await requestDevice();
+Deno.test("gemm: empty operands record nothing, mismatched ones are refused", () => {
   using program = new Program(device);
   const matrix = (rows: number, cols: number) => device.matrix(rows, cols, "f32", "operand");
   gemm(program, { layout: "nt", a: matrix(0, 4), b: matrix(3, 4), out: matrix(0, 3) });
@@ -183,7 +179,6 @@ Deno.test("gemm: empty operands record nothing, mismatched ones are refused", as
 });
 
 Deno.test("gemm: column scales that end with n leave zeros behind it", async () => {
-  using device = await requestDevice();
   const [m, n, k] = [3, 5, 4];
   const a = uploadMatrix(device, randomValues(m * k, 1), m, k);
   const b = uploadMatrix(device, randomValues(n * k, 2), n, k);
@@ -212,7 +207,6 @@ const PACKED_VARIANTS: [string, GemmVariant, number][] = [
 ];
 
 Deno.test("gemm: packed operands, every layout and narrow type, on odd shapes", async () => {
-  using device = await requestDevice();
   if (!device.hasF16) {
     console.log("skipped: this adapter has no f16");
     return;
@@ -247,7 +241,6 @@ Deno.test("gemm: packed operands, every layout and narrow type, on odd shapes", 
 });
 
 Deno.test("gemm: packed operands with scales, addend, tail, accumulation and a split contraction", async () => {
-  using device = await requestDevice();
   if (!device.hasF16) {
     console.log("skipped: this adapter has no f16");
     return;
@@ -297,7 +290,6 @@ Deno.test("gemm: packed operands with scales, addend, tail, accumulation and a s
 });
 
 Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 tail", async () => {
-  using device = await requestDevice();
   const [m, main, side, k] = [67, 48, 16, 40];
   const n = main + side;
   const types = device.hasF16 ? ["f32", "e4m3"] as const : ["f32"] as const;
@@ -352,7 +344,6 @@ Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 t
 });
 
 Deno.test("gemm: a right operand that products share is packed once", async () => {
-  using device = await requestDevice();
   if (!device.hasF16) {
     console.log("skipped: this adapter has no f16");
     return;

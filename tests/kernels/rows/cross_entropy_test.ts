@@ -1,12 +1,13 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import type { Matrix, Vector } from "../../../src/gpu/buffers.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { crossEntropy, crossEntropyLoss } from "../../../src/kernels/rows/cross_entropy.ts";
 import { dequantize } from "../../../src/kernels/rows/quantize.ts";
 import { addSum } from "../../../src/kernels/rows/sum.ts";
 import { StepState } from "../../../src/gpu/step_state.ts";
 import * as reference from "../../oracle/loss.ts";
+import { device } from "../../support/device.ts";
 import {
   paddingOf,
   randomValues,
@@ -32,7 +33,6 @@ async function poisonPadding(device: Device, matrix: Matrix): Promise<void> {
 }
 
 Deno.test("crossEntropy agrees with the oracle, chunk by chunk, ignored rows included", async () => {
-  using device = await requestDevice();
   for (const [rows, vocab] of [[1, 1], [5, 2], [7, 361], [6, 512], [3, 5000], [2, 17001]]) {
     const targets = Int32Array.from(
       randomValues(rows, 1),
@@ -78,7 +78,6 @@ Deno.test("crossEntropy agrees with the oracle, chunk by chunk, ignored rows inc
 });
 
 Deno.test("crossEntropy is stable for huge logits and shows NaN", async () => {
-  using device = await requestDevice();
   const state = new StepState(device, BETAS);
   state.begin({ step: 1, learningRate: 0, targetCount: 4 });
   const vocab = 5;
@@ -105,7 +104,6 @@ Deno.test("crossEntropy is stable for huge logits and shows NaN", async () => {
 });
 
 Deno.test("crossEntropy writes its gradient in few bits, and leaves the logits", async () => {
-  using device = await requestDevice();
   for (const [rows, vocab] of [[7, 361], [3, 17001]]) {
     const targets = Int32Array.from({ length: rows }, (_, i) => (i * 101 + 3) % vocab);
     targets[1] = reference.IGNORED_LABEL;
@@ -152,7 +150,6 @@ Deno.test("crossEntropy writes its gradient in few bits, and leaves the logits",
 });
 
 Deno.test("crossEntropy stays inside the logits for targets that are no class", async () => {
-  using device = await requestDevice();
   const values = randomValues(2 * 361, 6);
   const logits = uploadMatrix(device, values, 2, 361).matrix;
   const rowLoss = device.vector(2, "f32", "losses");
@@ -165,7 +162,6 @@ Deno.test("crossEntropy stays inside the logits for targets that are no class", 
 });
 
 Deno.test("addSum of many values repeats bit for bit", async () => {
-  using device = await requestDevice();
   const values = randomValues(20_011, 3);
   const vector = uploadVector(device, values).vector;
   const out = device.vector(2, "f32", "sums");
@@ -178,8 +174,7 @@ Deno.test("addSum of many values repeats bit for bit", async () => {
   assertAlmostEquals(first, values.reduce((a, b) => a + b, 0), 1e-3);
 });
 
-Deno.test("crossEntropy refuses a chunk beyond its targets", async () => {
-  using device = await requestDevice();
+Deno.test("crossEntropy refuses a chunk beyond its targets", () => {
   using program = new Program(device);
   const logits = device.matrix(3, 8, "f32", "logits");
   const targets = device.vector(4, "i32", "targets");

@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Vector } from "../../../src/gpu/buffers.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { embed, embedBackward } from "../../../src/kernels/rows/embedding.ts";
 import * as reference from "../../oracle/embedding.ts";
+import { device } from "../../support/device.ts";
 import {
   paddingOf,
   randomValues,
@@ -32,7 +33,6 @@ function someIds(tokens: number, vocab: number): Uint32Array<ArrayBuffer> {
 }
 
 Deno.test("embed copies the rows of f32 and f16 tables exactly", async () => {
-  using device = await requestDevice();
   for (const [tokens, vocab, width] of SHAPES) {
     const ids = someIds(tokens, vocab);
     for (const type of ["f32", "f16"] as const) {
@@ -50,7 +50,6 @@ Deno.test("embed copies the rows of f32 and f16 tables exactly", async () => {
 });
 
 Deno.test("embedBackward adds to the rows that were looked up and to no other", async () => {
-  using device = await requestDevice();
   for (const [tokens, vocab, width] of SHAPES) {
     const ids = someIds(tokens, vocab);
     const dy = uploadMatrix(device, randomValues(tokens * width, 2), tokens, width);
@@ -81,7 +80,6 @@ Deno.test("embedBackward adds to the rows that were looked up and to no other", 
 });
 
 Deno.test("embed stays inside the table for ids that it has no row for", async () => {
-  using device = await requestDevice();
   const values = randomValues(3 * 20, 1);
   const table = uploadMatrix(device, values, 3, 20).matrix;
   const output = filled(device, 2, 20, NaN);
@@ -91,8 +89,7 @@ Deno.test("embed stays inside the table for ids that it has no row for", async (
   assertEquals(await device.readMatrix(output), Float32Array.from([...last, ...last]));
 });
 
-Deno.test("embed refuses operands that do not fit", async () => {
-  using device = await requestDevice();
+Deno.test("embed refuses operands that do not fit", () => {
   using program = new Program(device);
   const ids = device.vector(3, "u32", "ids");
   const table = device.matrix(5, 8, "f32", "table");

@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { ELEMENT_BYTES, pitchOf, roundUp } from "../../../src/gpu/buffers.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import {
   dequantizeNf4 as recordDequantize,
   nf4Weight,
@@ -17,6 +17,7 @@ import {
   quantizeNf4,
 } from "../../../src/numerics/nf4.ts";
 import { normalValues } from "../../oracle/random.ts";
+import { device } from "../../support/device.ts";
 import { randomValues, relativeError, runOnce, uploadMatrix } from "../../support/gpu.ts";
 
 /** P(0 < z < x) of a normal variable, by Simpson's rule. */
@@ -114,7 +115,6 @@ async function onGpu(device: Device, values: Float32Array, rows: number, cols: n
 }
 
 Deno.test("nf4: the GPU's codes are the CPU's, bit for bit, and decode to the same f16", async () => {
-  using device = await requestDevice();
   const shapes = [[1, 1], [7, 44], [3, 172], [37, 64], [16, 8], [5, 1031], [70, 256], [300, 64]];
   for (const [rows, cols] of shapes) {
     const label = `${rows}×${cols}`;
@@ -144,8 +144,7 @@ Deno.test("nf4: the GPU's codes are the CPU's, bit for bit, and decode to the sa
   }
 });
 
-Deno.test("nf4: a weight takes 4.13 bits a value", async () => {
-  using device = await requestDevice();
+Deno.test("nf4: a weight takes 4.13 bits a value", () => {
   const { codes, absmaxCodes, statistics } = nf4Weight(device, 512, 1024, "test");
   const bytes = codes.size + absmaxCodes.size + statistics.length * ELEMENT_BYTES.f32;
   assertAlmostEquals(8 * bytes / (512 * 1024), 4.127, 0.001);

@@ -7,7 +7,7 @@ import {
   fp8DecodeTable,
 } from "../../../src/numerics/fp8.ts";
 import type { Fp8Format } from "../../../src/numerics/fp8.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { dequantize, quantize, type QuantizeOptions } from "../../../src/kernels/rows/quantize.ts";
 import {
@@ -17,6 +17,7 @@ import {
   quantize as quantizeOnCpu,
   quantizeHalf,
 } from "../../oracle/quantize.ts";
+import { device } from "../../support/device.ts";
 import { poisoned, randomValues, runOnce, uploadMatrix } from "../../support/gpu.ts";
 
 const formats: Fp8Format[] = [E4M3, E5M2];
@@ -60,7 +61,6 @@ function randomBitPatterns(length: number): Float32Array {
 }
 
 Deno.test("FP8 codec: the GPU is bit-equal to the CPU on ties, specials and 1e6 random f32", async () => {
-  using device = await requestDevice();
   const specials = [0, -0, NaN, Infinity, -Infinity, 2 ** -149, -(2 ** -149), 2 ** -126];
   for (const format of formats) {
     const random = randomBitPatterns(1_000_000);
@@ -80,7 +80,6 @@ Deno.test("FP8 codec: the GPU is bit-equal to the CPU on ties, specials and 1e6 
 });
 
 Deno.test("FP8 codec: all 256 codes of both formats decode on the GPU to the table's value", async () => {
-  using device = await requestDevice();
   for (const format of formats) {
     const codes = device.matrix(4, 64, format.name, "codes");
     device.write(codes, Uint8Array.from({ length: 256 }, (_, code) => code));
@@ -100,7 +99,6 @@ Deno.test("FP8 codec: all 256 codes of both formats decode on the GPU to the tab
 });
 
 Deno.test("quantize: row and tensor scales, column scales and tail, on odd shapes", async () => {
-  using device = await requestDevice();
   for (const format of formats) {
     for (const [rows, cols] of [[1, 1], [3, 172], [5, 361], [2, 600]]) {
       for (const granularity of ["row", "tensor"] as const) {
@@ -135,7 +133,6 @@ Deno.test("quantize: row and tensor scales, column scales and tail, on odd shape
 });
 
 Deno.test("quantize: column scales are folded in before rounding, the tail continues the row", async () => {
-  using device = await requestDevice();
   const [rows, cols, extra] = [3, 32, 16];
   const width = cols + extra;
   const x = uploadMatrix(device, randomValues(rows * cols, 1), rows, cols);
@@ -173,7 +170,6 @@ function halfBits(codes: Float16Array<ArrayBuffer>): Uint16Array {
 }
 
 Deno.test("quantize to f16: bit-equal to the CPU on ties, specials and random f32 of all sizes", async () => {
-  using device = await requestDevice();
   const cols = 64;
   const patterns = Uint16Array.from({ length: 0x7c00 }, (_, bits) => bits);
   const halves = [...new Float16Array(patterns.buffer)]; // every finite one from 0 up
@@ -201,7 +197,6 @@ Deno.test("quantize to f16: bit-equal to the CPU on ties, specials and random f3
 });
 
 Deno.test("quantize to f16: scales are powers of two, and decoding gives the codes over them", async () => {
-  using device = await requestDevice();
   const [rows, cols] = [7, 172];
   const values = randomValues(rows * cols, 4).map((v, i) =>
     v * [1e-3, 3e4, 1, 0, 1e-33, 7, 31.99][Math.floor(i / cols)]
@@ -236,7 +231,6 @@ Deno.test("quantize to f16: scales are powers of two, and decoding gives the cod
 });
 
 Deno.test("quantize: however a row is shared among threads, the codes are the same", async () => {
-  using device = await requestDevice();
   for (const [rows, cols] of [[3, 600], [2, 70_000]]) { // the second fits in no workgroup's registers
     const { matrix: input } = uploadMatrix(device, randomValues(rows * cols, 9), rows, cols);
     const all: { codes: Uint8Array; scales: Float32Array }[] = [];
@@ -269,8 +263,7 @@ Deno.test("quantize: however a row is shared among threads, the codes are the sa
   }
 });
 
-Deno.test("quantize refuses operands that do not fit", async () => {
-  using device = await requestDevice();
+Deno.test("quantize refuses operands that do not fit", () => {
   using program = new Program(device);
   const input = device.matrix(2, 20, "f32", "input");
   const codes = device.matrix(2, 20, "e4m3", "codes");
@@ -284,7 +277,6 @@ Deno.test("quantize refuses operands that do not fit", async () => {
 });
 
 Deno.test("dequantize: the error is what was decoded less the original", async () => {
-  using device = await requestDevice();
   const [rows, cols] = [3, 21];
   const original = uploadMatrix(device, randomValues(rows * cols, 3), rows, cols);
   const codes = device.matrix(rows, cols, "e4m3", "codes");

@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Matrix, pitched } from "../../../src/gpu/buffers.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
 import { readDense } from "../../../src/layers/load.ts";
 import { randomNormal, randomUniform } from "../../../src/kernels/rows/random.ts";
 import { RandomSource } from "../../../bench/support/random_source.ts";
 import { normalValues, randomKey, uniformValues } from "../../oracle/random.ts";
+import { device } from "../../support/device.ts";
 import { runOnce } from "../../support/gpu.ts";
 import { filled } from "../../support/vectors.ts";
 
@@ -12,7 +12,6 @@ import { filled } from "../../support/vectors.ts";
 const SHAPES = [[1, 1], [3, 16], [5, 30], [40, 70]] as const;
 
 Deno.test("random: the GPU makes the numbers of the reference, bit for bit, and zero padding", async () => {
-  using device = await requestDevice();
   const key = randomKey(7, "model.layers.0.mlp.up_proj.weight");
   for (const [rows, cols] of SHAPES) {
     const read = async (out: Matrix) => new Float32Array(await device.read(out));
@@ -39,7 +38,6 @@ Deno.test("random: uniform numbers fill their range evenly", () => {
 });
 
 Deno.test("random: f16 holds the same numbers, rounded", async () => {
-  using device = await requestDevice();
   const key = randomKey(7, "lm_head.weight");
   const out = device.matrix(5, 30, "f16", "random");
   await runOnce(device, (p) => randomNormal(p, { key, mean: 0, deviation: 0.02, out }));
@@ -68,7 +66,6 @@ Deno.test("random: mean, variance and kurtosis are those promised, and sequences
 });
 
 Deno.test("random: a source gives the host what it gives the GPU; norms are 1", async () => {
-  using device: Device = await requestDevice();
   const source = new RandomSource(3);
   for (
     const [name, rows, cols] of [["x.q_proj.weight", 6, 20], [

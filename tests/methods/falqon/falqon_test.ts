@@ -24,6 +24,7 @@ import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { dequantize, quantize } from "../../oracle/quantize.ts";
 import { orthonormalizeRows } from "../../../src/numerics/linear_algebra.ts";
 import { truncatedSvd } from "../../oracle/svd.ts";
+import { device } from "../../support/device.ts";
 import { poisoned, randomValues, relativeError, runOnce, uploadMatrix } from "../../support/gpu.ts";
 import { randomWeights } from "../../support/linear_weights.ts";
 import { randomGenerator } from "../../support/random.ts";
@@ -82,7 +83,6 @@ async function readPart(
 }
 
 Deno.test("falqon: every update rule is bit-equal to its CPU transcription over 20 steps", async () => {
-  using device = await requestDevice();
   for (const scaling of ["row", "tensor"] as const) {
     const cases: [FalqonOptions, (w: FalqonWeight, s: RuleState) => UpdateStatistics][] = [
       [{ updateRule: "paper", topK: 3 }, (w, s) => updatePaper(w, s.b, 3)],
@@ -182,7 +182,6 @@ function columns(values: ArrayLike<number>, width: number, start: number, count:
 }
 
 Deno.test("falqon: forward, dX and dB equal their formulas in f64, pending rows included", async () => {
-  using device = await requestDevice();
   const tokens = 9;
   const factor = 2; // alpha / rank
   const x = uploadMatrix(device, randomValues(tokens * INPUTS, 21), tokens, INPUTS);
@@ -261,7 +260,6 @@ Deno.test("falqon: forward, dX and dB equal their formulas in f64, pending rows 
 });
 
 Deno.test("falqon: writing all pending rows makes the codes the whole model", async () => {
-  using device = await requestDevice();
   const [few, all] = [await build(device, { topK: 2 }), await build(device, {})];
   for (const { linear, layers } of [few, all]) {
     for (const update of linear.updates) {
@@ -280,7 +278,6 @@ Deno.test("falqon: writing all pending rows makes the codes the whole model", as
 });
 
 Deno.test("falqon: the melded adapter spans the leading directions of the error", async () => {
-  using device = await requestDevice();
   const [rows, cols, rank] = [60, 41, 6];
   // Decaying directions, so that the leading ones are well defined.
   const left = randomValues(rows * 30, 1);
@@ -298,7 +295,6 @@ Deno.test("falqon: the melded adapter spans the leading directions of the error"
 });
 
 Deno.test("falqon: a calibrated adapter spans the gradient of the weight that it saw", async () => {
-  using device = await requestDevice();
   const { layers, linear } = await build(device, { init: "gradient" });
   // Two passes of two tokens: the gradient Gᵀ·x of each part has rank 4, less than the adapter's 5.
   await layers.beginGradientInit(2, randomGenerator(9));
@@ -372,7 +368,6 @@ Deno.test("falqon: options out of range are refused with the value, the wish and
   for (const [options, message] of refused) {
     assertThrows(() => falqon(options), OptionError, message);
   }
-  using device = await requestDevice();
   await assertRejects(
     () => build(device, { rank: 20 }),
     OptionError,

@@ -1,13 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { join } from "node:path";
-import {
-  Dataset,
-  Model,
-  OptionError,
-  readPeftAdapter,
-  requestDevice,
-  Trainer,
-} from "../../../mod.ts";
+import { Dataset, Model, OptionError, readPeftAdapter, Trainer } from "../../../mod.ts";
 import { E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { quantize as recordQuantize } from "../../../src/kernels/rows/quantize.ts";
@@ -28,6 +21,7 @@ import { dequantizeNf4, quantizeNf4 } from "../../../src/numerics/nf4.ts";
 import { Parameters } from "../../../src/layers/parameters.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { dequantize, quantize } from "../../oracle/quantize.ts";
+import { device } from "../../support/device.ts";
 import {
   paddingOf,
   poisoned,
@@ -257,7 +251,6 @@ function emulate(
 }
 
 Deno.test("baselines: forward and gradients are those of the rounded operands", async () => {
-  using device = await requestDevice();
   const options = { rank: RANK, alpha: ALPHA, targetModules: ["q_proj", "k_proj"] };
   for (const [name, e] of Object.entries(EMULATIONS)) {
     const { layers, linear, a, b, gradients } = await build(device, e.method(options));
@@ -340,7 +333,6 @@ Deno.test("baselines: forward and gradients are those of the rounded operands", 
 });
 
 Deno.test("baselines: an optimizer's change of A and B reaches what products read", async () => {
-  using device = await requestDevice();
   const input = uploadMatrix(device, randomValues(ROWS * INPUTS, 1), ROWS, INPUTS).matrix;
   for (const [name, { method }] of Object.entries(EMULATIONS)) {
     for (const trainA of [true, false]) {
@@ -384,7 +376,6 @@ Deno.test("baselines: an adapter trained on each base is saved, and evaluates as
     await writeTinyModel(modelFolder);
     const data = join(folder, "data.jsonl");
     await Deno.writeTextFile(data, '{"text":"abcdefghijklmnop"}\n{"text":"ponmlkji"}\n'.repeat(12));
-    using device = await requestDevice();
     for (const [name, { method }] of Object.entries(EMULATIONS)) {
       using model = await Model.load(modelFolder, { device });
       using trainer = await Trainer.create({
@@ -422,7 +413,6 @@ Deno.test("baselines: an adapter trained on each base is saved, and evaluates as
   }));
 
 Deno.test("baselines: FP8 weights of a file are taken as they are, or decoded for the other bases", async () => {
-  using device = await requestDevice();
   const stored = weights.map((values) => quantize(values, INPUTS, E4M3, "row"));
   const files: WeightSource = {
     rows: () => Promise.reject(new TypeError("The weights are stored in FP8")),
@@ -452,7 +442,6 @@ Deno.test("baselines: FP8 weights of a file are taken as they are, or decoded fo
 Deno.test("baselines: a frozen NF4 model takes few bits and is near the exact one", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
-    using device = await requestDevice();
     const ids = [1, 20, 30, 40, 50, 60];
     const logits = async (method: Method) => {
       using model = await Model.load(folder, { device });
@@ -466,12 +455,11 @@ Deno.test("baselines: a frozen NF4 model takes few bits and is near the exact on
     assert(error > 0.01 && error < 0.3, `NF4: ${error}`);
   }));
 
-Deno.test("baselines: options out of range are refused", async () => {
+Deno.test("baselines: options out of range are refused", () => {
   for (const { method } of Object.values(EMULATIONS)) {
     assertThrows(() => method({ rank: 0 }), OptionError, "Cannot use rank 0");
     assertThrows(() => method({ targetModules: ["x"] }), OptionError, 'Cannot adapt "x"');
   }
-  using device = await requestDevice();
   const layers = torchaoStyle({ rank: 8 }).build({
     device,
     parameters: new Parameters(device),
