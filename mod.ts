@@ -3,13 +3,13 @@
  * arXiv 2510.24061), LoRA and full training, with WGSL kernels on WebGPU.
  *
  * @example Fine-tune a model and save it in FP8
- * ```ts ignore
+ * ```ts
  * import { Dataset, falqon, Model, requestDevice, Trainer } from "@falqon/webgpu";
  *
- * const device = await requestDevice();
- * const model = await Model.load("./model", { device });
+ * using device = await requestDevice();
+ * using model = await Model.load("./model", { device });
  * const data = Dataset.from("./train.jsonl");
- * const trainer = await Trainer.create({ model, data, method: falqon({ rank: 16 }), steps: 300 });
+ * using trainer = await Trainer.create({ model, data, method: falqon({ rank: 16 }), steps: 300 });
  * for await (const { step, loss } of trainer.run()) console.log(step, loss);
  * await trainer.save("./out");
  * ```
@@ -51,24 +51,16 @@ export type { GenerateOptions } from "./src/inference/generate.ts";
 export type { SamplingOptions } from "./src/inference/sampling.ts";
 export type { ChatMessage, ChatTemplate, Tokenizer, TokenStream } from "./src/io/tokenizer.ts";
 
-export {
-  type AdapterInit,
-  falqon,
-  type FalqonOptions,
-  frozenFp8,
-  type UpdateRule,
-} from "./src/methods/falqon/falqon.ts";
+export { falqon, frozenFp8 } from "./src/methods/falqon/falqon.ts";
+export type { FalqonOptions, UpdateRule } from "./src/methods/falqon/settings.ts";
+export type { AdapterInit } from "./src/methods/falqon/adapter_init.ts";
+export { frozen } from "./src/methods/frozen.ts";
 export { full } from "./src/methods/full.ts";
-export {
-  type AdapterOptions,
-  fp8Lora,
-  frozen,
-  lora,
-  type LoraOptions,
-  qlora,
-  torchaoStyle,
-} from "./src/methods/lora/lora.ts";
-export type { DenseType, Method } from "./src/layers/method.ts";
+export { fp8Lora, lora, qlora, torchaoStyle } from "./src/methods/lora/lora.ts";
+export type { AdapterOptions, LoraOptions } from "./src/methods/lora/settings.ts";
+export type { DenseType, Method, UpdateMetrics } from "./src/layers/method.ts";
+export type { BaseType } from "./src/layers/storage/base_weight.ts";
+export type { Precision } from "./src/layers/operand.ts";
 export type { ScaleGranularity } from "./src/kernels/rows/quantize.ts";
 export {
   type LoraTensors,

@@ -41,16 +41,17 @@ const METHODS: Record<string, () => Method> = {
   "gradient": () => falqon({ rank: RANK, init: "gradient" }),
   "gradient, rank 32": () => falqon({ rank: 32, alpha: 32, init: "gradient" }),
   "gradient, pending, top 10": () => falqon({ rank: RANK, init: "gradient", topK: 10 }),
-  "gradient, tensor scales": () => falqon({ rank: RANK, init: "gradient", scaling: "tensor" }),
+  "gradient, tensor scales": () =>
+    falqon({ rank: RANK, init: "gradient", scaleGranularity: "tensor" }),
   "melded": () => falqon({ rank: RANK, init: "melded" }),
   "melded, pending, top 10": () => falqon({ rank: RANK, init: "melded", topK: 10 }),
   "melded, top 10": () => falqon({ rank: RANK, init: "melded", topK: 10, pending: false }),
   "orthogonal": () => falqon({ rank: RANK, init: "random-orthogonal" }),
   "kaiming": () => falqon({ rank: RANK, init: "kaiming" }),
   "accumulate, melded": () =>
-    falqon({ rank: RANK, updateRule: "accumulate", init: "melded", scaling: "tensor" }),
+    falqon({ rank: RANK, updateRule: "accumulate", init: "melded", scaleGranularity: "tensor" }),
   "paper, melded": () =>
-    falqon({ rank: RANK, updateRule: "paper", init: "melded", scaling: "tensor" }),
+    falqon({ rank: RANK, updateRule: "paper", init: "melded", scaleGranularity: "tensor" }),
 };
 
 interface Result {
@@ -96,7 +97,7 @@ async function measure(values: FlagValues<typeof FLAGS>, terminal: Terminal) {
       for (
         const [label, method] of [["untuned f32", frozen()], ["untuned FP8", frozenFp8()]] as const
       ) {
-        await model.adapt(method, { random: Math.random });
+        await model.use(method);
         print({
           method: label,
           learningRate: 0,

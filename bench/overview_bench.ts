@@ -135,8 +135,8 @@ async function openAttention(backward: boolean): Promise<Runnable> {
 
 /** A model of some blocks under a method; `blocks`: forward and backward only, with next to no vocabulary. */
 async function openTraining(name: string, layers: number, blocks: boolean): Promise<Runnable> {
-  const [methodName, precision] = name.split(" ");
-  const values = { method: methodName, precision, rank } as Parameters<typeof trainingMethod>[0];
+  const [methodName, base] = name.split(" ");
+  const values = { method: methodName, base, rank } as Parameters<typeof trainingMethod>[0];
   const training = await Training.open(device, {
     config: architecture({ width, layers, ...(blocks && { vocab: 64 }) }, sequenceLength),
     method: await trainingMethod(values, device, processTerminal()),

@@ -20,7 +20,8 @@ import { trainingMethod } from "../src/cli/method.ts";
 import { UsageError } from "../src/cli/errors.ts";
 import { group, path, text, toggle, whole } from "../src/cli/flags.ts";
 import { openDevice } from "../src/cli/open_device.ts";
-import { GPU_FLAGS, METHOD_FLAGS } from "../src/cli/shared_flags.ts";
+import { METHOD_FLAGS } from "../src/cli/method_flags.ts";
+import { GPU_FLAGS, type MethodValues } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import type { Device } from "../src/gpu/device.ts";
 import type { KernelTime } from "../src/gpu/program.ts";
@@ -114,8 +115,12 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   using device = await openDevice(values, terminal);
   mark("device");
   const config = architecture(values, sequenceLength);
-  const rank = values.method === "full" ? undefined : values.rank ?? 64;
-  const method = await trainingMethod({ ...values, rank }, device, terminal);
+  const rank = values.method === "full" ? null : Number((values as MethodValues).rank ?? 64);
+  const method = await trainingMethod(
+    rank === null ? values : { ...values, rank },
+    device,
+    terminal,
+  );
   const shape: TrainingShape = {
     config,
     method,
@@ -142,14 +147,14 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   const targets = batch * (sequenceLength - 1);
   return {
     label: values.label ?? null,
-    method: describe(method, values.precision),
+    method: describe(method, values.base),
     gpu: device.provider,
     adapter: device.name,
     width: values.width ?? "7b",
     layers: config.numLayers,
     batch,
     sequenceLength,
-    rank: rank ?? null,
+    rank,
     checkpointing,
     ...timed.times,
     tokensPerSecond: batch * sequenceLength / timed.times.stepMs * 1000,
@@ -195,8 +200,8 @@ function isGemm({ kernel }: KernelTime): boolean {
   return /^(gemm|pack)/.test(kernel);
 }
 
-function describe({ name }: Method, precision: string | undefined): string {
-  return precision === undefined ? name : `${name} ${precision}`;
+function describe({ name }: Method, base: string | undefined): string {
+  return base === undefined ? name : `${name} ${base}`;
 }
 
 function toLine(time: KernelTime): string {

@@ -28,7 +28,7 @@ const data = Dataset.from(`${example}instructions_train.jsonl`);
 const heldOut = Dataset.from(`${example}instructions_eval.jsonl`);
 const shape = { batchSize: 4, sequenceLength: 128 };
 
-await model.adapt(frozenFp8(), { random: Math.random });
+await model.use(frozenFp8());
 const before = await evaluate(model, heldOut, shape);
 console.log(`\nUntuned FP8 model: held-out loss ${before.loss.toFixed(4)}. Its answers:`);
 await answer();

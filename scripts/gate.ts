@@ -1,6 +1,6 @@
 /**
  * Everything that must hold before a change lands: format, lint, types, documentation, the kernel bundle,
- * the tests, every kernel they used under both WGSL compilers, and the package as JSR would take it.
+ * the tests, the examples, every kernel the tests used under both WGSL compilers, and the package as JSR would take it.
  *
  * Run: `deno task ok`.
  *
@@ -39,10 +39,15 @@ function checks({ kernelLog, results }: Files): Check[] {
         ...["task", "test", "--no-lock", "--preload=tests/support/record_kernels.ts"],
         `--junit-path=${results}`,
       ],
-      env: { KERNEL_LOG: kernelLog, FALQON_DAWN: Deno.env.get("FALQON_DAWN") ?? DAWN_PACKAGE },
+      env: {
+        KERNEL_LOG: kernelLog,
+        FALQON_DAWN: Deno.env.get("FALQON_DAWN") ?? DAWN_PACKAGE,
+        FALQON_SLOW_TESTS: "1",
+      },
     },
+    { name: "examples", args: ["task", "examples"] },
     { name: "kernels", args: ["run", "-A", "--no-lock", "scripts/check_wgsl.ts", kernelLog] },
-    { name: "package", args: ["publish", "--dry-run", "--allow-dirty"] },
+    { name: "package", args: ["task", "publish"] },
   ];
 }
 

@@ -52,7 +52,7 @@ fn load_left(at: u32, stride: u32) -> Left {
 
 fn load_left_transposed(at: u32, stride: u32) -> Left {
   var row = array<u32, 8>();
-  for (var k = 0u; k < 16u; k += 1u) {
+  for (var k = 0u; k < contraction; k += 1u) {
     let bits = tile[at + k * stride + lane_row / 8u][lane_row % 8u / 2u] >> (lane_row % 2u * 16u);
     row[k / 2u] |= (bits & 0xffffu) << (k % 2u * 16u);
   }

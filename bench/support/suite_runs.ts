@@ -35,7 +35,7 @@ const METHODS: readonly (readonly string[])[] = [
   ["falqon"],
   ["fp8-lora"],
   ["torchao-style"],
-  ["lora", "--precision", "f16"],
+  ["lora", "--base", "f16"],
   ["qlora"],
   ["lora"],
 ];

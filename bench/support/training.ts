@@ -89,7 +89,7 @@ export class Training implements Disposable {
       { length: initBatchCount(tokens) },
       () => randomBatch(config.vocabSize, batchSize, sequenceLength, random),
     );
-    if (network.layers.usesGradientInit) {
+    if (network.layers.gradientInit) {
       await initFromGradients(network, batches, tokens, seed);
       mark("calibration");
     }

@@ -24,7 +24,7 @@ export const evalCommand: Command = command({
     using device = await openDevice(values, terminal);
     using model = await Model.load(folder, { device });
     const method = await frozenMethod(values, model.config, device, terminal);
-    await model.adapt(method, { random: Math.random });
+    await model.use(method);
     terminal.stdout(JSON.stringify(await evaluate(model, data, values)) + "\n");
   },
 });

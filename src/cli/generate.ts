@@ -33,7 +33,7 @@ export const generate: Command = command({
     using device = await openDevice(values, terminal);
     using model = await Model.load(folder, { device });
     const method = await frozenMethod(values, model.config, device, terminal);
-    await model.adapt(method, { random: Math.random });
+    await model.use(method);
     for await (const piece of model.generate(prompt, values)) terminal.stdout(piece);
     terminal.stdout("\n");
   },

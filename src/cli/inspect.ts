@@ -17,7 +17,8 @@ import { formatBytes, formatCount, formatList, formatTable } from "./format.ts";
 import { trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { trainerOptions } from "./run_folder.ts";
-import { GPU_FLAGS, METHOD_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
+import { GPU_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
+import { METHOD_FLAGS } from "./method_flags.ts";
 
 /** The tensors of one dtype in the files of a model. */
 interface StoredTensors {

@@ -6,60 +6,26 @@
 
 import { OptionError } from "../errors.ts";
 import { readPeftAdapter } from "../io/peft.ts";
+import type { Method } from "../layers/method.ts";
 import type { BaseType } from "../layers/storage/base_weight.ts";
-import { falqon, frozenFp8 } from "../methods/falqon/falqon.ts";
-import { full } from "../methods/full.ts";
-import {
-  type AdapterOptions,
-  fp8Lora,
-  frozen,
-  lora,
-  qlora,
-  torchaoStyle,
-} from "../methods/lora/lora.ts";
-import type { DenseType, Method } from "../layers/method.ts";
+import { frozenFp8 } from "../methods/falqon/falqon.ts";
+import { frozen } from "../methods/frozen.ts";
+import { lora } from "../methods/lora/lora.ts";
+import { methodEntry, METHODS } from "../methods/registry.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { kebabCase } from "./flags.ts";
+import { OPTION_NAMES } from "./method_flags.ts";
 import type { MethodValues } from "./shared_flags.ts";
 import type { Terminal } from "./terminal.ts";
-
-type MethodName = NonNullable<MethodValues["method"]>;
-
-/** The precisions of each method, the default first. */
-const PRECISIONS: Record<MethodName, readonly BaseType[]> = {
-  falqon: ["fp8"],
-  lora: ["f32", "f16"],
-  "fp8-lora": ["fp8"],
-  "torchao-style": ["fp8"],
-  qlora: ["nf4"],
-  full: ["f32"],
-};
-
-/** The methods with adapters beside frozen weights. */
-const ADAPTER_METHODS: readonly MethodName[] = ["lora", "fp8-lora", "torchao-style", "qlora"];
-
-/** Whether a method saves an adapter, not a model. */
-export function savesAdapter(method: MethodValues["method"]): boolean {
-  return method !== undefined && ADAPTER_METHODS.includes(method);
-}
-
-/** The methods that each flag is for. */
-const FLAG_METHODS: Partial<Record<keyof MethodValues, readonly MethodName[]>> = {
-  rank: ["falqon", ...ADAPTER_METHODS],
-  alpha: ["falqon", ...ADAPTER_METHODS],
-  targetModules: ["falqon", ...ADAPTER_METHODS],
-  updateRule: ["falqon"],
-  topK: ["falqon"],
-  pending: ["falqon"],
-  init: ["falqon"],
-  scaling: ["falqon"],
-  trainA: ADAPTER_METHODS,
-  adapter: ADAPTER_METHODS,
-};
 
 /** What tells whether f16 is there: a device. */
 export interface Capabilities {
   hasF16: boolean;
+}
+
+/** Whether the method that flags name saves an adapter, not a model. */
+export function savesAdapter({ method = METHODS[0].name }: MethodValues): boolean {
+  return methodEntry(method).savesAdapter;
 }
 
 /**
@@ -73,71 +39,68 @@ export async function trainingMethod(
   device: Capabilities,
   terminal: Terminal,
 ): Promise<Method> {
-  const name = values.method ?? "falqon";
-  for (const [flag, methods] of Object.entries(FLAG_METHODS)) {
-    if (values[flag as keyof MethodValues] === undefined || methods.includes(name)) continue;
+  const entry = methodEntry(values.method ?? METHODS[0].name);
+  const options: Record<string, unknown> = {};
+  for (const name of OPTION_NAMES) {
+    const value = values[name as keyof MethodValues];
+    if (value === undefined) continue;
+    if (!Object.hasOwn(entry.options, name)) throw notItsOption(name, entry.name);
+    options[name] = value;
+  }
+  const { bases } = entry;
+  const { base = bases[0], adapter } = values;
+  if (!bases.includes(base)) {
+    const wanted = bases.join(" or ");
     throw new OptionError(
-      `Cannot use --${kebabCase(flag)} with --method ${name} as it is for ` +
-        `${methods.join(", ")}: leave it out, or choose that method`,
+      `Cannot train by ${entry.name} with --base ${base} as it keeps weights in ${wanted}: ` +
+        `give --base ${wanted}, or leave it out`,
     );
   }
-  const { precision = PRECISIONS[name][0], rank, alpha, targetModules, adapter, trainA } = values;
-  if (!PRECISIONS[name].includes(precision)) {
+  if (bases.length > 1) options.base = available(base, device, terminal);
+  if (adapter === undefined) return entry.create(options);
+  const twice = ["rank", "alpha", "targetModules"].filter((name) => name in options);
+  if (twice.length > 0) {
+    const flags = twice.map((name) => `--${kebabCase(name)}`).join(" and ");
     throw new OptionError(
-      `Cannot train by ${name} in ${precision} as it keeps weights in ` +
-        `${PRECISIONS[name].join(" or ")}: give --precision ${PRECISIONS[name].join(" or ")}, ` +
-        "or leave it out",
+      `Cannot use ${flags} with --adapter as the adapter has its own: leave ${flags} out`,
     );
   }
-  if (name === "full") return full();
-  if (name === "falqon") return falqon(values);
-  const build = (options: AdapterOptions) => {
-    if (name === "fp8-lora") return fp8Lora(options);
-    if (name === "torchao-style") return torchaoStyle(options);
-    if (name === "qlora") return qlora(options);
-    return lora({ ...options, baseType: denseType(precision, device, terminal) });
-  };
-  if (adapter === undefined) return build({ rank, alpha, targetModules, trainA });
-  if (rank !== undefined || alpha !== undefined || targetModules !== undefined) {
-    throw new OptionError(
-      "Cannot use --rank, --alpha or --target-modules with --adapter as the adapter has them: " +
-        "leave them out",
-    );
-  }
-  return build({ adapter: await readPeftAdapter(adapter), trainA });
+  return entry.create({ ...options, adapter: await readPeftAdapter(adapter) });
+}
+
+function notItsOption(name: string, method: string): OptionError {
+  const owners = METHODS.filter(({ options }) => Object.hasOwn(options, name))
+    .map((entry) => entry.name);
+  return new OptionError(
+    `Cannot use --${kebabCase(name)} with --method ${method} as it is for ` +
+      `${owners.join(", ")}: leave it out, or choose such a method`,
+  );
 }
 
 /**
- * The method that only runs a model: without a precision, FP8 for a model that is stored so, else f32. An adapter runs
+ * The method that only runs a model: without a base, FP8 for a model that is stored so, else f32. An adapter runs
  * on weights as those that a method trains it beside.
  *
  * @throws {FileError} for an adapter that cannot be read.
  */
 export async function frozenMethod(
-  { precision, adapter }: Pick<MethodValues, "precision" | "adapter">,
+  { base, adapter }: Pick<MethodValues, "base" | "adapter">,
   { quantization }: ModelConfig,
   device: Capabilities,
   terminal: Terminal,
 ): Promise<Method> {
-  if (adapter === undefined) {
-    const chosen = precision ?? (quantization ? "fp8" : "f32");
-    if (chosen === "fp8") return frozenFp8(quantization?.activations);
-    return frozen(chosen === "nf4" ? chosen : denseType(chosen, device, terminal));
+  if (adapter !== undefined) {
+    const stored = await readPeftAdapter(adapter);
+    return lora({ adapter: stored, base: available(base ?? "f32", device, terminal) });
   }
-  const stored = await readPeftAdapter(adapter);
-  if (precision === "fp8") return fp8Lora({ adapter: stored });
-  if (precision === "nf4") return qlora({ adapter: stored });
-  return lora({ adapter: stored, baseType: denseType(precision ?? "f32", device, terminal) });
+  const chosen = base ?? (quantization ? "fp8" : "f32");
+  if (chosen === "fp8") return frozenFp8(quantization?.activations);
+  return frozen(available(chosen, device, terminal));
 }
 
-/** Storage of dense weights; f32 where the GPU has no f16. */
-function denseType(
-  precision: BaseType,
-  { hasF16 }: Capabilities,
-  terminal: Terminal,
-): DenseType {
-  if (precision !== "f16") return "f32";
-  if (hasF16) return "f16";
+/** What a device can have of a base: f32 in place of f16 where the GPU has none, said on stderr. */
+function available(base: BaseType, { hasF16 }: Capabilities, terminal: Terminal): BaseType {
+  if (base !== "f16" || hasF16) return base;
   terminal.stderr("warning: this GPU has no f16, so weights are kept in f32\n");
   return "f32";
 }

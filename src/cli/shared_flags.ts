@@ -5,16 +5,14 @@
  */
 
 import { PROVIDERS } from "../gpu/open.ts";
-import { SCALE_GRANULARITIES } from "../kernels/rows/quantize.ts";
 import { BASE_TYPES } from "../layers/storage/base_weight.ts";
-import { ADAPTER_INITS, UPDATE_RULES } from "../methods/falqon/falqon.ts";
+import type { METHOD_FLAGS } from "./method_flags.ts";
 import { SCHEDULES } from "../train/schedule.ts";
 import {
   choice,
   columns,
   type FlagValues,
   group,
-  list,
   number,
   path,
   text,
@@ -35,7 +33,7 @@ export const GPU_FLAGS = group("GPU", {
 export const RUN_FLAGS = group("Model", {
   model: path("DIR", "Hugging Face folder of a LLaMA-family model"),
   adapter: path("DIR", "A PEFT adapter to put on it"),
-  precision: choice(
+  base: choice(
     BASE_TYPES,
     "Storage of the weights; fp8 of an unquantised model is what falqon starts from",
     "fp8 for a model stored so, else f32",
@@ -56,45 +54,6 @@ export const ROW_FLAGS = group("Data", {
 export const SHAPE_FLAGS = group("Batches", {
   batchSize: whole("Rows a micro-batch", "16"),
   sequenceLength: whole("Tokens a row", "512, or as many as the model was made for"),
-});
-
-/** How a model is adapted. */
-export const METHOD_FLAGS = group("Method", {
-  method: choice(
-    ["falqon", "lora", "fp8-lora", "torchao-style", "qlora", "full"],
-    "How the model is trained",
-    "falqon",
-  ),
-  precision: choice(
-    BASE_TYPES,
-    "Storage of the weights: f32 or f16 for lora; the other methods have one each",
-    "f32 for lora",
-  ),
-  rank: whole("Rank of the adapters", "64 for falqon, else 16"),
-  alpha: number("Adapters count alpha / rank", "16"),
-  targetModules: list("NAMES", "Linear layers with adapters, such as q_proj,v_proj", "all"),
-  updateRule: choice(
-    UPDATE_RULES,
-    "falqon: how the optimizer's change reaches the FP8 weight",
-    "requantize",
-  ),
-  topK: whole(
-    "falqon: rows of each weight that a step writes",
-    "all; 10 for paper and accumulate",
-  ),
-  pending: toggle("falqon: rows not yet written act in the forward", "on with --top-k"),
-  init: choice(
-    ADAPTER_INITS,
-    "falqon: how A begins",
-    "gradient; melded for paper and accumulate",
-  ),
-  scaling: choice(
-    SCALE_GRANULARITIES,
-    "falqon: one scale a row and token, or one each",
-    "row",
-  ),
-  trainA: toggle("LoRA methods: train A too, not only B", "on"),
-  adapter: path("DIR", "LoRA methods: start from a PEFT adapter; it has rank, alpha and targets"),
 });
 
 /** What a step costs and reports beyond its result. */
@@ -126,4 +85,4 @@ export type GpuValues = FlagValues<typeof GPU_FLAGS>;
 /** What was given for {@linkcode ROW_FLAGS}. */
 export type RowValues = FlagValues<typeof ROW_FLAGS>;
 /** What was given for {@linkcode METHOD_FLAGS}. */
-export type MethodValues = FlagValues<typeof METHOD_FLAGS>;
+export type MethodValues = FlagValues<typeof METHOD_FLAGS> & Record<string, unknown>;

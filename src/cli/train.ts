@@ -79,7 +79,7 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const peak = formatBytes(trainer.model.device.peakBytes);
   terminal.stdout(`trained ${formatCount(steps)} steps in ${time}, ${peak} on the GPU at most\n`);
   if (evalData) terminal.stdout(gain(before!, await trainer.evaluate(evalData)));
-  terminal.stdout(`${savesAdapter(values.method) ? "adapter" : "model"}: ${output}\n`);
+  terminal.stdout(`${savesAdapter(values) ? "adapter" : "model"}: ${output}\n`);
   terminal.stdout(`log: ${join(output, LOG_FILE)}\n`);
   if (saveEvery > 0) terminal.stdout(`checkpoints: ${output}, to go on with --resume\n`);
   return 0;

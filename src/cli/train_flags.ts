@@ -1,12 +1,6 @@
 import { type FlagValues, group, number, path, toggle, whole } from "./flags.ts";
-import {
-  GPU_FLAGS,
-  METHOD_FLAGS,
-  OPTIMIZER_FLAGS,
-  ROW_FLAGS,
-  SHAPE_FLAGS,
-  STEP_FLAGS,
-} from "./shared_flags.ts";
+import { GPU_FLAGS, OPTIMIZER_FLAGS, ROW_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
+import { METHOD_FLAGS } from "./method_flags.ts";
 
 /** Every flag of `train`. */
 export const TRAIN_FLAGS = {

@@ -75,7 +75,9 @@ export class Dataset {
    * an array as their first character tells.
    *
    * @example
-   * ```ts ignore
+   * ```ts
+   * import { Dataset } from "@falqon/webgpu";
+   *
    * const data = Dataset.from("./train.jsonl");
    * const maths = Dataset.from("./gsm8k.jsonl", { columns: { prompt: "question", completion: "answer" } });
    * const stories = Dataset.from("./stories.txt", { separator: "<|endoftext|>" });

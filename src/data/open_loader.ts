@@ -1,7 +1,8 @@
 import { Tokenizer } from "../io/tokenizer.ts";
 import type { Dataset } from "./dataset.ts";
 import { DirectLoader } from "./direct_loader.ts";
-import { checkInteger, type LoaderOptions } from "./options.ts";
+import { checkInteger } from "../checks.ts";
+import type { LoaderOptions } from "./options.ts";
 import { PrefetchLoader } from "./prefetch_loader.ts";
 import type { Loader, TokenEncoder } from "./types.ts";
 
@@ -24,24 +25,12 @@ export interface OpenLoaderOptions extends LoaderOptions {
  * file and the tokenizer can be loaded from a folder, or is not needed;
  * otherwise the calling thread does, with the same batches as the result.
  *
- * @example
- * ```ts ignore
- * const loader = await openLoader({
- *   dataset: Dataset.from("./train.jsonl"),
- *   tokenizerFolder: "./model",
- *   batchSize: 16,
- *   sequenceLength: 512,
- *   epochs: 3,
- * });
- * for await (const batch of loader.batches()) train(batch);
- * ```
- *
  * @throws {OptionError} when an option is out of range.
  * @throws {FileError} when the tokenizer cannot be read.
  */
 export async function openLoader(options: OpenLoaderOptions): Promise<Loader> {
   const { dataset, tokenizerFolder, encoder, worker = true, prefetch = 4, ...rest } = options;
-  checkInteger("prefetch", prefetch, 1, "batches to make ahead");
+  checkInteger("prefetch", prefetch, 1);
   const { descriptor } = dataset;
   if (worker && descriptor !== null && (tokenizerFolder !== undefined || encoder === undefined)) {
     return new PrefetchLoader(descriptor, tokenizerFolder ?? null, rest, prefetch);

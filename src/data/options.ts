@@ -1,4 +1,10 @@
-import { OptionError } from "../errors.ts";
+/**
+ * How a loader turns rows into batches: options, their defaults and their limits.
+ *
+ * @module
+ */
+
+import { checkInteger } from "../checks.ts";
 
 /** How a loader turns rows into batches. */
 export interface LoaderOptions {
@@ -45,30 +51,11 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
     skipBadRows: options.skipBadRows ?? false,
     vocabSize: options.vocabSize ?? 2 ** 31,
   };
-  checkInteger("batchSize", resolved.batchSize, 1, "the number of rows in a batch");
-  checkInteger(
-    "sequenceLength",
-    resolved.sequenceLength,
-    2,
-    "one token to predict from and one to predict",
-  );
-  checkInteger("shuffleBuffer", resolved.shuffleBuffer, 1, "rows to choose from");
-  checkInteger("seed", resolved.seed, 0, "any one");
-  checkInteger("vocabSize", resolved.vocabSize, 1, "the rows of the model's embedding");
-  if (resolved.epochs !== Infinity) {
-    checkInteger("epochs", resolved.epochs, 1, "or leave it out to read without end");
-  }
+  checkInteger("batchSize", resolved.batchSize, 1);
+  checkInteger("sequenceLength", resolved.sequenceLength, 2);
+  checkInteger("shuffleBuffer", resolved.shuffleBuffer, 1);
+  checkInteger("seed", resolved.seed, 0);
+  checkInteger("vocabSize", resolved.vocabSize, 1);
+  if (resolved.epochs !== Infinity) checkInteger("epochs", resolved.epochs, 1);
   return resolved;
-}
-
-/**
- * Checks an option that counts something.
- *
- * @param hint What the number means, to end the error's sentence.
- * @throws {OptionError} unless `value` is a safe integer of at least `least`.
- */
-export function checkInteger(name: string, value: number, least: number, hint: string): void {
-  if (!Number.isSafeInteger(value) || value < least) {
-    throw new OptionError(`${name} is ${value}: give an integer of at least ${least}, ${hint}.`);
-  }
 }

@@ -1,5 +1,6 @@
 import type { FileDatasetDescriptor } from "./dataset.ts";
-import { checkInteger, type LoaderOptions, resolveLoaderOptions } from "./options.ts";
+import { checkInteger } from "../checks.ts";
+import { type LoaderOptions, resolveLoaderOptions } from "./options.ts";
 import { emptyStatistics } from "./statistics.ts";
 import type { Batch, Loader, LoaderPosition, LoaderStatistics } from "./types.ts";
 import { unpackError, type WorkerReply, type WorkerRequest } from "./worker_protocol.ts";
@@ -28,7 +29,7 @@ export class PrefetchLoader implements Loader {
     options: LoaderOptions,
     ahead: number,
   ) {
-    checkInteger("prefetch", ahead, 1, "batches to make ahead");
+    checkInteger("prefetch", ahead, 1);
     this.#dataset = dataset;
     this.#tokenizerFolder = tokenizerFolder;
     this.#options = resolveLoaderOptions(options);

@@ -42,8 +42,10 @@ const UPLOAD_CHUNK = 1 << 26;
  * package cannot be loaded, or reaches no tensor cores.
  * @throws {OptionError} for another provider.
  * @example
- * ```ts ignore
- * const device = await requestDevice();
+ * ```ts
+ * import { requestDevice } from "@falqon/webgpu";
+ *
+ * using device = await requestDevice();
  * ```
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {

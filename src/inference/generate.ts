@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkInteger } from "../data/options.ts";
+import { checkInteger } from "../checks.ts";
 import { DataError, ModelError, OptionError } from "../errors.ts";
 import { CachedText } from "../model/cached_text.ts";
 import type { Model } from "./model.ts";
@@ -55,7 +55,7 @@ export async function* generateTokens(
   options: GenerateOptions = {},
 ): AsyncGenerator<number, void> {
   const { maxNewTokens = 128, signal } = options;
-  checkInteger("maxNewTokens", maxNewTokens, 1, "the tokens to generate at most");
+  checkInteger("maxNewTokens", maxNewTokens, 1);
   const sample = createSampler(options);
   const ids = promptIds(model, prompt);
   const { eosTokenIds, maxPositionEmbeddings } = model.config;

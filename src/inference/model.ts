@@ -4,20 +4,23 @@
  * @module
  */
 
+import { checkInteger } from "../checks.ts";
 import { DataError, ModelError } from "../errors.ts";
 import { firstOf, rowsOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { Tokenizer } from "../io/tokenizer.ts";
 import { Weights } from "../io/weights.ts";
-import { full, type FullLinear } from "../methods/full.ts";
-import { frozen } from "../methods/lora/lora.ts";
+import { frozen } from "../methods/frozen.ts";
+import { full } from "../methods/full.ts";
 import type { Method } from "../layers/method.ts";
 import { readDense, weightName } from "../layers/load.ts";
 import { StepState } from "../gpu/step_state.ts";
 import { type ModelConfig, modelTensorShapes, readModelConfig } from "../model/config.ts";
 import { type GenerateOptions, generateText, generateTokens } from "./generate.ts";
+import { Random } from "../numerics/random.ts";
 import { Network } from "../model/network.ts";
+import { saveNetwork, type SaveOptions } from "./save_model.ts";
 import { sequenceArrays, type TokenArrays, writeTokens } from "../model/token_buffers.ts";
 import { FolderSource, ParameterSource, type WeightSource } from "../layers/weight_source.ts";
 
@@ -97,12 +100,39 @@ export class Model implements Disposable {
   }
 
   /**
-   * The model's layers on the GPU: those of the last trainer, or the frozen f32 model.
+   * Puts the model on the GPU under a method, to evaluate, generate and save: as it is (`frozen(…)`, `frozenFp8()`), or
+   * with an adapter (`lora({ adapter })`). What was there before is freed, and a trainer of this model ends.
+   *
+   * Without it, the first use puts the model there in f32.
+   *
+   * @param options `seed` decides what a method draws at random, such as adapters that are not given. Default 0.
+   * @throws {DeviceError} if the GPU is too small.
+   * @throws {FileError} for damaged weights.
+   * @throws {OptionError} for a method that does not fit the model.
+   */
+  async use(method: Method, { seed = 0 }: { seed?: number } = {}): Promise<void> {
+    checkInteger("seed", seed, 0);
+    const random = new Random(seed);
+    await this.adapt(method, { random: () => random.uniform() });
+  }
+
+  /**
+   * The model's layers on the GPU: those of the last trainer or {@linkcode Model.use}, or the frozen f32 model.
    *
    * @internal
    */
   async network(): Promise<Network> {
-    return this.#network ?? await this.adapt(frozen(), { random: Math.random });
+    if (!this.#network) await this.use(frozen());
+    return this.#network!;
+  }
+
+  /**
+   * Whether a network is the model's still: another trainer or method takes its place.
+   *
+   * @internal
+   */
+  holds(network: Network): boolean {
+    return this.#network === network;
   }
 
   /**
@@ -214,9 +244,9 @@ export class Model implements Disposable {
     for (const [name, { gradient }] of network.dense) {
       gradients.set(name, await readDense(device, gradient!()));
     }
-    for (const linear of network.linears() as FullLinear[]) {
+    for (const linear of network.linears()) {
       for (const [index, part] of linear.spec.parts.entries()) {
-        gradients.set(weightName(part), await linear.readGradient(index));
+        gradients.set(weightName(part), await linear.readGradient!(index));
       }
     }
     return { loss: mean(losses, countTargets(arrays)), gradients };
@@ -226,7 +256,11 @@ export class Model implements Disposable {
    * Continues a prompt, text or token ids, with text as it is generated. See {@linkcode generateText}.
    *
    * @example
-   * ```ts ignore
+   * ```ts
+   * import { Model, requestDevice } from "@falqon/webgpu";
+   *
+   * using device = await requestDevice();
+   * using model = await Model.load("./model", { device });
    * for await (const piece of model.generate("Once upon a time")) console.log(piece);
    * ```
    */
@@ -246,13 +280,24 @@ export class Model implements Disposable {
   }
 
   /**
+   * Writes the model as it is on the GPU now: as a model folder (FALQON: FP8; full: F32; frozen: in the type it is stored
+   * in) or, with adapters beside it, as a PEFT adapter.
+   *
+   * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or no file format has its weights.
+   * @throws {FileError} if something cannot be written; nothing half-written is left.
+   */
+  async save(folder: string, options?: SaveOptions): Promise<void> {
+    await saveNetwork(await this.network(), this.folder, folder, options);
+  }
+
+  /**
    * Where the model's current weights can be read: the files, or the GPU after training.
    *
    * @internal
    */
   source(): WeightSource {
     const network = this.#network;
-    if (!network || network.method.name === "frozen") return new FolderSource(this.#weights);
+    if (!network || network.layers.isOriginal) return new FolderSource(this.#weights);
     return new ParameterSource((name) => network.readParameter(name));
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkInteger } from "../data/options.ts";
+import { checkInteger } from "../checks.ts";
 import { Random } from "../numerics/random.ts";
 import { ModelError, OptionError } from "../errors.ts";
 
@@ -41,7 +41,7 @@ export function createSampler(options: SamplingOptions = {}): Sampler {
       `Cannot sample with topP = ${topP}: give a share above 0 and at most 1, which is all tokens`,
     );
   }
-  checkInteger("seed", seed, 0, "any one");
+  checkInteger("seed", seed, 0);
   const random = new Random(seed);
   return (logits) => {
     const best = likeliest(logits);

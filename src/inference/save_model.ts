@@ -1,26 +1,22 @@
 /**
- * Writes what training made: a Hugging Face folder, or a PEFT adapter.
+ * Writes the network of a model: a Hugging Face folder, or a PEFT adapter.
  *
  * @module
  */
 
 import { join } from "node:path";
 import { OptionError } from "../errors.ts";
+import { submitOnce } from "../gpu/submit_once.ts";
 import { writeAll } from "../io/atomic.ts";
-import { type FloatDType, fromFloat32 } from "../io/dtype.ts";
+import { fromFloat32 } from "../io/dtype.ts";
 import { exists } from "../io/exists.ts";
 import { toFileError } from "../io/file_error.ts";
 import { readJson } from "../io/json.ts";
-import { writePeftAdapter } from "../io/peft.ts";
+import { ADAPTER_CONFIG_FILE, writePeftAdapter } from "../io/peft.ts";
 import { type TensorSource, writeSafetensors } from "../io/safetensors.ts";
 import { WEIGHTS_FILE } from "../io/weights.ts";
-import { submitOnce } from "../gpu/submit_once.ts";
-import { FalqonLayers } from "../methods/falqon/falqon.ts";
-import type { FalqonLinear } from "../methods/falqon/linear.ts";
-import { LoraLayers } from "../methods/lora/layers.ts";
 import { weightName } from "../layers/load.ts";
-import { fp8QuantizationConfig } from "../model/config.ts";
-import type { Model } from "./model.ts";
+import type { Linear, SavedModel } from "../layers/method.ts";
 import type { Network } from "../model/network.ts";
 
 /** Files of a model folder that are the same after training. */
@@ -32,30 +28,36 @@ const COPIED = [
   "generation_config.json",
 ];
 
-/** Options of `Trainer.save`. */
+const CONFIG_FILE = "config.json";
+
+/** Names of the dtypes in config.json. */
+const TORCH_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
+
+/** Options of `Model.save` and `Trainer.save`. */
 export interface SaveOptions {
   /** Write over a model that is there. Default false. */
   overwrite?: boolean;
 }
 
 /**
- * Writes a trained network: FALQON and full training as a model folder, LoRA as a PEFT adapter folder.
+ * Writes a network as its method says: as a model folder, or as a PEFT adapter folder.
  *
- * FALQON's linear layers are stored as `F8_E4M3` codes with their scales, everything else of it in BF16; full training
- * stores F32. Files are written under temporary names and then renamed, `config.json` last, so that a folder never
- * looks like a model before it is one.
+ * Files are written under temporary names and then renamed. The file by which a folder is known, `config.json` or
+ * `adapter_config.json`, is the last to come, and the first of an overwritten model to go, so that a folder never looks
+ * like a model while its files are of two.
  *
- * @throws {OptionError} if the folder holds a model and `overwrite` is not given.
+ * @param source The folder that the model was loaded from: what is not trained is copied from there.
+ * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or the method has no file format.
  * @throws {FileError} if something cannot be written; nothing half-written is left.
  */
-export async function saveModel(
-  model: Model,
+export async function saveNetwork(
   network: Network,
+  source: string,
   folder: string,
   { overwrite = false }: SaveOptions = {},
 ): Promise<void> {
-  const { layers } = network;
-  const marker = layers instanceof LoraLayers ? "adapter_config.json" : "config.json";
+  const saved = network.layers.saved();
+  const marker = saved.kind === "adapter" ? ADAPTER_CONFIG_FILE : CONFIG_FILE;
   if (!overwrite && await exists(join(folder, marker))) {
     throw new OptionError(
       `Cannot save to "${folder}" as it holds a model: choose another folder or allow to overwrite`,
@@ -65,93 +67,97 @@ export async function saveModel(
   try {
     await Deno.mkdir(folder, { recursive: true });
     await remove(staging);
-    if (layers instanceof LoraLayers) await writeAdapter(model, layers, staging);
-    else await writeModel(model, network, staging);
-    const names = [...Deno.readDirSync(staging)].map(({ name }) => name).sort((a, b) =>
-      Number(a === marker) - Number(b === marker)
-    );
-    for (const name of names) await Deno.rename(join(staging, name), join(folder, name));
-    await Deno.remove(staging);
+    if (saved.kind === "adapter") {
+      const { config } = saved;
+      const tensors = await saved.tensors();
+      await writePeftAdapter(staging, { config, tensors }, { baseModel: source });
+    } else {
+      await writeModel(network, saved, source, staging);
+    }
+    await replace(staging, folder, marker);
   } catch (error) {
     await remove(staging).catch(() => {}); // the first error is the one to tell
     throw toFileError("write", folder, error);
   }
 }
 
+/** Moves the files of a finished staging folder into their place. */
+async function replace(staging: string, folder: string, marker: string): Promise<void> {
+  await remove(join(folder, marker));
+  const names = [...Deno.readDirSync(staging)].map(({ name }) => name);
+  for (const name of [...names.filter((name) => name !== marker), marker]) {
+    await Deno.rename(join(staging, name), join(folder, name));
+  }
+  await Deno.remove(staging);
+}
+
 async function remove(path: string): Promise<void> {
   if (await exists(path)) await Deno.remove(path, { recursive: true });
 }
 
-async function writeAdapter(model: Model, layers: LoraLayers, folder: string): Promise<void> {
-  const { rank, alpha, useRslora, targets } = layers.settings;
-  const tensors = new Map();
-  for (const { adapter } of layers.linears) {
-    for (const [module, pair] of await adapter?.read() ?? []) tensors.set(module, pair);
-  }
-  const config = { rank, alpha, useRslora, targetModules: [...targets] };
-  await writePeftAdapter(folder, { config, tensors }, { baseModel: model.folder });
-}
-
-async function writeModel(model: Model, network: Network, folder: string): Promise<void> {
+async function writeModel(
+  network: Network,
+  saved: SavedModel,
+  source: string,
+  folder: string,
+): Promise<void> {
   await Deno.mkdir(folder);
-  const { layers } = network;
-  const fp8 = layers instanceof FalqonLayers ? layers : null;
-  if (fp8) {
-    await submitOnce(network.device, (program) => fp8.flush(program));
-  }
-  const plain: FloatDType = fp8 ? "BF16" : "F32";
-  const tensors: TensorSource[] = [...network.dense].map(([name, { rows, cols }]) => ({
-    name,
-    dtype: plain,
-    shape: rows === 1 ? [cols] : [rows, cols],
-    data: async () => fromFloat32(await network.readParameter(name), plain),
-  }));
-  for (const linear of network.linears()) {
-    for (const [index, part] of linear.spec.parts.entries()) {
-      const name = weightName(part);
-      const shape = [part.rows, linear.spec.inFeatures];
-      if (!fp8) {
-        const data = async () => fromFloat32(await linear.readWeight(index), plain);
-        tensors.push({ name, dtype: plain, shape, data });
-        continue;
-      }
-      const { codes, valueScales } = await (linear as FalqonLinear).readFp8(index);
-      const scales = fp8.settings.scaling === "row" ? valueScales : valueScales.slice(0, 1);
-      const scaleShape = fp8.settings.scaling === "row" ? [part.rows, 1] : [1];
-      tensors.push({ name, dtype: "F8_E4M3", shape, data: () => codes }, {
-        name: `${name}_scale`,
-        dtype: "F32",
-        shape: scaleShape,
-        data: () => fromFloat32(scales, "F32"),
-      });
-    }
-  }
+  const { device, layers } = network;
+  if (layers.flush) await submitOnce(device, (program) => layers.flush!(program));
+  const tensors = denseTensors(network, saved);
+  for (const linear of network.linears()) tensors.push(...await linearTensors(linear, saved));
   await writeSafetensors(join(folder, WEIGHTS_FILE), tensors);
-  await writeConfig(model, fp8, plain, folder);
+  await writeConfig(saved, source, folder);
   for (const name of COPIED) {
-    const from = join(model.folder, name);
+    const from = join(source, name);
     if (await exists(from)) await Deno.copyFile(from, join(folder, name));
   }
 }
 
-/** The original config.json with the dtype and, for FP8, the quantisation that inference engines read. */
+function denseTensors(network: Network, { dtype }: SavedModel): TensorSource[] {
+  return [...network.dense].map(([name, { rows, cols }]) => ({
+    name,
+    dtype,
+    shape: rows === 1 ? [cols] : [rows, cols],
+    data: async () => fromFloat32(await network.readParameter(name), dtype),
+  }));
+}
+
+async function linearTensors(linear: Linear, saved: SavedModel): Promise<TensorSource[]> {
+  const { dtype, quantization } = saved;
+  const { inFeatures, parts } = linear.spec;
+  const tensors: TensorSource[] = [];
+  for (const [index, part] of parts.entries()) {
+    const name = weightName(part);
+    const shape = [part.rows, inFeatures];
+    if (quantization === null) {
+      const data = async () => fromFloat32(await linear.readWeight(index), dtype);
+      tensors.push({ name, dtype, shape, data });
+      continue;
+    }
+    const { codes, scales, scaleShape, ...stored } = await linear.stored!(index);
+    tensors.push({ name, dtype: stored.dtype, shape, data: () => codes }, {
+      name: `${name}_scale`,
+      dtype: "F32",
+      shape: scaleShape,
+      data: () => fromFloat32(scales, "F32"),
+    });
+  }
+  return tensors;
+}
+
+/** The original config.json with the dtype and, where there is one, the quantisation that inference engines read. */
 async function writeConfig(
-  model: Model,
-  fp8: FalqonLayers | null,
-  plain: FloatDType,
+  { dtype, quantization }: SavedModel,
+  source: string,
   folder: string,
 ): Promise<void> {
-  const config = await readJson(join(model.folder, "config.json")) as Record<string, unknown>;
-  const dtype = plain === "BF16" ? "bfloat16" : "float32";
+  const config = await readJson(join(source, CONFIG_FILE)) as Record<string, unknown>;
   delete config.quantization_config;
-  if ("torch_dtype" in config) config.torch_dtype = dtype;
-  else config.dtype = dtype;
-  if (fp8) {
-    const { scaling } = fp8.settings;
-    config.quantization_config = fp8QuantizationConfig({ weights: scaling, activations: scaling });
-  }
+  config["torch_dtype" in config ? "torch_dtype" : "dtype"] = TORCH_DTYPES[dtype];
+  if (quantization) config.quantization_config = quantization;
   const bytes = new TextEncoder().encode(JSON.stringify(config, null, 2) + "\n");
-  using file = await Deno.open(join(folder, "config.json"), { write: true, createNew: true });
+  using file = await Deno.open(join(folder, CONFIG_FILE), { write: true, createNew: true });
   await writeAll(file, bytes);
   await file.sync();
 }

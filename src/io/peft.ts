@@ -47,7 +47,8 @@ export interface PeftAdapter {
   tensors: Map<string, LoraTensors>;
 }
 
-const CONFIG_FILE = "adapter_config.json";
+/** The file by which an adapter folder is known. */
+export const ADAPTER_CONFIG_FILE = "adapter_config.json";
 const WEIGHTS_FILE = "adapter_model.safetensors";
 const PREFIX = "base_model.model.";
 
@@ -80,7 +81,7 @@ const INITIALIZATIONS: unknown[] = [undefined, true, false, "gaussian", "eva", "
  * @throws {ModelError} if the adapter is of another kind than plain LoRA, or incomplete.
  */
 export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
-  const configPath = join(folder, CONFIG_FILE);
+  const configPath = join(folder, ADAPTER_CONFIG_FILE);
   const fields = new JsonFields(await readJson(configPath), `"${configPath}"`);
   const scaling = parseScaling(fields);
   const weightsPath = join(folder, WEIGHTS_FILE);
@@ -192,7 +193,10 @@ export async function writePeftAdapter(
     throw toFileError("create", folder, error);
   }
   await writeSafetensors(join(folder, WEIGHTS_FILE), sources(adapter));
-  await writeFileAtomically(join(folder, CONFIG_FILE), JSON.stringify(config, null, 2) + "\n");
+  await writeFileAtomically(
+    join(folder, ADAPTER_CONFIG_FILE),
+    JSON.stringify(config, null, 2) + "\n",
+  );
 }
 
 function* sources({ config: { rank }, tensors }: PeftAdapter): Iterable<TensorSource> {

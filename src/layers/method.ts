@@ -1,6 +1,6 @@
 /**
- * How the layers of a model are stored and adapted. One interface, one file a method; the model, the data
- * path and the kernels are the same for all, so that comparisons between methods are fair.
+ * The contract between a model and a method: how the layers of a model are stored, adapted, trained and saved. The
+ * model, the data path and the kernels are the same for all methods, so that comparisons between them are fair.
  *
  * @module
  */
@@ -10,6 +10,8 @@ import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import type { Quantized, QuantizedGradient } from "../kernels/rows/quantize.ts";
 import type { WeightSource } from "./weight_source.ts";
+import type { DType, FloatDType } from "../io/dtype.ts";
+import type { PeftAdapter, PeftConfig } from "../io/peft.ts";
 import type { LinearSpec } from "./linear_spec.ts";
 import type { Parameters } from "./parameters.ts";
 
@@ -27,10 +29,12 @@ export interface MethodContext {
   restoring: boolean;
 }
 
-/** Builds the layers of a network. */
+/** A way to store, adapt and train the layers of a model. Made by `falqon(…)`, `lora(…)`, `full()`, `frozen(…)`. */
 export interface Method {
-  /** Name on the command line, such as `falqon`. */
+  /** Its name on the command line and in checkpoints, such as `falqon`. */
   readonly name: string;
+  /** False for a method that only runs a model: it has nothing to train. */
+  readonly trains: boolean;
   /**
    * Makes the layers of one network.
    *
@@ -39,28 +43,79 @@ export interface Method {
   build(context: MethodContext): AdaptedLayers;
 }
 
-/** The layers of one network under a method. */
+/** The layers of one network under a method: everything that the model and the trainer ask of it. */
 export interface AdaptedLayers {
+  /** True where the weights are those of the model's files, so that they can be read there. */
+  readonly isOriginal: boolean;
   /** Makes a merged linear layer; its weight is filled by {@linkcode Linear.load}. */
   linear(spec: LinearSpec): Linear;
   /** Makes a weight that is no linear layer of a block: embedding, norm, lm_head. */
   dense(name: string, rows: number, cols: number): DenseWeight;
-  /** Makes room for steps of up to `tokens` tokens. */
+  /** Makes the memory that its layers share for steps of up to `tokens` tokens. */
   reserve(tokens: number): void;
-  /** True where the method looks at gradients of the model before training. */
-  readonly usesGradientInit?: boolean;
-  /** Before backward passes of up to `tokens` tokens are recorded whose gradients the method looks at. */
-  beginGradientInit?(tokens: number, random: () => number): Promise<void>;
-  /** After these have run. What was recorded in between is invalid then. */
-  endGradientInit?(): Promise<void>;
+  /** For a method whose adapters start from gradients of the untrained model. */
+  readonly gradientInit?: GradientInit | null;
   /** Records what must follow the optimizer's change of the parameters. */
   update?(program: Program): void;
+  /** Records writing what `update` left pending, so that the weights alone are the model. */
+  flush?(program: Program): void;
+  /** For a method whose update rounds: counts what it did. */
+  readonly updateStats?: UpdateStats | null;
   /** Makes again what follows from the parameters, after these were loaded or restored. */
   refresh?(): Promise<void>;
   /** What a checkpoint must keep besides the parameters, by name, to go on bit for bit. */
   state?(): Map<string, BufferView>;
+  /**
+   * What saving writes.
+   *
+   * @throws {OptionError} if there is no file format for it.
+   */
+  saved(): SavedModel | SavedAdapter;
   /** Frees what the method itself holds. */
   free(): void;
+}
+
+/** Gradient initialisation: backward passes before training whose gradients decide how adapters start. */
+export interface GradientInit {
+  /** Before backward passes of up to `tokens` tokens are recorded. `random`: uniform numbers in [0, 1). */
+  begin(tokens: number, random: () => number): Promise<void>;
+  /** After these have run. What was recorded in between is invalid then. */
+  end(): Promise<void>;
+}
+
+/** Counters of what an update rule does to low-precision weights. */
+export interface UpdateStats {
+  /** Makes the updates that are recorded from now on count. */
+  enable(): void;
+  /** Reads what the last update did, all layers together. */
+  read(): Promise<UpdateMetrics>;
+}
+
+/** What the last update did, all layers together. */
+export interface UpdateMetrics {
+  /** Share of the codes that changed. */
+  codesChanged: number;
+  /** ⟨realized, intended⟩ / ⟨intended, intended⟩ of the change of the weights. */
+  updateRealized: number;
+  /** Values that were saturated at the format's largest magnitude. */
+  clamps: number;
+}
+
+/** A network that is saved as a whole model. */
+export interface SavedModel {
+  kind: "model";
+  /** Storage of embedding, norms and lm_head. */
+  dtype: FloatDType;
+  /** The `quantization_config` of the linear layers; null where they are stored as `dtype`. */
+  quantization: Record<string, unknown> | null;
+}
+
+/** A network that is saved as a PEFT adapter. */
+export interface SavedAdapter {
+  kind: "adapter";
+  config: PeftConfig;
+  /** Reads the adapters by module. */
+  tensors(): Promise<PeftAdapter["tensors"]>;
 }
 
 /** A weight outside the linear layers. */
@@ -95,6 +150,16 @@ export interface LinearBackward {
   dInput: Matrix | null;
 }
 
+/** A part of a linear layer as tensors of a quantised model's file. */
+export interface StoredPart {
+  /** `X.weight` [rows, inFeatures] */
+  dtype: DType;
+  codes: Uint8Array<ArrayBuffer>;
+  /** `X.weight_scale`, f32 [rows, 1] or [1]: the value of a code is `decode(code) · scale`. */
+  scales: Float32Array<ArrayBuffer>;
+  scaleShape: number[];
+}
+
 /** A merged linear layer under a method. */
 export interface Linear {
   readonly spec: LinearSpec;
@@ -124,8 +189,12 @@ export interface Linear {
   forward(program: Program, io: LinearForward): void;
   /** Records the gradients: `dInput`, and those of trained values added to theirs. */
   backward(program: Program, io: LinearBackward): void;
-  /** The linear's weight as a Hugging Face model would hold it: part `index`, f32 [rows, inFeatures]. */
+  /** Part `index` of the weight as a Hugging Face model would hold it, adapters merged in: f32 [rows, inFeatures]. */
   readWeight(index: number): Promise<Float32Array<ArrayBuffer>>;
+  /** The gradient of part `index`, f32 [rows, inFeatures]; only of weights that are trained themselves. */
+  readGradient?(index: number): Promise<Float32Array<ArrayBuffer>>;
+  /** Part `index` in the storage format of a quantised model, for {@linkcode SavedModel.quantization}. */
+  stored?(index: number): Promise<StoredPart>;
   /** Frees its buffers. */
   free(): void;
 }

@@ -17,15 +17,29 @@ import type {
   LinearForward,
   Method,
   MethodContext,
+  SavedModel,
 } from "../layers/method.ts";
+import type { MethodEntry } from "./entry.ts";
 import { loadMerged, readPart } from "../layers/load.ts";
 
 /** Trains every parameter in f32. */
 export function full(): Method {
-  return { name: "full", build: (context) => new FullLayers(context) };
+  return { name: "full", trains: true, build: (context) => new FullLayers(context) };
 }
 
+/** Full training in the list of methods. */
+export const FULL: MethodEntry = {
+  name: "full",
+  summary: "every weight, in f32",
+  options: {},
+  bases: ["f32"],
+  savesAdapter: false,
+  create: full,
+};
+
 class FullLayers implements AdaptedLayers {
+  readonly isOriginal = false;
+
   constructor(readonly context: MethodContext) {}
 
   linear(spec: LinearSpec): Linear {
@@ -39,11 +53,15 @@ class FullLayers implements AdaptedLayers {
 
   reserve(): void {}
 
+  saved(): SavedModel {
+    return { kind: "model", dtype: "F32", quantization: null };
+  }
+
   free(): void {}
 }
 
 /** A merged linear whose weight is a parameter. */
-export class FullLinear implements Linear {
+class FullLinear implements Linear {
   readonly backwardReadsInput = true;
   readonly forwardReadsF32 = true;
   readonly preferredOutputType = "f32";
@@ -88,7 +106,6 @@ export class FullLinear implements Linear {
     return readPart(this.context.device, this.spec.parts[index], this.#weight.value);
   }
 
-  /** The gradient of part `index`, f32 [rows, inFeatures]. */
   readGradient(index: number): Promise<Float32Array<ArrayBuffer>> {
     return readPart(this.context.device, this.spec.parts[index], this.#weight.gradient);
   }

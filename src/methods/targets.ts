@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkInteger } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { roundUp } from "../gpu/buffers.ts";
 import { LINEAR_KINDS, type LinearPart, type LinearSpec } from "../layers/linear_spec.ts";
@@ -60,12 +61,10 @@ export function parseTargets(names: readonly string[] | undefined): ReadonlySet<
 /**
  * Checks a rank.
  *
- * @throws {OptionError} if it is no integer from 1 to 1024.
+ * @throws {OptionError} if it is no whole number from 1 to 1024.
  */
 export function checkRank(rank: number): void {
-  if (!Number.isInteger(rank) || rank < 1 || rank > 1024) {
-    throw new OptionError(`Cannot use rank ${rank}: expected an integer from 1 to 1024`);
-  }
+  checkInteger("rank", rank, 1, 1024);
 }
 
 /**
@@ -75,6 +74,6 @@ export function checkRank(rank: number): void {
  */
 export function checkAlpha(alpha: number): void {
   if (!(alpha > 0 && Number.isFinite(alpha))) {
-    throw new OptionError(`Cannot use alpha ${alpha}: expected a positive number`);
+    throw new OptionError(`Cannot use alpha ${alpha}: give a positive number`);
   }
 }

@@ -46,7 +46,7 @@ export async function initFromGradients(
 ): Promise<void> {
   const { layers, parameters, device } = network;
   const random = new Random(seed);
-  await layers.beginGradientInit!(rows, () => random.uniform());
+  await layers.gradientInit!.begin(rows, () => random.uniform());
   network.refit();
   using state = new StepState(device, { beta1: 0, beta2: 0 });
   using program = new Program(device);
@@ -57,7 +57,7 @@ export async function initFromGradients(
     writeTokens(device, network.tokens, batch);
     program.run();
   }
-  await layers.endGradientInit!();
+  await layers.gradientInit!.end();
   network.refit();
   await submitOnce(device, (program) => program.clear(parameters.gradients));
 }

@@ -109,7 +109,7 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
 
   const before = device.allocatedBytes;
   const state = new StepState(device, { beta1: 0, beta2: 0 });
-  if (network.layers.usesGradientInit) await initFromGradients(network, [], tokens, 0);
+  if (network.layers.gradientInit) await initFromGradients(network, [], tokens, 0);
   await recordMicroStep(network, tokens, state);
   const { countUpdates } = request;
   await recordUpdate(network, { maxGradNorm: 1, eps: 0, weightDecay: 0, countUpdates }, state);

@@ -29,8 +29,6 @@ export interface ScheduleOptions {
  * @throws {OptionError} for an unknown name, or steps that are no whole numbers from 0 on.
  * @example
  * ```ts
- * import { learningRateSchedule } from "@falqon/webgpu";
- *
  * const factor = learningRateSchedule({ schedule: "linear", warmupSteps: 2, totalSteps: 6 });
  * console.log([0, 1, 2, 3, 4, 5].map(factor)); // [0, 0.5, 1, 0.75, 0.5, 0.25]
  * ```

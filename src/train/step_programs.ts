@@ -8,11 +8,9 @@ import { Program } from "../gpu/program.ts";
 import { adamW } from "../kernels/optimizer/adamw.ts";
 import { gradNorm } from "../kernels/optimizer/grad_norm.ts";
 import { recordMetrics } from "../kernels/optimizer/metrics.ts";
-import { FalqonLayers } from "../methods/falqon/falqon.ts";
 import type { Network } from "../model/network.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import type { ResolvedOptions } from "./options.ts";
-import type { TrainingMetrics } from "./trainer.ts";
 
 /** Records forward and backward of `rows` tokens. */
 export function recordMicroStep(
@@ -47,21 +45,10 @@ export function recordUpdate(
     state,
   });
   program.phase("update");
-  if (options.countUpdates && layers instanceof FalqonLayers) layers.countUpdates();
+  if (options.countUpdates) layers.updateStats?.enable();
   layers.update?.(program);
   recordMetrics(program, state);
   program.clear(gradients);
   program.clear(state.results);
   return program.prepare();
-}
-
-/** Reads what the last update of a FALQON network did, over all its layers; nothing for other methods. */
-export async function countUpdates({ layers }: Network): Promise<Partial<TrainingMetrics>> {
-  if (!(layers instanceof FalqonLayers)) return {};
-  const sum = await layers.updateCounts();
-  return {
-    codesChanged: sum.codesChanged / sum.codes,
-    updateRealized: sum.realizedDotIntended / sum.intendedSquared,
-    clamps: sum.clamps,
-  };
 }

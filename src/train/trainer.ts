@@ -11,6 +11,7 @@ import type { Batch, Loader, LoaderPosition, LoaderStatistics } from "../data/ty
 import { OptionError, TrainingError } from "../errors.ts";
 import type { Program } from "../gpu/program.ts";
 import type { Model } from "../inference/model.ts";
+import type { UpdateMetrics } from "../layers/method.ts";
 import type { Network } from "../model/network.ts";
 import { writeTokens } from "../model/token_buffers.ts";
 import { learningRateSchedule } from "./schedule.ts";
@@ -25,12 +26,12 @@ import {
 import { evaluate, type Evaluation } from "../inference/evaluate.ts";
 import { holdsRun, TrainingLog } from "./log.ts";
 import { type ResolvedOptions, resolveOptions, type TrainerOptions } from "./options.ts";
-import { saveModel, type SaveOptions } from "../inference/save_model.ts";
+import { saveNetwork, type SaveOptions } from "../inference/save_model.ts";
 import { firstBatches, initFromGradients } from "./gradient_init.ts";
-import { countUpdates, recordMicroStep, recordUpdate } from "./step_programs.ts";
+import { recordMicroStep, recordUpdate } from "./step_programs.ts";
 
 /** What one step did, as `Trainer.run` gives it and the log records it. */
-export interface TrainingMetrics {
+export interface TrainingMetrics extends Partial<UpdateMetrics> {
   /** Optimizer steps done, this one included. */
   step: number;
   /** Mean over the step's targets, in nats. */
@@ -49,12 +50,6 @@ export interface TrainingMetrics {
   waitMs: number;
   /** Held-out loss, at steps with an evaluation. */
   evalLoss?: number;
-  /** FALQON: share of the codes that the update changed; with `countUpdates`, where metrics are read. */
-  codesChanged?: number;
-  /** FALQON: ⟨realized, intended⟩ / ⟨intended, intended⟩ of the update. */
-  updateRealized?: number;
-  /** FALQON: values that the update saturated at ±448. */
-  clamps?: number;
   /** What was wrong with the rows read so far; where metrics are read. */
   warnings?: string[];
 }
@@ -70,8 +65,13 @@ interface PendingStep {
  * Trains a model.
  *
  * @example
- * ```ts ignore
- * const trainer = await Trainer.create({ model, data, method: falqon({ rank: 16 }), steps: 300 });
+ * ```ts
+ * import { Dataset, falqon, Model, requestDevice, Trainer } from "@falqon/webgpu";
+ *
+ * using device = await requestDevice();
+ * using model = await Model.load("./model", { device });
+ * const data = Dataset.from("./train.jsonl");
+ * using trainer = await Trainer.create({ model, data, method: falqon({ rank: 16 }), steps: 300 });
  * for await (const { step, loss } of trainer.run()) console.log(step, loss);
  * await trainer.save("./out");
  * ```
@@ -157,7 +157,7 @@ export class Trainer implements Disposable {
     network.reserve({ tokens: rows, training: true, checkpointing });
     const state = new StepState(model.device, options);
     const loader = await openTrainingLoader(source, options);
-    if (network.layers.usesGradientInit && !checkpoint) {
+    if (network.layers.gradientInit && !checkpoint) {
       await initFromGradients(network, await firstBatches(loader, rows), rows, options.seed);
     }
     const totalSteps = await countSteps(source, options);
@@ -242,7 +242,7 @@ export class Trainer implements Disposable {
    * @throws {FileError} if something cannot be written; nothing half-written is left.
    */
   save(folder: string, options: SaveOptions = {}): Promise<void> {
-    return saveModel(this.model, this.#network, folder, options);
+    return saveNetwork(this.#network, this.model.folder, folder, options);
   }
 
   /**
@@ -352,7 +352,9 @@ export class Trainer implements Disposable {
       if (evaluating) last.evalLoss = (await this.evaluate(this.#source.evalData!)).loss;
       const warnings = dataWarnings(this.dataStatistics);
       if (warnings.length > 0) last.warnings = warnings;
-      if (this.options.countUpdates) Object.assign(last, await countUpdates(this.#network));
+      if (this.options.countUpdates) {
+        Object.assign(last, await this.#network.layers.updateStats?.read());
+      }
     }
     await this.#log?.append(good);
     yield* good;

@@ -7,6 +7,7 @@ import { run as runStep } from "../../bench/step.ts";
 import { deviationFromLine, run as runSuite, type SuiteLine } from "../../bench/suite.ts";
 import { GROUPS } from "../../bench/support/suite_runs.ts";
 import { withFolder } from "../support/io.ts";
+import { slowTest } from "../support/slow.ts";
 
 /** A terminal that keeps what was written. */
 function recording(): Terminal & { out: string; err: string } {
@@ -26,70 +27,81 @@ function recording(): Terminal & { out: string; err: string } {
 
 const TINY = ["--width", "tiny", "--layers", "1", "--batch", "2", "--sequence-length", "24"];
 
-Deno.test("bench: a step is measured for every method; the loss falls, the peak is predicted", async () => {
-  const methods = [["falqon"], ["fp8-lora"], ["torchao-style"], ["lora", "--precision", "f16"], [
-    "qlora",
-  ], ["full"]];
-  for (const [i, method] of methods.entries()) {
-    const terminal = recording();
-    const rank = method[0] === "full" ? [] : ["--rank", "4"];
-    const more = i % 2 === 0 ? ["--checkpointing"] : [];
-    const args = [...TINY, ...rank, ...more, "--method", ...method, "--steps", "6", "--profile"];
-    const result = await runStep(args, terminal);
-    assertEquals(JSON.parse(JSON.stringify(result)), result);
-    assertEquals(result.method, method.filter((word) => !word.startsWith("--")).join(" "));
-    assert(result.lastLoss < result.firstLoss, `${method}: ${result.firstLoss}`);
-    assertAlmostEquals(result.firstLoss, Math.log(512), 0.5);
-    const surprise = result.peakBytes / result.predictedPeakBytes;
-    assert(surprise >= 0.95 && surprise <= 1.05, `${method}: ${surprise}`);
-    assert(result.stepMs > 0 && result.wallMs > 0);
-    if (result.phases === null) continue; // no timestamps here
-    assertEquals(result.stepTimes.length, 3);
-    assertEquals(
-      Object.keys(result.phases).sort(),
-      ["backward", "forward", "loss", "optimizer", "update"],
-    );
-    assert(result.gemmShare! > 0 && result.gemmShare! < 1);
-    assertMatch(terminal.err, /\nforward +gemm/);
-  }
-});
+slowTest(
+  "bench: a step is measured for every method; the loss falls, the peak is predicted",
+  async () => {
+    const methods = [["falqon"], ["fp8-lora"], ["torchao-style"], ["lora", "--base", "f16"], [
+      "qlora",
+    ], ["full"]];
+    for (const [i, method] of methods.entries()) {
+      const terminal = recording();
+      const rank = method[0] === "full" ? [] : ["--rank", "4"];
+      const more = i % 2 === 0 ? ["--checkpointing"] : [];
+      const args = [...TINY, ...rank, ...more, "--method", ...method, "--steps", "6", "--profile"];
+      const result = await runStep(args, terminal);
+      assertEquals(JSON.parse(JSON.stringify(result)), result);
+      assertEquals(result.method, method.filter((word) => !word.startsWith("--")).join(" "));
+      assert(result.lastLoss < result.firstLoss, `${method}: ${result.firstLoss}`);
+      assertAlmostEquals(result.firstLoss, Math.log(512), 0.5);
+      const surprise = result.peakBytes / result.predictedPeakBytes;
+      assert(surprise >= 0.95 && surprise <= 1.05, `${method}: ${surprise}`);
+      assert(result.stepMs > 0 && result.wallMs > 0);
+      if (result.phases === null) continue; // no timestamps here
+      assertEquals(result.stepTimes.length, 3);
+      assertEquals(
+        Object.keys(result.phases).sort(),
+        ["backward", "forward", "loss", "optimizer", "update"],
+      );
+      assert(result.gemmShare! > 0 && result.gemmShare! < 1);
+      assertMatch(terminal.err, /\nforward +gemm/);
+    }
+  },
+);
 
-Deno.test("bench: a trace has every dispatch of the step with its costs", () =>
-  withFolder(async (folder) => {
-    const path = join(folder, "trace.jsonl");
-    const args = [...TINY, "--rank", "4", "--method", "falqon", "--steps", "4", "--trace", path];
-    const { phases } = await runStep(args, recording());
-    if (phases === null) return;
-    const trace = (await Deno.readTextFile(path)).trim().split("\n").map((line) =>
-      JSON.parse(line)
-    );
-    const sum = trace.reduce((total, { ms }) => total + ms, 0);
-    assertAlmostEquals(sum, Object.values(phases).reduce((a, b) => a + b), 1e-6);
-    assert(trace.every(({ bytes }) => bytes > 0));
-    assert(trace.some(({ kernel, flops }) => kernel === "gemm" && flops > 0));
-    // Two products of 16 components for each of 24·25/2 visible pairs, 4 heads and 2 rows.
-    const attention = trace.find(({ kernel }) => kernel === "attention_forward");
-    assertEquals(attention.flops, 2 * 2 * 16 * 300 * 4 * 2);
-  }));
+slowTest(
+  "bench: a trace has every dispatch of the step with its costs",
+  () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "trace.jsonl");
+      const args = [...TINY, "--rank", "4", "--method", "falqon", "--steps", "4", "--trace", path];
+      const { phases } = await runStep(args, recording());
+      if (phases === null) return;
+      const trace = (await Deno.readTextFile(path)).trim().split("\n").map((line) =>
+        JSON.parse(line)
+      );
+      const sum = trace.reduce((total, { ms }) => total + ms, 0);
+      assertAlmostEquals(sum, Object.values(phases).reduce((a, b) => a + b), 1e-6);
+      assert(trace.every(({ bytes }) => bytes > 0));
+      assert(trace.some(({ kernel, flops }) => kernel === "gemm" && flops > 0));
+      // Two products of 16 components for each of 24·25/2 visible pairs, 4 heads and 2 rows.
+      const attention = trace.find(({ kernel }) => kernel === "attention_forward");
+      assertEquals(attention.flops, 2 * 2 * 16 * 300 * 4 * 2);
+    }),
+);
 
-Deno.test("bench: the suite collects lines, goes on after failures and keeps to its budget", () =>
-  withFolder(async (folder) => {
-    const out = join(folder, "lines.jsonl");
-    const flags = ["--groups", "full", "--tokens", "32", "--sequence-length", "16", "--out", out];
-    // The last --layers counts, and no model has --vocab 0.
-    const step = ["--", "--width", "tiny", "--steps", "4", "--rank", "4", "--layers", "1"];
-    const [good] = await runSuite([...flags, ...step], recording());
-    assertEquals(good.group, "full");
-    assert(good.stepMs! > 0);
-    const terminal = recording();
-    const [bad] = await runSuite([...flags, ...step, "--vocab", "0"], terminal);
-    assertMatch(bad.error!, /vocab_size/);
-    assertMatch(terminal.err, /vocab_size/);
-    const [late] = await runSuite([...flags, "--budget", "0", ...step], recording());
-    assertEquals(late.error, "out of time");
-    const lines = (await Deno.readTextFile(out)).trim().split("\n").map((line) => JSON.parse(line));
-    assertEquals(lines, [good, bad, late]);
-  }));
+slowTest(
+  "bench: the suite collects lines, goes on after failures and keeps to its budget",
+  () =>
+    withFolder(async (folder) => {
+      const out = join(folder, "lines.jsonl");
+      const flags = ["--groups", "full", "--tokens", "32", "--sequence-length", "16", "--out", out];
+      // The last --layers counts, and no model has --vocab 0.
+      const step = ["--", "--width", "tiny", "--steps", "4", "--rank", "4", "--layers", "1"];
+      const [good] = await runSuite([...flags, ...step], recording());
+      assertEquals(good.group, "full");
+      assert(good.stepMs! > 0);
+      const terminal = recording();
+      const [bad] = await runSuite([...flags, ...step, "--vocab", "0"], terminal);
+      assertMatch(bad.error!, /vocab_size/);
+      assertMatch(terminal.err, /vocab_size/);
+      const [late] = await runSuite([...flags, "--budget", "0", ...step], recording());
+      assertEquals(late.error, "out of time");
+      const lines = (await Deno.readTextFile(out)).trim().split("\n").map((line) =>
+        JSON.parse(line)
+      );
+      assertEquals(lines, [good, bad, late]);
+    }),
+);
 
 Deno.test("bench: the suite's groups vary one thing each", () => {
   const options = {

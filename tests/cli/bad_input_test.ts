@@ -87,7 +87,7 @@ const CASES: Record<string, BadInput> = {
     message: "Cannot go on after step 1 as its loss sum is NaN",
   },
   "falqon in f32": {
-    flags: "--method falqon --precision f32",
+    flags: "--method falqon --base f32",
     message: "Cannot train by falqon in f32 as it keeps weights in fp8",
   },
   "a flag of another method": {

@@ -1,69 +1,80 @@
+/** The command line against PEFT: a whole run of LoRA, and the loss of an adapter that PEFT wrote. */
+
 import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
-import { type PeftAdapter, readPeftAdapter, writePeftAdapter } from "../../src/io/peft.ts";
-import { SafetensorsFile } from "../../src/io/safetensors.ts";
-import { goldenTest, sharedPath } from "../support/golden.ts";
-import { relativeError } from "../support/gpu.ts";
+import { readPeftAdapter, writePeftAdapter } from "../../src/io/peft.ts";
+import {
+  golden,
+  LORA_RUNS,
+  readCases,
+  readLora,
+  readTensors,
+  SMALL_MODELS,
+  TOLERANCE,
+} from "../support/golden.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand } from "../support/terminal.ts";
+import { relativeError } from "../oracle/compare.ts";
 
-/** Reads the adapters under `prefix` of the golden file: rank 8, alpha 16, every linear layer. */
-async function readAdapter(file: SafetensorsFile, prefix: string): Promise<PeftAdapter> {
-  const tensors: PeftAdapter["tensors"] = new Map();
-  const floats = async (name: string) => new Float32Array((await file.read(name)).buffer);
-  const kinds = new Set<string>();
-  for (const { name, shape: [, inFeatures] } of file.tensors.values()) {
-    const match = name.match(/^(\w+)\.base_model\.model\.(.+)\.lora_A\.default\.weight$/);
-    if (match?.[1] !== prefix) continue;
-    const other = name.replace("lora_A", "lora_B");
-    const [A, B] = [await floats(name), await floats(other)];
-    const outFeatures = file.tensors.get(other)!.shape[0];
-    tensors.set(match[2], { A, B, inFeatures, outFeatures });
-    kinds.add(match[2].split(".").at(-1)!);
-  }
-  assertEquals(tensors.size, 35);
-  return { config: { rank: 8, alpha: 16, useRslora: false, targetModules: [...kinds] }, tensors };
-}
-
-goldenTest(
-  "train --method lora follows PEFT's 30 losses and ends at its adapters",
-  () =>
+for (const run of LORA_RUNS) {
+  run.test(`${run.name}: train --method lora has PEFT's losses and ends at its adapters`, () =>
     withFolder(async (folder) => {
-      using file = await SafetensorsFile.open(
-        `${sharedPath}golden/peft-lora-stories260K.safetensors`,
-      );
-      await writePeftAdapter(join(folder, "init"), await readAdapter(file, "init"), {
-        baseModel: "stories260K",
-      });
-      const ids = new Int32Array((await file.read("batches")).buffer);
-      const rows = Array.from({ length: 120 }, (_, i) => [...ids.subarray(64 * i, 64 * (i + 1))]);
+      const { init, final, batches, losses } = await readLora(run);
+      await writePeftAdapter(join(folder, "init"), init, { baseModel: run.name });
       await Deno.writeTextFile(
         join(folder, "data.jsonl"),
-        rows.map((row) => JSON.stringify({ input_ids: row })).join("\n"),
+        batches.flat().map((row) => JSON.stringify({ input_ids: row })).join("\n"),
       );
+      const [rows, tokens] = [batches[0].length, batches[0][0].length];
       const { code, err } = await runCommand(
-        "train --method lora --precision f32 --no-shuffle --no-packing --batch-size 4 " +
-          "--sequence-length 64 --steps 30 --learning-rate 1e-3 --max-grad-norm 1 " +
-          `--model ${sharedPath}models/stories260K --data ${folder}/data.jsonl ` +
+        "train --method lora --base f32 --no-shuffle --no-packing " +
+          `--batch-size ${rows} --sequence-length ${tokens} --steps ${batches.length} ` +
+          "--learning-rate 1e-3 --max-grad-norm 1 " +
+          `--model ${run.folder} --data ${folder}/data.jsonl ` +
           `--adapter ${folder}/init --output ${folder}/out`,
       );
       assertEquals(code, 0, err);
 
-      const golden = new Float32Array((await file.read("losses")).buffer);
       const log = (await Deno.readTextFile(join(folder, "out/training_log.jsonl"))).trim();
-      const losses = log.split("\n").map((line): number => JSON.parse(line).loss);
-      assertEquals(losses.length, golden.length);
-      losses.forEach((loss, i) =>
-        assert(Math.abs(loss - golden[i]) < 2e-3, `step ${i + 1}: ${loss}`)
-      );
+      const got = log.split("\n").map((line): number => JSON.parse(line).loss);
+      assertEquals(got.length, losses.length);
+      const differences = got.map((loss, i) => {
+        const difference = Math.abs(loss - losses[i]);
+        assert(difference <= TOLERANCE.loss, `step ${i + 1}: the loss is off by ${difference}`);
+        return difference;
+      });
 
-      const want = await readAdapter(file, "final");
       const { config, tensors } = await readPeftAdapter(join(folder, "out"));
-      assertEquals(config, want.config);
-      for (const [module, { A, B }] of want.tensors) {
-        const got = tensors.get(module)!;
-        const errors = [relativeError(got.A, A), relativeError(got.B, B)];
-        assert(Math.max(...errors) < 1e-3, `${module}: ${errors}`);
-      }
-    }),
-);
+      assertEquals(config, final.config);
+      assertEquals(tensors.size, final.tensors.size);
+      const errors = [...final.tensors].flatMap(([module, want]) =>
+        (["A", "B"] as const).map((factor) => {
+          const error = relativeError(tensors.get(module)![factor], want[factor]);
+          assert(error <= run.factorTolerance, `${factor} of ${module} is off by ${error}`);
+          return error;
+        })
+      );
+      console.log(
+        `  ${run.name}: losses within ${Math.max(...differences)}, ` +
+          `factors within ${Math.max(...errors)}`,
+      );
+    }));
+}
+
+Deno.test("eval of an adapter that PEFT wrote gives PEFT's loss, not the model's", () =>
+  withFolder(async (folder) => {
+    const llama3 = SMALL_MODELS.find(({ name }) => name === "llama3")!;
+    const { inputIds, labels, loss: without } = (await readCases(llama3))[1];
+    const want =
+      (await readTensors(`${golden}llama3/peft-lora.safetensors`)).get("adapted.loss")![0];
+    const row = { input_ids: [...inputIds], labels: [...labels] };
+    await Deno.writeTextFile(join(folder, "data.jsonl"), JSON.stringify(row));
+    const { code, out, err } = await runCommand(
+      `eval --model ${llama3.folder} --adapter ${llama3.folder}/adapter --data ${folder}/data.jsonl`,
+    );
+    assertEquals(code, 0, err);
+    const { loss } = JSON.parse(out.trim().split("\n").at(-1)!);
+    assert(Math.abs(loss - want) <= TOLERANCE.loss, `${loss}, PEFT: ${want}`);
+    assert(Math.abs(want - without) > 20 * TOLERANCE.loss);
+    console.log(`  loss within ${Math.abs(loss - want)}`);
+  }));

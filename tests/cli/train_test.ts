@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { exists } from "../../src/io/exists.ts";
 import { main } from "../../src/cli/main.ts";
 import { trainingMethod } from "../../src/cli/method.ts";
-import type { LoraLayers } from "../../src/methods/lora/layers.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import { Parameters } from "../../src/layers/parameters.ts";
 import { withFolder } from "../support/io.ts";
@@ -114,7 +113,7 @@ Deno.test("a run that was interrupted and resumed logs the same losses as one th
     assertMatch(bare.err, /by lora on .+: 2 rows of 40 tokens a step, from step 6\n/);
 
     const adapted = `--model ${folder}/model --adapter ${folder}/out`;
-    for (const flags of ["", "--precision fp8", "--precision nf4"]) {
+    for (const flags of ["", "--base fp8", "--base nf4"]) {
       const { code, err } = await runCommand(
         `eval ${adapted} --data ${folder}/data.jsonl ${flags}`.trim(),
       );
@@ -169,10 +168,10 @@ Deno.test("f16 falls back to f32 where the GPU has none", async () => {
   const { device } = openDryDevice();
   for (const [hasF16, type] of [[true, "f16"], [false, "f32"]] as const) {
     const terminal = new TestTerminal();
-    const method = await trainingMethod({ method: "lora", precision: "f16" }, { hasF16 }, terminal);
+    const method = await trainingMethod({ method: "lora", base: "f16" }, { hasF16 }, terminal);
     const parameters = new Parameters(device);
     const layers = method.build({ device, parameters, random: Math.random, restoring: true });
-    assertEquals((layers as LoraLayers).settings.baseType, type);
+    assertEquals(layers.dense("embedding", 2, 4).value().type, type);
     assertEquals(terminal.err.includes("warning: this GPU has no f16"), !hasF16);
   }
 });

@@ -250,14 +250,14 @@ Deno.test("token ids beyond the vocabulary are an error even where bad rows are 
 
 Deno.test("options out of range are refused", () => {
   const refused: [Partial<LoaderOptions>, string][] = [
-    [{ sequenceLength: 0 }, "sequenceLength is 0"],
-    [{ sequenceLength: 1 }, "sequenceLength is 1"],
-    [{ batchSize: 0 }, "batchSize is 0"],
-    [{ batchSize: 1.5 }, "batchSize is 1.5"],
-    [{ shuffleBuffer: 0 }, "shuffleBuffer is 0"],
-    [{ epochs: 0 }, "epochs is 0"],
-    [{ seed: -1 }, "seed is -1"],
-    [{ vocabSize: NaN }, "vocabSize is NaN"],
+    [{ sequenceLength: 0 }, "Cannot use sequenceLength 0"],
+    [{ sequenceLength: 1 }, "Cannot use sequenceLength 1"],
+    [{ batchSize: 0 }, "Cannot use batchSize 0"],
+    [{ batchSize: 1.5 }, "Cannot use batchSize 1.5"],
+    [{ shuffleBuffer: 0 }, "Cannot use shuffleBuffer 0"],
+    [{ epochs: 0 }, "Cannot use epochs 0"],
+    [{ seed: -1 }, "Cannot use seed -1"],
+    [{ vocabSize: NaN }, "Cannot use vocabSize NaN"],
   ];
   for (const [options, message] of refused) {
     assertThrows(() => load([], options), OptionError, message);

@@ -127,11 +127,11 @@ Deno.test("openLoader refuses bad options before anything is read", async () => 
   await assertRejects(
     () => openLoader({ dataset, ...options, prefetch: 0 }),
     OptionError,
-    "prefetch is 0",
+    "Cannot use prefetch 0",
   );
   await assertRejects(
     () => openLoader({ dataset, ...options, sequenceLength: 0 }),
     OptionError,
-    "sequenceLength is 0",
+    "Cannot use sequenceLength 0",
   );
 });

@@ -3,7 +3,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import { Kernel } from "../../src/gpu/kernel.ts";
 import { linearGrid, Program } from "../../src/gpu/program.ts";
 import { device } from "../support/device.ts";
-import { uploadVector } from "../support/vectors.ts";
+import { uploadVector } from "../support/gpu.ts";
 
 /** x[i] = x[i] · factor + offset */
 const SCALE_ADD = `

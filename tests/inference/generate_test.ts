@@ -9,6 +9,7 @@ import type { Network } from "../../src/model/network.ts";
 import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
 import { StepState } from "../../src/gpu/step_state.ts";
 import { device } from "../support/device.ts";
+import { golden, TOLERANCE } from "../support/golden.ts";
 import { shared, sharedTest, withFolder } from "../support/io.ts";
 import { randomGenerator } from "../support/random.ts";
 import { type TinyModelOptions, writeTinyModel } from "../support/tiny_model.ts";
@@ -130,7 +131,7 @@ Deno.test("bad prompts and options are refused before any work", () =>
       [[5, 269], {}, DataError, "Cannot use token id 269 at position 1 of the prompt"],
       [[-1], {}, DataError, "Cannot use token id -1 at position 0"],
       [[1.5], {}, DataError, "Cannot use token id 1.5 at position 0"],
-      [PROMPT, { maxNewTokens: 0 }, OptionError, "maxNewTokens is 0"],
+      [PROMPT, { maxNewTokens: 0 }, OptionError, "Cannot use maxNewTokens 0"],
       [PROMPT, { temperature: -2 }, OptionError, "temperature -2"],
     ];
     for (const [prompt, options, type, message] of bad) {
@@ -215,6 +216,19 @@ Deno.test("a text goes on while the network grows for something else", () =>
     }
     assertEquals(ids, want);
   }));
+
+Deno.test("the demo's model says word by word what it says under transformers", async () => {
+  using model = await Model.load("examples/tiny/model", { device });
+  const { prompt, continuation, promptTokens, ids, loss } = JSON.parse(
+    await Deno.readTextFile(`${golden}tiny.json`),
+  );
+  assertEquals(model.tokenizer.encode(prompt), ids.slice(0, promptTokens));
+  const pieces = await Array.fromAsync(model.generate(prompt, greedy(ids.length - promptTokens)));
+  assertEquals(pieces.join(""), continuation);
+  const difference = Math.abs(await model.loss({ inputIds: ids, labels: ids }) - loss);
+  assert(difference <= TOLERANCE.loss, `the loss is off by ${difference}`);
+  console.log(`  ${prompt}${continuation} (loss within ${difference})`);
+});
 
 sharedTest("stories260K: the cache changes nothing, and the model tells a story", async () => {
   using model = await Model.load(`${shared}models/stories260K`, { device });

@@ -1,36 +1,47 @@
-import { assert } from "@std/assert";
-import { requestDevice } from "../../src/gpu/device.ts";
-import { Model } from "../../src/inference/model.ts";
-import { goldenTest, readTensors, sharedPath } from "../support/golden.ts";
-import { relativeError } from "../support/gpu.ts";
+/** Whole models on the GPU against transformers: logits, loss, gradients and greedy decoding in f32. */
 
-for (const name of ["stories260K", "babyllama-0.97M"]) {
-  goldenTest(`${name}: logits, loss and gradients equal transformers'`, async () => {
-    using device = await requestDevice();
-    using model = await Model.load(`${sharedPath}models/${name}`, { device });
-    const golden = await readTensors(`golden/golden-${name}-open.safetensors`);
-    for (let i = 0; golden.has(`case${i}.input_ids`); i++) {
-      const inputIds = golden.get(`case${i}.input_ids`)!;
-      const labels = golden.get(`case${i}.labels`)!;
-      const logits = await model.logits(inputIds);
-      const want = golden.get(`case${i}.logits`)!;
-      const worst = want.reduce((max, v, j) => Math.max(max, Math.abs(v - logits[j])), 0);
-      assert(worst <= 2e-3, `case ${i}: a logit is off by ${worst}`);
-      const loss = await model.loss({ inputIds, labels });
-      const difference = Math.abs(loss - golden.get(`case${i}.loss`)![0]);
-      assert(difference <= 1e-4, `case ${i}: the loss is off by ${difference}`);
-      console.log(`  ${name} case ${i}: logits within ${worst}, loss within ${difference}`);
+import { assert, assertEquals } from "@std/assert";
+import { Model } from "../../src/inference/model.ts";
+import { device } from "../support/device.ts";
+import {
+  largestDifference,
+  MODELS,
+  readCases,
+  readGreedy,
+  SMALL_MODELS,
+  TOLERANCE,
+} from "../support/golden.ts";
+import { relativeError } from "../oracle/compare.ts";
+
+for (const golden of MODELS) {
+  golden.test(`${golden.name}: logits, loss and gradients equal transformers'`, async () => {
+    using model = await Model.load(golden.folder, { device });
+    for (const { name, inputIds, labels, logits, loss, gradients } of await readCases(golden)) {
+      const worst = largestDifference(await model.logits(inputIds), logits);
+      assert(worst <= TOLERANCE.logit, `${name}: a logit is off by ${worst}`);
+      const difference = Math.abs(await model.loss({ inputIds, labels }) - loss);
+      assert(difference <= TOLERANCE.loss, `${name}: the loss is off by ${difference}`);
+      console.log(`  ${golden.name} ${name}: logits within ${worst}, loss within ${difference}`);
+
+      if (gradients.size === 0) continue;
+      const got = await model.lossAndGradients({ inputIds, labels });
+      assert(Math.abs(got.loss - loss) <= TOLERANCE.loss, `${name}: the loss is ${got.loss}`);
+      assertEquals([...got.gradients.keys()].sort(), [...gradients.keys()].sort());
+      const errors = [...gradients].map(([parameter, gradient]) => {
+        const error = relativeError(got.gradients.get(parameter)!, gradient);
+        assert(error <= TOLERANCE.gradient, `${parameter} is off by ${error}`);
+        return error;
+      });
+      console.log(`  ${golden.name} ${name}: gradients within ${Math.max(...errors)}`);
     }
-    const [inputIds, labels] = [golden.get("case0.input_ids")!, golden.get("case0.labels")!];
-    const { gradients } = await model.lossAndGradients({ inputIds, labels });
-    const names = [...golden.keys()].filter((key) => key.startsWith("case0.grad."));
-    assert(names.length === gradients.size);
-    for (const key of names) {
-      const error = relativeError(
-        gradients.get(key.slice("case0.grad.".length))!,
-        golden.get(key)!,
-      );
-      assert(error <= 1e-3, `${key} is off by ${error}`);
-    }
+  });
+}
+
+for (const golden of SMALL_MODELS) {
+  golden.test(`${golden.name}: generates with the cache what transformers does without`, async () => {
+    using model = await Model.load(golden.folder, { device });
+    const { prompt, tokens } = await readGreedy(golden);
+    const options = { temperature: 0, maxNewTokens: tokens.length };
+    assertEquals(await Array.fromAsync(model.generateIds(prompt, options)), tokens);
   });
 }

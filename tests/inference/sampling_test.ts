@@ -119,8 +119,8 @@ Deno.test("logits that are not finite and options out of range are refused", () 
     [{ topP: 0 }, "topP = 0: give a share above 0 and at most 1"],
     [{ topP: 1.01 }, "topP = 1.01"],
     [{ topP: NaN }, "topP = NaN"],
-    [{ seed: -1 }, "seed is -1"],
-    [{ seed: 0.5 }, "seed is 0.5"],
+    [{ seed: -1 }, "Cannot use seed -1"],
+    [{ seed: 0.5 }, "Cannot use seed 0.5"],
   ];
   for (const [options, message] of refused) {
     assertThrows(() => createSampler(options), OptionError, message);

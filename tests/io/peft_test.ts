@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FileError, ModelError } from "../../src/errors.ts";
 import { type PeftAdapter, readPeftAdapter, writePeftAdapter } from "../../src/io/peft.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "../../src/io/safetensors.ts";
+import { golden, LORA_RUNS, readLora } from "../support/golden.ts";
 import { shared, sharedTest, withFolder } from "../support/io.ts";
 
 const module = "model.layers.0.self_attn.q_proj";
@@ -111,7 +112,16 @@ Deno.test("a factor whose length does not fit is refused and nothing is written"
     assertEquals([...Deno.readDirSync(folder)], []);
   }));
 
-sharedTest("an adapter that PEFT wrote is read", async () => {
+Deno.test("an adapter that PEFT wrote is read as PEFT had it in memory", async () => {
+  const { config, tensors } = await readPeftAdapter(`${golden}llama3/adapter`);
+  const { final } = await readLora(LORA_RUNS.find(({ name }) => name === "llama3")!);
+  assertEquals([config.rank, config.alpha, config.useRslora], [4, 8, false]);
+  assertEquals(config.targetModules, [...final.config.targetModules].sort());
+  assertEquals(tensors, final.tensors);
+  assert(tensors.values().every(({ A, B }) => A.some((x) => x !== 0) && B.some((x) => x !== 0)));
+});
+
+sharedTest("a larger adapter that PEFT wrote is read", async () => {
   const { config, tensors } = await readPeftAdapter(`${shared}models/peft-adapter-stories260K`);
   assertEquals([config.rank, config.alpha, config.useRslora], [8, 16, false]);
   assertEquals(config.targetModules.length, 7);

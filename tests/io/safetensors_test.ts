@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { type FalqonError, FileError, OptionError } from "../../src/errors.ts";
 import { toFloat32 } from "../../src/io/dtype.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "../../src/io/safetensors.ts";
+import { golden } from "../support/golden.ts";
 import { shared, sharedTest, withFolder } from "../support/io.ts";
 
 /** The bytes of a safetensors file with this header, taken as it is, and this many data bytes. */
@@ -244,7 +245,18 @@ Deno.test("a failed write says why, keeps the old file and leaves no other", () 
     );
   }));
 
-sharedTest("a file that transformers wrote is read", async () => {
+Deno.test("a file that transformers wrote is read, with the name of the format", async () => {
+  using file = await SafetensorsFile.open(`${golden}llama3/model.safetensors`);
+  assertEquals(file.metadata, { format: "pt" });
+  const info = file.tensors.get("model.layers.1.mlp.down_proj.weight")!;
+  assertEquals([info.dtype, info.shape], ["F32", [48, 36]]);
+  const values = toFloat32(await file.read(info.name), "F32");
+  // They were drawn with the deviation 1.4 / sqrt(36).
+  const deviation = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length);
+  assert(Math.abs(deviation / (1.4 / 6) - 1) < 0.1, `${deviation}`);
+});
+
+sharedTest("a larger file that transformers wrote is read", async () => {
   using file = await SafetensorsFile.open(`${shared}models/stories260K/model.safetensors`);
   assertEquals(file.metadata, { format: "pt" });
   const info = file.tensors.get("model.layers.4.mlp.down_proj.weight")!;

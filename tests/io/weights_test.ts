@@ -2,7 +2,8 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { FileError } from "../../src/errors.ts";
 import { writeSafetensors } from "../../src/io/safetensors.ts";
 import { Weights } from "../../src/io/weights.ts";
-import { shared, sharedTest, withFolder } from "../support/io.ts";
+import { MODELS } from "../support/golden.ts";
+import { withFolder } from "../support/io.ts";
 
 const tensor = (name: string, ...bytes: number[]) => ({
   name,
@@ -64,7 +65,12 @@ Deno.test("a folder without safetensors weights is refused", () =>
     await assertRejects(() => Weights.open(`${folder}/no`), FileError, "Cannot find weights in");
   }));
 
-sharedTest("the weights of a real model folder open", async () => {
-  using weights = await Weights.open(`${shared}models/babyllama-0.97M`);
-  assertEquals(weights.info("model.embed_tokens.weight").shape, [361, 128]);
-});
+for (const { name, folder, test } of MODELS) {
+  test(`${name}: the weights of a folder that transformers wrote open`, async () => {
+    using weights = await Weights.open(folder);
+    const { vocab_size, hidden_size } = JSON.parse(
+      await Deno.readTextFile(`${folder}/config.json`),
+    );
+    assertEquals(weights.info("model.embed_tokens.weight").shape, [vocab_size, hidden_size]);
+  });
+}

@@ -12,10 +12,10 @@ import { Model } from "../../src/inference/model.ts";
 import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
 import { StepState } from "../../src/gpu/step_state.ts";
 import { device } from "../support/device.ts";
-import { relativeError } from "../support/gpu.ts";
 import { withFolder } from "../support/io.ts";
 import { randomGenerator } from "../support/random.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
+import { relativeError } from "../oracle/compare.ts";
 
 const NONE: F16Storage = { activations: false, gradients: false };
 const ACTIVATIONS: F16Storage = { activations: true, gradients: false };
@@ -55,10 +55,10 @@ Deno.test("a step with gate and up in f16 is that in f32, but for what rounding 
     // norms' weights by 2⁻¹³ moves this model's gradients by 5 to 16 %. Methods that multiply in f16 have no such codes.
     const methods: [name: string, Method, ofLosses: number, ofGradients: number][] = [
       ["falqon", falqon({ rank: 5 }), 1e-2, 0.2],
-      ["falqon, one scale a matrix", falqon({ rank: 5, scaling: "tensor" }), 1e-2, 0.2],
+      ["falqon, one scale a matrix", falqon({ rank: 5, scaleGranularity: "tensor" }), 1e-2, 0.2],
       ["fp8-lora", fp8Lora({ rank: 5, targetModules: ["q_proj", "down_proj"] }), 1e-2, 0.2],
       ["qlora", qlora({ rank: 5, targetModules: ["v_proj"] }), 5e-4, 5e-3],
-      ["lora", lora({ rank: 5, baseType: "f16", targetModules: ["v_proj"] }), 5e-4, 5e-3],
+      ["lora", lora({ rank: 5, base: "f16", targetModules: ["v_proj"] }), 5e-4, 5e-3],
     ];
     for (const [name, method, ofLosses, ofGradients] of methods) {
       const want = await step(device, folder, method, NONE);
@@ -111,7 +111,7 @@ Deno.test("a text is generated with gate and up in f16 as if it were read anew, 
     await writeTinyModel(folder);
     device.halves = BOTH;
     using model = await Model.load(folder, { device });
-    const method = lora({ rank: 5, baseType: "f16", targetModules: ["v_proj"] });
+    const method = lora({ rank: 5, base: "f16", targetModules: ["v_proj"] });
     const network = await model.adapt(method, { random: randomGenerator(1) });
     network.reserve({ tokens: 10, training: false, checkpointing: false });
     const prompt = IDS.slice(0, 21);

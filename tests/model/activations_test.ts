@@ -31,7 +31,7 @@ Deno.test("f32 inputs of linear layers exist only where something reads them", (
       [falqon({ rank: 5, init: "melded" }), []],
       [falqon({ rank: 5, init: "melded", topK: 3 }), []],
       [falqon({ rank: 5, init: "gradient" }), []], // they were there while the gradient was looked at
-      [falqon({ rank: 5, init: "melded", scaling: "tensor" }), both],
+      [falqon({ rank: 5, init: "melded", scaleGranularity: "tensor" }), both],
       [lora({ rank: 5 }), both],
       [full(), both],
     ];

@@ -8,7 +8,8 @@ import {
   readModelConfig,
   ropeInverseFrequencies,
 } from "../../src/model/config.ts";
-import { shared, sharedTest, withFolder } from "../support/io.ts";
+import { MODELS } from "../support/golden.ts";
+import { withFolder } from "../support/io.ts";
 
 const llama = {
   model_type: "llama",
@@ -196,6 +197,7 @@ Deno.test("the quantization block that is written is read back", () => {
 });
 
 Deno.test("the quantization block has the layout that compressed-tensors documents", () => {
+  // deno-lint-ignore no-explicit-any
   const block: any = fp8QuantizationConfig({
     weights: "row",
     activations: "row",
@@ -230,6 +232,7 @@ Deno.test("the quantization block has the layout that compressed-tensors documen
 });
 
 Deno.test("other quantizations are refused", () => {
+  // deno-lint-ignore no-explicit-any
   const change = (edit: (block: any) => void) => {
     const block = structuredClone(fp8QuantizationConfig({ weights: "row", activations: "row" }));
     edit(block);
@@ -286,12 +289,11 @@ Deno.test("untied weights have an lm_head, tied ones none", () => {
   assert(!modelTensorShapes(parse({ tie_word_embeddings: true })).has("lm_head.weight"));
 });
 
-sharedTest("the shapes of real models are those of their files", async () => {
-  for (const name of ["stories260K", "babyllama-0.97M"]) {
-    const folder = `${shared}models/${name}`;
+for (const { name, folder, test } of MODELS) {
+  test(`${name}: the shapes that its config says are those of its file`, async () => {
     using weights = await Weights.open(folder);
     const shapes = modelTensorShapes(await readModelConfig(folder));
     assertEquals([...shapes.keys()].sort(), [...weights.names()].sort());
     for (const [name, shape] of shapes) assertEquals(shape, weights.info(name).shape as number[]);
-  }
-});
+  });
+}

@@ -1,14 +1,15 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { OptionError } from "../../src/errors.ts";
 import { decodeFp8, E4M3, E5M2, encodeFp8Array } from "../../src/numerics/fp8.ts";
+import { relativeError } from "./compare.ts";
 import { type FalqonLayer, falqonLinear } from "./falqon.ts";
 import { type AdapterInit, initialAdapter, mergeWeight, representable } from "./falqon_weight.ts";
 import { matmulNT } from "./matmul.ts";
 import { dequantize, quantize, quantizeWith } from "./quantize.ts";
 import { symmetricEigen } from "../../src/numerics/symmetric_eigen.ts";
 import { dot } from "./vector.ts";
-import { assertGradient, randomNormal, relativeError } from "../support/gradient.ts";
-import { randomGenerator } from "../support/random.ts";
+import { assertGradient } from "../support/gradient.ts";
+import { randomGenerator, randomNormal } from "../support/random.ts";
 
 const [rows, outputs, inputs, rank] = [5, 6, 7, 3];
 

@@ -1,5 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { decodeFp8, E4M3, encodeFp8 } from "../../src/numerics/fp8.ts";
+import { relativeError } from "./compare.ts";
 import {
   selectRows,
   updateAccumulate,
@@ -10,8 +11,7 @@ import {
 } from "./falqon_update.ts";
 import { type FalqonWeight, mergeWeight } from "./falqon_weight.ts";
 import { dequantize, type ScaleGranularity } from "./quantize.ts";
-import { randomNormal, relativeError } from "../support/gradient.ts";
-import { randomGenerator } from "../support/random.ts";
+import { randomGenerator, randomNormal } from "../support/random.ts";
 
 const [outputs, inputs, rank] = [12, 20, 3];
 

@@ -1,36 +1,36 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { ModelError } from "../../src/errors.ts";
 import { type ModelConfig, modelTensorShapes } from "../../src/model/config.ts";
+import { relativeError } from "./compare.ts";
 import { linear, linearBackward } from "./linear.ts";
 import { crossEntropy, shiftLabels } from "./loss.ts";
 import { eachLinear, mergedLinears, ReferenceModel } from "./model.ts";
 import { packDocuments } from "./token_stream.ts";
-import { goldenTest, readModel, readTensors } from "../support/golden.ts";
-import { assertGradient, randomNormal, relativeError } from "../support/gradient.ts";
+import { largestDifference, MODELS, readCases, readModel } from "../support/golden.ts";
+import { assertGradient } from "../support/gradient.ts";
+import { randomNormal } from "../support/random.ts";
 
-for (const name of ["stories260K", "babyllama-0.97M"]) {
-  goldenTest(`${name}: logits, loss and gradients are those of transformers`, async () => {
-    const { config, parameters } = await readModel(name);
-    const golden = await readTensors(`golden/golden-${name}-open.safetensors`);
+for (const golden of MODELS) {
+  golden.test(`${golden.name}: logits, loss and gradients are those of transformers`, async () => {
+    const { config, parameters } = await readModel(golden);
     const model = new ReferenceModel(config, parameters);
-    for (const i of [0, 1, 2]) {
-      const tokens = packDocuments([golden.get(`case${i}.input_ids`)!]);
-      const targets = shiftLabels(golden.get(`case${i}.labels`)!, tokens.documentStart);
-      const logits = model.logits(tokens);
-      const expected = golden.get(`case${i}.logits`)!;
-      const worst = logits.reduce((max, x, j) => Math.max(max, Math.abs(x - expected[j])), 0);
-      assert(worst < 1e-4, `case${i}: a logit is off by ${worst}`);
-      const { lossSum, count } = crossEntropy(logits, targets, 1);
-      assertAlmostEquals(lossSum / count, golden.get(`case${i}.loss`)![0], 2e-6);
-    }
+    for (const { name, inputIds, labels, logits, loss, gradients } of await readCases(golden)) {
+      const tokens = packDocuments([inputIds]);
+      const targets = shiftLabels(labels, tokens.documentStart);
+      const got = model.logits(tokens);
+      const worst = largestDifference(got, logits);
+      assert(worst < 1e-4, `${name}: a logit is off by ${worst}`);
+      const { lossSum, count } = crossEntropy(got, targets, 1);
+      assertAlmostEquals(lossSum / count, loss, 2e-6, name);
 
-    const tokens = packDocuments([golden.get("case0.input_ids")!]);
-    const targets = shiftLabels(golden.get("case0.labels")!, tokens.documentStart);
-    const { gradients } = model.lossAndGradients(tokens, targets);
-    assertEquals([...gradients.keys()].sort(), [...modelTensorShapes(config).keys()].sort());
-    for (const [parameter, gradient] of gradients) {
-      const error = relativeError(gradient, golden.get(`case0.grad.${parameter}`)!);
-      assert(error < 2e-5, `${parameter}: relative error ${error}`);
+      if (gradients.size === 0) continue;
+      const { gradients: all } = model.lossAndGradients(tokens, targets);
+      assertEquals([...all.keys()].sort(), [...modelTensorShapes(config).keys()].sort());
+      assertEquals([...all.keys()].sort(), [...gradients.keys()].sort());
+      for (const [parameter, gradient] of all) {
+        const error = relativeError(gradient, gradients.get(parameter)!);
+        assert(error < 2e-5, `${parameter}: relative error ${error}`);
+      }
     }
   });
 }

@@ -9,8 +9,8 @@ import { kernelsOf, openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts"
 const NARROW: Record<string, Method> = {
   "falqon": falqon({ rank: 64 }),
   "falqon, some rows": falqon({ rank: 64, topK: 10 }),
-  "falqon, one scale a matrix": falqon({ rank: 64, scaling: "tensor" }),
-  "lora in f16": lora({ rank: 64, baseType: "f16" }),
+  "falqon, one scale a matrix": falqon({ rank: 64, scaleGranularity: "tensor" }),
+  "lora in f16": lora({ rank: 64, base: "f16" }),
   "fp8-lora": fp8Lora({ rank: 64 }),
   "torchao-style": torchaoStyle({ rank: 64 }),
   "qlora": qlora({ rank: 64 }),

@@ -100,7 +100,7 @@ function f32Variant(BM: number, BN: number, outputs: number): GemmVariant {
 
 /**
  * Packed f16 tiles with 8 × 8 values a thread. `promote`: steps of 32 after which the f16 sums are joined to the f32
- * ones. More than 4 could overflow (pack.ts, row_scale.wgsl); fewer are slower, and more exact (docs/PERFORMANCE.md).
+ * ones. More than 4 could overflow (pack.ts, row_scale.wgsl); fewer are slower, and more exact (docs/EXPERIMENTS.md).
  */
 export function halfVariant(BM: number, BN: number, promote: 1 | 2 | 4 = 4): GemmVariant {
   const BK = 32;

@@ -17,6 +17,17 @@ import { E4M3 } from "../../numerics/fp8.ts";
 import { orthonormalizeRows } from "../../numerics/linear_algebra.ts";
 import { symmetricEigen } from "../../numerics/symmetric_eigen.ts";
 
+/** How the adapter A starts: see `FalqonOptions.init`. */
+export type AdapterInit = "gradient" | "melded" | "random-orthogonal" | "kaiming";
+
+/** Every {@linkcode AdapterInit}. */
+export const ADAPTER_INITS: readonly AdapterInit[] = [
+  "gradient",
+  "melded",
+  "random-orthogonal",
+  "kaiming",
+];
+
 /** Directions beyond the rank that the range finder keeps, and its passes over the matrix. */
 const OVERSAMPLING = 16;
 const POWER_ITERATIONS = 3;

@@ -21,13 +21,19 @@ import {
   scaleOfF16Gradient,
 } from "../../kernels/gemm/low_rank_gradient_tensor.ts";
 import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
-import type { StoredFp8, WeightSource } from "../../layers/weight_source.ts";
+import type { WeightSource } from "../../layers/weight_source.ts";
 import { meldedAdapter, normalAdapter, randomAdapter, representable } from "./adapter_init.ts";
-import type { FalqonLayers } from "./falqon.ts";
+import type { FalqonShared } from "./shared.ts";
 import { GradientSketch } from "./gradient_sketch.ts";
 import { FalqonUpdate } from "./update.ts";
 import { Fp8Weight } from "../../layers/storage/fp8_weight.ts";
-import type { DenseType, Linear, LinearBackward, LinearForward } from "../../layers/method.ts";
+import type {
+  DenseType,
+  Linear,
+  LinearBackward,
+  LinearForward,
+  StoredPart,
+} from "../../layers/method.ts";
 import { RowBuffer } from "../../gpu/row_buffer.ts";
 import { type AdapterLayout, adapterLayout, type AdapterPart } from "../targets.ts";
 
@@ -42,13 +48,13 @@ export class FalqonLinear implements Linear {
   /** While A is calibrated, one an adapted part. */
   #sketches: GradientSketch[] = [];
 
-  constructor(readonly layers: FalqonLayers, readonly spec: LinearSpec) {
-    const { context: { device }, settings: { rank, targets, scaling } } = layers;
+  constructor(readonly shared: FalqonShared, readonly spec: LinearSpec) {
+    const { context: { device }, settings: { rank, targets, scaleGranularity } } = shared;
     this.layout = adapterLayout(spec, rank, targets);
     const furtherRows = this.layout.width;
-    this.#weight = new Fp8Weight(device, spec, { granularity: scaling, furtherRows });
+    this.#weight = new Fp8Weight(device, spec, { granularity: scaleGranularity, furtherRows });
     this.#low = new RowBuffer(device, `${spec.name} x·Aᵀ`);
-    this.updates = this.layout.parts.map((part) => new FalqonUpdate(this, part));
+    this.updates = this.layout.parts.map((part) => new FalqonUpdate(shared, this, part));
   }
 
   /** e4m3 codes [width + layout.width, inFeatures] */
@@ -68,20 +74,20 @@ export class FalqonLinear implements Linear {
 
   /** One scale of all tokens takes a look at the whole matrix before any of it is quantised. */
   get forwardReadsF32(): boolean {
-    return this.layers.settings.scaling === "tensor";
+    return this.shared.settings.scaleGranularity === "tensor";
   }
 
   /** Pending rows are added to the output, which only f32 can take. */
   get preferredOutputType(): DenseType {
-    return this.layers.context.device.halves.activations && !this.#hasPending ? "f16" : "f32";
+    return this.shared.context.device.halves.activations && !this.#hasPending ? "f16" : "f32";
   }
 
   inputCodes(rows: number): Quantized | null {
-    return this.layers.settings.scaling === "row" ? this.#inputCodes(rows) : null;
+    return this.shared.settings.scaleGranularity === "row" ? this.#inputCodes(rows) : null;
   }
 
   #inputCodes(rows: number): Quantized {
-    return this.layers.input.rows(rows, this.spec.inFeatures);
+    return this.shared.input.rows(rows, this.spec.inFeatures);
   }
 
   gradientCodes(rows: number): QuantizedGradient | null {
@@ -90,19 +96,19 @@ export class FalqonLinear implements Linear {
 
   /** Beside its codes only dB reads the gradient, but for sketches, which take it as it is. */
   get preferredGradientType(): DenseType {
-    const { gradients } = this.layers.context.device.halves;
+    const { gradients } = this.shared.context.device.halves;
     return gradients && this.#takesCodes && this.#sketches.length === 0 ? "f16" : "f32";
   }
 
   /** Pending rows continue the gradient by a term that this layer computes: then it quantises by itself. */
   get #takesCodes(): boolean {
-    return this.layers.settings.scaling === "row" && !this.#hasPending;
+    return this.shared.settings.scaleGranularity === "row" && !this.#hasPending;
   }
 
   #gradientCodes(rows: number): QuantizedGradient {
     const width = this.gradientWidth;
     return {
-      ...this.layers.gradient.rows(rows, width),
+      ...this.shared.gradient.rows(rows, width),
       columnScales: firstOf(this.scales, width),
     };
   }
@@ -118,7 +124,7 @@ export class FalqonLinear implements Linear {
   }
 
   get #hasPending(): boolean {
-    return this.layers.settings.pending && this.layout.width > 0;
+    return this.shared.settings.pending && this.layout.width > 0;
   }
 
   reserve(tokens: number): void {
@@ -126,7 +132,7 @@ export class FalqonLinear implements Linear {
   }
 
   async load(source: WeightSource): Promise<void> {
-    const { context: { device, restoring, random }, settings: { rank, init } } = this.layers;
+    const { context: { device, restoring, random }, settings: { rank, init } } = this.shared;
     if (restoring) return;
     for (const [index, part] of this.spec.parts.entries()) {
       const adapted = this.layout.parts.find((candidate) => candidate.index === index);
@@ -146,10 +152,10 @@ export class FalqonLinear implements Linear {
 
   /** Quantises A, f32 [rank, inFeatures], below the weights and frees it; a random one where none is given. */
   async #writeAdapter({ part, start }: AdapterPart, given: Matrix | null): Promise<void> {
-    const { context: { device }, settings: { scaling } } = this.layers;
+    const { context: { device }, settings: { scaleGranularity } } = this.shared;
     const input = given ?? await this.#randomAdapter(part);
     let shared: number | null = null;
-    if (scaling === "tensor") {
+    if (scaleGranularity === "tensor") {
       [shared] = await this.readScales(part.start, 1);
       const a = representable(await device.readMatrix(input), shared);
       device.writeMatrix(input, Float32Array.from(a));
@@ -159,7 +165,7 @@ export class FalqonLinear implements Linear {
   }
 
   async #randomAdapter({ rows }: LinearPart): Promise<Matrix> {
-    const { context: { device, random }, settings: { rank, init } } = this.layers;
+    const { context: { device, random }, settings: { rank, init } } = this.shared;
     const { inFeatures } = this.spec;
     if (init === "gradient") return await normalAdapter(device, rows, inFeatures, rank, random);
     const chosen = init === "kaiming" ? init : "random-orthogonal";
@@ -168,7 +174,7 @@ export class FalqonLinear implements Linear {
 
   /** Puts an A [rank, inFeatures] on the GPU. */
   #upload(a: Float32Array<ArrayBuffer>): Matrix {
-    const { context: { device }, settings: { rank } } = this.layers;
+    const { context: { device }, settings: { rank } } = this.shared;
     const matrix = device.matrix(rank, this.spec.inFeatures, "f32", "A to quantise");
     device.writeMatrix(matrix, a);
     return matrix;
@@ -180,10 +186,10 @@ export class FalqonLinear implements Linear {
   }
 
   forward(program: Program, { input, codes: filled, output, addend }: LinearForward): void {
-    const { settings } = this.layers;
+    const { settings } = this.shared;
     const { rows } = output;
     const x = filled ?? this.#inputCodes(rows);
-    if (!filled) quantize(program, { input: input!, ...x, granularity: settings.scaling });
+    if (!filled) quantize(program, { input: input!, ...x, granularity: settings.scaleGranularity });
     const low = this.layout.width > 0 ? this.#low.rows(rows) : undefined;
     gemm(program, {
       layout: "nt",
@@ -196,13 +202,13 @@ export class FalqonLinear implements Linear {
       addend,
     });
     if (!this.#hasPending) return;
-    for (const { adapter: { part, start }, delta } of this.updates) {
+    for (const { adapter: { part, start }, pendingB } of this.updates) {
       gemm(program, {
         layout: "nt",
         a: columnsOf(low!, start, settings.rank),
-        b: delta!,
+        b: pendingB!,
         out: columnsOf(output, part.start, part.rows),
-        alpha: settings.factor,
+        alpha: settings.loraScale,
         accumulate: true,
       });
     }
@@ -210,7 +216,7 @@ export class FalqonLinear implements Linear {
 
   backward(program: Program, { dOutput, codes: filled, input, dInput }: LinearBackward): void {
     for (const sketch of this.#sketches) {
-      const projected = this.layers.gSketch.rows(dOutput.rows, sketch.width);
+      const projected = this.shared.gSketch.rows(dOutput.rows, sketch.width);
       sketch.add(program, dOutput, input!, projected);
     }
     const g = filled || dInput ? this.#gradientCodes(dOutput.rows) : null;
@@ -220,7 +226,7 @@ export class FalqonLinear implements Linear {
         input: dOutput,
         tail,
         ...g,
-        granularity: this.layers.settings.scaling,
+        granularity: this.shared.settings.scaleGranularity,
       });
     }
     this.#gradientOfB(program, dOutput, g);
@@ -237,7 +243,7 @@ export class FalqonLinear implements Linear {
   /** dB += c · Gᵀ·(x·Aᵀ), the range of G known where it has codes; a G in f16 is scaled as they are. */
   #gradientOfB(program: Program, dOutput: Matrix, codes: QuantizedGradient | null): void {
     if (this.updates.length === 0) return;
-    const { rank, factor } = this.layers.settings;
+    const { rank, loraScale } = this.shared.settings;
     const range = dOutput.type === "f16"
       ? scaleOfF16Gradient(program, codes!)
       : findGradientScale(program, codes);
@@ -246,7 +252,7 @@ export class FalqonLinear implements Linear {
         a: columnsOf(dOutput, part.start, part.rows),
         b: columnsOf(this.#low.rows(dOutput.rows), start, rank),
         out: b.gradient,
-        alpha: factor,
+        alpha: loraScale,
         accumulate: true,
         range,
       });
@@ -255,7 +261,7 @@ export class FalqonLinear implements Linear {
 
   /** Begins to sketch the gradient of W; the passes recorded from now on add to that. */
   async beginSketch(random: () => number): Promise<void> {
-    const { context: { device }, settings: { rank } } = this.layers;
+    const { context: { device }, settings: { rank } } = this.shared;
     for (const adapter of this.layout.parts) {
       this.#sketches.push(
         await GradientSketch.begin(device, adapter, this.spec.inFeatures, rank, random),
@@ -273,22 +279,22 @@ export class FalqonLinear implements Linear {
     const sketches = this.#sketches;
     this.#sketches = [];
     for (const [i, sketch] of sketches.entries()) {
-      const a = await sketch.end(grams[i], this.layers.settings.rank);
+      const a = await sketch.end(grams[i], this.shared.settings.rank);
       await this.#writeAdapter(sketch.adapter, a);
     }
   }
 
   /** c · G·(B − B_flushed): the gradient that the pending rows send through A. */
   #pendingGradient(program: Program, dOutput: Matrix): Matrix {
-    const { gPending, settings: { rank, factor } } = this.layers;
+    const { gPending, settings: { rank, loraScale } } = this.shared;
     const out = gPending.rows(dOutput.rows, this.layout.width);
-    for (const { adapter: { part, start }, delta } of this.updates) {
+    for (const { adapter: { part, start }, pendingB } of this.updates) {
       gemm(program, {
         layout: "nn",
         a: columnsOf(dOutput, part.start, part.rows),
-        b: delta!,
+        b: pendingB!,
         out: columnsOf(out, start, rank),
-        alpha: factor,
+        alpha: loraScale,
       });
     }
     return out;
@@ -312,9 +318,16 @@ export class FalqonLinear implements Linear {
     ];
   }
 
-  /** Part `index` as it would be stored: codes [rows, inFeatures] and the scales that multiply on the way out. */
-  readFp8(index: number): Promise<StoredFp8> {
-    return this.#weight.readStored(this.spec.parts[index]);
+  async stored(index: number): Promise<StoredPart> {
+    const part = this.spec.parts[index];
+    const { codes, valueScales } = await this.#weight.readStored(part);
+    const perRow = this.shared.settings.scaleGranularity === "row";
+    return {
+      dtype: "F8_E4M3",
+      codes,
+      scales: perRow ? valueScales : valueScales.slice(0, 1),
+      scaleShape: perRow ? [part.rows, 1] : [1],
+    };
   }
 
   readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {

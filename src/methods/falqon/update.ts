@@ -20,25 +20,22 @@ import {
   updateRows,
 } from "../../kernels/falqon/falqon.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
+import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { Parameter } from "../../layers/parameters.ts";
 import { decodeFp8Array, E4M3 } from "../../numerics/fp8.ts";
 import { gramInverse } from "../../numerics/linear_algebra.ts";
-import type { FalqonSettings } from "./falqon.ts";
-import type { FalqonLinear } from "./linear.ts";
+import type { FalqonSettings } from "./settings.ts";
+import type { FalqonShared } from "./shared.ts";
+import { NO_COUNTS, type UpdateCounts } from "./update_counts.ts";
 import type { AdapterPart } from "../targets.ts";
 
-/** What updates did, summed over the rows of a part. */
-export interface UpdateCounts {
-  /** Codes that changed. */
-  codesChanged: number;
-  /** Codes in the part. */
-  codes: number;
-  /** Values beyond ±448 that were saturated. */
-  clamps: number;
-  /** ⟨U, U⟩ of the change U that was asked for. */
-  intendedSquared: number;
-  /** ⟨R, U⟩ of the change R that the decoded weight made. */
-  realizedDotIntended: number;
+/** The merged weight `[W~; A~]` that an adapted part belongs to. */
+export interface MergedWeight {
+  readonly spec: LinearSpec;
+  /** Codes [width + rows of A, inFeatures] */
+  readonly weight: Matrix;
+  /** Reads `count` scales from row `first` on. */
+  readScales(first: number, count: number): Promise<Float32Array<ArrayBuffer>>;
 }
 
 /** What `accumulate` needs to find the share of B that rounding did not realize; all f32. */
@@ -58,7 +55,7 @@ export class FalqonUpdate {
   /** f32 [rows, rank]: the buffer of changes, or the master. */
   readonly b: Parameter;
   /** B − B_flushed, f32 [rows, rank]; null where every step writes all rows. */
-  delta: Matrix | null = null;
+  pendingB: Matrix | null = null;
   readonly #device: Device;
   readonly #settings: FalqonSettings;
   readonly #rowFactors: Vector;
@@ -72,8 +69,13 @@ export class FalqonUpdate {
   readonly #residue: Residue | null = null;
   #statistics: Vector | null = null;
 
-  constructor(readonly linear: FalqonLinear, readonly adapter: AdapterPart) {
-    const { layers: { context: { device, parameters }, settings }, spec: { inFeatures } } = linear;
+  constructor(
+    shared: Pick<FalqonShared, "context" | "settings">,
+    readonly linear: MergedWeight,
+    readonly adapter: AdapterPart,
+  ) {
+    const { context: { device, parameters }, settings } = shared;
+    const { inFeatures } = linear.spec;
     const { part: { module, rows } } = adapter;
     const { rank, topK, updateRule } = settings;
     this.#device = device;
@@ -108,19 +110,19 @@ export class FalqonUpdate {
    */
   async begin(scales: Float32Array<ArrayBuffer>): Promise<void> {
     const { linear, adapter: { part, start } } = this;
-    const { rank, factor } = this.#settings;
+    const { rank, loraScale } = this.#settings;
     const first = linear.spec.width + start;
     const w = scales.subarray(part.start, part.start + part.rows);
     const a = scales.subarray(first, first + rank);
     this.#device.write(this.#rowFactors, w.map((scale) => scale / w[0]));
-    this.#device.write(this.#columnFactors, a.map((scale) => factor * w[0] / scale));
+    this.#device.write(this.#columnFactors, a.map((scale) => loraScale * w[0] / scale));
     await submitOnce(this.#device, (program) => {
       program.clear(this.b.value);
       if (this.#reference) {
         program.copy(rowsOf(linear.weight, part.start, part.rows), this.#reference);
       }
       if (this.#flushed) program.clear(this.#flushed);
-      if (this.delta) program.clear(this.delta);
+      if (this.pendingB) program.clear(this.pendingB);
     });
     if (this.#residue) {
       const { pitch, cols } = linear.weight;
@@ -140,7 +142,7 @@ export class FalqonUpdate {
         part: this.#part(),
         base: this.#base(),
         selection,
-        pending: this.delta ?? this.b.value,
+        pending: this.pendingB ?? this.b.value,
         statistics: this.#statistics,
       });
     }
@@ -162,7 +164,7 @@ export class FalqonUpdate {
     updateRows(program, { part: this.#part(), base: this.#base(), selection: null });
     if (this.#flushed) {
       program.copy(this.b.value, this.#flushed);
-      program.clear(this.delta!);
+      program.clear(this.pendingB!);
     }
   }
 
@@ -176,13 +178,7 @@ export class FalqonUpdate {
   /** Reads what the last update did; zeros before the first. */
   async counts(): Promise<UpdateCounts> {
     const { start, rows } = this.adapter.part;
-    const counts: UpdateCounts = {
-      codesChanged: 0,
-      codes: rows * this.linear.spec.inFeatures,
-      clamps: 0,
-      intendedSquared: 0,
-      realizedDotIntended: 0,
-    };
+    const counts = { ...NO_COUNTS, codes: rows * this.linear.spec.inFeatures };
     if (!this.#statistics) return counts;
     const values = new Float32Array(await this.#device.read(this.#statistics));
     const scales = await this.linear.readScales(start, rows);
@@ -203,7 +199,7 @@ export class FalqonUpdate {
       [`${module}.column_factors`, this.#columnFactors],
       [`${module}.reference_codes`, this.#reference],
       [`${module}.flushed_B`, this.#flushed],
-      [`${module}.pending_B`, this.delta],
+      [`${module}.pending_B`, this.pendingB],
       [`${module}.gram_inverse`, this.#residue?.gramInverse ?? null],
     ];
     return named.filter((entry): entry is [string, BufferView] => entry[1] !== null);
@@ -211,7 +207,7 @@ export class FalqonUpdate {
 
   free(): void {
     this.#device.free(
-      this.delta,
+      this.pendingB,
       this.#rowFactors,
       this.#columnFactors,
       this.#reference,
@@ -251,19 +247,19 @@ export class FalqonUpdate {
     if (!this.#reference) return;
     const { rank } = this.#settings;
     this.#flushed ??= this.#device.matrix(rows, rank, "f32", `${module} flushed B`);
-    this.delta ??= this.#device.matrix(rows, rank, "f32", `${module} pending B`);
+    this.pendingB ??= this.#device.matrix(rows, rank, "f32", `${module} pending B`);
   }
 
   #findPending(program: Program): void {
     if (!this.#scores) return;
-    const pending = this.#flushed ? { flushed: this.#flushed, delta: this.delta! } : undefined;
+    const pending = this.#flushed ? { flushed: this.#flushed, delta: this.pendingB! } : undefined;
     scoreRows(program, { b: this.b.value, scores: this.#scores, pending });
     if (this.#selection) selectRows(program, this.#scores, this.#selection);
   }
 
   #markFlushed(program: Program): void {
     if (!this.#flushed) return;
-    const [b, flushed, delta] = [this.b.value, this.#flushed, this.delta!];
+    const [b, flushed, delta] = [this.b.value, this.#flushed, this.pendingB!];
     if (this.#selection) {
       markFlushed(program, { b, selection: this.#selection, flushed, delta });
     } else {

@@ -1,5 +1,5 @@
 /**
- * The low-rank path beside a frozen weight: `c·(x·Aᵀ)·Bᵀ` of every adapted part of a merged linear layer.
+ * The xA-rank path beside a frozen weight: `c·(x·Aᵀ)·Bᵀ` of every adapted part of a merged linear layer.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { lowRankGradient } from "../../kernels/gemm/low_rank_gradient.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { Parameter } from "../../layers/parameters.ts";
 import { drawKey } from "../../numerics/random_key.ts";
-import type { LoraLayers } from "./layers.ts";
+import type { LoraShared } from "./shared.ts";
 import { asOperand, type GemmOperand, operandGradientScale } from "../../layers/operand.ts";
 import { RowBuffer } from "../../gpu/row_buffer.ts";
 import { type AdapterLayout, adapterLayout } from "../targets.ts";
@@ -47,25 +47,25 @@ export class LoraAdapter {
   /** [rows, rank] of each adapted part */
   readonly #b: Parameter[];
   /** What products read instead; null in f32. */
-  readonly #aCopy: RoundedAdapter | null = null;
-  readonly #bCopies: RoundedAdapter[] | null = null;
+  readonly #roundedA: RoundedAdapter | null = null;
+  readonly #roundedB: RoundedAdapter[] | null = null;
   /** x·Aᵀ of the last forward. */
-  readonly #low: RowBuffer;
+  readonly #xA: RowBuffer;
 
   /** Null where the targets leave a layer out. */
-  static create(layers: LoraLayers, spec: LinearSpec): LoraAdapter | null {
-    const { rank, targets } = layers.settings;
+  static create(shared: LoraShared, spec: LinearSpec): LoraAdapter | null {
+    const { rank, targets } = shared.settings;
     const layout = adapterLayout(spec, rank, targets);
-    return layout.width > 0 ? new LoraAdapter(layers, spec, layout) : null;
+    return layout.width > 0 ? new LoraAdapter(shared, spec, layout) : null;
   }
 
   private constructor(
-    readonly layers: LoraLayers,
+    readonly shared: LoraShared,
     readonly spec: LinearSpec,
     layout: AdapterLayout,
   ) {
     const { context: { device, parameters }, settings: { rank, trainA, adapterPrecision } } =
-      layers;
+      shared;
     const { name, inFeatures } = spec;
     const { width, parts } = layout;
     this.layout = layout;
@@ -78,24 +78,24 @@ export class LoraAdapter {
     this.#b = parts.map(({ part }) =>
       parameters.declare(`${part.module}.lora_B`, part.rows, rank, true)
     );
-    this.#low = new RowBuffer(device, `${name} x·Aᵀ`);
+    this.#xA = new RowBuffer(device, `${name} x·Aᵀ`);
     if (adapterPrecision === "f32") return;
     const a = { rows: width, cols: inFeatures };
-    this.#aCopy = new RoundedAdapter(device, a, adapterPrecision, "row", `${name} A copy`);
-    this.#bCopies = this.#b.map((b) => {
+    this.#roundedA = new RoundedAdapter(device, a, adapterPrecision, "row", `${name} rounded A`);
+    this.#roundedB = this.#b.map((b) => {
       if (adapterPrecision === "fp8") expectRows(b, rank);
-      return new RoundedAdapter(device, b, adapterPrecision, "tensor", `${b.name} copy`);
+      return new RoundedAdapter(device, b, adapterPrecision, "tensor", `rounded ${b.name}`);
     });
   }
 
   /** Makes room for x·Aᵀ of up to `tokens` tokens. */
   reserve(tokens: number): void {
-    this.#low.reserve(tokens, this.layout.width);
+    this.#xA.reserve(tokens, this.layout.width);
   }
 
   /** Begins with a stored adapter, or a random A and a zero B. */
   async load(): Promise<void> {
-    const { context: { device, random }, settings: { adapter, rank } } = this.layers;
+    const { context: { device, random }, settings: { adapter, rank } } = this.shared;
     // PEFT's default: Kaiming uniform with a = √5, that is uniform in ±1/√inFeatures.
     const bound = 1 / Math.sqrt(this.spec.inFeatures);
     await submitOnce(device, (program) => {
@@ -119,34 +119,34 @@ export class LoraAdapter {
   }
 
   /** Records the rounding of A and B to what products read; with `trained` only of what an optimizer step changes. */
-  copy(program: Program, which: "all" | "trained"): void {
-    if (which === "all" || !this.#frozenA) this.#aCopy?.record(program, this.#a.value);
-    this.#bCopies?.forEach((copy, i) => copy.record(program, this.#b[i].value));
+  round(program: Program, which: "all" | "trained"): void {
+    if (which === "all" || !this.#frozenA) this.#roundedA?.record(program, this.#a.value);
+    this.#roundedB?.forEach((rounded, i) => rounded.record(program, this.#b[i].value));
   }
 
   get #aOperand(): GemmOperand {
-    return this.#aCopy?.operand ?? { matrix: this.#a.value };
+    return this.#roundedA?.operand ?? { matrix: this.#a.value };
   }
 
   #bOperand(i: number): GemmOperand {
-    return this.#bCopies?.[i].operand ?? { matrix: this.#b[i].value };
+    return this.#roundedB?.[i].operand ?? { matrix: this.#b[i].value };
   }
 
   /** Records `output += c·(x·Aᵀ)·Bᵀ`. */
   forward(program: Program, x: GemmOperand, output: Matrix): void {
-    const { settings: { rank }, scaling, lowCodes } = this.layers;
+    const { settings: { rank }, loraScale, xACodes } = this.shared;
     const { width, parts } = this.layout;
     const a = this.#aOperand;
-    const low = this.#low.rows(output.rows);
+    const xA = this.#xA.rows(output.rows);
     gemm(program, {
       layout: "nt",
       a: x.matrix,
       b: a.matrix,
-      out: low,
+      out: xA,
       rowScales: x.scales,
       columnScales: a.scales,
     });
-    const { matrix, scales } = asOperand(program, low, lowCodes?.rows(output.rows, width));
+    const { matrix, scales } = asOperand(program, xA, xACodes?.rows(output.rows, width));
     parts.forEach(({ part, start }, i) => {
       const b = this.#bOperand(i);
       gemm(program, {
@@ -154,7 +154,7 @@ export class LoraAdapter {
         a: columnsOf(matrix, start, rank),
         b: b.matrix,
         out: columnsOf(output, part.start, part.rows),
-        alpha: scaling,
+        alpha: loraScale,
         accumulate: true,
         rowScales: scales,
         columnScales: b.scales,
@@ -164,16 +164,16 @@ export class LoraAdapter {
 
   /** Records the gradients of A and B, added to theirs, and `dInput += c·(G·B)·A`. */
   backward(program: Program, { g, dOutput, input, dInput }: AdapterBackward): void {
-    const { settings: { rank }, scaling: alpha, dLow: shared, dLowCodes } = this.layers;
+    const { settings: { rank }, loraScale: alpha, dxA: buffer, dxACodes } = this.shared;
     const { rows } = dOutput;
     const { width, parts } = this.layout;
-    const low = this.#low.rows(rows);
-    const dLow = shared.rows(rows, width);
+    const xA = this.#xA.rows(rows);
+    const dxA = buffer.rows(rows, width);
     const range = operandGradientScale(program, g);
     parts.forEach(({ part, start }, i) => {
       lowRankGradient(program, {
         a: columnsOf(dOutput, part.start, part.rows),
-        b: columnsOf(low, start, rank),
+        b: columnsOf(xA, start, rank),
         out: this.#b[i].gradient,
         alpha,
         accumulate: true,
@@ -184,35 +184,35 @@ export class LoraAdapter {
         layout: "nn",
         a: columnsOf(g.matrix, part.start, part.rows),
         b: b.matrix,
-        out: columnsOf(dLow, start, rank),
+        out: columnsOf(dxA, start, rank),
         alpha,
         rowScales: g.scales,
         columnScales: b.scales,
       });
     });
     const a = this.#aOperand;
-    // The product with A runs over its rows, so their scales are divided out of dLow before it is rounded.
+    // The product with A runs over its rows, so their scales are divided out of dxA before it is rounded.
     const columnScales = a.scales && firstOf(a.scales, width);
-    const room = dInput && dLowCodes && { ...dLowCodes.rows(rows, width), columnScales };
-    const dLowOperand = asOperand(program, dLow, room);
+    const target = dInput && dxACodes && { ...dxACodes.rows(rows, width), columnScales };
+    const dxAOperand = asOperand(program, dxA, target);
     const { gradient } = this.#a;
     if (gradient) {
       lowRankGradient(program, {
-        a: columnsOf(dLow),
+        a: columnsOf(dxA),
         b: columnsOf(input!),
         out: gradient,
         accumulate: true,
-        range: operandGradientScale(program, dLowOperand),
+        range: operandGradientScale(program, dxAOperand),
       });
     }
     if (!dInput) return;
     gemm(program, {
       layout: "nn",
-      a: dLowOperand.matrix,
+      a: dxAOperand.matrix,
       b: a.matrix,
       out: dInput,
       accumulate: true,
-      rowScales: dLowOperand.scales,
+      rowScales: dxAOperand.scales,
     });
   }
 
@@ -223,7 +223,7 @@ export class LoraAdapter {
 
   /** The adapters by module, for a PEFT folder. */
   async read(): Promise<PeftAdapter["tensors"]> {
-    const { context: { device }, settings: { rank } } = this.layers;
+    const { context: { device }, settings: { rank } } = this.shared;
     const { inFeatures } = this.spec;
     const tensors: PeftAdapter["tensors"] = new Map();
     for (const [i, { part, start }] of this.layout.parts.entries()) {
@@ -241,7 +241,7 @@ export class LoraAdapter {
     index: number,
     weight: Float32Array<ArrayBuffer>,
   ): Promise<Float32Array<ArrayBuffer>> {
-    const { context: { device }, settings: { rank }, scaling } = this.layers;
+    const { context: { device }, settings: { rank }, loraScale } = this.shared;
     const at = this.layout.parts.findIndex((adapted) => adapted.index === index);
     if (at < 0) return weight;
     const { part, start } = this.layout.parts[at];
@@ -253,7 +253,7 @@ export class LoraAdapter {
         a: this.#b[at].value,
         b: rowsOf(this.#a.value, start, rank),
         out: merged,
-        alpha: scaling,
+        alpha: loraScale,
         accumulate: true,
       });
     });
@@ -264,10 +264,10 @@ export class LoraAdapter {
 
   /** Frees what are no parameters. */
   free(): void {
-    this.layers.context.device.free(this.#frozenA);
-    this.#aCopy?.free();
-    this.#bCopies?.forEach((copy) => copy.free());
-    this.#low.free();
+    this.shared.context.device.free(this.#frozenA);
+    this.#roundedA?.free();
+    this.#roundedB?.forEach((rounded) => rounded.free());
+    this.#xA.free();
   }
 }
 

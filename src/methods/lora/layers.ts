@@ -4,104 +4,42 @@
  * @module
  */
 
+import { OptionError } from "../../errors.ts";
 import type { BufferView } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
 import type { PeftAdapter } from "../../io/peft.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
-import {
-  BASE_PRECISION,
-  type BaseType,
-  type BaseWeight,
-  DenseBase,
-} from "../../layers/storage/base_weight.ts";
-import { Fp8Base } from "../../layers/storage/fp8_base.ts";
-import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
-import { LoraLinear } from "./linear.ts";
 import type {
   AdaptedLayers,
-  DenseType,
   DenseWeight,
   Linear,
   MethodContext,
+  SavedAdapter,
+  SavedModel,
 } from "../../layers/method.ts";
-import { Nf4Base, Nf4Memory } from "../../layers/storage/nf4_base.ts";
-import { operandRows, type Precision } from "../../layers/operand.ts";
-import type { QuantizedRowBuffer } from "../../layers/quantized_row_buffer.ts";
-import { RowBuffer } from "../../gpu/row_buffer.ts";
+import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
+import { LoraLinear } from "./linear.ts";
+import type { LoraSettings } from "./settings.ts";
+import { LoraShared } from "./shared.ts";
 
-/** What a method was asked for, defaults filled in. */
-export interface LoraSettings {
-  rank: number;
-  alpha: number;
-  /** The adapter counts `alpha / √rank` instead of `alpha / rank`. */
-  useRslora: boolean;
-  targets: ReadonlySet<string>;
-  trainA: boolean;
-  /** How the frozen weights of linear layers are stored. */
-  baseType: BaseType;
-  /** What the operands of the adapters' products are rounded to. */
-  adapterPrecision: Precision;
-  /** Storage of the embedding and the head; null for f16 where the GPU has it, else f32, as FALQON. */
-  denseType: DenseType | null;
-  adapter?: PeftAdapter;
-}
-
-/** The layers of a network with adapters beside frozen weights, and the memory they share. */
+/** All linear layers of a network, the memory they share, and what is frozen beside them. */
 export class LoraLayers implements AdaptedLayers {
-  readonly linears: LoraLinear[] = [];
-  /** The quantised input of the layer at work, and the gradient of its output, as the base weight takes them. */
-  readonly input: QuantizedRowBuffer | null;
-  readonly gradient: QuantizedRowBuffer | null;
-  /** The same as the adapters take them; null where they take those of the base weight, or f32. */
-  readonly adapterInput: QuantizedRowBuffer | null;
-  readonly adapterGradient: QuantizedRowBuffer | null;
-  /** x·Aᵀ and its gradient, quantised. */
-  readonly lowCodes: QuantizedRowBuffer | null;
-  readonly dLowCodes: QuantizedRowBuffer | null;
-  /** Gradient of x·Aᵀ: read by the very next products, so one does for all layers. */
-  readonly dLow: RowBuffer;
-  readonly #nf4: Nf4Memory | null;
+  readonly isOriginal: boolean;
+  readonly #linears: LoraLinear[] = [];
+  readonly #shared: LoraShared;
   readonly #dense: FrozenDense;
 
-  constructor(readonly context: MethodContext, readonly settings: LoraSettings) {
-    const { device } = context;
-    const { baseType, adapterPrecision, denseType } = settings;
-    this.#dense = new FrozenDense(device, denseType);
-    const base = BASE_PRECISION[baseType];
-    this.input = operandRows(device, base, "input", "input");
-    this.gradient = operandRows(device, base, "gradient", "output gradient");
-    const own = adapterPrecision === base ? "f32" : adapterPrecision;
-    this.adapterInput = operandRows(device, own, "input", "input of adapters");
-    // In FP8 the scales of the weight's rows are divided out of the gradient that the weight takes: B has others.
-    const ownGradient = base === "fp8" ? adapterPrecision : own;
-    const label = "output gradient of adapters";
-    this.adapterGradient = operandRows(device, ownGradient, "gradient", label);
-    this.lowCodes = operandRows(device, adapterPrecision, "input", "x·Aᵀ");
-    this.dLowCodes = operandRows(device, adapterPrecision, "gradient", "gradient of x·Aᵀ");
-    this.dLow = new RowBuffer(device, "gradient of x·Aᵀ");
-    this.#nf4 = baseType === "nf4" ? new Nf4Memory(device) : null;
-  }
-
-  /** What the product of the adapter is multiplied by. */
-  get scaling(): number {
-    const { rank, alpha, useRslora } = this.settings;
-    return alpha / (useRslora ? Math.sqrt(rank) : rank);
+  constructor(context: MethodContext, settings: LoraSettings) {
+    this.#dense = new FrozenDense(context.device, settings.denseType);
+    this.#shared = new LoraShared(context, settings);
+    this.isOriginal = settings.targets.size === 0;
   }
 
   linear(spec: LinearSpec): Linear {
-    const linear = new LoraLinear(this, spec);
-    this.linears.push(linear);
+    const linear = new LoraLinear(this.#shared, spec);
+    this.#linears.push(linear);
     return linear;
-  }
-
-  /** Makes the frozen weight of a layer. */
-  makeBase(spec: LinearSpec): BaseWeight {
-    const { device } = this.context;
-    const { baseType } = this.settings;
-    if (baseType === "fp8") return new Fp8Base(device, spec);
-    if (baseType === "nf4") return new Nf4Base(device, this.#nf4!, spec);
-    return new DenseBase(device, spec, baseType);
   }
 
   dense(name: string, rows: number, cols: number): DenseWeight {
@@ -109,41 +47,56 @@ export class LoraLayers implements AdaptedLayers {
   }
 
   reserve(tokens: number): void {
-    const widest = (of: (linear: LoraLinear) => number) => Math.max(0, ...this.linears.map(of));
-    const low = widest(({ adapter }) => adapter?.layout.width ?? 0);
-    this.dLow.reserve(tokens, low);
-    this.lowCodes?.reserve(tokens, low);
-    this.dLowCodes?.reserve(tokens, low);
-    this.input?.reserve(tokens, widest(({ spec }) => spec.inFeatures));
-    this.gradient?.reserve(tokens, widest(({ spec }) => spec.width));
-    this.adapterInput?.reserve(
-      tokens,
-      widest(({ adapter, spec }) => adapter ? spec.inFeatures : 0),
-    );
-    this.adapterGradient?.reserve(tokens, widest(({ adapter, spec }) => adapter ? spec.width : 0));
-    this.#nf4?.reserve();
+    const widest = (of: (linear: LoraLinear) => number) => Math.max(0, ...this.#linears.map(of));
+    this.#shared.reserve(tokens, {
+      input: widest(({ spec }) => spec.inFeatures),
+      gradient: widest(({ spec }) => spec.width),
+      adapterInput: widest(({ adapter, spec }) => adapter ? spec.inFeatures : 0),
+      adapterGradient: widest(({ adapter, spec }) => adapter ? spec.width : 0),
+      xA: widest(({ adapter }) => adapter?.layout.width ?? 0),
+    });
   }
 
   /** What products read of A and B follows these. */
   update(program: Program): void {
-    for (const { adapter } of this.linears) adapter?.copy(program, "trained");
+    for (const { adapter } of this.#linears) adapter?.round(program, "trained");
   }
 
   async refresh(): Promise<void> {
-    await submitOnce(this.context.device, (program) => {
-      for (const { adapter } of this.linears) adapter?.copy(program, "all");
+    await submitOnce(this.#shared.context.device, (program) => {
+      for (const { adapter } of this.#linears) adapter?.round(program, "all");
     });
   }
 
   state(): Map<string, BufferView> {
-    return new Map(this.linears.flatMap((linear) => linear.state()));
+    return new Map(this.#linears.flatMap((linear) => linear.state()));
+  }
+
+  saved(): SavedModel | SavedAdapter {
+    const { rank, alpha, useRslora, targets, base } = this.#shared.settings;
+    if (!this.isOriginal) {
+      const config = { rank, alpha, useRslora, targetModules: [...targets] };
+      return { kind: "adapter", config, tensors: () => this.#readAdapters() };
+    }
+    if (base === "nf4") {
+      throw new OptionError(
+        "Cannot save a model in NF4 as model folders have no format for it: use frozen(), " +
+          'frozen("f16") or frozenFp8()',
+      );
+    }
+    return { kind: "model", dtype: base === "f16" ? "F16" : "F32", quantization: null };
   }
 
   free(): void {
-    const { input, gradient, adapterInput, adapterGradient, lowCodes, dLowCodes, dLow } = this;
-    const rooms = [input, gradient, adapterInput, adapterGradient, lowCodes, dLowCodes, dLow];
-    for (const room of rooms) room?.free();
-    this.#nf4?.free();
+    this.#shared.free();
     this.#dense.free();
+  }
+
+  async #readAdapters(): Promise<PeftAdapter["tensors"]> {
+    const tensors: PeftAdapter["tensors"] = new Map();
+    for (const { adapter } of this.#linears) {
+      for (const [module, pair] of await adapter?.read() ?? []) tensors.set(module, pair);
+    }
+    return tensors;
   }
 }

@@ -1,10 +1,16 @@
+/**
+ * A merged linear layer with adapters beside its frozen weight.
+ *
+ * @module
+ */
+
 import type { BufferView } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { Quantized, QuantizedGradient } from "../../kernels/rows/quantize.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
 import { BASE_PRECISION, type BaseWeight } from "../../layers/storage/base_weight.ts";
-import type { LoraLayers } from "./layers.ts";
+import type { LoraShared } from "./shared.ts";
 import { LoraAdapter } from "./adapter.ts";
 import type { DenseType, Linear, LinearBackward, LinearForward } from "../../layers/method.ts";
 import { asOperand } from "../../layers/operand.ts";
@@ -19,13 +25,13 @@ export class LoraLinear implements Linear {
   readonly adapter: LoraAdapter | null;
   readonly #base: BaseWeight;
 
-  constructor(readonly layers: LoraLayers, readonly spec: LinearSpec) {
-    const { baseType, trainA } = layers.settings;
-    this.#base = layers.makeBase(spec);
-    this.adapter = LoraAdapter.create(layers, spec);
+  constructor(readonly shared: LoraShared, readonly spec: LinearSpec) {
+    const { base, trainA } = shared.settings;
+    this.#base = shared.makeBase(spec);
+    this.adapter = LoraAdapter.create(shared, spec);
     this.backwardReadsInput = this.adapter !== null && trainA;
-    this.forwardReadsF32 = BASE_PRECISION[baseType] === "f32" ||
-      (this.adapter !== null && layers.adapterInput !== null);
+    this.forwardReadsF32 = BASE_PRECISION[base] === "f32" ||
+      (this.adapter !== null && shared.adapterInput !== null);
   }
 
   reserve(tokens: number): void {
@@ -39,17 +45,17 @@ export class LoraLinear implements Linear {
 
   /** Adapters add to the output, which only f32 can take. */
   get preferredOutputType(): DenseType {
-    const { context: { device }, settings: { baseType } } = this.layers;
-    const narrow = BASE_PRECISION[baseType] !== "f32" && this.adapter === null;
+    const { context: { device }, settings: { base } } = this.shared;
+    const narrow = BASE_PRECISION[base] !== "f32" && this.adapter === null;
     return narrow && device.halves.activations ? "f16" : "f32";
   }
 
   inputCodes(rows: number): Quantized | null {
-    return this.layers.input?.rows(rows, this.spec.inFeatures) ?? null;
+    return this.shared.input?.rows(rows, this.spec.inFeatures) ?? null;
   }
 
   gradientCodes(rows: number): QuantizedGradient | null {
-    const room = this.layers.gradient?.rows(rows, this.spec.width);
+    const room = this.shared.gradient?.rows(rows, this.spec.width);
     return room ? { ...room, columnScales: this.#base.rowScales } : null;
   }
 
@@ -58,21 +64,21 @@ export class LoraLinear implements Linear {
     const x = asOperand(program, input, this.inputCodes(rows), codes !== null);
     this.#base.forward(program, x, output, addend);
     if (!this.adapter) return;
-    const own = this.layers.adapterInput?.rows(rows, this.spec.inFeatures);
+    const own = this.shared.adapterInput?.rows(rows, this.spec.inFeatures);
     this.adapter.forward(program, own ? asOperand(program, input, own) : x, output);
   }
 
   backward(program: Program, { dOutput, codes, input, dInput }: LinearBackward): void {
     const { rows } = dOutput;
-    const { layers: { adapterGradient }, adapter } = this;
+    const { shared: { adapterGradient }, adapter } = this;
     if (!dInput && !adapter) return;
     const own = adapterGradient?.rows(rows, this.spec.width);
-    const shared = dInput || !own
+    const common = dInput || !own
       ? asOperand(program, dOutput, this.gradientCodes(rows), codes !== null)
       : null;
-    if (dInput) this.#base.backward(program, shared!, dInput);
+    if (dInput) this.#base.backward(program, common!, dInput);
     if (!adapter) return;
-    const g = own ? asOperand(program, dOutput, own) : shared!;
+    const g = own ? asOperand(program, dOutput, own) : common!;
     adapter.backward(program, { g, dOutput, input, dInput });
   }
 

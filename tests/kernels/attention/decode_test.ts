@@ -3,16 +3,11 @@ import { columnsOf } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { appendToCache, attentionDecode } from "../../../src/kernels/attention/decode.ts";
 import * as reference from "../../oracle/attention.ts";
-import { takeColumns } from "../../support/attention.ts";
+import { takeColumns } from "../../oracle/columns.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { device } from "../../support/device.ts";
-import {
-  paddingOf,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../../support/gpu.ts";
-import { filled } from "../../support/vectors.ts";
+import { filled, paddingOf, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 /** Tokens of which all but the last few come as a prompt. */
 const TOKENS = 300;

@@ -9,8 +9,8 @@ import {
 } from "../../../src/kernels/falqon/falqon.ts";
 import * as reference from "../../oracle/falqon_update.ts";
 import { device } from "../../support/device.ts";
-import { randomValues, runOnce, uploadMatrix } from "../../support/gpu.ts";
-import { uploadVector } from "../../support/vectors.ts";
+import { runOnce, uploadMatrix, uploadVector } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 /** More than one tile of rows, columns and rank, none of them whole. */
 const [OUTPUTS, INPUTS, RANK] = [139, 180, 37];

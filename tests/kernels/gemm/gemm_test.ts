@@ -10,16 +10,11 @@ import {
   onTensorCores,
   tensorVariant,
 } from "../../../src/kernels/gemm/variants.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { device } from "../../support/device.ts";
-import {
-  paddingOf,
-  poisoned,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../../support/gpu.ts";
+import { paddingOf, poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 /** f32 sums of k products: relative error about 2^-24 · sqrt(k), with room for the tile order. */
 const TOLERANCE = 1e-6;

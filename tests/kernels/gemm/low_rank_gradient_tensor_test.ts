@@ -13,18 +13,12 @@ import {
   recordGradientScale,
   scaleOfF16Gradient,
 } from "../../../src/kernels/gemm/low_rank_gradient_tensor.ts";
+import { takeColumns } from "../../oracle/columns.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { matmulTN } from "../../oracle/matmul.ts";
-import { takeColumns } from "../../support/attention.ts";
 import { device } from "../../support/device.ts";
-import {
-  paddingOf,
-  poisoned,
-  poisonedCodes,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../../support/gpu.ts";
+import { paddingOf, poisoned, poisonedCodes, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 /** Two factors are rounded to f16, each by 2⁻¹² of its size on average, at most 2⁻¹¹. */
 const TOLERANCE = 5e-4;

@@ -2,17 +2,12 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { lowRankGradient } from "../../../src/kernels/gemm/low_rank_gradient.ts";
+import { takeColumns } from "../../oracle/columns.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { matmulTN } from "../../oracle/matmul.ts";
-import { takeColumns } from "../../support/attention.ts";
 import { device } from "../../support/device.ts";
-import {
-  paddingOf,
-  poisoned,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../../support/gpu.ts";
+import { paddingOf, poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 Deno.test("lowRankGradient agrees with f64 on any shape, split or not, and adds on request", async () => {
   // tokens, rows, columns: one of each; odd; every width of tile, either way; more than one tile of rows and columns.

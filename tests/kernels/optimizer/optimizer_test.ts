@@ -6,10 +6,11 @@ import { gradNorm } from "../../../src/kernels/optimizer/grad_norm.ts";
 import { recordMetrics } from "../../../src/kernels/optimizer/metrics.ts";
 import { addSum } from "../../../src/kernels/rows/sum.ts";
 import { LOSS_SUM_INDEX, METRICS_CAPACITY, StepState } from "../../../src/gpu/step_state.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { AdamW, clipGradNorm } from "../../oracle/optimizer.ts";
 import { device } from "../../support/device.ts";
-import { randomValues, relativeError } from "../../support/gpu.ts";
-import { readVector, uploadVector } from "../../support/vectors.ts";
+import { readVector, uploadVector } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 const BETAS = { beta1: 0.9, beta2: 0.999 };
 const EPS = 1e-8;

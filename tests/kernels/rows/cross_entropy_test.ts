@@ -1,29 +1,25 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import type { Matrix, Vector } from "../../../src/gpu/buffers.ts";
+import type { Matrix } from "../../../src/gpu/buffers.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { crossEntropy, crossEntropyLoss } from "../../../src/kernels/rows/cross_entropy.ts";
 import { dequantize } from "../../../src/kernels/rows/quantize.ts";
 import { addSum } from "../../../src/kernels/rows/sum.ts";
 import { StepState } from "../../../src/gpu/step_state.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import * as reference from "../../oracle/loss.ts";
 import { device } from "../../support/device.ts";
 import {
+  filled,
   paddingOf,
-  randomValues,
-  relativeError,
+  readVector,
   runOnce,
   uploadMatrix,
+  uploadVector,
 } from "../../support/gpu.ts";
-import { filled, readVector, uploadVector } from "../../support/vectors.ts";
+import { randomValues } from "../../support/random.ts";
 
 const BETAS = { beta1: 0.9, beta2: 0.999 };
-
-function uploadTargets(device: Device, targets: Int32Array<ArrayBuffer>): Vector {
-  const vector = device.vector(targets.length, "i32", "targets");
-  device.write(vector, targets);
-  return vector;
-}
 
 /** Fills the padding of logits, to prove that it takes no part. */
 async function poisonPadding(device: Device, matrix: Matrix): Promise<void> {
@@ -46,7 +42,7 @@ Deno.test("crossEntropy agrees with the oracle, chunk by chunk, ignored rows inc
     const sums = uploadVector(device, new Float32Array([0, 100])).vector;
     const rowLoss = uploadVector(device, new Float32Array(rows).fill(NaN)).vector;
     const evalLoss = uploadVector(device, new Float32Array(rows).fill(NaN)).vector;
-    const target = uploadTargets(device, targets);
+    const target = uploadVector(device, targets).vector;
     const top = Math.ceil(rows / 2);
     const chunks = [[0, top], [top, rows]].filter(([a, b]) => a < b).map(([a, b]) => ({
       firstRow: a,
@@ -87,7 +83,7 @@ Deno.test("crossEntropy is stable for huge logits and shows NaN", async () => {
     [-1e4, -1e4, -1e4, -1e4, -1e4],
     [0, NaN, 0, 0, 0],
   ].flat());
-  const targets = uploadTargets(device, Int32Array.from([0, 1, 4, 0]));
+  const targets = uploadVector(device, Int32Array.from([0, 1, 4, 0])).vector;
   const logits = uploadMatrix(device, values, 4, vocab).matrix;
   const rowLoss = device.vector(4, "f32", "losses");
   await runOnce(device, (p) => crossEntropy(p, { logits, targets, rowLoss, state }));
@@ -116,7 +112,7 @@ Deno.test("crossEntropy writes its gradient in few bits, and leaves the logits",
     const logits = uploadMatrix(device, values, rows, vocab).matrix;
     await poisonPadding(device, logits);
     const before = new Float32Array(await device.read(logits));
-    const target = uploadTargets(device, targets);
+    const target = uploadVector(device, targets).vector;
     const rowLoss = uploadVector(device, new Float32Array(rows).fill(NaN)).vector;
     for (const [type, tolerance] of [["f16", 3e-4], ["e4m3", 0.03], ["e5m2", 0.06]] as const) {
       const codes = device.matrix(rows, vocab, type, "codes");
@@ -153,7 +149,7 @@ Deno.test("crossEntropy stays inside the logits for targets that are no class", 
   const values = randomValues(2 * 361, 6);
   const logits = uploadMatrix(device, values, 2, 361).matrix;
   const rowLoss = device.vector(2, "f32", "losses");
-  const targets = uploadTargets(device, Int32Array.from([361, 2 ** 31 - 1]));
+  const targets = uploadVector(device, Int32Array.from([361, 2 ** 31 - 1])).vector;
   await runOnce(device, (p) => crossEntropyLoss(p, { logits, targets, rowLoss }));
   const last = Int32Array.from([360, 360]);
   const want = reference.crossEntropy(Float64Array.from(values), last, 1).lossSum;

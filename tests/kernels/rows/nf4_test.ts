@@ -16,9 +16,11 @@ import {
   NF4_ZERO,
   quantizeNf4,
 } from "../../../src/numerics/nf4.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { normalValues } from "../../oracle/random.ts";
 import { device } from "../../support/device.ts";
-import { randomValues, relativeError, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 /** P(0 < z < x) of a normal variable, by Simpson's rule. */
 function normalMass(x: number): number {

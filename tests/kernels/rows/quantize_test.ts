@@ -18,7 +18,8 @@ import {
   quantizeHalf,
 } from "../../oracle/quantize.ts";
 import { device } from "../../support/device.ts";
-import { poisoned, randomValues, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 const formats: Fp8Format[] = [E4M3, E5M2];
 

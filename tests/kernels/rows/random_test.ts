@@ -5,8 +5,7 @@ import { randomNormal, randomUniform } from "../../../src/kernels/rows/random.ts
 import { RandomSource } from "../../../bench/support/random_source.ts";
 import { normalValues, randomKey, uniformValues } from "../../oracle/random.ts";
 import { device } from "../../support/device.ts";
-import { runOnce } from "../../support/gpu.ts";
-import { filled } from "../../support/vectors.ts";
+import { filled, runOnce } from "../../support/gpu.ts";
 
 /** Rows and columns: one element, no padding, padding, more than a workgroup. */
 const SHAPES = [[1, 1], [3, 16], [5, 30], [40, 70]] as const;

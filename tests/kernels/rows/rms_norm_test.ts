@@ -6,17 +6,19 @@ import {
   rmsNormBackward,
   rmsNormWeightGradient,
 } from "../../../src/kernels/rows/rms_norm.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import * as reference from "../../oracle/norm.ts";
 import { device } from "../../support/device.ts";
 import {
+  filled,
   paddingOf,
   poisonedCodes,
-  randomValues,
-  relativeError,
+  readVector,
   runOnce,
   uploadMatrix,
+  uploadVector,
 } from "../../support/gpu.ts";
-import { filled, readVector, uploadVector } from "../../support/vectors.ts";
+import { randomValues } from "../../support/random.ts";
 
 const TOLERANCE = 1e-6;
 /** Large, as with a small one the gradient of a one-element row is all cancellation. */

@@ -3,17 +3,18 @@ import { type BufferView, pitchOf } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { quantize } from "../../../src/kernels/rows/quantize.ts";
 import { swiglu, swigluBackward } from "../../../src/kernels/rows/swiglu.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import * as reference from "../../oracle/swiglu.ts";
 import { device } from "../../support/device.ts";
 import {
+  filled,
   paddingOf,
   poisonedCodes,
-  randomValues,
-  relativeError,
   runOnce,
   uploadMatrix,
+  uploadVector,
 } from "../../support/gpu.ts";
-import { filled, uploadVector } from "../../support/vectors.ts";
+import { randomValues } from "../../support/random.ts";
 
 const TOLERANCE = 1e-6;
 

@@ -7,9 +7,8 @@ import { widen } from "../../../src/kernels/rows/widen.ts";
 import { loadMatrix, readDense } from "../../../src/layers/load.ts";
 import { FolderSource } from "../../../src/layers/weight_source.ts";
 import { device } from "../../support/device.ts";
-import { runOnce } from "../../support/gpu.ts";
+import { filled, runOnce } from "../../support/gpu.ts";
 import { withFolder } from "../../support/io.ts";
-import { filled } from "../../support/vectors.ts";
 
 const DTYPES = ["F16", "BF16"] as const;
 

@@ -2,16 +2,15 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows }
 import { OptionError } from "../../../src/errors.ts";
 import { type Device, requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
-import {
-  falqon,
-  type FalqonLayers,
-  type FalqonOptions,
-} from "../../../src/methods/falqon/falqon.ts";
+import { falqon } from "../../../src/methods/falqon/falqon.ts";
+import type { FalqonLayers } from "../../../src/methods/falqon/layers.ts";
+import type { FalqonOptions } from "../../../src/methods/falqon/settings.ts";
 import { meldedAdapter, randomAdapter } from "../../../src/methods/falqon/adapter_init.ts";
 import type { FalqonUpdate } from "../../../src/methods/falqon/update.ts";
 import type { FalqonLinear } from "../../../src/methods/falqon/linear.ts";
 import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
 import { Parameters } from "../../../src/layers/parameters.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import {
   updateAccumulate,
   updatePaper,
@@ -25,9 +24,9 @@ import { dequantize, quantize } from "../../oracle/quantize.ts";
 import { orthonormalizeRows } from "../../../src/numerics/linear_algebra.ts";
 import { truncatedSvd } from "../../oracle/svd.ts";
 import { device } from "../../support/device.ts";
-import { poisoned, randomValues, relativeError, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
 import { randomWeights } from "../../support/linear_weights.ts";
-import { randomGenerator } from "../../support/random.ts";
+import { randomGenerator, randomValues } from "../../support/random.ts";
 
 /** Two parts of odd sizes, rank not a multiple of 4 nor of 16. */
 const INPUTS = 44;
@@ -95,7 +94,10 @@ Deno.test("falqon: every update rule is bit-equal to its CPU transcription over 
     ];
     for (const [options, rule] of cases) {
       const label = `${options.updateRule} top ${options.topK ?? "all"}, ${scaling} scales`;
-      const { parameters, layers, linear } = await build(device, { ...options, scaling });
+      const { parameters, layers, linear } = await build(device, {
+        ...options,
+        scaleGranularity: scaling,
+      });
       for (const update of linear.updates) update.count();
       using program = new Program(device);
       layers.update(program);
@@ -195,9 +197,11 @@ Deno.test("falqon: forward, dX and dB equal their formulas in f64, pending rows 
   };
   const dy = random(22, 0.01);
   const residual = random(23, 1);
-  for (const options of [{}, { topK: 2 }, { topK: 2, scaling: "tensor" }] as FalqonOptions[]) {
+  for (
+    const options of [{}, { topK: 2 }, { topK: 2, scaleGranularity: "tensor" }] as FalqonOptions[]
+  ) {
     const { parameters, layers, linear } = await build(device, options);
-    const scaling = options.scaling ?? "row";
+    const scaling = options.scaleGranularity ?? "row";
     for (const update of linear.updates) {
       device.writeMatrix(update.b.value, randomValues(update.b.rows * RANK, 50, 0.05));
     }
@@ -226,8 +230,8 @@ Deno.test("falqon: forward, dX and dB equal their formulas in f64, pending rows 
       const error = relativeError(await device.readMatrix(update.b.gradient), wantB);
       const tolerance = device.hasSubgroupMatrix ? 5e-4 : 1e-5; // tensor cores take f16
       assert(error < tolerance, `dB: ${error}`);
-      if (!update.delta) continue;
-      const delta = Float64Array.from(await device.readMatrix(update.delta));
+      if (!update.pendingB) continue;
+      const delta = Float64Array.from(await device.readMatrix(update.pendingB));
       assert(delta.some((v) => v !== 0), "some rows are pending");
       const beside = matmulNT(low, delta, tokens, rows, RANK);
       const through = matmulNN(g, delta, tokens, RANK, rows);
@@ -269,11 +273,11 @@ Deno.test("falqon: writing all pending rows makes the codes the whole model", as
   }
   await runOnce(device, (program) => few.layers.flush(program));
   for (const index of spec.parts.keys()) {
-    const [a, b] = [await few.linear.readFp8(index), await all.linear.readFp8(index)];
+    const [a, b] = [await few.linear.stored(index), await all.linear.stored(index)];
     assertEquals(a, b);
   }
-  for (const { delta } of few.linear.updates) {
-    assert((await device.readMatrix(delta!)).every((v) => v === 0));
+  for (const { pendingB } of few.linear.updates) {
+    assert((await device.readMatrix(pendingB!)).every((v) => v === 0));
   }
 });
 
@@ -297,7 +301,7 @@ Deno.test("falqon: the melded adapter spans the leading directions of the error"
 Deno.test("falqon: a calibrated adapter spans the gradient of the weight that it saw", async () => {
   const { layers, linear } = await build(device, { init: "gradient" });
   // Two passes of two tokens: the gradient Gᵀ·x of each part has rank 4, less than the adapter's 5.
-  await layers.beginGradientInit(2, randomGenerator(9));
+  await layers.gradientInit!.begin(2, randomGenerator(9));
   assert(linear.backwardReadsInput);
   const total = spec.parts.map(({ rows }) => new Float64Array(rows * INPUTS));
   for (const seed of [70, 80]) {
@@ -314,7 +318,7 @@ Deno.test("falqon: a calibrated adapter spans the gradient of the weight that it
       total[i].forEach((v, at) => total[i][at] = v + gradient[at]);
     });
   }
-  await layers.endGradientInit();
+  await layers.gradientInit!.end();
   assert(!linear.backwardReadsInput);
   const { values } = await readMerged(device, linear);
   for (const [i, { start }] of linear.layout.parts.entries()) {
@@ -358,12 +362,13 @@ Deno.test("falqon: embedding and head are f16 where the GPU has it, or as asked;
 
 Deno.test("falqon: options out of range are refused with the value, the wish and the remedy", async () => {
   const refused: [FalqonOptions, string][] = [
-    [{ rank: 0 }, "Cannot use rank 0: expected an integer from 1 to 1024"],
+    [{ scaling: "row" } as FalqonOptions, "it is called scaleGranularity now"],
+    [{ rank: 0 }, "Cannot use rank 0: give a whole number from 1 to 1024"],
     [{ alpha: -1 }, "Cannot use alpha -1"],
-    [{ topK: 0 }, "Cannot write topK = 0 rows"],
+    [{ topK: 0 }, "Cannot use topK 0: give a whole number of at least 1"],
     [{ updateRule: "paper", pending: true }, "Cannot use pending with the update rule paper"],
     [{ targetModules: ["w_proj"] }, 'Cannot adapt "w_proj"'],
-    [{ denseType: "e4m3" as "f16" }, 'Cannot use denseType "e4m3": expected one of f16, f32'],
+    [{ denseType: "e4m3" as "f16" }, 'Cannot use denseType "e4m3": give one of f16, f32'],
   ];
   for (const [options, message] of refused) {
     assertThrows(() => falqon(options), OptionError, message);

@@ -4,14 +4,9 @@ import { Dataset, Model, OptionError, readPeftAdapter, Trainer } from "../../../
 import { E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { quantize as recordQuantize } from "../../../src/kernels/rows/quantize.ts";
-import {
-  type AdapterOptions,
-  fp8Lora,
-  frozen,
-  lora,
-  qlora,
-  torchaoStyle,
-} from "../../../src/methods/lora/lora.ts";
+import { frozen } from "../../../src/methods/frozen.ts";
+import { fp8Lora, lora, qlora, torchaoStyle } from "../../../src/methods/lora/lora.ts";
+import type { AdapterOptions } from "../../../src/methods/lora/settings.ts";
 import type { LoraLayers } from "../../../src/methods/lora/layers.ts";
 import type { LoraLinear } from "../../../src/methods/lora/linear.ts";
 import type { Method } from "../../../src/layers/method.ts";
@@ -19,20 +14,14 @@ import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
 import type { WeightSource } from "../../../src/layers/weight_source.ts";
 import { dequantizeNf4, quantizeNf4 } from "../../../src/numerics/nf4.ts";
 import { Parameters } from "../../../src/layers/parameters.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { dequantize, quantize } from "../../oracle/quantize.ts";
 import { device } from "../../support/device.ts";
-import {
-  paddingOf,
-  poisoned,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../../support/gpu.ts";
+import { paddingOf, poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
 import { randomWeights } from "../../support/linear_weights.ts";
 import { withFolder } from "../../support/io.ts";
-import { randomGenerator } from "../../support/random.ts";
+import { randomGenerator, randomValues } from "../../support/random.ts";
 import { writeTinyModel } from "../../support/tiny_model.ts";
 
 /** Two parts of odd sizes and one without an adapter; a rank that is not a multiple of 4 nor of 16. */
@@ -131,7 +120,7 @@ const EMULATIONS: Record<string, Emulation> = {
     forwardReadsF32: true,
   },
   "lora f16": {
-    method: (options) => lora({ ...options, baseType: "f16" }),
+    method: (options) => lora({ ...options, base: "f16" }),
     weight: plainHalf,
     input: half,
     gradient: always(half),
@@ -281,7 +270,7 @@ Deno.test("baselines: forward and gradients are those of the rounded operands", 
       assert(error < tolerance, `${name}, ${what}: ${error}`);
     };
     // Tensor cores take f16 where anything is rounded.
-    const ofGradients = device.hasSubgroupMatrix && layers.dLowCodes
+    const ofGradients = device.hasSubgroupMatrix && linear.shared.dxACodes
       ? Math.max(5e-4, e.tolerance)
       : e.tolerance;
     const y = await device.readMatrix(output);
@@ -445,7 +434,7 @@ Deno.test("baselines: a frozen NF4 model takes few bits and is near the exact on
     const ids = [1, 20, 30, 40, 50, 60];
     const logits = async (method: Method) => {
       using model = await Model.load(folder, { device });
-      await model.adapt(method, { random: Math.random });
+      await model.use(method);
       return await model.logits(ids);
     };
     const want = await logits(frozen());

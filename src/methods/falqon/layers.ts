@@ -1,0 +1,125 @@
+/**
+ * The layers of a network under FALQON.
+ *
+ * @module
+ */
+
+import type { BufferView } from "../../gpu/buffers.ts";
+import type { Program } from "../../gpu/program.ts";
+import type { LinearSpec } from "../../layers/linear_spec.ts";
+import type {
+  AdaptedLayers,
+  DenseWeight,
+  GradientInit,
+  Linear,
+  MethodContext,
+  SavedModel,
+  UpdateMetrics,
+  UpdateStats,
+} from "../../layers/method.ts";
+import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
+import { fp8QuantizationConfig } from "../../model/quantization_config.ts";
+import { gramMatrices } from "./adapter_init.ts";
+import { FalqonLinear } from "./linear.ts";
+import type { FalqonSettings } from "./settings.ts";
+import { FalqonShared } from "./shared.ts";
+import { addCounts, NO_COUNTS } from "./update_counts.ts";
+
+/** All linear layers of a network, the memory they share, and what is frozen beside them. */
+export class FalqonLayers implements AdaptedLayers {
+  readonly isOriginal = false;
+  readonly gradientInit: GradientInit | null;
+  readonly updateStats: UpdateStats;
+  readonly #linears: FalqonLinear[] = [];
+  readonly #shared: FalqonShared;
+  readonly #dense: FrozenDense;
+
+  constructor(context: MethodContext, settings: FalqonSettings) {
+    this.#shared = new FalqonShared(context, settings);
+    this.#dense = new FrozenDense(context.device, settings.denseType);
+    this.gradientInit = settings.init === "gradient"
+      ? {
+        begin: (tokens, random) => this.#beginSketches(tokens, random),
+        end: () => this.#endSketches(),
+      }
+      : null;
+    this.updateStats = { enable: () => this.#countUpdates(), read: () => this.#readCounts() };
+  }
+
+  linear(spec: LinearSpec): Linear {
+    const linear = new FalqonLinear(this.#shared, spec);
+    this.#linears.push(linear);
+    return linear;
+  }
+
+  dense(name: string, rows: number, cols: number): DenseWeight {
+    return this.#dense.make(name, rows, cols);
+  }
+
+  reserve(tokens: number): void {
+    const { input, gradient, gPending, settings } = this.#shared;
+    input.reserve(tokens, this.#widest(({ spec }) => spec.inFeatures));
+    gradient.reserve(tokens, this.#widest(({ gradientWidth }) => gradientWidth));
+    if (settings.pending) gPending.reserve(tokens, this.#widest(({ layout }) => layout.width));
+  }
+
+  update(program: Program): void {
+    for (const linear of this.#linears) linear.update(program);
+  }
+
+  flush(program: Program): void {
+    for (const linear of this.#linears) linear.flush(program);
+  }
+
+  state(): Map<string, BufferView> {
+    return new Map(this.#linears.flatMap((linear) => [...linear.state()]));
+  }
+
+  saved(): SavedModel {
+    const { scaleGranularity } = this.#shared.settings;
+    const scales = { weights: scaleGranularity, activations: scaleGranularity };
+    return { kind: "model", dtype: "BF16", quantization: fp8QuantizationConfig(scales) };
+  }
+
+  free(): void {
+    this.#shared.free();
+    this.#dense.free();
+  }
+
+  #widest(of: (linear: FalqonLinear) => number): number {
+    return Math.max(...this.#linears.map(of));
+  }
+
+  async #beginSketches(tokens: number, random: () => number): Promise<void> {
+    for (const linear of this.#linears) await linear.beginSketch(random);
+    this.#shared.gSketch.reserve(tokens, this.#widest(({ sketchWidth }) => sketchWidth));
+  }
+
+  async #endSketches(): Promise<void> {
+    const { context: { device }, gSketch } = this.#shared;
+    const linears = this.#linears;
+    const grams = await gramMatrices(device, linears.flatMap(({ sketches }) => sketches));
+    for (const linear of linears) {
+      await linear.endSketch(grams.splice(0, linear.sketches.length));
+    }
+    const scales = await device.readAll(linears.map((linear) => linear.scales));
+    for (const [i, linear] of linears.entries()) await linear.begin(new Float32Array(scales[i]));
+    gSketch.free();
+  }
+
+  #countUpdates(): void {
+    for (const { updates } of this.#linears) for (const update of updates) update.count();
+  }
+
+  async #readCounts(): Promise<UpdateMetrics> {
+    let sum = NO_COUNTS;
+    for (const update of this.#linears.flatMap(({ updates }) => updates)) {
+      sum = addCounts(sum, await update.counts());
+    }
+    return {
+      codesChanged: sum.codesChanged / sum.codes,
+      updateRealized: sum.realizedDotIntended / sum.intendedSquared,
+      clamps: sum.clamps,
+    };
+  }
+}

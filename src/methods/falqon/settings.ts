@@ -1,0 +1,137 @@
+/**
+ * What FALQON can be told, and what that means: options, their defaults and their limits.
+ *
+ * @module
+ */
+
+import { checkInteger, checkKnown, checkOneOf } from "../../checks.ts";
+import { OptionError } from "../../errors.ts";
+import { SCALE_GRANULARITIES, type ScaleGranularity } from "../../kernels/rows/quantize.ts";
+import type { DenseType } from "../../layers/method.ts";
+import { ADAPTER_INITS, type AdapterInit } from "./adapter_init.ts";
+import { checkAlpha, checkRank, parseTargets } from "../targets.ts";
+
+/**
+ * How the optimizer's change of B reaches the low-precision codes.
+ *
+ * - `paper`: the change of the `topK` rows with the largest is rounded into the codes, then B is zeroed, as published;
+ * - `accumulate`: B keeps what was not applied;
+ * - `requantize`: B is an f32 master that is never zeroed, and a row is written as the rounding of the frozen reference
+ *   plus all of B, so that rounding errors never add up.
+ */
+export type UpdateRule = "requantize" | "paper" | "accumulate";
+
+/** Every {@linkcode UpdateRule}. */
+export const UPDATE_RULES: readonly UpdateRule[] = ["requantize", "paper", "accumulate"];
+
+/** Options of `falqon`. */
+export interface FalqonOptions {
+  /** Rows of A and columns of B. Default 64. */
+  rank?: number;
+  /** `requantize` applies B times `alpha / rank`. Default 16. */
+  alpha?: number;
+  /** Rows of each weight that a step writes: the k with the most pending. Default 10 for `paper` and `accumulate`, else all. */
+  topK?: number;
+  /** Default `requantize`. */
+  updateRule?: UpdateRule;
+  /** With `requantize`: rows not yet written act in the forward beside the codes. Default: where topK is given. */
+  pending?: boolean;
+  /**
+   * `melded`, as published and the default of `paper` and `accumulate`: the right singular vectors of the quantisation
+   * error, times the roots of the singular values. A weight without a known error, as it comes in FP8, starts
+   * `random-orthogonal`. `gradient`, the default of `requantize`: the leading right singular vectors of the weight's
+   * gradient over the first micro-batches, in which B alone can learn most (the idea of LoRA-GA, arXiv 2407.05000);
+   * without a `Trainer`, which has the data, it is random.
+   */
+  init?: AdapterInit;
+  /** Default `row`: one scale per row of W and per token of x. `tensor`: one each, as published. */
+  scaleGranularity?: ScaleGranularity;
+  /** Linear layers with adapters, by the last part of their name. Default all; the others are frozen FP8. */
+  targetModules?: readonly string[];
+  /**
+   * Storage of the embedding and lm_head, which stay as they are; norms are f32. Default `f16` on a GPU that has it, else
+   * `f32`. f16 holds all of a BF16 value from 2⁻¹⁷ on, which weights rarely are below.
+   */
+  denseType?: DenseType;
+}
+
+/** What FALQON was asked for, defaults filled in. */
+export interface FalqonSettings {
+  rank: number;
+  /** c: the factor of B·A; 1 under `paper` and `accumulate`, which know no alpha. */
+  loraScale: number;
+  /** Rows of a weight that a step writes; null for all. */
+  topK: number | null;
+  updateRule: UpdateRule;
+  pending: boolean;
+  init: AdapterInit;
+  scaleGranularity: ScaleGranularity;
+  targets: ReadonlySet<string>;
+  /** Null for what suits the GPU. */
+  denseType: DenseType | null;
+}
+
+/** The names of {@linkcode FalqonOptions}. */
+const NAMES: readonly (keyof FalqonOptions)[] = [
+  "rank",
+  "alpha",
+  "topK",
+  "updateRule",
+  "pending",
+  "init",
+  "scaleGranularity",
+  "targetModules",
+  "denseType",
+];
+
+/**
+ * Fills in defaults and checks values.
+ *
+ * @throws {OptionError} for options that are unknown or out of range.
+ */
+export function falqonSettings(options: FalqonOptions): FalqonSettings {
+  checkKnown("falqon", options, NAMES, { scaling: "scaleGranularity" });
+  const { rank = 64, alpha = 16, updateRule = "requantize", scaleGranularity = "row" } = options;
+  const { topK } = options;
+  const requantize = updateRule === "requantize";
+  const init = options.init ?? (requantize ? "gradient" : "melded");
+  checkRank(rank);
+  checkAlpha(alpha);
+  checkOneOf("updateRule", updateRule, UPDATE_RULES);
+  checkOneOf("init", init, ADAPTER_INITS);
+  checkOneOf("scaleGranularity", scaleGranularity, SCALE_GRANULARITIES);
+  checkOneOf("denseType", options.denseType ?? "f16", ["f16", "f32"]);
+  if (topK !== undefined) checkInteger("topK", topK, 1);
+  if (options.pending && !requantize) {
+    throw new OptionError(
+      `Cannot use pending with the update rule ${updateRule}: it belongs to requantize`,
+    );
+  }
+  return {
+    rank,
+    loraScale: requantize ? alpha / rank : 1,
+    topK: topK ?? (requantize ? null : 10),
+    updateRule,
+    pending: requantize && topK !== undefined && (options.pending ?? true),
+    init,
+    scaleGranularity,
+    targets: parseTargets(options.targetModules),
+    denseType: options.denseType ?? null,
+  };
+}
+
+/** The frozen model in FP8, without adapters. */
+export function frozenSettings(scaleGranularity: ScaleGranularity): FalqonSettings {
+  checkOneOf("scaleGranularity", scaleGranularity, SCALE_GRANULARITIES);
+  return {
+    rank: 0,
+    loraScale: 0,
+    topK: null,
+    updateRule: "requantize",
+    pending: false,
+    init: "melded",
+    scaleGranularity,
+    targets: new Set(),
+    denseType: null,
+  };
+}

@@ -1,0 +1,36 @@
+/**
+ * What the layers of a network under FALQON share.
+ *
+ * @module
+ */
+
+import { RowBuffer } from "../../gpu/row_buffer.ts";
+import type { MethodContext } from "../../layers/method.ts";
+import { QuantizedRowBuffer } from "../../layers/quantized_row_buffer.ts";
+import type { FalqonSettings } from "./settings.ts";
+
+/** Settings, device and workspace of all layers: each buffer holds a value of the layer at work. */
+export class FalqonShared {
+  /** The quantised input. */
+  readonly input: QuantizedRowBuffer;
+  /** The quantised output gradient. */
+  readonly gradient: QuantizedRowBuffer;
+  /** c·G·(B − B_flushed). */
+  readonly gPending: RowBuffer;
+  /** G·Ωᵀ, during gradient initialisation. */
+  readonly gSketch: RowBuffer;
+
+  constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {
+    const { device } = context;
+    this.input = new QuantizedRowBuffer(device, "input", "e4m3");
+    this.gradient = new QuantizedRowBuffer(device, "output gradient", "e5m2");
+    this.gPending = new RowBuffer(device, "pending part of the output gradient");
+    this.gSketch = new RowBuffer(device, "sketched output gradient");
+  }
+
+  /** Frees the workspace. */
+  free(): void {
+    const { input, gradient, gPending, gSketch } = this;
+    for (const buffer of [input, gradient, gPending, gSketch]) buffer.free();
+  }
+}

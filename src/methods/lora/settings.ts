@@ -1,0 +1,128 @@
+/**
+ * What the LoRA methods can be told, and what that means: options, their defaults and their limits.
+ *
+ * @module
+ */
+
+import { checkKnown, checkOneOf } from "../../checks.ts";
+import type { PeftAdapter } from "../../io/peft.ts";
+import type { DenseType } from "../../layers/method.ts";
+import type { Precision } from "../../layers/operand.ts";
+import { BASE_TYPES, type BaseType } from "../../layers/storage/base_weight.ts";
+import { checkAlpha, checkRank, parseTargets } from "../targets.ts";
+
+/** Options that all methods with adapters beside a frozen weight have. */
+export interface AdapterOptions {
+  /** Rows of A and columns of B. Default 16. */
+  rank?: number;
+  /** The adapter is scaled by `alpha / rank`. Default 16. */
+  alpha?: number;
+  /** Linear layers with adapters, by the last part of their name. Default all. */
+  targetModules?: readonly string[];
+  /** Train A too; without it only B is trained, as in LoRA-FA (arXiv 2308.03303) and FALQON. Default true. */
+  trainA?: boolean;
+  /** Adapters to start from instead of a random A and a zero B; gives rank, alpha and targets. */
+  adapter?: PeftAdapter;
+}
+
+/** Options of `lora`. */
+export interface LoraOptions extends AdapterOptions {
+  /**
+   * Storage of the frozen weights, and what the operands of their products are rounded to: `f32`, the default, rounds
+   * nothing; `f16` scales the row of each token by a power of two; `fp8` is e4m3 with a scale per row; `nf4` is 4-bit
+   * NormalFloat with double quantisation, decoded to f16 before each product. Sums are f32 in all.
+   */
+  base?: BaseType;
+  /**
+   * What the operands of the adapters' products are rounded to. Default f32 beside an f32 base, else f16; `fp8`, as
+   * TorchAO's float8 training does it, is for the base `fp8`.
+   */
+  adapterPrecision?: Precision;
+}
+
+/** What a LoRA method was asked for, defaults filled in. */
+export interface LoraSettings {
+  rank: number;
+  alpha: number;
+  /** The adapter is scaled by `alpha / √rank` instead of `alpha / rank`. */
+  useRslora: boolean;
+  targets: ReadonlySet<string>;
+  trainA: boolean;
+  /** How the frozen weights of linear layers are stored. */
+  base: BaseType;
+  /** What the operands of the adapters' products are rounded to. */
+  adapterPrecision: Precision;
+  /** Storage of the embedding and the head; null for f16 where the GPU has it, else f32, as FALQON. */
+  denseType: DenseType | null;
+  adapter?: PeftAdapter;
+}
+
+/** The names of {@linkcode LoraOptions}. */
+const NAMES: readonly (keyof LoraOptions)[] = [
+  "rank",
+  "alpha",
+  "targetModules",
+  "trainA",
+  "adapter",
+  "base",
+  "adapterPrecision",
+];
+
+/** The precisions of adapters beside each base, the default first. */
+const ADAPTER_PRECISIONS: Readonly<Record<BaseType, readonly Precision[]>> = {
+  f32: ["f32"],
+  f16: ["f16"],
+  fp8: ["f16", "fp8"],
+  nf4: ["f16"],
+};
+
+/**
+ * Fills in defaults and checks values.
+ *
+ * @throws {OptionError} for options that are unknown or out of range.
+ */
+export function loraSettings(options: LoraOptions): LoraSettings {
+  checkKnown("lora", options, NAMES, { baseType: "base" });
+  const { adapter, trainA = true, base = "f32" } = options;
+  const { rank = 16, alpha = 16, targetModules } = adapter?.config ?? options;
+  checkOneOf("base", base, BASE_TYPES);
+  const { adapterPrecision = ADAPTER_PRECISIONS[base][0] } = options;
+  checkOneOf("adapterPrecision", adapterPrecision, ADAPTER_PRECISIONS[base]);
+  checkRank(rank);
+  checkAlpha(alpha);
+  return {
+    rank,
+    alpha,
+    useRslora: adapter?.config.useRslora ?? false,
+    targets: parseTargets(targetModules),
+    trainA,
+    base,
+    adapterPrecision,
+    denseType: denseTypeBeside(base),
+    adapter,
+  };
+}
+
+/**
+ * The frozen model without adapters.
+ *
+ * @throws {OptionError} for an unknown base.
+ */
+export function frozenSettings(base: BaseType): LoraSettings {
+  checkOneOf("base", base, BASE_TYPES);
+  return {
+    rank: 0,
+    alpha: 0,
+    useRslora: false,
+    targets: new Set(),
+    trainA: false,
+    base,
+    adapterPrecision: "f32",
+    denseType: denseTypeBeside(base),
+  };
+}
+
+/** A model in f32 or f16 is so as a whole. */
+function denseTypeBeside(base: BaseType): DenseType | null {
+  return base === "f32" || base === "f16" ? base : null;
+}

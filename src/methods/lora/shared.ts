@@ -1,0 +1,95 @@
+/**
+ * What the layers of a network with adapters beside frozen weights share.
+ *
+ * @module
+ */
+
+import { RowBuffer } from "../../gpu/row_buffer.ts";
+import type { LinearSpec } from "../../layers/linear_spec.ts";
+import type { MethodContext } from "../../layers/method.ts";
+import { operandRows } from "../../layers/operand.ts";
+import type { QuantizedRowBuffer } from "../../layers/quantized_row_buffer.ts";
+import { BASE_PRECISION, type BaseWeight, DenseBase } from "../../layers/storage/base_weight.ts";
+import { Fp8Base } from "../../layers/storage/fp8_base.ts";
+import { Nf4Base, Nf4Memory } from "../../layers/storage/nf4_base.ts";
+import type { LoraSettings } from "./settings.ts";
+
+/** The widest that the workspace must hold, in columns; 0 where no layer needs it. */
+export interface WorkspaceWidths {
+  input: number;
+  gradient: number;
+  /** Of the layers with adapters. */
+  adapterInput: number;
+  adapterGradient: number;
+  /** x·Aᵀ */
+  xA: number;
+}
+
+/** Settings, device and workspace of all layers: each buffer holds a value of the layer at work. */
+export class LoraShared {
+  /** The quantised input and the gradient of the output, as the base weight takes them. */
+  readonly input: QuantizedRowBuffer | null;
+  readonly gradient: QuantizedRowBuffer | null;
+  /** The same as the adapters take them; null where they take those of the base weight, or f32. */
+  readonly adapterInput: QuantizedRowBuffer | null;
+  readonly adapterGradient: QuantizedRowBuffer | null;
+  /** x·Aᵀ and its gradient, quantised. */
+  readonly xACodes: QuantizedRowBuffer | null;
+  readonly dxACodes: QuantizedRowBuffer | null;
+  /** Gradient of x·Aᵀ: read by the very next products, so one does for all layers. */
+  readonly dxA: RowBuffer;
+  readonly #nf4: Nf4Memory | null;
+
+  constructor(readonly context: MethodContext, readonly settings: LoraSettings) {
+    const { device } = context;
+    const { base: baseType, adapterPrecision } = settings;
+    const base = BASE_PRECISION[baseType];
+    this.input = operandRows(device, base, "input", "input");
+    this.gradient = operandRows(device, base, "gradient", "output gradient");
+    const own = adapterPrecision === base ? "f32" : adapterPrecision;
+    this.adapterInput = operandRows(device, own, "input", "input of adapters");
+    // In FP8 the scales of the weight's rows are divided out of the gradient that the weight takes: B has others.
+    const ownGradient = base === "fp8" ? adapterPrecision : own;
+    const label = "output gradient of adapters";
+    this.adapterGradient = operandRows(device, ownGradient, "gradient", label);
+    this.xACodes = operandRows(device, adapterPrecision, "input", "x·Aᵀ");
+    this.dxACodes = operandRows(device, adapterPrecision, "gradient", "gradient of x·Aᵀ");
+    this.dxA = new RowBuffer(device, "gradient of x·Aᵀ");
+    this.#nf4 = baseType === "nf4" ? new Nf4Memory(device) : null;
+  }
+
+  /** c: the factor of B·A. */
+  get loraScale(): number {
+    const { rank, alpha, useRslora } = this.settings;
+    return alpha / (useRslora ? Math.sqrt(rank) : rank);
+  }
+
+  /** Makes the frozen weight of a layer. */
+  makeBase(spec: LinearSpec): BaseWeight {
+    const { device } = this.context;
+    const { base } = this.settings;
+    if (base === "fp8") return new Fp8Base(device, spec);
+    if (base === "nf4") return new Nf4Base(device, this.#nf4!, spec);
+    return new DenseBase(device, spec, base);
+  }
+
+  /** Makes the workspace for steps of up to `tokens` tokens. */
+  reserve(tokens: number, widths: WorkspaceWidths): void {
+    this.dxA.reserve(tokens, widths.xA);
+    this.xACodes?.reserve(tokens, widths.xA);
+    this.dxACodes?.reserve(tokens, widths.xA);
+    this.input?.reserve(tokens, widths.input);
+    this.gradient?.reserve(tokens, widths.gradient);
+    this.adapterInput?.reserve(tokens, widths.adapterInput);
+    this.adapterGradient?.reserve(tokens, widths.adapterGradient);
+    this.#nf4?.reserve();
+  }
+
+  /** Frees the workspace. */
+  free(): void {
+    const { input, gradient, adapterInput, adapterGradient, xACodes, dxACodes, dxA } = this;
+    const buffers = [input, gradient, adapterInput, adapterGradient, xACodes, dxACodes, dxA];
+    for (const buffer of buffers) buffer?.free();
+    this.#nf4?.free();
+  }
+}
