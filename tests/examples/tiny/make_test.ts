@@ -39,7 +39,11 @@ Deno.test("an output folder that is a file is refused", async () => {
   try {
     const file = join(folder, "out");
     await Deno.writeTextFile(file, "mine");
-    await assertRejects(() => writeFiles(file, files), FileError, file);
+    await assertRejects(
+      () => writeFiles(file, new Map([["model/config.json", "{}"]])),
+      FileError,
+      file,
+    );
     assertEquals(await Deno.readTextFile(file), "mine");
   } finally {
     await Deno.remove(folder, { recursive: true });
