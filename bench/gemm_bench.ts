@@ -49,7 +49,7 @@ const SWEEP: Record<Provider, Record<string, GemmVariant>> = {
     large: GEMM_VARIANTS.large,
   },
   dawn: {
-    matrix: GEMM_VARIANTS.matrix,
+    matrix: GEMM_VARIANTS.tensor,
     "matrix band 4": tensorVariant(128, 128, 4),
     "matrix band 8": tensorVariant(128, 128, 8),
     "matrix band 22": tensorVariant(128, 128, 22),

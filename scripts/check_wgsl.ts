@@ -11,7 +11,7 @@
  * the lock file would make every user of the package download the compiler.
  *
  * While writing a kernel: `deno run -A --no-lock scripts/check_wgsl.ts --kernel NAME '{"THREADS": 64}'` checks
- * one variant of `wgsl/NAME.wgsl` as it is in the folder.
+ * one variant of the kernel NAME as it is in `wgsl/`.
  *
  * @module
  */
@@ -20,8 +20,7 @@ import { loadDawn, SUBGROUP_MATRIX } from "../src/gpu/dawn.ts";
 import { Kernel } from "../src/gpu/kernel.ts";
 import { expandTemplate, type KernelConstants } from "../src/gpu/template.ts";
 import type { RecordedKernel } from "../tests/support/record_kernels.ts";
-
-const root = new URL("../", import.meta.url);
+import { readKernelFiles } from "./bundle_wgsl.ts";
 
 /** A kernel that every compiler must refuse: one that accepts it checks nothing. */
 const INVALID: RecordedKernel = {
@@ -38,20 +37,16 @@ async function readLog(path: string): Promise<RecordedKernel[]> {
 }
 
 /** Files in `wgsl/` that nothing uses: an entry point needs a test, any other file an include. */
-async function unusedFiles(kernels: RecordedKernel[]): Promise<string[]> {
-  const used = new Set(kernels.map(({ name }) => `${name}.wgsl`));
-  const texts = new Map<string, string>();
-  for await (const { name } of Deno.readDir(new URL("wgsl/", root))) {
-    texts.set(name, await Deno.readTextFile(new URL(`wgsl/${name}`, root)));
-  }
+function unusedFiles(kernels: RecordedKernel[]): string[] {
+  const used = new Set<string>(kernels.map(({ name }) => name));
+  const files = readKernelFiles();
   const included = new Set(
-    [...texts.values()].flatMap((text) =>
-      [...text.matchAll(/^\/\/! include (\S+)/gm)].map(([, file]) => file)
+    files.flatMap(({ text }) =>
+      [...text.matchAll(/^\s*\/\/! include (\S+)\.wgsl/gm)].map(([, name]) => name)
     ),
   );
-  return [...texts].filter(([name, text]) =>
-    !(text.includes("@compute") ? used : included).has(name)
-  ).map(([name]) => name).sort();
+  return files.filter(({ name, isKernel }) => !(isKernel ? used : included).has(name))
+    .map(({ path }) => path).sort();
 }
 
 /** A compiler, and the device that it stands behind. */
@@ -124,7 +119,12 @@ async function complaints(gpu: GPUDevice, kernels: RecordedKernel[]): Promise<st
 
 /** One variant, from the files as they are. */
 function readKernel(name: string, constants: KernelConstants): RecordedKernel {
-  const read = (file: string) => Deno.readTextFileSync(new URL(`wgsl/${file}`, root));
+  const texts = new Map(readKernelFiles().map((file) => [`${file.name}.wgsl`, file.text]));
+  const read = (file: string) => {
+    const text = texts.get(file);
+    if (text === undefined) throw new Error(`There is no file ${file} in wgsl/`);
+    return text;
+  };
   return { name, constants, code: expandTemplate(read(`${name}.wgsl`), constants, read) };
 }
 
@@ -133,7 +133,7 @@ if (import.meta.main) {
   const single = first === "--kernel";
   const kernels = single ? [readKernel(name, JSON.parse(constants))] : await readLog(first);
   let failed = false;
-  for (const file of single ? [] : await unusedFiles(kernels)) {
+  for (const file of single ? [] : unusedFiles(kernels)) {
     console.error(`wgsl/${file} is used by no test and no kernel`);
     failed = true;
   }

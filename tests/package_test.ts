@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
-import { bundleKernels } from "../scripts/bundle_wgsl.ts";
+import { bundleKernels, readKernelFiles } from "../scripts/bundle_wgsl.ts";
 import { layOut, packageFiles } from "../scripts/publish.ts";
 
 const root = new URL("../", import.meta.url).pathname;
@@ -150,6 +150,15 @@ Deno.test("no example is exempt from being checked", () => {
 Deno.test("the bundle of kernels is up to date", () => {
   const stale = bundleKernels() !== read("src/gpu/kernels.generated.ts");
   assert(!stale, "run `deno task bundle`");
+});
+
+Deno.test("wgsl/ has the folders of src/kernels, and one for what several of them include", () => {
+  const folders = (path: string) =>
+    [...Deno.readDirSync(join(root, path))].filter(({ isDirectory }) => isDirectory)
+      .map(({ name }) => name).sort();
+  assertEquals(folders("wgsl"), [...folders("src/kernels"), "shared"].sort());
+  const outside = readKernelFiles().filter(({ path }) => path.split("/").length !== 2);
+  assertEquals(outside.map(({ path }) => path), []);
 });
 
 Deno.test("every kernel begins by saying what it is", () => {

@@ -15,7 +15,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { E4M3 } from "../../src/numerics/fp8.ts";
 import { updateRows, type UpdateTile } from "../../src/kernels/falqon/falqon.ts";
-import type { UpdateMatrixTile } from "../../src/kernels/falqon/tensor.ts";
+import type { UpdateTensorTile } from "../../src/kernels/falqon/tensor.ts";
 import { gemm } from "../../src/kernels/gemm/gemm.ts";
 import { quantize } from "../../src/kernels/rows/quantize.ts";
 import { submitOnce } from "../../src/gpu/submit_once.ts";
@@ -83,7 +83,7 @@ export function normalElements(
 const [LOW_A, LOW_B, LOW_W] = [1, 2, 3];
 
 /** Tiles of the update to compare on a device; the first is the default. */
-export function updateTiles({ hasSubgroupMatrix }: Device): (UpdateTile | UpdateMatrixTile)[] {
+export function updateTiles({ hasSubgroupMatrix }: Device): (UpdateTile | UpdateTensorTile)[] {
   const exact = [
     { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 },
     { BM: 128, BN: 128, BK: 16, TM: 8, TN: 8 },
@@ -116,7 +116,7 @@ export async function updateCase(
   device: Device,
   { rank }: StepSizes,
   [outputs, inputs]: readonly [number, number],
-  tile?: UpdateTile | UpdateMatrixTile,
+  tile?: UpdateTile | UpdateTensorTile,
 ): Promise<BenchCase> {
   const weight = device.matrix(outputs + rank, inputs, "e4m3", "weight");
   const base = device.matrix(outputs, inputs, "e4m3", "reference codes");
@@ -225,19 +225,19 @@ const GRADIENT_VARIANTS: readonly GradientWay[] = [
     { BM: 256, BN: 64, BK: 16, TM: 16, TN: 8 },
   ].map((variant) => ({ kernel: "skinny" as const, variant })),
   ...[
-    { share: 256 },
-    { share: 512 },
-    { share: 1024 },
-    { share: 2048 },
-    { BK: 16, share: 512 },
-    { BK: 16, share: 1024 },
-    { BK: 16, share: 2048 },
-    { BK: 64, share: 1024 },
-    { BM: 64, share: 1024 },
-    { BM: 64, share: 2048 },
-    { BM: 256, BK: 16, share: 512 },
-    { BM: 256, BK: 16, share: 1024 },
-    { BM: 256, share: 1024 },
+    { splitK: 256 },
+    { splitK: 512 },
+    { splitK: 1024 },
+    { splitK: 2048 },
+    { BK: 16, splitK: 512 },
+    { BK: 16, splitK: 1024 },
+    { BK: 16, splitK: 2048 },
+    { BK: 64, splitK: 1024 },
+    { BM: 64, splitK: 1024 },
+    { BM: 64, splitK: 2048 },
+    { BM: 256, BK: 16, splitK: 512 },
+    { BM: 256, BK: 16, splitK: 1024 },
+    { BM: 256, splitK: 1024 },
   ].flatMap((variant) =>
     [false, true].map((scaled) => ({ kernel: "matrix" as const, variant, scaled }))
   ),

@@ -1,9 +1,10 @@
 /**
  * Typed views of GPU buffers.
  *
- * A matrix is stored by rows with a *pitch* (elements from one row to the next) that is a multiple of 16:
- * every row starts 16-byte aligned in all element types, FP8 included, and kernels read whole vectors.
- * The columns between `cols` and `pitch` are always zero; every kernel that writes a matrix keeps that so.
+ * A matrix is stored by rows with a *pitch* (elements from one row to the next) that is a multiple
+ * of 16: every row starts 16-byte aligned in all element types, FP8 included, and kernels read
+ * whole vectors. The columns between `cols` and `pitch` are always zero; every kernel that writes a
+ * matrix keeps that so.
  *
  * @module
  */
@@ -85,7 +86,9 @@ export function firstOf(vector: Vector, count: number): Vector {
   return { ...vector, length: count, size: Math.max(16, roundUp(4 * count, 16)) };
 }
 
-/** The first `length` f32 elements of a one-row matrix as a vector, a view of whole groups of four. */
+/**
+ * The first `length` f32 elements of a one-row matrix as a vector, a view of whole groups of four.
+ */
 export function asVector({ buffer, offset, cols }: Matrix, length: number = cols): Vector {
   return { buffer, offset, size: roundUp(4 * length, 16), length, type: "f32" };
 }

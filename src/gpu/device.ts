@@ -19,7 +19,7 @@ import {
 import { throttledWait } from "./throttled_polling.ts";
 import { offersSubgroupMatrix } from "./dawn.ts";
 import { Kernel } from "./kernel.ts";
-import { kernelSources } from "./kernels.generated.ts";
+import { type KernelName, kernelSources } from "./kernels.generated.ts";
 import {
   type DeviceOptions,
   nameOf,
@@ -328,11 +328,11 @@ export class Device implements Disposable {
   }
 
   /**
-   * The kernel in `wgsl/<name>.wgsl` with these constants, compiled once a device.
+   * The kernel in the file `<name>.wgsl` of `wgsl/` with these constants, compiled once a device.
    *
    * @internal
    */
-  kernel(name: string, constants: KernelConstants = {}): Kernel {
+  kernel(name: KernelName, constants: KernelConstants = {}): Kernel {
     const key = name + JSON.stringify(Object.entries(constants).sort());
     let kernel = this.#kernels.get(key);
     if (!kernel) {

@@ -1,8 +1,8 @@
 /**
- * A device that makes no GPU work: it only adds up what is allocated.
+ * A fake device that runs nothing and only counts allocations.
  *
- * Building a network on it and recording its programs gives the memory of a run, to the byte, from the code of the
- * run itself, on a machine that need not be able to hold it or have a GPU at all.
+ * Building a network on it and recording its programs gives the memory of a run, to the byte, from
+ * the code of the run itself, on a machine that need not be able to hold it or have a GPU at all.
  *
  * @module
  */

@@ -8,8 +8,8 @@ import { DeviceError } from "../errors.ts";
 import { type KernelLayout, parseLayout } from "./layout.ts";
 
 /**
- * A kernel variant: its WGSL, what it binds, and its pipeline. The bind group layout is explicit, so that
- * steps can be recorded while the driver still compiles.
+ * A kernel variant: its WGSL, what it binds, and its pipeline. The bind group layout is explicit,
+ * so that steps can be recorded while the driver still compiles.
  */
 export class Kernel {
   /** The name of the `.wgsl` file without its ending. */

@@ -1,7 +1,61 @@
 // Generated from wgsl/ by `deno task bundle`. Do not edit.
 // deno-fmt-ignore-file
 
-/** Kernel sources by file name. */
+/** The kernels: files of wgsl/ that have an entry point. */
+export type KernelName =
+  | "adamw"
+  | "attention_backward_delta"
+  | "attention_backward_keys_values"
+  | "attention_backward_queries"
+  | "attention_decode"
+  | "attention_forward"
+  | "attention_gradient_scale"
+  | "attention_tensor_forward"
+  | "attention_tensor_keys_values"
+  | "attention_tensor_queries"
+  | "cache_append"
+  | "cross_entropy"
+  | "dequantize_rows"
+  | "embedding"
+  | "embedding_backward"
+  | "falqon_flush"
+  | "falqon_scores"
+  | "falqon_select"
+  | "falqon_statistics"
+  | "falqon_update"
+  | "falqon_update_tensor"
+  | "gemm"
+  | "gemm_f16"
+  | "gemm_tensor"
+  | "grad_norm"
+  | "grad_norm_partial"
+  | "gradient_scale"
+  | "low_rank_gradient"
+  | "low_rank_gradient_tensor"
+  | "metrics"
+  | "nf4_absmax"
+  | "nf4_dequantize"
+  | "nf4_quantize"
+  | "nf4_quantize_absmax"
+  | "pack"
+  | "pack_codes"
+  | "quantize_rows"
+  | "random"
+  | "rms_norm"
+  | "rms_norm_backward"
+  | "rms_norm_weight_gradient"
+  | "rope"
+  | "sum"
+  | "sum_partials"
+  | "swiglu"
+  | "swiglu_backward"
+  | "swiglu_backward_quantized"
+  | "swiglu_quantized"
+  | "tensor_amax"
+  | "tensor_scale"
+  | "widen";
+
+/** Texts of kernels, and of what they include, by file name. */
 export const kernelSources: Readonly<Record<string, string>> = {
   "adamw.wgsl": `// AdamW with bias correction and decoupled weight decay, as torch.optim.AdamW. With g = gradient · clip:
 //   first  := beta1 · first + (1 − beta1) · g
@@ -10,7 +64,8 @@ export const kernelSources: Readonly<Record<string, string>> = {
 //
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
 // A step whose gradient is not finite changes nothing.
-// Idea: one thread a vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
+// Idea: one thread per vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
+//! include linear_grid.wgsl
 //! include step_state.wgsl
 
 struct Params {
@@ -35,7 +90,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let i = (group.y * groups.x + group.x) * THREADS + thread;
+  let i = linear_index(group, groups) * THREADS + thread;
   if (i >= params.vectors || results.finite == 0u) { return; }
   let g = gradients[i] * results.clip;
   let m = params.beta1 * first[i] + params.one_minus_beta1 * g;
@@ -47,56 +102,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   values[i] = values[i] * kept - inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
 }
 `,
-  "attention_backward.wgsl": `// What the two tiled kernels of the attention backward share: parameters, bindings, and how they read and write pairs.
-// With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
-//! if ROTATED
-//! include rotation.wgsl
-//! end
-
-struct Params {
-  tokens: u32, heads: u32, kv_heads: u32, head_pairs: u32,
-  // all pitches and columns but that of the statistics count pairs
-  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
-  d_output_pitch: u32, statistics_pitch: u32,
-  d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> d_output: array<vec2<f32>>;
-@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
-@group(0) @binding(5) var<storage, read> delta: array<f32>;
-@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec2<f32>>;
-//! if ROTATED
-@group(0) @binding(7) var<storage, read> positions: array<u32>;
-@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
-//! end
-
-const Q = 0u;
-const K = 1u;
-const V = 2u;
-const D_OUTPUT = 3u;
-const LOG2_E = 1.44269504088896;
-
-fn load_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
-  let at = head * params.head_pairs + pair;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-    default: { return d_output[token * params.d_output_pitch + at]; }
-  }
-}
+  "attention_backward.wgsl": `// What the two tiled kernels of the attention backward share: operands, and how they write a row of a gradient.
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
+//! include attention_operands.wgsl WIDTH=2 BACKWARD=true
 
 // A row's results: DIM_VECTORS quads of dims, COLUMN_THREADS apart.
 alias Dims = array<vec4<f32>, DIM_VECTORS>;
 
 //! if ROTATED
-// Turns a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`, where each
-// of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
-fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
+// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`,
+// where each of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
+fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
   workgroupBarrier();
@@ -104,7 +120,7 @@ fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
   right[y][x + \${j}u * COLUMN_THREADS] = dims[$j];
   //! end
   workgroupBarrier();
-  var turned: Dims;
+  var rotated: Dims;
   let half = params.head_pairs;
   let position = positions[token];
   //! unroll j 0 DIM_VECTORS
@@ -116,11 +132,11 @@ fn turned_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let others = vec4<f32>(
       right[y][other.x / 4u][other.x % 4u], right[y][other.y / 4u][other.y % 4u],
       right[y][other.z / 4u][other.z % 4u], right[y][other.w / 4u][other.w % 4u]);
-    let turn = rotation(position, min(dim, other));
-    turned[$j] = dims[$j] * turn.cosine + others * select(-turn.sine, turn.sine, first);
+    let angle = rotation(position, min(dim, other));
+    rotated[$j] = dims[$j] * angle.cosine + others * select(-angle.sine, angle.sine, first);
   }
   //! end
-  return turned;
+  return rotated;
 }
 //! end
 
@@ -133,14 +149,15 @@ fn store_gradient(token: u32, column: u32, quad: u32, value: vec4<f32>) {
 `,
   "attention_backward_delta.wgsl": `// First step of the attention backward: delta[t, h] = Σ_dim d_output[t, h, dim] · output[t, h, dim].
 //
-// With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum equals
-// rowsum(dO ∘ O): one number a query and head that needs no keys.
+// With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum
+// equals rowsum(dO ∘ O): one number per query and head that needs no keys.
 //
 // Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
-// Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once; their
-// partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included, which become
-// zero. Memory-bound: every element is read once.
-// With MAXIMA a workgroup also writes the largest magnitude of the elements of d_output that it read.
+// Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once;
+// their partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included,
+// which become zero. Memory-bound: every element is read once. With MAXIMA a workgroup also writes the largest
+// magnitude of the elements of d_output that it read.
+//! include linear_grid.wgsl
 
 const THREADS = 128u;
 const LANES = 8u;
@@ -172,7 +189,7 @@ var<workgroup> partial_maxima: array<f32, THREADS>;
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let first_item = (group.y * groups.x + group.x) * ITEMS;
+  let first_item = linear_index(group, groups) * ITEMS;
   let item = first_item + thread / LANES;
   let token = item / params.statistics_pitch;
   let head = item % params.statistics_pitch;
@@ -217,7 +234,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (thread < step) { partial_maxima[thread] = max(partial_maxima[thread], partial_maxima[thread + step]); }
     workgroupBarrier();
   }
-  if (thread == 0u) { maxima[group.y * groups.x + group.x] = partial_maxima[0]; }
+  if (thread == 0u) { maxima[linear_index(group, groups)] = partial_maxima[0]; }
 //! end
 }
 `,
@@ -225,11 +242,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // share a key head. P and dS as in attention_backward_queries.wgsl, made transposed: rows are keys, columns queries.
 //
 // Shapes: as there; dk and dv somewhere in the columns of d_qkv [tokens, ·].
-// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first
-// key to the end of its last key's document. Nobody else adds to its rows, so there are no atomics and the order is fixed.
+// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its
+// first key to the end of its last key's document. Nobody else adds to its rows, so there are no atomics and the
+// order is fixed.
 //
-// Operations: 8 · head size for each visible (query, key, head), 4 products. Two sets of results live in registers, so for
-// heads over 64 a tile has half the rows of the other kernels.
+// Operations: 8 · head size for each visible (query, key, head), 4 products. Two sets of results live in registers,
+// so for heads over 64 a tile has half the rows of the other kernels.
 //! include attention_tiles.wgsl
 //! include attention_backward.wgsl
 
@@ -285,7 +303,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     dims[$j] = dk[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale;
     //! end
     //! if ROTATED
-    dims = turned_back(dims, min(key, last_key), thread);
+    dims = rotated_back(dims, min(key, last_key), thread);
     //! end
     if (key <= last_key) {
       let head_start = kv_head * params.head_pairs;
@@ -352,7 +370,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     dims[$j] = dq[(4 * $v + $c) * DIM_VECTORS + $j] * params.scale;
     //! end
     //! if ROTATED
-    dims = turned_back(dims, min(query, last_query), thread);
+    dims = rotated_back(dims, min(query, last_query), thread);
     //! end
     if (query <= last_query) {
       let column = params.dq_column + head * params.head_pairs;
@@ -382,7 +400,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax (see
 // attention_forward.wgsl). First each thread makes the score of one key, then the threads share out the pairs of dims,
 // with as many lanes of keys as fit, and each adds up its pair over the keys of its lane.
-// Memory-bound: 2 · length · head size elements a head are read once, 4 operations for each two.
+// Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 //! include workgroup_reduce.wgsl
 
 struct Params {
@@ -471,51 +489,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // and logSumExp, from which the backward rebuilds the probabilities. No tokens × tokens array exists anywhere.
 //
 // Shapes: q [tokens, heads · head size], k and v [tokens, kv_heads · head size], each somewhere in the columns of the
-// matrix qkv; documents (start, end) a token: token t sees keys start … t; output [tokens, heads · head size]; log_sum_exp
-// [tokens, heads]. All f32. Query head h reads key head ⌊h · kv_heads / heads⌋.
+// matrix qkv; documents (start, end) per token: token t sees keys start … t; output [tokens, heads · head size];
+// log_sum_exp [tokens, heads]. All f32. Query head h reads key head ⌊h · kv_heads / heads⌋.
 // Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
 // query's document to the last query (starts do not decrease, so no query sees more).
 //
 // Online softmax: with the running maximum m and sum l of a row, a new tile of scores s first scales l and the results by
 // 2^(m_old − m_new), then adds p = 2^(s − m_new) to l and p·V to the results. l stays split over the invocations of a
-// row until the end. Scores are kept in units of log 2, as exp2 is what the hardware has.
+// row until the end.
 //
 // Operations: 4 · head size for each visible (query, key, head), 2 products; for documents of n tokens about
 // 2 · n · tokens · heads · head size, plus what the tiles on the diagonal and at document starts compute in vain.
+//! include attention_operands.wgsl WIDTH=2 BACKWARD=false
 //! include attention_tiles.wgsl
 
-struct Params {
-  tokens: u32, heads: u32, kv_heads: u32, head_pairs: u32,
-  // all pitches and columns but that of log_sum_exp count pairs
-  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
-  output_pitch: u32, statistics_pitch: u32,
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
-
-const Q = 0u;
-const K = 1u;
-const V = 2u;
-const LOG2_E = 1.44269504088896;
-const LN_2 = 0.693147180559945;
 const MASKED = -3e38; // below every score
 
-fn load_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
-  let at = head * params.head_pairs + pair;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-  }
-}
-
 // Gives the invocations of a row each other's numbers: left[x][row slot].
-fn share(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {
+fn exchange(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {
   workgroupBarrier();
   //! unroll v 0 ROW_VECTORS
   left[x][row_slot + \${v}u] = (*numbers)[$v];
@@ -558,7 +549,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     //! end
     //! end
-    share(&tile_maxima, x, row_slot);
+    exchange(&tile_maxima, x, row_slot);
     //! unroll v 0 ROW_VECTORS
     {
       let before = maxima[$v];
@@ -584,7 +575,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     add_combinations(&results, &scores, Rows(V, kv_head, first_key), thread);
   }
 
-  share(&sums, x, row_slot);
+  exchange(&sums, x, row_slot);
   //! unroll v 0 ROW_VECTORS
   {
     var total = vec4<f32>();
@@ -626,8 +617,8 @@ fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   if (2u * quad + 1u < params.head_pairs) { output[at + 1u] = value.zw; }
 }
 `,
-  "attention_gradient_scale.wgsl": `// The power of two by which the attention backward on tensor cores multiplies d_output before it rounds it to f16, and its
-// inverse, from the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
+  "attention_gradient_scale.wgsl": `// The power of two by which the attention backward on tensor cores multiplies d_output before it rounds it to f16,
+// and its inverse, from the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
 //
 // The largest magnitude becomes 2^7 to 2^8: room for sums of products with values above, and far more than the range of a
 // gradient's elements that matter below (f16 goes down to 2^-24). Zero and infinite maxima get a finite scale as well.
@@ -665,9 +656,78 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
 }
 `,
-  "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the gradient
-// of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in memory, f16 in
-// workgroup memory and in products, sums are f32.
+  "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
+// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
+// Include-only.
+//
+// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
+
+struct Params {
+  tokens: u32, heads: u32, kv_heads: u32,
+//! if WIDTH == 2
+  head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
+//! end
+  // All pitches and columns except those of the statistics count vectors.
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
+//! if BACKWARD
+  d_output_pitch: u32, statistics_pitch: u32,
+  d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
+//! else
+  output_pitch: u32, statistics_pitch: u32,
+//! end
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<vec$WIDTH<f32>>;
+//! if BACKWARD
+@group(0) @binding(2) var<storage, read> d_output: array<vec$WIDTH<f32>>;
+@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
+@group(0) @binding(5) var<storage, read> delta: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec$WIDTH<f32>>;
+//! if ROTATED
+//! include rotation.wgsl
+@group(0) @binding(7) var<storage, read> positions: array<u32>;
+@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
+//! end
+//! else
+@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec$WIDTH<f32>>;
+@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
+//! end
+
+// What load_vector reads.
+const Q = 0u;
+const K = 1u;
+const V = 2u;
+const D_OUTPUT = 3u;
+
+// Scores are kept in units of log 2, as exp2 is what the hardware has.
+const LOG2_E = 1.44269504088896;
+const LN_2 = 0.693147180559945;
+
+fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec$WIDTH<f32> {
+//! if WIDTH == 2
+  let at = head * params.head_pairs + vector;
+//! else
+  let at = head * (HEAD_DIM / 4u) + vector;
+//! end
+  switch source {
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+//! if BACKWARD
+    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
+    default: { return d_output[token * params.d_output_pitch + at]; }
+//! else
+    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
+//! end
+  }
+}
+`,
+  "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
+// gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in
+// memory, f16 in workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
 //   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
@@ -675,9 +735,9 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // Each of the SUBGROUPS subgroups of 32 has 16 rows, or 16 rows of one of two products. What happens to single scores
 // (mask, exponential, statistics) happens in workgroup memory, as the elements of fragments have no known place.
 //
-// Workgroup memory, in vectors of 8 halves or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of COLUMNS f32
-// scores a subgroup. The scores' place later takes the weights made of them (f16), and sums on their way out.
-// An odd number of vectors a row spreads rows over the banks.
+// Workgroup memory, in vectors of 8 f16 values or 4 floats: TILES tiles [COLUMNS][HEAD_DIM] of f16, then 16 rows of
+// COLUMNS f32 scores per subgroup. The scores' place later takes the weights made of them (f16), and sums on their
+// way out. An odd number of vectors per row spreads rows over the banks.
 //
 // Vector n of a tile's row holds the quads n and HEAD_CHUNKS + n of the head: products do not care, neighbours load
 // neighbouring quads, and both dims of a plane of rotary embedding stay together.
@@ -685,11 +745,11 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // Barriers, and waiting at them, take most of the time. An invocation leaves weights where it alone took scores, so that
 // none stands between. Tiles that every row sees whole are not masked.
 //
-// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS and COLUMNS (a multiple of 32), and tells FETCHES, the chunks of 8
-// elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and of the sums that a
-// subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place of dims take fewer
-// fragments of the tile.
-// The including kernel declares TILES, \`params\` with \`tokens\`, and \`load_quad(source, token, head, quad)\`.
+// The host chooses HEAD_DIM (a multiple of 16), SUBGROUPS and COLUMNS (a multiple of 32), and tells FETCHES, the
+// chunks of 8 elements of a tile that an invocation brings, LEFT_TILES, the tiles that a workgroup's rows fill, and
+// of the sums that a subgroup keeps the blocks of 16 rows, ROW_BLOCKS, and of 16 dims, SUM_BLOCKS: more rows in place
+// of dims take fewer fragments of the tile. The including kernel declares TILES, and has included
+// attention_operands.wgsl with a WIDTH of 4.
 //! include fragments.wgsl
 
 const THREADS = 32u * SUBGROUPS;
@@ -700,14 +760,12 @@ const TILE = COLUMNS * TILE_ROW;
 const SCORE_ROW = COLUMNS / 4u + 1u;
 const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
 const SCORES = TILES * TILE;
-const LOG2_E = 1.44269504088896;
-const LN_2 = 0.693147180559945;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
-// The weights of 16 columns lie together in a row of scores, those of the next 16 so many vectors on.
+// The weights of 16 columns lie together in a row of scores, and those of the next 16 this many vectors further on.
 const WEIGHT_BLOCK = 4u;
 
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
@@ -720,14 +778,15 @@ fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
     let item = min(thread + \${n}u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
     let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
     let chunk = item % HEAD_CHUNKS;
-    values[2 * $n] = load_quad(source, token, head, chunk);
-    values[2 * $n + 1] = load_quad(source, token, head, chunk + HEAD_CHUNKS);
+    values[2 * $n] = load_vector(source, token, head, chunk);
+    values[2 * $n + 1] = load_vector(source, token, head, chunk + HEAD_CHUNKS);
   }
   //! end
   return values;
 }
 
-// Brings what was fetched, times \`factor\`, to the tile that begins at \`at\`. What may be out of f16's range asks for \`limits\`.
+// Brings what was fetched, times \`factor\`, to the tile that begins at \`at\`. What may be out of f16's range asks for
+// \`limits\`.
 fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
   //! unroll n 0 FETCHES
   {
@@ -736,7 +795,7 @@ fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
       let low = values[2 * $n] * factor;
       let high = values[2 * $n + 1] * factor;
       var halves: vec4<u32>;
-      if (limits) { halves = to_limited_halves(low, high); } else { halves = to_halves(low, high); }
+      if (limits) { halves = to_saturated_f16(low, high); } else { halves = to_f16(low, high); }
       tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] = halves;
     }
   }
@@ -798,8 +857,9 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
   return array<vec4<f32>, 2>(bitcast<vec4<f32>>(tile[at]), bitcast<vec4<f32>>(tile[at + 1u]));
 }
 `,
-  "attention_tensor_backward.wgsl": `// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the scores, the
-// others (role 1) the gradients of the probabilities, dP: two products of the same form. Then all turn both into weights:
+  "attention_tensor_backward.wgsl": `// What the two kernels of the attention backward on tensor cores share. Half of the subgroups (role 0) make the
+// scores, the others (role 1) the gradients of the probabilities, dP: two products of the same form. Then all turn
+// both into weights:
 //
 //   P = 2^(scores − log_sum_exp)        dS = P ∘ (dP − delta)
 //
@@ -809,52 +869,15 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
 // Gradients are far below what f16 can tell apart, so d_output is multiplied by a power of two, the same for all of it,
 // which attention_gradient_scale.wgsl left with its inverse in the row after the last of delta.
 //
-// With ROTATED, q and k came out of rope.wgsl, and their gradients are turned back on their way to memory.
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
+//! include attention_operands.wgsl WIDTH=4 BACKWARD=true
 //! include attention_tensor.wgsl
-//! if ROTATED
-//! include rotation.wgsl
-//! end
 
-struct Params {
-  tokens: u32, heads: u32, kv_heads: u32,
-  // all pitches and columns but that of the statistics count quads
-  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
-  d_output_pitch: u32, statistics_pitch: u32,
-  d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
-@group(0) @binding(5) var<storage, read> delta: array<f32>;
-@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4<f32>>;
-//! if ROTATED
-@group(0) @binding(7) var<storage, read> positions: array<u32>;
-@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
-//! end
-
-const Q = 0u;
-const K = 1u;
-const V = 2u;
-const D_OUTPUT = 3u;
 const ROWS = 8u * SUBGROUPS;
 const TILES = 2u;
 const TILE_0 = 0u;
 const TILE_1 = TILE;
 const GRADIENTS = SUBGROUPS / 2u * STRIP; // from the scores to dP
-
-fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
-  let at = head * (HEAD_DIM / 4u) + quad;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-    default: { return d_output[token * params.d_output_pitch + at]; }
-  }
-}
 
 // The power of two that d_output is multiplied by, and its inverse.
 fn gradient_scale() -> vec2<f32> {
@@ -867,8 +890,8 @@ fn strip_weights(strip_row: u32) -> u32 {
   return SCORES + strip_row * SCORE_ROW + 1u;
 }
 
-// Where an invocation puts the weights of the columns 8 · chunk on, of a row: in the scores' place, one of the two vectors
-// that it took scores from, such that the weights of 16 columns meet.
+// Where an invocation puts the weights of the columns 8 · chunk on, of a row: in the scores' place, one of the two
+// vectors that it took scores from, such that the weights of 16 columns meet.
 fn weights_place(row: u32, chunk: u32) -> u32 {
   return SCORES + row * SCORE_ROW + 2u * chunk + 1u - chunk % 2u;
 }
@@ -885,7 +908,8 @@ fn fetch_rows(head: u32, first: u32, source_0: u32, source_1: u32, thread: u32) 
   return values;
 }
 
-// Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for role 1.
+// Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for
+// role 1.
 fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) -> LeftRows {
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
@@ -907,7 +931,7 @@ struct Rows { token: u32, last: u32, column: u32 }
 // Writes a subgroup's sums, the vectors of the head from \`first\` to before \`end\`, times \`factor\`; of 16 rows all is read
 // before anything is written. To be called by the whole workgroup.
 fn write_gradient(
-  sums: ptr<function, Sums>, strip: u32, rows: Rows, first: u32, end: u32, factor: f32, turns_back: bool, thread: u32,
+  sums: ptr<function, Sums>, strip: u32, rows: Rows, first: u32, end: u32, factor: f32, rotates_back: bool, thread: u32,
 ) {
   let vector = first + thread % 32u / 16u;
   //! unroll b 0 ROW_BLOCKS
@@ -923,15 +947,15 @@ fn write_gradient(
     }
     //! end
     //! if ROTATED
-    if (turns_back) {
+    if (rotates_back) {
       let position = positions[min(token, rows.last)];
       //! unroll d 0 SUM_BLOCKS
       {
-        let turn = rotation(position, 4u * min(vector + 2u * $d, HEAD_CHUNKS - 1u) + LANES);
+        let angle = rotation(position, 4u * min(vector + 2u * $d, HEAD_CHUNKS - 1u) + LANES);
         let a = low[$d];
         let b = high[$d];
-        low[$d] = a * turn.cosine + b * turn.sine;
-        high[$d] = b * turn.cosine - a * turn.sine;
+        low[$d] = a * angle.cosine + b * angle.sine;
+        high[$d] = b * angle.cosine - a * angle.sine;
       }
       //! end
     }
@@ -951,32 +975,16 @@ fn write_gradient(
 // probabilities, summed in f32.
 //
 // Shapes: as there; columns and pitches are multiples of 4.
-// Grid: (⌈tokens / ROWS⌉, heads), the last rows first: in a long document they have the most keys, and would be waited for.
-// Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first: in a long document they have the most keys, and would be
+// waited for. Each subgroup has 16 of the ROWS queries: their q stays in fragments, their results too.
 //
 // Online softmax with a lazy reference: a row's probabilities are 2^(s − reference), where the reference is a maximum of
 // earlier scores, renewed only when a score exceeds it by GROWTH. Results are then still exact, probabilities at most
 // 2^GROWTH, and the results in fragments, whose rows cannot be scaled where they are, need that rarely: they take the way
 // through workgroup memory. Two invocations share a row, 16 of every 32 columns each.
+//! include attention_operands.wgsl WIDTH=4 BACKWARD=false
 //! include attention_tensor.wgsl
 
-struct Params {
-  tokens: u32, heads: u32, kv_heads: u32,
-  // all pitches and columns but that of log_sum_exp count quads
-  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
-  output_pitch: u32, statistics_pitch: u32,
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
-
-const Q = 0u;
-const K = 1u;
-const V = 2u;
 const ROWS = 16u * SUBGROUPS;
 const TILES = 1u;
 const KV_TILE = 0u; // keys and values take turns in it
@@ -984,15 +992,6 @@ const GROWTH = 8.0;
 const MASKED = -3e38; // below every score
 
 var<workgroup> grown: atomic<u32>;
-
-fn load_quad(source: u32, token: u32, head: u32, quad: u32) -> vec4<f32> {
-  let at = head * (HEAD_DIM / 4u) + quad;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-  }
-}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -1082,7 +1081,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let low = exp2(scores[4 * $n + 2 * $h] - base);
       let high = exp2(scores[4 * $n + 2 * $h + 1] - base);
       sum += (low.x + low.y + low.z + low.w) + (high.x + high.y + high.z + high.w);
-      let halves = to_halves(low, high);
+      let halves = to_f16(low, high);
       tile[scores_at + 2u * WEIGHT_BLOCK * $n + $h] = halves; // where this invocation took the scores
       weights[2 * $n + $h] = halves;
     }
@@ -1140,15 +1139,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
 }
 `,
-  "attention_tensor_keys_values.wgsl": `// Attention backward on tensor cores, gradients of keys and values: dV = Pᵀ·dO and dK = scale · dSᵀ·Q, summed over the query
-// heads that share a key head, as attention_backward_keys_values.wgsl. Rows are keys, columns queries.
+  "attention_tensor_keys_values.wgsl": `// Attention backward on tensor cores, gradients of keys and values: dV = Pᵀ·dO and dK = scale · dSᵀ·Q, summed over
+// the query heads that share a key head, as attention_backward_keys_values.wgsl. Rows are keys, columns queries.
 //
-// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first key
-// to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1): 16 of them whole,
-// or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the next one the second.
+// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its
+// first key to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1):
+// 16 of them whole, or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the
+// next one the second.
 //! include attention_tensor_backward.wgsl
 
-// log_sum_exp and delta of the tile's queries, two a vector.
+// log_sum_exp and delta of the tile's queries, two per vector.
 var<workgroup> statistics: array<vec4<f32>, COLUMNS / 2>;
 
 @compute @workgroup_size(THREADS)
@@ -1240,8 +1240,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         //! end
       }
-      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_halves(p[0], p[1]);
-      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_limited_halves(ds[0], ds[1]);
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_f16(p[0], p[1]);
+      tile[weights_at + GRADIENTS + 2u * WEIGHT_BLOCK * $n] = to_saturated_f16(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
@@ -1274,10 +1274,10 @@ fn load_statistics(head: u32, query: u32, scale: f32) -> vec4<f32> {
 `,
   "attention_tensor_queries.wgsl": `// Attention backward on tensor cores, gradient of the queries: dQ = scale · dS·K, as attention_backward_queries.wgsl.
 //
-// Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks over the
-// keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first (role 0) or
-// second half of the vectors, in whole blocks of two, the last of which may be of no use.
-// The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
+// Grid: (⌈tokens / ROWS⌉, heads), the last rows first as in the forward. A workgroup keeps ROWS queries and walks
+// over the keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first
+// (role 0) or second half of the vectors, in whole blocks of two, the last of which may be of no use. The first
+// head's workgroups also write the zeros between the columns and the pitch of d_qkv.
 //! include attention_tensor_backward.wgsl
 
 @compute @workgroup_size(THREADS)
@@ -1345,7 +1345,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
         //! end
       }
-      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_limited_halves(ds[0], ds[1]);
+      tile[weights_at + 2u * WEIGHT_BLOCK * $n] = to_saturated_f16(ds[0], ds[1]);
     }
     //! end
     workgroupBarrier();
@@ -1380,21 +1380,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // Who holds what: the THREADS = ROW_GROUPS · COLUMN_THREADS invocations form a grid, y in 0 … ROW_GROUPS and x in
 // 0 … COLUMN_THREADS. Invocation (x, y) keeps in registers, for its R = 4 · ROW_VECTORS rows  R·y … R·y + R - 1,
-//   the scores of columns  x + COLUMN_THREADS · {0, 1, 2, 3}, one vec4 a row, and
-//   the results of dims    4 · (x + COLUMN_THREADS · j) … + 3, j < DIM_VECTORS, DIM_VECTORS vec4s a row.
+//   the scores of columns  x + COLUMN_THREADS · {0, 1, 2, 3}, one vec4 per row, and
+//   the results of dims    4 · (x + COLUMN_THREADS · j) … + 3, j < DIM_VECTORS, DIM_VECTORS vec4s per row.
 // With that spacing the i-th score of all invocations is COLUMN_THREADS consecutive columns: the weights go to
 // workgroup memory by a fixed component, DEPTH columns at a time, and neither tile exists there as a whole.
 //
 // Both products bring DEPTH slices of the contraction to workgroup memory (left: by slice and row, right: by slice and
-// column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s a
+// column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads.
 //
-// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs a slice that
-// an invocation brings) and UNROLL (slices multiplied without a loop).
-// The kernel that includes this declares \`params\` with \`tokens\` and \`head_pairs\` (half the head size), and
-// \`load_pair(source, token, head, pair)\`. Heads are padded with zeros to the dims of the grid; tokens past the end repeat
-// the last one: the caller masks them.
+// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
+// slice that an invocation brings) and UNROLL (slices multiplied without a loop). The kernel that includes this has
+// included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
+// past the end repeat the last one: the caller masks them.
 
 const DEPTH = 16u;
 const ROW_GROUPS = 8u;
@@ -1405,7 +1404,7 @@ const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
 const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
 
-alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number a row
+alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
 alias Results = array<vec4<f32>, 4 * ROW_VECTORS * DIM_VECTORS>; // [row][j]
 
@@ -1415,22 +1414,22 @@ var<workgroup> right: array<array<vec4<f32>, RIGHT_SLOTS + 1u>, DEPTH>;
 // Tokens from \`first\` on of one head of a matrix.
 struct Rows { source: u32, head: u32, first: u32 }
 
-// Two dims of four tokens, turned.
-struct Turned { even: vec4<f32>, odd: vec4<f32> }
+// Two dims of four tokens, transposed.
+struct Transposed { even: vec4<f32>, odd: vec4<f32> }
 
-struct Slices { left: array<Turned, LEFT_LOADS>, right: Turned }
+struct Slices { left: array<Transposed, LEFT_LOADS>, right: Transposed }
 
 fn guarded_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
   let inside = min(pair, params.head_pairs - 1u);
-  return select(vec2<f32>(), load_pair(source, min(token, params.tokens - 1u), head, inside), pair < params.head_pairs);
+  return select(vec2<f32>(), load_vector(source, min(token, params.tokens - 1u), head, inside), pair < params.head_pairs);
 }
 
-fn load_turned(rows: Rows, token: u32, step: u32, pair: u32) -> Turned {
+fn load_transposed(rows: Rows, token: u32, step: u32, pair: u32) -> Transposed {
   let a = guarded_pair(rows.source, rows.first + token, rows.head, pair);
   let b = guarded_pair(rows.source, rows.first + token + step, rows.head, pair);
   let c = guarded_pair(rows.source, rows.first + token + 2u * step, rows.head, pair);
   let d = guarded_pair(rows.source, rows.first + token + 3u * step, rows.head, pair);
-  return Turned(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
+  return Transposed(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
 }
 
 fn load_slices(a: Rows, b: Rows, first_pair: u32, thread: u32) -> Slices {
@@ -1439,10 +1438,10 @@ fn load_slices(a: Rows, b: Rows, first_pair: u32, thread: u32) -> Slices {
   var slices: Slices;
   //! unroll n 0 LEFT_LOADS
   if (slot + \${n}u * COLUMN_THREADS < ROW_SLOTS) {
-    slices.left[$n] = load_turned(a, 4u * (slot + \${n}u * COLUMN_THREADS), 1u, pair);
+    slices.left[$n] = load_transposed(a, 4u * (slot + \${n}u * COLUMN_THREADS), 1u, pair);
   }
   //! end
-  slices.right = load_turned(b, slot, COLUMN_THREADS, pair);
+  slices.right = load_transposed(b, slot, COLUMN_THREADS, pair);
   return slices;
 }
 
@@ -1527,8 +1526,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     //! unroll r 0 4*ROW_VECTORS
     //! if COLUMN_THREADS == 16
     (*weights)[$r] = (*weights)[$r].yzwx;
-    //! end
-    //! if COLUMN_THREADS == 8
+    //! elif COLUMN_THREADS == 8
     (*weights)[$r] = (*weights)[$r].zwxy;
     //! end
     //! end
@@ -1563,6 +1561,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
 // Shapes: k, v [tokens, width], each somewhere in the columns of a matrix; positions u32 [tokens]; key_cache, value_cache
 // [max_length, width]. All f32. Positions past the caches are skipped.
 // One thread copies one pair of columns of both; pairs up to the pitch become zero.
+//! include linear_grid.wgsl
 
 const THREADS = 128u;
 
@@ -1581,7 +1580,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let token = item / params.cache_pitch;
   let column = item % params.cache_pitch;
   if (token >= params.tokens) { return; }
@@ -1597,24 +1596,29 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   value_cache[position * params.cache_pitch + column] = value;
 }
 `,
+  "column_scales.wgsl": `// What is quantised of a row's values: with COLUMN_SCALES, they are divided by a scale per column first. Include-only.
+
+//! if COLUMN_SCALES
+@group(0) @binding(8) var<storage, read> column_scales: array<vec4<f32>>;
+
+fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value / column_scales[at]; }
+//! else
+fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value; }
+//! end
+`,
   "cross_entropy.wgsl": `// Cross-entropy of a chunk of rows, and its gradient:
 //   row_loss[first_row + r] = log Σ_c e^logits[r][c] − logits[r][target]            (0 where target < 0: ignored)
 //   gradient[r][c] = (softmax(logits[r])[c] − [c = target]) · loss_scale            (zeros where ignored)
-// which goes nowhere (GRADIENT none), in place of the logits (logits), or out in few bits (codes): codes of CODES with
-// one scale a row, as quantize_rows.wgsl writes them.
+// which goes nowhere (GRADIENT none), in place of the logits (logits), or goes out as codes (codes): codes of CODES with
+// one scale per row, as quantize_rows.wgsl writes them.
 //
 // Shapes: logits f32 [rows, vocab]; targets i32 and row_loss f32 for all rows of the batch, of which this chunk begins at
 // first_row; codes [rows, vocab], scales [rows]. Targets are below vocab, and taken as the last class if not.
-// Idea: a workgroup a row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
+// Idea: one workgroup per row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
 // when the maximum grows, so that logits are read once for the loss and once for the gradient. The largest magnitude of
 // the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them.
+//! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
-//! if GRADIENT != none
-//! include step_state.wgsl
-//! end
-//! if GRADIENT == codes
-//! include row_codes.wgsl
-//! end
 
 const LOWEST = -3.4028234e38;
 const LEAST_MASS = 0x1p-24; // of the classes besides the target: what rounding of 1 − p may hide
@@ -1629,13 +1633,25 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> targets: array<i32>;
 @group(0) @binding(2) var<storage, read_write> row_loss: array<f32>;
+//! if GRADIENT != none
+//! include step_state.wgsl
+@group(0) @binding(4) var<storage, read> inputs: StepInputs;
+//! end
 //! if GRADIENT == logits
 @group(0) @binding(3) var<storage, read_write> logits: array<vec4<f32>>;
+
+fn write_gradient(at: u32, gradient: vec4<f32>, scale: f32) {
+  logits[at] = gradient;
+}
 //! else
 @group(0) @binding(3) var<storage, read> logits: array<vec4<f32>>;
 //! end
-//! if GRADIENT != none
-@group(0) @binding(4) var<storage, read> inputs: StepInputs;
+//! if GRADIENT == codes
+//! include row_codes.wgsl
+
+fn write_gradient(at: u32, gradient: vec4<f32>, scale: f32) {
+  write_codes(at, gradient * scale);
+}
 //! end
 
 fn columns_of(vector: u32) -> vec4<u32> {
@@ -1648,20 +1664,10 @@ fn logits_of(row: u32, vector: u32) -> vec4<f32> {
   return select(vec4<f32>(LOWEST), x, columns_of(vector) < vec4<u32>(params.vocab));
 }
 
-//! if GRADIENT != none
-fn write_gradient(at: u32, gradient: vec4<f32>, scale: f32) {
-//! if GRADIENT == logits
-  logits[at] = gradient;
-//! else
-  write_codes(at, gradient * scale);
-//! end
-}
-//! end
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   let start = row * params.vectors;
   let token = params.first_row + row;
@@ -1713,8 +1719,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
-  "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: few bits back to f32; less the original (SUBTRACT), the quantisation error.
-// One thread a vec4.
+  "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: codes back to f32; less the original (SUBTRACT), the quantisation error.
+// One thread per vec4.
+//! include linear_grid.wgsl
 //! include fp8.wgsl
 
 struct Params {
@@ -1737,16 +1744,14 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * 64u + thread;
+  let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
 //! if CODES == e4m3
   var value = unpack4_e4m3(codes[item]) / scales[row];
-//! end
-//! if CODES == e5m2
+//! elif CODES == e5m2
   var value = unpack4_e5m2(codes[item]) / scales[row];
-//! end
-//! if CODES == f16
+//! else
   let halves = codes[item];
   var value = vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y)) / scales[row];
 //! end
@@ -1758,10 +1763,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "embedding.wgsl": `// Embedding: output[t] = table[ids[t]].
 //
-// Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken as the
-// last if not.
-// Idea: one thread four columns; neighbours read and write side by side. f16 is unpacked from u32, which needs no f16
+// Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
+// as the last if not.
+// Idea: one thread per four columns; neighbours read and write side by side. f16 is unpacked from u32, which needs no f16
 // feature. Columns up to the pitch are copied along, as they are zero in the table.
+//! include linear_grid.wgsl
 
 struct Params {
   tokens: u32,
@@ -1781,7 +1787,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
   let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];
@@ -1799,6 +1805,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Idea: scattering would need float atomics and lose the order. Instead a workgroup owns THREADS vec4 columns of one
 // vocabulary row and looks through all ids, THREADS at a time: every thread compares one id and sets a bit if it
 // matches, then all walk the set bits. Most rows match nothing and only read the ids, which stay in the cache.
+//! include linear_grid.wgsl
 
 const WORDS = THREADS / 32;
 
@@ -1806,7 +1813,7 @@ struct Params {
   tokens: u32,
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
-  blocks: u32,  // workgroups a row
+  blocks: u32,  // workgroups per row
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -1819,7 +1826,7 @@ var<workgroup> matches: array<atomic<u32>, WORDS>; // bit t of the tile: token t
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = group.y * groups.x + group.x;
+  let item = linear_index(group, groups);
   let row = item / params.blocks;
   if (row >= params.vocab) { return; }
   let column = item % params.blocks * THREADS + thread;
@@ -1848,7 +1855,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "falqon_flush.wgsl": `// Bookkeeping of written rows. For row i = selected[p]:
 //   RESIDUE   b[i][j] −= residue[p][j] / (column_factors[j] · row_factors[i])    the share that rounding realized
 //   else      flushed[i] = b[i], delta[i] = 0                                    nothing of the row is pending
-// One thread an element.
+// One thread per element.
+//! include linear_grid.wgsl
 
 struct Params {
   count: u32,
@@ -1872,7 +1880,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * 64u + thread;
+  let item = linear_index(group, groups) * 64u + thread;
   let p = item / params.rank;
   let j = item % params.rank;
   if (p >= params.count) { return; }
@@ -1885,6 +1893,48 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   delta[at] = 0.0;
 //! end
 }
+`,
+  "falqon_part.wgsl": `// Parameters and bindings of the kernels that write rows of the FP8 weight, or measure what writing them will do
+// (MEASURES). Include-only.
+//
+// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
+// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+
+struct Params {
+//! if MEASURES
+  rows: u32,
+//! end
+  count: u32,      // rows to write
+  vectors: u32,    // u32s in a row of codes
+  w_row: u32,
+  base_row: u32,
+  a_row: u32,
+  rank: u32,
+  b_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if MEASURES
+@group(0) @binding(1) var<storage, read> weight: array<u32>;
+//! else
+@group(0) @binding(1) var<storage, read_write> weight: array<u32>;
+//! end
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
+@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+//! if !ALL_ROWS
+@group(0) @binding(5) var<storage, read> selected: array<u32>;
+//! end
+
+// The codes that vector \`vector\` of a row starts from.
+//! if IN_PLACE
+fn base_codes(row: u32, vector: u32) -> u32 { return weight[(params.w_row + row) * params.vectors + vector]; }
+//! else
+@group(0) @binding(6) var<storage, read> base: array<u32>;
+
+fn base_codes(row: u32, vector: u32) -> u32 { return base[(params.base_row + row) * params.vectors + vector]; }
+//! end
 `,
   "falqon_row.wgsl": `// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
 // tests/oracle/falqon_update.ts. Include-only.
@@ -1901,9 +1951,10 @@ fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> 
   return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
 }
 
-// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its integer
-// operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a NaN in B has
-// nothing else), the bias of the exponent is taken off the four together, and codes are put together by adding.
+// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its
+// integer operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a
+// NaN in B has nothing else), the bias of the exponent is taken off the four together, and codes are put together by
+// adding.
 fn encode4_scaled(v: vec4<f32>) -> u32 {
   let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
@@ -1918,7 +1969,7 @@ fn encode4_scaled(v: vec4<f32>) -> u32 {
 }
 `,
   "falqon_scores.wgsl": `// What is pending in each row of B, and how much: delta[i][j] = b[i][j] − flushed[i][j], score[i] = Σ_j |delta[i][j]|,
-// summed in f32 in the order of j. Without FLUSHED all of b is pending. One thread a row.
+// summed in f32 in the order of j. Without FLUSHED all of b is pending. One thread per row.
 
 struct Params {
   rows: u32,
@@ -2000,35 +2051,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // statistics[i] = (codes that will differ, values beyond ±448, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
 // U = c · pending · A in units of the weight, and R the change that the decoded weight will make.
 //
-// One workgroup a row; every row is measured, also those that are not written, since U counts all of them.
+// One workgroup per row; every row is measured, also those that are not written, since U counts all of them.
 // On request only: it costs as much as an update of all rows.
+//! include linear_grid.wgsl
 //! include fp8.wgsl
 //! include falqon_row.wgsl
+//! include falqon_part.wgsl MEASURES=true
 
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
 
-struct Params {
-  rows: u32,
-  count: u32,      // rows that will be written
-  vectors: u32,
-  w_row: u32,
-  base_row: u32,
-  a_row: u32,
-  rank: u32,
-  b_pitch: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weight: array<u32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
-@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
-//! if !ALL_ROWS
-@group(0) @binding(5) var<storage, read> selected: array<u32>;
-//! end
-//! if !IN_PLACE
-@group(0) @binding(6) var<storage, read> base: array<u32>;
+// What element \`at\` of b asks for since its row was written.
+//! if IN_PLACE
+fn asked_b(at: u32) -> f32 { return b[at]; }
+//! else
 @group(0) @binding(7) var<storage, read> pending: array<f32>;
+
+fn asked_b(at: u32) -> f32 { return pending[at]; }
 //! end
 @group(0) @binding(8) var<storage, read_write> statistics: array<vec4<f32>>;
 
@@ -2038,7 +2076,7 @@ var<workgroup> written: u32;
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
 //! if ALL_ROWS
   let is_written = true;
@@ -2057,20 +2095,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let a = unpack4_e4m3_scaled(weight[(params.a_row + j) * params.vectors + vector]) * 256.0;
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
-//! if IN_PLACE
-      asked += b_value * column_factors[j] * row_factors[row] * a;
-//! else
-      asked += pending[row * params.b_pitch + j] * column_factors[j] * row_factors[row] * a;
-//! end
+      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * a;
     }
     mine.z += dot(asked, asked);
     if (is_written) {
       let old = weight[(params.w_row + row) * params.vectors + vector];
-//! if IN_PLACE
-      let value = unpack4_e4m3_scaled(old) * 256.0 + sum;
-//! else
-      let value = unpack4_e4m3_scaled(base[(params.base_row + row) * params.vectors + vector]) * 256.0 + sum;
-//! end
+      let value = unpack4_e4m3_scaled(base_codes(row, vector)) * 256.0 + sum;
       let code = pack4_e4m3(value);
       let change = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
       for (var c = 0u; c < 4u; c++) {
@@ -2091,9 +2121,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "falqon_update.wgsl": `// Writes rows of the FP8 weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl).
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
-// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+// Shapes: those of falqon_part.wgsl.
 // CHANGE also writes decode(new) − decode(old) of row \`selected[p]\` to change[p]: what rounding left of the update.
 //
 // Idea: a matrix product of short contraction (the rank) whose result is encoded where it is made. A workgroup makes
@@ -2103,28 +2131,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Everything but the coefficients is times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
 //! include fp8.wgsl
 //! include falqon_row.wgsl
+//! include falqon_part.wgsl MEASURES=false
 
-struct Params {
-  count: u32,      // rows to write
-  vectors: u32,    // u32s in a row of codes
-  w_row: u32,
-  base_row: u32,
-  a_row: u32,
-  rank: u32,
-  b_pitch: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> weight: array<u32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
-@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
-//! if !ALL_ROWS
-@group(0) @binding(5) var<storage, read> selected: array<u32>;
-//! end
-//! if !IN_PLACE
-@group(0) @binding(6) var<storage, read> base: array<u32>;
-//! end
 //! if CHANGE
 @group(0) @binding(7) var<storage, read_write> change: array<vec4<f32>>;
 //! end
@@ -2178,11 +2186,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll c 0 4
   let row_\${i}_$c = row_of(p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u);
 //! unroll n 0 TN/4
-//! if IN_PLACE
-  let from_\${i}_\${c}_$n = weight[(params.w_row + row_\${i}_$c) * params.vectors + read_v_$n];
-//! else
-  let from_\${i}_\${c}_$n = base[(params.base_row + row_\${i}_$c) * params.vectors + read_v_$n];
-//! end
+  let from_\${i}_\${c}_$n = base_codes(row_\${i}_$c, read_v_$n);
   var sum_\${i}_\${c}_$n = vec4<f32>();
 //! end
 //! end
@@ -2297,7 +2301,7 @@ struct Params {
 
 const THREADS = 32u * SUBGROUPS;
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
-const A_ROW = 2u * STEP + 1u;    // of 8 halves; the surplus vector spreads rows over the banks
+const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
 const SUM_ROW = 4u * STEP + 1u;  // of 4 floats
 const BETA_ROW = 3u;
 const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's 16 rows
@@ -2327,7 +2331,7 @@ fn a_codes(j: u32, v: u32) -> vec4<u32> {
 }
 
 // Eight codes as f16 times 2^-8, in fours ordered 0, 2, 1, 3.
-fn a_halves(codes: vec2<u32>) -> vec4<u32> {
+fn a_f16(codes: vec2<u32>) -> vec4<u32> {
   let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
   return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
 }
@@ -2379,8 +2383,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let a_first_$t = a_codes(a_j_$t, first + a_v_$t);
   var a_next_$t = a_codes(a_j_$t, first + STEP + a_v_$t);
   if (a_j_$t < 16u * RANK_STEPS) {
-    tile[a_at_$t] = a_halves(a_first_$t.xy);
-    tile[a_at_$t + 1u] = a_halves(a_first_$t.zw);
+    tile[a_at_$t] = a_f16(a_first_$t.xy);
+    tile[a_at_$t + 1u] = a_f16(a_first_$t.zw);
   }
 //! end
   let base_at = (params.base_row + read_row) * params.vectors;
@@ -2413,8 +2417,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let v = first + step * STEP;
 //! unroll t 0 A_LOADS
     if (a_j_$t < 16u * RANK_STEPS) {
-      tile[a_at_$t] = a_halves(a_next_$t.xy);
-      tile[a_at_$t + 1u] = a_halves(a_next_$t.zw);
+      tile[a_at_$t] = a_f16(a_next_$t.xy);
+      tile[a_at_$t + 1u] = a_f16(a_next_$t.zw);
     }
     a_next_$t = a_codes(a_j_$t, v + 2u * STEP + a_v_$t);
 //! end
@@ -2495,23 +2499,24 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 `,
   "fragments.wgsl": `// Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
 //
-// Fragments come from and go to \`tile\`, a workgroup array of vec4<u32> that the including kernel declares besides THREADS.
-// \`at\` and \`stride\` (from one row to the next) count its vectors: 8 halves of a factor, 4 floats of a sum.
-// Which invocation holds which element is nobody's business: elements are seen only in \`tile\`, after a barrier.
+// Fragments come from and go to \`tile\`, a workgroup array of vec4<u32> that the including kernel declares besides
+// THREADS. \`at\` and \`stride\` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a
+// sum. Which invocation holds which element is implementation-defined: elements are seen only in \`tile\`, after a
+// barrier.
 
 const F16_MAX = 65504.0;
 
 // A vector of a factor's tile.
-fn to_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+fn to_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
   return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
 }
 
-fn limited(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
+fn saturated(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
 
 // The same of values that may be out of range.
-fn to_limited_halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+fn to_saturated_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
 //! if EMULATE
-  return to_halves(limited(low), limited(high));
+  return to_f16(saturated(low), saturated(high));
 //! else
   // Half as many operations once two elements are packed: out of range they are infinite then.
   const MAX = vec4<f16>(65504.0);
@@ -2639,10 +2644,11 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(value, 16u); }
 //! end
 `,
-  "gate_up.wgsl": `// What SwiGLU and its gradient read of the linear layer before them. Include-only.
+  "gate_up.wgsl": `// What the gate of an MLP and its gradient read of the linear layer before them, and the activation. Include-only.
 //
 // Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
 // pitch … pitch + width: the merged linear starts each part at a multiple of 16. Precision is in f32 either way.
+//! include silu.wgsl
 
 //! if GATE_UP == f16
 @group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
@@ -2653,8 +2659,8 @@ fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(v
 // Four values, \`at\` counted in fours.
 fn gate_up_at(at: u32) -> vec4<f32> {
 //! if GATE_UP == f16
-  let halves = gate_up[at];
-  return vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y));
+  let bits = gate_up[at];
+  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
 //! else
   return gate_up[at];
 //! end
@@ -2665,127 +2671,80 @@ fn gate_up_at(at: u32) -> vec4<f32> {
 // Storage: an operand is either stored by rows of its outer index (A[m][k], B[n][k]: *_BY_K false) or by rows of the
 // contraction (A[k][m], B[k][n]: *_BY_K true). So NT = neither, NN = B_BY_K, TN = both.
 // Idea: a workgroup makes a BM × BN tile; K is walked in steps of BK. Every thread fetches 4×4 blocks of both
-// operands, decodes them and puts them into workgroup memory as [k][outer / 4] vectors, whatever the storage; then each
-// thread multiplies TM × TN values in registers. The next step's blocks are fetched while this one is multiplied.
-// Pitches and columns are multiples of 4, and columns between a matrix' width and its pitch are zero by invariant, so only
-// row indices need guards: rows behind the last repeat it where they are outer, as their products are not written, and
-// count as zeros where they are contracted.
+// operands, decodes them and puts them into workgroup memory as [k][outer / 4] vectors, whatever the storage; then
+// each thread multiplies TM × TN values in registers. The next step's blocks are fetched while this one is
+// multiplied. Pitches and columns are multiples of 4, and columns between a matrix' width and its pitch are zero by
+// invariant, so only row indices need guards: rows behind the last repeat it where they are outer, as their products
+// are not written, and count as zeros where they are contracted.
 //
-// Workgroups along z each take a share of k and write a partial product; sum_partials adds them.
+// Workgroups along z each take a split of k and write a partial product; sum_partials adds them.
 //! include fp8.wgsl
 //! include gemm_output.wgsl
 
-//! if A_TYPE == f32
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-//! end
-//! if A_TYPE == f16
-@group(0) @binding(1) var<storage, read> a: array<vec2<u32>>;
-//! end
-//! if A_FP8
-@group(0) @binding(1) var<storage, read> a: array<u32>;
-//! end
-//! if B_TYPE == f32
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
-//! end
-//! if B_TYPE == f16
-@group(0) @binding(2) var<storage, read> b: array<vec2<u32>>;
-//! end
-//! if B_FP8
-@group(0) @binding(2) var<storage, read> b: array<u32>;
-//! end
 const THREADS = (BM / TM) * (BN / TN);
-const A_BLOCKS = BM * BK / 16;
-const B_BLOCKS = BN * BK / 16;
 
-var<workgroup> a_tile: array<array<vec4<f32>, BM / 4 + 1>, BK>;
-var<workgroup> b_tile: array<array<vec4<f32>, BN / 4 + 1>, BK>;
+// Both operands: their bindings, blocks and tiles.
+//! for X,x,N,binding in A,a,M,1 B,b,N,2
+//! if \${X}_TYPE == f32
+@group(0) @binding($binding) var<storage, read> $x: array<vec4<f32>>;
+//! elif \${X}_TYPE == f16
+@group(0) @binding($binding) var<storage, read> $x: array<vec2<u32>>;
+//! else
+@group(0) @binding($binding) var<storage, read> $x: array<u32>;
+//! end
+const \${X}_BLOCKS = B$N * BK / 16;
+
+var<workgroup> \${x}_tile: array<array<vec4<f32>, B$N / 4 + 1>, BK>;
 
 // Four elements starting at element \`i\` (a multiple of 4). e4m3 comes times 2^-8, undone by alpha.
-fn a4(i: u32) -> vec4<f32> {
-//! if A_TYPE == f32
-  return a[i / 4u];
-//! end
-//! if A_TYPE == f16
-  let v = a[i / 4u];
+fn \${x}4(i: u32) -> vec4<f32> {
+//! if \${X}_TYPE == f32
+  return $x[i / 4u];
+//! elif \${X}_TYPE == f16
+  let v = $x[i / 4u];
   return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
-//! end
-//! if A_TYPE == e4m3
-  return unpack4_e4m3_scaled(a[i / 4u]);
-//! end
-//! if A_TYPE == e5m2
-  return unpack4_e5m2(a[i / 4u]);
-//! end
-}
-
-fn b4(i: u32) -> vec4<f32> {
-//! if B_TYPE == f32
-  return b[i / 4u];
-//! end
-//! if B_TYPE == f16
-  let v = b[i / 4u];
-  return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
-//! end
-//! if B_TYPE == e4m3
-  return unpack4_e4m3_scaled(b[i / 4u]);
-//! end
-//! if B_TYPE == e5m2
-  return unpack4_e5m2(b[i / 4u]);
+//! elif \${X}_TYPE == e4m3
+  return unpack4_e4m3_scaled($x[i / 4u]);
+//! else
+  return unpack4_e5m2($x[i / 4u]);
 //! end
 }
 
 // Which 4×4 block a task fetches, along the outer index and along k: neighbouring threads walk the direction that is
 // contiguous in memory.
-fn a_task(task: u32) -> vec2<u32> {
-//! if A_BY_K
-  return vec2<u32>(task % (BM / 4u), task / (BM / 4u));
+fn \${x}_task(task: u32) -> vec2<u32> {
+//! if \${X}_BY_K
+  return vec2<u32>(task % (B$N / 4u), task / (B$N / 4u));
 //! else
   return vec2<u32>(task / (BK / 4u), task % (BK / 4u));
 //! end
 }
 
-fn b_task(task: u32) -> vec2<u32> {
-//! if B_BY_K
-  return vec2<u32>(task % (BN / 4u), task / (BN / 4u));
-//! else
-  return vec2<u32>(task / (BK / 4u), task % (BK / 4u));
 //! end
-}
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let m0 = group.y * BM;
   let n0 = group.x * BN;
-  let k_begin = group.z * params.share;
-  let k_end = min(k_begin + params.share, params.k);
+  let k_begin = group.z * params.split_k;
+  let k_end = min(k_begin + params.split_k, params.k);
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 
   // Indices are named once: one that is computed again in every step costs time under naga.
-//! unroll p 0 A_LOADS
-  let a_fetches_$p = thread + \${p}u * THREADS < A_BLOCKS;
-  let a_at_$p = a_task(thread + \${p}u * THREADS);
+//! for X,x,n in A,a,m B,b,n
+//! unroll p 0 \${X}_LOADS
+  let \${x}_fetches_$p = thread + \${p}u * THREADS < \${X}_BLOCKS;
+  let \${x}_at_$p = \${x}_task(thread + \${p}u * THREADS);
 //! unroll c 0 4
-  let a_to_\${p}_$c = a_at_$p.y * 4u + \${c}u;
-//! if A_BY_K
-  let a_of_\${p}_$c = min(m0 + a_at_$p.x * 4u, (params.m - 1u) & ~3u) + params.a_column;
+  let \${x}_to_\${p}_$c = \${x}_at_$p.y * 4u + \${c}u;
+//! if \${X}_BY_K
+  let \${x}_of_\${p}_$c = min(\${n}0 + \${x}_at_$p.x * 4u, (params.$n - 1u) & ~3u) + params.\${x}_column;
 //! else
-  let a_of_\${p}_$c = min(m0 + a_at_$p.x * 4u + \${c}u, params.m - 1u) * params.a_pitch + params.a_column + a_at_$p.y * 4u;
+  let \${x}_of_\${p}_$c = min(\${n}0 + \${x}_at_$p.x * 4u + \${c}u, params.$n - 1u) * params.\${x}_pitch + params.\${x}_column + \${x}_at_$p.y * 4u;
 //! end
 //! end
-  var a_next_$p = mat4x4<f32>();
+  var \${x}_next_$p = mat4x4<f32>();
 //! end
-//! unroll p 0 B_LOADS
-  let b_fetches_$p = thread + \${p}u * THREADS < B_BLOCKS;
-  let b_at_$p = b_task(thread + \${p}u * THREADS);
-//! unroll c 0 4
-  let b_to_\${p}_$c = b_at_$p.y * 4u + \${c}u;
-//! if B_BY_K
-  let b_of_\${p}_$c = min(n0 + b_at_$p.x * 4u, (params.n - 1u) & ~3u) + params.b_column;
-//! else
-  let b_of_\${p}_$c = min(n0 + b_at_$p.x * 4u + \${c}u, params.n - 1u) * params.b_pitch + params.b_column + b_at_$p.y * 4u;
-//! end
-//! end
-  var b_next_$p = mat4x4<f32>();
 //! end
 //! unroll i 0 TM/4
   let a_from_$i = tm + \${i}u * (BM / TM);
@@ -2802,83 +2761,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 
   let k_last = k_begin + (k_end - k_begin - 1u) / BK * BK;
-//! unroll p 0 A_LOADS
-  if (a_fetches_$p) {
-//! unroll c 0 4
-//! if A_BY_K
-    let a_k_$c = k_begin + a_to_\${p}_$c;
-    a_next_$p[$c] = select(vec4<f32>(), a4(min(a_k_$c, k_end - 1u) * params.a_pitch + a_of_\${p}_$c), a_k_$c < k_end);
-//! else
-    a_next_$p[$c] = a4(a_of_\${p}_$c + k_begin);
-//! end
-//! end
-  }
-//! end
-//! unroll p 0 B_LOADS
-  if (b_fetches_$p) {
-//! unroll c 0 4
-//! if B_BY_K
-    let b_k_$c = k_begin + b_to_\${p}_$c;
-    b_next_$p[$c] = select(vec4<f32>(), b4(min(b_k_$c, k_end - 1u) * params.b_pitch + b_of_\${p}_$c), b_k_$c < k_end);
-//! else
-    b_next_$p[$c] = b4(b_of_\${p}_$c + k_begin);
-//! end
-//! end
-  }
-//! end
+//! include gemm_fetch.wgsl K=k_begin
   for (var k0 = k_begin; k0 < k_end; k0 += BK) {
     workgroupBarrier();
-//! unroll p 0 A_LOADS
-    if (a_fetches_$p) {
-//! if A_BY_K
-      let block = a_next_$p;
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+    if (\${x}_fetches_$p) {
+//! if \${X}_BY_K
+      let block = \${x}_next_$p;
 //! else
-      let block = transpose(a_next_$p);
+      let block = transpose(\${x}_next_$p);
 //! end
 //! unroll c 0 4
-      a_tile[a_to_\${p}_$c][a_at_$p.x] = block[$c];
+      \${x}_tile[\${x}_to_\${p}_$c][\${x}_at_$p.x] = block[$c];
 //! end
     }
 //! end
-//! unroll p 0 B_LOADS
-    if (b_fetches_$p) {
-//! if B_BY_K
-      let block = b_next_$p;
-//! else
-      let block = transpose(b_next_$p);
-//! end
-//! unroll c 0 4
-      b_tile[b_to_\${p}_$c][b_at_$p.x] = block[$c];
-//! end
-    }
 //! end
     workgroupBarrier();
     // The last step fetches its own values again: cheaper than to ask.
     let k1 = min(k0 + BK, k_last);
-//! unroll p 0 A_LOADS
-    if (a_fetches_$p) {
-//! unroll c 0 4
-//! if A_BY_K
-      let a_k_$c = k1 + a_to_\${p}_$c;
-      a_next_$p[$c] = select(vec4<f32>(), a4(min(a_k_$c, k_end - 1u) * params.a_pitch + a_of_\${p}_$c), a_k_$c < k_end);
-//! else
-      a_next_$p[$c] = a4(a_of_\${p}_$c + k1);
-//! end
-//! end
-    }
-//! end
-//! unroll p 0 B_LOADS
-    if (b_fetches_$p) {
-//! unroll c 0 4
-//! if B_BY_K
-      let b_k_$c = k1 + b_to_\${p}_$c;
-      b_next_$p[$c] = select(vec4<f32>(), b4(min(b_k_$c, k_end - 1u) * params.b_pitch + b_of_\${p}_$c), b_k_$c < k_end);
-//! else
-      b_next_$p[$c] = b4(b_of_\${p}_$c + k1);
-//! end
-//! end
-    }
-//! end
+//! include gemm_fetch.wgsl K=k1
 //! unroll kk 0 BK
     {
 //! unroll i 0 TM/4
@@ -2898,25 +2801,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   }
 
-//! unroll j 0 TN/4
-  let factors_$j = column_factors(n0 + b_from_$j * 4u);
-//! end
-//! unroll i 0 TM/4
-//! unroll c 0 4
-  let factor_\${i}$c = row_factor(m0 + a_from_$i * 4u + \${c}u);
-//! unroll j 0 TN/4
-  let value_\${i}_\${c}_$j = finished(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u,
-    sum_\${i}_\${c}_$j * (factor_\${i}$c * factors_$j));
-//! end
-//! end
-//! end
-//! unroll i 0 TM/4
-//! unroll c 0 4
-//! unroll j 0 TN/4
-  put(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u, value_\${i}_\${c}_$j);
-//! end
-//! end
-//! end
+//! include gemm_store.wgsl
 }
 `,
   "gemm_f16.wgsl": `// Matrix product with packed half-precision arithmetic: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], both from pack.wgsl.
@@ -2947,8 +2832,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
-  let k_begin = group.z * params.share;
-  let k_end = min(k_begin + params.share, params.k);
+  let k_begin = group.z * params.split_k;
+  let k_end = min(k_begin + params.split_k, params.k);
   let tm = thread / (BN / TN);
   let tn = thread % (BN / TN);
 
@@ -2999,46 +2884,46 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
     let k_stop = min(k_sum + BK * PROMOTE, k_end);
     for (var k0 = k_sum; k0 < k_stop; k0 += BK) {
-    workgroupBarrier();
+      workgroupBarrier();
 //! unroll p 0 A_LOADS
-    a_tile[a_to_$p][a_quad] = a_next_$p;
+      a_tile[a_to_$p][a_quad] = a_next_$p;
 //! end
 //! unroll p 0 B_LOADS
-    b_tile[b_to_$p][b_quad] = b_next_$p;
+      b_tile[b_to_$p][b_quad] = b_next_$p;
 //! end
-    workgroupBarrier();
-    // The last step fetches its own values again: cheaper than to ask.
-    let next = min(k0 + BK, k_end - BK) / 2u;
+      workgroupBarrier();
+      // The last step fetches its own values again: cheaper than to ask.
+      let next = min(k0 + BK, k_end - BK) / 2u;
 //! unroll p 0 A_LOADS
-    a_next_$p = a[a_at + next * (BM / 4u) + \${p}u * THREADS];
+      a_next_$p = a[a_at + next * (BM / 4u) + \${p}u * THREADS];
 //! end
 //! unroll p 0 B_LOADS
-    b_next_$p = b[b_at + next * (BN / 4u) + \${p}u * THREADS];
+      b_next_$p = b[b_at + next * (BN / 4u) + \${p}u * THREADS];
 //! end
 //! unroll kk 0 BK/2
-    {
+      {
 //! unroll i 0 TM/4
-      let a_$i = a_tile[$kk][a_from_$i];
-      let a_\${i}0 = a_$i[0].xyxy;
-      let a_\${i}1 = a_$i[0].zwzw;
-      let a_\${i}2 = a_$i[1].xyxy;
-      let a_\${i}3 = a_$i[1].zwzw;
+        let a_$i = a_tile[$kk][a_from_$i];
+        let a_\${i}0 = a_$i[0].xyxy;
+        let a_\${i}1 = a_$i[0].zwzw;
+        let a_\${i}2 = a_$i[1].xyxy;
+        let a_\${i}3 = a_$i[1].zwzw;
 //! end
 //! unroll j 0 TN/4
-      let b_$j = b_tile[$kk][b_from_$j];
+        let b_$j = b_tile[$kk][b_from_$j];
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
 //! unroll h 0 2
-      half_\${i}\${c}_$j$h = fma(a_\${i}$c, b_$j[$h], half_\${i}\${c}_$j$h);
+        half_\${i}\${c}_$j$h = fma(a_\${i}$c, b_$j[$h], half_\${i}\${c}_$j$h);
 //! end
 //! end
 //! end
+//! end
+      }
 //! end
     }
-//! end
-  }
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
@@ -3053,50 +2938,57 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-//! unroll j 0 TN/4
-  let factors_$j = column_factors(n0 + b_from_$j * 4u);
-//! end
-//! unroll i 0 TM/4
-//! unroll c 0 4
-  let factor_\${i}$c = row_factor(m0 + a_from_$i * 4u + \${c}u);
-//! unroll j 0 TN/4
-  let value_\${i}_\${c}_$j = finished(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u,
-    vec4<f32>(sum_\${i}\${c}_\${j}0, sum_\${i}\${c}_\${j}1) * (factor_\${i}$c * factors_$j));
-//! end
-//! end
-//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll j 0 TN/4
-  put(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u, value_\${i}_\${c}_$j);
+  let sum_\${i}_\${c}_$j = vec4<f32>(sum_\${i}\${c}_\${j}0, sum_\${i}\${c}_\${j}1);
 //! end
 //! end
 //! end
+//! include gemm_store.wgsl
 }
 `,
-  "gemm_output.wgsl": `// What every GEMM kernel is told, and how it writes a result. Include-only.
+  "gemm_fetch.wgsl": `// Fetches a thread's blocks of both operands of gemm.wgsl for the step that begins at K: pasted into \`main\` before the
+// first step, and into each step for the next one. Include-only.
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+  if (\${x}_fetches_$p) {
+//! unroll c 0 4
+//! if \${X}_BY_K
+    let \${x}_k_$c = $K + \${x}_to_\${p}_$c;
+    \${x}_next_$p[$c] = select(vec4<f32>(), \${x}4(min(\${x}_k_$c, k_end - 1u) * params.\${x}_pitch + \${x}_of_\${p}_$c), \${x}_k_$c < k_end);
+//! else
+    \${x}_next_$p[$c] = \${x}4(\${x}_of_\${p}_$c + $K);
+//! end
+//! end
+  }
+//! end
+//! end
+`,
+  "gemm_output.wgsl": `// Parameters of every GEMM kernel, and how it writes a result. Include-only.
 //
 // A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
-// (ACCUMULATE). Output columns from tail_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
+// (ACCUMULATE). Output columns from second_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
 //
-// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one kernel
-// after another, each for a second, one that serves most products is worth more than branches that all threads take alike.
+// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one
+// kernel after another, each for a second, one that serves most products is worth more than branches that all threads
+// take alike.
 //
-// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for each row
-// and column.
+// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
+// each row and column.
 
 struct Params {
   m: u32, n: u32,
 //! if !FIXED_K
-  k: u32, share: u32,
+  k: u32, split_k: u32,
 //! end
 //! if !PACKED
   a_pitch: u32, a_column: u32,
   b_pitch: u32, b_column: u32,
 //! end
   out_pitch: u32, out_column: u32,
-  tail_from: u32, tail_pitch: u32,
-  addend_pitch: u32, // OPTIONAL: 0 without an addend, as tail_from is past all columns without a tail
+  second_from: u32, second_pitch: u32,
+  addend_pitch: u32, // OPTIONAL: 0 without an addend, as second_from is past all columns without a second output
   alpha: f32,
 //! if OPTIONAL
   has_row_scales: u32,
@@ -3110,8 +3002,8 @@ struct Params {
 //! else
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 //! end
-//! if TAIL
-@group(0) @binding(4) var<storage, read_write> tail: array<vec4<f32>>;
+//! if SECOND_OUTPUT
+@group(0) @binding(4) var<storage, read_write> second_output: array<vec4<f32>>;
 //! end
 //! if ROW_SCALES
 @group(0) @binding(5) var<storage, read> row_scales: array<f32>;
@@ -3159,8 +3051,8 @@ fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
   // Results outside are not written: they only have to read inside.
   let r = min(row, params.m - 1u);
   let c = min(column, (params.n - 1u) & ~3u);
-//! if TAIL
-  let kept = min(c, params.tail_from - 4u);
+//! if SECOND_OUTPUT
+  let kept = min(c, params.second_from - 4u);
 //! else
   let kept = c;
 //! end
@@ -3179,9 +3071,9 @@ fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
 fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
   // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
   if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
-//! if TAIL
-  if (column >= params.tail_from) {
-    tail[(row * params.tail_pitch + column - params.tail_from) / 4u] = value;
+//! if SECOND_OUTPUT
+  if (column >= params.second_from) {
+    second_output[(row * params.second_pitch + column - params.second_from) / 4u] = value;
     return;
   }
 //! end
@@ -3189,26 +3081,49 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
 //! if OUT_F16
   // What is not finite stays so, to be seen.
   let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
-  let limited = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
-  out[at] = vec2<u32>(pack2x16float(limited.xy), pack2x16float(limited.zw));
+  let saturated = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  out[at] = vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
 //! else
   out[at] = value;
 //! end
 }
 `,
+  "gemm_store.wgsl": `// Writes the sums of a thread of the GEMM kernels without tensor cores, sum_i_c_j for row c of row block i and column
+// block j, all vec4s of columns. Pasted at the end of \`main\`. Include-only.
+//
+// All results are finished before any is written: see gemm_output.wgsl.
+//! unroll j 0 TN/4
+  let factors_$j = column_factors(n0 + b_from_$j * 4u);
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+  let factor_\${i}$c = row_factor(m0 + a_from_$i * 4u + \${c}u);
+//! unroll j 0 TN/4
+  let value_\${i}_\${c}_$j = finished(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u,
+    sum_\${i}_\${c}_$j * (factor_\${i}$c * factors_$j));
+//! end
+//! end
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  put(group.z, m0 + a_from_$i * 4u + \${c}u, n0 + b_from_$j * 4u, value_\${i}_\${c}_$j);
+//! end
+//! end
+//! end
+`,
   "gemm_tensor.wgsl": `// Matrix product on tensor cores: out[m, n] = alpha · Σ_k A[k, m] · B[k, n], f16 factors and f32 sums.
 //
-// a, b: both FP8 from pack_codes.wgsl (CODES) or both f16 from pack.wgsl, in panels of BM and BN, rounded up to whole ones,
-// and k filled up with zeros.
-// Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16.
-// A step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
-// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 halves a row spreads the
-// rows over the banks. More than about 22 KB a workgroup would leave room for only one of them on a core.
-// Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the second-level
-// cache of an H200 busy for nine tenths of the time.
-// K is known to the compiler: a fifth of the time of f16 on an H200, whose loop it unrolls. That of codes stays rolled, and
-// in the instruction cache, which is a tenth faster.
-// A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+// a, b: both FP8 from pack_codes.wgsl (CODES) or both f16 from pack.wgsl, in panels of BM and BN, rounded up to whole
+// ones, and k filled up with zeros.
+// Idea: a workgroup is 2 × 2 subgroups of 32, each of which keeps (BM / 2) × (BN / 2) sums in fragments of 16 × 16. A
+// step of BK waits in workgroup memory, the next one is fetched into registers meanwhile. k outermost makes both the
+// fetches and the stores whole vectors; fragments are loaded transposed at no cost. A pad of 8 f16 values per row
+// spreads the rows over the banks. More than about 22 KB per workgroup would leave room for only one of them on a
+// core. Codes become f16 on their way into workgroup memory: fetched as f16, the operands alone would keep the
+// second-level cache of an H200 busy for nine tenths of the time. K is known to the compiler: a fifth of the time of
+// f16 on an H200, whose loop it unrolls. That of codes stays rolled, and in the instruction cache, which is a tenth
+// faster. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
 //! include gemm_output.wgsl
 //! include gemm_tile.wgsl
 //! include fragments.wgsl
@@ -3222,7 +3137,7 @@ const PER_VECTOR = 16u; // values
 //! else
 const PER_VECTOR = 8u;
 //! end
-// Rows of the tiles in vectors of 8 halves.
+// Rows of the tiles in vectors of 8 f16 values.
 const A_ROW = BM / 8u + 1u;
 const B_ROW = BN / 8u + 1u;
 const B_TILE = BK * A_ROW; // where b's values begin
@@ -3248,9 +3163,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let place = output_tile(group, groups);
   let m0 = place.y * BM;
   let n0 = place.x * BN;
-//! if SPLIT
-  let k_begin = group.z * SHARE;
-  let k_end = min(k_begin + SHARE, K);
+//! if IS_SPLIT
+  let k_begin = group.z * SPLIT_K;
+  let k_end = min(k_begin + SPLIT_K, K);
 //! else
   let k_begin = 0u;
   const k_end = u32(K);
@@ -3419,10 +3334,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "gradient_scale.wgsl": `// The power of two that brings a quantised gradient into the range of f16 as a whole, from the scales of its rows.
 //
-// A row times its scale has its largest magnitude at the largest code, so all rows times the smallest of the scales stay
-// below that, and \`headroom\` further up. (Where rows stay multiplied by their scales, it is the quotients of the power and
-// these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows of infinities
-// have a scale of zero, or almost: then the power is as well, and infinities stay visible.
+// A row times its scale has its largest magnitude at the largest code, so all rows times the smallest of the scales
+// stay below that, and \`headroom\` further up. (Where rows stay multiplied by their scales, it is the quotients of the
+// power and these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows of
+// infinities have a scale of zero, or almost: then the power is as well, and infinities stay visible.
 // Grid: 1. A minimum does not depend on the order, so the result does not either.
 //! include workgroup_reduce.wgsl
 
@@ -3452,13 +3367,20 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
 }
 `,
-  "low_rank_gradient.wgsl": `// The gradient of a narrow matrix, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns n, a long
-// sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
+  "linear_grid.wgsl": `// The number of a workgroup in a grid that \`linearGrid\` of src/gpu/program.ts folded into two dimensions, as one alone
+// may not be long enough. The last row can have more workgroups than are needed. Include-only.
+
+fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+  return group.y * groups.x + group.x;
+}
+`,
+  "low_rank_gradient.wgsl": `// The gradient of a factor of low rank, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns
+// n, a long sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
 //
 // Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
 // Idea: both operands lie along the outer index, so they pass to workgroup memory as they are. A workgroup makes BM rows
 // of out and, where they fit, all its columns, so that a is read once; a thread makes TM × TN values in registers. To
-// give a large GPU enough workgroups the tokens are shared out, \`share\` to each z, whose partial results are added in
+// give a large GPU enough workgroups the tokens are split, \`split_k\` to each z, whose partial results are added in
 // order by sum_partials.wgsl. Indices are clamped instead of guarded: what is past the end of the tokens counts zero by
 // b, and rows and columns that are not there are not stored.
 
@@ -3466,7 +3388,7 @@ struct Params {
   m: u32,
   n: u32,
   tokens: u32,
-  share: u32,     // tokens of a workgroup, a multiple of BK
+  split_k: u32,   // tokens of a workgroup, a multiple of BK
   a_pitch: u32,
   a_column: u32,
   b_pitch: u32,
@@ -3493,8 +3415,8 @@ var<workgroup> b_tile: array<array<vec4<f32>, BN / 4>, BK>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let m0 = group.y * BM;
   let n0 = group.x * BN;
-  let first = group.z * params.share;
-  let end = min(first + params.share, params.tokens);
+  let first = group.z * params.split_k;
+  let end = min(first + params.split_k, params.tokens);
   let last_token = params.tokens - 1u;
   let tm = thread / COLUMN_LANES;
   let tn = thread % COLUMN_LANES;
@@ -3580,21 +3502,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 `,
-  "low_rank_gradient_tensor.wgsl": `// The gradient of a narrow matrix on tensor cores: out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from operands rounded to f16,
-// with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the reading of \`a\`.
+  "low_rank_gradient_tensor.wgsl": `// The gradient of a factor of low rank on tensor cores: out[m][n] = alpha · Σ_t a[t][m] · b[t][n], from operands
+// rounded to f16, with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the
+// reading of \`a\`.
 //
 // Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
 // Range: gradients are far smaller than f16 reaches. \`a\` is multiplied by power[0] (see gradient_scale.wgsl), after its
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. \`b\` is of ordinary size and limited.
 // An \`a\` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
 // by itself. They are taken out again where they can be: b's row t is multiplied by power[0] / row_scales[t], at most 1.
-// Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one share of SHARE tokens. A step of BK tokens waits
-// in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of \`a\` are loaded
-// transposed at no cost. SHARE is known to the compiler, which unrolls the loop. Shares are added by sum_partials.wgsl.
-// A vector of 8 halves in workgroup memory joins two quads of a row that are half a row apart, so that neighbouring
-// invocations fetch neighbouring quads; results are put back in order when they are stored. Halves are fetched as they are.
-// Indices are clamped instead of guarded: what is past the end of the tokens counts zero by \`b\`, and rows and columns
-// that are not there are not stored.
+// Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one split of SPLIT_K tokens. A step of BK tokens
+// waits in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of \`a\` are
+// loaded transposed at no cost. SPLIT_K is known to the compiler, which unrolls the loop. Splits are added by
+// sum_partials.wgsl. A vector of 8 f16 values in workgroup memory joins two quads of a row that are half a row apart,
+// so that neighbouring invocations fetch neighbouring quads; results are put back in order when they are stored. f16
+// values are fetched as they are. Indices are clamped instead of guarded: what is past the end of the tokens counts
+// zero by \`b\`, and rows and columns that are not there are not stored.
 //! include fragments.wgsl
 
 struct Params {
@@ -3606,23 +3529,15 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-//! if A_TYPE == f16
-@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
-//! else
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-//! end
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> power: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 //! if COLUMN_SCALES
 @group(0) @binding(5) var<storage, read> column_scales: array<vec4<f32>>; // of the columns of a
 //! end
-//! if A_TYPE == f16
-@group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a
-//! end
 
 const THREADS = 128u;
-// Rows of the tiles in vectors of 8 halves, without and with the pad that spreads rows over the banks.
+// Rows of the tiles in vectors of 8 f16 values, without and with the pad that spreads rows over the banks.
 const A_VECTORS = BM / 8u;
 const B_VECTORS = BN / 8u;
 const A_ROW = A_VECTORS + 1u;
@@ -3633,11 +3548,34 @@ const OUT_ROW = BN / 8u + 1u;
 // Tokens that the invocations fetch at once.
 const A_TOKENS = THREADS / A_VECTORS;
 const B_TOKENS = THREADS / B_VECTORS;
-const STEPS = SHARE / BK;
+const STEPS = SPLIT_K / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
-//! if A_TYPE == f32
+// Of each token, scale_of is what its row of \`a\` was multiplied by; right_quad turns values of its row of \`b\` into
+// those of the tile, before they are rounded.
+//! if A_TYPE == f16
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a
+
+fn scale_of(token: u32) -> f32 {
+  return row_scales[token];
+}
+
+fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
+  return saturated(values * (power[0] / scale));
+}
+//! else
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+
+fn scale_of(token: u32) -> f32 {
+  return 1.0;
+}
+
+fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
+  return saturated(values);
+}
+
 // The factors of four columns of \`a\`, from the one at \`quad\` on.
 fn factor_of(quad: u32) -> vec4<f32> {
 //! if COLUMN_SCALES
@@ -3648,26 +3586,8 @@ fn factor_of(quad: u32) -> vec4<f32> {
 }
 //! end
 
-// What a token's row of \`a\` was multiplied by.
-fn scale_of(token: u32) -> f32 {
-//! if A_TYPE == f16
-  return row_scales[token];
-//! else
-  return 1.0;
-//! end
-}
-
-// Values of \`b\` as a quad of the tile, before they are halves.
-fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-//! if A_TYPE == f16
-  return limited(values * (power[0] / scale));
-//! else
-  return limited(values);
-//! end
-}
-
 // Stores four neighbouring sums of a row.
-fn store(share: u32, row: u32, column: u32, sum: vec4<f32>) {
+fn store(split: u32, row: u32, column: u32, sum: vec4<f32>) {
   // Up to the pitch: the columns behind n are zeros.
   if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
   var value = sum * (params.alpha / power[0]);
@@ -3675,7 +3595,7 @@ fn store(share: u32, row: u32, column: u32, sum: vec4<f32>) {
   value *= column_scales[params.a_column + row / 4u][row % 4u];
 //! end
   value = select(vec4<f32>(), value, column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n));
-  let at = ((share * params.m + row) * params.out_pitch + column) / 4u;
+  let at = ((split * params.m + row) * params.out_pitch + column) / 4u;
 //! if ACCUMULATE
   out[at] += value;
 //! else
@@ -3688,7 +3608,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   begin_fragments(thread);
   let m0 = group.y * BM;
   let n0 = group.x * BN;
-  let first = group.z * SHARE;
+  let first = group.z * SPLIT_K;
   let last_token = params.tokens - 1u;
   let subgroup = thread / 32u;
   let half_m = subgroup / 2u;
@@ -3716,7 +3636,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll p 0 A_LOADS
   let a_row_$p = min(first + a_token + \${p}u * A_TOKENS, last_token) * a_pitch;
 //! if A_TYPE == f16
-  var a_halves_$p = a[a_row_$p + a_eight];
+  var a_f16_$p = a[a_row_$p + a_eight];
 //! else
   var a_low_$p = a[a_row_$p + a_low];
   var a_high_$p = a[a_row_$p + a_high];
@@ -3739,14 +3659,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
 //! unroll p 0 A_LOADS
 //! if A_TYPE == f16
-    tile[(a_token + \${p}u * A_TOKENS) * A_ROW + a_vector] = a_halves_$p;
+    tile[(a_token + \${p}u * A_TOKENS) * A_ROW + a_vector] = a_f16_$p;
 //! else
-    tile[(a_token + \${p}u * A_TOKENS) * A_ROW + a_vector] = to_halves(a_low_$p * a_low_factor, a_high_$p * a_high_factor);
+    tile[(a_token + \${p}u * A_TOKENS) * A_ROW + a_vector] = to_f16(a_low_$p * a_low_factor, a_high_$p * a_high_factor);
 //! end
 //! end
 //! unroll p 0 B_LOADS
     tile[B_TILE + (b_token + \${p}u * B_TOKENS) * B_ROW + b_vector] = select(
-      vec4<u32>(), to_halves(right_quad(b_low_$p, b_scale_$p), right_quad(b_high_$p, b_scale_$p)),
+      vec4<u32>(), to_f16(right_quad(b_low_$p, b_scale_$p), right_quad(b_high_$p, b_scale_$p)),
       t0 + b_token + \${p}u * B_TOKENS < params.tokens);
 //! end
     workgroupBarrier();
@@ -3756,7 +3676,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     {
       let row = min(next + a_token + \${p}u * A_TOKENS, last_token) * a_pitch;
 //! if A_TYPE == f16
-      a_halves_$p = a[row + a_eight];
+      a_f16_$p = a[row + a_eight];
 //! else
       a_low_$p = a[row + a_low];
       a_high_$p = a[row + a_high];
@@ -3856,7 +3776,8 @@ fn main() {
   "nf4_absmax.wgsl": `// The largest magnitude of each block of 64 values of a weight: absmax[b] = max |x[i]|, i in block b.
 //
 // x: f32 [rows, cols] with a pitch; a block runs on from the end of a row to the next one. absmax: f32 [blocks].
-// One thread a block: for loading a model, not for its step.
+// One thread per block: for loading a model, not for its step.
+//! include linear_grid.wgsl
 
 struct Params {
   count: u32, // rows · cols
@@ -3871,7 +3792,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let block = (group.y * groups.x + group.x) * 64u + thread;
+  let block = linear_index(group, groups) * 64u + thread;
   let first = block * BLOCK;
   if (first >= params.count) { return; }
   var row = first / params.cols;
@@ -3888,10 +3809,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "nf4_dequantize.wgsl": `// A weight in NF4 with double quantisation, to f16:
 //   out[r][c] = nf4[code] · (dynamic[absmax code] · scale + offset), the scale that of 256 blocks of 64 values.
 //
-// codes: 4 bits, eight in a u32, [rows, words · 8]; absmax_codes: u8 [blocks], four in a u32; statistics: f32
-// [groups + 1], scales and then the offset; out: f16 [rows, words · 8]. Blocks run along rows of \`cols\` values that follow
-// each other; what is beyond has the code of zero. One thread a u32, eight values: a load of 4 bytes, a store of 16.
-// The 16 values wait in workgroup memory, in 16 banks, where threads that want different ones do not wait for each other.
+// codes: 4 bits, eight in a u32, [rows, words · 8]; absmax_codes: u8 [blocks], four in a u32; statistics: f32 [groups
+// + 1], scales and then the offset; out: f16 [rows, words · 8]. Blocks run along rows of \`cols\` values that follow
+// each other; what is beyond has the code of zero. One thread per u32, eight values: a load of 4 bytes, a store of
+// 16. The 16 values wait in workgroup memory, in 16 banks, where threads that want different ones do not wait for
+// each other.
+//! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 
 struct Params {
@@ -3922,7 +3845,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         @builtin(local_invocation_index) thread: u32) {
   if (thread < 16u) { nf4[thread] = tables.nf4[thread]; }
   workgroupBarrier();
-  let word = (group.y * groups.x + group.x) * THREADS + thread;
+  let word = linear_index(group, groups) * THREADS + thread;
   let row = word / params.words;
   if (row >= params.rows) { return; }
   let packed = codes[word];
@@ -3950,7 +3873,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // x: f32 [rows, cols] with a pitch; absmax: f32 [blocks of 64 values, along rows that follow each other]; codes: 4 bits,
 // eight in a u32, [rows rounded up to 16, pitch]. What is beyond rows and cols gets the code of zero, so that decoding
-// needs no case for it. One thread a u32.
+// needs no case for it. One thread per u32.
+//! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 
 struct Params {
@@ -3979,7 +3903,7 @@ fn encode(value: f32, scale: f32) -> u32 {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let word = (group.y * groups.x + group.x) * 64u + thread;
+  let word = linear_index(group, groups) * 64u + thread;
   let row = word / params.words;
   if (row >= params.code_rows) { return; }
   let first = (word % params.words) * 8u;
@@ -3996,11 +3920,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   codes[word] = packed;
 }
 `,
-  "nf4_quantize_absmax.wgsl": `// Double quantisation of NF4: the blocks' magnitudes, less their mean, in the dynamic 8-bit type, 256 to a scale.
+  "nf4_quantize_absmax.wgsl": `// Double quantisation of NF4: the blocks' magnitudes, less their mean, in the dynamic 8-bit type, 256 per scale.
 //   offset = mean(absmax);   scale[g] = max |absmax[b] - offset|, b in group g;   code[b] = nearest(absmax[b] - offset)
 //
 // absmax: f32 [blocks], sum: f32, their sum; codes: u8 [blocks], four in a u32; statistics: f32 [groups + 1], the scales
-// and behind them the offset. One workgroup a group, four blocks a thread, so that a thread writes one u32.
+// and behind them the offset. One workgroup per group, four blocks per thread, so that a thread writes one u32.
+//! include linear_grid.wgsl
 //! include nf4_tables.wgsl
 //! include workgroup_reduce.wgsl
 
@@ -4030,7 +3955,7 @@ fn encode(value: f32, scale: f32) -> u32 {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) workgroups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let group = workgroup.y * workgroups.x + workgroup.x;
+  let group = linear_index(workgroup, workgroups);
   if (group >= params.groups) { return; }
   let offset = sum[0] * params.inverse_blocks;
   let first = (group * THREADS + thread) * 4u;
@@ -4064,8 +3989,8 @@ struct Tables {
 //      else   [x / PANEL][k][PANEL], from f16 only, for matrix fragments (gemm_tensor.wgsl; FP8: pack_codes.wgsl).
 // x and k are rounded up to whole panels and steps, k is filled with zeros, so that the product needs no bounds.
 //
-// An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either.
-// Where the storage must be transposed, a piece of it waits in workgroup memory, so that reads and writes both are vectors
+// An e4m3 code shifted into an f16 is worth value · 2^-8, an e5m2 code its value; FACTOR multiplies either. Where the
+// storage must be transposed, a piece of it waits in workgroup memory, so that reads and writes both are vectors
 // along what is contiguous.
 enable f16;
 
@@ -4086,9 +4011,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<u32>>;
 
 //! if FACTOR != 1
+// Times FACTOR, two f16.
 fn scaled(halves: u32) -> u32 { return pack2x16float(unpack2x16float(halves) * f32(FACTOR)); }
-//! end
 
+//! end
 // FP8 codes in bytes 0 and 2 as two f16, four times.
 fn widen(bytes: vec4<u32>) -> vec4<u32> {
 //! if TYPE == e4m3
@@ -4215,7 +4141,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 //! end
 `,
-  "pack_codes.wgsl": `// Packs an FP8 operand of a matrix product for tensor cores (gemm_tensor.wgsl): still one byte a value, contraction
+  "pack_codes.wgsl": `// Packs an FP8 operand of a matrix product for tensor cores (gemm_tensor.wgsl): still one byte per value, contraction
 // outermost.
 //
 // in:  TYPE e4m3 or e5m2, stored [x][k] (!BY_K: to be transposed) or [k][x] (BY_K)
@@ -4337,58 +4263,38 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 //! end
 `,
-  "quantize_rows.wgsl": `// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of row r.
+  "quantize_rows.wgsl": `// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of
+// row r.
 //
-// One workgroup a row. The row is read once: a thread keeps its VECTORS vec4s in registers between the two things that
-// are done with them (REGISTERS); a row too long for that is read twice, the second time from cache. Every load is 16
-// bytes and every store four codes. With GIVEN_SCALES the scales are inputs.
-//! include workgroup_reduce.wgsl
-//! include row_codes.wgsl
+// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike. One workgroup per row, which goes the
+// way of row_pass.wgsl: every load is 16 bytes and every store four codes.
+//! include linear_grid.wgsl
 //! include row_values.wgsl
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true
 
 struct Params {
   rows: u32,
   vectors: u32,
-  tail_vectors: u32,
+  trailing_vectors: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 
+alias Source = vec4<f32>;
+alias Row = u32;
+
+fn begin_row(row: u32) -> Row { return row; }
+fn load(row: u32, v: u32) -> Source { return row_value(row, v); }
+fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source); }
+fn again(row: u32, v: u32, of_row: Row) -> Values { return Values(row_value(row, v)); }
+fn keep(row: u32, v: u32, values: Values) {}
+fn keep_scaled(at: u32, value: vec4<f32>) {}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
-  if (row >= params.rows) { return; }
-  let vectors = row_vectors();
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  let x_$i = row_value(row, thread + \${i}u * THREADS);
-//! end
-//! end
-
-//! if GIVEN_SCALES
-  let scale = scales[row];
-//! else
-  var amax = 0.0;
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  amax = max(amax, largest(x_$i));
-//! end
-//! else
-  for (var v = thread; v < vectors; v += THREADS) { amax = max(amax, largest(row_value(row, v))); }
-//! end
-  let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
-//! end
-
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  let v_$i = thread + \${i}u * THREADS;
-  if (v_$i < vectors) { write_codes(row * vectors + v_$i, x_$i * scale); }
-//! end
-//! else
-  for (var v = thread; v < vectors; v += THREADS) { write_codes(row * vectors + v, row_value(row, v) * scale); }
-//! end
+  let row = linear_index(group, groups);
+  if (row < params.rows) { write_row(row, thread); }
 }
 `,
   "random.wgsl": `// Random numbers: out[r][c] = mean + step · z(r · cols + c) for an integer z, uniform (UNIFORM) or close to normal.
@@ -4398,6 +4304,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // an odd integer within ±2²⁴; a normal one the centred sum of eight uniform 16-bit integers (kurtosis 2.85 instead of 3,
 // none beyond 4.9 standard deviations): integer arithmetic, so that every GPU and the twin tests/oracle/random.ts give
 // the same bits.
+//! include linear_grid.wgsl
 
 struct Params {
   rows: u32,
@@ -4445,7 +4352,7 @@ fn element(row: u32, col: u32) -> f32 {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let col = 4u * (item % params.vectors);
@@ -4465,14 +4372,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "rms_norm.wgsl": `// RMSNorm: output[r][c] = input[r][c] · rstd[r] · weight[c], with rstd[r] = 1 / sqrt(mean_c(input[r][c]²) + eps).
 //
 // Shapes: input, output [rows, cols], weight [cols], rstd [rows], all f32; rstd is kept for the backward pass. The output
-// is wanted in f32 (OUTPUT), in few bits (QUANTIZED: codes and scales of row_codes.wgsl), or both.
-// Idea: a workgroup takes a row and keeps it in registers (REGISTERS); one too long for that is walked once for each of
-// mean square, largest magnitude and result, from cache but for the first time. Columns up to the pitch take part: they
-// are zero in the input, so they add nothing and stay zero.
-//! include workgroup_reduce.wgsl
-//! if QUANTIZED
-//! include row_codes.wgsl
-//! end
+// is wanted in f32 (OUTPUT), quantised (QUANTIZED: codes and scales of row_codes.wgsl), or both.
+// One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
+// take part: they are zero in the input, so they add nothing and stay zero.
+//! include linear_grid.wgsl
+//! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false
 
 struct Params {
   rows: u32,
@@ -4489,80 +4393,46 @@ struct Params {
 //! end
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
 
-// Vector v of a row, zero past its end. Nothing here branches, so that all loads of a thread are under way at once.
-fn input_at(row: u32, v: u32) -> vec4<f32> {
+alias Source = vec4<f32>;
+alias Row = f32; // rstd
+
+fn row_vectors() -> u32 { return params.vectors; }
+
+fn begin_row(row: u32) -> Row { return 0.0; }
+
+fn load(row: u32, v: u32) -> Source {
   return select(vec4<f32>(), input[row * params.vectors + min(v, params.vectors - 1u)], v < params.vectors);
 }
 
-// The weight ends before the pitch: past it there is nothing to read, and zero is due.
-fn normed(x: vec4<f32>, row_rstd: f32, v: u32) -> vec4<f32> {
-  let weights = (params.cols + 3u) / 4u;
-  return select(vec4<f32>(), x * row_rstd * weight[min(v, weights - 1u)], v < weights);
+fn reduced(x: Source, v: u32) -> f32 { return dot(x, x); }
+
+fn end_sum(row: u32, begun: Row, squares: f32, thread: u32) -> Row {
+  let row_rstd = 1.0 / sqrt(squares / f32(params.cols) + params.eps);
+  if (thread == 0u) { rstd[row] = row_rstd; }
+  return row_rstd;
 }
+
+// The weight ends before the pitch: past it there is nothing to read, and zero is due.
+fn made(x: Source, v: u32, row_rstd: Row) -> Values {
+  let weights = (params.cols + 3u) / 4u;
+  return Values(select(vec4<f32>(), x * row_rstd * weight[min(v, weights - 1u)], v < weights));
+}
+
+fn again(row: u32, v: u32, row_rstd: Row) -> Values { return made(load(row, v), v, row_rstd); }
+
+fn keep(row: u32, v: u32, values: Values) {
+//! if OUTPUT
+  output[row * params.vectors + v] = values[0];
+//! end
+}
+
+fn keep_scaled(at: u32, value: vec4<f32>) {}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
-  if (row >= params.rows) { return; }
-  let start = row * params.vectors;
-
-  var squares = 0.0;
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  let x_$i = input_at(row, thread + \${i}u * THREADS);
-//! end
-//! unroll i 0 VECTORS
-  squares += dot(x_$i, x_$i);
-//! end
-//! else
-  for (var v = thread; v < params.vectors; v += THREADS) {
-    let x = input[start + v];
-    squares += dot(x, x);
-  }
-//! end
-  let mean_square = workgroup_sum(squares, thread) / f32(params.cols);
-  let row_rstd = 1.0 / sqrt(mean_square + params.eps);
-  if (thread == 0u) { rstd[row] = row_rstd; }
-
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  let v_$i = thread + \${i}u * THREADS;
-  let y_$i = normed(x_$i, row_rstd, v_$i);
-//! end
-//! end
-//! if OUTPUT
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  if (v_$i < params.vectors) { output[start + v_$i] = y_$i; }
-//! end
-//! else
-  for (var v = thread; v < params.vectors; v += THREADS) { output[start + v] = normed(input[start + v], row_rstd, v); }
-//! end
-//! end
-//! if QUANTIZED
-  var amax = 0.0;
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  amax = max(amax, largest(y_$i));
-//! end
-//! else
-  for (var v = thread; v < params.vectors; v += THREADS) {
-    amax = max(amax, largest(normed(input[start + v], row_rstd, v)));
-  }
-//! end
-  let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  if (v_$i < params.vectors) { write_codes(start + v_$i, y_$i * scale); }
-//! end
-//! else
-  for (var v = thread; v < params.vectors; v += THREADS) {
-    write_codes(start + v, normed(input[start + v], row_rstd, v) * scale);
-  }
-//! end
-//! end
+  let row = linear_index(group, groups);
+  if (row < params.rows) { write_row(row, thread); }
 }
 `,
   "rms_norm_backward.wgsl": `// Gradient of RMSNorm with respect to its input, row by row. With g = d_output · weight:
@@ -4570,13 +4440,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // Shapes: d_output, input, d_input [rows, cols], weight [cols], rstd [rows], all f32. With ACCUMULATE the result is added
 // to d_input: the gradient of the residual stream that runs past the norm.
-// With QUANTIZED, d_input in few bits too: codes and scales of row_codes.wgsl, after the columns were divided by
-// column_scales [cols] (COLUMN_SCALES), the scales of the rows of the weight that it is multiplied by next.
-// Idea: as in rms_norm.wgsl, a workgroup keeps its row in registers, what is added to included, or walks it again.
-//! include workgroup_reduce.wgsl
-//! if QUANTIZED
-//! include row_codes.wgsl
-//! end
+// With QUANTIZED, d_input as codes too, of row_codes.wgsl; with COLUMN_SCALES, column_scales [cols] of the rows of the
+// weight that it is multiplied by next.
+// One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of g · input.
+//! include linear_grid.wgsl
+//! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false
 
 struct Params {
   rows: u32,
@@ -4591,20 +4459,31 @@ struct Params {
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_input: array<vec4<f32>>;
 
-//! if COLUMN_SCALES
-@group(0) @binding(8) var<storage, read> column_scales: array<vec4<f32>>;
-//! end
-
-//! if QUANTIZED
-// What is quantised of vector v of a row.
-fn unscaled(dx: vec4<f32>, v: u32) -> vec4<f32> {
-//! if COLUMN_SCALES
-  return dx / column_scales[min(v, params.vectors - 1u)];
-//! else
-  return dx;
+struct Source {
+  dy: vec4<f32>,
+  x: vec4<f32>,
+//! if ACCUMULATE
+  before: vec4<f32>,
 //! end
 }
+
+struct Row {
+  rstd: f32,
+  pull: f32, // rstd³ · mean(g · input)
+}
+
+fn row_vectors() -> u32 { return params.vectors; }
+
+fn begin_row(row: u32) -> Row { return Row(rstd[row], 0.0); }
+
+fn load(row: u32, v: u32) -> Source {
+  let at = row * params.vectors + min(v, params.vectors - 1u);
+//! if ACCUMULATE
+  return Source(d_output[at], input[at], d_input[at]);
+//! else
+  return Source(d_output[at], input[at]);
 //! end
+}
 
 // Zero past the end of the weight, which lies before the pitch.
 fn weight_at(v: u32) -> vec4<f32> {
@@ -4612,89 +4491,42 @@ fn weight_at(v: u32) -> vec4<f32> {
   return select(vec4<f32>(), weight[min(v, weights - 1u)], v < weights);
 }
 
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.x); }
+
+fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
+  let mean = sum / f32(params.cols);
+  return Row(begun.rstd, begun.rstd * begun.rstd * begun.rstd * mean);
+}
+
+fn made(source: Source, v: u32, of_row: Row) -> Values {
+  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.x;
+//! if ACCUMULATE
+  return Values(source.before + dx);
+//! else
+  return Values(dx);
+//! end
+}
+
+// A thread reads back what it wrote itself.
+fn again(row: u32, v: u32, of_row: Row) -> Values { return Values(d_input[row * params.vectors + v]); }
+
+fn keep(row: u32, v: u32, values: Values) { d_input[row * params.vectors + v] = values[0]; }
+
+fn keep_scaled(at: u32, value: vec4<f32>) {}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
-  if (row >= params.rows) { return; }
-  let start = row * params.vectors;
-  let row_rstd = rstd[row];
-
-  var partial = 0.0;
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  let v_$i = thread + \${i}u * THREADS;
-  let at_$i = start + min(v_$i, params.vectors - 1u);
-  let dy_$i = d_output[at_$i];
-  let x_$i = input[at_$i];
-//! if ACCUMULATE
-  let before_$i = d_input[at_$i];
-//! end
-//! end
-//! unroll i 0 VECTORS
-  partial += dot(dy_$i * weight_at(v_$i), x_$i);
-//! end
-//! else
-  for (var v = thread; v < params.vectors; v += THREADS) {
-    partial += dot(d_output[start + v] * weight_at(v), input[start + v]);
-  }
-//! end
-  let mean = workgroup_sum(partial, thread) / f32(params.cols);
-  let pull = row_rstd * row_rstd * row_rstd * mean;
-
-//! if QUANTIZED
-  var amax = 0.0;
-//! end
-//! if REGISTERS
-//! unroll i 0 VECTORS
-//! if ACCUMULATE
-  let dx_$i = before_$i + (row_rstd * dy_$i * weight_at(v_$i) - pull * x_$i);
-//! else
-  let dx_$i = row_rstd * dy_$i * weight_at(v_$i) - pull * x_$i;
-//! end
-//! end
-//! unroll i 0 VECTORS
-  if (v_$i < params.vectors) { d_input[at_$i] = dx_$i; }
-//! if QUANTIZED
-  let out_$i = unscaled(dx_$i, v_$i);
-  amax = max(amax, select(0.0, largest(out_$i), v_$i < params.vectors));
-//! end
-//! end
-//! else
-  for (var v = thread; v < params.vectors; v += THREADS) {
-    let at = start + v;
-//! if ACCUMULATE
-    let dx = d_input[at] + (row_rstd * d_output[at] * weight_at(v) - pull * input[at]);
-//! else
-    let dx = row_rstd * d_output[at] * weight_at(v) - pull * input[at];
-//! end
-    d_input[at] = dx;
-//! if QUANTIZED
-    amax = max(amax, largest(unscaled(dx, v)));
-//! end
-  }
-//! end
-//! if QUANTIZED
-  let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  if (v_$i < params.vectors) { write_codes(at_$i, out_$i * scale); }
-//! end
-//! else
-  // A thread reads back what it wrote itself.
-  for (var v = thread; v < params.vectors; v += THREADS) {
-    write_codes(start + v, unscaled(d_input[start + v], v) * scale);
-  }
-//! end
-//! end
+  let row = linear_index(group, groups);
+  if (row < params.rows) { write_row(row, thread); }
 }
 `,
-  "rms_norm_weight_gradient.wgsl": `// Partial sums of the gradient of RMSNorm's weight: one row of \`partials\` a chunk of rows,
+  "rms_norm_weight_gradient.wgsl": `// Partial sums of the gradient of RMSNorm's weight: one row of \`partials\` per chunk of rows,
 //   partials[k][c] = Σ_{r in chunk k} d_output[r][c] · input[r][c] · rstd[r]
 //
 // Shapes: d_output, input [rows, cols], rstd [rows], partials [chunks, cols], all f32. sum_partials.wgsl adds the chunks.
-// Idea: one thread a vec4 of columns, neighbours side by side in memory; chunks (y) only give a large GPU enough threads.
+// Idea: one thread per vec4 of columns, neighbours side by side in memory; chunks (y) only give a large GPU enough
+// threads.
 
 struct Params {
   rows: u32,
@@ -4722,14 +4554,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
   partials[group.y * params.vectors + column] = sum;
 }
 `,
-  "rope.wgsl": `// Rotary position embedding in place, in Hugging Face's half-split layout: within a head, dims i and i + half form a plane
-// that is turned by the angle  position · inverseFrequency[i]. The kernels of the attention backward turn gradients back.
+  "rope.wgsl": `// Rotary position embedding in place, in Hugging Face's half-split layout: within a head, dims i and i + half form a
+// plane that is rotated by the angle  position · inverseFrequency[i]. The kernels of the attention backward rotate
+// gradients back.
 //
-// Shapes: matrix f32 [tokens, ·], of which \`heads\` heads of 2 · half columns are turned: the query heads from column 0 on,
-// the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
+// Shapes: matrix f32 [tokens, ·], of which \`heads\` heads of 2 · half columns are rotated: the query heads from column
+// 0 on, the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
 //
-// Idea: bound by memory. A thread turns the same planes, four with VEC4 else one, of HEADS heads, so that it takes sine and
-// cosine once; its heads lie \`groups\` apart, which keeps neighbouring threads on neighbouring memory.
+// Idea: bound by memory. A thread rotates the same planes, four with VEC4 else one, of HEADS heads, so that it takes
+// sine and cosine once; its heads lie \`groups\` apart, which keeps neighbouring threads on neighbouring memory.
+//! include linear_grid.wgsl
 //! include rotation.wgsl
 
 //! if VEC4
@@ -4756,13 +4590,13 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let planes = params.half / WIDTH;
   let plane = item % planes * WIDTH;
   let first_head = item / planes % params.groups;
   let token = item / planes / params.groups;
   if (token >= params.tokens) { return; }
-  let turn = rotation(positions[token], plane + LANES);
+  let angle = rotation(positions[token], plane + LANES);
 
   // The last head stands in for heads that are missing: read, not written.
 //! unroll h 0 HEADS
@@ -4776,21 +4610,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
-    matrix[at_$h] = a_$h * turn.cosine - b_$h * turn.sine;
-    matrix[at_$h + planes] = b_$h * turn.cosine + a_$h * turn.sine;
+    matrix[at_$h] = a_$h * angle.cosine - b_$h * angle.sine;
+    matrix[at_$h + planes] = b_$h * angle.cosine + a_$h * angle.sine;
   }
 //! end
 }
 `,
-  "rotation.wgsl": `// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are turned by the angle
+  "rotation.wgsl": `// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are rotated by the angle
 // position · inverseFrequency[i]. Four planes at a time with VEC4, else one.
 //
-// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any sine
-// is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in turns a
-// position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied by a position
-// below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the exact fraction of a
-// turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn either way, goes into
-// Taylor polynomials that are exact to f32 there.
+// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any
+// sine is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in
+// turns per position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied
+// by a position below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the
+// exact fraction of a turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn
+// either way, goes into Taylor polynomials that are exact to f32 there.
 //
 // The including kernel declares \`frequencies\`, u32 [half, 2].
 
@@ -4826,7 +4660,7 @@ struct Rotation {
   sine: Values,
 }
 
-// By how much planes are turned at a position.
+// The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
   let turned = phase(position, planes);
   let quadrant = (turned + 0x20000000u) >> Words(30u);
@@ -4841,19 +4675,17 @@ fn rotation(position: u32, planes: Words) -> Rotation {
   return Rotation(select(c, -c, back), select(s, -s, back));
 }
 `,
-  "row_codes.wgsl": `// Rows that are written in few bits, by the kernel that makes their values.
-// Include-only. CODES: e4m3, e5m2 (four codes in a u32) or f16 (four in a vec2<u32>); scales has one f32 a row.
+  "row_codes.wgsl": `// How a kernel that makes rows writes them as codes.
+// Include-only. CODES: e4m3, e5m2 (four codes in a u32) or f16 (four in a vec2<u32>); scales has one f32 per row.
 //! include fp8.wgsl
 //! include row_scale.wgsl
 
-//! if CODES == f16
-@group(0) @binding(6) var<storage, read_write> codes: array<vec2<u32>>;
-//! else
-@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
-//! end
 @group(0) @binding(7) var<storage, read_write> scales: array<f32>;
+//! if CODES != f16
+@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
+//! else
+@group(0) @binding(6) var<storage, read_write> codes: array<vec2<u32>>;
 
-//! if CODES == f16
 // f16 for every f32: saturated like the FP8 formats, but infinity is NaN, so that an overflow stays visible.
 fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
   let bits = bitcast<vec4<u32>>(v);
@@ -4865,21 +4697,140 @@ fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
 
 // Writes the codes of four values, already scaled, at place \`at\` (counted in fours).
 fn write_codes(at: u32, v: vec4<f32>) {
-//! if CODES == e4m3
-  codes[at] = pack4_e4m3(v);
-//! end
-//! if CODES == e5m2
-  codes[at] = pack4_e5m2(v);
-//! end
-//! if CODES == f16
-  codes[at] = pack4_f16(v);
-//! end
+  codes[at] = pack4_$CODES(v);
 }
 
 fn largest(v: vec4<f32>) -> f32 {
   let q = abs(v);
   return max(max(q.x, q.y), max(q.z, q.w));
 }
+`,
+  "row_pass.wgsl": `// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in
+// codes.
+// Include-only.
+//
+// A row is PARTS matrices side by side, of row_vectors() vec4s each. A thread takes every THREADS-th place v in it,
+// and in all parts at once. With REGISTERS it keeps what it read, of VECTORS places, so that memory is read once; a
+// row too long for that is walked again for each step, from cache except for the first time.
+//
+// The including kernel declares \`params\`, row_vectors(), and of a place v, which may be past the end of the row:
+//   Source, load(row, v)              what is read there. Without a branch, so that all loads of a thread are under way at
+//                                     once: past the end it reads the last place again, or gives zeros
+//   Row, begin_row(row)               what all places have in common
+//   reduced(source, v)                REDUCES: what it adds to the sum over the row, nothing past the end
+//   end_sum(row, of_row, sum, thread) REDUCES: what all places have in common once the sum is known
+//   made(source, v, of_row)           the values: one vec4 per part
+//   again(row, v, of_row)             the same, where they are in no register
+//   keep(row, v, values)              writes what is wanted besides codes
+//   keep_scaled(at, value)            the same of a value that was scaled, \`at\` counted as in the codes
+//
+// With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
+// runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
+// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+//! include workgroup_reduce.wgsl
+//! if QUANTIZED
+//! include row_codes.wgsl
+//! include column_scales.wgsl
+//! end
+
+alias Values = array<vec4<f32>, $PARTS>;
+
+fn write_row(row: u32, thread: u32) {
+  let vectors = row_vectors();
+  let start = $PARTS * row * vectors;
+//! if REDUCES
+  let begun = begin_row(row);
+//! else
+  let of_row = begin_row(row);
+//! end
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let v_$i = thread + \${i}u * THREADS;
+  let source_$i = load(row, v_$i);
+//! end
+//! end
+
+//! if REDUCES
+  var sum = 0.0;
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  sum += reduced(source_$i, v_$i);
+//! end
+//! else
+  for (var v = thread; v < vectors; v += THREADS) { sum += reduced(load(row, v), v); }
+//! end
+  let of_row = end_sum(row, begun, workgroup_sum(sum, thread), thread);
+//! end
+
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let values_$i = made(source_$i, v_$i, of_row);
+//! end
+//! unroll i 0 VECTORS
+  if (v_$i < vectors) { keep(row, v_$i, values_$i); }
+//! end
+//! elif !GIVEN_SCALES
+  // Kept here, and if there are codes, the largest magnitude.
+  var amax = 0.0;
+  for (var v = thread; v < vectors; v += THREADS) {
+    let values = made(load(row, v), v, of_row);
+    keep(row, v, values);
+//! if QUANTIZED
+//! unroll part 0 PARTS
+    amax = max(amax, largest(by_column(values[$part], \${part}u * vectors + v)));
+//! end
+//! end
+  }
+//! end
+
+//! if QUANTIZED
+//! if REGISTERS
+//! unroll i 0 VECTORS
+//! unroll part 0 PARTS
+  let out_\${i}_$part = by_column(values_$i[$part], \${part}u * vectors + min(v_$i, vectors - 1u));
+//! end
+//! end
+//! end
+//! if GIVEN_SCALES
+  let scale = scales[row];
+//! else
+//! if REGISTERS
+  var amax = 0.0;
+//! unroll i 0 VECTORS
+//! unroll part 0 PARTS
+  amax = max(amax, select(0.0, largest(out_\${i}_$part), v_$i < vectors));
+//! end
+//! end
+//! end
+  let scale = scale_of(workgroup_max(amax, thread));
+  if (thread == 0u) { scales[row] = scale; }
+//! end
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  if (v_$i < vectors) {
+//! unroll part 0 PARTS
+    write_scaled(start + \${part}u * vectors + v_$i, out_\${i}_$part * scale);
+//! end
+  }
+//! end
+//! else
+  for (var v = thread; v < vectors; v += THREADS) {
+    let values = again(row, v, of_row);
+//! unroll part 0 PARTS
+    let at_$part = \${part}u * vectors + v;
+    write_scaled(start + at_$part, by_column(values[$part], at_$part) * scale);
+//! end
+  }
+//! end
+//! end
+}
+
+//! if QUANTIZED
+fn write_scaled(at: u32, value: vec4<f32>) {
+  write_codes(at, value);
+  keep_scaled(at, value);
+}
+//! end
 `,
   "row_scale.wgsl": `// The scale of a row whose codes are CODES: what brings its largest magnitude to the format's largest value.
 // Include-only. tests/oracle/quantize.ts is the same on the CPU.
@@ -4895,65 +4846,49 @@ const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 fn scale_of(amax: f32) -> f32 {
 //! if CODES == e4m3
   return select(448.0 / amax, 1.0, amax < SMALLEST_AMAX);
-//! else
+//! elif CODES == e5m2
   let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
-//! if CODES == e5m2
   return 57344.0 / largest;
 //! else
+  let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
   return bitcast<f32>((257u - (bitcast<u32>(largest) >> 23u)) << 23u);
-//! end
 //! end
 }
 `,
-  "row_values.wgsl": `// The rows that are quantised: x, optionally divided by a scale a column, optionally followed by a second matrix.
-// Include-only. The including file's Params must have \`vectors\` (vec4s in a row of x: its pitch / 4) and \`tail_vectors\`.
-//   COLUMN_SCALES   x[r][c] is divided by column_scales[c]: the contraction of a following GEMM runs over columns whose
-//                   other operand carries one scale a row, which must be folded in before rounding
-//   TAIL            the row goes on with the columns of a second matrix (FALQON's pending term)
+  "row_values.wgsl": `// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
+// term).
+// Include-only. The including file's Params must have \`vectors\` (vec4s in a row of x: its pitch / 4) and
+// \`trailing_vectors\`.
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-//! if COLUMN_SCALES
-@group(0) @binding(2) var<storage, read> column_scales: array<vec4<f32>>;
-//! end
-//! if TAIL
-@group(0) @binding(3) var<storage, read> tail: array<vec4<f32>>;
-//! end
+//! if TRAILING
+@group(0) @binding(3) var<storage, read> trailing: array<vec4<f32>>;
 
 // vec4s in a row.
-fn row_vectors() -> u32 {
-//! if TAIL
-  return params.vectors + params.tail_vectors;
+fn row_vectors() -> u32 { return params.vectors + params.trailing_vectors; }
 //! else
-  return params.vectors;
+fn row_vectors() -> u32 { return params.vectors; }
 //! end
-}
 
 // Vector v of a row, or past its end the last one again: no more than a repetition to a maximum, and no branch, which
 // lets all loads of a thread be under way at once.
 fn row_value(row: u32, v: u32) -> vec4<f32> {
   let at = min(v, row_vectors() - 1u);
-//! if TAIL
-  var q: vec4<f32>;
-  if (at < params.vectors) { q = x[row * params.vectors + at]; }
-  else { q = tail[row * params.tail_vectors + at - params.vectors]; }
-//! else
-  var q = x[row * params.vectors + at];
+//! if TRAILING
+  if (at >= params.vectors) { return trailing[row * params.trailing_vectors + at - params.vectors]; }
 //! end
-//! if COLUMN_SCALES
-  q /= column_scales[at];
-//! end
-  return q;
+  return x[row * params.vectors + at];
 }
 `,
-  "silu.wgsl": `// SwiGLU of a gate and an up projection, silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
-// Include-only.
+  "silu.wgsl": `// The SiLU gate, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
+// Include-only: another activation is another file with these two functions.
 
 fn sigmoid(g: vec4<f32>) -> vec4<f32> {
   // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
   return 1.0 / (1.0 + exp(-max(g, vec4<f32>(-80.0))));
 }
 
-fn swiglu(gate: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
+fn gated(gate: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
   return gate * sigmoid(gate) * up;
 }
 
@@ -4963,7 +4898,7 @@ struct GateUp {
   up: vec4<f32>,
 }
 
-fn swiglu_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
+fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
   let s = sigmoid(gate);
   return GateUp(dy * up * s * (1.0 + gate * (1.0 - s)), dy * gate * s);
 }
@@ -5008,7 +4943,8 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 }
 `,
   "sum_partials.wgsl": `// out[r][c] (+)= Σ_s partials[s][r][c]: joins the partial products of a GEMM that was split along K.
-// The shares are added in order, so the result does not depend on scheduling. One thread a vec4.
+// The splits are added in order, so the result does not depend on scheduling. One thread per vec4.
+//! include linear_grid.wgsl
 
 struct Params {
   rows: u32,
@@ -5026,7 +4962,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * 64u + thread;
+  let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   let column = item % params.vectors;
   if (row >= params.rows) { return; }
@@ -5044,9 +4980,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "swiglu.wgsl": `// SwiGLU: output[t][c] = silu(gate[t][c]) · up[t][c], with silu(g) = g / (1 + e^−g).
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl; output f32 [rows, width], whose pitch it is.
-// Idea: one thread a vec4 of the output, up to the pitch: zeros between give zeros.
+// Idea: one thread per vec4 of the output, up to the pitch: zeros between give zeros.
+//! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include silu.wgsl
 
 struct Params {
   rows: u32,
@@ -5059,20 +4995,20 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  output[item] = swiglu(gate_up_at(at), gate_up_at(at + params.vectors));
+  output[item] = gated(gate_up_at(at), gate_up_at(at + params.vectors));
 }
 `,
   "swiglu_backward.wgsl": `// Gradient of SwiGLU. With s = sigmoid(gate):
 //   d_gate = d_output · up · s · (1 + gate · (1 − s)),   d_up = d_output · gate · s
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. s is computed again
-// rather than kept. Idea: one thread a vec4 of gate and up together.
+// rather than kept. Idea: one thread per vec4 of gate and up together.
+//! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include silu.wgsl
 
 struct Params {
   rows: u32,
@@ -5086,140 +5022,89 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let at = item + row * params.vectors;
-  let d = swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[item]);
+  let d = gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[item]);
   d_gate_up[at] = d.gate;
   d_gate_up[at + params.vectors] = d.up;
 }
 `,
-  "swiglu_backward_quantized.wgsl": `// Gradient of SwiGLU, and at once in few bits: codes and scales of row_codes.wgsl.
+  "swiglu_backward_quantized.wgsl": `// Gradient of SwiGLU, quantised at once: codes and scales of row_codes.wgsl.
 //
-// Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl. With
-// COLUMN_SCALES the columns of the gradient are divided by column_scales [2·pitch] before they are quantised: the scales of
-// the rows of the weight that it is multiplied by next.
-// d_gate_up is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which
-// are in range as codes are.
-// Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps what is to be quantised in registers
-// (REGISTERS); where it is too much, it is computed again.
+// Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
+// COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up
+// is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which are
+// in range as codes are.
+// One workgroup per row, which goes the way of row_pass.wgsl with the gradients of gate and of up as its parts.
+//! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include silu.wgsl
-//! include workgroup_reduce.wgsl
-//! include row_codes.wgsl
+//! include row_pass.wgsl PARTS=2 REDUCES=false QUANTIZED=true GIVEN_SCALES=false
 
 struct Params {
   rows: u32,
-  vectors: u32, // fours in a row of d_output; twice as many in a row of gate_up
+  vectors: u32, // vec4s in a row of d_output; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
-//! if D_GATE_UP == f16
-@group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec2<u32>>;
-//! else
-@group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4<f32>>;
-//! end
-//! if COLUMN_SCALES
-@group(0) @binding(4) var<storage, read> column_scales: array<vec4<f32>>;
-//! end
 
-// The gradients of vectors v of a row's gate and up, or past the end the last ones again, which a maximum does not mind.
-fn gradient(row: u32, v: u32) -> GateUp {
+alias Source = GateUp;
+alias Row = u32;
+
+fn row_vectors() -> u32 { return params.vectors; }
+
+fn begin_row(row: u32) -> Row { return row; }
+
+// The gradients, which take two thirds of the registers of what they are made of.
+fn load(row: u32, v: u32) -> Source {
   let inside = min(v, params.vectors - 1u);
   let at = 2u * row * params.vectors + inside;
-  return swiglu_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
+  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
 }
 
-// What is quantised of them.
-fn unscaled(d: GateUp, v: u32) -> GateUp {
-//! if COLUMN_SCALES
-  let inside = min(v, params.vectors - 1u);
-  return GateUp(d.gate / column_scales[inside], d.up / column_scales[inside + params.vectors]);
-//! else
-  return d;
-//! end
-}
+fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source.gate, source.up); }
+fn again(row: u32, v: u32, of_row: Row) -> Values { return made(load(row, v), v, of_row); }
 
-//! if D_GATE_UP == f32
-fn write(row: u32, v: u32, d: GateUp) {
-  let at = 2u * row * params.vectors + v;
-  d_gate_up[at] = d.gate;
-  d_gate_up[at + params.vectors] = d.up;
-}
-//! end
-
-// Writes four values that are scaled.
-fn write_scaled(at: u32, v: vec4<f32>) {
-  write_codes(at, v);
 //! if D_GATE_UP == f16
-  d_gate_up[at] = vec2<u32>(pack2x16float(v.xy), pack2x16float(v.zw));
-//! end
+@group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec2<u32>>;
+
+fn keep(row: u32, v: u32, values: Values) {}
+
+fn keep_scaled(at: u32, value: vec4<f32>) {
+  d_gate_up[at] = vec2<u32>(pack2x16float(value.xy), pack2x16float(value.zw));
 }
+//! else
+@group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4<f32>>;
+
+fn keep(row: u32, v: u32, values: Values) {
+  let at = 2u * row * params.vectors + v;
+  d_gate_up[at] = values[0];
+  d_gate_up[at + params.vectors] = values[1];
+}
+
+fn keep_scaled(at: u32, value: vec4<f32>) {}
+//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
-  if (row >= params.rows) { return; }
-  let start = 2u * row * params.vectors;
-
-  var amax = 0.0;
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  let v_$i = thread + \${i}u * THREADS;
-  let d_$i = gradient(row, v_$i);
-//! end
-//! unroll i 0 VECTORS
-  let x_$i = unscaled(d_$i, v_$i);
-  amax = max(amax, max(largest(x_$i.gate), largest(x_$i.up)));
-//! if D_GATE_UP == f32
-  if (v_$i < params.vectors) { write(row, v_$i, d_$i); }
-//! end
-//! end
-//! else
-  for (var v = thread; v < params.vectors; v += THREADS) {
-    let d = gradient(row, v);
-    let x = unscaled(d, v);
-    amax = max(amax, max(largest(x.gate), largest(x.up)));
-//! if D_GATE_UP == f32
-    write(row, v, d);
-//! end
-  }
-//! end
-  let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
-
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  if (v_$i < params.vectors) {
-    write_scaled(start + v_$i, x_$i.gate * scale);
-    write_scaled(start + v_$i + params.vectors, x_$i.up * scale);
-  }
-//! end
-//! else
-  for (var v = thread; v < params.vectors; v += THREADS) {
-    let x = unscaled(gradient(row, v), v);
-    write_scaled(start + v, x.gate * scale);
-    write_scaled(start + v + params.vectors, x.up * scale);
-  }
-//! end
+  let row = linear_index(group, groups);
+  if (row < params.rows) { write_row(row, thread); }
 }
 `,
-  "swiglu_quantized.wgsl": `// SwiGLU whose result is wanted in few bits: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
+  "swiglu_quantized.wgsl": `// SwiGLU whose result is quantised: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
 //
-// Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl.
-// Idea: as a row's scale is known only at its end, a workgroup takes a row and keeps the results in registers
-// (REGISTERS); where they are too many it computes them again.
+// Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl. One workgroup per row, which goes
+// the way of row_pass.wgsl.
+//! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include silu.wgsl
-//! include workgroup_reduce.wgsl
-//! include row_codes.wgsl
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false
 
 struct Params {
   rows: u32,
-  vectors: u32, // fours in a row of the result; twice as many in a row of gate_up
+  vectors: u32, // vec4s in a row of the result; twice as many in a row of gate_up
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -5227,60 +5112,47 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
 //! end
 
-// Vector v of a row's result, or past its end the last one again, which a maximum does not mind.
-fn hidden(row: u32, v: u32) -> vec4<f32> {
+alias Source = vec4<f32>;
+alias Row = u32;
+
+fn row_vectors() -> u32 { return params.vectors; }
+
+fn begin_row(row: u32) -> Row { return row; }
+
+// The result, which takes half the registers of gate and up.
+fn load(row: u32, v: u32) -> Source {
   let at = 2u * row * params.vectors + min(v, params.vectors - 1u);
-  return swiglu(gate_up_at(at), gate_up_at(at + params.vectors));
+  return gated(gate_up_at(at), gate_up_at(at + params.vectors));
 }
+
+fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source); }
+fn again(row: u32, v: u32, of_row: Row) -> Values { return Values(load(row, v)); }
+
+fn keep(row: u32, v: u32, values: Values) {
+//! if OUTPUT
+  output[row * params.vectors + v] = values[0];
+//! end
+}
+
+fn keep_scaled(at: u32, value: vec4<f32>) {}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
-  if (row >= params.rows) { return; }
-  let start = row * params.vectors;
-
-  var amax = 0.0;
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  let v_$i = thread + \${i}u * THREADS;
-  let y_$i = hidden(row, v_$i);
-//! end
-//! unroll i 0 VECTORS
-  amax = max(amax, largest(y_$i));
-//! if OUTPUT
-  if (v_$i < params.vectors) { output[start + v_$i] = y_$i; }
-//! end
-//! end
-//! else
-  for (var v = thread; v < params.vectors; v += THREADS) {
-    let y = hidden(row, v);
-    amax = max(amax, largest(y));
-//! if OUTPUT
-    output[start + v] = y;
-//! end
-  }
-//! end
-  let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
-
-//! if REGISTERS
-//! unroll i 0 VECTORS
-  if (v_$i < params.vectors) { write_codes(start + v_$i, y_$i * scale); }
-//! end
-//! else
-  for (var v = thread; v < params.vectors; v += THREADS) { write_codes(start + v, hidden(row, v) * scale); }
-//! end
+  let row = linear_index(group, groups);
+  if (row < params.rows) { write_row(row, thread); }
 }
 `,
-  "tensor_amax.wgsl": `// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup a row.
+  "tensor_amax.wgsl": `// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup per row.
+//! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 //! include row_values.wgsl
+//! include column_scales.wgsl
 
 struct Params {
   rows: u32,
   vectors: u32,
-  tail_vectors: u32,
+  trailing_vectors: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -5289,16 +5161,16 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * groups.x + group.x;
+  let row = linear_index(group, groups);
   if (row >= params.rows) { return; }
   var mine = vec4<f32>();
-  for (var v = thread; v < row_vectors(); v += THREADS) { mine = max(mine, abs(row_value(row, v))); }
+  for (var v = thread; v < row_vectors(); v += THREADS) { mine = max(mine, abs(by_column(row_value(row, v), v))); }
   let largest = workgroup_max(max(max(mine.x, mine.y), max(mine.z, mine.w)), thread);
   if (thread == 0u) { amax[row] = largest; }
 }
 `,
   "tensor_scale.wgsl": `// Replaces the largest magnitudes of the rows by the one scale of the whole matrix, from the largest of them, written
-// once a row: everything behind sees row scales. One workgroup.
+// once per row: everything behind sees row scales. One workgroup.
 //! include workgroup_reduce.wgsl
 //! include row_scale.wgsl
 
@@ -5317,12 +5189,13 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   for (var i = thread; i < params.rows; i += THREADS) { scales[i] = scale; }
 }
 `,
-  "widen.wgsl": `// Weights as files hold them in 16 bits, widened: out[r][c] = decode(halves[r · cols + c]).
+  "widen.wgsl": `// Weights as files hold them in 16 bits, widened: out[r][c] = decode(raw[r · cols + c]).
 //
-// Shapes: halves, packed [rows, cols] in bfloat16 or f16, two in a u32; out [rows, cols] in f32 or f16, by rows with a pitch;
-// the columns beyond cols become zero.
+// Shapes: raw, packed [rows, cols] in bfloat16 or f16, two in a u32; out [rows, cols] in f32 or f16, by rows with a
+// pitch; the columns beyond cols become zero.
 // Idea: integer arithmetic on the bits, which is exact for every value, subnormals and NaN included, on every GPU. Only
-// bfloat16 to f16 rounds. One thread four columns.
+// bfloat16 to f16 rounds. One thread per four columns.
+//! include linear_grid.wgsl
 
 struct Params {
   rows: u32,
@@ -5331,7 +5204,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> halves: array<u32>;
+@group(0) @binding(1) var<storage, read> raw: array<u32>;
 //! if F16
 @group(0) @binding(2) var<storage, read_write> out: array<vec2<u32>>;
 //! else
@@ -5342,7 +5215,7 @@ struct Params {
 fn bits(row: u32, col: u32) -> u32 {
   if (col >= params.cols) { return 0u; }
   let at = row * params.cols + col;
-  return (halves[at / 2u] >> (16u * (at % 2u))) & 0xffffu;
+  return (raw[at / 2u] >> (16u * (at % 2u))) & 0xffffu;
 }
 
 // The 16 bits of four elements: two words, where rows are whole groups of four.
@@ -5351,17 +5224,17 @@ fn four_bits(row: u32, col: u32) -> vec4<u32> {
     return vec4<u32>(bits(row, col), bits(row, col + 1u), bits(row, col + 2u), bits(row, col + 3u));
   }
   let at = (row * params.cols + col) / 2u;
-  let words = vec2<u32>(halves[at], halves[at + 1u]);
+  let words = vec2<u32>(raw[at], raw[at + 1u]);
   return vec4<u32>(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u);
 }
 
 // The same value as the bits of an f32.
-fn widened(half: u32) -> u32 {
+fn widened(bits16: u32) -> u32 {
 //! if BFLOAT
-  return half << 16u;
+  return bits16 << 16u;
 //! else
-  let sign = (half & 0x8000u) << 16u;
-  let magnitude = half & 0x7fffu;
+  let sign = (bits16 & 0x8000u) << 16u;
+  let magnitude = bits16 & 0x7fffu;
   if (magnitude >= 0x7c00u) { return sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13u); }
   if (magnitude < 0x400u) { return sign | bitcast<u32>(f32(magnitude) * 0x1p-24); }
   return sign | ((magnitude << 13u) + 0x38000000u);
@@ -5371,7 +5244,7 @@ fn widened(half: u32) -> u32 {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let item = (group.y * groups.x + group.x) * THREADS + thread;
+  let item = linear_index(group, groups) * THREADS + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let four = four_bits(row, 4u * (item % params.vectors));

@@ -1,6 +1,6 @@
 /**
- * Reads what a kernel binds out of its WGSL, so that the host binds buffers and parameters by the names
- * in the `.wgsl` file and nothing is declared twice.
+ * Reads what a kernel binds out of its WGSL, so that the host binds buffers and parameters by the
+ * names in the `.wgsl` file and nothing is declared twice.
  *
  * @module
  */
@@ -49,7 +49,10 @@ export function parseLayout(wgsl: string): KernelLayout {
   return { bindings, params };
 }
 
-/** Packs parameter values in the order of the struct; a missing or surplus name is a programming error. */
+/**
+ * Packs parameter values in the order of the struct; a missing or surplus name is a programming
+ * error.
+ */
 export function packParams(
   fields: ParamField[],
   values: Readonly<Record<string, number>>,

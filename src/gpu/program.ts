@@ -1,8 +1,8 @@
 /**
  * A recorded sequence of kernel dispatches, replayed as often as wanted.
  *
- * Recording resolves everything that costs host time: pipelines, bind groups, parameters, grids. Replaying
- * only encodes: no allocation, no compilation, no read-back.
+ * Recording resolves everything that costs host time: pipelines, bind groups, parameters, grids.
+ * Replaying only encodes: no allocation, no compilation, no read-back.
  *
  * @module
  */
@@ -26,14 +26,16 @@ const OFFSET_ALIGNMENT = 256;
 export type Bindings = Readonly<Record<string, BufferView>>;
 
 /**
- * What a dispatch costs, to compare the time it takes with the limits of the GPU. Nothing depends on it.
+ * What a dispatch costs, to compare the time it takes with the limits of the GPU. Nothing depends
+ * on it.
  */
 export interface DispatchCost {
   /** Floating-point operations; a fused multiply-add is two. Default 0: not bound by arithmetic. */
   flops?: number;
   /**
-   * Bytes that must move between memory and the chip. By default every bound storage view counts once, those that are
-   * read and written too; give a number where a kernel reads only part of a view, or rewrites what it read.
+   * Bytes that must move between memory and the chip. By default every bound storage view counts
+   * once, those that are read and written too; give a number where a kernel reads only part of a
+   * view, or rewrites what it read.
    */
   bytes?: number;
   /** A word for the shape or the variant, such as `nt 8192×4096×4096`, where times are listed. */
@@ -106,9 +108,9 @@ export class Program implements Disposable {
   }
 
   /**
-   * A matrix for what one dispatch of the program leaves for a later one. Matrices of the same label share memory, as
-   * large as the largest of them: each is valid until the next one is written. The memory is allocated when the program
-   * is prepared, and freed with it.
+   * A matrix for what one dispatch of the program leaves for a later one. Matrices of the same
+   * label share memory, as large as the largest of them: each is valid until the next one is
+   * written. The memory is allocated when the program is prepared, and freed with it.
    */
   scratch(rows: number, cols: number, label: string, type: ElementType = "f32"): Matrix {
     const pitch = pitchOf(cols);
@@ -125,7 +127,8 @@ export class Program implements Disposable {
    * Records one dispatch. An empty grid records nothing.
    *
    * @param grid workgroups in x, y, z
-   * @param cost the work it does, for {@linkcode Program.profile}: kernels bound by arithmetic give `flops`
+   * @param cost the work it does, for {@linkcode Program.profile}: kernels bound by arithmetic give
+   * `flops`
    */
   dispatch(
     kernel: Kernel,
@@ -175,7 +178,9 @@ export class Program implements Disposable {
     if (view.size > 0) this.#items.push({ kind: "clear", view });
   }
 
-  /** Compiles what is needed and builds the bind groups. After this nothing more may be recorded. */
+  /**
+   * Compiles what is needed and builds the bind groups. After this nothing more may be recorded.
+   */
   async prepare(): Promise<this> {
     const dispatches = this.#items.filter((item) => item.kind === "dispatch");
     await this.device.wait(Promise.all(dispatches.map(({ kernel }) => kernel.compile())));
@@ -223,8 +228,8 @@ export class Program implements Disposable {
   }
 
   /**
-   * Runs `repeats` times with a timestamp around every dispatch, without a wait in between. Needs a device with
-   * timestamps.
+   * Runs `repeats` times with a timestamp around every dispatch, without a wait in between. Needs a
+   * device with timestamps.
    *
    * @returns every dispatch in order, with its median time.
    */
@@ -336,7 +341,9 @@ function encodeTransfer(encoder: GPUCommandEncoder, item: Copy | Clear): void {
   }
 }
 
-/** Workgroups for `count` independent items, folded into two dimensions where one would be too long. */
+/**
+ * Workgroups for `count` independent items, folded into two dimensions where one would be too long.
+ */
 export function linearGrid(count: number, perWorkgroup: number): [number, number] {
   const groups = Math.ceil(count / perWorkgroup);
   const width = Math.min(groups, 32768);

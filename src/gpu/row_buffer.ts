@@ -1,9 +1,15 @@
+/**
+ * Memory for activations whose number of rows differs from step to step.
+ *
+ * @module
+ */
+
 import { type ElementType, type Matrix, pitchOf } from "./buffers.ts";
 import type { Device } from "./device.ts";
 
 /**
- * A matrix with a row a token, reserved for the longest step and used with as many rows as a step has.
- * Narrower matrices may share its memory.
+ * A matrix with one row per token, reserved for the longest step and used with as many rows as a
+ * step has. Narrower matrices may share its memory.
  */
 export class RowBuffer {
   #matrix: Matrix | null = null;
@@ -14,7 +20,7 @@ export class RowBuffer {
     readonly type: ElementType = "f32",
   ) {}
 
-  /** Makes room for `tokens` rows of `cols` columns; keeps the old room if that is enough. */
+  /** Reserves memory for `tokens` rows of `cols` columns; keeps what it has if that is enough. */
   reserve(tokens: number, cols: number): void {
     const old = this.#matrix;
     if (cols === 0 || (old && old.rows >= tokens && old.pitch >= pitchOf(cols))) return;

@@ -1,9 +1,10 @@
 /**
- * The numbers of an optimizer step that change from step to step, kept in buffers so that the recorded
- * program need not change, and the ring of metrics that saves a read-back per step.
+ * The numbers of an optimizer step that change from step to step, kept in buffers so that the
+ * recorded program need not change, and the ring of metrics that saves a read-back per step.
  *
- * A step: {@linkcode StepState.begin}, then the programs of the micro-batches, then the program that holds
- * `gradNorm`, `adamW` and `recordMetrics`. {@linkcode StepState.takeMetrics} may follow many steps later.
+ * A step: {@linkcode StepState.begin}, then the programs of the micro-batches, then the program
+ * that holds `gradNorm`, `adamW` and `recordMetrics`. {@linkcode StepState.takeMetrics} may follow
+ * many steps later.
  *
  * @module
  */
@@ -17,7 +18,10 @@ export const METRICS_CAPACITY = 1024;
 /** Index of the sum of losses when {@linkcode StepState.results} is seen as f32 elements. */
 export const LOSS_SUM_INDEX = 0;
 
-/** Bytes of `StepInputs` and `StepResults` in wgsl/step_state.wgsl, and of `Entry` in wgsl/metrics.wgsl. */
+/**
+ * Bytes of `StepInputs` and `StepResults` in wgsl/shared/step_state.wgsl, and of `Entry` in
+ * wgsl/optimizer/metrics.wgsl.
+ */
 const INPUTS_BYTES = 24;
 const RESULTS_BYTES = 16;
 const ENTRY_BYTES = 28;
@@ -30,7 +34,7 @@ export interface Betas {
   beta2: number;
 }
 
-/** What {@linkcode StepState.begin} sets. */
+/** The inputs of a step, as {@linkcode StepState.begin} sets them. */
 export interface StepInputs {
   /** Number of the step, counted from 1. */
   step: number;
@@ -48,7 +52,10 @@ export interface StepMetrics extends StepInputs {
   gradNorm: number;
   /** The factor that clipping applied. */
   clip: number;
-  /** False where the gradient held NaN or infinity: the step left parameters and moments as they were. */
+  /**
+   * False where the gradient held NaN or infinity: the step left parameters and moments as they
+   * were.
+   */
   finite: boolean;
 }
 
@@ -56,9 +63,12 @@ export interface StepMetrics extends StepInputs {
 export class StepState implements Disposable {
   /** Decay rates that the bias corrections belong to. */
   readonly betas: Readonly<Betas>;
-  /** `StepInputs` of wgsl/step_state.wgsl. */
+  /** `StepInputs` of wgsl/shared/step_state.wgsl. */
   readonly inputs: BufferView;
-  /** `StepResults` of wgsl/step_state.wgsl; the program clears it before the first loss of a step. */
+  /**
+   * `StepResults` of wgsl/shared/step_state.wgsl; the program clears it before the first loss of a
+   * step.
+   */
   readonly results: BufferView;
   /** The entries of the last {@linkcode METRICS_CAPACITY} steps. */
   readonly ring: BufferView;
@@ -77,10 +87,11 @@ export class StepState implements Disposable {
   }
 
   /**
-   * Sets the numbers of the step that is submitted next. The first step may have any number, as after a
-   * resumed checkpoint; then they count up by one.
+   * Sets the numbers of the step that is submitted next. The first step may have any number, as
+   * after a resumed checkpoint; then they count up by one.
    *
-   * @throws {RangeError} for a step out of order, or one that would overwrite metrics not yet taken.
+   * @throws {RangeError} for a step out of order, or one that would overwrite metrics not yet
+   * taken.
    */
   begin({ step, learningRate, targetCount }: StepInputs): void {
     const expected = this.#begun === null ? step : this.#begun + 1;
@@ -116,7 +127,7 @@ export class StepState implements Disposable {
     const data = new DataView(await this.#device.read(this.ring));
     for (let step = this.#taken + 1; step <= this.#begun; step++) {
       const at = (step - 1) % METRICS_CAPACITY * ENTRY_BYTES;
-      if (data.getUint32(at, true) !== step) break; // begun, but its program has not been submitted yet
+      if (data.getUint32(at, true) !== step) break; // begun, but its program is not submitted yet
       entries.push({
         step,
         targetCount: data.getUint32(at + 4, true),

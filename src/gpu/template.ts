@@ -1,20 +1,28 @@
 /**
- * The template step between a `.wgsl` file and the WGSL given to the driver.
+ * The template step between a `.wgsl` file and the WGSL given to the driver: WGSL has no
+ * preprocessor, and a kernel needs variants.
  *
- * A kernel file is plain WGSL plus four directives, each alone on a line:
+ * A kernel file is plain WGSL plus directives, each alone on a line:
  *
  * ```wgsl
- * //! include fp8.wgsl          // paste another file once
- * //! if F16                    // keep lines if a constant is true / equal (`if TYPE == f16`, `if !F16`)
+ * //! include fp8.wgsl          // paste another file, unless the same line has pasted it before
+ * //! include rows.wgsl PARTS=2 // the same, with values for names: a word, true or false
+ * //! if F16                    // keep lines if it is true; or !F16, TYPE == f16, TYPE != f16
+ * //! elif TYPE == bf16         // else if this one holds; as many as wanted
  * //! else
  * //! end
- * //! unroll i 0 TILE           // repeat the lines with $i = 0 … TILE-1 (drivers do not unroll reliably)
+ * //! unroll i 0 TILE           // repeat the lines with $i = 0 … TILE-1: drivers may not unroll
+ * //! end
+ * //! for T in f32 f16          // repeat the lines with $T = f32, then f16
+ * //! end
+ * //! for X,n in A,4 B,8        // with several names: $X = A and $n = 4, then $X = B and $n = 8
  * //! end
  * ```
  *
- * Constants come from the caller: a number becomes `const NAME = value;`, strings and booleans are seen by
- * `//! if`. `$NAME` or `${NAME}` is replaced in the text by the value, also inside `unroll` bounds, which
- * are sums and products of integers and names.
+ * Blocks nest. Constants come from the caller: a number becomes `const NAME = value;`, strings and
+ * booleans are seen by `//! if`. `$NAME` or `${NAME}` is replaced by the value, in the text and in
+ * directives: in a loop `//! for X in A B`, `//! if ${X}_FP8` asks for A_FP8, then B_FP8. The
+ * bounds of `unroll` are sums and products of integers and names.
  *
  * @module
  */
@@ -22,7 +30,27 @@
 /** Compile-time constants of a kernel variant. */
 export type KernelConstants = Readonly<Record<string, number | string | boolean>>;
 
-/** Expands `source` with `constants`; `read` gives the text of included files. */
+/** A directive of a file: its word, its argument, and the whole line for messages. */
+interface Directive {
+  word: string;
+  argument: string;
+  line: string;
+}
+
+/** Part of a block: the directive that opens it, and the lines that belong to it. */
+interface Branch {
+  opening: Directive;
+  lines: string[];
+}
+
+/** Directives that open a block which `end` closes. */
+const OPENS_BLOCK = ["if", "unroll", "for"];
+
+/**
+ * Expands `source` with `constants`; `read` gives the text of included files.
+ *
+ * @throws {SyntaxError} for a mistake in a directive; the message shows its line.
+ */
 export function expandTemplate(
   source: string,
   constants: KernelConstants,
@@ -40,81 +68,148 @@ export function expandTemplate(
   function expand(lines: string[], scope: KernelConstants): string[] {
     const out: string[] = [];
     for (let i = 0; i < lines.length; i++) {
-      const line = lines[i];
-      const directive = /^\s*\/\/! (\w+)\s*(.*?)\s*$/.exec(line);
+      const directive = parseDirective(lines[i]);
       if (!directive) {
-        const text = substitute(line, scope);
+        const text = substitute(lines[i], scope);
         if (/^\s*(enable|requires|diagnostic)\b/.test(text)) features.push(text.trim());
         else out.push(text);
-        continue;
-      }
-      const [, word, argument] = directive;
-      if (word === "include") {
-        if (included.has(argument)) continue;
-        included.add(argument);
-        out.push(...expand(read(argument).split("\n"), scope));
-      } else if (word === "if") {
-        const { thenLines, elseLines, end } = block(lines, i);
-        out.push(...expand(holds(argument, scope) ? thenLines : elseLines, scope));
-        i = end;
-      } else if (word === "unroll") {
-        const { thenLines, end } = block(lines, i);
-        const [name, from, to] = argument.split(/\s+/);
-        const last = evaluate(to, scope);
-        for (let k = evaluate(from, scope); k < last; k++) {
-          out.push(...expand(thenLines, { ...scope, [name]: k }));
-        }
+      } else if (directive.word === "include") {
+        const [file, ...values] = substitute(directive.argument, scope).split(/\s+/);
+        const pasted = [file, ...values].join(" ");
+        if (included.has(pasted)) continue;
+        included.add(pasted);
+        out.push(...expand(read(file).split("\n"), includeScope(values, scope, directive)));
+      } else if (OPENS_BLOCK.includes(directive.word)) {
+        const { branches, end } = readBlock(lines, i);
+        out.push(...expandBlock(branches, scope));
         i = end;
       } else {
-        throw new SyntaxError(`Unknown template directive "${word}" in line: ${line.trim()}`);
+        throw new SyntaxError(
+          `Unknown template directive "${directive.word}" in line: ${directive.line}`,
+        );
       }
     }
     return out;
   }
+
+  function expandBlock(branches: Branch[], scope: KernelConstants): string[] {
+    const [{ opening, lines }] = branches;
+    if (opening.word === "if") {
+      const chosen = branches.find(({ opening }) =>
+        opening.word === "else" || holds(opening, scope)
+      );
+      return chosen ? expand(chosen.lines, scope) : [];
+    }
+    const scopes = opening.word === "for"
+      ? wordScopes(opening, scope)
+      : rangeScopes(opening, scope);
+    return scopes.flatMap((inner) => expand(lines, inner));
+  }
 }
 
-/** Finds the `else` and `end` that belong to the directive in line `start`. */
-function block(lines: string[], start: number) {
-  let depth = 0;
-  let middle = -1;
-  for (let i = start; i < lines.length; i++) {
-    const word = /^\s*\/\/! (\w+)/.exec(lines[i])?.[1];
-    if (word === "if" || word === "unroll") depth++;
-    else if (word === "else" && depth === 1) middle = i;
-    else if (word === "end" && --depth === 0) {
-      const cut = middle < 0 ? i : middle;
-      return {
-        thenLines: lines.slice(start + 1, cut),
-        elseLines: middle < 0 ? [] : lines.slice(middle + 1, i),
-        end: i,
-      };
+function parseDirective(line: string): Directive | null {
+  const match = /^\s*\/\/!\s*(\S*)\s*(.*?)\s*$/.exec(line);
+  return match && { word: match[1], argument: match[2], line: line.trim() };
+}
+
+/** The scope of an included file: `values` are `NAME=word`. */
+function includeScope(values: string[], scope: KernelConstants, { line }: Directive) {
+  const given = values.map((value): [string, string | boolean] => {
+    const [, name, word] = /^(\w+)=(\S+)$/.exec(value) ?? [];
+    if (!name) throw new SyntaxError(`Expected NAME=word, not "${value}", in line: ${line}`);
+    return [name, word === "true" || (word !== "false" && word)];
+  });
+  return { ...scope, ...Object.fromEntries(given) };
+}
+
+/** The branches of the block that the directive in line `start` opens, and the line of its end. */
+function readBlock(lines: string[], start: number): { branches: Branch[]; end: number } {
+  const opening = parseDirective(lines[start])!;
+  const branches: Branch[] = [{ opening, lines: [] }];
+  let depth = 1;
+  for (let i = start + 1; i < lines.length; i++) {
+    const directive = parseDirective(lines[i]);
+    const word = directive?.word ?? "";
+    if (OPENS_BLOCK.includes(word)) depth++;
+    else if (word === "end" && --depth === 0) return { branches, end: i };
+    if (depth === 1 && (word === "elif" || word === "else")) {
+      if (opening.word !== "if") {
+        throw new SyntaxError(`"${word}" belongs to no "if": ${opening.line} … ${directive!.line}`);
+      }
+      if (branches.at(-1)!.opening.word === "else") {
+        throw new SyntaxError(`"${word}" after "else": ${opening.line} … ${directive!.line}`);
+      }
+      if ((word === "elif") !== (directive!.argument !== "")) {
+        throw new SyntaxError(
+          `"elif" takes a condition and "else" takes none: ${directive!.line}`,
+        );
+      }
+      branches.push({ opening: directive!, lines: [] });
+    } else {
+      branches.at(-1)!.lines.push(lines[i]);
     }
   }
-  throw new SyntaxError(`Template directive without an end: ${lines[start].trim()}`);
+  throw new SyntaxError(`Template directive without an end: ${opening.line}`);
 }
 
-function lookup(name: string, scope: KernelConstants): number | string | boolean {
+function lookup(name: string, scope: KernelConstants, line: string): number | string | boolean {
   const value = scope[name];
-  if (value === undefined) throw new SyntaxError(`Unknown template constant "${name}"`);
+  if (value === undefined) {
+    throw new SyntaxError(`Unknown template constant "${name}" in line: ${line}`);
+  }
   return value;
 }
 
-function holds(condition: string, scope: KernelConstants): boolean {
-  const equality = /^(\w+)\s*(==|!=)\s*(\S+)$/.exec(condition);
-  if (equality) {
-    return (String(lookup(equality[1], scope)) === equality[3]) === (equality[2] === "==");
+/** Whether the condition of an `if` or `elif` does. */
+function holds({ argument, line }: Directive, scope: KernelConstants): boolean {
+  const condition = substitute(argument, scope);
+  const match = /^(!?)(\w+)$|^(\w+)\s*(==|!=)\s*(\S+)$/.exec(condition);
+  if (!match) {
+    throw new SyntaxError(
+      `Expected NAME, !NAME, NAME == word or NAME != word as the condition in line: ${line}`,
+    );
   }
-  return condition.startsWith("!")
-    ? !lookup(condition.slice(1).trim(), scope)
-    : !!lookup(condition, scope);
+  const [, not, flag, name, operator, word] = match;
+  return flag
+    ? !!lookup(flag, scope, line) !== (not === "!")
+    : (String(lookup(name, scope, line)) === word) === (operator === "==");
+}
+
+/** One scope for each number of an `unroll`. */
+function rangeScopes({ argument, line }: Directive, scope: KernelConstants): KernelConstants[] {
+  const match = /^(\w+)\s+(\S+)\s+(\S+)$/.exec(argument);
+  if (!match) throw new SyntaxError(`Expected "unroll NAME FROM TO" in line: ${line}`);
+  const [, name, from, to] = match;
+  const first = evaluate(substitute(from, scope), scope, line);
+  const last = evaluate(substitute(to, scope), scope, line);
+  return Array.from({ length: Math.max(0, last - first) }, (_, k) => ({
+    ...scope,
+    [name]: first + k,
+  }));
+}
+
+/** One scope for each word of a `for`. */
+function wordScopes({ argument, line }: Directive, scope: KernelConstants): KernelConstants[] {
+  const match = /^(\w+(?:,\w+)*)\s+in\s+(.+)$/.exec(argument);
+  if (!match) throw new SyntaxError(`Expected "for NAME in WORD …" in line: ${line}`);
+  const names = match[1].split(",");
+  return match[2].split(/\s+/).map((word) => {
+    const parts = word.split(",");
+    if (parts.length !== names.length) {
+      throw new SyntaxError(
+        `"${word}" has ${parts.length} parts for ${names.length} names in line: ${line}`,
+      );
+    }
+    return { ...scope, ...Object.fromEntries(names.map((name, i) => [name, parts[i]])) };
+  });
 }
 
 /** A sum of products of integers and names, without spaces: `2*TILE/4+1`. */
-function evaluate(expression: string, scope: KernelConstants): number {
+function evaluate(expression: string, scope: KernelConstants, line: string): number {
   return expression.split("+").map((term) =>
     term.split(/(?=[*/])/).reduce((value, factor) => {
-      const name = factor.replace(/^[*/]/, "").replace(/^\$/, "");
-      const operand = /^\d+$/.test(name) ? Number(name) : Number(lookup(name, scope));
+      const name = factor.replace(/^[*/]/, "");
+      const operand = /^\d+$/.test(name) ? Number(name) : Number(lookup(name, scope, line));
       return factor.startsWith("*")
         ? value * operand
         : factor.startsWith("/")
@@ -124,8 +219,8 @@ function evaluate(expression: string, scope: KernelConstants): number {
   ).reduce((a, b) => a + b, 0);
 }
 
-function substitute(line: string, scope: KernelConstants): string {
-  return line.replace(/\$(\w+|\{\w+\})/g, (whole, name: string) => {
+function substitute(text: string, scope: KernelConstants): string {
+  return text.replace(/\$(\w+|\{\w+\})/g, (whole, name: string) => {
     const value = scope[name.replace(/[{}]/g, "")];
     return value === undefined ? whole : String(value);
   });

@@ -14,10 +14,11 @@ let waits = 0;
 /**
  * Waits for a promise of Dawn's without spinning.
  *
- * Dawn's package looks for finished work by calling `setImmediate` again and again, 100,000 times a second, each time
- * with a new native function. In Deno these pile up until collecting them stops the process: a wait of 0.2 s took up to
- * 2.6 s on an H200, and the idle GPU lowered its clock. So while such a promise is awaited, all but the first immediates
- * of a moment come a millisecond later.
+ * Dawn's package looks for finished work by calling `setImmediate` again and again, 100,000 times a
+ * second, each time with a new native function. In Deno these pile up until collecting them stops
+ * the process: a wait of 0.2 s took up to 2.6 s on an H200, and the idle GPU lowered its clock. So
+ * while such a promise is awaited, all but the first immediates of a moment come a millisecond
+ * later.
  */
 export async function throttledWait<T>(promise: Promise<T>): Promise<T> {
   if (waits++ === 0) slowDown();

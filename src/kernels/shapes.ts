@@ -42,8 +42,8 @@ export function expectMatrix(
 }
 
 /**
- * Checks that a vector has `length` elements and that the view covers whole groups of four, as kernels
- * read four at a time.
+ * Checks that a vector has `length` elements and that the view covers whole groups of four, as
+ * kernels read four at a time.
  *
  * @param kernel Name of the recorder, for the message.
  * @param name Name of the operand, for the message.
@@ -81,8 +81,8 @@ function expectType(
 }
 
 /**
- * Threads that share one row: a power of two from 16 to 256, so that each takes about four vec4s. Few
- * threads keep reductions over the short rows of small models short.
+ * Threads that share one row: a power of two from 16 to 256, so that each takes about four vec4s.
+ * Few threads keep reductions over the short rows of small models short.
  */
 export function threadsForRow(pitch: number): number {
   const wanted = pitch / 16;
@@ -97,12 +97,16 @@ export interface RowVariant {
   registers?: boolean;
 }
 
-/** vec4s that a thread keeps comfortably, and at most: it has 255 registers, and a multiprocessor 65,536. */
+/**
+ * vec4s that a thread keeps comfortably, and at most: it has 255 registers, and a multiprocessor
+ * 65,536.
+ */
 const COMFORTABLE_VECTORS = 22;
 const MOST_VECTORS = 32;
 
 /**
- * Constants of a kernel that takes a row a workgroup and keeps it in registers, so that memory is read once.
+ * Constants of a kernel that takes one row per workgroup and keeps it in registers, so that memory
+ * is read once.
  *
  * @param vectors vec4s in a row, at least one.
  * @param held Values that are kept of each of them.

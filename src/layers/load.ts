@@ -87,7 +87,7 @@ async function uploadRaw16(
     last.set(bytes.subarray(whole));
     device.write(halves, last, whole);
   }
-  await submitOnce(device, (program) => widen(program, { halves, dtype, out: target }));
+  await submitOnce(device, (program) => widen(program, { raw: halves, dtype, out: target }));
   device.free(halves);
 }
 

@@ -10,7 +10,7 @@ import { asVector, ELEMENT_BYTES, type Matrix, rowsOf, type Vector } from "../gp
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import { crossEntropy, crossEntropyLoss } from "../kernels/rows/cross_entropy.ts";
-import { gemm, SharedOperand } from "../kernels/gemm/gemm.ts";
+import { gemm, PackedOperandCache } from "../kernels/gemm/gemm.ts";
 import { quantize, type Quantized } from "../kernels/rows/quantize.ts";
 import type { DenseWeight } from "../layers/method.ts";
 import type { StepState } from "../gpu/step_state.ts";
@@ -78,7 +78,7 @@ export class LmHead {
    *
    * @param shared The weight, where several chunks multiply by it.
    */
-  recordLogits(program: Program, final: Matrix, shared?: SharedOperand): Matrix {
+  recordLogits(program: Program, final: Matrix, packedCache?: PackedOperandCache): Matrix {
     const logits = rowsOf(this.logits, 0, final.rows);
     const quantized = this.#isNarrow ? quantizedRows(program, final, "final") : undefined;
     if (quantized) quantize(program, { input: final, ...quantized, granularity: "row" });
@@ -87,7 +87,7 @@ export class LmHead {
       a: quantized?.codes ?? final,
       rowScales: quantized?.scales,
       b: this.#weight.value(),
-      shared,
+      packedCache,
       out: logits,
     });
     return logits;
@@ -95,9 +95,9 @@ export class LmHead {
 
   /** Records the loss of every token. */
   recordLosses(program: Program, { final, targets, rowLoss }: HeadLosses): void {
-    const shared = new SharedOperand("packed head");
+    const packedCache = new PackedOperandCache("packed head");
     this.#chunks(final.rows, (firstRow, count) => {
-      const logits = this.recordLogits(program, rowsOf(final, firstRow, count), shared);
+      const logits = this.recordLogits(program, rowsOf(final, firstRow, count), packedCache);
       crossEntropyLoss(program, { logits, targets, rowLoss, firstRow });
     });
   }
@@ -109,8 +109,8 @@ export class LmHead {
   recordTraining(program: Program, options: HeadTraining): void {
     const { final, targets, rowLoss, state, dFinal } = options;
     const { value, gradient } = this.#weight;
-    const forward = new SharedOperand("packed head");
-    const backward = new SharedOperand("packed head for gradients");
+    const forward = new PackedOperandCache("packed head");
+    const backward = new PackedOperandCache("packed head for gradients");
     this.#chunks(final.rows, (firstRow, count) => {
       const rows = rowsOf(final, firstRow, count);
       const logits = this.recordLogits(program, rows, forward);
@@ -123,7 +123,7 @@ export class LmHead {
         a: quantized?.codes ?? logits,
         rowScales: quantized?.scales,
         b: value(),
-        shared: backward,
+        packedCache: backward,
         out: rowsOf(dFinal, firstRow, count),
       });
       if (!gradient) return;

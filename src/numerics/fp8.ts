@@ -3,7 +3,7 @@
  *
  * Encoding works on the bits of the f32 value with 32-bit unsigned integer
  * operations only: it is the definition that kernels must equal bit by bit
- * (wgsl/fp8.wgsl, which lets the adder round), free of rounding modes,
+ * (wgsl/shared/fp8.wgsl, which lets the adder round), free of rounding modes,
  * denormal flushing and fused multiply-add.
  *
  * @example Round an array to e4m3 and back

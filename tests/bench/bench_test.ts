@@ -28,7 +28,7 @@ function recording(): Terminal & { out: string; err: string } {
 const TINY = ["--width", "tiny", "--layers", "1", "--batch", "2", "--sequence-length", "24"];
 
 slowTest(
-  "bench: a step is measured for every method; the loss falls, the peak is predicted",
+  "the bench measures a step of every method, whose loss falls and whose peak is predicted",
   async () => {
     const methods = [["falqon"], ["fp8-lora"], ["torchao-style"], ["lora", "--base", "f16"], [
       "qlora",
@@ -59,7 +59,7 @@ slowTest(
 );
 
 slowTest(
-  "bench: a trace has every dispatch of the step with its costs",
+  "a trace of the bench has every dispatch of the step with its costs",
   () =>
     withFolder(async (folder) => {
       const path = join(folder, "trace.jsonl");
@@ -80,7 +80,7 @@ slowTest(
 );
 
 slowTest(
-  "bench: the suite collects lines, goes on after failures and keeps to its budget",
+  "the suite of benches collects lines, goes on after failures and keeps to its budget",
   () =>
     withFolder(async (folder) => {
       const out = join(folder, "lines.jsonl");
@@ -103,7 +103,7 @@ slowTest(
     }),
 );
 
-Deno.test("bench: the suite's groups vary one thing each", () => {
+Deno.test("the groups of the suite of benches vary one thing each", () => {
   const options = {
     gpus: ["native", "dawn"],
     flags: [],
@@ -127,14 +127,14 @@ Deno.test("bench: the suite's groups vary one thing each", () => {
   }));
 });
 
-Deno.test("bench: distance from a straight line", () => {
+Deno.test("the suite of benches knows how far times are from a straight line", () => {
   assertAlmostEquals(deviationFromLine([[1, 12], [2, 14], [4, 18], [8, 26]]), 0, 1e-12);
   // The best line through (1, 1), (2, 2), (3, 3 + e) misses each by about e / 4 to e / 2.
   const off = deviationFromLine([[1, 1], [2, 2], [3, 3.3]]);
   assert(off > 0.01 && off < 0.05);
 });
 
-Deno.test("bench: the figure shows the last time of every method by path", () => {
+Deno.test("the figure shows the last time of every method by path", () => {
   const line = (label: string, method: string, gpu: string, stepMs: number): SuiteLine => ({
     group: "methods",
     label,
@@ -167,7 +167,7 @@ Deno.test("bench: the figure shows the last time of every method by path", () =>
   assertThrows(() => drawSteps([]), RangeError, "no step times");
 });
 
-Deno.test("bench: the report tabulates steps by group and the roofline of kernels", () => {
+Deno.test("the report tabulates steps by group and the roofline of kernels", () => {
   const step = { group: "methods", stepMs: 123.4, wallMs: 125, tokensPerSecond: 66000 };
   const tables = stepTables([
     { ...step, label: "old", stepMs: 1 },

@@ -44,7 +44,7 @@ async function recompute(model: Model, prompt: number[], count: number): Promise
   return ids.slice(prompt.length);
 }
 
-Deno.test("with the cache as without: the same greedy tokens, for prompts of any length", () =>
+Deno.test("the cache changes no greedy token, for prompts of any length", () =>
   withModel({}, async (model) => {
     for (const length of [1, 2, 3, PROMPT.length]) {
       const prompt = PROMPT.slice(0, length);

@@ -121,7 +121,7 @@ Deno.test("updatePaper zeroes all of B; a change below half a step is lost", () 
 });
 
 for (const granularity of ["row", "tensor"] as const) {
-  Deno.test(`updateAccumulate with one scale a ${granularity}: B and the codes lose nothing A can say`, () => {
+  Deno.test(`updateAccumulate with one scale per ${granularity}: B and the codes lose nothing A can say`, () => {
     const weight = randomWeight(granularity);
     const before = dequantize(weight);
     const b = Float32Array.from(randomNormal(outputs * rank, 3), (x) => x * 0.1);

@@ -1,6 +1,6 @@
 /**
  * Random numbers that depend on a key and an index only, so that a GPU makes them in any order: the twin of
- * `wgsl/random.wgsl`, the same to the bit in f32.
+ * `wgsl/rows/random.wgsl`, the same to the bit in f32.
  *
  * @module
  */

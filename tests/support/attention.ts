@@ -9,10 +9,7 @@ import type {
   AttentionForwardOptions,
   AttentionHeads,
 } from "../../src/kernels/attention/shapes.ts";
-import {
-  type ROPE_POSITIONS,
-  uploadRopeFrequencies,
-} from "../../src/kernels/attention/rope_angles.ts";
+import { uploadRopeFrequencies } from "../../src/kernels/attention/rope_angles.ts";
 import * as reference from "../oracle/attention.ts";
 import { takeColumns } from "../oracle/columns.ts";
 import { attentionRotation } from "../oracle/rope.ts";

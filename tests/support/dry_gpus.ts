@@ -8,6 +8,7 @@ import { SUBGROUP_MATRIX } from "../../src/gpu/dawn.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import type { Kernel } from "../../src/gpu/kernel.ts";
+import type { KernelName } from "../../src/gpu/kernels.generated.ts";
 import type { KernelConstants } from "../../src/gpu/template.ts";
 
 /** The subgroup matrices that NVIDIA's GPUs have. */
@@ -34,7 +35,7 @@ export function openDryTensorGpu(): Device {
 export async function kernelsOf(action: () => Promise<unknown>): Promise<Map<string, Kernel[]>> {
   const asked = new Map<string, Kernel[]>();
   const { kernel } = Device.prototype;
-  Device.prototype.kernel = function (name: string, constants?: KernelConstants): Kernel {
+  Device.prototype.kernel = function (name: KernelName, constants?: KernelConstants): Kernel {
     const made = kernel.call(this, name, constants);
     asked.set(name, [...new Set([...asked.get(name) ?? [], made])]);
     return made;

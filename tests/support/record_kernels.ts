@@ -7,6 +7,7 @@
 
 import { Device } from "../../src/gpu/device.ts";
 import type { Kernel } from "../../src/gpu/kernel.ts";
+import type { KernelName } from "../../src/gpu/kernels.generated.ts";
 import type { KernelConstants } from "../../src/gpu/template.ts";
 
 /** One line of the log. */
@@ -22,7 +23,7 @@ const log = Deno.env.get("KERNEL_LOG");
 if (log !== undefined) {
   const kernelOf = Device.prototype.kernel;
   const seen = new Set<string>();
-  Device.prototype.kernel = function (name: string, constants: KernelConstants = {}): Kernel {
+  Device.prototype.kernel = function (name: KernelName, constants: KernelConstants = {}): Kernel {
     const kernel = kernelOf.call(this, name, constants);
     if (!seen.has(kernel.code)) {
       seen.add(kernel.code);

@@ -85,7 +85,7 @@ for (const [model, config] of Object.entries(MODELS)) {
         name,
       );
       for (const kernel of ["forward", "queries", "keys_values"]) {
-        assert(tensor.names.has(`attention_matrix_${kernel}`), `${name}: ${kernel}`);
+        assert(tensor.names.has(`attention_tensor_${kernel}`), `${name}: ${kernel}`);
       }
     }
     for (const [name, method] of Object.entries(EXACT)) {

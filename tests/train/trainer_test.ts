@@ -81,7 +81,7 @@ async function collect(trainer: Trainer): Promise<TrainingMetrics[]> {
   return metrics;
 }
 
-Deno.test("Trainer: resuming from any checkpoint continues the loss curve bit for bit", async () => {
+Deno.test("resuming from any checkpoint continues the loss curve bit for bit", async () => {
   await withTinyModel(async (folder, load) => {
     for (const [name, method] of Object.entries(METHODS)) {
       const output = join(folder, name);
@@ -112,7 +112,7 @@ Deno.test("Trainer: resuming from any checkpoint continues the loss curve bit fo
   });
 });
 
-Deno.test("Trainer: what is saved evaluates as the trained model did", async () => {
+Deno.test("what is saved evaluates as the trained model did", async () => {
   await withTinyModel(async (folder, load, device) => {
     const data = Dataset.from(join(folder, "train.jsonl"));
     for (const name of ["requantize with pending rows", "paper", "full"]) {
@@ -136,7 +136,7 @@ Deno.test("Trainer: what is saved evaluates as the trained model did", async () 
   });
 });
 
-Deno.test("Trainer: gradient checkpointing and a longer sequence between steps change nothing", async () => {
+Deno.test("gradient checkpointing and a longer sequence between steps change nothing", async () => {
   await withTinyModel(async (folder, load) => {
     for (const name of ["requantize", "lora", "torchao-style", "qlora", "full"]) {
       using model = await load();
@@ -157,7 +157,7 @@ Deno.test("Trainer: gradient checkpointing and a longer sequence between steps c
   });
 });
 
-Deno.test("Trainer: a loss that is not finite ends the run and keeps the step before", async () => {
+Deno.test("a loss that is not finite ends the run and keeps the step before", async () => {
   await withTinyModel(async (folder, load) => {
     using model = await load();
     const options = tinyRun(model, folder, full());
@@ -179,7 +179,7 @@ Deno.test("Trainer: a loss that is not finite ends the run and keeps the step be
   });
 });
 
-Deno.test("Trainer: bad options are refused before anything is written", async () => {
+Deno.test("bad options are refused before anything is written", async () => {
   await withTinyModel(async (folder, load) => {
     using model = await load();
     const options = tinyRun(model, folder, lora({ rank: 4 }));

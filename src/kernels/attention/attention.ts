@@ -21,8 +21,9 @@ import { checkAngles } from "./rope_angles.ts";
 import { expectMatrix } from "../shapes.ts";
 
 /**
- * Records `output = softmax(q·kᵀ / √headDim) · v` over the keys that each query sees: on tensor cores with q, k, v and
- * probabilities rounded to f16 where the device has them and heads are multiples of 16, else in f32.
+ * Records `output = softmax(q·kᵀ / √headDim) · v` over the keys that each query sees: on tensor
+ * cores with q, k, v and probabilities rounded to f16 where the device has them and heads are
+ * multiples of 16, else in f32.
  */
 export function attentionForward(program: Program, options: AttentionForwardOptions): void {
   const { output, logSumExp, heads, headDim } = options;
@@ -44,9 +45,10 @@ export function attentionForward(program: Program, options: AttentionForwardOpti
 }
 
 /**
- * Records the gradients of {@linkcode attentionForward}, and of `rope` before it if its `rotation` is given, in the same
- * arithmetic, each element written by one workgroup in a fixed order. Columns of the gradients' matrix that belong to
- * no head are not touched, except those up to the pitch, which become zero.
+ * Records the gradients of {@linkcode attentionForward}, and of `rope` before it if its `rotation`
+ * is given, in the same arithmetic, each element written by one workgroup in a fixed order. Columns
+ * of the gradients' matrix that belong to no head are not touched, except those up to the pitch,
+ * which become zero.
  */
 export function attentionBackward(program: Program, options: AttentionBackwardOptions): void {
   const { output, logSumExp, dOutput, rotation, dQ, dK, dV, heads, kvHeads, headDim } = options;
@@ -94,8 +96,8 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
 /**
  * The tile of `attention_tiles.wgsl` for a head size: its constants and the rows it has.
  *
- * @param resultSets arrays [rows, headDim] that a kernel accumulates in registers; with two of them and
- * wide heads a thread takes 4 rows in place of 8, to stay clear of spilling
+ * @param resultSets arrays [rows, headDim] that a kernel accumulates in registers; with two of them
+ * and wide heads a thread takes 4 rows in place of 8, to stay clear of spilling
  */
 function tileFor(
   device: Device,

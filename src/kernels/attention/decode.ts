@@ -1,6 +1,7 @@
 /**
- * Attention with a cache of keys and values, for generating one token at a time. What changes from token to
- * token (position, length) is read from buffers, so that a program recorded once serves every token.
+ * Attention with a cache of keys and values, for generating one token at a time. What changes from
+ * token to token (position, length) is read from buffers, so that a program recorded once serves
+ * every token.
  *
  * @module
  */
@@ -21,7 +22,7 @@ export interface KeyValueCache {
   valueCache: Matrix;
 }
 
-/** What {@linkcode appendToCache} reads and writes. */
+/** Operands and options of {@linkcode appendToCache}. */
 export interface AppendToCacheOptions extends KeyValueCache {
   /** f32 [tokens, kvHeads · headDim], rotated. */
   k: ColumnBlock;
@@ -63,7 +64,7 @@ export function appendToCache(program: Program, options: AppendToCacheOptions): 
   );
 }
 
-/** What {@linkcode attentionDecode} reads and writes. */
+/** Operands and options of {@linkcode attentionDecode}. */
 export interface AttentionDecodeOptions extends AttentionHeads, KeyValueCache {
   /** f32 [1, heads · headDim], rotated. Starts at an even column. */
   q: ColumnBlock;

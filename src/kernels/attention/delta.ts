@@ -1,5 +1,5 @@
 /**
- * The first step of the attention backward: one number a query and head, Σ dOutput · output.
+ * The first step of the attention backward: one number per query and head, Σ dOutput · output.
  *
  * @module
  */
@@ -18,8 +18,9 @@ const LANES = 8;
  * Records `delta[t, h] = Σ dOutput[t, h, :] · output[t, h, :]`.
  *
  * @param delta Receives f32 [tokens, heads]; rows after the last token are not touched.
- * @param label With it, the largest magnitudes in dOutput are found as well, in scratch memory of that label.
- * @returns that memory: one f32 element a workgroup, in one row.
+ * @param label With it, the largest magnitudes in dOutput are found as well, in scratch memory of
+ * that label.
+ * @returns that memory: one f32 element per workgroup, in one row.
  */
 export function attentionDelta(
   program: Program,

@@ -1,5 +1,6 @@
 /**
- * What the attention kernels of either arithmetic are given: they differ in the length of the vectors that they read.
+ * Bindings and parameters shared by the f32 and tensor-core kernels of attention; `unit` is their
+ * vector width.
  *
  * @module
  */

@@ -1,3 +1,9 @@
+/**
+ * Rotary position embedding of queries and keys, in place, before attention reads them.
+ *
+ * @module
+ */
+
 import type { Matrix } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { type AttentionHeads, checkHeads } from "./shapes.ts";
@@ -6,20 +12,23 @@ import { checkAngles, type RopeAngles } from "./rope_angles.ts";
 /** Threads of a workgroup. */
 const THREADS = 128;
 
-/** Heads that a thread turns by the angles it computed. */
+/** Heads that a thread rotates by the angles it computed. */
 const HEADS = 4;
 
-/** What {@linkcode rope} reads and writes. */
+/** Operands and options of {@linkcode rope}. */
 export interface RopeOptions extends AttentionHeads, RopeAngles {
-  /** f32 [tokens, ·]: queries in the first columns, turned in place like the keys; other columns stay. */
+  /**
+   * f32 [tokens, ·]: queries in the first columns, rotated in place like the keys; other columns
+   * stay.
+   */
   qkv: Matrix;
   /** First column of the keys. Default: right behind the queries. */
   keyColumn?: number;
 }
 
 /**
- * Records the rotary position embedding of queries and keys, in Hugging Face's half-split layout. Gradients are turned
- * back by `attentionBackward`.
+ * Records the rotary position embedding of queries and keys, in Hugging Face's half-split layout.
+ * Gradients are rotated back by `attentionBackward`.
  */
 export function rope(program: Program, options: RopeOptions): void {
   const { qkv, positions, frequencies, heads, kvHeads, headDim } = options;

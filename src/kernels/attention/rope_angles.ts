@@ -1,6 +1,6 @@
 /**
- * By what angles rotary position embedding turns: read by the kernel that turns queries and keys, and by those that turn
- * their gradients back.
+ * RoPE frequencies on the GPU, read by the kernel that rotates queries and keys, and by those that
+ * rotate their gradients back.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import type { Device } from "../../gpu/device.ts";
 export const ROPE_POSITIONS: number = 2 ** 20;
 
 /**
- * Uploads rotary frequencies in the form that kernels multiply exactly: turns a position as a fixed-point
- * number of 44 fractional bits, in two words. The angle at any position below {@linkcode ROPE_POSITIONS} is
- * then within 2e-7 radians of position · inverseFrequency.
+ * Uploads rotary frequencies in the form that kernels multiply exactly: turns per position as a
+ * fixed-point number of 44 fractional bits, in two words. The angle at any position below
+ * {@linkcode ROPE_POSITIONS} is then within 2e-7 radians of position · inverseFrequency.
  *
- * @param inverseFrequencies Radians a position, `[headDim / 2]`.
+ * @param inverseFrequencies Radians per position, `[headDim / 2]`.
  * @returns u32 `[headDim / 2, 2]`; the caller frees it.
  */
 export function uploadRopeFrequencies(
@@ -62,7 +62,8 @@ export function checkAngles(
   }
   if (frequencies.type !== "u32" || frequencies.length !== headDim) {
     throw new RangeError(
-      `${kernel}: frequencies are ${frequencies.length} of ${frequencies.type}, not ${headDim} of u32`,
+      `${kernel}: frequencies are ${frequencies.length} of ${frequencies.type}, ` +
+        `not ${headDim} of u32`,
     );
   }
 }

@@ -32,7 +32,7 @@ export interface AttentionInputs extends AttentionHeads {
   documents: BufferView;
 }
 
-/** What `attentionForward` reads and writes. */
+/** Operands of `attentionForward`. */
 export interface AttentionForwardOptions extends AttentionInputs {
   /** Receives f32 [tokens, heads · headDim]. */
   output: Matrix;
@@ -40,7 +40,7 @@ export interface AttentionForwardOptions extends AttentionInputs {
   logSumExp: Matrix;
 }
 
-/** What `attentionBackward` reads and writes. */
+/** Operands of `attentionBackward`. */
 export interface AttentionBackwardOptions extends AttentionInputs {
   /** What the forward wrote, f32 [tokens, heads · headDim]. */
   output: Matrix;
@@ -49,8 +49,8 @@ export interface AttentionBackwardOptions extends AttentionInputs {
   /** Gradient of the output, f32 [tokens, heads · headDim]. */
   dOutput: Matrix;
   /**
-   * By what `rope` turned q and k. With it dQ and dK are the gradients of what was turned: they are turned back while
-   * they are written, in f32.
+   * The angles by which `rope` rotated q and k. With them dQ and dK are the gradients of what was
+   * rotated: they are rotated back while they are written, in f32.
    */
   rotation?: RopeAngles;
   /** Receives the gradient of q. dQ, dK and dV are columns of one matrix, overwritten. */

@@ -1,6 +1,6 @@
 /**
- * Attention on tensor cores (subgroup matrices): products of f16 rounded operands, summed in f32. `attention.ts`
- * chooses it where the device can.
+ * Attention on tensor cores (subgroup matrices): products of operands rounded to f16, summed in
+ * f32. `attention.ts` chooses it where the device can.
  *
  * @module
  */
@@ -14,7 +14,9 @@ import type { AttentionBackwardOptions, AttentionForwardOptions } from "./shapes
 
 /** How a workgroup of `attention_tensor.wgsl` is made up. */
 export interface TensorTile {
-  /** Subgroups of 32 invocations, each with 16 rows; even in the backward, where two share 16 rows. */
+  /**
+   * Subgroups of 32 invocations, each with 16 rows; even in the backward, where two share 16 rows.
+   */
   subgroups: number;
   /** Columns of a tile: a multiple of 32. */
   columns: number;
@@ -37,7 +39,9 @@ export const TENSOR_TILES: TensorTiles = {
   keysValues: { subgroups: 8, columns: 32 },
 };
 
-/** Bytes that a kernel keeps in workgroup memory besides `tile` of `attention_tensor.wgsl`, at most. */
+/**
+ * Bytes that a kernel keeps in workgroup memory besides `tile` of `attention_tensor.wgsl`, at most.
+ */
 const OTHER_BYTES = 512;
 
 /** Rows of a workgroup. */
@@ -60,8 +64,9 @@ export function suitsTensorTile(
 }
 
 /**
- * Whether the kernels can compute an attention: the device has subgroup matrices and workgroup memory, heads are
- * whole fragments of 16 columns, and everything is read and written in whole groups of four.
+ * Whether the kernels can compute an attention: the device has subgroup matrices and workgroup
+ * memory, heads are whole fragments of 16 columns, and everything is read and written in whole
+ * groups of four.
  *
  * @param options Those of the forward or of the backward, checked.
  */
@@ -83,8 +88,8 @@ export function suitsTensorAttention(
 }
 
 /**
- * Records the forward. On a device without subgroup matrices the same kernels run with fragments emulated, which is
- * for tests: `attention.ts` does not come here then.
+ * Records the forward. On a device without subgroup matrices the same kernels run with fragments
+ * emulated, which is for tests: `attention.ts` does not come here then.
  *
  * @param options Checked, and suitable (see {@linkcode suitsTensorAttention}).
  */
@@ -105,9 +110,9 @@ export function attentionTensorForward(
 }
 
 /**
- * Records the backward: delta, the power of two that brings dOutput into the range of f16, the gradient of the queries,
- * those of keys and values. Each element is written by one workgroup in a fixed order. Without subgroup matrices as in
- * {@linkcode attentionTensorForward}.
+ * Records the backward: delta, the power of two that brings dOutput into the range of f16, the
+ * gradient of the queries, those of keys and values. Each element is written by one workgroup in a
+ * fixed order. Without subgroup matrices as in {@linkcode attentionTensorForward}.
  *
  * @param options Checked, and suitable (see {@linkcode suitsTensorAttention}).
  */
@@ -166,7 +171,8 @@ function constants(
     LEFT_TILES: Math.ceil(rowsOf(kernel, tile) / COLUMNS),
     FETCHES: Math.ceil(COLUMNS * HEAD_DIM / 8 / (32 * SUBGROUPS)),
     ROW_BLOCKS,
-    // Of the queries' gradient a subgroup keeps half of the dims, and so where it keeps twice the rows.
+    // Of the queries' gradient a subgroup keeps half of the dims, and so where it keeps twice the
+    // rows.
     SUM_BLOCKS: Math.ceil(HEAD_DIM / (kernel === "queries" || ROW_BLOCKS === 2 ? 32 : 16)),
     EMULATE: !device.hasSubgroupMatrix,
   };

@@ -1,5 +1,6 @@
 /**
- * The weight update of FALQON on FP8 codes. The rules and their arithmetic: tests/oracle/falqon_update.ts.
+ * The weight update of FALQON on FP8 codes. The rules and their arithmetic:
+ * tests/oracle/falqon_update.ts.
  *
  * @module
  */
@@ -8,11 +9,12 @@ import type { BufferView, Matrix, Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import {
-  suitsUpdateMatrix,
-  UPDATE_MATRIX_TILE,
-  type UpdateMatrixTile,
+  suitsTensorUpdate,
+  UPDATE_TENSOR_TILE,
   updateRowsTensor,
+  type UpdateTensorTile,
 } from "./tensor.ts";
+import type { AdaptedPart } from "./adapted_part.ts";
 import { expectMatrix, expectVector } from "../shapes.ts";
 
 /** Tile sizes of {@linkcode updateRows}, all multiples of 4. */
@@ -33,24 +35,6 @@ const ALL_ROWS_FALLBACK: UpdateTile = { BM: 128, BN: 128, BK: 8, TM: 8, TN: 8 };
 /** For the few rows of a selection. */
 const FEW_ROWS: UpdateTile = { BM: 16, BN: 128, BK: 16, TM: 4, TN: 4 };
 
-/** The part of a merged FP8 weight that one adapter changes. */
-export interface AdaptedPart {
-  /** e4m3 codes of the merged weight and all its A rows. */
-  weight: Matrix;
-  /** First row of W and of A in it. */
-  wRow: number;
-  aRow: number;
-  /** Rows of W. */
-  rows: number;
-  rank: number;
-  /** f32 [rows]: s_W[i] / s_W[0] */
-  rowFactors: Vector;
-  /** f32 [rank]: c · s_W[0] / s_A[j] */
-  columnFactors: Vector;
-  /** f32 [rows, rank] */
-  b: Matrix;
-}
-
 /** Which rows are written. */
 export interface Selection {
   /** u32 [count] */
@@ -58,7 +42,7 @@ export interface Selection {
   count: number;
 }
 
-/** What {@linkcode scoreRows} reads and writes. */
+/** Operands and options of {@linkcode scoreRows}. */
 export interface ScoreRowsOptions {
   /** f32 [rows, rank] */
   b: Matrix;
@@ -98,7 +82,7 @@ export function selectRows(program: Program, scores: Vector, selection: Selectio
 /** Where written rows start from: frozen codes, their first row given, or the weight itself. */
 export type UpdateBase = { codes: Matrix; row: number } | "in place";
 
-/** What {@linkcode updateRows} reads and writes. */
+/** Operands and options of {@linkcode updateRows}. */
 export interface UpdateRowsOptions {
   part: AdaptedPart;
   base: UpdateBase;
@@ -106,15 +90,19 @@ export interface UpdateRowsOptions {
   selection: Selection | null;
   /** f32 [selection.count, inputs]: receives what the codes of each written row changed by. */
   change?: Matrix;
-  /** The kernel and its tile, for measurements. Default: chosen by the device and the number of rows. */
-  tile?: UpdateTile | UpdateMatrixTile;
+  /**
+   * The kernel and its tile, for measurements. Default: chosen by the device and the number of
+   * rows.
+   */
+  tile?: UpdateTile | UpdateTensorTile;
 }
 
 /**
  * Records `weight[i] = encode(base[i] + β_i · A~)` for the selected rows.
  *
- * Where all rows are written from a base on a device with subgroup matrices, tensor cores take the sums. Their codes are
- * the same in every run, and those of the other kernels and the CPU except where a sum is within its rounding of a tie.
+ * Where all rows are written from a base on a device with subgroup matrices, tensor cores take the
+ * sums. Their codes are the same in every run, and those of the other kernels and the CPU except
+ * where a sum is within its rounding of a tie.
  */
 export function updateRows(program: Program, options: UpdateRowsOptions): void {
   const { part, base, selection, change } = options;
@@ -162,7 +150,7 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
   );
 }
 
-/** What {@linkcode measureUpdate} reads and writes. */
+/** Operands and options of {@linkcode measureUpdate}. */
 export interface MeasureUpdateOptions extends Omit<UpdateRowsOptions, "change"> {
   /** f32 [rows, rank]: what B asks for since each row was written; not read in place. */
   pending: Matrix;
@@ -196,7 +184,7 @@ export function measureUpdate(program: Program, options: MeasureUpdateOptions): 
   );
 }
 
-/** What {@linkcode markFlushed} reads and writes. */
+/** Operands and options of {@linkcode markFlushed}. */
 export interface MarkFlushedOptions {
   b: Matrix;
   selection: Selection;
@@ -220,7 +208,7 @@ export function markFlushed(program: Program, options: MarkFlushedOptions): void
   );
 }
 
-/** What {@linkcode subtractRealized} reads and writes. */
+/** Operands and options of {@linkcode subtractRealized}. */
 export interface SubtractRealizedOptions {
   part: AdaptedPart;
   selection: Selection;
@@ -292,10 +280,10 @@ function checkSelection(kernel: string, { rows, count }: Selection, among: numbe
 function updateTile(
   device: Device,
   { part, base, selection, change }: UpdateRowsOptions,
-): UpdateTile | UpdateMatrixTile {
+): UpdateTile | UpdateTensorTile {
   if ((selection?.count ?? part.rows) <= FEW_ROWS.BM) return FEW_ROWS;
   const plain = base !== "in place" && !selection && !change;
-  if (plain && suitsUpdateMatrix(device, part)) return UPDATE_MATRIX_TILE;
+  if (plain && suitsTensorUpdate(device, part)) return UPDATE_TENSOR_TILE;
   return device.isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS;
 }
 

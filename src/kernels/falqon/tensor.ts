@@ -1,5 +1,6 @@
 /**
- * The weight update of FALQON on tensor cores (subgroup matrices). `falqon.ts` chooses it where the device can.
+ * The weight update of FALQON on tensor cores (subgroup matrices). `falqon.ts` chooses it where the
+ * device can.
  *
  * @module
  */
@@ -7,10 +8,10 @@
 import type { Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { DispatchCost, Program } from "../../gpu/program.ts";
-import type { AdaptedPart } from "./falqon.ts";
+import type { AdaptedPart } from "./adapted_part.ts";
 
 /** How a workgroup of `falqon_update_tensor.wgsl` is made up. */
-export interface UpdateMatrixTile {
+export interface UpdateTensorTile {
   /** Subgroups of 32 invocations, each with 16 rows. */
   subgroups: number;
   /** Columns of a step: a multiple of 32. */
@@ -20,7 +21,7 @@ export interface UpdateMatrixTile {
 }
 
 /** The one used. */
-export const UPDATE_MATRIX_TILE: UpdateMatrixTile = { subgroups: 8, columns: 32, steps: 16 };
+export const UPDATE_TENSOR_TILE: UpdateTensorTile = { subgroups: 8, columns: 32, steps: 16 };
 
 /** Rows and rank from which fragments are not mostly empty. */
 const FEWEST_ROWS = 64;
@@ -29,8 +30,8 @@ const SMALLEST_RANK = 16;
 const LARGEST_RANK = 128;
 
 /** Bytes of workgroup memory that the kernel with a tile needs. */
-export function updateMatrixBytes(
-  { subgroups, columns }: UpdateMatrixTile,
+export function updateTensorBytes(
+  { subgroups, columns }: UpdateTensorTile,
   rank: number,
 ): number {
   const a = 16 * Math.ceil(rank / 16) * (columns / 8 + 1);
@@ -38,28 +39,28 @@ export function updateMatrixBytes(
 }
 
 /** Whether the kernel can write all rows of a part, and is worth it. */
-export function suitsUpdateMatrix(device: Device, { rows, rank }: AdaptedPart): boolean {
+export function suitsTensorUpdate(device: Device, { rows, rank }: AdaptedPart): boolean {
   return device.hasSubgroupMatrix && rows >= FEWEST_ROWS && rank >= SMALLEST_RANK &&
     rank <= LARGEST_RANK &&
-    updateMatrixBytes(UPDATE_MATRIX_TILE, rank) <= device.limits.maxComputeWorkgroupStorageSize;
+    updateTensorBytes(UPDATE_TENSOR_TILE, rank) <= device.limits.maxComputeWorkgroupStorageSize;
 }
 
-/** What {@linkcode updateRowsTensor} reads and writes, checked. */
-export interface UpdateMatrixOptions {
+/** Operands of {@linkcode updateRowsTensor}, checked by the caller. */
+export interface UpdateTensorOptions {
   part: AdaptedPart;
   /** Frozen codes, and the first of their rows. */
   base: { codes: Matrix; row: number };
-  tile: UpdateMatrixTile;
+  tile: UpdateTensorTile;
   cost: DispatchCost;
 }
 
 /**
- * Records `weight[i] = encode(base[i] + β_i · A~)` for all rows. On a device without subgroup matrices the same kernel runs
- * with fragments emulated, which is for tests.
+ * Records `weight[i] = encode(base[i] + β_i · A~)` for all rows. On a device without subgroup
+ * matrices the same kernel runs with fragments emulated, which is for tests.
  */
 export function updateRowsTensor(
   program: Program,
-  { part, base, tile: { subgroups, columns, steps }, cost }: UpdateMatrixOptions,
+  { part, base, tile: { subgroups, columns, steps }, cost }: UpdateTensorOptions,
 ): void {
   const { weight, b, rowFactors, columnFactors, rows, rank } = part;
   const { device } = program;

@@ -1,8 +1,9 @@
 /**
  * Matrix products in the three layouts that training needs.
  *
- * Operands in f32 are multiplied in f32. If both are narrow (f16 or FP8) and the GPU has f16, they are packed, become
- * f16, which is exact, and are multiplied with packed arithmetic or on tensor cores: see {@linkcode chooseVariant}.
+ * Operands in f32 are multiplied in f32. If both are narrow (f16 or FP8) and the GPU has f16, they
+ * are packed, become f16, which is exact, and are multiplied with packed arithmetic or on tensor
+ * cores: see {@linkcode chooseVariant}.
  *
  * @module
  */
@@ -25,15 +26,18 @@ import {
   type GemmShape,
   type GemmVariant,
   onTensorCores,
-  shareOf,
+  splitKLength,
 } from "./variants.ts";
 import { type OperandSide, pack, type PackedOperand } from "./pack.ts";
 import { sumPartials } from "./sum_partials.ts";
 
-/** How the operands are stored: forward (A·Bᵀ), gradient of the input (A·B), gradient of a weight (Aᵀ·B). */
+/**
+ * How the operands are stored: forward (A·Bᵀ), gradient of the input (A·B), gradient of a weight
+ * (Aᵀ·B).
+ */
 export type GemmLayout = "nt" | "nn" | "tn";
 
-/** What {@linkcode gemm} multiplies and where the result goes. */
+/** Operands and options of {@linkcode gemm}. */
 export interface GemmOptions {
   /**
    * - `nt`: a [m, k], b [n, k]
@@ -43,7 +47,7 @@ export interface GemmOptions {
   layout: GemmLayout;
   a: Matrix | ColumnBlock;
   b: Matrix | ColumnBlock;
-  /** [m, n], f32; or f16 without `accumulate`: what is finite is limited to its range. */
+  /** [m, n], f32; or f16 without `accumulate`: finite values saturate at ±65504. */
   out: Matrix | ColumnBlock;
   /** f32 [m]: row m of the product is divided by it (the scale of a quantised `a`). */
   rowScales?: Vector;
@@ -58,16 +62,16 @@ export interface GemmOptions {
   /** The kernel and its tiles, for measurements. Default: {@linkcode chooseVariant}. */
   variant?: GemmVariant;
   /** Where other products of the program take the same `b`. */
-  shared?: SharedOperand;
+  packedCache?: PackedOperandCache;
   /** f32 [m, t]: receives the last t of the n columns, where `out` has n - t. */
-  tail?: Matrix;
+  secondOutput?: Matrix;
 }
 
 /**
- * A right operand that products of a program have in common, in the same layout and unchanged between them: the first
- * packs it for all.
+ * A right operand that products of a program have in common, in the same layout and unchanged
+ * between them: the first packs it for all.
  */
-export class SharedOperand {
+export class PackedOperandCache {
   /** @param label Names its memory, which is the program's. */
   constructor(readonly label: string) {}
 
@@ -77,7 +81,7 @@ export class SharedOperand {
 
 /** Records `out = alpha · a·b` (see {@linkcode GemmOptions}) with f32 accumulation. */
 export function gemm(program: Program, options: GemmOptions): void {
-  const { layout, addend, accumulate = false, tail } = options;
+  const { layout, addend, accumulate = false, secondOutput } = options;
   const a = asBlock(options.a);
   const b = asBlock(options.b);
   const out = asBlock(options.out);
@@ -92,12 +96,24 @@ export function gemm(program: Program, options: GemmOptions): void {
   const variant = options.variant ?? chooseVariant(program.device, shape);
   const { BM, BN } = variant.tile;
   const grid: [number, number] = [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM)];
-  const halves = out.matrix.type === "f16";
-  const share = shareOf(grid[0] * grid[1], shape.k, variant, !!addend || !!tail || halves);
-  const splits = Math.max(1, Math.ceil(shape.k / share)); // none of them empty
+  const isF16 = out.matrix.type === "f16";
+  const splitK = splitKLength(
+    grid[0] * grid[1],
+    shape.k,
+    variant,
+    !!addend || !!secondOutput || isF16,
+  );
+  const splits = Math.max(1, Math.ceil(shape.k / splitK)); // none of them empty
   const operands = variant.kernel === "gemm"
-    ? asStored(a, b, { ...shape, layout, share })
-    : asPacked(program, a, b, { ...shape, aByK, bByK, share, variant, shared: options.shared });
+    ? asStored(a, b, { ...shape, layout, splitK })
+    : asPacked(program, a, b, {
+      ...shape,
+      aByK,
+      bByK,
+      splitK,
+      variant,
+      cache: options.packedCache,
+    });
   const kernel = program.device.kernel(variant.kernel, {
     ...variant.tile,
     ...operands.constants,
@@ -112,15 +128,15 @@ export function gemm(program: Program, options: GemmOptions): void {
   };
   program.dispatch(
     kernel,
-    hasOptionalParts(variant) ? { ...standIns(program, bindings.a), ...bindings } : bindings,
+    hasOptionalParts(variant) ? { ...placeholders(program, bindings.a), ...bindings } : bindings,
     {
       m,
       n,
       ...operands.params,
       out_pitch: partials ? partials.pitch : out.matrix.pitch,
       out_column: partials ? 0 : out.column,
-      tail_from: tail ? n - tail.cols : NO_TAIL,
-      tail_pitch: tail?.pitch ?? 0,
+      second_from: secondOutput ? n - secondOutput.cols : NO_SECOND_OUTPUT,
+      second_pitch: secondOutput?.pitch ?? 0,
       addend_pitch: addend?.pitch ?? 0,
       alpha: (options.alpha ?? 1) * operands.factor,
       ...(hasOptionalParts(variant) && {
@@ -138,7 +154,7 @@ export function gemm(program: Program, options: GemmOptions): void {
   if (partials) sumPartials(program, { partials, splits, out, rows: m, cols: n, accumulate });
 }
 
-/** What a kernel is told of its operands. */
+/** Bindings, constants and parameters of the operands. */
 interface Operands {
   bindings: { a: BufferView; b: BufferView };
   constants: KernelConstants;
@@ -151,14 +167,14 @@ interface Operands {
 function asStored(
   a: ColumnBlock,
   b: ColumnBlock,
-  { k, aType, bType, layout, share }: GemmShape & { layout: GemmLayout; share: number },
+  { k, aType, bType, layout, splitK }: GemmShape & { layout: GemmLayout; splitK: number },
 ): Operands {
   return {
     bindings: { a: a.matrix, b: b.matrix },
     constants: { PACKED: false, FIXED_K: false, ...operandConstants(aType, bType, layout) },
     params: {
       k,
-      share,
+      split_k: splitK,
       a_pitch: a.matrix.pitch,
       a_column: a.column,
       b_pitch: b.matrix.pitch,
@@ -173,12 +189,12 @@ function asPacked(
   program: Program,
   a: ColumnBlock,
   b: ColumnBlock,
-  { k, aType, bType, aByK, bByK, share, variant, shared }: GemmShape & {
+  { k, aType, bType, aByK, bByK, splitK, variant, cache }: GemmShape & {
     aByK: boolean;
     bByK: boolean;
-    share: number;
+    splitK: number;
     variant: GemmVariant;
-    shared?: SharedOperand;
+    cache?: PackedOperandCache;
   },
 ): Operands {
   const fragments = variant.kernel === "gemm_tensor";
@@ -193,8 +209,8 @@ function asPacked(
     return pack(program, { block, side, byK, k, panel, form, leftType: aType, label });
   };
   const left = packed(a, "left", aByK);
-  const right = shared?.packed ?? packed(b, "right", bByK, shared?.label);
-  if (shared) shared.packed = right;
+  const right = cache?.packed ?? packed(b, "right", bByK, cache?.label);
+  if (cache) cache.packed = right;
   return {
     bindings: { a: left.matrix, b: right.matrix },
     constants: {
@@ -206,12 +222,12 @@ function asPacked(
         B_TYPE: bType,
         CODES: aType !== "f16",
         K: left.k,
-        SHARE: share,
-        SPLIT: share < k,
+        SPLIT_K: splitK,
+        IS_SPLIT: splitK < k,
         EMULATE: !program.device.hasSubgroupMatrix,
       }),
     },
-    params: fragments ? {} : { k: left.k, share },
+    params: fragments ? {} : { k: left.k, split_k: splitK },
     factor: left.factor * right.factor,
   };
 }
@@ -225,23 +241,24 @@ function operandConstants(a: ElementType, b: ElementType, layout: GemmLayout): K
   return {
     A_TYPE: a,
     B_TYPE: b,
-    A_FP8: a === "e4m3" || a === "e5m2",
-    B_FP8: b === "e4m3" || b === "e5m2",
     A_BY_K: layout === "tn",
     B_BY_K: layout !== "nt",
   };
 }
 
-/** Where a tail begins that is not there: a multiple of 4 past all columns. */
-const NO_TAIL = 2 ** 32 - 4;
+/** Where a second output begins that is not there: a multiple of 4 past all columns. */
+const NO_SECOND_OUTPUT = 2 ** 32 - 4;
 
-/** Whether the kernel binds everything that a product may come with, so that one variant serves them all. */
+/**
+ * Whether the kernel binds everything that a product may come with, so that one variant serves them
+ * all.
+ */
 function hasOptionalParts({ kernel }: GemmVariant): boolean {
   return kernel === "gemm_f16";
 }
 
 function outputConstants(
-  { out, rowScales, columnScales, addend, tail }: GemmOptions,
+  { out, rowScales, columnScales, addend, secondOutput }: GemmOptions,
   variant: GemmVariant,
 ): KernelConstants {
   const optional = hasOptionalParts(variant);
@@ -250,23 +267,23 @@ function outputConstants(
     ROW_SCALES: optional || !!rowScales,
     COLUMN_SCALES: optional || !!columnScales,
     ADDEND: optional || !!addend,
-    TAIL: optional || !!tail,
+    SECOND_OUTPUT: optional || !!secondOutput,
     OUT_F16: asBlock(out).matrix.type === "f16",
   };
 }
 
 /** What is bound in place of what a product comes without. */
-function standIns(program: Program, read: BufferView) {
-  const tail = program.scratch(1, 1, "in place of a tail");
-  return { row_scales: read, column_scales: read, addend: read, tail };
+function placeholders(program: Program, read: BufferView) {
+  const secondOutput = program.scratch(1, 1, "in place of a second output");
+  return { row_scales: read, column_scales: read, addend: read, second_output: secondOutput };
 }
 
-function outputBindings({ rowScales, columnScales, addend, tail }: GemmOptions) {
+function outputBindings({ rowScales, columnScales, addend, secondOutput }: GemmOptions) {
   return {
     ...(rowScales && { row_scales: rowScales }),
     ...(columnScales && { column_scales: columnScales }),
     ...(addend && { addend }),
-    ...(tail && { tail }),
+    ...(secondOutput && { second_output: secondOutput }),
   };
 }
 
@@ -275,15 +292,15 @@ function asBlock(operand: Matrix | ColumnBlock): ColumnBlock {
 }
 
 /**
- * Whether two widths are the same up to zeros: activations have zero columns up to their pitch where merged weights have
- * zero rows up to a multiple of 16.
+ * Whether two widths are the same up to zeros: activations have zero columns up to their pitch
+ * where merged weights have zero rows up to a multiple of 16.
  */
 function samePitch(a: number, b: number): boolean {
   return pitchOf(a) === pitchOf(b);
 }
 
 function checkShapes(
-  { layout, rowScales, columnScales, addend, accumulate, tail }: GemmOptions,
+  { layout, rowScales, columnScales, addend, accumulate, secondOutput }: GemmOptions,
   { m, n, k, bk, blocks }: {
     m: number;
     n: number;
@@ -293,7 +310,7 @@ function checkShapes(
   },
 ): void {
   const { out } = blocks;
-  const main = n - (tail?.cols ?? 0);
+  const main = n - (secondOutput?.cols ?? 0);
   const contracted = layout === "nn" ? samePitch(k, bk) : k === bk;
   const rows = layout === "tn"
     ? samePitch(out.matrix.rows, m) && out.matrix.rows >= m
@@ -307,8 +324,9 @@ function checkShapes(
     ? `contraction lengths ${k} and ${bk} differ`
     : !rows || !samePitch(out.cols, main)
     ? `the output is ${out.matrix.rows}×${out.cols}, not ${m}×${main}`
-    : tail && (tail.rows !== m || n % 16 || tail.cols % 16)
-    ? `a tail of ${tail.rows}×${tail.cols} does not fit ${m}×${n} (widths must be multiples of 16)`
+    : secondOutput && (secondOutput.rows !== m || n % 16 || secondOutput.cols % 16)
+    ? `a second output of ${secondOutput.rows}×${secondOutput.cols} does not fit ${m}×${n} ` +
+      "(widths must be multiples of 16)"
     : rowScales && rowScales.length < m
     ? `${rowScales.length} row scales for ${m} rows`
     : columnScales && columnScales.length < n

@@ -1,34 +1,32 @@
 /**
- * The gradient of a narrow matrix: a product that is long in tokens, tall, and few columns wide.
+ * The gradient of a factor of low rank: a product that is long in tokens and has few rows or few
+ * columns.
  *
  * @module
  */
 
-import { type ColumnBlock, type Matrix, roundUp } from "../../gpu/buffers.ts";
+import { roundUp } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { type GradientScale, lowRankGradientTensor } from "./low_rank_gradient_tensor.ts";
-import { recordShares } from "./low_rank_split.ts";
+import type { LowRankProduct } from "./low_rank_product.ts";
+import { recordSplitK } from "./low_rank_split.ts";
 
-/** What {@linkcode lowRankGradient} multiplies and where the result goes. */
-export interface LowRankGradientOptions {
-  /** f32 [tokens, m]; or f16 as the range's `rowScales` say, from a column that is a multiple of 8. */
-  a: ColumnBlock;
-  /** f32 [tokens, n], m or n small: at most 128 columns are made from one reading of `a`. */
-  b: ColumnBlock;
-  /** f32 [m, n] */
-  out: Matrix;
-  /** Factor of the product. Default 1. */
-  alpha?: number;
-  /** Add to what `out` holds. Default false. */
-  accumulate?: boolean;
-  /** How far `a` reaches: then factors are f16 and multiplied on tensor cores. `b` saturates at ±65504. */
-  range?: GradientScale;
-  /** Tile sizes and shares of the tokens, for measurements. Default: chosen by shape. */
+/** Operands and options of {@linkcode lowRankGradient}. */
+export interface LowRankGradientOptions extends LowRankProduct {
+  /**
+   * How far `a` reaches: then factors are f16 and multiplied on tensor cores. `b` saturates at
+   * ±65504.
+   */
+  gradientScale?: GradientScale;
+  /** Tile sizes and splits of the tokens, for measurements. Default: chosen by shape. */
   variant?: Partial<LowRankVariant>;
 }
 
-/** Tile sizes of {@linkcode lowRankGradient}, all multiples of 4, and how many workgroups share the tokens. */
+/**
+ * Tile sizes of {@linkcode lowRankGradient}, all multiples of 4, and into how many splits the
+ * tokens go.
+ */
 export interface LowRankVariant {
   /** Rows and columns of the output that a workgroup makes. */
   BM: number;
@@ -43,19 +41,24 @@ export interface LowRankVariant {
 
 /** Workgroups that fill a large GPU evenly: eight on each of the 132 multiprocessors of an H200. */
 const ENOUGH_WORKGROUPS = 1056;
-/** Shares beyond which adding them up costs more than they win. */
-const MOST_SHARES = 12;
-/** Tokens that a share has at least, so that adding partial sums does not cost more than it wins. */
-const SHORTEST_SHARE = 512;
+/** Splits beyond which adding them up costs more than they win. */
+const MOST_SPLITS = 12;
+/**
+ * Tokens that a split has at least, so that adding partial sums does not cost more than it wins.
+ */
+const SHORTEST_SPLIT = 512;
 
-/** Records `out (+)= alpha · aᵀ·b` in f32, or with a `range` from f16 factors; sums are f32 and go in a fixed order. */
+/**
+ * Records `out (+)= alpha · aᵀ·b` in f32, or with a `gradientScale` from f16 factors; sums are f32
+ * and go in a fixed order.
+ */
 export function lowRankGradient(program: Program, options: LowRankGradientOptions): void {
   const { a, b, out, alpha = 1, accumulate = false } = options;
   checkShapes(options);
   const [m, n, tokens] = [a.cols, b.cols, a.matrix.rows];
   if (m === 0 || n === 0 || tokens === 0) return;
-  if (options.range) {
-    lowRankGradientTensor(program, options, options.range);
+  if (options.gradientScale) {
+    lowRankGradientTensor(program, options, options.gradientScale);
     return;
   }
   const { splits, ...tile } = {
@@ -64,33 +67,34 @@ export function lowRankGradient(program: Program, options: LowRankGradientOption
   };
   const { BM, BN, BK, TM, TN } = tile;
   const threads = (BM / TM) * (BN / TN);
-  const share = roundUp(Math.ceil(tokens / splits), BK);
-  recordShares(program, {
+  const splitK = roundUp(Math.ceil(tokens / splits), BK);
+  recordSplitK(program, {
     a,
     b,
     out,
     accumulate,
-    share,
+    splitK,
     kernel: "low_rank_gradient",
     constants: {
       ...tile,
       A_LOADS: Math.ceil(BK * BM / 4 / threads),
       B_LOADS: Math.ceil(BK * BN / 4 / threads),
     },
-    params: { share, alpha },
+    params: { split_k: splitK, alpha },
     unit: 1,
   });
 }
 
 /**
- * As wide as the narrow side of the output, so that the operand of the other is read once: B's gradients have few columns,
- * those of a LoRA's A few rows. Few workgroups share the tokens of large outputs.
+ * As wide as the narrow side of the output, so that the operand of the other is read once: B's
+ * gradients have few columns, those of a LoRA's A few rows. The tokens of large outputs go into few
+ * splits.
  */
 function chooseVariant({ isFallback }: Device, m: number, n: number, tokens: number) {
   const tile = n <= m ? tileOf(n) : transposed(tileOf(m));
   const tiles = Math.ceil(m / tile.BM) * Math.ceil(n / tile.BN);
   const wanted = isFallback ? 1 : Math.floor(ENOUGH_WORKGROUPS / tiles);
-  const splits = Math.min(wanted, MOST_SHARES, Math.floor(tokens / SHORTEST_SHARE));
+  const splits = Math.min(wanted, MOST_SPLITS, Math.floor(tokens / SHORTEST_SPLIT));
   return { ...tile, splits: Math.max(1, splits) };
 }
 
@@ -105,10 +109,10 @@ function transposed({ BM, BN, BK, TM, TN }: Omit<LowRankVariant, "splits">) {
   return { BM: BN, BN: BM, BK, TM: TN, TN: TM };
 }
 
-function checkShapes({ a, b, out, range }: LowRankGradientOptions): void {
+function checkShapes({ a, b, out, gradientScale }: LowRankGradientOptions): void {
   const [m, n] = [a.cols, b.cols];
   const types = [a.matrix.type, b.matrix.type, out.type];
-  const wanted = [range?.rowScales ? "f16" : "f32", "f32", "f32"];
+  const wanted = [gradientScale?.rowScales ? "f16" : "f32", "f32", "f32"];
   const inside = [a, b].every(({ matrix, column, cols }) =>
     column % (matrix.type === "f16" ? 8 : 4) === 0 && column + cols <= matrix.pitch
   );

@@ -1,6 +1,6 @@
 /**
- * The gradient of a narrow matrix on tensor cores (subgroup matrices): f16 factors, f32 sums. `skinny.ts`
- * comes here where the range of the gradient is known.
+ * The gradient of a factor of low rank on tensor cores (subgroup matrices): f16 factors, f32 sums.
+ * `low_rank_gradient.ts` comes here where the scale of the gradient is known.
  *
  * @module
  */
@@ -8,8 +8,8 @@
 import type { ElementType, Matrix, Vector } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { QuantizedGradient } from "../rows/quantize.ts";
-import type { LowRankGradientOptions } from "./low_rank_gradient.ts";
-import { recordShares } from "./low_rank_split.ts";
+import type { LowRankProduct } from "./low_rank_product.ts";
+import { recordSplitK } from "./low_rank_split.ts";
 
 /** How far the elements of a gradient reach, so that they can be brought into the range of f16. */
 export interface GradientScale {
@@ -18,8 +18,8 @@ export interface GradientScale {
   /** f32: the columns are divided by these first. */
   columnScales?: Vector;
   /**
-   * f32 [tokens], for a gradient in f16: what its rows were multiplied by after its columns were divided by theirs. The
-   * other factor's rows are multiplied by `power` over these.
+   * f32 [tokens], for a gradient in f16: what its rows were multiplied by after its columns were
+   * divided by theirs. The other factor's rows are multiplied by `power` over these.
    */
   rowScales?: Vector;
 }
@@ -31,16 +31,17 @@ export interface LowRankTensorVariant {
   BN: number;
   /** Tokens that are in workgroup memory at a time: a multiple of 16. */
   BK: number;
-  /** A multiple of BK. */
-  share: number;
+  /** Tokens of a split: a multiple of BK. */
+  splitK: number;
 }
 
 /** By how much what a scale brings to the largest code can grow further within f16. */
 const HEADROOM: Partial<Record<ElementType, number>> = { e4m3: 2 ** 7, e5m2: 1, f16: 2 ** 10 };
 
 /**
- * Records finding the range of a gradient from its codes' scales, for {@linkcode LowRankGradientOptions.range}; valid until
- * the program asks for the next one. Undefined where the device has no tensor cores, or the gradient no codes.
+ * Records finding the scale of a gradient from its codes' scales, for `gradientScale` of
+ * `lowRankGradient`; valid until the program asks for the next one. Undefined where the device has
+ * no tensor cores, or the gradient no codes.
  */
 export function findGradientScale(
   program: Program,
@@ -57,7 +58,10 @@ export function recordGradientScale(program: Program, codes: QuantizedGradient):
   return { power, columnScales: codes.columnScales };
 }
 
-/** As {@linkcode recordGradientScale}, of a gradient that is given in f16 as what its codes are rounded from. */
+/**
+ * As {@linkcode recordGradientScale}, of a gradient that is given in f16 as what its codes are
+ * rounded from.
+ */
 export function scaleOfF16Gradient(program: Program, codes: QuantizedGradient): GradientScale {
   // The power meets the scales themselves: none of its quotients may be above 1.
   const power = recordPower(program, codes, 1);
@@ -70,21 +74,21 @@ function recordPower(
   { codes, scales }: QuantizedGradient,
   headroom: number,
 ): Matrix {
-  const power = program.scratch(1, 1, "range of a gradient");
+  const power = program.scratch(1, 1, "scale of a gradient");
   const kernel = program.device.kernel("gradient_scale", { THREADS: 256 });
   program.dispatch(kernel, { scales, power }, { rows: codes.rows, headroom }, [1]);
   return power;
 }
 
 /**
- * Records `out (+)= alpha · aᵀ·b` by f16 factors with f32 sums in a fixed order. On a device without subgroup matrices
- * the fragments are emulated, which is for tests.
+ * Records `out (+)= alpha · aᵀ·b` by f16 factors with f32 sums in a fixed order. On a device
+ * without subgroup matrices the fragments are emulated, which is for tests.
  *
  * @param options Checked.
  */
 export function lowRankGradientTensor(
   program: Program,
-  { a, b, out, alpha = 1, accumulate = false }: LowRankGradientOptions,
+  { a, b, out, alpha = 1, accumulate = false }: LowRankProduct,
   { power, columnScales, rowScales }: GradientScale,
   variant: Partial<LowRankTensorVariant> = {},
 ): void {
@@ -97,19 +101,19 @@ export function lowRankGradientTensor(
       `Cannot divide columns ${a.column} to ${a.column + m} by ${columnScales.length} scales`,
     );
   }
-  const { share, ...tile } = { ...chooseVariant(m, n, tokens), ...variant };
+  const { splitK, ...tile } = { ...chooseVariant(m, n, tokens), ...variant };
   const { BM, BN, BK } = tile;
   const loads = (width: number) => BK * (width / 8) / 128;
-  recordShares(program, {
+  recordSplitK(program, {
     a,
     b,
     out,
     accumulate,
-    share,
+    splitK,
     kernel: "low_rank_gradient_tensor",
     constants: {
       ...tile,
-      SHARE: share,
+      SPLIT_K: splitK,
       A_LOADS: loads(BM),
       B_LOADS: loads(BN),
       A_TYPE: a.matrix.type,
@@ -126,16 +130,29 @@ export function lowRankGradientTensor(
   });
 }
 
-/** Workgroups that keep a large GPU busy: two on each of the 132 multiprocessors of an H200, nearly. */
+/**
+ * Workgroups that keep a large GPU busy: two on each of the 132 multiprocessors of an H200, nearly.
+ */
 const ENOUGH_WORKGROUPS = 256;
-/** Few different shares, as each is compiled anew; shorter ones cost more to add up than they win. */
-const SHARES = [4096, 2048, 1024, 512, 256];
+/**
+ * Few different lengths, as each is compiled separately; shorter ones cost more to add up than they
+ * win.
+ */
+const SPLIT_LENGTHS = [4096, 2048, 1024, 512, 256];
 
-/** As wide as the narrow side of the output, up to 128, so that the operand of the other is read once. */
+/**
+ * As wide as the narrow side of the output, up to 128, so that the operand of the other is read
+ * once.
+ */
 function chooseVariant(m: number, n: number, tokens: number): LowRankTensorVariant {
   const narrow = Math.min(m, n) <= 64 ? 64 : 128;
   const [BM, BN] = n <= m ? [128, narrow] : [narrow, 128];
   const tiles = Math.ceil(m / BM) * Math.ceil(n / BN);
-  const enough = (share: number) => tiles * Math.ceil(tokens / share) >= ENOUGH_WORKGROUPS;
-  return { BM, BN, BK: 32, share: SHARES.find(enough) ?? SHARES[SHARES.length - 1] };
+  const enough = (splitK: number) => tiles * Math.ceil(tokens / splitK) >= ENOUGH_WORKGROUPS;
+  return {
+    BM,
+    BN,
+    BK: 32,
+    splitK: SPLIT_LENGTHS.find(enough) ?? SPLIT_LENGTHS.at(-1)!,
+  };
 }

@@ -1,6 +1,6 @@
 /**
- * The gradient of a narrow matrix from shares of its tokens: each is summed by workgroups of its own, in either
- * arithmetic, and the partial sums are added in a fixed order.
+ * The gradient of a factor of low rank from splits of its tokens: each is summed by workgroups of
+ * its own, in either arithmetic, and the partial sums are added in a fixed order.
  *
  * @module
  */
@@ -13,20 +13,21 @@ import {
   roundUp,
 } from "../../gpu/buffers.ts";
 import type { Bindings, Program } from "../../gpu/program.ts";
+import type { KernelName } from "../../gpu/kernels.generated.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
 import { sumPartials } from "./sum_partials.ts";
 
-/** What {@linkcode recordShares} dispatches. */
-export interface SharesOptions {
+/** Operands and options of {@linkcode recordSplitK}. */
+export interface SplitKOptions {
   /** [tokens, m] and [tokens, n] */
   a: ColumnBlock;
   b: ColumnBlock;
   /** f32 [m, n] */
   out: Matrix;
   accumulate: boolean;
-  /** Tokens of a share. */
-  share: number;
-  kernel: string;
+  /** Tokens of a split. */
+  splitK: number;
+  kernel: KernelName;
   /** `BM` and `BN` are the rows and columns of the output that a workgroup makes. */
   constants: KernelConstants & { BM: number; BN: number };
   /** Besides `a`, `b` and `out`. */
@@ -37,12 +38,12 @@ export interface SharesOptions {
   unit: number;
 }
 
-/** Records `out (+)= Σ aᵀ·b` over all shares. */
-export function recordShares(program: Program, options: SharesOptions): void {
-  const { a, b, out, accumulate, share, kernel, constants, unit } = options;
+/** Records `out (+)= Σ aᵀ·b` over all splits. */
+export function recordSplitK(program: Program, options: SplitKOptions): void {
+  const { a, b, out, accumulate, splitK, kernel, constants, unit } = options;
   const [m, n, tokens] = [a.cols, b.cols, a.matrix.rows];
-  const shares = Math.ceil(tokens / share);
-  const partials = shares > 1 && program.scratch(shares * m, n, "partial sums of a gradient");
+  const splits = Math.ceil(tokens / splitK);
+  const partials = splits > 1 && program.scratch(splits * m, n, "partial sums of a gradient");
   program.dispatch(
     program.device.kernel(kernel, { ...constants, ACCUMULATE: accumulate && !partials }),
     { a: a.matrix, b: b.matrix, out: partials || out, ...options.bindings },
@@ -57,15 +58,15 @@ export function recordShares(program: Program, options: SharesOptions): void {
       out_pitch: (partials || out).pitch,
       ...options.params,
     },
-    [Math.ceil(roundUp(n, 16) / constants.BN), Math.ceil(m / constants.BM), shares],
+    [Math.ceil(roundUp(n, 16) / constants.BN), Math.ceil(m / constants.BM), splits],
     {
       flops: 2 * m * n * tokens,
-      bytes: tokens * (ELEMENT_BYTES[a.matrix.type] * m + 4 * n) + 4 * shares * m * n,
+      bytes: tokens * (ELEMENT_BYTES[a.matrix.type] * m + 4 * n) + 4 * splits * m * n,
       label: `${m}×${n}×${tokens}`,
     },
   );
   if (partials) {
     const whole = columnsOf(out, 0, n);
-    sumPartials(program, { partials, splits: shares, out: whole, rows: m, cols: n, accumulate });
+    sumPartials(program, { partials, splits, out: whole, rows: m, cols: n, accumulate });
   }
 }

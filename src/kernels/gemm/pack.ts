@@ -1,5 +1,6 @@
 /**
- * Packs operands of a matrix product with the contraction outermost, the form the half-precision kernels read.
+ * Packs operands of a matrix product with the contraction outermost, the form the half-precision
+ * kernels read.
  *
  * @module
  */
@@ -11,7 +12,7 @@ import { PACKED_STEP } from "./variants.ts";
 /** Which operand of a product: both are packed at the same time. */
 export type OperandSide = "left" | "right";
 
-/** What {@linkcode pack} reads, and the form it writes. */
+/** The operand that {@linkcode pack} reads, and the form it writes. */
 export interface PackOptions {
   /** e4m3, e5m2 or f16; `byK`: [k, x], else [x, k]. */
   block: ColumnBlock;
@@ -42,7 +43,10 @@ export interface PackedOperand {
   factor: number;
 }
 
-/** Rows or columns that a workgroup of the kernel packs, where it does not transpose; a multiple of every panel. */
+/**
+ * Rows or columns that a workgroup of the kernel packs, where it does not transpose; a multiple of
+ * every panel.
+ */
 const WORKGROUP_X = 128;
 
 /** Records the packing of one operand into scratch. */
@@ -90,7 +94,7 @@ function perVector(type: ElementType): number {
   return type === "f16" ? 8 : 16;
 }
 
-/** What the kernel that writes f16 has to know of its input and output. */
+/** Constants of the kernel that writes f16: the layouts of its input and output. */
 function layout(type: ElementType, byK: boolean, form: PackOptions["form"], factor: number) {
   const pairs = form === "pairs";
   return {
@@ -104,9 +108,10 @@ function layout(type: ElementType, byK: boolean, form: PackOptions["form"], fact
 }
 
 /**
- * What values are multiplied by when packed as f16, and what the packed value then lacks. e4m3 comes as value · 2⁻⁸.
- * Packed arithmetic adds up 64 products in f16: with both at 2⁻⁸ small ones would vanish, so one side of e4m3 · e4m3
- * keeps its value (at most 1.75 · 448 a product), and e5m2 is brought from 57344 down to 224 to meet at most 1.75.
+ * What values are multiplied by when packed as f16, and what the packed value then lacks. e4m3
+ * comes as value · 2⁻⁸. Packed arithmetic adds up 64 products in f16: with both at 2⁻⁸ small ones
+ * would vanish, so one side of e4m3 · e4m3 keeps its value (at most 1.75 · 448 a product), and e5m2
+ * is brought from 57344 down to 224 to meet at most 1.75.
  */
 function factors(type: ElementType, side: OperandSide, whole: boolean) {
   if (type === "e5m2") return { kernelFactor: 2 ** -8, factor: 2 ** 8 };

@@ -1,7 +1,14 @@
+/**
+ * Adds the partial products of a GEMM that was split along K, in a fixed order, so that results
+ * repeat.
+ *
+ * @module
+ */
+
 import { type ColumnBlock, type Matrix, roundUp } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 
-/** What {@linkcode sumPartials} adds. */
+/** Operands and options of {@linkcode sumPartials}. */
 export interface SumPartialsOptions {
   /** f32 [splits * rows, cols] */
   partials: Matrix;

@@ -38,14 +38,17 @@ export interface GemmVariant {
 
 /** The table. */
 export const GEMM_VARIANTS = {
-  /** f32, by the size of the output: large tiles read operands less often, small ones leave less of a GPU idle. */
+  /**
+   * f32, by the size of the output: large tiles read operands less often, small ones leave less of
+   * a GPU idle.
+   */
   large: f32Variant(128, 64, 8),
   medium: f32Variant(64, 64, 8),
   small: f32Variant(32, 32, 4),
   /** Packed f16. */
   half: halfVariant(128, 64),
   /** Tensor cores; narrow outputs leave fewer columns of a tile unused. */
-  matrix: tensorVariant(128, 128),
+  tensor: tensorVariant(128, 128),
   tensorNarrow: tensorVariant(128, 64),
 } as const;
 
@@ -64,19 +67,22 @@ export function chooseVariant(device: Device, { m, n, k, aType, bType }: GemmSha
     return Math.min(m, n) >= 64 ? GEMM_VARIANTS.medium : GEMM_VARIANTS.small;
   }
   if (!device.hasSubgroupMatrix || !onTensorCores(aType, bType)) return GEMM_VARIANTS.half;
-  return n > 64 ? GEMM_VARIANTS.matrix : GEMM_VARIANTS.tensorNarrow;
+  return n > 64 ? GEMM_VARIANTS.tensor : GEMM_VARIANTS.tensorNarrow;
 }
 
 /** Workgroups below which a product is split along k, to give every core of a large GPU work. */
 const ENOUGH_WORKGROUPS = { gemm: 128, gemm_f16: 256, gemm_tensor: 256 };
-/** Contraction steps that a split keeps at least, so that partial sums do not cost more than they win. */
+/**
+ * Contraction steps that a split keeps at least, so that partial sums do not cost more than they
+ * win.
+ */
 const SHORTEST_SPLIT = 512;
 
 /**
- * Length of the shares that the contraction is cut into, a multiple of {@linkcode PACKED_STEP}: all of it where the tiles
- * alone fill the GPU, or where the product must stay `whole`.
+ * Length of the splits that the contraction is cut into, a multiple of {@linkcode PACKED_STEP}: all
+ * of it where the tiles alone fill the GPU, or where the product must stay `whole`.
  */
-export function shareOf(
+export function splitKLength(
   workgroups: number,
   k: number,
   { kernel }: GemmVariant,
@@ -87,7 +93,10 @@ export function shareOf(
   return roundUp(Math.max(1, Math.ceil(k / splits)), PACKED_STEP);
 }
 
-/** f32 tiles with `outputs` × `outputs` values a thread, and 4 × 4 blocks a thread fetches of each operand in a step. */
+/**
+ * f32 tiles with `outputs` × `outputs` values per thread, and the 4 × 4 blocks that a thread
+ * fetches of each operand in a step.
+ */
 function f32Variant(BM: number, BN: number, outputs: number): GemmVariant {
   const BK = 16;
   const threads = (BM / outputs) * (BN / outputs);
@@ -99,8 +108,9 @@ function f32Variant(BM: number, BN: number, outputs: number): GemmVariant {
 }
 
 /**
- * Packed f16 tiles with 8 × 8 values a thread. `promote`: steps of 32 after which the f16 sums are joined to the f32
- * ones. More than 4 could overflow (pack.ts, row_scale.wgsl); fewer are slower, and more exact (docs/EXPERIMENTS.md).
+ * Packed f16 tiles with 8 × 8 values per thread. `promote`: steps of 32 after which the f16 sums
+ * are joined to the f32 ones. More than 4 could overflow (pack.ts, row_scale.wgsl); fewer are
+ * slower, and more exact (docs/EXPERIMENTS.md).
  */
 export function halfVariant(BM: number, BN: number, promote: 1 | 2 | 4 = 4): GemmVariant {
   const BK = 32;
@@ -132,7 +142,10 @@ export function onTensorCores(a: ElementType, b: ElementType): boolean {
   return a !== "f32" && b !== "f32" && (a === "f16") === (b === "f16");
 }
 
-/** Vectors of 16 bytes that a thread of the kernel for tensor cores fetches of each operand in a step. */
+/**
+ * Vectors of 16 bytes that a thread of the kernel for tensor cores fetches of each operand in a
+ * step.
+ */
 export function fragmentLoads({ BM, BN, BK }: GemmTile, type: ElementType) {
   const loads = (width: number) => BK * width / (type === "f16" ? 8 : 16) / 128;
   return { A_LOADS: loads(BM), B_LOADS: loads(BN) };

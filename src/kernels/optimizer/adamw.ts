@@ -1,3 +1,9 @@
+/**
+ * AdamW on flat vectors of parameters, gradients and moments: one dispatch for all of them.
+ *
+ * @module
+ */
+
 import type { Vector } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import type { StepState } from "../../gpu/step_state.ts";
@@ -6,7 +12,7 @@ import { expectVector } from "../shapes.ts";
 /** Threads of a workgroup. */
 const THREADS = 256;
 
-/** What {@linkcode adamW} reads and writes; f32 vectors of one length. */
+/** Operands and options of {@linkcode adamW}; f32 vectors of one length. */
 export interface AdamWOptions {
   /** The parameters, updated in place. */
   values: Vector;
@@ -27,9 +33,9 @@ export interface AdamWOptions {
 }
 
 /**
- * Records a step of AdamW on a flat vector: torch.optim.AdamW with the gradients multiplied by the clip
- * factor. `gradNorm` must have been recorded before. Elements that fill the last group of four are updated
- * like the others, so they must be zero, as their gradients.
+ * Records a step of AdamW on a flat vector: torch.optim.AdamW with the gradients multiplied by the
+ * clip factor. `gradNorm` must have been recorded before. Elements that fill the last group of four
+ * are updated like the others, so they must be zero, as their gradients.
  */
 export function adamW(program: Program, options: AdamWOptions): void {
   const { values, gradients, firstMoment, secondMoment, eps, weightDecay, state } = options;

@@ -1,3 +1,10 @@
+/**
+ * The global norm of the gradients, from which the clip factor follows: on the GPU, so that a step
+ * waits for no read-back.
+ *
+ * @module
+ */
+
 import type { Vector } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { StepState } from "../../gpu/step_state.ts";
@@ -7,7 +14,7 @@ import { expectVector } from "../shapes.ts";
 const THREADS = 256;
 const MOST_WORKGROUPS = 1024;
 
-/** What {@linkcode gradNorm} reads and writes. */
+/** Operands and options of {@linkcode gradNorm}. */
 export interface GradNormOptions {
   /** f32 [n]: the gradients of all trained parameters. */
   gradients: Vector;
@@ -18,8 +25,8 @@ export interface GradNormOptions {
 }
 
 /**
- * Records the global L2 norm of the gradients and the factor that `adamW` clips by. A gradient that holds
- * NaN or infinity is marked, and `adamW` leaves everything as it was.
+ * Records the global L2 norm of the gradients and the factor that `adamW` clips by. A gradient that
+ * holds NaN or infinity is marked, and `adamW` leaves everything as it was.
  */
 export function gradNorm(program: Program, { gradients, maxNorm, state }: GradNormOptions): void {
   expectVector("gradNorm", "gradients", gradients, gradients.length);

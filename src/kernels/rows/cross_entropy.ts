@@ -1,3 +1,10 @@
+/**
+ * Cross-entropy of logits and its gradient, chunk by chunk: the logits of all tokens of a batch are
+ * never there at once.
+ *
+ * @module
+ */
+
 import type { Matrix, Vector } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import type { StepState } from "../../gpu/step_state.ts";
@@ -5,18 +12,21 @@ import { expectQuantized, type Quantized } from "./quantize.ts";
 import { expectMatrix, expectVector, threadsForRow } from "../shapes.ts";
 
 /**
- * vec4s of a row from which on a workgroup of a GPU has as many threads as it may: few rows at a time stay in the cache
- * until they are read again.
+ * vec4s of a row from which on a workgroup of a GPU has as many threads as it may: few rows at a
+ * time stay in the cache until they are read again.
  */
 const WIDE_ROW = 4096;
 /** Threads of such a workgroup at most. */
 const MOST_THREADS = 1024;
 
-/** What {@linkcode crossEntropyLoss} reads and writes. */
+/** Operands and options of {@linkcode crossEntropyLoss}. */
 export interface CrossEntropyLossOptions {
   /** f32 [rows, vocab]: the logits of a chunk of the batch. */
   logits: Matrix;
-  /** i32 [tokens] of the whole batch: a class below vocab (others count as the last), or negative (−100) to ignore the row. */
+  /**
+   * i32 [tokens] of the whole batch: a class below vocab (others count as the last), or negative
+   * (−100) to ignore the row.
+   */
   targets: Vector;
   /** f32 [tokens] of the whole batch: receives −log p(target), 0 where ignored. */
   rowLoss: Vector;
@@ -24,13 +34,13 @@ export interface CrossEntropyLossOptions {
   firstRow?: number;
 }
 
-/** What {@linkcode crossEntropy} reads and writes. */
+/** Operands and options of {@linkcode crossEntropy}. */
 export interface CrossEntropyOptions extends CrossEntropyLossOptions {
   /** Gives the factor of the gradient: 1 / targets of the step. */
   state: StepState;
   /**
-   * e4m3, e5m2 or f16 [rows, vocab]: receives the gradient, and the logits stay. Default: the gradient replaces the
-   * logits.
+   * e4m3, e5m2 or f16 [rows, vocab]: receives the gradient, and the logits stay. Default: the
+   * gradient replaces the logits.
    */
   quantized?: Quantized;
 }
@@ -41,7 +51,8 @@ export function crossEntropyLoss(program: Program, options: CrossEntropyLossOpti
 }
 
 /**
- * Records the losses of a chunk of rows and the gradient of the step's mean loss with respect to its logits,
+ * Records the losses of a chunk of rows and the gradient of the step's mean loss with respect to
+ * its logits,
  * `(softmax − one-hot) / targets`, zero where ignored.
  */
 export function crossEntropy(program: Program, options: CrossEntropyOptions): void {

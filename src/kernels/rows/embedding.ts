@@ -1,3 +1,9 @@
+/**
+ * Looks up the rows of the embedding table, and adds up their gradient in a fixed order.
+ *
+ * @module
+ */
+
 import { ELEMENT_BYTES, type Matrix, type Vector } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { expectMatrix, expectVector } from "../shapes.ts";
@@ -5,7 +11,7 @@ import { expectMatrix, expectVector } from "../shapes.ts";
 /** Threads of a workgroup; a multiple of 32. */
 const THREADS = 128;
 
-/** What {@linkcode embed} reads and writes. */
+/** Operands and options of {@linkcode embed}. */
 export interface EmbedOptions {
   /** u32 [tokens], each below the rows of the table (others count as the last). */
   ids: Vector;
@@ -35,7 +41,7 @@ export function embed(program: Program, { ids, table, output }: EmbedOptions): v
   );
 }
 
-/** What {@linkcode embedBackward} reads and writes. */
+/** Operands and options of {@linkcode embedBackward}. */
 export interface EmbedBackwardOptions {
   /** As in the forward. */
   ids: Vector;

@@ -61,7 +61,7 @@ export function nf4Weight(device: Device, rows: number, cols: number, label: str
   };
 }
 
-/** Uploads the number types, for all weights of a device: `Tables` of wgsl/nf4_tables.wgsl. */
+/** Uploads the number types, for all weights of a device: `Tables` of wgsl/rows/nf4_tables.wgsl. */
 export function uploadNf4Tables(device: Device): BufferView {
   const tables = new Float32Array(2 * DYNAMIC_VALUES.length + 2 * NF4_VALUES.length);
   let at = 0;
@@ -75,7 +75,7 @@ export function uploadNf4Tables(device: Device): BufferView {
   return view;
 }
 
-/** What {@linkcode quantizeNf4} reads and writes. */
+/** Operands and options of {@linkcode quantizeNf4}. */
 export interface Nf4QuantizeOptions {
   /** f32 [rows, cols] */
   input: Matrix;
@@ -116,7 +116,7 @@ export function quantizeNf4(program: Program, options: Nf4QuantizeOptions): void
   );
 }
 
-/** What {@linkcode dequantizeNf4} reads and writes. */
+/** Operands and options of {@linkcode dequantizeNf4}. */
 export interface Nf4DequantizeOptions {
   weight: Nf4Weight;
   /** From {@linkcode uploadNf4Tables}. */

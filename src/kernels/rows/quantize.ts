@@ -1,5 +1,6 @@
 /**
- * Quantisation with dynamic scales, one a row (token) or one for the whole matrix: to FP8, or to f16.
+ * Quantisation with dynamic scales, one a row (token) or one for the whole matrix: to FP8, or to
+ * f16.
  *
  * @module
  */
@@ -37,15 +38,20 @@ export interface Quantized {
   scales: Vector;
 }
 
-/** A quantised gradient of a linear layer's output, as the product with the layer's weight wants it. */
+/**
+ * A quantised gradient of a linear layer's output, as the product with the layer's weight wants it.
+ */
 export interface QuantizedGradient extends Quantized {
-  /** f32 [cols]: columns are divided by these first, the scales of the weight's rows that the product runs over. */
+  /**
+   * f32 [cols]: columns are divided by these first, the scales of the weight's rows that the
+   * product runs over.
+   */
   columnScales?: Vector;
 }
 
 /**
- * Checks where a kernel should write its result in few bits. A merged layer's width counts the zero rows up to a multiple of
- * 16, so codes and column scales may go on up to the pitch.
+ * Checks where a kernel should write its result in few bits. A merged layer's width counts the zero
+ * rows up to a multiple of 16, so codes and column scales may go on up to the pitch.
  *
  * @param kernel Name of the recorder, for the message.
  * @throws {TypeError} for codes of another type.
@@ -65,35 +71,35 @@ export function expectQuantized(
   expectVector(kernel, "columnScales", { ...columnScales, length }, cols);
 }
 
-/** The bindings of wgsl/row_codes.wgsl; none where nothing is quantised. */
+/** The bindings of wgsl/rows/row_codes.wgsl; none where nothing is quantised. */
 export function codesOf(quantized: Quantized | null | undefined): Bindings {
   return quantized ? { codes: quantized.codes, scales: quantized.scales } : {};
 }
 
-/** What {@linkcode quantize} reads and writes. */
+/** Operands and options of {@linkcode quantize}. */
 export interface QuantizeOptions {
   /** f32 [rows, cols] */
   input: Matrix;
-  /** e4m3, e5m2 or f16 codes [rows, cols + tail columns] */
+  /** e4m3, e5m2 or f16 codes [rows, cols + trailing columns] */
   codes: Matrix;
   /** f32 [rows]: multiplied on the way in. One a row, all equal for granularity `tensor`. */
   scales: Vector;
   /** `given`: the scales are read, not written. */
   granularity: ScaleGranularity | "given";
-  /** f32 [cols + tail columns]: the input's columns are divided by these first. */
+  /** f32 [cols + trailing columns]: the input's columns are divided by these first. */
   columnScales?: BufferView;
   /** f32 [rows, t]: columns that follow the input's. */
-  tail?: Matrix;
+  trailingColumns?: Matrix;
   /** How a row is shared, for measurements. */
   variant?: RowVariant;
 }
 
 /**
- * Records `codes = encode(input · scale)`. The scale brings the largest magnitude that shares it to the largest value of
- * FP8, or into [2³, 2⁴) of f16, there as a power of two.
+ * Records `codes = encode(input · scale)`. The scale brings the largest magnitude that shares it to
+ * the largest value of FP8, or into [2³, 2⁴) of f16, there as a power of two.
  */
 export function quantize(program: Program, options: QuantizeOptions): void {
-  const { input, codes, scales, granularity, columnScales, tail } = options;
+  const { input, codes, scales, granularity, columnScales, trailingColumns } = options;
   checkShapes(options);
   const { device } = program;
   const { rows } = input;
@@ -102,10 +108,14 @@ export function quantize(program: Program, options: QuantizeOptions): void {
   const inputs = {
     x: input,
     ...(columnScales && { column_scales: columnScales }),
-    ...(tail && { tail }),
+    ...(trailingColumns && { trailing: trailingColumns }),
   };
-  const variant = { COLUMN_SCALES: !!columnScales, TAIL: !!tail };
-  const params = { rows, vectors: input.pitch / 4, tail_vectors: tail ? tail.pitch / 4 : 0 };
+  const variant = { COLUMN_SCALES: !!columnScales, TRAILING: !!trailingColumns };
+  const params = {
+    rows,
+    vectors: input.pitch / 4,
+    trailing_vectors: trailingColumns ? trailingColumns.pitch / 4 : 0,
+  };
   const grid = linearGrid(rows, 1);
   if (granularity === "tensor") {
     const amax = device.kernel("tensor_amax", { ...variant, THREADS: threadsForRow(codes.pitch) });
@@ -127,7 +137,7 @@ export function quantize(program: Program, options: QuantizeOptions): void {
   );
 }
 
-/** What {@linkcode dequantize} reads and writes. */
+/** Operands and options of {@linkcode dequantize}. */
 export interface DequantizeOptions {
   /** e4m3, e5m2 or f16 codes [rows, cols] */
   codes: Matrix;
@@ -164,16 +174,16 @@ export function dequantize(
   );
 }
 
-function checkShapes({ input, codes, scales, tail, columnScales }: QuantizeOptions) {
-  const width = input.pitch + (tail?.pitch ?? 0);
+function checkShapes({ input, codes, scales, trailingColumns, columnScales }: QuantizeOptions) {
+  const width = input.pitch + (trailingColumns?.pitch ?? 0);
   const problem = input.type !== "f32" || !CODE_TYPES.includes(codes.type)
     ? `${input.type} becomes ${codes.type}: expected f32 and one of ${CODE_TYPES.join(", ")}`
     : codes.rows !== input.rows || codes.pitch !== width
     ? `codes of ${codes.rows}×${codes.pitch} cannot hold ${input.rows}×${width}`
     : scales.length < input.rows
     ? `${scales.length} scales are too few for ${input.rows} rows`
-    : tail && tail.rows !== input.rows
-    ? `a tail of ${tail.rows} rows does not continue ${input.rows}`
+    : trailingColumns && trailingColumns.rows !== input.rows
+    ? `trailing columns of ${trailingColumns.rows} rows do not continue ${input.rows}`
     : columnScales && columnScales.size < 4 * width
     ? `column scales of ${columnScales.size} bytes are too few for ${width} columns`
     : null;

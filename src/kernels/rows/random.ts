@@ -1,3 +1,9 @@
+/**
+ * Random matrices made on the GPU: the same values for the same key on every device.
+ *
+ * @module
+ */
+
 import type { Matrix } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { integerDeviation, type RandomKey, UNIFORM_BOUND } from "../../numerics/random_key.ts";
@@ -6,7 +12,7 @@ import { expectMatrix } from "../shapes.ts";
 /** Threads of a workgroup. */
 const THREADS = 256;
 
-/** What {@linkcode randomNormal} writes. */
+/** Operands and options of {@linkcode randomNormal}. */
 export interface RandomNormalOptions {
   /** Which numbers: another key gives others. */
   key: RandomKey;
@@ -17,13 +23,16 @@ export interface RandomNormalOptions {
   out: Matrix;
 }
 
-/** Records `out[r][c] = mean + deviation · z(r · cols + c)`; the twin is `normalValues` of tests/oracle/random.ts. */
+/**
+ * Records `out[r][c] = mean + deviation · z(r · cols + c)`; the twin is `normalValues` of
+ * tests/oracle/random.ts.
+ */
 export function randomNormal(program: Program, options: RandomNormalOptions): void {
   const { key, mean, deviation, out } = options;
   record(program, { key, mean, step: deviation / integerDeviation, uniform: false, out });
 }
 
-/** What {@linkcode randomUniform} writes. */
+/** Operands and options of {@linkcode randomUniform}. */
 export interface RandomUniformOptions {
   /** Which numbers: another key gives others. */
   key: RandomKey;
@@ -33,7 +42,10 @@ export interface RandomUniformOptions {
   out: Matrix;
 }
 
-/** Records `out[r][c] = bound · u(r · cols + c)`, u in ±1; the twin is `uniformValues` of tests/oracle/random.ts. */
+/**
+ * Records `out[r][c] = bound · u(r · cols + c)`, u in ±1; the twin is `uniformValues` of
+ * tests/oracle/random.ts.
+ */
 export function randomUniform(program: Program, { key, bound, out }: RandomUniformOptions): void {
   record(program, { key, mean: 0, step: bound / UNIFORM_BOUND, uniform: true, out });
 }

@@ -1,9 +1,16 @@
+/**
+ * RMSNorm and its gradients. Results that a linear layer quantises next are written as codes at
+ * once.
+ *
+ * @module
+ */
+
 import type { Matrix, Vector } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { codesOf, expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
 import { expectMatrix, expectVector, rowConstants, type RowVariant } from "../shapes.ts";
 
-/** What {@linkcode rmsNorm} reads and writes; f32 but for the codes. */
+/** Operands of {@linkcode rmsNorm}; f32 except for the codes. */
 export interface RmsNormOptions {
   /** [rows, cols] */
   input: Matrix;
@@ -13,7 +20,7 @@ export interface RmsNormOptions {
   eps: number;
   /** [rows, cols]; null where only the codes are wanted. */
   output: Matrix | null;
-  /** Receives the output in few bits, one scale a row, as `quantize` would make it. */
+  /** Receives the output as codes with one scale per row, as `quantize` would make it. */
   quantized?: Quantized | null;
   /** [rows]: receives 1 / sqrt(mean square + eps), for the backward pass. */
   rstd: Vector;
@@ -47,7 +54,7 @@ export function rmsNorm(
   );
 }
 
-/** What {@linkcode rmsNormBackward} reads and writes; f32 but for the codes. */
+/** Operands of {@linkcode rmsNormBackward}; f32 except for the codes. */
 export interface RmsNormBackwardOptions {
   /** Gradient of the output [rows, cols]. */
   dOutput: Matrix;
@@ -61,7 +68,9 @@ export interface RmsNormBackwardOptions {
   dInput: Matrix;
   /** Add to what `dInput` holds: the gradient of the residual stream. Default false: overwrite. */
   accumulate?: boolean;
-  /** Receives what `dInput` holds then in few bits, one scale a row, as `quantize` would make it. */
+  /**
+   * Receives what `dInput` holds then as codes with one scale per row, as `quantize` would make it.
+   */
   quantized?: QuantizedGradient | null;
   /** How a row is shared, for measurements. */
   variant?: RowVariant;
@@ -104,7 +113,7 @@ export function rmsNormBackward(program: Program, options: RmsNormBackwardOption
   );
 }
 
-/** What {@linkcode rmsNormWeightGradient} reads and writes; all f32. */
+/** Operands of {@linkcode rmsNormWeightGradient}; all f32. */
 export interface RmsNormWeightGradientOptions {
   /** Gradient of the output [rows, cols]. */
   dOutput: Matrix;

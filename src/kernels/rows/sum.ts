@@ -1,8 +1,14 @@
+/**
+ * Adds up a vector, such as the losses of a batch, in a fixed order.
+ *
+ * @module
+ */
+
 import type { BufferView, Vector } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import { expectVector } from "../shapes.ts";
 
-/** What {@linkcode addSum} reads and writes. */
+/** Operands and options of {@linkcode addSum}. */
 export interface AddSumOptions {
   /** f32 [n] */
   values: Vector;

@@ -1,3 +1,9 @@
+/**
+ * SwiGLU and its gradient. Results that a linear layer quantises next are written as codes at once.
+ *
+ * @module
+ */
+
 import type { ElementType, Matrix } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { codesOf, expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
@@ -8,13 +14,16 @@ const THREADS = 128;
 /** Element types of the input, and of its gradient beside codes. */
 const MERGED_TYPES: readonly ElementType[] = ["f32", "f16"];
 
-/** What {@linkcode swiglu} reads and writes. */
+/** Operands and options of {@linkcode swiglu}. */
 export interface SwigluOptions {
-  /** f32 or f16 [rows, 2·pitch of the output]: gate_proj's columns, then from the pitch on those of up_proj. */
+  /**
+   * f32 or f16 [rows, 2·pitch of the output]: gate_proj's columns, then from the pitch on those of
+   * up_proj.
+   */
   gateUp: Matrix;
   /** f32 [rows, width]; null where only the codes are wanted. */
   output: Matrix | null;
-  /** Receives the output in few bits, one scale a row, as `quantize` would make it. */
+  /** Receives the output as codes with one scale per row, as `quantize` would make it. */
   quantized?: Quantized | null;
   /** How a row is shared where the output is quantised, for measurements. */
   variant?: RowVariant;
@@ -63,15 +72,18 @@ export function swiglu(
   );
 }
 
-/** What {@linkcode swigluBackward} reads and writes, no two in the same memory. */
+/** Operands of {@linkcode swigluBackward}, no two in the same memory. */
 export interface SwigluBackwardOptions {
   /** The forward's input, f32 or f16. */
   gateUp: Matrix;
   /** Gradient of the output, f32 [rows, width]. */
   dOutput: Matrix;
-  /** Receives the gradient of the input in f32; or, in f16, the scaled values that the codes of `quantized` are made of. */
+  /**
+   * Receives the gradient of the input in f32; or, in f16, the scaled values that the codes of
+   * `quantized` are made of.
+   */
   dGateUp: Matrix;
-  /** Receives that gradient in few bits, one scale a row, as `quantize` would make it. */
+  /** Receives that gradient as codes with one scale per row, as `quantize` would make it. */
   quantized?: QuantizedGradient | null;
   /** How a row is shared where the gradient is quantised, for measurements. */
   variant?: RowVariant;

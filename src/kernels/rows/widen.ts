@@ -1,3 +1,9 @@
+/**
+ * Widens the 16-bit weights of a file on the GPU, so that half the bytes are uploaded.
+ *
+ * @module
+ */
+
 import type { BufferView, Matrix } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { expectMatrix } from "../shapes.ts";
@@ -5,27 +11,27 @@ import { expectMatrix } from "../shapes.ts";
 /** Threads of a workgroup. */
 const THREADS = 256;
 
-/** What {@linkcode widen} reads and writes. */
+/** Operands and options of {@linkcode widen}. */
 export interface WidenOptions {
   /** Packed [rows, cols] elements of 16 bits, as a file holds them. */
-  halves: BufferView;
+  raw: BufferView;
   /** What they are. */
   dtype: "F16" | "BF16";
   /** f32 or f16 [rows, cols] */
   out: Matrix;
 }
 
-/** Records `out = decode(halves)`, exact but where bfloat16 becomes f16. */
-export function widen(program: Program, { halves, dtype, out }: WidenOptions): void {
+/** Records `out = decode(raw)`, exact except where bfloat16 becomes f16. */
+export function widen(program: Program, { raw, dtype, out }: WidenOptions): void {
   const { rows, cols, pitch, type } = out;
   expectMatrix("widen", "out", out, { rows, cols, types: ["f32", "f16"] });
-  if (halves.size < 2 * rows * cols) {
-    throw new RangeError(`widen: halves hold ${halves.size} bytes, not ${2 * rows * cols}`);
+  if (raw.size < 2 * rows * cols) {
+    throw new RangeError(`widen: raw holds ${raw.size} bytes, not ${2 * rows * cols}`);
   }
   const vectors = pitch / 4;
   program.dispatch(
     program.device.kernel("widen", { F16: type === "f16", BFLOAT: dtype === "BF16", THREADS }),
-    { halves, out },
+    { raw, out },
     { rows, cols, vectors },
     linearGrid(rows * vectors, THREADS),
   );

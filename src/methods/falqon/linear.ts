@@ -196,7 +196,7 @@ export class FalqonLinear implements Linear {
       a: x.codes,
       b: this.weight,
       out: output,
-      tail: low,
+      secondOutput: low,
       rowScales: x.scales,
       columnScales: this.scales,
       addend,
@@ -221,10 +221,12 @@ export class FalqonLinear implements Linear {
     }
     const g = filled || dInput ? this.#gradientCodes(dOutput.rows) : null;
     if (g && !filled) {
-      const tail = this.#hasPending ? this.#pendingGradient(program, dOutput) : undefined;
+      const trailingColumns = this.#hasPending
+        ? this.#pendingGradient(program, dOutput)
+        : undefined;
       quantize(program, {
         input: dOutput,
-        tail,
+        trailingColumns,
         ...g,
         granularity: this.shared.settings.scaleGranularity,
       });
@@ -240,11 +242,11 @@ export class FalqonLinear implements Linear {
     });
   }
 
-  /** dB += c · Gᵀ·(x·Aᵀ), the range of G known where it has codes; a G in f16 is scaled as they are. */
+  /** dB += c · Gᵀ·(x·Aᵀ), the scale of G known where it has codes; a G in f16 is scaled as they are. */
   #gradientOfB(program: Program, dOutput: Matrix, codes: QuantizedGradient | null): void {
     if (this.updates.length === 0) return;
     const { rank, loraScale } = this.shared.settings;
-    const range = dOutput.type === "f16"
+    const gradientScale = dOutput.type === "f16"
       ? scaleOfF16Gradient(program, codes!)
       : findGradientScale(program, codes);
     for (const { adapter: { part, start }, b } of this.updates) {
@@ -254,7 +256,7 @@ export class FalqonLinear implements Linear {
         out: b.gradient,
         alpha: loraScale,
         accumulate: true,
-        range,
+        gradientScale,
       });
     }
   }

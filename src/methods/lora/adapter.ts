@@ -169,7 +169,7 @@ export class LoraAdapter {
     const { width, parts } = this.layout;
     const xA = this.#xA.rows(rows);
     const dxA = buffer.rows(rows, width);
-    const range = operandGradientScale(program, g);
+    const gradientScale = operandGradientScale(program, g);
     parts.forEach(({ part, start }, i) => {
       lowRankGradient(program, {
         a: columnsOf(dOutput, part.start, part.rows),
@@ -177,7 +177,7 @@ export class LoraAdapter {
         out: this.#b[i].gradient,
         alpha,
         accumulate: true,
-        range,
+        gradientScale,
       });
       const b = this.#bOperand(i);
       gemm(program, {
@@ -202,7 +202,7 @@ export class LoraAdapter {
         b: columnsOf(input!),
         out: gradient,
         accumulate: true,
-        range: operandGradientScale(program, dxAOperand),
+        gradientScale: operandGradientScale(program, dxAOperand),
       });
     }
     if (!dInput) return;

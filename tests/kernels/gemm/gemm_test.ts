@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf, type ElementType } from "../../../src/gpu/buffers.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
-import { gemm, type GemmLayout, SharedOperand } from "../../../src/kernels/gemm/gemm.ts";
+import { gemm, type GemmLayout, PackedOperandCache } from "../../../src/kernels/gemm/gemm.ts";
 import {
   GEMM_VARIANTS,
   type GemmVariant,
@@ -28,7 +28,7 @@ function operandShapes(layout: GemmLayout, m: number, n: number, k: number) {
   };
 }
 
-Deno.test("gemm: every layout and operand type that training uses, on odd shapes", async () => {
+Deno.test("gemm agrees with f64 for every layout and operand type that training uses, on odd shapes", async () => {
   const cases: [GemmLayout, ElementType, ElementType, [number, number, number][]][] = [
     ["nt", "f32", "f32", [[1, 1, 1], [7, 361, 172], [33, 17, 5], [70, 50, 64]]],
     ["nn", "f32", "f32", [[1, 3, 2], [9, 172, 361], [65, 33, 31]]],
@@ -53,7 +53,7 @@ Deno.test("gemm: every layout and operand type that training uses, on odd shapes
   }
 });
 
-Deno.test("gemm: larger tiles agree with the oracle on shapes that fill no tile", async () => {
+Deno.test("the larger tiles of gemm agree with f64 on shapes that fill no tile", async () => {
   for (const shape of [[70, 67, 37], [517, 530, 21]]) await checkProduct(device, shape);
 });
 
@@ -67,7 +67,7 @@ async function checkProduct(device: Device, [m, n, k]: number[]) {
   );
 }
 
-Deno.test("gemm: scales, addend, accumulation, tail and column blocks", async () => {
+Deno.test("gemm applies scales, addend and accumulation, and writes a second output and column blocks", async () => {
   const [m, main, side, k] = [5, 32, 16, 20];
   const n = main + side;
   const a = uploadMatrix(device, randomValues(m * k, 5), m, k);
@@ -80,14 +80,14 @@ Deno.test("gemm: scales, addend, accumulation, tail and column blocks", async ()
   device.write(columnScales, columns);
   const residual = uploadMatrix(device, randomValues(m * main, 9), m, main);
   const out = poisoned(device, m, main);
-  const tail = poisoned(device, m, side);
+  const secondOutput = poisoned(device, m, side);
   await runOnce(device, (program) =>
     gemm(program, {
       layout: "nt",
       a: a.matrix,
       b: b.matrix,
       out,
-      tail,
+      secondOutput,
       rowScales,
       columnScales,
       addend: residual.matrix,
@@ -102,7 +102,7 @@ Deno.test("gemm: scales, addend, accumulation, tail and column blocks", async ()
     );
   const wantOut = pick(0, main).map((v, i) => v + residual.exact[i]);
   assert(relativeError(await device.readMatrix(out), wantOut) < TOLERANCE);
-  assert(relativeError(await device.readMatrix(tail), pick(main, side)) < TOLERANCE);
+  assert(relativeError(await device.readMatrix(secondOutput), pick(main, side)) < TOLERANCE);
 
   // out[:, 16:32] += 2 · (a[:, 4:20]) · (b[0:16, 4:20])ᵀ leaves the other columns alone.
   const before = await device.readMatrix(out);
@@ -128,7 +128,7 @@ Deno.test("gemm: scales, addend, accumulation, tail and column blocks", async ()
   assert(relativeError(await device.readMatrix(out), want) < TOLERANCE);
 });
 
-Deno.test("gemm: a product split along k accumulates", async () => {
+Deno.test("gemm adds a product that is split along k to what is there", async () => {
   const [m, n, k] = [18, 8, 1500];
   const a = uploadMatrix(device, randomValues(m * k, 11), k, m);
   const b = uploadMatrix(device, randomValues(n * k, 12), k, n);
@@ -143,7 +143,7 @@ Deno.test("gemm: a product split along k accumulates", async () => {
   assertEquals(await paddingOf(device, out.matrix), 0);
 });
 
-Deno.test("gemm: empty operands record nothing, mismatched ones are refused", () => {
+Deno.test("gemm records nothing for empty operands, and refuses mismatched ones", () => {
   using program = new Program(device);
   const matrix = (rows: number, cols: number) => device.matrix(rows, cols, "f32", "operand");
   gemm(program, { layout: "nt", a: matrix(0, 4), b: matrix(3, 4), out: matrix(0, 3) });
@@ -159,7 +159,7 @@ Deno.test("gemm: empty operands record nothing, mismatched ones are refused", ()
     "the output is 2×3, not 2×50",
   );
   const [f16, fp8] = [device.matrix(64, 64, "f16", "a"), device.matrix(64, 64, "e4m3", "b")];
-  const variant = GEMM_VARIANTS.matrix;
+  const variant = GEMM_VARIANTS.tensor;
   assertThrows(
     () => gemm(program, { layout: "nt", a: f16, b: fp8, out: matrix(64, 64), variant }),
     RangeError,
@@ -173,7 +173,7 @@ Deno.test("gemm: empty operands record nothing, mismatched ones are refused", ()
   );
 });
 
-Deno.test("gemm: column scales that end with n leave zeros behind it", async () => {
+Deno.test("gemm leaves zeros behind n where column scales end with it", async () => {
   const [m, n, k] = [3, 5, 4];
   const a = uploadMatrix(device, randomValues(m * k, 1), m, k);
   const b = uploadMatrix(device, randomValues(n * k, 2), n, k);
@@ -201,7 +201,7 @@ const PACKED_VARIANTS: [string, GemmVariant, number][] = [
   ["matrix 64×128", tensorVariant(64, 128, 2), TOLERANCE],
 ];
 
-Deno.test("gemm: packed operands, every layout and narrow type, on odd shapes", async () => {
+Deno.test("gemm agrees with f64 on packed operands of every layout and narrow type, on odd shapes", async () => {
   if (!device.hasF16) {
     console.log("skipped: this adapter has no f16");
     return;
@@ -235,7 +235,7 @@ Deno.test("gemm: packed operands, every layout and narrow type, on odd shapes", 
   }
 });
 
-Deno.test("gemm: packed operands with scales, addend, tail, accumulation and a split contraction", async () => {
+Deno.test("gemm on packed operands applies scales, addend and accumulation, writes a second output and splits k", async () => {
   if (!device.hasF16) {
     console.log("skipped: this adapter has no f16");
     return;
@@ -256,24 +256,24 @@ Deno.test("gemm: packed operands with scales, addend, tail, accumulation and a s
   const scales = { rowScales: rows.vector, columnScales: columns.vector };
   for (const [name, variant, tolerance] of PACKED_VARIANTS) {
     const out = poisoned(device, m, main);
-    const tail = poisoned(device, m, side);
+    const secondOutput = poisoned(device, m, side);
     const operands = { layout: "nt", a: a.matrix, b: b.matrix, variant, ...scales } as const;
     await runOnce(
       device,
-      (program) => gemm(program, { ...operands, out, tail, addend: addend.matrix }),
+      (program) => gemm(program, { ...operands, out, secondOutput, addend: addend.matrix }),
     );
     const wantOut = Float64Array.from(
       { length: m * main },
       (_, i) => scaled[Math.floor(i / main) * n + i % main] + addend.exact[i],
     );
-    const wantTail = Float64Array.from(
+    const wantSecond = Float64Array.from(
       { length: m * side },
       (_, i) => scaled[Math.floor(i / side) * n + main + i % side],
     );
     assert(relativeError(await device.readMatrix(out), wantOut) < tolerance, name);
-    assert(relativeError(await device.readMatrix(tail), wantTail) < tolerance, name);
+    assert(relativeError(await device.readMatrix(secondOutput), wantSecond) < tolerance, name);
 
-    // Without addend and tail the contraction is split, and the parts are added to what is there.
+    // Without addend and second output the contraction is split, and the parts are added to what is there.
     const sum = uploadMatrix(device, randomValues(m * n, 4), m, n);
     await runOnce(
       device,
@@ -284,7 +284,7 @@ Deno.test("gemm: packed operands with scales, addend, tail, accumulation and a s
   }
 });
 
-Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 tail", async () => {
+Deno.test("gemm rounds an f16 output and limits it to its range, beside an f32 second output", async () => {
   const [m, main, side, k] = [67, 48, 16, 40];
   const n = main + side;
   const types = device.hasF16 ? ["f32", "e4m3"] as const : ["f32"] as const;
@@ -294,12 +294,20 @@ Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 t
     const variants = type === "f32" ? [undefined] : PACKED_VARIANTS.map(([, variant]) => variant);
     for (const variant of variants) {
       const out = device.matrix(m, main, "f16", "product");
-      const tail = poisoned(device, m, side);
+      const secondOutput = poisoned(device, m, side);
       const alpha = 4000; // some results are over the range
       await runOnce(
         device,
         (program) =>
-          gemm(program, { layout: "nt", a: a.matrix, b: b.matrix, out, tail, alpha, variant }),
+          gemm(program, {
+            layout: "nt",
+            a: a.matrix,
+            b: b.matrix,
+            out,
+            secondOutput,
+            alpha,
+            variant,
+          }),
       );
       const plain = matmulNT(a.exact, b.exact, m, n, k).map((value) => alpha * value);
       const got = Float64Array.from(new Float16Array(await device.read(out)));
@@ -310,11 +318,11 @@ Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 t
       assert(want.includes(65504) && want.includes(-65504));
       assert(relativeError(got, want) < 1e-3);
       assert(got.every((value) => Math.abs(value) <= 65504));
-      const wantTail = Float64Array.from(
+      const wantSecond = Float64Array.from(
         { length: m * side },
         (_, i) => plain[Math.floor(i / side) * n + main + i % side],
       );
-      assert(relativeError(await device.readMatrix(tail), wantTail) < 1e-3);
+      assert(relativeError(await device.readMatrix(secondOutput), wantSecond) < 1e-3);
     }
   }
   // An overflow of the sum itself, and what is no number, stay visible.
@@ -338,7 +346,7 @@ Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 t
   );
 });
 
-Deno.test("gemm: a right operand that products share is packed once", async () => {
+Deno.test("gemm packs a right operand that products share once", async () => {
   if (!device.hasF16) {
     console.log("skipped: this adapter has no f16");
     return;
@@ -346,7 +354,7 @@ Deno.test("gemm: a right operand that products share is packed once", async () =
   const [m, n, k] = [65, 70, 40];
   const b = uploadMatrix(device, randomValues(n * k, 2), n, k, "f16");
   for (const [name, variant, tolerance] of PACKED_VARIANTS) {
-    const shared = new SharedOperand("shared");
+    const packedCache = new PackedOperandCache("shared");
     const chunks = [3, 4].map((seed) => ({
       a: uploadMatrix(device, randomValues(m * k, seed), m, k, "f16"),
       out: poisoned(device, m, n),
@@ -354,7 +362,7 @@ Deno.test("gemm: a right operand that products share is packed once", async () =
     let dispatches = 0;
     await runOnce(device, (program) => {
       for (const { a, out } of chunks) {
-        gemm(program, { layout: "nt", a: a.matrix, b: b.matrix, out, shared, variant });
+        gemm(program, { layout: "nt", a: a.matrix, b: b.matrix, out, packedCache, variant });
         dispatches = program.dispatches;
       }
     });

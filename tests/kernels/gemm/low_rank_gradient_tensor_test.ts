@@ -25,7 +25,7 @@ const TOLERANCE = 5e-4;
 /** Of single products, the worst there can be. */
 const LARGEST_OF_ONE = 2 ** -10;
 
-const SMALL: LowRankTensorVariant = { BM: 64, BN: 32, BK: 32, share: 64 };
+const SMALL: LowRankTensorVariant = { BM: 64, BN: 32, BK: 32, splitK: 64 };
 
 interface Case {
   tokens: number;
@@ -125,7 +125,7 @@ Deno.test("the gradient on tensor cores agrees with f64 in every form of its til
   await expectRight({ tokens: 300, m: 30, n: 150, variant: {}, type: "f16" });
   await expectRight({ tokens: 300, m: 150, n: 30, variant: {}, scaled: true });
   for (const scaled of [false, true]) {
-    const variant = { BM: 64, BN: 64, BK: 16, share: 32 };
+    const variant = { BM: 64, BN: 64, BK: 16, splitK: 32 };
     await expectRight({ tokens: 70, m: 70, n: 40, variant, scaled });
   }
 });
@@ -206,13 +206,20 @@ Deno.test("the gradient on tensor cores asks for scales of all its columns", () 
   const range = recordGradientScale(program, codes);
   const out = device.matrix(32, 4, "f32", "out");
   assertThrows(
-    () => lowRankGradient(program, { a: columnsOf(a, 4, 32), b: columnsOf(b), out, range }),
+    () =>
+      lowRankGradient(program, {
+        a: columnsOf(a, 4, 32),
+        b: columnsOf(b),
+        out,
+        gradientScale: range,
+      }),
     RangeError,
     "Cannot divide columns 4 to 36 by 30 scales",
   );
   const scaled = scaleOfF16Gradient(program, codes);
   assertThrows(
-    () => lowRankGradient(program, { a: columnsOf(a), b: columnsOf(b), out, range: scaled }),
+    () =>
+      lowRankGradient(program, { a: columnsOf(a), b: columnsOf(b), out, gradientScale: scaled }),
     RangeError,
     "types f32, f32, f32 are not f16, f32, f32",
   );

@@ -61,7 +61,7 @@ function randomBitPatterns(length: number): Float32Array {
   return new Float32Array(bits.buffer);
 }
 
-Deno.test("FP8 codec: the GPU is bit-equal to the CPU on ties, specials and 1e6 random f32", async () => {
+Deno.test("the FP8 codec of the GPU is bit-equal to that of the CPU on ties, specials and 1e6 random f32", async () => {
   const specials = [0, -0, NaN, Infinity, -Infinity, 2 ** -149, -(2 ** -149), 2 ** -126];
   for (const format of formats) {
     const random = randomBitPatterns(1_000_000);
@@ -80,7 +80,7 @@ Deno.test("FP8 codec: the GPU is bit-equal to the CPU on ties, specials and 1e6 
   }
 });
 
-Deno.test("FP8 codec: all 256 codes of both formats decode on the GPU to the table's value", async () => {
+Deno.test("all 256 codes of both FP8 formats decode on the GPU to the table's value", async () => {
   for (const format of formats) {
     const codes = device.matrix(4, 64, format.name, "codes");
     device.write(codes, Uint8Array.from({ length: 256 }, (_, code) => code));
@@ -99,7 +99,7 @@ Deno.test("FP8 codec: all 256 codes of both formats decode on the GPU to the tab
   }
 });
 
-Deno.test("quantize: row and tensor scales, column scales and tail, on odd shapes", async () => {
+Deno.test("quantize gives the codes of the oracle with row, tensor and column scales and trailing columns, on odd shapes", async () => {
   for (const format of formats) {
     for (const [rows, cols] of [[1, 1], [3, 172], [5, 361], [2, 600]]) {
       for (const granularity of ["row", "tensor"] as const) {
@@ -133,17 +133,17 @@ Deno.test("quantize: row and tensor scales, column scales and tail, on odd shape
   }
 });
 
-Deno.test("quantize: column scales are folded in before rounding, the tail continues the row", async () => {
+Deno.test("quantize folds column scales in before rounding, and trailing columns continue the row", async () => {
   const [rows, cols, extra] = [3, 32, 16];
   const width = cols + extra;
   const x = uploadMatrix(device, randomValues(rows * cols, 1), rows, cols);
-  const tail = uploadMatrix(device, randomValues(rows * extra, 2, 4), rows, extra);
+  const trailing = uploadMatrix(device, randomValues(rows * extra, 2, 4), rows, extra);
   const columnScales = device.vector(width, "f32", "column scales");
   const divisors = Float32Array.from({ length: width }, (_, i) => 2 ** (i % 5 - 2));
   device.write(columnScales, divisors);
   const joined = Float32Array.from({ length: rows * width }, (_, i) => {
     const [r, c] = [Math.floor(i / width), i % width];
-    return (c < cols ? x.exact[r * cols + c] : tail.exact[r * extra + c - cols]) / divisors[c];
+    return (c < cols ? x.exact[r * cols + c] : trailing.exact[r * extra + c - cols]) / divisors[c];
   });
   for (const granularity of ["row", "tensor"] as const) {
     const codes = device.matrix(rows, width, "e5m2", "codes");
@@ -151,7 +151,7 @@ Deno.test("quantize: column scales are folded in before rounding, the tail conti
     await runOnce(device, (program) =>
       quantize(program, {
         input: x.matrix,
-        tail: tail.matrix,
+        trailingColumns: trailing.matrix,
         columnScales,
         codes,
         scales,
@@ -170,7 +170,7 @@ function halfBits(codes: Float16Array<ArrayBuffer>): Uint16Array {
   return new Uint16Array(codes.buffer).map((bits) => (bits & 0x7fff) > 0x7c00 ? 0x7e00 : bits);
 }
 
-Deno.test("quantize to f16: bit-equal to the CPU on ties, specials and random f32 of all sizes", async () => {
+Deno.test("quantising to f16 is bit-equal to the CPU on ties, specials and random f32 of all sizes", async () => {
   const cols = 64;
   const patterns = Uint16Array.from({ length: 0x7c00 }, (_, bits) => bits);
   const halves = [...new Float16Array(patterns.buffer)]; // every finite one from 0 up
@@ -197,7 +197,7 @@ Deno.test("quantize to f16: bit-equal to the CPU on ties, specials and random f3
   assertEquals(wrong, -1, `${padded[wrong]} gave ${got[wrong]}, not ${want[wrong]}`);
 });
 
-Deno.test("quantize to f16: scales are powers of two, and decoding gives the codes over them", async () => {
+Deno.test("quantising to f16 uses powers of two as scales, and decoding gives the codes over them", async () => {
   const [rows, cols] = [7, 172];
   const values = randomValues(rows * cols, 4).map((v, i) =>
     v * [1e-3, 3e4, 1, 0, 1e-33, 7, 31.99][Math.floor(i / cols)]
@@ -231,7 +231,7 @@ Deno.test("quantize to f16: scales are powers of two, and decoding gives the cod
   }
 });
 
-Deno.test("quantize: however a row is shared among threads, the codes are the same", async () => {
+Deno.test("quantize gives the same codes however a row is shared among threads", async () => {
   for (const [rows, cols] of [[3, 600], [2, 70_000]]) { // the second fits in no workgroup's registers
     const { matrix: input } = uploadMatrix(device, randomValues(rows * cols, 9), rows, cols);
     const all: { codes: Uint8Array; scales: Float32Array }[] = [];
@@ -277,7 +277,7 @@ Deno.test("quantize refuses operands that do not fit", () => {
   refuses({ scales: device.vector(1, "f32", "scales") }, "1 scales are too few for 2 rows");
 });
 
-Deno.test("dequantize: the error is what was decoded less the original", async () => {
+Deno.test("the error that dequantize gives is what was decoded less the original", async () => {
   const [rows, cols] = [3, 21];
   const original = uploadMatrix(device, randomValues(rows * cols, 3), rows, cols);
   const codes = device.matrix(rows, cols, "e4m3", "codes");

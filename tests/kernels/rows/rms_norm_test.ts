@@ -73,7 +73,7 @@ Deno.test("rmsNorm and its gradients agree with the oracle on odd shapes", async
   }
 });
 
-Deno.test("rmsNorm: codes written at once are those of its output quantised, however a row is shared", async () => {
+Deno.test("rmsNorm writes the codes that quantising its output would give, however a row is shared", async () => {
   for (const [rows, cols] of [[3, 30], [2, 4100]]) {
     const x = uploadMatrix(device, randomValues(rows * cols, 1, 2), rows, cols).matrix;
     const { vector: weight } = uploadVector(device, randomValues(cols, 3).map((v) => v + 1));
@@ -103,7 +103,7 @@ Deno.test("rmsNorm: codes written at once are those of its output quantised, how
   }
 });
 
-Deno.test("rmsNormBackward: codes written at once are those of its result quantised, however a row is shared", async () => {
+Deno.test("rmsNormBackward writes the codes that quantising its result would give, however a row is shared", async () => {
   for (const [rows, cols] of [[3, 30], [1, 1], [2, 4100]]) {
     const [x, dOutput, before] = [1, 2, 4].map((seed) =>
       uploadMatrix(device, randomValues(rows * cols, seed, 2), rows, cols).matrix

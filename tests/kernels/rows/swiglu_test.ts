@@ -75,7 +75,7 @@ Deno.test("swiglu and its gradient agree with the oracle on odd widths, of f32 a
   }
 });
 
-Deno.test("swiglu: codes written at once are those of its results quantised, however a row is shared", async () => {
+Deno.test("swiglu writes the codes that quantising its results would give, however a row is shared", async () => {
   for (const [rows, width] of [[3, 30], [2, 1100]]) {
     const pitch = pitchOf(width);
     const values = (seed: number) => randomValues(rows * width, seed, 4);

@@ -17,15 +17,15 @@ function bitsOf(values: Float32Array<ArrayBuffer>): Uint32Array {
   return new Uint32Array(values.buffer, values.byteOffset, values.length);
 }
 
-Deno.test("widen: every 16-bit pattern becomes the same f32 as on the host, padding zero", async () => {
+Deno.test("widen turns every 16-bit pattern into the same f32 as the host does, with zero padding", async () => {
   const codes = Uint16Array.from({ length: 2 ** 16 }, (_, code) => code);
   for (const dtype of DTYPES) {
     const want = bitsOf(toFloat32(new Uint8Array(codes.buffer), dtype));
     for (const [rows, cols] of [[64, 1024], [585, 112], [1285, 51]]) { // the last: rows of odd length
-      const halves = device.allocate(2 * rows * cols, "halves");
-      device.write(halves, codes.subarray(0, rows * cols & ~1));
+      const raw = device.allocate(2 * rows * cols, "raw");
+      device.write(raw, codes.subarray(0, rows * cols & ~1));
       const out = filled(device, rows, cols, 7);
-      await runOnce(device, (program) => widen(program, { halves, dtype, out }));
+      await runOnce(device, (program) => widen(program, { raw, dtype, out }));
       const got = new Uint32Array(await device.read(out));
       const padded = new Uint32Array(rows * out.pitch);
       for (let i = 0; i < (rows * cols & ~1); i++) {
@@ -42,16 +42,16 @@ function bothNaN(...bits: number[]): boolean {
   return bits.every((word) => (word & 0x7fffffff) > 0x7f800000);
 }
 
-Deno.test("widen: f16 stays what it is in f16, bfloat16 is rounded to it", async () => {
+Deno.test("widen into f16 keeps f16 as it is and rounds bfloat16", async () => {
   const values = Float32Array.from({ length: 12 * 20 }, (_, i) => Math.sin(i) / 2 ** (i % 9));
   for (const dtype of DTYPES) {
     const codes = dtype === "F16"
       ? new Uint16Array(Float16Array.from(values).buffer)
       : Uint16Array.from(bitsOf(values), (bits) => bits >>> 16);
-    const halves = device.allocate(codes.byteLength, "halves");
-    device.write(halves, codes);
+    const raw = device.allocate(codes.byteLength, "raw");
+    device.write(raw, codes);
     const out = device.matrix(12, 20, "f16", "out");
-    await runOnce(device, (program) => widen(program, { halves, dtype, out }));
+    await runOnce(device, (program) => widen(program, { raw, dtype, out }));
     const got = await readDense(device, out);
     const exact = toFloat32(new Uint8Array(codes.buffer), dtype);
     const tolerance = dtype === "F16" ? 0 : 2 ** -10;
@@ -59,14 +59,14 @@ Deno.test("widen: f16 stays what it is in f16, bfloat16 is rounded to it", async
       got.every((x, i) => Math.abs(x - exact[i]) <= Math.abs(exact[i]) * tolerance + 2 ** -25),
     );
   }
-  const short = device.allocate(16, "halves");
+  const short = device.allocate(16, "raw");
   const out = device.matrix(3, 3, "f32", "out");
   using program = new Program(device);
-  const options = { halves: short, dtype: "F16", out } as const;
+  const options = { raw: short, dtype: "F16", out } as const;
   assertThrows(() => widen(program, options), RangeError, "16 bytes, not 18");
 });
 
-Deno.test("widen: a real GPU gets 16-bit weights as they are, and has what the host would upload", () =>
+Deno.test("a GPU that is given 16-bit weights as they are holds what the host would upload", () =>
   withFolder(async (folder) => {
     // What is tested is the path of a real GPU, on whatever is here.
     Object.defineProperty(device, "isFallback", { value: false });

@@ -239,7 +239,7 @@ function emulate(
   return { y, dX, dA, dB };
 }
 
-Deno.test("baselines: forward and gradients are those of the rounded operands", async () => {
+Deno.test("forward and gradients of every LoRA are those of the rounded operands", async () => {
   const options = { rank: RANK, alpha: ALPHA, targetModules: ["q_proj", "k_proj"] };
   for (const [name, e] of Object.entries(EMULATIONS)) {
     const { layers, linear, a, b, gradients } = await build(device, e.method(options));
@@ -321,7 +321,7 @@ Deno.test("baselines: forward and gradients are those of the rounded operands", 
   }
 });
 
-Deno.test("baselines: an optimizer's change of A and B reaches what products read", async () => {
+Deno.test("an optimizer's change of A and B reaches what products read", async () => {
   const input = uploadMatrix(device, randomValues(ROWS * INPUTS, 1), ROWS, INPUTS).matrix;
   for (const [name, { method }] of Object.entries(EMULATIONS)) {
     for (const trainA of [true, false]) {
@@ -358,7 +358,7 @@ Deno.test("baselines: an optimizer's change of A and B reaches what products rea
   }
 });
 
-Deno.test("baselines: an adapter trained on each base is saved, and evaluates as it did", () =>
+Deno.test("an adapter trained on each base is saved, and evaluates as it did", () =>
   withFolder(async (folder) => {
     const modelFolder = join(folder, "model");
     await Deno.mkdir(modelFolder);
@@ -401,7 +401,7 @@ Deno.test("baselines: an adapter trained on each base is saved, and evaluates as
     }
   }));
 
-Deno.test("baselines: FP8 weights of a file are taken as they are, or decoded for the other bases", async () => {
+Deno.test("FP8 weights of a file are taken as they are, or decoded for the other bases", async () => {
   const stored = weights.map((values) => quantize(values, INPUTS, E4M3, "row"));
   const files: WeightSource = {
     rows: () => Promise.reject(new TypeError("The weights are stored in FP8")),
@@ -428,7 +428,7 @@ Deno.test("baselines: FP8 weights of a file are taken as they are, or decoded fo
   }
 });
 
-Deno.test("baselines: a frozen NF4 model takes few bits and is near the exact one", () =>
+Deno.test("a frozen NF4 model takes few bits and is near the exact one", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
     const ids = [1, 20, 30, 40, 50, 60];
@@ -444,7 +444,7 @@ Deno.test("baselines: a frozen NF4 model takes few bits and is near the exact on
     assert(error > 0.01 && error < 0.3, `NF4: ${error}`);
   }));
 
-Deno.test("baselines: options out of range are refused", () => {
+Deno.test("options of a LoRA that are out of range are refused", () => {
   for (const { method } of Object.values(EMULATIONS)) {
     assertThrows(() => method({ rank: 0 }), OptionError, "Cannot use rank 0");
     assertThrows(() => method({ targetModules: ["x"] }), OptionError, 'Cannot adapt "x"');

@@ -1,0 +1,180 @@
+// Measures what the next update will do, before it does it; nothing is changed. For row i of the weight:
+// statistics[i] = (codes that will differ, values beyond ±448, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
+// U = c · pending · A in units of the weight, and R the change that the decoded weight will make.
+//
+// One workgroup per row; every row is measured, also those that are not written, since U counts all of them.
+// On request only: it costs as much as an update of all rows.
+// The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
+// may not be long enough. The last row can have more workgroups than are needed. Include-only.
+
+fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+  return group.y * groups.x + group.x;
+}
+
+// The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
+// Include-only.
+//
+// Encoding gives the codes of the TypeScript, bit for bit, in a third of the operations: the adder rounds.
+// Decoding goes through f16, whose layout contains both formats: no table, two codes at a time.
+
+// The codes of four magnitudes, none above the largest finite value, as mantissa bits stored and the exponent of 1 give
+// them: f16's too.
+//
+// A magnitude m in [2^e, 2^(e+1)) plus 2^(e + 23 - mantissa) is rounded by the f32 adder, to nearest even, to steps of
+// 2^(e - mantissa), and what the sum's bits are above the power's is the number of those steps: mantissa and implicit
+// bit of the code, a carry into the exponent included. With e no less than the smallest normal exponent this holds for
+// subnormal codes too, whose implicit bit is missing by itself. The steps are counted on the bits, since a compiler may
+// simplify (m + power) - power but not the difference of integers.
+fn encode4(magnitude: vec4<f32>, mantissa: u32, bias: u32) -> vec4<u32> {
+  let smallest = vec4<u32>((128u - bias) << 23u);
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), smallest) + vec4<u32>((23u - mantissa) << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power;
+  // Exponent field of the code, less the implicit bit: (e + bias - 1) << mantissa.
+  return steps + (power >> vec4<u32>(23u - mantissa)) - vec4<u32>((151u - mantissa - bias) << mantissa);
+}
+
+fn pack4_fp8(v: vec4<f32>, max_value: f32, mantissa: u32, bias: u32) -> u32 {
+  let bits = bitcast<vec4<u32>>(v);
+  let finite = encode4(min(abs(v), vec4<f32>(max_value)), mantissa, bias) | ((bits >> vec4<u32>(24u)) & vec4<u32>(0x80u));
+  let codes = select(finite, vec4<u32>(0x7fu), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
+  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+}
+
+fn pack4_e4m3(v: vec4<f32>) -> u32 { return pack4_fp8(v, 448.0, 3u, 7u); }
+fn pack4_e5m2(v: vec4<f32>) -> u32 { return pack4_fp8(v, 57344.0, 2u, 15u); }
+
+// Four values times 2^-8: an e4m3 code shifted into an f16 is off by the difference of the exponent biases.
+// The NaN code comes out as 480 / 256: the GEMM gains nothing from a test, since a NaN in an activation
+// also reaches the loss through the residual stream, which is not quantised.
+fn unpack4_e4m3_scaled(codes: u32) -> vec4<f32> {
+  let odd = codes >> 8u;
+  let even_values = unpack2x16float(((codes & 0x00800080u) << 8u) | ((codes & 0x007f007fu) << 7u));
+  let odd_values = unpack2x16float(((odd & 0x00800080u) << 8u) | ((odd & 0x007f007fu) << 7u));
+  return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
+}
+
+// Four values, NaN included.
+fn unpack4_e4m3(codes: u32) -> vec4<f32> {
+  let bytes = vec4<u32>(codes, codes >> 8u, codes >> 16u, codes >> 24u) & vec4<u32>(0x7fu);
+  let nan = vec4<f32>(bitcast<f32>(0x7fc00000u | (codes & 0u)));
+  return select(unpack4_e4m3_scaled(codes) * 256.0, nan, bytes == vec4<u32>(0x7fu));
+}
+
+// Four values, infinities and NaN included: e5m2 is the upper byte of an f16.
+fn unpack4_e5m2(codes: u32) -> vec4<f32> {
+  let even_values = unpack2x16float((codes << 8u) & 0xff00ff00u);
+  let odd_values = unpack2x16float(codes & 0xff00ff00u);
+  return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
+}
+
+// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
+// tests/oracle/falqon_update.ts. Include-only.
+//
+// β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
+// is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+
+const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
+
+// Four β, each of an element of b with the factors of its column and its row.
+fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>((b * columns) * rows);
+  let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
+  return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
+}
+
+// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its
+// integer operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a
+// NaN in B has nothing else), the bias of the exponent is taken off the four together, and codes are put together by
+// adding.
+fn encode4_scaled(v: vec4<f32>) -> u32 {
+  let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  // Each code plus 1064, see encode4.
+  let biased = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power + (power >> vec4<u32>(20u));
+  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - 0x2c2c2c28u; // 1064 · 0x01010101
+  let bits = bitcast<vec4<u32>>(v);
+  let signs = ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) |
+    (bits.w & 0x80000000u);
+  let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
+  return select(magnitudes | signs, 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+}
+
+// Parameters and bindings of the kernels that write rows of the FP8 weight, or measure what writing them will do
+// (MEASURES). Include-only.
+//
+// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
+// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+
+struct Params {
+  rows: u32,
+  count: u32,      // rows to write
+  vectors: u32,    // u32s in a row of codes
+  w_row: u32,
+  base_row: u32,
+  a_row: u32,
+  rank: u32,
+  b_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> weight: array<u32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
+@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+
+// The codes that vector `vector` of a row starts from.
+@group(0) @binding(6) var<storage, read> base: array<u32>;
+
+fn base_codes(row: u32, vector: u32) -> u32 { return base[(params.base_row + row) * params.vectors + vector]; }
+
+
+const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
+
+// What element `at` of b asks for since its row was written.
+@group(0) @binding(7) var<storage, read> pending: array<f32>;
+
+fn asked_b(at: u32) -> f32 { return pending[at]; }
+@group(0) @binding(8) var<storage, read_write> statistics: array<vec4<f32>>;
+
+var<workgroup> partial: array<vec4<f32>, LANES>;
+var<workgroup> written: u32;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+  let row = linear_index(group, groups);
+  if (row >= params.rows) { return; }
+  let is_written = true;
+  var mine = vec4<f32>();
+  for (var vector = lane; vector < params.vectors; vector += LANES) {
+    var asked = vec4<f32>();
+    var sum = vec4<f32>();
+    for (var j = 0u; j < params.rank; j++) {
+      let a = unpack4_e4m3_scaled(weight[(params.a_row + j) * params.vectors + vector]) * 256.0;
+      let b_value = b[row * params.b_pitch + j];
+      sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
+      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * a;
+    }
+    mine.z += dot(asked, asked);
+    if (is_written) {
+      let old = weight[(params.w_row + row) * params.vectors + vector];
+      let value = unpack4_e4m3_scaled(base_codes(row, vector)) * 256.0 + sum;
+      let code = pack4_e4m3(value);
+      let change = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
+      for (var c = 0u; c < 4u; c++) {
+        mine.x += select(0.0, 1.0, (((code ^ old) >> (8u * c)) & 0xffu) != 0u);
+        mine.y += select(0.0, 1.0, abs(value[c]) > 448.0);
+      }
+      mine.w += dot(change, asked);
+    }
+  }
+  partial[lane] = mine;
+  workgroupBarrier();
+  for (var width = LANES / 2u; width > 0u; width /= 2u) {
+    if (lane < width) { partial[lane] += partial[lane + width]; }
+    workgroupBarrier();
+  }
+  if (lane == 0u) { statistics[row] = partial[0]; }
+}
+

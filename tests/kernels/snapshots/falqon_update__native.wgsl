@@ -1,0 +1,703 @@
+const BM = 64;
+const BN = 128;
+const BK = 16;
+const TM = 8;
+const TN = 8;
+const BETA_LOADS = 2;
+const A_LOADS = 4;
+// Writes rows of the FP8 weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl).
+//
+// Shapes: those of falqon_part.wgsl.
+// CHANGE also writes decode(new) − decode(old) of row `selected[p]` to change[p]: what rounding left of the update.
+//
+// Idea: a matrix product of short contraction (the rank) whose result is encoded where it is made. A workgroup makes
+// BM rows × BN columns, a thread TM × TN of them in registers; coefficients and decoded A pass through workgroup memory
+// BK of the rank at a time, the next ones fetched meanwhile. The codes to start from are fetched before all that. Beyond
+// the rank the coefficients are zero, which leaves sums as they are, so the contraction is a whole number of steps.
+// Everything but the coefficients is times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
+// The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
+// Include-only.
+//
+// Encoding gives the codes of the TypeScript, bit for bit, in a third of the operations: the adder rounds.
+// Decoding goes through f16, whose layout contains both formats: no table, two codes at a time.
+
+// The codes of four magnitudes, none above the largest finite value, as mantissa bits stored and the exponent of 1 give
+// them: f16's too.
+//
+// A magnitude m in [2^e, 2^(e+1)) plus 2^(e + 23 - mantissa) is rounded by the f32 adder, to nearest even, to steps of
+// 2^(e - mantissa), and what the sum's bits are above the power's is the number of those steps: mantissa and implicit
+// bit of the code, a carry into the exponent included. With e no less than the smallest normal exponent this holds for
+// subnormal codes too, whose implicit bit is missing by itself. The steps are counted on the bits, since a compiler may
+// simplify (m + power) - power but not the difference of integers.
+fn encode4(magnitude: vec4<f32>, mantissa: u32, bias: u32) -> vec4<u32> {
+  let smallest = vec4<u32>((128u - bias) << 23u);
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), smallest) + vec4<u32>((23u - mantissa) << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power;
+  // Exponent field of the code, less the implicit bit: (e + bias - 1) << mantissa.
+  return steps + (power >> vec4<u32>(23u - mantissa)) - vec4<u32>((151u - mantissa - bias) << mantissa);
+}
+
+fn pack4_fp8(v: vec4<f32>, max_value: f32, mantissa: u32, bias: u32) -> u32 {
+  let bits = bitcast<vec4<u32>>(v);
+  let finite = encode4(min(abs(v), vec4<f32>(max_value)), mantissa, bias) | ((bits >> vec4<u32>(24u)) & vec4<u32>(0x80u));
+  let codes = select(finite, vec4<u32>(0x7fu), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
+  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+}
+
+fn pack4_e4m3(v: vec4<f32>) -> u32 { return pack4_fp8(v, 448.0, 3u, 7u); }
+fn pack4_e5m2(v: vec4<f32>) -> u32 { return pack4_fp8(v, 57344.0, 2u, 15u); }
+
+// Four values times 2^-8: an e4m3 code shifted into an f16 is off by the difference of the exponent biases.
+// The NaN code comes out as 480 / 256: the GEMM gains nothing from a test, since a NaN in an activation
+// also reaches the loss through the residual stream, which is not quantised.
+fn unpack4_e4m3_scaled(codes: u32) -> vec4<f32> {
+  let odd = codes >> 8u;
+  let even_values = unpack2x16float(((codes & 0x00800080u) << 8u) | ((codes & 0x007f007fu) << 7u));
+  let odd_values = unpack2x16float(((odd & 0x00800080u) << 8u) | ((odd & 0x007f007fu) << 7u));
+  return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
+}
+
+// Four values, NaN included.
+fn unpack4_e4m3(codes: u32) -> vec4<f32> {
+  let bytes = vec4<u32>(codes, codes >> 8u, codes >> 16u, codes >> 24u) & vec4<u32>(0x7fu);
+  let nan = vec4<f32>(bitcast<f32>(0x7fc00000u | (codes & 0u)));
+  return select(unpack4_e4m3_scaled(codes) * 256.0, nan, bytes == vec4<u32>(0x7fu));
+}
+
+// Four values, infinities and NaN included: e5m2 is the upper byte of an f16.
+fn unpack4_e5m2(codes: u32) -> vec4<f32> {
+  let even_values = unpack2x16float((codes << 8u) & 0xff00ff00u);
+  let odd_values = unpack2x16float(codes & 0xff00ff00u);
+  return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
+}
+
+// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
+// tests/oracle/falqon_update.ts. Include-only.
+//
+// β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
+// is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+
+const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
+
+// Four β, each of an element of b with the factors of its column and its row.
+fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>((b * columns) * rows);
+  let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
+  return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
+}
+
+// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its
+// integer operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a
+// NaN in B has nothing else), the bias of the exponent is taken off the four together, and codes are put together by
+// adding.
+fn encode4_scaled(v: vec4<f32>) -> u32 {
+  let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  // Each code plus 1064, see encode4.
+  let biased = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power + (power >> vec4<u32>(20u));
+  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - 0x2c2c2c28u; // 1064 · 0x01010101
+  let bits = bitcast<vec4<u32>>(v);
+  let signs = ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) |
+    (bits.w & 0x80000000u);
+  let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
+  return select(magnitudes | signs, 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+}
+
+// Parameters and bindings of the kernels that write rows of the FP8 weight, or measure what writing them will do
+// (MEASURES). Include-only.
+//
+// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
+// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+
+struct Params {
+  count: u32,      // rows to write
+  vectors: u32,    // u32s in a row of codes
+  w_row: u32,
+  base_row: u32,
+  a_row: u32,
+  rank: u32,
+  b_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> weight: array<u32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
+@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+
+// The codes that vector `vector` of a row starts from.
+@group(0) @binding(6) var<storage, read> base: array<u32>;
+
+fn base_codes(row: u32, vector: u32) -> u32 { return base[(params.base_row + row) * params.vectors + vector]; }
+
+
+
+const THREADS = (BM / TM) * (BN / TN);
+const COLUMN_LANES = BN / TN; // threads side by side
+const ROW_LANES = BM / TM;
+const A_TASKS = BK * BN / 4;    // one u32 of codes each
+const BETA_TASKS = BK * BM / 4; // one j of four rows each
+
+// [j][row / 4] and [j][column / 4]. Stores to the first walk j, and the surplus vector keeps them apart in the banks.
+var<workgroup> beta: array<array<vec4<f32>, BM / 4 + 1>, BK>;
+var<workgroup> a_tile: array<array<vec4<f32>, BN / 4>, BK>;
+
+fn row_of(p: u32) -> u32 {
+  return min(p, params.count - 1u);
+}
+
+fn rows_of(p: u32) -> vec4<u32> {
+  return vec4<u32>(row_of(p), row_of(p + 1u), row_of(p + 2u), row_of(p + 3u));
+}
+
+// Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
+fn a_codes(j: u32, v: u32) -> u32 {
+  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+}
+
+// Element j of four rows of b: zero beyond the rank.
+fn b_values(rows: vec4<u32>, j: u32) -> vec4<f32> {
+  let at = rows * params.b_pitch + min(j, params.rank - 1u);
+  return select(vec4<f32>(), vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]), j < params.rank);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let p0 = group.y * BM;
+  let v0 = group.x * (BN / 4u);
+  let tm = thread / COLUMN_LANES;
+  let tn = thread % COLUMN_LANES;
+
+  // This thread's rows (counted by p) and vectors of columns, and the codes there.
+  let v_0 = v0 + tn + 0u * COLUMN_LANES;
+  let read_v_0 = min(v_0, params.vectors - 1u);
+  let v_1 = v0 + tn + 1u * COLUMN_LANES;
+  let read_v_1 = min(v_1, params.vectors - 1u);
+  let row_0_0 = row_of(p0 + (tm + 0u * ROW_LANES) * 4u + 0u);
+  let from_0_0_0 = base_codes(row_0_0, read_v_0);
+  var sum_0_0_0 = vec4<f32>();
+  let from_0_0_1 = base_codes(row_0_0, read_v_1);
+  var sum_0_0_1 = vec4<f32>();
+  let row_0_1 = row_of(p0 + (tm + 0u * ROW_LANES) * 4u + 1u);
+  let from_0_1_0 = base_codes(row_0_1, read_v_0);
+  var sum_0_1_0 = vec4<f32>();
+  let from_0_1_1 = base_codes(row_0_1, read_v_1);
+  var sum_0_1_1 = vec4<f32>();
+  let row_0_2 = row_of(p0 + (tm + 0u * ROW_LANES) * 4u + 2u);
+  let from_0_2_0 = base_codes(row_0_2, read_v_0);
+  var sum_0_2_0 = vec4<f32>();
+  let from_0_2_1 = base_codes(row_0_2, read_v_1);
+  var sum_0_2_1 = vec4<f32>();
+  let row_0_3 = row_of(p0 + (tm + 0u * ROW_LANES) * 4u + 3u);
+  let from_0_3_0 = base_codes(row_0_3, read_v_0);
+  var sum_0_3_0 = vec4<f32>();
+  let from_0_3_1 = base_codes(row_0_3, read_v_1);
+  var sum_0_3_1 = vec4<f32>();
+  let row_1_0 = row_of(p0 + (tm + 1u * ROW_LANES) * 4u + 0u);
+  let from_1_0_0 = base_codes(row_1_0, read_v_0);
+  var sum_1_0_0 = vec4<f32>();
+  let from_1_0_1 = base_codes(row_1_0, read_v_1);
+  var sum_1_0_1 = vec4<f32>();
+  let row_1_1 = row_of(p0 + (tm + 1u * ROW_LANES) * 4u + 1u);
+  let from_1_1_0 = base_codes(row_1_1, read_v_0);
+  var sum_1_1_0 = vec4<f32>();
+  let from_1_1_1 = base_codes(row_1_1, read_v_1);
+  var sum_1_1_1 = vec4<f32>();
+  let row_1_2 = row_of(p0 + (tm + 1u * ROW_LANES) * 4u + 2u);
+  let from_1_2_0 = base_codes(row_1_2, read_v_0);
+  var sum_1_2_0 = vec4<f32>();
+  let from_1_2_1 = base_codes(row_1_2, read_v_1);
+  var sum_1_2_1 = vec4<f32>();
+  let row_1_3 = row_of(p0 + (tm + 1u * ROW_LANES) * 4u + 3u);
+  let from_1_3_0 = base_codes(row_1_3, read_v_0);
+  var sum_1_3_0 = vec4<f32>();
+  let from_1_3_1 = base_codes(row_1_3, read_v_1);
+  var sum_1_3_1 = vec4<f32>();
+
+  let b_j_0 = (thread + 0u * THREADS) % BK;
+  let b_p_0 = (thread + 0u * THREADS) / BK;
+  let b_rows_0 = rows_of(p0 + b_p_0 * 4u);
+  let factors_0 = vec4<f32>(row_factors[b_rows_0.x], row_factors[b_rows_0.y], row_factors[b_rows_0.z],
+                             row_factors[b_rows_0.w]);
+  var b_next_0 = b_values(b_rows_0, b_j_0);
+  var column_next_0 = column_factors[min(b_j_0, params.rank - 1u)];
+  let b_j_1 = (thread + 1u * THREADS) % BK;
+  let b_p_1 = (thread + 1u * THREADS) / BK;
+  let b_rows_1 = rows_of(p0 + b_p_1 * 4u);
+  let factors_1 = vec4<f32>(row_factors[b_rows_1.x], row_factors[b_rows_1.y], row_factors[b_rows_1.z],
+                             row_factors[b_rows_1.w]);
+  var b_next_1 = b_values(b_rows_1, b_j_1);
+  var column_next_1 = column_factors[min(b_j_1, params.rank - 1u)];
+  let a_v_0 = (thread + 0u * THREADS) % (BN / 4u);
+  let a_j_0 = (thread + 0u * THREADS) / (BN / 4u);
+  var a_next_0 = a_codes(a_j_0, v0 + a_v_0);
+  let a_v_1 = (thread + 1u * THREADS) % (BN / 4u);
+  let a_j_1 = (thread + 1u * THREADS) / (BN / 4u);
+  var a_next_1 = a_codes(a_j_1, v0 + a_v_1);
+  let a_v_2 = (thread + 2u * THREADS) % (BN / 4u);
+  let a_j_2 = (thread + 2u * THREADS) / (BN / 4u);
+  var a_next_2 = a_codes(a_j_2, v0 + a_v_2);
+  let a_v_3 = (thread + 3u * THREADS) % (BN / 4u);
+  let a_j_3 = (thread + 3u * THREADS) / (BN / 4u);
+  var a_next_3 = a_codes(a_j_3, v0 + a_v_3);
+  for (var j0 = 0u; j0 < params.rank; j0 += BK) {
+    workgroupBarrier();
+    if (thread + 0u * THREADS < BETA_TASKS) {
+      beta[b_j_0][b_p_0] = coefficients(b_next_0, vec4<f32>(column_next_0), factors_0);
+    }
+    if (thread + 1u * THREADS < BETA_TASKS) {
+      beta[b_j_1][b_p_1] = coefficients(b_next_1, vec4<f32>(column_next_1), factors_1);
+    }
+    if (thread + 0u * THREADS < A_TASKS) { a_tile[a_j_0][a_v_0] = unpack4_e4m3_scaled(a_next_0); }
+    if (thread + 1u * THREADS < A_TASKS) { a_tile[a_j_1][a_v_1] = unpack4_e4m3_scaled(a_next_1); }
+    if (thread + 2u * THREADS < A_TASKS) { a_tile[a_j_2][a_v_2] = unpack4_e4m3_scaled(a_next_2); }
+    if (thread + 3u * THREADS < A_TASKS) { a_tile[a_j_3][a_v_3] = unpack4_e4m3_scaled(a_next_3); }
+    workgroupBarrier();
+    let j1 = j0 + BK;
+    if (j1 < params.rank) {
+      b_next_0 = b_values(b_rows_0, j1 + b_j_0);
+      column_next_0 = column_factors[min(j1 + b_j_0, params.rank - 1u)];
+      b_next_1 = b_values(b_rows_1, j1 + b_j_1);
+      column_next_1 = column_factors[min(j1 + b_j_1, params.rank - 1u)];
+      a_next_0 = a_codes(j1 + a_j_0, v0 + a_v_0);
+      a_next_1 = a_codes(j1 + a_j_1, v0 + a_v_1);
+      a_next_2 = a_codes(j1 + a_j_2, v0 + a_v_2);
+      a_next_3 = a_codes(j1 + a_j_3, v0 + a_v_3);
+    }
+    {
+      let beta_0 = beta[0][tm + 0u * ROW_LANES];
+      let beta_1 = beta[0][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[0][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[0][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[1][tm + 0u * ROW_LANES];
+      let beta_1 = beta[1][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[1][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[1][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[2][tm + 0u * ROW_LANES];
+      let beta_1 = beta[2][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[2][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[2][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[3][tm + 0u * ROW_LANES];
+      let beta_1 = beta[3][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[3][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[3][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[4][tm + 0u * ROW_LANES];
+      let beta_1 = beta[4][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[4][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[4][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[5][tm + 0u * ROW_LANES];
+      let beta_1 = beta[5][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[5][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[5][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[6][tm + 0u * ROW_LANES];
+      let beta_1 = beta[6][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[6][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[6][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[7][tm + 0u * ROW_LANES];
+      let beta_1 = beta[7][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[7][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[7][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[8][tm + 0u * ROW_LANES];
+      let beta_1 = beta[8][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[8][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[8][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[9][tm + 0u * ROW_LANES];
+      let beta_1 = beta[9][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[9][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[9][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[10][tm + 0u * ROW_LANES];
+      let beta_1 = beta[10][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[10][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[10][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[11][tm + 0u * ROW_LANES];
+      let beta_1 = beta[11][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[11][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[11][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[12][tm + 0u * ROW_LANES];
+      let beta_1 = beta[12][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[12][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[12][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[13][tm + 0u * ROW_LANES];
+      let beta_1 = beta[13][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[13][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[13][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[14][tm + 0u * ROW_LANES];
+      let beta_1 = beta[14][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[14][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[14][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+    {
+      let beta_0 = beta[15][tm + 0u * ROW_LANES];
+      let beta_1 = beta[15][tm + 1u * ROW_LANES];
+      let a_0 = a_tile[15][tn + 0u * COLUMN_LANES];
+      let a_1 = a_tile[15][tn + 1u * COLUMN_LANES];
+      sum_0_0_0 = fma(vec4<f32>(beta_0[0]), a_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(beta_0[0]), a_1, sum_0_0_1);
+      sum_0_1_0 = fma(vec4<f32>(beta_0[1]), a_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(beta_0[1]), a_1, sum_0_1_1);
+      sum_0_2_0 = fma(vec4<f32>(beta_0[2]), a_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(beta_0[2]), a_1, sum_0_2_1);
+      sum_0_3_0 = fma(vec4<f32>(beta_0[3]), a_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(beta_0[3]), a_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(beta_1[0]), a_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(beta_1[0]), a_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(beta_1[1]), a_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(beta_1[1]), a_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(beta_1[2]), a_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(beta_1[2]), a_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(beta_1[3]), a_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(beta_1[3]), a_1, sum_1_3_1);
+    }
+  }
+
+  if (p0 + (tm + 0u * ROW_LANES) * 4u + 0u < params.count && v_0 < params.vectors) {
+    let at = (params.w_row + row_0_0) * params.vectors + v_0;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_0_0) + sum_0_0_0);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 0u * ROW_LANES) * 4u + 0u < params.count && v_1 < params.vectors) {
+    let at = (params.w_row + row_0_0) * params.vectors + v_1;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_0_1) + sum_0_0_1);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 0u * ROW_LANES) * 4u + 1u < params.count && v_0 < params.vectors) {
+    let at = (params.w_row + row_0_1) * params.vectors + v_0;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_1_0) + sum_0_1_0);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 0u * ROW_LANES) * 4u + 1u < params.count && v_1 < params.vectors) {
+    let at = (params.w_row + row_0_1) * params.vectors + v_1;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_1_1) + sum_0_1_1);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 0u * ROW_LANES) * 4u + 2u < params.count && v_0 < params.vectors) {
+    let at = (params.w_row + row_0_2) * params.vectors + v_0;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_2_0) + sum_0_2_0);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 0u * ROW_LANES) * 4u + 2u < params.count && v_1 < params.vectors) {
+    let at = (params.w_row + row_0_2) * params.vectors + v_1;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_2_1) + sum_0_2_1);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 0u * ROW_LANES) * 4u + 3u < params.count && v_0 < params.vectors) {
+    let at = (params.w_row + row_0_3) * params.vectors + v_0;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_3_0) + sum_0_3_0);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 0u * ROW_LANES) * 4u + 3u < params.count && v_1 < params.vectors) {
+    let at = (params.w_row + row_0_3) * params.vectors + v_1;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_3_1) + sum_0_3_1);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 1u * ROW_LANES) * 4u + 0u < params.count && v_0 < params.vectors) {
+    let at = (params.w_row + row_1_0) * params.vectors + v_0;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_0_0) + sum_1_0_0);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 1u * ROW_LANES) * 4u + 0u < params.count && v_1 < params.vectors) {
+    let at = (params.w_row + row_1_0) * params.vectors + v_1;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_0_1) + sum_1_0_1);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 1u * ROW_LANES) * 4u + 1u < params.count && v_0 < params.vectors) {
+    let at = (params.w_row + row_1_1) * params.vectors + v_0;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_1_0) + sum_1_1_0);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 1u * ROW_LANES) * 4u + 1u < params.count && v_1 < params.vectors) {
+    let at = (params.w_row + row_1_1) * params.vectors + v_1;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_1_1) + sum_1_1_1);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 1u * ROW_LANES) * 4u + 2u < params.count && v_0 < params.vectors) {
+    let at = (params.w_row + row_1_2) * params.vectors + v_0;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_2_0) + sum_1_2_0);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 1u * ROW_LANES) * 4u + 2u < params.count && v_1 < params.vectors) {
+    let at = (params.w_row + row_1_2) * params.vectors + v_1;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_2_1) + sum_1_2_1);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 1u * ROW_LANES) * 4u + 3u < params.count && v_0 < params.vectors) {
+    let at = (params.w_row + row_1_3) * params.vectors + v_0;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_3_0) + sum_1_3_0);
+    weight[at] = code;
+  }
+  if (p0 + (tm + 1u * ROW_LANES) * 4u + 3u < params.count && v_1 < params.vectors) {
+    let at = (params.w_row + row_1_3) * params.vectors + v_1;
+    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_3_1) + sum_1_3_1);
+    weight[at] = code;
+  }
+}
+

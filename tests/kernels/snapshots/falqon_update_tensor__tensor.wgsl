@@ -1,0 +1,330 @@
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+const SUBGROUPS = 8;
+const COLUMNS = 32;
+const STEPS = 16;
+const RANK_STEPS = 2;
+const A_LOADS = 1;
+// falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
+//
+// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// [outputs, inputs]; b f32 [outputs, rank]; all with columns up to the pitch zero.
+//
+// f16 holds A~ exactly. β is f16 too, in two parts: a power of two for each row brings the largest |β| to [2^14, 2^15),
+// high is the first 11 of its 20 significant bits, and low the others, which f16 holds both. What they lack, of
+// coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a GPU
+// flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except where
+// a sum lands within its rounding of a tie. A row with a coefficient that is not finite becomes NaN.
+//
+// Idea: a subgroup keeps the coefficients of 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS columns.
+// A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched meanwhile.
+// Sums pass through workgroup memory to an invocation for each 16 codes of a row.
+// Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
+// The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
+// Include-only.
+//
+// Encoding gives the codes of the TypeScript, bit for bit, in a third of the operations: the adder rounds.
+// Decoding goes through f16, whose layout contains both formats: no table, two codes at a time.
+
+// The codes of four magnitudes, none above the largest finite value, as mantissa bits stored and the exponent of 1 give
+// them: f16's too.
+//
+// A magnitude m in [2^e, 2^(e+1)) plus 2^(e + 23 - mantissa) is rounded by the f32 adder, to nearest even, to steps of
+// 2^(e - mantissa), and what the sum's bits are above the power's is the number of those steps: mantissa and implicit
+// bit of the code, a carry into the exponent included. With e no less than the smallest normal exponent this holds for
+// subnormal codes too, whose implicit bit is missing by itself. The steps are counted on the bits, since a compiler may
+// simplify (m + power) - power but not the difference of integers.
+fn encode4(magnitude: vec4<f32>, mantissa: u32, bias: u32) -> vec4<u32> {
+  let smallest = vec4<u32>((128u - bias) << 23u);
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), smallest) + vec4<u32>((23u - mantissa) << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power;
+  // Exponent field of the code, less the implicit bit: (e + bias - 1) << mantissa.
+  return steps + (power >> vec4<u32>(23u - mantissa)) - vec4<u32>((151u - mantissa - bias) << mantissa);
+}
+
+fn pack4_fp8(v: vec4<f32>, max_value: f32, mantissa: u32, bias: u32) -> u32 {
+  let bits = bitcast<vec4<u32>>(v);
+  let finite = encode4(min(abs(v), vec4<f32>(max_value)), mantissa, bias) | ((bits >> vec4<u32>(24u)) & vec4<u32>(0x80u));
+  let codes = select(finite, vec4<u32>(0x7fu), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
+  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+}
+
+fn pack4_e4m3(v: vec4<f32>) -> u32 { return pack4_fp8(v, 448.0, 3u, 7u); }
+fn pack4_e5m2(v: vec4<f32>) -> u32 { return pack4_fp8(v, 57344.0, 2u, 15u); }
+
+// Four values times 2^-8: an e4m3 code shifted into an f16 is off by the difference of the exponent biases.
+// The NaN code comes out as 480 / 256: the GEMM gains nothing from a test, since a NaN in an activation
+// also reaches the loss through the residual stream, which is not quantised.
+fn unpack4_e4m3_scaled(codes: u32) -> vec4<f32> {
+  let odd = codes >> 8u;
+  let even_values = unpack2x16float(((codes & 0x00800080u) << 8u) | ((codes & 0x007f007fu) << 7u));
+  let odd_values = unpack2x16float(((odd & 0x00800080u) << 8u) | ((odd & 0x007f007fu) << 7u));
+  return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
+}
+
+// Four values, NaN included.
+fn unpack4_e4m3(codes: u32) -> vec4<f32> {
+  let bytes = vec4<u32>(codes, codes >> 8u, codes >> 16u, codes >> 24u) & vec4<u32>(0x7fu);
+  let nan = vec4<f32>(bitcast<f32>(0x7fc00000u | (codes & 0u)));
+  return select(unpack4_e4m3_scaled(codes) * 256.0, nan, bytes == vec4<u32>(0x7fu));
+}
+
+// Four values, infinities and NaN included: e5m2 is the upper byte of an f16.
+fn unpack4_e5m2(codes: u32) -> vec4<f32> {
+  let even_values = unpack2x16float((codes << 8u) & 0xff00ff00u);
+  let odd_values = unpack2x16float(codes & 0xff00ff00u);
+  return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
+}
+
+// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
+// tests/oracle/falqon_update.ts. Include-only.
+//
+// β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
+// is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+
+const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
+
+// Four β, each of an element of b with the factors of its column and its row.
+fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>((b * columns) * rows);
+  let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
+  return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
+}
+
+// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its
+// integer operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a
+// NaN in B has nothing else), the bias of the exponent is taken off the four together, and codes are put together by
+// adding.
+fn encode4_scaled(v: vec4<f32>) -> u32 {
+  let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  // Each code plus 1064, see encode4.
+  let biased = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power + (power >> vec4<u32>(20u));
+  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - 0x2c2c2c28u; // 1064 · 0x01010101
+  let bits = bitcast<vec4<u32>>(v);
+  let signs = ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) |
+    (bits.w & 0x80000000u);
+  let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
+  return select(magnitudes | signs, 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+}
+
+// Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
+//
+// Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares besides
+// THREADS. `at` and `stride` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a
+// sum. Which invocation holds which element is implementation-defined: elements are seen only in `tile`, after a
+// barrier.
+
+const F16_MAX = 65504.0;
+
+// A vector of a factor's tile.
+fn to_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
+}
+
+fn saturated(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
+
+// The same of values that may be out of range.
+fn to_saturated_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  // Half as many operations once two elements are packed: out of range they are infinite then.
+  const MAX = vec4<f16>(65504.0);
+  return vec4<u32>(
+    bitcast<vec2<u32>>(clamp(vec4<f16>(low), -MAX, MAX)), bitcast<vec2<u32>>(clamp(vec4<f16>(high), -MAX, MAX)));
+}
+
+// EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
+// makes 8 sums of a row, from column lane_column on.
+
+alias Left = subgroup_matrix_left<f16, 16, 16>;
+alias Right = subgroup_matrix_right<f16, 16, 16>;
+alias Sum = subgroup_matrix_result<f32, 16, 16>;
+
+fn begin_fragments(thread: u32) {}
+
+// [row][contraction]
+fn load_left(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tile, at, stride); }
+
+// [contraction][row]
+fn load_left_transposed(at: u32, stride: u32) -> Left {
+  return subgroupMatrixLoad<Left, col_major>(&tile, at, stride);
+}
+
+// [contraction][column]
+fn load_right(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, row_major>(&tile, at, stride); }
+
+// [column][contraction]
+fn load_right_transposed(at: u32, stride: u32) -> Right {
+  return subgroupMatrixLoad<Right, col_major>(&tile, at, stride);
+}
+
+fn load_sum(at: u32, stride: u32) -> Sum { return subgroupMatrixLoad<Sum, row_major>(&tile, at, stride); }
+
+fn store_sum(at: u32, stride: u32, sum: Sum) { subgroupMatrixStore<row_major>(&tile, at, sum, stride); }
+
+fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatrixMultiplyAccumulate(left, right, sum); }
+
+// What the invocation 16 further on, or back, in the same 32 gives.
+fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(value, 16u); }
+
+
+struct Params {
+  rows: u32,
+  vectors: u32,   // vectors of 16 codes in a row
+  w_row: u32,
+  base_row: u32,
+  a_row: u32,
+  rank: u32,
+  b_vectors: u32, // vectors of 4 floats in a row of b
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> weight: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
+@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+@group(0) @binding(5) var<storage, read> base: array<vec4<u32>>;
+
+const THREADS = 32u * SUBGROUPS;
+const STEP = COLUMNS / 16u;      // vectors of codes in a step
+const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
+const SUM_ROW = 4u * STEP + 1u;  // of 4 floats
+const BETA_ROW = 3u;
+const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's 16 rows
+
+var<workgroup> tile: array<vec4<u32>, SUMS + 16u * SUBGROUPS * SUM_ROW>;
+
+// Four coefficients of a row, from column j on; zero beyond the rank, as b is.
+fn four_coefficients(row: u32, factor: f32, j: u32) -> vec4<f32> {
+  let at = min(vec4<u32>(j, j + 1u, j + 2u, j + 3u), vec4<u32>(params.rank - 1u));
+  let columns = vec4<f32>(column_factors[at.x], column_factors[at.y], column_factors[at.z], column_factors[at.w]);
+  return coefficients(b[row * params.b_vectors + j / 4u], columns, vec4<f32>(factor));
+}
+
+fn largest_of(v: vec4<f32>) -> f32 {
+  let a = abs(v);
+  return max(max(a.x, a.y), max(a.z, a.w));
+}
+
+fn halves(v: vec4<f32>) -> vec2<u32> { return vec2<u32>(pack2x16float(v.xy), pack2x16float(v.zw)); }
+
+// The first 11 significant bits. By its bits, as what is rounded to f16 and back a driver may take for the value itself.
+fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u)); }
+
+// Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
+fn a_codes(j: u32, v: u32) -> vec4<u32> {
+  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+}
+
+// Eight codes as f16 times 2^-8, in fours ordered 0, 2, 1, 3.
+fn a_f16(codes: vec2<u32>) -> vec4<u32> {
+  let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
+  return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let my_row = thread % 16u; // among the subgroup's
+  let my_half = thread % 32u / 16u;
+  let row = group.y * (16u * SUBGROUPS) + thread / 32u * 16u + my_row;
+  let read_row = min(row, params.rows - 1u);
+  let sums = SUMS + thread / 32u * (16u * SUM_ROW);
+
+  // This invocation's half of the row's coefficients, 8 of each 16.
+  let factor = row_factors[read_row];
+  var largest = 0.0;
+  let beta_0_0 = four_coefficients(read_row, factor, 16u * 0u + 8u * my_half);
+  let beta_0_1 = four_coefficients(read_row, factor, 16u * 0u + 8u * my_half + 4u);
+  largest = max(largest, max(largest_of(beta_0_0), largest_of(beta_0_1)));
+  let beta_1_0 = four_coefficients(read_row, factor, 16u * 1u + 8u * my_half);
+  let beta_1_1 = four_coefficients(read_row, factor, 16u * 1u + 8u * my_half + 4u);
+  largest = max(largest, max(largest_of(beta_1_0), largest_of(beta_1_1)));
+  largest = max(largest, from_other_half(largest, thread));
+  // All coefficients zero: as for the smallest one. Sums are times 2^-8, as A~ is, and so are base values.
+  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale = bitcast<f32>((268u - exponent) << 23u);
+  let unscale = bitcast<f32>((exponent - 14u) << 23u);
+
+  // Into fragments, through the place of the sums.
+  let beta_at = sums + my_row * BETA_ROW + my_half;
+  let scaled_0_0 = beta_0_0 * scale;
+  let scaled_0_1 = beta_0_1 * scale;
+  workgroupBarrier();
+  tile[beta_at] = vec4<u32>(halves(upper(scaled_0_0)), halves(upper(scaled_0_1)));
+  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
+    halves(scaled_0_0 - upper(scaled_0_0)), halves(scaled_0_1 - upper(scaled_0_1)));
+  workgroupBarrier();
+  let high_0 = load_left(sums, BETA_ROW);
+  let low_0 = load_left(sums + 16u * BETA_ROW, BETA_ROW);
+  let scaled_1_0 = beta_1_0 * scale;
+  let scaled_1_1 = beta_1_1 * scale;
+  workgroupBarrier();
+  tile[beta_at] = vec4<u32>(halves(upper(scaled_1_0)), halves(upper(scaled_1_1)));
+  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
+    halves(scaled_1_0 - upper(scaled_1_0)), halves(scaled_1_1 - upper(scaled_1_1)));
+  workgroupBarrier();
+  let high_1 = load_left(sums, BETA_ROW);
+  let low_1 = load_left(sums + 16u * BETA_ROW, BETA_ROW);
+
+  // The first step's A~, and the codes of the next ones.
+  let first = group.x * (STEPS * STEP);
+  let steps = min(u32(STEPS), (params.vectors - first + STEP - 1u) / STEP);
+  let a_j_0 = (thread + 0u * THREADS) / STEP;
+  let a_v_0 = (thread + 0u * THREADS) % STEP;
+  let a_at_0 = a_j_0 * A_ROW + 2u * a_v_0;
+  let a_first_0 = a_codes(a_j_0, first + a_v_0);
+  var a_next_0 = a_codes(a_j_0, first + STEP + a_v_0);
+  if (a_j_0 < 16u * RANK_STEPS) {
+    tile[a_at_0] = a_f16(a_first_0.xy);
+    tile[a_at_0 + 1u] = a_f16(a_first_0.zw);
+  }
+  let base_at = (params.base_row + read_row) * params.vectors;
+  let weight_at = (params.w_row + read_row) * params.vectors;
+  var from_next_0 = base[base_at + min(first + my_half + 2u * 0u, params.vectors - 1u)];
+  for (var step = 0u; step < steps; step += 1u) {
+    workgroupBarrier();
+    var sum_0 = Sum();
+    var sum_1 = Sum();
+    {
+      let a_0 = load_right(16u * 0u * A_ROW + 2u * 0u, A_ROW);
+      let a_1 = load_right(16u * 0u * A_ROW + 2u * 1u, A_ROW);
+      sum_0 = multiply_add(high_0, a_0, sum_0);
+      sum_1 = multiply_add(high_0, a_1, sum_1);
+      sum_0 = multiply_add(low_0, a_0, sum_0);
+      sum_1 = multiply_add(low_0, a_1, sum_1);
+    }
+    {
+      let a_0 = load_right(16u * 1u * A_ROW + 2u * 0u, A_ROW);
+      let a_1 = load_right(16u * 1u * A_ROW + 2u * 1u, A_ROW);
+      sum_0 = multiply_add(high_1, a_0, sum_0);
+      sum_1 = multiply_add(high_1, a_1, sum_1);
+      sum_0 = multiply_add(low_1, a_0, sum_0);
+      sum_1 = multiply_add(low_1, a_1, sum_1);
+    }
+    store_sum(sums + 4u * 0u, SUM_ROW, sum_0);
+    store_sum(sums + 4u * 1u, SUM_ROW, sum_1);
+    workgroupBarrier();
+    let v = first + step * STEP;
+    if (a_j_0 < 16u * RANK_STEPS) {
+      tile[a_at_0] = a_f16(a_next_0.xy);
+      tile[a_at_0 + 1u] = a_f16(a_next_0.zw);
+    }
+    a_next_0 = a_codes(a_j_0, v + 2u * STEP + a_v_0);
+    let from_0 = from_next_0;
+    from_next_0 = base[base_at + min(v + STEP + my_half + 2u * 0u, params.vectors - 1u)];
+    {
+      let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * 0u);
+      var codes: vec4<u32>;
+      codes[0] = encode4_scaled(unpack4_e4m3_scaled(from_0[0]) + bitcast<vec4<f32>>(tile[at + 0u]).xzyw * unscale);
+      codes[1] = encode4_scaled(unpack4_e4m3_scaled(from_0[1]) + bitcast<vec4<f32>>(tile[at + 1u]).xzyw * unscale);
+      codes[2] = encode4_scaled(unpack4_e4m3_scaled(from_0[2]) + bitcast<vec4<f32>>(tile[at + 2u]).xzyw * unscale);
+      codes[3] = encode4_scaled(unpack4_e4m3_scaled(from_0[3]) + bitcast<vec4<f32>>(tile[at + 3u]).xzyw * unscale);
+      if (row < params.rows && v + my_half + 2u * 0u < params.vectors) {
+        weight[weight_at + v + my_half + 2u * 0u] = codes;
+      }
+    }
+  }
+}
+

@@ -1,0 +1,139 @@
+const THREADS = 256;
+// Second stage of the global gradient norm: adds the partial sums of squares in a fixed order and writes
+//   grad_norm = sqrt(Σ partials),   clip = min(1, max_norm / (grad_norm + 1e-6))   (1 if max_norm is 0),
+//   finite = 1 where the norm is a number, else 0.
+// The clip factor is that of torch.nn.utils.clip_grad_norm_.
+// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
+// repeat bit for bit. Every invocation gets the result.
+//
+// Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
+// all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
+
+var<workgroup> reduce_scratch: array<f32, THREADS>;
+
+fn workgroup_sum(value: f32, thread: u32) -> f32 {
+  reduce_scratch[thread] = value;
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+    column += reduce_scratch[thread + 16u * 1u];
+    column += reduce_scratch[thread + 16u * 2u];
+    column += reduce_scratch[thread + 16u * 3u];
+    column += reduce_scratch[thread + 16u * 4u];
+    column += reduce_scratch[thread + 16u * 5u];
+    column += reduce_scratch[thread + 16u * 6u];
+    column += reduce_scratch[thread + 16u * 7u];
+    column += reduce_scratch[thread + 16u * 8u];
+    column += reduce_scratch[thread + 16u * 9u];
+    column += reduce_scratch[thread + 16u * 10u];
+    column += reduce_scratch[thread + 16u * 11u];
+    column += reduce_scratch[thread + 16u * 12u];
+    column += reduce_scratch[thread + 16u * 13u];
+    column += reduce_scratch[thread + 16u * 14u];
+    column += reduce_scratch[thread + 16u * 15u];
+    reduce_scratch[thread] = column;
+  }
+  workgroupBarrier();
+  var total = reduce_scratch[0];
+  total += reduce_scratch[1];
+  total += reduce_scratch[2];
+  total += reduce_scratch[3];
+  total += reduce_scratch[4];
+  total += reduce_scratch[5];
+  total += reduce_scratch[6];
+  total += reduce_scratch[7];
+  total += reduce_scratch[8];
+  total += reduce_scratch[9];
+  total += reduce_scratch[10];
+  total += reduce_scratch[11];
+  total += reduce_scratch[12];
+  total += reduce_scratch[13];
+  total += reduce_scratch[14];
+  total += reduce_scratch[15];
+  workgroupBarrier(); // the scratch may be written again
+  return total;
+}
+
+fn workgroup_max(value: f32, thread: u32) -> f32 {
+  reduce_scratch[thread] = value;
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+    column = max(column, reduce_scratch[thread + 16u * 1u]);
+    column = max(column, reduce_scratch[thread + 16u * 2u]);
+    column = max(column, reduce_scratch[thread + 16u * 3u]);
+    column = max(column, reduce_scratch[thread + 16u * 4u]);
+    column = max(column, reduce_scratch[thread + 16u * 5u]);
+    column = max(column, reduce_scratch[thread + 16u * 6u]);
+    column = max(column, reduce_scratch[thread + 16u * 7u]);
+    column = max(column, reduce_scratch[thread + 16u * 8u]);
+    column = max(column, reduce_scratch[thread + 16u * 9u]);
+    column = max(column, reduce_scratch[thread + 16u * 10u]);
+    column = max(column, reduce_scratch[thread + 16u * 11u]);
+    column = max(column, reduce_scratch[thread + 16u * 12u]);
+    column = max(column, reduce_scratch[thread + 16u * 13u]);
+    column = max(column, reduce_scratch[thread + 16u * 14u]);
+    column = max(column, reduce_scratch[thread + 16u * 15u]);
+    reduce_scratch[thread] = column;
+  }
+  workgroupBarrier();
+  var largest = reduce_scratch[0];
+  largest = max(largest, reduce_scratch[1]);
+  largest = max(largest, reduce_scratch[2]);
+  largest = max(largest, reduce_scratch[3]);
+  largest = max(largest, reduce_scratch[4]);
+  largest = max(largest, reduce_scratch[5]);
+  largest = max(largest, reduce_scratch[6]);
+  largest = max(largest, reduce_scratch[7]);
+  largest = max(largest, reduce_scratch[8]);
+  largest = max(largest, reduce_scratch[9]);
+  largest = max(largest, reduce_scratch[10]);
+  largest = max(largest, reduce_scratch[11]);
+  largest = max(largest, reduce_scratch[12]);
+  largest = max(largest, reduce_scratch[13]);
+  largest = max(largest, reduce_scratch[14]);
+  largest = max(largest, reduce_scratch[15]);
+  workgroupBarrier();
+  return largest;
+}
+
+// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.
+
+struct StepInputs {
+  step: u32,          // counted from 1
+  target_count: u32,  // of the whole step, all micro-batches together
+  loss_scale: f32,    // 1 / target_count: makes the sum of losses their mean
+  learning_rate: f32,
+  step_size: f32,     // learning_rate / (1 − beta1^step)
+  second_scale: f32,  // 1 / sqrt(1 − beta2^step)
+}
+
+struct StepResults {
+  loss_sum: f32,
+  grad_norm: f32, // before clipping
+  clip: f32,      // factor that brings the gradient to the allowed norm
+  finite: u32,    // 0 where the norm is NaN or infinite: such a step must change nothing
+}
+
+
+struct Params {
+  count: u32,
+  max_norm: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> partials: array<f32>;
+@group(0) @binding(2) var<storage, read_write> results: StepResults;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(local_invocation_index) thread: u32) {
+  var sum = 0.0;
+  for (var i = thread; i < params.count; i += THREADS) { sum += partials[i]; }
+  let norm = sqrt(workgroup_sum(sum, thread));
+  if (thread != 0u) { return; }
+  results.grad_norm = norm;
+  results.clip = select(1.0, min(1.0, params.max_norm / (norm + 1e-6)), params.max_norm > 0.0);
+  // By its bits: compilers may assume that comparisons never meet NaN.
+  results.finite = select(1u, 0u, (bitcast<u32>(norm) & 0x7f800000u) == 0x7f800000u);
+}
+

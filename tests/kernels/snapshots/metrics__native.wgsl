@@ -1,0 +1,52 @@
+// Writes what this step did into its slot of a ring, which the host reads once in many steps.
+// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.
+
+struct StepInputs {
+  step: u32,          // counted from 1
+  target_count: u32,  // of the whole step, all micro-batches together
+  loss_scale: f32,    // 1 / target_count: makes the sum of losses their mean
+  learning_rate: f32,
+  step_size: f32,     // learning_rate / (1 − beta1^step)
+  second_scale: f32,  // 1 / sqrt(1 − beta2^step)
+}
+
+struct StepResults {
+  loss_sum: f32,
+  grad_norm: f32, // before clipping
+  clip: f32,      // factor that brings the gradient to the allowed norm
+  finite: u32,    // 0 where the norm is NaN or infinite: such a step must change nothing
+}
+
+
+struct Entry {
+  step: u32,
+  target_count: u32,
+  finite: u32,
+  loss_sum: f32,
+  grad_norm: f32,
+  clip: f32,
+  learning_rate: f32,
+}
+
+struct Params {
+  capacity: u32, // entries in the ring
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> inputs: StepInputs;
+@group(0) @binding(2) var<storage, read> results: StepResults;
+@group(0) @binding(3) var<storage, read_write> ring: array<Entry>;
+
+@compute @workgroup_size(1)
+fn main() {
+  ring[(inputs.step - 1u) % params.capacity] = Entry(
+    inputs.step,
+    inputs.target_count,
+    results.finite,
+    results.loss_sum,
+    results.grad_norm,
+    results.clip,
+    inputs.learning_rate,
+  );
+}
+

@@ -1,0 +1,40 @@
+const BLOCK = 64;
+// The largest magnitude of each block of 64 values of a weight: absmax[b] = max |x[i]|, i in block b.
+//
+// x: f32 [rows, cols] with a pitch; a block runs on from the end of a row to the next one. absmax: f32 [blocks].
+// One thread per block: for loading a model, not for its step.
+// The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
+// may not be long enough. The last row can have more workgroups than are needed. Include-only.
+
+fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+  return group.y * groups.x + group.x;
+}
+
+
+struct Params {
+  count: u32, // rows · cols
+  cols: u32,
+  pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> absmax: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let block = linear_index(group, groups) * 64u + thread;
+  let first = block * BLOCK;
+  if (first >= params.count) { return; }
+  var row = first / params.cols;
+  var col = first % params.cols;
+  var largest = 0.0;
+  for (var i = first; i < min(first + BLOCK, params.count); i++) {
+    largest = max(largest, abs(x[row * params.pitch + col]));
+    col++;
+    if (col == params.cols) { col = 0u; row++; }
+  }
+  absmax[block] = largest;
+}
+

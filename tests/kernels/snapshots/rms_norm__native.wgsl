@@ -1,0 +1,286 @@
+const THREADS = 16;
+const VECTORS = 2;
+// RMSNorm: output[r][c] = input[r][c] · rstd[r] · weight[c], with rstd[r] = 1 / sqrt(mean_c(input[r][c]²) + eps).
+//
+// Shapes: input, output [rows, cols], weight [cols], rstd [rows], all f32; rstd is kept for the backward pass. The output
+// is wanted in f32 (OUTPUT), quantised (QUANTIZED: codes and scales of row_codes.wgsl), or both.
+// One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
+// take part: they are zero in the input, so they add nothing and stay zero.
+// The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
+// may not be long enough. The last row can have more workgroups than are needed. Include-only.
+
+fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+  return group.y * groups.x + group.x;
+}
+
+// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in
+// codes.
+// Include-only.
+//
+// A row is PARTS matrices side by side, of row_vectors() vec4s each. A thread takes every THREADS-th place v in it,
+// and in all parts at once. With REGISTERS it keeps what it read, of VECTORS places, so that memory is read once; a
+// row too long for that is walked again for each step, from cache except for the first time.
+//
+// The including kernel declares `params`, row_vectors(), and of a place v, which may be past the end of the row:
+//   Source, load(row, v)              what is read there. Without a branch, so that all loads of a thread are under way at
+//                                     once: past the end it reads the last place again, or gives zeros
+//   Row, begin_row(row)               what all places have in common
+//   reduced(source, v)                REDUCES: what it adds to the sum over the row, nothing past the end
+//   end_sum(row, of_row, sum, thread) REDUCES: what all places have in common once the sum is known
+//   made(source, v, of_row)           the values: one vec4 per part
+//   again(row, v, of_row)             the same, where they are in no register
+//   keep(row, v, values)              writes what is wanted besides codes
+//   keep_scaled(at, value)            the same of a value that was scaled, `at` counted as in the codes
+//
+// With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
+// runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
+// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
+// repeat bit for bit. Every invocation gets the result.
+//
+// Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
+// all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
+
+var<workgroup> reduce_scratch: array<f32, THREADS>;
+
+fn workgroup_sum(value: f32, thread: u32) -> f32 {
+  reduce_scratch[thread] = value;
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+    reduce_scratch[thread] = column;
+  }
+  workgroupBarrier();
+  var total = reduce_scratch[0];
+  total += reduce_scratch[1];
+  total += reduce_scratch[2];
+  total += reduce_scratch[3];
+  total += reduce_scratch[4];
+  total += reduce_scratch[5];
+  total += reduce_scratch[6];
+  total += reduce_scratch[7];
+  total += reduce_scratch[8];
+  total += reduce_scratch[9];
+  total += reduce_scratch[10];
+  total += reduce_scratch[11];
+  total += reduce_scratch[12];
+  total += reduce_scratch[13];
+  total += reduce_scratch[14];
+  total += reduce_scratch[15];
+  workgroupBarrier(); // the scratch may be written again
+  return total;
+}
+
+fn workgroup_max(value: f32, thread: u32) -> f32 {
+  reduce_scratch[thread] = value;
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+    reduce_scratch[thread] = column;
+  }
+  workgroupBarrier();
+  var largest = reduce_scratch[0];
+  largest = max(largest, reduce_scratch[1]);
+  largest = max(largest, reduce_scratch[2]);
+  largest = max(largest, reduce_scratch[3]);
+  largest = max(largest, reduce_scratch[4]);
+  largest = max(largest, reduce_scratch[5]);
+  largest = max(largest, reduce_scratch[6]);
+  largest = max(largest, reduce_scratch[7]);
+  largest = max(largest, reduce_scratch[8]);
+  largest = max(largest, reduce_scratch[9]);
+  largest = max(largest, reduce_scratch[10]);
+  largest = max(largest, reduce_scratch[11]);
+  largest = max(largest, reduce_scratch[12]);
+  largest = max(largest, reduce_scratch[13]);
+  largest = max(largest, reduce_scratch[14]);
+  largest = max(largest, reduce_scratch[15]);
+  workgroupBarrier();
+  return largest;
+}
+
+// How a kernel that makes rows writes them as codes.
+// Include-only. CODES: e4m3, e5m2 (four codes in a u32) or f16 (four in a vec2<u32>); scales has one f32 per row.
+// The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
+// Include-only.
+//
+// Encoding gives the codes of the TypeScript, bit for bit, in a third of the operations: the adder rounds.
+// Decoding goes through f16, whose layout contains both formats: no table, two codes at a time.
+
+// The codes of four magnitudes, none above the largest finite value, as mantissa bits stored and the exponent of 1 give
+// them: f16's too.
+//
+// A magnitude m in [2^e, 2^(e+1)) plus 2^(e + 23 - mantissa) is rounded by the f32 adder, to nearest even, to steps of
+// 2^(e - mantissa), and what the sum's bits are above the power's is the number of those steps: mantissa and implicit
+// bit of the code, a carry into the exponent included. With e no less than the smallest normal exponent this holds for
+// subnormal codes too, whose implicit bit is missing by itself. The steps are counted on the bits, since a compiler may
+// simplify (m + power) - power but not the difference of integers.
+fn encode4(magnitude: vec4<f32>, mantissa: u32, bias: u32) -> vec4<u32> {
+  let smallest = vec4<u32>((128u - bias) << 23u);
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), smallest) + vec4<u32>((23u - mantissa) << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power;
+  // Exponent field of the code, less the implicit bit: (e + bias - 1) << mantissa.
+  return steps + (power >> vec4<u32>(23u - mantissa)) - vec4<u32>((151u - mantissa - bias) << mantissa);
+}
+
+fn pack4_fp8(v: vec4<f32>, max_value: f32, mantissa: u32, bias: u32) -> u32 {
+  let bits = bitcast<vec4<u32>>(v);
+  let finite = encode4(min(abs(v), vec4<f32>(max_value)), mantissa, bias) | ((bits >> vec4<u32>(24u)) & vec4<u32>(0x80u));
+  let codes = select(finite, vec4<u32>(0x7fu), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
+  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+}
+
+fn pack4_e4m3(v: vec4<f32>) -> u32 { return pack4_fp8(v, 448.0, 3u, 7u); }
+fn pack4_e5m2(v: vec4<f32>) -> u32 { return pack4_fp8(v, 57344.0, 2u, 15u); }
+
+// Four values times 2^-8: an e4m3 code shifted into an f16 is off by the difference of the exponent biases.
+// The NaN code comes out as 480 / 256: the GEMM gains nothing from a test, since a NaN in an activation
+// also reaches the loss through the residual stream, which is not quantised.
+fn unpack4_e4m3_scaled(codes: u32) -> vec4<f32> {
+  let odd = codes >> 8u;
+  let even_values = unpack2x16float(((codes & 0x00800080u) << 8u) | ((codes & 0x007f007fu) << 7u));
+  let odd_values = unpack2x16float(((odd & 0x00800080u) << 8u) | ((odd & 0x007f007fu) << 7u));
+  return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
+}
+
+// Four values, NaN included.
+fn unpack4_e4m3(codes: u32) -> vec4<f32> {
+  let bytes = vec4<u32>(codes, codes >> 8u, codes >> 16u, codes >> 24u) & vec4<u32>(0x7fu);
+  let nan = vec4<f32>(bitcast<f32>(0x7fc00000u | (codes & 0u)));
+  return select(unpack4_e4m3_scaled(codes) * 256.0, nan, bytes == vec4<u32>(0x7fu));
+}
+
+// Four values, infinities and NaN included: e5m2 is the upper byte of an f16.
+fn unpack4_e5m2(codes: u32) -> vec4<f32> {
+  let even_values = unpack2x16float((codes << 8u) & 0xff00ff00u);
+  let odd_values = unpack2x16float(codes & 0xff00ff00u);
+  return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
+}
+
+// The scale of a row whose codes are CODES: what brings its largest magnitude to the format's largest value.
+// Include-only. tests/oracle/quantize.ts is the same on the CPU.
+//
+// f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^3, 2^4): exact, and
+// sums of 64 products with values below 2^5 stay within f16.
+//
+// Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
+// row (gradient_scale.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
+
+const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
+
+fn scale_of(amax: f32) -> f32 {
+  return select(448.0 / amax, 1.0, amax < SMALLEST_AMAX);
+}
+
+
+@group(0) @binding(7) var<storage, read_write> scales: array<f32>;
+@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
+
+// Writes the codes of four values, already scaled, at place `at` (counted in fours).
+fn write_codes(at: u32, v: vec4<f32>) {
+  codes[at] = pack4_e4m3(v);
+}
+
+fn largest(v: vec4<f32>) -> f32 {
+  let q = abs(v);
+  return max(max(q.x, q.y), max(q.z, q.w));
+}
+
+// What is quantised of a row's values: with COLUMN_SCALES, they are divided by a scale per column first. Include-only.
+
+fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value; }
+
+
+alias Values = array<vec4<f32>, 1>;
+
+fn write_row(row: u32, thread: u32) {
+  let vectors = row_vectors();
+  let start = 1 * row * vectors;
+  let begun = begin_row(row);
+  let v_0 = thread + 0u * THREADS;
+  let source_0 = load(row, v_0);
+  let v_1 = thread + 1u * THREADS;
+  let source_1 = load(row, v_1);
+
+  var sum = 0.0;
+  sum += reduced(source_0, v_0);
+  sum += reduced(source_1, v_1);
+  let of_row = end_sum(row, begun, workgroup_sum(sum, thread), thread);
+
+  let values_0 = made(source_0, v_0, of_row);
+  let values_1 = made(source_1, v_1, of_row);
+  if (v_0 < vectors) { keep(row, v_0, values_0); }
+  if (v_1 < vectors) { keep(row, v_1, values_1); }
+
+  let out_0_0 = by_column(values_0[0], 0u * vectors + min(v_0, vectors - 1u));
+  let out_1_0 = by_column(values_1[0], 0u * vectors + min(v_1, vectors - 1u));
+  var amax = 0.0;
+  amax = max(amax, select(0.0, largest(out_0_0), v_0 < vectors));
+  amax = max(amax, select(0.0, largest(out_1_0), v_1 < vectors));
+  let scale = scale_of(workgroup_max(amax, thread));
+  if (thread == 0u) { scales[row] = scale; }
+  if (v_0 < vectors) {
+    write_scaled(start + 0u * vectors + v_0, out_0_0 * scale);
+  }
+  if (v_1 < vectors) {
+    write_scaled(start + 0u * vectors + v_1, out_1_0 * scale);
+  }
+}
+
+fn write_scaled(at: u32, value: vec4<f32>) {
+  write_codes(at, value);
+  keep_scaled(at, value);
+}
+
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  vectors: u32, // vec4s from one row to the next
+  eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
+
+alias Source = vec4<f32>;
+alias Row = f32; // rstd
+
+fn row_vectors() -> u32 { return params.vectors; }
+
+fn begin_row(row: u32) -> Row { return 0.0; }
+
+fn load(row: u32, v: u32) -> Source {
+  return select(vec4<f32>(), input[row * params.vectors + min(v, params.vectors - 1u)], v < params.vectors);
+}
+
+fn reduced(x: Source, v: u32) -> f32 { return dot(x, x); }
+
+fn end_sum(row: u32, begun: Row, squares: f32, thread: u32) -> Row {
+  let row_rstd = 1.0 / sqrt(squares / f32(params.cols) + params.eps);
+  if (thread == 0u) { rstd[row] = row_rstd; }
+  return row_rstd;
+}
+
+// The weight ends before the pitch: past it there is nothing to read, and zero is due.
+fn made(x: Source, v: u32, row_rstd: Row) -> Values {
+  let weights = (params.cols + 3u) / 4u;
+  return Values(select(vec4<f32>(), x * row_rstd * weight[min(v, weights - 1u)], v < weights));
+}
+
+fn again(row: u32, v: u32, row_rstd: Row) -> Values { return made(load(row, v), v, row_rstd); }
+
+fn keep(row: u32, v: u32, values: Values) {
+}
+
+fn keep_scaled(at: u32, value: vec4<f32>) {}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = linear_index(group, groups);
+  if (row < params.rows) { write_row(row, thread); }
+}
+

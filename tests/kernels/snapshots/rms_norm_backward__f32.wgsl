@@ -1,0 +1,193 @@
+const THREADS = 16;
+const VECTORS = 2;
+// Gradient of RMSNorm with respect to its input, row by row. With g = d_output · weight:
+//   d_input[r] (+)= rstd[r] · g − input[r] · rstd[r]³ · mean_c(g · input[r])
+//
+// Shapes: d_output, input, d_input [rows, cols], weight [cols], rstd [rows], all f32. With ACCUMULATE the result is added
+// to d_input: the gradient of the residual stream that runs past the norm.
+// With QUANTIZED, d_input as codes too, of row_codes.wgsl; with COLUMN_SCALES, column_scales [cols] of the rows of the
+// weight that it is multiplied by next.
+// One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of g · input.
+// The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
+// may not be long enough. The last row can have more workgroups than are needed. Include-only.
+
+fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+  return group.y * groups.x + group.x;
+}
+
+// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in
+// codes.
+// Include-only.
+//
+// A row is PARTS matrices side by side, of row_vectors() vec4s each. A thread takes every THREADS-th place v in it,
+// and in all parts at once. With REGISTERS it keeps what it read, of VECTORS places, so that memory is read once; a
+// row too long for that is walked again for each step, from cache except for the first time.
+//
+// The including kernel declares `params`, row_vectors(), and of a place v, which may be past the end of the row:
+//   Source, load(row, v)              what is read there. Without a branch, so that all loads of a thread are under way at
+//                                     once: past the end it reads the last place again, or gives zeros
+//   Row, begin_row(row)               what all places have in common
+//   reduced(source, v)                REDUCES: what it adds to the sum over the row, nothing past the end
+//   end_sum(row, of_row, sum, thread) REDUCES: what all places have in common once the sum is known
+//   made(source, v, of_row)           the values: one vec4 per part
+//   again(row, v, of_row)             the same, where they are in no register
+//   keep(row, v, values)              writes what is wanted besides codes
+//   keep_scaled(at, value)            the same of a value that was scaled, `at` counted as in the codes
+//
+// With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
+// runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
+// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
+// repeat bit for bit. Every invocation gets the result.
+//
+// Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
+// all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
+
+var<workgroup> reduce_scratch: array<f32, THREADS>;
+
+fn workgroup_sum(value: f32, thread: u32) -> f32 {
+  reduce_scratch[thread] = value;
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+    reduce_scratch[thread] = column;
+  }
+  workgroupBarrier();
+  var total = reduce_scratch[0];
+  total += reduce_scratch[1];
+  total += reduce_scratch[2];
+  total += reduce_scratch[3];
+  total += reduce_scratch[4];
+  total += reduce_scratch[5];
+  total += reduce_scratch[6];
+  total += reduce_scratch[7];
+  total += reduce_scratch[8];
+  total += reduce_scratch[9];
+  total += reduce_scratch[10];
+  total += reduce_scratch[11];
+  total += reduce_scratch[12];
+  total += reduce_scratch[13];
+  total += reduce_scratch[14];
+  total += reduce_scratch[15];
+  workgroupBarrier(); // the scratch may be written again
+  return total;
+}
+
+fn workgroup_max(value: f32, thread: u32) -> f32 {
+  reduce_scratch[thread] = value;
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+    reduce_scratch[thread] = column;
+  }
+  workgroupBarrier();
+  var largest = reduce_scratch[0];
+  largest = max(largest, reduce_scratch[1]);
+  largest = max(largest, reduce_scratch[2]);
+  largest = max(largest, reduce_scratch[3]);
+  largest = max(largest, reduce_scratch[4]);
+  largest = max(largest, reduce_scratch[5]);
+  largest = max(largest, reduce_scratch[6]);
+  largest = max(largest, reduce_scratch[7]);
+  largest = max(largest, reduce_scratch[8]);
+  largest = max(largest, reduce_scratch[9]);
+  largest = max(largest, reduce_scratch[10]);
+  largest = max(largest, reduce_scratch[11]);
+  largest = max(largest, reduce_scratch[12]);
+  largest = max(largest, reduce_scratch[13]);
+  largest = max(largest, reduce_scratch[14]);
+  largest = max(largest, reduce_scratch[15]);
+  workgroupBarrier();
+  return largest;
+}
+
+
+alias Values = array<vec4<f32>, 1>;
+
+fn write_row(row: u32, thread: u32) {
+  let vectors = row_vectors();
+  let start = 1 * row * vectors;
+  let begun = begin_row(row);
+  let v_0 = thread + 0u * THREADS;
+  let source_0 = load(row, v_0);
+  let v_1 = thread + 1u * THREADS;
+  let source_1 = load(row, v_1);
+
+  var sum = 0.0;
+  sum += reduced(source_0, v_0);
+  sum += reduced(source_1, v_1);
+  let of_row = end_sum(row, begun, workgroup_sum(sum, thread), thread);
+
+  let values_0 = made(source_0, v_0, of_row);
+  let values_1 = made(source_1, v_1, of_row);
+  if (v_0 < vectors) { keep(row, v_0, values_0); }
+  if (v_1 < vectors) { keep(row, v_1, values_1); }
+
+}
+
+
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  vectors: u32, // vec4s from one row to the next
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> d_output: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> rstd: array<f32>;
+@group(0) @binding(5) var<storage, read_write> d_input: array<vec4<f32>>;
+
+struct Source {
+  dy: vec4<f32>,
+  x: vec4<f32>,
+}
+
+struct Row {
+  rstd: f32,
+  pull: f32, // rstd³ · mean(g · input)
+}
+
+fn row_vectors() -> u32 { return params.vectors; }
+
+fn begin_row(row: u32) -> Row { return Row(rstd[row], 0.0); }
+
+fn load(row: u32, v: u32) -> Source {
+  let at = row * params.vectors + min(v, params.vectors - 1u);
+  return Source(d_output[at], input[at]);
+}
+
+// Zero past the end of the weight, which lies before the pitch.
+fn weight_at(v: u32) -> vec4<f32> {
+  let weights = (params.cols + 3u) / 4u;
+  return select(vec4<f32>(), weight[min(v, weights - 1u)], v < weights);
+}
+
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.x); }
+
+fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
+  let mean = sum / f32(params.cols);
+  return Row(begun.rstd, begun.rstd * begun.rstd * begun.rstd * mean);
+}
+
+fn made(source: Source, v: u32, of_row: Row) -> Values {
+  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.x;
+  return Values(dx);
+}
+
+// A thread reads back what it wrote itself.
+fn again(row: u32, v: u32, of_row: Row) -> Values { return Values(d_input[row * params.vectors + v]); }
+
+fn keep(row: u32, v: u32, values: Values) { d_input[row * params.vectors + v] = values[0]; }
+
+fn keep_scaled(at: u32, value: vec4<f32>) {}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = linear_index(group, groups);
+  if (row < params.rows) { write_row(row, thread); }
+}
+

@@ -1,0 +1,311 @@
+const THREADS = 32;
+const VECTORS = 3;
+// SwiGLU whose result is quantised: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
+//
+// Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl. One workgroup per row, which goes
+// the way of row_pass.wgsl.
+// The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
+// may not be long enough. The last row can have more workgroups than are needed. Include-only.
+
+fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+  return group.y * groups.x + group.x;
+}
+
+// What the gate of an MLP and its gradient read of the linear layer before them, and the activation. Include-only.
+//
+// Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
+// pitch … pitch + width: the merged linear starts each part at a multiple of 16. Precision is in f32 either way.
+// The SiLU gate, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
+// Include-only: another activation is another file with these two functions.
+
+fn sigmoid(g: vec4<f32>) -> vec4<f32> {
+  // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
+  return 1.0 / (1.0 + exp(-max(g, vec4<f32>(-80.0))));
+}
+
+fn gated(gate: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
+  return gate * sigmoid(gate) * up;
+}
+
+// Gradients of gate and up from dy, that of the result.
+struct GateUp {
+  gate: vec4<f32>,
+  up: vec4<f32>,
+}
+
+fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
+  let s = sigmoid(gate);
+  return GateUp(dy * up * s * (1.0 + gate * (1.0 - s)), dy * gate * s);
+}
+
+
+@group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
+
+// Four values, `at` counted in fours.
+fn gate_up_at(at: u32) -> vec4<f32> {
+  let bits = gate_up[at];
+  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+}
+
+// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in
+// codes.
+// Include-only.
+//
+// A row is PARTS matrices side by side, of row_vectors() vec4s each. A thread takes every THREADS-th place v in it,
+// and in all parts at once. With REGISTERS it keeps what it read, of VECTORS places, so that memory is read once; a
+// row too long for that is walked again for each step, from cache except for the first time.
+//
+// The including kernel declares `params`, row_vectors(), and of a place v, which may be past the end of the row:
+//   Source, load(row, v)              what is read there. Without a branch, so that all loads of a thread are under way at
+//                                     once: past the end it reads the last place again, or gives zeros
+//   Row, begin_row(row)               what all places have in common
+//   reduced(source, v)                REDUCES: what it adds to the sum over the row, nothing past the end
+//   end_sum(row, of_row, sum, thread) REDUCES: what all places have in common once the sum is known
+//   made(source, v, of_row)           the values: one vec4 per part
+//   again(row, v, of_row)             the same, where they are in no register
+//   keep(row, v, values)              writes what is wanted besides codes
+//   keep_scaled(at, value)            the same of a value that was scaled, `at` counted as in the codes
+//
+// With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
+// runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
+// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
+// repeat bit for bit. Every invocation gets the result.
+//
+// Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
+// all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
+
+var<workgroup> reduce_scratch: array<f32, THREADS>;
+
+fn workgroup_sum(value: f32, thread: u32) -> f32 {
+  reduce_scratch[thread] = value;
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+    column += reduce_scratch[thread + 16u * 1u];
+    reduce_scratch[thread] = column;
+  }
+  workgroupBarrier();
+  var total = reduce_scratch[0];
+  total += reduce_scratch[1];
+  total += reduce_scratch[2];
+  total += reduce_scratch[3];
+  total += reduce_scratch[4];
+  total += reduce_scratch[5];
+  total += reduce_scratch[6];
+  total += reduce_scratch[7];
+  total += reduce_scratch[8];
+  total += reduce_scratch[9];
+  total += reduce_scratch[10];
+  total += reduce_scratch[11];
+  total += reduce_scratch[12];
+  total += reduce_scratch[13];
+  total += reduce_scratch[14];
+  total += reduce_scratch[15];
+  workgroupBarrier(); // the scratch may be written again
+  return total;
+}
+
+fn workgroup_max(value: f32, thread: u32) -> f32 {
+  reduce_scratch[thread] = value;
+  workgroupBarrier();
+  if (thread < 16u) {
+    var column = value;
+    column = max(column, reduce_scratch[thread + 16u * 1u]);
+    reduce_scratch[thread] = column;
+  }
+  workgroupBarrier();
+  var largest = reduce_scratch[0];
+  largest = max(largest, reduce_scratch[1]);
+  largest = max(largest, reduce_scratch[2]);
+  largest = max(largest, reduce_scratch[3]);
+  largest = max(largest, reduce_scratch[4]);
+  largest = max(largest, reduce_scratch[5]);
+  largest = max(largest, reduce_scratch[6]);
+  largest = max(largest, reduce_scratch[7]);
+  largest = max(largest, reduce_scratch[8]);
+  largest = max(largest, reduce_scratch[9]);
+  largest = max(largest, reduce_scratch[10]);
+  largest = max(largest, reduce_scratch[11]);
+  largest = max(largest, reduce_scratch[12]);
+  largest = max(largest, reduce_scratch[13]);
+  largest = max(largest, reduce_scratch[14]);
+  largest = max(largest, reduce_scratch[15]);
+  workgroupBarrier();
+  return largest;
+}
+
+// How a kernel that makes rows writes them as codes.
+// Include-only. CODES: e4m3, e5m2 (four codes in a u32) or f16 (four in a vec2<u32>); scales has one f32 per row.
+// The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
+// Include-only.
+//
+// Encoding gives the codes of the TypeScript, bit for bit, in a third of the operations: the adder rounds.
+// Decoding goes through f16, whose layout contains both formats: no table, two codes at a time.
+
+// The codes of four magnitudes, none above the largest finite value, as mantissa bits stored and the exponent of 1 give
+// them: f16's too.
+//
+// A magnitude m in [2^e, 2^(e+1)) plus 2^(e + 23 - mantissa) is rounded by the f32 adder, to nearest even, to steps of
+// 2^(e - mantissa), and what the sum's bits are above the power's is the number of those steps: mantissa and implicit
+// bit of the code, a carry into the exponent included. With e no less than the smallest normal exponent this holds for
+// subnormal codes too, whose implicit bit is missing by itself. The steps are counted on the bits, since a compiler may
+// simplify (m + power) - power but not the difference of integers.
+fn encode4(magnitude: vec4<f32>, mantissa: u32, bias: u32) -> vec4<u32> {
+  let smallest = vec4<u32>((128u - bias) << 23u);
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), smallest) + vec4<u32>((23u - mantissa) << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power;
+  // Exponent field of the code, less the implicit bit: (e + bias - 1) << mantissa.
+  return steps + (power >> vec4<u32>(23u - mantissa)) - vec4<u32>((151u - mantissa - bias) << mantissa);
+}
+
+fn pack4_fp8(v: vec4<f32>, max_value: f32, mantissa: u32, bias: u32) -> u32 {
+  let bits = bitcast<vec4<u32>>(v);
+  let finite = encode4(min(abs(v), vec4<f32>(max_value)), mantissa, bias) | ((bits >> vec4<u32>(24u)) & vec4<u32>(0x80u));
+  let codes = select(finite, vec4<u32>(0x7fu), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
+  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+}
+
+fn pack4_e4m3(v: vec4<f32>) -> u32 { return pack4_fp8(v, 448.0, 3u, 7u); }
+fn pack4_e5m2(v: vec4<f32>) -> u32 { return pack4_fp8(v, 57344.0, 2u, 15u); }
+
+// Four values times 2^-8: an e4m3 code shifted into an f16 is off by the difference of the exponent biases.
+// The NaN code comes out as 480 / 256: the GEMM gains nothing from a test, since a NaN in an activation
+// also reaches the loss through the residual stream, which is not quantised.
+fn unpack4_e4m3_scaled(codes: u32) -> vec4<f32> {
+  let odd = codes >> 8u;
+  let even_values = unpack2x16float(((codes & 0x00800080u) << 8u) | ((codes & 0x007f007fu) << 7u));
+  let odd_values = unpack2x16float(((odd & 0x00800080u) << 8u) | ((odd & 0x007f007fu) << 7u));
+  return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
+}
+
+// Four values, NaN included.
+fn unpack4_e4m3(codes: u32) -> vec4<f32> {
+  let bytes = vec4<u32>(codes, codes >> 8u, codes >> 16u, codes >> 24u) & vec4<u32>(0x7fu);
+  let nan = vec4<f32>(bitcast<f32>(0x7fc00000u | (codes & 0u)));
+  return select(unpack4_e4m3_scaled(codes) * 256.0, nan, bytes == vec4<u32>(0x7fu));
+}
+
+// Four values, infinities and NaN included: e5m2 is the upper byte of an f16.
+fn unpack4_e5m2(codes: u32) -> vec4<f32> {
+  let even_values = unpack2x16float((codes << 8u) & 0xff00ff00u);
+  let odd_values = unpack2x16float(codes & 0xff00ff00u);
+  return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
+}
+
+// The scale of a row whose codes are CODES: what brings its largest magnitude to the format's largest value.
+// Include-only. tests/oracle/quantize.ts is the same on the CPU.
+//
+// f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^3, 2^4): exact, and
+// sums of 64 products with values below 2^5 stay within f16.
+//
+// Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
+// row (gradient_scale.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
+
+const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
+
+fn scale_of(amax: f32) -> f32 {
+  return select(448.0 / amax, 1.0, amax < SMALLEST_AMAX);
+}
+
+
+@group(0) @binding(7) var<storage, read_write> scales: array<f32>;
+@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
+
+// Writes the codes of four values, already scaled, at place `at` (counted in fours).
+fn write_codes(at: u32, v: vec4<f32>) {
+  codes[at] = pack4_e4m3(v);
+}
+
+fn largest(v: vec4<f32>) -> f32 {
+  let q = abs(v);
+  return max(max(q.x, q.y), max(q.z, q.w));
+}
+
+// What is quantised of a row's values: with COLUMN_SCALES, they are divided by a scale per column first. Include-only.
+
+fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value; }
+
+
+alias Values = array<vec4<f32>, 1>;
+
+fn write_row(row: u32, thread: u32) {
+  let vectors = row_vectors();
+  let start = 1 * row * vectors;
+  let of_row = begin_row(row);
+  let v_0 = thread + 0u * THREADS;
+  let source_0 = load(row, v_0);
+  let v_1 = thread + 1u * THREADS;
+  let source_1 = load(row, v_1);
+  let v_2 = thread + 2u * THREADS;
+  let source_2 = load(row, v_2);
+
+
+  let values_0 = made(source_0, v_0, of_row);
+  let values_1 = made(source_1, v_1, of_row);
+  let values_2 = made(source_2, v_2, of_row);
+  if (v_0 < vectors) { keep(row, v_0, values_0); }
+  if (v_1 < vectors) { keep(row, v_1, values_1); }
+  if (v_2 < vectors) { keep(row, v_2, values_2); }
+
+  let out_0_0 = by_column(values_0[0], 0u * vectors + min(v_0, vectors - 1u));
+  let out_1_0 = by_column(values_1[0], 0u * vectors + min(v_1, vectors - 1u));
+  let out_2_0 = by_column(values_2[0], 0u * vectors + min(v_2, vectors - 1u));
+  var amax = 0.0;
+  amax = max(amax, select(0.0, largest(out_0_0), v_0 < vectors));
+  amax = max(amax, select(0.0, largest(out_1_0), v_1 < vectors));
+  amax = max(amax, select(0.0, largest(out_2_0), v_2 < vectors));
+  let scale = scale_of(workgroup_max(amax, thread));
+  if (thread == 0u) { scales[row] = scale; }
+  if (v_0 < vectors) {
+    write_scaled(start + 0u * vectors + v_0, out_0_0 * scale);
+  }
+  if (v_1 < vectors) {
+    write_scaled(start + 0u * vectors + v_1, out_1_0 * scale);
+  }
+  if (v_2 < vectors) {
+    write_scaled(start + 0u * vectors + v_2, out_2_0 * scale);
+  }
+}
+
+fn write_scaled(at: u32, value: vec4<f32>) {
+  write_codes(at, value);
+  keep_scaled(at, value);
+}
+
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s in a row of the result; twice as many in a row of gate_up
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+alias Source = vec4<f32>;
+alias Row = u32;
+
+fn row_vectors() -> u32 { return params.vectors; }
+
+fn begin_row(row: u32) -> Row { return row; }
+
+// The result, which takes half the registers of gate and up.
+fn load(row: u32, v: u32) -> Source {
+  let at = 2u * row * params.vectors + min(v, params.vectors - 1u);
+  return gated(gate_up_at(at), gate_up_at(at + params.vectors));
+}
+
+fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source); }
+fn again(row: u32, v: u32, of_row: Row) -> Values { return Values(load(row, v)); }
+
+fn keep(row: u32, v: u32, values: Values) {
+}
+
+fn keep_scaled(at: u32, value: vec4<f32>) {}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = linear_index(group, groups);
+  if (row < params.rows) { write_row(row, thread); }
+}
+

@@ -1,0 +1,123 @@
+/**
+ * The WGSL that drivers get, written out in `snapshots/`, so that a change of a template or of constants is seen in
+ * review. The variants are those that a FALQON training step records, and where it has none of a kernel, what other
+ * methods, loading, evaluation and generation record, on three GPUs that are not there.
+ *
+ * After a change that is meant: `deno test -A tests/kernels/wgsl_snapshot_test.ts -- --update`, and look at the
+ * difference.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { Dataset, falqon, full, lora, type Method, Model, qlora, Trainer } from "../../mod.ts";
+import { readKernelFiles } from "../../scripts/bundle_wgsl.ts";
+import type { Device } from "../../src/gpu/device.ts";
+import { openDryDevice } from "../../src/gpu/dry_device.ts";
+import { Program } from "../../src/gpu/program.ts";
+import { widen } from "../../src/kernels/rows/widen.ts";
+import { planMemory } from "../../src/train/memory.ts";
+import { kernelsOf, openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
+
+const UPDATE = "deno test -A tests/kernels/wgsl_snapshot_test.ts -- --update";
+const folder = new URL("snapshots/", import.meta.url);
+const tiny = new URL("../../examples/tiny/", import.meta.url).pathname;
+
+/** A GPU without f16, as native WebGPU shows it. */
+function openDryF32Gpu(): Device {
+  const like = { provider: "native", info: {}, gpu: { features: new Set() } };
+  return openDryDevice(like as unknown as Device).device;
+}
+
+/** Odd sizes, with a rank that is large enough for tensor cores. */
+const SHAPE = { batchSize: 5, sequenceLength: 47 };
+const FALQON = falqon({ rank: 20 });
+const SOME_ROWS = falqon({
+  rank: 20,
+  topK: 3,
+  updateRule: "accumulate",
+  scaleGranularity: "tensor",
+});
+const OTHERS = [qlora({ rank: 20 }), lora({ rank: 20 }), full()];
+
+/** Kinds of GPU, and what is trained on each: the first method's step shows the main variants. */
+const GPUS: Record<string, { open: () => Device; methods: Method[] }> = {
+  native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, ...OTHERS] },
+  tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS] },
+  f32: { open: openDryF32Gpu, methods: [full()] },
+};
+
+/** Records all that a run does with a method: loading, training, evaluation, generation. */
+async function recordRun(device: Device, method: Method): Promise<void> {
+  using model = await Model.load(`${tiny}model`, { device });
+  const data = Dataset.from(`${tiny}instructions_eval.jsonl`);
+  const options = { ...SHAPE, steps: 1, schedule: "constant", countUpdates: true } as const;
+  using trainer = await Trainer.create({ model, data, method, ...options });
+  for await (const _ of trainer.run());
+  await trainer.evaluate(data);
+  for await (const _ of model.generate("Once", { maxNewTokens: 2 }));
+}
+
+/** Records what reads the 16 bits of a file's weights, which the tiny model has none of. */
+function recordWidening(device: Device): void {
+  const out = device.matrix(5, 7, device.hasF16 ? "f16" : "f32", "widened");
+  widen(new Program(device), { raw: device.allocate(2 * 5 * 7, "raw"), dtype: "BF16", out });
+}
+
+/** The text of each kernel's first variant on a GPU, by the name of the kernel. */
+async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Map<string, string>> {
+  const asked = await kernelsOf(async () => {
+    const device = open();
+    using model = await Model.load(`${tiny}model`, { device: open() });
+    const request = { config: model.config, method: methods[0], device, ...SHAPE };
+    await planMemory({ ...request, gradientCheckpointing: false, countUpdates: false });
+    for (const method of methods) await recordRun(open(), method);
+    recordWidening(device);
+  });
+  return new Map([...asked].map(([name, [first]]) => [name, first.code]));
+}
+
+/** Texts by the names of their files; a GPU that asks for the text of an earlier one has no file of its own. */
+async function mainVariants(): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for (const [gpu, methods] of Object.entries(GPUS)) {
+    for (const [name, text] of await firstVariants(methods)) {
+      const known = Object.keys(GPUS).some((other) => files.get(`${name}__${other}.wgsl`) === text);
+      if (!known) files.set(`${name}__${gpu}.wgsl`, text);
+    }
+  }
+  return files;
+}
+
+async function readSnapshots(): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for (const { name } of Deno.readDirSync(folder)) {
+    files.set(name, await Deno.readTextFile(new URL(name, folder)));
+  }
+  return files;
+}
+
+/** Writes the files that are new or different, and removes those that are no more. */
+async function update(files: Map<string, string>): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true });
+  for (const name of (await readSnapshots()).keys()) {
+    if (!files.has(name)) await Deno.remove(new URL(name, folder));
+  }
+  for (const [name, text] of files) await Deno.writeTextFile(new URL(name, folder), text);
+}
+
+Deno.test("the WGSL of each kernel's main variants is what its snapshot shows", async () => {
+  const files = await mainVariants();
+  if (Deno.args.includes("--update")) await update(files);
+  const snapshots = await readSnapshots();
+  for (const name of new Set([...files.keys(), ...snapshots.keys()])) {
+    const same = files.get(name) === snapshots.get(name);
+    assert(
+      same,
+      `tests/kernels/snapshots/${name} is not the text of today: if that is meant, ${UPDATE}`,
+    );
+  }
+  const shown = new Set([...files.keys()].map((name) => name.split("__")[0]));
+  const kernels = readKernelFiles().filter(({ isKernel }) => isKernel).map(({ name }) => name);
+  assertEquals([...shown].sort(), kernels);
+});

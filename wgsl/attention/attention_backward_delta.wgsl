@@ -1,0 +1,90 @@
+// First step of the attention backward: delta[t, h] = Σ_dim d_output[t, h, dim] · output[t, h, dim].
+//
+// With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum
+// equals rowsum(dO ∘ O): one number per query and head that needs no keys.
+//
+// Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
+// Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once;
+// their partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included,
+// which become zero. Memory-bound: every element is read once. With MAXIMA a workgroup also writes the largest
+// magnitude of the elements of d_output that it read.
+//! include linear_grid.wgsl
+
+const THREADS = 128u;
+const LANES = 8u;
+const ITEMS = THREADS / LANES;
+
+//! if VEC4
+alias Values = vec4<f32>;
+//! else
+alias Values = vec2<f32>;
+//! end
+
+struct Params {
+  tokens: u32, heads: u32, head_vectors: u32,
+  output_pitch: u32, d_output_pitch: u32, // in vectors
+  statistics_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> output: array<Values>;
+@group(0) @binding(2) var<storage, read> d_output: array<Values>;
+@group(0) @binding(3) var<storage, read_write> delta: array<f32>;
+
+var<workgroup> partial: array<array<f32, LANES>, ITEMS>;
+//! if MAXIMA
+@group(0) @binding(4) var<storage, read_write> maxima: array<f32>; // by workgroup
+var<workgroup> partial_maxima: array<f32, THREADS>;
+//! end
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let first_item = linear_index(group, groups) * ITEMS;
+  let item = first_item + thread / LANES;
+  let token = item / params.statistics_pitch;
+  let head = item % params.statistics_pitch;
+  var sum = 0.0;
+//! if MAXIMA
+  var magnitude = Values();
+//! end
+  if (token < params.tokens && head < params.heads) {
+    let output_start = token * params.output_pitch + head * params.head_vectors;
+    let d_output_start = token * params.d_output_pitch + head * params.head_vectors;
+//! unroll n 0 LOADS
+    let vector_$n = thread % LANES + ${n}u * LANES;
+    let known_$n = min(vector_$n, params.head_vectors - 1u);
+    let value_$n = output[output_start + known_$n];
+    let gradient_$n = select(Values(), d_output[d_output_start + known_$n], vector_$n < params.head_vectors);
+//! end
+//! unroll n 0 LOADS
+    sum += dot(value_$n, gradient_$n);
+//! if MAXIMA
+    magnitude = max(magnitude, abs(gradient_$n));
+//! end
+//! end
+  }
+  partial[thread / LANES][thread % LANES] = sum;
+//! if MAXIMA
+//! if VEC4
+  partial_maxima[thread] = max(max(magnitude.x, magnitude.y), max(magnitude.z, magnitude.w));
+//! else
+  partial_maxima[thread] = max(magnitude.x, magnitude.y);
+//! end
+//! end
+  workgroupBarrier();
+  if (thread < ITEMS && first_item + thread < params.tokens * params.statistics_pitch) {
+    var total = 0.0;
+    //! unroll i 0 8
+    total += partial[thread][$i];
+    //! end
+    delta[first_item + thread] = total;
+  }
+//! if MAXIMA
+  for (var step = THREADS / 2u; step > 0u; step /= 2u) {
+    if (thread < step) { partial_maxima[thread] = max(partial_maxima[thread], partial_maxima[thread + step]); }
+    workgroupBarrier();
+  }
+  if (thread == 0u) { maxima[linear_index(group, groups)] = partial_maxima[0]; }
+//! end
+}

@@ -1,0 +1,68 @@
+// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
+// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
+// Include-only.
+//
+// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
+
+struct Params {
+  tokens: u32, heads: u32, kv_heads: u32,
+//! if WIDTH == 2
+  head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
+//! end
+  // All pitches and columns except those of the statistics count vectors.
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
+//! if BACKWARD
+  d_output_pitch: u32, statistics_pitch: u32,
+  d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
+//! else
+  output_pitch: u32, statistics_pitch: u32,
+//! end
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<vec$WIDTH<f32>>;
+//! if BACKWARD
+@group(0) @binding(2) var<storage, read> d_output: array<vec$WIDTH<f32>>;
+@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
+@group(0) @binding(5) var<storage, read> delta: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec$WIDTH<f32>>;
+//! if ROTATED
+//! include rotation.wgsl
+@group(0) @binding(7) var<storage, read> positions: array<u32>;
+@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
+//! end
+//! else
+@group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec$WIDTH<f32>>;
+@group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
+//! end
+
+// What load_vector reads.
+const Q = 0u;
+const K = 1u;
+const V = 2u;
+const D_OUTPUT = 3u;
+
+// Scores are kept in units of log 2, as exp2 is what the hardware has.
+const LOG2_E = 1.44269504088896;
+const LN_2 = 0.693147180559945;
+
+fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec$WIDTH<f32> {
+//! if WIDTH == 2
+  let at = head * params.head_pairs + vector;
+//! else
+  let at = head * (HEAD_DIM / 4u) + vector;
+//! end
+  switch source {
+    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
+    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
+//! if BACKWARD
+    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
+    default: { return d_output[token * params.d_output_pitch + at]; }
+//! else
+    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
+//! end
+  }
+}

@@ -1,0 +1,41 @@
+// Parameters and bindings of the kernels that write rows of the FP8 weight, or measure what writing them will do
+// (MEASURES). Include-only.
+//
+// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
+// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+
+struct Params {
+//! if MEASURES
+  rows: u32,
+//! end
+  count: u32,      // rows to write
+  vectors: u32,    // u32s in a row of codes
+  w_row: u32,
+  base_row: u32,
+  a_row: u32,
+  rank: u32,
+  b_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if MEASURES
+@group(0) @binding(1) var<storage, read> weight: array<u32>;
+//! else
+@group(0) @binding(1) var<storage, read_write> weight: array<u32>;
+//! end
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
+@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+//! if !ALL_ROWS
+@group(0) @binding(5) var<storage, read> selected: array<u32>;
+//! end
+
+// The codes that vector `vector` of a row starts from.
+//! if IN_PLACE
+fn base_codes(row: u32, vector: u32) -> u32 { return weight[(params.w_row + row) * params.vectors + vector]; }
+//! else
+@group(0) @binding(6) var<storage, read> base: array<u32>;
+
+fn base_codes(row: u32, vector: u32) -> u32 { return base[(params.base_row + row) * params.vectors + vector]; }
+//! end

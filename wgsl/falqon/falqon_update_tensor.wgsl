@@ -1,0 +1,177 @@
+// falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
+//
+// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// [outputs, inputs]; b f32 [outputs, rank]; all with columns up to the pitch zero.
+//
+// f16 holds A~ exactly. β is f16 too, in two parts: a power of two for each row brings the largest |β| to [2^14, 2^15),
+// high is the first 11 of its 20 significant bits, and low the others, which f16 holds both. What they lack, of
+// coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a GPU
+// flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except where
+// a sum lands within its rounding of a tie. A row with a coefficient that is not finite becomes NaN.
+//
+// Idea: a subgroup keeps the coefficients of 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS columns.
+// A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched meanwhile.
+// Sums pass through workgroup memory to an invocation for each 16 codes of a row.
+// Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
+//! include fp8.wgsl
+//! include falqon_row.wgsl
+//! include fragments.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32,   // vectors of 16 codes in a row
+  w_row: u32,
+  base_row: u32,
+  a_row: u32,
+  rank: u32,
+  b_vectors: u32, // vectors of 4 floats in a row of b
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> weight: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
+@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+@group(0) @binding(5) var<storage, read> base: array<vec4<u32>>;
+
+const THREADS = 32u * SUBGROUPS;
+const STEP = COLUMNS / 16u;      // vectors of codes in a step
+const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
+const SUM_ROW = 4u * STEP + 1u;  // of 4 floats
+const BETA_ROW = 3u;
+const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's 16 rows
+
+var<workgroup> tile: array<vec4<u32>, SUMS + 16u * SUBGROUPS * SUM_ROW>;
+
+// Four coefficients of a row, from column j on; zero beyond the rank, as b is.
+fn four_coefficients(row: u32, factor: f32, j: u32) -> vec4<f32> {
+  let at = min(vec4<u32>(j, j + 1u, j + 2u, j + 3u), vec4<u32>(params.rank - 1u));
+  let columns = vec4<f32>(column_factors[at.x], column_factors[at.y], column_factors[at.z], column_factors[at.w]);
+  return coefficients(b[row * params.b_vectors + j / 4u], columns, vec4<f32>(factor));
+}
+
+fn largest_of(v: vec4<f32>) -> f32 {
+  let a = abs(v);
+  return max(max(a.x, a.y), max(a.z, a.w));
+}
+
+fn halves(v: vec4<f32>) -> vec2<u32> { return vec2<u32>(pack2x16float(v.xy), pack2x16float(v.zw)); }
+
+// The first 11 significant bits. By its bits, as what is rounded to f16 and back a driver may take for the value itself.
+fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u)); }
+
+// Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
+fn a_codes(j: u32, v: u32) -> vec4<u32> {
+  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+}
+
+// Eight codes as f16 times 2^-8, in fours ordered 0, 2, 1, 3.
+fn a_f16(codes: vec2<u32>) -> vec4<u32> {
+  let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
+  return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let my_row = thread % 16u; // among the subgroup's
+  let my_half = thread % 32u / 16u;
+  let row = group.y * (16u * SUBGROUPS) + thread / 32u * 16u + my_row;
+  let read_row = min(row, params.rows - 1u);
+  let sums = SUMS + thread / 32u * (16u * SUM_ROW);
+
+  // This invocation's half of the row's coefficients, 8 of each 16.
+  let factor = row_factors[read_row];
+  var largest = 0.0;
+//! unroll k 0 RANK_STEPS
+  let beta_${k}_0 = four_coefficients(read_row, factor, 16u * ${k}u + 8u * my_half);
+  let beta_${k}_1 = four_coefficients(read_row, factor, 16u * ${k}u + 8u * my_half + 4u);
+  largest = max(largest, max(largest_of(beta_${k}_0), largest_of(beta_${k}_1)));
+//! end
+  largest = max(largest, from_other_half(largest, thread));
+  // All coefficients zero: as for the smallest one. Sums are times 2^-8, as A~ is, and so are base values.
+  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale = bitcast<f32>((268u - exponent) << 23u);
+  let unscale = bitcast<f32>((exponent - 14u) << 23u);
+
+  // Into fragments, through the place of the sums.
+  let beta_at = sums + my_row * BETA_ROW + my_half;
+//! unroll k 0 RANK_STEPS
+  let scaled_${k}_0 = beta_${k}_0 * scale;
+  let scaled_${k}_1 = beta_${k}_1 * scale;
+  workgroupBarrier();
+  tile[beta_at] = vec4<u32>(halves(upper(scaled_${k}_0)), halves(upper(scaled_${k}_1)));
+  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
+    halves(scaled_${k}_0 - upper(scaled_${k}_0)), halves(scaled_${k}_1 - upper(scaled_${k}_1)));
+  workgroupBarrier();
+  let high_$k = load_left(sums, BETA_ROW);
+  let low_$k = load_left(sums + 16u * BETA_ROW, BETA_ROW);
+//! end
+
+  // The first step's A~, and the codes of the next ones.
+  let first = group.x * (STEPS * STEP);
+  let steps = min(u32(STEPS), (params.vectors - first + STEP - 1u) / STEP);
+//! unroll t 0 A_LOADS
+  let a_j_$t = (thread + ${t}u * THREADS) / STEP;
+  let a_v_$t = (thread + ${t}u * THREADS) % STEP;
+  let a_at_$t = a_j_$t * A_ROW + 2u * a_v_$t;
+  let a_first_$t = a_codes(a_j_$t, first + a_v_$t);
+  var a_next_$t = a_codes(a_j_$t, first + STEP + a_v_$t);
+  if (a_j_$t < 16u * RANK_STEPS) {
+    tile[a_at_$t] = a_f16(a_first_$t.xy);
+    tile[a_at_$t + 1u] = a_f16(a_first_$t.zw);
+  }
+//! end
+  let base_at = (params.base_row + read_row) * params.vectors;
+  let weight_at = (params.w_row + read_row) * params.vectors;
+//! unroll n 0 COLUMNS/32
+  var from_next_$n = base[base_at + min(first + my_half + 2u * ${n}u, params.vectors - 1u)];
+//! end
+  for (var step = 0u; step < steps; step += 1u) {
+    workgroupBarrier();
+//! unroll c 0 COLUMNS/16
+    var sum_$c = Sum();
+//! end
+//! unroll k 0 RANK_STEPS
+    {
+//! unroll c 0 COLUMNS/16
+      let a_$c = load_right(16u * ${k}u * A_ROW + 2u * ${c}u, A_ROW);
+//! end
+//! unroll c 0 COLUMNS/16
+      sum_$c = multiply_add(high_$k, a_$c, sum_$c);
+//! end
+//! unroll c 0 COLUMNS/16
+      sum_$c = multiply_add(low_$k, a_$c, sum_$c);
+//! end
+    }
+//! end
+//! unroll c 0 COLUMNS/16
+    store_sum(sums + 4u * ${c}u, SUM_ROW, sum_$c);
+//! end
+    workgroupBarrier();
+    let v = first + step * STEP;
+//! unroll t 0 A_LOADS
+    if (a_j_$t < 16u * RANK_STEPS) {
+      tile[a_at_$t] = a_f16(a_next_$t.xy);
+      tile[a_at_$t + 1u] = a_f16(a_next_$t.zw);
+    }
+    a_next_$t = a_codes(a_j_$t, v + 2u * STEP + a_v_$t);
+//! end
+//! unroll n 0 COLUMNS/32
+    let from_$n = from_next_$n;
+    from_next_$n = base[base_at + min(v + STEP + my_half + 2u * ${n}u, params.vectors - 1u)];
+//! end
+//! unroll n 0 COLUMNS/32
+    {
+      let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * ${n}u);
+      var codes: vec4<u32>;
+//! unroll q 0 4
+      codes[$q] = encode4_scaled(unpack4_e4m3_scaled(from_$n[$q]) + bitcast<vec4<f32>>(tile[at + ${q}u]).xzyw * unscale);
+//! end
+      if (row < params.rows && v + my_half + 2u * ${n}u < params.vectors) {
+        weight[weight_at + v + my_half + 2u * ${n}u] = codes;
+      }
+    }
+//! end
+  }
+}

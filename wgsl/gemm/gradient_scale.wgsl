@@ -1,0 +1,34 @@
+// The power of two that brings a quantised gradient into the range of f16 as a whole, from the scales of its rows.
+//
+// A row times its scale has its largest magnitude at the largest code, so all rows times the smallest of the scales
+// stay below that, and `headroom` further up. (Where rows stay multiplied by their scales, it is the quotients of the
+// power and these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows of
+// infinities have a scale of zero, or almost: then the power is as well, and infinities stay visible.
+// Grid: 1. A minimum does not depend on the order, so the result does not either.
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  headroom: f32, // a power of two
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> scales: array<f32>;
+@group(0) @binding(2) var<storage, read_write> power: array<f32>;
+
+const LARGEST = 0x1p96; // leaves room for its products and quotients with other scales
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(local_invocation_index) thread: u32) {
+  var smallest = LARGEST;
+  for (var first = thread; first < params.rows; first += 8u * THREADS) {
+//! unroll n 0 8
+    smallest = min(smallest, scales[min(first + ${n}u * THREADS, params.rows - 1u)]);
+//! end
+  }
+  let scale = -workgroup_max(-smallest, thread);
+  if (thread == 0u) {
+    let below = bitcast<f32>(bitcast<u32>(scale) & 0x7f800000u); // the power of two up to it
+    power[0] = min(below * params.headroom, LARGEST);
+  }
+}

@@ -1,0 +1,21 @@
+// What the gate of an MLP and its gradient read of the linear layer before them, and the activation. Include-only.
+//
+// Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
+// pitch … pitch + width: the merged linear starts each part at a multiple of 16. Precision is in f32 either way.
+//! include silu.wgsl
+
+//! if GATE_UP == f16
+@group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
+//! else
+@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
+//! end
+
+// Four values, `at` counted in fours.
+fn gate_up_at(at: u32) -> vec4<f32> {
+//! if GATE_UP == f16
+  let bits = gate_up[at];
+  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+//! else
+  return gate_up[at];
+//! end
+}

@@ -1,0 +1,29 @@
+// How a kernel that makes rows writes them as codes.
+// Include-only. CODES: e4m3, e5m2 (four codes in a u32) or f16 (four in a vec2<u32>); scales has one f32 per row.
+//! include fp8.wgsl
+//! include row_scale.wgsl
+
+@group(0) @binding(7) var<storage, read_write> scales: array<f32>;
+//! if CODES != f16
+@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
+//! else
+@group(0) @binding(6) var<storage, read_write> codes: array<vec2<u32>>;
+
+// f16 for every f32: saturated like the FP8 formats, but infinity is NaN, so that an overflow stays visible.
+fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
+  let bits = bitcast<vec4<u32>>(v);
+  let finite = encode4(min(abs(v), vec4<f32>(65504.0)), 10u, 15u) | ((bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u));
+  let codes = select(finite, vec4<u32>(0x7e00u), (bits & vec4<u32>(0x7fffffffu)) >= vec4<u32>(0x7f800000u));
+  return codes.xz | (codes.yw << vec2<u32>(16u));
+}
+//! end
+
+// Writes the codes of four values, already scaled, at place `at` (counted in fours).
+fn write_codes(at: u32, v: vec4<f32>) {
+  codes[at] = pack4_$CODES(v);
+}
+
+fn largest(v: vec4<f32>) -> f32 {
+  let q = abs(v);
+  return max(max(q.x, q.y), max(q.z, q.w));
+}

@@ -1,0 +1,126 @@
+// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in
+// codes.
+// Include-only.
+//
+// A row is PARTS matrices side by side, of row_vectors() vec4s each. A thread takes every THREADS-th place v in it,
+// and in all parts at once. With REGISTERS it keeps what it read, of VECTORS places, so that memory is read once; a
+// row too long for that is walked again for each step, from cache except for the first time.
+//
+// The including kernel declares `params`, row_vectors(), and of a place v, which may be past the end of the row:
+//   Source, load(row, v)              what is read there. Without a branch, so that all loads of a thread are under way at
+//                                     once: past the end it reads the last place again, or gives zeros
+//   Row, begin_row(row)               what all places have in common
+//   reduced(source, v)                REDUCES: what it adds to the sum over the row, nothing past the end
+//   end_sum(row, of_row, sum, thread) REDUCES: what all places have in common once the sum is known
+//   made(source, v, of_row)           the values: one vec4 per part
+//   again(row, v, of_row)             the same, where they are in no register
+//   keep(row, v, values)              writes what is wanted besides codes
+//   keep_scaled(at, value)            the same of a value that was scaled, `at` counted as in the codes
+//
+// With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
+// runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
+// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+//! include workgroup_reduce.wgsl
+//! if QUANTIZED
+//! include row_codes.wgsl
+//! include column_scales.wgsl
+//! end
+
+alias Values = array<vec4<f32>, $PARTS>;
+
+fn write_row(row: u32, thread: u32) {
+  let vectors = row_vectors();
+  let start = $PARTS * row * vectors;
+//! if REDUCES
+  let begun = begin_row(row);
+//! else
+  let of_row = begin_row(row);
+//! end
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let v_$i = thread + ${i}u * THREADS;
+  let source_$i = load(row, v_$i);
+//! end
+//! end
+
+//! if REDUCES
+  var sum = 0.0;
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  sum += reduced(source_$i, v_$i);
+//! end
+//! else
+  for (var v = thread; v < vectors; v += THREADS) { sum += reduced(load(row, v), v); }
+//! end
+  let of_row = end_sum(row, begun, workgroup_sum(sum, thread), thread);
+//! end
+
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  let values_$i = made(source_$i, v_$i, of_row);
+//! end
+//! unroll i 0 VECTORS
+  if (v_$i < vectors) { keep(row, v_$i, values_$i); }
+//! end
+//! elif !GIVEN_SCALES
+  // Kept here, and if there are codes, the largest magnitude.
+  var amax = 0.0;
+  for (var v = thread; v < vectors; v += THREADS) {
+    let values = made(load(row, v), v, of_row);
+    keep(row, v, values);
+//! if QUANTIZED
+//! unroll part 0 PARTS
+    amax = max(amax, largest(by_column(values[$part], ${part}u * vectors + v)));
+//! end
+//! end
+  }
+//! end
+
+//! if QUANTIZED
+//! if REGISTERS
+//! unroll i 0 VECTORS
+//! unroll part 0 PARTS
+  let out_${i}_$part = by_column(values_$i[$part], ${part}u * vectors + min(v_$i, vectors - 1u));
+//! end
+//! end
+//! end
+//! if GIVEN_SCALES
+  let scale = scales[row];
+//! else
+//! if REGISTERS
+  var amax = 0.0;
+//! unroll i 0 VECTORS
+//! unroll part 0 PARTS
+  amax = max(amax, select(0.0, largest(out_${i}_$part), v_$i < vectors));
+//! end
+//! end
+//! end
+  let scale = scale_of(workgroup_max(amax, thread));
+  if (thread == 0u) { scales[row] = scale; }
+//! end
+//! if REGISTERS
+//! unroll i 0 VECTORS
+  if (v_$i < vectors) {
+//! unroll part 0 PARTS
+    write_scaled(start + ${part}u * vectors + v_$i, out_${i}_$part * scale);
+//! end
+  }
+//! end
+//! else
+  for (var v = thread; v < vectors; v += THREADS) {
+    let values = again(row, v, of_row);
+//! unroll part 0 PARTS
+    let at_$part = ${part}u * vectors + v;
+    write_scaled(start + at_$part, by_column(values[$part], at_$part) * scale);
+//! end
+  }
+//! end
+//! end
+}
+
+//! if QUANTIZED
+fn write_scaled(at: u32, value: vec4<f32>) {
+  write_codes(at, value);
+  keep_scaled(at, value);
+}
+//! end

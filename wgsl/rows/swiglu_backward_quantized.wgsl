@@ -1,0 +1,62 @@
+// Gradient of SwiGLU, quantised at once: codes and scales of row_codes.wgsl.
+//
+// Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
+// COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up
+// is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which are
+// in range as codes are.
+// One workgroup per row, which goes the way of row_pass.wgsl with the gradients of gate and of up as its parts.
+//! include linear_grid.wgsl
+//! include gate_up.wgsl
+//! include row_pass.wgsl PARTS=2 REDUCES=false QUANTIZED=true GIVEN_SCALES=false
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s in a row of d_output; twice as many in a row of gate_up
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
+
+alias Source = GateUp;
+alias Row = u32;
+
+fn row_vectors() -> u32 { return params.vectors; }
+
+fn begin_row(row: u32) -> Row { return row; }
+
+// The gradients, which take two thirds of the registers of what they are made of.
+fn load(row: u32, v: u32) -> Source {
+  let inside = min(v, params.vectors - 1u);
+  let at = 2u * row * params.vectors + inside;
+  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
+}
+
+fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source.gate, source.up); }
+fn again(row: u32, v: u32, of_row: Row) -> Values { return made(load(row, v), v, of_row); }
+
+//! if D_GATE_UP == f16
+@group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec2<u32>>;
+
+fn keep(row: u32, v: u32, values: Values) {}
+
+fn keep_scaled(at: u32, value: vec4<f32>) {
+  d_gate_up[at] = vec2<u32>(pack2x16float(value.xy), pack2x16float(value.zw));
+}
+//! else
+@group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4<f32>>;
+
+fn keep(row: u32, v: u32, values: Values) {
+  let at = 2u * row * params.vectors + v;
+  d_gate_up[at] = values[0];
+  d_gate_up[at + params.vectors] = values[1];
+}
+
+fn keep_scaled(at: u32, value: vec4<f32>) {}
+//! end
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = linear_index(group, groups);
+  if (row < params.rows) { write_row(row, thread); }
+}
