@@ -8,7 +8,7 @@ import { Model } from "../../src/inference/model.ts";
 import type { Network } from "../../src/model/network.ts";
 import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
 import { StepState } from "../../src/gpu/step_state.ts";
-import { device } from "../support/device.ts";
+import { device, expectAllFreed } from "../support/device.ts";
 import { golden, TOLERANCE } from "../support/golden.ts";
 import { shared, sharedTest, withFolder } from "../support/io.ts";
 import { randomGenerator } from "../support/random.ts";
@@ -23,6 +23,7 @@ function withModel(
 ): Promise<void> {
   return withFolder(async (folder) => {
     await writeTinyModel(folder, options);
+    using _ = expectAllFreed();
     using model = await Model.load(folder, { device });
     await use(model, device, folder);
   });

@@ -11,7 +11,7 @@ import { activationTypes } from "../../src/model/block.ts";
 import { Model } from "../../src/inference/model.ts";
 import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
 import { StepState } from "../../src/gpu/step_state.ts";
-import { device } from "../support/device.ts";
+import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { randomGenerator } from "../support/random.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
@@ -32,6 +32,7 @@ async function step(
   checkpointing = false,
 ) {
   device.halves = halves;
+  using _ = expectAllFreed();
   using model = await Model.load(folder, { device });
   const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
   network.reserve({ tokens: IDS.length, training: true, checkpointing });

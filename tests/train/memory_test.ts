@@ -15,7 +15,7 @@ import {
 import { readModelConfig } from "../../src/model/config.ts";
 import { METRICS_CAPACITY } from "../../src/gpu/step_state.ts";
 import { planMemory } from "../../src/train/memory.ts";
-import { device } from "../support/device.ts";
+import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
 
@@ -60,6 +60,7 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
         assertEquals(weights + training + kept + passing + logits + kernels, plan.total);
         assertEquals(plan.buffers.reduce((sum, { size }) => sum + size, 0), plan.total);
 
+        using _ = expectAllFreed();
         device.peakBytes = 0;
         using model = await Model.load(folder, { device });
         using trainer = await Trainer.create({

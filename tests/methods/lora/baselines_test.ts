@@ -17,7 +17,7 @@ import { Parameters } from "../../../src/layers/parameters.ts";
 import { relativeError } from "../../oracle/compare.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { dequantize, quantize } from "../../oracle/quantize.ts";
-import { device } from "../../support/device.ts";
+import { device, expectAllFreed } from "../../support/device.ts";
 import { paddingOf, poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
 import { randomWeights } from "../../support/linear_weights.ts";
 import { withFolder } from "../../support/io.ts";
@@ -366,6 +366,7 @@ Deno.test("an adapter trained on each base is saved, and evaluates as it did", (
     const data = join(folder, "data.jsonl");
     await Deno.writeTextFile(data, '{"text":"abcdefghijklmnop"}\n{"text":"ponmlkji"}\n'.repeat(12));
     for (const [name, { method }] of Object.entries(EMULATIONS)) {
+      using _ = expectAllFreed();
       using model = await Model.load(modelFolder, { device });
       using trainer = await Trainer.create({
         model,
