@@ -23,7 +23,7 @@ function withModel(
 ): Promise<void> {
   return withFolder(async (folder) => {
     await writeTinyModel(folder, options);
-    using _ = expectAllFreed();
+    await using _ = expectAllFreed();
     using model = await Model.load(folder, { device });
     await use(model, device, folder);
   });

@@ -32,7 +32,7 @@ async function step(
   checkpointing = false,
 ) {
   device.halves = halves;
-  using _ = expectAllFreed();
+  await using _ = expectAllFreed();
   using model = await Model.load(folder, { device });
   const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
   network.reserve({ tokens: IDS.length, training: true, checkpointing });

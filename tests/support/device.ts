@@ -50,11 +50,16 @@ Deno.test.afterEach(async () => {
 });
 Deno.test.afterAll(() => shared.destroy());
 
-/** For tests about freeing: `using _ = expectAllFreed()` fails where more bytes are in buffers at the end of the scope. */
-export function expectAllFreed(): Disposable {
+/**
+ * For tests about freeing: `await using _ = expectAllFreed()` fails where more bytes are in buffers when the scope ends.
+ * Programs are freed once they are prepared, so it waits.
+ */
+export function expectAllFreed(): AsyncDisposable {
   const before = device.allocatedBytes;
   return {
-    [Symbol.dispose]: () =>
-      assertEquals(device.allocatedBytes, before, "bytes in buffers that were not freed"),
+    async [Symbol.asyncDispose]() {
+      await device.finish();
+      assertEquals(device.allocatedBytes, before, "bytes in buffers that were not freed");
+    },
   };
 }

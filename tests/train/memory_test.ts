@@ -60,7 +60,7 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
         assertEquals(weights + training + kept + passing + logits + kernels, plan.total);
         assertEquals(plan.buffers.reduce((sum, { size }) => sum + size, 0), plan.total);
 
-        using _ = expectAllFreed();
+        await using _ = expectAllFreed();
         device.peakBytes = 0;
         using model = await Model.load(folder, { device });
         using trainer = await Trainer.create({

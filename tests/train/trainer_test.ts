@@ -71,7 +71,7 @@ async function withTinyModel(
     await writeTinyModel(join(folder, "model"), { edit });
     const lines = rows.map((row) => JSON.stringify(row)).join("\n");
     await Deno.writeTextFile(join(folder, "train.jsonl"), lines);
-    using _ = expectAllFreed();
+    await using _ = expectAllFreed();
     await test(folder, () => Model.load(join(folder, "model"), { device }), device);
   });
 }

@@ -366,7 +366,7 @@ Deno.test("an adapter trained on each base is saved, and evaluates as it did", (
     const data = join(folder, "data.jsonl");
     await Deno.writeTextFile(data, '{"text":"abcdefghijklmnop"}\n{"text":"ponmlkji"}\n'.repeat(12));
     for (const [name, { method }] of Object.entries(EMULATIONS)) {
-      using _ = expectAllFreed();
+      await using _ = expectAllFreed();
       using model = await Model.load(modelFolder, { device });
       using trainer = await Trainer.create({
         model,
