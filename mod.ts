@@ -18,16 +18,13 @@
  */
 
 export * from "./src/errors.ts";
-export { Device, type DeviceOptions, type Provider, requestDevice } from "./src/gpu/device.ts";
 export {
-  decodeFp8,
-  decodeFp8Array,
-  E4M3,
-  E5M2,
-  encodeFp8,
-  encodeFp8Array,
-  type Fp8Format,
-} from "./src/numerics/fp8.ts";
+  type Device,
+  type DeviceOptions,
+  type Provider,
+  requestDevice,
+  type SubgroupMatrixConfig,
+} from "./src/gpu/public_device.ts";
 
 export {
   Dataset,
@@ -38,12 +35,9 @@ export {
 export type { ColumnMap } from "./src/data/row_format.ts";
 export type { LoaderStatistics } from "./src/data/types.ts";
 
-export {
-  type LabelledSequence,
-  type LossAndGradients,
-  Model,
-  type ModelOptions,
-} from "./src/inference/model.ts";
+export { Model, type ModelOptions } from "./src/inference/model.ts";
+export type { Prompt } from "./src/inference/prompt.ts";
+export type { LabelledSequence, LossAndGradients } from "./src/inference/sequence_loss.ts";
 export type { ModelConfig } from "./src/model/config.ts";
 export type { QuantizationConfig } from "./src/model/quantization_config.ts";
 export type { LinearRopeScaling, Llama3RopeScaling, RopeScaling } from "./src/model/rope_config.ts";
@@ -70,7 +64,14 @@ export {
 } from "./src/io/peft.ts";
 
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/inference/evaluate.ts";
-export type { ResolvedOptions, TrainerOptions } from "./src/train/options.ts";
+export type {
+  Abortable,
+  PlainOptions,
+  ResolvedOptions,
+  TrainerOptions,
+} from "./src/train/options.ts";
+export type { FlatOptions, OptimizerOptions, RowOptions } from "./src/train/option_groups.ts";
 export type { SaveOptions } from "./src/inference/save_model.ts";
-export { Trainer, type TrainingMetrics } from "./src/train/trainer.ts";
+export type { TrainingMetrics } from "./src/train/metrics.ts";
+export { Trainer } from "./src/train/trainer.ts";
 export type { ScheduleName } from "./src/train/schedule.ts";

@@ -3,7 +3,7 @@
  * held-out losses with each other and with the untuned FP8 model. docs/ACCURACY.md shows what came out.
  *
  * ```
- * deno run -A bench/accuracy.ts --model DIR --data FILE [--map prompt=question,completion=answer] \
+ * deno run -A bench/accuracy.ts --model DIR --data FILE [--columns prompt=question,completion=answer] \
  *   [--methods 'lora;paper, melded'] [--seeds 1,2] [--steps 300] [--out results.jsonl]
  * deno run -A bench/accuracy.ts --report results.jsonl
  * ```
@@ -14,7 +14,16 @@
  */
 
 import { needed } from "../src/cli/command.ts";
-import { columns, type FlagValues, group, list, path, text, whole } from "../src/cli/flags.ts";
+import {
+  columns,
+  type FlagValues,
+  group,
+  list,
+  path,
+  renamed,
+  text,
+  whole,
+} from "../src/cli/flags.ts";
 import { openDevice } from "../src/cli/open_device.ts";
 import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
@@ -68,7 +77,7 @@ const FLAGS = {
   ...group("Accuracy", {
     model: path("DIR", "Model to fine-tune"),
     data: path("FILE", "Rows, a tenth of which is held out"),
-    map: columns("Columns that hold the known keys"),
+    columns: renamed(columns("Columns that hold the known keys"), "map"),
     methods: text("NAMES", "Methods, with semicolons between", "all"),
     rates: list("NUMBERS", "Learning rates", RATES.join()),
     seeds: list("NUMBERS", "Seeds", "1,2"),
@@ -82,7 +91,7 @@ async function measure(values: FlagValues<typeof FLAGS>, terminal: Terminal) {
   const [folder, data] = [needed(values, "model"), needed(values, "data")];
   using device = await openDevice(values, terminal);
   using model = await Model.load(folder, { device });
-  const { train, heldOut } = Dataset.from(data, { columns: values.map }).split(0.1, 0);
+  const { train, heldOut } = Dataset.from(data, { columns: values.columns }).split(0.1, 0);
   const { steps = 300, rates = RATES, seeds = [1, 2] } = values;
   const print = (result: Result) => {
     const line = `${JSON.stringify(result)}\n`;

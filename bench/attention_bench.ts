@@ -3,7 +3,7 @@
  *
  * `deno run -A bench/attention_bench.ts` times forward and backward at LLaMA-7B shapes: 16 documents of 512
  * tokens, 32 heads of 128. `--documents --length --heads --kv-heads --head-dim --repeats` change them,
- * `--gradient` the size of the output's gradient, `--gpu native|dawn|auto` the WebGPU. The last document is
+ * `--gradient` the size of the output's gradient, `--provider native|dawn|auto` the WebGPU. The last document is
  * compared with the f64 oracle for the last key head and its query heads, which takes seconds for 512 tokens
  * and grows with the square.
  *
@@ -23,6 +23,7 @@ import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import type { Device } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
+import { F16_MATRIX, supportsMatrix } from "../src/gpu/subgroup_matrix.ts";
 import { attentionBackward, attentionForward } from "../src/kernels/attention/attention.ts";
 import {
   attentionTensorBackward,
@@ -70,7 +71,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   const shape = { documents, length, heads, kvHeads, headDim, gradientScale };
   using device = await openDevice(values, terminal);
   terminal.stdout(`${device.name} (${device.provider}): ${JSON.stringify(shape)}\n`);
-  const tolerance = device.hasSubgroupMatrix ? F16_TOLERANCE : F32_TOLERANCE;
+  const tolerance = supportsMatrix(device, F16_MATRIX) ? F16_TOLERANCE : F32_TOLERANCE;
   using attention = await AttentionRun.open(device, shape);
   const all: [string, AttentionRecorders, number][] = [["as trained", CHOSEN, tolerance]];
   if (values.sweep) {

@@ -1,7 +1,7 @@
 /**
  * How fast matrix products are on this GPU, by layout and variant, and whether they are right.
  *
- * `deno run -A bench/gemm_bench.ts` times the shapes of a LLaMA-7B step. `--gpu native|dawn`, `--shapes
+ * `deno run -A bench/gemm_bench.ts` times the shapes of a LLaMA-7B step. `--provider native|dawn`, `--shapes
  * 8192x4096x4096,…` (m×n×k), `--layouts nt,nn` and `--types fp8,f16,f32` choose; `--sweep` times every variant in the
  * list below instead of the one that the table of src/kernels/gemm/variants.ts chooses. The rate counts packing and
  * scaling as time and 2·m·n·k as operations; `kernel` is the rate of the product's own kernel. Errors are relative to

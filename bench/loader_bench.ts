@@ -25,7 +25,7 @@ const FLAGS = group("Loader", {
   size: text("SIZE", "Of the generated file, such as 1GB", "64MB"),
   tokenizer: path("DIR", "Tokenise in a worker with this model's tokenizer"),
   batchSize: whole("Rows a batch", "16"),
-  sequenceLength: whole("Tokens a row", "512"),
+  sequenceLength: whole("Tokens per row", "512"),
   stepMs: number("Milliseconds for which each batch blocks the main thread", "0"),
   packing: toggle("Put several documents into a row", "on"),
   shuffle: toggle("Shuffle the rows", "on"),

@@ -3,7 +3,7 @@
  * block, whole steps by method.
  *
  * `deno bench -A bench/overview_bench.ts` (or `deno task bench`) takes the sizes of LLaMA-7B on a GPU, tiny ones on a CPU
- * that stands in for one. `-- --gpu dawn` chooses the WebGPU. See support/deno_bench.ts for what the times mean.
+ * that stands in for one. `-- --provider dawn` chooses the WebGPU. See support/deno_bench.ts for what the times mean.
  *
  * @module
  */
@@ -145,9 +145,9 @@ async function openTraining(name: string, layers: number, blocks: boolean): Prom
     gradientCheckpointing: false,
     seed: 0,
   });
-  training.begin();
+  await training.begin();
   return {
-    run: () => blocks ? training.microStep.run() : training.submit(),
+    run: () => blocks ? training.backward() : training.submit(),
     [Symbol.dispose]: () => training[Symbol.dispose](),
   };
 }

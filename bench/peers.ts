@@ -2,19 +2,19 @@
  * Our matrix products beside those of other libraries that run on WebGPU from Deno: jax-js and TensorFlow.js.
  *
  * ```sh
- * deno run -A --no-lock bench/peers.ts --gpu native --shape 8192x4096x4096
+ * deno run -A --no-lock bench/peers.ts --provider native --shape 8192x4096x4096
  * ```
  *
  * A line of JSON each ({@linkcode PeerResult}). Every contender computes x ← x·b again and again and waits once, so the
  * 11 ms steps in which Deno's native WebGPU waits hardly count; ours also by GPU timestamps. The others get `navigator.gpu`,
- * which `--gpu dawn` makes Dawn's for all. Errors are of the first product, relative, in f64, on sampled values.
+ * which `--provider dawn` makes Dawn's for all. Errors are of the first product, relative, in f64, on sampled values.
  *
  * `--no-lock`, and specifiers that static analysis does not see, keep the peers out of this package's lock file.
  *
  * @module
  */
 
-import { choice, group, list, text } from "../src/cli/flags.ts";
+import { choice, group, list, renamed, text } from "../src/cli/flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import { OptionError } from "../src/errors.ts";
 import { loadDawn } from "../src/gpu/dawn.ts";
@@ -33,7 +33,10 @@ const TENSORFLOW_WEBGPU = "npm:@tensorflow/tfjs-backend-webgpu@4.22.0";
 const LEAST_MS = 500;
 
 const FLAGS = group("Peers", {
-  gpu: choice(["native", "dawn"], "Which WebGPU runs all of them", "native"),
+  provider: renamed(
+    choice(["native", "dawn"], "Which WebGPU runs all of them", "native"),
+    "gpu",
+  ),
   shape: text(
     "MxNxK",
     "Sizes of the product, N = K: it is repeated on its result",
@@ -81,7 +84,7 @@ interface Contender {
 
 /** Times all contenders. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<PeerResult[]> {
-  const { gpu = "native", shape = "8192x4096x4096", only } = readFlags(args, FLAGS);
+  const { provider: gpu = "native", shape = "8192x4096x4096", only } = readFlags(args, FLAGS);
   const [m, n, k] = shape.split("x").map(Number);
   if (!(m > 0 && n === k && k > 0)) {
     throw new OptionError(`Cannot multiply --shape ${shape}: give three sizes, the last two equal`);

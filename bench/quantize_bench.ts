@@ -3,7 +3,8 @@
  * the norm and SwiGLU that quantise at birth.
  *
  * `deno run -A bench/quantize_bench.ts` takes the sizes of a LLaMA-7B step: `--rows 8192 --cols 4096 --ffn 11008`.
- * `--gpu native|dawn` chooses the WebGPU, `--only quantize` the cases with that in their name, `--sweep` times every way
+ * `--subgroups` reduces rows by way of subgroups: `max` their maxima, `all` their sums too, `none` neither.
+ * `--provider native|dawn` chooses the WebGPU, `--only quantize` the cases with that in their name, `--sweep` times every way
  * to share a row among threads, `--repeats` says how often.
  *
  * GB/s count the bytes that must move; the share is of what a kernel that only copies reaches in the same run. Each case
@@ -12,7 +13,7 @@
  * @module
  */
 
-import { group, text, toggle, whole } from "../src/cli/flags.ts";
+import { choice, group, text, toggle, whole } from "../src/cli/flags.ts";
 import { openDevice } from "../src/cli/open_device.ts";
 import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
@@ -59,6 +60,11 @@ const FLAGS = {
     ffn: whole("Width of the feed-forward network"),
     only: text("TEXT", "Cases with this in their name", "all"),
     sweep: toggle("Time every way to share a row among threads"),
+    subgroups: choice(
+      ["none", "max", "all"],
+      "What is reduced by way of subgroups",
+      "what the GPU suits",
+    ),
     repeats: whole("Timed runs", "9"),
   }),
 };
@@ -112,8 +118,12 @@ async function* quantizeBench(
 
 /** Prints the lines of {@linkcode quantizeBench} for a command line's words. */
 async function run(args: readonly string[], terminal: Terminal): Promise<void> {
-  const { gpu, rows, cols, ffn, ...options } = readFlags(args, FLAGS);
-  using device = await openDevice({ gpu }, terminal);
+  const { provider, rows, cols, ffn, subgroups, ...options } = readFlags(args, FLAGS);
+  using device = await openDevice({ provider }, terminal);
+  if (subgroups) {
+    const way = { max: subgroups !== "none", sum: subgroups === "all" };
+    device.tuning = { ...device.tuning, subgroups: way };
+  }
   const defaults = device.isFallback ? SMALL : LLAMA_7B;
   const shape = {
     rows: rows ?? defaults.rows,
@@ -121,6 +131,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
     ffn: ffn ?? defaults.ffn,
   };
   terminal.stdout(`${device.name} (${device.provider}): ${JSON.stringify(shape)}\n`);
+  terminal.stdout(`by subgroups: ${JSON.stringify(device.tuning.subgroups)}\n`);
   for await (const result of quantizeBench(device, { ...shape, ...options })) {
     const { name, ms, gigabytesPerSecond, ofCopy, wrongCodes, error } = result;
     terminal.stdout(

@@ -2,7 +2,7 @@
  * How long a training step takes: real steps of a LLaMA model with random weights, made on the GPU, and random tokens.
  *
  * ```sh
- * deno run -A bench/step.ts --width 7b --layers 8 --batch 16 --sequence-length 512 --rank 64 --method falqon --gpu native
+ * deno run -A bench/step.ts --width 7b --layers 8 --batch 16 --sequence-length 512 --rank 64 --method falqon --provider native
  * ```
  *
  * Prints a line of JSON ({@linkcode StepResult}); what happens meanwhile goes to stderr. `--profile` adds a table of the
@@ -18,7 +18,7 @@
 
 import { trainingMethod } from "../src/cli/method.ts";
 import { UsageError } from "../src/cli/errors.ts";
-import { group, path, text, toggle, whole } from "../src/cli/flags.ts";
+import { group, path, renamed, text, toggle, whole } from "../src/cli/flags.ts";
 import { openDevice } from "../src/cli/open_device.ts";
 import { METHOD_FLAGS } from "../src/cli/method_flags.ts";
 import { GPU_FLAGS, type MethodValues } from "../src/cli/shared_flags.ts";
@@ -45,8 +45,11 @@ export const FLAGS = {
   ...METHOD_FLAGS,
   ...group("Step", {
     batch: whole("Rows of the batch", "16"),
-    sequenceLength: whole("Tokens a row", "512"),
-    checkpointing: toggle("Keep only each block's input and compute the rest again"),
+    sequenceLength: whole("Tokens per row", "512"),
+    gradientCheckpointing: renamed(
+      toggle("Keep only each block's input and compute the rest again"),
+      "checkpointing",
+    ),
     steps: whole(`Steps, the first ${WARMUP} untimed`, "12"),
     seed: whole("Decides weights and tokens", "0"),
   }),
@@ -96,8 +99,9 @@ export interface StepResult {
 
 /** Runs the bench with a command line's words. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<StepResult> {
-  const values = readFlags(args, FLAGS);
-  const { batch = 16, sequenceLength = 512, steps = 12, checkpointing = false, seed = 0 } = values;
+  const values = readFlags(args, FLAGS, terminal);
+  const { batch = 16, sequenceLength = 512, steps = 12, seed = 0 } = values;
+  const checkpointing = values.gradientCheckpointing ?? false;
   const timeline: Record<string, number> = {};
   let last = 0;
   const mark = (part: string) => {
@@ -130,20 +134,20 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     seed,
   };
   using training = await Training.open(device, shape, mark);
-  training.submit();
+  await training.submit();
   const [{ lossSum: firstSum }] = await training.metrics();
   mark("first step");
   const firstStepMs = last;
   const timed = await time(device, training, steps);
   const { peakBytes } = device;
   mark("other steps");
-  const kernels = device.hasTimestamps ? withAttentionCosts(await profile(training), shape) : null;
+  const kernels = device.hasTimestamps ? withAttentionCosts(await training.profile(), shape) : null;
   if (kernels) {
     mark("profile");
     if (values.profile) terminal.stderr(profileTable(kernels, values.top ?? 40));
     if (values.trace) await Deno.writeTextFile(values.trace, kernels.map(toLine).join(""));
   }
-  const { peak } = await planMemory({ ...shape, device, countUpdates: false });
+  const { peak } = await planMemory({ ...shape, device });
   const targets = batch * (sequenceLength - 1);
   return {
     label: values.label ?? null,
@@ -172,14 +176,14 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
 
 /** Runs the remaining steps without a wait in between. */
 async function time(device: Device, training: Training, steps: number) {
-  for (let i = 1; i < WARMUP; i++) training.submit();
+  for (let i = 1; i < WARMUP; i++) await training.submit();
   await device.finish();
   const count = Math.max(1, steps - WARMUP);
   using clock = device.hasTimestamps ? new StepClock(device, count + 1) : null;
   const started = performance.now();
   clock?.stamp();
   for (let i = 0; i < count; i++) {
-    training.submit();
+    await training.submit();
     clock?.stamp();
   }
   await device.finish();
@@ -188,12 +192,6 @@ async function time(device: Device, training: Training, steps: number) {
   const stepMs = clock ? median(stepTimes) : wallMs;
   const { lossSum } = (await training.metrics()).at(-1)!;
   return { times: { stepMs, wallMs, stepTimes }, lossSum };
-}
-
-/** Times every dispatch of one more step. */
-async function profile(training: Training): Promise<KernelTime[]> {
-  training.begin();
-  return [...await training.microStep.profile(), ...await training.update.profile()];
 }
 
 function isGemm({ kernel }: KernelTime): boolean {

@@ -24,7 +24,7 @@ const FLAGS = group("Suite", {
   groups: list("NAMES", `Which of ${Object.keys(GROUPS).join(", ")}`, "methods"),
   gpus: list("NAMES", "Which WebGPU implementations", "native"),
   tokens: whole("Tokens of a step", "8192"),
-  sequenceLength: whole("Tokens a row, where they do not vary", "512"),
+  sequenceLength: whole("Tokens per row, where they do not vary", "512"),
   layers: whole("Blocks, where they do not vary", "8"),
   python: text("PROGRAM", "The Python that has PyTorch, transformers and PEFT", "python3"),
   out: path("FILE", "Append the lines to it", "standard output only"),

@@ -2,7 +2,7 @@
  * How fast a step's smaller kernels are on this GPU, and whether they are right at that size: the weight update, dB, rotary
  * embedding, cross-entropy, embedding, norm and AdamW, NF4 weights.
  *
- * `deno run -A bench/update_bench.ts` takes the sizes of LLaMA-7B: 8192 tokens, rank 64. `--gpu native|dawn` chooses the
+ * `deno run -A bench/update_bench.ts` takes the sizes of LLaMA-7B: 8192 tokens, rank 64. `--provider native|dawn` chooses the
  * WebGPU, `--only rope` the cases by a part of their name, `--sweep` adds every tile of the update and of dB, `--tokens
  * --hidden --ffn --heads --vocab --rank --layers --repeats` change sizes.
  *
@@ -134,8 +134,8 @@ async function time(
 
 /** Times all cases with a command line's words; ends the process by code 1 where one is wrong. */
 async function run(args: readonly string[], terminal: Terminal): Promise<void> {
-  const { gpu, only = "", sweep = false, repeats = 9, ...given } = readFlags(args, FLAGS);
-  using device = await openDevice({ gpu }, terminal);
+  const { provider, only = "", sweep = false, repeats = 9, ...given } = readFlags(args, FLAGS);
+  using device = await openDevice({ provider }, terminal);
   const sizes: StepSizes = { ...device.isFallback ? SMALL : LLAMA_7B, ...given };
   const copy = await copyBandwidth(device, device.isFallback ? 1 << 22 : undefined);
   terminal.stdout(`${device.name} (${device.provider}): copy ${copy.toFixed(0)} GB/s\n`);

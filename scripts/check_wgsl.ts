@@ -16,8 +16,9 @@
  * @module
  */
 
-import { loadDawn, SUBGROUP_MATRIX } from "../src/gpu/dawn.ts";
+import { loadDawn } from "../src/gpu/dawn.ts";
 import { Kernel } from "../src/gpu/kernel.ts";
+import { SUBGROUP_MATRIX } from "../src/gpu/subgroup_matrix.ts";
 import { expandTemplate, type KernelConstants } from "../src/gpu/template.ts";
 import type { RecordedKernel } from "../tests/support/record_kernels.ts";
 import { readKernelFiles } from "./bundle_wgsl.ts";
@@ -55,6 +56,8 @@ interface Compiler {
   gpu: GPUDevice;
   /** Whether it knows what the kernel uses. */
   takes(kernel: RecordedKernel): boolean;
+  /** The kernel's text as this compiler wants it: naga refuses `enable subgroups;`, Tint requires it. */
+  adapt(code: string): string;
 }
 
 /** Opens both compilers, with all that they know. */
@@ -64,8 +67,17 @@ async function openCompilers(): Promise<Compiler[]> {
       name: "naga",
       gpu: await open(navigator.gpu),
       takes: ({ code }) => !code.includes("enable chromium_experimental_subgroup_matrix;"),
+      adapt: (code) => code.replace("enable subgroups;", ""),
     },
-    { name: "Tint", gpu: await open(await loadDawn("null")), takes: () => true },
+    {
+      name: "Tint",
+      gpu: await open(await loadDawn("null")),
+      takes: () => true,
+      adapt: (code) =>
+        /\bsubgroup(Max|Add)\(/.test(code) && !code.includes("enable subgroups;")
+          ? `enable subgroups;\n${code}`
+          : code,
+    },
   ];
 }
 
@@ -74,7 +86,7 @@ async function open(gpu: GPU): Promise<GPUDevice> {
   if (!adapter) throw new Error("no adapter was found");
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = adapter.limits;
   const { maxComputeWorkgroupStorageSize, maxStorageBuffersPerShaderStage } = adapter.limits;
-  const wanted: GPUFeatureName[] = ["shader-f16", "subgroups", SUBGROUP_MATRIX];
+  const wanted: GPUFeatureName[] = ["shader-f16", SUBGROUP_MATRIX];
   const requiredLimits = {
     maxComputeInvocationsPerWorkgroup,
     maxComputeWorkgroupSizeX,
@@ -82,7 +94,8 @@ async function open(gpu: GPU): Promise<GPUDevice> {
     maxStorageBuffersPerShaderStage,
   };
   return await adapter.requestDevice({
-    requiredFeatures: wanted.filter((name) => adapter.features.has(name)),
+    // Deno's adapters have subgroups without listing them.
+    requiredFeatures: ["subgroups", ...wanted.filter((name) => adapter.features.has(name))],
     requiredLimits,
   });
 }
@@ -103,11 +116,14 @@ function isNullLimit(message: string): boolean {
 }
 
 /** What one compiler says against each kernel. */
-async function complaints(gpu: GPUDevice, kernels: RecordedKernel[]): Promise<string[]> {
+async function complaints(
+  { gpu, adapt }: Compiler,
+  kernels: RecordedKernel[],
+): Promise<string[]> {
   const failures: string[] = [];
   for (const { name, constants, code } of kernels) {
     try {
-      await new Kernel(gpu, name, code).compile();
+      await new Kernel(gpu, name, adapt(code)).compile();
     } catch (error) {
       const { message } = error as Error;
       if (isNullLimit(message)) continue;
@@ -125,7 +141,9 @@ function readKernel(name: string, constants: KernelConstants): RecordedKernel {
     if (text === undefined) throw new Error(`There is no file ${file} in wgsl/`);
     return text;
   };
-  return { name, constants, code: expandTemplate(read(`${name}.wgsl`), constants, read) };
+  const ofDevice = { SUBGROUP_MAX: false, SUBGROUP_SUM: false, ENABLE_SUBGROUPS: false };
+  const code = expandTemplate(read(`${name}.wgsl`), { ...ofDevice, ...constants }, read);
+  return { name, constants, code };
 }
 
 if (import.meta.main) {
@@ -137,10 +155,11 @@ if (import.meta.main) {
     console.error(`wgsl/${file} is used by no test and no kernel`);
     failed = true;
   }
-  for (const { name, gpu, takes } of await openCompilers()) {
+  for (const compiler of await openCompilers()) {
+    const { name, gpu, takes } = compiler;
     const taken = kernels.filter(takes);
-    const failures = await complaints(gpu, taken);
-    if ((await complaints(gpu, [INVALID])).length === 0) {
+    const failures = await complaints(compiler, taken);
+    if ((await complaints(compiler, [INVALID])).length === 0) {
       failures.push("an invalid kernel was accepted, so nothing was checked");
     }
     gpu.destroy();

@@ -30,7 +30,7 @@ function checks({ kernelLog, results }: Files): Check[] {
     { name: "format", args: ["fmt", "--check"] },
     { name: "lint", args: ["lint"] },
     { name: "types", args: ["check"] },
-    { name: "documentation", args: ["doc", "--lint", "mod.ts", "cli.ts"] },
+    { name: "documentation", args: ["doc", "--lint", "mod.ts", "cli.ts", "fp8.ts"] },
     { name: "kernel bundle", args: ["run", "-A", "scripts/bundle_wgsl.ts", "--check"] },
     {
       name: "tests",

@@ -30,7 +30,7 @@ Deno.test("the package has a name, a version, a licence and modules that exist",
   assertMatch(config.version, /^\d+\.\d+\.\d+$/);
   assertEquals(config.license, "MIT");
   assertMatch(read("LICENSE"), /^MIT License/);
-  assertEquals(Object.keys(config.exports), [".", "./cli"]);
+  assertEquals(Object.keys(config.exports), [".", "./cli", "./fp8"]);
   for (const path of Object.values<string>(config.exports)) {
     await import(join(root, path));
     assertMatch(read(path), /@module/, path);

@@ -13,7 +13,7 @@ import type { Device } from "../../src/gpu/device.ts";
 /** Something that can be run again and again on the GPU, and frees what it made. */
 export interface Runnable extends Disposable {
   /** Submits it once. */
-  run(): void;
+  run(): void | Promise<void>;
 }
 
 /** Iterations that are timed, after one that opens and compiles. */
@@ -47,7 +47,7 @@ export function benchGroup(device: Device, { name: group, runs, variants }: Benc
           current = null;
           current = { name, work: await open() };
         }
-        for (let run = 0; run < runs; run++) current.work.run();
+        for (let run = 0; run < runs; run++) await current.work.run();
         await device.finish();
       },
     });

@@ -32,7 +32,7 @@ export class RandomSource implements WeightSource {
     return Promise.resolve(normalValues(key, distribution(name), first * cols, count * cols));
   }
 
-  fp8(): Promise<null> {
+  codes(): Promise<null> {
     return Promise.resolve(null);
   }
 }

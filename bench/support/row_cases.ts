@@ -1,5 +1,5 @@
 /**
- * The kernels that take a row a workgroup, as a step of a block runs them, each with its check.
+ * The kernels that take one row per workgroup, as a step of a block runs them, each with its check.
  *
  * @module
  */

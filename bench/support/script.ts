@@ -26,8 +26,13 @@ export async function runScript(script: Script): Promise<void> {
  *
  * @throws {UsageError} for anything else.
  */
-export function readFlags<F extends FlagTable>(args: readonly string[], flags: F): FlagValues<F> {
-  const { values, words } = parseFlags(args, flags);
+export function readFlags<F extends FlagTable>(
+  args: readonly string[],
+  flags: F,
+  terminal: Terminal = processTerminal(),
+): FlagValues<F> {
+  const hint = (text: string) => terminal.stderr(`note: ${text}\n`);
+  const { values, words } = parseFlags(args, flags, hint);
   if (words.length > 0) {
     throw new UsageError(`"${words[0]}" belongs to no flag: see the head of the script for these`);
   }

@@ -22,7 +22,7 @@ export interface SuiteOptions {
   flags: readonly string[];
   /** Tokens of a step. */
   tokens: number;
-  /** Tokens a row, except where that is what varies. */
+  /** Tokens per row, except where that is what varies. */
   sequenceLength: number;
   /** Blocks, except where these vary. */
   layers: number;
@@ -89,9 +89,9 @@ function step(
   const shape = ["--layers", layers, "--batch", tokens / sequenceLength];
   const command = [
     ...["deno", "run", "-A", new URL("../step.ts", import.meta.url).pathname],
-    ...["--gpu", gpu, "--method", ...method, ...shape, "--sequence-length", sequenceLength],
+    ...["--provider", gpu, "--method", ...method, ...shape, "--sequence-length", sequenceLength],
     ...["--rank", RANK, "--label", label],
-    ...(checkpointing ? ["--checkpointing"] : []),
+    ...(checkpointing ? ["--gradient-checkpointing"] : []),
     ...flags,
   ].map(String);
   return { group, label, command };

@@ -7,15 +7,16 @@
 import { Random } from "../../src/numerics/random.ts";
 import type { Batch } from "../../src/data/types.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import type { Program } from "../../src/gpu/program.ts";
+import type { KernelTime } from "../../src/gpu/program.ts";
+import type { StepMetrics } from "../../src/gpu/step_state.ts";
 import type { Method } from "../../src/layers/method.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
+import { CROSS_ENTROPY } from "../../src/model/loss.ts";
 import { Network } from "../../src/model/network.ts";
+import { TrainingStep } from "../../src/model/training_step.ts";
 import { RandomSource } from "./random_source.ts";
 import { writeTokens } from "../../src/model/token_buffers.ts";
-import { type StepMetrics, StepState } from "../../src/gpu/step_state.ts";
 import { initBatchCount, initFromGradients } from "../../src/train/gradient_init.ts";
-import { recordMicroStep, recordUpdate } from "../../src/train/step_programs.ts";
 
 /** What {@linkcode Training.open} makes. */
 export interface TrainingShape {
@@ -27,35 +28,20 @@ export interface TrainingShape {
   seed: number;
 }
 
-/** AdamW as in PyTorch; the rate of `shared/anchors`' peers. */
+/** AdamW with PyTorch's defaults, at the rate of the programs in PyTorch that it is compared with. */
 const LEARNING_RATE = 1e-3;
-const BETAS = { beta1: 0.9, beta2: 0.999 };
-const UPDATE = { maxGradNorm: 1, eps: 1e-8, weightDecay: 0, countUpdates: false };
+const OPTIMIZER = { maxGradNorm: 1, weightDecay: 0, beta1: 0.9, beta2: 0.999, eps: 1e-8 };
 
 /** A run that trains on one batch again and again, so that its loss must fall. */
 export class Training implements Disposable {
-  readonly #device: Device;
-  readonly #network: Network;
-  readonly #state: StepState;
+  readonly #step: TrainingStep;
   readonly #batch: Batch;
-  /** Forward, loss and backward. */
-  readonly microStep: Program;
-  /** Clipping, AdamW and the method's update of the weights. */
-  readonly update: Program;
-  #step = 0;
+  /** Steps begun. */
+  #count = 0;
 
-  private constructor(
-    network: Network,
-    state: StepState,
-    batch: Batch,
-    programs: { microStep: Program; update: Program },
-  ) {
-    this.#device = network.device;
-    this.#network = network;
-    this.#state = state;
+  private constructor(step: TrainingStep, batch: Batch) {
+    this.#step = step;
     this.#batch = batch;
-    this.microStep = programs.microStep;
-    this.update = programs.update;
   }
 
   /**
@@ -83,49 +69,64 @@ export class Training implements Disposable {
     const tokens = batchSize * sequenceLength;
     const checkpointing = shape.gradientCheckpointing;
     network.reserve({ tokens, training: true, checkpointing });
-    const state = new StepState(device, BETAS);
     mark("activations");
     const batches = Array.from(
       { length: initBatchCount(tokens) },
       () => randomBatch(config.vocabSize, batchSize, sequenceLength, random),
     );
     if (network.layers.gradientInit) {
-      await initFromGradients(network, batches, tokens, seed);
-      mark("calibration");
+      await initFromGradients(network, batches, tokens, { seed, checkpointing });
+      mark("gradient initialisation");
     }
-    const programs = {
-      microStep: await recordMicroStep(network, tokens, state),
-      update: await recordUpdate(network, UPDATE, state),
-    };
+    const step = await TrainingStep.create(network, tokens, {
+      loss: CROSS_ENTROPY,
+      optimizer: OPTIMIZER,
+      checkpointing,
+    });
     await device.finish();
     mark("record and compile");
-    return new Training(network, state, batches[0], programs);
+    return new Training(step, batches[0]);
   }
 
-  /** Submits a step and returns without waiting for it. */
-  submit(): void {
-    this.begin();
-    this.microStep.run();
-    this.update.run();
+  /** Submits a step; the GPU is not waited for. */
+  async submit(): Promise<void> {
+    await this.#begin();
+    this.#step.accumulate(this.#batch);
+    await this.#step.apply();
   }
 
-  /** Writes what a step reads; its two programs must follow. */
-  begin(): void {
-    const { targetCount } = this.#batch;
-    this.#state.begin({ step: ++this.#step, learningRate: LEARNING_RATE, targetCount });
-    writeTokens(this.#device, this.#network.tokens, this.#batch);
+  /** Begins a step and writes its tokens, for {@linkcode Training.backward} to run on. */
+  async begin(): Promise<void> {
+    const { device, tokens } = this.#step.network;
+    await this.#begin();
+    writeTokens(device, tokens, this.#batch);
+  }
+
+  /** Submits forward and backward alone; nothing is updated. */
+  backward(): void {
+    this.#step.microStep.run();
+  }
+
+  /** Runs a step with a timestamp around every dispatch. */
+  async profile(): Promise<KernelTime[]> {
+    await this.begin();
+    const { microStep, update } = this.#step;
+    return [...await microStep.profile(), ...await update.profile()];
   }
 
   /** Waits for the steps submitted since the last call; their losses, norms and so on. */
   metrics(): Promise<StepMetrics[]> {
-    return this.#state.takeMetrics();
+    return this.#step.takeMetrics();
   }
 
   [Symbol.dispose](): void {
-    this.microStep[Symbol.dispose]();
-    this.update[Symbol.dispose]();
-    this.#state[Symbol.dispose]();
-    this.#network[Symbol.dispose]();
+    this.#step[Symbol.dispose]();
+    this.#step.network[Symbol.dispose]();
+  }
+
+  #begin(): Promise<void> {
+    const { targetCount } = this.#batch;
+    return this.#step.begin({ step: ++this.#count, learningRate: LEARNING_RATE, targetCount });
   }
 }
 

@@ -19,6 +19,7 @@ import type { UpdateTensorTile } from "../../src/kernels/falqon/tensor.ts";
 import { gemm } from "../../src/kernels/gemm/gemm.ts";
 import { quantize } from "../../src/kernels/rows/quantize.ts";
 import { submitOnce } from "../../src/gpu/submit_once.ts";
+import { F16_MATRIX, supportsMatrix } from "../../src/gpu/subgroup_matrix.ts";
 import { randomNormal } from "../../src/kernels/rows/random.ts";
 import { lowRankGradient, type LowRankVariant } from "../../src/kernels/gemm/low_rank_gradient.ts";
 import {
@@ -83,7 +84,7 @@ export function normalElements(
 const [LOW_A, LOW_B, LOW_W] = [1, 2, 3];
 
 /** Tiles of the update to compare on a device; the first is the default. */
-export function updateTiles({ hasSubgroupMatrix }: Device): (UpdateTile | UpdateTensorTile)[] {
+export function updateTiles(device: Device): (UpdateTile | UpdateTensorTile)[] {
   const exact = [
     { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 },
     { BM: 128, BN: 128, BK: 16, TM: 8, TN: 8 },
@@ -100,7 +101,7 @@ export function updateTiles({ hasSubgroupMatrix }: Device): (UpdateTile | Update
     { subgroups: 4, columns: 64, steps: 4 },
     { subgroups: 2, columns: 64, steps: 8 },
   ];
-  return hasSubgroupMatrix ? [...matrix, exact[0]] : exact;
+  return supportsMatrix(device, F16_MATRIX) ? [...matrix, exact[0]] : exact;
 }
 
 /** Places of e4m3 codes in the order of their values. */
@@ -162,7 +163,7 @@ export async function updateCase(
     name: `update ${outputs}×${inputs}${tile ? ` ${Object.values(tile).join("/")}` : ""}`,
     flops: 2 * outputs * inputs * rank,
     bytes: 2 * outputs * inputs,
-    tolerance: device.hasSubgroupMatrix && !(tile && "BM" in tile) ? 1e-4 : 0,
+    tolerance: supportsMatrix(device, F16_MATRIX) && !(tile && "BM" in tile) ? 1e-4 : 0,
     record: (program) =>
       updateRows(program, { part, base: { codes: base, row: 0 }, selection: null, tile }),
     async check() {
@@ -244,9 +245,9 @@ const GRADIENT_VARIANTS: readonly GradientWay[] = [
 ];
 
 /** The ways to make dB that a device has. */
-export function gradientWays({ hasSubgroupMatrix }: Device, sweep: boolean): GradientWay[] {
+export function gradientWays(device: Device, sweep: boolean): GradientWay[] {
   const ways = sweep ? [...GRADIENT_WAYS, ...GRADIENT_VARIANTS] : GRADIENT_WAYS;
-  return ways.filter(({ kernel }) => kernel !== "matrix" || hasSubgroupMatrix);
+  return ways.filter(({ kernel }) => kernel !== "matrix" || supportsMatrix(device, F16_MATRIX));
 }
 
 /** Elements of gradients are about this large. */

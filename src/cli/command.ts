@@ -1,5 +1,5 @@
 /**
- * A command: its flags as a table, and what it does with their values.
+ * Makes a command from a table of flags and what it does with their values.
  *
  * @module
  */
@@ -8,24 +8,8 @@ import { readConfigFile } from "./config_file.ts";
 import { UsageError } from "./errors.ts";
 import { type FlagTable, type FlagValues, kebabCase, parseFlags, path, toggle } from "./flags.ts";
 import { helpOf } from "./help.ts";
+import type { Command } from "./command_type.ts";
 import type { Terminal } from "./terminal.ts";
-
-/** A command of the command line. */
-export interface Command {
-  readonly name: string;
-  /** One line for the list of commands. */
-  readonly summary: string;
-  /** Its flags, those of every command included. */
-  readonly flags: FlagTable;
-  /** How it is called, such as `generate --model DIR --prompt TEXT [options]`. */
-  readonly usage: string;
-  /**
-   * Runs it.
-   *
-   * @returns The exit code.
-   */
-  run(args: readonly string[], terminal: Terminal): Promise<number>;
-}
 
 /** What {@linkcode command} makes a command from. */
 export interface CommandSpec<F extends FlagTable> {
@@ -55,7 +39,12 @@ export function command<F extends FlagTable>(spec: CommandSpec<F>): Command {
     flags,
     usage: `${name} ${synopsis}`,
     async run(args, terminal) {
-      const { values: { config, help, ...given }, words } = parseFlags<FlagTable>(args, flags);
+      const hint = (text: string) => terminal.stderr(`note: ${text}\n`);
+      const { values: { config, help, ...given }, words } = parseFlags<FlagTable>(
+        args,
+        flags,
+        hint,
+      );
       if (help) {
         terminal.stdout(helpOf(made));
         return 0;
@@ -67,7 +56,7 @@ export function command<F extends FlagTable>(spec: CommandSpec<F>): Command {
         throw new UsageError(`Cannot ${name} without ${argument}: see ${name} --help`);
       }
       const values = {
-        ...(config === undefined ? {} : await readConfigFile(config as string, spec.flags)),
+        ...(config === undefined ? {} : await readConfigFile(config as string, spec.flags, hint)),
         ...given,
       };
       return await spec.run(values as FlagValues<F>, terminal, words[0]) ?? 0;

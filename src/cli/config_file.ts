@@ -1,19 +1,27 @@
+/**
+ * Config files: options of a command in JSON or YAML, under the names of its flags.
+ *
+ * @module
+ */
+
 import { parse as parseYaml } from "@std/yaml";
 import { extname } from "node:path";
 import { FileError } from "../errors.ts";
 import { toFileError } from "../io/file_error.ts";
 import { isJsonObject, readJson, showJson } from "../io/json.ts";
-import { type FlagTable, type FlagValues, readOptions } from "./flags.ts";
+import { type FlagTable, type FlagValues, type OnHint, readOptions } from "./flags.ts";
 
 /**
  * Reads options from a JSON or, by its ending, YAML file.
  *
+ * @param onHint Is told of options that were given by an earlier name.
  * @throws {FileError} if the file cannot be read, or is not what its ending says.
  * @throws {UsageError} for an unknown option or a value of the wrong kind.
  */
 export async function readConfigFile<F extends FlagTable>(
   path: string,
   flags: F,
+  onHint?: OnHint,
 ): Promise<FlagValues<F>> {
   const yaml = [".yaml", ".yml"].includes(extname(path).toLowerCase());
   const content = yaml ? await readYaml(path) : await readJson(path);
@@ -23,7 +31,7 @@ export async function readConfigFile<F extends FlagTable>(
         'write options by their names, as in {"batch-size": 8}',
     );
   }
-  return readOptions(content, flags, `"${path}"`);
+  return readOptions(content, flags, `"${path}"`, onHint);
 }
 
 async function readYaml(path: string): Promise<unknown> {

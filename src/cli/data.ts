@@ -1,3 +1,9 @@
+/**
+ * Opens the data that the flags of a command name.
+ *
+ * @module
+ */
+
 import { Dataset } from "../data/dataset.ts";
 import { toFileError } from "../io/file_error.ts";
 import type { RowValues } from "./shared_flags.ts";
@@ -9,7 +15,7 @@ import type { RowValues } from "./shared_flags.ts";
  */
 export async function openDataset(
   path: string,
-  { map, separator }: Pick<RowValues, "map" | "separator">,
+  { columns, separator }: Pick<RowValues, "columns" | "separator">,
 ): Promise<Dataset> {
   try {
     await Deno.stat(path);
@@ -17,7 +23,7 @@ export async function openDataset(
     throw toFileError("read", path, error);
   }
   return Dataset.from(path, {
-    ...(map && { columns: map }),
+    ...(columns && { columns }),
     ...(separator !== undefined && { separator }),
   });
 }

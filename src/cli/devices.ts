@@ -5,9 +5,9 @@
  */
 
 import { DeviceError } from "../errors.ts";
-import { subgroupMatrixConfigs } from "../gpu/dawn.ts";
 import { type Device, type Provider, requestDevice } from "../gpu/device.ts";
-import { type Command, command } from "./command.ts";
+import { command } from "./command.ts";
+import type { Command } from "./command_type.ts";
 import { formatBytes, formatCount, formatTable } from "./format.ts";
 import { GPU_FLAGS } from "./shared_flags.ts";
 
@@ -25,11 +25,11 @@ const LIMITS = {
 /** The command `devices`. */
 export const devices: Command = command({
   name: "devices",
-  summary: "Show the GPU, its features and limits; with --gpu auto as both providers see it",
+  summary: "Show the GPU, its features and limits; with --provider auto as both providers see it",
   synopsis: "[options]",
   flags: GPU_FLAGS,
-  async run({ gpu = "native" }, terminal) {
-    if (gpu !== "auto") return terminal.stdout(await show(gpu));
+  async run({ provider = "native" }, terminal) {
+    if (provider !== "auto") return terminal.stdout(await show(provider));
     terminal.stdout(await show("native"));
     try {
       terminal.stdout(await show("dawn"));
@@ -50,11 +50,11 @@ async function show(provider: Provider): Promise<string> {
   return [...seen].join("");
 }
 
-function describe({ name, provider, info, gpu, hasF16, limits }: Device): string {
+function describe({ name, provider, gpu, hasF16, limits, matrixConfigs }: Device): string {
   const rows = Object.entries(LIMITS).map(([name, format]) =>
     [name, format(limits[name as keyof typeof LIMITS])] as const
   );
-  const matrices = subgroupMatrixConfigs(info).map((config) =>
+  const matrices = matrixConfigs.map((config) =>
     `${config.M}×${config.N}×${config.K} ${config.componentType} to ${config.resultComponentType}`
   );
   return `${name}\n` +

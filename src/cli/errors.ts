@@ -1,12 +1,21 @@
+/**
+ * Errors of the command line, and how any error is told: in a sentence and an exit code.
+ *
+ * @module
+ */
+
 import { FalqonError, OptionError } from "../errors.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** The command line itself cannot be understood: an unknown command or flag, a value of the wrong kind. */
+/**
+ * The command line itself cannot be understood: an unknown command or flag, a value of the wrong
+ * kind.
+ */
 export class UsageError extends OptionError {}
 
 /**
- * Says what went wrong: a sentence for errors made on purpose, the stack for all others, which are mistakes of this
- * package.
+ * Says what went wrong: a sentence for errors made on purpose, the stack for all others, which are
+ * mistakes of this package.
  *
  * @returns The exit code: 2 for a command line that cannot be understood, else 1.
  */

@@ -6,7 +6,8 @@
 
 import { Model } from "../inference/model.ts";
 import { evaluate } from "../inference/evaluate.ts";
-import { type Command, command, needed } from "./command.ts";
+import { command, needed } from "./command.ts";
+import type { Command } from "./command_type.ts";
 import { openDataset } from "./data.ts";
 import { frozenMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";

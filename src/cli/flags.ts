@@ -1,9 +1,9 @@
 /**
- * Flags as data: a table of a command's flags is what its command line is parsed by, what its help is written from,
- * and what a config file is checked against.
+ * Flags as data: a table of a command's flags is what its command line is parsed by, what its help
+ * is written from, and what a config file is checked against.
  *
- * A table's keys are the names in camelCase, as in the library and in config files; on the command line they are in
- * kebab-case.
+ * A table's keys are the names in camelCase, as in the library and in config files; on the command
+ * line they are in kebab-case.
  *
  * @module
  */
@@ -26,7 +26,12 @@ export interface Flag<T> {
   readonly wanted: string;
   /** Heading in help. */
   readonly group?: string;
-  /** The meaning of a word of the command line, or of a value of a config file; undefined if it has none. */
+  /** Earlier names, in camelCase, which are still taken; each use is answered by a hint. */
+  readonly alias?: readonly string[];
+  /**
+   * The meaning of a word of the command line, or of a value of a config file; undefined if it has
+   * none.
+   */
   read(value: unknown): T | undefined;
 }
 
@@ -99,6 +104,11 @@ export function columns(...words: Words): Flag<ColumnMap> {
   });
 }
 
+/** Gives a flag the names that it had earlier. */
+export function renamed<T>(flag: Flag<T>, ...alias: string[]): Flag<T> {
+  return { ...flag, alias };
+}
+
 /** Puts flags under a heading in help. */
 export function group<F extends FlagTable>(heading: string, flags: F): F {
   const headed = Object.entries(flags).map(([name, flag]) => [name, { ...flag, group: heading }]);
@@ -115,42 +125,65 @@ export function camelCase(name: string): string {
   return name.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase());
 }
 
+/** Is told what to write instead of what was understood all the same. */
+export type OnHint = (hint: string) => void;
+
 /**
  * Reads a command line by a table.
  *
+ * @param onHint Is told of flags that were given by an earlier name.
  * @returns The values of the flags that are there, and the words that belong to none.
- * @throws {UsageError} for an unknown flag or a value of the wrong kind.
+ * @throws {UsageError} for an unknown flag, one that is given under two names, or a value of the
+ * wrong kind.
  */
 export function parseFlags<F extends FlagTable>(
   args: readonly string[],
   flags: F,
+  onHint: OnHint = () => {},
 ): { values: FlagValues<F>; words: string[] } {
-  const switches = Object.keys(flags).filter((name) => flags[name].placeholder === null)
-    .map(kebabCase);
-  const valued = Object.keys(flags).filter((name) => flags[name].placeholder !== null)
-    .map(kebabCase);
-  const parsed: Record<string, unknown> = parseArgs(attachValues(args, valued), {
+  const names = Object.keys(flags);
+  const spellings = (of: readonly string[]) => of.flatMap((name) => spellingsOf(name, flags[name]));
+  const switches = spellings(names.filter((name) => flags[name].placeholder === null));
+  const valued = spellings(names.filter((name) => flags[name].placeholder !== null));
+  const refuse = (word: string): never => {
+    const [name] = word.split("=");
+    const known = nearest(name.replace(/^-+/, ""), names.map(kebabCase));
+    throw new UsageError(`There is no flag ${name}: did you mean --${known}?`);
+  };
+  const joined = attachValues(args, valued);
+  const ambiguous = joined.find((word) => /^--?_(=|$)/.test(word)); // the parser's name for words
+  if (ambiguous !== undefined) refuse(ambiguous);
+  const parsed: Record<string, unknown> = parseArgs(joined, {
     boolean: switches,
     negatable: switches,
     string: ["_", ...valued],
     alias: "help" in flags ? { h: "help" } : {},
     default: Object.fromEntries(switches.map((name) => [name, undefined])), // else false
-    unknown: (word: string, key?: string) => {
-      if (key === undefined) return true; // a word that belongs to no flag
-      const known = nearest(key, [...switches, ...valued]);
-      const name = word.split("=")[0];
-      throw new UsageError(`There is no flag ${name}: did you mean --${known}?`);
-    },
+    unknown: (word: string, key?: string) => key === undefined || refuse(word),
   });
   const values: Record<string, unknown> = {};
-  for (const name of Object.keys(flags)) {
-    const value = parsed[kebabCase(name)];
-    if (value !== undefined) values[name] = read(flags[name], value, `--${kebabCase(name)}`);
+  for (const name of names) {
+    const [current, ...earlier] = spellingsOf(name, flags[name]);
+    const [given, twice] = [current, ...earlier].filter((word) => parsed[word] !== undefined);
+    if (given === undefined) continue;
+    if (twice !== undefined) {
+      throw new UsageError(`--${twice} is called --${current} now: give one of the two`);
+    }
+    if (given !== current) onHint(`--${given} is called --${current} now`);
+    values[name] = read(flags[name], parsed[given], `--${given}`);
   }
   return { values: values as FlagValues<F>, words: parsed._ as string[] };
 }
 
-/** Joins flags and their values by `=`: the parser would not take `-1`, `- a list` or an empty text for a value. */
+/** The names of a flag on the command line, that of today first. */
+function spellingsOf(name: string, { alias = [] }: Flag<unknown>): string[] {
+  return [name, ...alias].map(kebabCase);
+}
+
+/**
+ * Joins flags and their values by `=`: the parser would not take `-1`, `- a list` or an empty text
+ * for a value.
+ */
 function attachValues(args: readonly string[], valued: readonly string[]): string[] {
   const joined: string[] = [];
   for (let i = 0; i < args.length; i++) {
@@ -165,21 +198,27 @@ function attachValues(args: readonly string[], valued: readonly string[]): strin
  * Reads an object, as a config file holds it, by a table. Keys may be in camelCase or kebab-case.
  *
  * @param where Names the file in messages.
- * @throws {UsageError} for an unknown key or a value of the wrong kind.
+ * @param onHint Is told of options that were given by an earlier name.
+ * @throws {UsageError} for an unknown key, one that is there twice, or a value of the wrong kind.
  */
 export function readOptions<F extends FlagTable>(
   object: Record<string, unknown>,
   flags: F,
   where: string,
+  onHint: OnHint = () => {},
 ): FlagValues<F> {
   const values: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(object)) {
-    const name = camelCase(key);
-    if (!Object.hasOwn(flags, name)) {
-      const known = nearest(name, Object.keys(flags));
+    const given = camelCase(key);
+    const name = Object.hasOwn(flags, given)
+      ? given
+      : Object.keys(flags).find((name) => flags[name].alias?.includes(given));
+    if (name === undefined) {
+      const known = nearest(given, Object.keys(flags));
       throw new UsageError(`There is no option "${key}" (in ${where}): did you mean "${known}"?`);
     }
     if (name in values) throw new UsageError(`The option "${key}" is there twice in ${where}`);
+    if (name !== given) onHint(`"${key}" is called "${name}" now (in ${where})`);
     values[name] = read(flags[name], value, `"${key}" in ${where}`);
   }
   return values as FlagValues<F>;

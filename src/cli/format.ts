@@ -30,7 +30,7 @@ export function formatDuration(seconds: number): string {
   return minutes > 0 ? `${minutes}m${two(whole % 60)}s` : `${whole}s`;
 }
 
-/** A line a row: what it is, and how much. */
+/** A line per row: what it is, and how much. */
 export type Rows = readonly (readonly [name: string, value: string])[];
 
 /** Indented lines of names and, right-aligned, numbers. */

@@ -5,7 +5,8 @@
  */
 
 import { Model } from "../inference/model.ts";
-import { type Command, command, needed } from "./command.ts";
+import { command, needed } from "./command.ts";
+import type { Command } from "./command_type.ts";
 import { group, number, text, whole } from "./flags.ts";
 import { frozenMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";

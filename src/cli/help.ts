@@ -1,4 +1,10 @@
-import type { Command } from "./command.ts";
+/**
+ * Help, written from the tables of flags.
+ *
+ * @module
+ */
+
+import type { Command } from "./command_type.ts";
 import { type Flag, kebabCase } from "./flags.ts";
 
 /** How the command line is started; usage lines begin with it. */

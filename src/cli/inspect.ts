@@ -11,7 +11,8 @@ import { Weights, WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../io/weights.ts";
 import { type ModelConfig, modelTensorShapes, readModelConfig } from "../model/config.ts";
 import { type MemoryPlan, planMemory } from "../train/memory.ts";
 import { type ResolvedOptions, resolveOptions } from "../train/options.ts";
-import { type Command, command } from "./command.ts";
+import { command } from "./command.ts";
+import type { Command } from "./command_type.ts";
 import { group, toggle } from "./flags.ts";
 import { formatBytes, formatCount, formatList, formatTable } from "./format.ts";
 import { trainingMethod } from "./method.ts";
@@ -49,8 +50,8 @@ export const inspect: Command = command({
   synopsis: "DIR [options]",
   argument: "DIR",
   flags: {
-    gpu: {
-      ...GPU_FLAGS.gpu,
+    provider: {
+      ...GPU_FLAGS.provider,
       help: "Plan for the kernels that this machine's GPU runs, by its native WebGPU or by Dawn",
       default: "those of any GPU with f16",
     },
@@ -61,7 +62,7 @@ export const inspect: Command = command({
   },
   async run(values, terminal, folder) {
     const config = await readModelConfig(folder);
-    using device = values.gpu && await openDevice(values, terminal);
+    using device = values.provider && await openDevice(values, terminal);
     const method = await trainingMethod(values, device ?? { hasF16: true }, terminal);
     const options = resolveOptions({ ...trainerOptions(values), model: { config } });
     const { batchSize, sequenceLength } = options;
@@ -137,7 +138,7 @@ function show({ config, parameters, files, training, memory, ...limits }: Inspec
     `files\n${dtypes.join("") || "  no weights\n"}` +
     `quantisation\n  ${
       quantization
-        ? `FP8, one scale a ${quantization.weights} of weights and a ` +
+        ? `FP8, one scale per ${quantization.weights} of weights and per ` +
           `${quantization.activations} of activations`
         : "none"
     }\n` +

@@ -5,7 +5,7 @@
  */
 
 import packageConfig from "../../deno.json" with { type: "json" };
-import type { Command } from "./command.ts";
+import type { Command } from "./command_type.ts";
 import { devices } from "./devices.ts";
 import { report, UsageError } from "./errors.ts";
 import { evalCommand } from "./eval.ts";
@@ -23,8 +23,8 @@ const COMMANDS: readonly Command[] = [train, evalCommand, generate, inspect, dev
  * Runs a command line.
  *
  * @param args The words after the program's name.
- * @returns The exit code: 0 for success, 1 for an error, 2 for a command line that cannot be understood, 130 after
- * Ctrl-C.
+ * @returns The exit code: 0 for success, 1 for an error, 2 for a command line that cannot be
+ * understood, 130 after Ctrl-C.
  */
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
   try {

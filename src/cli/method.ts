@@ -78,8 +78,8 @@ function notItsOption(name: string, method: string): OptionError {
 }
 
 /**
- * The method that only runs a model: without a base, FP8 for a model that is stored so, else f32. An adapter runs
- * on weights as those that a method trains it beside.
+ * The method that only runs a model: without a base, FP8 for a model that is stored so, else f32.
+ * An adapter runs on weights as those that a method trains it beside.
  *
  * @throws {FileError} for an adapter that cannot be read.
  */

@@ -7,16 +7,22 @@
 import { BASE_TYPES } from "../layers/storage/base_weight.ts";
 import type { MethodEntry, MethodOption } from "../methods/entry.ts";
 import { METHODS } from "../methods/registry.ts";
-import { choice, type Flag, group, list, number, path, toggle, whole } from "./flags.ts";
+import { choice, type Flag, group, list, number, path, renamed, toggle, whole } from "./flags.ts";
+
+/** Names that the flags of options had earlier. */
+const EARLIER: Readonly<Record<string, string>> = { scaleGranularity: "scaling" };
 
 /** How a model is adapted. */
 export const METHOD_FLAGS = {
   ...group("Method", {
     method: choice(METHODS.map(({ name }) => name), describeMethods(), METHODS[0].name),
-    base: choice(
-      BASE_TYPES,
-      `Storage of the frozen weights: ${describeBases()}; the other methods have one each`,
-      "the first",
+    base: renamed(
+      choice(
+        BASE_TYPES,
+        `Storage of the frozen weights: ${describeBases()}; the other methods have one each`,
+        "the first",
+      ),
+      "precision",
     ),
     adapter: path("DIR", "Start from a PEFT adapter, which has rank, alpha and targets"),
   }),
@@ -44,7 +50,8 @@ function optionFlags(): Record<string, Flag<unknown>> {
     const owners = METHODS.filter(({ options }) => Object.hasOwn(options, name));
     const option = owners[0].options[name];
     if (option.kind === "adapter") continue; // a path here, not the adapter itself
-    flags[name] = optionFlag(option, describeOption(name, owners), describeDefault(name, owners));
+    const flag = optionFlag(option, describeOption(name, owners), describeDefault(name, owners));
+    flags[name] = Object.hasOwn(EARLIER, name) ? renamed(flag, EARLIER[name]) : flag;
   }
   return flags;
 }

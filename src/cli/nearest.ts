@@ -1,3 +1,9 @@
+/**
+ * Finds what was probably meant, for messages about words that are unknown.
+ *
+ * @module
+ */
+
 /** The candidate that is most like `word`: the one the fewest typing mistakes away. */
 export function nearest(word: string, candidates: readonly string[]): string {
   let best = candidates[0];
@@ -9,7 +15,9 @@ export function nearest(word: string, candidates: readonly string[]): string {
   return best;
 }
 
-/** Letters to insert, delete or replace that turn `a` into `b`; two swapped neighbours count once. */
+/**
+ * Letters to insert, delete or replace that turn `a` into `b`; two swapped neighbours count once.
+ */
 function editDistance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {

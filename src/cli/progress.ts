@@ -1,4 +1,10 @@
-import type { TrainingMetrics } from "../train/trainer.ts";
+/**
+ * The progress of a run: a bar on a terminal, lines in a file.
+ *
+ * @module
+ */
+
+import type { TrainingMetrics } from "../train/metrics.ts";
 import { formatCount, formatDuration } from "./format.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -1,6 +1,6 @@
 /**
- * What a run of the command line keeps in its folder besides the trainer's log and checkpoints: its options, so that
- * `--resume` needs nothing else and `--config` can repeat it.
+ * What a run of the command line keeps in its folder besides the trainer's log and checkpoints: its
+ * options, so that `--resume-from` needs nothing else and `--config` can repeat it.
  *
  * @module
  */
@@ -11,7 +11,8 @@ import { writeFileAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
 import { findCheckpoint } from "../train/checkpoint.ts";
 import { holdsRun } from "../train/log.ts";
-import type { ResolvedOptions, TrainerOptions } from "../train/options.ts";
+import { flattenOptions, groupedNames, groupOptions } from "../train/option_groups.ts";
+import { PLAIN_NAMES, type PlainOptions, type ResolvedOptions } from "../train/options.ts";
 import { readConfigFile } from "./config_file.ts";
 import { UsageError } from "./errors.ts";
 import { readOptions } from "./flags.ts";
@@ -20,27 +21,26 @@ import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 /** Name of the file of options in a run's folder. */
 export const OPTIONS_FILE = "training_options.json";
 
-/** Flags that have another name than the option of the trainer that they set. */
-const RENAMED = { gradAccum: "gradAccumSteps", checkpointing: "gradientCheckpointing" } as const;
+/** The flags that are options of the trainer. */
+const TRAINER_FLAGS = [
+  ...PLAIN_NAMES,
+  ...groupedNames("optimizer"),
+  ...groupedNames("rows"),
+].filter((name) => Object.hasOwn(TRAIN_FLAGS, name));
 
-/** Options of the trainer that are plain values. */
-export type PlainOptions = Omit<Partial<TrainerOptions>, "model" | "data" | "method" | "evalData">;
-
-/** The options of the trainer among flags: most have the same name. */
-export function trainerOptions(
-  { model: _model, data: _data, method: _method, evalData: _evalData, ...values }: TrainValues,
-): PlainOptions {
-  const options: Record<string, unknown> = { ...values };
-  for (const [flag, option] of Object.entries(RENAMED)) options[option] = options[flag];
-  return options;
+/** The options of the trainer among flags, in their groups. */
+export function trainerOptions(values: TrainValues): PlainOptions {
+  const flags = Object.entries(values).filter(([name]) => TRAINER_FLAGS.includes(name));
+  return groupOptions(Object.fromEntries(flags));
 }
 
-/** The inverse of {@linkcode trainerOptions}: what flags would have to be given for these options. */
+/**
+ * The inverse of {@linkcode trainerOptions}: the flags that would have to be given for these
+ * options, which may be those of a checkpoint from before there were groups.
+ */
 function flagsOf(options: Readonly<Record<string, unknown>>): TrainValues {
-  const named: Record<string, unknown> = { ...options };
-  for (const [flag, option] of Object.entries(RENAMED)) named[flag] = options[option];
-  const flags = Object.entries(named).filter(([name, value]) =>
-    Object.hasOwn(TRAIN_FLAGS, name) && value !== null && value !== undefined
+  const flags = Object.entries(flattenOptions(options)).filter(([name]) =>
+    TRAINER_FLAGS.includes(name)
   );
   return readOptions(Object.fromEntries(flags), TRAIN_FLAGS, "the checkpoint");
 }
@@ -51,23 +51,28 @@ function flagsOf(options: Readonly<Record<string, unknown>>): TrainValues {
  * @throws {FileError} if there is no checkpoint.
  * @throws {UsageError} if another output folder is given.
  */
-export async function resumedOptions(resume: string, given: TrainValues): Promise<TrainValues> {
-  const { path, state } = await findCheckpoint(resume);
+export async function resumedOptions(
+  resumeFrom: string,
+  given: TrainValues,
+): Promise<TrainValues> {
+  const { path, state } = await findCheckpoint(resumeFrom);
   const folder = dirname(resolve(path));
-  if (given.output !== undefined && resolve(given.output) !== folder) {
+  if (given.outputDir !== undefined && resolve(given.outputDir) !== folder) {
     throw new UsageError(
-      `Cannot write to "${given.output}" as the run that goes on is in "${folder}": ` +
-        "leave --output out",
+      `Cannot write to "${given.outputDir}" as the run that goes on is in "${folder}": ` +
+        "leave --output-dir out",
     );
   }
   const file = join(folder, OPTIONS_FILE);
   const stored = await exists(file)
     ? await readConfigFile(file, TRAIN_FLAGS)
     : { ...flagsOf(state.options), method: state.method as TrainValues["method"] };
-  return { ...stored, ...given, output: folder };
+  return { ...stored, ...given, outputDir: folder };
 }
 
-/** Writes the options of a run, with paths and defaults that hold wherever and whenever it goes on. */
+/**
+ * Writes the options of a run, with paths and defaults that hold wherever and whenever it goes on.
+ */
 export async function writeOptions(
   folder: string,
   values: TrainValues,
@@ -79,7 +84,7 @@ export async function writeOptions(
     if (path !== undefined) options[name] = resolve(path);
   }
   // These belong to one call of the command, or follow from where the file is.
-  for (const name of ["output", "overwrite", "resume"] as const) delete options[name];
+  for (const name of ["outputDir", "overwrite", "resumeFrom"] as const) delete options[name];
   await writeFileAtomically(join(folder, OPTIONS_FILE), JSON.stringify(options, null, 2) + "\n");
 }
 
@@ -91,7 +96,8 @@ export async function writeOptions(
 export async function expectFree(folder: string, model: string, overwrite: boolean): Promise<void> {
   if (await sameFolder(folder, model)) {
     throw new OptionError(
-      `Cannot write to "${folder}" as it is the folder of the model to train: choose another --output`,
+      `Cannot write to "${folder}" as it is the folder of the model to train: choose another ` +
+        "--output-dir",
     );
   }
   if (overwrite) return;
@@ -104,8 +110,8 @@ export async function expectFree(folder: string, model: string, overwrite: boole
     : null;
   if (found === null) return;
   throw new OptionError(
-    `Cannot write to "${folder}" as it holds ${found}: choose another --output, replace it ` +
-      "with --overwrite, or go on with it by --resume",
+    `Cannot write to "${folder}" as it holds ${found}: choose another --output-dir, replace it ` +
+      "with --overwrite, or go on with it by --resume-from",
   );
 }
 

@@ -15,6 +15,7 @@ import {
   group,
   number,
   path,
+  renamed,
   text,
   toggle,
   whole,
@@ -22,10 +23,13 @@ import {
 
 /** Where the work is done. */
 export const GPU_FLAGS = group("GPU", {
-  gpu: choice(
-    PROVIDERS,
-    "WebGPU to use: dawn has tensor cores, and loads the npm package webgpu (132 MB)",
-    "native",
+  provider: renamed(
+    choice(
+      PROVIDERS,
+      "WebGPU to use: dawn has tensor cores, and loads the npm package webgpu (132 MB)",
+      "native",
+    ),
+    "gpu",
   ),
 });
 
@@ -33,17 +37,23 @@ export const GPU_FLAGS = group("GPU", {
 export const RUN_FLAGS = group("Model", {
   model: path("DIR", "Hugging Face folder of a LLaMA-family model"),
   adapter: path("DIR", "A PEFT adapter to put on it"),
-  base: choice(
-    BASE_TYPES,
-    "Storage of the weights; fp8 of an unquantised model is what falqon starts from",
-    "fp8 for a model stored so, else f32",
+  base: renamed(
+    choice(
+      BASE_TYPES,
+      "Storage of the weights; fp8 of an unquantised model is what falqon starts from",
+      "fp8 for a model stored so, else f32",
+    ),
+    "precision",
   ),
 });
 
 /** How the rows of a file become tokens. */
 export const ROW_FLAGS = group("Data", {
   data: path("FILE", "Rows as JSONL, a JSON array or text (.txt)"),
-  map: columns("Columns that hold the known keys, such as prompt=question,completion=answer"),
+  columns: renamed(
+    columns("Columns that hold the known keys, such as prompt=question,completion=answer"),
+    "map",
+  ),
   separator: text("TEXT", "What stands between the texts of a text file", "blank lines"),
   packing: toggle("Put several documents into a row, apart from each other", "on"),
   trainOnPrompt: toggle("Count the tokens of prompts as well, not only the answers"),
@@ -52,14 +62,20 @@ export const ROW_FLAGS = group("Data", {
 
 /** The shape of a batch. */
 export const SHAPE_FLAGS = group("Batches", {
-  batchSize: whole("Rows a micro-batch", "16"),
-  sequenceLength: whole("Tokens a row", "512, or as many as the model was made for"),
+  batchSize: whole("Rows per micro-batch", "16"),
+  sequenceLength: whole("Tokens per row", "512, or as many as the model was made for"),
 });
 
 /** What a step costs and reports beyond its result. */
 export const STEP_FLAGS = group("Optimizer", {
-  checkpointing: toggle("Keep only each block's input and compute the rest again: saves memory"),
-  countUpdates: toggle("falqon: log codes changed, share of the update realised, clamps"),
+  gradientCheckpointing: renamed(
+    toggle("Keep only each block's input and compute the rest again: saves memory"),
+    "checkpointing",
+  ),
+  updateStats: renamed(
+    toggle("falqon: log codes changed, share of the update realised, clamps"),
+    "countUpdates",
+  ),
 });
 
 /** The optimizer and how long it goes on. */
@@ -69,7 +85,10 @@ export const OPTIMIZER_FLAGS = group("Optimizer", {
   learningRate: number("Peak learning rate of AdamW", "0.0002"),
   schedule: choice(SCHEDULES, "How the rate goes on after the warm-up", "constant"),
   warmupSteps: whole("Steps in which the rate rises from 0", "0"),
-  gradAccum: whole("Micro-batches whose gradients a step adds up", "1"),
+  gradAccumSteps: renamed(
+    whole("Micro-batches whose gradients a step adds up", "1"),
+    ...["gradAccum", "gradientAccumulationSteps"],
+  ),
   maxGradNorm: number("Scale larger gradients down to this global norm; 0 for never", "1"),
   weightDecay: number("AdamW's decoupled decay of matrices", "0"),
   beta1: number("AdamW's decay of the mean of gradients", "0.9"),

@@ -1,10 +1,19 @@
+/**
+ * The streams and signals of a process, as an interface, so that tests can run commands in their
+ * own process.
+ *
+ * @module
+ */
+
 /** What a command talks to: a process's streams, or a test's. */
 export interface Terminal {
   /** Writes results. */
   stdout(text: string): void;
   /** Writes progress, warnings and errors. */
   stderr(text: string): void;
-  /** Width of the terminal behind stderr; null where it is a file or a pipe, which get plain lines. */
+  /**
+   * Width of the terminal behind stderr; null where it is a file or a pipe, which get plain lines.
+   */
   readonly columns: number | null;
   /** Calls `handler` at Ctrl-C, until the result is disposed of. */
   onInterrupt(handler: () => void): Disposable;

@@ -13,7 +13,8 @@ import { Model } from "../inference/model.ts";
 import type { Evaluation } from "../inference/evaluate.ts";
 import { LOG_FILE } from "../train/log.ts";
 import { Trainer } from "../train/trainer.ts";
-import { type Command, command, needed } from "./command.ts";
+import { command, needed } from "./command.ts";
+import type { Command } from "./command_type.ts";
 import { openDataset } from "./data.ts";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
 import { savesAdapter, trainingMethod } from "./method.ts";
@@ -33,11 +34,11 @@ export const train: Command = command({
 });
 
 async function run(given: TrainValues, terminal: Terminal): Promise<number> {
-  const { resume } = given;
-  const values = resume === undefined ? given : await resumedOptions(resume, given);
-  const [folder, output] = [needed(values, "model"), values.output ?? "./out"];
+  const { resumeFrom } = given;
+  const values = resumeFrom === undefined ? given : await resumedOptions(resumeFrom, given);
+  const [folder, output] = [needed(values, "model"), values.outputDir ?? "./out"];
   const overwrite = values.overwrite ?? false;
-  if (resume === undefined) await expectFree(output, folder, overwrite);
+  if (resumeFrom === undefined) await expectFree(output, folder, overwrite);
   const { data, evalData } = await openData(values);
   using device = await openDevice(values, terminal);
   using model = await Model.load(folder, { device });
@@ -48,7 +49,9 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
     method: await trainingMethod(values, device, terminal),
     evalData: evalData ?? undefined,
     outputDir: output,
-    resumeFrom: resume,
+    overwrite,
+    resumeFrom,
+    onNotice: (notice) => terminal.stderr(`note: ${notice}\n`),
   });
   introduce(terminal, values, device, trainer);
   const before = evalData && await trainer.evaluate(evalData);
@@ -67,12 +70,12 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const { saveEvery } = trainer.options;
   if (interrupted) {
     const remedy = saveEvery > 0
-      ? `go on with --resume ${output}`
+      ? `go on with --resume-from ${output}`
       : "without --save-every there is no checkpoint to go on from";
     terminal.stderr(`interrupted after step ${trainer.step}: ${remedy}\n`);
     return INTERRUPTED;
   }
-  await trainer.save(output, { overwrite: overwrite || resume !== undefined });
+  await trainer.save(output, { overwrite: overwrite || resumeFrom !== undefined });
   const seconds = (performance.now() - begun) / 1000;
   const steps = trainer.step - first;
   const time = formatDuration(seconds);
@@ -81,7 +84,7 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   if (evalData) terminal.stdout(gain(before!, await trainer.evaluate(evalData)));
   terminal.stdout(`${savesAdapter(values) ? "adapter" : "model"}: ${output}\n`);
   terminal.stdout(`log: ${join(output, LOG_FILE)}\n`);
-  if (saveEvery > 0) terminal.stdout(`checkpoints: ${output}, to go on with --resume\n`);
+  if (saveEvery > 0) terminal.stdout(`checkpoints: ${output}, to go on with --resume-from\n`);
   return 0;
 }
 
@@ -102,24 +105,31 @@ async function openData(values: TrainValues): Promise<{ data: Dataset; evalData:
   return { data, evalData: await openDataset(heldOut, values) };
 }
 
-/** Trains to the end or to Ctrl-C, showing progress. */
+/**
+ * Trains to the end or to Ctrl-C, showing progress.
+ *
+ * @returns Whether Ctrl-C ended it.
+ */
 async function watch(
   terminal: Terminal,
   trainer: Trainer,
   begun: () => Promise<void>,
 ): Promise<boolean> {
-  const stop = new AbortController();
-  using _ = terminal.onInterrupt(() => stop.abort());
+  let interrupted = false;
+  using _ = terminal.onInterrupt(() => {
+    interrupted = true;
+    trainer.stop();
+  });
   const { totalSteps, step: firstStep, options: { logEvery } } = trainer;
   using progress = new Progress(terminal, { firstStep, totalSteps, logEvery });
   let written = false;
-  for await (const metrics of trainer.run({ signal: stop.signal })) {
+  for await (const metrics of trainer.run()) {
     // Before the first checkpoint, and not before there is something to go on with.
     if (!written) await begun();
     written = true;
     progress.update(metrics);
   }
-  return stop.signal.aborted;
+  return interrupted;
 }
 
 function introduce(
@@ -129,7 +139,7 @@ function introduce(
   { step, options }: Trainer,
 ): void {
   const { batchSize, sequenceLength, gradAccumSteps } = options;
-  const batch = `${batchSize * gradAccumSteps} rows of ${sequenceLength} tokens a step`;
+  const batch = `${batchSize * gradAccumSteps} rows of ${sequenceLength} tokens per step`;
   const from = step > 0 ? `, from step ${step}` : "";
   terminal.stderr(
     `training ${values.model} by ${values.method ?? "falqon"} on ${name} (${provider}): ` +

@@ -1,4 +1,10 @@
-import { type FlagValues, group, number, path, toggle, whole } from "./flags.ts";
+/**
+ * The flags of `train`.
+ *
+ * @module
+ */
+
+import { type FlagValues, group, number, path, renamed, toggle, whole } from "./flags.ts";
 import { GPU_FLAGS, OPTIMIZER_FLAGS, ROW_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
 import { METHOD_FLAGS } from "./method_flags.ts";
 
@@ -17,12 +23,18 @@ export const TRAIN_FLAGS = {
     evalEvery: whole("Steps between evaluations, besides the first and the last", "0, none"),
   }),
   ...group("Output", {
-    output: path("DIR", "Folder for the log, checkpoints and what was trained", "./out"),
+    outputDir: renamed(
+      path("DIR", "Folder for the log, checkpoints and what was trained", "./out"),
+      "output",
+    ),
     overwrite: toggle("Replace a run or a model that the folder holds"),
     logEvery: whole("Steps between lines of progress; the log has every step", "10"),
     saveEvery: whole("Steps between checkpoints", "0, none"),
     keepCheckpoints: whole("Checkpoints to keep, the newest", "2"),
-    resume: path("DIR", "Go on with a run, from its folder or a checkpoint, with its options"),
+    resumeFrom: renamed(
+      path("DIR", "Go on with a run, from its folder or a checkpoint, with its options"),
+      "resume",
+    ),
   }),
 };
 

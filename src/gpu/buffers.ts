@@ -2,25 +2,27 @@
  * Typed views of GPU buffers.
  *
  * A matrix is stored by rows with a *pitch* (elements from one row to the next) that is a multiple
- * of 16: every row starts 16-byte aligned in all element types, FP8 included, and kernels read
+ * of 16: every row starts 16-byte aligned in all element types, bytes included, and kernels read
  * whole vectors. The columns between `cols` and `pitch` are always zero; every kernel that writes a
  * matrix keeps that so.
  *
  * @module
  */
 
-/** Element types that live in GPU buffers. FP8 codes are packed four to a u32. */
-export type ElementType = "f32" | "f16" | "e4m3" | "e5m2" | "u32" | "i32";
+import { ALL_FORMATS, type FormatName } from "../numerics/formats.ts";
+
+/**
+ * Element types that live in GPU buffers: number formats, and integers. Codes of one byte are
+ * packed four to a u32.
+ */
+export type ElementType = FormatName | "u32" | "i32";
 
 /** Bytes of one element. */
-export const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = {
-  f32: 4,
-  f16: 2,
-  e4m3: 1,
-  e5m2: 1,
+export const ELEMENT_BYTES = {
+  ...Object.fromEntries(ALL_FORMATS.map(({ name, bytes }) => [name, bytes])),
   u32: 4,
   i32: 4,
-};
+} as Readonly<Record<ElementType, number>>;
 
 /** Part of a buffer: what a kernel binds. `offset` is a multiple of 256. */
 export interface BufferView {
@@ -105,7 +107,7 @@ export function columnsOf(matrix: Matrix, column = 0, cols: number = matrix.cols
   return { matrix, column, cols };
 }
 
-/** Elements of a matrix on the host: f32, or FP8 codes. */
+/** Elements of a matrix on the host: f32, or codes of one byte. */
 type HostElements = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
 
 /**

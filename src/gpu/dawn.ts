@@ -1,10 +1,10 @@
 /**
- * Dawn, Chromium's WebGPU, as the npm package `webgpu` brings it to Deno: a second way to the same GPU, and the
- * only one to its tensor cores (subgroup matrices).
+ * Dawn, Chromium's WebGPU, as the npm package `webgpu` brings it to Deno: a second way to the same
+ * GPU, and the only one to its tensor cores (subgroup matrices).
  *
- * Nothing here is loaded before it is asked for: the package is 132 MB and is native code (`--allow-ffi`).
- * The environment variable `FALQON_DAWN` names another place to import it from: the package's folder, or
- * a module specifier.
+ * Nothing here is loaded before it is asked for: the package is 132 MB and is native code
+ * (`--allow-ffi`). The environment variable `FALQON_DAWN` names another place to import it from:
+ * the package's folder, or a module specifier.
  *
  * @module
  */
@@ -13,15 +13,16 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { DeviceError } from "../errors.ts";
 
-/** The package. As a value, it is hidden from static analysis: no lock file and no cache holds it unasked. */
+export { SUBGROUP_MATRIX } from "./subgroup_matrix.ts";
+
+/**
+ * The package. As a value, it is hidden from static analysis: no lock file and no cache holds it
+ * unasked.
+ */
 export const DAWN_PACKAGE = "npm:webgpu@0.6.2";
 
 /** Names another place to import it from. */
 const VARIABLE = "FALQON_DAWN";
-
-/** Dawn's name for the feature that opens tensor cores to kernels. */
-export const SUBGROUP_MATRIX: GPUFeatureName =
-  "chromium-experimental-subgroup-matrix" as GPUFeatureName;
 
 /** What opens the package's `GPU`. */
 const FLAGS: readonly string[] = [
@@ -33,49 +34,17 @@ const FLAGS: readonly string[] = [
   "disable-dawn-features=timestamp_quantization", // else times are multiples of 65 µs
 ];
 
-/** One shape of subgroup matrices, [M,K]·[K,N]. */
-export interface SubgroupMatrixConfig {
-  /** Type of the factors, such as "f16". */
-  componentType: string;
-  /** Type of the product, such as "f32". */
-  resultComponentType: string;
-  M: number;
-  N: number;
-  K: number;
-}
-
-/** The subgroup matrices that an adapter multiplies, as Dawn lists them; none elsewhere. */
-export function subgroupMatrixConfigs(info: GPUAdapterInfo): readonly SubgroupMatrixConfig[] {
-  return (info as { subgroupMatrixConfigs?: SubgroupMatrixConfig[] }).subgroupMatrixConfigs ?? [];
-}
-
-/** Invocations of a subgroup for which the kernels for tensor cores are written. */
-const SUBGROUP_SIZE = 32;
-
 /**
- * Whether an adapter multiplies 16×16×16 matrices of f16 into f32 by subgroups of 32, what the kernels for tensor cores are
- * made of. Elsewhere subgroups may have other sizes, even several.
+ * Instances by place and backend. The package's objects do not keep their instance alive: this
+ * does.
  */
-export function offersSubgroupMatrix(
-  { features, info }: Pick<GPUAdapter, "features" | "info">,
-): boolean {
-  // Adapters that do not tell their sizes give none, or 0.
-  const sizes = [info.subgroupMinSize, info.subgroupMaxSize].filter(Boolean);
-  return features.has(SUBGROUP_MATRIX) &&
-    sizes.every((size) => size === SUBGROUP_SIZE) &&
-    subgroupMatrixConfigs(info).some(({ componentType, resultComponentType, M, N, K }) =>
-      componentType === "f16" && resultComponentType === "f32" &&
-      [M, N, K].every((size) => Number(size) === 16)
-    );
-}
-
-/** Instances by place and backend. The package's objects do not keep their instance alive: this does. */
 const instances = new Map<string, GPU>();
 
 /**
  * Loads Dawn.
  *
- * @param backend "null" for the one that compiles kernels and runs nothing; by default the platform's.
+ * @param backend "null" for the one that compiles kernels and runs nothing; by default the
+ * platform's.
  * @throws {DeviceError} if the package is not there or may not be loaded.
  */
 export async function loadDawn(backend?: "null"): Promise<GPU> {
@@ -94,14 +63,15 @@ export async function loadDawn(backend?: "null"): Promise<GPU> {
   return gpu;
 }
 
-function loadError(place: string, { name, message }: Error): DeviceError {
+function loadError(place: string, cause: Error): DeviceError {
+  const { name, message } = cause;
   const remedy = name === "NotCapable"
     ? "or take the provider native" // the reason names the flag
     : place === DAWN_PACKAGE
     ? `let Deno download it, name its folder in ${VARIABLE}, or take the provider native`
     : `name the folder of the npm package webgpu in ${VARIABLE}, or unset it`;
   const reason = message.split("\n")[0].replace(/\.$/, "");
-  return new DeviceError(`Cannot load Dawn from ${place}: ${reason}; ${remedy}`);
+  return new DeviceError(`Cannot load Dawn from ${place}: ${reason}; ${remedy}`, { cause });
 }
 
 /** The module to import Dawn from. */

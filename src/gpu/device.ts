@@ -1,5 +1,6 @@
 /**
- * The GPU: one device, every buffer it owns, its compiled kernels.
+ * The GPU as this package uses it: one device, every buffer it owns, its compiled kernels. Users
+ * see less of it: public_device.ts.
  *
  * @module
  */
@@ -17,7 +18,6 @@ import {
   type Vector,
 } from "./buffers.ts";
 import { throttledWait } from "./throttled_polling.ts";
-import { offersSubgroupMatrix } from "./dawn.ts";
 import { Kernel } from "./kernel.ts";
 import { type KernelName, kernelSources } from "./kernels.generated.ts";
 import {
@@ -28,26 +28,17 @@ import {
   type Provider,
   PROVIDERS,
 } from "./open.ts";
+import { type SubgroupMatrixConfig, subgroupMatrixConfigs } from "./subgroup_matrix.ts";
+import { reductionConstants } from "./subgroups.ts";
 import { expandTemplate, type KernelConstants } from "./template.ts";
+import { defaultTuning, type Tuning } from "./tuning.ts";
 
 export type { DeviceOptions, Provider };
 
 /** Bytes moved by one `writeBuffer`, so that staging memory stays small. */
 const UPLOAD_CHUNK = 1 << 26;
 
-/**
- * Opens the machine's GPU.
- *
- * @throws {DeviceError} where no adapter is found, or it refuses a device; for the provider "dawn" also where the
- * package cannot be loaded, or reaches no tensor cores.
- * @throws {OptionError} for another provider.
- * @example
- * ```ts
- * import { requestDevice } from "@falqon/webgpu";
- *
- * using device = await requestDevice();
- * ```
- */
+/** Opens the machine's GPU: `requestDevice` of public_device.ts, with all that kernels need. */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
   const { provider = "native", onFallback } = options;
   if (!PROVIDERS.includes(provider)) {
@@ -68,17 +59,10 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
   return new Device(gpu, info, "native");
 }
 
-/** Whether values are kept in f16 between kernels that compute with f32. */
-export interface F16Storage {
-  /** Outputs of products of operands in few bits, next to which f16 rounds little. */
-  activations: boolean;
-  /** Gradients that both a product of few bits and one on tensor cores read. */
-  gradients: boolean;
-}
-
 /**
- * A GPU device with the buffers and kernels made on it. Buffers are freed by {@linkcode Device.free} or
- * all at once by {@linkcode Device.destroy}: the garbage collector comes too late for gigabytes.
+ * A GPU device with the buffers and kernels made on it. Buffers are freed by {@linkcode
+ * Device.free} or all at once by {@linkcode Device.destroy}: the garbage collector comes too late
+ * for gigabytes.
  */
 export class Device implements Disposable {
   /** The WebGPU device. */
@@ -93,15 +77,14 @@ export class Device implements Disposable {
   readonly hasF16: boolean;
   /** True if GPU timestamps can be taken. */
   readonly hasTimestamps: boolean;
-  /** True if kernels may multiply 16×16×16 subgroup matrices (tensor cores), f16 into f32. */
-  readonly hasSubgroupMatrix: boolean;
+  /** True if kernels may use subgroup operations. */
+  readonly hasSubgroups: boolean;
+  /** The subgroup matrices that kernels may multiply on tensor cores; none natively. */
+  readonly matrixConfigs: readonly SubgroupMatrixConfig[];
   /**
-   * What is kept in f16 between kernels where f32 would do, to move half the bytes. Where workgroups run on a CPU memory
-   * is not what they wait for. Tests decide otherwise.
-   *
-   * @internal
+   * The ways that kernels and layers take where there are several. Tests and measurements set it.
    */
-  halves: F16Storage;
+  tuning: Tuning;
   /** Bytes in buffers now. */
   allocatedBytes = 0;
   /** The most bytes in buffers at any one time. */
@@ -118,9 +101,9 @@ export class Device implements Disposable {
     this.isFallback = info.isFallbackAdapter === true;
     this.hasF16 = gpu.features.has("shader-f16");
     this.hasTimestamps = gpu.features.has("timestamp-query");
-    this.hasSubgroupMatrix = this.hasF16 && offersSubgroupMatrix({ features: gpu.features, info });
-    const suits = this.hasF16 && !this.isFallback;
-    this.halves = { activations: suits, gradients: suits && this.hasSubgroupMatrix };
+    this.hasSubgroups = gpu.features.has("subgroups");
+    this.matrixConfigs = subgroupMatrixConfigs({ features: gpu.features, info });
+    this.tuning = defaultTuning(this);
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#failure ??= (event as GPUUncapturedErrorEvent).error.message;
@@ -163,8 +146,6 @@ export class Device implements Disposable {
 
   /**
    * Allocates a zeroed matrix.
-   *
-   * @internal
    */
   matrix(rows: number, cols: number, type: ElementType, label: string): Matrix {
     const pitch = pitchOf(cols);
@@ -174,8 +155,6 @@ export class Device implements Disposable {
 
   /**
    * Allocates a zeroed vector.
-   *
-   * @internal
    */
   vector(length: number, type: ElementType, label: string): Vector {
     return { ...this.allocate(length * ELEMENT_BYTES[type], label), length, type };
@@ -183,8 +162,6 @@ export class Device implements Disposable {
 
   /**
    * Creates a buffer of any usage that this device owns.
-   *
-   * @internal
    */
   createBuffer(size: number, usage: GPUBufferUsageFlags, label: string): GPUBuffer {
     const buffer = this.gpu.createBuffer({ size, usage, label });
@@ -196,8 +173,6 @@ export class Device implements Disposable {
 
   /**
    * Frees the buffers behind views; views of one buffer may be given together.
-   *
-   * @internal
    */
   free(...views: (BufferView | GPUBuffer | null | undefined)[]): void {
     for (const view of views) {
@@ -210,8 +185,6 @@ export class Device implements Disposable {
 
   /**
    * Writes bytes at `offset` (both multiples of 4) of a view.
-   *
-   * @internal
    */
   write(view: BufferView, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
     if (offset + data.byteLength > view.size) {
@@ -228,7 +201,8 @@ export class Device implements Disposable {
   }
 
   /**
-   * Reads a view back. Costs a round trip (about 11 ms on Deno's native WebGPU): not for every step.
+   * Reads a view back. Costs a round trip (about 11 ms on Deno's native WebGPU): not for every
+   * step.
    *
    * @throws {DeviceError} if any earlier GPU work failed.
    * @internal
@@ -239,8 +213,6 @@ export class Device implements Disposable {
 
   /**
    * Reads several views back in one round trip.
-   *
-   * @internal
    */
   async readAll(views: BufferView[]): Promise<ArrayBuffer[]> {
     const starts: number[] = [];
@@ -274,6 +246,7 @@ export class Device implements Disposable {
       const { name, message } = error as Error;
       throw new DeviceError(
         `Cannot read results as the GPU was lost or destroyed (${message || name}): open it again`,
+        { cause: error },
       );
     } finally {
       this.free(staging);
@@ -282,8 +255,6 @@ export class Device implements Disposable {
 
   /**
    * Reads an f32 matrix as packed rows `[rows * cols]`, the pitch removed.
-   *
-   * @internal
    */
   async readMatrix(matrix: Matrix): Promise<Float32Array<ArrayBuffer>> {
     const padded = new Float32Array(await this.read(matrix));
@@ -292,16 +263,14 @@ export class Device implements Disposable {
 
   /**
    * Writes packed rows `[rows * cols]` of an f32 matrix.
-   *
-   * @internal
    */
   writeMatrix(matrix: Matrix, values: Float32Array<ArrayBuffer>): void {
     this.write(matrix, pitched(values, matrix.rows, matrix.cols, matrix.pitch));
   }
 
   /**
-   * Throws if GPU work failed since the device was opened. WebGPU reports failures late and on the side;
-   * this is called at every point where results are taken.
+   * Throws if GPU work failed since the device was opened. WebGPU reports failures late and on the
+   * side; this is called at every point where results are taken.
    */
   check(): void {
     if (this.#failure !== null) {
@@ -320,19 +289,17 @@ export class Device implements Disposable {
 
   /**
    * Waits for a promise of this device's provider.
-   *
-   * @internal
    */
   wait<T>(promise: Promise<T>): Promise<T> {
     return this.provider === "dawn" ? throttledWait(promise) : promise;
   }
 
   /**
-   * The kernel in the file `<name>.wgsl` of `wgsl/` with these constants, compiled once a device.
-   *
-   * @internal
+   * The kernel in the file `<name>.wgsl` of `wgsl/` with these constants and those of the device,
+   * compiled once.
    */
-  kernel(name: KernelName, constants: KernelConstants = {}): Kernel {
+  kernel(name: KernelName, given: KernelConstants = {}): Kernel {
+    const constants = { ...reductionConstants(this.tuning.subgroups, this), ...given };
     const key = name + JSON.stringify(Object.entries(constants).sort());
     let kernel = this.#kernels.get(key);
     if (!kernel) {
@@ -345,8 +312,6 @@ export class Device implements Disposable {
 
   /**
    * Every kernel used so far.
-   *
-   * @internal
    */
   kernels(): Kernel[] {
     return [...this.#kernels.values()];

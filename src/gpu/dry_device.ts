@@ -73,6 +73,6 @@ export function openDryDevice(like?: Device): { device: Device; buffers: Set<Dry
   };
   const info = like?.info ?? ({} as GPUAdapterInfo);
   const device = new Device(gpu as unknown as GPUDevice, info, like?.provider);
-  device.halves = like?.halves ?? device.halves;
+  device.tuning = like?.tuning ?? device.tuning;
   return { device, buffers };
 }

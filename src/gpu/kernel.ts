@@ -65,7 +65,7 @@ export class Kernel {
     }
     const message = (await scope)?.message ?? (failure as Error | undefined)?.message;
     if (message !== undefined) {
-      throw new DeviceError(`Cannot compile kernel ${this.name}: ${message}`);
+      throw new DeviceError(`Cannot compile kernel ${this.name}: ${message}`, { cause: failure });
     }
   }
 }

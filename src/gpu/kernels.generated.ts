@@ -1722,7 +1722,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: codes back to f32; less the original (SUBTRACT), the quantisation error.
 // One thread per vec4.
 //! include linear_grid.wgsl
-//! include fp8.wgsl
+//! include $CODES_INCLUDE
 
 struct Params {
   rows: u32,
@@ -1730,11 +1730,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-//! if CODES == f16
-@group(0) @binding(1) var<storage, read> codes: array<vec2<u32>>;
-//! else
-@group(0) @binding(1) var<storage, read> codes: array<u32>;
-//! end
+@group(0) @binding(1) var<storage, read> codes: array<$CODES_WORD>;
 @group(0) @binding(2) var<storage, read> scales: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 //! if SUBTRACT
@@ -1747,13 +1743,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
-//! if CODES == e4m3
-  var value = unpack4_e4m3(codes[item]) / scales[row];
-//! elif CODES == e5m2
-  var value = unpack4_e5m2(codes[item]) / scales[row];
-//! else
+//! if CODES == f16
   let halves = codes[item];
   var value = vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y)) / scales[row];
+//! else
+  var value = unpack4_$CODES(codes[item]) / scales[row];
 //! end
 //! if SUBTRACT
   value -= subtract[item];
@@ -2684,7 +2678,7 @@ fn gate_up_at(at: u32) -> vec4<f32> {
 const THREADS = (BM / TM) * (BN / TN);
 
 // Both operands: their bindings, blocks and tiles.
-//! for X,x,N,binding in A,a,M,1 B,b,N,2
+//! for X,x,N,binding,decode in A,a,M,1,$A_DECODE B,b,N,2,$B_DECODE
 //! if \${X}_TYPE == f32
 @group(0) @binding($binding) var<storage, read> $x: array<vec4<f32>>;
 //! elif \${X}_TYPE == f16
@@ -2696,17 +2690,15 @@ const \${X}_BLOCKS = B$N * BK / 16;
 
 var<workgroup> \${x}_tile: array<array<vec4<f32>, B$N / 4 + 1>, BK>;
 
-// Four elements starting at element \`i\` (a multiple of 4). e4m3 comes times 2^-8, undone by alpha.
+// Four elements starting at element \`i\` (a multiple of 4), as the format is decoded fastest: alpha undoes the factor.
 fn \${x}4(i: u32) -> vec4<f32> {
 //! if \${X}_TYPE == f32
   return $x[i / 4u];
 //! elif \${X}_TYPE == f16
   let v = $x[i / 4u];
   return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
-//! elif \${X}_TYPE == e4m3
-  return unpack4_e4m3_scaled($x[i / 4u]);
 //! else
-  return unpack4_e5m2($x[i / 4u]);
+  return $decode($x[i / 4u]);
 //! end
 }
 
@@ -4676,15 +4668,13 @@ fn rotation(position: u32, planes: Words) -> Rotation {
 }
 `,
   "row_codes.wgsl": `// How a kernel that makes rows writes them as codes.
-// Include-only. CODES: e4m3, e5m2 (four codes in a u32) or f16 (four in a vec2<u32>); scales has one f32 per row.
-//! include fp8.wgsl
+// Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
+//! include $CODES_INCLUDE
 //! include row_scale.wgsl
 
 @group(0) @binding(7) var<storage, read_write> scales: array<f32>;
-//! if CODES != f16
-@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
-//! else
-@group(0) @binding(6) var<storage, read_write> codes: array<vec2<u32>>;
+@group(0) @binding(6) var<storage, read_write> codes: array<$CODES_WORD>;
+//! if CODES == f16
 
 // f16 for every f32: saturated like the FP8 formats, but infinity is NaN, so that an overflow stays visible.
 fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
@@ -4832,26 +4822,25 @@ fn write_scaled(at: u32, value: vec4<f32>) {
 }
 //! end
 `,
-  "row_scale.wgsl": `// The scale of a row whose codes are CODES: what brings its largest magnitude to the format's largest value.
-// Include-only. tests/oracle/quantize.ts is the same on the CPU.
-//
-// f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^3, 2^4): exact, and
-// sums of 64 products with values below 2^5 stay within f16.
+  "row_scale.wgsl": `// The scale of a row, as the record of its format (src/numerics/formats.ts) makes it from the largest magnitude: what
+// brings that to the format's largest value, or a power of two, exact, for a format with bits to spare.
+// Include-only; constants from src/kernels/codes.ts. tests/oracle/quantize.ts is the same on the CPU.
 //
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
-// row (gradient_scale.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
+// row (gradient_scale.wgsl), unless the format gives them one of their own.
 
 const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 
 fn scale_of(amax: f32) -> f32 {
-//! if CODES == e4m3
-  return select(448.0 / amax, 1.0, amax < SMALLEST_AMAX);
-//! elif CODES == e5m2
-  let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
-  return 57344.0 / largest;
+//! if CODES_VANISHING != none
+  return select($CODES_MAX / amax, $CODES_VANISHING, amax < SMALLEST_AMAX);
 //! else
   let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
-  return bitcast<f32>((257u - (bitcast<u32>(largest) >> 23u)) << 23u);
+//! if CODES_SCALE == maximum
+  return $CODES_MAX / largest;
+//! else
+  return bitcast<f32>(($CODES_EXPONENT - (bitcast<u32>(largest) >> 23u)) << 23u);
+//! end
 //! end
 }
 `,
@@ -5265,9 +5254,29 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
+//
+// With SUBGROUP_MAX or SUBGROUP_SUM the first level is a subgroup's: its invocations reduce without workgroup memory, and
+// one of each SUBGROUP_SIZE leaves the result there. SUBGROUP_SIZE is the smallest that the device has: in a larger
+// subgroup several leave the same, which changes no maximum (sums are taken so only where all subgroups have this size).
+//! if ENABLE_SUBGROUPS
+enable subgroups;
+//! end
 
 var<workgroup> reduce_scratch: array<f32, THREADS>;
 
+//! if SUBGROUP_SUM
+fn workgroup_sum(value: f32, thread: u32) -> f32 {
+  let part = subgroupAdd(value);
+  if (thread % \${SUBGROUP_SIZE}u == 0u) { reduce_scratch[thread / \${SUBGROUP_SIZE}u] = part; }
+  workgroupBarrier();
+  var total = reduce_scratch[0];
+//! unroll i 1 THREADS/SUBGROUP_SIZE
+  total += reduce_scratch[$i];
+//! end
+  workgroupBarrier(); // the scratch may be written again
+  return total;
+}
+//! else
 fn workgroup_sum(value: f32, thread: u32) -> f32 {
   reduce_scratch[thread] = value;
   workgroupBarrier();
@@ -5286,7 +5295,21 @@ fn workgroup_sum(value: f32, thread: u32) -> f32 {
   workgroupBarrier(); // the scratch may be written again
   return total;
 }
+//! end
 
+//! if SUBGROUP_MAX
+fn workgroup_max(value: f32, thread: u32) -> f32 {
+  let part = subgroupMax(value);
+  if (thread % \${SUBGROUP_SIZE}u == 0u) { reduce_scratch[thread / \${SUBGROUP_SIZE}u] = part; }
+  workgroupBarrier();
+  var largest = reduce_scratch[0];
+//! unroll i 1 THREADS/SUBGROUP_SIZE
+  largest = max(largest, reduce_scratch[$i]);
+//! end
+  workgroupBarrier();
+  return largest;
+}
+//! else
 fn workgroup_max(value: f32, thread: u32) -> f32 {
   reduce_scratch[thread] = value;
   workgroupBarrier();
@@ -5305,5 +5328,6 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
   workgroupBarrier();
   return largest;
 }
+//! end
 `,
 };

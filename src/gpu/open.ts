@@ -5,9 +5,18 @@
  */
 
 import { DeviceError } from "../errors.ts";
-import { loadDawn, offersSubgroupMatrix, SUBGROUP_MATRIX } from "./dawn.ts";
+import { loadDawn } from "./dawn.ts";
+import {
+  F16_MATRIX,
+  SUBGROUP_MATRIX,
+  subgroupMatrixConfigs,
+  supportsMatrix,
+} from "./subgroup_matrix.ts";
 
-/** The WebGPU implementation behind a device: the runtime's own, or Dawn, which reaches tensor cores. */
+/**
+ * The WebGPU implementation behind a device: the runtime's own, or Dawn, which reaches tensor
+ * cores.
+ */
 export type Provider = "native" | "dawn";
 
 /** What may be asked for: one of them, or Dawn where it works and else native. */
@@ -16,11 +25,14 @@ export const PROVIDERS: readonly (Provider | "auto")[] = ["native", "dawn", "aut
 /** What to ask of `requestDevice`. */
 export interface DeviceOptions {
   /**
-   * Which WebGPU implementation to use. "dawn" multiplies on tensor cores; it loads the npm package `webgpu`
-   * (132 MB, native code: `--allow-ffi`). "auto" takes Dawn if it works, else native. Default "native".
+   * Which WebGPU implementation to use. "dawn" multiplies on tensor cores; it loads the npm package
+   * `webgpu` (132 MB, native code: `--allow-ffi`). "auto" takes Dawn if it works, else native.
+   * Default "native".
    */
   provider?: Provider | "auto";
-  /** With provider "auto": called with the reason, one sentence, before the native device is opened. */
+  /**
+   * With provider "auto": called with the reason, one sentence, before the native device is opened.
+   */
   onFallback?: (reason: string) => void;
   /** Which adapter to prefer where there are several. Default "high-performance". */
   powerPreference?: GPUPowerPreference;
@@ -53,6 +65,11 @@ const WANTED_FEATURES: readonly GPUFeatureName[] = [
 ];
 
 /**
+ * The feature that Deno's adapters do not list, although their devices have it if it is asked for.
+ */
+const UNLISTED_FEATURE: GPUFeatureName = "subgroups";
+
+/**
  * Opens a device of the runtime's own WebGPU.
  *
  * @throws {DeviceError} where there is no adapter, or it refuses.
@@ -72,12 +89,13 @@ export async function openNative(options: DeviceOptions): Promise<OpenedDevice> 
 /**
  * Opens a device of Dawn that has tensor cores.
  *
- * @throws {DeviceError} where Dawn cannot be loaded, there is no adapter, it has none, or it refuses.
+ * @throws {DeviceError} where Dawn cannot be loaded, there is no adapter, it has none, or it
+ * refuses.
  */
 export async function openDawn(options: DeviceOptions): Promise<OpenedDevice> {
   const remedy = "install your GPU's driver, or take the provider native";
   const adapter = await requestAdapter(await loadDawn(), "Dawn", options, remedy);
-  if (!offersSubgroupMatrix(adapter)) {
+  if (!supportsMatrix({ matrixConfigs: subgroupMatrixConfigs(adapter) }, F16_MATRIX)) {
     const name = nameOf(adapter.info, "dawn");
     throw new DeviceError(
       `Cannot use Dawn as it offers no 16×16×16 matrices of f16 on ${name}: use an NVIDIA GPU ` +
@@ -87,7 +105,9 @@ export async function openDawn(options: DeviceOptions): Promise<OpenedDevice> {
   return await openAdapter(adapter, "dawn", options);
 }
 
-/** The name of a GPU: Dawn has it in `device`, and the driver's in `description`, where Deno has it. */
+/**
+ * The name of a GPU: Dawn has it in `device`, and the driver's in `description`, where Deno has it.
+ */
 export function nameOf(
   { description, device, vendor }: GPUAdapterInfo,
   provider: Provider,
@@ -116,12 +136,21 @@ async function openAdapter(
     features.has(name) && (f16 || name !== "shader-f16")
   );
   const requiredLimits = Object.fromEntries(RAISED_LIMITS.map((name) => [name, limits[name]]));
+  if (provider === "native" && !features.has(UNLISTED_FEATURE)) {
+    try {
+      const more = [...requiredFeatures, UNLISTED_FEATURE];
+      return { gpu: await adapter.requestDevice({ requiredFeatures: more, requiredLimits }), info };
+    } catch {
+      // It has no subgroups, or fails for a reason that the request without them will tell.
+    }
+  }
   try {
     return { gpu: await adapter.requestDevice({ requiredFeatures, requiredLimits }), info };
   } catch (error) {
     throw new DeviceError(
       `Cannot open ${nameOf(info, provider)} as it refused: ${(error as Error).message}; ` +
         "close other programs that use it, or update its driver",
+      { cause: error },
     );
   }
 }

@@ -193,7 +193,7 @@ function wordScopes({ argument, line }: Directive, scope: KernelConstants): Kern
   const match = /^(\w+(?:,\w+)*)\s+in\s+(.+)$/.exec(argument);
   if (!match) throw new SyntaxError(`Expected "for NAME in WORD …" in line: ${line}`);
   const names = match[1].split(",");
-  return match[2].split(/\s+/).map((word) => {
+  return substitute(match[2], scope).split(/\s+/).map((word) => {
     const parts = word.split(",");
     if (parts.length !== names.length) {
       throw new SyntaxError(

@@ -21,20 +21,23 @@ export interface Evaluation {
 
 /** How rows become batches in {@linkcode evaluate}. */
 export interface EvaluateOptions {
-  /** Rows a batch. Default 16. */
+  /** Rows per batch. Default 16. */
   batchSize?: number;
-  /** Tokens a row. Default 512, or as many as the model was made for. */
+  /** Tokens per row. Default 512, or as many as the model was made for. */
   sequenceLength?: number;
-  /** Default true. */
+  /** Several documents per row of a batch, else one, padded. Default true. */
   packing?: boolean;
   /** Count the tokens of prompts too. Default false. */
   trainOnPrompt?: boolean;
-  /** Default false. */
+  /** Skip malformed rows instead of ending. Default false. */
   skipBadRows?: boolean;
+  /** Ends the evaluation between batches: its reason is thrown. */
+  signal?: AbortSignal;
 }
 
 /**
- * Computes the mean loss of the model, as it is on the GPU now, over all rows of a dataset, read once and in order.
+ * Computes the mean loss of the model, as it is on the GPU now, over all rows of a dataset, read
+ * once and in order.
  *
  * @throws {DataError} for malformed rows, or if no row has a target.
  */
@@ -44,10 +47,14 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const { maxPositionEmbeddings, vocabSize } = model.config;
+  const { packing, trainOnPrompt, skipBadRows, signal } = options;
+  signal?.throwIfAborted();
   const loader = await openLoader({
-    ...options,
     batchSize: options.batchSize ?? 16,
     sequenceLength: options.sequenceLength ?? Math.min(512, maxPositionEmbeddings),
+    packing,
+    trainOnPrompt,
+    skipBadRows,
     dataset: data,
     tokenizerFolder: model.folder,
     vocabSize,
@@ -55,16 +62,21 @@ export async function evaluate(
     epochs: 1,
   });
   try {
-    return await meanLoss(model, loader.batches());
+    return await meanLoss(model, loader.batches(), signal);
   } finally {
     loader.close();
   }
 }
 
-async function meanLoss(model: Model, batches: AsyncIterable<Batch>): Promise<Evaluation> {
+async function meanLoss(
+  model: Model,
+  batches: AsyncIterable<Batch>,
+  signal?: AbortSignal,
+): Promise<Evaluation> {
   let sum = 0;
   let tokens = 0;
   for await (const batch of batches) {
+    signal?.throwIfAborted();
     const losses = await model.tokenLosses(batch);
     sum += losses.reduce((a, b) => a + b, 0);
     tokens += batch.targetCount;

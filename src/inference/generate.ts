@@ -7,7 +7,7 @@
 import { checkInteger } from "../checks.ts";
 import { DataError, ModelError, OptionError } from "../errors.ts";
 import { CachedText } from "../model/cached_text.ts";
-import type { Model } from "./model.ts";
+import type { LoadedModel } from "./loaded_model.ts";
 import { createSampler, type SamplingOptions } from "./sampling.ts";
 
 /** Options of `Model.generate`. */
@@ -26,7 +26,7 @@ export interface GenerateOptions extends SamplingOptions {
  * @throws What {@linkcode generateTokens} throws.
  */
 export async function* generateText(
-  model: Model,
+  model: LoadedModel,
   prompt: string | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<string, void> {
@@ -50,7 +50,7 @@ export async function* generateText(
  * @throws {DeviceError} if the text's keys and values do not fit the GPU.
  */
 export async function* generateTokens(
-  model: Model,
+  model: LoadedModel,
   prompt: string | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<number, void> {
@@ -80,7 +80,10 @@ export async function* generateTokens(
 }
 
 /** The ids of a prompt, at least one, with room for one more in the context. */
-function promptIds({ tokenizer, config }: Model, prompt: string | readonly number[]): number[] {
+function promptIds(
+  { tokenizer, config }: LoadedModel,
+  prompt: string | readonly number[],
+): number[] {
   const ids = typeof prompt === "string" ? tokenizer.encode(prompt) : [...prompt];
   const { vocabSize, maxPositionEmbeddings } = config;
   if (ids.length === 0) {

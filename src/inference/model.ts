@@ -5,46 +5,44 @@
  */
 
 import { checkInteger } from "../checks.ts";
-import { DataError, ModelError } from "../errors.ts";
+import { ModelError } from "../errors.ts";
 import { firstOf, rowsOf } from "../gpu/buffers.ts";
-import type { Device } from "../gpu/device.ts";
-import { submitOnce } from "../gpu/submit_once.ts";
+import { type Device, internalDevice, requestDevice } from "../gpu/public_device.ts";
 import { Tokenizer } from "../io/tokenizer.ts";
 import { Weights } from "../io/weights.ts";
 import { frozen } from "../methods/frozen.ts";
-import { full } from "../methods/full.ts";
 import type { Method } from "../layers/method.ts";
-import { readDense, weightName } from "../layers/load.ts";
-import { StepState } from "../gpu/step_state.ts";
 import { type ModelConfig, modelTensorShapes, readModelConfig } from "../model/config.ts";
 import { type GenerateOptions, generateText, generateTokens } from "./generate.ts";
 import { Random } from "../numerics/random.ts";
-import { Network } from "../model/network.ts";
+import { Network, type NetworkOptions } from "../model/network.ts";
+import { type Prompt, renderPrompt } from "./prompt.ts";
 import { saveNetwork, type SaveOptions } from "./save_model.ts";
+import {
+  checkIds,
+  type LabelledSequence,
+  type LossAndGradients,
+  lossAndGradients,
+  sequenceLoss,
+} from "./sequence_loss.ts";
 import { sequenceArrays, type TokenArrays, writeTokens } from "../model/token_buffers.ts";
 import { FolderSource, ParameterSource, type WeightSource } from "../layers/weight_source.ts";
 
 /** Options of {@linkcode Model.load}. */
 export interface ModelOptions {
-  /** The GPU, from `requestDevice`. */
-  device: Device;
+  /**
+   * The GPU, from `requestDevice`. By default the model opens one, and closes it when it is
+   * disposed of.
+   */
+  device?: Device;
+  /** Ends the loading between files: its reason is thrown. */
+  signal?: AbortSignal;
 }
 
-/** Ids and labels of one sequence, as Hugging Face models take them. */
-export interface LabelledSequence {
-  /** Token ids. */
-  inputIds: ArrayLike<number>;
-  /** As long as the ids; −100 is ignored. Shifted inside: label t + 1 is what token t must predict. */
-  labels: ArrayLike<number>;
-}
-
-/** A loss and the gradient of every parameter. */
-export interface LossAndGradients {
-  /** Mean over the targets, in nats. */
-  loss: number;
-  /** By Hugging Face parameter name; tied weights once, under `model.embed_tokens.weight`. Packed [rows, cols]. */
-  gradients: Map<string, Float32Array<ArrayBuffer>>;
-}
+/** How a method's layers are made and filled. */
+type AdaptOptions =
+  & Pick<NetworkOptions, "random" | "restoring" | "signal">
+  & Partial<Pick<NetworkOptions, "gradients" | "moments">>;
 
 /** A model. Its weights go to the GPU when first needed, or when a `Trainer` is made for it. */
 export class Model implements Disposable {
@@ -57,18 +55,21 @@ export class Model implements Disposable {
   /** Its tokenizer. */
   readonly tokenizer: Tokenizer;
   readonly #weights: Weights;
+  readonly #ownsDevice: boolean;
   #network: Network | null = null;
 
   private constructor(
     folder: string,
     config: ModelConfig,
     device: Device,
+    ownsDevice: boolean,
     tokenizer: Tokenizer,
     weights: Weights,
   ) {
     this.folder = folder;
     this.config = config;
     this.device = device;
+    this.#ownsDevice = ownsDevice;
     this.tokenizer = tokenizer;
     this.#weights = weights;
   }
@@ -76,48 +77,65 @@ export class Model implements Disposable {
   /**
    * Opens a Hugging Face model folder: `config.json`, `*.safetensors`, `tokenizer.json`.
    *
+   * @throws {OptionError} for a device that is not from `requestDevice`.
    * @throws {FileError} for missing or damaged files.
-   * @throws {ModelError} for an architecture that is not supported, missing tensors or a vocabulary that does not fit.
+   * @throws {ModelError} for an architecture that is not supported, missing tensors or a vocabulary
+   * that does not fit.
+   * @throws {DeviceError} if no device is given and there is no GPU.
    */
-  static async load(folder: string, { device }: ModelOptions): Promise<Model> {
+  static async load(folder: string, { device, signal }: ModelOptions = {}): Promise<Model> {
+    if (device) internalDevice(device); // refused before anything is read
     const config = await readModelConfig(folder);
+    signal?.throwIfAborted();
     const tokenizer = await Tokenizer.load(folder);
+    signal?.throwIfAborted();
     if (tokenizer.vocabSize > config.vocabSize) {
       throw new ModelError(
-        `Cannot use "${folder}" as its tokenizer has ${tokenizer.vocabSize} tokens and its embedding ` +
-          `${config.vocabSize}: one of tokenizer.json and config.json belongs to another model`,
+        `Cannot use "${folder}" as its tokenizer has ${tokenizer.vocabSize} tokens and its ` +
+          `embedding ${config.vocabSize}: one of tokenizer.json and config.json belongs to another model`,
       );
     }
-    const weights = await Weights.open(folder);
+    using opened = new DisposableStack();
+    const weights = opened.adopt(await Weights.open(folder), (it) => it.close());
     const missing = [...modelTensorShapes(config).keys()].find((name) => !weights.has(name));
     if (missing !== undefined) {
-      weights.close();
       throw new ModelError(
         `Cannot use "${folder}" as its weights have no tensor "${missing}": fetch the model again`,
       );
     }
-    return new Model(folder, config, device, tokenizer, weights);
+    signal?.throwIfAborted();
+    const gpu = device ?? await requestDevice();
+    opened.move(); // nothing failed: the model closes them
+    return new Model(folder, config, gpu, device === undefined, tokenizer, weights);
   }
 
   /**
-   * Puts the model on the GPU under a method, to evaluate, generate and save: as it is (`frozen(…)`, `frozenFp8()`), or
-   * with an adapter (`lora({ adapter })`). What was there before is freed, and a trainer of this model ends.
+   * Puts the model on the GPU under a method, to evaluate, generate and save: as it is
+   * (`frozen(…)`, `frozenFp8()`), or with an adapter (`lora({ adapter })`). What was there before
+   * is freed, and a trainer of this model ends.
    *
    * Without it, the first use puts the model there in f32.
    *
-   * @param options `seed` decides what a method draws at random, such as adapters that are not given. Default 0.
+   * @param options `seed` decides what a method draws at random, such as adapters that are not
+   * given; default 0. `signal` ends the loading between weights, with its reason thrown and nothing
+   * on the GPU.
    * @throws {DeviceError} if the GPU is too small.
    * @throws {FileError} for damaged weights.
    * @throws {OptionError} for a method that does not fit the model.
    */
-  async use(method: Method, { seed = 0 }: { seed?: number } = {}): Promise<void> {
+  async use(
+    method: Method,
+    { seed = 0, signal }: { seed?: number; signal?: AbortSignal } = {},
+  ): Promise<void> {
     checkInteger("seed", seed, 0);
+    signal?.throwIfAborted();
     const random = new Random(seed);
-    await this.adapt(method, { random: () => random.uniform() });
+    await this.adapt(method, { random: () => random.uniform(), signal });
   }
 
   /**
-   * The model's layers on the GPU: those of the last trainer or {@linkcode Model.use}, or the frozen f32 model.
+   * The model's layers on the GPU: those of the last trainer or {@linkcode Model.use}, or the
+   * frozen f32 model.
    *
    * @internal
    */
@@ -140,31 +158,26 @@ export class Model implements Disposable {
    *
    * @internal
    */
-  async adapt(
-    method: Method,
-    options: {
-      random: () => number;
-      gradients?: boolean;
-      moments?: boolean;
-      restoring?: boolean;
-    },
-  ): Promise<Network> {
-    const { gradients = false, moments = false, restoring = false, random } = options;
+  async adapt(method: Method, options: AdaptOptions): Promise<Network> {
     this.#network?.[Symbol.dispose]();
     this.#network = null;
-    const { device, config } = this;
+    const { config } = this;
+    const device = internalDevice(this.device);
     const source = new FolderSource(this.#weights);
-    this.#network = await Network.create({
-      device,
-      config,
-      method,
-      source,
-      random,
-      gradients,
-      moments,
-      restoring,
-    });
+    const base = { device, config, method, source, gradients: false, moments: false };
+    this.#network = await Network.create({ ...base, ...options });
     return this.#network;
+  }
+
+  /**
+   * Frees a network, if it is the model's still: the model is then as one that was never used.
+   *
+   * @internal
+   */
+  release(network: Network): void {
+    if (!this.holds(network)) return;
+    network[Symbol.dispose]();
+    this.#network = null;
   }
 
   /**
@@ -182,7 +195,7 @@ export class Model implements Disposable {
       const count = Math.min(step, ids.length - first);
       (await network.logitsProgram(ids.length, first, count)).run();
       const chunk = rowsOf(network.head.logits, 0, count);
-      logits.set(await this.device.readMatrix(chunk), first * vocabSize);
+      logits.set(await network.device.readMatrix(chunk), first * vocabSize);
     }
     return logits;
   }
@@ -192,11 +205,8 @@ export class Model implements Disposable {
    *
    * @throws {DataError} if every label is ignored.
    */
-  async loss({ inputIds, labels }: LabelledSequence): Promise<number> {
-    checkLabels(inputIds, labels);
-    const arrays = sequenceArrays(inputIds, labels);
-    const losses = await this.tokenLosses(arrays);
-    return mean(losses, countTargets(arrays));
+  loss(sequence: LabelledSequence): Promise<number> {
+    return sequenceLoss(this, sequence);
   }
 
   /**
@@ -209,52 +219,26 @@ export class Model implements Disposable {
     const network = await this.#write(arrays);
     (await network.lossProgram(rows)).run();
     const view = firstOf(network.rowLoss, rows);
-    return new Float32Array(await this.device.read(view)).slice(0, rows);
+    return new Float32Array(await network.device.read(view)).slice(0, rows);
   }
 
   /**
-   * Computes the loss and the gradient of every parameter in f32, adapters merged in. For debugging and tests: it makes
-   * an f32 copy of the model.
+   * Computes the loss and the gradient of every parameter in f32, adapters merged in. For
+   * debugging: it makes an f32 copy of the model.
    *
    * @throws {DataError} if every label is ignored.
    */
-  async lossAndGradients({ inputIds, labels }: LabelledSequence): Promise<LossAndGradients> {
-    checkLabels(inputIds, labels);
-    const arrays = sequenceArrays(inputIds, labels);
-    checkIds(arrays.inputIds, this.config.vocabSize);
-    const { device, config } = this;
-    using network = await Network.create({
-      device,
-      config,
-      method: full(),
-      source: this.source(),
-      random: Math.random,
-      gradients: true,
-      moments: false,
-    });
-    const rows = inputIds.length;
-    network.reserve({ tokens: rows, training: true, checkpointing: false });
-    writeTokens(device, network.tokens, arrays);
-    using state = new StepState(device, { beta1: 0, beta2: 0 });
-    state.begin({ step: 1, learningRate: 0, targetCount: countTargets(arrays) });
-    await submitOnce(device, (program) => network.recordTraining(program, rows, state));
-
-    const losses = new Float32Array(await device.read(network.rowLoss)).subarray(0, rows);
-    const gradients = new Map<string, Float32Array<ArrayBuffer>>();
-    for (const [name, { gradient }] of network.dense) {
-      gradients.set(name, await readDense(device, gradient!()));
-    }
-    for (const linear of network.linears()) {
-      for (const [index, part] of linear.spec.parts.entries()) {
-        gradients.set(weightName(part), await linear.readGradient!(index));
-      }
-    }
-    return { loss: mean(losses, countTargets(arrays)), gradients };
+  lossAndGradients(sequence: LabelledSequence): Promise<LossAndGradients> {
+    return lossAndGradients(this, sequence);
   }
 
   /**
-   * Continues a prompt, text or token ids, with text as it is generated. See {@linkcode generateText}.
+   * Continues a prompt, with text as it is generated. See {@linkcode generateText}.
    *
+   * @param prompt Text, token ids, or messages such as `[{ role: "user", content: "Who are you?"
+   * }]`, which the model's chat template turns into text.
+   * @throws {OptionError} for messages if the model has no chat template, and what generateText
+   * throws.
    * @example
    * ```ts
    * import { Model, requestDevice } from "@falqon/webgpu";
@@ -264,26 +248,24 @@ export class Model implements Disposable {
    * for await (const piece of model.generate("Once upon a time")) console.log(piece);
    * ```
    */
-  generate(
-    prompt: string | readonly number[],
-    options?: GenerateOptions,
-  ): AsyncGenerator<string, void> {
-    return generateText(this, prompt, options);
-  }
-
-  /** Continues a prompt, text or token ids, token by token. See {@linkcode generateTokens}. */
-  generateIds(
-    prompt: string | readonly number[],
-    options?: GenerateOptions,
-  ): AsyncGenerator<number, void> {
-    return generateTokens(this, prompt, options);
+  async *generate(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<string, void> {
+    yield* generateText(this, renderPrompt(this.tokenizer, prompt), options);
   }
 
   /**
-   * Writes the model as it is on the GPU now: as a model folder (FALQON: FP8; full: F32; frozen: in the type it is stored
-   * in) or, with adapters beside it, as a PEFT adapter.
+   * Continues a prompt, as {@linkcode Model.generate} does, token by token. See {@linkcode
+   * generateTokens}.
+   */
+  async *generateIds(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<number, void> {
+    yield* generateTokens(this, renderPrompt(this.tokenizer, prompt), options);
+  }
+
+  /**
+   * Writes the model as it is on the GPU now: as a model folder (FALQON: FP8; full: F32; frozen: in
+   * the type it is stored in) or, with adapters beside it, as a PEFT adapter.
    *
-   * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or no file format has its weights.
+   * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or no file
+   * format has its weights.
    * @throws {FileError} if something cannot be written; nothing half-written is left.
    */
   async save(folder: string, options?: SaveOptions): Promise<void> {
@@ -301,51 +283,19 @@ export class Model implements Disposable {
     return new ParameterSource((name) => network.readParameter(name));
   }
 
-  /** Frees the weights on the GPU and closes the files. The device stays open. */
+  /** Frees the weights on the GPU and closes the files, and the device if the model opened it. */
   [Symbol.dispose](): void {
     this.#network?.[Symbol.dispose]();
     this.#network = null;
     this.#weights.close();
+    if (this.#ownsDevice) this.device.destroy();
   }
 
   async #write(arrays: TokenArrays): Promise<Network> {
     checkIds(arrays.inputIds, this.config.vocabSize);
     const network = await this.network();
     network.reserve({ tokens: arrays.inputIds.length, training: false, checkpointing: false });
-    writeTokens(this.device, network.tokens, arrays);
+    writeTokens(network.device, network.tokens, arrays);
     return network;
-  }
-}
-
-function countTargets({ targets }: TokenArrays): number {
-  return targets.reduce((count, target) => count + Number(target >= 0), 0);
-}
-
-function mean(losses: Float32Array, count: number): number {
-  return losses.reduce((sum, loss) => sum + loss, 0) / count;
-}
-
-function checkIds(ids: Uint32Array, vocabSize: number): void {
-  const at = ids.findIndex((id) => id >= vocabSize);
-  if (at >= 0) {
-    throw new DataError(
-      `Cannot use token id ${
-        ids[at]
-      } at position ${at} as the vocabulary has ${vocabSize} tokens: ` +
-        "tokenise with the model's own tokenizer",
-    );
-  }
-}
-
-function checkLabels(inputIds: ArrayLike<number>, labels: ArrayLike<number>): void {
-  if (inputIds.length !== labels.length) {
-    throw new DataError(
-      `Cannot use ${labels.length} labels for ${inputIds.length} ids: give one label a token`,
-    );
-  }
-  if (!Array.from(labels).some((label, t) => t > 0 && label >= 0)) {
-    throw new DataError(
-      "Cannot compute a loss as every label is ignored: give at least one target",
-    );
   }
 }

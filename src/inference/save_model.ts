@@ -37,24 +37,28 @@ const TORCH_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as con
 export interface SaveOptions {
   /** Write over a model that is there. Default false. */
   overwrite?: boolean;
+  /** Ends the saving between tensors: its reason is thrown, and nothing half-written is left. */
+  signal?: AbortSignal;
 }
 
 /**
  * Writes a network as its method says: as a model folder, or as a PEFT adapter folder.
  *
- * Files are written under temporary names and then renamed. The file by which a folder is known, `config.json` or
- * `adapter_config.json`, is the last to come, and the first of an overwritten model to go, so that a folder never looks
- * like a model while its files are of two.
+ * Files are written under temporary names and then renamed. The file by which a folder is known,
+ * `config.json` or `adapter_config.json`, is the last to come, and the first of an overwritten
+ * model to go, so that a folder never looks like a model while its files are of two.
  *
- * @param source The folder that the model was loaded from: what is not trained is copied from there.
- * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or the method has no file format.
+ * @param source The folder that the model was loaded from: what is not trained is copied from
+ * there.
+ * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or the method has
+ * no file format.
  * @throws {FileError} if something cannot be written; nothing half-written is left.
  */
 export async function saveNetwork(
   network: Network,
   source: string,
   folder: string,
-  { overwrite = false }: SaveOptions = {},
+  { overwrite = false, signal }: SaveOptions = {},
 ): Promise<void> {
   const saved = network.layers.saved();
   const marker = saved.kind === "adapter" ? ADAPTER_CONFIG_FILE : CONFIG_FILE;
@@ -72,11 +76,13 @@ export async function saveNetwork(
       const tensors = await saved.tensors();
       await writePeftAdapter(staging, { config, tensors }, { baseModel: source });
     } else {
-      await writeModel(network, saved, source, staging);
+      await writeModel(network, saved, source, staging, signal);
     }
+    signal?.throwIfAborted();
     await replace(staging, folder, marker);
   } catch (error) {
     await remove(staging).catch(() => {}); // the first error is the one to tell
+    signal?.throwIfAborted();
     throw toFileError("write", folder, error);
   }
 }
@@ -100,13 +106,24 @@ async function writeModel(
   saved: SavedModel,
   source: string,
   folder: string,
+  signal?: AbortSignal,
 ): Promise<void> {
   await Deno.mkdir(folder);
   const { device, layers } = network;
   if (layers.flush) await submitOnce(device, (program) => layers.flush!(program));
   const tensors = denseTensors(network, saved);
-  for (const linear of network.linears()) tensors.push(...await linearTensors(linear, saved));
-  await writeSafetensors(join(folder, WEIGHTS_FILE), tensors);
+  for (const linear of network.linears()) {
+    signal?.throwIfAborted();
+    tensors.push(...await linearTensors(linear, saved));
+  }
+  const abortable = tensors.map((tensor): TensorSource => ({
+    ...tensor,
+    data: () => {
+      signal?.throwIfAborted();
+      return tensor.data();
+    },
+  }));
+  await writeSafetensors(join(folder, WEIGHTS_FILE), abortable);
   await writeConfig(saved, source, folder);
   for (const name of COPIED) {
     const from = join(source, name);
@@ -146,7 +163,10 @@ async function linearTensors(linear: Linear, saved: SavedModel): Promise<TensorS
   return tensors;
 }
 
-/** The original config.json with the dtype and, where there is one, the quantisation that inference engines read. */
+/**
+ * The original config.json with the dtype and, where there is one, the quantisation that inference
+ * engines read.
+ */
 async function writeConfig(
   { dtype, quantization }: SavedModel,
   source: string,

@@ -1,9 +1,10 @@
 /**
  * What a merged linear layer is.
  *
- * q, k and v read the same input, and so do gate and up: each group is one weight `[width, inFeatures]` and
- * one product. A group's parts stand below each other; each starts at a multiple of 16 so that blocks of
- * columns of the output can be read as whole vectors. Rows between the parts are zero.
+ * q, k and v read the same input, and so do gate and up: each group is one weight `[width,
+ * inFeatures]` and one product. A group's parts stand below each other; each starts at a multiple
+ * of 16 so that blocks of columns of the output can be read as whole vectors. Rows between the
+ * parts are zero.
  *
  * @module
  */

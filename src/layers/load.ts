@@ -9,8 +9,8 @@ import type { Device } from "../gpu/device.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { widen } from "../kernels/rows/widen.ts";
 import type { LinearPart, LinearSpec } from "./linear_spec.ts";
-import { type Raw16, rowsPerRead, type StoredFp8, type WeightSource } from "./weight_source.ts";
-import { E4M3, fp8DecodeTable } from "../numerics/fp8.ts";
+import { type Raw16, rowsPerRead, type StoredCodes, type WeightSource } from "./weight_source.ts";
+import { codecOf } from "../numerics/formats.ts";
 
 /** Writes packed f32 rows into rows `first` and following of an f32 or f16 matrix. */
 export function uploadRows(
@@ -42,7 +42,7 @@ export async function loadMerged(
   }
 }
 
-/** Fills `rows` rows of `target` from `first` on with a matrix of the model; FP8 is decoded. */
+/** Fills `rows` rows of `target` from `first` on with a matrix of the model; codes are decoded. */
 export async function loadMatrix(
   device: Device,
   name: string,
@@ -56,14 +56,14 @@ export async function loadMatrix(
     return;
   }
   const shape = [rows, target.cols] as const;
-  const stored = await source.fp8(name, shape);
+  const stored = await source.codes(name, shape);
   const step = rowsPerRead(target.cols);
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
     // A GPU that the CPU stands in for saves it nothing.
-    const halves = device.isFallback ? null : await source.halves?.(name, shape, row, count);
-    if (halves) {
-      await uploadRaw16(device, rowsOf(target, first + row, count), halves);
+    const raw = device.isFallback ? null : await source.raw16?.(name, shape, row, count);
+    if (raw) {
+      await uploadRaw16(device, rowsOf(target, first + row, count), raw);
       continue;
     }
     const values = stored
@@ -73,26 +73,29 @@ export async function loadMatrix(
   }
 }
 
-/** Uploads elements of 16 bits as they are and widens them there: half the bytes, and no work of the host on each. */
+/**
+ * Uploads elements of 16 bits as they are and widens them there: half the bytes, and no work of the
+ * host on each.
+ */
 async function uploadRaw16(
   device: Device,
   target: Matrix,
   { dtype, bytes }: Raw16,
 ): Promise<void> {
-  const halves = device.allocate(bytes.length, "weights to widen");
+  const raw = device.allocate(bytes.length, "weights to widen");
   const whole = bytes.length & ~3; // writes are of whole words
-  device.write(halves, bytes.subarray(0, whole));
+  device.write(raw, bytes.subarray(0, whole));
   if (whole < bytes.length) {
     const last = new Uint8Array(4);
     last.set(bytes.subarray(whole));
-    device.write(halves, last, whole);
+    device.write(raw, last, whole);
   }
-  await submitOnce(device, (program) => widen(program, { raw: halves, dtype, out: target }));
-  device.free(halves);
+  await submitOnce(device, (program) => widen(program, { raw, dtype, out: target }));
+  device.free(raw);
 }
 
-function decodeRows(stored: StoredFp8, cols: number, first: number, count: number) {
-  const table = fp8DecodeTable(E4M3);
+function decodeRows(stored: StoredCodes, cols: number, first: number, count: number) {
+  const table = codecOf(stored.format).values();
   const values = new Float32Array(count * cols);
   for (let i = 0; i < values.length; i++) {
     const row = first + Math.floor(i / cols);

@@ -1,6 +1,7 @@
 /**
- * The contract between a model and a method: how the layers of a model are stored, adapted, trained and saved. The
- * model, the data path and the kernels are the same for all methods, so that comparisons between them are fair.
+ * The contract between a model and a method: how the layers of a model are stored, adapted, trained
+ * and saved. The model, the data path and the kernels are the same for all methods, so that
+ * comparisons between them are fair.
  *
  * @module
  */
@@ -29,7 +30,10 @@ export interface MethodContext {
   restoring: boolean;
 }
 
-/** A way to store, adapt and train the layers of a model. Made by `falqon(…)`, `lora(…)`, `full()`, `frozen(…)`. */
+/**
+ * A way to store, adapt and train the layers of a model. Made by `falqon(…)`, `lora(…)`, `full()`,
+ * `frozen(…)`.
+ */
 export interface Method {
   /** Its name on the command line and in checkpoints, such as `falqon`. */
   readonly name: string;
@@ -43,7 +47,9 @@ export interface Method {
   build(context: MethodContext): AdaptedLayers;
 }
 
-/** The layers of one network under a method: everything that the model and the trainer ask of it. */
+/**
+ * The layers of one network under a method: everything that the model and the trainer ask of it.
+ */
 export interface AdaptedLayers {
   /** True where the weights are those of the model's files, so that they can be read there. */
   readonly isOriginal: boolean;
@@ -75,9 +81,15 @@ export interface AdaptedLayers {
   free(): void;
 }
 
-/** Gradient initialisation: backward passes before training whose gradients decide how adapters start. */
+/**
+ * Gradient initialisation: backward passes before training whose gradients decide how adapters
+ * start.
+ */
 export interface GradientInit {
-  /** Before backward passes of up to `tokens` tokens are recorded. `random`: uniform numbers in [0, 1). */
+  /**
+   * Before backward passes of up to `tokens` tokens are recorded. `random`: uniform numbers in [0,
+   * 1).
+   */
   begin(tokens: number, random: () => number): Promise<void>;
   /** After these have run. What was recorded in between is invalid then. */
   end(): Promise<void>;
@@ -126,11 +138,16 @@ export interface DenseWeight {
   gradient: (() => Matrix) | null;
 }
 
-/** What {@linkcode Linear.forward} reads and writes; of `input` and `codes` at least one is there. */
+/**
+ * What {@linkcode Linear.forward} reads and writes; of `input` and `codes` at least one is there.
+ */
 export interface LinearForward {
   /** f32 [tokens, inFeatures]; null where the codes are all that the layer reads. */
   input: Matrix | null;
-  /** What {@linkcode Linear.inputCodes} gave, filled by the producer of the input; null where that did not. */
+  /**
+   * What {@linkcode Linear.inputCodes} gave, filled by the producer of the input; null where that
+   * did not.
+   */
   codes: Quantized | null;
   /** f32 [tokens, width], or as {@linkcode Linear.preferredOutputType} says. */
   output: Matrix;
@@ -142,7 +159,10 @@ export interface LinearForward {
 export interface LinearBackward {
   /** f32 [tokens, width], or as {@linkcode Linear.preferredGradientType} says. */
   dOutput: Matrix;
-  /** What {@linkcode Linear.gradientCodes} gave, filled by the producer of the gradient; null where that did not. */
+  /**
+   * What {@linkcode Linear.gradientCodes} gave, filled by the producer of the gradient; null where
+   * that did not.
+   */
   codes: QuantizedGradient | null;
   /** The forward's input in f32; null if the layer does not need it. */
   input: Matrix | null;
@@ -163,37 +183,53 @@ export interface StoredPart {
 /** A merged linear layer under a method. */
 export interface Linear {
   readonly spec: LinearSpec;
-  /** Whether {@linkcode Linear.backward} reads the forward's f32 input; if not, it need not be kept. */
+  /**
+   * Whether {@linkcode Linear.backward} reads the forward's f32 input; if not, it need not be kept.
+   */
   readonly backwardReadsInput: boolean;
   /** Whether {@linkcode Linear.forward} reads the f32 input also where it has the codes. */
   readonly forwardReadsF32: boolean;
-  /** The type in which {@linkcode Linear.forward} best writes its output, if that is not added to; f32 it always can. */
+  /**
+   * The type in which {@linkcode Linear.forward} best writes its output, if that is not added to;
+   * f32 it always can.
+   */
   readonly preferredOutputType: DenseType;
   /** Makes room for what a forward pass of up to `tokens` tokens leaves for the backward pass. */
   reserve(tokens: number): void;
   /** Fills the weight from a model's files. */
   load(source: WeightSource): Promise<void>;
   /**
-   * Where the producer of the input should write it in few bits, which saves a pass over it; null where the layer
-   * takes f32 only, or quantises by itself. The memory may be shared by all layers: it is filled right before use.
+   * Where the producer of the input should write it in few bits, which saves a pass over it; null
+   * where the layer takes f32 only, or quantises by itself. The memory may be shared by all layers:
+   * it is filled right before use.
    */
   inputCodes(rows: number): Quantized | null;
   /** The same for the gradient of the output, which is always there by itself too. */
   gradientCodes(rows: number): QuantizedGradient | null;
   /**
-   * The type in which {@linkcode Linear.backward} best reads the gradient of the output beside its codes; f32 it always
-   * can. In f16 that is what the codes are made of: columns divided, rows multiplied by their scales.
+   * The type in which {@linkcode Linear.backward} best reads the gradient of the output beside its
+   * codes; f32 it always can. In f16 that is what the codes are made of: columns divided, rows
+   * multiplied by their scales.
    */
   readonly preferredGradientType: DenseType;
   /** Records `output = input · Wᵀ + adapter (+ addend)`. */
   forward(program: Program, io: LinearForward): void;
   /** Records the gradients: `dInput`, and those of trained values added to theirs. */
   backward(program: Program, io: LinearBackward): void;
-  /** Part `index` of the weight as a Hugging Face model would hold it, adapters merged in: f32 [rows, inFeatures]. */
+  /**
+   * Part `index` of the weight as a Hugging Face model would hold it, adapters merged in: f32
+   * [rows, inFeatures].
+   */
   readWeight(index: number): Promise<Float32Array<ArrayBuffer>>;
-  /** The gradient of part `index`, f32 [rows, inFeatures]; only of weights that are trained themselves. */
+  /**
+   * The gradient of part `index`, f32 [rows, inFeatures]; only of weights that are trained
+   * themselves.
+   */
   readGradient?(index: number): Promise<Float32Array<ArrayBuffer>>;
-  /** Part `index` in the storage format of a quantised model, for {@linkcode SavedModel.quantization}. */
+  /**
+   * Part `index` in the storage format of a quantised model, for {@linkcode
+   * SavedModel.quantization}.
+   */
   stored?(index: number): Promise<StoredPart>;
   /** Frees its buffers. */
   free(): void;

@@ -1,6 +1,6 @@
 /**
- * All trained values in one flat buffer, their gradients and moments in three more: one dispatch each for
- * the gradient norm, for AdamW, for a checkpoint.
+ * All trained values in one flat buffer, their gradients and moments in three more: one dispatch
+ * each for the gradient norm, for AdamW, for a checkpoint.
  *
  * @module
  */

@@ -9,12 +9,17 @@ import type { Matrix } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { bytesPerElement, type DType, toFloat32 } from "../io/dtype.ts";
 import type { Weights } from "../io/weights.ts";
+import { ALL_FORMATS, codeFormatOf, type NumberFormat } from "../numerics/formats.ts";
 
-/** A matrix that is stored in FP8. */
-export interface StoredFp8 {
-  /** e4m3 codes [rows, cols] */
+/** A matrix that is stored as codes of one byte. */
+export interface StoredCodes {
+  /** The format of the codes. */
+  format: NumberFormat;
+  /** [rows, cols] */
   codes: Uint8Array<ArrayBuffer>;
-  /** f32 [rows], all equal where one scale is stored: the value of a code is `decode(code) · scale`. */
+  /**
+   * f32 [rows], all equal where one scale is stored: the value of a code is `decode(code) · scale`.
+   */
   valueScales: Float32Array<ArrayBuffer>;
 }
 
@@ -27,17 +32,19 @@ export interface Raw16 {
 
 /** Reads weights by Hugging Face parameter name. */
 export interface WeightSource {
-  /** Reads rows `first` to `first + count` of a matrix [rows, cols] (a vector is one row) as f32. */
+  /**
+   * Reads rows `first` to `first + count` of a matrix [rows, cols] (a vector is one row) as f32.
+   */
   rows(
     name: string,
     shape: readonly [rows: number, cols: number],
     first: number,
     count: number,
   ): Promise<Float32Array<ArrayBuffer>>;
-  /** Reads a matrix that is stored in FP8; null if it is not. */
-  fp8(name: string, shape: readonly [rows: number, cols: number]): Promise<StoredFp8 | null>;
+  /** Reads a matrix that is stored as codes; null if it is not. */
+  codes(name: string, shape: readonly [rows: number, cols: number]): Promise<StoredCodes | null>;
   /** Reads rows of a matrix that is stored in 16 bits, for the GPU to widen; null if it is not. */
-  halves?(
+  raw16?(
     name: string,
     shape: readonly [rows: number, cols: number],
     first: number,
@@ -51,6 +58,13 @@ export interface WeightSource {
 export function rowsPerRead(cols: number, bytes = 1 << 26): number {
   return Math.max(64, Math.floor(bytes / (4 * cols) / 64) * 64);
 }
+
+/** What a matrix of a model may be stored as. */
+const FLOAT_DTYPES = ["F32", "F16", "BF16"];
+const DTYPES = [
+  ...FLOAT_DTYPES,
+  ...ALL_FORMATS.filter(({ codec }) => codec).map(({ dtype }) => dtype),
+];
 
 /** The weights of an open model folder. */
 export class FolderSource implements WeightSource {
@@ -66,22 +80,17 @@ export class FolderSource implements WeightSource {
     first: number,
     count: number,
   ): Promise<Float32Array<ArrayBuffer>> {
-    const { dtype } = this.#check(name, shape, ["F32", "F16", "BF16", "F8_E4M3"]);
-    if (dtype === "F8_E4M3") {
-      throw new ModelError(
-        `Cannot read "${name}" as plain numbers as it is stored in FP8: read it by its codes`,
-      );
-    }
+    const { dtype } = this.#check(name, shape, FLOAT_DTYPES);
     return toFloat32(await this.#bytes(name, dtype, shape[1], first, count), dtype);
   }
 
-  async halves(
+  async raw16(
     name: string,
     shape: readonly [number, number],
     first: number,
     count: number,
   ): Promise<Raw16 | null> {
-    const { dtype } = this.#check(name, shape, ["F32", "F16", "BF16", "F8_E4M3"]);
+    const { dtype } = this.#check(name, shape, DTYPES);
     if (dtype !== "F16" && dtype !== "BF16") return null;
     return { dtype, bytes: await this.#bytes(name, dtype, shape[1], first, count) };
   }
@@ -91,13 +100,14 @@ export class FolderSource implements WeightSource {
     return this.#weights.readRange(name, first * rowBytes, count * rowBytes);
   }
 
-  async fp8(name: string, shape: readonly [number, number]): Promise<StoredFp8 | null> {
-    const { dtype } = this.#check(name, shape, ["F32", "F16", "BF16", "F8_E4M3"]);
-    if (dtype !== "F8_E4M3") return null;
+  async codes(name: string, shape: readonly [number, number]): Promise<StoredCodes | null> {
+    const { dtype } = this.#check(name, shape, DTYPES);
+    const format = codeFormatOf(dtype);
+    if (!format) return null;
     const scaleName = `${name}_scale`;
     if (!this.#weights.has(scaleName)) {
       throw new ModelError(
-        `Cannot use "${name}" as it is stored in FP8 and "${scaleName}" is missing: ` +
+        `Cannot use "${name}" as it is stored in ${format.name} and "${scaleName}" is missing: ` +
           "fetch the model again",
       );
     }
@@ -106,15 +116,15 @@ export class FolderSource implements WeightSource {
     if (count !== 1 && count !== shape[0]) {
       throw new ModelError(
         `Cannot use "${scaleName}" as it has ${count} values: expected 1 or ${shape[0]}, ` +
-          "one for the tensor or one a row",
+          "one for the tensor or one per row",
       );
     }
     const stored = toFloat32(await this.#weights.read(scaleName), scale.dtype);
     const valueScales = count === 1 ? new Float32Array(shape[0]).fill(stored[0]) : stored;
-    return { codes: await this.#weights.read(name), valueScales };
+    return { format, codes: await this.#weights.read(name), valueScales };
   }
 
-  #check(name: string, shape: readonly [number, number], dtypes: string[]) {
+  #check(name: string, shape: readonly [number, number], dtypes: readonly string[]) {
     const info = this.#weights.info(name);
     const [rows, cols] = info.shape.length === 1 ? [1, info.shape[0]] : info.shape;
     if (info.shape.length > 2 || rows !== shape[0] || cols !== shape[1]) {
@@ -153,7 +163,7 @@ export class ParameterSource implements WeightSource {
     return this.#last.values.slice(first * cols, (first + count) * cols);
   }
 
-  fp8(): Promise<null> {
+  codes(): Promise<null> {
     return Promise.resolve(null);
   }
 }

@@ -5,6 +5,7 @@
  */
 
 import { OptionError } from "../errors.ts";
+import type { Method } from "../layers/method.ts";
 import type { MethodEntry } from "./entry.ts";
 import { FALQON } from "./falqon/falqon.ts";
 import { FULL } from "./full.ts";
@@ -23,4 +24,18 @@ export function methodEntry(name: string): MethodEntry {
   if (entry) return entry;
   const names = METHODS.map((method) => method.name).join(", ");
   throw new OptionError(`There is no method "${name}": give one of ${names}`);
+}
+
+/**
+ * Makes sure that a method trains.
+ *
+ * @throws {OptionError} for one that only runs a model.
+ */
+export function expectTrains({ name, trains }: Method): void {
+  if (trains) return;
+  const names = METHODS.map((method) => method.name).join(", ");
+  throw new OptionError(
+    `Cannot train by ${name} as it has nothing to train: choose a method that trains (${names}); ` +
+      "model.use(method) evaluates, generates and saves by this one",
+  );
 }

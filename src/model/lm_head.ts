@@ -9,11 +9,10 @@
 import { asVector, ELEMENT_BYTES, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
-import { crossEntropy, crossEntropyLoss } from "../kernels/rows/cross_entropy.ts";
+import { crossEntropyLoss } from "../kernels/rows/cross_entropy.ts";
 import { gemm, PackedOperandCache } from "../kernels/gemm/gemm.ts";
 import { quantize, type Quantized } from "../kernels/rows/quantize.ts";
 import type { DenseWeight } from "../layers/method.ts";
-import type { StepState } from "../gpu/step_state.ts";
 
 /** Bytes of logits that exist at a time: enough rows for tiles of all cores of a large GPU. */
 const LOGITS_BYTES = 1 << 28;
@@ -28,12 +27,22 @@ export interface HeadLosses {
   rowLoss: Vector;
 }
 
-/** What a training step adds to that. */
-export interface HeadTraining extends HeadLosses {
-  /** Counts the targets. */
-  state: StepState;
+/** The rows that a training step makes logits of, and where their gradient goes. */
+export interface HeadTraining {
+  /** f32 [tokens, hiddenSize]: the rows behind the final norm. */
+  final: Matrix;
   /** f32 [tokens, hiddenSize]: receives the gradient of `final`. */
   dFinal: Matrix;
+}
+
+/** Some rows' logits, as a loss meets them. */
+export interface LogitsChunk {
+  /** f32 [rows, vocabSize]. */
+  logits: Matrix;
+  /** The token that row 0 belongs to. */
+  firstRow: number;
+  /** Where the gradient of the logits goes, f16 with a scale per row; without it the gradient replaces the logits. */
+  quantized?: Quantized;
 }
 
 /** The lm_head of a network. */
@@ -103,11 +112,16 @@ export class LmHead {
   }
 
   /**
-   * Records the loss of every token and the gradients of the mean loss over the targets that `state` counts: that of
-   * `final`, and that of the weight, added to its.
+   * Walks over the rows: records the logits of a chunk, leaves it to the loss to turn them into their gradient, and
+   * records what follows from that: the gradient of `final`, and that of the weight, added to its.
+   *
+   * @param recordGradient Records the gradient of a chunk's logits.
    */
-  recordTraining(program: Program, options: HeadTraining): void {
-    const { final, targets, rowLoss, state, dFinal } = options;
+  recordTraining(
+    program: Program,
+    { final, dFinal }: HeadTraining,
+    recordGradient: (chunk: LogitsChunk) => void,
+  ): void {
     const { value, gradient } = this.#weight;
     const forward = new PackedOperandCache("packed head");
     const backward = new PackedOperandCache("packed head for gradients");
@@ -117,7 +131,7 @@ export class LmHead {
       const quantized = this.#isNarrow
         ? quantizedRows(program, logits, "logits' gradient")
         : undefined;
-      crossEntropy(program, { logits, targets, rowLoss, firstRow, state, quantized });
+      recordGradient({ logits, firstRow, quantized });
       gemm(program, {
         layout: "nn",
         a: quantized?.codes ?? logits,

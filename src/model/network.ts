@@ -28,6 +28,7 @@ import {
 } from "./block.ts";
 import { type ModelConfig, ropeInverseFrequencies } from "./config.ts";
 import { type HeadLosses, LmHead } from "./lm_head.ts";
+import { CROSS_ENTROPY, type Loss } from "./loss.ts";
 import { blockSpecs } from "./block_specs.ts";
 import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
@@ -52,6 +53,8 @@ export interface NetworkOptions {
   moments: boolean;
   /** A checkpoint's state follows. Default false. */
   restoring?: boolean;
+  /** Ends the loading between weights: its reason is thrown. */
+  signal?: AbortSignal;
 }
 
 /** A model's layers on the GPU. */
@@ -106,12 +109,15 @@ export class Network implements Disposable {
   static async create(options: NetworkOptions): Promise<Network> {
     const network = new Network(options);
     try {
-      const { gradients, moments, source } = options;
+      const { gradients, moments, source, signal } = options;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
       for (const [name, { value, rows }] of network.dense) {
         await loadMatrix(options.device, name, rows, source, value());
       }
-      for (const linear of network.linears()) await linear.load(source);
+      for (const linear of network.linears()) {
+        signal?.throwIfAborted();
+        await linear.load(source);
+      }
       if (!options.restoring) await network.layers.refresh?.();
       await options.device.finish();
       return network;
@@ -218,13 +224,20 @@ export class Network implements Disposable {
    * Records a training step of `rows` tokens: losses, and the gradients of the mean loss over the targets that `state`
    * counts, added to those of the parameters. The sum of the losses is added to the state's.
    */
-  recordTraining(program: Program, rows: number, state: StepState): void {
+  recordTraining(
+    program: Program,
+    rows: number,
+    state: StepState,
+    loss: Loss = CROSS_ENTROPY,
+  ): void {
     const pass = this.#forward(program, rows);
     const { activations, tokens } = pass;
     const dOutput = activations.get("dFinal", rows);
     const losses = this.#losses(pass);
     program.phase("loss");
-    this.head.recordTraining(program, { ...losses, state, dFinal: dOutput });
+    const { head } = this;
+    const { documents } = tokens;
+    loss.record(program, { ...losses, head, documents, state, dFinal: dOutput });
     addSum(program, { values: losses.rowLoss, out: state.results, index: LOSS_SUM_INDEX });
 
     program.phase("backward");

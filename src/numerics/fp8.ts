@@ -8,7 +8,7 @@
  *
  * @example Round an array to e4m3 and back
  * ```ts
- * import { decodeFp8Array, E4M3, encodeFp8Array } from "@falqon/webgpu";
+ * import { decodeFp8Array, E4M3, encodeFp8Array } from "@falqon/webgpu/fp8";
  *
  * const codes = encodeFp8Array(new Float32Array([0.1, -3, 1000]), E4M3);
  * console.log(decodeFp8Array(codes, E4M3)); // [0.1015625, -3, 448]
@@ -140,7 +140,7 @@ export function decodeFp8(code: number, format: Fp8Format): number {
  *
  * @param values The f32 values.
  * @param format {@linkcode E4M3} or {@linkcode E5M2}.
- * @returns One code a value.
+ * @returns One code per value.
  */
 export function encodeFp8Array(
   values: Float32Array,
@@ -157,7 +157,7 @@ export function encodeFp8Array(
  *
  * @param codes The codes.
  * @param format {@linkcode E4M3} or {@linkcode E5M2}.
- * @returns One f32 a code.
+ * @returns One f32 per code.
  */
 export function decodeFp8Array(
   codes: Uint8Array,

@@ -1,6 +1,7 @@
 /**
- * The linear algebra that the host does for adapters: small matrices in f64, vectors as rows throughout, so that every
- * inner loop runs over contiguous memory. Product and oracle both stand on it; it has tests of its own.
+ * The linear algebra that the host does for adapters: small matrices in f64, vectors as rows
+ * throughout, so that every inner loop runs over contiguous memory. Product and oracle both stand
+ * on it; it has tests of its own.
  *
  * @module
  */

@@ -1,10 +1,12 @@
 /**
- * The 4-bit NormalFloat with double quantisation of QLoRA (arXiv 2305.14314), as bitsandbytes lays it out.
+ * The 4-bit NormalFloat with double quantisation of QLoRA (arXiv 2305.14314), as bitsandbytes lays
+ * it out.
  *
- * A weight is cut into blocks of 64 values along its rows, which follow each other; a block's values are divided by its
- * largest magnitude and rounded to the nearest of 16 values, the quantiles of a normal distribution. The magnitudes are
- * quantised again: less their mean, in groups of 256 divided by the group's largest, rounded to the nearest of the 256
- * values of the dynamic 8-bit type (arXiv 1511.04561). In all 4.13 bits a value.
+ * A weight is cut into blocks of 64 values along its rows, which follow each other; a block's
+ * values are divided by its largest magnitude and rounded to the nearest of 16 values, the
+ * quantiles of a normal distribution. The magnitudes are quantised again: less their mean, in
+ * groups of 256 divided by the group's largest, rounded to the nearest of the 256 values of the
+ * dynamic 8-bit type (arXiv 1511.04561). In all 4.13 bits a value.
  *
  * @module
  */
@@ -45,8 +47,8 @@ export const DYNAMIC_VALUES: Readonly<Float32Array> = dynamicValues();
 export const DYNAMIC_ZERO = 127;
 
 /**
- * Magnitudes of the dynamic type: in each of seven decades below 1 the centres of equal intervals, twice as many as in
- * the decade below; then zero, 1, and the negative ones.
+ * Magnitudes of the dynamic type: in each of seven decades below 1 the centres of equal intervals,
+ * twice as many as in the decade below; then zero, 1, and the negative ones.
  */
 function dynamicValues(): Float32Array {
   const values = [0, 1];
@@ -83,8 +85,8 @@ export interface Nf4Blocks {
 /**
  * Quantises a weight.
  *
- * Nearest is decided by comparing with midpoints times the magnitude, in f32: one multiplication, which every GPU rounds
- * the same, where a division is not.
+ * Nearest is decided by comparing with midpoints times the magnitude, in f32: one multiplication,
+ * which every GPU rounds the same, where a division is not.
  *
  * @param values The weight's rows after each other.
  * @param offset The mean of the magnitudes, where it is known: f32 sums depend on their order.

@@ -1,6 +1,7 @@
 /**
- * Keys of random sequences whose numbers depend on a key and an index only, so that a GPU makes them in any order, and
- * the constants of how integers become numbers: wgsl/rows/random.wgsl makes them, tests/oracle/random.ts is its twin.
+ * Keys of random sequences whose numbers depend on a key and an index only, so that a GPU makes
+ * them in any order, and the constants of how integers become numbers: wgsl/rows/random.wgsl makes
+ * them, tests/oracle/random.ts is its twin.
  *
  * @module
  */

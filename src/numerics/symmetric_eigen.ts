@@ -1,7 +1,8 @@
 /**
- * Eigenvalues and eigenvectors of a symmetric matrix: Householder reflections make it tridiagonal, QR steps with
- * Wilkinson's shift make that diagonal (Golub and Van Loan, Matrix Computations, 8.3). Five times faster than Jacobi's
- * rotations at the sizes here, and a run waits for hundreds before its first step.
+ * Eigenvalues and eigenvectors of a symmetric matrix: Householder reflections make it tridiagonal,
+ * QR steps with Wilkinson's shift make that diagonal (Golub and Van Loan, Matrix Computations,
+ * 8.3). Five times faster than Jacobi's rotations at the sizes here, and a run waits for hundreds
+ * before its first step.
  *
  * @module
  */
@@ -16,7 +17,10 @@ export interface SymmetricEigen {
   vectors: Float64Array;
 }
 
-/** QR steps for an eigenvalue after which something is wrong, such as NaN in the matrix; two or three are usual. */
+/**
+ * QR steps for an eigenvalue after which something is wrong, such as NaN in the matrix; two or
+ * three are usual.
+ */
 const MOST_STEPS = 60;
 
 /**
@@ -71,7 +75,8 @@ function tridiagonalize(matrix: Float64Array, size: number): Tridiagonal {
   for (let k = 0; k < size - 1; k++) {
     const first = k + 1;
     const count = size - first;
-    // The reflection I − 2v·vᵀ turns the part of row k beyond the diagonal into a multiple of its first element.
+    // The reflection I − 2v·vᵀ turns the part of row k beyond the diagonal into a multiple of its
+    // first element.
     for (let i = first; i < size; i++) v[i] = a[k * size + i];
     const length = Math.sqrt(dot(v, first, v, first, count));
     beside[k] = v[first] > 0 ? -length : length;
@@ -95,7 +100,9 @@ function tridiagonalize(matrix: Float64Array, size: number): Tridiagonal {
   return { diagonal, beside, basis };
 }
 
-/** One implicit QR step on rows `first` to `last` of T, which has no zero beside its diagonal there. */
+/**
+ * One implicit QR step on rows `first` to `last` of T, which has no zero beside its diagonal there.
+ */
 function qrStep(
   diagonal: Float64Array,
   beside: Float64Array,

@@ -1,8 +1,9 @@
 /**
  * Checkpoints: everything a run needs to go on bit for bit.
  *
- * `checkpoint-<step>/state.json` says what it is of and where the data stood; `state.safetensors` holds the parameters,
- * AdamW's moments and what the method keeps. A checkpoint's folder appears under its name only when it is whole.
+ * `checkpoint-<step>/state.json` says what it is of and where the data stood; `state.safetensors`
+ * holds the parameters, AdamW's moments and what the method keeps. A checkpoint's folder appears
+ * under its name only when it is whole.
  *
  * @module
  */
@@ -119,8 +120,8 @@ function buffersOf(network: Network): Map<string, BufferView> {
 }
 
 /**
- * Buffers as tensors of bytes, to be written in this order. A read-back costs a round trip however small it is, so
- * small buffers that follow each other are read together; large ones in chunks.
+ * Buffers as tensors of bytes, to be written in this order. A read-back costs a round trip however
+ * small it is, so small buffers that follow each other are read together; large ones in chunks.
  */
 function tensorSources(device: Device, buffers: Map<string, BufferView>): TensorSource[] {
   let group: BufferView[] = [];

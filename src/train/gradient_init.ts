@@ -1,26 +1,26 @@
 /**
- * Shows a method gradients of the untrained model, for its adapters to begin with.
+ * Gradient initialisation: shows a method gradients of the untrained model, for its adapters to
+ * begin with.
  *
  * @module
  */
 
 import { Random } from "../numerics/random.ts";
 import type { Batch, Loader } from "../data/types.ts";
-import { Program } from "../gpu/program.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
+import { CROSS_ENTROPY } from "../model/loss.ts";
 import type { Network } from "../model/network.ts";
-import { writeTokens } from "../model/token_buffers.ts";
-import { StepState } from "../gpu/step_state.ts";
+import { TrainingStep } from "../model/training_step.ts";
 
 /** Tokens that are enough to find the leading directions of the gradients. */
 const ENOUGH_TOKENS = 8192;
 
-/** Micro-batches of `rows` tokens that are looked at before training. */
+/** Micro-batches of `rows` tokens whose gradients are looked at before training. */
 export function initBatchCount(rows: number): number {
   return Math.min(4, Math.ceil(ENOUGH_TOKENS / rows));
 }
 
-/** Reads the micro-batches that calibration looks at before training; they are trained on later all the same. */
+/** Reads the micro-batches of gradient initialisation; they are trained on later all the same. */
 export async function firstBatches(loader: Loader, rows: number): Promise<Batch[]> {
   const batches: Batch[] = [];
   const stream = loader.batches();
@@ -34,7 +34,8 @@ export async function firstBatches(loader: Loader, rows: number): Promise<Batch[
 }
 
 /**
- * Runs backward passes over some micro-batches for the method to look at.
+ * Runs backward passes over some micro-batches of `rows` tokens for the method to look at. The
+ * network has reserved memory for them.
  *
  * @param seed Decides the method's random choices.
  */
@@ -42,20 +43,21 @@ export async function initFromGradients(
   network: Network,
   batches: readonly Batch[],
   rows: number,
-  seed: number,
+  options: { seed: number; checkpointing: boolean },
 ): Promise<void> {
   const { layers, parameters, device } = network;
-  const random = new Random(seed);
+  const random = new Random(options.seed);
   await layers.gradientInit!.begin(rows, () => random.uniform());
   network.refit();
-  using state = new StepState(device, { beta1: 0, beta2: 0 });
-  using program = new Program(device);
-  network.recordTraining(program, rows, state);
-  await program.prepare();
+  const { checkpointing } = options;
+  using step = await TrainingStep.create(network, rows, {
+    loss: CROSS_ENTROPY,
+    optimizer: null,
+    checkpointing,
+  });
   for (const [i, batch] of batches.entries()) {
-    state.begin({ step: i + 1, learningRate: 0, targetCount: batch.targetCount });
-    writeTokens(device, network.tokens, batch);
-    program.run();
+    await step.begin({ step: i + 1, learningRate: 0, targetCount: batch.targetCount });
+    step.accumulate(batch);
   }
   await layers.gradientInit!.end();
   network.refit();

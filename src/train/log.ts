@@ -1,5 +1,5 @@
 /**
- * `training_log.jsonl`: one line a step, in the order of steps, whatever crashes and resumes.
+ * `training_log.jsonl`: one line per step, in the order of steps, whatever crashes and resumes.
  *
  * @module
  */
@@ -29,8 +29,8 @@ export class TrainingLog implements Disposable {
   }
 
   /**
-   * Opens the log for the steps after `step`, in a folder that is made if it is missing; lines of later steps, which a
-   * crash left behind, are dropped.
+   * Opens the log for the steps after `step`, in a folder that is made if it is missing; lines of
+   * later steps, which a crash left behind, are dropped.
    *
    * @throws {FileError} if the log cannot be written or a line of it is damaged.
    */
@@ -52,7 +52,7 @@ export class TrainingLog implements Disposable {
     }
   }
 
-  /** Appends one line an entry. */
+  /** Appends one line per entry. */
   async append(entries: readonly object[]): Promise<void> {
     const text = entries.map((entry) => JSON.stringify(entry) + "\n").join("");
     try {

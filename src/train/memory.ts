@@ -1,6 +1,6 @@
 /**
- * The GPU memory that a training run takes, known before it: the network is built and its step recorded on a
- * device that only counts, by the code that builds and records them in a run.
+ * The GPU memory that a training run takes, known before it: the network is built and its step
+ * recorded on a device that only counts, by the code that builds and records them in a run.
  *
  * @module
  */
@@ -8,15 +8,16 @@
 import { Random } from "../numerics/random.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Method } from "../layers/method.ts";
+import { expectTrains } from "../methods/registry.ts";
 import { type DryBuffer, openDryDevice } from "../gpu/dry_device.ts";
 import { activationBytes, planActivations } from "../model/activations.ts";
 import { activationTypes } from "../model/block.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { EMBEDDING, Network } from "../model/network.ts";
+import { CROSS_ENTROPY } from "../model/loss.ts";
+import { TrainingStep } from "../model/training_step.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
-import { StepState } from "../gpu/step_state.ts";
 import { initFromGradients } from "./gradient_init.ts";
-import { recordMicroStep, recordUpdate } from "./step_programs.ts";
 
 /** What {@linkcode planMemory} is asked about. */
 export interface MemoryRequest {
@@ -24,15 +25,18 @@ export interface MemoryRequest {
   config: ModelConfig;
   /** How it is adapted. */
   method: Method;
-  /** Rows a micro-batch. */
+  /** Rows per micro-batch. */
   batchSize: number;
-  /** Tokens a row. */
+  /** Tokens per row. */
   sequenceLength: number;
   /** As the option of the trainer. */
   gradientCheckpointing: boolean;
   /** As the option of the trainer. */
-  countUpdates: boolean;
-  /** The GPU that it would run on, whose kernels decide about the room they need. Default: any that has f16. */
+  updateStats?: boolean;
+  /**
+   * The GPU that it would run on, whose kernels decide about the memory they need. Default: any
+   * that has f16.
+   */
   device?: Device;
 }
 
@@ -42,7 +46,7 @@ export interface MemoryPlan {
   weights: number;
   /** Trained values that are no weights of the model, all gradients, AdamW's moments. */
   training: number;
-  /** Activations that the forward pass leaves for the backward pass, one a layer. */
+  /** Activations that the forward pass leaves for the backward pass, one per layer. */
   kept: number;
   /** Activations that all layers share. */
   passing: number;
@@ -52,27 +56,37 @@ export interface MemoryPlan {
   kernels: number;
   /** All of these. */
   total: number;
-  /** The most at any time: loading, and methods that look at gradients before training, take room of their own. */
+  /**
+   * The most at any time: loading, and methods that look at gradients before training, take memory
+   * of their own.
+   */
   peak: number;
   /** The buffers of the total, the largest first. */
   buffers: DryBuffer[];
 }
 
+/** What a step takes does not depend on these numbers, as long as gradients are clipped or not. */
+const STEP = {
+  loss: CROSS_ENTROPY,
+  optimizer: { maxGradNorm: 1, eps: 0, weightDecay: 0, beta1: 0, beta2: 0 },
+};
+
 /** Stands in for the files of a model: nothing is read, nothing uploaded. */
 const NO_WEIGHTS: WeightSource = {
   rows: () => Promise.reject(new TypeError("There are no weights to read")),
-  fp8: () => Promise.resolve(null),
+  codes: () => Promise.resolve(null),
   fill: () => {},
 };
 
 /**
- * Predicts the memory of a run: after `Trainer.create`, `device.allocatedBytes` is the total, and in training it does
- * not grow but for moments of reading back.
+ * Predicts the memory of a run: after `Trainer.create`, `device.allocatedBytes` is the total, and
+ * in training it does not grow but for moments of reading back.
  *
- * @throws {OptionError} for a method that does not fit the model.
+ * @throws {OptionError} for a method that does not train, or does not fit the model.
  */
 export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   const { config, method, batchSize, sequenceLength, gradientCheckpointing } = request;
+  expectTrains(method);
   const loading = await loadingBytes(request);
   const { device, buffers } = openDryDevice(request.device);
   const grown = (action: () => void): number => {
@@ -108,11 +122,12 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   const logits = network.head.logits.size;
 
   const before = device.allocatedBytes;
-  const state = new StepState(device, { beta1: 0, beta2: 0 });
-  if (network.layers.gradientInit) await initFromGradients(network, [], tokens, 0);
-  await recordMicroStep(network, tokens, state);
-  const { countUpdates } = request;
-  await recordUpdate(network, { maxGradNorm: 1, eps: 0, weightDecay: 0, countUpdates }, state);
+  const checkpointing = gradientCheckpointing;
+  if (network.layers.gradientInit) {
+    await initFromGradients(network, [], tokens, { seed: 0, checkpointing });
+  }
+  const { updateStats } = request;
+  await TrainingStep.create(network, tokens, { ...STEP, checkpointing, updateStats });
   const total = device.allocatedBytes;
   return {
     weights,
@@ -127,7 +142,10 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   };
 }
 
-/** The most that loading takes beside what stays: blocks are loaded one after the other, so one tells for all. */
+/**
+ * The most that loading takes beside what stays: blocks are loaded one after the other, so one
+ * tells for all.
+ */
 async function loadingBytes({ config, method, device: like }: MemoryRequest): Promise<number> {
   const { device } = openDryDevice(like);
   const random = new Random(0);

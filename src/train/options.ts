@@ -1,26 +1,37 @@
 /**
- * What a training run is told.
+ * The options of a training run: what there is, what holds by default, and which values are refused
+ * before anything is read or made.
  *
  * @module
  */
 
+import { checkInteger, checkKnown, checkNumber, checkOneOf } from "../checks.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { OptionError } from "../errors.ts";
-import type { Method } from "../layers/method.ts";
 import type { Model } from "../inference/model.ts";
-import type { ScheduleName } from "./schedule.ts";
+import type { Method } from "../layers/method.ts";
+import {
+  type FlatOptions,
+  groupedNames,
+  groupOptions,
+  OPTIMIZER_DEFAULTS,
+  type OptimizerOptions,
+  ROW_DEFAULTS,
+  type RowOptions,
+} from "./option_groups.ts";
+import { type ScheduleName, SCHEDULES } from "./schedule.ts";
 
-/** Options of `Trainer.create`. */
-export interface TrainerOptions {
-  /** The model to train. Its network on the GPU becomes the trainer's. */
-  model: Model;
-  /** The rows to train on. */
-  data: Dataset;
-  /** How the model is adapted: `falqon(…)`, `lora(…)` or `full()`. */
-  method: Method;
-  /** Rows a micro-batch. Default 16. */
+/** Options of work that takes a while and can be ended before. */
+export interface Abortable {
+  /** Ends the work at its next pause, where the signal's reason is thrown. */
+  signal?: AbortSignal;
+}
+
+/** Options of a run that are plain values: numbers, words, switches. */
+export interface PlainOptions {
+  /** Rows per micro-batch. Default 16. */
   batchSize?: number;
-  /** Tokens a row. Default 512, or as many as the model was made for. */
+  /** Tokens per row. Default 512, or as many as the model was made for. */
   sequenceLength?: number;
   /** Micro-batches whose gradients an optimizer step adds up. Default 1. */
   gradAccumSteps?: number;
@@ -30,130 +41,131 @@ export interface TrainerOptions {
   epochs?: number;
   /** Peak learning rate. Default 2e-4. */
   learningRate?: number;
-  /** Default `constant`. */
+  /**
+   * Default `constant`. Others must know the number of steps: without `steps`, the data is counted
+   * first.
+   */
   schedule?: ScheduleName;
   /** Steps in which the learning rate rises from 0. Default 0. */
   warmupSteps?: number;
-  /** Gradients with a larger global norm are scaled down to it; 0 switches clipping off. Default 1. */
-  maxGradNorm?: number;
-  /** AdamW's decoupled decay of matrices. Default 0. */
-  weightDecay?: number;
-  /** AdamW's decay of the mean of gradients. Default 0.9. */
-  beta1?: number;
-  /** AdamW's decay of the mean of squared gradients. Default 0.999. */
-  beta2?: number;
-  /** AdamW's eps. Default 1e-8. */
-  eps?: number;
+  /** AdamW and clipping. */
+  optimizer?: OptimizerOptions;
+  /** How the rows of the data become rows of a batch. */
+  rows?: RowOptions;
   /** Decides adapters and the order of the data. Default 0. */
   seed?: number;
-  /** Shuffle the rows, anew in each epoch. Default true. */
-  shuffle?: boolean;
-  /** Rows to choose from when shuffling. Default 10,000. */
-  shuffleBuffer?: number;
-  /** Several documents a row, else one a row, padded. Default true. */
-  packing?: boolean;
-  /** Learn the tokens of prompts too. Default false. */
-  trainOnPrompt?: boolean;
-  /** Skip and count malformed rows. Default false. */
-  skipBadRows?: boolean;
-  /** Keep only the input of each block and compute the rest again in the backward pass. Default false. */
+  /**
+   * Keep only the input of each block and compute the rest again in the backward pass. Default
+   * false.
+   */
   gradientCheckpointing?: boolean;
-  /** Held-out rows for `evalEvery`. */
-  evalData?: Dataset;
   /** Steps between evaluations; 0 for none. Default 0. */
   evalEvery?: number;
-  /** Folder of the run: `training_log.jsonl` and checkpoints. Without it nothing is written. */
-  outputDir?: string;
-  /** Replace a run that `outputDir` holds, its checkpoints included. Default false. */
-  overwrite?: boolean;
   /** Steps between checkpoints; 0 for none. Default 0. */
   saveEvery?: number;
   /** Checkpoints kept, the newest. Default 2. */
   keepCheckpoints?: number;
   /** Steps between read-backs of the metrics. Default 10. */
   logEvery?: number;
-  /** FALQON: count what updates do (codes changed, share realized, clamps) whenever metrics are read. Default false. */
-  countUpdates?: boolean;
-  /** A run's folder, or one checkpoint, to go on from. */
-  resumeFrom?: string;
+  /**
+   * FALQON: measure what updates do (codes changed, share realised, clamps) whenever metrics are
+   * read. Default false.
+   */
+  updateStats?: boolean;
 }
 
-/** {@linkcode TrainerOptions} that are plain values, defaults filled in. */
-export type ResolvedOptions =
-  & Required<
-    Omit<
-      TrainerOptions,
-      | "model"
-      | "data"
-      | "method"
-      | "evalData"
-      | "steps"
-      | "epochs"
-      | "outputDir"
-      | "overwrite"
-      | "resumeFrom"
-    >
-  >
-  & { steps: number | null; epochs: number | null };
+/** Options of `Trainer.create`. */
+export interface TrainerOptions extends PlainOptions, FlatOptions {
+  /** The model to train. Its network on the GPU becomes the trainer's. */
+  model: Model;
+  /** The rows to train on. */
+  data: Dataset;
+  /** How the model is adapted: `falqon(…)`, `lora(…)` or `full()`. */
+  method: Method;
+  /** Held-out rows for `evalEvery`. */
+  evalData?: Dataset;
+  /** Folder of the run: `training_log.jsonl` and checkpoints. Without it nothing is written. */
+  outputDir?: string;
+  /** Replace a run that `outputDir` holds, its checkpoints included. Default false. */
+  overwrite?: boolean;
+  /** A run's folder, or one checkpoint, to go on from. */
+  resumeFrom?: string;
+  /**
+   * Is told what is no error but should be known: work that takes long before training, options in
+   * an earlier spelling. Default: `console.warn`.
+   */
+  onNotice?: (notice: string) => void;
+}
 
 /**
- * Fills in defaults and checks values.
+ * {@linkcode PlainOptions} with defaults filled in; without `steps` the data decides when a run
+ * ends.
+ */
+export type ResolvedOptions =
+  & Required<Omit<PlainOptions, "steps" | "epochs" | "optimizer" | "rows">>
+  & Pick<PlainOptions, "steps" | "epochs">
+  & { optimizer: Required<OptimizerOptions>; rows: Required<RowOptions> };
+
+/** What {@linkcode resolveOptions} is given: of a model it looks at the context's length. */
+export type UnresolvedOptions =
+  & Partial<Omit<TrainerOptions, "model">>
+  & { model: Pick<Model, "config"> };
+
+/** What holds without a value; the length of rows follows from the model. */
+const DEFAULTS: Readonly<
+  Required<Omit<PlainOptions, "sequenceLength" | "steps" | "epochs" | "optimizer" | "rows">>
+> = {
+  batchSize: 16,
+  gradAccumSteps: 1,
+  learningRate: 2e-4,
+  schedule: "constant",
+  warmupSteps: 0,
+  seed: 0,
+  gradientCheckpointing: false,
+  evalEvery: 0,
+  saveEvery: 0,
+  keepCheckpoints: 2,
+  logEvery: 10,
+  updateStats: false,
+};
+
+/** Every name that {@linkcode PlainOptions} has. */
+export const PLAIN_NAMES: readonly string[] = [
+  ...Object.keys(DEFAULTS),
+  ...["sequenceLength", "steps", "epochs", "optimizer", "rows"],
+];
+
+/** Every name that {@linkcode TrainerOptions} has. */
+const NAMES = [
+  ...["model", "data", "method", "evalData", "outputDir", "overwrite", "resumeFrom", "onNotice"],
+  ...PLAIN_NAMES,
+];
+
+/**
+ * Fills in defaults and checks names and values.
  *
- * @throws {OptionError} for a value out of range.
+ * @param onNotice Is told of names in an earlier spelling.
+ * @throws {OptionError} for an unknown name, or a value out of range.
  */
 export function resolveOptions(
-  options: Omit<TrainerOptions, "model" | "data" | "method"> & { model: Pick<Model, "config"> },
+  given: UnresolvedOptions,
+  onNotice: (notice: string) => void = () => {},
 ): ResolvedOptions {
+  const options = groupOptions({ ...given }, onNotice) as UnresolvedOptions;
+  checkKnown("Trainer.create", options, NAMES);
+  checkKnown("optimizer", options.optimizer ?? {}, groupedNames("optimizer"));
+  checkKnown("rows", options.rows ?? {}, groupedNames("rows"));
   const longest = options.model.config.maxPositionEmbeddings;
+  const { steps, epochs = steps === undefined ? 1 : undefined } = options;
   const resolved: ResolvedOptions = {
-    batchSize: options.batchSize ?? 16,
+    ...filled(DEFAULTS, options),
     sequenceLength: options.sequenceLength ?? Math.min(512, longest),
-    gradAccumSteps: options.gradAccumSteps ?? 1,
-    steps: options.steps ?? null,
-    epochs: options.epochs ?? (options.steps === undefined ? 1 : null),
-    learningRate: options.learningRate ?? 2e-4,
-    schedule: options.schedule ?? "constant",
-    warmupSteps: options.warmupSteps ?? 0,
-    maxGradNorm: options.maxGradNorm ?? 1,
-    weightDecay: options.weightDecay ?? 0,
-    beta1: options.beta1 ?? 0.9,
-    beta2: options.beta2 ?? 0.999,
-    eps: options.eps ?? 1e-8,
-    seed: options.seed ?? 0,
-    shuffle: options.shuffle ?? true,
-    shuffleBuffer: options.shuffleBuffer ?? 10_000,
-    packing: options.packing ?? true,
-    trainOnPrompt: options.trainOnPrompt ?? false,
-    skipBadRows: options.skipBadRows ?? false,
-    gradientCheckpointing: options.gradientCheckpointing ?? false,
-    evalEvery: options.evalEvery ?? 0,
-    saveEvery: options.saveEvery ?? 0,
-    keepCheckpoints: options.keepCheckpoints ?? 2,
-    logEvery: options.logEvery ?? 10,
-    countUpdates: options.countUpdates ?? false,
+    ...(steps !== undefined && { steps }),
+    ...(epochs !== undefined && { epochs }),
+    optimizer: filled(OPTIMIZER_DEFAULTS, options.optimizer),
+    rows: filled(ROW_DEFAULTS, options.rows),
   };
-  whole("batchSize", resolved.batchSize, 1);
-  whole("sequenceLength", resolved.sequenceLength, 2);
-  whole("gradAccumSteps", resolved.gradAccumSteps, 1);
-  if (resolved.steps !== null) whole("steps", resolved.steps, 1);
-  if (resolved.epochs !== null) whole("epochs", resolved.epochs, 1);
-  whole("evalEvery", resolved.evalEvery, 0);
-  whole("saveEvery", resolved.saveEvery, 0);
-  whole("keepCheckpoints", resolved.keepCheckpoints, 1);
-  whole("logEvery", resolved.logEvery, 1, 1024);
-  whole("seed", resolved.seed, 0);
-  between("learningRate", resolved.learningRate, 0, Infinity);
-  between("maxGradNorm", resolved.maxGradNorm, 0, Infinity);
-  between("weightDecay", resolved.weightDecay, 0, Infinity);
-  between("beta1", resolved.beta1, 0, 1);
-  between("beta2", resolved.beta2, 0, 1);
-  between("eps", resolved.eps, 0, Infinity);
-  if (resolved.sequenceLength > longest) {
-    throw new OptionError(
-      `Cannot train on rows of ${resolved.sequenceLength} tokens as the model was made for ` +
-        `${longest}: use a sequenceLength of at most ${longest}`,
-    );
-  }
+  checkValues(resolved, longest);
   if (resolved.evalEvery > 0 && !options.evalData) {
     throw new OptionError("Cannot evaluate every few steps as there is no evalData: give some");
   }
@@ -163,14 +175,36 @@ export function resolveOptions(
   return resolved;
 }
 
-function whole(name: string, value: number, least: number, most = Infinity): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return;
-  const range = most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`;
-  throw new OptionError(`Cannot use ${name} ${value}: expected a whole number ${range}`);
+/** Defaults under the values that are given; no others. */
+function filled<T extends object>(defaults: T, given: Partial<T> = {}): T {
+  const names = Object.keys(defaults) as (keyof T)[];
+  return Object.fromEntries(names.map((name) => [name, given[name] ?? defaults[name]])) as T;
 }
 
-function between(name: string, value: number, least: number, below: number): void {
-  if (value >= least && value < below) return;
-  const range = below === Infinity ? `of at least ${least}` : `from ${least} to below ${below}`;
-  throw new OptionError(`Cannot use ${name} ${value}: expected a finite number ${range}`);
+function checkValues(options: ResolvedOptions, longest: number): void {
+  const { optimizer, sequenceLength, steps, epochs } = options;
+  checkInteger("batchSize", options.batchSize, 1);
+  checkInteger("sequenceLength", sequenceLength, 2);
+  checkInteger("gradAccumSteps", options.gradAccumSteps, 1);
+  if (steps !== undefined) checkInteger("steps", steps, 1);
+  if (epochs !== undefined) checkInteger("epochs", epochs, 1);
+  checkOneOf("schedule", options.schedule, SCHEDULES);
+  checkInteger("warmupSteps", options.warmupSteps, 0);
+  checkInteger("evalEvery", options.evalEvery, 0);
+  checkInteger("saveEvery", options.saveEvery, 0);
+  checkInteger("keepCheckpoints", options.keepCheckpoints, 1);
+  checkInteger("logEvery", options.logEvery, 1, 1024);
+  checkInteger("seed", options.seed, 0);
+  checkNumber("learningRate", options.learningRate, 0);
+  checkNumber("maxGradNorm", optimizer.maxGradNorm, 0);
+  checkNumber("weightDecay", optimizer.weightDecay, 0);
+  checkNumber("beta1", optimizer.beta1, 0, 1);
+  checkNumber("beta2", optimizer.beta2, 0, 1);
+  checkNumber("eps", optimizer.eps, 0);
+  if (sequenceLength > longest) {
+    throw new OptionError(
+      `Cannot train on rows of ${sequenceLength} tokens as the model was made for ` +
+        `${longest}: use a sequenceLength of at most ${longest}`,
+    );
+  }
 }

@@ -1,10 +1,11 @@
 /**
- * Learning-rate schedules: pure functions of the step, as transformers' `get_*_schedule_with_warmup`.
+ * Learning-rate schedules: pure functions of the step, as transformers'
+ * `get_*_schedule_with_warmup`.
  *
  * @module
  */
 
-import { OptionError } from "../errors.ts";
+import { checkInteger, checkOneOf } from "../checks.ts";
 
 /** How the learning rate goes on after the warm-up. */
 export type ScheduleName = "constant" | "linear" | "cosine";
@@ -35,18 +36,9 @@ export interface ScheduleOptions {
  */
 export function learningRateSchedule(options: ScheduleOptions): (step: number) => number {
   const { schedule, warmupSteps = 0, totalSteps } = options;
-  if (!SCHEDULES.includes(schedule)) {
-    throw new OptionError(
-      `Cannot use schedule "${schedule}" as there is no such: use ${SCHEDULES.join(", ")}`,
-    );
-  }
-  for (const [name, steps] of Object.entries({ warmupSteps, totalSteps })) {
-    if (!Number.isInteger(steps) || steps < 0) {
-      throw new OptionError(
-        `Cannot use ${name} ${steps} as it counts steps: give a whole number from 0 on`,
-      );
-    }
-  }
+  checkOneOf("schedule", schedule, SCHEDULES);
+  checkInteger("warmupSteps", warmupSteps, 0);
+  checkInteger("totalSteps", totalSteps, 0);
   return (step) => {
     if (step < warmupSteps) return step / warmupSteps;
     if (schedule === "constant") return 1;

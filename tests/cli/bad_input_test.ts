@@ -72,7 +72,7 @@ const CASES: Record<string, BadInput> = {
   },
   "sequence length 0": {
     flags: "--sequence-length 0",
-    message: "Cannot use sequenceLength 0: expected a whole number of at least 2",
+    message: "Cannot use sequenceLength 0: give a whole number of at least 2",
   },
   "a sequence length beyond the model's": {
     flags: "--sequence-length 65",
@@ -88,7 +88,7 @@ const CASES: Record<string, BadInput> = {
   },
   "falqon in f32": {
     flags: "--method falqon --base f32",
-    message: "Cannot train by falqon in f32 as it keeps weights in fp8",
+    message: "Cannot train by falqon with --base f32 as it keeps weights in fp8",
   },
   "a flag of another method": {
     flags: "--update-rule paper",
@@ -100,7 +100,7 @@ const CASES: Record<string, BadInput> = {
   },
   "an adapter and a rank": {
     flags: "--method lora --adapter nowhere --rank 3",
-    message: "Cannot use --rank, --alpha or --target-modules with --adapter",
+    message: "Cannot use --rank with --adapter as the adapter has its own",
   },
   "two sets of held-out rows": {
     flags: "--eval-fraction 0.5 --eval-data x",
@@ -112,7 +112,7 @@ const CASES: Record<string, BadInput> = {
     message: "Cannot evaluate every few steps as there is no evalData",
   },
   "a column map without columns": {
-    flags: "--map prompt",
+    flags: "--columns prompt",
     message: 'The column map has the part "prompt"',
   },
   "an unknown flag": {
@@ -150,7 +150,7 @@ for (const [name, input] of Object.entries(CASES)) {
       await spoil?.(folder);
       const method = flags.includes("--method") ? "" : "--method full";
       const line =
-        `train --model ${folder}/model --data ${folder}/data.jsonl --output ${folder}/out ` +
+        `train --model ${folder}/model --data ${folder}/data.jsonl --output-dir ${folder}/out ` +
         `--steps 2 --batch-size 1 --sequence-length 16 ${method} ` +
         flags.replace("config.json", join(folder, "config.json"));
       const { code: found, out, err } = await runCommand(line.trim().replaceAll(/ +/g, " "));
@@ -168,7 +168,7 @@ Deno.test("eval and generate with bad input end with a sentence", () =>
     const cases: [string, string][] = [
       [`eval --model ${folder} --data ${folder}/empty.jsonl`, "gave nothing"],
       [`eval --model ${folder} --data nowhere`, 'Cannot read "nowhere"'],
-      [`generate --model ${folder} --prompt a --max-new-tokens 0`, "maxNewTokens is 0"],
+      [`generate --model ${folder} --prompt a --max-new-tokens 0`, "Cannot use maxNewTokens 0"],
       [`generate --model ${folder} --prompt a --temperature -1`, "temperature -1"],
       [`inspect ${folder} --batch-size 0`, "Cannot use batchSize 0"],
       ["inspect nowhere", 'Cannot read "nowhere/config.json"'],

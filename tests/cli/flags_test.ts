@@ -7,21 +7,25 @@ import {
   camelCase,
   choice,
   columns,
+  type FlagTable,
   kebabCase,
   list,
   number,
   parseFlags,
   path,
   readOptions,
+  renamed,
   text,
   toggle,
   whole,
 } from "../../src/cli/flags.ts";
 import { formatBytes, formatDuration } from "../../src/cli/format.ts";
 import { nearest } from "../../src/cli/nearest.ts";
+import { GPU_FLAGS, RUN_FLAGS } from "../../src/cli/shared_flags.ts";
 import { trainerOptions } from "../../src/cli/run_folder.ts";
 import { TRAIN_FLAGS } from "../../src/cli/train_flags.ts";
 import { DataError, FileError, OptionError } from "../../src/errors.ts";
+import { flattenOptions } from "../../src/train/option_groups.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand, TestTerminal } from "../support/terminal.ts";
@@ -65,6 +69,7 @@ Deno.test("flags of every kind are read; what is not given is not there", () => 
   assertEquals(parse("--rate=2e-4 --extra=false").values, { rate: 2e-4, extra: false });
   assertEquals(parse("--rate 1 --rate 2").values, { rate: 2 }, "the last one counts");
   assertEquals(parseFlags(["--name", ""], FLAGS), { values: { name: "" }, words: [] });
+  assertEquals(parse("--name -_").values, { name: "-_" });
 });
 
 Deno.test("a flag that is unknown or has a value of the wrong kind is refused", () => {
@@ -73,6 +78,10 @@ Deno.test("a flag that is unknown or has a value of the wrong kind is refused", 
     ["--outputDir=x", "There is no flag --outputDir: did you mean --output-dir?"],
     ["--no-rate", "There is no flag --no-rate: did you mean --rate?"],
     ["-x", "There is no flag -x"],
+    ["--output_dir x", "There is no flag --output_dir: did you mean --output-dir?"],
+    ["--_=1", "There is no flag --_: did you mean"],
+    ["--_ x", "There is no flag --_: did you mean"],
+    ["-_", "There is no flag -_: did you mean"],
     ["--rate fast", '--rate has the value "fast": give a number'],
     ["--rate", "--rate has no value: give a number"],
     ["--rate Infinity", "give a number"],
@@ -117,6 +126,61 @@ Deno.test("options of a file have either spelling, and their own types", () => {
   }
 });
 
+Deno.test("earlier names of flags are taken, on the command line and in files, with a hint each", () => {
+  const table = {
+    outputDir: renamed(path("DIR", "A path"), "output"),
+    updateStats: renamed(toggle("A switch"), "countUpdates"),
+    gradAccumSteps: renamed(whole("A number"), "gradAccum", "gradientAccumulationSteps"),
+  };
+  const hints: string[] = [];
+  const onHint = (hint: string) => void hints.push(hint);
+  const read = (line: string) => parseFlags(line.split(" "), table, onHint);
+  const all = { outputDir: "x", updateStats: false, gradAccumSteps: 2 };
+  assertEquals(read("--output x --no-count-updates --grad-accum 2"), { values: all, words: [] });
+  assertEquals(read("--output-dir x --no-update-stats --grad-accum-steps 2").values, all);
+  assertEquals(read("--gradient-accumulation-steps=2").values, { gradAccumSteps: 2 });
+  const file = { output: "x", "count-updates": false, gradAccumSteps: 2 };
+  assertEquals(readOptions(file, table, "the file", onHint), all);
+  assertEquals(hints, [
+    "--output is called --output-dir now",
+    "--count-updates is called --update-stats now",
+    "--grad-accum is called --grad-accum-steps now",
+    "--gradient-accumulation-steps is called --grad-accum-steps now",
+    '"output" is called "outputDir" now (in the file)',
+    '"count-updates" is called "updateStats" now (in the file)',
+  ]);
+  assertThrows(
+    () => read("--output x --output-dir y"),
+    UsageError,
+    "--output is called --output-dir now: give one of the two",
+  );
+  const twice = { output: "x", outputDir: "y" };
+  assertThrows(
+    () => readOptions(twice, table, "the file"),
+    UsageError,
+    '"outputDir" is there twice',
+  );
+});
+
+Deno.test("every flag that had another name is still taken", () => {
+  const tables = [TRAIN_FLAGS, RUN_FLAGS, GPU_FLAGS] as FlagTable[];
+  const found = tables.flatMap((table) =>
+    Object.entries(table).flatMap(([name, { alias = [] }]) => alias.map((old) => `${old} ${name}`))
+  );
+  assertEquals([...new Set(found)].sort(), [
+    "checkpointing gradientCheckpointing",
+    "countUpdates updateStats",
+    "gpu provider",
+    "gradAccum gradAccumSteps",
+    "gradientAccumulationSteps gradAccumSteps",
+    "map columns",
+    "output outputDir",
+    "precision base",
+    "resume resumeFrom",
+    "scaling scaleGranularity",
+  ]);
+});
+
 Deno.test("config files are JSON or YAML by their ending", () =>
   withFolder(async (folder) => {
     const write = async (name: string, content: string) => {
@@ -150,12 +214,12 @@ Deno.test("config files are JSON or YAML by their ending", () =>
 
 Deno.test("the defaults that help names are those of the library", () => {
   const config = { maxPositionEmbeddings: 4096 };
-  const resolved = resolveOptions({ model: { config } as Model }) as Record<string, unknown>;
+  const resolved = flattenOptions({ ...resolveOptions({ model: { config } as Model }) });
   let compared = 0;
   for (const [name, flag] of Object.entries(TRAIN_FLAGS)) {
     const given: Record<string, unknown> = { ...trainerOptions({ [name]: flag as never }) };
-    const options = Object.keys(given).filter((option) => given[option] === flag);
-    const value = options.map((option) => resolved[option]).find((value) => value != null);
+    const [option] = Object.keys(flattenOptions(given));
+    const value = resolved[option];
     if (value === undefined) continue;
     const words = flag.default ?? "off";
     const said = typeof value === "number"

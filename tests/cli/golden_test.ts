@@ -31,7 +31,7 @@ for (const run of LORA_RUNS) {
           `--batch-size ${rows} --sequence-length ${tokens} --steps ${batches.length} ` +
           "--learning-rate 1e-3 --max-grad-norm 1 " +
           `--model ${run.folder} --data ${folder}/data.jsonl ` +
-          `--adapter ${folder}/init --output ${folder}/out`,
+          `--adapter ${folder}/init --output-dir ${folder}/out`,
       );
       assertEquals(code, 0, err);
 

@@ -48,7 +48,7 @@ Deno.test("inspect plans for the GPU that it is given", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
     const flags = "--method lora --batch-size 2 --sequence-length 16 --json";
-    const { code, out, err } = await runCommand(`inspect ${folder} ${flags} --gpu native`);
+    const { code, out, err } = await runCommand(`inspect ${folder} ${flags} --provider native`);
     assertEquals(code, 0, err);
     const { memory, bufferLimit } = JSON.parse(out);
     using device = await requestDevice();

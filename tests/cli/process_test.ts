@@ -42,7 +42,7 @@ Deno.test("Ctrl-C ends training after a step with a checkpoint", () =>
     await Deno.writeTextFile(data, '{"text": "abcdefghijkl"}\n'.repeat(10));
     const output = join(folder, "out");
     const child = start(
-      `train --model ${folder} --data ${data} --output ${output} --method full --steps 1000000 --batch-size 1 --sequence-length 16 --save-every 1000000 --log-every 5`
+      `train --model ${folder} --data ${data} --output-dir ${output} --method full --steps 1000000 --batch-size 1 --sequence-length 16 --save-every 1000000 --log-every 5`
         .split(" "),
     );
     let pressed = false;
@@ -56,7 +56,7 @@ Deno.test("Ctrl-C ends training after a step with a checkpoint", () =>
       child.status,
     ]);
     assertEquals(code, 130, err);
-    const [, step] = err.match(/interrupted after step (\d+): go on with --resume/)!;
+    const [, step] = err.match(/interrupted after step (\d+): go on with --resume-from/)!;
     assert(await exists(join(output, `checkpoint-${step}`)), err);
     assert(!await exists(join(output, "config.json")));
   }));

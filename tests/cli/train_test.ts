@@ -25,7 +25,7 @@ function withRun(
     const shape = "--batch-size 2 --sequence-length 40 --log-every 2";
     await test(
       folder,
-      `train --model ${folder}/model --data ${folder}/data.jsonl --output ${folder}/out ${shape}`,
+      `train --model ${folder}/model --data ${folder}/data.jsonl --output-dir ${folder}/out ${shape}`,
     );
   });
 }
@@ -40,10 +40,10 @@ Deno.test("train by falqon, then eval and generate what it saved", () =>
     await Deno.writeTextFile(join(folder, "data.jsonl"), '\n{"prompt": 1}\n', { append: true });
     const { code, out, err } = await runCommand(
       `${train} --rank 4 --steps 8 --learning-rate 5e-3 --eval-fraction 0.2 --eval-every 4 --skip-bad-rows ` +
-        "--count-updates --schedule cosine --warmup-steps 2",
+        "--update-stats --schedule cosine --warmup-steps 2",
     );
     assertEquals(code, 0, err);
-    assertMatch(err, /^training .+ by falqon on .+: 2 rows of 40 tokens a step\n/);
+    assertMatch(err, /^training .+ by falqon on .+: 2 rows of 40 tokens per step\n/);
     assertMatch(err, /\nstep 4\/8, loss [\d.]+ \(last [\d.]+\), lr .+, held-out loss [\d.]+\n/);
     assertMatch(err, /\nwarning: \d+ of \d+ rows were malformed and skipped, the first: .+line 61/);
     assertMatch(out, /^trained 8 steps in /);
@@ -75,7 +75,7 @@ Deno.test("train by falqon, then eval and generate what it saved", () =>
 Deno.test("a run that was interrupted and resumed logs the same losses as one that was not", () =>
   withRun(async (folder, train) => {
     const options = "--steps 6 --save-every 2 --method lora --rank 4 --eval-fraction 0.1";
-    const whole = await runCommand(`${train} ${options} --output ${folder}/whole`);
+    const whole = await runCommand(`${train} ${options} --output-dir ${folder}/whole`);
     assertEquals(whole.code, 0, whole.err);
 
     const terminal = new TestTerminal();
@@ -85,12 +85,14 @@ Deno.test("a run that was interrupted and resumed logs the same losses as one th
       if (text.startsWith("step 2/6")) terminal.interrupt();
     };
     assertEquals(await main(`${train} ${options}`.split(" "), terminal), 130);
-    assert(terminal.err.endsWith(`interrupted after step 2: go on with --resume ${folder}/out\n`));
+    assert(
+      terminal.err.endsWith(`interrupted after step 2: go on with --resume-from ${folder}/out\n`),
+    );
     const names = [...Deno.readDirSync(join(folder, "out"))].map(({ name }) => name).sort();
     assertEquals(names, ["checkpoint-2", "training_log.jsonl", "training_options.json"]);
 
     // The options come with the run; a checkpoint names it as well; flags win.
-    const resumed = await runCommand(`train --resume ${folder}/out --log-every 3`);
+    const resumed = await runCommand(`train --resume-from ${folder}/out --log-every 3`);
     assertEquals(resumed.code, 0, resumed.err);
     assertMatch(resumed.err, /from step 2\n/);
     assertMatch(resumed.out, /^trained 4 steps .+\nheld-out loss: .+\nadapter: /);
@@ -99,18 +101,20 @@ Deno.test("a run that was interrupted and resumed logs the same losses as one th
     assertEquals(await losses("out"), await losses("whole"));
     assert(await exists(join(folder, "out/adapter_config.json")));
 
-    const moved = await runCommand(`train --resume ${folder}/out --output ${folder}/other`);
-    assertEquals([moved.code, moved.err.includes("leave --output out")], [2, true], moved.err);
-    const none = await runCommand(`train --resume ${folder}/model`);
+    const moved = await runCommand(
+      `train --resume-from ${folder}/out --output-dir ${folder}/other`,
+    );
+    assertEquals([moved.code, moved.err.includes("leave --output-dir out")], [2, true], moved.err);
+    const none = await runCommand(`train --resume-from ${folder}/model`);
     assertEquals([none.code, none.err.includes("it holds no checkpoint")], [1, true], none.err);
 
     // Without the file of options, as a script leaves a run, the checkpoint still knows the trainer's and the method.
     await Deno.remove(join(folder, "whole/training_options.json"));
     const bare = await runCommand(
-      `train --resume ${folder}/whole --model ${folder}/model --data ${folder}/data.jsonl --rank 4`,
+      `train --resume-from ${folder}/whole --model ${folder}/model --data ${folder}/data.jsonl --rank 4`,
     );
     assertEquals([bare.code, bare.out.split(" in ")[0]], [0, "trained 0 steps"], bare.err);
-    assertMatch(bare.err, /by lora on .+: 2 rows of 40 tokens a step, from step 6\n/);
+    assertMatch(bare.err, /by lora on .+: 2 rows of 40 tokens per step, from step 6\n/);
 
     const adapted = `--model ${folder}/model --adapter ${folder}/out`;
     for (const flags of ["", "--base fp8", "--base nf4"]) {
@@ -136,19 +140,74 @@ Deno.test("a config file is overridden by flags; a folder that is in use only by
     );
     assert(await exists(join(folder, "out/checkpoint-3")));
 
-    const again = `train --config ${folder}/out/training_options.json --output ${folder}/out`;
+    const again = `train --config ${folder}/out/training_options.json --output-dir ${folder}/out`;
     const refused = await runCommand(again);
     assertEquals(refused.code, 1);
-    assertMatch(refused.err, /holds another run: choose another --output, replace it with --over/);
+    assertMatch(
+      refused.err,
+      /holds another run: choose another --output-dir, replace it with --over/,
+    );
     const replaced = await runCommand(`${again} --overwrite --steps 1 --save-every 0`);
     assertEquals(replaced.code, 0, replaced.err);
     assertEquals((await readLog(join(folder, "out"))).length, 1);
     assert(!await exists(join(folder, "out/checkpoint-3")), "a checkpoint of the old run is left");
 
     await Deno.remove(join(folder, "out/training_log.jsonl"));
-    assertMatch((await runCommand(again)).err, /holds a model: choose another --output/);
-    const self = await runCommand(`${train} --overwrite --output ${folder}/model/../model`);
+    assertMatch((await runCommand(again)).err, /holds a model: choose another --output-dir/);
+    const self = await runCommand(`${train} --overwrite --output-dir ${folder}/model/../model`);
     assertMatch(self.err, /it is the folder of the model to train/);
+  }));
+
+Deno.test("a run of the time before options had groups and these names goes on, and without hints", () =>
+  withRun(async (folder, train) => {
+    const options =
+      "--method full --weight-decay 0.1 --no-packing --grad-accum-steps 2 --save-every 2";
+    const whole = await runCommand(`${train} ${options} --steps 4`);
+    assertEquals(whole.code, 0, whole.err);
+    const out = join(folder, "out");
+    const losses = async () => (await readLog(out)).map(({ loss }) => loss);
+    const want = await losses();
+    const edit = async (path: string, change: (json: Record<string, unknown>) => unknown) => {
+      const json = JSON.parse(await Deno.readTextFile(path));
+      await Deno.writeTextFile(path, JSON.stringify(change(json)));
+    };
+    const state = (step: number) => join(out, `checkpoint-${step}/state.json`);
+    await edit(state(2), ({ options, ...rest }) => {
+      const { optimizer, rows, updateStats, ...flat } = options as Record<string, object>;
+      return { ...rest, options: { ...flat, ...optimizer, ...rows, countUpdates: updateStats } };
+    });
+    await Deno.remove(join(out, "checkpoint-4"), { recursive: true });
+    const goOn = async (flags: string) => {
+      const { code, err } = await runCommand(`train --resume-from ${out} ${flags}`.trim());
+      assertEquals([code, err.includes("note:")], [0, false], err);
+      assertEquals(await losses(), want);
+    };
+    await edit(join(out, "training_options.json"), (json) => {
+      const { gradAccumSteps, gradientCheckpointing, updateStats, ...rest } = json;
+      return {
+        ...rest,
+        gradAccum: gradAccumSteps,
+        checkpointing: gradientCheckpointing,
+        countUpdates: updateStats,
+      };
+    });
+    await goOn("");
+    await Deno.remove(join(out, "checkpoint-4"), { recursive: true });
+    await Deno.remove(join(out, "training_options.json"));
+    await goOn(`--model ${folder}/model --data ${folder}/data.jsonl`);
+  }));
+
+Deno.test("notes go to stderr: earlier names of flags, and data that is counted first", () =>
+  withRun(async (folder, train) => {
+    const line = train.replace("--output-dir", "--output");
+    const { code, out, err } = await runCommand(`${line} --method full --schedule cosine`);
+    assertEquals(code, 0, err);
+    assertMatch(
+      err,
+      /^note: --output is called --output-dir now\nnote: the schedule cosine must know/,
+    );
+    assertMatch(err, /\nnote: counted \d+ steps in [\d.]+ s\ntraining /);
+    assert(out.endsWith(`log: ${folder}/out/training_log.jsonl\n`), out);
   }));
 
 Deno.test("on a terminal a bar is drawn over and over", () =>
@@ -187,7 +246,7 @@ Deno.test("a bad row far into the data loses nothing of the steps before it", ()
     assertEquals((await readLog(join(folder, "out"))).length, 30);
     assert(await exists(join(folder, "out/checkpoint-30")));
     await Deno.truncate(path, (await Deno.stat(path)).size - "not JSON\n".length);
-    const resumed = await runCommand(`train --resume ${folder}/out --steps 32 --epochs 2`);
+    const resumed = await runCommand(`train --resume-from ${folder}/out --steps 32 --epochs 2`);
     assertEquals(resumed.code, 0, resumed.err);
     assertMatch(resumed.out, /^trained 2 steps/);
   }));

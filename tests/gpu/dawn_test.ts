@@ -7,10 +7,17 @@ import {
 } from "@std/assert";
 import { DeviceError, OptionError } from "../../src/errors.ts";
 import { throttledWait } from "../../src/gpu/throttled_polling.ts";
-import { loadDawn, offersSubgroupMatrix, SUBGROUP_MATRIX } from "../../src/gpu/dawn.ts";
+import { loadDawn } from "../../src/gpu/dawn.ts";
 import { Device, type Provider, requestDevice } from "../../src/gpu/device.ts";
 import { Kernel } from "../../src/gpu/kernel.ts";
 import { Program } from "../../src/gpu/program.ts";
+import {
+  F16_MATRIX,
+  SUBGROUP_MATRIX,
+  type SubgroupMatrixConfig,
+  subgroupMatrixConfigs,
+  supportsMatrix,
+} from "../../src/gpu/subgroup_matrix.ts";
 import { runCommand } from "../support/terminal.ts";
 
 const PACKAGE = Deno.env.get("FALQON_DAWN");
@@ -104,10 +111,13 @@ Deno.test("dawn with tensor cores is what dawn and auto open", () => {
     ${NATIVE};
     return {
       ...${ADAPTER},
-      requestDevice: ({ requiredFeatures, requiredLimits }) => native.requestDevice({
-        requiredLimits,
-        requiredFeatures: requiredFeatures.filter((name) => native.features.has(name)),
-      }),
+      async requestDevice({ requiredFeatures, requiredLimits }) {
+        const gpu = await native.requestDevice({
+          requiredLimits,
+          requiredFeatures: requiredFeatures.filter((name) => native.features.has(name)),
+        });
+        return Object.defineProperty(gpu, "features", { value: new Set(requiredFeatures) });
+      },
     };
   }`);
   return withDawn(opens, async () => {
@@ -117,8 +127,8 @@ Deno.test("dawn with tensor cores is what dawn and auto open", () => {
       assertEquals([device.provider, device.name], ["dawn", "Tensor"]);
     }
     using device = await requestDevice();
-    assertEquals([device.provider, device.hasSubgroupMatrix], ["native", false]);
-    const { out } = await runCommand("devices --gpu auto");
+    assertEquals([device.provider, device.matrixConfigs], ["native", []]);
+    const { out } = await runCommand("devices --provider auto");
     assertMatch(out, /^.+\n {2}provider: native\n[^]+\nTensor\n {2}provider: dawn\n/);
     assertStringIncludes(
       out,
@@ -127,35 +137,48 @@ Deno.test("dawn with tensor cores is what dawn and auto open", () => {
   });
 });
 
-Deno.test("only 16×16×16 matrices of f16 with f32 sums, by subgroups of 32, behind the feature, are tensor cores", () => {
-  const config = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+Deno.test("a device lists the matrices of its adapter, behind the feature and where subgroups have 32 invocations", () => {
+  const i8 = { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 };
   let sizes = { subgroupMinSize: 32, subgroupMaxSize: 32 };
-  const offers = (features: string[], ...subgroupMatrixConfigs: typeof config[]) =>
-    offersSubgroupMatrix({
+  const listed = (features: string[], ...configs: SubgroupMatrixConfig[]) =>
+    subgroupMatrixConfigs({
       features: new Set(features) as unknown as GPUSupportedFeatures,
-      info: { ...sizes, subgroupMatrixConfigs } as unknown as GPUAdapterInfo,
+      info: { ...sizes, subgroupMatrixConfigs: configs } as unknown as GPUAdapterInfo,
     });
-  assert(offers([SUBGROUP_MATRIX], { ...config, K: 8 }, config));
-  assert(!offers(["shader-f16"], config));
-  assert(!offers([SUBGROUP_MATRIX]));
-  for (const other of [{ M: 8 }, { N: 8 }, { K: 8 }, { resultComponentType: "f16" }]) {
-    assert(!offers([SUBGROUP_MATRIX], { ...config, ...other }));
+  const features = [SUBGROUP_MATRIX, "shader-f16"];
+  assertEquals(listed(features, i8, F16_MATRIX), [i8, F16_MATRIX]);
+  assertEquals(listed(features), []);
+  assertEquals(listed(["shader-f16"], i8, F16_MATRIX), []);
+  assertEquals(listed([SUBGROUP_MATRIX], i8, F16_MATRIX), [i8]);
+  for (const other of [{ subgroupMaxSize: 64 }, { subgroupMinSize: 16 }]) {
+    sizes = { subgroupMinSize: 32, subgroupMaxSize: 32, ...other };
+    assertEquals(listed(features, i8, F16_MATRIX), []);
   }
-  sizes = { subgroupMinSize: 32, subgroupMaxSize: 64 };
-  assert(!offers([SUBGROUP_MATRIX], config));
 });
 
-Deno.test("providers by another name are refused; --gpu takes the three", async () => {
+Deno.test("a kernel finds its matrices only if all of type, result and sizes are those it asks for", () => {
+  const others = [{ M: 8 }, { N: 8 }, { K: 8 }, { componentType: "i8" }, {
+    resultComponentType: "f16",
+  }];
+  const matrixConfigs = others.map((other) => ({ ...F16_MATRIX, ...other }));
+  assert(!supportsMatrix({ matrixConfigs }, F16_MATRIX));
+  assert(supportsMatrix({ matrixConfigs: [...matrixConfigs, F16_MATRIX] }, F16_MATRIX));
+});
+
+Deno.test("providers by another name are refused; --provider takes the three", async () => {
   const provider = "metal" as Provider;
   await assertRejects(() => requestDevice({ provider }), OptionError, "give one of native");
-  const { code, err } = await runCommand("devices --gpu metal");
+  const { code, err } = await runCommand("devices --provider metal");
   assertEquals(code, 2);
-  assertStringIncludes(err, '--gpu has the value "metal": give one of native, dawn, auto');
+  assertStringIncludes(err, '--provider has the value "metal": give one of native, dawn, auto');
   await withDawn("/nowhere", async () => {
-    const { code, out, err } = await runCommand("devices --gpu dawn");
+    const { code, out, err } = await runCommand("devices --provider dawn");
     assertEquals([code, out], [1, ""]);
     assertStringIncludes(err, "Cannot load Dawn from ");
-    assertStringIncludes((await runCommand("devices --gpu auto")).out, "\ndawn: Cannot load Dawn");
+    assertStringIncludes(
+      (await runCommand("devices --provider auto")).out,
+      "\ndawn: Cannot load Dawn",
+    );
   });
 });
 

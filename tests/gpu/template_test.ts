@@ -105,6 +105,12 @@ load_\${x}_$i
   assertEquals(expand(source, constants), [...declared, ...expected]);
 });
 
+Deno.test("words of a loop of a template may be values of constants", () => {
+  const source = "//! for x,f in a,$A_DECODE b,$B_DECODE\n${x} = $f(0);\n//! end";
+  const constants = { A_DECODE: "unpack", B_DECODE: "shift" };
+  assertEquals(expand(source, constants), ["a = unpack(0);", "b = shift(0);"]);
+});
+
 Deno.test("loops of a template nest, see outer variables in bounds, and may be empty", () => {
   const source = `
 //! unroll i 0 TILE/2

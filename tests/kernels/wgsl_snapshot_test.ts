@@ -51,7 +51,7 @@ const GPUS: Record<string, { open: () => Device; methods: Method[] }> = {
 async function recordRun(device: Device, method: Method): Promise<void> {
   using model = await Model.load(`${tiny}model`, { device });
   const data = Dataset.from(`${tiny}instructions_eval.jsonl`);
-  const options = { ...SHAPE, steps: 1, schedule: "constant", countUpdates: true } as const;
+  const options = { ...SHAPE, steps: 1, schedule: "constant", updateStats: true } as const;
   using trainer = await Trainer.create({ model, data, method, ...options });
   for await (const _ of trainer.run());
   await trainer.evaluate(data);
@@ -70,7 +70,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     const device = open();
     using model = await Model.load(`${tiny}model`, { device: open() });
     const request = { config: model.config, method: methods[0], device, ...SHAPE };
-    await planMemory({ ...request, gradientCheckpointing: false, countUpdates: false });
+    await planMemory({ ...request, gradientCheckpointing: false, updateStats: false });
     for (const method of methods) await recordRun(open(), method);
     recordWidening(device);
   });

@@ -1,7 +1,8 @@
 /** Values that are kept in f16 between kernels: what that changes of a step, on any device. */
 
 import { assert, assertEquals } from "@std/assert";
-import type { Device, F16Storage } from "../../src/gpu/device.ts";
+import type { Device } from "../../src/gpu/device.ts";
+import type { F16Storage } from "../../src/gpu/tuning.ts";
 import { submitOnce } from "../../src/gpu/submit_once.ts";
 import { falqon } from "../../src/methods/falqon/falqon.ts";
 import { full } from "../../src/methods/full.ts";
@@ -28,10 +29,10 @@ async function step(
   device: Device,
   folder: string,
   method: Method,
-  halves: F16Storage,
+  f16Storage: F16Storage,
   checkpointing = false,
 ) {
-  device.halves = halves;
+  device.tuning = { ...device.tuning, f16Storage };
   await using _ = expectAllFreed();
   using model = await Model.load(folder, { device });
   const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
@@ -110,7 +111,7 @@ Deno.test("gradients of gate and up in f16 change those of their B alone, by the
 Deno.test("a text is generated with gate and up in f16 as if it were read anew, also by parts", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
-    device.halves = BOTH;
+    device.tuning = { ...device.tuning, f16Storage: BOTH };
     using model = await Model.load(folder, { device });
     const method = lora({ rank: 5, base: "f16", targetModules: ["v_proj"] });
     const network = await model.adapt(method, { random: randomGenerator(1) });

@@ -17,7 +17,7 @@ async function f32Inputs(folder: string, method: Method): Promise<string[]> {
     batchSize: 2,
     sequenceLength: 16,
     gradientCheckpointing: false,
-    countUpdates: false,
+    updateStats: false,
   });
   const labels = [...buffers].map(({ label }) => label);
   return ["normed", "hidden"].filter((name) => labels.includes(name));

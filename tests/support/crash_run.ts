@@ -25,7 +25,7 @@ using trainer = await Trainer.create({
   steps: Number(steps),
   learningRate: 3e-3,
   schedule: "cosine",
-  weightDecay: 0.01,
+  optimizer: { weightDecay: 0.01 },
   seed: 3,
   logEvery: 1,
   saveEvery: 2,

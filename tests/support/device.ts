@@ -13,7 +13,7 @@ import { openNative } from "../../src/gpu/open.ts";
 /** A device that can be brought back to how it was before a test. */
 class SharedDevice extends Device {
   #made: GPUBuffer[] = [];
-  #halves = { ...this.halves };
+  readonly #tuning = this.tuning;
 
   override createBuffer(size: number, usage: GPUBufferUsageFlags, label: string): GPUBuffer {
     const buffer = super.createBuffer(size, usage, label);
@@ -30,7 +30,7 @@ class SharedDevice extends Device {
   /** Frees what the test made, and undoes what it set. */
   endTest(): void {
     this.free(...this.#made);
-    this.halves = { ...this.#halves };
+    this.tuning = this.#tuning;
   }
 }
 

@@ -4,17 +4,12 @@
  * @module
  */
 
-import { SUBGROUP_MATRIX } from "../../src/gpu/dawn.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import type { Kernel } from "../../src/gpu/kernel.ts";
 import type { KernelName } from "../../src/gpu/kernels.generated.ts";
+import { F16_MATRIX, SUBGROUP_MATRIX } from "../../src/gpu/subgroup_matrix.ts";
 import type { KernelConstants } from "../../src/gpu/template.ts";
-
-/** The subgroup matrices that NVIDIA's GPUs have. */
-const TENSOR_CORES = [
-  { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 },
-];
 
 /** A GPU with f16, as native WebGPU shows it. */
 export function openDryGpu(): Device {
@@ -25,7 +20,7 @@ export function openDryGpu(): Device {
 export function openDryTensorGpu(): Device {
   const like = {
     provider: "dawn",
-    info: { subgroupMatrixConfigs: TENSOR_CORES },
+    info: { subgroupMatrixConfigs: [F16_MATRIX] },
     gpu: { features: new Set(["shader-f16", "subgroups", SUBGROUP_MATRIX]) },
   };
   return openDryDevice(like as unknown as Device).device;

@@ -1,6 +1,6 @@
 /** Helpers of the GPU tests: matrices in and out of a device, errors measured. */
 
-import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "../../src/numerics/fp8.ts";
+import { decodeCodes, FORMATS } from "../../src/numerics/formats.ts";
 import {
   type ElementType,
   type Matrix,
@@ -28,11 +28,12 @@ export function uploadMatrix(
     const halves = Float16Array.from(padded);
     device.write(matrix, new Uint8Array(halves.buffer));
     exact = Float64Array.from(Float16Array.from(values));
-  } else if (type === "e4m3" || type === "e5m2") {
-    const format = type === "e4m3" ? E4M3 : E5M2;
-    device.write(matrix, encodeFp8Array(padded, format));
-    const table = fp8DecodeTable(format);
-    exact = Float64Array.from(encodeFp8Array(Float32Array.from(values), format), (c) => table[c]);
+    return { matrix, exact };
+  }
+  const format = type === "u32" || type === "i32" ? null : FORMATS[type];
+  if (format?.codec) {
+    device.write(matrix, format.codec.encode(padded));
+    exact = Float64Array.from(decodeCodes(format, format.codec.encode(Float32Array.from(values))));
   } else {
     device.write(matrix, padded);
   }

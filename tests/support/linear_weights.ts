@@ -14,7 +14,7 @@ export function randomWeights(
       const index = parts.findIndex(({ module }) => name === `${module}.weight`);
       return Promise.resolve(weights[index].slice(first * cols, (first + count) * cols));
     },
-    fp8: () => Promise.resolve(null),
+    codes: () => Promise.resolve(null),
   };
   return { weights, source };
 }

@@ -44,16 +44,17 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
     const path = join(folder, "data.jsonl");
     await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
     const config = await readModelConfig(folder);
-    const asUsual = device.halves;
+    const { f16Storage: asUsual } = device.tuning;
     const everywhere = { activations: true, gradients: true };
     for (const [name, method] of Object.entries(METHODS)) {
       for (const gradientCheckpointing of [false, true]) {
-        device.halves = gradientCheckpointing ? everywhere : asUsual;
+        const f16Storage = gradientCheckpointing ? everywhere : asUsual;
+        device.tuning = { ...device.tuning, f16Storage };
         const shape = {
           batchSize: 3,
           sequenceLength: 50,
           gradientCheckpointing,
-          countUpdates: false,
+          updateStats: false,
         };
         const plan = await planMemory({ config, method, device, ...shape });
         const { weights, training, kept, passing, logits, kernels } = plan;

@@ -37,7 +37,7 @@ Deno.test("learningRateSchedule refuses unknown names and broken counts", () => 
   assertThrows(
     () => learningRateSchedule({ schedule: "square" as "linear", totalSteps: 5 }),
     OptionError,
-    'Cannot use schedule "square" as there is no such: use constant, linear, cosine',
+    'Cannot use schedule "square": give one of constant, linear, cosine',
   );
   assertThrows(
     () => learningRateSchedule({ schedule: "linear", warmupSteps: -1, totalSteps: 5 }),

@@ -16,7 +16,7 @@ import { fromFloat32, toFloat32 } from "../../src/io/dtype.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { LOG_FILE } from "../../src/train/log.ts";
 import type { TrainerOptions } from "../../src/train/options.ts";
-import type { TrainingMetrics } from "../../src/train/trainer.ts";
+import type { TrainingMetrics } from "../../src/train/metrics.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
@@ -53,7 +53,7 @@ function tinyRun(model: Model, folder: string, method: Method): TrainerOptions {
     learningRate: 3e-3,
     schedule: "cosine",
     warmupSteps: 2,
-    weightDecay: 0.01,
+    optimizer: { weightDecay: 0.01 },
     seed: 3,
     logEvery: 4,
   };
@@ -181,7 +181,7 @@ Deno.test("a loss that is not finite ends the run and keeps the step before", as
       schedule: "linear",
       learningRate: 1e37,
       warmupSteps: 6,
-      maxGradNorm: 0,
+      optimizer: { maxGradNorm: 0 },
       logEvery: 1,
     });
     await assertRejects(() => collect(trainer), TrainingError, "Cannot go on after step");
@@ -195,11 +195,11 @@ Deno.test("bad options are refused before anything is written", async () => {
     using model = await load();
     const options = tinyRun(model, folder, lora({ rank: 4 }));
     const refused: [Partial<TrainerOptions>, string][] = [
-      [{ sequenceLength: 0 }, "Cannot use sequenceLength 0: expected a whole number of at least 2"],
+      [{ sequenceLength: 0 }, "Cannot use sequenceLength 0: give a whole number of at least 2"],
       [{ sequenceLength: 65 }, "Cannot train on rows of 65 tokens as the model was made for 64"],
       [{ steps: 0 }, "Cannot use steps 0"],
       [{ learningRate: NaN }, "Cannot use learningRate NaN"],
-      [{ beta2: 1 }, "Cannot use beta2 1: expected a finite number from 0 to below 1"],
+      [{ beta2: 1 }, "Cannot use beta2 1: give a finite number from 0 to below 1"],
       [{ evalEvery: 5 }, "there is no evalData"],
       [{ saveEvery: 5 }, "there is no outputDir"],
     ];

@@ -16,7 +16,7 @@
 const THREADS = (BM / TM) * (BN / TN);
 
 // Both operands: their bindings, blocks and tiles.
-//! for X,x,N,binding in A,a,M,1 B,b,N,2
+//! for X,x,N,binding,decode in A,a,M,1,$A_DECODE B,b,N,2,$B_DECODE
 //! if ${X}_TYPE == f32
 @group(0) @binding($binding) var<storage, read> $x: array<vec4<f32>>;
 //! elif ${X}_TYPE == f16
@@ -28,17 +28,15 @@ const ${X}_BLOCKS = B$N * BK / 16;
 
 var<workgroup> ${x}_tile: array<array<vec4<f32>, B$N / 4 + 1>, BK>;
 
-// Four elements starting at element `i` (a multiple of 4). e4m3 comes times 2^-8, undone by alpha.
+// Four elements starting at element `i` (a multiple of 4), as the format is decoded fastest: alpha undoes the factor.
 fn ${x}4(i: u32) -> vec4<f32> {
 //! if ${X}_TYPE == f32
   return $x[i / 4u];
 //! elif ${X}_TYPE == f16
   let v = $x[i / 4u];
   return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
-//! elif ${X}_TYPE == e4m3
-  return unpack4_e4m3_scaled($x[i / 4u]);
 //! else
-  return unpack4_e5m2($x[i / 4u]);
+  return $decode($x[i / 4u]);
 //! end
 }
 

@@ -1,7 +1,7 @@
 // out[r][c] = decode(codes[r][c]) / scales[r]: codes back to f32; less the original (SUBTRACT), the quantisation error.
 // One thread per vec4.
 //! include linear_grid.wgsl
-//! include fp8.wgsl
+//! include $CODES_INCLUDE
 
 struct Params {
   rows: u32,
@@ -9,11 +9,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-//! if CODES == f16
-@group(0) @binding(1) var<storage, read> codes: array<vec2<u32>>;
-//! else
-@group(0) @binding(1) var<storage, read> codes: array<u32>;
-//! end
+@group(0) @binding(1) var<storage, read> codes: array<$CODES_WORD>;
 @group(0) @binding(2) var<storage, read> scales: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 //! if SUBTRACT
@@ -26,13 +22,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
-//! if CODES == e4m3
-  var value = unpack4_e4m3(codes[item]) / scales[row];
-//! elif CODES == e5m2
-  var value = unpack4_e5m2(codes[item]) / scales[row];
-//! else
+//! if CODES == f16
   let halves = codes[item];
   var value = vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y)) / scales[row];
+//! else
+  var value = unpack4_$CODES(codes[item]) / scales[row];
 //! end
 //! if SUBTRACT
   value -= subtract[item];

@@ -1,13 +1,11 @@
 // How a kernel that makes rows writes them as codes.
-// Include-only. CODES: e4m3, e5m2 (four codes in a u32) or f16 (four in a vec2<u32>); scales has one f32 per row.
-//! include fp8.wgsl
+// Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
+//! include $CODES_INCLUDE
 //! include row_scale.wgsl
 
 @group(0) @binding(7) var<storage, read_write> scales: array<f32>;
-//! if CODES != f16
-@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
-//! else
-@group(0) @binding(6) var<storage, read_write> codes: array<vec2<u32>>;
+@group(0) @binding(6) var<storage, read_write> codes: array<$CODES_WORD>;
+//! if CODES == f16
 
 // f16 for every f32: saturated like the FP8 formats, but infinity is NaN, so that an overflow stays visible.
 fn pack4_f16(v: vec4<f32>) -> vec2<u32> {

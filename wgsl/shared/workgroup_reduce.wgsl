@@ -3,9 +3,29 @@
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
+//
+// With SUBGROUP_MAX or SUBGROUP_SUM the first level is a subgroup's: its invocations reduce without workgroup memory, and
+// one of each SUBGROUP_SIZE leaves the result there. SUBGROUP_SIZE is the smallest that the device has: in a larger
+// subgroup several leave the same, which changes no maximum (sums are taken so only where all subgroups have this size).
+//! if ENABLE_SUBGROUPS
+enable subgroups;
+//! end
 
 var<workgroup> reduce_scratch: array<f32, THREADS>;
 
+//! if SUBGROUP_SUM
+fn workgroup_sum(value: f32, thread: u32) -> f32 {
+  let part = subgroupAdd(value);
+  if (thread % ${SUBGROUP_SIZE}u == 0u) { reduce_scratch[thread / ${SUBGROUP_SIZE}u] = part; }
+  workgroupBarrier();
+  var total = reduce_scratch[0];
+//! unroll i 1 THREADS/SUBGROUP_SIZE
+  total += reduce_scratch[$i];
+//! end
+  workgroupBarrier(); // the scratch may be written again
+  return total;
+}
+//! else
 fn workgroup_sum(value: f32, thread: u32) -> f32 {
   reduce_scratch[thread] = value;
   workgroupBarrier();
@@ -24,7 +44,21 @@ fn workgroup_sum(value: f32, thread: u32) -> f32 {
   workgroupBarrier(); // the scratch may be written again
   return total;
 }
+//! end
 
+//! if SUBGROUP_MAX
+fn workgroup_max(value: f32, thread: u32) -> f32 {
+  let part = subgroupMax(value);
+  if (thread % ${SUBGROUP_SIZE}u == 0u) { reduce_scratch[thread / ${SUBGROUP_SIZE}u] = part; }
+  workgroupBarrier();
+  var largest = reduce_scratch[0];
+//! unroll i 1 THREADS/SUBGROUP_SIZE
+  largest = max(largest, reduce_scratch[$i]);
+//! end
+  workgroupBarrier();
+  return largest;
+}
+//! else
 fn workgroup_max(value: f32, thread: u32) -> f32 {
   reduce_scratch[thread] = value;
   workgroupBarrier();
@@ -43,3 +77,4 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
   workgroupBarrier();
   return largest;
 }
+//! end

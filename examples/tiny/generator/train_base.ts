@@ -47,8 +47,7 @@ try {
     learningRate: Number(flags["learning-rate"]),
     schedule: "cosine",
     warmupSteps: 200,
-    weightDecay: 0.1,
-    beta2: 0.98,
+    optimizer: { weightDecay: 0.1, beta2: 0.98 },
     seed: 1,
     logEvery: 200,
   });

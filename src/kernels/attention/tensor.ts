@@ -8,6 +8,7 @@
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
+import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
 import { attentionDelta } from "./delta.ts";
 import { backwardCall, forwardCall, rotationConstants } from "./params.ts";
 import type { AttentionBackwardOptions, AttentionForwardOptions } from "./shapes.ts";
@@ -80,7 +81,7 @@ export function suitsTensorAttention(
     const { dQ, dK, dV } = options;
     columns.push(dQ.column, dK.column, dV.column, dQ.matrix.cols);
   }
-  return device.hasSubgroupMatrix && headDim % 16 === 0 &&
+  return supportsMatrix(device, F16_MATRIX) && headDim % 16 === 0 &&
     columns.every((column) => column % 4 === 0) &&
     TENSOR_KERNELS.every((kernel) =>
       suitsTensorTile(device, kernel, TENSOR_TILES[kernel], headDim)
@@ -174,6 +175,6 @@ function constants(
     // Of the queries' gradient a subgroup keeps half of the dims, and so where it keeps twice the
     // rows.
     SUM_BLOCKS: Math.ceil(HEAD_DIM / (kernel === "queries" || ROW_BLOCKS === 2 ? 32 : 16)),
-    EMULATE: !device.hasSubgroupMatrix,
+    EMULATE: !supportsMatrix(device, F16_MATRIX),
   };
 }

@@ -7,6 +7,7 @@
 
 import type { BufferView, Matrix, Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
+import { FORMATS } from "../../numerics/formats.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import {
   suitsTensorUpdate,
@@ -16,6 +17,12 @@ import {
 } from "./tensor.ts";
 import type { AdaptedPart } from "./adapted_part.ts";
 import { expectMatrix, expectVector } from "../shapes.ts";
+
+/**
+ * The format for which the kernels are written: sums in them are exact because its values have at
+ * most 4 bits.
+ */
+const UPDATE_TYPES = [FORMATS.e4m3.name];
 
 /** Tile sizes of {@linkcode updateRows}, all multiples of 4. */
 export interface UpdateTile {
@@ -154,7 +161,10 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
 export interface MeasureUpdateOptions extends Omit<UpdateRowsOptions, "change"> {
   /** f32 [rows, rank]: what B asks for since each row was written; not read in place. */
   pending: Matrix;
-  /** f32 [rows, 4]: codes that will differ, values beyond ±448, ⟨U, U⟩ and ⟨R, U⟩ in code units. */
+  /**
+   * f32 [rows, 4]: codes that will differ, values beyond the format's maximum, ⟨U, U⟩ and ⟨R, U⟩ in
+   * code units.
+   */
   statistics: BufferView;
 }
 
@@ -246,7 +256,7 @@ function checkPart(
   base: UpdateBase,
   selection: Selection | null,
 ): void {
-  expectMatrix(kernel, "weight", weight, { ...weight, types: ["e4m3"] });
+  expectMatrix(kernel, "weight", weight, { ...weight, types: UPDATE_TYPES });
   expectMatrix(kernel, "b", b, { rows, cols: rank });
   expectVector(kernel, "rowFactors", rowFactors, rows);
   expectVector(kernel, "columnFactors", columnFactors, rank);
@@ -258,7 +268,11 @@ function checkPart(
   }
   if (base !== "in place") {
     const { rows: height } = base.codes;
-    expectMatrix(kernel, "base", base.codes, { rows: height, cols: weight.cols, types: ["e4m3"] });
+    expectMatrix(kernel, "base", base.codes, {
+      rows: height,
+      cols: weight.cols,
+      types: UPDATE_TYPES,
+    });
     if (base.row + rows > height) {
       throw new RangeError(
         `${kernel}: ${rows} rows from ${base.row} on are not all among the ${height} of the base`,

@@ -8,6 +8,7 @@
 import type { Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { DispatchCost, Program } from "../../gpu/program.ts";
+import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
 import type { AdaptedPart } from "./adapted_part.ts";
 
 /** How a workgroup of `falqon_update_tensor.wgsl` is made up. */
@@ -40,7 +41,7 @@ export function updateTensorBytes(
 
 /** Whether the kernel can write all rows of a part, and is worth it. */
 export function suitsTensorUpdate(device: Device, { rows, rank }: AdaptedPart): boolean {
-  return device.hasSubgroupMatrix && rows >= FEWEST_ROWS && rank >= SMALLEST_RANK &&
+  return supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS && rank >= SMALLEST_RANK &&
     rank <= LARGEST_RANK &&
     updateTensorBytes(UPDATE_TENSOR_TILE, rank) <= device.limits.maxComputeWorkgroupStorageSize;
 }
@@ -72,7 +73,7 @@ export function updateRowsTensor(
       STEPS: steps,
       RANK_STEPS: rankSteps,
       A_LOADS: Math.ceil(rankSteps * columns / (32 * subgroups)),
-      EMULATE: !device.hasSubgroupMatrix,
+      EMULATE: !supportsMatrix(device, F16_MATRIX),
     }),
     {
       weight,

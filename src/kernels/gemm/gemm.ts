@@ -1,9 +1,9 @@
 /**
  * Matrix products in the three layouts that training needs.
  *
- * Operands in f32 are multiplied in f32. If both are narrow (f16 or FP8) and the GPU has f16, they
- * are packed, become f16, which is exact, and are multiplied with packed arithmetic or on tensor
- * cores: see {@linkcode chooseVariant}.
+ * Operands in f32 are multiplied in f32. If both become f16 exactly and the GPU has f16, they are
+ * packed and multiplied with packed arithmetic or on tensor cores: see products.ts and
+ * {@linkcode chooseVariant}.
  *
  * @module
  */
@@ -12,7 +12,6 @@ import {
   type BufferView,
   type ColumnBlock,
   columnsOf,
-  type ElementType,
   type Matrix,
   pitchOf,
   roundUp,
@@ -20,15 +19,17 @@ import {
 } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
+import { formatOf, type NumberFormat } from "../../numerics/formats.ts";
+import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
 import {
   chooseVariant,
   fragmentLoads,
   type GemmShape,
   type GemmVariant,
-  onTensorCores,
   splitKLength,
 } from "./variants.ts";
 import { type OperandSide, pack, type PackedOperand } from "./pack.ts";
+import { multiplies } from "./products.ts";
 import { sumPartials } from "./sum_partials.ts";
 
 /**
@@ -96,13 +97,9 @@ export function gemm(program: Program, options: GemmOptions): void {
   const variant = options.variant ?? chooseVariant(program.device, shape);
   const { BM, BN } = variant.tile;
   const grid: [number, number] = [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM)];
-  const isF16 = out.matrix.type === "f16";
-  const splitK = splitKLength(
-    grid[0] * grid[1],
-    shape.k,
-    variant,
-    !!addend || !!secondOutput || isF16,
-  );
+  // Partial products are f32, and their sum takes nothing along.
+  const whole = !!addend || !!secondOutput || out.matrix.type !== "f32";
+  const splitK = splitKLength(grid[0] * grid[1], shape.k, variant, whole);
   const splits = Math.max(1, Math.ceil(shape.k / splitK)); // none of them empty
   const operands = variant.kernel === "gemm"
     ? asStored(a, b, { ...shape, layout, splitK })
@@ -169,9 +166,10 @@ function asStored(
   b: ColumnBlock,
   { k, aType, bType, layout, splitK }: GemmShape & { layout: GemmLayout; splitK: number },
 ): Operands {
+  const [aFormat, bFormat] = [formatOf(aType), formatOf(bType)];
   return {
     bindings: { a: a.matrix, b: b.matrix },
-    constants: { PACKED: false, FIXED_K: false, ...operandConstants(aType, bType, layout) },
+    constants: { PACKED: false, FIXED_K: false, ...operandConstants(aFormat, bFormat, layout) },
     params: {
       k,
       split_k: splitK,
@@ -180,7 +178,7 @@ function asStored(
       b_pitch: b.matrix.pitch,
       b_column: b.column,
     },
-    factor: decodeFactor(aType) * decodeFactor(bType),
+    factor: decodeFactor(aFormat) * decodeFactor(bFormat),
   };
 }
 
@@ -199,14 +197,13 @@ function asPacked(
 ): Operands {
   const fragments = variant.kernel === "gemm_tensor";
   const form = fragments ? "fragments" : "pairs";
-  if (fragments && !onTensorCores(aType, bType)) {
-    throw new RangeError(
-      `Cannot multiply ${aType} by ${bType} on tensor cores: expected both f16 or both FP8`,
-    );
+  const [aFormat, bFormat] = [formatOf(aType), formatOf(bType)];
+  if (!multiplies(variant.kernel, aFormat, bFormat)) {
+    throw new RangeError(`The kernel ${variant.kernel} does not multiply ${aType} by ${bType}`);
   }
   const packed = (block: ColumnBlock, side: OperandSide, byK: boolean, label?: string) => {
     const panel = side === "left" ? variant.tile.BM : variant.tile.BN;
-    return pack(program, { block, side, byK, k, panel, form, leftType: aType, label });
+    return pack(program, { block, side, byK, k, panel, form, left: aFormat, label });
   };
   const left = packed(a, "left", aByK);
   const right = cache?.packed ?? packed(b, "right", bByK, cache?.label);
@@ -217,14 +214,14 @@ function asPacked(
       PACKED: true,
       FIXED_K: fragments,
       ...(fragments && {
-        ...fragmentLoads(variant.tile, aType),
+        ...fragmentLoads(variant.tile, aFormat),
         A_TYPE: aType,
         B_TYPE: bType,
-        CODES: aType !== "f16",
+        CODES: aFormat.codec !== null,
         K: left.k,
         SPLIT_K: splitK,
         IS_SPLIT: splitK < k,
-        EMULATE: !program.device.hasSubgroupMatrix,
+        EMULATE: !supportsMatrix(program.device, F16_MATRIX),
       }),
     },
     params: fragments ? {} : { k: left.k, split_k: splitK },
@@ -232,15 +229,22 @@ function asPacked(
   };
 }
 
-/** The kernel of f32 arithmetic decodes e4m3 as value · 2⁻⁸. */
-function decodeFactor(type: ElementType): number {
-  return type === "e4m3" ? 256 : 1;
+/** The kernel of f32 arithmetic decodes codes by way of f16 too. */
+function decodeFactor({ f16 }: NumberFormat): number {
+  return f16?.decodeFactor ?? 1;
 }
 
-function operandConstants(a: ElementType, b: ElementType, layout: GemmLayout): KernelConstants {
+/** The function that decodes four codes fastest: by shifting them into f16, off by the format's factor. */
+function decoderOf({ name, f16 }: NumberFormat): string {
+  return f16 && f16.decodeFactor !== 1 ? `unpack4_${name}_scaled` : `unpack4_${name}`;
+}
+
+function operandConstants(a: NumberFormat, b: NumberFormat, layout: GemmLayout): KernelConstants {
   return {
-    A_TYPE: a,
-    B_TYPE: b,
+    A_TYPE: a.name,
+    B_TYPE: b.name,
+    A_DECODE: decoderOf(a),
+    B_DECODE: decoderOf(b),
     A_BY_K: layout === "tn",
     B_BY_K: layout !== "nt",
   };

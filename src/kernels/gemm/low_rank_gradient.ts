@@ -5,7 +5,7 @@
  * @module
  */
 
-import { roundUp } from "../../gpu/buffers.ts";
+import { ELEMENT_BYTES, roundUp } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { type GradientScale, lowRankGradientTensor } from "./low_rank_gradient_tensor.ts";
@@ -114,7 +114,7 @@ function checkShapes({ a, b, out, gradientScale }: LowRankGradientOptions): void
   const types = [a.matrix.type, b.matrix.type, out.type];
   const wanted = [gradientScale?.rowScales ? "f16" : "f32", "f32", "f32"];
   const inside = [a, b].every(({ matrix, column, cols }) =>
-    column % (matrix.type === "f16" ? 8 : 4) === 0 && column + cols <= matrix.pitch
+    column % (16 / ELEMENT_BYTES[matrix.type]) === 0 && column + cols <= matrix.pitch
   );
   const problem = types.some((type, i) => type !== wanted[i])
     ? `types ${types.join(", ")} are not ${wanted.join(", ")}`

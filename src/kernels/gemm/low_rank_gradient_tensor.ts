@@ -5,8 +5,10 @@
  * @module
  */
 
-import type { ElementType, Matrix, Vector } from "../../gpu/buffers.ts";
+import type { Matrix, Vector } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
+import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
+import { formatOf } from "../../numerics/formats.ts";
 import type { QuantizedGradient } from "../rows/quantize.ts";
 import type { LowRankProduct } from "./low_rank_product.ts";
 import { recordSplitK } from "./low_rank_split.ts";
@@ -35,9 +37,6 @@ export interface LowRankTensorVariant {
   splitK: number;
 }
 
-/** By how much what a scale brings to the largest code can grow further within f16. */
-const HEADROOM: Partial<Record<ElementType, number>> = { e4m3: 2 ** 7, e5m2: 1, f16: 2 ** 10 };
-
 /**
  * Records finding the scale of a gradient from its codes' scales, for `gradientScale` of
  * `lowRankGradient`; valid until the program asks for the next one. Undefined where the device has
@@ -47,14 +46,18 @@ export function findGradientScale(
   program: Program,
   codes: QuantizedGradient | null,
 ): GradientScale | undefined {
-  return codes && program.device.hasSubgroupMatrix
+  return codes && supportsMatrix(program.device, F16_MATRIX)
     ? recordGradientScale(program, codes)
     : undefined;
 }
 
 /** As {@linkcode findGradientScale}, on any device. */
 export function recordGradientScale(program: Program, codes: QuantizedGradient): GradientScale {
-  const power = recordPower(program, codes, HEADROOM[codes.codes.type]!);
+  const { f16Headroom, name } = formatOf(codes.codes.type);
+  if (!f16Headroom) {
+    throw new RangeError(`Codes in ${name} do not tell how a gradient comes within f16`);
+  }
+  const power = recordPower(program, codes, f16Headroom);
   return { power, columnScales: codes.columnScales };
 }
 
@@ -118,7 +121,7 @@ export function lowRankGradientTensor(
       B_LOADS: loads(BN),
       A_TYPE: a.matrix.type,
       COLUMN_SCALES: !!columnScales,
-      EMULATE: !program.device.hasSubgroupMatrix,
+      EMULATE: !supportsMatrix(program.device, F16_MATRIX),
     },
     bindings: {
       power,

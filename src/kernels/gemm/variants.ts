@@ -6,6 +6,8 @@
 
 import { type ElementType, roundUp } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
+import { formatOf, type NumberFormat } from "../../numerics/formats.ts";
+import { type GemmKernel, kernelsFor } from "./products.ts";
 
 /** The sizes of a product and the types of its operands. */
 export interface GemmShape {
@@ -27,12 +29,7 @@ export interface GemmTile extends Readonly<Record<string, number>> {
 
 /** A kernel and its tiles. */
 export interface GemmVariant {
-  /**
-   * - `gemm`: f32 arithmetic on operands as they are stored;
-   * - `gemm_f16`: packed f16 arithmetic, joined to f32 sums every few steps;
-   * - `gemm_tensor`: tensor cores, f16 operands and f32 sums.
-   */
-  kernel: "gemm" | "gemm_f16" | "gemm_tensor";
+  kernel: GemmKernel;
   tile: GemmTile;
 }
 
@@ -58,16 +55,16 @@ export const PACKED_STEP = 64;
 /** Rows and columns of the output from which packing the operands pays. */
 const WORTH_PACKING = 64;
 
-/** The kernel for a product on a device. */
+/** The fastest kernel for a product on a device, and its tiles. */
 export function chooseVariant(device: Device, { m, n, k, aType, bType }: GemmShape): GemmVariant {
-  const narrow = aType !== "f32" && bType !== "f32";
-  const packs = device.hasF16 && !device.isFallback && Math.min(m, n, k) >= WORTH_PACKING;
-  if (!narrow || !packs) {
-    if (m * n >= 512 * 512) return GEMM_VARIANTS.large;
-    return Math.min(m, n) >= 64 ? GEMM_VARIANTS.medium : GEMM_VARIANTS.small;
+  const packs = !device.isFallback && Math.min(m, n, k) >= WORTH_PACKING;
+  const [kernel] = packs ? kernelsFor(device, formatOf(aType), formatOf(bType)) : ["gemm"];
+  if (kernel === "gemm_tensor") {
+    return n > 64 ? GEMM_VARIANTS.tensor : GEMM_VARIANTS.tensorNarrow;
   }
-  if (!device.hasSubgroupMatrix || !onTensorCores(aType, bType)) return GEMM_VARIANTS.half;
-  return n > 64 ? GEMM_VARIANTS.tensor : GEMM_VARIANTS.tensorNarrow;
+  if (kernel === "gemm_f16") return GEMM_VARIANTS.half;
+  if (m * n >= 512 * 512) return GEMM_VARIANTS.large;
+  return Math.min(m, n) >= 64 ? GEMM_VARIANTS.medium : GEMM_VARIANTS.small;
 }
 
 /** Workgroups below which a product is split along k, to give every core of a large GPU work. */
@@ -137,16 +134,11 @@ export function tensorVariant(BM: number, BN: number, band: number = 22): GemmVa
   return { kernel: "gemm_tensor", tile: { BM, BN, BK: 32, BAND: band } };
 }
 
-/** Whether the kernel for tensor cores takes operands of these types. */
-export function onTensorCores(a: ElementType, b: ElementType): boolean {
-  return a !== "f32" && b !== "f32" && (a === "f16") === (b === "f16");
-}
-
 /**
  * Vectors of 16 bytes that a thread of the kernel for tensor cores fetches of each operand in a
  * step.
  */
-export function fragmentLoads({ BM, BN, BK }: GemmTile, type: ElementType) {
-  const loads = (width: number) => BK * width / (type === "f16" ? 8 : 16) / 128;
+export function fragmentLoads({ BM, BN, BK }: GemmTile, { bytes }: NumberFormat) {
+  const loads = (width: number) => BK * width * bytes / 16 / 128;
   return { A_LOADS: loads(BM), B_LOADS: loads(BN) };
 }

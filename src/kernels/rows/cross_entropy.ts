@@ -9,6 +9,7 @@ import type { Matrix, Vector } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import type { StepState } from "../../gpu/step_state.ts";
 import { expectQuantized, type Quantized } from "./quantize.ts";
+import { codeConstants } from "../codes.ts";
 import { expectMatrix, expectVector, threadsForRow } from "../shapes.ts";
 
 /**
@@ -86,7 +87,7 @@ function record(
     device.kernel("cross_entropy", {
       THREADS: threads,
       GRADIENT: !gradient ? "none" : quantized ? "codes" : "logits",
-      CODES: quantized?.codes.type ?? "",
+      ...(quantized && codeConstants(quantized.codes.type)),
     }),
     {
       logits,

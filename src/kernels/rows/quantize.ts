@@ -1,18 +1,19 @@
 /**
- * Quantisation with dynamic scales, one a row (token) or one for the whole matrix: to FP8, or to
- * f16.
+ * Quantisation with dynamic scales, one per row (token) or one for the whole matrix, to any format
+ * that has scales.
  *
  * @module
  */
 
-import {
-  type BufferView,
-  type ElementType,
-  type Matrix,
-  pitchOf,
-  type Vector,
-} from "../../gpu/buffers.ts";
+import { type BufferView, type Matrix, pitchOf, type Vector } from "../../gpu/buffers.ts";
 import { type Bindings, linearGrid, type Program } from "../../gpu/program.ts";
+import {
+  formatOf,
+  SCALE_GRANULARITIES,
+  SCALED_FORMATS,
+  type ScaleGranularity,
+} from "../../numerics/formats.ts";
+import { codeConstants } from "../codes.ts";
 import {
   expectMatrix,
   expectVector,
@@ -21,20 +22,13 @@ import {
   threadsForRow,
 } from "../shapes.ts";
 
-/** Element types of codes. */
-const CODE_TYPES: readonly ElementType[] = ["e4m3", "e5m2", "f16"];
+export { SCALE_GRANULARITIES, type ScaleGranularity };
 
-/** What shares a scale. `tensor` is what the FALQON paper uses, `row` costs less and is finer. */
-export type ScaleGranularity = "row" | "tensor";
-
-/** Every {@linkcode ScaleGranularity}. */
-export const SCALE_GRANULARITIES: readonly ScaleGranularity[] = ["row", "tensor"];
-
-/** A matrix in few bits: `value[r][c] = codes[r][c] / scales[r]`. */
+/** A quantised matrix: `value[r][c] = decode(codes[r][c]) / scales[r]`. */
 export interface Quantized {
   /** [rows, cols] */
   codes: Matrix;
-  /** f32 [rows]: what a row was multiplied by on the way in. */
+  /** f32 [rows]: what each row was multiplied by before it was encoded. */
   scales: Vector;
 }
 
@@ -50,7 +44,7 @@ export interface QuantizedGradient extends Quantized {
 }
 
 /**
- * Checks where a kernel should write its result in few bits. A merged layer's width counts the zero
+ * Checks where a kernel should write its quantised result. A merged layer's width counts the zero
  * rows up to a multiple of 16, so codes and column scales may go on up to the pitch.
  *
  * @param kernel Name of the recorder, for the message.
@@ -64,7 +58,7 @@ export function expectQuantized(
 ): void {
   const fits = codes.cols >= cols && codes.pitch === pitchOf(cols);
   const narrowed = fits ? { ...codes, cols } : codes;
-  expectMatrix(kernel, "codes", narrowed, { rows, cols, types: CODE_TYPES });
+  expectMatrix(kernel, "codes", narrowed, { rows, cols, types: SCALED_FORMATS });
   expectVector(kernel, "scales", scales, rows);
   if (!columnScales) return;
   const length = Math.min(columnScales.length, cols);
@@ -80,9 +74,12 @@ export function codesOf(quantized: Quantized | null | undefined): Bindings {
 export interface QuantizeOptions {
   /** f32 [rows, cols] */
   input: Matrix;
-  /** e4m3, e5m2 or f16 codes [rows, cols + trailing columns] */
+  /** Codes of a format with scales [rows, cols + trailing columns] */
   codes: Matrix;
-  /** f32 [rows]: multiplied on the way in. One a row, all equal for granularity `tensor`. */
+  /**
+   * f32 [rows]: what each row is multiplied by before it is encoded. All equal for granularity
+   * `tensor`.
+   */
   scales: Vector;
   /** `given`: the scales are read, not written. */
   granularity: ScaleGranularity | "given";
@@ -95,8 +92,8 @@ export interface QuantizeOptions {
 }
 
 /**
- * Records `codes = encode(input · scale)`. The scale brings the largest magnitude that shares it to
- * the largest value of FP8, or into [2³, 2⁴) of f16, there as a power of two.
+ * Records `codes = encode(input · scale)`, the scale as the rule of the format makes it from the
+ * largest magnitude that shares it.
  */
 export function quantize(program: Program, options: QuantizeOptions): void {
   const { input, codes, scales, granularity, columnScales, trailingColumns } = options;
@@ -120,14 +117,17 @@ export function quantize(program: Program, options: QuantizeOptions): void {
   if (granularity === "tensor") {
     const amax = device.kernel("tensor_amax", { ...variant, THREADS: threadsForRow(codes.pitch) });
     program.dispatch(amax, { ...inputs, amax: scales }, params, grid);
-    const scale = device.kernel("tensor_scale", { CODES: codes.type, THREADS: 256 });
+    const scale = device.kernel("tensor_scale", {
+      ...codeConstants(codes.type),
+      THREADS: 256,
+    });
     program.dispatch(scale, { scales }, { rows }, [1]);
   }
   program.dispatch(
     device.kernel("quantize_rows", {
       ...variant,
       ...rowConstants(device, width, 1, options.variant),
-      CODES: codes.type,
+      ...codeConstants(codes.type),
       GIVEN_SCALES: granularity !== "row",
     }),
     { ...inputs, codes, scales },
@@ -139,7 +139,7 @@ export function quantize(program: Program, options: QuantizeOptions): void {
 
 /** Operands and options of {@linkcode dequantize}. */
 export interface DequantizeOptions {
-  /** e4m3, e5m2 or f16 codes [rows, cols] */
+  /** Codes of a format with scales [rows, cols] */
   codes: Matrix;
   /** f32 [rows] */
   scales: Vector;
@@ -165,7 +165,7 @@ export function dequantize(
   const vectors = codes.pitch / 4;
   program.dispatch(
     program.device.kernel("dequantize_rows", {
-      CODES: codes.type,
+      ...codeConstants(codes.type),
       SUBTRACT: !!subtract,
     }),
     { codes, scales, out, ...(subtract && { subtract }) },
@@ -174,10 +174,16 @@ export function dequantize(
   );
 }
 
-function checkShapes({ input, codes, scales, trailingColumns, columnScales }: QuantizeOptions) {
+function checkShapes(options: QuantizeOptions) {
+  const { input, codes, scales, trailingColumns, columnScales, granularity } = options;
   const width = input.pitch + (trailingColumns?.pitch ?? 0);
-  const problem = input.type !== "f32" || !CODE_TYPES.includes(codes.type)
-    ? `${input.type} becomes ${codes.type}: expected f32 and one of ${CODE_TYPES.join(", ")}`
+  const { granularities } = formatOf(codes.type);
+  const problem = input.type !== "f32" || granularities.length === 0
+    ? `${input.type} becomes ${codes.type}: expected f32 and one of ${SCALED_FORMATS.join(", ")}`
+    : granularity !== "given" && !granularities.includes(granularity)
+    ? `${codes.type} has no scale per ${granularity}: expected one per ${
+      granularities.join(" or ")
+    }`
     : codes.rows !== input.rows || codes.pitch !== width
     ? `codes of ${codes.rows}×${codes.pitch} cannot hold ${input.rows}×${width}`
     : scales.length < input.rows

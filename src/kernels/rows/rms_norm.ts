@@ -8,6 +8,7 @@
 import type { Matrix, Vector } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { codesOf, expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
+import { codeConstants } from "../codes.ts";
 import { expectMatrix, expectVector, rowConstants, type RowVariant } from "../shapes.ts";
 
 /** Operands of {@linkcode rmsNorm}; f32 except for the codes. */
@@ -45,7 +46,7 @@ export function rmsNorm(
       ...rowConstants(program.device, pitch / 4, 1, variant),
       OUTPUT: !!output,
       QUANTIZED: !!quantized,
-      ...(quantized && { CODES: quantized.codes.type }),
+      ...(quantized && codeConstants(quantized.codes.type)),
     }),
     { input, weight, rstd, ...(output && { output }), ...codesOf(quantized) },
     { rows, cols, vectors: pitch / 4, eps },
@@ -93,7 +94,7 @@ export function rmsNormBackward(program: Program, options: RmsNormBackwardOption
       ACCUMULATE: accumulate,
       QUANTIZED: !!quantized,
       COLUMN_SCALES: !!quantized?.columnScales,
-      ...(quantized && { CODES: quantized.codes.type }),
+      ...(quantized && codeConstants(quantized.codes.type)),
     }),
     {
       d_output: dOutput,

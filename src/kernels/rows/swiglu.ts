@@ -7,6 +7,7 @@
 import type { ElementType, Matrix } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { codesOf, expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
+import { codeConstants } from "../codes.ts";
 import { expectMatrix, rowConstants, type RowVariant } from "../shapes.ts";
 
 /** Threads of a workgroup of the kernels that go element by element. */
@@ -63,7 +64,7 @@ export function swiglu(
       ...rowConstants(device, pitch / 4, 1, variant),
       GATE_UP,
       OUTPUT: !!output,
-      CODES: quantized.codes.type,
+      ...codeConstants(quantized.codes.type),
     }),
     { gate_up: gateUp, ...codesOf(quantized), ...(output && { output }) },
     params,
@@ -123,7 +124,7 @@ export function swigluBackward(
       GATE_UP,
       D_GATE_UP: dGateUp.type,
       COLUMN_SCALES: !!columnScales,
-      CODES: codes.type,
+      ...codeConstants(codes.type),
     }),
     {
       ...bindings,

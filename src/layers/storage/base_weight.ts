@@ -8,6 +8,7 @@ import type { Matrix, Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
+import { FORMATS, type NumberFormat } from "../../numerics/formats.ts";
 import type { LinearSpec } from "../linear_spec.ts";
 import type { WeightSource } from "../weight_source.ts";
 import type { DenseType } from "../method.ts";
@@ -22,13 +23,18 @@ export const BASE_TYPES: readonly BaseType[] = ["fp8", "f32", "f16", "nf4"];
 
 /** A frozen weight W [width, inFeatures] and its two products. */
 export interface BaseWeight {
-  /** f32 [width]: the scales of W's rows, where it has such. The gradient's columns are divided by them when rounded. */
+  /**
+   * f32 [width]: the scales of W's rows, where it has such. The gradient's columns are divided by
+   * them when rounded.
+   */
   readonly rowScales?: Vector;
   /** Fills it from a model's files. */
   load(source: WeightSource): Promise<void>;
   /** Records `output = x·Wᵀ (+ addend)`. */
   forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void;
-  /** Records `dInput = g·W`, for a gradient whose columns were divided by the scales of W's rows. */
+  /**
+   * Records `dInput = g·W`, for a gradient whose columns were divided by the scales of W's rows.
+   */
   backward(program: Program, g: GemmOperand, dInput: Matrix): void;
   /** Reads part `index` of the layer as products see it, f32 [rows, inFeatures]. */
   readPart(index: number): Promise<Float32Array<ArrayBuffer>>;
@@ -42,6 +48,11 @@ export const BASE_PRECISION: Readonly<Record<BaseType, Precision>> = {
   f16: "f16",
   fp8: "fp8",
   nf4: "f16",
+};
+
+/** The bases that are stored as codes with one scale per row, and the format of the codes. */
+export const CODED_BASES: Readonly<Partial<Record<BaseType, NumberFormat>>> = {
+  fp8: FORMATS.e4m3,
 };
 
 /** A weight in f32 or f16. */

@@ -1,8 +1,17 @@
+/**
+ * Frozen embeddings, heads and norms: what a method leaves as it is in the files.
+ *
+ * @module
+ */
+
 import type { Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { DenseType, DenseWeight } from "../method.ts";
 
-/** The frozen weights outside the linear layers: norms in f32, embedding and head in a type of their own. */
+/**
+ * The frozen weights outside the linear layers: norms in f32, embedding and head in a type of their
+ * own.
+ */
 export class FrozenDense {
   readonly #device: Device;
   readonly #type: DenseType;

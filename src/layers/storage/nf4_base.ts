@@ -1,3 +1,9 @@
+/**
+ * A frozen weight in NF4, and what the NF4 weights of a network share.
+ *
+ * @module
+ */
+
 import {
   type BufferView,
   ELEMENT_BYTES,
@@ -23,8 +29,8 @@ import type { BaseWeight } from "./base_weight.ts";
 import type { GemmOperand } from "../operand.ts";
 import { loadMatrix, readDense, weightName } from "../load.ts";
 
-/** What the NF4 weights of a network share: the number types, and room for one decoded weight. */
-export class Nf4Memory {
+/** What the NF4 weights of a network share: the number types, and memory for one decoded weight. */
+export class Nf4Workspace {
   readonly tables: BufferView;
   readonly #device: Device;
   #bytes = 0;
@@ -40,12 +46,15 @@ export class Nf4Memory {
     this.#bytes = Math.max(this.#bytes, width * pitchOf(inFeatures) * ELEMENT_BYTES.f16);
   }
 
-  /** Makes the room, once. */
+  /** Allocates the memory, once. */
   reserve(): void {
     this.#decoded ??= this.#device.allocate(this.#bytes, "decoded weight");
   }
 
-  /** The room as a matrix, f16 [width, inFeatures]: a product reads it before the next weight is decoded. */
+  /**
+   * The memory as a matrix, f16 [width, inFeatures]: a product reads it before the next weight is
+   * decoded.
+   */
   decoded({ width: rows, inFeatures: cols }: LinearSpec): Matrix {
     if (!this.#decoded) throw new TypeError("NF4 weights are used before reserve()");
     const pitch = pitchOf(cols);
@@ -59,14 +68,17 @@ export class Nf4Memory {
   }
 }
 
-/** A weight in NF4, decoded to f16 before each product. Every part of the layer is quantised by itself. */
+/**
+ * A weight in NF4, decoded to f16 before each product. Every part of the layer is quantised by
+ * itself.
+ */
 export class Nf4Base implements BaseWeight {
   readonly #device: Device;
-  readonly #memory: Nf4Memory;
+  readonly #memory: Nf4Workspace;
   readonly #spec: LinearSpec;
   readonly #parts: Nf4Weight[];
 
-  constructor(device: Device, memory: Nf4Memory, spec: LinearSpec) {
+  constructor(device: Device, memory: Nf4Workspace, spec: LinearSpec) {
     this.#device = device;
     this.#memory = memory;
     this.#spec = spec;

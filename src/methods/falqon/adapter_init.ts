@@ -13,7 +13,7 @@ import { submitOnce } from "../../gpu/submit_once.ts";
 import { gemm, type GemmOptions } from "../../kernels/gemm/gemm.ts";
 import { randomNormal } from "../../kernels/rows/random.ts";
 import { drawKey } from "../../numerics/random_key.ts";
-import { E4M3 } from "../../numerics/fp8.ts";
+import { FORMATS } from "../../numerics/formats.ts";
 import { orthonormalizeRows } from "../../numerics/linear_algebra.ts";
 import { symmetricEigen } from "../../numerics/symmetric_eigen.ts";
 
@@ -126,7 +126,7 @@ export function representable(a: Float32Array, scale: number): Float32Array<Arra
   }
   if (largest === 0) return Float32Array.from(a);
   const rms = Math.sqrt(squares / a.length) * scale;
-  const highest = Math.floor(Math.log2(E4M3.max / (largest * scale)));
+  const highest = Math.floor(Math.log2(FORMATS.e4m3.max / (largest * scale)));
   const wanted = Math.max(0, Math.ceil(Math.log2(SMALLEST_CODE_RMS / rms)));
   return Float32Array.from(a, (x) => x * 2 ** Math.min(wanted, highest));
 }

@@ -26,7 +26,7 @@ import { meldedAdapter, normalAdapter, randomAdapter, representable } from "./ad
 import type { FalqonShared } from "./shared.ts";
 import { GradientSketch } from "./gradient_sketch.ts";
 import { FalqonUpdate } from "./update.ts";
-import { Fp8Weight } from "../../layers/storage/fp8_weight.ts";
+import { QuantizedWeight } from "../../layers/storage/quantized_weight.ts";
 import type {
   DenseType,
   Linear,
@@ -40,7 +40,7 @@ import { type AdapterLayout, adapterLayout, type AdapterPart } from "../targets.
 /** `[W~; A~]` of a merged linear: all parts' W, then the A of each adapted part. */
 export class FalqonLinear implements Linear {
   readonly layout: AdapterLayout;
-  readonly #weight: Fp8Weight;
+  readonly #weight: QuantizedWeight;
   /** One an adapted part: its B and how that reaches the codes. */
   readonly updates: FalqonUpdate[];
   /** x·Aᵀ of the last forward. */
@@ -49,15 +49,18 @@ export class FalqonLinear implements Linear {
   #sketches: GradientSketch[] = [];
 
   constructor(readonly shared: FalqonShared, readonly spec: LinearSpec) {
-    const { context: { device }, settings: { rank, targets, scaleGranularity } } = shared;
+    const { context: { device }, settings: { rank, targets, scaleGranularity }, formats } = shared;
     this.layout = adapterLayout(spec, rank, targets);
     const furtherRows = this.layout.width;
-    this.#weight = new Fp8Weight(device, spec, { granularity: scaleGranularity, furtherRows });
+    this.#weight = new QuantizedWeight(device, spec, formats.input, {
+      granularity: scaleGranularity,
+      furtherRows,
+    });
     this.#low = new RowBuffer(device, `${spec.name} x·Aᵀ`);
     this.updates = this.layout.parts.map((part) => new FalqonUpdate(shared, this, part));
   }
 
-  /** e4m3 codes [width + layout.width, inFeatures] */
+  /** Codes [width + layout.width, inFeatures] */
   get weight(): Matrix {
     return this.#weight.codes;
   }
@@ -79,7 +82,9 @@ export class FalqonLinear implements Linear {
 
   /** Pending rows are added to the output, which only f32 can take. */
   get preferredOutputType(): DenseType {
-    return this.shared.context.device.halves.activations && !this.#hasPending ? "f16" : "f32";
+    return this.shared.context.device.tuning.f16Storage.activations && !this.#hasPending
+      ? "f16"
+      : "f32";
   }
 
   inputCodes(rows: number): Quantized | null {
@@ -96,7 +101,7 @@ export class FalqonLinear implements Linear {
 
   /** Beside its codes only dB reads the gradient, but for sketches, which take it as it is. */
   get preferredGradientType(): DenseType {
-    const { gradients } = this.shared.context.device.halves;
+    const { gradients } = this.shared.context.device.tuning.f16Storage;
     return gradients && this.#takesCodes && this.#sketches.length === 0 ? "f16" : "f32";
   }
 
@@ -322,10 +327,10 @@ export class FalqonLinear implements Linear {
 
   async stored(index: number): Promise<StoredPart> {
     const part = this.spec.parts[index];
-    const { codes, valueScales } = await this.#weight.readStored(part);
+    const { format, codes, valueScales } = await this.#weight.readStored(part);
     const perRow = this.shared.settings.scaleGranularity === "row";
     return {
-      dtype: "F8_E4M3",
+      dtype: format.dtype,
       codes,
       scales: perRow ? valueScales : valueScales.slice(0, 1),
       scaleShape: perRow ? [part.rows, 1] : [1],

@@ -6,11 +6,14 @@
 
 import { RowBuffer } from "../../gpu/row_buffer.ts";
 import type { MethodContext } from "../../layers/method.ts";
+import { type PrecisionFormats, PRECISIONS } from "../../layers/operand.ts";
 import { QuantizedRowBuffer } from "../../layers/quantized_row_buffer.ts";
 import type { FalqonSettings } from "./settings.ts";
 
 /** Settings, device and workspace of all layers: each buffer holds a value of the layer at work. */
 export class FalqonShared {
+  /** What inputs and weights, and what gradients are quantised to. */
+  readonly formats: PrecisionFormats = PRECISIONS.fp8;
   /** The quantised input. */
   readonly input: QuantizedRowBuffer;
   /** The quantised output gradient. */
@@ -22,8 +25,8 @@ export class FalqonShared {
 
   constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {
     const { device } = context;
-    this.input = new QuantizedRowBuffer(device, "input", "e4m3");
-    this.gradient = new QuantizedRowBuffer(device, "output gradient", "e5m2");
+    this.input = new QuantizedRowBuffer(device, "input", this.formats.input);
+    this.gradient = new QuantizedRowBuffer(device, "output gradient", this.formats.gradient);
     this.gPending = new RowBuffer(device, "pending part of the output gradient");
     this.gSketch = new RowBuffer(device, "sketched output gradient");
   }

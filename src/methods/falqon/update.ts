@@ -22,7 +22,7 @@ import {
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { Parameter } from "../../layers/parameters.ts";
-import { decodeFp8Array, E4M3 } from "../../numerics/fp8.ts";
+import { decodeCodes, formatOf } from "../../numerics/formats.ts";
 import { gramInverse } from "../../numerics/linear_algebra.ts";
 import type { FalqonSettings } from "./settings.ts";
 import type { FalqonShared } from "./shared.ts";
@@ -87,7 +87,12 @@ export class FalqonUpdate {
     this.#columnFactors = device.vector(rank, "f32", `${module} column factors`);
     const count = Math.min(topK ?? rows, rows);
     if (updateRule === "requantize") {
-      this.#reference = device.matrix(rows, inFeatures, "e4m3", `${module} reference codes`);
+      this.#reference = device.matrix(
+        rows,
+        inFeatures,
+        linear.weight.type,
+        `${module} reference codes`,
+      );
     }
     if (topK !== null) {
       this.#selection = { rows: device.vector(count, "u32", `${module} selected rows`), count };
@@ -125,9 +130,9 @@ export class FalqonUpdate {
       if (this.pendingB) program.clear(this.pendingB);
     });
     if (this.#residue) {
-      const { pitch, cols } = linear.weight;
+      const { pitch, cols, type } = linear.weight;
       const codes = new Uint8Array(await this.#device.read(rowsOf(linear.weight, first, rank)));
-      const values = decodeFp8Array(unpitched(codes, rank, cols, pitch), E4M3);
+      const values = decodeCodes(formatOf(type), unpitched(codes, rank, cols, pitch));
       const inverse = Float32Array.from(gramInverse(Float64Array.from(values), rank));
       this.#device.writeMatrix(this.#residue.gramInverse, inverse);
     }

@@ -16,7 +16,13 @@ import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { Parameter } from "../../layers/parameters.ts";
 import { drawKey } from "../../numerics/random_key.ts";
 import type { LoraShared } from "./shared.ts";
-import { asOperand, type GemmOperand, operandGradientScale } from "../../layers/operand.ts";
+import {
+  asOperand,
+  type GemmOperand,
+  operandGradientScale,
+  PRECISIONS,
+} from "../../layers/operand.ts";
+import { needsScales } from "../../numerics/formats.ts";
 import { RowBuffer } from "../../gpu/row_buffer.ts";
 import { type AdapterLayout, adapterLayout } from "../targets.ts";
 import { uploadRows } from "../../layers/load.ts";
@@ -83,7 +89,7 @@ export class LoraAdapter {
     const a = { rows: width, cols: inFeatures };
     this.#roundedA = new RoundedAdapter(device, a, adapterPrecision, "row", `${name} rounded A`);
     this.#roundedB = this.#b.map((b) => {
-      if (adapterPrecision === "fp8") expectRows(b, rank);
+      if (needsScales(PRECISIONS[adapterPrecision].input)) expectRows(b, rank);
       return new RoundedAdapter(device, b, adapterPrecision, "tensor", `rounded ${b.name}`);
     });
   }

@@ -47,7 +47,7 @@ export class LoraLinear implements Linear {
   get preferredOutputType(): DenseType {
     const { context: { device }, settings: { base } } = this.shared;
     const narrow = BASE_PRECISION[base] !== "f32" && this.adapter === null;
-    return narrow && device.halves.activations ? "f16" : "f32";
+    return narrow && device.tuning.f16Storage.activations ? "f16" : "f32";
   }
 
   inputCodes(rows: number): Quantized | null {

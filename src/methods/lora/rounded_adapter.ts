@@ -2,7 +2,8 @@ import { firstOf, type Matrix, roundUp, type Vector } from "../../gpu/buffers.ts
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { quantize } from "../../kernels/rows/quantize.ts";
-import { type GemmOperand, operandType, type Precision } from "../../layers/operand.ts";
+import { type GemmOperand, type Precision, PRECISIONS } from "../../layers/operand.ts";
+import { needsScales } from "../../numerics/formats.ts";
 
 /**
  * An adapter's factor in few bits, the form in which products read it: a trained f32 matrix is rounded to it after each
@@ -25,8 +26,9 @@ export class RoundedAdapter {
     label: string,
   ) {
     this.#device = device;
-    this.#granularity = arithmetic === "f16" ? "given" : scaling;
-    this.#codes = device.matrix(rows, cols, operandType(arithmetic, "input"), label);
+    const format = PRECISIONS[arithmetic].input;
+    this.#granularity = needsScales(format) ? scaling : "given";
+    this.#codes = device.matrix(rows, cols, format.name, label);
     // As many as either the rows or the columns of a product need, which are whole groups of 16.
     const length = roundUp(Math.max(rows, cols), 16);
     this.#scales = device.vector(length, "f32", `scales of ${label}`);

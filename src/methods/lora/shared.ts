@@ -6,12 +6,17 @@
 
 import { RowBuffer } from "../../gpu/row_buffer.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
-import type { MethodContext } from "../../layers/method.ts";
+import type { DenseType, MethodContext } from "../../layers/method.ts";
 import { operandRows } from "../../layers/operand.ts";
 import type { QuantizedRowBuffer } from "../../layers/quantized_row_buffer.ts";
-import { BASE_PRECISION, type BaseWeight, DenseBase } from "../../layers/storage/base_weight.ts";
-import { Fp8Base } from "../../layers/storage/fp8_base.ts";
-import { Nf4Base, Nf4Memory } from "../../layers/storage/nf4_base.ts";
+import {
+  BASE_PRECISION,
+  type BaseWeight,
+  CODED_BASES,
+  DenseBase,
+} from "../../layers/storage/base_weight.ts";
+import { Nf4Base, Nf4Workspace } from "../../layers/storage/nf4_base.ts";
+import { QuantizedBase } from "../../layers/storage/quantized_base.ts";
 import type { LoraSettings } from "./settings.ts";
 
 /** The widest that the workspace must hold, in columns; 0 where no layer needs it. */
@@ -38,7 +43,7 @@ export class LoraShared {
   readonly dxACodes: QuantizedRowBuffer | null;
   /** Gradient of x·Aᵀ: read by the very next products, so one does for all layers. */
   readonly dxA: RowBuffer;
-  readonly #nf4: Nf4Memory | null;
+  readonly #nf4: Nf4Workspace | null;
 
   constructor(readonly context: MethodContext, readonly settings: LoraSettings) {
     const { device } = context;
@@ -48,14 +53,14 @@ export class LoraShared {
     this.gradient = operandRows(device, base, "gradient", "output gradient");
     const own = adapterPrecision === base ? "f32" : adapterPrecision;
     this.adapterInput = operandRows(device, own, "input", "input of adapters");
-    // In FP8 the scales of the weight's rows are divided out of the gradient that the weight takes: B has others.
-    const ownGradient = base === "fp8" ? adapterPrecision : own;
+    // The scales of coded weights' rows are divided out of the gradient that such a weight takes: B has others.
+    const ownGradient = CODED_BASES[baseType] ? adapterPrecision : own;
     const label = "output gradient of adapters";
     this.adapterGradient = operandRows(device, ownGradient, "gradient", label);
     this.xACodes = operandRows(device, adapterPrecision, "input", "x·Aᵀ");
     this.dxACodes = operandRows(device, adapterPrecision, "gradient", "gradient of x·Aᵀ");
     this.dxA = new RowBuffer(device, "gradient of x·Aᵀ");
-    this.#nf4 = baseType === "nf4" ? new Nf4Memory(device) : null;
+    this.#nf4 = baseType === "nf4" ? new Nf4Workspace(device) : null;
   }
 
   /** c: the factor of B·A. */
@@ -68,9 +73,10 @@ export class LoraShared {
   makeBase(spec: LinearSpec): BaseWeight {
     const { device } = this.context;
     const { base } = this.settings;
-    if (base === "fp8") return new Fp8Base(device, spec);
+    const codes = CODED_BASES[base];
+    if (codes) return new QuantizedBase(device, spec, codes);
     if (base === "nf4") return new Nf4Base(device, this.#nf4!, spec);
-    return new DenseBase(device, spec, base);
+    return new DenseBase(device, spec, base as DenseType);
   }
 
   /** Makes the workspace for steps of up to `tokens` tokens. */

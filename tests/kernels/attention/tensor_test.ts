@@ -1,6 +1,7 @@
 /** The tensor core kernels of attention, run anywhere by emulated fragments: everything but the products themselves. */
 
 import { assert, assertEquals } from "@std/assert";
+import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import {
   attentionTensorBackward,
   attentionTensorForward,
@@ -112,7 +113,7 @@ const ODD_CASES: readonly AttentionCase[] = [
 // Emulated fragments of wide heads compile for too long; native kernels have attention_test.ts.
 Deno.test({
   name: "what a GPU with tensor cores chooses agrees with the oracle",
-  ignore: !device.hasSubgroupMatrix,
+  ignore: !supportsMatrix(device, F16_MATRIX),
   fn: async () => {
     for (const shape of ODD_CASES) await expectRight(shape);
   },

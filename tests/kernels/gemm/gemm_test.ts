@@ -7,9 +7,10 @@ import {
   GEMM_VARIANTS,
   type GemmVariant,
   halfVariant,
-  onTensorCores,
   tensorVariant,
 } from "../../../src/kernels/gemm/variants.ts";
+import { multiplies } from "../../../src/kernels/gemm/products.ts";
+import { formatOf } from "../../../src/numerics/formats.ts";
 import { relativeError } from "../../oracle/compare.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { device } from "../../support/device.ts";
@@ -163,7 +164,7 @@ Deno.test("gemm records nothing for empty operands, and refuses mismatched ones"
   assertThrows(
     () => gemm(program, { layout: "nt", a: f16, b: fp8, out: matrix(64, 64), variant }),
     RangeError,
-    "Cannot multiply f16 by e4m3 on tensor cores",
+    "The kernel gemm_tensor does not multiply f16 by e4m3",
   );
   const outside = columnsOf(matrix(2, 16), 4, 16);
   assertThrows(
@@ -217,7 +218,7 @@ Deno.test("gemm agrees with f64 on packed operands of every layout and narrow ty
   ];
   for (const [name, variant, tolerance] of PACKED_VARIANTS) {
     for (const [layout, aType, bType, shapes] of cases) {
-      if (variant.kernel === "gemm_tensor" && !onTensorCores(aType, bType)) continue;
+      if (!multiplies(variant.kernel, formatOf(aType), formatOf(bType))) continue;
       for (const [m, n, k] of shapes) {
         const shape = operandShapes(layout, m, n, k);
         const a = uploadMatrix(device, randomValues(m * k, 1, 3), shape.a[0], shape.a[1], aType);

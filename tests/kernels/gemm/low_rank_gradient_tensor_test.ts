@@ -4,6 +4,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf, type ElementType, type Vector } from "../../../src/gpu/buffers.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
+import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { quantize } from "../../../src/kernels/rows/quantize.ts";
 import { lowRankGradient } from "../../../src/kernels/gemm/low_rank_gradient.ts";
 import {
@@ -202,7 +203,7 @@ Deno.test("the gradient on tensor cores asks for scales of all its columns", () 
   const b = device.matrix(5, 4, "f32", "b");
   const codes = { ...poisonedCodes(device, 5, 36, "f16"), columnScales: unevenScales(device, 30) };
   assertEquals(findGradientScale(program, null), undefined);
-  assertEquals(findGradientScale(program, codes) !== undefined, device.hasSubgroupMatrix);
+  assertEquals(findGradientScale(program, codes) !== undefined, supportsMatrix(device, F16_MATRIX));
   const range = recordGradientScale(program, codes);
   const out = device.matrix(32, 4, "f32", "out");
   assertThrows(

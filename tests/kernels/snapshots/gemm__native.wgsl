@@ -141,7 +141,7 @@ const A_BLOCKS = BM * BK / 16;
 
 var<workgroup> a_tile: array<array<vec4<f32>, BM / 4 + 1>, BK>;
 
-// Four elements starting at element `i` (a multiple of 4). e4m3 comes times 2^-8, undone by alpha.
+// Four elements starting at element `i` (a multiple of 4), as the format is decoded fastest: alpha undoes the factor.
 fn a4(i: u32) -> vec4<f32> {
   return a[i / 4u];
 }
@@ -157,7 +157,7 @@ const B_BLOCKS = BN * BK / 16;
 
 var<workgroup> b_tile: array<array<vec4<f32>, BN / 4 + 1>, BK>;
 
-// Four elements starting at element `i` (a multiple of 4). e4m3 comes times 2^-8, undone by alpha.
+// Four elements starting at element `i` (a multiple of 4), as the format is decoded fastest: alpha undoes the factor.
 fn b4(i: u32) -> vec4<f32> {
   return b[i / 4u];
 }

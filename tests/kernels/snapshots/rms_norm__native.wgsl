@@ -40,6 +40,10 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
+//
+// With SUBGROUP_MAX or SUBGROUP_SUM the first level is a subgroup's: its invocations reduce without workgroup memory, and
+// one of each SUBGROUP_SIZE leaves the result there. SUBGROUP_SIZE is the smallest that the device has: in a larger
+// subgroup several leave the same, which changes no maximum (sums are taken so only where all subgroups have this size).
 
 var<workgroup> reduce_scratch: array<f32, THREADS>;
 
@@ -100,7 +104,7 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
 }
 
 // How a kernel that makes rows writes them as codes.
-// Include-only. CODES: e4m3, e5m2 (four codes in a u32) or f16 (four in a vec2<u32>); scales has one f32 per row.
+// Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
 // The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
 // Include-only.
 //
@@ -157,14 +161,12 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
   return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
 }
 
-// The scale of a row whose codes are CODES: what brings its largest magnitude to the format's largest value.
-// Include-only. tests/oracle/quantize.ts is the same on the CPU.
-//
-// f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^3, 2^4): exact, and
-// sums of 64 products with values below 2^5 stay within f16.
+// The scale of a row, as the record of its format (src/numerics/formats.ts) makes it from the largest magnitude: what
+// brings that to the format's largest value, or a power of two, exact, for a format with bits to spare.
+// Include-only; constants from src/kernels/codes.ts. tests/oracle/quantize.ts is the same on the CPU.
 //
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
-// row (gradient_scale.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
+// row (gradient_scale.wgsl), unless the format gives them one of their own.
 
 const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 

@@ -6,6 +6,10 @@ const THREADS = 256;
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
+//
+// With SUBGROUP_MAX or SUBGROUP_SUM the first level is a subgroup's: its invocations reduce without workgroup memory, and
+// one of each SUBGROUP_SIZE leaves the result there. SUBGROUP_SIZE is the smallest that the device has: in a larger
+// subgroup several leave the same, which changes no maximum (sums are taken so only where all subgroups have this size).
 
 var<workgroup> reduce_scratch: array<f32, THREADS>;
 

@@ -6,6 +6,10 @@ const THREADS = 256;
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
+//
+// With SUBGROUP_MAX or SUBGROUP_SUM the first level is a subgroup's: its invocations reduce without workgroup memory, and
+// one of each SUBGROUP_SIZE leaves the result there. SUBGROUP_SIZE is the smallest that the device has: in a larger
+// subgroup several leave the same, which changes no maximum (sums are taken so only where all subgroups have this size).
 
 var<workgroup> reduce_scratch: array<f32, THREADS>;
 
@@ -95,14 +99,12 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
   return largest;
 }
 
-// The scale of a row whose codes are CODES: what brings its largest magnitude to the format's largest value.
-// Include-only. tests/oracle/quantize.ts is the same on the CPU.
-//
-// f16 has bits to spare, so its scale is the power of two that brings the largest magnitude into [2^3, 2^4): exact, and
-// sums of 64 products with values below 2^5 stay within f16.
+// The scale of a row, as the record of its format (src/numerics/formats.ts) makes it from the largest magnitude: what
+// brings that to the format's largest value, or a power of two, exact, for a format with bits to spare.
+// Include-only; constants from src/kernels/codes.ts. tests/oracle/quantize.ts is the same on the CPU.
 //
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
-// row (gradient_scale.wgsl). In e4m3 it is 1: a weight's row of zeros must be able to take updates of ordinary size.
+// row (gradient_scale.wgsl), unless the format gives them one of their own.
 
 const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 

@@ -2,6 +2,7 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows }
 import { OptionError } from "../../../src/errors.ts";
 import { type Device, requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
+import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { falqon } from "../../../src/methods/falqon/falqon.ts";
 import type { FalqonLayers } from "../../../src/methods/falqon/layers.ts";
 import type { FalqonOptions } from "../../../src/methods/falqon/settings.ts";
@@ -228,7 +229,7 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending row
       const g = columns(dy.exact, spec.width, start, rows);
       const wantB = matmulTN(g, low, rows, RANK, tokens).map((v) => factor * v);
       const error = relativeError(await device.readMatrix(update.b.gradient), wantB);
-      const tolerance = device.hasSubgroupMatrix ? 5e-4 : 1e-5; // tensor cores take f16
+      const tolerance = supportsMatrix(device, F16_MATRIX) ? 5e-4 : 1e-5; // tensor cores take f16
       assert(error < tolerance, `dB: ${error}`);
       if (!update.pendingB) continue;
       const delta = Float64Array.from(await device.readMatrix(update.pendingB));

@@ -1,8 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { join } from "node:path";
 import { Dataset, Model, OptionError, readPeftAdapter, Trainer } from "../../../mod.ts";
+import { FORMATS } from "../../../src/numerics/formats.ts";
 import { E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
 import type { Device } from "../../../src/gpu/device.ts";
+import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { quantize as recordQuantize } from "../../../src/kernels/rows/quantize.ts";
 import { frozen } from "../../../src/methods/frozen.ts";
 import { fp8Lora, lora, qlora, torchaoStyle } from "../../../src/methods/lora/lora.ts";
@@ -270,7 +272,7 @@ Deno.test("forward and gradients of every LoRA are those of the rounded operands
       assert(error < tolerance, `${name}, ${what}: ${error}`);
     };
     // Tensor cores take f16 where anything is rounded.
-    const ofGradients = device.hasSubgroupMatrix && linear.shared.dxACodes
+    const ofGradients = supportsMatrix(device, F16_MATRIX) && linear.shared.dxACodes
       ? Math.max(5e-4, e.tolerance)
       : e.tolerance;
     const y = await device.readMatrix(output);
@@ -406,10 +408,14 @@ Deno.test("FP8 weights of a file are taken as they are, or decoded for the other
   const stored = weights.map((values) => quantize(values, INPUTS, E4M3, "row"));
   const files: WeightSource = {
     rows: () => Promise.reject(new TypeError("The weights are stored in FP8")),
-    fp8(name) {
+    codes(name) {
       const index = spec.parts.findIndex(({ module }) => name === `${module}.weight`);
       const { codes, scales } = stored[index];
-      return Promise.resolve({ codes, valueScales: scales.map((scale) => 1 / scale) });
+      return Promise.resolve({
+        format: FORMATS.e4m3,
+        codes,
+        valueScales: scales.map((scale) => 1 / scale),
+      });
     },
   };
   for (const [name, { method, weight }] of Object.entries(EMULATIONS)) {

@@ -1,5 +1,5 @@
 /**
- * A weight in e4m3 on the GPU with a scale a row.
+ * A weight on the GPU as codes of one byte with one scale per row.
  *
  * @module
  */
@@ -7,24 +7,32 @@
 import { type Matrix, pitched, rowsOf, unpitched, type Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
-import { dequantize, quantize, type ScaleGranularity } from "../../kernels/rows/quantize.ts";
+import { dequantize, quantize } from "../../kernels/rows/quantize.ts";
+import type { NumberFormat, ScaleGranularity } from "../../numerics/formats.ts";
 import type { LinearPart, LinearSpec } from "../linear_spec.ts";
-import type { StoredFp8, WeightSource } from "../weight_source.ts";
+import type { StoredCodes, WeightSource } from "../weight_source.ts";
 import { loadMatrix, weightName } from "../load.ts";
 
-/** The parts of a merged linear layer below each other in FP8, with room for further rows. */
-export class Fp8Weight {
-  /** e4m3 [width + further rows, inFeatures] */
+/** The parts of a merged linear layer below each other as codes, with space for further rows. */
+export class QuantizedWeight {
+  /** Codes [width + further rows, inFeatures] */
   readonly codes: Matrix;
-  /** f32 [width + further rows]: what codes were multiplied by on the way in; 1 for rows between parts. */
+  /**
+   * f32 [width + further rows]: what rows were multiplied by before they were encoded; 1 for rows
+   * between parts.
+   */
   readonly scales: Vector;
   readonly #device: Device;
   readonly #granularity: ScaleGranularity;
 
-  /** @param granularity `tensor`: the rows of a part share their scale. */
+  /**
+   * @param format Of the codes: one byte per value.
+   * @param options `granularity` `tensor`: the rows of a part share their scale.
+   */
   constructor(
     device: Device,
     { name, width, inFeatures }: LinearSpec,
+    readonly format: NumberFormat,
     { granularity = "row", furtherRows = 0 }: {
       granularity?: ScaleGranularity;
       furtherRows?: number;
@@ -33,16 +41,18 @@ export class Fp8Weight {
     this.#device = device;
     this.#granularity = granularity;
     const rows = width + furtherRows;
-    this.codes = device.matrix(rows, inFeatures, "e4m3", `${name} FP8 weight`);
+    this.codes = device.matrix(rows, inFeatures, format.name, `${name} weight in ${format.name}`);
     this.scales = device.vector(rows, "f32", `${name} scales`);
     device.write(this.scales, new Float32Array(rows).fill(1));
   }
 
   /**
-   * Fills a part from a model's files, which may have it in FP8.
+   * Fills a part from a model's files, which may have it as codes of the same format: these are
+   * taken as they are.
    *
    * @param wantsError Whether the caller wants to see what rounding did.
-   * @returns The error, f32 [rows, inFeatures], for the caller to free; null if it is not wanted or not known.
+   * @returns The error, f32 [rows, inFeatures], for the caller to free; null if it is not wanted or
+   * not known.
    */
   async loadPart(
     part: LinearPart,
@@ -51,8 +61,8 @@ export class Fp8Weight {
   ): Promise<Matrix | null> {
     const { rows, start } = part;
     const cols = this.codes.cols;
-    const stored = await source.fp8(weightName(part), [rows, cols]);
-    if (stored) {
+    const stored = await source.codes(weightName(part), [rows, cols]);
+    if (stored?.format === this.format) {
       this.#writeStored(start, stored);
       return null;
     }
@@ -71,8 +81,11 @@ export class Fp8Weight {
     }
   }
 
-  /** Takes codes as they are in the file; its scales multiply on the way out, ours on the way in. */
-  #writeStored(start: number, { codes, valueScales }: StoredFp8): void {
+  /**
+   * Takes codes as they are in the file, whose scales multiply decoded values; `scales` multiply
+   * values to encode.
+   */
+  #writeStored(start: number, { codes, valueScales }: StoredCodes): void {
     const { cols, pitch } = this.codes;
     const rows = pitched(codes, codes.length / cols, cols, pitch);
     this.#device.write(this.codes, rows, start * pitch);
@@ -116,12 +129,13 @@ export class Fp8Weight {
     return new Float32Array(await this.#device.read(view));
   }
 
-  /** A part as it would be stored: codes [rows, inFeatures] and the scales that multiply on the way out. */
-  async readStored({ start, rows }: LinearPart): Promise<StoredFp8> {
+  /** A part as it would be stored. */
+  async readStored({ start, rows }: LinearPart): Promise<StoredCodes> {
     const { cols, pitch } = this.codes;
     const padded = new Uint8Array(await this.#device.read(rowsOf(this.codes, start, rows)));
     const scales = await this.readScales(start, rows);
     return {
+      format: this.format,
       codes: unpitched(padded, rows, cols, pitch),
       valueScales: scales.map((scale) => 1 / scale),
     };

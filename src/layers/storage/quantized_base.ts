@@ -1,20 +1,27 @@
+/**
+ * A frozen weight that is stored as codes.
+ *
+ * @module
+ */
+
 import type { Matrix, Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
+import type { NumberFormat } from "../../numerics/formats.ts";
 import type { LinearSpec } from "../linear_spec.ts";
 import type { WeightSource } from "../weight_source.ts";
 import type { BaseWeight } from "./base_weight.ts";
-import { Fp8Weight } from "./fp8_weight.ts";
+import { QuantizedWeight } from "./quantized_weight.ts";
 import type { GemmOperand } from "../operand.ts";
 
-/** A weight in e4m3 with a scale a row, as FALQON's. */
-export class Fp8Base implements BaseWeight {
-  readonly #weight: Fp8Weight;
+/** A weight in a format of codes with one scale per row, as FALQON's. */
+export class QuantizedBase implements BaseWeight {
+  readonly #weight: QuantizedWeight;
   readonly #spec: LinearSpec;
 
-  constructor(device: Device, spec: LinearSpec) {
-    this.#weight = new Fp8Weight(device, spec);
+  constructor(device: Device, spec: LinearSpec, format: NumberFormat) {
+    this.#weight = new QuantizedWeight(device, spec, format);
     this.#spec = spec;
   }
 

@@ -1,0 +1,44 @@
+/**
+ * What kernels and layers may do in more than one way on a device, and which way suits it. Only
+ * tests and measurements set it otherwise.
+ *
+ * @module
+ */
+
+import { F16_MATRIX, type SubgroupMatrixConfig, supportsMatrix } from "./subgroup_matrix.ts";
+import {
+  defaultReductions,
+  type SubgroupCapabilities,
+  type SubgroupReductions,
+} from "./subgroups.ts";
+
+/**
+ * Which values are kept in f16 between kernels that compute with f32, to move half the bytes. On a
+ * GPU that the CPU emulates memory is not what kernels wait for.
+ */
+export interface F16Storage {
+  /** Outputs of products of quantised operands, next to which f16 rounds little. */
+  readonly activations: boolean;
+  /** Gradients that a product of quantised operands and one on tensor cores both read. */
+  readonly gradients: boolean;
+}
+
+/** The ways chosen on a device. */
+export interface Tuning {
+  readonly f16Storage: F16Storage;
+  /** What workgroups reduce by way of their subgroups. */
+  readonly subgroups: SubgroupReductions;
+}
+
+/** What decides about {@linkcode Tuning}. */
+interface Capabilities extends SubgroupCapabilities {
+  readonly hasF16: boolean;
+  readonly matrixConfigs: readonly SubgroupMatrixConfig[];
+}
+
+/** What suits a device. */
+export function defaultTuning(device: Capabilities): Tuning {
+  const activations = device.hasF16 && !device.isFallback;
+  const gradients = activations && supportsMatrix(device, F16_MATRIX);
+  return { f16Storage: { activations, gradients }, subgroups: defaultReductions(device) };
+}

@@ -1,0 +1,26 @@
+/**
+ * What generation and the losses of sequences ask of a model. The class `Model` has these functions
+ * as methods, so they must not import it.
+ *
+ * @module
+ */
+
+import type { Device } from "../gpu/public_device.ts";
+import type { Tokenizer } from "../io/tokenizer.ts";
+import type { WeightSource } from "../layers/weight_source.ts";
+import type { ModelConfig } from "../model/config.ts";
+import type { Network } from "../model/network.ts";
+import type { TokenArrays } from "../model/token_buffers.ts";
+
+/** A model whose files are open. */
+export interface LoadedModel {
+  readonly config: ModelConfig;
+  readonly device: Device;
+  readonly tokenizer: Tokenizer;
+  /** Its layers on the GPU, put there when first needed. */
+  network(): Promise<Network>;
+  /** −log p of every target of a step, 0 where there is none. */
+  tokenLosses(arrays: TokenArrays): Promise<Float32Array<ArrayBuffer>>;
+  /** Where its current weights can be read. */
+  source(): WeightSource;
+}

@@ -1,0 +1,38 @@
+/**
+ * What a model is asked to continue: a text, token ids, or a conversation, which becomes a text by
+ * the model's own chat template.
+ *
+ * @module
+ */
+
+import { OptionError } from "../errors.ts";
+import type { ChatMessage, Tokenizer } from "../io/tokenizer.ts";
+
+/** A text, token ids, or the messages of a conversation that the assistant is to answer. */
+export type Prompt = string | readonly number[] | readonly ChatMessage[];
+
+/**
+ * A prompt as text or ids. A conversation is rendered up to where the answer begins, and encoded
+ * without special tokens of the tokenizer's own: the template writes those that belong there.
+ *
+ * @throws {OptionError} for messages if the model has no chat template.
+ * @throws {DataError} if the template refuses the messages, as many do when the roles do not take
+ * turns.
+ */
+export function renderPrompt(tokenizer: Tokenizer, prompt: Prompt): string | readonly number[] {
+  if (!isConversation(prompt)) return prompt;
+  const { chatTemplate } = tokenizer;
+  if (chatTemplate === null) {
+    throw new OptionError(
+      `Cannot continue a conversation of ${prompt.length} messages as the model has no chat ` +
+        "template (chat_template.jinja, or chat_template in tokenizer_config.json): give text or " +
+        "ids",
+    );
+  }
+  const text = chatTemplate.render(prompt, { addGenerationPrompt: true });
+  return tokenizer.encode(text, { addSpecialTokens: false });
+}
+
+function isConversation(prompt: Prompt): prompt is readonly ChatMessage[] {
+  return typeof prompt !== "string" && typeof prompt[0] === "object";
+}

@@ -1,0 +1,128 @@
+/**
+ * The loss of one labelled sequence, and its gradient: for debugging, and to compare a model with
+ * another implementation of it.
+ *
+ * @module
+ */
+
+import { DataError } from "../errors.ts";
+import { internalDevice } from "../gpu/public_device.ts";
+import { readDense, weightName } from "../layers/load.ts";
+import { full } from "../methods/full.ts";
+import { CROSS_ENTROPY } from "../model/loss.ts";
+import { Network } from "../model/network.ts";
+import { sequenceArrays, type TokenArrays } from "../model/token_buffers.ts";
+import { TrainingStep } from "../model/training_step.ts";
+import type { LoadedModel } from "./loaded_model.ts";
+
+/** Ids and labels of one sequence, as Hugging Face models take them. */
+export interface LabelledSequence {
+  /** Token ids. */
+  inputIds: ArrayLike<number>;
+  /**
+   * As long as the ids; −100 is ignored. Shifted inside: label t + 1 is what token t must predict.
+   */
+  labels: ArrayLike<number>;
+}
+
+/** A loss and the gradient of every parameter. */
+export interface LossAndGradients {
+  /** Mean over the targets, in nats. */
+  loss: number;
+  /**
+   * By Hugging Face parameter name; tied weights once, under `model.embed_tokens.weight`. Packed
+   * [rows, cols].
+   */
+  gradients: Map<string, Float32Array<ArrayBuffer>>;
+}
+
+/**
+ * Computes the mean loss over the targets of a sequence, in nats.
+ *
+ * @throws {DataError} if every label is ignored.
+ */
+export async function sequenceLoss(
+  model: LoadedModel,
+  sequence: LabelledSequence,
+): Promise<number> {
+  const arrays = labelled(sequence);
+  return mean(await model.tokenLosses(arrays), countTargets(arrays));
+}
+
+/**
+ * Computes the loss and the gradient of every parameter in f32, adapters merged in, on an f32 copy
+ * of the model.
+ *
+ * @throws {DataError} if every label is ignored, or for ids that the model has no token for.
+ */
+export async function lossAndGradients(
+  model: LoadedModel,
+  sequence: LabelledSequence,
+): Promise<LossAndGradients> {
+  const arrays = labelled(sequence);
+  const { config } = model;
+  const device = internalDevice(model.device);
+  checkIds(arrays.inputIds, config.vocabSize);
+  using network = await Network.create({
+    device,
+    config,
+    method: full(),
+    source: model.source(),
+    random: Math.random,
+    gradients: true,
+    moments: false,
+  });
+  const rows = arrays.inputIds.length;
+  const options = { loss: CROSS_ENTROPY, optimizer: null, checkpointing: false };
+  using step = await TrainingStep.create(network, rows, options);
+  await step.begin({ step: 1, learningRate: 0, targetCount: countTargets(arrays) });
+  step.accumulate(arrays);
+
+  const losses = new Float32Array(await device.read(network.rowLoss)).subarray(0, rows);
+  const gradients = new Map<string, Float32Array<ArrayBuffer>>();
+  for (const [name, { gradient }] of network.dense) {
+    gradients.set(name, await readDense(device, gradient!()));
+  }
+  for (const linear of network.linears()) {
+    for (const [index, part] of linear.spec.parts.entries()) {
+      gradients.set(weightName(part), await linear.readGradient!(index));
+    }
+  }
+  return { loss: mean(losses, countTargets(arrays)), gradients };
+}
+
+/**
+ * Makes sure that a model has a token for each id.
+ *
+ * @throws {DataError} if it has not.
+ */
+export function checkIds(ids: Uint32Array, vocabSize: number): void {
+  const at = ids.findIndex((id) => id >= vocabSize);
+  if (at < 0) return;
+  throw new DataError(
+    `Cannot use token id ${ids[at]} at position ${at} as the vocabulary has ${vocabSize} tokens: ` +
+      "tokenise with the model's own tokenizer",
+  );
+}
+
+function labelled({ inputIds, labels }: LabelledSequence): TokenArrays {
+  if (inputIds.length !== labels.length) {
+    throw new DataError(
+      `Cannot use ${labels.length} labels for ${inputIds.length} ids: give one label per token`,
+    );
+  }
+  if (!Array.from(labels).some((label, t) => t > 0 && label >= 0)) {
+    throw new DataError(
+      "Cannot compute a loss as every label is ignored: give at least one target",
+    );
+  }
+  return sequenceArrays(inputIds, labels);
+}
+
+function countTargets({ targets }: TokenArrays): number {
+  return targets.reduce((count, target) => count + Number(target >= 0), 0);
+}
+
+function mean(losses: Float32Array, count: number): number {
+  return losses.reduce((sum, loss) => sum + loss, 0) / count;
+}

@@ -1,0 +1,104 @@
+/**
+ * From options to everything that a trainer works with: checked, loaded, recorded. What was made is
+ * freed again when something fails on the way.
+ *
+ * @module
+ */
+
+import type { Loader } from "../data/types.ts";
+import { OptionError } from "../errors.ts";
+import type { Method } from "../layers/method.ts";
+import { expectTrains } from "../methods/registry.ts";
+import { CROSS_ENTROPY } from "../model/loss.ts";
+import type { Network } from "../model/network.ts";
+import { TrainingStep } from "../model/training_step.ts";
+import { Random } from "../numerics/random.ts";
+import { type CheckpointState, findCheckpoint, restoreCheckpoint } from "./checkpoint.ts";
+import { firstBatches, initFromGradients } from "./gradient_init.ts";
+import { holdsRun } from "./log.ts";
+import { type ResolvedOptions, resolveOptions, type TrainerOptions } from "./options.ts";
+import { countSteps, openTrainingLoader } from "./training_data.ts";
+
+/** What a trainer works with. */
+export interface Setup {
+  /** As given. */
+  source: TrainerOptions;
+  options: ResolvedOptions;
+  network: Network;
+  step: TrainingStep;
+  loader: Loader;
+  /** Null where the data decides. */
+  totalSteps: number | null;
+  /** Where the run goes on; null for one that begins. */
+  checkpoint: CheckpointState | null;
+}
+
+/**
+ * Makes what a run needs. It comes to own the model's network.
+ *
+ * @throws What `Trainer.create` throws. The model is then as one that was never used.
+ */
+export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promise<Setup> {
+  const { model, method, outputDir, resumeFrom } = source;
+  const notice = source.onNotice ?? console.warn;
+  const options = resolveOptions(source, notice);
+  expectTrains(method);
+  signal?.throwIfAborted();
+  const fresh = outputDir !== undefined && resumeFrom === undefined;
+  if (fresh && !source.overwrite) await expectUnused(outputDir);
+  const checkpoint = resumeFrom === undefined ? null : await findCheckpoint(resumeFrom);
+  if (checkpoint) expectMethod(checkpoint.state, method, checkpoint.path);
+
+  using made = new DisposableStack();
+  const random = new Random(options.seed);
+  const network = await model.adapt(method, {
+    random: () => random.uniform(),
+    gradients: true,
+    moments: true,
+    restoring: checkpoint !== null,
+    signal,
+  });
+  made.defer(() => model.release(network));
+  if (checkpoint) await restoreCheckpoint(checkpoint.path, network);
+  const rows = options.batchSize * options.sequenceLength;
+  const { gradientCheckpointing: checkpointing } = options;
+  network.reserve({ tokens: rows, training: true, checkpointing });
+  signal?.throwIfAborted();
+  const loader = made.adopt(await openTrainingLoader(source, options), (it) => it.close());
+  if (network.layers.gradientInit && !checkpoint) {
+    const batches = await firstBatches(loader, rows);
+    signal?.throwIfAborted();
+    await initFromGradients(network, batches, rows, { seed: options.seed, checkpointing });
+  }
+  const totalSteps = await countSteps(source, options, notice, signal);
+  const { optimizer, updateStats } = options;
+  const step = made.use(
+    await TrainingStep.create(network, rows, {
+      loss: CROSS_ENTROPY,
+      optimizer,
+      checkpointing,
+      updateStats,
+    }),
+  );
+  await model.device.finish();
+  signal?.throwIfAborted();
+  made.move(); // nothing failed: all of it is the trainer's
+  const state = checkpoint?.state ?? null;
+  return { source, options, network, step, loader, totalSteps, checkpoint: state };
+}
+
+/** A run's folder must not hold another run. */
+async function expectUnused(folder: string): Promise<void> {
+  if (!await holdsRun(folder)) return;
+  throw new OptionError(
+    `Cannot train into "${folder}" as it holds another run: choose another outputDir, remove it, ` +
+      "or resume from it",
+  );
+}
+
+function expectMethod({ method }: CheckpointState, { name }: Method, path: string): void {
+  if (method === name) return;
+  throw new OptionError(
+    `Cannot resume from "${path}" by ${name} as it was trained by ${method}: use that method`,
+  );
+}

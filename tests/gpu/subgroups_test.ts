@@ -1,0 +1,126 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { Device } from "../../src/gpu/device.ts";
+import { openDryDevice } from "../../src/gpu/dry_device.ts";
+import { OptionError } from "../../src/errors.ts";
+import { internalDevice } from "../../src/gpu/public_device.ts";
+import { defaultReductions, reductionConstants } from "../../src/gpu/subgroups.ts";
+import { crossEntropyLoss } from "../../src/kernels/rows/cross_entropy.ts";
+import { quantize } from "../../src/kernels/rows/quantize.ts";
+import { rmsNorm } from "../../src/kernels/rows/rms_norm.ts";
+import { FORMATS } from "../../src/numerics/formats.ts";
+import { relativeError } from "../oracle/compare.ts";
+import { rmsNorm as rmsNormOnCpu } from "../oracle/norm.ts";
+import { device } from "../support/device.ts";
+import { poisonedCodes, runOnce, uploadMatrix } from "../support/gpu.ts";
+import { randomValues } from "../support/random.ts";
+
+const sizes = (subgroupMinSize: number, subgroupMaxSize: number) =>
+  ({ subgroupMinSize, subgroupMaxSize }) as GPUAdapterInfo;
+const gpu = {
+  hasSubgroups: true,
+  isFallback: false,
+  provider: "native",
+  info: sizes(32, 32),
+} as const;
+
+Deno.test("maxima go by way of subgroups on native GPUs that have them and tell their size; sums never by themselves", () => {
+  assertEquals(defaultReductions(gpu), { max: true, sum: false });
+  for (
+    const other of [
+      { hasSubgroups: false },
+      { isFallback: true },
+      { provider: "dawn" as const },
+      { info: {} as GPUAdapterInfo },
+    ]
+  ) assertEquals(defaultReductions({ ...gpu, ...other }), { max: false, sum: false });
+});
+
+Deno.test("the constants name the smallest subgroup, and Dawn's directive; sums want subgroups of one size", () => {
+  const max = { max: true, sum: false };
+  assertEquals(reductionConstants(max, { ...gpu, info: sizes(8, 32) }), {
+    SUBGROUP_MAX: true,
+    SUBGROUP_SUM: false,
+    ENABLE_SUBGROUPS: false,
+    SUBGROUP_SIZE: "8",
+  });
+  assertEquals(reductionConstants(max, { ...gpu, provider: "dawn" }).ENABLE_SUBGROUPS, true);
+  const refuses = (which: { max: boolean; sum: boolean }, device: Partial<typeof gpu>) =>
+    assertThrows(() => reductionConstants(which, { ...gpu, ...device }), RangeError);
+  refuses({ max: false, sum: true }, { info: sizes(8, 32) as typeof gpu.info });
+  refuses(max, { info: {} as typeof gpu.info });
+  refuses(max, { hasSubgroups: false as true });
+});
+
+Deno.test("only devices of this package are taken", () => {
+  const { device } = openDryDevice();
+  assertEquals(internalDevice(device), device);
+  assertThrows(() => internalDevice({ ...device } as Device), OptionError, "requestDevice()");
+});
+
+/** Runs on a device with each way to reduce that it has, the usual one first. */
+async function eachWay(action: (device: Device) => Promise<void>): Promise<void> {
+  const { subgroupMinSize, subgroupMaxSize } = device.info;
+  if (!device.hasSubgroups || !subgroupMinSize) {
+    console.log("skipped: this adapter has no subgroups");
+    return;
+  }
+  const ways = [{ max: false, sum: false }, { max: true, sum: false }];
+  if (subgroupMinSize === subgroupMaxSize) ways.push({ max: true, sum: true });
+  for (const way of ways) {
+    device.tuning = { ...device.tuning, subgroups: way };
+    await action(device);
+  }
+}
+
+Deno.test("codes and scales of rows are the same bits whether maxima go by way of subgroups or not", async () => {
+  const seen = new Map<string, unknown>();
+  await eachWay(async (device) => {
+    for (const type of [FORMATS.e4m3.name, FORMATS.f16.name]) {
+      for (const [rows, cols] of [[3, 5], [7, 1100]]) {
+        for (const threads of [16, 256]) {
+          const values = randomValues(rows * cols, 3, 100);
+          const { matrix: input } = uploadMatrix(device, values, rows, cols);
+          const { codes, scales } = poisonedCodes(device, rows, cols, type);
+          const variant = { threads };
+          await runOnce(
+            device,
+            (program) => quantize(program, { input, codes, scales, granularity: "row", variant }),
+          );
+          const got = [await device.read(codes), await device.read(scales)];
+          const key = `${type} ${rows}×${cols} by ${threads}`;
+          if (!seen.has(key)) seen.set(key, got);
+          assertEquals(got, seen.get(key), key);
+          device.free(input, codes, scales);
+        }
+      }
+    }
+  });
+});
+
+Deno.test("norms and losses are the CPU's, whichever way sums go", () =>
+  eachWay(async (device) => {
+    for (const [rows, cols] of [[3, 5], [5, 1100]]) {
+      const x = uploadMatrix(device, randomValues(rows * cols, 5, 3), rows, cols);
+      const weight = device.vector(cols, "f32", "weight");
+      const w = randomValues(cols, 6);
+      device.write(weight, w);
+      const rstd = device.vector(rows, "f32", "rstd");
+      const output = device.matrix(rows, cols, "f32", "output");
+      const targets = device.vector(rows, "i32", "targets");
+      const classes = Int32Array.from({ length: rows }, (_, row) => row * 7 % cols);
+      device.write(targets, classes);
+      const rowLoss = device.vector(rows, "f32", "losses");
+      await runOnce(device, (program) => {
+        rmsNorm(program, { input: x.matrix, weight, eps: 1e-5, output, rstd });
+        crossEntropyLoss(program, { logits: x.matrix, targets, rowLoss });
+      });
+      const want = rmsNormOnCpu(x.exact, Float64Array.from(w), 1e-5);
+      assert(relativeError(await device.readMatrix(output), want) < 1e-6);
+      const losses = new Float32Array(await device.read(rowLoss)).subarray(0, rows);
+      const exact = Array.from(classes, (target, row) => {
+        const logits = x.exact.subarray(row * cols, (row + 1) * cols);
+        return Math.log(logits.reduce((sum, v) => sum + Math.exp(v), 0)) - logits[target];
+      });
+      assert(relativeError(losses, exact) < 1e-6);
+    }
+  }));
