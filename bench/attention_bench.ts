@@ -7,8 +7,9 @@
  * compared with the f64 oracle for the last key head and its query heads, which takes seconds for 512 tokens
  * and grows with the square.
  *
- * `--odd` first compares small odd shapes in full. `--sweep` also times, and compares, the tensor core
- * kernels with each of the tiles that they could have. A difference that rounding does not explain is an error.
+ * `--sweep` also times, and compares, the tensor core kernels with each of the tiles that they could have. A
+ * difference that rounding does not explain is an error. Small odd shapes are compared by the tests
+ * (docs/DAWN.md says how to run them on tensor cores).
  *
  * TFLOP/s count the products over visible keys only: 4, 6 and 8 · headDim for each (query, key, head) in
  * the forward, the queries' and the keys' gradients.
@@ -32,25 +33,10 @@ import {
   TENSOR_TILES,
   type TensorTile,
 } from "../src/kernels/attention/tensor.ts";
-import {
-  type AttentionCase,
-  type AttentionRecorders,
-  runAttention,
-} from "../tests/support/attention.ts";
 import { withAttentionCosts } from "./support/attention_costs.ts";
 import { AttentionRun } from "./support/attention_run.ts";
 import { measure, teraflops } from "./support/measure.ts";
 import { readFlags, runScript } from "./support/script.ts";
-
-/** Shapes that fit no tile, for `--odd`. */
-const ODD_CASES: readonly AttentionCase[] = [
-  { headDim: 16, heads: 2, kvHeads: 1, lengths: [1] },
-  { headDim: 64, heads: 3, kvHeads: 2, lengths: [1, 3, 17, 130, 1] },
-  { headDim: 80, heads: 2, kvHeads: 2, lengths: [130, 3] },
-  { headDim: 96, heads: 4, kvHeads: 1, lengths: [17, 130, 1, 64], gradientScale: 1e-7 },
-  { headDim: 128, heads: 4, kvHeads: 2, lengths: [1, 3, 17, 130], gradientScale: 1e-9 },
-  { headDim: 128, heads: 2, kvHeads: 2, lengths: [200, 100], scale: 4 },
-];
 
 const FLAGS = {
   ...GPU_FLAGS,
@@ -62,13 +48,17 @@ const FLAGS = {
     headDim: whole("Components of a head", "128"),
     gradient: number("Standard deviation of the output's gradient", "1"),
     repeats: whole("Timed runs", "9"),
-    odd: toggle("Compare small odd shapes first"),
     sweep: toggle("Time all tiles of the kernels for tensor cores"),
   }),
 };
 
 /** What rounding to f32 explains, and rounding factors and probabilities to f16. */
 const [F32_TOLERANCE, F16_TOLERANCE] = [1e-5, 2e-3];
+
+/** Recorders of both passes. */
+type AttentionRecorders =
+  & Record<"forward", typeof attentionForward>
+  & Record<"backward", typeof attentionBackward>;
 
 /** The kernels that training runs. */
 const CHOSEN: AttentionRecorders = { forward: attentionForward, backward: attentionBackward };
@@ -82,10 +72,6 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   using device = await openDevice(values, terminal);
   terminal.stdout(`${device.name} (${device.provider}): ${JSON.stringify(shape)}\n`);
   const tolerance = supportsMatrix(device, F16_MATRIX) ? F16_TOLERANCE : F32_TOLERANCE;
-  for (const odd of values.odd ? ODD_CASES : []) {
-    const { errors } = await runAttention(device, { gap: 4, ...odd });
-    terminal.stdout(showErrors(JSON.stringify(odd), errors, tolerance));
-  }
   using attention = await AttentionRun.open(device, shape);
   const all: [string, AttentionRecorders, number][] = [["as trained", CHOSEN, tolerance]];
   if (values.sweep) {

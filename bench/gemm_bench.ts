@@ -26,10 +26,10 @@ import {
   halfVariant,
   tensorVariant,
 } from "../src/kernels/gemm/variants.ts";
-import { relativeError } from "../tests/support/gpu.ts";
 import { measure, teraflops, totalMs } from "./support/measure.ts";
 import { readRow } from "./support/row_checks.ts";
 import { readFlags, runScript } from "./support/script.ts";
+import { relativeError } from "../tests/oracle/compare.ts";
 
 /** Types of the operands of a product, as training has them: activations or gradients, and weights. */
 const TYPES: Record<string, (layout: GemmLayout) => [ElementType, ElementType]> = {

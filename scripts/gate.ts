@@ -39,7 +39,11 @@ function checks({ kernelLog, results }: Files): Check[] {
         ...["task", "test", "--no-lock", "--preload=tests/support/record_kernels.ts"],
         `--junit-path=${results}`,
       ],
-      env: { KERNEL_LOG: kernelLog, FALQON_DAWN: Deno.env.get("FALQON_DAWN") ?? DAWN_PACKAGE },
+      env: {
+        KERNEL_LOG: kernelLog,
+        FALQON_DAWN: Deno.env.get("FALQON_DAWN") ?? DAWN_PACKAGE,
+        FALQON_SLOW_TESTS: "1",
+      },
     },
     { name: "examples", args: ["task", "examples"] },
     { name: "kernels", args: ["run", "-A", "--no-lock", "scripts/check_wgsl.ts", kernelLog] },

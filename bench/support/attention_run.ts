@@ -13,9 +13,11 @@ import type { AttentionHeads } from "../../src/kernels/attention/shapes.ts";
 import { randomNormal } from "../../src/kernels/rows/random.ts";
 import { uploadRopeFrequencies } from "../../src/kernels/attention/rope_angles.ts";
 import * as reference from "../../tests/oracle/attention.ts";
+import { takeColumns } from "../../tests/oracle/columns.ts";
+import { relativeError } from "../../tests/oracle/compare.ts";
 import { normalValues } from "../../tests/oracle/random.ts";
-import { attentionRotation, documentBounds, takeColumns } from "../../tests/support/attention.ts";
-import { relativeError } from "../../tests/support/gpu.ts";
+import { attentionRotation } from "../../tests/oracle/rope.ts";
+import { documentBounds } from "../../tests/oracle/token_stream.ts";
 
 /** What is in the batch. */
 export interface AttentionRunShape extends AttentionHeads {

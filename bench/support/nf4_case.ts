@@ -20,8 +20,8 @@ import {
   NF4_GROUP,
   quantizeNf4 as encodeOnCpu,
 } from "../../src/numerics/nf4.ts";
-import { relativeError } from "../../tests/support/gpu.ts";
 import { type BenchCase, fillNormal, normalElements, type StepSizes } from "./update_cases.ts";
+import { relativeError } from "../../tests/oracle/compare.ts";
 
 const DEVIATION = 0.02;
 

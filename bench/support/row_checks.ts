@@ -8,8 +8,8 @@ import { type Matrix, rowsOf } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { E4M3, E5M2, encodeFp8 } from "../../src/numerics/fp8.ts";
 import type { QuantizedGradient } from "../../src/kernels/rows/quantize.ts";
+import { relativeError } from "../../tests/oracle/compare.ts";
 import { halfScale, largestMagnitude, quantizationScale } from "../../tests/oracle/quantize.ts";
-import { relativeError } from "../../tests/support/gpu.ts";
 
 /** How wrong a kernel is, over some rows. */
 export interface RowErrors {

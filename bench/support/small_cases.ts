@@ -13,10 +13,10 @@ import { gradNorm } from "../../src/kernels/optimizer/grad_norm.ts";
 import { rope } from "../../src/kernels/attention/rope.ts";
 import { uploadRopeFrequencies } from "../../src/kernels/attention/rope_angles.ts";
 import { StepState } from "../../src/gpu/step_state.ts";
+import { relativeError } from "../../tests/oracle/compare.ts";
 import { crossEntropy as crossEntropyOnCpu } from "../../tests/oracle/loss.ts";
 import { AdamW } from "../../tests/oracle/optimizer.ts";
 import { applyRope } from "../../tests/oracle/rope.ts";
-import { relativeError } from "../../tests/support/gpu.ts";
 import { readRow } from "./row_checks.ts";
 import { type BenchCase, fillNormal, normalElements, type StepSizes } from "./update_cases.ts";
 

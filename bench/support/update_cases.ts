@@ -28,9 +28,9 @@ import {
   recordGradientScale,
   scaleOfF16Gradient,
 } from "../../src/kernels/gemm/low_rank_gradient_tensor.ts";
+import { relativeError } from "../../tests/oracle/compare.ts";
 import { updateFactors, updateRequantize } from "../../tests/oracle/falqon_update.ts";
 import { normalValues } from "../../tests/oracle/random.ts";
-import { relativeError } from "../../tests/support/gpu.ts";
 
 /** Something to measure. */
 export interface BenchCase {

@@ -7,6 +7,7 @@ import { run as runStep } from "../../bench/step.ts";
 import { deviationFromLine, run as runSuite, type SuiteLine } from "../../bench/suite.ts";
 import { GROUPS } from "../../bench/support/suite_runs.ts";
 import { withFolder } from "../support/io.ts";
+import { slowTest } from "../support/slow.ts";
 
 /** A terminal that keeps what was written. */
 function recording(): Terminal & { out: string; err: string } {
@@ -26,7 +27,7 @@ function recording(): Terminal & { out: string; err: string } {
 
 const TINY = ["--width", "tiny", "--layers", "1", "--batch", "2", "--sequence-length", "24"];
 
-Deno.test("bench: a step is measured for every method; the loss falls, the peak is predicted", async () => {
+slowTest("every method is measured: its loss falls, its peak is what was predicted", async () => {
   const methods = [["falqon"], ["fp8-lora"], ["torchao-style"], ["lora", "--base", "f16"], [
     "qlora",
   ], ["full"]];
@@ -54,44 +55,52 @@ Deno.test("bench: a step is measured for every method; the loss falls, the peak 
   }
 });
 
-Deno.test("bench: a trace has every dispatch of the step with its costs", () =>
-  withFolder(async (folder) => {
-    const path = join(folder, "trace.jsonl");
-    const args = [...TINY, "--rank", "4", "--method", "falqon", "--steps", "4", "--trace", path];
-    const { phases } = await runStep(args, recording());
-    if (phases === null) return;
-    const trace = (await Deno.readTextFile(path)).trim().split("\n").map((line) =>
-      JSON.parse(line)
-    );
-    const sum = trace.reduce((total, { ms }) => total + ms, 0);
-    assertAlmostEquals(sum, Object.values(phases).reduce((a, b) => a + b), 1e-6);
-    assert(trace.every(({ bytes }) => bytes > 0));
-    assert(trace.some(({ kernel, flops }) => kernel === "gemm" && flops > 0));
-    // Two products of 16 components for each of 24·25/2 visible pairs, 4 heads and 2 rows.
-    const attention = trace.find(({ kernel }) => kernel === "attention_forward");
-    assertEquals(attention.flops, 2 * 2 * 16 * 300 * 4 * 2);
-  }));
+slowTest(
+  "a trace of the bench has every dispatch of the step with its costs",
+  () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "trace.jsonl");
+      const args = [...TINY, "--rank", "4", "--method", "falqon", "--steps", "4", "--trace", path];
+      const { phases } = await runStep(args, recording());
+      if (phases === null) return;
+      const trace = (await Deno.readTextFile(path)).trim().split("\n").map((line) =>
+        JSON.parse(line)
+      );
+      const sum = trace.reduce((total, { ms }) => total + ms, 0);
+      assertAlmostEquals(sum, Object.values(phases).reduce((a, b) => a + b), 1e-6);
+      assert(trace.every(({ bytes }) => bytes > 0));
+      assert(trace.some(({ kernel, flops }) => kernel === "gemm" && flops > 0));
+      // Two products of 16 components for each of 24·25/2 visible pairs, 4 heads and 2 rows.
+      const attention = trace.find(({ kernel }) => kernel === "attention_forward");
+      assertEquals(attention.flops, 2 * 2 * 16 * 300 * 4 * 2);
+    }),
+);
 
-Deno.test("bench: the suite collects lines, goes on after failures and keeps to its budget", () =>
-  withFolder(async (folder) => {
-    const out = join(folder, "lines.jsonl");
-    const flags = ["--groups", "full", "--tokens", "32", "--sequence-length", "16", "--out", out];
-    // The last --layers counts, and no model has --vocab 0.
-    const step = ["--", "--width", "tiny", "--steps", "4", "--rank", "4", "--layers", "1"];
-    const [good] = await runSuite([...flags, ...step], recording());
-    assertEquals(good.group, "full");
-    assert(good.stepMs! > 0);
-    const terminal = recording();
-    const [bad] = await runSuite([...flags, ...step, "--vocab", "0"], terminal);
-    assertMatch(bad.error!, /vocab_size/);
-    assertMatch(terminal.err, /vocab_size/);
-    const [late] = await runSuite([...flags, "--budget", "0", ...step], recording());
-    assertEquals(late.error, "out of time");
-    const lines = (await Deno.readTextFile(out)).trim().split("\n").map((line) => JSON.parse(line));
-    assertEquals(lines, [good, bad, late]);
-  }));
+slowTest(
+  "the suite collects lines, goes on after failures and keeps to its budget",
+  () =>
+    withFolder(async (folder) => {
+      const out = join(folder, "lines.jsonl");
+      const flags = ["--groups", "full", "--tokens", "32", "--sequence-length", "16", "--out", out];
+      // The last --layers counts, and no model has --vocab 0.
+      const step = ["--", "--width", "tiny", "--steps", "4", "--rank", "4", "--layers", "1"];
+      const [good] = await runSuite([...flags, ...step], recording());
+      assertEquals(good.group, "full");
+      assert(good.stepMs! > 0);
+      const terminal = recording();
+      const [bad] = await runSuite([...flags, ...step, "--vocab", "0"], terminal);
+      assertMatch(bad.error!, /vocab_size/);
+      assertMatch(terminal.err, /vocab_size/);
+      const [late] = await runSuite([...flags, "--budget", "0", ...step], recording());
+      assertEquals(late.error, "out of time");
+      const lines = (await Deno.readTextFile(out)).trim().split("\n").map((line) =>
+        JSON.parse(line)
+      );
+      assertEquals(lines, [good, bad, late]);
+    }),
+);
 
-Deno.test("bench: the suite's groups vary one thing each", () => {
+Deno.test("the groups of the suite of benches vary one thing each", () => {
   const options = {
     gpus: ["native", "dawn"],
     flags: [],
@@ -115,14 +124,14 @@ Deno.test("bench: the suite's groups vary one thing each", () => {
   }));
 });
 
-Deno.test("bench: distance from a straight line", () => {
+Deno.test("the suite of benches knows how far times are from a straight line", () => {
   assertAlmostEquals(deviationFromLine([[1, 12], [2, 14], [4, 18], [8, 26]]), 0, 1e-12);
   // The best line through (1, 1), (2, 2), (3, 3 + e) misses each by about e / 4 to e / 2.
   const off = deviationFromLine([[1, 1], [2, 2], [3, 3.3]]);
   assert(off > 0.01 && off < 0.05);
 });
 
-Deno.test("bench: the figure shows the last time of every method by path", () => {
+Deno.test("the figure shows the last time of every method by path", () => {
   const line = (label: string, method: string, gpu: string, stepMs: number): SuiteLine => ({
     group: "methods",
     label,
@@ -155,7 +164,7 @@ Deno.test("bench: the figure shows the last time of every method by path", () =>
   assertThrows(() => drawSteps([]), RangeError, "no step times");
 });
 
-Deno.test("bench: the report tabulates steps by group and the roofline of kernels", () => {
+Deno.test("the report tabulates steps by group and the roofline of kernels", () => {
   const step = { group: "methods", stepMs: 123.4, wallMs: 125, tokensPerSecond: 66000 };
   const tables = stepTables([
     { ...step, label: "old", stepMs: 1 },

@@ -12,9 +12,9 @@ import {
   SMALL_MODELS,
   TOLERANCE,
 } from "../support/golden.ts";
-import { relativeError } from "../support/gpu.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand } from "../support/terminal.ts";
+import { relativeError } from "../oracle/compare.ts";
 
 for (const run of LORA_RUNS) {
   run.test(`${run.name}: train --method lora has PEFT's losses and ends at its adapters`, () =>

@@ -91,7 +91,7 @@ for (const [name, make, text, expected] of splitterCases) {
   });
 }
 
-Deno.test("JSONL: byte-order mark, CRLF, blank lines, no line feed at the end", async () => {
+Deno.test("JSONL may have a byte-order mark, CRLF, blank lines and no line feed at the end", async () => {
   assertEquals(
     await linesOf("a.jsonl", '\ufeff{"text":"a"}\r\n\r\n  \n{"text":"b"}\n{"text":"ü"}'),
     [
@@ -103,14 +103,14 @@ Deno.test("JSONL: byte-order mark, CRLF, blank lines, no line feed at the end", 
   assertEquals(await textsOf("a.jsonl", '\ufeff\n{"text":"a"}\r\n{"text":"b"}'), ["a", "b"]);
 });
 
-Deno.test("JSONL: rows longer and shorter than the chunks that are read", async () => {
+Deno.test("rows of JSONL may be longer and shorter than the chunks that are read", async () => {
   const texts = Array.from({ length: 60 }, (_, i) => "é".repeat((i * 7919) % 40_000) + i);
   texts[30] = "x".repeat(3_000_000);
   const content = texts.map((text) => JSON.stringify({ text })).join("\n");
   assertEquals(await textsOf("a.jsonl", content), texts);
 });
 
-Deno.test("JSON array: compact, indented and empty, with line numbers", async () => {
+Deno.test("a JSON array is read compact, indented and empty, with line numbers", async () => {
   const rows = [{ text: "a]" }, { text: 'b"' }];
   assertEquals(await textsOf("a.json", JSON.stringify(rows)), ["a]", 'b"']);
   assertEquals(await textsOf("a.json", "\ufeff" + JSON.stringify(rows, null, 2)), ["a]", 'b"']);
@@ -121,12 +121,12 @@ Deno.test("JSON array: compact, indented and empty, with line numbers", async ()
   assertEquals(await linesOf("a.json", "[ ]\n"), []);
 });
 
-Deno.test("JSON: lines and arrays are told apart by content, not by name", async () => {
+Deno.test("JSON lines and arrays are told apart by content, not by name", async () => {
   assertEquals(await textsOf("a.json", '{"text":"a"}\n{"text":"b"}'), ["a", "b"]);
   assertEquals(await textsOf("a.jsonl", '\n [{"text":"a"},{"text":"b"}]'), ["a", "b"]);
 });
 
-Deno.test("JSON array: what is malformed between the elements is named with its line", async () => {
+Deno.test("what is malformed between the elements of a JSON array is named with its line", async () => {
   const message = async (content: string) =>
     (await assertRejects(() => linesOf("a.json", content), DataError)).message;
   assertStringIncludes(
@@ -139,7 +139,7 @@ Deno.test("JSON array: what is malformed between the elements is named with its 
   assertStringIncludes(await message("[,]"), "a value is missing");
 });
 
-Deno.test("text: blank lines or a given separator stand between records", async () => {
+Deno.test("blank lines or a given separator stand between records of text", async () => {
   assertEquals(await textsOf("a.txt", "\ufeffone\r\ntwo\r\n\r\n\r\nthree\n \n\n"), [
     "one\ntwo",
     "three",
@@ -155,7 +155,7 @@ Deno.test("text: blank lines or a given separator stand between records", async 
   ]);
 });
 
-Deno.test("text: a file without its separator is not pulled into memory", async () => {
+Deno.test("a text file without its separator is not pulled into memory", async () => {
   const size = 65 * 2 ** 20;
   await withFile("a.txt", new Uint8Array(size).fill(0x61), async (path) => {
     const dataset = Dataset.from(path, { separator: "<|endoftext|>" });
@@ -230,7 +230,7 @@ Deno.test("file: URLs are read; other sources and options are refused", async ()
   assertThrows(() => Dataset.from("a", { columns: { promt: "q" } }), OptionError, '"promt"');
 });
 
-Deno.test("split: disjoint, complete, of about the right size, the same every time", async () => {
+Deno.test("the parts of a split are disjoint, complete, of about the right size, the same every time", async () => {
   const dataset = Dataset.from(Array.from({ length: 4000 }, (_, i) => ({ text: String(i) })));
   const indices = async (part: Dataset) => (await rawRows(part)).map((row) => row.index);
   const { train, heldOut } = dataset.split(0.1, 5);

@@ -148,7 +148,7 @@ Deno.test("a completion's tokens are targets, and its boundary is that of the jo
   assertEquals(of("Q a", " b", true), "<s> ▁Q ▁a ▁b </s>");
 });
 
-Deno.test("nothing to learn: an empty text, an empty completion", () => {
+Deno.test("an empty text and an empty completion give nothing to learn", () => {
   const of = (example: Example, trainOnPrompt = false) =>
     tokenize(example, new PieceEncoder(), trainOnPrompt, "row");
   assertEquals(of({ kind: "text", text: "" }), null);
@@ -182,7 +182,7 @@ Deno.test("text without a tokenizer, messages without a template", () => {
   );
 });
 
-Deno.test("chat: the assistant's turns are targets, with what ends them", () => {
+Deno.test("the assistant's turns of a chat are targets, with what ends them", () => {
   const messages = [
     { role: "system", content: "s" },
     { role: "user", content: "q" },
@@ -207,7 +207,7 @@ Deno.test("chat: the assistant's turns are targets, with what ends them", () => 
   );
 });
 
-Deno.test("chat: a template may close the last turn in a way of its own", () => {
+Deno.test("a chat template may close the last turn in a way of its own", () => {
   const encoder = withTemplate(
     "{% for m in messages %} {{ m.content }}{% endfor %}{% if not add_generation_prompt %} [stop]" +
       "{% endif %}",
@@ -221,7 +221,7 @@ Deno.test("chat: a template may close the last turn in a way of its own", () => 
   assertEquals(marked({ kind: "chat", messages }, encoder), "(▁) (▁q) ▁a (▁r) ▁b ▁[stop]");
 });
 
-Deno.test("chat: a template whose answers cannot be found, or that refuses the messages", () => {
+Deno.test("a chat template whose answers cannot be found, or that refuses the messages, is named", () => {
   const messages = [{ role: "user", content: "q" }, { role: "assistant", content: "a" }];
   const counting = withTemplate("{{ messages | length }} messages");
   assertThrows(
@@ -251,21 +251,21 @@ function fitted(prompt: number, completion: number, sequenceLength: number) {
   };
 }
 
-Deno.test("fit: what fits is left alone", () => {
+Deno.test("what fits a sequence is left alone", () => {
   assertEquals(fitted(3, 5, 8), { ids: [[0, 1, 2, 3, 4, 5, 6, 7]], counts: [0, 0, 0, 0] });
 });
 
-Deno.test("fit: a prompt is cut at its start, keeps its bos, and is counted", () => {
+Deno.test("a prompt too long is cut at its start, keeps its bos, and is counted", () => {
   assertEquals(fitted(6, 4, 8), { ids: [[0, 3, 4, 5, 6, 7, 8, 9]], counts: [1, 0, 0, 0] });
 });
 
-Deno.test("fit: a completion is cut at its end once the prompt is down to a quarter", () => {
+Deno.test("a completion is cut at its end once the prompt is down to a quarter", () => {
   assertEquals(fitted(6, 9, 8), { ids: [[0, 5, 6, 7, 8, 9, 10, 11]], counts: [1, 1, 0, 0] });
   assertEquals(fitted(1, 9, 8), { ids: [[0, 1, 2, 3, 4, 5, 6, 7]], counts: [0, 1, 0, 0] });
   assertEquals(fitted(2, 9, 2), { ids: [[1, 2]], counts: [1, 1, 0, 0] });
 });
 
-Deno.test("fit: text is split so that every token but the first is a target once", () => {
+Deno.test("text is split so that every token but the first is a target once", () => {
   assertEquals(fitted(0, 10, 4), {
     ids: [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]],
     counts: [0, 0, 1, 0],
@@ -273,7 +273,7 @@ Deno.test("fit: text is split so that every token but the first is a target once
   assertEquals(fitted(0, 6, 4).ids, [[0, 1, 2, 3], [3, 4, 5]]);
 });
 
-Deno.test("fit: documents without a target are dropped and counted", () => {
+Deno.test("documents without a target are dropped and counted", () => {
   assertEquals(fitted(3, 0, 8), { ids: [], counts: [0, 0, 0, 1] });
   assertEquals(fitted(0, 1, 8), { ids: [], counts: [0, 0, 0, 1] });
   assertEquals(fitted(10, 0, 8), { ids: [], counts: [1, 0, 0, 1] });

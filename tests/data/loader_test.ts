@@ -56,7 +56,7 @@ Deno.test("a packed batch, element by element", async () => {
   });
 });
 
-Deno.test("without packing and shuffling: one document a row, in the order of the data", async () => {
+Deno.test("without packing and shuffling a row has one document, in the order of the data", async () => {
   const rows = idRows(10, () => 64);
   const batches = await collect(
     load(rows, { batchSize: 4, sequenceLength: 64, packing: false }),

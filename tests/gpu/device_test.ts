@@ -5,7 +5,7 @@ import { requestDevice } from "../../src/gpu/device.ts";
 import { Kernel } from "../../src/gpu/kernel.ts";
 import { Program } from "../../src/gpu/program.ts";
 
-Deno.test("device: buffers are counted, freed once, and a copy of a view frees nothing twice", async () => {
+Deno.test("buffers are counted, freed once, and a copy of a view frees nothing twice", async () => {
   using device = await requestDevice();
   assertEquals([device.allocatedBytes, device.peakBytes], [0, 0]);
   const matrix = device.matrix(3, 17, "f32", "matrix");
@@ -21,7 +21,7 @@ Deno.test("device: buffers are counted, freed once, and a copy of a view frees n
   device.check();
 });
 
-Deno.test("device: an allocation beyond the limits names the buffer and the remedy", async () => {
+Deno.test("an allocation beyond the limits names the buffer and the remedy", async () => {
   using device = await requestDevice();
   const limit = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
   assertThrows(
@@ -38,7 +38,7 @@ Deno.test("device: an allocation beyond the limits names the buffer and the reme
   await device.finish();
 });
 
-Deno.test("device: bytes go up and come back, at offsets, without the pitch, and none at all", async () => {
+Deno.test("bytes go up and come back, at offsets, without the pitch, and none at all", async () => {
   using device = await requestDevice();
   const matrix = device.matrix(2, 3, "f32", "matrix");
   const values = Float32Array.of(1, 2, 3, 4, 5, 6);
@@ -63,7 +63,7 @@ Deno.test("device: bytes go up and come back, at offsets, without the pitch, and
   assertEquals(device.allocatedBytes, before); // staging memory is gone
 });
 
-Deno.test("device: no view reaches beyond its matrix or vector", async () => {
+Deno.test("no view reaches beyond its matrix or vector", async () => {
   using device = await requestDevice();
   const matrix = device.matrix(8, 64, "f32", "matrix");
   assertEquals(rowsOf(matrix, 7, 1).offset, 7 * 256);
@@ -74,7 +74,7 @@ Deno.test("device: no view reaches beyond its matrix or vector", async () => {
   assertThrows(() => firstOf(vector, 6), RangeError, "no 6 elements in a vector of 5");
 });
 
-Deno.test("device: kernels are compiled once a variant, unknown files are refused", async () => {
+Deno.test("a device compiles a kernel once per variant, and refuses unknown files", async () => {
   using device = await requestDevice();
   const kernel = device.kernel("sum", { THREADS: 64 });
   assert(device.kernel("sum", { THREADS: 64 }) === kernel);
@@ -87,7 +87,7 @@ Deno.test("device: kernels are compiled once a variant, unknown files are refuse
   assertThrows(() => device.kernel("missing"), TypeError, 'There is no kernel file "missing.wgsl"');
 });
 
-Deno.test("device: a kernel that does not compile says why and leaves the device usable", async () => {
+Deno.test("a kernel that does not compile says why and leaves the device usable", async () => {
   using device = await requestDevice();
   for (
     const [code, message] of [
@@ -102,14 +102,14 @@ Deno.test("device: a kernel that does not compile says why and leaves the device
   await device.finish();
 });
 
-Deno.test("device: results of a GPU that is gone are refused by a sentence", async () => {
+Deno.test("results of a GPU that is gone are refused by a sentence", async () => {
   using device = await requestDevice();
   const view = device.allocate(16, "view");
   device.gpu.destroy();
   await assertRejects(() => device.read(view), DeviceError, "Cannot read results as the GPU was ");
 });
 
-Deno.test("device: GPU work that failed on the side is reported at the next result", async () => {
+Deno.test("GPU work that failed on the side is reported at the next result", async () => {
   using device = await requestDevice();
   const view = device.allocate(16, "view");
   const encoder = device.gpu.createCommandEncoder();

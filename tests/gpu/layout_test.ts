@@ -16,7 +16,7 @@ struct Other { a: f32 }
 var<workgroup> scratch: array<f32, 4>;
 `;
 
-Deno.test("layout: bindings and parameters are read from the kernel", () => {
+Deno.test("bindings and parameters are read from the kernel", () => {
   assertEquals(parseLayout(KERNEL), {
     bindings: [
       { name: "params", binding: 0, type: "uniform" },
@@ -32,7 +32,7 @@ Deno.test("layout: bindings and parameters are read from the kernel", () => {
   assertEquals(parseLayout("fn main() {}"), { bindings: [], params: [] });
 });
 
-Deno.test("layout: parameters are packed by type in the order of the struct", () => {
+Deno.test("parameters are packed by type in the order of the struct", () => {
   const { params } = parseLayout(KERNEL);
   const data = new DataView(new ArrayBuffer(16));
   packParams(params, { eps: 0.5, shift: -2, rows: 0xffffffff }, data, 4);
@@ -42,7 +42,7 @@ Deno.test("layout: parameters are packed by type in the order of the struct", ()
   assertEquals(data.getFloat32(12, true), 0.5);
 });
 
-Deno.test("layout: missing and surplus parameters are programming errors", () => {
+Deno.test("missing and surplus parameters are programming errors", () => {
   const { params } = parseLayout(KERNEL);
   const data = new DataView(new ArrayBuffer(16));
   assertThrows(

@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { type Device, requestDevice } from "../../src/gpu/device.ts";
+import type { Device } from "../../src/gpu/device.ts";
 import { Kernel } from "../../src/gpu/kernel.ts";
 import { linearGrid, Program } from "../../src/gpu/program.ts";
-import { uploadVector } from "../support/vectors.ts";
+import { device } from "../support/device.ts";
+import { uploadVector } from "../support/gpu.ts";
 
 /** x[i] = x[i] · factor + offset */
 const SCALE_ADD = `
@@ -21,8 +22,7 @@ function setUp(device: Device) {
   };
 }
 
-Deno.test("program: dispatches, copies and clears run in order, each with its parameters", async () => {
-  using device = await requestDevice();
+Deno.test("dispatches, copies and clears of a program run in order, each with its parameters", async () => {
   const { kernel, x } = setUp(device);
   const y = uploadVector(device, Float32Array.of(7, 7, 7, 7)).vector;
   using program = new Program(device);
@@ -41,8 +41,7 @@ Deno.test("program: dispatches, copies and clears run in order, each with its pa
   assertEquals(new Float32Array(await device.read(x)), Float32Array.of(0, 1, 0.75, 1));
 });
 
-Deno.test("program: hundreds of parameter sets keep apart", async () => {
-  using device = await requestDevice();
+Deno.test("hundreds of parameter sets of a program keep apart", async () => {
   const { kernel, x } = setUp(device);
   using program = new Program(device);
   for (let i = 0; i < 300; i++) program.dispatch(kernel, { x }, { factor: 1, offset: i }, [1]);
@@ -50,8 +49,7 @@ Deno.test("program: hundreds of parameter sets keep apart", async () => {
   assertEquals(new Float32Array(await device.read(x))[0], 1 + 299 * 300 / 2);
 });
 
-Deno.test("program: an empty grid records nothing, one over the limit is refused", async () => {
-  using device = await requestDevice();
+Deno.test("an empty grid records nothing, one over the limit is refused", async () => {
   const { kernel, x } = setUp(device);
   using program = new Program(device);
   const params = { factor: 1, offset: 1 };
@@ -68,8 +66,7 @@ Deno.test("program: an empty grid records nothing, one over the limit is refused
   );
 });
 
-Deno.test("program: bindings and parameters must match the kernel", async () => {
-  using device = await requestDevice();
+Deno.test("bindings and parameters that do not match the kernel are refused", async () => {
   const { kernel, x } = setUp(device);
   const params = { factor: 1, offset: 1 };
   using program = new Program(device);
@@ -86,8 +83,7 @@ Deno.test("program: bindings and parameters must match the kernel", async () => 
   await assertRejects(() => surplus.prepare(), TypeError, 'scale_add has no binding "y"');
 });
 
-Deno.test("program: scratch of one label is as large as its largest use, and freed with the program", async () => {
-  using device = await requestDevice();
+Deno.test("scratch of one label is as large as its largest use, and freed with the program", async () => {
   const { kernel, x } = setUp(device);
   const before = device.allocatedBytes;
   {
@@ -109,8 +105,7 @@ Deno.test("program: scratch of one label is as large as its largest use, and fre
   assertEquals(device.allocatedBytes, before);
 });
 
-Deno.test("program: profile times every dispatch by phase, once or as a median", async () => {
-  using device = await requestDevice();
+Deno.test("profile times every dispatch by phase, once or as a median", async () => {
   if (!device.hasTimestamps) {
     console.log("skipped: this adapter has no timestamps");
     return;

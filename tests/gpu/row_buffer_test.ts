@@ -1,9 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { requestDevice } from "../../src/gpu/device.ts";
 import { RowBuffer } from "../../src/gpu/row_buffer.ts";
+import { device } from "../support/device.ts";
 
-Deno.test("saved rows have room up to their pitch, and make no other for what fits", async () => {
-  using device = await requestDevice();
+Deno.test("saved rows have room up to their pitch, and make no other for what fits", () => {
   const room = new RowBuffer(device, "room");
   room.reserve(3, 21);
   const { buffer } = room.rows(3);

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type Device, requestDevice } from "../../src/gpu/device.ts";
+import type { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import { OptionError } from "../../src/errors.ts";
 import { internalDevice } from "../../src/gpu/public_device.ts";
@@ -8,14 +8,11 @@ import { crossEntropyLoss } from "../../src/kernels/rows/cross_entropy.ts";
 import { quantize } from "../../src/kernels/rows/quantize.ts";
 import { rmsNorm } from "../../src/kernels/rows/rms_norm.ts";
 import { FORMATS } from "../../src/numerics/formats.ts";
+import { relativeError } from "../oracle/compare.ts";
 import { rmsNorm as rmsNormOnCpu } from "../oracle/norm.ts";
-import {
-  poisonedCodes,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../support/gpu.ts";
+import { device } from "../support/device.ts";
+import { poisonedCodes, runOnce, uploadMatrix } from "../support/gpu.ts";
+import { randomValues } from "../support/random.ts";
 
 const sizes = (subgroupMinSize: number, subgroupMaxSize: number) =>
   ({ subgroupMinSize, subgroupMaxSize }) as GPUAdapterInfo;
@@ -62,7 +59,6 @@ Deno.test("only devices of this package are taken", () => {
 
 /** Runs on a device with each way to reduce that it has, the usual one first. */
 async function eachWay(action: (device: Device) => Promise<void>): Promise<void> {
-  using device = await requestDevice();
   const { subgroupMinSize, subgroupMaxSize } = device.info;
   if (!device.hasSubgroups || !subgroupMinSize) {
     console.log("skipped: this adapter has no subgroups");

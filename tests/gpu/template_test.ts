@@ -14,14 +14,14 @@ function expand(
   return expandTemplate(source, constants, read).split("\n").filter((line) => line !== "");
 }
 
-Deno.test("template: numbers become constants, every value replaces its name", () => {
+Deno.test("a template makes numbers constants, and every value replaces its name", () => {
   assertEquals(expand("let x: array<$TYPE, N> = ${TYPE}x($N, $OTHER);", { N: 4, TYPE: "f32" }), [
     "const N = 4;",
     "let x: array<f32, N> = f32x(4, $OTHER);",
   ]);
 });
 
-Deno.test("template: conditions on booleans and on values, nested", () => {
+Deno.test("a template takes conditions on booleans and on values, nested", () => {
   const source = `
 //! if F16
 half
@@ -105,13 +105,13 @@ load_\${x}_$i
   assertEquals(expand(source, constants), [...declared, ...expected]);
 });
 
-Deno.test("template: words of a loop may be values of constants", () => {
+Deno.test("words of a loop of a template may be values of constants", () => {
   const source = "//! for x,f in a,$A_DECODE b,$B_DECODE\n${x} = $f(0);\n//! end";
   const constants = { A_DECODE: "unpack", B_DECODE: "shift" };
   assertEquals(expand(source, constants), ["a = unpack(0);", "b = shift(0);"]);
 });
 
-Deno.test("template: loops nest, see outer variables in bounds, and may be empty", () => {
+Deno.test("loops of a template nest, see outer variables in bounds, and may be empty", () => {
   const source = `
 //! unroll i 0 TILE/2
 //! unroll j $i 2*TILE/4+1
@@ -136,7 +136,7 @@ never
   ]);
 });
 
-Deno.test("template: files are included once, features move to the top", () => {
+Deno.test("a template includes files once, and features move to the top", () => {
   const files = {
     "a.wgsl": "//! include b.wgsl\nfn a() {}",
     "b.wgsl": "enable f16;\nfn b() {}",
@@ -168,7 +168,7 @@ Deno.test("template: an included file sees the names it is given, and is pasted 
   ]);
 });
 
-Deno.test("template: mistakes in a kernel file are errors", () => {
+Deno.test("mistakes in a kernel file are errors", () => {
   const fails = (source: string, message: string) =>
     assertThrows(() => expand(source, { N: 2 }), Error, message);
   fails("//! repeat i 0 2", 'Unknown template directive "repeat"');

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DataError, type FalqonError, ModelError, OptionError } from "../../src/errors.ts";
-import { type Device, requestDevice } from "../../src/gpu/device.ts";
+import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { lora } from "../../src/methods/lora/lora.ts";
 import type { GenerateOptions } from "../../src/inference/generate.ts";
@@ -8,6 +8,7 @@ import { Model } from "../../src/inference/model.ts";
 import type { Network } from "../../src/model/network.ts";
 import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
 import { StepState } from "../../src/gpu/step_state.ts";
+import { device, expectAllFreed } from "../support/device.ts";
 import { golden, TOLERANCE } from "../support/golden.ts";
 import { shared, sharedTest, withFolder } from "../support/io.ts";
 import { randomGenerator } from "../support/random.ts";
@@ -22,7 +23,7 @@ function withModel(
 ): Promise<void> {
   return withFolder(async (folder) => {
     await writeTinyModel(folder, options);
-    using device = await requestDevice();
+    await using _ = expectAllFreed();
     using model = await Model.load(folder, { device });
     await use(model, device, folder);
   });
@@ -44,7 +45,7 @@ async function recompute(model: Model, prompt: number[], count: number): Promise
   return ids.slice(prompt.length);
 }
 
-Deno.test("with the cache as without: the same greedy tokens, for prompts of any length", () =>
+Deno.test("the cache changes no greedy token, for prompts of any length", () =>
   withModel({}, async (model) => {
     for (const length of [1, 2, 3, PROMPT.length]) {
       const prompt = PROMPT.slice(0, length);
@@ -218,7 +219,6 @@ Deno.test("a text goes on while the network grows for something else", () =>
   }));
 
 Deno.test("the demo's model says word by word what it says under transformers", async () => {
-  using device = await requestDevice();
   using model = await Model.load("examples/tiny/model", { device });
   const { prompt, continuation, promptTokens, ids, loss } = JSON.parse(
     await Deno.readTextFile(`${golden}tiny.json`),
@@ -232,7 +232,6 @@ Deno.test("the demo's model says word by word what it says under transformers", 
 });
 
 sharedTest("stories260K: the cache changes nothing, and the model tells a story", async () => {
-  using device = await requestDevice();
   using model = await Model.load(`${shared}models/stories260K`, { device });
   const prompt = model.tokenizer.encode("Once upon a time, there was a dog.");
   const want = await recompute(model, prompt, 24);

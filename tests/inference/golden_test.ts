@@ -1,8 +1,8 @@
 /** Whole models on the GPU against transformers: logits, loss, gradients and greedy decoding in f32. */
 
 import { assert, assertEquals } from "@std/assert";
-import { requestDevice } from "../../src/gpu/device.ts";
 import { Model } from "../../src/inference/model.ts";
+import { device } from "../support/device.ts";
 import {
   largestDifference,
   MODELS,
@@ -11,10 +11,7 @@ import {
   SMALL_MODELS,
   TOLERANCE,
 } from "../support/golden.ts";
-import { relativeError } from "../support/gpu.ts";
-
-const device = await requestDevice();
-Deno.test.afterAll(() => device[Symbol.dispose]());
+import { relativeError } from "../oracle/compare.ts";
 
 for (const golden of MODELS) {
   golden.test(`${golden.name}: logits, loss and gradients equal transformers'`, async () => {

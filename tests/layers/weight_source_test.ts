@@ -1,6 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { ModelError } from "../../src/errors.ts";
-import { requestDevice } from "../../src/gpu/device.ts";
 import { fromFloat32 } from "../../src/io/dtype.ts";
 import { writeSafetensors } from "../../src/io/safetensors_writer.ts";
 import { Weights } from "../../src/io/weights.ts";
@@ -8,6 +7,7 @@ import type { LinearSpec } from "../../src/layers/linear_spec.ts";
 import { QuantizedWeight } from "../../src/layers/storage/quantized_weight.ts";
 import { FolderSource } from "../../src/layers/weight_source.ts";
 import { ALL_FORMATS, codecOf, decodeCodes, FORMATS } from "../../src/numerics/formats.ts";
+import { device } from "../support/device.ts";
 
 const SHAPE = [3, 20] as const;
 const SCALE = 0.125;
@@ -53,7 +53,6 @@ Deno.test("a tensor's dtype tells the format of its codes", () =>
 
 Deno.test("a quantised weight takes codes of its format as they are, and encodes those of others again", () =>
   withFolder(async (source) => {
-    using device = await requestDevice();
     for (const format of coded) {
       const part = { module: format.name, kind: "q_proj", rows: SHAPE[0], start: 0 };
       const spec: LinearSpec = { name: "x", inFeatures: SHAPE[1], width: 16, parts: [part] };

@@ -1,7 +1,7 @@
 /** Values that are kept in f16 between kernels: what that changes of a step, on any device. */
 
 import { assert, assertEquals } from "@std/assert";
-import { type Device, requestDevice } from "../../src/gpu/device.ts";
+import type { Device } from "../../src/gpu/device.ts";
 import type { F16Storage } from "../../src/gpu/tuning.ts";
 import { submitOnce } from "../../src/gpu/submit_once.ts";
 import { falqon } from "../../src/methods/falqon/falqon.ts";
@@ -12,10 +12,11 @@ import { activationTypes } from "../../src/model/block.ts";
 import { Model } from "../../src/inference/model.ts";
 import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
 import { StepState } from "../../src/gpu/step_state.ts";
-import { relativeError } from "../support/gpu.ts";
+import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { randomGenerator } from "../support/random.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
+import { relativeError } from "../oracle/compare.ts";
 
 const NONE: F16Storage = { activations: false, gradients: false };
 const ACTIVATIONS: F16Storage = { activations: true, gradients: false };
@@ -32,6 +33,7 @@ async function step(
   checkpointing = false,
 ) {
   device.tuning = { ...device.tuning, f16Storage };
+  await using _ = expectAllFreed();
   using model = await Model.load(folder, { device });
   const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
   network.reserve({ tokens: IDS.length, training: true, checkpointing });
@@ -51,7 +53,6 @@ async function step(
 Deno.test("a step with gate and up in f16 is that in f32, but for what rounding anew does to it", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
-    using device = await requestDevice();
     // FP8 codes that fall to the other side of a tie are off by a sixteenth, or a quarter in e5m2, and spread: changing the
     // norms' weights by 2⁻¹³ moves this model's gradients by 5 to 16 %. Methods that multiply in f16 have no such codes.
     const methods: [name: string, Method, ofLosses: number, ofGradients: number][] = [
@@ -79,7 +80,6 @@ Deno.test("a step with gate and up in f16 is that in f32, but for what rounding 
 Deno.test("gate and up stay in f32 where something adds to them, or multiplies in f32", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
-    using device = await requestDevice();
     const methods: Method[] = [
       falqon({ rank: 5, topK: 3 }),
       fp8Lora({ rank: 5 }),
@@ -95,7 +95,6 @@ Deno.test("gate and up stay in f32 where something adds to them, or multiplies i
 Deno.test("gradients of gate and up in f16 change those of their B alone, by the rounding of two factors", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
-    using device = await requestDevice();
     const method = falqon({ rank: 5 });
     const want = await step(device, folder, method, ACTIVATIONS);
     const got = await step(device, folder, method, BOTH);
@@ -112,7 +111,6 @@ Deno.test("gradients of gate and up in f16 change those of their B alone, by the
 Deno.test("a text is generated with gate and up in f16 as if it were read anew, also by parts", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
-    using device = await requestDevice();
     device.tuning = { ...device.tuning, f16Storage: BOTH };
     using model = await Model.load(folder, { device });
     const method = lora({ rank: 5, base: "f16", targetModules: ["v_proj"] });

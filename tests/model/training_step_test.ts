@@ -1,10 +1,11 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { Model, requestDevice } from "../../mod.ts";
+import { Model } from "../../mod.ts";
 import { full } from "../../src/methods/full.ts";
 import { CROSS_ENTROPY, type Loss } from "../../src/model/loss.ts";
 import type { Network } from "../../src/model/network.ts";
 import { sequenceArrays, type TokenArrays } from "../../src/model/token_buffers.ts";
 import { TrainingStep, type TrainingStepOptions } from "../../src/model/training_step.ts";
+import { device } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
 
@@ -27,7 +28,6 @@ function withNetwork(
 ): Promise<void> {
   return withFolder(async (folder) => {
     await writeTinyModel(folder);
-    using device = await requestDevice();
     using model = await Model.load(folder, { device });
     const options = { random: () => 0.5, gradients: true, moments: true };
     await test(() => model.adapt(full(), options), model);

@@ -52,7 +52,7 @@ function searchNearest(x: number, values: number[]): number {
 }
 
 for (const format of [E4M3, E5M2]) {
-  Deno.test(`${format.name}: all 256 codes decode to their definition and encode back`, () => {
+  Deno.test(`all 256 codes of ${format.name} decode to their definition and encode back`, () => {
     for (let code = 0; code < 256; code++) {
       const value = decodeFp8(code, format);
       assertEquals(value, definition(code, format));
@@ -62,7 +62,7 @@ for (const format of [E4M3, E5M2]) {
     assertEquals(decodeFp8(format.maxCode, format), format.max);
   });
 
-  Deno.test(`${format.name}: ties go to the even code and their f32 neighbours to the nearest`, () => {
+  Deno.test(`ties go to the even code of ${format.name} and their f32 neighbours to the nearest`, () => {
     const values = grid(format);
     for (let code = 0; code < format.maxCode; code++) {
       const tie = (values[code] + values[code + 1]) / 2;
@@ -77,7 +77,7 @@ for (const format of [E4M3, E5M2]) {
     }
   });
 
-  Deno.test(`${format.name}: overflow saturates, NaN stays NaN, zeros keep their sign`, () => {
+  Deno.test(`overflow saturates in ${format.name}, NaN stays NaN, zeros keep their sign`, () => {
     const maxBits = toBits(format.max);
     for (const bits of [maxBits - 1, maxBits, maxBits + 1, toBits(1e30), toBits(Infinity)]) {
       assertEquals(encodeFp8Bits(bits, format), format.maxCode);
@@ -93,7 +93,7 @@ for (const format of [E4M3, E5M2]) {
     assertEquals(encodeFp8(-1e-45, format), 0x80);
   });
 
-  Deno.test(`${format.name}: 1e6 random f32 bit patterns encode to the nearest value`, () => {
+  Deno.test(`1e6 random f32 bit patterns encode to the nearest value of ${format.name}`, () => {
     const random = randomGenerator(1);
     const values = grid(format);
     const bits = new Uint32Array(1_000_000);

@@ -35,3 +35,16 @@ export function joinColumns(blocks: readonly Float64Array[], rows: number): Floa
   }
   return joined;
 }
+
+/** Columns of packed rows. */
+export function takeColumns(
+  values: ArrayLike<number>,
+  width: number,
+  { column, cols }: { column: number; cols: number },
+): Float64Array {
+  const rows = values.length / width;
+  return Float64Array.from(
+    { length: rows * cols },
+    (_, i) => values[Math.floor(i / cols) * width + column + i % cols],
+  );
+}

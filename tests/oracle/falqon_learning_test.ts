@@ -6,8 +6,7 @@ import { matmulNN, matmulNT } from "./matmul.ts";
 import { AdamW } from "./optimizer.ts";
 import { dequantize } from "./quantize.ts";
 import { add } from "./vector.ts";
-import { randomNormal } from "../support/gradient.ts";
-import { randomGenerator } from "../support/random.ts";
+import { randomGenerator, randomNormal } from "../support/random.ts";
 
 const [size, rank, tokens, steps] = [64, 8, 32, 200];
 

@@ -1,14 +1,15 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { OptionError } from "../../src/errors.ts";
 import { decodeFp8, E4M3, E5M2, encodeFp8Array } from "../../src/numerics/fp8.ts";
+import { relativeError } from "./compare.ts";
 import { type FalqonLayer, falqonLinear } from "./falqon.ts";
 import { type AdapterInit, initialAdapter, mergeWeight, representable } from "./falqon_weight.ts";
 import { matmulNT } from "./matmul.ts";
 import { dequantize, quantize, quantizeWith } from "./quantize.ts";
 import { symmetricEigen } from "../../src/numerics/symmetric_eigen.ts";
 import { dot } from "./vector.ts";
-import { assertGradient, randomNormal, relativeError } from "../support/gradient.ts";
-import { randomGenerator } from "../support/random.ts";
+import { assertGradient } from "../support/gradient.ts";
+import { randomGenerator, randomNormal } from "../support/random.ts";
 
 const [rows, outputs, inputs, rank] = [5, 6, 7, 3];
 
@@ -29,7 +30,7 @@ for (const granularity of ["row", "tensor"] as const) {
     assertEquals(weight.codes, quantizeWith(stacked, weight.scales, E4M3).codes);
   });
 
-  Deno.test(`one step a ${granularity}: gradients are those of the layer the codes stand for`, () => {
+  Deno.test(`with one scale per ${granularity}, gradients are those of the layer the codes stand for`, () => {
     // Inputs, weights and gradients that their format holds without rounding, with scales that
     // are powers of two: then the layer equals its unquantised surrogate, which can be
     // differentiated by differences.
@@ -72,7 +73,7 @@ for (const granularity of ["row", "tensor"] as const) {
     assertGradient(withB, b, layer.dB, "dB");
   });
 
-  Deno.test(`one scale a ${granularity}: the pending change acts in the output and in dx`, () => {
+  Deno.test(`with one scale per ${granularity}, the pending change acts in the output and in dx`, () => {
     const w = normal32(outputs * inputs, 1, 0.1).map((x, i) => x * 2 ** Math.floor(i / inputs));
     const a = normal32(rank * inputs, 2, 0.05);
     const weight = mergeWeight(w, a, inputs, granularity);

@@ -1,5 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { decodeFp8, E4M3, encodeFp8 } from "../../src/numerics/fp8.ts";
+import { relativeError } from "./compare.ts";
 import {
   selectRows,
   updateAccumulate,
@@ -10,8 +11,7 @@ import {
 } from "./falqon_update.ts";
 import { type FalqonWeight, mergeWeight } from "./falqon_weight.ts";
 import { dequantize, type ScaleGranularity } from "./quantize.ts";
-import { randomNormal, relativeError } from "../support/gradient.ts";
-import { randomGenerator } from "../support/random.ts";
+import { randomGenerator, randomNormal } from "../support/random.ts";
 
 const [outputs, inputs, rank] = [12, 20, 3];
 
@@ -121,7 +121,7 @@ Deno.test("updatePaper zeroes all of B; a change below half a step is lost", () 
 });
 
 for (const granularity of ["row", "tensor"] as const) {
-  Deno.test(`updateAccumulate with one scale a ${granularity}: B and the codes lose nothing A can say`, () => {
+  Deno.test(`updateAccumulate with one scale per ${granularity}: B and the codes lose nothing A can say`, () => {
     const weight = randomWeight(granularity);
     const before = dequantize(weight);
     const b = Float32Array.from(randomNormal(outputs * rank, 3), (x) => x * 0.1);

@@ -6,7 +6,8 @@ import { AdamW, clipGradNorm } from "./optimizer.ts";
 import { packDocuments } from "./token_stream.ts";
 import { dot } from "./vector.ts";
 import { LORA_RUNS, readLora, readModel } from "../support/golden.ts";
-import { assertGradient, randomNormal } from "../support/gradient.ts";
+import { assertGradient } from "../support/gradient.ts";
+import { randomNormal } from "../support/random.ts";
 
 Deno.test("a LoRA layer's gradients are right by differences", () => {
   const [rows, inputs, outputs, rank] = [4, 5, 3, 2];

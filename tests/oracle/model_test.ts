@@ -2,12 +2,14 @@ import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/ass
 import { ModelError } from "../../src/errors.ts";
 import { type ModelConfig, modelTensorShapes } from "../../src/model/config.ts";
 import { decoderPlan } from "../../src/model/families/decoder.ts";
+import { relativeError } from "./compare.ts";
 import { linear, linearBackward } from "./linear.ts";
 import { crossEntropy, shiftLabels } from "./loss.ts";
 import { eachLinear, mergedLinears, ReferenceModel } from "./model.ts";
 import { packDocuments } from "./token_stream.ts";
 import { largestDifference, MODELS, readCases, readModel } from "../support/golden.ts";
-import { assertGradient, randomNormal, relativeError } from "../support/gradient.ts";
+import { assertGradient } from "../support/gradient.ts";
+import { randomNormal } from "../support/random.ts";
 
 for (const golden of MODELS) {
   golden.test(`${golden.name}: logits, loss and gradients are those of transformers`, async () => {

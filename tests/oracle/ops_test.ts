@@ -7,7 +7,8 @@ import { rmsNorm, rmsNormBackward } from "./norm.ts";
 import { applyRope, applyRopeBackward } from "./rope.ts";
 import { swiglu, swigluBackward } from "./swiglu.ts";
 import { dot } from "./vector.ts";
-import { assertGradient, randomNormal } from "../support/gradient.ts";
+import { assertGradient } from "../support/gradient.ts";
+import { randomNormal } from "../support/random.ts";
 
 /** A scalar that depends on every output: its gradient in `y` is `weights`. */
 function weighted(y: Float64Array, weights: Float64Array): number {

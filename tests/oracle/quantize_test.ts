@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { E4M3, E5M2, encodeFp8, FP8_NAN } from "../../src/numerics/fp8.ts";
 import { dequantize, quantize, quantizeHalf, SMALLEST_AMAX } from "./quantize.ts";
-import { randomNormal } from "../support/gradient.ts";
+import { randomNormal } from "../support/random.ts";
 
 for (const format of [E4M3, E5M2]) {
   for (const granularity of ["row", "tensor"] as const) {

@@ -88,3 +88,23 @@ function rotate(
   }
   return y;
 }
+
+/**
+ * Positions and frequencies to try a rotation with.
+ *
+ * @param bounds As {@linkcode documentBounds} gives them.
+ * @param headDim Even.
+ * @returns Positions with gaps, so that all planes turn, below the 2²⁰ that the kernels take; and the usual frequencies.
+ */
+export function attentionRotation(bounds: Uint32Array, headDim: number) {
+  return {
+    positions: Uint32Array.from(
+      { length: bounds.length / 2 },
+      (_, t) => 997 * (t - bounds[2 * t]) % 2 ** 20,
+    ),
+    inverseFrequencies: Float32Array.from(
+      { length: headDim / 2 },
+      (_, i) => 10_000 ** (-2 * i / headDim),
+    ),
+  };
+}

@@ -1,10 +1,10 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { relativeError } from "./compare.ts";
 import { matmulNN, matmulNT, matmulTN } from "./matmul.ts";
 import { gramInverse, orthonormalizeRows } from "../../src/numerics/linear_algebra.ts";
 import { truncatedSvd } from "./svd.ts";
 import { symmetricEigen } from "../../src/numerics/symmetric_eigen.ts";
-import { randomNormal, relativeError } from "../support/gradient.ts";
-import { randomGenerator } from "../support/random.ts";
+import { randomGenerator, randomNormal } from "../support/random.ts";
 
 function assertOrthonormal(matrix: Float64Array, count: number): void {
   const gram = matmulNT(matrix, matrix, count, count, matrix.length / count);

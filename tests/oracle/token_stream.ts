@@ -28,3 +28,14 @@ export function packDocuments(documents: readonly ArrayLike<number>[]): TokenStr
   }
   return { inputIds, positions, documentStart };
 }
+
+/** Start and end (exclusive) of each token's document. */
+export function documentBounds(lengths: number[]): Uint32Array<ArrayBuffer> {
+  const bounds: number[] = [];
+  let start = 0;
+  for (const length of lengths) {
+    for (let i = 0; i < length; i++) bounds.push(start, start + length);
+    start += length;
+  }
+  return Uint32Array.from(bounds);
+}

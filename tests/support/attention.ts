@@ -9,10 +9,14 @@ import type {
   AttentionForwardOptions,
   AttentionHeads,
 } from "../../src/kernels/attention/shapes.ts";
-import { ROPE_POSITIONS, uploadRopeFrequencies } from "../../src/kernels/attention/rope_angles.ts";
+import { uploadRopeFrequencies } from "../../src/kernels/attention/rope_angles.ts";
 import * as reference from "../oracle/attention.ts";
-import { paddingOf, randomValues, relativeError, uploadMatrix } from "./gpu.ts";
-import { filled } from "./vectors.ts";
+import { takeColumns } from "../oracle/columns.ts";
+import { attentionRotation } from "../oracle/rope.ts";
+import { documentBounds } from "../oracle/token_stream.ts";
+import { relativeError } from "../oracle/compare.ts";
+import { filled, paddingOf, uploadMatrix } from "./gpu.ts";
+import { randomValues } from "./random.ts";
 
 /** What to run. */
 export interface AttentionCase extends AttentionHeads {
@@ -44,44 +48,6 @@ export interface AttentionResult {
   written: Float32Array[];
   /** The columns of the gradients' matrix that belong to no head and held NaN before. */
   foreignColumn: number[];
-}
-
-/** Start and end (exclusive) of each token's document. */
-export function documentBounds(lengths: number[]): Uint32Array<ArrayBuffer> {
-  const bounds: number[] = [];
-  let start = 0;
-  for (const length of lengths) {
-    for (let i = 0; i < length; i++) bounds.push(start, start + length);
-    start += length;
-  }
-  return Uint32Array.from(bounds);
-}
-
-/** Positions and frequencies for each token of documents; positions with gaps, so that all planes turn. */
-export function attentionRotation(bounds: Uint32Array, headDim: number) {
-  return {
-    positions: Uint32Array.from(
-      { length: bounds.length / 2 },
-      (_, t) => 997 * (t - bounds[2 * t]) % ROPE_POSITIONS,
-    ),
-    inverseFrequencies: Float32Array.from(
-      { length: headDim / 2 },
-      (_, i) => 10_000 ** (-2 * i / headDim),
-    ),
-  };
-}
-
-/** Columns of packed rows. */
-export function takeColumns(
-  values: ArrayLike<number>,
-  width: number,
-  { column, cols }: { column: number; cols: number },
-): Float64Array {
-  const rows = values.length / width;
-  return Float64Array.from(
-    { length: rows * cols },
-    (_, i) => values[Math.floor(i / cols) * width + column + i % cols],
-  );
 }
 
 /** Runs forward and backward once over random data. Keys come first, then the foreign columns, q and v. */

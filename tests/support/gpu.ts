@@ -1,22 +1,17 @@
 /** Helpers of the GPU tests: matrices in and out of a device, errors measured. */
 
 import { decodeCodes, FORMATS } from "../../src/numerics/formats.ts";
-import { type ElementType, type Matrix, pitched, pitchOf } from "../../src/gpu/buffers.ts";
+import {
+  type ElementType,
+  type Matrix,
+  pitched,
+  pitchOf,
+  type Vector,
+} from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { Program } from "../../src/gpu/program.ts";
 import { submitOnce } from "../../src/gpu/submit_once.ts";
 import type { Quantized } from "../../src/kernels/rows/quantize.ts";
-
-/** A small generator of repeatable test data (mulberry32), uniform in [-1, 1). */
-export function randomValues(length: number, seed: number, scale = 1): Float32Array<ArrayBuffer> {
-  let state = seed >>> 0;
-  return Float32Array.from({ length }, () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return (((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1) * scale;
-  });
-}
 
 /** Uploads `values` [rows, cols] rounded to `type`; `exact` holds what the rounded elements are worth. */
 export function uploadMatrix(
@@ -71,20 +66,6 @@ export async function runOnce(device: Device, record: (program: Program) => void
   await device.finish();
 }
 
-/** ‖got − want‖ / ‖want‖; NaN never passes a `<` comparison. */
-export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): number {
-  if (got.length !== want.length) {
-    throw new RangeError(`${got.length} values against ${want.length}`);
-  }
-  let difference = 0;
-  let norm = 0;
-  for (let i = 0; i < want.length; i++) {
-    difference += (got[i] - want[i]) ** 2;
-    norm += want[i] ** 2;
-  }
-  return norm === 0 ? Math.sqrt(difference) : Math.sqrt(difference / norm);
-}
-
 /** The largest magnitude in the padding columns of an f32 matrix, NaN if there is one: 0 by invariant. */
 export async function paddingOf(device: Device, matrix: Matrix): Promise<number> {
   const raw = new Float32Array(await device.read(matrix));
@@ -95,4 +76,31 @@ export async function paddingOf(device: Device, matrix: Matrix): Promise<number>
     }
   }
   return largest;
+}
+
+/** Uploads a vector of f32, u32 or i32; `exact` holds the same numbers in f64. */
+export function uploadVector(
+  device: Device,
+  values: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>,
+): { vector: Vector; exact: Float64Array } {
+  const type = values instanceof Float32Array
+    ? "f32"
+    : values instanceof Uint32Array
+    ? "u32"
+    : "i32";
+  const vector = device.vector(values.length, type, "test vector");
+  device.write(vector, values);
+  return { vector, exact: Float64Array.from(values) };
+}
+
+/** The elements of an f32 vector. */
+export async function readVector(device: Device, vector: Vector): Promise<Float32Array> {
+  return new Float32Array(await device.read(vector)).subarray(0, vector.length);
+}
+
+/** An f32 matrix with every element, padding columns included, set to `value`: to be overwritten. */
+export function filled(device: Device, rows: number, cols: number, value: number): Matrix {
+  const matrix = device.matrix(rows, cols, "f32", "test output");
+  device.write(matrix, new Float32Array(matrix.size / 4).fill(value));
+  return matrix;
 }

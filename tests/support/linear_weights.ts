@@ -2,7 +2,7 @@
 
 import type { LinearSpec } from "../../src/layers/linear_spec.ts";
 import type { WeightSource } from "../../src/layers/weight_source.ts";
-import { randomValues } from "./gpu.ts";
+import { randomValues } from "./random.ts";
 
 /** Random weights, packed f32 [rows, inFeatures] of each part. */
 export function randomWeights(

@@ -5,6 +5,7 @@ import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { LOG_FILE } from "../../src/train/log.ts";
 import { withFolder } from "../support/io.ts";
 import { randomGenerator } from "../support/random.ts";
+import { slowTest } from "../support/slow.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
 
 const RUN = new URL("../support/crash_run.ts", import.meta.url).pathname;
@@ -113,25 +114,28 @@ function readLosses(folder: string): [step: number, loss: number][] {
   return lines.map((line) => JSON.parse(line)).map(({ step, loss }) => [step, loss]);
 }
 
-Deno.test("a run that is killed ten times ends as if it never was, and no checkpoint is ever in part", () =>
-  withFolder(async (folder) => {
-    await writeTinyModel(folder);
-    const lines = rows.map((row) => JSON.stringify(row)).join("\n");
-    await Deno.writeTextFile(join(folder, "train.jsonl"), lines);
-    const [undisturbed, killed] = ["undisturbed", "killed"].map((name) => join(folder, name));
-    await Deno.mkdir(undisturbed);
-    await Deno.mkdir(killed);
+slowTest(
+  "a run that is killed ten times ends as if it never was, and no checkpoint is ever in part",
+  () =>
+    withFolder(async (folder) => {
+      await writeTinyModel(folder);
+      const lines = rows.map((row) => JSON.stringify(row)).join("\n");
+      await Deno.writeTextFile(join(folder, "train.jsonl"), lines);
+      const [undisturbed, killed] = ["undisturbed", "killed"].map((name) => join(folder, name));
+      await Deno.mkdir(undisturbed);
+      await Deno.mkdir(killed);
 
-    const whole = await attempt(folder, undisturbed);
-    assertEquals(whole.times.length, STEPS, whole.stderr);
-    for (const moment of moments(whole)) {
-      const { signal, stderr } = await attempt(folder, killed, moment);
-      await readCheckpoints(killed); // throws for one that is damaged
-      assertEquals(signal, "SIGKILL", stderr);
-    }
-    const last = await attempt(folder, killed);
-    assertEquals(last.signal, null, last.stderr);
+      const whole = await attempt(folder, undisturbed);
+      assertEquals(whole.times.length, STEPS, whole.stderr);
+      for (const moment of moments(whole)) {
+        const { signal, stderr } = await attempt(folder, killed, moment);
+        await readCheckpoints(killed); // throws for one that is damaged
+        assertEquals(signal, "SIGKILL", stderr);
+      }
+      const last = await attempt(folder, killed);
+      assertEquals(last.signal, null, last.stderr);
 
-    assertEquals(readLosses(killed), readLosses(undisturbed));
-    assertEquals(await readCheckpoints(killed), await readCheckpoints(undisturbed));
-  }));
+      assertEquals(readLosses(killed), readLosses(undisturbed));
+      assertEquals(await readCheckpoints(killed), await readCheckpoints(undisturbed));
+    }),
+);

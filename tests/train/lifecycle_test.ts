@@ -11,7 +11,6 @@ import {
   lora,
   Model,
   OptionError,
-  requestDevice,
   Trainer,
   type TrainerOptions,
   TrainingError,
@@ -20,6 +19,7 @@ import {
 import { internalDevice } from "../../src/gpu/public_device.ts";
 import { exists } from "../../src/io/exists.ts";
 import { planMemory } from "../../src/train/memory.ts";
+import { device } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
 
@@ -39,7 +39,6 @@ function withScene(test: (scene: Scene) => Promise<void>): Promise<void> {
     await writeTinyModel(folder);
     const rows = Array.from({ length: 40 }, (_, i) => `{"text": "row ${i} of ${i * 7 % 11}"}\n`);
     await Deno.writeTextFile(path, rows.join(""));
-    using device = await requestDevice();
     const load = () => Model.load(folder, { device });
     const data = Dataset.from(path);
     await test({ folder, load, bytes: () => device.allocatedBytes, data });

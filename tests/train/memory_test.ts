@@ -12,10 +12,10 @@ import {
   torchaoStyle,
   Trainer,
 } from "../../mod.ts";
-import { requestDevice } from "../../src/gpu/device.ts";
 import { readModelConfig } from "../../src/model/config.ts";
 import { METRICS_CAPACITY } from "../../src/gpu/step_state.ts";
 import { planMemory } from "../../src/train/memory.ts";
+import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
 
@@ -44,7 +44,6 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
     const path = join(folder, "data.jsonl");
     await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
     const config = await readModelConfig(folder);
-    using device = await requestDevice();
     const { f16Storage: asUsual } = device.tuning;
     const everywhere = { activations: true, gradients: true };
     for (const [name, method] of Object.entries(METHODS)) {
@@ -62,6 +61,7 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
         assertEquals(weights + training + kept + passing + logits + kernels, plan.total);
         assertEquals(plan.buffers.reduce((sum, { size }) => sum + size, 0), plan.total);
 
+        await using _ = expectAllFreed();
         device.peakBytes = 0;
         using model = await Model.load(folder, { device });
         using trainer = await Trainer.create({

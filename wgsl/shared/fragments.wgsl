@@ -35,11 +35,14 @@ struct Sum { low: vec4<f32>, high: vec4<f32> }
 
 var<private> lane_row: u32;
 var<private> lane_column: u32;
+// 16, which the driver does not know: it would write out every product, and compile for minutes.
+var<private> contraction: u32;
 var<workgroup> exchange: array<f32, THREADS>;
 
 fn begin_fragments(thread: u32) {
   lane_row = thread % 32u / 2u;
   lane_column = thread % 2u * 8u;
+  contraction = 16u + thread / 65536u;
 }
 
 fn half_of(vector: vec4<u32>, index: u32) -> f32 { return unpack2x16float(vector[index / 2u])[index % 2u]; }
@@ -50,7 +53,7 @@ fn load_left(at: u32, stride: u32) -> Left {
 
 fn load_left_transposed(at: u32, stride: u32) -> Left {
   var row = array<u32, 8>();
-  for (var k = 0u; k < 16u; k += 1u) {
+  for (var k = 0u; k < contraction; k += 1u) {
     let bits = tile[at + k * stride + lane_row / 8u][lane_row % 8u / 2u] >> (lane_row % 2u * 16u);
     row[k / 2u] |= (bits & 0xffffu) << (k % 2u * 16u);
   }
@@ -72,22 +75,27 @@ fn store_sum(at: u32, stride: u32, sum: Sum) {
   tile[mine + 1u] = bitcast<vec4<u32>>(sum.high);
 }
 
-// The factor that meets element k of a row, for the lane's column c.
-fn right_at(right: Right, k: u32, c: u32) -> f32 {
-  let column = lane_column + c;
-  let row = select(k, column, right.transposed);
-  let index = select(column, k, right.transposed);
-  return half_of(tile[right.at + row * right.stride + index / 8u], index % 8u);
+// The lane's columns of row k of a factor, or of column k where it is transposed.
+fn right_row(right: Right, k: u32) -> vec4<u32> {
+  if (!right.transposed) { return tile[right.at + k * right.stride + lane_column / 8u]; }
+  var row = vec4<u32>();
+  let at = right.at + lane_column * right.stride + k / 8u;
+  let shift = k % 2u * 16u;
+  for (var c = 0u; c < 4u; c += 1u) {
+    let first = tile[at + 2u * c * right.stride][k % 8u / 2u] >> shift;
+    let second = tile[at + (2u * c + 1u) * right.stride][k % 8u / 2u] >> shift;
+    row[c] = (first & 0xffffu) | (second << 16u);
+  }
+  return row;
 }
 
 fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum {
   var result = sum;
-  for (var k = 0u; k < 16u; k += 1u) {
-    let factor = half_of(select(left.low, left.high, k >= 8u), k % 8u);
-    for (var c = 0u; c < 4u; c += 1u) {
-      result.low[c] = fma(factor, right_at(right, k, c), result.low[c]);
-      result.high[c] = fma(factor, right_at(right, k, c + 4u), result.high[c]);
-    }
+  for (var k = 0u; k < contraction; k += 1u) {
+    let factor = vec4<f32>(half_of(select(left.low, left.high, k >= 8u), k % 8u));
+    let row = right_row(right, k);
+    result.low = fma(factor, vec4<f32>(unpack2x16float(row.x), unpack2x16float(row.y)), result.low);
+    result.high = fma(factor, vec4<f32>(unpack2x16float(row.z), unpack2x16float(row.w)), result.high);
   }
   return result;
 }

@@ -15,6 +15,7 @@ import {
   updateRowsTensor,
   type UpdateTensorTile,
 } from "./tensor.ts";
+import type { AdaptedPart } from "./adapted_part.ts";
 import { expectMatrix, expectVector } from "../shapes.ts";
 
 /**
@@ -40,24 +41,6 @@ const ALL_ROWS: UpdateTile = { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 };
 const ALL_ROWS_FALLBACK: UpdateTile = { BM: 128, BN: 128, BK: 8, TM: 8, TN: 8 };
 /** For the few rows of a selection. */
 const FEW_ROWS: UpdateTile = { BM: 16, BN: 128, BK: 16, TM: 4, TN: 4 };
-
-/** The part of a merged FP8 weight that one adapter changes. */
-export interface AdaptedPart {
-  /** e4m3 codes of the merged weight and all its A rows. */
-  weight: Matrix;
-  /** First row of W and of A in it. */
-  wRow: number;
-  aRow: number;
-  /** Rows of W. */
-  rows: number;
-  rank: number;
-  /** f32 [rows]: s_W[i] / s_W[0] */
-  rowFactors: Vector;
-  /** f32 [rank]: c · s_W[0] / s_A[j] */
-  columnFactors: Vector;
-  /** f32 [rows, rank] */
-  b: Matrix;
-}
 
 /** Which rows are written. */
 export interface Selection {

@@ -9,7 +9,7 @@ import type { Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { DispatchCost, Program } from "../../gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
-import type { AdaptedPart } from "./falqon.ts";
+import type { AdaptedPart } from "./adapted_part.ts";
 
 /** How a workgroup of `falqon_update_tensor.wgsl` is made up. */
 export interface UpdateTensorTile {

@@ -5,27 +5,15 @@
  * @module
  */
 
-import { type ColumnBlock, ELEMENT_BYTES, type Matrix, roundUp } from "../../gpu/buffers.ts";
+import { ELEMENT_BYTES, roundUp } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { type GradientScale, lowRankGradientTensor } from "./low_rank_gradient_tensor.ts";
+import type { LowRankProduct } from "./low_rank_product.ts";
 import { recordSplitK } from "./low_rank_split.ts";
 
 /** Operands and options of {@linkcode lowRankGradient}. */
-export interface LowRankGradientOptions {
-  /**
-   * f32 [tokens, m]; or f16 as `rowScales` of `gradientScale` say, from a column that is a multiple
-   * of 8.
-   */
-  a: ColumnBlock;
-  /** f32 [tokens, n], m or n small: at most 128 columns are made from one reading of `a`. */
-  b: ColumnBlock;
-  /** f32 [m, n] */
-  out: Matrix;
-  /** Factor of the product. Default 1. */
-  alpha?: number;
-  /** Add to what `out` holds. Default false. */
-  accumulate?: boolean;
+export interface LowRankGradientOptions extends LowRankProduct {
   /**
    * How far `a` reaches: then factors are f16 and multiplied on tensor cores. `b` saturates at
    * ±65504.

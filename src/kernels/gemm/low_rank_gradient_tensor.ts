@@ -10,7 +10,7 @@ import type { Program } from "../../gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
 import { formatOf } from "../../numerics/formats.ts";
 import type { QuantizedGradient } from "../rows/quantize.ts";
-import type { LowRankGradientOptions } from "./low_rank_gradient.ts";
+import type { LowRankProduct } from "./low_rank_product.ts";
 import { recordSplitK } from "./low_rank_split.ts";
 
 /** How far the elements of a gradient reach, so that they can be brought into the range of f16. */
@@ -39,8 +39,8 @@ export interface LowRankTensorVariant {
 
 /**
  * Records finding the scale of a gradient from its codes' scales, for `gradientScale` of
- * {@linkcode LowRankGradientOptions}; valid until the program asks for the next one. Undefined
- * where the device has no tensor cores, or the gradient no codes.
+ * `lowRankGradient`; valid until the program asks for the next one. Undefined where the device has
+ * no tensor cores, or the gradient no codes.
  */
 export function findGradientScale(
   program: Program,
@@ -91,7 +91,7 @@ function recordPower(
  */
 export function lowRankGradientTensor(
   program: Program,
-  { a, b, out, alpha = 1, accumulate = false }: LowRankGradientOptions,
+  { a, b, out, alpha = 1, accumulate = false }: LowRankProduct,
   { power, columnScales, rowScales }: GradientScale,
   variant: Partial<LowRankTensorVariant> = {},
 ): void {

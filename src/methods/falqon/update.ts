@@ -8,8 +8,8 @@ import { type BufferView, type Matrix, rowsOf, unpitched, type Vector } from "..
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
+import type { AdaptedPart } from "../../kernels/falqon/adapted_part.ts";
 import {
-  type AdaptedPart,
   markFlushed,
   measureUpdate,
   scoreRows,

@@ -4,6 +4,7 @@ import { Device, requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { attentionBackward, attentionForward } from "../../../src/kernels/attention/attention.ts";
 import { type AttentionCase, runAttention } from "../../support/attention.ts";
+import { device } from "../../support/device.ts";
 
 /**
  * Sums of at most 130 terms in f32, one after the other, err by about √130 · 2⁻²⁴ = 7e-7 of their size, and
@@ -27,7 +28,6 @@ const CASES: AttentionCase[] = [
 
 /** Compares every head size. */
 async function expectRight(rotated: boolean): Promise<void> {
-  using device = await requestDevice();
   for (const shape of CASES) {
     const name = JSON.stringify(shape);
     const { errors, padding, foreignColumn } = await runAttention(device, { ...shape, rotated });
@@ -58,13 +58,11 @@ Deno.test("the unrolled kernels that only a GPU gets agree with the oracle too",
 });
 
 Deno.test("attention repeats bit for bit", async () => {
-  using device = await requestDevice();
   const first = await runAttention(device, CASES[3]);
   assertEquals((await runAttention(device, CASES[3])).written, first.written);
 });
 
 Deno.test("attention with scores of a thousand stays finite and right", async () => {
-  using device = await requestDevice();
   // Scores have a standard deviation of scale² · √headDim / 3 / √headDim: about 300 here, the largest over 1000.
   const { errors } = await runAttention(device, { ...CASES[3], scale: 30 });
   // A score of 1000 is known to 6e-5, and so is the logarithm of its probability.
@@ -73,8 +71,7 @@ Deno.test("attention with scores of a thousand stays finite and right", async ()
   }
 });
 
-Deno.test("attention refuses operands that do not fit", async () => {
-  using device = await requestDevice();
+Deno.test("attention refuses operands that do not fit", () => {
   using program = new Program(device);
   const [heads, kvHeads, headDim, tokens] = [2, 1, 8, 3];
   const qkv = device.matrix(tokens, 32, "f32", "qkv");

@@ -1,26 +1,20 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf } from "../../../src/gpu/buffers.ts";
-import { requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { attentionForward } from "../../../src/kernels/attention/attention.ts";
 import { appendToCache, attentionDecode } from "../../../src/kernels/attention/decode.ts";
 import * as reference from "../../oracle/attention.ts";
-import { takeColumns } from "../../support/attention.ts";
-import {
-  paddingOf,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../../support/gpu.ts";
-import { filled } from "../../support/vectors.ts";
+import { takeColumns } from "../../oracle/columns.ts";
+import { relativeError } from "../../oracle/compare.ts";
+import { device } from "../../support/device.ts";
+import { filled, paddingOf, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 /** Tokens of which all but the last few come as a prompt. */
 const TOKENS = 300;
 const PROMPT = 254;
 
 Deno.test("a recorded decode step, replayed token by token, agrees with the oracle", async () => {
-  using device = await requestDevice();
   const shapes = [[8, 8, 4], [10, 3, 2], [24, 4, 1], [80, 1, 1], [128, 2, 1]];
   for (const [headDim, heads, kvHeads] of shapes) {
     const shape = JSON.stringify({ headDim, heads, kvHeads });
@@ -93,7 +87,6 @@ Deno.test("a recorded decode step, replayed token by token, agrees with the orac
 });
 
 Deno.test("a decoded token is the forward kernel's, bit for bit", async () => {
-  using device = await requestDevice();
   const shapes = [[8, 8, 4], [10, 3, 2], [16, 2, 2], [24, 4, 1], [34, 2, 1], [80, 1, 1], [
     128,
     2,
@@ -144,7 +137,6 @@ Deno.test("a decoded token is the forward kernel's, bit for bit", async () => {
 });
 
 Deno.test("the first token attends to itself alone", async () => {
-  using device = await requestDevice();
   const { matrix: qkv, exact } = uploadMatrix(device, randomValues(48, 22), 1, 48);
   const caches = {
     keyCache: device.matrix(4, 16, "f32", "keys"),
@@ -174,7 +166,6 @@ Deno.test("the first token attends to itself alone", async () => {
 });
 
 Deno.test("tokens past the caches are skipped", async () => {
-  using device = await requestDevice();
   const { matrix: kv } = uploadMatrix(device, randomValues(64, 23), 2, 32);
   const caches = {
     keyCache: device.matrix(2, 16, "f32", "keys"),
@@ -193,8 +184,7 @@ Deno.test("tokens past the caches are skipped", async () => {
   assertEquals(await device.readMatrix(caches.valueCache), new Float32Array(32));
 });
 
-Deno.test("decoding refuses operands that do not fit", async () => {
-  using device = await requestDevice();
+Deno.test("decoding refuses operands that do not fit", () => {
   using program = new Program(device);
   const qkv = device.matrix(2, 48, "f32", "qkv");
   const keyCache = device.matrix(4, 16, "f32", "keys");

@@ -1,17 +1,13 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { rope, type RopeOptions } from "../../../src/kernels/attention/rope.ts";
 import { uploadRopeFrequencies } from "../../../src/kernels/attention/rope_angles.ts";
+import { takeColumns } from "../../oracle/columns.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import * as reference from "../../oracle/rope.ts";
-import {
-  paddingOf,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../../support/gpu.ts";
-import { takeColumns } from "../../support/attention.ts";
+import { paddingOf, runOnce, uploadMatrix, uploadVector } from "../../support/gpu.ts";
+import { device } from "../../support/device.ts";
+import { randomValues } from "../../support/random.ts";
 
 /** Positions where rounding f32(position) · frequency would show, up to the last allowed. */
 const POSITIONS = [0, 1, 2, 511, 4095, 32_767, 131_071, 131_072, 2 ** 20 - 1];
@@ -20,15 +16,8 @@ function inverseFrequencies(headDim: number, theta = 10_000): Float32Array {
   return Float32Array.from({ length: headDim / 2 }, (_, i) => theta ** (-2 * i / headDim));
 }
 
-function uploadPositions(device: Device, positions: number[]) {
-  const vector = device.vector(positions.length, "u32", "positions");
-  device.write(vector, Uint32Array.from(positions));
-  return vector;
-}
-
 Deno.test("rope turns queries and keys like the oracle; values stay", async () => {
-  using device = await requestDevice();
-  const positions = uploadPositions(device, POSITIONS);
+  const positions = uploadVector(device, Uint32Array.from(POSITIONS)).vector;
   const tokens = POSITIONS.length;
   // The last number: columns between queries and keys.
   const shapes = [[8, 1, 1, 0], [10, 3, 2, 5], [64, 2, 1, 16], [128, 4, 4, 0]];
@@ -71,7 +60,6 @@ Deno.test("rope turns queries and keys like the oracle; values stay", async () =
 });
 
 Deno.test("rope takes any frequency: none, tiny, whole turns", async () => {
-  using device = await requestDevice();
   const frequencies = [0, 1e-9, 1, 2 * Math.PI, 6.5, 1e4 / 3];
   const headDim = 2 * frequencies.length;
   const position = 1000;
@@ -80,7 +68,7 @@ Deno.test("rope takes any frequency: none, tiny, whole turns", async () => {
   await runOnce(device, (program) =>
     rope(program, {
       qkv,
-      positions: uploadPositions(device, [position]),
+      positions: uploadVector(device, Uint32Array.of(position)).vector,
       frequencies: uploadRopeFrequencies(device, frequencies),
       heads: 1,
       kvHeads: 1,
@@ -93,8 +81,7 @@ Deno.test("rope takes any frequency: none, tiny, whole turns", async () => {
   });
 });
 
-Deno.test("rope refuses operands that do not fit", async () => {
-  using device = await requestDevice();
+Deno.test("rope refuses operands that do not fit", () => {
   using program = new Program(device);
   const good = {
     qkv: device.matrix(2, 24, "f32", "qkv"),

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { E4M3, encodeFp8Array, FP8_NAN, fp8DecodeTable } from "../../../src/numerics/fp8.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import {
   selectRows,
@@ -8,8 +8,9 @@ import {
   type UpdateRowsOptions,
 } from "../../../src/kernels/falqon/falqon.ts";
 import * as reference from "../../oracle/falqon_update.ts";
-import { randomValues, runOnce, uploadMatrix } from "../../support/gpu.ts";
-import { uploadVector } from "../../support/vectors.ts";
+import { device } from "../../support/device.ts";
+import { runOnce, uploadMatrix, uploadVector } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 /** More than one tile of rows, columns and rank, none of them whole. */
 const [OUTPUTS, INPUTS, RANK] = [139, 180, 37];
@@ -55,7 +56,6 @@ function makeUpdate(
 }
 
 Deno.test("updateRows is bit-equal to its CPU transcription beyond one tile", async () => {
-  using device = await requestDevice();
   const { merged, part, base, frozen, b } = makeUpdate(device);
   const flushed = new Float32Array(OUTPUTS * RANK);
   for (const count of [20, OUTPUTS]) {
@@ -71,7 +71,6 @@ Deno.test("updateRows is bit-equal to its CPU transcription beyond one tile", as
 });
 
 Deno.test("updateRows rounds as the codec does, at ties and beyond the range, subnormals included", async () => {
-  using device = await requestDevice();
   const finite = [...fp8DecodeTable(E4M3)].filter((value) => value >= 0);
   const edges = finite.flatMap((value, i) => {
     const tie = (value + (finite[i + 1] ?? 480)) / 2;
@@ -120,7 +119,6 @@ for (
   ]
 ) {
   Deno.test(`updateRows on tensor cores keeps to the rule but for ties: ${JSON.stringify(tile)}, rank ${rank}`, async () => {
-    using device = await requestDevice();
     const b = randomValues(OUTPUTS * rank, 2, 0.1);
     // Rows that ask for nothing, for far less and for far more than a code's step, and for both at once.
     for (let j = 0; j < rank; j++) {
@@ -148,7 +146,6 @@ for (
 }
 
 Deno.test("a NaN in B makes its row NaN, no other", async () => {
-  using device = await requestDevice();
   const b = new Float32Array(OUTPUTS * RANK);
   b[7 * RANK + 5] = NaN;
   const { part, base, frozen } = makeUpdate(device, { b });
@@ -161,7 +158,6 @@ Deno.test("a NaN in B makes its row NaN, no other", async () => {
 });
 
 Deno.test("selectRows takes the largest scores, of equals the first, over several tiles", async () => {
-  using device = await requestDevice();
   const rows = 1100;
   const scores = randomValues(rows, 5).map((v) => Math.floor(Math.abs(v) * 50));
   const want = [...scores.keys()].sort((i, j) => scores[j] - scores[i] || i - j);
@@ -174,8 +170,7 @@ Deno.test("selectRows takes the largest scores, of equals the first, over severa
   }
 });
 
-Deno.test("updates of rows outside the weight, the base or the selection are refused", async () => {
-  using device = await requestDevice();
+Deno.test("updates of rows outside the weight, the base or the selection are refused", () => {
   const [rows, rank, cols] = [6, 4, 20];
   const part = {
     weight: device.matrix(rows + rank, cols, "e4m3", "weight"),

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf, type ElementType } from "../../../src/gpu/buffers.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { gemm, type GemmLayout } from "../../../src/kernels/gemm/gemm.ts";
 import { PackedOperandCache } from "../../../src/kernels/gemm/pack.ts";
@@ -12,15 +12,11 @@ import {
 } from "../../../src/kernels/gemm/variants.ts";
 import { multiplies } from "../../../src/kernels/gemm/products.ts";
 import { formatOf } from "../../../src/numerics/formats.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
-import {
-  paddingOf,
-  poisoned,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../../support/gpu.ts";
+import { device } from "../../support/device.ts";
+import { paddingOf, poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 /** f32 sums of k products: relative error about 2^-24 · sqrt(k), with room for the tile order. */
 const TOLERANCE = 1e-6;
@@ -34,8 +30,7 @@ function operandShapes(layout: GemmLayout, m: number, n: number, k: number) {
   };
 }
 
-Deno.test("gemm: every layout and operand type that training uses, on odd shapes", async () => {
-  using device = await requestDevice();
+Deno.test("gemm agrees with f64 for every layout and operand type that training uses, on odd shapes", async () => {
   const cases: [GemmLayout, ElementType, ElementType, [number, number, number][]][] = [
     ["nt", "f32", "f32", [[1, 1, 1], [7, 361, 172], [33, 17, 5], [70, 50, 64]]],
     ["nn", "f32", "f32", [[1, 3, 2], [9, 172, 361], [65, 33, 31]]],
@@ -60,8 +55,7 @@ Deno.test("gemm: every layout and operand type that training uses, on odd shapes
   }
 });
 
-Deno.test("gemm: larger tiles agree with the oracle on shapes that fill no tile", async () => {
-  using device = await requestDevice();
+Deno.test("the larger tiles of gemm agree with f64 on shapes that fill no tile", async () => {
   for (const shape of [[70, 67, 37], [517, 530, 21]]) await checkProduct(device, shape);
 });
 
@@ -75,8 +69,7 @@ async function checkProduct(device: Device, [m, n, k]: number[]) {
   );
 }
 
-Deno.test("gemm: scales, addend, accumulation, second output and column blocks", async () => {
-  using device = await requestDevice();
+Deno.test("gemm applies scales, addend and accumulation, and writes a second output and column blocks", async () => {
   const [m, main, side, k] = [5, 32, 16, 20];
   const n = main + side;
   const a = uploadMatrix(device, randomValues(m * k, 5), m, k);
@@ -137,8 +130,7 @@ Deno.test("gemm: scales, addend, accumulation, second output and column blocks",
   assert(relativeError(await device.readMatrix(out), want) < TOLERANCE);
 });
 
-Deno.test("gemm: a product split along k accumulates", async () => {
-  using device = await requestDevice();
+Deno.test("gemm adds a product that is split along k to what is there", async () => {
   const [m, n, k] = [18, 8, 1500];
   const a = uploadMatrix(device, randomValues(m * k, 11), k, m);
   const b = uploadMatrix(device, randomValues(n * k, 12), k, n);
@@ -153,8 +145,7 @@ Deno.test("gemm: a product split along k accumulates", async () => {
   assertEquals(await paddingOf(device, out.matrix), 0);
 });
 
-Deno.test("gemm: empty operands record nothing, mismatched ones are refused", async () => {
-  using device = await requestDevice();
+Deno.test("gemm records nothing for empty operands, and refuses mismatched ones", () => {
   using program = new Program(device);
   const matrix = (rows: number, cols: number) => device.matrix(rows, cols, "f32", "operand");
   gemm(program, { layout: "nt", a: matrix(0, 4), b: matrix(3, 4), out: matrix(0, 3) });
@@ -184,8 +175,7 @@ Deno.test("gemm: empty operands record nothing, mismatched ones are refused", as
   );
 });
 
-Deno.test("gemm: column scales that end with n leave zeros behind it", async () => {
-  using device = await requestDevice();
+Deno.test("gemm leaves zeros behind n where column scales end with it", async () => {
   const [m, n, k] = [3, 5, 4];
   const a = uploadMatrix(device, randomValues(m * k, 1), m, k);
   const b = uploadMatrix(device, randomValues(n * k, 2), n, k);
@@ -213,8 +203,7 @@ const PACKED_VARIANTS: [string, GemmVariant, number][] = [
   ["matrix 64×128", tensorVariant(64, 128, 2), TOLERANCE],
 ];
 
-Deno.test("gemm: packed operands, every layout and narrow type, on odd shapes", async () => {
-  using device = await requestDevice();
+Deno.test("gemm agrees with f64 on packed operands of every layout and narrow type, on odd shapes", async () => {
   if (!device.hasF16) {
     console.log("skipped: this adapter has no f16");
     return;
@@ -248,8 +237,7 @@ Deno.test("gemm: packed operands, every layout and narrow type, on odd shapes", 
   }
 });
 
-Deno.test("gemm: packed operands with scales, addend, secondOutput, accumulation and a split contraction", async () => {
-  using device = await requestDevice();
+Deno.test("gemm on packed operands applies scales, addend and accumulation, writes a second output and splits k", async () => {
   if (!device.hasF16) {
     console.log("skipped: this adapter has no f16");
     return;
@@ -298,8 +286,7 @@ Deno.test("gemm: packed operands with scales, addend, secondOutput, accumulation
   }
 });
 
-Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 second output", async () => {
-  using device = await requestDevice();
+Deno.test("gemm rounds an f16 output and limits it to its range, beside an f32 second output", async () => {
   const [m, main, side, k] = [67, 48, 16, 40];
   const n = main + side;
   const types = device.hasF16 ? ["f32", "e4m3"] as const : ["f32"] as const;
@@ -361,8 +348,7 @@ Deno.test("gemm: f16 output is rounded and limited to its range, beside an f32 s
   );
 });
 
-Deno.test("gemm: a right operand that products share is packed once", async () => {
-  using device = await requestDevice();
+Deno.test("gemm packs a right operand that products share once", async () => {
   if (!device.hasF16) {
     console.log("skipped: this adapter has no f16");
     return;

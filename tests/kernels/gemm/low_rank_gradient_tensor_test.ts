@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf, type ElementType, type Vector } from "../../../src/gpu/buffers.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { quantize } from "../../../src/kernels/rows/quantize.ts";
@@ -14,17 +14,12 @@ import {
   recordGradientScale,
   scaleOfF16Gradient,
 } from "../../../src/kernels/gemm/low_rank_gradient_tensor.ts";
+import { takeColumns } from "../../oracle/columns.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { matmulTN } from "../../oracle/matmul.ts";
-import { takeColumns } from "../../support/attention.ts";
-import {
-  paddingOf,
-  poisoned,
-  poisonedCodes,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../../support/gpu.ts";
+import { device } from "../../support/device.ts";
+import { paddingOf, poisoned, poisonedCodes, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 /** Two factors are rounded to f16, each by 2⁻¹² of its size on average, at most 2⁻¹¹. */
 const TOLERANCE = 5e-4;
@@ -109,7 +104,6 @@ function unevenScales(device: Device, length: number): Vector {
 }
 
 async function expectRight(shape: Case): Promise<void> {
-  using device = await requestDevice();
   const { error } = await run(device, shape);
   const tolerance = shape.tokens === 1 && shape.scaled ? LARGEST_OF_ONE : TOLERANCE;
   assert(error < tolerance, `${JSON.stringify(shape)}: error ${error}`);
@@ -152,7 +146,6 @@ Deno.test("the gradient on tensor cores keeps what f16 cannot hold", async () =>
 });
 
 Deno.test("columns of a gradient far apart keep their own precision by their scales", async () => {
-  using device = await requestDevice();
   const tokens = 64;
   const length = 48;
   const sizes = Float32Array.from({ length }, (_, c) => 10 ** -(c % 12));
@@ -186,7 +179,6 @@ Deno.test("columns of a gradient far apart keep their own precision by their sca
 });
 
 Deno.test("a gradient of zeros stays one on tensor cores, and an infinite one is seen", async () => {
-  using device = await requestDevice();
   for (const form of FORMS) {
     const shape = { tokens: 40, m: 20, n: 5, columnScales: true, ...form };
     const zeros = await run(device, { ...shape, sizeOf: () => 0 });
@@ -201,13 +193,11 @@ Deno.test("a gradient of zeros stays one on tensor cores, and an infinite one is
 });
 
 Deno.test("the gradient on tensor cores repeats bit for bit", async () => {
-  using device = await requestDevice();
   const shape = { tokens: 200, m: 40, n: 20 };
   assertEquals((await run(device, shape)).got, (await run(device, shape)).got);
 });
 
-Deno.test("the gradient on tensor cores asks for scales of all its columns", async () => {
-  using device = await requestDevice();
+Deno.test("the gradient on tensor cores asks for scales of all its columns", () => {
   using program = new Program(device);
   const a = device.matrix(5, 36, "f32", "a");
   const b = device.matrix(5, 4, "f32", "b");

@@ -1,21 +1,15 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf } from "../../../src/gpu/buffers.ts";
-import { requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { lowRankGradient } from "../../../src/kernels/gemm/low_rank_gradient.ts";
+import { takeColumns } from "../../oracle/columns.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { matmulTN } from "../../oracle/matmul.ts";
-import { takeColumns } from "../../support/attention.ts";
-import {
-  paddingOf,
-  poisoned,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../../support/gpu.ts";
+import { device } from "../../support/device.ts";
+import { paddingOf, poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 Deno.test("lowRankGradient agrees with f64 on any shape, split or not, and adds on request", async () => {
-  using device = await requestDevice();
   // tokens, rows, columns: one of each; odd; every width of tile, either way; more than one tile of rows and columns.
   const tall = [[37, 20, 5], [130, 150, 16], [65, 37, 24], [90, 133, 70]];
   const wide = tall.map(([tokens, m, n]) => [tokens, n, m]);
@@ -57,8 +51,7 @@ Deno.test("lowRankGradient agrees with f64 on any shape, split or not, and adds 
   }
 });
 
-Deno.test("lowRankGradient refuses operands that do not fit", async () => {
-  using device = await requestDevice();
+Deno.test("lowRankGradient refuses operands that do not fit", () => {
   using program = new Program(device);
   const matrix = (rows: number, cols: number) => device.matrix(rows, cols, "f32", "operand");
   const a = columnsOf(matrix(5, 20));

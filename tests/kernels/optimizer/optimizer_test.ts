@@ -1,14 +1,16 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { adamW } from "../../../src/kernels/optimizer/adamw.ts";
 import { gradNorm } from "../../../src/kernels/optimizer/grad_norm.ts";
 import { recordMetrics } from "../../../src/kernels/optimizer/metrics.ts";
 import { addSum } from "../../../src/kernels/rows/sum.ts";
 import { LOSS_SUM_INDEX, METRICS_CAPACITY, StepState } from "../../../src/gpu/step_state.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { AdamW, clipGradNorm } from "../../oracle/optimizer.ts";
-import { randomValues, relativeError } from "../../support/gpu.ts";
-import { readVector, uploadVector } from "../../support/vectors.ts";
+import { device } from "../../support/device.ts";
+import { readVector, uploadVector } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 const BETAS = { beta1: 0.9, beta2: 0.999 };
 const EPS = 1e-8;
@@ -42,7 +44,6 @@ function optimizer(device: Device, length: number, { maxNorm, ...decay }: Settin
 }
 
 Deno.test("adamW with clipping and a decay boundary follows the oracle over several steps", async () => {
-  using device = await requestDevice();
   for (const [length, decayEnd] of [[1, 1], [37, 18], [3000, 2049]]) {
     const weightDecay = 0.1;
     const maxNorm = 0.5;
@@ -90,7 +91,6 @@ Deno.test("adamW with clipping and a decay boundary follows the oracle over seve
 });
 
 Deno.test("gradNorm of a long vector, without clipping", async () => {
-  using device = await requestDevice();
   const length = 1_500_001; // more than the workgroups reach in one stride
   const gpu = optimizer(device, length, { maxNorm: 0, weightDecay: 0 });
   using program = await gpu.program.prepare();
@@ -106,7 +106,6 @@ Deno.test("gradNorm of a long vector, without clipping", async () => {
 });
 
 Deno.test("a gradient that is not finite leaves parameters and moments alone and is reported", async () => {
-  using device = await requestDevice();
   const length = 21;
   const gpu = optimizer(device, length, { maxNorm: 1, weightDecay: 0.1 });
   using program = await gpu.program.prepare();
@@ -134,7 +133,6 @@ Deno.test("a gradient that is not finite leaves parameters and moments alone and
 });
 
 Deno.test("the ring of metrics keeps every step's loss across its end", async () => {
-  using device = await requestDevice();
   using state = new StepState(device, BETAS);
   using program = new Program(device);
   const losses = device.vector(2, "f32", "losses");
@@ -162,7 +160,6 @@ Deno.test("the ring of metrics keeps every step's loss across its end", async ()
 });
 
 Deno.test("StepState refuses steps out of order and metrics that would be lost", async () => {
-  using device = await requestDevice();
   using state = new StepState(device, BETAS);
   const begin = (step: number) => state.begin({ step, learningRate: 1, targetCount: 1 });
   assertThrows(() => begin(0), RangeError, "Cannot begin step 0");
@@ -177,8 +174,7 @@ Deno.test("StepState refuses steps out of order and metrics that would be lost",
   assertEquals(await state.takeMetrics(), []); // no program ran
 });
 
-Deno.test("adamW and gradNorm refuse vectors that do not fit", async () => {
-  using device = await requestDevice();
+Deno.test("adamW and gradNorm refuse vectors that do not fit", () => {
   using program = new Program(device);
   using state = new StepState(device, BETAS);
   const vector = (length: number) => device.vector(length, "f32", "vector");

@@ -1,28 +1,25 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import type { Matrix, Vector } from "../../../src/gpu/buffers.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Matrix } from "../../../src/gpu/buffers.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { crossEntropy, crossEntropyLoss } from "../../../src/kernels/rows/cross_entropy.ts";
 import { dequantize } from "../../../src/kernels/rows/quantize.ts";
 import { addSum } from "../../../src/kernels/rows/sum.ts";
 import { StepState } from "../../../src/gpu/step_state.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import * as reference from "../../oracle/loss.ts";
+import { device } from "../../support/device.ts";
 import {
+  filled,
   paddingOf,
-  randomValues,
-  relativeError,
+  readVector,
   runOnce,
   uploadMatrix,
+  uploadVector,
 } from "../../support/gpu.ts";
-import { filled, readVector, uploadVector } from "../../support/vectors.ts";
+import { randomValues } from "../../support/random.ts";
 
 const BETAS = { beta1: 0.9, beta2: 0.999 };
-
-function uploadTargets(device: Device, targets: Int32Array<ArrayBuffer>): Vector {
-  const vector = device.vector(targets.length, "i32", "targets");
-  device.write(vector, targets);
-  return vector;
-}
 
 /** Fills the padding of logits, to prove that it takes no part. */
 async function poisonPadding(device: Device, matrix: Matrix): Promise<void> {
@@ -32,7 +29,6 @@ async function poisonPadding(device: Device, matrix: Matrix): Promise<void> {
 }
 
 Deno.test("crossEntropy agrees with the oracle, chunk by chunk, ignored rows included", async () => {
-  using device = await requestDevice();
   for (const [rows, vocab] of [[1, 1], [5, 2], [7, 361], [6, 512], [3, 5000], [2, 17001]]) {
     const targets = Int32Array.from(
       randomValues(rows, 1),
@@ -46,7 +42,7 @@ Deno.test("crossEntropy agrees with the oracle, chunk by chunk, ignored rows inc
     const sums = uploadVector(device, new Float32Array([0, 100])).vector;
     const rowLoss = uploadVector(device, new Float32Array(rows).fill(NaN)).vector;
     const evalLoss = uploadVector(device, new Float32Array(rows).fill(NaN)).vector;
-    const target = uploadTargets(device, targets);
+    const target = uploadVector(device, targets).vector;
     const top = Math.ceil(rows / 2);
     const chunks = [[0, top], [top, rows]].filter(([a, b]) => a < b).map(([a, b]) => ({
       firstRow: a,
@@ -78,7 +74,6 @@ Deno.test("crossEntropy agrees with the oracle, chunk by chunk, ignored rows inc
 });
 
 Deno.test("crossEntropy is stable for huge logits and shows NaN", async () => {
-  using device = await requestDevice();
   const state = new StepState(device, BETAS);
   state.begin({ step: 1, learningRate: 0, targetCount: 4 });
   const vocab = 5;
@@ -88,7 +83,7 @@ Deno.test("crossEntropy is stable for huge logits and shows NaN", async () => {
     [-1e4, -1e4, -1e4, -1e4, -1e4],
     [0, NaN, 0, 0, 0],
   ].flat());
-  const targets = uploadTargets(device, Int32Array.from([0, 1, 4, 0]));
+  const targets = uploadVector(device, Int32Array.from([0, 1, 4, 0])).vector;
   const logits = uploadMatrix(device, values, 4, vocab).matrix;
   const rowLoss = device.vector(4, "f32", "losses");
   await runOnce(device, (p) => crossEntropy(p, { logits, targets, rowLoss, state }));
@@ -105,7 +100,6 @@ Deno.test("crossEntropy is stable for huge logits and shows NaN", async () => {
 });
 
 Deno.test("crossEntropy writes its gradient in few bits, and leaves the logits", async () => {
-  using device = await requestDevice();
   for (const [rows, vocab] of [[7, 361], [3, 17001]]) {
     const targets = Int32Array.from({ length: rows }, (_, i) => (i * 101 + 3) % vocab);
     targets[1] = reference.IGNORED_LABEL;
@@ -118,7 +112,7 @@ Deno.test("crossEntropy writes its gradient in few bits, and leaves the logits",
     const logits = uploadMatrix(device, values, rows, vocab).matrix;
     await poisonPadding(device, logits);
     const before = new Float32Array(await device.read(logits));
-    const target = uploadTargets(device, targets);
+    const target = uploadVector(device, targets).vector;
     const rowLoss = uploadVector(device, new Float32Array(rows).fill(NaN)).vector;
     for (const [type, tolerance] of [["f16", 3e-4], ["e4m3", 0.03], ["e5m2", 0.06]] as const) {
       const codes = device.matrix(rows, vocab, type, "codes");
@@ -152,11 +146,10 @@ Deno.test("crossEntropy writes its gradient in few bits, and leaves the logits",
 });
 
 Deno.test("crossEntropy stays inside the logits for targets that are no class", async () => {
-  using device = await requestDevice();
   const values = randomValues(2 * 361, 6);
   const logits = uploadMatrix(device, values, 2, 361).matrix;
   const rowLoss = device.vector(2, "f32", "losses");
-  const targets = uploadTargets(device, Int32Array.from([361, 2 ** 31 - 1]));
+  const targets = uploadVector(device, Int32Array.from([361, 2 ** 31 - 1])).vector;
   await runOnce(device, (p) => crossEntropyLoss(p, { logits, targets, rowLoss }));
   const last = Int32Array.from([360, 360]);
   const want = reference.crossEntropy(Float64Array.from(values), last, 1).lossSum;
@@ -165,7 +158,6 @@ Deno.test("crossEntropy stays inside the logits for targets that are no class", 
 });
 
 Deno.test("addSum of many values repeats bit for bit", async () => {
-  using device = await requestDevice();
   const values = randomValues(20_011, 3);
   const vector = uploadVector(device, values).vector;
   const out = device.vector(2, "f32", "sums");
@@ -178,8 +170,7 @@ Deno.test("addSum of many values repeats bit for bit", async () => {
   assertAlmostEquals(first, values.reduce((a, b) => a + b, 0), 1e-3);
 });
 
-Deno.test("crossEntropy refuses a chunk beyond its targets", async () => {
-  using device = await requestDevice();
+Deno.test("crossEntropy refuses a chunk beyond its targets", () => {
   using program = new Program(device);
   const logits = device.matrix(3, 8, "f32", "logits");
   const targets = device.vector(4, "i32", "targets");

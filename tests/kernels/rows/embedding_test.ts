@@ -1,26 +1,14 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { Vector } from "../../../src/gpu/buffers.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { embed, embedBackward } from "../../../src/kernels/rows/embedding.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import * as reference from "../../oracle/embedding.ts";
-import {
-  paddingOf,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../../support/gpu.ts";
-import { filled } from "../../support/vectors.ts";
+import { device } from "../../support/device.ts";
+import { filled, paddingOf, runOnce, uploadMatrix, uploadVector } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 /** Tokens, vocabulary, width: one of each, several tiles of ids, more columns than threads. */
 const SHAPES = [[1, 1, 1], [300, 5, 30], [7, 361, 64], [3, 4, 700]];
-
-function uploadIds(device: Device, ids: Uint32Array<ArrayBuffer>): Vector {
-  const vector = device.vector(ids.length, "u32", "ids");
-  device.write(vector, ids);
-  return vector;
-}
 
 /** Few distinct ids, the last one included, so that most repeat. */
 function someIds(tokens: number, vocab: number): Uint32Array<ArrayBuffer> {
@@ -32,7 +20,6 @@ function someIds(tokens: number, vocab: number): Uint32Array<ArrayBuffer> {
 }
 
 Deno.test("embed copies the rows of f32 and f16 tables exactly", async () => {
-  using device = await requestDevice();
   for (const [tokens, vocab, width] of SHAPES) {
     const ids = someIds(tokens, vocab);
     for (const type of ["f32", "f16"] as const) {
@@ -40,7 +27,7 @@ Deno.test("embed copies the rows of f32 and f16 tables exactly", async () => {
       const output = filled(device, tokens, width, NaN);
       await runOnce(
         device,
-        (p) => embed(p, { ids: uploadIds(device, ids), table: table.matrix, output }),
+        (p) => embed(p, { ids: uploadVector(device, ids).vector, table: table.matrix, output }),
       );
       const want = Float32Array.from(reference.embed(table.exact, ids, width));
       assertEquals(await device.readMatrix(output), want);
@@ -50,7 +37,6 @@ Deno.test("embed copies the rows of f32 and f16 tables exactly", async () => {
 });
 
 Deno.test("embedBackward adds to the rows that were looked up and to no other", async () => {
-  using device = await requestDevice();
   for (const [tokens, vocab, width] of SHAPES) {
     const ids = someIds(tokens, vocab);
     const dy = uploadMatrix(device, randomValues(tokens * width, 2), tokens, width);
@@ -59,7 +45,7 @@ Deno.test("embedBackward adds to the rows that were looked up and to no other", 
       device,
       (p) =>
         embedBackward(p, {
-          ids: uploadIds(device, ids),
+          ids: uploadVector(device, ids).vector,
           dOutput: dy.matrix,
           dTable: dTable.matrix,
         }),
@@ -81,18 +67,16 @@ Deno.test("embedBackward adds to the rows that were looked up and to no other", 
 });
 
 Deno.test("embed stays inside the table for ids that it has no row for", async () => {
-  using device = await requestDevice();
   const values = randomValues(3 * 20, 1);
   const table = uploadMatrix(device, values, 3, 20).matrix;
   const output = filled(device, 2, 20, NaN);
-  const ids = uploadIds(device, Uint32Array.from([3, 2 ** 32 - 1]));
+  const ids = uploadVector(device, Uint32Array.from([3, 2 ** 32 - 1])).vector;
   await runOnce(device, (p) => embed(p, { ids, table, output }));
   const last = values.slice(40);
   assertEquals(await device.readMatrix(output), Float32Array.from([...last, ...last]));
 });
 
-Deno.test("embed refuses operands that do not fit", async () => {
-  using device = await requestDevice();
+Deno.test("embed refuses operands that do not fit", () => {
   using program = new Program(device);
   const ids = device.vector(3, "u32", "ids");
   const table = device.matrix(5, 8, "f32", "table");

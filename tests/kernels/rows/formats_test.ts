@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { requestDevice } from "../../../src/gpu/device.ts";
 import { dequantize, quantize } from "../../../src/kernels/rows/quantize.ts";
 import { ALL_FORMATS, decodeCodes, type NumberFormat } from "../../../src/numerics/formats.ts";
+import { device } from "../../support/device.ts";
 import { poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
 
 /** Magnitudes below this count as vanishing: their scales would leave the range of f32. */
@@ -17,7 +17,6 @@ function scaleOf({ scale, max }: NumberFormat, amax: number): number {
 }
 
 Deno.test("kernels decode all 256 codes of a format as its codec, and encode their values back", async () => {
-  using device = await requestDevice();
   for (const format of ALL_FORMATS.filter(({ codec }) => codec)) {
     const all = Uint8Array.from({ length: 256 }, (_, code) => code);
     const [rows, cols] = [4, 64];
@@ -38,7 +37,6 @@ Deno.test("kernels decode all 256 codes of a format as its codec, and encode the
 });
 
 Deno.test("kernels make the scales that a format's record says, per row and per tensor", async () => {
-  using device = await requestDevice();
   // 7/8 of a power of two: divisions of both maxima of FP8 by it are exact.
   const magnitudes = [0.875, 7, 0, 0.875 * 2 ** -40, 2 ** -120, 0.875 * 2 ** 60];
   const [rows, cols] = [magnitudes.length, 20];

@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { ELEMENT_BYTES, pitchOf, roundUp } from "../../../src/gpu/buffers.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import {
   dequantizeNf4 as recordDequantize,
   nf4Weight,
@@ -16,8 +16,11 @@ import {
   NF4_ZERO,
   quantizeNf4,
 } from "../../../src/numerics/nf4.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { normalValues } from "../../oracle/random.ts";
-import { randomValues, relativeError, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { device } from "../../support/device.ts";
+import { runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 /** P(0 < z < x) of a normal variable, by Simpson's rule. */
 function normalMass(x: number): number {
@@ -41,7 +44,7 @@ function normalQuantile(mass: number): number {
   return low;
 }
 
-Deno.test("nf4: the 16 values are the quantiles that the paper defines", () => {
+Deno.test("the 16 values of NF4 are the quantiles that the paper defines", () => {
   // Equally spaced probabilities from 1/2 to 1 - δ, eight of them above zero and seven below; δ = (1/30 + 1/32) / 2.
   const edge = 0.5 - (1 / 30 + 1 / 32) / 2;
   const largest = normalQuantile(edge);
@@ -54,7 +57,7 @@ Deno.test("nf4: the 16 values are the quantiles that the paper defines", () => {
   });
 });
 
-Deno.test("nf4: the dynamic type has 127 values on either side of zero, and 1", () => {
+Deno.test("the dynamic type of NF4 scales has 127 values on either side of zero, and 1", () => {
   assertEquals(DYNAMIC_VALUES.length, 256);
   assertEquals([DYNAMIC_VALUES[DYNAMIC_ZERO], DYNAMIC_VALUES[255]], [0, 1]);
   for (let i = 1; i <= 127; i++) {
@@ -66,7 +69,7 @@ Deno.test("nf4: the dynamic type has 127 values on either side of zero, and 1", 
   assertAlmostEquals(DYNAMIC_VALUES[254] - DYNAMIC_VALUES[253], 0.9 / 64, 1e-7);
 });
 
-Deno.test("nf4: codes are those of the nearest values", () => {
+Deno.test("NF4 codes are those of the nearest values", () => {
   const values = normalValues({ low: 1, high: 2 }, { mean: 0, deviation: 0.02 }, 0, 5000);
   const quantized = quantizeNf4(values);
   const nearest = (value: number, table: Readonly<Float32Array>) =>
@@ -85,7 +88,7 @@ Deno.test("nf4: codes are those of the nearest values", () => {
   assert(error > 0.08 && error < 0.1, `${error}`);
 });
 
-Deno.test("nf4: blocks of zeros, a single block and equal magnitudes decode exactly", () => {
+Deno.test("NF4 decodes blocks of zeros, a single block and equal magnitudes exactly", () => {
   const cases = [
     new Float32Array(200),
     Float32Array.from(NF4_VALUES, (v) => 3 * v),
@@ -113,8 +116,7 @@ async function onGpu(device: Device, values: Float32Array, rows: number, cols: n
   return { codes, absmaxCodes, statistics, decoded };
 }
 
-Deno.test("nf4: the GPU's codes are the CPU's, bit for bit, and decode to the same f16", async () => {
-  using device = await requestDevice();
+Deno.test("the GPU's NF4 codes are the CPU's, bit for bit, and decode to the same f16", async () => {
   const shapes = [[1, 1], [7, 44], [3, 172], [37, 64], [16, 8], [5, 1031], [70, 256], [300, 64]];
   for (const [rows, cols] of shapes) {
     const label = `${rows}×${cols}`;
@@ -144,13 +146,12 @@ Deno.test("nf4: the GPU's codes are the CPU's, bit for bit, and decode to the sa
   }
 });
 
-Deno.test("nf4: a weight takes 4.13 bits a value", async () => {
-  using device = await requestDevice();
+Deno.test("an NF4 weight takes 4.13 bits per value", () => {
   const { codes, absmaxCodes, statistics } = nf4Weight(device, 512, 1024, "test");
   const bytes = codes.size + absmaxCodes.size + statistics.length * ELEMENT_BYTES.f32;
   assertAlmostEquals(8 * bytes / (512 * 1024), 4.127, 0.001);
 });
 
-Deno.test("nf4: midpoints decide between neighbours", () => {
+Deno.test("midpoints decide between neighbouring NF4 values", () => {
   assertEquals([...midpoints(Float32Array.of(-1, 0, 3))], [-0.5, 1.5]);
 });

@@ -7,7 +7,7 @@ import {
   fp8DecodeTable,
 } from "../../../src/numerics/fp8.ts";
 import type { Fp8Format } from "../../../src/numerics/fp8.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { dequantize, quantize, type QuantizeOptions } from "../../../src/kernels/rows/quantize.ts";
 import {
@@ -17,7 +17,9 @@ import {
   quantize as quantizeOnCpu,
   quantizeHalf,
 } from "../../oracle/quantize.ts";
-import { poisoned, randomValues, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { device } from "../../support/device.ts";
+import { poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { randomValues } from "../../support/random.ts";
 
 const formats: Fp8Format[] = [E4M3, E5M2];
 
@@ -59,8 +61,7 @@ function randomBitPatterns(length: number): Float32Array {
   return new Float32Array(bits.buffer);
 }
 
-Deno.test("FP8 codec: the GPU is bit-equal to the CPU on ties, specials and 1e6 random f32", async () => {
-  using device = await requestDevice();
+Deno.test("the FP8 codec of the GPU is bit-equal to that of the CPU on ties, specials and 1e6 random f32", async () => {
   const specials = [0, -0, NaN, Infinity, -Infinity, 2 ** -149, -(2 ** -149), 2 ** -126];
   for (const format of formats) {
     const random = randomBitPatterns(1_000_000);
@@ -79,8 +80,7 @@ Deno.test("FP8 codec: the GPU is bit-equal to the CPU on ties, specials and 1e6 
   }
 });
 
-Deno.test("FP8 codec: all 256 codes of both formats decode on the GPU to the table's value", async () => {
-  using device = await requestDevice();
+Deno.test("all 256 codes of both FP8 formats decode on the GPU to the table's value", async () => {
   for (const format of formats) {
     const codes = device.matrix(4, 64, format.name, "codes");
     device.write(codes, Uint8Array.from({ length: 256 }, (_, code) => code));
@@ -99,8 +99,7 @@ Deno.test("FP8 codec: all 256 codes of both formats decode on the GPU to the tab
   }
 });
 
-Deno.test("quantize: row and tensor scales, column scales and trailing columns, on odd shapes", async () => {
-  using device = await requestDevice();
+Deno.test("quantize gives the codes of the oracle with row, tensor and column scales and trailing columns, on odd shapes", async () => {
   for (const format of formats) {
     for (const [rows, cols] of [[1, 1], [3, 172], [5, 361], [2, 600]]) {
       for (const granularity of ["row", "tensor"] as const) {
@@ -134,8 +133,7 @@ Deno.test("quantize: row and tensor scales, column scales and trailing columns, 
   }
 });
 
-Deno.test("quantize: column scales are folded in before rounding, trailing columns continue the row", async () => {
-  using device = await requestDevice();
+Deno.test("quantize folds column scales in before rounding, and trailing columns continue the row", async () => {
   const [rows, cols, extra] = [3, 32, 16];
   const width = cols + extra;
   const x = uploadMatrix(device, randomValues(rows * cols, 1), rows, cols);
@@ -172,8 +170,7 @@ function halfBits(codes: Float16Array<ArrayBuffer>): Uint16Array {
   return new Uint16Array(codes.buffer).map((bits) => (bits & 0x7fff) > 0x7c00 ? 0x7e00 : bits);
 }
 
-Deno.test("quantize to f16: bit-equal to the CPU on ties, specials and random f32 of all sizes", async () => {
-  using device = await requestDevice();
+Deno.test("quantising to f16 is bit-equal to the CPU on ties, specials and random f32 of all sizes", async () => {
   const cols = 64;
   const patterns = Uint16Array.from({ length: 0x7c00 }, (_, bits) => bits);
   const halves = [...new Float16Array(patterns.buffer)]; // every finite one from 0 up
@@ -200,8 +197,7 @@ Deno.test("quantize to f16: bit-equal to the CPU on ties, specials and random f3
   assertEquals(wrong, -1, `${padded[wrong]} gave ${got[wrong]}, not ${want[wrong]}`);
 });
 
-Deno.test("quantize to f16: scales are powers of two, and decoding gives the codes over them", async () => {
-  using device = await requestDevice();
+Deno.test("quantising to f16 uses powers of two as scales, and decoding gives the codes over them", async () => {
   const [rows, cols] = [7, 172];
   const values = randomValues(rows * cols, 4).map((v, i) =>
     v * [1e-3, 3e4, 1, 0, 1e-33, 7, 31.99][Math.floor(i / cols)]
@@ -235,8 +231,7 @@ Deno.test("quantize to f16: scales are powers of two, and decoding gives the cod
   }
 });
 
-Deno.test("quantize: however a row is shared among threads, the codes are the same", async () => {
-  using device = await requestDevice();
+Deno.test("quantize gives the same codes however a row is shared among threads", async () => {
   for (const [rows, cols] of [[3, 600], [2, 70_000]]) { // the second fits in no workgroup's registers
     const { matrix: input } = uploadMatrix(device, randomValues(rows * cols, 9), rows, cols);
     const all: { codes: Uint8Array; scales: Float32Array }[] = [];
@@ -269,8 +264,7 @@ Deno.test("quantize: however a row is shared among threads, the codes are the sa
   }
 });
 
-Deno.test("quantize refuses operands that do not fit", async () => {
-  using device = await requestDevice();
+Deno.test("quantize refuses operands that do not fit", () => {
   using program = new Program(device);
   const input = device.matrix(2, 20, "f32", "input");
   const codes = device.matrix(2, 20, "e4m3", "codes");
@@ -283,8 +277,7 @@ Deno.test("quantize refuses operands that do not fit", async () => {
   refuses({ scales: device.vector(1, "f32", "scales") }, "1 scales are too few for 2 rows");
 });
 
-Deno.test("dequantize: the error is what was decoded less the original", async () => {
-  using device = await requestDevice();
+Deno.test("the error that dequantize gives is what was decoded less the original", async () => {
   const [rows, cols] = [3, 21];
   const original = uploadMatrix(device, randomValues(rows * cols, 3), rows, cols);
   const codes = device.matrix(rows, cols, "e4m3", "codes");

@@ -1,18 +1,16 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Matrix, pitched } from "../../../src/gpu/buffers.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
 import { readDense } from "../../../src/layers/load.ts";
 import { randomNormal, randomUniform } from "../../../src/kernels/rows/random.ts";
 import { RandomSource } from "../../../bench/support/random_source.ts";
 import { normalValues, randomKey, uniformValues } from "../../oracle/random.ts";
-import { runOnce } from "../../support/gpu.ts";
-import { filled } from "../../support/vectors.ts";
+import { device } from "../../support/device.ts";
+import { filled, runOnce } from "../../support/gpu.ts";
 
 /** Rows and columns: one element, no padding, padding, more than a workgroup. */
 const SHAPES = [[1, 1], [3, 16], [5, 30], [40, 70]] as const;
 
-Deno.test("random: the GPU makes the numbers of the reference, bit for bit, and zero padding", async () => {
-  using device = await requestDevice();
+Deno.test("the GPU makes the random numbers of the oracle, bit for bit, and zero padding", async () => {
   const key = randomKey(7, "model.layers.0.mlp.up_proj.weight");
   for (const [rows, cols] of SHAPES) {
     const read = async (out: Matrix) => new Float32Array(await device.read(out));
@@ -26,7 +24,7 @@ Deno.test("random: the GPU makes the numbers of the reference, bit for bit, and 
   }
 });
 
-Deno.test("random: uniform numbers fill their range evenly", () => {
+Deno.test("uniform random numbers fill their range evenly", () => {
   const [count, bound] = [100_000, 0.25];
   const values = uniformValues(randomKey(1, "a"), bound, 0, count);
   assert(values.every((x) => Math.abs(x) < bound));
@@ -38,8 +36,7 @@ Deno.test("random: uniform numbers fill their range evenly", () => {
   }
 });
 
-Deno.test("random: f16 holds the same numbers, rounded", async () => {
-  using device = await requestDevice();
+Deno.test("f16 holds the same random numbers, rounded", async () => {
   const key = randomKey(7, "lm_head.weight");
   const out = device.matrix(5, 30, "f16", "random");
   await runOnce(device, (p) => randomNormal(p, { key, mean: 0, deviation: 0.02, out }));
@@ -49,7 +46,7 @@ Deno.test("random: f16 holds the same numbers, rounded", async () => {
   assert(got.every((x, i) => Math.abs(x - want[i]) <= Math.abs(want[i]) * 2 ** -10 + 2 ** -24));
 });
 
-Deno.test("random: mean, variance and kurtosis are those promised, and sequences differ", () => {
+Deno.test("random numbers have the mean, variance and kurtosis promised, and sequences differ", () => {
   const count = 100_000;
   const draw = (seed: number, name: string) =>
     normalValues(randomKey(seed, name), { mean: 0, deviation: 1 }, 0, count);
@@ -67,8 +64,7 @@ Deno.test("random: mean, variance and kurtosis are those promised, and sequences
   assert(part.every((x, i) => Math.abs(x - (3 + 0.5 * z[10 + i])) < 1e-6));
 });
 
-Deno.test("random: a source gives the host what it gives the GPU; norms are 1", async () => {
-  using device: Device = await requestDevice();
+Deno.test("a source of random weights gives the host what it gives the GPU, with norms of 1", async () => {
   const source = new RandomSource(3);
   for (
     const [name, rows, cols] of [["x.q_proj.weight", 6, 20], [

@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { quantize } from "../../../src/kernels/rows/quantize.ts";
 import {
@@ -7,16 +6,19 @@ import {
   rmsNormBackward,
   rmsNormWeightGradient,
 } from "../../../src/kernels/rows/rms_norm.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import * as reference from "../../oracle/norm.ts";
+import { device } from "../../support/device.ts";
 import {
+  filled,
   paddingOf,
   poisonedCodes,
-  randomValues,
-  relativeError,
+  readVector,
   runOnce,
   uploadMatrix,
+  uploadVector,
 } from "../../support/gpu.ts";
-import { filled, readVector, uploadVector } from "../../support/vectors.ts";
+import { randomValues } from "../../support/random.ts";
 
 const TOLERANCE = 1e-6;
 /** Large, as with a small one the gradient of a one-element row is all cancellation. */
@@ -25,7 +27,6 @@ const EPS = 0.1;
 const SHAPES = [[1, 1], [3, 30], [5, 64], [4, 172], [2, 4100], [75, 7]];
 
 Deno.test("rmsNorm and its gradients agree with the oracle on odd shapes", async () => {
-  using device = await requestDevice();
   for (const [rows, cols] of SHAPES) {
     const shape = `${rows}×${cols}`;
     const x = uploadMatrix(device, randomValues(rows * cols, 1, 2), rows, cols);
@@ -72,8 +73,7 @@ Deno.test("rmsNorm and its gradients agree with the oracle on odd shapes", async
   }
 });
 
-Deno.test("rmsNorm: codes written at once are those of its output quantised, however a row is shared", async () => {
-  using device = await requestDevice();
+Deno.test("rmsNorm writes the codes that quantising its output would give, however a row is shared", async () => {
   for (const [rows, cols] of [[3, 30], [2, 4100]]) {
     const x = uploadMatrix(device, randomValues(rows * cols, 1, 2), rows, cols).matrix;
     const { vector: weight } = uploadVector(device, randomValues(cols, 3).map((v) => v + 1));
@@ -103,8 +103,7 @@ Deno.test("rmsNorm: codes written at once are those of its output quantised, how
   }
 });
 
-Deno.test("rmsNormBackward: codes written at once are those of its result quantised, however a row is shared", async () => {
-  using device = await requestDevice();
+Deno.test("rmsNormBackward writes the codes that quantising its result would give, however a row is shared", async () => {
   for (const [rows, cols] of [[3, 30], [1, 1], [2, 4100]]) {
     const [x, dOutput, before] = [1, 2, 4].map((seed) =>
       uploadMatrix(device, randomValues(rows * cols, seed, 2), rows, cols).matrix
@@ -146,7 +145,6 @@ Deno.test("rmsNormBackward: codes written at once are those of its result quanti
 });
 
 Deno.test("rmsNorm of more rows than one grid dimension holds", async () => {
-  using device = await requestDevice();
   const [rows, cols] = [70_001, 1];
   const x = uploadMatrix(device, randomValues(rows, 6), rows, cols);
   const weight = uploadVector(device, new Float32Array([1]));
@@ -160,8 +158,7 @@ Deno.test("rmsNorm of more rows than one grid dimension holds", async () => {
   assert(relativeError(await device.readMatrix(output), want) < TOLERANCE);
 });
 
-Deno.test("rmsNorm refuses operands that do not fit", async () => {
-  using device = await requestDevice();
+Deno.test("rmsNorm refuses operands that do not fit", () => {
   using program = new Program(device);
   const input = device.matrix(2, 20, "f32", "input");
   const output = device.matrix(2, 20, "f32", "output");

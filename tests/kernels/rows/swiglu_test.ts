@@ -1,19 +1,20 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { requestDevice } from "../../../src/gpu/device.ts";
 import { type BufferView, pitchOf } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { quantize } from "../../../src/kernels/rows/quantize.ts";
 import { swiglu, swigluBackward } from "../../../src/kernels/rows/swiglu.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import * as reference from "../../oracle/swiglu.ts";
+import { device } from "../../support/device.ts";
 import {
+  filled,
   paddingOf,
   poisonedCodes,
-  randomValues,
-  relativeError,
   runOnce,
   uploadMatrix,
+  uploadVector,
 } from "../../support/gpu.ts";
-import { filled, uploadVector } from "../../support/vectors.ts";
+import { randomValues } from "../../support/random.ts";
 
 const TOLERANCE = 1e-6;
 
@@ -43,7 +44,6 @@ function half(
 }
 
 Deno.test("swiglu and its gradient agree with the oracle on odd widths, of f32 and of f16", async () => {
-  using device = await requestDevice();
   for (const type of ["f32", "f16"] as const) {
     for (const [rows, width] of [[1, 1], [3, 172], [5, 30], [2, 7], [9, 64], [3, 361]]) {
       const pitch = pitchOf(width);
@@ -75,8 +75,7 @@ Deno.test("swiglu and its gradient agree with the oracle on odd widths, of f32 a
   }
 });
 
-Deno.test("swiglu: codes written at once are those of its results quantised, however a row is shared", async () => {
-  using device = await requestDevice();
+Deno.test("swiglu writes the codes that quantising its results would give, however a row is shared", async () => {
   for (const [rows, width] of [[3, 30], [2, 1100]]) {
     const pitch = pitchOf(width);
     const values = (seed: number) => randomValues(rows * width, seed, 4);
@@ -144,7 +143,6 @@ Deno.test("swiglu: codes written at once are those of its results quantised, how
 });
 
 Deno.test("swiglu's gradient in f16 is what its codes are made of", async () => {
-  using device = await requestDevice();
   for (const [rows, width] of [[1, 1], [3, 30], [2, 1100]]) {
     const cols = 2 * pitchOf(width);
     const values = (seed: number) => randomValues(rows * width, seed, 4);
@@ -187,7 +185,6 @@ Deno.test("swiglu's gradient in f16 is what its codes are made of", async () => 
 });
 
 Deno.test("swiglu stays finite for huge gates and shows NaN", async () => {
-  using device = await requestDevice();
   const gates = [-1e30, -1e4, -100, 100, 1e4, NaN];
   const width = gates.length;
   const ups = new Float32Array(width).fill(2);
@@ -209,8 +206,7 @@ Deno.test("swiglu stays finite for huge gates and shows NaN", async () => {
   assertEquals(dUp.map(Math.abs), [0, 0, 0, 100, 10000, NaN]);
 });
 
-Deno.test("swiglu refuses operands that do not fit", async () => {
-  using device = await requestDevice();
+Deno.test("swiglu refuses operands that do not fit", () => {
   using program = new Program(device);
   const none = device.matrix(2, 64, "f32", "gateUp");
   assertThrows(

@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { toFloat32 } from "../../../src/io/dtype.ts";
 import { writeSafetensors } from "../../../src/io/safetensors.ts";
@@ -7,9 +6,9 @@ import { Weights } from "../../../src/io/weights.ts";
 import { widen } from "../../../src/kernels/rows/widen.ts";
 import { loadMatrix, readDense } from "../../../src/layers/load.ts";
 import { FolderSource } from "../../../src/layers/weight_source.ts";
-import { runOnce } from "../../support/gpu.ts";
+import { device } from "../../support/device.ts";
+import { filled, runOnce } from "../../support/gpu.ts";
 import { withFolder } from "../../support/io.ts";
-import { filled } from "../../support/vectors.ts";
 
 const DTYPES = ["F16", "BF16"] as const;
 
@@ -18,8 +17,7 @@ function bitsOf(values: Float32Array<ArrayBuffer>): Uint32Array {
   return new Uint32Array(values.buffer, values.byteOffset, values.length);
 }
 
-Deno.test("widen: every 16-bit pattern becomes the same f32 as on the host, padding zero", async () => {
-  using device = await requestDevice();
+Deno.test("widen turns every 16-bit pattern into the same f32 as the host does, with zero padding", async () => {
   const codes = Uint16Array.from({ length: 2 ** 16 }, (_, code) => code);
   for (const dtype of DTYPES) {
     const want = bitsOf(toFloat32(new Uint8Array(codes.buffer), dtype));
@@ -44,8 +42,7 @@ function bothNaN(...bits: number[]): boolean {
   return bits.every((word) => (word & 0x7fffffff) > 0x7f800000);
 }
 
-Deno.test("widen: f16 stays what it is in f16, bfloat16 is rounded to it", async () => {
-  using device = await requestDevice();
+Deno.test("widen into f16 keeps f16 as it is and rounds bfloat16", async () => {
   const values = Float32Array.from({ length: 12 * 20 }, (_, i) => Math.sin(i) / 2 ** (i % 9));
   for (const dtype of DTYPES) {
     const codes = dtype === "F16"
@@ -69,9 +66,8 @@ Deno.test("widen: f16 stays what it is in f16, bfloat16 is rounded to it", async
   assertThrows(() => widen(program, options), RangeError, "16 bytes, not 18");
 });
 
-Deno.test("widen: a real GPU gets 16-bit weights as they are, and has what the host would upload", () =>
+Deno.test("a GPU that is given 16-bit weights as they are holds what the host would upload", () =>
   withFolder(async (folder) => {
-    using device = await requestDevice();
     // What is tested is the path of a real GPU, on whatever is here.
     Object.defineProperty(device, "isFallback", { value: false });
     const [rows, cols] = [75, 13]; // an odd number of elements, more than the 64 rows of a read

@@ -11,6 +11,7 @@ import type { FalqonUpdate } from "../../../src/methods/falqon/update.ts";
 import type { FalqonLinear } from "../../../src/methods/falqon/linear.ts";
 import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
 import { Parameters } from "../../../src/layers/parameters.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import {
   updateAccumulate,
   updatePaper,
@@ -23,9 +24,10 @@ import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { dequantize, quantize } from "../../oracle/quantize.ts";
 import { orthonormalizeRows } from "../../../src/numerics/linear_algebra.ts";
 import { truncatedSvd } from "../../oracle/svd.ts";
-import { poisoned, randomValues, relativeError, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { device } from "../../support/device.ts";
+import { poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
 import { randomWeights } from "../../support/linear_weights.ts";
-import { randomGenerator } from "../../support/random.ts";
+import { randomGenerator, randomValues } from "../../support/random.ts";
 
 /** Two parts of odd sizes, rank not a multiple of 4 nor of 16. */
 const INPUTS = 44;
@@ -80,8 +82,7 @@ async function readPart(
   return { codes, scales, format: E4M3, outputs: part.rows, inputs: INPUTS, rank: RANK };
 }
 
-Deno.test("falqon: every update rule is bit-equal to its CPU transcription over 20 steps", async () => {
-  using device = await requestDevice();
+Deno.test("every update rule of FALQON is bit-equal to its CPU transcription over 20 steps", async () => {
   for (const scaling of ["row", "tensor"] as const) {
     const cases: [FalqonOptions, (w: FalqonWeight, s: RuleState) => UpdateStatistics][] = [
       [{ updateRule: "paper", topK: 3 }, (w, s) => updatePaper(w, s.b, 3)],
@@ -183,8 +184,7 @@ function columns(values: ArrayLike<number>, width: number, start: number, count:
   );
 }
 
-Deno.test("falqon: forward, dX and dB equal their formulas in f64, pending rows included", async () => {
-  using device = await requestDevice();
+Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending rows included", async () => {
   const tokens = 9;
   const factor = 2; // alpha / rank
   const x = uploadMatrix(device, randomValues(tokens * INPUTS, 21), tokens, INPUTS);
@@ -264,8 +264,7 @@ Deno.test("falqon: forward, dX and dB equal their formulas in f64, pending rows 
   }
 });
 
-Deno.test("falqon: writing all pending rows makes the codes the whole model", async () => {
-  using device = await requestDevice();
+Deno.test("writing all pending rows makes the codes the whole model", async () => {
   const [few, all] = [await build(device, { topK: 2 }), await build(device, {})];
   for (const { linear, layers } of [few, all]) {
     for (const update of linear.updates) {
@@ -283,8 +282,7 @@ Deno.test("falqon: writing all pending rows makes the codes the whole model", as
   }
 });
 
-Deno.test("falqon: the melded adapter spans the leading directions of the error", async () => {
-  using device = await requestDevice();
+Deno.test("the melded adapter spans the leading directions of the error", async () => {
   const [rows, cols, rank] = [60, 41, 6];
   // Decaying directions, so that the leading ones are well defined.
   const left = randomValues(rows * 30, 1);
@@ -301,8 +299,7 @@ Deno.test("falqon: the melded adapter spans the leading directions of the error"
   assertEquals(await meldedAdapter(device, zero, rank, randomGenerator(5)), null);
 });
 
-Deno.test("falqon: a calibrated adapter spans the gradient of the weight that it saw", async () => {
-  using device = await requestDevice();
+Deno.test("an adapter begun from gradients spans the gradient of the weight that it saw", async () => {
   const { layers, linear } = await build(device, { init: "gradient" });
   // Two passes of two tokens: the gradient Gᵀ·x of each part has rank 4, less than the adapter's 5.
   await layers.gradientInit!.begin(2, randomGenerator(9));
@@ -345,7 +342,7 @@ Deno.test("falqon: a calibrated adapter spans the gradient of the weight that it
   }
 });
 
-Deno.test("falqon: random adapters have rows of norm 1/√3, orthogonal on request", () => {
+Deno.test("random adapters have rows of norm 1/√3, orthogonal on request", () => {
   const a = Float64Array.from(randomAdapter("random-orthogonal", 50, 40, 8, randomGenerator(1)));
   const gram = matmulNT(a, a, 8, 8, 40);
   gram.forEach((v, i) => assertAlmostEquals(v, i % 9 === 0 ? 1 / 3 : 0, 1e-6));
@@ -353,7 +350,7 @@ Deno.test("falqon: random adapters have rows of norm 1/√3, orthogonal on reque
   assertAlmostEquals(matmulNT(b, b, 8, 8, 400)[0], 1 / 3, 0.05);
 });
 
-Deno.test("falqon: embedding and head are f16 where the GPU has it, or as asked; norms are f32", async () => {
+Deno.test("embedding and head are f16 where the GPU has it, or as asked, and norms are f32", async () => {
   for (const f16 of [true, false]) {
     using device = await requestDevice({ f16 });
     for (const denseType of [undefined, "f16", "f32"] as const) {
@@ -364,7 +361,7 @@ Deno.test("falqon: embedding and head are f16 where the GPU has it, or as asked;
   }
 });
 
-Deno.test("falqon: options out of range are refused with the value, the wish and the remedy", async () => {
+Deno.test("options of FALQON out of range are refused with the value, the wish and the remedy", async () => {
   const refused: [FalqonOptions, string][] = [
     [{ scaling: "row" } as FalqonOptions, "it is called scaleGranularity now"],
     [{ rank: 0 }, "Cannot use rank 0: give a whole number from 1 to 1024"],
@@ -377,7 +374,6 @@ Deno.test("falqon: options out of range are refused with the value, the wish and
   for (const [options, message] of refused) {
     assertThrows(() => falqon(options), OptionError, message);
   }
-  using device = await requestDevice();
   await assertRejects(
     () => build(device, { rank: 20 }),
     OptionError,

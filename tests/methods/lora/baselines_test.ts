@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Dataset, Model, OptionError, readPeftAdapter, Trainer } from "../../../mod.ts";
 import { FORMATS } from "../../../src/numerics/formats.ts";
 import { E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
-import { type Device, requestDevice } from "../../../src/gpu/device.ts";
+import type { Device } from "../../../src/gpu/device.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { quantize as recordQuantize } from "../../../src/kernels/rows/quantize.ts";
 import { frozen } from "../../../src/methods/frozen.ts";
@@ -16,19 +16,14 @@ import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
 import type { WeightSource } from "../../../src/layers/weight_source.ts";
 import { dequantizeNf4, quantizeNf4 } from "../../../src/numerics/nf4.ts";
 import { Parameters } from "../../../src/layers/parameters.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { dequantize, quantize } from "../../oracle/quantize.ts";
-import {
-  paddingOf,
-  poisoned,
-  randomValues,
-  relativeError,
-  runOnce,
-  uploadMatrix,
-} from "../../support/gpu.ts";
+import { device, expectAllFreed } from "../../support/device.ts";
+import { paddingOf, poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
 import { randomWeights } from "../../support/linear_weights.ts";
 import { withFolder } from "../../support/io.ts";
-import { randomGenerator } from "../../support/random.ts";
+import { randomGenerator, randomValues } from "../../support/random.ts";
 import { writeTinyModel } from "../../support/tiny_model.ts";
 
 /** Two parts of odd sizes and one without an adapter; a rank that is not a multiple of 4 nor of 16. */
@@ -246,8 +241,7 @@ function emulate(
   return { y, dX, dA, dB };
 }
 
-Deno.test("baselines: forward and gradients are those of the rounded operands", async () => {
-  using device = await requestDevice();
+Deno.test("forward and gradients of every LoRA are those of the rounded operands", async () => {
   const options = { rank: RANK, alpha: ALPHA, targetModules: ["q_proj", "k_proj"] };
   for (const [name, e] of Object.entries(EMULATIONS)) {
     const { layers, linear, a, b, gradients } = await build(device, e.method(options));
@@ -329,8 +323,7 @@ Deno.test("baselines: forward and gradients are those of the rounded operands", 
   }
 });
 
-Deno.test("baselines: an optimizer's change of A and B reaches what products read", async () => {
-  using device = await requestDevice();
+Deno.test("an optimizer's change of A and B reaches what products read", async () => {
   const input = uploadMatrix(device, randomValues(ROWS * INPUTS, 1), ROWS, INPUTS).matrix;
   for (const [name, { method }] of Object.entries(EMULATIONS)) {
     for (const trainA of [true, false]) {
@@ -367,15 +360,15 @@ Deno.test("baselines: an optimizer's change of A and B reaches what products rea
   }
 });
 
-Deno.test("baselines: an adapter trained on each base is saved, and evaluates as it did", () =>
+Deno.test("an adapter trained on each base is saved, and evaluates as it did", () =>
   withFolder(async (folder) => {
     const modelFolder = join(folder, "model");
     await Deno.mkdir(modelFolder);
     await writeTinyModel(modelFolder);
     const data = join(folder, "data.jsonl");
     await Deno.writeTextFile(data, '{"text":"abcdefghijklmnop"}\n{"text":"ponmlkji"}\n'.repeat(12));
-    using device = await requestDevice();
     for (const [name, { method }] of Object.entries(EMULATIONS)) {
+      await using _ = expectAllFreed();
       using model = await Model.load(modelFolder, { device });
       using trainer = await Trainer.create({
         model,
@@ -411,8 +404,7 @@ Deno.test("baselines: an adapter trained on each base is saved, and evaluates as
     }
   }));
 
-Deno.test("baselines: FP8 weights of a file are taken as they are, or decoded for the other bases", async () => {
-  using device = await requestDevice();
+Deno.test("FP8 weights of a file are taken as they are, or decoded for the other bases", async () => {
   const stored = weights.map((values) => quantize(values, INPUTS, E4M3, "row"));
   const files: WeightSource = {
     rows: () => Promise.reject(new TypeError("The weights are stored in FP8")),
@@ -443,10 +435,9 @@ Deno.test("baselines: FP8 weights of a file are taken as they are, or decoded fo
   }
 });
 
-Deno.test("baselines: a frozen NF4 model takes few bits and is near the exact one", () =>
+Deno.test("a frozen NF4 model takes few bits and is near the exact one", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
-    using device = await requestDevice();
     const ids = [1, 20, 30, 40, 50, 60];
     const logits = async (method: Method) => {
       using model = await Model.load(folder, { device });
@@ -460,12 +451,11 @@ Deno.test("baselines: a frozen NF4 model takes few bits and is near the exact on
     assert(error > 0.01 && error < 0.3, `NF4: ${error}`);
   }));
 
-Deno.test("baselines: options out of range are refused", async () => {
+Deno.test("options of a LoRA that are out of range are refused", () => {
   for (const { method } of Object.values(EMULATIONS)) {
     assertThrows(() => method({ rank: 0 }), OptionError, "Cannot use rank 0");
     assertThrows(() => method({ targetModules: ["x"] }), OptionError, 'Cannot adapt "x"');
   }
-  using device = await requestDevice();
   const layers = torchaoStyle({ rank: 8 }).build({
     device,
     parameters: new Parameters(device),
