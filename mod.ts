@@ -55,7 +55,7 @@ export type { AdapterOptions, LoraOptions } from "./src/methods/lora/settings.ts
 export type { DenseType, Method, UpdateMetrics } from "./src/layers/method.ts";
 export type { BaseType } from "./src/layers/storage/base_weight.ts";
 export type { Precision } from "./src/layers/operand.ts";
-export type { ScaleGranularity } from "./src/kernels/rows/quantize.ts";
+export type { ScaleGranularity } from "./src/numerics/formats.ts";
 export {
   type LoraTensors,
   type PeftAdapter,

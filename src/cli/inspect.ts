@@ -77,7 +77,9 @@ export const inspect: Command = command({
       bufferLimit,
       tooLarge: buffers.filter(({ size }) => size > (bufferLimit ?? Infinity)),
     };
-    terminal.stdout(values.json ? JSON.stringify(inspection, null, 2) + "\n" : show(inspection));
+    const { plan: _, ...shown } = config; // the sizes say it shorter
+    const json = { ...inspection, config: shown };
+    terminal.stdout(values.json ? JSON.stringify(json, null, 2) + "\n" : show(inspection));
   },
 });
 

@@ -397,11 +397,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. All f32.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
-// Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax (see
-// attention_forward.wgsl). First each thread makes the score of one key, then the threads share out the pairs of dims,
-// with as many lanes of keys as fit, and each adds up its pair over the keys of its lane.
+// Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
+// order of attention_forward.wgsl: generating a text gives the bits of evaluating it. For that it keeps to the tiles of
+// that kernel, COLUMNS keys each, which share a maximum:
+// - a thread makes the score of one key, even dims before odd ones in each slice of 16;
+// - a thread for each pair of dims adds up the values, key after key;
+// - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
 // Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
-//! include workgroup_reduce.wgsl
 
 struct Params {
   heads: u32, kv_heads: u32, head_pairs: u32, max_length: u32,
@@ -419,21 +421,27 @@ struct Params {
 const LOG2_E = 1.44269504088896;
 const MASKED = -3e38; // below every score
 
+const COLUMNS = 4u * COLUMN_THREADS; // keys of a tile
+const TILES = THREADS / COLUMNS;
+const PAIRS = 8u; // pairs of dims in a slice
+const FIRST_SUMMING = 64u; // the first thread that adds up weights: there are no more pairs of dims
+
 var<workgroup> query: array<vec2<f32>, 64>; // zeros behind the head
+var<workgroup> scores: array<f32, THREADS>;
+var<workgroup> tile_maxima: array<f32, TILES>;
 var<workgroup> weights: array<f32, THREADS>;
-var<workgroup> partial: array<vec2<f32>, THREADS>;
+var<workgroup> sums: array<f32, COLUMN_THREADS>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let head = group.x;
   let head_start = head * params.kv_heads / params.heads * params.head_pairs;
   let end = min(length[0], params.max_length);
-  if (thread < params.head_pairs) {
-    query[thread] = q[params.q_column + head * params.head_pairs + thread] * (params.scale * LOG2_E);
-  }
-  let lanes = THREADS / params.head_pairs;
-  let lane = thread / params.head_pairs;
-  let column = head_start + thread % params.head_pairs;
+  if (thread < params.head_pairs) { query[thread] = q[params.q_column + head * params.head_pairs + thread]; }
+  let scale = params.scale * LOG2_E;
+  let column = head_start + min(thread, params.head_pairs - 1u);
+  let x = (thread - FIRST_SUMMING) % COLUMN_THREADS;
+  let tile = thread / COLUMNS;
 
   var maximum = MASKED;
   var sum = 0.0;
@@ -444,39 +452,63 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (first + thread < end) {
       let start = (first + thread) * params.cache_pitch + head_start;
       score = 0.0;
-      for (var pair = 0u; pair < params.head_pairs; pair += 4u) {
-        //! unroll i 0 4
-        score += dot(query[pair + \${i}u], key_cache[start + min(pair + \${i}u, params.head_pairs - 1u)]);
+      for (var pair = 0u; pair < params.head_pairs; pair += PAIRS) {
+        //! unroll i 0 8
+        let key$i = key_cache[start + min(pair + \${i}u, params.head_pairs - 1u)];
+        //! end
+        //! unroll i 0 8
+        score = fma(query[pair + \${i}u].x, key$i.x, score);
+        //! end
+        //! unroll i 0 8
+        score = fma(query[pair + \${i}u].y, key$i.y, score);
         //! end
       }
+      score *= scale;
     }
-    let before = maximum;
-    maximum = max(maximum, workgroup_max(score, thread));
-    let decay = exp2(before - maximum);
-    let weight = select(0.0, exp2(score - maximum), first + thread < end);
-    sum = sum * decay + weight;
-    result *= decay;
-    weights[thread] = weight;
+    scores[thread] = score;
     workgroupBarrier();
-    if (lane < lanes) {
-      for (var key = lane; key < min(THREADS, end - first); key += 4u * lanes) {
-        //! unroll i 0 4
-        if (key + \${i}u * lanes < THREADS) {
-          let row = min(first + key + \${i}u * lanes, end - 1u);
-          result += weights[key + \${i}u * lanes] * value_cache[row * params.cache_pitch + column];
+    if (thread % COLUMNS == 0u) {
+      var tile_maximum = score;
+      for (var i = 1u; i < COLUMNS; i += 1u) { tile_maximum = max(tile_maximum, scores[thread + i]); }
+      tile_maxima[tile] = tile_maximum;
+    }
+    workgroupBarrier();
+    var running = maximum;
+    for (var t = 0u; t <= tile; t += 1u) { running = max(running, tile_maxima[t]); }
+    weights[thread] = select(0.0, exp2(score - running), first + thread < end);
+    workgroupBarrier();
+
+    for (var t = 0u; t < TILES && first + t * COLUMNS < end; t += 1u) {
+      let before = maximum;
+      maximum = max(maximum, tile_maxima[t]);
+      let decay = exp2(before - maximum);
+      let first_weight = t * COLUMNS;
+      result *= decay;
+      sum *= decay;
+      if (thread < params.head_pairs) {
+        for (var i = 0u; i < COLUMNS; i += 8u) {
+          let key = first + first_weight + i;
+          //! unroll k 0 8
+          let value$k = value_cache[min(key + \${k}u, end - 1u) * params.cache_pitch + column];
+          //! end
+          //! unroll k 0 8
+          result = fma(vec2<f32>(weights[first_weight + i + \${k}u]), value$k, result);
+          //! end
         }
-        //! end
+      } else if (thread >= FIRST_SUMMING) {
+        let at = first_weight + x;
+        sum += (weights[at] + weights[at + COLUMN_THREADS]) +
+          (weights[at + 2u * COLUMN_THREADS] + weights[at + 3u * COLUMN_THREADS]);
       }
     }
   }
 
-  let total = workgroup_sum(sum, thread);
-  partial[thread] = result;
+  if (thread >= FIRST_SUMMING && thread - FIRST_SUMMING < COLUMN_THREADS) { sums[x] = sum; }
   workgroupBarrier();
   if (thread < params.head_pairs) {
-    var value = vec2<f32>();
-    for (var i = 0u; i < lanes; i += 1u) { value += partial[i * params.head_pairs + thread]; }
-    output[head * params.head_pairs + thread] = value / total;
+    var total = 0.0;
+    for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
+    output[head * params.head_pairs + thread] = result / total;
   }
   // The columns up to the pitch are zero.
   if (head + 1u == params.heads) {

@@ -56,7 +56,8 @@ export function reductionConstants(
   return {
     SUBGROUP_MAX: max,
     SUBGROUP_SUM: sum,
-    ENABLE_SUBGROUPS: (max || sum) && provider === "dawn", // naga refuses the directive, Tint wants it
+    // The directive that Tint requires and naga refuses.
+    ENABLE_SUBGROUPS: (max || sum) && provider === "dawn",
     SUBGROUP_SIZE: String(smallest), // a string, so that it is no declaration in every kernel
   };
 }

@@ -12,17 +12,20 @@ import { createSampler, type SamplingOptions } from "./sampling.ts";
 
 /** Options of `Model.generate`. */
 export interface GenerateOptions extends SamplingOptions {
-  /** The most tokens to generate; the end of the model's context ends the text as well. Default 128. */
+  /**
+   * The most tokens to generate; the end of the model's context ends the text as well. Default 128.
+   */
   maxNewTokens?: number;
   /** Stops the generation: its next step throws the signal's reason. */
   signal?: AbortSignal;
 }
 
 /**
- * Continues a prompt with text, in pieces that can be shown at once: none ends within a character. Joined, the pieces
- * are the text of all generated tokens.
+ * Continues a prompt with text, in pieces that can be shown at once: none ends within a character.
+ * Joined, the pieces are the text of all generated tokens.
  *
- * @param prompt Text, which is encoded as the tokenizer does, or token ids. An empty one begins a text.
+ * @param prompt Text, which is encoded as the tokenizer does, or token ids. An empty one begins a
+ * text.
  * @throws What {@linkcode generateTokens} throws.
  */
 export async function* generateText(
@@ -41,12 +44,13 @@ export async function* generateText(
 }
 
 /**
- * Continues a prompt token by token, until a token that ends the text, which is not part of the result, or a limit.
- * Leaving the loop early frees the memory as well.
+ * Continues a prompt token by token, until a token that ends the text, which is not part of the
+ * result, or a limit. Leaving the loop early frees the memory as well.
  *
  * @throws {OptionError} for options out of range, or a prompt that fills the model's context.
  * @throws {DataError} for ids that the model has no token for.
- * @throws {ModelError} if the model computes logits that are not finite, or a trainer was made for it meanwhile.
+ * @throws {ModelError} if the model computes logits that are not finite, or a trainer was made for
+ * it meanwhile.
  * @throws {DeviceError} if the text's keys and values do not fit the GPU.
  */
 export async function* generateTokens(
@@ -79,7 +83,7 @@ export async function* generateTokens(
   }
 }
 
-/** The ids of a prompt, at least one, with room for one more in the context. */
+/** The ids of a prompt: at least one, and the context takes one more. */
 function promptIds(
   { tokenizer, config }: LoadedModel,
   prompt: string | readonly number[],

@@ -12,8 +12,10 @@ import { Tokenizer } from "../io/tokenizer.ts";
 import { Weights } from "../io/weights.ts";
 import { frozen } from "../methods/frozen.ts";
 import type { Method } from "../layers/method.ts";
-import { type ModelConfig, modelTensorShapes, readModelConfig } from "../model/config.ts";
+import { expectTensors } from "../model/claimed_tensors.ts";
+import { type ModelConfig, readModelConfig } from "../model/config.ts";
 import { type GenerateOptions, generateText, generateTokens } from "./generate.ts";
+import { expectClass } from "../model/model_class.ts";
 import { Random } from "../numerics/random.ts";
 import { Network, type NetworkOptions } from "../model/network.ts";
 import { type Prompt, renderPrompt } from "./prompt.ts";
@@ -76,8 +78,8 @@ export class Model implements Disposable {
    *
    * @throws {OptionError} for a device that is not from `requestDevice`.
    * @throws {FileError} for missing or damaged files.
-   * @throws {ModelError} for an architecture that is not supported, missing tensors or a vocabulary
-   * that does not fit.
+   * @throws {ModelError} for an architecture that is not supported, tensors that are missing
+   * or not used, or a vocabulary that does not fit.
    * @throws {DeviceError} if no device is given and there is no GPU.
    */
   static async load(folder: string, { device, signal }: ModelOptions = {}): Promise<Model> {
@@ -94,12 +96,8 @@ export class Model implements Disposable {
     }
     using opened = new DisposableStack();
     const weights = opened.adopt(await Weights.open(folder), (it) => it.close());
-    const missing = [...modelTensorShapes(config).keys()].find((name) => !weights.has(name));
-    if (missing !== undefined) {
-      throw new ModelError(
-        `Cannot use "${folder}" as its weights have no tensor "${missing}": fetch the model again`,
-      );
-    }
+    await expectTensors(weights, config.plan);
+    expectClass(folder, config);
     signal?.throwIfAborted();
     const gpu = device ?? await requestDevice();
     opened.move(); // nothing failed: the model closes them

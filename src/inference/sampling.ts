@@ -10,9 +10,15 @@ import { ModelError, OptionError } from "../errors.ts";
 
 /** How tokens are drawn. */
 export interface SamplingOptions {
-  /** The logits are divided by it: below 1 sharpens the distribution; 0 always takes the likeliest token. Default 0.8. */
+  /**
+   * The logits are divided by it: below 1 sharpens the distribution; 0 always takes the likeliest
+   * token. Default 0.8.
+   */
   temperature?: number;
-  /** Draw from the smallest set of likeliest tokens whose probabilities add up to at least this. Default 0.95. */
+  /**
+   * Draw from the smallest set of likeliest tokens whose probabilities add up to at least this.
+   * Default 0.95.
+   */
   topP?: number;
   /** The same seed draws the same tokens from the same logits. Default: another one each time. */
   seed?: number;
@@ -24,7 +30,8 @@ export type Sampler = (logits: Float32Array) => number;
 /**
  * Makes a sampler with its own stream of random numbers.
  *
- * The sampler throws a {@linkcode ModelError} for logits that are not finite: such a model has nothing to say.
+ * The sampler throws a {@linkcode ModelError} for logits that are not finite: such a model has
+ * nothing to say.
  *
  * @throws {OptionError} for options out of range.
  */
@@ -89,14 +96,18 @@ function draw(
   return best; // rounding left a rest
 }
 
-/** The smallest set of ids, of equals the lower first, that holds a share of at least `topP` of `total`. */
+/**
+ * The smallest set of ids, of equals the lower first, that holds a share of at least `topP` of
+ * `total`.
+ */
 function nucleus(
   weights: Float64Array,
   total: number,
   topP: number,
 ): { ids: number[]; sum: number } {
   const ids: number[] = [];
-  // All tokens below this together hold less than 1 - topP, so the set is among the others: few are left to sort.
+  // All tokens below this together hold less than 1 - topP, so the set is among the others: few are
+  // left to sort.
   const floor = (1 - topP) * total / weights.length;
   for (let id = 0; id < weights.length; id++) {
     if (weights[id] >= floor) ids.push(id);

@@ -1,3 +1,9 @@
+/**
+ * Reading JSON files: parsing, and objects whose fields are checked and counted as they are read.
+ *
+ * @module
+ */
+
 import { FileError, ModelError } from "../errors.ts";
 import { toFileError } from "./file_error.ts";
 
@@ -43,12 +49,16 @@ export function showJson(value: unknown): string {
  * The fields of a JSON object, each checked as it is read. A field that is absent or null takes
  * the fallback where one is given; anything of the wrong kind is a {@linkcode ModelError} that
  * names the file, the field, the value found and the value wanted.
+ *
+ * It remembers which fields were read: what nobody asked for can be looked at afterwards, with
+ * {@linkcode unclaimed}.
  */
 export class JsonFields {
   /** The object itself. */
   readonly json: Record<string, unknown>;
   /** Where the object stands, for messages: a quoted path, or a field in one. */
   readonly where: string;
+  readonly #claimed = new Set<string>();
 
   /**
    * Takes an object to read from.
@@ -67,7 +77,19 @@ export class JsonFields {
 
   /** Whether the field is there and not null. */
   has(name: string): boolean {
+    this.#claimed.add(name);
     return Object.hasOwn(this.json, name) && this.json[name] !== null;
+  }
+
+  /** Whether the field is not there at all: some formats give null another meaning. */
+  isAbsent(name: string): boolean {
+    this.#claimed.add(name);
+    return !Object.hasOwn(this.json, name);
+  }
+
+  /** The names of the fields that no method of this object was asked for yet. */
+  unclaimed(): string[] {
+    return Object.keys(this.json).filter((name) => !this.#claimed.has(name));
   }
 
   /** The field as it stands; undefined when absent or null. */

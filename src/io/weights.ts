@@ -21,6 +21,7 @@ export class Weights implements Disposable {
   /** The folder. */
   readonly folder: string;
   readonly #files: ReadonlyMap<string, SafetensorsFile>;
+  readonly #aliases = new Map<string, string>();
 
   private constructor(folder: string, files: ReadonlyMap<string, SafetensorsFile>) {
     this.folder = folder;
@@ -50,7 +51,12 @@ export class Weights implements Disposable {
 
   /** Whether there is a tensor of this name. */
   has(name: string): boolean {
-    return this.#files.has(name);
+    return this.#files.has(this.#storedName(name));
+  }
+
+  /** From now on, `name` means the tensor that is stored as `stored`. */
+  alias(name: string, stored: string): void {
+    this.#aliases.set(name, stored);
   }
 
   /** The names of all tensors. */
@@ -64,7 +70,7 @@ export class Weights implements Disposable {
    * @throws {FileError} if there is no such tensor.
    */
   info(name: string): TensorInfo {
-    return this.#file(name).tensors.get(name)!;
+    return this.#file(name).tensors.get(this.#storedName(name))!;
   }
 
   /**
@@ -73,7 +79,7 @@ export class Weights implements Disposable {
    * @throws {FileError} if there is no such tensor, or its bytes cannot be read.
    */
   async read(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    return await this.#file(name).read(name);
+    return await this.#file(name).read(this.#storedName(name));
   }
 
   /**
@@ -87,7 +93,7 @@ export class Weights implements Disposable {
     byteStart: number,
     byteLength: number,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    return await this.#file(name).readRange(name, byteStart, byteLength);
+    return await this.#file(name).readRange(this.#storedName(name), byteStart, byteLength);
   }
 
   /** Closes all files; a second call does nothing. */
@@ -100,8 +106,12 @@ export class Weights implements Disposable {
     this.close();
   }
 
+  #storedName(name: string): string {
+    return this.#aliases.get(name) ?? name;
+  }
+
   #file(name: string): SafetensorsFile {
-    const file = this.#files.get(name);
+    const file = this.#files.get(this.#storedName(name));
     if (!file) {
       throw new FileError(
         `Cannot find the tensor "${name}" in "${this.folder}": none of its ${this.#files.size} ` +

@@ -1,5 +1,6 @@
 /**
- * The memory of a step: what the forward pass leaves for the backward pass, and what both only pass through.
+ * The memory of a step: what the forward pass leaves for the backward pass, and what both only pass
+ * through.
  *
  * The plan is data, so that `inspect` predicts with the same list that a run allocates.
  *
@@ -9,8 +10,8 @@
 import { ELEMENT_BYTES, type Matrix, pitchOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { DenseType } from "../layers/method.ts";
-import type { ModelConfig } from "./config.ts";
 import { blockSpecs } from "./block_specs.ts";
+import type { ModelConfig } from "./config.ts";
 
 /** What a network's memory must serve. */
 export interface ActivationMode {
@@ -22,8 +23,8 @@ export interface ActivationMode {
   checkpointing: boolean;
 }
 
-/** Activations with a matrix a block, or one that all blocks share. */
-const KEPT = ["input", "qkv", "attended", "logSumExp", "mid", "gateUp"] as const;
+/** Activations with one matrix per block, or one that all blocks share. */
+const KEPT = ["input", "qkv", "attended", "logSumExp", "postAttention", "gateUp"] as const;
 /** Values that live only within a block's forward or backward. */
 const PASSING = ["normed", "hidden", "final"] as const;
 const PASSING_BACKWARD = [
@@ -53,34 +54,37 @@ export interface PlannedActivation {
   type: DenseType;
 }
 
-/** Lists every activation of a network whose layers want them in these types. */
+/**
+ * Lists every activation of a network whose layers want them in these types. All layers have the
+ * sizes of the first: see `support.ts`.
+ */
 export function planActivations(
-  config: ModelConfig,
+  { plan: { hiddenSize, layers } }: Pick<ModelConfig, "plan">,
   mode: ActivationMode,
   types: ActivationTypes,
 ): PlannedActivation[] {
-  const { hiddenSize, intermediateSize, numHeads, headDim, numLayers } = config;
-  const { qkv, gateUp } = blockSpecs(config, 0);
-  const queries = numHeads * headDim;
+  const { attention: { heads, headDim }, mlp } = layers[0];
+  const { qkv, gateUp } = blockSpecs(layers[0], hiddenSize, 0);
+  const queries = heads * headDim;
   const widths: Record<ActivationName, number> = {
     input: hiddenSize,
     qkv: qkv.width,
     attended: queries,
-    mid: hiddenSize,
+    postAttention: hiddenSize,
     gateUp: gateUp.width,
-    logSumExp: numHeads,
+    logSumExp: heads,
     normed: hiddenSize,
-    hidden: intermediateSize,
+    hidden: mlp.width,
     final: hiddenSize,
     dResidual: hiddenSize,
     dNormed: hiddenSize,
-    dHidden: intermediateSize,
+    dHidden: mlp.width,
     dGateUp: gateUp.width,
     dAttended: queries,
     dQkv: qkv.width,
     dFinal: hiddenSize,
   };
-  const each = mode.training && !mode.checkpointing ? numLayers : 1;
+  const each = mode.training && !mode.checkpointing ? layers.length : 1;
   const lines = (name: ActivationName, copies: number): PlannedActivation[] => {
     const { [name]: type = "f32" } = types;
     return type === null ? [] : [{ name, cols: widths[name], copies, type }];
@@ -88,7 +92,7 @@ export function planActivations(
   return [
     // The output of the last block is one more input: that of the final norm.
     ...KEPT.flatMap((name) =>
-      lines(name, name === "input" && mode.training ? numLayers + 1 : each)
+      lines(name, name === "input" && mode.training ? layers.length + 1 : each)
     ),
     ...PASSING.flatMap((name) => lines(name, 1)),
     ...(mode.training ? PASSING_BACKWARD.flatMap((name) => lines(name, 1)) : []),
@@ -124,7 +128,7 @@ export class Activations implements Disposable {
     }
   }
 
-  /** Frees the activations that are not wanted so from now on and makes those that were not until now. */
+  /** Frees the activations that are not wanted any more, and makes those that are wanted now. */
   fit(types: ActivationTypes): void {
     const plan = planActivations(this.#config, this.mode, types);
     for (const [name, matrices] of this.#matrices) {

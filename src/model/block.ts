@@ -2,121 +2,150 @@
  * A decoder block, forward and backward beside each other.
  *
  * ```
- * x ─ norm ─ qkv ─ rope ─ attention ─ o ─(+ x)─ mid ─ norm ─ gate,up ─ swiglu ─ down ─(+ mid)─ next x
+ * x ─ norm ─ qkv ─ rope ─ attention ─ o ─(+ x)─ postAttention
+ * postAttention ─ norm ─ gate,up ─ swiglu ─ down ─(+ postAttention)─ next x
  * ```
  *
- * The forward keeps x, qkv (rotated), the attention's output and log-sum-exp, mid and gate,up. Norms and SwiGLU are
- * computed again where a linear layer needs its input for its own gradient; FALQON's do not. Where a layer multiplies
- * in few bits, norm and SwiGLU write its input in these at once, and in f32 only if something reads that. What is widest,
- * gate,up and its gradient, is f16 where its layer can write or read that (`preferredOutputType`, `preferredGradientType`).
+ * There is one forward, for training, evaluation, logits and generation. They differ in what
+ * queries attend to, which is its parameter `attend`, and in how many rows linear layers take at a
+ * time.
+ *
+ * The forward keeps x, qkv (rotated), the attention's output and log-sum-exp, postAttention and
+ * gate,up. Norms and SwiGLU are computed again where a linear layer needs its input for its own
+ * gradient; FALQON's do not. Where a layer multiplies in low precision, norm and SwiGLU write its
+ * input in that at once, and in f32 only if something reads it. What is widest, gate,up and its
+ * gradient, is f16 where its layer can write or read that (`preferredOutputType`,
+ * `preferredGradientType`).
  *
  * @module
  */
 
-import { columnsOf, firstOf, type Matrix, type Vector } from "../gpu/buffers.ts";
+import { type ColumnBlock, columnsOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
-import type { Quantized, QuantizedGradient } from "../kernels/rows/quantize.ts";
-import {
-  rmsNorm,
-  rmsNormBackward,
-  type RmsNormBackwardOptions,
-  rmsNormWeightGradient,
-} from "../kernels/rows/rms_norm.ts";
 import { rope } from "../kernels/attention/rope.ts";
+import type { AttentionHeads } from "../kernels/attention/shapes.ts";
+import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
-import type { DenseWeight, Linear } from "../layers/method.ts";
-import type { Activations, ActivationTypes } from "./activations.ts";
-import type { ModelConfig } from "./config.ts";
+import type { Linear } from "../layers/method.ts";
+import type { ActivationName, Activations, ActivationTypes } from "./activations.ts";
+import { type LinearInput, type Norm, normForward, normGradients } from "./norm.ts";
+import type { LayerPlan } from "./plan.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
 /** The layers of a block. */
 export interface Block {
+  plan: LayerPlan;
   attentionNorm: Norm;
   qkv: Linear;
+  /** From `uploadRopeFrequencies`. */
+  frequencies: Vector;
   o: Linear;
   mlpNorm: Norm;
   gateUp: Linear;
   down: Linear;
 }
 
-/** An RMSNorm: its weight, and what its forward leaves for its backward. */
-export interface Norm {
-  weight: DenseWeight;
-  /** Room for f32 [tokens]: 1 / root mean square of each row. */
-  rstd: () => Vector;
-}
-
 /** What all blocks of a pass share. */
 export interface Pass {
   program: Program;
-  config: ModelConfig;
   activations: Activations;
   tokens: TokenBuffers;
-  /** From `uploadRopeFrequencies`. */
-  ropeFrequencies: Vector;
   /** Rows of this pass. */
   rows: number;
+  /**
+   * The most rows that linear layers take at a time: what their method keeps of a step is shared
+   * with training, and must not grow for a long prompt, as that would free what a recorded training
+   * step uses. A multiple of 4 if it is less than `rows`, so that groups of rows begin at 256
+   * bytes. A pass with a backward has one group.
+   */
+  linearRows: number;
 }
 
+/** The columns of a merged matrix that are q, k and v, and what attention makes of them. */
+export interface QkvColumns extends AttentionHeads {
+  q: ColumnBlock;
+  k: ColumnBlock;
+  v: ColumnBlock;
+  /** Factor of q·k. */
+  scale: number;
+}
+
+/** What attention reads, rotated, and where its output goes. */
+export interface AttentionIo extends QkvColumns {
+  output: Matrix;
+  logSumExp: Matrix;
+}
+
+/** Records what the queries of block `layer` attend to. */
+export type Attend = (pass: Pass, layer: number, io: AttentionIo) => void;
+
+/** To the tokens of the pass itself, each to those before it in its document. */
+export const attendToPass: Attend = ({ program, tokens: { documents } }, _layer, io) => {
+  attentionForward(program, { ...io, documents });
+};
+
 /** Records block `layer`: from activation `input` of the layer to that of the next. */
-export function blockForward(pass: Pass, block: Block, layer: number): void {
+export function blockForward(pass: Pass, block: Block, layer: number, attend: Attend): void {
   const { program } = pass;
-  const get = activationsOf(pass, layer);
-  forwardToGateUp(pass, block, layer);
-  const down = inputOf(block.down, pass.activations, "hidden", pass.rows);
-  swiglu(program, { gateUp: get("gateUp"), output: down.input, quantized: down.codes });
-  block.down.forward(program, {
-    ...down,
-    output: pass.activations.get("input", pass.rows, layer + 1),
-    addend: get("mid"),
+  forwardToGateUp(pass, block, layer, attend);
+  inGroups(pass, layer, ({ get, inputOf }) => {
+    const down = inputOf(block.down, "hidden");
+    swiglu(program, { gateUp: get("gateUp"), output: down.input, quantized: down.codes });
+    const output = get("input", layer + 1);
+    block.down.forward(program, { ...down, output, addend: get("postAttention") });
   });
 }
 
 /** Records the part of a block whose results the backward needs. */
-function forwardToGateUp(pass: Pass, block: Block, layer: number): void {
-  const { program, tokens } = pass;
+function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend): void {
+  const { program } = pass;
+  inGroups(pass, layer, ({ get, inputOf }) => {
+    const qkv = inputOf(block.qkv, "normed");
+    normForward(program, block.attentionNorm, get("input"), qkv);
+    block.qkv.forward(program, { ...qkv, output: get("qkv") });
+  });
   const get = activationsOf(pass, layer);
-  const qkv = inputOf(block.qkv, pass.activations, "normed", pass.rows);
-  normForward(pass, block.attentionNorm, get("input"), qkv);
-  block.qkv.forward(program, { ...qkv, output: get("qkv") });
-  rotate(pass, get("qkv"), block);
-  attentionForward(program, {
-    ...heads(pass, block, get("qkv")),
-    documents: tokens.documents,
-    output: get("attended"),
-    logSumExp: get("logSumExp"),
+  const qkv = qkvColumns(block, get("qkv"));
+  rotate(pass, block, qkv);
+  attend(pass, layer, { ...qkv, output: get("attended"), logSumExp: get("logSumExp") });
+  inGroups(pass, layer, ({ get, inputOf }) => {
+    const postAttention = get("postAttention");
+    block.o.forward(program, {
+      input: get("attended"),
+      codes: null,
+      output: postAttention,
+      addend: get("input"),
+    });
+    const gateUp = inputOf(block.gateUp, "normed");
+    normForward(program, block.mlpNorm, postAttention, gateUp);
+    block.gateUp.forward(program, { ...gateUp, output: get("gateUp") });
   });
-  block.o.forward(program, {
-    input: get("attended"),
-    codes: null,
-    output: get("mid"),
-    addend: get("input"),
-  });
-  const gateUp = inputOf(block.gateUp, pass.activations, "normed", pass.rows);
-  normForward(pass, block.mlpNorm, get("mid"), gateUp);
-  block.gateUp.forward(program, { ...gateUp, output: get("gateUp") });
 }
 
-/** What a producer writes and a linear layer reads: f32, few bits, or both. */
-export interface LinearInput {
-  /** f32 [rows, inFeatures] */
-  input: Matrix | null;
-  /** The same in few bits. */
-  codes: Quantized | null;
+/** Some rows of a pass. */
+interface RowGroup {
+  /** Their part of an activation: of this layer, or of another one. */
+  get(name: ActivationName, ofLayer?: number): Matrix;
+  /**
+   * The forms in which a linear layer wants its input, of which activation `name` is the f32 one.
+   */
+  inputOf(linear: Linear, name: "normed" | "hidden"): LinearInput;
 }
 
-/** The forms in which a linear layer wants its input from the producer, of which activation `name` is the f32 one. */
-export function inputOf(
-  linear: Linear,
-  activations: Activations,
-  name: "normed" | "hidden",
-  rows: number,
-): LinearInput {
-  return {
-    input: linear.forwardReadsF32 ? activations.get(name, rows) : null,
-    codes: linear.inputCodes(rows),
-  };
+/** Records what is around linear layers, `linearRows` rows at a time. */
+function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void): void {
+  const { activations, rows, linearRows } = pass;
+  for (let first = 0; first < rows; first += linearRows) {
+    const count = Math.min(linearRows, rows - first);
+    const get = (name: ActivationName, ofLayer = layer) =>
+      rowsOf(activations.get(name, rows, ofLayer), first, count);
+    const inputOf = (linear: Linear, name: "normed" | "hidden") => ({
+      input: linear.forwardReadsF32 ? get(name) : null,
+      codes: linear.inputCodes(count),
+    });
+    record({ get, inputOf });
+  }
 }
 
 /** The f32 input of a linear layer that reads it in its backward pass. */
@@ -127,30 +156,33 @@ function inputAgain(linear: Linear, pass: Pass, name: "normed" | "hidden"): Matr
 /** The types of activations that all of the blocks do with. */
 export function activationTypes(blocks: readonly Block[]): ActivationTypes {
   const reads = (linear: Linear) => linear.forwardReadsF32 || linear.backwardReadsInput;
-  const halves = (test: (block: Block) => boolean) => blocks.every(test) ? "f16" : "f32";
+  const typeIf = (test: (block: Block) => boolean) => blocks.every(test) ? "f16" : "f32";
   return {
     normed: blocks.some(({ qkv, gateUp }) => reads(qkv) || reads(gateUp)) ? "f32" : null,
     hidden: blocks.some(({ down }) => reads(down)) ? "f32" : null,
-    gateUp: halves(({ gateUp }) => gateUp.preferredOutputType === "f16"),
-    dGateUp: halves(({ gateUp }) => gateUp.preferredGradientType === "f16"),
+    gateUp: typeIf(({ gateUp }) => gateUp.preferredOutputType === "f16"),
+    dGateUp: typeIf(({ gateUp }) => gateUp.preferredGradientType === "f16"),
   };
 }
 
-/** What the backward of a block is told. */
+/** Options of {@linkcode blockBackward}. */
 export interface BlockBackward {
-  /** The gradient of the block's output in few bits, where its producer wrote it: `gradientCodes` of `down`. */
+  /**
+   * The gradient of the block's output in low precision, where its producer wrote it:
+   * `gradientCodes` of `down`.
+   */
   codes: QuantizedGradient | null;
   /** Whether the gradient of the block's input is wanted. */
   needsInputGradient: boolean;
-  /** The layer that this gradient is the output's of, which may want it in few bits: `down` of the block below. */
+  /** The layer below, which may want this gradient quantised: `down` of the block below. */
   below: Linear | null;
 }
 
 /**
- * Records the gradients of block `layer`. Activation `dResidual` holds the gradient of the block's output before and that
- * of its input after.
+ * Records the gradients of block `layer`, whose tokens attended to their own pass. Activation
+ * `dResidual` holds the gradient of the block's output before and that of its input after.
  *
- * @returns the gradient of the input in few bits, as `below` wants it.
+ * @returns the gradient of the input quantised, as `below` wants it.
  */
 export function blockBackward(
   pass: Pass,
@@ -160,7 +192,7 @@ export function blockBackward(
 ): QuantizedGradient | null {
   const { program, tokens } = pass;
   const get = activationsOf(pass, layer);
-  if (pass.activations.mode.checkpointing) forwardToGateUp(pass, block, layer);
+  if (pass.activations.mode.checkpointing) forwardToGateUp(pass, block, layer, attendToPass);
 
   const dResidual = get("dResidual");
   const hidden = inputAgain(block.down, pass, "hidden");
@@ -172,7 +204,9 @@ export function blockBackward(
     dInput: get("dHidden"),
   });
   const gateUpInput = inputAgain(block.gateUp, pass, "normed");
-  if (gateUpInput) normForward(pass, block.mlpNorm, get("mid"), { input: gateUpInput });
+  if (gateUpInput) {
+    normForward(program, block.mlpNorm, get("postAttention"), { input: gateUpInput });
+  }
   const codes = block.gateUp.gradientCodes(pass.rows);
   swigluBackward(program, {
     gateUp: get("gateUp"),
@@ -186,30 +220,30 @@ export function blockBackward(
     input: gateUpInput,
     dInput: get("dNormed"),
   });
-  const midCodes = block.o.gradientCodes(pass.rows);
-  normBackward(pass, block.mlpNorm, get("mid"), midCodes);
+  const dPostAttention = block.o.gradientCodes(pass.rows);
+  normBackward(pass, block.mlpNorm, get("postAttention"), dPostAttention);
 
   block.o.backward(program, {
     dOutput: dResidual,
-    codes: midCodes,
+    codes: dPostAttention,
     input: get("attended"),
     dInput: get("dAttended"),
   });
   const { positions, documents } = tokens;
-  const gradient = heads(pass, block, get("dQkv"));
+  const gradient = qkvColumns(block, get("dQkv"));
   attentionBackward(program, {
-    ...heads(pass, block, get("qkv")),
+    ...qkvColumns(block, get("qkv")),
     documents,
     output: get("attended"),
     logSumExp: get("logSumExp"),
     dOutput: get("dAttended"),
-    rotation: { positions, frequencies: pass.ropeFrequencies },
+    rotation: { positions, frequencies: block.frequencies },
     dQ: gradient.q,
     dK: gradient.k,
     dV: gradient.v,
   });
   const qkvInput = inputAgain(block.qkv, pass, "normed");
-  if (qkvInput) normForward(pass, block.attentionNorm, get("input"), { input: qkvInput });
+  if (qkvInput) normForward(program, block.attentionNorm, get("input"), { input: qkvInput });
   block.qkv.backward(program, {
     dOutput: get("dQkv"),
     codes: null,
@@ -222,82 +256,41 @@ export function blockBackward(
   return inputCodes;
 }
 
-/** Records the norm of `input`, which is the input of what follows, keeping the row statistics for the backward. */
-export function normForward(
-  pass: Pass,
-  norm: Norm,
-  input: Matrix,
-  next: Partial<LinearInput>,
-): void {
-  rmsNorm(pass.program, {
-    input,
-    weight: weightOf(norm, input.cols),
-    eps: pass.config.rmsNormEps,
-    output: next.input ?? null,
-    quantized: next.codes,
-    rstd: firstRows(norm, pass.rows),
-  });
-}
-
-/** Records the gradient of a norm from `dNormed`, added to `dResidual`, of which the codes are then. */
+/**
+ * Records the gradient of a norm from `dNormed`, added to `dResidual`; `quantized` receives the
+ * sum.
+ */
 function normBackward(
-  pass: Pass,
+  { program, activations, rows }: Pass,
   norm: Norm,
   input: Matrix,
   quantized: QuantizedGradient | null,
 ): void {
-  const dOutput = pass.activations.get("dNormed", pass.rows);
-  const dInput = pass.activations.get("dResidual", pass.rows);
-  normGradients(pass, norm, { input, dOutput, dInput, accumulate: true, quantized });
-}
-
-/** Records the gradients of a norm: of its weight, where that is trained, and of its input. */
-export function normGradients(
-  pass: Pass,
-  norm: Norm,
-  io: Pick<RmsNormBackwardOptions, "input" | "dOutput" | "dInput" | "accumulate" | "quantized">,
-): void {
-  const { input, dOutput } = io;
-  const rstd = firstRows(norm, pass.rows);
-  if (norm.weight.gradient) {
-    const dWeight = asVector(norm.weight.gradient(), input.cols);
-    rmsNormWeightGradient(pass.program, { dOutput, input, rstd, dWeight });
-  }
-  rmsNormBackward(pass.program, { ...io, weight: weightOf(norm, input.cols), rstd });
+  const dOutput = activations.get("dNormed", rows);
+  const dInput = activations.get("dResidual", rows);
+  normGradients(program, norm, { input, dOutput, dInput, accumulate: true, quantized });
 }
 
 function activationsOf({ activations, rows }: Pass, layer: number) {
-  return (name: Parameters<Activations["get"]>[0]) => activations.get(name, rows, layer);
+  return (name: ActivationName) => activations.get(name, rows, layer);
 }
 
-/** The columns of q, k and v in a merged matrix. */
-function heads({ config }: Pass, block: Block, merged: Matrix) {
-  const [q, k, v] = block.qkv.spec.parts.map(({ start, rows }) => columnsOf(merged, start, rows));
-  const { numHeads, numKeyValueHeads: kvHeads, headDim } = config;
-  return { q, k, v, heads: numHeads, kvHeads, headDim };
+function qkvColumns({ plan, qkv }: Block, merged: Matrix): QkvColumns {
+  const [q, k, v] = qkv.spec.parts.map(({ start, rows }) => columnsOf(merged, start, rows));
+  const { heads, kvHeads, headDim, scale } = plan.attention;
+  return { q, k, v, heads, kvHeads, headDim, scale };
 }
 
-function rotate(pass: Pass, merged: Matrix, block: Block): void {
-  const { k, heads: count, kvHeads, headDim } = heads(pass, block, merged);
-  rope(pass.program, {
-    qkv: merged,
-    keyColumn: k.column,
-    heads: count,
+function rotate({ program, tokens: { positions } }: Pass, block: Block, qkv: QkvColumns): void {
+  const { q: { matrix }, k: { column }, heads, kvHeads, headDim } = qkv;
+  const { frequencies } = block;
+  rope(program, {
+    qkv: matrix,
+    keyColumn: column,
+    heads,
     kvHeads,
     headDim,
-    positions: pass.tokens.positions,
-    frequencies: pass.ropeFrequencies,
+    positions,
+    frequencies,
   });
-}
-
-function weightOf({ weight }: Norm, cols: number): Vector {
-  return asVector(weight.value(), cols);
-}
-
-function asVector(matrix: Matrix, length: number): Vector {
-  return { buffer: matrix.buffer, offset: matrix.offset, size: matrix.size, length, type: "f32" };
-}
-
-function firstRows({ rstd }: Norm, rows: number): Vector {
-  return firstOf(rstd(), rows);
 }

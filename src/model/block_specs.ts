@@ -1,12 +1,12 @@
 /**
- * The four merged linear layers of each decoder block, with the sizes that a config asks for.
+ * The four merged linear layers of a decoder block, as its plan asks for them.
  *
  * @module
  */
 
 import { roundUp } from "../gpu/buffers.ts";
 import type { LinearSpec } from "../layers/linear_spec.ts";
-import type { ModelConfig } from "./config.ts";
+import type { LayerPlan, LinearRole } from "./plan.ts";
 
 /** The merged linears of one block. */
 export interface BlockSpecs {
@@ -17,35 +17,31 @@ export interface BlockSpecs {
 }
 
 /** Describes the merged linears of block `layer`. */
-export function blockSpecs(config: ModelConfig, layer: number): BlockSpecs {
-  const { hiddenSize, intermediateSize, numHeads, numKeyValueHeads, headDim } = config;
-  const queries = numHeads * headDim;
-  const keys = numKeyValueHeads * headDim;
-  const merge = (
-    name: string,
-    inFeatures: number,
-    group: string,
-    parts: [kind: string, rows: number][],
-  ): LinearSpec => {
+export function blockSpecs(
+  { attention, mlp, tensors }: LayerPlan,
+  hiddenSize: number,
+  layer: number,
+): BlockSpecs {
+  const merge = (name: string, inFeatures: number, ...roles: LinearRole[]): LinearSpec => {
     let start = 0;
-    const placed = parts.map(([kind, rows]) => {
-      const part = { module: `model.layers.${layer}.${group}.${kind}`, kind, rows, start };
+    const parts = roles.map((role) => {
+      const module = moduleOf(tensors[role].name);
+      const { rows } = tensors[role];
+      const part = { module, kind: module.slice(module.lastIndexOf(".") + 1), rows, start };
       start += roundUp(rows, 16);
       return part;
     });
-    return { name: `layers.${layer}.${name}`, inFeatures, width: start, parts: placed };
+    return { name: `layers.${layer}.${name}`, inFeatures, width: start, parts };
   };
   return {
-    qkv: merge("qkv", hiddenSize, "self_attn", [
-      ["q_proj", queries],
-      ["k_proj", keys],
-      ["v_proj", keys],
-    ]),
-    o: merge("o", queries, "self_attn", [["o_proj", hiddenSize]]),
-    gateUp: merge("gate_up", hiddenSize, "mlp", [
-      ["gate_proj", intermediateSize],
-      ["up_proj", intermediateSize],
-    ]),
-    down: merge("down", intermediateSize, "mlp", [["down_proj", hiddenSize]]),
+    qkv: merge("qkv", hiddenSize, "q", "k", "v"),
+    o: merge("o", attention.heads * attention.headDim, "o"),
+    gateUp: merge("gate_up", hiddenSize, "gate", "up"),
+    down: merge("down", mlp.width, "down"),
   };
+}
+
+/** The path of the module whose weight a tensor is. */
+function moduleOf(tensor: string): string {
+  return tensor.replace(/\.weight$/, "");
 }

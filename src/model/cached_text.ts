@@ -1,25 +1,33 @@
 /**
- * A text that grows token by token, with its keys and values on the GPU.
+ * A text that grows token by token, with its keys and values on the GPU: a token that follows costs
+ * one row instead of the whole text again.
+ *
+ * The passes are those of evaluation (`passes.ts`), so that the logits are those of `Model.logits`,
+ * bit for bit on the same kernels. For a token that follows, only attention is another kernel:
+ * `attention_decode` reads the cache in f32, and adds up as `attention_forward` does.
  *
  * @module
  */
 
-import type { BufferView, Matrix, Vector } from "../gpu/buffers.ts";
+import { type BufferView, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
-import type { KeyValueCache } from "../kernels/attention/decode.ts";
+import { appendToCache, attentionDecode, type KeyValueCache } from "../kernels/attention/decode.ts";
 import { Activations } from "./activations.ts";
-import { activationTypes } from "./block.ts";
-import { type CachedPass, recordBlocks, recordLogits } from "./cached_forward.ts";
+import { activationTypes, type Attend, attendToPass, type Pass } from "./block.ts";
 import type { Network } from "./network.ts";
+import { recordBlocks, recordFinalNorm } from "./passes.ts";
 import { allocateTokens, sequenceArrays, type TokenBuffers, writeTokens } from "./token_buffers.ts";
 
-/** Tokens that a network makes room for where nothing has before: enough for products to be efficient. */
+/**
+ * Tokens that a network reserves memory for where nothing has before: enough for GEMMs to be
+ * efficient.
+ */
 const PROMPT_ROWS = 256;
 /**
- * Any so many rows of an f32 matrix begin at a multiple of 256 bytes, as bindings must; and of gate,up in f16, whose pitch
- * is a multiple of 32.
+ * Groups of this many rows begin at a multiple of 256 bytes in an f32 matrix, as bindings must; and
+ * in gate,up in f16, whose pitch is a multiple of 32.
  */
 const ROW_ALIGNMENT = 4;
 
@@ -29,13 +37,16 @@ export class CachedText implements Disposable {
   readonly #network: Network;
   readonly #resources: DisposableStack;
   readonly #caches: KeyValueCache[];
-  readonly #token: PassMemory;
+  readonly #token: PassWorkspace;
   readonly #cachedLength: Vector;
+  /** Of the last rows of the last pass: those from a multiple of {@linkcode ROW_ALIGNMENT} on. */
   readonly #logits: Matrix;
+  /** The row of the last token in them. */
+  #lastRow = 0;
   #length = 0;
   #program: Program | null = null;
   /** What the program was recorded for: a network that grows frees what the program binds. */
-  #room: Room | null = null;
+  #reserved: ReservedRows | null = null;
 
   /**
    * Starts an empty text.
@@ -44,20 +55,21 @@ export class CachedText implements Disposable {
    * @throws {DeviceError} if the caches do not fit the GPU.
    */
   constructor(network: Network, capacity: number) {
-    const { device, config } = network;
+    const { device, config: { plan } } = network;
     this.#device = device;
     this.#network = network;
     using resources = new DisposableStack();
     const own = <T extends BufferView>(view: T) => resources.adopt(view, (v) => device.free(v));
-    const cache = (label: string) =>
-      own(device.matrix(capacity, config.numKeyValueHeads * config.headDim, "f32", label));
-    this.#caches = network.blocks.map(() => ({
-      keyCache: cache("cached keys"),
-      valueCache: cache("cached values"),
-    }));
-    this.#token = resources.use(new PassMemory(network, 1));
+    this.#caches = plan.layers.map(({ attention: { kvHeads, headDim } }) => {
+      const cache = (label: string) =>
+        own(device.matrix(capacity, kvHeads * headDim, "f32", label));
+      return { keyCache: cache("cached keys"), valueCache: cache("cached values") };
+    });
+    this.#token = resources.use(new PassWorkspace(network, 1));
     this.#cachedLength = own(device.vector(1, "u32", "cached length"));
-    this.#logits = own(device.matrix(1, config.vocabSize, "f32", "logits of the last token"));
+    this.#logits = own(
+      device.matrix(ROW_ALIGNMENT, plan.vocabSize, "f32", "logits of the last tokens"),
+    );
     this.#resources = resources.move();
   }
 
@@ -67,20 +79,21 @@ export class CachedText implements Disposable {
   }
 
   /**
-   * Appends at least one token. Those that begin a text are computed together, without a wait for any.
+   * Appends at least one token. Those that begin a text are computed together, without a wait for
+   * any.
    *
-   * @param ids Ids below the vocabulary's size, which the kernels do not check; no more than the capacity has left.
+   * @param ids Ids below the vocabulary's size, which the kernels do not check; no more than the
+   * capacity has left.
    */
   async append(ids: readonly number[]): Promise<void> {
-    // The last token goes through the program that leaves its logits.
-    const together = this.#length === 0 && ids.length > 2 ? ids.length - 1 : 0;
+    const together = this.#length === 0 && ids.length > 1 ? ids.length : 0;
     if (together > 0) await this.#begin(ids.slice(0, together));
     for (const id of ids.slice(together)) await this.#appendOne(id);
   }
 
   /** Reads the logits [vocabSize] of the token that follows the last. */
   logits(): Promise<Float32Array<ArrayBuffer>> {
-    return this.#device.readMatrix(this.#logits);
+    return this.#device.readMatrix(rowsOf(this.#logits, this.#lastRow, 1));
   }
 
   /** Frees the caches and all else. */
@@ -91,14 +104,14 @@ export class CachedText implements Disposable {
   }
 
   async #begin(ids: readonly number[]): Promise<void> {
-    const room = reserveRoom(this.#network);
-    using memory = new PassMemory(this.#network, ids.length);
-    writeTokens(this.#device, memory.tokens, sequenceArrays(ids));
-    await submitOnce(
-      this.#device,
-      (program) => recordBlocks(this.#pass(program, room, memory, null)),
-    );
+    const { rows: linearRows } = reserveRows(this.#network);
+    using workspace = new PassWorkspace(this.#network, ids.length);
+    writeTokens(this.#device, workspace.tokens, sequenceArrays(ids));
+    await submitOnce(this.#device, (program) => {
+      this.#record(workspace.pass(program, linearRows), attendToPass);
+    });
     this.#length = ids.length;
+    this.#lastRow = (ids.length - 1) % ROW_ALIGNMENT;
   }
 
   async #appendOne(id: number): Promise<void> {
@@ -108,46 +121,46 @@ export class CachedText implements Disposable {
     this.#device.write(positions, Uint32Array.of(this.#length));
     this.#device.write(this.#cachedLength, Uint32Array.of(++this.#length));
     program.run();
+    this.#lastRow = 0;
   }
 
-  /** The program that appends one token and leaves the logits of the next: recorded once, unless the network grows. */
+  /**
+   * The program that appends one token and leaves the logits of the next: recorded once, unless the
+   * network grows.
+   */
   async #tokenProgram(): Promise<Program> {
-    const room = reserveRoom(this.#network);
-    if (this.#program && this.#room?.buffer === room.buffer) return this.#program;
+    const reserved = reserveRows(this.#network);
+    if (this.#program && this.#reserved?.buffer === reserved.buffer) return this.#program;
     this.#program?.[Symbol.dispose]();
     this.#program = new Program(this.#device);
-    this.#room = room;
-    const pass = this.#pass(this.#program, room, this.#token, this.#cachedLength);
-    recordBlocks(pass);
-    recordLogits(pass, this.#logits);
+    this.#reserved = reserved;
+    this.#record(this.#token.pass(this.#program, reserved.rows), ({ program }, layer, io) => {
+      attentionDecode(program, { ...io, ...this.#caches[layer], length: this.#cachedLength });
+    });
     return await this.#program.prepare();
   }
 
-  #pass(
-    program: Program,
-    room: Room,
-    { activations, tokens, rstd }: PassMemory,
-    cachedLength: Vector | null,
-  ): CachedPass {
-    return {
-      program,
-      network: this.#network,
-      activations,
-      tokens,
-      rows: tokens.ids.length,
-      linearRows: room.rows,
-      rstd,
-      caches: this.#caches,
-      cachedLength,
-    };
+  /**
+   * Records a pass that keeps the keys and values of its tokens, and the logits behind the last
+   * rows.
+   */
+  #record(pass: Pass, attend: Attend): void {
+    const network = this.#network;
+    const { program, rows, tokens: { positions } } = pass;
+    recordBlocks(pass, network, (pass, layer, io) => {
+      appendToCache(program, { ...io, ...this.#caches[layer], positions });
+      attend(pass, layer, io);
+    });
+    const final = recordFinalNorm(pass, network, rows - 1 - (rows - 1) % ROW_ALIGNMENT);
+    network.head.recordLogits(program, final, undefined, rowsOf(this.#logits, 0, final.rows));
   }
 }
 
-/** What a pass of `rows` tokens works in. */
-class PassMemory implements Disposable {
+/** The memory of a pass, apart from that of training steps and other texts. */
+class PassWorkspace implements Disposable {
   readonly activations: Activations;
+  /** The positions are also the rows in the caches. */
   readonly tokens: TokenBuffers;
-  readonly rstd: Vector;
   readonly #device: Device;
 
   constructor({ device, config, blocks }: Network, rows: number) {
@@ -155,18 +168,23 @@ class PassMemory implements Disposable {
     this.#device = device;
     this.activations = new Activations(device, config, mode, activationTypes(blocks));
     this.tokens = allocateTokens(device, rows);
-    this.rstd = device.vector(rows, "f32", "norm statistics");
+  }
+
+  /** A pass of as many tokens as there is memory for. */
+  pass(program: Program, linearRows: number): Pass {
+    const { activations, tokens } = this;
+    return { program, activations, tokens, rows: tokens.ids.length, linearRows };
   }
 
   [Symbol.dispose](): void {
     const { ids, targets, positions, documents } = this.tokens;
-    this.#device.free(ids, targets, positions, documents, this.rstd);
+    this.#device.free(ids, targets, positions, documents);
     this.activations[Symbol.dispose]();
   }
 }
 
-/** What a network can take at a time. */
-interface Room {
+/** How many rows the layers of a network can take at a time. */
+interface ReservedRows {
   /** A multiple of {@linkcode ROW_ALIGNMENT}. */
   rows: number;
   /** Another one after the network grew. */
@@ -174,10 +192,10 @@ interface Room {
 }
 
 /**
- * Makes sure that the network has room for a few tokens; what is there stays, since a trainer may have recorded its step
- * with it.
+ * Makes sure that the network has memory for a few tokens; what is there stays, since a trainer may
+ * have recorded its step with it.
  */
-function reserveRoom(network: Network): Room {
+function reserveRows(network: Network): ReservedRows {
   const inference = { training: false, checkpointing: false };
   network.reserve({ ...inference, tokens: 1 });
   if (network.tokens.ids.length < ROW_ALIGNMENT) {

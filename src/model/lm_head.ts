@@ -1,7 +1,8 @@
 /**
  * The lm_head and the loss, some rows at a time: the logits of a whole step never exist at once.
  *
- * A frozen head in f16 multiplies rows that are rounded to f16 too, so that products are those of half precision.
+ * A frozen head in f16 multiplies rows that are rounded to f16 too, so that its GEMMs run in half
+ * precision. It does so wherever logits are made: in training, evaluation and generation.
  *
  * @module
  */
@@ -10,7 +11,8 @@ import { asVector, ELEMENT_BYTES, type Matrix, rowsOf, type Vector } from "../gp
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import { crossEntropyLoss } from "../kernels/rows/cross_entropy.ts";
-import { gemm, PackedOperandCache } from "../kernels/gemm/gemm.ts";
+import { gemm } from "../kernels/gemm/gemm.ts";
+import { PackedOperandCache } from "../kernels/gemm/pack.ts";
 import { quantize, type Quantized } from "../kernels/rows/quantize.ts";
 import type { DenseWeight } from "../layers/method.ts";
 
@@ -41,7 +43,10 @@ export interface LogitsChunk {
   logits: Matrix;
   /** The token that row 0 belongs to. */
   firstRow: number;
-  /** Where the gradient of the logits goes, f16 with a scale per row; without it the gradient replaces the logits. */
+  /**
+   * Where the gradient of the logits goes, f16 with a scale per row; without it the gradient
+   * replaces the logits.
+   */
   quantized?: Quantized;
 }
 
@@ -69,27 +74,33 @@ export class LmHead {
     return this.#logits;
   }
 
-  /** Makes room for the logits of steps of up to `tokens` tokens. */
+  /** Reserves memory for the logits of steps of up to `tokens` tokens. */
   reserve(tokens: number): void {
     const rows = Math.min(this.chunkRows, tokens);
     const { rows: vocabSize } = this.#weight.value();
     this.#logits = this.#device.matrix(rows, vocabSize, "f32", "logits of a chunk");
   }
 
-  /** Frees the room. */
+  /** Frees that memory. */
   release(): void {
     this.#device.free(this.#logits);
     this.#logits = null;
   }
 
   /**
-   * Records the logits of up to `chunkRows` rows behind the final norm, which it returns.
+   * Records the logits of rows behind the final norm, which it returns.
    *
-   * @param shared The weight, where several chunks multiply by it.
+   * @param packedCache The weight, where several chunks multiply by it.
+   * @param logits Where they go. Default: the head's own memory, which holds those of `chunkRows`
+   * rows.
    */
-  recordLogits(program: Program, final: Matrix, packedCache?: PackedOperandCache): Matrix {
-    const logits = rowsOf(this.logits, 0, final.rows);
-    const quantized = this.#isNarrow ? quantizedRows(program, final, "final") : undefined;
+  recordLogits(
+    program: Program,
+    final: Matrix,
+    packedCache?: PackedOperandCache,
+    logits: Matrix = rowsOf(this.logits, 0, final.rows),
+  ): Matrix {
+    const quantized = this.#isLowPrecision ? quantizedRows(program, final, "final") : undefined;
     if (quantized) quantize(program, { input: final, ...quantized, granularity: "row" });
     gemm(program, {
       layout: "nt",
@@ -112,8 +123,9 @@ export class LmHead {
   }
 
   /**
-   * Walks over the rows: records the logits of a chunk, leaves it to the loss to turn them into their gradient, and
-   * records what follows from that: the gradient of `final`, and that of the weight, added to its.
+   * Walks over the rows: records the logits of a chunk, leaves it to the loss to turn them into
+   * their gradient, and records what follows from that: the gradient of `final`, and that of the
+   * weight, added to its.
    *
    * @param recordGradient Records the gradient of a chunk's logits.
    */
@@ -128,7 +140,7 @@ export class LmHead {
     this.#chunks(final.rows, (firstRow, count) => {
       const rows = rowsOf(final, firstRow, count);
       const logits = this.recordLogits(program, rows, forward);
-      const quantized = this.#isNarrow
+      const quantized = this.#isLowPrecision
         ? quantizedRows(program, logits, "logits' gradient")
         : undefined;
       recordGradient({ logits, firstRow, quantized });
@@ -145,8 +157,8 @@ export class LmHead {
     });
   }
 
-  /** Whether products with the weight may be in half precision. */
-  get #isNarrow(): boolean {
+  /** Whether GEMMs with the weight may be in half precision. */
+  get #isLowPrecision(): boolean {
     const { value, gradient } = this.#weight;
     return value().type === "f16" && gradient === null;
   }
@@ -157,7 +169,7 @@ export class LmHead {
   }
 }
 
-/** Room for a matrix's rows in f16 with a scale each. */
+/** Memory for a matrix's rows in f16, with one scale per row. */
 function quantizedRows(program: Program, { rows, cols }: Matrix, what: string): Quantized {
   return {
     codes: program.scratch(rows, cols, `codes of ${what}`, "f16"),

@@ -5,42 +5,27 @@
  */
 
 import { OptionError } from "../errors.ts";
-import { firstOf, rowsOf, type Vector } from "../gpu/buffers.ts";
+import { firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
-import { embed, embedBackward } from "../kernels/rows/embedding.ts";
-import { uploadRopeFrequencies } from "../kernels/attention/rope_angles.ts";
-import { addSum } from "../kernels/rows/sum.ts";
 import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
 import { loadMatrix, readDense, weightName } from "../layers/load.ts";
 import { Parameters } from "../layers/parameters.ts";
-import { LOSS_SUM_INDEX, type StepState } from "../gpu/step_state.ts";
+import type { StepState } from "../gpu/step_state.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
-import {
-  activationTypes,
-  type Block,
-  blockBackward,
-  blockForward,
-  type Norm,
-  normForward,
-  normGradients,
-  type Pass,
-} from "./block.ts";
-import { type ModelConfig, ropeInverseFrequencies } from "./config.ts";
-import { type HeadLosses, LmHead } from "./lm_head.ts";
-import { CROSS_ENTROPY, type Loss } from "./loss.ts";
+import { activationTypes, attendToPass, type Block, type Pass } from "./block.ts";
 import { blockSpecs } from "./block_specs.ts";
+import type { ModelConfig } from "./config.ts";
+import { LmHead } from "./lm_head.ts";
+import { CROSS_ENTROPY } from "./loss.ts";
+import type { Norm } from "./norm.ts";
+import * as passes from "./passes.ts";
+import type { NormPlan } from "./plan.ts";
+import { RopeBuffers } from "./rope_buffers.ts";
 import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 
-/** Names of the weights outside the blocks, as Hugging Face has them. */
-export const EMBEDDING = "model.embed_tokens.weight";
-/** See {@linkcode EMBEDDING}. */
-export const FINAL_NORM = "model.norm.weight";
-/** See {@linkcode EMBEDDING}. */
-export const LM_HEAD = "lm_head.weight";
-
-/** What {@linkcode Network.create} makes. */
+/** Options of {@linkcode Network.create}. */
 export interface NetworkOptions {
   device: Device;
   config: ModelConfig;
@@ -58,7 +43,7 @@ export interface NetworkOptions {
 }
 
 /** A model's layers on the GPU. */
-export class Network implements Disposable {
+export class Network implements passes.Decoder, Disposable {
   readonly device: Device;
   readonly config: ModelConfig;
   readonly method: Method;
@@ -67,9 +52,10 @@ export class Network implements Disposable {
   readonly blocks: Block[] = [];
   /** The weights outside the linear layers, by Hugging Face name. */
   readonly dense: Map<string, DenseWeight & { rows: number; cols: number }> = new Map();
+  readonly embedding: DenseWeight;
   readonly finalNorm: Norm;
   readonly head: LmHead;
-  readonly ropeFrequencies: Vector;
+  readonly #ropeBuffers: RopeBuffers;
   #activations: Activations | null = null;
   #tokens: TokenBuffers | null = null;
   #rowLoss: Vector | null = null;
@@ -84,25 +70,30 @@ export class Network implements Disposable {
     this.config = config;
     this.method = method;
     this.parameters = new Parameters(device);
+    this.#ropeBuffers = new RopeBuffers(device);
     this.layers = method.build({ device, parameters: this.parameters, random, restoring });
-    const { vocabSize, hiddenSize } = config;
-    const embedding = this.#dense(EMBEDDING, vocabSize, hiddenSize);
-    for (let layer = 0; layer < config.numLayers; layer++) {
-      const specs = blockSpecs(config, layer);
-      const norm = (name: string) => this.#norm(`model.layers.${layer}.${name}.weight`);
+    const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
+    this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
+    for (const [index, layer] of layers.entries()) {
+      const specs = blockSpecs(layer, hiddenSize, index);
+      // `support.ts` refuses plans whose blocks have other norms, or none.
       this.blocks.push({
-        attentionNorm: norm("input_layernorm"),
+        plan: layer,
+        attentionNorm: this.#norm(layer.norms.attentionIn!),
         qkv: this.layers.linear(specs.qkv),
+        frequencies: this.#ropeBuffers.of(layer.attention),
         o: this.layers.linear(specs.o),
-        mlpNorm: norm("post_attention_layernorm"),
+        mlpNorm: this.#norm(layer.norms.mlpIn!),
         gateUp: this.layers.linear(specs.gateUp),
         down: this.layers.linear(specs.down),
       });
     }
-    this.finalNorm = this.#norm(FINAL_NORM);
-    const tied = config.tieWordEmbeddings;
-    this.head = new LmHead(device, tied ? embedding : this.#dense(LM_HEAD, vocabSize, hiddenSize));
-    this.ropeFrequencies = uploadRopeFrequencies(device, ropeInverseFrequencies(config));
+    this.finalNorm = this.#norm(plan.finalNorm);
+    const { tied, tensor } = plan.head;
+    this.head = new LmHead(
+      device,
+      tied ? this.embedding : this.#dense(tensor, vocabSize, hiddenSize),
+    );
   }
 
   /** Builds the layers and fills them from the model's files. */
@@ -133,7 +124,7 @@ export class Network implements Disposable {
   }
 
   /**
-   * Makes room for steps like `mode`. Programs that were recorded for less room are gone.
+   * Reserves memory for steps like `mode`. Programs that were recorded for less are gone.
    *
    * @throws {OptionError} if a sequence would be empty.
    */
@@ -169,12 +160,12 @@ export class Network implements Disposable {
     existing(this.#activations).fit(activationTypes(this.blocks));
   }
 
-  /** Counts how often the room was made anew: what was recorded before {@linkcode release} is invalid after. */
+  /** Counts how often memory was reserved again: what was recorded before is invalid after. */
   get generation(): number {
     return this.#generation;
   }
 
-  /** Frees the room for steps and every recorded program. */
+  /** Frees the memory for steps and every recorded program. */
   release(): void {
     this.#generation++;
     for (const program of this.#programs.values()) program.then((p) => p[Symbol.dispose]());
@@ -193,14 +184,18 @@ export class Network implements Disposable {
     return existing(this.#tokens);
   }
 
-  /** f32 [tokens]: −log p of each target after a loss or training program, 0 where there is none. */
+  /**
+   * f32 [tokens]: −log p of each target after a loss or training program, 0 where there is none.
+   */
   get rowLoss(): Vector {
     return existing(this.#rowLoss);
   }
 
   /** The program that runs the blocks and the final norm on `rows` tokens. */
   forwardProgram(rows: number): Promise<Program> {
-    return this.#program(`forward ${rows}`, (program) => this.#forward(program, rows));
+    return this.#program(`forward ${rows}`, (program) => {
+      this.#forward(this.#pass(program, rows));
+    });
   }
 
   /** The program that computes the logits of rows `first` to `first + count` after a forward. */
@@ -214,63 +209,25 @@ export class Network implements Disposable {
   /** The program that computes the loss of every token of a step of `rows`. */
   lossProgram(rows: number): Promise<Program> {
     return this.#program(`loss ${rows}`, (program) => {
-      const pass = this.#forward(program, rows);
-      program.phase("loss");
-      this.head.recordLosses(program, this.#losses(pass));
+      const final = this.#forward(this.#pass(program, rows));
+      passes.recordLosses(program, this, { final, ...this.#losses(rows) });
     });
   }
 
   /**
-   * Records a training step of `rows` tokens: losses, and the gradients of the mean loss over the targets that `state`
-   * counts, added to those of the parameters. The sum of the losses is added to the state's.
+   * Records a training step of `rows` tokens: losses, and the gradients of the mean loss over the
+   * targets that `state` counts, added to those of the parameters. The sum of the losses is added
+   * to the state's.
    */
-  recordTraining(
-    program: Program,
-    rows: number,
-    state: StepState,
-    loss: Loss = CROSS_ENTROPY,
-  ): void {
-    const pass = this.#forward(program, rows);
-    const { activations, tokens } = pass;
-    const dOutput = activations.get("dFinal", rows);
-    const losses = this.#losses(pass);
-    program.phase("loss");
-    const { head } = this;
-    const { documents } = tokens;
-    loss.record(program, { ...losses, head, documents, state, dFinal: dOutput });
-    addSum(program, { values: losses.rowLoss, out: state.results, index: LOSS_SUM_INDEX });
-
-    program.phase("backward");
-    const input = activations.get("input", rows, this.config.numLayers);
-    const dInput = activations.get("dResidual", rows);
-    const top = this.blocks.at(-1)?.down;
-    let codes = top?.gradientCodes(rows) ?? null;
-    normGradients(pass, this.finalNorm, {
-      input,
-      dOutput,
-      dInput,
-      accumulate: false,
-      quantized: codes,
-    });
-    const embedding = this.dense.get(EMBEDDING)!;
-    for (let layer = this.config.numLayers - 1; layer >= 0; layer--) {
-      codes = blockBackward(pass, this.blocks[layer], layer, {
-        codes,
-        needsInputGradient: layer > 0 || !!embedding.gradient,
-        below: this.blocks[layer - 1]?.down ?? null,
-      });
-    }
-    if (embedding.gradient) {
-      embedBackward(program, {
-        ids: tokens.ids,
-        dOutput: activations.get("dResidual", rows),
-        dTable: embedding.gradient(),
-      });
-    }
+  recordTraining(program: Program, rows: number, state: StepState, loss = CROSS_ENTROPY): void {
+    const pass = this.#pass(program, rows);
+    const final = this.#forward(pass);
+    passes.recordTraining(pass, this, loss, { final, state, ...this.#losses(rows) });
   }
 
   /**
-   * Reads a parameter as a Hugging Face model would hold it, adapters merged in: packed f32 [rows, cols].
+   * Reads a parameter as a Hugging Face model would hold it, adapters merged in: packed f32 [rows,
+   * cols].
    *
    * @throws {TypeError} for a name that is no parameter of the model.
    */
@@ -290,38 +247,24 @@ export class Network implements Disposable {
     for (const linear of this.linears()) linear.free();
     this.layers.free();
     this.parameters[Symbol.dispose]();
-    this.device.free(this.ropeFrequencies);
+    this.#ropeBuffers.free();
   }
 
-  #forward(program: Program, rows: number): Pass {
-    const pass = this.#pass(program, rows);
-    const { activations, tokens } = pass;
-    program.phase("forward");
-    embed(program, {
-      ids: tokens.ids,
-      table: this.dense.get(EMBEDDING)!.value(),
-      output: activations.get("input", rows),
-    });
-    this.blocks.forEach((block, layer) => blockForward(pass, block, layer));
-    normForward(
-      pass,
-      this.finalNorm,
-      activations.get("input", rows, this.config.numLayers),
-      { input: activations.get("final", rows) },
-    );
-    return pass;
+  #forward(pass: Pass): Matrix {
+    pass.program.phase("forward");
+    passes.recordBlocks(pass, this, attendToPass);
+    return passes.recordFinalNorm(pass, this);
   }
 
   #pass(program: Program, rows: number): Pass {
     const activations = existing(this.#activations);
     const tokens = firstTokens(this.tokens, rows);
-    const { config, ropeFrequencies } = this;
-    return { program, config, activations, tokens, ropeFrequencies, rows };
+    return { program, activations, tokens, rows, linearRows: rows };
   }
 
-  #losses({ activations, tokens: { targets }, rows }: Pass): HeadLosses {
-    const rowLoss = firstOf(this.rowLoss, rows);
-    return { final: activations.get("final", rows), targets, rowLoss };
+  #losses(rows: number): { targets: Vector; rowLoss: Vector } {
+    const { targets } = firstTokens(this.tokens, rows);
+    return { targets, rowLoss: firstOf(this.rowLoss, rows) };
   }
 
   #dense(name: string, rows: number, cols: number): DenseWeight {
@@ -330,10 +273,10 @@ export class Network implements Disposable {
     return weight;
   }
 
-  #norm(name: string): Norm {
-    const weight = this.#dense(name, 1, this.config.hiddenSize);
+  #norm({ tensor, eps }: NormPlan): Norm {
+    const weight = this.#dense(tensor, 1, this.config.hiddenSize);
     const index = this.#norms++;
-    return { weight, rstd: () => this.#rstd[index] };
+    return { weight, eps, rstd: () => this.#rstd[index] };
   }
 
   #program(key: string, record: (program: Program) => void): Promise<Program> {

@@ -1,20 +1,20 @@
 /**
  * The `quantization_config` block of an FP8 model folder, in the compressed-tensors format that
  * vLLM, SGLang and transformers load. A quantised linear `X` is stored as `X.weight` (F8_E4M3,
- * `[N, K]`) and `X.weight_scale` (`[N, 1]` for row scales, `[1]` for one scale a tensor), with
+ * `[N, K]`) and `X.weight_scale` (`[N, 1]` for row scales, `[1]` for one scale per tensor), with
  * `W = weight · weight_scale`; its activations are quantised as they come, so have no scale.
  *
  * @module
  */
 
 import { ModelError } from "../errors.ts";
-import { type JsonFields, showJson } from "../io/json.ts";
+import { isJsonObject, type JsonFields, showJson } from "../io/json.ts";
 
 /** How finely the FP8 values of a model are scaled, and what is left unquantised. */
 export interface QuantizationConfig {
-  /** One scale an output row of a weight, or one a weight. */
+  /** One scale per output row of a weight, or one per weight. */
   readonly weights: "row" | "tensor";
-  /** One scale a token, or one for all tokens of a step. */
+  /** One scale per token, or one for all tokens of a step. */
   readonly activations: "row" | "tensor";
   /** The modules that are not quantised: names, or regular expressions after `re:`. */
   readonly ignore: readonly string[];
@@ -83,7 +83,8 @@ export function parseQuantizationConfig(fields: JsonFields): QuantizationConfig 
   expect(fields, "quant_method", "compressed-tensors");
   expect(fields, "format", "float-quantized");
   expectAbsent(fields, "kv_cache_scheme");
-  expectAbsent(fields, "sparsity_config");
+  expectNothing(fields, "sparsity_config");
+  expectNothing(fields, "transform_config");
 
   const groups = fields.object("config_groups");
   const names = Object.keys(groups.json);
@@ -142,6 +143,13 @@ function expect(fields: JsonFields, name: string, wanted: unknown): void {
 
 function expectAbsent(fields: JsonFields, name: string): void {
   if (fields.has(name)) throw unsupported(fields, name, "absent or null");
+}
+
+/** As {@linkcode expectAbsent}; newer versions of the library write an empty object for nothing. */
+function expectNothing(fields: JsonFields, name: string): void {
+  const value = fields.raw(name);
+  if (isJsonObject(value) && Object.keys(value).length === 0) return;
+  expectAbsent(fields, name);
 }
 
 function unsupported(fields: JsonFields, name: string, wanted: string): ModelError {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { JsonFields } from "../io/json.ts";
+import { isJsonObject, type JsonFields } from "../io/json.ts";
 
 /** Every angle is divided by `factor`, which stretches the context by as much. */
 export interface LinearRopeScaling {
@@ -45,27 +45,73 @@ export interface RopeConfig {
   readonly ropeScaling: RopeScaling;
 }
 
+/** The rotary settings of a config. */
+type Rope = Pick<RopeConfig, "ropeTheta" | "ropeScaling">;
+
+/** The fields that hold rotary settings, before transformers 5 and since. */
+const HOLDERS = ["rope_scaling", "rope_parameters"];
+
 /**
  * Reads the rotary settings of a Hugging Face config, as spelled before transformers 5
- * (`rope_theta` and `rope_scaling`) and since (`rope_parameters`).
+ * (`rope_theta` and `rope_scaling`) and since (`rope_parameters`). Every field in them is read, or
+ * refused.
  *
- * @throws {ModelError} for a rope type other than default, linear and llama3, or bad parameters.
+ * @throws {ModelError} for a rope type other than default, linear and llama3, bad parameters,
+ * parameters by layer type, or two spellings that disagree.
  */
-export function parseRope(fields: JsonFields): Pick<RopeConfig, "ropeTheta" | "ropeScaling"> {
-  // transformers 5 still reads the old field, and gives it precedence.
-  const holder = ["rope_scaling", "rope_parameters"].find((name) => fields.has(name));
-  const rope = holder ? fields.object(holder) : new JsonFields({}, fields.where);
-  const ropeTheta = rope.positive("rope_theta", fields.positive("rope_theta", 10000));
-  for (const holder of [rope, fields]) {
-    if (holder.positive("partial_rotary_factor", 1) !== 1) {
-      throw holder.error("partial_rotary_factor", "1", "choose a model that rotates whole heads");
+export function parseRope(fields: JsonFields): Rope {
+  expectWholeHeads(fields);
+  const holders = HOLDERS.filter((name) => fields.has(name));
+  if (holders.length === 0) return { ropeTheta: readTheta(fields, fields), ropeScaling: null };
+  const [rope, other] = holders.map((name) => parseHolder(fields.object(name), name, fields));
+  if (other && JSON.stringify(rope) !== JSON.stringify(other)) {
+    throw fields.error(
+      HOLDERS[0],
+      `the same as ${HOLDERS[1]}, or absent`,
+      "remove the one that the model was not trained with",
+    );
+  }
+  return rope;
+}
+
+function parseHolder(rope: JsonFields, name: string, fields: JsonFields): Rope {
+  const nested = Object.entries(rope.json).find(([, value]) => isJsonObject(value));
+  if (nested) {
+    throw fields.error(
+      name,
+      "one set of parameters for all layers",
+      `it has a set of its own for ${nested[0]}, which is not supported, so choose a model whose ` +
+        "layers all rotate alike",
+    );
+  }
+  expectWholeHeads(rope);
+  const parsed = { ropeTheta: readTheta(rope, fields), ropeScaling: parseScaling(rope, fields) };
+  for (const left of rope.unclaimed()) {
+    const value = rope.json[left];
+    // What other rope types have, and this one has not.
+    if (value !== null && value !== false && value !== 1 && !CONTEXT.test(left)) {
+      throw rope.error(left, "absent", `no model with this rope_type has it, so correct the file`);
     }
   }
-  return { ropeTheta, ropeScaling: parseScaling(rope, fields) };
+  return parsed;
+}
+
+/** The length of a context may stand beside the parameters of any type: it changes nothing. */
+const CONTEXT = /max_position_embeddings$/;
+
+function readTheta(rope: JsonFields, fields: JsonFields): number {
+  return rope.positive("rope_theta", fields.positive("rope_theta", 10000));
+}
+
+function expectWholeHeads(holder: JsonFields): void {
+  if (holder.positive("partial_rotary_factor", 1) !== 1) {
+    throw holder.error("partial_rotary_factor", "1", "choose a model that rotates whole heads");
+  }
 }
 
 function parseScaling(rope: JsonFields, fields: JsonFields): RopeScaling {
-  const type = rope.raw("rope_type") ?? rope.raw("type") ?? "default";
+  const [newer, older] = [rope.raw("rope_type"), rope.raw("type")];
+  const type = newer ?? older ?? "default";
   if (type === "default") return null;
   if (type !== "linear" && type !== "llama3") {
     const field = rope.has("rope_type") ? "rope_type" : "type";
@@ -87,7 +133,7 @@ function parseScaling(rope: JsonFields, fields: JsonFields): RopeScaling {
 }
 
 /**
- * The inverse frequencies of the rotary embedding, in radians a token: `[headDim / 2]`, computed
+ * The inverse frequencies of the rotary embedding, in radians per token: `[headDim / 2]`, computed
  * in float64 and rounded once. The llama3 scaling is that of transformers.
  */
 export function ropeInverseFrequencies(config: RopeConfig): Float32Array<ArrayBuffer> {

@@ -7,7 +7,9 @@
 import { type BufferView, firstOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 
-/** The tokens of one step, as the kernels see them: one flat stream, rows of the batch end to end. */
+/**
+ * The tokens of one step, as the kernels see them: one flat stream, rows of the batch end to end.
+ */
 export interface TokenArrays {
   /** u32 [tokens] */
   inputIds: Uint32Array<ArrayBuffer>;
@@ -40,7 +42,7 @@ export function allocateTokens(device: Device, tokens: number): TokenBuffers {
   };
 }
 
-/** Narrows the buffers to the first `count` tokens. */
+/** Views of the buffers on the first `count` tokens. */
 export function firstTokens(buffers: TokenBuffers, count: number): TokenBuffers {
   return {
     ids: firstOf(buffers.ids, count),

@@ -12,8 +12,8 @@ import { expectTrains } from "../methods/registry.ts";
 import { type DryBuffer, openDryDevice } from "../gpu/dry_device.ts";
 import { activationBytes, planActivations } from "../model/activations.ts";
 import { activationTypes } from "../model/block.ts";
-import type { ModelConfig } from "../model/config.ts";
-import { EMBEDDING, Network } from "../model/network.ts";
+import { firstLayers, type ModelConfig } from "../model/config.ts";
+import { Network } from "../model/network.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";
 import { TrainingStep } from "../model/training_step.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
@@ -105,7 +105,7 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
     restoring: true, // adapters are not computed
   });
   const { values, gradients, m, v } = network.parameters;
-  const trainsWeights = network.dense.get(EMBEDDING)!.gradient !== null;
+  const trainsWeights = network.embedding.gradient !== null;
   const trained = trainsWeights ? [gradients, m, v] : [values, gradients, m, v];
   const training = trained.reduce((sum, { size }) => sum + size, 0);
   const weights = device.allocatedBytes - training;
@@ -151,7 +151,7 @@ async function loadingBytes({ config, method, device: like }: MemoryRequest): Pr
   const random = new Random(0);
   using _ = await Network.create({
     device,
-    config: { ...config, numLayers: 1 },
+    config: firstLayers(config, 1),
     method,
     source: NO_WEIGHTS,
     random: () => random.uniform(),

@@ -39,6 +39,18 @@ Deno.test("sharded weights read like one file", () =>
     await assertRejects(() => weights.read("a"), FileError, "is closed");
   }));
 
+Deno.test("a tensor can be read under another name", () =>
+  withFolder(async (folder) => {
+    await writeSafetensors(`${folder}/model.safetensors`, [tensor("head", 7, 8, 9)]);
+    using weights = await Weights.open(folder);
+    weights.alias("embedding", "head");
+    assert(weights.has("embedding") && weights.has("head"));
+    assertEquals([...weights.names()], ["head"]);
+    assertEquals(weights.info("embedding").shape, [3]);
+    assertEquals(await weights.read("embedding"), Uint8Array.of(7, 8, 9));
+    assertEquals(await weights.readRange("embedding", 1, 1), Uint8Array.of(8));
+  }));
+
 Deno.test("an index that does not match its shards is refused", () =>
   withFolder(async (folder) => {
     const cases: [unknown, string][] = [

@@ -1,6 +1,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { ModelError } from "../../src/errors.ts";
 import { type ModelConfig, modelTensorShapes } from "../../src/model/config.ts";
+import { decoderPlan } from "../../src/model/families/decoder.ts";
 import { linear, linearBackward } from "./linear.ts";
 import { crossEntropy, shiftLabels } from "./loss.ts";
 import { eachLinear, mergedLinears, ReferenceModel } from "./model.ts";
@@ -35,7 +36,7 @@ for (const golden of MODELS) {
 
 /** Every size odd where it can be, grouped heads, and a stream of three documents. */
 function tinyModel(tieWordEmbeddings: boolean) {
-  const config: ModelConfig = {
+  const sizes = {
     vocabSize: 11,
     hiddenSize: 9,
     intermediateSize: 7,
@@ -47,11 +48,17 @@ function tinyModel(tieWordEmbeddings: boolean) {
     ropeTheta: 100,
     ropeScaling: null,
     tieWordEmbeddings,
+  };
+  const config: ModelConfig = {
+    ...sizes,
+    modelType: "llama",
+    architectures: [],
     maxPositionEmbeddings: 16,
     bosTokenId: null,
     eosTokenIds: [],
     padTokenId: null,
     quantization: null,
+    plan: decoderPlan(sizes),
   };
   const parameters = new Map(
     [...modelTensorShapes(config)].map(([name, shape], seed) => {

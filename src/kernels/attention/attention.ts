@@ -21,7 +21,7 @@ import { checkAngles } from "./rope_angles.ts";
 import { expectMatrix } from "../shapes.ts";
 
 /**
- * Records `output = softmax(q·kᵀ / √headDim) · v` over the keys that each query sees: on tensor
+ * Records `output = softmax(scale · q·kᵀ) · v` over the keys that each query sees: on tensor
  * cores with q, k, v and probabilities rounded to f16 where the device has them and heads are
  * multiples of 16, else in f32.
  */
@@ -93,6 +93,11 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   );
 }
 
+/** Threads that share a row of a tile of `attention_tiles.wgsl`; each has 4 of its columns. */
+export function columnThreads(headDim: number): number {
+  return headDim <= 16 ? 4 : headDim <= 32 ? 8 : 16;
+}
+
 /**
  * The tile of `attention_tiles.wgsl` for a head size: its constants and the rows it has.
  *
@@ -104,7 +109,7 @@ function tileFor(
   headDim: number,
   resultSets: number,
 ): { constants: KernelConstants; rows: number } {
-  const COLUMN_THREADS = headDim <= 16 ? 4 : headDim <= 32 ? 8 : 16;
+  const COLUMN_THREADS = columnThreads(headDim);
   const DIM_VECTORS = headDim <= 64 ? 1 : 2;
   const ROW_VECTORS = DIM_VECTORS * resultSets > 2 ? 1 : 2;
   const LEFT_LOADS = Math.ceil(8 * ROW_VECTORS / COLUMN_THREADS);

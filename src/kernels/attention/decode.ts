@@ -8,7 +8,14 @@
 
 import type { BufferView, ColumnBlock, Matrix } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
-import { type AttentionHeads, checkBlock, checkHeads } from "./shapes.ts";
+import {
+  type AttentionHeads,
+  type AttentionScale,
+  checkBlock,
+  checkHeads,
+  scaleOf,
+} from "./shapes.ts";
+import { columnThreads } from "./attention.ts";
 import { expectMatrix } from "../shapes.ts";
 
 /** Threads of a workgroup. */
@@ -65,7 +72,7 @@ export function appendToCache(program: Program, options: AppendToCacheOptions): 
 }
 
 /** Operands and options of {@linkcode attentionDecode}. */
-export interface AttentionDecodeOptions extends AttentionHeads, KeyValueCache {
+export interface AttentionDecodeOptions extends AttentionHeads, AttentionScale, KeyValueCache {
   /** f32 [1, heads · headDim], rotated. Starts at an even column. */
   q: ColumnBlock;
   /** u32 [1]: keys in the cache, that of the new token included, so at least 1. */
@@ -74,7 +81,10 @@ export interface AttentionDecodeOptions extends AttentionHeads, KeyValueCache {
   output: Matrix;
 }
 
-/** Records the attention of one new token to all cached keys. */
+/**
+ * Records the attention of one new token to all cached keys, added up in the order in which `attentionForward` does in
+ * f32: the results are the same bits, if the forward's arithmetic is f32 and its document starts at token 0.
+ */
 export function attentionDecode(program: Program, options: AttentionDecodeOptions): void {
   const { q, keyCache, valueCache, length, output, heads, kvHeads, headDim } = options;
   checkHeads("attentionDecode", options);
@@ -84,7 +94,7 @@ export function attentionDecode(program: Program, options: AttentionDecodeOption
   expectMatrix("attentionDecode", "valueCache", valueCache, cache);
   expectMatrix("attentionDecode", "output", output, { rows: 1, cols: heads * headDim });
   program.dispatch(
-    program.device.kernel("attention_decode", { THREADS }),
+    program.device.kernel("attention_decode", { THREADS, COLUMN_THREADS: columnThreads(headDim) }),
     { q: q.matrix, key_cache: keyCache, value_cache: valueCache, length, output },
     {
       heads,
@@ -94,7 +104,7 @@ export function attentionDecode(program: Program, options: AttentionDecodeOption
       q_column: q.column / 2,
       cache_pitch: keyCache.pitch / 2,
       output_pitch: output.pitch / 2,
-      scale: 1 / Math.sqrt(headDim),
+      scale: scaleOf(options),
     },
     [heads],
   );

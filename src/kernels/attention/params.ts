@@ -8,10 +8,11 @@
 import type { Matrix } from "../../gpu/buffers.ts";
 import type { Bindings } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
-import type {
-  AttentionBackwardOptions,
-  AttentionForwardOptions,
-  AttentionInputs,
+import {
+  type AttentionBackwardOptions,
+  type AttentionForwardOptions,
+  type AttentionInputs,
+  scaleOf,
 } from "./shapes.ts";
 
 /** Buffers and parameters of a dispatch, by their names in the kernel. */
@@ -68,7 +69,8 @@ export function rotationConstants({ rotation }: AttentionBackwardOptions): Kerne
   return { ROTATED: rotation !== undefined, VEC4: true };
 }
 
-function inputParams({ q, k, v, heads, kvHeads, headDim }: AttentionInputs, unit: number) {
+function inputParams(inputs: AttentionInputs, unit: number) {
+  const { q, k, v, heads, kvHeads } = inputs;
   return {
     tokens: q.matrix.rows,
     heads,
@@ -77,6 +79,6 @@ function inputParams({ q, k, v, heads, kvHeads, headDim }: AttentionInputs, unit
     q_column: q.column / unit,
     k_column: k.column / unit,
     v_column: v.column / unit,
-    scale: 1 / Math.sqrt(headDim),
+    scale: scaleOf(inputs),
   };
 }

@@ -17,8 +17,14 @@ export interface AttentionHeads {
   headDim: number;
 }
 
+/** The factor of q·k. */
+export interface AttentionScale {
+  /** Default 1 / √headDim. */
+  scale?: number;
+}
+
 /** What both directions of attention read: q, k and v are columns of one matrix. */
-export interface AttentionInputs extends AttentionHeads {
+export interface AttentionInputs extends AttentionHeads, AttentionScale {
   /** f32 [tokens, heads · headDim], rotated. Blocks start at an even column. */
   q: ColumnBlock;
   /** f32 [tokens, kvHeads · headDim], rotated. */
@@ -59,6 +65,13 @@ export interface AttentionBackwardOptions extends AttentionInputs {
   dK: ColumnBlock;
   /** Receives the gradient of v. */
   dV: ColumnBlock;
+}
+
+/** The factor of q·k that is asked for. */
+export function scaleOf(
+  { headDim, scale = 1 / Math.sqrt(headDim) }: AttentionHeads & AttentionScale,
+): number {
+  return scale;
 }
 
 /**

@@ -19,18 +19,10 @@ import {
 } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
-import { formatOf, type NumberFormat } from "../../numerics/formats.ts";
-import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
-import {
-  chooseVariant,
-  fragmentLoads,
-  type GemmShape,
-  type GemmVariant,
-  splitKLength,
-} from "./variants.ts";
-import { type OperandSide, pack, type PackedOperand } from "./pack.ts";
-import { multiplies } from "./products.ts";
+import { packedOperands, storedOperands } from "./operands.ts";
+import type { PackedOperandCache } from "./pack.ts";
 import { sumPartials } from "./sum_partials.ts";
+import { chooseVariant, type GemmVariant, splitKLength } from "./variants.ts";
 
 /**
  * How the operands are stored: forward (A·Bᵀ), gradient of the input (A·B), gradient of a weight
@@ -68,18 +60,6 @@ export interface GemmOptions {
   secondOutput?: Matrix;
 }
 
-/**
- * A right operand that products of a program have in common, in the same layout and unchanged
- * between them: the first packs it for all.
- */
-export class PackedOperandCache {
-  /** @param label Names its memory, which is the program's. */
-  constructor(readonly label: string) {}
-
-  /** What the first product left, where that packed it. @internal */
-  packed: PackedOperand | null = null;
-}
-
 /** Records `out = alpha · a·b` (see {@linkcode GemmOptions}) with f32 accumulation. */
 export function gemm(program: Program, options: GemmOptions): void {
   const { layout, addend, accumulate = false, secondOutput } = options;
@@ -102,8 +82,8 @@ export function gemm(program: Program, options: GemmOptions): void {
   const splitK = splitKLength(grid[0] * grid[1], shape.k, variant, whole);
   const splits = Math.max(1, Math.ceil(shape.k / splitK)); // none of them empty
   const operands = variant.kernel === "gemm"
-    ? asStored(a, b, { ...shape, layout, splitK })
-    : asPacked(program, a, b, {
+    ? storedOperands(a, b, { ...shape, aByK, bByK, splitK })
+    : packedOperands(program, a, b, {
       ...shape,
       aByK,
       bByK,
@@ -149,105 +129,6 @@ export function gemm(program: Program, options: GemmOptions): void {
     },
   );
   if (partials) sumPartials(program, { partials, splits, out, rows: m, cols: n, accumulate });
-}
-
-/** Bindings, constants and parameters of the operands. */
-interface Operands {
-  bindings: { a: BufferView; b: BufferView };
-  constants: KernelConstants;
-  params: Record<string, number>;
-  /** The product of the kernel's values is to be multiplied by it. */
-  factor: number;
-}
-
-/** The operands as they are, for the kernel that decodes them itself. */
-function asStored(
-  a: ColumnBlock,
-  b: ColumnBlock,
-  { k, aType, bType, layout, splitK }: GemmShape & { layout: GemmLayout; splitK: number },
-): Operands {
-  const [aFormat, bFormat] = [formatOf(aType), formatOf(bType)];
-  return {
-    bindings: { a: a.matrix, b: b.matrix },
-    constants: { PACKED: false, FIXED_K: false, ...operandConstants(aFormat, bFormat, layout) },
-    params: {
-      k,
-      split_k: splitK,
-      a_pitch: a.matrix.pitch,
-      a_column: a.column,
-      b_pitch: b.matrix.pitch,
-      b_column: b.column,
-    },
-    factor: decodeFactor(aFormat) * decodeFactor(bFormat),
-  };
-}
-
-/** The operands packed for half precision. */
-function asPacked(
-  program: Program,
-  a: ColumnBlock,
-  b: ColumnBlock,
-  { k, aType, bType, aByK, bByK, splitK, variant, cache }: GemmShape & {
-    aByK: boolean;
-    bByK: boolean;
-    splitK: number;
-    variant: GemmVariant;
-    cache?: PackedOperandCache;
-  },
-): Operands {
-  const fragments = variant.kernel === "gemm_tensor";
-  const form = fragments ? "fragments" : "pairs";
-  const [aFormat, bFormat] = [formatOf(aType), formatOf(bType)];
-  if (!multiplies(variant.kernel, aFormat, bFormat)) {
-    throw new RangeError(`The kernel ${variant.kernel} does not multiply ${aType} by ${bType}`);
-  }
-  const packed = (block: ColumnBlock, side: OperandSide, byK: boolean, label?: string) => {
-    const panel = side === "left" ? variant.tile.BM : variant.tile.BN;
-    return pack(program, { block, side, byK, k, panel, form, left: aFormat, label });
-  };
-  const left = packed(a, "left", aByK);
-  const right = cache?.packed ?? packed(b, "right", bByK, cache?.label);
-  if (cache) cache.packed = right;
-  return {
-    bindings: { a: left.matrix, b: right.matrix },
-    constants: {
-      PACKED: true,
-      FIXED_K: fragments,
-      ...(fragments && {
-        ...fragmentLoads(variant.tile, aFormat),
-        A_TYPE: aType,
-        B_TYPE: bType,
-        CODES: aFormat.codec !== null,
-        K: left.k,
-        SPLIT_K: splitK,
-        IS_SPLIT: splitK < k,
-        EMULATE: !supportsMatrix(program.device, F16_MATRIX),
-      }),
-    },
-    params: fragments ? {} : { k: left.k, split_k: splitK },
-    factor: left.factor * right.factor,
-  };
-}
-
-/** The kernel of f32 arithmetic decodes codes by way of f16 too. */
-function decodeFactor({ f16 }: NumberFormat): number {
-  return f16?.decodeFactor ?? 1;
-}
-
-/** The function that decodes four codes fastest: by shifting them into f16, off by the format's factor. */
-function decoderOf({ name, f16 }: NumberFormat): string {
-  return f16 && f16.decodeFactor !== 1 ? `unpack4_${name}_scaled` : `unpack4_${name}`;
-}
-
-function operandConstants(a: NumberFormat, b: NumberFormat, layout: GemmLayout): KernelConstants {
-  return {
-    A_TYPE: a.name,
-    B_TYPE: b.name,
-    A_DECODE: decoderOf(a),
-    B_DECODE: decoderOf(b),
-    A_BY_K: layout === "tn",
-    B_BY_K: layout !== "nt",
-  };
 }
 
 /** Where a second output begins that is not there: a multiple of 4 past all columns. */

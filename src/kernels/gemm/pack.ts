@@ -45,6 +45,18 @@ export interface PackedOperand {
 }
 
 /**
+ * A right operand that products of a program have in common, in the same layout and unchanged
+ * between them: the first packs it for all.
+ */
+export class PackedOperandCache {
+  /** @param label Names its memory, which is the program's. */
+  constructor(readonly label: string) {}
+
+  /** What the first product left, where that packed it. */
+  packed: PackedOperand | null = null;
+}
+
+/**
  * Rows or columns that a workgroup of the kernel packs, where it does not transpose; a multiple of
  * every panel.
  */

@@ -7,12 +7,7 @@
 
 import { type BufferView, type Matrix, pitchOf, type Vector } from "../../gpu/buffers.ts";
 import { type Bindings, linearGrid, type Program } from "../../gpu/program.ts";
-import {
-  formatOf,
-  SCALE_GRANULARITIES,
-  SCALED_FORMATS,
-  type ScaleGranularity,
-} from "../../numerics/formats.ts";
+import { formatOf, SCALED_FORMATS, type ScaleGranularity } from "../../numerics/formats.ts";
 import { codeConstants } from "../codes.ts";
 import {
   expectMatrix,
@@ -21,8 +16,6 @@ import {
   type RowVariant,
   threadsForRow,
 } from "../shapes.ts";
-
-export { SCALE_GRANULARITIES, type ScaleGranularity };
 
 /** A quantised matrix: `value[r][c] = decode(codes[r][c]) / scales[r]`. */
 export interface Quantized {

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { SCALE_GRANULARITIES, type ScaleGranularity } from "../../kernels/rows/quantize.ts";
+import { SCALE_GRANULARITIES, type ScaleGranularity } from "../../numerics/formats.ts";
 import type { Method } from "../../layers/method.ts";
 import { ALPHA, type MethodEntry, RANK, TARGET_MODULES } from "../entry.ts";
 import { ADAPTER_INITS } from "./adapter_init.ts";

@@ -6,7 +6,7 @@
 
 import { checkInteger, checkKnown, checkOneOf } from "../../checks.ts";
 import { OptionError } from "../../errors.ts";
-import { SCALE_GRANULARITIES, type ScaleGranularity } from "../../kernels/rows/quantize.ts";
+import { SCALE_GRANULARITIES, type ScaleGranularity } from "../../numerics/formats.ts";
 import type { DenseType } from "../../layers/method.ts";
 import { ADAPTER_INITS, type AdapterInit } from "./adapter_init.ts";
 import { checkAlpha, checkRank, parseTargets } from "../targets.ts";

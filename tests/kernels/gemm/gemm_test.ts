@@ -2,7 +2,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf, type ElementType } from "../../../src/gpu/buffers.ts";
 import { type Device, requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
-import { gemm, type GemmLayout, PackedOperandCache } from "../../../src/kernels/gemm/gemm.ts";
+import { gemm, type GemmLayout } from "../../../src/kernels/gemm/gemm.ts";
+import { PackedOperandCache } from "../../../src/kernels/gemm/pack.ts";
 import {
   GEMM_VARIANTS,
   type GemmVariant,

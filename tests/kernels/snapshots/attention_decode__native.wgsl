@@ -1,96 +1,18 @@
 const THREADS = 128;
+const COLUMN_THREADS = 4;
 // Attention of one new token to the cached keys and values, for generation.
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
 // head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. All f32.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
-// Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax (see
-// attention_forward.wgsl). First each thread makes the score of one key, then the threads share out the pairs of dims,
-// with as many lanes of keys as fit, and each adds up its pair over the keys of its lane.
+// Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
+// order of attention_forward.wgsl: generating a text gives the bits of evaluating it. For that it keeps to the tiles of
+// that kernel, COLUMNS keys each, which share a maximum:
+// - a thread makes the score of one key, even dims before odd ones in each slice of 16;
+// - a thread for each pair of dims adds up the values, key after key;
+// - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
 // Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
-// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
-// repeat bit for bit. Every invocation gets the result.
-//
-// Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
-// all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
-//
-// With SUBGROUP_MAX or SUBGROUP_SUM the first level is a subgroup's: its invocations reduce without workgroup memory, and
-// one of each SUBGROUP_SIZE leaves the result there. SUBGROUP_SIZE is the smallest that the device has: in a larger
-// subgroup several leave the same, which changes no maximum (sums are taken so only where all subgroups have this size).
-
-var<workgroup> reduce_scratch: array<f32, THREADS>;
-
-fn workgroup_sum(value: f32, thread: u32) -> f32 {
-  reduce_scratch[thread] = value;
-  workgroupBarrier();
-  if (thread < 16u) {
-    var column = value;
-    column += reduce_scratch[thread + 16u * 1u];
-    column += reduce_scratch[thread + 16u * 2u];
-    column += reduce_scratch[thread + 16u * 3u];
-    column += reduce_scratch[thread + 16u * 4u];
-    column += reduce_scratch[thread + 16u * 5u];
-    column += reduce_scratch[thread + 16u * 6u];
-    column += reduce_scratch[thread + 16u * 7u];
-    reduce_scratch[thread] = column;
-  }
-  workgroupBarrier();
-  var total = reduce_scratch[0];
-  total += reduce_scratch[1];
-  total += reduce_scratch[2];
-  total += reduce_scratch[3];
-  total += reduce_scratch[4];
-  total += reduce_scratch[5];
-  total += reduce_scratch[6];
-  total += reduce_scratch[7];
-  total += reduce_scratch[8];
-  total += reduce_scratch[9];
-  total += reduce_scratch[10];
-  total += reduce_scratch[11];
-  total += reduce_scratch[12];
-  total += reduce_scratch[13];
-  total += reduce_scratch[14];
-  total += reduce_scratch[15];
-  workgroupBarrier(); // the scratch may be written again
-  return total;
-}
-
-fn workgroup_max(value: f32, thread: u32) -> f32 {
-  reduce_scratch[thread] = value;
-  workgroupBarrier();
-  if (thread < 16u) {
-    var column = value;
-    column = max(column, reduce_scratch[thread + 16u * 1u]);
-    column = max(column, reduce_scratch[thread + 16u * 2u]);
-    column = max(column, reduce_scratch[thread + 16u * 3u]);
-    column = max(column, reduce_scratch[thread + 16u * 4u]);
-    column = max(column, reduce_scratch[thread + 16u * 5u]);
-    column = max(column, reduce_scratch[thread + 16u * 6u]);
-    column = max(column, reduce_scratch[thread + 16u * 7u]);
-    reduce_scratch[thread] = column;
-  }
-  workgroupBarrier();
-  var largest = reduce_scratch[0];
-  largest = max(largest, reduce_scratch[1]);
-  largest = max(largest, reduce_scratch[2]);
-  largest = max(largest, reduce_scratch[3]);
-  largest = max(largest, reduce_scratch[4]);
-  largest = max(largest, reduce_scratch[5]);
-  largest = max(largest, reduce_scratch[6]);
-  largest = max(largest, reduce_scratch[7]);
-  largest = max(largest, reduce_scratch[8]);
-  largest = max(largest, reduce_scratch[9]);
-  largest = max(largest, reduce_scratch[10]);
-  largest = max(largest, reduce_scratch[11]);
-  largest = max(largest, reduce_scratch[12]);
-  largest = max(largest, reduce_scratch[13]);
-  largest = max(largest, reduce_scratch[14]);
-  largest = max(largest, reduce_scratch[15]);
-  workgroupBarrier();
-  return largest;
-}
-
 
 struct Params {
   heads: u32, kv_heads: u32, head_pairs: u32, max_length: u32,
@@ -108,21 +30,27 @@ struct Params {
 const LOG2_E = 1.44269504088896;
 const MASKED = -3e38; // below every score
 
+const COLUMNS = 4u * COLUMN_THREADS; // keys of a tile
+const TILES = THREADS / COLUMNS;
+const PAIRS = 8u; // pairs of dims in a slice
+const FIRST_SUMMING = 64u; // the first thread that adds up weights: there are no more pairs of dims
+
 var<workgroup> query: array<vec2<f32>, 64>; // zeros behind the head
+var<workgroup> scores: array<f32, THREADS>;
+var<workgroup> tile_maxima: array<f32, TILES>;
 var<workgroup> weights: array<f32, THREADS>;
-var<workgroup> partial: array<vec2<f32>, THREADS>;
+var<workgroup> sums: array<f32, COLUMN_THREADS>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let head = group.x;
   let head_start = head * params.kv_heads / params.heads * params.head_pairs;
   let end = min(length[0], params.max_length);
-  if (thread < params.head_pairs) {
-    query[thread] = q[params.q_column + head * params.head_pairs + thread] * (params.scale * LOG2_E);
-  }
-  let lanes = THREADS / params.head_pairs;
-  let lane = thread / params.head_pairs;
-  let column = head_start + thread % params.head_pairs;
+  if (thread < params.head_pairs) { query[thread] = q[params.q_column + head * params.head_pairs + thread]; }
+  let scale = params.scale * LOG2_E;
+  let column = head_start + min(thread, params.head_pairs - 1u);
+  let x = (thread - FIRST_SUMMING) % COLUMN_THREADS;
+  let tile = thread / COLUMNS;
 
   var maximum = MASKED;
   var sum = 0.0;
@@ -133,50 +61,88 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (first + thread < end) {
       let start = (first + thread) * params.cache_pitch + head_start;
       score = 0.0;
-      for (var pair = 0u; pair < params.head_pairs; pair += 4u) {
-        score += dot(query[pair + 0u], key_cache[start + min(pair + 0u, params.head_pairs - 1u)]);
-        score += dot(query[pair + 1u], key_cache[start + min(pair + 1u, params.head_pairs - 1u)]);
-        score += dot(query[pair + 2u], key_cache[start + min(pair + 2u, params.head_pairs - 1u)]);
-        score += dot(query[pair + 3u], key_cache[start + min(pair + 3u, params.head_pairs - 1u)]);
+      for (var pair = 0u; pair < params.head_pairs; pair += PAIRS) {
+        let key0 = key_cache[start + min(pair + 0u, params.head_pairs - 1u)];
+        let key1 = key_cache[start + min(pair + 1u, params.head_pairs - 1u)];
+        let key2 = key_cache[start + min(pair + 2u, params.head_pairs - 1u)];
+        let key3 = key_cache[start + min(pair + 3u, params.head_pairs - 1u)];
+        let key4 = key_cache[start + min(pair + 4u, params.head_pairs - 1u)];
+        let key5 = key_cache[start + min(pair + 5u, params.head_pairs - 1u)];
+        let key6 = key_cache[start + min(pair + 6u, params.head_pairs - 1u)];
+        let key7 = key_cache[start + min(pair + 7u, params.head_pairs - 1u)];
+        score = fma(query[pair + 0u].x, key0.x, score);
+        score = fma(query[pair + 1u].x, key1.x, score);
+        score = fma(query[pair + 2u].x, key2.x, score);
+        score = fma(query[pair + 3u].x, key3.x, score);
+        score = fma(query[pair + 4u].x, key4.x, score);
+        score = fma(query[pair + 5u].x, key5.x, score);
+        score = fma(query[pair + 6u].x, key6.x, score);
+        score = fma(query[pair + 7u].x, key7.x, score);
+        score = fma(query[pair + 0u].y, key0.y, score);
+        score = fma(query[pair + 1u].y, key1.y, score);
+        score = fma(query[pair + 2u].y, key2.y, score);
+        score = fma(query[pair + 3u].y, key3.y, score);
+        score = fma(query[pair + 4u].y, key4.y, score);
+        score = fma(query[pair + 5u].y, key5.y, score);
+        score = fma(query[pair + 6u].y, key6.y, score);
+        score = fma(query[pair + 7u].y, key7.y, score);
       }
+      score *= scale;
     }
-    let before = maximum;
-    maximum = max(maximum, workgroup_max(score, thread));
-    let decay = exp2(before - maximum);
-    let weight = select(0.0, exp2(score - maximum), first + thread < end);
-    sum = sum * decay + weight;
-    result *= decay;
-    weights[thread] = weight;
+    scores[thread] = score;
     workgroupBarrier();
-    if (lane < lanes) {
-      for (var key = lane; key < min(THREADS, end - first); key += 4u * lanes) {
-        if (key + 0u * lanes < THREADS) {
-          let row = min(first + key + 0u * lanes, end - 1u);
-          result += weights[key + 0u * lanes] * value_cache[row * params.cache_pitch + column];
+    if (thread % COLUMNS == 0u) {
+      var tile_maximum = score;
+      for (var i = 1u; i < COLUMNS; i += 1u) { tile_maximum = max(tile_maximum, scores[thread + i]); }
+      tile_maxima[tile] = tile_maximum;
+    }
+    workgroupBarrier();
+    var running = maximum;
+    for (var t = 0u; t <= tile; t += 1u) { running = max(running, tile_maxima[t]); }
+    weights[thread] = select(0.0, exp2(score - running), first + thread < end);
+    workgroupBarrier();
+
+    for (var t = 0u; t < TILES && first + t * COLUMNS < end; t += 1u) {
+      let before = maximum;
+      maximum = max(maximum, tile_maxima[t]);
+      let decay = exp2(before - maximum);
+      let first_weight = t * COLUMNS;
+      result *= decay;
+      sum *= decay;
+      if (thread < params.head_pairs) {
+        for (var i = 0u; i < COLUMNS; i += 8u) {
+          let key = first + first_weight + i;
+          let value0 = value_cache[min(key + 0u, end - 1u) * params.cache_pitch + column];
+          let value1 = value_cache[min(key + 1u, end - 1u) * params.cache_pitch + column];
+          let value2 = value_cache[min(key + 2u, end - 1u) * params.cache_pitch + column];
+          let value3 = value_cache[min(key + 3u, end - 1u) * params.cache_pitch + column];
+          let value4 = value_cache[min(key + 4u, end - 1u) * params.cache_pitch + column];
+          let value5 = value_cache[min(key + 5u, end - 1u) * params.cache_pitch + column];
+          let value6 = value_cache[min(key + 6u, end - 1u) * params.cache_pitch + column];
+          let value7 = value_cache[min(key + 7u, end - 1u) * params.cache_pitch + column];
+          result = fma(vec2<f32>(weights[first_weight + i + 0u]), value0, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 1u]), value1, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 2u]), value2, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 3u]), value3, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 4u]), value4, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 5u]), value5, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 6u]), value6, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 7u]), value7, result);
         }
-        if (key + 1u * lanes < THREADS) {
-          let row = min(first + key + 1u * lanes, end - 1u);
-          result += weights[key + 1u * lanes] * value_cache[row * params.cache_pitch + column];
-        }
-        if (key + 2u * lanes < THREADS) {
-          let row = min(first + key + 2u * lanes, end - 1u);
-          result += weights[key + 2u * lanes] * value_cache[row * params.cache_pitch + column];
-        }
-        if (key + 3u * lanes < THREADS) {
-          let row = min(first + key + 3u * lanes, end - 1u);
-          result += weights[key + 3u * lanes] * value_cache[row * params.cache_pitch + column];
-        }
+      } else if (thread >= FIRST_SUMMING) {
+        let at = first_weight + x;
+        sum += (weights[at] + weights[at + COLUMN_THREADS]) +
+          (weights[at + 2u * COLUMN_THREADS] + weights[at + 3u * COLUMN_THREADS]);
       }
     }
   }
 
-  let total = workgroup_sum(sum, thread);
-  partial[thread] = result;
+  if (thread >= FIRST_SUMMING && thread - FIRST_SUMMING < COLUMN_THREADS) { sums[x] = sum; }
   workgroupBarrier();
   if (thread < params.head_pairs) {
-    var value = vec2<f32>();
-    for (var i = 0u; i < lanes; i += 1u) { value += partial[i * params.head_pairs + thread]; }
-    output[head * params.head_pairs + thread] = value / total;
+    var total = 0.0;
+    for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
+    output[head * params.head_pairs + thread] = result / total;
   }
   // The columns up to the pitch are zero.
   if (head + 1u == params.heads) {

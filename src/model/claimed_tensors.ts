@@ -1,0 +1,117 @@
+/**
+ * The tensors of a model's files against those that its plan reads: one that is missing, and one
+ * that nobody reads, is refused by name. A weight that is left out makes a model that loads and
+ * computes something plausible and wrong.
+ *
+ * @module
+ */
+
+import { ModelError } from "../errors.ts";
+import type { Weights } from "../io/weights.ts";
+import { codeFormatOf } from "../numerics/formats.ts";
+import { FAMILIES } from "./families/registry.ts";
+import { type ModelPlan, planTensorShapes } from "./plan.ts";
+
+/** Tensors that hold nothing of the model: older files have the frequencies of rotation. */
+const HARMLESS = /\.rotary_emb\.inv_freq$/;
+/** What the scale of a weight that is stored as codes is called: the weight's name and this. */
+const SCALE = "_scale";
+/** The head of a model that does not tie it to the embedding. */
+const LM_HEAD = "lm_head.weight";
+/** Bytes that are compared at a time. */
+const COMPARED_BYTES = 1 << 24;
+
+/**
+ * Holds the tensors of a folder against a plan. Where a tied matrix is stored under the head's name
+ * only, as some tools do, the embedding is read from there.
+ *
+ * @throws {ModelError} naming the first tensor that is missing, or that nobody reads.
+ * @throws {FileError} if a tensor cannot be read.
+ */
+export async function expectTensors(weights: Weights, plan: ModelPlan): Promise<void> {
+  const wanted = planTensorShapes(plan);
+  const { head, embedding } = plan;
+  if (head.tied && !weights.has(embedding.tensor) && weights.has(LM_HEAD)) {
+    weights.alias(embedding.tensor, LM_HEAD);
+    wanted.set(LM_HEAD, []);
+  }
+  const missing = [...wanted.keys()].find((name) => !weights.has(name));
+  const left = [...weights.names()].filter((name) => !isClaimed(name, wanted, weights));
+  if (missing !== undefined) throw missingTensor(weights, missing, left);
+  for (const name of left) {
+    if (name === LM_HEAD && head.tied) await expectSame(weights, name, head.tensor);
+    else throw leftOver(weights.folder, name);
+  }
+}
+
+function isClaimed(
+  name: string,
+  wanted: ReadonlyMap<string, number[]>,
+  weights: Weights,
+): boolean {
+  if (wanted.has(name) || HARMLESS.test(name)) return true;
+  const weight = name.endsWith(SCALE) ? name.slice(0, -SCALE.length) : "";
+  return wanted.has(weight) && weights.has(weight) &&
+    codeFormatOf(weights.info(weight).dtype) !== null;
+}
+
+/** Why a tensor that is missing is missing, as far as the others tell. */
+function missingTensor(
+  { folder }: Weights,
+  missing: string,
+  left: readonly string[],
+): ModelError {
+  const start = `Cannot use "${folder}" as its weights have no tensor "${missing}"`;
+  if (missing === LM_HEAD && left.length === 0) {
+    return new ModelError(
+      `${start}: set tie_word_embeddings to true in config.json if its head is its embedding, or ` +
+        "fetch the model again",
+    );
+  }
+  const base = missing.replace(/^model\./, "");
+  const prefixed = left.find((name) => name === base || name.endsWith(`.${base}`));
+  if (prefixed !== undefined) {
+    const prefix = prefixed.slice(0, -base.length);
+    return new ModelError(
+      `${start} but "${prefixed}": its names begin with "${prefix}" where those of a causal ` +
+        'language model begin with "model.", so load it with AutoModelForCausalLM of ' +
+        "transformers and save it again, or rename its tensors",
+    );
+  }
+  const [other] = left;
+  if (other !== undefined) {
+    return new ModelError(
+      `${start} but "${other}", which its model_type has no use for: config.json and the weights ` +
+        "are of different architectures, so restore the config.json that the model was published " +
+        `with (of architectures, ${Object.keys(FAMILIES).join(" and ")} are supported)`,
+    );
+  }
+  return new ModelError(`${start}: fetch the model again`);
+}
+
+function leftOver(folder: string, name: string): ModelError {
+  return new ModelError(
+    `Cannot use "${folder}" as its weights have a tensor "${name}" that its model_type and ` +
+      "config have no use for, so that the model would compute something else without it: " +
+      "restore the config.json that the model was published with, or remove the tensor if it is " +
+      "no part of the model",
+  );
+}
+
+/** Expects a tied head that is stored too to be the embedding. */
+async function expectSame(weights: Weights, name: string, embedding: string): Promise<void> {
+  const [a, b] = [weights.info(name), weights.info(embedding)];
+  let same = a.dtype === b.dtype && `${a.shape}` === `${b.shape}`;
+  for (let first = 0; same && first < a.byteLength; first += COMPARED_BYTES) {
+    const length = Math.min(COMPARED_BYTES, a.byteLength - first);
+    const left = await weights.readRange(name, first, length);
+    const right = await weights.readRange(embedding, first, length);
+    same = left.every((byte, i) => byte === right[i]);
+  }
+  if (same) return;
+  throw new ModelError(
+    `Cannot use "${weights.folder}" as config.json ties the head to the embedding ` +
+      `(tie_word_embeddings) and its weights have a "${name}" with other values than ` +
+      `"${embedding}": set tie_word_embeddings to false to use it, or remove it`,
+  );
+}

@@ -1,0 +1,94 @@
+/**
+ * The passes over a whole decoder: forward from ids to the rows before the head, the losses, and
+ * the backward of a training step.
+ *
+ * @module
+ */
+
+import { type Matrix, rowsOf } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
+import { LOSS_SUM_INDEX, type StepState } from "../gpu/step_state.ts";
+import { embed, embedBackward } from "../kernels/rows/embedding.ts";
+import { addSum } from "../kernels/rows/sum.ts";
+import type { DenseWeight } from "../layers/method.ts";
+import { type Attend, type Block, blockBackward, blockForward, type Pass } from "./block.ts";
+import type { HeadLosses, LmHead } from "./lm_head.ts";
+import type { Loss } from "./loss.ts";
+import { type Norm, normForward, normGradients } from "./norm.ts";
+
+/** The layers of a decoder. */
+export interface Decoder {
+  embedding: DenseWeight;
+  blocks: readonly Block[];
+  finalNorm: Norm;
+  head: LmHead;
+}
+
+/** Records embedding and blocks: the output is activation `input` of the layer behind the last. */
+export function recordBlocks(pass: Pass, decoder: Decoder, attend: Attend): void {
+  const { program, activations, tokens: { ids }, rows } = pass;
+  const table = decoder.embedding.value();
+  embed(program, { ids, table, output: activations.get("input", rows) });
+  decoder.blocks.forEach((block, layer) => blockForward(pass, block, layer, attend));
+}
+
+/** Records the final norm of the rows of a pass from `first` on, a multiple of 4; returns them. */
+export function recordFinalNorm(
+  { program, activations, rows }: Pass,
+  { blocks, finalNorm }: Decoder,
+  first = 0,
+): Matrix {
+  const final = rowsOf(activations.get("final", rows), first, rows - first);
+  const input = rowsOf(activations.get("input", rows, blocks.length), first, rows - first);
+  normForward(program, finalNorm, input, { input: final });
+  return final;
+}
+
+/** Records the loss of every token. */
+export function recordLosses(program: Program, { head }: Decoder, losses: HeadLosses): void {
+  program.phase("loss");
+  head.recordLosses(program, losses);
+}
+
+/** What a training step is computed from behind its forward pass. */
+export interface TrainingLosses extends HeadLosses {
+  /** Counts the targets, and receives the sum of the losses. */
+  state: StepState;
+}
+
+/**
+ * Records losses, and the gradients of their mean over the targets that the state counts, added to
+ * those of the parameters.
+ */
+export function recordTraining(
+  pass: Pass,
+  decoder: Decoder,
+  loss: Loss,
+  losses: TrainingLosses,
+): void {
+  const { program, activations, tokens, rows } = pass;
+  const { embedding, blocks, finalNorm, head } = decoder;
+  const { state, rowLoss } = losses;
+  const dOutput = activations.get("dFinal", rows);
+  program.phase("loss");
+  loss.record(program, { ...losses, head, documents: tokens.documents, dFinal: dOutput });
+  addSum(program, { values: rowLoss, out: state.results, index: LOSS_SUM_INDEX });
+
+  program.phase("backward");
+  const input = activations.get("input", rows, blocks.length);
+  const dInput = activations.get("dResidual", rows);
+  let codes = blocks.at(-1)?.down.gradientCodes(rows) ?? null;
+  const io = { input, dOutput, dInput, accumulate: false, quantized: codes };
+  normGradients(program, finalNorm, io);
+  for (let layer = blocks.length - 1; layer >= 0; layer--) {
+    codes = blockBackward(pass, blocks[layer], layer, {
+      codes,
+      needsInputGradient: layer > 0 || !!embedding.gradient,
+      below: blocks[layer - 1]?.down ?? null,
+    });
+  }
+  if (embedding.gradient) {
+    const dTable = embedding.gradient();
+    embedBackward(program, { ids: tokens.ids, dOutput: dInput, dTable });
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * The architecture of a decoder as data. A family (see `families/`) makes a plan from the fields of
+ * a `config.json`; everything that must know the architecture reads the plan: the names and shapes
+ * of tensors, the layers, the memory of a step, the caches of generation, the constants of kernels.
+ *
+ * The types can say more than the kernels can compute, so that a family is written down as it is.
+ * `support.ts` refuses what no kernel computes yet.
+ *
+ * @module
+ */
+
+import type { RopeScaling } from "./rope_config.ts";
+
+/** The architecture of a model. */
+export interface ModelPlan {
+  /** Rows of the embedding. */
+  readonly vocabSize: number;
+  /** Components of the residual stream. */
+  readonly hiddenSize: number;
+  /** The embedding `[vocabSize, hiddenSize]`; its rows are multiplied by `scale`. */
+  readonly embedding: { readonly tensor: string; readonly scale: number };
+  /** The decoder blocks, the first one first. */
+  readonly layers: readonly LayerPlan[];
+  /** The norm between the last block and the head. */
+  readonly finalNorm: NormPlan;
+  /** The output projection. */
+  readonly head: HeadPlan;
+}
+
+/** The output projection `[vocabSize, hiddenSize]`. */
+export interface HeadPlan {
+  /** Its tensor: the embedding's where the two are tied. */
+  readonly tensor: string;
+  /** Whether it is the embedding, so that the files need no tensor of its own. */
+  readonly tied: boolean;
+  /** Factor of the logits. */
+  readonly scale: number;
+  /** c where logits become c · tanh(logit / c), after scaling. */
+  readonly softCap: number | null;
+}
+
+/** One decoder block: attention and MLP, each a branch that is added to the residual stream. */
+export interface LayerPlan {
+  readonly attention: AttentionPlan;
+  readonly mlp: MlpPlan;
+  /** Where norms stand: before a branch, or on its output before that is added. */
+  readonly norms: {
+    readonly attentionIn: NormPlan | null;
+    readonly attentionOut: NormPlan | null;
+    readonly mlpIn: NormPlan | null;
+    readonly mlpOut: NormPlan | null;
+  };
+  /** Factor of both branches before they are added. */
+  readonly residualScale: number;
+  /** Whether both branches read the same norm of the block's input, and are added together. */
+  readonly parallel: boolean;
+  /** Where the weights of the linear layers are stored. */
+  readonly tensors: TensorMap;
+}
+
+/** Causal attention of grouped heads. */
+export interface AttentionPlan {
+  /** Query heads. */
+  readonly heads: number;
+  /** Key and value heads. */
+  readonly kvHeads: number;
+  /** Components of a head. */
+  readonly headDim: number;
+  /** Factor of q·k. */
+  readonly scale: number;
+  /** How many tokens a token sees, itself included; null for all before it. */
+  readonly window: number | null;
+  /** c where scaled scores become c · tanh(score / c). */
+  readonly softCap: number | null;
+  /** How queries and keys are turned by their positions; null for not at all (NoPE). */
+  readonly rope: RopePlan | null;
+  /** RMSNorm of queries and keys before rotation: each head by itself, or all heads as one row. */
+  readonly qkNorm: { readonly over: "head" | "width"; readonly weightOffset: 0 | 1 } | null;
+  /** Which projections add a bias. */
+  readonly bias: { readonly qkv: boolean; readonly o: boolean };
+}
+
+/** Rotary position embedding: see `rope_config.ts`. */
+export interface RopePlan {
+  /** The base of the frequencies. */
+  readonly theta: number;
+  /** How the frequencies are scaled. */
+  readonly scaling: RopeScaling;
+  /** The first components of a head, which are turned; the others stay as they are. */
+  readonly rotatedDims: number;
+  /** Whether planes are components (2i, 2i + 1), in place of (i, i + rotatedDims / 2). */
+  readonly interleaved: boolean;
+  /** Factor of cosines and sines. */
+  readonly factor: number;
+}
+
+/** `down(activation(gate(x)) · up(x))`. */
+export interface MlpPlan {
+  /** Components of gate and up. */
+  readonly width: number;
+  readonly activation: "silu" | "geluTanh";
+  /** Whether its three projections add biases. */
+  readonly bias: boolean;
+}
+
+/** A norm of rows. */
+export interface NormPlan {
+  /** RMSNorm, or LayerNorm. */
+  readonly kind: "rms" | "layer";
+  /** 1 where rows are multiplied by 1 + weight. */
+  readonly weightOffset: 0 | 1;
+  /** Added to the mean square. */
+  readonly eps: number;
+  /** Its weight. */
+  readonly tensor: string;
+}
+
+/** The linear layers of a block. */
+export type LinearRole = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
+
+/** Where each weight `[outFeatures, inFeatures]` is stored. */
+export type TensorMap = Readonly<Record<LinearRole, TensorRows>>;
+
+/** Rows of a stored tensor: all of them, or a part where several weights are stored as one. */
+export interface TensorRows {
+  readonly name: string;
+  readonly firstRow: number;
+  readonly rows: number;
+}
+
+/**
+ * The name and shape of every tensor that a plan reads, in the order of the forward pass. Matrices
+ * are `[outFeatures, inFeatures]`.
+ */
+export function planTensorShapes(plan: ModelPlan): Map<string, number[]> {
+  const { vocabSize, hiddenSize } = plan;
+  const shapes = new Map<string, number[]>([[plan.embedding.tensor, [vocabSize, hiddenSize]]]);
+  const norm = (norm: NormPlan | null) => norm && shapes.set(norm.tensor, [hiddenSize]);
+  for (const { norms, attention, mlp, tensors } of plan.layers) {
+    const linear = (inFeatures: number, ...roles: LinearRole[]) => {
+      for (const { name, firstRow, rows } of roles.map((role) => tensors[role])) {
+        const [before] = shapes.get(name) ?? [0];
+        shapes.set(name, [Math.max(before, firstRow + rows), inFeatures]);
+      }
+    };
+    norm(norms.attentionIn);
+    linear(hiddenSize, "q", "k", "v");
+    linear(attention.heads * attention.headDim, "o");
+    norm(norms.attentionOut);
+    norm(norms.mlpIn);
+    linear(hiddenSize, "gate", "up");
+    linear(mlp.width, "down");
+    norm(norms.mlpOut);
+  }
+  norm(plan.finalNorm);
+  shapes.set(plan.head.tensor, [vocabSize, hiddenSize]);
+  return shapes;
+}

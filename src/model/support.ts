@@ -1,0 +1,170 @@
+/**
+ * What a plan may ask for of all that its types can say: the one place that knows what the kernels
+ * compute. A plan that asks for more is refused, before any weight is read.
+ *
+ * @module
+ */
+
+import { ModelError } from "../errors.ts";
+import type { JsonFields } from "../io/json.ts";
+import type { LayerPlan, ModelPlan, NormPlan } from "./plan.ts";
+
+/** The head sizes that the attention kernels are built for. */
+const HEAD_DIM = { min: 8, max: 128 };
+
+/** Something that no kernel computes yet. */
+interface Limit {
+  /** Whether a plan asks for it. */
+  asks(plan: ModelPlan): boolean;
+  /** The fields of config.json that ask for it in the families there are. */
+  fields: readonly string[];
+  /** What they must be. */
+  wanted: string;
+  /** An imperative. */
+  remedy: string;
+}
+
+const inLayers = (asks: (layer: LayerPlan) => boolean) => (plan: ModelPlan) =>
+  plan.layers.some(asks);
+const inNorms = (asks: (norm: NormPlan) => boolean) => (plan: ModelPlan) =>
+  [plan.finalNorm, ...plan.layers.flatMap(({ norms }) => Object.values(norms))]
+    .some((norm) => norm !== null && asks(norm));
+const NO_BIAS = "choose a model whose linear layers have no biases";
+
+const LIMITS: readonly Limit[] = [
+  {
+    asks: inLayers(({ attention }) => attention.window !== null),
+    fields: ["sliding_window", "layer_types"],
+    wanted: "null",
+    remedy: "choose a Mistral model that attends to the whole context, such as 7B v0.3, Nemo or " +
+      "Small 24B (sliding windows are not computed yet; an absent field means 4096)",
+  },
+  {
+    asks: inLayers(({ mlp }) => mlp.activation !== "silu"),
+    fields: ["hidden_act", "hidden_activation"],
+    wanted: "silu",
+    remedy: "choose a model with a SwiGLU feed-forward network",
+  },
+  {
+    asks: inLayers(({ attention: { bias } }) => bias.qkv || bias.o),
+    fields: ["attention_bias"],
+    wanted: "false",
+    remedy: NO_BIAS,
+  },
+  {
+    asks: inLayers(({ mlp }) => mlp.bias),
+    fields: ["mlp_bias"],
+    wanted: "false",
+    remedy: NO_BIAS,
+  },
+  {
+    asks: inLayers(({ attention: { rope } }) => rope === null),
+    fields: ["no_rope_layers", "no_rope_layer_interval"],
+    wanted: "absent",
+    remedy: "choose a model that rotates queries and keys in every layer",
+  },
+  {
+    asks: inLayers(({ attention: { rope, headDim } }) =>
+      rope !== null && (rope.rotatedDims !== headDim || rope.interleaved || rope.factor !== 1)
+    ),
+    fields: ["partial_rotary_factor", "rope_parameters", "rope_scaling"],
+    wanted: "1",
+    remedy: "choose a model that rotates whole heads",
+  },
+  {
+    asks: inLayers(({ attention }) => attention.softCap !== null),
+    fields: ["attn_logit_softcapping"],
+    wanted: "null",
+    remedy: "choose a model without a cap of the attention scores",
+  },
+  {
+    asks: ({ head }) => head.softCap !== null,
+    fields: ["final_logit_softcapping"],
+    wanted: "null",
+    remedy: "choose a model without a cap of the logits",
+  },
+  {
+    asks: ({ head }) => head.scale !== 1,
+    fields: ["logits_scaling", "logit_scale"],
+    wanted: "1",
+    remedy: "choose a model whose logits are not scaled",
+  },
+  {
+    asks: ({ embedding }) => embedding.scale !== 1,
+    fields: ["embedding_multiplier"],
+    wanted: "1",
+    remedy: "choose a model whose embedding is not scaled",
+  },
+  {
+    asks: inLayers(({ residualScale }) => residualScale !== 1),
+    fields: ["residual_multiplier"],
+    wanted: "1",
+    remedy: "choose a model whose branches are added as they are",
+  },
+  {
+    asks: inLayers(({ parallel }) => parallel),
+    fields: ["use_parallel_residual", "model_type"],
+    wanted: "false",
+    remedy: "choose a model whose MLP follows its attention",
+  },
+  {
+    asks: inLayers(({ attention }) => attention.qkNorm !== null),
+    fields: ["use_qk_norm", "model_type"],
+    wanted: "that of a model without norms of queries and keys",
+    remedy: "choose such a model",
+  },
+  {
+    asks: inNorms(({ kind, weightOffset }) => kind !== "rms" || weightOffset !== 0),
+    fields: ["model_type"],
+    wanted: "that of a model with RMSNorm · weight",
+    remedy: "choose such a model",
+  },
+  {
+    asks: inLayers(({ norms: { attentionIn, attentionOut, mlpIn, mlpOut } }) =>
+      !attentionIn || attentionOut !== null || !mlpIn || mlpOut !== null
+    ),
+    fields: ["model_type"],
+    wanted: "that of a model with one norm before attention and one before the MLP",
+    remedy: "choose such a model",
+  },
+  {
+    asks: inLayers(({ tensors }) =>
+      new Set(Object.values(tensors).map(({ name }) => name)).size !== Object.keys(tensors).length
+    ),
+    fields: ["model_type"],
+    wanted: "that of a model whose linear layers are stored one by one",
+    remedy: "choose such a model",
+  },
+  {
+    // The activations of a step are planned once for all layers.
+    asks: ({ layers }) => layers.some((layer) => sizes(layer) !== sizes(layers[0])),
+    fields: ["model_type"],
+    wanted: "that of a model whose layers have the same sizes",
+    remedy: "choose such a model",
+  },
+];
+
+/**
+ * Refuses a plan that asks for what no kernel computes yet.
+ *
+ * @param fields The config that the plan was made from, for the message.
+ * @throws {ModelError} naming the field that asks for it, its value and the remedy.
+ */
+export function expectSupported(plan: ModelPlan, fields: JsonFields): void {
+  for (const { asks, fields: names, wanted, remedy } of LIMITS) {
+    if (!asks(plan)) continue;
+    throw fields.error(names.find((name) => fields.has(name)) ?? names[0], wanted, remedy);
+  }
+  const { headDim } = plan.layers[0].attention;
+  if (headDim % 2 !== 0 || headDim < HEAD_DIM.min || headDim > HEAD_DIM.max) {
+    throw new ModelError(
+      `The head size in ${fields.where} (head_dim, or hidden_size / num_attention_heads) must be ` +
+        `even and from ${HEAD_DIM.min} to ${HEAD_DIM.max}: found ${headDim}; choose a model with ` +
+        `such heads`,
+    );
+  }
+}
+
+function sizes({ attention: { heads, kvHeads, headDim }, mlp: { width } }: LayerPlan): string {
+  return `${heads} ${kvHeads} ${headDim} ${width}`;
+}

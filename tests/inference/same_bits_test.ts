@@ -1,0 +1,128 @@
+/**
+ * Training, evaluation, `logits` and generation run one forward: where their kernels are the same,
+ * their results are the same bits.
+ *
+ * On large GPUs kernels follow the number of rows. There, what may differ by rounding between a
+ * token that follows a prompt and the same token in a sequence is attention on tensor cores
+ * (rounded to f16; over the cache in f32), GEMMs of 64 rows and more in f16 or FP8 (packed f16 or
+ * tensor cores; in f32 below that), and contractions of 1024 and more of few rows, which are split.
+ * The CPU adapter of these tests has none of these.
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { falqon, frozen, frozenFp8, full, lora, type Method, qlora } from "../../mod.ts";
+import { requestDevice } from "../../src/gpu/device.ts";
+import { Program } from "../../src/gpu/program.ts";
+import { StepState } from "../../src/gpu/step_state.ts";
+import { Model } from "../../src/inference/model.ts";
+import { CachedText } from "../../src/model/cached_text.ts";
+import type { Network } from "../../src/model/network.ts";
+import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
+import { withFolder } from "../support/io.ts";
+import { randomGenerator } from "../support/random.ts";
+import { writeTinyModel } from "../support/tiny_model.ts";
+
+const device = await requestDevice();
+globalThis.addEventListener("unload", () => device.destroy());
+
+const METHODS: Record<string, () => Method> = {
+  "frozen f32": () => frozen(),
+  "frozen f16": () => frozen("f16"),
+  "frozen FP8": () => frozenFp8(),
+  "LoRA": () => lora({ rank: 4 }),
+  "QLoRA": () => qlora({ rank: 4 }),
+};
+
+/** More than 64: from there on GEMMs have other tiles, which must add up alike. */
+const IDS = Array.from({ length: 70 }, (_, i) => 3 + (i * 37) % 250);
+
+/** Runs `use` on a tiny model under a method, with adapters that add something. */
+function withNetwork(
+  method: Method,
+  use: (model: Model, network: Network) => Promise<void>,
+): Promise<void> {
+  return withFolder(async (folder) => {
+    await writeTinyModel(folder);
+    using model = await Model.load(folder, { device });
+    const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
+    if (network.layers.update === undefined && network.parameters.list.length > 0) {
+      const random = randomGenerator(2);
+      const { values } = network.parameters;
+      const noise = Float32Array.from({ length: values.length }, () => 0.2 * (random() - 0.5));
+      device.write(values, noise);
+      await network.layers.refresh?.();
+    }
+    await use(model, network);
+  });
+}
+
+/** The row of logits behind token `t`. */
+function rowOf(logits: Float32Array, t: number, { config }: Model): Float32Array {
+  return logits.subarray(t * config.vocabSize, (t + 1) * config.vocabSize);
+}
+
+for (const [name, method] of Object.entries(METHODS)) {
+  Deno.test(`${name}: the logits behind a prompt are those of logits(), bit for bit`, () =>
+    withNetwork(method(), async (model, network) => {
+      // So few rows of memory take the longer prompts in several groups.
+      network.reserve({ tokens: 9, training: false, checkpointing: false });
+      const grouped: [number, Float32Array][] = [];
+      for (const length of [1, 2, 3, 4, 5, 8, 23]) {
+        using text = new CachedText(network, length);
+        await text.append(IDS.slice(0, length));
+        grouped.push([length, await text.logits()]);
+      }
+      const all = await model.logits(IDS);
+      for (const [length, got] of grouped) {
+        const alone = await model.logits(IDS.slice(0, length));
+        assertEquals(got, rowOf(alone, length - 1, model), `a prompt of ${length}`);
+        assertEquals(got, rowOf(all, length - 1, model), `the first ${length} of all`);
+      }
+    }));
+
+  Deno.test(`${name}: the logits of every token that follows are those of logits(), bit for bit`, () =>
+    withNetwork(method(), async (model, network) => {
+      const want = await model.logits(IDS);
+      using text = new CachedText(network, IDS.length);
+      await text.append(IDS.slice(0, 7));
+      for (let t = 7; t < IDS.length; t++) {
+        await text.append([IDS[t]]);
+        assertEquals(await text.logits(), rowOf(want, t, model), `token ${t}`);
+      }
+    }));
+}
+
+const TRAINED: Record<string, () => Method> = {
+  "FALQON": () => falqon({ rank: 4, init: "melded" }),
+  "LoRA": () => lora({ rank: 4 }),
+  "full": () => full(),
+};
+
+for (const [name, method] of Object.entries(TRAINED)) {
+  Deno.test(`${name}: a training step computes the losses of evaluation, bit for bit`, () =>
+    withNetwork(method(), async (model, network) => {
+      const { vocabSize } = model.config;
+      const arrays = sequenceArrays(IDS, IDS);
+      const evaluated = await model.tokenLosses(arrays);
+      const logits = await model.logits(IDS);
+      for (const checkpointing of [false, true]) {
+        network.reserve({ tokens: IDS.length, training: true, checkpointing });
+        writeTokens(device, network.tokens, arrays);
+        using state = new StepState(device, { beta1: 0, beta2: 0 });
+        state.begin({ step: 1, learningRate: 0, targetCount: IDS.length - 1 });
+        using program = new Program(device);
+        network.recordTraining(program, IDS.length, state);
+        await program.prepare();
+        program.run();
+        const trained = new Float32Array(await device.read(network.rowLoss));
+        assertEquals(trained.slice(0, IDS.length), evaluated);
+      }
+      for (let t = 0; t + 1 < IDS.length; t++) {
+        const row = logits.subarray(t * vocabSize, (t + 1) * vocabSize);
+        const max = row.reduce((a, b) => Math.max(a, b));
+        const sum = row.reduce((total, x) => total + Math.exp(x - max), 0);
+        const loss = max + Math.log(sum) - row[IDS[t + 1]];
+        assert(Math.abs(loss - evaluated[t]) < 1e-5 * Math.max(1, loss), `token ${t}`);
+      }
+    }));
+}

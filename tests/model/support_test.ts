@@ -1,0 +1,123 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { ModelError } from "../../src/errors.ts";
+import { JsonFields } from "../../src/io/json.ts";
+import { parseModelConfig } from "../../src/model/config.ts";
+import {
+  type AttentionPlan,
+  type LayerPlan,
+  type ModelPlan,
+  type NormPlan,
+  planTensorShapes,
+  type RopePlan,
+} from "../../src/model/plan.ts";
+import { expectSupported } from "../../src/model/support.ts";
+
+const { plan } = parseModelConfig({
+  model_type: "llama",
+  vocab_size: 100,
+  hidden_size: 64,
+  intermediate_size: 172,
+  num_hidden_layers: 3,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+}, "");
+
+/** The plan with another last layer: one layer that asks for more is enough. */
+function withLayer(change: (layer: LayerPlan) => Partial<LayerPlan>): ModelPlan {
+  const last = plan.layers[2];
+  return { ...plan, layers: [...plan.layers.slice(0, 2), { ...last, ...change(last) }] };
+}
+
+function withAttention(change: Partial<AttentionPlan>): ModelPlan {
+  return withLayer(({ attention }) => ({ attention: { ...attention, ...change } }));
+}
+
+function withRope(change: Partial<RopePlan>): ModelPlan {
+  return withAttention({ rope: { ...plan.layers[2].attention.rope!, ...change } });
+}
+
+function withNorms(change: Partial<Record<keyof LayerPlan["norms"], NormPlan | null>>): ModelPlan {
+  return withLayer(({ norms }) => ({ norms: { ...norms, ...change } }));
+}
+
+Deno.test("a plan that asks for what no kernel computes is refused, whichever family made it", () => {
+  const { attention, mlp, tensors } = plan.layers[2];
+  const cases: [string, ModelPlan, field: string][] = [
+    ["a window", withAttention({ window: 4096 }), "sliding_window"],
+    ["a cap of scores", withAttention({ softCap: 50 }), "attn_logit_softcapping"],
+    ["no rotation", withAttention({ rope: null }), "no_rope_layers"],
+    ["partial rotation", withRope({ rotatedDims: 8 }), "partial_rotary_factor"],
+    ["interleaved planes", withRope({ interleaved: true }), "partial_rotary_factor"],
+    ["a factor of rotation", withRope({ factor: 1.2 }), "partial_rotary_factor"],
+    [
+      "norms of q and k",
+      withAttention({ qkNorm: { over: "head", weightOffset: 0 } }),
+      "model_type",
+    ],
+    ["biases of q, k, v", withAttention({ bias: { qkv: true, o: false } }), "attention_bias"],
+    ["a bias of o", withAttention({ bias: { qkv: false, o: true } }), "attention_bias"],
+    ["biases of the MLP", withLayer(() => ({ mlp: { ...mlp, bias: true } })), "mlp_bias"],
+    ["GELU", withLayer(() => ({ mlp: { ...mlp, activation: "geluTanh" } })), "hidden_act"],
+    ["scaled branches", withLayer(() => ({ residualScale: 0.22 })), "residual_multiplier"],
+    ["parallel branches", withLayer(() => ({ parallel: true })), "model_type"],
+    ["a norm behind attention", withNorms({ attentionOut: plan.finalNorm }), "model_type"],
+    ["a norm behind the MLP", withNorms({ mlpOut: plan.finalNorm }), "model_type"],
+    ["no norm before", withNorms({ attentionIn: null }), "model_type"],
+    ["LayerNorm", withNorms({ mlpIn: { ...plan.finalNorm, kind: "layer" } }), "model_type"],
+    ["1 + weight", { ...plan, finalNorm: { ...plan.finalNorm, weightOffset: 1 } }, "model_type"],
+    ["a scaled embedding", {
+      ...plan,
+      embedding: { ...plan.embedding, scale: 8 },
+    }, "embedding_multiplier"],
+    ["scaled logits", { ...plan, head: { ...plan.head, scale: 0.125 } }, "logits_scaling"],
+    ["capped logits", { ...plan, head: { ...plan.head, softCap: 30 } }, "final_logit_softcapping"],
+    [
+      "a layer of other heads",
+      withLayer(() => ({ attention: { ...attention, kvHeads: 4 } })),
+      "model_type",
+    ],
+    [
+      "fused gate and up",
+      withLayer(() => ({
+        tensors: {
+          ...tensors,
+          gate: { name: "gate_up", firstRow: 0, rows: 172 },
+          up: { name: "gate_up", firstRow: 172, rows: 172 },
+        },
+      })),
+      "model_type",
+    ],
+  ];
+  const fields = new JsonFields({ model_type: "another" }, '"config.json"');
+  expectSupported(plan, fields);
+  for (const [what, wanted, field] of cases) {
+    const start = `${field} in "config.json" must be `;
+    assertThrows(() => expectSupported(wanted, fields), ModelError, start, what);
+  }
+});
+
+Deno.test("a refusal shows the field that the config has", () => {
+  const fields = new JsonFields({ hidden_activation: "gelu_pytorch_tanh" }, "x");
+  const mlp = { ...plan.layers[2].mlp, activation: "geluTanh" as const };
+  assertThrows(
+    () => expectSupported(withLayer(() => ({ mlp })), fields),
+    ModelError,
+    'hidden_activation in x must be silu: found "gelu_pytorch_tanh"; choose',
+  );
+});
+
+Deno.test("weights that are stored as one tensor have the shape of all their rows", () => {
+  const { tensors } = plan.layers[2];
+  const fused = withLayer(() => ({
+    tensors: {
+      ...tensors,
+      q: { name: "qkv", firstRow: 0, rows: 64 },
+      k: { name: "qkv", firstRow: 64, rows: 32 },
+      v: { name: "qkv", firstRow: 96, rows: 32 },
+    },
+  }));
+  const shapes = planTensorShapes(fused);
+  assertEquals(shapes.get("qkv"), [128, 64]);
+  assertEquals(shapes.has(tensors.q.name), false);
+  assertEquals(shapes.get(tensors.o.name), [64, 64]);
+});
