@@ -32,10 +32,7 @@ import { FolderSource, ParameterSource, type WeightSource } from "../layers/weig
 
 /** Options of {@linkcode Model.load}. */
 export interface ModelOptions {
-  /**
-   * The GPU, from `requestDevice`. By default the model opens one, and closes it when it is
-   * disposed of.
-   */
+  /** The GPU. Default: one that the model opens, and closes when it is disposed of. */
   device?: Device;
   /** Ends the loading between files: its reason is thrown. */
   signal?: AbortSignal;
