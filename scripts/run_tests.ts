@@ -25,6 +25,15 @@ const CRASHES: Readonly<Record<number, Deno.Signal>> = {
   11: "SIGSEGV",
 };
 
+/**
+ * Without it, Deno loads Mesa's OpenGL beside Vulkan for every file that opens a GPU, and unloads it again: a second
+ * driver on the CPU that nothing here uses, and with which processes died that end while a GPU is being given back.
+ */
+const ENV: Record<string, string> =
+  Deno.build.os === "linux" && !Deno.env.has("DENO_WEBGPU_BACKEND")
+    ? { DENO_WEBGPU_BACKEND: "vulkan" }
+    : {};
+
 /** How a process ended. */
 export interface Ending extends Deno.CommandStatus {
   stderr: string;
@@ -75,7 +84,7 @@ async function denoTest(
   const path = join(folder, "results.xml");
   try {
     const args = ["test", "-A", ...flags, `--junit-path=${path}`, ...files];
-    const child = new Deno.Command(Deno.execPath(), { args, stderr: "piped" }).spawn();
+    const child = new Deno.Command(Deno.execPath(), { args, env: ENV, stderr: "piped" }).spawn();
     let stderr = "";
     const decoder = new TextDecoder();
     for await (const bytes of child.stderr) {
