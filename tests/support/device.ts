@@ -8,7 +8,10 @@
 
 import { assertEquals } from "@std/assert";
 import { Device } from "../../src/gpu/device.ts";
-import { openNative } from "../../src/gpu/open.ts";
+import { openDawn, openNative } from "../../src/gpu/open.ts";
+
+/** Set by the preload `on_dawn.ts`. */
+export const ON_DAWN = "falqonTestsRunOnDawn";
 
 /** A device that can be brought back to how it was before a test. */
 class SharedDevice extends Device {
@@ -34,8 +37,9 @@ class SharedDevice extends Device {
   }
 }
 
-const { gpu, info } = await openNative({});
-const shared = new SharedDevice(gpu, info);
+const onDawn = ON_DAWN in globalThis;
+const { gpu, info } = onDawn ? await openDawn({}) : await openNative({});
+const shared = new SharedDevice(gpu, info, onDawn ? "dawn" : "native");
 
 /** The file's device. */
 export const device: Device = shared;

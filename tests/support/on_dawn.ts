@@ -7,4 +7,7 @@
 
 import { loadDawn } from "../../src/gpu/dawn.ts";
 
+// Written out, since importing it would open the shared device here.
+Object.defineProperty(globalThis, "falqonTestsRunOnDawn", { value: true });
+// For tests that open a device of their own.
 Object.defineProperty(navigator, "gpu", { value: await loadDawn(), configurable: true });
