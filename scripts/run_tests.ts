@@ -1,8 +1,8 @@
 /**
  * Runs the tests, each folder of them in a process of its own, and goes on where a process dies.
  *
- * Mesa's CPU driver can take down the process that uses it (CONTRIBUTING.md says when). What had run in it is lost,
- * so every file of the folder is then run once more, each in a process of its own. What merely fails is not run again.
+ * A driver can take down the process that uses it, and with it the results of what had run. So every file of the folder
+ * is then run once more, each in a process of its own. What merely fails is not run again.
  *
  * Run: `deno run -A scripts/run_tests.ts [options of deno test] [files and folders]`, by default all of `tests/`. An
  * option's value stands behind `=`.
@@ -24,15 +24,6 @@ const CRASHES: Readonly<Record<number, Deno.Signal>> = {
   8: "SIGFPE",
   11: "SIGSEGV",
 };
-
-/**
- * Without it, Deno loads Mesa's OpenGL beside Vulkan for every file that opens a GPU, and unloads it again: a second
- * driver on the CPU that nothing here uses, and with which processes died that end while a GPU is being given back.
- */
-const ENV: Record<string, string> =
-  Deno.build.os === "linux" && !Deno.env.has("DENO_WEBGPU_BACKEND")
-    ? { DENO_WEBGPU_BACKEND: "vulkan" }
-    : {};
 
 /** How a process ended. */
 export interface Ending extends Deno.CommandStatus {
@@ -84,7 +75,7 @@ async function denoTest(
   const path = join(folder, "results.xml");
   try {
     const args = ["test", "-A", ...flags, `--junit-path=${path}`, ...files];
-    const child = new Deno.Command(Deno.execPath(), { args, env: ENV, stderr: "piped" }).spawn();
+    const child = new Deno.Command(Deno.execPath(), { args, stderr: "piped" }).spawn();
     let stderr = "";
     const decoder = new TextDecoder();
     for await (const bytes of child.stderr) {

@@ -13,7 +13,7 @@ import type { SubgroupMatrixConfig } from "./subgroup_matrix.ts";
 export type { DeviceOptions, Provider, SubgroupMatrixConfig };
 
 /** A GPU, from {@linkcode requestDevice}. Models and trainers keep their buffers on it. */
-export interface Device extends Disposable {
+export interface Device extends Disposable, AsyncDisposable {
   /** The name of the GPU. */
   readonly name: string;
   /** The WebGPU implementation behind it. */
@@ -42,7 +42,11 @@ export interface Device extends Disposable {
    * @throws {DeviceError} if any of it failed.
    */
   finish(): Promise<void>;
-  /** Frees every buffer and the device. */
+  /**
+   * Frees every buffer and the device. Where submitted work may still run, prefer `await using`,
+   * which waits for it: Deno's WebGPU ends the process if work of a device that it lets go of takes
+   * over six seconds more.
+   */
   destroy(): void;
 }
 
@@ -56,7 +60,7 @@ export interface Device extends Disposable {
  * ```ts
  * import { requestDevice } from "@falqon/webgpu";
  *
- * using device = await requestDevice();
+ * await using device = await requestDevice();
  * console.log(device.name, device.limits.maxBufferSize);
  * ```
  */

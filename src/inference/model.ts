@@ -238,7 +238,7 @@ export class Model implements Disposable {
    * ```ts
    * import { Model, requestDevice } from "@falqon/webgpu";
    *
-   * using device = await requestDevice();
+   * await using device = await requestDevice();
    * using model = await Model.load("./model", { device });
    * for await (const piece of model.generate("Once upon a time")) console.log(piece);
    * ```

@@ -28,7 +28,7 @@ import { type Setup, setUp } from "./setup.ts";
  * ```ts
  * import { Dataset, falqon, Model, requestDevice, Trainer } from "@falqon/webgpu";
  *
- * using device = await requestDevice();
+ * await using device = await requestDevice();
  * using model = await Model.load("./model", { device });
  * const data = Dataset.from("./train.jsonl");
  * using trainer = await Trainer.create({ model, data, method: falqon({ rank: 16 }), steps: 300 });

@@ -58,6 +58,13 @@ Deno.test("setup runs its command, passes arguments on and ends as it did", asyn
   const code = "console.log(Deno.args.join('|'), Deno.env.has('XDG_RUNTIME_DIR')); Deno.exit(7)";
   const ended = await setup(["deno", "eval", code, "a b", "--c"]);
   assertEquals(ended, { code: 7, out: "a b|--c true\n", err: "" });
+  if (Deno.build.os === "linux") { // without OpenGL, unless someone wants it
+    const code = "console.log(Deno.env.get('DENO_WEBGPU_BACKEND'))";
+    const env = { DENO_WEBGPU_BACKEND: "gl" };
+    assertEquals((await setup(["deno", "eval", code], env)).out, "gl\n");
+    const given = Deno.env.get("DENO_WEBGPU_BACKEND") ?? "vulkan";
+    assertEquals((await setup(["deno", "eval", code])).out, `${given}\n`);
+  }
   assertEquals((await setup([])).code, 0);
 });
 
