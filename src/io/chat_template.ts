@@ -1,3 +1,10 @@
+/**
+ * Chat templates: how a model's conversations become text. They are Jinja templates in the model's
+ * folder.
+ *
+ * @module
+ */
+
 import { Template } from "@huggingface/jinja";
 import { join } from "node:path";
 import { DataError, ModelError } from "../errors.ts";

@@ -1,3 +1,9 @@
+/**
+ * Whether a path exists, asked in several places before a file is opened or written.
+ *
+ * @module
+ */
+
 /** Whether something is at `path`. What is there but out of reach counts: its opening will say. */
 export async function exists(path: string): Promise<boolean> {
   try {

@@ -1,3 +1,9 @@
+/**
+ * Errors of the file system in this package's words: action, path, reason and remedy.
+ *
+ * @module
+ */
+
 import { FileError } from "../errors.ts";
 
 /**

@@ -1,3 +1,10 @@
+/**
+ * Parses the header of a safetensors file and checks it, because a file from elsewhere may be damaged
+ * or hostile.
+ *
+ * @module
+ */
+
 import { FileError } from "../errors.ts";
 import { bytesPerElement, type DType, DTYPES, isDType } from "./dtype.ts";
 import { isJsonObject, showJson } from "./json.ts";

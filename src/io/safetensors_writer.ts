@@ -1,3 +1,9 @@
+/**
+ * Writes safetensors files: checkpoints, models and adapters.
+ *
+ * @module
+ */
+
 import { FileError, OptionError } from "../errors.ts";
 import { writeAll, writeFileAtomically } from "./atomic.ts";
 import { bytesPerElement, type DType } from "./dtype.ts";

@@ -1,3 +1,9 @@
+/**
+ * Text from generated tokens while they arrive, without broken characters.
+ *
+ * @module
+ */
+
 /** What a byte sequence that is not, or not yet, UTF-8 decodes to. */
 const REPLACEMENT = "\uFFFD";
 

@@ -1,3 +1,9 @@
+/**
+ * Random choices of the generator: the same seed gives the same corpus on every machine.
+ *
+ * @module
+ */
+
 import { Random as UniformRandom } from "../../../src/numerics/random.ts";
 
 /** Seeded random choices: the same seed gives the same choices on every machine. */

@@ -1,3 +1,10 @@
+/**
+ * An adapter's factor in the precision of the GEMMs. The optimizer trains an f32 matrix; GEMMs read
+ * this rounded copy of it, which is made again after each optimizer step.
+ *
+ * @module
+ */
+
 import { firstOf, type Matrix, roundUp, type Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
