@@ -79,8 +79,8 @@ class RowCollector implements SplitterSink {
 
   fail(offset: number, problem: string): never {
     throw new DataError(
-      `Cannot read ${this.#path} line ${this.lineAt(offset)} breaks the JSON array (${problem}); ` +
-        "correct the file or write one JSON object per line",
+      `Cannot read ${this.#path} line ${this.lineAt(offset)}: it breaks the JSON array ` +
+        `(${problem}); correct the file or write one JSON object per line`,
     );
   }
 

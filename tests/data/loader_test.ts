@@ -221,7 +221,7 @@ Deno.test("a bad row ends the stream with its line, or is skipped and counted", 
     assertEquals((await collect(lenient)).length, 2);
     assertEquals(lenient.statistics.rows, 4);
     assertEquals(lenient.statistics.badRows, 2);
-    assertStringIncludes(lenient.statistics.firstBadRow!, "line 2 is not valid JSON");
+    assertStringIncludes(lenient.statistics.firstBadRow!, "line 2: it is not valid JSON");
   });
 });
 
