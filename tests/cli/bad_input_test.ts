@@ -88,7 +88,7 @@ const CASES: Record<string, BadInput> = {
   },
   "falqon in f32": {
     flags: "--method falqon --base f32",
-    message: "Cannot train by falqon with --base f32 as it keeps weights in fp8",
+    message: "Cannot use --base f32 with --method falqon as it keeps weights in fp8",
   },
   "a flag of another method": {
     flags: "--update-rule paper",

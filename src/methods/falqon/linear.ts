@@ -1,5 +1,5 @@
 /**
- * A merged linear layer in FP8 with FALQON's adapters.
+ * A merged linear layer in FP8 with FALQON's adapters: its forward and backward passes.
  *
  * @module
  */
@@ -41,11 +41,11 @@ import { type AdapterLayout, adapterLayout, type AdapterPart } from "../targets.
 export class FalqonLinear implements Linear {
   readonly layout: AdapterLayout;
   readonly #weight: QuantizedWeight;
-  /** One an adapted part: its B and how that reaches the codes. */
+  /** One per adapted part: its B, and how B is written into the codes. */
   readonly updates: FalqonUpdate[];
   /** x·Aᵀ of the last forward. */
   readonly #low: RowBuffer;
-  /** While A is calibrated, one an adapted part. */
+  /** During gradient initialisation, one per adapted part. */
   #sketches: GradientSketch[] = [];
 
   constructor(readonly shared: FalqonShared, readonly spec: LinearSpec) {
@@ -65,17 +65,17 @@ export class FalqonLinear implements Linear {
     return this.#weight.codes;
   }
 
-  /** f32 [width + layout.width]: what codes were multiplied by on the way in */
+  /** f32 [width + layout.width]: quantisation multiplied values by these */
   get scales(): Vector {
     return this.#weight.scales;
   }
 
-  /** dB comes from the saved x·Aᵀ: the input need not be kept, unless the gradient of W is sketched. */
+  /** dB is computed from the saved x·Aᵀ: the input is not kept, unless the gradient of W is sketched. */
   get backwardReadsInput(): boolean {
     return this.#sketches.length > 0;
   }
 
-  /** One scale of all tokens takes a look at the whole matrix before any of it is quantised. */
+  /** One scale for all tokens needs the whole matrix before any of it is quantised. */
   get forwardReadsF32(): boolean {
     return this.shared.settings.scaleGranularity === "tensor";
   }
@@ -99,13 +99,13 @@ export class FalqonLinear implements Linear {
     return this.#takesCodes ? this.#gradientCodes(rows) : null;
   }
 
-  /** Beside its codes only dB reads the gradient, but for sketches, which take it as it is. */
+  /** Apart from its codes, only dB reads the gradient; sketches read it in f32. */
   get preferredGradientType(): DenseType {
     const { gradients } = this.shared.context.device.tuning.f16Storage;
     return gradients && this.#takesCodes && this.#sketches.length === 0 ? "f16" : "f32";
   }
 
-  /** Pending rows continue the gradient by a term that this layer computes: then it quantises by itself. */
+  /** With pending rows this layer appends a term to the gradient, so it must quantise the gradient itself. */
   get #takesCodes(): boolean {
     return this.shared.settings.scaleGranularity === "row" && !this.#hasPending;
   }
@@ -155,7 +155,7 @@ export class FalqonLinear implements Linear {
     for (const update of this.updates) await update.begin(scales);
   }
 
-  /** Quantises A, f32 [rank, inFeatures], below the weights and frees it; a random one where none is given. */
+  /** Quantises A, f32 [rank, inFeatures], into the rows below the weights, and frees it; null: a random A. */
   async #writeAdapter({ part, start }: AdapterPart, given: Matrix | null): Promise<void> {
     const { context: { device }, settings: { scaleGranularity } } = this.shared;
     const input = given ?? await this.#randomAdapter(part);
@@ -247,7 +247,7 @@ export class FalqonLinear implements Linear {
     });
   }
 
-  /** dB += c · Gᵀ·(x·Aᵀ), the scale of G known where it has codes; a G in f16 is scaled as they are. */
+  /** dB += c · Gᵀ·(x·Aᵀ). The scale of G is known where it has codes; a G in f16 is scaled like them. */
   #gradientOfB(program: Program, dOutput: Matrix, codes: QuantizedGradient | null): void {
     if (this.updates.length === 0) return;
     const { rank, loraScale } = this.shared.settings;
@@ -266,7 +266,7 @@ export class FalqonLinear implements Linear {
     }
   }
 
-  /** Begins to sketch the gradient of W; the passes recorded from now on add to that. */
+  /** Starts to sketch the gradient of W; passes recorded from now on add to the sketch. */
   async beginSketch(random: () => number): Promise<void> {
     const { context: { device }, settings: { rank } } = this.shared;
     for (const adapter of this.layout.parts) {
@@ -276,7 +276,7 @@ export class FalqonLinear implements Linear {
     }
   }
 
-  /** The gradients that were sketched, one an adapted part. */
+  /** The sketched gradients, one per adapted part. */
   get sketches(): Matrix[] {
     return this.#sketches.map(({ sum }) => sum);
   }
@@ -315,7 +315,7 @@ export class FalqonLinear implements Linear {
     for (const update of this.updates) update.recordFlush(program);
   }
 
-  /** Everything that a later session cannot make again bit for bit. */
+  /** Everything that cannot be recomputed bit for bit. */
   state(): [string, BufferView][] {
     const { name } = this.spec;
     return [

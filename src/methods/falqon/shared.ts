@@ -1,5 +1,5 @@
 /**
- * What the layers of a network under FALQON share.
+ * Settings and workspace that the layers of a network under FALQON share.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What updates did to codes, in sums that can be added up over rows, parts and layers.
+ * Update statistics as sums that can be added up over rows, parts and layers.
  *
  * @module
  */
