@@ -1,6 +1,7 @@
 /**
- * Everything that must hold before a change lands: format, lint, types, documentation, the kernel bundle,
- * the tests, the examples, every kernel the tests used under both WGSL compilers, and the package as JSR would take it.
+ * Everything that must hold before a change lands: format, lint, types, documentation, the kernel
+ * bundle, the tests, the examples, every kernel the tests used under both WGSL compilers, and a dry
+ * run of publishing.
  *
  * Run: `deno task ok`.
  *

@@ -1,11 +1,12 @@
 /**
- * Runs the tests, each folder of them in a process of its own, and goes on where a process dies.
+ * Runs the tests, each folder of them in a process of its own, and continues where a process dies.
  *
- * Mesa's CPU driver can take down the process that uses it (CONTRIBUTING.md says when). What had run in it is lost,
- * so every file of the folder is then run once more, each in a process of its own. What merely fails is not run again.
+ * Mesa's CPU driver can take down the process that uses it (CONTRIBUTING.md says when). Its results
+ * are lost, so every file of the folder is then run once more, each in a process of its own. A test
+ * that fails is not run again.
  *
- * Run: `deno run -A scripts/run_tests.ts [options of deno test] [files and folders]`, by default all of `tests/`. An
- * option's value stands behind `=`.
+ * Run: `deno run -A scripts/run_tests.ts [options of deno test] [files and folders]`, by default
+ * all of `tests/`. Write an option's value after `=`.
  *
  * @module
  */
@@ -26,8 +27,9 @@ const CRASHES: Readonly<Record<number, Deno.Signal>> = {
 };
 
 /**
- * Without it, Deno loads Mesa's OpenGL beside Vulkan for every file that opens a GPU, and unloads it again: a second
- * driver on the CPU that nothing here uses, and with which processes died that end while a GPU is being given back.
+ * Without it, Deno loads Mesa's OpenGL beside Vulkan for every file that opens a GPU, and unloads
+ * it again: a second driver that no test uses. With it, processes died that ended while a GPU was
+ * being released.
  */
 const ENV: Record<string, string> =
   Deno.build.os === "linux" && !Deno.env.has("DENO_WEBGPU_BACKEND")
@@ -46,7 +48,7 @@ export function deathOf({ code, signal, stderr }: Ending): string | null {
   return CRASHES[code - 128] ?? null; // 128 and the signal's number: what a process in between says
 }
 
-/** What came of files. */
+/** Results of test files. */
 interface Outcome {
   success: boolean;
   /** JUnit XML, one text per process. */
@@ -98,7 +100,7 @@ async function denoTest(
   }
 }
 
-/** Results of a file that say only that its process died. */
+/** Results of a file that report only that its process died. */
 function resultsOfDead(file: string, death: string): string {
   const name = `its process died by ${death}`;
   return `<testsuites tests="1" failures="0" errors="1" time="0">

@@ -1,8 +1,9 @@
 /**
- * Makes sure that WebGPU has an adapter to run on, then runs a command: the first step of the tasks.
+ * Makes sure that WebGPU has an adapter to run on, then runs a command: the first step of the
+ * tasks.
  *
- * A machine without a GPU driver gets Mesa's, which runs on the CPU: as root on Debian or Ubuntu it is
- * installed, elsewhere the command that does it is printed.
+ * A machine without a GPU driver gets Mesa's, which runs on the CPU: as root on Debian or Ubuntu it
+ * is installed, elsewhere the command that does it is printed.
  *
  * Run: `deno run -A scripts/setup.ts deno test -A`.
  *
@@ -14,7 +15,7 @@ import { tmpdir } from "node:os";
 const PACKAGES = ["libvulkan1", "mesa-vulkan-drivers"];
 const INSTALL = `apt-get update && apt-get install -y ${PACKAGES.join(" ")}`;
 
-/** Asks a process of its own: one that found no driver does not look again. */
+/** Asks in a process of its own, because one that found no driver does not look again. */
 async function hasAdapter(): Promise<boolean> {
   const { success } = await new Deno.Command(Deno.execPath(), {
     args: ["eval", "Deno.exit(await navigator.gpu.requestAdapter() ? 0 : 1)"],
@@ -24,7 +25,7 @@ async function hasAdapter(): Promise<boolean> {
   return success;
 }
 
-/** Runs apt-get; what it has to say is shown only if it fails. */
+/** Runs apt-get; its output is shown only if it fails. */
 async function aptGet(...args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command("apt-get", {
     args: ["-qq", ...args],
@@ -45,7 +46,8 @@ async function ensureAdapter(): Promise<boolean> {
   if (await hasAdapter()) return true;
   if (await canInstall()) {
     console.error(`No GPU driver found, installing one that runs on the CPU: ${INSTALL}`);
-    await aptGet("update"); // where only some lists cannot be fetched, the packages may still be found
+    // Where only some lists cannot be fetched, the packages may still be found.
+    await aptGet("update");
     await aptGet("install", "-y", ...PACKAGES);
     if (await hasAdapter()) return true;
   }
@@ -66,7 +68,7 @@ async function run([name, ...args]: string[]): Promise<number> {
     ? {}
     : { XDG_RUNTIME_DIR: tmpdir() };
   const child = new Deno.Command(name === "deno" ? Deno.execPath() : name, { args, env }).spawn();
-  // Ctrl-C goes to the command too: it decides how to end.
+  // Ctrl-C reaches the command too, which decides how to end.
   Deno.addSignalListener("SIGINT", () => {});
   return (await child.status).code;
 }

@@ -1,6 +1,5 @@
 /**
- * Chat templates: how a model's conversations become text. They are Jinja templates in the model's
- * folder.
+ * Chat templates: Jinja templates in a model's folder that turn conversations into text.
  *
  * @module
  */
@@ -21,7 +20,7 @@ export interface ChatMessage {
   content: string;
 }
 
-/** The Jinja template by which a model's conversations become text. */
+/** The Jinja template that turns a model's conversations into text. */
 export class ChatTemplate {
   /** The template. */
   readonly source: string;

@@ -4,7 +4,10 @@
  * @module
  */
 
-/** Whether something is at `path`. What is there but out of reach counts: its opening will say. */
+/**
+ * Whether something is at `path`. What may not be accessed counts as existing: opening it reports
+ * why not.
+ */
 export async function exists(path: string): Promise<boolean> {
   try {
     await Deno.stat(path);

@@ -15,7 +15,7 @@ import { toFileError } from "./file_error.ts";
 import { JsonFields, readJson, showJson } from "./json.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "./safetensors.ts";
 
-/** What scales an adapter and where it sits. */
+/** The settings of an adapter: its rank, its scale, and the layers it adapts. */
 export interface PeftConfig {
   /** Rows of A and columns of B. */
   rank: number;
@@ -41,7 +41,7 @@ export interface LoraTensors {
 
 /** A LoRA adapter. */
 export interface PeftAdapter {
-  /** What scales it and where it sits. */
+  /** Its settings. */
   config: PeftConfig;
   /** The factors by the name of the module, such as `model.layers.0.self_attn.q_proj`. */
   tensors: Map<string, LoraTensors>;
@@ -52,7 +52,7 @@ export const ADAPTER_CONFIG_FILE = "adapter_config.json";
 const WEIGHTS_FILE = "adapter_model.safetensors";
 const PREFIX = "base_model.model.";
 
-/** Settings under which the adapter computes something else than `W + scale · B · A`. */
+/** Settings with which an adapter is something other than `W + scale · B · A`. */
 const UNSUPPORTED = [
   "use_dora",
   "use_qalora",

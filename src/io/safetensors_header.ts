@@ -1,6 +1,6 @@
 /**
- * Parses the header of a safetensors file and checks it, because a file from elsewhere may be damaged
- * or hostile.
+ * Parses the header of a safetensors file and checks it, because a file from elsewhere may be
+ * damaged or hostile.
  *
  * @module
  */
@@ -23,7 +23,7 @@ export interface TensorInfo {
   readonly byteLength: number;
 }
 
-/** What the header of a safetensors file says. */
+/** The parsed header of a safetensors file. */
 export interface SafetensorsHeader {
   /** The tensors by name, in the order of their bytes in the file. */
   readonly tensors: Map<string, TensorInfo>;

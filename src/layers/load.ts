@@ -42,7 +42,9 @@ export async function loadMerged(
   }
 }
 
-/** Loads a matrix of the model into `rows` rows of `target`, starting at `first`; codes are decoded. */
+/**
+ * Loads a matrix of the model into `rows` rows of `target`, starting at `first`; codes are decoded.
+ */
 export async function loadMatrix(
   device: Device,
   name: string,

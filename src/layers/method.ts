@@ -59,7 +59,10 @@ export interface AdaptedLayers {
   dense(name: string, rows: number, cols: number): DenseWeight;
   /** Makes the memory that its layers share for steps of up to `tokens` tokens. */
   reserve(tokens: number): void;
-  /** Gradient initialisation, for a method whose adapters start from gradients of the untrained model. */
+  /**
+   * Gradient initialisation, for a method whose adapters start from gradients of the untrained
+   * model.
+   */
   readonly gradientInit?: GradientInit | null;
   /** Records what must follow the optimizer's change of the parameters. */
   update?(program: Program): void;
@@ -143,8 +146,8 @@ export interface LinearForward {
   /** f32 [tokens, inFeatures]; null where the layer reads only the codes. */
   input: Matrix | null;
   /**
-   * The buffer from {@linkcode Linear.inputCodes}, filled by the kernel that wrote the input; null if
-   * it was not filled.
+   * The buffer from {@linkcode Linear.inputCodes}, filled by the kernel that wrote the input; null
+   * if it was not filled.
    */
   codes: Quantized | null;
   /** [tokens, width], f32 or of type {@linkcode Linear.preferredOutputType}. */

@@ -1,6 +1,6 @@
 /**
- * A method as an entry of the registry, which the command line, its help, the benches and the docs read: its name, its
- * options as data, and how it is made.
+ * A method as an entry of the registry, which the command line, its help, the benches and the docs
+ * read: its name, its options as data, and how it is made.
  *
  * @module
  */
@@ -27,7 +27,10 @@ export interface MethodEntry {
   readonly summary: string;
   /** By the name that the option has in the library. */
   readonly options: Readonly<Record<string, MethodOption>>;
-  /** How frozen weights can be stored, the default first; where there are several, the option `base` chooses. */
+  /**
+   * How frozen weights can be stored, the default first; where there are several, the option `base`
+   * chooses.
+   */
   readonly bases: readonly BaseType[];
   /** Whether it saves a PEFT adapter instead of a model. */
   readonly savesAdapter: boolean;

@@ -1,5 +1,6 @@
 /**
- * Full training: every weight is an f32 parameter. For pretraining small models, and for inspecting gradients.
+ * Full training: every weight is an f32 parameter. For pretraining small models, and for inspecting
+ * gradients.
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * The registry: every method that trains, in the order of help. A new method is an entry here and a folder of its own.
+ * The registry: every method that trains, in the order of help. A new method is an entry here and a
+ * folder of its own.
  *
  * @module
  */

@@ -22,8 +22,8 @@ export type ScaleGranularity = "row" | "tensor";
 export const SCALE_GRANULARITIES: readonly ScaleGranularity[] = ["row", "tensor"];
 
 /**
- * How a scale is computed from the largest magnitude of the values; they are multiplied by it before
- * they are encoded.
+ * How a scale is computed from the largest magnitude of the values; they are multiplied by it
+ * before they are encoded.
  */
 export type ScaleRule =
   /**
@@ -127,8 +127,8 @@ export const FORMATS = {
     max: E4M3.max,
     scale: { kind: "to maximum", vanishing: 1 },
     granularities: SCALE_GRANULARITIES,
-    // Shifted values are up to 1.75. Products of two such values would vanish, so one side keeps its
-    // value.
+    // Shifted values are up to 1.75. Products of two such values would vanish, so one side keeps
+    // its value.
     f16: { decodeFactor: 2 ** 8, packFactor: 1, packFactorBesideSame: 2 ** 8 },
     f16Headroom: 2 ** 7,
     codec: {

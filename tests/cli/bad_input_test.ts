@@ -84,7 +84,7 @@ const CASES: Record<string, BadInput> = {
   },
   "a loss that is not finite": {
     model: { edit: (name, values) => name === "model.norm.weight" && values.fill(NaN) },
-    message: "Cannot go on after step 1 as its loss sum is NaN",
+    message: "Cannot continue after step 1 as its loss sum is NaN",
   },
   "falqon in f32": {
     flags: "--method falqon --base f32",

@@ -29,7 +29,10 @@ import type { BaseWeight } from "./base_weight.ts";
 import type { GemmOperand } from "../operand.ts";
 import { loadMatrix, readDense, weightName } from "../load.ts";
 
-/** Shared by the NF4 weights of a network: tables of the codes' values, memory for one decoded weight. */
+/**
+ * Shared by the NF4 weights of a network: tables of the codes' values, memory for one decoded
+ * weight.
+ */
 export class Nf4Workspace {
   readonly tables: BufferView;
   readonly #device: Device;

@@ -52,8 +52,8 @@ export class QuantizedWeight {
    * taken as they are.
    *
    * @param wantsError Whether to return the rounding error.
-   * @returns The error, f32 [rows, inFeatures], for the caller to free; null if it was not asked for
-   * or is not known.
+   * @returns The error, f32 [rows, inFeatures], for the caller to free; null if it was not asked
+   * for or is not known.
    */
   async loadPart(
     part: LinearPart,

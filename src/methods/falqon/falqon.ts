@@ -1,8 +1,10 @@
 /**
- * FALQON (arXiv 2510.24061): the adapter is merged into the FP8 backbone, which alone is the trained model.
+ * FALQON (arXiv 2510.24061): the adapter is merged into the FP8 backbone, which alone is the
+ * trained model.
  *
- * One GEMM `x~·[W~; A~]ᵀ` computes a layer's output and xA = x·Aᵀ. The backward pass multiplies by the same codes and
- * keeps neither x nor a gradient of A. After each optimizer step an update rule writes B into the codes.
+ * One GEMM `x~·[W~; A~]ᵀ` computes a layer's output and xA = x·Aᵀ. The backward pass multiplies by
+ * the same codes and keeps neither x nor a gradient of A. After each optimizer step an update rule
+ * writes B into the codes.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A random projection of a weight's gradient: Ω·(Gᵀ·x) has the row space of Gᵀ·x in few rows. Its leading directions
- * initialise FALQON's A.
+ * A random projection of a weight's gradient: Ω·(Gᵀ·x) has the row space of Gᵀ·x in few rows. Its
+ * leading directions initialise FALQON's A.
  *
  * @module
  */

@@ -70,7 +70,10 @@ export class FalqonLinear implements Linear {
     return this.#weight.scales;
   }
 
-  /** dB is computed from the saved x·Aᵀ: the input is not kept, unless the gradient of W is sketched. */
+  /**
+   * dB is computed from the saved x·Aᵀ: the input is not kept, unless the gradient of W is
+   * sketched.
+   */
   get backwardReadsInput(): boolean {
     return this.#sketches.length > 0;
   }
@@ -105,7 +108,10 @@ export class FalqonLinear implements Linear {
     return gradients && this.#takesCodes && this.#sketches.length === 0 ? "f16" : "f32";
   }
 
-  /** With pending rows this layer appends a term to the gradient, so it must quantise the gradient itself. */
+  /**
+   * With pending rows this layer appends a term to the gradient, so it must quantise the gradient
+   * itself.
+   */
   get #takesCodes(): boolean {
     return this.shared.settings.scaleGranularity === "row" && !this.#hasPending;
   }
@@ -155,7 +161,10 @@ export class FalqonLinear implements Linear {
     for (const update of this.updates) await update.begin(scales);
   }
 
-  /** Quantises A, f32 [rank, inFeatures], into the rows below the weights, and frees it; null: a random A. */
+  /**
+   * Quantises A, f32 [rank, inFeatures], into the rows below the weights, and frees it; null: a
+   * random A.
+   */
   async #writeAdapter({ part, start }: AdapterPart, given: Matrix | null): Promise<void> {
     const { context: { device }, settings: { scaleGranularity } } = this.shared;
     const input = given ?? await this.#randomAdapter(part);
@@ -247,7 +256,10 @@ export class FalqonLinear implements Linear {
     });
   }
 
-  /** dB += c · Gᵀ·(x·Aᵀ). The scale of G is known where it has codes; a G in f16 is scaled like them. */
+  /**
+   * dB += c · Gᵀ·(x·Aᵀ). The scale of G is known where it has codes; a G in f16 is scaled like
+   * them.
+   */
   #gradientOfB(program: Program, dOutput: Matrix, codes: QuantizedGradient | null): void {
     if (this.updates.length === 0) return;
     const { rank, loraScale } = this.shared.settings;

@@ -14,10 +14,11 @@ import { checkAlpha, checkRank, parseTargets } from "../targets.ts";
 /**
  * How the optimizer's change of B reaches the low-precision codes.
  *
- * - `paper`: the `topK` rows with the largest change are rounded into the codes, then B is zeroed, as published;
+ * - `paper`: the `topK` rows with the largest change are rounded into the codes, then B is zeroed,
+ *   as published;
  * - `accumulate`: B keeps what was not applied;
- * - `requantize`: B is an f32 master that is never zeroed, and a row is written as the rounding of the frozen reference
- *   plus all of B, so that rounding errors never add up.
+ * - `requantize`: B is an f32 master that is never zeroed, and a row is written as the rounding of
+ *   the frozen reference plus all of B, so that rounding errors never add up.
  */
 export type UpdateRule = "requantize" | "paper" | "accumulate";
 
@@ -31,31 +32,37 @@ export interface FalqonOptions {
   /** `requantize` applies B times `alpha / rank`. Default 16. */
   alpha?: number;
   /**
-   * Rows of each weight that a step writes: the k with the largest pending change. Default 10 for `paper` and
-   * `accumulate`, else all.
+   * Rows of each weight that a step writes: the k with the largest pending change. Default 10 for
+   * `paper` and `accumulate`, else all.
    */
   topK?: number;
   /** Default `requantize`. */
   updateRule?: UpdateRule;
   /**
-   * With `requantize`: the forward pass adds what is not yet written to the codes. Default: true where topK is given.
+   * With `requantize`: the forward pass adds what is not yet written to the codes. Default: true
+   * where topK is given.
    */
   pending?: boolean;
   /**
-   * `melded`, as published and the default of `paper` and `accumulate`: the right singular vectors of the quantisation
-   * error, times the roots of the singular values. A weight without a known error, as it comes in FP8, starts
-   * `random-orthogonal`. `gradient`, the default of `requantize`: the leading right singular vectors of the weight's
-   * gradient over the first micro-batches, in which B alone can learn most (the idea of LoRA-GA, arXiv 2407.05000);
-   * without a `Trainer`, which provides the data, it is random.
+   * `melded`, as published and the default of `paper` and `accumulate`: the right singular vectors
+   * of the quantisation error, times the roots of the singular values. A weight without a known
+   * error, as it comes in FP8, starts `random-orthogonal`. `gradient`, the default of `requantize`:
+   * the leading right singular vectors of the weight's gradient over the first micro-batches, in
+   * which B alone can learn most (the idea of LoRA-GA, arXiv 2407.05000); without a `Trainer`,
+   * which provides the data, it is random.
    */
   init?: AdapterInit;
   /** Default `row`: one scale per row of W and per token of x. `tensor`: one each, as published. */
   scaleGranularity?: ScaleGranularity;
-  /** Linear layers with adapters, by the last part of their name. Default all; the others are frozen FP8. */
+  /**
+   * Linear layers with adapters, by the last part of their name. Default all; the others are frozen
+   * FP8.
+   */
   targetModules?: readonly string[];
   /**
-   * Storage of the embedding and lm_head, which stay as they are; norms are f32. Default `f16` on a GPU that has it, else
-   * `f32`. f16 holds a BF16 value exactly down to 2⁻¹⁷; weights are rarely smaller.
+   * Storage of the embedding and lm_head, which stay as they are; norms are f32. Default `f16` on a
+   * GPU that has it, else `f32`. f16 holds a BF16 value exactly down to 2⁻¹⁷; weights are rarely
+   * smaller.
    */
   denseType?: DenseType;
 }

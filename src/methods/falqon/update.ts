@@ -109,9 +109,11 @@ export class FalqonUpdate {
   }
 
   /**
-   * Starts from the current codes and scales of the linear layer: B is zero, and what stays fixed is computed once.
+   * Starts from the current codes and scales of the linear layer: B is zero, and what stays fixed
+   * is computed once.
    *
-   * @param scales All scales of the layer: reading them back costs a round trip, so this is done once for many parts.
+   * @param scales All scales of the layer: reading them back costs a round trip, so this is done
+   * once for many parts.
    */
   async begin(scales: Float32Array<ArrayBuffer>): Promise<void> {
     const { linear, adapter: { part, start } } = this;
@@ -245,7 +247,10 @@ export class FalqonUpdate {
     return this.#reference ? { codes: this.#reference, row: 0 } : "in place";
   }
 
-  /** Allocates what finding the pending rows needs. Only a master that is never zeroed needs to know what was written. */
+  /**
+   * Allocates what finding the pending rows needs. Only a master that is never zeroed needs to know
+   * what was written.
+   */
   #trackPending(): void {
     const { rows, module } = this.adapter.part;
     this.#scores ??= this.#device.vector(rows, "f32", `${module} scores`);

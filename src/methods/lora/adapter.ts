@@ -41,8 +41,8 @@ export interface AdapterBackward {
 }
 
 /**
- * A and B of the adapted parts of a layer. Gradients of A and B are computed from f32 values in every precision; on
- * tensor cores these are rounded to f16, except in f32.
+ * A and B of the adapted parts of a layer. Gradients of A and B are computed from f32 values in
+ * every precision; on tensor cores these are rounded to f16, except in f32.
  */
 export class LoraAdapter {
   readonly layout: AdapterLayout;
@@ -242,7 +242,10 @@ export class LoraAdapter {
     return tensors;
   }
 
-  /** Adds c·B·A of part `index` to its weight, f32 [rows, inFeatures]; does nothing for a part without adapter. */
+  /**
+   * Adds c·B·A of part `index` to its weight, f32 [rows, inFeatures]; does nothing for a part
+   * without adapter.
+   */
   async merge(
     index: number,
     weight: Float32Array<ArrayBuffer>,

@@ -1,9 +1,9 @@
 /**
- * LoRA as PEFT does it: `y = x·Wᵀ + (alpha / rank) · (x·Aᵀ)·Bᵀ`, W frozen, A and B trained in f32. Without targets it
- * is the frozen model.
+ * LoRA as PEFT does it: `y = x·Wᵀ + (alpha / rank) · (x·Aᵀ)·Bᵀ`, W frozen, A and B trained in f32.
+ * Without targets it is the frozen model.
  *
- * The variants differ in how W is stored and in what precision GEMMs round their operands to; docs/METHODS.md lists
- * both.
+ * The variants differ in how W is stored and in what precision GEMMs round their operands to;
+ * docs/METHODS.md lists both.
  *
  * @module
  */
@@ -38,23 +38,26 @@ const NAMES: Readonly<Record<BaseType, string>> = {
   nf4: "qlora",
 };
 
-/** Low-rank adapters in f16 and frozen FP8 weights: what FALQON merges, kept separate. `lora({ base: "fp8" })`. */
+/**
+ * Low-rank adapters in f16 and frozen FP8 weights: what FALQON merges, kept separate. `lora({ base:
+ * "fp8" })`.
+ */
 export function fp8Lora(options: AdapterOptions = {}): Method {
   return lora({ ...options, base: "fp8" });
 }
 
 /**
- * Low-rank adapters in FP8 beside frozen FP8 weights, as TorchAO's float8 training does it with one scale per row: A,
- * B, x·Aᵀ and gradients are quantised again in every step; gradients of A and B are computed from unrounded values.
- * `lora({ base: "fp8", adapterPrecision: "fp8" })`.
+ * Low-rank adapters in FP8 beside frozen FP8 weights, as TorchAO's float8 training does it with one
+ * scale per row: A, B, x·Aᵀ and gradients are quantised again in every step; gradients of A and B
+ * are computed from unrounded values. `lora({ base: "fp8", adapterPrecision: "fp8" })`.
  */
 export function torchaoStyle(options: AdapterOptions = {}): Method {
   return lora({ ...options, base: "fp8", adapterPrecision: "fp8" });
 }
 
 /**
- * QLoRA (arXiv 2305.14314): frozen weights in 4-bit NormalFloat with double quantisation, decoded to f16 before each
- * product, as bitsandbytes does; adapters in f16. `lora({ base: "nf4" })`.
+ * QLoRA (arXiv 2305.14314): frozen weights in 4-bit NormalFloat with double quantisation, decoded
+ * to f16 before each product, as bitsandbytes does; adapters in f16. `lora({ base: "nf4" })`.
  */
 export function qlora(options: AdapterOptions = {}): Method {
   return lora({ ...options, base: "nf4" });

@@ -12,14 +12,20 @@ import { quantize } from "../../kernels/rows/quantize.ts";
 import { type GemmOperand, type Precision, PRECISIONS } from "../../layers/operand.ts";
 import { needsScales } from "../../numerics/formats.ts";
 
-/** A rounded copy of A or B: in f16 the rounded values, in e4m3 codes with one scale per row or one for all rows. */
+/**
+ * A rounded copy of A or B: in f16 the rounded values, in e4m3 codes with one scale per row or one
+ * for all rows.
+ */
 export class RoundedAdapter {
   readonly #device: Device;
   readonly #codes: Matrix;
   readonly #scales: Vector;
   readonly #granularity: "row" | "tensor" | "given";
 
-  /** @param scaling of e4m3: `tensor` where a GEMM sums over the rows, so that their scales must be equal. */
+  /**
+   * @param scaling of e4m3: `tensor` where a GEMM sums over the rows, so that their scales must be
+   * equal.
+   */
   constructor(
     device: Device,
     { rows, cols }: { rows: number; cols: number },

@@ -19,7 +19,10 @@ export interface AdapterOptions {
   alpha?: number;
   /** Linear layers with adapters, by the last part of their name. Default all. */
   targetModules?: readonly string[];
-  /** Train A too; otherwise only B is trained, as in LoRA-FA (arXiv 2308.03303) and FALQON. Default true. */
+  /**
+   * Train A too; otherwise only B is trained, as in LoRA-FA (arXiv 2308.03303) and FALQON. Default
+   * true.
+   */
   trainA?: boolean;
   /** Adapters to start from instead of a random A and a zero B; gives rank, alpha and targets. */
   adapter?: PeftAdapter;
@@ -28,14 +31,15 @@ export interface AdapterOptions {
 /** Options of `lora`. */
 export interface LoraOptions extends AdapterOptions {
   /**
-   * Storage of the frozen weights, and what the operands of their products are rounded to: `f32`, the default, rounds
-   * nothing; `f16` scales the row of each token by a power of two; `fp8` is e4m3 with one scale per row; `nf4` is 4-bit
-   * NormalFloat with double quantisation, decoded to f16 before each product. Accumulation is always f32.
+   * Storage of the frozen weights, and what the operands of their products are rounded to: `f32`,
+   * the default, rounds nothing; `f16` scales the row of each token by a power of two; `fp8` is
+   * e4m3 with one scale per row; `nf4` is 4-bit NormalFloat with double quantisation, decoded to
+   * f16 before each product. Accumulation is always f32.
    */
   base?: BaseType;
   /**
-   * What the operands of the adapters' products are rounded to. Default f32 with an f32 base, else f16; `fp8`, as in
-   * TorchAO's float8 training, needs the base `fp8`.
+   * What the operands of the adapters' products are rounded to. Default f32 with an f32 base, else
+   * f16; `fp8`, as in TorchAO's float8 training, needs the base `fp8`.
    */
   adapterPrecision?: Precision;
 }
@@ -52,7 +56,9 @@ export interface LoraSettings {
   base: BaseType;
   /** What the operands of the adapters' products are rounded to. */
   adapterPrecision: Precision;
-  /** Storage of the embedding and the head; null for f16 where the GPU has it, else f32, as FALQON. */
+  /**
+   * Storage of the embedding and the head; null for f16 where the GPU has it, else f32, as FALQON.
+   */
   denseType: DenseType | null;
   adapter?: PeftAdapter;
 }

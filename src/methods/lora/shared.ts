@@ -53,7 +53,8 @@ export class LoraShared {
     this.gradient = operandRows(device, base, "gradient", "output gradient");
     const own = adapterPrecision === base ? "f32" : adapterPrecision;
     this.adapterInput = operandRows(device, own, "input", "input of adapters");
-    // A quantised weight divides its row scales out of the gradient's columns; B needs a copy without that.
+    // A quantised weight divides its row scales out of the gradient's columns; B needs a copy
+    // without that.
     const ownGradient = CODED_BASES[baseType] ? adapterPrecision : own;
     const label = "output gradient of adapters";
     this.adapterGradient = operandRows(device, ownGradient, "gradient", label);
