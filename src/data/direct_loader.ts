@@ -218,11 +218,10 @@ export class DirectLoader implements Loader {
     for (let i = 0; i < ids.length; i++) if (ids[i] >= vocabSize) bad ??= ids[i];
     for (let i = 0; i < labels.length; i++) if (labels[i] >= vocabSize) bad ??= labels[i];
     if (bad !== undefined) {
+      const where = this.#dataset.locate(row);
       throw new DataError(
-        `Cannot train on ${
-          this.#dataset.locate(row)
-        }: it has the token id ${bad}, but the model's ` +
-          `vocabulary has ${vocabSize} entries; use the tokenizer that belongs to the model`,
+        `Cannot train on ${where}: it has the token id ${bad}, but the model's vocabulary has ` +
+          `${vocabSize} entries; use the tokenizer that belongs to the model`,
       );
     }
   }

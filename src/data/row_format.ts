@@ -79,15 +79,14 @@ export function recognise(row: unknown, columns: ColumnMap, where: string): Exam
       `Cannot read ${where}: it is ${describe(row)}; give one JSON object per row`,
     );
   }
+  const keys = () => Object.keys(row).join(", ") || "(none)";
   const mapped: Row = {};
   for (const [key, column] of Object.entries(columns)) {
     if (!Object.hasOwn(row, column)) {
       if (OPTIONAL_KEYS.includes(key)) continue;
       throw new DataError(
-        `Cannot read ${where}: it has the keys ${
-          Object.keys(row).join(", ")
-        }, but the column map ` +
-          `names "${column}"; correct the map`,
+        `Cannot read ${where}: it has the keys ${keys()}, but the column map names "${column}"; ` +
+          "correct the map",
       );
     }
     mapped[key] = (row as Row)[column];
@@ -95,11 +94,9 @@ export function recognise(row: unknown, columns: ColumnMap, where: string): Exam
   const example = match(mapped, where) ?? match({ ...row, ...mapped }, where);
   if (example === undefined) {
     throw new DataError(
-      `Cannot read ${where}: it has the keys ${
-        Object.keys(row).join(", ") || "(none)"
-      }; give text, ` +
-        "or prompt and completion, or instruction and output (and input), or messages, or " +
-        "input_ids (and labels), or map other columns, as in prompt=question,completion=answer",
+      `Cannot read ${where}: it has the keys ${keys()}; give text, or prompt and completion, or ` +
+        "instruction and output (and input), or messages, or input_ids (and labels), or map " +
+        "other columns, as in prompt=question,completion=answer",
     );
   }
   return example;

@@ -169,7 +169,7 @@ Deno.test("eval and generate with bad input end with a sentence", () =>
     await writeTinyModel(folder);
     await Deno.writeTextFile(join(folder, "empty.jsonl"), "");
     const cases: [string, string][] = [
-      [`eval --model ${folder} --data ${folder}/empty.jsonl`, "gave nothing"],
+      [`eval --model ${folder} --data ${folder}/empty.jsonl`, "epoch 0 has no targets"],
       [`eval --model ${folder} --data nowhere`, 'Cannot read "nowhere"'],
       [`generate --model ${folder} --prompt a --max-new-tokens 0`, "Cannot use maxNewTokens 0"],
       [`generate --model ${folder} --prompt a --temperature -1`, "temperature -1"],
