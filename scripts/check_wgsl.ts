@@ -10,8 +10,8 @@
  * Run, after tests that have logged: `deno run -A --no-lock scripts/check_wgsl.ts LOG`. Without
  * `--no-lock` the lock file would make every user of the package download the compiler.
  *
- * While writing a kernel: `deno run -A --no-lock scripts/check_wgsl.ts --kernel NAME '{"THREADS":
- * 64}'` checks one variant of the kernel NAME as it is in `wgsl/`.
+ * While writing a kernel, check one variant of the kernel NAME as it is in `wgsl/`:
+ * `deno run -A --no-lock scripts/check_wgsl.ts --kernel NAME '{"THREADS": 64}'`.
  *
  * @module
  */

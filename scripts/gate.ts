@@ -20,7 +20,7 @@ interface Check {
 
 /** Files that one check leaves for later ones. */
 interface Files {
-  /** What the tests asked of devices, for the check of the kernels. */
+  /** Kernels that the tests requested from devices, for the check of the kernels. */
   kernelLog: string;
   /** The tests' results as JUnit XML. */
   results: string;

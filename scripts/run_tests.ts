@@ -1,9 +1,9 @@
 /**
  * Runs the tests, each folder of them in a process of its own, and continues where a process dies.
  *
- * Mesa's CPU driver can take down the process that uses it (CONTRIBUTING.md says when). Its results
- * are lost, so every file of the folder is then run once more, each in a process of its own. A test
- * that fails is not run again.
+ * Mesa's CPU driver can take down the process that uses it (CONTRIBUTING.md explains when). Its
+ * results are lost, so every file of the folder is then run once more, each in a process of its
+ * own. A test that fails is not run again.
  *
  * Run: `deno run -A scripts/run_tests.ts [options of deno test] [files and folders]`, by default
  * all of `tests/`. Write an option's value after `=`.
@@ -27,9 +27,9 @@ const CRASHES: Readonly<Record<number, Deno.Signal>> = {
 };
 
 /**
- * Without it, Deno loads Mesa's OpenGL beside Vulkan for every file that opens a GPU, and unloads
- * it again: a second driver that no test uses. With it, processes died that ended while a GPU was
- * being released.
+ * Without this, Deno loads Mesa's OpenGL beside Vulkan for every file that opens a GPU, and unloads
+ * it again: a second driver that no test uses, because of which processes died that ended while a
+ * GPU was being released.
  */
 const ENV: Record<string, string> =
   Deno.build.os === "linux" && !Deno.env.has("DENO_WEBGPU_BACKEND")
@@ -45,7 +45,7 @@ export interface Ending extends Deno.CommandStatus {
 export function deathOf({ code, signal, stderr }: Ending): string | null {
   if (stderr.includes(PANIC)) return "a panic of Deno";
   if (signal !== null) return Object.values(CRASHES).includes(signal) ? signal : null;
-  return CRASHES[code - 128] ?? null; // 128 and the signal's number: what a process in between says
+  return CRASHES[code - 128] ?? null; // a shell reports 128 plus the signal's number
 }
 
 /** Results of test files. */

@@ -29,7 +29,7 @@ const FLAGS: readonly string[] = [
   "enable-dawn-features=" + [
     "allow_unsafe_apis", // experimental features: subgroup matrices
     "vulkan_enable_f16_on_nvidia", // f16, and with it the f16 matrices
-    "disable_robustness", // a quarter of a matrix product's time; docs/DAWN.md says why it is safe
+    "disable_robustness", // a quarter of a GEMM's rate; why this is safe: docs/DAWN.md
   ].join(),
   "disable-dawn-features=timestamp_quantization", // else times are multiples of 65 µs
 ];

@@ -17,7 +17,7 @@ export interface LoadedModel {
   readonly config: ModelConfig;
   readonly device: Device;
   readonly tokenizer: Tokenizer;
-  /** Its layers on the GPU, put there when first needed. */
+  /** Its layers on the GPU, loaded when first needed. */
   network(): Promise<Network>;
   /** −log p of every target of a step, 0 where there is none. */
   tokenLosses(arrays: TokenArrays): Promise<Float32Array<ArrayBuffer>>;

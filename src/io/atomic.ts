@@ -116,7 +116,7 @@ async function checkReplaceable(path: string, overwrite: boolean): Promise<void>
  * again if it ever was. To be called before a folder is read that a killed process may have been
  * writing, but not while another process writes it.
  *
- * @throws {FileError} if the folder cannot be put right.
+ * @throws {FileError} if the folder cannot be repaired.
  */
 export async function recoverFolder(target: string): Promise<void> {
   const path = resolve(target);

@@ -94,7 +94,7 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
   using file = await SafetensorsFile.open(weightsPath);
   const tensors = await readTensors(file, scaling.rank);
   const listed = fields.raw("target_modules");
-  // PEFT also takes a regular expression over module names here; the tensors say what it matched.
+  // PEFT also accepts a regular expression over module names; the tensors show what it matched.
   const targetModules = Array.isArray(listed)
     ? fields.strings("target_modules")
     : [...new Set([...tensors.keys()].map((module) => module.slice(module.lastIndexOf(".") + 1)))];
@@ -146,8 +146,8 @@ async function readTensors(file: SafetensorsFile, rank: number): Promise<PeftAda
       if (!info) throw fail(`it has only one factor of "${module}"`);
       if (info.shape.length !== 2 || info.shape[rankAxis] !== rank || !isFloatDType(info.dtype)) {
         throw fail(
-          `its tensor "${name}" is ${info.dtype} ${showJson(info.shape)}, where F32, F16 or BF16 ` +
-            `with ${rank} as size ${rankAxis} is wanted`,
+          `its tensor "${name}" is ${info.dtype} ${showJson(info.shape)} and must be F32, F16 or ` +
+            `BF16 with ${rank} as size ${rankAxis}`,
         );
       }
       return { values: toFloat32(await file.read(name), info.dtype), shape: info.shape };

@@ -21,7 +21,7 @@ export interface PrecisionFormats {
 }
 
 /**
- * What both operands of a GEMM are rounded to; accumulation is f32.
+ * What both operands of a GEMM are rounded to; docs/METHODS.md explains how products accumulate.
  *
  * - `f32`: nothing is rounded;
  * - `f16`: each row is scaled by a power of two;

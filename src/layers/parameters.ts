@@ -1,6 +1,6 @@
 /**
  * All trained values in one flat buffer, their gradients and moments in three more, so that the
- * gradient norm and AdamW are one dispatch each and a checkpoint is one copy.
+ * gradient norm and AdamW are one dispatch each, and a checkpoint reads whole buffers.
  *
  * @module
  */

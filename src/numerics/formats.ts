@@ -91,7 +91,7 @@ export interface NumberFormat {
 
 /** The formats, by name. */
 export const FORMATS = {
-  /** IEEE single precision: accumulators, and everything that is not rounded. */
+  /** IEEE single precision: everything that is not rounded. */
   f32: {
     name: "f32",
     bytes: 4,

@@ -44,7 +44,7 @@ export class FalqonLinear implements Linear {
   /** One per adapted part: its B, and how B is written into the codes. */
   readonly updates: FalqonUpdate[];
   /** x·Aᵀ of the last forward. */
-  readonly #low: RowBuffer;
+  readonly #xA: RowBuffer;
   /** During gradient initialisation, one per adapted part. */
   #sketches: GradientSketch[] = [];
 
@@ -56,7 +56,7 @@ export class FalqonLinear implements Linear {
       granularity: scaleGranularity,
       furtherRows,
     });
-    this.#low = new RowBuffer(device, `${spec.name} x·Aᵀ`);
+    this.#xA = new RowBuffer(device, `${spec.name} x·Aᵀ`);
     this.updates = this.layout.parts.map((part) => new FalqonUpdate(shared, this, part));
   }
 
@@ -139,7 +139,7 @@ export class FalqonLinear implements Linear {
   }
 
   reserve(tokens: number): void {
-    this.#low.reserve(tokens, this.layout.width);
+    this.#xA.reserve(tokens, this.layout.width);
   }
 
   async load(source: WeightSource): Promise<void> {
@@ -186,7 +186,7 @@ export class FalqonLinear implements Linear {
     return this.#upload(randomAdapter(chosen, rows, inFeatures, rank, random));
   }
 
-  /** Puts an A [rank, inFeatures] on the GPU. */
+  /** Uploads an A [rank, inFeatures]. */
   #upload(a: Float32Array<ArrayBuffer>): Matrix {
     const { context: { device }, settings: { rank } } = this.shared;
     const matrix = device.matrix(rank, this.spec.inFeatures, "f32", "A to quantise");
@@ -204,13 +204,13 @@ export class FalqonLinear implements Linear {
     const { rows } = output;
     const x = filled ?? this.#inputCodes(rows);
     if (!filled) quantize(program, { input: input!, ...x, granularity: settings.scaleGranularity });
-    const low = this.layout.width > 0 ? this.#low.rows(rows) : undefined;
+    const xA = this.layout.width > 0 ? this.#xA.rows(rows) : undefined;
     gemm(program, {
       layout: "nt",
       a: x.codes,
       b: this.weight,
       out: output,
-      secondOutput: low,
+      secondOutput: xA,
       rowScales: x.scales,
       columnScales: this.scales,
       addend,
@@ -219,7 +219,7 @@ export class FalqonLinear implements Linear {
     for (const { adapter: { part, start }, pendingB } of this.updates) {
       gemm(program, {
         layout: "nt",
-        a: columnsOf(low!, start, settings.rank),
+        a: columnsOf(xA!, start, settings.rank),
         b: pendingB!,
         out: columnsOf(output, part.start, part.rows),
         alpha: settings.loraScale,
@@ -269,7 +269,7 @@ export class FalqonLinear implements Linear {
     for (const { adapter: { part, start }, b } of this.updates) {
       lowRankGradient(program, {
         a: columnsOf(dOutput, part.start, part.rows),
-        b: columnsOf(this.#low.rows(dOutput.rows), start, rank),
+        b: columnsOf(this.#xA.rows(dOutput.rows), start, rank),
         out: b.gradient,
         alpha: loraScale,
         accumulate: true,
@@ -356,6 +356,6 @@ export class FalqonLinear implements Linear {
   free(): void {
     this.#weight.free();
     for (const update of this.updates) update.free();
-    this.#low.free();
+    this.#xA.free();
   }
 }

@@ -39,8 +39,8 @@ export interface FalqonOptions {
   /** Default `requantize`. */
   updateRule?: UpdateRule;
   /**
-   * With `requantize`: the forward pass adds what is not yet written to the codes. Default: true
-   * where topK is given.
+   * With `requantize`: what is not yet written into the codes is added in the forward pass.
+   * Default: true where topK is given.
    */
   pending?: boolean;
   /**

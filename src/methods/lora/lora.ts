@@ -39,8 +39,8 @@ const NAMES: Readonly<Record<BaseType, string>> = {
 };
 
 /**
- * Low-rank adapters in f16 and frozen FP8 weights: what FALQON merges, kept separate. `lora({ base:
- * "fp8" })`.
+ * Low-rank adapters in f16 and frozen FP8 weights: what FALQON merges, kept separate.
+ * `lora({ base: "fp8" })`.
  */
 export function fp8Lora(options: AdapterOptions = {}): Method {
   return lora({ ...options, base: "fp8" });
