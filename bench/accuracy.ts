@@ -5,7 +5,8 @@
  *
  * ```
  * deno run -A bench/accuracy.ts --model DIR --data FILE \
- *   [--columns prompt=question,completion=answer] [--methods 'lora;paper, melded'] [--seeds 1,2] [--steps 300] [--out results.jsonl]
+ *   [--columns prompt=question,completion=answer] [--methods 'lora;paper, melded'] [--seeds 1,2] \
+ *   [--steps 300] [--out results.jsonl]
  * deno run -A bench/accuracy.ts --report results.jsonl
  * ```
  *
