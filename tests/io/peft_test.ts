@@ -88,7 +88,7 @@ Deno.test("adapters with missing, odd or foreign tensors are refused", () =>
       [[A, B, source("m.lora_magnitude_vector", [4])], "is no factor of a linear layer"],
       [[A, source("m.lora_B.weight", [4, 3])], "BF16 with 2 as size 1"],
       [[source("m.lora_A.weight", [2]), B], "F32 [2] and must be"],
-      [[source("m.lora_A.weight", [2, 3], "F64"), B], "F64 [2,3], where"],
+      [[source("m.lora_A.weight", [2, 3], "F64"), B], "F64 [2,3] and must be"],
     ];
     for (const [tensors, message] of cases) {
       await writeSafetensors(`${folder}/adapter_model.safetensors`, tensors);
