@@ -18,7 +18,9 @@ if (import.meta.main) {
   Deno.exit(await main(Deno.args, processTerminal()));
 }
 
-/** Mesa's driver complains on stderr about a missing folder for sockets; it never uses the folder. */
+/**
+ * Mesa's driver complains on stderr about a missing folder for sockets; it never uses the folder.
+ */
 function quietDriver(): void {
   const { state } = Deno.permissions.querySync({ name: "env", variable: "XDG_RUNTIME_DIR" });
   if (Deno.build.os !== "linux" || state !== "granted") return;

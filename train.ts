@@ -1,6 +1,6 @@
 /**
- * Fine-tunes a model by FALQON. Copy this file and change what you need; in your own project, import from
- * `jsr:@falqon/webgpu`.
+ * Fine-tunes a model with FALQON. Copy this file and change what you need; in your own project,
+ * import from `jsr:@falqon/webgpu`.
  *
  * ```sh
  * deno run -A train.ts [MODEL_FOLDER TRAIN_FILE HELD_OUT_FILE]

@@ -1,14 +1,17 @@
 /**
- * Does FALQON learn? Fine-tunes one model on one dataset by several methods, learning rates and seeds, and compares the
- * held-out losses with each other and with the untuned FP8 model. docs/ACCURACY.md shows what came out.
+ * Does FALQON learn? Fine-tunes one model on one dataset with several methods, learning rates and
+ * seeds, and compares the held-out losses with each other and with the untuned FP8 model.
+ * docs/ACCURACY.md shows the results.
  *
  * ```
- * deno run -A bench/accuracy.ts --model DIR --data FILE [--columns prompt=question,completion=answer] \
- *   [--methods 'lora;paper, melded'] [--seeds 1,2] [--steps 300] [--out results.jsonl]
+ * deno run -A bench/accuracy.ts --model DIR --data FILE \
+ *   [--columns prompt=question,completion=answer] [--methods 'lora;paper, melded'] [--seeds 1,2] \
+ *   [--steps 300] [--out results.jsonl]
  * deno run -A bench/accuracy.ts --report results.jsonl
  * ```
  *
- * Every run prints one JSON line; `--report` makes the table of the best learning rate of each method.
+ * Every run prints one JSON line; `--report` prints a table with the best learning rate of each
+ * method.
  *
  * @module
  */
@@ -43,7 +46,10 @@ import { readFlags, runScript } from "./support/script.ts";
 const RANK = 16;
 const RATES = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1];
 
-/** The methods compared. `requantize` unless another rule is named; all rows are written unless `top 10`. */
+/**
+ * The methods compared. `requantize` unless another rule is named; all rows are written unless `top
+ * 10`.
+ */
 const METHODS: Record<string, () => Method> = {
   "lora": () => lora({ rank: RANK }),
   "lora-fa": () => lora({ rank: RANK, trainA: false }),
@@ -156,7 +162,10 @@ function readResults(path: string): Result[] {
   return Deno.readTextFileSync(path).trim().split("\n").map((line) => JSON.parse(line));
 }
 
-/** The mean over seeds at the best learning rate of each method, and its share of LoRA's improvement. */
+/**
+ * The mean over seeds at the best learning rate of each method, and its share of LoRA's
+ * improvement.
+ */
 function report(results: Result[]) {
   const loss = ({ heldOutLoss }: Result) => heldOutLoss ?? Infinity; // JSON has no Infinity
   const untuned = loss(results.find(({ method }) => method === "untuned FP8")!);

@@ -1,18 +1,18 @@
 /**
  * How fast attention is on this GPU, and whether it is right.
  *
- * `deno run -A bench/attention_bench.ts` times forward and backward at LLaMA-7B shapes: 16 documents of 512
- * tokens, 32 heads of 128. `--documents --length --heads --kv-heads --head-dim --repeats` change them,
- * `--gradient` the size of the output's gradient, `--provider native|dawn|auto` the WebGPU. The last document is
- * compared with the f64 oracle for the last key head and its query heads, which takes seconds for 512 tokens
- * and grows with the square.
+ * `deno run -A bench/attention_bench.ts` times forward and backward at LLaMA-7B shapes: 16
+ * documents of 512 tokens, 32 heads of 128. `--documents --length --heads --kv-heads --head-dim
+ * --repeats` change them, `--gradient` the size of the output's gradient, `--provider
+ * native|dawn|auto` the WebGPU. The last document is compared with the f64 oracle for the last key
+ * head and its query heads, which takes seconds for 512 tokens and grows with the square.
  *
- * `--sweep` also times, and compares, the tensor core kernels with each of the tiles that they could have. A
- * difference that rounding does not explain is an error. Small odd shapes are compared by the tests
- * (docs/DAWN.md says how to run them on tensor cores).
+ * `--sweep` also times and checks the tensor-core kernels with every tile that they can have. A
+ * difference that rounding does not explain is an error. Tests check small odd shapes (docs/DAWN.md
+ * explains how to run them on tensor cores).
  *
- * TFLOP/s count the products over visible keys only: 4, 6 and 8 · headDim for each (query, key, head) in
- * the forward, the queries' and the keys' gradients.
+ * TFLOP/s count the products over visible keys only: 4, 6 and 8 · headDim for each (query, key,
+ * head) in the forward, the queries' and the keys' gradients.
  *
  * @module
  */
@@ -42,17 +42,17 @@ const FLAGS = {
   ...GPU_FLAGS,
   ...group("Attention", {
     documents: whole("Documents", "16"),
-    length: whole("Tokens of each", "512"),
+    length: whole("Tokens per document", "512"),
     heads: whole("Query heads", "32"),
     kvHeads: whole("Key and value heads", "as many as query heads"),
-    headDim: whole("Components of a head", "128"),
+    headDim: whole("Components per head", "128"),
     gradient: number("Standard deviation of the output's gradient", "1"),
     repeats: whole("Timed runs", "9"),
     sweep: toggle("Time all tiles of the kernels for tensor cores"),
   }),
 };
 
-/** What rounding to f32 explains, and rounding factors and probabilities to f16. */
+/** Largest errors that rounding explains: to f32, and of factors and probabilities to f16. */
 const [F32_TOLERANCE, F16_TOLERANCE] = [1e-5, 2e-3];
 
 /** Recorders of both passes. */
@@ -63,7 +63,10 @@ type AttentionRecorders =
 /** The kernels that training runs. */
 const CHOSEN: AttentionRecorders = { forward: attentionForward, backward: attentionBackward };
 
-/** Compares and times with a command line's words; ends the process by code 1 where a result is wrong. */
+/**
+ * Compares and times with a command line's words; ends the process by code 1 where a result is
+ * wrong.
+ */
 async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   const { documents = 16, length = 512, heads = 32, headDim = 128, repeats = 9, ...values } =
     readFlags(args, FLAGS);
@@ -102,7 +105,9 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   }
 }
 
-/** Every tile, in all of the three kernels that can have it at once, and in the others the one used. */
+/**
+ * Every tile, in all of the three kernels that can have it at once, and in the others the one used.
+ */
 function* sweep(device: Device, headDim: number): Generator<[string, AttentionRecorders]> {
   for (const columns of [32, 64]) {
     for (const subgroups of [4, 6, 8, 12]) {

@@ -1,8 +1,8 @@
 /**
  * Draws the README's figure: the time of a training step by method and by path to the GPU.
  *
- * `deno run -A bench/figure.ts steps.jsonl docs/step_time.svg` reads lines of `bench/suite.ts`, its groups `methods` and
- * `torch`; of several with one label the last counts.
+ * `deno run -A bench/figure.ts steps.jsonl docs/step_time.svg` reads lines of `bench/suite.ts`, its
+ * groups `methods` and `torch`; of several with one label the last counts.
  *
  * @module
  */
@@ -37,13 +37,16 @@ const PATHS: readonly (readonly [gpu: string, heading: string])[] = [
   ["native", "WebGPU of the runtime (native)"],
 ];
 
-/** What bars are called by the methods of bench/torch_step.py. */
+/** Labels of the bars of bench/torch_step.py, by method. */
 const TORCH_METHODS: Readonly<Record<string, string>> = {
   "peft-lora-bf16": "PEFT LoRA",
   "falqon-as-published": "FALQON as published",
 };
 
-/** Colours for light and for dark pages; text and bars contrast with both by at least 4.5 and 3 to 1. */
+/**
+ * Colours for light and for dark pages; text and bars contrast with both by at least 4.5 and 3 to
+ * 1.
+ */
 const STYLE = `
 text { font: 13px system-ui, sans-serif; fill: #24292f }
 .title { font-size: 15px; font-weight: 600 }
@@ -92,7 +95,8 @@ export function drawSteps(lines: readonly SuiteLine[]): string {
     }
   }
   const all = [...latest.values()];
-  const head = describe(all.find(({ gpu }) => gpu !== undefined) ?? all[0]); // PyTorch's lines know less of the model
+  // PyTorch's lines know less of the model.
+  const head = describe(all.find(({ gpu }) => gpu !== undefined) ?? all[0]);
   const height = y + 8;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" ` +
     `aria-labelledby="title desc">\n<title id="title">${escape(head.title)}</title>\n` +

@@ -1,11 +1,12 @@
 /**
- * How fast matrix products are on this GPU, by layout and variant, and whether they are right.
+ * How fast GEMMs are on this GPU, by layout and variant, and whether they are right.
  *
- * `deno run -A bench/gemm_bench.ts` times the shapes of a LLaMA-7B step. `--provider native|dawn`, `--shapes
- * 8192x4096x4096,…` (m×n×k), `--layouts nt,nn` and `--types fp8,f16,f32` choose; `--sweep` times every variant in the
- * list below instead of the one that the table of src/kernels/gemm/variants.ts chooses. The rate counts packing and
- * scaling as time and 2·m·n·k as operations; `kernel` is the rate of the product's own kernel. Errors are relative to
- * the product in f64 of the same narrow operands, on sampled rows and columns.
+ * `deno run -A bench/gemm_bench.ts` times the shapes of a LLaMA-7B step. `--provider native|dawn`,
+ * `--shapes 8192x4096x4096,…` (m×n×k), `--layouts nt,nn` and `--types fp8,f16,f32` choose;
+ * `--sweep` times every variant in the list below instead of the one that the table of
+ * src/kernels/gemm/variants.ts chooses. The rate counts packing and scaling as time and 2·m·n·k as
+ * operations; `kernel` is the rate of the product's own kernel. Errors are relative to the product
+ * in f64 of the same rounded operands, on sampled rows and columns.
  *
  * @module
  */
@@ -31,7 +32,9 @@ import { readRow } from "./support/row_checks.ts";
 import { readFlags, runScript } from "./support/script.ts";
 import { relativeError } from "../tests/oracle/compare.ts";
 
-/** Types of the operands of a product, as training has them: activations or gradients, and weights. */
+/**
+ * Types of the operands of a product, as training has them: activations or gradients, and weights.
+ */
 const TYPES: Record<string, (layout: GemmLayout) => [ElementType, ElementType]> = {
   fp8: (layout) => [layout === "nt" ? "e4m3" : "e5m2", "e4m3"],
   f16: () => ["f16", "f16"],
@@ -89,21 +92,22 @@ export class GemmRun implements Disposable {
     this.#out = device.matrix(m, n, "f32", "product");
     this.program = new Program(device);
     const [left, right] = this.#operands;
-    // Scales of 1, so that dividing by them is part of the time and the result is the plain product.
+    // Scales of 1, so that dividing by them is part of the time and the result is the plain
+    // product.
     const ones = (length: number) => {
       const scales = device.vector(length, "f32", "scales");
       device.write(scales, new Float32Array(length).fill(1));
       this.#scales.push(scales);
       return scales;
     };
-    const narrow = aType !== "f32";
+    const quantized = aType !== "f32";
     gemm(this.program, {
       layout,
       a: left.matrix,
       b: right.matrix,
       out: this.#out,
-      rowScales: narrow ? ones(m) : undefined,
-      columnScales: narrow && layout === "nt" ? ones(n) : undefined,
+      rowScales: quantized ? ones(m) : undefined,
+      columnScales: quantized && layout === "nt" ? ones(n) : undefined,
       variant,
     });
   }
@@ -139,13 +143,16 @@ export class GemmRun implements Disposable {
   }
 }
 
-/** A matrix of test data and what its elements are worth. */
+/** A matrix of test data, and the values of its elements. */
 interface GemmOperand {
   matrix: Matrix;
   value: (row: number, column: number) => number;
 }
 
-/** Normal values, the largest about the type's maximum where it is FP8, repeated with a prime period. */
+/**
+ * Normal values, the largest about the type's maximum where it is FP8, repeated with a prime
+ * period.
+ */
 function operand(
   device: Device,
   rows: number,

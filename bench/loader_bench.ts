@@ -8,7 +8,7 @@
  * `--tokenizer DIR` tokenises with a real tokenizer in a worker; without it a
  * token is a hash of a word, on the main thread, which shows what everything
  * but the tokenizer costs. `--step-ms N` blocks the main thread that long for
- * each batch, as a GPU does, and shows what is left to wait for.
+ * each batch, as a GPU does, and shows how long it still waits for data.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import { readFlags, runScript } from "./support/script.ts";
 const FLAGS = group("Loader", {
   size: text("SIZE", "Of the generated file, such as 1GB", "64MB"),
   tokenizer: path("DIR", "Tokenise in a worker with this model's tokenizer"),
-  batchSize: whole("Rows a batch", "16"),
+  batchSize: whole("Rows per batch", "16"),
   sequenceLength: whole("Tokens per row", "512"),
   stepMs: number("Milliseconds for which each batch blocks the main thread", "0"),
   packing: toggle("Put several documents into a row", "on"),
@@ -36,7 +36,7 @@ const WORDS = ("the of and a to in is you that it he was for on are as with his 
   "which she do how their if will up other about out many then them these so some her would make")
   .split(" ");
 
-/** One token a word: a hash of its letters. The cheapest encoder that reads all of the text. */
+/** One token per word: a hash of its letters. The cheapest encoder that reads all of the text. */
 const wordEncoder: TokenEncoder = {
   bosTokenId: 1,
   eosTokenId: 2,

@@ -1,9 +1,10 @@
 /**
- * What a training step is made of, compared under `deno bench`: matrix products, kernels that work by rows, attention, a
+ * The parts of a training step, compared under `deno bench`: GEMMs, row kernels, attention, a
  * block, whole steps by method.
  *
- * `deno bench -A bench/overview_bench.ts` (or `deno task bench`) takes the sizes of LLaMA-7B on a GPU, tiny ones on a CPU
- * that stands in for one. `-- --provider dawn` chooses the WebGPU. See support/deno_bench.ts for what the times mean.
+ * `deno bench -A bench/overview_bench.ts` (or `deno task bench`) takes the sizes of LLaMA-7B on a
+ * GPU, tiny ones on an emulated GPU. `-- --provider dawn` chooses the WebGPU. See
+ * support/deno_bench.ts for what the times mean.
  *
  * @module
  */
@@ -31,7 +32,7 @@ const { hiddenSize, intermediateSize, numHeads, numKeyValueHeads, headDim } = ar
   { width, layers: 1 },
   sequenceLength,
 );
-/** How often kernels and steps run in an iteration. */
+/** Runs of kernels and of steps per iteration. */
 const [kernelRuns, stepRuns] = small ? [16, 1] : [64, 2];
 
 /** Output features and input features of linear layers: o, gate and up together, down. */
@@ -133,7 +134,10 @@ async function openAttention(backward: boolean): Promise<Runnable> {
   return running(await program.prepare(), attention);
 }
 
-/** A model of some blocks under a method; `blocks`: forward and backward only, with next to no vocabulary. */
+/**
+ * A model of some blocks under a method; `blocks`: forward and backward only, with a tiny
+ * vocabulary.
+ */
 async function openTraining(name: string, layers: number, blocks: boolean): Promise<Runnable> {
   const [methodName, base] = name.split(" ");
   const values = { method: methodName, base, rank } as Parameters<typeof trainingMethod>[0];

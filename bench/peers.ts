@@ -1,15 +1,18 @@
 /**
- * Our matrix products beside those of other libraries that run on WebGPU from Deno: jax-js and TensorFlow.js.
+ * This package's GEMMs compared with those of other libraries on WebGPU in Deno: jax-js and
+ * TensorFlow.js.
  *
  * ```sh
  * deno run -A --no-lock bench/peers.ts --provider native --shape 8192x4096x4096
  * ```
  *
- * A line of JSON each ({@linkcode PeerResult}). Every contender computes x ← x·b again and again and waits once, so the
- * 11 ms steps in which Deno's native WebGPU waits hardly count; ours also by GPU timestamps. The others get `navigator.gpu`,
- * which `--provider dawn` makes Dawn's for all. Errors are of the first product, relative, in f64, on sampled values.
+ * Prints one line of JSON per library and type ({@linkcode PeerResult}). Each computes x ← x·b many
+ * times and waits once, so the 11 ms steps in which Deno's native WebGPU waits hardly count; this
+ * package is also timed by GPU timestamps. The others use `navigator.gpu`, which with `--provider
+ * dawn` is Dawn's. Errors are those of the first product, relative, in f64, on sampled values.
  *
- * `--no-lock`, and specifiers that static analysis does not see, keep the peers out of this package's lock file.
+ * `--no-lock`, and specifiers that static analysis does not see, keep the other libraries out of
+ * this package's lock file.
  *
  * @module
  */
@@ -45,7 +48,7 @@ const FLAGS = group("Peers", {
   only: list("NAMES", "Which of ours,jax,tfjs", "all"),
 });
 
-/** What a contender reached. */
+/** The result of one library and type. */
 export interface PeerResult {
   name: string;
   /** Type of the operands. */
@@ -54,10 +57,10 @@ export interface PeerResult {
   m: number;
   n: number;
   k: number;
-  /** Of a product, by the host's clock. */
+  /** Per product, by the host's clock. */
   ms: number;
   teraflops: number;
-  /** Ours: the same by GPU timestamps. */
+  /** For this package: the same by GPU timestamps. */
   gpuTeraflops?: number;
   error: number;
 }
@@ -70,19 +73,19 @@ interface Problem {
   b: Float32Array<ArrayBuffer>;
 }
 
-/** A library at work. */
+/** One library, computing the chain of products. */
 interface Contender {
-  /** Begins again from x. */
+  /** Starts again from x. */
   start(): void;
   /** Submits x ← x·b. */
   multiply(): void;
-  /** Waits for what was submitted. */
+  /** Waits for the submitted work. */
   wait(): Promise<void>;
-  /** The x of now, [m, k]. */
+  /** The current x, [m, k]. */
   read(): Promise<ArrayLike<number>>;
 }
 
-/** Times all contenders. */
+/** Times all libraries. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<PeerResult[]> {
   const { provider: gpu = "native", shape = "8192x4096x4096", only } = readFlags(args, FLAGS);
   const [m, n, k] = shape.split("x").map(Number);
@@ -132,7 +135,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   return results;
 }
 
-/** Our products of FP8, f16 and f32 operands. */
+/** This package's GEMMs with FP8, f16 and f32 operands. */
 async function measureOurs(
   provider: "native" | "dawn",
   { m, n, k }: { m: number; n: number; k: number },
@@ -163,7 +166,10 @@ async function measureOurs(
   }
 }
 
-/** Milliseconds of a product in a chain that takes {@linkcode LEAST_MS}; half a chain goes before it. */
+/**
+ * Milliseconds per product in a chain of at least {@linkcode LEAST_MS}, after a warm-up of half its
+ * length.
+ */
 async function timeChain(contender: Pick<Contender, "start" | "multiply" | "wait">) {
   for (let count = 1;; count *= 2) {
     contender.start();
@@ -191,7 +197,10 @@ function relativeError({ m, k, x, b }: Problem, got: ArrayLike<number>): number 
   return Math.sqrt(difference / norm);
 }
 
-/** jax-js: lazy, so that a wait for the last product runs the whole chain; `ref` keeps an array that is used up. */
+/**
+ * jax-js is lazy: waiting for the last product runs the whole chain; `ref` keeps an array alive
+ * after its use.
+ */
 async function openJax({ m, k, x, b }: Problem, dtype: "float32" | "float16"): Promise<Contender> {
   const jax = await import(JAX);
   await jax.init("webgpu");

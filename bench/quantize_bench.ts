@@ -1,14 +1,15 @@
 /**
- * How near the kernels that work row by row come to the memory's speed, and whether they are right: quantisation, and
- * the norm and SwiGLU that quantise at birth.
+ * How close row kernels come to copy bandwidth, and whether they are right: quantisation, and norm
+ * and SwiGLU with fused quantisation.
  *
- * `deno run -A bench/quantize_bench.ts` takes the sizes of a LLaMA-7B step: `--rows 8192 --cols 4096 --ffn 11008`.
- * `--subgroups` reduces rows by way of subgroups: `max` their maxima, `all` their sums too, `none` neither.
- * `--provider native|dawn` chooses the WebGPU, `--only quantize` the cases with that in their name, `--sweep` times every way
- * to share a row among threads, `--repeats` says how often.
+ * `deno run -A bench/quantize_bench.ts` takes the sizes of a LLaMA-7B step: `--rows 8192 --cols
+ * 4096 --ffn 11008`. `--subgroups` reduces rows with subgroup operations: `max` only maxima, `all`
+ * sums too, `none` neither. `--provider native|dawn` chooses the WebGPU, `--only quantize` the
+ * cases with that in their name, `--sweep` times every way to share a row among threads,
+ * `--repeats` sets the number of timed runs.
  *
- * GB/s count the bytes that must move; the share is of what a kernel that only copies reaches in the same run. Each case
- * is checked against the CPU on some rows, see `RowErrors` in support/row_checks.ts.
+ * GB/s count the bytes that must move; the share is that of copy bandwidth in the same run. Each
+ * case is checked against the CPU on some rows, see `RowErrors` in support/row_checks.ts.
  *
  * @module
  */
@@ -26,7 +27,7 @@ import { RowCases, type RowShape } from "./support/row_cases.ts";
 import type { RowErrors } from "./support/row_checks.ts";
 import { readFlags, runScript } from "./support/script.ts";
 
-/** What is measured. */
+/** Options of {@linkcode quantizeBench}. */
 export interface QuantizeBenchOptions extends RowShape {
   /** Timed runs of each case. Default 9. */
   repeats?: number;
@@ -43,13 +44,13 @@ export interface QuantizeBenchResult extends RowErrors {
   ms: number;
   /** Bytes that must move, by time. */
   gigabytesPerSecond: number;
-  /** That over what a copy reaches. */
+  /** That over copy bandwidth. */
   ofCopy: number;
 }
 
 const LLAMA_7B: RowShape = { rows: 8192, cols: 4096, ffn: 11008 };
 
-/** For a GPU that the CPU emulates. */
+/** Sizes for an emulated GPU. */
 const SMALL: RowShape = { rows: 256, cols: 1024, ffn: 2752 };
 
 const FLAGS = {
@@ -69,7 +70,10 @@ const FLAGS = {
   }),
 };
 
-/** Share of wrong codes and relative error that pass. Codes are to be exact but where a compiler fuses otherwise. */
+/**
+ * Largest share of wrong codes and relative error that pass. Codes are exact, unless a compiler
+ * fuses differently.
+ */
 const MOST_WRONG_CODES = 1e-4;
 const LARGEST_ERROR = 1e-5;
 
@@ -79,7 +83,7 @@ const SWEEP: readonly RowVariant[] = [64, 128, 256, 512, 1024].flatMap((threads)
 ]);
 
 /**
- * Times the kernels that work row by row.
+ * Times the row kernels.
  *
  * @throws {Error} for a kernel whose results are wrong.
  */
@@ -99,7 +103,7 @@ async function* quantizeBench(
       using program = new Program(device);
       record(program, variant);
       await program.prepare();
-      // The copy has raised the clock.
+      // The copy before has raised the clock.
       const ms = totalMs(await measure(program, { repeats, warmupMs: 50 }));
       const gigabytesPerSecond = gigabytes(bytes, ms);
       const errors = await check();

@@ -1,9 +1,10 @@
 /**
- * Turns what the benches wrote into the Markdown tables of docs/PERFORMANCE.md.
+ * Turns the benches' output into the Markdown tables of docs/PERFORMANCE.md.
  *
- * `deno run -A bench/report.ts --steps steps.jsonl` tabulates lines of `bench/suite.ts`, a table a group;
- * `--trace trace.jsonl` (from `bench/step.ts --trace`) the roofline of every kernel: what it moves and computes, the time
- * that the GPU's limits allow for that, and the share of the limit it reaches. `--bandwidth` is the GPU's, in GB/s.
+ * `deno run -A bench/report.ts --steps steps.jsonl` tabulates lines of `bench/suite.ts`, one table
+ * per group; `--trace trace.jsonl` (from `bench/step.ts --trace`) the roofline of every kernel: the
+ * bytes it moves and the operations it computes, the least time that the GPU's limits allow for
+ * these, and the share of the limit that it reaches. `--bandwidth` is the GPU's, in GB/s.
  *
  * @module
  */
@@ -15,14 +16,17 @@ import { sumBy } from "./support/profile_table.ts";
 import { readFlags, runScript } from "./support/script.ts";
 import type { SuiteLine } from "./suite.ts";
 
-/** TFLOP/s that an H200 reaches with nothing but arithmetic, by the arithmetic of a kernel; measured, see docs. */
+/**
+ * TFLOP/s that an H200 reaches with nothing but arithmetic, by a kernel's precision; measured, see
+ * docs.
+ */
 const PEAKS: readonly (readonly [kernels: RegExp, teraflops: number])[] = [
   [/tensor/, 614],
   [/f16/, 130],
   [/./, 64],
 ];
 
-/** GB/s that a copy reaches on an H200. */
+/** Copy bandwidth of an H200, in GB/s. */
 const BANDWIDTH = 4200;
 
 const FLAGS = group("Report", {
@@ -31,7 +35,7 @@ const FLAGS = group("Report", {
   bandwidth: number("The GPU's, in GB/s", `${BANDWIDTH}`),
 });
 
-/** Tabulates the lines of a suite, a table a group. */
+/** Tabulates the lines of a suite, one table per group. */
 export function stepTables(lines: readonly SuiteLine[]): string {
   const latest = new Map(lines.map((line) => [`${line.group} ${line.label}`, line]));
   return [...Map.groupBy(latest.values(), ({ group }) => group)].map(([group, some]) => {
@@ -57,7 +61,7 @@ export function stepTables(lines: readonly SuiteLine[]): string {
   }).join("\n");
 }
 
-/** Tabulates the kernels of a trace beside what the GPU's limits allow. */
+/** Tabulates the kernels of a trace with the GPU's limits. */
 export function roofline(times: readonly KernelTime[], bandwidth: number = BANDWIDTH): string {
   const rows = sumBy(times, ({ kernel, label }) => `${kernel}\t${label}`).map((sum) => {
     const { name, count, ms, flops, bytes } = sum;

@@ -1,17 +1,20 @@
 /**
- * How long a training step takes: real steps of a LLaMA model with random weights, made on the GPU, and random tokens.
+ * How long a training step takes: real steps of a LLaMA model with random weights, made on the GPU,
+ * and random tokens.
  *
  * ```sh
- * deno run -A bench/step.ts --width 7b --layers 8 --batch 16 --sequence-length 512 --rank 64 --method falqon --provider native
+ * deno run -A bench/step.ts --width 7b --layers 8 --batch 16 --sequence-length 512 --rank 64 \
+ *   --method falqon --provider native
  * ```
  *
- * Prints a line of JSON ({@linkcode StepResult}); what happens meanwhile goes to stderr. `--profile` adds a table of the
- * kernels with their rates, `--trace FILE` writes every dispatch.
+ * Prints a line of JSON ({@linkcode StepResult}); progress goes to stderr. `--profile` adds a table
+ * of the kernels with their rates, `--trace FILE` writes every dispatch.
  *
- * Steps are submitted back to back, as `Trainer` does between two read-backs, with a GPU timestamp at the end of each:
- * `stepMs` is the median time from one end to the next. It contains everything, the work of the host too where the GPU
- * waits for it. `wallMs` is the same by the clock of the host. Phases and kernels come from runs of their own with a
- * timestamp around every dispatch, which cannot overlap then: their sum may be a little above or below the step.
+ * Steps are submitted back to back, as `Trainer` does between two read-backs, with a GPU timestamp
+ * at the end of each: `stepMs` is the median time from one end to the next. It includes everything,
+ * also the host's work where the GPU waits for it. `wallMs` is the same by the clock of the host.
+ * Phases and kernels come from runs of their own with a timestamp around every dispatch, which
+ * cannot overlap then: their sum may be a little above or below the step.
  *
  * @module
  */
@@ -44,14 +47,14 @@ export const FLAGS = {
   ...ARCHITECTURE_FLAGS,
   ...METHOD_FLAGS,
   ...group("Step", {
-    batch: whole("Rows of the batch", "16"),
+    batch: whole("Rows per batch", "16"),
     sequenceLength: whole("Tokens per row", "512"),
     gradientCheckpointing: renamed(
-      toggle("Keep only each block's input and compute the rest again"),
+      toggle("Keep only each block's input and recompute the rest"),
       "checkpointing",
     ),
     steps: whole(`Steps, the first ${WARMUP} untimed`, "12"),
-    seed: whole("Decides weights and tokens", "0"),
+    seed: whole("Seeds weights and tokens", "0"),
   }),
   ...group("Output", {
     label: text("TEXT", "A name for the line"),
@@ -83,7 +86,7 @@ export interface StepResult {
   tokensPerSecond: number;
   /** The most bytes in GPU buffers at any time, loading included. */
   peakBytes: number;
-  /** What `inspect` predicts. */
+  /** The same as `inspect` predicts it. */
   predictedPeakBytes: number;
   /** Of the dispatches of each phase; null without timestamps. */
   phases: Record<string, number> | null;
@@ -91,7 +94,7 @@ export interface StepResult {
   gemmShare: number | null;
   /** From the start of the process to the first loss. */
   firstStepMs: number;
-  /** What that time went to. */
+  /** The parts of that time. */
   timeline: Record<string, number>;
   firstLoss: number;
   lastLoss: number;

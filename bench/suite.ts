@@ -1,14 +1,17 @@
 /**
- * Runs `bench/step.ts` for many configurations, each in a process of its own, and collects their lines of JSON.
+ * Runs `bench/step.ts` for many configurations, each in a process of its own, and collects their
+ * lines of JSON.
  *
  * ```sh
- * deno run -A bench/suite.ts --groups methods,layers --gpus native,dawn --out steps.jsonl --budget 500
+ * deno run -A bench/suite.ts --groups methods,layers --gpus native,dawn --out steps.jsonl \
+ *   --budget 500
  * ```
  *
- * Groups, in the order they are given: `methods`, `layers` (1 to 32), `lengths` (128 to 4096 at constant tokens), `full`
- * (32 layers with checkpointing), `torch` (`bench/torch_step.py`). Flags after `--` go to every `step.ts`, such as
- * `-- --width tiny --steps 5`. A run that fails leaves a line with `error`; the others go on. Ends by a table, and by
- * how far step times are from linear in the layers.
+ * Groups, in the order they are given: `methods`, `layers` (1 to 32), `lengths` (128 to 4096 at
+ * constant tokens), `full` (32 layers with checkpointing), `torch` (`bench/torch_step.py`). Flags
+ * after `--` go to every `step.ts`, such as `-- --width tiny --steps 5`. A run that fails leaves a
+ * line with `error`; the others continue. Prints a table at the end, and how far step times are
+ * from linear in the layers.
  *
  * @module
  */
@@ -23,15 +26,15 @@ import { GROUPS, type SuiteRun } from "./support/suite_runs.ts";
 const FLAGS = group("Suite", {
   groups: list("NAMES", `Which of ${Object.keys(GROUPS).join(", ")}`, "methods"),
   gpus: list("NAMES", "Which WebGPU implementations", "native"),
-  tokens: whole("Tokens of a step", "8192"),
+  tokens: whole("Tokens per step", "8192"),
   sequenceLength: whole("Tokens per row, where they do not vary", "512"),
   layers: whole("Blocks, where they do not vary", "8"),
-  python: text("PROGRAM", "The Python that has PyTorch, transformers and PEFT", "python3"),
+  python: text("PROGRAM", "A Python with PyTorch, transformers and PEFT", "python3"),
   out: path("FILE", "Append the lines to it", "standard output only"),
-  budget: number("Seconds after which no run goes on", "none"),
+  budget: number("Seconds after which no run continues", "none"),
 });
 
-/** A line of the suite: what the process printed, or why it did not. */
+/** A line of the suite: what the process printed, or its error. */
 export interface SuiteLine extends Record<string, unknown> {
   group: string;
   label: string;
@@ -97,7 +100,10 @@ async function runOne(
   return { ...JSON.parse(last), group, label };
 }
 
-/** The line of a process's last words that names the error: our own message, or the end of a Python traceback. */
+/**
+ * The line of a process's output that names the error: a script's message, or the end of a Python
+ * traceback.
+ */
 function reason(stderr: string): string {
   const lines = stderr.trim().split("\n");
   return lines.findLast((line) => /^(unexpected )?error: |^\w*Error\b/.test(line)) ?? lines.at(-1)!;
@@ -128,8 +134,8 @@ function summary(lines: readonly SuiteLine[]): string {
 }
 
 /**
- * How far points are from a straight line: the largest |y − line(x)| / y, for the line of least squares of relative
- * errors.
+ * How far points are from a straight line: the largest |y − line(x)| / y, for the line of least
+ * squares of relative errors.
  */
 export function deviationFromLine(points: readonly (readonly [x: number, y: number])[]): number {
   // Weights 1/y² make every point count by its relative error.

@@ -1,14 +1,16 @@
 /**
- * How fast a step's smaller kernels are on this GPU, and whether they are right at that size: the weight update, dB, rotary
- * embedding, cross-entropy, embedding, norm and AdamW, NF4 weights.
+ * How fast a step's smaller kernels are on this GPU, and whether they are right at that size: the
+ * weight update, dB, rotary embedding, cross-entropy, embedding, norm and AdamW, NF4 weights.
  *
- * `deno run -A bench/update_bench.ts` takes the sizes of LLaMA-7B: 8192 tokens, rank 64. `--provider native|dawn` chooses the
- * WebGPU, `--only rope` the cases by a part of their name, `--sweep` adds every tile of the update and of dB, `--tokens
- * --hidden --ffn --heads --vocab --rank --layers --repeats` change sizes.
+ * `deno run -A bench/update_bench.ts` takes the sizes of LLaMA-7B: 8192 tokens, rank 64.
+ * `--provider native|dawn` chooses the WebGPU, `--only rope` the cases by a part of their name,
+ * `--sweep` adds every tile of the update and of dB, `--tokens --hidden --ffn --heads --vocab
+ * --rank --layers --repeats` change sizes.
  *
- * Times are medians of all dispatches together. TFLOP/s and GB/s count what must be done and what must move, `copy` is
- * the latter over a plain copy's in this run. Every case is first compared with its CPU twin: a case that is wrong ends
- * the bench with an error, after all of them have run.
+ * Times are medians of all dispatches together. TFLOP/s and GB/s count the operations and bytes
+ * that are necessary, `copy` is GB/s over the copy bandwidth in this run. Every case is first
+ * compared with its CPU twin: a case that is wrong ends the bench with an error, after all of them
+ * have run.
  *
  * @module
  */
@@ -43,7 +45,7 @@ const LLAMA_7B: StepSizes = {
   layers: 8,
 };
 
-/** For a GPU that the CPU emulates. */
+/** Sizes for an emulated GPU. */
 const SMALL: StepSizes = {
   tokens: 128,
   hidden: 128,
@@ -104,7 +106,7 @@ function cases(
   ];
 }
 
-/** Times one case and says whether it is right. */
+/** Times one case and checks it. */
 async function time(
   device: Device,
   { name, flops, bytes, tolerance, record, check, free }: BenchCase,

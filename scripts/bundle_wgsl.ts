@@ -1,12 +1,13 @@
 /**
- * Writes `src/gpu/kernels.generated.ts` from `wgsl/`: JSR modules cannot import text files everywhere yet, so the
- * published package carries the kernels as strings. `wgsl/` stays the source of truth.
+ * Writes `src/gpu/kernels.generated.ts` from `wgsl/`: JSR modules cannot import text files
+ * everywhere yet, so the published package carries the kernels as strings. `wgsl/` stays the source
+ * of truth.
  *
- * The folders of `wgsl/` are those of `src/kernels`. Names of files are unique over all of them, as kernels and
- * includes are called by them. Every file with an entry point is a kernel, and one of the names of the type
- * `KernelName`; the others are included.
+ * The folders of `wgsl/` are those of `src/kernels`. File names are unique across them, because
+ * they name kernels and includes. Every file with an entry point is a kernel, and one of the names
+ * of the type `KernelName`; the others are included.
  *
- * Run: `deno task bundle`. With `--check` it only says whether the file is up to date.
+ * Run: `deno task bundle`. With `--check` it only checks that the file is up to date.
  *
  * @module
  */

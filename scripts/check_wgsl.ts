@@ -1,17 +1,17 @@
 /**
- * Validates the kernels with both WGSL compilers that browsers and runtimes use: naga, through the WebGPU of
- * Deno, and Tint, through the null backend of Dawn, which compiles without a GPU. Kernels for subgroup matrices
- * are for Tint alone, as naga does not know them.
+ * Validates the kernels with both WGSL compilers that browsers and runtimes use: naga, through the
+ * WebGPU of Deno, and Tint, through the null backend of Dawn, which compiles without a GPU. Kernels
+ * for subgroup matrices are for Tint alone, as naga does not know them.
  *
- * The variants are not listed anywhere: they are those that a run of the tests asked of its devices, as logged
- * by tests/support/record_kernels.ts. A kernel in `wgsl/` that no test uses, and a shared file that no kernel
- * includes, is an error too.
+ * The variants are not listed anywhere: they are those that a run of the tests requested from its
+ * devices, as logged by tests/support/record_kernels.ts. A kernel in `wgsl/` that no test uses, and
+ * a shared file that no kernel includes, is an error too.
  *
- * Run, after tests that have logged: `deno run -A --no-lock scripts/check_wgsl.ts LOG`. Without `--no-lock`
- * the lock file would make every user of the package download the compiler.
+ * Run, after tests that have logged: `deno run -A --no-lock scripts/check_wgsl.ts LOG`. Without
+ * `--no-lock` the lock file would make every user of the package download the compiler.
  *
- * While writing a kernel: `deno run -A --no-lock scripts/check_wgsl.ts --kernel NAME '{"THREADS": 64}'` checks
- * one variant of the kernel NAME as it is in `wgsl/`.
+ * While writing a kernel, check one variant of the kernel NAME as it is in `wgsl/`:
+ * `deno run -A --no-lock scripts/check_wgsl.ts --kernel NAME '{"THREADS": 64}'`.
  *
  * @module
  */
@@ -56,11 +56,11 @@ interface Compiler {
   gpu: GPUDevice;
   /** Whether it knows what the kernel uses. */
   takes(kernel: RecordedKernel): boolean;
-  /** The kernel's text as this compiler wants it: naga refuses `enable subgroups;`, Tint requires it. */
+  /** The kernel's text for this compiler: naga refuses `enable subgroups;`, Tint requires it. */
   adapt(code: string): string;
 }
 
-/** Opens both compilers, with all that they know. */
+/** Opens both compilers, with every feature that they support. */
 async function openCompilers(): Promise<Compiler[]> {
   return [
     {
@@ -100,13 +100,16 @@ async function open(gpu: GPU): Promise<GPUDevice> {
   });
 }
 
-/** What GPUs with subgroup matrices have: bytes of workgroup memory, and invocations of a workgroup. */
+/**
+ * What GPUs with subgroup matrices have: bytes of workgroup memory, and invocations of a workgroup.
+ */
 const WORKGROUP_BYTES = 49152;
 const INVOCATIONS = 1024;
 
 /**
- * Whether Dawn's null backend only says that it is small: it has no more workgroup memory and threads than WebGPU
- * promises, and calls 128 threads a subgroup. It says so after it has found the WGSL valid.
+ * Whether Dawn's null backend only reports its own small limits: it has no more workgroup memory
+ * and threads than WebGPU guarantees, and subgroups of 128 threads. It does so only after it has
+ * found the WGSL valid.
  */
 function isNullLimit(message: string): boolean {
   const [, bytes] = message.match(/workgroup storage \((\d+) bytes\) is larger/) ?? [];
@@ -115,7 +118,7 @@ function isNullLimit(message: string): boolean {
     message.includes("must be a multiple of the device maxSubgroupSize (128)");
 }
 
-/** What one compiler says against each kernel. */
+/** The errors of one compiler for each kernel. */
 async function complaints(
   { gpu, adapt }: Compiler,
   kernels: RecordedKernel[],

@@ -1,8 +1,9 @@
 /**
- * `deno task demo`: the main job on a small model of our own, on whatever adapter the machine has.
+ * `deno task demo`: fine-tunes a small model with FALQON, on whatever adapter the machine has.
  *
- * Fine-tunes `examples/tiny` by FALQON on questions in a form that its base model has never seen, with the held-out loss of
- * the untuned FP8 model before and of the trained one after, and answers from both. About a minute on two CPU cores.
+ * The model is that of `examples/tiny`, the data are questions in a form that it has never seen.
+ * Shows the held-out loss and answers of the untuned FP8 model before and of the trained one after.
+ * About a minute on two CPU cores.
  *
  * @module
  */

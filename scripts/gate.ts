@@ -1,6 +1,7 @@
 /**
- * Everything that must hold before a change lands: format, lint, types, documentation, the kernel bundle,
- * the tests, the examples, every kernel the tests used under both WGSL compilers, and the package as JSR would take it.
+ * Everything that must hold before a change lands: format, lint, types, documentation, the kernel
+ * bundle, the tests, the examples, every kernel the tests used under both WGSL compilers, and a dry
+ * run of publishing.
  *
  * Run: `deno task ok`.
  *
@@ -19,7 +20,7 @@ interface Check {
 
 /** Files that one check leaves for later ones. */
 interface Files {
-  /** What the tests asked of devices, for the check of the kernels. */
+  /** Kernels that the tests requested from devices, for the check of the kernels. */
   kernelLog: string;
   /** The tests' results as JUnit XML. */
   results: string;

@@ -1,11 +1,12 @@
 /**
- * Publishes the package on JSR, or tries whether JSR would take it.
+ * Publishes the package on JSR, or checks whether JSR would accept it.
  *
- * `deno publish` refuses a package whose `"links"` lie inside its root. So this lays the package out in a temporary
- * folder, as `"publish"` of `deno.json` says, and publishes that:
+ * `deno publish` refuses a package whose `"links"` lie inside its root. So this lays the package
+ * out in a temporary folder, as `"publish"` of `deno.json` lists it, and publishes that:
  *
- * - to try it, with the links beside it, so that JSR need not be reachable;
- * - with `--real`, without links: `jsr:@std/*` are then the packages on JSR, as they will be for users.
+ * - for a dry run, with the links beside it, so that JSR need not be reachable;
+ * - with `--real`, without links: `jsr:@std/*` are then the packages on JSR, as they will be for
+ *   users.
  *
  * Run: `deno task publish [--real]`.
  *

@@ -1,11 +1,11 @@
 /**
- * Runs the tests, each folder of them in a process of its own, and goes on where a process dies.
+ * Runs the tests, each folder of them in a process of its own, and continues where a process dies.
  *
  * A driver can take down the process that uses it, and with it the results of what had run. So every file of the folder
  * is then run once more, each in a process of its own. What merely fails is not run again.
  *
- * Run: `deno run -A scripts/run_tests.ts [options of deno test] [files and folders]`, by default all of `tests/`. An
- * option's value stands behind `=`.
+ * Run: `deno run -A scripts/run_tests.ts [options of deno test] [files and folders]`, by default
+ * all of `tests/`. Write an option's value after `=`.
  *
  * @module
  */
@@ -34,10 +34,10 @@ export interface Ending extends Deno.CommandStatus {
 export function deathOf({ code, signal, stderr }: Ending): string | null {
   if (stderr.includes(PANIC)) return "a panic of Deno";
   if (signal !== null) return Object.values(CRASHES).includes(signal) ? signal : null;
-  return CRASHES[code - 128] ?? null; // 128 and the signal's number: what a process in between says
+  return CRASHES[code - 128] ?? null; // a shell reports 128 plus the signal's number
 }
 
-/** What came of files. */
+/** Results of test files. */
 interface Outcome {
   success: boolean;
   /** JUnit XML, one text per process. */
@@ -89,7 +89,7 @@ async function denoTest(
   }
 }
 
-/** Results of a file that say only that its process died. */
+/** Results of a file that report only that its process died. */
 function resultsOfDead(file: string, death: string): string {
   const name = `its process died by ${death}`;
   return `<testsuites tests="1" failures="0" errors="1" time="0">

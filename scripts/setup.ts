@@ -1,8 +1,9 @@
 /**
- * Makes sure that WebGPU has an adapter to run on, then runs a command: the first step of the tasks.
+ * Makes sure that WebGPU has an adapter to run on, then runs a command: the first step of the
+ * tasks.
  *
- * A machine without a GPU driver gets Mesa's, which runs on the CPU: as root on Debian or Ubuntu it is
- * installed, elsewhere the command that does it is printed.
+ * A machine without a GPU driver gets Mesa's, which runs on the CPU: as root on Debian or Ubuntu it
+ * is installed, elsewhere the command that does it is printed.
  *
  * Run: `deno run -A scripts/setup.ts deno test -A`.
  *
@@ -36,7 +37,7 @@ async function hasAdapter(): Promise<boolean> {
   return success;
 }
 
-/** Runs apt-get; what it has to say is shown only if it fails. */
+/** Runs apt-get; its output is shown only if it fails. */
 async function aptGet(...args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command("apt-get", {
     args: ["-qq", ...args],
@@ -57,7 +58,8 @@ async function ensureAdapter(): Promise<boolean> {
   if (await hasAdapter()) return true;
   if (await canInstall()) {
     console.error(`No GPU driver found, installing one that runs on the CPU: ${INSTALL}`);
-    await aptGet("update"); // where only some lists cannot be fetched, the packages may still be found
+    // Where only some lists cannot be fetched, the packages may still be found.
+    await aptGet("update");
     await aptGet("install", "-y", ...PACKAGES);
     if (await hasAdapter()) return true;
   }
@@ -74,7 +76,7 @@ async function ensureAdapter(): Promise<boolean> {
 async function run([name, ...args]: string[]): Promise<number> {
   if (name === undefined) return 0;
   const child = new Deno.Command(name === "deno" ? Deno.execPath() : name, { args, env }).spawn();
-  // Ctrl-C goes to the command too: it decides how to end.
+  // Ctrl-C reaches the command too, which decides how to end.
   Deno.addSignalListener("SIGINT", () => {});
   return (await child.status).code;
 }

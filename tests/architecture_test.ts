@@ -142,3 +142,14 @@ Deno.test("every file of tests stands in the folder of what it tests", async () 
   ]);
   assertEquals(homes.filter((folder) => !known.has(folder)), []);
 });
+
+Deno.test("every file of the product opens with a header that says what it is", async () => {
+  const headless: string[] = [];
+  for (const path of [...product, "fp8.ts", "train.ts"]) {
+    if (path.endsWith(".generated.ts")) continue;
+    const text = await Deno.readTextFile(join(root, path));
+    const header = /^(?:#!.*\n)?\/\*\*\n((?: \*.*\n)*?) \*\/\n/.exec(text)?.[1] ?? "";
+    if (!/^ \* [^@\s]/.test(header) || !header.includes("\n * @module")) headless.push(path);
+  }
+  assertEquals(headless, []);
+});

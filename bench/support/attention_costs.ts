@@ -1,5 +1,6 @@
 /**
- * The arithmetic of attention, which depends on the documents that are in the rows: only who knows these can count it.
+ * The operations of attention. They depend on the documents in the rows, so the kernels' own costs
+ * cannot count them.
  *
  * @module
  */
@@ -7,7 +8,10 @@
 import type { KernelTime } from "../../src/gpu/program.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 
-/** Products of length headDim for each visible pair of a query and a key, by the end of the kernel's name. */
+/**
+ * Products of length headDim for each visible pair of a query and a key, by the end of the kernel's
+ * name.
+ */
 const PRODUCTS: readonly (readonly [kernel: RegExp, products: number])[] = [
   [/^attention_.*forward$/, 2], // q·k, p·v
   [/^attention_.*queries$/, 3], // q·k, dO·v, dS·k

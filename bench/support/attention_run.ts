@@ -1,5 +1,5 @@
 /**
- * Attention of a step, to be measured: documents of one length, and what the last of them should give.
+ * Attention of a step, to be measured: documents of one length, the last of which is checked.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import { documentBounds } from "../../tests/oracle/token_stream.ts";
 /** What is in the batch. */
 export interface AttentionRunShape extends AttentionHeads {
   documents: number;
-  /** Tokens of each. */
+  /** Tokens per document. */
   length: number;
   /** Standard deviation of the output's gradient. Default 1. */
   gradientScale?: number;
@@ -59,7 +59,7 @@ export class AttentionRun implements Disposable {
     device.write(this.#angles.positions, positions);
   }
 
-  /** Makes the operands and fills them by normal numbers. */
+  /** Makes the operands and fills them with normal numbers. */
   static async open(device: Device, shape: AttentionRunShape): Promise<AttentionRun> {
     const run = new AttentionRun(device, shape);
     await submitOnce(device, (program) => {
@@ -72,12 +72,15 @@ export class AttentionRun implements Disposable {
     return run;
   }
 
-  /** Records the forward. */
+  /** Records the forward pass. */
   forward(program: Program, record: typeof attentionForward = attentionForward): void {
     record(program, this.#inputs);
   }
 
-  /** Records the backward up to what the rotation was given, behind a forward. */
+  /**
+   * Records the backward pass, down to the gradients of q and k before the rotation; after a
+   * forward pass.
+   */
   backward(program: Program, record: typeof attentionBackward = attentionBackward): void {
     const { q: dQ, k: dK, v: dV } = this.#blocks(this.#gradients);
     const rotation = this.#angles;
@@ -85,7 +88,8 @@ export class AttentionRun implements Disposable {
   }
 
   /**
-   * How wrong the last run was in the last document, for the last key head and its query heads: relative, against f64.
+   * The relative error of the last run against f64: in the last document, for the last key head and
+   * its query heads.
    */
   async errors(): Promise<Record<"output" | "logSumExp" | "dQ" | "dK" | "dV", number>> {
     const { device, shape: { heads, kvHeads, headDim, length } } = this;
@@ -158,7 +162,7 @@ export class AttentionRun implements Disposable {
       : { key: { low: 2, high: 0 }, deviation: gradientScale };
   }
 
-  /** What was made of an operand for the last document, [length, cols]. */
+  /** The last document's rows of an operand, [length, cols]. */
   #lastDocument(operand: "qkv" | "dOutput", cols: number): Float32Array {
     const { documents, length } = this.shape;
     const { key, deviation } = this.#numbers(operand);
@@ -172,9 +176,9 @@ type Columns = Omit<ColumnBlock, "matrix">;
 
 /** Where q, k and v are. */
 function columnsOfHeads({ heads, kvHeads, headDim }: AttentionHeads) {
-  const [wide, narrow] = [heads * headDim, kvHeads * headDim];
-  const q: Columns = { column: 0, cols: wide };
-  const k: Columns = { column: wide, cols: narrow };
-  const v: Columns = { column: wide + narrow, cols: narrow };
-  return { q, k, v, width: wide + 2 * narrow };
+  const [queryCols, kvCols] = [heads * headDim, kvHeads * headDim];
+  const q: Columns = { column: 0, cols: queryCols };
+  const k: Columns = { column: queryCols, cols: kvCols };
+  const v: Columns = { column: queryCols + kvCols, cols: kvCols };
+  return { q, k, v, width: queryCols + 2 * kvCols };
 }

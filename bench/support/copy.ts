@@ -1,5 +1,5 @@
 /**
- * How fast memory is: what kernels that are bound by it are compared with.
+ * Copy bandwidth, with which memory-bound kernels are compared.
  *
  * @module
  */

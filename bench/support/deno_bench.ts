@@ -1,9 +1,10 @@
 /**
- * GPU work under `deno bench`, which takes the time of the host's clock.
+ * GPU work under `deno bench`, which uses the host's clock.
  *
- * Waiting for the GPU costs up to 11 ms on Deno's native WebGPU, so an iteration submits the work many times and waits
- * once; all of a group do so equally often, which leaves the ratios that `deno bench` prints right. Exact times come from
- * `bench/step.ts --profile` and the scripts beside it, by GPU timestamps.
+ * Waiting for the GPU costs up to 11 ms on Deno's native WebGPU, so an iteration submits the work
+ * many times and waits once; all of a group do so equally often, which leaves the ratios that `deno
+ * bench` prints right. Exact times come from `bench/step.ts --profile` and the scripts beside it,
+ * by GPU timestamps.
  *
  * @module
  */
@@ -19,13 +20,13 @@ export interface Runnable extends Disposable {
 /** Iterations that are timed, after one that opens and compiles. */
 const ITERATIONS = 10;
 
-/** What is open now: one at a time, so that memory is that of the largest. */
+/** The open work: one at a time, so that memory is that of the largest. */
 let current: { name: string; work: Runnable } | null = null;
 
 /** Benches of one kind that are compared. */
 export interface BenchGroup {
   name: string;
-  /** Runs of the work in an iteration, so that it takes some hundred milliseconds. */
+  /** Runs of the work per iteration, so that it takes some hundred milliseconds. */
   runs: number;
   /** How to open each of the things that are compared, by name; the first is the baseline. */
   variants: Readonly<Record<string, () => Promise<Runnable>>>;

@@ -1,6 +1,6 @@
 /**
- * How benches take time: by the GPU's own timestamps, which see neither the host nor the 11 ms steps in which Deno's
- * native WebGPU waits.
+ * Times programs by the GPU's own timestamps, which include neither the host nor the 11 ms steps in
+ * which Deno's native WebGPU waits.
  *
  * @module
  */
@@ -8,11 +8,14 @@
 import { DeviceError } from "../../src/errors.ts";
 import type { KernelTime, Program } from "../../src/gpu/program.ts";
 
-/** How often {@linkcode measure} runs a program. */
+/** Options of {@linkcode measure}. */
 export interface MeasureOptions {
   /** Runs that are timed. Default 9. */
   repeats?: number;
-  /** Milliseconds of work before these: an idle GPU has lowered its clock. Default 300; one run at least. */
+  /**
+   * Milliseconds of work before these: an idle GPU has lowered its clock. Default 300; one run at
+   * least.
+   */
   warmupMs?: number;
 }
 

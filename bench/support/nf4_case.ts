@@ -1,5 +1,5 @@
 /**
- * NF4 weights, to be measured: quantising one when it is loaded, decoding it before each product.
+ * NF4 weights, to be measured: quantising one when it is loaded, decoding it before each GEMM.
  *
  * @module
  */
@@ -26,8 +26,8 @@ import { relativeError } from "../../tests/oracle/compare.ts";
 const DEVIATION = 0.02;
 
 /**
- * The weight of gate or up. The error is relative, of sampled groups of blocks, against the CPU's codes of the same
- * values; the rounding to f16 is in it.
+ * The weight of gate or up. The error is relative, of sampled groups of blocks, against the CPU's
+ * codes of the same values; it includes the rounding to f16.
  */
 export async function nf4Case(
   device: Device,

@@ -28,7 +28,10 @@ export function sumBy(times: readonly KernelTime[], key: (time: KernelTime) => s
   return sums.sort((a, b) => b.ms - a.ms);
 }
 
-/** The dispatches by phase, kernel and label: how many, their time and share, arithmetic and memory rates. */
+/**
+ * The dispatches by phase, kernel and label: how many, their time and share, arithmetic and memory
+ * rates.
+ */
 export function profileTable(times: readonly KernelTime[], top = Infinity): string {
   const all = totalMs(times);
   const sums = sumBy(times, ({ phase, kernel, label }) => `${phase}\t${kernel}\t${label}`);

@@ -1,5 +1,5 @@
 /**
- * Weights of an untrained model, made on the GPU where they belong: for measurements, which need no files.
+ * Weights of an untrained model, made on the GPU: measurements need no files.
  *
  * @module
  */
@@ -10,7 +10,9 @@ import { randomNormal } from "../../src/kernels/rows/random.ts";
 import { normalValues, randomKey } from "../../tests/oracle/random.ts";
 import type { WeightSource } from "../../src/layers/weight_source.ts";
 
-/** The initialisation of LLaMA: norms are 1, everything else is normal with standard deviation 0.02. */
+/**
+ * The initialisation of LLaMA: norms are 1, everything else is normal with standard deviation 0.02.
+ */
 export class RandomSource implements WeightSource {
   #seed: number;
 

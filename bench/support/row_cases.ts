@@ -1,5 +1,5 @@
 /**
- * The kernels that take one row per workgroup, as a step of a block runs them, each with its check.
+ * The row kernels, as a step of a block runs them, each with its check.
  *
  * @module
  */
@@ -36,12 +36,12 @@ export interface RowCase {
   name: string;
   /** Bytes that must move: inputs once, results once. */
   bytes: number;
-  /** Goes element by element, so that no variant shares its rows otherwise. */
+  /** An elementwise kernel: it has no variants that share rows differently. */
   elementwise?: true;
   /** The largest relative error that passes, where results are not f32. */
   tolerance?: number;
   record(program: Program, variant?: RowVariant): void;
-  /** Compares what the last run left with the CPU, on some rows. */
+  /** Compares the last run's results with the CPU's, on some rows. */
   check(): Promise<RowErrors>;
 }
 
@@ -56,9 +56,9 @@ export class RowCases implements Disposable {
   readonly #sum: Matrix;
   readonly #dHidden: Matrix;
   readonly #gateUp: Matrix;
-  readonly #gateUpHalves: Matrix;
+  readonly #gateUpF16: Matrix;
   readonly #dGateUp: Matrix;
-  readonly #dGateUpHalves: Matrix;
+  readonly #dGateUpF16: Matrix;
   /** f32 results as wide as the network's inner width, in the memory of `#dGateUp`. */
   readonly #hidden: Matrix;
   readonly #weight: Vector;
@@ -75,11 +75,11 @@ export class RowCases implements Disposable {
     this.#sum = matrix(cols, "results as wide as the stream");
     this.#dHidden = matrix(ffn, "gradient of the hidden values");
     const { pitch } = this.#dHidden;
-    const halves = (label: string) => device.matrix(rows, 2 * pitch, "f16", label);
+    const f16Matrix = (label: string) => device.matrix(rows, 2 * pitch, "f16", label);
     this.#gateUp = matrix(2 * pitch, "gate and up");
-    this.#gateUpHalves = halves("gate and up in f16");
+    this.#gateUpF16 = f16Matrix("gate and up in f16");
     this.#dGateUp = matrix(2 * pitch, "gradient of gate and up");
-    this.#dGateUpHalves = halves("gradient of gate and up in f16");
+    this.#dGateUpF16 = f16Matrix("gradient of gate and up in f16");
     this.#hidden = { ...this.#dGateUp, cols: ffn, pitch, size: 4 * rows * pitch };
     this.#weight = device.vector(cols, "f32", "weight of the norm");
     this.#rstd = device.vector(rows, "f32", "norm statistics");
@@ -101,7 +101,7 @@ export class RowCases implements Disposable {
         this.#gradient,
         this.#dHidden,
         this.#gateUp,
-        this.#gateUpHalves,
+        this.#gateUpF16,
       ];
       inputs.forEach((out, low) =>
         randomNormal(program, { key: { low, high: 0 }, mean: 0, deviation: 1, out })
@@ -110,7 +110,7 @@ export class RowCases implements Disposable {
     });
   }
 
-  /** Every kernel that works by rows. */
+  /** Every row kernel. */
   list(): RowCase[] {
     const types = ["e4m3", "e5m2", "f16"] as const;
     return [
@@ -123,11 +123,11 @@ export class RowCases implements Disposable {
       this.#normBackwardQuantized(),
       this.#swigluOnly(),
       this.#swigluQuantized("e4m3", this.#gateUp),
-      this.#swigluQuantized("e4m3", this.#gateUpHalves),
+      this.#swigluQuantized("e4m3", this.#gateUpF16),
       this.#swigluQuantized("f16", this.#gateUp),
       this.#swigluBackwardOnly(),
       this.#swigluBackwardQuantized("e5m2", true, this.#gateUp),
-      this.#swigluBackwardQuantized("e5m2", true, this.#gateUpHalves),
+      this.#swigluBackwardQuantized("e5m2", true, this.#gateUpF16),
       this.#swigluBackwardQuantized("f16", false, this.#gateUp),
       this.#swigluBackwardScaled(),
     ];
@@ -136,7 +136,7 @@ export class RowCases implements Disposable {
   [Symbol.dispose](): void {
     const { device } = this;
     device.free(this.#stream, this.#gradient, this.#sum, this.#dHidden, this.#gateUp);
-    device.free(this.#gateUpHalves, this.#dGateUp, this.#dGateUpHalves);
+    device.free(this.#gateUpF16, this.#dGateUp, this.#dGateUpF16);
     device.free(this.#weight, this.#rstd, this.#scales, this.#columnScales);
     device.free(...this.#codes.values());
   }
@@ -300,17 +300,19 @@ export class RowCases implements Disposable {
     };
   }
 
-  /** All in few bits, as a step on tensor cores has it: the gradient in f16 is what the codes are made of. */
+  /**
+   * All in low precision, as in a step on tensor cores: the codes are made from the f16 gradient.
+   */
   #swigluBackwardScaled(): RowCase {
     const { device, shape: { rows, ffn } } = this;
-    const operands = { gateUp: this.#gateUpHalves, dOutput: this.#dHidden };
+    const operands = { gateUp: this.#gateUpF16, dOutput: this.#dHidden };
     const quantized = this.#target("e5m2", this.#dGateUp, true);
     return {
       name: "swiglu backward of f16 + quantize e5m2, column scales, scaled f16",
       bytes: rows * ffn * (4 + 2 * 2 * ELEMENT_BYTES.f16 + 2 * ELEMENT_BYTES.e5m2),
       tolerance: 2 ** -11,
       record: (program, variant) =>
-        swigluBackward(program, { ...operands, dGateUp: this.#dGateUpHalves, quantized, variant }),
+        swigluBackward(program, { ...operands, dGateUp: this.#dGateUpF16, quantized, variant }),
       check: async () => {
         await this.#run((program) =>
           swigluBackward(program, { ...operands, dGateUp: this.#dGateUp })
@@ -318,8 +320,8 @@ export class RowCases implements Disposable {
         const scales = new Float32Array(await device.read(this.#scales));
         const divisors = new Float32Array(await device.read(this.#columnScales));
         return {
-          ...await checkRows(device, this.#dGateUpHalves, async (row) => {
-            const gradient = await this.#gradientOf(this.#gateUpHalves, row);
+          ...await checkRows(device, this.#dGateUpF16, async (row) => {
+            const gradient = await this.#gradientOf(this.#gateUpF16, row);
             return gradient.map((v, i) => v / divisors[i] * scales[row]);
           }),
           ...await checkCodes(device, quantized, this.#dGateUp),
@@ -354,7 +356,7 @@ export class RowCases implements Disposable {
     });
   }
 
-  /** Room for the codes of a matrix, made once a type and width. */
+  /** Memory for the codes of a matrix, allocated once per type and width. */
   #target(type: CodeType, { rows, cols }: Matrix, divided: boolean): QuantizedGradient {
     const key = `${type} codes ${cols} wide`;
     const codes = this.#codes.get(key) ?? this.device.matrix(rows, cols, type, key);

@@ -1,5 +1,5 @@
 /**
- * Whether a kernel that works row by row is right, on some rows of a large matrix.
+ * Checks a row kernel on some rows of a large matrix.
  *
  * @module
  */
@@ -11,15 +11,15 @@ import type { QuantizedGradient } from "../../src/kernels/rows/quantize.ts";
 import { relativeError } from "../../tests/oracle/compare.ts";
 import { halfScale, largestMagnitude, quantizationScale } from "../../tests/oracle/quantize.ts";
 
-/** How wrong a kernel is, over some rows. */
+/** The errors of a kernel over some rows. */
 export interface RowErrors {
-  /** Share of codes that are not what the CPU makes of the same f32 values with the kernel's scale. */
+  /** Share of codes that differ from the CPU's for the same f32 values and the kernel's scale. */
   wrongCodes?: number;
   /** Of f32 or f16 results, relative to the oracle in f64. */
   error?: number;
 }
 
-/** Compares codes and scales with what the CPU makes of the same f32 values. */
+/** Compares codes and scales with the CPU's for the same f32 values. */
 export async function checkCodes(
   device: Device,
   { codes, scales, columnScales }: QuantizedGradient,
@@ -51,7 +51,7 @@ export async function checkCodes(
   return { wrongCodes: wrong / codes.cols / sampled.length };
 }
 
-/** Compares rows of f32 or f16 with what an oracle says of them. */
+/** Compares rows of f32 or f16 with those of an oracle. */
 export async function checkRows(
   device: Device,
   got: Matrix,

@@ -1,5 +1,6 @@
 /**
- * How the scripts of this folder are started: flags, errors and exit codes are those of the command line.
+ * Starts the scripts of this folder, with flags, errors and exit codes like those of the command
+ * line.
  *
  * @module
  */
@@ -11,7 +12,7 @@ import { processTerminal, type Terminal } from "../../src/cli/terminal.ts";
 /** The work of a script: words of the command line in, output to the terminal. */
 export type Script = (args: readonly string[], terminal: Terminal) => Promise<unknown>;
 
-/** Runs a script in this process, which ends with an error's exit code where there is one. */
+/** Runs a script in this process; an error ends it with the error's exit code. */
 export async function runScript(script: Script): Promise<void> {
   const terminal = processTerminal();
   try {

@@ -1,5 +1,6 @@
 /**
- * The kernels of a step that are bound by memory, to be measured: rotary embedding, cross-entropy, embedding, optimizer.
+ * The memory-bound kernels of a step, to be measured: rotary embedding, cross-entropy, embedding,
+ * optimizer.
  *
  * @module
  */
@@ -22,7 +23,10 @@ import { type BenchCase, fillNormal, normalElements, type StepSizes } from "./up
 
 const BETAS = { beta1: 0.9, beta2: 0.999 };
 
-/** Queries and keys of a step, turned in place. Errors are relative, of sampled tokens, against f64. */
+/**
+ * Queries and keys of a step, rotated in place. Errors are relative, of sampled tokens, against
+ * f64.
+ */
 export async function ropeCase(
   device: Device,
   { tokens, hidden, heads }: StepSizes,
@@ -58,7 +62,10 @@ export async function ropeCase(
   };
 }
 
-/** A chunk of logits, with the gradient in their place or as f16 codes. Errors as for rope; of codes their rounding. */
+/**
+ * A chunk of logits, with the gradient in their place or as f16 codes. Errors as for rope; of codes
+ * their rounding.
+ */
 export async function crossEntropyCase(
   device: Device,
   { vocab }: StepSizes,
@@ -112,11 +119,13 @@ async function decodedRow(
   row: number,
 ): Promise<Float64Array> {
   const scale = new Float32Array(await device.read(scales))[row];
-  const halves = new Float16Array(await device.read(rowsOf(codes, row, 1)));
-  return Float64Array.from(halves.subarray(0, codes.cols), (code) => code / scale);
+  const values = new Float16Array(await device.read(rowsOf(codes, row, 1)));
+  return Float64Array.from(values.subarray(0, codes.cols), (code) => code / scale);
 }
 
-/** The embedding of a step, from an f16 table. The error is the share of elements that differ: 0. */
+/**
+ * The embedding of a step, from an f16 table. The error is the share of elements that differ: 0.
+ */
 export async function embeddingCase(
   device: Device,
   { tokens, hidden, vocab }: StepSizes,
@@ -146,7 +155,10 @@ export async function embeddingCase(
   };
 }
 
-/** Norm, clipping and AdamW on the B of all linears. Errors: of the norm, and of what sampled parameters changed by. */
+/**
+ * Norm, clipping and AdamW on the B of all linears. Errors: of the norm, and of the change of
+ * sampled parameters.
+ */
 export async function optimizerCase(
   device: Device,
   { hidden, ffn, rank, layers }: StepSizes,
@@ -165,7 +177,8 @@ export async function optimizerCase(
   return {
     name: `norm, clip, AdamW of ${(length / 1e6).toFixed(1)} M`,
     flops: 0,
-    bytes: 4 * length * 8, // the norm reads gradients once; AdamW reads four vectors and writes three
+    // The norm reads gradients once; AdamW reads four vectors and writes three.
+    bytes: 4 * length * 8,
     tolerance: 1e-4,
     record(program) {
       gradNorm(program, { gradients: asVector(gradients), maxNorm, state });

@@ -7,8 +7,9 @@
 import type { Device } from "../../src/gpu/device.ts";
 
 /**
- * A timestamp at the end of each step. Steps are submitted without a wait in between, so the time from one end to the
- * next is what a step costs in a run: the GPU's work and, where the host is slower, the host's.
+ * A timestamp at the end of each step. Steps are submitted without a wait in between, so the time
+ * from one end to the next is what a step costs in a run: the GPU's work and, where the host is
+ * slower, the host's.
  */
 export class StepClock implements Disposable {
   #device: Device;

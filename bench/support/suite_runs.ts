@@ -1,5 +1,5 @@
 /**
- * What the suite runs: named groups of command lines.
+ * The runs of the suite: named groups of command lines.
  *
  * @module
  */
@@ -8,19 +8,19 @@
 export interface SuiteRun {
   /** The group it belongs to. */
   group: string;
-  /** What it is called in tables and figures. */
+  /** Its label in tables and figures. */
   label: string;
   /** Program and arguments; `deno` is this one. */
   command: string[];
 }
 
-/** What the groups are made for. */
+/** Options of the groups. */
 export interface SuiteOptions {
   /** Which WebGPU implementations. */
   gpus: readonly string[];
-  /** Flags for every step of ours, such as `--width tiny`. */
+  /** Flags for every run of `bench/step.ts`, such as `--width tiny`. */
   flags: readonly string[];
-  /** Tokens of a step. */
+  /** Tokens per step. */
   tokens: number;
   /** Tokens per row, except where that is what varies. */
   sequenceLength: number;
@@ -64,7 +64,7 @@ export const GROUPS: Readonly<Record<string, (options: SuiteOptions) => SuiteRun
     ),
 };
 
-/** What a run changes. */
+/** What distinguishes a run from the others of its group. */
 interface StepChanges {
   method?: readonly string[];
   layers?: number;
@@ -97,7 +97,10 @@ function step(
   return { group, label, command };
 }
 
-/** PEFT's LoRA in bf16, eager and compiled, FALQON as published, and the full model with checkpointing. */
+/**
+ * PEFT's LoRA in bf16, eager and compiled, FALQON as published, and the full model with
+ * checkpointing.
+ */
 function torchRuns({ python, tokens, sequenceLength, layers }: SuiteOptions): SuiteRun[] {
   const script = new URL("../torch_step.py", import.meta.url).pathname;
   const shape = ["--batch", tokens / sequenceLength, "--seq", sequenceLength, "--rank", RANK];

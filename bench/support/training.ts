@@ -1,5 +1,6 @@
 /**
- * Training steps without files: the programs that `Trainer` replays, on weights that the GPU makes and random tokens.
+ * Training steps without files: the programs that `Trainer` replays, on weights that the GPU makes
+ * and random tokens.
  *
  * @module
  */
@@ -18,7 +19,7 @@ import { RandomSource } from "./random_source.ts";
 import { writeTokens } from "../../src/model/token_buffers.ts";
 import { initBatchCount, initFromGradients } from "../../src/train/gradient_init.ts";
 
-/** What {@linkcode Training.open} makes. */
+/** Options of {@linkcode Training.open}. */
 export interface TrainingShape {
   config: ModelConfig;
   method: Method;
@@ -28,7 +29,9 @@ export interface TrainingShape {
   seed: number;
 }
 
-/** AdamW with PyTorch's defaults, at the rate of the programs in PyTorch that it is compared with. */
+/**
+ * AdamW with PyTorch's defaults, at the rate of the programs in PyTorch that it is compared with.
+ */
 const LEARNING_RATE = 1e-3;
 const OPTIMIZER = { maxGradNorm: 1, weightDecay: 0, beta1: 0.9, beta2: 0.999, eps: 1e-8 };
 
@@ -36,7 +39,7 @@ const OPTIMIZER = { maxGradNorm: 1, weightDecay: 0, beta1: 0.9, beta2: 0.999, ep
 export class Training implements Disposable {
   readonly #step: TrainingStep;
   readonly #batch: Batch;
-  /** Steps begun. */
+  /** Steps started. */
   #count = 0;
 
   private constructor(step: TrainingStep, batch: Batch) {
@@ -45,7 +48,7 @@ export class Training implements Disposable {
   }
 
   /**
-   * Puts a model on the GPU and records its step, as `Trainer.create` does.
+   * Loads a model onto the GPU and records its step, as `Trainer.create` does.
    *
    * @param mark is called after each part of the work with its name.
    */
@@ -95,7 +98,7 @@ export class Training implements Disposable {
     await this.#step.apply();
   }
 
-  /** Begins a step and writes its tokens, for {@linkcode Training.backward} to run on. */
+  /** Starts a step and writes its tokens, for {@linkcode Training.backward} to run on. */
   async begin(): Promise<void> {
     const { device, tokens } = this.#step.network;
     await this.#begin();
@@ -130,7 +133,9 @@ export class Training implements Disposable {
   }
 }
 
-/** Rows of uniform random tokens, one document each; every token but the first of a row is a target. */
+/**
+ * Rows of uniform random tokens, one document each; every token but the first of a row is a target.
+ */
 function randomBatch(
   vocabSize: number,
   rows: number,

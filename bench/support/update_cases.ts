@@ -1,5 +1,5 @@
 /**
- * The products of rank r around FALQON's weight update, to be measured: dB, and the update itself.
+ * The low-rank products of FALQON's weight update, to be measured: dB, and the update itself.
  *
  * @module
  */
@@ -42,7 +42,7 @@ export interface BenchCase {
   /** The largest error that passes. */
   tolerance: number;
   record(program: Program): void;
-  /** How wrong the result of the first run is; see the case. */
+  /** The error of the first run's result; see the case. */
   check(): Promise<number>;
   free(): void;
 }
@@ -58,7 +58,10 @@ export interface StepSizes {
   layers: number;
 }
 
-/** Fills a matrix by normal numbers with sequence `low`: element i is `normalElement(low, i, deviation)`. */
+/**
+ * Fills a matrix with normal numbers with sequence `low`: element i is `normalElement(low, i,
+ * deviation)`.
+ */
 export async function fillNormal(
   device: Device,
   out: Matrix,
@@ -71,7 +74,7 @@ export async function fillNormal(
   );
 }
 
-/** Elements of what {@linkcode fillNormal} made. */
+/** Elements of a matrix that {@linkcode fillNormal} filled. */
 export function normalElements(
   low: number,
   deviation: number,
@@ -110,8 +113,9 @@ function ordinal(code: number): number {
 }
 
 /**
- * `requantize` of all rows of a linear [outputs, inputs]. The error is the share of wrong codes in sampled rows: 0, or
- * on tensor cores, which add in another order, few that differ by one; 1 if one differs by more.
+ * `requantize` of all rows of a linear [outputs, inputs]. The error is the share of wrong codes in
+ * sampled rows: 0, or on tensor cores, which add in another order, a few that differ by one; 1 if
+ * one differs by more.
  */
 export async function updateCase(
   device: Device,
@@ -168,7 +172,8 @@ export async function updateCase(
       updateRows(program, { part, base: { codes: base, row: 0 }, selection: null, tile }),
     async check() {
       const middle = outputs >> 1;
-      const sampled = [0, 1, 15, 16, 63, 64, middle, middle + 5, outputs - 1]; // factors are relative to row 0
+      // Factors are relative to row 0.
+      const sampled = [0, 1, 15, 16, 63, 64, middle, middle + 5, outputs - 1];
       const frozen = await codesOf(base, sampled);
       const a = await codesOf(weight, Array.from({ length: rank }, (_, j) => outputs + j));
       const codes = new Uint8Array(frozen.length + a.length);
@@ -197,20 +202,20 @@ export async function updateCase(
 }
 
 /**
- * A way to make dB: the general product, or the special one in f32 or on tensor cores, with a variant of its tiles; there
- * also from a gradient in f16, `scaled` as its codes are.
+ * A way to compute dB: the general GEMM, or the low-rank kernel in f32 or on tensor cores, with a
+ * variant of its tiles; there also from a gradient in f16, `scaled` like its codes.
  */
 export type GradientWay =
   | { kernel: "gemm" }
-  | { kernel: "skinny"; variant: Partial<LowRankVariant> }
-  | { kernel: "matrix"; variant: Partial<LowRankTensorVariant>; scaled?: boolean };
+  | { kernel: "low-rank"; variant: Partial<LowRankVariant> }
+  | { kernel: "tensor"; variant: Partial<LowRankTensorVariant>; scaled?: boolean };
 
-/** Those used. */
+/** The ways that training uses. */
 const GRADIENT_WAYS: readonly GradientWay[] = [
   { kernel: "gemm" },
-  { kernel: "skinny", variant: {} },
-  { kernel: "matrix", variant: {} },
-  { kernel: "matrix", variant: {}, scaled: true },
+  { kernel: "low-rank", variant: {} },
+  { kernel: "tensor", variant: {} },
+  { kernel: "tensor", variant: {}, scaled: true },
 ];
 
 /** Tiles to compare. */
@@ -224,7 +229,7 @@ const GRADIENT_VARIANTS: readonly GradientWay[] = [
     { BM: 128, BN: 64, BK: 8, TM: 8, TN: 8 },
     { BM: 128, BN: 64, BK: 32, TM: 8, TN: 8 },
     { BM: 256, BN: 64, BK: 16, TM: 16, TN: 8 },
-  ].map((variant) => ({ kernel: "skinny" as const, variant })),
+  ].map((variant) => ({ kernel: "low-rank" as const, variant })),
   ...[
     { splitK: 256 },
     { splitK: 512 },
@@ -240,22 +245,22 @@ const GRADIENT_VARIANTS: readonly GradientWay[] = [
     { BM: 256, BK: 16, splitK: 1024 },
     { BM: 256, splitK: 1024 },
   ].flatMap((variant) =>
-    [false, true].map((scaled) => ({ kernel: "matrix" as const, variant, scaled }))
+    [false, true].map((scaled) => ({ kernel: "tensor" as const, variant, scaled }))
   ),
 ];
 
-/** The ways to make dB that a device has. */
+/** The ways to compute dB that a device supports. */
 export function gradientWays(device: Device, sweep: boolean): GradientWay[] {
   const ways = sweep ? [...GRADIENT_WAYS, ...GRADIENT_VARIANTS] : GRADIENT_WAYS;
-  return ways.filter(({ kernel }) => kernel !== "matrix" || supportsMatrix(device, F16_MATRIX));
+  return ways.filter(({ kernel }) => kernel !== "tensor" || supportsMatrix(device, F16_MATRIX));
 }
 
 /** Elements of gradients are about this large. */
 const GRADIENT_SIZE = 1e-6;
 
 /**
- * dB = Gᵀ·low for a linear with `outputs`. The error is relative, over sampled rows, against f64: on tensor cores that of
- * two factors rounded to f16.
+ * dB = Gᵀ·low for a linear with `outputs`. The error is relative, over sampled rows, against f64:
+ * on tensor cores that of two factors rounded to f16.
  */
 export async function gradientCase(
   device: Device,
@@ -273,23 +278,25 @@ export async function gradientCase(
     scales: device.vector(tokens, "f32", "gradient scales"),
     columnScales: uploaded(device, new Float32Array(gradient.pitch).fill(1000)),
   };
-  const scaled = way.kernel === "matrix" && !!way.scaled;
-  const halves = device.matrix(scaled ? tokens : 0, outputs, "f16", "scaled gradient");
+  const scaled = way.kernel === "tensor" && !!way.scaled;
+  const f16Gradient = device.matrix(scaled ? tokens : 0, outputs, "f16", "scaled gradient");
   using made = new Program(device);
   quantize(made, { input: gradient, ...codes, granularity: "row" });
-  if (scaled) quantize(made, { input: gradient, ...codes, codes: halves, granularity: "given" });
+  if (scaled) {
+    quantize(made, { input: gradient, ...codes, codes: f16Gradient, granularity: "given" });
+  }
   (await made.prepare()).run();
-  const a = scaled ? halves : gradient;
+  const a = scaled ? f16Gradient : gradient;
   const product = { a: columnsOf(a), b: columnsOf(low), out };
   const variant = way.kernel === "gemm" ? "" : ` ${JSON.stringify(way.variant)}`;
   return {
     name: `dB ${outputs}×${rank} ${way.kernel}${variant} of ${a.type}`,
     flops: 2 * outputs * rank * tokens,
     bytes: ELEMENT_BYTES[a.type] * tokens * outputs + 4 * rank * (tokens + outputs),
-    tolerance: way.kernel === "matrix" ? 5e-4 : 1e-5,
+    tolerance: way.kernel === "tensor" ? 5e-4 : 1e-5,
     record(program) {
       if (way.kernel === "gemm") gemm(program, { layout: "tn", ...product });
-      else if (way.kernel === "skinny") lowRankGradient(program, { ...product, ...way });
+      else if (way.kernel === "low-rank") lowRankGradient(program, { ...product, ...way });
       else {
         const range = scaled
           ? scaleOfF16Gradient(program, codes)
@@ -312,7 +319,7 @@ export async function gradientCase(
       return worst;
     },
     free() {
-      device.free(gradient, halves, low, out, codes.codes, codes.scales, codes.columnScales);
+      device.free(gradient, f16Gradient, low, out, codes.codes, codes.scales, codes.columnScales);
     },
   };
 }

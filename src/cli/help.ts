@@ -28,7 +28,7 @@ export function helpOf({ usage, summary, flags }: Command): string {
 /** The help of the whole command line. */
 export function overview(commands: readonly Command[]): string {
   return [
-    "Fine-tunes LLaMA-family models by FALQON, LoRA or in full, on any GPU with WebGPU.",
+    "Fine-tunes LLaMA-family models with FALQON, LoRA or in full, on any GPU with WebGPU.",
     "",
     `Usage: ${PROGRAM} COMMAND [options]`,
     "",

@@ -52,7 +52,7 @@ export async function trainingMethod(
   if (!bases.includes(base)) {
     const wanted = bases.join(" or ");
     throw new OptionError(
-      `Cannot train by ${entry.name} with --base ${base} as it keeps weights in ${wanted}: ` +
+      `Cannot use --base ${base} with --method ${entry.name} as it keeps weights in ${wanted}: ` +
         `give --base ${wanted}, or leave it out`,
     );
   }

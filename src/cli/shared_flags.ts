@@ -21,7 +21,7 @@ import {
   whole,
 } from "./flags.ts";
 
-/** Where the work is done. */
+/** Which WebGPU is used. */
 export const GPU_FLAGS = group("GPU", {
   provider: renamed(
     choice(
@@ -54,22 +54,22 @@ export const ROW_FLAGS = group("Data", {
     columns("Columns that hold the known keys, such as prompt=question,completion=answer"),
     "map",
   ),
-  separator: text("TEXT", "What stands between the texts of a text file", "blank lines"),
-  packing: toggle("Put several documents into a row, apart from each other", "on"),
-  trainOnPrompt: toggle("Count the tokens of prompts as well, not only the answers"),
+  separator: text("TEXT", "Text between the records of a text file", "blank lines"),
+  packing: toggle("Put several documents into a row; they do not attend to each other", "on"),
+  trainOnPrompt: toggle("Count the tokens of prompts too, not only those of answers"),
   skipBadRows: toggle("Skip and count malformed rows instead of ending"),
 });
 
 /** The shape of a batch. */
 export const SHAPE_FLAGS = group("Batches", {
   batchSize: whole("Rows per micro-batch", "16"),
-  sequenceLength: whole("Tokens per row", "512, or as many as the model was made for"),
+  sequenceLength: whole("Tokens per row", "512, or the model's context length if shorter"),
 });
 
-/** What a step costs and reports beyond its result. */
+/** Memory and metrics of a step. */
 export const STEP_FLAGS = group("Optimizer", {
   gradientCheckpointing: renamed(
-    toggle("Keep only each block's input and compute the rest again: saves memory"),
+    toggle("Keep only each block's input and recompute the rest: saves memory"),
     "checkpointing",
   ),
   updateStats: renamed(
@@ -78,15 +78,15 @@ export const STEP_FLAGS = group("Optimizer", {
   ),
 });
 
-/** The optimizer and how long it goes on. */
+/** The optimizer, and how long to train. */
 export const OPTIMIZER_FLAGS = group("Optimizer", {
   steps: whole("Optimizer steps; with --epochs, whichever ends first"),
   epochs: whole("Times to read the data", "1 without --steps"),
   learningRate: number("Peak learning rate of AdamW", "0.0002"),
-  schedule: choice(SCHEDULES, "How the rate goes on after the warm-up", "constant"),
+  schedule: choice(SCHEDULES, "Learning rate after the warm-up", "constant"),
   warmupSteps: whole("Steps in which the rate rises from 0", "0"),
   gradAccumSteps: renamed(
-    whole("Micro-batches whose gradients a step adds up", "1"),
+    whole("Micro-batches per optimizer step", "1"),
     ...["gradAccum", "gradientAccumulationSteps"],
   ),
   maxGradNorm: number("Scale larger gradients down to this global norm; 0 for never", "1"),
@@ -94,8 +94,8 @@ export const OPTIMIZER_FLAGS = group("Optimizer", {
   beta1: number("AdamW's decay of the mean of gradients", "0.9"),
   beta2: number("AdamW's decay of the mean of squared gradients", "0.999"),
   eps: number("AdamW's eps", "1e-8"),
-  seed: whole("Decides adapters and the order of the data", "0"),
-  shuffle: toggle("Shuffle the rows, anew in each epoch", "on"),
+  seed: whole("Seeds adapters and the order of the data", "0"),
+  shuffle: toggle("Shuffle the rows, differently in each epoch", "on"),
   shuffleBuffer: whole("Rows to choose from when shuffling", "10000"),
 });
 

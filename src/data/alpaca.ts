@@ -1,4 +1,10 @@
 /**
+ * The prompt format of Stanford Alpaca, for rows with `instruction` and `output`.
+ *
+ * @module
+ */
+
+/**
  * The prompt of Stanford Alpaca for an instruction. The answer follows it
  * directly.
  *

@@ -1,3 +1,10 @@
+/**
+ * Builds batches: documents side by side in flat arrays, padded to a static shape, because the
+ * programs on the GPU are recorded once for one shape.
+ *
+ * @module
+ */
+
 import { type Batch, type Document, IGNORED_LABEL, type LoaderPosition } from "./types.ts";
 
 /** Fills the arrays of one batch, row by row. */
@@ -14,7 +21,7 @@ export class BatchBuilder {
   #tokenCount = 0;
 
   /**
-   * Begins with padding everywhere. Each padding token is a document of its
+   * Starts with padding everywhere. Each padding token is a document of its
    * own, so that attention over it costs one key.
    */
   constructor(rows: number, sequenceLength: number, padTokenId: number) {

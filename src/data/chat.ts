@@ -1,5 +1,6 @@
 /**
- * Tokenises conversations by the tokenizer's chat template.
+ * Tokenises conversations with the tokenizer's chat template, so that a model is trained on the
+ * same text as it meets in a chat.
  *
  * @module
  */
@@ -31,8 +32,8 @@ export function tokenizeChat(
   const render = (count: number, addGenerationPrompt: boolean): string => {
     if (encoder.chatTemplate === null) {
       throw new OptionError(
-        `${where} has messages, but the tokenizer has no chat template: add one to ` +
-          "tokenizer_config.json, or give rows with prompt and completion.",
+        `Cannot tokenise ${where}: it has messages, but the tokenizer has no chat template; add ` +
+          "one to tokenizer_config.json, or give rows with prompt and completion",
       );
     }
     try {
@@ -46,7 +47,7 @@ export function tokenizeChat(
   const ids = Uint32Array.from(tokens);
   if (trainOnPrompt) return { ids, labels: allTargets(ids), promptLength: 0 };
   const spans = assistantSpans(messages, text, render, where);
-  // As for a completion: a token that spans the beginning of a turn is part of it.
+  // As for a completion: a token that spans the start of a turn is part of it.
   const tokenAt = (offset: number) =>
     offset === text.length ? tokens.length : commonPrefixLength(
       tokens,
@@ -59,7 +60,7 @@ export function tokenizeChat(
 }
 
 /**
- * Where the assistant speaks in `text`. A turn begins where the conversation
+ * Where the assistant speaks in `text`. A turn starts where the conversation
  * before it, rendered with the prompt for an answer, ends; it ends where the
  * conversation up to it stops agreeing with the whole (some templates close
  * the last turn in a way of its own).
@@ -80,8 +81,8 @@ function assistantSpans(
     for (let at = before.length; at < end; at++) if (through[at] !== text[at]) end = at;
     if (!text.startsWith(before) || !through.startsWith(before)) {
       throw new DataError(
-        `${where} is rendered by the chat template so that the answer in message ${i} cannot be ` +
-          "told from its prompt: use another template, or train on prompts too.",
+        `Cannot tokenise ${where}: the chat template does not separate the answer in message ` +
+          `${i} from its prompt; use another template, or train on prompts too`,
       );
     }
     spans.push([before.length, end]);

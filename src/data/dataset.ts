@@ -25,7 +25,10 @@ export type DataSource = string | URL | RowIterable | (() => RowIterable);
 
 /** Options of {@linkcode Dataset.from}. */
 export interface DatasetOptions {
-  /** What stands between two texts of a text file; by default blank lines. Makes any file a text file. */
+  /**
+   * The text between two records of a text file; by default blank lines. With a separator any file
+   * is read as text.
+   */
   separator?: string;
   /** Columns that hold the known keys, for rows that name them differently. */
   columns?: ColumnMap;
@@ -71,15 +74,16 @@ export class Dataset {
 
   /**
    * A dataset over a source. Nothing is read yet. A file whose name ends in
-   * `.txt`, or any with a `separator`, is text; all others are JSON, lines or
-   * an array as their first character tells.
+   * `.txt`, or any with a `separator`, is text. All others are JSON: an array if
+   * the first character is `[`, otherwise lines.
    *
    * @example
    * ```ts
    * import { Dataset } from "@falqon/webgpu";
    *
    * const data = Dataset.from("./train.jsonl");
-   * const maths = Dataset.from("./gsm8k.jsonl", { columns: { prompt: "question", completion: "answer" } });
+   * const columns = { prompt: "question", completion: "answer" };
+   * const maths = Dataset.from("./gsm8k.jsonl", { columns });
    * const stories = Dataset.from("./stories.txt", { separator: "<|endoftext|>" });
    * ```
    *
@@ -89,15 +93,15 @@ export class Dataset {
   static from(source: DataSource, options: DatasetOptions = {}): Dataset {
     if (options.separator === "") {
       throw new OptionError(
-        "The separator is the empty string: give the text between two records, or leave it out " +
-          "for blank lines.",
+        "Cannot use the empty string as separator: give the text between two records, or leave " +
+          "it out for blank lines",
       );
     }
     checkColumnMap(options.columns ?? {});
     if (source instanceof URL) {
       if (source.protocol !== "file:") {
         throw new OptionError(
-          `The data source is ${source.href}: only file: URLs can be read, so download it first.`,
+          `Cannot read data from ${source.href}: only file: URLs can be read; download it first`,
         );
       }
       return new Dataset(fileURLToPath(source), options, []);
@@ -106,8 +110,8 @@ export class Dataset {
       (Symbol.iterator in source || Symbol.asyncIterator in source);
     if (typeof source !== "string" && typeof source !== "function" && !iterable) {
       throw new OptionError(
-        `The data source is of type ${typeof source}: give a path, an iterable of rows, or a ` +
-          "function that returns one.",
+        `Cannot read data from a source of type ${typeof source}: give a path, an iterable of ` +
+          "rows, or a function that returns one",
       );
     }
     return new Dataset(source, options, []);
@@ -153,7 +157,7 @@ export class Dataset {
   split(fraction: number, seed = 0): { train: Dataset; heldOut: Dataset } {
     if (!(fraction > 0 && fraction < 1)) {
       throw new OptionError(
-        `The fraction to hold out is ${fraction}: give a number between 0 and 1.`,
+        `Cannot hold out the fraction ${fraction} of the rows: give a number between 0 and 1`,
       );
     }
     const side = (held: boolean) =>
@@ -162,8 +166,7 @@ export class Dataset {
   }
 
   /**
-   * The rows, unparsed, in the order of the source and in arrays of whatever
-   * size comes at once.
+   * The rows, unparsed, in the order of the source, in arrays of any size.
    *
    * @throws {FileError} when the file cannot be read.
    * @throws {DataError} when the file cannot be cut into rows, or the source was already used up.
@@ -191,7 +194,7 @@ export class Dataset {
     const where = this.locate(row);
     if (row.value !== undefined) return recognise(row.value, this.#columns, where);
     if (row.text === null) {
-      throw new DataError(`${where} is not valid UTF-8: convert the file to UTF-8.`);
+      throw new DataError(`Cannot read ${where}: it is not valid UTF-8; convert the file to UTF-8`);
     }
     if (typeof this.#source === "string" && this.#fileFormat(this.#source).kind === "text") {
       return { kind: "text", text: row.text.trim().replaceAll("\r\n", "\n") };
@@ -223,7 +226,7 @@ export class Dataset {
   }
 }
 
-/** Sources that were begun and cannot be begun again. */
+/** Sources that were read, wholly or in part, and cannot be read again. */
 const usedUp = new WeakSet<object>();
 
 async function* iterateRows(
@@ -236,8 +239,8 @@ async function* iterateRows(
   if ((iterator as unknown) === rows) {
     if (usedUp.has(rows)) {
       throw new DataError(
-        "The data is an iterator that was already read: give an array, or a function that makes " +
-          "a new iterator for each epoch and split.",
+        "Cannot read the data again: it is an iterator that was already read; give an array, or " +
+          "a function that makes a new iterator for each epoch and split",
       );
     }
     usedUp.add(rows);
@@ -250,10 +253,10 @@ function parseJson(text: string, where: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    // V8 appends a line and column that count from the row's own beginning.
+    // V8 appends a line and a column, counted from the start of the row.
     const reason = (error as Error).message.replace(/ \(line \d+ column \d+\)$/, "");
     throw new DataError(
-      `${where} is not valid JSON (${reason}): correct the row or skip bad rows.`,
+      `Cannot read ${where}: it is not valid JSON (${reason}); correct the row or skip bad rows`,
     );
   }
 }

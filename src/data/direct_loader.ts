@@ -1,12 +1,11 @@
 /**
- * The loader itself. Everything it does is a function of the data, the options
- * and the position to begin from, which is why a position is all that a
- * checkpoint needs.
+ * The loader itself. Its batches are a function of the data, the options and the
+ * position to start from, so a checkpoint needs to hold only a position.
  *
- * Rows are collected into windows. A window's documents are packed among
- * themselves, so at its border nothing but two counters is carried over:
- * the epoch and the number of rows drawn. Resuming replays the shuffle up to
- * that border without parsing a row, then tokenises one window again.
+ * Rows are collected into windows, and the documents of a window are packed
+ * among themselves. From one window to the next only two counters are carried
+ * over: the epoch and the number of rows drawn. Resuming replays the shuffle up
+ * to the window without parsing a row, then tokenises this window again.
  *
  * @module
  */
@@ -32,8 +31,8 @@ import type {
 } from "./types.ts";
 
 /**
- * Rows of tokens a packing window holds: enough for first fit to leave little
- * room unused, few enough that a window is tokenised in a fraction of a second.
+ * Rows of tokens per packing window: enough for first fit to leave little
+ * padding, few enough that a window is tokenised in a fraction of a second.
  */
 const WINDOW_ROWS = 64;
 
@@ -78,8 +77,8 @@ export class DirectLoader implements Loader {
   }
 
   /**
-   * The batches after `from`. The last one before the end of the last epoch is
-   * filled up with rows of padding; between epochs rows follow on directly.
+   * The batches after `from`. The last batch of the last epoch is filled up with
+   * rows of padding; a batch between two epochs has rows of both.
    *
    * @throws {OptionError} when `from` belongs to other options.
    */
@@ -88,8 +87,8 @@ export class DirectLoader implements Loader {
     const order = this.#order();
     if (from !== undefined && from.order !== order) {
       throw new OptionError(
-        `The position to resume from was reached with ${from.order}, but this loader has ` +
-          `${order}: use the same options.`,
+        `Cannot resume the data: the position was reached with ${from.order}, but this loader ` +
+          `has ${order}; use the same options`,
       );
     }
     const pad = this.#encoder?.padTokenId ?? this.#encoder?.eosTokenId ?? 0;
@@ -112,7 +111,7 @@ export class DirectLoader implements Loader {
     if (builder.filledRows > 0) yield builder.finish(position, performance.now() - waitedFrom);
   }
 
-  /** Rows of batches from a place in the data on, each with the place just after it. */
+  /** Rows of batches, starting at a place in the data, each with the place just after it. */
   async *#packedRows(start: Place): AsyncGenerator<Place & { documents: Document[] }, void, void> {
     const { sequenceLength, epochs, packing } = this.#options;
     let { drawn: skip, row: given } = start;
@@ -142,18 +141,18 @@ export class DirectLoader implements Loader {
       `trainOnPrompt ${trainOnPrompt}`;
   }
 
-  /** The windows of an epoch, from the one that begins after `skip` rows. */
+  /** The windows of an epoch, from the one that starts after `skip` rows. */
   async *#windows(epoch: number, skip: number): AsyncGenerator<Window, void, void> {
     // Without packing a row's documents are a window, and nothing is read ahead.
     const windowTokens = this.#options.packing ? WINDOW_ROWS * this.#options.sequenceLength : 1;
     let drawn = 0;
     let tokens = 0;
-    const begin = (): Window => ({ drawn, statistics: { ...this.#statistics }, documents: [] });
-    let window = begin();
+    const open = (): Window => ({ drawn, statistics: { ...this.#statistics }, documents: [] });
+    let window = open();
     for await (const rows of this.#drawnRows(epoch)) {
       for (const row of rows) {
         if (drawn++ < skip) {
-          if (drawn === skip) window = begin();
+          if (drawn === skip) window = open();
           continue;
         }
         for (const document of this.#documents(row)) {
@@ -162,15 +161,15 @@ export class DirectLoader implements Loader {
         }
         if (tokens >= windowTokens) {
           yield window;
-          window = begin();
+          window = open();
           tokens = 0;
         }
       }
     }
     if (drawn < skip) {
       throw new DataError(
-        `${this.#dataset.name} has ${drawn} rows, but the position to resume from is after row ` +
-          `${skip}: resume with the data that training began with.`,
+        `Cannot resume after row ${skip} of ${this.#dataset.name}: it has ${drawn} rows; resume ` +
+          "with the data that training started with",
       );
     }
     if (window.documents.length > 0) yield window;
@@ -207,21 +206,22 @@ export class DirectLoader implements Loader {
       statistics.allMasked++;
       return [];
     }
-    // Not a bad row that may be skipped: the tokenizer does not belong to the model.
+    // Never skipped as a bad row: the tokenizer does not belong to the model.
     this.#checkVocabulary(example, row);
     return fit(example, sequenceLength, this.#encoder?.bosTokenId ?? null, statistics);
   }
 
   #checkVocabulary({ ids, labels }: Document, row: RawRow): void {
-    // Plain loops: this looks at every token, and callbacks would take a tenth of the loader's time.
+    // Plain loops: this visits every token, and callbacks would take a tenth of the loader's time.
     const { vocabSize } = this.#options;
     let bad: number | undefined;
     for (let i = 0; i < ids.length; i++) if (ids[i] >= vocabSize) bad ??= ids[i];
     for (let i = 0; i < labels.length; i++) if (labels[i] >= vocabSize) bad ??= labels[i];
     if (bad !== undefined) {
+      const where = this.#dataset.locate(row);
       throw new DataError(
-        `${this.#dataset.locate(row)} has the token id ${bad}, but the model's vocabulary has ` +
-          `${vocabSize} entries: use the tokenizer that belongs to the model.`,
+        `Cannot train on ${where}: it has the token id ${bad}, but the model's vocabulary has ` +
+          `${vocabSize} entries; use the tokenizer that belongs to the model`,
       );
     }
   }
@@ -229,9 +229,10 @@ export class DirectLoader implements Loader {
   #nothingLeft(epoch: number): DataError {
     const { rows, badRows, firstBadRow, allMasked } = this.#statistics;
     return new DataError(
-      `${this.#dataset.name} gave nothing to train on in epoch ${epoch}: of ${rows} rows read, ` +
-        `${badRows} were malformed and ${allMasked} had no target; give rows with an answer or ` +
-        `text.${firstBadRow === null ? "" : ` The first malformed row: ${firstBadRow}`}`,
+      `Cannot train on ${this.#dataset.name}: epoch ${epoch} has no targets; of ${rows} rows ` +
+        `read, ${badRows} were malformed and ${allMasked} had no target; give rows with an answer ` +
+        "or text" +
+        (firstBadRow === null ? "" : ` (the first malformed row: ${firstBadRow})`),
     );
   }
 }

@@ -1,5 +1,6 @@
 /**
- * Reads a data file as a stream of rows, a few hundred kilobytes at a time.
+ * Reads a data file as a stream of rows, a few hundred kilobytes at a time, so that a file of any
+ * size takes bounded memory.
  *
  * @module
  */
@@ -27,7 +28,7 @@ export type FileFormat =
   | { kind: "json" }
   | { kind: "text"; separator: string | undefined };
 
-/** The splitter for a file that begins with `bytes`, or undefined if that needs more of them. */
+/** The splitter for a file that starts with `bytes`, or undefined if more of them are needed. */
 function chooseSplitter(format: FileFormat, bytes: Uint8Array): Splitter | undefined {
   if (format.kind === "text") {
     return format.separator === undefined
@@ -78,8 +79,8 @@ class RowCollector implements SplitterSink {
 
   fail(offset: number, problem: string): never {
     throw new DataError(
-      `${this.#path} line ${this.lineAt(offset)} breaks the JSON array: ${problem}; correct the ` +
-        "file or write one JSON object a line.",
+      `Cannot read ${this.#path} line ${this.lineAt(offset)}: it breaks the JSON array ` +
+        `(${problem}); correct the file or write one JSON object per line`,
     );
   }
 
@@ -119,8 +120,8 @@ export async function* readFileRows(
   for (let last = false; !last;) {
     if (filled > MAX_ROW_BYTES) {
       throw new DataError(
-        `${path} line ${collector.lineAt(0)} begins a row longer than ${MAX_ROW_BYTES} bytes: ` +
-          "check the separator, or split the row.",
+        `Cannot read ${path} line ${collector.lineAt(0)}: the row is longer than ` +
+          `${MAX_ROW_BYTES} bytes; check the separator, or split the row`,
       );
     }
     if (buffer.length - filled < CHUNK_BYTES) {

@@ -1,11 +1,17 @@
+/**
+ * Finds the rows of a file that is one JSON array, without parsing or holding the whole file.
+ *
+ * @module
+ */
+
 import { ASCII, isSpace, type Splitter, type SplitterSink } from "./splitter.ts";
 
 /** Where the scan stands in the array. */
-type State = "before" | "value wanted" | "in value" | "after";
+type State = "before" | "value expected" | "in value" | "after";
 
 /**
- * Records of a JSON array: its elements. Only strings and nesting are followed
- * here; each element is parsed by `JSON.parse` later, which judges the rest.
+ * Records of a JSON array: its elements. Only strings and nesting are followed;
+ * `JSON.parse` parses each element later and finds all other mistakes.
  */
 export class JsonArraySplitter implements Splitter {
   #state: State = "before";
@@ -24,12 +30,12 @@ export class JsonArraySplitter implements Splitter {
         at = this.#skipValue(bytes, at);
         if (at === bytes.length) break;
         sink.record(start, at);
-        this.#state = bytes[at] === ASCII.comma ? "value wanted" : "after";
+        this.#state = bytes[at] === ASCII.comma ? "value expected" : "after";
       } else if (!isSpace(bytes[at])) {
         if (this.#state === "after") {
           sink.fail(at, "something follows the end of the array");
         } else if (this.#state === "before") {
-          this.#state = "value wanted";
+          this.#state = "value expected";
         } else if (bytes[at] === ASCII.closeBracket && this.#first) {
           this.#state = "after";
         } else if (bytes[at] === ASCII.comma || bytes[at] === ASCII.closeBracket) {

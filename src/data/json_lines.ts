@@ -1,3 +1,9 @@
+/**
+ * Finds the rows of a JSONL file.
+ *
+ * @module
+ */
+
 import { ASCII, type Splitter, type SplitterSink } from "./splitter.ts";
 
 /** Records of a JSONL file: its lines. The last one may lack its line feed. */

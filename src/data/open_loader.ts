@@ -1,3 +1,10 @@
+/**
+ * Chooses the loader: in a worker, so that reading and tokenising overlap with training, or on the
+ * calling thread where a worker cannot read the same rows.
+ *
+ * @module
+ */
+
 import { Tokenizer } from "../io/tokenizer.ts";
 import type { Dataset } from "./dataset.ts";
 import { DirectLoader } from "./direct_loader.ts";
@@ -10,20 +17,20 @@ import type { Loader, TokenEncoder } from "./types.ts";
 export interface OpenLoaderOptions extends LoaderOptions {
   /** The rows. */
   dataset: Dataset;
-  /** Folder with `tokenizer.json`; what a worker needs to make its own tokenizer. */
+  /** Folder with `tokenizer.json`, from which a worker loads its own tokenizer. */
   tokenizerFolder?: string;
-  /** A tokenizer that is already loaded; used instead when there is no worker. */
+  /** A loaded tokenizer, used where there is no worker. */
   encoder?: TokenEncoder;
   /** Read and tokenise in a worker where possible (default). */
   worker?: boolean;
-  /** Batches that the worker makes ahead; default 4. */
+  /** Batches that the worker makes ahead of time; default 4. */
   prefetch?: number;
 }
 
 /**
- * Opens a stream of batches. A worker makes them ahead when the dataset is a
- * file and the tokenizer can be loaded from a folder, or is not needed;
- * otherwise the calling thread does, with the same batches as the result.
+ * Opens a stream of batches. A worker makes them ahead of time when the dataset
+ * is a file and the tokenizer can be loaded from a folder or is not needed.
+ * Otherwise the calling thread makes the same batches.
  *
  * @throws {OptionError} when an option is out of range.
  * @throws {FileError} when the tokenizer cannot be read.

@@ -1,26 +1,26 @@
 /**
- * How a loader turns rows into batches: options, their defaults and their limits.
+ * Options of a loader, with their defaults and limits.
  *
  * @module
  */
 
 import { checkInteger } from "../checks.ts";
 
-/** How a loader turns rows into batches. */
+/** Options of a loader. */
 export interface LoaderOptions {
-  /** Rows a batch. */
+  /** Rows per batch. */
   batchSize: number;
-  /** Tokens a row, at least 2. */
+  /** Tokens per row, at least 2. */
   sequenceLength: number;
-  /** Several documents a row (default), or one document a row, padded. */
+  /** Several documents per row (default), or one document per row, padded. */
   packing?: boolean;
-  /** Shuffle the rows (default), anew in each epoch. */
+  /** Shuffle the rows (default), differently in each epoch. */
   shuffle?: boolean;
   /** Rows in the shuffle buffer; default 10,000. */
   shuffleBuffer?: number;
   /** Decides the order under `shuffle`; default 0. */
   seed?: number;
-  /** Times to read the data; default without end. */
+  /** Times to read the data; default Infinity. */
   epochs?: number;
   /** Make the tokens of prompts targets too; default false. */
   trainOnPrompt?: boolean;

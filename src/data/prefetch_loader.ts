@@ -1,3 +1,10 @@
+/**
+ * The loader that runs in a worker. The host thread, which may block in a wait for the GPU, only
+ * receives finished batches.
+ *
+ * @module
+ */
+
 import type { FileDatasetDescriptor } from "./dataset.ts";
 import { checkInteger } from "../checks.ts";
 import { type LoaderOptions, resolveLoaderOptions } from "./options.ts";
@@ -5,7 +12,7 @@ import { emptyStatistics } from "./statistics.ts";
 import type { Batch, Loader, LoaderPosition, LoaderStatistics } from "./types.ts";
 import { unpackError, type WorkerReply, type WorkerRequest } from "./worker_protocol.ts";
 
-/** Gives the batches that a worker makes, several ahead. */
+/** Yields the batches of a worker, which makes several ahead of time. */
 export class PrefetchLoader implements Loader {
   readonly #dataset: FileDatasetDescriptor;
   readonly #tokenizerFolder: string | null;
@@ -20,7 +27,7 @@ export class PrefetchLoader implements Loader {
    *
    * @param dataset The `descriptor` of a dataset over a file.
    * @param tokenizerFolder May be null when all rows are `input_ids`.
-   * @param ahead Batches made before they are asked for.
+   * @param ahead Batches made ahead of time.
    * @throws {OptionError} when an option is out of range.
    */
   constructor(
@@ -52,7 +59,7 @@ export class PrefetchLoader implements Loader {
     if (this.#closed) return;
     this.#statistics = { ...(from?.statistics ?? emptyStatistics()) };
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-    const tell = (request: WorkerRequest) => worker.postMessage(request);
+    const send = (request: WorkerRequest) => worker.postMessage(request);
     let stop = () => {};
     const replies = new ReadableStream<WorkerReply>({
       start: (controller) => {
@@ -72,7 +79,7 @@ export class PrefetchLoader implements Loader {
     });
     this.#stops.add(stop);
     try {
-      tell({
+      send({
         kind: "begin",
         dataset: this.#dataset,
         tokenizerFolder: this.#tokenizerFolder,
@@ -85,7 +92,7 @@ export class PrefetchLoader implements Loader {
         if (reply.kind === "error") throw unpackError(reply);
         this.#statistics = reply.statistics;
         if (reply.kind === "end") return;
-        tell({ kind: "credit" });
+        send({ kind: "credit" });
         reply.batch.waitMs = performance.now() - waitedFrom;
         yield reply.batch;
         if (this.#closed) return;

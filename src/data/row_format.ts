@@ -1,5 +1,5 @@
 /**
- * Recognises what a row of data means by its keys.
+ * Recognises the format of a row by its keys: text, completion, instruction, chat or token ids.
  *
  * @module
  */
@@ -39,7 +39,7 @@ export function checkColumnMap(columns: ColumnMap): void {
   for (const key of Object.keys(columns)) {
     if (!KNOWN_KEYS.includes(key)) {
       throw new OptionError(
-        `The column map names the key "${key}": use one of ${KNOWN_KEYS.join(", ")}.`,
+        `Cannot map a column to the key "${key}": use one of ${KNOWN_KEYS.join(", ")}`,
       );
     }
   }
@@ -56,8 +56,8 @@ export function parseColumnMap(text: string): ColumnMap {
     const [key, column, ...rest] = part.split("=").map((name) => name.trim());
     if (!key || !column || rest.length > 0) {
       throw new OptionError(
-        `The column map has the part "${part}": write key=column pairs, such as ` +
-          "prompt=question,completion=answer.",
+        `Cannot read "${part}" in the column map: write key=column pairs, such as ` +
+          "prompt=question,completion=answer",
       );
     }
     columns[key] = column;
@@ -75,14 +75,18 @@ export function parseColumnMap(text: string): ColumnMap {
  */
 export function recognise(row: unknown, columns: ColumnMap, where: string): Example {
   if (typeof row !== "object" || row === null || Array.isArray(row)) {
-    throw new DataError(`${where} is ${describe(row)}: each row must be a JSON object.`);
+    throw new DataError(
+      `Cannot read ${where}: it is ${describe(row)}; give one JSON object per row`,
+    );
   }
+  const keys = () => Object.keys(row).join(", ") || "(none)";
   const mapped: Row = {};
   for (const [key, column] of Object.entries(columns)) {
     if (!Object.hasOwn(row, column)) {
       if (OPTIONAL_KEYS.includes(key)) continue;
       throw new DataError(
-        `${where} has the keys ${Object.keys(row).join(", ")}: the column map wants "${column}".`,
+        `Cannot read ${where}: it has the keys ${keys()}, but the column map names "${column}"; ` +
+          "correct the map",
       );
     }
     mapped[key] = (row as Row)[column];
@@ -90,9 +94,9 @@ export function recognise(row: unknown, columns: ColumnMap, where: string): Exam
   const example = match(mapped, where) ?? match({ ...row, ...mapped }, where);
   if (example === undefined) {
     throw new DataError(
-      `${where} has the keys ${Object.keys(row).join(", ") || "(none)"}: wanted text, or ` +
-        "prompt and completion, or instruction and output (and input), or messages, or " +
-        "input_ids (and labels); map other columns, as in prompt=question,completion=answer.",
+      `Cannot read ${where}: it has the keys ${keys()}; give text, or prompt and completion, or ` +
+        "instruction and output (and input), or messages, or input_ids (and labels), or map " +
+        "other columns, as in prompt=question,completion=answer",
     );
   }
   return example;
@@ -107,7 +111,8 @@ function match(row: Row, where: string): Example | undefined {
     const labels = tokenIds(row, "labels", where);
     if (labels.length !== inputIds.length) {
       throw new DataError(
-        `${where} has ${inputIds.length} input_ids and ${labels.length} labels: give as many.`,
+        `Cannot read ${where}: it has ${inputIds.length} input_ids and ${labels.length} labels; ` +
+          "give one label per id",
       );
     }
     return { kind: "ids", inputIds, labels };
@@ -137,13 +142,15 @@ function match(row: Row, where: string): Example | undefined {
 function string(row: Row, key: string, where: string): string {
   const value = row[key];
   if (typeof value === "string") return value;
-  throw new DataError(`${where} has ${describe(value)} as "${key}": a string is wanted.`);
+  throw new DataError(`Cannot read ${where}: "${key}" is ${describe(value)}; give a string`);
 }
 
 function tokenIds(row: Row, key: "input_ids" | "labels", where: string): ArrayLike<number> {
   const value = row[key];
   if (!Array.isArray(value) && !(ArrayBuffer.isView(value) && "length" in value)) {
-    throw new DataError(`${where} has ${describe(value)} as "${key}": an array is wanted.`);
+    throw new DataError(
+      `Cannot read ${where}: "${key}" is ${describe(value)}; give an array of token ids`,
+    );
   }
   const numbers = value as ArrayLike<unknown>;
   for (let i = 0; i < numbers.length; i++) {
@@ -151,8 +158,8 @@ function tokenIds(row: Row, key: "input_ids" | "labels", where: string): ArrayLi
     const isId = Number.isInteger(id) && id as number >= 0 && id as number < 2 ** 31;
     if (!isId && !(key === "labels" && id === IGNORED_LABEL)) {
       throw new DataError(
-        `${where} has ${describe(id)} in "${key}": token ids are wanted` +
-          (key === "labels" ? `, or ${IGNORED_LABEL} where the token is no target.` : "."),
+        `Cannot read ${where}: "${key}" has ${describe(id)}; give token ids` +
+          (key === "labels" ? `, or ${IGNORED_LABEL} where the token is no target` : ""),
       );
     }
   }
@@ -161,19 +168,21 @@ function tokenIds(row: Row, key: "input_ids" | "labels", where: string): ArrayLi
 
 function chatMessages(value: unknown, where: string): ChatMessage[] {
   if (!Array.isArray(value) || value.length === 0) {
-    throw new DataError(`${where} has ${describe(value)} as "messages": turns are wanted.`);
+    throw new DataError(
+      `Cannot read ${where}: "messages" is ${describe(value)}; give an array of turns`,
+    );
   }
   return value.map((message, i) => {
     const { role, content } = (message ?? {}) as Partial<ChatMessage>;
     if (role !== "system" && role !== "user" && role !== "assistant") {
       throw new DataError(
-        `${where} has ${describe(role)} as the role of message ${i}: ` +
-          "system, user or assistant is wanted.",
+        `Cannot read ${where}: the role of message ${i} is ${describe(role)}; ` +
+          "give system, user or assistant",
       );
     }
     if (typeof content !== "string") {
       throw new DataError(
-        `${where} has ${describe(content)} as the content of message ${i}: a string is wanted.`,
+        `Cannot read ${where}: the content of message ${i} is ${describe(content)}; give a string`,
       );
     }
     return { role, content };

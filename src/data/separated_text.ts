@@ -1,3 +1,9 @@
+/**
+ * Finds the texts of a plain text file: between separators or between blank lines.
+ *
+ * @module
+ */
+
 import { ASCII, isSpace, type Splitter, type SplitterSink } from "./splitter.ts";
 
 /** Records of a text file with a literal separator, such as `<|endoftext|>`. */
@@ -5,7 +11,7 @@ export class SeparatedTextSplitter implements Splitter {
   readonly #separator: Uint8Array;
 
   /**
-   * A splitter at the beginning of a file.
+   * A splitter at the start of a file.
    *
    * @param separator A text that is not empty.
    */

@@ -1,3 +1,9 @@
+/**
+ * Shuffles rows while they stream, because a data set may be larger than memory.
+ *
+ * @module
+ */
+
 import type { Random } from "../numerics/random.ts";
 import type { RawRow } from "./types.ts";
 
@@ -26,7 +32,7 @@ export class ShuffleBuffer {
     this.#random = random;
   }
 
-  /** Puts `incoming` in and gives the rows that had to leave, in their new order. */
+  /** Adds `incoming` and returns the rows that had to leave, in their new order. */
   push(incoming: RawRow[]): RawRow[] {
     const leaving: RawRow[] = [];
     for (const row of incoming) {
@@ -39,7 +45,7 @@ export class ShuffleBuffer {
     return leaving;
   }
 
-  /** Empties the buffer. */
+  /** Empties the buffer and returns its rows in random order. */
   drain(): RawRow[] {
     const leaving: RawRow[] = [];
     while (this.#rows.length > 0) leaving.push(this.#takeAny());

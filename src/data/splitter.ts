@@ -1,21 +1,26 @@
-/** What a {@linkcode Splitter} reports while it scans. */
+/**
+ * The interface of what finds rows in the bytes of a file; there is one implementation per format.
+ *
+ * Bytes are split rather than text, which keeps invalid UTF-8 the problem of one record: no byte of
+ * a multi-byte character can be mistaken for a line feed, a quote or a bracket.
+ *
+ * @module
+ */
+
+/** Receives what a {@linkcode Splitter} finds while it scans. */
 export interface SplitterSink {
   /** `bytes[start, end)` is one record. */
   record(start: number, end: number): void;
-  /** The file is malformed at `offset` in a way that hides where records begin. */
+  /** The file is malformed at `offset` in a way that hides where records start. */
   fail(offset: number, problem: string): never;
 }
 
-/**
- * Finds the records in a stream of bytes. Splitting bytes rather than text
- * keeps invalid UTF-8 the problem of one record: no byte of a multi-byte
- * character can be mistaken for a line feed, a quote or a bracket.
- */
+/** Finds the records in a stream of bytes. */
 export interface Splitter {
   /**
-   * Looks at `bytes`, which begin with the first byte not yet used up.
+   * Scans `bytes`, which start with the first byte not yet used up.
    *
-   * @param from Where the bytes not seen before begin.
+   * @param from Where the bytes not seen before start.
    * @param last Whether the file ends with these bytes.
    * @returns The number of bytes used up.
    */

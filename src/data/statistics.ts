@@ -1,3 +1,9 @@
+/**
+ * Counters of what a loader did to the rows, and the warnings that follow from them.
+ *
+ * @module
+ */
+
 import type { LoaderStatistics } from "./types.ts";
 
 /** Counters of a loader that has read nothing. */
@@ -16,7 +22,7 @@ export function emptyStatistics(): LoaderStatistics {
   };
 }
 
-/** What a user should know about the rows read so far: one sentence each, none where all is well. */
+/** Warnings about the rows read so far, one sentence each; none where all is well. */
 export function dataWarnings(statistics: LoaderStatistics): string[] {
   const { rows, badRows, firstBadRow, truncatedPrompts, truncatedCompletions, allMasked } =
     statistics;

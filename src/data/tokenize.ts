@@ -1,5 +1,5 @@
 /**
- * Turns an example into token ids with labels.
+ * Turns an example into token ids with labels: which tokens the model learns is decided here.
  *
  * @module
  */
@@ -30,12 +30,12 @@ function withSpecialTokens(tokens: number[], encoder: TokenEncoder): Uint32Array
  * Tokenises an example, or returns null when there is nothing in it to learn:
  * an empty text or an empty completion.
  *
- * A prompt and its completion are encoded as one text, as a model meets them,
- * and the completion begins at the first token that differs from those of the
- * prompt alone. Encoding them apart would put pieces into the middle of the
- * text that only belong at its beginning (SentencePiece's "▁"), and would miss
- * merges across the boundary. A token that spans the boundary is a target,
- * since the prompt alone does not give it.
+ * A prompt and its completion are encoded as one text, as they are in
+ * generation, and the completion starts at the first token that differs from
+ * those of the prompt alone. Encoding them separately would put pieces into the
+ * middle of the text that only belong at its start (SentencePiece's "▁"), and
+ * would miss merges across the boundary. A token that spans the boundary is a
+ * target, because the prompt alone does not contain it.
  *
  * @param encoder Needed by all but ready-made ids.
  * @param where Names the row in errors.
@@ -56,7 +56,9 @@ export function tokenize(
     return { ids, labels, promptLength: first < 0 ? ids.length : first };
   }
   if (encoder === null) {
-    throw new OptionError(`${where} has text, but no tokenizer was given: give a model's folder.`);
+    throw new OptionError(
+      `Cannot tokenise ${where}: it has text, but there is no tokenizer; give a model's folder`,
+    );
   }
   switch (example.kind) {
     case "text": {

@@ -1,3 +1,9 @@
+/**
+ * A tokenised example, which the plain-text, completion and chat tokenisers all produce.
+ *
+ * @module
+ */
+
 /** An example as tokens, of any length. */
 export interface TokenizedExample {
   /** Token ids, special tokens included. */
@@ -13,7 +19,7 @@ export function allTargets(ids: Uint32Array): Int32Array {
   return new Int32Array(ids.buffer, ids.byteOffset, ids.length);
 }
 
-/** Length of the longest common beginning of two token sequences. */
+/** Length of the longest common prefix of two token sequences. */
 export function commonPrefixLength(a: ArrayLike<number>, b: ArrayLike<number>): number {
   const longest = Math.min(a.length, b.length);
   let length = 0;

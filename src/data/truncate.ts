@@ -1,18 +1,24 @@
+/**
+ * Fits examples into rows: too long a text is split, too long a prompt or completion is cut.
+ *
+ * @module
+ */
+
 import { type Document, IGNORED_LABEL, type LoaderStatistics } from "./types.ts";
 import type { TokenizedExample } from "./tokenized_example.ts";
 
 /**
- * Cuts an example into documents of at most `sequenceLength` tokens, keeps
+ * Splits or truncates an example into documents of at most `sequenceLength` tokens, keeps
  * those that have a target, and counts what it did.
  *
- * Plain text that is too long is split; the last token of a piece begins the
- * next one, so that every token but the first is a target exactly once. A
+ * Plain text that is too long is split; the last token of a piece is the
+ * first of the next one, so that every token but the first is a target exactly once. A
  * prompt with a completion becomes one document: the answer is kept and the
  * prompt cut at its start, where it matters least, but not below a quarter of
  * the sequence, since an answer to nothing teaches nothing; what then still
  * does not fit is cut off the end of the answer.
  *
- * @param bosTokenId Stays the first token of a prompt that is cut.
+ * @param bosTokenId Stays the first token of a truncated prompt.
  */
 export function fit(
   example: TokenizedExample,

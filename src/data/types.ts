@@ -9,17 +9,17 @@ import type { ChatMessage } from "../io/chat_template.ts";
 /** The label of a token that is not a target, as in Hugging Face and PyTorch. */
 export const IGNORED_LABEL: number = -100;
 
-/** What the data path needs of a tokenizer. */
+/** The part of a tokenizer that the data path uses. */
 export interface TokenEncoder {
   /** Token ids of `text`; the loader adds the special tokens itself. */
   encode(text: string, options: { addSpecialTokens: boolean }): number[];
-  /** Id that begins a document, or null if the model has none. */
+  /** Id that starts a document, or null if the model has none. */
   readonly bosTokenId: number | null;
   /** Id that ends a document, or null if the model has none. */
   readonly eosTokenId: number | null;
   /** Id that fills up rows, or null if the model has none. */
   readonly padTokenId: number | null;
-  /** Turns a conversation into text, or null if the model has no way of its own. */
+  /** Turns a conversation into text, or null if the model has no template. */
   readonly chatTemplate: {
     render(messages: readonly ChatMessage[], options: { addGenerationPrompt: boolean }): string;
   } | null;
@@ -29,7 +29,7 @@ export interface TokenEncoder {
 export interface RawRow {
   /** Place among the rows of the source, from 0. Blank lines are not rows. */
   index: number;
-  /** Line of the file on which the row begins, from 1; 0 when the source is not a file. */
+  /** Line of the file on which the row starts, from 1; 0 when the source is not a file. */
   line: number;
   /** The row's text in a file, or null when its bytes are not valid UTF-8. */
   text: string | null;
@@ -78,18 +78,18 @@ export interface LoaderStatistics {
 
 /**
  * The point in the data just after a batch. It is plain JSON, small, and
- * `loader.batches(position)` goes on from it with bit-identical batches.
+ * `loader.batches(position)` continues from it with bit-identical batches.
  */
 export interface LoaderPosition {
   /** Epoch of the current window, from 0. */
   epoch: number;
   /** Rows of that epoch drawn before the current window began. */
   drawn: number;
-  /** Batch rows of the current window already given. */
+  /** Batch rows of the current window that earlier batches hold. */
   row: number;
-  /** Batches given since the beginning of training. */
+  /** Batches since the start of training. */
   batch: number;
-  /** The counters at the beginning of the current window. */
+  /** The counters at the start of the current window. */
   statistics: LoaderStatistics;
   /** The options that decide the order of the data; a loader refuses another's position. */
   order: string;
@@ -102,7 +102,7 @@ export interface LoaderPosition {
 export interface Batch {
   /** Rows, padding rows included. */
   rows: number;
-  /** Tokens a row. */
+  /** Tokens per row. */
   sequenceLength: number;
   /** Token ids. */
   inputIds: Uint32Array<ArrayBuffer>;
@@ -127,7 +127,7 @@ export interface Batch {
 /** A stream of batches. */
 export interface Loader {
   /**
-   * The batches, from the beginning or from just after the batch that carried
+   * The batches, from the start or from just after the batch that carried
    * `from`. Leaving the loop early releases the file and the worker.
    *
    * @throws {DataError} on a bad row, or when an epoch has no document to train on.
@@ -136,6 +136,6 @@ export interface Loader {
   batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void>;
   /** Counters of the latest call of `batches`; up to a packing window ahead of its batches. */
   readonly statistics: LoaderStatistics;
-  /** Ends every stream of batches; the loader gives no more after it. */
+  /** Ends every stream of batches, now and later. */
   close(): void;
 }

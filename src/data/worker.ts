@@ -10,7 +10,7 @@ import { Dataset } from "./dataset.ts";
 import { DirectLoader } from "./direct_loader.ts";
 import { packError, type WorkerReply, type WorkerRequest } from "./worker_protocol.ts";
 
-/** The part of a worker's global scope used here; the project's `lib` is the main thread's. */
+/** The part of a worker's global scope that is used; the project's `lib` is the main thread's. */
 interface WorkerScope {
   onmessage: (event: MessageEvent<WorkerRequest>) => void;
   postMessage(reply: WorkerReply, transfer?: Transferable[]): void;

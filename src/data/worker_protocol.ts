@@ -10,7 +10,7 @@ import type { FileDatasetDescriptor } from "./dataset.ts";
 import type { LoaderOptions } from "./options.ts";
 import type { Batch, LoaderPosition, LoaderStatistics } from "./types.ts";
 
-/** What a worker is told. */
+/** Messages to the worker. */
 export type WorkerRequest =
   | {
     kind: "begin";
@@ -23,7 +23,7 @@ export type WorkerRequest =
   }
   | { kind: "credit" };
 
-/** What a worker answers. */
+/** Messages from the worker. */
 export type WorkerReply =
   | { kind: "batch"; batch: Batch; statistics: LoaderStatistics }
   | { kind: "end"; statistics: LoaderStatistics }

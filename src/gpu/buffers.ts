@@ -12,7 +12,7 @@
 import { ALL_FORMATS, type FormatName } from "../numerics/formats.ts";
 
 /**
- * Element types that live in GPU buffers: number formats, and integers. Codes of one byte are
+ * Element types of GPU buffers: number formats, and integers. Codes of one byte are
  * packed four to a u32.
  */
 export type ElementType = FormatName | "u32" | "i32";
@@ -61,7 +61,7 @@ export function pitchOf(cols: number): number {
 /**
  * The matrix made of `count` rows from `first` on. The byte offset must stay a multiple of 256.
  *
- * @throws {RangeError} if the matrix has not so many rows.
+ * @throws {RangeError} if the matrix has fewer rows.
  */
 export function rowsOf(matrix: Matrix, first: number, count: number): Matrix {
   if (first < 0 || first + count > matrix.rows) {
@@ -79,7 +79,7 @@ export function rowsOf(matrix: Matrix, first: number, count: number): Matrix {
 /**
  * The first `count` four-byte elements of a vector, as a view of whole groups of four.
  *
- * @throws {RangeError} if the vector has not so many.
+ * @throws {RangeError} if the vector has fewer.
  */
 export function firstOf(vector: Vector, count: number): Vector {
   if (count > vector.length) {
@@ -102,7 +102,7 @@ export interface ColumnBlock {
   cols: number;
 }
 
-/** A block of columns; all of them by default. */
+/** A block of columns of a matrix; all of them by default. */
 export function columnsOf(matrix: Matrix, column = 0, cols: number = matrix.cols): ColumnBlock {
   return { matrix, column, cols };
 }

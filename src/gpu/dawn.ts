@@ -2,7 +2,7 @@
  * Dawn, Chromium's WebGPU, as the npm package `webgpu` brings it to Deno: a second way to the same
  * GPU, and the only one to its tensor cores (subgroup matrices).
  *
- * Nothing here is loaded before it is asked for: the package is 132 MB and is native code
+ * The package is loaded only when this provider is asked for: it is 132 MB of native code
  * (`--allow-ffi`). The environment variable `FALQON_DAWN` names another place to import it from:
  * the package's folder, or a module specifier.
  *
@@ -16,27 +16,27 @@ import { DeviceError } from "../errors.ts";
 export { SUBGROUP_MATRIX } from "./subgroup_matrix.ts";
 
 /**
- * The package. As a value, it is hidden from static analysis: no lock file and no cache holds it
- * unasked.
+ * The package. As a value, it is hidden from static analysis, so that it is in no lock file and no
+ * cache of those who do not use it.
  */
 export const DAWN_PACKAGE = "npm:webgpu@0.6.2";
 
 /** Names another place to import it from. */
 const VARIABLE = "FALQON_DAWN";
 
-/** What opens the package's `GPU`. */
+/** Flags with which the package's `GPU` is opened. */
 const FLAGS: readonly string[] = [
   "enable-dawn-features=" + [
     "allow_unsafe_apis", // experimental features: subgroup matrices
     "vulkan_enable_f16_on_nvidia", // f16, and with it the f16 matrices
-    "disable_robustness", // a quarter of a matrix product's time; docs/DAWN.md says why it is safe
+    "disable_robustness", // a quarter of a GEMM's rate; why this is safe: docs/DAWN.md
   ].join(),
   "disable-dawn-features=timestamp_quantization", // else times are multiples of 65 µs
 ];
 
 /**
- * Instances by place and backend. The package's objects do not keep their instance alive: this
- * does.
+ * Instances by place and backend. The package's objects do not keep their instance alive, so this
+ * map does.
  */
 const instances = new Map<string, GPU>();
 
@@ -45,7 +45,7 @@ const instances = new Map<string, GPU>();
  *
  * @param backend "null" for the one that compiles kernels and runs nothing; by default the
  * platform's.
- * @throws {DeviceError} if the package is not there or may not be loaded.
+ * @throws {DeviceError} if the package is not installed or may not be loaded.
  */
 export async function loadDawn(backend?: "null"): Promise<GPU> {
   const place = dawnPlace();

@@ -1,6 +1,6 @@
 /**
- * The GPU as this package uses it: one device, every buffer it owns, its compiled kernels. Users
- * see less of it: public_device.ts.
+ * The GPU as this package uses it: one device, every buffer it owns, its compiled kernels. The
+ * interface for users, public_device.ts, shows less of it.
  *
  * @module
  */
@@ -67,7 +67,7 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
 export class Device implements Disposable, AsyncDisposable {
   /** The WebGPU device. */
   readonly gpu: GPUDevice;
-  /** What the adapter says of itself. */
+  /** The adapter's description of itself. */
   readonly info: GPUAdapterInfo;
   /** The WebGPU implementation behind it. */
   readonly provider: Provider;
@@ -82,18 +82,18 @@ export class Device implements Disposable, AsyncDisposable {
   /** The subgroup matrices that kernels may multiply on tensor cores; none natively. */
   readonly matrixConfigs: readonly SubgroupMatrixConfig[];
   /**
-   * The ways that kernels and layers take where there are several. Tests and measurements set it.
+   * Which variant kernels and layers use where there are several. Tests and benches set it.
    */
   tuning: Tuning;
-  /** Bytes in buffers now. */
+  /** Bytes allocated in buffers now. */
   allocatedBytes = 0;
-  /** The most bytes in buffers at any one time. */
+  /** The most bytes that were allocated in buffers at any one time. */
   peakBytes = 0;
   #buffers = new Set<GPUBuffer>();
   #kernels = new Map<string, Kernel>();
   #failure: string | null = null;
 
-  /** Takes over a device: what it frees, and how it fails, is handled here from then on. */
+  /** Takes ownership of a device: frees it, and handles its errors. */
   constructor(gpu: GPUDevice, info: GPUAdapterInfo, provider: Provider = "native") {
     this.gpu = gpu;
     this.info = info;
@@ -193,7 +193,8 @@ export class Device implements Disposable, AsyncDisposable {
           `as it holds ${view.size}`,
       );
     }
-    for (let at = 0; at < data.byteLength; at += UPLOAD_CHUNK) { // never a zero-length write: it panics
+    // Never a zero-length write, which panics.
+    for (let at = 0; at < data.byteLength; at += UPLOAD_CHUNK) {
       const length = Math.min(UPLOAD_CHUNK, data.byteLength - at);
       const chunk = new Uint8Array(data.buffer, data.byteOffset + at, length);
       this.gpu.queue.writeBuffer(view.buffer, view.offset + offset + at, chunk);
@@ -241,7 +242,7 @@ export class Device implements Disposable, AsyncDisposable {
       const mapped = staging.getMappedRange();
       return views.map((view, i) => mapped.slice(starts[i], starts[i] + view.size));
     } catch (error) {
-      await new Promise((resolve) => setTimeout(resolve)); // the reason may come just behind
+      await new Promise((resolve) => setTimeout(resolve)); // the reason may arrive just after
       this.check();
       const { name, message } = error as Error;
       throw new DeviceError(
@@ -269,13 +270,13 @@ export class Device implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Throws if GPU work failed since the device was opened. WebGPU reports failures late and on the
-   * side; this is called at every point where results are taken.
+   * Throws if GPU work failed since the device was opened. WebGPU reports failures late and by
+   * events, so this is called wherever results are read.
    */
   check(): void {
     if (this.#failure !== null) {
       throw new DeviceError(
-        `Cannot go on as the GPU reported: ${this.#failure.trim().replace(/\s+/g, " ")}; ` +
+        `Cannot continue as the GPU reported: ${this.#failure.trim().replace(/\s+/g, " ")}; ` +
           "if it ran out of memory, reduce batchSize or sequenceLength",
       );
     }
@@ -318,8 +319,9 @@ export class Device implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Frees every buffer and the device. Where submitted work may still run, prefer `await using`, which waits for it:
-   * Deno's WebGPU ends the process if work of a device that it lets go of takes over six seconds more.
+   * Frees every buffer and the device. Where submitted work may still run, prefer `await using`,
+   * which waits for it: Deno's WebGPU ends the process if the work of a released device takes more
+   * than six seconds.
    */
   destroy(): void {
     this.free(...this.#buffers);
@@ -333,7 +335,7 @@ export class Device implements Disposable, AsyncDisposable {
 
   /** Waits until submitted work has run or failed, then destroys the device. */
   async [Symbol.asyncDispose](): Promise<void> {
-    // Failures have been reported where results were taken; here they must not hide what ended the scope.
+    // Failures were reported where results were read; here they must not hide what ended the scope.
     await this.wait(this.gpu.queue.onSubmittedWorkDone()).catch(() => {});
     this.destroy();
   }

@@ -1,5 +1,5 @@
 /**
- * From options to a WebGPU device, natively or through Dawn.
+ * Opens a WebGPU device from options, natively or through Dawn.
  *
  * @module
  */
@@ -19,10 +19,13 @@ import {
  */
 export type Provider = "native" | "dawn";
 
-/** What may be asked for: one of them, or Dawn where it works and else native. */
+/**
+ * Values of the option `provider`: an implementation, or `auto` for Dawn where it works, else
+ * native.
+ */
 export const PROVIDERS: readonly (Provider | "auto")[] = ["native", "dawn", "auto"];
 
-/** What to ask of `requestDevice`. */
+/** Options of `requestDevice`. */
 export interface DeviceOptions {
   /**
    * Which WebGPU implementation to use. "dawn" multiplies on tensor cores; it loads the npm package
@@ -40,13 +43,13 @@ export interface DeviceOptions {
   f16?: boolean;
 }
 
-/** A device, and what its adapter says of itself. */
+/** A device, and its adapter's description of itself. */
 export interface OpenedDevice {
   gpu: GPUDevice;
   info: GPUAdapterInfo;
 }
 
-/** Limits this package raises above WebGPU's defaults, to whatever the adapter offers. */
+/** Limits that this package raises above WebGPU's defaults, to what the adapter offers. */
 const RAISED_LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",
@@ -56,7 +59,7 @@ const RAISED_LIMITS = [
   "maxStorageBuffersPerShaderStage",
 ] as const;
 
-/** Features used where they are there. */
+/** Features that are used where the adapter has them. */
 const WANTED_FEATURES: readonly GPUFeatureName[] = [
   "timestamp-query",
   "shader-f16",
@@ -65,7 +68,7 @@ const WANTED_FEATURES: readonly GPUFeatureName[] = [
 ];
 
 /**
- * The feature that Deno's adapters do not list, although their devices have it if it is asked for.
+ * A feature that Deno's adapters do not list, although their devices have it when it is requested.
  */
 const UNLISTED_FEATURE: GPUFeatureName = "subgroups";
 
@@ -89,8 +92,8 @@ export async function openNative(options: DeviceOptions): Promise<OpenedDevice> 
 /**
  * Opens a device of Dawn that has tensor cores.
  *
- * @throws {DeviceError} where Dawn cannot be loaded, there is no adapter, it has none, or it
- * refuses.
+ * @throws {DeviceError} where Dawn cannot be loaded, there is no adapter, the adapter has no tensor
+ * cores, or it refuses.
  */
 export async function openDawn(options: DeviceOptions): Promise<OpenedDevice> {
   const remedy = "install your GPU's driver, or take the provider native";
@@ -106,7 +109,7 @@ export async function openDawn(options: DeviceOptions): Promise<OpenedDevice> {
 }
 
 /**
- * The name of a GPU: Dawn has it in `device`, and the driver's in `description`, where Deno has it.
+ * The name of a GPU: Dawn has it in `device`, Deno in `description`, where Dawn has the driver's.
  */
 export function nameOf(
   { description, device, vendor }: GPUAdapterInfo,
@@ -141,7 +144,8 @@ async function openAdapter(
       const more = [...requiredFeatures, UNLISTED_FEATURE];
       return { gpu: await adapter.requestDevice({ requiredFeatures: more, requiredLimits }), info };
     } catch {
-      // It has no subgroups, or fails for a reason that the request without them will tell.
+      // It has no subgroups, or fails for another reason, which the request without them will
+      // report.
     }
   }
   try {

@@ -1,5 +1,5 @@
 /**
- * A recorded sequence of kernel dispatches, replayed as often as wanted.
+ * A recorded sequence of kernel dispatches, which can be replayed any number of times.
  *
  * Recording resolves everything that costs host time: pipelines, bind groups, parameters, grids.
  * Replaying only encodes: no allocation, no compilation, no read-back.
@@ -19,15 +19,15 @@ import type { Device } from "./device.ts";
 import type { Kernel } from "./kernel.ts";
 import { packParams } from "./layout.ts";
 
-/** The alignment WebGPU asks of uniform and storage offsets. */
+/** The alignment that WebGPU requires of uniform and storage offsets. */
 const OFFSET_ALIGNMENT = 256;
 
 /** Buffers by the names they have in the kernel. */
 export type Bindings = Readonly<Record<string, BufferView>>;
 
 /**
- * What a dispatch costs, to compare the time it takes with the limits of the GPU. Nothing depends
- * on it.
+ * The work of a dispatch, for benches that compare its time with the GPU's limits. It has no
+ * influence on results.
  */
 export interface DispatchCost {
   /** Floating-point operations; a fused multiply-add is two. Default 0: not bound by arithmetic. */
@@ -38,7 +38,7 @@ export interface DispatchCost {
    * view, or rewrites what it read.
    */
   bytes?: number;
-  /** A word for the shape or the variant, such as `nt 8192×4096×4096`, where times are listed. */
+  /** The shape or the variant, such as `nt 8192×4096×4096`, for lists of times. */
   label?: string;
 }
 
@@ -64,7 +64,7 @@ interface Clear {
   view: BufferView;
 }
 
-/** Time spent in one dispatch of a program, and what it did. */
+/** The time of one dispatch of a program, and its work. */
 export interface KernelTime extends Required<DispatchCost> {
   phase: string;
   kernel: string;
@@ -72,9 +72,9 @@ export interface KernelTime extends Required<DispatchCost> {
   ms: number;
 }
 
-/** Memory whose size is known only when everything is recorded. */
+/** Memory whose size is known only after recording. */
 interface Scratch {
-  /** What views carry as their buffer until there is one. */
+  /** The placeholder in views until there is a buffer. */
   stand: GPUBuffer;
   /** Bytes of the largest matrix. */
   size: number;
@@ -97,7 +97,7 @@ export class Program implements Disposable {
     this.device = device;
   }
 
-  /** Names the part of the step that the following dispatches belong to. */
+  /** Names the phase of the step to which the following dispatches belong. */
   phase(name: string): void {
     this.#phase = name;
   }
@@ -108,7 +108,7 @@ export class Program implements Disposable {
   }
 
   /**
-   * A matrix for what one dispatch of the program leaves for a later one. Matrices of the same
+   * A matrix that one dispatch of the program writes and a later one reads. Matrices of the same
    * label share memory, as large as the largest of them: each is valid until the next one is
    * written. The memory is allocated when the program is prepared, and freed with it.
    */
@@ -179,7 +179,7 @@ export class Program implements Disposable {
   }
 
   /**
-   * Compiles what is needed and builds the bind groups. After this nothing more may be recorded.
+   * Compiles the kernels and builds the bind groups. After this nothing more may be recorded.
    */
   async prepare(): Promise<this> {
     const dispatches = this.#items.filter((item) => item.kind === "dispatch");
@@ -318,7 +318,7 @@ export class Program implements Disposable {
     });
   }
 
-  /** The view with the memory behind it, which for scratch exists only now. */
+  /** The view with its buffer: that of scratch memory exists only from now on. */
   #resolved(view: BufferView): BufferView {
     const slot = this.#scratch.get(view.buffer.label);
     return slot?.stand === view.buffer ? { ...view, buffer: slot.view!.buffer } : view;

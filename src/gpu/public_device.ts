@@ -18,7 +18,7 @@ export interface Device extends Disposable, AsyncDisposable {
   readonly name: string;
   /** The WebGPU implementation behind it. */
   readonly provider: Provider;
-  /** What the adapter says of itself. */
+  /** The adapter's description of itself. */
   readonly info: GPUAdapterInfo;
   /** The device's limits. */
   readonly limits: GPUSupportedLimits;

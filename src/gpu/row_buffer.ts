@@ -8,8 +8,8 @@ import { type ElementType, type Matrix, pitchOf } from "./buffers.ts";
 import type { Device } from "./device.ts";
 
 /**
- * A matrix with one row per token, reserved for the longest step and used with as many rows as a
- * step has. Narrower matrices may share its memory.
+ * A matrix with one row per token, reserved for the longest step; a step uses as many rows as it
+ * has tokens. Narrower matrices may share its memory.
  */
 export class RowBuffer {
   #matrix: Matrix | null = null;
@@ -35,7 +35,7 @@ export class RowBuffer {
     const width = cols ?? whole.cols;
     if (count > whole.rows || pitchOf(width) > whole.pitch) {
       throw new RangeError(
-        `"${this.label}" has room for ${whole.rows}×${whole.cols}, not for ${count}×${width}`,
+        `Cannot use "${this.label}" as ${count}×${width}: ${whole.rows}×${whole.cols} are reserved`,
       );
     }
     const pitch = pitchOf(width);

@@ -96,12 +96,12 @@ export class StepState implements Disposable {
   begin({ step, learningRate, targetCount }: StepInputs): void {
     const expected = this.#begun === null ? step : this.#begun + 1;
     if (step !== expected || !Number.isInteger(step) || step < 1) {
-      throw new RangeError(`Cannot begin step ${step} as steps count up from 1 one by one`);
+      throw new RangeError(`Cannot start step ${step} as steps count up from 1 one by one`);
     }
     if (this.#begun === null) this.#taken = step - 1;
     if (step - this.#taken > METRICS_CAPACITY) {
       throw new RangeError(
-        `Cannot begin step ${step} as the metrics since step ${this.#taken + 1} were not taken`,
+        `Cannot start step ${step} as the metrics since step ${this.#taken + 1} were not taken`,
       );
     }
     this.#begun = step;

@@ -9,21 +9,21 @@ import { openLoader } from "../data/open_loader.ts";
 import type { Batch } from "../data/types.ts";
 import type { Model } from "./model.ts";
 
-/** What {@linkcode evaluate} finds. */
+/** Result of {@linkcode evaluate}. */
 export interface Evaluation {
   /** Mean over the targets, in nats. */
   loss: number;
   /** e to the loss. */
   perplexity: number;
-  /** Targets that the loss is a mean of. */
+  /** Number of targets that the loss is the mean of. */
   tokens: number;
 }
 
-/** How rows become batches in {@linkcode evaluate}. */
+/** Options of {@linkcode evaluate}. */
 export interface EvaluateOptions {
   /** Rows per batch. Default 16. */
   batchSize?: number;
-  /** Tokens per row. Default 512, or as many as the model was made for. */
+  /** Tokens per row. Default 512, or the model's context length if that is shorter. */
   sequenceLength?: number;
   /** Several documents per row of a batch, else one, padded. Default true. */
   packing?: boolean;

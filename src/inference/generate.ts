@@ -1,5 +1,5 @@
 /**
- * Text generation.
+ * Text generation: continues a prompt token by token, on the keys and values of the tokens before.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export interface GenerateOptions extends SamplingOptions {
  * Continues a prompt with text, in pieces that can be shown at once: none ends within a character.
  * Joined, the pieces are the text of all generated tokens.
  *
- * @param prompt Text, which is encoded as the tokenizer does, or token ids. An empty one begins a
+ * @param prompt Text, which is encoded as the tokenizer does, or token ids. An empty one starts a
  * text.
  * @throws What {@linkcode generateTokens} throws.
  */
@@ -72,7 +72,7 @@ export async function* generateTokens(
     signal?.throwIfAborted();
     if (await model.network() !== network) {
       throw new ModelError(
-        "Cannot go on generating as the model was put under another method meanwhile: start again",
+        "Cannot continue generating as the model was put under another method meanwhile: start again",
       );
     }
     await text.append(appended);
@@ -94,7 +94,7 @@ function promptIds(
     const bos = tokenizer.bosTokenId ?? config.bosTokenId;
     if (bos === null) {
       throw new OptionError(
-        "Cannot begin a text with an empty prompt as the model has no token for it " +
+        "Cannot start a text with an empty prompt as the model has no token for it " +
           "(bos_token_id): give a prompt of at least one token",
       );
     }

@@ -1,6 +1,6 @@
 /**
- * What generation and the losses of sequences ask of a model. The class `Model` has these functions
- * as methods, so they must not import it.
+ * The part of a model that generation and the losses of sequences use. The class `Model` has these
+ * functions as methods, so they must not import it.
  *
  * @module
  */
@@ -17,10 +17,10 @@ export interface LoadedModel {
   readonly config: ModelConfig;
   readonly device: Device;
   readonly tokenizer: Tokenizer;
-  /** Its layers on the GPU, put there when first needed. */
+  /** Its layers on the GPU, loaded when first needed. */
   network(): Promise<Network>;
   /** −log p of every target of a step, 0 where there is none. */
   tokenLosses(arrays: TokenArrays): Promise<Float32Array<ArrayBuffer>>;
-  /** Where its current weights can be read. */
+  /** Source from which its current weights can be read. */
   source(): WeightSource;
 }

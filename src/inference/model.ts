@@ -49,7 +49,7 @@ export class Model implements Disposable {
   readonly folder: string;
   /** Its architecture. */
   readonly config: ModelConfig;
-  /** The GPU that it is put on. */
+  /** The GPU that holds its weights. */
   readonly device: Device;
   /** Its tokenizer. */
   readonly tokenizer: Tokenizer;
@@ -83,7 +83,7 @@ export class Model implements Disposable {
    * @throws {DeviceError} if no device is given and there is no GPU.
    */
   static async load(folder: string, { device, signal }: ModelOptions = {}): Promise<Model> {
-    if (device) internalDevice(device); // refused before anything is read
+    if (device) internalDevice(device); // an error before anything is read
     const config = await readModelConfig(folder);
     signal?.throwIfAborted();
     const tokenizer = await Tokenizer.load(folder);
@@ -105,14 +105,14 @@ export class Model implements Disposable {
   }
 
   /**
-   * Puts the model on the GPU under a method, to evaluate, generate and save: as it is
+   * Loads the model onto the GPU under a method, to evaluate, generate and save: as it is
    * (`frozen(…)`, `frozenFp8()`), or with an adapter (`lora({ adapter })`). What was there before
    * is freed, and a trainer of this model ends.
    *
-   * Without it, the first use puts the model there in f32.
+   * Without this call, the first use loads the model in f32.
    *
-   * @param options `seed` decides what a method draws at random, such as adapters that are not
-   * given; default 0. `signal` ends the loading between weights, with its reason thrown and nothing
+   * @param options `seed` seeds what a method draws at random, such as adapters that are not given;
+   * default 0. `signal` ends the loading between weights, with its reason thrown and nothing
    * on the GPU.
    * @throws {DeviceError} if the GPU is too small.
    * @throws {FileError} for damaged weights.
@@ -140,7 +140,7 @@ export class Model implements Disposable {
   }
 
   /**
-   * Whether a network is the model's still: another trainer or method takes its place.
+   * Whether a network is still the model's: another trainer or method replaces it.
    *
    * @internal
    */
@@ -149,7 +149,7 @@ export class Model implements Disposable {
   }
 
   /**
-   * Puts the weights on the GPU under a method; what was there before is freed.
+   * Loads the weights onto the GPU under a method; what was there before is freed.
    *
    * @internal
    */
@@ -165,7 +165,7 @@ export class Model implements Disposable {
   }
 
   /**
-   * Frees a network, if it is the model's still: the model is then as one that was never used.
+   * Frees a network, if it is still the model's: the model is then as if never used.
    *
    * @internal
    */
@@ -257,7 +257,7 @@ export class Model implements Disposable {
 
   /**
    * Writes the model as it is on the GPU now: as a model folder (FALQON: FP8; full: F32; frozen: in
-   * the type it is stored in) or, with adapters beside it, as a PEFT adapter.
+   * the type it is stored in) or, if it has adapters, as a PEFT adapter.
    *
    * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or no file
    * format has its weights.
@@ -268,7 +268,7 @@ export class Model implements Disposable {
   }
 
   /**
-   * Where the model's current weights can be read: the files, or the GPU after training.
+   * The source of the model's current weights: the files, or the GPU after training.
    *
    * @internal
    */

@@ -1,6 +1,5 @@
 /**
- * What a model is asked to continue: a text, token ids, or a conversation, which becomes a text by
- * the model's own chat template.
+ * Prompts: a text, token ids, or a conversation, which the model's chat template turns into text.
  *
  * @module
  */
@@ -12,8 +11,8 @@ import type { ChatMessage, Tokenizer } from "../io/tokenizer.ts";
 export type Prompt = string | readonly number[] | readonly ChatMessage[];
 
 /**
- * A prompt as text or ids. A conversation is rendered up to where the answer begins, and encoded
- * without special tokens of the tokenizer's own: the template writes those that belong there.
+ * A prompt as text or ids. A conversation is rendered up to where the answer starts, and encoded
+ * without the tokenizer's special tokens, because the template writes them.
  *
  * @throws {OptionError} for messages if the model has no chat template.
  * @throws {DataError} if the template refuses the messages, as many do when the roles do not take

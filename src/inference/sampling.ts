@@ -8,7 +8,7 @@ import { checkInteger } from "../checks.ts";
 import { Random } from "../numerics/random.ts";
 import { ModelError, OptionError } from "../errors.ts";
 
-/** How tokens are drawn. */
+/** Options of sampling. */
 export interface SamplingOptions {
   /**
    * The logits are divided by it: below 1 sharpens the distribution; 0 always takes the likeliest
@@ -20,7 +20,7 @@ export interface SamplingOptions {
    * Default 0.95.
    */
   topP?: number;
-  /** The same seed draws the same tokens from the same logits. Default: another one each time. */
+  /** The same seed draws the same tokens from the same logits. Default: a new one each time. */
   seed?: number;
 }
 
@@ -30,8 +30,7 @@ export type Sampler = (logits: Float32Array) => number;
 /**
  * Makes a sampler with its own stream of random numbers.
  *
- * The sampler throws a {@linkcode ModelError} for logits that are not finite: such a model has
- * nothing to say.
+ * The sampler throws a {@linkcode ModelError} for logits that are not finite.
  *
  * @throws {OptionError} for options out of range.
  */
@@ -93,7 +92,7 @@ function draw(
     rest -= weights[id];
     if (rest < 0) return id;
   }
-  return best; // rounding left a rest
+  return best; // reached only through rounding
 }
 
 /**

@@ -19,7 +19,7 @@ import { weightName } from "../layers/load.ts";
 import type { Linear, SavedModel } from "../layers/method.ts";
 import type { Network } from "../model/network.ts";
 
-/** Files of a model folder that are the same after training. */
+/** Files of a model folder that training does not change. */
 const COPIED = [
   "tokenizer.json",
   "tokenizer_config.json",
@@ -42,11 +42,11 @@ export interface SaveOptions {
 }
 
 /**
- * Writes a network as its method says: as a model folder, or as a PEFT adapter folder.
+ * Writes a network in the form that its method chooses: a model folder, or a PEFT adapter folder.
  *
  * Files are written under temporary names and then renamed. The file by which a folder is known,
  * `config.json` or `adapter_config.json`, is the last to come, and the first of an overwritten
- * model to go, so that a folder never looks like a model while its files are of two.
+ * model to go, so that a folder never looks like a model while it holds files of two models.
  *
  * @param source The folder that the model was loaded from: what is not trained is copied from
  * there.
@@ -81,13 +81,13 @@ export async function saveNetwork(
     signal?.throwIfAborted();
     await replace(staging, folder, marker);
   } catch (error) {
-    await remove(staging).catch(() => {}); // the first error is the one to tell
+    await remove(staging).catch(() => {}); // the first error is the one to report
     signal?.throwIfAborted();
     throw toFileError("write", folder, error);
   }
 }
 
-/** Moves the files of a finished staging folder into their place. */
+/** Moves the files of a finished staging folder to their final place. */
 async function replace(staging: string, folder: string, marker: string): Promise<void> {
   await remove(join(folder, marker));
   const names = [...Deno.readDirSync(staging)].map(({ name }) => name);

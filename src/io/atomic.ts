@@ -24,7 +24,7 @@ export async function writeFileAtomically(path: string, content: FileContent): P
   const temporary = siblings(path).temporary;
   try {
     {
-      // Closed before the rename, which Windows wants.
+      // Windows renames only closed files.
       using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
       if (typeof content === "function") await content(file);
       else await writeAll(file, typeof content === "string" ? encoder.encode(content) : content);
@@ -33,7 +33,7 @@ export async function writeFileAtomically(path: string, content: FileContent): P
     await Deno.rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
-    await removeAll(temporary).catch(() => {}); // the first error is the one to tell
+    await removeAll(temporary).catch(() => {}); // the first error is the one to report
     throw toFileError("write", path, error);
   }
 }
@@ -44,8 +44,8 @@ export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<vo
 }
 
 /**
- * Writes a folder atomically. What an earlier attempt that was killed left behind is put right
- * first, as by {@linkcode recoverFolder}.
+ * Writes a folder atomically. What a killed attempt left behind is repaired first, as by
+ * {@linkcode recoverFolder}.
  *
  * A file system cannot exchange two folders in one step, so while an old folder is replaced it has
  * for an instant no folder under its name; a process killed then leaves both beside it, whole.
@@ -88,7 +88,7 @@ export async function writeFolderAtomically(
         { cause: error },
       )
       : toFileError("write", target, error);
-    await removeAll(temporary).catch(() => {}); // the first error is the one to tell
+    await removeAll(temporary).catch(() => {}); // the first error is the one to report
     throw failure;
   }
   await removeAll(old);
@@ -116,7 +116,7 @@ async function checkReplaceable(path: string, overwrite: boolean): Promise<void>
  * again if it ever was. To be called before a folder is read that a killed process may have been
  * writing, but not while another process writes it.
  *
- * @throws {FileError} if the folder cannot be put right.
+ * @throws {FileError} if the folder cannot be repaired.
  */
 export async function recoverFolder(target: string): Promise<void> {
   const path = resolve(target);
@@ -132,8 +132,8 @@ export async function recoverFolder(target: string): Promise<void> {
 }
 
 /**
- * Removes a folder so that it is gone from its name before the first of its files is: a process killed
- * meanwhile leaves no folder that holds only a part. What it does leave, hidden, goes with the next removal beside it.
+ * Removes a folder: it is renamed first, so that a process killed meanwhile leaves no folder that
+ * holds only a part. The renamed, hidden rest is removed with the next removal beside it.
  *
  * @throws {FileError} if the folder is not there or cannot be removed.
  */

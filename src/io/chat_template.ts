@@ -1,3 +1,9 @@
+/**
+ * Chat templates: Jinja templates in a model's folder that turn conversations into text.
+ *
+ * @module
+ */
+
 import { Template } from "@huggingface/jinja";
 import { join } from "node:path";
 import { DataError, ModelError } from "../errors.ts";
@@ -14,7 +20,7 @@ export interface ChatMessage {
   content: string;
 }
 
-/** The Jinja template by which a model's conversations become text. */
+/** The Jinja template that turns a model's conversations into text. */
 export class ChatTemplate {
   /** The template. */
   readonly source: string;

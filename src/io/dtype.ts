@@ -1,7 +1,6 @@
 /**
- * The element types of safetensors files, and exact conversion of the ones that hold weights to
- * and from float32. The two FP8 formats are only named here: their codec needs scales and lives
- * with the FP8 code.
+ * The element types of safetensors files, and conversion of F32, F16 and BF16 to and from float32.
+ * The two FP8 formats are only named: their values need scales, see numerics/fp8.ts.
  *
  * @module
  */
@@ -84,7 +83,7 @@ export function toFloat32(bytes: Uint8Array<ArrayBuffer>, dtype: DType): Float32
         `multiple of ${size} bytes`,
     );
   }
-  // Typed-array views want an aligned offset; a tensor in a file has no such duty.
+  // Typed-array views need an aligned offset; a tensor in a file may have any.
   const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
   const { buffer, byteOffset } = aligned;
   const length = bytes.length / size;

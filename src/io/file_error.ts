@@ -1,9 +1,15 @@
+/**
+ * Errors of the file system in this package's words: action, path, reason and remedy.
+ *
+ * @module
+ */
+
 import { FileError } from "../errors.ts";
 
 /**
  * Turns the error of a file operation into a {@linkcode FileError} whose sentence names the action,
- * the path, the reason and the remedy. Any other error is returned as it is: one of this package
- * says already what is wrong, and a mistake in the code must not pass for one in the file.
+ * the path, the reason and the remedy. Any other error is returned as it is: those of this
+ * package are sentences already, and a mistake in the code must not look like one in the file.
  *
  * @param action What was tried, as an infinitive: `"open"`, `"write"`.
  */

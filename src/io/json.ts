@@ -1,5 +1,5 @@
 /**
- * Reading JSON files: parsing, and objects whose fields are checked and counted as they are read.
+ * Reading JSON files: parsing, and objects whose fields are checked and recorded as they are read.
  *
  * @module
  */
@@ -50,8 +50,7 @@ export function showJson(value: unknown): string {
  * the fallback where one is given; anything of the wrong kind is a {@linkcode ModelError} that
  * names the file, the field, the value found and the value wanted.
  *
- * It remembers which fields were read: what nobody asked for can be looked at afterwards, with
- * {@linkcode unclaimed}.
+ * It remembers which fields were read; {@linkcode unclaimed} lists the others.
  */
 export class JsonFields {
   /** The object itself. */

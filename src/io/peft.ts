@@ -15,7 +15,7 @@ import { toFileError } from "./file_error.ts";
 import { JsonFields, readJson, showJson } from "./json.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "./safetensors.ts";
 
-/** What scales an adapter and where it sits. */
+/** The settings of an adapter: its rank, its scale, and the layers it adapts. */
 export interface PeftConfig {
   /** Rows of A and columns of B. */
   rank: number;
@@ -41,7 +41,7 @@ export interface LoraTensors {
 
 /** A LoRA adapter. */
 export interface PeftAdapter {
-  /** What scales it and where it sits. */
+  /** Its settings. */
   config: PeftConfig;
   /** The factors by the name of the module, such as `model.layers.0.self_attn.q_proj`. */
   tensors: Map<string, LoraTensors>;
@@ -52,7 +52,7 @@ export const ADAPTER_CONFIG_FILE = "adapter_config.json";
 const WEIGHTS_FILE = "adapter_model.safetensors";
 const PREFIX = "base_model.model.";
 
-/** Settings under which the adapter computes something else than `W + scale · B · A`. */
+/** Settings with which an adapter is something other than `W + scale · B · A`. */
 const UNSUPPORTED = [
   "use_dora",
   "use_qalora",
@@ -94,7 +94,7 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
   using file = await SafetensorsFile.open(weightsPath);
   const tensors = await readTensors(file, scaling.rank);
   const listed = fields.raw("target_modules");
-  // PEFT also takes a regular expression over module names here; the tensors say what it matched.
+  // PEFT also accepts a regular expression over module names; the tensors show what it matched.
   const targetModules = Array.isArray(listed)
     ? fields.strings("target_modules")
     : [...new Set([...tensors.keys()].map((module) => module.slice(module.lastIndexOf(".") + 1)))];
@@ -146,8 +146,8 @@ async function readTensors(file: SafetensorsFile, rank: number): Promise<PeftAda
       if (!info) throw fail(`it has only one factor of "${module}"`);
       if (info.shape.length !== 2 || info.shape[rankAxis] !== rank || !isFloatDType(info.dtype)) {
         throw fail(
-          `its tensor "${name}" is ${info.dtype} ${showJson(info.shape)}, where F32, F16 or BF16 ` +
-            `with ${rank} as size ${rankAxis} is wanted`,
+          `its tensor "${name}" is ${info.dtype} ${showJson(info.shape)} and must be F32, F16 or ` +
+            `BF16 with ${rank} as size ${rankAxis}`,
         );
       }
       return { values: toFloat32(await file.read(name), info.dtype), shape: info.shape };

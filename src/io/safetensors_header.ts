@@ -1,3 +1,10 @@
+/**
+ * Parses the header of a safetensors file and checks it, because a file from elsewhere may be
+ * damaged or hostile.
+ *
+ * @module
+ */
+
 import { FileError } from "../errors.ts";
 import { bytesPerElement, type DType, DTYPES, isDType } from "./dtype.ts";
 import { isJsonObject, showJson } from "./json.ts";
@@ -16,7 +23,7 @@ export interface TensorInfo {
   readonly byteLength: number;
 }
 
-/** What the header of a safetensors file says. */
+/** The parsed header of a safetensors file. */
 export interface SafetensorsHeader {
   /** The tensors by name, in the order of their bytes in the file. */
   readonly tensors: Map<string, TensorInfo>;

@@ -1,9 +1,15 @@
+/**
+ * Writes safetensors files: checkpoints, models and adapters.
+ *
+ * @module
+ */
+
 import { FileError, OptionError } from "../errors.ts";
 import { writeAll, writeFileAtomically } from "./atomic.ts";
 import { bytesPerElement, type DType } from "./dtype.ts";
 import { elementCount, LENGTH_BYTES } from "./safetensors_header.ts";
 
-/** A tensor to write. Its bytes are asked for when their turn comes, and not kept. */
+/** A tensor to write. Its bytes are requested when they are written, and not kept. */
 export interface TensorSource {
   /** The name, unique in the file. */
   name: string;

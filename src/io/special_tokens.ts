@@ -1,3 +1,9 @@
+/**
+ * Special tokens of `tokenizer_config.json`, which the tokenizer and the chat template both need.
+ *
+ * @module
+ */
+
 import type { JsonFields } from "./json.ts";
 
 /**

@@ -1,3 +1,9 @@
+/**
+ * Text from generated tokens while they arrive, without broken characters.
+ *
+ * @module
+ */
+
 /** What a byte sequence that is not, or not yet, UTF-8 decodes to. */
 const REPLACEMENT = "\uFFFD";
 
@@ -7,7 +13,7 @@ const REPLACEMENT = "\uFFFD";
  *
  * A token's text depends on the ones before it (whether its space is the first of the text, which
  * bytes it completes), so it is found as the difference of two decodings. To keep the cost of a
- * token constant, they start at the tokens of the last piece, not at the first token.
+ * token constant, both start at the tokens of the last piece, not at the first token.
  */
 export class TokenStream {
   readonly #decode: (ids: number[]) => string;

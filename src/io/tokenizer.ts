@@ -1,5 +1,5 @@
 /**
- * Text to token ids and back, by the `tokenizer.json` of a Hugging Face model folder.
+ * Text to token ids and back, with the `tokenizer.json` of a Hugging Face model folder.
  *
  * @module
  */
@@ -20,7 +20,7 @@ export type { TokenStream } from "./token_stream.ts";
 export class Tokenizer {
   /** One more than the largest token id. */
   readonly vocabSize: number;
-  /** The token that begins a text, if the model has one. */
+  /** The token that starts a text, if the model has one. */
   readonly bosTokenId: number | null;
   /** The token that ends a text, if the model has one. */
   readonly eosTokenId: number | null;
@@ -81,7 +81,7 @@ export class Tokenizer {
 
   /**
    * The token ids of `text`. The special tokens are those the tokenizer puts around a text, for
-   * LLaMA the one that begins it. The spelling of a special token within `text` becomes that token.
+   * LLaMA the one that starts it. The spelling of a special token within `text` becomes that token.
    */
   encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
     const { addSpecialTokens = true } = options;
@@ -119,7 +119,7 @@ async function readFields(path: string): Promise<JsonFields> {
   return new JsonFields(await exists(path) ? await readJson(path) : {}, `"${path}"`);
 }
 
-/** The id of the token the tokenizer config names, else of the one the model config numbers. */
+/** The id of the token that the tokenizer config names, else the id in the model config. */
 function specialTokenId(
   name: string,
   config: JsonFields,

@@ -13,7 +13,7 @@ import { SafetensorsFile, type TensorInfo } from "./safetensors.ts";
 
 /** The name of the weights of a folder that does not shard them. */
 export const WEIGHTS_FILE = "model.safetensors";
-/** The name of the file that says which shard holds which tensor. */
+/** The name of the file that lists which shard holds which tensor. */
 export const WEIGHTS_INDEX_FILE = "model.safetensors.index.json";
 
 /** The open weights of a model folder. Close them, or declare them with `using`. */

@@ -1,10 +1,10 @@
 /**
- * What a merged linear layer is.
+ * Merged linear layers: several linear layers of the model that are one weight and one GEMM.
  *
  * q, k and v read the same input, and so do gate and up: each group is one weight `[width,
- * inFeatures]` and one product. A group's parts stand below each other; each starts at a multiple
- * of 16 so that blocks of columns of the output can be read as whole vectors. Rows between the
- * parts are zero.
+ * inFeatures]`. The parts of a group are stored below each other. Each starts at a multiple of 16,
+ * so that blocks of columns of the output can be read as whole vectors. Rows between the parts are
+ * zero.
  *
  * @module
  */
@@ -13,7 +13,7 @@
 export interface LinearPart {
   /** Module path, such as `model.layers.0.self_attn.q_proj`. */
   module: string;
-  /** Last component of the path, such as `q_proj`: what `targetModules` names. */
+  /** Last component of the path, such as `q_proj`, as in `targetModules`. */
   kind: string;
   /** Output features. */
   rows: number;

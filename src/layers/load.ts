@@ -42,7 +42,9 @@ export async function loadMerged(
   }
 }
 
-/** Fills `rows` rows of `target` from `first` on with a matrix of the model; codes are decoded. */
+/**
+ * Loads a matrix of the model into `rows` rows of `target`, starting at `first`; codes are decoded.
+ */
 export async function loadMatrix(
   device: Device,
   name: string,
@@ -60,7 +62,7 @@ export async function loadMatrix(
   const step = rowsPerRead(target.cols);
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
-    // A GPU that the CPU stands in for saves it nothing.
+    // On an emulated GPU it is the CPU that would widen, so nothing is saved.
     const raw = device.isFallback ? null : await source.raw16?.(name, shape, row, count);
     if (raw) {
       await uploadRaw16(device, rowsOf(target, first + row, count), raw);
@@ -74,8 +76,8 @@ export async function loadMatrix(
 }
 
 /**
- * Uploads elements of 16 bits as they are and widens them there: half the bytes, and no work of the
- * host on each.
+ * Uploads 16-bit elements as they are and widens them on the GPU: half the bytes to upload, and no
+ * conversion on the host.
  */
 async function uploadRaw16(
   device: Device,

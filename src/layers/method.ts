@@ -48,7 +48,7 @@ export interface Method {
 }
 
 /**
- * The layers of one network under a method: everything that the model and the trainer ask of it.
+ * The layers of one network under a method, as the model and the trainer use them.
  */
 export interface AdaptedLayers {
   /** True where the weights are those of the model's files, so that they can be read there. */
@@ -59,7 +59,10 @@ export interface AdaptedLayers {
   dense(name: string, rows: number, cols: number): DenseWeight;
   /** Makes the memory that its layers share for steps of up to `tokens` tokens. */
   reserve(tokens: number): void;
-  /** For a method whose adapters start from gradients of the untrained model. */
+  /**
+   * Gradient initialisation, for a method whose adapters start from gradients of the untrained
+   * model.
+   */
   readonly gradientInit?: GradientInit | null;
   /** Records what must follow the optimizer's change of the parameters. */
   update?(program: Program): void;
@@ -67,12 +70,12 @@ export interface AdaptedLayers {
   flush?(program: Program): void;
   /** For a method whose update rounds: counts what it did. */
   readonly updateStats?: UpdateStats | null;
-  /** Makes again what follows from the parameters, after these were loaded or restored. */
+  /** Recomputes what depends on the parameters, after they were loaded or restored. */
   refresh?(): Promise<void>;
-  /** What a checkpoint must keep besides the parameters, by name, to go on bit for bit. */
+  /** What a checkpoint must hold besides the parameters, by name, to resume bit for bit. */
   state?(): Map<string, BufferView>;
   /**
-   * What saving writes.
+   * What `save` writes.
    *
    * @throws {OptionError} if there is no file format for it.
    */
@@ -87,23 +90,23 @@ export interface AdaptedLayers {
  */
 export interface GradientInit {
   /**
-   * Before backward passes of up to `tokens` tokens are recorded. `random`: uniform numbers in [0,
-   * 1).
+   * Call before backward passes of up to `tokens` tokens are recorded. `random`: uniform numbers in
+   * [0, 1).
    */
   begin(tokens: number, random: () => number): Promise<void>;
-  /** After these have run. What was recorded in between is invalid then. */
+  /** Call after they have run. Programs recorded in between are invalid from then on. */
   end(): Promise<void>;
 }
 
 /** Counters of what an update rule does to low-precision weights. */
 export interface UpdateStats {
-  /** Makes the updates that are recorded from now on count. */
+  /** Makes updates recorded from now on count what they do. */
   enable(): void;
-  /** Reads what the last update did, all layers together. */
+  /** Reads the counters of the last update, summed over all layers. */
   read(): Promise<UpdateMetrics>;
 }
 
-/** What the last update did, all layers together. */
+/** Counters of the last update, summed over all layers. */
 export interface UpdateMetrics {
   /** Share of the codes that changed. */
   codesChanged: number;
@@ -130,7 +133,7 @@ export interface SavedAdapter {
   tensors(): Promise<PeftAdapter["tensors"]>;
 }
 
-/** A weight outside the linear layers. */
+/** A weight outside the linear layers: embedding, norm or head. */
 export interface DenseWeight {
   /** [rows, cols]; norms are one row. */
   value: () => Matrix;
@@ -138,30 +141,28 @@ export interface DenseWeight {
   gradient: (() => Matrix) | null;
 }
 
-/**
- * What {@linkcode Linear.forward} reads and writes; of `input` and `codes` at least one is there.
- */
+/** Operands of {@linkcode Linear.forward}. At least one of `input` and `codes` is given. */
 export interface LinearForward {
-  /** f32 [tokens, inFeatures]; null where the codes are all that the layer reads. */
+  /** f32 [tokens, inFeatures]; null where the layer reads only the codes. */
   input: Matrix | null;
   /**
-   * What {@linkcode Linear.inputCodes} gave, filled by the producer of the input; null where that
-   * did not.
+   * The buffer from {@linkcode Linear.inputCodes}, filled by the kernel that wrote the input; null
+   * if it was not filled.
    */
   codes: Quantized | null;
-  /** f32 [tokens, width], or as {@linkcode Linear.preferredOutputType} says. */
+  /** [tokens, width], f32 or of type {@linkcode Linear.preferredOutputType}. */
   output: Matrix;
   /** f32 [tokens, width], added to the output: the residual stream. */
   addend?: Matrix;
 }
 
-/** What {@linkcode Linear.backward} reads and writes. */
+/** Operands of {@linkcode Linear.backward}. */
 export interface LinearBackward {
-  /** f32 [tokens, width], or as {@linkcode Linear.preferredGradientType} says. */
+  /** [tokens, width], f32 or of type {@linkcode Linear.preferredGradientType}. */
   dOutput: Matrix;
   /**
-   * What {@linkcode Linear.gradientCodes} gave, filled by the producer of the gradient; null where
-   * that did not.
+   * The buffer from {@linkcode Linear.gradientCodes}, filled by the kernel that wrote the gradient;
+   * null if it was not filled.
    */
   codes: QuantizedGradient | null;
   /** The forward's input in f32; null if the layer does not need it. */
@@ -187,34 +188,39 @@ export interface Linear {
    * Whether {@linkcode Linear.backward} reads the forward's f32 input; if not, it need not be kept.
    */
   readonly backwardReadsInput: boolean;
-  /** Whether {@linkcode Linear.forward} reads the f32 input also where it has the codes. */
+  /** Whether {@linkcode Linear.forward} reads the f32 input even where it has the codes. */
   readonly forwardReadsF32: boolean;
   /**
-   * The type in which {@linkcode Linear.forward} best writes its output, if that is not added to;
-   * f32 it always can.
+   * The fastest type for the output of {@linkcode Linear.forward} where no `addend` is given; f32
+   * always works.
    */
   readonly preferredOutputType: DenseType;
-  /** Makes room for what a forward pass of up to `tokens` tokens leaves for the backward pass. */
+  /**
+   * Reserves memory for what a forward pass of up to `tokens` tokens keeps for the backward pass.
+   */
   reserve(tokens: number): void;
   /** Fills the weight from a model's files. */
   load(source: WeightSource): Promise<void>;
   /**
-   * Where the producer of the input should write it in few bits, which saves a pass over it; null
-   * where the layer takes f32 only, or quantises by itself. The memory may be shared by all layers:
-   * it is filled right before use.
+   * The buffer in which the kernel that writes the input should store it quantised, which saves a
+   * pass over it; null where the layer takes f32 only, or quantises by itself. All layers may share
+   * the memory: it is filled right before use.
    */
   inputCodes(rows: number): Quantized | null;
-  /** The same for the gradient of the output, which is always there by itself too. */
+  /**
+   * The same for the gradient of the output, of which {@linkcode LinearBackward.dOutput} is always
+   * given as well.
+   */
   gradientCodes(rows: number): QuantizedGradient | null;
   /**
-   * The type in which {@linkcode Linear.backward} best reads the gradient of the output beside its
-   * codes; f32 it always can. In f16 that is what the codes are made of: columns divided, rows
-   * multiplied by their scales.
+   * The fastest type of `dOutput` where {@linkcode Linear.backward} has the codes too; f32 always
+   * works. In f16 these are the values before they are encoded: columns divided and rows multiplied
+   * by their scales.
    */
   readonly preferredGradientType: DenseType;
   /** Records `output = input · Wᵀ + adapter (+ addend)`. */
   forward(program: Program, io: LinearForward): void;
-  /** Records the gradients: `dInput`, and those of trained values added to theirs. */
+  /** Records the gradients: `dInput` is written, those of parameters are added to. */
   backward(program: Program, io: LinearBackward): void;
   /**
    * Part `index` of the weight as a Hugging Face model would hold it, adapters merged in: f32
@@ -222,8 +228,8 @@ export interface Linear {
    */
   readWeight(index: number): Promise<Float32Array<ArrayBuffer>>;
   /**
-   * The gradient of part `index`, f32 [rows, inFeatures]; only of weights that are trained
-   * themselves.
+   * The gradient of part `index`, f32 [rows, inFeatures]; only where the weight itself is a
+   * parameter.
    */
   readGradient?(index: number): Promise<Float32Array<ArrayBuffer>>;
   /**

@@ -1,6 +1,5 @@
 /**
- * The precision of a linear layer's matrix products: which formats their operands are rounded to,
- * and how.
+ * The precision of a linear layer's GEMMs: which formats their operands are rounded to, and how.
  *
  * @module
  */
@@ -13,20 +12,20 @@ import { quantize, type QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { findGradientScale, type GradientScale } from "../kernels/gemm/low_rank_gradient_tensor.ts";
 import { QuantizedRowBuffer } from "./quantized_row_buffer.ts";
 
-/** What the left operands of a layer's products are rounded to. */
+/** Formats of the left operands of a layer's GEMMs. */
 export interface PrecisionFormats {
-  /** Inputs on the way forward, and weights that are rounded like them. */
+  /** Of the forward pass's inputs, and of weights that are rounded like them. */
   readonly input: NumberFormat;
-  /** Gradients, which reach over more powers of two. */
+  /** Of gradients, which span more powers of two. */
   readonly gradient: NumberFormat;
 }
 
 /**
- * What both operands of a product are rounded to; sums are f32.
+ * What both operands of a GEMM are rounded to; docs/METHODS.md explains how products accumulate.
  *
  * - `f32`: nothing is rounded;
- * - `f16`: a token's row is scaled by a power of two;
- * - `fp8`: a token's row is scaled to the maximum of e4m3, or of e5m2 for gradients.
+ * - `f16`: each row is scaled by a power of two;
+ * - `fp8`: each row is scaled to the maximum of e4m3, or of e5m2 for gradients.
  */
 export type Precision = "f32" | "f16" | "fp8";
 
@@ -37,15 +36,15 @@ export const PRECISIONS: Readonly<Record<Precision, PrecisionFormats>> = {
   fp8: { input: FORMATS.e4m3, gradient: FORMATS.e5m2 },
 };
 
-/** What is rounded: values on the way forward, or gradients. */
+/** What is rounded: inputs of the forward pass, or gradients. */
 export type OperandRole = keyof PrecisionFormats;
 
-/** The left operand of a product. */
+/** The left operand of a GEMM. */
 export interface GemmOperand {
   matrix: Matrix;
-  /** f32 [rows]: what the rows were multiplied by, where they were. */
+  /** f32 [rows]: the rows were multiplied by these, if given. */
   scales?: Vector;
-  /** f32 [cols]: what the columns of a gradient were divided by before, where they were. */
+  /** f32 [cols]: before that, the columns of a gradient were divided by these, if given. */
   columnScales?: Vector;
 }
 
@@ -64,7 +63,8 @@ export function operandRows(
  * A matrix as an operand: itself, or its codes in the given buffer.
  *
  * @param matrix f32; null only where the buffer is filled.
- * @param filled Whether the producer of the matrix wrote the codes. If not, that is recorded here.
+ * @param filled Whether the kernel that wrote the matrix also wrote the codes. If not, that is
+ * recorded here.
  */
 export function asOperand(
   program: Program,

@@ -1,6 +1,6 @@
 /**
- * All trained values in one flat buffer, their gradients and moments in three more: one dispatch
- * each for the gradient norm, for AdamW, for a checkpoint.
+ * All trained values in one flat buffer, their gradients and moments in three more, so that the
+ * gradient norm and AdamW are one dispatch each, and a checkpoint reads whole buffers.
  *
  * @module
  */
@@ -24,11 +24,11 @@ export interface Parameter {
   readonly gradient: Matrix;
 }
 
-/** What {@linkcode Parameters.allocate} is to make. */
+/** Options of {@linkcode Parameters.allocate}. */
 export interface AllocateOptions {
-  /** Gradients are wanted. */
+  /** Whether to allocate gradients. */
   gradients: boolean;
-  /** AdamW's moments are wanted. */
+  /** Whether to allocate AdamW's moments. */
   moments: boolean;
 }
 

@@ -50,16 +50,16 @@ export interface WeightSource {
     first: number,
     count: number,
   ): Promise<Raw16 | null>;
-  /** Where the GPU makes the weights itself: records writing a matrix into an f32 or f16 one. */
+  /** For weights that the GPU makes itself: records writing a matrix into an f32 or f16 one. */
   fill?(program: Program, name: string, out: Matrix): void;
 }
 
-/** Rows that are read at a time so that about `bytes` are in memory. */
+/** Rows to read at a time so that about `bytes` are in memory. */
 export function rowsPerRead(cols: number, bytes = 1 << 26): number {
   return Math.max(64, Math.floor(bytes / (4 * cols) / 64) * 64);
 }
 
-/** What a matrix of a model may be stored as. */
+/** The dtypes in which a matrix of a model may be stored. */
 const FLOAT_DTYPES = ["F32", "F16", "BF16"];
 const DTYPES = [
   ...FLOAT_DTYPES,
@@ -143,10 +143,10 @@ export class FolderSource implements WeightSource {
   }
 }
 
-/** The weights of a network on the GPU: what training has made of them, adapters merged in. */
+/** The weights of a network on the GPU as trained so far, adapters merged in. */
 export class ParameterSource implements WeightSource {
   #read: (name: string) => Promise<Float32Array<ArrayBuffer>>;
-  /** The tensor read last: its ranges are asked for in turn. */
+  /** The tensor read last, kept because its ranges are read one after another. */
   #last: { name: string; values: Float32Array<ArrayBuffer> } | null = null;
 
   constructor(read: (name: string) => Promise<Float32Array<ArrayBuffer>>) {

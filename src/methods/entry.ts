@@ -1,6 +1,6 @@
 /**
- * A method as an entry of the list of methods, which the command line, its help, the benches and the docs read: its
- * name, its options as data, and how it is made.
+ * A method as an entry of the registry, which the command line, its help, the benches and the docs
+ * read: its name, its options as data, and how it is made.
  *
  * @module
  */
@@ -16,20 +16,23 @@ export interface MethodOption {
   readonly choices?: readonly string[];
   /** What it does. */
   readonly help: string;
-  /** What holds without it, in words. */
+  /** The default, in words. */
   readonly default?: string;
 }
 
-/** A method and everything that is said about it elsewhere. */
+/** A method, as the command line and the docs describe it. */
 export interface MethodEntry {
   readonly name: string;
   /** What it is, in half a line. */
   readonly summary: string;
   /** By the name that the option has in the library. */
   readonly options: Readonly<Record<string, MethodOption>>;
-  /** How frozen weights can be stored, the default first; where there are several, the option `base` chooses. */
+  /**
+   * How frozen weights can be stored, the default first; where there are several, the option `base`
+   * chooses.
+   */
   readonly bases: readonly BaseType[];
-  /** Whether it saves a PEFT adapter, not a model. */
+  /** Whether it saves a PEFT adapter instead of a model. */
   readonly savesAdapter: boolean;
   /**
    * Makes the method from options of these names.

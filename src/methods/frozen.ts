@@ -11,7 +11,8 @@ import { LoraLayers } from "./lora/layers.ts";
 import { frozenSettings } from "./lora/settings.ts";
 
 /**
- * The frozen model, its weights stored as `base` says. `fp8` quantises activations as well: see {@linkcode frozenFp8}.
+ * The frozen model, its weights stored as `base` says. `fp8` quantises activations as well: see
+ * {@linkcode frozenFp8}.
  *
  * @throws {OptionError} for an unknown base.
  */

@@ -1,5 +1,5 @@
 /**
- * Full training: every weight is an f32 parameter. For small models, for making them, and for looking at
+ * Full training: every weight is an f32 parameter. For pretraining small models, and for inspecting
  * gradients.
  *
  * @module

@@ -1,5 +1,6 @@
 /**
- * Every method that trains, in the order of help. A new one is an entry here and a folder of its own.
+ * The registry: every method that trains, in the order of help. A new method is an entry here and a
+ * folder of its own.
  *
  * @module
  */
@@ -17,7 +18,7 @@ export const METHODS: readonly MethodEntry[] = [FALQON, ...LORA_METHODS, FULL];
 /**
  * The entry of a method.
  *
- * @throws {OptionError} for a name that none has.
+ * @throws {OptionError} for an unknown name.
  */
 export function methodEntry(name: string): MethodEntry {
   const entry = METHODS.find((method) => method.name === name);
@@ -35,7 +36,7 @@ export function expectTrains({ name, trains }: Method): void {
   if (trains) return;
   const names = METHODS.map((method) => method.name).join(", ");
   throw new OptionError(
-    `Cannot train by ${name} as it has nothing to train: choose a method that trains (${names}); ` +
-      "model.use(method) evaluates, generates and saves by this one",
+    `Cannot train with ${name} as it has nothing to train: choose a method that trains (${names}); ` +
+      "model.use(method) evaluates, generates and saves with this one",
   );
 }

@@ -1,9 +1,9 @@
 /**
- * The number formats that values are stored and multiplied in, as data: how large a value is, how
- * its scale is made, how kernels decode and encode it, what files call it.
+ * The number formats that values are stored and multiplied in, as data: bytes per value, how a
+ * scale is made, how kernels decode and encode a value, what files call it.
  *
- * Code asks a format's fields. Its name appears only where someone chooses it, as in `weights:
- * FORMATS.e4m3`, and in WGSL as the ending of functions. So a new format is a record here, its
+ * Code reads a format's fields. Its name appears only where it is chosen, as in `weights:
+ * FORMATS.e4m3`, and in WGSL as the suffix of functions. So a new format is a record here, its
  * codec beside `fp8.ts`, its functions in an include of `wgsl/`, and a line in
  * `kernels/gemm/products.ts` where a kernel multiplies it.
  *
@@ -15,31 +15,31 @@ import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "./fp8.ts";
 /** Names of the formats: the element types of matrices that are multiplied. */
 export type FormatName = "f32" | "f16" | "e4m3" | "e5m2";
 
-/** What shares a scale. `tensor` is what the FALQON paper uses, `row` costs less and is finer. */
+/** What shares a scale. The FALQON paper uses `tensor`; `row` costs less and is finer. */
 export type ScaleGranularity = "row" | "tensor";
 
 /** Every {@linkcode ScaleGranularity}. */
 export const SCALE_GRANULARITIES: readonly ScaleGranularity[] = ["row", "tensor"];
 
 /**
- * How the scale that values are multiplied by before they are encoded follows from their largest
- * magnitude.
+ * How a scale is computed from the largest magnitude of the values; they are multiplied by it
+ * before they are encoded.
  */
 export type ScaleRule =
   /**
-   * It brings the largest magnitude to the format's maximum. Values that vanish have the scale
+   * Maps the largest magnitude to the format's maximum. Values that are all zero have the scale
    * `vanishing`, if given, else that of 2⁻¹⁰⁰. A format of gradients gives none: the smallest scale
-   * of a gradient must tell its largest row.
+   * of a gradient must belong to its largest row.
    */
   | { readonly kind: "to maximum"; readonly vanishing?: number }
-  /** It is the power of two that brings the largest magnitude into [below / 2, below). */
+  /** The power of two that maps the largest magnitude into [below / 2, below). */
   | { readonly kind: "power of two"; readonly below: number };
 
 /** The exact codec of a format of one byte per value, on the CPU. */
 export interface ByteCodec {
-  /** Encodes f32 values, one code each; what is out of range saturates. */
+  /** Encodes f32 values, one code each; values out of range saturate. */
   readonly encode: (values: Float32Array) => Uint8Array<ArrayBuffer>;
-  /** The values of all 256 codes, to be read only. */
+  /** The values of all 256 codes; do not modify. */
   readonly values: () => Float32Array<ArrayBuffer>;
 }
 
@@ -52,17 +52,17 @@ export interface F16Operand {
   readonly decodeFactor: number;
   /**
    * What the shifted value is multiplied by where it is packed for packed f16 arithmetic, which
-   * adds up 64 products in f16: neither may these overflow nor small ones vanish. Tensor cores add
-   * in f32 and take it as it is.
+   * accumulates 64 products in f16: sums must not overflow, and small products must not vanish.
+   * Tensor cores accumulate in f32 and take the shifted value as it is.
    */
   readonly packFactor: number;
-  /** The same for a right operand whose left one has this format too. */
+  /** The same for a right operand, where the left one has this format too. */
   readonly packFactorBesideSame: number;
 }
 
 /** A number format. */
 export interface NumberFormat {
-  /** Also the element type of matrices, and the ending of its functions in WGSL. */
+  /** Also the element type of matrices, and the suffix of its functions in WGSL. */
   readonly name: FormatName;
   /** Bytes per value. */
   readonly bytes: number;
@@ -70,29 +70,28 @@ export interface NumberFormat {
   readonly max: number;
   /** How scales are made; null where values are stored unscaled. */
   readonly scale: ScaleRule | null;
-  /** What may share a scale; none where there is none. */
+  /** What may share a scale; empty where values are stored unscaled. */
   readonly granularities: readonly ScaleGranularity[];
-  /** As an operand of half-precision kernels; null where it would lose bits. */
+  /** How half-precision kernels read it; null where f16 would lose bits. */
   readonly f16: F16Operand | null;
   /**
-   * The power of two by which what scales bring to the largest value can grow further within f16:
-   * where gradients are quantised, their scales tell how they come within f16. Null without scales.
+   * How many powers of two are left in f16 above the largest scaled value: a quantised gradient's
+   * scales also tell how to bring it into the range of f16. Null without scales.
    */
   readonly f16Headroom: number | null;
   /** The codec; null for formats of more than one byte, which typed arrays convert. */
   readonly codec: ByteCodec | null;
   /**
-   * The file in `wgsl/` with `pack4_<name>` and `unpack4_<name>`; null where WGSL does it by
-   * itself.
+   * The file in `wgsl/` with `pack4_<name>` and `unpack4_<name>`; null where WGSL has it built in.
    */
   readonly include: string | null;
-  /** What safetensors files call it. */
+  /** Its dtype in safetensors files. */
   readonly dtype: "F32" | "F16" | "F8_E4M3" | "F8_E5M2";
 }
 
 /** The formats, by name. */
 export const FORMATS = {
-  /** IEEE single precision: accumulation, and whatever is not rounded. */
+  /** IEEE single precision: everything that is not rounded. */
   f32: {
     name: "f32",
     bytes: 4,
@@ -105,7 +104,7 @@ export const FORMATS = {
     include: null,
     dtype: "F32",
   },
-  /** IEEE half precision. It has bits to spare, so scales are powers of two and exact. */
+  /** IEEE half precision. Its exponent range is wide, so scales are powers of two and exact. */
   f16: {
     name: "f16",
     bytes: 2,
@@ -128,8 +127,8 @@ export const FORMATS = {
     max: E4M3.max,
     scale: { kind: "to maximum", vanishing: 1 },
     granularities: SCALE_GRANULARITIES,
-    // Shifted values are up to 1.75. Two such would vanish in each other's products, so one side
-    // keeps its value.
+    // Shifted values are up to 1.75. Products of two such values would vanish, so one side keeps
+    // its value.
     f16: { decodeFactor: 2 ** 8, packFactor: 1, packFactorBesideSame: 2 ** 8 },
     f16Headroom: 2 ** 7,
     codec: {
@@ -139,14 +138,14 @@ export const FORMATS = {
     include: "fp8.wgsl",
     dtype: "F8_E4M3",
   },
-  /** FP8 for gradients: a wider range, a bit less of precision. */
+  /** FP8 for gradients: a wider range, one bit less of precision. */
   e5m2: {
     name: "e5m2",
     bytes: 1,
     max: E5M2.max,
     scale: { kind: "to maximum" },
     granularities: SCALE_GRANULARITIES,
-    // From 57344 down to 224, to meet values of e4m3 of at most 1.75.
+    // From 57344 down to 224, because the other operand, in e4m3, is at most 1.75.
     f16: {
       decodeFactor: 1,
       packFactor: 2 ** -8,
@@ -180,8 +179,8 @@ export function formatOf(name: string): NumberFormat {
 }
 
 /**
- * Whether values of ordinary size, such as weights, need a scale in a format. In f16 they fit as
- * they are: its scales are for gradients, and for sums that must not overflow.
+ * Whether values of ordinary size, such as weights, need a scale in a format. They fit f16 as they
+ * are: its scales are for gradients, and for sums that must not overflow.
  */
 export function needsScales({ scale }: NumberFormat): boolean {
   return scale?.kind === "to maximum";
@@ -200,7 +199,7 @@ export function decodeCodes(format: NumberFormat, codes: Uint8Array): Float32Arr
 /**
  * The codec of a format.
  *
- * @throws {TypeError} where it has none.
+ * @throws {TypeError} if it has none.
  */
 export function codecOf({ name, codec }: NumberFormat): ByteCodec {
   if (codec) return codec;

@@ -2,7 +2,7 @@
  * The two 8-bit floating-point formats of FP8 training and their exact codec.
  *
  * Encoding works on the bits of the f32 value with 32-bit unsigned integer
- * operations only: it is the definition that kernels must equal bit by bit
+ * operations only: it is the definition that kernels must match bit for bit
  * (wgsl/shared/fp8.wgsl, which lets the adder round), free of rounding modes,
  * denormal flushing and fused multiply-add.
  *
@@ -172,10 +172,10 @@ export function decodeFp8Array(
 const tables = new Map<Fp8Format, Float32Array<ArrayBuffer>>();
 
 /**
- * The values of all 256 codes, made once for each format.
+ * The values of all 256 codes, computed once per format.
  *
  * @param format {@linkcode E4M3} or {@linkcode E5M2}.
- * @returns 256 f32 values, to be read only.
+ * @returns 256 f32 values; do not modify.
  */
 export function fp8DecodeTable(format: Fp8Format): Float32Array<ArrayBuffer> {
   let table = tables.get(format);

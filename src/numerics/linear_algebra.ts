@@ -1,7 +1,7 @@
 /**
- * The linear algebra that the host does for adapters: small matrices in f64, vectors as rows
- * throughout, so that every inner loop runs over contiguous memory. Product and oracle both stand
- * on it; it has tests of its own.
+ * The host's linear algebra for adapters: small matrices in f64. Vectors are rows throughout, so
+ * that every inner loop runs over contiguous memory. The product and the tests' oracle both use it;
+ * it has tests of its own.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { symmetricEigen } from "./symmetric_eigen.ts";
 import { addScaled, dot } from "./vector.ts";
 
 /**
- * Turns rows into an orthonormal basis of their span, in place (Gram-Schmidt, each row
+ * Replaces rows by an orthonormal basis of their span, in place (Gram-Schmidt, each row
  * projected twice for orthogonality to the last bit). A row that depends on those before it
  * becomes zero.
  *

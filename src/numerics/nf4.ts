@@ -2,11 +2,11 @@
  * The 4-bit NormalFloat with double quantisation of QLoRA (arXiv 2305.14314), as bitsandbytes lays
  * it out.
  *
- * A weight is cut into blocks of 64 values along its rows, which follow each other; a block's
- * values are divided by its largest magnitude and rounded to the nearest of 16 values, the
+ * A weight is cut into blocks of 64 values along its concatenated rows; a block's values are
+ * divided by its largest magnitude and rounded to the nearest of 16 values, the
  * quantiles of a normal distribution. The magnitudes are quantised again: less their mean, in
  * groups of 256 divided by the group's largest, rounded to the nearest of the 256 values of the
- * dynamic 8-bit type (arXiv 1511.04561). In all 4.13 bits a value.
+ * dynamic 8-bit type (arXiv 1511.04561). In all 4.13 bits per value.
  *
  * @module
  */
@@ -72,11 +72,11 @@ export function midpoints(values: Readonly<Float32Array>): Float32Array<ArrayBuf
 
 /** A weight in NF4. */
 export interface Nf4Blocks {
-  /** One code an element, not packed. */
+  /** One code per element, not packed. */
   codes: Uint8Array<ArrayBuffer>;
   /** The dynamic type's code of each block's magnitude. */
   absmaxCodes: Uint8Array<ArrayBuffer>;
-  /** f32, one a group: the largest distance of a magnitude from the offset. */
+  /** f32, one per group: the largest distance of a magnitude from the offset. */
   groupScales: Float32Array<ArrayBuffer>;
   /** f32: the mean of the magnitudes. */
   offset: number;
@@ -85,8 +85,8 @@ export interface Nf4Blocks {
 /**
  * Quantises a weight.
  *
- * Nearest is decided by comparing with midpoints times the magnitude, in f32: one multiplication,
- * which every GPU rounds the same, where a division is not.
+ * The nearest value is found by comparing with midpoints times the magnitude, in f32: every GPU
+ * rounds this multiplication the same way, which is not true of a division.
  *
  * @param values The weight's rows after each other.
  * @param offset The mean of the magnitudes, where it is known: f32 sums depend on their order.

@@ -35,10 +35,10 @@ export class Random {
   #words: Uint32Array = new Uint32Array(4);
 
   /**
-   * A generator at the beginning of a stream.
+   * A generator at the start of a stream.
    *
    * @param seed A non-negative integer up to 2^53.
-   * @param stream Independent streams of one seed, for instance one an epoch.
+   * @param stream Independent streams of one seed, for instance one per epoch.
    */
   constructor(seed: number, stream = 0) {
     const start = hash32(seed, stream);

@@ -1,7 +1,7 @@
 /**
- * Keys of random sequences whose numbers depend on a key and an index only, so that a GPU makes
- * them in any order, and the constants of how integers become numbers: wgsl/rows/random.wgsl makes
- * them, tests/oracle/random.ts is its twin.
+ * Keys of random sequences whose numbers depend on a key and an index only, so that a GPU can
+ * compute them in any order; and the constants by which integers become numbers. The kernel is
+ * wgsl/rows/random.wgsl, its CPU twin tests/oracle/random.ts.
  *
  * @module
  */
@@ -18,11 +18,11 @@ export function drawKey(random: () => number): RandomKey {
   return { low: word(), high: word() };
 }
 
-/** Uniform 16-bit integers that are added for a number: two a word, four words. */
+/** Uniform 16-bit integers that are added per number: two per word, four words. */
 export const TERMS = 8;
 
 /** The standard deviation of the sum of {@linkcode TERMS} uniform integers below 2^16. */
 export const integerDeviation: number = Math.sqrt(TERMS * (2 ** 32 - 1) / 12);
 
-/** The integers that uniform numbers are multiples of are within it: f32 holds all of them. */
+/** Uniform numbers are integers below this, scaled: f32 holds all of them exactly. */
 export const UNIFORM_BOUND: number = 2 ** 24;

@@ -1,5 +1,6 @@
 /**
- * The inner loops of the host's linear algebra, in f64.
+ * The inner loops of the host's linear algebra, in f64, in one place because they take most of its
+ * time.
  *
  * @module
  */

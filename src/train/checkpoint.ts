@@ -32,7 +32,7 @@ export interface CheckpointState {
   step: number;
   /** Tokens trained on. */
   tokens: number;
-  /** Where the data goes on; null at the very beginning. */
+  /** Position from which the data continues; null at the start. */
   position: LoaderPosition | null;
   /** Name of the method. */
   method: string;

@@ -101,7 +101,7 @@ export function findBadStep(measured: readonly StepMetrics[]): StepMetrics | und
 /** The error that ends a run at such a step. */
 export function notFinite({ step, lossSum, gradNorm, learningRate }: StepMetrics): TrainingError {
   return new TrainingError(
-    `Cannot go on after step ${step} as its loss sum is ${lossSum} and its gradient norm ` +
+    `Cannot continue after step ${step} as its loss sum is ${lossSum} and its gradient norm ` +
       `${gradNorm}: reduce the learning rate (${learningRate}) or maxGradNorm, and resume from ` +
       "the last checkpoint",
   );

@@ -27,7 +27,7 @@ export interface OptimizerOptions {
 export interface RowOptions {
   /** Several documents per row of a batch, else one, padded. Default true. */
   packing?: boolean;
-  /** Shuffle the rows of the data, anew in each epoch. Default true. */
+  /** Shuffle the rows of the data, differently in each epoch. Default true. */
   shuffle?: boolean;
   /** Rows to choose from when shuffling. Default 10,000. */
   shuffleBuffer?: number;

@@ -7,7 +7,7 @@
 
 import { checkInteger, checkOneOf } from "../checks.ts";
 
-/** How the learning rate goes on after the warm-up. */
+/** The course of the learning rate after the warm-up. */
 export type ScheduleName = "constant" | "linear" | "cosine";
 
 /** Every {@linkcode ScheduleName}. */

@@ -197,7 +197,7 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Writes `checkpoint-<step>` into `outputDir`, from which `resumeFrom` goes on bit for bit.
+   * Writes `checkpoint-<step>` into `outputDir`, from which `resumeFrom` continues bit for bit.
    *
    * @throws {TrainingError} if the trainer has no longer the model.
    * @throws {OptionError} without an `outputDir`.

@@ -55,20 +55,20 @@ const CASES: Record<string, BadInput> = {
   },
   "malformed JSON": {
     data: ROWS + '{"text": \n',
-    message: "data.jsonl line 3 is not valid JSON",
+    message: "data.jsonl line 3: it is not valid JSON",
   },
-  "no rows": { data: "\n", message: "gave nothing to train on in epoch 0: of 0 rows read" },
+  "no rows": { data: "\n", message: "data.jsonl: epoch 0 has no targets; of 0 rows read" },
   "rows of no known format": {
     data: '{"question": "?"}\n',
-    message: "line 1 has the keys question: wanted text, or prompt and completion",
+    message: "line 1: it has the keys question; give text, or prompt and completion",
   },
   "nothing but masked labels": {
     data: '{"input_ids": [5, 6, 7], "labels": [-100, -100, -100]}\n',
-    message: "gave nothing to train on in epoch 0: of 1 rows read, 0 were malformed and 1 had no",
+    message: "epoch 0 has no targets; of 1 rows read, 0 were malformed and 1 had no",
   },
   "token ids out of range": {
     data: '{"input_ids": [5, 269]}\n',
-    message: "line 1 has the token id 269, but the model's vocabulary has 269 entries",
+    message: "line 1: it has the token id 269, but the model's vocabulary has 269 entries",
   },
   "sequence length 0": {
     flags: "--sequence-length 0",
@@ -84,11 +84,11 @@ const CASES: Record<string, BadInput> = {
   },
   "a loss that is not finite": {
     model: { edit: (name, values) => name === "model.norm.weight" && values.fill(NaN) },
-    message: "Cannot go on after step 1 as its loss sum is NaN",
+    message: "Cannot continue after step 1 as its loss sum is NaN",
   },
   "falqon in f32": {
     flags: "--method falqon --base f32",
-    message: "Cannot train by falqon with --base f32 as it keeps weights in fp8",
+    message: "Cannot use --base f32 with --method falqon as it keeps weights in fp8",
   },
   "a flag of another method": {
     flags: "--update-rule paper",
@@ -106,14 +106,17 @@ const CASES: Record<string, BadInput> = {
     flags: "--eval-fraction 0.5 --eval-data x",
     message: "Cannot use --eval-data and --eval-fraction together",
   },
-  "a fraction of 1": { flags: "--eval-fraction 1", message: "The fraction to hold out is 1" },
+  "a fraction of 1": {
+    flags: "--eval-fraction 1",
+    message: "Cannot hold out the fraction 1 of the rows",
+  },
   "evaluations of nothing": {
     flags: "--eval-every 2",
     message: "Cannot evaluate every few steps as there is no evalData",
   },
   "a column map without columns": {
     flags: "--columns prompt",
-    message: 'The column map has the part "prompt"',
+    message: 'Cannot read "prompt" in the column map',
   },
   "an unknown flag": {
     flags: "--learning-rat 1",
@@ -166,7 +169,7 @@ Deno.test("eval and generate with bad input end with a sentence", () =>
     await writeTinyModel(folder);
     await Deno.writeTextFile(join(folder, "empty.jsonl"), "");
     const cases: [string, string][] = [
-      [`eval --model ${folder} --data ${folder}/empty.jsonl`, "gave nothing"],
+      [`eval --model ${folder} --data ${folder}/empty.jsonl`, "epoch 0 has no targets"],
       [`eval --model ${folder} --data nowhere`, 'Cannot read "nowhere"'],
       [`generate --model ${folder} --prompt a --max-new-tokens 0`, "Cannot use maxNewTokens 0"],
       [`generate --model ${folder} --prompt a --temperature -1`, "temperature -1"],

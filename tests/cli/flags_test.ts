@@ -119,7 +119,7 @@ Deno.test("options of a file have either spelling, and their own types", () => {
     [{ outputDir: null }, "has the value null: give a path"],
     [{ names: [1] }, "has the value [1]: give names"],
     [{ map: { prompt: 1 } }, "give key=column pairs"],
-    [{ map: { promt: "q" } }, 'names the key "promt"'],
+    [{ map: { promt: "q" } }, 'to the key "promt"'],
   ];
   for (const [bad, message] of cases) {
     assertThrows(() => readOptions(bad, FLAGS, "the file"), OptionError, message);

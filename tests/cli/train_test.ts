@@ -242,7 +242,7 @@ Deno.test("a bad row far into the data loses nothing of the steps before it", ()
     const line = `${train} --no-packing --no-shuffle --method full --save-every 100`;
     const { code, err } = await runCommand(line.replace("--log-every 2", "--log-every 1000"));
     assertEquals(code, 1, err);
-    assertMatch(err, /error: .+line 61 is not valid JSON/);
+    assertMatch(err, /error: .+line 61: it is not valid JSON/);
     assertEquals((await readLog(join(folder, "out"))).length, 30);
     assert(await exists(join(folder, "out/checkpoint-30")));
     await Deno.truncate(path, (await Deno.stat(path)).size - "not JSON\n".length);

@@ -131,11 +131,17 @@ Deno.test("what is malformed between the elements of a JSON array is named with 
     (await assertRejects(() => linesOf("a.json", content), DataError)).message;
   assertStringIncludes(
     await message('[{"a":1},\n{"a":2}\n'),
-    "a.json line 3 breaks the JSON array",
+    "a.json line 3: it breaks the JSON array",
   );
   assertStringIncludes(await message('[{"a":1},\n{"a":2'), "the array is not closed");
-  assertStringIncludes(await message('[{"a":1},\n]'), "line 2 breaks the JSON array: a value is");
-  assertStringIncludes(await message('[{"a":1}]\n\n{}'), "line 3 breaks the JSON array: something");
+  assertStringIncludes(
+    await message('[{"a":1},\n]'),
+    "line 2: it breaks the JSON array (a value is",
+  );
+  assertStringIncludes(
+    await message('[{"a":1}]\n\n{}'),
+    "line 3: it breaks the JSON array (something",
+  );
   assertStringIncludes(await message("[,]"), "a value is missing");
 });
 
@@ -159,7 +165,7 @@ Deno.test("a text file without its separator is not pulled into memory", async (
   const size = 65 * 2 ** 20;
   await withFile("a.txt", new Uint8Array(size).fill(0x61), async (path) => {
     const dataset = Dataset.from(path, { separator: "<|endoftext|>" });
-    await assertRejects(() => rawRows(dataset), DataError, "line 1 begins a row longer than");
+    await assertRejects(() => rawRows(dataset), DataError, "line 1: the row is longer than");
   });
 });
 
@@ -170,7 +176,7 @@ Deno.test("invalid UTF-8 is the problem of its own row", async () => {
     const dataset = Dataset.from(path);
     const rows = await rawRows(dataset);
     assertEquals(rows.map((row) => row.text === null), [false, true, false]);
-    assertThrows(() => dataset.parse(rows[1]), DataError, "line 2 is not valid UTF-8");
+    assertThrows(() => dataset.parse(rows[1]), DataError, "line 2: it is not valid UTF-8");
   });
 });
 
@@ -179,7 +185,7 @@ Deno.test("malformed JSON is named with its file and line", async () => {
     const dataset = Dataset.from(path);
     const rows = await rawRows(dataset);
     const error = assertThrows(() => dataset.parse(rows[1]), DataError);
-    assertStringIncludes(error.message, `${path} line 3 is not valid JSON`);
+    assertStringIncludes(error.message, `Cannot read ${path} line 3: it is not valid JSON`);
   });
 });
 

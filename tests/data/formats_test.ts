@@ -78,7 +78,7 @@ Deno.test("columns are mapped, and win over the row's own keys", () => {
   assertThrows(
     () => recognise({ question: "q", reply: "a" }, columns, "x.jsonl line 4"),
     DataError,
-    'x.jsonl line 4 has the keys question, reply: the column map wants "answer"',
+    'x.jsonl line 4: it has the keys question, reply, but the column map names "answer"',
   );
   for (const map of ["prompt", "prompt=a=b", "=a", "", "prompt=a,"]) {
     assertThrows(() => parseColumnMap(map), OptionError, "prompt=question,completion=answer");
@@ -91,22 +91,25 @@ Deno.test("rows that mean nothing are refused with what was found and wanted", (
     assertThrows(() => recognise(row, {}, "x.jsonl line 9"), DataError).message;
   assertStringIncludes(
     message({ question: "q", answer: "a" }),
-    "x.jsonl line 9 has the keys question, answer: wanted text, or prompt and completion",
+    "Cannot read x.jsonl line 9: it has the keys question, answer; give text, or prompt and",
   );
   assertStringIncludes(message({}), "has the keys (none)");
-  assertStringIncludes(message([1]), "is an array: each row must be a JSON object");
+  assertStringIncludes(message([1]), "is an array; give one JSON object per row");
   assertStringIncludes(message("text"), "is the string text");
   assertStringIncludes(message(null), "is null");
-  assertStringIncludes(message({ text: 5 }), 'has the number 5 as "text": a string is wanted');
-  assertStringIncludes(message({ prompt: "p", completion: null }), 'has null as "completion"');
+  assertStringIncludes(message({ text: 5 }), '"text" is the number 5; give a string');
+  assertStringIncludes(message({ prompt: "p", completion: null }), '"completion" is null');
   assertStringIncludes(message({ messages: [] }), "an empty array");
   assertStringIncludes(message({ messages: [{ role: "tool", content: "x" }] }), "the string tool");
   assertStringIncludes(message({ messages: [{ role: "user", content: [] }] }), "of message 0");
-  assertStringIncludes(message({ messages: [null] }), "undefined as the role of message 0");
-  assertStringIncludes(message({ input_ids: "1 2" }), 'as "input_ids": an array is wanted');
+  assertStringIncludes(message({ messages: [null] }), "the role of message 0 is undefined");
+  assertStringIncludes(
+    message({ input_ids: "1 2" }),
+    '"input_ids" is the string 1 2; give an array',
+  );
   assertStringIncludes(message({ input_ids: [1, 2.5] }), "the number 2.5");
   assertStringIncludes(message({ input_ids: [1, -1] }), "the number -1");
-  assertStringIncludes(message({ input_ids: [1, 2 ** 31] }), "token ids are wanted");
+  assertStringIncludes(message({ input_ids: [1, 2 ** 31] }), "give token ids");
   assertStringIncludes(message({ input_ids: [1, 2], labels: [1, -1] }), "or -100");
   assertStringIncludes(message({ input_ids: [1, 2], labels: [1] }), "2 input_ids and 1 labels");
 });
@@ -173,7 +176,7 @@ Deno.test("text without a tokenizer, messages without a template", () => {
   assertThrows(
     () => tokenize({ kind: "text", text: "a" }, null, false, "row 3"),
     OptionError,
-    "row 3 has text, but no tokenizer",
+    "Cannot tokenise row 3: it has text, but there is no tokenizer",
   );
   assertThrows(
     () => marked({ kind: "chat", messages: [{ role: "user", content: "q" }] }),
@@ -227,7 +230,7 @@ Deno.test("a chat template whose answers cannot be found, or that refuses the me
   assertThrows(
     () => marked({ kind: "chat", messages }, counting),
     DataError,
-    "the answer in message 1 cannot be told from its prompt",
+    "does not separate the answer in message 1 from its prompt",
   );
   const refusing = withTemplate("{{ raise_exception('no ' + messages[0].role) }}");
   assertThrows(() => marked({ kind: "chat", messages }, refusing), DataError, "no user");

@@ -212,7 +212,7 @@ Deno.test("a bad row ends the stream with its line, or is skipped and counted", 
     const dataset = Dataset.from(path);
     const options = { ...small, packing: false, batchSize: 1 };
     const strict = new DirectLoader(dataset, new PieceEncoder(), options);
-    await assertRejects(() => collect(strict), DataError, "a.jsonl line 2 is not valid JSON");
+    await assertRejects(() => collect(strict), DataError, "a.jsonl line 2: it is not valid JSON");
 
     const lenient = new DirectLoader(dataset, new PieceEncoder(), {
       ...options,
@@ -221,7 +221,7 @@ Deno.test("a bad row ends the stream with its line, or is skipped and counted", 
     assertEquals((await collect(lenient)).length, 2);
     assertEquals(lenient.statistics.rows, 4);
     assertEquals(lenient.statistics.badRows, 2);
-    assertStringIncludes(lenient.statistics.firstBadRow!, "line 2 is not valid JSON");
+    assertStringIncludes(lenient.statistics.firstBadRow!, "line 2: it is not valid JSON");
   });
 });
 
@@ -232,7 +232,7 @@ Deno.test("an epoch without anything to train on is an error that says why", asy
   await assertRejects(
     () => collect(load([{ question: "?" }], { skipBadRows: true })),
     DataError,
-    "The first malformed row: the data row 0 has the keys question",
+    "(the first malformed row: Cannot read the data row 0: it has the keys question",
   );
 });
 
@@ -243,7 +243,7 @@ Deno.test("token ids beyond the vocabulary are an error even where bad rows are 
     await assertRejects(
       () => collect(load([within, row], { vocabSize: 100, skipBadRows: true })),
       DataError,
-      "the data row 1 has the token id 100, but the model's vocabulary has 100 entries",
+      "the data row 1: it has the token id 100, but the model's vocabulary has 100 entries",
     );
   }
 });

@@ -82,6 +82,6 @@ Deno.test("a position of other options or of other data is refused", async () =>
   await assertRejects(
     () => collect(open(5), batch.position, 1),
     DataError,
-    "has 5 rows, but the position to resume from is after row 9",
+    "Cannot resume after row 9 of the data: it has 5 rows",
   );
 });

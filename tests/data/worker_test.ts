@@ -93,7 +93,7 @@ Deno.test("errors keep their class and message across the thread", async () => {
     const open = (file: string, extra: Record<string, unknown> = {}) =>
       openLoader({ dataset: Dataset.from(file), ...options, ...extra });
     const bad = await open(path);
-    await assertRejects(() => collect(bad), DataError, "a.jsonl line 6 has the string oops");
+    await assertRejects(() => collect(bad), DataError, "the string oops");
     const missing = await open(`${path}.none`);
     await assertRejects(() => collect(missing), FileError, "no such file");
     const tokenizer = await open(path, { tokenizerFolder: `${path}.none` });

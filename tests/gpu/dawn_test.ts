@@ -250,7 +250,11 @@ Deno.test({
     const encoder = device.gpu.createCommandEncoder();
     encoder.copyBufferToBuffer(view.buffer, 0, view.buffer, 8, 64); // out of bounds
     device.gpu.queue.submit([encoder.finish()]);
-    await assertRejects(() => device.read(view), DeviceError, "Cannot go on as the GPU reported: ");
+    await assertRejects(
+      () => device.read(view),
+      DeviceError,
+      "Cannot continue as the GPU reported: ",
+    );
     await assertRejects(() => device.finish(), DeviceError);
 
     using gone = await openNull();

@@ -115,7 +115,11 @@ Deno.test("GPU work that failed on the side is reported at the next result", asy
   const encoder = device.gpu.createCommandEncoder();
   encoder.copyBufferToBuffer(view.buffer, 0, view.buffer, 8, 64); // out of bounds
   device.gpu.queue.submit([encoder.finish()]);
-  await assertRejects(() => device.read(view), DeviceError, "Cannot go on as the GPU reported: ");
+  await assertRejects(
+    () => device.read(view),
+    DeviceError,
+    "Cannot continue as the GPU reported: ",
+  );
   await assertRejects(() => device.finish(), DeviceError);
 });
 

@@ -2,15 +2,15 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { RowBuffer } from "../../src/gpu/row_buffer.ts";
 import { device } from "../support/device.ts";
 
-Deno.test("saved rows have room up to their pitch, and make no other for what fits", () => {
-  const room = new RowBuffer(device, "room");
-  room.reserve(3, 21);
-  const { buffer } = room.rows(3);
-  room.reserve(2, 32);
-  const { cols, pitch, size } = room.rows(2, 32);
+Deno.test("a row buffer serves rows up to its pitch, and keeps its memory where that is enough", () => {
+  const saved = new RowBuffer(device, "rows");
+  saved.reserve(3, 21);
+  const { buffer } = saved.rows(3);
+  saved.reserve(2, 32);
+  const { cols, pitch, size } = saved.rows(2, 32);
   assertEquals({ cols, pitch, size }, { cols: 32, pitch: 32, size: 256 });
-  assertEquals(room.rows(1, 30).buffer, buffer);
+  assertEquals(saved.rows(1, 30).buffer, buffer);
   for (const [rows, wanted] of [[4, 21], [3, 33]]) {
-    assertThrows(() => room.rows(rows, wanted), RangeError, '"room" has room for 3×21');
+    assertThrows(() => saved.rows(rows, wanted), RangeError, "3×21 are reserved");
   }
 });

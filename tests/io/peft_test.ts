@@ -54,7 +54,7 @@ Deno.test("adapters that are no plain LoRA are refused", () =>
       [{ trainable_token_indices: [1] }, "trainable_token_indices"],
       [{ init_lora_weights: "pissa" }, "init_lora_weights"],
       [{ r: 0 }, "r in"],
-      [{ r: 3 }, "where F32, F16 or BF16 with 3 as size 0 is wanted"],
+      [{ r: 3 }, "and must be F32, F16 or BF16 with 3 as size 0"],
       [{ lora_alpha: "16" }, "lora_alpha"],
       [{ target_modules: [1] }, "target_modules"],
     ];
@@ -86,9 +86,9 @@ Deno.test("adapters with missing, odd or foreign tensors are refused", () =>
       [[A], 'only one factor of "m"'],
       [[B], 'only one factor of "m"'],
       [[A, B, source("m.lora_magnitude_vector", [4])], "is no factor of a linear layer"],
-      [[A, source("m.lora_B.weight", [4, 3])], "with 2 as size 1 is wanted"],
-      [[source("m.lora_A.weight", [2]), B], "F32 [2], where"],
-      [[source("m.lora_A.weight", [2, 3], "F64"), B], "F64 [2,3], where"],
+      [[A, source("m.lora_B.weight", [4, 3])], "BF16 with 2 as size 1"],
+      [[source("m.lora_A.weight", [2]), B], "F32 [2] and must be"],
+      [[source("m.lora_A.weight", [2, 3], "F64"), B], "F64 [2,3] and must be"],
     ];
     for (const [tensors, message] of cases) {
       await writeSafetensors(`${folder}/adapter_model.safetensors`, tensors);

@@ -184,7 +184,7 @@ Deno.test("a loss that is not finite ends the run and keeps the step before", as
       optimizer: { maxGradNorm: 0 },
       logEvery: 1,
     });
-    await assertRejects(() => collect(trainer), TrainingError, "Cannot go on after step");
+    await assertRejects(() => collect(trainer), TrainingError, "Cannot continue after step");
     const log = (await Deno.readTextFile(join(output, LOG_FILE))).trim().split("\n");
     assert(log.length >= 1 && log.every((line) => Number.isFinite(JSON.parse(line).loss)));
   });

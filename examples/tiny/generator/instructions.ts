@@ -9,7 +9,7 @@ import { drawScene } from "./scene.ts";
 import { type Task, TASKS } from "./tasks.ts";
 import { expand } from "./template.ts";
 
-/** One row of the instruction set. The completion begins with the space that parts the two. */
+/** One row of the instruction set. The completion starts with the space that separates the two. */
 export interface Instruction {
   prompt: string;
   completion: string;

@@ -1,5 +1,5 @@
 /**
- * Writes everything about the tiny model but its weights: text to train it on, its tokenizer and
+ * Writes everything about the tiny model except its weights: text to train it on, its tokenizer and
  * config, and instructions to fine-tune it with. Every run writes the same bytes.
  *
  * ```sh
@@ -22,12 +22,12 @@ import { tokenizerConfig, trainTokenizer } from "./tokenizer.ts";
 const USAGE = "usage: deno run -A examples/tiny/generator/make.ts [--out examples/tiny]";
 
 /**
- * So many that a training of 50 million tokens meets each text only about four times. Of 10,000,
- * met 40 times each, the model learnt much by heart: loss 0.42 on them, 0.68 on others.
+ * Enough that a training run of 50 million tokens sees each text only about four times. With 10,000
+ * texts, seen 40 times each, the model memorised much: loss 0.42 on them, 0.68 on others.
  */
 const TEXT_COUNT = 100_000;
 
-/** The corpus has few words, and so many texts show how frequent each of them is. */
+/** The corpus has few different words: this many texts are enough to count them. */
 const TOKENIZER_TEXT_COUNT = 10_000;
 
 /** The content of every file, by its path in the output folder. */

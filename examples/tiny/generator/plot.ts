@@ -7,13 +7,13 @@ import type { Random } from "./random.ts";
 
 /** One kind of text: templates told one after the other in one scene. */
 export interface Plot {
-  /** Draws slots of this plot's own, anew for every text. */
+  /** Draws slots of this plot's own, again for every text. */
   draw?: (random: Random) => Record<string, string>;
-  /** One template a step of the plot; a step that begins with a newline begins a paragraph. */
+  /** One template per step of the plot; a step that starts with a newline starts a paragraph. */
   beats: readonly string[];
 }
 
-/** Ways to begin a story about one character. */
+/** Openings of a story about one character. */
 export const ALONE =
   "[One [sunny|cold|windy|warm] [morning|day|evening], {hero} [went|walked|ran] to {place}." +
   "|Once there was {hero.named}. {Hero} lived {hero.home}." +
@@ -21,7 +21,7 @@ export const ALONE =
   "|Long ago, {hero.named} lived {hero.home}." +
   "|It was a [sunny|cold|windy|warm] [morning|day|evening]. {Hero} was {place.at}.]";
 
-/** Ways to begin a story about two characters who know each other. */
+/** Openings of a story about two characters who know each other. */
 export const TOGETHER =
   "[One [sunny|cold|windy|warm] [morning|day|evening], {hero} and {friend} [went|walked|ran] to {place}." +
   "|{Hero} and {friend} were [good|old] friends." +

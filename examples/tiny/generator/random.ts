@@ -1,6 +1,12 @@
+/**
+ * Random choices of the generator: the same seed gives the same corpus on every machine.
+ *
+ * @module
+ */
+
 import { Random as UniformRandom } from "../../../src/numerics/random.ts";
 
-/** Seeded random choices: the same seed gives the same choices on every machine. */
+/** A seeded generator with choices from lists. */
 export class Random extends UniformRandom {
   /** One element of a non-empty list. */
   pick<T>(list: readonly T[]): T {

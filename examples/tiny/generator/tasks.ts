@@ -9,7 +9,7 @@ import { COLOURS, DAYS, NEEDS, NUMBERS, SEASONS, TOYS } from "./world.ts";
 
 /** One kind of instruction, as templates filled from one scene. */
 export interface Task {
-  /** Draws slots of this task's own, anew for every row. */
+  /** Draws slots of this task's own, again for every row. */
   draw?: (random: Random) => Record<string, string>;
   /** What must be read before the question can be answered. */
   passage?: string;

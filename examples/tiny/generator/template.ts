@@ -11,7 +11,7 @@
 import { DataError } from "../../../src/errors.ts";
 import type { Random } from "./random.ts";
 
-/** Gives the text of a slot, or `undefined` where there is none of that name. */
+/** Returns the text of a slot, or `undefined` where there is none of that name. */
 export type Slots = (key: string) => string | undefined;
 
 const INNERMOST_CHOICE = /\[([^[\]]*)\]/;
@@ -54,7 +54,7 @@ export function capitalise(text: string): string {
   return text[0].toUpperCase() + text.slice(1);
 }
 
-/** The text behind the indefinite article that its first letter wants. */
+/** The text after "a" or "an", as its first letter requires. */
 export function withArticle(text: string): string {
   return (/^[aeiou]/i.test(text) ? "an " : "a ") + text;
 }

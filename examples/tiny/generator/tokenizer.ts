@@ -12,7 +12,7 @@ import { learnMerges } from "./bpe.ts";
 const SPACE = "▁";
 const SPECIAL_TOKENS = ["<unk>", "<s>", "</s>"];
 
-/** The id of the token that begins every text. */
+/** The id of the token that starts every text. */
 export const BOS_ID = SPECIAL_TOKENS.indexOf("<s>");
 
 /** The id of the token that ends a text. */

@@ -1,9 +1,9 @@
 /**
  * Trains the tiny model of `examples/tiny` from random weights: `deno task tiny:train`.
  *
- * Writes the corpus, makes a model folder with random weights (normal, standard deviation 0.02, the norms 1), trains
- * every parameter on it and puts `model.safetensors` beside the config in `examples/tiny/model`. Takes a few minutes on a
- * large GPU, hours on a CPU; `--steps` shortens it.
+ * Writes the corpus, makes a model folder with random weights (normal, standard deviation 0.02, the
+ * norms 1), trains every parameter on it and puts `model.safetensors` beside the config in
+ * `examples/tiny/model`. Takes a few minutes on a large GPU, hours on a CPU; `--steps` shortens it.
  *
  * @module
  */

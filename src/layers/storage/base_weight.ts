@@ -1,5 +1,5 @@
 /**
- * The frozen weight of a merged linear layer, in one of the forms that it can be kept in.
+ * The frozen weight of a merged linear layer, stored in one of several formats.
  *
  * @module
  */
@@ -24,11 +24,11 @@ export const BASE_TYPES: readonly BaseType[] = ["fp8", "f32", "f16", "nf4"];
 /** A frozen weight W [width, inFeatures] and its two products. */
 export interface BaseWeight {
   /**
-   * f32 [width]: the scales of W's rows, where it has such. The gradient's columns are divided by
-   * them when rounded.
+   * f32 [width]: the scales of W's rows, if it has any. The gradient's columns are divided by them
+   * before it is rounded.
    */
   readonly rowScales?: Vector;
-  /** Fills it from a model's files. */
+  /** Loads it from a model's files. */
   load(source: WeightSource): Promise<void>;
   /** Records `output = x·Wᵀ (+ addend)`. */
   forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void;
@@ -36,13 +36,13 @@ export interface BaseWeight {
    * Records `dInput = g·W`, for a gradient whose columns were divided by the scales of W's rows.
    */
   backward(program: Program, g: GemmOperand, dInput: Matrix): void;
-  /** Reads part `index` of the layer as products see it, f32 [rows, inFeatures]. */
+  /** Reads part `index` of the layer as the GEMMs see it, f32 [rows, inFeatures]. */
   readPart(index: number): Promise<Float32Array<ArrayBuffer>>;
   /** Frees its buffers. */
   free(): void;
 }
 
-/** What the operands of a base weight's products are rounded to. */
+/** What precision the GEMMs of a base weight round their operands to. */
 export const BASE_PRECISION: Readonly<Record<BaseType, Precision>> = {
   f32: "f32",
   f16: "f16",

@@ -1,5 +1,6 @@
 /**
- * Frozen embeddings, heads and norms: what a method leaves as it is in the files.
+ * Frozen embeddings, heads and norms: the weights outside the linear layers, which most methods do
+ * not train.
  *
  * @module
  */

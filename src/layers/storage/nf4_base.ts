@@ -1,5 +1,5 @@
 /**
- * A frozen weight in NF4, and what the NF4 weights of a network share.
+ * A frozen weight in NF4, and the workspace that the NF4 weights of a network share.
  *
  * @module
  */
@@ -29,7 +29,10 @@ import type { BaseWeight } from "./base_weight.ts";
 import type { GemmOperand } from "../operand.ts";
 import { loadMatrix, readDense, weightName } from "../load.ts";
 
-/** What the NF4 weights of a network share: the number types, and memory for one decoded weight. */
+/**
+ * Shared by the NF4 weights of a network: tables of the codes' values, memory for one decoded
+ * weight.
+ */
 export class Nf4Workspace {
   readonly tables: BufferView;
   readonly #device: Device;
@@ -52,7 +55,7 @@ export class Nf4Workspace {
   }
 
   /**
-   * The memory as a matrix, f16 [width, inFeatures]: a product reads it before the next weight is
+   * The memory as a matrix, f16 [width, inFeatures]: a GEMM reads it before the next weight is
    * decoded.
    */
   decoded({ width: rows, inFeatures: cols }: LinearSpec): Matrix {
@@ -69,8 +72,8 @@ export class Nf4Workspace {
 }
 
 /**
- * A weight in NF4, decoded to f16 before each product. Every part of the layer is quantised by
- * itself.
+ * A weight in NF4, decoded to f16 before each GEMM. Every part of the layer is quantised
+ * separately.
  */
 export class Nf4Base implements BaseWeight {
   readonly #device: Device;

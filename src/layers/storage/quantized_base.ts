@@ -1,5 +1,5 @@
 /**
- * A frozen weight that is stored as codes.
+ * A frozen weight that is stored as codes, for LoRA on an FP8 base.
  *
  * @module
  */

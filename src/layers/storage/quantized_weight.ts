@@ -1,5 +1,6 @@
 /**
- * A weight on the GPU as codes of one byte with one scale per row.
+ * A weight on the GPU as codes of one byte with one scale per row: what FALQON trains, and what
+ * LoRA on FP8 keeps frozen.
  *
  * @module
  */
@@ -18,7 +19,7 @@ export class QuantizedWeight {
   /** Codes [width + further rows, inFeatures] */
   readonly codes: Matrix;
   /**
-   * f32 [width + further rows]: what rows were multiplied by before they were encoded; 1 for rows
+   * f32 [width + further rows]: rows were multiplied by these before they were encoded; 1 for rows
    * between parts.
    */
   readonly scales: Vector;
@@ -50,9 +51,9 @@ export class QuantizedWeight {
    * Fills a part from a model's files, which may have it as codes of the same format: these are
    * taken as they are.
    *
-   * @param wantsError Whether the caller wants to see what rounding did.
-   * @returns The error, f32 [rows, inFeatures], for the caller to free; null if it is not wanted or
-   * not known.
+   * @param wantsError Whether to return the rounding error.
+   * @returns The error, f32 [rows, inFeatures], for the caller to free; null if it was not asked
+   * for or is not known.
    */
   async loadPart(
     part: LinearPart,
@@ -82,8 +83,8 @@ export class QuantizedWeight {
   }
 
   /**
-   * Takes codes as they are in the file, whose scales multiply decoded values; `scales` multiply
-   * values to encode.
+   * Writes codes as they are in the file. The file's scales multiply decoded values, `scales`
+   * multiply values before encoding.
    */
   #writeStored(start: number, { codes, valueScales }: StoredCodes): void {
     const { cols, pitch } = this.codes;
@@ -97,7 +98,7 @@ export class QuantizedWeight {
    *
    * @param input f32 [rows, inFeatures]
    * @param scale The scale of all of them; null to find it.
-   * @param error f32 [rows, inFeatures]: receives what is stored less the input, if given.
+   * @param error f32 [rows, inFeatures]: receives the stored values minus the input, if given.
    */
   async quantizeRows(
     first: number,

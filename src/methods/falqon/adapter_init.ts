@@ -1,6 +1,6 @@
 /**
- * The first value of FALQON's adapter A, made on the GPU: the products of the randomised SVD are GEMMs there, only
- * matrices of the rank's size come to the host. What it computes: tests/oracle/falqon_weight.ts.
+ * Initialises FALQON's adapter A on the GPU: the products of the randomised SVD are GEMMs, and only
+ * matrices of rank × rank are read back to the host. Its CPU twin is tests/oracle/falqon_weight.ts.
  *
  * @module
  */
@@ -31,16 +31,22 @@ export const ADAPTER_INITS: readonly AdapterInit[] = [
 /** Directions beyond the rank that the range finder keeps, and its passes over the matrix. */
 const OVERSAMPLING = 16;
 const POWER_ITERATIONS = 3;
-/** Share of the largest eigenvalue of a Gram matrix below which a direction counts as absent (f32 products). */
+/**
+ * Share of the largest eigenvalue of a Gram matrix below which a direction counts as absent (f32
+ * products).
+ */
 const NEGLIGIBLE = 1e-6;
-/** The mean norm of the rows of a Kaiming A, so that one learning rate suits all beginnings. */
+/**
+ * The mean norm of the rows of a Kaiming A, so that one learning rate suits all initialisations.
+ */
 const ROW_NORM = 1 / Math.sqrt(3);
 
 /**
- * √S·Vᵀ of the rank-r part of a quantisation error: the adapter that the quantised weight already holds.
+ * √S·Vᵀ of the rank-r part of a quantisation error: the adapter that the quantised weight already
+ * holds.
  *
  * @param error f32 [outputs, inputs]: DQ(W~) − W
- * @returns A [rank, inputs]; null if there is no error to speak of.
+ * @returns A [rank, inputs]; null if the error is zero.
  * @throws {OptionError} if the rank exceeds a side of the weight.
  */
 export async function meldedAdapter(
@@ -75,7 +81,7 @@ export async function meldedAdapter(
     const { values, vectors } = symmetricEigen(await gram(scope, right), width);
     const combination = new Float32Array(rank * width);
     for (let i = 0; i < rank; i++) {
-      // singular value s = √value; a row of V is vectorᵀ·right / s, and A wants it times √s.
+      // singular value s = √value; a row of V is vectorᵀ·right / s, and A is that times √s.
       const factor = values[i] > NEGLIGIBLE * values[0] ? values[i] ** -0.25 : 0;
       for (let j = 0; j < width; j++) combination[i * width + j] = factor * vectors[i * width + j];
     }
@@ -110,9 +116,9 @@ export function randomAdapter(
 const SMALLEST_CODE_RMS = 2 ** -3;
 
 /**
- * Multiplies A by the power of two nearest to 1 with which it can be stored in e4m3 under a scale that it has no say in:
- * nothing beyond ±448 first, then a root mean square of at least eight times the smallest normal value. Nearly always
- * that power is 1, so a learning rate means the same.
+ * Multiplies A by the power of two nearest to 1 with which it can be stored in e4m3 under a given
+ * scale: no value beyond ±448, then a root mean square of at least eight times the smallest normal
+ * value. The power is nearly always 1, so the learning rate keeps its meaning.
  *
  * @param a f32 [rank, inputs]
  * @param scale What its values are multiplied by when they are quantised.
@@ -141,8 +147,9 @@ function checkRankFits(rank: number, outputs: number, inputs: number): void {
 }
 
 /**
- * An adapter whose rows are random normal, of norm near 1/√3 and, as there are many inputs, nearly orthogonal. Made on the
- * GPU: it costs nothing where another takes its place before training.
+ * An adapter whose rows are random normal, of norm near 1/√3 and, because there are many inputs,
+ * nearly orthogonal. Made on the GPU: cheap where gradient initialisation replaces it before
+ * training.
  *
  * @returns A, f32 [rank, inputs]
  * @throws {OptionError} if the rank exceeds a side of the weight.
@@ -222,12 +229,17 @@ export async function leadingDirections(
   }
 }
 
-/** Rows of a sketch for a rank: as many as the weight has directions, a few more than the rank where it can. */
+/**
+ * Rows of a sketch for a rank: a few more than the rank, but no more than the weight has
+ * directions.
+ */
 export function sketchRows(rank: number, outputs: number, inputs: number): number {
   return Math.min(rank + OVERSAMPLING, outputs, inputs);
 }
 
-/** An orthonormal basis of the rows' space, absent directions as zero rows; null if all are absent. */
+/**
+ * An orthonormal basis of the rows' space, absent directions as zero rows; null if all are absent.
+ */
 async function orthonormal(scope: Scope, rows: Matrix): Promise<Matrix | null> {
   const count = rows.rows;
   const { values, vectors } = symmetricEigen(await gram(scope, rows), count);
@@ -263,7 +275,7 @@ async function combine(
   return out;
 }
 
-/** Matrices that are gone at the end, and products done at once. */
+/** Owns temporary matrices, freed together, and runs single products. */
 class Scope {
   #matrices = new Set<Matrix>();
 

@@ -1,8 +1,10 @@
 /**
- * FALQON (arXiv 2510.24061): the adapter is merged into the FP8 backbone, which alone is the trained model.
+ * FALQON (arXiv 2510.24061): the adapter is merged into the FP8 backbone, which alone is the
+ * trained model.
  *
- * One product `x~·[W~; A~]ᵀ` gives a layer's output and the adapter's input x·Aᵀ. The backward multiplies by the same
- * codes and keeps neither x nor a gradient of A. After each optimizer step an update rule carries B into the codes.
+ * One GEMM `x~·[W~; A~]ᵀ` computes a layer's output and xA = x·Aᵀ. The backward pass multiplies by
+ * the same codes and keeps neither x nor a gradient of A. After each optimizer step an update rule
+ * writes B into the codes.
  *
  * @module
  */
@@ -42,7 +44,7 @@ function falqonMethod(name: string, trains: boolean, settings: FalqonSettings): 
   return { name, trains, build: (context) => new FalqonLayers(context, settings) };
 }
 
-/** FALQON in the list of methods. */
+/** FALQON in the registry. */
 export const FALQON: MethodEntry = {
   name: "falqon",
   summary: "adapters merged into an FP8 backbone, which alone is the trained model",

@@ -1,6 +1,6 @@
 /**
- * The gradient of a weight seen through a random projection: Ω·(Gᵀ·x) has the row space of Gᵀ·x without its size, and
- * the leading directions of that are what FALQON's A begins with.
+ * A random projection of a weight's gradient: Ω·(Gᵀ·x) has the row space of Gᵀ·x in few rows. Its
+ * leading directions initialise FALQON's A.
  *
  * @module
  */
@@ -30,7 +30,7 @@ export class GradientSketch {
     this.sum = device.matrix(omega.rows, inFeatures, "f32", "sketched gradient");
   }
 
-  /** Chooses Ω and begins at zero. */
+  /** Draws Ω and starts the sum at zero. */
   static async begin(
     device: Device,
     adapter: AdapterPart,
@@ -54,7 +54,7 @@ export class GradientSketch {
    *
    * @param dOutput f32 [tokens, width of the merged layer]
    * @param input f32 [tokens, inFeatures]
-   * @param projected f32 [tokens, width]: room for G·Ωᵀ.
+   * @param projected f32 [tokens, width]: workspace for G·Ωᵀ.
    */
   add(program: Program, dOutput: Matrix, input: Matrix, projected: Matrix): void {
     const { start, rows } = this.adapter.part;

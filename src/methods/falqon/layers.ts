@@ -1,5 +1,5 @@
 /**
- * The layers of a network under FALQON.
+ * The layers of a network under FALQON: what it does once per network, not once per layer.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import type { FalqonSettings } from "./settings.ts";
 import { FalqonShared } from "./shared.ts";
 import { addCounts, NO_COUNTS } from "./update_counts.ts";
 
-/** All linear layers of a network, the memory they share, and what is frozen beside them. */
+/** All linear layers of a network, their shared memory, and the frozen weights. */
 export class FalqonLayers implements AdaptedLayers {
   readonly isOriginal = false;
   readonly gradientInit: GradientInit | null;

@@ -1,5 +1,5 @@
 /**
- * A merged linear layer in FP8 with FALQON's adapters.
+ * A merged linear layer in FP8 with FALQON's adapters: its forward and backward passes.
  *
  * @module
  */
@@ -41,11 +41,11 @@ import { type AdapterLayout, adapterLayout, type AdapterPart } from "../targets.
 export class FalqonLinear implements Linear {
   readonly layout: AdapterLayout;
   readonly #weight: QuantizedWeight;
-  /** One an adapted part: its B and how that reaches the codes. */
+  /** One per adapted part: its B, and how B is written into the codes. */
   readonly updates: FalqonUpdate[];
   /** x·Aᵀ of the last forward. */
-  readonly #low: RowBuffer;
-  /** While A is calibrated, one an adapted part. */
+  readonly #xA: RowBuffer;
+  /** During gradient initialisation, one per adapted part. */
   #sketches: GradientSketch[] = [];
 
   constructor(readonly shared: FalqonShared, readonly spec: LinearSpec) {
@@ -56,7 +56,7 @@ export class FalqonLinear implements Linear {
       granularity: scaleGranularity,
       furtherRows,
     });
-    this.#low = new RowBuffer(device, `${spec.name} x·Aᵀ`);
+    this.#xA = new RowBuffer(device, `${spec.name} x·Aᵀ`);
     this.updates = this.layout.parts.map((part) => new FalqonUpdate(shared, this, part));
   }
 
@@ -65,17 +65,20 @@ export class FalqonLinear implements Linear {
     return this.#weight.codes;
   }
 
-  /** f32 [width + layout.width]: what codes were multiplied by on the way in */
+  /** f32 [width + layout.width]: quantisation multiplied values by these */
   get scales(): Vector {
     return this.#weight.scales;
   }
 
-  /** dB comes from the saved x·Aᵀ: the input need not be kept, unless the gradient of W is sketched. */
+  /**
+   * dB is computed from the saved x·Aᵀ: the input is not kept, unless the gradient of W is
+   * sketched.
+   */
   get backwardReadsInput(): boolean {
     return this.#sketches.length > 0;
   }
 
-  /** One scale of all tokens takes a look at the whole matrix before any of it is quantised. */
+  /** One scale for all tokens needs the whole matrix before any of it is quantised. */
   get forwardReadsF32(): boolean {
     return this.shared.settings.scaleGranularity === "tensor";
   }
@@ -99,13 +102,16 @@ export class FalqonLinear implements Linear {
     return this.#takesCodes ? this.#gradientCodes(rows) : null;
   }
 
-  /** Beside its codes only dB reads the gradient, but for sketches, which take it as it is. */
+  /** Apart from its codes, only dB reads the gradient; sketches read it in f32. */
   get preferredGradientType(): DenseType {
     const { gradients } = this.shared.context.device.tuning.f16Storage;
     return gradients && this.#takesCodes && this.#sketches.length === 0 ? "f16" : "f32";
   }
 
-  /** Pending rows continue the gradient by a term that this layer computes: then it quantises by itself. */
+  /**
+   * With pending rows this layer appends a term to the gradient, so it must quantise the gradient
+   * itself.
+   */
   get #takesCodes(): boolean {
     return this.shared.settings.scaleGranularity === "row" && !this.#hasPending;
   }
@@ -133,7 +139,7 @@ export class FalqonLinear implements Linear {
   }
 
   reserve(tokens: number): void {
-    this.#low.reserve(tokens, this.layout.width);
+    this.#xA.reserve(tokens, this.layout.width);
   }
 
   async load(source: WeightSource): Promise<void> {
@@ -155,7 +161,10 @@ export class FalqonLinear implements Linear {
     for (const update of this.updates) await update.begin(scales);
   }
 
-  /** Quantises A, f32 [rank, inFeatures], below the weights and frees it; a random one where none is given. */
+  /**
+   * Quantises A, f32 [rank, inFeatures], into the rows below the weights, and frees it; null: a
+   * random A.
+   */
   async #writeAdapter({ part, start }: AdapterPart, given: Matrix | null): Promise<void> {
     const { context: { device }, settings: { scaleGranularity } } = this.shared;
     const input = given ?? await this.#randomAdapter(part);
@@ -177,7 +186,7 @@ export class FalqonLinear implements Linear {
     return this.#upload(randomAdapter(chosen, rows, inFeatures, rank, random));
   }
 
-  /** Puts an A [rank, inFeatures] on the GPU. */
+  /** Uploads an A [rank, inFeatures]. */
   #upload(a: Float32Array<ArrayBuffer>): Matrix {
     const { context: { device }, settings: { rank } } = this.shared;
     const matrix = device.matrix(rank, this.spec.inFeatures, "f32", "A to quantise");
@@ -195,13 +204,13 @@ export class FalqonLinear implements Linear {
     const { rows } = output;
     const x = filled ?? this.#inputCodes(rows);
     if (!filled) quantize(program, { input: input!, ...x, granularity: settings.scaleGranularity });
-    const low = this.layout.width > 0 ? this.#low.rows(rows) : undefined;
+    const xA = this.layout.width > 0 ? this.#xA.rows(rows) : undefined;
     gemm(program, {
       layout: "nt",
       a: x.codes,
       b: this.weight,
       out: output,
-      secondOutput: low,
+      secondOutput: xA,
       rowScales: x.scales,
       columnScales: this.scales,
       addend,
@@ -210,7 +219,7 @@ export class FalqonLinear implements Linear {
     for (const { adapter: { part, start }, pendingB } of this.updates) {
       gemm(program, {
         layout: "nt",
-        a: columnsOf(low!, start, settings.rank),
+        a: columnsOf(xA!, start, settings.rank),
         b: pendingB!,
         out: columnsOf(output, part.start, part.rows),
         alpha: settings.loraScale,
@@ -247,7 +256,10 @@ export class FalqonLinear implements Linear {
     });
   }
 
-  /** dB += c · Gᵀ·(x·Aᵀ), the scale of G known where it has codes; a G in f16 is scaled as they are. */
+  /**
+   * dB += c · Gᵀ·(x·Aᵀ). The scale of G is known where it has codes; a G in f16 is scaled like
+   * them.
+   */
   #gradientOfB(program: Program, dOutput: Matrix, codes: QuantizedGradient | null): void {
     if (this.updates.length === 0) return;
     const { rank, loraScale } = this.shared.settings;
@@ -257,7 +269,7 @@ export class FalqonLinear implements Linear {
     for (const { adapter: { part, start }, b } of this.updates) {
       lowRankGradient(program, {
         a: columnsOf(dOutput, part.start, part.rows),
-        b: columnsOf(this.#low.rows(dOutput.rows), start, rank),
+        b: columnsOf(this.#xA.rows(dOutput.rows), start, rank),
         out: b.gradient,
         alpha: loraScale,
         accumulate: true,
@@ -266,7 +278,7 @@ export class FalqonLinear implements Linear {
     }
   }
 
-  /** Begins to sketch the gradient of W; the passes recorded from now on add to that. */
+  /** Starts to sketch the gradient of W; passes recorded from now on add to the sketch. */
   async beginSketch(random: () => number): Promise<void> {
     const { context: { device }, settings: { rank } } = this.shared;
     for (const adapter of this.layout.parts) {
@@ -276,7 +288,7 @@ export class FalqonLinear implements Linear {
     }
   }
 
-  /** The gradients that were sketched, one an adapted part. */
+  /** The sketched gradients, one per adapted part. */
   get sketches(): Matrix[] {
     return this.#sketches.map(({ sum }) => sum);
   }
@@ -315,7 +327,7 @@ export class FalqonLinear implements Linear {
     for (const update of this.updates) update.recordFlush(program);
   }
 
-  /** Everything that a later session cannot make again bit for bit. */
+  /** Everything that cannot be recomputed bit for bit. */
   state(): [string, BufferView][] {
     const { name } = this.spec;
     return [
@@ -344,6 +356,6 @@ export class FalqonLinear implements Linear {
   free(): void {
     this.#weight.free();
     for (const update of this.updates) update.free();
-    this.#low.free();
+    this.#xA.free();
   }
 }

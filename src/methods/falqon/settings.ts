@@ -1,5 +1,5 @@
 /**
- * What FALQON can be told, and what that means: options, their defaults and their limits.
+ * Options of FALQON, with their defaults and limits.
  *
  * @module
  */
@@ -14,10 +14,11 @@ import { checkAlpha, checkRank, parseTargets } from "../targets.ts";
 /**
  * How the optimizer's change of B reaches the low-precision codes.
  *
- * - `paper`: the change of the `topK` rows with the largest is rounded into the codes, then B is zeroed, as published;
+ * - `paper`: the `topK` rows with the largest change are rounded into the codes, then B is zeroed,
+ *   as published;
  * - `accumulate`: B keeps what was not applied;
- * - `requantize`: B is an f32 master that is never zeroed, and a row is written as the rounding of the frozen reference
- *   plus all of B, so that rounding errors never add up.
+ * - `requantize`: B is an f32 master that is never zeroed, and a row is written as the rounding of
+ *   the frozen reference plus all of B, so that rounding errors never add up.
  */
 export type UpdateRule = "requantize" | "paper" | "accumulate";
 
@@ -30,32 +31,43 @@ export interface FalqonOptions {
   rank?: number;
   /** `requantize` applies B times `alpha / rank`. Default 16. */
   alpha?: number;
-  /** Rows of each weight that a step writes: the k with the most pending. Default 10 for `paper` and `accumulate`, else all. */
+  /**
+   * Rows of each weight that a step writes: the k with the largest pending change. Default 10 for
+   * `paper` and `accumulate`, else all.
+   */
   topK?: number;
   /** Default `requantize`. */
   updateRule?: UpdateRule;
-  /** With `requantize`: rows not yet written act in the forward beside the codes. Default: where topK is given. */
+  /**
+   * With `requantize`: what is not yet written into the codes is added in the forward pass.
+   * Default: true where topK is given.
+   */
   pending?: boolean;
   /**
-   * `melded`, as published and the default of `paper` and `accumulate`: the right singular vectors of the quantisation
-   * error, times the roots of the singular values. A weight without a known error, as it comes in FP8, starts
-   * `random-orthogonal`. `gradient`, the default of `requantize`: the leading right singular vectors of the weight's
-   * gradient over the first micro-batches, in which B alone can learn most (the idea of LoRA-GA, arXiv 2407.05000);
-   * without a `Trainer`, which has the data, it is random.
+   * `melded`, as published and the default of `paper` and `accumulate`: the right singular vectors
+   * of the quantisation error, times the roots of the singular values. A weight without a known
+   * error, as it comes in FP8, starts `random-orthogonal`. `gradient`, the default of `requantize`:
+   * the leading right singular vectors of the weight's gradient over the first micro-batches, in
+   * which B alone can learn most (the idea of LoRA-GA, arXiv 2407.05000); without a `Trainer`,
+   * which provides the data, it is random.
    */
   init?: AdapterInit;
   /** Default `row`: one scale per row of W and per token of x. `tensor`: one each, as published. */
   scaleGranularity?: ScaleGranularity;
-  /** Linear layers with adapters, by the last part of their name. Default all; the others are frozen FP8. */
+  /**
+   * Linear layers with adapters, by the last part of their name. Default all; the others are frozen
+   * FP8.
+   */
   targetModules?: readonly string[];
   /**
-   * Storage of the embedding and lm_head, which stay as they are; norms are f32. Default `f16` on a GPU that has it, else
-   * `f32`. f16 holds all of a BF16 value from 2⁻¹⁷ on, which weights rarely are below.
+   * Storage of the embedding and lm_head, which stay as they are; norms are f32. Default `f16` on a
+   * GPU that has it, else `f32`. f16 holds a BF16 value exactly down to 2⁻¹⁷; weights are rarely
+   * smaller.
    */
   denseType?: DenseType;
 }
 
-/** What FALQON was asked for, defaults filled in. */
+/** {@linkcode FalqonOptions} with defaults filled in. */
 export interface FalqonSettings {
   rank: number;
   /** c: the factor of B·A; 1 under `paper` and `accumulate`, which know no alpha. */
@@ -67,7 +79,7 @@ export interface FalqonSettings {
   init: AdapterInit;
   scaleGranularity: ScaleGranularity;
   targets: ReadonlySet<string>;
-  /** Null for what suits the GPU. */
+  /** Null for f16 where the GPU has it, else f32. */
   denseType: DenseType | null;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What the layers of a network under FALQON share.
+ * Settings and workspace that the layers of a network under FALQON share.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { FalqonSettings } from "./settings.ts";
 
 /** Settings, device and workspace of all layers: each buffer holds a value of the layer at work. */
 export class FalqonShared {
-  /** What inputs and weights, and what gradients are quantised to. */
+  /** Formats of inputs and weights, and of gradients. */
   readonly formats: PrecisionFormats = PRECISIONS.fp8;
   /** The quantised input. */
   readonly input: QuantizedRowBuffer;

@@ -1,5 +1,5 @@
 /**
- * One adapted part of a merged FP8 weight: its B, and how B reaches the codes.
+ * One adapted part of a merged FP8 weight: its B, and how B is written into the codes.
  *
  * @module
  */
@@ -38,7 +38,7 @@ export interface MergedWeight {
   readScales(first: number, count: number): Promise<Float32Array<ArrayBuffer>>;
 }
 
-/** What `accumulate` needs to find the share of B that rounding did not realize; all f32. */
+/** Workspace of `accumulate`, to find the part of B that rounding did not realise; all f32. */
 interface Residue {
   /** [count, inputs]: what the codes of written rows changed by. */
   change: Matrix;
@@ -109,9 +109,11 @@ export class FalqonUpdate {
   }
 
   /**
-   * Begins from the codes and scales that the linear has now: computes what stays fixed from here, B is zero.
+   * Starts from the current codes and scales of the linear layer: B is zero, and what stays fixed
+   * is computed once.
    *
-   * @param scales All of the linear's: reading them back costs a round trip, so it is done once for many.
+   * @param scales All scales of the layer: reading them back costs a round trip, so this is done
+   * once for many parts.
    */
   async begin(scales: Float32Array<ArrayBuffer>): Promise<void> {
     const { linear, adapter: { part, start } } = this;
@@ -165,7 +167,7 @@ export class FalqonUpdate {
 
   /** Records that all pending rows are written. */
   recordFlush(program: Program): void {
-    if (!this.#reference) return; // the other rules have nothing that the model lacks
+    if (!this.#reference) return; // the other rules leave nothing pending
     updateRows(program, { part: this.#part(), base: this.#base(), selection: null });
     if (this.#flushed) {
       program.copy(this.b.value, this.#flushed);
@@ -173,7 +175,7 @@ export class FalqonUpdate {
     }
   }
 
-  /** Makes the updates that are recorded from now on count what they do. */
+  /** Makes updates recorded from now on count what they do. */
   count(): void {
     const { rows, module } = this.adapter.part;
     this.#statistics ??= this.#device.vector(4 * rows, "f32", `${module} statistics`);
@@ -245,7 +247,10 @@ export class FalqonUpdate {
     return this.#reference ? { codes: this.#reference, row: 0 } : "in place";
   }
 
-  /** Makes what finding the pending rows needs. Only a master that is never zeroed remembers what was written. */
+  /**
+   * Allocates what finding the pending rows needs. Only a master that is never zeroed needs to know
+   * what was written.
+   */
   #trackPending(): void {
     const { rows, module } = this.adapter.part;
     this.#scores ??= this.#device.vector(rows, "f32", `${module} scores`);

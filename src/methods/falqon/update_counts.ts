@@ -1,5 +1,5 @@
 /**
- * What updates did to codes, in sums that can be added up over rows, parts and layers.
+ * Update statistics as sums that can be added up over rows, parts and layers.
  *
  * @module
  */
@@ -8,13 +8,13 @@
 export interface UpdateCounts {
   /** Codes that changed. */
   codesChanged: number;
-  /** Codes in all. */
+  /** Codes in total. */
   codes: number;
   /** Values beyond the format's largest magnitude that were saturated. */
   clamps: number;
-  /** ⟨U, U⟩ of the change U that was asked for. */
+  /** ⟨U, U⟩ of the intended change U. */
   intendedSquared: number;
-  /** ⟨R, U⟩ of the change R that the decoded weight made. */
+  /** ⟨R, U⟩ of the realised change R of the decoded weight. */
   realizedDotIntended: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The xA-rank path beside a frozen weight: `c·(x·Aᵀ)·Bᵀ` of every adapted part of a merged linear layer.
+ * The low-rank path of LoRA: `c·(x·Aᵀ)·Bᵀ` for every adapted part of a merged linear layer.
  *
  * @module
  */
@@ -28,9 +28,9 @@ import { type AdapterLayout, adapterLayout } from "../targets.ts";
 import { uploadRows } from "../../layers/load.ts";
 import { RoundedAdapter } from "./rounded_adapter.ts";
 
-/** What {@linkcode LoraAdapter.backward} reads and writes. */
+/** Operands of {@linkcode LoraAdapter.backward}. */
 export interface AdapterBackward {
-  /** The gradient of the layer's output as an operand of this path's arithmetic. */
+  /** The gradient of the layer's output, rounded to this path's precision. */
   g: GemmOperand;
   /** The same in f32 [tokens, width]. */
   dOutput: Matrix;
@@ -41,18 +41,18 @@ export interface AdapterBackward {
 }
 
 /**
- * A and B of the adapted parts of a layer. Gradients of A and B are computed from f32 values in every arithmetic; where
- * they are rounded and there are tensor cores, from f32 values that are rounded to f16.
+ * A and B of the adapted parts of a layer. Gradients of A and B are computed from f32 values in
+ * every precision; on tensor cores these are rounded to f16, except in f32.
  */
 export class LoraAdapter {
   readonly layout: AdapterLayout;
   /** f32 [layout.width, inFeatures]: the parts' A below each other, zero rows between. */
   readonly #a: { value: Matrix; gradient?: Matrix };
-  /** The A that is ours to free: the one that is not trained. */
+  /** A where it is not trained: this class frees it. */
   readonly #frozenA: Matrix | null = null;
   /** [rows, rank] of each adapted part */
   readonly #b: Parameter[];
-  /** What products read instead; null in f32. */
+  /** Rounded copies that GEMMs read instead; null in f32. */
   readonly #roundedA: RoundedAdapter | null = null;
   readonly #roundedB: RoundedAdapter[] | null = null;
   /** x·Aᵀ of the last forward. */
@@ -94,12 +94,12 @@ export class LoraAdapter {
     });
   }
 
-  /** Makes room for x·Aᵀ of up to `tokens` tokens. */
+  /** Reserves memory for x·Aᵀ of up to `tokens` tokens. */
   reserve(tokens: number): void {
     this.#xA.reserve(tokens, this.layout.width);
   }
 
-  /** Begins with a stored adapter, or a random A and a zero B. */
+  /** Initialises A and B: from a stored adapter, or a random A and a zero B. */
   async load(): Promise<void> {
     const { context: { device, random }, settings: { adapter, rank } } = this.shared;
     // PEFT's default: Kaiming uniform with a = √5, that is uniform in ±1/√inFeatures.
@@ -124,7 +124,7 @@ export class LoraAdapter {
     });
   }
 
-  /** Records the rounding of A and B to what products read; with `trained` only of what an optimizer step changes. */
+  /** Records rounding A and B for the GEMMs; with `trained` only what an optimizer step changes. */
   round(program: Program, which: "all" | "trained"): void {
     if (which === "all" || !this.#frozenA) this.#roundedA?.record(program, this.#a.value);
     this.#roundedB?.forEach((rounded, i) => rounded.record(program, this.#b[i].value));
@@ -197,7 +197,7 @@ export class LoraAdapter {
       });
     });
     const a = this.#aOperand;
-    // The product with A runs over its rows, so their scales are divided out of dxA before it is rounded.
+    // This GEMM sums over A's rows, so their scales are divided out of dxA before it is rounded.
     const columnScales = a.scales && firstOf(a.scales, width);
     const target = dInput && dxACodes && { ...dxACodes.rows(rows, width), columnScales };
     const dxAOperand = asOperand(program, dxA, target);
@@ -242,7 +242,10 @@ export class LoraAdapter {
     return tensors;
   }
 
-  /** Adds c·B·A of part `index` of the layer to its weight, f32 [rows, inFeatures]; nothing where it is not adapted. */
+  /**
+   * Adds c·B·A of part `index` to its weight, f32 [rows, inFeatures]; does nothing for a part
+   * without adapter.
+   */
   async merge(
     index: number,
     weight: Float32Array<ArrayBuffer>,
@@ -268,7 +271,7 @@ export class LoraAdapter {
     return values;
   }
 
-  /** Frees what are no parameters. */
+  /** Frees everything except the parameters. */
   free(): void {
     this.shared.context.device.free(this.#frozenA);
     this.#roundedA?.free();
@@ -277,7 +280,7 @@ export class LoraAdapter {
   }
 }
 
-/** One scale of all rows serves as that of all columns where B's columns are the output: there must be enough. */
+/** B's row scales, all equal, also serve as the scales of its columns: there must be as many. */
 function expectRows({ name, rows }: Parameter, rank: number): void {
   if (rank <= rows) return;
   throw new OptionError(

@@ -1,5 +1,5 @@
 /**
- * The layers of a network with adapters beside frozen weights.
+ * The layers of a network under LoRA and its variants: what they do once per network.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import { LoraLinear } from "./linear.ts";
 import type { LoraSettings } from "./settings.ts";
 import { LoraShared } from "./shared.ts";
 
-/** All linear layers of a network, the memory they share, and what is frozen beside them. */
+/** All linear layers of a network, their shared memory, and the frozen weights. */
 export class LoraLayers implements AdaptedLayers {
   readonly isOriginal: boolean;
   readonly #linears: LoraLinear[] = [];
@@ -57,7 +57,7 @@ export class LoraLayers implements AdaptedLayers {
     });
   }
 
-  /** What products read of A and B follows these. */
+  /** Rounds the changed A and B for the GEMMs. */
   update(program: Program): void {
     for (const { adapter } of this.#linears) adapter?.round(program, "trained");
   }

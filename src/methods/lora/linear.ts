@@ -1,5 +1,5 @@
 /**
- * A merged linear layer with adapters beside its frozen weight.
+ * A merged linear layer under LoRA: a frozen weight and, separate from it, adapters.
  *
  * @module
  */
@@ -15,11 +15,11 @@ import { LoraAdapter } from "./adapter.ts";
 import type { DenseType, Linear, LinearBackward, LinearForward } from "../../layers/method.ts";
 import { asOperand } from "../../layers/operand.ts";
 
-/** A merged linear layer: a frozen weight, and beside it the adapters of its targeted parts. */
+/** A merged linear layer: a frozen weight, and the adapters of its targeted parts. */
 export class LoraLinear implements Linear {
   readonly backwardReadsInput: boolean;
   readonly forwardReadsF32: boolean;
-  /** Adapters round the gradient once more, in their own way. */
+  /** Adapters round the gradient again, with scales of their own. */
   readonly preferredGradientType = "f32";
   /** Null where no part is targeted. */
   readonly adapter: LoraAdapter | null;
@@ -46,8 +46,8 @@ export class LoraLinear implements Linear {
   /** Adapters add to the output, which only f32 can take. */
   get preferredOutputType(): DenseType {
     const { context: { device }, settings: { base } } = this.shared;
-    const narrow = BASE_PRECISION[base] !== "f32" && this.adapter === null;
-    return narrow && device.tuning.f16Storage.activations ? "f16" : "f32";
+    const rounded = BASE_PRECISION[base] !== "f32" && this.adapter === null;
+    return rounded && device.tuning.f16Storage.activations ? "f16" : "f32";
   }
 
   inputCodes(rows: number): Quantized | null {
@@ -55,8 +55,8 @@ export class LoraLinear implements Linear {
   }
 
   gradientCodes(rows: number): QuantizedGradient | null {
-    const room = this.shared.gradient?.rows(rows, this.spec.width);
-    return room ? { ...room, columnScales: this.#base.rowScales } : null;
+    const buffer = this.shared.gradient?.rows(rows, this.spec.width);
+    return buffer ? { ...buffer, columnScales: this.#base.rowScales } : null;
   }
 
   forward(program: Program, { input, codes, output, addend }: LinearForward): void {

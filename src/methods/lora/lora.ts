@@ -1,9 +1,9 @@
 /**
- * LoRA as PEFT does it: `y = x·Wᵀ + (alpha / rank) · (x·Aᵀ)·Bᵀ`, W frozen, A and B trained in f32. Without targets it
- * is the frozen model.
+ * LoRA as PEFT does it: `y = x·Wᵀ + (alpha / rank) · (x·Aᵀ)·Bᵀ`, W frozen, A and B trained in f32.
+ * Without targets it is the frozen model.
  *
- * The methods of this family differ in how W is stored and in what the operands of products are rounded to; see
- * docs/METHODS.md for both.
+ * The variants differ in how W is stored and in what precision GEMMs round their operands to;
+ * docs/METHODS.md lists both.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import {
 } from "./settings.ts";
 
 /**
- * Trains low-rank adapters beside frozen weights, which are stored as `base` says.
+ * Trains low-rank adapters; the weights are frozen and stored as `base` says.
  *
  * @throws {OptionError} for options that are unknown or out of range.
  */
@@ -30,7 +30,7 @@ export function lora(options: LoraOptions = {}): Method {
   return loraMethod(adapterPrecision === "fp8" ? "torchao-style" : NAMES[base], true, settings);
 }
 
-/** What `lora` is called on each base. */
+/** The name of `lora` on each base. */
 const NAMES: Readonly<Record<BaseType, string>> = {
   f32: "lora",
   f16: "lora",
@@ -38,23 +38,26 @@ const NAMES: Readonly<Record<BaseType, string>> = {
   nf4: "qlora",
 };
 
-/** Low-rank adapters in f16 beside frozen FP8 weights: what FALQON merges, kept apart. `lora({ base: "fp8" })`. */
+/**
+ * Low-rank adapters in f16 and frozen FP8 weights: what FALQON merges, kept separate.
+ * `lora({ base: "fp8" })`.
+ */
 export function fp8Lora(options: AdapterOptions = {}): Method {
   return lora({ ...options, base: "fp8" });
 }
 
 /**
- * Low-rank adapters in FP8 beside frozen FP8 weights, as TorchAO's float8 training does it with a scale per row: A, B,
- * x·Aᵀ and gradients are quantised anew in every step; gradients of A and B are computed from unrounded values.
- * `lora({ base: "fp8", adapterPrecision: "fp8" })`.
+ * Low-rank adapters in FP8 beside frozen FP8 weights, as TorchAO's float8 training does it with one
+ * scale per row: A, B, x·Aᵀ and gradients are quantised again in every step; gradients of A and B
+ * are computed from unrounded values. `lora({ base: "fp8", adapterPrecision: "fp8" })`.
  */
 export function torchaoStyle(options: AdapterOptions = {}): Method {
   return lora({ ...options, base: "fp8", adapterPrecision: "fp8" });
 }
 
 /**
- * QLoRA (arXiv 2305.14314): frozen weights in 4-bit NormalFloat with double quantisation, decoded to f16 before each
- * product, as bitsandbytes does; adapters in f16. `lora({ base: "nf4" })`.
+ * QLoRA (arXiv 2305.14314): frozen weights in 4-bit NormalFloat with double quantisation, decoded
+ * to f16 before each product, as bitsandbytes does; adapters in f16. `lora({ base: "nf4" })`.
  */
 export function qlora(options: AdapterOptions = {}): Method {
   return lora({ ...options, base: "nf4" });
@@ -75,7 +78,7 @@ const ADAPTER_OPTIONS: Readonly<Record<string, MethodOption>> = {
   },
 };
 
-/** The LoRA methods in the list of methods. */
+/** LoRA and its variants in the registry. */
 export const LORA_METHODS: readonly MethodEntry[] = [
   loraEntry("lora", "adapters beside a frozen f32 or f16 model, as PEFT", ["f32", "f16"], lora),
   loraEntry("fp8-lora", "f16 adapters beside FP8 weights", ["fp8"], fp8Lora),

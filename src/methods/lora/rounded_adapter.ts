@@ -1,3 +1,10 @@
+/**
+ * An adapter's factor in the precision of the GEMMs. The optimizer trains an f32 matrix; GEMMs read
+ * this rounded copy of it, which is made again after each optimizer step.
+ *
+ * @module
+ */
+
 import { firstOf, type Matrix, roundUp, type Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
@@ -6,10 +13,8 @@ import { type GemmOperand, type Precision, PRECISIONS } from "../../layers/opera
 import { needsScales } from "../../numerics/formats.ts";
 
 /**
- * An adapter's factor in few bits, the form in which products read it: a trained f32 matrix is rounded to it after each
- * optimizer step.
- *
- * In f16 it is the rounded values. In e4m3 it has scales: one a row, or the same for all rows.
+ * A rounded copy of A or B: in f16 the rounded values, in e4m3 codes with one scale per row or one
+ * for all rows.
  */
 export class RoundedAdapter {
   readonly #device: Device;
@@ -17,19 +22,22 @@ export class RoundedAdapter {
   readonly #scales: Vector;
   readonly #granularity: "row" | "tensor" | "given";
 
-  /** @param scaling of e4m3: `tensor` where a product runs over the rows, so that their scales must be equal. */
+  /**
+   * @param scaling of e4m3: `tensor` where a GEMM sums over the rows, so that their scales must be
+   * equal.
+   */
   constructor(
     device: Device,
     { rows, cols }: { rows: number; cols: number },
-    arithmetic: Exclude<Precision, "f32">,
+    precision: Exclude<Precision, "f32">,
     scaling: "row" | "tensor",
     label: string,
   ) {
     this.#device = device;
-    const format = PRECISIONS[arithmetic].input;
+    const format = PRECISIONS[precision].input;
     this.#granularity = needsScales(format) ? scaling : "given";
     this.#codes = device.matrix(rows, cols, format.name, label);
-    // As many as either the rows or the columns of a product need, which are whole groups of 16.
+    // Enough for the rows or the columns of a GEMM, which are whole groups of 16.
     const length = roundUp(Math.max(rows, cols), 16);
     this.#scales = device.vector(length, "f32", `scales of ${label}`);
     device.write(this.#scales, new Float32Array(length).fill(1));

@@ -1,5 +1,5 @@
 /**
- * What the LoRA methods can be told, and what that means: options, their defaults and their limits.
+ * Options of LoRA and its variants, with their defaults and limits.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Precision } from "../../layers/operand.ts";
 import { BASE_TYPES, type BaseType } from "../../layers/storage/base_weight.ts";
 import { checkAlpha, checkRank, parseTargets } from "../targets.ts";
 
-/** Options that all methods with adapters beside a frozen weight have. */
+/** Options of LoRA and all its variants. */
 export interface AdapterOptions {
   /** Rows of A and columns of B. Default 16. */
   rank?: number;
@@ -19,7 +19,10 @@ export interface AdapterOptions {
   alpha?: number;
   /** Linear layers with adapters, by the last part of their name. Default all. */
   targetModules?: readonly string[];
-  /** Train A too; without it only B is trained, as in LoRA-FA (arXiv 2308.03303) and FALQON. Default true. */
+  /**
+   * Train A too; otherwise only B is trained, as in LoRA-FA (arXiv 2308.03303) and FALQON. Default
+   * true.
+   */
   trainA?: boolean;
   /** Adapters to start from instead of a random A and a zero B; gives rank, alpha and targets. */
   adapter?: PeftAdapter;
@@ -28,19 +31,20 @@ export interface AdapterOptions {
 /** Options of `lora`. */
 export interface LoraOptions extends AdapterOptions {
   /**
-   * Storage of the frozen weights, and what the operands of their products are rounded to: `f32`, the default, rounds
-   * nothing; `f16` scales the row of each token by a power of two; `fp8` is e4m3 with a scale per row; `nf4` is 4-bit
-   * NormalFloat with double quantisation, decoded to f16 before each product. Sums are f32 in all.
+   * Storage of the frozen weights, and what the operands of their products are rounded to: `f32`,
+   * the default, rounds nothing; `f16` scales the row of each token by a power of two; `fp8` is
+   * e4m3 with one scale per row; `nf4` is 4-bit NormalFloat with double quantisation, decoded to
+   * f16 before each product. docs/METHODS.md explains how products accumulate.
    */
   base?: BaseType;
   /**
-   * What the operands of the adapters' products are rounded to. Default f32 beside an f32 base, else f16; `fp8`, as
-   * TorchAO's float8 training does it, is for the base `fp8`.
+   * What the operands of the adapters' products are rounded to. Default f32 with an f32 base, else
+   * f16; `fp8`, as in TorchAO's float8 training, needs the base `fp8`.
    */
   adapterPrecision?: Precision;
 }
 
-/** What a LoRA method was asked for, defaults filled in. */
+/** {@linkcode LoraOptions} with defaults filled in. */
 export interface LoraSettings {
   rank: number;
   alpha: number;
@@ -52,7 +56,9 @@ export interface LoraSettings {
   base: BaseType;
   /** What the operands of the adapters' products are rounded to. */
   adapterPrecision: Precision;
-  /** Storage of the embedding and the head; null for f16 where the GPU has it, else f32, as FALQON. */
+  /**
+   * Storage of the embedding and the head; null for f16 where the GPU has it, else f32, as FALQON.
+   */
   denseType: DenseType | null;
   adapter?: PeftAdapter;
 }
@@ -68,7 +74,7 @@ const NAMES: readonly (keyof LoraOptions)[] = [
   "adapterPrecision",
 ];
 
-/** The precisions of adapters beside each base, the default first. */
+/** The precisions of adapters on each base, the default first. */
 const ADAPTER_PRECISIONS: Readonly<Record<BaseType, readonly Precision[]>> = {
   f32: ["f32"],
   f16: ["f16"],
@@ -122,7 +128,7 @@ export function frozenSettings(base: BaseType): LoraSettings {
   };
 }
 
-/** A model in f32 or f16 is so as a whole. */
+/** With an f32 or f16 base, embedding and head have the same type. */
 function denseTypeBeside(base: BaseType): DenseType | null {
   return base === "f32" || base === "f16" ? base : null;
 }

@@ -1,5 +1,5 @@
 /**
- * What the layers of a network with adapters beside frozen weights share.
+ * Settings and workspace that the layers of a network under LoRA share.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { Nf4Base, Nf4Workspace } from "../../layers/storage/nf4_base.ts";
 import { QuantizedBase } from "../../layers/storage/quantized_base.ts";
 import type { LoraSettings } from "./settings.ts";
 
-/** The widest that the workspace must hold, in columns; 0 where no layer needs it. */
+/** Columns of each workspace: the most that a layer needs; 0 where none needs it. */
 export interface WorkspaceWidths {
   input: number;
   gradient: number;
@@ -35,13 +35,13 @@ export class LoraShared {
   /** The quantised input and the gradient of the output, as the base weight takes them. */
   readonly input: QuantizedRowBuffer | null;
   readonly gradient: QuantizedRowBuffer | null;
-  /** The same as the adapters take them; null where they take those of the base weight, or f32. */
+  /** The same for the adapters; null where they share the base weight's, or take f32. */
   readonly adapterInput: QuantizedRowBuffer | null;
   readonly adapterGradient: QuantizedRowBuffer | null;
   /** x·Aᵀ and its gradient, quantised. */
   readonly xACodes: QuantizedRowBuffer | null;
   readonly dxACodes: QuantizedRowBuffer | null;
-  /** Gradient of x·Aᵀ: read by the very next products, so one does for all layers. */
+  /** Gradient of x·Aᵀ: the next GEMMs read it, so all layers share one buffer. */
   readonly dxA: RowBuffer;
   readonly #nf4: Nf4Workspace | null;
 
@@ -53,7 +53,8 @@ export class LoraShared {
     this.gradient = operandRows(device, base, "gradient", "output gradient");
     const own = adapterPrecision === base ? "f32" : adapterPrecision;
     this.adapterInput = operandRows(device, own, "input", "input of adapters");
-    // The scales of coded weights' rows are divided out of the gradient that such a weight takes: B has others.
+    // A quantised weight divides its row scales out of the gradient's columns; B needs a copy
+    // without that.
     const ownGradient = CODED_BASES[baseType] ? adapterPrecision : own;
     const label = "output gradient of adapters";
     this.adapterGradient = operandRows(device, ownGradient, "gradient", label);

@@ -162,10 +162,10 @@ Deno.test("the ring of metrics keeps every step's loss across its end", async ()
 Deno.test("StepState refuses steps out of order and metrics that would be lost", async () => {
   using state = new StepState(device, BETAS);
   const begin = (step: number) => state.begin({ step, learningRate: 1, targetCount: 1 });
-  assertThrows(() => begin(0), RangeError, "Cannot begin step 0");
-  assertThrows(() => begin(1.5), RangeError, "Cannot begin step 1.5");
+  assertThrows(() => begin(0), RangeError, "Cannot start step 0");
+  assertThrows(() => begin(1.5), RangeError, "Cannot start step 1.5");
   for (let step = 3; step < 3 + METRICS_CAPACITY; step++) begin(step);
-  assertThrows(() => begin(3), RangeError, "Cannot begin step 3");
+  assertThrows(() => begin(3), RangeError, "Cannot start step 3");
   assertThrows(
     () => begin(3 + METRICS_CAPACITY),
     RangeError,
