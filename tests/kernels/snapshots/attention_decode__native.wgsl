@@ -57,10 +57,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var result = vec2<f32>();
   for (var first = 0u; first < end; first += THREADS) {
     workgroupBarrier(); // the query is there, and the last weights were used
-    var score = MASKED;
-    if (first + thread < end) {
+    let visible = first + thread < end;
+    var score = 0.0;
+    if (visible) {
       let start = (first + thread) * params.cache_pitch + head_start;
-      score = 0.0;
       for (var pair = 0u; pair < params.head_pairs; pair += PAIRS) {
         let key0 = key_cache[start + min(pair + 0u, params.head_pairs - 1u)];
         let key1 = key_cache[start + min(pair + 1u, params.head_pairs - 1u)];
@@ -87,8 +87,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         score = fma(query[pair + 6u].y, key6.y, score);
         score = fma(query[pair + 7u].y, key7.y, score);
       }
-      score *= scale;
     }
+    score = select(MASKED, score * scale, visible);
     scores[thread] = score;
     workgroupBarrier();
     if (thread % COLUMNS == 0u) {
@@ -99,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     var running = maximum;
     for (var t = 0u; t <= tile; t += 1u) { running = max(running, tile_maxima[t]); }
-    weights[thread] = select(0.0, exp2(score - running), first + thread < end);
+    weights[thread] = select(exp2(score - running), 0.0, score == MASKED);
     workgroupBarrier();
 
     for (var t = 0u; t < TILES && first + t * COLUMNS < end; t += 1u) {
@@ -107,9 +107,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       maximum = max(maximum, tile_maxima[t]);
       let decay = exp2(before - maximum);
       let first_weight = t * COLUMNS;
-      result *= decay;
-      sum *= decay;
       if (thread < params.head_pairs) {
+        result *= decay;
         for (var i = 0u; i < COLUMNS; i += 8u) {
           let key = first + first_weight + i;
           let value0 = value_cache[min(key + 0u, end - 1u) * params.cache_pitch + column];
@@ -131,6 +130,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
       } else if (thread >= FIRST_SUMMING) {
         let at = first_weight + x;
+        sum *= decay; // beside the sum, as there: a compiler that joins the two here does so there
         sum += (weights[at] + weights[at + COLUMN_THREADS]) +
           (weights[at + 2u * COLUMN_THREADS] + weights[at + 3u * COLUMN_THREADS]);
       }
