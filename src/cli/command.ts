@@ -11,7 +11,7 @@ import { helpOf } from "./help.ts";
 import type { Command } from "./command_type.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** What {@linkcode command} makes a command from. */
+/** The parts of a command. */
 export interface CommandSpec<F extends FlagTable> {
   name: string;
   summary: string;

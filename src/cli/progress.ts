@@ -12,7 +12,7 @@ import type { Terminal } from "./terminal.ts";
 const SMOOTHING = 0.95;
 const BAR_WIDTH = 20;
 
-/** What {@linkcode Progress} is about. */
+/** Options of {@linkcode Progress}. */
 export interface ProgressOptions {
   /** Steps done before the run began. */
   firstStep: number;

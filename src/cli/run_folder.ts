@@ -46,7 +46,7 @@ function flagsOf(options: Readonly<Record<string, unknown>>): TrainValues {
 }
 
 /**
- * The options of a run that goes on: those it was started with, under those given now.
+ * The options of a resumed run: those it was started with, under those given now.
  *
  * @throws {FileError} if there is no checkpoint.
  * @throws {UsageError} if another output folder is given.
@@ -59,7 +59,7 @@ export async function resumedOptions(
   const folder = dirname(resolve(path));
   if (given.outputDir !== undefined && resolve(given.outputDir) !== folder) {
     throw new UsageError(
-      `Cannot write to "${given.outputDir}" as the run that goes on is in "${folder}": ` +
+      `Cannot write to "${given.outputDir}" as the resumed run is in "${folder}": ` +
         "leave --output-dir out",
     );
   }
@@ -71,7 +71,7 @@ export async function resumedOptions(
 }
 
 /**
- * Writes the options of a run, with paths and defaults that hold wherever and whenever it goes on.
+ * Writes the options of a run, with paths and defaults that hold wherever and whenever it is resumed.
  */
 export async function writeOptions(
   folder: string,

@@ -28,6 +28,7 @@ import {
   type Provider,
   PROVIDERS,
 } from "./open.ts";
+import { readBack } from "./read_back.ts";
 import { type SubgroupMatrixConfig, subgroupMatrixConfigs } from "./subgroup_matrix.ts";
 import { reductionConstants } from "./subgroups.ts";
 import { expandTemplate, type KernelConstants } from "./template.ts";
@@ -215,43 +216,8 @@ export class Device implements Disposable, AsyncDisposable {
   /**
    * Reads several views back in one round trip.
    */
-  async readAll(views: BufferView[]): Promise<ArrayBuffer[]> {
-    const starts: number[] = [];
-    let total = 0;
-    for (const view of views) {
-      starts.push(total);
-      total += roundUp(view.size, 16);
-    }
-    this.check();
-    if (total === 0) return views.map(() => new ArrayBuffer(0));
-    const staging = this.createBuffer(
-      total,
-      GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-      "read-back staging",
-    );
-    try {
-      const encoder = this.gpu.createCommandEncoder();
-      views.forEach((view, i) => {
-        if (view.size) {
-          encoder.copyBufferToBuffer(view.buffer, view.offset, staging, starts[i], view.size);
-        }
-      });
-      this.gpu.queue.submit([encoder.finish()]);
-      await this.wait(staging.mapAsync(GPUMapMode.READ));
-      this.check();
-      const mapped = staging.getMappedRange();
-      return views.map((view, i) => mapped.slice(starts[i], starts[i] + view.size));
-    } catch (error) {
-      await new Promise((resolve) => setTimeout(resolve)); // the reason may arrive just after
-      this.check();
-      const { name, message } = error as Error;
-      throw new DeviceError(
-        `Cannot read results as the GPU was lost or destroyed (${message || name}): open it again`,
-        { cause: error },
-      );
-    } finally {
-      this.free(staging);
-    }
+  readAll(views: BufferView[]): Promise<ArrayBuffer[]> {
+    return readBack(this, views);
   }
 
   /**

@@ -18,59 +18,21 @@ import {
 import type { Device } from "./device.ts";
 import type { Kernel } from "./kernel.ts";
 import { packParams } from "./layout.ts";
+import {
+  type Bindings,
+  type Clear,
+  type Copy,
+  type Dispatch,
+  type DispatchCost,
+  encodeDispatch,
+  encodeTransfer,
+  type KernelTime,
+} from "./recorded_work.ts";
+
+export type { Bindings, DispatchCost, KernelTime };
 
 /** The alignment that WebGPU requires of uniform and storage offsets. */
 const OFFSET_ALIGNMENT = 256;
-
-/** Buffers by the names they have in the kernel. */
-export type Bindings = Readonly<Record<string, BufferView>>;
-
-/**
- * The work of a dispatch, for benches that compare its time with the GPU's limits. It has no
- * influence on results.
- */
-export interface DispatchCost {
-  /** Floating-point operations; a fused multiply-add is two. Default 0: not bound by arithmetic. */
-  flops?: number;
-  /**
-   * Bytes that must move between memory and the chip. By default every bound storage view counts
-   * once, those that are read and written too; give a number where a kernel reads only part of a
-   * view, or rewrites what it read.
-   */
-  bytes?: number;
-  /** The shape or the variant, such as `nt 8192×4096×4096`, for lists of times. */
-  label?: string;
-}
-
-interface Dispatch extends Required<DispatchCost> {
-  kind: "dispatch";
-  kernel: Kernel;
-  bindings: Bindings;
-  /** Byte offset of the parameters in the program's uniform buffer. */
-  paramsOffset: number;
-  group: GPUBindGroup | null;
-  grid: [number, number, number];
-  phase: string;
-}
-
-interface Copy {
-  kind: "copy";
-  from: BufferView;
-  to: BufferView;
-}
-
-interface Clear {
-  kind: "clear";
-  view: BufferView;
-}
-
-/** The time of one dispatch of a program, and its work. */
-export interface KernelTime extends Required<DispatchCost> {
-  phase: string;
-  kernel: string;
-  /** Milliseconds on the GPU. */
-  ms: number;
-}
 
 /** Memory whose size is known only after recording. */
 interface Scratch {
@@ -322,22 +284,6 @@ export class Program implements Disposable {
   #resolved(view: BufferView): BufferView {
     const slot = this.#scratch.get(view.buffer.label);
     return slot?.stand === view.buffer ? { ...view, buffer: slot.view!.buffer } : view;
-  }
-}
-
-function encodeDispatch(pass: GPUComputePassEncoder, { kernel, group, grid }: Dispatch): void {
-  pass.setPipeline(kernel.pipeline);
-  pass.setBindGroup(0, group);
-  pass.dispatchWorkgroups(...grid);
-}
-
-function encodeTransfer(encoder: GPUCommandEncoder, item: Copy | Clear): void {
-  if (item.kind === "clear") {
-    const { buffer, offset, size } = item.view;
-    encoder.clearBuffer(buffer, offset, size);
-  } else {
-    const { from, to } = item;
-    encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, from.size);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Reductions over a workgroup by way of its subgroups, whose invocations reduce among themselves
+ * Reductions over a workgroup through its subgroups, whose invocations reduce among themselves
  * without workgroup memory: where a device can, and what `wgsl/workgroup_reduce.wgsl` must be told.
  *
  * @module
@@ -8,7 +8,7 @@
 import type { Provider } from "./open.ts";
 import type { KernelConstants } from "./template.ts";
 
-/** Which reductions of a workgroup go by way of subgroups. */
+/** Which reductions of a workgroup go through subgroups. */
 export interface SubgroupReductions {
   /** Maxima: exact in any order, so results are the same. */
   readonly max: boolean;

@@ -26,7 +26,7 @@ export interface F16Storage {
 /** The ways chosen on a device. */
 export interface Tuning {
   readonly f16Storage: F16Storage;
-  /** What workgroups reduce by way of their subgroups. */
+  /** What workgroups reduce through their subgroups. */
   readonly subgroups: SubgroupReductions;
 }
 

@@ -29,7 +29,7 @@ export interface OptimizerSettings extends Betas {
   eps: number;
 }
 
-/** What {@linkcode TrainingStep.create} records. */
+/** Options of {@linkcode TrainingStep.create}. */
 export interface TrainingStepOptions {
   /** What is minimised. */
   loss: Loss;

@@ -1,6 +1,6 @@
 /**
  * Gradient initialisation: shows a method gradients of the untrained model, for its adapters to
- * begin with.
+ * start with.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { TrainingStep } from "../model/training_step.ts";
 /** Tokens that are enough to find the leading directions of the gradients. */
 const ENOUGH_TOKENS = 8192;
 
-/** Micro-batches of `rows` tokens whose gradients are looked at before training. */
+/** Micro-batches of `rows` tokens whose gradients decide how adapters start. */
 export function initBatchCount(rows: number): number {
   return Math.min(4, Math.ceil(ENOUGH_TOKENS / rows));
 }

@@ -19,7 +19,7 @@ import { TrainingStep } from "../model/training_step.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 import { initFromGradients } from "./gradient_init.ts";
 
-/** What {@linkcode planMemory} is asked about. */
+/** The run whose memory {@linkcode planMemory} predicts. */
 export interface MemoryRequest {
   /** The architecture of the model. */
   config: ModelConfig;

@@ -106,7 +106,7 @@ export type ResolvedOptions =
   & Pick<PlainOptions, "steps" | "epochs">
   & { optimizer: Required<OptimizerOptions>; rows: Required<RowOptions> };
 
-/** What {@linkcode resolveOptions} is given: of a model it looks at the context's length. */
+/** Options to resolve: of the model, only the length of its context matters. */
 export type UnresolvedOptions =
   & Partial<Omit<TrainerOptions, "model">>
   & { model: Pick<Model, "config"> };

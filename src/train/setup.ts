@@ -29,7 +29,7 @@ export interface Setup {
   loader: Loader;
   /** Null where the data decides. */
   totalSteps: number | null;
-  /** Where the run goes on; null for one that begins. */
+  /** Where the run continues; null for a new one. */
   checkpoint: CheckpointState | null;
 }
 

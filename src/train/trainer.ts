@@ -98,7 +98,7 @@ export class Trainer implements Disposable {
   /**
    * Trains to the end, giving the metrics of every step. They come in groups of `logEvery` steps,
    * since reading from the GPU costs as much as a small step. Leaving the loop pauses the run;
-   * calling `run` again goes on.
+   * calling `run` again continues.
    *
    * @param abortable `signal` ends the run after the step at work: the metrics of all steps are
    * given and logged and, with `saveEvery`, a checkpoint is written, then the signal's reason is
@@ -163,7 +163,7 @@ export class Trainer implements Disposable {
   /**
    * Ends the run quietly after the step at work, as if that were the last: its metrics and those
    * before are given and logged and, with `saveEvery`, a checkpoint is written. Calling `run` or
-   * `train` again goes on.
+   * `train` again continues.
    */
   stop(): void {
     this.#stopping = true;

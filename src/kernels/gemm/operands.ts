@@ -103,7 +103,7 @@ export function packedOperands(
   };
 }
 
-/** The kernel of f32 arithmetic decodes codes by way of f16 too. */
+/** The kernel of f32 arithmetic decodes codes through f16 too. */
 function decodeFactor({ f16 }: NumberFormat): number {
   return f16?.decodeFactor ?? 1;
 }

@@ -10,12 +10,13 @@ import { type Matrix, unpitched } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import { Program } from "../../gpu/program.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
-import { gemm, type GemmOptions } from "../../kernels/gemm/gemm.ts";
+import { gemm } from "../../kernels/gemm/gemm.ts";
 import { randomNormal } from "../../kernels/rows/random.ts";
 import { drawKey } from "../../numerics/random_key.ts";
 import { FORMATS } from "../../numerics/formats.ts";
 import { orthonormalizeRows } from "../../numerics/linear_algebra.ts";
 import { symmetricEigen } from "../../numerics/symmetric_eigen.ts";
+import { combine, gram, NEGLIGIBLE, orthonormal, Scope } from "./temporary_matrices.ts";
 
 /** How the adapter A starts: see `FalqonOptions.init`. */
 export type AdapterInit = "gradient" | "melded" | "random-orthogonal" | "kaiming";
@@ -31,11 +32,6 @@ export const ADAPTER_INITS: readonly AdapterInit[] = [
 /** Directions beyond the rank that the range finder keeps, and its passes over the matrix. */
 const OVERSAMPLING = 16;
 const POWER_ITERATIONS = 3;
-/**
- * Share of the largest eigenvalue of a Gram matrix below which a direction counts as absent (f32
- * products).
- */
-const NEGLIGIBLE = 1e-6;
 /**
  * The mean norm of the rows of a Kaiming A, so that one learning rate suits all initialisations.
  */
@@ -235,76 +231,6 @@ export async function leadingDirections(
  */
 export function sketchRows(rank: number, outputs: number, inputs: number): number {
   return Math.min(rank + OVERSAMPLING, outputs, inputs);
-}
-
-/**
- * An orthonormal basis of the rows' space, absent directions as zero rows; null if all are absent.
- */
-async function orthonormal(scope: Scope, rows: Matrix): Promise<Matrix | null> {
-  const count = rows.rows;
-  const { values, vectors } = symmetricEigen(await gram(scope, rows), count);
-  if (!(values[0] > 0)) return null;
-  const combination = Float32Array.from(vectors, (x, at) => {
-    const value = values[Math.floor(at / count)];
-    return value > NEGLIGIBLE * values[0] ? x / Math.sqrt(value) : 0;
-  });
-  return combine(scope, combination, count, rows);
-}
-
-/** rows·rowsᵀ on the host. */
-async function gram(scope: Scope, rows: Matrix): Promise<Float64Array> {
-  const out = scope.matrix(rows.rows, rows.rows);
-  await scope.multiply({ layout: "nt", a: rows, b: rows, out });
-  const values = Float64Array.from(await scope.device.readMatrix(out));
-  scope.free(out);
-  return values;
-}
-
-/** combination [count, rows] · rows. */
-async function combine(
-  scope: Scope,
-  combination: Float32Array<ArrayBuffer>,
-  count: number,
-  rows: Matrix,
-): Promise<Matrix> {
-  const a = scope.matrix(count, rows.rows);
-  scope.device.writeMatrix(a, combination);
-  const out = scope.matrix(count, rows.cols);
-  await scope.multiply({ layout: "nn", a, b: rows, out });
-  scope.free(a);
-  return out;
-}
-
-/** Owns temporary matrices, freed together, and runs single products. */
-class Scope {
-  #matrices = new Set<Matrix>();
-
-  constructor(readonly device: Device) {}
-
-  matrix(rows: number, cols: number): Matrix {
-    const matrix = this.device.matrix(rows, cols, "f32", "randomised SVD");
-    this.#matrices.add(matrix);
-    return matrix;
-  }
-
-  async multiply(options: GemmOptions): Promise<void> {
-    await submitOnce(this.device, (program) => gemm(program, options));
-  }
-
-  free(...matrices: Matrix[]): void {
-    this.device.free(...matrices);
-    for (const matrix of matrices) this.#matrices.delete(matrix);
-  }
-
-  /** Leaves a matrix to the caller. */
-  keep(matrix: Matrix): Matrix {
-    this.#matrices.delete(matrix);
-    return matrix;
-  }
-
-  close(): void {
-    this.free(...this.#matrices);
-  }
 }
 
 /** Standard normal numbers by Box and Muller. */

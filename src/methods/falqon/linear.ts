@@ -20,13 +20,13 @@ import {
   findGradientScale,
   scaleOfF16Gradient,
 } from "../../kernels/gemm/low_rank_gradient_tensor.ts";
-import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
+import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
-import { meldedAdapter, normalAdapter, randomAdapter, representable } from "./adapter_init.ts";
 import type { FalqonShared } from "./shared.ts";
 import { GradientSketch } from "./gradient_sketch.ts";
+import { addPending, recordPendingGradient } from "./pending.ts";
 import { FalqonUpdate } from "./update.ts";
-import { QuantizedWeight } from "../../layers/storage/quantized_weight.ts";
+import { FalqonWeight } from "./weight.ts";
 import type {
   DenseType,
   Linear,
@@ -35,12 +35,12 @@ import type {
   StoredPart,
 } from "../../layers/method.ts";
 import { RowBuffer } from "../../gpu/row_buffer.ts";
-import { type AdapterLayout, adapterLayout, type AdapterPart } from "../targets.ts";
+import { type AdapterLayout, adapterLayout } from "../targets.ts";
 
 /** `[W~; A~]` of a merged linear: all parts' W, then the A of each adapted part. */
 export class FalqonLinear implements Linear {
   readonly layout: AdapterLayout;
-  readonly #weight: QuantizedWeight;
+  readonly #weight: FalqonWeight;
   /** One per adapted part: its B, and how B is written into the codes. */
   readonly updates: FalqonUpdate[];
   /** x·Aᵀ of the last forward. */
@@ -49,20 +49,16 @@ export class FalqonLinear implements Linear {
   #sketches: GradientSketch[] = [];
 
   constructor(readonly shared: FalqonShared, readonly spec: LinearSpec) {
-    const { context: { device }, settings: { rank, targets, scaleGranularity }, formats } = shared;
+    const { context: { device }, settings: { rank, targets } } = shared;
     this.layout = adapterLayout(spec, rank, targets);
-    const furtherRows = this.layout.width;
-    this.#weight = new QuantizedWeight(device, spec, formats.input, {
-      granularity: scaleGranularity,
-      furtherRows,
-    });
+    this.#weight = new FalqonWeight(shared, spec, this.layout);
     this.#xA = new RowBuffer(device, `${spec.name} x·Aᵀ`);
-    this.updates = this.layout.parts.map((part) => new FalqonUpdate(shared, this, part));
+    this.updates = this.layout.parts.map((part) => new FalqonUpdate(shared, this.#weight, part));
   }
 
   /** Codes [width + layout.width, inFeatures] */
   get weight(): Matrix {
-    return this.#weight.codes;
+    return this.#weight.weight;
   }
 
   /** f32 [width + layout.width]: quantisation multiplied values by these */
@@ -143,60 +139,17 @@ export class FalqonLinear implements Linear {
   }
 
   async load(source: WeightSource): Promise<void> {
-    const { context: { device, restoring, random }, settings: { rank, init } } = this.shared;
+    const { restoring } = this.shared.context;
     if (restoring) return;
-    for (const [index, part] of this.spec.parts.entries()) {
-      const adapted = this.layout.parts.find((candidate) => candidate.index === index);
-      const error = await this.#weight.loadPart(part, source, !!adapted && init === "melded");
-      if (!adapted) continue;
-      const melded = error && await meldedAdapter(device, error, rank, random);
-      device.free(error);
-      await this.#writeAdapter(adapted, melded && this.#upload(melded));
+    await this.#weight.load(source);
+    if (this.updates.length > 0) {
+      await this.begin(await this.#weight.readScales(0, this.scales.length));
     }
-    if (this.updates.length > 0) await this.begin(await this.readScales(0, this.scales.length));
   }
 
   /** Starts the updates from the codes as they are now; `scales` are all of the layer's. */
   async begin(scales: Float32Array<ArrayBuffer>): Promise<void> {
     for (const update of this.updates) await update.begin(scales);
-  }
-
-  /**
-   * Quantises A, f32 [rank, inFeatures], into the rows below the weights, and frees it; null: a
-   * random A.
-   */
-  async #writeAdapter({ part, start }: AdapterPart, given: Matrix | null): Promise<void> {
-    const { context: { device }, settings: { scaleGranularity } } = this.shared;
-    const input = given ?? await this.#randomAdapter(part);
-    let shared: number | null = null;
-    if (scaleGranularity === "tensor") {
-      [shared] = await this.readScales(part.start, 1);
-      const a = representable(await device.readMatrix(input), shared);
-      device.writeMatrix(input, Float32Array.from(a));
-    }
-    await this.#weight.quantizeRows(this.spec.width + start, input, shared);
-    device.free(input);
-  }
-
-  async #randomAdapter({ rows }: LinearPart): Promise<Matrix> {
-    const { context: { device, random }, settings: { rank, init } } = this.shared;
-    const { inFeatures } = this.spec;
-    if (init === "gradient") return await normalAdapter(device, rows, inFeatures, rank, random);
-    const chosen = init === "kaiming" ? init : "random-orthogonal";
-    return this.#upload(randomAdapter(chosen, rows, inFeatures, rank, random));
-  }
-
-  /** Uploads an A [rank, inFeatures]. */
-  #upload(a: Float32Array<ArrayBuffer>): Matrix {
-    const { context: { device }, settings: { rank } } = this.shared;
-    const matrix = device.matrix(rank, this.spec.inFeatures, "f32", "A to quantise");
-    device.writeMatrix(matrix, a);
-    return matrix;
-  }
-
-  /** Reads `count` scales from row `first` on. */
-  readScales(first: number, count: number): Promise<Float32Array<ArrayBuffer>> {
-    return this.#weight.readScales(first, count);
   }
 
   forward(program: Program, { input, codes: filled, output, addend }: LinearForward): void {
@@ -216,16 +169,7 @@ export class FalqonLinear implements Linear {
       addend,
     });
     if (!this.#hasPending) return;
-    for (const { adapter: { part, start }, pendingB } of this.updates) {
-      gemm(program, {
-        layout: "nt",
-        a: columnsOf(xA!, start, settings.rank),
-        b: pendingB!,
-        out: columnsOf(output, part.start, part.rows),
-        alpha: settings.loraScale,
-        accumulate: true,
-      });
-    }
+    addPending(program, this.updates, settings, xA!, output);
   }
 
   backward(program: Program, { dOutput, codes: filled, input, dInput }: LinearBackward): void {
@@ -235,14 +179,18 @@ export class FalqonLinear implements Linear {
     }
     const g = filled || dInput ? this.#gradientCodes(dOutput.rows) : null;
     if (g && !filled) {
+      const { gPending, settings } = this.shared;
       const trailingColumns = this.#hasPending
-        ? this.#pendingGradient(program, dOutput)
+        ? gPending.rows(dOutput.rows, this.layout.width)
         : undefined;
+      if (trailingColumns) {
+        recordPendingGradient(program, this.updates, settings, dOutput, trailingColumns);
+      }
       quantize(program, {
         input: dOutput,
         trailingColumns,
         ...g,
-        granularity: this.shared.settings.scaleGranularity,
+        granularity: settings.scaleGranularity,
       });
     }
     this.#gradientOfB(program, dOutput, g);
@@ -299,24 +247,8 @@ export class FalqonLinear implements Linear {
     this.#sketches = [];
     for (const [i, sketch] of sketches.entries()) {
       const a = await sketch.end(grams[i], this.shared.settings.rank);
-      await this.#writeAdapter(sketch.adapter, a);
+      await this.#weight.writeAdapter(sketch.adapter, a);
     }
-  }
-
-  /** c · G·(B − B_flushed): the gradient that the pending rows send through A. */
-  #pendingGradient(program: Program, dOutput: Matrix): Matrix {
-    const { gPending, settings: { rank, loraScale } } = this.shared;
-    const out = gPending.rows(dOutput.rows, this.layout.width);
-    for (const { adapter: { part, start }, pendingB } of this.updates) {
-      gemm(program, {
-        layout: "nn",
-        a: columnsOf(dOutput, part.start, part.rows),
-        b: pendingB!,
-        out: columnsOf(out, start, rank),
-        alpha: loraScale,
-      });
-    }
-    return out;
   }
 
   update(program: Program): void {
@@ -337,20 +269,12 @@ export class FalqonLinear implements Linear {
     ];
   }
 
-  async stored(index: number): Promise<StoredPart> {
-    const part = this.spec.parts[index];
-    const { format, codes, valueScales } = await this.#weight.readStored(part);
-    const perRow = this.shared.settings.scaleGranularity === "row";
-    return {
-      dtype: format.dtype,
-      codes,
-      scales: perRow ? valueScales : valueScales.slice(0, 1),
-      scaleShape: perRow ? [part.rows, 1] : [1],
-    };
+  stored(index: number): Promise<StoredPart> {
+    return this.#weight.stored(index);
   }
 
   readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {
-    return this.#weight.readPart(this.spec.parts[index]);
+    return this.#weight.readPart(index);
   }
 
   free(): void {

@@ -77,7 +77,7 @@ async function readPart(
   ];
   const codes = new Uint8Array(rows.length * INPUTS);
   rows.forEach((r, i) => codes.set(padded.subarray(r * pitch, r * pitch + INPUTS), i * INPUTS));
-  const all = await linear.readScales(0, linear.scales.length);
+  const all = new Float32Array(await device.read(linear.scales));
   const scales = Float32Array.from(rows, (r) => all[r]);
   return { codes, scales, format: E4M3, outputs: part.rows, inputs: INPUTS, rank: RANK };
 }
@@ -171,7 +171,7 @@ async function readMerged(device: Device, linear: FalqonLinear) {
     { length: rows * INPUTS },
     (_, i) => padded[Math.floor(i / INPUTS) * pitch + i % INPUTS],
   );
-  const scales = await linear.readScales(0, rows);
+  const scales = new Float32Array(await device.read(linear.scales)).subarray(0, rows);
   const units = Float64Array.from(decodeFp8Array(codes, E4M3));
   return { rows, scales, units, values: dequantize({ codes, scales, format: E4M3 }) };
 }
