@@ -27,7 +27,7 @@ const CRASHES: Readonly<Record<number, Deno.Signal>> = {
 
 /**
  * Mesa's CPU driver without threads of its own: for the small shapes of tests, handing work over costs more than sharing
- * it wins (144 in place of 175 s of processor time).
+ * it wins (the tests of the trainer: 20.6 in place of 24.3 s of processor time).
  */
 const ENV: Record<string, string> = Deno.env.has("LP_NUM_THREADS") ? {} : { LP_NUM_THREADS: "0" };
 
