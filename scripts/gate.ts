@@ -10,6 +10,7 @@
 
 import { join } from "node:path";
 import { DAWN_PACKAGE } from "../src/gpu/dawn.ts";
+import { countTests } from "./run_tests.ts";
 
 interface Check {
   name: string;
@@ -50,16 +51,6 @@ function checks({ kernelLog, results }: Files): Check[] {
     { name: "kernels", args: ["run", "-A", "--no-lock", "scripts/check_wgsl.ts", kernelLog] },
     { name: "package", args: ["task", "publish"] },
   ];
-}
-
-/** The closing line: how many tests passed, failed and were skipped. */
-function countTests(junit: string): string {
-  const [total, failures, errors] = ["tests", "failures", "errors"].map((name) =>
-    Number(junit.match(new RegExp(`<testsuites [^>]*\\b${name}="(\\d+)"`))![1])
-  );
-  const skipped = junit.match(/<skipped\b/g)?.length ?? 0;
-  const failed = failures + errors;
-  return `${total - failed - skipped} passed, ${failed} failed, ${skipped} skipped`;
 }
 
 if (import.meta.main) {

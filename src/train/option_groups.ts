@@ -70,6 +70,11 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
 /** Options that had another name. */
 const RENAMED: Readonly<Record<string, string>> = { countUpdates: "updateStats" };
 
+/** What an option is called now. */
+function currentName(name: string): string {
+  return Object.hasOwn(RENAMED, name) ? RENAMED[name] : name;
+}
+
 type Options = Record<string, unknown>;
 
 /**
@@ -82,11 +87,10 @@ export function groupOptions(
   options: Readonly<Options>,
   onMoved: (message: string) => void = () => {},
 ): Options {
-  const grouped: Options = {};
-  for (const [name, value] of Object.entries(options)) grouped[name] = value;
+  const grouped: Options = { ...options };
   for (const [name, value] of Object.entries(options)) {
     const group = Object.keys(GROUPS).find((group) => GROUPS[group].includes(name));
-    const target = Object.hasOwn(RENAMED, name) ? RENAMED[name] : name;
+    const target = currentName(name);
     if (group === undefined && target === name) continue;
     delete grouped[name];
     if (value === undefined) continue;
@@ -112,7 +116,7 @@ export function flattenOptions(options: Readonly<Options>): Options {
   const flat: Options = {};
   const take = (values: Readonly<Options>) => {
     for (const [name, value] of Object.entries(values)) {
-      if (value !== null && value !== undefined) flat[RENAMED[name] ?? name] = value;
+      if (value !== null && value !== undefined) flat[currentName(name)] = value;
     }
   };
   const { optimizer, rows, ...others } = options;
