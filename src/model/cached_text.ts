@@ -86,9 +86,8 @@ export class CachedText implements Disposable {
    * capacity has left.
    */
   async append(ids: readonly number[]): Promise<void> {
-    const together = this.#length === 0 && ids.length > 1 ? ids.length : 0;
-    if (together > 0) await this.#begin(ids.slice(0, together));
-    for (const id of ids.slice(together)) await this.#appendOne(id);
+    if (this.#length === 0 && ids.length > 1) await this.#begin(ids);
+    else for (const id of ids) await this.#appendOne(id);
   }
 
   /** Reads the logits [vocabSize] of the token that follows the last. */
