@@ -100,7 +100,7 @@ Deno.test("attention refuses operands that do not fit", () => {
   refuses({ q: columnsOf(qkv, 0, 8) }, "q is 3×8, not 3×16");
   refuses({ k: columnsOf(qkv, 17, 8) }, "k has the columns 17 to 25, which must start evenly");
   refuses({ v: columnsOf(qkv, 26, 8) }, "v has the columns 26 to 34, which must");
-  refuses({ v: columnsOf({ ...qkv, type: "u32" }, 24, 8) }, "v is u32, not f32 or f16", TypeError);
+  refuses({ q: columnsOf({ ...qkv, type: "u32" }, 0, 16) }, "q is u32, not f32 or f16", TypeError);
   refuses({ v: columnsOf({ ...qkv, type: "f16" }, 24, 8) }, "v is f16, not f32", TypeError);
   refuses({ documents: device.allocate(16, "short") }, "documents has 16 bytes, not 8 for each of");
   refuses({ logSumExp: good.output }, "logSumExp is 3×16 (pitch 16), not 3×2 (pitch 16)");
