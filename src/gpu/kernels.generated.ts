@@ -14,6 +14,7 @@ export type KernelName =
   | "attention_tensor_keys_values"
   | "attention_tensor_queries"
   | "cache_append"
+  | "copy_codes"
   | "cross_entropy"
   | "dequantize_rows"
   | "embedding"
@@ -45,6 +46,7 @@ export type KernelName =
   | "rms_norm_backward"
   | "rms_norm_weight_gradient"
   | "rope"
+  | "rotate"
   | "sum"
   | "sum_partials"
   | "swiglu"
@@ -1628,6 +1630,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   value_cache[position * params.cache_pitch + column] = value;
 }
 `,
+  "code_place.wgsl": `// Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
+// src/numerics/formats.ts. Include-only.
+
+// Words in a row of the codes, of which \`words\` hold values: the rest are zeros.
+fn code_words(words: u32) -> u32 {
+//! if LAYOUT == panels
+  return (words + 15u) & ~15u;
+//! else
+  return words;
+//! end
+}
+
+// Word \`word\` of row \`row\`, where a row has \`words\` of them.
+fn code_place(row: u32, word: u32, words: u32) -> u32 {
+//! if LAYOUT == panels
+  return ((row >> 7u) * (words >> 4u) + (word >> 4u)) * 2048u + (row & 127u) * 16u + (word & 15u);
+//! else
+  return row * words + word;
+//! end
+}
+`,
   "column_scales.wgsl": `// What is quantised of a row's values: with COLUMN_SCALES, they are divided by a scale per column first. Include-only.
 
 //! if COLUMN_SCALES
@@ -1637,6 +1660,41 @@ fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value / column_sca
 //! else
 fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value; }
 //! end
+`,
+  "copy_codes.wgsl": `// Copies rows of codes of one byte into panels: to[to_row + r][c] = from[from_row + r][c], zeros past the columns.
+//
+// The source is in panels too (FROM panels), or row-major with from_words words per row. One thread per word.
+//! include linear_grid.wgsl
+//! include code_place.wgsl LAYOUT=panels
+
+struct Params {
+  rows: u32,
+  words: u32,      // in a row of the destination
+  from_words: u32, // in a row of the source
+  from_row: u32,
+  to_row: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> source: array<u32>;
+@group(0) @binding(2) var<storage, read_write> target_codes: array<u32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * 64u + thread;
+  let row = item / params.words;
+  let word = item % params.words;
+  if (row >= params.rows) { return; }
+//! if FROM == panels
+  let codes = source[code_place(params.from_row + row, word, params.from_words)];
+//! else
+  let inside = word < params.from_words;
+  let at = (params.from_row + row) * params.from_words + min(word, params.from_words - 1u);
+  let codes = select(0u, source[at], inside);
+//! end
+  target_codes[code_place(params.to_row + row, word, params.words)] = codes;
+}
 `,
   "cross_entropy.wgsl": `// Cross-entropy of a chunk of rows, and its gradient:
 //   row_loss[first_row + r] = log Σ_c e^logits[r][c] − logits[r][target]            (0 where target < 0: ignored)
@@ -1752,13 +1810,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: codes back to f32; less the original (SUBTRACT), the quantisation error.
-// One thread per vec4.
+// The codes begin at row first_row of theirs. One thread per vec4.
 //! include linear_grid.wgsl
+//! include code_place.wgsl
 //! include $CODES_INCLUDE
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row; the pitch is the same on both sides
+  vectors: u32, // vec4s in a row of the output
+  first_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -1775,11 +1835,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
+  let four = codes[code_place(params.first_row + row, item % params.vectors, code_words(params.vectors))];
 //! if CODES == f16
-  let halves = codes[item];
-  var value = vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y)) / scales[row];
+  var value = vec4<f32>(unpack2x16float(four.x), unpack2x16float(four.y)) / scales[row];
 //! else
-  var value = unpack4_$CODES(codes[item]) / scales[row];
+  var value = unpack4_$CODES(four) / scales[row];
 //! end
 //! if SUBTRACT
   value -= subtract[item];
@@ -3391,6 +3451,134 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
 }
 `,
+  "hadamard.wgsl": `// Block Hadamard transform of the values of a row, as src/numerics/hadamard.ts defines it: the same additions in the same
+// order, one multiplication after them.
+// Include-only; constants from src/kernels/rows/rotation.ts.
+//
+// A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
+// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
+// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
+// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
+// came from (rotated_place and tile_place), and a third exchange is saved.
+//
+// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
+// memory in another order: \`turn\` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
+//
+// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
+//! if ROTATION
+
+alias Tile = array<vec4<f32>, 4>;
+
+// Where value i of a thread comes from, counted in vec4s from where the first thread's first comes from.
+fn tile_place(thread: u32, i: u32) -> u32 { return thread / 16u * 64u + thread % 16u + 16u * i; }
+
+// Where value i is then.
+fn rotated_place(thread: u32, i: u32) -> u32 {
+//! if EXCHANGES == two
+  return thread / 16u * 64u + thread % 4u + 4u * i + 16u * (thread / 4u % 4u);
+//! elif EXCHANGES == one
+  return thread / 16u * 64u + i + 4u * (thread / 4u % 4u) + 16u * (thread % 4u);
+//! else
+  return tile_place(thread, i);
+//! end
+}
+
+//! if EXCHANGES != none
+var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
+
+// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
+// exclusive or of two results is that of their sum, where they share no bit.
+fn spread(place: u32) -> u32 {
+  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
+}
+
+//! end
+// The butterflies within a vec4.
+fn within(v: vec4<f32>) -> vec4<f32> {
+  let x = vec4<f32>(v.xz + v.yw, v.xz - v.yw).xzyw;
+//! if BUTTERFLY_2
+  return vec4<f32>(x.xy + x.zw, x.xy - x.zw);
+//! else
+  return x;
+//! end
+}
+
+// Those of values 0 and 1, 2 and 3; and of 0 and 2, 1 and 3.
+fn beside(x: Tile) -> Tile { return Tile(x[0] + x[1], x[0] - x[1], x[2] + x[3], x[2] - x[3]); }
+fn across(x: Tile) -> Tile { return Tile(x[0] + x[2], x[1] + x[3], x[0] - x[2], x[1] - x[3]); }
+
+// The transform of a workgroup's tiles, for all of its invocations at once.
+fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
+  var x = Tile(within(values[0]), within(values[1]), within(values[2]), within(values[3]));
+//! if BUTTERFLY_64
+  x = beside(x);
+//! end
+//! if BUTTERFLY_128
+  x = across(x);
+//! end
+//! if EXCHANGES != none
+  let tile = thread / 16u * 64u;
+  let low = thread % 4u;
+  let high = thread / 4u % 4u;
+//! if EXCHANGES == two
+  let step = 1u;
+  let middle = select(4u, 16u, turn == 1u);
+  let upper = select(16u, 4u, turn == 1u);
+//! else
+  let step = select(1u, 16u, turn == 1u);
+  let middle = 4u;
+  let upper = select(16u, 1u, turn == 1u);
+//! end
+
+  let own = tile + spread(step * low + middle * high);
+//! unroll i 0 4
+  tiles[own ^ spread(upper * \${i}u)] = x[$i];
+//! end
+  workgroupBarrier();
+  let first = tile + spread(middle * high + upper * low);
+//! unroll i 0 4
+  x[$i] = tiles[first ^ spread(step * \${i}u)];
+//! end
+  x = beside(x);
+//! if BUTTERFLY_8
+  x = across(x);
+//! end
+//! if EXCHANGES == two
+
+//! unroll i 0 4
+  tiles[first ^ spread(step * \${i}u)] = x[$i];
+//! end
+  workgroupBarrier();
+  let second = tile + spread(step * low + upper * high);
+//! unroll i 0 4
+  x[$i] = tiles[second ^ spread(middle * \${i}u)];
+//! end
+  x = beside(x);
+//! if BUTTERFLY_32
+  x = across(x);
+//! end
+//! end
+//! end
+  return Tile($ROTATION_FACTOR * x[0], $ROTATION_FACTOR * x[1], $ROTATION_FACTOR * x[2], $ROTATION_FACTOR * x[3]);
+}
+//! end
+`,
+  "int8.wgsl": `// The codec of src/numerics/int8.ts in WGSL: integers from -127 to 127, four in a u32, lowest byte first.
+// Include-only.
+
+// Rounded to nearest, ties to even; NaN becomes 0.
+fn pack4_int8(v: vec4<f32>) -> u32 {
+  let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
+  let limited = clamp(select(v, vec4<f32>(), bits > vec4<u32>(0x7f800000u)), vec4<f32>(-127.0), vec4<f32>(127.0));
+  let codes = bitcast<vec4<u32>>(vec4<i32>(round(limited))) & vec4<u32>(0xffu);
+  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+}
+
+fn unpack4_int8(codes: u32) -> vec4<f32> {
+  let high = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes);
+  return vec4<f32>(bitcast<vec4<i32>>(high) >> vec4<u32>(24u));
+}
+`,
   "linear_grid.wgsl": `// The number of a workgroup in a grid that \`linearGrid\` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 
@@ -4290,16 +4478,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   "quantize_rows.wgsl": `// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of
 // row r.
 //
-// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike. One workgroup per row, which goes the
+// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike from row first_row of theirs on. One workgroup per row, which goes the
 // way of row_pass.wgsl: every load is 16 bytes and every store four codes.
 //! include linear_grid.wgsl
 //! include row_values.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true FIRST_ROW=true
 
 struct Params {
   rows: u32,
   vectors: u32,
   trailing_vectors: u32,
+  first_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -4400,7 +4589,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
 // take part: they are zero in the input, so they add nothing and stay zero.
 //! include linear_grid.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false
+//! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -4468,7 +4657,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // weight that it is multiplied by next.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of g · input.
 //! include linear_grid.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false
+//! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -4640,6 +4829,46 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
+  "rotate.wgsl": `// Block Hadamard transform of a matrix along its rows, see hadamard.wgsl: output[r] = input[r] · H.
+//
+// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too.
+// Idea: the pitch is whole blocks, so the matrix is one run of them. Four vec4s per thread, each loaded and stored once.
+//! include linear_grid.wgsl
+//! include hadamard.wgsl
+
+struct Params {
+  vectors: u32, // vec4s in the matrix, those up to the pitch included
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if !IN_PLACE
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+//! end
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+
+fn value(at: u32) -> vec4<f32> {
+  let inside = min(at, params.vectors - 1u);
+//! if IN_PLACE
+  return output[inside];
+//! else
+  return input[inside];
+//! end
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let start = linear_index(group, groups) * 4u * THREADS;
+//! unroll i 0 4
+  let value_$i = value(start + tile_place(thread, \${i}u));
+//! end
+  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread, 0u);
+//! unroll i 0 4
+  let at_$i = start + rotated_place(thread, \${i}u);
+  if (at_$i < params.vectors) { output[at_$i] = result[$i]; }
+//! end
+}
+`,
   "rotation.wgsl": `// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are rotated by the angle
 // position · inverseFrequency[i]. Four planes at a time with VEC4, else one.
 //
@@ -4703,6 +4932,7 @@ fn rotation(position: u32, planes: Words) -> Rotation {
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
 //! include $CODES_INCLUDE
 //! include row_scale.wgsl
+//! include code_place.wgsl
 
 @group(0) @binding(7) var<storage, read_write> scales: array<f32>;
 @group(0) @binding(6) var<storage, read_write> codes: array<$CODES_WORD>;
@@ -4717,7 +4947,7 @@ fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
 }
 //! end
 
-// Writes the codes of four values, already scaled, at place \`at\` (counted in fours).
+// Writes the codes of four values, already scaled, at a place of code_place.
 fn write_codes(at: u32, v: vec4<f32>) {
   codes[at] = pack4_$CODES(v);
 }
@@ -4744,11 +4974,12 @@ fn largest(v: vec4<f32>) -> f32 {
 //   made(source, v, of_row)           the values: one vec4 per part
 //   again(row, v, of_row)             the same, where they are in no register
 //   keep(row, v, values)              writes what is wanted besides codes
-//   keep_scaled(at, value)            the same of a value that was scaled, \`at\` counted as in the codes
+//   keep_scaled(at, value)            the same of a value that was scaled, \`at\` counted in vec4s of the row-major result
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs.
+// Without QUANTIZED there are no codes.
 //! include workgroup_reduce.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
@@ -4759,7 +4990,6 @@ alias Values = array<vec4<f32>, $PARTS>;
 
 fn write_row(row: u32, thread: u32) {
   let vectors = row_vectors();
-  let start = $PARTS * row * vectors;
 //! if REDUCES
   let begun = begin_row(row);
 //! else
@@ -4831,7 +5061,7 @@ fn write_row(row: u32, thread: u32) {
 //! unroll i 0 VECTORS
   if (v_$i < vectors) {
 //! unroll part 0 PARTS
-    write_scaled(start + \${part}u * vectors + v_$i, out_\${i}_$part * scale);
+    write_scaled(row, \${part}u * vectors + v_$i, out_\${i}_$part * scale);
 //! end
   }
 //! end
@@ -4840,17 +5070,30 @@ fn write_row(row: u32, thread: u32) {
     let values = again(row, v, of_row);
 //! unroll part 0 PARTS
     let at_$part = \${part}u * vectors + v;
-    write_scaled(start + at_$part, by_column(values[$part], at_$part) * scale);
+    write_scaled(row, at_$part, by_column(values[$part], at_$part) * scale);
 //! end
   }
+//! end
+//! if LAYOUT == panels
+  // Up to the pitch of the codes.
+  let filled = $PARTS * vectors;
+  if (thread < code_words(filled) - filled) { write_codes(place_of(row, filled + thread), vec4<f32>()); }
 //! end
 //! end
 }
 
 //! if QUANTIZED
-fn write_scaled(at: u32, value: vec4<f32>) {
-  write_codes(at, value);
-  keep_scaled(at, value);
+fn place_of(row: u32, v: u32) -> u32 {
+//! if FIRST_ROW
+  return code_place(params.first_row + row, v, code_words($PARTS * row_vectors()));
+//! else
+  return code_place(row, v, code_words($PARTS * row_vectors()));
+//! end
+}
+
+fn write_scaled(row: u32, v: u32, value: vec4<f32>) {
+  write_codes(place_of(row, v), value);
+  keep_scaled($PARTS * row * row_vectors() + v, value);
 }
 //! end
 `,
@@ -5061,7 +5304,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // One workgroup per row, which goes the way of row_pass.wgsl with the gradients of gate and of up as its parts.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include row_pass.wgsl PARTS=2 REDUCES=false QUANTIZED=true GIVEN_SCALES=false
+//! include row_pass.wgsl PARTS=2 REDUCES=false QUANTIZED=true GIVEN_SCALES=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -5121,7 +5364,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // the way of row_pass.wgsl.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
