@@ -14,6 +14,7 @@ export type KernelName =
   | "attention_tensor_keys_values"
   | "attention_tensor_queries"
   | "cache_append"
+  | "copy_codes"
   | "cross_entropy"
   | "dequantize_rows"
   | "embedding"
@@ -26,6 +27,8 @@ export type KernelName =
   | "falqon_update_tensor"
   | "gemm"
   | "gemm_f16"
+  | "gemm_int8"
+  | "gemm_int8_tensor"
   | "gemm_tensor"
   | "grad_norm"
   | "grad_norm_partial"
@@ -45,6 +48,7 @@ export type KernelName =
   | "rms_norm_backward"
   | "rms_norm_weight_gradient"
   | "rope"
+  | "rotate"
   | "sum"
   | "sum_partials"
   | "swiglu"
@@ -53,6 +57,7 @@ export type KernelName =
   | "swiglu_quantized"
   | "tensor_amax"
   | "tensor_scale"
+  | "transpose_int8"
   | "widen";
 
 /** Texts of kernels, and of what they include, by file name. */
@@ -1714,6 +1719,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   value_cache[position * params.cache_pitch + column] = value;
 }
 `,
+  "code_place.wgsl": `// Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
+// src/numerics/formats.ts. Include-only.
+
+// Words in a row of the codes, of which \`words\` hold values: the rest are zeros.
+fn code_words(words: u32) -> u32 {
+//! if LAYOUT == panels
+  return (words + 15u) & ~15u;
+//! else
+  return words;
+//! end
+}
+
+// Word \`word\` of row \`row\`, where a row has \`words\` of them.
+fn code_place(row: u32, word: u32, words: u32) -> u32 {
+//! if LAYOUT == panels
+  return ((row >> 7u) * (words >> 4u) + (word >> 4u)) * 2048u + (row & 127u) * 16u + (word & 15u);
+//! else
+  return row * words + word;
+//! end
+}
+`,
   "column_scales.wgsl": `// What is quantised of a row's values: with COLUMN_SCALES, they are divided by a scale per column first. Include-only.
 
 //! if COLUMN_SCALES
@@ -1723,6 +1749,41 @@ fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value / column_sca
 //! else
 fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value; }
 //! end
+`,
+  "copy_codes.wgsl": `// Copies rows of codes of one byte into panels: to[to_row + r][c] = from[from_row + r][c], zeros past the columns.
+//
+// The source is in panels too (FROM panels), or row-major with from_words words per row. One thread per word.
+//! include linear_grid.wgsl
+//! include code_place.wgsl LAYOUT=panels
+
+struct Params {
+  rows: u32,
+  words: u32,      // in a row of the destination
+  from_words: u32, // in a row of the source
+  from_row: u32,
+  to_row: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> source: array<u32>;
+@group(0) @binding(2) var<storage, read_write> target_codes: array<u32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * 64u + thread;
+  let row = item / params.words;
+  let word = item % params.words;
+  if (row >= params.rows) { return; }
+//! if FROM == panels
+  let codes = source[code_place(params.from_row + row, word, params.from_words)];
+//! else
+  let inside = word < params.from_words;
+  let at = (params.from_row + row) * params.from_words + min(word, params.from_words - 1u);
+  let codes = select(0u, source[at], inside);
+//! end
+  target_codes[code_place(params.to_row + row, word, params.words)] = codes;
+}
 `,
   "cross_entropy.wgsl": `// Cross-entropy of a chunk of rows, and its gradient:
 //   row_loss[first_row + r] = log Σ_c e^logits[r][c] − logits[r][target]            (0 where target < 0: ignored)
@@ -1838,13 +1899,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: codes back to f32; less the original (SUBTRACT), the quantisation error.
-// One thread per vec4.
+// The codes begin at row first_row of theirs. One thread per vec4.
 //! include linear_grid.wgsl
+//! include code_place.wgsl
 //! include $CODES_INCLUDE
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row; the pitch is the same on both sides
+  vectors: u32, // vec4s in a row of the output
+  first_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -1861,16 +1924,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
+  let four = codes[code_place(params.first_row + row, item % params.vectors, code_words(params.vectors))];
 //! if CODES == f16
-  let halves = codes[item];
-  var value = vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y)) / scales[row];
+  var value = vec4<f32>(unpack2x16float(four.x), unpack2x16float(four.y)) / scales[row];
 //! else
-  var value = unpack4_$CODES(codes[item]) / scales[row];
+  var value = unpack4_$CODES(four) / scales[row];
 //! end
 //! if SUBTRACT
   value -= subtract[item];
 //! end
   out[item] = value;
+}
+`,
+  "dot4.wgsl": `// Σ a[i] · b[i] of four signed bytes each, packed in a u32, the first in the lowest bits: exact. Include-only.
+//
+// PACKED_DOT: WGSL has it built in (language feature packed_4x8_integer_dot_product), and GPUs as one instruction.
+
+fn dot4(a: u32, b: u32) -> i32 {
+//! if PACKED_DOT
+  return dot4I8Packed(a, b);
+//! else
+  const UP = vec4<u32>(24u, 16u, 8u, 0u);
+  const DOWN = vec4<u32>(24u);
+  let products = ((vec4<i32>(bitcast<i32>(a)) << UP) >> DOWN) * ((vec4<i32>(bitcast<i32>(b)) << UP) >> DOWN);
+  return products.x + products.y + products.z + products.w;
+//! end
 }
 `,
   "embedding.wgsl": `// Embedding: output[t] = table[ids[t]].
@@ -2756,6 +2834,81 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(value, 16u); }
 //! end
 `,
+  "fragments_int8.wgsl": `// Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): signed bytes, 32 of them
+// contracted at once, and i32 sums. Include-only.
+//
+// Fragments come from and go to \`tile\`, a workgroup array of vec4<u32> that the including kernel declares. Both factors
+// lie there by rows of the contraction: [row][contraction] and [column][contraction], since fragments of bytes are not
+// transposed on the way. \`at\` and \`stride\` (from one row to the next) count its vectors: 16 bytes of a factor, 4 sums.
+// Which invocation holds which element is implementation-defined: elements are seen only in \`tile\`, after a barrier.
+
+// EMULATE stands in for devices without such matrices, so that tests run the same kernels anywhere: an invocation makes
+// 8 sums of a row, from column lane_column on. Sums are exact in any order.
+//! if EMULATE
+//! include dot4.wgsl
+
+struct Left { low: vec4<u32>, high: vec4<u32> } // the lane's row
+struct Right { at: u32, stride: u32 } // read from \`tile\` when it is multiplied
+struct Sum { low: vec4<i32>, high: vec4<i32> }
+
+var<private> lane_row: u32;
+var<private> lane_column: u32;
+// 8, which the driver does not know: it would write out every product, and compile for minutes.
+var<private> lane_columns: u32;
+
+fn begin_fragments(thread: u32) {
+  lane_row = thread % 32u / 2u;
+  lane_column = thread % 2u * 8u;
+  lane_columns = 8u + thread / 65536u;
+}
+
+fn load_left(at: u32, stride: u32) -> Left {
+  return Left(tile[at + lane_row * stride], tile[at + lane_row * stride + 1u]);
+}
+
+fn load_right(at: u32, stride: u32) -> Right { return Right(at, stride); }
+
+fn store_sum(at: u32, stride: u32, sum: Sum) {
+  let mine = at + lane_row * stride + lane_column / 4u;
+  tile[mine] = bitcast<vec4<u32>>(sum.low);
+  tile[mine + 1u] = bitcast<vec4<u32>>(sum.high);
+}
+
+fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
+  return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
+}
+
+fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum {
+  var products = array<i32, 8>();
+  for (var c = 0u; c < lane_columns; c += 1u) {
+    let column = right.at + (lane_column + c) * right.stride;
+    products[c] = dot16(left.low, tile[column]) + dot16(left.high, tile[column + 1u]);
+  }
+  return Sum(
+    sum.low + vec4<i32>(products[0], products[1], products[2], products[3]),
+    sum.high + vec4<i32>(products[4], products[5], products[6], products[7]),
+  );
+}
+//! else
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+
+alias Left = subgroup_matrix_left<i8, 32, 16>;
+alias Right = subgroup_matrix_right<i8, 16, 32>;
+alias Sum = subgroup_matrix_result<i32, 16, 16>;
+
+fn begin_fragments(thread: u32) {}
+
+fn load_left(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tile, at, stride); }
+
+fn load_right(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tile, at, stride); }
+
+fn store_sum(at: u32, stride: u32, sum: Sum) { subgroupMatrixStore<row_major>(&tile, at, sum, stride); }
+
+fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatrixMultiplyAccumulate(left, right, sum); }
+//! end
+`,
   "gate_up.wgsl": `// What the gate of an MLP and its gradient read of the linear layer before them, and the activation. Include-only.
 //
 // Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
@@ -3074,6 +3227,248 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
 //! end
 //! end
+`,
+  "gemm_int8.wgsl": `// Matrix product of int8 codes without tensor cores: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
+//
+// a, b: panels [rows / 128][k / 64][128][64 bytes] as they are stored; params.k is a multiple of 64, and one of both is
+// zero from the end of the contraction on. Rows behind the last may hold anything, as nothing of them is written.
+// Idea: four neighbours along k are multiplied by one instruction. So words of four codes wait in workgroup memory as
+// [word][row], and a vector of them is four rows: a thread fetches 16 codes of four rows and transposes their words in
+// its registers on the way. The next step's words are fetched while this one's are multiplied.
+//! include gemm_output.wgsl
+//! include gemm_tile.wgsl
+//! include dot4.wgsl
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+const THREADS = (BM / TM) * (BN / TN);
+// A step of a panel in vectors of 16 codes.
+const BLOCK = 512u;
+
+// One more vector per word, so that the stores of neighbouring threads, of different words, meet different banks.
+var<workgroup> a_tile: array<array<vec4<u32>, BM / 4 + 1>, 16>;
+var<workgroup> b_tile: array<array<vec4<u32>, BN / 4 + 1>, 16>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+  let steps = params.k / 64u;
+  let tm = thread / (BN / TN);
+  let tn = thread % (BN / TN);
+
+  // Indices are named once: one that is computed again in every step costs time under naga.
+  let vector = thread % 4u;
+//! for X,x,n in A,a,m B,b,n
+  let \${x}_panel = (\${n}0 / 128u * (params.\${x}_pitch / 64u) + params.\${x}_column / 64u) * BLOCK + \${n}0 % 128u * 4u;
+//! unroll p 0 \${X}_LOADS
+  let \${x}_quad_$p = thread / 4u + \${p}u * (THREADS / 4u);
+  let \${x}_at_$p = \${x}_panel + \${x}_quad_$p * 16u + vector;
+//! unroll c 0 4
+  var \${x}_next_\${p}_$c = vec4<u32>();
+//! end
+//! end
+//! end
+//! unroll i 0 TM/4
+  let a_from_$i = tm + \${i}u * (BM / TM);
+//! end
+//! unroll j 0 TN/4
+  let b_from_$j = tn + \${j}u * (BN / TN);
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  var total_\${i}_\${c}_$j = vec4<i32>();
+//! end
+//! end
+//! end
+
+//! include gemm_int8_fetch.wgsl STEP=0u
+  for (var step = 0u; step < steps; step += 1u) {
+    workgroupBarrier();
+//! for X,x,N in A,a,M B,b,N
+//! unroll p 0 \${X}_LOADS
+//! if \${X}_GUARDED
+    if (\${x}_quad_$p < B$N / 4) {
+//! else
+    {
+//! end
+//! unroll w 0 4
+      \${x}_tile[vector * 4u + \${w}u][\${x}_quad_$p] =
+        vec4<u32>(\${x}_next_\${p}_0[$w], \${x}_next_\${p}_1[$w], \${x}_next_\${p}_2[$w], \${x}_next_\${p}_3[$w]);
+//! end
+    }
+//! end
+//! end
+    workgroupBarrier();
+    // The last step fetches its own words again: cheaper than to ask.
+    let next = min(step + 1u, steps - 1u);
+//! include gemm_int8_fetch.wgsl STEP=next
+    for (var word = 0u; word < 16u; word += AT_ONCE) {
+//! unroll w 0 AT_ONCE
+      {
+//! unroll i 0 TM/4
+        let a_$i = a_tile[word + $w][a_from_$i];
+//! end
+//! unroll j 0 TN/4
+        let b_$j = b_tile[word + $w][b_from_$j];
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+        total_\${i}_\${c}_$j += vec4<i32>(
+          dot4(a_$i[$c], b_$j.x), dot4(a_$i[$c], b_$j.y), dot4(a_$i[$c], b_$j.z), dot4(a_$i[$c], b_$j.w));
+//! end
+//! end
+//! end
+      }
+//! end
+    }
+  }
+
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  let sum_\${i}_\${c}_$j = vec4<f32>(total_\${i}_\${c}_$j);
+//! end
+//! end
+//! end
+//! include gemm_store.wgsl
+}
+`,
+  "gemm_int8_fetch.wgsl": `// Fetches a thread's words of both operands of gemm_int8.wgsl for the step STEP: pasted into \`main\` before the first
+// step, and into each step for the next one. Include-only.
+//! for X,x,N in A,a,M B,b,N
+//! unroll p 0 \${X}_LOADS
+//! if \${X}_GUARDED
+  if (\${x}_quad_$p < B$N / 4) {
+//! else
+  {
+//! end
+//! unroll c 0 4
+    \${x}_next_\${p}_$c = $x[\${x}_at_$p + $STEP * BLOCK + \${c}u * 4u];
+//! end
+  }
+//! end
+//! end
+`,
+  "gemm_int8_tensor.wgsl": `// Matrix product of int8 codes on tensor cores: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
+//
+// a, b: panels [rows / 128][k / 64][128][64 bytes] as they are stored; K is a multiple of 64, and one of both is zero
+// from the end of the contraction on. Rows behind the last may hold anything, as nothing of them is written.
+// Idea: a workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups of 32, each of which keeps its part of the BM × BN sums in
+// fragments of 16 × 16. A step of 64 k waits in workgroup memory, the next one is fetched into registers meanwhile: one
+// run of memory for each 128 rows. A pad of one vector per row spreads the rows over the banks: without it the product
+// takes 1.7 times as long on an H100. K is known to the compiler, which unrolls the loop: a tenth to a quarter of the
+// time. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+//! include gemm_output.wgsl
+//! include gemm_tile.wgsl
+//! include fragments_int8.wgsl
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+const THREADS = 32u * SUBGROUPS_M * SUBGROUPS_N;
+const STEPS = K / 64u;
+// A step of a panel in vectors of 16 codes.
+const BLOCK = 512u;
+// What a subgroup makes.
+const SUB_M = BM / SUBGROUPS_M;
+const SUB_N = BN / SUBGROUPS_N;
+// A row of the tiles in vectors, with its pad.
+const ROW = 5u;
+const B_TILE = BM * ROW; // where b's codes begin
+// Rows of the outgoing sums of a subgroup in vectors of 4.
+const OUT_ROW = SUB_N / 4u + 1u;
+
+var<workgroup> tile: array<vec4<u32>, max(B_TILE + BN * ROW, SUBGROUPS_M * SUBGROUPS_N * 16u * OUT_ROW)>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+  let subgroup = thread / 32u;
+  let sub_m = subgroup / SUBGROUPS_N;
+  let sub_n = subgroup % SUBGROUPS_N;
+
+  // The panels of an operand, and a thread's first vector of the tile's rows.
+  let a_panel = params.a_pitch / 64u * BLOCK;
+  let b_panel = params.b_pitch / 64u * BLOCK;
+  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + m0 % 128u * 4u + thread;
+  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + n0 % 128u * 4u + thread;
+  let a_to = thread / 4u * ROW + thread % 4u;
+  let b_to = B_TILE + a_to;
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+  var \${x}_next_$p = $x[\${x}_at + \${p}u * THREADS / BLOCK * \${x}_panel + \${p}u * THREADS % BLOCK];
+//! end
+//! end
+//! unroll i 0 BM/SUBGROUPS_M/16
+//! unroll j 0 BN/SUBGROUPS_N/16
+  var sum_\${i}_$j = Sum();
+//! end
+//! end
+  for (var step = 0u; step < STEPS; step += 1u) {
+    workgroupBarrier();
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+    tile[\${x}_to + \${p}u * (THREADS / 4u) * ROW] = \${x}_next_$p;
+//! end
+//! end
+    workgroupBarrier();
+    // The last step fetches its own codes again: cheaper than to ask.
+    let next = min(step + 1u, STEPS - 1u) * BLOCK;
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+    \${x}_next_$p = $x[\${x}_at + next + \${p}u * THREADS / BLOCK * \${x}_panel + \${p}u * THREADS % BLOCK];
+//! end
+//! end
+//! unroll kk 0 2
+    {
+//! unroll i 0 BM/SUBGROUPS_M/16
+      let a_$i = load_left((sub_m * SUB_M + 16u * \${i}u) * ROW + 2u * \${kk}u, ROW);
+//! end
+//! unroll j 0 BN/SUBGROUPS_N/16
+      let b_$j = load_right(B_TILE + (sub_n * SUB_N + 16u * \${j}u) * ROW + 2u * \${kk}u, ROW);
+//! end
+//! unroll i 0 BM/SUBGROUPS_M/16
+//! unroll j 0 BN/SUBGROUPS_N/16
+      sum_\${i}_$j = multiply_add(a_$i, b_$j, sum_\${i}_$j);
+//! end
+//! end
+    }
+//! end
+  }
+
+  // 16 rows at a time: a subgroup's 16 × SUB_N sums, then its lanes write them row by row, each always the same columns.
+  let lane = thread % 32u;
+  let mine = subgroup * 16u * OUT_ROW;
+  let quad = lane % (SUB_N / 4u);
+  let column = n0 + sub_n * SUB_N + 4u * quad;
+  let factors = column_factors(column);
+//! unroll i 0 BM/SUBGROUPS_M/16
+  workgroupBarrier();
+//! unroll j 0 BN/SUBGROUPS_N/16
+  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
+//! end
+  workgroupBarrier();
+//! unroll q 0 BN/SUBGROUPS_N/8
+  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (SUB_N / 4u);
+  let row_\${i}_$q = m0 + sub_m * SUB_M + 16u * \${i}u + slab_row_\${i}_$q;
+  let sum_of_\${i}_$q = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]));
+  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
+//! end
+//! unroll q 0 BN/SUBGROUPS_N/8
+  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
+//! end
+//! end
+}
 `,
   "gemm_output.wgsl": `// Parameters of every GEMM kernel, and how it writes a result. Include-only.
 //
@@ -3475,6 +3870,136 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     let below = bitcast<f32>(bitcast<u32>(scale) & 0x7f800000u); // the power of two up to it
     power[0] = min(below * params.headroom, LARGEST);
   }
+}
+`,
+  "hadamard.wgsl": `// Block Hadamard transform of the values of a row, as src/numerics/hadamard.ts defines it: the same additions in the same
+// order, one multiplication after them.
+// Include-only; constants from src/kernels/rows/rotation.ts.
+//
+// A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
+// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
+// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
+// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
+// came from (rotated_place and tile_place), and a third exchange is saved.
+//
+// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
+// memory in another order: \`turn\` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
+//
+// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
+//! if ROTATED != none
+
+alias Tile = array<vec4<f32>, 4>;
+
+// Where value i of a thread comes from, counted in vec4s: value 4 is the first of the workgroup's next tiles.
+fn tile_place(thread: u32, i: u32) -> u32 { return tile_of(thread, i) + thread % 16u + 16u * (i % 4u); }
+
+// Where value i is then.
+fn rotated_place(thread: u32, i: u32) -> u32 {
+//! if EXCHANGES == two
+  return tile_of(thread, i) + thread % 4u + 4u * (i % 4u) + 16u * (thread / 4u % 4u);
+//! elif EXCHANGES == one
+  return tile_of(thread, i) + i % 4u + 4u * (thread / 4u % 4u) + 16u * (thread % 4u);
+//! else
+  return tile_place(thread, i);
+//! end
+}
+
+fn tile_of(thread: u32, i: u32) -> u32 { return i / 4u * (4u * THREADS) + thread / 16u * 64u; }
+
+//! if EXCHANGES != none
+var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
+
+// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
+// exclusive or of two results is that of their sum, where they share no bit.
+fn spread(place: u32) -> u32 {
+  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
+}
+
+//! end
+// The butterflies within a vec4.
+fn within(v: vec4<f32>) -> vec4<f32> {
+  let x = vec4<f32>(v.xz + v.yw, v.xz - v.yw).xzyw;
+//! if BUTTERFLY_2
+  return vec4<f32>(x.xy + x.zw, x.xy - x.zw);
+//! else
+  return x;
+//! end
+}
+
+// Those of values 0 and 1, 2 and 3; and of 0 and 2, 1 and 3.
+fn beside(x: Tile) -> Tile { return Tile(x[0] + x[1], x[0] - x[1], x[2] + x[3], x[2] - x[3]); }
+fn across(x: Tile) -> Tile { return Tile(x[0] + x[2], x[1] + x[3], x[0] - x[2], x[1] - x[3]); }
+
+// The transform of a workgroup's tiles, for all of its invocations at once.
+fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
+  var x = Tile(within(values[0]), within(values[1]), within(values[2]), within(values[3]));
+//! if BUTTERFLY_64
+  x = beside(x);
+//! end
+//! if BUTTERFLY_128
+  x = across(x);
+//! end
+//! if EXCHANGES != none
+  let tile = thread / 16u * 64u;
+  let low = thread % 4u;
+  let high = thread / 4u % 4u;
+//! if EXCHANGES == two
+  let step = 1u;
+  let middle = select(4u, 16u, turn == 1u);
+  let upper = select(16u, 4u, turn == 1u);
+//! else
+  let step = select(1u, 16u, turn == 1u);
+  let middle = 4u;
+  let upper = select(16u, 1u, turn == 1u);
+//! end
+
+  let own = tile + spread(step * low + middle * high);
+//! unroll i 0 4
+  tiles[own ^ spread(upper * \${i}u)] = x[$i];
+//! end
+  workgroupBarrier();
+  let first = tile + spread(middle * high + upper * low);
+//! unroll i 0 4
+  x[$i] = tiles[first ^ spread(step * \${i}u)];
+//! end
+  x = beside(x);
+//! if BUTTERFLY_8
+  x = across(x);
+//! end
+//! if EXCHANGES == two
+
+//! unroll i 0 4
+  tiles[first ^ spread(step * \${i}u)] = x[$i];
+//! end
+  workgroupBarrier();
+  let second = tile + spread(step * low + upper * high);
+//! unroll i 0 4
+  x[$i] = tiles[second ^ spread(middle * \${i}u)];
+//! end
+  x = beside(x);
+//! if BUTTERFLY_32
+  x = across(x);
+//! end
+//! end
+//! end
+  return Tile($ROTATION_FACTOR * x[0], $ROTATION_FACTOR * x[1], $ROTATION_FACTOR * x[2], $ROTATION_FACTOR * x[3]);
+}
+//! end
+`,
+  "int8.wgsl": `// The codec of src/numerics/int8.ts in WGSL: integers from -127 to 127, four in a u32, lowest byte first.
+// Include-only.
+
+// Rounded to nearest, ties to even; NaN becomes 0.
+fn pack4_int8(v: vec4<f32>) -> u32 {
+  let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
+  let limited = clamp(select(v, vec4<f32>(), bits > vec4<u32>(0x7f800000u)), vec4<f32>(-127.0), vec4<f32>(127.0));
+  let codes = bitcast<vec4<u32>>(vec4<i32>(round(limited))) & vec4<u32>(0xffu);
+  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+}
+
+fn unpack4_int8(codes: u32) -> vec4<f32> {
+  let high = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes);
+  return vec4<f32>(bitcast<vec4<i32>>(high) >> vec4<u32>(24u));
 }
 `,
   "linear_grid.wgsl": `// The number of a workgroup in a grid that \`linearGrid\` of src/gpu/program.ts folded into two dimensions, as one alone
@@ -4376,16 +4901,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   "quantize_rows.wgsl": `// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of
 // row r.
 //
-// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike. One workgroup per row, which goes the
+// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike from row first_row of theirs on. One workgroup per row, which goes the
 // way of row_pass.wgsl: every load is 16 bytes and every store four codes.
 //! include linear_grid.wgsl
 //! include row_values.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true FIRST_ROW=true
 
 struct Params {
   rows: u32,
   vectors: u32,
   trailing_vectors: u32,
+  first_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -4486,7 +5012,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
 // take part: they are zero in the input, so they add nothing and stay zero.
 //! include linear_grid.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false
+//! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -4552,9 +5078,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // to d_input: the gradient of the residual stream that runs past the norm.
 // With QUANTIZED, d_input as codes too, of row_codes.wgsl; with COLUMN_SCALES, column_scales [cols] of the rows of the
 // weight that it is multiplied by next.
+// With ROTATED == source, d_output comes rotated, as from a layer whose input is rotated.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of g · input.
 //! include linear_grid.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false
+//! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -4586,14 +5113,20 @@ fn row_vectors() -> u32 { return params.vectors; }
 
 fn begin_row(row: u32) -> Row { return Row(rstd[row], 0.0); }
 
-fn load(row: u32, v: u32) -> Source {
-  let at = row * params.vectors + min(v, params.vectors - 1u);
+fn place(row: u32, v: u32) -> u32 { return row * params.vectors + min(v, params.vectors - 1u); }
+
+fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[place(row, v)]; }
+
+fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+  let at = place(row, v);
 //! if ACCUMULATE
-  return Source(d_output[at], input[at], d_input[at]);
+  return Source(dy, input[at], d_input[at]);
 //! else
-  return Source(d_output[at], input[at]);
+  return Source(dy, input[at]);
 //! end
 }
+
+fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
 
 // Zero past the end of the weight, which lies before the pitch.
 fn weight_at(v: u32) -> vec4<f32> {
@@ -4742,6 +5275,46 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
+  "rotate.wgsl": `// Block Hadamard transform of a matrix along its rows, see hadamard.wgsl: output[r] = input[r] · H.
+//
+// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too.
+// Idea: the pitch is whole blocks, so the matrix is one run of them. Four vec4s per thread, each loaded and stored once.
+//! include linear_grid.wgsl
+//! include hadamard.wgsl
+
+struct Params {
+  vectors: u32, // vec4s in the matrix, those up to the pitch included
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if !IN_PLACE
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+//! end
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+
+fn value(at: u32) -> vec4<f32> {
+  let inside = min(at, params.vectors - 1u);
+//! if IN_PLACE
+  return output[inside];
+//! else
+  return input[inside];
+//! end
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let start = linear_index(group, groups) * 4u * THREADS;
+//! unroll i 0 4
+  let value_$i = value(start + tile_place(thread, \${i}u));
+//! end
+  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread, 0u);
+//! unroll i 0 4
+  let at_$i = start + rotated_place(thread, \${i}u);
+  if (at_$i < params.vectors) { output[at_$i] = result[$i]; }
+//! end
+}
+`,
   "rotation.wgsl": `// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are rotated by the angle
 // position · inverseFrequency[i]. Four planes at a time with VEC4, else one.
 //
@@ -4805,6 +5378,7 @@ fn rotation(position: u32, planes: Words) -> Rotation {
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
 //! include $CODES_INCLUDE
 //! include row_scale.wgsl
+//! include code_place.wgsl
 
 @group(0) @binding(7) var<storage, read_write> scales: array<f32>;
 @group(0) @binding(6) var<storage, read_write> codes: array<$CODES_WORD>;
@@ -4819,7 +5393,7 @@ fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
 }
 //! end
 
-// Writes the codes of four values, already scaled, at place \`at\` (counted in fours).
+// Writes the codes of four values, already scaled, at a place of code_place.
 fn write_codes(at: u32, v: vec4<f32>) {
   codes[at] = pack4_$CODES(v);
 }
@@ -4846,12 +5420,20 @@ fn largest(v: vec4<f32>) -> f32 {
 //   made(source, v, of_row)           the values: one vec4 per part
 //   again(row, v, of_row)             the same, where they are in no register
 //   keep(row, v, values)              writes what is wanted besides codes
-//   keep_scaled(at, value)            the same of a value that was scaled, \`at\` counted as in the codes
+//   keep_scaled(at, value)            the same of a value that was scaled, \`at\` counted in vec4s of the row-major result
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs.
+// Without QUANTIZED there are no codes.
+//
+// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
+// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+//   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
+//   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
+//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
 //! include workgroup_reduce.wgsl
+//! include hadamard.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
 //! include column_scales.wgsl
@@ -4861,15 +5443,35 @@ alias Values = array<vec4<f32>, $PARTS>;
 
 fn write_row(row: u32, thread: u32) {
   let vectors = row_vectors();
-  let start = $PARTS * row * vectors;
 //! if REDUCES
   let begun = begin_row(row);
 //! else
   let of_row = begin_row(row);
 //! end
-//! if REGISTERS
+//! if ROTATED == source
 //! unroll i 0 VECTORS
+  let turned_$i = turned(row, tile_place(thread, \${i}u));
+//! end
+//! unroll tile 0 VECTORS/4
+  var tile_$tile: Tile;
+//! unroll i 4*tile 4*tile+4
+  tile_$tile[\${i}u % 4u] = turned_$i;
+//! end
+  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
+//! end
+//! unroll tile 0 VECTORS/4
+//! unroll i 4*tile 4*tile+4
+  let v_$i = rotated_place(thread, \${i}u);
+  let source_$i = load_with(row, v_$i, tile_$tile[\${i}u % 4u]);
+//! end
+//! end
+//! elif REGISTERS
+//! unroll i 0 VECTORS
+//! if ROTATED == values
+  let v_$i = tile_place(thread, \${i}u);
+//! else
   let v_$i = thread + \${i}u * THREADS;
+//! end
   let source_$i = load(row, v_$i);
 //! end
 //! end
@@ -4908,8 +5510,21 @@ fn write_row(row: u32, thread: u32) {
 //! end
 
 //! if QUANTIZED
-//! if REGISTERS
+//! if ROTATED == values
+//! unroll tile 0 VECTORS/4
+  var tile_$tile: Tile;
+//! unroll i 4*tile 4*tile+4
+  tile_$tile[\${i}u % 4u] = values_$i[0];
+//! end
+  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
+//! unroll i 4*tile 4*tile+4
+  let to_$i = rotated_place(thread, \${i}u);
+  let out_\${i}_0 = tile_$tile[\${i}u % 4u];
+//! end
+//! end
+//! elif REGISTERS
 //! unroll i 0 VECTORS
+  let to_$i = v_$i;
 //! unroll part 0 PARTS
   let out_\${i}_$part = by_column(values_$i[$part], \${part}u * vectors + min(v_$i, vectors - 1u));
 //! end
@@ -4922,7 +5537,7 @@ fn write_row(row: u32, thread: u32) {
   var amax = 0.0;
 //! unroll i 0 VECTORS
 //! unroll part 0 PARTS
-  amax = max(amax, select(0.0, largest(out_\${i}_$part), v_$i < vectors));
+  amax = max(amax, select(0.0, largest(out_\${i}_$part), to_$i < vectors));
 //! end
 //! end
 //! end
@@ -4931,9 +5546,9 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
-  if (v_$i < vectors) {
+  if (to_$i < vectors) {
 //! unroll part 0 PARTS
-    write_scaled(start + \${part}u * vectors + v_$i, out_\${i}_$part * scale);
+    write_scaled(row, \${part}u * vectors + to_$i, out_\${i}_$part * scale);
 //! end
   }
 //! end
@@ -4942,17 +5557,30 @@ fn write_row(row: u32, thread: u32) {
     let values = again(row, v, of_row);
 //! unroll part 0 PARTS
     let at_$part = \${part}u * vectors + v;
-    write_scaled(start + at_$part, by_column(values[$part], at_$part) * scale);
+    write_scaled(row, at_$part, by_column(values[$part], at_$part) * scale);
 //! end
   }
+//! end
+//! if LAYOUT == panels
+  // Up to the pitch of the codes.
+  let filled = $PARTS * vectors;
+  if (thread < code_words(filled) - filled) { write_codes(place_of(row, filled + thread), vec4<f32>()); }
 //! end
 //! end
 }
 
 //! if QUANTIZED
-fn write_scaled(at: u32, value: vec4<f32>) {
-  write_codes(at, value);
-  keep_scaled(at, value);
+fn place_of(row: u32, v: u32) -> u32 {
+//! if FIRST_ROW
+  return code_place(params.first_row + row, v, code_words($PARTS * row_vectors()));
+//! else
+  return code_place(row, v, code_words($PARTS * row_vectors()));
+//! end
+}
+
+fn write_scaled(row: u32, v: u32, value: vec4<f32>) {
+  write_codes(place_of(row, v), value);
+  keep_scaled($PARTS * row * row_vectors() + v, value);
 }
 //! end
 `,
@@ -5159,11 +5787,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
 // COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up
 // is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which are
-// in range as codes are.
+// in range as codes are. With ROTATED == source, d_output comes rotated, as from a layer whose input is rotated.
 // One workgroup per row, which goes the way of row_pass.wgsl with the gradients of gate and of up as its parts.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include row_pass.wgsl PARTS=2 REDUCES=false QUANTIZED=true GIVEN_SCALES=false
+//! include row_pass.wgsl PARTS=2 REDUCES=false QUANTIZED=true GIVEN_SCALES=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -5180,12 +5808,17 @@ fn row_vectors() -> u32 { return params.vectors; }
 
 fn begin_row(row: u32) -> Row { return row; }
 
+fn place(v: u32) -> u32 { return min(v, params.vectors - 1u); }
+
+fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[row * params.vectors + place(v)]; }
+
 // The gradients, which take two thirds of the registers of what they are made of.
-fn load(row: u32, v: u32) -> Source {
-  let inside = min(v, params.vectors - 1u);
-  let at = 2u * row * params.vectors + inside;
-  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
+fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+  let at = 2u * row * params.vectors + place(v);
+  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), dy);
 }
+
+fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source.gate, source.up); }
 fn again(row: u32, v: u32, of_row: Row) -> Values { return made(load(row, v), v, of_row); }
@@ -5223,7 +5856,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // the way of row_pass.wgsl.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -5310,6 +5943,76 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   for (var i = thread; i < params.rows; i += THREADS) { mine = max(mine, scales[i]); }
   let scale = scale_of(workgroup_max(mine, thread));
   for (var i = thread; i < params.rows; i += THREADS) { scales[i] = scale; }
+}
+`,
+  "transpose_int8.wgsl": `// Transposes int8 codes from panels to panels: out[x, k] = in[k, x], both [rows / 128][columns / 64][128][64 bytes].
+//
+// Rows of the output are zero from params.k to their pitch, whatever lies behind the rows of the input; those behind the
+// last may hold anything.
+// Idea: a workgroup takes one step of a panel, 128 k × 64 x in one run of memory, and writes two runs of 64 x × 64 k. A
+// thread fetches 16 codes of four k, and transposes blocks of 4 × 4 codes in its registers; words of four k wait in
+// workgroup memory.
+
+struct Params {
+  k: u32,          // rows of the input that count
+  in_pitch: u32,   // columns, multiples of 64
+  in_column: u32,
+  out_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> transposed: array<vec4<u32>>;
+
+// A step of a panel in vectors of 16 codes.
+const BLOCK = 512u;
+
+// [x][words of k], with one more word so that walking either way meets most banks.
+var<workgroup> tile: array<array<u32, 33>, 64>;
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let word = thread / 4u;
+  let vector = thread % 4u;
+  let from_step = group.y * (params.in_pitch / 64u) + params.in_column / 64u + group.x;
+//! unroll c 0 4
+  let row_$c = select(vec4<u32>(), codes[from_step * BLOCK + (4u * word + \${c}u) * 4u + vector],
+    group.y * 128u + 4u * word + \${c}u < params.k);
+//! end
+  // Of all four words of the vectors at once: first the bytes of two rows side by side, then of four.
+  let even = vec4<u32>(0x00ff00ffu);
+  let odd = vec4<u32>(0xff00ff00u);
+  let eight = vec4<u32>(8u);
+  let even_01 = (row_0 & even) | ((row_1 & even) << eight);
+  let even_23 = (row_2 & even) | ((row_3 & even) << eight);
+  let odd_01 = ((row_0 & odd) >> eight) | (row_1 & odd);
+  let odd_23 = ((row_2 & odd) >> eight) | (row_3 & odd);
+  let low = vec4<u32>(0x0000ffffu);
+  let high = vec4<u32>(0xffff0000u);
+  let sixteen = vec4<u32>(16u);
+  let column_0 = (even_01 & low) | (even_23 << sixteen);
+  let column_1 = (odd_01 & low) | (odd_23 << sixteen);
+  let column_2 = (even_01 >> sixteen) | (even_23 & high);
+  let column_3 = (odd_01 >> sixteen) | (odd_23 & high);
+//! unroll w 0 4
+//! unroll c 0 4
+  tile[vector * 16u + \${w}u * 4u + \${c}u][word] = column_$c[$w];
+//! end
+//! end
+  workgroupBarrier();
+  // 64 rows of a panel of the output, in each of two steps.
+  let steps = params.out_pitch / 64u;
+//! unroll p 0 4
+  {
+    let x = thread / 4u + \${p}u % 2u * 32u;
+    let to_step = group.y * 2u + \${p}u / 2u;
+    let first = \${p}u / 2u * 16u + vector * 4u;
+    if (to_step < steps) {
+      transposed[(group.x / 2u * steps + to_step) * BLOCK + (group.x % 2u * 64u + x) * 4u + vector] =
+        vec4<u32>(tile[x][first], tile[x][first + 1u], tile[x][first + 2u], tile[x][first + 3u]);
+    }
+  }
+//! end
 }
 `,
   "widen.wgsl": `// Weights as files hold them in 16 bits, widened: out[r][c] = decode(raw[r · cols + c]).
