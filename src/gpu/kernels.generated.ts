@@ -3800,23 +3800,25 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // memory in another order: \`turn\` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
 //
 // Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
-//! if ROTATION
+//! if ROTATED != none
 
 alias Tile = array<vec4<f32>, 4>;
 
-// Where value i of a thread comes from, counted in vec4s from where the first thread's first comes from.
-fn tile_place(thread: u32, i: u32) -> u32 { return thread / 16u * 64u + thread % 16u + 16u * i; }
+// Where value i of a thread comes from, counted in vec4s: value 4 is the first of the workgroup's next tiles.
+fn tile_place(thread: u32, i: u32) -> u32 { return tile_of(thread, i) + thread % 16u + 16u * (i % 4u); }
 
 // Where value i is then.
 fn rotated_place(thread: u32, i: u32) -> u32 {
 //! if EXCHANGES == two
-  return thread / 16u * 64u + thread % 4u + 4u * i + 16u * (thread / 4u % 4u);
+  return tile_of(thread, i) + thread % 4u + 4u * (i % 4u) + 16u * (thread / 4u % 4u);
 //! elif EXCHANGES == one
-  return thread / 16u * 64u + i + 4u * (thread / 4u % 4u) + 16u * (thread % 4u);
+  return tile_of(thread, i) + i % 4u + 4u * (thread / 4u % 4u) + 16u * (thread % 4u);
 //! else
   return tile_place(thread, i);
 //! end
 }
+
+fn tile_of(thread: u32, i: u32) -> u32 { return i / 4u * (4u * THREADS) + thread / 16u * 64u; }
 
 //! if EXCHANGES != none
 var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
@@ -4990,6 +4992,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // to d_input: the gradient of the residual stream that runs past the norm.
 // With QUANTIZED, d_input as codes too, of row_codes.wgsl; with COLUMN_SCALES, column_scales [cols] of the rows of the
 // weight that it is multiplied by next.
+// With ROTATED == source, d_output comes rotated, as from a layer whose input is rotated.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of g · input.
 //! include linear_grid.wgsl
 //! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false FIRST_ROW=false
@@ -5024,14 +5027,20 @@ fn row_vectors() -> u32 { return params.vectors; }
 
 fn begin_row(row: u32) -> Row { return Row(rstd[row], 0.0); }
 
-fn load(row: u32, v: u32) -> Source {
-  let at = row * params.vectors + min(v, params.vectors - 1u);
+fn place(row: u32, v: u32) -> u32 { return row * params.vectors + min(v, params.vectors - 1u); }
+
+fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[place(row, v)]; }
+
+fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+  let at = place(row, v);
 //! if ACCUMULATE
-  return Source(d_output[at], input[at], d_input[at]);
+  return Source(dy, input[at], d_input[at]);
 //! else
-  return Source(d_output[at], input[at]);
+  return Source(dy, input[at]);
 //! end
 }
+
+fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
 
 // Zero past the end of the weight, which lies before the pitch.
 fn weight_at(v: u32) -> vec4<f32> {
@@ -5315,7 +5324,14 @@ fn largest(v: vec4<f32>) -> f32 {
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
 // GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs.
 // Without QUANTIZED there are no codes.
+//
+// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
+// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+//   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
+//   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
+//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
 //! include workgroup_reduce.wgsl
+//! include hadamard.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
 //! include column_scales.wgsl
@@ -5330,9 +5346,30 @@ fn write_row(row: u32, thread: u32) {
 //! else
   let of_row = begin_row(row);
 //! end
-//! if REGISTERS
+//! if ROTATED == source
 //! unroll i 0 VECTORS
+  let turned_$i = turned(row, tile_place(thread, \${i}u));
+//! end
+//! unroll tile 0 VECTORS/4
+  var tile_$tile: Tile;
+//! unroll i 4*tile 4*tile+4
+  tile_$tile[\${i}u % 4u] = turned_$i;
+//! end
+  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
+//! end
+//! unroll tile 0 VECTORS/4
+//! unroll i 4*tile 4*tile+4
+  let v_$i = rotated_place(thread, \${i}u);
+  let source_$i = load_with(row, v_$i, tile_$tile[\${i}u % 4u]);
+//! end
+//! end
+//! elif REGISTERS
+//! unroll i 0 VECTORS
+//! if ROTATED == values
+  let v_$i = tile_place(thread, \${i}u);
+//! else
   let v_$i = thread + \${i}u * THREADS;
+//! end
   let source_$i = load(row, v_$i);
 //! end
 //! end
@@ -5371,8 +5408,21 @@ fn write_row(row: u32, thread: u32) {
 //! end
 
 //! if QUANTIZED
-//! if REGISTERS
+//! if ROTATED == values
+//! unroll tile 0 VECTORS/4
+  var tile_$tile: Tile;
+//! unroll i 4*tile 4*tile+4
+  tile_$tile[\${i}u % 4u] = values_$i[0];
+//! end
+  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
+//! unroll i 4*tile 4*tile+4
+  let to_$i = rotated_place(thread, \${i}u);
+  let out_\${i}_0 = tile_$tile[\${i}u % 4u];
+//! end
+//! end
+//! elif REGISTERS
 //! unroll i 0 VECTORS
+  let to_$i = v_$i;
 //! unroll part 0 PARTS
   let out_\${i}_$part = by_column(values_$i[$part], \${part}u * vectors + min(v_$i, vectors - 1u));
 //! end
@@ -5385,7 +5435,7 @@ fn write_row(row: u32, thread: u32) {
   var amax = 0.0;
 //! unroll i 0 VECTORS
 //! unroll part 0 PARTS
-  amax = max(amax, select(0.0, largest(out_\${i}_$part), v_$i < vectors));
+  amax = max(amax, select(0.0, largest(out_\${i}_$part), to_$i < vectors));
 //! end
 //! end
 //! end
@@ -5394,9 +5444,9 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
-  if (v_$i < vectors) {
+  if (to_$i < vectors) {
 //! unroll part 0 PARTS
-    write_scaled(row, \${part}u * vectors + v_$i, out_\${i}_$part * scale);
+    write_scaled(row, \${part}u * vectors + to_$i, out_\${i}_$part * scale);
 //! end
   }
 //! end
@@ -5635,7 +5685,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
 // COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up
 // is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which are
-// in range as codes are.
+// in range as codes are. With ROTATED == source, d_output comes rotated, as from a layer whose input is rotated.
 // One workgroup per row, which goes the way of row_pass.wgsl with the gradients of gate and of up as its parts.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
@@ -5656,12 +5706,17 @@ fn row_vectors() -> u32 { return params.vectors; }
 
 fn begin_row(row: u32) -> Row { return row; }
 
+fn place(v: u32) -> u32 { return min(v, params.vectors - 1u); }
+
+fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[row * params.vectors + place(v)]; }
+
 // The gradients, which take two thirds of the registers of what they are made of.
-fn load(row: u32, v: u32) -> Source {
-  let inside = min(v, params.vectors - 1u);
-  let at = 2u * row * params.vectors + inside;
-  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
+fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+  let at = 2u * row * params.vectors + place(v);
+  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), dy);
 }
+
+fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source.gate, source.up); }
 fn again(row: u32, v: u32, of_row: Row) -> Values { return made(load(row, v), v, of_row); }
