@@ -29,6 +29,7 @@ import { randomValues } from "../../support/random.ts";
 const VARIANTS: Record<string, GemmVariant> = {
   "dot products": int8Variant(128, 64, 8, { atOnce: 1 }),
   "small dot products": GEMM_VARIANTS.int8Small,
+  "one row": GEMM_VARIANTS.int8Row,
   "few rows": GEMM_VARIANTS.int8Rows,
   tensor: GEMM_VARIANTS.int8Tensor,
   "small tensor": GEMM_VARIANTS.int8TensorSmall,
@@ -69,7 +70,7 @@ Deno.test("int8 products are exact in every kernel, on odd shapes", async () => 
 
 Deno.test("dot products of bytes by shifts give the same bits as WGSL's own", async () => {
   await using plain = new Device((await openNative({})).gpu, device.info, "native", false);
-  for (const variant of [GEMM_VARIANTS.int8Fallback, GEMM_VARIANTS.int8TensorSmall]) {
+  for (const variant of Object.values(KERNELS)) {
     const [a, b] = [randomCodes(35, 131, 1), randomCodes(33, 131, 2)];
     const operands = { a: uploadCodes(plain, a), b: uploadCodes(plain, b) };
     const got = await product(
@@ -182,7 +183,7 @@ Deno.test("int8 products take scales, an addend, the old output and a second one
     assertEquals(seen.at(-1), seen[0], `${name} and another kernel`);
   }
   // GPUs divide to two units in the last place, where a CPU divides exactly.
-  const want = [
+  const want: typeof seen[0] = [
     columnsFrom(added, 0, main),
     columnsFrom(plain, main, side),
     Float16Array.from(plain),
@@ -291,8 +292,8 @@ Deno.test("int8 products go to tensor cores where the device lists bytes, with t
   );
   assertEquals(choose(tensor, 8192, 4096), GEMM_VARIANTS.int8Tensor);
   assertEquals(choose(tensor, 100, 576), GEMM_VARIANTS.int8TensorSmall);
-  assertEquals(choose(tensor, 1, 4096), GEMM_VARIANTS.int8Rows);
+  assertEquals(choose(tensor, 1, 4096), GEMM_VARIANTS.int8Row);
   assertEquals(choose(native, 8192, 4096), GEMM_VARIANTS.int8);
   assertEquals(choose(native, 100, 576), GEMM_VARIANTS.int8Small);
-  assertEquals(choose(native, 1, 4096), GEMM_VARIANTS.int8Rows);
+  assertEquals(choose(native, 5, 4096), GEMM_VARIANTS.int8Rows);
 });
