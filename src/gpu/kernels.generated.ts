@@ -3230,6 +3230,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! end
 `,
+  "gemm_fragment_store.wgsl": `// Writes the sums of a workgroup of the GEMM kernels for tensor cores, sum_i_j for fragment j of fragment row i, by
+// DOWN × ACROSS subgroups of 32. Pasted at the end of \`main\`. Include-only.
+//
+// A fragment's elements have no known place, so sums go through \`tile\`, 16 rows at a time: a subgroup's 16 × SUB_N sums,
+// then its lanes write them row by row, each always the same columns. The including kernel declares SUB_M × SUB_N, what
+// a subgroup makes, OUT_ROW, the vectors of such a row with one more against bank conflicts, and \`values_of\`, what four
+// sums in \`tile\` are. All results of these rows are finished before any is written: see gemm_output.wgsl.
+  let subgroup_m0 = m0 + subgroup / \${ACROSS}u * SUB_M;
+  let subgroup_n0 = n0 + subgroup % \${ACROSS}u * SUB_N;
+  let lane = thread % 32u;
+  let mine = subgroup * 16u * OUT_ROW;
+  let quad = lane % (SUB_N / 4u);
+  let column = subgroup_n0 + 4u * quad;
+  let factors = column_factors(column);
+//! unroll i 0 BM/$DOWN/16
+  workgroupBarrier();
+//! unroll j 0 BN/$ACROSS/16
+  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
+//! end
+  workgroupBarrier();
+//! unroll q 0 BN/$ACROSS/8
+  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (SUB_N / 4u);
+  let row_\${i}_$q = subgroup_m0 + 16u * \${i}u + slab_row_\${i}_$q;
+  let sum_of_\${i}_$q = values_of(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]);
+  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
+//! end
+//! unroll q 0 BN/$ACROSS/8
+  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
+//! end
+//! end
+`,
   "gemm_int8.wgsl": `// Matrix product of int8 codes without tensor cores: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
 //
 // a, b: panels [rows / 128][k / 64][128][64 bytes] as they are stored; params.k is a multiple of 64, and one of both is
@@ -3429,7 +3460,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // fragments of 16 × 16. A step of 64 k waits in workgroup memory, the next one is fetched into registers meanwhile: one
 // run of memory for each 128 rows. A pad of one vector per row spreads the rows over the banks: without it the product
 // takes 1.7 times as long on an H100. K is known to the compiler, which unrolls the loop: a tenth to a quarter of the
-// time. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+// time.
 //! include gemm_output.wgsl
 //! include gemm_tile.wgsl
 //! include fragments_int8.wgsl
@@ -3452,6 +3483,8 @@ const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BN * ROW, SUBGROUPS_M * SUBGROUPS_N * 16u * OUT_ROW)>;
 
+fn values_of(sums: vec4<u32>) -> vec4<f32> { return vec4<f32>(bitcast<vec4<i32>>(sums)); }
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -3463,16 +3496,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let sub_m = subgroup / SUBGROUPS_N;
   let sub_n = subgroup % SUBGROUPS_N;
 
-  // The panels of an operand, and a thread's first vector of the tile's rows.
-  let a_panel = params.a_pitch / 64u * BLOCK;
-  let b_panel = params.b_pitch / 64u * BLOCK;
-  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + m0 % 128u * 4u + thread;
-  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + n0 % 128u * 4u + thread;
+  // A thread's first vector of the tile's rows, and how far on those of a second panel are: where the operand has none,
+  // the first one's serve, as nothing of them is written.
+//! for X,x,n in A,a,m B,b,n
+  let \${x}_panel = params.\${x}_pitch / 64u * BLOCK;
+  let \${x}_at = \${n}0 / 128u * \${x}_panel + params.\${x}_column / 64u * BLOCK + \${n}0 % 128u * 4u + thread;
+  let \${x}_second = select(0u, \${x}_panel, \${n}0 + 128u < params.$n);
+//! end
   let a_to = thread / 4u * ROW + thread % 4u;
   let b_to = B_TILE + a_to;
 //! for X,x in A,a B,b
 //! unroll p 0 \${X}_LOADS
-  var \${x}_next_$p = $x[\${x}_at + \${p}u * THREADS / BLOCK * \${x}_panel + \${p}u * THREADS % BLOCK];
+  var \${x}_next_$p = $x[\${x}_at + \${p}u * THREADS / BLOCK * \${x}_second + \${p}u * THREADS % BLOCK];
 //! end
 //! end
 //! unroll i 0 BM/SUBGROUPS_M/16
@@ -3492,7 +3527,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let next = min(step + 1u, STEPS - 1u) * BLOCK;
 //! for X,x in A,a B,b
 //! unroll p 0 \${X}_LOADS
-    \${x}_next_$p = $x[\${x}_at + next + \${p}u * THREADS / BLOCK * \${x}_panel + \${p}u * THREADS % BLOCK];
+    \${x}_next_$p = $x[\${x}_at + next + \${p}u * THREADS / BLOCK * \${x}_second + \${p}u * THREADS % BLOCK];
 //! end
 //! end
 //! unroll kk 0 2
@@ -3512,28 +3547,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  // 16 rows at a time: a subgroup's 16 × SUB_N sums, then its lanes write them row by row, each always the same columns.
-  let lane = thread % 32u;
-  let mine = subgroup * 16u * OUT_ROW;
-  let quad = lane % (SUB_N / 4u);
-  let column = n0 + sub_n * SUB_N + 4u * quad;
-  let factors = column_factors(column);
-//! unroll i 0 BM/SUBGROUPS_M/16
-  workgroupBarrier();
-//! unroll j 0 BN/SUBGROUPS_N/16
-  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
-//! end
-  workgroupBarrier();
-//! unroll q 0 BN/SUBGROUPS_N/8
-  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (SUB_N / 4u);
-  let row_\${i}_$q = m0 + sub_m * SUB_M + 16u * \${i}u + slab_row_\${i}_$q;
-  let sum_of_\${i}_$q = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]));
-  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
-//! end
-//! unroll q 0 BN/SUBGROUPS_N/8
-  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
-//! end
-//! end
+//! include gemm_fragment_store.wgsl DOWN=$SUBGROUPS_M ACROSS=$SUBGROUPS_N
 }
 `,
   "gemm_output.wgsl": `// Parameters of every GEMM kernel, and how it writes a result. Include-only.
@@ -3712,10 +3726,14 @@ const PER_VECTOR = 8u;
 const A_ROW = BM / 8u + 1u;
 const B_ROW = BN / 8u + 1u;
 const B_TILE = BK * A_ROW; // where b's values begin
-// Rows of the outgoing sums of a subgroup in vectors of 4 floats.
-const OUT_ROW = BN / 8u + 1u;
+// What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
+const SUB_M = BM / 2u;
+const SUB_N = BN / 2u;
+const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
+
+fn values_of(sums: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(sums); }
 
 //! if CODES
 // The f16 of the first values of lanes from pack_codes.wgsl, and of the others.
@@ -3811,28 +3829,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes write them row by row, each always the same columns.
-  let lane = thread % 32u;
-  let mine = subgroup * 16u * OUT_ROW;
-  let quad = lane % (BN / 8u);
-  let column = n0 + half_n * (BN / 2u) + 4u * quad;
-  let factors = column_factors(column);
-//! unroll i 0 BM/32
-  workgroupBarrier();
-//! unroll j 0 BN/32
-  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
-//! end
-  workgroupBarrier();
-//! unroll q 0 BN/16
-  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (BN / 8u);
-  let row_\${i}_$q = m0 + half_m * (BM / 2u) + 16u * \${i}u + slab_row_\${i}_$q;
-  let sum_of_\${i}_$q = bitcast<vec4<f32>>(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]);
-  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
-//! end
-//! unroll q 0 BN/16
-  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
-//! end
-//! end
+//! include gemm_fragment_store.wgsl DOWN=2 ACROSS=2
 }
 `,
   "gemm_tile.wgsl": `// Which tile of the output a workgroup makes. Include-only.
