@@ -55,7 +55,7 @@ export const GEMM_VARIANTS = {
   int8TensorNarrow: int8TensorVariant(128, 64),
   int8TensorSmall: int8TensorVariant(64, 64),
   /** int8 without tensor cores: large outputs, and small ones. */
-  int8: int8Variant(128, 64, 8),
+  int8: int8Variant(64, 64, 8),
   int8Small: int8Variant(32, 32, 4),
   /** The same on the CPU, where what is written out costs compile time and wins nothing. */
   int8Fallback: int8Variant(32, 32, 4, { atOnce: 1 }),
@@ -106,10 +106,10 @@ function chooseInt8({ isFallback }: Device, kernel: GemmKernel, { m, n }: GemmSh
   const { int8, int8Small, int8Row, int8Rows, int8Fallback } = GEMM_VARIANTS;
   if (m <= FEW_ROWS) return m === 1 ? int8Row : int8Rows;
   if (isFallback) return int8Fallback;
-  const fills = ({ tile: { BM, BN } }: GemmVariant) =>
-    Math.ceil(m / BM) * Math.ceil(n / BN) >= LARGE_GPU_CORES;
-  if (kernel === "gemm_int8") return fills(int8) ? int8 : int8Small;
-  return [int8Tensor, int8TensorNarrow].find(fills) ?? int8TensorSmall;
+  const perCore = ({ tile: { BM, BN } }: GemmVariant) =>
+    Math.ceil(m / BM) * Math.ceil(n / BN) / LARGE_GPU_CORES;
+  if (kernel === "gemm_int8") return perCore(int8) >= 8 ? int8 : int8Small;
+  return [int8Tensor, int8TensorNarrow].find((tile) => perCore(tile) >= 2) ?? int8TensorSmall;
 }
 
 /** Multiprocessors of an H100 or H200. */
