@@ -16,14 +16,16 @@ import { formatOf } from "../numerics/formats.ts";
  * - `CODES_INCLUDE`: the file that has these;
  * - `CODES_WORD`: the type of four codes;
  * - `CODES_MAX`: its largest magnitude;
+ * - `CODES_TOP`: what a scale brings the largest value to, that magnitude divided by the headroom;
  * - `CODES_SCALE`: `maximum`, or `power` for powers of two;
  * - `CODES_VANISHING`: the scale of rows that vanish, or `none` for that of the smallest magnitude;
  * - `CODES_EXPONENT`: the exponent field of a power-of-two scale plus that of the largest
  *   magnitude.
  *
+ * @param headroom By how much a scale to the maximum leaves room above the largest value.
  * @throws {TypeError} for a type without scales.
  */
-export function codeConstants(type: string): KernelConstants {
+export function codeConstants(type: string, headroom = 1): KernelConstants {
   const { name, bytes, max, scale, include } = formatOf(type);
   if (!scale || !include) {
     throw new TypeError(`Rows are not quantised to ${name}: it has no scales`);
@@ -34,6 +36,7 @@ export function codeConstants(type: string): KernelConstants {
     CODES_INCLUDE: include,
     CODES_WORD: bytes === 1 ? "u32" : "vec2<u32>",
     CODES_MAX: literal(max),
+    CODES_TOP: literal(max / headroom),
     CODES_SCALE: toMaximum ? "maximum" : "power",
     CODES_VANISHING: toMaximum && scale.vanishing !== undefined ? literal(scale.vanishing) : "none",
     // 127 twice for the biases, less 1 as the magnitude stays below.
@@ -41,7 +44,7 @@ export function codeConstants(type: string): KernelConstants {
   };
 }
 
-/** A whole number as a literal of WGSL's floats; as a string it is no declaration in the kernel. */
+/** A number as a literal of WGSL's floats; as a string it is no declaration in the kernel. */
 function literal(value: number): string {
-  return value.toFixed(1);
+  return Number.isInteger(value) ? value.toFixed(1) : `${value}`;
 }

@@ -13,6 +13,7 @@
  */
 
 import { E4M3, encodeFp8, fp8DecodeTable } from "../../src/numerics/fp8.ts";
+import { roundingBits, type RoundingStream, STOCHASTIC_E4M3 } from "./falqon_rounding.ts";
 import type { FalqonWeight } from "./falqon_weight.ts";
 import { matmulNN, matmulNT } from "./matmul.ts";
 import { dequantize } from "./quantize.ts";
@@ -76,9 +77,25 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000;
  * @returns β, an f32 with 20 significant bits.
  */
 export function updateCoefficient(b: number, column: number, row: number): number {
+  return cutProduct(b, column, row, 0, 0xfffffff0);
+}
+
+/**
+ * β of one step's change: rounded to 11 significant bits, which f16 holds, ties away from zero.
+ *
+ * @param b An element of ΔB, an f32.
+ * @param column `factors.columns[j]`.
+ * @param row `factors.rows[i]`.
+ * @returns β, an f32 with 11 significant bits.
+ */
+export function changeCoefficient(b: number, column: number, row: number): number {
+  return cutProduct(b, column, row, 0x1000, 0xffffe000);
+}
+
+function cutProduct(b: number, column: number, row: number, half: number, mask: number): number {
   scratch[0] = Math.fround(b * column) * row;
   const bits = scratchBits[0];
-  scratchBits[0] = (bits & 0x7fffffff) < SMALLEST_COEFFICIENT_BITS ? 0 : bits & 0xfffffff0;
+  scratchBits[0] = (bits & 0x7fffffff) < SMALLEST_COEFFICIENT_BITS ? 0 : (bits + half) & mask;
   return scratch[0];
 }
 
@@ -161,6 +178,7 @@ export function updateAccumulate(
  * @param bFlushed The B that each row was last written with; updated for the written rows.
  * @param scaling c = alpha / rank.
  * @param topK Rows to write, those with the largest pending change; by default all.
+ * @param rounding Random numbers to round stochastically; null to round to nearest.
  * @returns What was done; the intended change is that since each row was last written.
  */
 export function updateRequantize(
@@ -170,15 +188,37 @@ export function updateRequantize(
   bFlushed: Float32Array,
   scaling: number,
   topK: number = Infinity,
+  rounding: RoundingStream | null = null,
 ): UpdateStatistics {
   const { rank } = weight;
   const pending = b.map((value, i) => value - bFlushed[i]);
   const rows = selectRows(pending, rank, topK);
-  const { statistics } = writeRows(weight, reference, b, pending, scaling, rows);
+  const { statistics } = writeRows(weight, reference, b, pending, scaling, rows, { rounding });
   for (const i of rows) {
     bFlushed.set(b.subarray(i * rank, (i + 1) * rank), i * rank);
   }
   return statistics;
+}
+
+/**
+ * One copy of the weight: every code is rounded stochastically from itself plus the change, so what
+ * a step asks for arrives on average however small it is. B is not kept.
+ *
+ * @param weight Its codes are updated in place.
+ * @param change The optimizer's change ΔB `[outputs, rank]`.
+ * @param scaling c = alpha / rank.
+ * @param rounding The random numbers of this step of this tensor.
+ * @returns What was done.
+ */
+export function updateStochastic(
+  weight: FalqonWeight,
+  change: Float32Array,
+  scaling: number,
+  rounding: RoundingStream,
+): UpdateStatistics {
+  const rows = Array.from({ length: weight.outputs }, (_, i) => i);
+  const how = { rounding, coefficient: changeCoefficient };
+  return writeRows(weight, weight.codes, change, change, scaling, rows, how).statistics;
 }
 
 /** Writes `encode(base + β·A~)` into the given rows; `intended` is only measured. */
@@ -189,6 +229,10 @@ function writeRows(
   intended: Float32Array,
   scaling: number,
   rows: number[],
+  { rounding = null, coefficient = updateCoefficient }: {
+    rounding?: RoundingStream | null;
+    coefficient?: typeof updateCoefficient;
+  } = {},
 ): { statistics: UpdateStatistics; change: Float64Array } {
   const { codes, scales, outputs, inputs, rank } = weight;
   const factors = updateFactors(weight, scaling);
@@ -199,14 +243,17 @@ function writeRows(
   let clamps = 0;
   for (const i of rows) {
     const beta = factors.columns.map((column, j) =>
-      updateCoefficient(b[i * rank + j], column, factors.rows[i])
+      coefficient(b[i * rank + j], column, factors.rows[i])
     );
     for (let k = 0; k < inputs; k++) {
       let sum = 0;
       for (let j = 0; j < rank; j++) sum = Math.fround(sum + beta[j] * a[j * inputs + k]);
       const at = i * inputs + k;
       const value = Math.fround(decoded[base[at]] + sum);
-      const code = encodeFp8(value, E4M3);
+      const { bits, round } = STOCHASTIC_E4M3;
+      const code = rounding
+        ? round(base[at], sum, roundingBits(rounding, i, k, inputs, bits))
+        : encodeFp8(value, E4M3);
       change[at] = decoded[code] - decoded[codes[at]];
       if (Math.abs(value) > E4M3.max) clamps++;
       if (code !== codes[at]) codesChanged++;

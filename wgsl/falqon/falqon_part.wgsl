@@ -1,7 +1,7 @@
-// Parameters and bindings of the kernels that write rows of the FP8 weight, or measure what writing them will do
+// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
 // [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
 // pitch zero; selected lists the rows to write, ALL_ROWS takes each.
 
@@ -16,6 +16,11 @@ struct Params {
   a_row: u32,
   rank: u32,
   b_pitch: u32,
+//! if STOCHASTIC
+  row_words: u32,  // random words for a row
+  key_low: u32,    // of the tensor
+  key_high: u32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -27,6 +32,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+//! if STOCHASTIC
+//! include falqon_rounding.wgsl
+//! end
 //! if !ALL_ROWS
 @group(0) @binding(5) var<storage, read> selected: array<u32>;
 //! end

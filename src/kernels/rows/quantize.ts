@@ -80,6 +80,11 @@ export interface QuantizeOptions {
   columnScales?: BufferView;
   /** f32 [rows, t]: columns that follow the input's. */
   trailingColumns?: Matrix;
+  /**
+   * By how much scales leave room above the largest magnitude, where the format's bring it to the
+   * maximum. Default 1: none.
+   */
+  headroom?: number;
   /** How a row is shared, for measurements. */
   variant?: RowVariant;
 }
@@ -89,7 +94,7 @@ export interface QuantizeOptions {
  * largest magnitude that shares it.
  */
 export function quantize(program: Program, options: QuantizeOptions): void {
-  const { input, codes, scales, granularity, columnScales, trailingColumns } = options;
+  const { input, codes, scales, granularity, columnScales, trailingColumns, headroom } = options;
   checkShapes(options);
   const { device } = program;
   const { rows } = input;
@@ -111,7 +116,7 @@ export function quantize(program: Program, options: QuantizeOptions): void {
     const amax = device.kernel("tensor_amax", { ...variant, THREADS: threadsForRow(codes.pitch) });
     program.dispatch(amax, { ...inputs, amax: scales }, params, grid);
     const scale = device.kernel("tensor_scale", {
-      ...codeConstants(codes.type),
+      ...codeConstants(codes.type, headroom),
       THREADS: 256,
     });
     program.dispatch(scale, { scales }, { rows }, [1]);
@@ -120,7 +125,7 @@ export function quantize(program: Program, options: QuantizeOptions): void {
     device.kernel("quantize_rows", {
       ...variant,
       ...rowConstants(device, width, 1, options.variant),
-      ...codeConstants(codes.type),
+      ...codeConstants(codes.type, headroom),
       GIVEN_SCALES: granularity !== "row",
     }),
     { ...inputs, codes, scales },

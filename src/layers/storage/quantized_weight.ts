@@ -25,22 +25,27 @@ export class QuantizedWeight {
   readonly scales: Vector;
   readonly #device: Device;
   readonly #granularity: ScaleGranularity;
+  readonly #headroom: number;
 
   /**
    * @param format Of the codes: one byte per value.
-   * @param options `granularity` `tensor`: the rows of a part share their scale.
+   * @param options `granularity` `tensor`: the rows of a part share their scale. `headroom`: by how
+   * much the scales of parts leave room above the largest magnitude; codes that come from a file
+   * keep their scales.
    */
   constructor(
     device: Device,
     { name, width, inFeatures }: LinearSpec,
     readonly format: NumberFormat,
-    { granularity = "row", furtherRows = 0 }: {
+    { granularity = "row", headroom = 1, furtherRows = 0 }: {
       granularity?: ScaleGranularity;
+      headroom?: number;
       furtherRows?: number;
     } = {},
   ) {
     this.#device = device;
     this.#granularity = granularity;
+    this.#headroom = headroom;
     const rows = width + furtherRows;
     this.codes = device.matrix(rows, inFeatures, format.name, `${name} weight in ${format.name}`);
     this.scales = device.vector(rows, "f32", `${name} scales`);
@@ -72,7 +77,7 @@ export class QuantizedWeight {
     const error = wantsError ? device.matrix(rows, cols, "f32", "quantisation error") : null;
     try {
       await loadMatrix(device, weightName(part), rows, source, original);
-      await this.quantizeRows(start, original, null, error);
+      await this.quantizeRows(start, original, { error, headroom: this.#headroom });
       return error;
     } catch (failure) {
       device.free(error);
@@ -97,14 +102,17 @@ export class QuantizedWeight {
    * Writes rows from `first` on.
    *
    * @param input f32 [rows, inFeatures]
-   * @param scale The scale of all of them; null to find it.
-   * @param error f32 [rows, inFeatures]: receives the stored values minus the input, if given.
+   * @param options `scale`: that of all of them; null to find it, with `headroom` above the largest
+   * magnitude. `error`, f32 [rows, inFeatures]: receives the stored values minus the input.
    */
   async quantizeRows(
     first: number,
     input: Matrix,
-    scale: number | null = null,
-    error: Matrix | null = null,
+    { scale = null, headroom = 1, error = null }: {
+      scale?: number | null;
+      headroom?: number;
+      error?: Matrix | null;
+    } = {},
   ): Promise<void> {
     const device = this.#device;
     const { rows } = input;
@@ -115,7 +123,7 @@ export class QuantizedWeight {
     const size = 4 * rows;
     try {
       await submitOnce(device, (program) => {
-        quantize(program, { input, codes, scales, granularity });
+        quantize(program, { input, codes, scales, granularity, headroom });
         program.copy({ ...scales, size }, { ...this.scales, offset: 4 * first, size });
         if (error) dequantize(program, { codes, scales, out: error, subtract: input });
       });

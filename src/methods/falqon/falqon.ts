@@ -19,6 +19,7 @@ import {
   type FalqonSettings,
   falqonSettings,
   frozenSettings,
+  ROUNDINGS,
   UPDATE_RULES,
 } from "./settings.ts";
 
@@ -41,7 +42,12 @@ export function frozenFp8(scaleGranularity: ScaleGranularity = "row"): Method {
 }
 
 function falqonMethod(name: string, trains: boolean, settings: FalqonSettings): Method {
-  return { name, trains, build: (context) => new FalqonLayers(context, settings) };
+  return {
+    name,
+    trains,
+    keepsParameters: settings.updateRule !== "stochastic",
+    build: (context) => new FalqonLayers(context, settings),
+  };
 }
 
 /** FALQON in the registry. */
@@ -57,6 +63,12 @@ export const FALQON: MethodEntry = {
       choices: UPDATE_RULES,
       help: "How the optimizer's change reaches the FP8 weight",
       default: "requantize",
+    },
+    rounding: {
+      kind: "choice",
+      choices: ROUNDINGS,
+      help: "How requantize rounds to codes",
+      default: "nearest; stochastic for the rule of that name",
     },
     topK: {
       kind: "integer",

@@ -1,5 +1,5 @@
 /**
- * One adapted part of a merged FP8 weight: its B, and how B is written into the codes.
+ * One adapted part of a merged weight: its B, and how B is written into the codes.
  *
  * @module
  */
@@ -7,18 +7,16 @@
 import { type BufferView, type Matrix, rowsOf, unpitched, type Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
+import type { StepState } from "../../gpu/step_state.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
-import type { AdaptedPart } from "../../kernels/falqon/adapted_part.ts";
+import type { AdaptedPart, Selection, UpdateBase } from "../../kernels/falqon/adapted_part.ts";
+import { measureUpdate, updateRows } from "../../kernels/falqon/falqon.ts";
 import {
   markFlushed,
-  measureUpdate,
   scoreRows,
-  type Selection,
   selectRows,
   subtractRealized,
-  type UpdateBase,
-  updateRows,
-} from "../../kernels/falqon/falqon.ts";
+} from "../../kernels/falqon/selection.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { Parameter } from "../../layers/parameters.ts";
@@ -26,6 +24,7 @@ import { decodeCodes, formatOf } from "../../numerics/formats.ts";
 import { gramInverse } from "../../numerics/linear_algebra.ts";
 import type { FalqonSettings } from "./settings.ts";
 import type { FalqonShared } from "./shared.ts";
+import type { TensorRandom } from "./rounding_random.ts";
 import { NO_COUNTS, type UpdateCounts } from "./update_counts.ts";
 import type { AdapterPart } from "../targets.ts";
 
@@ -52,7 +51,7 @@ interface Residue {
 
 /** The B of one adapted part, and what its update rule keeps. */
 export class FalqonUpdate {
-  /** f32 [rows, rank]: the buffer of changes, or the master. */
+  /** f32 [rows, rank]: the buffer of changes, or the master; under `stochastic` only changes. */
   readonly b: Parameter;
   /** B − B_flushed, f32 [rows, rank]; null where every step writes all rows. */
   pendingB: Matrix | null = null;
@@ -68,9 +67,10 @@ export class FalqonUpdate {
   #scores: Vector | null = null;
   readonly #residue: Residue | null = null;
   #statistics: Vector | null = null;
+  readonly #random: TensorRandom | null;
 
   constructor(
-    shared: Pick<FalqonShared, "context" | "settings">,
+    shared: Pick<FalqonShared, "context" | "settings" | "random">,
     readonly linear: MergedWeight,
     readonly adapter: AdapterPart,
   ) {
@@ -80,6 +80,7 @@ export class FalqonUpdate {
     const { rank, topK, updateRule } = settings;
     this.#device = device;
     this.#settings = settings;
+    this.#random = shared.random?.tensor() ?? null;
     this.b = parameters.declare(`${module}.falqon_B`, rows, rank, true);
     const matrix = (height: number, width: number, what: string) =>
       device.matrix(height, width, "f32", `${module} ${what}`);
@@ -124,7 +125,7 @@ export class FalqonUpdate {
     this.#device.write(this.#rowFactors, w.map((scale) => scale / w[0]));
     this.#device.write(this.#columnFactors, a.map((scale) => loraScale * w[0] / scale));
     await submitOnce(this.#device, (program) => {
-      program.clear(this.b.value);
+      if (this.#keepsB) program.clear(this.b.value);
       if (this.#reference) {
         program.copy(rowsOf(linear.weight, part.start, part.rows), this.#reference);
       }
@@ -141,24 +142,20 @@ export class FalqonUpdate {
   }
 
   /** Records the update rule, after the optimizer's change of B. */
-  record(program: Program): void {
+  record(program: Program, state: StepState): void {
     this.#findPending(program);
-    const selection = this.#selection;
-    if (this.#statistics) {
-      measureUpdate(program, {
-        part: this.#part(),
-        base: this.#base(),
-        selection,
-        pending: this.pendingB ?? this.b.value,
-        statistics: this.#statistics,
-      });
-    }
-    updateRows(program, {
-      part: this.#part(),
+    const part = this.#part();
+    const rows = {
+      part,
       base: this.#base(),
-      selection,
-      change: this.#residue?.change,
-    });
+      selection: this.#selection,
+      rounding: this.#random ? { key: this.#random.key, state } : undefined,
+    };
+    if (this.#statistics) {
+      const pending = this.pendingB ?? part.b;
+      measureUpdate(program, { ...rows, pending, statistics: this.#statistics });
+    }
+    updateRows(program, { ...rows, change: this.#residue?.change });
     const { updateRule } = this.#settings;
     if (updateRule === "paper") program.clear(this.b.value);
     else if (updateRule === "accumulate") this.#keepResidue(program);
@@ -167,7 +164,8 @@ export class FalqonUpdate {
 
   /** Records that all pending rows are written. */
   recordFlush(program: Program): void {
-    if (!this.#reference) return; // the other rules leave nothing pending
+    // The other rules, and requantize of all rows, leave nothing pending.
+    if (!this.#reference || !this.#selection) return;
     updateRows(program, { part: this.#part(), base: this.#base(), selection: null });
     if (this.#flushed) {
       program.copy(this.b.value, this.#flushed);
@@ -179,7 +177,7 @@ export class FalqonUpdate {
   count(): void {
     const { rows, module } = this.adapter.part;
     this.#statistics ??= this.#device.vector(4 * rows, "f32", `${module} statistics`);
-    this.#trackPending();
+    if (this.#keepsB) this.#trackPending();
   }
 
   /** Reads what the last update did; zeros before the first. */
@@ -239,8 +237,13 @@ export class FalqonUpdate {
       rank: this.#settings.rank,
       rowFactors: this.#rowFactors,
       columnFactors: this.#columnFactors,
-      b: this.b.value,
+      b: this.#keepsB ? this.b.value : this.b.gradient, // the optimizer's change is written there
     };
+  }
+
+  /** Whether B is kept from step to step. */
+  get #keepsB(): boolean {
+    return this.#settings.updateRule !== "stochastic";
   }
 
   #base(): UpdateBase {

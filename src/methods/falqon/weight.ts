@@ -22,11 +22,12 @@ export class FalqonWeight implements MergedWeight {
   readonly #quantized: QuantizedWeight;
 
   constructor(shared: FalqonShared, readonly spec: LinearSpec, layout: AdapterLayout) {
-    const { context: { device }, settings: { scaleGranularity }, formats } = shared;
+    const { context: { device }, settings: { scaleGranularity, headroom }, formats } = shared;
     this.#shared = shared;
     this.#layout = layout;
     this.#quantized = new QuantizedWeight(device, spec, formats.input, {
       granularity: scaleGranularity,
+      headroom,
       furtherRows: layout.width,
     });
   }
@@ -72,7 +73,7 @@ export class FalqonWeight implements MergedWeight {
       const a = representable(await device.readMatrix(input), shared);
       device.writeMatrix(input, Float32Array.from(a));
     }
-    await this.#quantized.quantizeRows(this.spec.width + start, input, shared);
+    await this.#quantized.quantizeRows(this.spec.width + start, input, { scale: shared });
     device.free(input);
   }
 
