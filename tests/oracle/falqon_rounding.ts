@@ -5,7 +5,8 @@
  * @module
  */
 
-import { decodeFp8, E4M3, FP8_NAN } from "../../src/numerics/fp8.ts";
+import { E4M3, encodeFp8, FP8_NAN, fp8DecodeTable } from "../../src/numerics/fp8.ts";
+import { encodeInt8Array, int8DecodeTable } from "../../src/numerics/int8.ts";
 import { mix32 } from "../../src/numerics/random.ts";
 import type { RandomKey } from "../../src/numerics/random_key.ts";
 
@@ -74,7 +75,7 @@ export const STOCHASTIC_E4M3: StochasticCodec = {
 
 /** Kernels decode the NaN code as 480. */
 function decodeE4m3Finite(code: number): number {
-  return (code & 0x7f) === FP8_NAN ? (code & 0x80 ? -480 : 480) : decodeFp8(code, E4M3);
+  return (code & 0x7f) === FP8_NAN ? (code & 0x80 ? -480 : 480) : fp8DecodeTable(E4M3)[code];
 }
 
 /** int8: the floor of the sum and a random number below 1, with 20 bits of fraction; saturated at ±127. */
@@ -84,6 +85,37 @@ export const STOCHASTIC_INT8: StochasticCodec = {
     const fixed = Math.trunc(Math.min(Math.max(change, -256), 256) * 2 ** 20);
     const value = (code << 24 >> 24) + Math.floor((fixed + random) / 2 ** 20);
     return Math.min(Math.max(value, -127), 127) & 0xff;
+  },
+};
+
+/** What an update must know of the format of a weight. */
+export interface UpdateCodec {
+  /** The largest magnitude. */
+  readonly max: number;
+  /** The values of all codes. */
+  readonly values: Float32Array;
+  /** The code of an f32, rounded to nearest. */
+  readonly encode: (value: number) => number;
+  readonly stochastic: StochasticCodec;
+  /** The bits of f32 that a coefficient keeps: so few that its product with a value is exact. */
+  readonly coefficientMask: number;
+}
+
+/** By the names of the formats. */
+export const UPDATE_CODECS: Readonly<Record<string, UpdateCodec>> = {
+  e4m3: {
+    max: E4M3.max,
+    values: fp8DecodeTable(E4M3),
+    encode: (value) => encodeFp8(value, E4M3),
+    stochastic: STOCHASTIC_E4M3,
+    coefficientMask: 0xfffffff0, // 20 bits and 4
+  },
+  int8: {
+    max: 127,
+    values: int8DecodeTable(),
+    encode: (value) => encodeInt8Array(Float32Array.of(value))[0],
+    stochastic: STOCHASTIC_INT8,
+    coefficientMask: 0xffffff80, // 17 bits and 7
   },
 };
 

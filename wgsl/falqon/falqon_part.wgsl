@@ -1,9 +1,11 @@
 // Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
+//
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
 // [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
 // pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+//! include code_place.wgsl
 
 struct Params {
 //! if MEASURES
@@ -16,6 +18,9 @@ struct Params {
   a_row: u32,
   rank: u32,
   b_pitch: u32,
+//! if CHANGE
+  change_vectors: u32, // vectors of columns in a row of change
+//! end
 //! if STOCHASTIC
   row_words: u32,  // random words for a row
   key_low: u32,    // of the tensor
@@ -39,11 +44,13 @@ struct Params {
 @group(0) @binding(5) var<storage, read> selected: array<u32>;
 //! end
 
+fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
+
 // The codes that vector `vector` of a row starts from.
 //! if IN_PLACE
-fn base_codes(row: u32, vector: u32) -> u32 { return weight[(params.w_row + row) * params.vectors + vector]; }
+fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_row + row, vector)]; }
 //! else
 @group(0) @binding(6) var<storage, read> base: array<u32>;
 
-fn base_codes(row: u32, vector: u32) -> u32 { return base[(params.base_row + row) * params.vectors + vector]; }
+fn base_codes(row: u32, vector: u32) -> u32 { return base[place_of(params.base_row + row, vector)]; }
 //! end

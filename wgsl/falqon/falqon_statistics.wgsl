@@ -6,7 +6,7 @@
 // On request only: it costs as much as an update of all rows.
 //! include linear_grid.wgsl
 //! include falqon_row.wgsl
-//! include falqon_part.wgsl MEASURES=true
+//! include falqon_part.wgsl MEASURES=true CHANGE=false
 
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
 
@@ -42,14 +42,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var asked = vec4<f32>();
     var sum = vec4<f32>();
     for (var j = 0u; j < params.rank; j++) {
-      let a = decode4(weight[(params.a_row + j) * params.vectors + vector]);
+      let a = decode4(weight[place_of(params.a_row + j, vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
       asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
     }
     mine.z += dot(asked, asked);
     if (is_written) {
-      let old = weight[(params.w_row + row) * params.vectors + vector];
+      let old = weight[place_of(params.w_row + row, vector)];
       let base = base_codes(row, vector);
       let value = (decode4(base) + sum) * UNIT;
 //! if STOCHASTIC

@@ -39,7 +39,7 @@ fn rows_of(p: u32) -> vec4<u32> {
 
 // Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
 fn a_codes(j: u32, v: u32) -> u32 {
-  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+  return weight[place_of(params.a_row + min(j, params.rank - 1u), min(v, params.vectors - 1u))];
 }
 
 // Element j of four rows of b: zero beyond the rank.
@@ -131,7 +131,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll c 0 4
 //! unroll n 0 TN/4
   if (p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u < params.count && v_$n < params.vectors) {
-    let at = (params.w_row + row_${i}_$c) * params.vectors + v_$n;
+    let at = place_of(params.w_row + row_${i}_$c, v_$n);
 //! if STOCHASTIC
     let code = new_codes(from_${i}_${c}_$n, sum_${i}_${c}_$n, rounding_words(stream, row_${i}_$c, v_$n));
 //! else
@@ -139,7 +139,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! if CHANGE
     let p = p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u;
-    change[p * params.vectors + v_$n] = (decode4(code) - decode4(weight[at])) * UNIT;
+    if (v_$n < params.change_vectors) {
+      change[p * params.change_vectors + v_$n] = (decode4(code) - decode4(weight[at])) * UNIT;
+    }
 //! end
     weight[at] = code;
   }

@@ -16,6 +16,7 @@
 // Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
 //! include falqon_row.wgsl
 //! include fragments.wgsl
+//! include code_place.wgsl
 
 struct Params {
   rows: u32,
@@ -44,12 +45,17 @@ struct Params {
 @group(0) @binding(5) var<storage, read> base: array<vec4<u32>>;
 //! end
 
+// Where sixteen codes are; beyond the row, its last ones.
+fn place_of(row: u32, vector: u32) -> u32 {
+  return code_place(row, 4u * min(vector, params.vectors - 1u), 4u * params.vectors) / 4u;
+}
+
 // The sixteen codes that vector `vector` of a row starts from.
 fn base_codes(row: u32, vector: u32) -> vec4<u32> {
 //! if IN_PLACE
-  return weight[(params.w_row + row) * params.vectors + min(vector, params.vectors - 1u)];
+  return weight[place_of(params.w_row + row, vector)];
 //! else
-  return base[(params.base_row + row) * params.vectors + min(vector, params.vectors - 1u)];
+  return base[place_of(params.base_row + row, vector)];
 //! end
 }
 
@@ -81,7 +87,7 @@ fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32
 
 // Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
 fn a_codes(j: u32, v: u32) -> vec4<u32> {
-  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+  return weight[place_of(params.a_row + min(j, params.rank - 1u), v)];
 }
 
 // Eight codes as f16 divided by UNIT, in fours ordered 0, 2, 1, 3.
@@ -149,7 +155,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tile[a_at_$t + 1u] = a_f16(a_first_$t.zw);
   }
 //! end
-  let weight_at = (params.w_row + read_row) * params.vectors;
 //! unroll n 0 COLUMNS/32
   var from_next_$n = base_codes(read_row, first + my_half + 2u * ${n}u);
 //! end
@@ -206,7 +211,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! end
       if (row < params.rows && v + my_half + 2u * ${n}u < params.vectors) {
-        weight[weight_at + v + my_half + 2u * ${n}u] = codes;
+        weight[place_of(params.w_row + row, v + my_half + 2u * ${n}u)] = codes;
       }
     }
 //! end

@@ -97,7 +97,7 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
       CHANGE: !!change,
     }),
     { ...rowBindings(options), ...(change && { change }) },
-    { count, ...rowParams(options) },
+    { count, ...(change && { change_vectors: change.pitch / 4 }), ...rowParams(options) },
     [Math.ceil(weight.pitch / BN), Math.ceil(count / BM)],
     cost,
   );

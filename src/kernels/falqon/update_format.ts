@@ -13,7 +13,10 @@ import { codeConstants } from "../codes.ts";
  * Significant bits of a format's values. A coefficient times a value must fit the 24 bits of f32,
  * so that sums do not depend on what a compiler fuses.
  */
-const VALUE_BITS: Partial<Record<FormatName, number>> = { [FORMATS.e4m3.name]: 4 };
+const VALUE_BITS: Partial<Record<FormatName, number>> = {
+  [FORMATS.e4m3.name]: 4,
+  [FORMATS.int8.name]: 7,
+};
 
 /** Element types of a weight that the kernels write. */
 export const UPDATE_TYPES: readonly FormatName[] = Object.keys(VALUE_BITS) as FormatName[];

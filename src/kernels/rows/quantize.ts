@@ -9,6 +9,7 @@ import { type BufferView, type Matrix, pitchOf, type Vector } from "../../gpu/bu
 import { type Bindings, linearGrid, type Program } from "../../gpu/program.ts";
 import { formatOf, SCALED_FORMATS, type ScaleGranularity } from "../../numerics/formats.ts";
 import { codeConstants } from "../codes.ts";
+import { expectRotation, rotate, rotationConstants } from "./rotation.ts";
 import {
   expectMatrix,
   expectVector,
@@ -23,10 +24,16 @@ export interface Quantized {
   codes: Matrix;
   /** f32 [rows]: what each row was multiplied by before it was encoded. */
   scales: Vector;
+  /**
+   * The block that rows are rotated by before that, see numerics/hadamard.ts: the codes are of
+   * `value · H`. Default 1: they are not rotated.
+   */
+  rotation?: number;
 }
 
 /**
- * A quantised gradient of a linear layer's output, as the product with the layer's weight wants it.
+ * A quantised gradient of a linear layer's output, as the product with the layer's weight wants it:
+ * never rotated.
  */
 export interface QuantizedGradient extends Quantized {
   /**
@@ -38,21 +45,41 @@ export interface QuantizedGradient extends Quantized {
 
 /**
  * Checks where a kernel should write its quantised result. A merged layer's width counts the zero
- * rows up to a multiple of 16, so codes and column scales may go on up to the pitch.
+ * rows up to a multiple of 16, so codes may go on up to the pitch.
  *
  * @param kernel Name of the recorder, for the message.
  * @throws {TypeError} for codes of another type.
- * @throws {RangeError} for another shape.
+ * @throws {RangeError} for another shape, or a rotation that is not possible.
  */
 export function expectQuantized(
   kernel: string,
-  { codes, scales, columnScales }: QuantizedGradient,
+  { codes, scales, rotation = 1 }: Quantized,
   { rows, cols }: { rows: number; cols: number },
 ): void {
-  const fits = codes.cols >= cols && codes.pitch === pitchOf(cols);
+  expectRotation(kernel, rotation, cols);
+  const fits = codes.cols >= cols && codes.pitch === pitchOf(cols, codes.type);
   const narrowed = fits ? { ...codes, cols } : codes;
   expectMatrix(kernel, "codes", narrowed, { rows, cols, types: SCALED_FORMATS });
   expectVector(kernel, "scales", scales, rows);
+}
+
+/**
+ * The same for a gradient, whose column scales may go on up to the pitch as well.
+ *
+ * @throws {TypeError} for codes of another type.
+ * @throws {RangeError} for another shape, or a rotation.
+ */
+export function expectQuantizedGradient(
+  kernel: string,
+  { codes, scales, columnScales, rotation = 1 }: QuantizedGradient,
+  { rows, cols }: { rows: number; cols: number },
+): void {
+  if (rotation > 1) {
+    throw new RangeError(
+      `${kernel}: codes of a gradient are not rotated: expected rotation 1, not ${rotation}`,
+    );
+  }
+  expectQuantized(kernel, { codes, scales }, { rows, cols });
   if (!columnScales) return;
   const length = Math.min(columnScales.length, cols);
   expectVector(kernel, "columnScales", { ...columnScales, length }, cols);
@@ -81,6 +108,15 @@ export interface QuantizeOptions {
   /** f32 [rows, t]: columns that follow the input's. */
   trailingColumns?: Matrix;
   /**
+   * The block that rows are rotated by before they are encoded. Default 1: none. Gradients are not
+   * rotated, so there are neither trailing columns nor column scales then.
+   */
+  rotation?: number;
+  /** The first of the rows of `codes` that are written. Default 0. */
+  firstRow?: number;
+  /** The scale of rows that vanish. Default: the format's. */
+  vanishing?: number;
+  /**
    * By how much scales leave room above the largest magnitude, where the format's bring it to the
    * maximum. Default 1: none.
    */
@@ -94,12 +130,20 @@ export interface QuantizeOptions {
  * largest magnitude that shares it.
  */
 export function quantize(program: Program, options: QuantizeOptions): void {
-  const { input, codes, scales, granularity, columnScales, trailingColumns, headroom } = options;
   checkShapes(options);
+  const { input, codes, scales, granularity, columnScales, trailingColumns, rotation = 1 } =
+    options;
   const { device } = program;
-  const { rows } = input;
-  const width = codes.pitch / 4;
+  const { rows, cols } = input;
+  const width = (input.pitch + (trailingColumns?.pitch ?? 0)) / 4;
   if (rows === 0 || width === 0) return;
+  if (rotation > 1 && granularity === "tensor") {
+    // The largest magnitude is that of all rotated rows, so they are made before.
+    const rotated = program.scratch(rows, cols, "rotated values");
+    rotate(program, { input, output: rotated, block: rotation });
+    quantize(program, { ...options, input: rotated, rotation: 1 });
+    return;
+  }
   const inputs = {
     x: input,
     ...(columnScales && { column_scales: columnScales }),
@@ -111,27 +155,26 @@ export function quantize(program: Program, options: QuantizeOptions): void {
     vectors: input.pitch / 4,
     trailing_vectors: trailingColumns ? trailingColumns.pitch / 4 : 0,
   };
+  const constants = codeConstants(codes.type, options);
   const grid = linearGrid(rows, 1);
   if (granularity === "tensor") {
-    const amax = device.kernel("tensor_amax", { ...variant, THREADS: threadsForRow(codes.pitch) });
+    const amax = device.kernel("tensor_amax", { ...variant, THREADS: threadsForRow(4 * width) });
     program.dispatch(amax, { ...inputs, amax: scales }, params, grid);
-    const scale = device.kernel("tensor_scale", {
-      ...codeConstants(codes.type, headroom),
-      THREADS: 256,
-    });
+    const scale = device.kernel("tensor_scale", { ...constants, THREADS: 256 });
     program.dispatch(scale, { scales }, { rows }, [1]);
   }
   program.dispatch(
     device.kernel("quantize_rows", {
       ...variant,
-      ...rowConstants(device, width, 1, options.variant),
-      ...codeConstants(codes.type, headroom),
+      ...rowConstants(device, width, 1, options.variant, rotation > 1),
+      ...rotationConstants("values", rotation),
+      ...constants,
       GIVEN_SCALES: granularity !== "row",
     }),
     { ...inputs, codes, scales },
-    params,
+    { ...params, first_row: options.firstRow ?? 0 },
     grid,
-    { label: `${rows}×${codes.cols} ${codes.type}` },
+    { label: `${rows}×${codes.cols} ${codes.type}${rotation > 1 ? " rotated" : ""}` },
   );
 }
 
@@ -145,36 +188,44 @@ export interface DequantizeOptions {
   out: Matrix;
   /** f32 [rows, cols], taken off: the original, so that `out` is the quantisation error. */
   subtract?: Matrix;
+  /** The first of the rows of `codes` that are decoded, as many as `out` has. Default 0. */
+  firstRow?: number;
 }
 
 /** Records `out = decode(codes) / scale (− subtract)`, row by row. */
 export function dequantize(
   program: Program,
-  { codes, scales, out, subtract }: DequantizeOptions,
+  { codes, scales, out, subtract, firstRow = 0 }: DequantizeOptions,
 ): void {
+  const { rows } = out;
   const shapes = [out, subtract ?? out];
-  const alike = shapes.every(({ rows, pitch }) => rows === codes.rows && pitch === codes.pitch);
-  if (!alike || scales.length < codes.rows) {
+  const alike = shapes.every((shape) =>
+    shape.rows === rows && pitchOf(shape.cols, codes.type) === codes.pitch
+  );
+  if (!alike || firstRow + rows > codes.rows || scales.length < rows) {
     throw new RangeError(
-      `Cannot dequantise ${codes.rows}×${codes.cols} codes with ${scales.length} scales ` +
-        `into ${out.rows}×${out.cols}`,
+      `Cannot dequantise ${codes.rows}×${codes.cols} codes from row ${firstRow} on ` +
+        `with ${scales.length} scales into ${rows}×${out.cols}`,
     );
   }
-  const vectors = codes.pitch / 4;
+  const vectors = out.pitch / 4;
   program.dispatch(
     program.device.kernel("dequantize_rows", {
       ...codeConstants(codes.type),
       SUBTRACT: !!subtract,
     }),
     { codes, scales, out, ...(subtract && { subtract }) },
-    { rows: codes.rows, vectors },
-    linearGrid(codes.rows * vectors, 64),
+    { rows, vectors, first_row: firstRow },
+    linearGrid(rows * vectors, 64),
   );
 }
 
 function checkShapes(options: QuantizeOptions) {
-  const { input, codes, scales, trailingColumns, columnScales, granularity } = options;
+  const { input, codes, scales, trailingColumns, columnScales, granularity, firstRow } = options;
+  const { rotation = 1 } = options;
+  expectRotation("quantize", rotation, input.cols);
   const width = input.pitch + (trailingColumns?.pitch ?? 0);
+  const rows = firstRow === undefined ? codes.rows : Math.min(codes.rows - firstRow, input.rows);
   const { granularities } = formatOf(codes.type);
   const problem = input.type !== "f32" || granularities.length === 0
     ? `${input.type} becomes ${codes.type}: expected f32 and one of ${SCALED_FORMATS.join(", ")}`
@@ -182,12 +233,14 @@ function checkShapes(options: QuantizeOptions) {
     ? `${codes.type} has no scale per ${granularity}: expected one per ${
       granularities.join(" or ")
     }`
-    : codes.rows !== input.rows || codes.pitch !== width
-    ? `codes of ${codes.rows}×${codes.pitch} cannot hold ${input.rows}×${width}`
+    : rows !== input.rows || codes.pitch !== pitchOf(width, codes.type)
+    ? `codes of ${rows}×${codes.pitch} cannot hold ${input.rows}×${width}`
     : scales.length < input.rows
     ? `${scales.length} scales are too few for ${input.rows} rows`
     : trailingColumns && trailingColumns.rows !== input.rows
     ? `trailing columns of ${trailingColumns.rows} rows do not continue ${input.rows}`
+    : rotation > 1 && (trailingColumns || columnScales)
+    ? `rows with trailing columns or column scales are not rotated: expected rotation 1, not ${rotation}`
     : columnScales && columnScales.size < 4 * width
     ? `column scales of ${columnScales.size} bytes are too few for ${width} columns`
     : null;

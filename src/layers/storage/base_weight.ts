@@ -16,10 +16,10 @@ import type { GemmOperand, Precision } from "../operand.ts";
 import { loadMerged, readPart } from "../load.ts";
 
 /** How a frozen weight is stored. */
-export type BaseType = DenseType | "fp8" | "nf4";
+export type BaseType = DenseType | "fp8" | "int8" | "nf4";
 
 /** Every {@linkcode BaseType}. */
-export const BASE_TYPES: readonly BaseType[] = ["fp8", "f32", "f16", "nf4"];
+export const BASE_TYPES: readonly BaseType[] = ["fp8", "int8", "f32", "f16", "nf4"];
 
 /** A frozen weight W [width, inFeatures] and its two products. */
 export interface BaseWeight {
@@ -28,6 +28,8 @@ export interface BaseWeight {
    * before it is rounded.
    */
   readonly rowScales?: Vector;
+  /** The block by which its rows are rotated: inputs must be, and `dInput` comes out so. */
+  readonly rotation?: number;
   /** Loads it from a model's files. */
   load(source: WeightSource): Promise<void>;
   /** Records `output = x·Wᵀ (+ addend)`. */
@@ -47,13 +49,30 @@ export const BASE_PRECISION: Readonly<Record<BaseType, Precision>> = {
   f32: "f32",
   f16: "f16",
   fp8: "fp8",
+  int8: "int8",
   nf4: "f16",
 };
 
-/** The bases that are stored as codes with one scale per row, and the format of the codes. */
-export const CODED_BASES: Readonly<Partial<Record<BaseType, NumberFormat>>> = {
-  fp8: FORMATS.e4m3,
-};
+/** How weights are stored as codes with one scale per row. */
+export interface CodedBase {
+  readonly format: NumberFormat;
+  /**
+   * Whether rows are rotated before they are rounded. Integers have no bits to spare for outliers;
+   * FP8 has, and loses by a rotation.
+   */
+  readonly isRotated: boolean;
+}
+
+/** The bases that are stored as codes. */
+export const CODED_BASES = {
+  fp8: { format: FORMATS.e4m3, isRotated: false },
+  int8: { format: FORMATS.int8, isRotated: true },
+} as const satisfies Readonly<Partial<Record<BaseType, CodedBase>>>;
+
+/** How a base is stored as codes; null for one that is not. */
+export function codedBase(base: BaseType): CodedBase | null {
+  return Object.hasOwn(CODED_BASES, base) ? CODED_BASES[base as keyof typeof CODED_BASES] : null;
+}
 
 /** A weight in f32 or f16. */
 export class DenseBase implements BaseWeight {

@@ -5,14 +5,27 @@
  * @module
  */
 
-import { type Matrix, pitched, rowsOf, unpitched, type Vector } from "../../gpu/buffers.ts";
+import {
+  layoutOf,
+  type Matrix,
+  PANEL,
+  pitched,
+  rowsOf,
+  unpitched,
+  type Vector,
+} from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
+import { placeCodes, rowsFromPanels } from "../../kernels/rows/copy_codes.ts";
 import { dequantize, quantize } from "../../kernels/rows/quantize.ts";
+import { rotate } from "../../kernels/rows/rotation.ts";
 import type { NumberFormat, ScaleGranularity } from "../../numerics/formats.ts";
 import type { LinearPart, LinearSpec } from "../linear_spec.ts";
 import type { StoredCodes, WeightSource } from "../weight_source.ts";
 import { loadMatrix, weightName } from "../load.ts";
+
+/** The scale of a row of zeros, so that it can take updates of ordinary size. */
+const VANISHING_SCALE = 1;
 
 /** The parts of a merged linear layer below each other as codes, with space for further rows. */
 export class QuantizedWeight {
@@ -26,26 +39,31 @@ export class QuantizedWeight {
   readonly #device: Device;
   readonly #granularity: ScaleGranularity;
   readonly #headroom: number;
+  /** What rows are rotated by before they are rounded. */
+  readonly #rotation: number;
 
   /**
    * @param format Of the codes: one byte per value.
    * @param options `granularity` `tensor`: the rows of a part share their scale. `headroom`: by how
    * much the scales of parts leave room above the largest magnitude; codes that come from a file
-   * keep their scales.
+   * keep their scales. `rotation`: the block by which rows are rotated before they are rounded, 1 for
+   * none.
    */
   constructor(
     device: Device,
     { name, width, inFeatures }: LinearSpec,
     readonly format: NumberFormat,
-    { granularity = "row", headroom = 1, furtherRows = 0 }: {
+    { granularity = "row", headroom = 1, furtherRows = 0, rotation = 1 }: {
       granularity?: ScaleGranularity;
       headroom?: number;
+      rotation?: number;
       furtherRows?: number;
     } = {},
   ) {
     this.#device = device;
     this.#granularity = granularity;
     this.#headroom = headroom;
+    this.#rotation = rotation;
     const rows = width + furtherRows;
     this.codes = device.matrix(rows, inFeatures, format.name, `${name} weight in ${format.name}`);
     this.scales = device.vector(rows, "f32", `${name} scales`);
@@ -54,11 +72,11 @@ export class QuantizedWeight {
 
   /**
    * Fills a part from a model's files, which may have it as codes of the same format: these are
-   * taken as they are.
+   * taken as they are, unless they are to be rotated.
    *
    * @param wantsError Whether to return the rounding error.
-   * @returns The error, f32 [rows, inFeatures], for the caller to free; null if it was not asked
-   * for or is not known.
+   * @returns The error, f32 [rows, inFeatures] and rotated as the codes are, for the caller to free;
+   * null if it was not asked for or is not known.
    */
   async loadPart(
     part: LinearPart,
@@ -68,8 +86,8 @@ export class QuantizedWeight {
     const { rows, start } = part;
     const cols = this.codes.cols;
     const stored = await source.codes(weightName(part), [rows, cols]);
-    if (stored?.format === this.format) {
-      this.#writeStored(start, stored);
+    if (stored?.format === this.format && this.#rotation === 1) {
+      await this.#writeStored(start, stored);
       return null;
     }
     const device = this.#device;
@@ -77,6 +95,7 @@ export class QuantizedWeight {
     const error = wantsError ? device.matrix(rows, cols, "f32", "quantisation error") : null;
     try {
       await loadMatrix(device, weightName(part), rows, source, original);
+      await this.rotate(original);
       await this.quantizeRows(start, original, { error, headroom: this.#headroom });
       return error;
     } catch (failure) {
@@ -91,17 +110,38 @@ export class QuantizedWeight {
    * Writes codes as they are in the file. The file's scales multiply decoded values, `scales`
    * multiply values before encoding.
    */
-  #writeStored(start: number, { codes, valueScales }: StoredCodes): void {
+  async #writeStored(start: number, { codes, valueScales }: StoredCodes): Promise<void> {
     const { cols, pitch } = this.codes;
-    const rows = pitched(codes, codes.length / cols, cols, pitch);
-    this.#device.write(this.codes, rows, start * pitch);
+    const rows = codes.length / cols;
+    const whole = pitched(codes, rows, cols, pitch);
+    if (layoutOf(this.format.name) === "rows") {
+      this.#device.write(this.codes, whole, start * pitch);
+    } else {
+      const source = this.#device.matrix(rows, pitch / 4, "u32", "codes of a file");
+      this.#device.write(source, whole);
+      try {
+        await submitOnce(
+          this.#device,
+          (program) => placeCodes(program, source, { codes: this.codes, first: start }),
+        );
+      } finally {
+        this.#device.free(source);
+      }
+    }
     this.#device.write(this.scales, valueScales.map((scale) => 1 / scale), 4 * start);
+  }
+
+  /** Rotates f32 rows [·, inFeatures] in place, as the weight's are. */
+  async rotate(input: Matrix): Promise<void> {
+    const block = this.#rotation;
+    if (block > 1) await submitOnce(this.#device, (program) => rotate(program, { input, block }));
   }
 
   /**
    * Writes rows from `first` on.
    *
-   * @param input f32 [rows, inFeatures]
+   * @param input f32 [rows, inFeatures], rotated by {@linkcode QuantizedWeight.rotate} where the
+   * weight is.
    * @param options `scale`: that of all of them; null to find it, with `headroom` above the largest
    * magnitude. `error`, f32 [rows, inFeatures]: receives the stored values minus the input.
    */
@@ -119,13 +159,15 @@ export class QuantizedWeight {
     const scales = device.vector(rows, "f32", "scales");
     if (scale !== null) device.write(scales, new Float32Array(rows).fill(scale));
     const granularity = scale === null ? this.#granularity : "given";
-    const codes = rowsOf(this.codes, first, rows);
+    const { codes } = this;
     const size = 4 * rows;
+    const place = { codes, scales, firstRow: first };
     try {
       await submitOnce(device, (program) => {
-        quantize(program, { input, codes, scales, granularity, headroom });
+        const scaling = { headroom, vanishing: VANISHING_SCALE };
+        quantize(program, { ...place, input, granularity, ...scaling });
         program.copy({ ...scales, size }, { ...this.scales, offset: 4 * first, size });
-        if (error) dequantize(program, { codes, scales, out: error, subtract: input });
+        if (error) dequantize(program, { ...place, out: error, subtract: input });
       });
     } finally {
       device.free(scales);
@@ -138,19 +180,24 @@ export class QuantizedWeight {
     return new Float32Array(await this.#device.read(view));
   }
 
-  /** A part as it would be stored. */
+  /** A part as it is stored, rotated. */
   async readStored({ start, rows }: LinearPart): Promise<StoredCodes> {
     const { cols, pitch } = this.codes;
-    const padded = new Uint8Array(await this.#device.read(rowsOf(this.codes, start, rows)));
     const scales = await this.readScales(start, rows);
+    const isRows = layoutOf(this.format.name) === "rows";
+    const first = isRows ? start : start - start % PANEL.rows;
+    const view = rowsOf(this.codes, first, start - first + rows);
+    const stored = new Uint8Array(await this.#device.read(view));
     return {
       format: this.format,
-      codes: unpitched(padded, rows, cols, pitch),
+      codes: isRows
+        ? unpitched(stored, rows, cols, pitch)
+        : rowsFromPanels(stored, this.codes, start - first, rows),
       valueScales: scales.map((scale) => 1 / scale),
     };
   }
 
-  /** A part as numbers, f32 [rows, inFeatures]. */
+  /** A part as numbers, rotated back: f32 [rows, inFeatures]. */
   async readPart({ start, rows }: LinearPart): Promise<Float32Array<ArrayBuffer>> {
     const device = this.#device;
     const scales = device.vector(rows, "f32", "scales");
@@ -159,7 +206,8 @@ export class QuantizedWeight {
     try {
       await submitOnce(device, (program) => {
         program.copy({ ...this.scales, offset: 4 * start, size }, { ...scales, size });
-        dequantize(program, { codes: rowsOf(this.codes, start, rows), scales, out });
+        dequantize(program, { codes: this.codes, scales, out, firstRow: start });
+        rotate(program, { input: out, block: this.#rotation });
       });
       return await device.readMatrix(out);
     } finally {

@@ -67,6 +67,10 @@ export class FalqonLinear implements Linear {
     return this.#weight.scales;
   }
 
+  get rotation(): number {
+    return this.#weight.rotation;
+  }
+
   /**
    * dB is computed from the saved x·Aᵀ: the input is not kept, unless the gradient of W is
    * sketched.
@@ -92,7 +96,8 @@ export class FalqonLinear implements Linear {
   }
 
   #inputCodes(rows: number): Quantized {
-    return this.shared.input.rows(rows, this.spec.inFeatures);
+    const { rotation } = this;
+    return { ...this.shared.input.rows(rows, this.spec.inFeatures), rotation };
   }
 
   gradientCodes(rows: number): QuantizedGradient | null {

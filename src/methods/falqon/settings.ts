@@ -8,6 +8,7 @@ import { checkInteger, checkKnown, checkNumber, checkOneOf } from "../../checks.
 import { OptionError } from "../../errors.ts";
 import { SCALE_GRANULARITIES, type ScaleGranularity } from "../../numerics/formats.ts";
 import type { DenseType } from "../../layers/method.ts";
+import { CODED_BASES } from "../../layers/storage/base_weight.ts";
 import { ADAPTER_INITS, type AdapterInit } from "./adapter_init.ts";
 import { checkAlpha, checkRank, parseTargets } from "../targets.ts";
 
@@ -47,8 +48,27 @@ export const ROUNDINGS: readonly Rounding[] = ["nearest", "stochastic"];
  */
 const HEADROOM = 1.125;
 
+/**
+ * What the weights are stored in, and the operands of products rounded to.
+ *
+ * - `fp8`: e4m3, gradients e5m2, as published;
+ * - `int8`: integers up to ±127, this project's own variant.
+ */
+export type FalqonFormat = keyof typeof CODED_BASES;
+
+/** Every {@linkcode FalqonFormat}. */
+export const FALQON_FORMATS: readonly FalqonFormat[] = ["fp8", "int8"];
+
 /** Options of `falqon`. */
 export interface FalqonOptions {
+  /** Default `fp8`. */
+  format?: FalqonFormat;
+  /**
+   * Whether the input of each layer, and W and A with it, are rotated by a block Hadamard transform
+   * before they are rounded, which spreads outliers. Default: with `int8`, to which it gives two to
+   * three times FP8's accuracy; `fp8` loses by it.
+   */
+  rotation?: boolean;
   /** Rows of A and columns of B. Default 64. */
   rank?: number;
   /** `requantize` and `stochastic` apply B times `alpha / rank`. Default 16. */
@@ -100,6 +120,8 @@ export interface FalqonOptions {
 
 /** {@linkcode FalqonOptions} with defaults filled in. */
 export interface FalqonSettings {
+  format: FalqonFormat;
+  rotation: boolean;
   rank: number;
   /** c: the factor of B·A; 1 under `paper` and `accumulate`, which know no alpha. */
   loraScale: number;
@@ -119,6 +141,8 @@ export interface FalqonSettings {
 
 /** The names of {@linkcode FalqonOptions}. */
 const NAMES: readonly (keyof FalqonOptions)[] = [
+  "format",
+  "rotation",
   "rank",
   "alpha",
   "topK",
@@ -140,7 +164,9 @@ const NAMES: readonly (keyof FalqonOptions)[] = [
 export function falqonSettings(options: FalqonOptions): FalqonSettings {
   checkKnown("falqon", options, NAMES, { scaling: "scaleGranularity" });
   const { rank = 64, alpha = 16, updateRule = "requantize", scaleGranularity = "row" } = options;
-  const { topK } = options;
+  const { topK, format = "fp8" } = options;
+  checkOneOf("format", format, FALQON_FORMATS);
+  const { rotation = CODED_BASES[format].isRotated } = options;
   const requantize = updateRule === "requantize";
   const stochastic = updateRule === "stochastic";
   const applies = requantize || stochastic; // c·B, in all rows
@@ -163,6 +189,8 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
     );
   }
   return {
+    format,
+    rotation,
     rank,
     loraScale: applies ? alpha / rank : 1,
     topK: topK ?? (applies ? null : 10),
@@ -197,10 +225,17 @@ function checkRounding(rule: UpdateRule, rounding: Rounding, topK: number | unde
   }
 }
 
-/** The frozen model in FP8, without adapters. */
-export function frozenSettings(scaleGranularity: ScaleGranularity): FalqonSettings {
+/** The frozen model in a format, without adapters. */
+export function frozenSettings(
+  format: FalqonFormat,
+  scaleGranularity: ScaleGranularity,
+  rotation: boolean = CODED_BASES[format].isRotated,
+): FalqonSettings {
+  checkOneOf("format", format, FALQON_FORMATS);
   checkOneOf("scaleGranularity", scaleGranularity, SCALE_GRANULARITIES);
   return {
+    format,
+    rotation,
     rank: 0,
     loraScale: 0,
     topK: null,

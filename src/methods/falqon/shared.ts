@@ -14,7 +14,7 @@ import type { FalqonSettings } from "./settings.ts";
 /** Settings, device and workspace of all layers: each buffer holds a value of the layer at work. */
 export class FalqonShared {
   /** Formats of inputs and weights, and of gradients. */
-  readonly formats: PrecisionFormats = PRECISIONS.fp8;
+  readonly formats: PrecisionFormats;
   /** The quantised input. */
   readonly input: QuantizedRowBuffer;
   /** The quantised output gradient. */
@@ -32,6 +32,7 @@ export class FalqonShared {
     this.random = settings.rounding === "stochastic"
       ? new RoundingRandom(device, context.random)
       : null;
+    this.formats = PRECISIONS[settings.format];
     this.input = new QuantizedRowBuffer(device, "input", this.formats.input);
     this.gradient = new QuantizedRowBuffer(device, "output gradient", this.formats.gradient);
     this.gPending = new RowBuffer(device, "pending part of the output gradient");

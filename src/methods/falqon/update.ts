@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type BufferView, type Matrix, rowsOf, unpitched, type Vector } from "../../gpu/buffers.ts";
+import type { BufferView, Matrix, Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { StepState } from "../../gpu/step_state.ts";
@@ -18,9 +18,10 @@ import {
   subtractRealized,
 } from "../../kernels/falqon/selection.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
+import { copyCodes } from "../../kernels/rows/copy_codes.ts";
+import { dequantize } from "../../kernels/rows/quantize.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { Parameter } from "../../layers/parameters.ts";
-import { decodeCodes, formatOf } from "../../numerics/formats.ts";
 import { gramInverse } from "../../numerics/linear_algebra.ts";
 import type { FalqonSettings } from "./settings.ts";
 import type { FalqonShared } from "./shared.ts";
@@ -41,6 +42,9 @@ export interface MergedWeight {
 interface Residue {
   /** [count, inputs]: what the codes of written rows changed by. */
   change: Matrix;
+  /** [rank, inputs]: A~ in code units, and the scales with which it is decoded. */
+  a: Matrix;
+  ones: Vector;
   /** [count, rank]: change·A~ᵀ. */
   alongA: Matrix;
   /** [count, rank]: the change as coefficients of A~. */
@@ -102,10 +106,13 @@ export class FalqonUpdate {
     if (updateRule === "accumulate") {
       this.#residue = {
         change: matrix(count, inFeatures, "change"),
+        a: matrix(rank, inFeatures, "A as numbers"),
+        ones: device.vector(rank, "f32", `${module} scales of A as numbers`),
         alongA: matrix(count, rank, "change along A"),
         realized: matrix(count, rank, "realized change of B"),
         gramInverse: matrix(rank, rank, "inverse Gram matrix of A"),
       };
+      device.write(this.#residue.ones, new Float32Array(rank).fill(1));
     }
   }
 
@@ -127,15 +134,15 @@ export class FalqonUpdate {
     await submitOnce(this.#device, (program) => {
       if (this.#keepsB) program.clear(this.b.value);
       if (this.#reference) {
-        program.copy(rowsOf(linear.weight, part.start, part.rows), this.#reference);
+        const from = { codes: linear.weight, first: part.start };
+        copyCodes(program, from, { codes: this.#reference, first: 0 }, part.rows);
       }
       if (this.#flushed) program.clear(this.#flushed);
       if (this.pendingB) program.clear(this.pendingB);
     });
     if (this.#residue) {
-      const { pitch, cols, type } = linear.weight;
-      const codes = new Uint8Array(await this.#device.read(rowsOf(linear.weight, first, rank)));
-      const values = decodeCodes(formatOf(type), unpitched(codes, rank, cols, pitch));
+      await submitOnce(this.#device, (program) => this.#decodeA(program));
+      const values = await this.#device.readMatrix(this.#residue.a);
       const inverse = Float32Array.from(gramInverse(Float64Array.from(values), rank));
       this.#device.writeMatrix(this.#residue.gramInverse, inverse);
     }
@@ -220,6 +227,8 @@ export class FalqonUpdate {
       this.#selection?.rows,
       this.#scores,
       this.#residue?.change,
+      this.#residue?.a,
+      this.#residue?.ones,
       this.#residue?.alongA,
       this.#residue?.realized,
       this.#residue?.gramInverse,
@@ -281,11 +290,22 @@ export class FalqonUpdate {
     }
   }
 
+  /** Decodes A~, which lies among the codes. */
+  #decodeA(program: Program): void {
+    const { linear, adapter: { start } } = this;
+    const { a, ones } = this.#residue!;
+    dequantize(program, {
+      codes: linear.weight,
+      scales: ones,
+      out: a,
+      firstRow: linear.spec.width + start,
+    });
+  }
+
   /** B −= d·A~ᵀ·(A~·A~ᵀ)⁻¹ for the written rows, d being what their codes changed by. */
   #keepResidue(program: Program): void {
-    const { linear, adapter: { start } } = this;
-    const { change, alongA, realized, gramInverse: inverse } = this.#residue!;
-    const a = rowsOf(linear.weight, linear.spec.width + start, this.#settings.rank);
+    const { change, a, alongA, realized, gramInverse: inverse } = this.#residue!;
+    this.#decodeA(program);
     gemm(program, { layout: "nt", a: change, b: a, out: alongA });
     gemm(program, { layout: "nn", a: alongA, b: inverse, out: realized });
     subtractRealized(program, { part: this.#part(), selection: this.#selection!, realized });
