@@ -70,8 +70,8 @@ fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
   let random = vec4<u32>(words.x >> 12u, words.x & 0xfffffu, words.y >> 12u, words.y & 0xfffffu);
   let old = bitcast<vec4<i32>>(vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes)) >> vec4<u32>(24u);
   let steps = (change + bitcast<vec4<i32>>(random)) >> vec4<u32>(20u);
-  let new = bitcast<vec4<u32>>(clamp(old + steps, vec4<i32>(-127), vec4<i32>(127)));
-  return (new.x & 0xffu) | ((new.y & 0xffu) << 8u) | ((new.z & 0xffu) << 16u) | (new.w << 24u);
+  let codes4 = bitcast<vec4<u32>>(clamp(old + steps, vec4<i32>(-127), vec4<i32>(127)));
+  return (codes4.x & 0xffu) | ((codes4.y & 0xffu) << 8u) | ((codes4.z & 0xffu) << 16u) | (codes4.w << 24u);
 }
 //! else
 fn new_codes(codes: u32, sum: vec4<f32>) -> u32 { return pack4_$CODES(decode4(codes) + sum); }
