@@ -68,28 +68,38 @@ export const kernelSources: Readonly<Record<string, string>> = {
 //   second := beta2 · second + (1 − beta2) · g²
 //   value  := value · (1 − learning_rate · weight_decay) − step_size · first / (sqrt(second) · second_scale + eps)
 //
+// CHANGES keeps no values: what would be added to them (nothing decays) is written over the gradient.
+//
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
-// A step whose gradient is not finite changes nothing.
+// A step whose gradient is not finite changes nothing: CHANGES are zero.
 // Idea: one thread per vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
 //! include linear_grid.wgsl
 //! include step_state.wgsl
 
 struct Params {
   vectors: u32, // vec4s in each
+//! if !CHANGES
   decay_end: u32,
+//! end
   beta1: f32,
   beta2: f32,
   one_minus_beta1: f32,
   one_minus_beta2: f32,
   eps: f32,
+//! if !CHANGES
   weight_decay: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> inputs: StepInputs;
 @group(0) @binding(2) var<storage, read> results: StepResults;
+//! if CHANGES
+@group(0) @binding(3) var<storage, read_write> gradients: array<vec4<f32>>;
+//! else
 @group(0) @binding(3) var<storage, read> gradients: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> values: array<vec4<f32>>;
+//! end
 @group(0) @binding(5) var<storage, read_write> first: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> second: array<vec4<f32>>;
 
@@ -97,15 +107,26 @@ struct Params {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let i = linear_index(group, groups) * THREADS + thread;
-  if (i >= params.vectors || results.finite == 0u) { return; }
+  if (i >= params.vectors) { return; }
+  if (results.finite == 0u) {
+//! if CHANGES
+    gradients[i] = vec4<f32>();
+//! end
+    return;
+  }
   let g = gradients[i] * results.clip;
   let m = params.beta1 * first[i] + params.one_minus_beta1 * g;
   let v = params.beta2 * second[i] + params.one_minus_beta2 * g * g;
   first[i] = m;
   second[i] = v;
+  let change = -inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
+//! if CHANGES
+  gradients[i] = change;
+//! else
   let decays = 4u * i + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.decay_end);
   let kept = select(vec4<f32>(1.0), vec4<f32>(1.0 - inputs.learning_rate * params.weight_decay), decays);
-  values[i] = values[i] * kept - inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
+  values[i] = values[i] * kept + change;
+//! end
 }
 `,
   "attention_backward.wgsl": `// What the two tiled kernels of the attention backward share: operands, and how they write a row of a gradient.
@@ -2090,12 +2111,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
-  "falqon_part.wgsl": `// Parameters and bindings of the kernels that write rows of the FP8 weight, or measure what writing them will do
+  "falqon_part.wgsl": `// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+//
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
 // [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
 // pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+//! include code_place.wgsl
 
 struct Params {
 //! if MEASURES
@@ -2108,6 +2131,14 @@ struct Params {
   a_row: u32,
   rank: u32,
   b_pitch: u32,
+//! if CHANGE
+  change_vectors: u32, // vectors of columns in a row of change
+//! end
+//! if STOCHASTIC
+  row_words: u32,  // random words for a row
+  key_low: u32,    // of the tensor
+  key_high: u32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2119,24 +2150,52 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+//! if STOCHASTIC
+//! include falqon_rounding.wgsl
+//! end
 //! if !ALL_ROWS
 @group(0) @binding(5) var<storage, read> selected: array<u32>;
 //! end
 
+fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
+
 // The codes that vector \`vector\` of a row starts from.
 //! if IN_PLACE
-fn base_codes(row: u32, vector: u32) -> u32 { return weight[(params.w_row + row) * params.vectors + vector]; }
+fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_row + row, vector)]; }
 //! else
 @group(0) @binding(6) var<storage, read> base: array<u32>;
 
-fn base_codes(row: u32, vector: u32) -> u32 { return base[(params.base_row + row) * params.vectors + vector]; }
+fn base_codes(row: u32, vector: u32) -> u32 { return base[place_of(params.base_row + row, vector)]; }
 //! end
 `,
-  "falqon_row.wgsl": `// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
-// tests/oracle/falqon_update.ts. Include-only.
+  "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for each two neighbouring
+// columns, a function of the tensor's key, the step and the element, by integer arithmetic only. Include-only; the
+// kernel's parameters have key_low, key_high and row_words.
+//! include mix.wgsl
+//! include step_state.wgsl
+
+@group(0) @binding(9) var<storage, read> inputs: StepInputs;
+
+// What the words of this step depend on besides the element.
+fn rounding_stream() -> vec2<u32> {
+  return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
+}
+
+// The words of columns 4·vector to 4·vector + 3 of a row: \`mix\` of their index, with half of the stream before and half
+// in its middle, so that streams are not each other's shifts.
+fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
+  var z = vec2<u32>(0u, 1u) + (row * params.row_words + 2u * vector + stream.x);
+  z = (z ^ (z >> vec2<u32>(16u))) * 0x21f0aaadu + stream.y;
+  z = (z ^ (z >> vec2<u32>(15u))) * 0x735a2d97u;
+  return z ^ (z >> vec2<u32>(15u));
+}
+`,
+  "falqon_row.wgsl": `// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
+// tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
 //
-// β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
-// is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+// β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
+// in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+//! include $CODES_INCLUDE
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
 
@@ -2144,25 +2203,72 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
+  return bitcast<vec4<f32>>(select((bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK), vec4<u32>(), vanishes));
 }
 
-// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its
-// integer operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a
-// NaN in B has nothing else), the bias of the exponent is taken off the four together, and codes are put together by
-// adding.
-fn encode4_scaled(v: vec4<f32>) -> u32 {
-  let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
-  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
-  // Each code plus 1064, see encode4.
-  let biased = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power + (power >> vec4<u32>(20u));
-  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - 0x2c2c2c28u; // 1064 · 0x01010101
-  let bits = bitcast<vec4<u32>>(v);
-  let signs = ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) |
-    (bits.w & 0x80000000u);
-  let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
-  return select(magnitudes | signs, 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+//! if CODES == e4m3
+// Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
+const UNIT = 256.0;
+
+fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
+
+// The signs of four values in their places of a word of codes.
+fn signs4(bits: vec4<u32>) -> u32 {
+  return ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) | (bits.w & 0x80000000u);
 }
+
+// Magnitude codes, each plus an offset that one subtraction takes off the four together, and the signs of v. A NaN makes
+// all four codes NaN: a row with a NaN in B has nothing else.
+fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
+  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - offsets;
+  let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
+  return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+}
+
+//! if STOCHASTIC
+// The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
+// magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
+// codes in the mantissa of f32. Random 19 bits are added, the fraction is cut off. What is a code already stays.
+fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
+  let v = decode4(codes) + sum;
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(1u << 23u);
+  let random = vec4<u32>(words.x >> 13u, words.x & 0x7ffffu, words.y >> 13u, words.y & 0x7ffffu);
+  // Half the power is taken off instead of the power: that half is the exponent field of the code.
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
+  return finish4(steps >> vec4<u32>(19u), 0x93939390u, v); // 912 · 0x01010101
+}
+//! else
+// The codes of from + sum, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which
+// the update has more than of any other.
+fn new_codes(codes: u32, sum: vec4<f32>) -> u32 {
+  let v = decode4(codes) + sum;
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
+  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+}
+//! end
+//! else
+const UNIT = 1.0;
+
+fn decode4(codes: u32) -> vec4<f32> { return unpack4_$CODES(codes); }
+
+//! if STOCHASTIC
+// The codes of from + sum, each rounded up with the probability of its fraction: floor(from + sum + random), by integers
+// with 20 bits of fraction. What is a whole number stays.
+fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
+  let change = vec4<i32>(clamp(sum, vec4<f32>(-256.0), vec4<f32>(256.0)) * 1048576.0);
+  let random = vec4<u32>(words.x >> 12u, words.x & 0xfffffu, words.y >> 12u, words.y & 0xfffffu);
+  let old = bitcast<vec4<i32>>(vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes)) >> vec4<u32>(24u);
+  let steps = (change + bitcast<vec4<i32>>(random)) >> vec4<u32>(20u);
+  let codes4 = bitcast<vec4<u32>>(clamp(old + steps, vec4<i32>(-127), vec4<i32>(127)));
+  return (codes4.x & 0xffu) | ((codes4.y & 0xffu) << 8u) | ((codes4.z & 0xffu) << 16u) | (codes4.w << 24u);
+}
+//! else
+fn new_codes(codes: u32, sum: vec4<f32>) -> u32 { return pack4_$CODES(decode4(codes) + sum); }
+//! end
+//! end
 `,
   "falqon_scores.wgsl": `// What is pending in each row of B, and how much: delta[i][j] = b[i][j] − flushed[i][j], score[i] = Σ_j |delta[i][j]|,
 // summed in f32 in the order of j. Without FLUSHED all of b is pending. One thread per row.
@@ -2244,15 +2350,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 `,
   "falqon_statistics.wgsl": `// Measures what the next update will do, before it does it; nothing is changed. For row i of the weight:
-// statistics[i] = (codes that will differ, values beyond ±448, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
+// statistics[i] = (codes that will differ, values beyond the format's largest, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
 // U = c · pending · A in units of the weight, and R the change that the decoded weight will make.
 //
 // One workgroup per row; every row is measured, also those that are not written, since U counts all of them.
 // On request only: it costs as much as an update of all rows.
 //! include linear_grid.wgsl
-//! include fp8.wgsl
 //! include falqon_row.wgsl
-//! include falqon_part.wgsl MEASURES=true
+//! include falqon_part.wgsl MEASURES=true CHANGE=false
 
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
 
@@ -2288,20 +2393,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var asked = vec4<f32>();
     var sum = vec4<f32>();
     for (var j = 0u; j < params.rank; j++) {
-      let a = unpack4_e4m3_scaled(weight[(params.a_row + j) * params.vectors + vector]) * 256.0;
+      let a = decode4(weight[place_of(params.a_row + j, vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
-      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * a;
+      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
     }
     mine.z += dot(asked, asked);
     if (is_written) {
-      let old = weight[(params.w_row + row) * params.vectors + vector];
-      let value = unpack4_e4m3_scaled(base_codes(row, vector)) * 256.0 + sum;
-      let code = pack4_e4m3(value);
-      let change = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
+      let old = weight[place_of(params.w_row + row, vector)];
+      let base = base_codes(row, vector);
+      let value = (decode4(base) + sum) * UNIT;
+//! if STOCHASTIC
+      let code = new_codes(base, sum, rounding_words(rounding_stream(), row, vector));
+//! else
+      let code = new_codes(base, sum);
+//! end
+      let change = (decode4(code) - decode4(old)) * UNIT;
       for (var c = 0u; c < 4u; c++) {
         mine.x += select(0.0, 1.0, (((code ^ old) >> (8u * c)) & 0xffu) != 0u);
-        mine.y += select(0.0, 1.0, abs(value[c]) > 448.0);
+        mine.y += select(0.0, 1.0, abs(value[c]) > $CODES_MAX);
       }
       mine.w += dot(change, asked);
     }
@@ -2315,7 +2425,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (lane == 0u) { statistics[row] = partial[0]; }
 }
 `,
-  "falqon_update.wgsl": `// Writes rows of the FP8 weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl).
+  "falqon_update.wgsl": `// Writes rows of the weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl), rounded to nearest or
+// STOCHASTIC. IN_PLACE each code is read and written once, by the thread that owns it.
 //
 // Shapes: those of falqon_part.wgsl.
 // CHANGE also writes decode(new) − decode(old) of row \`selected[p]\` to change[p]: what rounding left of the update.
@@ -2324,8 +2435,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // BM rows × BN columns, a thread TM × TN of them in registers; coefficients and decoded A pass through workgroup memory
 // BK of the rank at a time, the next ones fetched meanwhile. The codes to start from are fetched before all that. Beyond
 // the rank the coefficients are zero, which leaves sums as they are, so the contraction is a whole number of steps.
-// Everything but the coefficients is times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
-//! include fp8.wgsl
 //! include falqon_row.wgsl
 //! include falqon_part.wgsl MEASURES=false
 
@@ -2357,7 +2466,7 @@ fn rows_of(p: u32) -> vec4<u32> {
 
 // Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
 fn a_codes(j: u32, v: u32) -> u32 {
-  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+  return weight[place_of(params.a_row + min(j, params.rank - 1u), min(v, params.vectors - 1u))];
 }
 
 // Element j of four rows of b: zero beyond the rank.
@@ -2410,7 +2519,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 //! end
 //! unroll t 0 A_LOADS
-    if (thread + \${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = unpack4_e4m3_scaled(a_next_$t); }
+    if (thread + \${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = decode4(a_next_$t); }
 //! end
     workgroupBarrier();
     let j1 = j0 + BK;
@@ -2442,15 +2551,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   }
 
+//! if STOCHASTIC
+  let stream = rounding_stream();
+//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll n 0 TN/4
   if (p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u < params.count && v_$n < params.vectors) {
-    let at = (params.w_row + row_\${i}_$c) * params.vectors + v_$n;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_\${i}_\${c}_$n) + sum_\${i}_\${c}_$n);
+    let at = place_of(params.w_row + row_\${i}_$c, v_$n);
+//! if STOCHASTIC
+    let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n, rounding_words(stream, row_\${i}_$c, v_$n));
+//! else
+    let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n);
+//! end
 //! if CHANGE
     let p = p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u;
-    change[p * params.vectors + v_$n] = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(weight[at])) * 256.0;
+    if (v_$n < params.change_vectors) {
+      change[p * params.change_vectors + v_$n] = (decode4(code) - decode4(weight[at])) * UNIT;
+    }
 //! end
     weight[at] = code;
   }
@@ -2461,22 +2579,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 `,
   "falqon_update_tensor.wgsl": `// falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs]; b f32 [outputs, rank]; all with columns up to the pitch zero.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
 //
-// f16 holds A~ exactly. β is f16 too, in two parts: a power of two for each row brings the largest |β| to [2^14, 2^15),
-// high is the first 11 of its 20 significant bits, and low the others, which f16 holds both. What they lack, of
-// coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a GPU
-// flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except where
-// a sum lands within its rounding of a tie. A row with a coefficient that is not finite becomes NaN.
+// f16 holds A~ exactly. β is f16 too: a power of two for each row brings the largest |β| to [2^14, 2^15). A β of more
+// than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
+// lack, of coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a
+// GPU flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except
+// where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
+// that is not finite becomes NaN.
 //
 // Idea: a subgroup keeps the coefficients of 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS columns.
 // A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched meanwhile.
-// Sums pass through workgroup memory to an invocation for each 16 codes of a row.
+// Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads and writes them.
 // Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
-//! include fp8.wgsl
 //! include falqon_row.wgsl
 //! include fragments.wgsl
+//! include code_place.wgsl
 
 struct Params {
   rows: u32,
@@ -2486,6 +2605,11 @@ struct Params {
   a_row: u32,
   rank: u32,
   b_vectors: u32, // vectors of 4 floats in a row of b
+//! if STOCHASTIC
+  row_words: u32, // random words for a row
+  key_low: u32,   // of the tensor
+  key_high: u32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2493,7 +2617,26 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+//! if STOCHASTIC
+//! include falqon_rounding.wgsl
+//! end
+//! if !IN_PLACE
 @group(0) @binding(5) var<storage, read> base: array<vec4<u32>>;
+//! end
+
+// Where sixteen codes are; beyond the row, its last ones.
+fn place_of(row: u32, vector: u32) -> u32 {
+  return code_place(row, 4u * min(vector, params.vectors - 1u), 4u * params.vectors) / 4u;
+}
+
+// The sixteen codes that vector \`vector\` of a row starts from.
+fn base_codes(row: u32, vector: u32) -> vec4<u32> {
+//! if IN_PLACE
+  return weight[place_of(params.w_row + row, vector)];
+//! else
+  return base[place_of(params.base_row + row, vector)];
+//! end
+}
 
 const THREADS = 32u * SUBGROUPS;
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
@@ -2523,13 +2666,17 @@ fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32
 
 // Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
 fn a_codes(j: u32, v: u32) -> vec4<u32> {
-  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+  return weight[place_of(params.a_row + min(j, params.rank - 1u), v)];
 }
 
-// Eight codes as f16 times 2^-8, in fours ordered 0, 2, 1, 3.
+// Eight codes as f16 divided by UNIT, in fours ordered 0, 2, 1, 3.
 fn a_f16(codes: vec2<u32>) -> vec4<u32> {
+//! if CODES == e4m3
   let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
   return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
+//! else
+  return vec4<u32>(halves(decode4(codes.x).xzyw), halves(decode4(codes.y).xzyw));
+//! end
 }
 
 @compute @workgroup_size(THREADS)
@@ -2550,7 +2697,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   largest = max(largest, max(largest_of(beta_\${k}_0), largest_of(beta_\${k}_1)));
 //! end
   largest = max(largest, from_other_half(largest, thread));
-  // All coefficients zero: as for the smallest one. Sums are times 2^-8, as A~ is, and so are base values.
+  // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
   let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
   let scale = bitcast<f32>((268u - exponent) << 23u);
   let unscale = bitcast<f32>((exponent - 14u) << 23u);
@@ -2562,11 +2709,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let scaled_\${k}_1 = beta_\${k}_1 * scale;
   workgroupBarrier();
   tile[beta_at] = vec4<u32>(halves(upper(scaled_\${k}_0)), halves(upper(scaled_\${k}_1)));
+//! if LOW
   tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
     halves(scaled_\${k}_0 - upper(scaled_\${k}_0)), halves(scaled_\${k}_1 - upper(scaled_\${k}_1)));
+//! end
   workgroupBarrier();
   let high_$k = load_left(sums, BETA_ROW);
+//! if LOW
   let low_$k = load_left(sums + 16u * BETA_ROW, BETA_ROW);
+//! end
 //! end
 
   // The first step's A~, and the codes of the next ones.
@@ -2583,10 +2734,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tile[a_at_$t + 1u] = a_f16(a_first_$t.zw);
   }
 //! end
-  let base_at = (params.base_row + read_row) * params.vectors;
-  let weight_at = (params.w_row + read_row) * params.vectors;
 //! unroll n 0 COLUMNS/32
-  var from_next_$n = base[base_at + min(first + my_half + 2u * \${n}u, params.vectors - 1u)];
+  var from_next_$n = base_codes(read_row, first + my_half + 2u * \${n}u);
+//! end
+//! if STOCHASTIC
+  let stream = rounding_stream();
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
@@ -2601,8 +2753,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll c 0 COLUMNS/16
       sum_$c = multiply_add(high_$k, a_$c, sum_$c);
 //! end
+//! if LOW
 //! unroll c 0 COLUMNS/16
       sum_$c = multiply_add(low_$k, a_$c, sum_$c);
+//! end
 //! end
     }
 //! end
@@ -2620,17 +2774,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! unroll n 0 COLUMNS/32
     let from_$n = from_next_$n;
-    from_next_$n = base[base_at + min(v + STEP + my_half + 2u * \${n}u, params.vectors - 1u)];
+    from_next_$n = base_codes(read_row, v + STEP + my_half + 2u * \${n}u);
 //! end
 //! unroll n 0 COLUMNS/32
     {
       let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * \${n}u);
       var codes: vec4<u32>;
 //! unroll q 0 4
-      codes[$q] = encode4_scaled(unpack4_e4m3_scaled(from_$n[$q]) + bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unscale);
+      let sum_$q = bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unscale;
+//! if STOCHASTIC
+      let words_$q = rounding_words(stream, row, 4u * (v + my_half + 2u * \${n}u) + \${q}u);
+      codes[$q] = new_codes(from_$n[$q], sum_$q, words_$q);
+//! else
+      codes[$q] = new_codes(from_$n[$q], sum_$q);
+//! end
 //! end
       if (row < params.rows && v + my_half + 2u * \${n}u < params.vectors) {
-        weight[weight_at + v + my_half + 2u * \${n}u] = codes;
+        weight[place_of(params.w_row + row, v + my_half + 2u * \${n}u)] = codes;
       }
     }
 //! end
@@ -4471,6 +4631,16 @@ fn main() {
   );
 }
 `,
+  "mix.wgsl": `// A bijection of 32-bit words whose output bits each depend on all input bits: mix32 in src/numerics/random.ts.
+// Include-only.
+
+fn mix(word: u32) -> u32 {
+  var z = word;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
+  z = (z ^ (z >> 15u)) * 0x735a2d97u;
+  return z ^ (z >> 15u);
+}
+`,
   "nf4_absmax.wgsl": `// The largest magnitude of each block of 64 values of a weight: absmax[b] = max |x[i]|, i in block b.
 //
 // x: f32 [rows, cols] with a pitch; a block runs on from the end of a row to the next one. absmax: f32 [blocks].
@@ -5004,6 +5174,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // none beyond 4.9 standard deviations): integer arithmetic, so that every GPU and the twin tests/oracle/random.ts give
 // the same bits.
 //! include linear_grid.wgsl
+//! include mix.wgsl
 
 struct Params {
   rows: u32,
@@ -5021,14 +5192,6 @@ struct Params {
 //! else
 @group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
 //! end
-
-// As mix32 in src/numerics/random.ts.
-fn mix(word: u32) -> u32 {
-  var z = word;
-  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
-  z = (z ^ (z >> 15u)) * 0x735a2d97u;
-  return z ^ (z >> 15u);
-}
 
 // The two uniform 16-bit integers in a word, added.
 fn halves(word: u32) -> u32 {
@@ -5648,7 +5811,7 @@ fn write_scaled(row: u32, v: u32, value: vec4<f32>) {
 //! end
 `,
   "row_scale.wgsl": `// The scale of a row, as the record of its format (src/numerics/formats.ts) makes it from the largest magnitude: what
-// brings that to the format's largest value, or a power of two, exact, for a format with bits to spare.
+// brings that to the format's largest value (less where there is headroom), or a power of two, exact, for a format with bits to spare.
 // Include-only; constants from src/kernels/codes.ts. tests/oracle/quantize.ts is the same on the CPU.
 //
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
@@ -5658,11 +5821,11 @@ const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 
 fn scale_of(amax: f32) -> f32 {
 //! if CODES_VANISHING != none
-  return select($CODES_MAX / amax, $CODES_VANISHING, amax < SMALLEST_AMAX);
+  return select($CODES_TOP / amax, $CODES_VANISHING, amax < SMALLEST_AMAX);
 //! else
   let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
 //! if CODES_SCALE == maximum
-  return $CODES_MAX / largest;
+  return $CODES_TOP / largest;
 //! else
   return bitcast<f32>(($CODES_EXPONENT - (bitcast<u32>(largest) >> 23u)) << 23u);
 //! end
