@@ -33,10 +33,21 @@ const TILE = B_TILE + BK * B_ROW;
 //! else
 const TILE = B_TILE + BN * ROW;
 //! end
-// Rows of the outgoing sums of a subgroup in vectors of 4 floats.
-const OUT_ROW = BN / 8u + 1u;
+// What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
+const SUB_M = BM / 2u;
+const SUB_N = BN / 2u;
+const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(TILE, 64u * OUT_ROW)>;
+
+// Four sums of neighbouring columns.
+fn values_of(sums: vec4<u32>) -> vec4<f32> {
+//! if COLUMNS_SWAPPED
+  return bitcast<vec4<f32>>(sums).xzyw;
+//! else
+  return bitcast<vec4<f32>>(sums);
+//! end
+}
 
 // The f16 of half of the codes of each word, and of the other half.
 //! if ORDER == bytes
@@ -72,7 +83,7 @@ fn step_at(k: u32) -> u32 { return k / 64u * BLOCK + k % 64u / 16u; }
 //! if B_BY_K
 // Which row of b is row `row` of its tile.
 fn contracted_row(row: u32) -> u32 {
-//! if ORDER == bytes
+//! if COLUMNS_SWAPPED
   return (row & ~3u) | ((row & 1u) << 1u) | ((row & 2u) >> 1u);
 //! else
   return row;
@@ -95,8 +106,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   const k_end = u32(K);
 //! end
   let subgroup = thread / 32u;
-  let half_m = subgroup / 2u;
-  let half_n = subgroup % 2u;
+  let sub_m0 = subgroup / 2u * SUB_M;
+  let sub_n0 = subgroup % 2u * SUB_N;
 
   let row = slot_row(thread / VECTORS);
   let a_panel = params.a_pitch / 64u * BLOCK;
@@ -178,13 +189,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll kk 0 BK/16
     {
 //! unroll i 0 BM/32
-      let a_$i = load_left((half_m * (BM / 2u) + 16u * ${i}u) * ROW + 2u * ${kk}u, ROW);
+      let a_$i = load_left((sub_m0 + 16u * ${i}u) * ROW + 2u * ${kk}u, ROW);
 //! end
 //! unroll j 0 BN/32
 //! if B_BY_K
-      let b_$j = load_right(B_TILE + 16u * ${kk}u * B_ROW + half_n * (BN / 16u) + 2u * ${j}u, B_ROW);
+      let b_$j = load_right(B_TILE + 16u * ${kk}u * B_ROW + sub_n0 / 8u + 2u * ${j}u, B_ROW);
 //! else
-      let b_$j = load_right_transposed(B_TILE + (half_n * (BN / 2u) + 16u * ${j}u) * ROW + 2u * ${kk}u, ROW);
+      let b_$j = load_right_transposed(B_TILE + (sub_n0 + 16u * ${j}u) * ROW + 2u * ${kk}u, ROW);
 //! end
 //! end
 //! unroll i 0 BM/32
@@ -196,34 +207,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes write them row by row, each always the same columns.
-  let lane = thread % 32u;
-  let mine = subgroup * 16u * OUT_ROW;
-  let quad = lane % (BN / 8u);
-  let column = n0 + half_n * (BN / 2u) + 4u * quad;
-  let factors = column_factors(column);
-//! unroll i 0 BM/32
-  workgroupBarrier();
-//! unroll j 0 BN/32
-  store_sum(mine + 4u * ${j}u, OUT_ROW, sum_${i}_$j);
-//! end
-  workgroupBarrier();
-//! unroll q 0 BN/16
-  let slab_row_${i}_$q = (lane + 32u * ${q}u) / (BN / 8u);
-  let row_${i}_$q = m0 + half_m * (BM / 2u) + 16u * ${i}u + slab_row_${i}_$q;
-//! if B_BY_K
-//! if ORDER == bytes
-  let sum_of_${i}_$q = bitcast<vec4<f32>>(tile[mine + slab_row_${i}_$q * OUT_ROW + quad]).xzyw;
-//! else
-  let sum_of_${i}_$q = bitcast<vec4<f32>>(tile[mine + slab_row_${i}_$q * OUT_ROW + quad]);
-//! end
-//! else
-  let sum_of_${i}_$q = bitcast<vec4<f32>>(tile[mine + slab_row_${i}_$q * OUT_ROW + quad]);
-//! end
-  let value_${i}_$q = finished(group.z, row_${i}_$q, column, sum_of_${i}_$q * (row_factor(row_${i}_$q) * factors));
-//! end
-//! unroll q 0 BN/16
-  put(group.z, row_${i}_$q, column, value_${i}_$q);
-//! end
-//! end
+//! include gemm_fragment_store.wgsl DOWN=2 ACROSS=2
 }

@@ -24,7 +24,7 @@ export function fp8Operands(
   { device }: Program,
   a: ColumnBlock,
   b: ColumnBlock,
-  { k, aType, bType, aByK, bByK, splitK }: OperandShape,
+  { k, aType, bType, aByK, bByK, splitK, variant }: OperandShape,
 ): GemmOperands {
   const endsInside = a.cols % PANEL.cols !== 0 && a.column + a.cols < a.matrix.cols;
   const problem = aByK
@@ -46,6 +46,8 @@ export function fp8Operands(
       A_TYPE: aType,
       B_TYPE: bType,
       B_BY_K: bByK,
+      // Columns of b are then decoded in the order 0, 2, 1, 3, as its rows along k are.
+      COLUMNS_SWAPPED: bByK && variant.constants?.ORDER === "bytes",
       K: roundUp(k, PANEL.cols),
       SPLIT_K: splitK,
       IS_SPLIT: splitK < k,

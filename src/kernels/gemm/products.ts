@@ -21,7 +21,8 @@ import { FORMATS, type NumberFormat } from "../../numerics/formats.ts";
  * - `gemm_tensor`: tensor cores, f16 operands and f32 sums;
  * - `gemm_fp8_tensor`: the same for FP8 codes in panels, which no format has: for measurements;
  * - `gemm_int8`: packed dot products of int8 operands in panels, exact i32 sums;
- * - `gemm_int8_tensor`: the same on tensor cores.
+ * - `gemm_int8_tensor`: the same on tensor cores;
+ * - `gemm_int8_rows`: the same for few rows of the left operand.
  */
 export type GemmKernel =
   | "gemm"
@@ -29,7 +30,8 @@ export type GemmKernel =
   | "gemm_tensor"
   | "gemm_fp8_tensor"
   | "gemm_int8"
-  | "gemm_int8_tensor";
+  | "gemm_int8_tensor"
+  | "gemm_int8_rows";
 
 /** What a kernel takes and needs. */
 interface GemmProduct {
@@ -52,7 +54,7 @@ const areInt8 = (a: NumberFormat, b: NumberFormat) =>
 /** Whether both operands lie by rows. */
 const byRows = (a: NumberFormat, b: NumberFormat) => a.layout === "rows" && b.layout === "rows";
 
-/** The kernels, the fastest first. */
+/** The kernels, the fastest at large products first. */
 const PRODUCTS: readonly GemmProduct[] = [
   {
     kernel: "gemm_tensor",
@@ -71,6 +73,7 @@ const PRODUCTS: readonly GemmProduct[] = [
   },
   { kernel: "gemm_int8_tensor", takes: areInt8, needsF16: false, matrix: I8_MATRIX },
   { kernel: "gemm_int8", takes: areInt8, needsF16: false },
+  { kernel: "gemm_int8_rows", takes: areInt8, needsF16: false },
   { kernel: "gemm", takes: byRows, needsF16: false },
 ];
 
@@ -86,8 +89,8 @@ export function multiplies(kernel: GemmKernel, a: NumberFormat, b: NumberFormat)
 }
 
 /**
- * The kernels that multiply operands of these formats on a device, the fastest first: the last runs
- * on every device. None where an operand is int8 and the other is not.
+ * The kernels that multiply operands of these formats on a device, the fastest at large products
+ * first: the last runs on every device. None where an operand is int8 and the other is not.
  */
 export function kernelsFor(
   device: GemmCapabilities,
