@@ -5,7 +5,7 @@
  *
  * ```
  * deno run -A bench/accuracy.ts --model DIR --data FILE --columns prompt=question,completion=answer \
- *   [--methods 'lora;falqon;int8 rotated stochastic'] [--rates 3e-4,1e-3] [--seeds 1,2] \
+ *   [--methods 'baselines;falqon;int8 rotated stochastic'] [--rates 3e-4,1e-3] [--seeds 1,2] \
  *   [--rank 32] [--batch-size 8] [--sequence-length 320] [--steps 200] [--held-out 256] \
  *   [--out results.jsonl]
  * deno run -A bench/accuracy.ts --report results.jsonl,more.jsonl
@@ -110,10 +110,10 @@ async function measure(values: FlagValues<typeof FLAGS>, terminal: Terminal): Pr
         return { heldOutLoss: Infinity, error: String(error) };
       });
     };
+    const ratesOf = (name: string) => best ? [best.get(name) ?? []].flat() : rates ?? RATES;
     for (const [label, contender] of chosen) {
       const name = values.options ? `${label} ${values.options}` : label;
-      const own = best ? [best.get(name)] : rates ?? RATES;
-      for (const learningRate of own.filter((rate) => rate !== undefined).map(Number)) {
+      for (const learningRate of ratesOf(name).map(Number)) {
         for (const seed of seeds.map(Number)) {
           const result = await run(contender, name, learningRate, seed);
           print({ method: name, learningRate, seed, ...result });

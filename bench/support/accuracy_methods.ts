@@ -29,11 +29,22 @@ export interface Contender {
 
 const GRADIENT = { batches: 0, passes: 0 };
 
+/** Methods in the precisions that people use. "only B" is FALQON's recipe without 8 bits. */
+const BASELINES: Record<string, Contender> = {
+  "lora f32": { method: "lora" },
+  "lora f16": { method: "lora", options: { base: "f16" } },
+  "only B f32": { method: "lora", options: { trainA: false }, start: GRADIENT },
+  "only B f16": { method: "lora", options: { base: "f16", trainA: false }, start: GRADIENT },
+  "qlora": { method: "qlora" },
+  "fp8-lora": { method: "fp8-lora" },
+  "int8-lora": { method: "lora", options: { base: "int8" } },
+};
+
 /** FALQON on stories260K: initial As, selections of rows, and the published rules. */
 const STORIES: Record<string, Contender> = {
-  "lora": { method: "lora" },
-  "lora-fa": { method: "lora", options: { trainA: false } },
-  "only B": { method: "lora", options: { trainA: false }, start: GRADIENT },
+  "lora f32": BASELINES["lora f32"],
+  "lora-fa f32": { method: "lora", options: { trainA: false } },
+  "only B f32": BASELINES["only B f32"],
   "gradient": falqon({ init: "gradient" }),
   "gradient, twice the rank": { ...falqon({ init: "gradient" }), ranks: 2 },
   "gradient, pending, top 10": falqon({ init: "gradient", topK: 10 }),
@@ -49,17 +60,6 @@ const STORIES: Record<string, Contender> = {
     scaleGranularity: "tensor",
   }),
   "paper, melded": falqon({ updateRule: "paper", init: "melded", scaleGranularity: "tensor" }),
-};
-
-/** Methods in the precisions that people use. "only B" is FALQON's recipe without 8 bits. */
-const LORA: Record<string, Contender> = {
-  "lora f32": { method: "lora" },
-  "lora f16": { method: "lora", options: { base: "f16" } },
-  "only B f32": { method: "lora", options: { trainA: false }, start: GRADIENT },
-  "only B f16": { method: "lora", options: { base: "f16", trainA: false }, start: GRADIENT },
-  "qlora": { method: "qlora" },
-  "fp8-lora": { method: "fp8-lora" },
-  "int8-lora": { method: "lora", options: { base: "int8" } },
 };
 
 const RULES: Record<string, MethodOptions> = {
@@ -109,7 +109,7 @@ const STARTS: Record<string, Contender> = Object.fromEntries(
 /** Groups of methods; the first is the default. */
 export const GROUPS: Readonly<Record<string, Readonly<Record<string, Contender>>>> = {
   stories: STORIES,
-  lora: LORA,
+  baselines: BASELINES,
   falqon: FALQON,
   more: MORE,
   starts: STARTS,
