@@ -27,6 +27,8 @@ export type KernelName =
   | "falqon_update_tensor"
   | "gemm"
   | "gemm_f16"
+  | "gemm_int8"
+  | "gemm_int8_tensor"
   | "gemm_tensor"
   | "grad_norm"
   | "grad_norm_partial"
@@ -55,6 +57,7 @@ export type KernelName =
   | "swiglu_quantized"
   | "tensor_amax"
   | "tensor_scale"
+  | "transpose_int8"
   | "widen";
 
 /** Texts of kernels, and of what they include, by file name. */
@@ -396,7 +399,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   "attention_decode.wgsl": `// Attention of one new token to the cached keys and values, for generation.
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
-// head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. All f32.
+// head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
+// caches are f32, or all f16 (QKV); output and sums are f32.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -413,10 +417,18 @@ struct Params {
   scale: f32,
 }
 
+//! if QKV == f32
+alias Pair = vec2<f32>;
+fn wide(pair: Pair) -> vec2<f32> { return pair; }
+//! else
+alias Pair = u32;
+fn wide(pair: Pair) -> vec2<f32> { return unpack2x16float(pair); }
+//! end
+
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> key_cache: array<vec2<f32>>;
-@group(0) @binding(3) var<storage, read> value_cache: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> q: array<Pair>;
+@group(0) @binding(2) var<storage, read> key_cache: array<Pair>;
+@group(0) @binding(3) var<storage, read> value_cache: array<Pair>;
 @group(0) @binding(4) var<storage, read> length: array<u32>;
 @group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
 
@@ -439,7 +451,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let head = group.x;
   let head_start = head * params.kv_heads / params.heads * params.head_pairs;
   let end = min(length[0], params.max_length);
-  if (thread < params.head_pairs) { query[thread] = q[params.q_column + head * params.head_pairs + thread]; }
+  if (thread < params.head_pairs) { query[thread] = wide(q[params.q_column + head * params.head_pairs + thread]); }
   let scale = params.scale * LOG2_E;
   let column = head_start + min(thread, params.head_pairs - 1u);
   let x = (thread - FIRST_SUMMING) % COLUMN_THREADS;
@@ -456,7 +468,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let start = (first + thread) * params.cache_pitch + head_start;
       for (var pair = 0u; pair < params.head_pairs; pair += PAIRS) {
         //! unroll i 0 8
-        let key$i = key_cache[start + min(pair + \${i}u, params.head_pairs - 1u)];
+        let key$i = wide(key_cache[start + min(pair + \${i}u, params.head_pairs - 1u)]);
         //! end
         //! unroll i 0 8
         score = fma(query[pair + \${i}u].x, key$i.x, score);
@@ -490,7 +502,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < COLUMNS; i += 8u) {
           let key = first + first_weight + i;
           //! unroll k 0 8
-          let value$k = value_cache[min(key + \${k}u, end - 1u) * params.cache_pitch + column];
+          let value$k = wide(value_cache[min(key + \${k}u, end - 1u) * params.cache_pitch + column]);
           //! end
           //! unroll k 0 8
           result = fma(vec2<f32>(weights[first_weight + i + \${k}u]), value$k, result);
@@ -692,7 +704,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 `,
   "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
 // gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// Include-only.
+// qkv is f32 or f16 (QKV), all else f32. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -713,7 +725,13 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if QKV == f32
 @group(0) @binding(1) var<storage, read> qkv: array<vec$WIDTH<f32>>;
+//! elif WIDTH == 2
+@group(0) @binding(1) var<storage, read> qkv: array<u32>;
+//! else
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
+//! end
 //! if BACKWARD
 @group(0) @binding(2) var<storage, read> d_output: array<vec$WIDTH<f32>>;
 @group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
@@ -741,27 +759,32 @@ const D_OUTPUT = 3u;
 const LOG2_E = 1.44269504088896;
 const LN_2 = 0.693147180559945;
 
-fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec$WIDTH<f32> {
+// Where a vector of q, k or v is.
+fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
+  let column = select(select(params.v_column, params.k_column, source == K), params.q_column, source == Q);
 //! if WIDTH == 2
-  let at = head * params.head_pairs + vector;
+  return token * params.qkv_pitch + column + head * params.head_pairs + vector;
 //! else
-  let at = head * (HEAD_DIM / 4u) + vector;
+  return token * params.qkv_pitch + column + head * (HEAD_DIM / 4u) + vector;
 //! end
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-//! if BACKWARD
-    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-    default: { return d_output[token * params.d_output_pitch + at]; }
-//! else
-    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-//! end
-  }
 }
+
+//! if WIDTH == 2
+fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec2<f32> {
+//! if BACKWARD
+  if (source == D_OUTPUT) { return d_output[token * params.d_output_pitch + head * params.head_pairs + vector]; }
+//! end
+//! if QKV == f32
+  return qkv[qkv_index(source, token, head, vector)];
+//! else
+  return unpack2x16float(qkv[qkv_index(source, token, head, vector)]);
+//! end
+}
+//! end
 `,
   "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
 // gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in
-// memory, f16 in workgroup memory and in products, sums are f32.
+// memory, or f16 (QKV), f16 in workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
 //   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
@@ -796,6 +819,11 @@ const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
 const SCORES = TILES * TILE;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
+//! if QKV == f32
+alias FetchedQkv = Fetched;
+//! else
+alias FetchedQkv = array<vec4<u32>, FETCHES>;
+//! end
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
@@ -804,32 +832,42 @@ const WEIGHT_BLOCK = 4u;
 
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
 
-// Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
-fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
-  var values: Fetched;
+// Which token's vector, and which, an invocation brings as its n-th of COLUMNS tokens. Tokens past the end repeat the
+// last one: the caller masks them.
+fn fetched_place(first: u32, n: u32, thread: u32) -> vec2<u32> {
+  let item = min(thread + n * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
+  return vec2<u32>(min(first + item / HEAD_CHUNKS, params.tokens - 1u), item % HEAD_CHUNKS);
+}
+
+// Fetches what one invocation brings of q, k or v.
+fn fetch(source: u32, head: u32, first: u32, thread: u32) -> FetchedQkv {
+  var values: FetchedQkv;
   //! unroll n 0 FETCHES
   {
-    let item = min(thread + \${n}u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
-    let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
-    let chunk = item % HEAD_CHUNKS;
-    values[2 * $n] = load_vector(source, token, head, chunk);
-    values[2 * $n + 1] = load_vector(source, token, head, chunk + HEAD_CHUNKS);
+    let place = fetched_place(first, \${n}u, thread);
+    let at = qkv_index(source, place.x, head, place.y);
+    //! if QKV == f32
+    values[2 * $n] = qkv[at];
+    values[2 * $n + 1] = qkv[at + HEAD_CHUNKS];
+    //! else
+    values[$n] = vec4<u32>(qkv[at], qkv[at + HEAD_CHUNKS]);
+    //! end
   }
   //! end
   return values;
 }
 
-// Brings what was fetched, times \`factor\`, to the tile that begins at \`at\`. What may be out of f16's range asks for
-// \`limits\`.
-fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
+// Brings what was fetched to the tile that begins at \`at\`.
+fn place(at: u32, values: FetchedQkv, thread: u32) {
   //! unroll n 0 FETCHES
   {
     let item = thread + \${n}u * THREADS;
     if (item < COLUMNS * HEAD_CHUNKS) {
-      let low = values[2 * $n] * factor;
-      let high = values[2 * $n + 1] * factor;
-      var halves: vec4<u32>;
-      if (limits) { halves = to_saturated_f16(low, high); } else { halves = to_f16(low, high); }
+      //! if QKV == f32
+      let halves = to_saturated_f16(values[2 * $n], values[2 * $n + 1]);
+      //! else
+      let halves = values[$n];
+      //! end
       tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] = halves;
     }
   }
@@ -897,7 +935,8 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
 //
 //   P = 2^(scores − log_sum_exp)        dS = P ∘ (dP − delta)
 //
-// Role 0 has fragments of q (or k) and takes scores with the tile TILE_0; role 1 has d_output (or v) and takes TILE_1.
+// Role 0 has fragments of q (or k) and takes scores with the tile TILE_0; role 1 has d_output (or v, as ROWS_1 says) and
+// takes TILE_1.
 // Each row of scores and dP belongs to four invocations, 8 of every 32 columns each.
 //
 // Gradients are far below what f16 can tell apart, so d_output is multiplied by a power of two, the same for all of it,
@@ -930,28 +969,71 @@ fn weights_place(row: u32, chunk: u32) -> u32 {
   return SCORES + row * SCORE_ROW + 2u * chunk + 1u - chunk % 2u;
 }
 
-// What one invocation brings of ROWS tokens of two sources.
-alias FetchedRows = array<Fetched, 2 * LEFT_TILES>;
+// Fetches what one invocation brings of d_output.
+fn fetch_gradient(head: u32, first: u32, thread: u32) -> Fetched {
+  var values: Fetched;
+  //! unroll n 0 FETCHES
+  {
+    let place = fetched_place(first, \${n}u, thread);
+    let at = place.x * params.d_output_pitch + head * (HEAD_DIM / 4u) + place.y;
+    values[2 * $n] = d_output[at];
+    values[2 * $n + 1] = d_output[at + HEAD_CHUNKS];
+  }
+  //! end
+  return values;
+}
 
-fn fetch_rows(head: u32, first: u32, source_0: u32, source_1: u32, thread: u32) -> FetchedRows {
+// Brings it to the tile that begins at \`at\`, times its power of two: then it is in f16's range.
+fn place_gradient(at: u32, values: Fetched, power: f32, thread: u32) {
+  //! unroll n 0 FETCHES
+  {
+    let item = thread + \${n}u * THREADS;
+    if (item < COLUMNS * HEAD_CHUNKS) {
+      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] =
+        to_f16(values[2 * $n] * power, values[2 * $n + 1] * power);
+    }
+  }
+  //! end
+}
+
+// What one invocation brings of ROWS tokens of the rows' two sources.
+struct FetchedRows {
+  first: array<FetchedQkv, LEFT_TILES>,
+//! if ROWS_1 == d_output
+  second: array<Fetched, LEFT_TILES>,
+//! else
+  second: array<FetchedQkv, LEFT_TILES>,
+//! end
+}
+
+fn fetch_rows(head: u32, first: u32, thread: u32) -> FetchedRows {
   var values: FetchedRows;
   //! unroll r 0 LEFT_TILES
-  values[2 * $r] = fetch(source_0, head, first + \${r}u * COLUMNS, thread);
-  values[2 * $r + 1] = fetch(source_1, head, first + \${r}u * COLUMNS, thread);
+  //! if ROWS_1 == d_output
+  values.first[$r] = fetch(Q, head, first + \${r}u * COLUMNS, thread);
+  values.second[$r] = fetch_gradient(head, first + \${r}u * COLUMNS, thread);
+  //! else
+  values.first[$r] = fetch(K, head, first + \${r}u * COLUMNS, thread);
+  values.second[$r] = fetch(V, head, first + \${r}u * COLUMNS, thread);
+  //! end
   //! end
   return values;
 }
 
 // Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for
 // role 1.
-fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) -> LeftRows {
+fn place_rows(values: FetchedRows, power: f32, thread: u32) -> LeftRows {
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
   let row = 16u * (subgroup % (SUBGROUPS / 2u));
   var rows: LeftRows;
   //! unroll r 0 LEFT_TILES
-  place(TILE_0, values[2 * $r], factor_0, true, thread);
-  place(TILE_1, values[2 * $r + 1], factor_1, true, thread);
+  place(TILE_0, values.first[$r], thread);
+  //! if ROWS_1 == d_output
+  place_gradient(TILE_1, values.second[$r], power, thread);
+  //! else
+  place(TILE_1, values.second[$r], thread);
+  //! end
   workgroupBarrier();
   if (row / COLUMNS == $r) { rows = load_rows(role * TILE_1 + row % COLUMNS * TILE_ROW); }
   workgroupBarrier();
@@ -1044,6 +1126,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
   let last_start = documents[last_query].x;
+  let factor = params.scale * LOG2_E;
 
   // All that is read before the first scores is fetched at once.
   let first_tile = documents[first_query].x;
@@ -1053,7 +1136,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_k = fetch(K, kv_head, first_tile, thread);
   var queries: LeftRows;
   //! unroll r 0 LEFT_TILES
-  place(KV_TILE, rows_$r, params.scale * LOG2_E, true, thread);
+  place(KV_TILE, rows_$r, thread);
   workgroupBarrier();
   if (16u * subgroup / COLUMNS == $r) { queries = load_rows(KV_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
   workgroupBarrier();
@@ -1063,7 +1146,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var reference = MASKED;
   var sum = 0.0;
   let last_row = first_query + 16u * subgroup + 15u;
-  place(KV_TILE, first_k, 1.0, true, thread);
+  place(KV_TILE, first_k, thread);
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
@@ -1071,13 +1154,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var next = fetch(V, kv_head, first_key, thread);
     if (reaches) { store_scores(strip, &queries, KV_TILE); }
     workgroupBarrier();
-    place(KV_TILE, next, 1.0, true, thread);
+    place(KV_TILE, next, thread);
     if (more) { next = fetch(K, kv_head, first_key + COLUMNS, thread); }
 
     var scores: array<vec4<f32>, COLUMNS / 8>;
     //! unroll n 0 COLUMNS/32
     //! unroll i 0 4
-    scores[4 * $n + $i] = bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]);
+    scores[4 * $n + $i] = bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]) * factor;
     //! end
     //! end
     if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
@@ -1143,7 +1226,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     if (reaches) { add_weighted(&results, strip, KV_TILE, 0u); }
     workgroupBarrier();
-    if (more) { place(KV_TILE, next, 1.0, true, thread); }
+    if (more) { place(KV_TILE, next, thread); }
   }
 
   sum += from_other_half(sum, thread);
@@ -1180,7 +1263,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // first key to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1):
 // 16 of them whole, or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the
 // next one the second.
-//! include attention_tensor_backward.wgsl
+//! include attention_tensor_backward.wgsl ROWS_1=v
 
 // log_sum_exp and delta of the tile's queries, two per vector.
 var<workgroup> statistics: array<vec4<f32>, COLUMNS / 2>;
@@ -1204,7 +1287,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let gradient = gradient_scale();
-  let q_factor = params.scale * LOG2_E;
+  let score_factor = params.scale * LOG2_E;
   // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
   let row = thread % ROWS;
   let column_chunk = thread / ROWS;
@@ -1217,15 +1300,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var head = first_head;
   var first_query = first_key;
   // All that is read before the first scores is fetched at once.
-  let fetched_rows = fetch_rows(kv_head, first_key, K, V, thread);
+  let fetched_rows = fetch_rows(kv_head, first_key, thread);
   let first_q = fetch(Q, head, first_query, thread);
-  let first_d_output = fetch(D_OUTPUT, head, first_query, thread);
+  let first_d_output = fetch_gradient(head, first_query, thread);
   var first_statistics: vec4<f32>;
   if (thread < COLUMNS / 2u) { first_statistics = load_statistics(head, first_query + 2u * thread, gradient.x); }
-  var rows = place_rows(fetched_rows, 1.0, 1.0, thread);
+  var rows = place_rows(fetched_rows, 1.0, thread);
   var results: Sums;
-  place(TILE_0, first_q, q_factor, true, thread);
-  place(TILE_1, first_d_output, gradient.x, false, thread);
+  place(TILE_0, first_q, thread);
+  place_gradient(TILE_1, first_d_output, gradient.x, thread);
   if (thread < COLUMNS / 2u) { statistics[thread] = first_statistics; }
   while (head < end_head) {
     workgroupBarrier();
@@ -1236,12 +1319,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       next_query = first_key;
     }
     let more = next_head < end_head;
-    var next_q: Fetched;
+    var next_q: FetchedQkv;
     var next_d_output: Fetched;
     var next_statistics: vec4<f32>;
     if (more) {
       next_q = fetch(Q, next_head, next_query, thread);
-      next_d_output = fetch(D_OUTPUT, next_head, next_query, thread);
+      next_d_output = fetch_gradient(next_head, next_query, thread);
       if (thread < COLUMNS / 2u) { next_statistics = load_statistics(next_head, next_query + 2u * thread, gradient.x); }
     }
     if (first_query + COLUMNS > first_key + strip_row) { store_scores(strip, &rows, role * TILE_1); }
@@ -1260,7 +1343,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let log_sum = vec4<f32>(low.xz, high.xz);
         let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
-        p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
+        p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) * score_factor - log_sum);
         ds[$h] = p[$h] * (dp - mean);
       }
       //! end
@@ -1284,16 +1367,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_q, q_factor, true, thread);
-      place(TILE_1, next_d_output, gradient.x, false, thread);
+      place(TILE_0, next_q, thread);
+      place_gradient(TILE_1, next_d_output, gradient.x, thread);
       if (thread < COLUMNS / 2u) { statistics[thread] = next_statistics; }
     }
     head = next_head;
     first_query = next_query;
   }
 
-  // q was multiplied by scale · log2 e.
-  let factor = select(gradient.y, LN_2 * gradient.y, role == 1u);
+  let factor = select(gradient.y, params.scale * gradient.y, role == 1u);
   let column = select(params.dv_column, params.dk_column, role == 1u) + kv_head * (HEAD_DIM / 4u);
   let sums = Rows(first_key + sum_row, last_key, column);
   write_gradient(&results, strip, sums, first_vector, end_vector, factor, role == 1u, thread);
@@ -1312,7 +1394,7 @@ fn load_statistics(head: u32, query: u32, scale: f32) -> vec4<f32> {
 // over the keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first
 // (role 0) or second half of the vectors, in whole blocks of two, the last of which may be of no use. The first
 // head's workgroups also write the zeros between the columns and the pitch of d_qkv.
-//! include attention_tensor_backward.wgsl
+//! include attention_tensor_backward.wgsl ROWS_1=d_output
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -1327,6 +1409,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_query = (groups.x - 1u - group.x) * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   let gradient = gradient_scale();
+  let score_factor = params.scale * LOG2_E;
   // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
   let row = thread % ROWS;
   let column_chunk = thread / ROWS;
@@ -1341,13 +1424,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_tile = documents[first_query].x;
   let last_row = first_query + strip_row + 15u;
   // All that is read before the first scores is fetched at once.
-  let fetched_rows = fetch_rows(head, first_query, Q, D_OUTPUT, thread);
+  let fetched_rows = fetch_rows(head, first_query, thread);
   var next_k = fetch(K, kv_head, first_tile, thread);
   var next_v = fetch(V, kv_head, first_tile, thread);
-  var rows = place_rows(fetched_rows, params.scale * LOG2_E, gradient.x, thread);
+  var rows = place_rows(fetched_rows, gradient.x, thread);
   var results: Sums;
-  place(TILE_0, next_k, 1.0, true, thread);
-  place(TILE_1, next_v, 1.0, true, thread);
+  place(TILE_0, next_k, thread);
+  place(TILE_1, next_v, thread);
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
@@ -1365,7 +1448,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let at = row_at + 2u * (column_chunk + 4u * $n);
       //! unroll h 0 2
       {
-        let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
+        let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) * score_factor - log_sum);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
         ds[$h] = p * (dp - mean);
       }
@@ -1386,8 +1469,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (reaches) { add_weighted(&results, strip_weights(strip_row), TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_k, 1.0, true, thread);
-      place(TILE_1, next_v, 1.0, true, thread);
+      place(TILE_0, next_k, thread);
+      place(TILE_1, next_v, thread);
     }
   }
 
@@ -1593,7 +1676,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
   "cache_append.wgsl": `// Copies the keys and values of new tokens into the caches of a layer, token t into row positions[t].
 //
 // Shapes: k, v [tokens, width], each somewhere in the columns of a matrix; positions u32 [tokens]; key_cache, value_cache
-// [max_length, width]. All f32. Positions past the caches are skipped.
+// [max_length, width]. All are f32, or all f16 (QKV). Positions past the caches are skipped.
 // One thread copies one pair of columns of both; pairs up to the pitch become zero.
 //! include linear_grid.wgsl
 
@@ -1604,12 +1687,18 @@ struct Params {
   k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32, cache_pitch: u32, // in pairs, as is the width
 }
 
+//! if QKV == f32
+alias Pair = vec2<f32>;
+//! else
+alias Pair = u32;
+//! end
+
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> k: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> v: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> k: array<Pair>;
+@group(0) @binding(2) var<storage, read> v: array<Pair>;
 @group(0) @binding(3) var<storage, read> positions: array<u32>;
-@group(0) @binding(4) var<storage, read_write> key_cache: array<vec2<f32>>;
-@group(0) @binding(5) var<storage, read_write> value_cache: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read_write> key_cache: array<Pair>;
+@group(0) @binding(5) var<storage, read_write> value_cache: array<Pair>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -1620,8 +1709,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (token >= params.tokens) { return; }
   let position = positions[token];
   if (position >= params.max_length) { return; }
-  var key = vec2<f32>();
-  var value = vec2<f32>();
+  var key = Pair();
+  var value = Pair();
   if (column < params.width) {
     key = k[token * params.k_pitch + params.k_column + column];
     value = v[token * params.v_pitch + params.v_column + column];
@@ -1845,6 +1934,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   value -= subtract[item];
 //! end
   out[item] = value;
+}
+`,
+  "dot4.wgsl": `// Σ a[i] · b[i] of four signed bytes each, packed in a u32, the first in the lowest bits: exact. Include-only.
+//
+// PACKED_DOT: WGSL has it built in (language feature packed_4x8_integer_dot_product), and GPUs as one instruction.
+
+fn dot4(a: u32, b: u32) -> i32 {
+//! if PACKED_DOT
+  return dot4I8Packed(a, b);
+//! else
+  const UP = vec4<u32>(24u, 16u, 8u, 0u);
+  const DOWN = vec4<u32>(24u);
+  let products = ((vec4<i32>(bitcast<i32>(a)) << UP) >> DOWN) * ((vec4<i32>(bitcast<i32>(b)) << UP) >> DOWN);
+  return products.x + products.y + products.z + products.w;
+//! end
 }
 `,
   "embedding.wgsl": `// Embedding: output[t] = table[ids[t]].
@@ -2730,6 +2834,81 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(value, 16u); }
 //! end
 `,
+  "fragments_int8.wgsl": `// Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): signed bytes, 32 of them
+// contracted at once, and i32 sums. Include-only.
+//
+// Fragments come from and go to \`tile\`, a workgroup array of vec4<u32> that the including kernel declares. Both factors
+// lie there by rows of the contraction: [row][contraction] and [column][contraction], since fragments of bytes are not
+// transposed on the way. \`at\` and \`stride\` (from one row to the next) count its vectors: 16 bytes of a factor, 4 sums.
+// Which invocation holds which element is implementation-defined: elements are seen only in \`tile\`, after a barrier.
+
+// EMULATE stands in for devices without such matrices, so that tests run the same kernels anywhere: an invocation makes
+// 8 sums of a row, from column lane_column on. Sums are exact in any order.
+//! if EMULATE
+//! include dot4.wgsl
+
+struct Left { low: vec4<u32>, high: vec4<u32> } // the lane's row
+struct Right { at: u32, stride: u32 } // read from \`tile\` when it is multiplied
+struct Sum { low: vec4<i32>, high: vec4<i32> }
+
+var<private> lane_row: u32;
+var<private> lane_column: u32;
+// 8, which the driver does not know: it would write out every product, and compile for minutes.
+var<private> lane_columns: u32;
+
+fn begin_fragments(thread: u32) {
+  lane_row = thread % 32u / 2u;
+  lane_column = thread % 2u * 8u;
+  lane_columns = 8u + thread / 65536u;
+}
+
+fn load_left(at: u32, stride: u32) -> Left {
+  return Left(tile[at + lane_row * stride], tile[at + lane_row * stride + 1u]);
+}
+
+fn load_right(at: u32, stride: u32) -> Right { return Right(at, stride); }
+
+fn store_sum(at: u32, stride: u32, sum: Sum) {
+  let mine = at + lane_row * stride + lane_column / 4u;
+  tile[mine] = bitcast<vec4<u32>>(sum.low);
+  tile[mine + 1u] = bitcast<vec4<u32>>(sum.high);
+}
+
+fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
+  return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
+}
+
+fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum {
+  var products = array<i32, 8>();
+  for (var c = 0u; c < lane_columns; c += 1u) {
+    let column = right.at + (lane_column + c) * right.stride;
+    products[c] = dot16(left.low, tile[column]) + dot16(left.high, tile[column + 1u]);
+  }
+  return Sum(
+    sum.low + vec4<i32>(products[0], products[1], products[2], products[3]),
+    sum.high + vec4<i32>(products[4], products[5], products[6], products[7]),
+  );
+}
+//! else
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+
+alias Left = subgroup_matrix_left<i8, 32, 16>;
+alias Right = subgroup_matrix_right<i8, 16, 32>;
+alias Sum = subgroup_matrix_result<i32, 16, 16>;
+
+fn begin_fragments(thread: u32) {}
+
+fn load_left(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tile, at, stride); }
+
+fn load_right(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tile, at, stride); }
+
+fn store_sum(at: u32, stride: u32, sum: Sum) { subgroupMatrixStore<row_major>(&tile, at, sum, stride); }
+
+fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatrixMultiplyAccumulate(left, right, sum); }
+//! end
+`,
   "gate_up.wgsl": `// What the gate of an MLP and its gradient read of the linear layer before them, and the activation. Include-only.
 //
 // Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
@@ -3048,6 +3227,248 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
 //! end
 //! end
+`,
+  "gemm_int8.wgsl": `// Matrix product of int8 codes without tensor cores: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
+//
+// a, b: panels [rows / 128][k / 64][128][64 bytes] as they are stored; params.k is a multiple of 64, and one of both is
+// zero from the end of the contraction on. Rows behind the last may hold anything, as nothing of them is written.
+// Idea: four neighbours along k are multiplied by one instruction. So words of four codes wait in workgroup memory as
+// [word][row], and a vector of them is four rows: a thread fetches 16 codes of four rows and transposes their words in
+// its registers on the way. The next step's words are fetched while this one's are multiplied.
+//! include gemm_output.wgsl
+//! include gemm_tile.wgsl
+//! include dot4.wgsl
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+const THREADS = (BM / TM) * (BN / TN);
+// A step of a panel in vectors of 16 codes.
+const BLOCK = 512u;
+
+// One more vector per word, so that the stores of neighbouring threads, of different words, meet different banks.
+var<workgroup> a_tile: array<array<vec4<u32>, BM / 4 + 1>, 16>;
+var<workgroup> b_tile: array<array<vec4<u32>, BN / 4 + 1>, 16>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+  let steps = params.k / 64u;
+  let tm = thread / (BN / TN);
+  let tn = thread % (BN / TN);
+
+  // Indices are named once: one that is computed again in every step costs time under naga.
+  let vector = thread % 4u;
+//! for X,x,n in A,a,m B,b,n
+  let \${x}_panel = (\${n}0 / 128u * (params.\${x}_pitch / 64u) + params.\${x}_column / 64u) * BLOCK + \${n}0 % 128u * 4u;
+//! unroll p 0 \${X}_LOADS
+  let \${x}_quad_$p = thread / 4u + \${p}u * (THREADS / 4u);
+  let \${x}_at_$p = \${x}_panel + \${x}_quad_$p * 16u + vector;
+//! unroll c 0 4
+  var \${x}_next_\${p}_$c = vec4<u32>();
+//! end
+//! end
+//! end
+//! unroll i 0 TM/4
+  let a_from_$i = tm + \${i}u * (BM / TM);
+//! end
+//! unroll j 0 TN/4
+  let b_from_$j = tn + \${j}u * (BN / TN);
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  var total_\${i}_\${c}_$j = vec4<i32>();
+//! end
+//! end
+//! end
+
+//! include gemm_int8_fetch.wgsl STEP=0u
+  for (var step = 0u; step < steps; step += 1u) {
+    workgroupBarrier();
+//! for X,x,N in A,a,M B,b,N
+//! unroll p 0 \${X}_LOADS
+//! if \${X}_GUARDED
+    if (\${x}_quad_$p < B$N / 4) {
+//! else
+    {
+//! end
+//! unroll w 0 4
+      \${x}_tile[vector * 4u + \${w}u][\${x}_quad_$p] =
+        vec4<u32>(\${x}_next_\${p}_0[$w], \${x}_next_\${p}_1[$w], \${x}_next_\${p}_2[$w], \${x}_next_\${p}_3[$w]);
+//! end
+    }
+//! end
+//! end
+    workgroupBarrier();
+    // The last step fetches its own words again: cheaper than to ask.
+    let next = min(step + 1u, steps - 1u);
+//! include gemm_int8_fetch.wgsl STEP=next
+    for (var word = 0u; word < 16u; word += AT_ONCE) {
+//! unroll w 0 AT_ONCE
+      {
+//! unroll i 0 TM/4
+        let a_$i = a_tile[word + $w][a_from_$i];
+//! end
+//! unroll j 0 TN/4
+        let b_$j = b_tile[word + $w][b_from_$j];
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+        total_\${i}_\${c}_$j += vec4<i32>(
+          dot4(a_$i[$c], b_$j.x), dot4(a_$i[$c], b_$j.y), dot4(a_$i[$c], b_$j.z), dot4(a_$i[$c], b_$j.w));
+//! end
+//! end
+//! end
+      }
+//! end
+    }
+  }
+
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  let sum_\${i}_\${c}_$j = vec4<f32>(total_\${i}_\${c}_$j);
+//! end
+//! end
+//! end
+//! include gemm_store.wgsl
+}
+`,
+  "gemm_int8_fetch.wgsl": `// Fetches a thread's words of both operands of gemm_int8.wgsl for the step STEP: pasted into \`main\` before the first
+// step, and into each step for the next one. Include-only.
+//! for X,x,N in A,a,M B,b,N
+//! unroll p 0 \${X}_LOADS
+//! if \${X}_GUARDED
+  if (\${x}_quad_$p < B$N / 4) {
+//! else
+  {
+//! end
+//! unroll c 0 4
+    \${x}_next_\${p}_$c = $x[\${x}_at_$p + $STEP * BLOCK + \${c}u * 4u];
+//! end
+  }
+//! end
+//! end
+`,
+  "gemm_int8_tensor.wgsl": `// Matrix product of int8 codes on tensor cores: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
+//
+// a, b: panels [rows / 128][k / 64][128][64 bytes] as they are stored; K is a multiple of 64, and one of both is zero
+// from the end of the contraction on. Rows behind the last may hold anything, as nothing of them is written.
+// Idea: a workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups of 32, each of which keeps its part of the BM × BN sums in
+// fragments of 16 × 16. A step of 64 k waits in workgroup memory, the next one is fetched into registers meanwhile: one
+// run of memory for each 128 rows. A pad of one vector per row spreads the rows over the banks: without it the product
+// takes 1.7 times as long on an H100. K is known to the compiler, which unrolls the loop: a tenth to a quarter of the
+// time. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+//! include gemm_output.wgsl
+//! include gemm_tile.wgsl
+//! include fragments_int8.wgsl
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+const THREADS = 32u * SUBGROUPS_M * SUBGROUPS_N;
+const STEPS = K / 64u;
+// A step of a panel in vectors of 16 codes.
+const BLOCK = 512u;
+// What a subgroup makes.
+const SUB_M = BM / SUBGROUPS_M;
+const SUB_N = BN / SUBGROUPS_N;
+// A row of the tiles in vectors, with its pad.
+const ROW = 5u;
+const B_TILE = BM * ROW; // where b's codes begin
+// Rows of the outgoing sums of a subgroup in vectors of 4.
+const OUT_ROW = SUB_N / 4u + 1u;
+
+var<workgroup> tile: array<vec4<u32>, max(B_TILE + BN * ROW, SUBGROUPS_M * SUBGROUPS_N * 16u * OUT_ROW)>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+  let subgroup = thread / 32u;
+  let sub_m = subgroup / SUBGROUPS_N;
+  let sub_n = subgroup % SUBGROUPS_N;
+
+  // The panels of an operand, and a thread's first vector of the tile's rows.
+  let a_panel = params.a_pitch / 64u * BLOCK;
+  let b_panel = params.b_pitch / 64u * BLOCK;
+  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + m0 % 128u * 4u + thread;
+  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + n0 % 128u * 4u + thread;
+  let a_to = thread / 4u * ROW + thread % 4u;
+  let b_to = B_TILE + a_to;
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+  var \${x}_next_$p = $x[\${x}_at + \${p}u * THREADS / BLOCK * \${x}_panel + \${p}u * THREADS % BLOCK];
+//! end
+//! end
+//! unroll i 0 BM/SUBGROUPS_M/16
+//! unroll j 0 BN/SUBGROUPS_N/16
+  var sum_\${i}_$j = Sum();
+//! end
+//! end
+  for (var step = 0u; step < STEPS; step += 1u) {
+    workgroupBarrier();
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+    tile[\${x}_to + \${p}u * (THREADS / 4u) * ROW] = \${x}_next_$p;
+//! end
+//! end
+    workgroupBarrier();
+    // The last step fetches its own codes again: cheaper than to ask.
+    let next = min(step + 1u, STEPS - 1u) * BLOCK;
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+    \${x}_next_$p = $x[\${x}_at + next + \${p}u * THREADS / BLOCK * \${x}_panel + \${p}u * THREADS % BLOCK];
+//! end
+//! end
+//! unroll kk 0 2
+    {
+//! unroll i 0 BM/SUBGROUPS_M/16
+      let a_$i = load_left((sub_m * SUB_M + 16u * \${i}u) * ROW + 2u * \${kk}u, ROW);
+//! end
+//! unroll j 0 BN/SUBGROUPS_N/16
+      let b_$j = load_right(B_TILE + (sub_n * SUB_N + 16u * \${j}u) * ROW + 2u * \${kk}u, ROW);
+//! end
+//! unroll i 0 BM/SUBGROUPS_M/16
+//! unroll j 0 BN/SUBGROUPS_N/16
+      sum_\${i}_$j = multiply_add(a_$i, b_$j, sum_\${i}_$j);
+//! end
+//! end
+    }
+//! end
+  }
+
+  // 16 rows at a time: a subgroup's 16 × SUB_N sums, then its lanes write them row by row, each always the same columns.
+  let lane = thread % 32u;
+  let mine = subgroup * 16u * OUT_ROW;
+  let quad = lane % (SUB_N / 4u);
+  let column = n0 + sub_n * SUB_N + 4u * quad;
+  let factors = column_factors(column);
+//! unroll i 0 BM/SUBGROUPS_M/16
+  workgroupBarrier();
+//! unroll j 0 BN/SUBGROUPS_N/16
+  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
+//! end
+  workgroupBarrier();
+//! unroll q 0 BN/SUBGROUPS_N/8
+  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (SUB_N / 4u);
+  let row_\${i}_$q = m0 + sub_m * SUB_M + 16u * \${i}u + slab_row_\${i}_$q;
+  let sum_of_\${i}_$q = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]));
+  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
+//! end
+//! unroll q 0 BN/SUBGROUPS_N/8
+  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
+//! end
+//! end
+}
 `,
   "gemm_output.wgsl": `// Parameters of every GEMM kernel, and how it writes a result. Include-only.
 //
@@ -3465,23 +3886,25 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // memory in another order: \`turn\` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
 //
 // Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
-//! if ROTATION
+//! if ROTATED != none
 
 alias Tile = array<vec4<f32>, 4>;
 
-// Where value i of a thread comes from, counted in vec4s from where the first thread's first comes from.
-fn tile_place(thread: u32, i: u32) -> u32 { return thread / 16u * 64u + thread % 16u + 16u * i; }
+// Where value i of a thread comes from, counted in vec4s: value 4 is the first of the workgroup's next tiles.
+fn tile_place(thread: u32, i: u32) -> u32 { return tile_of(thread, i) + thread % 16u + 16u * (i % 4u); }
 
 // Where value i is then.
 fn rotated_place(thread: u32, i: u32) -> u32 {
 //! if EXCHANGES == two
-  return thread / 16u * 64u + thread % 4u + 4u * i + 16u * (thread / 4u % 4u);
+  return tile_of(thread, i) + thread % 4u + 4u * (i % 4u) + 16u * (thread / 4u % 4u);
 //! elif EXCHANGES == one
-  return thread / 16u * 64u + i + 4u * (thread / 4u % 4u) + 16u * (thread % 4u);
+  return tile_of(thread, i) + i % 4u + 4u * (thread / 4u % 4u) + 16u * (thread % 4u);
 //! else
   return tile_place(thread, i);
 //! end
 }
+
+fn tile_of(thread: u32, i: u32) -> u32 { return i / 4u * (4u * THREADS) + thread / 16u * 64u; }
 
 //! if EXCHANGES != none
 var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
@@ -4655,6 +5078,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // to d_input: the gradient of the residual stream that runs past the norm.
 // With QUANTIZED, d_input as codes too, of row_codes.wgsl; with COLUMN_SCALES, column_scales [cols] of the rows of the
 // weight that it is multiplied by next.
+// With ROTATED == source, d_output comes rotated, as from a layer whose input is rotated.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of g · input.
 //! include linear_grid.wgsl
 //! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false FIRST_ROW=false
@@ -4689,14 +5113,20 @@ fn row_vectors() -> u32 { return params.vectors; }
 
 fn begin_row(row: u32) -> Row { return Row(rstd[row], 0.0); }
 
-fn load(row: u32, v: u32) -> Source {
-  let at = row * params.vectors + min(v, params.vectors - 1u);
+fn place(row: u32, v: u32) -> u32 { return row * params.vectors + min(v, params.vectors - 1u); }
+
+fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[place(row, v)]; }
+
+fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+  let at = place(row, v);
 //! if ACCUMULATE
-  return Source(d_output[at], input[at], d_input[at]);
+  return Source(dy, input[at], d_input[at]);
 //! else
-  return Source(d_output[at], input[at]);
+  return Source(dy, input[at]);
 //! end
 }
+
+fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
 
 // Zero past the end of the weight, which lies before the pitch.
 fn weight_at(v: u32) -> vec4<f32> {
@@ -4771,7 +5201,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
 // plane that is rotated by the angle  position · inverseFrequency[i]. The kernels of the attention backward rotate
 // gradients back.
 //
-// Shapes: matrix f32 [tokens, ·], of which \`heads\` heads of 2 · half columns are rotated: the query heads from column
+// Shapes: matrix [tokens, ·], f32 or with VEC4 also f16 (QKV), of which \`heads\` heads of 2 · half columns are rotated: the query heads from column
 // 0 on, the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
 //
 // Idea: bound by memory. A thread rotates the same planes, four with VEC4 else one, of HEADS heads, so that it takes
@@ -4798,7 +5228,23 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> frequencies: array<vec2<u32>>;
+//! if QKV == f32
 @group(0) @binding(3) var<storage, read_write> matrix: array<Values>;
+
+fn wide(stored: Values) -> Values { return stored; }
+fn narrow(values: Values) -> Values { return values; }
+//! else
+@group(0) @binding(3) var<storage, read_write> matrix: array<vec2<u32>>;
+
+fn wide(stored: vec2<u32>) -> Values { return vec4<f32>(unpack2x16float(stored.x), unpack2x16float(stored.y)); }
+
+// Rotation makes a component larger by up to √2: it saturates as in the product before, and what is not finite stays so.
+fn narrow(values: Values) -> vec2<u32> {
+  let finite = (bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let saturated = select(values, clamp(values, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  return vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
+}
+//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -4818,13 +5264,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let column_$h = known_$h * 2u * params.half
     + select(params.key_column - params.query_heads * 2u * params.half, 0u, known_$h < params.query_heads);
   let at_$h = (token * params.pitch + column_$h + plane) / WIDTH;
-  let a_$h = matrix[at_$h];
-  let b_$h = matrix[at_$h + planes];
+  let a_$h = wide(matrix[at_$h]);
+  let b_$h = wide(matrix[at_$h + planes]);
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
-    matrix[at_$h] = a_$h * angle.cosine - b_$h * angle.sine;
-    matrix[at_$h + planes] = b_$h * angle.cosine + a_$h * angle.sine;
+    matrix[at_$h] = narrow(a_$h * angle.cosine - b_$h * angle.sine);
+    matrix[at_$h + planes] = narrow(b_$h * angle.cosine + a_$h * angle.sine);
   }
 //! end
 }
@@ -4980,7 +5426,14 @@ fn largest(v: vec4<f32>) -> f32 {
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
 // GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs.
 // Without QUANTIZED there are no codes.
+//
+// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
+// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+//   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
+//   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
+//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
 //! include workgroup_reduce.wgsl
+//! include hadamard.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
 //! include column_scales.wgsl
@@ -4995,9 +5448,30 @@ fn write_row(row: u32, thread: u32) {
 //! else
   let of_row = begin_row(row);
 //! end
-//! if REGISTERS
+//! if ROTATED == source
 //! unroll i 0 VECTORS
+  let turned_$i = turned(row, tile_place(thread, \${i}u));
+//! end
+//! unroll tile 0 VECTORS/4
+  var tile_$tile: Tile;
+//! unroll i 4*tile 4*tile+4
+  tile_$tile[\${i}u % 4u] = turned_$i;
+//! end
+  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
+//! end
+//! unroll tile 0 VECTORS/4
+//! unroll i 4*tile 4*tile+4
+  let v_$i = rotated_place(thread, \${i}u);
+  let source_$i = load_with(row, v_$i, tile_$tile[\${i}u % 4u]);
+//! end
+//! end
+//! elif REGISTERS
+//! unroll i 0 VECTORS
+//! if ROTATED == values
+  let v_$i = tile_place(thread, \${i}u);
+//! else
   let v_$i = thread + \${i}u * THREADS;
+//! end
   let source_$i = load(row, v_$i);
 //! end
 //! end
@@ -5036,8 +5510,21 @@ fn write_row(row: u32, thread: u32) {
 //! end
 
 //! if QUANTIZED
-//! if REGISTERS
+//! if ROTATED == values
+//! unroll tile 0 VECTORS/4
+  var tile_$tile: Tile;
+//! unroll i 4*tile 4*tile+4
+  tile_$tile[\${i}u % 4u] = values_$i[0];
+//! end
+  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
+//! unroll i 4*tile 4*tile+4
+  let to_$i = rotated_place(thread, \${i}u);
+  let out_\${i}_0 = tile_$tile[\${i}u % 4u];
+//! end
+//! end
+//! elif REGISTERS
 //! unroll i 0 VECTORS
+  let to_$i = v_$i;
 //! unroll part 0 PARTS
   let out_\${i}_$part = by_column(values_$i[$part], \${part}u * vectors + min(v_$i, vectors - 1u));
 //! end
@@ -5050,7 +5537,7 @@ fn write_row(row: u32, thread: u32) {
   var amax = 0.0;
 //! unroll i 0 VECTORS
 //! unroll part 0 PARTS
-  amax = max(amax, select(0.0, largest(out_\${i}_$part), v_$i < vectors));
+  amax = max(amax, select(0.0, largest(out_\${i}_$part), to_$i < vectors));
 //! end
 //! end
 //! end
@@ -5059,9 +5546,9 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
-  if (v_$i < vectors) {
+  if (to_$i < vectors) {
 //! unroll part 0 PARTS
-    write_scaled(row, \${part}u * vectors + v_$i, out_\${i}_$part * scale);
+    write_scaled(row, \${part}u * vectors + to_$i, out_\${i}_$part * scale);
 //! end
   }
 //! end
@@ -5300,7 +5787,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
 // COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up
 // is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which are
-// in range as codes are.
+// in range as codes are. With ROTATED == source, d_output comes rotated, as from a layer whose input is rotated.
 // One workgroup per row, which goes the way of row_pass.wgsl with the gradients of gate and of up as its parts.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
@@ -5321,12 +5808,17 @@ fn row_vectors() -> u32 { return params.vectors; }
 
 fn begin_row(row: u32) -> Row { return row; }
 
+fn place(v: u32) -> u32 { return min(v, params.vectors - 1u); }
+
+fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[row * params.vectors + place(v)]; }
+
 // The gradients, which take two thirds of the registers of what they are made of.
-fn load(row: u32, v: u32) -> Source {
-  let inside = min(v, params.vectors - 1u);
-  let at = 2u * row * params.vectors + inside;
-  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
+fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+  let at = 2u * row * params.vectors + place(v);
+  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), dy);
 }
+
+fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source.gate, source.up); }
 fn again(row: u32, v: u32, of_row: Row) -> Values { return made(load(row, v), v, of_row); }
@@ -5451,6 +5943,76 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   for (var i = thread; i < params.rows; i += THREADS) { mine = max(mine, scales[i]); }
   let scale = scale_of(workgroup_max(mine, thread));
   for (var i = thread; i < params.rows; i += THREADS) { scales[i] = scale; }
+}
+`,
+  "transpose_int8.wgsl": `// Transposes int8 codes from panels to panels: out[x, k] = in[k, x], both [rows / 128][columns / 64][128][64 bytes].
+//
+// Rows of the output are zero from params.k to their pitch, whatever lies behind the rows of the input; those behind the
+// last may hold anything.
+// Idea: a workgroup takes one step of a panel, 128 k × 64 x in one run of memory, and writes two runs of 64 x × 64 k. A
+// thread fetches 16 codes of four k, and transposes blocks of 4 × 4 codes in its registers; words of four k wait in
+// workgroup memory.
+
+struct Params {
+  k: u32,          // rows of the input that count
+  in_pitch: u32,   // columns, multiples of 64
+  in_column: u32,
+  out_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> transposed: array<vec4<u32>>;
+
+// A step of a panel in vectors of 16 codes.
+const BLOCK = 512u;
+
+// [x][words of k], with one more word so that walking either way meets most banks.
+var<workgroup> tile: array<array<u32, 33>, 64>;
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let word = thread / 4u;
+  let vector = thread % 4u;
+  let from_step = group.y * (params.in_pitch / 64u) + params.in_column / 64u + group.x;
+//! unroll c 0 4
+  let row_$c = select(vec4<u32>(), codes[from_step * BLOCK + (4u * word + \${c}u) * 4u + vector],
+    group.y * 128u + 4u * word + \${c}u < params.k);
+//! end
+  // Of all four words of the vectors at once: first the bytes of two rows side by side, then of four.
+  let even = vec4<u32>(0x00ff00ffu);
+  let odd = vec4<u32>(0xff00ff00u);
+  let eight = vec4<u32>(8u);
+  let even_01 = (row_0 & even) | ((row_1 & even) << eight);
+  let even_23 = (row_2 & even) | ((row_3 & even) << eight);
+  let odd_01 = ((row_0 & odd) >> eight) | (row_1 & odd);
+  let odd_23 = ((row_2 & odd) >> eight) | (row_3 & odd);
+  let low = vec4<u32>(0x0000ffffu);
+  let high = vec4<u32>(0xffff0000u);
+  let sixteen = vec4<u32>(16u);
+  let column_0 = (even_01 & low) | (even_23 << sixteen);
+  let column_1 = (odd_01 & low) | (odd_23 << sixteen);
+  let column_2 = (even_01 >> sixteen) | (even_23 & high);
+  let column_3 = (odd_01 >> sixteen) | (odd_23 & high);
+//! unroll w 0 4
+//! unroll c 0 4
+  tile[vector * 16u + \${w}u * 4u + \${c}u][word] = column_$c[$w];
+//! end
+//! end
+  workgroupBarrier();
+  // 64 rows of a panel of the output, in each of two steps.
+  let steps = params.out_pitch / 64u;
+//! unroll p 0 4
+  {
+    let x = thread / 4u + \${p}u % 2u * 32u;
+    let to_step = group.y * 2u + \${p}u / 2u;
+    let first = \${p}u / 2u * 16u + vector * 4u;
+    if (to_step < steps) {
+      transposed[(group.x / 2u * steps + to_step) * BLOCK + (group.x % 2u * 64u + x) * 4u + vector] =
+        vec4<u32>(tile[x][first], tile[x][first + 1u], tile[x][first + 2u], tile[x][first + 3u]);
+    }
+  }
+//! end
 }
 `,
   "widen.wgsl": `// Weights as files hold them in 16 bits, widened: out[r][c] = decode(raw[r · cols + c]).

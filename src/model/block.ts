@@ -13,7 +13,7 @@
  * The forward keeps x, qkv (rotated), the attention's output and log-sum-exp, postAttention and
  * gate,up. Norms and SwiGLU are computed again where a linear layer needs its input for its own
  * gradient; FALQON's do not. Where a layer multiplies in low precision, norm and SwiGLU write its
- * input in that at once, and in f32 only if something reads it. What is widest, gate,up and its
+ * input in that at once, and in f32 only if something reads it. What is widest, qkv, gate,up and its
  * gradient, is f16 where its layer can write or read that (`preferredOutputType`,
  * `preferredGradientType`).
  *
@@ -23,9 +23,10 @@
 import { type ColumnBlock, columnsOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
-import { rope } from "../kernels/attention/rope.ts";
+import { rope, rotatesF16 } from "../kernels/attention/rope.ts";
 import type { AttentionHeads } from "../kernels/attention/shapes.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
+import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { Linear } from "../layers/method.ts";
 import type { ActivationName, Activations, ActivationTypes } from "./activations.ts";
@@ -56,7 +57,7 @@ export interface Pass {
   /**
    * The most rows that linear layers take at a time: what their method keeps of a step is shared
    * with training, and must not grow for a long prompt, as that would free what a recorded training
-   * step uses. A multiple of 4 if it is less than `rows`, so that groups of rows begin at 256
+   * step uses. A multiple of 8 if it is less than `rows`, so that groups of rows begin at 256
    * bytes. A pass with a backward has one group.
    */
   linearRows: number;
@@ -107,7 +108,7 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
   });
   const get = activationsOf(pass, layer);
   const qkv = qkvColumns(block, get("qkv"));
-  rotate(pass, block, qkv);
+  recordRope(pass, block, qkv);
   attend(pass, layer, { ...qkv, output: get("attended"), logSumExp: get("logSumExp") });
   inGroups(pass, layer, ({ get, inputOf }) => {
     const postAttention = get("postAttention");
@@ -160,6 +161,10 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
   return {
     normed: blocks.some(({ qkv, gateUp }) => reads(qkv) || reads(gateUp)) ? "f32" : null,
     hidden: blocks.some(({ down }) => reads(down)) ? "f32" : null,
+    qkv: typeIf(({ plan, qkv }) =>
+      qkv.preferredOutputType === "f16" &&
+      rotatesF16(plan.attention.headDim, qkv.spec.parts[1].start)
+    ),
     gateUp: typeIf(({ gateUp }) => gateUp.preferredOutputType === "f16"),
     dGateUp: typeIf(({ gateUp }) => gateUp.preferredGradientType === "f16"),
   };
@@ -211,6 +216,7 @@ export function blockBackward(
   swigluBackward(program, {
     gateUp: get("gateUp"),
     dOutput: get("dHidden"),
+    rotation: block.down.rotation,
     dGateUp: get("dGateUp"),
     quantized: codes,
   });
@@ -221,7 +227,7 @@ export function blockBackward(
     dInput: get("dNormed"),
   });
   const dPostAttention = block.o.gradientCodes(pass.rows);
-  normBackward(pass, block.mlpNorm, get("postAttention"), dPostAttention);
+  normBackward(pass, block.mlpNorm, get("postAttention"), block.gateUp, dPostAttention);
 
   block.o.backward(program, {
     dOutput: dResidual,
@@ -229,6 +235,7 @@ export function blockBackward(
     input: get("attended"),
     dInput: get("dAttended"),
   });
+  rotate(program, { input: get("dAttended"), block: block.o.rotation });
   const { positions, documents } = tokens;
   const gradient = qkvColumns(block, get("dQkv"));
   attentionBackward(program, {
@@ -252,23 +259,24 @@ export function blockBackward(
   });
   if (!needsInputGradient) return null;
   const inputCodes = below?.gradientCodes(pass.rows) ?? null;
-  normBackward(pass, block.attentionNorm, get("input"), inputCodes);
+  normBackward(pass, block.attentionNorm, get("input"), block.qkv, inputCodes);
   return inputCodes;
 }
 
 /**
- * Records the gradient of a norm from `dNormed`, added to `dResidual`; `quantized` receives the
- * sum.
+ * Records the gradient of the norm before `linear` from `dNormed`, added to `dResidual`; `quantized`
+ * receives the sum.
  */
 function normBackward(
   { program, activations, rows }: Pass,
   norm: Norm,
   input: Matrix,
+  { rotation }: Linear,
   quantized: QuantizedGradient | null,
 ): void {
   const dOutput = activations.get("dNormed", rows);
   const dInput = activations.get("dResidual", rows);
-  normGradients(program, norm, { input, dOutput, dInput, accumulate: true, quantized });
+  normGradients(program, norm, { input, dOutput, rotation, dInput, accumulate: true, quantized });
 }
 
 function activationsOf({ activations, rows }: Pass, layer: number) {
@@ -281,7 +289,7 @@ function qkvColumns({ plan, qkv }: Block, merged: Matrix): QkvColumns {
   return { q, k, v, heads, kvHeads, headDim, scale };
 }
 
-function rotate({ program, tokens: { positions } }: Pass, block: Block, qkv: QkvColumns): void {
+function recordRope({ program, tokens }: Pass, block: Block, qkv: QkvColumns): void {
   const { q: { matrix }, k: { column }, heads, kvHeads, headDim } = qkv;
   const { frequencies } = block;
   rope(program, {
@@ -290,7 +298,7 @@ function rotate({ program, tokens: { positions } }: Pass, block: Block, qkv: Qkv
     heads,
     kvHeads,
     headDim,
-    positions,
+    positions: tokens.positions,
     frequencies,
   });
 }

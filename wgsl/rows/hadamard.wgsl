@@ -12,23 +12,25 @@
 // memory in another order: `turn` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
 //
 // Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
-//! if ROTATION
+//! if ROTATED != none
 
 alias Tile = array<vec4<f32>, 4>;
 
-// Where value i of a thread comes from, counted in vec4s from where the first thread's first comes from.
-fn tile_place(thread: u32, i: u32) -> u32 { return thread / 16u * 64u + thread % 16u + 16u * i; }
+// Where value i of a thread comes from, counted in vec4s: value 4 is the first of the workgroup's next tiles.
+fn tile_place(thread: u32, i: u32) -> u32 { return tile_of(thread, i) + thread % 16u + 16u * (i % 4u); }
 
 // Where value i is then.
 fn rotated_place(thread: u32, i: u32) -> u32 {
 //! if EXCHANGES == two
-  return thread / 16u * 64u + thread % 4u + 4u * i + 16u * (thread / 4u % 4u);
+  return tile_of(thread, i) + thread % 4u + 4u * (i % 4u) + 16u * (thread / 4u % 4u);
 //! elif EXCHANGES == one
-  return thread / 16u * 64u + i + 4u * (thread / 4u % 4u) + 16u * (thread % 4u);
+  return tile_of(thread, i) + i % 4u + 4u * (thread / 4u % 4u) + 16u * (thread % 4u);
 //! else
   return tile_place(thread, i);
 //! end
 }
+
+fn tile_of(thread: u32, i: u32) -> u32 { return i / 4u * (4u * THREADS) + thread / 16u * 64u; }
 
 //! if EXCHANGES != none
 var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;

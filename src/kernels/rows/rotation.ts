@@ -16,23 +16,21 @@ import { expectMatrix } from "../shapes.ts";
 /** Threads of a workgroup of the kernel that only rotates: 8 KiB of workgroup memory. */
 const THREADS = 128;
 
-/** Bytes of workgroup memory that each thread of `hadamard.wgsl` takes. */
-export const ROTATION_BYTES_PER_THREAD = 64;
-
 /**
  * The constants of `wgsl/rows/hadamard.wgsl`.
  *
- * - `ROTATION`: whether there is one;
+ * - `ROTATED`: what is rotated: `none`, or `what`;
  * - `EXCHANGES`: how many times the threads exchange values: `none`, `one` or `two`;
  * - `BUTTERFLY_2` and so on: whether values that are so far apart are added and subtracted;
  * - `ROTATION_FACTOR`: what normalises the result.
  *
+ * @param what `values` that a kernel writes, or a `source` that it reads.
  * @param block Columns of a block; 1 for no rotation.
  */
-export function rotationConstants(block: number): KernelConstants {
-  if (block === 1) return { ROTATION: false };
+export function rotationConstants(what: "values" | "source", block: number): KernelConstants {
+  if (block === 1) return { ROTATED: "none" };
   return {
-    ROTATION: true,
+    ROTATED: what,
     EXCHANGES: block > 16 ? "two" : block > 4 ? "one" : "none",
     ...Object.fromEntries([2, 8, 32, 64, 128].map((h) => [`BUTTERFLY_${h}`, h < block])),
     ROTATION_FACTOR: `${Math.fround(1 / Math.sqrt(block))}f`,
@@ -83,7 +81,7 @@ export function rotate(program: Program, { input, output, block }: RotateOptions
     program.device.kernel("rotate", {
       THREADS,
       IN_PLACE: !output,
-      ...rotationConstants(block),
+      ...rotationConstants("values", block),
     }),
     output ? { input, output } : { output: input },
     { vectors },

@@ -66,6 +66,10 @@ export class FalqonLinear implements Linear {
     return this.#weight.scales;
   }
 
+  get rotation(): number {
+    return this.#weight.rotation;
+  }
+
   /**
    * dB is computed from the saved x·Aᵀ: the input is not kept, unless the gradient of W is
    * sketched.
@@ -91,7 +95,8 @@ export class FalqonLinear implements Linear {
   }
 
   #inputCodes(rows: number): Quantized {
-    return this.shared.input.rows(rows, this.spec.inFeatures);
+    const { rotation } = this;
+    return { ...this.shared.input.rows(rows, this.spec.inFeatures), rotation };
   }
 
   gradientCodes(rows: number): QuantizedGradient | null {
