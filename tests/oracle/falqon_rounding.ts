@@ -16,10 +16,14 @@ export interface RoundingStream {
   readonly key: RandomKey;
   /** Number of the step. */
   readonly step: number;
+  /** Which rows of the tensor the weight's are; by default all. */
+  readonly rows?: readonly number[];
 }
 
 /** Mixes a key and a step into what {@linkcode roundingWord} starts from. */
-function streamWords({ key, step }: RoundingStream): { x: number; y: number } {
+function streamWords(
+  { key, step }: Pick<RoundingStream, "key" | "step">,
+): { x: number; y: number } {
   return { x: mix32(key.low + step), y: mix32(key.high + step) };
 }
 
@@ -47,7 +51,7 @@ export function roundingBits(
   cols: number,
 ): RandomBits {
   const { x, y } = streamWords(stream);
-  const index = row * Math.ceil(cols / 4) + (col >> 2);
+  const index = (stream.rows?.[row] ?? row) * Math.ceil(cols / 4) + (col >> 2);
   return { word: roundingWord(x, y, index, (col >> 1) % 2), isFirst: col % 2 === 0 };
 }
 
