@@ -20,7 +20,7 @@ import type {
 } from "../../layers/method.ts";
 import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
 import { fp8QuantizationConfig } from "../../model/quantization_config.ts";
-import { gramMatrices } from "./adapter_init.ts";
+import { compileDirections, gramMatrices } from "./adapter_init.ts";
 import { FalqonLinear } from "./linear.ts";
 import type { FalqonSettings } from "./settings.ts";
 import { FalqonShared } from "./shared.ts";
@@ -104,9 +104,11 @@ export class FalqonLayers implements AdaptedLayers {
   }
 
   async #endSketches(): Promise<void> {
-    const { context: { device }, gSketch } = this.#shared;
+    const { context: { device }, gSketch, settings } = this.#shared;
     const linears = this.#linears;
-    const grams = await gramMatrices(device, linears.flatMap(({ sketches }) => sketches));
+    const sketches = linears.flatMap(({ sketches }) => sketches);
+    await compileDirections(device, sketches, settings.rank);
+    const grams = await gramMatrices(device, sketches);
     for (const linear of linears) {
       await linear.endSketch(grams.splice(0, linear.sketches.length));
     }
