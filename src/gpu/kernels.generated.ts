@@ -28,6 +28,7 @@ export type KernelName =
   | "gemm"
   | "gemm_f16"
   | "gemm_int8"
+  | "gemm_int8_rows"
   | "gemm_int8_tensor"
   | "gemm_tensor"
   | "grad_norm"
@@ -1971,6 +1972,11 @@ fn dot4(a: u32, b: u32) -> i32 {
   return products.x + products.y + products.z + products.w;
 //! end
 }
+
+// The same of sixteen.
+fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
+  return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
+}
 `,
   "embedding.wgsl": `// Embedding: output[t] = table[ids[t]].
 //
@@ -3041,10 +3047,6 @@ fn store_sum(at: u32, stride: u32, sum: Sum) {
   tile[mine + 1u] = bitcast<vec4<u32>>(sum.high);
 }
 
-fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
-}
-
 fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum {
   var products = array<i32, 8>();
   for (var c = 0u; c < lane_columns; c += 1u) {
@@ -3395,6 +3397,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! end
 `,
+  "gemm_fragment_store.wgsl": `// Writes the sums of a workgroup of the GEMM kernels for tensor cores, sum_i_j for fragment j of fragment row i, by
+// DOWN × ACROSS subgroups of 32. Pasted at the end of \`main\`. Include-only.
+//
+// A fragment's elements have no known place, so sums go through \`tile\`, 16 rows at a time: a subgroup's 16 × SUB_N sums,
+// then its lanes write them row by row, each always the same columns. The including kernel declares SUB_M × SUB_N, what
+// a subgroup makes, OUT_ROW, the vectors of such a row with one more against bank conflicts, and \`values_of\`, what four
+// sums in \`tile\` are. All results of these rows are finished before any is written: see gemm_output.wgsl.
+  let subgroup_m0 = m0 + subgroup / \${ACROSS}u * SUB_M;
+  let subgroup_n0 = n0 + subgroup % \${ACROSS}u * SUB_N;
+  let lane = thread % 32u;
+  let mine = subgroup * 16u * OUT_ROW;
+  let quad = lane % (SUB_N / 4u);
+  let column = subgroup_n0 + 4u * quad;
+  let factors = column_factors(column);
+//! unroll i 0 BM/$DOWN/16
+  workgroupBarrier();
+//! unroll j 0 BN/$ACROSS/16
+  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
+//! end
+  workgroupBarrier();
+//! unroll q 0 BN/$ACROSS/8
+  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (SUB_N / 4u);
+  let row_\${i}_$q = subgroup_m0 + 16u * \${i}u + slab_row_\${i}_$q;
+  let sum_of_\${i}_$q = values_of(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]);
+  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
+//! end
+//! unroll q 0 BN/$ACROSS/8
+  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
+//! end
+//! end
+`,
   "gemm_int8.wgsl": `// Matrix product of int8 codes without tensor cores: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
 //
 // a, b: panels [rows / 128][k / 64][128][64 bytes] as they are stored; params.k is a multiple of 64, and one of both is
@@ -3429,6 +3462,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
   // Indices are named once: one that is computed again in every step costs time under naga.
   let vector = thread % 4u;
+//! unroll w 0 4
+  let to_$w = vector * 4u + \${w}u;
+//! end
 //! for X,x,n in A,a,m B,b,n
   let \${x}_panel = (\${n}0 / 128u * (params.\${x}_pitch / 64u) + params.\${x}_column / 64u) * BLOCK + \${n}0 % 128u * 4u;
 //! unroll p 0 \${X}_LOADS
@@ -3464,7 +3500,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     {
 //! end
 //! unroll w 0 4
-      \${x}_tile[vector * 4u + \${w}u][\${x}_quad_$p] =
+      \${x}_tile[to_$w][\${x}_quad_$p] =
         vec4<u32>(\${x}_next_\${p}_0[$w], \${x}_next_\${p}_1[$w], \${x}_next_\${p}_2[$w], \${x}_next_\${p}_3[$w]);
 //! end
     }
@@ -3474,7 +3510,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     // The last step fetches its own words again: cheaper than to ask.
     let next = min(step + 1u, steps - 1u);
 //! include gemm_int8_fetch.wgsl STEP=next
+//! if ROLLED
     for (var word = 0u; word < 16u; word += AT_ONCE) {
+//! else
+    {
+      const word = 0u; // known, so that nothing is computed to stay in bounds
+//! end
 //! unroll w 0 AT_ONCE
       {
 //! unroll i 0 TM/4
@@ -3522,6 +3563,62 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! end
 `,
+  "gemm_int8_rows.wgsl": `// Matrix product of few rows of int8 codes: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
+//
+// a, b: as for gemm_int8.wgsl. Reading B once is all the time there is, so nothing of it goes through workgroup memory.
+// Idea: four neighbouring threads read the 64 codes of a row of B in a step, BN times as many a run of memory, and every
+// GROUPS-th step is theirs. Each multiplies them by the codes of BM rows of A, and what all have is added at the end.
+//! include gemm_output.wgsl
+//! include dot4.wgsl
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+const THREADS = 4 * BN * GROUPS;
+// A step of a panel in vectors of 16 codes.
+const BLOCK = 512u;
+
+var<workgroup> parts: array<array<vec4<i32>, BN * GROUPS>, BM>; // of the four threads of a row and step
+var<workgroup> totals: array<array<vec4<i32>, BN / 4>, BM>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let m0 = group.y * BM;
+  let n0 = group.x * BN;
+  let steps = params.k / 64u;
+  let vector = thread % 4u;
+  let column = thread / 4u % BN;
+  let first = thread / (4u * BN);
+  let a_at = (m0 / 128u * (params.a_pitch / 64u) + params.a_column / 64u) * BLOCK + m0 % 128u * 4u + vector;
+  let b_at = (n0 / 128u * (params.b_pitch / 64u) + params.b_column / 64u) * BLOCK + (n0 % 128u + column) * 4u + vector;
+//! unroll r 0 BM
+  var sum_$r = 0i;
+//! end
+  for (var step = first; step < steps; step += GROUPS) {
+    let codes = b[b_at + step * BLOCK];
+//! unroll r 0 BM
+    sum_$r += dot16(a[a_at + step * BLOCK + \${r}u * 4u], codes);
+//! end
+  }
+//! unroll r 0 BM
+  parts[$r][thread / 4u][vector] = sum_$r;
+//! end
+  workgroupBarrier();
+  if (thread < BM * BN) {
+    let row = thread / BN;
+    var all = vec4<i32>();
+    for (var g = 0u; g < GROUPS; g += 1u) { all += parts[row][g * BN + thread % BN]; }
+    totals[row][thread % BN / 4u][thread % 4u] = all.x + all.y + all.z + all.w;
+  }
+  workgroupBarrier();
+  if (thread >= BM * BN / 4) { return; }
+  let row = thread / (BN / 4u);
+  let quad = thread % (BN / 4u);
+  let sum = vec4<f32>(totals[row][quad]);
+  let scaled = sum * (row_factor(m0 + row) * column_factors(n0 + 4u * quad));
+  put(group.z, m0 + row, n0 + 4u * quad, finished(group.z, m0 + row, n0 + 4u * quad, scaled));
+}
+`,
   "gemm_int8_tensor.wgsl": `// Matrix product of int8 codes on tensor cores: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
 //
 // a, b: panels [rows / 128][k / 64][128][64 bytes] as they are stored; K is a multiple of 64, and one of both is zero
@@ -3530,7 +3627,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // fragments of 16 × 16. A step of 64 k waits in workgroup memory, the next one is fetched into registers meanwhile: one
 // run of memory for each 128 rows. A pad of one vector per row spreads the rows over the banks: without it the product
 // takes 1.7 times as long on an H100. K is known to the compiler, which unrolls the loop: a tenth to a quarter of the
-// time. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+// time.
 //! include gemm_output.wgsl
 //! include gemm_tile.wgsl
 //! include fragments_int8.wgsl
@@ -3553,6 +3650,8 @@ const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BN * ROW, SUBGROUPS_M * SUBGROUPS_N * 16u * OUT_ROW)>;
 
+fn values_of(sums: vec4<u32>) -> vec4<f32> { return vec4<f32>(bitcast<vec4<i32>>(sums)); }
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -3564,16 +3663,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let sub_m = subgroup / SUBGROUPS_N;
   let sub_n = subgroup % SUBGROUPS_N;
 
-  // The panels of an operand, and a thread's first vector of the tile's rows.
-  let a_panel = params.a_pitch / 64u * BLOCK;
-  let b_panel = params.b_pitch / 64u * BLOCK;
-  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + m0 % 128u * 4u + thread;
-  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + n0 % 128u * 4u + thread;
+  // A thread's first vector of the tile's rows, and how far on those of a second panel are: where the operand has none,
+  // the first one's serve, as nothing of them is written.
+//! for X,x,n in A,a,m B,b,n
+  let \${x}_panel = params.\${x}_pitch / 64u * BLOCK;
+  let \${x}_at = \${n}0 / 128u * \${x}_panel + params.\${x}_column / 64u * BLOCK + \${n}0 % 128u * 4u + thread;
+  let \${x}_second = select(0u, \${x}_panel, \${n}0 + 128u < params.$n);
+//! end
   let a_to = thread / 4u * ROW + thread % 4u;
   let b_to = B_TILE + a_to;
 //! for X,x in A,a B,b
 //! unroll p 0 \${X}_LOADS
-  var \${x}_next_$p = $x[\${x}_at + \${p}u * THREADS / BLOCK * \${x}_panel + \${p}u * THREADS % BLOCK];
+  var \${x}_next_$p = $x[\${x}_at + \${p}u * THREADS / BLOCK * \${x}_second + \${p}u * THREADS % BLOCK];
 //! end
 //! end
 //! unroll i 0 BM/SUBGROUPS_M/16
@@ -3593,7 +3694,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let next = min(step + 1u, STEPS - 1u) * BLOCK;
 //! for X,x in A,a B,b
 //! unroll p 0 \${X}_LOADS
-    \${x}_next_$p = $x[\${x}_at + next + \${p}u * THREADS / BLOCK * \${x}_panel + \${p}u * THREADS % BLOCK];
+    \${x}_next_$p = $x[\${x}_at + next + \${p}u * THREADS / BLOCK * \${x}_second + \${p}u * THREADS % BLOCK];
 //! end
 //! end
 //! unroll kk 0 2
@@ -3613,28 +3714,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  // 16 rows at a time: a subgroup's 16 × SUB_N sums, then its lanes write them row by row, each always the same columns.
-  let lane = thread % 32u;
-  let mine = subgroup * 16u * OUT_ROW;
-  let quad = lane % (SUB_N / 4u);
-  let column = n0 + sub_n * SUB_N + 4u * quad;
-  let factors = column_factors(column);
-//! unroll i 0 BM/SUBGROUPS_M/16
-  workgroupBarrier();
-//! unroll j 0 BN/SUBGROUPS_N/16
-  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
-//! end
-  workgroupBarrier();
-//! unroll q 0 BN/SUBGROUPS_N/8
-  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (SUB_N / 4u);
-  let row_\${i}_$q = m0 + sub_m * SUB_M + 16u * \${i}u + slab_row_\${i}_$q;
-  let sum_of_\${i}_$q = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]));
-  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
-//! end
-//! unroll q 0 BN/SUBGROUPS_N/8
-  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
-//! end
-//! end
+//! include gemm_fragment_store.wgsl DOWN=$SUBGROUPS_M ACROSS=$SUBGROUPS_N
 }
 `,
   "gemm_output.wgsl": `// Parameters of every GEMM kernel, and how it writes a result. Include-only.
@@ -3813,10 +3893,14 @@ const PER_VECTOR = 8u;
 const A_ROW = BM / 8u + 1u;
 const B_ROW = BN / 8u + 1u;
 const B_TILE = BK * A_ROW; // where b's values begin
-// Rows of the outgoing sums of a subgroup in vectors of 4 floats.
-const OUT_ROW = BN / 8u + 1u;
+// What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
+const SUB_M = BM / 2u;
+const SUB_N = BN / 2u;
+const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
+
+fn values_of(sums: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(sums); }
 
 //! if CODES
 // The f16 of the first values of lanes from pack_codes.wgsl, and of the others.
@@ -3912,28 +3996,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes write them row by row, each always the same columns.
-  let lane = thread % 32u;
-  let mine = subgroup * 16u * OUT_ROW;
-  let quad = lane % (BN / 8u);
-  let column = n0 + half_n * (BN / 2u) + 4u * quad;
-  let factors = column_factors(column);
-//! unroll i 0 BM/32
-  workgroupBarrier();
-//! unroll j 0 BN/32
-  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
-//! end
-  workgroupBarrier();
-//! unroll q 0 BN/16
-  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (BN / 8u);
-  let row_\${i}_$q = m0 + half_m * (BM / 2u) + 16u * \${i}u + slab_row_\${i}_$q;
-  let sum_of_\${i}_$q = bitcast<vec4<f32>>(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]);
-  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
-//! end
-//! unroll q 0 BN/16
-  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
-//! end
-//! end
+//! include gemm_fragment_store.wgsl DOWN=2 ACROSS=2
 }
 `,
   "gemm_tile.wgsl": `// Which tile of the output a workgroup makes. Include-only.
@@ -5681,10 +5744,11 @@ fn write_row(row: u32, thread: u32) {
 
 //! if QUANTIZED
 //! if ROTATED == values
+  // The selection also keeps a compiler from making one operation of the product that a value is and the sums to come.
 //! unroll tile 0 VECTORS/4
   var tile_$tile: Tile;
 //! unroll i 4*tile 4*tile+4
-  tile_$tile[\${i}u % 4u] = values_$i[0];
+  tile_$tile[\${i}u % 4u] = select(vec4<f32>(), values_$i[0], v_$i < vectors);
 //! end
   tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
 //! unroll i 4*tile 4*tile+4
