@@ -39,11 +39,12 @@ const SOME_ROWS = falqon({
   scaleGranularity: "tensor",
 });
 const INT8 = lora({ rank: 20, base: "int8" });
+const INT8_FALQON = falqon({ rank: 20, format: "int8" });
 const OTHERS = [qlora({ rank: 20 }), lora({ rank: 20 }), full()];
 
 /** Kinds of GPU, and what is trained on each: the first method's step shows the main variants. */
 const GPUS: Record<string, { open: () => Device; methods: Method[] }> = {
-  native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, INT8, ...OTHERS] },
+  native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, INT8, INT8_FALQON, ...OTHERS] },
   tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS, INT8] },
   f32: { open: openDryF32Gpu, methods: [full()] },
 };
