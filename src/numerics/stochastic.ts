@@ -1,0 +1,88 @@
+/**
+ * Stochastic rounding to codes: a value between two codes becomes the upper one with the
+ * probability that makes the mean right, so that a change below half a step arrives on average
+ * where rounding to nearest would lose it.
+ *
+ * The random bits are a function of a stream and the index of the element, by integer operations
+ * alone: the same on every machine, whatever the order.
+ *
+ * @module
+ */
+
+import { codecOf, type NumberFormat } from "./formats.ts";
+import { mix32 } from "./random.ts";
+
+/** The stream of random bits of a tensor: a hash of a seed and the tensor's name. */
+export function tensorStream(seed: number, name: string): number {
+  let hash = mix32(seed ^ 0x9e3779b9) ^ mix32(Math.floor(seed / 2 ** 32));
+  for (const byte of new TextEncoder().encode(name)) hash = mix32(hash + byte);
+  return hash >>> 0;
+}
+
+/** The 32 random bits of an element of a stream. */
+export function streamBits(stream: number, element: number): number {
+  return mix32(stream ^ mix32(element + 1));
+}
+
+/**
+ * Encodes values, each as one of the two codes around it. Values that a code holds exactly keep it;
+ * those out of range saturate; NaN is encoded as the format does.
+ *
+ * @param values Already multiplied by their scales.
+ * @param format Of one byte per value.
+ * @param stream From {@linkcode tensorStream}.
+ * @param first Index in the stream of the first value.
+ */
+export function encodeStochastically(
+  values: Float32Array,
+  format: NumberFormat,
+  stream: number,
+  first = 0,
+): Uint8Array<ArrayBuffer> {
+  const codec = codecOf(format);
+  const decoded = codec.values();
+  const { above, below } = neighbours(format);
+  const codes = codec.encode(values);
+  for (let i = 0; i < codes.length; i++) {
+    const nearest = codes[i];
+    const offset = values[i] - decoded[nearest];
+    if (offset === 0 || Number.isNaN(offset)) continue;
+    const other = (offset > 0 ? above : below)[nearest];
+    if (other < 0) continue; // saturated
+    const share = offset / (decoded[other] - decoded[nearest]);
+    if (streamBits(stream, first + i) < share * 2 ** 32) codes[i] = other;
+  }
+  return codes;
+}
+
+/** For each code the next one above and below in value; −1 where there is none. */
+interface Neighbours {
+  readonly above: Int16Array;
+  readonly below: Int16Array;
+}
+
+const known = new Map<NumberFormat, Neighbours>();
+
+function neighbours(format: NumberFormat): Neighbours {
+  let found = known.get(format);
+  if (!found) known.set(format, found = findNeighbours(format));
+  return found;
+}
+
+/** The code that encoding gives stands for each value: −0, say, is nobody's neighbour. */
+function findNeighbours(format: NumberFormat): Neighbours {
+  const { values } = codecOf(format);
+  const decoded = values();
+  const inRange = (value: number) => Math.abs(value) <= format.max; // false for NaN
+  const ordered = [...decoded.keys()].filter((code) => inRange(decoded[code]))
+    .sort((a, b) => decoded[a] - decoded[b]);
+  const distinct = ordered.filter((code, i) => decoded[code] !== decoded[ordered[i - 1]]);
+  const above = new Int16Array(256).fill(-1);
+  const below = new Int16Array(256).fill(-1);
+  for (const code of ordered) {
+    const at = distinct.findIndex((other) => decoded[other] === decoded[code]);
+    above[code] = distinct[at + 1] ?? -1;
+    below[code] = distinct[at - 1] ?? -1;
+  }
+  return { above, below };
+}
