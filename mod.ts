@@ -45,12 +45,12 @@ export type { GenerateOptions } from "./src/inference/generate.ts";
 export type { SamplingOptions } from "./src/inference/sampling.ts";
 export type { ChatMessage, ChatTemplate, Tokenizer, TokenStream } from "./src/io/tokenizer.ts";
 
-export { falqon, frozenFp8 } from "./src/methods/falqon/falqon.ts";
-export type { FalqonOptions, UpdateRule } from "./src/methods/falqon/settings.ts";
+export { falqon, frozenFp8, frozenInt8 } from "./src/methods/falqon/falqon.ts";
+export type { FalqonFormat, FalqonOptions, UpdateRule } from "./src/methods/falqon/settings.ts";
 export type { AdapterInit } from "./src/methods/falqon/adapter_init.ts";
 export { frozen } from "./src/methods/frozen.ts";
 export { full } from "./src/methods/full.ts";
-export { fp8Lora, lora, qlora, torchaoStyle } from "./src/methods/lora/lora.ts";
+export { fp8Lora, int8Lora, lora, qlora, torchaoStyle } from "./src/methods/lora/lora.ts";
 export type { AdapterOptions, LoraOptions } from "./src/methods/lora/settings.ts";
 export type { DenseType, Method, UpdateMetrics } from "./src/layers/method.ts";
 export type { BaseType } from "./src/layers/storage/base_weight.ts";

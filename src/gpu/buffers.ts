@@ -4,12 +4,13 @@
  * A matrix is stored by rows with a *pitch* (elements from one row to the next) that is a multiple
  * of 16: every row starts 16-byte aligned in all element types, bytes included, and kernels read
  * whole vectors. The columns between `cols` and `pitch` are always zero; every kernel that writes a
- * matrix keeps that so.
+ * matrix keeps that so. Codes of a format whose layout is `panels` lie in pieces of 128 × 64 instead,
+ * with rows up to a multiple of 128, whose values do not count, and a pitch that is one of 64.
  *
  * @module
  */
 
-import { ALL_FORMATS, type FormatName } from "../numerics/formats.ts";
+import { ALL_FORMATS, type FormatName, FORMATS, type MatrixLayout } from "../numerics/formats.ts";
 
 /**
  * Element types of GPU buffers: number formats, and integers. Codes of one byte are
@@ -33,7 +34,7 @@ export interface BufferView {
   size: number;
 }
 
-/** A row-major matrix [rows, cols] in a buffer. */
+/** A matrix [rows, cols] in a buffer: row-major, or in the panels of its type. */
 export interface Matrix extends BufferView {
   rows: number;
   cols: number;
@@ -53,25 +54,41 @@ export function roundUp(value: number, step: number): number {
   return Math.ceil(value / step) * step;
 }
 
+/** Rows and columns of a panel. */
+export const PANEL = { rows: 128, cols: 64 } as const;
+
+/** How a matrix of a type lies in memory. */
+export function layoutOf(type: ElementType): MatrixLayout {
+  return Object.hasOwn(FORMATS, type) ? FORMATS[type as FormatName].layout : "rows";
+}
+
 /** The pitch of a matrix with `cols` columns. */
-export function pitchOf(cols: number): number {
-  return roundUp(cols, 16);
+export function pitchOf(cols: number, type: ElementType = "f32"): number {
+  return roundUp(cols, layoutOf(type) === "panels" ? PANEL.cols : 16);
+}
+
+/** Bytes of a matrix with this pitch. */
+export function matrixBytes(rows: number, pitch: number, type: ElementType): number {
+  const stored = layoutOf(type) === "panels" ? roundUp(rows, PANEL.rows) : rows;
+  return stored * pitch * ELEMENT_BYTES[type];
 }
 
 /**
  * The matrix made of `count` rows from `first` on. The byte offset must stay a multiple of 256.
  *
- * @throws {RangeError} if the matrix has fewer rows.
+ * @throws {RangeError} if the matrix has fewer rows, or if they begin inside a panel.
  */
 export function rowsOf(matrix: Matrix, first: number, count: number): Matrix {
   if (first < 0 || first + count > matrix.rows) {
     throw new RangeError(`There are no rows ${first} to ${first + count} of ${matrix.rows}`);
   }
-  const rowBytes = matrix.pitch * ELEMENT_BYTES[matrix.type];
+  if (layoutOf(matrix.type) === "panels" && first % PANEL.rows !== 0) {
+    throw new RangeError(`Row ${first} of codes in panels is no multiple of ${PANEL.rows}`);
+  }
   return {
     ...matrix,
-    offset: matrix.offset + first * rowBytes,
-    size: count * rowBytes,
+    offset: matrix.offset + first * matrix.pitch * ELEMENT_BYTES[matrix.type],
+    size: matrixBytes(count, matrix.pitch, matrix.type),
     rows: count,
   };
 }

@@ -11,6 +11,7 @@ import {
   ELEMENT_BYTES,
   type ElementType,
   type Matrix,
+  matrixBytes,
   pitched,
   pitchOf,
   roundUp,
@@ -149,8 +150,8 @@ export class Device implements Disposable, AsyncDisposable {
    * Allocates a zeroed matrix.
    */
   matrix(rows: number, cols: number, type: ElementType, label: string): Matrix {
-    const pitch = pitchOf(cols);
-    const view = this.allocate(rows * pitch * ELEMENT_BYTES[type], label);
+    const pitch = pitchOf(cols, type);
+    const view = this.allocate(matrixBytes(rows, pitch, type), label);
     return { ...view, rows, cols, pitch, type };
   }
 

@@ -14,6 +14,7 @@ export type KernelName =
   | "attention_tensor_keys_values"
   | "attention_tensor_queries"
   | "cache_append"
+  | "copy_codes"
   | "cross_entropy"
   | "dequantize_rows"
   | "embedding"
@@ -1628,6 +1629,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   value_cache[position * params.cache_pitch + column] = value;
 }
 `,
+  "code_place.wgsl": `// Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
+// src/numerics/formats.ts. Include-only.
+
+// Words in a row of the codes, of which \`words\` hold values: the rest are zeros.
+fn code_words(words: u32) -> u32 {
+//! if LAYOUT == panels
+  return (words + 15u) & ~15u;
+//! else
+  return words;
+//! end
+}
+
+// Word \`word\` of row \`row\`, where a row has \`words\` of them.
+fn code_place(row: u32, word: u32, words: u32) -> u32 {
+//! if LAYOUT == panels
+  return ((row >> 7u) * (words >> 4u) + (word >> 4u)) * 2048u + (row & 127u) * 16u + (word & 15u);
+//! else
+  return row * words + word;
+//! end
+}
+`,
   "column_scales.wgsl": `// What is quantised of a row's values: with COLUMN_SCALES, they are divided by a scale per column first. Include-only.
 
 //! if COLUMN_SCALES
@@ -1637,6 +1659,41 @@ fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value / column_sca
 //! else
 fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value; }
 //! end
+`,
+  "copy_codes.wgsl": `// Copies rows of codes of one byte into panels: to[to_row + r][c] = from[from_row + r][c], zeros past the columns.
+//
+// The source is in panels too (FROM panels), or row-major with from_words words per row. One thread per word.
+//! include linear_grid.wgsl
+//! include code_place.wgsl LAYOUT=panels
+
+struct Params {
+  rows: u32,
+  words: u32,      // in a row of the destination
+  from_words: u32, // in a row of the source
+  from_row: u32,
+  to_row: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> source: array<u32>;
+@group(0) @binding(2) var<storage, read_write> target_codes: array<u32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * 64u + thread;
+  let row = item / params.words;
+  let word = item % params.words;
+  if (row >= params.rows) { return; }
+//! if FROM == panels
+  let codes = source[code_place(params.from_row + row, word, params.from_words)];
+//! else
+  let inside = word < params.from_words;
+  let at = (params.from_row + row) * params.from_words + min(word, params.from_words - 1u);
+  let codes = select(0u, source[at], inside);
+//! end
+  target_codes[code_place(params.to_row + row, word, params.words)] = codes;
+}
 `,
   "cross_entropy.wgsl": `// Cross-entropy of a chunk of rows, and its gradient:
 //   row_loss[first_row + r] = log Σ_c e^logits[r][c] − logits[r][target]            (0 where target < 0: ignored)
@@ -1752,13 +1809,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: codes back to f32; less the original (SUBTRACT), the quantisation error.
-// One thread per vec4.
+// The codes begin at row first_row of theirs. One thread per vec4.
 //! include linear_grid.wgsl
+//! include code_place.wgsl
 //! include $CODES_INCLUDE
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row; the pitch is the same on both sides
+  vectors: u32, // vec4s in a row of the output
+  first_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -1775,11 +1834,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
+  let four = codes[code_place(params.first_row + row, item % params.vectors, code_words(params.vectors))];
 //! if CODES == f16
-  let halves = codes[item];
-  var value = vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y)) / scales[row];
+  var value = vec4<f32>(unpack2x16float(four.x), unpack2x16float(four.y)) / scales[row];
 //! else
-  var value = unpack4_$CODES(codes[item]) / scales[row];
+  var value = unpack4_$CODES(four) / scales[row];
 //! end
 //! if SUBTRACT
   value -= subtract[item];
@@ -3391,6 +3450,22 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
 }
 `,
+  "int8.wgsl": `// The codec of src/numerics/int8.ts in WGSL: integers from -127 to 127, four in a u32, lowest byte first.
+// Include-only.
+
+// Rounded to nearest, ties to even; NaN becomes 0.
+fn pack4_int8(v: vec4<f32>) -> u32 {
+  let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
+  let limited = clamp(select(v, vec4<f32>(), bits > vec4<u32>(0x7f800000u)), vec4<f32>(-127.0), vec4<f32>(127.0));
+  let codes = bitcast<vec4<u32>>(vec4<i32>(round(limited))) & vec4<u32>(0xffu);
+  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+}
+
+fn unpack4_int8(codes: u32) -> vec4<f32> {
+  let high = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes);
+  return vec4<f32>(bitcast<vec4<i32>>(high) >> vec4<u32>(24u));
+}
+`,
   "linear_grid.wgsl": `// The number of a workgroup in a grid that \`linearGrid\` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 
@@ -4290,16 +4365,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   "quantize_rows.wgsl": `// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of
 // row r.
 //
-// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike. One workgroup per row, which goes the
+// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike from row first_row of theirs on. One workgroup per row, which goes the
 // way of row_pass.wgsl: every load is 16 bytes and every store four codes.
 //! include linear_grid.wgsl
 //! include row_values.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true FIRST_ROW=true
 
 struct Params {
   rows: u32,
   vectors: u32,
   trailing_vectors: u32,
+  first_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -4400,7 +4476,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
 // take part: they are zero in the input, so they add nothing and stay zero.
 //! include linear_grid.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false
+//! include row_pass.wgsl PARTS=1 REDUCES=true COLUMN_SCALES=false GIVEN_SCALES=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -4468,7 +4544,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // weight that it is multiplied by next.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of g · input.
 //! include linear_grid.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false
+//! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -4703,6 +4779,7 @@ fn rotation(position: u32, planes: Words) -> Rotation {
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
 //! include $CODES_INCLUDE
 //! include row_scale.wgsl
+//! include code_place.wgsl
 
 @group(0) @binding(7) var<storage, read_write> scales: array<f32>;
 @group(0) @binding(6) var<storage, read_write> codes: array<$CODES_WORD>;
@@ -4717,7 +4794,7 @@ fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
 }
 //! end
 
-// Writes the codes of four values, already scaled, at place \`at\` (counted in fours).
+// Writes the codes of four values, already scaled, at a place of code_place.
 fn write_codes(at: u32, v: vec4<f32>) {
   codes[at] = pack4_$CODES(v);
 }
@@ -4744,11 +4821,12 @@ fn largest(v: vec4<f32>) -> f32 {
 //   made(source, v, of_row)           the values: one vec4 per part
 //   again(row, v, of_row)             the same, where they are in no register
 //   keep(row, v, values)              writes what is wanted besides codes
-//   keep_scaled(at, value)            the same of a value that was scaled, \`at\` counted as in the codes
+//   keep_scaled(at, value)            the same of a value that was scaled, \`at\` counted in vec4s of the row-major result
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs.
+// Without QUANTIZED there are no codes.
 //! include workgroup_reduce.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
@@ -4759,7 +4837,6 @@ alias Values = array<vec4<f32>, $PARTS>;
 
 fn write_row(row: u32, thread: u32) {
   let vectors = row_vectors();
-  let start = $PARTS * row * vectors;
 //! if REDUCES
   let begun = begin_row(row);
 //! else
@@ -4831,7 +4908,7 @@ fn write_row(row: u32, thread: u32) {
 //! unroll i 0 VECTORS
   if (v_$i < vectors) {
 //! unroll part 0 PARTS
-    write_scaled(start + \${part}u * vectors + v_$i, out_\${i}_$part * scale);
+    write_scaled(row, \${part}u * vectors + v_$i, out_\${i}_$part * scale);
 //! end
   }
 //! end
@@ -4840,17 +4917,30 @@ fn write_row(row: u32, thread: u32) {
     let values = again(row, v, of_row);
 //! unroll part 0 PARTS
     let at_$part = \${part}u * vectors + v;
-    write_scaled(start + at_$part, by_column(values[$part], at_$part) * scale);
+    write_scaled(row, at_$part, by_column(values[$part], at_$part) * scale);
 //! end
   }
+//! end
+//! if LAYOUT == panels
+  // Up to the pitch of the codes.
+  let filled = $PARTS * vectors;
+  if (thread < code_words(filled) - filled) { write_codes(place_of(row, filled + thread), vec4<f32>()); }
 //! end
 //! end
 }
 
 //! if QUANTIZED
-fn write_scaled(at: u32, value: vec4<f32>) {
-  write_codes(at, value);
-  keep_scaled(at, value);
+fn place_of(row: u32, v: u32) -> u32 {
+//! if FIRST_ROW
+  return code_place(params.first_row + row, v, code_words($PARTS * row_vectors()));
+//! else
+  return code_place(row, v, code_words($PARTS * row_vectors()));
+//! end
+}
+
+fn write_scaled(row: u32, v: u32, value: vec4<f32>) {
+  write_codes(place_of(row, v), value);
+  keep_scaled($PARTS * row * row_vectors() + v, value);
 }
 //! end
 `,
@@ -5061,7 +5151,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // One workgroup per row, which goes the way of row_pass.wgsl with the gradients of gate and of up as its parts.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include row_pass.wgsl PARTS=2 REDUCES=false QUANTIZED=true GIVEN_SCALES=false
+//! include row_pass.wgsl PARTS=2 REDUCES=false QUANTIZED=true GIVEN_SCALES=false FIRST_ROW=false
 
 struct Params {
   rows: u32,
@@ -5121,7 +5211,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // the way of row_pass.wgsl.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true COLUMN_SCALES=false GIVEN_SCALES=false FIRST_ROW=false
 
 struct Params {
   rows: u32,

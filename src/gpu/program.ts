@@ -9,9 +9,9 @@
 
 import {
   type BufferView,
-  ELEMENT_BYTES,
   type ElementType,
   type Matrix,
+  matrixBytes,
   pitchOf,
   roundUp,
 } from "./buffers.ts";
@@ -75,8 +75,8 @@ export class Program implements Disposable {
    * written. The memory is allocated when the program is prepared, and freed with it.
    */
   scratch(rows: number, cols: number, label: string, type: ElementType = "f32"): Matrix {
-    const pitch = pitchOf(cols);
-    const size = Math.max(16, rows * pitch * ELEMENT_BYTES[type]);
+    const pitch = pitchOf(cols, type);
+    const size = Math.max(16, matrixBytes(rows, pitch, type));
     let slot = this.#scratch.get(label);
     if (!slot) {
       this.#scratch.set(label, slot = { stand: { label } as GPUBuffer, size: 0, view: null });

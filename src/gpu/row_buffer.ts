@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type ElementType, type Matrix, pitchOf } from "./buffers.ts";
+import { type ElementType, type Matrix, matrixBytes, pitchOf } from "./buffers.ts";
 import type { Device } from "./device.ts";
 
 /**
@@ -23,7 +23,7 @@ export class RowBuffer {
   /** Reserves memory for `tokens` rows of `cols` columns; keeps what it has if that is enough. */
   reserve(tokens: number, cols: number): void {
     const old = this.#matrix;
-    if (cols === 0 || (old && old.rows >= tokens && old.pitch >= pitchOf(cols))) return;
+    if (cols === 0 || (old && old.rows >= tokens && old.pitch >= pitchOf(cols, this.type))) return;
     this.device.free(old);
     this.#matrix = this.device.matrix(tokens, cols, this.type, this.label);
   }
@@ -33,13 +33,13 @@ export class RowBuffer {
     const whole = this.#matrix;
     if (!whole) throw new TypeError(`"${this.label}" is used before it was reserved`);
     const width = cols ?? whole.cols;
-    if (count > whole.rows || pitchOf(width) > whole.pitch) {
+    if (count > whole.rows || pitchOf(width, this.type) > whole.pitch) {
       throw new RangeError(
         `Cannot use "${this.label}" as ${count}×${width}: ${whole.rows}×${whole.cols} are reserved`,
       );
     }
-    const pitch = pitchOf(width);
-    const size = count * pitch * (whole.size / whole.rows / whole.pitch);
+    const pitch = pitchOf(width, this.type);
+    const size = matrixBytes(count, pitch, this.type);
     return { ...whole, rows: count, cols: width, pitch, size };
   }
 

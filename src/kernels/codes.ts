@@ -15,27 +15,31 @@ import { formatOf } from "../numerics/formats.ts";
  * - `CODES`: its name, the ending of `pack4_…` and `unpack4_…`;
  * - `CODES_INCLUDE`: the file that has these;
  * - `CODES_WORD`: the type of four codes;
+ * - `LAYOUT`: how its matrices lie in memory;
  * - `CODES_MAX`: its largest magnitude;
  * - `CODES_SCALE`: `maximum`, or `power` for powers of two;
  * - `CODES_VANISHING`: the scale of rows that vanish, or `none` for that of the smallest magnitude;
  * - `CODES_EXPONENT`: the exponent field of a power-of-two scale plus that of the largest
  *   magnitude.
  *
+ * @param vanishing The scale of rows that vanish. Default: the format's.
  * @throws {TypeError} for a type without scales.
  */
-export function codeConstants(type: string): KernelConstants {
-  const { name, bytes, max, scale, include } = formatOf(type);
+export function codeConstants(type: string, vanishing?: number): KernelConstants {
+  const { name, bytes, layout, max, scale, include } = formatOf(type);
   if (!scale || !include) {
     throw new TypeError(`Rows are not quantised to ${name}: it has no scales`);
   }
   const toMaximum = scale.kind === "to maximum";
+  const ofVanishing = vanishing ?? (toMaximum ? scale.vanishing : undefined);
   return {
     CODES: name,
     CODES_INCLUDE: include,
     CODES_WORD: bytes === 1 ? "u32" : "vec2<u32>",
+    LAYOUT: layout,
     CODES_MAX: literal(max),
     CODES_SCALE: toMaximum ? "maximum" : "power",
-    CODES_VANISHING: toMaximum && scale.vanishing !== undefined ? literal(scale.vanishing) : "none",
+    CODES_VANISHING: ofVanishing === undefined ? "none" : literal(ofVanishing),
     // 127 twice for the biases, less 1 as the magnitude stays below.
     CODES_EXPONENT: toMaximum ? "none" : `${253 + Math.log2(scale.below)}u`,
   };

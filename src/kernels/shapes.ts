@@ -33,10 +33,11 @@ export function expectMatrix(
   { rows, cols, types = ["f32"] }: ExpectedMatrix,
 ): void {
   expectType(kernel, name, matrix.type, types);
-  if (matrix.rows !== rows || matrix.cols !== cols || matrix.pitch !== pitchOf(cols)) {
+  const pitch = pitchOf(cols, matrix.type);
+  if (matrix.rows !== rows || matrix.cols !== cols || matrix.pitch !== pitch) {
     throw new RangeError(
       `${kernel}: ${name} is ${matrix.rows}×${matrix.cols} (pitch ${matrix.pitch}), ` +
-        `not ${rows}×${cols} (pitch ${pitchOf(cols)})`,
+        `not ${rows}×${cols} (pitch ${pitch})`,
     );
   }
 }

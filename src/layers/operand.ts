@@ -25,15 +25,17 @@ export interface PrecisionFormats {
  *
  * - `f32`: nothing is rounded;
  * - `f16`: each row is scaled by a power of two;
- * - `fp8`: each row is scaled to the maximum of e4m3, or of e5m2 for gradients.
+ * - `fp8`: each row is scaled to the maximum of e4m3, or of e5m2 for gradients;
+ * - `int8`: each row is scaled to ±127.
  */
-export type Precision = "f32" | "f16" | "fp8";
+export type Precision = "f32" | "f16" | "fp8" | "int8";
 
 /** The formats of each {@linkcode Precision}. */
 export const PRECISIONS: Readonly<Record<Precision, PrecisionFormats>> = {
   f32: { input: FORMATS.f32, gradient: FORMATS.f32 },
   f16: { input: FORMATS.f16, gradient: FORMATS.f16 },
   fp8: { input: FORMATS.e4m3, gradient: FORMATS.e5m2 },
+  int8: { input: FORMATS.int8, gradient: FORMATS.int8 },
 };
 
 /** What is rounded: inputs of the forward pass, or gradients. */

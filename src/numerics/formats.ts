@@ -11,9 +11,10 @@
  */
 
 import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "./fp8.ts";
+import { encodeInt8Array, INT8_MAX, int8DecodeTable } from "./int8.ts";
 
 /** Names of the formats: the element types of matrices that are multiplied. */
-export type FormatName = "f32" | "f16" | "e4m3" | "e5m2";
+export type FormatName = "f32" | "f16" | "e4m3" | "e5m2" | "int8";
 
 /** What shares a scale. The FALQON paper uses `tensor`; `row` costs less and is finer. */
 export type ScaleGranularity = "row" | "tensor";
@@ -60,12 +61,24 @@ export interface F16Operand {
   readonly packFactorBesideSame: number;
 }
 
+/**
+ * How a matrix of a format lies in memory.
+ *
+ * - `rows`: by rows;
+ * - `panels`: in pieces of 128 rows and 64 columns, `[rows / 128][cols / 64][128][64]`. What a tile
+ *   of a product takes in a step of its contraction is then one run of memory, and the kernels that
+ *   make codes write it so: nothing is packed in between.
+ */
+export type MatrixLayout = "rows" | "panels";
+
 /** A number format. */
 export interface NumberFormat {
   /** Also the element type of matrices, and the suffix of its functions in WGSL. */
   readonly name: FormatName;
   /** Bytes per value. */
   readonly bytes: number;
+  /** How matrices lie in memory. */
+  readonly layout: MatrixLayout;
   /** The largest finite magnitude. */
   readonly max: number;
   /** How scales are made; null where values are stored unscaled. */
@@ -86,7 +99,7 @@ export interface NumberFormat {
    */
   readonly include: string | null;
   /** Its dtype in safetensors files. */
-  readonly dtype: "F32" | "F16" | "F8_E4M3" | "F8_E5M2";
+  readonly dtype: "F32" | "F16" | "F8_E4M3" | "F8_E5M2" | "I8";
 }
 
 /** The formats, by name. */
@@ -95,6 +108,7 @@ export const FORMATS = {
   f32: {
     name: "f32",
     bytes: 4,
+    layout: "rows",
     max: (2 - 2 ** -23) * 2 ** 127,
     scale: null,
     granularities: [],
@@ -108,6 +122,7 @@ export const FORMATS = {
   f16: {
     name: "f16",
     bytes: 2,
+    layout: "rows",
     max: 65504,
     scale: { kind: "power of two", below: 2 ** 4 },
     granularities: SCALE_GRANULARITIES,
@@ -124,6 +139,7 @@ export const FORMATS = {
   e4m3: {
     name: "e4m3",
     bytes: 1,
+    layout: "rows",
     max: E4M3.max,
     scale: { kind: "to maximum", vanishing: 1 },
     granularities: SCALE_GRANULARITIES,
@@ -142,6 +158,7 @@ export const FORMATS = {
   e5m2: {
     name: "e5m2",
     bytes: 1,
+    layout: "rows",
     max: E5M2.max,
     scale: { kind: "to maximum" },
     granularities: SCALE_GRANULARITIES,
@@ -158,6 +175,23 @@ export const FORMATS = {
     },
     include: "fp8.wgsl",
     dtype: "F8_E5M2",
+  },
+  /**
+   * Integers from -127 to 127, for weights, activations and gradients: GPUs multiply them exactly,
+   * and faster than anything else that WGSL reaches.
+   */
+  int8: {
+    name: "int8",
+    bytes: 1,
+    layout: "panels",
+    max: INT8_MAX,
+    scale: { kind: "to maximum" },
+    granularities: SCALE_GRANULARITIES,
+    f16: null, // products are those of integers
+    f16Headroom: 2 ** 9,
+    codec: { encode: encodeInt8Array, values: int8DecodeTable },
+    include: "int8.wgsl",
+    dtype: "I8",
   },
 } as const satisfies { readonly [name in FormatName]: NumberFormat & { readonly name: name } };
 

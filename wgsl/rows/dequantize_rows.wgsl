@@ -1,11 +1,13 @@
 // out[r][c] = decode(codes[r][c]) / scales[r]: codes back to f32; less the original (SUBTRACT), the quantisation error.
-// One thread per vec4.
+// The codes begin at row first_row of theirs. One thread per vec4.
 //! include linear_grid.wgsl
+//! include code_place.wgsl
 //! include $CODES_INCLUDE
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row; the pitch is the same on both sides
+  vectors: u32, // vec4s in a row of the output
+  first_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -22,11 +24,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
+  let four = codes[code_place(params.first_row + row, item % params.vectors, code_words(params.vectors))];
 //! if CODES == f16
-  let halves = codes[item];
-  var value = vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y)) / scales[row];
+  var value = vec4<f32>(unpack2x16float(four.x), unpack2x16float(four.y)) / scales[row];
 //! else
-  var value = unpack4_$CODES(codes[item]) / scales[row];
+  var value = unpack4_$CODES(four) / scales[row];
 //! end
 //! if SUBTRACT
   value -= subtract[item];

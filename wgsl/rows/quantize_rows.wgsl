@@ -1,16 +1,17 @@
 // Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of
 // row r.
 //
-// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike. One workgroup per row, which goes the
+// Shapes: x f32 [rows, cols] and what row_values.wgsl adds to it, codes alike from row first_row of theirs on. One workgroup per row, which goes the
 // way of row_pass.wgsl: every load is 16 bytes and every store four codes.
 //! include linear_grid.wgsl
 //! include row_values.wgsl
-//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true
+//! include row_pass.wgsl PARTS=1 REDUCES=false QUANTIZED=true FIRST_ROW=true
 
 struct Params {
   rows: u32,
   vectors: u32,
   trailing_vectors: u32,
+  first_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

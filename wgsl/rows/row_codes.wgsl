@@ -2,6 +2,7 @@
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
 //! include $CODES_INCLUDE
 //! include row_scale.wgsl
+//! include code_place.wgsl
 
 @group(0) @binding(7) var<storage, read_write> scales: array<f32>;
 @group(0) @binding(6) var<storage, read_write> codes: array<$CODES_WORD>;
@@ -16,7 +17,7 @@ fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
 }
 //! end
 
-// Writes the codes of four values, already scaled, at place `at` (counted in fours).
+// Writes the codes of four values, already scaled, at a place of code_place.
 fn write_codes(at: u32, v: vec4<f32>) {
   codes[at] = pack4_$CODES(v);
 }

@@ -15,11 +15,12 @@
 //   made(source, v, of_row)           the values: one vec4 per part
 //   again(row, v, of_row)             the same, where they are in no register
 //   keep(row, v, values)              writes what is wanted besides codes
-//   keep_scaled(at, value)            the same of a value that was scaled, `at` counted as in the codes
+//   keep_scaled(at, value)            the same of a value that was scaled, `at` counted in vec4s of the row-major result
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
+// Without QUANTIZED there are no codes.
 //! include workgroup_reduce.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
@@ -30,7 +31,6 @@ alias Values = array<vec4<f32>, $PARTS>;
 
 fn write_row(row: u32, thread: u32) {
   let vectors = row_vectors();
-  let start = $PARTS * row * vectors;
 //! if REDUCES
   let begun = begin_row(row);
 //! else
@@ -102,7 +102,7 @@ fn write_row(row: u32, thread: u32) {
 //! unroll i 0 VECTORS
   if (v_$i < vectors) {
 //! unroll part 0 PARTS
-    write_scaled(start + ${part}u * vectors + v_$i, out_${i}_$part * scale);
+    write_scaled(row, ${part}u * vectors + v_$i, out_${i}_$part * scale);
 //! end
   }
 //! end
@@ -111,16 +111,29 @@ fn write_row(row: u32, thread: u32) {
     let values = again(row, v, of_row);
 //! unroll part 0 PARTS
     let at_$part = ${part}u * vectors + v;
-    write_scaled(start + at_$part, by_column(values[$part], at_$part) * scale);
+    write_scaled(row, at_$part, by_column(values[$part], at_$part) * scale);
 //! end
   }
+//! end
+//! if LAYOUT == panels
+  // Up to the pitch of the codes.
+  let filled = $PARTS * vectors;
+  if (thread < code_words(filled) - filled) { write_codes(place_of(row, filled + thread), vec4<f32>()); }
 //! end
 //! end
 }
 
 //! if QUANTIZED
-fn write_scaled(at: u32, value: vec4<f32>) {
-  write_codes(at, value);
-  keep_scaled(at, value);
+fn place_of(row: u32, v: u32) -> u32 {
+//! if FIRST_ROW
+  return code_place(params.first_row + row, v, code_words($PARTS * row_vectors()));
+//! else
+  return code_place(row, v, code_words($PARTS * row_vectors()));
+//! end
+}
+
+fn write_scaled(row: u32, v: u32, value: vec4<f32>) {
+  write_codes(place_of(row, v), value);
+  keep_scaled($PARTS * row * row_vectors() + v, value);
 }
 //! end

@@ -49,7 +49,7 @@ export function expectQuantized(
   { codes, scales, columnScales }: QuantizedGradient,
   { rows, cols }: { rows: number; cols: number },
 ): void {
-  const fits = codes.cols >= cols && codes.pitch === pitchOf(cols);
+  const fits = codes.cols >= cols && codes.pitch === pitchOf(cols, codes.type);
   const narrowed = fits ? { ...codes, cols } : codes;
   expectMatrix(kernel, "codes", narrowed, { rows, cols, types: SCALED_FORMATS });
   expectVector(kernel, "scales", scales, rows);
@@ -80,6 +80,10 @@ export interface QuantizeOptions {
   columnScales?: BufferView;
   /** f32 [rows, t]: columns that follow the input's. */
   trailingColumns?: Matrix;
+  /** The first of the rows of `codes` that are written. Default 0. */
+  firstRow?: number;
+  /** The scale of rows that vanish. Default: the format's. */
+  vanishing?: number;
   /** How a row is shared, for measurements. */
   variant?: RowVariant;
 }
@@ -93,7 +97,7 @@ export function quantize(program: Program, options: QuantizeOptions): void {
   checkShapes(options);
   const { device } = program;
   const { rows } = input;
-  const width = codes.pitch / 4;
+  const width = (input.pitch + (trailingColumns?.pitch ?? 0)) / 4;
   if (rows === 0 || width === 0) return;
   const inputs = {
     x: input,
@@ -106,25 +110,23 @@ export function quantize(program: Program, options: QuantizeOptions): void {
     vectors: input.pitch / 4,
     trailing_vectors: trailingColumns ? trailingColumns.pitch / 4 : 0,
   };
+  const constants = codeConstants(codes.type, options.vanishing);
   const grid = linearGrid(rows, 1);
   if (granularity === "tensor") {
-    const amax = device.kernel("tensor_amax", { ...variant, THREADS: threadsForRow(codes.pitch) });
+    const amax = device.kernel("tensor_amax", { ...variant, THREADS: threadsForRow(4 * width) });
     program.dispatch(amax, { ...inputs, amax: scales }, params, grid);
-    const scale = device.kernel("tensor_scale", {
-      ...codeConstants(codes.type),
-      THREADS: 256,
-    });
+    const scale = device.kernel("tensor_scale", { ...constants, THREADS: 256 });
     program.dispatch(scale, { scales }, { rows }, [1]);
   }
   program.dispatch(
     device.kernel("quantize_rows", {
       ...variant,
       ...rowConstants(device, width, 1, options.variant),
-      ...codeConstants(codes.type),
+      ...constants,
       GIVEN_SCALES: granularity !== "row",
     }),
     { ...inputs, codes, scales },
-    params,
+    { ...params, first_row: options.firstRow ?? 0 },
     grid,
     { label: `${rows}×${codes.cols} ${codes.type}` },
   );
@@ -140,36 +142,42 @@ export interface DequantizeOptions {
   out: Matrix;
   /** f32 [rows, cols], taken off: the original, so that `out` is the quantisation error. */
   subtract?: Matrix;
+  /** The first of the rows of `codes` that are decoded, as many as `out` has. Default 0. */
+  firstRow?: number;
 }
 
 /** Records `out = decode(codes) / scale (− subtract)`, row by row. */
 export function dequantize(
   program: Program,
-  { codes, scales, out, subtract }: DequantizeOptions,
+  { codes, scales, out, subtract, firstRow = 0 }: DequantizeOptions,
 ): void {
+  const { rows } = out;
   const shapes = [out, subtract ?? out];
-  const alike = shapes.every(({ rows, pitch }) => rows === codes.rows && pitch === codes.pitch);
-  if (!alike || scales.length < codes.rows) {
+  const alike = shapes.every((shape) =>
+    shape.rows === rows && pitchOf(shape.cols, codes.type) === codes.pitch
+  );
+  if (!alike || firstRow + rows > codes.rows || scales.length < rows) {
     throw new RangeError(
-      `Cannot dequantise ${codes.rows}×${codes.cols} codes with ${scales.length} scales ` +
-        `into ${out.rows}×${out.cols}`,
+      `Cannot dequantise ${codes.rows}×${codes.cols} codes from row ${firstRow} on ` +
+        `with ${scales.length} scales into ${rows}×${out.cols}`,
     );
   }
-  const vectors = codes.pitch / 4;
+  const vectors = out.pitch / 4;
   program.dispatch(
     program.device.kernel("dequantize_rows", {
       ...codeConstants(codes.type),
       SUBTRACT: !!subtract,
     }),
     { codes, scales, out, ...(subtract && { subtract }) },
-    { rows: codes.rows, vectors },
-    linearGrid(codes.rows * vectors, 64),
+    { rows, vectors, first_row: firstRow },
+    linearGrid(rows * vectors, 64),
   );
 }
 
 function checkShapes(options: QuantizeOptions) {
-  const { input, codes, scales, trailingColumns, columnScales, granularity } = options;
+  const { input, codes, scales, trailingColumns, columnScales, granularity, firstRow } = options;
   const width = input.pitch + (trailingColumns?.pitch ?? 0);
+  const rows = firstRow === undefined ? codes.rows : Math.min(codes.rows - firstRow, input.rows);
   const { granularities } = formatOf(codes.type);
   const problem = input.type !== "f32" || granularities.length === 0
     ? `${input.type} becomes ${codes.type}: expected f32 and one of ${SCALED_FORMATS.join(", ")}`
@@ -177,8 +185,8 @@ function checkShapes(options: QuantizeOptions) {
     ? `${codes.type} has no scale per ${granularity}: expected one per ${
       granularities.join(" or ")
     }`
-    : codes.rows !== input.rows || codes.pitch !== width
-    ? `codes of ${codes.rows}×${codes.pitch} cannot hold ${input.rows}×${width}`
+    : rows !== input.rows || codes.pitch !== pitchOf(width, codes.type)
+    ? `codes of ${rows}×${codes.pitch} cannot hold ${input.rows}×${width}`
     : scales.length < input.rows
     ? `${scales.length} scales are too few for ${input.rows} rows`
     : trailingColumns && trailingColumns.rows !== input.rows

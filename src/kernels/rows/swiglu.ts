@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ElementType, Matrix } from "../../gpu/buffers.ts";
+import { type ElementType, type Matrix, pitchOf } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { codesOf, expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
 import { codeConstants } from "../codes.ts";
@@ -41,7 +41,8 @@ export function swiglu(
 ): void {
   const result = output ?? quantized?.codes;
   if (!result) throw new TypeError("swiglu: neither output nor quantized is given");
-  const { rows, cols: width, pitch } = result;
+  const { rows, cols: width } = result;
+  const pitch = pitchOf(width);
   if (output) expectMatrix("swiglu", "output", output, { rows, cols: width });
   if (quantized) expectQuantized("swiglu", quantized, { rows, cols: width });
   expectMatrix("swiglu", "gateUp", gateUp, { rows, cols: 2 * pitch, types: MERGED_TYPES });

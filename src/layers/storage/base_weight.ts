@@ -16,10 +16,10 @@ import type { GemmOperand, Precision } from "../operand.ts";
 import { loadMerged, readPart } from "../load.ts";
 
 /** How a frozen weight is stored. */
-export type BaseType = DenseType | "fp8" | "nf4";
+export type BaseType = DenseType | "fp8" | "int8" | "nf4";
 
 /** Every {@linkcode BaseType}. */
-export const BASE_TYPES: readonly BaseType[] = ["fp8", "f32", "f16", "nf4"];
+export const BASE_TYPES: readonly BaseType[] = ["fp8", "int8", "f32", "f16", "nf4"];
 
 /** A frozen weight W [width, inFeatures] and its two products. */
 export interface BaseWeight {
@@ -47,12 +47,14 @@ export const BASE_PRECISION: Readonly<Record<BaseType, Precision>> = {
   f32: "f32",
   f16: "f16",
   fp8: "fp8",
+  int8: "int8",
   nf4: "f16",
 };
 
 /** The bases that are stored as codes with one scale per row, and the format of the codes. */
 export const CODED_BASES: Readonly<Partial<Record<BaseType, NumberFormat>>> = {
   fp8: FORMATS.e4m3,
+  int8: FORMATS.int8,
 };
 
 /** A weight in f32 or f16. */

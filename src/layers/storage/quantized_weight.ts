@@ -5,14 +5,26 @@
  * @module
  */
 
-import { type Matrix, pitched, rowsOf, unpitched, type Vector } from "../../gpu/buffers.ts";
+import {
+  layoutOf,
+  type Matrix,
+  PANEL,
+  pitched,
+  rowsOf,
+  unpitched,
+  type Vector,
+} from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
+import { placeCodes, rowsFromPanels } from "../../kernels/rows/copy_codes.ts";
 import { dequantize, quantize } from "../../kernels/rows/quantize.ts";
 import type { NumberFormat, ScaleGranularity } from "../../numerics/formats.ts";
 import type { LinearPart, LinearSpec } from "../linear_spec.ts";
 import type { StoredCodes, WeightSource } from "../weight_source.ts";
 import { loadMatrix, weightName } from "../load.ts";
+
+/** The scale of a row of zeros, so that it can take updates of ordinary size. */
+const VANISHING_SCALE = 1;
 
 /** The parts of a merged linear layer below each other as codes, with space for further rows. */
 export class QuantizedWeight {
@@ -64,7 +76,7 @@ export class QuantizedWeight {
     const cols = this.codes.cols;
     const stored = await source.codes(weightName(part), [rows, cols]);
     if (stored?.format === this.format) {
-      this.#writeStored(start, stored);
+      await this.#writeStored(start, stored);
       return null;
     }
     const device = this.#device;
@@ -86,10 +98,24 @@ export class QuantizedWeight {
    * Writes codes as they are in the file. The file's scales multiply decoded values, `scales`
    * multiply values before encoding.
    */
-  #writeStored(start: number, { codes, valueScales }: StoredCodes): void {
+  async #writeStored(start: number, { codes, valueScales }: StoredCodes): Promise<void> {
     const { cols, pitch } = this.codes;
-    const rows = pitched(codes, codes.length / cols, cols, pitch);
-    this.#device.write(this.codes, rows, start * pitch);
+    const rows = codes.length / cols;
+    const whole = pitched(codes, rows, cols, pitch);
+    if (layoutOf(this.format.name) === "rows") {
+      this.#device.write(this.codes, whole, start * pitch);
+    } else {
+      const source = this.#device.matrix(rows, pitch / 4, "u32", "codes of a file");
+      this.#device.write(source, whole);
+      try {
+        await submitOnce(
+          this.#device,
+          (program) => placeCodes(program, source, { codes: this.codes, first: start }),
+        );
+      } finally {
+        this.#device.free(source);
+      }
+    }
     this.#device.write(this.scales, valueScales.map((scale) => 1 / scale), 4 * start);
   }
 
@@ -111,13 +137,14 @@ export class QuantizedWeight {
     const scales = device.vector(rows, "f32", "scales");
     if (scale !== null) device.write(scales, new Float32Array(rows).fill(scale));
     const granularity = scale === null ? this.#granularity : "given";
-    const codes = rowsOf(this.codes, first, rows);
+    const { codes } = this;
     const size = 4 * rows;
+    const place = { codes, scales, firstRow: first };
     try {
       await submitOnce(device, (program) => {
-        quantize(program, { input, codes, scales, granularity });
+        quantize(program, { ...place, input, granularity, vanishing: VANISHING_SCALE });
         program.copy({ ...scales, size }, { ...this.scales, offset: 4 * first, size });
-        if (error) dequantize(program, { codes, scales, out: error, subtract: input });
+        if (error) dequantize(program, { ...place, out: error, subtract: input });
       });
     } finally {
       device.free(scales);
@@ -133,11 +160,16 @@ export class QuantizedWeight {
   /** A part as it would be stored. */
   async readStored({ start, rows }: LinearPart): Promise<StoredCodes> {
     const { cols, pitch } = this.codes;
-    const padded = new Uint8Array(await this.#device.read(rowsOf(this.codes, start, rows)));
     const scales = await this.readScales(start, rows);
+    const isRows = layoutOf(this.format.name) === "rows";
+    const first = isRows ? start : start - start % PANEL.rows;
+    const view = rowsOf(this.codes, first, start - first + rows);
+    const stored = new Uint8Array(await this.#device.read(view));
     return {
       format: this.format,
-      codes: unpitched(padded, rows, cols, pitch),
+      codes: isRows
+        ? unpitched(stored, rows, cols, pitch)
+        : rowsFromPanels(stored, this.codes, start - first, rows),
       valueScales: scales.map((scale) => 1 / scale),
     };
   }
@@ -151,7 +183,7 @@ export class QuantizedWeight {
     try {
       await submitOnce(device, (program) => {
         program.copy({ ...this.scales, offset: 4 * start, size }, { ...scales, size });
-        dequantize(program, { codes: rowsOf(this.codes, start, rows), scales, out });
+        dequantize(program, { codes: this.codes, scales, out, firstRow: start });
       });
       return await device.readMatrix(out);
     } finally {

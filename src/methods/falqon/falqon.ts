@@ -15,6 +15,7 @@ import { ALPHA, type MethodEntry, RANK, TARGET_MODULES } from "../entry.ts";
 import { ADAPTER_INITS } from "./adapter_init.ts";
 import { FalqonLayers } from "./layers.ts";
 import {
+  FALQON_FORMATS,
   type FalqonOptions,
   type FalqonSettings,
   falqonSettings,
@@ -37,7 +38,12 @@ export function falqon(options: FalqonOptions = {}): Method {
  * @throws {OptionError} for an unknown granularity.
  */
 export function frozenFp8(scaleGranularity: ScaleGranularity = "row"): Method {
-  return falqonMethod("frozen-fp8", false, frozenSettings(scaleGranularity));
+  return falqonMethod("frozen-fp8", false, frozenSettings("fp8", scaleGranularity));
+}
+
+/** The same in int8. */
+export function frozenInt8(): Method {
+  return falqonMethod("frozen-int8", false, frozenSettings("int8", "row"));
 }
 
 function falqonMethod(name: string, trains: boolean, settings: FalqonSettings): Method {
@@ -52,6 +58,12 @@ export const FALQON: MethodEntry = {
     rank: { ...RANK, default: "64" },
     alpha: ALPHA,
     targetModules: TARGET_MODULES,
+    format: {
+      kind: "choice",
+      choices: FALQON_FORMATS,
+      help: "What weights are stored in and products are made of",
+      default: "fp8",
+    },
     updateRule: {
       kind: "choice",
       choices: UPDATE_RULES,

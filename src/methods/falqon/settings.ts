@@ -25,8 +25,21 @@ export type UpdateRule = "requantize" | "paper" | "accumulate";
 /** Every {@linkcode UpdateRule}. */
 export const UPDATE_RULES: readonly UpdateRule[] = ["requantize", "paper", "accumulate"];
 
+/**
+ * What the weights are stored in, and the operands of products rounded to.
+ *
+ * - `fp8`: e4m3, gradients e5m2, as published;
+ * - `int8`: integers up to ±127, this project's own variant.
+ */
+export type FalqonFormat = "fp8" | "int8";
+
+/** Every {@linkcode FalqonFormat}. */
+export const FALQON_FORMATS: readonly FalqonFormat[] = ["fp8", "int8"];
+
 /** Options of `falqon`. */
 export interface FalqonOptions {
+  /** Default `fp8`. */
+  format?: FalqonFormat;
   /** Rows of A and columns of B. Default 64. */
   rank?: number;
   /** `requantize` applies B times `alpha / rank`. Default 16. */
@@ -69,6 +82,7 @@ export interface FalqonOptions {
 
 /** {@linkcode FalqonOptions} with defaults filled in. */
 export interface FalqonSettings {
+  format: FalqonFormat;
   rank: number;
   /** c: the factor of B·A; 1 under `paper` and `accumulate`, which know no alpha. */
   loraScale: number;
@@ -85,6 +99,7 @@ export interface FalqonSettings {
 
 /** The names of {@linkcode FalqonOptions}. */
 const NAMES: readonly (keyof FalqonOptions)[] = [
+  "format",
   "rank",
   "alpha",
   "topK",
@@ -104,11 +119,12 @@ const NAMES: readonly (keyof FalqonOptions)[] = [
 export function falqonSettings(options: FalqonOptions): FalqonSettings {
   checkKnown("falqon", options, NAMES, { scaling: "scaleGranularity" });
   const { rank = 64, alpha = 16, updateRule = "requantize", scaleGranularity = "row" } = options;
-  const { topK } = options;
+  const { topK, format = "fp8" } = options;
   const requantize = updateRule === "requantize";
   const init = options.init ?? (requantize ? "gradient" : "melded");
   checkRank(rank);
   checkAlpha(alpha);
+  checkOneOf("format", format, FALQON_FORMATS);
   checkOneOf("updateRule", updateRule, UPDATE_RULES);
   checkOneOf("init", init, ADAPTER_INITS);
   checkOneOf("scaleGranularity", scaleGranularity, SCALE_GRANULARITIES);
@@ -120,6 +136,7 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
     );
   }
   return {
+    format,
     rank,
     loraScale: requantize ? alpha / rank : 1,
     topK: topK ?? (requantize ? null : 10),
@@ -132,10 +149,15 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
   };
 }
 
-/** The frozen model in FP8, without adapters. */
-export function frozenSettings(scaleGranularity: ScaleGranularity): FalqonSettings {
+/** The frozen model in a format, without adapters. */
+export function frozenSettings(
+  format: FalqonFormat,
+  scaleGranularity: ScaleGranularity,
+): FalqonSettings {
+  checkOneOf("format", format, FALQON_FORMATS);
   checkOneOf("scaleGranularity", scaleGranularity, SCALE_GRANULARITIES);
   return {
+    format,
     rank: 0,
     loraScale: 0,
     topK: null,

@@ -13,7 +13,7 @@ import type { FalqonSettings } from "./settings.ts";
 /** Settings, device and workspace of all layers: each buffer holds a value of the layer at work. */
 export class FalqonShared {
   /** Formats of inputs and weights, and of gradients. */
-  readonly formats: PrecisionFormats = PRECISIONS.fp8;
+  readonly formats: PrecisionFormats;
   /** The quantised input. */
   readonly input: QuantizedRowBuffer;
   /** The quantised output gradient. */
@@ -25,6 +25,7 @@ export class FalqonShared {
 
   constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {
     const { device } = context;
+    this.formats = PRECISIONS[settings.format];
     this.input = new QuantizedRowBuffer(device, "input", this.formats.input);
     this.gradient = new QuantizedRowBuffer(device, "output gradient", this.formats.gradient);
     this.gPending = new RowBuffer(device, "pending part of the output gradient");

@@ -35,6 +35,7 @@ const NAMES: Readonly<Record<BaseType, string>> = {
   f32: "lora",
   f16: "lora",
   fp8: "fp8-lora",
+  int8: "int8-lora",
   nf4: "qlora",
 };
 
@@ -44,6 +45,11 @@ const NAMES: Readonly<Record<BaseType, string>> = {
  */
 export function fp8Lora(options: AdapterOptions = {}): Method {
   return lora({ ...options, base: "fp8" });
+}
+
+/** Low-rank adapters in f16 and frozen int8 weights. `lora({ base: "int8" })`. */
+export function int8Lora(options: AdapterOptions = {}): Method {
+  return lora({ ...options, base: "int8" });
 }
 
 /**
@@ -82,6 +88,7 @@ const ADAPTER_OPTIONS: Readonly<Record<string, MethodOption>> = {
 export const LORA_METHODS: readonly MethodEntry[] = [
   loraEntry("lora", "adapters beside a frozen f32 or f16 model, as PEFT", ["f32", "f16"], lora),
   loraEntry("fp8-lora", "f16 adapters beside FP8 weights", ["fp8"], fp8Lora),
+  loraEntry("int8-lora", "f16 adapters beside int8 weights", ["int8"], int8Lora),
   loraEntry("torchao-style", "FP8 adapters beside FP8 weights", ["fp8"], torchaoStyle),
   loraEntry("qlora", "f16 adapters beside 4-bit weights", ["nf4"], qlora),
 ];

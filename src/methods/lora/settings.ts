@@ -33,7 +33,7 @@ export interface LoraOptions extends AdapterOptions {
   /**
    * Storage of the frozen weights, and what the operands of their products are rounded to: `f32`,
    * the default, rounds nothing; `f16` scales the row of each token by a power of two; `fp8` is
-   * e4m3 with one scale per row; `nf4` is 4-bit NormalFloat with double quantisation, decoded to
+   * e4m3 with one scale per row, `int8` integers up to ±127 likewise; `nf4` is 4-bit NormalFloat with double quantisation, decoded to
    * f16 before each product. docs/METHODS.md explains how products accumulate.
    */
   base?: BaseType;
@@ -79,6 +79,7 @@ const ADAPTER_PRECISIONS: Readonly<Record<BaseType, readonly Precision[]>> = {
   f32: ["f32"],
   f16: ["f16"],
   fp8: ["f16", "fp8"],
+  int8: ["f16"],
   nf4: ["f16"],
 };
 

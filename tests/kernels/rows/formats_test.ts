@@ -32,7 +32,9 @@ Deno.test("kernels decode all 256 codes of a format as its codec, and encode the
     });
     const values = decodeCodes(format, all);
     assertEquals(await device.readMatrix(out), values);
-    assertEquals(new Uint8Array(await device.read(again)), format.codec!.encode(values));
+    // One piece of memory in every layout.
+    const got = new Uint8Array(await device.read(again)).subarray(0, all.length);
+    assertEquals(got, format.codec!.encode(values));
   }
 });
 

@@ -193,6 +193,19 @@ fn scale_of(amax: f32) -> f32 {
   return bitcast<f32>((257u - (bitcast<u32>(largest) >> 23u)) << 23u);
 }
 
+// Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
+// src/numerics/formats.ts. Include-only.
+
+// Words in a row of the codes, of which `words` hold values: the rest are zeros.
+fn code_words(words: u32) -> u32 {
+  return words;
+}
+
+// Word `word` of row `row`, where a row has `words` of them.
+fn code_place(row: u32, word: u32, words: u32) -> u32 {
+  return row * words + word;
+}
+
 
 @group(0) @binding(7) var<storage, read_write> scales: array<f32>;
 @group(0) @binding(6) var<storage, read_write> codes: array<vec2<u32>>;
@@ -205,7 +218,7 @@ fn pack4_f16(v: vec4<f32>) -> vec2<u32> {
   return codes.xz | (codes.yw << vec2<u32>(16u));
 }
 
-// Writes the codes of four values, already scaled, at place `at` (counted in fours).
+// Writes the codes of four values, already scaled, at a place of code_place.
 fn write_codes(at: u32, v: vec4<f32>) {
   codes[at] = pack4_f16(v);
 }

@@ -1,10 +1,23 @@
 // out[r][c] = decode(codes[r][c]) / scales[r]: codes back to f32; less the original (SUBTRACT), the quantisation error.
-// One thread per vec4.
+// The codes begin at row first_row of theirs. One thread per vec4.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 
 fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   return group.y * groups.x + group.x;
+}
+
+// Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
+// src/numerics/formats.ts. Include-only.
+
+// Words in a row of the codes, of which `words` hold values: the rest are zeros.
+fn code_words(words: u32) -> u32 {
+  return words;
+}
+
+// Word `word` of row `row`, where a row has `words` of them.
+fn code_place(row: u32, word: u32, words: u32) -> u32 {
+  return row * words + word;
 }
 
 // The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
@@ -66,7 +79,8 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 
 struct Params {
   rows: u32,
-  vectors: u32, // vec4s in a row; the pitch is the same on both sides
+  vectors: u32, // vec4s in a row of the output
+  first_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -81,7 +95,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = linear_index(group, groups) * 64u + thread;
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
-  var value = unpack4_e4m3(codes[item]) / scales[row];
+  let four = codes[code_place(params.first_row + row, item % params.vectors, code_words(params.vectors))];
+  var value = unpack4_e4m3(four) / scales[row];
   value -= subtract[item];
   out[item] = value;
 }

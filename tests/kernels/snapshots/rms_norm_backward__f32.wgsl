@@ -32,11 +32,12 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 //   made(source, v, of_row)           the values: one vec4 per part
 //   again(row, v, of_row)             the same, where they are in no register
 //   keep(row, v, values)              writes what is wanted besides codes
-//   keep_scaled(at, value)            the same of a value that was scaled, `at` counted as in the codes
+//   keep_scaled(at, value)            the same of a value that was scaled, `at` counted in vec4s of the row-major result
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
+// Without QUANTIZED there are no codes.
 // Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
 // repeat bit for bit. Every invocation gets the result.
 //
@@ -110,7 +111,6 @@ alias Values = array<vec4<f32>, 1>;
 
 fn write_row(row: u32, thread: u32) {
   let vectors = row_vectors();
-  let start = 1 * row * vectors;
   let begun = begin_row(row);
   let v_0 = thread + 0u * THREADS;
   let source_0 = load(row, v_0);

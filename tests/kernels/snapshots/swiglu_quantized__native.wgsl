@@ -64,11 +64,12 @@ fn gate_up_at(at: u32) -> vec4<f32> {
 //   made(source, v, of_row)           the values: one vec4 per part
 //   again(row, v, of_row)             the same, where they are in no register
 //   keep(row, v, values)              writes what is wanted besides codes
-//   keep_scaled(at, value)            the same of a value that was scaled, `at` counted as in the codes
+//   keep_scaled(at, value)            the same of a value that was scaled, `at` counted in vec4s of the row-major result
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. Without QUANTIZED there are no codes.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
+// Without QUANTIZED there are no codes.
 // Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
 // repeat bit for bit. Every invocation gets the result.
 //
@@ -210,11 +211,24 @@ fn scale_of(amax: f32) -> f32 {
   return select(448.0 / amax, 1.0, amax < SMALLEST_AMAX);
 }
 
+// Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
+// src/numerics/formats.ts. Include-only.
+
+// Words in a row of the codes, of which `words` hold values: the rest are zeros.
+fn code_words(words: u32) -> u32 {
+  return words;
+}
+
+// Word `word` of row `row`, where a row has `words` of them.
+fn code_place(row: u32, word: u32, words: u32) -> u32 {
+  return row * words + word;
+}
+
 
 @group(0) @binding(7) var<storage, read_write> scales: array<f32>;
 @group(0) @binding(6) var<storage, read_write> codes: array<u32>;
 
-// Writes the codes of four values, already scaled, at place `at` (counted in fours).
+// Writes the codes of four values, already scaled, at a place of code_place.
 fn write_codes(at: u32, v: vec4<f32>) {
   codes[at] = pack4_e4m3(v);
 }
@@ -233,7 +247,6 @@ alias Values = array<vec4<f32>, 1>;
 
 fn write_row(row: u32, thread: u32) {
   let vectors = row_vectors();
-  let start = 1 * row * vectors;
   let of_row = begin_row(row);
   let v_0 = thread + 0u * THREADS;
   let source_0 = load(row, v_0);
@@ -260,19 +273,23 @@ fn write_row(row: u32, thread: u32) {
   let scale = scale_of(workgroup_max(amax, thread));
   if (thread == 0u) { scales[row] = scale; }
   if (v_0 < vectors) {
-    write_scaled(start + 0u * vectors + v_0, out_0_0 * scale);
+    write_scaled(row, 0u * vectors + v_0, out_0_0 * scale);
   }
   if (v_1 < vectors) {
-    write_scaled(start + 0u * vectors + v_1, out_1_0 * scale);
+    write_scaled(row, 0u * vectors + v_1, out_1_0 * scale);
   }
   if (v_2 < vectors) {
-    write_scaled(start + 0u * vectors + v_2, out_2_0 * scale);
+    write_scaled(row, 0u * vectors + v_2, out_2_0 * scale);
   }
 }
 
-fn write_scaled(at: u32, value: vec4<f32>) {
-  write_codes(at, value);
-  keep_scaled(at, value);
+fn place_of(row: u32, v: u32) -> u32 {
+  return code_place(row, v, code_words(1 * row_vectors()));
+}
+
+fn write_scaled(row: u32, v: u32, value: vec4<f32>) {
+  write_codes(place_of(row, v), value);
+  keep_scaled(1 * row * row_vectors() + v, value);
 }
 
 
