@@ -40,6 +40,7 @@ export type { Prompt } from "./src/inference/prompt.ts";
 export type { LabelledSequence, LossAndGradients } from "./src/inference/sequence_loss.ts";
 export type { ModelConfig } from "./src/model/config.ts";
 export type { QuantizationConfig } from "./src/model/quantization_config.ts";
+export type { Rotations, Transforms } from "./src/model/transform_config.ts";
 export type { LinearRopeScaling, Llama3RopeScaling, RopeScaling } from "./src/model/rope_config.ts";
 export type { GenerateOptions } from "./src/inference/generate.ts";
 export type { SamplingOptions } from "./src/inference/sampling.ts";

@@ -96,7 +96,7 @@ export class Model implements Disposable {
     }
     using opened = new DisposableStack();
     const weights = opened.adopt(await Weights.open(folder), (it) => it.close());
-    await expectTensors(weights, config.plan);
+    await expectTensors(weights, config.plan, config.quantization?.transforms.matrices);
     expectClass(folder, config);
     signal?.throwIfAborted();
     const gpu = device ?? await requestDevice();
@@ -158,7 +158,7 @@ export class Model implements Disposable {
     this.#network = null;
     const { config } = this;
     const device = internalDevice(this.device);
-    const source = new FolderSource(this.#weights);
+    const source = this.#folderSource();
     const base = { device, config, method, source, gradients: false, moments: false };
     this.#network = await Network.create({ ...base, ...options });
     return this.#network;
@@ -274,7 +274,7 @@ export class Model implements Disposable {
    */
   source(): WeightSource {
     const network = this.#network;
-    if (!network || network.layers.isOriginal) return new FolderSource(this.#weights);
+    if (!network || network.layers.isOriginal) return this.#folderSource();
     return new ParameterSource((name) => network.readParameter(name));
   }
 
@@ -284,6 +284,10 @@ export class Model implements Disposable {
     this.#network = null;
     this.#weights.close();
     if (this.#ownsDevice) this.device.destroy();
+  }
+
+  #folderSource(): FolderSource {
+    return new FolderSource(this.#weights, this.config.quantization?.transforms.rotations);
   }
 
   async #write(arrays: TokenArrays): Promise<Network> {

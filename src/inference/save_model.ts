@@ -33,16 +33,44 @@ const CONFIG_FILE = "config.json";
 /** Names of the dtypes in config.json. */
 const TORCH_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
 
+/** The formats that a model can be saved in, whatever it was trained in. */
+export const SAVE_FORMATS = ["fp8", "int8", "bf16"] as const;
+
 /** Options of `Model.save` and `Trainer.save`. */
 export interface SaveOptions {
   /** Write over a model that is there. Default false. */
   overwrite?: boolean;
+  /**
+   * Write a whole model in this format, adapters merged in. Linear layers in `fp8` and `int8` have one
+   * scale per row; what else there is, is then BF16. Default: the form of the method.
+   *
+   * Weights are rounded to nearest, or where they stand close to the codes stochastically: so nothing
+   * that was learned is lost on average. Only the loss tells what it cost: evaluate what was written.
+   */
+  saveAs?: (typeof SAVE_FORMATS)[number];
+  /**
+   * Write a model whose layers rotate their inputs as it is, with the `transform_config` that
+   * compressed-tensors has for it. Not every tool applies it, and transformers ignores it without a
+   * word. Default false: its weights are rotated back, and quantised anew.
+   */
+  rotated?: boolean;
+  /** Seeds stochastic rounding. Default 0. */
+  seed?: number;
   /** Ends the saving between tensors: its reason is thrown, and nothing half-written is left. */
   signal?: AbortSignal;
 }
 
+/** What was written. */
+export interface SaveResult {
+  /** A whole model, or only an adapter. */
+  kind: "model" | "adapter";
+  /** Whether the weights of linear layers were rounded on the way, so that the loss may differ. */
+  rounded: boolean;
+}
+
 /**
- * Writes a network in the form that its method chooses: a model folder, or a PEFT adapter folder.
+ * Writes a network in the form that its method chooses (a model folder, or a PEFT adapter folder), or
+ * as a model in another format.
  *
  * Files are written under temporary names and then renamed. The file by which a folder is known,
  * `config.json` or `adapter_config.json`, is the last to come, and the first of an overwritten
@@ -50,18 +78,19 @@ export interface SaveOptions {
  *
  * @param source The folder that the model was loaded from: what is not trained is copied from
  * there.
- * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or the method has
- * no file format.
+ * @throws {OptionError} if the folder holds a model and `overwrite` is not given, the method has
+ * no file format, or `rotated` is asked of a model that is not.
  * @throws {FileError} if something cannot be written; nothing half-written is left.
  */
 export async function saveNetwork(
   network: Network,
   source: string,
   folder: string,
-  { overwrite = false, signal }: SaveOptions = {},
-): Promise<void> {
-  const saved = network.layers.saved();
-  const marker = saved.kind === "adapter" ? ADAPTER_CONFIG_FILE : CONFIG_FILE;
+  options: SaveOptions = {},
+): Promise<SaveResult> {
+  const { overwrite = false, signal } = options;
+  const saved = formOf(network, options);
+  const marker = "model" in saved ? CONFIG_FILE : ADAPTER_CONFIG_FILE;
   if (!overwrite && await exists(join(folder, marker))) {
     throw new OptionError(
       `Cannot save to "${folder}" as it holds a model: choose another folder or allow to overwrite`,
@@ -71,12 +100,12 @@ export async function saveNetwork(
   try {
     await Deno.mkdir(folder, { recursive: true });
     await remove(staging);
-    if (saved.kind === "adapter") {
+    if ("model" in saved) {
+      await writeModel(network, saved, source, staging, signal);
+    } else {
       const { config } = saved;
       const tensors = await saved.tensors();
       await writePeftAdapter(staging, { config, tensors }, { baseModel: source });
-    } else {
-      await writeModel(network, saved, source, staging, signal);
     }
     signal?.throwIfAborted();
     await replace(staging, folder, marker);
@@ -85,6 +114,18 @@ export async function saveNetwork(
     signal?.throwIfAborted();
     throw toFileError("write", folder, error);
   }
+  if (!("model" in saved)) return { kind: "adapter", rounded: false };
+  const { dtype, codes } = saved.model;
+  return { kind: "model", rounded: codes ? !saved.asStored : dtype !== "F32" };
+}
+
+/** How a network is to be written. */
+function formOf(
+  { layers, ...network }: Network,
+  { saveAs, rotated = false, seed = 0 }: SaveOptions,
+): Form | SavedAdapter {
+  checkInteger("seed", seed, 0);
+  if (saveAs !== undefined) checkOneOf("saveAs", saveAs, SAVE_FORMATS);
 }
 
 /** Moves the files of a finished staging folder to their final place. */

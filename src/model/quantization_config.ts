@@ -10,12 +10,10 @@
 
 import type { ModelError } from "../errors.ts";
 import { isJsonObject, type JsonFields, showJson } from "../io/json.ts";
+import type { CodeFormat } from "../numerics/formats.ts";
 import { namesModule } from "./module_patterns.ts";
 import type { ModelPlan } from "./plan.ts";
 import { parseTransformConfig, type Transforms } from "./transform_config.ts";
-
-/** The formats of 8 bits in which models are stored. */
-export type CodeFormat = "fp8" | "int8";
 
 /** How the linear layers of a model are quantised. */
 export interface QuantizationConfig {

@@ -11,6 +11,7 @@
  */
 
 import { isJsonObject, JsonFields } from "../io/json.ts";
+import { LARGEST_ROTATION } from "../numerics/hadamard.ts";
 import { namesModule } from "./module_patterns.ts";
 import { type ModelPlan, planTensorShapes } from "./plan.ts";
 
@@ -147,8 +148,10 @@ function parseGroup(group: JsonFields, modules: Modules): Map<string, number> {
         throw entry.error("targets", wanted, REMEDY);
       }
       const size = headDim ?? inFeatures;
-      if (!Number.isInteger(Math.log2(size)) || inFeatures % size !== 0) {
-        const wanted = `a power of two that divides the ${inFeatures} inputs of "${module}"`;
+      const possible = Number.isInteger(Math.log2(size)) && size <= LARGEST_ROTATION;
+      if (!possible || inFeatures % size !== 0) {
+        const wanted = `a power of two up to ${LARGEST_ROTATION} that divides the ${inFeatures} ` +
+          `inputs of "${module}"`;
         throw group.error("head_dim", wanted, REMEDY);
       }
       if (size > 1) rotated.set(module, size);

@@ -55,6 +55,28 @@ export function encodeStochastically(
   return codes;
 }
 
+/**
+ * How far values are from their nearest codes: the mean of the squared distance, as a share of the
+ * step that the value lies in. 1/12 for values at random; 0 for values that codes hold exactly.
+ * Values out of range, of which nothing is known, do not count.
+ */
+export function meanSquareOffset(values: Float32Array, format: NumberFormat): number {
+  const codec = codecOf(format);
+  const decoded = codec.values();
+  const { above, below } = neighbours(format);
+  const codes = codec.encode(values);
+  let [sum, count] = [0, 0];
+  for (let i = 0; i < codes.length; i++) {
+    const nearest = codes[i];
+    const offset = values[i] - decoded[nearest];
+    const other = (offset > 0 ? above : below)[nearest];
+    if (offset !== 0 && other < 0) continue;
+    count++;
+    if (offset !== 0) sum += (offset / (decoded[other] - decoded[nearest])) ** 2;
+  }
+  return count === 0 ? 0 : sum / count;
+}
+
 /** For each code the next one above and below in value; −1 where there is none. */
 interface Neighbours {
   readonly above: Int16Array;
@@ -69,7 +91,7 @@ function neighbours(format: NumberFormat): Neighbours {
   return found;
 }
 
-/** The code that encoding gives stands for each value: −0, say, is nobody's neighbour. */
+/** Two codes of one value, as 0 and −0, have the same neighbours, and the first of them is one. */
 function findNeighbours(format: NumberFormat): Neighbours {
   const { values } = codecOf(format);
   const decoded = values();

@@ -75,7 +75,7 @@ export class QuantizedWeight {
     const { rows, start } = part;
     const cols = this.codes.cols;
     const stored = await source.codes(weightName(part), [rows, cols]);
-    if (stored?.format === this.format) {
+    if (stored?.format === this.format && stored.rotation === 1) {
       await this.#writeStored(start, stored);
       return null;
     }
@@ -171,6 +171,7 @@ export class QuantizedWeight {
         ? unpitched(stored, rows, cols, pitch)
         : rowsFromPanels(stored, this.codes, start - first, rows),
       valueScales: scales.map((scale) => 1 / scale),
+      rotation: 1,
     };
   }
 
