@@ -46,6 +46,7 @@ export type KernelName =
   | "rms_norm_backward"
   | "rms_norm_weight_gradient"
   | "rope"
+  | "rotate"
   | "sum"
   | "sum_partials"
   | "swiglu"
@@ -3450,6 +3451,120 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
 }
 `,
+  "hadamard.wgsl": `// Block Hadamard transform of the values of a row, as src/numerics/hadamard.ts defines it: the same additions in the same
+// order, one multiplication after them.
+// Include-only; constants from src/kernels/rows/rotation.ts.
+//
+// A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
+// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
+// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
+// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
+// came from (rotated_place and tile_place), and a third exchange is saved.
+//
+// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
+// memory in another order: \`turn\` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
+//
+// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
+//! if ROTATED != none
+
+alias Tile = array<vec4<f32>, 4>;
+
+// Where value i of a thread comes from, counted in vec4s: value 4 is the first of the workgroup's next tiles.
+fn tile_place(thread: u32, i: u32) -> u32 { return tile_of(thread, i) + thread % 16u + 16u * (i % 4u); }
+
+// Where value i is then.
+fn rotated_place(thread: u32, i: u32) -> u32 {
+//! if EXCHANGES == two
+  return tile_of(thread, i) + thread % 4u + 4u * (i % 4u) + 16u * (thread / 4u % 4u);
+//! elif EXCHANGES == one
+  return tile_of(thread, i) + i % 4u + 4u * (thread / 4u % 4u) + 16u * (thread % 4u);
+//! else
+  return tile_place(thread, i);
+//! end
+}
+
+fn tile_of(thread: u32, i: u32) -> u32 { return i / 4u * (4u * THREADS) + thread / 16u * 64u; }
+
+//! if EXCHANGES != none
+var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
+
+// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
+// exclusive or of two results is that of their sum, where they share no bit.
+fn spread(place: u32) -> u32 {
+  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
+}
+
+//! end
+// The butterflies within a vec4.
+fn within(v: vec4<f32>) -> vec4<f32> {
+  let x = vec4<f32>(v.xz + v.yw, v.xz - v.yw).xzyw;
+//! if BUTTERFLY_2
+  return vec4<f32>(x.xy + x.zw, x.xy - x.zw);
+//! else
+  return x;
+//! end
+}
+
+// Those of values 0 and 1, 2 and 3; and of 0 and 2, 1 and 3.
+fn beside(x: Tile) -> Tile { return Tile(x[0] + x[1], x[0] - x[1], x[2] + x[3], x[2] - x[3]); }
+fn across(x: Tile) -> Tile { return Tile(x[0] + x[2], x[1] + x[3], x[0] - x[2], x[1] - x[3]); }
+
+// The transform of a workgroup's tiles, for all of its invocations at once.
+fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
+  var x = Tile(within(values[0]), within(values[1]), within(values[2]), within(values[3]));
+//! if BUTTERFLY_64
+  x = beside(x);
+//! end
+//! if BUTTERFLY_128
+  x = across(x);
+//! end
+//! if EXCHANGES != none
+  let tile = thread / 16u * 64u;
+  let low = thread % 4u;
+  let high = thread / 4u % 4u;
+//! if EXCHANGES == two
+  let step = 1u;
+  let middle = select(4u, 16u, turn == 1u);
+  let upper = select(16u, 4u, turn == 1u);
+//! else
+  let step = select(1u, 16u, turn == 1u);
+  let middle = 4u;
+  let upper = select(16u, 1u, turn == 1u);
+//! end
+
+  let own = tile + spread(step * low + middle * high);
+//! unroll i 0 4
+  tiles[own ^ spread(upper * \${i}u)] = x[$i];
+//! end
+  workgroupBarrier();
+  let first = tile + spread(middle * high + upper * low);
+//! unroll i 0 4
+  x[$i] = tiles[first ^ spread(step * \${i}u)];
+//! end
+  x = beside(x);
+//! if BUTTERFLY_8
+  x = across(x);
+//! end
+//! if EXCHANGES == two
+
+//! unroll i 0 4
+  tiles[first ^ spread(step * \${i}u)] = x[$i];
+//! end
+  workgroupBarrier();
+  let second = tile + spread(step * low + upper * high);
+//! unroll i 0 4
+  x[$i] = tiles[second ^ spread(middle * \${i}u)];
+//! end
+  x = beside(x);
+//! if BUTTERFLY_32
+  x = across(x);
+//! end
+//! end
+//! end
+  return Tile($ROTATION_FACTOR * x[0], $ROTATION_FACTOR * x[1], $ROTATION_FACTOR * x[2], $ROTATION_FACTOR * x[3]);
+}
+//! end
+`,
   "int8.wgsl": `// The codec of src/numerics/int8.ts in WGSL: integers from -127 to 127, four in a u32, lowest byte first.
 // Include-only.
 
@@ -4542,6 +4657,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // to d_input: the gradient of the residual stream that runs past the norm.
 // With QUANTIZED, d_input as codes too, of row_codes.wgsl; with COLUMN_SCALES, column_scales [cols] of the rows of the
 // weight that it is multiplied by next.
+// With ROTATED == source, d_output comes rotated, as from a layer whose input is rotated.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of g · input.
 //! include linear_grid.wgsl
 //! include row_pass.wgsl PARTS=1 REDUCES=true GIVEN_SCALES=false FIRST_ROW=false
@@ -4576,14 +4692,20 @@ fn row_vectors() -> u32 { return params.vectors; }
 
 fn begin_row(row: u32) -> Row { return Row(rstd[row], 0.0); }
 
-fn load(row: u32, v: u32) -> Source {
-  let at = row * params.vectors + min(v, params.vectors - 1u);
+fn place(row: u32, v: u32) -> u32 { return row * params.vectors + min(v, params.vectors - 1u); }
+
+fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[place(row, v)]; }
+
+fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+  let at = place(row, v);
 //! if ACCUMULATE
-  return Source(d_output[at], input[at], d_input[at]);
+  return Source(dy, input[at], d_input[at]);
 //! else
-  return Source(d_output[at], input[at]);
+  return Source(dy, input[at]);
 //! end
 }
+
+fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
 
 // Zero past the end of the weight, which lies before the pitch.
 fn weight_at(v: u32) -> vec4<f32> {
@@ -4716,6 +4838,46 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
+  "rotate.wgsl": `// Block Hadamard transform of a matrix along its rows, see hadamard.wgsl: output[r] = input[r] · H.
+//
+// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too.
+// Idea: the pitch is whole blocks, so the matrix is one run of them. Four vec4s per thread, each loaded and stored once.
+//! include linear_grid.wgsl
+//! include hadamard.wgsl
+
+struct Params {
+  vectors: u32, // vec4s in the matrix, those up to the pitch included
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if !IN_PLACE
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+//! end
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+
+fn value(at: u32) -> vec4<f32> {
+  let inside = min(at, params.vectors - 1u);
+//! if IN_PLACE
+  return output[inside];
+//! else
+  return input[inside];
+//! end
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let start = linear_index(group, groups) * 4u * THREADS;
+//! unroll i 0 4
+  let value_$i = value(start + tile_place(thread, \${i}u));
+//! end
+  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread, 0u);
+//! unroll i 0 4
+  let at_$i = start + rotated_place(thread, \${i}u);
+  if (at_$i < params.vectors) { output[at_$i] = result[$i]; }
+//! end
+}
+`,
   "rotation.wgsl": `// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are rotated by the angle
 // position · inverseFrequency[i]. Four planes at a time with VEC4, else one.
 //
@@ -4827,7 +4989,14 @@ fn largest(v: vec4<f32>) -> f32 {
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
 // GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs.
 // Without QUANTIZED there are no codes.
+//
+// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
+// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+//   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
+//   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
+//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
 //! include workgroup_reduce.wgsl
+//! include hadamard.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
 //! include column_scales.wgsl
@@ -4842,9 +5011,30 @@ fn write_row(row: u32, thread: u32) {
 //! else
   let of_row = begin_row(row);
 //! end
-//! if REGISTERS
+//! if ROTATED == source
 //! unroll i 0 VECTORS
+  let turned_$i = turned(row, tile_place(thread, \${i}u));
+//! end
+//! unroll tile 0 VECTORS/4
+  var tile_$tile: Tile;
+//! unroll i 4*tile 4*tile+4
+  tile_$tile[\${i}u % 4u] = turned_$i;
+//! end
+  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
+//! end
+//! unroll tile 0 VECTORS/4
+//! unroll i 4*tile 4*tile+4
+  let v_$i = rotated_place(thread, \${i}u);
+  let source_$i = load_with(row, v_$i, tile_$tile[\${i}u % 4u]);
+//! end
+//! end
+//! elif REGISTERS
+//! unroll i 0 VECTORS
+//! if ROTATED == values
+  let v_$i = tile_place(thread, \${i}u);
+//! else
   let v_$i = thread + \${i}u * THREADS;
+//! end
   let source_$i = load(row, v_$i);
 //! end
 //! end
@@ -4883,8 +5073,21 @@ fn write_row(row: u32, thread: u32) {
 //! end
 
 //! if QUANTIZED
-//! if REGISTERS
+//! if ROTATED == values
+//! unroll tile 0 VECTORS/4
+  var tile_$tile: Tile;
+//! unroll i 4*tile 4*tile+4
+  tile_$tile[\${i}u % 4u] = values_$i[0];
+//! end
+  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
+//! unroll i 4*tile 4*tile+4
+  let to_$i = rotated_place(thread, \${i}u);
+  let out_\${i}_0 = tile_$tile[\${i}u % 4u];
+//! end
+//! end
+//! elif REGISTERS
 //! unroll i 0 VECTORS
+  let to_$i = v_$i;
 //! unroll part 0 PARTS
   let out_\${i}_$part = by_column(values_$i[$part], \${part}u * vectors + min(v_$i, vectors - 1u));
 //! end
@@ -4897,7 +5100,7 @@ fn write_row(row: u32, thread: u32) {
   var amax = 0.0;
 //! unroll i 0 VECTORS
 //! unroll part 0 PARTS
-  amax = max(amax, select(0.0, largest(out_\${i}_$part), v_$i < vectors));
+  amax = max(amax, select(0.0, largest(out_\${i}_$part), to_$i < vectors));
 //! end
 //! end
 //! end
@@ -4906,9 +5109,9 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
-  if (v_$i < vectors) {
+  if (to_$i < vectors) {
 //! unroll part 0 PARTS
-    write_scaled(row, \${part}u * vectors + v_$i, out_\${i}_$part * scale);
+    write_scaled(row, \${part}u * vectors + to_$i, out_\${i}_$part * scale);
 //! end
   }
 //! end
@@ -5147,7 +5350,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
 // COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up
 // is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which are
-// in range as codes are.
+// in range as codes are. With ROTATED == source, d_output comes rotated, as from a layer whose input is rotated.
 // One workgroup per row, which goes the way of row_pass.wgsl with the gradients of gate and of up as its parts.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
@@ -5168,12 +5371,17 @@ fn row_vectors() -> u32 { return params.vectors; }
 
 fn begin_row(row: u32) -> Row { return row; }
 
+fn place(v: u32) -> u32 { return min(v, params.vectors - 1u); }
+
+fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[row * params.vectors + place(v)]; }
+
 // The gradients, which take two thirds of the registers of what they are made of.
-fn load(row: u32, v: u32) -> Source {
-  let inside = min(v, params.vectors - 1u);
-  let at = 2u * row * params.vectors + inside;
-  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
+fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+  let at = 2u * row * params.vectors + place(v);
+  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), dy);
 }
+
+fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source.gate, source.up); }
 fn again(row: u32, v: u32, of_row: Row) -> Values { return made(load(row, v), v, of_row); }

@@ -106,22 +106,40 @@ const COMFORTABLE_VECTORS = 22;
 const MOST_VECTORS = 32;
 
 /**
+ * Bytes of workgroup memory of each thread of a kernel that takes rows: of `hadamard.wgsl`, and of
+ * the reductions.
+ */
+const ROTATION_BYTES = 64;
+const REDUCTION_BYTES = 4;
+
+/**
  * Constants of a kernel that takes one row per workgroup and keeps it in registers, so that memory
  * is read once.
  *
  * @param vectors vec4s in a row, at least one.
  * @param held Values that are kept of each of them.
+ * @param rotated Whether values of the row are rotated: threads take four vec4s of a tile then, and
+ * always keep them, if need be in memory of their own.
  */
 export function rowConstants(
   device: Device,
   vectors: number,
   held = 1,
   variant: RowVariant = {},
+  rotated = false,
 ): { THREADS: number; VECTORS: number; REGISTERS: boolean } {
   const narrow = threadsForRow(4 * vectors);
   const wide = narrow === 256 && vectors * held > 256 * COMFORTABLE_VECTORS;
-  const most = device.limits.maxComputeInvocationsPerWorkgroup;
-  const THREADS = variant.threads ?? (wide ? Math.min(512, most) : narrow);
+  const { maxComputeInvocationsPerWorkgroup: most, maxComputeWorkgroupStorageSize: memory } =
+    device.limits;
+  const wanted = variant.threads ?? (wide ? Math.min(512, most) : narrow);
+  if (rotated) {
+    const fits = 2 ** Math.floor(Math.log2(memory / (ROTATION_BYTES + REDUCTION_BYTES)));
+    const THREADS = Math.min(wanted, fits);
+    const VECTORS = roundUp(Math.ceil(vectors / THREADS), 4);
+    return { THREADS, VECTORS, REGISTERS: true };
+  }
+  const THREADS = wanted;
   const each = Math.ceil(vectors / THREADS);
   const REGISTERS = variant.registers ?? each * held <= MOST_VECTORS;
   return { THREADS, VECTORS: REGISTERS ? each : 0, REGISTERS };

@@ -176,7 +176,10 @@ export interface LinearBackward {
   codes: QuantizedGradient | null;
   /** The forward's input in f32; null if the layer does not need it. */
   input: Matrix | null;
-  /** f32 [tokens, inFeatures], overwritten; null where nothing below is trained. */
+  /**
+   * f32 [tokens, inFeatures], overwritten, in blocks of {@linkcode Linear.rotation} rotated; null
+   * where nothing below is trained.
+   */
   dInput: Matrix | null;
 }
 
@@ -198,6 +201,12 @@ export interface Linear {
    * Whether {@linkcode Linear.backward} reads the forward's f32 input; if not, it need not be kept.
    */
   readonly backwardReadsInput: boolean;
+  /**
+   * The block by which the layer rotates its input before it is rounded, see numerics/hadamard.ts; 1
+   * if it does not. The codes of {@linkcode Linear.inputCodes} say so as well, and
+   * {@linkcode LinearBackward.dInput} comes out rotated: what takes it up rotates it back.
+   */
+  readonly rotation: number;
   /** Whether {@linkcode Linear.forward} reads the f32 input even where it has the codes. */
   readonly forwardReadsF32: boolean;
   /**

@@ -63,6 +63,7 @@ class FullLayers implements AdaptedLayers {
 /** A merged linear whose weight is a parameter. */
 class FullLinear implements Linear {
   readonly backwardReadsInput = true;
+  readonly rotation = 1;
   readonly forwardReadsF32 = true;
   readonly preferredOutputType = "f32";
   readonly preferredGradientType = "f32";

@@ -26,6 +26,7 @@ import { attentionBackward, attentionForward } from "../kernels/attention/attent
 import { rope } from "../kernels/attention/rope.ts";
 import type { AttentionHeads } from "../kernels/attention/shapes.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
+import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { Linear } from "../layers/method.ts";
 import type { ActivationName, Activations, ActivationTypes } from "./activations.ts";
@@ -107,7 +108,7 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
   });
   const get = activationsOf(pass, layer);
   const qkv = qkvColumns(block, get("qkv"));
-  rotate(pass, block, qkv);
+  recordRope(pass, block, qkv);
   attend(pass, layer, { ...qkv, output: get("attended"), logSumExp: get("logSumExp") });
   inGroups(pass, layer, ({ get, inputOf }) => {
     const postAttention = get("postAttention");
@@ -211,6 +212,7 @@ export function blockBackward(
   swigluBackward(program, {
     gateUp: get("gateUp"),
     dOutput: get("dHidden"),
+    rotation: block.down.rotation,
     dGateUp: get("dGateUp"),
     quantized: codes,
   });
@@ -221,7 +223,7 @@ export function blockBackward(
     dInput: get("dNormed"),
   });
   const dPostAttention = block.o.gradientCodes(pass.rows);
-  normBackward(pass, block.mlpNorm, get("postAttention"), dPostAttention);
+  normBackward(pass, block.mlpNorm, get("postAttention"), block.gateUp, dPostAttention);
 
   block.o.backward(program, {
     dOutput: dResidual,
@@ -229,6 +231,7 @@ export function blockBackward(
     input: get("attended"),
     dInput: get("dAttended"),
   });
+  rotate(program, { input: get("dAttended"), block: block.o.rotation });
   const { positions, documents } = tokens;
   const gradient = qkvColumns(block, get("dQkv"));
   attentionBackward(program, {
@@ -252,23 +255,24 @@ export function blockBackward(
   });
   if (!needsInputGradient) return null;
   const inputCodes = below?.gradientCodes(pass.rows) ?? null;
-  normBackward(pass, block.attentionNorm, get("input"), inputCodes);
+  normBackward(pass, block.attentionNorm, get("input"), block.qkv, inputCodes);
   return inputCodes;
 }
 
 /**
- * Records the gradient of a norm from `dNormed`, added to `dResidual`; `quantized` receives the
- * sum.
+ * Records the gradient of the norm before `linear` from `dNormed`, added to `dResidual`; `quantized`
+ * receives the sum.
  */
 function normBackward(
   { program, activations, rows }: Pass,
   norm: Norm,
   input: Matrix,
+  { rotation }: Linear,
   quantized: QuantizedGradient | null,
 ): void {
   const dOutput = activations.get("dNormed", rows);
   const dInput = activations.get("dResidual", rows);
-  normGradients(program, norm, { input, dOutput, dInput, accumulate: true, quantized });
+  normGradients(program, norm, { input, dOutput, rotation, dInput, accumulate: true, quantized });
 }
 
 function activationsOf({ activations, rows }: Pass, layer: number) {
@@ -281,7 +285,7 @@ function qkvColumns({ plan, qkv }: Block, merged: Matrix): QkvColumns {
   return { q, k, v, heads, kvHeads, headDim, scale };
 }
 
-function rotate({ program, tokens: { positions } }: Pass, block: Block, qkv: QkvColumns): void {
+function recordRope({ program, tokens }: Pass, block: Block, qkv: QkvColumns): void {
   const { q: { matrix }, k: { column }, heads, kvHeads, headDim } = qkv;
   const { frequencies } = block;
   rope(program, {
@@ -290,7 +294,7 @@ function rotate({ program, tokens: { positions } }: Pass, block: Block, qkv: Qkv
     heads,
     kvHeads,
     headDim,
-    positions,
+    positions: tokens.positions,
     frequencies,
   });
 }

@@ -13,6 +13,7 @@ import {
   type RmsNormBackwardOptions,
   rmsNormWeightGradient,
 } from "../kernels/rows/rms_norm.ts";
+import { rotate } from "../kernels/rows/rotation.ts";
 import type { DenseWeight } from "../layers/method.ts";
 
 /** An RMSNorm: its weight, and what its forward leaves for its backward. */
@@ -52,19 +53,26 @@ export function normForward(
   });
 }
 
-/** Records the gradients of a norm: of its weight, where that is trained, and of its input. */
+/**
+ * Records the gradients of a norm: of its weight, where that is trained, and of its input. A rotated
+ * `dOutput` is rotated back in place for the former.
+ */
 export function normGradients(
   program: Program,
   norm: Norm,
-  io: Pick<RmsNormBackwardOptions, "input" | "dOutput" | "dInput" | "accumulate" | "quantized">,
+  io: Omit<RmsNormBackwardOptions, "weight" | "rstd" | "variant">,
 ): void {
   const { input, dOutput } = io;
+  let { rotation = 1 } = io;
   const rstd = firstOf(norm.rstd(), input.rows);
   if (norm.weight.gradient) {
+    // Both gradients read it.
+    rotate(program, { input: dOutput, block: rotation });
+    rotation = 1;
     const dWeight = rowAsVector(norm.weight.gradient());
     rmsNormWeightGradient(program, { dOutput, input, rstd, dWeight });
   }
-  rmsNormBackward(program, { ...io, weight: rowAsVector(norm.weight.value()), rstd });
+  rmsNormBackward(program, { ...io, rotation, weight: rowAsVector(norm.weight.value()), rstd });
 }
 
 /** The single row of a matrix, up to its pitch, as a vector. */

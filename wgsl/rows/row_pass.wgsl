@@ -21,7 +21,14 @@
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
 // GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
 // Without QUANTIZED there are no codes.
+//
+// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
+// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+//   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
+//   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
+//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
 //! include workgroup_reduce.wgsl
+//! include hadamard.wgsl
 //! if QUANTIZED
 //! include row_codes.wgsl
 //! include column_scales.wgsl
@@ -36,9 +43,30 @@ fn write_row(row: u32, thread: u32) {
 //! else
   let of_row = begin_row(row);
 //! end
-//! if REGISTERS
+//! if ROTATED == source
 //! unroll i 0 VECTORS
+  let turned_$i = turned(row, tile_place(thread, ${i}u));
+//! end
+//! unroll tile 0 VECTORS/4
+  var tile_$tile: Tile;
+//! unroll i 4*tile 4*tile+4
+  tile_$tile[${i}u % 4u] = turned_$i;
+//! end
+  tile_$tile = rotated(tile_$tile, thread, ${tile}u % 2u);
+//! end
+//! unroll tile 0 VECTORS/4
+//! unroll i 4*tile 4*tile+4
+  let v_$i = rotated_place(thread, ${i}u);
+  let source_$i = load_with(row, v_$i, tile_$tile[${i}u % 4u]);
+//! end
+//! end
+//! elif REGISTERS
+//! unroll i 0 VECTORS
+//! if ROTATED == values
+  let v_$i = tile_place(thread, ${i}u);
+//! else
   let v_$i = thread + ${i}u * THREADS;
+//! end
   let source_$i = load(row, v_$i);
 //! end
 //! end
@@ -77,8 +105,21 @@ fn write_row(row: u32, thread: u32) {
 //! end
 
 //! if QUANTIZED
-//! if REGISTERS
+//! if ROTATED == values
+//! unroll tile 0 VECTORS/4
+  var tile_$tile: Tile;
+//! unroll i 4*tile 4*tile+4
+  tile_$tile[${i}u % 4u] = values_$i[0];
+//! end
+  tile_$tile = rotated(tile_$tile, thread, ${tile}u % 2u);
+//! unroll i 4*tile 4*tile+4
+  let to_$i = rotated_place(thread, ${i}u);
+  let out_${i}_0 = tile_$tile[${i}u % 4u];
+//! end
+//! end
+//! elif REGISTERS
 //! unroll i 0 VECTORS
+  let to_$i = v_$i;
 //! unroll part 0 PARTS
   let out_${i}_$part = by_column(values_$i[$part], ${part}u * vectors + min(v_$i, vectors - 1u));
 //! end
@@ -91,7 +132,7 @@ fn write_row(row: u32, thread: u32) {
   var amax = 0.0;
 //! unroll i 0 VECTORS
 //! unroll part 0 PARTS
-  amax = max(amax, select(0.0, largest(out_${i}_$part), v_$i < vectors));
+  amax = max(amax, select(0.0, largest(out_${i}_$part), to_$i < vectors));
 //! end
 //! end
 //! end
@@ -100,9 +141,9 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
-  if (v_$i < vectors) {
+  if (to_$i < vectors) {
 //! unroll part 0 PARTS
-    write_scaled(row, ${part}u * vectors + v_$i, out_${i}_$part * scale);
+    write_scaled(row, ${part}u * vectors + to_$i, out_${i}_$part * scale);
 //! end
   }
 //! end

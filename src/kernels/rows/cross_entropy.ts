@@ -8,7 +8,7 @@
 import type { Matrix, Vector } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import type { StepState } from "../../gpu/step_state.ts";
-import { expectQuantized, type Quantized } from "./quantize.ts";
+import { expectQuantizedGradient, type Quantized } from "./quantize.ts";
 import { codeConstants } from "../codes.ts";
 import { expectMatrix, expectVector, threadsForRow } from "../shapes.ts";
 
@@ -72,7 +72,7 @@ function record(
   expectVector("crossEntropy", "targets", targets, tokens, "i32");
   expectVector("crossEntropy", "rowLoss", rowLoss, tokens);
   if (quantized) {
-    expectQuantized("crossEntropy", quantized, { rows, cols: vocab });
+    expectQuantizedGradient("crossEntropy", quantized, { rows, cols: vocab });
   }
   if (firstRow + rows > tokens) {
     throw new RangeError(

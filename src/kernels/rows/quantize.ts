@@ -9,6 +9,7 @@ import { type BufferView, type Matrix, pitchOf, type Vector } from "../../gpu/bu
 import { type Bindings, linearGrid, type Program } from "../../gpu/program.ts";
 import { formatOf, SCALED_FORMATS, type ScaleGranularity } from "../../numerics/formats.ts";
 import { codeConstants } from "../codes.ts";
+import { expectRotation, rotate, rotationConstants } from "./rotation.ts";
 import {
   expectMatrix,
   expectVector,
@@ -23,10 +24,16 @@ export interface Quantized {
   codes: Matrix;
   /** f32 [rows]: what each row was multiplied by before it was encoded. */
   scales: Vector;
+  /**
+   * The block that rows are rotated by before that, see numerics/hadamard.ts: the codes are of
+   * `value · H`. Default 1: they are not rotated.
+   */
+  rotation?: number;
 }
 
 /**
- * A quantised gradient of a linear layer's output, as the product with the layer's weight wants it.
+ * A quantised gradient of a linear layer's output, as the product with the layer's weight wants it:
+ * never rotated.
  */
 export interface QuantizedGradient extends Quantized {
   /**
@@ -38,21 +45,41 @@ export interface QuantizedGradient extends Quantized {
 
 /**
  * Checks where a kernel should write its quantised result. A merged layer's width counts the zero
- * rows up to a multiple of 16, so codes and column scales may go on up to the pitch.
+ * rows up to a multiple of 16, so codes may go on up to the pitch.
  *
  * @param kernel Name of the recorder, for the message.
  * @throws {TypeError} for codes of another type.
- * @throws {RangeError} for another shape.
+ * @throws {RangeError} for another shape, or a rotation that is not possible.
  */
 export function expectQuantized(
   kernel: string,
-  { codes, scales, columnScales }: QuantizedGradient,
+  { codes, scales, rotation = 1 }: Quantized,
   { rows, cols }: { rows: number; cols: number },
 ): void {
+  expectRotation(kernel, rotation, cols);
   const fits = codes.cols >= cols && codes.pitch === pitchOf(cols, codes.type);
   const narrowed = fits ? { ...codes, cols } : codes;
   expectMatrix(kernel, "codes", narrowed, { rows, cols, types: SCALED_FORMATS });
   expectVector(kernel, "scales", scales, rows);
+}
+
+/**
+ * The same for a gradient, whose column scales may go on up to the pitch as well.
+ *
+ * @throws {TypeError} for codes of another type.
+ * @throws {RangeError} for another shape, or a rotation.
+ */
+export function expectQuantizedGradient(
+  kernel: string,
+  { codes, scales, columnScales, rotation = 1 }: QuantizedGradient,
+  { rows, cols }: { rows: number; cols: number },
+): void {
+  if (rotation > 1) {
+    throw new RangeError(
+      `${kernel}: codes of a gradient are not rotated: expected rotation 1, not ${rotation}`,
+    );
+  }
+  expectQuantized(kernel, { codes, scales }, { rows, cols });
   if (!columnScales) return;
   const length = Math.min(columnScales.length, cols);
   expectVector(kernel, "columnScales", { ...columnScales, length }, cols);
@@ -80,6 +107,11 @@ export interface QuantizeOptions {
   columnScales?: BufferView;
   /** f32 [rows, t]: columns that follow the input's. */
   trailingColumns?: Matrix;
+  /**
+   * The block that rows are rotated by before they are encoded. Default 1: none. Gradients are not
+   * rotated, so there are neither trailing columns nor column scales then.
+   */
+  rotation?: number;
   /** The first of the rows of `codes` that are written. Default 0. */
   firstRow?: number;
   /** The scale of rows that vanish. Default: the format's. */
@@ -93,12 +125,20 @@ export interface QuantizeOptions {
  * largest magnitude that shares it.
  */
 export function quantize(program: Program, options: QuantizeOptions): void {
-  const { input, codes, scales, granularity, columnScales, trailingColumns } = options;
   checkShapes(options);
+  const { input, codes, scales, granularity, columnScales, trailingColumns, rotation = 1 } =
+    options;
   const { device } = program;
-  const { rows } = input;
+  const { rows, cols } = input;
   const width = (input.pitch + (trailingColumns?.pitch ?? 0)) / 4;
   if (rows === 0 || width === 0) return;
+  if (rotation > 1 && granularity === "tensor") {
+    // The largest magnitude is that of all rotated rows, so they are made before.
+    const rotated = program.scratch(rows, cols, "rotated values");
+    rotate(program, { input, output: rotated, block: rotation });
+    quantize(program, { ...options, input: rotated, rotation: 1 });
+    return;
+  }
   const inputs = {
     x: input,
     ...(columnScales && { column_scales: columnScales }),
@@ -121,14 +161,15 @@ export function quantize(program: Program, options: QuantizeOptions): void {
   program.dispatch(
     device.kernel("quantize_rows", {
       ...variant,
-      ...rowConstants(device, width, 1, options.variant),
+      ...rowConstants(device, width, 1, options.variant, rotation > 1),
+      ...rotationConstants("values", rotation),
       ...constants,
       GIVEN_SCALES: granularity !== "row",
     }),
     { ...inputs, codes, scales },
     { ...params, first_row: options.firstRow ?? 0 },
     grid,
-    { label: `${rows}×${codes.cols} ${codes.type}` },
+    { label: `${rows}×${codes.cols} ${codes.type}${rotation > 1 ? " rotated" : ""}` },
   );
 }
 
@@ -176,6 +217,8 @@ export function dequantize(
 
 function checkShapes(options: QuantizeOptions) {
   const { input, codes, scales, trailingColumns, columnScales, granularity, firstRow } = options;
+  const { rotation = 1 } = options;
+  expectRotation("quantize", rotation, input.cols);
   const width = input.pitch + (trailingColumns?.pitch ?? 0);
   const rows = firstRow === undefined ? codes.rows : Math.min(codes.rows - firstRow, input.rows);
   const { granularities } = formatOf(codes.type);
@@ -191,6 +234,8 @@ function checkShapes(options: QuantizeOptions) {
     ? `${scales.length} scales are too few for ${input.rows} rows`
     : trailingColumns && trailingColumns.rows !== input.rows
     ? `trailing columns of ${trailingColumns.rows} rows do not continue ${input.rows}`
+    : rotation > 1 && (trailingColumns || columnScales)
+    ? `rows with trailing columns or column scales are not rotated: expected rotation 1, not ${rotation}`
     : columnScales && columnScales.size < 4 * width
     ? `column scales of ${columnScales.size} bytes are too few for ${width} columns`
     : null;

@@ -7,7 +7,14 @@
 
 import type { Matrix, Vector } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
-import { codesOf, expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
+import {
+  codesOf,
+  expectQuantized,
+  expectQuantizedGradient,
+  type Quantized,
+  type QuantizedGradient,
+} from "./quantize.ts";
+import { expectRotation, rotationConstants } from "./rotation.ts";
 import { codeConstants } from "../codes.ts";
 import { expectMatrix, expectVector, rowConstants, type RowVariant } from "../shapes.ts";
 
@@ -21,7 +28,10 @@ export interface RmsNormOptions {
   eps: number;
   /** [rows, cols]; null where only the codes are wanted. */
   output: Matrix | null;
-  /** Receives the output as codes with one scale per row, as `quantize` would make it. */
+  /**
+   * Receives the output as codes with one scale per row, as `quantize` would make it: rotated, if it
+   * says so.
+   */
   quantized?: Quantized | null;
   /** [rows]: receives 1 / sqrt(mean square + eps), for the backward pass. */
   rstd: Vector;
@@ -41,9 +51,11 @@ export function rmsNorm(
   expectVector("rmsNorm", "weight", weight, cols);
   expectVector("rmsNorm", "rstd", rstd, rows);
   if (rows === 0 || cols === 0) return;
+  const rotation = quantized?.rotation ?? 1;
   program.dispatch(
     program.device.kernel("rms_norm", {
-      ...rowConstants(program.device, pitch / 4, 1, variant),
+      ...rowConstants(program.device, pitch / 4, 1, variant, rotation > 1),
+      ...rotationConstants("values", rotation),
       OUTPUT: !!output,
       QUANTIZED: !!quantized,
       ...(quantized && codeConstants(quantized.codes.type)),
@@ -59,6 +71,11 @@ export function rmsNorm(
 export interface RmsNormBackwardOptions {
   /** Gradient of the output [rows, cols]. */
   dOutput: Matrix;
+  /**
+   * The block by which the rows of `dOutput` come rotated, as from a layer that rotates its input;
+   * they are rotated back. Default 1: none.
+   */
+  rotation?: number;
   /** The forward's input [rows, cols]. */
   input: Matrix;
   /** [cols] */
@@ -80,17 +97,20 @@ export interface RmsNormBackwardOptions {
 /** Records the gradient of {@linkcode rmsNorm} with respect to its input. */
 export function rmsNormBackward(program: Program, options: RmsNormBackwardOptions): void {
   const { dOutput, input, weight, rstd, dInput, accumulate = false, quantized, variant } = options;
+  const { rotation = 1 } = options;
   const { rows, cols, pitch } = input;
   expectMatrix("rmsNormBackward", "input", input, { rows, cols });
   expectMatrix("rmsNormBackward", "dOutput", dOutput, { rows, cols });
   expectMatrix("rmsNormBackward", "dInput", dInput, { rows, cols });
-  if (quantized) expectQuantized("rmsNormBackward", quantized, { rows, cols });
+  if (quantized) expectQuantizedGradient("rmsNormBackward", quantized, { rows, cols });
+  expectRotation("rmsNormBackward", rotation, cols);
   expectVector("rmsNormBackward", "weight", weight, cols);
   expectVector("rmsNormBackward", "rstd", rstd, rows);
   if (rows === 0 || cols === 0) return;
   program.dispatch(
     program.device.kernel("rms_norm_backward", {
-      ...rowConstants(program.device, pitch / 4, accumulate ? 3 : 2, variant),
+      ...rowConstants(program.device, pitch / 4, accumulate ? 3 : 2, variant, rotation > 1),
+      ...rotationConstants("source", rotation),
       ACCUMULATE: accumulate,
       QUANTIZED: !!quantized,
       COLUMN_SCALES: !!quantized?.columnScales,

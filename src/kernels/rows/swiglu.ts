@@ -6,7 +6,14 @@
 
 import { type ElementType, type Matrix, pitchOf } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
-import { codesOf, expectQuantized, type Quantized, type QuantizedGradient } from "./quantize.ts";
+import {
+  codesOf,
+  expectQuantized,
+  expectQuantizedGradient,
+  type Quantized,
+  type QuantizedGradient,
+} from "./quantize.ts";
+import { expectRotation, rotate, rotationConstants } from "./rotation.ts";
 import { codeConstants } from "../codes.ts";
 import { expectMatrix, rowConstants, type RowVariant } from "../shapes.ts";
 
@@ -24,7 +31,10 @@ export interface SwigluOptions {
   gateUp: Matrix;
   /** f32 [rows, width]; null where only the codes are wanted. */
   output: Matrix | null;
-  /** Receives the output as codes with one scale per row, as `quantize` would make it. */
+  /**
+   * Receives the output as codes with one scale per row, as `quantize` would make it: rotated, if it
+   * says so.
+   */
   quantized?: Quantized | null;
   /** How a row is shared where the output is quantised, for measurements. */
   variant?: RowVariant;
@@ -60,9 +70,11 @@ export function swiglu(
     );
     return;
   }
+  const { rotation = 1 } = quantized;
   program.dispatch(
     device.kernel("swiglu_quantized", {
-      ...rowConstants(device, pitch / 4, 1, variant),
+      ...rowConstants(device, pitch / 4, 1, variant, rotation > 1),
+      ...rotationConstants("values", rotation),
       GATE_UP,
       OUTPUT: !!output,
       ...codeConstants(quantized.codes.type),
@@ -81,6 +93,11 @@ export interface SwigluBackwardOptions {
   /** Gradient of the output, f32 [rows, width]. */
   dOutput: Matrix;
   /**
+   * The block by which the rows of `dOutput` come rotated, as from a layer that rotates its input;
+   * they are rotated back: in place where no codes are made. Default 1: none.
+   */
+  rotation?: number;
+  /**
    * Receives the gradient of the input in f32; or, in f16, the scaled values that the codes of
    * `quantized` are made of.
    */
@@ -94,7 +111,7 @@ export interface SwigluBackwardOptions {
 /** Records the gradient of {@linkcode swiglu}. */
 export function swigluBackward(
   program: Program,
-  { gateUp, dOutput, dGateUp, quantized, variant }: SwigluBackwardOptions,
+  { gateUp, dOutput, rotation = 1, dGateUp, quantized, variant }: SwigluBackwardOptions,
 ): void {
   const { rows, cols: width, pitch } = dOutput;
   const merged = { rows, cols: 2 * pitch };
@@ -102,13 +119,15 @@ export function swigluBackward(
   expectMatrix("swigluBackward", "gateUp", gateUp, { ...merged, types: MERGED_TYPES });
   const types: readonly ElementType[] = quantized ? MERGED_TYPES : ["f32"];
   expectMatrix("swigluBackward", "dGateUp", dGateUp, { ...merged, types });
-  if (quantized) expectQuantized("swigluBackward", quantized, merged);
+  if (quantized) expectQuantizedGradient("swigluBackward", quantized, merged);
+  expectRotation("swigluBackward", rotation, width);
   if (rows === 0 || width === 0) return;
   const { device } = program;
   const bindings = { gate_up: gateUp, d_output: dOutput, d_gate_up: dGateUp };
   const params = { rows, vectors: pitch / 4 };
   const GATE_UP = gateUp.type;
   if (!quantized) {
+    rotate(program, { input: dOutput, block: rotation });
     program.dispatch(
       device.kernel("swiglu_backward", { THREADS, GATE_UP }),
       bindings,
@@ -121,7 +140,8 @@ export function swigluBackward(
   const { codes, columnScales } = quantized;
   program.dispatch(
     device.kernel("swiglu_backward_quantized", {
-      ...rowConstants(device, pitch / 4, 2, variant),
+      ...rowConstants(device, pitch / 4, 2, variant, rotation > 1),
+      ...rotationConstants("source", rotation),
       GATE_UP,
       D_GATE_UP: dGateUp.type,
       COLUMN_SCALES: !!columnScales,

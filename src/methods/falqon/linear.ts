@@ -39,6 +39,7 @@ import { type AdapterLayout, adapterLayout } from "../targets.ts";
 
 /** `[W~; A~]` of a merged linear: all parts' W, then the A of each adapted part. */
 export class FalqonLinear implements Linear {
+  readonly rotation = 1;
   readonly layout: AdapterLayout;
   readonly #weight: FalqonWeight;
   /** One per adapted part: its B, and how B is written into the codes. */

@@ -19,6 +19,7 @@ import { asOperand } from "../../layers/operand.ts";
 export class LoraLinear implements Linear {
   readonly backwardReadsInput: boolean;
   readonly forwardReadsF32: boolean;
+  readonly rotation = 1;
   /** Adapters round the gradient again, with scales of their own. */
   readonly preferredGradientType = "f32";
   /** Null where no part is targeted. */
