@@ -72,7 +72,7 @@ export type {
   TrainerOptions,
 } from "./src/train/options.ts";
 export type { FlatOptions, OptimizerOptions, RowOptions } from "./src/train/option_groups.ts";
-export type { SaveOptions } from "./src/inference/save_model.ts";
+export type { SaveOptions, SaveResult } from "./src/inference/save_model.ts";
 export type { TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";
 export type { ScheduleName } from "./src/train/schedule.ts";

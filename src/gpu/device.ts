@@ -50,15 +50,15 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
   }
   if (provider !== "native") {
     try {
-      const { gpu, info } = await openDawn(options);
-      return new Device(gpu, info, "dawn");
+      const { gpu, info, hasPackedDot } = await openDawn(options);
+      return new Device(gpu, info, "dawn", hasPackedDot);
     } catch (error) {
       if (provider === "dawn" || !(error instanceof DeviceError)) throw error;
       onFallback?.(error.message);
     }
   }
-  const { gpu, info } = await openNative(options);
-  return new Device(gpu, info, "native");
+  const { gpu, info, hasPackedDot } = await openNative(options);
+  return new Device(gpu, info, "native", hasPackedDot);
 }
 
 /**
@@ -81,6 +81,8 @@ export class Device implements Disposable, AsyncDisposable {
   readonly hasTimestamps: boolean;
   /** True if kernels may use subgroup operations. */
   readonly hasSubgroups: boolean;
+  /** True if kernels may multiply four signed bytes at a time. */
+  readonly hasPackedDot: boolean;
   /** The subgroup matrices that kernels may multiply on tensor cores; none natively. */
   readonly matrixConfigs: readonly SubgroupMatrixConfig[];
   /**
@@ -96,7 +98,12 @@ export class Device implements Disposable, AsyncDisposable {
   #failure: string | null = null;
 
   /** Takes ownership of a device: frees it, and handles its errors. */
-  constructor(gpu: GPUDevice, info: GPUAdapterInfo, provider: Provider = "native") {
+  constructor(
+    gpu: GPUDevice,
+    info: GPUAdapterInfo,
+    provider: Provider = "native",
+    hasPackedDot = false,
+  ) {
     this.gpu = gpu;
     this.info = info;
     this.provider = provider;
@@ -104,6 +111,7 @@ export class Device implements Disposable, AsyncDisposable {
     this.hasF16 = gpu.features.has("shader-f16");
     this.hasTimestamps = gpu.features.has("timestamp-query");
     this.hasSubgroups = gpu.features.has("subgroups");
+    this.hasPackedDot = hasPackedDot;
     this.matrixConfigs = subgroupMatrixConfigs({ features: gpu.features, info });
     this.tuning = defaultTuning(this);
     gpu.addEventListener("uncapturederror", (event) => {

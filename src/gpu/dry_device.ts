@@ -72,7 +72,8 @@ export function openDryDevice(like?: Device): { device: Device; buffers: Set<Dry
     destroy: object,
   };
   const info = like?.info ?? ({} as GPUAdapterInfo);
-  const device = new Device(gpu as unknown as GPUDevice, info, like?.provider);
+  const { provider, hasPackedDot = true } = like ?? {};
+  const device = new Device(gpu as unknown as GPUDevice, info, provider, hasPackedDot);
   device.tuning = like?.tuning ?? device.tuning;
   return { device, buffers };
 }

@@ -27,6 +27,8 @@ export type KernelName =
   | "falqon_update_tensor"
   | "gemm"
   | "gemm_f16"
+  | "gemm_int8"
+  | "gemm_int8_tensor"
   | "gemm_tensor"
   | "grad_norm"
   | "grad_norm_partial"
@@ -55,6 +57,7 @@ export type KernelName =
   | "swiglu_quantized"
   | "tensor_amax"
   | "tensor_scale"
+  | "transpose_int8"
   | "widen";
 
 /** Texts of kernels, and of what they include, by file name. */
@@ -1847,6 +1850,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   out[item] = value;
 }
 `,
+  "dot4.wgsl": `// Σ a[i] · b[i] of four signed bytes each, packed in a u32, the first in the lowest bits: exact. Include-only.
+//
+// PACKED_DOT: WGSL has it built in (language feature packed_4x8_integer_dot_product), and GPUs as one instruction.
+
+fn dot4(a: u32, b: u32) -> i32 {
+//! if PACKED_DOT
+  return dot4I8Packed(a, b);
+//! else
+  const UP = vec4<u32>(24u, 16u, 8u, 0u);
+  const DOWN = vec4<u32>(24u);
+  let products = ((vec4<i32>(bitcast<i32>(a)) << UP) >> DOWN) * ((vec4<i32>(bitcast<i32>(b)) << UP) >> DOWN);
+  return products.x + products.y + products.z + products.w;
+//! end
+}
+`,
   "embedding.wgsl": `// Embedding: output[t] = table[ids[t]].
 //
 // Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
@@ -2730,6 +2748,81 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(value, 16u); }
 //! end
 `,
+  "fragments_int8.wgsl": `// Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): signed bytes, 32 of them
+// contracted at once, and i32 sums. Include-only.
+//
+// Fragments come from and go to \`tile\`, a workgroup array of vec4<u32> that the including kernel declares. Both factors
+// lie there by rows of the contraction: [row][contraction] and [column][contraction], since fragments of bytes are not
+// transposed on the way. \`at\` and \`stride\` (from one row to the next) count its vectors: 16 bytes of a factor, 4 sums.
+// Which invocation holds which element is implementation-defined: elements are seen only in \`tile\`, after a barrier.
+
+// EMULATE stands in for devices without such matrices, so that tests run the same kernels anywhere: an invocation makes
+// 8 sums of a row, from column lane_column on. Sums are exact in any order.
+//! if EMULATE
+//! include dot4.wgsl
+
+struct Left { low: vec4<u32>, high: vec4<u32> } // the lane's row
+struct Right { at: u32, stride: u32 } // read from \`tile\` when it is multiplied
+struct Sum { low: vec4<i32>, high: vec4<i32> }
+
+var<private> lane_row: u32;
+var<private> lane_column: u32;
+// 8, which the driver does not know: it would write out every product, and compile for minutes.
+var<private> lane_columns: u32;
+
+fn begin_fragments(thread: u32) {
+  lane_row = thread % 32u / 2u;
+  lane_column = thread % 2u * 8u;
+  lane_columns = 8u + thread / 65536u;
+}
+
+fn load_left(at: u32, stride: u32) -> Left {
+  return Left(tile[at + lane_row * stride], tile[at + lane_row * stride + 1u]);
+}
+
+fn load_right(at: u32, stride: u32) -> Right { return Right(at, stride); }
+
+fn store_sum(at: u32, stride: u32, sum: Sum) {
+  let mine = at + lane_row * stride + lane_column / 4u;
+  tile[mine] = bitcast<vec4<u32>>(sum.low);
+  tile[mine + 1u] = bitcast<vec4<u32>>(sum.high);
+}
+
+fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
+  return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
+}
+
+fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum {
+  var products = array<i32, 8>();
+  for (var c = 0u; c < lane_columns; c += 1u) {
+    let column = right.at + (lane_column + c) * right.stride;
+    products[c] = dot16(left.low, tile[column]) + dot16(left.high, tile[column + 1u]);
+  }
+  return Sum(
+    sum.low + vec4<i32>(products[0], products[1], products[2], products[3]),
+    sum.high + vec4<i32>(products[4], products[5], products[6], products[7]),
+  );
+}
+//! else
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+
+alias Left = subgroup_matrix_left<i8, 32, 16>;
+alias Right = subgroup_matrix_right<i8, 16, 32>;
+alias Sum = subgroup_matrix_result<i32, 16, 16>;
+
+fn begin_fragments(thread: u32) {}
+
+fn load_left(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tile, at, stride); }
+
+fn load_right(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tile, at, stride); }
+
+fn store_sum(at: u32, stride: u32, sum: Sum) { subgroupMatrixStore<row_major>(&tile, at, sum, stride); }
+
+fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatrixMultiplyAccumulate(left, right, sum); }
+//! end
+`,
   "gate_up.wgsl": `// What the gate of an MLP and its gradient read of the linear layer before them, and the activation. Include-only.
 //
 // Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
@@ -3048,6 +3141,248 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
 //! end
 //! end
+`,
+  "gemm_int8.wgsl": `// Matrix product of int8 codes without tensor cores: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
+//
+// a, b: panels [rows / 128][k / 64][128][64 bytes] as they are stored; params.k is a multiple of 64, and one of both is
+// zero from the end of the contraction on. Rows behind the last may hold anything, as nothing of them is written.
+// Idea: four neighbours along k are multiplied by one instruction. So words of four codes wait in workgroup memory as
+// [word][row], and a vector of them is four rows: a thread fetches 16 codes of four rows and transposes their words in
+// its registers on the way. The next step's words are fetched while this one's are multiplied.
+//! include gemm_output.wgsl
+//! include gemm_tile.wgsl
+//! include dot4.wgsl
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+const THREADS = (BM / TM) * (BN / TN);
+// A step of a panel in vectors of 16 codes.
+const BLOCK = 512u;
+
+// One more vector per word, so that the stores of neighbouring threads, of different words, meet different banks.
+var<workgroup> a_tile: array<array<vec4<u32>, BM / 4 + 1>, 16>;
+var<workgroup> b_tile: array<array<vec4<u32>, BN / 4 + 1>, 16>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+  let steps = params.k / 64u;
+  let tm = thread / (BN / TN);
+  let tn = thread % (BN / TN);
+
+  // Indices are named once: one that is computed again in every step costs time under naga.
+  let vector = thread % 4u;
+//! for X,x,n in A,a,m B,b,n
+  let \${x}_panel = (\${n}0 / 128u * (params.\${x}_pitch / 64u) + params.\${x}_column / 64u) * BLOCK + \${n}0 % 128u * 4u;
+//! unroll p 0 \${X}_LOADS
+  let \${x}_quad_$p = thread / 4u + \${p}u * (THREADS / 4u);
+  let \${x}_at_$p = \${x}_panel + \${x}_quad_$p * 16u + vector;
+//! unroll c 0 4
+  var \${x}_next_\${p}_$c = vec4<u32>();
+//! end
+//! end
+//! end
+//! unroll i 0 TM/4
+  let a_from_$i = tm + \${i}u * (BM / TM);
+//! end
+//! unroll j 0 TN/4
+  let b_from_$j = tn + \${j}u * (BN / TN);
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  var total_\${i}_\${c}_$j = vec4<i32>();
+//! end
+//! end
+//! end
+
+//! include gemm_int8_fetch.wgsl STEP=0u
+  for (var step = 0u; step < steps; step += 1u) {
+    workgroupBarrier();
+//! for X,x,N in A,a,M B,b,N
+//! unroll p 0 \${X}_LOADS
+//! if \${X}_GUARDED
+    if (\${x}_quad_$p < B$N / 4) {
+//! else
+    {
+//! end
+//! unroll w 0 4
+      \${x}_tile[vector * 4u + \${w}u][\${x}_quad_$p] =
+        vec4<u32>(\${x}_next_\${p}_0[$w], \${x}_next_\${p}_1[$w], \${x}_next_\${p}_2[$w], \${x}_next_\${p}_3[$w]);
+//! end
+    }
+//! end
+//! end
+    workgroupBarrier();
+    // The last step fetches its own words again: cheaper than to ask.
+    let next = min(step + 1u, steps - 1u);
+//! include gemm_int8_fetch.wgsl STEP=next
+    for (var word = 0u; word < 16u; word += AT_ONCE) {
+//! unroll w 0 AT_ONCE
+      {
+//! unroll i 0 TM/4
+        let a_$i = a_tile[word + $w][a_from_$i];
+//! end
+//! unroll j 0 TN/4
+        let b_$j = b_tile[word + $w][b_from_$j];
+//! end
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+        total_\${i}_\${c}_$j += vec4<i32>(
+          dot4(a_$i[$c], b_$j.x), dot4(a_$i[$c], b_$j.y), dot4(a_$i[$c], b_$j.z), dot4(a_$i[$c], b_$j.w));
+//! end
+//! end
+//! end
+      }
+//! end
+    }
+  }
+
+//! unroll i 0 TM/4
+//! unroll c 0 4
+//! unroll j 0 TN/4
+  let sum_\${i}_\${c}_$j = vec4<f32>(total_\${i}_\${c}_$j);
+//! end
+//! end
+//! end
+//! include gemm_store.wgsl
+}
+`,
+  "gemm_int8_fetch.wgsl": `// Fetches a thread's words of both operands of gemm_int8.wgsl for the step STEP: pasted into \`main\` before the first
+// step, and into each step for the next one. Include-only.
+//! for X,x,N in A,a,M B,b,N
+//! unroll p 0 \${X}_LOADS
+//! if \${X}_GUARDED
+  if (\${x}_quad_$p < B$N / 4) {
+//! else
+  {
+//! end
+//! unroll c 0 4
+    \${x}_next_\${p}_$c = $x[\${x}_at_$p + $STEP * BLOCK + \${c}u * 4u];
+//! end
+  }
+//! end
+//! end
+`,
+  "gemm_int8_tensor.wgsl": `// Matrix product of int8 codes on tensor cores: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
+//
+// a, b: panels [rows / 128][k / 64][128][64 bytes] as they are stored; K is a multiple of 64, and one of both is zero
+// from the end of the contraction on. Rows behind the last may hold anything, as nothing of them is written.
+// Idea: a workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups of 32, each of which keeps its part of the BM × BN sums in
+// fragments of 16 × 16. A step of 64 k waits in workgroup memory, the next one is fetched into registers meanwhile: one
+// run of memory for each 128 rows. A pad of one vector per row spreads the rows over the banks: without it the product
+// takes 1.7 times as long on an H100. K is known to the compiler, which unrolls the loop: a tenth to a quarter of the
+// time. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+//! include gemm_output.wgsl
+//! include gemm_tile.wgsl
+//! include fragments_int8.wgsl
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+const THREADS = 32u * SUBGROUPS_M * SUBGROUPS_N;
+const STEPS = K / 64u;
+// A step of a panel in vectors of 16 codes.
+const BLOCK = 512u;
+// What a subgroup makes.
+const SUB_M = BM / SUBGROUPS_M;
+const SUB_N = BN / SUBGROUPS_N;
+// A row of the tiles in vectors, with its pad.
+const ROW = 5u;
+const B_TILE = BM * ROW; // where b's codes begin
+// Rows of the outgoing sums of a subgroup in vectors of 4.
+const OUT_ROW = SUB_N / 4u + 1u;
+
+var<workgroup> tile: array<vec4<u32>, max(B_TILE + BN * ROW, SUBGROUPS_M * SUBGROUPS_N * 16u * OUT_ROW)>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+  let subgroup = thread / 32u;
+  let sub_m = subgroup / SUBGROUPS_N;
+  let sub_n = subgroup % SUBGROUPS_N;
+
+  // The panels of an operand, and a thread's first vector of the tile's rows.
+  let a_panel = params.a_pitch / 64u * BLOCK;
+  let b_panel = params.b_pitch / 64u * BLOCK;
+  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + m0 % 128u * 4u + thread;
+  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + n0 % 128u * 4u + thread;
+  let a_to = thread / 4u * ROW + thread % 4u;
+  let b_to = B_TILE + a_to;
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+  var \${x}_next_$p = $x[\${x}_at + \${p}u * THREADS / BLOCK * \${x}_panel + \${p}u * THREADS % BLOCK];
+//! end
+//! end
+//! unroll i 0 BM/SUBGROUPS_M/16
+//! unroll j 0 BN/SUBGROUPS_N/16
+  var sum_\${i}_$j = Sum();
+//! end
+//! end
+  for (var step = 0u; step < STEPS; step += 1u) {
+    workgroupBarrier();
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+    tile[\${x}_to + \${p}u * (THREADS / 4u) * ROW] = \${x}_next_$p;
+//! end
+//! end
+    workgroupBarrier();
+    // The last step fetches its own codes again: cheaper than to ask.
+    let next = min(step + 1u, STEPS - 1u) * BLOCK;
+//! for X,x in A,a B,b
+//! unroll p 0 \${X}_LOADS
+    \${x}_next_$p = $x[\${x}_at + next + \${p}u * THREADS / BLOCK * \${x}_panel + \${p}u * THREADS % BLOCK];
+//! end
+//! end
+//! unroll kk 0 2
+    {
+//! unroll i 0 BM/SUBGROUPS_M/16
+      let a_$i = load_left((sub_m * SUB_M + 16u * \${i}u) * ROW + 2u * \${kk}u, ROW);
+//! end
+//! unroll j 0 BN/SUBGROUPS_N/16
+      let b_$j = load_right(B_TILE + (sub_n * SUB_N + 16u * \${j}u) * ROW + 2u * \${kk}u, ROW);
+//! end
+//! unroll i 0 BM/SUBGROUPS_M/16
+//! unroll j 0 BN/SUBGROUPS_N/16
+      sum_\${i}_$j = multiply_add(a_$i, b_$j, sum_\${i}_$j);
+//! end
+//! end
+    }
+//! end
+  }
+
+  // 16 rows at a time: a subgroup's 16 × SUB_N sums, then its lanes write them row by row, each always the same columns.
+  let lane = thread % 32u;
+  let mine = subgroup * 16u * OUT_ROW;
+  let quad = lane % (SUB_N / 4u);
+  let column = n0 + sub_n * SUB_N + 4u * quad;
+  let factors = column_factors(column);
+//! unroll i 0 BM/SUBGROUPS_M/16
+  workgroupBarrier();
+//! unroll j 0 BN/SUBGROUPS_N/16
+  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
+//! end
+  workgroupBarrier();
+//! unroll q 0 BN/SUBGROUPS_N/8
+  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (SUB_N / 4u);
+  let row_\${i}_$q = m0 + sub_m * SUB_M + 16u * \${i}u + slab_row_\${i}_$q;
+  let sum_of_\${i}_$q = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]));
+  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
+//! end
+//! unroll q 0 BN/SUBGROUPS_N/8
+  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
+//! end
+//! end
+}
 `,
   "gemm_output.wgsl": `// Parameters of every GEMM kernel, and how it writes a result. Include-only.
 //
@@ -5506,6 +5841,76 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   for (var i = thread; i < params.rows; i += THREADS) { mine = max(mine, scales[i]); }
   let scale = scale_of(workgroup_max(mine, thread));
   for (var i = thread; i < params.rows; i += THREADS) { scales[i] = scale; }
+}
+`,
+  "transpose_int8.wgsl": `// Transposes int8 codes from panels to panels: out[x, k] = in[k, x], both [rows / 128][columns / 64][128][64 bytes].
+//
+// Rows of the output are zero from params.k to their pitch, whatever lies behind the rows of the input; those behind the
+// last may hold anything.
+// Idea: a workgroup takes one step of a panel, 128 k × 64 x in one run of memory, and writes two runs of 64 x × 64 k. A
+// thread fetches 16 codes of four k, and transposes blocks of 4 × 4 codes in its registers; words of four k wait in
+// workgroup memory.
+
+struct Params {
+  k: u32,          // rows of the input that count
+  in_pitch: u32,   // columns, multiples of 64
+  in_column: u32,
+  out_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> transposed: array<vec4<u32>>;
+
+// A step of a panel in vectors of 16 codes.
+const BLOCK = 512u;
+
+// [x][words of k], with one more word so that walking either way meets most banks.
+var<workgroup> tile: array<array<u32, 33>, 64>;
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let word = thread / 4u;
+  let vector = thread % 4u;
+  let from_step = group.y * (params.in_pitch / 64u) + params.in_column / 64u + group.x;
+//! unroll c 0 4
+  let row_$c = select(vec4<u32>(), codes[from_step * BLOCK + (4u * word + \${c}u) * 4u + vector],
+    group.y * 128u + 4u * word + \${c}u < params.k);
+//! end
+  // Of all four words of the vectors at once: first the bytes of two rows side by side, then of four.
+  let even = vec4<u32>(0x00ff00ffu);
+  let odd = vec4<u32>(0xff00ff00u);
+  let eight = vec4<u32>(8u);
+  let even_01 = (row_0 & even) | ((row_1 & even) << eight);
+  let even_23 = (row_2 & even) | ((row_3 & even) << eight);
+  let odd_01 = ((row_0 & odd) >> eight) | (row_1 & odd);
+  let odd_23 = ((row_2 & odd) >> eight) | (row_3 & odd);
+  let low = vec4<u32>(0x0000ffffu);
+  let high = vec4<u32>(0xffff0000u);
+  let sixteen = vec4<u32>(16u);
+  let column_0 = (even_01 & low) | (even_23 << sixteen);
+  let column_1 = (odd_01 & low) | (odd_23 << sixteen);
+  let column_2 = (even_01 >> sixteen) | (even_23 & high);
+  let column_3 = (odd_01 >> sixteen) | (odd_23 & high);
+//! unroll w 0 4
+//! unroll c 0 4
+  tile[vector * 16u + \${w}u * 4u + \${c}u][word] = column_$c[$w];
+//! end
+//! end
+  workgroupBarrier();
+  // 64 rows of a panel of the output, in each of two steps.
+  let steps = params.out_pitch / 64u;
+//! unroll p 0 4
+  {
+    let x = thread / 4u + \${p}u % 2u * 32u;
+    let to_step = group.y * 2u + \${p}u / 2u;
+    let first = \${p}u / 2u * 16u + vector * 4u;
+    if (to_step < steps) {
+      transposed[(group.x / 2u * steps + to_step) * BLOCK + (group.x % 2u * 64u + x) * 4u + vector] =
+        vec4<u32>(tile[x][first], tile[x][first + 1u], tile[x][first + 2u], tile[x][first + 3u]);
+    }
+  }
+//! end
 }
 `,
   "widen.wgsl": `// Weights as files hold them in 16 bits, widened: out[r][c] = decode(raw[r · cols + c]).

@@ -47,6 +47,13 @@ export interface DeviceOptions {
 export interface OpenedDevice {
   gpu: GPUDevice;
   info: GPUAdapterInfo;
+  /** Whether its WGSL has `dot4I8Packed`, which GPUs have as one instruction. */
+  hasPackedDot: boolean;
+}
+
+/** What an implementation's WGSL can do on every device; older ones do not tell. */
+interface LanguageFeatures {
+  readonly wgslLanguageFeatures?: { has(name: string): boolean };
 }
 
 /** Limits that this package raises above WebGPU's defaults, to what the adapter offers. */
@@ -67,6 +74,9 @@ const WANTED_FEATURES: readonly GPUFeatureName[] = [
   SUBGROUP_MATRIX,
 ];
 
+/** The feature of WGSL that multiplies four signed bytes by four at a time. */
+const PACKED_DOT = "packed_4x8_integer_dot_product";
+
 /**
  * A feature that Deno's adapters do not list, although their devices have it when it is requested.
  */
@@ -86,7 +96,7 @@ export async function openNative(options: DeviceOptions): Promise<OpenedDevice> 
   const remedy = "install a Vulkan driver (on Debian or Ubuntu without a GPU: " +
     "apt-get install libvulkan1 mesa-vulkan-drivers)";
   const adapter = await requestAdapter(navigator.gpu, "native WebGPU", options, remedy);
-  return await openAdapter(adapter, "native", options);
+  return await openAdapter(navigator.gpu as LanguageFeatures, adapter, "native", options);
 }
 
 /**
@@ -97,7 +107,8 @@ export async function openNative(options: DeviceOptions): Promise<OpenedDevice> 
  */
 export async function openDawn(options: DeviceOptions): Promise<OpenedDevice> {
   const remedy = "install your GPU's driver, or take the provider native";
-  const adapter = await requestAdapter(await loadDawn(), "Dawn", options, remedy);
+  const dawn = await loadDawn();
+  const adapter = await requestAdapter(dawn, "Dawn", options, remedy);
   if (!supportsMatrix({ matrixConfigs: subgroupMatrixConfigs(adapter) }, F16_MATRIX)) {
     const name = nameOf(adapter.info, "dawn");
     throw new DeviceError(
@@ -105,7 +116,7 @@ export async function openDawn(options: DeviceOptions): Promise<OpenedDevice> {
         "with tensor cores and a current driver, or the provider native",
     );
   }
-  return await openAdapter(adapter, "dawn", options);
+  return await openAdapter(dawn as LanguageFeatures, adapter, "dawn", options);
 }
 
 /**
@@ -130,11 +141,13 @@ async function requestAdapter(
 }
 
 async function openAdapter(
+  by: LanguageFeatures,
   adapter: GPUAdapter,
   provider: Provider,
   { f16 = true }: DeviceOptions,
 ): Promise<OpenedDevice> {
   const { info, features, limits } = adapter;
+  const hasPackedDot = by.wgslLanguageFeatures?.has(PACKED_DOT) === true;
   const requiredFeatures = WANTED_FEATURES.filter((name) =>
     features.has(name) && (f16 || name !== "shader-f16")
   );
@@ -142,14 +155,16 @@ async function openAdapter(
   if (provider === "native" && !features.has(UNLISTED_FEATURE)) {
     try {
       const more = [...requiredFeatures, UNLISTED_FEATURE];
-      return { gpu: await adapter.requestDevice({ requiredFeatures: more, requiredLimits }), info };
+      const gpu = await adapter.requestDevice({ requiredFeatures: more, requiredLimits });
+      return { gpu, info, hasPackedDot };
     } catch {
       // It has no subgroups, or fails for another reason, which the request without them will
       // report.
     }
   }
   try {
-    return { gpu: await adapter.requestDevice({ requiredFeatures, requiredLimits }), info };
+    const gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits });
+    return { gpu, info, hasPackedDot };
   } catch (error) {
     throw new DeviceError(
       `Cannot open ${nameOf(info, provider)} as it refused: ${(error as Error).message}; ` +

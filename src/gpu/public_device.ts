@@ -30,6 +30,8 @@ export interface Device extends Disposable, AsyncDisposable {
   readonly hasTimestamps: boolean;
   /** True if kernels may use subgroup operations. */
   readonly hasSubgroups: boolean;
+  /** True if kernels may multiply four signed bytes at a time: int8 natively. */
+  readonly hasPackedDot: boolean;
   /** The subgroup matrices that kernels may multiply on tensor cores; none natively. */
   readonly matrixConfigs: readonly SubgroupMatrixConfig[];
   /** Bytes in buffers now. */

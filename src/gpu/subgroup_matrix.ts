@@ -26,13 +26,22 @@ export interface SubgroupMatrixConfig {
   readonly K: number;
 }
 
-/** What the kernels of `wgsl/fragments.wgsl` are made of: f16 factors, f32 sums. */
+/** What the kernels of `wgsl/shared/fragments.wgsl` are made of: f16 factors, f32 sums. */
 export const F16_MATRIX: SubgroupMatrixConfig = {
   componentType: "f16",
   resultComponentType: "f32",
   M: 16,
   N: 16,
   K: 16,
+};
+
+/** What the kernels of `wgsl/shared/fragments_int8.wgsl` are made of: signed bytes, exact sums. */
+export const I8_MATRIX: SubgroupMatrixConfig = {
+  componentType: "i8",
+  resultComponentType: "i32",
+  M: 16,
+  N: 16,
+  K: 32,
 };
 
 /** Invocations of a subgroup for which the kernels for tensor cores are written. */

@@ -19,7 +19,7 @@ import { expectClass } from "../model/model_class.ts";
 import { Random } from "../numerics/random.ts";
 import { Network, type NetworkOptions } from "../model/network.ts";
 import { type Prompt, renderPrompt } from "./prompt.ts";
-import { saveNetwork, type SaveOptions } from "./save_model.ts";
+import { saveNetwork, type SaveOptions, type SaveResult } from "./save_model.ts";
 import {
   checkIds,
   type LabelledSequence,
@@ -256,15 +256,16 @@ export class Model implements Disposable {
   }
 
   /**
-   * Writes the model as it is on the GPU now: as a model folder (FALQON: FP8; full: F32; frozen: in
-   * the type it is stored in) or, if it has adapters, as a PEFT adapter.
+   * Writes the model as it is on the GPU now: as a model folder (FALQON: FP8 or int8; full: F32;
+   * frozen: in the type it is stored in) or, if it has adapters, as a PEFT adapter; with `saveAs`, as
+   * a model folder in another format.
    *
    * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or no file
    * format has its weights.
    * @throws {FileError} if something cannot be written; nothing half-written is left.
    */
-  async save(folder: string, options?: SaveOptions): Promise<void> {
-    await saveNetwork(await this.network(), this.folder, folder, options);
+  async save(folder: string, options?: SaveOptions): Promise<SaveResult> {
+    return await saveNetwork(await this.network(), this.folder, folder, options);
   }
 
   /**

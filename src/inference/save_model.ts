@@ -5,19 +5,27 @@
  */
 
 import { join } from "node:path";
+import { checkInteger, checkOneOf } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { writeAll } from "../io/atomic.ts";
-import { fromFloat32 } from "../io/dtype.ts";
 import { exists } from "../io/exists.ts";
 import { toFileError } from "../io/file_error.ts";
 import { readJson } from "../io/json.ts";
 import { ADAPTER_CONFIG_FILE, writePeftAdapter } from "../io/peft.ts";
 import { type TensorSource, writeSafetensors } from "../io/safetensors.ts";
 import { WEIGHTS_FILE } from "../io/weights.ts";
-import { weightName } from "../layers/load.ts";
-import type { Linear, SavedModel } from "../layers/method.ts";
+import type { SavedAdapter, SavedModel } from "../layers/method.ts";
 import type { Network } from "../model/network.ts";
+import { quantizationBlock } from "../model/quantization_config.ts";
+import { transformConfig } from "../model/transform_config.ts";
+import {
+  denseTensors,
+  type Form,
+  linearTensors,
+  rotatedKinds,
+  rotationTensors,
+} from "./saved_tensors.ts";
 
 /** Files of a model folder that training does not change. */
 const COPIED = [
@@ -121,11 +129,33 @@ export async function saveNetwork(
 
 /** How a network is to be written. */
 function formOf(
-  { layers, ...network }: Network,
+  network: Network,
   { saveAs, rotated = false, seed = 0 }: SaveOptions,
 ): Form | SavedAdapter {
   checkInteger("seed", seed, 0);
   if (saveAs !== undefined) checkOneOf("saveAs", saveAs, SAVE_FORMATS);
+  const linears = network.linears();
+  // Some methods have no form of their own.
+  const own = saveAs === undefined || linears[0].stored ? network.layers.saved() : null;
+  const isRotated = linears.some(({ rotation }) => rotation > 1);
+  if (rotated && !(isRotated && own?.kind === "model" && isFormat(own, saveAs))) {
+    throw new OptionError(
+      "Cannot save the model rotated as its layers are not stored so in that format: leave rotated out",
+    );
+  }
+  if (saveAs === undefined && own?.kind === "adapter") return own;
+  const model = own?.kind === "model" && isFormat(own, saveAs) ? own : modelAs(saveAs!);
+  return { model, asStored: model === own && (rotated || !isRotated), rotated, seed };
+}
+
+/** Whether a model is in the format that is asked for, if one is. */
+function isFormat({ codes }: SavedModel, saveAs: SaveOptions["saveAs"]): boolean {
+  return saveAs === undefined || codes?.format === saveAs;
+}
+
+function modelAs(format: NonNullable<SaveOptions["saveAs"]>): SavedModel {
+  const codes = format === "bf16" ? null : { format, granularity: "row" as const };
+  return { kind: "model", dtype: "BF16", codes };
 }
 
 /** Moves the files of a finished staging folder to their final place. */
@@ -144,7 +174,7 @@ async function remove(path: string): Promise<void> {
 
 async function writeModel(
   network: Network,
-  saved: SavedModel,
+  form: Form,
   source: string,
   folder: string,
   signal?: AbortSignal,
@@ -152,10 +182,11 @@ async function writeModel(
   await Deno.mkdir(folder);
   const { device, layers } = network;
   if (layers.flush) await submitOnce(device, (program) => layers.flush!(program));
-  const tensors = denseTensors(network, saved);
+  const tensors = denseTensors(network, form);
+  if (form.rotated) tensors.push(...rotationTensors(network));
   for (const linear of network.linears()) {
     signal?.throwIfAborted();
-    tensors.push(...await linearTensors(linear, saved));
+    tensors.push(...await linearTensors(linear, form));
   }
   const abortable = tensors.map((tensor): TensorSource => ({
     ...tensor,
@@ -165,51 +196,29 @@ async function writeModel(
     },
   }));
   await writeSafetensors(join(folder, WEIGHTS_FILE), abortable);
-  await writeConfig(saved, source, folder);
+  await writeConfig(form.model, quantizationOf(network, form), source, folder);
   for (const name of COPIED) {
     const from = join(source, name);
     if (await exists(from)) await Deno.copyFile(from, join(folder, name));
   }
 }
 
-function denseTensors(network: Network, { dtype }: SavedModel): TensorSource[] {
-  return [...network.dense].map(([name, { rows, cols }]) => ({
-    name,
-    dtype,
-    shape: rows === 1 ? [cols] : [rows, cols],
-    data: async () => fromFloat32(await network.readParameter(name), dtype),
-  }));
+/** The `quantization_config` that inference engines read; null where nothing is quantised. */
+function quantizationOf(
+  network: Network,
+  { model: { codes }, rotated }: Form,
+): Record<string, unknown> | null {
+  if (codes === null) return null;
+  const { format, granularity } = codes;
+  const scheme = { format, weights: granularity, activations: granularity };
+  if (!rotated) return quantizationBlock(scheme);
+  return quantizationBlock({ ...scheme, transformConfig: transformConfig(rotatedKinds(network)) });
 }
 
-async function linearTensors(linear: Linear, saved: SavedModel): Promise<TensorSource[]> {
-  const { dtype, quantization } = saved;
-  const { inFeatures, parts } = linear.spec;
-  const tensors: TensorSource[] = [];
-  for (const [index, part] of parts.entries()) {
-    const name = weightName(part);
-    const shape = [part.rows, inFeatures];
-    if (quantization === null) {
-      const data = async () => fromFloat32(await linear.readWeight(index), dtype);
-      tensors.push({ name, dtype, shape, data });
-      continue;
-    }
-    const { codes, scales, scaleShape, ...stored } = await linear.stored!(index);
-    tensors.push({ name, dtype: stored.dtype, shape, data: () => codes }, {
-      name: `${name}_scale`,
-      dtype: "F32",
-      shape: scaleShape,
-      data: () => fromFloat32(scales, "F32"),
-    });
-  }
-  return tensors;
-}
-
-/**
- * The original config.json with the dtype and, where there is one, the quantisation that inference
- * engines read.
- */
+/** The original config.json with the dtype and, where there is one, the quantisation. */
 async function writeConfig(
-  { dtype, quantization }: SavedModel,
+  { dtype }: SavedModel,
+  quantization: Record<string, unknown> | null,
   source: string,
   folder: string,
 ): Promise<void> {

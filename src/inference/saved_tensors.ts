@@ -21,6 +21,8 @@ export interface Form {
   model: SavedModel;
   /** Whether the codes that the layers have are taken as they are; else they are made anew. */
   asStored: boolean;
+  /** Whether codes that are stored rotated stay so, and config.json says it. */
+  rotated: boolean;
   /** Seeds the random bits of what is rounded stochastically. */
   seed: number;
 }

@@ -2,7 +2,6 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows }
 import { FileError, ModelError } from "../../src/errors.ts";
 import { Weights } from "../../src/io/weights.ts";
 import {
-  fp8QuantizationConfig,
   modelTensorShapes,
   parseModelConfig,
   readModelConfig,
@@ -190,7 +189,7 @@ Deno.test("what cannot run is refused with the field, the value and the remedy",
 Deno.test("the quantization block that is written is read back", () => {
   for (const weights of ["row", "tensor"] as const) {
     for (const activations of ["row", "tensor"] as const) {
-      const quantization_config = fp8QuantizationConfig({ weights, activations });
+      const quantization_config = quantizationBlock({ format: "fp8", weights, activations });
       assertEquals(parse({ quantization_config }).quantization, {
         weights,
         activations,
@@ -202,7 +201,7 @@ Deno.test("the quantization block that is written is read back", () => {
 
 Deno.test("the quantization block has the layout that compressed-tensors documents", () => {
   // deno-lint-ignore no-explicit-any
-  const block: any = fp8QuantizationConfig({
+  const block: any = quantizationBlock({ format: "fp8",
     weights: "row",
     activations: "row",
     ignore: ["lm_head", "model.layers.0.mlp.down_proj"],
@@ -238,7 +237,7 @@ Deno.test("the quantization block has the layout that compressed-tensors documen
 Deno.test("other quantizations are refused", () => {
   // deno-lint-ignore no-explicit-any
   const change = (edit: (block: any) => void) => {
-    const block = structuredClone(fp8QuantizationConfig({ weights: "row", activations: "row" }));
+    const block = structuredClone(quantizationBlock({ format: "fp8", weights: "row", activations: "row" }));
     edit(block);
     return block;
   };

@@ -38,8 +38,8 @@ class SharedDevice extends Device {
 }
 
 const onDawn = ON_DAWN in globalThis;
-const { gpu, info } = onDawn ? await openDawn({}) : await openNative({});
-const shared = new SharedDevice(gpu, info, onDawn ? "dawn" : "native");
+const { gpu, info, hasPackedDot } = onDawn ? await openDawn({}) : await openNative({});
+const shared = new SharedDevice(gpu, info, onDawn ? "dawn" : "native", hasPackedDot);
 
 /** The file's device. */
 export const device: Device = shared;

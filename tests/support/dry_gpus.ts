@@ -8,7 +8,7 @@ import { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import type { Kernel } from "../../src/gpu/kernel.ts";
 import type { KernelName } from "../../src/gpu/kernels.generated.ts";
-import { F16_MATRIX, SUBGROUP_MATRIX } from "../../src/gpu/subgroup_matrix.ts";
+import { F16_MATRIX, I8_MATRIX, SUBGROUP_MATRIX } from "../../src/gpu/subgroup_matrix.ts";
 import type { KernelConstants } from "../../src/gpu/template.ts";
 
 /** A GPU with f16, as native WebGPU shows it. */
@@ -20,7 +20,7 @@ export function openDryGpu(): Device {
 export function openDryTensorGpu(): Device {
   const like = {
     provider: "dawn",
-    info: { subgroupMatrixConfigs: [F16_MATRIX] },
+    info: { subgroupMatrixConfigs: [F16_MATRIX, I8_MATRIX] },
     gpu: { features: new Set(["shader-f16", "subgroups", SUBGROUP_MATRIX]) },
   };
   return openDryDevice(like as unknown as Device).device;

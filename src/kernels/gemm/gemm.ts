@@ -3,7 +3,8 @@
  *
  * Operands in f32 are multiplied in f32. If both become f16 exactly and the GPU has f16, they are
  * packed and multiplied with packed arithmetic or on tensor cores: see products.ts and
- * {@linkcode chooseVariant}.
+ * {@linkcode chooseVariant}. Operands in int8 are multiplied as integers, and their sums are exact:
+ * every kernel gives the same bits.
  *
  * @module
  */
@@ -19,8 +20,11 @@ import {
 } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
+import { formatOf } from "../../numerics/formats.ts";
+import { int8Operands } from "./int8_operands.ts";
 import { packedOperands, storedOperands } from "./operands.ts";
 import type { PackedOperandCache } from "./pack.ts";
+import { multiplies } from "./products.ts";
 import { sumPartials } from "./sum_partials.ts";
 import { chooseVariant, type GemmVariant, splitKLength } from "./variants.ts";
 
@@ -35,7 +39,7 @@ export interface GemmOptions {
   /**
    * - `nt`: a [m, k], b [n, k]
    * - `nn`: a [m, k], b [k, n]
-   * - `tn`: a [k, m], b [k, n]
+   * - `tn`: a [k, m], b [k, n]; not in int8
    */
   layout: GemmLayout;
   a: Matrix | ColumnBlock;
@@ -60,7 +64,12 @@ export interface GemmOptions {
   secondOutput?: Matrix;
 }
 
-/** Records `out = alpha · a·b` (see {@linkcode GemmOptions}) with f32 accumulation. */
+/**
+ * Records `out = alpha · a·b` (see {@linkcode GemmOptions}) with f32 accumulation, or exact sums of
+ * int8 operands.
+ *
+ * @throws {RangeError} for operands that do not fit together, and types that no kernel multiplies.
+ */
 export function gemm(program: Program, options: GemmOptions): void {
   const { layout, addend, accumulate = false, secondOutput } = options;
   const a = asBlock(options.a);
@@ -81,16 +90,13 @@ export function gemm(program: Program, options: GemmOptions): void {
   const whole = !!addend || !!secondOutput || out.matrix.type !== "f32";
   const splitK = splitKLength(grid[0] * grid[1], shape.k, variant, whole);
   const splits = Math.max(1, Math.ceil(shape.k / splitK)); // none of them empty
-  const operands = variant.kernel === "gemm"
-    ? storedOperands(a, b, { ...shape, aByK, bByK, splitK })
-    : packedOperands(program, a, b, {
-      ...shape,
-      aByK,
-      bByK,
-      splitK,
-      variant,
-      cache: options.packedCache,
-    });
+  const taken = { ...shape, aByK, bByK, splitK, variant, cache: options.packedCache };
+  if (!multiplies(variant.kernel, formatOf(shape.aType), formatOf(shape.bType))) {
+    throw new RangeError(
+      `The kernel ${variant.kernel} does not multiply ${shape.aType} by ${shape.bType}`,
+    );
+  }
+  const operands = OPERANDS[variant.kernel](program, a, b, taken);
   const kernel = program.device.kernel(variant.kernel, {
     ...variant.tile,
     ...operands.constants,
@@ -131,6 +137,15 @@ export function gemm(program: Program, options: GemmOptions): void {
   if (partials) sumPartials(program, { partials, splits, out, rows: m, cols: n, accumulate });
 }
 
+/** What each kernel takes its operands as. */
+const OPERANDS = {
+  gemm: storedOperands,
+  gemm_f16: packedOperands,
+  gemm_tensor: packedOperands,
+  gemm_int8: int8Operands,
+  gemm_int8_tensor: int8Operands,
+} as const;
+
 /** Where a second output begins that is not there: a multiple of 4 past all columns. */
 const NO_SECOND_OUTPUT = 2 ** 32 - 4;
 
@@ -139,7 +154,7 @@ const NO_SECOND_OUTPUT = 2 ** 32 - 4;
  * all.
  */
 function hasOptionalParts({ kernel }: GemmVariant): boolean {
-  return kernel === "gemm_f16";
+  return kernel === "gemm_f16" || kernel === "gemm_int8";
 }
 
 function outputConstants(

@@ -10,7 +10,6 @@ import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
 import { formatOf, type NumberFormat } from "../../numerics/formats.ts";
 import { type OperandSide, pack, type PackedOperandCache } from "./pack.ts";
-import { multiplies } from "./products.ts";
 import { fragmentLoads, type GemmShape, type GemmVariant } from "./variants.ts";
 
 /** Bindings, constants and parameters of the operands. */
@@ -22,17 +21,22 @@ export interface GemmOperands {
   factor: number;
 }
 
-/** The sizes of a product, and how its operands are stored. */
+/** The sizes of a product, how its operands are stored, and what multiplies them. */
 export interface OperandShape extends GemmShape {
+  /** Of a kernel that multiplies their formats. */
+  variant: GemmVariant;
   /** Whether the contraction runs over the rows of the operand's matrix. */
   aByK: boolean;
   bByK: boolean;
   /** Length of the parts that the contraction is split into. */
   splitK: number;
+  /** Where other products take the same right operand. */
+  cache?: PackedOperandCache;
 }
 
 /** The operands as they are, for the kernel that decodes them itself. */
 export function storedOperands(
+  _program: Program,
   a: ColumnBlock,
   b: ColumnBlock,
   { k, aType, bType, aByK, bByK, splitK }: OperandShape,
@@ -64,17 +68,11 @@ export function packedOperands(
   program: Program,
   a: ColumnBlock,
   b: ColumnBlock,
-  { k, aType, bType, aByK, bByK, splitK, variant, cache }: OperandShape & {
-    variant: GemmVariant;
-    cache?: PackedOperandCache;
-  },
+  { k, aType, bType, aByK, bByK, splitK, variant, cache }: OperandShape,
 ): GemmOperands {
   const fragments = variant.kernel === "gemm_tensor";
   const form = fragments ? "fragments" : "pairs";
   const [aFormat, bFormat] = [formatOf(aType), formatOf(bType)];
-  if (!multiplies(variant.kernel, aFormat, bFormat)) {
-    throw new RangeError(`The kernel ${variant.kernel} does not multiply ${aType} by ${bType}`);
-  }
   const packed = (block: ColumnBlock, side: OperandSide, byK: boolean, label?: string) => {
     const panel = side === "left" ? variant.tile.BM : variant.tile.BN;
     return pack(program, { block, side, byK, k, panel, form, left: aFormat, label });

@@ -7,19 +7,22 @@
 
 import {
   F16_MATRIX,
+  I8_MATRIX,
   type SubgroupMatrixConfig,
   supportsMatrix,
 } from "../../gpu/subgroup_matrix.ts";
-import type { NumberFormat } from "../../numerics/formats.ts";
+import { FORMATS, type NumberFormat } from "../../numerics/formats.ts";
 
 /**
  * A kernel for matrix products.
  *
  * - `gemm`: f32 arithmetic on operands as they are stored;
  * - `gemm_f16`: packed f16 arithmetic, added to f32 sums every few steps;
- * - `gemm_tensor`: tensor cores, f16 operands and f32 sums.
+ * - `gemm_tensor`: tensor cores, f16 operands and f32 sums;
+ * - `gemm_int8`: packed dot products of int8 operands in panels, exact i32 sums;
+ * - `gemm_int8_tensor`: the same on tensor cores.
  */
-export type GemmKernel = "gemm" | "gemm_f16" | "gemm_tensor";
+export type GemmKernel = "gemm" | "gemm_f16" | "gemm_tensor" | "gemm_int8" | "gemm_int8_tensor";
 
 /** What a kernel takes and needs. */
 interface GemmProduct {
@@ -35,6 +38,13 @@ interface GemmProduct {
 /** Whether both operands become f16 without losing bits. */
 const becomeF16 = (a: NumberFormat, b: NumberFormat) => a.f16 !== null && b.f16 !== null;
 
+/** Whether both operands are int8, which other formats are not multiplied with. */
+const areInt8 = (a: NumberFormat, b: NumberFormat) =>
+  a.name === FORMATS.int8.name && b.name === FORMATS.int8.name;
+
+/** Whether both operands lie by rows. */
+const byRows = (a: NumberFormat, b: NumberFormat) => a.layout === "rows" && b.layout === "rows";
+
 /** The kernels, the fastest first. */
 const PRODUCTS: readonly GemmProduct[] = [
   {
@@ -46,7 +56,9 @@ const PRODUCTS: readonly GemmProduct[] = [
     matrix: F16_MATRIX,
   },
   { kernel: "gemm_f16", takes: becomeF16, needsF16: true },
-  { kernel: "gemm", takes: () => true, needsF16: false },
+  { kernel: "gemm_int8_tensor", takes: areInt8, needsF16: false, matrix: I8_MATRIX },
+  { kernel: "gemm_int8", takes: areInt8, needsF16: false },
+  { kernel: "gemm", takes: byRows, needsF16: false },
 ];
 
 /** What a device must tell for its kernels to be chosen. */
@@ -61,8 +73,8 @@ export function multiplies(kernel: GemmKernel, a: NumberFormat, b: NumberFormat)
 }
 
 /**
- * The kernels that multiply operands of these formats on a device, the fastest first; `gemm` is
- * always the last.
+ * The kernels that multiply operands of these formats on a device, the fastest first: the last runs
+ * on every device. None where an operand is int8 and the other is not.
  */
 export function kernelsFor(
   device: GemmCapabilities,

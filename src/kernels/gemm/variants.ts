@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type ElementType, roundUp } from "../../gpu/buffers.ts";
+import { type ElementType, PANEL, roundUp } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import { formatOf, type NumberFormat } from "../../numerics/formats.ts";
 import { type GemmKernel, kernelsFor } from "./products.ts";
@@ -47,6 +47,14 @@ export const GEMM_VARIANTS = {
   /** Tensor cores; narrow outputs leave fewer columns of a tile unused. */
   tensor: tensorVariant(128, 128),
   tensorNarrow: tensorVariant(128, 64),
+  /** int8 on tensor cores, by how many workgroups the output gives work. */
+  int8Tensor: int8TensorVariant(128, 128),
+  int8TensorNarrow: int8TensorVariant(128, 64),
+  int8TensorSmall: int8TensorVariant(64, 64),
+  /** int8 without tensor cores: large outputs, small ones, and few rows. */
+  int8: int8Variant(128, 64, 8),
+  int8Small: int8Variant(32, 32, 4),
+  int8Rows: int8Variant(8, 64, 4),
 } as const;
 
 /** Multiples that packed operands are filled up to along k: of every kernel's step. */
@@ -55,10 +63,23 @@ export const PACKED_STEP = 64;
 /** Rows and columns of the output from which packing the operands pays. */
 const WORTH_PACKING = 64;
 
-/** The fastest kernel for a product on a device, and its tiles. */
-export function chooseVariant(device: Device, { m, n, k, aType, bType }: GemmShape): GemmVariant {
+/**
+ * The fastest kernel for a product on a device, and its tiles.
+ *
+ * @throws {RangeError} where no kernel multiplies operands of these types.
+ */
+export function chooseVariant(device: Device, shape: GemmShape): GemmVariant {
+  const { m, n, k, aType, bType } = shape;
+  const [aFormat, bFormat] = [formatOf(aType), formatOf(bType)];
+  const kernels = kernelsFor(device, aFormat, bFormat);
+  if (kernels.length === 0) {
+    throw new RangeError(
+      `Cannot multiply ${aType} by ${bType} as no kernel does: quantise both to int8, or neither`,
+    );
+  }
+  if (aFormat.layout === "panels") return chooseInt8(device, kernels[0], shape);
   const packs = !device.isFallback && Math.min(m, n, k) >= WORTH_PACKING;
-  const [kernel] = packs ? kernelsFor(device, formatOf(aType), formatOf(bType)) : ["gemm"];
+  const [kernel] = packs ? kernels : ["gemm"];
   if (kernel === "gemm_tensor") {
     return n > 64 ? GEMM_VARIANTS.tensor : GEMM_VARIANTS.tensorNarrow;
   }
@@ -67,8 +88,36 @@ export function chooseVariant(device: Device, { m, n, k, aType, bType }: GemmSha
   return Math.min(m, n) >= 64 ? GEMM_VARIANTS.medium : GEMM_VARIANTS.small;
 }
 
+/** Rows up to which a product on tensor cores would compute mostly what is thrown away. */
+const FEW_ROWS = 16;
+
+/**
+ * int8: the largest tiles that still give every core of a large GPU work. On a GPU that the CPU
+ * emulates the smallest, which compile fastest.
+ */
+function chooseInt8({ isFallback }: Device, kernel: GemmKernel, { m, n }: GemmShape): GemmVariant {
+  const { int8Tensor, int8TensorNarrow, int8TensorSmall, int8, int8Small, int8Rows } =
+    GEMM_VARIANTS;
+  if (m <= FEW_ROWS) return int8Rows;
+  if (isFallback) return int8Small;
+  const fills = ({ tile: { BM, BN } }: GemmVariant) =>
+    Math.ceil(m / BM) * Math.ceil(n / BN) >= LARGE_GPU_CORES;
+  if (kernel === "gemm_int8") return fills(int8) ? int8 : int8Small;
+  return [int8Tensor, int8TensorNarrow].find(fills) ?? int8TensorSmall;
+}
+
+/** Multiprocessors of an H100 or H200. */
+const LARGE_GPU_CORES = 132;
+
 /** Workgroups below which a product is split along k, to give every core of a large GPU work. */
-const ENOUGH_WORKGROUPS = { gemm: 128, gemm_f16: 256, gemm_tensor: 256 };
+const ENOUGH_WORKGROUPS = {
+  gemm: 128,
+  gemm_f16: 256,
+  gemm_tensor: 256,
+  // Partial sums in f32 would not be exact.
+  gemm_int8: 0,
+  gemm_int8_tensor: 0,
+};
 /**
  * Contraction steps that a split keeps at least, so that partial sums do not cost more than they
  * win.
@@ -141,4 +190,60 @@ export function tensorVariant(BM: number, BN: number, band: number = 22): GemmVa
 export function fragmentLoads({ BM, BN, BK }: GemmTile, { bytes }: NumberFormat) {
   const loads = (width: number) => BK * width * bytes / 16 / 128;
   return { A_LOADS: loads(BM), B_LOADS: loads(BN) };
+}
+
+/**
+ * int8 tiles for tensor cores. `subgroups`: those of a workgroup, along m and along n. `band`: rows
+ * of tiles that are made together.
+ */
+export function int8TensorVariant(
+  BM: number,
+  BN: number,
+  { subgroups: [SUBGROUPS_M, SUBGROUPS_N] = [2, 2], band: BAND = 16 }: {
+    subgroups?: readonly [number, number];
+    band?: number;
+  } = {},
+): GemmVariant {
+  const loads = (rows: number) => rows * PANEL.cols / 16 / (32 * SUBGROUPS_M * SUBGROUPS_N);
+  return {
+    kernel: "gemm_int8_tensor",
+    tile: {
+      BM,
+      BN,
+      BK: PANEL.cols,
+      SUBGROUPS_M,
+      SUBGROUPS_N,
+      A_LOADS: loads(BM),
+      B_LOADS: loads(BN),
+      BAND,
+    },
+  };
+}
+
+/**
+ * int8 tiles for packed dot products, with `outputs` × `outputs` values per thread. `atOnce`: words
+ * of four codes, of 16 in a step, whose products are written out; fewer compile faster.
+ */
+export function int8Variant(
+  BM: number,
+  BN: number,
+  outputs: number,
+  { atOnce: AT_ONCE = 16, band: BAND = 16 }: { atOnce?: number; band?: number } = {},
+): GemmVariant {
+  const threads = (BM / outputs) * (BN / outputs);
+  const loads = (rows: number) => Math.ceil(rows / threads);
+  return {
+    kernel: "gemm_int8",
+    tile: {
+      BM,
+      BN,
+      BK: PANEL.cols,
+      TM: outputs,
+      TN: outputs,
+      A_LOADS: loads(BM),
+      B_LOADS: loads(BN),
+      AT_ONCE,
+      BAND,
+    },
+  };
 }

@@ -18,6 +18,7 @@ import type { Device } from "../../gpu/device.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
 import { placeCodes, rowsFromPanels } from "../../kernels/rows/copy_codes.ts";
 import { dequantize, quantize } from "../../kernels/rows/quantize.ts";
+import { rotate } from "../../kernels/rows/rotation.ts";
 import type { NumberFormat, ScaleGranularity } from "../../numerics/formats.ts";
 import type { LinearPart, LinearSpec } from "../linear_spec.ts";
 import type { StoredCodes, WeightSource } from "../weight_source.ts";
@@ -37,22 +38,27 @@ export class QuantizedWeight {
   readonly scales: Vector;
   readonly #device: Device;
   readonly #granularity: ScaleGranularity;
+  /** What rows are rotated by before they are rounded. */
+  readonly #rotation: number;
 
   /**
    * @param format Of the codes: one byte per value.
-   * @param options `granularity` `tensor`: the rows of a part share their scale.
+   * @param options `granularity` `tensor`: the rows of a part share their scale. `rotation`: the
+   * block by which rows are rotated before they are rounded, 1 for none.
    */
   constructor(
     device: Device,
     { name, width, inFeatures }: LinearSpec,
     readonly format: NumberFormat,
-    { granularity = "row", furtherRows = 0 }: {
+    { granularity = "row", furtherRows = 0, rotation = 1 }: {
       granularity?: ScaleGranularity;
+      rotation?: number;
       furtherRows?: number;
     } = {},
   ) {
     this.#device = device;
     this.#granularity = granularity;
+    this.#rotation = rotation;
     const rows = width + furtherRows;
     this.codes = device.matrix(rows, inFeatures, format.name, `${name} weight in ${format.name}`);
     this.scales = device.vector(rows, "f32", `${name} scales`);
@@ -61,11 +67,11 @@ export class QuantizedWeight {
 
   /**
    * Fills a part from a model's files, which may have it as codes of the same format: these are
-   * taken as they are.
+   * taken as they are, if they are rotated alike.
    *
    * @param wantsError Whether to return the rounding error.
-   * @returns The error, f32 [rows, inFeatures], for the caller to free; null if it was not asked
-   * for or is not known.
+   * @returns The error, f32 [rows, inFeatures] and rotated as the codes are, for the caller to free;
+   * null if it was not asked for or is not known.
    */
   async loadPart(
     part: LinearPart,
@@ -75,7 +81,7 @@ export class QuantizedWeight {
     const { rows, start } = part;
     const cols = this.codes.cols;
     const stored = await source.codes(weightName(part), [rows, cols]);
-    if (stored?.format === this.format && stored.rotation === 1) {
+    if (stored?.format === this.format && stored.rotation === this.#rotation) {
       await this.#writeStored(start, stored);
       return null;
     }
@@ -84,6 +90,7 @@ export class QuantizedWeight {
     const error = wantsError ? device.matrix(rows, cols, "f32", "quantisation error") : null;
     try {
       await loadMatrix(device, weightName(part), rows, source, original);
+      await this.rotate(original);
       await this.quantizeRows(start, original, null, error);
       return error;
     } catch (failure) {
@@ -119,10 +126,17 @@ export class QuantizedWeight {
     this.#device.write(this.scales, valueScales.map((scale) => 1 / scale), 4 * start);
   }
 
+  /** Rotates f32 rows [·, inFeatures] in place, as the weight's are. */
+  async rotate(input: Matrix): Promise<void> {
+    const block = this.#rotation;
+    if (block > 1) await submitOnce(this.#device, (program) => rotate(program, { input, block }));
+  }
+
   /**
    * Writes rows from `first` on.
    *
-   * @param input f32 [rows, inFeatures]
+   * @param input f32 [rows, inFeatures], rotated by {@linkcode QuantizedWeight.rotate} where the
+   * weight is.
    * @param scale The scale of all of them; null to find it.
    * @param error f32 [rows, inFeatures]: receives the stored values minus the input, if given.
    */
@@ -157,7 +171,7 @@ export class QuantizedWeight {
     return new Float32Array(await this.#device.read(view));
   }
 
-  /** A part as it would be stored. */
+  /** A part as it is stored, rotated. */
   async readStored({ start, rows }: LinearPart): Promise<StoredCodes> {
     const { cols, pitch } = this.codes;
     const scales = await this.readScales(start, rows);
@@ -171,11 +185,11 @@ export class QuantizedWeight {
         ? unpitched(stored, rows, cols, pitch)
         : rowsFromPanels(stored, this.codes, start - first, rows),
       valueScales: scales.map((scale) => 1 / scale),
-      rotation: 1,
+      rotation: this.#rotation,
     };
   }
 
-  /** A part as numbers, f32 [rows, inFeatures]. */
+  /** A part as numbers, rotated back: f32 [rows, inFeatures]. */
   async readPart({ start, rows }: LinearPart): Promise<Float32Array<ArrayBuffer>> {
     const device = this.#device;
     const scales = device.vector(rows, "f32", "scales");
@@ -185,6 +199,7 @@ export class QuantizedWeight {
       await submitOnce(device, (program) => {
         program.copy({ ...this.scales, offset: 4 * start, size }, { ...scales, size });
         dequantize(program, { codes: this.codes, scales, out, firstRow: start });
+        rotate(program, { input: out, block: this.#rotation });
       });
       return await device.readMatrix(out);
     } finally {

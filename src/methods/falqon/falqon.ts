@@ -41,9 +41,9 @@ export function frozenFp8(scaleGranularity: ScaleGranularity = "row"): Method {
   return falqonMethod("frozen-fp8", false, frozenSettings("fp8", scaleGranularity));
 }
 
-/** The same in int8. */
-export function frozenInt8(): Method {
-  return falqonMethod("frozen-int8", false, frozenSettings("int8", "row"));
+/** The same in int8, with or without rotation: see `FalqonOptions.rotation`. */
+export function frozenInt8(rotation = true): Method {
+  return falqonMethod("frozen-int8", false, frozenSettings("int8", "row", rotation));
 }
 
 function falqonMethod(name: string, trains: boolean, settings: FalqonSettings): Method {
@@ -63,6 +63,11 @@ export const FALQON: MethodEntry = {
       choices: FALQON_FORMATS,
       help: "What weights are stored in and products are made of",
       default: "fp8",
+    },
+    rotation: {
+      kind: "boolean",
+      help: "Rotate inputs before they are rounded",
+      default: "on with int8",
     },
     updateRule: {
       kind: "choice",

@@ -10,6 +10,7 @@ import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
 import type { StoredPart } from "../../layers/method.ts";
 import { QuantizedWeight } from "../../layers/storage/quantized_weight.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
+import { rotationBlock } from "../../numerics/hadamard.ts";
 import type { AdapterLayout, AdapterPart } from "../targets.ts";
 import { meldedAdapter, normalAdapter, randomAdapter, representable } from "./adapter_init.ts";
 import type { FalqonShared } from "./shared.ts";
@@ -22,12 +23,13 @@ export class FalqonWeight implements MergedWeight {
   readonly #quantized: QuantizedWeight;
 
   constructor(shared: FalqonShared, readonly spec: LinearSpec, layout: AdapterLayout) {
-    const { context: { device }, settings: { scaleGranularity }, formats } = shared;
+    const { context: { device }, settings: { scaleGranularity, rotation }, formats } = shared;
     this.#shared = shared;
     this.#layout = layout;
     this.#quantized = new QuantizedWeight(device, spec, formats.input, {
       granularity: scaleGranularity,
       furtherRows: layout.width,
+      rotation: rotation ? rotationBlock(spec.inFeatures) : 1,
     });
   }
 
@@ -60,12 +62,13 @@ export class FalqonWeight implements MergedWeight {
   }
 
   /**
-   * Quantises A, f32 [rank, inFeatures], into the rows below the weights, and frees it; null: a
-   * random A.
+   * Quantises A, f32 [rank, inFeatures], into the rows below the weights, rotated as they are, and
+   * frees it; null: a random A.
    */
   async writeAdapter({ part, start }: AdapterPart, given: Matrix | null): Promise<void> {
     const { context: { device }, settings: { scaleGranularity } } = this.#shared;
     const input = given ?? await this.#randomAdapter(part);
+    await this.#quantized.rotate(input);
     let shared: number | null = null;
     if (scaleGranularity === "tensor") {
       [shared] = await this.readScales(part.start, 1);
