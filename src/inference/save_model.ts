@@ -70,8 +70,6 @@ export interface SaveOptions {
 
 /** What was written. */
 export interface SaveResult {
-  /** A whole model, or only an adapter. */
-  kind: "model" | "adapter";
   /** Whether the weights of linear layers were rounded on the way, so that the loss may differ. */
   rounded: boolean;
 }
@@ -122,13 +120,15 @@ export async function saveNetwork(
     signal?.throwIfAborted();
     throw toFileError("write", folder, error);
   }
-  if (!("model" in saved)) return { kind: "adapter", rounded: false };
-  const { dtype, codes } = saved.model;
-  return { kind: "model", rounded: codes ? !saved.asStored : dtype !== "F32" };
+  return { rounded: "model" in saved && !saved.asStored };
 }
 
-/** How a network is to be written. */
-function formOf(
+/**
+ * How a network is to be written.
+ *
+ * @throws {OptionError} if it cannot be.
+ */
+export function formOf(
   network: Network,
   { saveAs, rotated = false, seed = 0 }: SaveOptions,
 ): Form | SavedAdapter {

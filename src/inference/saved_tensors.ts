@@ -12,14 +12,14 @@ import { PRECISIONS } from "../layers/operand.ts";
 import type { Network } from "../model/network.ts";
 import { hadamardMatrix } from "../model/stored_transforms.ts";
 import { transformTensor } from "../model/transform_config.ts";
-import { encodeRows, type EncodedRows } from "../numerics/encode_rows.ts";
+import { type EncodedRows, encodeRows } from "../numerics/encode_rows.ts";
 import { tensorStream } from "../numerics/stochastic.ts";
 
 /** How a network is written. */
 export interface Form {
   /** What its folder holds. */
   model: SavedModel;
-  /** Whether the codes that the layers have are taken as they are; else they are made anew. */
+  /** Whether weights are taken as the method has them; else they are rounded anew. */
   asStored: boolean;
   /** Whether codes that are stored rotated stay so, and config.json says it. */
   rotated: boolean;

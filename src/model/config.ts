@@ -16,11 +16,7 @@ import { parseQuantizationConfig, type QuantizationConfig } from "./quantization
 import type { RopeScaling } from "./rope_config.ts";
 import { expectSupported } from "./support.ts";
 
-export {
-  type CodeFormat,
-  quantizationBlock,
-  type QuantizationConfig,
-} from "./quantization_config.ts";
+export { quantizationBlock, type QuantizationConfig } from "./quantization_config.ts";
 export { ropeInverseFrequencies, type RopeScaling } from "./rope_config.ts";
 
 /** The architecture and the special tokens of a LLaMA-family decoder. */

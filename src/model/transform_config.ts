@@ -11,7 +11,7 @@
  */
 
 import { isJsonObject, JsonFields } from "../io/json.ts";
-import { LARGEST_ROTATION } from "../numerics/hadamard.ts";
+import { LARGEST_ROTATION, rotationBlock } from "../numerics/hadamard.ts";
 import { namesModule } from "./module_patterns.ts";
 import { type ModelPlan, planTensorShapes } from "./plan.ts";
 
@@ -107,6 +107,14 @@ export function parseTransformConfig(fields: JsonFields, plan: ModelPlan): Trans
     }
   }
   return { rotations, matrices };
+}
+
+/** Whether all linear layers of a model's blocks are rotated, each in its largest blocks. */
+export function rotatesAll(rotations: Rotations, plan: ModelPlan): boolean {
+  return [...modulesOf(plan)].every(([module, inFeatures]) =>
+    inFeatures === null ||
+    (rotations.get(module + WEIGHT) ?? 1) === rotationBlock(inFeatures)
+  );
 }
 
 /** The modules of a model: input features of the linear layers of blocks, null for all others. */

@@ -65,6 +65,7 @@ Deno.test("a quantised weight takes codes of its format as they are, and encodes
           format,
           codes,
           valueScales: new Float32Array(3).fill(SCALE),
+          rotation: 1,
         });
       } else {
         const rounded = decodeCodes(format, codes).map((value) => value * SCALE);
