@@ -3,7 +3,7 @@
  *
  * `deno run -A bench/attention_bench.ts` times forward and backward at LLaMA-7B shapes: 16
  * documents of 512 tokens, 32 heads of 128. `--documents --length --heads --kv-heads --head-dim
- * --repeats` change them, `--gradient` the size of the output's gradient, `--provider
+ * --repeats` change them, `--qkv f16` the type of q, k and v, `--gradient` the size of the output's gradient, `--provider
  * native|dawn|auto` the WebGPU. The last document is compared with the f64 oracle for the last key
  * head and its query heads, which takes seconds for 512 tokens and grows with the square.
  *
@@ -17,7 +17,7 @@
  * @module
  */
 
-import { group, number, toggle, whole } from "../src/cli/flags.ts";
+import { choice, group, number, toggle, whole } from "../src/cli/flags.ts";
 import { openDevice } from "../src/cli/open_device.ts";
 import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
@@ -47,6 +47,7 @@ const FLAGS = {
     kvHeads: whole("Key and value heads", "as many as query heads"),
     headDim: whole("Components per head", "128"),
     gradient: number("Standard deviation of the output's gradient", "1"),
+    qkv: choice(["f32", "f16"], "Element type of q, k and v", "f32"),
     repeats: whole("Timed runs", "9"),
     sweep: toggle("Time all tiles of the kernels for tensor cores"),
   }),
@@ -70,8 +71,8 @@ const CHOSEN: AttentionRecorders = { forward: attentionForward, backward: attent
 async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   const { documents = 16, length = 512, heads = 32, headDim = 128, repeats = 9, ...values } =
     readFlags(args, FLAGS);
-  const { kvHeads = heads, gradient: gradientScale } = values;
-  const shape = { documents, length, heads, kvHeads, headDim, gradientScale };
+  const { kvHeads = heads, gradient: gradientScale, qkv: qkvType } = values;
+  const shape = { documents, length, heads, kvHeads, headDim, gradientScale, qkvType };
   using device = await openDevice(values, terminal);
   terminal.stdout(`${device.name} (${device.provider}): ${JSON.stringify(shape)}\n`);
   const tolerance = supportsMatrix(device, F16_MATRIX) ? F16_TOLERANCE : F32_TOLERANCE;

@@ -1,30 +1,33 @@
 /**
  * How fast GEMMs are on this GPU, by layout and variant, and whether they are right.
  *
- * `deno run -A bench/gemm_bench.ts` times the shapes of a LLaMA-7B step. `--provider native|dawn`,
- * `--shapes 8192x4096x4096,…` (m×n×k), `--layouts nt,nn` and `--types fp8,f16,f32` choose;
- * `--sweep` times every variant in the list below instead of the one that the table of
- * src/kernels/gemm/variants.ts chooses. The rate counts packing and scaling as time and 2·m·n·k as
- * operations; `kernel` is the rate of the product's own kernel. Errors are relative to the product
+ * `deno run -A bench/gemm_bench.ts` times shapes of the steps of LLaMA-7B and of SmolLM2-135M.
+ * `--provider native|dawn`, `--shapes 8192x4096x4096,…` (m×n×k), `--layouts nt,nn` and `--types
+ * int8,fp8,f16,f32` choose; `--sweep` times every variant in the list below instead of the one that
+ * the table of src/kernels/gemm/variants.ts chooses, `--variants int8,int8Tensor` those whose names
+ * begin so. The rate counts packing, transposing and scaling as time and 2·m·n·k as operations; `kernel` is the rate of the product's own kernel. Errors are relative to the product
  * in f64 of the same rounded operands, on sampled rows and columns.
  *
  * @module
  */
 
-import type { ElementType, Matrix, Vector } from "../src/gpu/buffers.ts";
+import { type ElementType, layoutOf, type Matrix, type Vector } from "../src/gpu/buffers.ts";
 import { group, list, toggle, whole } from "../src/cli/flags.ts";
 import { openDevice } from "../src/cli/open_device.ts";
 import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import type { Device, Provider } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
-import { E4M3, E5M2, encodeFp8Array, fp8DecodeTable } from "../src/numerics/fp8.ts";
+import { decodeCodes, formatOf } from "../src/numerics/formats.ts";
 import { gemm, type GemmLayout } from "../src/kernels/gemm/gemm.ts";
+import { multiplies } from "../src/kernels/gemm/products.ts";
 import {
   chooseVariant,
   GEMM_VARIANTS,
   type GemmVariant,
   halfVariant,
+  int8TensorVariant,
+  int8Variant,
   tensorVariant,
 } from "../src/kernels/gemm/variants.ts";
 import { measure, teraflops, totalMs } from "./support/measure.ts";
@@ -36,6 +39,7 @@ import { relativeError } from "../tests/oracle/compare.ts";
  * Types of the operands of a product, as training has them: activations or gradients, and weights.
  */
 const TYPES: Record<string, (layout: GemmLayout) => [ElementType, ElementType]> = {
+  int8: () => ["int8", "int8"],
   fp8: (layout) => [layout === "nt" ? "e4m3" : "e5m2", "e4m3"],
   f16: () => ["f16", "f16"],
   f32: () => ["f32", "f32"],
@@ -50,6 +54,16 @@ const SWEEP: Record<Provider, Record<string, GemmVariant>> = {
     "half 64×128": halfVariant(64, 128),
     "half 128×128": halfVariant(128, 128),
     large: GEMM_VARIANTS.large,
+    int8: GEMM_VARIANTS.int8,
+    "int8 band 4": int8Variant(128, 64, 8, { band: 4 }),
+    "int8 band 8": int8Variant(128, 64, 8, { band: 8 }),
+    "int8 band 32": int8Variant(128, 64, 8, { band: 32 }),
+    "int8 half a step": int8Variant(128, 64, 8, { atOnce: 8 }),
+    "int8 128×128": int8Variant(128, 128, 8),
+    "int8 64×64": int8Variant(64, 64, 8),
+    "int8 64×64 of 4": int8Variant(64, 64, 4),
+    int8Small: GEMM_VARIANTS.int8Small,
+    int8Rows: GEMM_VARIANTS.int8Rows,
   },
   dawn: {
     matrix: GEMM_VARIANTS.tensor,
@@ -59,6 +73,22 @@ const SWEEP: Record<Provider, Record<string, GemmVariant>> = {
     "matrix band 64": tensorVariant(128, 128, 64),
     tensorNarrow: GEMM_VARIANTS.tensorNarrow,
     half: GEMM_VARIANTS.half,
+    int8Tensor: GEMM_VARIANTS.int8Tensor,
+    "int8 band 4": int8TensorVariant(128, 128, { band: 4 }),
+    "int8 band 8": int8TensorVariant(128, 128, { band: 8 }),
+    "int8 band 22": int8TensorVariant(128, 128, { band: 22 }),
+    "int8 band 32": int8TensorVariant(128, 128, { band: 32 }),
+    "int8 256×128": int8TensorVariant(256, 128, { subgroups: [4, 2], band: 8 }),
+    "int8 128×256": int8TensorVariant(128, 256, { subgroups: [2, 4] }),
+    "int8 128×128 of 4×2": int8TensorVariant(128, 128, { subgroups: [4, 2] }),
+    int8TensorNarrow: GEMM_VARIANTS.int8TensorNarrow,
+    "int8 128×64 of 2×1": int8TensorVariant(128, 64, { subgroups: [2, 1] }),
+    "int8 64×128": int8TensorVariant(64, 128),
+    "int8 64×128 of 1×2": int8TensorVariant(64, 128, { subgroups: [1, 2] }),
+    int8TensorSmall: GEMM_VARIANTS.int8TensorSmall,
+    "int8 64×64 of 1×2": int8TensorVariant(64, 64, { subgroups: [1, 2] }),
+    "int8 without tensor cores": GEMM_VARIANTS.int8,
+    int8Rows: GEMM_VARIANTS.int8Rows,
   },
 };
 
@@ -150,7 +180,7 @@ interface GemmOperand {
 }
 
 /**
- * Normal values, the largest about the type's maximum where it is FP8, repeated with a prime
+ * Normal values, the largest about the type's maximum where it has codes, repeated with a prime
  * period.
  */
 function operand(
@@ -162,58 +192,59 @@ function operand(
 ): GemmOperand {
   const matrix = device.matrix(rows, cols, type, "operand");
   const period = 1_000_003;
-  const largest = type === "e4m3" ? 448 : type === "e5m2" ? 57344 : 4.5;
+  const format = formatOf(type);
+  const largest = format.codec ? format.max : 4.5;
   let state = seed;
   const uniform = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
   const normal = () =>
     Math.sqrt(-2 * Math.log(uniform() + 1e-12)) * Math.cos(2 * Math.PI * uniform());
   const values = Float32Array.from({ length: period }, () => normal() * largest / 4.5);
-  const format = type === "e4m3" ? E4M3 : E5M2;
-  const encoded = type === "f32"
-    ? values
-    : type === "f16"
-    ? Float16Array.from(values)
-    : encodeFp8Array(values, format);
-  const table = fp8DecodeTable(format);
-  const worth = type === "f32" || type === "f16"
-    ? Float64Array.from(encoded)
-    : Float64Array.from(encoded, (code) => table[code]);
-  // Rows at a time: the padding columns stay zero.
-  const elements = rows * matrix.pitch;
+  const codes = format.codec?.encode(values);
+  const encoded = codes ?? (type === "f32" ? values : Float16Array.from(values));
+  const worth = Float64Array.from(codes ? decodeCodes(format, codes) : encoded);
+  const elements = matrix.size / format.bytes;
   const data = new (encoded.constructor as Float32ArrayConstructor)(elements);
   for (let at = 0; at < elements; at += period) {
     data.set(encoded.subarray(0, Math.min(period, elements - at)) as Float32Array, at);
   }
-  if (matrix.pitch !== cols) {
-    for (let row = 0; row < rows; row++) {
-      data.fill(0, row * matrix.pitch + cols, (row + 1) * matrix.pitch);
-    }
+  const place = layoutOf(type) === "rows"
+    ? (row: number, column: number) => row * matrix.pitch + column
+    : (row: number, column: number) =>
+      ((row >> 7) * (matrix.pitch >> 6) + (column >> 6)) * 8192 + (row & 127) * 64 + (column & 63);
+  for (let column = cols; column < matrix.pitch; column++) {
+    for (let row = 0; row < rows; row++) data[place(row, column)] = 0;
   }
   device.write(matrix, data);
-  return { matrix, value: (row, column) => worth[(row * matrix.pitch + column) % period] };
+  return { matrix, value: (row, column) => worth[place(row, column) % period] };
 }
 
 const FLAGS = {
   ...GPU_FLAGS,
   ...group("Products", {
-    shapes: list("M×N×K", "Such as 8192x4096x4096", "those of a LLaMA-7B step"),
+    shapes: list("M×N×K", "Such as 8192x4096x4096", "those of LLaMA-7B and SmolLM2-135M"),
     layouts: list("NAMES", "Which of nt, nn, tn", "nt,nn"),
-    types: list("NAMES", `Which of ${Object.keys(TYPES).join(", ")}`, "fp8"),
+    types: list("NAMES", `Which of ${Object.keys(TYPES).join(", ")}`, "int8,fp8"),
     repeats: whole("Timed runs", "9"),
     sweep: toggle("Time every variant instead of the chosen one"),
+    variants: list("NAMES", "Those of --sweep to time, by how their names begin", "all"),
   }),
 };
 
 /** Runs the bench with a command line's words. */
 async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   const values = readFlags(args, FLAGS);
-  const { layouts = ["nt", "nn"], types = ["fp8"], repeats = 9, sweep = false } = values;
+  const { layouts = ["nt", "nn"], types = ["int8", "fp8"], repeats = 9, sweep = false } = values;
+  const { variants: beginnings = [""] } = values;
   using device = await openDevice(values, terminal);
   const shapes = values.shapes ?? (device.isFallback ? ["256x192x128"] : [
     "8192x4096x4096",
     "8192x12288x4096",
     "8192x22016x4096",
     "8192x4096x11008",
+    "2560x576x576",
+    "2560x960x576",
+    "2560x3072x576",
+    "2560x576x1536",
   ]);
   terminal.stdout(`${device.name} (${device.provider})\n`);
   for (const shape of shapes) {
@@ -222,8 +253,10 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
       for (const name of types) {
         const [aType, bType] = TYPES[name](layout);
         const chosen = chooseVariant(device, { m, n, k, aType, bType });
-        const variants = sweep ? SWEEP[device.provider] : { [chosen.kernel]: chosen };
-        for (const [label, variant] of Object.entries(variants)) {
+        const variants = sweep
+          ? sweptVariants(device.provider, beginnings, aType, bType)
+          : [[chosen.kernel, chosen] as const];
+        for (const [label, variant] of variants) {
           const given = { layout, m, n, k, types: [aType, bType] as const, variant };
           terminal.stdout(
             `${layout} ${name} ${shape} ${label}: ${await time(device, given, repeats)}\n`,
@@ -234,6 +267,19 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   }
 }
 
+/** Variants with such names that multiply operands of these types. */
+function sweptVariants(
+  provider: Provider,
+  beginnings: readonly string[],
+  aType: ElementType,
+  bType: ElementType,
+): [string, GemmVariant][] {
+  const [a, b] = [formatOf(aType), formatOf(bType)];
+  return Object.entries(SWEEP[provider]).filter(([name, { kernel }]) =>
+    multiplies(kernel, a, b) && beginnings.some((beginning) => name.startsWith(beginning))
+  );
+}
+
 async function time(device: Device, given: GemmCase, repeats: number): Promise<string> {
   using product = new GemmRun(device, given);
   await product.program.prepare();
@@ -242,7 +288,8 @@ async function time(device: Device, given: GemmCase, repeats: number): Promise<s
   const kernel = times.find(({ kernel }) => kernel === given.variant.kernel)!;
   const rest = times.filter((each) => each !== kernel)
     .map(({ kernel, ms }) => `, ${kernel} ${ms.toFixed(3)}`).join("");
-  return `${all.toFixed(3)} ms, ${teraflops(kernel.flops, all).toFixed(1)} TFLOP/s ` +
+  const unit = given.types[0] === "int8" ? "TOPS" : "TFLOP/s";
+  return `${all.toFixed(3)} ms, ${teraflops(kernel.flops, all).toFixed(1)} ${unit} ` +
     `(kernel ${teraflops(kernel.flops, kernel.ms).toFixed(1)}${rest}), ` +
     `error ${(await product.error()).toExponential(1)}`;
 }

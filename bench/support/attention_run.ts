@@ -26,6 +26,8 @@ export interface AttentionRunShape extends AttentionHeads {
   length: number;
   /** Standard deviation of the output's gradient. Default 1. */
   gradientScale?: number;
+  /** Element type of q, k and v. Default f32. */
+  qkvType?: "f32" | "f16";
 }
 
 /** Operands of attention with q, k and v beside each other, as a block has them. */
@@ -39,11 +41,11 @@ export class AttentionRun implements Disposable {
   readonly #angles: { positions: Vector; frequencies: Vector };
 
   private constructor(readonly device: Device, readonly shape: AttentionRunShape) {
-    const { documents, length, heads, headDim } = shape;
+    const { documents, length, heads, headDim, qkvType = "f32" } = shape;
     const tokens = documents * length;
     const { q, width } = columnsOfHeads(shape);
     const matrix = (cols: number, label: string) => device.matrix(tokens, cols, "f32", label);
-    this.#qkv = matrix(width, "qkv");
+    this.#qkv = device.matrix(tokens, width, qkvType, "qkv");
     this.#gradients = matrix(width, "gradients");
     this.#output = matrix(q.cols, "output");
     this.#dOutput = matrix(q.cols, "dOutput");
@@ -92,7 +94,7 @@ export class AttentionRun implements Disposable {
    * its query heads.
    */
   async errors(): Promise<Record<"output" | "logSumExp" | "dQ" | "dK" | "dV", number>> {
-    const { device, shape: { heads, kvHeads, headDim, length } } = this;
+    const { device, shape: { heads, kvHeads, headDim, length, qkvType } } = this;
     const group = Math.ceil(heads / kvHeads);
     const { q, k, v, width } = columnsOfHeads(this.shape);
     const queries = { column: (heads - group) * headDim, cols: group * headDim };
@@ -110,7 +112,8 @@ export class AttentionRun implements Disposable {
       headDim,
       documentStart: new Uint32Array(length),
     };
-    const given = this.#lastDocument("qkv", width);
+    const normal = this.#lastDocument("qkv", width);
+    const given = qkvType === "f16" ? Float32Array.from(Float16Array.from(normal)) : normal;
     const [q64, k64, v64] = all.map((block) => take(given, width, block));
     const want = reference.attention(q64, k64, v64, one);
     const dOut = take(this.#lastDocument("dOutput", q.cols), q.cols, queries);

@@ -399,7 +399,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   "attention_decode.wgsl": `// Attention of one new token to the cached keys and values, for generation.
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
-// head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. All f32.
+// head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
+// caches are f32, or all f16 (QKV); output and sums are f32.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -416,10 +417,18 @@ struct Params {
   scale: f32,
 }
 
+//! if QKV == f32
+alias Pair = vec2<f32>;
+fn wide(pair: Pair) -> vec2<f32> { return pair; }
+//! else
+alias Pair = u32;
+fn wide(pair: Pair) -> vec2<f32> { return unpack2x16float(pair); }
+//! end
+
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> key_cache: array<vec2<f32>>;
-@group(0) @binding(3) var<storage, read> value_cache: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> q: array<Pair>;
+@group(0) @binding(2) var<storage, read> key_cache: array<Pair>;
+@group(0) @binding(3) var<storage, read> value_cache: array<Pair>;
 @group(0) @binding(4) var<storage, read> length: array<u32>;
 @group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
 
@@ -442,7 +451,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let head = group.x;
   let head_start = head * params.kv_heads / params.heads * params.head_pairs;
   let end = min(length[0], params.max_length);
-  if (thread < params.head_pairs) { query[thread] = q[params.q_column + head * params.head_pairs + thread]; }
+  if (thread < params.head_pairs) { query[thread] = wide(q[params.q_column + head * params.head_pairs + thread]); }
   let scale = params.scale * LOG2_E;
   let column = head_start + min(thread, params.head_pairs - 1u);
   let x = (thread - FIRST_SUMMING) % COLUMN_THREADS;
@@ -459,7 +468,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let start = (first + thread) * params.cache_pitch + head_start;
       for (var pair = 0u; pair < params.head_pairs; pair += PAIRS) {
         //! unroll i 0 8
-        let key$i = key_cache[start + min(pair + \${i}u, params.head_pairs - 1u)];
+        let key$i = wide(key_cache[start + min(pair + \${i}u, params.head_pairs - 1u)]);
         //! end
         //! unroll i 0 8
         score = fma(query[pair + \${i}u].x, key$i.x, score);
@@ -493,7 +502,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < COLUMNS; i += 8u) {
           let key = first + first_weight + i;
           //! unroll k 0 8
-          let value$k = value_cache[min(key + \${k}u, end - 1u) * params.cache_pitch + column];
+          let value$k = wide(value_cache[min(key + \${k}u, end - 1u) * params.cache_pitch + column]);
           //! end
           //! unroll k 0 8
           result = fma(vec2<f32>(weights[first_weight + i + \${k}u]), value$k, result);
@@ -695,7 +704,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 `,
   "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
 // gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// Include-only.
+// qkv is f32 or f16 (QKV), all else f32. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -716,7 +725,13 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if QKV == f32
 @group(0) @binding(1) var<storage, read> qkv: array<vec$WIDTH<f32>>;
+//! elif WIDTH == 2
+@group(0) @binding(1) var<storage, read> qkv: array<u32>;
+//! else
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
+//! end
 //! if BACKWARD
 @group(0) @binding(2) var<storage, read> d_output: array<vec$WIDTH<f32>>;
 @group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
@@ -744,27 +759,32 @@ const D_OUTPUT = 3u;
 const LOG2_E = 1.44269504088896;
 const LN_2 = 0.693147180559945;
 
-fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec$WIDTH<f32> {
+// Where a vector of q, k or v is.
+fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
+  let column = select(select(params.v_column, params.k_column, source == K), params.q_column, source == Q);
 //! if WIDTH == 2
-  let at = head * params.head_pairs + vector;
+  return token * params.qkv_pitch + column + head * params.head_pairs + vector;
 //! else
-  let at = head * (HEAD_DIM / 4u) + vector;
+  return token * params.qkv_pitch + column + head * (HEAD_DIM / 4u) + vector;
 //! end
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-//! if BACKWARD
-    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-    default: { return d_output[token * params.d_output_pitch + at]; }
-//! else
-    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-//! end
-  }
 }
+
+//! if WIDTH == 2
+fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec2<f32> {
+//! if BACKWARD
+  if (source == D_OUTPUT) { return d_output[token * params.d_output_pitch + head * params.head_pairs + vector]; }
+//! end
+//! if QKV == f32
+  return qkv[qkv_index(source, token, head, vector)];
+//! else
+  return unpack2x16float(qkv[qkv_index(source, token, head, vector)]);
+//! end
+}
+//! end
 `,
   "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
 // gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in
-// memory, f16 in workgroup memory and in products, sums are f32.
+// memory, or f16 (QKV), f16 in workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
 //   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
@@ -799,6 +819,11 @@ const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
 const SCORES = TILES * TILE;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
+//! if QKV == f32
+alias FetchedQkv = Fetched;
+//! else
+alias FetchedQkv = array<vec4<u32>, FETCHES>;
+//! end
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
@@ -807,32 +832,42 @@ const WEIGHT_BLOCK = 4u;
 
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
 
-// Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
-fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
-  var values: Fetched;
+// Which token's vector, and which, an invocation brings as its n-th of COLUMNS tokens. Tokens past the end repeat the
+// last one: the caller masks them.
+fn fetched_place(first: u32, n: u32, thread: u32) -> vec2<u32> {
+  let item = min(thread + n * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
+  return vec2<u32>(min(first + item / HEAD_CHUNKS, params.tokens - 1u), item % HEAD_CHUNKS);
+}
+
+// Fetches what one invocation brings of q, k or v.
+fn fetch(source: u32, head: u32, first: u32, thread: u32) -> FetchedQkv {
+  var values: FetchedQkv;
   //! unroll n 0 FETCHES
   {
-    let item = min(thread + \${n}u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
-    let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
-    let chunk = item % HEAD_CHUNKS;
-    values[2 * $n] = load_vector(source, token, head, chunk);
-    values[2 * $n + 1] = load_vector(source, token, head, chunk + HEAD_CHUNKS);
+    let place = fetched_place(first, \${n}u, thread);
+    let at = qkv_index(source, place.x, head, place.y);
+    //! if QKV == f32
+    values[2 * $n] = qkv[at];
+    values[2 * $n + 1] = qkv[at + HEAD_CHUNKS];
+    //! else
+    values[$n] = vec4<u32>(qkv[at], qkv[at + HEAD_CHUNKS]);
+    //! end
   }
   //! end
   return values;
 }
 
-// Brings what was fetched, times \`factor\`, to the tile that begins at \`at\`. What may be out of f16's range asks for
-// \`limits\`.
-fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
+// Brings what was fetched to the tile that begins at \`at\`.
+fn place(at: u32, values: FetchedQkv, thread: u32) {
   //! unroll n 0 FETCHES
   {
     let item = thread + \${n}u * THREADS;
     if (item < COLUMNS * HEAD_CHUNKS) {
-      let low = values[2 * $n] * factor;
-      let high = values[2 * $n + 1] * factor;
-      var halves: vec4<u32>;
-      if (limits) { halves = to_saturated_f16(low, high); } else { halves = to_f16(low, high); }
+      //! if QKV == f32
+      let halves = to_saturated_f16(values[2 * $n], values[2 * $n + 1]);
+      //! else
+      let halves = values[$n];
+      //! end
       tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] = halves;
     }
   }
@@ -900,7 +935,8 @@ fn sum_elements(sum: Sum, strip: u32, thread: u32) -> array<vec4<f32>, 2> {
 //
 //   P = 2^(scores − log_sum_exp)        dS = P ∘ (dP − delta)
 //
-// Role 0 has fragments of q (or k) and takes scores with the tile TILE_0; role 1 has d_output (or v) and takes TILE_1.
+// Role 0 has fragments of q (or k) and takes scores with the tile TILE_0; role 1 has d_output (or v, as ROWS_1 says) and
+// takes TILE_1.
 // Each row of scores and dP belongs to four invocations, 8 of every 32 columns each.
 //
 // Gradients are far below what f16 can tell apart, so d_output is multiplied by a power of two, the same for all of it,
@@ -933,28 +969,71 @@ fn weights_place(row: u32, chunk: u32) -> u32 {
   return SCORES + row * SCORE_ROW + 2u * chunk + 1u - chunk % 2u;
 }
 
-// What one invocation brings of ROWS tokens of two sources.
-alias FetchedRows = array<Fetched, 2 * LEFT_TILES>;
+// Fetches what one invocation brings of d_output.
+fn fetch_gradient(head: u32, first: u32, thread: u32) -> Fetched {
+  var values: Fetched;
+  //! unroll n 0 FETCHES
+  {
+    let place = fetched_place(first, \${n}u, thread);
+    let at = place.x * params.d_output_pitch + head * (HEAD_DIM / 4u) + place.y;
+    values[2 * $n] = d_output[at];
+    values[2 * $n + 1] = d_output[at + HEAD_CHUNKS];
+  }
+  //! end
+  return values;
+}
 
-fn fetch_rows(head: u32, first: u32, source_0: u32, source_1: u32, thread: u32) -> FetchedRows {
+// Brings it to the tile that begins at \`at\`, times its power of two: then it is in f16's range.
+fn place_gradient(at: u32, values: Fetched, power: f32, thread: u32) {
+  //! unroll n 0 FETCHES
+  {
+    let item = thread + \${n}u * THREADS;
+    if (item < COLUMNS * HEAD_CHUNKS) {
+      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] =
+        to_f16(values[2 * $n] * power, values[2 * $n + 1] * power);
+    }
+  }
+  //! end
+}
+
+// What one invocation brings of ROWS tokens of the rows' two sources.
+struct FetchedRows {
+  first: array<FetchedQkv, LEFT_TILES>,
+//! if ROWS_1 == d_output
+  second: array<Fetched, LEFT_TILES>,
+//! else
+  second: array<FetchedQkv, LEFT_TILES>,
+//! end
+}
+
+fn fetch_rows(head: u32, first: u32, thread: u32) -> FetchedRows {
   var values: FetchedRows;
   //! unroll r 0 LEFT_TILES
-  values[2 * $r] = fetch(source_0, head, first + \${r}u * COLUMNS, thread);
-  values[2 * $r + 1] = fetch(source_1, head, first + \${r}u * COLUMNS, thread);
+  //! if ROWS_1 == d_output
+  values.first[$r] = fetch(Q, head, first + \${r}u * COLUMNS, thread);
+  values.second[$r] = fetch_gradient(head, first + \${r}u * COLUMNS, thread);
+  //! else
+  values.first[$r] = fetch(K, head, first + \${r}u * COLUMNS, thread);
+  values.second[$r] = fetch(V, head, first + \${r}u * COLUMNS, thread);
+  //! end
   //! end
   return values;
 }
 
 // Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for
 // role 1.
-fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) -> LeftRows {
+fn place_rows(values: FetchedRows, power: f32, thread: u32) -> LeftRows {
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
   let row = 16u * (subgroup % (SUBGROUPS / 2u));
   var rows: LeftRows;
   //! unroll r 0 LEFT_TILES
-  place(TILE_0, values[2 * $r], factor_0, true, thread);
-  place(TILE_1, values[2 * $r + 1], factor_1, true, thread);
+  place(TILE_0, values.first[$r], thread);
+  //! if ROWS_1 == d_output
+  place_gradient(TILE_1, values.second[$r], power, thread);
+  //! else
+  place(TILE_1, values.second[$r], thread);
+  //! end
   workgroupBarrier();
   if (row / COLUMNS == $r) { rows = load_rows(role * TILE_1 + row % COLUMNS * TILE_ROW); }
   workgroupBarrier();
@@ -1047,6 +1126,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
   let last_start = documents[last_query].x;
+  let factor = params.scale * LOG2_E;
 
   // All that is read before the first scores is fetched at once.
   let first_tile = documents[first_query].x;
@@ -1056,7 +1136,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_k = fetch(K, kv_head, first_tile, thread);
   var queries: LeftRows;
   //! unroll r 0 LEFT_TILES
-  place(KV_TILE, rows_$r, params.scale * LOG2_E, true, thread);
+  place(KV_TILE, rows_$r, thread);
   workgroupBarrier();
   if (16u * subgroup / COLUMNS == $r) { queries = load_rows(KV_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
   workgroupBarrier();
@@ -1066,7 +1146,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var reference = MASKED;
   var sum = 0.0;
   let last_row = first_query + 16u * subgroup + 15u;
-  place(KV_TILE, first_k, 1.0, true, thread);
+  place(KV_TILE, first_k, thread);
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
@@ -1074,13 +1154,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var next = fetch(V, kv_head, first_key, thread);
     if (reaches) { store_scores(strip, &queries, KV_TILE); }
     workgroupBarrier();
-    place(KV_TILE, next, 1.0, true, thread);
+    place(KV_TILE, next, thread);
     if (more) { next = fetch(K, kv_head, first_key + COLUMNS, thread); }
 
     var scores: array<vec4<f32>, COLUMNS / 8>;
     //! unroll n 0 COLUMNS/32
     //! unroll i 0 4
-    scores[4 * $n + $i] = bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]);
+    scores[4 * $n + $i] = bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]) * factor;
     //! end
     //! end
     if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
@@ -1146,7 +1226,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     if (reaches) { add_weighted(&results, strip, KV_TILE, 0u); }
     workgroupBarrier();
-    if (more) { place(KV_TILE, next, 1.0, true, thread); }
+    if (more) { place(KV_TILE, next, thread); }
   }
 
   sum += from_other_half(sum, thread);
@@ -1183,7 +1263,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // first key to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1):
 // 16 of them whole, or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the
 // next one the second.
-//! include attention_tensor_backward.wgsl
+//! include attention_tensor_backward.wgsl ROWS_1=v
 
 // log_sum_exp and delta of the tile's queries, two per vector.
 var<workgroup> statistics: array<vec4<f32>, COLUMNS / 2>;
@@ -1207,7 +1287,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let gradient = gradient_scale();
-  let q_factor = params.scale * LOG2_E;
+  let score_factor = params.scale * LOG2_E;
   // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
   let row = thread % ROWS;
   let column_chunk = thread / ROWS;
@@ -1220,15 +1300,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var head = first_head;
   var first_query = first_key;
   // All that is read before the first scores is fetched at once.
-  let fetched_rows = fetch_rows(kv_head, first_key, K, V, thread);
+  let fetched_rows = fetch_rows(kv_head, first_key, thread);
   let first_q = fetch(Q, head, first_query, thread);
-  let first_d_output = fetch(D_OUTPUT, head, first_query, thread);
+  let first_d_output = fetch_gradient(head, first_query, thread);
   var first_statistics: vec4<f32>;
   if (thread < COLUMNS / 2u) { first_statistics = load_statistics(head, first_query + 2u * thread, gradient.x); }
-  var rows = place_rows(fetched_rows, 1.0, 1.0, thread);
+  var rows = place_rows(fetched_rows, 1.0, thread);
   var results: Sums;
-  place(TILE_0, first_q, q_factor, true, thread);
-  place(TILE_1, first_d_output, gradient.x, false, thread);
+  place(TILE_0, first_q, thread);
+  place_gradient(TILE_1, first_d_output, gradient.x, thread);
   if (thread < COLUMNS / 2u) { statistics[thread] = first_statistics; }
   while (head < end_head) {
     workgroupBarrier();
@@ -1239,12 +1319,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       next_query = first_key;
     }
     let more = next_head < end_head;
-    var next_q: Fetched;
+    var next_q: FetchedQkv;
     var next_d_output: Fetched;
     var next_statistics: vec4<f32>;
     if (more) {
       next_q = fetch(Q, next_head, next_query, thread);
-      next_d_output = fetch(D_OUTPUT, next_head, next_query, thread);
+      next_d_output = fetch_gradient(next_head, next_query, thread);
       if (thread < COLUMNS / 2u) { next_statistics = load_statistics(next_head, next_query + 2u * thread, gradient.x); }
     }
     if (first_query + COLUMNS > first_key + strip_row) { store_scores(strip, &rows, role * TILE_1); }
@@ -1263,7 +1343,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let log_sum = vec4<f32>(low.xz, high.xz);
         let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
-        p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
+        p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) * score_factor - log_sum);
         ds[$h] = p[$h] * (dp - mean);
       }
       //! end
@@ -1287,16 +1367,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_q, q_factor, true, thread);
-      place(TILE_1, next_d_output, gradient.x, false, thread);
+      place(TILE_0, next_q, thread);
+      place_gradient(TILE_1, next_d_output, gradient.x, thread);
       if (thread < COLUMNS / 2u) { statistics[thread] = next_statistics; }
     }
     head = next_head;
     first_query = next_query;
   }
 
-  // q was multiplied by scale · log2 e.
-  let factor = select(gradient.y, LN_2 * gradient.y, role == 1u);
+  let factor = select(gradient.y, params.scale * gradient.y, role == 1u);
   let column = select(params.dv_column, params.dk_column, role == 1u) + kv_head * (HEAD_DIM / 4u);
   let sums = Rows(first_key + sum_row, last_key, column);
   write_gradient(&results, strip, sums, first_vector, end_vector, factor, role == 1u, thread);
@@ -1315,7 +1394,7 @@ fn load_statistics(head: u32, query: u32, scale: f32) -> vec4<f32> {
 // over the keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first
 // (role 0) or second half of the vectors, in whole blocks of two, the last of which may be of no use. The first
 // head's workgroups also write the zeros between the columns and the pitch of d_qkv.
-//! include attention_tensor_backward.wgsl
+//! include attention_tensor_backward.wgsl ROWS_1=d_output
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -1330,6 +1409,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_query = (groups.x - 1u - group.x) * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   let gradient = gradient_scale();
+  let score_factor = params.scale * LOG2_E;
   // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
   let row = thread % ROWS;
   let column_chunk = thread / ROWS;
@@ -1344,13 +1424,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_tile = documents[first_query].x;
   let last_row = first_query + strip_row + 15u;
   // All that is read before the first scores is fetched at once.
-  let fetched_rows = fetch_rows(head, first_query, Q, D_OUTPUT, thread);
+  let fetched_rows = fetch_rows(head, first_query, thread);
   var next_k = fetch(K, kv_head, first_tile, thread);
   var next_v = fetch(V, kv_head, first_tile, thread);
-  var rows = place_rows(fetched_rows, params.scale * LOG2_E, gradient.x, thread);
+  var rows = place_rows(fetched_rows, gradient.x, thread);
   var results: Sums;
-  place(TILE_0, next_k, 1.0, true, thread);
-  place(TILE_1, next_v, 1.0, true, thread);
+  place(TILE_0, next_k, thread);
+  place(TILE_1, next_v, thread);
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
@@ -1368,7 +1448,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let at = row_at + 2u * (column_chunk + 4u * $n);
       //! unroll h 0 2
       {
-        let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
+        let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) * score_factor - log_sum);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
         ds[$h] = p * (dp - mean);
       }
@@ -1389,8 +1469,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (reaches) { add_weighted(&results, strip_weights(strip_row), TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_k, 1.0, true, thread);
-      place(TILE_1, next_v, 1.0, true, thread);
+      place(TILE_0, next_k, thread);
+      place(TILE_1, next_v, thread);
     }
   }
 
@@ -1596,7 +1676,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
   "cache_append.wgsl": `// Copies the keys and values of new tokens into the caches of a layer, token t into row positions[t].
 //
 // Shapes: k, v [tokens, width], each somewhere in the columns of a matrix; positions u32 [tokens]; key_cache, value_cache
-// [max_length, width]. All f32. Positions past the caches are skipped.
+// [max_length, width]. All are f32, or all f16 (QKV). Positions past the caches are skipped.
 // One thread copies one pair of columns of both; pairs up to the pitch become zero.
 //! include linear_grid.wgsl
 
@@ -1607,12 +1687,18 @@ struct Params {
   k_pitch: u32, k_column: u32, v_pitch: u32, v_column: u32, cache_pitch: u32, // in pairs, as is the width
 }
 
+//! if QKV == f32
+alias Pair = vec2<f32>;
+//! else
+alias Pair = u32;
+//! end
+
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> k: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> v: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> k: array<Pair>;
+@group(0) @binding(2) var<storage, read> v: array<Pair>;
 @group(0) @binding(3) var<storage, read> positions: array<u32>;
-@group(0) @binding(4) var<storage, read_write> key_cache: array<vec2<f32>>;
-@group(0) @binding(5) var<storage, read_write> value_cache: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read_write> key_cache: array<Pair>;
+@group(0) @binding(5) var<storage, read_write> value_cache: array<Pair>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -1623,8 +1709,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (token >= params.tokens) { return; }
   let position = positions[token];
   if (position >= params.max_length) { return; }
-  var key = vec2<f32>();
-  var value = vec2<f32>();
+  var key = Pair();
+  var value = Pair();
   if (column < params.width) {
     key = k[token * params.k_pitch + params.k_column + column];
     value = v[token * params.v_pitch + params.v_column + column];
@@ -5115,7 +5201,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
 // plane that is rotated by the angle  position · inverseFrequency[i]. The kernels of the attention backward rotate
 // gradients back.
 //
-// Shapes: matrix f32 [tokens, ·], of which \`heads\` heads of 2 · half columns are rotated: the query heads from column
+// Shapes: matrix [tokens, ·], f32 or with VEC4 also f16 (QKV), of which \`heads\` heads of 2 · half columns are rotated: the query heads from column
 // 0 on, the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
 //
 // Idea: bound by memory. A thread rotates the same planes, four with VEC4 else one, of HEADS heads, so that it takes
@@ -5142,7 +5228,23 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> frequencies: array<vec2<u32>>;
+//! if QKV == f32
 @group(0) @binding(3) var<storage, read_write> matrix: array<Values>;
+
+fn wide(stored: Values) -> Values { return stored; }
+fn narrow(values: Values) -> Values { return values; }
+//! else
+@group(0) @binding(3) var<storage, read_write> matrix: array<vec2<u32>>;
+
+fn wide(stored: vec2<u32>) -> Values { return vec4<f32>(unpack2x16float(stored.x), unpack2x16float(stored.y)); }
+
+// Rotation makes a component larger by up to √2: it saturates as in the product before, and what is not finite stays so.
+fn narrow(values: Values) -> vec2<u32> {
+  let finite = (bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let saturated = select(values, clamp(values, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  return vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
+}
+//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -5162,13 +5264,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let column_$h = known_$h * 2u * params.half
     + select(params.key_column - params.query_heads * 2u * params.half, 0u, known_$h < params.query_heads);
   let at_$h = (token * params.pitch + column_$h + plane) / WIDTH;
-  let a_$h = matrix[at_$h];
-  let b_$h = matrix[at_$h + planes];
+  let a_$h = wide(matrix[at_$h]);
+  let b_$h = wide(matrix[at_$h + planes]);
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
-    matrix[at_$h] = a_$h * angle.cosine - b_$h * angle.sine;
-    matrix[at_$h + planes] = b_$h * angle.cosine + a_$h * angle.sine;
+    matrix[at_$h] = narrow(a_$h * angle.cosine - b_$h * angle.sine);
+    matrix[at_$h + planes] = narrow(b_$h * angle.cosine + a_$h * angle.sine);
   }
 //! end
 }

@@ -70,7 +70,14 @@ export function expectVector(
   }
 }
 
-function expectType(
+/**
+ * Checks an element type.
+ *
+ * @param kernel Name of the recorder, for the message.
+ * @param name Name of the operand, for the message.
+ * @throws {TypeError} for another one.
+ */
+export function expectType(
   kernel: string,
   name: string,
   type: ElementType,

@@ -13,7 +13,7 @@
  * The forward keeps x, qkv (rotated), the attention's output and log-sum-exp, postAttention and
  * gate,up. Norms and SwiGLU are computed again where a linear layer needs its input for its own
  * gradient; FALQON's do not. Where a layer multiplies in low precision, norm and SwiGLU write its
- * input in that at once, and in f32 only if something reads it. What is widest, gate,up and its
+ * input in that at once, and in f32 only if something reads it. What is widest, qkv, gate,up and its
  * gradient, is f16 where its layer can write or read that (`preferredOutputType`,
  * `preferredGradientType`).
  *
@@ -23,7 +23,7 @@
 import { type ColumnBlock, columnsOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
-import { rope } from "../kernels/attention/rope.ts";
+import { rope, rotatesF16 } from "../kernels/attention/rope.ts";
 import type { AttentionHeads } from "../kernels/attention/shapes.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { rotate } from "../kernels/rows/rotation.ts";
@@ -57,7 +57,7 @@ export interface Pass {
   /**
    * The most rows that linear layers take at a time: what their method keeps of a step is shared
    * with training, and must not grow for a long prompt, as that would free what a recorded training
-   * step uses. A multiple of 4 if it is less than `rows`, so that groups of rows begin at 256
+   * step uses. A multiple of 8 if it is less than `rows`, so that groups of rows begin at 256
    * bytes. A pass with a backward has one group.
    */
   linearRows: number;
@@ -161,6 +161,10 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
   return {
     normed: blocks.some(({ qkv, gateUp }) => reads(qkv) || reads(gateUp)) ? "f32" : null,
     hidden: blocks.some(({ down }) => reads(down)) ? "f32" : null,
+    qkv: typeIf(({ plan, qkv }) =>
+      qkv.preferredOutputType === "f16" &&
+      rotatesF16(plan.attention.headDim, qkv.spec.parts[1].start)
+    ),
     gateUp: typeIf(({ gateUp }) => gateUp.preferredOutputType === "f16"),
     dGateUp: typeIf(({ gateUp }) => gateUp.preferredGradientType === "f16"),
   };

@@ -4,7 +4,8 @@
  *
  * The passes are those of evaluation (`passes.ts`), so that the logits are those of `Model.logits`,
  * bit for bit on the same kernels. For a token that follows, only attention is another kernel:
- * `attention_decode` reads the cache in f32, and adds up as `attention_forward` does.
+ * `attention_decode` reads the cache, which has the element type of q, k and v, and adds up in f32
+ * as `attention_forward` does.
  *
  * @module
  */
@@ -26,10 +27,10 @@ import { allocateTokens, sequenceArrays, type TokenBuffers, writeTokens } from "
  */
 const PROMPT_ROWS = 256;
 /**
- * Groups of this many rows begin at a multiple of 256 bytes in an f32 matrix, as bindings must; and
- * in gate,up in f16, whose pitch is a multiple of 32.
+ * Groups of this many rows begin at a multiple of 256 bytes in a matrix of f32 or f16, as bindings
+ * must.
  */
-const ROW_ALIGNMENT = 4;
+const ROW_ALIGNMENT = 8;
 
 /** A growing text on a network. */
 export class CachedText implements Disposable {
@@ -56,13 +57,13 @@ export class CachedText implements Disposable {
    */
   constructor(network: Network, capacity: number) {
     const { device, config: { plan } } = network;
+    const type = activationTypes(network.blocks).qkv ?? "f32";
     this.#device = device;
     this.#network = network;
     using resources = new DisposableStack();
     const own = <T extends BufferView>(view: T) => resources.adopt(view, (v) => device.free(v));
     this.#caches = plan.layers.map(({ attention: { kvHeads, headDim } }) => {
-      const cache = (label: string) =>
-        own(device.matrix(capacity, kvHeads * headDim, "f32", label));
+      const cache = (label: string) => own(device.matrix(capacity, kvHeads * headDim, type, label));
       return { keyCache: cache("cached keys"), valueCache: cache("cached values") };
     });
     this.#token = resources.use(new PassWorkspace(network, 1));

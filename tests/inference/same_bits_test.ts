@@ -36,13 +36,17 @@ const METHODS: Record<string, () => Method> = {
 /** More than 64: from there on GEMMs have other tiles, which must add up alike. */
 const IDS = Array.from({ length: 70 }, (_, i) => 3 + (i * 37) % 250);
 
-/** Runs `use` on a tiny model under a method, with adapters that add something. */
+/** Runs `use` on a tiny model under a method, with adapters that add something; `narrow`: with values in f16. */
 function withNetwork(
   method: Method,
   use: (model: Model, network: Network) => Promise<void>,
+  narrow = false,
 ): Promise<void> {
+  const { tuning } = device;
+  if (narrow) device.tuning = { ...tuning, f16Storage: { activations: true, gradients: true } };
   return withFolder(async (folder) => {
-    await writeTinyModel(folder);
+    // With heads of 16, q, k and v can be f16.
+    await writeTinyModel(folder, narrow ? { config: { head_dim: 16 } } : {});
     using model = await Model.load(folder, { device });
     const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
     if (network.layers.update === undefined && network.parameters.list.length > 0) {
@@ -53,7 +57,7 @@ function withNetwork(
       await network.layers.refresh?.();
     }
     await use(model, network);
-  });
+  }).finally(() => device.tuning = tuning);
 }
 
 /** The row of logits behind token `t`. */
@@ -61,7 +65,15 @@ function rowOf(logits: Float32Array, t: number, { config }: Model): Float32Array
   return logits.subarray(t * config.vocabSize, (t + 1) * config.vocabSize);
 }
 
-for (const [name, method] of Object.entries(METHODS)) {
+/** With values between kernels in f16. */
+const NARROW = ["frozen FP8", "QLoRA"];
+
+const CASES = [
+  ...Object.entries(METHODS).map(([name, method]) => ({ name, method, narrow: false })),
+  ...NARROW.map((name) => ({ name: `${name}, in f16`, method: METHODS[name], narrow: true })),
+];
+
+for (const { name, method, narrow } of CASES) {
   Deno.test(`${name}: the logits behind a prompt are those of logits(), bit for bit`, () =>
     withNetwork(method(), async (model, network) => {
       // So few rows of memory take the longer prompts in several groups.
@@ -78,7 +90,7 @@ for (const [name, method] of Object.entries(METHODS)) {
         assertEquals(got, rowOf(alone, length - 1, model), `a prompt of ${length}`);
         assertEquals(got, rowOf(all, length - 1, model), `the first ${length} of all`);
       }
-    }));
+    }, narrow));
 
   Deno.test(`${name}: the logits of every token that follows are those of logits(), bit for bit`, () =>
     withNetwork(method(), async (model, network) => {
@@ -89,7 +101,7 @@ for (const [name, method] of Object.entries(METHODS)) {
         await text.append([IDS[t]]);
         assertEquals(await text.logits(), rowOf(want, t, model), `token ${t}`);
       }
-    }));
+    }, narrow));
 }
 
 const TRAINED: Record<string, () => Method> = {

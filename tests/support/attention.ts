@@ -30,6 +30,8 @@ export interface AttentionCase extends AttentionHeads {
   gap?: number;
   /** Whether gradients are turned back. Default false. */
   rotated?: boolean;
+  /** Element type of q, k and v; `rounded`: f16's values in f32. Default f32. */
+  qkvType?: "f32" | "f16" | "rounded";
 }
 
 /** The recorders to test. */
@@ -53,19 +55,27 @@ export interface AttentionResult {
 /** Runs forward and backward once over random data. Keys come first, then the foreign columns, q and v. */
 export async function runAttention(
   device: Device,
-  { heads, kvHeads, headDim, lengths, scale = 2, gradientScale = 1, gap = 2, rotated = false }:
-    AttentionCase,
+  given: AttentionCase,
   { forward, backward }: AttentionRecorders = {
     forward: attentionForward,
     backward: attentionBackward,
   },
 ): Promise<AttentionResult> {
+  const { heads, kvHeads, headDim, lengths, scale = 2, gradientScale = 1, gap = 2 } = given;
+  const { rotated = false, qkvType } = given;
   const bounds = documentBounds(lengths);
   const tokens = bounds.length / 2;
   const [wide, narrow] = [heads * headDim, kvHeads * headDim];
   const width = wide + 2 * narrow + gap;
-  const values = randomValues(tokens * width, 11, scale);
-  const { matrix: qkv } = uploadMatrix(device, values, tokens, width);
+  const random = randomValues(tokens * width, 11, scale);
+  const values = qkvType === "rounded" ? Float32Array.from(Float16Array.from(random)) : random;
+  const { matrix: qkv, exact } = uploadMatrix(
+    device,
+    values,
+    tokens,
+    width,
+    qkvType === "f16" ? "f16" : "f32",
+  );
   const { matrix: dOutput, exact: dOut } = uploadMatrix(
     device,
     randomValues(tokens * wide, 12, gradientScale),
@@ -105,7 +115,7 @@ export async function runAttention(
     headDim,
     documentStart: bounds.filter((_, i) => i % 2 === 0),
   };
-  const [q64, k64, v64] = [q, k, v].map((block) => takeColumns(values, width, block));
+  const [q64, k64, v64] = [q, k, v].map((block) => takeColumns(exact, width, block));
   const want = reference.attention(q64, k64, v64, shape);
   const turn = rotated ? rotation : undefined;
   const { dq, dk, dv } = reference.attentionBackward(dOut, q64, k64, v64, want, shape, turn);

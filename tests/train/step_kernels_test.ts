@@ -64,12 +64,15 @@ async function stepKernels(open: typeof openDryGpu, config: ModelConfig, method:
   return { names: new Set(asked.keys()), codes };
 }
 
-/** Bytes of an element of gate and up, and of their gradients. */
+/** Bytes of an element of q, k and v, of gate and up, and of these two's gradients. */
 async function widestBytes(open: typeof openDryGpu, config: ModelConfig, method: Method) {
   const { buffers } = await plan(open(), config, method);
   const sizeOf = (name: string) => buffers.find(({ label }) => label === name)!.size;
-  const elements = 2 * SHAPE.batchSize * SHAPE.sequenceLength * config.intermediateSize;
-  return ["gateUp", "dGateUp"].map((name) => sizeOf(name) / elements);
+  const tokens = SHAPE.batchSize * SHAPE.sequenceLength;
+  const { intermediateSize, headDim, numHeads, numKeyValueHeads } = config;
+  const qkvSize = sizeOf("qkv") / (tokens * headDim * (numHeads + 2 * numKeyValueHeads));
+  const elements = 2 * tokens * intermediateSize;
+  return [qkvSize, ...["gateUp", "dGateUp"].map((name) => sizeOf(name) / elements)];
 }
 
 for (const [model, config] of Object.entries(MODELS)) {
@@ -102,14 +105,14 @@ for (const [model, config] of Object.entries(MODELS)) {
   });
 }
 
-Deno.test("gate, up and their gradients take half the bytes where kernels read them so", async () => {
+Deno.test("q, k, v, gate, up and gradients take half the bytes where kernels read them so", async () => {
   const config = MODELS["LLaMA-7B"];
   const cases: [string, typeof openDryGpu, number[]][] = [
-    ["falqon", openDryTensorGpu, [2, 2]],
-    ["falqon", openDryGpu, [2, 4]],
-    ["falqon, some rows", openDryTensorGpu, [4, 4]],
-    ["falqon, one scale a matrix", openDryTensorGpu, [2, 4]],
-    ["fp8-lora", openDryTensorGpu, [4, 4]],
+    ["falqon", openDryTensorGpu, [2, 2, 2]],
+    ["falqon", openDryGpu, [2, 2, 4]],
+    ["falqon, some rows", openDryTensorGpu, [4, 4, 4]],
+    ["falqon, one scale a matrix", openDryTensorGpu, [2, 2, 4]],
+    ["fp8-lora", openDryTensorGpu, [4, 4, 4]],
   ];
   for (const [name, open, bytes] of cases) {
     assertEquals(await widestBytes(open, config, NARROW[name]), bytes, name);

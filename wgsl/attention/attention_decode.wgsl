@@ -1,7 +1,8 @@
 // Attention of one new token to the cached keys and values, for generation.
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
-// head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. All f32.
+// head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
+// caches are f32, or all f16 (QKV); output and sums are f32.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -18,10 +19,18 @@ struct Params {
   scale: f32,
 }
 
+//! if QKV == f32
+alias Pair = vec2<f32>;
+fn wide(pair: Pair) -> vec2<f32> { return pair; }
+//! else
+alias Pair = u32;
+fn wide(pair: Pair) -> vec2<f32> { return unpack2x16float(pair); }
+//! end
+
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> key_cache: array<vec2<f32>>;
-@group(0) @binding(3) var<storage, read> value_cache: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> q: array<Pair>;
+@group(0) @binding(2) var<storage, read> key_cache: array<Pair>;
+@group(0) @binding(3) var<storage, read> value_cache: array<Pair>;
 @group(0) @binding(4) var<storage, read> length: array<u32>;
 @group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
 
@@ -44,7 +53,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let head = group.x;
   let head_start = head * params.kv_heads / params.heads * params.head_pairs;
   let end = min(length[0], params.max_length);
-  if (thread < params.head_pairs) { query[thread] = q[params.q_column + head * params.head_pairs + thread]; }
+  if (thread < params.head_pairs) { query[thread] = wide(q[params.q_column + head * params.head_pairs + thread]); }
   let scale = params.scale * LOG2_E;
   let column = head_start + min(thread, params.head_pairs - 1u);
   let x = (thread - FIRST_SUMMING) % COLUMN_THREADS;
@@ -61,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let start = (first + thread) * params.cache_pitch + head_start;
       for (var pair = 0u; pair < params.head_pairs; pair += PAIRS) {
         //! unroll i 0 8
-        let key$i = key_cache[start + min(pair + ${i}u, params.head_pairs - 1u)];
+        let key$i = wide(key_cache[start + min(pair + ${i}u, params.head_pairs - 1u)]);
         //! end
         //! unroll i 0 8
         score = fma(query[pair + ${i}u].x, key$i.x, score);
@@ -95,7 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < COLUMNS; i += 8u) {
           let key = first + first_weight + i;
           //! unroll k 0 8
-          let value$k = value_cache[min(key + ${k}u, end - 1u) * params.cache_pitch + column];
+          let value$k = wide(value_cache[min(key + ${k}u, end - 1u) * params.cache_pitch + column]);
           //! end
           //! unroll k 0 8
           result = fma(vec2<f32>(weights[first_weight + i + ${k}u]), value$k, result);

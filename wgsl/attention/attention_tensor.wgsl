@@ -1,6 +1,6 @@
 // What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
 // gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in
-// memory, f16 in workgroup memory and in products, sums are f32.
+// memory, or f16 (QKV), f16 in workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
 //   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
@@ -35,6 +35,11 @@ const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
 const SCORES = TILES * TILE;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
+//! if QKV == f32
+alias FetchedQkv = Fetched;
+//! else
+alias FetchedQkv = array<vec4<u32>, FETCHES>;
+//! end
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
@@ -43,32 +48,42 @@ const WEIGHT_BLOCK = 4u;
 
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
 
-// Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
-fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
-  var values: Fetched;
+// Which token's vector, and which, an invocation brings as its n-th of COLUMNS tokens. Tokens past the end repeat the
+// last one: the caller masks them.
+fn fetched_place(first: u32, n: u32, thread: u32) -> vec2<u32> {
+  let item = min(thread + n * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
+  return vec2<u32>(min(first + item / HEAD_CHUNKS, params.tokens - 1u), item % HEAD_CHUNKS);
+}
+
+// Fetches what one invocation brings of q, k or v.
+fn fetch(source: u32, head: u32, first: u32, thread: u32) -> FetchedQkv {
+  var values: FetchedQkv;
   //! unroll n 0 FETCHES
   {
-    let item = min(thread + ${n}u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
-    let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
-    let chunk = item % HEAD_CHUNKS;
-    values[2 * $n] = load_vector(source, token, head, chunk);
-    values[2 * $n + 1] = load_vector(source, token, head, chunk + HEAD_CHUNKS);
+    let place = fetched_place(first, ${n}u, thread);
+    let at = qkv_index(source, place.x, head, place.y);
+    //! if QKV == f32
+    values[2 * $n] = qkv[at];
+    values[2 * $n + 1] = qkv[at + HEAD_CHUNKS];
+    //! else
+    values[$n] = vec4<u32>(qkv[at], qkv[at + HEAD_CHUNKS]);
+    //! end
   }
   //! end
   return values;
 }
 
-// Brings what was fetched, times `factor`, to the tile that begins at `at`. What may be out of f16's range asks for
-// `limits`.
-fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
+// Brings what was fetched to the tile that begins at `at`.
+fn place(at: u32, values: FetchedQkv, thread: u32) {
   //! unroll n 0 FETCHES
   {
     let item = thread + ${n}u * THREADS;
     if (item < COLUMNS * HEAD_CHUNKS) {
-      let low = values[2 * $n] * factor;
-      let high = values[2 * $n + 1] * factor;
-      var halves: vec4<u32>;
-      if (limits) { halves = to_saturated_f16(low, high); } else { halves = to_f16(low, high); }
+      //! if QKV == f32
+      let halves = to_saturated_f16(values[2 * $n], values[2 * $n + 1]);
+      //! else
+      let halves = values[$n];
+      //! end
       tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] = halves;
     }
   }

@@ -4,7 +4,8 @@
 //
 //   P = 2^(scores − log_sum_exp)        dS = P ∘ (dP − delta)
 //
-// Role 0 has fragments of q (or k) and takes scores with the tile TILE_0; role 1 has d_output (or v) and takes TILE_1.
+// Role 0 has fragments of q (or k) and takes scores with the tile TILE_0; role 1 has d_output (or v, as ROWS_1 says) and
+// takes TILE_1.
 // Each row of scores and dP belongs to four invocations, 8 of every 32 columns each.
 //
 // Gradients are far below what f16 can tell apart, so d_output is multiplied by a power of two, the same for all of it,
@@ -37,28 +38,71 @@ fn weights_place(row: u32, chunk: u32) -> u32 {
   return SCORES + row * SCORE_ROW + 2u * chunk + 1u - chunk % 2u;
 }
 
-// What one invocation brings of ROWS tokens of two sources.
-alias FetchedRows = array<Fetched, 2 * LEFT_TILES>;
+// Fetches what one invocation brings of d_output.
+fn fetch_gradient(head: u32, first: u32, thread: u32) -> Fetched {
+  var values: Fetched;
+  //! unroll n 0 FETCHES
+  {
+    let place = fetched_place(first, ${n}u, thread);
+    let at = place.x * params.d_output_pitch + head * (HEAD_DIM / 4u) + place.y;
+    values[2 * $n] = d_output[at];
+    values[2 * $n + 1] = d_output[at + HEAD_CHUNKS];
+  }
+  //! end
+  return values;
+}
 
-fn fetch_rows(head: u32, first: u32, source_0: u32, source_1: u32, thread: u32) -> FetchedRows {
+// Brings it to the tile that begins at `at`, times its power of two: then it is in f16's range.
+fn place_gradient(at: u32, values: Fetched, power: f32, thread: u32) {
+  //! unroll n 0 FETCHES
+  {
+    let item = thread + ${n}u * THREADS;
+    if (item < COLUMNS * HEAD_CHUNKS) {
+      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] =
+        to_f16(values[2 * $n] * power, values[2 * $n + 1] * power);
+    }
+  }
+  //! end
+}
+
+// What one invocation brings of ROWS tokens of the rows' two sources.
+struct FetchedRows {
+  first: array<FetchedQkv, LEFT_TILES>,
+//! if ROWS_1 == d_output
+  second: array<Fetched, LEFT_TILES>,
+//! else
+  second: array<FetchedQkv, LEFT_TILES>,
+//! end
+}
+
+fn fetch_rows(head: u32, first: u32, thread: u32) -> FetchedRows {
   var values: FetchedRows;
   //! unroll r 0 LEFT_TILES
-  values[2 * $r] = fetch(source_0, head, first + ${r}u * COLUMNS, thread);
-  values[2 * $r + 1] = fetch(source_1, head, first + ${r}u * COLUMNS, thread);
+  //! if ROWS_1 == d_output
+  values.first[$r] = fetch(Q, head, first + ${r}u * COLUMNS, thread);
+  values.second[$r] = fetch_gradient(head, first + ${r}u * COLUMNS, thread);
+  //! else
+  values.first[$r] = fetch(K, head, first + ${r}u * COLUMNS, thread);
+  values.second[$r] = fetch(V, head, first + ${r}u * COLUMNS, thread);
+  //! end
   //! end
   return values;
 }
 
 // Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for
 // role 1.
-fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) -> LeftRows {
+fn place_rows(values: FetchedRows, power: f32, thread: u32) -> LeftRows {
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
   let row = 16u * (subgroup % (SUBGROUPS / 2u));
   var rows: LeftRows;
   //! unroll r 0 LEFT_TILES
-  place(TILE_0, values[2 * $r], factor_0, true, thread);
-  place(TILE_1, values[2 * $r + 1], factor_1, true, thread);
+  place(TILE_0, values.first[$r], thread);
+  //! if ROWS_1 == d_output
+  place_gradient(TILE_1, values.second[$r], power, thread);
+  //! else
+  place(TILE_1, values.second[$r], thread);
+  //! end
   workgroupBarrier();
   if (row / COLUMNS == $r) { rows = load_rows(role * TILE_1 + row % COLUMNS * TILE_ROW); }
   workgroupBarrier();

@@ -37,6 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
   let last_start = documents[last_query].x;
+  let factor = params.scale * LOG2_E;
 
   // All that is read before the first scores is fetched at once.
   let first_tile = documents[first_query].x;
@@ -46,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_k = fetch(K, kv_head, first_tile, thread);
   var queries: LeftRows;
   //! unroll r 0 LEFT_TILES
-  place(KV_TILE, rows_$r, params.scale * LOG2_E, true, thread);
+  place(KV_TILE, rows_$r, thread);
   workgroupBarrier();
   if (16u * subgroup / COLUMNS == $r) { queries = load_rows(KV_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
   workgroupBarrier();
@@ -56,7 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var reference = MASKED;
   var sum = 0.0;
   let last_row = first_query + 16u * subgroup + 15u;
-  place(KV_TILE, first_k, 1.0, true, thread);
+  place(KV_TILE, first_k, thread);
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
@@ -64,13 +65,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var next = fetch(V, kv_head, first_key, thread);
     if (reaches) { store_scores(strip, &queries, KV_TILE); }
     workgroupBarrier();
-    place(KV_TILE, next, 1.0, true, thread);
+    place(KV_TILE, next, thread);
     if (more) { next = fetch(K, kv_head, first_key + COLUMNS, thread); }
 
     var scores: array<vec4<f32>, COLUMNS / 8>;
     //! unroll n 0 COLUMNS/32
     //! unroll i 0 4
-    scores[4 * $n + $i] = bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]);
+    scores[4 * $n + $i] = bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]) * factor;
     //! end
     //! end
     if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
@@ -136,7 +137,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     if (reaches) { add_weighted(&results, strip, KV_TILE, 0u); }
     workgroupBarrier();
-    if (more) { place(KV_TILE, next, 1.0, true, thread); }
+    if (more) { place(KV_TILE, next, thread); }
   }
 
   sum += from_other_half(sum, thread);

@@ -5,7 +5,7 @@
 // first key to the end of its last key's document. Of the results, a subgroup has rows of dV (role 0) or dK (role 1):
 // 16 of them whole, or where ROW_BLOCKS is 2, every second subgroup the first half of the vectors of 32 rows, the
 // next one the second.
-//! include attention_tensor_backward.wgsl
+//! include attention_tensor_backward.wgsl ROWS_1=v
 
 // log_sum_exp and delta of the tile's queries, two per vector.
 var<workgroup> statistics: array<vec4<f32>, COLUMNS / 2>;
@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let gradient = gradient_scale();
-  let q_factor = params.scale * LOG2_E;
+  let score_factor = params.scale * LOG2_E;
   // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
   let row = thread % ROWS;
   let column_chunk = thread / ROWS;
@@ -42,15 +42,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var head = first_head;
   var first_query = first_key;
   // All that is read before the first scores is fetched at once.
-  let fetched_rows = fetch_rows(kv_head, first_key, K, V, thread);
+  let fetched_rows = fetch_rows(kv_head, first_key, thread);
   let first_q = fetch(Q, head, first_query, thread);
-  let first_d_output = fetch(D_OUTPUT, head, first_query, thread);
+  let first_d_output = fetch_gradient(head, first_query, thread);
   var first_statistics: vec4<f32>;
   if (thread < COLUMNS / 2u) { first_statistics = load_statistics(head, first_query + 2u * thread, gradient.x); }
-  var rows = place_rows(fetched_rows, 1.0, 1.0, thread);
+  var rows = place_rows(fetched_rows, 1.0, thread);
   var results: Sums;
-  place(TILE_0, first_q, q_factor, true, thread);
-  place(TILE_1, first_d_output, gradient.x, false, thread);
+  place(TILE_0, first_q, thread);
+  place_gradient(TILE_1, first_d_output, gradient.x, thread);
   if (thread < COLUMNS / 2u) { statistics[thread] = first_statistics; }
   while (head < end_head) {
     workgroupBarrier();
@@ -61,12 +61,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       next_query = first_key;
     }
     let more = next_head < end_head;
-    var next_q: Fetched;
+    var next_q: FetchedQkv;
     var next_d_output: Fetched;
     var next_statistics: vec4<f32>;
     if (more) {
       next_q = fetch(Q, next_head, next_query, thread);
-      next_d_output = fetch(D_OUTPUT, next_head, next_query, thread);
+      next_d_output = fetch_gradient(next_head, next_query, thread);
       if (thread < COLUMNS / 2u) { next_statistics = load_statistics(next_head, next_query + 2u * thread, gradient.x); }
     }
     if (first_query + COLUMNS > first_key + strip_row) { store_scores(strip, &rows, role * TILE_1); }
@@ -85,7 +85,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let log_sum = vec4<f32>(low.xz, high.xz);
         let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
-        p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
+        p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) * score_factor - log_sum);
         ds[$h] = p[$h] * (dp - mean);
       }
       //! end
@@ -109,16 +109,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_q, q_factor, true, thread);
-      place(TILE_1, next_d_output, gradient.x, false, thread);
+      place(TILE_0, next_q, thread);
+      place_gradient(TILE_1, next_d_output, gradient.x, thread);
       if (thread < COLUMNS / 2u) { statistics[thread] = next_statistics; }
     }
     head = next_head;
     first_query = next_query;
   }
 
-  // q was multiplied by scale · log2 e.
-  let factor = select(gradient.y, LN_2 * gradient.y, role == 1u);
+  let factor = select(gradient.y, params.scale * gradient.y, role == 1u);
   let column = select(params.dv_column, params.dk_column, role == 1u) + kv_head * (HEAD_DIM / 4u);
   let sums = Rows(first_key + sum_row, last_key, column);
   write_gradient(&results, strip, sums, first_vector, end_vector, factor, role == 1u, thread);

@@ -4,7 +4,7 @@
 // over the keys that the forward walked over; of the results, a subgroup has the 16 rows of its scores and the first
 // (role 0) or second half of the vectors, in whole blocks of two, the last of which may be of no use. The first
 // head's workgroups also write the zeros between the columns and the pitch of d_qkv.
-//! include attention_tensor_backward.wgsl
+//! include attention_tensor_backward.wgsl ROWS_1=d_output
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -19,6 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_query = (groups.x - 1u - group.x) * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   let gradient = gradient_scale();
+  let score_factor = params.scale * LOG2_E;
   // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
   let row = thread % ROWS;
   let column_chunk = thread / ROWS;
@@ -33,13 +34,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first_tile = documents[first_query].x;
   let last_row = first_query + strip_row + 15u;
   // All that is read before the first scores is fetched at once.
-  let fetched_rows = fetch_rows(head, first_query, Q, D_OUTPUT, thread);
+  let fetched_rows = fetch_rows(head, first_query, thread);
   var next_k = fetch(K, kv_head, first_tile, thread);
   var next_v = fetch(V, kv_head, first_tile, thread);
-  var rows = place_rows(fetched_rows, params.scale * LOG2_E, gradient.x, thread);
+  var rows = place_rows(fetched_rows, gradient.x, thread);
   var results: Sums;
-  place(TILE_0, next_k, 1.0, true, thread);
-  place(TILE_1, next_v, 1.0, true, thread);
+  place(TILE_0, next_k, thread);
+  place(TILE_1, next_v, thread);
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
@@ -57,7 +58,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let at = row_at + 2u * (column_chunk + 4u * $n);
       //! unroll h 0 2
       {
-        let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) - log_sum);
+        let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) * score_factor - log_sum);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
         ds[$h] = p * (dp - mean);
       }
@@ -78,8 +79,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (reaches) { add_weighted(&results, strip_weights(strip_row), TILE_0, role * HEAD_BLOCKS); }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_k, 1.0, true, thread);
-      place(TILE_1, next_v, 1.0, true, thread);
+      place(TILE_0, next_k, thread);
+      place(TILE_1, next_v, thread);
     }
   }
 

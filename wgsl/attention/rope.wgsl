@@ -2,7 +2,7 @@
 // plane that is rotated by the angle  position · inverseFrequency[i]. The kernels of the attention backward rotate
 // gradients back.
 //
-// Shapes: matrix f32 [tokens, ·], of which `heads` heads of 2 · half columns are rotated: the query heads from column
+// Shapes: matrix [tokens, ·], f32 or with VEC4 also f16 (QKV), of which `heads` heads of 2 · half columns are rotated: the query heads from column
 // 0 on, the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
 //
 // Idea: bound by memory. A thread rotates the same planes, four with VEC4 else one, of HEADS heads, so that it takes
@@ -29,7 +29,23 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> frequencies: array<vec2<u32>>;
+//! if QKV == f32
 @group(0) @binding(3) var<storage, read_write> matrix: array<Values>;
+
+fn wide(stored: Values) -> Values { return stored; }
+fn narrow(values: Values) -> Values { return values; }
+//! else
+@group(0) @binding(3) var<storage, read_write> matrix: array<vec2<u32>>;
+
+fn wide(stored: vec2<u32>) -> Values { return vec4<f32>(unpack2x16float(stored.x), unpack2x16float(stored.y)); }
+
+// Rotation makes a component larger by up to √2: it saturates as in the product before, and what is not finite stays so.
+fn narrow(values: Values) -> vec2<u32> {
+  let finite = (bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let saturated = select(values, clamp(values, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  return vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
+}
+//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -49,13 +65,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let column_$h = known_$h * 2u * params.half
     + select(params.key_column - params.query_heads * 2u * params.half, 0u, known_$h < params.query_heads);
   let at_$h = (token * params.pitch + column_$h + plane) / WIDTH;
-  let a_$h = matrix[at_$h];
-  let b_$h = matrix[at_$h + planes];
+  let a_$h = wide(matrix[at_$h]);
+  let b_$h = wide(matrix[at_$h + planes]);
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
-    matrix[at_$h] = a_$h * angle.cosine - b_$h * angle.sine;
-    matrix[at_$h + planes] = b_$h * angle.cosine + a_$h * angle.sine;
+    matrix[at_$h] = narrow(a_$h * angle.cosine - b_$h * angle.sine);
+    matrix[at_$h + planes] = narrow(b_$h * angle.cosine + a_$h * angle.sine);
   }
 //! end
 }

@@ -9,7 +9,7 @@ import type { Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
 import { attentionDelta } from "./delta.ts";
 import { attentionTensorBackward, attentionTensorForward, suitsTensorAttention } from "./tensor.ts";
-import { backwardCall, forwardCall, rotationConstants } from "./params.ts";
+import { backwardCall, forwardCall } from "./params.ts";
 import {
   type AttentionBackwardOptions,
   type AttentionForwardOptions,
@@ -23,7 +23,7 @@ import { expectMatrix } from "../shapes.ts";
 /**
  * Records `output = softmax(scale · q·kᵀ) · v` over the keys that each query sees: on tensor
  * cores with q, k, v and probabilities rounded to f16 where the device has them and heads are
- * multiples of 16, else in f32.
+ * multiples of 16, else in f32. In f16, q, k and v take half the bytes.
  */
 export function attentionForward(program: Program, options: AttentionForwardOptions): void {
   const { output, logSumExp, heads, headDim } = options;
@@ -35,9 +35,9 @@ export function attentionForward(program: Program, options: AttentionForwardOpti
     return;
   }
   const tile = tileFor(program.device, headDim, 1);
-  const { bindings, params } = forwardCall(options, 2);
+  const { constants, bindings, params } = forwardCall(options, 2);
   program.dispatch(
-    program.device.kernel("attention_forward", tile.constants),
+    program.device.kernel("attention_forward", { ...tile.constants, ...constants }),
     bindings,
     { ...params, head_pairs: headDim / 2 },
     [Math.ceil(tokens / tile.rows), heads],
@@ -76,17 +76,22 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   attentionDelta(program, options, delta);
   const call = backwardCall(options, delta, 2);
   const params = { ...call.params, head_pairs: headDim / 2 };
-  const rotated = rotationConstants(options);
   const queries = tileFor(program.device, headDim, 1);
   program.dispatch(
-    program.device.kernel("attention_backward_queries", { ...queries.constants, ...rotated }),
+    program.device.kernel("attention_backward_queries", {
+      ...queries.constants,
+      ...call.constants,
+    }),
     call.bindings,
     params,
     [Math.ceil(tokens / queries.rows), heads],
   );
   const keys = tileFor(program.device, headDim, 2);
   program.dispatch(
-    program.device.kernel("attention_backward_keys_values", { ...keys.constants, ...rotated }),
+    program.device.kernel("attention_backward_keys_values", {
+      ...keys.constants,
+      ...call.constants,
+    }),
     call.bindings,
     params,
     [Math.ceil(tokens / keys.rows), kvHeads],

@@ -13,6 +13,7 @@ import {
   type AttentionScale,
   checkBlock,
   checkHeads,
+  QKV_TYPES,
   scaleOf,
 } from "./shapes.ts";
 import { columnThreads } from "./attention.ts";
@@ -21,19 +22,19 @@ import { expectMatrix } from "../shapes.ts";
 /** Threads of a workgroup. */
 const THREADS = 128;
 
-/** The cached keys and values of one layer. */
+/** The cached keys and values of one layer, in the element type of q, k and v: f32 or f16. */
 export interface KeyValueCache {
-  /** f32 [maxLength, kvHeads · headDim] */
+  /** [maxLength, kvHeads · headDim] */
   keyCache: Matrix;
-  /** f32 [maxLength, kvHeads · headDim] */
+  /** [maxLength, kvHeads · headDim] */
   valueCache: Matrix;
 }
 
 /** Operands and options of {@linkcode appendToCache}. */
 export interface AppendToCacheOptions extends KeyValueCache {
-  /** f32 [tokens, kvHeads · headDim], rotated. */
+  /** [tokens, kvHeads · headDim], rotated. */
   k: ColumnBlock;
-  /** f32 [tokens, kvHeads · headDim] */
+  /** [tokens, kvHeads · headDim] */
   v: ColumnBlock;
   /** u32 [tokens]: the row of the caches that each token goes to; past the end it is skipped. */
   positions: BufferView;
@@ -44,10 +45,12 @@ export function appendToCache(program: Program, options: AppendToCacheOptions): 
   const { k, v, positions, keyCache, valueCache } = options;
   const { rows: maxLength, cols } = keyCache;
   const tokens = k.matrix.rows;
-  checkBlock("appendToCache", "k", k, tokens, cols);
-  checkBlock("appendToCache", "v", v, tokens, cols);
-  expectMatrix("appendToCache", "keyCache", keyCache, { rows: maxLength, cols });
-  expectMatrix("appendToCache", "valueCache", valueCache, { rows: maxLength, cols });
+  checkBlock("appendToCache", "k", k, tokens, cols, QKV_TYPES);
+  const { type } = k.matrix;
+  checkBlock("appendToCache", "v", v, tokens, cols, [type]);
+  const cache = { rows: maxLength, cols, types: [type] };
+  expectMatrix("appendToCache", "keyCache", keyCache, cache);
+  expectMatrix("appendToCache", "valueCache", valueCache, cache);
   if (positions.size < 4 * tokens) {
     throw new RangeError(
       `appendToCache: positions has ${positions.size} bytes, not 4 for each of ${tokens} tokens`,
@@ -55,7 +58,7 @@ export function appendToCache(program: Program, options: AppendToCacheOptions): 
   }
   const cachePitch = keyCache.pitch / 2;
   program.dispatch(
-    program.device.kernel("cache_append"),
+    program.device.kernel("cache_append", { QKV: type }),
     { k: k.matrix, v: v.matrix, positions, key_cache: keyCache, value_cache: valueCache },
     {
       tokens,
@@ -73,7 +76,7 @@ export function appendToCache(program: Program, options: AppendToCacheOptions): 
 
 /** Operands and options of {@linkcode attentionDecode}. */
 export interface AttentionDecodeOptions extends AttentionHeads, AttentionScale, KeyValueCache {
-  /** f32 [1, heads · headDim], rotated. Starts at an even column. */
+  /** [1, heads · headDim], rotated. Starts at an even column. */
   q: ColumnBlock;
   /** u32 [1]: keys in the cache, that of the new token included, so at least 1. */
   length: BufferView;
@@ -88,13 +91,18 @@ export interface AttentionDecodeOptions extends AttentionHeads, AttentionScale, 
 export function attentionDecode(program: Program, options: AttentionDecodeOptions): void {
   const { q, keyCache, valueCache, length, output, heads, kvHeads, headDim } = options;
   checkHeads("attentionDecode", options);
-  checkBlock("attentionDecode", "q", q, 1, heads * headDim);
-  const cache = { rows: keyCache.rows, cols: kvHeads * headDim };
+  checkBlock("attentionDecode", "q", q, 1, heads * headDim, QKV_TYPES);
+  const { type } = q.matrix;
+  const cache = { rows: keyCache.rows, cols: kvHeads * headDim, types: [type] };
   expectMatrix("attentionDecode", "keyCache", keyCache, cache);
   expectMatrix("attentionDecode", "valueCache", valueCache, cache);
   expectMatrix("attentionDecode", "output", output, { rows: 1, cols: heads * headDim });
   program.dispatch(
-    program.device.kernel("attention_decode", { THREADS, COLUMN_THREADS: columnThreads(headDim) }),
+    program.device.kernel("attention_decode", {
+      THREADS,
+      COLUMN_THREADS: columnThreads(headDim),
+      QKV: type,
+    }),
     { q: q.matrix, key_cache: keyCache, value_cache: valueCache, length, output },
     {
       heads,

@@ -15,8 +15,9 @@ import {
   scaleOf,
 } from "./shapes.ts";
 
-/** Buffers and parameters of a dispatch, by their names in the kernel. */
+/** Constants, buffers and parameters of a dispatch, by their names in the kernel. */
 export interface AttentionCall {
+  constants: KernelConstants;
   bindings: Bindings;
   params: Record<string, number>;
 }
@@ -25,6 +26,7 @@ export interface AttentionCall {
 export function forwardCall(options: AttentionForwardOptions, unit: number): AttentionCall {
   const { q, documents, output, logSumExp } = options;
   return {
+    constants: { QKV: q.matrix.type },
     bindings: { qkv: q.matrix, documents, output, log_sum_exp: logSumExp },
     params: {
       ...inputParams(options, unit),
@@ -42,6 +44,8 @@ export function backwardCall(
 ): AttentionCall {
   const { q, documents, logSumExp, dOutput, rotation, dQ, dK, dV } = options;
   return {
+    // Whether gradients are turned back, and that four planes at a time.
+    constants: { QKV: q.matrix.type, ROTATED: rotation !== undefined, VEC4: true },
     bindings: {
       qkv: q.matrix,
       d_output: dOutput,
@@ -62,11 +66,6 @@ export function backwardCall(
       dv_column: dV.column / unit,
     },
   };
-}
-
-/** What tells the kernels of both gradients whether to turn them back, four planes at a time. */
-export function rotationConstants({ rotation }: AttentionBackwardOptions): KernelConstants {
-  return { ROTATED: rotation !== undefined, VEC4: true };
 }
 
 function inputParams(inputs: AttentionInputs, unit: number) {

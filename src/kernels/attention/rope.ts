@@ -4,9 +4,10 @@
  * @module
  */
 
-import type { Matrix } from "../../gpu/buffers.ts";
+import { ELEMENT_BYTES, type Matrix } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
-import { type AttentionHeads, checkHeads } from "./shapes.ts";
+import { expectType } from "../shapes.ts";
+import { type AttentionHeads, checkHeads, QKV_TYPES } from "./shapes.ts";
 import { checkAngles, type RopeAngles } from "./rope_angles.ts";
 
 /** Threads of a workgroup. */
@@ -19,11 +20,16 @@ const HEADS = 4;
 export interface RopeOptions extends AttentionHeads, RopeAngles {
   /**
    * f32 [tokens, ·]: queries in the first columns, rotated in place like the keys; other columns
-   * stay.
+   * stay. Also f16 where {@linkcode rotatesF16} says so.
    */
   qkv: Matrix;
   /** First column of the keys. Default: right behind the queries. */
   keyColumn?: number;
+}
+
+/** Whether q and k may be f16: their planes are then read four at a time, else one by one. */
+export function rotatesF16(headDim: number, keyColumn: number): boolean {
+  return headDim % 8 === 0 && keyColumn % 4 === 0;
 }
 
 /**
@@ -35,7 +41,6 @@ export function rope(program: Program, options: RopeOptions): void {
   checkHeads("rope", options);
   const turned = heads + kvHeads;
   const keyColumn = options.keyColumn ?? heads * headDim;
-  if (qkv.type !== "f32") throw new TypeError(`rope: qkv is ${qkv.type}, not f32`);
   if (keyColumn < heads * headDim || qkv.cols < keyColumn + kvHeads * headDim) {
     throw new RangeError(
       `rope: qkv has ${qkv.cols} columns, not ${heads} heads of ${headDim} and, ` +
@@ -44,10 +49,11 @@ export function rope(program: Program, options: RopeOptions): void {
   }
   checkAngles("rope", options, qkv.rows, headDim);
   const half = headDim / 2;
-  const vec4 = half % 4 === 0 && keyColumn % 4 === 0;
+  const vec4 = rotatesF16(headDim, keyColumn);
+  expectType("rope", "qkv", qkv.type, vec4 ? QKV_TYPES : ["f32"]);
   const groups = Math.ceil(turned / HEADS);
   program.dispatch(
-    program.device.kernel("rope", { THREADS, HEADS, VEC4: vec4 }),
+    program.device.kernel("rope", { THREADS, HEADS, VEC4: vec4, QKV: qkv.type }),
     { positions, frequencies, matrix: qkv },
     {
       tokens: qkv.rows,
@@ -59,6 +65,9 @@ export function rope(program: Program, options: RopeOptions): void {
       groups,
     },
     linearGrid(qkv.rows * groups * half / (vec4 ? 4 : 1), THREADS),
-    { bytes: 2 * 4 * qkv.rows * turned * headDim, label: `${qkv.rows}×${turned}×${headDim}` },
+    {
+      bytes: 2 * ELEMENT_BYTES[qkv.type] * qkv.rows * turned * headDim,
+      label: `${qkv.rows}×${turned}×${headDim}`,
+    },
   );
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { BufferView, ColumnBlock, Matrix } from "../../gpu/buffers.ts";
+import type { BufferView, ColumnBlock, ElementType, Matrix } from "../../gpu/buffers.ts";
+import { expectType } from "../shapes.ts";
 import type { RopeAngles } from "./rope_angles.ts";
 
 /** How many heads attention has, and their size. */
@@ -23,13 +24,16 @@ export interface AttentionScale {
   scale?: number;
 }
 
-/** What both directions of attention read: q, k and v are columns of one matrix. */
+/** Element types in which q, k and v may be: both are computed with in f32, or on tensor cores in f16. */
+export const QKV_TYPES: readonly ElementType[] = ["f32", "f16"];
+
+/** What both directions of attention read: q, k and v are columns of one matrix, f32 or f16. */
 export interface AttentionInputs extends AttentionHeads, AttentionScale {
-  /** f32 [tokens, heads · headDim], rotated. Blocks start at an even column. */
+  /** [tokens, heads · headDim], rotated. Blocks start at an even column. */
   q: ColumnBlock;
-  /** f32 [tokens, kvHeads · headDim], rotated. */
+  /** [tokens, kvHeads · headDim], rotated. */
   k: ColumnBlock;
-  /** f32 [tokens, kvHeads · headDim]. */
+  /** [tokens, kvHeads · headDim]. */
   v: ColumnBlock;
   /**
    * u32 [tokens, 2]: start and end (exclusive) of each token's document, neither ever decreasing.
@@ -90,7 +94,7 @@ export function checkHeads(kernel: string, { heads, kvHeads, headDim }: Attentio
 }
 
 /**
- * Checks a block of heads: f32, at an even column, inside its matrix.
+ * Checks a block of heads: of an element type that does, at an even column, inside its matrix.
  *
  * @param kernel Name of the recorder, for the message.
  * @param name Name of the operand, for the message.
@@ -103,8 +107,9 @@ export function checkBlock(
   { matrix, column, cols }: ColumnBlock,
   rows: number,
   width: number,
+  types: readonly ElementType[] = ["f32"],
 ): void {
-  if (matrix.type !== "f32") throw new TypeError(`${kernel}: ${name} is ${matrix.type}, not f32`);
+  expectType(kernel, name, matrix.type, types);
   if (matrix.rows !== rows || cols !== width) {
     throw new RangeError(`${kernel}: ${name} is ${matrix.rows}×${cols}, not ${rows}×${width}`);
   }
@@ -144,9 +149,9 @@ export function checkInputs(kernel: string, inputs: AttentionInputs): number {
   const { q, k, v, documents, heads, kvHeads, headDim } = inputs;
   checkHeads(kernel, inputs);
   const tokens = q.matrix.rows;
-  checkBlock(kernel, "q", q, tokens, heads * headDim);
-  checkBlock(kernel, "k", k, tokens, kvHeads * headDim);
-  checkBlock(kernel, "v", v, tokens, kvHeads * headDim);
+  checkBlock(kernel, "q", q, tokens, heads * headDim, QKV_TYPES);
+  checkBlock(kernel, "k", k, tokens, kvHeads * headDim, [q.matrix.type]);
+  checkBlock(kernel, "v", v, tokens, kvHeads * headDim, [q.matrix.type]);
   checkOneMatrix(kernel, { q, k, v });
   if (documents.size < 8 * tokens) {
     throw new RangeError(

@@ -10,7 +10,7 @@ import type { Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
 import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
 import { attentionDelta } from "./delta.ts";
-import { backwardCall, forwardCall, rotationConstants } from "./params.ts";
+import { backwardCall, forwardCall } from "./params.ts";
 import type { AttentionBackwardOptions, AttentionForwardOptions } from "./shapes.ts";
 
 /** How a workgroup of `attention_tensor.wgsl` is made up. */
@@ -101,11 +101,14 @@ export function attentionTensorForward(
 ): void {
   const { q, heads, headDim } = options;
   const { device } = program;
-  const { bindings, params } = forwardCall(options, 4);
+  const call = forwardCall(options, 4);
   program.dispatch(
-    device.kernel("attention_tensor_forward", constants(device, "forward", tile, headDim)),
-    bindings,
-    params,
+    device.kernel("attention_tensor_forward", {
+      ...tileConstants(device, "forward", tile, headDim),
+      ...call.constants,
+    }),
+    call.bindings,
+    call.params,
     [Math.ceil(q.matrix.rows / rowsOf("forward", tile)), heads],
   );
 }
@@ -134,12 +137,11 @@ export function attentionTensorBackward(
     { count: maxima.cols, at: tokens * delta.pitch },
     [1],
   );
-  const { bindings, params } = backwardCall(options, delta, 4);
-  const rotated = rotationConstants(options);
+  const { constants, bindings, params } = backwardCall(options, delta, 4);
   program.dispatch(
     device.kernel("attention_tensor_queries", {
-      ...constants(device, "queries", queries, headDim),
-      ...rotated,
+      ...tileConstants(device, "queries", queries, headDim),
+      ...constants,
     }),
     bindings,
     params,
@@ -147,8 +149,8 @@ export function attentionTensorBackward(
   );
   program.dispatch(
     device.kernel("attention_tensor_keys_values", {
-      ...constants(device, "keysValues", keysValues, headDim),
-      ...rotated,
+      ...tileConstants(device, "keysValues", keysValues, headDim),
+      ...constants,
     }),
     bindings,
     params,
@@ -156,7 +158,7 @@ export function attentionTensorBackward(
   );
 }
 
-function constants(
+function tileConstants(
   device: Device,
   kernel: keyof TensorTiles,
   tile: TensorTile,

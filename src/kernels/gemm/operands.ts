@@ -72,7 +72,7 @@ export function packedOperands(
 ): GemmOperands {
   const fragments = variant.kernel === "gemm_tensor";
   const form = fragments ? "fragments" : "pairs";
-  const [aFormat, bFormat] = [formatOf(aType), formatOf(bType)];
+  const aFormat = formatOf(aType);
   const packed = (block: ColumnBlock, side: OperandSide, byK: boolean, label?: string) => {
     const panel = side === "left" ? variant.tile.BM : variant.tile.BN;
     return pack(program, { block, side, byK, k, panel, form, left: aFormat, label });

@@ -55,6 +55,8 @@ export const GEMM_VARIANTS = {
   int8: int8Variant(128, 64, 8),
   int8Small: int8Variant(32, 32, 4),
   int8Rows: int8Variant(8, 64, 4),
+  /** The same on the CPU, where what is written out costs compile time and wins nothing. */
+  int8Fallback: int8Variant(32, 32, 4, { atOnce: 1 }),
 } as const;
 
 /** Multiples that packed operands are filled up to along k: of every kernel's step. */
@@ -92,14 +94,13 @@ export function chooseVariant(device: Device, shape: GemmShape): GemmVariant {
 const FEW_ROWS = 16;
 
 /**
- * int8: the largest tiles that still give every core of a large GPU work. On a GPU that the CPU
- * emulates the smallest, which compile fastest.
+ * int8: the largest tiles that still give every core of a large GPU work.
  */
 function chooseInt8({ isFallback }: Device, kernel: GemmKernel, { m, n }: GemmShape): GemmVariant {
-  const { int8Tensor, int8TensorNarrow, int8TensorSmall, int8, int8Small, int8Rows } =
-    GEMM_VARIANTS;
+  const { int8Tensor, int8TensorNarrow, int8TensorSmall } = GEMM_VARIANTS;
+  const { int8, int8Small, int8Rows, int8Fallback } = GEMM_VARIANTS;
+  if (isFallback) return int8Fallback;
   if (m <= FEW_ROWS) return int8Rows;
-  if (isFallback) return int8Small;
   const fills = ({ tile: { BM, BN } }: GemmVariant) =>
     Math.ceil(m / BM) * Math.ceil(n / BN) >= LARGE_GPU_CORES;
   if (kernel === "gemm_int8") return fills(int8) ? int8 : int8Small;

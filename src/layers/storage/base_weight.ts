@@ -28,6 +28,8 @@ export interface BaseWeight {
    * before it is rounded.
    */
   readonly rowScales?: Vector;
+  /** The block by which its rows are rotated: inputs must be, and `dInput` comes out so. */
+  readonly rotation?: number;
   /** Loads it from a model's files. */
   load(source: WeightSource): Promise<void>;
   /** Records `output = x·Wᵀ (+ addend)`. */
@@ -51,11 +53,26 @@ export const BASE_PRECISION: Readonly<Record<BaseType, Precision>> = {
   nf4: "f16",
 };
 
-/** The bases that are stored as codes with one scale per row, and the format of the codes. */
-export const CODED_BASES: Readonly<Partial<Record<BaseType, NumberFormat>>> = {
-  fp8: FORMATS.e4m3,
-  int8: FORMATS.int8,
-};
+/** How weights are stored as codes with one scale per row. */
+export interface CodedBase {
+  readonly format: NumberFormat;
+  /**
+   * Whether rows are rotated before they are rounded. Integers have no bits to spare for outliers;
+   * FP8 has, and loses by a rotation.
+   */
+  readonly isRotated: boolean;
+}
+
+/** The bases that are stored as codes. */
+export const CODED_BASES = {
+  fp8: { format: FORMATS.e4m3, isRotated: false },
+  int8: { format: FORMATS.int8, isRotated: true },
+} as const satisfies Readonly<Partial<Record<BaseType, CodedBase>>>;
+
+/** How a base is stored as codes; null for one that is not. */
+export function codedBase(base: BaseType): CodedBase | null {
+  return Object.hasOwn(CODED_BASES, base) ? CODED_BASES[base as keyof typeof CODED_BASES] : null;
+}
 
 /** A weight in f32 or f16. */
 export class DenseBase implements BaseWeight {

@@ -1,5 +1,5 @@
 /**
- * A frozen weight that is stored as codes, for LoRA on an FP8 base.
+ * A frozen weight that is stored as codes, for LoRA on an FP8 or int8 base.
  *
  * @module
  */
@@ -20,8 +20,14 @@ export class QuantizedBase implements BaseWeight {
   readonly #weight: QuantizedWeight;
   readonly #spec: LinearSpec;
 
-  constructor(device: Device, spec: LinearSpec, format: NumberFormat) {
-    this.#weight = new QuantizedWeight(device, spec, format);
+  /** @param rotation The block by which its rows are rotated, 1 for none. */
+  constructor(
+    device: Device,
+    spec: LinearSpec,
+    format: NumberFormat,
+    readonly rotation: number,
+  ) {
+    this.#weight = new QuantizedWeight(device, spec, format, { rotation });
     this.#spec = spec;
   }
 

@@ -39,7 +39,6 @@ import { type AdapterLayout, adapterLayout } from "../targets.ts";
 
 /** `[W~; A~]` of a merged linear: all parts' W, then the A of each adapted part. */
 export class FalqonLinear implements Linear {
-  readonly rotation = 1;
   readonly layout: AdapterLayout;
   readonly #weight: FalqonWeight;
   /** One per adapted part: its B, and how B is written into the codes. */
@@ -67,6 +66,10 @@ export class FalqonLinear implements Linear {
     return this.#weight.scales;
   }
 
+  get rotation(): number {
+    return this.#weight.rotation;
+  }
+
   /**
    * dB is computed from the saved x·Aᵀ: the input is not kept, unless the gradient of W is
    * sketched.
@@ -92,7 +95,8 @@ export class FalqonLinear implements Linear {
   }
 
   #inputCodes(rows: number): Quantized {
-    return this.shared.input.rows(rows, this.spec.inFeatures);
+    const { rotation } = this;
+    return { ...this.shared.input.rows(rows, this.spec.inFeatures), rotation };
   }
 
   gradientCodes(rows: number): QuantizedGradient | null {

@@ -8,6 +8,7 @@ import { checkInteger, checkKnown, checkOneOf } from "../../checks.ts";
 import { OptionError } from "../../errors.ts";
 import { SCALE_GRANULARITIES, type ScaleGranularity } from "../../numerics/formats.ts";
 import type { DenseType } from "../../layers/method.ts";
+import { CODED_BASES } from "../../layers/storage/base_weight.ts";
 import { ADAPTER_INITS, type AdapterInit } from "./adapter_init.ts";
 import { checkAlpha, checkRank, parseTargets } from "../targets.ts";
 
@@ -31,7 +32,7 @@ export const UPDATE_RULES: readonly UpdateRule[] = ["requantize", "paper", "accu
  * - `fp8`: e4m3, gradients e5m2, as published;
  * - `int8`: integers up to ±127, this project's own variant.
  */
-export type FalqonFormat = "fp8" | "int8";
+export type FalqonFormat = keyof typeof CODED_BASES;
 
 /** Every {@linkcode FalqonFormat}. */
 export const FALQON_FORMATS: readonly FalqonFormat[] = ["fp8", "int8"];
@@ -128,12 +129,12 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
   checkKnown("falqon", options, NAMES, { scaling: "scaleGranularity" });
   const { rank = 64, alpha = 16, updateRule = "requantize", scaleGranularity = "row" } = options;
   const { topK, format = "fp8" } = options;
-  const { rotation = rotatesByDefault(format) } = options;
+  checkOneOf("format", format, FALQON_FORMATS);
+  const { rotation = CODED_BASES[format].isRotated } = options;
   const requantize = updateRule === "requantize";
   const init = options.init ?? (requantize ? "gradient" : "melded");
   checkRank(rank);
   checkAlpha(alpha);
-  checkOneOf("format", format, FALQON_FORMATS);
   checkOneOf("updateRule", updateRule, UPDATE_RULES);
   checkOneOf("init", init, ADAPTER_INITS);
   checkOneOf("scaleGranularity", scaleGranularity, SCALE_GRANULARITIES);
@@ -163,7 +164,7 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
 export function frozenSettings(
   format: FalqonFormat,
   scaleGranularity: ScaleGranularity,
-  rotation: boolean = rotatesByDefault(format),
+  rotation: boolean = CODED_BASES[format].isRotated,
 ): FalqonSettings {
   checkOneOf("format", format, FALQON_FORMATS);
   checkOneOf("scaleGranularity", scaleGranularity, SCALE_GRANULARITIES);
@@ -180,9 +181,4 @@ export function frozenSettings(
     targets: new Set(),
     denseType: null,
   };
-}
-
-/** Integers have no bits to spare for outliers, FP8 has: it loses by a rotation. */
-function rotatesByDefault(format: FalqonFormat): boolean {
-  return format === "int8";
 }

@@ -18,6 +18,8 @@ import type { MergedWeight } from "./update.ts";
 
 /** `[W~; A~]` of a merged linear layer. */
 export class FalqonWeight implements MergedWeight {
+  /** The block by which rows are rotated, and with them the layer's inputs; 1 for none. */
+  readonly rotation: number;
   readonly #shared: FalqonShared;
   readonly #layout: AdapterLayout;
   readonly #quantized: QuantizedWeight;
@@ -26,10 +28,11 @@ export class FalqonWeight implements MergedWeight {
     const { context: { device }, settings: { scaleGranularity, rotation }, formats } = shared;
     this.#shared = shared;
     this.#layout = layout;
+    this.rotation = rotation ? rotationBlock(spec.inFeatures) : 1;
     this.#quantized = new QuantizedWeight(device, spec, formats.input, {
       granularity: scaleGranularity,
       furtherRows: layout.width,
-      rotation: rotation ? rotationBlock(spec.inFeatures) : 1,
+      rotation: this.rotation,
     });
   }
 

@@ -7,6 +7,7 @@
 import type { BufferView } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { Quantized, QuantizedGradient } from "../../kernels/rows/quantize.ts";
+import { rotate } from "../../kernels/rows/rotation.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
 import { BASE_PRECISION, type BaseWeight } from "../../layers/storage/base_weight.ts";
@@ -19,7 +20,7 @@ import { asOperand } from "../../layers/operand.ts";
 export class LoraLinear implements Linear {
   readonly backwardReadsInput: boolean;
   readonly forwardReadsF32: boolean;
-  readonly rotation = 1;
+  readonly rotation: number = 1;
   /** Adapters round the gradient again, with scales of their own. */
   readonly preferredGradientType = "f32";
   /** Null where no part is targeted. */
@@ -52,7 +53,8 @@ export class LoraLinear implements Linear {
   }
 
   inputCodes(rows: number): Quantized | null {
-    return this.shared.input?.rows(rows, this.spec.inFeatures) ?? null;
+    const buffer = this.shared.input?.rows(rows, this.spec.inFeatures);
+    return buffer ? { ...buffer, rotation: this.#base.rotation } : null;
   }
 
   gradientCodes(rows: number): QuantizedGradient | null {
@@ -77,7 +79,11 @@ export class LoraLinear implements Linear {
     const common = dInput || !own
       ? asOperand(program, dOutput, this.gradientCodes(rows), codes !== null)
       : null;
-    if (dInput) this.#base.backward(program, common!, dInput);
+    if (dInput) {
+      this.#base.backward(program, common!, dInput);
+      // Adapters add to it, and they are not rotated.
+      rotate(program, { input: dInput, block: this.#base.rotation ?? 1 });
+    }
     if (!adapter) return;
     const g = own ? asOperand(program, dOutput, own) : common!;
     adapter.backward(program, { g, dOutput, input, dInput });

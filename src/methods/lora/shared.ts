@@ -12,11 +12,12 @@ import type { QuantizedRowBuffer } from "../../layers/quantized_row_buffer.ts";
 import {
   BASE_PRECISION,
   type BaseWeight,
-  CODED_BASES,
+  codedBase,
   DenseBase,
 } from "../../layers/storage/base_weight.ts";
 import { Nf4Base, Nf4Workspace } from "../../layers/storage/nf4_base.ts";
 import { QuantizedBase } from "../../layers/storage/quantized_base.ts";
+import { rotationBlock } from "../../numerics/hadamard.ts";
 import type { LoraSettings } from "./settings.ts";
 
 /** Columns of each workspace: the most that a layer needs; 0 where none needs it. */
@@ -55,7 +56,7 @@ export class LoraShared {
     this.adapterInput = operandRows(device, own, "input", "input of adapters");
     // A quantised weight divides its row scales out of the gradient's columns; B needs a copy
     // without that.
-    const ownGradient = CODED_BASES[baseType] ? adapterPrecision : own;
+    const ownGradient = codedBase(baseType) ? adapterPrecision : own;
     const label = "output gradient of adapters";
     this.adapterGradient = operandRows(device, ownGradient, "gradient", label);
     this.xACodes = operandRows(device, adapterPrecision, "input", "x·Aᵀ");
@@ -74,8 +75,11 @@ export class LoraShared {
   makeBase(spec: LinearSpec): BaseWeight {
     const { device } = this.context;
     const { base } = this.settings;
-    const codes = CODED_BASES[base];
-    if (codes) return new QuantizedBase(device, spec, codes);
+    const coded = codedBase(base);
+    if (coded) {
+      const rotation = coded.isRotated ? rotationBlock(spec.inFeatures) : 1;
+      return new QuantizedBase(device, spec, coded.format, rotation);
+    }
     if (base === "nf4") return new Nf4Base(device, this.#nf4!, spec);
     return new DenseBase(device, spec, base as DenseType);
   }

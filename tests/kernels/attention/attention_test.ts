@@ -26,11 +26,11 @@ const CASES: AttentionCase[] = [
   { headDim: 128, heads: 2, kvHeads: 1, lengths: [5, 125] },
 ];
 
-/** Compares every head size. */
-async function expectRight(rotated: boolean): Promise<void> {
-  for (const shape of CASES) {
+/** Compares head sizes, all by default. */
+async function expectRight(more: Partial<AttentionCase>, cases = CASES): Promise<void> {
+  for (const shape of cases) {
     const name = JSON.stringify(shape);
-    const { errors, padding, foreignColumn } = await runAttention(device, { ...shape, rotated });
+    const { errors, padding, foreignColumn } = await runAttention(device, { ...shape, ...more });
     for (const [output, error] of Object.entries(errors)) {
       assert(error < TOLERANCE, `${output} of ${name}: error ${error}`);
     }
@@ -40,11 +40,16 @@ async function expectRight(rotated: boolean): Promise<void> {
 }
 
 Deno.test("attention and its gradients agree with the oracle for all head sizes", async () => {
-  await expectRight(false);
+  await expectRight({});
 });
 
 Deno.test("gradients of rotated queries and keys are turned back for all head sizes", async () => {
-  await expectRight(true);
+  await expectRight({ rotated: true });
+});
+
+Deno.test("attention reads q, k and v in f16, and computes in f32", async () => {
+  const cases = CASES.filter(({ headDim }) => [10, 24, 96].includes(headDim));
+  await expectRight({ rotated: true, qkvType: "f16" }, cases);
 });
 
 Deno.test("the unrolled kernels that only a GPU gets agree with the oracle too", async () => {
@@ -95,6 +100,7 @@ Deno.test("attention refuses operands that do not fit", () => {
   refuses({ q: columnsOf(qkv, 0, 8) }, "q is 3×8, not 3×16");
   refuses({ k: columnsOf(qkv, 17, 8) }, "k has the columns 17 to 25, which must start evenly");
   refuses({ v: columnsOf(qkv, 26, 8) }, "v has the columns 26 to 34, which must");
+  refuses({ q: columnsOf({ ...qkv, type: "u32" }, 0, 16) }, "q is u32, not f32 or f16", TypeError);
   refuses({ v: columnsOf({ ...qkv, type: "f16" }, 24, 8) }, "v is f16, not f32", TypeError);
   refuses({ documents: device.allocate(16, "short") }, "documents has 16 bytes, not 8 for each of");
   refuses({ logSumExp: good.output }, "logSumExp is 3×16 (pitch 16), not 3×2 (pitch 16)");

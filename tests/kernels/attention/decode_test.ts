@@ -97,16 +97,18 @@ Deno.test({
       2,
       1,
     ]];
-    for (const [headDim, heads, kvHeads] of shapes) {
+    const inF16 = [[10, 3, 2, 2], [80, 1, 1, 2]];
+    for (const [headDim, heads, kvHeads, bytes = 4] of [...shapes, ...inF16]) {
+      const type = bytes === 4 ? "f32" : "f16";
       const [wide, narrow] = [heads * headDim, kvHeads * headDim];
       const values = randomValues(TOKENS * (wide + 2 * narrow), 22, 2);
-      const { matrix: qkv } = uploadMatrix(device, values, TOKENS, wide + 2 * narrow);
+      const { matrix: qkv } = uploadMatrix(device, values, TOKENS, wide + 2 * narrow, type);
       const [q, k, v] = [[0, wide], [wide, narrow], [wide + narrow, narrow]].map(([column, cols]) =>
         columnsOf(qkv, column, cols)
       );
       const caches = {
-        keyCache: filled(device, TOKENS, narrow, 3),
-        valueCache: filled(device, TOKENS, narrow, 3),
+        keyCache: device.matrix(TOKENS, narrow, type, "keys"),
+        valueCache: device.matrix(TOKENS, narrow, type, "values"),
       };
       const positions = device.allocate(4 * TOKENS, "positions");
       device.write(positions, Uint32Array.from({ length: TOKENS }, (_, t) => t));
@@ -121,12 +123,11 @@ Deno.test({
       });
       const want = await device.readMatrix(forward);
       const output = filled(device, 1, wide, NaN);
-      const step = device.matrix(1, wide, "f32", "q of one token");
       const length = device.allocate(4, "length");
       // A single key, and the ends of tiles of 16, 32 and 64 keys and of rounds of 128.
       for (const t of [0, 1, 15, 16, 31, 32, 62, 63, 64, 100, 126, 127, 128, 200, 255, 256, 299]) {
         const row = values.subarray(t * (wide + 2 * narrow)).slice(0, wide);
-        device.writeMatrix(step, row);
+        const { matrix: step } = uploadMatrix(device, row, 1, wide, type);
         device.write(length, Uint32Array.of(t + 1));
         await runOnce(
           device,
@@ -134,9 +135,11 @@ Deno.test({
             attentionDecode(program, { ...shape, ...caches, q: columnsOf(step), length, output }),
         );
         const got = await device.readMatrix(output);
-        assertEquals(got, want.slice(t * wide, (t + 1) * wide), `head ${headDim}, token ${t}`);
+        const which = `head ${headDim} in ${type}, token ${t}`;
+        assertEquals(got, want.slice(t * wide, (t + 1) * wide), which);
+        device.free(step);
       }
-      device.free(qkv, caches.keyCache, caches.valueCache, forward, logSumExp, output, step);
+      device.free(qkv, caches.keyCache, caches.valueCache, forward, logSumExp, output);
       device.free(positions, documents, length);
     }
   },
@@ -212,6 +215,12 @@ Deno.test("decoding refuses operands that do not fit", () => {
     () => appendToCache(program, { ...append, positions: { ...positions, size: 4 } }),
     RangeError,
     "appendToCache: positions has 4 bytes, not 4 for each of 2 tokens",
+  );
+  const halves = device.matrix(4, 16, "f16", "values");
+  assertThrows(
+    () => appendToCache(program, { ...append, positions, valueCache: halves }),
+    TypeError,
+    "appendToCache: valueCache is f16, not f32",
   );
   const output = device.matrix(1, 16, "f32", "output");
   const decode = { keyCache, valueCache, length: positions, output, heads: 1, kvHeads: 1 };

@@ -81,6 +81,36 @@ Deno.test("rope takes any frequency: none, tiny, whole turns", async () => {
   });
 });
 
+Deno.test("rope turns queries and keys in f16 as in f32, and rounds them once", async () => {
+  const positions = uploadVector(device, Uint32Array.from(POSITIONS)).vector;
+  const tokens = POSITIONS.length;
+  for (const [headDim, heads, kvHeads, gap] of [[8, 1, 1, 0], [64, 2, 1, 16], [128, 3, 2, 4]]) {
+    const keyColumn = heads * headDim + gap;
+    const width = keyColumn + 2 * kvHeads * headDim;
+    const frequencies = uploadRopeFrequencies(device, inverseFrequencies(headDim));
+    const options = { heads, kvHeads, headDim, keyColumn, positions, frequencies };
+    const values = Float32Array.from(Float16Array.from(randomValues(tokens * width, 4, 3)));
+    values[1] = 65504; // with its neighbour it turns past f16's largest value
+    values[1 + headDim / 2] = 65504;
+    const { matrix: wide } = uploadMatrix(device, values, tokens, width);
+    const { matrix: half } = uploadMatrix(device, values, tokens, width, "f16");
+    await runOnce(device, (program) => {
+      rope(program, { ...options, qkv: wide });
+      rope(program, { ...options, qkv: half });
+    });
+    const want = Float16Array.from(
+      await device.readMatrix(wide),
+      (value) => Math.max(-65504, Math.min(65504, value)),
+    );
+    const raw = new Float16Array(await device.read(half));
+    for (let t = 0; t < tokens; t++) {
+      const row = raw.subarray(t * half.pitch, (t + 1) * half.pitch);
+      assertEquals(row.subarray(0, width), want.subarray(t * width, (t + 1) * width));
+      assert(row.subarray(width).every((value) => value === 0));
+    }
+  }
+});
+
 Deno.test("rope refuses operands that do not fit", () => {
   using program = new Program(device);
   const good = {
@@ -100,7 +130,13 @@ Deno.test("rope refuses operands that do not fit", () => {
   refuses({ keyColumn: 17 }, "not 1 heads of 8 and, from column 17 on, 1 more");
   refuses({ keyColumn: 6 }, "not 1 heads of 8 and, from column 6 on, 1 more");
   refuses({ headDim: 9 }, "rope: headDim is 9, not an even number");
-  refuses({ qkv: { ...good.qkv, type: "f16" } }, "rope: qkv is f16, not f32", TypeError);
+  refuses({ qkv: { ...good.qkv, type: "u32" } }, "rope: qkv is u32, not f32 or f16", TypeError);
+  const narrow = { headDim: 4, frequencies: uploadRopeFrequencies(device, inverseFrequencies(4)) };
+  refuses(
+    { ...narrow, qkv: { ...good.qkv, type: "f16" } },
+    "rope: qkv is f16, not f32",
+    TypeError,
+  );
   refuses({ qkv: device.matrix(5, 24, "f32", "qkv") }, "positions has 16 bytes, not 4 for each of");
   refuses(
     { frequencies: device.vector(8, "f32", "frequencies") },

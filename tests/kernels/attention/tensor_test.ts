@@ -67,6 +67,16 @@ Deno.test("tensor core attention turns the gradients of rotated queries and keys
   for (const shape of CASES) await expectRight({ ...shape, rotated: true }, SMALL);
 });
 
+Deno.test("tensor core attention takes q, k and v in f16 as they are", async () => {
+  for (const shape of CASES) {
+    await expectRight({ ...shape, rotated: true, qkvType: "f16" }, SMALL);
+    // The same values in f32 are the same in f16: so are all results.
+    const halves = await runAttention(device, { ...shape, gap: 4, qkvType: "f16" }, SMALL);
+    const floats = await runAttention(device, { ...shape, gap: 4, qkvType: "rounded" }, SMALL);
+    assertEquals(halves.written, floats.written, JSON.stringify(shape));
+  }
+});
+
 Deno.test("tensor core attention agrees with the oracle in every form of its tiles", async () => {
   const shape = CASES[2];
   await expectRight(shape, withTile({ subgroups: 8, columns: 32 }));
@@ -115,6 +125,9 @@ Deno.test({
   name: "what a GPU with tensor cores chooses agrees with the oracle",
   ignore: !supportsMatrix(device, F16_MATRIX),
   fn: async () => {
-    for (const shape of ODD_CASES) await expectRight(shape);
+    for (const shape of ODD_CASES) {
+      await expectRight(shape);
+      await expectRight({ ...shape, rotated: true, qkvType: "f16" });
+    }
   },
 });

@@ -1,19 +1,18 @@
 import { assertEquals } from "@std/assert";
-import { F16_MATRIX } from "../../../src/gpu/subgroup_matrix.ts";
+import { F16_MATRIX, I8_MATRIX } from "../../../src/gpu/subgroup_matrix.ts";
 import { kernelsFor, multiplies } from "../../../src/kernels/gemm/products.ts";
 import { ALL_FORMATS, FORMATS } from "../../../src/numerics/formats.ts";
-
-const I8_MATRIX = { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 };
 
 const plain = { hasF16: false, matrixConfigs: [] };
 const half = { hasF16: true, matrixConfigs: [] };
 const tensor = { hasF16: true, matrixConfigs: [I8_MATRIX, F16_MATRIX] };
 const other = { hasF16: true, matrixConfigs: [I8_MATRIX] };
 
-Deno.test("every pair of formats is multiplied in f32 on every device, as the last resort", () => {
+Deno.test("every pair of formats by rows is multiplied in f32 on every device, as the last resort", () => {
+  const byRows = ALL_FORMATS.filter(({ layout }) => layout === "rows");
   for (const device of [plain, half, tensor, other]) {
-    for (const a of ALL_FORMATS) {
-      for (const b of ALL_FORMATS) assertEquals(kernelsFor(device, a, b).at(-1), "gemm");
+    for (const a of byRows) {
+      for (const b of byRows) assertEquals(kernelsFor(device, a, b).at(-1), "gemm");
     }
   }
 });
@@ -29,6 +28,19 @@ Deno.test("a device's f16 and matrices open the faster kernels to operands that 
   for (const narrow of [f16, e4m3, e5m2, f32]) {
     assertEquals(kernelsFor(tensor, f32, narrow), ["gemm"]);
     assertEquals(kernelsFor(tensor, narrow, f32), ["gemm"]);
+  }
+});
+
+Deno.test("int8 is multiplied by int8 alone, on every device, and on tensor cores that take bytes", () => {
+  const { int8, f16, e4m3 } = FORMATS;
+  const withoutBytes = { hasF16: true, matrixConfigs: [F16_MATRIX] };
+  for (const device of [plain, half, withoutBytes]) {
+    assertEquals(kernelsFor(device, int8, int8), ["gemm_int8"]);
+  }
+  assertEquals(kernelsFor(other, int8, int8), ["gemm_int8_tensor", "gemm_int8"]);
+  for (const format of [f16, e4m3]) {
+    assertEquals(kernelsFor(tensor, int8, format), []);
+    assertEquals(kernelsFor(tensor, format, int8), []);
   }
 });
 

@@ -729,7 +729,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
 // With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
 // Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
 // gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// Include-only.
+// qkv is f32 or f16 (QKV), all else f32. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -744,7 +744,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> qkv: array<u32>;
 @group(0) @binding(2) var<storage, read> d_output: array<vec2<f32>>;
 @group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
@@ -810,14 +810,15 @@ const D_OUTPUT = 3u;
 const LOG2_E = 1.44269504088896;
 const LN_2 = 0.693147180559945;
 
+// Where a vector of q, k or v is.
+fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
+  let column = select(select(params.v_column, params.k_column, source == K), params.q_column, source == Q);
+  return token * params.qkv_pitch + column + head * params.head_pairs + vector;
+}
+
 fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec2<f32> {
-  let at = head * params.head_pairs + vector;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-    default: { return d_output[token * params.d_output_pitch + at]; }
-  }
+  if (source == D_OUTPUT) { return d_output[token * params.d_output_pitch + head * params.head_pairs + vector]; }
+  return unpack2x16float(qkv[qkv_index(source, token, head, vector)]);
 }
 
 

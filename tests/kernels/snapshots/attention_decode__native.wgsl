@@ -3,7 +3,8 @@ const COLUMN_THREADS = 4;
 // Attention of one new token to the cached keys and values, for generation.
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
-// head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. All f32.
+// head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
+// caches are f32, or all f16 (QKV); output and sums are f32.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -20,10 +21,13 @@ struct Params {
   scale: f32,
 }
 
+alias Pair = u32;
+fn wide(pair: Pair) -> vec2<f32> { return unpack2x16float(pair); }
+
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> key_cache: array<vec2<f32>>;
-@group(0) @binding(3) var<storage, read> value_cache: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> q: array<Pair>;
+@group(0) @binding(2) var<storage, read> key_cache: array<Pair>;
+@group(0) @binding(3) var<storage, read> value_cache: array<Pair>;
 @group(0) @binding(4) var<storage, read> length: array<u32>;
 @group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
 
@@ -46,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let head = group.x;
   let head_start = head * params.kv_heads / params.heads * params.head_pairs;
   let end = min(length[0], params.max_length);
-  if (thread < params.head_pairs) { query[thread] = q[params.q_column + head * params.head_pairs + thread]; }
+  if (thread < params.head_pairs) { query[thread] = wide(q[params.q_column + head * params.head_pairs + thread]); }
   let scale = params.scale * LOG2_E;
   let column = head_start + min(thread, params.head_pairs - 1u);
   let x = (thread - FIRST_SUMMING) % COLUMN_THREADS;
@@ -62,14 +66,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (visible) {
       let start = (first + thread) * params.cache_pitch + head_start;
       for (var pair = 0u; pair < params.head_pairs; pair += PAIRS) {
-        let key0 = key_cache[start + min(pair + 0u, params.head_pairs - 1u)];
-        let key1 = key_cache[start + min(pair + 1u, params.head_pairs - 1u)];
-        let key2 = key_cache[start + min(pair + 2u, params.head_pairs - 1u)];
-        let key3 = key_cache[start + min(pair + 3u, params.head_pairs - 1u)];
-        let key4 = key_cache[start + min(pair + 4u, params.head_pairs - 1u)];
-        let key5 = key_cache[start + min(pair + 5u, params.head_pairs - 1u)];
-        let key6 = key_cache[start + min(pair + 6u, params.head_pairs - 1u)];
-        let key7 = key_cache[start + min(pair + 7u, params.head_pairs - 1u)];
+        let key0 = wide(key_cache[start + min(pair + 0u, params.head_pairs - 1u)]);
+        let key1 = wide(key_cache[start + min(pair + 1u, params.head_pairs - 1u)]);
+        let key2 = wide(key_cache[start + min(pair + 2u, params.head_pairs - 1u)]);
+        let key3 = wide(key_cache[start + min(pair + 3u, params.head_pairs - 1u)]);
+        let key4 = wide(key_cache[start + min(pair + 4u, params.head_pairs - 1u)]);
+        let key5 = wide(key_cache[start + min(pair + 5u, params.head_pairs - 1u)]);
+        let key6 = wide(key_cache[start + min(pair + 6u, params.head_pairs - 1u)]);
+        let key7 = wide(key_cache[start + min(pair + 7u, params.head_pairs - 1u)]);
         score = fma(query[pair + 0u].x, key0.x, score);
         score = fma(query[pair + 1u].x, key1.x, score);
         score = fma(query[pair + 2u].x, key2.x, score);
@@ -111,14 +115,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         result *= decay;
         for (var i = 0u; i < COLUMNS; i += 8u) {
           let key = first + first_weight + i;
-          let value0 = value_cache[min(key + 0u, end - 1u) * params.cache_pitch + column];
-          let value1 = value_cache[min(key + 1u, end - 1u) * params.cache_pitch + column];
-          let value2 = value_cache[min(key + 2u, end - 1u) * params.cache_pitch + column];
-          let value3 = value_cache[min(key + 3u, end - 1u) * params.cache_pitch + column];
-          let value4 = value_cache[min(key + 4u, end - 1u) * params.cache_pitch + column];
-          let value5 = value_cache[min(key + 5u, end - 1u) * params.cache_pitch + column];
-          let value6 = value_cache[min(key + 6u, end - 1u) * params.cache_pitch + column];
-          let value7 = value_cache[min(key + 7u, end - 1u) * params.cache_pitch + column];
+          let value0 = wide(value_cache[min(key + 0u, end - 1u) * params.cache_pitch + column]);
+          let value1 = wide(value_cache[min(key + 1u, end - 1u) * params.cache_pitch + column]);
+          let value2 = wide(value_cache[min(key + 2u, end - 1u) * params.cache_pitch + column]);
+          let value3 = wide(value_cache[min(key + 3u, end - 1u) * params.cache_pitch + column]);
+          let value4 = wide(value_cache[min(key + 4u, end - 1u) * params.cache_pitch + column]);
+          let value5 = wide(value_cache[min(key + 5u, end - 1u) * params.cache_pitch + column]);
+          let value6 = wide(value_cache[min(key + 6u, end - 1u) * params.cache_pitch + column]);
+          let value7 = wide(value_cache[min(key + 7u, end - 1u) * params.cache_pitch + column]);
           result = fma(vec2<f32>(weights[first_weight + i + 0u]), value0, result);
           result = fma(vec2<f32>(weights[first_weight + i + 1u]), value1, result);
           result = fma(vec2<f32>(weights[first_weight + i + 2u]), value2, result);

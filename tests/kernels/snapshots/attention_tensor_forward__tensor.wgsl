@@ -22,7 +22,7 @@ const SUM_BLOCKS = 1;
 // through workgroup memory. Two invocations share a row, 16 of every 32 columns each.
 // Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
 // gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// Include-only.
+// qkv is f32 or f16 (QKV), all else f32. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -35,7 +35,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
@@ -50,18 +50,16 @@ const D_OUTPUT = 3u;
 const LOG2_E = 1.44269504088896;
 const LN_2 = 0.693147180559945;
 
-fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec4<f32> {
-  let at = head * (HEAD_DIM / 4u) + vector;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    default: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-  }
+// Where a vector of q, k or v is.
+fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
+  let column = select(select(params.v_column, params.k_column, source == K), params.q_column, source == Q);
+  return token * params.qkv_pitch + column + head * (HEAD_DIM / 4u) + vector;
 }
+
 
 // What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
 // gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in
-// memory, f16 in workgroup memory and in products, sums are f32.
+// memory, or f16 (QKV), f16 in workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
 //   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
@@ -153,6 +151,7 @@ const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
 const SCORES = TILES * TILE;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
+alias FetchedQkv = array<vec4<u32>, FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
@@ -161,29 +160,30 @@ const WEIGHT_BLOCK = 4u;
 
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
 
-// Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
-fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
-  var values: Fetched;
+// Which token's vector, and which, an invocation brings as its n-th of COLUMNS tokens. Tokens past the end repeat the
+// last one: the caller masks them.
+fn fetched_place(first: u32, n: u32, thread: u32) -> vec2<u32> {
+  let item = min(thread + n * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
+  return vec2<u32>(min(first + item / HEAD_CHUNKS, params.tokens - 1u), item % HEAD_CHUNKS);
+}
+
+// Fetches what one invocation brings of q, k or v.
+fn fetch(source: u32, head: u32, first: u32, thread: u32) -> FetchedQkv {
+  var values: FetchedQkv;
   {
-    let item = min(thread + 0u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
-    let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
-    let chunk = item % HEAD_CHUNKS;
-    values[2 * 0] = load_vector(source, token, head, chunk);
-    values[2 * 0 + 1] = load_vector(source, token, head, chunk + HEAD_CHUNKS);
+    let place = fetched_place(first, 0u, thread);
+    let at = qkv_index(source, place.x, head, place.y);
+    values[0] = vec4<u32>(qkv[at], qkv[at + HEAD_CHUNKS]);
   }
   return values;
 }
 
-// Brings what was fetched, times `factor`, to the tile that begins at `at`. What may be out of f16's range asks for
-// `limits`.
-fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
+// Brings what was fetched to the tile that begins at `at`.
+fn place(at: u32, values: FetchedQkv, thread: u32) {
   {
     let item = thread + 0u * THREADS;
     if (item < COLUMNS * HEAD_CHUNKS) {
-      let low = values[2 * 0] * factor;
-      let high = values[2 * 0 + 1] * factor;
-      var halves: vec4<u32>;
-      if (limits) { halves = to_saturated_f16(low, high); } else { halves = to_f16(low, high); }
+      let halves = values[0];
       tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] = halves;
     }
   }
@@ -264,6 +264,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let query = min(first_query + row, last_query);
   let start = documents[query].x;
   let last_start = documents[last_query].x;
+  let factor = params.scale * LOG2_E;
 
   // All that is read before the first scores is fetched at once.
   let first_tile = documents[first_query].x;
@@ -271,11 +272,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let rows_1 = fetch(Q, head, first_query + 1u * COLUMNS, thread);
   let first_k = fetch(K, kv_head, first_tile, thread);
   var queries: LeftRows;
-  place(KV_TILE, rows_0, params.scale * LOG2_E, true, thread);
+  place(KV_TILE, rows_0, thread);
   workgroupBarrier();
   if (16u * subgroup / COLUMNS == 0) { queries = load_rows(KV_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
   workgroupBarrier();
-  place(KV_TILE, rows_1, params.scale * LOG2_E, true, thread);
+  place(KV_TILE, rows_1, thread);
   workgroupBarrier();
   if (16u * subgroup / COLUMNS == 1) { queries = load_rows(KV_TILE + 16u * subgroup % COLUMNS * TILE_ROW); }
   workgroupBarrier();
@@ -284,7 +285,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var reference = MASKED;
   var sum = 0.0;
   let last_row = first_query + 16u * subgroup + 15u;
-  place(KV_TILE, first_k, 1.0, true, thread);
+  place(KV_TILE, first_k, thread);
   for (var first_key = first_tile; first_key <= last_query; first_key += COLUMNS) {
     workgroupBarrier();
     let more = first_key + COLUMNS <= last_query;
@@ -292,14 +293,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var next = fetch(V, kv_head, first_key, thread);
     if (reaches) { store_scores(strip, &queries, KV_TILE); }
     workgroupBarrier();
-    place(KV_TILE, next, 1.0, true, thread);
+    place(KV_TILE, next, thread);
     if (more) { next = fetch(K, kv_head, first_key + COLUMNS, thread); }
 
     var scores: array<vec4<f32>, COLUMNS / 8>;
-    scores[4 * 0 + 0] = bitcast<vec4<f32>>(tile[scores_at + 8u * 0 + 0]);
-    scores[4 * 0 + 1] = bitcast<vec4<f32>>(tile[scores_at + 8u * 0 + 1]);
-    scores[4 * 0 + 2] = bitcast<vec4<f32>>(tile[scores_at + 8u * 0 + 2]);
-    scores[4 * 0 + 3] = bitcast<vec4<f32>>(tile[scores_at + 8u * 0 + 3]);
+    scores[4 * 0 + 0] = bitcast<vec4<f32>>(tile[scores_at + 8u * 0 + 0]) * factor;
+    scores[4 * 0 + 1] = bitcast<vec4<f32>>(tile[scores_at + 8u * 0 + 1]) * factor;
+    scores[4 * 0 + 2] = bitcast<vec4<f32>>(tile[scores_at + 8u * 0 + 2]) * factor;
+    scores[4 * 0 + 3] = bitcast<vec4<f32>>(tile[scores_at + 8u * 0 + 3]) * factor;
     if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
       {
         let keys = first_key + 16u * (column_block + 2u * 0) + 4u * 0 + vec4<u32>(0u, 1u, 2u, 3u);
@@ -373,7 +374,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     if (reaches) { add_weighted(&results, strip, KV_TILE, 0u); }
     workgroupBarrier();
-    if (more) { place(KV_TILE, next, 1.0, true, thread); }
+    if (more) { place(KV_TILE, next, thread); }
   }
 
   sum += from_other_half(sum, thread);

@@ -22,7 +22,8 @@ const SUM_BLOCKS = 1;
 //
 //   P = 2^(scores − log_sum_exp)        dS = P ∘ (dP − delta)
 //
-// Role 0 has fragments of q (or k) and takes scores with the tile TILE_0; role 1 has d_output (or v) and takes TILE_1.
+// Role 0 has fragments of q (or k) and takes scores with the tile TILE_0; role 1 has d_output (or v, as ROWS_1 says) and
+// takes TILE_1.
 // Each row of scores and dP belongs to four invocations, 8 of every 32 columns each.
 //
 // Gradients are far below what f16 can tell apart, so d_output is multiplied by a power of two, the same for all of it,
@@ -31,7 +32,7 @@ const SUM_BLOCKS = 1;
 // With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
 // Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
 // gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// Include-only.
+// qkv is f32 or f16 (QKV), all else f32. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -45,7 +46,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read> d_output: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
@@ -111,19 +112,16 @@ const D_OUTPUT = 3u;
 const LOG2_E = 1.44269504088896;
 const LN_2 = 0.693147180559945;
 
-fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec4<f32> {
-  let at = head * (HEAD_DIM / 4u) + vector;
-  switch source {
-    case Q: { return qkv[token * params.qkv_pitch + params.q_column + at]; }
-    case K: { return qkv[token * params.qkv_pitch + params.k_column + at]; }
-    case V: { return qkv[token * params.qkv_pitch + params.v_column + at]; }
-    default: { return d_output[token * params.d_output_pitch + at]; }
-  }
+// Where a vector of q, k or v is.
+fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
+  let column = select(select(params.v_column, params.k_column, source == K), params.q_column, source == Q);
+  return token * params.qkv_pitch + column + head * (HEAD_DIM / 4u) + vector;
 }
+
 
 // What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
 // gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in
-// memory, f16 in workgroup memory and in products, sums are f32.
+// memory, or f16 (QKV), f16 in workgroup memory and in products, sums are f32.
 //
 //   store_scores  scores[16 rows, COLUMNS] = left · tileᵀ   contraction over the head; left stays in fragments
 //   add_weighted  sums[rows, dims] += weights · tile        contraction over the columns
@@ -215,6 +213,7 @@ const STRIP = 16u * SCORE_ROW; // the scores of a subgroup
 const SCORES = TILES * TILE;
 
 alias Fetched = array<vec4<f32>, 2 * FETCHES>;
+alias FetchedQkv = array<vec4<u32>, FETCHES>;
 alias LeftRows = array<Left, HEAD_BLOCKS>;
 alias Sums = array<Sum, ROW_BLOCKS * SUM_BLOCKS>;
 
@@ -223,29 +222,30 @@ const WEIGHT_BLOCK = 4u;
 
 var<workgroup> tile: array<vec4<u32>, SCORES + SUBGROUPS * STRIP>;
 
-// Fetches what one invocation brings of COLUMNS tokens. Tokens past the end repeat the last one: the caller masks them.
-fn fetch(source: u32, head: u32, first: u32, thread: u32) -> Fetched {
-  var values: Fetched;
+// Which token's vector, and which, an invocation brings as its n-th of COLUMNS tokens. Tokens past the end repeat the
+// last one: the caller masks them.
+fn fetched_place(first: u32, n: u32, thread: u32) -> vec2<u32> {
+  let item = min(thread + n * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
+  return vec2<u32>(min(first + item / HEAD_CHUNKS, params.tokens - 1u), item % HEAD_CHUNKS);
+}
+
+// Fetches what one invocation brings of q, k or v.
+fn fetch(source: u32, head: u32, first: u32, thread: u32) -> FetchedQkv {
+  var values: FetchedQkv;
   {
-    let item = min(thread + 0u * THREADS, COLUMNS * HEAD_CHUNKS - 1u);
-    let token = min(first + item / HEAD_CHUNKS, params.tokens - 1u);
-    let chunk = item % HEAD_CHUNKS;
-    values[2 * 0] = load_vector(source, token, head, chunk);
-    values[2 * 0 + 1] = load_vector(source, token, head, chunk + HEAD_CHUNKS);
+    let place = fetched_place(first, 0u, thread);
+    let at = qkv_index(source, place.x, head, place.y);
+    values[0] = vec4<u32>(qkv[at], qkv[at + HEAD_CHUNKS]);
   }
   return values;
 }
 
-// Brings what was fetched, times `factor`, to the tile that begins at `at`. What may be out of f16's range asks for
-// `limits`.
-fn place(at: u32, values: Fetched, factor: f32, limits: bool, thread: u32) {
+// Brings what was fetched to the tile that begins at `at`.
+fn place(at: u32, values: FetchedQkv, thread: u32) {
   {
     let item = thread + 0u * THREADS;
     if (item < COLUMNS * HEAD_CHUNKS) {
-      let low = values[2 * 0] * factor;
-      let high = values[2 * 0 + 1] * factor;
-      var halves: vec4<u32>;
-      if (limits) { halves = to_saturated_f16(low, high); } else { halves = to_f16(low, high); }
+      let halves = values[0];
       tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] = halves;
     }
   }
@@ -328,32 +328,58 @@ fn weights_place(row: u32, chunk: u32) -> u32 {
   return SCORES + row * SCORE_ROW + 2u * chunk + 1u - chunk % 2u;
 }
 
-// What one invocation brings of ROWS tokens of two sources.
-alias FetchedRows = array<Fetched, 2 * LEFT_TILES>;
+// Fetches what one invocation brings of d_output.
+fn fetch_gradient(head: u32, first: u32, thread: u32) -> Fetched {
+  var values: Fetched;
+  {
+    let place = fetched_place(first, 0u, thread);
+    let at = place.x * params.d_output_pitch + head * (HEAD_DIM / 4u) + place.y;
+    values[2 * 0] = d_output[at];
+    values[2 * 0 + 1] = d_output[at + HEAD_CHUNKS];
+  }
+  return values;
+}
 
-fn fetch_rows(head: u32, first: u32, source_0: u32, source_1: u32, thread: u32) -> FetchedRows {
+// Brings it to the tile that begins at `at`, times its power of two: then it is in f16's range.
+fn place_gradient(at: u32, values: Fetched, power: f32, thread: u32) {
+  {
+    let item = thread + 0u * THREADS;
+    if (item < COLUMNS * HEAD_CHUNKS) {
+      tile[at + item / HEAD_CHUNKS * TILE_ROW + item % HEAD_CHUNKS] =
+        to_f16(values[2 * 0] * power, values[2 * 0 + 1] * power);
+    }
+  }
+}
+
+// What one invocation brings of ROWS tokens of the rows' two sources.
+struct FetchedRows {
+  first: array<FetchedQkv, LEFT_TILES>,
+  second: array<FetchedQkv, LEFT_TILES>,
+}
+
+fn fetch_rows(head: u32, first: u32, thread: u32) -> FetchedRows {
   var values: FetchedRows;
-  values[2 * 0] = fetch(source_0, head, first + 0u * COLUMNS, thread);
-  values[2 * 0 + 1] = fetch(source_1, head, first + 0u * COLUMNS, thread);
-  values[2 * 1] = fetch(source_0, head, first + 1u * COLUMNS, thread);
-  values[2 * 1 + 1] = fetch(source_1, head, first + 1u * COLUMNS, thread);
+  values.first[0] = fetch(K, head, first + 0u * COLUMNS, thread);
+  values.second[0] = fetch(V, head, first + 0u * COLUMNS, thread);
+  values.first[1] = fetch(K, head, first + 1u * COLUMNS, thread);
+  values.second[1] = fetch(V, head, first + 1u * COLUMNS, thread);
   return values;
 }
 
 // Brings them to fragments by way of both tiles: 16 of the first source for a subgroup of role 0, of the second for
 // role 1.
-fn place_rows(values: FetchedRows, factor_0: f32, factor_1: f32, thread: u32) -> LeftRows {
+fn place_rows(values: FetchedRows, power: f32, thread: u32) -> LeftRows {
   let subgroup = thread / 32u;
   let role = subgroup / (SUBGROUPS / 2u);
   let row = 16u * (subgroup % (SUBGROUPS / 2u));
   var rows: LeftRows;
-  place(TILE_0, values[2 * 0], factor_0, true, thread);
-  place(TILE_1, values[2 * 0 + 1], factor_1, true, thread);
+  place(TILE_0, values.first[0], thread);
+  place(TILE_1, values.second[0], thread);
   workgroupBarrier();
   if (row / COLUMNS == 0) { rows = load_rows(role * TILE_1 + row % COLUMNS * TILE_ROW); }
   workgroupBarrier();
-  place(TILE_0, values[2 * 1], factor_0, true, thread);
-  place(TILE_1, values[2 * 1 + 1], factor_1, true, thread);
+  place(TILE_0, values.first[1], thread);
+  place(TILE_1, values.second[1], thread);
   workgroupBarrier();
   if (row / COLUMNS == 1) { rows = load_rows(role * TILE_1 + row % COLUMNS * TILE_ROW); }
   workgroupBarrier();
@@ -444,7 +470,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let gradient = gradient_scale();
-  let q_factor = params.scale * LOG2_E;
+  let score_factor = params.scale * LOG2_E;
   // What this invocation has of scores and dP: one row, and of it columns 8 · (column_chunk + 4 · n) on.
   let row = thread % ROWS;
   let column_chunk = thread / ROWS;
@@ -457,15 +483,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var head = first_head;
   var first_query = first_key;
   // All that is read before the first scores is fetched at once.
-  let fetched_rows = fetch_rows(kv_head, first_key, K, V, thread);
+  let fetched_rows = fetch_rows(kv_head, first_key, thread);
   let first_q = fetch(Q, head, first_query, thread);
-  let first_d_output = fetch(D_OUTPUT, head, first_query, thread);
+  let first_d_output = fetch_gradient(head, first_query, thread);
   var first_statistics: vec4<f32>;
   if (thread < COLUMNS / 2u) { first_statistics = load_statistics(head, first_query + 2u * thread, gradient.x); }
-  var rows = place_rows(fetched_rows, 1.0, 1.0, thread);
+  var rows = place_rows(fetched_rows, 1.0, thread);
   var results: Sums;
-  place(TILE_0, first_q, q_factor, true, thread);
-  place(TILE_1, first_d_output, gradient.x, false, thread);
+  place(TILE_0, first_q, thread);
+  place_gradient(TILE_1, first_d_output, gradient.x, thread);
   if (thread < COLUMNS / 2u) { statistics[thread] = first_statistics; }
   while (head < end_head) {
     workgroupBarrier();
@@ -476,12 +502,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       next_query = first_key;
     }
     let more = next_head < end_head;
-    var next_q: Fetched;
+    var next_q: FetchedQkv;
     var next_d_output: Fetched;
     var next_statistics: vec4<f32>;
     if (more) {
       next_q = fetch(Q, next_head, next_query, thread);
-      next_d_output = fetch(D_OUTPUT, next_head, next_query, thread);
+      next_d_output = fetch_gradient(next_head, next_query, thread);
       if (thread < COLUMNS / 2u) { next_statistics = load_statistics(next_head, next_query + 2u * thread, gradient.x); }
     }
     if (first_query + COLUMNS > first_key + strip_row) { store_scores(strip, &rows, role * TILE_1); }
@@ -498,7 +524,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let log_sum = vec4<f32>(low.xz, high.xz);
         let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + 0]);
-        p[0] = exp2(bitcast<vec4<f32>>(tile[at + 0]) - log_sum);
+        p[0] = exp2(bitcast<vec4<f32>>(tile[at + 0]) * score_factor - log_sum);
         ds[0] = p[0] * (dp - mean);
       }
       {
@@ -507,7 +533,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let log_sum = vec4<f32>(low.xz, high.xz);
         let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + 1]);
-        p[1] = exp2(bitcast<vec4<f32>>(tile[at + 1]) - log_sum);
+        p[1] = exp2(bitcast<vec4<f32>>(tile[at + 1]) * score_factor - log_sum);
         ds[1] = p[1] * (dp - mean);
       }
       if (cut) {
@@ -533,16 +559,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     if (more) {
-      place(TILE_0, next_q, q_factor, true, thread);
-      place(TILE_1, next_d_output, gradient.x, false, thread);
+      place(TILE_0, next_q, thread);
+      place_gradient(TILE_1, next_d_output, gradient.x, thread);
       if (thread < COLUMNS / 2u) { statistics[thread] = next_statistics; }
     }
     head = next_head;
     first_query = next_query;
   }
 
-  // q was multiplied by scale · log2 e.
-  let factor = select(gradient.y, LN_2 * gradient.y, role == 1u);
+  let factor = select(gradient.y, params.scale * gradient.y, role == 1u);
   let column = select(params.dv_column, params.dk_column, role == 1u) + kv_head * (HEAD_DIM / 4u);
   let sums = Rows(first_key + sum_row, last_key, column);
   write_gradient(&results, strip, sums, first_vector, end_vector, factor, role == 1u, thread);

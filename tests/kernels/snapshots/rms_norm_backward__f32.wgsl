@@ -7,6 +7,7 @@ const VECTORS = 2;
 // to d_input: the gradient of the residual stream that runs past the norm.
 // With QUANTIZED, d_input as codes too, of row_codes.wgsl; with COLUMN_SCALES, column_scales [cols] of the rows of the
 // weight that it is multiplied by next.
+// With ROTATED == source, d_output comes rotated, as from a layer whose input is rotated.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of g · input.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
@@ -38,6 +39,12 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
 // GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
 // Without QUANTIZED there are no codes.
+//
+// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
+// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+//   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
+//   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
+//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
 // Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
 // repeat bit for bit. Every invocation gets the result.
 //
@@ -106,6 +113,21 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
   return largest;
 }
 
+// Block Hadamard transform of the values of a row, as src/numerics/hadamard.ts defines it: the same additions in the same
+// order, one multiplication after them.
+// Include-only; constants from src/kernels/rows/rotation.ts.
+//
+// A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
+// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
+// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
+// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
+// came from (rotated_place and tile_place), and a third exchange is saved.
+//
+// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
+// memory in another order: `turn` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
+//
+// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
+
 
 alias Values = array<vec4<f32>, 1>;
 
@@ -158,10 +180,16 @@ fn row_vectors() -> u32 { return params.vectors; }
 
 fn begin_row(row: u32) -> Row { return Row(rstd[row], 0.0); }
 
-fn load(row: u32, v: u32) -> Source {
-  let at = row * params.vectors + min(v, params.vectors - 1u);
-  return Source(d_output[at], input[at]);
+fn place(row: u32, v: u32) -> u32 { return row * params.vectors + min(v, params.vectors - 1u); }
+
+fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[place(row, v)]; }
+
+fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+  let at = place(row, v);
+  return Source(dy, input[at]);
 }
+
+fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
 
 // Zero past the end of the weight, which lies before the pitch.
 fn weight_at(v: u32) -> vec4<f32> {

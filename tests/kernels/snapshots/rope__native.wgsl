@@ -4,7 +4,7 @@ const HEADS = 4;
 // plane that is rotated by the angle  position · inverseFrequency[i]. The kernels of the attention backward rotate
 // gradients back.
 //
-// Shapes: matrix f32 [tokens, ·], of which `heads` heads of 2 · half columns are rotated: the query heads from column
+// Shapes: matrix [tokens, ·], f32 or with VEC4 also f16 (QKV), of which `heads` heads of 2 · half columns are rotated: the query heads from column
 // 0 on, the others, keys, from column key_column on; positions u32 [tokens]; frequencies u32 [half, 2].
 //
 // Idea: bound by memory. A thread rotates the same planes, four with VEC4 else one, of HEADS heads, so that it takes
@@ -79,7 +79,16 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> frequencies: array<vec2<u32>>;
-@group(0) @binding(3) var<storage, read_write> matrix: array<Values>;
+@group(0) @binding(3) var<storage, read_write> matrix: array<vec2<u32>>;
+
+fn wide(stored: vec2<u32>) -> Values { return vec4<f32>(unpack2x16float(stored.x), unpack2x16float(stored.y)); }
+
+// Rotation makes a component larger by up to √2: it saturates as in the product before, and what is not finite stays so.
+fn narrow(values: Values) -> vec2<u32> {
+  let finite = (bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let saturated = select(values, clamp(values, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  return vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
+}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -98,44 +107,44 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let column_0 = known_0 * 2u * params.half
     + select(params.key_column - params.query_heads * 2u * params.half, 0u, known_0 < params.query_heads);
   let at_0 = (token * params.pitch + column_0 + plane) / WIDTH;
-  let a_0 = matrix[at_0];
-  let b_0 = matrix[at_0 + planes];
+  let a_0 = wide(matrix[at_0]);
+  let b_0 = wide(matrix[at_0 + planes]);
   let head_1 = first_head + 1u * params.groups;
   let known_1 = min(head_1, params.heads - 1u);
   let column_1 = known_1 * 2u * params.half
     + select(params.key_column - params.query_heads * 2u * params.half, 0u, known_1 < params.query_heads);
   let at_1 = (token * params.pitch + column_1 + plane) / WIDTH;
-  let a_1 = matrix[at_1];
-  let b_1 = matrix[at_1 + planes];
+  let a_1 = wide(matrix[at_1]);
+  let b_1 = wide(matrix[at_1 + planes]);
   let head_2 = first_head + 2u * params.groups;
   let known_2 = min(head_2, params.heads - 1u);
   let column_2 = known_2 * 2u * params.half
     + select(params.key_column - params.query_heads * 2u * params.half, 0u, known_2 < params.query_heads);
   let at_2 = (token * params.pitch + column_2 + plane) / WIDTH;
-  let a_2 = matrix[at_2];
-  let b_2 = matrix[at_2 + planes];
+  let a_2 = wide(matrix[at_2]);
+  let b_2 = wide(matrix[at_2 + planes]);
   let head_3 = first_head + 3u * params.groups;
   let known_3 = min(head_3, params.heads - 1u);
   let column_3 = known_3 * 2u * params.half
     + select(params.key_column - params.query_heads * 2u * params.half, 0u, known_3 < params.query_heads);
   let at_3 = (token * params.pitch + column_3 + plane) / WIDTH;
-  let a_3 = matrix[at_3];
-  let b_3 = matrix[at_3 + planes];
+  let a_3 = wide(matrix[at_3]);
+  let b_3 = wide(matrix[at_3 + planes]);
   if (head_0 < params.heads) {
-    matrix[at_0] = a_0 * angle.cosine - b_0 * angle.sine;
-    matrix[at_0 + planes] = b_0 * angle.cosine + a_0 * angle.sine;
+    matrix[at_0] = narrow(a_0 * angle.cosine - b_0 * angle.sine);
+    matrix[at_0 + planes] = narrow(b_0 * angle.cosine + a_0 * angle.sine);
   }
   if (head_1 < params.heads) {
-    matrix[at_1] = a_1 * angle.cosine - b_1 * angle.sine;
-    matrix[at_1 + planes] = b_1 * angle.cosine + a_1 * angle.sine;
+    matrix[at_1] = narrow(a_1 * angle.cosine - b_1 * angle.sine);
+    matrix[at_1 + planes] = narrow(b_1 * angle.cosine + a_1 * angle.sine);
   }
   if (head_2 < params.heads) {
-    matrix[at_2] = a_2 * angle.cosine - b_2 * angle.sine;
-    matrix[at_2 + planes] = b_2 * angle.cosine + a_2 * angle.sine;
+    matrix[at_2] = narrow(a_2 * angle.cosine - b_2 * angle.sine);
+    matrix[at_2 + planes] = narrow(b_2 * angle.cosine + a_2 * angle.sine);
   }
   if (head_3 < params.heads) {
-    matrix[at_3] = a_3 * angle.cosine - b_3 * angle.sine;
-    matrix[at_3 + planes] = b_3 * angle.cosine + a_3 * angle.sine;
+    matrix[at_3] = narrow(a_3 * angle.cosine - b_3 * angle.sine);
+    matrix[at_3 + planes] = narrow(b_3 * angle.cosine + a_3 * angle.sine);
   }
 }
 

@@ -5,7 +5,7 @@ const VECTORS = 3;
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
 // COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up
 // is the gradient in f32; or in f16 (D_GATE_UP) the very values that codes are made of, divided and scaled, which are
-// in range as codes are.
+// in range as codes are. With ROTATED == source, d_output comes rotated, as from a layer whose input is rotated.
 // One workgroup per row, which goes the way of row_pass.wgsl with the gradients of gate and of up as its parts.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
@@ -73,6 +73,12 @@ fn gate_up_at(at: u32) -> vec4<f32> {
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
 // GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
 // Without QUANTIZED there are no codes.
+//
+// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
+// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+//   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
+//   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
+//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
 // Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
 // repeat bit for bit. Every invocation gets the result.
 //
@@ -142,6 +148,21 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
   workgroupBarrier();
   return largest;
 }
+
+// Block Hadamard transform of the values of a row, as src/numerics/hadamard.ts defines it: the same additions in the same
+// order, one multiplication after them.
+// Include-only; constants from src/kernels/rows/rotation.ts.
+//
+// A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
+// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
+// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
+// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
+// came from (rotated_place and tile_place), and a third exchange is saved.
+//
+// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
+// memory in another order: `turn` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
+//
+// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
 
 // How a kernel that makes rows writes them as codes.
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
@@ -269,32 +290,35 @@ fn write_row(row: u32, thread: u32) {
   if (v_1 < vectors) { keep(row, v_1, values_1); }
   if (v_2 < vectors) { keep(row, v_2, values_2); }
 
+  let to_0 = v_0;
   let out_0_0 = by_column(values_0[0], 0u * vectors + min(v_0, vectors - 1u));
   let out_0_1 = by_column(values_0[1], 1u * vectors + min(v_0, vectors - 1u));
+  let to_1 = v_1;
   let out_1_0 = by_column(values_1[0], 0u * vectors + min(v_1, vectors - 1u));
   let out_1_1 = by_column(values_1[1], 1u * vectors + min(v_1, vectors - 1u));
+  let to_2 = v_2;
   let out_2_0 = by_column(values_2[0], 0u * vectors + min(v_2, vectors - 1u));
   let out_2_1 = by_column(values_2[1], 1u * vectors + min(v_2, vectors - 1u));
   var amax = 0.0;
-  amax = max(amax, select(0.0, largest(out_0_0), v_0 < vectors));
-  amax = max(amax, select(0.0, largest(out_0_1), v_0 < vectors));
-  amax = max(amax, select(0.0, largest(out_1_0), v_1 < vectors));
-  amax = max(amax, select(0.0, largest(out_1_1), v_1 < vectors));
-  amax = max(amax, select(0.0, largest(out_2_0), v_2 < vectors));
-  amax = max(amax, select(0.0, largest(out_2_1), v_2 < vectors));
+  amax = max(amax, select(0.0, largest(out_0_0), to_0 < vectors));
+  amax = max(amax, select(0.0, largest(out_0_1), to_0 < vectors));
+  amax = max(amax, select(0.0, largest(out_1_0), to_1 < vectors));
+  amax = max(amax, select(0.0, largest(out_1_1), to_1 < vectors));
+  amax = max(amax, select(0.0, largest(out_2_0), to_2 < vectors));
+  amax = max(amax, select(0.0, largest(out_2_1), to_2 < vectors));
   let scale = scale_of(workgroup_max(amax, thread));
   if (thread == 0u) { scales[row] = scale; }
-  if (v_0 < vectors) {
-    write_scaled(row, 0u * vectors + v_0, out_0_0 * scale);
-    write_scaled(row, 1u * vectors + v_0, out_0_1 * scale);
+  if (to_0 < vectors) {
+    write_scaled(row, 0u * vectors + to_0, out_0_0 * scale);
+    write_scaled(row, 1u * vectors + to_0, out_0_1 * scale);
   }
-  if (v_1 < vectors) {
-    write_scaled(row, 0u * vectors + v_1, out_1_0 * scale);
-    write_scaled(row, 1u * vectors + v_1, out_1_1 * scale);
+  if (to_1 < vectors) {
+    write_scaled(row, 0u * vectors + to_1, out_1_0 * scale);
+    write_scaled(row, 1u * vectors + to_1, out_1_1 * scale);
   }
-  if (v_2 < vectors) {
-    write_scaled(row, 0u * vectors + v_2, out_2_0 * scale);
-    write_scaled(row, 1u * vectors + v_2, out_2_1 * scale);
+  if (to_2 < vectors) {
+    write_scaled(row, 0u * vectors + to_2, out_2_0 * scale);
+    write_scaled(row, 1u * vectors + to_2, out_2_1 * scale);
   }
 }
 
@@ -323,12 +347,17 @@ fn row_vectors() -> u32 { return params.vectors; }
 
 fn begin_row(row: u32) -> Row { return row; }
 
+fn place(v: u32) -> u32 { return min(v, params.vectors - 1u); }
+
+fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[row * params.vectors + place(v)]; }
+
 // The gradients, which take two thirds of the registers of what they are made of.
-fn load(row: u32, v: u32) -> Source {
-  let inside = min(v, params.vectors - 1u);
-  let at = 2u * row * params.vectors + inside;
-  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), d_output[row * params.vectors + inside]);
+fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+  let at = 2u * row * params.vectors + place(v);
+  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), dy);
 }
+
+fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source.gate, source.up); }
 fn again(row: u32, v: u32, of_row: Row) -> Values { return made(load(row, v), v, of_row); }

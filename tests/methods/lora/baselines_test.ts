@@ -7,13 +7,15 @@ import type { Device } from "../../../src/gpu/device.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { quantize as recordQuantize } from "../../../src/kernels/rows/quantize.ts";
 import { frozen } from "../../../src/methods/frozen.ts";
-import { fp8Lora, lora, qlora, torchaoStyle } from "../../../src/methods/lora/lora.ts";
+import { fp8Lora, int8Lora, lora, qlora, torchaoStyle } from "../../../src/methods/lora/lora.ts";
 import type { AdapterOptions } from "../../../src/methods/lora/settings.ts";
 import type { LoraLayers } from "../../../src/methods/lora/layers.ts";
 import type { LoraLinear } from "../../../src/methods/lora/linear.ts";
 import type { Method } from "../../../src/layers/method.ts";
 import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
 import type { WeightSource } from "../../../src/layers/weight_source.ts";
+import { rotateValues, rotationBlock } from "../../../src/numerics/hadamard.ts";
+import { encodeInt8Array } from "../../../src/numerics/int8.ts";
 import { dequantizeNf4, quantizeNf4 } from "../../../src/numerics/nf4.ts";
 import { Parameters } from "../../../src/layers/parameters.ts";
 import { relativeError } from "../../oracle/compare.ts";
@@ -67,6 +69,47 @@ const e4m3: Rounding = (values, cols) =>
 const e5m2: Rounding = (values, cols) =>
   dequantize(quantize(Float32Array.from(values), cols, E5M2, "row"));
 
+/** Integers up to ±127 with one scale per row. */
+const int8: Rounding = (values, cols) =>
+  inRows(values, cols, (row) => {
+    const scale = int8Scale(row);
+    const codes = new Int8Array(encodeInt8Array(row.map((v) => Math.fround(v * scale))).buffer);
+    return Float32Array.from(codes, (code) => code / scale);
+  });
+
+/** The same of rows that are rotated, and rotated back. */
+const rotatedInt8: Rounding = (values, cols) =>
+  rotatedRows(int8(rotatedRows(values, cols), cols), cols);
+
+const rotatedRows: Rounding = (values, cols) =>
+  inRows(values, cols, (row) => rotateValues(row, rotationBlock(cols)));
+
+function inRows(
+  values: ArrayLike<number>,
+  cols: number,
+  of: (row: Float32Array<ArrayBuffer>) => Float32Array,
+): Float64Array<ArrayBuffer> {
+  const out = Float64Array.from(values);
+  for (let first = 0; first < out.length; first += cols) {
+    out.set(of(Float32Array.from(out.subarray(first, first + cols))), first);
+  }
+  return out;
+}
+
+function int8Scale(row: Float32Array): number {
+  const amax = row.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
+  return amax > 0 ? Math.fround(127 / amax) : 1;
+}
+
+/** The scales that rotated int8 gives to the rows of a matrix. */
+const rotatedScales = (values: ArrayLike<number>, cols: number) => {
+  const rows = Float32Array.from(rotatedRows(values, cols));
+  return Float32Array.from(
+    { length: rows.length / cols },
+    (_, r) => int8Scale(rows.subarray(r * cols, (r + 1) * cols)),
+  );
+};
+
 /** The rounding of a gradient whose columns are divided by factors first, for a product that runs over these columns. */
 const folded = (rounding: Rounding, factors: ArrayLike<number>): Rounding => (values, cols) => {
   const divided = Float32Array.from(values, (v, i) => Math.fround(v) / factors[i % cols]);
@@ -85,6 +128,8 @@ interface Emulation {
   /** x and G for the product with W; `scales` are those of W's rows. */
   input: Rounding;
   gradient: (scales: ArrayLike<number>) => Rounding;
+  /** Default: those of e4m3. */
+  scalesOf?: (values: ArrayLike<number>, cols: number) => ArrayLike<number>;
   /** The same for the adapter: x, x·Aᵀ; G; the gradient of x·Aᵀ, given the scales of A's rows; A; B. */
   adapterInput: Rounding;
   adapterGradient: Rounding;
@@ -135,6 +180,16 @@ const EMULATIONS: Record<string, Emulation> = {
     weight: e4m3,
     input: e4m3,
     gradient: (scales) => folded(e5m2, scales),
+    ...f16Adapter,
+    tolerance: 1e-5,
+    forwardReadsF32: true,
+  },
+  "int8-lora": {
+    method: int8Lora,
+    weight: rotatedInt8,
+    input: rotatedInt8,
+    gradient: (scales) => folded(int8, scales),
+    scalesOf: rotatedScales,
     ...f16Adapter,
     tolerance: 1e-5,
     forwardReadsF32: true,
@@ -216,7 +271,7 @@ function emulate(
     w.set(e.weight(weights[i], INPUTS), start * INPUTS);
   });
   const y = matmulNT(e.input(x, INPUTS), w, ROWS, spec.width, INPUTS);
-  const gRounded = e.gradient(rowScales(merged, INPUTS))(g, spec.width);
+  const gRounded = e.gradient((e.scalesOf ?? rowScales)(merged, INPUTS))(g, spec.width);
   const dX = matmulNN(gRounded, w, ROWS, INPUTS, spec.width);
   const width = 16 * ADAPTED;
   const aRounded = e.a(a, INPUTS);
@@ -427,7 +482,8 @@ Deno.test("FP8 weights of a file are taken as they are, or decoded for the other
     parameters.allocate({ gradients: false, moments: false });
     await linear.load(files);
     const exactly = dequantize(stored[1]);
-    const want = name.startsWith("lora") || name === "qlora" ? weight(exactly, INPUTS) : exactly;
+    const isE4m3 = ["fp8-lora", "torchao-style"].includes(name);
+    const want = isE4m3 ? exactly : weight(exactly, INPUTS);
     const error = relativeError(await linear.readWeight(1), want);
     assert(error < 1e-6, `${name}: ${error}`);
     linear.free();

@@ -1,0 +1,1026 @@
+const COLUMN_THREADS = 4;
+const DIM_VECTORS = 1;
+const ROW_VECTORS = 2;
+const LEFT_LOADS = 4;
+const UNROLL = 16;
+// Attention backward, gradient of the queries: dQ = scale · dS·K with dS = P ∘ (dO·Vᵀ − delta), and P = 2^(scores −
+// log_sum_exp) made again tile by tile.
+//
+// Shapes: as in attention_forward.wgsl; d_output [tokens, heads · head size], delta [tokens, heads]; dq somewhere in the
+// columns of d_qkv [tokens, ·]. All f32.
+// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys that the forward walked over.
+// The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
+//
+// Operations: 6 · head size for each visible (query, key, head), 3 products.
+// The two tile products that attention, forward and backward, is made of. A workgroup owns ROWS rows (queries, or keys in
+// the gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries).
+//
+//   add_products       scores[row, column] += Σ_dim left[row, dim] · right[column, dim]        contraction over the head
+//   add_combinations   results[row, dim]   += Σ_column weights[row, column] · right[column, dim]     ... over the columns
+//
+// Who holds what: the THREADS = ROW_GROUPS · COLUMN_THREADS invocations form a grid, y in 0 … ROW_GROUPS and x in
+// 0 … COLUMN_THREADS. Invocation (x, y) keeps in registers, for its R = 4 · ROW_VECTORS rows  R·y … R·y + R - 1,
+//   the scores of columns  x + COLUMN_THREADS · {0, 1, 2, 3}, one vec4 per row, and
+//   the results of dims    4 · (x + COLUMN_THREADS · j) … + 3, j < DIM_VECTORS, DIM_VECTORS vec4s per row.
+// With that spacing the i-th score of all invocations is COLUMN_THREADS consecutive columns: the weights go to
+// workgroup memory by a fixed component, DEPTH columns at a time, and neither tile exists there as a whole.
+//
+// Both products bring DEPTH slices of the contraction to workgroup memory (left: by slice and row, right: by slice and
+// column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
+// slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
+// NVIDIA GPU costs more in workgroups at a time than it saves in loads.
+//
+// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
+// slice that an invocation brings) and UNROLL (slices multiplied without a loop). The kernel that includes this has
+// included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
+// past the end repeat the last one: the caller masks them.
+
+const DEPTH = 16u;
+const ROW_GROUPS = 8u;
+const THREADS = ROW_GROUPS * COLUMN_THREADS;
+const ROWS = ROW_GROUPS * ROW_VECTORS * 4u;
+const COLUMNS = 4u * COLUMN_THREADS;
+const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
+const PAIRS = DEPTH / 2u;
+const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
+
+alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
+alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
+alias Results = array<vec4<f32>, 4 * ROW_VECTORS * DIM_VECTORS>; // [row][j]
+
+var<workgroup> left: array<array<vec4<f32>, ROW_SLOTS + 1u>, DEPTH>;
+var<workgroup> right: array<array<vec4<f32>, RIGHT_SLOTS + 1u>, DEPTH>;
+
+// Tokens from `first` on of one head of a matrix.
+struct Rows { source: u32, head: u32, first: u32 }
+
+// Two dims of four tokens, transposed.
+struct Transposed { even: vec4<f32>, odd: vec4<f32> }
+
+struct Slices { left: array<Transposed, LEFT_LOADS>, right: Transposed }
+
+fn guarded_pair(source: u32, token: u32, head: u32, pair: u32) -> vec2<f32> {
+  let inside = min(pair, params.head_pairs - 1u);
+  return select(vec2<f32>(), load_vector(source, min(token, params.tokens - 1u), head, inside), pair < params.head_pairs);
+}
+
+fn load_transposed(rows: Rows, token: u32, step: u32, pair: u32) -> Transposed {
+  let a = guarded_pair(rows.source, rows.first + token, rows.head, pair);
+  let b = guarded_pair(rows.source, rows.first + token + step, rows.head, pair);
+  let c = guarded_pair(rows.source, rows.first + token + 2u * step, rows.head, pair);
+  let d = guarded_pair(rows.source, rows.first + token + 3u * step, rows.head, pair);
+  return Transposed(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
+}
+
+fn load_slices(a: Rows, b: Rows, first_pair: u32, thread: u32) -> Slices {
+  let pair = first_pair + thread % PAIRS;
+  let slot = thread / PAIRS;
+  var slices: Slices;
+  if (slot + 0u * COLUMN_THREADS < ROW_SLOTS) {
+    slices.left[0] = load_transposed(a, 4u * (slot + 0u * COLUMN_THREADS), 1u, pair);
+  }
+  if (slot + 1u * COLUMN_THREADS < ROW_SLOTS) {
+    slices.left[1] = load_transposed(a, 4u * (slot + 1u * COLUMN_THREADS), 1u, pair);
+  }
+  if (slot + 2u * COLUMN_THREADS < ROW_SLOTS) {
+    slices.left[2] = load_transposed(a, 4u * (slot + 2u * COLUMN_THREADS), 1u, pair);
+  }
+  if (slot + 3u * COLUMN_THREADS < ROW_SLOTS) {
+    slices.left[3] = load_transposed(a, 4u * (slot + 3u * COLUMN_THREADS), 1u, pair);
+  }
+  slices.right = load_transposed(b, slot, COLUMN_THREADS, pair);
+  return slices;
+}
+
+fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, thread: u32) {
+  let x = thread % COLUMN_THREADS;
+  let row_slot = thread / COLUMN_THREADS * ROW_VECTORS;
+  // The order of the dims does not matter to a sum, so even dims come first, then odd ones: fewer bank conflicts.
+  let pair = thread % PAIRS;
+  let slot = thread / PAIRS;
+  var slices = load_slices(a, b, 0u, thread);
+  for (var first_pair = 0u; first_pair < params.head_pairs; first_pair += PAIRS) {
+    workgroupBarrier();
+    if (slot + 0u * COLUMN_THREADS < ROW_SLOTS) {
+      left[pair][slot + 0u * COLUMN_THREADS] = slices.left[0].even;
+      left[pair + PAIRS][slot + 0u * COLUMN_THREADS] = slices.left[0].odd;
+    }
+    if (slot + 1u * COLUMN_THREADS < ROW_SLOTS) {
+      left[pair][slot + 1u * COLUMN_THREADS] = slices.left[1].even;
+      left[pair + PAIRS][slot + 1u * COLUMN_THREADS] = slices.left[1].odd;
+    }
+    if (slot + 2u * COLUMN_THREADS < ROW_SLOTS) {
+      left[pair][slot + 2u * COLUMN_THREADS] = slices.left[2].even;
+      left[pair + PAIRS][slot + 2u * COLUMN_THREADS] = slices.left[2].odd;
+    }
+    if (slot + 3u * COLUMN_THREADS < ROW_SLOTS) {
+      left[pair][slot + 3u * COLUMN_THREADS] = slices.left[3].even;
+      left[pair + PAIRS][slot + 3u * COLUMN_THREADS] = slices.left[3].odd;
+    }
+    right[pair][slot] = slices.right.even;
+    right[pair + PAIRS][slot] = slices.right.odd;
+    workgroupBarrier();
+    if (first_pair + PAIRS < params.head_pairs) { slices = load_slices(a, b, first_pair + PAIRS, thread); }
+    const k0 = 0u;
+    {
+      {
+        let columns = right[k0 + 0u][x];
+        let rows0 = left[k0 + 0u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 0u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 1u][x];
+        let rows0 = left[k0 + 1u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 1u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 2u][x];
+        let rows0 = left[k0 + 2u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 2u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 3u][x];
+        let rows0 = left[k0 + 3u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 3u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 4u][x];
+        let rows0 = left[k0 + 4u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 4u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 5u][x];
+        let rows0 = left[k0 + 5u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 5u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 6u][x];
+        let rows0 = left[k0 + 6u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 6u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 7u][x];
+        let rows0 = left[k0 + 7u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 7u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 8u][x];
+        let rows0 = left[k0 + 8u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 8u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 9u][x];
+        let rows0 = left[k0 + 9u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 9u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 10u][x];
+        let rows0 = left[k0 + 10u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 10u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 11u][x];
+        let rows0 = left[k0 + 11u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 11u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 12u][x];
+        let rows0 = left[k0 + 12u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 12u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 13u][x];
+        let rows0 = left[k0 + 13u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 13u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 14u][x];
+        let rows0 = left[k0 + 14u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 14u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+      {
+        let columns = right[k0 + 15u][x];
+        let rows0 = left[k0 + 15u][row_slot + 0u];
+        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
+        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
+        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
+        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
+        let rows1 = left[k0 + 15u][row_slot + 1u];
+        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
+        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
+        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
+        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
+      }
+    }
+  }
+}
+
+// Loads what one invocation brings of DEPTH tokens: 2 tokens, DIM_VECTORS vec4s each.
+fn load_tokens(b: Rows, first: u32, x: u32, y: u32) -> array<vec4<f32>, 2 * DIM_VECTORS> {
+  var values: array<vec4<f32>, 2 * DIM_VECTORS>;
+  {
+    let token = b.first + first + y + 0u * ROW_GROUPS;
+    let pair = 2u * (x + 0u * COLUMN_THREADS);
+    let low = guarded_pair(b.source, token, b.head, pair);
+    let high = guarded_pair(b.source, token, b.head, pair + 1u);
+    values[0 * DIM_VECTORS + 0] = vec4<f32>(low, high);
+  }
+  {
+    let token = b.first + first + y + 1u * ROW_GROUPS;
+    let pair = 2u * (x + 0u * COLUMN_THREADS);
+    let low = guarded_pair(b.source, token, b.head, pair);
+    let high = guarded_pair(b.source, token, b.head, pair + 1u);
+    values[1 * DIM_VECTORS + 0] = vec4<f32>(low, high);
+  }
+  return values;
+}
+
+// Turns `weights` round and round; in the end they are as they were.
+fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
+  let x = thread % COLUMN_THREADS;
+  let y = thread / COLUMN_THREADS;
+  let row_slot = y * ROW_VECTORS;
+  var values = load_tokens(b, 0u, x, y);
+  for (var first = 0u; first < COLUMNS; first += DEPTH) {
+    workgroupBarrier();
+    left[x + 0u * COLUMN_THREADS][row_slot + 0u] = vec4<f32>(
+      (*weights)[4 * 0][0], (*weights)[4 * 0 + 1][0], (*weights)[4 * 0 + 2][0], (*weights)[4 * 0 + 3][0]);
+    left[x + 0u * COLUMN_THREADS][row_slot + 1u] = vec4<f32>(
+      (*weights)[4 * 1][0], (*weights)[4 * 1 + 1][0], (*weights)[4 * 1 + 2][0], (*weights)[4 * 1 + 3][0]);
+    left[x + 1u * COLUMN_THREADS][row_slot + 0u] = vec4<f32>(
+      (*weights)[4 * 0][1], (*weights)[4 * 0 + 1][1], (*weights)[4 * 0 + 2][1], (*weights)[4 * 0 + 3][1]);
+    left[x + 1u * COLUMN_THREADS][row_slot + 1u] = vec4<f32>(
+      (*weights)[4 * 1][1], (*weights)[4 * 1 + 1][1], (*weights)[4 * 1 + 2][1], (*weights)[4 * 1 + 3][1]);
+    left[x + 2u * COLUMN_THREADS][row_slot + 0u] = vec4<f32>(
+      (*weights)[4 * 0][2], (*weights)[4 * 0 + 1][2], (*weights)[4 * 0 + 2][2], (*weights)[4 * 0 + 3][2]);
+    left[x + 2u * COLUMN_THREADS][row_slot + 1u] = vec4<f32>(
+      (*weights)[4 * 1][2], (*weights)[4 * 1 + 1][2], (*weights)[4 * 1 + 2][2], (*weights)[4 * 1 + 3][2]);
+    left[x + 3u * COLUMN_THREADS][row_slot + 0u] = vec4<f32>(
+      (*weights)[4 * 0][3], (*weights)[4 * 0 + 1][3], (*weights)[4 * 0 + 2][3], (*weights)[4 * 0 + 3][3]);
+    left[x + 3u * COLUMN_THREADS][row_slot + 1u] = vec4<f32>(
+      (*weights)[4 * 1][3], (*weights)[4 * 1 + 1][3], (*weights)[4 * 1 + 2][3], (*weights)[4 * 1 + 3][3]);
+    right[y + 0u * ROW_GROUPS][x + 0u * COLUMN_THREADS] = values[0 * DIM_VECTORS + 0];
+    right[y + 1u * ROW_GROUPS][x + 0u * COLUMN_THREADS] = values[1 * DIM_VECTORS + 0];
+    workgroupBarrier();
+    if (first + DEPTH < COLUMNS) { values = load_tokens(b, first + DEPTH, x, y); }
+    const k0 = 0u;
+    {
+      {
+        let dims0 = right[k0 + 0u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 0u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 0u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 1u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 1u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 1u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 2u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 2u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 2u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 3u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 3u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 3u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 4u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 4u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 4u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 5u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 5u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 5u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 6u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 6u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 6u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 7u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 7u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 7u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 8u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 8u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 8u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 9u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 9u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 9u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 10u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 10u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 10u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 11u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 11u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 11u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 12u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 12u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 12u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 13u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 13u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 13u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 14u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 14u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 14u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+      {
+        let dims0 = right[k0 + 15u][x + 0u * COLUMN_THREADS];
+        let rows0 = left[k0 + 15u][row_slot + 0u];
+        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
+        let rows1 = left[k0 + 15u][row_slot + 1u];
+        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
+        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
+          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
+      }
+    }
+  }
+}
+
+// What the two tiled kernels of the attention backward share: operands, and how they write a row of a gradient.
+// With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
+// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
+// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
+// qkv is f32 or f16 (QKV), all else f32. Include-only.
+//
+// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
+
+struct Params {
+  tokens: u32, heads: u32, kv_heads: u32,
+  head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
+  // All pitches and columns except those of the statistics count vectors.
+  qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
+  d_output_pitch: u32, statistics_pitch: u32,
+  d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> d_output: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
+@group(0) @binding(5) var<storage, read> delta: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec2<f32>>;
+// Sines and cosines of rotary position embedding: the planes (i, i + half) of a head are rotated by the angle
+// position · inverseFrequency[i]. Four planes at a time with VEC4, else one.
+//
+// Why not sin(f32(position) * frequency): at position 131072 the f32 product is off by up to 0.004 radians before any
+// sine is taken, and WGSL promises sin and cos only to 2⁻¹¹. So the angle is an integer: a frequency is given in
+// turns per position, as a fixed-point number of 44 fractional bits (.x: the upper 32, .y: the lower 12). Multiplied
+// by a position below 2²⁰ in wrapping u32 arithmetic, whole turns fall off by themselves, and what remains is the
+// exact fraction of a turn in units of 2⁻³². Its upper bits give the quadrant; the rest, at most an eighth of a turn
+// either way, goes into Taylor polynomials that are exact to f32 there.
+//
+// The including kernel declares `frequencies`, u32 [half, 2].
+
+const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
+
+alias Values = vec4<f32>;
+alias Words = vec4<u32>;
+alias Integers = vec4<i32>;
+const LANES = vec4<u32>(0u, 1u, 2u, 3u);
+
+// The fraction of a turn of some planes at a position, in units of 2⁻³².
+fn phase(position: u32, planes: Words) -> Words {
+  let f = array<vec2<u32>, 4>(frequencies[planes.x], frequencies[planes.y], frequencies[planes.z], frequencies[planes.w]);
+  let upper = vec4<u32>(f[0].x, f[1].x, f[2].x, f[3].x);
+  let lower = vec4<u32>(f[0].y, f[1].y, f[2].y, f[3].y);
+  return position * upper + ((position * lower) >> Words(12u));
+}
+
+struct Rotation {
+  cosine: Values,
+  sine: Values,
+}
+
+// The rotation of planes at a position.
+fn rotation(position: u32, planes: Words) -> Rotation {
+  let turned = phase(position, planes);
+  let quadrant = (turned + 0x20000000u) >> Words(30u);
+  let x = Values(bitcast<Integers>(turned - (quadrant << Words(30u)))) * UNIT;
+  let y = x * x;
+  let sine = x + x * y * (-1.0 / 6.0 + y * (1.0 / 120.0 + y * (-1.0 / 5040.0 + y * (1.0 / 362880.0))));
+  let cosine = 1.0 + y * (-0.5 + y * (1.0 / 24.0 + y * (-1.0 / 720.0 + y * (1.0 / 40320.0 + y * (-1.0 / 3628800.0)))));
+  let odd = (quadrant & Words(1u)) == Words(1u);
+  let back = quadrant >= Words(2u);
+  let c = select(cosine, -sine, odd);
+  let s = select(sine, cosine, odd);
+  return Rotation(select(c, -c, back), select(s, -s, back));
+}
+
+@group(0) @binding(7) var<storage, read> positions: array<u32>;
+@group(0) @binding(8) var<storage, read> frequencies: array<vec2<u32>>;
+
+// What load_vector reads.
+const Q = 0u;
+const K = 1u;
+const V = 2u;
+const D_OUTPUT = 3u;
+
+// Scores are kept in units of log 2, as exp2 is what the hardware has.
+const LOG2_E = 1.44269504088896;
+const LN_2 = 0.693147180559945;
+
+// Where a vector of q, k or v is.
+fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
+  let column = select(select(params.v_column, params.k_column, source == K), params.q_column, source == Q);
+  return token * params.qkv_pitch + column + head * params.head_pairs + vector;
+}
+
+fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec2<f32> {
+  if (source == D_OUTPUT) { return d_output[token * params.d_output_pitch + head * params.head_pairs + vector]; }
+  return qkv[qkv_index(source, token, head, vector)];
+}
+
+
+// A row's results: DIM_VECTORS quads of dims, COLUMN_THREADS apart.
+alias Dims = array<vec4<f32>, DIM_VECTORS>;
+
+// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in `right`,
+// where each of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
+fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
+  let x = thread % COLUMN_THREADS;
+  let y = thread / COLUMN_THREADS;
+  workgroupBarrier();
+  right[y][x + 0u * COLUMN_THREADS] = dims[0];
+  workgroupBarrier();
+  var rotated: Dims;
+  let half = params.head_pairs;
+  let position = positions[token];
+  {
+    // Dims past the head mean nothing: they take the last plane.
+    let dim = min(4u * (x + 0u * COLUMN_THREADS) + LANES, vec4<u32>(2u * half - 1u));
+    let first = dim < vec4<u32>(half);
+    let other = select(dim - half, dim + half, first);
+    let others = vec4<f32>(
+      right[y][other.x / 4u][other.x % 4u], right[y][other.y / 4u][other.y % 4u],
+      right[y][other.z / 4u][other.z % 4u], right[y][other.w / 4u][other.w % 4u]);
+    let angle = rotation(position, min(dim, other));
+    rotated[0] = dims[0] * angle.cosine + others * select(-angle.sine, angle.sine, first);
+  }
+  return rotated;
+}
+
+// Writes four dims of a head whose first column is given.
+fn store_gradient(token: u32, column: u32, quad: u32, value: vec4<f32>) {
+  let at = token * params.d_qkv_pitch + column + 2u * quad;
+  if (2u * quad < params.head_pairs) { d_qkv[at] = value.xy; }
+  if (2u * quad + 1u < params.head_pairs) { d_qkv[at + 1u] = value.zw; }
+}
+
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let x = thread % COLUMN_THREADS;
+  let row_slot = thread / COLUMN_THREADS * ROW_VECTORS;
+  let head = group.y;
+  let kv_head = head * params.kv_heads / params.heads;
+  let first_query = group.x * ROWS;
+  let last_query = min(first_query + ROWS, params.tokens) - 1u;
+  var dq = Results();
+
+  for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
+    var p = Scores();
+    add_products(&p, Rows(Q, head, first_query), Rows(K, kv_head, first_key), thread);
+    var ds = Scores();
+    add_products(&ds, Rows(D_OUTPUT, head, first_query), Rows(V, kv_head, first_key), thread);
+
+    let keys = first_key + x + COLUMN_THREADS * vec4<u32>(0u, 1u, 2u, 3u);
+    {
+      let query = min(first_query + 4u * (row_slot + 0u) + 0u, last_query);
+      let visible = (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query));
+      let at = query * params.statistics_pitch + head;
+      let probability = exp2((p[4 * 0 + 0] * params.scale - log_sum_exp[at]) * LOG2_E);
+      ds[4 * 0 + 0] = select(vec4<f32>(), probability * (ds[4 * 0 + 0] - delta[at]), visible);
+    }
+    {
+      let query = min(first_query + 4u * (row_slot + 0u) + 1u, last_query);
+      let visible = (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query));
+      let at = query * params.statistics_pitch + head;
+      let probability = exp2((p[4 * 0 + 1] * params.scale - log_sum_exp[at]) * LOG2_E);
+      ds[4 * 0 + 1] = select(vec4<f32>(), probability * (ds[4 * 0 + 1] - delta[at]), visible);
+    }
+    {
+      let query = min(first_query + 4u * (row_slot + 0u) + 2u, last_query);
+      let visible = (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query));
+      let at = query * params.statistics_pitch + head;
+      let probability = exp2((p[4 * 0 + 2] * params.scale - log_sum_exp[at]) * LOG2_E);
+      ds[4 * 0 + 2] = select(vec4<f32>(), probability * (ds[4 * 0 + 2] - delta[at]), visible);
+    }
+    {
+      let query = min(first_query + 4u * (row_slot + 0u) + 3u, last_query);
+      let visible = (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query));
+      let at = query * params.statistics_pitch + head;
+      let probability = exp2((p[4 * 0 + 3] * params.scale - log_sum_exp[at]) * LOG2_E);
+      ds[4 * 0 + 3] = select(vec4<f32>(), probability * (ds[4 * 0 + 3] - delta[at]), visible);
+    }
+    {
+      let query = min(first_query + 4u * (row_slot + 1u) + 0u, last_query);
+      let visible = (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query));
+      let at = query * params.statistics_pitch + head;
+      let probability = exp2((p[4 * 1 + 0] * params.scale - log_sum_exp[at]) * LOG2_E);
+      ds[4 * 1 + 0] = select(vec4<f32>(), probability * (ds[4 * 1 + 0] - delta[at]), visible);
+    }
+    {
+      let query = min(first_query + 4u * (row_slot + 1u) + 1u, last_query);
+      let visible = (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query));
+      let at = query * params.statistics_pitch + head;
+      let probability = exp2((p[4 * 1 + 1] * params.scale - log_sum_exp[at]) * LOG2_E);
+      ds[4 * 1 + 1] = select(vec4<f32>(), probability * (ds[4 * 1 + 1] - delta[at]), visible);
+    }
+    {
+      let query = min(first_query + 4u * (row_slot + 1u) + 2u, last_query);
+      let visible = (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query));
+      let at = query * params.statistics_pitch + head;
+      let probability = exp2((p[4 * 1 + 2] * params.scale - log_sum_exp[at]) * LOG2_E);
+      ds[4 * 1 + 2] = select(vec4<f32>(), probability * (ds[4 * 1 + 2] - delta[at]), visible);
+    }
+    {
+      let query = min(first_query + 4u * (row_slot + 1u) + 3u, last_query);
+      let visible = (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query));
+      let at = query * params.statistics_pitch + head;
+      let probability = exp2((p[4 * 1 + 3] * params.scale - log_sum_exp[at]) * LOG2_E);
+      ds[4 * 1 + 3] = select(vec4<f32>(), probability * (ds[4 * 1 + 3] - delta[at]), visible);
+    }
+    add_combinations(&dq, &ds, Rows(K, kv_head, first_key), thread);
+  }
+
+  {
+    let query = first_query + 4u * (row_slot + 0u) + 0u;
+    var dims: Dims;
+    dims[0] = dq[(4 * 0 + 0) * DIM_VECTORS + 0] * params.scale;
+    dims = rotated_back(dims, min(query, last_query), thread);
+    if (query <= last_query) {
+      let column = params.dq_column + head * params.head_pairs;
+      store_gradient(query, column, x + 0u * COLUMN_THREADS, dims[0]);
+    }
+  }
+  {
+    let query = first_query + 4u * (row_slot + 0u) + 1u;
+    var dims: Dims;
+    dims[0] = dq[(4 * 0 + 1) * DIM_VECTORS + 0] * params.scale;
+    dims = rotated_back(dims, min(query, last_query), thread);
+    if (query <= last_query) {
+      let column = params.dq_column + head * params.head_pairs;
+      store_gradient(query, column, x + 0u * COLUMN_THREADS, dims[0]);
+    }
+  }
+  {
+    let query = first_query + 4u * (row_slot + 0u) + 2u;
+    var dims: Dims;
+    dims[0] = dq[(4 * 0 + 2) * DIM_VECTORS + 0] * params.scale;
+    dims = rotated_back(dims, min(query, last_query), thread);
+    if (query <= last_query) {
+      let column = params.dq_column + head * params.head_pairs;
+      store_gradient(query, column, x + 0u * COLUMN_THREADS, dims[0]);
+    }
+  }
+  {
+    let query = first_query + 4u * (row_slot + 0u) + 3u;
+    var dims: Dims;
+    dims[0] = dq[(4 * 0 + 3) * DIM_VECTORS + 0] * params.scale;
+    dims = rotated_back(dims, min(query, last_query), thread);
+    if (query <= last_query) {
+      let column = params.dq_column + head * params.head_pairs;
+      store_gradient(query, column, x + 0u * COLUMN_THREADS, dims[0]);
+    }
+  }
+  {
+    let query = first_query + 4u * (row_slot + 1u) + 0u;
+    var dims: Dims;
+    dims[0] = dq[(4 * 1 + 0) * DIM_VECTORS + 0] * params.scale;
+    dims = rotated_back(dims, min(query, last_query), thread);
+    if (query <= last_query) {
+      let column = params.dq_column + head * params.head_pairs;
+      store_gradient(query, column, x + 0u * COLUMN_THREADS, dims[0]);
+    }
+  }
+  {
+    let query = first_query + 4u * (row_slot + 1u) + 1u;
+    var dims: Dims;
+    dims[0] = dq[(4 * 1 + 1) * DIM_VECTORS + 0] * params.scale;
+    dims = rotated_back(dims, min(query, last_query), thread);
+    if (query <= last_query) {
+      let column = params.dq_column + head * params.head_pairs;
+      store_gradient(query, column, x + 0u * COLUMN_THREADS, dims[0]);
+    }
+  }
+  {
+    let query = first_query + 4u * (row_slot + 1u) + 2u;
+    var dims: Dims;
+    dims[0] = dq[(4 * 1 + 2) * DIM_VECTORS + 0] * params.scale;
+    dims = rotated_back(dims, min(query, last_query), thread);
+    if (query <= last_query) {
+      let column = params.dq_column + head * params.head_pairs;
+      store_gradient(query, column, x + 0u * COLUMN_THREADS, dims[0]);
+    }
+  }
+  {
+    let query = first_query + 4u * (row_slot + 1u) + 3u;
+    var dims: Dims;
+    dims[0] = dq[(4 * 1 + 3) * DIM_VECTORS + 0] * params.scale;
+    dims = rotated_back(dims, min(query, last_query), thread);
+    if (query <= last_query) {
+      let column = params.dq_column + head * params.head_pairs;
+      store_gradient(query, column, x + 0u * COLUMN_THREADS, dims[0]);
+    }
+  }
+
+  if (head == 0u) {
+    for (var query = first_query; query <= last_query; query += 1u) {
+      for (var c = params.d_qkv_columns + thread; c < params.d_qkv_pitch; c += THREADS) {
+        d_qkv[query * params.d_qkv_pitch + c] = vec2<f32>();
+      }
+    }
+  }
+}
+

@@ -1,0 +1,157 @@
+const THREADS = 128;
+const COLUMN_THREADS = 4;
+// Attention of one new token to the cached keys and values, for generation.
+//
+// Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
+// head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
+// caches are f32, or all f16 (QKV); output and sums are f32.
+// The length is read from a buffer, so that one recorded program serves every token.
+//
+// Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
+// order of attention_forward.wgsl: generating a text gives the bits of evaluating it. For that it keeps to the tiles of
+// that kernel, COLUMNS keys each, which share a maximum:
+// - a thread makes the score of one key, even dims before odd ones in each slice of 16;
+// - a thread for each pair of dims adds up the values, key after key;
+// - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
+// Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
+
+struct Params {
+  heads: u32, kv_heads: u32, head_pairs: u32, max_length: u32,
+  q_column: u32, cache_pitch: u32, output_pitch: u32, // in pairs
+  scale: f32,
+}
+
+alias Pair = vec2<f32>;
+fn wide(pair: Pair) -> vec2<f32> { return pair; }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<Pair>;
+@group(0) @binding(2) var<storage, read> key_cache: array<Pair>;
+@group(0) @binding(3) var<storage, read> value_cache: array<Pair>;
+@group(0) @binding(4) var<storage, read> length: array<u32>;
+@group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
+
+const LOG2_E = 1.44269504088896;
+const MASKED = -3e38; // below every score
+
+const COLUMNS = 4u * COLUMN_THREADS; // keys of a tile
+const TILES = THREADS / COLUMNS;
+const PAIRS = 8u; // pairs of dims in a slice
+const FIRST_SUMMING = 64u; // the first thread that adds up weights: there are no more pairs of dims
+
+var<workgroup> query: array<vec2<f32>, 64>; // zeros behind the head
+var<workgroup> scores: array<f32, THREADS>;
+var<workgroup> tile_maxima: array<f32, TILES>;
+var<workgroup> weights: array<f32, THREADS>;
+var<workgroup> sums: array<f32, COLUMN_THREADS>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let head = group.x;
+  let head_start = head * params.kv_heads / params.heads * params.head_pairs;
+  let end = min(length[0], params.max_length);
+  if (thread < params.head_pairs) { query[thread] = wide(q[params.q_column + head * params.head_pairs + thread]); }
+  let scale = params.scale * LOG2_E;
+  let column = head_start + min(thread, params.head_pairs - 1u);
+  let x = (thread - FIRST_SUMMING) % COLUMN_THREADS;
+  let tile = thread / COLUMNS;
+
+  var maximum = MASKED;
+  var sum = 0.0;
+  var result = vec2<f32>();
+  for (var first = 0u; first < end; first += THREADS) {
+    workgroupBarrier(); // the query is there, and the last weights were used
+    let visible = first + thread < end;
+    var score = 0.0;
+    if (visible) {
+      let start = (first + thread) * params.cache_pitch + head_start;
+      for (var pair = 0u; pair < params.head_pairs; pair += PAIRS) {
+        let key0 = wide(key_cache[start + min(pair + 0u, params.head_pairs - 1u)]);
+        let key1 = wide(key_cache[start + min(pair + 1u, params.head_pairs - 1u)]);
+        let key2 = wide(key_cache[start + min(pair + 2u, params.head_pairs - 1u)]);
+        let key3 = wide(key_cache[start + min(pair + 3u, params.head_pairs - 1u)]);
+        let key4 = wide(key_cache[start + min(pair + 4u, params.head_pairs - 1u)]);
+        let key5 = wide(key_cache[start + min(pair + 5u, params.head_pairs - 1u)]);
+        let key6 = wide(key_cache[start + min(pair + 6u, params.head_pairs - 1u)]);
+        let key7 = wide(key_cache[start + min(pair + 7u, params.head_pairs - 1u)]);
+        score = fma(query[pair + 0u].x, key0.x, score);
+        score = fma(query[pair + 1u].x, key1.x, score);
+        score = fma(query[pair + 2u].x, key2.x, score);
+        score = fma(query[pair + 3u].x, key3.x, score);
+        score = fma(query[pair + 4u].x, key4.x, score);
+        score = fma(query[pair + 5u].x, key5.x, score);
+        score = fma(query[pair + 6u].x, key6.x, score);
+        score = fma(query[pair + 7u].x, key7.x, score);
+        score = fma(query[pair + 0u].y, key0.y, score);
+        score = fma(query[pair + 1u].y, key1.y, score);
+        score = fma(query[pair + 2u].y, key2.y, score);
+        score = fma(query[pair + 3u].y, key3.y, score);
+        score = fma(query[pair + 4u].y, key4.y, score);
+        score = fma(query[pair + 5u].y, key5.y, score);
+        score = fma(query[pair + 6u].y, key6.y, score);
+        score = fma(query[pair + 7u].y, key7.y, score);
+      }
+    }
+    score = select(MASKED, score * scale, visible);
+    scores[thread] = score;
+    workgroupBarrier();
+    if (thread % COLUMNS == 0u) {
+      var tile_maximum = score;
+      for (var i = 1u; i < COLUMNS; i += 1u) { tile_maximum = max(tile_maximum, scores[thread + i]); }
+      tile_maxima[tile] = tile_maximum;
+    }
+    workgroupBarrier();
+    var running = maximum;
+    for (var t = 0u; t <= tile; t += 1u) { running = max(running, tile_maxima[t]); }
+    weights[thread] = select(exp2(score - running), 0.0, score == MASKED);
+    workgroupBarrier();
+
+    for (var t = 0u; t < TILES && first + t * COLUMNS < end; t += 1u) {
+      let before = maximum;
+      maximum = max(maximum, tile_maxima[t]);
+      let decay = exp2(before - maximum);
+      let first_weight = t * COLUMNS;
+      if (thread < params.head_pairs) {
+        result *= decay;
+        for (var i = 0u; i < COLUMNS; i += 8u) {
+          let key = first + first_weight + i;
+          let value0 = wide(value_cache[min(key + 0u, end - 1u) * params.cache_pitch + column]);
+          let value1 = wide(value_cache[min(key + 1u, end - 1u) * params.cache_pitch + column]);
+          let value2 = wide(value_cache[min(key + 2u, end - 1u) * params.cache_pitch + column]);
+          let value3 = wide(value_cache[min(key + 3u, end - 1u) * params.cache_pitch + column]);
+          let value4 = wide(value_cache[min(key + 4u, end - 1u) * params.cache_pitch + column]);
+          let value5 = wide(value_cache[min(key + 5u, end - 1u) * params.cache_pitch + column]);
+          let value6 = wide(value_cache[min(key + 6u, end - 1u) * params.cache_pitch + column]);
+          let value7 = wide(value_cache[min(key + 7u, end - 1u) * params.cache_pitch + column]);
+          result = fma(vec2<f32>(weights[first_weight + i + 0u]), value0, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 1u]), value1, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 2u]), value2, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 3u]), value3, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 4u]), value4, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 5u]), value5, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 6u]), value6, result);
+          result = fma(vec2<f32>(weights[first_weight + i + 7u]), value7, result);
+        }
+      } else if (thread >= FIRST_SUMMING) {
+        let at = first_weight + x;
+        sum *= decay; // beside the sum, as there: a compiler that joins the two here does so there
+        sum += (weights[at] + weights[at + COLUMN_THREADS]) +
+          (weights[at + 2u * COLUMN_THREADS] + weights[at + 3u * COLUMN_THREADS]);
+      }
+    }
+  }
+
+  if (thread >= FIRST_SUMMING && thread - FIRST_SUMMING < COLUMN_THREADS) { sums[x] = sum; }
+  workgroupBarrier();
+  if (thread < params.head_pairs) {
+    var total = 0.0;
+    for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
+    output[head * params.head_pairs + thread] = result / total;
+  }
+  // The columns up to the pitch are zero.
+  if (head + 1u == params.heads) {
+    let columns = params.heads * params.head_pairs;
+    for (var c = columns + thread; c < params.output_pitch; c += THREADS) { output[c] = vec2<f32>(); }
+  }
+}
+
