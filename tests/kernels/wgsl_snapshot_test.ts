@@ -38,12 +38,13 @@ const SOME_ROWS = falqon({
   updateRule: "accumulate",
   scaleGranularity: "tensor",
 });
+const INT8 = lora({ rank: 20, base: "int8" });
 const OTHERS = [qlora({ rank: 20 }), lora({ rank: 20 }), full()];
 
 /** Kinds of GPU, and what is trained on each: the first method's step shows the main variants. */
 const GPUS: Record<string, { open: () => Device; methods: Method[] }> = {
-  native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, ...OTHERS] },
-  tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS] },
+  native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, INT8, ...OTHERS] },
+  tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS, INT8] },
   f32: { open: openDryF32Gpu, methods: [full()] },
 };
 

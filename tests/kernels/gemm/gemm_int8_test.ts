@@ -277,8 +277,13 @@ Deno.test("int8 products refuse what no kernel computes", () => {
 });
 
 Deno.test("int8 products go to tensor cores where the device lists bytes, with tiles by the size of the output", () => {
-  const choose = (on: Device, m: number, n: number) =>
-    chooseVariant(on, { m, n, k: 4096, aType: "int8", bType: "int8" });
+  const choose = (on: Device, m: number, n: number) => {
+    const [a, b] = [on.matrix(m, 4096, "int8", "a"), on.matrix(n, 4096, "int8", "b")];
+    const program = new Program(on);
+    gemm(program, { layout: "nt", a, b, out: on.matrix(m, n, "f32", "out") });
+    assertEquals(program.dispatches, 1); // nothing is packed
+    return chooseVariant(on, { m, n, k: 4096, aType: "int8", bType: "int8" });
+  };
   using tensor = openDryTensorGpu();
   using native = openDryGpu();
   assert(

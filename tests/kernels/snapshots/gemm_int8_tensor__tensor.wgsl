@@ -1,0 +1,255 @@
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+const BM = 64;
+const BN = 64;
+const BK = 64;
+const SUBGROUPS_M = 2;
+const SUBGROUPS_N = 2;
+const A_LOADS = 2;
+const B_LOADS = 2;
+const BAND = 16;
+const K = 128;
+// Matrix product of int8 codes on tensor cores: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
+//
+// a, b: panels [rows / 128][k / 64][128][64 bytes] as they are stored; K is a multiple of 64, and one of both is zero
+// from the end of the contraction on. Rows behind the last may hold anything, as nothing of them is written.
+// Idea: a workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups of 32, each of which keeps its part of the BM × BN sums in
+// fragments of 16 × 16. A step of 64 k waits in workgroup memory, the next one is fetched into registers meanwhile: one
+// run of memory for each 128 rows. A pad of one vector per row spreads the rows over the banks: without it the product
+// takes 1.7 times as long on an H100. K is known to the compiler, which unrolls the loop: a tenth to a quarter of the
+// time. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+// Parameters of every GEMM kernel, and how it writes a result. Include-only.
+//
+// A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
+// (ACCUMULATE). Output columns from second_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
+//
+// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one
+// kernel after another, each for a second, one that serves most products is worth more than branches that all threads
+// take alike.
+//
+// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
+// each row and column.
+
+struct Params {
+  m: u32, n: u32,
+  a_pitch: u32, a_column: u32,
+  b_pitch: u32, b_column: u32,
+  out_pitch: u32, out_column: u32,
+  second_from: u32, second_pitch: u32,
+  addend_pitch: u32, // OPTIONAL: 0 without an addend, as second_from is past all columns without a second output
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> row_scales: array<f32>;
+@group(0) @binding(6) var<storage, read> column_scales: array<vec4<f32>>;
+
+// Results are made in two parts, so that a thread can read all that its results need before it writes any of them:
+// a compiler must not move a read over a write that might be to the same memory, and would wait for each in turn.
+
+// What the sums of a row are multiplied by.
+fn row_factor(row: u32) -> f32 {
+  return params.alpha / row_scales[min(row, params.m - 1u)];
+}
+
+// And those of four columns, from one that is a multiple of 4.
+fn column_factors(column: u32) -> vec4<f32> {
+  return 1.0 / column_scales[min(column, (params.n - 1u) & ~3u) / 4u];
+}
+
+// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4. `part` counts the partial
+// products before.
+fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+  // Columns behind n stay zero: operands may hold anything there.
+  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
+  var value = select(vec4<f32>(), scaled, inside);
+  // Results outside are not written: they only have to read inside.
+  let r = min(row, params.m - 1u);
+  let c = min(column, (params.n - 1u) & ~3u);
+  let kept = c;
+  return value;
+}
+
+fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
+  // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
+  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
+  let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
+  out[at] = value;
+}
+
+// Which tile of the output a workgroup makes. Include-only.
+//
+// Workgroups that run at the same time should need few rows of both operands, so that these stay in the cache: tiles go
+// down in bands of BAND rows of tiles, column by column, instead of along the whole width.
+
+fn output_tile(group: vec3<u32>, groups: vec3<u32>) -> vec2<u32> {
+  let index = group.y * groups.x + group.x;
+  let band = index / (BAND * groups.x);
+  let height = min(u32(BAND), groups.y - band * BAND);
+  let within = index - band * BAND * groups.x;
+  return vec2<u32>(within / height, band * BAND + within % height);
+}
+
+// Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): signed bytes, 32 of them
+// contracted at once, and i32 sums. Include-only.
+//
+// Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares. Both factors
+// lie there by rows of the contraction: [row][contraction] and [column][contraction], since fragments of bytes are not
+// transposed on the way. `at` and `stride` (from one row to the next) count its vectors: 16 bytes of a factor, 4 sums.
+// Which invocation holds which element is implementation-defined: elements are seen only in `tile`, after a barrier.
+
+// EMULATE stands in for devices without such matrices, so that tests run the same kernels anywhere: an invocation makes
+// 8 sums of a row, from column lane_column on. Sums are exact in any order.
+
+alias Left = subgroup_matrix_left<i8, 32, 16>;
+alias Right = subgroup_matrix_right<i8, 16, 32>;
+alias Sum = subgroup_matrix_result<i32, 16, 16>;
+
+fn begin_fragments(thread: u32) {}
+
+fn load_left(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tile, at, stride); }
+
+fn load_right(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&tile, at, stride); }
+
+fn store_sum(at: u32, stride: u32, sum: Sum) { subgroupMatrixStore<row_major>(&tile, at, sum, stride); }
+
+fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatrixMultiplyAccumulate(left, right, sum); }
+
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+const THREADS = 32u * SUBGROUPS_M * SUBGROUPS_N;
+const STEPS = K / 64u;
+// A step of a panel in vectors of 16 codes.
+const BLOCK = 512u;
+// What a subgroup makes.
+const SUB_M = BM / SUBGROUPS_M;
+const SUB_N = BN / SUBGROUPS_N;
+// A row of the tiles in vectors, with its pad.
+const ROW = 5u;
+const B_TILE = BM * ROW; // where b's codes begin
+// Rows of the outgoing sums of a subgroup in vectors of 4.
+const OUT_ROW = SUB_N / 4u + 1u;
+
+var<workgroup> tile: array<vec4<u32>, max(B_TILE + BN * ROW, SUBGROUPS_M * SUBGROUPS_N * 16u * OUT_ROW)>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+  let subgroup = thread / 32u;
+  let sub_m = subgroup / SUBGROUPS_N;
+  let sub_n = subgroup % SUBGROUPS_N;
+
+  // The panels of an operand, and a thread's first vector of the tile's rows.
+  let a_panel = params.a_pitch / 64u * BLOCK;
+  let b_panel = params.b_pitch / 64u * BLOCK;
+  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + m0 % 128u * 4u + thread;
+  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + n0 % 128u * 4u + thread;
+  let a_to = thread / 4u * ROW + thread % 4u;
+  let b_to = B_TILE + a_to;
+  var a_next_0 = a[a_at + 0u * THREADS / BLOCK * a_panel + 0u * THREADS % BLOCK];
+  var a_next_1 = a[a_at + 1u * THREADS / BLOCK * a_panel + 1u * THREADS % BLOCK];
+  var b_next_0 = b[b_at + 0u * THREADS / BLOCK * b_panel + 0u * THREADS % BLOCK];
+  var b_next_1 = b[b_at + 1u * THREADS / BLOCK * b_panel + 1u * THREADS % BLOCK];
+  var sum_0_0 = Sum();
+  var sum_0_1 = Sum();
+  var sum_1_0 = Sum();
+  var sum_1_1 = Sum();
+  for (var step = 0u; step < STEPS; step += 1u) {
+    workgroupBarrier();
+    tile[a_to + 0u * (THREADS / 4u) * ROW] = a_next_0;
+    tile[a_to + 1u * (THREADS / 4u) * ROW] = a_next_1;
+    tile[b_to + 0u * (THREADS / 4u) * ROW] = b_next_0;
+    tile[b_to + 1u * (THREADS / 4u) * ROW] = b_next_1;
+    workgroupBarrier();
+    // The last step fetches its own codes again: cheaper than to ask.
+    let next = min(step + 1u, STEPS - 1u) * BLOCK;
+    a_next_0 = a[a_at + next + 0u * THREADS / BLOCK * a_panel + 0u * THREADS % BLOCK];
+    a_next_1 = a[a_at + next + 1u * THREADS / BLOCK * a_panel + 1u * THREADS % BLOCK];
+    b_next_0 = b[b_at + next + 0u * THREADS / BLOCK * b_panel + 0u * THREADS % BLOCK];
+    b_next_1 = b[b_at + next + 1u * THREADS / BLOCK * b_panel + 1u * THREADS % BLOCK];
+    {
+      let a_0 = load_left((sub_m * SUB_M + 16u * 0u) * ROW + 2u * 0u, ROW);
+      let a_1 = load_left((sub_m * SUB_M + 16u * 1u) * ROW + 2u * 0u, ROW);
+      let b_0 = load_right(B_TILE + (sub_n * SUB_N + 16u * 0u) * ROW + 2u * 0u, ROW);
+      let b_1 = load_right(B_TILE + (sub_n * SUB_N + 16u * 1u) * ROW + 2u * 0u, ROW);
+      sum_0_0 = multiply_add(a_0, b_0, sum_0_0);
+      sum_0_1 = multiply_add(a_0, b_1, sum_0_1);
+      sum_1_0 = multiply_add(a_1, b_0, sum_1_0);
+      sum_1_1 = multiply_add(a_1, b_1, sum_1_1);
+    }
+    {
+      let a_0 = load_left((sub_m * SUB_M + 16u * 0u) * ROW + 2u * 1u, ROW);
+      let a_1 = load_left((sub_m * SUB_M + 16u * 1u) * ROW + 2u * 1u, ROW);
+      let b_0 = load_right(B_TILE + (sub_n * SUB_N + 16u * 0u) * ROW + 2u * 1u, ROW);
+      let b_1 = load_right(B_TILE + (sub_n * SUB_N + 16u * 1u) * ROW + 2u * 1u, ROW);
+      sum_0_0 = multiply_add(a_0, b_0, sum_0_0);
+      sum_0_1 = multiply_add(a_0, b_1, sum_0_1);
+      sum_1_0 = multiply_add(a_1, b_0, sum_1_0);
+      sum_1_1 = multiply_add(a_1, b_1, sum_1_1);
+    }
+  }
+
+  // 16 rows at a time: a subgroup's 16 × SUB_N sums, then its lanes write them row by row, each always the same columns.
+  let lane = thread % 32u;
+  let mine = subgroup * 16u * OUT_ROW;
+  let quad = lane % (SUB_N / 4u);
+  let column = n0 + sub_n * SUB_N + 4u * quad;
+  let factors = column_factors(column);
+  workgroupBarrier();
+  store_sum(mine + 4u * 0u, OUT_ROW, sum_0_0);
+  store_sum(mine + 4u * 1u, OUT_ROW, sum_0_1);
+  workgroupBarrier();
+  let slab_row_0_0 = (lane + 32u * 0u) / (SUB_N / 4u);
+  let row_0_0 = m0 + sub_m * SUB_M + 16u * 0u + slab_row_0_0;
+  let sum_of_0_0 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_0_0 * OUT_ROW + quad]));
+  let value_0_0 = finished(group.z, row_0_0, column, sum_of_0_0 * (row_factor(row_0_0) * factors));
+  let slab_row_0_1 = (lane + 32u * 1u) / (SUB_N / 4u);
+  let row_0_1 = m0 + sub_m * SUB_M + 16u * 0u + slab_row_0_1;
+  let sum_of_0_1 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_0_1 * OUT_ROW + quad]));
+  let value_0_1 = finished(group.z, row_0_1, column, sum_of_0_1 * (row_factor(row_0_1) * factors));
+  let slab_row_0_2 = (lane + 32u * 2u) / (SUB_N / 4u);
+  let row_0_2 = m0 + sub_m * SUB_M + 16u * 0u + slab_row_0_2;
+  let sum_of_0_2 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_0_2 * OUT_ROW + quad]));
+  let value_0_2 = finished(group.z, row_0_2, column, sum_of_0_2 * (row_factor(row_0_2) * factors));
+  let slab_row_0_3 = (lane + 32u * 3u) / (SUB_N / 4u);
+  let row_0_3 = m0 + sub_m * SUB_M + 16u * 0u + slab_row_0_3;
+  let sum_of_0_3 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_0_3 * OUT_ROW + quad]));
+  let value_0_3 = finished(group.z, row_0_3, column, sum_of_0_3 * (row_factor(row_0_3) * factors));
+  put(group.z, row_0_0, column, value_0_0);
+  put(group.z, row_0_1, column, value_0_1);
+  put(group.z, row_0_2, column, value_0_2);
+  put(group.z, row_0_3, column, value_0_3);
+  workgroupBarrier();
+  store_sum(mine + 4u * 0u, OUT_ROW, sum_1_0);
+  store_sum(mine + 4u * 1u, OUT_ROW, sum_1_1);
+  workgroupBarrier();
+  let slab_row_1_0 = (lane + 32u * 0u) / (SUB_N / 4u);
+  let row_1_0 = m0 + sub_m * SUB_M + 16u * 1u + slab_row_1_0;
+  let sum_of_1_0 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_1_0 * OUT_ROW + quad]));
+  let value_1_0 = finished(group.z, row_1_0, column, sum_of_1_0 * (row_factor(row_1_0) * factors));
+  let slab_row_1_1 = (lane + 32u * 1u) / (SUB_N / 4u);
+  let row_1_1 = m0 + sub_m * SUB_M + 16u * 1u + slab_row_1_1;
+  let sum_of_1_1 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_1_1 * OUT_ROW + quad]));
+  let value_1_1 = finished(group.z, row_1_1, column, sum_of_1_1 * (row_factor(row_1_1) * factors));
+  let slab_row_1_2 = (lane + 32u * 2u) / (SUB_N / 4u);
+  let row_1_2 = m0 + sub_m * SUB_M + 16u * 1u + slab_row_1_2;
+  let sum_of_1_2 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_1_2 * OUT_ROW + quad]));
+  let value_1_2 = finished(group.z, row_1_2, column, sum_of_1_2 * (row_factor(row_1_2) * factors));
+  let slab_row_1_3 = (lane + 32u * 3u) / (SUB_N / 4u);
+  let row_1_3 = m0 + sub_m * SUB_M + 16u * 1u + slab_row_1_3;
+  let sum_of_1_3 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_1_3 * OUT_ROW + quad]));
+  let value_1_3 = finished(group.z, row_1_3, column, sum_of_1_3 * (row_factor(row_1_3) * factors));
+  put(group.z, row_1_0, column, value_1_0);
+  put(group.z, row_1_1, column, value_1_1);
+  put(group.z, row_1_2, column, value_1_2);
+  put(group.z, row_1_3, column, value_1_3);
+}
+
