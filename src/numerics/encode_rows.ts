@@ -45,17 +45,20 @@ export function encodeRows(
 ): EncodedRows {
   const rows = values.length / cols;
   const largest = new Float32Array(rows);
-  for (let i = 0; i < values.length; i++) {
-    const row = Math.floor(i / cols);
-    largest[row] = Math.max(largest[row], Math.abs(values[i]));
+  for (let row = 0, i = 0; row < rows; row++) {
+    for (const end = i + cols; i < end; i++) {
+      largest[row] = Math.max(largest[row], Math.abs(values[i]));
+    }
   }
   if (granularity === "tensor") largest.fill(largest.reduce((a, b) => Math.max(a, b), 0));
   // Zeros take any scale.
   const scales = largest.map((magnitude) => magnitude === 0 ? 1 : magnitude / format.max);
-  const scaled = values.map((value, i) => value / scales[Math.floor(i / cols)]);
-  const stochastic = meanSquareOffset(scaled, format) < CLOSE;
-  const codes = stochastic
-    ? encodeStochastically(scaled, format, stream)
-    : codecOf(format).encode(scaled);
+  const scaled = new Float32Array(values.length);
+  for (let row = 0, i = 0; row < rows; row++) {
+    for (const end = i + cols; i < end; i++) scaled[i] = values[i] / scales[row];
+  }
+  const nearest = codecOf(format).encode(scaled);
+  const stochastic = meanSquareOffset(scaled, format, nearest) < CLOSE;
+  const codes = stochastic ? encodeStochastically(scaled, format, stream, nearest) : nearest;
   return { codes, scales: granularity === "row" ? scales : scales.slice(0, 1), stochastic };
 }

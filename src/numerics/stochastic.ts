@@ -31,26 +31,25 @@ export function streamBits(stream: number, element: number): number {
  * @param values Already multiplied by their scales.
  * @param format Of one byte per value.
  * @param stream From {@linkcode tensorStream}.
- * @param first Index in the stream of the first value.
+ * @param nearest The values rounded to nearest, where they are known.
  */
 export function encodeStochastically(
   values: Float32Array,
   format: NumberFormat,
   stream: number,
-  first = 0,
+  nearest = codecOf(format).encode(values),
 ): Uint8Array<ArrayBuffer> {
-  const codec = codecOf(format);
-  const decoded = codec.values();
+  const decoded = codecOf(format).values();
   const { above, below } = neighbours(format);
-  const codes = codec.encode(values);
+  const codes = nearest.slice();
   for (let i = 0; i < codes.length; i++) {
-    const nearest = codes[i];
-    const offset = values[i] - decoded[nearest];
+    const code = nearest[i];
+    const offset = values[i] - decoded[code];
     if (offset === 0 || Number.isNaN(offset)) continue;
-    const other = (offset > 0 ? above : below)[nearest];
+    const other = (offset > 0 ? above : below)[code];
     if (other < 0) continue; // saturated
-    const share = offset / (decoded[other] - decoded[nearest]);
-    if (streamBits(stream, first + i) < share * 2 ** 32) codes[i] = other;
+    const share = offset / (decoded[other] - decoded[code]);
+    if (streamBits(stream, i) < share * 2 ** 32) codes[i] = other;
   }
   return codes;
 }
@@ -60,19 +59,23 @@ export function encodeStochastically(
  * step that the value lies in. 1/12 for values at random; 0 for values that codes hold exactly.
  * Values out of range, of which nothing is known, do not count.
  */
-export function meanSquareOffset(values: Float32Array, format: NumberFormat): number {
-  const codec = codecOf(format);
-  const decoded = codec.values();
+export function meanSquareOffset(
+  values: Float32Array,
+  format: NumberFormat,
+  nearest: Uint8Array = codecOf(format).encode(values),
+): number {
+  const decoded = codecOf(format).values();
   const { above, below } = neighbours(format);
-  const codes = codec.encode(values);
   let [sum, count] = [0, 0];
-  for (let i = 0; i < codes.length; i++) {
-    const nearest = codes[i];
-    const offset = values[i] - decoded[nearest];
-    const other = (offset > 0 ? above : below)[nearest];
-    if (offset !== 0 && other < 0) continue;
+  for (let i = 0; i < values.length; i++) {
+    const code = nearest[i];
+    const offset = values[i] - decoded[code];
+    if (offset !== 0) {
+      const other = (offset > 0 ? above : below)[code];
+      if (other < 0) continue;
+      sum += (offset / (decoded[other] - decoded[code])) ** 2;
+    }
     count++;
-    if (offset !== 0) sum += (offset / (decoded[other] - decoded[nearest])) ** 2;
   }
   return count === 0 ? 0 : sum / count;
 }
