@@ -60,9 +60,10 @@ const SWEEP: Record<Provider, Record<string, GemmVariant>> = {
     "int8 band 32": int8Variant(128, 64, 8, { band: 32 }),
     "int8 half a step": int8Variant(128, 64, 8, { atOnce: 8 }),
     "int8 128×128": int8Variant(128, 128, 8),
-    "int8 64×64": int8Variant(64, 64, 8),
+    "int8 128×64": int8Variant(128, 64, 8),
     "int8 64×64 of 4": int8Variant(64, 64, 4),
     int8Small: GEMM_VARIANTS.int8Small,
+    int8Row: GEMM_VARIANTS.int8Row,
     int8Rows: GEMM_VARIANTS.int8Rows,
   },
   dawn: {
@@ -88,6 +89,7 @@ const SWEEP: Record<Provider, Record<string, GemmVariant>> = {
     int8TensorSmall: GEMM_VARIANTS.int8TensorSmall,
     "int8 64×64 of 1×2": int8TensorVariant(64, 64, { subgroups: [1, 2] }),
     "int8 without tensor cores": GEMM_VARIANTS.int8,
+    int8Row: GEMM_VARIANTS.int8Row,
     int8Rows: GEMM_VARIANTS.int8Rows,
   },
 };

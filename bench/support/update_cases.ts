@@ -136,14 +136,7 @@ export async function updateCase(
   (await made.prepare()).run();
   const allScales = new Float32Array(await device.read(scales)).slice(0, outputs + rank);
   device.free(values);
-  const factors = updateFactors({
-    codes: new Uint8Array(),
-    scales: allScales,
-    format: E4M3,
-    outputs,
-    inputs,
-    rank,
-  }, 0.25);
+  const factors = updateFactors({ scales: allScales, outputs }, 0.25);
   const rowFactors = uploaded(device, factors.rows);
   const columnFactors = uploaded(device, factors.columns);
   const part = {

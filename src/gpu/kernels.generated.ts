@@ -28,6 +28,7 @@ export type KernelName =
   | "gemm"
   | "gemm_f16"
   | "gemm_int8"
+  | "gemm_int8_rows"
   | "gemm_int8_tensor"
   | "gemm_tensor"
   | "grad_norm"
@@ -67,28 +68,38 @@ export const kernelSources: Readonly<Record<string, string>> = {
 //   second := beta2 · second + (1 − beta2) · g²
 //   value  := value · (1 − learning_rate · weight_decay) − step_size · first / (sqrt(second) · second_scale + eps)
 //
+// CHANGES keeps no values: what would be added to them (nothing decays) is written over the gradient.
+//
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
-// A step whose gradient is not finite changes nothing.
+// A step whose gradient is not finite changes nothing: CHANGES are zero.
 // Idea: one thread per vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
 //! include linear_grid.wgsl
 //! include step_state.wgsl
 
 struct Params {
   vectors: u32, // vec4s in each
+//! if !CHANGES
   decay_end: u32,
+//! end
   beta1: f32,
   beta2: f32,
   one_minus_beta1: f32,
   one_minus_beta2: f32,
   eps: f32,
+//! if !CHANGES
   weight_decay: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> inputs: StepInputs;
 @group(0) @binding(2) var<storage, read> results: StepResults;
+//! if CHANGES
+@group(0) @binding(3) var<storage, read_write> gradients: array<vec4<f32>>;
+//! else
 @group(0) @binding(3) var<storage, read> gradients: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> values: array<vec4<f32>>;
+//! end
 @group(0) @binding(5) var<storage, read_write> first: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> second: array<vec4<f32>>;
 
@@ -96,15 +107,26 @@ struct Params {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let i = linear_index(group, groups) * THREADS + thread;
-  if (i >= params.vectors || results.finite == 0u) { return; }
+  if (i >= params.vectors) { return; }
+  if (results.finite == 0u) {
+//! if CHANGES
+    gradients[i] = vec4<f32>();
+//! end
+    return;
+  }
   let g = gradients[i] * results.clip;
   let m = params.beta1 * first[i] + params.one_minus_beta1 * g;
   let v = params.beta2 * second[i] + params.one_minus_beta2 * g * g;
   first[i] = m;
   second[i] = v;
+  let change = -inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
+//! if CHANGES
+  gradients[i] = change;
+//! else
   let decays = 4u * i + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.decay_end);
   let kept = select(vec4<f32>(1.0), vec4<f32>(1.0 - inputs.learning_rate * params.weight_decay), decays);
-  values[i] = values[i] * kept - inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
+  values[i] = values[i] * kept + change;
+//! end
 }
 `,
   "attention_backward.wgsl": `// What the two tiled kernels of the attention backward share: operands, and how they write a row of a gradient.
@@ -1950,6 +1972,11 @@ fn dot4(a: u32, b: u32) -> i32 {
   return products.x + products.y + products.z + products.w;
 //! end
 }
+
+// The same of sixteen.
+fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
+  return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
+}
 `,
   "embedding.wgsl": `// Embedding: output[t] = table[ids[t]].
 //
@@ -2084,12 +2111,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
-  "falqon_part.wgsl": `// Parameters and bindings of the kernels that write rows of the FP8 weight, or measure what writing them will do
+  "falqon_part.wgsl": `// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+//
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
 // [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
 // pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+//! include code_place.wgsl
 
 struct Params {
 //! if MEASURES
@@ -2102,6 +2131,14 @@ struct Params {
   a_row: u32,
   rank: u32,
   b_pitch: u32,
+//! if CHANGE
+  change_vectors: u32, // vectors of columns in a row of change
+//! end
+//! if STOCHASTIC
+  row_words: u32,  // random words for a row
+  key_low: u32,    // of the tensor
+  key_high: u32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2113,24 +2150,52 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+//! if STOCHASTIC
+//! include falqon_rounding.wgsl
+//! end
 //! if !ALL_ROWS
 @group(0) @binding(5) var<storage, read> selected: array<u32>;
 //! end
 
+fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
+
 // The codes that vector \`vector\` of a row starts from.
 //! if IN_PLACE
-fn base_codes(row: u32, vector: u32) -> u32 { return weight[(params.w_row + row) * params.vectors + vector]; }
+fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_row + row, vector)]; }
 //! else
 @group(0) @binding(6) var<storage, read> base: array<u32>;
 
-fn base_codes(row: u32, vector: u32) -> u32 { return base[(params.base_row + row) * params.vectors + vector]; }
+fn base_codes(row: u32, vector: u32) -> u32 { return base[place_of(params.base_row + row, vector)]; }
 //! end
 `,
-  "falqon_row.wgsl": `// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
-// tests/oracle/falqon_update.ts. Include-only.
+  "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for each two neighbouring
+// columns, a function of the tensor's key, the step and the element, by integer arithmetic only. Include-only; the
+// kernel's parameters have key_low, key_high and row_words.
+//! include mix.wgsl
+//! include step_state.wgsl
+
+@group(0) @binding(9) var<storage, read> inputs: StepInputs;
+
+// What the words of this step depend on besides the element.
+fn rounding_stream() -> vec2<u32> {
+  return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
+}
+
+// The words of columns 4·vector to 4·vector + 3 of a row: \`mix\` of their index, with half of the stream before and half
+// in its middle, so that streams are not each other's shifts.
+fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
+  var z = vec2<u32>(0u, 1u) + (row * params.row_words + 2u * vector + stream.x);
+  z = (z ^ (z >> vec2<u32>(16u))) * 0x21f0aaadu + stream.y;
+  z = (z ^ (z >> vec2<u32>(15u))) * 0x735a2d97u;
+  return z ^ (z >> vec2<u32>(15u));
+}
+`,
+  "falqon_row.wgsl": `// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
+// tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
 //
-// β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
-// is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+// β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
+// in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+//! include $CODES_INCLUDE
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
 
@@ -2138,25 +2203,72 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
+  return bitcast<vec4<f32>>(select((bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK), vec4<u32>(), vanishes));
 }
 
-// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its
-// integer operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a
-// NaN in B has nothing else), the bias of the exponent is taken off the four together, and codes are put together by
-// adding.
-fn encode4_scaled(v: vec4<f32>) -> u32 {
-  let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
-  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
-  // Each code plus 1064, see encode4.
-  let biased = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power + (power >> vec4<u32>(20u));
-  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - 0x2c2c2c28u; // 1064 · 0x01010101
-  let bits = bitcast<vec4<u32>>(v);
-  let signs = ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) |
-    (bits.w & 0x80000000u);
-  let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
-  return select(magnitudes | signs, 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+//! if CODES == e4m3
+// Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
+const UNIT = 256.0;
+
+fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
+
+// The signs of four values in their places of a word of codes.
+fn signs4(bits: vec4<u32>) -> u32 {
+  return ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) | (bits.w & 0x80000000u);
 }
+
+// Magnitude codes, each plus an offset that one subtraction takes off the four together, and the signs of v. A NaN makes
+// all four codes NaN: a row with a NaN in B has nothing else.
+fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
+  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - offsets;
+  let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
+  return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+}
+
+//! if STOCHASTIC
+// The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
+// magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
+// codes in the mantissa of f32. Random 19 bits are added, the fraction is cut off. What is a code already stays.
+fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
+  let v = decode4(codes) + sum;
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(1u << 23u);
+  let random = vec4<u32>(words.x >> 13u, words.x & 0x7ffffu, words.y >> 13u, words.y & 0x7ffffu);
+  // Half the power is taken off instead of the power: that half is the exponent field of the code.
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
+  return finish4(steps >> vec4<u32>(19u), 0x93939390u, v); // 912 · 0x01010101
+}
+//! else
+// The codes of from + sum, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which
+// the update has more than of any other.
+fn new_codes(codes: u32, sum: vec4<f32>) -> u32 {
+  let v = decode4(codes) + sum;
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
+  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+}
+//! end
+//! else
+const UNIT = 1.0;
+
+fn decode4(codes: u32) -> vec4<f32> { return unpack4_$CODES(codes); }
+
+//! if STOCHASTIC
+// The codes of from + sum, each rounded up with the probability of its fraction: floor(from + sum + random), by integers
+// with 20 bits of fraction. What is a whole number stays.
+fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
+  let change = vec4<i32>(clamp(sum, vec4<f32>(-256.0), vec4<f32>(256.0)) * 1048576.0);
+  let random = vec4<u32>(words.x >> 12u, words.x & 0xfffffu, words.y >> 12u, words.y & 0xfffffu);
+  let old = bitcast<vec4<i32>>(vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes)) >> vec4<u32>(24u);
+  let steps = (change + bitcast<vec4<i32>>(random)) >> vec4<u32>(20u);
+  let codes4 = bitcast<vec4<u32>>(clamp(old + steps, vec4<i32>(-127), vec4<i32>(127)));
+  return (codes4.x & 0xffu) | ((codes4.y & 0xffu) << 8u) | ((codes4.z & 0xffu) << 16u) | (codes4.w << 24u);
+}
+//! else
+fn new_codes(codes: u32, sum: vec4<f32>) -> u32 { return pack4_$CODES(decode4(codes) + sum); }
+//! end
+//! end
 `,
   "falqon_scores.wgsl": `// What is pending in each row of B, and how much: delta[i][j] = b[i][j] − flushed[i][j], score[i] = Σ_j |delta[i][j]|,
 // summed in f32 in the order of j. Without FLUSHED all of b is pending. One thread per row.
@@ -2238,15 +2350,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 `,
   "falqon_statistics.wgsl": `// Measures what the next update will do, before it does it; nothing is changed. For row i of the weight:
-// statistics[i] = (codes that will differ, values beyond ±448, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
+// statistics[i] = (codes that will differ, values beyond the format's largest, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
 // U = c · pending · A in units of the weight, and R the change that the decoded weight will make.
 //
 // One workgroup per row; every row is measured, also those that are not written, since U counts all of them.
 // On request only: it costs as much as an update of all rows.
 //! include linear_grid.wgsl
-//! include fp8.wgsl
 //! include falqon_row.wgsl
-//! include falqon_part.wgsl MEASURES=true
+//! include falqon_part.wgsl MEASURES=true CHANGE=false
 
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
 
@@ -2282,20 +2393,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var asked = vec4<f32>();
     var sum = vec4<f32>();
     for (var j = 0u; j < params.rank; j++) {
-      let a = unpack4_e4m3_scaled(weight[(params.a_row + j) * params.vectors + vector]) * 256.0;
+      let a = decode4(weight[place_of(params.a_row + j, vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
-      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * a;
+      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
     }
     mine.z += dot(asked, asked);
     if (is_written) {
-      let old = weight[(params.w_row + row) * params.vectors + vector];
-      let value = unpack4_e4m3_scaled(base_codes(row, vector)) * 256.0 + sum;
-      let code = pack4_e4m3(value);
-      let change = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
+      let old = weight[place_of(params.w_row + row, vector)];
+      let base = base_codes(row, vector);
+      let value = (decode4(base) + sum) * UNIT;
+//! if STOCHASTIC
+      let code = new_codes(base, sum, rounding_words(rounding_stream(), row, vector));
+//! else
+      let code = new_codes(base, sum);
+//! end
+      let change = (decode4(code) - decode4(old)) * UNIT;
       for (var c = 0u; c < 4u; c++) {
         mine.x += select(0.0, 1.0, (((code ^ old) >> (8u * c)) & 0xffu) != 0u);
-        mine.y += select(0.0, 1.0, abs(value[c]) > 448.0);
+        mine.y += select(0.0, 1.0, abs(value[c]) > $CODES_MAX);
       }
       mine.w += dot(change, asked);
     }
@@ -2309,7 +2425,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (lane == 0u) { statistics[row] = partial[0]; }
 }
 `,
-  "falqon_update.wgsl": `// Writes rows of the FP8 weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl).
+  "falqon_update.wgsl": `// Writes rows of the weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl), rounded to nearest or
+// STOCHASTIC. IN_PLACE each code is read and written once, by the thread that owns it.
 //
 // Shapes: those of falqon_part.wgsl.
 // CHANGE also writes decode(new) − decode(old) of row \`selected[p]\` to change[p]: what rounding left of the update.
@@ -2318,8 +2435,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // BM rows × BN columns, a thread TM × TN of them in registers; coefficients and decoded A pass through workgroup memory
 // BK of the rank at a time, the next ones fetched meanwhile. The codes to start from are fetched before all that. Beyond
 // the rank the coefficients are zero, which leaves sums as they are, so the contraction is a whole number of steps.
-// Everything but the coefficients is times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
-//! include fp8.wgsl
 //! include falqon_row.wgsl
 //! include falqon_part.wgsl MEASURES=false
 
@@ -2351,7 +2466,7 @@ fn rows_of(p: u32) -> vec4<u32> {
 
 // Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
 fn a_codes(j: u32, v: u32) -> u32 {
-  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+  return weight[place_of(params.a_row + min(j, params.rank - 1u), min(v, params.vectors - 1u))];
 }
 
 // Element j of four rows of b: zero beyond the rank.
@@ -2404,7 +2519,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 //! end
 //! unroll t 0 A_LOADS
-    if (thread + \${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = unpack4_e4m3_scaled(a_next_$t); }
+    if (thread + \${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = decode4(a_next_$t); }
 //! end
     workgroupBarrier();
     let j1 = j0 + BK;
@@ -2436,15 +2551,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   }
 
+//! if STOCHASTIC
+  let stream = rounding_stream();
+//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll n 0 TN/4
   if (p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u < params.count && v_$n < params.vectors) {
-    let at = (params.w_row + row_\${i}_$c) * params.vectors + v_$n;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_\${i}_\${c}_$n) + sum_\${i}_\${c}_$n);
+    let at = place_of(params.w_row + row_\${i}_$c, v_$n);
+//! if STOCHASTIC
+    let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n, rounding_words(stream, row_\${i}_$c, v_$n));
+//! else
+    let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n);
+//! end
 //! if CHANGE
     let p = p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u;
-    change[p * params.vectors + v_$n] = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(weight[at])) * 256.0;
+    if (v_$n < params.change_vectors) {
+      change[p * params.change_vectors + v_$n] = (decode4(code) - decode4(weight[at])) * UNIT;
+    }
 //! end
     weight[at] = code;
   }
@@ -2455,22 +2579,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 `,
   "falqon_update_tensor.wgsl": `// falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs]; b f32 [outputs, rank]; all with columns up to the pitch zero.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
 //
-// f16 holds A~ exactly. β is f16 too, in two parts: a power of two for each row brings the largest |β| to [2^14, 2^15),
-// high is the first 11 of its 20 significant bits, and low the others, which f16 holds both. What they lack, of
-// coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a GPU
-// flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except where
-// a sum lands within its rounding of a tie. A row with a coefficient that is not finite becomes NaN.
+// f16 holds A~ exactly. β is f16 too: a power of two for each row brings the largest |β| to [2^14, 2^15). A β of more
+// than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
+// lack, of coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a
+// GPU flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except
+// where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
+// that is not finite becomes NaN.
 //
 // Idea: a subgroup keeps the coefficients of 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS columns.
 // A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched meanwhile.
-// Sums pass through workgroup memory to an invocation for each 16 codes of a row.
+// Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads and writes them.
 // Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
-//! include fp8.wgsl
 //! include falqon_row.wgsl
 //! include fragments.wgsl
+//! include code_place.wgsl
 
 struct Params {
   rows: u32,
@@ -2480,6 +2605,11 @@ struct Params {
   a_row: u32,
   rank: u32,
   b_vectors: u32, // vectors of 4 floats in a row of b
+//! if STOCHASTIC
+  row_words: u32, // random words for a row
+  key_low: u32,   // of the tensor
+  key_high: u32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2487,7 +2617,26 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+//! if STOCHASTIC
+//! include falqon_rounding.wgsl
+//! end
+//! if !IN_PLACE
 @group(0) @binding(5) var<storage, read> base: array<vec4<u32>>;
+//! end
+
+// Where sixteen codes are; beyond the row, its last ones.
+fn place_of(row: u32, vector: u32) -> u32 {
+  return code_place(row, 4u * min(vector, params.vectors - 1u), 4u * params.vectors) / 4u;
+}
+
+// The sixteen codes that vector \`vector\` of a row starts from.
+fn base_codes(row: u32, vector: u32) -> vec4<u32> {
+//! if IN_PLACE
+  return weight[place_of(params.w_row + row, vector)];
+//! else
+  return base[place_of(params.base_row + row, vector)];
+//! end
+}
 
 const THREADS = 32u * SUBGROUPS;
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
@@ -2517,13 +2666,17 @@ fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32
 
 // Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
 fn a_codes(j: u32, v: u32) -> vec4<u32> {
-  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+  return weight[place_of(params.a_row + min(j, params.rank - 1u), v)];
 }
 
-// Eight codes as f16 times 2^-8, in fours ordered 0, 2, 1, 3.
+// Eight codes as f16 divided by UNIT, in fours ordered 0, 2, 1, 3.
 fn a_f16(codes: vec2<u32>) -> vec4<u32> {
+//! if CODES == e4m3
   let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
   return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
+//! else
+  return vec4<u32>(halves(decode4(codes.x).xzyw), halves(decode4(codes.y).xzyw));
+//! end
 }
 
 @compute @workgroup_size(THREADS)
@@ -2544,7 +2697,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   largest = max(largest, max(largest_of(beta_\${k}_0), largest_of(beta_\${k}_1)));
 //! end
   largest = max(largest, from_other_half(largest, thread));
-  // All coefficients zero: as for the smallest one. Sums are times 2^-8, as A~ is, and so are base values.
+  // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
   let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
   let scale = bitcast<f32>((268u - exponent) << 23u);
   let unscale = bitcast<f32>((exponent - 14u) << 23u);
@@ -2556,11 +2709,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let scaled_\${k}_1 = beta_\${k}_1 * scale;
   workgroupBarrier();
   tile[beta_at] = vec4<u32>(halves(upper(scaled_\${k}_0)), halves(upper(scaled_\${k}_1)));
+//! if LOW
   tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
     halves(scaled_\${k}_0 - upper(scaled_\${k}_0)), halves(scaled_\${k}_1 - upper(scaled_\${k}_1)));
+//! end
   workgroupBarrier();
   let high_$k = load_left(sums, BETA_ROW);
+//! if LOW
   let low_$k = load_left(sums + 16u * BETA_ROW, BETA_ROW);
+//! end
 //! end
 
   // The first step's A~, and the codes of the next ones.
@@ -2577,10 +2734,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tile[a_at_$t + 1u] = a_f16(a_first_$t.zw);
   }
 //! end
-  let base_at = (params.base_row + read_row) * params.vectors;
-  let weight_at = (params.w_row + read_row) * params.vectors;
 //! unroll n 0 COLUMNS/32
-  var from_next_$n = base[base_at + min(first + my_half + 2u * \${n}u, params.vectors - 1u)];
+  var from_next_$n = base_codes(read_row, first + my_half + 2u * \${n}u);
+//! end
+//! if STOCHASTIC
+  let stream = rounding_stream();
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
@@ -2595,8 +2753,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll c 0 COLUMNS/16
       sum_$c = multiply_add(high_$k, a_$c, sum_$c);
 //! end
+//! if LOW
 //! unroll c 0 COLUMNS/16
       sum_$c = multiply_add(low_$k, a_$c, sum_$c);
+//! end
 //! end
     }
 //! end
@@ -2614,17 +2774,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! unroll n 0 COLUMNS/32
     let from_$n = from_next_$n;
-    from_next_$n = base[base_at + min(v + STEP + my_half + 2u * \${n}u, params.vectors - 1u)];
+    from_next_$n = base_codes(read_row, v + STEP + my_half + 2u * \${n}u);
 //! end
 //! unroll n 0 COLUMNS/32
     {
       let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * \${n}u);
       var codes: vec4<u32>;
 //! unroll q 0 4
-      codes[$q] = encode4_scaled(unpack4_e4m3_scaled(from_$n[$q]) + bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unscale);
+      let sum_$q = bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unscale;
+//! if STOCHASTIC
+      let words_$q = rounding_words(stream, row, 4u * (v + my_half + 2u * \${n}u) + \${q}u);
+      codes[$q] = new_codes(from_$n[$q], sum_$q, words_$q);
+//! else
+      codes[$q] = new_codes(from_$n[$q], sum_$q);
+//! end
 //! end
       if (row < params.rows && v + my_half + 2u * \${n}u < params.vectors) {
-        weight[weight_at + v + my_half + 2u * \${n}u] = codes;
+        weight[place_of(params.w_row + row, v + my_half + 2u * \${n}u)] = codes;
       }
     }
 //! end
@@ -2872,10 +3038,6 @@ fn store_sum(at: u32, stride: u32, sum: Sum) {
   let mine = at + lane_row * stride + lane_column / 4u;
   tile[mine] = bitcast<vec4<u32>>(sum.low);
   tile[mine + 1u] = bitcast<vec4<u32>>(sum.high);
-}
-
-fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
 }
 
 fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum {
@@ -3228,6 +3390,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! end
 `,
+  "gemm_fragment_store.wgsl": `// Writes the sums of a workgroup of the GEMM kernels for tensor cores, sum_i_j for fragment j of fragment row i, by
+// DOWN × ACROSS subgroups of 32. Pasted at the end of \`main\`. Include-only.
+//
+// A fragment's elements have no known place, so sums go through \`tile\`, 16 rows at a time: a subgroup's 16 × SUB_N sums,
+// then its lanes write them row by row, each always the same columns. The including kernel declares SUB_M × SUB_N, what
+// a subgroup makes, OUT_ROW, the vectors of such a row with one more against bank conflicts, and \`values_of\`, what four
+// sums in \`tile\` are. All results of these rows are finished before any is written: see gemm_output.wgsl.
+  let subgroup_m0 = m0 + subgroup / \${ACROSS}u * SUB_M;
+  let subgroup_n0 = n0 + subgroup % \${ACROSS}u * SUB_N;
+  let lane = thread % 32u;
+  let mine = subgroup * 16u * OUT_ROW;
+  let quad = lane % (SUB_N / 4u);
+  let column = subgroup_n0 + 4u * quad;
+  let factors = column_factors(column);
+//! unroll i 0 BM/$DOWN/16
+  workgroupBarrier();
+//! unroll j 0 BN/$ACROSS/16
+  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
+//! end
+  workgroupBarrier();
+//! unroll q 0 BN/$ACROSS/8
+  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (SUB_N / 4u);
+  let row_\${i}_$q = subgroup_m0 + 16u * \${i}u + slab_row_\${i}_$q;
+  let sum_of_\${i}_$q = values_of(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]);
+  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
+//! end
+//! unroll q 0 BN/$ACROSS/8
+  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
+//! end
+//! end
+`,
   "gemm_int8.wgsl": `// Matrix product of int8 codes without tensor cores: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
 //
 // a, b: panels [rows / 128][k / 64][128][64 bytes] as they are stored; params.k is a multiple of 64, and one of both is
@@ -3262,6 +3455,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
   // Indices are named once: one that is computed again in every step costs time under naga.
   let vector = thread % 4u;
+//! unroll w 0 4
+  let to_$w = vector * 4u + \${w}u;
+//! end
 //! for X,x,n in A,a,m B,b,n
   let \${x}_panel = (\${n}0 / 128u * (params.\${x}_pitch / 64u) + params.\${x}_column / 64u) * BLOCK + \${n}0 % 128u * 4u;
 //! unroll p 0 \${X}_LOADS
@@ -3297,7 +3493,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     {
 //! end
 //! unroll w 0 4
-      \${x}_tile[vector * 4u + \${w}u][\${x}_quad_$p] =
+      \${x}_tile[to_$w][\${x}_quad_$p] =
         vec4<u32>(\${x}_next_\${p}_0[$w], \${x}_next_\${p}_1[$w], \${x}_next_\${p}_2[$w], \${x}_next_\${p}_3[$w]);
 //! end
     }
@@ -3307,7 +3503,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     // The last step fetches its own words again: cheaper than to ask.
     let next = min(step + 1u, steps - 1u);
 //! include gemm_int8_fetch.wgsl STEP=next
+//! if ROLLED
     for (var word = 0u; word < 16u; word += AT_ONCE) {
+//! else
+    {
+      const word = 0u; // known, so that nothing is computed to stay in bounds
+//! end
 //! unroll w 0 AT_ONCE
       {
 //! unroll i 0 TM/4
@@ -3355,6 +3556,62 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! end
 `,
+  "gemm_int8_rows.wgsl": `// Matrix product of few rows of int8 codes: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
+//
+// a, b: as for gemm_int8.wgsl. Reading B once is all the time there is, so nothing of it goes through workgroup memory.
+// Idea: four neighbouring threads read the 64 codes of a row of B in a step, BN times as many a run of memory, and every
+// GROUPS-th step is theirs. Each multiplies them by the codes of BM rows of A, and what all have is added at the end.
+//! include gemm_output.wgsl
+//! include dot4.wgsl
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+const THREADS = 4 * BN * GROUPS;
+// A step of a panel in vectors of 16 codes.
+const BLOCK = 512u;
+
+var<workgroup> parts: array<array<vec4<i32>, BN * GROUPS>, BM>; // of the four threads of a row and step
+var<workgroup> totals: array<array<vec4<i32>, BN / 4>, BM>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let m0 = group.y * BM;
+  let n0 = group.x * BN;
+  let steps = params.k / 64u;
+  let vector = thread % 4u;
+  let column = thread / 4u % BN;
+  let first = thread / (4u * BN);
+  let a_at = (m0 / 128u * (params.a_pitch / 64u) + params.a_column / 64u) * BLOCK + m0 % 128u * 4u + vector;
+  let b_at = (n0 / 128u * (params.b_pitch / 64u) + params.b_column / 64u) * BLOCK + (n0 % 128u + column) * 4u + vector;
+//! unroll r 0 BM
+  var sum_$r = 0i;
+//! end
+  for (var step = first; step < steps; step += GROUPS) {
+    let codes = b[b_at + step * BLOCK];
+//! unroll r 0 BM
+    sum_$r += dot16(a[a_at + step * BLOCK + \${r}u * 4u], codes);
+//! end
+  }
+//! unroll r 0 BM
+  parts[$r][thread / 4u][vector] = sum_$r;
+//! end
+  workgroupBarrier();
+  if (thread < BM * BN) {
+    let row = thread / BN;
+    var all = vec4<i32>();
+    for (var g = 0u; g < GROUPS; g += 1u) { all += parts[row][g * BN + thread % BN]; }
+    totals[row][thread % BN / 4u][thread % 4u] = all.x + all.y + all.z + all.w;
+  }
+  workgroupBarrier();
+  if (thread >= BM * BN / 4) { return; }
+  let row = thread / (BN / 4u);
+  let quad = thread % (BN / 4u);
+  let sum = vec4<f32>(totals[row][quad]);
+  let scaled = sum * (row_factor(m0 + row) * column_factors(n0 + 4u * quad));
+  put(group.z, m0 + row, n0 + 4u * quad, finished(group.z, m0 + row, n0 + 4u * quad, scaled));
+}
+`,
   "gemm_int8_tensor.wgsl": `// Matrix product of int8 codes on tensor cores: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], with exact i32 sums.
 //
 // a, b: panels [rows / 128][k / 64][128][64 bytes] as they are stored; K is a multiple of 64, and one of both is zero
@@ -3363,7 +3620,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // fragments of 16 × 16. A step of 64 k waits in workgroup memory, the next one is fetched into registers meanwhile: one
 // run of memory for each 128 rows. A pad of one vector per row spreads the rows over the banks: without it the product
 // takes 1.7 times as long on an H100. K is known to the compiler, which unrolls the loop: a tenth to a quarter of the
-// time. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+// time.
 //! include gemm_output.wgsl
 //! include gemm_tile.wgsl
 //! include fragments_int8.wgsl
@@ -3386,6 +3643,8 @@ const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BN * ROW, SUBGROUPS_M * SUBGROUPS_N * 16u * OUT_ROW)>;
 
+fn values_of(sums: vec4<u32>) -> vec4<f32> { return vec4<f32>(bitcast<vec4<i32>>(sums)); }
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -3397,16 +3656,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let sub_m = subgroup / SUBGROUPS_N;
   let sub_n = subgroup % SUBGROUPS_N;
 
-  // The panels of an operand, and a thread's first vector of the tile's rows.
-  let a_panel = params.a_pitch / 64u * BLOCK;
-  let b_panel = params.b_pitch / 64u * BLOCK;
-  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + m0 % 128u * 4u + thread;
-  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + n0 % 128u * 4u + thread;
+  // A thread's first vector of the tile's rows, and how far on those of a second panel are: where the operand has none,
+  // the first one's serve, as nothing of them is written.
+//! for X,x,n in A,a,m B,b,n
+  let \${x}_panel = params.\${x}_pitch / 64u * BLOCK;
+  let \${x}_at = \${n}0 / 128u * \${x}_panel + params.\${x}_column / 64u * BLOCK + \${n}0 % 128u * 4u + thread;
+  let \${x}_second = select(0u, \${x}_panel, \${n}0 + 128u < params.$n);
+//! end
   let a_to = thread / 4u * ROW + thread % 4u;
   let b_to = B_TILE + a_to;
 //! for X,x in A,a B,b
 //! unroll p 0 \${X}_LOADS
-  var \${x}_next_$p = $x[\${x}_at + \${p}u * THREADS / BLOCK * \${x}_panel + \${p}u * THREADS % BLOCK];
+  var \${x}_next_$p = $x[\${x}_at + \${p}u * THREADS / BLOCK * \${x}_second + \${p}u * THREADS % BLOCK];
 //! end
 //! end
 //! unroll i 0 BM/SUBGROUPS_M/16
@@ -3426,7 +3687,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let next = min(step + 1u, STEPS - 1u) * BLOCK;
 //! for X,x in A,a B,b
 //! unroll p 0 \${X}_LOADS
-    \${x}_next_$p = $x[\${x}_at + next + \${p}u * THREADS / BLOCK * \${x}_panel + \${p}u * THREADS % BLOCK];
+    \${x}_next_$p = $x[\${x}_at + next + \${p}u * THREADS / BLOCK * \${x}_second + \${p}u * THREADS % BLOCK];
 //! end
 //! end
 //! unroll kk 0 2
@@ -3446,28 +3707,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  // 16 rows at a time: a subgroup's 16 × SUB_N sums, then its lanes write them row by row, each always the same columns.
-  let lane = thread % 32u;
-  let mine = subgroup * 16u * OUT_ROW;
-  let quad = lane % (SUB_N / 4u);
-  let column = n0 + sub_n * SUB_N + 4u * quad;
-  let factors = column_factors(column);
-//! unroll i 0 BM/SUBGROUPS_M/16
-  workgroupBarrier();
-//! unroll j 0 BN/SUBGROUPS_N/16
-  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
-//! end
-  workgroupBarrier();
-//! unroll q 0 BN/SUBGROUPS_N/8
-  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (SUB_N / 4u);
-  let row_\${i}_$q = m0 + sub_m * SUB_M + 16u * \${i}u + slab_row_\${i}_$q;
-  let sum_of_\${i}_$q = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]));
-  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
-//! end
-//! unroll q 0 BN/SUBGROUPS_N/8
-  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
-//! end
-//! end
+//! include gemm_fragment_store.wgsl DOWN=$SUBGROUPS_M ACROSS=$SUBGROUPS_N
 }
 `,
   "gemm_output.wgsl": `// Parameters of every GEMM kernel, and how it writes a result. Include-only.
@@ -3646,10 +3886,14 @@ const PER_VECTOR = 8u;
 const A_ROW = BM / 8u + 1u;
 const B_ROW = BN / 8u + 1u;
 const B_TILE = BK * A_ROW; // where b's values begin
-// Rows of the outgoing sums of a subgroup in vectors of 4 floats.
-const OUT_ROW = BN / 8u + 1u;
+// What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
+const SUB_M = BM / 2u;
+const SUB_N = BN / 2u;
+const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
+
+fn values_of(sums: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(sums); }
 
 //! if CODES
 // The f16 of the first values of lanes from pack_codes.wgsl, and of the others.
@@ -3745,28 +3989,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes write them row by row, each always the same columns.
-  let lane = thread % 32u;
-  let mine = subgroup * 16u * OUT_ROW;
-  let quad = lane % (BN / 8u);
-  let column = n0 + half_n * (BN / 2u) + 4u * quad;
-  let factors = column_factors(column);
-//! unroll i 0 BM/32
-  workgroupBarrier();
-//! unroll j 0 BN/32
-  store_sum(mine + 4u * \${j}u, OUT_ROW, sum_\${i}_$j);
-//! end
-  workgroupBarrier();
-//! unroll q 0 BN/16
-  let slab_row_\${i}_$q = (lane + 32u * \${q}u) / (BN / 8u);
-  let row_\${i}_$q = m0 + half_m * (BM / 2u) + 16u * \${i}u + slab_row_\${i}_$q;
-  let sum_of_\${i}_$q = bitcast<vec4<f32>>(tile[mine + slab_row_\${i}_$q * OUT_ROW + quad]);
-  let value_\${i}_$q = finished(group.z, row_\${i}_$q, column, sum_of_\${i}_$q * (row_factor(row_\${i}_$q) * factors));
-//! end
-//! unroll q 0 BN/16
-  put(group.z, row_\${i}_$q, column, value_\${i}_$q);
-//! end
-//! end
+//! include gemm_fragment_store.wgsl DOWN=2 ACROSS=2
 }
 `,
   "gemm_tile.wgsl": `// Which tile of the output a workgroup makes. Include-only.
@@ -4408,6 +4631,16 @@ fn main() {
   );
 }
 `,
+  "mix.wgsl": `// A bijection of 32-bit words whose output bits each depend on all input bits: mix32 in src/numerics/random.ts.
+// Include-only.
+
+fn mix(word: u32) -> u32 {
+  var z = word;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
+  z = (z ^ (z >> 15u)) * 0x735a2d97u;
+  return z ^ (z >> 15u);
+}
+`,
   "nf4_absmax.wgsl": `// The largest magnitude of each block of 64 values of a weight: absmax[b] = max |x[i]|, i in block b.
 //
 // x: f32 [rows, cols] with a pitch; a block runs on from the end of a row to the next one. absmax: f32 [blocks].
@@ -4941,6 +5174,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // none beyond 4.9 standard deviations): integer arithmetic, so that every GPU and the twin tests/oracle/random.ts give
 // the same bits.
 //! include linear_grid.wgsl
+//! include mix.wgsl
 
 struct Params {
   rows: u32,
@@ -4958,14 +5192,6 @@ struct Params {
 //! else
 @group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
 //! end
-
-// As mix32 in src/numerics/random.ts.
-fn mix(word: u32) -> u32 {
-  var z = word;
-  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
-  z = (z ^ (z >> 15u)) * 0x735a2d97u;
-  return z ^ (z >> 15u);
-}
 
 // The two uniform 16-bit integers in a word, added.
 fn halves(word: u32) -> u32 {
@@ -5585,7 +5811,7 @@ fn write_scaled(row: u32, v: u32, value: vec4<f32>) {
 //! end
 `,
   "row_scale.wgsl": `// The scale of a row, as the record of its format (src/numerics/formats.ts) makes it from the largest magnitude: what
-// brings that to the format's largest value, or a power of two, exact, for a format with bits to spare.
+// brings that to the format's largest value (less where there is headroom), or a power of two, exact, for a format with bits to spare.
 // Include-only; constants from src/kernels/codes.ts. tests/oracle/quantize.ts is the same on the CPU.
 //
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
@@ -5595,11 +5821,11 @@ const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 
 fn scale_of(amax: f32) -> f32 {
 //! if CODES_VANISHING != none
-  return select($CODES_MAX / amax, $CODES_VANISHING, amax < SMALLEST_AMAX);
+  return select($CODES_TOP / amax, $CODES_VANISHING, amax < SMALLEST_AMAX);
 //! else
   let largest = select(amax, SMALLEST_AMAX, amax < SMALLEST_AMAX);
 //! if CODES_SCALE == maximum
-  return $CODES_MAX / largest;
+  return $CODES_TOP / largest;
 //! else
   return bitcast<f32>(($CODES_EXPONENT - (bitcast<u32>(largest) >> 23u)) << 23u);
 //! end

@@ -17,15 +17,20 @@ import { formatOf } from "../numerics/formats.ts";
  * - `CODES_WORD`: the type of four codes;
  * - `LAYOUT`: how its matrices lie in memory;
  * - `CODES_MAX`: its largest magnitude;
+ * - `CODES_TOP`: what a scale brings the largest value to, that magnitude divided by the headroom;
  * - `CODES_SCALE`: `maximum`, or `power` for powers of two;
  * - `CODES_VANISHING`: the scale of rows that vanish, or `none` for that of the smallest magnitude;
  * - `CODES_EXPONENT`: the exponent field of a power-of-two scale plus that of the largest
  *   magnitude.
  *
- * @param vanishing The scale of rows that vanish. Default: the format's.
+ * @param options `vanishing`: the scale of rows that vanish; default the format's. `headroom`: by how
+ * much a scale to the maximum leaves room above the largest value; default 1, none.
  * @throws {TypeError} for a type without scales.
  */
-export function codeConstants(type: string, vanishing?: number): KernelConstants {
+export function codeConstants(
+  type: string,
+  { vanishing, headroom = 1 }: { vanishing?: number; headroom?: number } = {},
+): KernelConstants {
   const { name, bytes, layout, max, scale, include } = formatOf(type);
   if (!scale || !include) {
     throw new TypeError(`Rows are not quantised to ${name}: it has no scales`);
@@ -38,6 +43,7 @@ export function codeConstants(type: string, vanishing?: number): KernelConstants
     CODES_WORD: bytes === 1 ? "u32" : "vec2<u32>",
     LAYOUT: layout,
     CODES_MAX: literal(max),
+    CODES_TOP: literal(max / headroom),
     CODES_SCALE: toMaximum ? "maximum" : "power",
     CODES_VANISHING: ofVanishing === undefined ? "none" : literal(ofVanishing),
     // 127 twice for the biases, less 1 as the magnitude stays below.
@@ -45,7 +51,7 @@ export function codeConstants(type: string, vanishing?: number): KernelConstants
   };
 }
 
-/** A whole number as a literal of WGSL's floats; as a string it is no declaration in the kernel. */
+/** A number as a literal of WGSL's floats; as a string it is no declaration in the kernel. */
 function literal(value: number): string {
-  return value.toFixed(1);
+  return Number.isInteger(value) ? value.toFixed(1) : `${value}`;
 }

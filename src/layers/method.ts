@@ -9,6 +9,7 @@
 import type { BufferView, Matrix } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
+import type { StepState } from "../gpu/step_state.ts";
 import type { Quantized, QuantizedGradient } from "../kernels/rows/quantize.ts";
 import type { WeightSource } from "./weight_source.ts";
 import type { FloatDType } from "../io/dtype.ts";
@@ -41,6 +42,11 @@ export interface Method {
   /** False for a method that only runs a model: it has nothing to train. */
   readonly trains: boolean;
   /**
+   * False for a method that keeps only what the optimizer changes parameters by: there are no values
+   * that weight decay could act on. Default true.
+   */
+  readonly keepsParameters?: boolean;
+  /**
    * Makes the layers of one network.
    *
    * @internal
@@ -65,13 +71,13 @@ export interface AdaptedLayers {
    * model.
    */
   readonly gradientInit?: GradientInit | null;
-  /** Records what must follow the optimizer's change of the parameters. */
-  update?(program: Program): void;
+  /** Records what must follow the optimizer's change of the parameters in a step. */
+  update?(program: Program, state: StepState): void;
   /** Records writing what `update` left pending, so that the weights alone are the model. */
   flush?(program: Program): void;
   /** For a method whose update rounds: counts what it did. */
   readonly updateStats?: UpdateStats | null;
-  /** Recomputes what depends on the parameters, after they were loaded or restored. */
+  /** Recomputes what depends on the parameters or the state, after they were loaded or restored. */
   refresh?(): Promise<void>;
   /** What a checkpoint must hold besides the parameters, by name, to resume bit for bit. */
   state?(): Map<string, BufferView>;

@@ -18,7 +18,7 @@ export interface Parameter {
   readonly cols: number;
   /** Whether weight decay applies: to matrices, not to norms. */
   readonly decay: boolean;
-  /** f32 [rows, cols] */
+  /** f32 [rows, cols]; there is none where {@linkcode Parameters.keepsValues} is false. */
   readonly value: Matrix;
   /** f32 [rows, cols] */
   readonly gradient: Matrix;
@@ -35,7 +35,13 @@ export interface AllocateOptions {
 /** The trained parameters of a network: declared first, then allocated together. */
 export class Parameters implements Disposable {
   readonly device: Device;
-  #declared: (Parameter & { place(values: Matrix, gradients: Matrix | null): void })[] = [];
+  #declared: (Parameter & { place(values: Matrix | null, gradients: Matrix | null): void })[] = [];
+  /**
+   * False where a method needs only what the optimizer changes parameters by: their values are not
+   * stored, and the optimizer writes its change over the gradient. To be set before allocation.
+   */
+  keepsValues = true;
+  #allocated = false;
   #values: Vector | null = null;
   #gradients: Vector | null = null;
   #m: Vector | null = null;
@@ -49,7 +55,7 @@ export class Parameters implements Disposable {
 
   /** Declares a parameter; its matrices exist after {@linkcode Parameters.allocate}. */
   declare(name: string, rows: number, cols: number, decay: boolean): Parameter {
-    if (this.#values) throw new TypeError(`Parameter ${name} is declared after allocation`);
+    if (this.#allocated) throw new TypeError(`Parameter ${name} is declared after allocation`);
     let value: Matrix | null = null;
     let gradient: Matrix | null = null;
     const existing = (matrix: Matrix | null, what: string): Matrix => {
@@ -67,7 +73,7 @@ export class Parameters implements Disposable {
       get gradient() {
         return existing(gradient, "gradient");
       },
-      place(values: Matrix, gradients: Matrix | null) {
+      place(values: Matrix | null, gradients: Matrix | null) {
         value = values;
         gradient = gradients;
       },
@@ -88,6 +94,7 @@ export class Parameters implements Disposable {
 
   /** Makes the flat buffers, all zero. The decayed parameters come first. */
   allocate({ gradients, moments }: AllocateOptions): void {
+    this.#allocated = true;
     this.#declared.sort((a, b) => Number(b.decay) - Number(a.decay)); // stable
     const offsets: number[] = [];
     let length = 0;
@@ -96,21 +103,24 @@ export class Parameters implements Disposable {
       length += roundUp(rows * pitchOf(cols), ALIGNMENT);
       if (decay) this.decayEnd = length;
     }
-    this.#values = this.device.vector(length, "f32", "trained parameters");
+    if (this.keepsValues) {
+      this.#values = this.device.vector(length, "f32", "trained parameters");
+    }
     if (gradients) this.#gradients = this.device.vector(length, "f32", "gradients");
     if (moments) {
       this.#m = this.device.vector(length, "f32", "first moments");
       this.#v = this.device.vector(length, "f32", "second moments");
     }
     this.#declared.forEach((parameter, i) => {
-      const at = (flat: Vector) => matrixAt(flat, offsets[i], parameter.rows, parameter.cols);
-      parameter.place(at(this.#values!), this.#gradients && at(this.#gradients));
+      const at = (flat: Vector | null) =>
+        flat && matrixAt(flat, offsets[i], parameter.rows, parameter.cols);
+      parameter.place(at(this.#values), at(this.#gradients));
     });
   }
 
-  /** The flat values. */
-  get values(): Vector {
-    return this.#existing(this.#values, "values");
+  /** The flat values; null where they are not kept. */
+  get values(): Vector | null {
+    return this.keepsValues ? this.#existing(this.#values, "values") : null;
   }
 
   /** The flat gradients. */

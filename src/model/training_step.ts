@@ -210,7 +210,7 @@ function recordUpdate(
     });
     program.phase("update");
     if (updateStats) layers.updateStats?.enable();
-    layers.update?.(program);
+    layers.update?.(program, state);
     recordMetrics(program, state);
     program.clear(gradients);
     program.clear(state.results);

@@ -2,7 +2,7 @@
  * Checkpoints: everything a run needs to go on bit for bit.
  *
  * `checkpoint-<step>/state.json` says what it is of and where the data stood; `state.safetensors`
- * holds the parameters, AdamW's moments and what the method keeps. A checkpoint's folder appears
+ * holds the parameters where they are kept, AdamW's moments and what the method keeps. A checkpoint's folder appears
  * under its name only when it is whole.
  *
  * @module
@@ -112,7 +112,7 @@ export async function restoreCheckpoint(path: string, network: Network): Promise
 function buffersOf(network: Network): Map<string, BufferView> {
   const { values, m, v } = network.parameters;
   return new Map<string, BufferView>([
-    ["parameters", values],
+    ...(values ? [["parameters", values] as const] : []),
     ["first_moments", m],
     ["second_moments", v],
     ...(network.layers.state?.() ?? []),

@@ -44,7 +44,7 @@ export interface MemoryRequest {
 export interface MemoryPlan {
   /** The weights, their scales, and the references that updates start from. */
   weights: number;
-  /** Trained values that are no weights of the model, all gradients, AdamW's moments. */
+  /** Trained values that are kept and no weights of the model, all gradients, AdamW's moments. */
   training: number;
   /** Activations that the forward pass leaves for the backward pass, one per layer. */
   kept: number;
@@ -106,8 +106,8 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   });
   const { values, gradients, m, v } = network.parameters;
   const trainsWeights = network.embedding.gradient !== null;
-  const trained = trainsWeights ? [gradients, m, v] : [values, gradients, m, v];
-  const training = trained.reduce((sum, { size }) => sum + size, 0);
+  const trained = [trainsWeights ? null : values, gradients, m, v];
+  const training = trained.reduce((sum, vector) => sum + (vector?.size ?? 0), 0);
   const weights = device.allocatedBytes - training;
 
   const tokens = batchSize * sequenceLength;

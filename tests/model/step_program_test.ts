@@ -39,6 +39,7 @@ const GPUS: Record<string, () => Device> = {
 };
 const METHODS: Record<string, () => Method> = {
   "FALQON": () => falqon({ rank: 8, init: "melded" }),
+  "FALQON, rounded stochastically": () => falqon({ rank: 8, updateRule: "stochastic" }),
   "LoRA in f32": () => lora({ rank: 8 }),
 };
 
@@ -107,7 +108,7 @@ async function recordStep(device: Device, method: Method): Promise<string[]> {
   const program = new WrittenProgram(device);
   network.recordTraining(program, TOKENS, state);
   program.phase("update");
-  network.layers.update?.(program);
+  network.layers.update?.(program, state);
   return program.lines;
 }
 

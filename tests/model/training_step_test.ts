@@ -35,7 +35,7 @@ function withNetwork(
 }
 
 async function readF32(network: Network, name: "values" | "gradients") {
-  return new Float32Array(await network.device.read(network.parameters[name]));
+  return new Float32Array(await network.device.read(network.parameters[name]!));
 }
 
 /** Runs steps on the batches of `groups`; the metrics and the parameters after them. */
@@ -126,7 +126,7 @@ Deno.test("TrainingStep: the loss is what it is given, and uploads what it needs
     const { parameters } = want.network;
     const head = parameters.list.find(({ name }) => name === "lm_head.weight")!;
     const values = (all: Float32Array) => {
-      const at = (head.value.offset - parameters.values.offset) / 4;
+      const at = (head.value.offset - parameters.values!.offset) / 4;
       return [all.slice(0, at), all.slice(at + head.value.size / 4)];
     };
     assertEquals(values(got.values), values(masked.values));

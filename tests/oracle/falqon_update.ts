@@ -6,16 +6,15 @@
  * coefficient `β_ij = c · B_ij · s_W[i] / s_A[j]`. WGSL leaves it to the compiler whether a
  * multiplication and an addition become one fused operation with one rounding. So β is cut to 20
  * significant bits (see {@linkcode updateCoefficient}): an e4m3 value has at most 4, the product
- * is exact in 24, and fused or not gives the same bits. What remains are additions, taken in the
+ * is exact in 24, and fused or not gives the same bits; for int8, of 7 bits, it is cut to 17. What remains are additions, taken in the
  * order of j.
  *
  * @module
  */
 
-import { E4M3, encodeFp8, fp8DecodeTable } from "../../src/numerics/fp8.ts";
+import { roundingBits, type RoundingStream, UPDATE_CODECS } from "./falqon_rounding.ts";
 import type { FalqonWeight } from "./falqon_weight.ts";
 import { matmulNN, matmulNT } from "./matmul.ts";
-import { dequantize } from "./quantize.ts";
 import { gramInverse } from "../../src/numerics/linear_algebra.ts";
 import { dot } from "./vector.ts";
 
@@ -37,6 +36,9 @@ export interface UpdateStatistics {
   realizedDotIntended: number;
 }
 
+/** A merged weight in any format of one byte. */
+export type CodedWeight = Omit<FalqonWeight, "format"> & { readonly format: { name: string } };
+
 /** Static f32 factors of the coefficients, so that a kernel needs no division. */
 export interface UpdateFactors {
   /** `s_W[i] / s_W[0]`, `[outputs]`; 1 everywhere if the scale is shared. */
@@ -53,7 +55,10 @@ export interface UpdateFactors {
  * @param scaling c.
  * @returns The factors.
  */
-export function updateFactors(weight: FalqonWeight, scaling: number): UpdateFactors {
+export function updateFactors(
+  weight: Pick<CodedWeight, "scales" | "outputs">,
+  scaling: number,
+): UpdateFactors {
   const { scales, outputs } = weight;
   return {
     rows: scales.slice(0, outputs).map((scale) => scale / scales[0]),
@@ -73,12 +78,34 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000;
  * @param b An element of B, an f32.
  * @param column `factors.columns[j]`.
  * @param row `factors.rows[i]`.
- * @returns β, an f32 with 20 significant bits.
+ * @param mask The bits that are kept: `coefficientMask` of the weight's codec; by default e4m3's.
+ * @returns β, an f32, of 20 significant bits for e4m3.
  */
-export function updateCoefficient(b: number, column: number, row: number): number {
+export function updateCoefficient(
+  b: number,
+  column: number,
+  row: number,
+  mask: number = 0xfffffff0,
+): number {
+  return cutProduct(b, column, row, 0, mask);
+}
+
+/**
+ * β of one step's change: rounded to 11 significant bits, which f16 holds, ties away from zero.
+ *
+ * @param b An element of ΔB, an f32.
+ * @param column `factors.columns[j]`.
+ * @param row `factors.rows[i]`.
+ * @returns β, an f32 with 11 significant bits.
+ */
+export function changeCoefficient(b: number, column: number, row: number): number {
+  return cutProduct(b, column, row, 0x1000, 0xffffe000);
+}
+
+function cutProduct(b: number, column: number, row: number, half: number, mask: number): number {
   scratch[0] = Math.fround(b * column) * row;
   const bits = scratchBits[0];
-  scratchBits[0] = (bits & 0x7fffffff) < SMALLEST_COEFFICIENT_BITS ? 0 : bits & 0xfffffff0;
+  scratchBits[0] = (bits & 0x7fffffff) < SMALLEST_COEFFICIENT_BITS ? 0 : (bits + half) & mask;
   return scratch[0];
 }
 
@@ -109,7 +136,7 @@ export function selectRows(change: Float32Array, rank: number, count: number): n
  * @param topK Rows to write.
  * @returns What was done.
  */
-export function updatePaper(weight: FalqonWeight, b: Float32Array, topK: number): UpdateStatistics {
+export function updatePaper(weight: CodedWeight, b: Float32Array, topK: number): UpdateStatistics {
   const rows = selectRows(b, weight.rank, topK);
   const { statistics } = writeRows(weight, weight.codes, b, b, 1, rows);
   b.fill(0);
@@ -131,7 +158,7 @@ export function updatePaper(weight: FalqonWeight, b: Float32Array, topK: number)
  * @returns What was done.
  */
 export function updateAccumulate(
-  weight: FalqonWeight,
+  weight: CodedWeight,
   b: Float32Array,
   topK: number,
 ): UpdateStatistics {
@@ -161,60 +188,92 @@ export function updateAccumulate(
  * @param bFlushed The B that each row was last written with; updated for the written rows.
  * @param scaling c = alpha / rank.
  * @param topK Rows to write, those with the largest pending change; by default all.
+ * @param rounding Random numbers to round stochastically; null to round to nearest.
  * @returns What was done; the intended change is that since each row was last written.
  */
 export function updateRequantize(
-  weight: FalqonWeight,
+  weight: CodedWeight,
   reference: Uint8Array,
   b: Float32Array,
   bFlushed: Float32Array,
   scaling: number,
   topK: number = Infinity,
+  rounding: RoundingStream | null = null,
 ): UpdateStatistics {
   const { rank } = weight;
   const pending = b.map((value, i) => value - bFlushed[i]);
   const rows = selectRows(pending, rank, topK);
-  const { statistics } = writeRows(weight, reference, b, pending, scaling, rows);
+  const { statistics } = writeRows(weight, reference, b, pending, scaling, rows, { rounding });
   for (const i of rows) {
     bFlushed.set(b.subarray(i * rank, (i + 1) * rank), i * rank);
   }
   return statistics;
 }
 
+/**
+ * One copy of the weight: every code is rounded stochastically from itself plus the change, so what
+ * a step asks for arrives on average however small it is. B is not kept.
+ *
+ * @param weight Its codes are updated in place.
+ * @param change The optimizer's change ΔB `[outputs, rank]`.
+ * @param scaling c = alpha / rank.
+ * @param rounding The random numbers of this step of this tensor.
+ * @returns What was done.
+ */
+export function updateStochastic(
+  weight: CodedWeight,
+  change: Float32Array,
+  scaling: number,
+  rounding: RoundingStream,
+): UpdateStatistics {
+  const rows = Array.from({ length: weight.outputs }, (_, i) => i);
+  const how = { rounding, coefficient: changeCoefficient };
+  return writeRows(weight, weight.codes, change, change, scaling, rows, how).statistics;
+}
+
 /** Writes `encode(base + β·A~)` into the given rows; `intended` is only measured. */
 function writeRows(
-  weight: FalqonWeight,
+  weight: CodedWeight,
   base: Uint8Array,
   b: Float32Array,
   intended: Float32Array,
   scaling: number,
   rows: number[],
+  { rounding = null, coefficient = updateCoefficient }: {
+    rounding?: RoundingStream | null;
+    coefficient?: typeof updateCoefficient;
+  } = {},
 ): { statistics: UpdateStatistics; change: Float64Array } {
   const { codes, scales, outputs, inputs, rank } = weight;
+  const { max, values: decoded, encode, stochastic, coefficientMask } =
+    UPDATE_CODECS[weight.format.name];
   const factors = updateFactors(weight, scaling);
   const a = codeValues(weight, outputs, rank);
-  const decoded = fp8DecodeTable(E4M3);
   const change = new Float64Array(outputs * inputs);
   let codesChanged = 0;
   let clamps = 0;
   for (const i of rows) {
     const beta = factors.columns.map((column, j) =>
-      updateCoefficient(b[i * rank + j], column, factors.rows[i])
+      coefficient(b[i * rank + j], column, factors.rows[i], coefficientMask)
     );
     for (let k = 0; k < inputs; k++) {
       let sum = 0;
       for (let j = 0; j < rank; j++) sum = Math.fround(sum + beta[j] * a[j * inputs + k]);
       const at = i * inputs + k;
       const value = Math.fround(decoded[base[at]] + sum);
-      const code = encodeFp8(value, E4M3);
+      const { bits, round } = stochastic;
+      const code = rounding
+        ? round(base[at], sum, roundingBits(rounding, i, k, inputs, bits))
+        : encode(value);
       change[at] = decoded[code] - decoded[codes[at]];
-      if (Math.abs(value) > E4M3.max) clamps++;
+      if (Math.abs(value) > max) clamps++;
       if (code !== codes[at]) codesChanged++;
       codes[at] = code;
     }
   }
 
-  const adapter = dequantize(weight).subarray(outputs * inputs);
+  const adapter = codeValues(weight, outputs, rank)
+    .map((x, at) => x / scales[outputs + Math.floor(at / inputs)]);
   const asked = matmulNN(Float64Array.from(intended), adapter, outputs, inputs, rank)
     .map((x) => scaling * x);
   const realized = change.map((x, at) => x / scales[Math.floor(at / inputs)]);
@@ -229,8 +288,8 @@ function writeRows(
 }
 
 /** Decoded values of some rows, without their scales. */
-function codeValues(weight: FalqonWeight, firstRow: number, count: number): Float64Array {
+function codeValues(weight: CodedWeight, firstRow: number, count: number): Float64Array {
   const { codes, inputs } = weight;
   const rows = codes.subarray(firstRow * inputs, (firstRow + count) * inputs);
-  return Float64Array.from(rows, (code) => fp8DecodeTable(E4M3)[code]);
+  return Float64Array.from(rows, (code) => UPDATE_CODECS[weight.format.name].values[code]);
 }

@@ -10,6 +10,34 @@ function placeOf(r: number, c: number, cols: number): number {
   return ((r >> 7) * Math.ceil(cols / 64) + (c >> 6)) * 8192 + (r & 127) * 64 + (c & 63);
 }
 
+/** Codes of one byte in rows as panels, with `rest` in the rows behind the last. */
+export function toPanels(
+  codes: ArrayLike<number>,
+  cols: number,
+  rest = 99,
+): Uint8Array<ArrayBuffer> {
+  const rows = codes.length / cols;
+  const stored = Math.ceil(rows / 128) * 128;
+  const bytes = new Uint8Array(stored * Math.ceil(cols / 64) * 64);
+  for (let r = 0; r < stored; r++) {
+    for (let c = 0; c < cols; c++) {
+      bytes[placeOf(r, c, cols)] = r < rows ? codes[r * cols + c] : rest;
+    }
+  }
+  return bytes;
+}
+
+/** The bytes of a matrix in panels by rows, its padding columns included. */
+export function fromPanels(
+  bytes: Uint8Array,
+  { rows, cols, pitch }: Pick<Matrix, "rows" | "cols" | "pitch">,
+): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(
+    { length: rows * pitch },
+    (_, i) => bytes[placeOf(Math.floor(i / pitch), i % pitch, cols)],
+  );
+}
+
 /** Codes from -127 to 127, each as likely. */
 export function randomCodes(rows: number, cols: number, seed: number): Codes {
   const uniform = randomGenerator(seed);
@@ -20,12 +48,6 @@ export function randomCodes(rows: number, cols: number, seed: number): Codes {
 /** Uploads codes; rows behind the last hold what must not count. */
 export function uploadCodes(device: Device, { values, rows, cols }: Codes): Matrix {
   const matrix = device.matrix(rows, cols, "int8", "test codes");
-  const bytes = new Int8Array(matrix.size).fill(0);
-  for (let r = 0; r < Math.ceil(rows / 128) * 128; r++) {
-    for (let c = 0; c < cols; c++) {
-      bytes[placeOf(r, c, cols)] = r < rows ? values[r * cols + c] : 99;
-    }
-  }
-  device.write(matrix, bytes);
+  device.write(matrix, toPanels(values, cols));
   return matrix;
 }

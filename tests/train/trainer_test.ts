@@ -1,4 +1,10 @@
-import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertNotEquals,
+  assertRejects,
+} from "@std/assert";
 import { join } from "node:path";
 import {
   Dataset,
@@ -31,6 +37,8 @@ const METHODS: Record<string, () => Method> = {
   "requantize with pending rows": () => falqon({ rank: 5, topK: 3 }),
   "requantize, melded": () => falqon({ rank: 5, init: "melded" }),
   "accumulate": () => falqon({ rank: 5, updateRule: "accumulate", scaleGranularity: "tensor" }),
+  "requantize, rounded stochastically": () => falqon({ rank: 5, rounding: "stochastic" }),
+  "stochastic": () => falqon({ rank: 5, updateRule: "stochastic" }),
   "paper": () => falqon({ rank: 5, updateRule: "paper" }),
   "lora": () => lora({ rank: 5 }),
   "lora with a frozen A": () => lora({ rank: 5, trainA: false }),
@@ -53,7 +61,7 @@ function tinyRun(model: Model, folder: string, method: Method): TrainerOptions {
     learningRate: 3e-3,
     schedule: "cosine",
     warmupSteps: 2,
-    optimizer: { weightDecay: 0.01 },
+    optimizer: { weightDecay: method.keepsParameters === false ? 0 : 0.01 },
     seed: 3,
     logEvery: 4,
   };
@@ -123,10 +131,39 @@ Deno.test("resuming from any checkpoint continues the loss curve bit for bit", a
   });
 });
 
+Deno.test("stochastic rounding draws what the checkpoint's run drew, whatever the seed of the resumed one", async () => {
+  await withTinyModel(async (folder, load, device) => {
+    using model = await load();
+    const method = METHODS.stochastic();
+    const outputDir = join(folder, "run");
+    const key = async (options: Partial<TrainerOptions>) => {
+      using trainer = await Trainer.create({ ...tinyRun(model, folder, method), ...options });
+      if (options.outputDir) await trainer.checkpoint();
+      const { layers } = await model.network();
+      return new Uint32Array(await device.read(layers.state!().get("rounding_key")!));
+    };
+    const first = await key({ outputDir, seed: 3 });
+    assertNotEquals(await key({ seed: 4 }), first);
+    assertEquals(await key({ seed: 4, resumeFrom: outputDir }), first);
+  });
+});
+
+Deno.test("weight decay is refused where no adapter is kept that could decay", async () => {
+  await withTinyModel(async (folder, load) => {
+    using model = await load();
+    const optimizer = { weightDecay: 0.1 };
+    await assertRejects(
+      () => Trainer.create({ ...tinyRun(model, folder, METHODS.stochastic()), optimizer }),
+      OptionError,
+      "Cannot use weightDecay 0.1 with falqon under this update rule as it keeps no adapter",
+    );
+  });
+});
+
 Deno.test("what is saved evaluates as the trained model did", async () => {
   await withTinyModel(async (folder, load, device) => {
     const data = Dataset.from(join(folder, "train.jsonl"));
-    for (const name of ["requantize with pending rows", "paper", "full"]) {
+    for (const name of ["requantize with pending rows", "stochastic", "paper", "full"]) {
       using model = await load();
       using trainer = await Trainer.create(tinyRun(model, folder, METHODS[name]()));
       const before = await trainer.evaluate(data);

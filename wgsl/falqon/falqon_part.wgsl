@@ -1,9 +1,11 @@
-// Parameters and bindings of the kernels that write rows of the FP8 weight, or measure what writing them will do
+// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+//
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
 // [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
 // pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+//! include code_place.wgsl
 
 struct Params {
 //! if MEASURES
@@ -16,6 +18,14 @@ struct Params {
   a_row: u32,
   rank: u32,
   b_pitch: u32,
+//! if CHANGE
+  change_vectors: u32, // vectors of columns in a row of change
+//! end
+//! if STOCHASTIC
+  row_words: u32,  // random words for a row
+  key_low: u32,    // of the tensor
+  key_high: u32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -27,15 +37,20 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+//! if STOCHASTIC
+//! include falqon_rounding.wgsl
+//! end
 //! if !ALL_ROWS
 @group(0) @binding(5) var<storage, read> selected: array<u32>;
 //! end
 
+fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
+
 // The codes that vector `vector` of a row starts from.
 //! if IN_PLACE
-fn base_codes(row: u32, vector: u32) -> u32 { return weight[(params.w_row + row) * params.vectors + vector]; }
+fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_row + row, vector)]; }
 //! else
 @group(0) @binding(6) var<storage, read> base: array<u32>;
 
-fn base_codes(row: u32, vector: u32) -> u32 { return base[(params.base_row + row) * params.vectors + vector]; }
+fn base_codes(row: u32, vector: u32) -> u32 { return base[place_of(params.base_row + row, vector)]; }
 //! end

@@ -1,8 +1,9 @@
-// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
-// tests/oracle/falqon_update.ts. Include-only.
+// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
+// tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
 //
-// β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
-// is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+// β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
+// in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+//! include $CODES_INCLUDE
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
 
@@ -10,22 +11,69 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
+  return bitcast<vec4<f32>>(select((bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK), vec4<u32>(), vanishes));
 }
 
-// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its
-// integer operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a
-// NaN in B has nothing else), the bias of the exponent is taken off the four together, and codes are put together by
-// adding.
-fn encode4_scaled(v: vec4<f32>) -> u32 {
-  let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
-  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
-  // Each code plus 1064, see encode4.
-  let biased = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power + (power >> vec4<u32>(20u));
-  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - 0x2c2c2c28u; // 1064 · 0x01010101
-  let bits = bitcast<vec4<u32>>(v);
-  let signs = ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) |
-    (bits.w & 0x80000000u);
-  let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
-  return select(magnitudes | signs, 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+//! if CODES == e4m3
+// Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
+const UNIT = 256.0;
+
+fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
+
+// The signs of four values in their places of a word of codes.
+fn signs4(bits: vec4<u32>) -> u32 {
+  return ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) | (bits.w & 0x80000000u);
 }
+
+// Magnitude codes, each plus an offset that one subtraction takes off the four together, and the signs of v. A NaN makes
+// all four codes NaN: a row with a NaN in B has nothing else.
+fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
+  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - offsets;
+  let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
+  return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+}
+
+//! if STOCHASTIC
+// The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
+// magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
+// codes in the mantissa of f32. Random 19 bits are added, the fraction is cut off. What is a code already stays.
+fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
+  let v = decode4(codes) + sum;
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(1u << 23u);
+  let random = vec4<u32>(words.x >> 13u, words.x & 0x7ffffu, words.y >> 13u, words.y & 0x7ffffu);
+  // Half the power is taken off instead of the power: that half is the exponent field of the code.
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
+  return finish4(steps >> vec4<u32>(19u), 0x93939390u, v); // 912 · 0x01010101
+}
+//! else
+// The codes of from + sum, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which
+// the update has more than of any other.
+fn new_codes(codes: u32, sum: vec4<f32>) -> u32 {
+  let v = decode4(codes) + sum;
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
+  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+}
+//! end
+//! else
+const UNIT = 1.0;
+
+fn decode4(codes: u32) -> vec4<f32> { return unpack4_$CODES(codes); }
+
+//! if STOCHASTIC
+// The codes of from + sum, each rounded up with the probability of its fraction: floor(from + sum + random), by integers
+// with 20 bits of fraction. What is a whole number stays.
+fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
+  let change = vec4<i32>(clamp(sum, vec4<f32>(-256.0), vec4<f32>(256.0)) * 1048576.0);
+  let random = vec4<u32>(words.x >> 12u, words.x & 0xfffffu, words.y >> 12u, words.y & 0xfffffu);
+  let old = bitcast<vec4<i32>>(vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes)) >> vec4<u32>(24u);
+  let steps = (change + bitcast<vec4<i32>>(random)) >> vec4<u32>(20u);
+  let codes4 = bitcast<vec4<u32>>(clamp(old + steps, vec4<i32>(-127), vec4<i32>(127)));
+  return (codes4.x & 0xffu) | ((codes4.y & 0xffu) << 8u) | ((codes4.z & 0xffu) << 16u) | (codes4.w << 24u);
+}
+//! else
+fn new_codes(codes: u32, sum: vec4<f32>) -> u32 { return pack4_$CODES(decode4(codes) + sum); }
+//! end
+//! end

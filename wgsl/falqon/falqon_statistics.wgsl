@@ -1,13 +1,12 @@
 // Measures what the next update will do, before it does it; nothing is changed. For row i of the weight:
-// statistics[i] = (codes that will differ, values beyond ±448, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
+// statistics[i] = (codes that will differ, values beyond the format's largest, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
 // U = c · pending · A in units of the weight, and R the change that the decoded weight will make.
 //
 // One workgroup per row; every row is measured, also those that are not written, since U counts all of them.
 // On request only: it costs as much as an update of all rows.
 //! include linear_grid.wgsl
-//! include fp8.wgsl
 //! include falqon_row.wgsl
-//! include falqon_part.wgsl MEASURES=true
+//! include falqon_part.wgsl MEASURES=true CHANGE=false
 
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
 
@@ -43,20 +42,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var asked = vec4<f32>();
     var sum = vec4<f32>();
     for (var j = 0u; j < params.rank; j++) {
-      let a = unpack4_e4m3_scaled(weight[(params.a_row + j) * params.vectors + vector]) * 256.0;
+      let a = decode4(weight[place_of(params.a_row + j, vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
-      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * a;
+      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
     }
     mine.z += dot(asked, asked);
     if (is_written) {
-      let old = weight[(params.w_row + row) * params.vectors + vector];
-      let value = unpack4_e4m3_scaled(base_codes(row, vector)) * 256.0 + sum;
-      let code = pack4_e4m3(value);
-      let change = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
+      let old = weight[place_of(params.w_row + row, vector)];
+      let base = base_codes(row, vector);
+      let value = (decode4(base) + sum) * UNIT;
+//! if STOCHASTIC
+      let code = new_codes(base, sum, rounding_words(rounding_stream(), row, vector));
+//! else
+      let code = new_codes(base, sum);
+//! end
+      let change = (decode4(code) - decode4(old)) * UNIT;
       for (var c = 0u; c < 4u; c++) {
         mine.x += select(0.0, 1.0, (((code ^ old) >> (8u * c)) & 0xffu) != 0u);
-        mine.y += select(0.0, 1.0, abs(value[c]) > 448.0);
+        mine.y += select(0.0, 1.0, abs(value[c]) > $CODES_MAX);
       }
       mine.w += dot(change, asked);
     }

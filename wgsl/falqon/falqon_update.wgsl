@@ -1,4 +1,5 @@
-// Writes rows of the FP8 weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl).
+// Writes rows of the weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl), rounded to nearest or
+// STOCHASTIC. IN_PLACE each code is read and written once, by the thread that owns it.
 //
 // Shapes: those of falqon_part.wgsl.
 // CHANGE also writes decode(new) − decode(old) of row `selected[p]` to change[p]: what rounding left of the update.
@@ -7,8 +8,6 @@
 // BM rows × BN columns, a thread TM × TN of them in registers; coefficients and decoded A pass through workgroup memory
 // BK of the rank at a time, the next ones fetched meanwhile. The codes to start from are fetched before all that. Beyond
 // the rank the coefficients are zero, which leaves sums as they are, so the contraction is a whole number of steps.
-// Everything but the coefficients is times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
-//! include fp8.wgsl
 //! include falqon_row.wgsl
 //! include falqon_part.wgsl MEASURES=false
 
@@ -40,7 +39,7 @@ fn rows_of(p: u32) -> vec4<u32> {
 
 // Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
 fn a_codes(j: u32, v: u32) -> u32 {
-  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+  return weight[place_of(params.a_row + min(j, params.rank - 1u), min(v, params.vectors - 1u))];
 }
 
 // Element j of four rows of b: zero beyond the rank.
@@ -93,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 //! end
 //! unroll t 0 A_LOADS
-    if (thread + ${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = unpack4_e4m3_scaled(a_next_$t); }
+    if (thread + ${t}u * THREADS < A_TASKS) { a_tile[a_j_$t][a_v_$t] = decode4(a_next_$t); }
 //! end
     workgroupBarrier();
     let j1 = j0 + BK;
@@ -125,15 +124,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   }
 
+//! if STOCHASTIC
+  let stream = rounding_stream();
+//! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
 //! unroll n 0 TN/4
   if (p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u < params.count && v_$n < params.vectors) {
-    let at = (params.w_row + row_${i}_$c) * params.vectors + v_$n;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_${i}_${c}_$n) + sum_${i}_${c}_$n);
+    let at = place_of(params.w_row + row_${i}_$c, v_$n);
+//! if STOCHASTIC
+    let code = new_codes(from_${i}_${c}_$n, sum_${i}_${c}_$n, rounding_words(stream, row_${i}_$c, v_$n));
+//! else
+    let code = new_codes(from_${i}_${c}_$n, sum_${i}_${c}_$n);
+//! end
 //! if CHANGE
     let p = p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u;
-    change[p * params.vectors + v_$n] = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(weight[at])) * 256.0;
+    if (v_$n < params.change_vectors) {
+      change[p * params.change_vectors + v_$n] = (decode4(code) - decode4(weight[at])) * UNIT;
+    }
 //! end
     weight[at] = code;
   }

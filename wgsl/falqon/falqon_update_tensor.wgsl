@@ -1,21 +1,22 @@
 // falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs]; b f32 [outputs, rank]; all with columns up to the pitch zero.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
+// [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
 //
-// f16 holds A~ exactly. β is f16 too, in two parts: a power of two for each row brings the largest |β| to [2^14, 2^15),
-// high is the first 11 of its 20 significant bits, and low the others, which f16 holds both. What they lack, of
-// coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a GPU
-// flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except where
-// a sum lands within its rounding of a tie. A row with a coefficient that is not finite becomes NaN.
+// f16 holds A~ exactly. β is f16 too: a power of two for each row brings the largest |β| to [2^14, 2^15). A β of more
+// than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
+// lack, of coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a
+// GPU flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except
+// where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
+// that is not finite becomes NaN.
 //
 // Idea: a subgroup keeps the coefficients of 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS columns.
 // A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched meanwhile.
-// Sums pass through workgroup memory to an invocation for each 16 codes of a row.
+// Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads and writes them.
 // Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
-//! include fp8.wgsl
 //! include falqon_row.wgsl
 //! include fragments.wgsl
+//! include code_place.wgsl
 
 struct Params {
   rows: u32,
@@ -25,6 +26,11 @@ struct Params {
   a_row: u32,
   rank: u32,
   b_vectors: u32, // vectors of 4 floats in a row of b
+//! if STOCHASTIC
+  row_words: u32, // random words for a row
+  key_low: u32,   // of the tensor
+  key_high: u32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,7 +38,26 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+//! if STOCHASTIC
+//! include falqon_rounding.wgsl
+//! end
+//! if !IN_PLACE
 @group(0) @binding(5) var<storage, read> base: array<vec4<u32>>;
+//! end
+
+// Where sixteen codes are; beyond the row, its last ones.
+fn place_of(row: u32, vector: u32) -> u32 {
+  return code_place(row, 4u * min(vector, params.vectors - 1u), 4u * params.vectors) / 4u;
+}
+
+// The sixteen codes that vector `vector` of a row starts from.
+fn base_codes(row: u32, vector: u32) -> vec4<u32> {
+//! if IN_PLACE
+  return weight[place_of(params.w_row + row, vector)];
+//! else
+  return base[place_of(params.base_row + row, vector)];
+//! end
+}
 
 const THREADS = 32u * SUBGROUPS;
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
@@ -62,13 +87,17 @@ fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32
 
 // Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
 fn a_codes(j: u32, v: u32) -> vec4<u32> {
-  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+  return weight[place_of(params.a_row + min(j, params.rank - 1u), v)];
 }
 
-// Eight codes as f16 times 2^-8, in fours ordered 0, 2, 1, 3.
+// Eight codes as f16 divided by UNIT, in fours ordered 0, 2, 1, 3.
 fn a_f16(codes: vec2<u32>) -> vec4<u32> {
+//! if CODES == e4m3
   let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
   return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
+//! else
+  return vec4<u32>(halves(decode4(codes.x).xzyw), halves(decode4(codes.y).xzyw));
+//! end
 }
 
 @compute @workgroup_size(THREADS)
@@ -89,7 +118,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   largest = max(largest, max(largest_of(beta_${k}_0), largest_of(beta_${k}_1)));
 //! end
   largest = max(largest, from_other_half(largest, thread));
-  // All coefficients zero: as for the smallest one. Sums are times 2^-8, as A~ is, and so are base values.
+  // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
   let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
   let scale = bitcast<f32>((268u - exponent) << 23u);
   let unscale = bitcast<f32>((exponent - 14u) << 23u);
@@ -101,11 +130,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let scaled_${k}_1 = beta_${k}_1 * scale;
   workgroupBarrier();
   tile[beta_at] = vec4<u32>(halves(upper(scaled_${k}_0)), halves(upper(scaled_${k}_1)));
+//! if LOW
   tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
     halves(scaled_${k}_0 - upper(scaled_${k}_0)), halves(scaled_${k}_1 - upper(scaled_${k}_1)));
+//! end
   workgroupBarrier();
   let high_$k = load_left(sums, BETA_ROW);
+//! if LOW
   let low_$k = load_left(sums + 16u * BETA_ROW, BETA_ROW);
+//! end
 //! end
 
   // The first step's A~, and the codes of the next ones.
@@ -122,10 +155,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tile[a_at_$t + 1u] = a_f16(a_first_$t.zw);
   }
 //! end
-  let base_at = (params.base_row + read_row) * params.vectors;
-  let weight_at = (params.w_row + read_row) * params.vectors;
 //! unroll n 0 COLUMNS/32
-  var from_next_$n = base[base_at + min(first + my_half + 2u * ${n}u, params.vectors - 1u)];
+  var from_next_$n = base_codes(read_row, first + my_half + 2u * ${n}u);
+//! end
+//! if STOCHASTIC
+  let stream = rounding_stream();
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
@@ -140,8 +174,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll c 0 COLUMNS/16
       sum_$c = multiply_add(high_$k, a_$c, sum_$c);
 //! end
+//! if LOW
 //! unroll c 0 COLUMNS/16
       sum_$c = multiply_add(low_$k, a_$c, sum_$c);
+//! end
 //! end
     }
 //! end
@@ -159,17 +195,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! unroll n 0 COLUMNS/32
     let from_$n = from_next_$n;
-    from_next_$n = base[base_at + min(v + STEP + my_half + 2u * ${n}u, params.vectors - 1u)];
+    from_next_$n = base_codes(read_row, v + STEP + my_half + 2u * ${n}u);
 //! end
 //! unroll n 0 COLUMNS/32
     {
       let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * ${n}u);
       var codes: vec4<u32>;
 //! unroll q 0 4
-      codes[$q] = encode4_scaled(unpack4_e4m3_scaled(from_$n[$q]) + bitcast<vec4<f32>>(tile[at + ${q}u]).xzyw * unscale);
+      let sum_$q = bitcast<vec4<f32>>(tile[at + ${q}u]).xzyw * unscale;
+//! if STOCHASTIC
+      let words_$q = rounding_words(stream, row, 4u * (v + my_half + 2u * ${n}u) + ${q}u);
+      codes[$q] = new_codes(from_$n[$q], sum_$q, words_$q);
+//! else
+      codes[$q] = new_codes(from_$n[$q], sum_$q);
+//! end
 //! end
       if (row < params.rows && v + my_half + 2u * ${n}u < params.vectors) {
-        weight[weight_at + v + my_half + 2u * ${n}u] = codes;
+        weight[place_of(params.w_row + row, v + my_half + 2u * ${n}u)] = codes;
       }
     }
 //! end

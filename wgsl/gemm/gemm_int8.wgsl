@@ -32,6 +32,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
   // Indices are named once: one that is computed again in every step costs time under naga.
   let vector = thread % 4u;
+//! unroll w 0 4
+  let to_$w = vector * 4u + ${w}u;
+//! end
 //! for X,x,n in A,a,m B,b,n
   let ${x}_panel = (${n}0 / 128u * (params.${x}_pitch / 64u) + params.${x}_column / 64u) * BLOCK + ${n}0 % 128u * 4u;
 //! unroll p 0 ${X}_LOADS
@@ -67,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     {
 //! end
 //! unroll w 0 4
-      ${x}_tile[vector * 4u + ${w}u][${x}_quad_$p] =
+      ${x}_tile[to_$w][${x}_quad_$p] =
         vec4<u32>(${x}_next_${p}_0[$w], ${x}_next_${p}_1[$w], ${x}_next_${p}_2[$w], ${x}_next_${p}_3[$w]);
 //! end
     }
@@ -77,7 +80,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     // The last step fetches its own words again: cheaper than to ask.
     let next = min(step + 1u, steps - 1u);
 //! include gemm_int8_fetch.wgsl STEP=next
+//! if ROLLED
     for (var word = 0u; word < 16u; word += AT_ONCE) {
+//! else
+    {
+      const word = 0u; // known, so that nothing is computed to stay in bounds
+//! end
 //! unroll w 0 AT_ONCE
       {
 //! unroll i 0 TM/4

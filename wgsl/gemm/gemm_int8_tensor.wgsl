@@ -6,7 +6,7 @@
 // fragments of 16 × 16. A step of 64 k waits in workgroup memory, the next one is fetched into registers meanwhile: one
 // run of memory for each 128 rows. A pad of one vector per row spreads the rows over the banks: without it the product
 // takes 1.7 times as long on an H100. K is known to the compiler, which unrolls the loop: a tenth to a quarter of the
-// time. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+// time.
 //! include gemm_output.wgsl
 //! include gemm_tile.wgsl
 //! include fragments_int8.wgsl
@@ -29,6 +29,8 @@ const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BN * ROW, SUBGROUPS_M * SUBGROUPS_N * 16u * OUT_ROW)>;
 
+fn values_of(sums: vec4<u32>) -> vec4<f32> { return vec4<f32>(bitcast<vec4<i32>>(sums)); }
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -40,16 +42,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let sub_m = subgroup / SUBGROUPS_N;
   let sub_n = subgroup % SUBGROUPS_N;
 
-  // The panels of an operand, and a thread's first vector of the tile's rows.
-  let a_panel = params.a_pitch / 64u * BLOCK;
-  let b_panel = params.b_pitch / 64u * BLOCK;
-  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + m0 % 128u * 4u + thread;
-  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + n0 % 128u * 4u + thread;
+  // A thread's first vector of the tile's rows, and how far on those of a second panel are: where the operand has none,
+  // the first one's serve, as nothing of them is written.
+//! for X,x,n in A,a,m B,b,n
+  let ${x}_panel = params.${x}_pitch / 64u * BLOCK;
+  let ${x}_at = ${n}0 / 128u * ${x}_panel + params.${x}_column / 64u * BLOCK + ${n}0 % 128u * 4u + thread;
+  let ${x}_second = select(0u, ${x}_panel, ${n}0 + 128u < params.$n);
+//! end
   let a_to = thread / 4u * ROW + thread % 4u;
   let b_to = B_TILE + a_to;
 //! for X,x in A,a B,b
 //! unroll p 0 ${X}_LOADS
-  var ${x}_next_$p = $x[${x}_at + ${p}u * THREADS / BLOCK * ${x}_panel + ${p}u * THREADS % BLOCK];
+  var ${x}_next_$p = $x[${x}_at + ${p}u * THREADS / BLOCK * ${x}_second + ${p}u * THREADS % BLOCK];
 //! end
 //! end
 //! unroll i 0 BM/SUBGROUPS_M/16
@@ -69,7 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let next = min(step + 1u, STEPS - 1u) * BLOCK;
 //! for X,x in A,a B,b
 //! unroll p 0 ${X}_LOADS
-    ${x}_next_$p = $x[${x}_at + next + ${p}u * THREADS / BLOCK * ${x}_panel + ${p}u * THREADS % BLOCK];
+    ${x}_next_$p = $x[${x}_at + next + ${p}u * THREADS / BLOCK * ${x}_second + ${p}u * THREADS % BLOCK];
 //! end
 //! end
 //! unroll kk 0 2
@@ -89,26 +93,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  // 16 rows at a time: a subgroup's 16 × SUB_N sums, then its lanes write them row by row, each always the same columns.
-  let lane = thread % 32u;
-  let mine = subgroup * 16u * OUT_ROW;
-  let quad = lane % (SUB_N / 4u);
-  let column = n0 + sub_n * SUB_N + 4u * quad;
-  let factors = column_factors(column);
-//! unroll i 0 BM/SUBGROUPS_M/16
-  workgroupBarrier();
-//! unroll j 0 BN/SUBGROUPS_N/16
-  store_sum(mine + 4u * ${j}u, OUT_ROW, sum_${i}_$j);
-//! end
-  workgroupBarrier();
-//! unroll q 0 BN/SUBGROUPS_N/8
-  let slab_row_${i}_$q = (lane + 32u * ${q}u) / (SUB_N / 4u);
-  let row_${i}_$q = m0 + sub_m * SUB_M + 16u * ${i}u + slab_row_${i}_$q;
-  let sum_of_${i}_$q = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_${i}_$q * OUT_ROW + quad]));
-  let value_${i}_$q = finished(group.z, row_${i}_$q, column, sum_of_${i}_$q * (row_factor(row_${i}_$q) * factors));
-//! end
-//! unroll q 0 BN/SUBGROUPS_N/8
-  put(group.z, row_${i}_$q, column, value_${i}_$q);
-//! end
-//! end
+//! include gemm_fragment_store.wgsl DOWN=$SUBGROUPS_M ACROSS=$SUBGROUPS_N
 }

@@ -27,10 +27,14 @@ const PER_VECTOR = 8u;
 const A_ROW = BM / 8u + 1u;
 const B_ROW = BN / 8u + 1u;
 const B_TILE = BK * A_ROW; // where b's values begin
-// Rows of the outgoing sums of a subgroup in vectors of 4 floats.
-const OUT_ROW = BN / 8u + 1u;
+// What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
+const SUB_M = BM / 2u;
+const SUB_N = BN / 2u;
+const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
+
+fn values_of(sums: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(sums); }
 
 //! if CODES
 // The f16 of the first values of lanes from pack_codes.wgsl, and of the others.
@@ -126,26 +130,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   }
 
-  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes write them row by row, each always the same columns.
-  let lane = thread % 32u;
-  let mine = subgroup * 16u * OUT_ROW;
-  let quad = lane % (BN / 8u);
-  let column = n0 + half_n * (BN / 2u) + 4u * quad;
-  let factors = column_factors(column);
-//! unroll i 0 BM/32
-  workgroupBarrier();
-//! unroll j 0 BN/32
-  store_sum(mine + 4u * ${j}u, OUT_ROW, sum_${i}_$j);
-//! end
-  workgroupBarrier();
-//! unroll q 0 BN/16
-  let slab_row_${i}_$q = (lane + 32u * ${q}u) / (BN / 8u);
-  let row_${i}_$q = m0 + half_m * (BM / 2u) + 16u * ${i}u + slab_row_${i}_$q;
-  let sum_of_${i}_$q = bitcast<vec4<f32>>(tile[mine + slab_row_${i}_$q * OUT_ROW + quad]);
-  let value_${i}_$q = finished(group.z, row_${i}_$q, column, sum_of_${i}_$q * (row_factor(row_${i}_$q) * factors));
-//! end
-//! unroll q 0 BN/16
-  put(group.z, row_${i}_$q, column, value_${i}_$q);
-//! end
-//! end
+//! include gemm_fragment_store.wgsl DOWN=2 ACROSS=2
 }

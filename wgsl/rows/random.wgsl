@@ -6,6 +6,7 @@
 // none beyond 4.9 standard deviations): integer arithmetic, so that every GPU and the twin tests/oracle/random.ts give
 // the same bits.
 //! include linear_grid.wgsl
+//! include mix.wgsl
 
 struct Params {
   rows: u32,
@@ -23,14 +24,6 @@ struct Params {
 //! else
 @group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
 //! end
-
-// As mix32 in src/numerics/random.ts.
-fn mix(word: u32) -> u32 {
-  var z = word;
-  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
-  z = (z ^ (z >> 15u)) * 0x735a2d97u;
-  return z ^ (z >> 15u);
-}
 
 // The two uniform 16-bit integers in a word, added.
 fn halves(word: u32) -> u32 {

@@ -12,3 +12,8 @@ fn dot4(a: u32, b: u32) -> i32 {
   return products.x + products.y + products.z + products.w;
 //! end
 }
+
+// The same of sixteen.
+fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
+  return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
+}

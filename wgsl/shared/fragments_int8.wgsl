@@ -38,10 +38,6 @@ fn store_sum(at: u32, stride: u32, sum: Sum) {
   tile[mine + 1u] = bitcast<vec4<u32>>(sum.high);
 }
 
-fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
-}
-
 fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum {
   var products = array<i32, 8>();
   for (var c = 0u; c < lane_columns; c += 1u) {

@@ -1,15 +1,17 @@
 /**
- * The weight that an update of FALQON changes, and its factors, as kernels for any kind of core
- * take them.
+ * The weight that an update of FALQON changes, its factors, and what its rows start from, as
+ * kernels for any kind of core take them.
  *
  * @module
  */
 
 import type { Matrix, Vector } from "../../gpu/buffers.ts";
+import { expectMatrix, expectVector } from "../shapes.ts";
+import { UPDATE_TYPES } from "./update_format.ts";
 
-/** The part of a merged FP8 weight that one adapter changes. */
+/** The part of a merged weight that one adapter changes. */
 export interface AdaptedPart {
-  /** e4m3 codes of the merged weight and all its A rows. */
+  /** Codes of the merged weight and all its A rows. */
   weight: Matrix;
   /** First row of W and of A in it. */
   wRow: number;
@@ -21,6 +23,56 @@ export interface AdaptedPart {
   rowFactors: Vector;
   /** f32 [rank]: c · s_W[0] / s_A[j] */
   columnFactors: Vector;
-  /** f32 [rows, rank] */
+  /** f32 [rows, rank]: B, or what the optimizer changed it by. */
   b: Matrix;
+}
+
+/** Which rows are written. */
+export interface Selection {
+  /** u32 [count] */
+  rows: Vector;
+  count: number;
+}
+
+/** Where written rows start from: frozen codes, their first row given, or the weight itself. */
+export type UpdateBase = { codes: Matrix; row: number } | "in place";
+
+/** Checks that a part and what its rows start from lie inside their codes. */
+export function checkPart(
+  kernel: string,
+  { weight, wRow, aRow, rows, rank, rowFactors, columnFactors, b }: AdaptedPart,
+  base: UpdateBase,
+  selection: Selection | null,
+): void {
+  expectMatrix(kernel, "weight", weight, { ...weight, types: UPDATE_TYPES });
+  expectMatrix(kernel, "b", b, { rows, cols: rank });
+  expectVector(kernel, "rowFactors", rowFactors, rows);
+  expectVector(kernel, "columnFactors", columnFactors, rank);
+  if (Math.max(wRow + rows, aRow + rank) > weight.rows) {
+    throw new RangeError(
+      `${kernel}: ${rows} rows from ${wRow} on and ${rank} from ${aRow} on are not all ` +
+        `among the ${weight.rows} of the weight`,
+    );
+  }
+  if (base !== "in place") {
+    const { rows: height } = base.codes;
+    const { cols, type } = weight;
+    expectMatrix(kernel, "base", base.codes, { rows: height, cols, types: [type] });
+    if (base.row + rows > height) {
+      throw new RangeError(
+        `${kernel}: ${rows} rows from ${base.row} on are not all among the ${height} of the base`,
+      );
+    }
+  }
+  if (selection) checkSelection(kernel, selection, rows);
+}
+
+/** Checks that a selection fits its buffer and the rows it is taken from. */
+export function checkSelection(kernel: string, { rows, count }: Selection, among: number): void {
+  if (count > among || count > rows.length) {
+    throw new RangeError(
+      `${kernel}: a selection of ${count} rows does not fit ${rows.length} places ` +
+        `and ${among} rows`,
+    );
+  }
 }

@@ -1,28 +1,24 @@
 /**
- * The weight update of FALQON on FP8 codes. The rules and their arithmetic:
- * tests/oracle/falqon_update.ts.
+ * The weight update of FALQON on the codes of a weight, and its measurement. The rules and their
+ * arithmetic: tests/oracle/falqon_update.ts.
  *
  * @module
  */
 
-import type { BufferView, Matrix, Vector } from "../../gpu/buffers.ts";
+import type { BufferView, Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
-import { FORMATS } from "../../numerics/formats.ts";
-import { linearGrid, type Program } from "../../gpu/program.ts";
+import { type Bindings, linearGrid, type Program } from "../../gpu/program.ts";
+import type { KernelConstants } from "../../gpu/template.ts";
 import {
   suitsTensorUpdate,
   UPDATE_TENSOR_TILE,
   updateRowsTensor,
   type UpdateTensorTile,
 } from "./tensor.ts";
-import type { AdaptedPart } from "./adapted_part.ts";
-import { expectMatrix, expectVector } from "../shapes.ts";
-
-/**
- * The format for which the kernels are written: sums in them are exact because its values have at
- * most 4 bits.
- */
-const UPDATE_TYPES = [FORMATS.e4m3.name];
+import { type AdaptedPart, checkPart, type Selection, type UpdateBase } from "./adapted_part.ts";
+import { roundingBindings, roundingParams, type StochasticRounding } from "./rounding.ts";
+import { updateConstants } from "./update_format.ts";
+import { expectMatrix } from "../shapes.ts";
 
 /** Tile sizes of {@linkcode updateRows}, all multiples of 4. */
 export interface UpdateTile {
@@ -42,59 +38,17 @@ const ALL_ROWS_FALLBACK: UpdateTile = { BM: 128, BN: 128, BK: 8, TM: 8, TN: 8 };
 /** For the few rows of a selection. */
 const FEW_ROWS: UpdateTile = { BM: 16, BN: 128, BK: 16, TM: 4, TN: 4 };
 
-/** Which rows are written. */
-export interface Selection {
-  /** u32 [count] */
-  rows: Vector;
-  count: number;
-}
-
-/** Operands and options of {@linkcode scoreRows}. */
-export interface ScoreRowsOptions {
-  /** f32 [rows, rank] */
-  b: Matrix;
-  /** f32 [rows]: receives Σ_j |pending|. */
-  scores: Vector;
-  /** What the codes already hold of b, and room for the rest; without them all of b is pending. */
-  pending?: { flushed: Matrix; delta: Matrix };
-}
-
-/** Records how much is pending in each row of B. */
-export function scoreRows(program: Program, { b, scores, pending }: ScoreRowsOptions): void {
-  const { rows, cols } = b;
-  expectVector("scoreRows", "scores", scores, rows);
-  for (const [name, matrix] of Object.entries({ b, ...pending })) {
-    expectMatrix("scoreRows", name, matrix, { rows, cols });
-  }
-  program.dispatch(
-    program.device.kernel("falqon_scores", { FLUSHED: !!pending }),
-    { b, scores, ...pending },
-    { rows, rank: cols, pitch: b.pitch },
-    [Math.ceil(rows / 64)],
-  );
-}
-
-/** Records the choice of the rows with the largest scores, the lower index first among equals. */
-export function selectRows(program: Program, scores: Vector, selection: Selection): void {
-  const rows = scores.length;
-  checkSelection("selectRows", selection, rows);
-  program.dispatch(
-    program.device.kernel("falqon_select"),
-    { scores, selected: selection.rows },
-    { rows, count: selection.count },
-    [Math.ceil(rows / 128)],
-  );
-}
-
-/** Where written rows start from: frozen codes, their first row given, or the weight itself. */
-export type UpdateBase = { codes: Matrix; row: number } | "in place";
-
 /** Operands and options of {@linkcode updateRows}. */
 export interface UpdateRowsOptions {
   part: AdaptedPart;
   base: UpdateBase;
   /** The rows to write; null for all. */
   selection: Selection | null;
+  /**
+   * Rounds each value to one of its two neighbours at random, such that it arrives on average; only
+   * for all rows. Default: to nearest.
+   */
+  rounding?: StochasticRounding;
   /** f32 [selection.count, inputs]: receives what the codes of each written row changed by. */
   change?: Matrix;
   /**
@@ -107,16 +61,17 @@ export interface UpdateRowsOptions {
 /**
  * Records `weight[i] = encode(base[i] + β_i · A~)` for the selected rows.
  *
- * Where all rows are written from a base on a device with subgroup matrices, tensor cores take the
- * sums. Their codes are the same in every run, and those of the other kernels and the CPU except
- * where a sum is within its rounding of a tie.
+ * Where all rows are written on a device with subgroup matrices, tensor cores take the sums. Their
+ * codes are the same in every run, and those of the other kernels and the CPU except where a sum is
+ * within its rounding of a tie, or of the random number.
+ *
+ * In place with `rounding`, B is the change of one step, of which 11 bits are used.
  */
 export function updateRows(program: Program, options: UpdateRowsOptions): void {
-  const { part, base, selection, change } = options;
-  const { weight, b, rowFactors, columnFactors } = part;
-  const inPlace = base === "in place";
+  const { part, base, selection, rounding, change } = options;
+  const { weight, b } = part;
   const count = selection?.count ?? part.rows;
-  checkPart("updateRows", part, base, selection);
+  check("updateRows", options);
   if (change) expectMatrix("updateRows", "change", change, { rows: count, cols: weight.cols });
   const tile = options.tile ?? updateTile(program.device, options);
   const cost = {
@@ -125,10 +80,10 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
     label: `${count}×${weight.cols} rank ${part.rank}`,
   };
   if ("subgroups" in tile) {
-    if (inPlace || selection || change) {
-      throw new RangeError("updateRows: tensor cores write all rows from a base, without change");
+    if (selection || change) {
+      throw new RangeError("updateRows: tensor cores write all rows, without change");
     }
-    updateRowsTensor(program, { part, base, tile, cost });
+    updateRowsTensor(program, { part, base, rounding, tile, cost });
     return;
   }
   const { BM, BN, BK, TM, TN } = tile;
@@ -138,20 +93,11 @@ export function updateRows(program: Program, options: UpdateRowsOptions): void {
       ...tile,
       BETA_LOADS: Math.ceil(BK * BM / 4 / threads),
       A_LOADS: Math.ceil(BK * BN / 4 / threads),
-      ALL_ROWS: !selection,
-      IN_PLACE: inPlace,
+      ...rowConstants(options),
       CHANGE: !!change,
     }),
-    {
-      weight,
-      b,
-      row_factors: rowFactors,
-      column_factors: columnFactors,
-      ...(selection && { selected: selection.rows }),
-      ...(!inPlace && { base: base.codes }),
-      ...(change && { change }),
-    },
-    { count, ...rowParams(part, base) },
+    { ...rowBindings(options), ...(change && { change }) },
+    { count, ...(change && { change_vectors: change.pitch / 4 }), ...rowParams(options) },
     [Math.ceil(weight.pitch / BN), Math.ceil(count / BM)],
     cost,
   );
@@ -170,138 +116,63 @@ export interface MeasureUpdateOptions extends Omit<UpdateRowsOptions, "change"> 
 
 /** Records the measurement of what {@linkcode updateRows} with the same arguments will do. */
 export function measureUpdate(program: Program, options: MeasureUpdateOptions): void {
-  const { part, base, selection, pending, statistics } = options;
-  const inPlace = base === "in place";
-  const { rows, rank } = part;
-  checkPart("measureUpdate", part, base, selection);
+  const { part: { rows, rank }, base, selection, pending, statistics } = options;
+  check("measureUpdate", options);
   expectMatrix("measureUpdate", "pending", pending, { rows, cols: rank });
   if (statistics.size < 16 * rows) {
     throw new RangeError(`measureUpdate: statistics has no room for ${rows} rows`);
   }
   program.dispatch(
-    program.device.kernel("falqon_statistics", { ALL_ROWS: !selection, IN_PLACE: inPlace }),
-    {
-      weight: part.weight,
-      b: part.b,
-      row_factors: part.rowFactors,
-      column_factors: part.columnFactors,
-      ...(selection && { selected: selection.rows }),
-      ...(!inPlace && { base: base.codes, pending }),
-      statistics,
-    },
-    { rows, count: selection?.count ?? rows, ...rowParams(part, base) },
+    program.device.kernel("falqon_statistics", rowConstants(options)),
+    { ...rowBindings(options), ...(base !== "in place" && { pending }), statistics },
+    { rows, count: selection?.count ?? rows, ...rowParams(options) },
     linearGrid(rows, 1),
   );
 }
 
-/** Operands and options of {@linkcode markFlushed}. */
-export interface MarkFlushedOptions {
-  b: Matrix;
-  selection: Selection;
-  flushed: Matrix;
-  delta: Matrix;
-}
+/** What to write, and from what. */
+type RowsOptions = Pick<UpdateRowsOptions, "part" | "base" | "selection" | "rounding">;
 
-/** Records that nothing of the written rows is pending any more. */
-export function markFlushed(program: Program, options: MarkFlushedOptions): void {
-  const { b, selection, flushed, delta } = options;
-  const { count } = selection;
-  for (const [name, matrix] of Object.entries({ b, flushed, delta })) {
-    expectMatrix("markFlushed", name, matrix, { rows: b.rows, cols: b.cols });
-  }
-  checkSelection("markFlushed", selection, b.rows);
-  program.dispatch(
-    program.device.kernel("falqon_flush", { RESIDUE: false }),
-    { selected: selection.rows, b, flushed, delta },
-    { count, rank: b.cols, pitch: b.pitch },
-    linearGrid(count * b.cols, 64),
-  );
-}
-
-/** Operands and options of {@linkcode subtractRealized}. */
-export interface SubtractRealizedOptions {
-  part: AdaptedPart;
-  selection: Selection;
-  /** f32 [count, rank]: the realized change as coefficients of A~. */
-  realized: Matrix;
-}
-
-/** Records that the written rows of B keep only what rounding did not realize. */
-export function subtractRealized(program: Program, options: SubtractRealizedOptions): void {
-  const { part: { b, rowFactors, columnFactors }, selection, realized } = options;
-  const { rows, cols } = b;
-  expectMatrix("subtractRealized", "b", b, { rows, cols });
-  expectMatrix("subtractRealized", "realized", realized, { rows: selection.count, cols });
-  expectVector("subtractRealized", "rowFactors", rowFactors, rows);
-  expectVector("subtractRealized", "columnFactors", columnFactors, cols);
-  checkSelection("subtractRealized", selection, rows);
-  program.dispatch(
-    program.device.kernel("falqon_flush", { RESIDUE: true }),
-    {
-      selected: selection.rows,
-      b,
-      residue: realized,
-      row_factors: rowFactors,
-      column_factors: columnFactors,
-    },
-    { count: selection.count, rank: cols, pitch: b.pitch },
-    linearGrid(selection.count * cols, 64),
-  );
-}
-
-/** Checks that a part and what its rows start from lie inside their codes. */
-function checkPart(
-  kernel: string,
-  { weight, wRow, aRow, rows, rank, rowFactors, columnFactors, b }: AdaptedPart,
-  base: UpdateBase,
-  selection: Selection | null,
-): void {
-  expectMatrix(kernel, "weight", weight, { ...weight, types: UPDATE_TYPES });
-  expectMatrix(kernel, "b", b, { rows, cols: rank });
-  expectVector(kernel, "rowFactors", rowFactors, rows);
-  expectVector(kernel, "columnFactors", columnFactors, rank);
-  if (Math.max(wRow + rows, aRow + rank) > weight.rows) {
-    throw new RangeError(
-      `${kernel}: ${rows} rows from ${wRow} on and ${rank} from ${aRow} on are not all ` +
-        `among the ${weight.rows} of the weight`,
-    );
-  }
-  if (base !== "in place") {
-    const { rows: height } = base.codes;
-    expectMatrix(kernel, "base", base.codes, {
-      rows: height,
-      cols: weight.cols,
-      types: UPDATE_TYPES,
-    });
-    if (base.row + rows > height) {
-      throw new RangeError(
-        `${kernel}: ${rows} rows from ${base.row} on are not all among the ${height} of the base`,
-      );
-    }
-  }
-  if (selection) checkSelection(kernel, selection, rows);
-}
-
-function checkSelection(kernel: string, { rows, count }: Selection, among: number): void {
-  if (count > among || count > rows.length) {
-    throw new RangeError(
-      `${kernel}: a selection of ${count} rows does not fit ${rows.length} places ` +
-        `and ${among} rows`,
-    );
+function check(kernel: string, { part, base, selection, rounding }: RowsOptions): void {
+  checkPart(kernel, part, base, selection);
+  if (rounding && selection) {
+    throw new RangeError(`${kernel}: stochastic rounding writes all rows, not a selection`);
   }
 }
 
 function updateTile(
   device: Device,
-  { part, base, selection, change }: UpdateRowsOptions,
+  { part, selection, change }: UpdateRowsOptions,
 ): UpdateTile | UpdateTensorTile {
   if ((selection?.count ?? part.rows) <= FEW_ROWS.BM) return FEW_ROWS;
-  const plain = base !== "in place" && !selection && !change;
-  if (plain && suitsTensorUpdate(device, part)) return UPDATE_TENSOR_TILE;
+  if (!selection && !change && suitsTensorUpdate(device, part)) return UPDATE_TENSOR_TILE;
   return device.isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS;
 }
 
-function rowParams(part: AdaptedPart, base: UpdateBase) {
+/** Constants, bindings and parameters of wgsl/falqon/falqon_part.wgsl. */
+function rowConstants({ part, base, selection, rounding }: RowsOptions): KernelConstants {
+  const inPlace = base === "in place";
+  return {
+    ...updateConstants(part.weight.type, inPlace && !!rounding),
+    ALL_ROWS: !selection,
+    IN_PLACE: inPlace,
+    STOCHASTIC: !!rounding,
+  };
+}
+
+function rowBindings({ part, base, selection, rounding }: RowsOptions): Bindings {
+  return {
+    weight: part.weight,
+    b: part.b,
+    row_factors: part.rowFactors,
+    column_factors: part.columnFactors,
+    ...(selection && { selected: selection.rows }),
+    ...(base !== "in place" && { base: base.codes }),
+    ...roundingBindings(rounding),
+  };
+}
+
+function rowParams({ part, base, rounding }: RowsOptions): Record<string, number> {
   return {
     vectors: part.weight.pitch / 4,
     w_row: part.wRow,
@@ -309,5 +180,6 @@ function rowParams(part: AdaptedPart, base: UpdateBase) {
     a_row: part.aRow,
     rank: part.rank,
     b_pitch: part.b.pitch,
+    ...roundingParams(rounding, part.weight.cols),
   };
 }

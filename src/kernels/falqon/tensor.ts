@@ -5,11 +5,12 @@
  * @module
  */
 
-import type { Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { DispatchCost, Program } from "../../gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
-import type { AdaptedPart } from "./adapted_part.ts";
+import type { AdaptedPart, UpdateBase } from "./adapted_part.ts";
+import { roundingBindings, roundingParams, type StochasticRounding } from "./rounding.ts";
+import { coefficientBits, needsTwoParts, updateConstants } from "./update_format.ts";
 
 /** How a workgroup of `falqon_update_tensor.wgsl` is made up. */
 export interface UpdateTensorTile {
@@ -49,8 +50,8 @@ export function suitsTensorUpdate(device: Device, { rows, rank }: AdaptedPart): 
 /** Operands of {@linkcode updateRowsTensor}, checked by the caller. */
 export interface UpdateTensorOptions {
   part: AdaptedPart;
-  /** Frozen codes, and the first of their rows. */
-  base: { codes: Matrix; row: number };
+  base: UpdateBase;
+  rounding?: StochasticRounding;
   tile: UpdateTensorTile;
   cost: DispatchCost;
 }
@@ -61,18 +62,24 @@ export interface UpdateTensorOptions {
  */
 export function updateRowsTensor(
   program: Program,
-  { part, base, tile: { subgroups, columns, steps }, cost }: UpdateTensorOptions,
+  { part, base, rounding, tile: { subgroups, columns, steps }, cost }: UpdateTensorOptions,
 ): void {
   const { weight, b, rowFactors, columnFactors, rows, rank } = part;
   const { device } = program;
+  const inPlace = base === "in place";
+  const short = inPlace && !!rounding;
   const rankSteps = Math.ceil(rank / 16);
   program.dispatch(
     device.kernel("falqon_update_tensor", {
+      ...updateConstants(weight.type, short),
       SUBGROUPS: subgroups,
       COLUMNS: columns,
       STEPS: steps,
       RANK_STEPS: rankSteps,
       A_LOADS: Math.ceil(rankSteps * columns / (32 * subgroups)),
+      IN_PLACE: inPlace,
+      STOCHASTIC: !!rounding,
+      LOW: needsTwoParts(coefficientBits(weight.type, short)),
       EMULATE: !supportsMatrix(device, F16_MATRIX),
     }),
     {
@@ -80,16 +87,18 @@ export function updateRowsTensor(
       b,
       row_factors: rowFactors,
       column_factors: columnFactors,
-      base: base.codes,
+      ...(!inPlace && { base: base.codes }),
+      ...roundingBindings(rounding),
     },
     {
       rows,
       vectors: weight.pitch / 16,
       w_row: part.wRow,
-      base_row: base.row,
+      base_row: inPlace ? 0 : base.row,
       a_row: part.aRow,
       rank,
       b_vectors: b.pitch / 4,
+      ...roundingParams(rounding, weight.cols),
     },
     [Math.ceil(weight.pitch / (columns * steps)), Math.ceil(rows / (16 * subgroups))],
     cost,

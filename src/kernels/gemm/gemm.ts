@@ -144,6 +144,7 @@ const OPERANDS = {
   gemm_tensor: packedOperands,
   gemm_int8: int8Operands,
   gemm_int8_tensor: int8Operands,
+  gemm_int8_rows: int8Operands,
 } as const;
 
 /** Where a second output begins that is not there: a multiple of 4 past all columns. */
@@ -154,7 +155,7 @@ const NO_SECOND_OUTPUT = 2 ** 32 - 4;
  * all.
  */
 function hasOptionalParts({ kernel }: GemmVariant): boolean {
-  return kernel === "gemm_f16" || kernel === "gemm_int8";
+  return kernel === "gemm_f16" || kernel === "gemm_int8" || kernel === "gemm_int8_rows";
 }
 
 function outputConstants(

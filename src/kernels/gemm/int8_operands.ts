@@ -11,7 +11,7 @@ import { I8_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
 import type { GemmOperands, OperandShape } from "./operands.ts";
 import { transposeCodes } from "./transpose_codes.ts";
-import type { GemmTile, GemmVariant } from "./variants.ts";
+import { type GemmTile, type GemmVariant, WORDS } from "./variants.ts";
 
 /** The longest contraction whose sums are sure to fit an i32: k · 127² < 2³¹. */
 const LONGEST_SUM = 133_000;
@@ -50,7 +50,7 @@ export function int8Operands(
       ...kernelConstants(program, variant, roundUp(k, PANEL.cols)),
     },
     params: {
-      ...(variant.kernel === "gemm_int8" && { k: roundUp(k, PANEL.cols), split_k: 0 }),
+      ...(variant.kernel !== "gemm_int8_tensor" && { k: roundUp(k, PANEL.cols), split_k: 0 }),
       a_pitch: a.matrix.pitch,
       a_column: a.column,
       b_pitch: right.matrix.pitch,
@@ -73,10 +73,12 @@ function kernelConstants(
   if (kernel === "gemm_int8_tensor") {
     return { FIXED_K: true, K: k, EMULATE: !supportsMatrix(device, I8_MATRIX) };
   }
+  if (kernel === "gemm_int8_rows") return { FIXED_K: false };
   return {
     FIXED_K: false,
     A_GUARDED: isGuarded(tile, tile.BM),
     B_GUARDED: isGuarded(tile, tile.BN),
+    ROLLED: tile.AT_ONCE !== WORDS,
   };
 }
 

@@ -20,9 +20,16 @@ import { FORMATS, type NumberFormat } from "../../numerics/formats.ts";
  * - `gemm_f16`: packed f16 arithmetic, added to f32 sums every few steps;
  * - `gemm_tensor`: tensor cores, f16 operands and f32 sums;
  * - `gemm_int8`: packed dot products of int8 operands in panels, exact i32 sums;
- * - `gemm_int8_tensor`: the same on tensor cores.
+ * - `gemm_int8_tensor`: the same on tensor cores;
+ * - `gemm_int8_rows`: the same for few rows of the left operand.
  */
-export type GemmKernel = "gemm" | "gemm_f16" | "gemm_tensor" | "gemm_int8" | "gemm_int8_tensor";
+export type GemmKernel =
+  | "gemm"
+  | "gemm_f16"
+  | "gemm_tensor"
+  | "gemm_int8"
+  | "gemm_int8_tensor"
+  | "gemm_int8_rows";
 
 /** What a kernel takes and needs. */
 interface GemmProduct {
@@ -45,7 +52,7 @@ const areInt8 = (a: NumberFormat, b: NumberFormat) =>
 /** Whether both operands lie by rows. */
 const byRows = (a: NumberFormat, b: NumberFormat) => a.layout === "rows" && b.layout === "rows";
 
-/** The kernels, the fastest first. */
+/** The kernels, the fastest at large products first. */
 const PRODUCTS: readonly GemmProduct[] = [
   {
     kernel: "gemm_tensor",
@@ -58,6 +65,7 @@ const PRODUCTS: readonly GemmProduct[] = [
   { kernel: "gemm_f16", takes: becomeF16, needsF16: true },
   { kernel: "gemm_int8_tensor", takes: areInt8, needsF16: false, matrix: I8_MATRIX },
   { kernel: "gemm_int8", takes: areInt8, needsF16: false },
+  { kernel: "gemm_int8_rows", takes: areInt8, needsF16: false },
   { kernel: "gemm", takes: byRows, needsF16: false },
 ];
 
@@ -73,8 +81,8 @@ export function multiplies(kernel: GemmKernel, a: NumberFormat, b: NumberFormat)
 }
 
 /**
- * The kernels that multiply operands of these formats on a device, the fastest first: the last runs
- * on every device. None where an operand is int8 and the other is not.
+ * The kernels that multiply operands of these formats on a device, the fastest at large products
+ * first: the last runs on every device. None where an operand is int8 and the other is not.
  */
 export function kernelsFor(
   device: GemmCapabilities,

@@ -33,6 +33,9 @@ export interface GemmVariant {
   tile: GemmTile;
 }
 
+/** Words of four codes in a step of a row of int8. */
+export const WORDS = PANEL.cols / 4;
+
 /** The table. */
 export const GEMM_VARIANTS = {
   /**
@@ -51,12 +54,14 @@ export const GEMM_VARIANTS = {
   int8Tensor: int8TensorVariant(128, 128),
   int8TensorNarrow: int8TensorVariant(128, 64),
   int8TensorSmall: int8TensorVariant(64, 64),
-  /** int8 without tensor cores: large outputs, small ones, and few rows. */
-  int8: int8Variant(128, 64, 8),
+  /** int8 without tensor cores: large outputs, and small ones. */
+  int8: int8Variant(64, 64, 8),
   int8Small: int8Variant(32, 32, 4),
-  int8Rows: int8Variant(8, 64, 4),
   /** The same on the CPU, where what is written out costs compile time and wins nothing. */
   int8Fallback: int8Variant(32, 32, 4, { atOnce: 1 }),
+  /** int8 of one row, as generation has, and of few. */
+  int8Row: int8RowsVariant(1),
+  int8Rows: int8RowsVariant(4),
 } as const;
 
 /** Multiples that packed operands are filled up to along k: of every kernel's step. */
@@ -90,7 +95,7 @@ export function chooseVariant(device: Device, shape: GemmShape): GemmVariant {
   return Math.min(m, n) >= 64 ? GEMM_VARIANTS.medium : GEMM_VARIANTS.small;
 }
 
-/** Rows up to which a product on tensor cores would compute mostly what is thrown away. */
+/** Rows up to which tiles would compute mostly what is thrown away. */
 const FEW_ROWS = 16;
 
 /**
@@ -98,13 +103,13 @@ const FEW_ROWS = 16;
  */
 function chooseInt8({ isFallback }: Device, kernel: GemmKernel, { m, n }: GemmShape): GemmVariant {
   const { int8Tensor, int8TensorNarrow, int8TensorSmall } = GEMM_VARIANTS;
-  const { int8, int8Small, int8Rows, int8Fallback } = GEMM_VARIANTS;
+  const { int8, int8Small, int8Row, int8Rows, int8Fallback } = GEMM_VARIANTS;
+  if (m <= FEW_ROWS) return m === 1 ? int8Row : int8Rows;
   if (isFallback) return int8Fallback;
-  if (m <= FEW_ROWS) return int8Rows;
-  const fills = ({ tile: { BM, BN } }: GemmVariant) =>
-    Math.ceil(m / BM) * Math.ceil(n / BN) >= LARGE_GPU_CORES;
-  if (kernel === "gemm_int8") return fills(int8) ? int8 : int8Small;
-  return [int8Tensor, int8TensorNarrow].find(fills) ?? int8TensorSmall;
+  const perCore = ({ tile: { BM, BN } }: GemmVariant) =>
+    Math.ceil(m / BM) * Math.ceil(n / BN) / LARGE_GPU_CORES;
+  if (kernel === "gemm_int8") return perCore(int8) >= 8 ? int8 : int8Small;
+  return [int8Tensor, int8TensorNarrow].find((tile) => perCore(tile) >= 2) ?? int8TensorSmall;
 }
 
 /** Multiprocessors of an H100 or H200. */
@@ -118,6 +123,7 @@ const ENOUGH_WORKGROUPS = {
   // Partial sums in f32 would not be exact.
   gemm_int8: 0,
   gemm_int8_tensor: 0,
+  gemm_int8_rows: 0,
 };
 /**
  * Contraction steps that a split keeps at least, so that partial sums do not cost more than they
@@ -223,13 +229,13 @@ export function int8TensorVariant(
 
 /**
  * int8 tiles for packed dot products, with `outputs` × `outputs` values per thread. `atOnce`: words
- * of four codes, of 16 in a step, whose products are written out; fewer compile faster.
+ * of a step whose products are written out; fewer compile faster.
  */
 export function int8Variant(
   BM: number,
   BN: number,
   outputs: number,
-  { atOnce: AT_ONCE = 16, band: BAND = 16 }: { atOnce?: number; band?: number } = {},
+  { atOnce: AT_ONCE = WORDS, band: BAND = 16 }: { atOnce?: number; band?: number } = {},
 ): GemmVariant {
   const threads = (BM / outputs) * (BN / outputs);
   const loads = (rows: number) => Math.ceil(rows / threads);
@@ -247,4 +253,9 @@ export function int8Variant(
       BAND,
     },
   };
+}
+
+/** int8 of `BM` rows at a time: 8 columns of the output by 8 groups of steps to a workgroup. */
+function int8RowsVariant(BM: number): GemmVariant {
+  return { kernel: "gemm_int8_rows", tile: { BM, BN: 8, BK: PANEL.cols, GROUPS: 8 } };
 }

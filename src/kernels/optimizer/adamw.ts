@@ -14,8 +14,11 @@ const THREADS = 256;
 
 /** Operands and options of {@linkcode adamW}; f32 vectors of one length. */
 export interface AdamWOptions {
-  /** The parameters, updated in place. */
-  values: Vector;
+  /**
+   * The parameters, updated in place; null where only their change is wanted: it is written over the
+   * gradients, and zero after a step whose gradient is not finite.
+   */
+  values: Vector | null;
   /** Before clipping. */
   gradients: Vector;
   /** Mean of gradients. */
@@ -24,7 +27,10 @@ export interface AdamWOptions {
   secondMoment: Vector;
   /** Added to the root of the second moment. */
   eps: number;
-  /** Decoupled decay: parameters are multiplied by `1 − learningRate · weightDecay`. */
+  /**
+   * Decoupled decay: parameters are multiplied by `1 − learningRate · weightDecay`. 0 without
+   * values.
+   */
   weightDecay: number;
   /** The elements from this one on do not decay. Default: all decay. */
   decayEnd?: number;
@@ -36,36 +42,43 @@ export interface AdamWOptions {
  * Records a step of AdamW on a flat vector: torch.optim.AdamW with the gradients multiplied by the
  * clip factor. `gradNorm` must have been recorded before. Elements that fill the last group of four
  * are updated like the others, so they must be zero, as their gradients.
+ *
+ * @throws {RangeError} for a vector of another length, or for weight decay without values.
  */
 export function adamW(program: Program, options: AdamWOptions): void {
   const { values, gradients, firstMoment, secondMoment, eps, weightDecay, state } = options;
-  const { length } = values;
-  for (const [name, vector] of Object.entries({ values, gradients, firstMoment, secondMoment })) {
+  const { length } = gradients;
+  const vectorsByName = { ...(values && { values }), gradients, firstMoment, secondMoment };
+  for (const [name, vector] of Object.entries(vectorsByName)) {
     expectVector("adamW", name, vector, length);
+  }
+  if (!values && weightDecay !== 0) {
+    throw new RangeError(
+      `adamW: there are no values that a weight decay of ${weightDecay} acts on`,
+    );
   }
   const { beta1, beta2 } = state.betas;
   const vectors = Math.ceil(length / 4);
   program.dispatch(
-    program.device.kernel("adamw", { THREADS }),
+    program.device.kernel("adamw", { THREADS, CHANGES: !values }),
     {
       inputs: state.inputs,
       results: state.results,
       gradients,
-      values,
+      ...(values && { values }),
       first: firstMoment,
       second: secondMoment,
     },
     {
       vectors,
-      decay_end: options.decayEnd ?? length,
       beta1,
       beta2,
       one_minus_beta1: 1 - beta1,
       one_minus_beta2: 1 - beta2,
       eps,
-      weight_decay: weightDecay,
+      ...(values && { decay_end: options.decayEnd ?? length, weight_decay: weightDecay }),
     },
     linearGrid(vectors, THREADS),
-    { bytes: 7 * values.size }, // three of the four vectors are read and written
+    { bytes: (values ? 7 : 6) * gradients.size }, // three vectors are read and written
   );
 }

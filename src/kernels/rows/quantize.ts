@@ -116,6 +116,11 @@ export interface QuantizeOptions {
   firstRow?: number;
   /** The scale of rows that vanish. Default: the format's. */
   vanishing?: number;
+  /**
+   * By how much scales leave room above the largest magnitude, where the format's bring it to the
+   * maximum. Default 1: none.
+   */
+  headroom?: number;
   /** How a row is shared, for measurements. */
   variant?: RowVariant;
 }
@@ -150,7 +155,7 @@ export function quantize(program: Program, options: QuantizeOptions): void {
     vectors: input.pitch / 4,
     trailing_vectors: trailingColumns ? trailingColumns.pitch / 4 : 0,
   };
-  const constants = codeConstants(codes.type, options.vanishing);
+  const constants = codeConstants(codes.type, options);
   const grid = linearGrid(rows, 1);
   if (granularity === "tensor") {
     const amax = device.kernel("tensor_amax", { ...variant, THREADS: threadsForRow(4 * width) });

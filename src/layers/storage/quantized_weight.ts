@@ -38,26 +38,31 @@ export class QuantizedWeight {
   readonly scales: Vector;
   readonly #device: Device;
   readonly #granularity: ScaleGranularity;
+  readonly #headroom: number;
   /** What rows are rotated by before they are rounded. */
   readonly #rotation: number;
 
   /**
    * @param format Of the codes: one byte per value.
-   * @param options `granularity` `tensor`: the rows of a part share their scale. `rotation`: the
-   * block by which rows are rotated before they are rounded, 1 for none.
+   * @param options `granularity` `tensor`: the rows of a part share their scale. `headroom`: by how
+   * much the scales of parts leave room above the largest magnitude; codes that come from a file
+   * keep their scales. `rotation`: the block by which rows are rotated before they are rounded, 1 for
+   * none.
    */
   constructor(
     device: Device,
     { name, width, inFeatures }: LinearSpec,
     readonly format: NumberFormat,
-    { granularity = "row", furtherRows = 0, rotation = 1 }: {
+    { granularity = "row", headroom = 1, furtherRows = 0, rotation = 1 }: {
       granularity?: ScaleGranularity;
+      headroom?: number;
       rotation?: number;
       furtherRows?: number;
     } = {},
   ) {
     this.#device = device;
     this.#granularity = granularity;
+    this.#headroom = headroom;
     this.#rotation = rotation;
     const rows = width + furtherRows;
     this.codes = device.matrix(rows, inFeatures, format.name, `${name} weight in ${format.name}`);
@@ -91,7 +96,7 @@ export class QuantizedWeight {
     try {
       await loadMatrix(device, weightName(part), rows, source, original);
       await this.rotate(original);
-      await this.quantizeRows(start, original, null, error);
+      await this.quantizeRows(start, original, { error, headroom: this.#headroom });
       return error;
     } catch (failure) {
       device.free(error);
@@ -137,14 +142,17 @@ export class QuantizedWeight {
    *
    * @param input f32 [rows, inFeatures], rotated by {@linkcode QuantizedWeight.rotate} where the
    * weight is.
-   * @param scale The scale of all of them; null to find it.
-   * @param error f32 [rows, inFeatures]: receives the stored values minus the input, if given.
+   * @param options `scale`: that of all of them; null to find it, with `headroom` above the largest
+   * magnitude. `error`, f32 [rows, inFeatures]: receives the stored values minus the input.
    */
   async quantizeRows(
     first: number,
     input: Matrix,
-    scale: number | null = null,
-    error: Matrix | null = null,
+    { scale = null, headroom = 1, error = null }: {
+      scale?: number | null;
+      headroom?: number;
+      error?: Matrix | null;
+    } = {},
   ): Promise<void> {
     const device = this.#device;
     const { rows } = input;
@@ -156,7 +164,8 @@ export class QuantizedWeight {
     const place = { codes, scales, firstRow: first };
     try {
       await submitOnce(device, (program) => {
-        quantize(program, { ...place, input, granularity, vanishing: VANISHING_SCALE });
+        const scaling = { headroom, vanishing: VANISHING_SCALE };
+        quantize(program, { ...place, input, granularity, ...scaling });
         program.copy({ ...scales, size }, { ...this.scales, offset: 4 * first, size });
         if (error) dequantize(program, { ...place, out: error, subtract: input });
       });

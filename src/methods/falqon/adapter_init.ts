@@ -13,7 +13,7 @@ import { submitOnce } from "../../gpu/submit_once.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import { randomNormal } from "../../kernels/rows/random.ts";
 import { drawKey } from "../../numerics/random_key.ts";
-import { FORMATS } from "../../numerics/formats.ts";
+import { type FormatName, FORMATS, type NumberFormat } from "../../numerics/formats.ts";
 import { orthonormalizeRows } from "../../numerics/linear_algebra.ts";
 import { symmetricEigen } from "../../numerics/symmetric_eigen.ts";
 import { combine, gram, NEGLIGIBLE, orthonormal, Scope } from "./temporary_matrices.ts";
@@ -108,19 +108,29 @@ export function randomAdapter(
   return Float32Array.from(rows, (x) => ROW_NORM * x);
 }
 
-/** Root mean square of A~'s code values below which too much of A would be subnormal or zero. */
-const SMALLEST_CODE_RMS = 2 ** -3;
+/**
+ * Root mean square of A~'s code values below which too much of A would be subnormal or zero, by the
+ * format: eight times the smallest normal value, or sixteen steps.
+ */
+const SMALLEST_CODE_RMS: Partial<Record<FormatName, number>> = {
+  [FORMATS.e4m3.name]: 2 ** -3,
+  [FORMATS.int8.name]: 2 ** 4,
+};
 
 /**
- * Multiplies A by the power of two nearest to 1 with which it can be stored in e4m3 under a given
- * scale: no value beyond ±448, then a root mean square of at least eight times the smallest normal
- * value. The power is nearly always 1, so the learning rate keeps its meaning.
+ * Multiplies A by the power of two nearest to 1 with which it can be stored in a format under a
+ * given scale: no value beyond the maximum, then a root mean square that is not too small. The power
+ * is nearly always 1, so the learning rate keeps its meaning.
  *
  * @param a f32 [rank, inputs]
  * @param scale What its values are multiplied by when they are quantised.
  * @returns A copy.
  */
-export function representable(a: Float32Array, scale: number): Float32Array<ArrayBuffer> {
+export function representable(
+  a: Float32Array,
+  scale: number,
+  { name, max }: NumberFormat,
+): Float32Array<ArrayBuffer> {
   let [largest, squares] = [0, 0];
   for (const x of a) {
     largest = Math.max(largest, Math.abs(x));
@@ -128,8 +138,8 @@ export function representable(a: Float32Array, scale: number): Float32Array<Arra
   }
   if (largest === 0) return Float32Array.from(a);
   const rms = Math.sqrt(squares / a.length) * scale;
-  const highest = Math.floor(Math.log2(FORMATS.e4m3.max / (largest * scale)));
-  const wanted = Math.max(0, Math.ceil(Math.log2(SMALLEST_CODE_RMS / rms)));
+  const highest = Math.floor(Math.log2(max / (largest * scale)));
+  const wanted = Math.max(0, Math.ceil(Math.log2(SMALLEST_CODE_RMS[name]! / rms)));
   return Float32Array.from(a, (x) => x * 2 ** Math.min(wanted, highest));
 }
 

@@ -20,6 +20,7 @@ import {
   type FalqonSettings,
   falqonSettings,
   frozenSettings,
+  ROUNDINGS,
   UPDATE_RULES,
 } from "./settings.ts";
 
@@ -47,7 +48,12 @@ export function frozenInt8(rotation = true): Method {
 }
 
 function falqonMethod(name: string, trains: boolean, settings: FalqonSettings): Method {
-  return { name, trains, build: (context) => new FalqonLayers(context, settings) };
+  return {
+    name,
+    trains,
+    keepsParameters: settings.updateRule !== "stochastic",
+    build: (context) => new FalqonLayers(context, settings),
+  };
 }
 
 /** FALQON in the registry. */
@@ -74,6 +80,12 @@ export const FALQON: MethodEntry = {
       choices: UPDATE_RULES,
       help: "How the optimizer's change reaches the FP8 weight",
       default: "requantize",
+    },
+    rounding: {
+      kind: "choice",
+      choices: ROUNDINGS,
+      help: "How requantize rounds to codes",
+      default: "nearest; stochastic for the rule of that name",
     },
     topK: {
       kind: "integer",

@@ -6,6 +6,7 @@
 
 import type { BufferView } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
+import type { StepState } from "../../gpu/step_state.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type {
   AdaptedLayers,
@@ -62,16 +63,23 @@ export class FalqonLayers implements AdaptedLayers {
     if (settings.pending) gPending.reserve(tokens, this.#widest(({ layout }) => layout.width));
   }
 
-  update(program: Program): void {
-    for (const linear of this.#linears) linear.update(program);
+  update(program: Program, state: StepState): void {
+    for (const linear of this.#linears) linear.update(program, state);
   }
 
   flush(program: Program): void {
     for (const linear of this.#linears) linear.flush(program);
   }
 
+  async refresh(): Promise<void> {
+    await this.#shared.random?.refresh();
+  }
+
   state(): Map<string, BufferView> {
-    return new Map(this.#linears.flatMap((linear) => [...linear.state()]));
+    return new Map([
+      ...(this.#shared.random?.state() ?? []),
+      ...this.#linears.flatMap((linear) => linear.state()),
+    ]);
   }
 
   saved(): SavedModel {

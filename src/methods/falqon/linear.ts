@@ -13,6 +13,7 @@ import {
   type Vector,
 } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
+import type { StepState } from "../../gpu/step_state.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import { quantize, type Quantized, type QuantizedGradient } from "../../kernels/rows/quantize.ts";
 import { lowRankGradient } from "../../kernels/gemm/low_rank_gradient.ts";
@@ -256,8 +257,8 @@ export class FalqonLinear implements Linear {
     }
   }
 
-  update(program: Program): void {
-    for (const update of this.updates) update.record(program);
+  update(program: Program, state: StepState): void {
+    for (const update of this.updates) update.record(program, state);
   }
 
   flush(program: Program): void {

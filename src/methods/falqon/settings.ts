@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkInteger, checkKnown, checkOneOf } from "../../checks.ts";
+import { checkInteger, checkKnown, checkNumber, checkOneOf } from "../../checks.ts";
 import { OptionError } from "../../errors.ts";
 import { SCALE_GRANULARITIES, type ScaleGranularity } from "../../numerics/formats.ts";
 import type { DenseType } from "../../layers/method.ts";
@@ -19,12 +19,34 @@ import { checkAlpha, checkRank, parseTargets } from "../targets.ts";
  *   as published;
  * - `accumulate`: B keeps what was not applied;
  * - `requantize`: B is an f32 master that is never zeroed, and a row is written as the rounding of
- *   the frozen reference plus all of B, so that rounding errors never add up.
+ *   the frozen reference plus all of B, so that rounding errors never add up;
+ * - `stochastic`: every code is rounded at random from itself plus the step's change, such that the
+ *   change arrives on average. Neither a reference nor B is kept.
  */
-export type UpdateRule = "requantize" | "paper" | "accumulate";
+export type UpdateRule = "requantize" | "paper" | "accumulate" | "stochastic";
 
 /** Every {@linkcode UpdateRule}. */
-export const UPDATE_RULES: readonly UpdateRule[] = ["requantize", "paper", "accumulate"];
+export const UPDATE_RULES: readonly UpdateRule[] = [
+  "requantize",
+  "paper",
+  "accumulate",
+  "stochastic",
+];
+
+/**
+ * How `requantize` rounds to codes: to the nearest, or to one of the two neighbours at random, such
+ * that values are right on average. `stochastic` always does the latter, the other rules never.
+ */
+export type Rounding = "nearest" | "stochastic";
+
+/** Every {@linkcode Rounding}. */
+export const ROUNDINGS: readonly Rounding[] = ["nearest", "stochastic"];
+
+/**
+ * By how much the scales of a weight under `stochastic` leave room above its largest magnitude:
+ * they are fixed, and the weight grows.
+ */
+const HEADROOM = 1.125;
 
 /**
  * What the weights are stored in, and the operands of products rounded to.
@@ -49,7 +71,7 @@ export interface FalqonOptions {
   rotation?: boolean;
   /** Rows of A and columns of B. Default 64. */
   rank?: number;
-  /** `requantize` applies B times `alpha / rank`. Default 16. */
+  /** `requantize` and `stochastic` apply B times `alpha / rank`. Default 16. */
   alpha?: number;
   /**
    * Rows of each weight that a step writes: the k with the largest pending change. Default 10 for
@@ -58,6 +80,8 @@ export interface FalqonOptions {
   topK?: number;
   /** Default `requantize`. */
   updateRule?: UpdateRule;
+  /** Of `requantize`. Default `nearest`; `stochastic` for the rule of that name. */
+  rounding?: Rounding;
   /**
    * With `requantize`: what is not yet written into the codes is added in the forward pass.
    * Default: true where topK is given.
@@ -66,7 +90,7 @@ export interface FalqonOptions {
   /**
    * `melded`, as published and the default of `paper` and `accumulate`: the right singular vectors
    * of the quantisation error, times the roots of the singular values. A weight without a known
-   * error, as it comes in FP8, starts `random-orthogonal`. `gradient`, the default of `requantize`:
+   * error, as it comes in FP8, starts `random-orthogonal`. `gradient`, the default of the others:
    * the leading right singular vectors of the weight's gradient over the first micro-batches, in
    * which B alone can learn most (the idea of LoRA-GA, arXiv 2407.05000); without a `Trainer`,
    * which provides the data, it is random.
@@ -85,6 +109,13 @@ export interface FalqonOptions {
    * smaller.
    */
   denseType?: DenseType;
+  /**
+   * How many times its largest magnitude a row of W can grow to, for measurements. Default 1.125
+   * under `stochastic`, else 1.
+   *
+   * @internal
+   */
+  headroom?: number;
 }
 
 /** {@linkcode FalqonOptions} with defaults filled in. */
@@ -97,6 +128,9 @@ export interface FalqonSettings {
   /** Rows of a weight that a step writes; null for all. */
   topK: number | null;
   updateRule: UpdateRule;
+  rounding: Rounding;
+  /** How many times its largest magnitude a row of W can grow to. */
+  headroom: number;
   pending: boolean;
   init: AdapterInit;
   scaleGranularity: ScaleGranularity;
@@ -113,6 +147,8 @@ const NAMES: readonly (keyof FalqonOptions)[] = [
   "alpha",
   "topK",
   "updateRule",
+  "rounding",
+  "headroom",
   "pending",
   "init",
   "scaleGranularity",
@@ -132,14 +168,21 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
   checkOneOf("format", format, FALQON_FORMATS);
   const { rotation = CODED_BASES[format].isRotated } = options;
   const requantize = updateRule === "requantize";
-  const init = options.init ?? (requantize ? "gradient" : "melded");
+  const stochastic = updateRule === "stochastic";
+  const applies = requantize || stochastic; // c·B, in all rows
+  const init = options.init ?? (applies ? "gradient" : "melded");
+  const rounding = options.rounding ?? (stochastic ? "stochastic" : "nearest");
+  const headroom = options.headroom ?? (stochastic ? HEADROOM : 1);
   checkRank(rank);
   checkAlpha(alpha);
   checkOneOf("updateRule", updateRule, UPDATE_RULES);
+  checkOneOf("rounding", rounding, ROUNDINGS);
   checkOneOf("init", init, ADAPTER_INITS);
   checkOneOf("scaleGranularity", scaleGranularity, SCALE_GRANULARITIES);
   checkOneOf("denseType", options.denseType ?? "f16", ["f16", "f32"]);
+  checkNumber("headroom", headroom, 1);
   if (topK !== undefined) checkInteger("topK", topK, 1);
+  checkRounding(updateRule, rounding, topK);
   if (options.pending && !requantize) {
     throw new OptionError(
       `Cannot use pending with the update rule ${updateRule}: it belongs to requantize`,
@@ -149,15 +192,37 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
     format,
     rotation,
     rank,
-    loraScale: requantize ? alpha / rank : 1,
-    topK: topK ?? (requantize ? null : 10),
+    loraScale: applies ? alpha / rank : 1,
+    topK: topK ?? (applies ? null : 10),
     updateRule,
+    rounding,
+    headroom,
     pending: requantize && topK !== undefined && (options.pending ?? true),
     init,
     scaleGranularity,
     targets: parseTargets(options.targetModules),
     denseType: options.denseType ?? null,
   };
+}
+
+/** Stochastic rounding belongs to rules that write all rows from what does not drift. */
+function checkRounding(rule: UpdateRule, rounding: Rounding, topK: number | undefined): void {
+  if (rule === "stochastic" && rounding === "nearest") {
+    throw new OptionError(
+      "Cannot round to nearest with the update rule stochastic: use requantize for that",
+    );
+  }
+  if (rounding === "nearest") return;
+  if (rule !== "stochastic" && rule !== "requantize") {
+    throw new OptionError(
+      `Cannot round stochastically with the update rule ${rule}: it belongs to stochastic and requantize`,
+    );
+  }
+  if (topK !== undefined) {
+    throw new OptionError(
+      `Cannot use topK ${topK} with stochastic rounding: it writes all rows; leave it out`,
+    );
+  }
 }
 
 /** The frozen model in a format, without adapters. */
@@ -175,6 +240,8 @@ export function frozenSettings(
     loraScale: 0,
     topK: null,
     updateRule: "requantize",
+    rounding: "nearest",
+    headroom: 1,
     pending: false,
     init: "melded",
     scaleGranularity,

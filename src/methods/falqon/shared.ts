@@ -8,6 +8,7 @@ import { RowBuffer } from "../../gpu/row_buffer.ts";
 import type { MethodContext } from "../../layers/method.ts";
 import { type PrecisionFormats, PRECISIONS } from "../../layers/operand.ts";
 import { QuantizedRowBuffer } from "../../layers/quantized_row_buffer.ts";
+import { RoundingRandom } from "./rounding_random.ts";
 import type { FalqonSettings } from "./settings.ts";
 
 /** Settings, device and workspace of all layers: each buffer holds a value of the layer at work. */
@@ -22,9 +23,15 @@ export class FalqonShared {
   readonly gPending: RowBuffer;
   /** G·Ωᵀ, during gradient initialisation. */
   readonly gSketch: RowBuffer;
+  /** Where stochastic rounding has its random numbers from; null where none rounds so. */
+  readonly random: RoundingRandom | null;
 
   constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {
-    const { device } = context;
+    const { device, parameters } = context;
+    parameters.keepsValues = settings.updateRule !== "stochastic";
+    this.random = settings.rounding === "stochastic"
+      ? new RoundingRandom(device, context.random)
+      : null;
     this.formats = PRECISIONS[settings.format];
     this.input = new QuantizedRowBuffer(device, "input", this.formats.input);
     this.gradient = new QuantizedRowBuffer(device, "output gradient", this.formats.gradient);
@@ -36,5 +43,6 @@ export class FalqonShared {
   free(): void {
     const { input, gradient, gPending, gSketch } = this;
     for (const buffer of [input, gradient, gPending, gSketch]) buffer.free();
+    this.random?.free();
   }
 }

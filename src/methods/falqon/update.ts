@@ -1,31 +1,31 @@
 /**
- * One adapted part of a merged FP8 weight: its B, and how B is written into the codes.
+ * One adapted part of a merged weight: its B, and how B is written into the codes.
  *
  * @module
  */
 
-import { type BufferView, type Matrix, rowsOf, unpitched, type Vector } from "../../gpu/buffers.ts";
+import type { BufferView, Matrix, Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
+import type { StepState } from "../../gpu/step_state.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
-import type { AdaptedPart } from "../../kernels/falqon/adapted_part.ts";
+import type { AdaptedPart, Selection, UpdateBase } from "../../kernels/falqon/adapted_part.ts";
+import { measureUpdate, updateRows } from "../../kernels/falqon/falqon.ts";
 import {
   markFlushed,
-  measureUpdate,
   scoreRows,
-  type Selection,
   selectRows,
   subtractRealized,
-  type UpdateBase,
-  updateRows,
-} from "../../kernels/falqon/falqon.ts";
+} from "../../kernels/falqon/selection.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
+import { copyCodes } from "../../kernels/rows/copy_codes.ts";
+import { dequantize } from "../../kernels/rows/quantize.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { Parameter } from "../../layers/parameters.ts";
-import { decodeCodes, formatOf } from "../../numerics/formats.ts";
 import { gramInverse } from "../../numerics/linear_algebra.ts";
 import type { FalqonSettings } from "./settings.ts";
 import type { FalqonShared } from "./shared.ts";
+import type { TensorRandom } from "./rounding_random.ts";
 import { NO_COUNTS, type UpdateCounts } from "./update_counts.ts";
 import type { AdapterPart } from "../targets.ts";
 
@@ -42,6 +42,9 @@ export interface MergedWeight {
 interface Residue {
   /** [count, inputs]: what the codes of written rows changed by. */
   change: Matrix;
+  /** [rank, inputs]: A~ in code units, and the scales with which it is decoded. */
+  a: Matrix;
+  ones: Vector;
   /** [count, rank]: change·A~ᵀ. */
   alongA: Matrix;
   /** [count, rank]: the change as coefficients of A~. */
@@ -52,7 +55,7 @@ interface Residue {
 
 /** The B of one adapted part, and what its update rule keeps. */
 export class FalqonUpdate {
-  /** f32 [rows, rank]: the buffer of changes, or the master. */
+  /** f32 [rows, rank]: the buffer of changes, or the master; under `stochastic` only changes. */
   readonly b: Parameter;
   /** B − B_flushed, f32 [rows, rank]; null where every step writes all rows. */
   pendingB: Matrix | null = null;
@@ -68,9 +71,10 @@ export class FalqonUpdate {
   #scores: Vector | null = null;
   readonly #residue: Residue | null = null;
   #statistics: Vector | null = null;
+  readonly #random: TensorRandom | null;
 
   constructor(
-    shared: Pick<FalqonShared, "context" | "settings">,
+    shared: Pick<FalqonShared, "context" | "settings" | "random">,
     readonly linear: MergedWeight,
     readonly adapter: AdapterPart,
   ) {
@@ -80,6 +84,7 @@ export class FalqonUpdate {
     const { rank, topK, updateRule } = settings;
     this.#device = device;
     this.#settings = settings;
+    this.#random = shared.random?.tensor() ?? null;
     this.b = parameters.declare(`${module}.falqon_B`, rows, rank, true);
     const matrix = (height: number, width: number, what: string) =>
       device.matrix(height, width, "f32", `${module} ${what}`);
@@ -101,10 +106,13 @@ export class FalqonUpdate {
     if (updateRule === "accumulate") {
       this.#residue = {
         change: matrix(count, inFeatures, "change"),
+        a: matrix(rank, inFeatures, "A as numbers"),
+        ones: device.vector(rank, "f32", `${module} scales of A as numbers`),
         alongA: matrix(count, rank, "change along A"),
         realized: matrix(count, rank, "realized change of B"),
         gramInverse: matrix(rank, rank, "inverse Gram matrix of A"),
       };
+      device.write(this.#residue.ones, new Float32Array(rank).fill(1));
     }
   }
 
@@ -124,41 +132,37 @@ export class FalqonUpdate {
     this.#device.write(this.#rowFactors, w.map((scale) => scale / w[0]));
     this.#device.write(this.#columnFactors, a.map((scale) => loraScale * w[0] / scale));
     await submitOnce(this.#device, (program) => {
-      program.clear(this.b.value);
+      if (this.#keepsB) program.clear(this.b.value);
       if (this.#reference) {
-        program.copy(rowsOf(linear.weight, part.start, part.rows), this.#reference);
+        const from = { codes: linear.weight, first: part.start };
+        copyCodes(program, from, { codes: this.#reference, first: 0 }, part.rows);
       }
       if (this.#flushed) program.clear(this.#flushed);
       if (this.pendingB) program.clear(this.pendingB);
     });
     if (this.#residue) {
-      const { pitch, cols, type } = linear.weight;
-      const codes = new Uint8Array(await this.#device.read(rowsOf(linear.weight, first, rank)));
-      const values = decodeCodes(formatOf(type), unpitched(codes, rank, cols, pitch));
+      await submitOnce(this.#device, (program) => this.#decodeA(program));
+      const values = await this.#device.readMatrix(this.#residue.a);
       const inverse = Float32Array.from(gramInverse(Float64Array.from(values), rank));
       this.#device.writeMatrix(this.#residue.gramInverse, inverse);
     }
   }
 
   /** Records the update rule, after the optimizer's change of B. */
-  record(program: Program): void {
+  record(program: Program, state: StepState): void {
     this.#findPending(program);
-    const selection = this.#selection;
-    if (this.#statistics) {
-      measureUpdate(program, {
-        part: this.#part(),
-        base: this.#base(),
-        selection,
-        pending: this.pendingB ?? this.b.value,
-        statistics: this.#statistics,
-      });
-    }
-    updateRows(program, {
-      part: this.#part(),
+    const part = this.#part();
+    const rows = {
+      part,
       base: this.#base(),
-      selection,
-      change: this.#residue?.change,
-    });
+      selection: this.#selection,
+      rounding: this.#random ? { key: this.#random.key, state } : undefined,
+    };
+    if (this.#statistics) {
+      const pending = this.pendingB ?? part.b;
+      measureUpdate(program, { ...rows, pending, statistics: this.#statistics });
+    }
+    updateRows(program, { ...rows, change: this.#residue?.change });
     const { updateRule } = this.#settings;
     if (updateRule === "paper") program.clear(this.b.value);
     else if (updateRule === "accumulate") this.#keepResidue(program);
@@ -167,7 +171,8 @@ export class FalqonUpdate {
 
   /** Records that all pending rows are written. */
   recordFlush(program: Program): void {
-    if (!this.#reference) return; // the other rules leave nothing pending
+    // The other rules, and requantize of all rows, leave nothing pending.
+    if (!this.#reference || !this.#selection) return;
     updateRows(program, { part: this.#part(), base: this.#base(), selection: null });
     if (this.#flushed) {
       program.copy(this.b.value, this.#flushed);
@@ -179,7 +184,7 @@ export class FalqonUpdate {
   count(): void {
     const { rows, module } = this.adapter.part;
     this.#statistics ??= this.#device.vector(4 * rows, "f32", `${module} statistics`);
-    this.#trackPending();
+    if (this.#keepsB) this.#trackPending();
   }
 
   /** Reads what the last update did; zeros before the first. */
@@ -222,6 +227,8 @@ export class FalqonUpdate {
       this.#selection?.rows,
       this.#scores,
       this.#residue?.change,
+      this.#residue?.a,
+      this.#residue?.ones,
       this.#residue?.alongA,
       this.#residue?.realized,
       this.#residue?.gramInverse,
@@ -239,8 +246,13 @@ export class FalqonUpdate {
       rank: this.#settings.rank,
       rowFactors: this.#rowFactors,
       columnFactors: this.#columnFactors,
-      b: this.b.value,
+      b: this.#keepsB ? this.b.value : this.b.gradient, // the optimizer's change is written there
     };
+  }
+
+  /** Whether B is kept from step to step. */
+  get #keepsB(): boolean {
+    return this.#settings.updateRule !== "stochastic";
   }
 
   #base(): UpdateBase {
@@ -278,11 +290,22 @@ export class FalqonUpdate {
     }
   }
 
+  /** Decodes A~, which lies among the codes. */
+  #decodeA(program: Program): void {
+    const { linear, adapter: { start } } = this;
+    const { a, ones } = this.#residue!;
+    dequantize(program, {
+      codes: linear.weight,
+      scales: ones,
+      out: a,
+      firstRow: linear.spec.width + start,
+    });
+  }
+
   /** B −= d·A~ᵀ·(A~·A~ᵀ)⁻¹ for the written rows, d being what their codes changed by. */
   #keepResidue(program: Program): void {
-    const { linear, adapter: { start } } = this;
-    const { change, alongA, realized, gramInverse: inverse } = this.#residue!;
-    const a = rowsOf(linear.weight, linear.spec.width + start, this.#settings.rank);
+    const { change, a, alongA, realized, gramInverse: inverse } = this.#residue!;
+    this.#decodeA(program);
     gemm(program, { layout: "nt", a: change, b: a, out: alongA });
     gemm(program, { layout: "nn", a: alongA, b: inverse, out: realized });
     subtractRealized(program, { part: this.#part(), selection: this.#selection!, realized });

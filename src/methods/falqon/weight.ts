@@ -25,12 +25,14 @@ export class FalqonWeight implements MergedWeight {
   readonly #quantized: QuantizedWeight;
 
   constructor(shared: FalqonShared, readonly spec: LinearSpec, layout: AdapterLayout) {
-    const { context: { device }, settings: { scaleGranularity, rotation }, formats } = shared;
+    const { context: { device }, settings, formats } = shared;
+    const { scaleGranularity, headroom, rotation } = settings;
     this.#shared = shared;
     this.#layout = layout;
     this.rotation = rotation ? rotationBlock(spec.inFeatures) : 1;
     this.#quantized = new QuantizedWeight(device, spec, formats.input, {
       granularity: scaleGranularity,
+      headroom,
       furtherRows: layout.width,
       rotation: this.rotation,
     });
@@ -75,10 +77,10 @@ export class FalqonWeight implements MergedWeight {
     let shared: number | null = null;
     if (scaleGranularity === "tensor") {
       [shared] = await this.readScales(part.start, 1);
-      const a = representable(await device.readMatrix(input), shared);
+      const a = representable(await device.readMatrix(input), shared, this.#shared.formats.input);
       device.writeMatrix(input, Float32Array.from(a));
     }
-    await this.#quantized.quantizeRows(this.spec.width + start, input, shared);
+    await this.#quantized.quantizeRows(this.spec.width + start, input, { scale: shared });
     device.free(input);
   }
 

@@ -2,11 +2,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { E4M3, encodeFp8Array, FP8_NAN, fp8DecodeTable } from "../../../src/numerics/fp8.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
-import {
-  selectRows,
-  updateRows,
-  type UpdateRowsOptions,
-} from "../../../src/kernels/falqon/falqon.ts";
+import { updateRows, type UpdateRowsOptions } from "../../../src/kernels/falqon/falqon.ts";
+import { selectRows } from "../../../src/kernels/falqon/selection.ts";
 import * as reference from "../../oracle/falqon_update.ts";
 import { device } from "../../support/device.ts";
 import { runOnce, uploadMatrix, uploadVector } from "../../support/gpu.ts";
@@ -201,7 +198,8 @@ Deno.test("updates of rows outside the weight, the base or the selection are ref
     { selection: { rows: selected, count: 3 } },
     "a selection of 3 rows does not fit 2 places",
   );
-  refuses({ tile: MATRIX }, "tensor cores write all rows from a base, without change");
+  const selection = { rows: selected, count: 2 };
+  refuses({ tile: MATRIX, selection }, "tensor cores write all rows, without change");
   const scores = device.vector(1, "f32", "scores");
   assertThrows(
     () => selectRows(program, scores, { rows: selected, count: 2 }),

@@ -18,7 +18,7 @@ const K = 128;
 // fragments of 16 × 16. A step of 64 k waits in workgroup memory, the next one is fetched into registers meanwhile: one
 // run of memory for each 128 rows. A pad of one vector per row spreads the rows over the banks: without it the product
 // takes 1.7 times as long on an H100. K is known to the compiler, which unrolls the loop: a tenth to a quarter of the
-// time. A fragment's elements have no known place, so sums go through workgroup memory on their way out.
+// time.
 // Parameters of every GEMM kernel, and how it writes a result. Include-only.
 //
 // A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
@@ -136,6 +136,8 @@ const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BN * ROW, SUBGROUPS_M * SUBGROUPS_N * 16u * OUT_ROW)>;
 
+fn values_of(sums: vec4<u32>) -> vec4<f32> { return vec4<f32>(bitcast<vec4<i32>>(sums)); }
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
@@ -147,17 +149,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let sub_m = subgroup / SUBGROUPS_N;
   let sub_n = subgroup % SUBGROUPS_N;
 
-  // The panels of an operand, and a thread's first vector of the tile's rows.
+  // A thread's first vector of the tile's rows, and how far on those of a second panel are: where the operand has none,
+  // the first one's serve, as nothing of them is written.
   let a_panel = params.a_pitch / 64u * BLOCK;
-  let b_panel = params.b_pitch / 64u * BLOCK;
   let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + m0 % 128u * 4u + thread;
+  let a_second = select(0u, a_panel, m0 + 128u < params.m);
+  let b_panel = params.b_pitch / 64u * BLOCK;
   let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + n0 % 128u * 4u + thread;
+  let b_second = select(0u, b_panel, n0 + 128u < params.n);
   let a_to = thread / 4u * ROW + thread % 4u;
   let b_to = B_TILE + a_to;
-  var a_next_0 = a[a_at + 0u * THREADS / BLOCK * a_panel + 0u * THREADS % BLOCK];
-  var a_next_1 = a[a_at + 1u * THREADS / BLOCK * a_panel + 1u * THREADS % BLOCK];
-  var b_next_0 = b[b_at + 0u * THREADS / BLOCK * b_panel + 0u * THREADS % BLOCK];
-  var b_next_1 = b[b_at + 1u * THREADS / BLOCK * b_panel + 1u * THREADS % BLOCK];
+  var a_next_0 = a[a_at + 0u * THREADS / BLOCK * a_second + 0u * THREADS % BLOCK];
+  var a_next_1 = a[a_at + 1u * THREADS / BLOCK * a_second + 1u * THREADS % BLOCK];
+  var b_next_0 = b[b_at + 0u * THREADS / BLOCK * b_second + 0u * THREADS % BLOCK];
+  var b_next_1 = b[b_at + 1u * THREADS / BLOCK * b_second + 1u * THREADS % BLOCK];
   var sum_0_0 = Sum();
   var sum_0_1 = Sum();
   var sum_1_0 = Sum();
@@ -171,10 +176,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     workgroupBarrier();
     // The last step fetches its own codes again: cheaper than to ask.
     let next = min(step + 1u, STEPS - 1u) * BLOCK;
-    a_next_0 = a[a_at + next + 0u * THREADS / BLOCK * a_panel + 0u * THREADS % BLOCK];
-    a_next_1 = a[a_at + next + 1u * THREADS / BLOCK * a_panel + 1u * THREADS % BLOCK];
-    b_next_0 = b[b_at + next + 0u * THREADS / BLOCK * b_panel + 0u * THREADS % BLOCK];
-    b_next_1 = b[b_at + next + 1u * THREADS / BLOCK * b_panel + 1u * THREADS % BLOCK];
+    a_next_0 = a[a_at + next + 0u * THREADS / BLOCK * a_second + 0u * THREADS % BLOCK];
+    a_next_1 = a[a_at + next + 1u * THREADS / BLOCK * a_second + 1u * THREADS % BLOCK];
+    b_next_0 = b[b_at + next + 0u * THREADS / BLOCK * b_second + 0u * THREADS % BLOCK];
+    b_next_1 = b[b_at + next + 1u * THREADS / BLOCK * b_second + 1u * THREADS % BLOCK];
     {
       let a_0 = load_left((sub_m * SUB_M + 16u * 0u) * ROW + 2u * 0u, ROW);
       let a_1 = load_left((sub_m * SUB_M + 16u * 1u) * ROW + 2u * 0u, ROW);
@@ -197,31 +202,39 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
   }
 
-  // 16 rows at a time: a subgroup's 16 × SUB_N sums, then its lanes write them row by row, each always the same columns.
+// Writes the sums of a workgroup of the GEMM kernels for tensor cores, sum_i_j for fragment j of fragment row i, by
+// DOWN × ACROSS subgroups of 32. Pasted at the end of `main`. Include-only.
+//
+// A fragment's elements have no known place, so sums go through `tile`, 16 rows at a time: a subgroup's 16 × SUB_N sums,
+// then its lanes write them row by row, each always the same columns. The including kernel declares SUB_M × SUB_N, what
+// a subgroup makes, OUT_ROW, the vectors of such a row with one more against bank conflicts, and `values_of`, what four
+// sums in `tile` are. All results of these rows are finished before any is written: see gemm_output.wgsl.
+  let subgroup_m0 = m0 + subgroup / 2u * SUB_M;
+  let subgroup_n0 = n0 + subgroup % 2u * SUB_N;
   let lane = thread % 32u;
   let mine = subgroup * 16u * OUT_ROW;
   let quad = lane % (SUB_N / 4u);
-  let column = n0 + sub_n * SUB_N + 4u * quad;
+  let column = subgroup_n0 + 4u * quad;
   let factors = column_factors(column);
   workgroupBarrier();
   store_sum(mine + 4u * 0u, OUT_ROW, sum_0_0);
   store_sum(mine + 4u * 1u, OUT_ROW, sum_0_1);
   workgroupBarrier();
   let slab_row_0_0 = (lane + 32u * 0u) / (SUB_N / 4u);
-  let row_0_0 = m0 + sub_m * SUB_M + 16u * 0u + slab_row_0_0;
-  let sum_of_0_0 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_0_0 * OUT_ROW + quad]));
+  let row_0_0 = subgroup_m0 + 16u * 0u + slab_row_0_0;
+  let sum_of_0_0 = values_of(tile[mine + slab_row_0_0 * OUT_ROW + quad]);
   let value_0_0 = finished(group.z, row_0_0, column, sum_of_0_0 * (row_factor(row_0_0) * factors));
   let slab_row_0_1 = (lane + 32u * 1u) / (SUB_N / 4u);
-  let row_0_1 = m0 + sub_m * SUB_M + 16u * 0u + slab_row_0_1;
-  let sum_of_0_1 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_0_1 * OUT_ROW + quad]));
+  let row_0_1 = subgroup_m0 + 16u * 0u + slab_row_0_1;
+  let sum_of_0_1 = values_of(tile[mine + slab_row_0_1 * OUT_ROW + quad]);
   let value_0_1 = finished(group.z, row_0_1, column, sum_of_0_1 * (row_factor(row_0_1) * factors));
   let slab_row_0_2 = (lane + 32u * 2u) / (SUB_N / 4u);
-  let row_0_2 = m0 + sub_m * SUB_M + 16u * 0u + slab_row_0_2;
-  let sum_of_0_2 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_0_2 * OUT_ROW + quad]));
+  let row_0_2 = subgroup_m0 + 16u * 0u + slab_row_0_2;
+  let sum_of_0_2 = values_of(tile[mine + slab_row_0_2 * OUT_ROW + quad]);
   let value_0_2 = finished(group.z, row_0_2, column, sum_of_0_2 * (row_factor(row_0_2) * factors));
   let slab_row_0_3 = (lane + 32u * 3u) / (SUB_N / 4u);
-  let row_0_3 = m0 + sub_m * SUB_M + 16u * 0u + slab_row_0_3;
-  let sum_of_0_3 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_0_3 * OUT_ROW + quad]));
+  let row_0_3 = subgroup_m0 + 16u * 0u + slab_row_0_3;
+  let sum_of_0_3 = values_of(tile[mine + slab_row_0_3 * OUT_ROW + quad]);
   let value_0_3 = finished(group.z, row_0_3, column, sum_of_0_3 * (row_factor(row_0_3) * factors));
   put(group.z, row_0_0, column, value_0_0);
   put(group.z, row_0_1, column, value_0_1);
@@ -232,24 +245,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   store_sum(mine + 4u * 1u, OUT_ROW, sum_1_1);
   workgroupBarrier();
   let slab_row_1_0 = (lane + 32u * 0u) / (SUB_N / 4u);
-  let row_1_0 = m0 + sub_m * SUB_M + 16u * 1u + slab_row_1_0;
-  let sum_of_1_0 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_1_0 * OUT_ROW + quad]));
+  let row_1_0 = subgroup_m0 + 16u * 1u + slab_row_1_0;
+  let sum_of_1_0 = values_of(tile[mine + slab_row_1_0 * OUT_ROW + quad]);
   let value_1_0 = finished(group.z, row_1_0, column, sum_of_1_0 * (row_factor(row_1_0) * factors));
   let slab_row_1_1 = (lane + 32u * 1u) / (SUB_N / 4u);
-  let row_1_1 = m0 + sub_m * SUB_M + 16u * 1u + slab_row_1_1;
-  let sum_of_1_1 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_1_1 * OUT_ROW + quad]));
+  let row_1_1 = subgroup_m0 + 16u * 1u + slab_row_1_1;
+  let sum_of_1_1 = values_of(tile[mine + slab_row_1_1 * OUT_ROW + quad]);
   let value_1_1 = finished(group.z, row_1_1, column, sum_of_1_1 * (row_factor(row_1_1) * factors));
   let slab_row_1_2 = (lane + 32u * 2u) / (SUB_N / 4u);
-  let row_1_2 = m0 + sub_m * SUB_M + 16u * 1u + slab_row_1_2;
-  let sum_of_1_2 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_1_2 * OUT_ROW + quad]));
+  let row_1_2 = subgroup_m0 + 16u * 1u + slab_row_1_2;
+  let sum_of_1_2 = values_of(tile[mine + slab_row_1_2 * OUT_ROW + quad]);
   let value_1_2 = finished(group.z, row_1_2, column, sum_of_1_2 * (row_factor(row_1_2) * factors));
   let slab_row_1_3 = (lane + 32u * 3u) / (SUB_N / 4u);
-  let row_1_3 = m0 + sub_m * SUB_M + 16u * 1u + slab_row_1_3;
-  let sum_of_1_3 = vec4<f32>(bitcast<vec4<i32>>(tile[mine + slab_row_1_3 * OUT_ROW + quad]));
+  let row_1_3 = subgroup_m0 + 16u * 1u + slab_row_1_3;
+  let sum_of_1_3 = values_of(tile[mine + slab_row_1_3 * OUT_ROW + quad]);
   let value_1_3 = finished(group.z, row_1_3, column, sum_of_1_3 * (row_factor(row_1_3) * factors));
   put(group.z, row_1_0, column, value_1_0);
   put(group.z, row_1_1, column, value_1_1);
   put(group.z, row_1_2, column, value_1_2);
   put(group.z, row_1_3, column, value_1_3);
+
 }
 

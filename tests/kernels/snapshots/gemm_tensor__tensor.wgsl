@@ -169,10 +169,14 @@ const PER_VECTOR = 16u; // values
 const A_ROW = BM / 8u + 1u;
 const B_ROW = BN / 8u + 1u;
 const B_TILE = BK * A_ROW; // where b's values begin
-// Rows of the outgoing sums of a subgroup in vectors of 4 floats.
-const OUT_ROW = BN / 8u + 1u;
+// What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
+const SUB_M = BM / 2u;
+const SUB_N = BN / 2u;
+const OUT_ROW = SUB_N / 4u + 1u;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
+
+fn values_of(sums: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(sums); }
 
 // The f16 of the first values of lanes from pack_codes.wgsl, and of the others.
 fn first_e4m3(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xbf80bf80u); }
@@ -292,11 +296,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
   }
 
-  // 16 rows at a time: a subgroup's 16 × (BN / 2) sums, then its lanes write them row by row, each always the same columns.
+// Writes the sums of a workgroup of the GEMM kernels for tensor cores, sum_i_j for fragment j of fragment row i, by
+// DOWN × ACROSS subgroups of 32. Pasted at the end of `main`. Include-only.
+//
+// A fragment's elements have no known place, so sums go through `tile`, 16 rows at a time: a subgroup's 16 × SUB_N sums,
+// then its lanes write them row by row, each always the same columns. The including kernel declares SUB_M × SUB_N, what
+// a subgroup makes, OUT_ROW, the vectors of such a row with one more against bank conflicts, and `values_of`, what four
+// sums in `tile` are. All results of these rows are finished before any is written: see gemm_output.wgsl.
+  let subgroup_m0 = m0 + subgroup / 2u * SUB_M;
+  let subgroup_n0 = n0 + subgroup % 2u * SUB_N;
   let lane = thread % 32u;
   let mine = subgroup * 16u * OUT_ROW;
-  let quad = lane % (BN / 8u);
-  let column = n0 + half_n * (BN / 2u) + 4u * quad;
+  let quad = lane % (SUB_N / 4u);
+  let column = subgroup_n0 + 4u * quad;
   let factors = column_factors(column);
   workgroupBarrier();
   store_sum(mine + 4u * 0u, OUT_ROW, sum_0_0);
@@ -304,37 +316,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   store_sum(mine + 4u * 2u, OUT_ROW, sum_0_2);
   store_sum(mine + 4u * 3u, OUT_ROW, sum_0_3);
   workgroupBarrier();
-  let slab_row_0_0 = (lane + 32u * 0u) / (BN / 8u);
-  let row_0_0 = m0 + half_m * (BM / 2u) + 16u * 0u + slab_row_0_0;
-  let sum_of_0_0 = bitcast<vec4<f32>>(tile[mine + slab_row_0_0 * OUT_ROW + quad]);
+  let slab_row_0_0 = (lane + 32u * 0u) / (SUB_N / 4u);
+  let row_0_0 = subgroup_m0 + 16u * 0u + slab_row_0_0;
+  let sum_of_0_0 = values_of(tile[mine + slab_row_0_0 * OUT_ROW + quad]);
   let value_0_0 = finished(group.z, row_0_0, column, sum_of_0_0 * (row_factor(row_0_0) * factors));
-  let slab_row_0_1 = (lane + 32u * 1u) / (BN / 8u);
-  let row_0_1 = m0 + half_m * (BM / 2u) + 16u * 0u + slab_row_0_1;
-  let sum_of_0_1 = bitcast<vec4<f32>>(tile[mine + slab_row_0_1 * OUT_ROW + quad]);
+  let slab_row_0_1 = (lane + 32u * 1u) / (SUB_N / 4u);
+  let row_0_1 = subgroup_m0 + 16u * 0u + slab_row_0_1;
+  let sum_of_0_1 = values_of(tile[mine + slab_row_0_1 * OUT_ROW + quad]);
   let value_0_1 = finished(group.z, row_0_1, column, sum_of_0_1 * (row_factor(row_0_1) * factors));
-  let slab_row_0_2 = (lane + 32u * 2u) / (BN / 8u);
-  let row_0_2 = m0 + half_m * (BM / 2u) + 16u * 0u + slab_row_0_2;
-  let sum_of_0_2 = bitcast<vec4<f32>>(tile[mine + slab_row_0_2 * OUT_ROW + quad]);
+  let slab_row_0_2 = (lane + 32u * 2u) / (SUB_N / 4u);
+  let row_0_2 = subgroup_m0 + 16u * 0u + slab_row_0_2;
+  let sum_of_0_2 = values_of(tile[mine + slab_row_0_2 * OUT_ROW + quad]);
   let value_0_2 = finished(group.z, row_0_2, column, sum_of_0_2 * (row_factor(row_0_2) * factors));
-  let slab_row_0_3 = (lane + 32u * 3u) / (BN / 8u);
-  let row_0_3 = m0 + half_m * (BM / 2u) + 16u * 0u + slab_row_0_3;
-  let sum_of_0_3 = bitcast<vec4<f32>>(tile[mine + slab_row_0_3 * OUT_ROW + quad]);
+  let slab_row_0_3 = (lane + 32u * 3u) / (SUB_N / 4u);
+  let row_0_3 = subgroup_m0 + 16u * 0u + slab_row_0_3;
+  let sum_of_0_3 = values_of(tile[mine + slab_row_0_3 * OUT_ROW + quad]);
   let value_0_3 = finished(group.z, row_0_3, column, sum_of_0_3 * (row_factor(row_0_3) * factors));
-  let slab_row_0_4 = (lane + 32u * 4u) / (BN / 8u);
-  let row_0_4 = m0 + half_m * (BM / 2u) + 16u * 0u + slab_row_0_4;
-  let sum_of_0_4 = bitcast<vec4<f32>>(tile[mine + slab_row_0_4 * OUT_ROW + quad]);
+  let slab_row_0_4 = (lane + 32u * 4u) / (SUB_N / 4u);
+  let row_0_4 = subgroup_m0 + 16u * 0u + slab_row_0_4;
+  let sum_of_0_4 = values_of(tile[mine + slab_row_0_4 * OUT_ROW + quad]);
   let value_0_4 = finished(group.z, row_0_4, column, sum_of_0_4 * (row_factor(row_0_4) * factors));
-  let slab_row_0_5 = (lane + 32u * 5u) / (BN / 8u);
-  let row_0_5 = m0 + half_m * (BM / 2u) + 16u * 0u + slab_row_0_5;
-  let sum_of_0_5 = bitcast<vec4<f32>>(tile[mine + slab_row_0_5 * OUT_ROW + quad]);
+  let slab_row_0_5 = (lane + 32u * 5u) / (SUB_N / 4u);
+  let row_0_5 = subgroup_m0 + 16u * 0u + slab_row_0_5;
+  let sum_of_0_5 = values_of(tile[mine + slab_row_0_5 * OUT_ROW + quad]);
   let value_0_5 = finished(group.z, row_0_5, column, sum_of_0_5 * (row_factor(row_0_5) * factors));
-  let slab_row_0_6 = (lane + 32u * 6u) / (BN / 8u);
-  let row_0_6 = m0 + half_m * (BM / 2u) + 16u * 0u + slab_row_0_6;
-  let sum_of_0_6 = bitcast<vec4<f32>>(tile[mine + slab_row_0_6 * OUT_ROW + quad]);
+  let slab_row_0_6 = (lane + 32u * 6u) / (SUB_N / 4u);
+  let row_0_6 = subgroup_m0 + 16u * 0u + slab_row_0_6;
+  let sum_of_0_6 = values_of(tile[mine + slab_row_0_6 * OUT_ROW + quad]);
   let value_0_6 = finished(group.z, row_0_6, column, sum_of_0_6 * (row_factor(row_0_6) * factors));
-  let slab_row_0_7 = (lane + 32u * 7u) / (BN / 8u);
-  let row_0_7 = m0 + half_m * (BM / 2u) + 16u * 0u + slab_row_0_7;
-  let sum_of_0_7 = bitcast<vec4<f32>>(tile[mine + slab_row_0_7 * OUT_ROW + quad]);
+  let slab_row_0_7 = (lane + 32u * 7u) / (SUB_N / 4u);
+  let row_0_7 = subgroup_m0 + 16u * 0u + slab_row_0_7;
+  let sum_of_0_7 = values_of(tile[mine + slab_row_0_7 * OUT_ROW + quad]);
   let value_0_7 = finished(group.z, row_0_7, column, sum_of_0_7 * (row_factor(row_0_7) * factors));
   put(group.z, row_0_0, column, value_0_0);
   put(group.z, row_0_1, column, value_0_1);
@@ -350,37 +362,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   store_sum(mine + 4u * 2u, OUT_ROW, sum_1_2);
   store_sum(mine + 4u * 3u, OUT_ROW, sum_1_3);
   workgroupBarrier();
-  let slab_row_1_0 = (lane + 32u * 0u) / (BN / 8u);
-  let row_1_0 = m0 + half_m * (BM / 2u) + 16u * 1u + slab_row_1_0;
-  let sum_of_1_0 = bitcast<vec4<f32>>(tile[mine + slab_row_1_0 * OUT_ROW + quad]);
+  let slab_row_1_0 = (lane + 32u * 0u) / (SUB_N / 4u);
+  let row_1_0 = subgroup_m0 + 16u * 1u + slab_row_1_0;
+  let sum_of_1_0 = values_of(tile[mine + slab_row_1_0 * OUT_ROW + quad]);
   let value_1_0 = finished(group.z, row_1_0, column, sum_of_1_0 * (row_factor(row_1_0) * factors));
-  let slab_row_1_1 = (lane + 32u * 1u) / (BN / 8u);
-  let row_1_1 = m0 + half_m * (BM / 2u) + 16u * 1u + slab_row_1_1;
-  let sum_of_1_1 = bitcast<vec4<f32>>(tile[mine + slab_row_1_1 * OUT_ROW + quad]);
+  let slab_row_1_1 = (lane + 32u * 1u) / (SUB_N / 4u);
+  let row_1_1 = subgroup_m0 + 16u * 1u + slab_row_1_1;
+  let sum_of_1_1 = values_of(tile[mine + slab_row_1_1 * OUT_ROW + quad]);
   let value_1_1 = finished(group.z, row_1_1, column, sum_of_1_1 * (row_factor(row_1_1) * factors));
-  let slab_row_1_2 = (lane + 32u * 2u) / (BN / 8u);
-  let row_1_2 = m0 + half_m * (BM / 2u) + 16u * 1u + slab_row_1_2;
-  let sum_of_1_2 = bitcast<vec4<f32>>(tile[mine + slab_row_1_2 * OUT_ROW + quad]);
+  let slab_row_1_2 = (lane + 32u * 2u) / (SUB_N / 4u);
+  let row_1_2 = subgroup_m0 + 16u * 1u + slab_row_1_2;
+  let sum_of_1_2 = values_of(tile[mine + slab_row_1_2 * OUT_ROW + quad]);
   let value_1_2 = finished(group.z, row_1_2, column, sum_of_1_2 * (row_factor(row_1_2) * factors));
-  let slab_row_1_3 = (lane + 32u * 3u) / (BN / 8u);
-  let row_1_3 = m0 + half_m * (BM / 2u) + 16u * 1u + slab_row_1_3;
-  let sum_of_1_3 = bitcast<vec4<f32>>(tile[mine + slab_row_1_3 * OUT_ROW + quad]);
+  let slab_row_1_3 = (lane + 32u * 3u) / (SUB_N / 4u);
+  let row_1_3 = subgroup_m0 + 16u * 1u + slab_row_1_3;
+  let sum_of_1_3 = values_of(tile[mine + slab_row_1_3 * OUT_ROW + quad]);
   let value_1_3 = finished(group.z, row_1_3, column, sum_of_1_3 * (row_factor(row_1_3) * factors));
-  let slab_row_1_4 = (lane + 32u * 4u) / (BN / 8u);
-  let row_1_4 = m0 + half_m * (BM / 2u) + 16u * 1u + slab_row_1_4;
-  let sum_of_1_4 = bitcast<vec4<f32>>(tile[mine + slab_row_1_4 * OUT_ROW + quad]);
+  let slab_row_1_4 = (lane + 32u * 4u) / (SUB_N / 4u);
+  let row_1_4 = subgroup_m0 + 16u * 1u + slab_row_1_4;
+  let sum_of_1_4 = values_of(tile[mine + slab_row_1_4 * OUT_ROW + quad]);
   let value_1_4 = finished(group.z, row_1_4, column, sum_of_1_4 * (row_factor(row_1_4) * factors));
-  let slab_row_1_5 = (lane + 32u * 5u) / (BN / 8u);
-  let row_1_5 = m0 + half_m * (BM / 2u) + 16u * 1u + slab_row_1_5;
-  let sum_of_1_5 = bitcast<vec4<f32>>(tile[mine + slab_row_1_5 * OUT_ROW + quad]);
+  let slab_row_1_5 = (lane + 32u * 5u) / (SUB_N / 4u);
+  let row_1_5 = subgroup_m0 + 16u * 1u + slab_row_1_5;
+  let sum_of_1_5 = values_of(tile[mine + slab_row_1_5 * OUT_ROW + quad]);
   let value_1_5 = finished(group.z, row_1_5, column, sum_of_1_5 * (row_factor(row_1_5) * factors));
-  let slab_row_1_6 = (lane + 32u * 6u) / (BN / 8u);
-  let row_1_6 = m0 + half_m * (BM / 2u) + 16u * 1u + slab_row_1_6;
-  let sum_of_1_6 = bitcast<vec4<f32>>(tile[mine + slab_row_1_6 * OUT_ROW + quad]);
+  let slab_row_1_6 = (lane + 32u * 6u) / (SUB_N / 4u);
+  let row_1_6 = subgroup_m0 + 16u * 1u + slab_row_1_6;
+  let sum_of_1_6 = values_of(tile[mine + slab_row_1_6 * OUT_ROW + quad]);
   let value_1_6 = finished(group.z, row_1_6, column, sum_of_1_6 * (row_factor(row_1_6) * factors));
-  let slab_row_1_7 = (lane + 32u * 7u) / (BN / 8u);
-  let row_1_7 = m0 + half_m * (BM / 2u) + 16u * 1u + slab_row_1_7;
-  let sum_of_1_7 = bitcast<vec4<f32>>(tile[mine + slab_row_1_7 * OUT_ROW + quad]);
+  let slab_row_1_7 = (lane + 32u * 7u) / (SUB_N / 4u);
+  let row_1_7 = subgroup_m0 + 16u * 1u + slab_row_1_7;
+  let sum_of_1_7 = values_of(tile[mine + slab_row_1_7 * OUT_ROW + quad]);
   let value_1_7 = finished(group.z, row_1_7, column, sum_of_1_7 * (row_factor(row_1_7) * factors));
   put(group.z, row_1_0, column, value_1_0);
   put(group.z, row_1_1, column, value_1_1);
@@ -396,37 +408,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   store_sum(mine + 4u * 2u, OUT_ROW, sum_2_2);
   store_sum(mine + 4u * 3u, OUT_ROW, sum_2_3);
   workgroupBarrier();
-  let slab_row_2_0 = (lane + 32u * 0u) / (BN / 8u);
-  let row_2_0 = m0 + half_m * (BM / 2u) + 16u * 2u + slab_row_2_0;
-  let sum_of_2_0 = bitcast<vec4<f32>>(tile[mine + slab_row_2_0 * OUT_ROW + quad]);
+  let slab_row_2_0 = (lane + 32u * 0u) / (SUB_N / 4u);
+  let row_2_0 = subgroup_m0 + 16u * 2u + slab_row_2_0;
+  let sum_of_2_0 = values_of(tile[mine + slab_row_2_0 * OUT_ROW + quad]);
   let value_2_0 = finished(group.z, row_2_0, column, sum_of_2_0 * (row_factor(row_2_0) * factors));
-  let slab_row_2_1 = (lane + 32u * 1u) / (BN / 8u);
-  let row_2_1 = m0 + half_m * (BM / 2u) + 16u * 2u + slab_row_2_1;
-  let sum_of_2_1 = bitcast<vec4<f32>>(tile[mine + slab_row_2_1 * OUT_ROW + quad]);
+  let slab_row_2_1 = (lane + 32u * 1u) / (SUB_N / 4u);
+  let row_2_1 = subgroup_m0 + 16u * 2u + slab_row_2_1;
+  let sum_of_2_1 = values_of(tile[mine + slab_row_2_1 * OUT_ROW + quad]);
   let value_2_1 = finished(group.z, row_2_1, column, sum_of_2_1 * (row_factor(row_2_1) * factors));
-  let slab_row_2_2 = (lane + 32u * 2u) / (BN / 8u);
-  let row_2_2 = m0 + half_m * (BM / 2u) + 16u * 2u + slab_row_2_2;
-  let sum_of_2_2 = bitcast<vec4<f32>>(tile[mine + slab_row_2_2 * OUT_ROW + quad]);
+  let slab_row_2_2 = (lane + 32u * 2u) / (SUB_N / 4u);
+  let row_2_2 = subgroup_m0 + 16u * 2u + slab_row_2_2;
+  let sum_of_2_2 = values_of(tile[mine + slab_row_2_2 * OUT_ROW + quad]);
   let value_2_2 = finished(group.z, row_2_2, column, sum_of_2_2 * (row_factor(row_2_2) * factors));
-  let slab_row_2_3 = (lane + 32u * 3u) / (BN / 8u);
-  let row_2_3 = m0 + half_m * (BM / 2u) + 16u * 2u + slab_row_2_3;
-  let sum_of_2_3 = bitcast<vec4<f32>>(tile[mine + slab_row_2_3 * OUT_ROW + quad]);
+  let slab_row_2_3 = (lane + 32u * 3u) / (SUB_N / 4u);
+  let row_2_3 = subgroup_m0 + 16u * 2u + slab_row_2_3;
+  let sum_of_2_3 = values_of(tile[mine + slab_row_2_3 * OUT_ROW + quad]);
   let value_2_3 = finished(group.z, row_2_3, column, sum_of_2_3 * (row_factor(row_2_3) * factors));
-  let slab_row_2_4 = (lane + 32u * 4u) / (BN / 8u);
-  let row_2_4 = m0 + half_m * (BM / 2u) + 16u * 2u + slab_row_2_4;
-  let sum_of_2_4 = bitcast<vec4<f32>>(tile[mine + slab_row_2_4 * OUT_ROW + quad]);
+  let slab_row_2_4 = (lane + 32u * 4u) / (SUB_N / 4u);
+  let row_2_4 = subgroup_m0 + 16u * 2u + slab_row_2_4;
+  let sum_of_2_4 = values_of(tile[mine + slab_row_2_4 * OUT_ROW + quad]);
   let value_2_4 = finished(group.z, row_2_4, column, sum_of_2_4 * (row_factor(row_2_4) * factors));
-  let slab_row_2_5 = (lane + 32u * 5u) / (BN / 8u);
-  let row_2_5 = m0 + half_m * (BM / 2u) + 16u * 2u + slab_row_2_5;
-  let sum_of_2_5 = bitcast<vec4<f32>>(tile[mine + slab_row_2_5 * OUT_ROW + quad]);
+  let slab_row_2_5 = (lane + 32u * 5u) / (SUB_N / 4u);
+  let row_2_5 = subgroup_m0 + 16u * 2u + slab_row_2_5;
+  let sum_of_2_5 = values_of(tile[mine + slab_row_2_5 * OUT_ROW + quad]);
   let value_2_5 = finished(group.z, row_2_5, column, sum_of_2_5 * (row_factor(row_2_5) * factors));
-  let slab_row_2_6 = (lane + 32u * 6u) / (BN / 8u);
-  let row_2_6 = m0 + half_m * (BM / 2u) + 16u * 2u + slab_row_2_6;
-  let sum_of_2_6 = bitcast<vec4<f32>>(tile[mine + slab_row_2_6 * OUT_ROW + quad]);
+  let slab_row_2_6 = (lane + 32u * 6u) / (SUB_N / 4u);
+  let row_2_6 = subgroup_m0 + 16u * 2u + slab_row_2_6;
+  let sum_of_2_6 = values_of(tile[mine + slab_row_2_6 * OUT_ROW + quad]);
   let value_2_6 = finished(group.z, row_2_6, column, sum_of_2_6 * (row_factor(row_2_6) * factors));
-  let slab_row_2_7 = (lane + 32u * 7u) / (BN / 8u);
-  let row_2_7 = m0 + half_m * (BM / 2u) + 16u * 2u + slab_row_2_7;
-  let sum_of_2_7 = bitcast<vec4<f32>>(tile[mine + slab_row_2_7 * OUT_ROW + quad]);
+  let slab_row_2_7 = (lane + 32u * 7u) / (SUB_N / 4u);
+  let row_2_7 = subgroup_m0 + 16u * 2u + slab_row_2_7;
+  let sum_of_2_7 = values_of(tile[mine + slab_row_2_7 * OUT_ROW + quad]);
   let value_2_7 = finished(group.z, row_2_7, column, sum_of_2_7 * (row_factor(row_2_7) * factors));
   put(group.z, row_2_0, column, value_2_0);
   put(group.z, row_2_1, column, value_2_1);
@@ -442,37 +454,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   store_sum(mine + 4u * 2u, OUT_ROW, sum_3_2);
   store_sum(mine + 4u * 3u, OUT_ROW, sum_3_3);
   workgroupBarrier();
-  let slab_row_3_0 = (lane + 32u * 0u) / (BN / 8u);
-  let row_3_0 = m0 + half_m * (BM / 2u) + 16u * 3u + slab_row_3_0;
-  let sum_of_3_0 = bitcast<vec4<f32>>(tile[mine + slab_row_3_0 * OUT_ROW + quad]);
+  let slab_row_3_0 = (lane + 32u * 0u) / (SUB_N / 4u);
+  let row_3_0 = subgroup_m0 + 16u * 3u + slab_row_3_0;
+  let sum_of_3_0 = values_of(tile[mine + slab_row_3_0 * OUT_ROW + quad]);
   let value_3_0 = finished(group.z, row_3_0, column, sum_of_3_0 * (row_factor(row_3_0) * factors));
-  let slab_row_3_1 = (lane + 32u * 1u) / (BN / 8u);
-  let row_3_1 = m0 + half_m * (BM / 2u) + 16u * 3u + slab_row_3_1;
-  let sum_of_3_1 = bitcast<vec4<f32>>(tile[mine + slab_row_3_1 * OUT_ROW + quad]);
+  let slab_row_3_1 = (lane + 32u * 1u) / (SUB_N / 4u);
+  let row_3_1 = subgroup_m0 + 16u * 3u + slab_row_3_1;
+  let sum_of_3_1 = values_of(tile[mine + slab_row_3_1 * OUT_ROW + quad]);
   let value_3_1 = finished(group.z, row_3_1, column, sum_of_3_1 * (row_factor(row_3_1) * factors));
-  let slab_row_3_2 = (lane + 32u * 2u) / (BN / 8u);
-  let row_3_2 = m0 + half_m * (BM / 2u) + 16u * 3u + slab_row_3_2;
-  let sum_of_3_2 = bitcast<vec4<f32>>(tile[mine + slab_row_3_2 * OUT_ROW + quad]);
+  let slab_row_3_2 = (lane + 32u * 2u) / (SUB_N / 4u);
+  let row_3_2 = subgroup_m0 + 16u * 3u + slab_row_3_2;
+  let sum_of_3_2 = values_of(tile[mine + slab_row_3_2 * OUT_ROW + quad]);
   let value_3_2 = finished(group.z, row_3_2, column, sum_of_3_2 * (row_factor(row_3_2) * factors));
-  let slab_row_3_3 = (lane + 32u * 3u) / (BN / 8u);
-  let row_3_3 = m0 + half_m * (BM / 2u) + 16u * 3u + slab_row_3_3;
-  let sum_of_3_3 = bitcast<vec4<f32>>(tile[mine + slab_row_3_3 * OUT_ROW + quad]);
+  let slab_row_3_3 = (lane + 32u * 3u) / (SUB_N / 4u);
+  let row_3_3 = subgroup_m0 + 16u * 3u + slab_row_3_3;
+  let sum_of_3_3 = values_of(tile[mine + slab_row_3_3 * OUT_ROW + quad]);
   let value_3_3 = finished(group.z, row_3_3, column, sum_of_3_3 * (row_factor(row_3_3) * factors));
-  let slab_row_3_4 = (lane + 32u * 4u) / (BN / 8u);
-  let row_3_4 = m0 + half_m * (BM / 2u) + 16u * 3u + slab_row_3_4;
-  let sum_of_3_4 = bitcast<vec4<f32>>(tile[mine + slab_row_3_4 * OUT_ROW + quad]);
+  let slab_row_3_4 = (lane + 32u * 4u) / (SUB_N / 4u);
+  let row_3_4 = subgroup_m0 + 16u * 3u + slab_row_3_4;
+  let sum_of_3_4 = values_of(tile[mine + slab_row_3_4 * OUT_ROW + quad]);
   let value_3_4 = finished(group.z, row_3_4, column, sum_of_3_4 * (row_factor(row_3_4) * factors));
-  let slab_row_3_5 = (lane + 32u * 5u) / (BN / 8u);
-  let row_3_5 = m0 + half_m * (BM / 2u) + 16u * 3u + slab_row_3_5;
-  let sum_of_3_5 = bitcast<vec4<f32>>(tile[mine + slab_row_3_5 * OUT_ROW + quad]);
+  let slab_row_3_5 = (lane + 32u * 5u) / (SUB_N / 4u);
+  let row_3_5 = subgroup_m0 + 16u * 3u + slab_row_3_5;
+  let sum_of_3_5 = values_of(tile[mine + slab_row_3_5 * OUT_ROW + quad]);
   let value_3_5 = finished(group.z, row_3_5, column, sum_of_3_5 * (row_factor(row_3_5) * factors));
-  let slab_row_3_6 = (lane + 32u * 6u) / (BN / 8u);
-  let row_3_6 = m0 + half_m * (BM / 2u) + 16u * 3u + slab_row_3_6;
-  let sum_of_3_6 = bitcast<vec4<f32>>(tile[mine + slab_row_3_6 * OUT_ROW + quad]);
+  let slab_row_3_6 = (lane + 32u * 6u) / (SUB_N / 4u);
+  let row_3_6 = subgroup_m0 + 16u * 3u + slab_row_3_6;
+  let sum_of_3_6 = values_of(tile[mine + slab_row_3_6 * OUT_ROW + quad]);
   let value_3_6 = finished(group.z, row_3_6, column, sum_of_3_6 * (row_factor(row_3_6) * factors));
-  let slab_row_3_7 = (lane + 32u * 7u) / (BN / 8u);
-  let row_3_7 = m0 + half_m * (BM / 2u) + 16u * 3u + slab_row_3_7;
-  let sum_of_3_7 = bitcast<vec4<f32>>(tile[mine + slab_row_3_7 * OUT_ROW + quad]);
+  let slab_row_3_7 = (lane + 32u * 7u) / (SUB_N / 4u);
+  let row_3_7 = subgroup_m0 + 16u * 3u + slab_row_3_7;
+  let sum_of_3_7 = values_of(tile[mine + slab_row_3_7 * OUT_ROW + quad]);
   let value_3_7 = finished(group.z, row_3_7, column, sum_of_3_7 * (row_factor(row_3_7) * factors));
   put(group.z, row_3_0, column, value_3_0);
   put(group.z, row_3_1, column, value_3_1);
@@ -482,5 +494,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   put(group.z, row_3_5, column, value_3_5);
   put(group.z, row_3_6, column, value_3_6);
   put(group.z, row_3_7, column, value_3_7);
+
 }
 

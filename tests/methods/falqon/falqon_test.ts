@@ -2,6 +2,7 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows }
 import { OptionError } from "../../../src/errors.ts";
 import { type Device, requestDevice } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
+import { StepState } from "../../../src/gpu/step_state.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { falqon } from "../../../src/methods/falqon/falqon.ts";
 import type { FalqonLayers } from "../../../src/methods/falqon/layers.ts";
@@ -10,15 +11,20 @@ import { meldedAdapter, randomAdapter } from "../../../src/methods/falqon/adapte
 import type { FalqonUpdate } from "../../../src/methods/falqon/update.ts";
 import type { FalqonLinear } from "../../../src/methods/falqon/linear.ts";
 import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
+import { layoutOf, type Matrix } from "../../../src/gpu/buffers.ts";
+import { tensorKey } from "../../../src/kernels/falqon/rounding.ts";
+import { drawKey } from "../../../src/numerics/random_key.ts";
 import { Parameters } from "../../../src/layers/parameters.ts";
 import { relativeError } from "../../oracle/compare.ts";
 import {
+  type CodedWeight,
   updateAccumulate,
   updatePaper,
   updateRequantize,
   type UpdateStatistics,
+  updateStochastic,
 } from "../../oracle/falqon_update.ts";
-import type { FalqonWeight } from "../../oracle/falqon_weight.ts";
+import type { RoundingStream } from "../../oracle/falqon_rounding.ts";
 import { decodeFp8Array, E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { dequantize, quantize } from "../../oracle/quantize.ts";
@@ -26,6 +32,7 @@ import { orthonormalizeRows } from "../../../src/numerics/linear_algebra.ts";
 import { truncatedSvd } from "../../oracle/svd.ts";
 import { device } from "../../support/device.ts";
 import { poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { fromPanels } from "../../support/panels.ts";
 import { randomWeights } from "../../support/linear_weights.ts";
 import { randomGenerator, randomValues } from "../../support/random.ts";
 
@@ -43,6 +50,19 @@ const spec: LinearSpec = {
 };
 
 const { source } = randomWeights(spec);
+
+/** Counts the steps of all tests: stochastic rounding draws other numbers in each. */
+const state = new StepState(device, { beta1: 0, beta2: 0 });
+let steps = 0;
+function beginStep(): number {
+  state.begin({ step: ++steps, learningRate: 0, targetCount: 1 });
+  return steps;
+}
+
+/** What the update of a part reads. */
+function bOf({ keepsValues }: Parameters, { b }: FalqonUpdate): Matrix {
+  return keepsValues ? b.value : b.gradient;
+}
 
 /** A merged linear on the GPU, with its parameters. */
 async function build(device: Device, options: FalqonOptions) {
@@ -62,15 +82,21 @@ async function build(device: Device, options: FalqonOptions) {
   return { parameters, layers, linear };
 }
 
+/** The bytes of the merged weight by rows, padding included. */
+async function readBytes(device: Device, { weight }: FalqonLinear): Promise<Uint8Array> {
+  const bytes = new Uint8Array(await device.read(weight));
+  return layoutOf(weight.type) === "panels" ? fromPanels(bytes, weight) : bytes;
+}
+
 /** The part's weight as the reference has it, read from the GPU. */
 async function readPart(
   device: Device,
   linear: FalqonLinear,
   index: number,
-): Promise<FalqonWeight> {
+): Promise<CodedWeight> {
   const { part, start } = linear.layout.parts[index];
-  const { pitch } = linear.weight;
-  const padded = new Uint8Array(await device.read(linear.weight));
+  const { pitch, type } = linear.weight;
+  const padded = await readBytes(device, linear);
   const rows = [
     ...Array.from({ length: part.rows }, (_, i) => part.start + i),
     ...Array.from({ length: RANK }, (_, j) => spec.width + start + j),
@@ -79,12 +105,20 @@ async function readPart(
   rows.forEach((r, i) => codes.set(padded.subarray(r * pitch, r * pitch + INPUTS), i * INPUTS));
   const all = new Float32Array(await device.read(linear.scales));
   const scales = Float32Array.from(rows, (r) => all[r]);
-  return { codes, scales, format: E4M3, outputs: part.rows, inputs: INPUTS, rank: RANK };
+  const format = { name: type };
+  return { codes, scales, format, outputs: part.rows, inputs: INPUTS, rank: RANK };
 }
 
-Deno.test("every update rule of FALQON is bit-equal to its CPU transcription over 20 steps", async () => {
-  for (const scaling of ["row", "tensor"] as const) {
-    const cases: [FalqonOptions, (w: FalqonWeight, s: RuleState) => UpdateStatistics][] = [
+for (
+  const [format, scaling, steps] of [
+    ["fp8", "row", 20],
+    ["fp8", "tensor", 20],
+    ["int8", "row", 12],
+    ["int8", "tensor", 6],
+  ] as const
+) {
+  Deno.test(`every update rule of FALQON in ${format} with ${scaling} scales is bit-equal to its CPU transcription over ${steps} steps`, async () => {
+    const cases: [FalqonOptions, (w: CodedWeight, s: RuleState) => UpdateStatistics][] = [
       [{ updateRule: "paper", topK: 3 }, (w, s) => updatePaper(w, s.b, 3)],
       [{ updateRule: "accumulate", topK: 4 }, (w, s) => updateAccumulate(w, s.b, 4)],
       [{ updateRule: "requantize" }, (w, s) => updateRequantize(w, s.reference, s.b, s.flushed, 2)],
@@ -92,40 +126,51 @@ Deno.test("every update rule of FALQON is bit-equal to its CPU transcription ove
         { updateRule: "requantize", topK: 2 },
         (w, s) => updateRequantize(w, s.reference, s.b, s.flushed, 2, 2),
       ],
+      [
+        { updateRule: "requantize", rounding: "stochastic" },
+        (w, s) => updateRequantize(w, s.reference, s.b, s.flushed, 2, Infinity, s.rounding),
+      ],
+      [{ updateRule: "stochastic" }, (w, s) => updateStochastic(w, s.b, 2, s.rounding)],
     ];
     for (const [options, rule] of cases) {
-      const label = `${options.updateRule} top ${options.topK ?? "all"}, ${scaling} scales`;
+      const label = JSON.stringify(options);
       const { parameters, layers, linear } = await build(device, {
         ...options,
+        format,
         scaleGranularity: scaling,
       });
       for (const update of linear.updates) update.count();
       using program = new Program(device);
-      layers.update(program);
+      layers.update(program, state);
       await program.prepare();
-      const before = new Uint8Array(await device.read(linear.weight));
+      const before = await readBytes(device, linear);
       const parts = await Promise.all(spec.parts.map((_, i) => readPart(device, linear, i)));
-      const states = parts.map(({ codes, outputs }) => ({
+      const runKey = drawKey(randomGenerator(7)); // the first numbers that the method drew
+      const states = parts.map(({ codes, outputs }, i) => ({
+        rounding: { key: tensorKey(runKey, i), step: 0 },
         reference: codes.slice(0, outputs * INPUTS),
         b: new Float32Array(outputs * RANK),
         flushed: new Float32Array(outputs * RANK),
       }));
       let changed = 0;
-      for (let step = 0; step < 20; step++) {
+      for (let step = 0; step < steps; step++) {
+        const number = beginStep();
         for (const [i, update] of linear.updates.entries()) {
-          const { b } = states[i];
+          const { b, rounding } = states[i];
+          rounding.step = number;
+          if (!parameters.keepsValues) b.fill(0);
           // What an optimizer would add; large enough at times to saturate codes.
           const delta = randomValues(b.length, 100 + 2 * step + i, step % 5 === 0 ? 0.4 : 0.02);
           b.forEach((value, at) => b[at] = Math.fround(value + delta[at]));
-          device.writeMatrix(update.b.value, Float32Array.from(b));
+          device.writeMatrix(bOf(parameters, update), Float32Array.from(b));
         }
         program.run();
         for (const [i, update] of linear.updates.entries()) {
           const want = rule(parts[i], states[i]);
           const got = await readPart(device, linear, i);
           assertEquals(got.codes, parts[i].codes, `${label}: step ${step}, part ${i}`);
-          if (step % 10 === 5) await checkCounts(update, want, label);
-          const b = await device.readMatrix(update.b.value);
+          if (step % 5 === 2) await checkCounts(update, want, label);
+          const b = await device.readMatrix(bOf(parameters, update));
           assert(relativeError(b, states[i].b) < 1e-4, `${label}: B of step ${step}`);
           states[i].b.set(b); // accumulate's residue differs by rounding
           changed += want.codesChanged;
@@ -133,7 +178,7 @@ Deno.test("every update rule of FALQON is bit-equal to its CPU transcription ove
       }
       assert(changed > 0, label);
       // Nothing outside the parts' rows was touched, A least of all.
-      const after = new Uint8Array(await device.read(linear.weight));
+      const after = await readBytes(device, linear);
       const { pitch } = linear.weight;
       const owned = (row: number) =>
         spec.parts.some(({ start, rows }) => row >= start && row < start + rows);
@@ -146,8 +191,8 @@ Deno.test("every update rule of FALQON is bit-equal to its CPU transcription ove
       layers.free();
       parameters[Symbol.dispose]();
     }
-  }
-});
+  });
+}
 
 async function checkCounts(update: FalqonUpdate, want: UpdateStatistics, label: string) {
   const counts = await update.counts();
@@ -158,6 +203,7 @@ async function checkCounts(update: FalqonUpdate, want: UpdateStatistics, label: 
 }
 
 interface RuleState {
+  rounding: RoundingStream;
   reference: Uint8Array;
   b: Float32Array;
   flushed: Float32Array;
@@ -206,7 +252,7 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending row
     for (const update of linear.updates) {
       device.writeMatrix(update.b.value, randomValues(update.b.rows * RANK, 50, 0.05));
     }
-    await runOnce(device, (program) => layers.update(program));
+    await runOnce(device, (program) => layers.update(program, state));
     const output = poisoned(device, tokens, spec.width);
     const dInput = poisoned(device, tokens, INPUTS);
     await runOnce(device, (program) => {
@@ -270,7 +316,7 @@ Deno.test("writing all pending rows makes the codes the whole model", async () =
     for (const update of linear.updates) {
       device.writeMatrix(update.b.value, randomValues(update.b.rows * RANK, 60, 0.05));
     }
-    await runOnce(device, (program) => layers.update(program));
+    await runOnce(device, (program) => layers.update(program, state));
   }
   await runOnce(device, (program) => few.layers.flush(program));
   for (const index of spec.parts.keys()) {
@@ -368,6 +414,21 @@ Deno.test("options of FALQON out of range are refused with the value, the wish a
     [{ alpha: -1 }, "Cannot use alpha -1"],
     [{ topK: 0 }, "Cannot use topK 0: give a whole number of at least 1"],
     [{ updateRule: "paper", pending: true }, "Cannot use pending with the update rule paper"],
+    [{ updateRule: "stochastic", topK: 3 }, "Cannot use topK 3 with stochastic rounding"],
+    [{ rounding: "stochastic", topK: 3 }, "Cannot use topK 3 with stochastic rounding"],
+    [
+      { updateRule: "stochastic", pending: true },
+      "Cannot use pending with the update rule stochastic",
+    ],
+    [
+      { updateRule: "stochastic", rounding: "nearest" },
+      "Cannot round to nearest with the update rule stochastic",
+    ],
+    [
+      { updateRule: "paper", rounding: "stochastic" },
+      "Cannot round stochastically with the update rule paper",
+    ],
+    [{ headroom: 0.5 }, "Cannot use headroom 0.5: give a finite number of at least 1"],
     [{ targetModules: ["w_proj"] }, 'Cannot adapt "w_proj"'],
     [{ denseType: "e4m3" as "f16" }, 'Cannot use denseType "e4m3": give one of f16, f32'],
   ];

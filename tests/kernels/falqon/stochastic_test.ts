@@ -1,0 +1,271 @@
+/** Updates that round stochastically: the kernels against the CPU twin, and what they are for. */
+
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertNotEquals,
+  assertThrows,
+} from "@std/assert";
+import { layoutOf, type Matrix } from "../../../src/gpu/buffers.ts";
+import { Program } from "../../../src/gpu/program.ts";
+import { StepState } from "../../../src/gpu/step_state.ts";
+import { type UpdateBase } from "../../../src/kernels/falqon/adapted_part.ts";
+import { updateRows, type UpdateRowsOptions } from "../../../src/kernels/falqon/falqon.ts";
+import { FORMATS } from "../../../src/numerics/formats.ts";
+import { FP8_NAN } from "../../../src/numerics/fp8.ts";
+import * as oracle from "../../oracle/falqon_update.ts";
+import { device } from "../../support/device.ts";
+import { runOnce, uploadMatrix, uploadVector } from "../../support/gpu.ts";
+import { fromPanels, toPanels } from "../../support/panels.ts";
+import { randomValues } from "../../support/random.ts";
+
+/** The formats of weights. */
+const TYPES = ["e4m3", "int8"] as const;
+
+const EXACT = { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 };
+const FEW_ROWS = { BM: 16, BN: 128, BK: 16, TM: 4, TN: 4 };
+/** Tensor cores, emulated where there are none. */
+const MATRIX = { subgroups: 4, columns: 32, steps: 2 };
+
+const KEY = { low: 0xdeadbeef, high: 0x01234567 };
+
+/** Shapes without a whole tile, and the first row of W in the merged weight. */
+const SHAPES = [
+  { outputs: 139, inputs: 180, rank: 37, wRow: 16 },
+  { outputs: 1, inputs: 20, rank: 1, wRow: 0 },
+  { outputs: 5, inputs: 3, rank: 2, wRow: 3 },
+];
+
+/** Codes as a matrix on the GPU. */
+function uploadBytes(codes: Uint8Array, cols: number, type: typeof TYPES[number]): Matrix {
+  const rows = codes.length / cols;
+  const matrix = device.matrix(rows, cols, type, "test codes");
+  if (layoutOf(type) === "panels") device.write(matrix, toPanels(codes, cols));
+  else {
+    const padded = new Uint8Array(rows * matrix.pitch);
+    for (let r = 0; r < rows; r++) {
+      padded.set(codes.subarray(r * cols, (r + 1) * cols), r * matrix.pitch);
+    }
+    device.write(matrix, padded);
+  }
+  return matrix;
+}
+
+/** Random codes of a merged weight on the GPU and on the CPU, what its rows start from, and B. */
+function makeUpdate(
+  { outputs, inputs, rank, wRow }: typeof SHAPES[number],
+  type: typeof TYPES[number] = "e4m3",
+  deviation = 0.01,
+) {
+  const height = wRow + outputs + rank;
+  const all = FORMATS[type].codec.encode(randomValues(height * inputs, 1, 100));
+  const weight = uploadBytes(all, inputs, type);
+  const codes = all.slice(wRow * inputs);
+  const frozen = codes.slice(0, outputs * inputs);
+  const base = { codes: uploadBytes(frozen, inputs, type), row: 0 };
+  const b = randomValues(outputs * rank, 2, deviation);
+  const scales = randomValues(outputs + rank, 3).map((v) => 1.5 + v);
+  const merged = { codes, scales, format: { name: type }, outputs, inputs, rank };
+  const factors = oracle.updateFactors(merged, 0.5);
+  const part = {
+    weight,
+    wRow,
+    aRow: wRow + outputs,
+    rows: outputs,
+    rank,
+    rowFactors: uploadVector(device, factors.rows).vector,
+    columnFactors: uploadVector(device, factors.columns).vector,
+    b: uploadMatrix(device, b, outputs, rank).matrix,
+  };
+  return { merged, part, base, frozen, b };
+}
+
+type Update = ReturnType<typeof makeUpdate>;
+
+/** Runs an update as a step of some number. */
+async function run(
+  { part }: Pick<Update, "part">,
+  base: UpdateBase,
+  step: number,
+  tile: UpdateRowsOptions["tile"],
+  key = KEY,
+) {
+  using state = new StepState(device, { beta1: 0, beta2: 0 });
+  state.begin({ step, learningRate: 0, targetCount: 1 });
+  await runOnce(
+    device,
+    (program) =>
+      updateRows(program, { part, base, selection: null, rounding: { key, state }, tile }),
+  );
+}
+
+/** The codes from W's first row on, without padding, which must be zero unless a row is NaN. */
+async function readCodes({ part: { weight, wRow } }: Pick<Update, "part">, paddingIsZero = true) {
+  const bytes = new Uint8Array(await device.read(weight));
+  const whole = layoutOf(weight.type) === "panels" ? fromPanels(bytes, weight) : bytes;
+  const padded = whole.subarray(wRow * weight.pitch);
+  const isPadding = (i: number) => i % weight.pitch >= weight.cols;
+  if (paddingIsZero) assert(padded.every((code, i) => !isPadding(i) || code === 0), "padding");
+  return padded.filter((_, i) => i % weight.pitch < weight.cols);
+}
+
+for (const type of TYPES) {
+  Deno.test(`stochastic updates of ${type} are bit-equal to their CPU transcription, in place and from a base`, async () => {
+    for (const shape of SHAPES) {
+      for (const tile of [EXACT, FEW_ROWS]) {
+        const update = makeUpdate(shape, type);
+        const { merged, base, frozen, b } = update;
+        for (const step of [1, 2, 3, 1000]) {
+          await run(update, "in place", step, tile);
+          oracle.updateStochastic(merged, b, 0.5, { key: KEY, step });
+          assertEquals(await readCodes(update), merged.codes, `step ${step} of ${shape.outputs}`);
+        }
+        assertNotEquals(merged.codes.subarray(0, frozen.length), frozen);
+        await run(update, base, 5, tile);
+        const flushed = new Float32Array(b.length);
+        const rounding = { key: KEY, step: 5 };
+        oracle.updateRequantize(merged, frozen, b, flushed, 0.5, Infinity, rounding);
+        assertEquals(await readCodes(update), merged.codes, `base, ${shape.outputs}`);
+      }
+    }
+  });
+
+  Deno.test(`on tensor cores stochastic updates of ${type} are the rule's but where a sum meets the random number`, async () => {
+    for (const shape of SHAPES) {
+      for (const inPlace of [true, false]) {
+        const update = makeUpdate(shape, type, 0.1);
+        const { merged, base, frozen, b } = update;
+        await run(update, inPlace ? "in place" : base, 4, MATRIX);
+        const rounding = { key: KEY, step: 4 };
+        if (inPlace) oracle.updateStochastic(merged, b, 0.5, rounding);
+        else {
+          const flushed = new Float32Array(b.length);
+          oracle.updateRequantize(merged, frozen, b, flushed, 0.5, Infinity, rounding);
+        }
+        const got = await readCodes(update);
+        const steps = got.map((code, i) =>
+          Math.abs(ordinal(code, type) - ordinal(merged.codes[i], type))
+        );
+        assert(Math.max(...steps) <= 1);
+        const wrong = steps.filter((step) => step > 0).length;
+        assert(wrong <= 1e-4 * steps.length, `${wrong} of ${steps.length} codes differ`);
+        const again = makeUpdate(shape, type, 0.1);
+        await run(again, inPlace ? "in place" : again.base, 4, MATRIX);
+        assertEquals(await readCodes(again), got, "the same step gives the same bits");
+      }
+    }
+  });
+}
+
+/** Places of codes in the order of their values. */
+function ordinal(code: number, type: typeof TYPES[number]): number {
+  if (type === "int8") return code << 24 >> 24;
+  return code < 128 ? code : 128 - code;
+}
+
+Deno.test("another step, key or tensor draws other numbers; the same ones again the same", async () => {
+  const shape = SHAPES[0];
+  const outcome = async (step: number, key: typeof KEY) => {
+    const update = makeUpdate(shape);
+    await run(update, "in place", step, EXACT, key);
+    return await readCodes(update);
+  };
+  const first = await outcome(7, KEY);
+  assertEquals(await outcome(7, KEY), first);
+  for (
+    const [step, key] of [[8, KEY], [7, { ...KEY, low: 1 }], [7, { ...KEY, high: 1 }]] as const
+  ) {
+    const changed = (await outcome(step, key)).filter((code, i) => code !== first[i]).length;
+    assert(changed > 0.01 * first.length, `${changed} codes differ`);
+  }
+});
+
+for (const type of TYPES) {
+  Deno.test(`a change of zero leaves every code of ${type} as it is`, async () => {
+    const [rows, inputs] = [65, 256];
+    // No code of NaN, no -128, and no -0 of e4m3: adding zero makes that 0, of the same value.
+    const odd = type === "e4m3" ? [0x7f, 0xff, 0x80] : [0x80];
+    const codes = Uint8Array.from({ length: (rows + 1) * inputs }, (_, i) => (i + (i >> 8)) % 256)
+      .map((code) => odd.includes(code) ? 0 : code);
+    const weight = uploadBytes(codes, inputs, type);
+    const part = {
+      weight,
+      wRow: 0,
+      aRow: rows,
+      rows,
+      rank: 1,
+      rowFactors: uploadVector(device, new Float32Array(rows).fill(1)).vector,
+      columnFactors: uploadVector(device, Float32Array.of(1)).vector,
+      b: uploadMatrix(device, new Float32Array(rows), rows, 1).matrix,
+    };
+    for (const tile of [EXACT, MATRIX]) {
+      for (const step of [1, 2, 3]) await run({ part }, "in place", step, tile);
+      assertEquals(await readCodes({ part }), codes);
+    }
+  });
+}
+
+Deno.test("a NaN in the change makes its row NaN, no other", async () => {
+  for (const tile of [EXACT, MATRIX]) {
+    const shape = SHAPES[0];
+    const update = makeUpdate(shape, "e4m3", 0);
+    const b = new Float32Array(shape.outputs * shape.rank);
+    b[7 * shape.rank + 5] = NaN;
+    device.writeMatrix(update.part.b, b);
+    await run(update, "in place", 1, tile);
+    const want = update.merged.codes.map((code, i) =>
+      Math.floor(i / shape.inputs) === 7 ? FP8_NAN : code
+    );
+    assertEquals(await readCodes(update, false), want);
+  }
+});
+
+for (const type of TYPES) {
+  Deno.test(`a thousand changes of a thousandth of a step of ${type} arrive, which rounding to nearest would lose`, async () => {
+    const [rows, inputs, count] = [64, 180, 1000];
+    // Codes of 256, where e4m3 has steps of 32, or of 100.
+    const [start, step] = type === "e4m3" ? [256, 32] : [100, 1];
+    const values = new Float32Array((rows + 1) * inputs).fill(start);
+    values.fill(1, rows * inputs);
+    const { codec } = FORMATS[type];
+    const part = {
+      weight: uploadBytes(codec.encode(values), inputs, type),
+      wRow: 0,
+      aRow: rows,
+      rows,
+      rank: 1,
+      rowFactors: uploadVector(device, new Float32Array(rows).fill(1)).vector,
+      columnFactors: uploadVector(device, Float32Array.of(1)).vector,
+      b: uploadMatrix(device, new Float32Array(rows).fill(step / count), rows, 1).matrix,
+    };
+    using state = new StepState(device, { beta1: 0, beta2: 0 });
+    using program = new Program(device);
+    const rounding = { key: KEY, state };
+    updateRows(program, { part, base: "in place", selection: null, rounding });
+    await program.prepare();
+    for (let step = 1; step <= count; step++) {
+      state.begin({ step, learningRate: 0, targetCount: 1 });
+      program.run();
+    }
+    const codes = (await readCodes({ part })).subarray(0, rows * inputs);
+    const moved = Array.from(codes, (code) => (codec.values()[code] - start) / step);
+    const mean = moved.reduce((sum, x) => sum + x, 0) / moved.length;
+    // A code moves as often as rare events happen: once on average, with variance 1. Five deviations of the mean.
+    assertAlmostEquals(mean, 1, 5 / Math.sqrt(moved.length));
+    const variance = moved.reduce((sum, x) => sum + (x - mean) ** 2, 0) / moved.length;
+    assertAlmostEquals(variance, 1, 0.2);
+  });
+}
+
+Deno.test("stochastic rounding of selected rows is refused", () => {
+  const { part } = makeUpdate(SHAPES[2]);
+  using program = new Program(device);
+  const state = new StepState(device, { beta1: 0, beta2: 0 });
+  const selection = { rows: device.vector(2, "u32", "selected rows"), count: 2 };
+  assertThrows(
+    () => updateRows(program, { part, base: "in place", selection, rounding: { key: KEY, state } }),
+    RangeError,
+    "stochastic rounding writes all rows, not a selection",
+  );
+});

@@ -1,0 +1,113 @@
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { decodeFp8, E4M3 } from "../../src/numerics/fp8.ts";
+import { randomGenerator } from "../support/random.ts";
+import {
+  roundingBits,
+  STOCHASTIC_E4M3,
+  STOCHASTIC_INT8,
+  type StochasticCodec,
+} from "./falqon_rounding.ts";
+
+const decodeE4m3 = (code: number) => decodeFp8(code, E4M3);
+const decodeInt8 = (code: number) => code << 24 >> 24;
+
+/** The mean over all random numbers: what is rounded up grows with the number, so its least is found by halving. */
+function meanOf({ bits, round }: StochasticCodec, decode: (code: number) => number) {
+  return (code: number, change: number): number => {
+    const at = (random: number) => decode(round(code, change, random));
+    const [first, last] = [at(0), at(2 ** bits - 1)];
+    let [low, high] = [0, 2 ** bits]; // the first number that gives `last`
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (at(middle) === last) high = middle;
+      else low = middle + 1;
+    }
+    return first + (last - first) * (1 - low / 2 ** bits);
+  };
+}
+
+Deno.test("stochastic rounding to e4m3 is right on average, to 2^-19 of a step, subnormals included", () => {
+  const mean = meanOf(STOCHASTIC_E4M3, decodeE4m3);
+  const random = randomGenerator(1);
+  for (let code = 0; code < 256; code++) {
+    if ((code & 0x7f) === 0x7f) continue;
+    assertEquals(mean(code, 0), decodeE4m3(code) + 0, "a code stays");
+    for (const share of [0.5, 0.001, 1 - 2 ** -12, random(), 20 * random()]) {
+      for (const sign of [-1, 1]) {
+        const value = decodeE4m3(code);
+        const change = Math.fround(sign * share * stepAt(value));
+        const wanted = value + change;
+        const saturated = Math.min(Math.max(wanted, -448), 448);
+        // Half of the last bit of the sum in f32, and of the random numbers.
+        const bound = 2 ** -19 * stepAt(wanted);
+        assertAlmostEquals(mean(code, change), saturated, bound, `${value} + ${change}`);
+      }
+    }
+  }
+});
+
+/** The distance of e4m3 values near `x`. */
+function stepAt(x: number): number {
+  return 2 ** (Math.max(-6, Math.floor(Math.log2(Math.abs(x) || 2 ** -9))) - 3);
+}
+
+Deno.test("stochastic rounding to int8 is right on average, to 2^-20 of a step, and never gives -128", () => {
+  const mean = meanOf(STOCHASTIC_INT8, decodeInt8);
+  const random = randomGenerator(2);
+  for (let value = -127; value <= 127; value++) {
+    assertEquals(mean(value & 0xff, 0), value, "a code stays");
+    for (const share of [0.5, 0.001, 1 - 2 ** -12, random(), 20 * random(), 1e9]) {
+      for (const sign of [-1, 1]) {
+        const change = Math.fround(sign * share);
+        const got = mean(value & 0xff, change);
+        const wanted = Math.min(Math.max(value + change, -127), 127);
+        // Beside the ends, where one of the two neighbours is missing.
+        if (Math.abs(value + change) < 126 || Math.abs(value + change) > 128) {
+          assertAlmostEquals(got, wanted, 2 ** -20, `${value} + ${change}`);
+        }
+        assert(Math.abs(got) <= 127);
+      }
+    }
+  }
+});
+
+/** The correlation of two series of uniform numbers in [0, 1). */
+function correlation(a: readonly number[], b: readonly number[]): number {
+  return 12 * a.reduce((sum, x, i) => sum + (x - 0.5) * (b[i] - 0.5), 0) / a.length;
+}
+
+Deno.test("random numbers are uniform, and those of neighbours, steps and tensors have nothing to do with each other", () => {
+  const [rows, cols] = [128, 250];
+  const key = { low: 0x12345678, high: 0x9abcdef0 };
+  const numbers = (key: { low: number; high: number }, step: number, right = 0, down = 0) =>
+    Array.from({ length: rows * cols }, (_, i) => {
+      const [row, col] = [Math.floor(i / cols) + down, i % cols + right];
+      return (roundingBits({ key, step }, row, col, 260, 20) + 0.5) / 2 ** 20;
+    });
+  const base = numbers(key, 7);
+  const deviation = 1 / Math.sqrt(base.length); // of a correlation
+  const counts = new Uint32Array(64);
+  for (const x of base) counts[Math.floor(64 * x)]++;
+  const expected = base.length / 64;
+  const chiSquare = counts.reduce((sum, n) => sum + (n - expected) ** 2 / expected, 0);
+  assert(Math.abs(chiSquare - 63) < 5 * Math.sqrt(2 * 63), `${chiSquare}`);
+  const others: [string, number[]][] = [
+    ["the next column", numbers(key, 7, 1)],
+    ["two columns on", numbers(key, 7, 2)],
+    ["the next row", numbers(key, 7, 0, 1)],
+    ["the next step", numbers(key, 8)],
+    ["a step much later", numbers(key, 1007)],
+    ["another tensor", numbers({ low: 0x92345678, high: 0x9abcdef1 }, 7)],
+    ["half of the key", numbers({ ...key, high: 1 }, 7)],
+  ];
+  for (const [name, other] of others) {
+    const found = correlation(base, other);
+    assert(Math.abs(found) < 5 * deviation, `${name}: ${found}`);
+  }
+  // Rounding up rarely: how often two neighbours do both.
+  const both = (a: number[], b: number[]) => a.filter((x, i) => x > 0.98 && b[i] > 0.98).length;
+  const once = base.length * 0.02 ** 2;
+  for (const [name, other] of others) {
+    assert(Math.abs(both(base, other) - once) < 5 * Math.sqrt(once), `${name}: both`);
+  }
+});
