@@ -84,8 +84,8 @@ Deno.test("a model is saved in its method's format as it is, rotated ones with t
     const cases: [Method, SaveOptions, "fp8" | "int8", number][] = [
       [falqon({ rank: 3 }), {}, "fp8", 0],
       [falqon({ rank: 3 }), { saveAs: "fp8" }, "fp8", 0],
-      [frozenInt8(false), {}, "int8", 0],
-      [frozenInt8(), { rotated: true }, "int8", 14],
+      [falqon({ rank: 3, format: "int8", rotation: false }), {}, "int8", 0],
+      [falqon({ rank: 3, format: "int8" }), { rotated: true }, "int8", 14],
     ];
     for (const [method, options, format, rotations] of cases) {
       const { loss, rounded, saved: opened } = await save(method, options);
@@ -102,7 +102,7 @@ Deno.test("a model is saved in every format, with the loss of its weights", () =
   withSaved(async (folder, save) => {
     const methods: [string, Method][] = [
       ["fp8", falqon({ rank: 3 })],
-      ["int8, rotated", frozenInt8()],
+      ["int8, rotated", falqon({ rank: 3, format: "int8" })],
       ["lora beside fp8", fp8Lora({ rank: 3 })],
       ["lora", lora({ rank: 3 })],
       ["nf4", frozen("nf4")],
