@@ -101,6 +101,19 @@ Deno.test("what is saved in another format is evaluated, and both losses are sai
     const { loss } = JSON.parse(evaluated.out.trim().split("\n").at(-1)!);
     assertEquals(loss, last.savedEvalLoss);
 
+    // Rotated weights are rotated back and rounded, or stay as they are.
+    const int8 = `${train} ${options} --overwrite --format int8 --eval-data ${held}`;
+    const back = await runCommand(int8);
+    assertMatch(back.out, /\nsaved in int8: held-out loss [\d.]+ before, [\d.]+ after\nmodel: /);
+    const rotated = await runCommand(`${int8} --save-rotated`);
+    assertEquals([rotated.code, rotated.out.includes("saved in")], [0, false], rotated.err);
+    const trained = Number(rotated.out.match(/before, ([\d.]+) after \(perplexity/)![1]);
+    const same = await runCommand(
+      `eval --model ${out} --data ${held} --batch-size 2 --sequence-length 40`,
+    );
+    const { loss: asSaved } = JSON.parse(same.out.trim().split("\n").at(-1)!);
+    assert(Math.abs(asSaved - trained) < 0.01, `${trained} trained, ${asSaved} as saved`);
+
     const lora = `${train} ${options} --overwrite --method lora --save-as bf16`;
     const unknown = await runCommand(lora);
     assertEquals(unknown.code, 0, unknown.err);
