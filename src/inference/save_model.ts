@@ -19,6 +19,7 @@ import type { SavedAdapter, SavedModel } from "../layers/method.ts";
 import type { Network } from "../model/network.ts";
 import { quantizationBlock } from "../model/quantization_config.ts";
 import { transformConfig } from "../model/transform_config.ts";
+import type { CodeFormat } from "../numerics/formats.ts";
 import {
   denseTensors,
   type Form,
@@ -41,8 +42,11 @@ const CONFIG_FILE = "config.json";
 /** Names of the dtypes in config.json. */
 const TORCH_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
 
-/** The formats that a model can be saved in, whatever it was trained in. */
-export const SAVE_FORMATS = ["fp8", "int8", "bf16"] as const;
+/** A format that a model can be saved in, whatever it was trained in. */
+export type SaveFormat = CodeFormat | "bf16";
+
+/** Every {@linkcode SaveFormat}. */
+export const SAVE_FORMATS: readonly SaveFormat[] = ["fp8", "int8", "bf16"];
 
 /** Options of `Model.save` and `Trainer.save`. */
 export interface SaveOptions {
@@ -55,7 +59,7 @@ export interface SaveOptions {
    * Weights are rounded to nearest, or where they stand close to the codes stochastically: so nothing
    * that was learned is lost on average. Only the loss tells what it cost: evaluate what was written.
    */
-  saveAs?: (typeof SAVE_FORMATS)[number];
+  saveAs?: SaveFormat;
   /**
    * Write a model whose layers rotate their inputs as it is, with the `transform_config` that
    * compressed-tensors has for it. Not every tool applies it, and transformers ignores it without a
@@ -149,11 +153,11 @@ export function formOf(
 }
 
 /** Whether a model is in the format that is asked for, if one is. */
-function isFormat({ codes }: SavedModel, saveAs: SaveOptions["saveAs"]): boolean {
+function isFormat({ codes }: SavedModel, saveAs?: SaveFormat): boolean {
   return saveAs === undefined || codes?.format === saveAs;
 }
 
-function modelAs(format: NonNullable<SaveOptions["saveAs"]>): SavedModel {
+function modelAs(format: SaveFormat): SavedModel {
   const codes = format === "bf16" ? null : { format, granularity: "row" as const };
   return { kind: "model", dtype: "BF16", codes };
 }
