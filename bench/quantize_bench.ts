@@ -1,6 +1,6 @@
 /**
- * How close row kernels come to copy bandwidth, and whether they are right: quantisation, and norm
- * and SwiGLU with fused quantisation.
+ * How close row kernels come to copy bandwidth, and whether they are right: quantisation, rotation,
+ * and norm and SwiGLU with both fused.
  *
  * `deno run -A bench/quantize_bench.ts` takes the sizes of a LLaMA-7B step: `--rows 8192 --cols
  * 4096 --ffn 11008`. `--subgroups` reduces rows with subgroup operations: `max` only maxima, `all`

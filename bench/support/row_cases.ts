@@ -16,10 +16,12 @@ import {
   type RmsNormBackwardOptions,
 } from "../../src/kernels/rows/rms_norm.ts";
 import type { RowVariant } from "../../src/kernels/shapes.ts";
+import { rotate } from "../../src/kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../../src/kernels/rows/swiglu.ts";
+import { rotateValues, rotationBlock } from "../../src/numerics/hadamard.ts";
 import * as norms from "../../tests/oracle/norm.ts";
 import * as gates from "../../tests/oracle/swiglu.ts";
-import { checkCodes, checkRows, readRow, type RowErrors } from "./row_checks.ts";
+import { checkCodes, checkRows, type CodeType, readRow, type RowErrors } from "./row_checks.ts";
 
 /** A step's size. */
 export interface RowShape {
@@ -45,8 +47,6 @@ export interface RowCase {
   check(): Promise<RowErrors>;
 }
 
-type CodeType = "e4m3" | "e5m2" | "f16";
-
 const EPS = 1e-5;
 
 /** Operands of a block's size and the kernels that work on them. */
@@ -61,6 +61,8 @@ export class RowCases implements Disposable {
   readonly #dGateUpF16: Matrix;
   /** f32 results as wide as the network's inner width, in the memory of `#dGateUp`. */
   readonly #hidden: Matrix;
+  /** Room for rotated values of either width. */
+  readonly #rotated: Matrix;
   readonly #weight: Vector;
   readonly #rstd: Vector;
   readonly #scales: Vector;
@@ -81,6 +83,7 @@ export class RowCases implements Disposable {
     this.#dGateUp = matrix(2 * pitch, "gradient of gate and up");
     this.#dGateUpF16 = f16Matrix("gradient of gate and up in f16");
     this.#hidden = { ...this.#dGateUp, cols: ffn, pitch, size: 4 * rows * pitch };
+    this.#rotated = matrix(Math.max(cols, ffn), "rotated values");
     this.#weight = device.vector(cols, "f32", "weight of the norm");
     this.#rstd = device.vector(rows, "f32", "norm statistics");
     this.#scales = device.vector(rows, "f32", "scales");
@@ -120,7 +123,7 @@ export class RowCases implements Disposable {
       this.#normQuantized("f16"),
       this.#normBackward(false),
       this.#normBackward(true),
-      this.#normBackwardQuantized(),
+      this.#normBackwardQuantized("e5m2", false),
       this.#swigluOnly(),
       this.#swigluQuantized("e4m3", this.#gateUp),
       this.#swigluQuantized("e4m3", this.#gateUpF16),
@@ -129,27 +132,52 @@ export class RowCases implements Disposable {
       this.#swigluBackwardQuantized("e5m2", true, this.#gateUp),
       this.#swigluBackwardQuantized("e5m2", true, this.#gateUpF16),
       this.#swigluBackwardQuantized("f16", false, this.#gateUp),
-      this.#swigluBackwardScaled(),
+      this.#swigluBackwardScaled("e5m2", false),
+      this.#rotate(),
+      ...[false, true].flatMap((rotated) => [
+        this.#quantize("int8", false, rotated),
+        this.#normQuantized("int8", rotated),
+        this.#swigluQuantized("int8", this.#gateUpF16, rotated),
+        this.#normBackwardQuantized("int8", rotated),
+        this.#swigluBackwardScaled("int8", rotated),
+      ]),
     ];
   }
 
   [Symbol.dispose](): void {
     const { device } = this;
     device.free(this.#stream, this.#gradient, this.#sum, this.#dHidden, this.#gateUp);
-    device.free(this.#gateUpF16, this.#dGateUp, this.#dGateUpF16);
+    device.free(this.#gateUpF16, this.#dGateUp, this.#dGateUpF16, this.#rotated);
     device.free(this.#weight, this.#rstd, this.#scales, this.#columnScales);
     device.free(...this.#codes.values());
   }
 
-  #quantize(type: CodeType, divided: boolean): RowCase {
+  #rotate(): RowCase {
     const { rows, cols } = this.shape;
-    const target = this.#target(type, this.#stream, divided);
+    const block = rotationBlock(cols);
+    const output = this.#rotatedLike(this.#stream);
     return {
-      name: `quantize ${type}${divided ? ", column scales" : ""}`,
+      name: `rotate by ${block}`,
+      bytes: rows * cols * 8,
+      elementwise: true,
+      record: (program) => rotate(program, { input: this.#stream, output, block }),
+      check: () =>
+        checkRows(this.device, output, async (row) => {
+          const values = Float32Array.from(await readRow(this.device, this.#stream, row));
+          return Float64Array.from(rotateValues(values, block));
+        }),
+    };
+  }
+
+  #quantize(type: CodeType, divided: boolean, rotated = false): RowCase {
+    const { rows, cols } = this.shape;
+    const target = this.#target(type, this.#stream, divided, rotated);
+    return {
+      name: `quantize ${type}${divided ? ", column scales" : ""}${rotated ? ", rotated" : ""}`,
       bytes: rows * cols * (4 + ELEMENT_BYTES[type]),
       record: (program, variant) =>
         quantize(program, { input: this.#stream, ...target, granularity: "row", variant }),
-      check: () => checkCodes(this.device, target, this.#stream),
+      check: () => this.#checkCodes(target, this.#stream),
     };
   }
 
@@ -170,11 +198,11 @@ export class RowCases implements Disposable {
     };
   }
 
-  #normQuantized(type: CodeType): RowCase {
+  #normQuantized(type: CodeType, rotated = false): RowCase {
     const { rows, cols } = this.shape;
-    const quantized = this.#target(type, this.#stream, false);
+    const quantized = this.#target(type, this.#stream, false, rotated);
     return {
-      name: `norm + quantize ${type}`,
+      name: `norm + quantize ${type}${rotated ? ", rotated" : ""}`,
       bytes: rows * cols * (4 + ELEMENT_BYTES[type]),
       record: (program, variant) =>
         rmsNorm(program, {
@@ -188,7 +216,7 @@ export class RowCases implements Disposable {
         }),
       check: async () => {
         await this.#run((program) => this.#norm(program, this.#sum));
-        return checkCodes(this.device, quantized, this.#sum);
+        return this.#checkCodes(quantized, this.#sum);
       },
     };
   }
@@ -206,30 +234,43 @@ export class RowCases implements Disposable {
           program.clear(this.#sum);
           record(program);
         });
-        return checkRows(this.device, this.#sum, async (row) => {
-          const dy = await readRow(this.device, this.#gradient, row);
-          const x = await readRow(this.device, this.#stream, row);
-          return norms.rmsNormBackward(dy, x, await this.#weights(), EPS).dx;
-        });
+        return this.#normError();
       },
     };
   }
 
-  #normBackwardQuantized(): RowCase {
+  #normBackwardQuantized(type: CodeType, rotated: boolean): RowCase {
     const { rows, cols } = this.shape;
-    const quantized = this.#target("e5m2", this.#sum, true);
+    const quantized = this.#target(type, this.#sum, true);
+    const rotation = rotated ? rotationBlock(cols) : 1;
     return {
-      name: "norm backward, accumulate + quantize e5m2, column scales",
+      name: `norm backward${
+        rotated ? " of rotated" : ""
+      }, accumulate + quantize ${type}, column scales`,
       bytes: rows * cols * 17,
       record: (program, variant) =>
-        this.#normGradient(program, { accumulate: true, quantized, variant }),
-      check: () => checkCodes(this.device, quantized, this.#sum),
+        this.#normGradient(program, { rotation, accumulate: true, quantized, variant }),
+      check: async () => {
+        const codes = await checkCodes(this.device, quantized, this.#sum);
+        await this.#run((program) => this.#normGradient(program, { rotation }));
+        return { ...codes, ...await this.#normError(rotation) };
+      },
     };
+  }
+
+  /** Compares a norm's gradient, whose output's gradient was rotated, with the CPU's. */
+  #normError(rotation = 1): Promise<RowErrors> {
+    return checkRows(this.device, this.#sum, async (row) => {
+      const dy = Float32Array.from(await readRow(this.device, this.#gradient, row));
+      const back = Float64Array.from(rotateValues(dy, rotation));
+      const x = await readRow(this.device, this.#stream, row);
+      return norms.rmsNormBackward(back, x, await this.#weights(), EPS).dx;
+    });
   }
 
   #normGradient(
     program: Program,
-    how: Pick<RmsNormBackwardOptions, "accumulate" | "quantized" | "variant">,
+    how: Pick<RmsNormBackwardOptions, "rotation" | "accumulate" | "quantized" | "variant">,
   ): void {
     rmsNormBackward(program, {
       dOutput: this.#gradient,
@@ -257,16 +298,16 @@ export class RowCases implements Disposable {
     };
   }
 
-  #swigluQuantized(type: CodeType, gateUp: Matrix): RowCase {
+  #swigluQuantized(type: CodeType, gateUp: Matrix, rotated = false): RowCase {
     const { rows, ffn } = this.shape;
-    const quantized = this.#target(type, this.#dHidden, false);
+    const quantized = this.#target(type, this.#dHidden, false, rotated);
     return {
-      name: `swiglu of ${gateUp.type} + quantize ${type}`,
+      name: `swiglu of ${gateUp.type} + quantize ${type}${rotated ? ", rotated" : ""}`,
       bytes: rows * ffn * (2 * ELEMENT_BYTES[gateUp.type] + ELEMENT_BYTES[type]),
       record: (program, variant) => swiglu(program, { gateUp, output: null, quantized, variant }),
       check: async () => {
         await this.#run((program) => swiglu(program, { gateUp, output: this.#hidden }));
-        return checkCodes(this.device, quantized, this.#hidden);
+        return this.#checkCodes(quantized, this.#hidden);
       },
     };
   }
@@ -303,25 +344,31 @@ export class RowCases implements Disposable {
   /**
    * All in low precision, as in a step on tensor cores: the codes are made from the f16 gradient.
    */
-  #swigluBackwardScaled(): RowCase {
+  #swigluBackwardScaled(type: CodeType, rotated: boolean): RowCase {
     const { device, shape: { rows, ffn } } = this;
-    const operands = { gateUp: this.#gateUpF16, dOutput: this.#dHidden };
-    const quantized = this.#target("e5m2", this.#dGateUp, true);
+    const rotation = rotated ? rotationBlock(ffn) : 1;
+    const dOutput = this.#dHidden;
+    const dGateUp = this.#dGateUpF16;
+    const gateUp = this.#gateUpF16;
+    const quantized = this.#target(type, this.#dGateUp, true);
     return {
-      name: "swiglu backward of f16 + quantize e5m2, column scales, scaled f16",
-      bytes: rows * ffn * (4 + 2 * 2 * ELEMENT_BYTES.f16 + 2 * ELEMENT_BYTES.e5m2),
+      name: `swiglu backward of f16${rotated ? " and rotated" : ""} + quantize ${type}, ` +
+        "column scales, scaled f16",
+      bytes: rows * ffn * (4 + 2 * 2 * ELEMENT_BYTES.f16 + 2 * ELEMENT_BYTES[type]),
       tolerance: 2 ** -11,
       record: (program, variant) =>
-        swigluBackward(program, { ...operands, dGateUp: this.#dGateUpF16, quantized, variant }),
+        swigluBackward(program, { gateUp, dOutput, rotation, dGateUp, quantized, variant }),
       check: async () => {
-        await this.#run((program) =>
-          swigluBackward(program, { ...operands, dGateUp: this.#dGateUp })
-        );
+        const back = this.#rotatedLike(dOutput);
+        await this.#run((program) => {
+          rotate(program, { input: dOutput, output: back, block: rotation });
+          swigluBackward(program, { gateUp, dOutput: back, dGateUp: this.#dGateUp });
+        });
         const scales = new Float32Array(await device.read(this.#scales));
         const divisors = new Float32Array(await device.read(this.#columnScales));
         return {
-          ...await checkRows(device, this.#dGateUpF16, async (row) => {
-            const gradient = await this.#gradientOf(this.#gateUpF16, row);
+          ...await checkRows(device, dGateUp, async (row) => {
+            const gradient = await this.#gradientOf(gateUp, row, back);
             return gradient.map((v, i) => v / divisors[i] * scales[row]);
           }),
           ...await checkCodes(device, quantized, this.#dGateUp),
@@ -335,8 +382,8 @@ export class RowCases implements Disposable {
   }
 
   /** The gradients of gate and up of a row, in f64. */
-  async #gradientOf(gateUp: Matrix, row: number): Promise<Float64Array> {
-    const dy = await readRow(this.device, this.#dHidden, row);
+  async #gradientOf(gateUp: Matrix, row: number, dHidden = this.#dHidden): Promise<Float64Array> {
+    const dy = await readRow(this.device, dHidden, row);
     const { dGate, dUp } = gates.swigluBackward(dy, ...await this.#gates(gateUp, row));
     const both = new Float64Array(this.#dGateUp.cols);
     both.set(dGate);
@@ -357,12 +404,31 @@ export class RowCases implements Disposable {
   }
 
   /** Memory for the codes of a matrix, allocated once per type and width. */
-  #target(type: CodeType, { rows, cols }: Matrix, divided: boolean): QuantizedGradient {
+  #target(
+    type: CodeType,
+    { rows, cols }: Matrix,
+    divided: boolean,
+    rotated = false,
+  ): QuantizedGradient {
     const key = `${type} codes ${cols} wide`;
     const codes = this.#codes.get(key) ?? this.device.matrix(rows, cols, type, key);
     this.#codes.set(key, codes);
     const columnScales = divided ? firstOf(this.#columnScales, cols) : undefined;
-    return { codes, scales: this.#scales, columnScales };
+    const rotation = rotated ? rotationBlock(cols) : 1;
+    return { codes, scales: this.#scales, columnScales, rotation };
+  }
+
+  /** Room for the values of a matrix, rotated. */
+  #rotatedLike({ rows, cols, pitch }: Matrix): Matrix {
+    return { ...this.#rotated, rows, cols, pitch, size: 4 * rows * pitch };
+  }
+
+  /** Compares codes, perhaps rotated, with the CPU's for the same values. */
+  async #checkCodes(quantized: QuantizedGradient, values: Matrix): Promise<RowErrors> {
+    const { rotation: block = 1 } = quantized;
+    const output = this.#rotatedLike(values);
+    await this.#run((program) => rotate(program, { input: values, output, block }));
+    return checkCodes(this.device, quantized, output);
   }
 
   /** Gate and up of a row. */

@@ -4,10 +4,12 @@
  * @module
  */
 
-import { type Matrix, rowsOf } from "../../src/gpu/buffers.ts";
+import { layoutOf, type Matrix, PANEL, rowsOf } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import { E4M3, E5M2, encodeFp8 } from "../../src/numerics/fp8.ts";
+import { rowsFromPanels } from "../../src/kernels/rows/copy_codes.ts";
 import type { QuantizedGradient } from "../../src/kernels/rows/quantize.ts";
+import { E4M3, E5M2, encodeFp8Array, type Fp8Format } from "../../src/numerics/fp8.ts";
+import { encodeInt8Array, INT8_MAX } from "../../src/numerics/int8.ts";
 import { relativeError } from "../../tests/oracle/compare.ts";
 import { halfScale, largestMagnitude, quantizationScale } from "../../tests/oracle/quantize.ts";
 
@@ -19,13 +21,44 @@ export interface RowErrors {
   error?: number;
 }
 
+/** The formats that the row kernels write. */
+export type CodeType = "e4m3" | "e5m2" | "f16" | "int8";
+
+/** How the CPU makes the scale of a row of a format, and codes as numbers. */
+interface CodesOnCpu {
+  scaleOf(amax: number): number;
+  encode(scaled: Float32Array): number[];
+  decodedBy(bytes: ArrayBuffer): ArrayLike<number>;
+}
+
+const ofFp8 = (format: Fp8Format): CodesOnCpu => ({
+  scaleOf: (amax) => quantizationScale(amax, format),
+  encode: (scaled) => [...encodeFp8Array(scaled, format)],
+  decodedBy: (bytes) => new Uint8Array(bytes),
+});
+
+const CODES: Readonly<Record<CodeType, CodesOnCpu>> = {
+  e4m3: ofFp8(E4M3),
+  e5m2: ofFp8(E5M2),
+  f16: {
+    scaleOf: halfScale,
+    encode: (scaled) => [...scaled].map(Math.f16round),
+    decodedBy: (bytes) => new Float16Array(bytes),
+  },
+  int8: {
+    scaleOf: (amax) => Math.fround(INT8_MAX / amax),
+    encode: (scaled) => [...encodeInt8Array(scaled)],
+    decodedBy: (bytes) => new Uint8Array(bytes),
+  },
+};
+
 /** Compares codes and scales with the CPU's for the same f32 values. */
 export async function checkCodes(
   device: Device,
   { codes, scales, columnScales }: QuantizedGradient,
   values: Matrix,
 ): Promise<RowErrors> {
-  const format = codes.type === "e5m2" ? E5M2 : E4M3;
+  const { scaleOf, encode, decodedBy } = CODES[codes.type as CodeType];
   const gotScales = new Float32Array(await device.read(scales));
   const divisors = columnScales && new Float32Array(await device.read(columnScales));
   const sampled = sampledRows(values);
@@ -35,18 +68,13 @@ export async function checkCodes(
       await readRow(device, values, row),
       (v, i) => divisors ? v / divisors[i] : v,
     );
-    const amax = largestMagnitude(x);
-    const scale = codes.type === "f16" ? halfScale(amax) : quantizationScale(amax, format);
+    const scale = scaleOf(largestMagnitude(x));
     if (!(Math.abs(gotScales[row] / scale - 1) < 1e-6)) {
       throw new Error(`The scale of row ${row} is ${gotScales[row]}, not ${scale}`);
     }
-    const bytes = await device.read(rowsOf(codes, row, 1));
-    const got = codes.type === "f16" ? new Float16Array(bytes) : new Uint8Array(bytes);
-    x.forEach((v, i) => {
-      const scaled = Math.fround(v * gotScales[row]);
-      const want = codes.type === "f16" ? Math.f16round(scaled) : encodeFp8(scaled, format);
-      wrong += Number(want !== got[i]);
-    });
+    const got = decodedBy(await readCodes(device, codes, row));
+    const want = encode(x.map((v) => v * gotScales[row]));
+    wrong += want.filter((code, i) => code !== got[i]).length;
   }
   return { wrongCodes: wrong / codes.cols / sampled.length };
 }
@@ -62,6 +90,14 @@ export async function checkRows(
     error = Math.max(error, relativeError(await readRow(device, got, row), await want(row)));
   }
   return { error };
+}
+
+/** The bytes of a row of codes, in whichever layout they are. */
+async function readCodes(device: Device, codes: Matrix, row: number): Promise<ArrayBuffer> {
+  if (layoutOf(codes.type) === "rows") return await device.read(rowsOf(codes, row, 1));
+  const first = row - row % PANEL.rows;
+  const panels = await device.read(rowsOf(codes, first, row - first + 1));
+  return rowsFromPanels(new Uint8Array(panels), codes, row - first, 1).buffer;
 }
 
 /** A row of an f32 or f16 matrix. */

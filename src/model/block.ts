@@ -10,12 +10,15 @@
  * queries attend to, which is its parameter `attend`, and in how many rows linear layers take at a
  * time.
  *
- * The forward keeps x, qkv (rotated), the attention's output and log-sum-exp, postAttention and
+ * The forward keeps x, qkv (after rope), the attention's output and log-sum-exp, postAttention and
  * gate,up. Norms and SwiGLU are computed again where a linear layer needs its input for its own
  * gradient; FALQON's do not. Where a layer multiplies in low precision, norm and SwiGLU write its
  * input in that at once, and in f32 only if something reads it. What is widest, qkv, gate,up and its
  * gradient, is f16 where its layer can write or read that (`preferredOutputType`,
  * `preferredGradientType`).
+ *
+ * Where a layer rotates its input before rounding it (`rotation`), the kernel that writes its codes
+ * does that. The gradient of the input comes out rotated, and what takes it up rotates it back.
  *
  * @module
  */
@@ -289,16 +292,10 @@ function qkvColumns({ plan, qkv }: Block, merged: Matrix): QkvColumns {
   return { q, k, v, heads, kvHeads, headDim, scale };
 }
 
-function recordRope({ program, tokens }: Pass, block: Block, qkv: QkvColumns): void {
-  const { q: { matrix }, k: { column }, heads, kvHeads, headDim } = qkv;
-  const { frequencies } = block;
-  rope(program, {
-    qkv: matrix,
-    keyColumn: column,
-    heads,
-    kvHeads,
-    headDim,
-    positions: tokens.positions,
-    frequencies,
-  });
+function recordRope(
+  { program, tokens: { positions } }: Pass,
+  { frequencies }: Block,
+  { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim }: QkvColumns,
+): void {
+  rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, positions, frequencies });
 }

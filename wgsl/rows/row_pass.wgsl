@@ -106,10 +106,11 @@ fn write_row(row: u32, thread: u32) {
 
 //! if QUANTIZED
 //! if ROTATED == values
+  // The selection also keeps a compiler from making one operation of the product that a value is and the sums to come.
 //! unroll tile 0 VECTORS/4
   var tile_$tile: Tile;
 //! unroll i 4*tile 4*tile+4
-  tile_$tile[${i}u % 4u] = values_$i[0];
+  tile_$tile[${i}u % 4u] = select(vec4<f32>(), values_$i[0], v_$i < vectors);
 //! end
   tile_$tile = rotated(tile_$tile, thread, ${tile}u % 2u);
 //! unroll i 4*tile 4*tile+4
