@@ -39,6 +39,7 @@ const METHODS: Record<string, () => Method> = {
   "accumulate": () => falqon({ rank: 5, updateRule: "accumulate", scaleGranularity: "tensor" }),
   "requantize, rounded stochastically": () => falqon({ rank: 5, rounding: "stochastic" }),
   "stochastic": () => falqon({ rank: 5, updateRule: "stochastic" }),
+  "int8, stochastic": () => falqon({ rank: 5, format: "int8", updateRule: "stochastic" }),
   "paper": () => falqon({ rank: 5, updateRule: "paper" }),
   "lora": () => lora({ rank: 5 }),
   "lora with a frozen A": () => lora({ rank: 5, trainA: false }),
