@@ -19,7 +19,12 @@ import type {
   UpdateStats,
 } from "../../layers/method.ts";
 import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
+<<<<<<< HEAD
 import { gramMatrices } from "./adapter_init.ts";
+=======
+import { fp8QuantizationConfig } from "../../model/quantization_config.ts";
+import { compileDirections, gramMatrices } from "./adapter_init.ts";
+>>>>>>> attn
 import { FalqonLinear } from "./linear.ts";
 import type { FalqonSettings } from "./settings.ts";
 import { FalqonShared } from "./shared.ts";
@@ -102,9 +107,11 @@ export class FalqonLayers implements AdaptedLayers {
   }
 
   async #endSketches(): Promise<void> {
-    const { context: { device }, gSketch } = this.#shared;
+    const { context: { device }, gSketch, settings } = this.#shared;
     const linears = this.#linears;
-    const grams = await gramMatrices(device, linears.flatMap(({ sketches }) => sketches));
+    const sketches = linears.flatMap(({ sketches }) => sketches);
+    await compileDirections(device, sketches, settings.rank);
+    const grams = await gramMatrices(device, sketches);
     for (const linear of linears) {
       await linear.endSketch(grams.splice(0, linear.sketches.length));
     }
