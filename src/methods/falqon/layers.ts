@@ -19,12 +19,7 @@ import type {
   UpdateStats,
 } from "../../layers/method.ts";
 import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
-<<<<<<< HEAD
-import { gramMatrices } from "./adapter_init.ts";
-=======
-import { fp8QuantizationConfig } from "../../model/quantization_config.ts";
 import { compileDirections, gramMatrices } from "./adapter_init.ts";
->>>>>>> attn
 import { FalqonLinear } from "./linear.ts";
 import type { FalqonSettings } from "./settings.ts";
 import { FalqonShared } from "./shared.ts";
