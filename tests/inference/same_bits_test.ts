@@ -60,10 +60,9 @@ function withNetwork(
     await writeTinyModel(folder, narrow ? { config: { head_dim: 16 } } : {});
     using model = await Model.load(folder, { device });
     const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
-    const { values } = network.parameters;
-    // FALQON's adapters are written into W.
-    if (values && method.name !== "falqon" && network.parameters.list.length > 0) {
+    if (method.name !== "falqon" && network.parameters.list.length > 0) { // its adapters are written into W
       const random = randomGenerator(2);
+      const values = network.parameters.values!;
       const noise = Float32Array.from({ length: values.length }, () => 0.2 * (random() - 0.5));
       device.write(values, noise);
       await network.layers.refresh?.();
