@@ -1985,7 +1985,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   out[item] = value;
 }
 `,
-  "dot4.wgsl": `// Σ a[i] · b[i] of four signed bytes each, packed in a u32, the first in the lowest bits: exact. Include-only.
+  "dot4.wgsl": `// Exact sums a[i] · b[i] of four signed bytes each, packed in a u32, the first in the lowest bits. Include-only.
 //
 // PACKED_DOT: WGSL has it built in (language feature packed_4x8_integer_dot_product), and GPUs as one instruction.
 
@@ -2141,7 +2141,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "falqon_part.wgsl": `// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-//
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
 // [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
 // pitch zero; selected lists the rows to write, ALL_ROWS takes each.
@@ -2233,7 +2232,12 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  return bitcast<vec4<f32>>(select((bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK), vec4<u32>(), vanishes));
+//! if COEFFICIENT_HALF == none
+  let cut = bits & vec4<u32>($COEFFICIENT_MASK);
+//! else
+  let cut = (bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK);
+//! end
+  return bitcast<vec4<f32>>(select(cut, vec4<u32>(), vanishes));
 }
 
 //! if CODES == e4m3

@@ -1,7 +1,8 @@
 /**
  * The WGSL that drivers get, written out in `snapshots/`, so that a change of a template or of constants is seen in
  * review. The variants are those that a FALQON training step records, and where it has none of a kernel, what other
- * methods, loading, evaluation and generation record, on three GPUs that are not there.
+ * methods, loading, evaluation and generation record, on three GPUs that are not there; beside them, those of rotated
+ * int8 with stochastic updates.
  *
  * After a change that is meant: `deno test -A tests/kernels/wgsl_snapshot_test.ts -- --update`, and look at the
  * difference.
@@ -41,14 +42,16 @@ const SOME_ROWS = falqon({
   updateRule: "accumulate",
   scaleGranularity: "tensor",
 });
-const INT8 = lora({ rank: 20, base: "int8" });
+const INT8 = falqon({ rank: 20, format: "int8", updateRule: "requantize" });
+const STOCHASTIC = falqon({ rank: 20, format: "int8", updateRule: "stochastic", denseType: "f32" });
 const OTHERS = [qlora({ rank: 20 }), lora({ rank: 20 }), full()];
 
-/** Kinds of GPU, and what is trained on each: the first method's step shows the main variants. */
+/** Kinds of GPU and of methods: the step of each kind's first method shows the main variants. */
 const GPUS: Record<string, { open: () => Device; methods: Method[] }> = {
   native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, INT8, ...OTHERS] },
   tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS, INT8] },
   f32: { open: openDryF32Gpu, methods: [full()] },
+  int8: { open: openDryGpu, methods: [STOCHASTIC] },
 };
 
 /** Records all that a run does with a method: loading, training, evaluation, generation. */
