@@ -7,8 +7,7 @@
  * ```
  *
  * There is one forward, for training, evaluation, logits and generation. They differ in what
- * queries attend to, which is its parameter `attend`, and in how many rows linear layers take at a
- * time.
+ * queries attend to (`attend`), and in how many rows linear layers take at a time.
  *
  * The forward keeps x, qkv (after rope), the attention's output and log-sum-exp, postAttention and
  * gate,up. Norms and SwiGLU are computed again where a linear layer needs its input for its own
