@@ -6,7 +6,7 @@ import { StepState } from "../../../src/gpu/step_state.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { falqon } from "../../../src/methods/falqon/falqon.ts";
 import type { FalqonLayers } from "../../../src/methods/falqon/layers.ts";
-import type { FalqonOptions } from "../../../src/methods/falqon/settings.ts";
+import type { FalqonFormat, FalqonOptions } from "../../../src/methods/falqon/settings.ts";
 import { meldedAdapter, randomAdapter } from "../../../src/methods/falqon/adapter_init.ts";
 import type { FalqonUpdate } from "../../../src/methods/falqon/update.ts";
 import type { FalqonLinear } from "../../../src/methods/falqon/linear.ts";
@@ -25,7 +25,9 @@ import {
   updateStochastic,
 } from "../../oracle/falqon_update.ts";
 import type { RoundingStream } from "../../oracle/falqon_rounding.ts";
-import { decodeFp8Array, E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
+import { E4M3, E5M2, type Fp8Format } from "../../../src/numerics/fp8.ts";
+import { rotateValues } from "../../../src/numerics/hadamard.ts";
+import { roundedToInt8 } from "../../oracle/int8_rounding.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { dequantize, quantize } from "../../oracle/quantize.ts";
 import { orthonormalizeRows } from "../../../src/numerics/linear_algebra.ts";
@@ -212,14 +214,25 @@ interface RuleState {
 /** The whole merged weight as plain numbers [width + adapters, inputs], by codes and by value. */
 async function readMerged(device: Device, linear: FalqonLinear) {
   const { rows, pitch } = linear.weight;
-  const padded = new Uint8Array(await device.read(linear.weight));
-  const codes = Uint8Array.from(
+  const padded = await readBytes(device, linear);
+  const table = linear.shared.formats.input.codec!.values();
+  const units = Float64Array.from(
     { length: rows * INPUTS },
-    (_, i) => padded[Math.floor(i / INPUTS) * pitch + i % INPUTS],
+    (_, i) => table[padded[Math.floor(i / INPUTS) * pitch + i % INPUTS]],
   );
   const scales = new Float32Array(await device.read(linear.scales)).subarray(0, rows);
-  const units = Float64Array.from(decodeFp8Array(codes, E4M3));
-  return { rows, scales, units, values: dequantize({ codes, scales, format: E4M3 }) };
+  return { rows, scales, units, values: units.map((v, i) => v / scales[Math.floor(i / INPUTS)]) };
+}
+
+/** What the operands of a layer's products are rounded to. */
+const ROUNDINGS: Record<FalqonFormat, Record<"input" | "gradient", typeof roundedToInt8>> = {
+  fp8: { input: roundedToFp8(E4M3), gradient: roundedToFp8(E5M2) },
+  int8: { input: roundedToInt8, gradient: roundedToInt8 },
+};
+
+function roundedToFp8(format: Fp8Format): typeof roundedToInt8 {
+  return (x, columns, granularity = "row") =>
+    Float64Array.from(dequantize(quantize(x, columns, format, granularity)));
 }
 
 /** Columns `start` to `start + count` of a matrix of `width` columns. */
@@ -230,7 +243,7 @@ function columns(values: ArrayLike<number>, width: number, start: number, count:
   );
 }
 
-Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending rows included", async () => {
+Deno.test("forward, dX and dB of FALQON equal their formulas in f64, rotated or not, pending rows included", async () => {
   const tokens = 9;
   const factor = 2; // alpha / rank
   const x = uploadMatrix(device, randomValues(tokens * INPUTS, 21), tokens, INPUTS);
@@ -244,11 +257,17 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending row
   };
   const dy = random(22, 0.01);
   const residual = random(23, 1);
-  for (
-    const options of [{}, { topK: 2 }, { topK: 2, scaleGranularity: "tensor" }] as FalqonOptions[]
-  ) {
+  const cases: FalqonOptions[] = [
+    {},
+    { topK: 2 },
+    { topK: 2, scaleGranularity: "tensor", rotation: true },
+    { format: "int8", topK: 2 },
+    { format: "int8", scaleGranularity: "tensor", rotation: false },
+  ];
+  for (const options of cases) {
     const { parameters, layers, linear } = await build(device, options);
-    const scaling = options.scaleGranularity ?? "row";
+    const { format = "fp8", scaleGranularity: scaling = "row" } = options;
+    assertEquals(linear.rotation, options.rotation ?? format === "int8" ? 4 : 1);
     for (const update of linear.updates) {
       device.writeMatrix(update.b.value, randomValues(update.b.rows * RANK, 50, 0.05));
     }
@@ -261,7 +280,8 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending row
     });
 
     const merged = await readMerged(device, linear);
-    const xq = dequantize(quantize(Float32Array.from(x.exact), INPUTS, E4M3, scaling));
+    const rotated = rotateValues(Float32Array.from(x.exact), linear.rotation);
+    const xq = ROUNDINGS[format].input(rotated, INPUTS, scaling);
     const product = matmulNT(xq, merged.values, tokens, merged.rows, INPUTS);
     const wantOutput = columns(product, merged.rows, 0, spec.width)
       .map((v, i) => v + residual.exact[i]);
@@ -299,11 +319,11 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending row
       columns(gradients, merged.rows, 0, used),
       (v, i) => Math.fround(v) / merged.scales[i % used],
     );
-    const gq = dequantize(quantize(folded, used, E5M2, scaling));
+    const gq = ROUNDINGS[format].gradient(folded, used, scaling);
     const wantInput = matmulNN(gq, merged.units.subarray(0, used * INPUTS), tokens, INPUTS, used);
     const error = relativeError(await device.readMatrix(dInput), wantInput);
     // With pending rows the gradient that is quantised is itself a rounded product: a tie may fall the other way.
-    assert(error < (options.topK ? 1e-2 : 1e-5), `dX: ${error}`);
+    assert(error < (options.topK ? 1e-2 : 1e-5), `dX, rotated as its input: ${error}`);
     linear.free();
     layers.free();
     parameters[Symbol.dispose]();
