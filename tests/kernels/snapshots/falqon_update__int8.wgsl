@@ -50,15 +50,19 @@ const UNIT = 1.0;
 
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_int8(codes); }
 
-// The codes of from + sum, each rounded up with the probability of its fraction: floor(from + sum + random), by integers
-// with 20 bits of fraction. What is a whole number stays.
+// The codes of from + sum, each rounded up with the probability of its fraction: from + floor(sum + random), saturated.
+// The random numbers, of 23 bits, are between 0 and 1, so that zero stays. All but their bits is done in f32, whose units
+// are the faster half of a GPU here: a byte is the mantissa of 2^23 and more, and saturation is that to [0, 1].
 fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
-  let change = vec4<i32>(clamp(sum, vec4<f32>(-256.0), vec4<f32>(256.0)) * 1048576.0);
-  let random = vec4<u32>(words.x >> 12u, words.x & 0xfffffu, words.y >> 12u, words.y & 0xfffffu);
-  let old = bitcast<vec4<i32>>(vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes)) >> vec4<u32>(24u);
-  let steps = (change + bitcast<vec4<i32>>(random)) >> vec4<u32>(20u);
-  let codes4 = bitcast<vec4<u32>>(clamp(old + steps, vec4<i32>(-127), vec4<i32>(127)));
-  return (codes4.x & 0xffu) | ((codes4.y & 0xffu) << 8u) | ((codes4.z & 0xffu) << 16u) | (codes4.w << 24u);
+  let rotated = (words << vec2<u32>(7u)) | (words >> vec2<u32>(25u));
+  let bits = vec4<u32>(words.x >> 9u, rotated.x, words.y >> 9u, rotated.y) & vec4<u32>(0x7fffffu);
+  let random = bitcast<vec4<f32>>(bits | vec4<u32>(0x3f800001u)) - 1.0;
+  let bytes = codes ^ 0x80808080u; // each plus 128
+  let places = vec4<u32>(bytes, bytes >> 8u, bytes >> 16u, bytes >> 24u) & vec4<u32>(0xffu);
+  let old = bitcast<vec4<f32>>(places | vec4<u32>(0x4b000000u)) - 8388609.0; // plus 127
+  let share = saturate((old + floor(sum + random)) * (1.0 / 254.0));
+  let made = bitcast<vec4<u32>>(share * 254.0 + 8388609.0); // each plus 128, and 0x4b000000
+  return (made.x + (made.y << 8u) + (made.z << 16u) + (made.w << 24u) - 0x4b000000u) ^ 0x80808080u;
 }
 
 // Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
@@ -90,7 +94,7 @@ struct Params {
   a_row: u32,
   rank: u32,
   b_pitch: u32,
-  row_words: u32,  // random words for a row
+  row_vectors: u32, // fours of columns in a row
   key_low: u32,    // of the tensor
   key_high: u32,
 }
@@ -100,9 +104,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
-// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for each two neighbouring
+// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for two neighbouring
 // columns, a function of the tensor's key, the step and the element, by integer arithmetic only. Include-only; the
-// kernel's parameters have key_low, key_high and row_words.
+// kernel's parameters have key_low, key_high and row_vectors.
 // A bijection of 32-bit words whose output bits each depend on all input bits: mix32 in src/numerics/random.ts.
 // Include-only.
 
@@ -139,13 +143,16 @@ fn rounding_stream() -> vec2<u32> {
   return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
 }
 
-// The words of columns 4·vector to 4·vector + 3 of a row: `mix` of their index, with half of the stream before and half
-// in its middle, so that streams are not each other's shifts.
+// The words of columns 4·vector to 4·vector + 3 of a row, a word for two of them. The first is `mix` of their index, with
+// half of the stream before and half in its middle, so that streams are not each other's shifts; the second is half a
+// round more.
 fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
-  var z = vec2<u32>(0u, 1u) + (row * params.row_words + 2u * vector + stream.x);
-  z = (z ^ (z >> vec2<u32>(16u))) * 0x21f0aaadu + stream.y;
-  z = (z ^ (z >> vec2<u32>(15u))) * 0x735a2d97u;
-  return z ^ (z >> vec2<u32>(15u));
+  var z = row * params.row_vectors + vector + stream.x;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
+  z = (z ^ (z >> 15u)) * 0x735a2d97u;
+  let first = z ^ (z >> 15u);
+  z = first * 0x9e3779b1u;
+  return vec2<u32>(first, z ^ (z >> 16u));
 }
 
 
