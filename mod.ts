@@ -39,7 +39,9 @@ export { Model, type ModelOptions } from "./src/inference/model.ts";
 export type { Prompt } from "./src/inference/prompt.ts";
 export type { LabelledSequence, LossAndGradients } from "./src/inference/sequence_loss.ts";
 export type { ModelConfig } from "./src/model/config.ts";
+export type { CodeFormat } from "./src/numerics/formats.ts";
 export type { QuantizationConfig } from "./src/model/quantization_config.ts";
+export type { Rotations, Transforms } from "./src/model/transform_config.ts";
 export type { LinearRopeScaling, Llama3RopeScaling, RopeScaling } from "./src/model/rope_config.ts";
 export type { GenerateOptions } from "./src/inference/generate.ts";
 export type { SamplingOptions } from "./src/inference/sampling.ts";
@@ -76,7 +78,7 @@ export type {
   TrainerOptions,
 } from "./src/train/options.ts";
 export type { FlatOptions, OptimizerOptions, RowOptions } from "./src/train/option_groups.ts";
-export type { SaveOptions } from "./src/inference/save_model.ts";
+export type { SaveFormat, SaveOptions, SaveResult } from "./src/inference/save_model.ts";
 export type { TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";
 export type { ScheduleName } from "./src/train/schedule.ts";

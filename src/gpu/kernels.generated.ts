@@ -27,6 +27,7 @@ export type KernelName =
   | "falqon_update_tensor"
   | "gemm"
   | "gemm_f16"
+  | "gemm_fp8_tensor"
   | "gemm_int8"
   | "gemm_int8_rows"
   | "gemm_int8_tensor"
@@ -142,9 +143,11 @@ alias Dims = array<vec4<f32>, DIM_VECTORS>;
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
+  let part = y / UNROLL;
+  let slice = y % UNROLL;
   workgroupBarrier();
   //! unroll j 0 DIM_VECTORS
-  right[y][x + \${j}u * COLUMN_THREADS] = dims[$j];
+  right[part][slice][x + \${j}u * COLUMN_THREADS] = dims[$j];
   //! end
   workgroupBarrier();
   var rotated: Dims;
@@ -157,8 +160,8 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let first = dim < vec4<u32>(half);
     let other = select(dim - half, dim + half, first);
     let others = vec4<f32>(
-      right[y][other.x / 4u][other.x % 4u], right[y][other.y / 4u][other.y % 4u],
-      right[y][other.z / 4u][other.z % 4u], right[y][other.w / 4u][other.w % 4u]);
+      right[part][slice][other.x / 4u][other.x % 4u], right[part][slice][other.y / 4u][other.y % 4u],
+      right[part][slice][other.z / 4u][other.z % 4u], right[part][slice][other.w / 4u][other.w % 4u]);
     let angle = rotation(position, min(dim, other));
     rotated[$j] = dims[$j] * angle.cosine + others * select(-angle.sine, angle.sine, first);
   }
@@ -573,11 +576,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 const MASKED = -3e38; // below every score
 
-// Gives the invocations of a row each other's numbers: left[x][row slot].
+// Gives the invocations of a row each other's numbers: row slots of slice x.
 fn exchange(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {
   workgroupBarrier();
   //! unroll v 0 ROW_VECTORS
-  left[x][row_slot + \${v}u] = (*numbers)[$v];
+  left[x / UNROLL][x % UNROLL][row_slot + \${v}u] = (*numbers)[$v];
   //! end
   workgroupBarrier();
 }
@@ -622,7 +625,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     {
       let before = maxima[$v];
       //! unroll i 0 COLUMN_THREADS
-      maxima[$v] = max(maxima[$v], left[$i][row_slot + \${v}u]);
+      maxima[$v] = max(maxima[$v], left[$i / UNROLL][$i % UNROLL][row_slot + \${v}u]);
       //! end
       let decay = exp2(before - maxima[$v]);
       sums[$v] *= decay;
@@ -648,7 +651,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     var total = vec4<f32>();
     //! unroll i 0 COLUMN_THREADS
-    total += left[$i][row_slot + \${v}u];
+    total += left[$i / UNROLL][$i % UNROLL][row_slot + \${v}u];
     //! end
     let statistics = (maxima[$v] + log2(total)) * LN_2;
     //! unroll c 0 4
@@ -734,6 +737,7 @@ struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
 //! if WIDTH == 2
   head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
+  parts: u32,      // of a tile's slices: see attention_tiles.wgsl
 //! end
   // All pitches and columns except those of the statistics count vectors.
   qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
@@ -1530,7 +1534,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads.
 //
 // The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
-// slice that an invocation brings) and UNROLL (slices multiplied without a loop). The kernel that includes this has
+// slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
+// there are PARTS times as many, which only params.parts says: a driver that knew would write them all out. The kernel that includes this has
 // included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
 // past the end repeat the last one: the caller masks them.
 
@@ -1541,14 +1546,16 @@ const ROWS = ROW_GROUPS * ROW_VECTORS * 4u;
 const COLUMNS = 4u * COLUMN_THREADS;
 const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
+const PARTS = DEPTH / UNROLL;
 const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
 
 alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
 alias Results = array<vec4<f32>, 4 * ROW_VECTORS * DIM_VECTORS>; // [row][j]
 
-var<workgroup> left: array<array<vec4<f32>, ROW_SLOTS + 1u>, DEPTH>;
-var<workgroup> right: array<array<vec4<f32>, RIGHT_SLOTS + 1u>, DEPTH>;
+// Slice s is [s / UNROLL][s % UNROLL].
+var<workgroup> left: array<array<array<vec4<f32>, ROW_SLOTS + 1u>, UNROLL>, PARTS>;
+var<workgroup> right: array<array<array<vec4<f32>, RIGHT_SLOTS + 1u>, UNROLL>, PARTS>;
 
 // Tokens from \`first\` on of one head of a matrix.
 struct Rows { source: u32, head: u32, first: u32 }
@@ -1595,25 +1602,20 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, thread: u32) {
     workgroupBarrier();
     //! unroll n 0 LEFT_LOADS
     if (slot + \${n}u * COLUMN_THREADS < ROW_SLOTS) {
-      left[pair][slot + \${n}u * COLUMN_THREADS] = slices.left[$n].even;
-      left[pair + PAIRS][slot + \${n}u * COLUMN_THREADS] = slices.left[$n].odd;
+      left[pair / UNROLL][pair % UNROLL][slot + \${n}u * COLUMN_THREADS] = slices.left[$n].even;
+      left[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot + \${n}u * COLUMN_THREADS] = slices.left[$n].odd;
     }
     //! end
-    right[pair][slot] = slices.right.even;
-    right[pair + PAIRS][slot] = slices.right.odd;
+    right[pair / UNROLL][pair % UNROLL][slot] = slices.right.even;
+    right[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot] = slices.right.odd;
     workgroupBarrier();
     if (first_pair + PAIRS < params.head_pairs) { slices = load_slices(a, b, first_pair + PAIRS, thread); }
-    //! if UNROLL == 16
-    const k0 = 0u;
-    //! else
-    for (var k0 = 0u; k0 < DEPTH; k0 += UNROLL)
-    //! end
-    {
+    for (var part = 0u; part < params.parts; part += 1u) {
       //! unroll k 0 UNROLL
       {
-        let columns = right[k0 + \${k}u][x];
+        let columns = right[part][$k][x];
         //! unroll v 0 ROW_VECTORS
-        let rows$v = left[k0 + \${k}u][row_slot + \${v}u];
+        let rows$v = left[part][$k][row_slot + \${v}u];
         //! unroll c 0 4
         (*scores)[4 * $v + $c] = fma(vec4<f32>(rows$v[$c]), columns, (*scores)[4 * $v + $c]);
         //! end
@@ -1651,13 +1653,13 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     workgroupBarrier();
     //! unroll n 0 16/COLUMN_THREADS
     //! unroll v 0 ROW_VECTORS
-    left[x + \${n}u * COLUMN_THREADS][row_slot + \${v}u] = vec4<f32>(
+    left[(x + \${n}u * COLUMN_THREADS) / UNROLL][(x + \${n}u * COLUMN_THREADS) % UNROLL][row_slot + \${v}u] = vec4<f32>(
       (*weights)[4 * $v][$n], (*weights)[4 * $v + 1][$n], (*weights)[4 * $v + 2][$n], (*weights)[4 * $v + 3][$n]);
     //! end
     //! end
     //! unroll n 0 2
     //! unroll j 0 DIM_VECTORS
-    right[y + \${n}u * ROW_GROUPS][x + \${j}u * COLUMN_THREADS] = values[$n * DIM_VECTORS + $j];
+    right[(y + \${n}u * ROW_GROUPS) / UNROLL][(y + \${n}u * ROW_GROUPS) % UNROLL][x + \${j}u * COLUMN_THREADS] = values[$n * DIM_VECTORS + $j];
     //! end
     //! end
     workgroupBarrier();
@@ -1669,19 +1671,14 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     (*weights)[$r] = (*weights)[$r].zwxy;
     //! end
     //! end
-    //! if UNROLL == 16
-    const k0 = 0u;
-    //! else
-    for (var k0 = 0u; k0 < DEPTH; k0 += UNROLL)
-    //! end
-    {
+    for (var part = 0u; part < params.parts; part += 1u) {
       //! unroll k 0 UNROLL
       {
         //! unroll j 0 DIM_VECTORS
-        let dims$j = right[k0 + \${k}u][x + \${j}u * COLUMN_THREADS];
+        let dims$j = right[part][$k][x + \${j}u * COLUMN_THREADS];
         //! end
         //! unroll v 0 ROW_VECTORS
-        let rows$v = left[k0 + \${k}u][row_slot + \${v}u];
+        let rows$v = left[part][$k][row_slot + \${v}u];
         //! unroll c 0 4
         //! unroll j 0 DIM_VECTORS
         (*results)[(4 * $v + $c) * DIM_VECTORS + $j] =
@@ -2114,7 +2111,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "falqon_part.wgsl": `// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-//
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
 // [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
 // pitch zero; selected lists the rows to write, ALL_ROWS takes each.
@@ -2206,7 +2202,12 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  return bitcast<vec4<f32>>(select((bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK), vec4<u32>(), vanishes));
+//! if COEFFICIENT_HALF == none
+  let cut = bits & vec4<u32>($COEFFICIENT_MASK);
+//! else
+  let cut = (bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK);
+//! end
+  return bitcast<vec4<f32>>(select(cut, vec4<u32>(), vanishes));
 }
 
 //! if CODES == e4m3
@@ -3396,6 +3397,236 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
 //! end
 //! end
+`,
+  "gemm_fp8_fetch.wgsl": `// Fetches a thread's codes of both operands of gemm_fp8_tensor.wgsl for the step that begins at K0: pasted into \`main\`
+// before the first step, and into each step for the next one. Include-only.
+//! unroll p 0 BM*BK/2048
+  a_next_$p = a[a_at + step_at($K0) + \${p}u * (THREADS / VECTORS) * 4u];
+//! end
+//! if B_BY_K
+//! unroll r 0 BK/32
+  let b_rows_$r = ($K0 + 32u * \${r}u) / 128u * b_panel + ($K0 + 32u * \${r}u) % 128u * 4u;
+//! unroll q 0 BN/64
+  b_next_\${r}_$q = b[b_at_$q + b_rows_$r];
+//! end
+//! end
+//! else
+//! unroll p 0 BN*BK/2048
+  b_next_$p = b[b_at + step_at($K0) + \${p}u * (THREADS / VECTORS) * 4u];
+//! end
+//! end
+`,
+  "gemm_fp8_tensor.wgsl": `// Matrix product on tensor cores of FP8 codes in panels: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], or · B[k, n] with
+// B_BY_K; f16 factors and f32 sums. It takes codes as the kernels that make them leave them: nothing is packed.
+//
+// a, b: panels [rows / 128][columns / 64][128][64 bytes]; K is a multiple of 64. a is zero from the end of the
+// contraction on, or b is. Rows behind the last may hold any e4m3, as nothing of them is written.
+// Idea: as gemm_tensor.wgsl, but workgroup memory has [x][k] (and [k][n] with B_BY_K), as codes come: 16 codes of a row
+// become two vectors of f16 for one fragment. A pad of one vector per row spreads fragments' rows over the banks, and the
+// order in which threads take rows spreads their stores.
+//
+// Codes that are next to each other in memory become f16 of different words: ORDER is that of four codes in a word.
+//   bytes: one after another. Decoded, four stand in the order 0, 2, 1, 3. Both factors have it along k, so it does not
+//          matter to sums; with B_BY_K rows of b are taken in it, and outgoing columns put right.
+//   lanes: 16 bits for codes 0 and 2, then 1 and 3, in the lanes of pack_codes.wgsl. Decoded, they stand in order, and
+//          e4m3 takes 5 operations in place of 7.
+//! include gemm_output.wgsl
+//! include gemm_tile.wgsl
+//! include fragments.wgsl
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+const THREADS = 128u;
+// 64 columns of 128 rows, in vectors of 16 codes.
+const BLOCK = 512u;
+// Vectors of a row that a step takes.
+const VECTORS = BK / 16u;
+// Rows of the tiles in vectors of 8 f16 values.
+const ROW = BK / 8u + 1u;
+const B_TILE = BM * ROW; // where b's values begin
+//! if B_BY_K
+const B_ROW = BN / 8u + 1u;
+const TILE = B_TILE + BK * B_ROW;
+//! else
+const TILE = B_TILE + BN * ROW;
+//! end
+// What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
+const SUB_M = BM / 2u;
+const SUB_N = BN / 2u;
+const OUT_ROW = SUB_N / 4u + 1u;
+
+var<workgroup> tile: array<vec4<u32>, max(TILE, 64u * OUT_ROW)>;
+
+// Four sums of neighbouring columns.
+fn values_of(sums: vec4<u32>) -> vec4<f32> {
+//! if COLUMNS_SWAPPED
+  return bitcast<vec4<f32>>(sums).xzyw;
+//! else
+  return bitcast<vec4<f32>>(sums);
+//! end
+}
+
+// The f16 of half of the codes of each word, and of the other half.
+//! if ORDER == bytes
+fn first_e4m3(codes: vec4<u32>) -> vec4<u32> {
+  return ((codes << vec4<u32>(8u)) & vec4<u32>(0x80008000u)) | ((codes << vec4<u32>(7u)) & vec4<u32>(0x3f803f80u));
+}
+fn other_e4m3(codes: vec4<u32>) -> vec4<u32> {
+  return (codes & vec4<u32>(0x80008000u)) | ((codes >> vec4<u32>(1u)) & vec4<u32>(0x3f803f80u));
+}
+fn first_e5m2(codes: vec4<u32>) -> vec4<u32> { return (codes << vec4<u32>(8u)) & vec4<u32>(0xff00ff00u); }
+fn other_e5m2(codes: vec4<u32>) -> vec4<u32> { return codes & vec4<u32>(0xff00ff00u); }
+//! else
+fn first_e4m3(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xbf80bf80u); }
+fn other_e4m3(lanes: vec4<u32>) -> vec4<u32> {
+  return ((lanes << vec4<u32>(7u)) & vec4<u32>(0x3f803f80u)) | ((lanes << vec4<u32>(1u)) & vec4<u32>(0x80008000u));
+}
+fn first_e5m2(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xff00ff00u); }
+fn other_e5m2(lanes: vec4<u32>) -> vec4<u32> { return (lanes << vec4<u32>(8u)) & vec4<u32>(0xff00ff00u); }
+//! end
+
+// The row that a thread fetches as its \`slot\`-th: eight threads in a row store to different banks.
+fn slot_row(slot: u32) -> u32 {
+//! if BK == 32
+  return (slot & ~6u) | ((slot & 2u) << 1u) | ((slot & 4u) >> 1u);
+//! else
+  return slot;
+//! end
+}
+
+// Where the step that begins at k is in a row of panels.
+fn step_at(k: u32) -> u32 { return k / 64u * BLOCK + k % 64u / 16u; }
+
+//! if B_BY_K
+// Which row of b is row \`row\` of its tile.
+fn contracted_row(row: u32) -> u32 {
+//! if COLUMNS_SWAPPED
+  return (row & ~3u) | ((row & 1u) << 1u) | ((row & 2u) >> 1u);
+//! else
+  return row;
+//! end
+}
+
+//! end
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+//! if IS_SPLIT
+  let k_begin = group.z * SPLIT_K;
+  let k_end = min(k_begin + SPLIT_K, K);
+//! else
+  let k_begin = 0u;
+  const k_end = u32(K);
+//! end
+  let subgroup = thread / 32u;
+  let sub_m0 = subgroup / 2u * SUB_M;
+  let sub_n0 = subgroup % 2u * SUB_N;
+
+  let row = slot_row(thread / VECTORS);
+  let a_panel = params.a_pitch / 64u * BLOCK;
+  let b_panel = params.b_pitch / 64u * BLOCK;
+  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + (m0 % 128u + row) * 4u + thread % VECTORS;
+  let a_to = row * ROW + 2u * (thread % VECTORS);
+//! if B_BY_K
+  // Past the last panel it stands in for others: they make columns that are not written.
+  let last_panel = params.b_pitch / 64u - 1u;
+//! unroll q 0 BN/64
+  let b_at_$q = min((params.b_column + n0) / 64u + \${q}u, last_panel) * BLOCK + contracted_row(thread / 4u) * 4u + thread % 4u;
+//! end
+  let b_to = B_TILE + thread / 4u * B_ROW + 2u * (thread % 4u);
+//! else
+  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + (n0 % 128u + row) * 4u + thread % VECTORS;
+  let b_to = B_TILE + a_to;
+//! end
+
+//! unroll p 0 BM*BK/2048
+  var a_next_$p = vec4<u32>();
+//! end
+//! if B_BY_K
+//! unroll r 0 BK/32
+//! unroll q 0 BN/64
+  var b_next_\${r}_$q = vec4<u32>();
+//! end
+//! end
+//! else
+//! unroll p 0 BN*BK/2048
+  var b_next_$p = vec4<u32>();
+//! end
+//! end
+  {
+//! include gemm_fp8_fetch.wgsl K0=k_begin
+  }
+//! unroll i 0 BM/32
+//! unroll j 0 BN/32
+  var sum_\${i}_$j = Sum();
+//! end
+//! end
+  for (var k0 = k_begin; k0 < k_end; k0 += BK) {
+    workgroupBarrier();
+//! unroll p 0 BM*BK/2048
+    {
+      let first = first_$A_TYPE(a_next_$p);
+      let other = other_$A_TYPE(a_next_$p);
+      let to = a_to + \${p}u * (THREADS / VECTORS) * ROW;
+      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
+      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
+    }
+//! end
+//! if B_BY_K
+//! unroll r 0 BK/32
+//! unroll q 0 BN/64
+    {
+      let first = first_$B_TYPE(b_next_\${r}_$q);
+      let other = other_$B_TYPE(b_next_\${r}_$q);
+      let to = b_to + 32u * \${r}u * B_ROW + 8u * \${q}u;
+      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
+      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
+    }
+//! end
+//! end
+//! else
+//! unroll p 0 BN*BK/2048
+    {
+      let first = first_$B_TYPE(b_next_$p);
+      let other = other_$B_TYPE(b_next_$p);
+      let to = b_to + \${p}u * (THREADS / VECTORS) * ROW;
+      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
+      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
+    }
+//! end
+//! end
+    // The last step fetches its own codes again: cheaper than to ask.
+    let next = min(k0 + BK, k_end - BK);
+//! include gemm_fp8_fetch.wgsl K0=next
+    workgroupBarrier();
+//! unroll kk 0 BK/16
+    {
+//! unroll i 0 BM/32
+      let a_$i = load_left((sub_m0 + 16u * \${i}u) * ROW + 2u * \${kk}u, ROW);
+//! end
+//! unroll j 0 BN/32
+//! if B_BY_K
+      let b_$j = load_right(B_TILE + 16u * \${kk}u * B_ROW + sub_n0 / 8u + 2u * \${j}u, B_ROW);
+//! else
+      let b_$j = load_right_transposed(B_TILE + (sub_n0 + 16u * \${j}u) * ROW + 2u * \${kk}u, ROW);
+//! end
+//! end
+//! unroll i 0 BM/32
+//! unroll j 0 BN/32
+      sum_\${i}_$j = multiply_add(a_$i, b_$j, sum_\${i}_$j);
+//! end
+//! end
+    }
+//! end
+  }
+
+//! include gemm_fragment_store.wgsl DOWN=2 ACROSS=2
+}
 `,
   "gemm_fragment_store.wgsl": `// Writes the sums of a workgroup of the GEMM kernels for tensor cores, sum_i_j for fragment j of fragment row i, by
 // DOWN × ACROSS subgroups of 32. Pasted at the end of \`main\`. Include-only.

@@ -36,13 +36,13 @@ const rows = Array.from({ length: 40 }, (_, i) => ({
 const METHODS: Record<string, () => Method> = {
   "requantize": () => falqon({ rank: 5 }),
   "requantize with pending rows": () => falqon({ rank: 5, topK: 3 }),
-  "int8, not rotated, with pending rows": () =>
+  "requantize in int8, not rotated, with pending rows": () =>
     falqon({ rank: 5, format: "int8", rotation: false, topK: 3 }),
   "accumulate": () => falqon({ rank: 5, updateRule: "accumulate", scaleGranularity: "tensor" }),
-  "int8, requantize rounded stochastically": () =>
+  "requantize in int8, rounded stochastically": () =>
     falqon({ rank: 5, format: "int8", rounding: "stochastic" }),
   "stochastic": () => falqon({ rank: 5, updateRule: "stochastic" }),
-  "int8, stochastic": () => falqon({ rank: 5, format: "int8", updateRule: "stochastic" }),
+  "stochastic in int8": () => falqon({ rank: 5, format: "int8", updateRule: "stochastic" }),
   "paper": () => falqon({ rank: 5, updateRule: "paper" }),
   "lora": () => lora({ rank: 5 }),
   "lora with a frozen A": () => lora({ rank: 5, trainA: false }),
@@ -190,7 +190,7 @@ Deno.test("what is saved evaluates as the trained model did", async () => {
 
 Deno.test("gradient checkpointing and a longer sequence between steps change nothing", async () => {
   await withTinyModel(async (folder, load) => {
-    for (const name of ["requantize", "int8, stochastic", "torchao-style", "qlora", "full"]) {
+    for (const name of ["requantize", "stochastic in int8", "torchao-style", "qlora", "full"]) {
       using model = await load();
       const options = { ...tinyRun(model, folder, METHODS[name]()), steps: 7 };
       const run = async (extra: Partial<TrainerOptions>, interrupt: boolean) => {

@@ -8,6 +8,7 @@ struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
 //! if WIDTH == 2
   head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
+  parts: u32,      // of a tile's slices: see attention_tiles.wgsl
 //! end
   // All pitches and columns except those of the statistics count vectors.
   qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,

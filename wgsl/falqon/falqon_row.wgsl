@@ -11,7 +11,12 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  return bitcast<vec4<f32>>(select((bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK), vec4<u32>(), vanishes));
+//! if COEFFICIENT_HALF == none
+  let cut = bits & vec4<u32>($COEFFICIENT_MASK);
+//! else
+  let cut = (bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK);
+//! end
+  return bitcast<vec4<f32>>(select(cut, vec4<u32>(), vanishes));
 }
 
 //! if CODES == e4m3

@@ -39,7 +39,8 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  return bitcast<vec4<f32>>(select((bits + vec4<u32>(0x1000u)) & vec4<u32>(0xffffe000u), vec4<u32>(), vanishes));
+  let cut = (bits + vec4<u32>(0x1000u)) & vec4<u32>(0xffffe000u);
+  return bitcast<vec4<f32>>(select(cut, vec4<u32>(), vanishes));
 }
 
 const UNIT = 1.0;
@@ -63,7 +64,6 @@ fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
 
 // Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
-//
 //
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
 // [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the

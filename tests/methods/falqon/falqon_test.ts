@@ -18,6 +18,7 @@ import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
 import { layoutOf, type Matrix } from "../../../src/gpu/buffers.ts";
 import { tensorKey } from "../../../src/kernels/falqon/rounding.ts";
 import { drawKey } from "../../../src/numerics/random_key.ts";
+import { decodeCodes, formatOf } from "../../../src/numerics/formats.ts";
 import { Parameters } from "../../../src/layers/parameters.ts";
 import { relativeError } from "../../oracle/compare.ts";
 import {
@@ -331,6 +332,30 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, rotated or 
     linear.free();
     layers.free();
     parameters[Symbol.dispose]();
+  }
+});
+
+Deno.test("scales of W leave room to grow under stochastic, those of A do not", async () => {
+  for (const format of ["fp8", "int8"] as const) {
+    const scales = async (options: FalqonOptions) => {
+      const { linear } = await build(device, { format, init: "kaiming", ...options });
+      const all = new Float32Array(await device.read(linear.scales));
+      const parts = await Promise.all(spec.parts.map((_, i) => readPart(device, linear, i)));
+      const codesOfA = parts.flatMap(({ codes, outputs, inputs }) => [
+        ...decodeCodes(formatOf(linear.weight.type), codes.slice(outputs * inputs)),
+      ]);
+      return {
+        w: spec.parts.map(({ start }) => all[start]),
+        a: Math.max(...codesOfA.map(Math.abs)),
+      };
+    };
+    const plain = await scales({});
+    const { max } = format === "fp8" ? E4M3 : { max: 127 };
+    for (const [options, headroom] of [[{}, 1.125], [{ headroom: 1.5 }, 1.5]] as const) {
+      const { w, a } = await scales({ updateRule: "stochastic", ...options });
+      w.forEach((scale, i) => assertAlmostEquals(plain.w[i] / scale, headroom, 1e-6));
+      assertEquals(a, max);
+    }
   }
 });
 

@@ -442,6 +442,7 @@ Deno.test("FP8 weights of a file are taken as they are, or decoded for the other
         format: FORMATS.e4m3,
         codes,
         valueScales: scales.map((scale) => 1 / scale),
+        rotation: 1,
       });
     },
   };
