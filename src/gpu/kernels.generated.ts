@@ -182,7 +182,7 @@ fn store_gradient(token: u32, column: u32, quad: u32, value: vec4<f32>) {
 // With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum
 // equals rowsum(dO ∘ O): one number per query and head that needs no keys.
 //
-// Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
+// Shapes: output, f32 or f16 (OUTPUT), and d_output [tokens, heads · head size], delta [tokens, heads], both f32.
 // Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once;
 // their partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included,
 // which become zero. Memory-bound: every element is read once. With MAXIMA a workgroup also writes the largest
@@ -206,7 +206,19 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if OUTPUT == f32
 @group(0) @binding(1) var<storage, read> output: array<Values>;
+
+fn output_at(at: u32) -> Values { return output[at]; }
+//! elif VEC4
+@group(0) @binding(1) var<storage, read> output: array<vec2<u32>>;
+
+fn output_at(at: u32) -> Values { return vec4<f32>(unpack2x16float(output[at].x), unpack2x16float(output[at].y)); }
+//! else
+@group(0) @binding(1) var<storage, read> output: array<u32>;
+
+fn output_at(at: u32) -> Values { return unpack2x16float(output[at]); }
+//! end
 @group(0) @binding(2) var<storage, read> d_output: array<Values>;
 @group(0) @binding(3) var<storage, read_write> delta: array<f32>;
 
@@ -233,7 +245,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll n 0 LOADS
     let vector_$n = thread % LANES + \${n}u * LANES;
     let known_$n = min(vector_$n, params.head_vectors - 1u);
-    let value_$n = output[output_start + known_$n];
+    let value_$n = output_at(output_start + known_$n);
     let gradient_$n = select(Values(), d_output[d_output_start + known_$n], vector_$n < params.head_vectors);
 //! end
 //! unroll n 0 LOADS
@@ -425,7 +437,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
 // head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
-// caches are f32, or all f16 (QKV); output and sums are f32.
+// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -455,7 +467,7 @@ fn wide(pair: Pair) -> vec2<f32> { return unpack2x16float(pair); }
 @group(0) @binding(2) var<storage, read> key_cache: array<Pair>;
 @group(0) @binding(3) var<storage, read> value_cache: array<Pair>;
 @group(0) @binding(4) var<storage, read> length: array<u32>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
+//! include attention_output.wgsl WIDTH=2 BINDING=5
 
 const LOG2_E = 1.44269504088896;
 const MASKED = -3e38; // below every score
@@ -547,12 +559,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread < params.head_pairs) {
     var total = 0.0;
     for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
-    output[head * params.head_pairs + thread] = result / total;
+    put_output(head * params.head_pairs + thread, result / total);
   }
   // The columns up to the pitch are zero.
   if (head + 1u == params.heads) {
     let columns = params.heads * params.head_pairs;
-    for (var c = columns + thread; c < params.output_pitch; c += THREADS) { output[c] = vec2<f32>(); }
+    for (var c = columns + thread; c < params.output_pitch; c += THREADS) { put_output(c, vec2<f32>()); }
   }
 }
 `,
@@ -673,7 +685,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let columns = params.heads * params.head_pairs;
     for (var query = first_query; query <= last_query; query += 1u) {
       for (var c = columns + thread; c < params.output_pitch; c += THREADS) {
-        output[query * params.output_pitch + c] = vec2<f32>();
+        put_output(query * params.output_pitch + c, vec2<f32>());
       }
       for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
         log_sum_exp[query * params.statistics_pitch + c] = 0.0;
@@ -684,8 +696,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   let at = query * params.output_pitch + head * params.head_pairs + 2u * quad;
-  if (2u * quad < params.head_pairs) { output[at] = value.xy; }
-  if (2u * quad + 1u < params.head_pairs) { output[at + 1u] = value.zw; }
+  if (2u * quad < params.head_pairs) { put_output(at, value.xy); }
+  if (2u * quad + 1u < params.head_pairs) { put_output(at + 1u, value.zw); }
 }
 `,
   "attention_gradient_scale.wgsl": `// The power of two by which the attention backward on tensor cores multiplies d_output before it rounds it to f16,
@@ -729,7 +741,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 `,
   "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
 // gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), all else f32. Include-only.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -771,7 +783,7 @@ struct Params {
 //! end
 //! else
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec$WIDTH<f32>>;
+//! include attention_output.wgsl WIDTH=$WIDTH BINDING=3
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 //! end
 
@@ -806,6 +818,24 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec2<f32> {
   return unpack2x16float(qkv[qkv_index(source, token, head, vector)]);
 //! end
 }
+//! end
+`,
+  "attention_output.wgsl": `// What attention writes, f32 or f16 (OUTPUT), vectors of WIDTH components (2 or 4) of a head. Include-only.
+//! if OUTPUT == f32
+@group(0) @binding($BINDING) var<storage, read_write> output: array<vec$WIDTH<f32>>;
+
+fn put_output(at: u32, value: vec$WIDTH<f32>) { output[at] = value; }
+//! else
+//! include saturated_f16.wgsl
+//! if WIDTH == 2
+@group(0) @binding($BINDING) var<storage, read_write> output: array<u32>;
+
+fn put_output(at: u32, value: vec2<f32>) { output[at] = saturated_halves(value.xyxy).x; }
+//! else
+@group(0) @binding($BINDING) var<storage, read_write> output: array<vec2<u32>>;
+
+fn put_output(at: u32, value: vec4<f32>) { output[at] = saturated_halves(value); }
+//! end
 //! end
 `,
   "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
@@ -1266,8 +1296,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let elements = sum_elements(results[$d], strip, thread);
     if (written) {
       let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + 2u * $d + column_block;
-      output[at] = elements[0] * inverse;
-      output[at + HEAD_CHUNKS] = elements[1] * inverse;
+      put_output(at, elements[0] * inverse);
+      put_output(at + HEAD_CHUNKS, elements[1] * inverse);
     }
   }
   //! end
@@ -2194,6 +2224,12 @@ fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+//
+// Beside the sum, a code costs about so many instructions, counted by hand (integer ones run at half the rate of f32 on
+// NVIDIA's GPUs, and are what bounds an update there):
+//   e4m3  nearest     decode 2 + 1, round 5 + 1, pack and sign 2.5, NaN 1 + 1                     integer 10, f32 3
+//   e4m3  stochastic  decode 2 + 1, random 2.5 + 0.5, round 6.5 + 2, pack and sign 2.5, NaN 1 + 1  integer 14, f32 5
+//   int8  stochastic  decode 2 + 1, random 4 + 1.5, round and saturate 0 + 6, pack 1             integer 7, f32 9
 //! include $CODES_INCLUDE
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
@@ -5672,6 +5708,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
 // sine and cosine once; its heads lie \`groups\` apart, which keeps neighbouring threads on neighbouring memory.
 //! include linear_grid.wgsl
 //! include rotation.wgsl
+//! if QKV == f16
+//! include saturated_f16.wgsl
+//! end
 
 //! if VEC4
 const WIDTH = 4u;
@@ -5702,12 +5741,8 @@ fn narrow(values: Values) -> Values { return values; }
 
 fn wide(stored: vec2<u32>) -> Values { return vec4<f32>(unpack2x16float(stored.x), unpack2x16float(stored.y)); }
 
-// Rotation makes a component larger by up to √2: it saturates as in the product before, and what is not finite stays so.
-fn narrow(values: Values) -> vec2<u32> {
-  let finite = (bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
-  let saturated = select(values, clamp(values, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
-  return vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
-}
+// Rotation makes a component larger by up to √2: it saturates as in the product before.
+fn narrow(values: Values) -> vec2<u32> { return saturated_halves(values); }
 //! end
 
 @compute @workgroup_size(THREADS)
@@ -6071,12 +6106,16 @@ fn scale_of(amax: f32) -> f32 {
 //! end
 }
 `,
-  "row_values.wgsl": `// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
+  "row_values.wgsl": `// The rows that are quantised: x, f32 or f16 (X), optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
 // term).
 // Include-only. The including file's Params must have \`vectors\` (vec4s in a row of x: its pitch / 4) and
 // \`trailing_vectors\`.
 
+//! if X == f32
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+//! else
+@group(0) @binding(1) var<storage, read> x: array<vec2<u32>>;
+//! end
 //! if TRAILING
 @group(0) @binding(3) var<storage, read> trailing: array<vec4<f32>>;
 
@@ -6093,7 +6132,21 @@ fn row_value(row: u32, v: u32) -> vec4<f32> {
 //! if TRAILING
   if (at >= params.vectors) { return trailing[row * params.trailing_vectors + at - params.vectors]; }
 //! end
+//! if X == f32
   return x[row * params.vectors + at];
+//! else
+  let bits = x[row * params.vectors + at];
+  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+//! end
+}
+`,
+  "saturated_f16.wgsl": `// Rounding to f16. Include-only.
+
+// Four values in two words: finite ones saturate at f16's largest, and what is not finite stays so, to be seen.
+fn saturated_halves(value: vec4<f32>) -> vec2<u32> {
+  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let inside = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  return vec2<u32>(pack2x16float(inside.xy), pack2x16float(inside.zw));
 }
 `,
   "silu.wgsl": `// The SiLU gate, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.

@@ -158,7 +158,10 @@ export interface DenseWeight {
 
 /** Operands of {@linkcode Linear.forward}. At least one of `input` and `codes` is given. */
 export interface LinearForward {
-  /** f32 [tokens, inFeatures]; null where the layer reads only the codes. */
+  /**
+   * f32 [tokens, inFeatures], or f16 where neither pass reads it but to quantise it; null where the
+   * layer reads only the codes.
+   */
   input: Matrix | null;
   /**
    * The buffer from {@linkcode Linear.inputCodes}, filled by the kernel that wrote the input; null

@@ -167,6 +167,8 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
       qkv.preferredOutputType === "f16" &&
       rotatesF16(plan.attention.headDim, qkv.spec.parts[1].start)
     ),
+    // Only rounded further, as long as f16 is next to nothing beside that.
+    attended: typeIf(({ o }) => o.preferredOutputType === "f16" && !reads(o)),
     gateUp: typeIf(({ gateUp }) => gateUp.preferredOutputType === "f16"),
     dGateUp: typeIf(({ gateUp }) => gateUp.preferredGradientType === "f16"),
   };
