@@ -14,7 +14,8 @@
  * Methods and their groups are data: `bench/support/accuracy_methods.ts`. Every run prints one JSON
  * line ({@linkcode Result}), also one that failed; all runs of a process share its compiled kernels,
  * and processes can share the work. `--best FILE` takes the best rate of each method from such
- * lines, for more seeds. `--report` prints a table with the best learning rate of each method.
+ * lines, for more seeds. `--report` prints a table for each setting, with the best
+ * learning rate of each method.
  *
  * @module
  */
@@ -43,7 +44,7 @@ import {
   GROUPS,
   type MethodOptions,
 } from "./support/accuracy_methods.ts";
-import { bestRates, readResults, reportTable, type Result } from "./support/accuracy_report.ts";
+import { bestRates, readResults, reportTables, type Result } from "./support/accuracy_report.ts";
 import { type Run, train } from "./support/accuracy_run.ts";
 import { lastRows } from "./support/held_out.ts";
 import { readFlags, runScript } from "./support/script.ts";
@@ -89,7 +90,8 @@ async function measure(values: FlagValues<typeof FLAGS>, terminal: Terminal): Pr
       ? Dataset.from(data, options).split(share, 0)
       : await lastRows(data, share, temporary, options);
     const shape = { batchSize, sequenceLength };
-    const common = { gpu: device.provider, adapter: device.name, data, rank, alpha, steps };
+    const place = { gpu: device.provider, adapter: device.name, model: folder, data };
+    const common = { ...place, rank, alpha, steps };
     const print = (result: Partial<Result>) => {
       const line = `${JSON.stringify({ ...result, ...common })}\n`;
       terminal.stdout(line);
@@ -140,7 +142,7 @@ if (import.meta.main) {
   await runScript(async (args, terminal) => {
     const values = readFlags(args, FLAGS);
     const { report, reference = "lora f16" } = values;
-    if (report) terminal.stdout(reportTable(readResults(report), reference));
+    if (report) terminal.stdout(reportTables(readResults(report), reference));
     else await measure(values, terminal);
   });
 }

@@ -83,7 +83,17 @@ function apply(values: Float32Array, rows: number, factor: number, change: Chang
   }
 }
 
-async function write(folder: string, to: string, factor: number, count: number, seed: number) {
+/**
+ * Writes the model with outliers.
+ *
+ * @param factor What channels are multiplied by.
+ * @param count Channels of the residual stream, and neurons of each feed-forward layer.
+ */
+export async function writeOutliers(
+  folder: string,
+  to: string,
+  { factor, channels: count, seed }: { factor: number; channels: number; seed: number },
+): Promise<void> {
   const { hiddenSize, intermediateSize, numLayers } = await readModelConfig(folder);
   const sizes = { layers: numLayers, hidden: hiddenSize, intermediate: intermediateSize };
   const changed = changes(sizes, count, new Random(seed));
@@ -113,7 +123,7 @@ if (import.meta.main) {
     const values = readFlags(args, FLAGS);
     const { factor = 20, channels = 6, seed = 0, check = 0 } = values;
     const [folder, to] = [needed(values, "model"), needed(values, "to")];
-    await write(folder, to, factor, channels, seed);
+    await writeOutliers(folder, to, { factor, channels, seed });
     if (check === 0) return;
     using device = await openDevice(values, terminal);
     const logits = await Promise.all([folder, to].map(async (path) => {

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { basename } from "node:path";
+
 /** A line. Losses are means over targets, in nats. */
 export interface Result {
   method: string;
@@ -30,6 +32,7 @@ export interface Result {
   error?: string;
   gpu: string;
   adapter: string;
+  model: string;
   data: string;
   rank: number;
   alpha: number;
@@ -63,11 +66,20 @@ export function bestRates(results: readonly Result[]): Map<string, number> {
 }
 
 /**
- * A table: each method at its best learning rate, as the mean over the seeds.
+ * A table for each setting, with each method at its best learning rate, as the mean over the seeds.
  *
  * @param reference The method whose improvement over the untuned f32 model is 100 %.
  */
-export function reportTable(results: readonly Result[], reference: string): string {
+export function reportTables(results: readonly Result[], reference: string): string {
+  const settings = Map.groupBy(
+    results,
+    ({ model, data, rank, steps, gpu, adapter }) =>
+      `${basename(model)}, ${basename(data)}, rank ${rank}, ${steps} steps, ${gpu}, ${adapter}`,
+  );
+  return [...settings].map(([title, own]) => `${title}\n\n${table(own, reference)}`).join("\n");
+}
+
+function table(results: readonly Result[], reference: string): string {
   const methods = Map.groupBy(results, ({ method }) => method);
   const best = new Map([...methods].map(([name, own]) => [name, byRate(own)]));
   const lossOf = (name: string) => best.get(name)?.[0].mean ?? NaN;

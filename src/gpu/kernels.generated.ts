@@ -31,7 +31,6 @@ export type KernelName =
   | "falqon_update_tensor"
   | "gemm"
   | "gemm_f16"
-  | "gemm_fp8_tensor"
   | "gemm_int8"
   | "gemm_int8_rows"
   | "gemm_int8_tensor"
@@ -186,7 +185,7 @@ fn store_gradient(token: u32, column: u32, quad: u32, value: vec4<f32>) {
 // With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum
 // equals rowsum(dO ∘ O): one number per query and head that needs no keys.
 //
-// Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
+// Shapes: output, f32 or f16 (OUTPUT), and d_output [tokens, heads · head size], delta [tokens, heads], both f32.
 // Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once;
 // their partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included,
 // which become zero. Memory-bound: every element is read once. With MAXIMA a workgroup also writes the largest
@@ -210,7 +209,19 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if OUTPUT == f32
 @group(0) @binding(1) var<storage, read> output: array<Values>;
+
+fn output_at(at: u32) -> Values { return output[at]; }
+//! elif VEC4
+@group(0) @binding(1) var<storage, read> output: array<vec2<u32>>;
+
+fn output_at(at: u32) -> Values { return vec4<f32>(unpack2x16float(output[at].x), unpack2x16float(output[at].y)); }
+//! else
+@group(0) @binding(1) var<storage, read> output: array<u32>;
+
+fn output_at(at: u32) -> Values { return unpack2x16float(output[at]); }
+//! end
 @group(0) @binding(2) var<storage, read> d_output: array<Values>;
 @group(0) @binding(3) var<storage, read_write> delta: array<f32>;
 
@@ -237,7 +248,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll n 0 LOADS
     let vector_$n = thread % LANES + \${n}u * LANES;
     let known_$n = min(vector_$n, params.head_vectors - 1u);
-    let value_$n = output[output_start + known_$n];
+    let value_$n = output_at(output_start + known_$n);
     let gradient_$n = select(Values(), d_output[d_output_start + known_$n], vector_$n < params.head_vectors);
 //! end
 //! unroll n 0 LOADS
@@ -429,7 +440,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
 // head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
-// caches are f32, or all f16 (QKV); output and sums are f32.
+// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -459,7 +470,7 @@ fn wide(pair: Pair) -> vec2<f32> { return unpack2x16float(pair); }
 @group(0) @binding(2) var<storage, read> key_cache: array<Pair>;
 @group(0) @binding(3) var<storage, read> value_cache: array<Pair>;
 @group(0) @binding(4) var<storage, read> length: array<u32>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
+//! include attention_output.wgsl WIDTH=2 BINDING=5
 
 const LOG2_E = 1.44269504088896;
 const MASKED = -3e38; // below every score
@@ -551,12 +562,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread < params.head_pairs) {
     var total = 0.0;
     for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
-    output[head * params.head_pairs + thread] = result / total;
+    put_output(head * params.head_pairs + thread, result / total);
   }
   // The columns up to the pitch are zero.
   if (head + 1u == params.heads) {
     let columns = params.heads * params.head_pairs;
-    for (var c = columns + thread; c < params.output_pitch; c += THREADS) { output[c] = vec2<f32>(); }
+    for (var c = columns + thread; c < params.output_pitch; c += THREADS) { put_output(c, vec2<f32>()); }
   }
 }
 `,
@@ -677,7 +688,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let columns = params.heads * params.head_pairs;
     for (var query = first_query; query <= last_query; query += 1u) {
       for (var c = columns + thread; c < params.output_pitch; c += THREADS) {
-        output[query * params.output_pitch + c] = vec2<f32>();
+        put_output(query * params.output_pitch + c, vec2<f32>());
       }
       for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
         log_sum_exp[query * params.statistics_pitch + c] = 0.0;
@@ -688,8 +699,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   let at = query * params.output_pitch + head * params.head_pairs + 2u * quad;
-  if (2u * quad < params.head_pairs) { output[at] = value.xy; }
-  if (2u * quad + 1u < params.head_pairs) { output[at + 1u] = value.zw; }
+  if (2u * quad < params.head_pairs) { put_output(at, value.xy); }
+  if (2u * quad + 1u < params.head_pairs) { put_output(at + 1u, value.zw); }
 }
 `,
   "attention_gradient_scale.wgsl": `// The power of two by which the attention backward multiplies d_output before it rounds it to f16, and its inverse, from
@@ -1032,7 +1043,7 @@ fn write_gradient(
   "attention_half_forward.wgsl": `// Attention forward in packed half-precision arithmetic, tiled with an online softmax: what attention_forward.wgsl
 // computes, for q, k and v in f16.
 //
-// Shapes: as there, qkv f16, all else f32; probabilities are rounded to f16 before they meet v.
+// Shapes: as there, qkv f16; probabilities are rounded to f16 before they meet v.
 // Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
 // query's document to the last query.
 //
@@ -1146,8 +1157,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[$c]; }
         if (place.x < HALF_QUADS) {
           let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
-          output[at] = results[2 * (4 * $v + $c)] / total[$c];
-          output[at + HALF_QUADS] = results[2 * (4 * $v + $c) + 1] / total[$c];
+          put_output(at, results[2 * (4 * $v + $c)] / total[$c]);
+          put_output(at + HALF_QUADS, results[2 * (4 * $v + $c) + 1] / total[$c]);
         }
       }
     }
@@ -1349,8 +1360,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 `,
   "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32, in packed f16 and on tensor cores, and how they read q, k, v
 // and the gradient of the output: vectors of WIDTH components (2, 8 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), all else f32; with a WIDTH of 8 d_output is f16 as well, and what is written are vectors of 4.
-// Include-only.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
+// what is written are vectors of 4. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -1412,9 +1423,9 @@ alias Eight = array<vec4<f16>, 2>;
 //! else
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
 //! if WIDTH == 2
-@group(0) @binding(3) var<storage, read_write> output: array<vec2<f32>>;
+//! include attention_output.wgsl WIDTH=2 BINDING=3
 //! else
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+//! include attention_output.wgsl WIDTH=4 BINDING=3
 //! end
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 //! end
@@ -1450,6 +1461,24 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec2<f32> {
   return unpack2x16float(qkv[qkv_index(source, token, head, vector)]);
 //! end
 }
+//! end
+`,
+  "attention_output.wgsl": `// What attention writes, f32 or f16 (OUTPUT), vectors of WIDTH components (2 or 4) of a head. Include-only.
+//! if OUTPUT == f32
+@group(0) @binding($BINDING) var<storage, read_write> output: array<vec$WIDTH<f32>>;
+
+fn put_output(at: u32, value: vec$WIDTH<f32>) { output[at] = value; }
+//! else
+//! include saturated_f16.wgsl
+//! if WIDTH == 2
+@group(0) @binding($BINDING) var<storage, read_write> output: array<u32>;
+
+fn put_output(at: u32, value: vec2<f32>) { output[at] = saturated_halves(value.xyxy).x; }
+//! else
+@group(0) @binding($BINDING) var<storage, read_write> output: array<vec2<u32>>;
+
+fn put_output(at: u32, value: vec4<f32>) { output[at] = saturated_halves(value); }
+//! end
 //! end
 `,
   "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
@@ -1910,8 +1939,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let elements = sum_elements(results[$d], strip, thread);
     if (written) {
       let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + 2u * $d + column_block;
-      output[at] = elements[0] * inverse;
-      output[at + HEAD_CHUNKS] = elements[1] * inverse;
+      put_output(at, elements[0] * inverse);
+      put_output(at + HEAD_CHUNKS, elements[1] * inverse);
     }
   }
   //! end
@@ -2599,7 +2628,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   out[item] = value;
 }
 `,
-  "dot4.wgsl": `// Σ a[i] · b[i] of four signed bytes each, packed in a u32, the first in the lowest bits: exact. Include-only.
+  "dot4.wgsl": `// Exact sums a[i] · b[i] of four signed bytes each, packed in a u32, the first in the lowest bits. Include-only.
 //
 // PACKED_DOT: WGSL has it built in (language feature packed_4x8_integer_dot_product), and GPUs as one instruction.
 
@@ -2755,7 +2784,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "falqon_part.wgsl": `// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-//
 // Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
 // [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
 // pitch zero; selected lists the rows to write, ALL_ROWS takes each.
@@ -2839,6 +2867,12 @@ fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+//
+// Beside the sum, a code costs about so many instructions, counted by hand (integer ones run at half the rate of f32 on
+// NVIDIA's GPUs, and are what bounds an update there):
+//   e4m3  nearest     decode 2 + 1, round 5 + 1, pack and sign 2.5, NaN 1 + 1                     integer 10, f32 3
+//   e4m3  stochastic  decode 2 + 1, random 2.5 + 0.5, round 6.5 + 2, pack and sign 2.5, NaN 1 + 1  integer 14, f32 5
+//   int8  stochastic  decode 2 + 1, random 4 + 1.5, round and saturate 0 + 6, pack 1             integer 7, f32 9
 //! include $CODES_INCLUDE
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
@@ -2847,7 +2881,12 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  return bitcast<vec4<f32>>(select((bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK), vec4<u32>(), vanishes));
+//! if COEFFICIENT_HALF == none
+  let cut = bits & vec4<u32>($COEFFICIENT_MASK);
+//! else
+  let cut = (bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK);
+//! end
+  return bitcast<vec4<f32>>(select(cut, vec4<u32>(), vanishes));
 }
 
 //! if CODES == e4m3
@@ -4037,236 +4076,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
 //! end
 //! end
-`,
-  "gemm_fp8_fetch.wgsl": `// Fetches a thread's codes of both operands of gemm_fp8_tensor.wgsl for the step that begins at K0: pasted into \`main\`
-// before the first step, and into each step for the next one. Include-only.
-//! unroll p 0 BM*BK/2048
-  a_next_$p = a[a_at + step_at($K0) + \${p}u * (THREADS / VECTORS) * 4u];
-//! end
-//! if B_BY_K
-//! unroll r 0 BK/32
-  let b_rows_$r = ($K0 + 32u * \${r}u) / 128u * b_panel + ($K0 + 32u * \${r}u) % 128u * 4u;
-//! unroll q 0 BN/64
-  b_next_\${r}_$q = b[b_at_$q + b_rows_$r];
-//! end
-//! end
-//! else
-//! unroll p 0 BN*BK/2048
-  b_next_$p = b[b_at + step_at($K0) + \${p}u * (THREADS / VECTORS) * 4u];
-//! end
-//! end
-`,
-  "gemm_fp8_tensor.wgsl": `// Matrix product on tensor cores of FP8 codes in panels: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], or · B[k, n] with
-// B_BY_K; f16 factors and f32 sums. It takes codes as the kernels that make them leave them: nothing is packed.
-//
-// a, b: panels [rows / 128][columns / 64][128][64 bytes]; K is a multiple of 64. a is zero from the end of the
-// contraction on, or b is. Rows behind the last may hold any e4m3, as nothing of them is written.
-// Idea: as gemm_tensor.wgsl, but workgroup memory has [x][k] (and [k][n] with B_BY_K), as codes come: 16 codes of a row
-// become two vectors of f16 for one fragment. A pad of one vector per row spreads fragments' rows over the banks, and the
-// order in which threads take rows spreads their stores.
-//
-// Codes that are next to each other in memory become f16 of different words: ORDER is that of four codes in a word.
-//   bytes: one after another. Decoded, four stand in the order 0, 2, 1, 3. Both factors have it along k, so it does not
-//          matter to sums; with B_BY_K rows of b are taken in it, and outgoing columns put right.
-//   lanes: 16 bits for codes 0 and 2, then 1 and 3, in the lanes of pack_codes.wgsl. Decoded, they stand in order, and
-//          e4m3 takes 5 operations in place of 7.
-//! include gemm_output.wgsl
-//! include gemm_tile.wgsl
-//! include fragments.wgsl
-
-@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
-
-const THREADS = 128u;
-// 64 columns of 128 rows, in vectors of 16 codes.
-const BLOCK = 512u;
-// Vectors of a row that a step takes.
-const VECTORS = BK / 16u;
-// Rows of the tiles in vectors of 8 f16 values.
-const ROW = BK / 8u + 1u;
-const B_TILE = BM * ROW; // where b's values begin
-//! if B_BY_K
-const B_ROW = BN / 8u + 1u;
-const TILE = B_TILE + BK * B_ROW;
-//! else
-const TILE = B_TILE + BN * ROW;
-//! end
-// What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
-const SUB_M = BM / 2u;
-const SUB_N = BN / 2u;
-const OUT_ROW = SUB_N / 4u + 1u;
-
-var<workgroup> tile: array<vec4<u32>, max(TILE, 64u * OUT_ROW)>;
-
-// Four sums of neighbouring columns.
-fn values_of(sums: vec4<u32>) -> vec4<f32> {
-//! if COLUMNS_SWAPPED
-  return bitcast<vec4<f32>>(sums).xzyw;
-//! else
-  return bitcast<vec4<f32>>(sums);
-//! end
-}
-
-// The f16 of half of the codes of each word, and of the other half.
-//! if ORDER == bytes
-fn first_e4m3(codes: vec4<u32>) -> vec4<u32> {
-  return ((codes << vec4<u32>(8u)) & vec4<u32>(0x80008000u)) | ((codes << vec4<u32>(7u)) & vec4<u32>(0x3f803f80u));
-}
-fn other_e4m3(codes: vec4<u32>) -> vec4<u32> {
-  return (codes & vec4<u32>(0x80008000u)) | ((codes >> vec4<u32>(1u)) & vec4<u32>(0x3f803f80u));
-}
-fn first_e5m2(codes: vec4<u32>) -> vec4<u32> { return (codes << vec4<u32>(8u)) & vec4<u32>(0xff00ff00u); }
-fn other_e5m2(codes: vec4<u32>) -> vec4<u32> { return codes & vec4<u32>(0xff00ff00u); }
-//! else
-fn first_e4m3(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xbf80bf80u); }
-fn other_e4m3(lanes: vec4<u32>) -> vec4<u32> {
-  return ((lanes << vec4<u32>(7u)) & vec4<u32>(0x3f803f80u)) | ((lanes << vec4<u32>(1u)) & vec4<u32>(0x80008000u));
-}
-fn first_e5m2(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xff00ff00u); }
-fn other_e5m2(lanes: vec4<u32>) -> vec4<u32> { return (lanes << vec4<u32>(8u)) & vec4<u32>(0xff00ff00u); }
-//! end
-
-// The row that a thread fetches as its \`slot\`-th: eight threads in a row store to different banks.
-fn slot_row(slot: u32) -> u32 {
-//! if BK == 32
-  return (slot & ~6u) | ((slot & 2u) << 1u) | ((slot & 4u) >> 1u);
-//! else
-  return slot;
-//! end
-}
-
-// Where the step that begins at k is in a row of panels.
-fn step_at(k: u32) -> u32 { return k / 64u * BLOCK + k % 64u / 16u; }
-
-//! if B_BY_K
-// Which row of b is row \`row\` of its tile.
-fn contracted_row(row: u32) -> u32 {
-//! if COLUMNS_SWAPPED
-  return (row & ~3u) | ((row & 1u) << 1u) | ((row & 2u) >> 1u);
-//! else
-  return row;
-//! end
-}
-
-//! end
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) thread: u32) {
-  begin_fragments(thread);
-  let place = output_tile(group, groups);
-  let m0 = place.y * BM;
-  let n0 = place.x * BN;
-//! if IS_SPLIT
-  let k_begin = group.z * SPLIT_K;
-  let k_end = min(k_begin + SPLIT_K, K);
-//! else
-  let k_begin = 0u;
-  const k_end = u32(K);
-//! end
-  let subgroup = thread / 32u;
-  let sub_m0 = subgroup / 2u * SUB_M;
-  let sub_n0 = subgroup % 2u * SUB_N;
-
-  let row = slot_row(thread / VECTORS);
-  let a_panel = params.a_pitch / 64u * BLOCK;
-  let b_panel = params.b_pitch / 64u * BLOCK;
-  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + (m0 % 128u + row) * 4u + thread % VECTORS;
-  let a_to = row * ROW + 2u * (thread % VECTORS);
-//! if B_BY_K
-  // Past the last panel it stands in for others: they make columns that are not written.
-  let last_panel = params.b_pitch / 64u - 1u;
-//! unroll q 0 BN/64
-  let b_at_$q = min((params.b_column + n0) / 64u + \${q}u, last_panel) * BLOCK + contracted_row(thread / 4u) * 4u + thread % 4u;
-//! end
-  let b_to = B_TILE + thread / 4u * B_ROW + 2u * (thread % 4u);
-//! else
-  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + (n0 % 128u + row) * 4u + thread % VECTORS;
-  let b_to = B_TILE + a_to;
-//! end
-
-//! unroll p 0 BM*BK/2048
-  var a_next_$p = vec4<u32>();
-//! end
-//! if B_BY_K
-//! unroll r 0 BK/32
-//! unroll q 0 BN/64
-  var b_next_\${r}_$q = vec4<u32>();
-//! end
-//! end
-//! else
-//! unroll p 0 BN*BK/2048
-  var b_next_$p = vec4<u32>();
-//! end
-//! end
-  {
-//! include gemm_fp8_fetch.wgsl K0=k_begin
-  }
-//! unroll i 0 BM/32
-//! unroll j 0 BN/32
-  var sum_\${i}_$j = Sum();
-//! end
-//! end
-  for (var k0 = k_begin; k0 < k_end; k0 += BK) {
-    workgroupBarrier();
-//! unroll p 0 BM*BK/2048
-    {
-      let first = first_$A_TYPE(a_next_$p);
-      let other = other_$A_TYPE(a_next_$p);
-      let to = a_to + \${p}u * (THREADS / VECTORS) * ROW;
-      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
-      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
-    }
-//! end
-//! if B_BY_K
-//! unroll r 0 BK/32
-//! unroll q 0 BN/64
-    {
-      let first = first_$B_TYPE(b_next_\${r}_$q);
-      let other = other_$B_TYPE(b_next_\${r}_$q);
-      let to = b_to + 32u * \${r}u * B_ROW + 8u * \${q}u;
-      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
-      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
-    }
-//! end
-//! end
-//! else
-//! unroll p 0 BN*BK/2048
-    {
-      let first = first_$B_TYPE(b_next_$p);
-      let other = other_$B_TYPE(b_next_$p);
-      let to = b_to + \${p}u * (THREADS / VECTORS) * ROW;
-      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
-      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
-    }
-//! end
-//! end
-    // The last step fetches its own codes again: cheaper than to ask.
-    let next = min(k0 + BK, k_end - BK);
-//! include gemm_fp8_fetch.wgsl K0=next
-    workgroupBarrier();
-//! unroll kk 0 BK/16
-    {
-//! unroll i 0 BM/32
-      let a_$i = load_left((sub_m0 + 16u * \${i}u) * ROW + 2u * \${kk}u, ROW);
-//! end
-//! unroll j 0 BN/32
-//! if B_BY_K
-      let b_$j = load_right(B_TILE + 16u * \${kk}u * B_ROW + sub_n0 / 8u + 2u * \${j}u, B_ROW);
-//! else
-      let b_$j = load_right_transposed(B_TILE + (sub_n0 + 16u * \${j}u) * ROW + 2u * \${kk}u, ROW);
-//! end
-//! end
-//! unroll i 0 BM/32
-//! unroll j 0 BN/32
-      sum_\${i}_$j = multiply_add(a_$i, b_$j, sum_\${i}_$j);
-//! end
-//! end
-    }
-//! end
-  }
-
-//! include gemm_fragment_store.wgsl DOWN=2 ACROSS=2
-}
 `,
   "gemm_fragment_store.wgsl": `// Writes the sums of a workgroup of the GEMM kernels for tensor cores, sum_i_j for fragment j of fragment row i, by
 // DOWN × ACROSS subgroups of 32. Pasted at the end of \`main\`. Include-only.
@@ -6312,6 +6121,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
 // sine and cosine once; its heads lie \`groups\` apart, which keeps neighbouring threads on neighbouring memory.
 //! include linear_grid.wgsl
 //! include rotation.wgsl
+//! if QKV == f16
+//! include saturated_f16.wgsl
+//! end
 
 //! if VEC4
 const WIDTH = 4u;
@@ -6342,12 +6154,8 @@ fn narrow(values: Values) -> Values { return values; }
 
 fn wide(stored: vec2<u32>) -> Values { return vec4<f32>(unpack2x16float(stored.x), unpack2x16float(stored.y)); }
 
-// Rotation makes a component larger by up to √2: it saturates as in the product before, and what is not finite stays so.
-fn narrow(values: Values) -> vec2<u32> {
-  let finite = (bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
-  let saturated = select(values, clamp(values, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
-  return vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
-}
+// Rotation makes a component larger by up to √2: it saturates as in the product before.
+fn narrow(values: Values) -> vec2<u32> { return saturated_halves(values); }
 //! end
 
 @compute @workgroup_size(THREADS)
@@ -6711,12 +6519,16 @@ fn scale_of(amax: f32) -> f32 {
 //! end
 }
 `,
-  "row_values.wgsl": `// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
+  "row_values.wgsl": `// The rows that are quantised: x, f32 or f16 (X), optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
 // term).
 // Include-only. The including file's Params must have \`vectors\` (vec4s in a row of x: its pitch / 4) and
 // \`trailing_vectors\`.
 
+//! if X == f32
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+//! else
+@group(0) @binding(1) var<storage, read> x: array<vec2<u32>>;
+//! end
 //! if TRAILING
 @group(0) @binding(3) var<storage, read> trailing: array<vec4<f32>>;
 
@@ -6733,7 +6545,21 @@ fn row_value(row: u32, v: u32) -> vec4<f32> {
 //! if TRAILING
   if (at >= params.vectors) { return trailing[row * params.trailing_vectors + at - params.vectors]; }
 //! end
+//! if X == f32
   return x[row * params.vectors + at];
+//! else
+  let bits = x[row * params.vectors + at];
+  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+//! end
+}
+`,
+  "saturated_f16.wgsl": `// Rounding to f16. Include-only.
+
+// Four values in two words: finite ones saturate at f16's largest, and what is not finite stays so, to be seen.
+fn saturated_halves(value: vec4<f32>) -> vec2<u32> {
+  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let inside = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  return vec2<u32>(pack2x16float(inside.xy), pack2x16float(inside.zw));
 }
 `,
   "silu.wgsl": `// The SiLU gate, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.

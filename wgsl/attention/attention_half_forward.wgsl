@@ -1,7 +1,7 @@
 // Attention forward in packed half-precision arithmetic, tiled with an online softmax: what attention_forward.wgsl
 // computes, for q, k and v in f16.
 //
-// Shapes: as there, qkv f16, all else f32; probabilities are rounded to f16 before they meet v.
+// Shapes: as there, qkv f16; probabilities are rounded to f16 before they meet v.
 // Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
 // query's document to the last query.
 //
@@ -115,8 +115,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[$c]; }
         if (place.x < HALF_QUADS) {
           let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
-          output[at] = results[2 * (4 * $v + $c)] / total[$c];
-          output[at + HALF_QUADS] = results[2 * (4 * $v + $c) + 1] / total[$c];
+          put_output(at, results[2 * (4 * $v + $c)] / total[$c]);
+          put_output(at + HALF_QUADS, results[2 * (4 * $v + $c) + 1] / total[$c]);
         }
       }
     }

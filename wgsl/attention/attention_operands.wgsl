@@ -1,7 +1,7 @@
 // Parameters and bindings of the attention kernels, in f32, in packed f16 and on tensor cores, and how they read q, k, v
 // and the gradient of the output: vectors of WIDTH components (2, 8 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), all else f32; with a WIDTH of 8 d_output is f16 as well, and what is written are vectors of 4.
-// Include-only.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
+// what is written are vectors of 4. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -63,9 +63,9 @@ alias Eight = array<vec4<f16>, 2>;
 //! else
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
 //! if WIDTH == 2
-@group(0) @binding(3) var<storage, read_write> output: array<vec2<f32>>;
+//! include attention_output.wgsl WIDTH=2 BINDING=3
 //! else
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+//! include attention_output.wgsl WIDTH=4 BINDING=3
 //! end
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 //! end

@@ -17,6 +17,7 @@ import {
   checkBlock,
   checkInputs,
   checkOneMatrix,
+  QKV_TYPES,
 } from "./shapes.ts";
 import { checkAngles } from "./rope_angles.ts";
 import { expectMatrix } from "../shapes.ts";
@@ -30,7 +31,8 @@ import { expectMatrix } from "../shapes.ts";
 export function attentionForward(program: Program, options: AttentionForwardOptions): void {
   const { output, logSumExp, heads, headDim } = options;
   const tokens = checkInputs("attentionForward", options);
-  expectMatrix("attentionForward", "output", output, { rows: tokens, cols: heads * headDim });
+  const wide = { rows: tokens, cols: heads * headDim };
+  expectMatrix("attentionForward", "output", output, { ...wide, types: QKV_TYPES });
   expectMatrix("attentionForward", "logSumExp", logSumExp, { rows: tokens, cols: heads });
   if (suitsTensorAttention(program.device, options)) {
     attentionTensorForward(program, options);
@@ -60,7 +62,7 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   const { output, logSumExp, dOutput, rotation, dQ, dK, dV, heads, kvHeads, headDim } = options;
   const tokens = checkInputs("attentionBackward", options);
   const wide = { rows: tokens, cols: heads * headDim };
-  expectMatrix("attentionBackward", "output", output, wide);
+  expectMatrix("attentionBackward", "output", output, { ...wide, types: QKV_TYPES });
   expectMatrix("attentionBackward", "dOutput", dOutput, wide);
   expectMatrix("attentionBackward", "logSumExp", logSumExp, { rows: tokens, cols: heads });
   const gradients = [["dQ", dQ, heads], ["dK", dK, kvHeads], ["dV", dV, kvHeads]] as const;

@@ -80,11 +80,14 @@ export function attentionHalfForward(
 ): void {
   const { q, heads, headDim } = options;
   const { device } = program;
-  const { bindings, params } = forwardCall(options, UNIT, INPUT_UNIT);
+  const call = forwardCall(options, UNIT, INPUT_UNIT);
   program.dispatch(
-    device.kernel("attention_half_forward", tileConstants(device, tile, headDim)),
-    bindings,
-    { ...params, ...tileParams(device, headDim) },
+    device.kernel("attention_half_forward", {
+      ...tileConstants(device, tile, headDim),
+      ...call.constants,
+    }),
+    call.bindings,
+    { ...call.params, ...tileParams(device, headDim) },
     [Math.ceil(q.matrix.rows / ROWS), heads],
   );
 }

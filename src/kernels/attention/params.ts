@@ -33,7 +33,7 @@ export function forwardCall(
 ): AttentionCall {
   const { q, documents, output, logSumExp } = options;
   return {
-    constants: { QKV: q.matrix.type },
+    constants: { QKV: q.matrix.type, OUTPUT: output.type },
     bindings: { qkv: q.matrix, documents, output, log_sum_exp: logSumExp },
     params: {
       ...inputParams(options, inputUnit),

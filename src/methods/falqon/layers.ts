@@ -19,7 +19,6 @@ import type {
   UpdateStats,
 } from "../../layers/method.ts";
 import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
-import { fp8QuantizationConfig } from "../../model/quantization_config.ts";
 import { compileDirections, gramMatrices } from "./adapter_init.ts";
 import { FalqonLinear } from "./linear.ts";
 import type { FalqonSettings } from "./settings.ts";
@@ -84,9 +83,8 @@ export class FalqonLayers implements AdaptedLayers {
   }
 
   saved(): SavedModel {
-    const { scaleGranularity } = this.#shared.settings;
-    const scales = { weights: scaleGranularity, activations: scaleGranularity };
-    return { kind: "model", dtype: "BF16", quantization: fp8QuantizationConfig(scales) };
+    const { format, scaleGranularity: granularity } = this.#shared.settings;
+    return { kind: "model", dtype: "BF16", codes: { format, granularity } };
   }
 
   free(): void {

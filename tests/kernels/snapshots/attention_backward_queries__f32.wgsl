@@ -458,8 +458,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
 // With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
 // Parameters and bindings of the attention kernels, in f32, in packed f16 and on tensor cores, and how they read q, k, v
 // and the gradient of the output: vectors of WIDTH components (2, 8 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), all else f32; with a WIDTH of 8 d_output is f16 as well, and what is written are vectors of 4.
-// Include-only.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
+// what is written are vectors of 4. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 

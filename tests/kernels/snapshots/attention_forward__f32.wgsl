@@ -20,8 +20,8 @@ const UNROLL = 8;
 // 2 · n · tokens · heads · head size, plus what the tiles on the diagonal and at document starts compute in vain.
 // Parameters and bindings of the attention kernels, in f32, in packed f16 and on tensor cores, and how they read q, k, v
 // and the gradient of the output: vectors of WIDTH components (2, 8 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), all else f32; with a WIDTH of 8 d_output is f16 as well, and what is written are vectors of 4.
-// Include-only.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
+// what is written are vectors of 4. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -38,7 +38,11 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+// What attention writes, f32 or f16 (OUTPUT), vectors of WIDTH components (2 or 4) of a head. Include-only.
 @group(0) @binding(3) var<storage, read_write> output: array<vec2<f32>>;
+
+fn put_output(at: u32, value: vec2<f32>) { output[at] = value; }
+
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 
 // What load_vector reads.
@@ -765,7 +769,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let columns = params.heads * params.head_pairs;
     for (var query = first_query; query <= last_query; query += 1u) {
       for (var c = columns + thread; c < params.output_pitch; c += THREADS) {
-        output[query * params.output_pitch + c] = vec2<f32>();
+        put_output(query * params.output_pitch + c, vec2<f32>());
       }
       for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
         log_sum_exp[query * params.statistics_pitch + c] = 0.0;
@@ -776,7 +780,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   let at = query * params.output_pitch + head * params.head_pairs + 2u * quad;
-  if (2u * quad < params.head_pairs) { output[at] = value.xy; }
-  if (2u * quad + 1u < params.head_pairs) { output[at + 1u] = value.zw; }
+  if (2u * quad < params.head_pairs) { put_output(at, value.xy); }
+  if (2u * quad + 1u < params.head_pairs) { put_output(at + 1u, value.zw); }
 }
 

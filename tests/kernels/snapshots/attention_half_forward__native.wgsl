@@ -6,7 +6,7 @@ const COMBINATION_CHAIN = 2;
 // Attention forward in packed half-precision arithmetic, tiled with an online softmax: what attention_forward.wgsl
 // computes, for q, k and v in f16.
 //
-// Shapes: as there, qkv f16, all else f32; probabilities are rounded to f16 before they meet v.
+// Shapes: as there, qkv f16; probabilities are rounded to f16 before they meet v.
 // Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
 // query's document to the last query.
 //
@@ -16,8 +16,8 @@ const COMBINATION_CHAIN = 2;
 // Operations: 4 · head size for each visible (query, key, head), 2 products.
 // Parameters and bindings of the attention kernels, in f32, in packed f16 and on tensor cores, and how they read q, k, v
 // and the gradient of the output: vectors of WIDTH components (2, 8 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), all else f32; with a WIDTH of 8 d_output is f16 as well, and what is written are vectors of 4.
-// Include-only.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
+// what is written are vectors of 4. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -38,7 +38,11 @@ alias Eight = array<vec4<f16>, 2>;
 
 @group(0) @binding(1) var<storage, read> qkv: array<Eight>;
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+// What attention writes, f32 or f16 (OUTPUT), vectors of WIDTH components (2 or 4) of a head. Include-only.
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+
+fn put_output(at: u32, value: vec4<f32>) { output[at] = value; }
+
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 
 // What load_vector reads.
@@ -1460,8 +1464,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[0]; }
         if (place.x < HALF_QUADS) {
           let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
-          output[at] = results[2 * (4 * 0 + 0)] / total[0];
-          output[at + HALF_QUADS] = results[2 * (4 * 0 + 0) + 1] / total[0];
+          put_output(at, results[2 * (4 * 0 + 0)] / total[0]);
+          put_output(at + HALF_QUADS, results[2 * (4 * 0 + 0) + 1] / total[0]);
         }
       }
     }
@@ -1471,8 +1475,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[1]; }
         if (place.x < HALF_QUADS) {
           let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
-          output[at] = results[2 * (4 * 0 + 1)] / total[1];
-          output[at + HALF_QUADS] = results[2 * (4 * 0 + 1) + 1] / total[1];
+          put_output(at, results[2 * (4 * 0 + 1)] / total[1]);
+          put_output(at + HALF_QUADS, results[2 * (4 * 0 + 1) + 1] / total[1]);
         }
       }
     }
@@ -1482,8 +1486,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[2]; }
         if (place.x < HALF_QUADS) {
           let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
-          output[at] = results[2 * (4 * 0 + 2)] / total[2];
-          output[at + HALF_QUADS] = results[2 * (4 * 0 + 2) + 1] / total[2];
+          put_output(at, results[2 * (4 * 0 + 2)] / total[2]);
+          put_output(at + HALF_QUADS, results[2 * (4 * 0 + 2) + 1] / total[2]);
         }
       }
     }
@@ -1493,8 +1497,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[3]; }
         if (place.x < HALF_QUADS) {
           let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
-          output[at] = results[2 * (4 * 0 + 3)] / total[3];
-          output[at + HALF_QUADS] = results[2 * (4 * 0 + 3) + 1] / total[3];
+          put_output(at, results[2 * (4 * 0 + 3)] / total[3]);
+          put_output(at + HALF_QUADS, results[2 * (4 * 0 + 3) + 1] / total[3]);
         }
       }
     }
@@ -1540,8 +1544,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[0]; }
         if (place.x < HALF_QUADS) {
           let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
-          output[at] = results[2 * (4 * 1 + 0)] / total[0];
-          output[at + HALF_QUADS] = results[2 * (4 * 1 + 0) + 1] / total[0];
+          put_output(at, results[2 * (4 * 1 + 0)] / total[0]);
+          put_output(at + HALF_QUADS, results[2 * (4 * 1 + 0) + 1] / total[0]);
         }
       }
     }
@@ -1551,8 +1555,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[1]; }
         if (place.x < HALF_QUADS) {
           let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
-          output[at] = results[2 * (4 * 1 + 1)] / total[1];
-          output[at + HALF_QUADS] = results[2 * (4 * 1 + 1) + 1] / total[1];
+          put_output(at, results[2 * (4 * 1 + 1)] / total[1]);
+          put_output(at + HALF_QUADS, results[2 * (4 * 1 + 1) + 1] / total[1]);
         }
       }
     }
@@ -1562,8 +1566,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[2]; }
         if (place.x < HALF_QUADS) {
           let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
-          output[at] = results[2 * (4 * 1 + 2)] / total[2];
-          output[at + HALF_QUADS] = results[2 * (4 * 1 + 2) + 1] / total[2];
+          put_output(at, results[2 * (4 * 1 + 2)] / total[2]);
+          put_output(at + HALF_QUADS, results[2 * (4 * 1 + 2) + 1] / total[2]);
         }
       }
     }
@@ -1573,8 +1577,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[3]; }
         if (place.x < HALF_QUADS) {
           let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
-          output[at] = results[2 * (4 * 1 + 3)] / total[3];
-          output[at + HALF_QUADS] = results[2 * (4 * 1 + 3) + 1] / total[3];
+          put_output(at, results[2 * (4 * 1 + 3)] / total[3]);
+          put_output(at + HALF_QUADS, results[2 * (4 * 1 + 3) + 1] / total[3]);
         }
       }
     }

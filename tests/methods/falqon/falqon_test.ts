@@ -6,14 +6,19 @@ import { StepState } from "../../../src/gpu/step_state.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { falqon } from "../../../src/methods/falqon/falqon.ts";
 import type { FalqonLayers } from "../../../src/methods/falqon/layers.ts";
-import type { FalqonOptions } from "../../../src/methods/falqon/settings.ts";
+import {
+  FALQON_FORMATS,
+  type FalqonFormat,
+  type FalqonOptions,
+} from "../../../src/methods/falqon/settings.ts";
 import { meldedAdapter, randomAdapter } from "../../../src/methods/falqon/adapter_init.ts";
 import type { FalqonUpdate } from "../../../src/methods/falqon/update.ts";
 import type { FalqonLinear } from "../../../src/methods/falqon/linear.ts";
 import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
-import { layoutOf, type Matrix } from "../../../src/gpu/buffers.ts";
+import { layoutOf, type Matrix, unpitched } from "../../../src/gpu/buffers.ts";
 import { tensorKey } from "../../../src/kernels/falqon/rounding.ts";
 import { drawKey } from "../../../src/numerics/random_key.ts";
+import { decodeCodes, formatOf } from "../../../src/numerics/formats.ts";
 import { Parameters } from "../../../src/layers/parameters.ts";
 import { relativeError } from "../../oracle/compare.ts";
 import {
@@ -25,7 +30,9 @@ import {
   updateStochastic,
 } from "../../oracle/falqon_update.ts";
 import type { RoundingStream } from "../../oracle/falqon_rounding.ts";
-import { decodeFp8Array, E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
+import { E4M3, E5M2, type Fp8Format } from "../../../src/numerics/fp8.ts";
+import { rotateValues } from "../../../src/numerics/hadamard.ts";
+import { roundedToInt8 } from "../../oracle/int8_rounding.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { dequantize, quantize } from "../../oracle/quantize.ts";
 import { orthonormalizeRows } from "../../../src/numerics/linear_algebra.ts";
@@ -84,35 +91,52 @@ async function build(device: Device, options: FalqonOptions) {
 
 /** The bytes of the merged weight by rows, padding included. */
 async function readBytes(device: Device, { weight }: FalqonLinear): Promise<Uint8Array> {
-  const bytes = new Uint8Array(await device.read(weight));
+  return bytesOf(weight, await device.read(weight));
+}
+
+function bytesOf(weight: Matrix, stored: ArrayBuffer): Uint8Array {
+  const bytes = new Uint8Array(stored);
   return layoutOf(weight.type) === "panels" ? fromPanels(bytes, weight) : bytes;
 }
 
-/** The part's weight as the reference has it, read from the GPU. */
-async function readPart(
-  device: Device,
-  linear: FalqonLinear,
-  index: number,
-): Promise<CodedWeight> {
+/** A part's codes, among the bytes of the merged weight: those of W, then of A. */
+function codesOfPart(linear: FalqonLinear, bytes: Uint8Array, index: number) {
+  const { pitch } = linear.weight;
+  const rows = rowsOfPart(linear, index);
+  const codes = new Uint8Array(rows.length * INPUTS);
+  rows.forEach((r, i) => codes.set(bytes.subarray(r * pitch, r * pitch + INPUTS), i * INPUTS));
+  return codes;
+}
+
+function rowsOfPart(linear: FalqonLinear, index: number): number[] {
   const { part, start } = linear.layout.parts[index];
-  const { pitch, type } = linear.weight;
-  const padded = await readBytes(device, linear);
-  const rows = [
+  return [
     ...Array.from({ length: part.rows }, (_, i) => part.start + i),
     ...Array.from({ length: RANK }, (_, j) => spec.width + start + j),
   ];
-  const codes = new Uint8Array(rows.length * INPUTS);
-  rows.forEach((r, i) => codes.set(padded.subarray(r * pitch, r * pitch + INPUTS), i * INPUTS));
+}
+
+/** The parts' weights as the reference has them, from the bytes of the merged weight. */
+async function readParts(
+  device: Device,
+  linear: FalqonLinear,
+  bytes: Uint8Array,
+): Promise<CodedWeight[]> {
   const all = new Float32Array(await device.read(linear.scales));
-  const scales = Float32Array.from(rows, (r) => all[r]);
-  const format = { name: type };
-  return { codes, scales, format, outputs: part.rows, inputs: INPUTS, rank: RANK };
+  return linear.layout.parts.map(({ part }, i) => ({
+    codes: codesOfPart(linear, bytes, i),
+    scales: Float32Array.from(rowsOfPart(linear, i), (r) => all[r]),
+    format: { name: linear.weight.type },
+    outputs: part.rows,
+    inputs: INPUTS,
+    rank: RANK,
+  }));
 }
 
 for (
   const [format, scaling, steps] of [
     ["fp8", "row", 20],
-    ["fp8", "tensor", 20],
+    ["fp8", "tensor", 6],
     ["int8", "row", 12],
     ["int8", "tensor", 6],
   ] as const
@@ -144,7 +168,7 @@ for (
       layers.update(program, state);
       await program.prepare();
       const before = await readBytes(device, linear);
-      const parts = await Promise.all(spec.parts.map((_, i) => readPart(device, linear, i)));
+      const parts = await readParts(device, linear, before);
       const runKey = drawKey(randomGenerator(7)); // the first numbers that the method drew
       const states = parts.map(({ codes, outputs }, i) => ({
         rounding: { key: tensorKey(runKey, i), step: 0 },
@@ -165,12 +189,16 @@ for (
           device.writeMatrix(bOf(parameters, update), Float32Array.from(b));
         }
         program.run();
+        const bs = linear.updates.map((update) => bOf(parameters, update));
+        const [stored, ...values] = await device.readAll([linear.weight, ...bs]);
+        const bytes = bytesOf(linear.weight, stored);
         for (const [i, update] of linear.updates.entries()) {
           const want = rule(parts[i], states[i]);
-          const got = await readPart(device, linear, i);
-          assertEquals(got.codes, parts[i].codes, `${label}: step ${step}, part ${i}`);
+          const got = codesOfPart(linear, bytes, i);
+          assertEquals(got, parts[i].codes, `${label}: step ${step}, part ${i}`);
           if (step % 5 === 2) await checkCounts(update, want, label);
-          const b = await device.readMatrix(bOf(parameters, update));
+          const { rows, cols, pitch } = bs[i];
+          const b = unpitched(new Float32Array(values[i]), rows, cols, pitch);
           assert(relativeError(b, states[i].b) < 1e-4, `${label}: B of step ${step}`);
           states[i].b.set(b); // accumulate's residue differs by rounding
           changed += want.codesChanged;
@@ -212,14 +240,25 @@ interface RuleState {
 /** The whole merged weight as plain numbers [width + adapters, inputs], by codes and by value. */
 async function readMerged(device: Device, linear: FalqonLinear) {
   const { rows, pitch } = linear.weight;
-  const padded = new Uint8Array(await device.read(linear.weight));
-  const codes = Uint8Array.from(
+  const padded = await readBytes(device, linear);
+  const table = linear.shared.formats.input.codec!.values();
+  const units = Float64Array.from(
     { length: rows * INPUTS },
-    (_, i) => padded[Math.floor(i / INPUTS) * pitch + i % INPUTS],
+    (_, i) => table[padded[Math.floor(i / INPUTS) * pitch + i % INPUTS]],
   );
   const scales = new Float32Array(await device.read(linear.scales)).subarray(0, rows);
-  const units = Float64Array.from(decodeFp8Array(codes, E4M3));
-  return { rows, scales, units, values: dequantize({ codes, scales, format: E4M3 }) };
+  return { rows, scales, units, values: units.map((v, i) => v / scales[Math.floor(i / INPUTS)]) };
+}
+
+/** What the operands of a layer's products are rounded to. */
+const ROUNDINGS: Record<FalqonFormat, Record<"input" | "gradient", typeof roundedToInt8>> = {
+  fp8: { input: roundedToFp8(E4M3), gradient: roundedToFp8(E5M2) },
+  int8: { input: roundedToInt8, gradient: roundedToInt8 },
+};
+
+function roundedToFp8(format: Fp8Format): typeof roundedToInt8 {
+  return (x, columns, granularity = "row") =>
+    Float64Array.from(dequantize(quantize(x, columns, format, granularity)));
 }
 
 /** Columns `start` to `start + count` of a matrix of `width` columns. */
@@ -230,7 +269,7 @@ function columns(values: ArrayLike<number>, width: number, start: number, count:
   );
 }
 
-Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending rows included", async () => {
+Deno.test("forward, dX and dB of FALQON equal their formulas in f64, rotated or not, pending rows included", async () => {
   const tokens = 9;
   const factor = 2; // alpha / rank
   const x = uploadMatrix(device, randomValues(tokens * INPUTS, 21), tokens, INPUTS);
@@ -244,11 +283,17 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending row
   };
   const dy = random(22, 0.01);
   const residual = random(23, 1);
-  for (
-    const options of [{}, { topK: 2 }, { topK: 2, scaleGranularity: "tensor" }] as FalqonOptions[]
-  ) {
+  const cases: FalqonOptions[] = [
+    {},
+    { topK: 2 },
+    { topK: 2, scaleGranularity: "tensor", rotation: true },
+    { format: "int8", topK: 2 },
+    { format: "int8", scaleGranularity: "tensor", rotation: false },
+  ];
+  for (const options of cases) {
     const { parameters, layers, linear } = await build(device, options);
-    const scaling = options.scaleGranularity ?? "row";
+    const { format = "fp8", scaleGranularity: scaling = "row" } = options;
+    assertEquals(linear.rotation, options.rotation ?? format === "int8" ? 4 : 1);
     for (const update of linear.updates) {
       device.writeMatrix(update.b.value, randomValues(update.b.rows * RANK, 50, 0.05));
     }
@@ -261,7 +306,8 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending row
     });
 
     const merged = await readMerged(device, linear);
-    const xq = dequantize(quantize(Float32Array.from(x.exact), INPUTS, E4M3, scaling));
+    const rotated = rotateValues(Float32Array.from(x.exact), linear.rotation);
+    const xq = ROUNDINGS[format].input(rotated, INPUTS, scaling);
     const product = matmulNT(xq, merged.values, tokens, merged.rows, INPUTS);
     const wantOutput = columns(product, merged.rows, 0, spec.width)
       .map((v, i) => v + residual.exact[i]);
@@ -299,32 +345,61 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending row
       columns(gradients, merged.rows, 0, used),
       (v, i) => Math.fround(v) / merged.scales[i % used],
     );
-    const gq = dequantize(quantize(folded, used, E5M2, scaling));
+    const gq = ROUNDINGS[format].gradient(folded, used, scaling);
     const wantInput = matmulNN(gq, merged.units.subarray(0, used * INPUTS), tokens, INPUTS, used);
     const error = relativeError(await device.readMatrix(dInput), wantInput);
     // With pending rows the gradient that is quantised is itself a rounded product: a tie may fall the other way.
-    assert(error < (options.topK ? 1e-2 : 1e-5), `dX: ${error}`);
+    assert(error < (options.topK ? 1e-2 : 1e-5), `dX, rotated as its input: ${error}`);
     linear.free();
     layers.free();
     parameters[Symbol.dispose]();
   }
 });
 
-Deno.test("writing all pending rows makes the codes the whole model", async () => {
-  const [few, all] = [await build(device, { topK: 2 }), await build(device, {})];
-  for (const { linear, layers } of [few, all]) {
-    for (const update of linear.updates) {
-      device.writeMatrix(update.b.value, randomValues(update.b.rows * RANK, 60, 0.05));
+Deno.test("scales of W leave room to grow under stochastic, those of A do not", async () => {
+  for (const format of ["fp8", "int8"] as const) {
+    const scales = async (options: FalqonOptions) => {
+      const { linear } = await build(device, { format, init: "kaiming", ...options });
+      const all = new Float32Array(await device.read(linear.scales));
+      const parts = await readParts(device, linear, await readBytes(device, linear));
+      const codesOfA = parts.flatMap(({ codes, outputs, inputs }) => [
+        ...decodeCodes(formatOf(linear.weight.type), codes.slice(outputs * inputs)),
+      ]);
+      return {
+        w: spec.parts.map(({ start }) => all[start]),
+        a: Math.max(...codesOfA.map(Math.abs)),
+      };
+    };
+    const plain = await scales({});
+    const { max } = format === "fp8" ? E4M3 : { max: 127 };
+    for (const [options, headroom] of [[{}, 1.125], [{ headroom: 1.5 }, 1.5]] as const) {
+      const { w, a } = await scales({ updateRule: "stochastic", ...options });
+      w.forEach((scale, i) => assertAlmostEquals(plain.w[i] / scale, headroom, 1e-6));
+      assertEquals(a, max);
     }
-    await runOnce(device, (program) => layers.update(program, state));
   }
-  await runOnce(device, (program) => few.layers.flush(program));
-  for (const index of spec.parts.keys()) {
-    const [a, b] = [await few.linear.stored(index), await all.linear.stored(index)];
-    assertEquals(a, b);
-  }
-  for (const { pendingB } of few.linear.updates) {
-    assert((await device.readMatrix(pendingB!)).every((v) => v === 0));
+});
+
+Deno.test("writing all pending rows makes the codes the whole model", async () => {
+  for (const format of FALQON_FORMATS) {
+    const [few, all] = [
+      await build(device, { format, topK: 2 }),
+      await build(device, { format }),
+    ];
+    for (const { linear, layers } of [few, all]) {
+      for (const update of linear.updates) {
+        device.writeMatrix(update.b.value, randomValues(update.b.rows * RANK, 60, 0.05));
+      }
+      await runOnce(device, (program) => layers.update(program, state));
+    }
+    await runOnce(device, (program) => few.layers.flush(program));
+    for (const index of spec.parts.keys()) {
+      const [a, b] = [await few.linear.stored(index), await all.linear.stored(index)];
+      assertEquals(a, b, format);
+    }
+    for (const { pendingB } of few.linear.updates) {
+      assert((await device.readMatrix(pendingB!)).every((v) => v === 0));
+    }
   }
 });
 
@@ -345,48 +420,56 @@ Deno.test("the melded adapter spans the leading directions of the error", async 
   assertEquals(await meldedAdapter(device, zero, rank, randomGenerator(5)), null);
 });
 
-Deno.test("an adapter begun from gradients spans the gradient of the weight that it saw", async () => {
-  const { layers, linear } = await build(device, { init: "gradient" });
-  // Two passes of two tokens: the gradient Gᵀ·x of each part has rank 4, less than the adapter's 5.
-  await layers.gradientInit!.begin(2, randomGenerator(9));
-  assert(linear.backwardReadsInput);
-  const total = spec.parts.map(({ rows }) => new Float64Array(rows * INPUTS));
-  for (const seed of [70, 80]) {
-    const x = uploadMatrix(device, randomValues(2 * INPUTS, seed), 2, INPUTS);
-    const dy = uploadMatrix(device, randomValues(2 * spec.width, seed + 1), 2, spec.width);
-    const output = poisoned(device, 2, spec.width);
-    await runOnce(device, (program) => {
-      linear.forward(program, { input: x.matrix, codes: null, output });
-      linear.backward(program, { dOutput: dy.matrix, codes: null, input: x.matrix, dInput: null });
-    });
-    spec.parts.forEach(({ start, rows }, i) => {
-      const g = columns(dy.exact, spec.width, start, rows);
-      const gradient = matmulTN(g, x.exact, rows, INPUTS, 2);
-      total[i].forEach((v, at) => total[i][at] = v + gradient[at]);
-    });
-  }
-  await layers.gradientInit!.end();
-  assert(!linear.backwardReadsInput);
-  const { values } = await readMerged(device, linear);
-  for (const [i, { start }] of linear.layout.parts.entries()) {
-    const first = (spec.width + start) * INPUTS;
-    const a = values.slice(first, first + RANK * INPUTS);
-    // What is left of the gradient's rows beside the rows of A, which are rounded to e4m3.
-    const basis = a.slice();
-    orthonormalizeRows(basis, RANK);
-    const { rows } = spec.parts[i];
-    const inside = matmulNN(
-      matmulNT(total[i], basis, rows, RANK, INPUTS),
-      basis,
-      rows,
-      INPUTS,
-      RANK,
-    );
-    assert(relativeError(inside, total[i]) < 0.1, "A misses a part of the gradient");
-    const norm = Math.sqrt(a.subarray(0, INPUTS).reduce((sum, v) => sum + v * v, 0));
-    assertAlmostEquals(norm, 1 / Math.sqrt(3), 0.05);
-  }
-});
+for (const format of FALQON_FORMATS) {
+  Deno.test(`an adapter begun from gradients in ${format} spans the gradient of the weight that it saw`, async () => {
+    const { layers, linear } = await build(device, { format, init: "gradient" });
+    // Two passes of two tokens: the gradient Gᵀ·x of each part has rank 4, less than the adapter's 5.
+    await layers.gradientInit!.begin(2, randomGenerator(9));
+    assert(linear.backwardReadsInput);
+    const total = spec.parts.map(({ rows }) => new Float64Array(rows * INPUTS));
+    for (const seed of [70, 80]) {
+      const x = uploadMatrix(device, randomValues(2 * INPUTS, seed), 2, INPUTS);
+      const dy = uploadMatrix(device, randomValues(2 * spec.width, seed + 1), 2, spec.width);
+      const output = poisoned(device, 2, spec.width);
+      await runOnce(device, (program) => {
+        linear.forward(program, { input: x.matrix, codes: null, output });
+        linear.backward(program, {
+          dOutput: dy.matrix,
+          codes: null,
+          input: x.matrix,
+          dInput: null,
+        });
+      });
+      spec.parts.forEach(({ start, rows }, i) => {
+        const g = columns(dy.exact, spec.width, start, rows);
+        const gradient = matmulTN(g, x.exact, rows, INPUTS, 2);
+        total[i].forEach((v, at) => total[i][at] = v + gradient[at]);
+      });
+    }
+    await layers.gradientInit!.end();
+    assert(!linear.backwardReadsInput);
+    const { values } = await readMerged(device, linear);
+    for (const [i, { start }] of linear.layout.parts.entries()) {
+      const first = (spec.width + start) * INPUTS;
+      const stored = Float32Array.from(values.subarray(first, first + RANK * INPUTS));
+      const a = Float64Array.from(rotateValues(stored, linear.rotation)); // rotated back
+      // What is left of the gradient's rows beside the rows of A, which are rounded to codes.
+      const basis = a.slice();
+      orthonormalizeRows(basis, RANK);
+      const { rows } = spec.parts[i];
+      const inside = matmulNN(
+        matmulNT(total[i], basis, rows, RANK, INPUTS),
+        basis,
+        rows,
+        INPUTS,
+        RANK,
+      );
+      assert(relativeError(inside, total[i]) < 0.1, "A misses a part of the gradient");
+      const norm = Math.sqrt(a.subarray(0, INPUTS).reduce((sum, v) => sum + v * v, 0));
+      assertAlmostEquals(norm, 1 / Math.sqrt(3), 0.05);
+    }
+  });
+}
 
 Deno.test("random adapters have rows of norm 1/√3, orthogonal on request", () => {
   const a = Float64Array.from(randomAdapter("random-orthogonal", 50, 40, 8, randomGenerator(1)));
