@@ -10,6 +10,10 @@ export type KernelName =
   | "attention_decode"
   | "attention_forward"
   | "attention_gradient_scale"
+  | "attention_half_forward"
+  | "attention_half_gradient"
+  | "attention_half_keys_values"
+  | "attention_half_queries"
   | "attention_tensor_forward"
   | "attention_tensor_keys_values"
   | "attention_tensor_queries"
@@ -699,16 +703,17 @@ fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   if (2u * quad + 1u < params.head_pairs) { put_output(at + 1u, value.zw); }
 }
 `,
-  "attention_gradient_scale.wgsl": `// The power of two by which the attention backward on tensor cores multiplies d_output before it rounds it to f16,
-// and its inverse, from the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
+  "attention_gradient_scale.wgsl": `// The power of two by which the attention backward multiplies d_output before it rounds it to f16, and its inverse, from
+// the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
 //
-// The largest magnitude becomes 2^7 to 2^8: room for sums of products with values above, and far more than the range of a
-// gradient's elements that matter below (f16 goes down to 2^-24). Zero and infinite maxima get a finite scale as well.
+// The largest magnitude becomes 2^exponent to 2^(exponent + 1): room for sums of products with values above, and more than
+// the range of a gradient's elements that matter below (f16 goes down to 2^-24). Zero and infinite maxima get a finite scale
+// as well.
 // Grid: 1. The maximum does not depend on the order, so the result does not either.
 
 const THREADS = 256u;
 
-struct Params { count: u32, at: u32 }
+struct Params { count: u32, at: u32, exponent: i32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> maxima: array<f32>;
@@ -732,25 +737,647 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
   if (thread == 0u) {
     // Exponents as they are stored, 127 above their value; both the scale's and its inverse's must be 1 … 253.
-    let exponent = clamp(127 + 7 + 127 - i32(bitcast<u32>(partial[0]) >> 23u), 1, 253);
+    let exponent = clamp(127 + params.exponent + 127 - i32(bitcast<u32>(partial[0]) >> 23u), 1, 253);
     scales[params.at] = bitcast<f32>(u32(exponent) << 23u);
     scales[params.at + 1u] = bitcast<f32>(u32(254 - exponent) << 23u);
   }
 }
 `,
-  "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
-// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. Include-only.
+  "attention_half.wgsl": `// The two tile products that attention is made of, in packed half-precision arithmetic, for GPUs without tensor cores.
+// A workgroup owns 64 rows (queries, or keys in the gradient of keys and values) and walks over tiles of 64 columns (keys,
+// or queries).
+//
+//   add_products       scores[row, column] += Σ_dim left[row, dim] · right[column, dim]        contraction over the head
+//   add_combinations   results[row, dim]   += Σ_column weights[row, column] · right[column, dim]     ... over the columns
+//
+// Idea, as in gemm_f16.wgsl: a pair of neighbours along the contraction is multiplied by a pair, so no value has to be
+// broadcast into both halves of a register, which would halve the rate of the packed multiply-add. f16 sums are short: they
+// go to f32 every PRODUCT_CHAIN or COMBINATION_CHAIN runs of 16 pairs.
+//
+// Who holds what: 128 invocations form a grid, x in 0 … 16 and y in 0 … 8. Invocation (x, y) keeps in registers, for the
+// rows 4y … 4y + 3 and 32 more,
+//   the scores of the columns 2x, 2x + 1 and 32 more: pairs, as the weights of the second product must be, and
+//   the results of the dims 4x … 4x + 3 and half a head more: both dims of a plane that rope turned.
+// In workgroup memory is a run of 16 pairs along the contraction (32 dims, or 32 columns), of which each vector has four
+// rows, columns or dims; the next run is fetched into registers meanwhile. Two vectors more per pair keep the stores of
+// four pairs at once apart, and so does the order of lanes: eight x beside four y, neighbours in y first.
+//
+// With two ROLES, 128 invocations each multiply tiles of their own. Runs are multiplied in params.parts parts of UNROLL
+// pairs: a driver that knew their number would write them all out, and compile for longer.
+// The including kernel has included attention_operands.wgsl with a WIDTH of 8. HEAD_DIM is a multiple of 16 from 80 to 128;
+// tokens past the end repeat the last one: the caller masks them.
+enable f16;
+
+const ROWS = 64u;
+const COLUMNS = 64u;
+const PAIRS = 16u;
+const PARTS = PAIRS / UNROLL;
+const HEAD_EIGHTS = HEAD_DIM / 8u;
+const HALF_QUADS = HEAD_DIM / 8u; // vec4s of half a head
+
+alias RowNumbers = array<vec4<f32>, 2>; // one number per row
+alias Scores = array<vec4<f32>, 8>;     // [row]
+alias Weights = array<vec4<f16>, 8>;    // [row]
+alias Results = array<vec4<f32>, 16>;   // [row][half]
+
+// Pair s of a run is [s / UNROLL][s % UNROLL].
+var<workgroup> left: array<array<array<array<Eight, 18>, UNROLL>, PARTS>, $ROLES>;
+var<workgroup> right: array<array<array<array<Eight, 34>, UNROLL>, PARTS>, $ROLES>;
+
+// Tokens from \`first\` on of one head of a matrix.
+struct Rows { source: u32, head: u32, first: u32 }
+
+// An invocation's place in the grid of its role.
+struct Place { role: u32, thread: u32, x: u32, y: u32 }
+
+fn place_of(thread: u32) -> Place {
+  //! if ROW_LANES
+  return Place(thread / 128u, thread % 128u, thread % 16u, thread / 16u % 8u);
+  //! else
+  let lane = thread % 32u;
+  let warp = thread / 32u % 4u;
+  return Place(
+    thread / 128u, thread % 128u, lane / 2u % 8u + warp % 2u * 8u, lane % 2u + lane / 16u * 2u + warp / 2u * 4u);
+  //! end
+}
+
+// The columns of an invocation, and the rows that come together as a vector.
+fn columns_of(place: Place) -> vec4<u32> { return 2u * place.x + vec4<u32>(0u, 1u, 32u, 33u); }
+fn row_of(place: Place, v: u32, c: u32) -> u32 { return 4u * place.y + 32u * v + c; }
+
+// Where a head of a token begins.
+fn start_of(rows: Rows, token: u32) -> u32 {
+  let inside = min(rows.first + token, params.tokens - 1u);
+  //! if BACKWARD
+  if (rows.source == D_OUTPUT) { return inside * params.d_output_pitch + rows.head * HEAD_EIGHTS; }
+  //! end
+  return qkv_index(rows.source, inside, rows.head, 0u);
+}
+
+fn load_eights(source: u32, at: vec4<u32>) -> array<Eight, 4> {
+  //! if BACKWARD
+  if (source == D_OUTPUT) {
+    return array<Eight, 4>(d_output[at.x], d_output[at.y], d_output[at.z], d_output[at.w]);
+  }
+  //! end
+  return array<Eight, 4>(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]);
+}
+
+fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, place: Place) {
+  // Half of the invocations bring rows, half columns: four of them, four pairs of each.
+  let brings_left = place.thread < 64u;
+  let eight = place.thread % 4u;
+  let slot = place.thread / 4u % 16u;
+  var brought = b;
+  var tokens = 2u * slot + vec4<u32>(0u, 1u, 32u, 33u);
+  if (brings_left) {
+    brought = a;
+    tokens = 4u * slot + vec4<u32>(0u, 1u, 2u, 3u);
+  }
+  let at = eight + vec4<u32>(
+    start_of(brought, tokens.x), start_of(brought, tokens.y), start_of(brought, tokens.z), start_of(brought, tokens.w));
+  var next = load_eights(brought.source, at);
+  for (var chain = 0u; chain < params.steps; chain += PRODUCT_CHAIN) {
+    var sums = array<vec4<f16>, 16>(); // [row][columns]: pairs of sums
+    for (var step = chain; step < min(chain + PRODUCT_CHAIN, params.steps); step += 1u) {
+      workgroupBarrier();
+      //! for c,half,parts in 0,0,xy 1,0,zw 2,1,xy 3,1,zw
+      {
+        let four = Eight(
+          vec4<f16>(next[0][$half].$parts, next[1][$half].$parts),
+          vec4<f16>(next[2][$half].$parts, next[3][$half].$parts));
+        let pair = eight + 4u * $c;
+        if (brings_left) {
+          left[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+        } else {
+          right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+        }
+      }
+      //! end
+      workgroupBarrier();
+      if (step + 1u < params.steps) {
+        next = array<Eight, 4>();
+        // Past the head there are zeros.
+        if (HEAD_DIM % 32u == 0u || 4u * (step + 1u) + eight < HEAD_EIGHTS) {
+          next = load_eights(brought.source, at + 4u * (step + 1u));
+        }
+      }
+      for (var part = 0u; part < params.parts; part += 1u) {
+        //! unroll k 0 UNROLL
+        {
+          let columns = right[place.role][part][$k][place.x];
+          //! unroll v 0 2
+          let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+          //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
+          {
+            let row = rows$v[$half].$parts;
+            sums[2 * (4 * $v + $c)] = fma(row, columns[0], sums[2 * (4 * $v + $c)]);
+            sums[2 * (4 * $v + $c) + 1] = fma(row, columns[1], sums[2 * (4 * $v + $c) + 1]);
+          }
+          //! end
+          //! end
+        }
+        //! end
+      }
+    }
+    //! unroll r 0 8
+    (*scores)[$r] += joined(sums[2 * $r], sums[2 * $r + 1]);
+    //! end
+  }
+}
+
+// The two parts of four sums, added in f32.
+fn joined(low: vec4<f16>, high: vec4<f16>) -> vec4<f32> {
+  let a = vec4<f32>(low);
+  let b = vec4<f32>(high);
+  return vec4<f32>(a.xz + a.yw, b.xz + b.yw);
+}
+
+// What an invocation brings of a run of columns: eight dims of four of them.
+fn load_columns(b: Rows, first: u32, place: Place) -> array<Eight, 4> {
+  let chunk = place.thread % 16u;
+  let pair = place.thread / 16u;
+  let half = chunk / 8u;
+  var values = array<Eight, 4>();
+  if (chunk % 8u < HEAD_EIGHTS / 2u) {
+    let eight = half * (HEAD_EIGHTS / 2u) + chunk % 8u;
+    let token = first + 2u * pair;
+    values = load_eights(b.source, eight + vec4<u32>(
+      start_of(b, token), start_of(b, token + 1u), start_of(b, token + 16u), start_of(b, token + 17u)));
+  }
+  return values;
+}
+
+// Turns \`weights\`; in the end they are as they were.
+fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Weights>, b: Rows, place: Place) {
+  let x = place.x;
+  let chunk = place.thread % 16u;
+  let pair = place.thread / 16u;
+  // Eight invocations that store, or load, vectors at once need eight places of different remainders.
+  let low = 2u * chunk + chunk / 4u % 2u;
+  let high = 2u * chunk + 1u - chunk / 4u % 2u;
+  let slot = x ^ (x / 8u);
+  var next = load_columns(b, 0u, place);
+  for (var chain = 0u; chain < params.halves; chain += COMBINATION_CHAIN) {
+    //! if !APART
+    var sums = array<vec4<f16>, 32>(); // [row][half][dims]: pairs of sums
+    //! end
+    for (var step = chain; step < min(chain + COMBINATION_CHAIN, params.halves); step += 1u) {
+      workgroupBarrier();
+      //! unroll v 0 2
+      left[place.role][x / UNROLL][x % UNROLL][place.y + 8u * $v] = Eight(
+        vec4<f16>((*weights)[4 * $v].xy, (*weights)[4 * $v + 1].xy),
+        vec4<f16>((*weights)[4 * $v + 2].xy, (*weights)[4 * $v + 3].xy));
+      //! end
+      //! unroll n 0 2
+      //! for quad,to in 0,low 1,high
+      right[place.role][(pair + 8u * $n) / UNROLL][(pair + 8u * $n) % UNROLL][$to] = Eight(
+        vec4<f16>(next[2 * $n][$quad].x, next[2 * $n + 1][$quad].x, next[2 * $n][$quad].y, next[2 * $n + 1][$quad].y),
+        vec4<f16>(next[2 * $n][$quad].z, next[2 * $n + 1][$quad].z, next[2 * $n][$quad].w, next[2 * $n + 1][$quad].w));
+      //! end
+      //! end
+      workgroupBarrier();
+      if (step + 1u < params.halves) { next = load_columns(b, 32u * (step + 1u), place); }
+      //! unroll r 0 8
+      (*weights)[$r] = (*weights)[$r].zwxy;
+      //! end
+      //! if APART
+      //! unroll j 0 2
+      {
+        var sums = array<vec4<f16>, 16>(); // [row][dims]: pairs of sums
+        for (var part = 0u; part < params.parts; part += 1u) {
+          //! unroll k 0 UNROLL
+          {
+            let dims = right[place.role][part][$k][slot + 16u * $j];
+            //! unroll v 0 2
+            let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+            //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
+            {
+              let row = rows$v[$half].$parts;
+              sums[2 * (4 * $v + $c)] = fma(row, dims[0], sums[2 * (4 * $v + $c)]);
+              sums[2 * (4 * $v + $c) + 1] = fma(row, dims[1], sums[2 * (4 * $v + $c) + 1]);
+            }
+            //! end
+            //! end
+          }
+          //! end
+        }
+        //! unroll r 0 8
+        (*results)[2 * $r + $j] += joined(sums[2 * $r], sums[2 * $r + 1]);
+        //! end
+      }
+      //! end
+      //! else
+      for (var part = 0u; part < params.parts; part += 1u) {
+        //! unroll k 0 UNROLL
+        {
+          //! unroll j 0 2
+          let dims$j = right[place.role][part][$k][slot + 16u * $j];
+          //! end
+          //! unroll v 0 2
+          let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+          //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
+          {
+            let row = rows$v[$half].$parts;
+            //! unroll j 0 2
+            //! unroll h 0 2
+            sums[4 * (4 * $v + $c) + 2 * $j + $h] = fma(row, dims$j[$h], sums[4 * (4 * $v + $c) + 2 * $j + $h]);
+            //! end
+            //! end
+          }
+          //! end
+          //! end
+        }
+        //! end
+      }
+      //! end
+    }
+    //! if !APART
+    //! unroll i 0 16
+    (*results)[$i] += joined(sums[2 * $i], sums[2 * $i + 1]);
+    //! end
+    //! end
+  }
+}
+`,
+  "attention_half_backward.wgsl": `// What the two kernels of the attention backward in packed half-precision arithmetic share: operands, the power of two in
+// d_output, and how they write rows of a gradient. With ROTATED, q and k came out of rope.wgsl, and their gradients are
+// rotated back on their way to memory.
+//! include attention_operands.wgsl WIDTH=8 BACKWARD=true
+
+// The power of two that d_output was multiplied by (attention_half_gradient.wgsl), and its inverse.
+fn gradient_scale() -> vec2<f32> {
+  let at = params.tokens * params.statistics_pitch;
+  return vec2<f32>(delta[at], delta[at + 1u]);
+}
+
+// Writes the gradient of a tile's rows from token \`first\` on to \`last\`, times a factor. \`column\`: where their head begins.
+// A loop over the rows of an invocation, so that the rotation is compiled once: row by row the results move up.
+fn write_gradient(
+  given: Results, first: u32, last: u32, column: u32, factor: f32, rotated: bool, place: Place,
+) {
+  if (place.x >= HALF_QUADS) { return; }
+  var results = given;
+  for (var r = 0u; r < 4u * params.halves; r += 1u) {
+    let token = first + row_of(place, r / 4u, r % 4u);
+    if (token > last) { break; }
+    var low = results[0] * factor;
+    var high = results[1] * factor;
+    //! if ROTATED
+    if (rotated) {
+      let angle = rotation(positions[token], 4u * place.x + LANES);
+      let turned = low * angle.cosine + high * angle.sine;
+      high = high * angle.cosine - low * angle.sine;
+      low = turned;
+    }
+    //! end
+    let at = token * params.d_qkv_pitch + column + place.x;
+    d_qkv[at] = low;
+    d_qkv[at + HALF_QUADS] = high;
+    //! unroll i 0 14
+    results[$i] = results[$i + 2];
+    //! end
+  }
+}
+`,
+  "attention_half_forward.wgsl": `// Attention forward in packed half-precision arithmetic, tiled with an online softmax: what attention_forward.wgsl
+// computes, for q, k and v in f16.
+//
+// Shapes: as there, qkv f16; probabilities are rounded to f16 before they meet v.
+// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
+// query's document to the last query.
+//
+// Online softmax: the running maximum of a row is kept in f16. It need not be the maximum to the last bit, only the same
+// number in all invocations of the row, so they tell each other half the bytes.
+//
+// Operations: 4 · head size for each visible (query, key, head), 2 products.
+//! include attention_operands.wgsl WIDTH=8 BACKWARD=false
+//! include attention_half.wgsl ROLES=1 BACKWARD=false
+
+const THREADS = 128u;
+const MASKED = -3e38; // below every score
+const LOWEST = -65504.0; // of f16
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let place = place_of(thread);
+  let part = place.x / UNROLL;
+  let pair = place.x % UNROLL;
+  let head = group.y;
+  let kv_head = head * params.kv_heads / params.heads;
+  let first_query = group.x * ROWS;
+  let last_query = min(first_query + ROWS, params.tokens) - 1u;
+  let last_start = documents[last_query].x;
+  let scale = params.scale * LOG2_E;
+
+  var results = Results();
+  var sums = RowNumbers();
+  var maxima = Eight(vec4<f16>(LOWEST), vec4<f16>(LOWEST));
+  for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
+    var scores = Scores();
+    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), place);
+    //! unroll r 0 8
+    scores[$r] *= scale;
+    //! end
+    if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
+      let keys = first_key + columns_of(place);
+      //! unroll v 0 2
+      //! unroll c 0 4
+      {
+        let query = first_query + row_of(place, \${v}u, \${c}u);
+        let start = documents[min(query, last_query)].x;
+        let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+        scores[4 * $v + $c] = select(vec4<f32>(MASKED), scores[4 * $v + $c], visible);
+      }
+      //! end
+      //! end
+    }
+    let before = maxima;
+    //! unroll v 0 2
+    {
+      var tile: vec4<f32>;
+      //! unroll c 0 4
+      {
+        let s = scores[4 * $v + $c];
+        tile[$c] = max(max(s.x, s.y), max(s.z, s.w));
+      }
+      //! end
+      maxima[$v] = vec4<f16>(clamp(tile, vec4<f32>(LOWEST), vec4<f32>(-LOWEST)));
+    }
+    //! end
+    workgroupBarrier();
+    left[0][part][pair][place.y] = maxima;
+    workgroupBarrier();
+    maxima = before;
+    //! unroll i 0 16
+    {
+      let others = left[0][$i / UNROLL][$i % UNROLL][place.y];
+      maxima = Eight(max(maxima[0], others[0]), max(maxima[1], others[1]));
+    }
+    //! end
+    var weights: Weights;
+    //! unroll v 0 2
+    {
+      let maximum = vec4<f32>(maxima[$v]);
+      let decay = exp2(vec4<f32>(before[$v]) - maximum);
+      sums[$v] *= decay;
+      //! unroll c 0 4
+      {
+        let p = exp2(scores[4 * $v + $c] - maximum[$c]);
+        sums[$v][$c] += (p.x + p.y) + (p.z + p.w);
+        weights[4 * $v + $c] = vec4<f16>(p);
+        results[2 * (4 * $v + $c)] *= decay[$c];
+        results[2 * (4 * $v + $c) + 1] *= decay[$c];
+      }
+      //! end
+    }
+    //! end
+    add_combinations(&results, &weights, Rows(V, kv_head, first_key), place);
+  }
+
+  // The sums of a row's invocations, as f16 and what that leaves over: 22 bits.
+  workgroupBarrier();
+  let rounded = Eight(vec4<f16>(sums[0]), vec4<f16>(sums[1]));
+  left[0][part][pair][place.y] = rounded;
+  left[0][part][pair][place.y + 8u] =
+    Eight(vec4<f16>(sums[0] - vec4<f32>(rounded[0])), vec4<f16>(sums[1] - vec4<f32>(rounded[1])));
+  workgroupBarrier();
+  //! unroll v 0 2
+  {
+    var total = vec4<f32>();
+    //! unroll i 0 16
+    total += vec4<f32>(left[0][$i / UNROLL][$i % UNROLL][place.y][$v])
+      + vec4<f32>(left[0][$i / UNROLL][$i % UNROLL][place.y + 8u][$v]);
+    //! end
+    let statistics = (vec4<f32>(maxima[$v]) + log2(total)) * LN_2;
+    //! unroll c 0 4
+    {
+      let query = first_query + row_of(place, \${v}u, \${c}u);
+      if (query <= last_query) {
+        if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[$c]; }
+        if (place.x < HALF_QUADS) {
+          let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
+          put_output(at, results[2 * (4 * $v + $c)] / total[$c]);
+          put_output(at + HALF_QUADS, results[2 * (4 * $v + $c) + 1] / total[$c]);
+        }
+      }
+    }
+    //! end
+  }
+  //! end
+
+  // The columns up to the pitch are zero. The output has none: heads are multiples of 16.
+  if (head + 1u == params.heads) {
+    for (var query = first_query; query <= last_query; query += 1u) {
+      for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
+        log_sum_exp[query * params.statistics_pitch + c] = 0.0;
+      }
+    }
+  }
+}
+`,
+  "attention_half_gradient.wgsl": `// d_output in f16 for the attention backward in packed half-precision arithmetic, times the power of two at scales[at]
+// that attention_gradient_scale.wgsl found.
+//
+// Shapes: d_output f32, halves f16, of the same pitch, seen as \`count\` vectors of eight elements.
+// Memory-bound; a thread takes one vector.
+//! include linear_grid.wgsl
+enable f16;
+
+const THREADS = 256u;
+
+struct Params { count: u32, at: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> d_output: array<array<vec4<f32>, 2>>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read_write> halves: array<array<vec4<f16>, 2>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  if (item >= params.count) { return; }
+  let scale = scales[params.at];
+  halves[item] = array<vec4<f16>, 2>(vec4<f16>(d_output[item][0] * scale), vec4<f16>(d_output[item][1] * scale));
+}
+`,
+  "attention_half_keys_values.wgsl": `// Attention backward in packed half-precision arithmetic, gradients of keys and values: dV = Pᵀ·dO and
+// dK = scale · dSᵀ·Q, summed over the query heads that share a key head, as attention_backward_keys_values.wgsl.
+//
+// Shapes: as there; qkv and d_output f16, the latter times a power of two; P and dS are rounded to f16.
+// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first
+// key to the end of its last key's document. Nobody else adds to its rows, so the order is fixed.
+//
+// Roles: two gradients of 64 rows are more than 128 invocations have registers for. The first half makes the scores, P and
+// dV; the second dP, dS and dK, to which the first lends P through workgroup memory. Both walk through the same code.
+//
+// Operations: 8 · head size for each visible (query, key, head), 4 products.
+//! include attention_half_backward.wgsl
+//! include attention_half.wgsl ROLES=2 BACKWARD=true
+
+const THREADS = 256u;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let place = place_of(thread);
+  let second = place.role == 1u;
+  let part = place.x / UNROLL;
+  let pair = place.x % UNROLL;
+  let kv_head = group.y;
+  let first_key = group.x * ROWS;
+  let last_key = min(first_key + ROWS, params.tokens) - 1u;
+  let first_end = documents[first_key].y;
+  let end_query = min(documents[last_key].y, params.tokens);
+  // The heads h with ⌊h · kv_heads / heads⌋ = kv_head.
+  let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
+  let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;
+  let gradient = gradient_scale();
+  let scale = params.scale * LOG2_E;
+  var results = Results();
+
+  for (var head = first_head; head < end_head; head += 1u) {
+    for (var first_query = first_key; first_query < end_query; first_query += COLUMNS) {
+      let queries = first_query + columns_of(place);
+      let at = min(queries, vec4<u32>(params.tokens - 1u)) * params.statistics_pitch + head;
+      var statistics: vec4<f32>;
+      if (second) {
+        statistics = vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]) * gradient.x;
+      } else {
+        statistics = vec4<f32>(log_sum_exp[at.x], log_sum_exp[at.y], log_sum_exp[at.z], log_sum_exp[at.w]) * LOG2_E;
+      }
+      var scores = Scores();
+      add_products(
+        &scores, Rows(select(K, V, second), kv_head, first_key), Rows(select(Q, D_OUTPUT, second), head, first_query), place);
+
+      var weights: Weights;
+      if (!second) {
+        let cut = first_query < last_key || first_query + COLUMNS > first_end;
+        //! unroll v 0 2
+        //! unroll c 0 4
+        {
+          var p = exp2(scores[4 * $v + $c] * scale - statistics);
+          if (cut) {
+            let key = min(first_key + row_of(place, \${v}u, \${c}u), last_key);
+            p = select(vec4<f32>(), p, (queries >= vec4<u32>(key)) & (queries < vec4<u32>(documents[key].y)));
+          }
+          weights[4 * $v + $c] = vec4<f16>(p);
+        }
+        //! end
+        //! end
+      }
+      workgroupBarrier();
+      if (!second) {
+        //! unroll n 0 4
+        right[$n / 2][part][pair][place.y + 8u * ($n % 2)] = Eight(weights[2 * $n], weights[2 * $n + 1]);
+        //! end
+      }
+      workgroupBarrier();
+      if (second) {
+        //! unroll n 0 4
+        {
+          let p = right[$n / 2][part][pair][place.y + 8u * ($n % 2)];
+          weights[2 * $n] = vec4<f16>(vec4<f32>(p[0]) * (scores[2 * $n] - statistics));
+          weights[2 * $n + 1] = vec4<f16>(vec4<f32>(p[1]) * (scores[2 * $n + 1] - statistics));
+        }
+        //! end
+      }
+      add_combinations(&results, &weights, Rows(select(D_OUTPUT, Q, second), head, first_query), place);
+    }
+  }
+  let column = select(params.dv_column, params.dk_column, second) + kv_head * (HEAD_DIM / 4u);
+  let factor = select(gradient.y, params.scale * gradient.y, second);
+  write_gradient(results, first_key, last_key, column, factor, second, place);
+}
+`,
+  "attention_half_queries.wgsl": `// Attention backward in packed half-precision arithmetic, gradient of the queries: dQ = scale · dS·K, as
+// attention_backward_queries.wgsl.
+//
+// Shapes: as there; qkv and d_output f16, the latter times a power of two; P and dS are rounded to f16.
+// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys that the forward walked over.
+// The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
+//
+// Operations: 6 · head size for each visible (query, key, head), 3 products.
+//! include attention_half_backward.wgsl
+//! include attention_half.wgsl ROLES=1 BACKWARD=true
+
+const THREADS = 128u;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let place = place_of(thread);
+  let head = group.y;
+  let kv_head = head * params.kv_heads / params.heads;
+  let first_query = group.x * ROWS;
+  let last_query = min(first_query + ROWS, params.tokens) - 1u;
+  let last_start = documents[last_query].x;
+  let gradient = gradient_scale();
+  let scale = params.scale * LOG2_E;
+  var dq = Results();
+
+  for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
+    var scores = Scores();
+    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), place);
+    let keys = first_key + columns_of(place);
+    let cut = first_key < last_start || first_key + COLUMNS > first_query + 1u;
+    var weights: Weights;
+    //! unroll v 0 2
+    //! unroll c 0 4
+    {
+      let query = min(first_query + row_of(place, \${v}u, \${c}u), last_query);
+      var p = exp2(scores[4 * $v + $c] * scale - log_sum_exp[query * params.statistics_pitch + head] * LOG2_E);
+      if (cut) {
+        p = select(vec4<f32>(), p, (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query)));
+      }
+      weights[4 * $v + $c] = vec4<f16>(p);
+    }
+    //! end
+    //! end
+    var dp = Scores();
+    add_products(&dp, Rows(D_OUTPUT, head, first_query), Rows(V, kv_head, first_key), place);
+    //! unroll v 0 2
+    //! unroll c 0 4
+    {
+      let query = min(first_query + row_of(place, \${v}u, \${c}u), last_query);
+      let mean = delta[query * params.statistics_pitch + head] * gradient.x;
+      weights[4 * $v + $c] = vec4<f16>(vec4<f32>(weights[4 * $v + $c]) * (dp[4 * $v + $c] - mean));
+    }
+    //! end
+    //! end
+    add_combinations(&dq, &weights, Rows(K, kv_head, first_key), place);
+  }
+  let column = params.dq_column + head * (HEAD_DIM / 4u);
+  write_gradient(dq, first_query, last_query, column, params.scale * gradient.y, true, place);
+
+  if (head == 0u) {
+    for (var query = first_query; query <= last_query; query += 1u) {
+      for (var c = params.d_qkv_columns + thread; c < params.d_qkv_pitch; c += THREADS) {
+        d_qkv[query * params.d_qkv_pitch + c] = vec4<f32>();
+      }
+    }
+  }
+}
+`,
+  "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32, in packed f16 and on tensor cores, and how they read q, k, v
+// and the gradient of the output: vectors of WIDTH components (2, 8 or 4) of a head. BACKWARD: those of the gradients.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
+// what is written are vectors of 4. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
 //! if WIDTH == 2
-  head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
-  parts: u32,      // of a tile's slices: see attention_tiles.wgsl
+  head_pairs: u32, // half the head size; elsewhere it is HEAD_DIM
 //! end
-  // All pitches and columns except those of the statistics count vectors.
+//! if WIDTH != 4
+  parts: u32,      // of a tile's slices: see attention_tiles.wgsl, attention_half.wgsl
+//! end
+//! if WIDTH == 8
+  steps: u32,      // runs of 32 dims of a head
+  halves: u32,     // 2: of a tile's columns, and of the rows of an invocation
+//! end
+  // All pitches and columns except those of the statistics count vectors: those that are read or written.
   qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
 //! if BACKWARD
   d_output_pitch: u32, statistics_pitch: u32,
@@ -762,7 +1389,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-//! if QKV == f32
+//! if WIDTH == 8
+// Eight neighbours of a row.
+alias Eight = array<vec4<f16>, 2>;
+
+@group(0) @binding(1) var<storage, read> qkv: array<Eight>;
+//! elif QKV == f32
 @group(0) @binding(1) var<storage, read> qkv: array<vec$WIDTH<f32>>;
 //! elif WIDTH == 2
 @group(0) @binding(1) var<storage, read> qkv: array<u32>;
@@ -770,11 +1402,19 @@ struct Params {
 @group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
 //! end
 //! if BACKWARD
+//! if WIDTH == 8
+@group(0) @binding(2) var<storage, read> d_output: array<Eight>;
+//! else
 @group(0) @binding(2) var<storage, read> d_output: array<vec$WIDTH<f32>>;
+//! end
 @group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
 @group(0) @binding(5) var<storage, read> delta: array<f32>;
-@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec$WIDTH<f32>>;
+//! if WIDTH == 2
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec2<f32>>;
+//! else
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4<f32>>;
+//! end
 //! if ROTATED
 //! include rotation.wgsl
 @group(0) @binding(7) var<storage, read> positions: array<u32>;
@@ -782,7 +1422,11 @@ struct Params {
 //! end
 //! else
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
-//! include attention_output.wgsl WIDTH=$WIDTH BINDING=3
+//! if WIDTH == 2
+//! include attention_output.wgsl WIDTH=2 BINDING=3
+//! else
+//! include attention_output.wgsl WIDTH=4 BINDING=3
+//! end
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 //! end
 
@@ -802,7 +1446,7 @@ fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
 //! if WIDTH == 2
   return token * params.qkv_pitch + column + head * params.head_pairs + vector;
 //! else
-  return token * params.qkv_pitch + column + head * (HEAD_DIM / 4u) + vector;
+  return token * params.qkv_pitch + column + head * (HEAD_DIM / \${WIDTH}u) + vector;
 //! end
 }
 
