@@ -3122,20 +3122,24 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 //! include silu.wgsl
 
 //! if GATE_UP == f16
-@group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
+alias GateUpWord = vec2<u32>;
 //! else
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
+alias GateUpWord = vec4<f32>;
 //! end
 
-// Four values, \`at\` counted in fours.
-fn gate_up_at(at: u32) -> vec4<f32> {
+@group(0) @binding(1) var<storage, read> gate_up: array<GateUpWord>;
+
+// The values of a word.
+fn widened(word: GateUpWord) -> vec4<f32> {
 //! if GATE_UP == f16
-  let bits = gate_up[at];
-  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+  return vec4<f32>(unpack2x16float(word.x), unpack2x16float(word.y));
 //! else
-  return gate_up[at];
+  return word;
 //! end
 }
+
+// Four values, \`at\` counted in fours.
+fn gate_up_at(at: u32) -> vec4<f32> { return widened(gate_up[at]); }
 `,
   "gemm.wgsl": `// General matrix product in f32: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], from f32, f16 or FP8 operands.
 //
@@ -4374,45 +4378,22 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // Include-only; constants from src/kernels/rows/rotation.ts.
 //
 // A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
-// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
-// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
-// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
-// came from (rotated_place and tile_place), and a third exchange is saved.
+// of a tile have six bits. A thread holds places that differ in the upper two, so that sixteen threads load and store one
+// run of memory; what it holds is added and subtracted in registers. For the other four bits
+//   SHUFFLES  threads of a subgroup read each other's registers: no barrier, and no workgroup memory;
+//   else      exchanges through workgroup memory bring a thread places that differ in the lower two bits, then in the
+//             middle two, then its own again. It writes only where it has read last, so each exchange has one barrier.
 //
-// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
-// memory in another order: \`turn\` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
-//
-// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
+// Results are at the places that values came from.
 //! if ROTATED != none
 
 alias Tile = array<vec4<f32>, 4>;
 
-// Where value i of a thread comes from, counted in vec4s: value 4 is the first of the workgroup's next tiles.
-fn tile_place(thread: u32, i: u32) -> u32 { return tile_of(thread, i) + thread % 16u + 16u * (i % 4u); }
-
-// Where value i is then.
-fn rotated_place(thread: u32, i: u32) -> u32 {
-//! if EXCHANGES == two
-  return tile_of(thread, i) + thread % 4u + 4u * (i % 4u) + 16u * (thread / 4u % 4u);
-//! elif EXCHANGES == one
-  return tile_of(thread, i) + i % 4u + 4u * (thread / 4u % 4u) + 16u * (thread % 4u);
-//! else
-  return tile_place(thread, i);
-//! end
+// Where value i of a thread is, counted in vec4s: value 4 is the first of the workgroup's next tiles.
+fn tile_place(thread: u32, i: u32) -> u32 {
+  return i / 4u * (4u * THREADS) + thread / 16u * 64u + thread % 16u + 16u * (i % 4u);
 }
 
-fn tile_of(thread: u32, i: u32) -> u32 { return i / 4u * (4u * THREADS) + thread / 16u * 64u; }
-
-//! if EXCHANGES != none
-var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
-
-// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
-// exclusive or of two results is that of their sum, where they share no bit.
-fn spread(place: u32) -> u32 {
-  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
-}
-
-//! end
 // The butterflies within a vec4.
 fn within(v: vec4<f32>) -> vec4<f32> {
   let x = vec4<f32>(v.xz + v.yw, v.xz - v.yw).xzyw;
@@ -4427,8 +4408,35 @@ fn within(v: vec4<f32>) -> vec4<f32> {
 fn beside(x: Tile) -> Tile { return Tile(x[0] + x[1], x[0] - x[1], x[2] + x[3], x[2] - x[3]); }
 fn across(x: Tile) -> Tile { return Tile(x[0] + x[2], x[1] + x[3], x[0] - x[2], x[1] - x[3]); }
 
+//! if BUTTERFLY_4
+//! if SHUFFLES
+//! if ENABLE_SUBGROUPS
+enable subgroups;
+//! end
+
+// Those of the threads that differ in bit \`mask\`: an exact product, so fused or not it is one addition.
+fn shuffled(x: Tile, thread: u32, mask: u32) -> Tile {
+  let sign = select(1.0, -1.0, (thread & mask) != 0u);
+  return Tile(
+    sign * x[0] + subgroupShuffleXor(x[0], mask),
+    sign * x[1] + subgroupShuffleXor(x[1], mask),
+    sign * x[2] + subgroupShuffleXor(x[2], mask),
+    sign * x[3] + subgroupShuffleXor(x[3], mask),
+  );
+}
+//! else
+var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
+
+// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
+// exclusive or of two results is that of their sum, where they share no bit.
+fn spread(place: u32) -> u32 {
+  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
+}
+//! end
+//! end
+
 // The transform of a workgroup's tiles, for all of its invocations at once.
-fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
+fn rotated(values: Tile, thread: u32) -> Tile {
   var x = Tile(within(values[0]), within(values[1]), within(values[2]), within(values[3]));
 //! if BUTTERFLY_64
   x = beside(x);
@@ -4436,46 +4444,55 @@ fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
 //! if BUTTERFLY_128
   x = across(x);
 //! end
-//! if EXCHANGES != none
+//! if BUTTERFLY_4
+//! if SHUFFLES
+  x = shuffled(x, thread, 1u);
+//! if BUTTERFLY_8
+  x = shuffled(x, thread, 2u);
+//! end
+//! if BUTTERFLY_16
+  x = shuffled(x, thread, 4u);
+//! end
+//! if BUTTERFLY_32
+  x = shuffled(x, thread, 8u);
+//! end
+//! else
   let tile = thread / 16u * 64u;
   let low = thread % 4u;
   let high = thread / 4u % 4u;
-//! if EXCHANGES == two
-  let step = 1u;
-  let middle = select(4u, 16u, turn == 1u);
-  let upper = select(16u, 4u, turn == 1u);
-//! else
-  let step = select(1u, 16u, turn == 1u);
-  let middle = 4u;
-  let upper = select(16u, 1u, turn == 1u);
-//! end
-
-  let own = tile + spread(step * low + middle * high);
+  let own = tile + spread(low + 4u * high);
 //! unroll i 0 4
-  tiles[own ^ spread(upper * \${i}u)] = x[$i];
+  tiles[own ^ spread(16u * \${i}u)] = x[$i];
 //! end
   workgroupBarrier();
-  let first = tile + spread(middle * high + upper * low);
+  let lower = tile + spread(4u * high + 16u * low);
 //! unroll i 0 4
-  x[$i] = tiles[first ^ spread(step * \${i}u)];
+  x[$i] = tiles[lower ^ spread(\${i}u)];
 //! end
   x = beside(x);
 //! if BUTTERFLY_8
   x = across(x);
 //! end
-//! if EXCHANGES == two
-
 //! unroll i 0 4
-  tiles[first ^ spread(step * \${i}u)] = x[$i];
+  tiles[lower ^ spread(\${i}u)] = x[$i];
 //! end
   workgroupBarrier();
-  let second = tile + spread(step * low + upper * high);
+//! if BUTTERFLY_16
+  let middle = tile + spread(low + 16u * high);
 //! unroll i 0 4
-  x[$i] = tiles[second ^ spread(middle * \${i}u)];
+  x[$i] = tiles[middle ^ spread(4u * \${i}u)];
 //! end
   x = beside(x);
 //! if BUTTERFLY_32
   x = across(x);
+//! end
+//! unroll i 0 4
+  tiles[middle ^ spread(4u * \${i}u)] = x[$i];
+//! end
+  workgroupBarrier();
+//! end
+//! unroll i 0 4
+  x[$i] = tiles[own ^ spread(16u * \${i}u)];
 //! end
 //! end
 //! end
@@ -5596,12 +5613,16 @@ struct Params {
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_input: array<vec4<f32>>;
 
-struct Source {
-  dy: vec4<f32>,
+struct Rest {
   x: vec4<f32>,
 //! if ACCUMULATE
   before: vec4<f32>,
 //! end
+}
+
+struct Source {
+  dy: vec4<f32>,
+  rest: Rest,
 }
 
 struct Row {
@@ -5617,16 +5638,18 @@ fn place(row: u32, v: u32) -> u32 { return row * params.vectors + min(v, params.
 
 fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[place(row, v)]; }
 
-fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+fn rest(row: u32, v: u32) -> Rest {
   let at = place(row, v);
 //! if ACCUMULATE
-  return Source(dy, input[at], d_input[at]);
+  return Rest(input[at], d_input[at]);
 //! else
-  return Source(dy, input[at]);
+  return Rest(input[at]);
 //! end
 }
 
-fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
+fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return Source(dy, rest); }
+
+fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
 // Zero past the end of the weight, which lies before the pitch.
 fn weight_at(v: u32) -> vec4<f32> {
@@ -5634,7 +5657,7 @@ fn weight_at(v: u32) -> vec4<f32> {
   return select(vec4<f32>(), weight[min(v, weights - 1u)], v < weights);
 }
 
-fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.x); }
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.rest.x); }
 
 fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
   let mean = sum / f32(params.cols);
@@ -5642,9 +5665,9 @@ fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
 }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values {
-  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.x;
+  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.rest.x;
 //! if ACCUMULATE
-  return Values(source.before + dx);
+  return Values(source.rest.before + dx);
 //! else
   return Values(dx);
 //! end
@@ -5807,9 +5830,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll i 0 4
   let value_$i = value(start + tile_place(thread, \${i}u));
 //! end
-  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread, 0u);
+  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread);
 //! unroll i 0 4
-  let at_$i = start + rotated_place(thread, \${i}u);
+  let at_$i = start + tile_place(thread, \${i}u);
   if (at_$i < params.vectors) { output[at_$i] = result[$i]; }
 //! end
 }
@@ -5926,11 +5949,12 @@ fn largest(v: vec4<f32>) -> f32 {
 // GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs.
 // Without QUANTIZED there are no codes.
 //
-// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
-// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+// ROTATED is what goes through the transform of hadamard.wgsl, of which a thread takes four places of a tile at once. Rows
+// are always kept in registers then (VECTORS is a multiple of 4).
 //   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
 //   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
-//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
+//            declares turned(row, v), that part; Rest, rest(row, v), what else is read, without waiting for the
+//            transform; and source_of(rest, part), what load(row, v) gives of the two
 //! include workgroup_reduce.wgsl
 //! include hadamard.wgsl
 //! if QUANTIZED
@@ -5949,19 +5973,20 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! if ROTATED == source
 //! unroll i 0 VECTORS
-  let turned_$i = turned(row, tile_place(thread, \${i}u));
+  let v_$i = tile_place(thread, \${i}u);
+  let turned_$i = turned(row, v_$i);
+//! end
+//! unroll i 0 VECTORS
+  let rest_$i = rest(row, v_$i);
 //! end
 //! unroll tile 0 VECTORS/4
   var tile_$tile: Tile;
 //! unroll i 4*tile 4*tile+4
   tile_$tile[\${i}u % 4u] = turned_$i;
 //! end
-  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
-//! end
-//! unroll tile 0 VECTORS/4
+  tile_$tile = rotated(tile_$tile, thread);
 //! unroll i 4*tile 4*tile+4
-  let v_$i = rotated_place(thread, \${i}u);
-  let source_$i = load_with(row, v_$i, tile_$tile[\${i}u % 4u]);
+  let source_$i = source_of(rest_$i, tile_$tile[\${i}u % 4u]);
 //! end
 //! end
 //! elif REGISTERS
@@ -6016,15 +6041,13 @@ fn write_row(row: u32, thread: u32) {
 //! unroll i 4*tile 4*tile+4
   tile_$tile[\${i}u % 4u] = select(vec4<f32>(), values_$i[0], v_$i < vectors);
 //! end
-  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
+  tile_$tile = rotated(tile_$tile, thread);
 //! unroll i 4*tile 4*tile+4
-  let to_$i = rotated_place(thread, \${i}u);
   let out_\${i}_0 = tile_$tile[\${i}u % 4u];
 //! end
 //! end
 //! elif REGISTERS
 //! unroll i 0 VECTORS
-  let to_$i = v_$i;
 //! unroll part 0 PARTS
   let out_\${i}_$part = by_column(values_$i[$part], \${part}u * vectors + min(v_$i, vectors - 1u));
 //! end
@@ -6037,7 +6060,7 @@ fn write_row(row: u32, thread: u32) {
   var amax = 0.0;
 //! unroll i 0 VECTORS
 //! unroll part 0 PARTS
-  amax = max(amax, select(0.0, largest(out_\${i}_$part), to_$i < vectors));
+  amax = max(amax, select(0.0, largest(out_\${i}_$part), v_$i < vectors));
 //! end
 //! end
 //! end
@@ -6046,9 +6069,9 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
-  if (to_$i < vectors) {
+  if (v_$i < vectors) {
 //! unroll part 0 PARTS
-    write_scaled(row, \${part}u * vectors + to_$i, out_\${i}_$part * scale);
+    write_scaled(row, \${part}u * vectors + v_$i, out_\${i}_$part * scale);
 //! end
   }
 //! end
@@ -6330,13 +6353,21 @@ fn place(v: u32) -> u32 { return min(v, params.vectors - 1u); }
 
 fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[row * params.vectors + place(v)]; }
 
-// The gradients, which take two thirds of the registers of what they are made of.
-fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
-  let at = 2u * row * params.vectors + place(v);
-  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), dy);
+// As it is stored, which takes the fewest registers.
+struct Rest {
+  gate: GateUpWord,
+  up: GateUpWord,
 }
 
-fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
+fn rest(row: u32, v: u32) -> Rest {
+  let at = 2u * row * params.vectors + place(v);
+  return Rest(gate_up[at], gate_up[at + params.vectors]);
+}
+
+// The gradients, which take two thirds of the registers of what they are made of.
+fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return gated_gradient(widened(rest.gate), widened(rest.up), dy); }
+
+fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source.gate, source.up); }
 fn again(row: u32, v: u32, of_row: Row) -> Values { return made(load(row, v), v, of_row); }
