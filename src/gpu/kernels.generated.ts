@@ -2161,7 +2161,7 @@ struct Params {
   change_vectors: u32, // vectors of columns in a row of change
 //! end
 //! if STOCHASTIC
-  row_vectors: u32, // fours of columns in a row
+  row_words: u32,  // eights of columns in a row
   key_low: u32,    // of the tensor
   key_high: u32,
 //! end
@@ -2194,9 +2194,9 @@ fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_ro
 fn base_codes(row: u32, vector: u32) -> u32 { return base[place_of(params.base_row + row, vector)]; }
 //! end
 `,
-  "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for two neighbouring
-// columns, a function of the tensor's key, the step and the element, by integer arithmetic only. Include-only; the
-// kernel's parameters have key_low, key_high and row_vectors.
+  "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key, the
+// step and the element, by integer arithmetic only. Include-only; the kernel's parameters have key_low, key_high and
+// row_words.
 //! include mix.wgsl
 //! include step_state.wgsl
 
@@ -2207,16 +2207,20 @@ fn rounding_stream() -> vec2<u32> {
   return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
 }
 
-// The words of columns 4·vector to 4·vector + 3 of a row, a word for two of them. The first is \`mix\` of their index, with
-// half of the stream before and half in its middle, so that streams are not each other's shifts; the second is half a
-// round more.
-fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
-  var z = row * params.row_vectors + vector + stream.x;
+// A word for columns 8·eight to 8·eight + 7 of a row: \`mix\` of their index, with half of the stream before and half in its
+// middle, so that streams are not each other's shifts.
+fn rounding_word(stream: vec2<u32>, row: u32, eight: u32) -> u32 {
+  var z = row * params.row_words + eight + stream.x;
   z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
   z = (z ^ (z >> 15u)) * 0x735a2d97u;
-  let first = z ^ (z >> 15u);
-  z = first * 0x9e3779b1u;
-  return vec2<u32>(first, z ^ (z >> 16u));
+  return z ^ (z >> 15u);
+}
+
+// The random bits of four of these columns, the first or the last ones (half is 0 or 1): the lower 23 of each. Products of
+// the word's lower or upper 23 bits, so each number is as likely; the factors are such that the pairs of any two columns
+// form a lattice with nearly the largest possible distances.
+fn random_bits(word: u32, half: u32) -> vec4<u32> {
+  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u);
 }
 `,
   "falqon_row.wgsl": `// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
@@ -2250,6 +2254,9 @@ fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> 
 // Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
 const UNIT = 256.0;
 
+// What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
+const CHANGE_SHIFT = 0u;
+
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
 
 // The signs of four values in their places of a word of codes.
@@ -2269,11 +2276,11 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
 // The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
 // magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
 // codes in the mantissa of f32. Random 19 bits are added, the fraction is cut off. What is a code already stays.
-fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
+fn new_codes(codes: u32, sum: vec4<f32>, random_bits: vec4<u32>) -> u32 {
   let v = decode4(codes) + sum;
   let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u));
-  let random = vec4<u32>(words.x >> 13u, words.x & 0x7ffffu, words.y >> 13u, words.y & 0x7ffffu);
+  let random = random_bits & vec4<u32>(0x7ffffu);
   // Half of the power's bits are taken off, not all: what is left is the exponent field of the code.
   let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
@@ -2295,21 +2302,31 @@ const UNIT = 1.0;
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_$CODES(codes); }
 
 //! if STOCHASTIC
-// The codes of from + sum, each rounded up with the probability of its fraction: from + floor(sum + random), saturated.
-// The random numbers, of 23 bits, are between 0 and 1, so that zero stays. All but their bits is done in f32, whose units
-// are the faster half of a GPU here: a byte is the mantissa of 2^23 and more, and saturation is that to [0, 1].
-fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
-  let rotated = (words << vec2<u32>(7u)) | (words >> vec2<u32>(25u));
-  let bits = vec4<u32>(words.x >> 9u, rotated.x, words.y >> 9u, rotated.y) & vec4<u32>(0x7fffffu);
-  let random = bitcast<vec4<f32>>(bits | vec4<u32>(0x3f800001u)) - 1.0;
-  let bytes = codes ^ 0x80808080u; // each plus 128
-  let places = vec4<u32>(bytes, bytes >> 8u, bytes >> 16u, bytes >> 24u) & vec4<u32>(0xffu);
-  let old = bitcast<vec4<f32>>(places | vec4<u32>(0x4b000000u)) - 8388609.0; // plus 127
-  let share = saturate((old + floor(sum + random)) * (1.0 / 254.0));
-  let made = bitcast<vec4<u32>>(share * 254.0 + 8388609.0); // each plus 128, and 0x4b000000
-  return (made.x + (made.y << 8u) + (made.z << 16u) + (made.w << 24u) - 0x4b000000u) ^ 0x80808080u;
+// What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
+const CHANGE_SHIFT = 24u;
+
+// The codes of from + change, each rounded up with the probability of its fraction, saturated; change is a sum times 2^-24.
+//
+// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a random number between
+// -1/2 and 1/2 of such a step rounds to a code. Saturation is that to [0, 1], and the bits are an integer again. Little of
+// it is integer arithmetic or conversion, of which a GPU has less. Random numbers are odd multiples of 2^-23 of a step, so
+// that they are as often below zero as above, and a change of zero changes nothing.
+fn new_codes(codes: u32, change: vec4<f32>, random_bits: vec4<u32>) -> u32 {
+  const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
+  let random = bitcast<vec4<f32>>((random_bits & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
+  // Each byte plus 128 is the mantissa of 2^23 and more, or in its upper byte but one.
+  let low = codes ^ 0x80808080u;
+  let high = low >> 16u;
+  let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
+  let old = bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
+    (vec4<f32>(1.0 - 255.0 * 0x1p-24) - vec4<f32>(0.5, 0x1p-9, 0.5, 0x1p-9));
+  let made = bitcast<vec4<u32>>(max(saturate(old + (change + random)), SMALLEST)); // 0x3f800000 + c - 127
+  let pairs = made.xz + (made.yw << vec2<u32>(8u));
+  return (pairs.x + (pairs.y << 16u) + 0x407fffffu) ^ 0x80808080u;
 }
 //! else
+const CHANGE_SHIFT = 0u;
+
 fn new_codes(codes: u32, sum: vec4<f32>) -> u32 { return pack4_$CODES(decode4(codes) + sum); }
 //! end
 //! end
@@ -2448,7 +2465,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let base = base_codes(row, vector);
       let value = (decode4(base) + sum) * UNIT;
 //! if STOCHASTIC
-      let code = new_codes(base, sum, rounding_words(rounding_stream(), row, vector));
+      let random = random_bits(rounding_word(rounding_stream(), row, vector / 2u), vector % 2u);
+      let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), random);
 //! else
       let code = new_codes(base, sum);
 //! end
@@ -2486,6 +2504,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 @group(0) @binding(7) var<storage, read_write> change: array<vec4<f32>>;
 //! end
 
+const CHANGE_UNIT = 1.0 / f32(1u << CHANGE_SHIFT);
 const THREADS = (BM / TM) * (BN / TN);
 const COLUMN_LANES = BN / TN; // threads side by side
 const ROW_LANES = BM / TM;
@@ -2604,7 +2623,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u < params.count && v_$n < params.vectors) {
     let at = place_of(params.w_row + row_\${i}_$c, v_$n);
 //! if STOCHASTIC
-    let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n, rounding_words(stream, row_\${i}_$c, v_$n));
+    let random = random_bits(rounding_word(stream, row_\${i}_$c, v_$n / 2u), v_$n % 2u);
+    let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n * CHANGE_UNIT, random);
 //! else
     let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n);
 //! end
@@ -2633,10 +2653,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
 // that is not finite becomes NaN.
 //
-// Idea: a subgroup keeps the coefficients of 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS columns.
-// A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched meanwhile.
-// Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads and writes them.
-// Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
+// Idea: a subgroup keeps the coefficients of its BLOCKS · 16 rows in fragments, and its workgroup walks along
+// STEPS · COLUMNS columns. A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one
+// are fetched meanwhile. Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads
+// and writes them; neighbouring ones have neighbouring codes. Within four codes columns are in the order 0, 2, 1, 3 in
+// which A~ is cheaply decoded.
 //! include falqon_row.wgsl
 //! include fragments.wgsl
 //! include code_place.wgsl
@@ -2650,7 +2671,7 @@ struct Params {
   rank: u32,
   b_vectors: u32, // vectors of 4 floats in a row of b
 //! if STOCHASTIC
-  row_vectors: u32, // fours of columns in a row
+  row_words: u32, // eights of columns in a row
   key_low: u32,   // of the tensor
   key_high: u32,
 //! end
@@ -2683,13 +2704,17 @@ fn base_codes(row: u32, vector: u32) -> vec4<u32> {
 }
 
 const THREADS = 32u * SUBGROUPS;
+const ROWS = 16u * BLOCKS;       // of a subgroup
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
 const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
-const SUM_ROW = 4u * STEP + 1u;  // of 4 floats
-const BETA_ROW = 3u;
-const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's 16 rows
+const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
+const SUM_ROW = SUM_PART * STEP;
+const BETA_ROW = 2u * RANK_STEPS + 1u;
+const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's rows, and the coefficients before
+const PLACE = ROWS * LONGEST_ROW;
 
-var<workgroup> tile: array<vec4<u32>, SUMS + 16u * SUBGROUPS * SUM_ROW>;
+var<workgroup> tile: array<vec4<u32>, SUMS + SUBGROUPS * PLACE>;
+var<workgroup> units: array<f32, SUBGROUPS * ROWS>; // what each row's sums are multiplied by
 
 // Four coefficients of a row, from column j on; zero beyond the rank, as b is.
 fn four_coefficients(row: u32, factor: f32, j: u32) -> vec4<f32> {
@@ -2718,49 +2743,81 @@ fn a_f16(codes: vec2<u32>) -> vec4<u32> {
 //! if CODES == e4m3
   let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
   return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
-//! else
+//! elif EMULATE
   return vec4<u32>(halves(decode4(codes.x).xzyw), halves(decode4(codes.y).xzyw));
+//! else
+  // Each code plus 128 is the mantissa of an f16 of 1024 and more.
+  let bytes = codes ^ vec2<u32>(0x80808080u);
+  let pairs = vec4<u32>(bytes.x, bytes.x >> 8u, bytes.y, bytes.y >> 8u);
+  let numbers = (pairs & vec4<u32>(0x00ff00ffu)) | vec4<u32>(0x64006400u);
+  return vec4<u32>(less_1152(numbers.x), less_1152(numbers.y), less_1152(numbers.z), less_1152(numbers.w));
 //! end
 }
+//! if CODES == int8
+//! if !EMULATE
+
+fn less_1152(pair: u32) -> u32 { return bitcast<u32>(bitcast<vec2<f16>>(pair) - vec2<f16>(1152.0)); }
+//! end
+//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
-  let my_row = thread % 16u; // among the subgroup's
-  let my_half = thread % 32u / 16u;
-  let row = group.y * (16u * SUBGROUPS) + thread / 32u * 16u + my_row;
-  let read_row = min(row, params.rows - 1u);
-  let sums = SUMS + thread / 32u * (16u * SUM_ROW);
+  let lane = thread % 32u;
+  let group_row = thread / 32u * ROWS; // the subgroup's first row among the workgroup's
+  let first_row = group.y * (ROWS * SUBGROUPS) + group_row;
+  let sums = SUMS + thread / 32u * PLACE;
 
-  // This invocation's half of the row's coefficients, 8 of each 16.
-  let factor = row_factors[read_row];
-  var largest = 0.0;
+  // This invocation's half of the coefficients of a row of each block, 8 of each 16.
+  let half = lane / 16u;
+//! unroll r 0 BLOCKS
+  let read_row_$r = min(first_row + 16u * \${r}u + lane % 16u, params.rows - 1u);
+  let factor_$r = row_factors[read_row_$r];
+  var largest_$r = 0.0;
 //! unroll k 0 RANK_STEPS
-  let beta_\${k}_0 = four_coefficients(read_row, factor, 16u * \${k}u + 8u * my_half);
-  let beta_\${k}_1 = four_coefficients(read_row, factor, 16u * \${k}u + 8u * my_half + 4u);
-  largest = max(largest, max(largest_of(beta_\${k}_0), largest_of(beta_\${k}_1)));
+  let beta_\${r}_\${k}_0 = four_coefficients(read_row_$r, factor_$r, 16u * \${k}u + 8u * half);
+  let beta_\${r}_\${k}_1 = four_coefficients(read_row_$r, factor_$r, 16u * \${k}u + 8u * half + 4u);
+  largest_$r = max(largest_$r, max(largest_of(beta_\${r}_\${k}_0), largest_of(beta_\${r}_\${k}_1)));
 //! end
-  largest = max(largest, from_other_half(largest, thread));
+  largest_$r = max(largest_$r, from_other_half(largest_$r, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
-  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
-  let scale = bitcast<f32>((268u - exponent) << 23u);
-  let unscale = bitcast<f32>((exponent - 14u) << 23u);
+  let exponent_$r = max(bitcast<u32>(largest_$r), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale_$r = bitcast<f32>((268u - exponent_$r) << 23u);
+  // Sums so small that this is not what it should be are nothing to what they are added to.
+  if (half == 0u) {
+    units[group_row + 16u * \${r}u + lane] =
+      bitcast<f32>((max(exponent_$r, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+  }
+//! end
 
   // Into fragments, through the place of the sums.
-  let beta_at = sums + my_row * BETA_ROW + my_half;
+//! unroll r 0 BLOCKS
 //! unroll k 0 RANK_STEPS
-  let scaled_\${k}_0 = beta_\${k}_0 * scale;
-  let scaled_\${k}_1 = beta_\${k}_1 * scale;
-  workgroupBarrier();
-  tile[beta_at] = vec4<u32>(halves(upper(scaled_\${k}_0)), halves(upper(scaled_\${k}_1)));
-//! if LOW
-  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
-    halves(scaled_\${k}_0 - upper(scaled_\${k}_0)), halves(scaled_\${k}_1 - upper(scaled_\${k}_1)));
+  let scaled_\${r}_\${k}_0 = beta_\${r}_\${k}_0 * scale_$r;
+  let scaled_\${r}_\${k}_1 = beta_\${r}_\${k}_1 * scale_$r;
+  tile[sums + (16u * \${r}u + lane % 16u) * BETA_ROW + 2u * \${k}u + half] =
+    vec4<u32>(halves(upper(scaled_\${r}_\${k}_0)), halves(upper(scaled_\${r}_\${k}_1)));
+//! end
 //! end
   workgroupBarrier();
-  let high_$k = load_left(sums, BETA_ROW);
+//! unroll r 0 BLOCKS
+//! unroll k 0 RANK_STEPS
+  let high_\${r}_$k = load_left(sums + 16u * \${r}u * BETA_ROW + 2u * \${k}u, BETA_ROW);
+//! end
+//! end
 //! if LOW
-  let low_$k = load_left(sums + 16u * BETA_ROW, BETA_ROW);
+  workgroupBarrier();
+//! unroll r 0 BLOCKS
+//! unroll k 0 RANK_STEPS
+  tile[sums + (16u * \${r}u + lane % 16u) * BETA_ROW + 2u * \${k}u + half] = vec4<u32>(
+    halves(scaled_\${r}_\${k}_0 - upper(scaled_\${r}_\${k}_0)), halves(scaled_\${r}_\${k}_1 - upper(scaled_\${r}_\${k}_1)));
+//! end
+//! end
+  workgroupBarrier();
+//! unroll r 0 BLOCKS
+//! unroll k 0 RANK_STEPS
+  let low_\${r}_$k = load_left(sums + 16u * \${r}u * BETA_ROW + 2u * \${k}u, BETA_ROW);
+//! end
 //! end
 //! end
 
@@ -2778,63 +2835,78 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tile[a_at_$t + 1u] = a_f16(a_first_$t.zw);
   }
 //! end
-//! unroll n 0 COLUMNS/32
-  var from_next_$n = base_codes(read_row, first + my_half + 2u * \${n}u);
+  // This invocation's codes: a vector of several rows.
+  let my_v = lane % STEP;
+//! unroll n 0 ITEMS
+  let my_row_$n = lane / STEP + \${n}u * (32u / STEP);
+  let row_$n = first_row + my_row_$n;
+  let from_row_$n = min(row_$n, params.rows - 1u);
+  let unit_$n = units[group_row + my_row_$n];
+  var from_next_$n = base_codes(from_row_$n, first + my_v);
 //! end
 //! if STOCHASTIC
   let stream = rounding_stream();
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
+//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-    var sum_$c = Sum();
+    var sum_\${r}_$c = Sum();
+//! end
 //! end
 //! unroll k 0 RANK_STEPS
     {
 //! unroll c 0 COLUMNS/16
       let a_$c = load_right(16u * \${k}u * A_ROW + 2u * \${c}u, A_ROW);
 //! end
+//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-      sum_$c = multiply_add(high_$k, a_$c, sum_$c);
+      sum_\${r}_$c = multiply_add(high_\${r}_$k, a_$c, sum_\${r}_$c);
 //! end
 //! if LOW
 //! unroll c 0 COLUMNS/16
-      sum_$c = multiply_add(low_$k, a_$c, sum_$c);
+      sum_\${r}_$c = multiply_add(low_\${r}_$k, a_$c, sum_\${r}_$c);
+//! end
 //! end
 //! end
     }
 //! end
+//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-    store_sum(sums + 4u * \${c}u, SUM_ROW, sum_$c);
+    store_sum(sums + 16u * \${r}u * SUM_ROW + SUM_PART * \${c}u, SUM_ROW, sum_\${r}_$c);
+//! end
 //! end
     workgroupBarrier();
-    let v = first + step * STEP;
+    let v = first + step * STEP + my_v;
 //! unroll t 0 A_LOADS
     if (a_j_$t < 16u * RANK_STEPS) {
       tile[a_at_$t] = a_f16(a_next_$t.xy);
       tile[a_at_$t + 1u] = a_f16(a_next_$t.zw);
     }
-    a_next_$t = a_codes(a_j_$t, v + 2u * STEP + a_v_$t);
+    a_next_$t = a_codes(a_j_$t, first + (step + 2u) * STEP + a_v_$t);
 //! end
-//! unroll n 0 COLUMNS/32
+//! unroll n 0 ITEMS
     let from_$n = from_next_$n;
-    from_next_$n = base_codes(read_row, v + STEP + my_half + 2u * \${n}u);
+    from_next_$n = base_codes(from_row_$n, v + STEP);
 //! end
-//! unroll n 0 COLUMNS/32
+//! unroll n 0 ITEMS
     {
-      let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * \${n}u);
+      let at = sums + my_row_$n * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;
-//! unroll q 0 4
-      let sum_$q = bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unscale;
 //! if STOCHASTIC
-      let words_$q = rounding_words(stream, row, 4u * (v + my_half + 2u * \${n}u) + \${q}u);
-      codes[$q] = new_codes(from_$n[$q], sum_$q, words_$q);
+      let word_0 = rounding_word(stream, row_$n, 2u * v);
+      let word_1 = rounding_word(stream, row_$n, 2u * v + 1u);
+//! end
+//! for q,word,half in 0,0,0 1,0,1 2,1,0 3,1,1
+      let sum_$q = bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unit_$n;
+//! if STOCHASTIC
+      codes[$q] = new_codes(from_$n[$q], sum_$q, random_bits(word_$word, \${half}u));
 //! else
       codes[$q] = new_codes(from_$n[$q], sum_$q);
 //! end
 //! end
-      if (row < params.rows && v + my_half + 2u * \${n}u < params.vectors) {
-        weight[place_of(params.w_row + row, v + my_half + 2u * \${n}u)] = codes;
+      if (row_$n < params.rows && v < params.vectors) {
+        weight[place_of(params.w_row + row_$n, v)] = codes;
       }
     }
 //! end
