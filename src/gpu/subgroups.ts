@@ -73,7 +73,8 @@ export function subgroupConstants(
     SUBGROUP_SUM: sum,
     SHUFFLES: shuffle,
     // The directive that Tint requires and naga refuses.
-    ENABLE_SUBGROUPS: uses && provider === "dawn",
+    ENABLE_SUBGROUPS: (max || sum) && provider === "dawn",
+    ENABLE_SHUFFLES: shuffle && provider === "dawn",
     SUBGROUP_SIZE: String(smallest), // a string, so that it is no declaration in every kernel
   };
 }

@@ -58,10 +58,11 @@ Deno.test("the constants name the smallest subgroup, and Dawn's directive; sums 
     SUBGROUP_SUM: false,
     SHUFFLES: false,
     ENABLE_SUBGROUPS: false,
+    ENABLE_SHUFFLES: false,
     SUBGROUP_SIZE: "8",
   });
   assertEquals(subgroupConstants(max, { ...gpu, provider: "dawn" }).ENABLE_SUBGROUPS, true);
-  assertEquals(subgroupConstants(shuffle, { ...gpu, provider: "dawn" }).ENABLE_SUBGROUPS, true);
+  assertEquals(subgroupConstants(shuffle, { ...gpu, provider: "dawn" }).ENABLE_SHUFFLES, true);
   const refuses = (which: SubgroupUses, device: Partial<typeof gpu>) =>
     assertThrows(() => subgroupConstants(which, { ...gpu, ...device }), RangeError);
   refuses({ max: false, sum: true, shuffle: false }, { info: sizes(8, 32) as typeof gpu.info });

@@ -35,7 +35,7 @@ fn across(x: Tile) -> Tile { return Tile(x[0] + x[2], x[1] + x[3], x[0] - x[2], 
 
 //! if BUTTERFLY_4
 //! if SHUFFLES
-//! if ENABLE_SUBGROUPS
+//! if ENABLE_SHUFFLES
 enable subgroups;
 //! end
 
