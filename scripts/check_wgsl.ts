@@ -41,11 +41,14 @@ async function readLog(path: string): Promise<RecordedKernel[]> {
 function unusedFiles(kernels: RecordedKernel[]): string[] {
   const used = new Set<string>(kernels.map(({ name }) => name));
   const files = readKernelFiles();
-  const included = new Set(
-    files.flatMap(({ text }) =>
-      [...text.matchAll(/^\s*\/\/! include (\S+)\.wgsl/gm)].map(([, name]) => name)
-    ),
+  const inTexts = files.flatMap(({ text }) =>
+    [...text.matchAll(/^\s*\/\/! include (\S+)\.wgsl/gm)].map(([, name]) => name)
   );
+  // What a constant names is included by it, such as a format's file.
+  const inConstants = kernels.flatMap(({ constants }) =>
+    Object.values(constants).map((value) => `${value}`.replace(/\.wgsl$/, ""))
+  );
+  const included = new Set([...inTexts, ...inConstants]);
   return files.filter(({ name, isKernel }) => !(isKernel ? used : included).has(name))
     .map(({ path }) => path).sort();
 }
