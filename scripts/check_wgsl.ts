@@ -41,14 +41,13 @@ async function readLog(path: string): Promise<RecordedKernel[]> {
 function unusedFiles(kernels: RecordedKernel[]): string[] {
   const used = new Set<string>(kernels.map(({ name }) => name));
   const files = readKernelFiles();
-  const inTexts = files.flatMap(({ text }) =>
+  const named = files.flatMap(({ text }) =>
     [...text.matchAll(/^\s*\/\/! include (\S+)\.wgsl/gm)].map(([, name]) => name)
   );
-  // What a constant names is included by it, such as a format's file.
-  const inConstants = kernels.flatMap(({ constants }) =>
-    Object.values(constants).map((value) => `${value}`.replace(/\.wgsl$/, ""))
-  );
-  const included = new Set([...inTexts, ...inConstants]);
+  // What a constant names: `include $CODES_INCLUDE`.
+  const chosen = kernels.flatMap(({ constants }) => Object.values(constants))
+    .flatMap((value) => /^(\w+)\.wgsl$/.exec(String(value))?.[1] ?? []);
+  const included = new Set([...named, ...chosen]);
   return files.filter(({ name, isKernel }) => !(isKernel ? used : included).has(name))
     .map(({ path }) => path).sort();
 }
