@@ -121,12 +121,12 @@ const REDUCTION_BYTES = 4;
 
 /**
  * Threads that share a row of so many vec4s, of which they take four at a time: the fewest fours each
- * that at most 512 threads can take, and no more threads than that needs. 16, or a multiple of 32.
+ * that at most 512 threads can take, and no more threads than that needs. 16, or a multiple of `whole`.
  */
-function threadsForTiles(vectors: number): number {
+function threadsForTiles(vectors: number, whole: number): number {
   const each = roundUp(Math.ceil(vectors / 512), 4);
   const threads = Math.ceil(vectors / each);
-  return threads <= 16 ? 16 : roundUp(threads, 32);
+  return threads <= 16 ? 16 : roundUp(threads, whole);
 }
 
 /**
@@ -151,8 +151,10 @@ export function rowConstants(
     device.limits;
   if (rotated) {
     const bytes = REDUCTION_BYTES + (device.tuning.subgroups.shuffle ? 0 : ROTATION_BYTES);
-    const fits = Math.floor(memory / bytes / 32) * 32;
-    const THREADS = Math.min(variant.threads ?? threadsForTiles(vectors), fits, most);
+    // Whole subgroups, as wgsl/shared/workgroup_reduce.wgsl counts them.
+    const whole = Math.max(32, device.info.subgroupMinSize ?? 0);
+    const fits = Math.floor(memory / bytes / whole) * whole;
+    const THREADS = Math.min(variant.threads ?? threadsForTiles(vectors, whole), fits, most);
     const VECTORS = roundUp(Math.ceil(vectors / THREADS), 4);
     return { THREADS, VECTORS, REGISTERS: true };
   }
