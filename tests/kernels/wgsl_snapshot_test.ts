@@ -2,7 +2,7 @@
  * The WGSL that drivers get, written out in `snapshots/`, so that a change of a template or of constants is seen in
  * review. The variants are those that a FALQON training step records, and where it has none of a kernel, what other
  * methods, loading, evaluation and generation record, on three GPUs that are not there; beside them, those of rotated
- * int8 with stochastic updates.
+ * int8 with stochastic updates on two.
  *
  * After a change that is meant: `deno test -A tests/kernels/wgsl_snapshot_test.ts -- --update`, and look at the
  * difference.
@@ -51,6 +51,7 @@ const GPUS: Record<string, { open: () => Device; methods: Method[] }> = {
   tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS, INT8] },
   f32: { open: openDryF32Gpu, methods: [full()] },
   int8: { open: openDryGpu, methods: [STOCHASTIC] },
+  int8tensor: { open: openDryTensorGpu, methods: [STOCHASTIC] },
 };
 
 /** Records all that a run does with a method: loading, training, evaluation, generation. */

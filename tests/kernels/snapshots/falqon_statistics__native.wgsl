@@ -92,6 +92,9 @@ fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> 
 // Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
 const UNIT = 256.0;
 
+// What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
+const CHANGE_SHIFT = 0u;
+
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
 
 // The signs of four values in their places of a word of codes.

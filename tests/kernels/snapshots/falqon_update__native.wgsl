@@ -96,6 +96,9 @@ fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> 
 // Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
 const UNIT = 256.0;
 
+// What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
+const CHANGE_SHIFT = 0u;
+
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
 
 // The signs of four values in their places of a word of codes.
@@ -166,6 +169,7 @@ fn base_codes(row: u32, vector: u32) -> u32 { return base[place_of(params.base_r
 
 
 
+const CHANGE_UNIT = 1.0 / f32(1u << CHANGE_SHIFT);
 const THREADS = (BM / TM) * (BN / TN);
 const COLUMN_LANES = BN / TN; // threads side by side
 const ROW_LANES = BM / TM;
