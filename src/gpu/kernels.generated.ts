@@ -19,7 +19,9 @@ export type KernelName =
   | "dequantize_rows"
   | "embedding"
   | "embedding_backward"
+  | "falqon_codes_of_b"
   | "falqon_flush"
+  | "falqon_product"
   | "falqon_scores"
   | "falqon_select"
   | "falqon_statistics"
@@ -68,7 +70,7 @@ export const kernelSources: Readonly<Record<string, string>> = {
 //   second := beta2 · second + (1 − beta2) · g²
 //   value  := value · (1 − learning_rate · weight_decay) − step_size · first / (sqrt(second) · second_scale + eps)
 //
-// CHANGES keeps no values: what would be added to them (nothing decays) is written over the gradient.
+// CHANGES writes over the gradient what is added to the value. Without VALUES none are kept, and nothing decays.
 //
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
 // A step whose gradient is not finite changes nothing: CHANGES are zero.
@@ -78,7 +80,7 @@ export const kernelSources: Readonly<Record<string, string>> = {
 
 struct Params {
   vectors: u32, // vec4s in each
-//! if !CHANGES
+//! if VALUES
   decay_end: u32,
 //! end
   beta1: f32,
@@ -86,7 +88,7 @@ struct Params {
   one_minus_beta1: f32,
   one_minus_beta2: f32,
   eps: f32,
-//! if !CHANGES
+//! if VALUES
   weight_decay: f32,
 //! end
 }
@@ -98,6 +100,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> gradients: array<vec4<f32>>;
 //! else
 @group(0) @binding(3) var<storage, read> gradients: array<vec4<f32>>;
+//! end
+//! if VALUES
 @group(0) @binding(4) var<storage, read_write> values: array<vec4<f32>>;
 //! end
 @group(0) @binding(5) var<storage, read_write> first: array<vec4<f32>>;
@@ -120,12 +124,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   first[i] = m;
   second[i] = v;
   let change = -inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
-//! if CHANGES
-  gradients[i] = change;
-//! else
+//! if VALUES
   let decays = 4u * i + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.decay_end);
   let kept = select(vec4<f32>(1.0), vec4<f32>(1.0 - inputs.learning_rate * params.weight_decay), decays);
-  values[i] = values[i] * kept + change;
+  let value = values[i];
+  let updated = value * kept + change;
+  values[i] = updated;
+//! if CHANGES
+  gradients[i] = updated - value; // what rounding left of it
+//! end
+//! else
+  gradients[i] = change;
 //! end
 }
 `,
@@ -2069,6 +2078,68 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (found && column < params.vectors) { d_table[row * params.vectors + column] += sum; }
 }
 `,
+  "falqon_codes_of_b.wgsl": `// B of one part of a merged layer as codes, for the gradient of x·Aᵀ, G·B, from the codes of G: its columns are divided
+// by the scales of W's rows, so B's rows are multiplied by them, and by one scale s for the part.
+//
+// codes[first + j][i] = encode(s · s_W[i] · b[i][j]) for a row i of the merged layer that is of this part, else 0.
+// Transposed, and zero outside the part, so that all parts are the right operand of one product.
+//
+// Shapes: b f32 [rows, rank], columns up to a multiple of 16 zero; scales f32 of all rows of the merged weight, this
+// part's from w_row on; largest f32 [blocks], see falqon_product.wgsl; codes [rows of all A, width of the layer];
+// column_scales f32 [rows of all A] receives s for this part's rows, or INVERSE 1 / s.
+// Idea: a workgroup of 256 makes 64 columns of up to 64 rows of codes. Invocations side by side read along j.
+//! include $CODES_INCLUDE
+//! include code_place.wgsl
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  b_pitch: u32,
+  w_row: u32,
+  first: u32,  // row of codes
+  words: u32,  // of four codes in a row of codes, those beyond the width included
+  blocks: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read> largest: array<f32>;
+@group(0) @binding(4) var<storage, read_write> codes: array<u32>;
+@group(0) @binding(5) var<storage, read_write> column_scales: array<f32>;
+
+// An element of b times the scale of its row; 0 outside the part.
+fn scaled(column: u32, j: u32) -> f32 {
+  if (column < params.w_row || column - params.w_row >= params.rows) { return 0.0; }
+  return b[(column - params.w_row) * params.b_pitch + j] * scales[column];
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  var mine = 0.0;
+  for (var i = thread; i < params.blocks; i += THREADS) { mine = max(mine, largest[i]); }
+  let amax = workgroup_max(mine, thread);
+  let scale = select($CODES_TOP / amax, 1.0, amax < 0x1p-100);
+  let j = group.y * 64u + thread % 64u;
+  if (j >= params.b_pitch) { return; }
+  let row = params.first + j;
+  if (group.x == 0u && thread < 64u) {
+//! if INVERSE
+    column_scales[row] = 1.0 / scale;
+//! else
+    column_scales[row] = scale;
+//! end
+  }
+  for (var w = thread / 64u; w < 16u; w += THREADS / 64u) {
+    let word = group.x * 16u + w;
+    if (word < params.words) {
+      let column = 4u * word;
+      let values = vec4<f32>(scaled(column, j), scaled(column + 1u, j), scaled(column + 2u, j), scaled(column + 3u, j));
+      codes[code_place(row, word, params.words)] = pack4_$CODES(values * scale);
+    }
+  }
+}
+`,
   "falqon_flush.wgsl": `// Bookkeeping of written rows. For row i = selected[p]:
 //   RESIDUE   b[i][j] −= residue[p][j] / (column_factors[j] · row_factors[i])    the share that rounding realized
 //   else      flushed[i] = b[i], delta[i] = 0                                    nothing of the row is pending
@@ -2115,8 +2186,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // (MEASURES). Include-only.
 //
 //
-// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the second
+// half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
 // pitch zero; selected lists the rows to write, ALL_ROWS takes each.
 //! include code_place.wgsl
 
@@ -2129,6 +2200,9 @@ struct Params {
   w_row: u32,
   base_row: u32,
   a_row: u32,
+//! if HALVES
+  second_row: u32,
+//! end
   rank: u32,
   b_pitch: u32,
 //! if CHANGE
@@ -2159,6 +2233,16 @@ struct Params {
 
 fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
 
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+//! if HALVES
+  let half = params.rank / 2u;
+  return select(params.a_row, params.second_row - half, j >= half) + j;
+//! else
+  return params.a_row + j;
+//! end
+}
+
 // The codes that vector \`vector\` of a row starts from.
 //! if IN_PLACE
 fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_row + row, vector)]; }
@@ -2167,6 +2251,55 @@ fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_ro
 
 fn base_codes(row: u32, vector: u32) -> u32 { return base[place_of(params.base_row + row, vector)]; }
 //! end
+`,
+  "falqon_product.wgsl": `// What a step that changed both B and A changed their product by, as one product of twice the rank:
+//   c·Δ(B·A) = c·(ΔB·A + B_old·ΔA) = [ΔB | B_old] · c·[A; ΔA]
+// Writes the factor on the left, columns divided by the scales of the rows of codes on the right:
+//   factor[i] = (c · ΔB[i][j] / s_A[j] …, c · B_old[i][j] / s_ΔA[j] …)
+//
+// Shapes: b, change f32 [rows, rank], both with columns up to \`half\` zero, which is the rank rounded up to whole
+// sixteens; scales f32 of all rows of the merged weight, this part's W from w_row on, its A from a_row, its ΔA from
+// second_row; factor f32 [rows, 2·half].
+// largest f32 [rows / 64] receives the largest |b[i][j]| · s_W[i] of each 64 rows, which B is encoded by
+// (falqon_codes_of_b.wgsl).
+// Idea: one workgroup per 64 rows, a vec4 of b per invocation at a time; bound by memory.
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s in a row of b
+  w_row: u32,
+  a_row: u32,
+  second_row: u32,
+  lora_scale: f32, // c
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> change: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> scales: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> factor: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> largest: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  var mine = 0.0;
+  for (var item = thread; item < 64u * params.vectors; item += THREADS) {
+    let row = group.x * 64u + item / params.vectors;
+    let v = item % params.vectors;
+    if (row >= params.rows) { break; }
+    let value = b[row * params.vectors + v];
+    let moved = change[row * params.vectors + v];
+    let to = 2u * row * params.vectors + v;
+    factor[to] = moved * (params.lora_scale / scales[params.a_row / 4u + v]);
+    factor[to + params.vectors] = (value - moved) * (params.lora_scale / scales[params.second_row / 4u + v]);
+    let q = abs(value);
+    let w_row = params.w_row + row;
+    mine = max(mine, max(max(q.x, q.y), max(q.z, q.w)) * scales[w_row / 4u][w_row % 4u]);
+  }
+  let of_group = workgroup_max(mine, thread);
+  if (thread == 0u) { largest[group.x] = of_group; }
+}
 `,
   "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for each two neighbouring
 // columns, a function of the tensor's key, the step and the element, by integer arithmetic only. Include-only; the
@@ -2393,7 +2526,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var asked = vec4<f32>();
     var sum = vec4<f32>();
     for (var j = 0u; j < params.rank; j++) {
-      let a = decode4(weight[place_of(params.a_row + j, vector)]);
+      let a = decode4(weight[place_of(adapter_row(j), vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
       asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
@@ -2466,7 +2599,7 @@ fn rows_of(p: u32) -> vec4<u32> {
 
 // Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
 fn a_codes(j: u32, v: u32) -> u32 {
-  return weight[place_of(params.a_row + min(j, params.rank - 1u), min(v, params.vectors - 1u))];
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), min(v, params.vectors - 1u))];
 }
 
 // Element j of four rows of b: zero beyond the rank.
@@ -2579,8 +2712,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 `,
   "falqon_update_tensor.wgsl": `// falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
-// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES
+// the second half of A's rows from second_row on; base codes [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
 //
 // f16 holds A~ exactly. β is f16 too: a power of two for each row brings the largest |β| to [2^14, 2^15). A β of more
 // than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
@@ -2603,6 +2736,9 @@ struct Params {
   w_row: u32,
   base_row: u32,
   a_row: u32,
+//! if HALVES
+  second_row: u32,
+//! end
   rank: u32,
   b_vectors: u32, // vectors of 4 floats in a row of b
 //! if STOCHASTIC
@@ -2664,9 +2800,19 @@ fn halves(v: vec4<f32>) -> vec2<u32> { return vec2<u32>(pack2x16float(v.xy), pac
 // The first 11 significant bits. By its bits, as what is rounded to f16 and back a driver may take for the value itself.
 fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u)); }
 
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+//! if HALVES
+  let half = params.rank / 2u;
+  return select(params.a_row, params.second_row - half, j >= half) + j;
+//! else
+  return params.a_row + j;
+//! end
+}
+
 // Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
 fn a_codes(j: u32, v: u32) -> vec4<u32> {
-  return weight[place_of(params.a_row + min(j, params.rank - 1u), v)];
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), v)];
 }
 
 // Eight codes as f16 divided by UNIT, in fours ordered 0, 2, 1, 3.
@@ -5145,6 +5291,7 @@ struct Params {
   vectors: u32,
   trailing_vectors: u32,
   first_row: u32,
+  first_scale: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -5650,7 +5797,8 @@ fn largest(v: vec4<f32>) -> f32 {
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs,
+// and scales at \`params.first_scale\`.
 // Without QUANTIZED there are no codes.
 //
 // ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
@@ -5758,7 +5906,7 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! end
 //! if GIVEN_SCALES
-  let scale = scales[row];
+  let scale = scales[scale_place(row)];
 //! else
 //! if REGISTERS
   var amax = 0.0;
@@ -5769,7 +5917,7 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! end
   let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
+  if (thread == 0u) { scales[scale_place(row)] = scale; }
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
@@ -5797,6 +5945,14 @@ fn write_row(row: u32, thread: u32) {
 }
 
 //! if QUANTIZED
+fn scale_place(row: u32) -> u32 {
+//! if FIRST_ROW
+  return params.first_scale + row;
+//! else
+  return row;
+//! end
+}
+
 fn place_of(row: u32, v: u32) -> u32 {
 //! if FIRST_ROW
   return code_place(params.first_row + row, v, code_words($PARTS * row_vectors()));

@@ -1,5 +1,5 @@
 /**
- * A merged linear layer in FP8 with FALQON's adapters: its forward and backward passes.
+ * A merged linear layer in eight bits with FALQON's adapters: its forward and backward passes.
  *
  * @module
  */
@@ -26,6 +26,7 @@ import type { WeightSource } from "../../layers/weight_source.ts";
 import type { FalqonShared } from "./shared.ts";
 import { GradientSketch } from "./gradient_sketch.ts";
 import { addPending, recordPendingGradient } from "./pending.ts";
+import { recordGradientOfA } from "./gradient_of_a.ts";
 import { FalqonUpdate } from "./update.ts";
 import { FalqonWeight } from "./weight.ts";
 import type {
@@ -57,12 +58,12 @@ export class FalqonLinear implements Linear {
     this.updates = this.layout.parts.map((part) => new FalqonUpdate(shared, this.#weight, part));
   }
 
-  /** Codes [width + layout.width, inFeatures] */
+  /** Codes [width + layout.width, inFeatures], or as many rows again where A is trained */
   get weight(): Matrix {
     return this.#weight.weight;
   }
 
-  /** f32 [width + layout.width]: quantisation multiplied values by these */
+  /** f32, one per row of codes: quantisation multiplied values by these */
   get scales(): Vector {
     return this.#weight.scales;
   }
@@ -72,11 +73,11 @@ export class FalqonLinear implements Linear {
   }
 
   /**
-   * dB is computed from the saved x·Aᵀ: the input is not kept, unless the gradient of W is
-   * sketched.
+   * dB is computed from the saved x·Aᵀ: the input is not kept, unless A is trained or the gradient of
+   * W is sketched.
    */
   get backwardReadsInput(): boolean {
-    return this.#sketches.length > 0;
+    return this.#weight.a !== null || this.#sketches.length > 0;
   }
 
   /** One scale for all tokens needs the whole matrix before any of it is quantised. */
@@ -167,7 +168,7 @@ export class FalqonLinear implements Linear {
     gemm(program, {
       layout: "nt",
       a: x.codes,
-      b: this.weight,
+      b: rowsOf(this.weight, 0, this.spec.width + this.layout.width),
       out: output,
       secondOutput: xA,
       rowScales: x.scales,
@@ -183,7 +184,8 @@ export class FalqonLinear implements Linear {
       const projected = this.shared.gSketch.rows(dOutput.rows, sketch.width);
       sketch.add(program, dOutput, input!, projected);
     }
-    const g = filled || dInput ? this.#gradientCodes(dOutput.rows) : null;
+    const { a } = this.#weight;
+    const g = filled || dInput || a ? this.#gradientCodes(dOutput.rows) : null;
     if (g && !filled) {
       const { gPending, settings } = this.shared;
       const trailingColumns = this.#hasPending
@@ -200,6 +202,7 @@ export class FalqonLinear implements Linear {
       });
     }
     this.#gradientOfB(program, dOutput, g);
+    if (a) recordGradientOfA(program, this.#weight, this.updates, { g: g!, input: input!, a });
     if (!g || !dInput) return;
     gemm(program, {
       layout: "nn",
@@ -258,6 +261,7 @@ export class FalqonLinear implements Linear {
   }
 
   update(program: Program, state: StepState): void {
+    this.#weight.roundAdapters(program);
     for (const update of this.updates) update.record(program, state);
   }
 
