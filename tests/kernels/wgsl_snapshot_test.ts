@@ -38,13 +38,14 @@ const SOME_ROWS = falqon({
   updateRule: "accumulate",
   scaleGranularity: "tensor",
 });
+const BOTH_FACTORS = falqon({ rank: 20, updateRule: "stochastic", trainA: true });
 const INT8 = lora({ rank: 20, base: "int8" });
 const OTHERS = [qlora({ rank: 20 }), lora({ rank: 20 }), full()];
 
 /** Kinds of GPU, and what is trained on each: the first method's step shows the main variants. */
 const GPUS: Record<string, { open: () => Device; methods: Method[] }> = {
-  native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, INT8, ...OTHERS] },
-  tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS, INT8] },
+  native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, BOTH_FACTORS, INT8, ...OTHERS] },
+  tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS, BOTH_FACTORS, INT8] },
   f32: { open: openDryF32Gpu, methods: [full()] },
 };
 

@@ -28,6 +28,13 @@ const METHODS: Record<string, Method> = {
   }),
   "falqon from the error": falqon({ rank: 5, init: "melded" }),
   "falqon, rounded stochastically": falqon({ rank: 5, updateRule: "stochastic" }),
+  "falqon, A trained too": falqon({
+    rank: 5,
+    format: "int8",
+    updateRule: "stochastic",
+    trainA: true,
+    targetModules: ["q_proj", "v_proj", "down_proj"],
+  }),
   "falqon, accumulate": falqon({ rank: 5, updateRule: "accumulate", scaleGranularity: "tensor" }),
   "lora": lora({ rank: 5, targetModules: ["q_proj", "v_proj"] }),
   "fp8-lora": fp8Lora({ rank: 5 }),

@@ -39,6 +39,9 @@ const METHODS: Record<string, () => Method> = {
   "accumulate": () => falqon({ rank: 5, updateRule: "accumulate", scaleGranularity: "tensor" }),
   "requantize, rounded stochastically": () => falqon({ rank: 5, rounding: "stochastic" }),
   "stochastic": () => falqon({ rank: 5, updateRule: "stochastic" }),
+  "stochastic, A trained too": () => falqon({ rank: 5, updateRule: "stochastic", trainA: true }),
+  "int8, A trained too": () =>
+    falqon({ rank: 5, format: "int8", updateRule: "stochastic", trainA: true }),
   "paper": () => falqon({ rank: 5, updateRule: "paper" }),
   "lora": () => lora({ rank: 5 }),
   "lora with a frozen A": () => lora({ rank: 5, trainA: false }),
@@ -163,7 +166,13 @@ Deno.test("weight decay is refused where no adapter is kept that could decay", a
 Deno.test("what is saved evaluates as the trained model did", async () => {
   await withTinyModel(async (folder, load, device) => {
     const data = Dataset.from(join(folder, "train.jsonl"));
-    for (const name of ["requantize with pending rows", "stochastic", "paper", "full"]) {
+    const names = [
+      "requantize with pending rows",
+      "stochastic",
+      "stochastic, A trained too",
+      "paper",
+    ];
+    for (const name of [...names, "full"]) {
       using model = await load();
       using trainer = await Trainer.create(tinyRun(model, folder, METHODS[name]()));
       const before = await trainer.evaluate(data);
@@ -186,7 +195,9 @@ Deno.test("what is saved evaluates as the trained model did", async () => {
 
 Deno.test("gradient checkpointing and a longer sequence between steps change nothing", async () => {
   await withTinyModel(async (folder, load) => {
-    for (const name of ["requantize", "lora", "torchao-style", "qlora", "full"]) {
+    for (
+      const name of ["requantize", "int8, A trained too", "lora", "torchao-style", "qlora", "full"]
+    ) {
       using model = await load();
       const options = { ...tinyRun(model, folder, METHODS[name]()), steps: 7 };
       const run = async (extra: Partial<TrainerOptions>, interrupt: boolean) => {
