@@ -193,6 +193,24 @@ Deno.test("what is saved evaluates as the trained model did", async () => {
   });
 });
 
+Deno.test("training A as well learns faster than only B at the same rate", async () => {
+  await withTinyModel(async (folder, load) => {
+    for (const format of ["fp8", "int8"] as const) {
+      const losses = async (trainA: boolean) => {
+        using model = await load();
+        const method = falqon({ rank: 5, format, updateRule: "stochastic", trainA });
+        using trainer = await Trainer.create(tinyRun(model, folder, method));
+        return (await collect(trainer)).map(({ loss }) => loss);
+      };
+      const [onlyB, both] = [await losses(false), await losses(true)];
+      // In the first step B is zero, so A has no gradient, and nothing else differs.
+      assertAlmostEquals(both[1], onlyB[1], 0.01);
+      const end = (losses: number[]) => losses.slice(-3).reduce((sum, loss) => sum + loss / 3, 0);
+      assert(end(both) < end(onlyB) - 0.05, `${format}: ${end(both)} against ${end(onlyB)}`);
+    }
+  });
+});
+
 Deno.test("gradient checkpointing and a longer sequence between steps change nothing", async () => {
   await withTinyModel(async (folder, load) => {
     for (

@@ -4,8 +4,10 @@ const THREADS = 256;
 //   second := beta2 · second + (1 − beta2) · g²
 //   value  := value · (1 − learning_rate · weight_decay) − step_size · first / (sqrt(second) · second_scale + eps)
 //
+// CHANGES writes over the gradient what is added to the value. Without VALUES none are kept, and nothing decays.
+//
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
-// A step whose gradient is not finite changes nothing.
+// A step whose gradient is not finite changes nothing: CHANGES are zero.
 // Idea: one thread per vec4; bound by memory. 1 − beta comes from the host, as in f32 it would lose four digits.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
@@ -56,14 +58,20 @@ struct Params {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let i = linear_index(group, groups) * THREADS + thread;
-  if (i >= params.vectors || results.finite == 0u) { return; }
+  if (i >= params.vectors) { return; }
+  if (results.finite == 0u) {
+    return;
+  }
   let g = gradients[i] * results.clip;
   let m = params.beta1 * first[i] + params.one_minus_beta1 * g;
   let v = params.beta2 * second[i] + params.one_minus_beta2 * g * g;
   first[i] = m;
   second[i] = v;
+  let change = -inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
   let decays = 4u * i + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.decay_end);
   let kept = select(vec4<f32>(1.0), vec4<f32>(1.0 - inputs.learning_rate * params.weight_decay), decays);
-  values[i] = values[i] * kept - inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
+  let value = values[i];
+  let updated = value * kept + change;
+  values[i] = updated;
 }
 

@@ -180,7 +180,7 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 }
 
 // The scale of a row, as the record of its format (src/numerics/formats.ts) makes it from the largest magnitude: what
-// brings that to the format's largest value, or a power of two, exact, for a format with bits to spare.
+// brings that to the format's largest value (less where there is headroom), or a power of two, exact, for a format with bits to spare.
 // Include-only; constants from src/kernels/codes.ts. tests/oracle/quantize.ts is the same on the CPU.
 //
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest

@@ -1,5 +1,5 @@
 // Measures what the next update will do, before it does it; nothing is changed. For row i of the weight:
-// statistics[i] = (codes that will differ, values beyond ±448, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
+// statistics[i] = (codes that will differ, values beyond the format's largest, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
 // U = c · pending · A in units of the weight, and R the change that the decoded weight will make.
 //
 // One workgroup per row; every row is measured, also those that are not written, since U counts all of them.
@@ -11,6 +11,11 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   return group.y * groups.x + group.x;
 }
 
+// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
+// tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
+//
+// β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
+// in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
 // The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
 // Include-only.
 //
@@ -67,11 +72,6 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
   return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
 }
 
-// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
-// tests/oracle/falqon_update.ts. Include-only.
-//
-// β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
-// is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
 
@@ -79,32 +79,57 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
+  return bitcast<vec4<f32>>(select((bits + vec4<u32>(0u)) & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
 }
 
-// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its
-// integer operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a
-// NaN in B has nothing else), the bias of the exponent is taken off the four together, and codes are put together by
-// adding.
-fn encode4_scaled(v: vec4<f32>) -> u32 {
-  let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
-  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
-  // Each code plus 1064, see encode4.
-  let biased = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power + (power >> vec4<u32>(20u));
-  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - 0x2c2c2c28u; // 1064 · 0x01010101
-  let bits = bitcast<vec4<u32>>(v);
-  let signs = ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) |
-    (bits.w & 0x80000000u);
+// Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
+const UNIT = 256.0;
+
+fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
+
+// The signs of four values in their places of a word of codes.
+fn signs4(bits: vec4<u32>) -> u32 {
+  return ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) | (bits.w & 0x80000000u);
+}
+
+// Magnitude codes, each plus an offset that one subtraction takes off the four together, and the signs of v. A NaN makes
+// all four codes NaN: a row with a NaN in B has nothing else.
+fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
+  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - offsets;
   let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
-  return select(magnitudes | signs, 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+  return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
 }
 
-// Parameters and bindings of the kernels that write rows of the FP8 weight, or measure what writing them will do
+// The codes of from + sum, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which
+// the update has more than of any other.
+fn new_codes(codes: u32, sum: vec4<f32>) -> u32 {
+  let v = decode4(codes) + sum;
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
+  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+}
+
+// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
+//
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the second
+// half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
 // pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+// Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
+// src/numerics/formats.ts. Include-only.
+
+// Words in a row of the codes, of which `words` hold values: the rest are zeros.
+fn code_words(words: u32) -> u32 {
+  return words;
+}
+
+// Word `word` of row `row`, where a row has `words` of them.
+fn code_place(row: u32, word: u32, words: u32) -> u32 {
+  return row * words + word;
+}
+
 
 struct Params {
   rows: u32,
@@ -123,10 +148,17 @@ struct Params {
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
 
+fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
+
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+  return params.a_row + j;
+}
+
 // The codes that vector `vector` of a row starts from.
 @group(0) @binding(6) var<storage, read> base: array<u32>;
 
-fn base_codes(row: u32, vector: u32) -> u32 { return base[(params.base_row + row) * params.vectors + vector]; }
+fn base_codes(row: u32, vector: u32) -> u32 { return base[place_of(params.base_row + row, vector)]; }
 
 
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
@@ -151,17 +183,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var asked = vec4<f32>();
     var sum = vec4<f32>();
     for (var j = 0u; j < params.rank; j++) {
-      let a = unpack4_e4m3_scaled(weight[(params.a_row + j) * params.vectors + vector]) * 256.0;
+      let a = decode4(weight[place_of(adapter_row(j), vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
-      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * a;
+      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
     }
     mine.z += dot(asked, asked);
     if (is_written) {
-      let old = weight[(params.w_row + row) * params.vectors + vector];
-      let value = unpack4_e4m3_scaled(base_codes(row, vector)) * 256.0 + sum;
-      let code = pack4_e4m3(value);
-      let change = (unpack4_e4m3_scaled(code) - unpack4_e4m3_scaled(old)) * 256.0;
+      let old = weight[place_of(params.w_row + row, vector)];
+      let base = base_codes(row, vector);
+      let value = (decode4(base) + sum) * UNIT;
+      let code = new_codes(base, sum);
+      let change = (decode4(code) - decode4(old)) * UNIT;
       for (var c = 0u; c < 4u; c++) {
         mine.x += select(0.0, 1.0, (((code ^ old) >> (8u * c)) & 0xffu) != 0u);
         mine.y += select(0.0, 1.0, abs(value[c]) > 448.0);

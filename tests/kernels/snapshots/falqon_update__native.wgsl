@@ -5,7 +5,8 @@ const TM = 8;
 const TN = 8;
 const BETA_LOADS = 2;
 const A_LOADS = 4;
-// Writes rows of the FP8 weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl).
+// Writes rows of the weight: weight[i] = encode(base[i] + β_i · A~) in code units (falqon_row.wgsl), rounded to nearest or
+// STOCHASTIC. IN_PLACE each code is read and written once, by the thread that owns it.
 //
 // Shapes: those of falqon_part.wgsl.
 // CHANGE also writes decode(new) − decode(old) of row `selected[p]` to change[p]: what rounding left of the update.
@@ -14,7 +15,11 @@ const A_LOADS = 4;
 // BM rows × BN columns, a thread TM × TN of them in registers; coefficients and decoded A pass through workgroup memory
 // BK of the rank at a time, the next ones fetched meanwhile. The codes to start from are fetched before all that. Beyond
 // the rank the coefficients are zero, which leaves sums as they are, so the contraction is a whole number of steps.
-// Everything but the coefficients is times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
+// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
+// tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
+//
+// β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
+// in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
 // The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
 // Include-only.
 //
@@ -71,11 +76,6 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
   return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
 }
 
-// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
-// tests/oracle/falqon_update.ts. Include-only.
-//
-// β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
-// is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
 
@@ -83,32 +83,57 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
+  return bitcast<vec4<f32>>(select((bits + vec4<u32>(0u)) & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
 }
 
-// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its
-// integer operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a
-// NaN in B has nothing else), the bias of the exponent is taken off the four together, and codes are put together by
-// adding.
-fn encode4_scaled(v: vec4<f32>) -> u32 {
-  let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
-  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
-  // Each code plus 1064, see encode4.
-  let biased = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power + (power >> vec4<u32>(20u));
-  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - 0x2c2c2c28u; // 1064 · 0x01010101
-  let bits = bitcast<vec4<u32>>(v);
-  let signs = ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) |
-    (bits.w & 0x80000000u);
+// Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
+const UNIT = 256.0;
+
+fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
+
+// The signs of four values in their places of a word of codes.
+fn signs4(bits: vec4<u32>) -> u32 {
+  return ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) | (bits.w & 0x80000000u);
+}
+
+// Magnitude codes, each plus an offset that one subtraction takes off the four together, and the signs of v. A NaN makes
+// all four codes NaN: a row with a NaN in B has nothing else.
+fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
+  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - offsets;
   let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
-  return select(magnitudes | signs, 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+  return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
 }
 
-// Parameters and bindings of the kernels that write rows of the FP8 weight, or measure what writing them will do
+// The codes of from + sum, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which
+// the update has more than of any other.
+fn new_codes(codes: u32, sum: vec4<f32>) -> u32 {
+  let v = decode4(codes) + sum;
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
+  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+}
+
+// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
+//
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the second
+// half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
 // pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+// Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
+// src/numerics/formats.ts. Include-only.
+
+// Words in a row of the codes, of which `words` hold values: the rest are zeros.
+fn code_words(words: u32) -> u32 {
+  return words;
+}
+
+// Word `word` of row `row`, where a row has `words` of them.
+fn code_place(row: u32, word: u32, words: u32) -> u32 {
+  return row * words + word;
+}
+
 
 struct Params {
   count: u32,      // rows to write
@@ -126,10 +151,17 @@ struct Params {
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
 
+fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
+
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+  return params.a_row + j;
+}
+
 // The codes that vector `vector` of a row starts from.
 @group(0) @binding(6) var<storage, read> base: array<u32>;
 
-fn base_codes(row: u32, vector: u32) -> u32 { return base[(params.base_row + row) * params.vectors + vector]; }
+fn base_codes(row: u32, vector: u32) -> u32 { return base[place_of(params.base_row + row, vector)]; }
 
 
 
@@ -153,7 +185,7 @@ fn rows_of(p: u32) -> vec4<u32> {
 
 // Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
 fn a_codes(j: u32, v: u32) -> u32 {
-  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), min(v, params.vectors - 1u))];
 }
 
 // Element j of four rows of b: zero beyond the rank.
@@ -249,10 +281,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (thread + 1u * THREADS < BETA_TASKS) {
       beta[b_j_1][b_p_1] = coefficients(b_next_1, vec4<f32>(column_next_1), factors_1);
     }
-    if (thread + 0u * THREADS < A_TASKS) { a_tile[a_j_0][a_v_0] = unpack4_e4m3_scaled(a_next_0); }
-    if (thread + 1u * THREADS < A_TASKS) { a_tile[a_j_1][a_v_1] = unpack4_e4m3_scaled(a_next_1); }
-    if (thread + 2u * THREADS < A_TASKS) { a_tile[a_j_2][a_v_2] = unpack4_e4m3_scaled(a_next_2); }
-    if (thread + 3u * THREADS < A_TASKS) { a_tile[a_j_3][a_v_3] = unpack4_e4m3_scaled(a_next_3); }
+    if (thread + 0u * THREADS < A_TASKS) { a_tile[a_j_0][a_v_0] = decode4(a_next_0); }
+    if (thread + 1u * THREADS < A_TASKS) { a_tile[a_j_1][a_v_1] = decode4(a_next_1); }
+    if (thread + 2u * THREADS < A_TASKS) { a_tile[a_j_2][a_v_2] = decode4(a_next_2); }
+    if (thread + 3u * THREADS < A_TASKS) { a_tile[a_j_3][a_v_3] = decode4(a_next_3); }
     workgroupBarrier();
     let j1 = j0 + BK;
     if (j1 < params.rank) {
@@ -620,83 +652,83 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 0u < params.count && v_0 < params.vectors) {
-    let at = (params.w_row + row_0_0) * params.vectors + v_0;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_0_0) + sum_0_0_0);
+    let at = place_of(params.w_row + row_0_0, v_0);
+    let code = new_codes(from_0_0_0, sum_0_0_0);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 0u < params.count && v_1 < params.vectors) {
-    let at = (params.w_row + row_0_0) * params.vectors + v_1;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_0_1) + sum_0_0_1);
+    let at = place_of(params.w_row + row_0_0, v_1);
+    let code = new_codes(from_0_0_1, sum_0_0_1);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 1u < params.count && v_0 < params.vectors) {
-    let at = (params.w_row + row_0_1) * params.vectors + v_0;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_1_0) + sum_0_1_0);
+    let at = place_of(params.w_row + row_0_1, v_0);
+    let code = new_codes(from_0_1_0, sum_0_1_0);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 1u < params.count && v_1 < params.vectors) {
-    let at = (params.w_row + row_0_1) * params.vectors + v_1;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_1_1) + sum_0_1_1);
+    let at = place_of(params.w_row + row_0_1, v_1);
+    let code = new_codes(from_0_1_1, sum_0_1_1);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 2u < params.count && v_0 < params.vectors) {
-    let at = (params.w_row + row_0_2) * params.vectors + v_0;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_2_0) + sum_0_2_0);
+    let at = place_of(params.w_row + row_0_2, v_0);
+    let code = new_codes(from_0_2_0, sum_0_2_0);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 2u < params.count && v_1 < params.vectors) {
-    let at = (params.w_row + row_0_2) * params.vectors + v_1;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_2_1) + sum_0_2_1);
+    let at = place_of(params.w_row + row_0_2, v_1);
+    let code = new_codes(from_0_2_1, sum_0_2_1);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 3u < params.count && v_0 < params.vectors) {
-    let at = (params.w_row + row_0_3) * params.vectors + v_0;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_3_0) + sum_0_3_0);
+    let at = place_of(params.w_row + row_0_3, v_0);
+    let code = new_codes(from_0_3_0, sum_0_3_0);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 3u < params.count && v_1 < params.vectors) {
-    let at = (params.w_row + row_0_3) * params.vectors + v_1;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_0_3_1) + sum_0_3_1);
+    let at = place_of(params.w_row + row_0_3, v_1);
+    let code = new_codes(from_0_3_1, sum_0_3_1);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 0u < params.count && v_0 < params.vectors) {
-    let at = (params.w_row + row_1_0) * params.vectors + v_0;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_0_0) + sum_1_0_0);
+    let at = place_of(params.w_row + row_1_0, v_0);
+    let code = new_codes(from_1_0_0, sum_1_0_0);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 0u < params.count && v_1 < params.vectors) {
-    let at = (params.w_row + row_1_0) * params.vectors + v_1;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_0_1) + sum_1_0_1);
+    let at = place_of(params.w_row + row_1_0, v_1);
+    let code = new_codes(from_1_0_1, sum_1_0_1);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 1u < params.count && v_0 < params.vectors) {
-    let at = (params.w_row + row_1_1) * params.vectors + v_0;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_1_0) + sum_1_1_0);
+    let at = place_of(params.w_row + row_1_1, v_0);
+    let code = new_codes(from_1_1_0, sum_1_1_0);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 1u < params.count && v_1 < params.vectors) {
-    let at = (params.w_row + row_1_1) * params.vectors + v_1;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_1_1) + sum_1_1_1);
+    let at = place_of(params.w_row + row_1_1, v_1);
+    let code = new_codes(from_1_1_1, sum_1_1_1);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 2u < params.count && v_0 < params.vectors) {
-    let at = (params.w_row + row_1_2) * params.vectors + v_0;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_2_0) + sum_1_2_0);
+    let at = place_of(params.w_row + row_1_2, v_0);
+    let code = new_codes(from_1_2_0, sum_1_2_0);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 2u < params.count && v_1 < params.vectors) {
-    let at = (params.w_row + row_1_2) * params.vectors + v_1;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_2_1) + sum_1_2_1);
+    let at = place_of(params.w_row + row_1_2, v_1);
+    let code = new_codes(from_1_2_1, sum_1_2_1);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 3u < params.count && v_0 < params.vectors) {
-    let at = (params.w_row + row_1_3) * params.vectors + v_0;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_3_0) + sum_1_3_0);
+    let at = place_of(params.w_row + row_1_3, v_0);
+    let code = new_codes(from_1_3_0, sum_1_3_0);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 3u < params.count && v_1 < params.vectors) {
-    let at = (params.w_row + row_1_3) * params.vectors + v_1;
-    let code = encode4_scaled(unpack4_e4m3_scaled(from_1_3_1) + sum_1_3_1);
+    let at = place_of(params.w_row + row_1_3, v_1);
+    let code = new_codes(from_1_3_1, sum_1_3_1);
     weight[at] = code;
   }
 }

@@ -9,19 +9,25 @@ const RANK_STEPS = 2;
 const A_LOADS = 1;
 // falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
-// Shapes: weight e4m3 codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs]; b f32 [outputs, rank]; all with columns up to the pitch zero.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES
+// the second half of A's rows from second_row on; base codes [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
 //
-// f16 holds A~ exactly. β is f16 too, in two parts: a power of two for each row brings the largest |β| to [2^14, 2^15),
-// high is the first 11 of its 20 significant bits, and low the others, which f16 holds both. What they lack, of
-// coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a GPU
-// flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except where
-// a sum lands within its rounding of a tie. A row with a coefficient that is not finite becomes NaN.
+// f16 holds A~ exactly. β is f16 too: a power of two for each row brings the largest |β| to [2^14, 2^15). A β of more
+// than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
+// lack, of coefficients so small that f16 is subnormal, is below 2^-39 of the row's largest |β|, and below 2^-27 where a
+// GPU flushes subnormals. Products are exact, sums f32 in an order of the hardware: codes are those of the rule except
+// where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
+// that is not finite becomes NaN.
 //
 // Idea: a subgroup keeps the coefficients of 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS columns.
 // A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched meanwhile.
-// Sums pass through workgroup memory to an invocation for each 16 codes of a row.
+// Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads and writes them.
 // Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
+// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
+// tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
+//
+// β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
+// in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
 // The FP8 codec of src/numerics/fp8.ts in WGSL: e4m3fn and e5m2, four codes in a u32, lowest byte first.
 // Include-only.
 //
@@ -78,11 +84,6 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
   return vec4<f32>(even_values.x, odd_values.x, even_values.y, odd_values.y);
 }
 
-// How a row of the FP8 weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
-// tests/oracle/falqon_update.ts. Include-only.
-//
-// β_j = b_j · column_factors[j] · row_factors[i], cut to 20 significant bits: an e4m3 value has at most 4, so the product
-// is exact in f32 and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
 
@@ -90,24 +91,35 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  return bitcast<vec4<f32>>(select(bits & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
+  return bitcast<vec4<f32>>(select((bits + vec4<u32>(0u)) & vec4<u32>(0xfffffff0u), vec4<u32>(), vanishes));
 }
 
-// The codes of four values that come times 2^-8, as unpack4_e4m3_scaled gives them: pack4_e4m3 in two thirds of its
-// integer operations, of which the update has more than of any other. A NaN makes all four codes NaN (a row with a
-// NaN in B has nothing else), the bias of the exponent is taken off the four together, and codes are put together by
-// adding.
-fn encode4_scaled(v: vec4<f32>) -> u32 {
-  let magnitude = min(abs(v), vec4<f32>(448.0 / 256.0));
-  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
-  // Each code plus 1064, see encode4.
-  let biased = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power + (power >> vec4<u32>(20u));
-  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - 0x2c2c2c28u; // 1064 · 0x01010101
-  let bits = bitcast<vec4<u32>>(v);
-  let signs = ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) |
-    (bits.w & 0x80000000u);
+// Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
+const UNIT = 256.0;
+
+fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
+
+// The signs of four values in their places of a word of codes.
+fn signs4(bits: vec4<u32>) -> u32 {
+  return ((bits.x >> 24u) & 0x80u) | ((bits.y >> 16u) & 0x8000u) | ((bits.z >> 8u) & 0x800000u) | (bits.w & 0x80000000u);
+}
+
+// Magnitude codes, each plus an offset that one subtraction takes off the four together, and the signs of v. A NaN makes
+// all four codes NaN: a row with a NaN in B has nothing else.
+fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
+  let magnitudes = biased.x + (biased.y << 8u) + (biased.z << 16u) + (biased.w << 24u) - offsets;
   let total = bitcast<u32>((v.x + v.y) + (v.z + v.w));
-  return select(magnitudes | signs, 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+  return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
+}
+
+// The codes of from + sum, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which
+// the update has more than of any other.
+fn new_codes(codes: u32, sum: vec4<f32>) -> u32 {
+  let v = decode4(codes) + sum;
+  let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
+  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
+  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
 }
 
 // Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
@@ -168,6 +180,19 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 // What the invocation 16 further on, or back, in the same 32 gives.
 fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(value, 16u); }
 
+// Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
+// src/numerics/formats.ts. Include-only.
+
+// Words in a row of the codes, of which `words` hold values: the rest are zeros.
+fn code_words(words: u32) -> u32 {
+  return words;
+}
+
+// Word `word` of row `row`, where a row has `words` of them.
+fn code_place(row: u32, word: u32, words: u32) -> u32 {
+  return row * words + word;
+}
+
 
 struct Params {
   rows: u32,
@@ -185,6 +210,16 @@ struct Params {
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
 @group(0) @binding(5) var<storage, read> base: array<vec4<u32>>;
+
+// Where sixteen codes are; beyond the row, its last ones.
+fn place_of(row: u32, vector: u32) -> u32 {
+  return code_place(row, 4u * min(vector, params.vectors - 1u), 4u * params.vectors) / 4u;
+}
+
+// The sixteen codes that vector `vector` of a row starts from.
+fn base_codes(row: u32, vector: u32) -> vec4<u32> {
+  return base[place_of(params.base_row + row, vector)];
+}
 
 const THREADS = 32u * SUBGROUPS;
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
@@ -212,12 +247,17 @@ fn halves(v: vec4<f32>) -> vec2<u32> { return vec2<u32>(pack2x16float(v.xy), pac
 // The first 11 significant bits. By its bits, as what is rounded to f16 and back a driver may take for the value itself.
 fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u)); }
 
-// Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
-fn a_codes(j: u32, v: u32) -> vec4<u32> {
-  return weight[(params.a_row + min(j, params.rank - 1u)) * params.vectors + min(v, params.vectors - 1u)];
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+  return params.a_row + j;
 }
 
-// Eight codes as f16 times 2^-8, in fours ordered 0, 2, 1, 3.
+// Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
+fn a_codes(j: u32, v: u32) -> vec4<u32> {
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), v)];
+}
+
+// Eight codes as f16 divided by UNIT, in fours ordered 0, 2, 1, 3.
 fn a_f16(codes: vec2<u32>) -> vec4<u32> {
   let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
   return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
@@ -242,7 +282,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let beta_1_1 = four_coefficients(read_row, factor, 16u * 1u + 8u * my_half + 4u);
   largest = max(largest, max(largest_of(beta_1_0), largest_of(beta_1_1)));
   largest = max(largest, from_other_half(largest, thread));
-  // All coefficients zero: as for the smallest one. Sums are times 2^-8, as A~ is, and so are base values.
+  // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
   let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
   let scale = bitcast<f32>((268u - exponent) << 23u);
   let unscale = bitcast<f32>((exponent - 14u) << 23u);
@@ -280,9 +320,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tile[a_at_0] = a_f16(a_first_0.xy);
     tile[a_at_0 + 1u] = a_f16(a_first_0.zw);
   }
-  let base_at = (params.base_row + read_row) * params.vectors;
-  let weight_at = (params.w_row + read_row) * params.vectors;
-  var from_next_0 = base[base_at + min(first + my_half + 2u * 0u, params.vectors - 1u)];
+  var from_next_0 = base_codes(read_row, first + my_half + 2u * 0u);
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
     var sum_0 = Sum();
@@ -313,16 +351,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     a_next_0 = a_codes(a_j_0, v + 2u * STEP + a_v_0);
     let from_0 = from_next_0;
-    from_next_0 = base[base_at + min(v + STEP + my_half + 2u * 0u, params.vectors - 1u)];
+    from_next_0 = base_codes(read_row, v + STEP + my_half + 2u * 0u);
     {
       let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * 0u);
       var codes: vec4<u32>;
-      codes[0] = encode4_scaled(unpack4_e4m3_scaled(from_0[0]) + bitcast<vec4<f32>>(tile[at + 0u]).xzyw * unscale);
-      codes[1] = encode4_scaled(unpack4_e4m3_scaled(from_0[1]) + bitcast<vec4<f32>>(tile[at + 1u]).xzyw * unscale);
-      codes[2] = encode4_scaled(unpack4_e4m3_scaled(from_0[2]) + bitcast<vec4<f32>>(tile[at + 2u]).xzyw * unscale);
-      codes[3] = encode4_scaled(unpack4_e4m3_scaled(from_0[3]) + bitcast<vec4<f32>>(tile[at + 3u]).xzyw * unscale);
+      let sum_0 = bitcast<vec4<f32>>(tile[at + 0u]).xzyw * unscale;
+      codes[0] = new_codes(from_0[0], sum_0);
+      let sum_1 = bitcast<vec4<f32>>(tile[at + 1u]).xzyw * unscale;
+      codes[1] = new_codes(from_0[1], sum_1);
+      let sum_2 = bitcast<vec4<f32>>(tile[at + 2u]).xzyw * unscale;
+      codes[2] = new_codes(from_0[2], sum_2);
+      let sum_3 = bitcast<vec4<f32>>(tile[at + 3u]).xzyw * unscale;
+      codes[3] = new_codes(from_0[3], sum_3);
       if (row < params.rows && v + my_half + 2u * 0u < params.vectors) {
-        weight[weight_at + v + my_half + 2u * 0u] = codes;
+        weight[place_of(params.w_row + row, v + my_half + 2u * 0u)] = codes;
       }
     }
   }

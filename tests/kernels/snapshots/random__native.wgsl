@@ -13,6 +13,16 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   return group.y * groups.x + group.x;
 }
 
+// A bijection of 32-bit words whose output bits each depend on all input bits: mix32 in src/numerics/random.ts.
+// Include-only.
+
+fn mix(word: u32) -> u32 {
+  var z = word;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
+  z = (z ^ (z >> 15u)) * 0x735a2d97u;
+  return z ^ (z >> 15u);
+}
+
 
 struct Params {
   rows: u32,
@@ -26,14 +36,6 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
-
-// As mix32 in src/numerics/random.ts.
-fn mix(word: u32) -> u32 {
-  var z = word;
-  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
-  z = (z ^ (z >> 15u)) * 0x735a2d97u;
-  return z ^ (z >> 15u);
-}
 
 // The two uniform 16-bit integers in a word, added.
 fn halves(word: u32) -> u32 {

@@ -37,7 +37,8 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs,
+// and scales at `params.first_scale`.
 // Without QUANTIZED there are no codes.
 //
 // ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
@@ -187,7 +188,7 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 }
 
 // The scale of a row, as the record of its format (src/numerics/formats.ts) makes it from the largest magnitude: what
-// brings that to the format's largest value, or a power of two, exact, for a format with bits to spare.
+// brings that to the format's largest value (less where there is headroom), or a power of two, exact, for a format with bits to spare.
 // Include-only; constants from src/kernels/codes.ts. tests/oracle/quantize.ts is the same on the CPU.
 //
 // Rows that vanish have the scale of the smallest magnitude, so that the smallest scale of a gradient tells its largest
@@ -262,13 +263,17 @@ fn write_row(row: u32, thread: u32) {
   amax = max(amax, select(0.0, largest(out_0_0), to_0 < vectors));
   amax = max(amax, select(0.0, largest(out_1_0), to_1 < vectors));
   let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
+  if (thread == 0u) { scales[scale_place(row)] = scale; }
   if (to_0 < vectors) {
     write_scaled(row, 0u * vectors + to_0, out_0_0 * scale);
   }
   if (to_1 < vectors) {
     write_scaled(row, 0u * vectors + to_1, out_1_0 * scale);
   }
+}
+
+fn scale_place(row: u32) -> u32 {
+  return row;
 }
 
 fn place_of(row: u32, v: u32) -> u32 {
