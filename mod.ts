@@ -39,14 +39,21 @@ export { Model, type ModelOptions } from "./src/inference/model.ts";
 export type { Prompt } from "./src/inference/prompt.ts";
 export type { LabelledSequence, LossAndGradients } from "./src/inference/sequence_loss.ts";
 export type { ModelConfig } from "./src/model/config.ts";
+export type { CodeFormat } from "./src/numerics/formats.ts";
 export type { QuantizationConfig } from "./src/model/quantization_config.ts";
+export type { Rotations, Transforms } from "./src/model/transform_config.ts";
 export type { LinearRopeScaling, Llama3RopeScaling, RopeScaling } from "./src/model/rope_config.ts";
 export type { GenerateOptions } from "./src/inference/generate.ts";
 export type { SamplingOptions } from "./src/inference/sampling.ts";
 export type { ChatMessage, ChatTemplate, Tokenizer, TokenStream } from "./src/io/tokenizer.ts";
 
 export { falqon, frozenFp8, frozenInt8 } from "./src/methods/falqon/falqon.ts";
-export type { FalqonFormat, FalqonOptions, UpdateRule } from "./src/methods/falqon/settings.ts";
+export type {
+  FalqonFormat,
+  FalqonOptions,
+  Rounding,
+  UpdateRule,
+} from "./src/methods/falqon/settings.ts";
 export type { AdapterInit } from "./src/methods/falqon/adapter_init.ts";
 export { frozen } from "./src/methods/frozen.ts";
 export { full } from "./src/methods/full.ts";
@@ -71,7 +78,7 @@ export type {
   TrainerOptions,
 } from "./src/train/options.ts";
 export type { FlatOptions, OptimizerOptions, RowOptions } from "./src/train/option_groups.ts";
-export type { SaveOptions } from "./src/inference/save_model.ts";
+export type { SaveFormat, SaveOptions, SaveResult } from "./src/inference/save_model.ts";
 export type { TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";
 export type { ScheduleName } from "./src/train/schedule.ts";

@@ -22,6 +22,7 @@ import { openDevice } from "../src/cli/open_device.ts";
 import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import type { Device } from "../src/gpu/device.ts";
+import type { Tuning } from "../src/gpu/tuning.ts";
 import { Program } from "../src/gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../src/gpu/subgroup_matrix.ts";
 import { attentionBackward, attentionForward } from "../src/kernels/attention/attention.ts";
@@ -49,6 +50,7 @@ const FLAGS = {
     gradient: number("Standard deviation of the output's gradient", "1"),
     qkv: choice(["f32", "f16"], "Element type of q, k and v", "f32"),
     repeats: whole("Timed runs", "9"),
+    unroll: choice(["16", "8", "4", "2"], "Slices that native attention writes out", "8"),
     sweep: toggle("Time all tiles of the kernels for tensor cores"),
   }),
 };
@@ -74,6 +76,10 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   const { kvHeads = heads, gradient: gradientScale, qkv: qkvType } = values;
   const shape = { documents, length, heads, kvHeads, headDim, gradientScale, qkvType };
   using device = await openDevice(values, terminal);
+  if (values.unroll) {
+    const attentionUnroll = Number(values.unroll) as Tuning["attentionUnroll"];
+    device.tuning = { ...device.tuning, attentionUnroll };
+  }
   terminal.stdout(`${device.name} (${device.provider}): ${JSON.stringify(shape)}\n`);
   const tolerance = supportsMatrix(device, F16_MATRIX) ? F16_TOLERANCE : F32_TOLERANCE;
   using attention = await AttentionRun.open(device, shape);

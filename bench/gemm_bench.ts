@@ -11,18 +11,19 @@
  * @module
  */
 
-import { type ElementType, layoutOf, type Matrix, type Vector } from "../src/gpu/buffers.ts";
+import type { ElementType, Matrix, Vector } from "../src/gpu/buffers.ts";
 import { group, list, toggle, whole } from "../src/cli/flags.ts";
 import { openDevice } from "../src/cli/open_device.ts";
 import { GPU_FLAGS } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import type { Device, Provider } from "../src/gpu/device.ts";
 import { Program } from "../src/gpu/program.ts";
-import { decodeCodes, formatOf } from "../src/numerics/formats.ts";
+import { formatOf } from "../src/numerics/formats.ts";
 import { gemm, type GemmLayout } from "../src/kernels/gemm/gemm.ts";
 import { multiplies } from "../src/kernels/gemm/products.ts";
 import {
   chooseVariant,
+  fp8TensorVariant,
   GEMM_VARIANTS,
   type GemmVariant,
   halfVariant,
@@ -30,6 +31,7 @@ import {
   int8Variant,
   tensorVariant,
 } from "../src/kernels/gemm/variants.ts";
+import { type GemmOperand, operand } from "./support/gemm_operand.ts";
 import { measure, teraflops, totalMs } from "./support/measure.ts";
 import { readRow } from "./support/row_checks.ts";
 import { readFlags, runScript } from "./support/script.ts";
@@ -74,6 +76,12 @@ const SWEEP: Record<Provider, Record<string, GemmVariant>> = {
     "matrix band 64": tensorVariant(128, 128, 64),
     tensorNarrow: GEMM_VARIANTS.tensorNarrow,
     half: GEMM_VARIANTS.half,
+    "panels of bytes": fp8TensorVariant(128, 128),
+    "panels of bytes, steps of 64": fp8TensorVariant(128, 128, { step: 64 }),
+    "panels of lanes": fp8TensorVariant(128, 128, { order: "lanes" }),
+    "panels of lanes, steps of 64": fp8TensorVariant(128, 128, { order: "lanes", step: 64 }),
+    "panels of lanes, band 8": fp8TensorVariant(128, 128, { order: "lanes", band: 8 }),
+    "panels of bytes, 128×64": fp8TensorVariant(128, 64),
     int8Tensor: GEMM_VARIANTS.int8Tensor,
     "int8 band 4": int8TensorVariant(128, 128, { band: 4 }),
     "int8 band 8": int8TensorVariant(128, 128, { band: 8 }),
@@ -118,8 +126,8 @@ export class GemmRun implements Disposable {
     const a = layout === "tn" ? [k, m] : [m, k];
     const b = layout === "nt" ? [n, k] : [k, n];
     this.#operands = [
-      operand(device, a[0], a[1], aType, 1),
-      operand(device, b[0], b[1], bType, 2),
+      operand(device, a[0], a[1], aType, 1, variant),
+      operand(device, b[0], b[1], bType, 2, variant),
     ];
     this.#out = device.matrix(m, n, "f32", "product");
     this.program = new Program(device);
@@ -173,51 +181,6 @@ export class GemmRun implements Disposable {
     const [a, b] = this.#operands;
     this.device.free(a.matrix, b.matrix, this.#out, ...this.#scales);
   }
-}
-
-/** A matrix of test data, and the values of its elements. */
-interface GemmOperand {
-  matrix: Matrix;
-  value: (row: number, column: number) => number;
-}
-
-/**
- * Normal values, the largest about the type's maximum where it has codes, repeated with a prime
- * period.
- */
-function operand(
-  device: Device,
-  rows: number,
-  cols: number,
-  type: ElementType,
-  seed: number,
-): GemmOperand {
-  const matrix = device.matrix(rows, cols, type, "operand");
-  const period = 1_000_003;
-  const format = formatOf(type);
-  const largest = format.codec ? format.max : 4.5;
-  let state = seed;
-  const uniform = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-  const normal = () =>
-    Math.sqrt(-2 * Math.log(uniform() + 1e-12)) * Math.cos(2 * Math.PI * uniform());
-  const values = Float32Array.from({ length: period }, () => normal() * largest / 4.5);
-  const codes = format.codec?.encode(values);
-  const encoded = codes ?? (type === "f32" ? values : Float16Array.from(values));
-  const worth = Float64Array.from(codes ? decodeCodes(format, codes) : encoded);
-  const elements = matrix.size / format.bytes;
-  const data = new (encoded.constructor as Float32ArrayConstructor)(elements);
-  for (let at = 0; at < elements; at += period) {
-    data.set(encoded.subarray(0, Math.min(period, elements - at)) as Float32Array, at);
-  }
-  const place = layoutOf(type) === "rows"
-    ? (row: number, column: number) => row * matrix.pitch + column
-    : (row: number, column: number) =>
-      ((row >> 7) * (matrix.pitch >> 6) + (column >> 6)) * 8192 + (row & 127) * 64 + (column & 63);
-  for (let column = cols; column < matrix.pitch; column++) {
-    for (let row = 0; row < rows; row++) data[place(row, column)] = 0;
-  }
-  device.write(matrix, data);
-  return { matrix, value: (row, column) => worth[place(row, column) % period] };
 }
 
 const FLAGS = {

@@ -7,14 +7,17 @@
  * of that size once and prints rows/s, tokens/s and resident memory as it goes.
  * `--tokenizer DIR` tokenises with a real tokenizer in a worker; without it a
  * token is a hash of a word, on the main thread, which shows what everything
- * but the tokenizer costs. `--step-ms N` blocks the main thread that long for
- * each batch, as a GPU does, and shows how long it still waits for data.
+ * but the tokenizer costs. `--step-ms N` gives a GPU that takes that long for a
+ * batch, and `--burst N` a trainer that waits for it only after N batches: shows
+ * how long the thread waits for data, and how long the GPU for work. `--data
+ * FILE` reads that file instead, again and again, until `--batches` were read.
  *
  * @module
  */
 
-import { group, number, path, text, toggle, whole } from "../src/cli/flags.ts";
+import { columns, group, number, path, renamed, text, toggle, whole } from "../src/cli/flags.ts";
 import { Dataset } from "../src/data/dataset.ts";
+import type { ColumnMap } from "../src/data/row_format.ts";
 import { openLoader } from "../src/data/open_loader.ts";
 import { Random } from "../src/numerics/random.ts";
 import type { TokenEncoder } from "../src/data/types.ts";
@@ -26,7 +29,11 @@ const FLAGS = group("Loader", {
   tokenizer: path("DIR", "Tokenise in a worker with this model's tokenizer"),
   batchSize: whole("Rows per batch", "16"),
   sequenceLength: whole("Tokens per row", "512"),
-  stepMs: number("Milliseconds for which each batch blocks the main thread", "0"),
+  stepMs: number("Milliseconds that a GPU takes for each batch", "0"),
+  burst: whole("Batches after which the thread waits for the GPU", "1"),
+  data: path("FILE", "Read this file instead", "a generated one"),
+  columns: renamed(columns("Columns of it that hold the known keys"), "map"),
+  batches: whole("Batches after which to end", "those of one epoch"),
   packing: toggle("Put several documents into a row", "on"),
   shuffle: toggle("Shuffle the rows", "on"),
 });
@@ -108,20 +115,48 @@ interface RunSettings {
   shuffle: boolean;
   tokenizerFolder: string | undefined;
   stepMs: number;
+  burst: number;
+  columns: ColumnMap | undefined;
+  batches: number | undefined;
 }
 
-/** Streams the file once and prints a line every five seconds. */
+/** A GPU that runs batches one after the other, while the thread goes on. */
+class SimulatedGpu {
+  readonly #stepMs: number;
+  readonly #blocked = new Int32Array(new SharedArrayBuffer(4));
+  #freeAt = Infinity;
+  /** Milliseconds without work between the first batch and the last. */
+  idleMs = 0;
+
+  constructor(stepMs: number) {
+    this.#stepMs = stepMs;
+  }
+
+  submit(): void {
+    const now = performance.now();
+    this.idleMs += Math.max(0, now - this.#freeAt);
+    this.#freeAt = Math.max(now, Number.isFinite(this.#freeAt) ? this.#freeAt : now) + this.#stepMs;
+  }
+
+  /** Blocks the thread, as a wait for a real GPU can. */
+  wait(): void {
+    const left = this.#freeAt - performance.now();
+    if (left > 0) Atomics.wait(this.#blocked, 0, 0, left);
+  }
+}
+
+/** Streams the file and prints a line every five seconds. */
 async function run(path: string, settings: RunSettings): Promise<void> {
-  const { stepMs, tokenizerFolder, ...options } = settings;
+  const { stepMs, burst, columns, batches: limit, tokenizerFolder, ...options } = settings;
   const loader = await openLoader({
-    dataset: Dataset.from(path),
+    dataset: Dataset.from(path, { columns }),
     encoder: wordEncoder,
     tokenizerFolder,
-    epochs: 1,
+    epochs: limit === undefined ? 1 : undefined,
     ...options,
   });
   const { size } = await Deno.stat(path);
-  const blocked = new Int32Array(new SharedArrayBuffer(4));
+  const gpu = new SimulatedGpu(stepMs);
   const started = performance.now();
   let waited = 0;
   let batches = 0;
@@ -145,13 +180,16 @@ async function run(path: string, settings: RunSettings): Promise<void> {
     waited += batch.waitMs;
     batches++;
     places += batch.inputIds.length;
-    if (stepMs > 0) Atomics.wait(blocked, 0, 0, stepMs);
+    gpu.submit();
+    if (batches % burst === 0) gpu.wait();
     if (performance.now() - started > reported * 5_000) {
       reported++;
       report();
     }
+    if (batches === limit) break;
   }
   report();
+  if (stepMs > 0) console.log(`the GPU waited ${(gpu.idleMs / 1e3).toFixed(2)} s for work`);
   const seconds = (performance.now() - started) / 1e3;
   const { tokens } = loader.statistics;
   console.log(
@@ -165,14 +203,13 @@ async function run(path: string, settings: RunSettings): Promise<void> {
 
 if (import.meta.main) {
   await runScript(async (args) => {
-    const { size = "64MB", tokenizer, ...values } = readFlags(args, FLAGS);
-    const { batchSize = 16, sequenceLength = 512, stepMs = 0 } = values;
-    const { packing = true, shuffle = true } = values;
-    const settings = { batchSize, sequenceLength, stepMs, packing, shuffle };
-    await withGenerated(
-      parseSize(size),
-      (path) => run(path, { ...settings, tokenizerFolder: tokenizer }),
-    );
+    const { size = "64MB", tokenizer: tokenizerFolder, data, ...values } = readFlags(args, FLAGS);
+    const { batchSize = 16, sequenceLength = 512, stepMs = 0, burst = 1 } = values;
+    const { packing = true, shuffle = true, columns, batches } = values;
+    const shape = { batchSize, sequenceLength, packing, shuffle, columns, batches };
+    const settings = { ...shape, stepMs, burst, tokenizerFolder };
+    if (data !== undefined) await run(data, settings);
+    else await withGenerated(parseSize(size), (path) => run(path, settings));
   });
 } else {
   const folder = await Deno.makeTempDir();

@@ -31,6 +31,7 @@ import {
   gradientCase,
   gradientWays,
   type StepSizes,
+  UPDATE_WAYS,
   updateCase,
   updateTiles,
 } from "./support/update_cases.ts";
@@ -84,7 +85,12 @@ function cases(
   const tiles = sweep ? updateTiles(device) : [undefined];
   return [
     ...shapes.flatMap((shape) =>
-      tiles.map((tile) => ({ name: "update", make: () => updateCase(device, sizes, shape, tile) }))
+      UPDATE_WAYS.flatMap((way) =>
+        tiles.map((tile) => ({
+          name: `update ${way.type} ${way.rule}`,
+          make: () => updateCase(device, sizes, shape, way, tile),
+        }))
+      )
     ),
     ...[hidden, ffn].flatMap((outputs) =>
       gradientWays(device, sweep).map((way) => ({

@@ -7,17 +7,19 @@
 import {
   columnsOf,
   ELEMENT_BYTES,
+  layoutOf,
   type Matrix,
   rowsOf,
   type Vector,
 } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
-import { E4M3 } from "../../src/numerics/fp8.ts";
 import { updateRows, type UpdateTile } from "../../src/kernels/falqon/falqon.ts";
 import type { UpdateTensorTile } from "../../src/kernels/falqon/tensor.ts";
 import { gemm } from "../../src/kernels/gemm/gemm.ts";
+import { copyCodes, rowsFromPanels } from "../../src/kernels/rows/copy_codes.ts";
 import { quantize } from "../../src/kernels/rows/quantize.ts";
+import { StepState } from "../../src/gpu/step_state.ts";
 import { submitOnce } from "../../src/gpu/submit_once.ts";
 import { F16_MATRIX, supportsMatrix } from "../../src/gpu/subgroup_matrix.ts";
 import { randomNormal } from "../../src/kernels/rows/random.ts";
@@ -29,7 +31,11 @@ import {
   scaleOfF16Gradient,
 } from "../../src/kernels/gemm/low_rank_gradient_tensor.ts";
 import { relativeError } from "../../tests/oracle/compare.ts";
-import { updateFactors, updateRequantize } from "../../tests/oracle/falqon_update.ts";
+import {
+  updateFactors,
+  updateRequantize,
+  updateStochastic,
+} from "../../tests/oracle/falqon_update.ts";
 import { normalValues } from "../../tests/oracle/random.ts";
 
 /** Something to measure. */
@@ -107,13 +113,28 @@ export function updateTiles(device: Device): (UpdateTile | UpdateTensorTile)[] {
   return supportsMatrix(device, F16_MATRIX) ? [...matrix, exact[0]] : exact;
 }
 
-/** Places of e4m3 codes in the order of their values. */
-function ordinal(code: number): number {
+/** The updates that are measured: the rule, and the format of the weight. */
+export interface UpdateWay {
+  /** `nearest` and `rounded` start from a reference, as requantize does; `stochastic` in place. */
+  rule: "nearest" | "rounded" | "stochastic";
+  type: "e4m3" | "int8";
+}
+
+/** Every way. */
+export const UPDATE_WAYS: readonly UpdateWay[] = (["e4m3", "int8"] as const).flatMap((type) =>
+  (["nearest", "rounded", "stochastic"] as const).map((rule) => ({ rule, type }))
+);
+
+/** Places of codes in the order of their values. */
+function ordinal(code: number, type: UpdateWay["type"]): number {
+  if (type === "int8") return code << 24 >> 24;
   return code < 128 ? code : 128 - code;
 }
 
+const KEY = { low: 1, high: 2 };
+
 /**
- * `requantize` of all rows of a linear [outputs, inputs]. The error is the share of wrong codes in
+ * An update of all rows of a linear [outputs, inputs]. The error is the share of wrong codes in
  * sampled rows: 0, or on tensor cores, which add in another order, a few that differ by one; 1 if
  * one differs by more.
  */
@@ -121,10 +142,11 @@ export async function updateCase(
   device: Device,
   { rank }: StepSizes,
   [outputs, inputs]: readonly [number, number],
+  { rule, type }: UpdateWay,
   tile?: UpdateTile | UpdateTensorTile,
 ): Promise<BenchCase> {
-  const weight = device.matrix(outputs + rank, inputs, "e4m3", "weight");
-  const base = device.matrix(outputs, inputs, "e4m3", "reference codes");
+  const weight = device.matrix(outputs + rank, inputs, type, "weight");
+  const base = device.matrix(outputs, inputs, type, "reference codes");
   const b = device.matrix(outputs, rank, "f32", "B");
   const scales = device.vector(outputs + rank, "f32", "scales");
   const values = device.matrix(outputs + rank, inputs, "f32", "weight before quantisation");
@@ -132,13 +154,15 @@ export async function updateCase(
   await fillNormal(device, b, LOW_B, 0.01);
   using made = new Program(device);
   quantize(made, { input: values, codes: weight, scales, granularity: "row" });
-  made.copy(rowsOf(weight, 0, outputs), base);
+  copyCodes(made, { codes: weight, first: 0 }, { codes: base, first: 0 }, outputs);
   (await made.prepare()).run();
   const allScales = new Float32Array(await device.read(scales)).slice(0, outputs + rank);
   device.free(values);
   const factors = updateFactors({ scales: allScales, outputs }, 0.25);
   const rowFactors = uploaded(device, factors.rows);
   const columnFactors = uploaded(device, factors.columns);
+  const state = new StepState(device, { beta1: 0, beta2: 0 });
+  state.begin({ step: 1, learningRate: 0, targetCount: 1 });
   const part = {
     weight,
     wRow: 0,
@@ -150,47 +174,69 @@ export async function updateCase(
     b,
   };
   const codesOf = async (matrix: Matrix, rows: number[]) => {
-    const read = rows.map((row) => device.read(rowsOf(matrix, row, 1)));
-    const bytes = await Promise.all(read);
+    const bytes = new Uint8Array(await device.read(matrix));
     const codes = new Uint8Array(rows.length * inputs);
-    bytes.forEach((row, i) => codes.set(new Uint8Array(row).subarray(0, inputs), i * inputs));
+    rows.forEach((row, i) => {
+      const found = layoutOf(type) === "panels"
+        ? rowsFromPanels(bytes, matrix, row, 1)
+        : bytes.subarray(row * matrix.pitch, row * matrix.pitch + inputs);
+      codes.set(found, i * inputs);
+    });
     return codes;
   };
   return {
-    name: `update ${outputs}×${inputs}${tile ? ` ${Object.values(tile).join("/")}` : ""}`,
+    name: `update ${outputs}×${inputs} ${type} ${rule}${
+      tile ? ` ${Object.values(tile).join("/")}` : ""
+    }`,
     flops: 2 * outputs * inputs * rank,
     bytes: 2 * outputs * inputs,
     tolerance: supportsMatrix(device, F16_MATRIX) && !(tile && "BM" in tile) ? 1e-4 : 0,
     record: (program) =>
-      updateRows(program, { part, base: { codes: base, row: 0 }, selection: null, tile }),
+      updateRows(program, {
+        part,
+        base: rule === "stochastic" ? "in place" : { codes: base, row: 0 },
+        selection: null,
+        rounding: rule === "nearest" ? undefined : { key: KEY, state },
+        tile,
+      }),
     async check() {
       const middle = outputs >> 1;
       // Factors are relative to row 0.
       const sampled = [0, 1, 15, 16, 63, 64, middle, middle + 5, outputs - 1];
       const frozen = await codesOf(base, sampled);
-      const a = await codesOf(weight, Array.from({ length: rank }, (_, j) => outputs + j));
-      const codes = new Uint8Array(frozen.length + a.length);
+      const ofA = Array.from({ length: rank }, (_, j) => outputs + j);
+      const written = await codesOf(weight, [...sampled, ...ofA]);
+      const codes = written.slice();
       codes.set(frozen);
-      codes.set(a, frozen.length);
-      const master = sampled.flatMap((row) => [...normalElements(LOW_B, 0.01, row * rank, rank)]);
-      const scalesOf = [...sampled, ...Array.from({ length: rank }, (_, j) => outputs + j)]
-        .map((row) => allScales[row]);
+      const master = Float32Array.from(
+        sampled.flatMap((row) => [...normalElements(LOW_B, 0.01, row * rank, rank)]),
+      );
       const sample = {
         codes,
-        scales: Float32Array.from(scalesOf),
-        format: E4M3,
+        scales: Float32Array.from([...sampled, ...ofA], (row) => allScales[row]),
+        format: { name: type },
         outputs: sampled.length,
         inputs,
         rank,
       };
-      const flushed = new Float32Array(master.length);
-      updateRequantize(sample, frozen, Float32Array.from(master), flushed, 0.25);
-      const got = await codesOf(weight, sampled);
-      const steps = got.map((code, i) => Math.abs(ordinal(code) - ordinal(codes[i])));
+      const rounding = { key: KEY, step: 1, rows: sampled };
+      if (rule === "stochastic") updateStochastic(sample, master, 0.25, rounding);
+      else {
+        const flushed = new Float32Array(master.length);
+        const how = rule === "nearest" ? null : rounding;
+        updateRequantize(sample, frozen, master, flushed, 0.25, Infinity, how);
+      }
+      const steps = Array.from(
+        codes.subarray(0, frozen.length),
+        (code, i) => Math.abs(ordinal(written[i], type) - ordinal(code, type)),
+      );
       if (steps.some((step) => step > 1)) return 1;
       return steps.filter((step) => step > 0).length / steps.length;
     },
-    free: () => device.free(weight, base, b, scales, rowFactors, columnFactors),
+    free() {
+      device.free(weight, base, b, scales, rowFactors, columnFactors);
+      state[Symbol.dispose]();
+    },
   };
 }
 

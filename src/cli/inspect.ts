@@ -8,7 +8,12 @@ import { join } from "node:path";
 import type { Device } from "../gpu/device.ts";
 import { exists } from "../io/exists.ts";
 import { Weights, WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../io/weights.ts";
-import { type ModelConfig, modelTensorShapes, readModelConfig } from "../model/config.ts";
+import {
+  type ModelConfig,
+  modelTensorShapes,
+  type QuantizationConfig,
+  readModelConfig,
+} from "../model/config.ts";
 import { type MemoryPlan, planMemory } from "../train/memory.ts";
 import { type ResolvedOptions, resolveOptions } from "../train/options.ts";
 import { command } from "./command.ts";
@@ -77,8 +82,8 @@ export const inspect: Command = command({
       bufferLimit,
       tooLarge: buffers.filter(({ size }) => size > (bufferLimit ?? Infinity)),
     };
-    const { plan: _, ...shown } = config; // the sizes say it shorter
-    const json = { ...inspection, config: shown };
+    const { plan: _, quantization, ...shown } = config; // the sizes say it shorter
+    const json = { ...inspection, config: { ...shown, quantization: plain(quantization) } };
     terminal.stdout(values.json ? JSON.stringify(json, null, 2) + "\n" : show(inspection));
   },
 });
@@ -140,12 +145,25 @@ function show({ config, parameters, files, training, memory, ...limits }: Inspec
     `files\n${dtypes.join("") || "  no weights\n"}` +
     `quantisation\n  ${
       quantization
-        ? `FP8, one scale per ${quantization.weights} of weights and per ` +
-          `${quantization.activations} of activations`
+        ? `${quantization.format}, one scale per ${quantization.weights} of weights and per ` +
+          `${quantization.activations} of activations` + describeRotations(quantization)
         : "none"
     }\n` +
     `memory to train by ${training.method}, ${training.batchSize} rows of ` +
     `${training.sequenceLength} tokens\n` + formatTable(tabulate(memory)) + warn(limits);
+}
+
+/** The same for JSON, which has no maps. */
+function plain(quantization: QuantizationConfig | null): Record<string, unknown> | null {
+  if (quantization === null) return null;
+  const { transforms: { rotations }, ...rest } = quantization;
+  return { ...rest, rotations: Object.fromEntries(rotations) };
+}
+
+function describeRotations({ transforms: { rotations } }: QuantizationConfig): string {
+  if (rotations.size === 0) return "";
+  const sizes = [...new Set(rotations.values())].join(" and ");
+  return `; inputs of ${rotations.size} linear layers rotated in blocks of ${sizes}`;
 }
 
 function describe(config: ModelConfig): [string, string][] {

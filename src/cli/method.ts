@@ -8,11 +8,12 @@ import { OptionError } from "../errors.ts";
 import { readPeftAdapter } from "../io/peft.ts";
 import type { Method } from "../layers/method.ts";
 import type { BaseType } from "../layers/storage/base_weight.ts";
-import { frozenFp8 } from "../methods/falqon/falqon.ts";
+import { frozenFp8, frozenInt8 } from "../methods/falqon/falqon.ts";
 import { frozen } from "../methods/frozen.ts";
 import { lora } from "../methods/lora/lora.ts";
 import { methodEntry, METHODS } from "../methods/registry.ts";
 import type { ModelConfig } from "../model/config.ts";
+import { rotatesAll } from "../model/transform_config.ts";
 import { kebabCase } from "./flags.ts";
 import { OPTION_NAMES } from "./method_flags.ts";
 import type { MethodValues } from "./shared_flags.ts";
@@ -78,14 +79,14 @@ function notItsOption(name: string, method: string): OptionError {
 }
 
 /**
- * The method that only runs a model: without a base, FP8 for a model that is stored so, else f32.
- * An adapter runs on weights as those that a method trains it beside.
+ * The method that only runs a model: without a base, FP8 or int8 for a model that is stored so, else
+ * f32. An adapter runs on weights as those that a method trains it beside.
  *
  * @throws {FileError} for an adapter that cannot be read.
  */
 export async function frozenMethod(
   { base, adapter }: Pick<MethodValues, "base" | "adapter">,
-  { quantization }: ModelConfig,
+  { quantization, plan }: ModelConfig,
   device: Capabilities,
   terminal: Terminal,
 ): Promise<Method> {
@@ -93,9 +94,18 @@ export async function frozenMethod(
     const stored = await readPeftAdapter(adapter);
     return lora({ adapter: stored, base: available(base ?? "f32", device, terminal) });
   }
-  const chosen = base ?? (quantization ? "fp8" : "f32");
-  if (chosen === "fp8") return frozenFp8(quantization?.activations);
-  return frozen(available(chosen, device, terminal));
+  const chosen = base ?? quantization?.format ?? "f32";
+  if (chosen !== "fp8" && chosen !== "int8") return frozen(available(chosen, device, terminal));
+  if (chosen !== quantization?.format) return frozen(chosen);
+  const { transforms: { rotations }, activations } = quantization;
+  const isRotated = rotations.size > 0;
+  if (isRotated && !(chosen === "int8" && rotatesAll(rotations, plan))) {
+    terminal.stderr(
+      "warning: the file's weights are rotated in other blocks than this method's, so they are " +
+        "quantised anew; --base f32 takes their values as they are\n",
+    );
+  }
+  return chosen === "fp8" ? frozenFp8(activations) : frozenInt8(isRotated);
 }
 
 /** What a device can have of a base: f32 in place of f16 where the GPU has none, said on stderr. */

@@ -11,6 +11,7 @@ import { OptionError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
 import { Model } from "../inference/model.ts";
 import type { Evaluation } from "../inference/evaluate.ts";
+import { formOf } from "../inference/save_model.ts";
 import { LOG_FILE } from "../train/log.ts";
 import { Trainer } from "../train/trainer.ts";
 import { command, needed } from "./command.ts";
@@ -21,6 +22,7 @@ import { savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
 import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
+import { compareSaved, evaluationShape, ROUNDED_UNKNOWN } from "./saved_loss.ts";
 import { INTERRUPTED, type Terminal } from "./terminal.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
@@ -41,18 +43,23 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   if (resumeFrom === undefined) await expectFree(output, folder, overwrite);
   const { data, evalData } = await openData(values);
   await using device = await openDevice(values, terminal);
-  using model = await Model.load(folder, { device });
-  using trainer = await Trainer.create({
-    ...trainerOptions(values),
-    model,
-    data,
-    method: await trainingMethod(values, device, terminal),
-    evalData: evalData ?? undefined,
-    outputDir: output,
-    overwrite,
-    resumeFrom,
-    onNotice: (notice) => terminal.stderr(`note: ${notice}\n`),
-  });
+  using training = new DisposableStack();
+  const model = training.use(await Model.load(folder, { device }));
+  const trainer = training.use(
+    await Trainer.create({
+      ...trainerOptions(values),
+      model,
+      data,
+      method: await trainingMethod(values, device, terminal),
+      evalData: evalData ?? undefined,
+      outputDir: output,
+      overwrite,
+      resumeFrom,
+      onNotice: (notice) => terminal.stderr(`note: ${notice}\n`),
+    }),
+  );
+  const form = { saveAs: values.saveAs, rotated: values.saveRotated, seed: trainer.options.seed };
+  formOf(await model.network(), form); // an error before anything is trained
   introduce(terminal, values, device, trainer);
   const before = evalData && await trainer.evaluate(evalData);
   if (before) terminal.stderr(`held-out loss before: ${before.loss.toFixed(4)}\n`);
@@ -75,14 +82,26 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
     terminal.stderr(`interrupted after step ${trainer.step}: ${remedy}\n`);
     return INTERRUPTED;
   }
-  await trainer.save(output, { overwrite: overwrite || resumeFrom !== undefined });
+  const { rounded } = await trainer.save(output, {
+    ...form,
+    overwrite: overwrite || resumeFrom !== undefined,
+  });
   const seconds = (performance.now() - begun) / 1000;
   const steps = trainer.step - first;
   const time = formatDuration(seconds);
-  const peak = formatBytes(trainer.model.device.peakBytes);
+  const peak = formatBytes(device.peakBytes);
   terminal.stdout(`trained ${formatCount(steps)} steps in ${time}, ${peak} on the GPU at most\n`);
-  if (evalData) terminal.stdout(gain(before!, await trainer.evaluate(evalData)));
-  terminal.stdout(`${savesAdapter(values) ? "adapter" : "model"}: ${output}\n`);
+  const after = evalData && await trainer.evaluate(evalData);
+  if (after) terminal.stdout(gain(before!, after));
+  if (rounded && after) {
+    const trained = { step: trainer.step, loss: after.loss, shape: evaluationShape(trainer) };
+    training.dispose(); // makes room for what was saved
+    await compareSaved(output, { device, data: evalData, trained }, terminal);
+  } else if (rounded) {
+    terminal.stdout(ROUNDED_UNKNOWN);
+  }
+  const kind = values.saveAs === undefined && savesAdapter(values) ? "adapter" : "model";
+  terminal.stdout(`${kind}: ${output}\n`);
   terminal.stdout(`log: ${join(output, LOG_FILE)}\n`);
   if (saveEvery > 0) terminal.stdout(`checkpoints: ${output}, to go on with --resume-from\n`);
   return 0;

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type FlagValues, group, number, path, renamed, toggle, whole } from "./flags.ts";
+import { SAVE_FORMATS } from "../inference/save_model.ts";
+import { choice, type FlagValues, group, number, path, renamed, toggle, whole } from "./flags.ts";
 import { GPU_FLAGS, OPTIMIZER_FLAGS, ROW_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
 import { METHOD_FLAGS } from "./method_flags.ts";
 
@@ -26,6 +27,14 @@ export const TRAIN_FLAGS = {
     outputDir: renamed(
       path("DIR", "Folder for the log, checkpoints and what was trained", "./out"),
       "output",
+    ),
+    saveAs: choice(
+      SAVE_FORMATS,
+      "Save a whole model in this format, adapters merged in; with held-out rows, what was saved is evaluated",
+      "the method's own",
+    ),
+    saveRotated: toggle(
+      "Save int8 weights rotated as they were trained, with a transform_config, which vLLM applies and transformers ignores",
     ),
     overwrite: toggle("Replace a run or a model that the folder holds"),
     logEvery: whole("Steps between lines of progress; the log has every step", "10"),

@@ -23,7 +23,11 @@ export interface OpenLoaderOptions extends LoaderOptions {
   encoder?: TokenEncoder;
   /** Read and tokenise in a worker where possible (default). */
   worker?: boolean;
-  /** Batches that the worker makes ahead of time; default 4. */
+  /**
+   * Batches that the worker makes ahead of time; default 16. A trainer submits as many steps as lie
+   * between two read-backs of metrics, ten by default, much faster than the GPU runs them: fewer
+   * batches would make it wait for data in the middle.
+   */
   prefetch?: number;
 }
 
@@ -36,7 +40,7 @@ export interface OpenLoaderOptions extends LoaderOptions {
  * @throws {FileError} when the tokenizer cannot be read.
  */
 export async function openLoader(options: OpenLoaderOptions): Promise<Loader> {
-  const { dataset, tokenizerFolder, encoder, worker = true, prefetch = 4, ...rest } = options;
+  const { dataset, tokenizerFolder, encoder, worker = true, prefetch = 16, ...rest } = options;
   checkInteger("prefetch", prefetch, 1);
   const { descriptor } = dataset;
   if (worker && descriptor !== null && (tokenizerFolder !== undefined || encoder === undefined)) {

@@ -257,6 +257,14 @@ export class Device implements Disposable, AsyncDisposable {
     }
   }
 
+  /**
+   * Whether kernels are compiled on threads of their own, side by side. Natively, Deno compiles each
+   * where it is asked for, also by the asynchronous call.
+   */
+  get compilesAside(): boolean {
+    return this.provider === "dawn";
+  }
+
   /** Waits until all submitted work has run, and throws if any of it failed. */
   async finish(): Promise<void> {
     await this.wait(this.gpu.queue.onSubmittedWorkDone());

@@ -44,6 +44,11 @@ export class Kernel {
     return this.#compiling ??= this.#compile();
   }
 
+  /** Whether {@linkcode Kernel.compile} is done. */
+  get isCompiled(): boolean {
+    return this.#pipeline !== null;
+  }
+
   /** The compiled pipeline. */
   get pipeline(): GPUComputePipeline {
     if (!this.#pipeline) throw new TypeError(`Kernel ${this.name} is used before compile()`);

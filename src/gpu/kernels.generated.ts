@@ -29,6 +29,7 @@ export type KernelName =
   | "falqon_update_tensor"
   | "gemm"
   | "gemm_f16"
+  | "gemm_fp8_tensor"
   | "gemm_int8"
   | "gemm_int8_rows"
   | "gemm_int8_tensor"
@@ -151,9 +152,11 @@ alias Dims = array<vec4<f32>, DIM_VECTORS>;
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
+  let part = y / UNROLL;
+  let slice = y % UNROLL;
   workgroupBarrier();
   //! unroll j 0 DIM_VECTORS
-  right[y][x + \${j}u * COLUMN_THREADS] = dims[$j];
+  right[part][slice][x + \${j}u * COLUMN_THREADS] = dims[$j];
   //! end
   workgroupBarrier();
   var rotated: Dims;
@@ -166,8 +169,8 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let first = dim < vec4<u32>(half);
     let other = select(dim - half, dim + half, first);
     let others = vec4<f32>(
-      right[y][other.x / 4u][other.x % 4u], right[y][other.y / 4u][other.y % 4u],
-      right[y][other.z / 4u][other.z % 4u], right[y][other.w / 4u][other.w % 4u]);
+      right[part][slice][other.x / 4u][other.x % 4u], right[part][slice][other.y / 4u][other.y % 4u],
+      right[part][slice][other.z / 4u][other.z % 4u], right[part][slice][other.w / 4u][other.w % 4u]);
     let angle = rotation(position, min(dim, other));
     rotated[$j] = dims[$j] * angle.cosine + others * select(-angle.sine, angle.sine, first);
   }
@@ -188,7 +191,7 @@ fn store_gradient(token: u32, column: u32, quad: u32, value: vec4<f32>) {
 // With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum
 // equals rowsum(dO ∘ O): one number per query and head that needs no keys.
 //
-// Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
+// Shapes: output, f32 or f16 (OUTPUT), and d_output [tokens, heads · head size], delta [tokens, heads], both f32.
 // Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once;
 // their partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included,
 // which become zero. Memory-bound: every element is read once. With MAXIMA a workgroup also writes the largest
@@ -212,7 +215,19 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if OUTPUT == f32
 @group(0) @binding(1) var<storage, read> output: array<Values>;
+
+fn output_at(at: u32) -> Values { return output[at]; }
+//! elif VEC4
+@group(0) @binding(1) var<storage, read> output: array<vec2<u32>>;
+
+fn output_at(at: u32) -> Values { return vec4<f32>(unpack2x16float(output[at].x), unpack2x16float(output[at].y)); }
+//! else
+@group(0) @binding(1) var<storage, read> output: array<u32>;
+
+fn output_at(at: u32) -> Values { return unpack2x16float(output[at]); }
+//! end
 @group(0) @binding(2) var<storage, read> d_output: array<Values>;
 @group(0) @binding(3) var<storage, read_write> delta: array<f32>;
 
@@ -239,7 +254,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll n 0 LOADS
     let vector_$n = thread % LANES + \${n}u * LANES;
     let known_$n = min(vector_$n, params.head_vectors - 1u);
-    let value_$n = output[output_start + known_$n];
+    let value_$n = output_at(output_start + known_$n);
     let gradient_$n = select(Values(), d_output[d_output_start + known_$n], vector_$n < params.head_vectors);
 //! end
 //! unroll n 0 LOADS
@@ -431,7 +446,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
 // head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
-// caches are f32, or all f16 (QKV); output and sums are f32.
+// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -461,7 +476,7 @@ fn wide(pair: Pair) -> vec2<f32> { return unpack2x16float(pair); }
 @group(0) @binding(2) var<storage, read> key_cache: array<Pair>;
 @group(0) @binding(3) var<storage, read> value_cache: array<Pair>;
 @group(0) @binding(4) var<storage, read> length: array<u32>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
+//! include attention_output.wgsl WIDTH=2 BINDING=5
 
 const LOG2_E = 1.44269504088896;
 const MASKED = -3e38; // below every score
@@ -553,12 +568,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread < params.head_pairs) {
     var total = 0.0;
     for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
-    output[head * params.head_pairs + thread] = result / total;
+    put_output(head * params.head_pairs + thread, result / total);
   }
   // The columns up to the pitch are zero.
   if (head + 1u == params.heads) {
     let columns = params.heads * params.head_pairs;
-    for (var c = columns + thread; c < params.output_pitch; c += THREADS) { output[c] = vec2<f32>(); }
+    for (var c = columns + thread; c < params.output_pitch; c += THREADS) { put_output(c, vec2<f32>()); }
   }
 }
 `,
@@ -582,11 +597,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 const MASKED = -3e38; // below every score
 
-// Gives the invocations of a row each other's numbers: left[x][row slot].
+// Gives the invocations of a row each other's numbers: row slots of slice x.
 fn exchange(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {
   workgroupBarrier();
   //! unroll v 0 ROW_VECTORS
-  left[x][row_slot + \${v}u] = (*numbers)[$v];
+  left[x / UNROLL][x % UNROLL][row_slot + \${v}u] = (*numbers)[$v];
   //! end
   workgroupBarrier();
 }
@@ -631,7 +646,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     {
       let before = maxima[$v];
       //! unroll i 0 COLUMN_THREADS
-      maxima[$v] = max(maxima[$v], left[$i][row_slot + \${v}u]);
+      maxima[$v] = max(maxima[$v], left[$i / UNROLL][$i % UNROLL][row_slot + \${v}u]);
       //! end
       let decay = exp2(before - maxima[$v]);
       sums[$v] *= decay;
@@ -657,7 +672,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     var total = vec4<f32>();
     //! unroll i 0 COLUMN_THREADS
-    total += left[$i][row_slot + \${v}u];
+    total += left[$i / UNROLL][$i % UNROLL][row_slot + \${v}u];
     //! end
     let statistics = (maxima[$v] + log2(total)) * LN_2;
     //! unroll c 0 4
@@ -679,7 +694,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let columns = params.heads * params.head_pairs;
     for (var query = first_query; query <= last_query; query += 1u) {
       for (var c = columns + thread; c < params.output_pitch; c += THREADS) {
-        output[query * params.output_pitch + c] = vec2<f32>();
+        put_output(query * params.output_pitch + c, vec2<f32>());
       }
       for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
         log_sum_exp[query * params.statistics_pitch + c] = 0.0;
@@ -690,8 +705,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   let at = query * params.output_pitch + head * params.head_pairs + 2u * quad;
-  if (2u * quad < params.head_pairs) { output[at] = value.xy; }
-  if (2u * quad + 1u < params.head_pairs) { output[at + 1u] = value.zw; }
+  if (2u * quad < params.head_pairs) { put_output(at, value.xy); }
+  if (2u * quad + 1u < params.head_pairs) { put_output(at + 1u, value.zw); }
 }
 `,
   "attention_gradient_scale.wgsl": `// The power of two by which the attention backward on tensor cores multiplies d_output before it rounds it to f16,
@@ -735,7 +750,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 `,
   "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
 // gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), all else f32. Include-only.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -743,6 +758,7 @@ struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
 //! if WIDTH == 2
   head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
+  parts: u32,      // of a tile's slices: see attention_tiles.wgsl
 //! end
   // All pitches and columns except those of the statistics count vectors.
   qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
@@ -776,7 +792,7 @@ struct Params {
 //! end
 //! else
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec$WIDTH<f32>>;
+//! include attention_output.wgsl WIDTH=$WIDTH BINDING=3
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 //! end
 
@@ -811,6 +827,24 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec2<f32> {
   return unpack2x16float(qkv[qkv_index(source, token, head, vector)]);
 //! end
 }
+//! end
+`,
+  "attention_output.wgsl": `// What attention writes, f32 or f16 (OUTPUT), vectors of WIDTH components (2 or 4) of a head. Include-only.
+//! if OUTPUT == f32
+@group(0) @binding($BINDING) var<storage, read_write> output: array<vec$WIDTH<f32>>;
+
+fn put_output(at: u32, value: vec$WIDTH<f32>) { output[at] = value; }
+//! else
+//! include saturated_f16.wgsl
+//! if WIDTH == 2
+@group(0) @binding($BINDING) var<storage, read_write> output: array<u32>;
+
+fn put_output(at: u32, value: vec2<f32>) { output[at] = saturated_halves(value.xyxy).x; }
+//! else
+@group(0) @binding($BINDING) var<storage, read_write> output: array<vec2<u32>>;
+
+fn put_output(at: u32, value: vec4<f32>) { output[at] = saturated_halves(value); }
+//! end
 //! end
 `,
   "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
@@ -1271,8 +1305,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let elements = sum_elements(results[$d], strip, thread);
     if (written) {
       let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + 2u * $d + column_block;
-      output[at] = elements[0] * inverse;
-      output[at + HEAD_CHUNKS] = elements[1] * inverse;
+      put_output(at, elements[0] * inverse);
+      put_output(at + HEAD_CHUNKS, elements[1] * inverse);
     }
   }
   //! end
@@ -1539,7 +1573,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads.
 //
 // The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
-// slice that an invocation brings) and UNROLL (slices multiplied without a loop). The kernel that includes this has
+// slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
+// there are PARTS times as many, which only params.parts says: a driver that knew would write them all out. The kernel that includes this has
 // included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
 // past the end repeat the last one: the caller masks them.
 
@@ -1550,14 +1585,16 @@ const ROWS = ROW_GROUPS * ROW_VECTORS * 4u;
 const COLUMNS = 4u * COLUMN_THREADS;
 const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
+const PARTS = DEPTH / UNROLL;
 const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
 
 alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
 alias Results = array<vec4<f32>, 4 * ROW_VECTORS * DIM_VECTORS>; // [row][j]
 
-var<workgroup> left: array<array<vec4<f32>, ROW_SLOTS + 1u>, DEPTH>;
-var<workgroup> right: array<array<vec4<f32>, RIGHT_SLOTS + 1u>, DEPTH>;
+// Slice s is [s / UNROLL][s % UNROLL].
+var<workgroup> left: array<array<array<vec4<f32>, ROW_SLOTS + 1u>, UNROLL>, PARTS>;
+var<workgroup> right: array<array<array<vec4<f32>, RIGHT_SLOTS + 1u>, UNROLL>, PARTS>;
 
 // Tokens from \`first\` on of one head of a matrix.
 struct Rows { source: u32, head: u32, first: u32 }
@@ -1604,25 +1641,20 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, thread: u32) {
     workgroupBarrier();
     //! unroll n 0 LEFT_LOADS
     if (slot + \${n}u * COLUMN_THREADS < ROW_SLOTS) {
-      left[pair][slot + \${n}u * COLUMN_THREADS] = slices.left[$n].even;
-      left[pair + PAIRS][slot + \${n}u * COLUMN_THREADS] = slices.left[$n].odd;
+      left[pair / UNROLL][pair % UNROLL][slot + \${n}u * COLUMN_THREADS] = slices.left[$n].even;
+      left[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot + \${n}u * COLUMN_THREADS] = slices.left[$n].odd;
     }
     //! end
-    right[pair][slot] = slices.right.even;
-    right[pair + PAIRS][slot] = slices.right.odd;
+    right[pair / UNROLL][pair % UNROLL][slot] = slices.right.even;
+    right[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot] = slices.right.odd;
     workgroupBarrier();
     if (first_pair + PAIRS < params.head_pairs) { slices = load_slices(a, b, first_pair + PAIRS, thread); }
-    //! if UNROLL == 16
-    const k0 = 0u;
-    //! else
-    for (var k0 = 0u; k0 < DEPTH; k0 += UNROLL)
-    //! end
-    {
+    for (var part = 0u; part < params.parts; part += 1u) {
       //! unroll k 0 UNROLL
       {
-        let columns = right[k0 + \${k}u][x];
+        let columns = right[part][$k][x];
         //! unroll v 0 ROW_VECTORS
-        let rows$v = left[k0 + \${k}u][row_slot + \${v}u];
+        let rows$v = left[part][$k][row_slot + \${v}u];
         //! unroll c 0 4
         (*scores)[4 * $v + $c] = fma(vec4<f32>(rows$v[$c]), columns, (*scores)[4 * $v + $c]);
         //! end
@@ -1660,13 +1692,13 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     workgroupBarrier();
     //! unroll n 0 16/COLUMN_THREADS
     //! unroll v 0 ROW_VECTORS
-    left[x + \${n}u * COLUMN_THREADS][row_slot + \${v}u] = vec4<f32>(
+    left[(x + \${n}u * COLUMN_THREADS) / UNROLL][(x + \${n}u * COLUMN_THREADS) % UNROLL][row_slot + \${v}u] = vec4<f32>(
       (*weights)[4 * $v][$n], (*weights)[4 * $v + 1][$n], (*weights)[4 * $v + 2][$n], (*weights)[4 * $v + 3][$n]);
     //! end
     //! end
     //! unroll n 0 2
     //! unroll j 0 DIM_VECTORS
-    right[y + \${n}u * ROW_GROUPS][x + \${j}u * COLUMN_THREADS] = values[$n * DIM_VECTORS + $j];
+    right[(y + \${n}u * ROW_GROUPS) / UNROLL][(y + \${n}u * ROW_GROUPS) % UNROLL][x + \${j}u * COLUMN_THREADS] = values[$n * DIM_VECTORS + $j];
     //! end
     //! end
     workgroupBarrier();
@@ -1678,19 +1710,14 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     (*weights)[$r] = (*weights)[$r].zwxy;
     //! end
     //! end
-    //! if UNROLL == 16
-    const k0 = 0u;
-    //! else
-    for (var k0 = 0u; k0 < DEPTH; k0 += UNROLL)
-    //! end
-    {
+    for (var part = 0u; part < params.parts; part += 1u) {
       //! unroll k 0 UNROLL
       {
         //! unroll j 0 DIM_VECTORS
-        let dims$j = right[k0 + \${k}u][x + \${j}u * COLUMN_THREADS];
+        let dims$j = right[part][$k][x + \${j}u * COLUMN_THREADS];
         //! end
         //! unroll v 0 ROW_VECTORS
-        let rows$v = left[k0 + \${k}u][row_slot + \${v}u];
+        let rows$v = left[part][$k][row_slot + \${v}u];
         //! unroll c 0 4
         //! unroll j 0 DIM_VECTORS
         (*results)[(4 * $v + $c) * DIM_VECTORS + $j] =
@@ -1967,7 +1994,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   out[item] = value;
 }
 `,
-  "dot4.wgsl": `// Σ a[i] · b[i] of four signed bytes each, packed in a u32, the first in the lowest bits: exact. Include-only.
+  "dot4.wgsl": `// Exact sums a[i] · b[i] of four signed bytes each, packed in a u32, the first in the lowest bits. Include-only.
 //
 // PACKED_DOT: WGSL has it built in (language feature packed_4x8_integer_dot_product), and GPUs as one instruction.
 
@@ -2185,10 +2212,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "falqon_part.wgsl": `// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-//
-// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the second
-// half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
-// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the
+// second half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the
+// weight itself; b f32 [outputs, rank], its columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
+// takes each.
 //! include code_place.wgsl
 
 struct Params {
@@ -2209,7 +2236,7 @@ struct Params {
   change_vectors: u32, // vectors of columns in a row of change
 //! end
 //! if STOCHASTIC
-  row_words: u32,  // random words for a row
+  row_vectors: u32, // fours of columns in a row
   key_low: u32,    // of the tensor
   key_high: u32,
 //! end
@@ -2301,9 +2328,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread == 0u) { largest[group.x] = of_group; }
 }
 `,
-  "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for each two neighbouring
+  "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for two neighbouring
 // columns, a function of the tensor's key, the step and the element, by integer arithmetic only. Include-only; the
-// kernel's parameters have key_low, key_high and row_words.
+// kernel's parameters have key_low, key_high and row_vectors.
 //! include mix.wgsl
 //! include step_state.wgsl
 
@@ -2314,13 +2341,16 @@ fn rounding_stream() -> vec2<u32> {
   return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
 }
 
-// The words of columns 4·vector to 4·vector + 3 of a row: \`mix\` of their index, with half of the stream before and half
-// in its middle, so that streams are not each other's shifts.
+// The words of columns 4·vector to 4·vector + 3 of a row, a word for two of them. The first is \`mix\` of their index, with
+// half of the stream before and half in its middle, so that streams are not each other's shifts; the second is half a
+// round more.
 fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
-  var z = vec2<u32>(0u, 1u) + (row * params.row_words + 2u * vector + stream.x);
-  z = (z ^ (z >> vec2<u32>(16u))) * 0x21f0aaadu + stream.y;
-  z = (z ^ (z >> vec2<u32>(15u))) * 0x735a2d97u;
-  return z ^ (z >> vec2<u32>(15u));
+  var z = row * params.row_vectors + vector + stream.x;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
+  z = (z ^ (z >> 15u)) * 0x735a2d97u;
+  let first = z ^ (z >> 15u);
+  z = first * 0x9e3779b1u;
+  return vec2<u32>(first, z ^ (z >> 16u));
 }
 `,
   "falqon_row.wgsl": `// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
@@ -2328,6 +2358,12 @@ fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+//
+// Beside the sum, a code costs about so many instructions, counted by hand (integer ones run at half the rate of f32 on
+// NVIDIA's GPUs, and are what bounds an update there):
+//   e4m3  nearest     decode 2 + 1, round 5 + 1, pack and sign 2.5, NaN 1 + 1                     integer 10, f32 3
+//   e4m3  stochastic  decode 2 + 1, random 2.5 + 0.5, round 6.5 + 2, pack and sign 2.5, NaN 1 + 1  integer 14, f32 5
+//   int8  stochastic  decode 2 + 1, random 4 + 1.5, round and saturate 0 + 6, pack 1             integer 7, f32 9
 //! include $CODES_INCLUDE
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
@@ -2336,7 +2372,12 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  return bitcast<vec4<f32>>(select((bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK), vec4<u32>(), vanishes));
+//! if COEFFICIENT_HALF == none
+  let cut = bits & vec4<u32>($COEFFICIENT_MASK);
+//! else
+  let cut = (bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK);
+//! end
+  return bitcast<vec4<f32>>(select(cut, vec4<u32>(), vanishes));
 }
 
 //! if CODES == e4m3
@@ -2365,11 +2406,11 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
 fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
   let v = decode4(codes) + sum;
   let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
-  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(1u << 23u);
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u));
   let random = vec4<u32>(words.x >> 13u, words.x & 0x7ffffu, words.y >> 13u, words.y & 0x7ffffu);
-  // Half the power is taken off instead of the power: that half is the exponent field of the code.
-  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
-  return finish4(steps >> vec4<u32>(19u), 0x93939390u, v); // 912 · 0x01010101
+  // Half of the power's bits are taken off, not all: what is left is the exponent field of the code.
+  let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
+  return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
 }
 //! else
 // The codes of from + sum, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which
@@ -2388,15 +2429,19 @@ const UNIT = 1.0;
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_$CODES(codes); }
 
 //! if STOCHASTIC
-// The codes of from + sum, each rounded up with the probability of its fraction: floor(from + sum + random), by integers
-// with 20 bits of fraction. What is a whole number stays.
+// The codes of from + sum, each rounded up with the probability of its fraction: from + floor(sum + random), saturated.
+// The random numbers, of 23 bits, are between 0 and 1, so that zero stays. All but their bits is done in f32, whose units
+// are the faster half of a GPU here: a byte is the mantissa of 2^23 and more, and saturation is that to [0, 1].
 fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
-  let change = vec4<i32>(clamp(sum, vec4<f32>(-256.0), vec4<f32>(256.0)) * 1048576.0);
-  let random = vec4<u32>(words.x >> 12u, words.x & 0xfffffu, words.y >> 12u, words.y & 0xfffffu);
-  let old = bitcast<vec4<i32>>(vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes)) >> vec4<u32>(24u);
-  let steps = (change + bitcast<vec4<i32>>(random)) >> vec4<u32>(20u);
-  let codes4 = bitcast<vec4<u32>>(clamp(old + steps, vec4<i32>(-127), vec4<i32>(127)));
-  return (codes4.x & 0xffu) | ((codes4.y & 0xffu) << 8u) | ((codes4.z & 0xffu) << 16u) | (codes4.w << 24u);
+  let rotated = (words << vec2<u32>(7u)) | (words >> vec2<u32>(25u));
+  let bits = vec4<u32>(words.x >> 9u, rotated.x, words.y >> 9u, rotated.y) & vec4<u32>(0x7fffffu);
+  let random = bitcast<vec4<f32>>(bits | vec4<u32>(0x3f800001u)) - 1.0;
+  let bytes = codes ^ 0x80808080u; // each plus 128
+  let places = vec4<u32>(bytes, bytes >> 8u, bytes >> 16u, bytes >> 24u) & vec4<u32>(0xffu);
+  let old = bitcast<vec4<f32>>(places | vec4<u32>(0x4b000000u)) - 8388609.0; // plus 127
+  let share = saturate((old + floor(sum + random)) * (1.0 / 254.0));
+  let made = bitcast<vec4<u32>>(share * 254.0 + 8388609.0); // each plus 128, and 0x4b000000
+  return (made.x + (made.y << 8u) + (made.z << 16u) + (made.w << 24u) - 0x4b000000u) ^ 0x80808080u;
 }
 //! else
 fn new_codes(codes: u32, sum: vec4<f32>) -> u32 { return pack4_$CODES(decode4(codes) + sum); }
@@ -2742,7 +2787,7 @@ struct Params {
   rank: u32,
   b_vectors: u32, // vectors of 4 floats in a row of b
 //! if STOCHASTIC
-  row_words: u32, // random words for a row
+  row_vectors: u32, // fours of columns in a row
   key_low: u32,   // of the tensor
   key_high: u32,
 //! end
@@ -3535,6 +3580,236 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
 //! end
 //! end
+`,
+  "gemm_fp8_fetch.wgsl": `// Fetches a thread's codes of both operands of gemm_fp8_tensor.wgsl for the step that begins at K0: pasted into \`main\`
+// before the first step, and into each step for the next one. Include-only.
+//! unroll p 0 BM*BK/2048
+  a_next_$p = a[a_at + step_at($K0) + \${p}u * (THREADS / VECTORS) * 4u];
+//! end
+//! if B_BY_K
+//! unroll r 0 BK/32
+  let b_rows_$r = ($K0 + 32u * \${r}u) / 128u * b_panel + ($K0 + 32u * \${r}u) % 128u * 4u;
+//! unroll q 0 BN/64
+  b_next_\${r}_$q = b[b_at_$q + b_rows_$r];
+//! end
+//! end
+//! else
+//! unroll p 0 BN*BK/2048
+  b_next_$p = b[b_at + step_at($K0) + \${p}u * (THREADS / VECTORS) * 4u];
+//! end
+//! end
+`,
+  "gemm_fp8_tensor.wgsl": `// Matrix product on tensor cores of FP8 codes in panels: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], or · B[k, n] with
+// B_BY_K; f16 factors and f32 sums. It takes codes as the kernels that make them leave them: nothing is packed.
+//
+// a, b: panels [rows / 128][columns / 64][128][64 bytes]; K is a multiple of 64. a is zero from the end of the
+// contraction on, or b is. Rows behind the last may hold any e4m3, as nothing of them is written.
+// Idea: as gemm_tensor.wgsl, but workgroup memory has [x][k] (and [k][n] with B_BY_K), as codes come: 16 codes of a row
+// become two vectors of f16 for one fragment. A pad of one vector per row spreads fragments' rows over the banks, and the
+// order in which threads take rows spreads their stores.
+//
+// Codes that are next to each other in memory become f16 of different words: ORDER is that of four codes in a word.
+//   bytes: one after another. Decoded, four stand in the order 0, 2, 1, 3. Both factors have it along k, so it does not
+//          matter to sums; with B_BY_K rows of b are taken in it, and outgoing columns put right.
+//   lanes: 16 bits for codes 0 and 2, then 1 and 3, in the lanes of pack_codes.wgsl. Decoded, they stand in order, and
+//          e4m3 takes 5 operations in place of 7.
+//! include gemm_output.wgsl
+//! include gemm_tile.wgsl
+//! include fragments.wgsl
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+const THREADS = 128u;
+// 64 columns of 128 rows, in vectors of 16 codes.
+const BLOCK = 512u;
+// Vectors of a row that a step takes.
+const VECTORS = BK / 16u;
+// Rows of the tiles in vectors of 8 f16 values.
+const ROW = BK / 8u + 1u;
+const B_TILE = BM * ROW; // where b's values begin
+//! if B_BY_K
+const B_ROW = BN / 8u + 1u;
+const TILE = B_TILE + BK * B_ROW;
+//! else
+const TILE = B_TILE + BN * ROW;
+//! end
+// What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
+const SUB_M = BM / 2u;
+const SUB_N = BN / 2u;
+const OUT_ROW = SUB_N / 4u + 1u;
+
+var<workgroup> tile: array<vec4<u32>, max(TILE, 64u * OUT_ROW)>;
+
+// Four sums of neighbouring columns.
+fn values_of(sums: vec4<u32>) -> vec4<f32> {
+//! if COLUMNS_SWAPPED
+  return bitcast<vec4<f32>>(sums).xzyw;
+//! else
+  return bitcast<vec4<f32>>(sums);
+//! end
+}
+
+// The f16 of half of the codes of each word, and of the other half.
+//! if ORDER == bytes
+fn first_e4m3(codes: vec4<u32>) -> vec4<u32> {
+  return ((codes << vec4<u32>(8u)) & vec4<u32>(0x80008000u)) | ((codes << vec4<u32>(7u)) & vec4<u32>(0x3f803f80u));
+}
+fn other_e4m3(codes: vec4<u32>) -> vec4<u32> {
+  return (codes & vec4<u32>(0x80008000u)) | ((codes >> vec4<u32>(1u)) & vec4<u32>(0x3f803f80u));
+}
+fn first_e5m2(codes: vec4<u32>) -> vec4<u32> { return (codes << vec4<u32>(8u)) & vec4<u32>(0xff00ff00u); }
+fn other_e5m2(codes: vec4<u32>) -> vec4<u32> { return codes & vec4<u32>(0xff00ff00u); }
+//! else
+fn first_e4m3(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xbf80bf80u); }
+fn other_e4m3(lanes: vec4<u32>) -> vec4<u32> {
+  return ((lanes << vec4<u32>(7u)) & vec4<u32>(0x3f803f80u)) | ((lanes << vec4<u32>(1u)) & vec4<u32>(0x80008000u));
+}
+fn first_e5m2(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xff00ff00u); }
+fn other_e5m2(lanes: vec4<u32>) -> vec4<u32> { return (lanes << vec4<u32>(8u)) & vec4<u32>(0xff00ff00u); }
+//! end
+
+// The row that a thread fetches as its \`slot\`-th: eight threads in a row store to different banks.
+fn slot_row(slot: u32) -> u32 {
+//! if BK == 32
+  return (slot & ~6u) | ((slot & 2u) << 1u) | ((slot & 4u) >> 1u);
+//! else
+  return slot;
+//! end
+}
+
+// Where the step that begins at k is in a row of panels.
+fn step_at(k: u32) -> u32 { return k / 64u * BLOCK + k % 64u / 16u; }
+
+//! if B_BY_K
+// Which row of b is row \`row\` of its tile.
+fn contracted_row(row: u32) -> u32 {
+//! if COLUMNS_SWAPPED
+  return (row & ~3u) | ((row & 1u) << 1u) | ((row & 2u) >> 1u);
+//! else
+  return row;
+//! end
+}
+
+//! end
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+//! if IS_SPLIT
+  let k_begin = group.z * SPLIT_K;
+  let k_end = min(k_begin + SPLIT_K, K);
+//! else
+  let k_begin = 0u;
+  const k_end = u32(K);
+//! end
+  let subgroup = thread / 32u;
+  let sub_m0 = subgroup / 2u * SUB_M;
+  let sub_n0 = subgroup % 2u * SUB_N;
+
+  let row = slot_row(thread / VECTORS);
+  let a_panel = params.a_pitch / 64u * BLOCK;
+  let b_panel = params.b_pitch / 64u * BLOCK;
+  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + (m0 % 128u + row) * 4u + thread % VECTORS;
+  let a_to = row * ROW + 2u * (thread % VECTORS);
+//! if B_BY_K
+  // Past the last panel it stands in for others: they make columns that are not written.
+  let last_panel = params.b_pitch / 64u - 1u;
+//! unroll q 0 BN/64
+  let b_at_$q = min((params.b_column + n0) / 64u + \${q}u, last_panel) * BLOCK + contracted_row(thread / 4u) * 4u + thread % 4u;
+//! end
+  let b_to = B_TILE + thread / 4u * B_ROW + 2u * (thread % 4u);
+//! else
+  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + (n0 % 128u + row) * 4u + thread % VECTORS;
+  let b_to = B_TILE + a_to;
+//! end
+
+//! unroll p 0 BM*BK/2048
+  var a_next_$p = vec4<u32>();
+//! end
+//! if B_BY_K
+//! unroll r 0 BK/32
+//! unroll q 0 BN/64
+  var b_next_\${r}_$q = vec4<u32>();
+//! end
+//! end
+//! else
+//! unroll p 0 BN*BK/2048
+  var b_next_$p = vec4<u32>();
+//! end
+//! end
+  {
+//! include gemm_fp8_fetch.wgsl K0=k_begin
+  }
+//! unroll i 0 BM/32
+//! unroll j 0 BN/32
+  var sum_\${i}_$j = Sum();
+//! end
+//! end
+  for (var k0 = k_begin; k0 < k_end; k0 += BK) {
+    workgroupBarrier();
+//! unroll p 0 BM*BK/2048
+    {
+      let first = first_$A_TYPE(a_next_$p);
+      let other = other_$A_TYPE(a_next_$p);
+      let to = a_to + \${p}u * (THREADS / VECTORS) * ROW;
+      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
+      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
+    }
+//! end
+//! if B_BY_K
+//! unroll r 0 BK/32
+//! unroll q 0 BN/64
+    {
+      let first = first_$B_TYPE(b_next_\${r}_$q);
+      let other = other_$B_TYPE(b_next_\${r}_$q);
+      let to = b_to + 32u * \${r}u * B_ROW + 8u * \${q}u;
+      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
+      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
+    }
+//! end
+//! end
+//! else
+//! unroll p 0 BN*BK/2048
+    {
+      let first = first_$B_TYPE(b_next_$p);
+      let other = other_$B_TYPE(b_next_$p);
+      let to = b_to + \${p}u * (THREADS / VECTORS) * ROW;
+      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
+      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
+    }
+//! end
+//! end
+    // The last step fetches its own codes again: cheaper than to ask.
+    let next = min(k0 + BK, k_end - BK);
+//! include gemm_fp8_fetch.wgsl K0=next
+    workgroupBarrier();
+//! unroll kk 0 BK/16
+    {
+//! unroll i 0 BM/32
+      let a_$i = load_left((sub_m0 + 16u * \${i}u) * ROW + 2u * \${kk}u, ROW);
+//! end
+//! unroll j 0 BN/32
+//! if B_BY_K
+      let b_$j = load_right(B_TILE + 16u * \${kk}u * B_ROW + sub_n0 / 8u + 2u * \${j}u, B_ROW);
+//! else
+      let b_$j = load_right_transposed(B_TILE + (sub_n0 + 16u * \${j}u) * ROW + 2u * \${kk}u, ROW);
+//! end
+//! end
+//! unroll i 0 BM/32
+//! unroll j 0 BN/32
+      sum_\${i}_$j = multiply_add(a_$i, b_$j, sum_\${i}_$j);
+//! end
+//! end
+    }
+//! end
+  }
+
+//! include gemm_fragment_store.wgsl DOWN=2 ACROSS=2
+}
 `,
   "gemm_fragment_store.wgsl": `// Writes the sums of a workgroup of the GEMM kernels for tensor cores, sum_i_j for fragment j of fragment row i, by
 // DOWN × ACROSS subgroups of 32. Pasted at the end of \`main\`. Include-only.
@@ -5581,6 +5856,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
 // sine and cosine once; its heads lie \`groups\` apart, which keeps neighbouring threads on neighbouring memory.
 //! include linear_grid.wgsl
 //! include rotation.wgsl
+//! if QKV == f16
+//! include saturated_f16.wgsl
+//! end
 
 //! if VEC4
 const WIDTH = 4u;
@@ -5611,12 +5889,8 @@ fn narrow(values: Values) -> Values { return values; }
 
 fn wide(stored: vec2<u32>) -> Values { return vec4<f32>(unpack2x16float(stored.x), unpack2x16float(stored.y)); }
 
-// Rotation makes a component larger by up to √2: it saturates as in the product before, and what is not finite stays so.
-fn narrow(values: Values) -> vec2<u32> {
-  let finite = (bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
-  let saturated = select(values, clamp(values, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
-  return vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
-}
+// Rotation makes a component larger by up to √2: it saturates as in the product before.
+fn narrow(values: Values) -> vec2<u32> { return saturated_halves(values); }
 //! end
 
 @compute @workgroup_size(THREADS)
@@ -5989,12 +6263,16 @@ fn scale_of(amax: f32) -> f32 {
 //! end
 }
 `,
-  "row_values.wgsl": `// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
+  "row_values.wgsl": `// The rows that are quantised: x, f32 or f16 (X), optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
 // term).
 // Include-only. The including file's Params must have \`vectors\` (vec4s in a row of x: its pitch / 4) and
 // \`trailing_vectors\`.
 
+//! if X == f32
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+//! else
+@group(0) @binding(1) var<storage, read> x: array<vec2<u32>>;
+//! end
 //! if TRAILING
 @group(0) @binding(3) var<storage, read> trailing: array<vec4<f32>>;
 
@@ -6011,7 +6289,21 @@ fn row_value(row: u32, v: u32) -> vec4<f32> {
 //! if TRAILING
   if (at >= params.vectors) { return trailing[row * params.trailing_vectors + at - params.vectors]; }
 //! end
+//! if X == f32
   return x[row * params.vectors + at];
+//! else
+  let bits = x[row * params.vectors + at];
+  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+//! end
+}
+`,
+  "saturated_f16.wgsl": `// Rounding to f16. Include-only.
+
+// Four values in two words: finite ones saturate at f16's largest, and what is not finite stays so, to be seen.
+fn saturated_halves(value: vec4<f32>) -> vec2<u32> {
+  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let inside = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  return vec2<u32>(pack2x16float(inside.xy), pack2x16float(inside.zw));
 }
 `,
   "silu.wgsl": `// The SiLU gate, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.

@@ -20,14 +20,15 @@ import type { Kernel } from "./kernel.ts";
 import { packParams } from "./layout.ts";
 import {
   type Bindings,
-  type Clear,
-  type Copy,
   type Dispatch,
   type DispatchCost,
-  encodeDispatch,
-  encodeTransfer,
+  encodeItems,
   type KernelTime,
+  type RecordedItem,
+  submitItems,
+  submitWhileCompiling,
 } from "./recorded_work.ts";
+import { profileItems } from "./profile_items.ts";
 
 export type { Bindings, DispatchCost, KernelTime };
 
@@ -47,7 +48,7 @@ interface Scratch {
 /** A recorded list of GPU work. */
 export class Program implements Disposable {
   readonly device: Device;
-  #items: (Dispatch | Copy | Clear)[] = [];
+  #items: RecordedItem[] = [];
   #params: Uint8Array<ArrayBuffer> = new Uint8Array(64 * OFFSET_ALIGNMENT);
   #paramsEnd = 0;
   #uniforms: GPUBuffer | null = null;
@@ -140,12 +141,23 @@ export class Program implements Disposable {
     if (view.size > 0) this.#items.push({ kind: "clear", view });
   }
 
+  /** Compiles the kernels, which programs that are recorded later need not wait for. */
+  async compile(): Promise<void> {
+    const dispatches = this.#items.filter((item) => item.kind === "dispatch");
+    await this.device.wait(Promise.all(dispatches.map(({ kernel }) => kernel.compile())));
+  }
+
   /**
    * Compiles the kernels and builds the bind groups. After this nothing more may be recorded.
    */
   async prepare(): Promise<this> {
-    const dispatches = this.#items.filter((item) => item.kind === "dispatch");
-    await this.device.wait(Promise.all(dispatches.map(({ kernel }) => kernel.compile())));
+    await this.compile();
+    this.#allocate();
+    return this;
+  }
+
+  /** Makes parameters, scratch memory and bind groups. */
+  #allocate(): void {
     if (this.#paramsEnd > 0) {
       this.#uniforms = this.device.createBuffer(
         this.#paramsEnd,
@@ -163,30 +175,27 @@ export class Program implements Disposable {
       else if (item.kind === "clear") item.view = this.#resolved(item.view);
       else [item.from, item.to] = [this.#resolved(item.from), this.#resolved(item.to)];
     }
+  }
+
+  /**
+   * Prepares and runs the program: where one kernel is compiled after another, on this thread, the
+   * GPU already computes with those that are ready.
+   */
+  async prepareAndRun(): Promise<this> {
+    if (this.device.compilesAside) await this.compile();
+    this.#allocate();
+    await submitWhileCompiling(this.device.gpu, this.#items);
     return this;
   }
 
   /** Encodes all recorded work. */
   encode(encoder: GPUCommandEncoder): void {
-    let pass: GPUComputePassEncoder | null = null;
-    for (const item of this.#items) {
-      if (item.kind === "dispatch") {
-        pass ??= encoder.beginComputePass();
-        encodeDispatch(pass, item);
-      } else {
-        pass?.end();
-        pass = null;
-        encodeTransfer(encoder, item);
-      }
-    }
-    pass?.end();
+    encodeItems(encoder, this.#items);
   }
 
-  /** Encodes and submits all recorded work once. */
+  /** Submits all recorded work once. */
   run(): void {
-    const encoder = this.device.gpu.createCommandEncoder();
-    this.encode(encoder);
-    this.device.gpu.queue.submit([encoder.finish()]);
+    submitItems(this.device.gpu, this.#items);
   }
 
   /**
@@ -195,58 +204,8 @@ export class Program implements Disposable {
    *
    * @returns every dispatch in order, with its median time.
    */
-  async profile(repeats = 1): Promise<KernelTime[]> {
-    const { gpu } = this.device;
-    const CHUNK = 2048; // dispatches of a query set: WebGPU allows 4096 queries
-    const samples: number[][] = [];
-    const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 * CHUNK });
-    const resolved = this.device.createBuffer(
-      16 * CHUNK,
-      GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
-      "timestamps",
-    );
-    let encoder = gpu.createCommandEncoder();
-    let pending: number[] = []; // indices of the dispatches that the query set holds
-    const flush = async () => {
-      if (pending.length > 0) encoder.resolveQuerySet(querySet, 0, 2 * pending.length, resolved, 0);
-      gpu.queue.submit([encoder.finish()]);
-      encoder = gpu.createCommandEncoder();
-      const view = { buffer: resolved, offset: 0, size: 16 * pending.length };
-      const stamps = new BigUint64Array(await this.device.read(view));
-      pending.forEach((index, i) =>
-        (samples[index] ??= []).push(Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6)
-      );
-      pending = [];
-    };
-    for (let run = 0; run < repeats; run++) {
-      let index = 0;
-      for (const item of this.#items) {
-        if (item.kind !== "dispatch") {
-          encodeTransfer(encoder, item);
-          continue;
-        }
-        const at = 2 * pending.length;
-        const pass = encoder.beginComputePass({
-          timestampWrites: {
-            querySet,
-            beginningOfPassWriteIndex: at,
-            endOfPassWriteIndex: at + 1,
-          },
-        });
-        encodeDispatch(pass, item);
-        pass.end();
-        pending.push(index++);
-        if (pending.length === CHUNK) await flush();
-      }
-    }
-    await flush();
-    querySet.destroy();
-    this.device.free(resolved);
-    const dispatches = this.#items.filter((item) => item.kind === "dispatch");
-    return dispatches.map(({ phase, kernel, flops, bytes, label }, i) => {
-      const ms = samples[i].sort((a, b) => a - b)[repeats >> 1];
-      return { phase, kernel: kernel.name, ms, flops, bytes, label };
-    });
+  profile(repeats = 1): Promise<KernelTime[]> {
+    return profileItems(this.device, this.#items, repeats);
   }
 
   /** Frees parameters and scratch. Buffers that were bound are not the program's. */

@@ -60,6 +60,52 @@ export interface KernelTime extends Required<DispatchCost> {
   ms: number;
 }
 
+/** What a program is a list of. */
+export type RecordedItem = Dispatch | Copy | Clear;
+
+/** Encodes all items, dispatches that follow each other in one pass. */
+export function encodeItems(encoder: GPUCommandEncoder, items: Iterable<RecordedItem>): void {
+  let pass: GPUComputePassEncoder | null = null;
+  for (const item of items) {
+    if (item.kind === "dispatch") {
+      pass ??= encoder.beginComputePass();
+      encodeDispatch(pass, item);
+    } else {
+      pass?.end();
+      pass = null;
+      encodeTransfer(encoder, item);
+    }
+  }
+  pass?.end();
+}
+
+/** Submits all items once. */
+export function submitItems(gpu: GPUDevice, items: Iterable<RecordedItem>): void {
+  const encoder = gpu.createCommandEncoder();
+  encodeItems(encoder, items);
+  gpu.queue.submit([encoder.finish()]);
+}
+
+/**
+ * Submits the items before each kernel that is not compiled, then compiles it: the GPU computes
+ * meanwhile.
+ */
+export async function submitWhileCompiling(
+  gpu: GPUDevice,
+  items: Iterable<RecordedItem>,
+): Promise<void> {
+  let ready: RecordedItem[] = [];
+  for (const item of items) {
+    if (item.kind === "dispatch" && !item.kernel.isCompiled) {
+      if (ready.length > 0) submitItems(gpu, ready);
+      ready = [];
+      await item.kernel.compile();
+    }
+    ready.push(item);
+  }
+  submitItems(gpu, ready);
+}
+
 /** Encodes a dispatch into a pass. */
 export function encodeDispatch(
   pass: GPUComputePassEncoder,

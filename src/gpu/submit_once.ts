@@ -17,5 +17,5 @@ export async function submitOnce(
 ): Promise<void> {
   using program = new Program(device);
   record(program);
-  (await program.prepare()).run();
+  await program.prepareAndRun();
 }

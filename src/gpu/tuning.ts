@@ -28,6 +28,11 @@ export interface Tuning {
   readonly f16Storage: F16Storage;
   /** What workgroups reduce through their subgroups. */
   readonly subgroups: SubgroupReductions;
+  /**
+   * Slices, of 16, that attention without tensor cores multiplies without a loop: more are a little
+   * faster, and compile for longer.
+   */
+  readonly attentionUnroll: 2 | 4 | 8 | 16;
 }
 
 /** What decides about {@linkcode Tuning}. */
@@ -40,5 +45,10 @@ interface Capabilities extends SubgroupCapabilities {
 export function defaultTuning(device: Capabilities): Tuning {
   const activations = device.hasF16 && !device.isFallback;
   const gradients = activations && supportsMatrix(device, F16_MATRIX);
-  return { f16Storage: { activations, gradients }, subgroups: defaultReductions(device) };
+  return {
+    f16Storage: { activations, gradients },
+    subgroups: defaultReductions(device),
+    // A CPU adapter spends seconds on compiling every slice and gains nothing from it.
+    attentionUnroll: device.isFallback ? 2 : 8,
+  };
 }

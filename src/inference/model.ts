@@ -19,7 +19,7 @@ import { expectClass } from "../model/model_class.ts";
 import { Random } from "../numerics/random.ts";
 import { Network, type NetworkOptions } from "../model/network.ts";
 import { type Prompt, renderPrompt } from "./prompt.ts";
-import { saveNetwork, type SaveOptions } from "./save_model.ts";
+import { saveNetwork, type SaveOptions, type SaveResult } from "./save_model.ts";
 import {
   checkIds,
   type LabelledSequence,
@@ -96,7 +96,7 @@ export class Model implements Disposable {
     }
     using opened = new DisposableStack();
     const weights = opened.adopt(await Weights.open(folder), (it) => it.close());
-    await expectTensors(weights, config.plan);
+    await expectTensors(weights, config.plan, config.quantization?.transforms.matrices);
     expectClass(folder, config);
     signal?.throwIfAborted();
     const gpu = device ?? await requestDevice();
@@ -158,7 +158,7 @@ export class Model implements Disposable {
     this.#network = null;
     const { config } = this;
     const device = internalDevice(this.device);
-    const source = new FolderSource(this.#weights);
+    const source = this.#folderSource();
     const base = { device, config, method, source, gradients: false, moments: false };
     this.#network = await Network.create({ ...base, ...options });
     return this.#network;
@@ -256,15 +256,16 @@ export class Model implements Disposable {
   }
 
   /**
-   * Writes the model as it is on the GPU now: as a model folder (FALQON: FP8; full: F32; frozen: in
-   * the type it is stored in) or, if it has adapters, as a PEFT adapter.
+   * Writes the model as it is on the GPU now: as a model folder (FALQON: FP8 or int8; full: F32;
+   * frozen: in the type it is stored in) or, if it has adapters, as a PEFT adapter; with `saveAs`, as
+   * a model folder in another format.
    *
    * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or no file
    * format has its weights.
    * @throws {FileError} if something cannot be written; nothing half-written is left.
    */
-  async save(folder: string, options?: SaveOptions): Promise<void> {
-    await saveNetwork(await this.network(), this.folder, folder, options);
+  async save(folder: string, options?: SaveOptions): Promise<SaveResult> {
+    return await saveNetwork(await this.network(), this.folder, folder, options);
   }
 
   /**
@@ -274,7 +275,7 @@ export class Model implements Disposable {
    */
   source(): WeightSource {
     const network = this.#network;
-    if (!network || network.layers.isOriginal) return new FolderSource(this.#weights);
+    if (!network || network.layers.isOriginal) return this.#folderSource();
     return new ParameterSource((name) => network.readParameter(name));
   }
 
@@ -284,6 +285,10 @@ export class Model implements Disposable {
     this.#network = null;
     this.#weights.close();
     if (this.#ownsDevice) this.device.destroy();
+  }
+
+  #folderSource(): FolderSource {
+    return new FolderSource(this.#weights, this.config.quantization?.transforms.rotations);
   }
 
   async #write(arrays: TokenArrays): Promise<Network> {

@@ -5,19 +5,28 @@
  */
 
 import { join } from "node:path";
+import { checkInteger, checkOneOf } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { writeAll } from "../io/atomic.ts";
-import { fromFloat32 } from "../io/dtype.ts";
 import { exists } from "../io/exists.ts";
 import { toFileError } from "../io/file_error.ts";
 import { readJson } from "../io/json.ts";
 import { ADAPTER_CONFIG_FILE, writePeftAdapter } from "../io/peft.ts";
 import { type TensorSource, writeSafetensors } from "../io/safetensors.ts";
 import { WEIGHTS_FILE } from "../io/weights.ts";
-import { weightName } from "../layers/load.ts";
-import type { Linear, SavedModel } from "../layers/method.ts";
+import type { SavedAdapter, SavedModel } from "../layers/method.ts";
 import type { Network } from "../model/network.ts";
+import { quantizationBlock } from "../model/quantization_config.ts";
+import { transformConfig } from "../model/transform_config.ts";
+import type { CodeFormat } from "../numerics/formats.ts";
+import {
+  denseTensors,
+  type Form,
+  linearTensors,
+  rotatedKinds,
+  rotationTensors,
+} from "./saved_tensors.ts";
 
 /** Files of a model folder that training does not change. */
 const COPIED = [
@@ -33,16 +42,45 @@ const CONFIG_FILE = "config.json";
 /** Names of the dtypes in config.json. */
 const TORCH_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
 
+/** A format that a model can be saved in, whatever it was trained in. */
+export type SaveFormat = CodeFormat | "bf16";
+
+/** Every {@linkcode SaveFormat}. */
+export const SAVE_FORMATS: readonly SaveFormat[] = ["fp8", "int8", "bf16"];
+
 /** Options of `Model.save` and `Trainer.save`. */
 export interface SaveOptions {
   /** Write over a model that is there. Default false. */
   overwrite?: boolean;
+  /**
+   * Write a whole model in this format, adapters merged in. Linear layers in `fp8` and `int8` have one
+   * scale per row; what else there is, is then BF16. Default: the form of the method.
+   *
+   * Weights are rounded to nearest, or where they stand close to the codes stochastically: so nothing
+   * that was learned is lost on average. Only the loss tells what it cost: evaluate what was written.
+   */
+  saveAs?: SaveFormat;
+  /**
+   * Write a model whose layers rotate their inputs as it is, with the `transform_config` that
+   * compressed-tensors has for it. Not every tool applies it, and transformers ignores it without a
+   * word. Default false: its weights are rotated back, and quantised anew.
+   */
+  rotated?: boolean;
+  /** Seeds stochastic rounding. Default 0. */
+  seed?: number;
   /** Ends the saving between tensors: its reason is thrown, and nothing half-written is left. */
   signal?: AbortSignal;
 }
 
+/** What was written. */
+export interface SaveResult {
+  /** Whether the weights of linear layers were rounded on the way, so that the loss may differ. */
+  rounded: boolean;
+}
+
 /**
- * Writes a network in the form that its method chooses: a model folder, or a PEFT adapter folder.
+ * Writes a network in the form that its method chooses (a model folder, or a PEFT adapter folder), or
+ * as a model in another format.
  *
  * Files are written under temporary names and then renamed. The file by which a folder is known,
  * `config.json` or `adapter_config.json`, is the last to come, and the first of an overwritten
@@ -50,18 +88,19 @@ export interface SaveOptions {
  *
  * @param source The folder that the model was loaded from: what is not trained is copied from
  * there.
- * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or the method has
- * no file format.
+ * @throws {OptionError} if the folder holds a model and `overwrite` is not given, the method has
+ * no file format, or `rotated` is asked of a model that is not.
  * @throws {FileError} if something cannot be written; nothing half-written is left.
  */
 export async function saveNetwork(
   network: Network,
   source: string,
   folder: string,
-  { overwrite = false, signal }: SaveOptions = {},
-): Promise<void> {
-  const saved = network.layers.saved();
-  const marker = saved.kind === "adapter" ? ADAPTER_CONFIG_FILE : CONFIG_FILE;
+  options: SaveOptions = {},
+): Promise<SaveResult> {
+  const { overwrite = false, signal } = options;
+  const saved = formOf(network, options);
+  const marker = "model" in saved ? CONFIG_FILE : ADAPTER_CONFIG_FILE;
   if (!overwrite && await exists(join(folder, marker))) {
     throw new OptionError(
       `Cannot save to "${folder}" as it holds a model: choose another folder or allow to overwrite`,
@@ -71,12 +110,12 @@ export async function saveNetwork(
   try {
     await Deno.mkdir(folder, { recursive: true });
     await remove(staging);
-    if (saved.kind === "adapter") {
+    if ("model" in saved) {
+      await writeModel(network, saved, source, staging, signal);
+    } else {
       const { config } = saved;
       const tensors = await saved.tensors();
       await writePeftAdapter(staging, { config, tensors }, { baseModel: source });
-    } else {
-      await writeModel(network, saved, source, staging, signal);
     }
     signal?.throwIfAborted();
     await replace(staging, folder, marker);
@@ -85,6 +124,42 @@ export async function saveNetwork(
     signal?.throwIfAborted();
     throw toFileError("write", folder, error);
   }
+  return { rounded: "model" in saved && !saved.asStored };
+}
+
+/**
+ * How a network is to be written.
+ *
+ * @throws {OptionError} if it cannot be.
+ */
+export function formOf(
+  network: Network,
+  { saveAs, rotated = false, seed = 0 }: SaveOptions,
+): Form | SavedAdapter {
+  checkInteger("seed", seed, 0);
+  if (saveAs !== undefined) checkOneOf("saveAs", saveAs, SAVE_FORMATS);
+  const linears = network.linears();
+  // Some methods have no form of their own.
+  const own = saveAs === undefined || linears[0].stored ? network.layers.saved() : null;
+  const isRotated = linears.some(({ rotation }) => rotation > 1);
+  if (rotated && !(isRotated && own?.kind === "model" && isFormat(own, saveAs))) {
+    throw new OptionError(
+      "Cannot save the model rotated as its layers are not stored so in that format: leave rotated out",
+    );
+  }
+  if (saveAs === undefined && own?.kind === "adapter") return own;
+  const model = own?.kind === "model" && isFormat(own, saveAs) ? own : modelAs(saveAs!);
+  return { model, asStored: model === own && (rotated || !isRotated), rotated, seed };
+}
+
+/** Whether a model is in the format that is asked for, if one is. */
+function isFormat({ codes }: SavedModel, saveAs?: SaveFormat): boolean {
+  return saveAs === undefined || codes?.format === saveAs;
+}
+
+function modelAs(format: SaveFormat): SavedModel {
+  const codes = format === "bf16" ? null : { format, granularity: "row" as const };
+  return { kind: "model", dtype: "BF16", codes };
 }
 
 /** Moves the files of a finished staging folder to their final place. */
@@ -103,7 +178,7 @@ async function remove(path: string): Promise<void> {
 
 async function writeModel(
   network: Network,
-  saved: SavedModel,
+  form: Form,
   source: string,
   folder: string,
   signal?: AbortSignal,
@@ -111,10 +186,11 @@ async function writeModel(
   await Deno.mkdir(folder);
   const { device, layers } = network;
   if (layers.flush) await submitOnce(device, (program) => layers.flush!(program));
-  const tensors = denseTensors(network, saved);
+  const tensors = denseTensors(network, form);
+  if (form.rotated) tensors.push(...rotationTensors(network));
   for (const linear of network.linears()) {
     signal?.throwIfAborted();
-    tensors.push(...await linearTensors(linear, saved));
+    tensors.push(...await linearTensors(linear, form));
   }
   const abortable = tensors.map((tensor): TensorSource => ({
     ...tensor,
@@ -124,51 +200,29 @@ async function writeModel(
     },
   }));
   await writeSafetensors(join(folder, WEIGHTS_FILE), abortable);
-  await writeConfig(saved, source, folder);
+  await writeConfig(form.model, quantizationOf(network, form), source, folder);
   for (const name of COPIED) {
     const from = join(source, name);
     if (await exists(from)) await Deno.copyFile(from, join(folder, name));
   }
 }
 
-function denseTensors(network: Network, { dtype }: SavedModel): TensorSource[] {
-  return [...network.dense].map(([name, { rows, cols }]) => ({
-    name,
-    dtype,
-    shape: rows === 1 ? [cols] : [rows, cols],
-    data: async () => fromFloat32(await network.readParameter(name), dtype),
-  }));
+/** The `quantization_config` that inference engines read; null where nothing is quantised. */
+function quantizationOf(
+  network: Network,
+  { model: { codes }, rotated }: Form,
+): Record<string, unknown> | null {
+  if (codes === null) return null;
+  const { format, granularity } = codes;
+  const scheme = { format, weights: granularity, activations: granularity };
+  if (!rotated) return quantizationBlock(scheme);
+  return quantizationBlock({ ...scheme, transformConfig: transformConfig(rotatedKinds(network)) });
 }
 
-async function linearTensors(linear: Linear, saved: SavedModel): Promise<TensorSource[]> {
-  const { dtype, quantization } = saved;
-  const { inFeatures, parts } = linear.spec;
-  const tensors: TensorSource[] = [];
-  for (const [index, part] of parts.entries()) {
-    const name = weightName(part);
-    const shape = [part.rows, inFeatures];
-    if (quantization === null) {
-      const data = async () => fromFloat32(await linear.readWeight(index), dtype);
-      tensors.push({ name, dtype, shape, data });
-      continue;
-    }
-    const { codes, scales, scaleShape, ...stored } = await linear.stored!(index);
-    tensors.push({ name, dtype: stored.dtype, shape, data: () => codes }, {
-      name: `${name}_scale`,
-      dtype: "F32",
-      shape: scaleShape,
-      data: () => fromFloat32(scales, "F32"),
-    });
-  }
-  return tensors;
-}
-
-/**
- * The original config.json with the dtype and, where there is one, the quantisation that inference
- * engines read.
- */
+/** The original config.json with the dtype and, where there is one, the quantisation. */
 async function writeConfig(
-  { dtype, quantization }: SavedModel,
+  { dtype }: SavedModel,
+  quantization: Record<string, unknown> | null,
   source: string,
   folder: string,
 ): Promise<void> {

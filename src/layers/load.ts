@@ -11,6 +11,7 @@ import { widen } from "../kernels/rows/widen.ts";
 import type { LinearPart, LinearSpec } from "./linear_spec.ts";
 import { type Raw16, rowsPerRead, type StoredCodes, type WeightSource } from "./weight_source.ts";
 import { codecOf } from "../numerics/formats.ts";
+import { rotateValues } from "../numerics/hadamard.ts";
 
 /** Writes packed f32 rows into rows `first` and following of an f32 or f16 matrix. */
 export function uploadRows(
@@ -96,6 +97,7 @@ async function uploadRaw16(
   device.free(raw);
 }
 
+/** Rows of stored codes as numbers, rotated back. */
 function decodeRows(stored: StoredCodes, cols: number, first: number, count: number) {
   const table = codecOf(stored.format).values();
   const values = new Float32Array(count * cols);
@@ -103,7 +105,7 @@ function decodeRows(stored: StoredCodes, cols: number, first: number, count: num
     const row = first + Math.floor(i / cols);
     values[i] = table[stored.codes[first * cols + i]] * stored.valueScales[row];
   }
-  return values;
+  return stored.rotation === 1 ? values : rotateValues(values, stored.rotation);
 }
 
 /** Reads the rows of one part of a merged f32 or f16 weight as packed f32 [rows, inFeatures]. */

@@ -12,8 +12,9 @@ import type { Program } from "../gpu/program.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import type { Quantized, QuantizedGradient } from "../kernels/rows/quantize.ts";
 import type { WeightSource } from "./weight_source.ts";
-import type { DType, FloatDType } from "../io/dtype.ts";
+import type { FloatDType } from "../io/dtype.ts";
 import type { PeftAdapter, PeftConfig } from "../io/peft.ts";
+import type { CodeFormat, ScaleGranularity } from "../numerics/formats.ts";
 import type { LinearSpec } from "./linear_spec.ts";
 import type { Parameters } from "./parameters.ts";
 
@@ -127,8 +128,16 @@ export interface SavedModel {
   kind: "model";
   /** Storage of embedding, norms and lm_head. */
   dtype: FloatDType;
-  /** The `quantization_config` of the linear layers; null where they are stored as `dtype`. */
-  quantization: Record<string, unknown> | null;
+  /** The linear layers as codes; null where they are stored as `dtype`. */
+  codes: SavedCodes | null;
+}
+
+/** How linear layers are stored as codes. */
+export interface SavedCodes {
+  /** The format, also of the activations when the model runs. */
+  format: CodeFormat;
+  /** What shares a scale. */
+  granularity: ScaleGranularity;
 }
 
 /** A network that is saved as a PEFT adapter. */
@@ -149,7 +158,10 @@ export interface DenseWeight {
 
 /** Operands of {@linkcode Linear.forward}. At least one of `input` and `codes` is given. */
 export interface LinearForward {
-  /** f32 [tokens, inFeatures]; null where the layer reads only the codes. */
+  /**
+   * f32 [tokens, inFeatures], or f16 where neither pass reads it but to quantise it; null where the
+   * layer reads only the codes.
+   */
   input: Matrix | null;
   /**
    * The buffer from {@linkcode Linear.inputCodes}, filled by the kernel that wrote the input; null
@@ -183,11 +195,12 @@ export interface LinearBackward {
 /** A part of a linear layer as tensors of a quantised model's file. */
 export interface StoredPart {
   /** `X.weight` [rows, inFeatures] */
-  dtype: DType;
   codes: Uint8Array<ArrayBuffer>;
-  /** `X.weight_scale`, f32 [rows, 1] or [1]: the value of a code is `decode(code) · scale`. */
+  /**
+   * `X.weight_scale`, f32 [rows], or [1] where all share it: the value of a code is `decode(code) ·
+   * scale`.
+   */
   scales: Float32Array<ArrayBuffer>;
-  scaleShape: number[];
 }
 
 /** A merged linear layer under a method. */
@@ -248,8 +261,7 @@ export interface Linear {
    */
   readGradient?(index: number): Promise<Float32Array<ArrayBuffer>>;
   /**
-   * Part `index` in the storage format of a quantised model, for {@linkcode
-   * SavedModel.quantization}.
+   * Part `index` as it is, in the format of {@linkcode SavedModel.codes} and rotated as the layer is.
    */
   stored?(index: number): Promise<StoredPart>;
   /** Frees its buffers. */

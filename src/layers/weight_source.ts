@@ -10,6 +10,7 @@ import type { Program } from "../gpu/program.ts";
 import { bytesPerElement, type DType, toFloat32 } from "../io/dtype.ts";
 import type { Weights } from "../io/weights.ts";
 import { ALL_FORMATS, codeFormatOf, type NumberFormat } from "../numerics/formats.ts";
+import { rotateValues } from "../numerics/hadamard.ts";
 
 /** A matrix that is stored as codes of one byte. */
 export interface StoredCodes {
@@ -21,6 +22,11 @@ export interface StoredCodes {
    * f32 [rows], all equal where one scale is stored: the value of a code is `decode(code) · scale`.
    */
   valueScales: Float32Array<ArrayBuffer>;
+  /**
+   * The block by which the rows are rotated, see numerics/hadamard.ts: the weight is what they decode
+   * to, rotated. 1 where it is what they decode to.
+   */
+  rotation: number;
 }
 
 /** Rows of a matrix that is stored in 16 bits. */
@@ -69,9 +75,12 @@ const DTYPES = [
 /** The weights of an open model folder. */
 export class FolderSource implements WeightSource {
   #weights: Weights;
+  #rotations: ReadonlyMap<string, number>;
 
-  constructor(weights: Weights) {
+  /** @param rotations The blocks by which matrices are stored rotated, by name. */
+  constructor(weights: Weights, rotations: ReadonlyMap<string, number> = new Map()) {
     this.#weights = weights;
+    this.#rotations = rotations;
   }
 
   async rows(
@@ -81,7 +90,9 @@ export class FolderSource implements WeightSource {
     count: number,
   ): Promise<Float32Array<ArrayBuffer>> {
     const { dtype } = this.#check(name, shape, FLOAT_DTYPES);
-    return toFloat32(await this.#bytes(name, dtype, shape[1], first, count), dtype);
+    const values = toFloat32(await this.#bytes(name, dtype, shape[1], first, count), dtype);
+    const rotation = this.#rotation(name);
+    return rotation === 1 ? values : rotateValues(values, rotation);
   }
 
   async raw16(
@@ -92,6 +103,7 @@ export class FolderSource implements WeightSource {
   ): Promise<Raw16 | null> {
     const { dtype } = this.#check(name, shape, DTYPES);
     if (dtype !== "F16" && dtype !== "BF16") return null;
+    if (this.#rotation(name) !== 1) return null;
     return { dtype, bytes: await this.#bytes(name, dtype, shape[1], first, count) };
   }
 
@@ -121,7 +133,12 @@ export class FolderSource implements WeightSource {
     }
     const stored = toFloat32(await this.#weights.read(scaleName), scale.dtype);
     const valueScales = count === 1 ? new Float32Array(shape[0]).fill(stored[0]) : stored;
-    return { format, codes: await this.#weights.read(name), valueScales };
+    const codes = await this.#weights.read(name);
+    return { format, codes, valueScales, rotation: this.#rotation(name) };
+  }
+
+  #rotation(name: string): number {
+    return this.#rotations.get(name) ?? 1;
   }
 
   #check(name: string, shape: readonly [number, number], dtypes: readonly string[]) {

@@ -54,7 +54,7 @@ class FullLayers implements AdaptedLayers {
   reserve(): void {}
 
   saved(): SavedModel {
-    return { kind: "model", dtype: "F32", quantization: null };
+    return { kind: "model", dtype: "F32", codes: null };
   }
 
   free(): void {}

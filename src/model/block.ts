@@ -7,8 +7,7 @@
  * ```
  *
  * There is one forward, for training, evaluation, logits and generation. They differ in what
- * queries attend to, which is its parameter `attend`, and in how many rows linear layers take at a
- * time.
+ * queries attend to (`attend`), and in how many rows linear layers take at a time.
  *
  * The forward keeps x, qkv (after rope), the attention's output and log-sum-exp, postAttention and
  * gate,up. Norms and SwiGLU are computed again where a linear layer needs its input for its own
@@ -168,6 +167,8 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
       qkv.preferredOutputType === "f16" &&
       rotatesF16(plan.attention.headDim, qkv.spec.parts[1].start)
     ),
+    // Only rounded further, as long as f16 is next to nothing beside that.
+    attended: typeIf(({ o }) => o.preferredOutputType === "f16" && !reads(o)),
     gateUp: typeIf(({ gateUp }) => gateUp.preferredOutputType === "f16"),
     dGateUp: typeIf(({ gateUp }) => gateUp.preferredGradientType === "f16"),
   };

@@ -9,6 +9,7 @@
 import { ModelError } from "../errors.ts";
 import type { Weights } from "../io/weights.ts";
 import { codeFormatOf } from "../numerics/formats.ts";
+import { expectHadamard } from "./stored_transforms.ts";
 import { FAMILIES } from "./families/registry.ts";
 import { type ModelPlan, planTensorShapes } from "./plan.ts";
 
@@ -25,10 +26,15 @@ const COMPARED_BYTES = 1 << 24;
  * Holds the tensors of a folder against a plan. Where a tied matrix is stored under the head's name
  * only, as some tools do, the embedding is read from there.
  *
+ * @param matrices The sizes of the matrices of transforms that may be there, by name.
  * @throws {ModelError} naming the first tensor that is missing, or that nobody reads.
  * @throws {FileError} if a tensor cannot be read.
  */
-export async function expectTensors(weights: Weights, plan: ModelPlan): Promise<void> {
+export async function expectTensors(
+  weights: Weights,
+  plan: ModelPlan,
+  matrices: ReadonlyMap<string, number> = new Map(),
+): Promise<void> {
   const wanted = planTensorShapes(plan);
   const { head, embedding } = plan;
   if (head.tied && !weights.has(embedding.tensor) && weights.has(LM_HEAD)) {
@@ -39,7 +45,9 @@ export async function expectTensors(weights: Weights, plan: ModelPlan): Promise<
   const left = [...weights.names()].filter((name) => !isClaimed(name, wanted, weights));
   if (missing !== undefined) throw missingTensor(weights, missing, left);
   for (const name of left) {
-    if (name === LM_HEAD && head.tied) await expectSame(weights, name, head.tensor);
+    const size = matrices.get(name);
+    if (size !== undefined) await expectHadamard(weights, name, size);
+    else if (name === LM_HEAD && head.tied) await expectSame(weights, name, head.tensor);
     else throw leftOver(weights.folder, name);
   }
 }

@@ -16,7 +16,7 @@ import { parseQuantizationConfig, type QuantizationConfig } from "./quantization
 import type { RopeScaling } from "./rope_config.ts";
 import { expectSupported } from "./support.ts";
 
-export { fp8QuantizationConfig, type QuantizationConfig } from "./quantization_config.ts";
+export { quantizationBlock, type QuantizationConfig } from "./quantization_config.ts";
 export { ropeInverseFrequencies, type RopeScaling } from "./rope_config.ts";
 
 /** The architecture and the special tokens of a LLaMA-family decoder. */
@@ -116,7 +116,7 @@ export function parseModelConfig(json: unknown, where: string): ModelConfig {
     eosTokenIds: tokenIds(fields, "eos_token_id", vocabSize, 2),
     padTokenId: tokenIds(fields, "pad_token_id", vocabSize)[0] ?? null,
     quantization: fields.has("quantization_config")
-      ? parseQuantizationConfig(fields.object("quantization_config"))
+      ? parseQuantizationConfig(fields.object("quantization_config"), plan)
       : null,
     plan,
   };

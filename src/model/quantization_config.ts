@@ -1,23 +1,32 @@
 /**
- * The `quantization_config` block of an FP8 model folder, in the compressed-tensors format that
- * vLLM, SGLang and transformers load. A quantised linear `X` is stored as `X.weight` (F8_E4M3,
- * `[N, K]`) and `X.weight_scale` (`[N, 1]` for row scales, `[1]` for one scale per tensor), with
- * `W = weight · weight_scale`; its activations are quantised as they come, so have no scale.
+ * The `quantization_config` block of an 8-bit model folder, in the compressed-tensors format that
+ * vLLM, SGLang and transformers load. A quantised linear `X` is stored as `X.weight` (`[N, K]`;
+ * F8_E4M3, or I8 from −127 to 127) and `X.weight_scale` (`[N, 1]` for row scales, `[1]` for one
+ * scale per tensor), with `W = weight · weight_scale`; its activations are quantised as they come,
+ * so have no scale.
  *
  * @module
  */
 
-import { ModelError } from "../errors.ts";
+import type { ModelError } from "../errors.ts";
 import { isJsonObject, type JsonFields, showJson } from "../io/json.ts";
+import type { CodeFormat } from "../numerics/formats.ts";
+import { namesModule } from "./module_patterns.ts";
+import type { ModelPlan } from "./plan.ts";
+import { parseTransformConfig, type Transforms } from "./transform_config.ts";
 
-/** How finely the FP8 values of a model are scaled, and what is left unquantised. */
+/** How the linear layers of a model are quantised. */
 export interface QuantizationConfig {
+  /** The format of weights and of activations. */
+  readonly format: CodeFormat;
   /** One scale per output row of a weight, or one per weight. */
   readonly weights: "row" | "tensor";
   /** One scale per token, or one for all tokens of a step. */
   readonly activations: "row" | "tensor";
   /** The modules that are not quantised: names, or regular expressions after `re:`. */
   readonly ignore: readonly string[];
+  /** The layers whose inputs are rotated before they are quantised. */
+  readonly transforms: Transforms;
 }
 
 /** The words of compressed-tensors for the scale granularities. */
@@ -26,20 +35,31 @@ const STRATEGIES = {
   activations: { row: "token", tensor: "tensor" },
 } as const;
 
+/** Its words for the formats. */
+const FORMATS: Readonly<Record<CodeFormat, { format: string; type: string }>> = {
+  fp8: { format: "float-quantized", type: "float" },
+  int8: { format: "int-quantized", type: "int" },
+};
+
+/** What a quantised model is, to be written. */
+export type WrittenQuantization =
+  & Pick<QuantizationConfig, "format" | "weights" | "activations">
+  & Partial<Pick<QuantizationConfig, "ignore">>
+  & { transformConfig?: Record<string, unknown> };
+
 /**
- * The `quantization_config` to store with FP8 weights, with every field spelled out as the
- * compressed-tensors library writes them (its preset FP8_DYNAMIC, for row scales).
+ * The `quantization_config` to store with codes, with every field spelled out as the
+ * compressed-tensors library writes them (for row scales its presets FP8_DYNAMIC and W8A8).
  *
- * @param scaling The granularities, and the modules left out: by default only `lm_head`.
+ * @param scheme The format, the granularities, the modules left out (by default only `lm_head`),
+ * and a `transform_config`, if there is one.
  */
-export function fp8QuantizationConfig(
-  { weights, activations, ignore = ["lm_head"] }:
-    & Omit<QuantizationConfig, "ignore">
-    & Partial<Pick<QuantizationConfig, "ignore">>,
+export function quantizationBlock(
+  { format, weights, activations, ignore = ["lm_head"], transformConfig }: WrittenQuantization,
 ): Record<string, unknown> {
   const common = {
     num_bits: 8,
-    type: "float",
+    type: FORMATS[format].type,
     symmetric: true,
     group_size: null,
     block_structure: null,
@@ -48,7 +68,7 @@ export function fp8QuantizationConfig(
   };
   return {
     quant_method: "compressed-tensors",
-    format: "float-quantized",
+    format: FORMATS[format].format,
     quantization_status: "compressed",
     config_groups: {
       group_0: {
@@ -71,46 +91,59 @@ export function fp8QuantizationConfig(
     ignore: [...ignore],
     kv_cache_scheme: null,
     global_compression_ratio: null,
+    ...transformConfig && { transform_config: transformConfig },
   };
 }
 
 /**
  * Reads a `quantization_config` block.
  *
- * @throws {ModelError} for any scheme but FP8 weights with dynamically quantised FP8 activations.
+ * @throws {ModelError} for any scheme but weights in FP8 or int8 with activations quantised
+ * dynamically in the same format.
  */
-export function parseQuantizationConfig(fields: JsonFields): QuantizationConfig {
+export function parseQuantizationConfig(fields: JsonFields, plan: ModelPlan): QuantizationConfig {
   expect(fields, "quant_method", "compressed-tensors");
-  expect(fields, "format", "float-quantized");
+  const format = parseFormat(fields);
   expectAbsent(fields, "kv_cache_scheme");
   expectNothing(fields, "sparsity_config");
-  expectNothing(fields, "transform_config");
 
   const groups = fields.object("config_groups");
   const names = Object.keys(groups.json);
   if (names.length !== 1) throw unsupported(fields, "config_groups", "a single group");
   const group = groups.object(names[0]);
+  if (group.has("format")) expect(group, "format", FORMATS[format].format);
   if (group.strings("targets").join() !== "Linear") throw unsupported(group, "targets", "Linear");
   expectAbsent(group, "output_activations");
 
+  const of = (name: string) => ({ fields: group.object(name), format });
   const quantization = {
-    weights: parseFp8(group.object("weights"), false, STRATEGIES.weights),
-    activations: parseFp8(group.object("input_activations"), true, STRATEGIES.activations),
+    format,
+    weights: parseScheme({ ...of("weights"), dynamic: false }, STRATEGIES.weights),
+    activations: parseScheme({ ...of("input_activations"), dynamic: true }, STRATEGIES.activations),
     ignore: fields.strings("ignore", []),
+    transforms: parseTransformConfig(fields, plan),
   };
-  if (!isIgnored(quantization, "lm_head", fields.where)) {
+  const where = `ignore in ${fields.where}`;
+  if (!quantization.ignore.some((entry) => namesModule(entry, "lm_head", where))) {
     throw unsupported(fields, "ignore", "a list with lm_head, which must not be quantized");
   }
   return quantization;
 }
 
-function parseFp8(
-  fields: JsonFields,
-  dynamic: boolean,
+function parseFormat(fields: JsonFields): CodeFormat {
+  const formats = Object.keys(FORMATS) as CodeFormat[];
+  const found = formats.find((format) => FORMATS[format].format === fields.raw("format"));
+  if (found !== undefined) return found;
+  const wanted = formats.map((format) => showJson(FORMATS[format].format)).join(" or ");
+  throw unsupported(fields, "format", wanted);
+}
+
+function parseScheme(
+  { fields, format, dynamic }: { fields: JsonFields; format: CodeFormat; dynamic: boolean },
   strategies: Record<"row" | "tensor", string>,
 ): "row" | "tensor" {
   expect(fields, "num_bits", 8);
-  expect(fields, "type", "float");
+  expect(fields, "type", FORMATS[format].type);
   expect(fields, "dynamic", dynamic);
   if (fields.has("symmetric")) expect(fields, "symmetric", true);
   expectAbsent(fields, "group_size");
@@ -120,21 +153,6 @@ function parseFp8(
     if (strategies[scaling] === strategy) return scaling;
   }
   throw unsupported(fields, "strategy", `${strategies.row} or ${strategies.tensor}`);
-}
-
-/** Whether `module` is named by the ignore list, by its name or by a regular expression. */
-function isIgnored({ ignore }: QuantizationConfig, module: string, where: string): boolean {
-  return ignore.some((entry) => {
-    if (!entry.startsWith("re:")) return entry === module;
-    try {
-      return new RegExp(`^(?:${entry.slice(3)})`).test(module);
-    } catch (error) {
-      throw new ModelError(
-        `ignore in ${where} must hold names and regular expressions: found ${showJson(entry)} ` +
-          `(${(error as Error).message}); repair the entry`,
-      );
-    }
-  });
 }
 
 function expect(fields: JsonFields, name: string, wanted: unknown): void {
@@ -156,7 +174,8 @@ function unsupported(fields: JsonFields, name: string, wanted: string): ModelErr
   return fields.error(
     name,
     wanted,
-    "of quantized models only compressed-tensors FP8 with dynamic activations is supported, so " +
+    "of quantized models only compressed-tensors FP8 and int8 with dynamic activations are " +
+      "supported, so " +
       "choose such a model or the unquantized one",
   );
 }

@@ -16,6 +16,12 @@ import { encodeInt8Array, INT8_MAX, int8DecodeTable } from "./int8.ts";
 /** Names of the formats: the element types of matrices that are multiplied. */
 export type FormatName = "f32" | "f16" | "e4m3" | "e5m2" | "int8";
 
+/**
+ * The formats of 8 bits in which weights are stored: `fp8` is e4m3, with e5m2 for gradients where
+ * there are any.
+ */
+export type CodeFormat = "fp8" | "int8";
+
 /** What shares a scale. The FALQON paper uses `tensor`; `row` costs less and is finer. */
 export type ScaleGranularity = "row" | "tensor";
 

@@ -12,7 +12,9 @@ export const INT8_MAX = 127;
  * one; magnitudes above {@linkcode INT8_MAX} saturate, and NaN becomes 0.
  */
 export function encodeInt8Array(values: Float32Array): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(values, (value) => roundToEven(value) & 0xff);
+  const codes = new Uint8Array(values.length);
+  for (let i = 0; i < values.length; i++) codes[i] = roundToEven(values[i]);
+  return codes;
 }
 
 /** The values of all 256 codes; do not modify. */
@@ -22,9 +24,10 @@ export function int8DecodeTable(): Float32Array<ArrayBuffer> {
 
 const TABLE = Float32Array.from({ length: 256 }, (_, code) => (code << 24) >> 24);
 
+/** Between 2²³ and 2²⁴ floats are the integers: rounding a sum to one rounds its small summand. */
+const INTEGERS = 1.5 * 2 ** 23;
+
 function roundToEven(value: number): number {
   const limited = Math.min(INT8_MAX, Math.max(-INT8_MAX, value));
-  const below = Math.floor(limited);
-  const rest = limited - below;
-  return rest < 0.5 || (rest === 0.5 && below % 2 === 0) ? below : below + 1;
+  return Math.fround(limited + INTEGERS) - INTEGERS;
 }

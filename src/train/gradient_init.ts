@@ -8,9 +8,10 @@
 import { Random } from "../numerics/random.ts";
 import type { Batch, Loader } from "../data/types.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
-import { CROSS_ENTROPY } from "../model/loss.ts";
+import { Program } from "../gpu/program.ts";
+import { StepState } from "../gpu/step_state.ts";
 import type { Network } from "../model/network.ts";
-import { TrainingStep } from "../model/training_step.ts";
+import { writeTokens } from "../model/token_buffers.ts";
 
 /** Tokens that are enough to find the leading directions of the gradients. */
 const ENOUGH_TOKENS = 8192;
@@ -49,17 +50,26 @@ export async function initFromGradients(
   const random = new Random(options.seed);
   await layers.gradientInit!.begin(rows, () => random.uniform());
   network.refit();
-  const { checkpointing } = options;
-  using step = await TrainingStep.create(network, rows, {
-    loss: CROSS_ENTROPY,
-    optimizer: null,
-    checkpointing,
-  });
+  network.reserve({ tokens: rows, training: true, checkpointing: options.checkpointing });
+  using state = new StepState(device, { beta1: 0, beta2: 0 });
+  using program = new Program(device);
+  network.recordTraining(program, rows, state);
+  if (batches.length === 0) await program.prepare();
   for (const [i, batch] of batches.entries()) {
-    await step.begin({ step: i + 1, learningRate: 0, targetCount: batch.targetCount });
-    step.accumulate(batch);
+    state.begin({ step: i + 1, learningRate: 0, targetCount: batch.targetCount });
+    writeTokens(device, network.tokens, batch);
+    if (i === 0) await program.prepareAndRun();
+    else program.run();
   }
+  await compileUpdate(network, state);
   await layers.gradientInit!.end();
   network.refit();
   await submitOnce(device, (program) => program.clear(parameters.gradients));
+}
+
+/** Compiles what updates the weights, while the GPU still computes gradients. */
+async function compileUpdate({ device, layers }: Network, state: StepState): Promise<void> {
+  using program = new Program(device);
+  layers.update?.(program, state);
+  await program.compile();
 }

@@ -9,7 +9,7 @@ import type { Batch, LoaderPosition, LoaderStatistics } from "../data/types.ts";
 import { OptionError, TrainingError } from "../errors.ts";
 import { evaluate, type Evaluation } from "../inference/evaluate.ts";
 import type { Model } from "../inference/model.ts";
-import { saveNetwork, type SaveOptions } from "../inference/save_model.ts";
+import { saveNetwork, type SaveOptions, type SaveResult } from "../inference/save_model.ts";
 import { Claim } from "./claim.ts";
 import { removeCheckpoints, writeCheckpoint } from "./checkpoint.ts";
 import { TrainingLog } from "./log.ts";
@@ -185,15 +185,16 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Writes the trained model (FALQON: FP8 weights; full: F32) or, for LoRA, the PEFT adapter.
+   * Writes the trained model (FALQON: in its format of 8 bits; full: F32) or, for LoRA, the PEFT
+   * adapter; with `saveAs`, the trained model in another format.
    *
    * @throws {TrainingError} if the trainer has no longer the model.
    * @throws {OptionError} if the folder holds a model and `overwrite` is not given.
    * @throws {FileError} if something cannot be written; nothing half-written is left.
    */
-  async save(folder: string, options: SaveOptions = {}): Promise<void> {
+  async save(folder: string, options: SaveOptions = {}): Promise<SaveResult> {
     this.#claim.expect();
-    await saveNetwork(this.#setup.network, this.model.folder, folder, options);
+    return await saveNetwork(this.#setup.network, this.model.folder, folder, options);
   }
 
   /**

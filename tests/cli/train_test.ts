@@ -72,6 +72,64 @@ Deno.test("train by falqon, then eval and generate what it saved", () =>
     assert(generated.out.length > 1 && generated.out.endsWith("\n"));
   }));
 
+Deno.test("what is saved in another format is evaluated, and both losses are said and logged", () =>
+  withRun(async (folder, train) => {
+    const out = join(folder, "out");
+    const options = "--rank 4 --steps 4 --learning-rate 5e-3";
+    const rows = (await Deno.readTextFile(join(folder, "data.jsonl"))).split("\n");
+    const held = join(folder, "held.jsonl");
+    await Deno.writeTextFile(held, rows.slice(0, 15).join("\n"));
+    const saved = await runCommand(`${train} ${options} --eval-data ${held} --save-as int8`);
+    assertEquals(saved.code, 0, saved.err);
+    const [line, before, after] = saved.out.match(
+      /\nsaved in int8: held-out loss ([\d.]+) before, ([\d.]+) after\nmodel: .+\nlog: /,
+    )!;
+    assert(line && Math.abs(Number(before) - Number(after)) < 0.1, saved.out);
+    assert(saved.out.includes(`, ${before} after (perplexity`), saved.out);
+    const last = (await readLog(out)).at(-1)!;
+    assertEquals(Object.keys(last), ["step", "savedAs", "evalLoss", "savedEvalLoss"]);
+    assertEquals([last.step, last.savedAs], [4, "int8"]);
+    assertEquals(Number(last.savedEvalLoss).toFixed(4), after);
+    const inspected = await runCommand(`inspect ${out} --rank 4 --json`);
+    const { config: { quantization } } = JSON.parse(inspected.out);
+    assertEquals([quantization.format, quantization.rotations], ["int8", {}]);
+
+    // The file again: the same rows in the same formats.
+    const evaluated = await runCommand(
+      `eval --model ${out} --data ${held} --batch-size 2 --sequence-length 40`,
+    );
+    const { loss } = JSON.parse(evaluated.out.trim().split("\n").at(-1)!);
+    assertEquals(loss, last.savedEvalLoss);
+
+    // Rotated weights are rotated back and rounded, or stay as they are.
+    const int8 = `${train} ${options} --overwrite --format int8 --eval-data ${held}`;
+    const back = await runCommand(int8);
+    assertMatch(back.out, /\nsaved in int8: held-out loss [\d.]+ before, [\d.]+ after\nmodel: /);
+    const rotated = await runCommand(`${int8} --save-rotated`);
+    assertEquals([rotated.code, rotated.out.includes("saved in")], [0, false], rotated.err);
+    const trained = Number(rotated.out.match(/before, ([\d.]+) after \(perplexity/)![1]);
+    const same = await runCommand(
+      `eval --model ${out} --data ${held} --batch-size 2 --sequence-length 40`,
+    );
+    const { loss: asSaved } = JSON.parse(same.out.trim().split("\n").at(-1)!);
+    assert(Math.abs(asSaved - trained) < 0.01, `${trained} trained, ${asSaved} as saved`);
+
+    const lora = `${train} ${options} --overwrite --method lora --save-as bf16`;
+    const unknown = await runCommand(lora);
+    assertEquals(unknown.code, 0, unknown.err);
+    assertMatch(
+      unknown.out,
+      /\nthe weights were rounded to be saved; .+ no rows are held out.+\nmodel: /,
+    );
+    assert(
+      await exists(join(out, "config.json")) && !await exists(join(out, "adapter_config.json")),
+    );
+
+    const refused = await runCommand(`${train} ${options} --overwrite --save-rotated`);
+    assertEquals([refused.code, refused.out], [1, ""]);
+    assertMatch(refused.err, /Cannot save the model rotated/);
+  }));
+
 Deno.test("a run that was interrupted and resumed logs the same losses as one that was not", () =>
   withRun(async (folder, train) => {
     const options = "--steps 6 --save-every 2 --method lora --rank 4 --eval-fraction 0.1";

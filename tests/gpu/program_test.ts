@@ -41,6 +41,42 @@ Deno.test("dispatches, copies and clears of a program run in order, each with it
   assertEquals(new Float32Array(await device.read(x)), Float32Array.of(0, 1, 0.75, 1));
 });
 
+Deno.test("a program runs while it is compiled, where kernels are compiled one after another", async () => {
+  const { kernel, x } = setUp(device);
+  /** Tells what x was when it was compiled. */
+  class Watched extends Kernel {
+    seen: Float32Array | null = null;
+
+    override async compile(): Promise<void> {
+      this.seen = new Float32Array(await device.read(x));
+      await super.compile();
+    }
+  }
+  const later = new Watched(device.gpu, "scale_add", SCALE_ADD);
+  using program = new Program(device);
+  program.dispatch(kernel, { x }, { factor: 2, offset: 0 }, [4]);
+  program.dispatch(later, { x }, { factor: 1, offset: 1 }, [4]);
+  program.clear({ ...x, offset: 12, size: 4 });
+  await program.prepareAndRun();
+  assertEquals(new Float32Array(await device.read(x)), Float32Array.of(3, 5, 7, 0));
+  const before = device.compilesAside ? Float32Array.of(1, 2, 3, 4) : Float32Array.of(2, 4, 6, 8);
+  assertEquals(later.seen, before);
+  program.run();
+  assertEquals(new Float32Array(await device.read(x)), Float32Array.of(7, 11, 15, 0));
+});
+
+Deno.test("a program's kernels can be compiled for others, and nothing is allocated", async () => {
+  const { kernel, x } = setUp(device);
+  using program = new Program(device);
+  program.dispatch(kernel, { x }, { factor: 2, offset: 0 }, [4]);
+  program.scratch(100, 100, "room");
+  const before = device.allocatedBytes;
+  assert(!kernel.isCompiled);
+  await program.compile();
+  assert(kernel.isCompiled);
+  assertEquals(device.allocatedBytes, before);
+});
+
 Deno.test("hundreds of parameter sets of a program keep apart", async () => {
   const { kernel, x } = setUp(device);
   using program = new Program(device);

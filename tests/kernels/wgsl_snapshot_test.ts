@@ -1,7 +1,8 @@
 /**
  * The WGSL that drivers get, written out in `snapshots/`, so that a change of a template or of constants is seen in
  * review. The variants are those that a FALQON training step records, and where it has none of a kernel, what other
- * methods, loading, evaluation and generation record, on three GPUs that are not there.
+ * methods, loading, evaluation and generation record, on three GPUs that are not there; beside them, those of rotated
+ * int8 with stochastic updates.
  *
  * After a change that is meant: `deno test -A tests/kernels/wgsl_snapshot_test.ts -- --update`, and look at the
  * difference.
@@ -15,6 +16,9 @@ import { readKernelFiles } from "../../scripts/bundle_wgsl.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import { Program } from "../../src/gpu/program.ts";
+import { gemm } from "../../src/kernels/gemm/gemm.ts";
+import { fp8TensorVariant } from "../../src/kernels/gemm/variants.ts";
+import { uploadFp8Panels } from "../support/fp8_panels.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { kernelsOf, openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
@@ -39,14 +43,16 @@ const SOME_ROWS = falqon({
   scaleGranularity: "tensor",
 });
 const BOTH_FACTORS = falqon({ rank: 20, updateRule: "stochastic", trainA: true });
-const INT8 = lora({ rank: 20, base: "int8" });
+const INT8 = falqon({ rank: 20, format: "int8", updateRule: "requantize" });
+const STOCHASTIC = falqon({ rank: 20, format: "int8", updateRule: "stochastic", denseType: "f32" });
 const OTHERS = [qlora({ rank: 20 }), lora({ rank: 20 }), full()];
 
-/** Kinds of GPU, and what is trained on each: the first method's step shows the main variants. */
+/** Kinds of GPU and of methods: the step of each kind's first method shows the main variants. */
 const GPUS: Record<string, { open: () => Device; methods: Method[] }> = {
   native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, BOTH_FACTORS, INT8, ...OTHERS] },
   tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS, BOTH_FACTORS, INT8] },
   f32: { open: openDryF32Gpu, methods: [full()] },
+  int8: { open: openDryGpu, methods: [STOCHASTIC] },
 };
 
 /** Records all that a run does with a method: loading, training, evaluation, generation. */
@@ -66,6 +72,25 @@ function recordWidening(device: Device): void {
   widen(new Program(device), { raw: device.allocate(2 * 5 * 7, "raw"), dtype: "BF16", out });
 }
 
+/** Records the product of FP8 panels, which only measurements ask for. */
+function recordPanels(device: Device): void {
+  if (device.matrixConfigs.length === 0) return;
+  const codes = (rows: number) =>
+    uploadFp8Panels(device, new Uint8Array(rows * 70), {
+      rows,
+      cols: 70,
+      type: "e4m3",
+      order: "bytes",
+    });
+  gemm(new Program(device), {
+    layout: "nt",
+    a: codes(5),
+    b: codes(7),
+    out: device.matrix(5, 7, "f32", "product"),
+    variant: fp8TensorVariant(128, 128),
+  });
+}
+
 /** The text of each kernel's first variant on a GPU, by the name of the kernel. */
 async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Map<string, string>> {
   const asked = await kernelsOf(async () => {
@@ -75,6 +100,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     await planMemory({ ...request, gradientCheckpointing: false, updateStats: false });
     for (const method of methods) await recordRun(open(), method);
     recordWidening(device);
+    recordPanels(device);
   });
   return new Map([...asked].map(([name, [first]]) => [name, first.code]));
 }

@@ -1,13 +1,17 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ModelError } from "../../src/errors.ts";
 import { fromFloat32 } from "../../src/io/dtype.ts";
-import { writeSafetensors } from "../../src/io/safetensors_writer.ts";
+import { type TensorSource, writeSafetensors } from "../../src/io/safetensors_writer.ts";
 import { Weights } from "../../src/io/weights.ts";
 import type { LinearSpec } from "../../src/layers/linear_spec.ts";
 import { QuantizedWeight } from "../../src/layers/storage/quantized_weight.ts";
-import { FolderSource } from "../../src/layers/weight_source.ts";
+import { loadMatrix } from "../../src/layers/load.ts";
+import { FolderSource, type WeightSource } from "../../src/layers/weight_source.ts";
 import { ALL_FORMATS, codecOf, decodeCodes, FORMATS } from "../../src/numerics/formats.ts";
+import { rotateValues } from "../../src/numerics/hadamard.ts";
+import { relativeError } from "../oracle/compare.ts";
 import { device } from "../support/device.ts";
+import { randomValues } from "../support/random.ts";
 
 const SHAPE = [3, 20] as const;
 const SCALE = 0.125;
@@ -16,8 +20,7 @@ const coded = ALL_FORMATS.filter(({ codec }) => codec);
 
 /** A folder with a tensor in each format of codes, one scale for the tensor, and one tensor without its scale. */
 async function withFolder(action: (source: FolderSource) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  const tensors = coded.flatMap((format) => [{
+  const tensors: TensorSource[] = coded.flatMap((format) => [{
     name: `${format.name}.weight`,
     dtype: format.dtype,
     shape: [...SHAPE],
@@ -29,10 +32,19 @@ async function withFolder(action: (source: FolderSource) => Promise<void>): Prom
     data: () => fromFloat32(Float32Array.of(SCALE), "F32"),
   }]);
   const bare = { ...tensors[0], name: "bare.weight" };
-  await writeSafetensors(`${folder}/model.safetensors`, [...tensors, bare]);
+  await withFolderOf([...tensors, bare], (weights) => action(new FolderSource(weights)));
+}
+
+/** Runs `action` on the weights of a folder with some tensors. */
+async function withFolderOf(
+  tensors: TensorSource[],
+  action: (weights: Weights) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  await writeSafetensors(`${folder}/model.safetensors`, tensors);
   const weights = await Weights.open(folder);
   try {
-    await action(new FolderSource(weights));
+    await action(weights);
   } finally {
     weights.close();
     await Deno.remove(folder, { recursive: true });
@@ -65,6 +77,7 @@ Deno.test("a quantised weight takes codes of its format as they are, and encodes
           format,
           codes,
           valueScales: new Float32Array(3).fill(SCALE),
+          rotation: 1,
         });
       } else {
         const rounded = decodeCodes(format, codes).map((value) => value * SCALE);
@@ -77,3 +90,74 @@ Deno.test("a quantised weight takes codes of its format as they are, and encodes
       weight.free();
     }
   }));
+
+Deno.test("a code -128 of another tool is taken as it is, and decoded exactly", async () => {
+  const codes = Uint8Array.from({ length: 60 }, (_, i) => 0x80 + 3 * i);
+  const source: WeightSource = {
+    rows: () => Promise.reject(new TypeError("The weights are stored as codes")),
+    codes: () =>
+      Promise.resolve({
+        format: FORMATS.int8,
+        codes,
+        valueScales: new Float32Array(3).fill(SCALE),
+        rotation: 1,
+      }),
+  };
+  const part = { module: "x", kind: "q_proj", rows: SHAPE[0], start: 0 };
+  const spec: LinearSpec = { name: "x", inFeatures: SHAPE[1], width: 16, parts: [part] };
+  const weight = new QuantizedWeight(device, spec, FORMATS.int8);
+  await weight.loadPart(part, source);
+  assertEquals((await weight.readStored(part)).codes, codes);
+  const want = Float32Array.from(codes, (code) => (code << 24 >> 24) * SCALE);
+  assertEquals(await weight.readPart(part), want);
+  weight.free();
+  const dense = device.matrix(SHAPE[0], SHAPE[1], "f32", "dense");
+  await loadMatrix(device, "x.weight", SHAPE[0], source, dense);
+  assertEquals(await device.readMatrix(dense), want);
+  device.free(dense);
+});
+
+Deno.test("weights that a file holds rotated are taken as they are where they are rotated alike, else rotated back", async () => {
+  const plain = randomValues(60, 3);
+  const codes = codecOf(FORMATS.int8).encode(plain.map((value) => value * 100));
+  for (
+    const [rotation, format] of [[4, FORMATS.int8], [2, FORMATS.int8], [4, FORMATS.e4m3]] as const
+  ) {
+    const valueScales = new Float32Array(3).fill(SCALE);
+    const stored = { format: FORMATS.int8, codes, valueScales, rotation };
+    const source: WeightSource = {
+      rows: () => Promise.reject(new TypeError("The weights are stored as codes")),
+      codes: () => Promise.resolve(stored),
+    };
+    const part = { module: "x", kind: "q_proj", rows: SHAPE[0], start: 0 };
+    const spec: LinearSpec = { name: "x", inFeatures: SHAPE[1], width: 16, parts: [part] };
+    const weight = new QuantizedWeight(device, spec, format, { rotation: 4 });
+    await weight.loadPart(part, source);
+    const got = await weight.readStored(part);
+    assertEquals(got.rotation, 4);
+    const isSame = rotation === 4 && format === FORMATS.int8;
+    assertEquals(got.codes.every((code, i) => code === codes[i]), isSame);
+    const decoded = decodeCodes(FORMATS.int8, codes).map((value) => value * SCALE);
+    const want = rotateValues(decoded, rotation);
+    const error = relativeError(await weight.readPart(part), want);
+    assert(
+      error < (isSame ? 1e-6 : format === FORMATS.int8 ? 0.01 : 0.04),
+      `${rotation}: ${error}`,
+    );
+    weight.free();
+  }
+});
+
+Deno.test("16-bit weights that a file holds rotated are rotated back as well", async () => {
+  await withFolderOf([{
+    name: "x.weight",
+    dtype: "BF16",
+    shape: [...SHAPE],
+    data: () => fromFloat32(values, "BF16"),
+  }], async (weights) => {
+    const source = new FolderSource(weights, new Map([["x.weight", 4]]));
+    assertEquals(await source.raw16("x.weight", SHAPE, 0, 2), null);
+    assertEquals(await source.rows("x.weight", SHAPE, 1, 2), rotateValues(values.slice(20), 4));
+    assertEquals(await new FolderSource(weights).rows("x.weight", SHAPE, 0, 3), values);
+  });
+});

@@ -49,8 +49,8 @@ async function step(
   for (const { name, gradient } of network.parameters.list) {
     gradients.set(name, await device.readMatrix(gradient));
   }
-  const { qkv, gateUp, dGateUp } = activationTypes(network.blocks);
-  return { losses, gradients, types: [qkv, gateUp, dGateUp] };
+  const { qkv, attended, gateUp, dGateUp } = activationTypes(network.blocks);
+  return { losses, gradients, types: [qkv, attended, gateUp, dGateUp] };
 }
 
 Deno.test("a step with q, k, v, gate and up in f16 is that in f32, but for what rounding anew does to it", () =>
@@ -59,17 +59,26 @@ Deno.test("a step with q, k, v, gate and up in f16 is that in f32, but for what 
     // FP8 codes that fall to the other side of a tie are off by a sixteenth, or a quarter in e5m2, and spread: changing the
     // norms' weights by 2⁻¹³ moves this model's gradients by 5 to 16 %. Methods that multiply in f16 have no such codes.
     const perMatrix = falqon({ rank: 5, scaleGranularity: "tensor" });
-    const methods: [string, Method, qkv: string, ofLosses: number, ofGradients: number][] = [
-      ["falqon", falqon({ rank: 5 }), "f16", 2e-2, 0.3],
-      ["falqon, one scale a matrix", perMatrix, "f16", 2e-2, 0.3],
-      ["fp8-lora", fp8Lora({ rank: 5, targetModules: ["q_proj", "down_proj"] }), "f32", 1e-2, 0.2],
-      ["qlora", qlora({ rank: 5, targetModules: ["v_proj"] }), "f32", 5e-4, 5e-3],
-      ["lora", lora({ rank: 5, base: "f16", targetModules: ["o_proj"] }), "f16", 5e-4, 5e-3],
+    const methods: [string, Method, qkvAndAttended: string, number, number][] = [
+      ["falqon", falqon({ rank: 5 }), "f16 f16", 2e-2, 0.3],
+      ["falqon, one scale a matrix", perMatrix, "f16 f32", 2e-2, 0.3],
+      [
+        "fp8-lora",
+        fp8Lora({ rank: 5, targetModules: ["q_proj", "down_proj"] }),
+        "f32 f16",
+        1e-2,
+        0.2,
+      ],
+      ["qlora", qlora({ rank: 5, targetModules: ["v_proj"] }), "f32 f16", 5e-4, 5e-3],
+      ["lora", lora({ rank: 5, base: "f16", targetModules: ["o_proj"] }), "f16 f32", 5e-4, 5e-3],
     ];
-    for (const [name, method, qkv, ofLosses, ofGradients] of methods) {
+    for (const [name, method, narrow, ofLosses, ofGradients] of methods) {
       const want = await step(device, folder, method, NONE);
       const got = await step(device, folder, method, ACTIVATIONS);
-      assertEquals([want.types, got.types], [["f32", "f32", "f32"], [qkv, "f16", "f32"]], name);
+      assertEquals([want.types, got.types], [
+        ["f32", "f32", "f32", "f32"],
+        [...narrow.split(" "), "f16", "f32"],
+      ], name);
       const again = await step(device, folder, method, ACTIVATIONS, true);
       assertEquals([again.losses, again.gradients], [got.losses, got.gradients], name);
       const error = relativeError(got.losses, want.losses);
@@ -92,7 +101,7 @@ Deno.test("what a layer writes stays in f32 where something adds to it, or multi
     ];
     for (const method of methods) {
       const { types } = await step(device, folder, method, BOTH);
-      assertEquals(types, ["f32", "f32", "f32"], method.name);
+      assertEquals(types, ["f32", "f32", "f32", "f32"], method.name);
     }
   }));
 
@@ -102,7 +111,7 @@ Deno.test("gradients of gate and up in f16 change those of their B alone, by the
     const method = falqon({ rank: 5 });
     const want = await step(device, folder, method, ACTIVATIONS);
     const got = await step(device, folder, method, BOTH);
-    assertEquals(got.types, ["f16", "f16", "f16"]);
+    assertEquals(got.types, ["f16", "f16", "f16", "f16"]);
     assertEquals(got.losses, want.losses);
     for (const [name, gradient] of got.gradients) {
       const expected = want.gradients.get(name)!;

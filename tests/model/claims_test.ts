@@ -398,10 +398,12 @@ sharedTest("models of other tools still load", async () => {
       "golden/checkpoints/ct-fp8-dynamic",
       "golden/checkpoints/ct-fp8-dynamic-bf16",
       "golden/checkpoints/ct-fp8-ignore",
+      "golden/checkpoints/ct-fp8-transform",
+      "golden/checkpoints/ct-w8a8",
     ]
   ) {
     const config = await readModelConfig(shared + folder);
     using weights = await Weights.open(shared + folder);
-    await expectTensors(weights, config.plan);
+    await expectTensors(weights, config.plan, config.quantization?.transforms.matrices);
   }
 });

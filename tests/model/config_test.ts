@@ -2,9 +2,9 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows }
 import { FileError, ModelError } from "../../src/errors.ts";
 import { Weights } from "../../src/io/weights.ts";
 import {
-  fp8QuantizationConfig,
   modelTensorShapes,
   parseModelConfig,
+  quantizationBlock,
   readModelConfig,
   ropeInverseFrequencies,
 } from "../../src/model/config.ts";
@@ -188,21 +188,26 @@ Deno.test("what cannot run is refused with the field, the value and the remedy",
 });
 
 Deno.test("the quantization block that is written is read back", () => {
-  for (const weights of ["row", "tensor"] as const) {
-    for (const activations of ["row", "tensor"] as const) {
-      const quantization_config = fp8QuantizationConfig({ weights, activations });
-      assertEquals(parse({ quantization_config }).quantization, {
-        weights,
-        activations,
-        ignore: ["lm_head"],
-      });
+  for (const format of ["fp8", "int8"] as const) {
+    for (const weights of ["row", "tensor"] as const) {
+      for (const activations of ["row", "tensor"] as const) {
+        const quantization_config = quantizationBlock({ format, weights, activations });
+        assertEquals(parse({ quantization_config }).quantization, {
+          format,
+          weights,
+          activations,
+          ignore: ["lm_head"],
+          transforms: { rotations: new Map(), matrices: new Map() },
+        });
+      }
     }
   }
 });
 
 Deno.test("the quantization block has the layout that compressed-tensors documents", () => {
   // deno-lint-ignore no-explicit-any
-  const block: any = fp8QuantizationConfig({
+  const block: any = quantizationBlock({
+    format: "fp8",
     weights: "row",
     activations: "row",
     ignore: ["lm_head", "model.layers.0.mlp.down_proj"],
@@ -238,13 +243,17 @@ Deno.test("the quantization block has the layout that compressed-tensors documen
 Deno.test("other quantizations are refused", () => {
   // deno-lint-ignore no-explicit-any
   const change = (edit: (block: any) => void) => {
-    const block = structuredClone(fp8QuantizationConfig({ weights: "row", activations: "row" }));
+    const block = structuredClone(
+      quantizationBlock({ format: "fp8", weights: "row", activations: "row" }),
+    );
     edit(block);
     return block;
   };
   const cases: [object, string][] = [
     [change((b) => b.quant_method = "fp8"), "quant_method"],
-    [change((b) => b.format = "pack-quantized"), "format"],
+    [change((b) => b.format = "pack-quantized"), '"float-quantized" or "int-quantized"'],
+    [change((b) => b.format = "int-quantized"), "type in weights"],
+    [change((b) => b.config_groups.group_0.format = "int-quantized"), "format in group_0"],
     [change((b) => b.kv_cache_scheme = { num_bits: 8 }), "kv_cache_scheme"],
     [change((b) => b.config_groups.group_1 = b.config_groups.group_0), "a single group"],
     [change((b) => delete b.config_groups), "config_groups"],

@@ -1,6 +1,6 @@
 import { assert } from "@std/assert";
 import { type FalqonLayer, falqonLinear } from "./falqon.ts";
-import { updatePaper, updateRequantize } from "./falqon_update.ts";
+import { updatePaper, updateRequantize, updateStochastic } from "./falqon_update.ts";
 import { initialAdapter, mergeWeight } from "./falqon_weight.ts";
 import { matmulNN, matmulNT } from "./matmul.ts";
 import { AdamW } from "./optimizer.ts";
@@ -14,7 +14,7 @@ const [size, rank, tokens, steps] = [64, 8, 32, 200];
  * Trains one layer towards a teacher that differs from it by B*·A, and gives the error that is
  * left in A's row space, relative to the start: 1 means that nothing was learned.
  */
-function remainingError(rule: "paper" | "requantize" | "pending"): number {
+function remainingError(rule: "paper" | "requantize" | "pending" | "stochastic"): number {
   const w = Float32Array.from(randomNormal(size * size, 1), (x) => 0.05 * x);
   const a = initialAdapter("kaiming", w, size, rank, "tensor", randomGenerator(2));
   const weight = mergeWeight(w, a, size, "tensor");
@@ -46,7 +46,10 @@ function remainingError(rule: "paper" | "requantize" | "pending"): number {
     const master = Float64Array.from(b);
     optimizer.update(master, layer.dB, options);
     b.set(master);
-    if (rule === "paper") updatePaper(weight, b, 4);
+    if (rule === "stochastic") {
+      updateStochastic(weight, b, 1, { key: { low: 5, high: 6 }, step });
+      b.fill(0); // only what the optimizer adds is wanted
+    } else if (rule === "paper") updatePaper(weight, b, 4);
     else updateRequantize(weight, reference, b, bFlushed, 1, rule === "pending" ? 4 : Infinity);
   }
 
@@ -60,10 +63,12 @@ function remainingError(rule: "paper" | "requantize" | "pending"): number {
   return inRowSpace(learned.map((value, i) => value - teacher[i])) / inRowSpace(start);
 }
 
-Deno.test("requantize learns a teacher, with pending from few rows a step; paper barely does", () => {
+Deno.test("requantize learns a teacher, with pending from few rows a step, and so does stochastic; paper barely does", () => {
   const paper = remainingError("paper");
   const requantize = remainingError("requantize");
   const pending = remainingError("pending");
+  const stochastic = remainingError("stochastic");
+  assert(stochastic < 0.25, `stochastic left ${stochastic}`);
   assert(requantize < 0.08, `requantize left ${requantize}`);
   assert(pending < 0.08, `pending left ${pending}`);
   assert(paper > 0.8, `paper left ${paper}`);

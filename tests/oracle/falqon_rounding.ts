@@ -16,51 +16,65 @@ export interface RoundingStream {
   readonly key: RandomKey;
   /** Number of the step. */
   readonly step: number;
+  /** Which rows of the tensor the weight's are; by default all. */
+  readonly rows?: readonly number[];
 }
 
 /** Mixes a key and a step into what {@linkcode roundingWord} starts from. */
-function streamWords({ key, step }: RoundingStream): { x: number; y: number } {
+function streamWords(
+  { key, step }: Pick<RoundingStream, "key" | "step">,
+): { x: number; y: number } {
   return { x: mix32(key.low + step), y: mix32(key.high + step) };
 }
 
-/** The 32 bits of the two neighbouring columns with this index: `mix32` with half of the stream in its middle. */
-function roundingWord(x: number, y: number, index: number): number {
+/** The 32 bits of two neighbouring columns, the first or the second pair of the four columns with this index. */
+function roundingWord(x: number, y: number, index: number, pair: number): number {
   let z = (index + x) | 0;
   z = (Math.imul(z ^ (z >>> 16), 0x21f0aaad) + y) | 0;
   z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
-  return (z ^ (z >>> 15)) >>> 0;
+  const first = (z ^ (z >>> 15)) >>> 0;
+  if (pair === 0) return first;
+  z = Math.imul(first, 0x9e3779b1);
+  return (z ^ (z >>> 16)) >>> 0;
 }
 
 /**
- * The random bits of an element: the upper ones of its word in an even column, the lower ones in an odd one.
+ * The random word of an element, and whether it is the first of the two columns that share it: that takes the upper bits,
+ * the second one the lower.
  *
  * @param cols Columns of the tensor.
- * @param count How many bits.
- * @returns An integer below `2 ** count`.
  */
 export function roundingBits(
   stream: RoundingStream,
   row: number,
   col: number,
   cols: number,
-  count: number,
-): number {
+): RandomBits {
   const { x, y } = streamWords(stream);
-  const word = roundingWord(x, y, row * 2 * Math.ceil(cols / 4) + (col >> 1));
-  return col % 2 === 0 ? word >>> (32 - count) : word % 2 ** count;
+  const index = (stream.rows?.[row] ?? row) * Math.ceil(cols / 4) + (col >> 2);
+  return { word: roundingWord(x, y, index, (col >> 1) % 2), isFirst: col % 2 === 0 };
+}
+
+/** See {@linkcode roundingBits}. */
+export interface RandomBits {
+  readonly word: number;
+  readonly isFirst: boolean;
 }
 
 /** How a format rounds stochastically. */
 export interface StochasticCodec {
-  /** Random bits per element. */
+  /** How many random bits it uses. */
   readonly bits: number;
-  /** The code of `decode(code) + change`, both f32; random bits as an integer. */
+  /** An element's random number, an integer below `2 ** bits`. */
+  readonly random: (bits: RandomBits) => number;
+  /** The code of `decode(code) + change`, both f32. */
   readonly round: (code: number, change: number, random: number) => number;
 }
 
 /** e4m3: one of the two neighbours of the f32 sum, saturated; NaN stays NaN. */
 export const STOCHASTIC_E4M3: StochasticCodec = {
   bits: 19,
+  random: ({ word, isFirst }) => isFirst ? word >>> 13 : word & 0x7ffff,
   round(code, change, random) {
     const value = Math.fround(decodeE4m3Finite(code) + change);
     if (Number.isNaN(value)) return FP8_NAN;
@@ -78,12 +92,12 @@ function decodeE4m3Finite(code: number): number {
   return (code & 0x7f) === FP8_NAN ? (code & 0x80 ? -480 : 480) : fp8DecodeTable(E4M3)[code];
 }
 
-/** int8: the floor of the sum and a random number below 1, with 20 bits of fraction; saturated at ±127. */
+/** int8: the floor of the f32 sum of the change and a random number between 0 and 1; saturated at ±127. */
 export const STOCHASTIC_INT8: StochasticCodec = {
-  bits: 20,
+  bits: 22,
+  random: ({ word, isFirst }) => (isFirst ? word >>> 10 : (word & 0xffff) * 64 + (word >>> 26)),
   round(code, change, random) {
-    const fixed = Math.trunc(Math.min(Math.max(change, -256), 256) * 2 ** 20);
-    const value = (code << 24 >> 24) + Math.floor((fixed + random) / 2 ** 20);
+    const value = (code << 24 >> 24) + Math.floor(Math.fround(change + (random + 0.5) / 2 ** 22));
     return Math.min(Math.max(value, -127), 127) & 0xff;
   },
 };

@@ -51,7 +51,7 @@ function stepAt(x: number): number {
   return 2 ** (Math.max(-6, Math.floor(Math.log2(Math.abs(x) || 2 ** -9))) - 3);
 }
 
-Deno.test("stochastic rounding to int8 is right on average, to 2^-20 of a step, and never gives -128", () => {
+Deno.test("stochastic rounding to int8 is right on average, to 2^-22 of a step, and never gives -128", () => {
   const mean = meanOf(STOCHASTIC_INT8, decodeInt8);
   const random = randomGenerator(2);
   for (let value = -127; value <= 127; value++) {
@@ -63,13 +63,27 @@ Deno.test("stochastic rounding to int8 is right on average, to 2^-20 of a step, 
         const wanted = Math.min(Math.max(value + change, -127), 127);
         // Beside the ends, where one of the two neighbours is missing.
         if (Math.abs(value + change) < 126 || Math.abs(value + change) > 128) {
-          assertAlmostEquals(got, wanted, 2 ** -20, `${value} + ${change}`);
+          assertAlmostEquals(
+            got,
+            wanted,
+            2 ** -22 * Math.max(1, Math.abs(change)),
+            `${value} + ${change}`,
+          );
         }
         assert(Math.abs(got) <= 127);
       }
     }
   }
 });
+
+/** Numbers of 256 bins, each as likely: the sum of squares has 255 degrees of freedom. */
+function assertUniform(bins: readonly number[], name: string) {
+  const counts = new Uint32Array(256);
+  for (const bin of bins) counts[bin]++;
+  const expected = bins.length / 256;
+  const chiSquare = counts.reduce((sum, n) => sum + (n - expected) ** 2 / expected, 0);
+  assert(Math.abs(chiSquare - 255) < 5 * Math.sqrt(2 * 255), `${name}: ${chiSquare}`);
+}
 
 /** The correlation of two series of uniform numbers in [0, 1). */
 function correlation(a: readonly number[], b: readonly number[]): number {
@@ -78,22 +92,20 @@ function correlation(a: readonly number[], b: readonly number[]): number {
 
 Deno.test("random numbers are uniform, and those of neighbours, steps and tensors have nothing to do with each other", () => {
   const [rows, cols] = [128, 250];
+  const { random, bits } = STOCHASTIC_INT8;
   const key = { low: 0x12345678, high: 0x9abcdef0 };
   const numbers = (key: { low: number; high: number }, step: number, right = 0, down = 0) =>
     Array.from({ length: rows * cols }, (_, i) => {
       const [row, col] = [Math.floor(i / cols) + down, i % cols + right];
-      return (roundingBits({ key, step }, row, col, 260, 20) + 0.5) / 2 ** 20;
+      return (random(roundingBits({ key, step }, row, col, 260)) + 0.5) / 2 ** bits;
     });
   const base = numbers(key, 7);
   const deviation = 1 / Math.sqrt(base.length); // of a correlation
-  const counts = new Uint32Array(64);
-  for (const x of base) counts[Math.floor(64 * x)]++;
-  const expected = base.length / 64;
-  const chiSquare = counts.reduce((sum, n) => sum + (n - expected) ** 2 / expected, 0);
-  assert(Math.abs(chiSquare - 63) < 5 * Math.sqrt(2 * 63), `${chiSquare}`);
+  assertUniform(base.map((x) => Math.floor(256 * x)), "alone");
   const others: [string, number[]][] = [
     ["the next column", numbers(key, 7, 1)],
     ["two columns on", numbers(key, 7, 2)],
+    ["three columns on", numbers(key, 7, 3)],
     ["the next row", numbers(key, 7, 0, 1)],
     ["the next step", numbers(key, 8)],
     ["a step much later", numbers(key, 1007)],
@@ -103,6 +115,8 @@ Deno.test("random numbers are uniform, and those of neighbours, steps and tensor
   for (const [name, other] of others) {
     const found = correlation(base, other);
     assert(Math.abs(found) < 5 * deviation, `${name}: ${found}`);
+    const pairs = base.map((x, i) => 16 * Math.floor(16 * x) + Math.floor(16 * other[i]));
+    assertUniform(pairs, name);
   }
   // Rounding up rarely: how often two neighbours do both.
   const both = (a: number[], b: number[]) => a.filter((x, i) => x > 0.98 && b[i] > 0.98).length;

@@ -297,9 +297,9 @@ function writeRows(
       for (let j = 0; j < rank; j++) sum = Math.fround(sum + beta[j] * a[j * inputs + k]);
       const at = i * inputs + k;
       const value = Math.fround(decoded[base[at]] + sum);
-      const { bits, round } = stochastic;
+      const { random, round } = stochastic;
       const code = rounding
-        ? round(base[at], sum, roundingBits(rounding, i, k, inputs, bits))
+        ? round(base[at], sum, random(roundingBits(rounding, i, k, inputs)))
         : encode(value);
       change[at] = decoded[code] - decoded[codes[at]];
       if (Math.abs(value) > max) clamps++;

@@ -2,12 +2,14 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { decodeFp8, E4M3, encodeFp8 } from "../../src/numerics/fp8.ts";
 import { relativeError } from "./compare.ts";
 import {
+  changeCoefficient,
   selectRows,
   updateAccumulate,
   updateCoefficient,
   updatePaper,
   updateRequantize,
   type UpdateStatistics,
+  updateStochastic,
 } from "./falqon_update.ts";
 import { type FalqonWeight, mergeWeight } from "./falqon_weight.ts";
 import { dequantize, type ScaleGranularity } from "./quantize.ts";
@@ -79,6 +81,44 @@ Deno.test("a coefficient times any e4m3 value is exact in f32, so fusing changes
   assertEquals(updateCoefficient(2 ** -96, 1, 1), 2 ** -96);
   assertEquals(updateCoefficient(-(2 ** -96) * 0.999, 1, 1), 0);
   assertEquals(updateCoefficient(NaN, 1, 1), NaN);
+});
+
+Deno.test("a coefficient of a change has 11 bits, so that f16 holds it", () => {
+  const random = randomGenerator(2);
+  for (let n = 0; n < 500; n++) {
+    const b = Math.fround((random() - 0.5) * 2 ** Math.floor(random() * 40 - 30));
+    const beta = changeCoefficient(b, 1.5, 0.75);
+    const exact = Math.fround(Math.fround(b * 1.5) * 0.75);
+    assert(Math.abs(beta - exact) <= 2 ** -11 * Math.abs(exact));
+    const scaled = beta / 2 ** Math.floor(Math.log2(Math.abs(beta)));
+    assertEquals(Math.f16round(scaled), scaled);
+  }
+});
+
+Deno.test("updateStochastic gives each code one of the two neighbours of what it asks for, right on average", () => {
+  const weight = randomWeight("tensor");
+  const change = shortChange(3).map((x) => x / 16);
+  const expected = straightforward(weight, weight.codes, change)
+    .map((x) => Math.min(Math.max(x, -448), 448));
+  const sums = new Float64Array(outputs * inputs);
+  const count = 400;
+  const step = (x: number) => 2 ** (Math.max(-6, Math.floor(Math.log2(Math.abs(x)))) - 3);
+  for (let n = 1; n <= count; n++) {
+    const written = copy(weight);
+    const { rows } = updateStochastic(written, change, 1, { key: { low: 1, high: 2 }, step: n });
+    assertEquals(rows.length, outputs);
+    sums.forEach((sum, at) => {
+      const value = decodeFp8(written.codes[at], E4M3);
+      assert(Math.abs(value - expected[at]) < step(expected[at]), `element ${at} of step ${n}`);
+      sums[at] = sum + value;
+    });
+    assertEquals(written.codes.subarray(sums.length), weight.codes.subarray(sums.length), "A");
+  }
+  // The deviation of a rounding is at most half a step.
+  const off = sums.map((sum, at) => (sum / count - expected[at]) / step(expected[at]));
+  off.forEach((x, at) => assert(Math.abs(x) < 5 * 0.5 / Math.sqrt(count), `element ${at}: ${x}`));
+  const mean = off.reduce((sum, x) => sum + x, 0) / off.length;
+  assert(Math.abs(mean) < 5 * 0.5 / Math.sqrt(count * off.length), `mean ${mean}`);
 });
 
 Deno.test("selectRows takes the largest sums of magnitudes, lower indices first among equals", () => {

@@ -1,6 +1,7 @@
 /** Helpers of the attention tests: one call of the kernels beside the oracle. */
 
-import { type ColumnBlock, columnsOf } from "../../src/gpu/buffers.ts";
+import { assert } from "@std/assert";
+import { type ColumnBlock, columnsOf, type Matrix } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { attentionBackward, attentionForward } from "../../src/kernels/attention/attention.ts";
@@ -32,6 +33,8 @@ export interface AttentionCase extends AttentionHeads {
   rotated?: boolean;
   /** Element type of q, k and v; `rounded`: f16's values in f32. Default f32. */
   qkvType?: "f32" | "f16" | "rounded";
+  /** Element type of the output. Default f32. */
+  outputType?: "f32" | "f16";
 }
 
 /** The recorders to test. */
@@ -62,7 +65,7 @@ export async function runAttention(
   },
 ): Promise<AttentionResult> {
   const { heads, kvHeads, headDim, lengths, scale = 2, gradientScale = 1, gap = 2 } = given;
-  const { rotated = false, qkvType } = given;
+  const { rotated = false, qkvType, outputType = "f32" } = given;
   const bounds = documentBounds(lengths);
   const tokens = bounds.length / 2;
   const [wide, narrow] = [heads * headDim, kvHeads * headDim];
@@ -88,7 +91,8 @@ export async function runAttention(
   const positions = device.vector(tokens, "u32", "positions");
   device.write(positions, rotation.positions);
   const frequencies = uploadRopeFrequencies(device, rotation.inverseFrequencies);
-  const output = filled(device, tokens, wide, NaN);
+  const output = device.matrix(tokens, wide, outputType, "output");
+  device.write(output, new Uint8Array(output.size).fill(0xff)); // NaN
   const logSumExp = filled(device, tokens, heads, NaN);
   const gradients = filled(device, tokens, width, NaN);
 
@@ -120,12 +124,13 @@ export async function runAttention(
   const turn = rotated ? rotation : undefined;
   const { dq, dk, dv } = reference.attentionBackward(dOut, q64, k64, v64, want, shape, turn);
   const got = {
-    output: await device.readMatrix(output),
+    output: await readOutput(device, output),
     logSumExp: await device.readMatrix(logSumExp),
     gradients: await device.readMatrix(gradients),
   };
   const gradient = (block: ColumnBlock) => takeColumns(got.gradients, width, block);
-  const padding = [output, logSumExp, gradients].map((matrix) => paddingOf(device, matrix));
+  const padded = outputType === "f32" ? [output, logSumExp, gradients] : [logSumExp, gradients];
+  const padding = padded.map((matrix) => paddingOf(device, matrix));
   const result = {
     errors: {
       output: relativeError(got.output, want.out),
@@ -140,4 +145,16 @@ export async function runAttention(
   };
   device.free(qkv, dOutput, documents, positions, frequencies, output, logSumExp, gradients);
   return result;
+}
+
+/** The elements of an output in f32 or f16; in f16, what is behind its columns must be zero. */
+async function readOutput(device: Device, matrix: Matrix): Promise<Float32Array> {
+  if (matrix.type === "f32") return await device.readMatrix(matrix);
+  const { rows, cols, pitch } = matrix;
+  const halves = new Float16Array(await device.read(matrix));
+  assert(halves.every((value, i) => i % pitch < cols || value === 0), "zeros up to the pitch");
+  return Float32Array.from(
+    { length: rows * cols },
+    (_, i) => halves[Math.floor(i / cols) * pitch + i % cols],
+  );
 }

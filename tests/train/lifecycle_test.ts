@@ -224,7 +224,7 @@ Deno.test("methods that do not train are refused, with those that do", () =>
     for (const method of [frozen(), frozen("f16"), frozenFp8()]) {
       const message =
         `Cannot train with ${method.name} as it has nothing to train: choose a method ` +
-        "that trains (falqon, lora, fp8-lora, torchao-style, qlora, full)";
+        "that trains (falqon, lora, fp8-lora, int8-lora, torchao-style, qlora, full)";
       const create = () => Trainer.create({ ...sixSteps(model, data), method });
       await assertRejects(create, OptionError, message);
       const { config } = model;

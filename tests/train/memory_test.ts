@@ -5,6 +5,7 @@ import {
   falqon,
   fp8Lora,
   full,
+  int8Lora,
   lora,
   type Method,
   Model,
@@ -21,13 +22,20 @@ import { writeTinyModel } from "../support/tiny_model.ts";
 
 const METHODS: Record<string, Method> = {
   "falqon": falqon({ rank: 5 }),
-  "falqon, top-k with pending rows": falqon({
+  "falqon, rounded stochastically": falqon({ rank: 5, updateRule: "stochastic" }),
+  "falqon in int8 from the error": falqon({ rank: 5, format: "int8", init: "melded" }),
+  "falqon in int8, rounded stochastically": falqon({
     rank: 5,
+    format: "int8",
+    updateRule: "stochastic",
+  }),
+  "falqon in int8, not rotated, top-k with pending rows": falqon({
+    rank: 5,
+    format: "int8",
+    rotation: false,
     topK: 3,
     targetModules: ["q_proj", "down_proj"],
   }),
-  "falqon from the error": falqon({ rank: 5, init: "melded" }),
-  "falqon, rounded stochastically": falqon({ rank: 5, updateRule: "stochastic" }),
   "falqon, A trained too": falqon({
     rank: 5,
     format: "int8",
@@ -38,6 +46,7 @@ const METHODS: Record<string, Method> = {
   "falqon, accumulate": falqon({ rank: 5, updateRule: "accumulate", scaleGranularity: "tensor" }),
   "lora": lora({ rank: 5, targetModules: ["q_proj", "v_proj"] }),
   "fp8-lora": fp8Lora({ rank: 5 }),
+  "int8-lora": int8Lora({ rank: 5, targetModules: ["o_proj", "up_proj"] }),
   "torchao-style": torchaoStyle({ rank: 5, targetModules: ["q_proj", "v_proj"] }),
   "qlora": qlora({ rank: 5, trainA: false }),
   "full": full(),

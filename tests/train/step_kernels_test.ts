@@ -1,5 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
-import { falqon, fp8Lora, full, lora, type Method, qlora, torchaoStyle } from "../../mod.ts";
+import {
+  falqon,
+  fp8Lora,
+  full,
+  int8Lora,
+  lora,
+  type Method,
+  qlora,
+  torchaoStyle,
+} from "../../mod.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { type ModelConfig, parseModelConfig } from "../../src/model/config.ts";
 import { type MemoryPlan, planMemory } from "../../src/train/memory.ts";
@@ -14,6 +23,11 @@ const NARROW: Record<string, Method> = {
   "fp8-lora": fp8Lora({ rank: 64 }),
   "torchao-style": torchaoStyle({ rank: 64 }),
   "qlora": qlora({ rank: 64 }),
+};
+/** Methods that multiply integers in the blocks. */
+const INT8: Record<string, Method> = {
+  "falqon in int8": falqon({ rank: 64, format: "int8", updateRule: "stochastic" }),
+  "int8-lora": int8Lora({ rank: 64 }),
 };
 /** Methods that are exact in f32. */
 const EXACT: Record<string, Method> = { "lora": lora({ rank: 16 }), "full": full() };
@@ -77,7 +91,7 @@ async function widestBytes(open: typeof openDryGpu, config: ModelConfig, method:
 
 for (const [model, config] of Object.entries(MODELS)) {
   Deno.test(`a step of ${model} uses tensor cores where it may, packed f16 where not`, async () => {
-    for (const [name, method] of Object.entries(NARROW)) {
+    for (const [name, method] of Object.entries({ ...NARROW, ...INT8 })) {
       const native = await stepKernels(openDryGpu, config, method);
       assert(native.names.has("gemm_f16") && native.names.has("attention_forward"), name);
       assertEquals(
@@ -94,6 +108,10 @@ for (const [model, config] of Object.entries(MODELS)) {
       for (const kernel of ["forward", "queries", "keys_values"]) {
         assert(tensor.names.has(`attention_tensor_${kernel}`), `${name}: ${kernel}`);
       }
+      const integers = [native, tensor].map(({ names }) =>
+        [...names].filter((kernel) => /^gemm_int8/.test(kernel)).join()
+      );
+      assertEquals(integers, name in INT8 ? ["gemm_int8", "gemm_int8_tensor"] : ["", ""], name);
     }
     for (const [name, method] of Object.entries(EXACT)) {
       for (const open of [openDryGpu, openDryTensorGpu]) {
@@ -113,8 +131,10 @@ Deno.test("q, k, v, gate, up and gradients take half the bytes where kernels rea
     ["falqon, some rows", openDryTensorGpu, [4, 4, 4]],
     ["falqon, one scale a matrix", openDryTensorGpu, [2, 2, 4]],
     ["fp8-lora", openDryTensorGpu, [4, 4, 4]],
+    ["falqon in int8", openDryTensorGpu, [2, 2, 2]],
+    ["falqon in int8", openDryGpu, [2, 2, 4]],
   ];
   for (const [name, open, bytes] of cases) {
-    assertEquals(await widestBytes(open, config, NARROW[name]), bytes, name);
+    assertEquals(await widestBytes(open, config, { ...NARROW, ...INT8 }[name]), bytes, name);
   }
 });

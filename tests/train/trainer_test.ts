@@ -10,6 +10,7 @@ import {
   Dataset,
   falqon,
   full,
+  int8Lora,
   lora,
   type Method,
   Model,
@@ -35,17 +36,20 @@ const rows = Array.from({ length: 40 }, (_, i) => ({
 const METHODS: Record<string, () => Method> = {
   "requantize": () => falqon({ rank: 5 }),
   "requantize with pending rows": () => falqon({ rank: 5, topK: 3 }),
-  "requantize, melded": () => falqon({ rank: 5, init: "melded" }),
+  "requantize in int8, not rotated, with pending rows": () =>
+    falqon({ rank: 5, format: "int8", rotation: false, topK: 3 }),
   "accumulate": () => falqon({ rank: 5, updateRule: "accumulate", scaleGranularity: "tensor" }),
-  "requantize, rounded stochastically": () => falqon({ rank: 5, rounding: "stochastic" }),
+  "requantize in int8, rounded stochastically": () =>
+    falqon({ rank: 5, format: "int8", rounding: "stochastic" }),
   "stochastic": () => falqon({ rank: 5, updateRule: "stochastic" }),
+  "stochastic in int8": () => falqon({ rank: 5, format: "int8", updateRule: "stochastic" }),
   "stochastic, A trained too": () => falqon({ rank: 5, updateRule: "stochastic", trainA: true }),
   "int8, A trained too": () =>
     falqon({ rank: 5, format: "int8", updateRule: "stochastic", trainA: true }),
   "paper": () => falqon({ rank: 5, updateRule: "paper" }),
   "lora": () => lora({ rank: 5 }),
   "lora with a frozen A": () => lora({ rank: 5, trainA: false }),
-  "lora in f16 with a frozen A": () => lora({ rank: 5, trainA: false, base: "f16" }),
+  "int8-lora with a frozen A": () => int8Lora({ rank: 5, trainA: false }),
   "torchao-style": () => torchaoStyle({ rank: 5 }),
   "qlora": () => qlora({ rank: 5 }),
   "full": () => full(),
@@ -213,9 +217,8 @@ Deno.test("training A as well learns faster than only B at the same rate", async
 
 Deno.test("gradient checkpointing and a longer sequence between steps change nothing", async () => {
   await withTinyModel(async (folder, load) => {
-    for (
-      const name of ["requantize", "int8, A trained too", "lora", "torchao-style", "qlora", "full"]
-    ) {
+    const names = ["requantize", "stochastic in int8", "int8, A trained too", "torchao-style"];
+    for (const name of [...names, "qlora", "full"]) {
       using model = await load();
       const options = { ...tinyRun(model, folder, METHODS[name]()), steps: 7 };
       const run = async (extra: Partial<TrainerOptions>, interrupt: boolean) => {

@@ -11,9 +11,11 @@ alias Dims = array<vec4<f32>, DIM_VECTORS>;
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
+  let part = y / UNROLL;
+  let slice = y % UNROLL;
   workgroupBarrier();
   //! unroll j 0 DIM_VECTORS
-  right[y][x + ${j}u * COLUMN_THREADS] = dims[$j];
+  right[part][slice][x + ${j}u * COLUMN_THREADS] = dims[$j];
   //! end
   workgroupBarrier();
   var rotated: Dims;
@@ -26,8 +28,8 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let first = dim < vec4<u32>(half);
     let other = select(dim - half, dim + half, first);
     let others = vec4<f32>(
-      right[y][other.x / 4u][other.x % 4u], right[y][other.y / 4u][other.y % 4u],
-      right[y][other.z / 4u][other.z % 4u], right[y][other.w / 4u][other.w % 4u]);
+      right[part][slice][other.x / 4u][other.x % 4u], right[part][slice][other.y / 4u][other.y % 4u],
+      right[part][slice][other.z / 4u][other.z % 4u], right[part][slice][other.w / 4u][other.w % 4u]);
     let angle = rotation(position, min(dim, other));
     rotated[$j] = dims[$j] * angle.cosine + others * select(-angle.sine, angle.sine, first);
   }

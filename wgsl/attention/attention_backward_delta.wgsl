@@ -3,7 +3,7 @@
 // With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum
 // equals rowsum(dO ∘ O): one number per query and head that needs no keys.
 //
-// Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
+// Shapes: output, f32 or f16 (OUTPUT), and d_output [tokens, heads · head size], delta [tokens, heads], both f32.
 // Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once;
 // their partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included,
 // which become zero. Memory-bound: every element is read once. With MAXIMA a workgroup also writes the largest
@@ -27,7 +27,19 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+//! if OUTPUT == f32
 @group(0) @binding(1) var<storage, read> output: array<Values>;
+
+fn output_at(at: u32) -> Values { return output[at]; }
+//! elif VEC4
+@group(0) @binding(1) var<storage, read> output: array<vec2<u32>>;
+
+fn output_at(at: u32) -> Values { return vec4<f32>(unpack2x16float(output[at].x), unpack2x16float(output[at].y)); }
+//! else
+@group(0) @binding(1) var<storage, read> output: array<u32>;
+
+fn output_at(at: u32) -> Values { return unpack2x16float(output[at]); }
+//! end
 @group(0) @binding(2) var<storage, read> d_output: array<Values>;
 @group(0) @binding(3) var<storage, read_write> delta: array<f32>;
 
@@ -54,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll n 0 LOADS
     let vector_$n = thread % LANES + ${n}u * LANES;
     let known_$n = min(vector_$n, params.head_vectors - 1u);
-    let value_$n = output[output_start + known_$n];
+    let value_$n = output_at(output_start + known_$n);
     let gradient_$n = select(Values(), d_output[d_output_start + known_$n], vector_$n < params.head_vectors);
 //! end
 //! unroll n 0 LOADS

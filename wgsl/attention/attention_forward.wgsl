@@ -18,11 +18,11 @@
 
 const MASKED = -3e38; // below every score
 
-// Gives the invocations of a row each other's numbers: left[x][row slot].
+// Gives the invocations of a row each other's numbers: row slots of slice x.
 fn exchange(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {
   workgroupBarrier();
   //! unroll v 0 ROW_VECTORS
-  left[x][row_slot + ${v}u] = (*numbers)[$v];
+  left[x / UNROLL][x % UNROLL][row_slot + ${v}u] = (*numbers)[$v];
   //! end
   workgroupBarrier();
 }
@@ -67,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     {
       let before = maxima[$v];
       //! unroll i 0 COLUMN_THREADS
-      maxima[$v] = max(maxima[$v], left[$i][row_slot + ${v}u]);
+      maxima[$v] = max(maxima[$v], left[$i / UNROLL][$i % UNROLL][row_slot + ${v}u]);
       //! end
       let decay = exp2(before - maxima[$v]);
       sums[$v] *= decay;
@@ -93,7 +93,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   {
     var total = vec4<f32>();
     //! unroll i 0 COLUMN_THREADS
-    total += left[$i][row_slot + ${v}u];
+    total += left[$i / UNROLL][$i % UNROLL][row_slot + ${v}u];
     //! end
     let statistics = (maxima[$v] + log2(total)) * LN_2;
     //! unroll c 0 4
@@ -115,7 +115,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let columns = params.heads * params.head_pairs;
     for (var query = first_query; query <= last_query; query += 1u) {
       for (var c = columns + thread; c < params.output_pitch; c += THREADS) {
-        output[query * params.output_pitch + c] = vec2<f32>();
+        put_output(query * params.output_pitch + c, vec2<f32>());
       }
       for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
         log_sum_exp[query * params.statistics_pitch + c] = 0.0;
@@ -126,6 +126,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   let at = query * params.output_pitch + head * params.head_pairs + 2u * quad;
-  if (2u * quad < params.head_pairs) { output[at] = value.xy; }
-  if (2u * quad + 1u < params.head_pairs) { output[at + 1u] = value.zw; }
+  if (2u * quad < params.head_pairs) { put_output(at, value.xy); }
+  if (2u * quad + 1u < params.head_pairs) { put_output(at + 1u, value.zw); }
 }

@@ -151,8 +151,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let elements = sum_elements(results[$d], strip, thread);
     if (written) {
       let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + 2u * $d + column_block;
-      output[at] = elements[0] * inverse;
-      output[at + HEAD_CHUNKS] = elements[1] * inverse;
+      put_output(at, elements[0] * inverse);
+      put_output(at + HEAD_CHUNKS, elements[1] * inverse);
     }
   }
   //! end

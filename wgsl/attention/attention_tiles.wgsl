@@ -17,7 +17,8 @@
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads.
 //
 // The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
-// slice that an invocation brings) and UNROLL (slices multiplied without a loop). The kernel that includes this has
+// slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
+// there are PARTS times as many, which only params.parts says: a driver that knew would write them all out. The kernel that includes this has
 // included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
 // past the end repeat the last one: the caller masks them.
 
@@ -28,14 +29,16 @@ const ROWS = ROW_GROUPS * ROW_VECTORS * 4u;
 const COLUMNS = 4u * COLUMN_THREADS;
 const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
+const PARTS = DEPTH / UNROLL;
 const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
 
 alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
 alias Results = array<vec4<f32>, 4 * ROW_VECTORS * DIM_VECTORS>; // [row][j]
 
-var<workgroup> left: array<array<vec4<f32>, ROW_SLOTS + 1u>, DEPTH>;
-var<workgroup> right: array<array<vec4<f32>, RIGHT_SLOTS + 1u>, DEPTH>;
+// Slice s is [s / UNROLL][s % UNROLL].
+var<workgroup> left: array<array<array<vec4<f32>, ROW_SLOTS + 1u>, UNROLL>, PARTS>;
+var<workgroup> right: array<array<array<vec4<f32>, RIGHT_SLOTS + 1u>, UNROLL>, PARTS>;
 
 // Tokens from `first` on of one head of a matrix.
 struct Rows { source: u32, head: u32, first: u32 }
@@ -82,25 +85,20 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, thread: u32) {
     workgroupBarrier();
     //! unroll n 0 LEFT_LOADS
     if (slot + ${n}u * COLUMN_THREADS < ROW_SLOTS) {
-      left[pair][slot + ${n}u * COLUMN_THREADS] = slices.left[$n].even;
-      left[pair + PAIRS][slot + ${n}u * COLUMN_THREADS] = slices.left[$n].odd;
+      left[pair / UNROLL][pair % UNROLL][slot + ${n}u * COLUMN_THREADS] = slices.left[$n].even;
+      left[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot + ${n}u * COLUMN_THREADS] = slices.left[$n].odd;
     }
     //! end
-    right[pair][slot] = slices.right.even;
-    right[pair + PAIRS][slot] = slices.right.odd;
+    right[pair / UNROLL][pair % UNROLL][slot] = slices.right.even;
+    right[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot] = slices.right.odd;
     workgroupBarrier();
     if (first_pair + PAIRS < params.head_pairs) { slices = load_slices(a, b, first_pair + PAIRS, thread); }
-    //! if UNROLL == 16
-    const k0 = 0u;
-    //! else
-    for (var k0 = 0u; k0 < DEPTH; k0 += UNROLL)
-    //! end
-    {
+    for (var part = 0u; part < params.parts; part += 1u) {
       //! unroll k 0 UNROLL
       {
-        let columns = right[k0 + ${k}u][x];
+        let columns = right[part][$k][x];
         //! unroll v 0 ROW_VECTORS
-        let rows$v = left[k0 + ${k}u][row_slot + ${v}u];
+        let rows$v = left[part][$k][row_slot + ${v}u];
         //! unroll c 0 4
         (*scores)[4 * $v + $c] = fma(vec4<f32>(rows$v[$c]), columns, (*scores)[4 * $v + $c]);
         //! end
@@ -138,13 +136,13 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     workgroupBarrier();
     //! unroll n 0 16/COLUMN_THREADS
     //! unroll v 0 ROW_VECTORS
-    left[x + ${n}u * COLUMN_THREADS][row_slot + ${v}u] = vec4<f32>(
+    left[(x + ${n}u * COLUMN_THREADS) / UNROLL][(x + ${n}u * COLUMN_THREADS) % UNROLL][row_slot + ${v}u] = vec4<f32>(
       (*weights)[4 * $v][$n], (*weights)[4 * $v + 1][$n], (*weights)[4 * $v + 2][$n], (*weights)[4 * $v + 3][$n]);
     //! end
     //! end
     //! unroll n 0 2
     //! unroll j 0 DIM_VECTORS
-    right[y + ${n}u * ROW_GROUPS][x + ${j}u * COLUMN_THREADS] = values[$n * DIM_VECTORS + $j];
+    right[(y + ${n}u * ROW_GROUPS) / UNROLL][(y + ${n}u * ROW_GROUPS) % UNROLL][x + ${j}u * COLUMN_THREADS] = values[$n * DIM_VECTORS + $j];
     //! end
     //! end
     workgroupBarrier();
@@ -156,19 +154,14 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     (*weights)[$r] = (*weights)[$r].zwxy;
     //! end
     //! end
-    //! if UNROLL == 16
-    const k0 = 0u;
-    //! else
-    for (var k0 = 0u; k0 < DEPTH; k0 += UNROLL)
-    //! end
-    {
+    for (var part = 0u; part < params.parts; part += 1u) {
       //! unroll k 0 UNROLL
       {
         //! unroll j 0 DIM_VECTORS
-        let dims$j = right[k0 + ${k}u][x + ${j}u * COLUMN_THREADS];
+        let dims$j = right[part][$k][x + ${j}u * COLUMN_THREADS];
         //! end
         //! unroll v 0 ROW_VECTORS
-        let rows$v = left[k0 + ${k}u][row_slot + ${v}u];
+        let rows$v = left[part][$k][row_slot + ${v}u];
         //! unroll c 0 4
         //! unroll j 0 DIM_VECTORS
         (*results)[(4 * $v + $c) * DIM_VECTORS + $j] =

@@ -9,6 +9,9 @@
 // sine and cosine once; its heads lie `groups` apart, which keeps neighbouring threads on neighbouring memory.
 //! include linear_grid.wgsl
 //! include rotation.wgsl
+//! if QKV == f16
+//! include saturated_f16.wgsl
+//! end
 
 //! if VEC4
 const WIDTH = 4u;
@@ -39,12 +42,8 @@ fn narrow(values: Values) -> Values { return values; }
 
 fn wide(stored: vec2<u32>) -> Values { return vec4<f32>(unpack2x16float(stored.x), unpack2x16float(stored.y)); }
 
-// Rotation makes a component larger by up to √2: it saturates as in the product before, and what is not finite stays so.
-fn narrow(values: Values) -> vec2<u32> {
-  let finite = (bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
-  let saturated = select(values, clamp(values, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
-  return vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
-}
+// Rotation makes a component larger by up to √2: it saturates as in the product before.
+fn narrow(values: Values) -> vec2<u32> { return saturated_halves(values); }
 //! end
 
 @compute @workgroup_size(THREADS)

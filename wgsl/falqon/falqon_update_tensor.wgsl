@@ -30,7 +30,7 @@ struct Params {
   rank: u32,
   b_vectors: u32, // vectors of 4 floats in a row of b
 //! if STOCHASTIC
-  row_words: u32, // random words for a row
+  row_vectors: u32, // fours of columns in a row
   key_low: u32,   // of the tensor
   key_high: u32,
 //! end

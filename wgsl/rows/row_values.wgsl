@@ -1,9 +1,13 @@
-// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
+// The rows that are quantised: x, f32 or f16 (X), optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
 // term).
 // Include-only. The including file's Params must have `vectors` (vec4s in a row of x: its pitch / 4) and
 // `trailing_vectors`.
 
+//! if X == f32
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+//! else
+@group(0) @binding(1) var<storage, read> x: array<vec2<u32>>;
+//! end
 //! if TRAILING
 @group(0) @binding(3) var<storage, read> trailing: array<vec4<f32>>;
 
@@ -20,5 +24,10 @@ fn row_value(row: u32, v: u32) -> vec4<f32> {
 //! if TRAILING
   if (at >= params.vectors) { return trailing[row * params.trailing_vectors + at - params.vectors]; }
 //! end
+//! if X == f32
   return x[row * params.vectors + at];
+//! else
+  let bits = x[row * params.vectors + at];
+  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+//! end
 }

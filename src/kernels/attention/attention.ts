@@ -16,6 +16,7 @@ import {
   checkBlock,
   checkInputs,
   checkOneMatrix,
+  QKV_TYPES,
 } from "./shapes.ts";
 import { checkAngles } from "./rope_angles.ts";
 import { expectMatrix } from "../shapes.ts";
@@ -28,7 +29,8 @@ import { expectMatrix } from "../shapes.ts";
 export function attentionForward(program: Program, options: AttentionForwardOptions): void {
   const { output, logSumExp, heads, headDim } = options;
   const tokens = checkInputs("attentionForward", options);
-  expectMatrix("attentionForward", "output", output, { rows: tokens, cols: heads * headDim });
+  const wide = { rows: tokens, cols: heads * headDim };
+  expectMatrix("attentionForward", "output", output, { ...wide, types: QKV_TYPES });
   expectMatrix("attentionForward", "logSumExp", logSumExp, { rows: tokens, cols: heads });
   if (suitsTensorAttention(program.device, options)) {
     attentionTensorForward(program, options);
@@ -39,7 +41,7 @@ export function attentionForward(program: Program, options: AttentionForwardOpti
   program.dispatch(
     program.device.kernel("attention_forward", { ...tile.constants, ...constants }),
     bindings,
-    { ...params, head_pairs: headDim / 2 },
+    { ...params, head_pairs: headDim / 2, parts: tile.parts },
     [Math.ceil(tokens / tile.rows), heads],
   );
 }
@@ -54,7 +56,7 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   const { output, logSumExp, dOutput, rotation, dQ, dK, dV, heads, kvHeads, headDim } = options;
   const tokens = checkInputs("attentionBackward", options);
   const wide = { rows: tokens, cols: heads * headDim };
-  expectMatrix("attentionBackward", "output", output, wide);
+  expectMatrix("attentionBackward", "output", output, { ...wide, types: QKV_TYPES });
   expectMatrix("attentionBackward", "dOutput", dOutput, wide);
   expectMatrix("attentionBackward", "logSumExp", logSumExp, { rows: tokens, cols: heads });
   const gradients = [["dQ", dQ, heads], ["dK", dK, kvHeads], ["dV", dV, kvHeads]] as const;
@@ -75,8 +77,8 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   const delta = program.scratch(tokens, heads, "attention delta");
   attentionDelta(program, options, delta);
   const call = backwardCall(options, delta, 2);
-  const params = { ...call.params, head_pairs: headDim / 2 };
   const queries = tileFor(program.device, headDim, 1);
+  const params = { ...call.params, head_pairs: headDim / 2, parts: queries.parts };
   program.dispatch(
     program.device.kernel("attention_backward_queries", {
       ...queries.constants,
@@ -104,7 +106,8 @@ export function columnThreads(headDim: number): number {
 }
 
 /**
- * The tile of `attention_tiles.wgsl` for a head size: its constants and the rows it has.
+ * The tile of `attention_tiles.wgsl` for a head size: its constants, the rows it has, and the parts
+ * of its 16 slices.
  *
  * @param resultSets arrays [rows, headDim] that a kernel accumulates in registers; with two of them
  * and wide heads a thread takes 4 rows in place of 8, to stay clear of spilling
@@ -113,15 +116,15 @@ function tileFor(
   device: Device,
   headDim: number,
   resultSets: number,
-): { constants: KernelConstants; rows: number } {
+): { constants: KernelConstants; rows: number; parts: number } {
   const COLUMN_THREADS = columnThreads(headDim);
   const DIM_VECTORS = headDim <= 64 ? 1 : 2;
   const ROW_VECTORS = DIM_VECTORS * resultSets > 2 ? 1 : 2;
   const LEFT_LOADS = Math.ceil(8 * ROW_VECTORS / COLUMN_THREADS);
-  // A CPU adapter spends seconds on compiling every unrolled step and gains nothing from it.
-  const UNROLL = device.isFallback ? 2 : 16;
+  const UNROLL = device.tuning.attentionUnroll;
   return {
     constants: { COLUMN_THREADS, DIM_VECTORS, ROW_VECTORS, LEFT_LOADS, UNROLL },
     rows: 32 * ROW_VECTORS,
+    parts: 16 / UNROLL,
   };
 }

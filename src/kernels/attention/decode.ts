@@ -80,7 +80,7 @@ export interface AttentionDecodeOptions extends AttentionHeads, AttentionScale, 
   q: ColumnBlock;
   /** u32 [1]: keys in the cache, that of the new token included, so at least 1. */
   length: BufferView;
-  /** Receives f32 [1, heads · headDim]. */
+  /** Receives [1, heads · headDim], f32 or f16. */
   output: Matrix;
 }
 
@@ -96,12 +96,14 @@ export function attentionDecode(program: Program, options: AttentionDecodeOption
   const cache = { rows: keyCache.rows, cols: kvHeads * headDim, types: [type] };
   expectMatrix("attentionDecode", "keyCache", keyCache, cache);
   expectMatrix("attentionDecode", "valueCache", valueCache, cache);
-  expectMatrix("attentionDecode", "output", output, { rows: 1, cols: heads * headDim });
+  const one = { rows: 1, cols: heads * headDim, types: QKV_TYPES };
+  expectMatrix("attentionDecode", "output", output, one);
   program.dispatch(
     program.device.kernel("attention_decode", {
       THREADS,
       COLUMN_THREADS: columnThreads(headDim),
       QKV: type,
+      OUTPUT: output.type,
     }),
     { q: q.matrix, key_cache: keyCache, value_cache: valueCache, length, output },
     {

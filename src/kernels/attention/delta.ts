@@ -36,6 +36,7 @@ export function attentionDelta(
   program.dispatch(
     program.device.kernel("attention_backward_delta", {
       VEC4: width === 4,
+      OUTPUT: output.type,
       LOADS,
       MAXIMA: maxima !== null,
     }),

@@ -26,7 +26,7 @@ export interface AttentionCall {
 export function forwardCall(options: AttentionForwardOptions, unit: number): AttentionCall {
   const { q, documents, output, logSumExp } = options;
   return {
-    constants: { QKV: q.matrix.type },
+    constants: { QKV: q.matrix.type, OUTPUT: output.type },
     bindings: { qkv: q.matrix, documents, output, log_sum_exp: logSumExp },
     params: {
       ...inputParams(options, unit),

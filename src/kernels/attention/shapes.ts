@@ -44,7 +44,7 @@ export interface AttentionInputs extends AttentionHeads, AttentionScale {
 
 /** Operands of `attentionForward`. */
 export interface AttentionForwardOptions extends AttentionInputs {
-  /** Receives f32 [tokens, heads · headDim]. */
+  /** Receives [tokens, heads · headDim], f32 or f16. */
   output: Matrix;
   /** Receives f32 [tokens, heads]: log Σ exp of each query's scaled scores, for the backward. */
   logSumExp: Matrix;
@@ -52,7 +52,7 @@ export interface AttentionForwardOptions extends AttentionInputs {
 
 /** Operands of `attentionBackward`. */
 export interface AttentionBackwardOptions extends AttentionInputs {
-  /** What the forward wrote, f32 [tokens, heads · headDim]. */
+  /** What the forward wrote, [tokens, heads · headDim]. */
   output: Matrix;
   /** What the forward wrote, f32 [tokens, heads]. */
   logSumExp: Matrix;

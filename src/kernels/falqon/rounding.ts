@@ -36,5 +36,5 @@ export function roundingParams(
 ): Record<string, number> {
   if (!rounding) return {};
   const { low, high } = rounding.key;
-  return { row_words: 2 * Math.ceil(cols / 4), key_low: low, key_high: high };
+  return { row_vectors: Math.ceil(cols / 4), key_low: low, key_high: high };
 }

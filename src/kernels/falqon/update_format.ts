@@ -42,7 +42,7 @@ export function needsTwoParts(bits: number): boolean {
  *
  * - those of `codeConstants`;
  * - `COEFFICIENT_MASK`, `COEFFICIENT_HALF`: the bits of f32 that a coefficient keeps, and what is
- *   added before the others are cut off: nothing, or half of the last bit where only few are left.
+ *   added before the others are cut off: none, or half of the last bit where only few are left.
  *
  * @param short Whether coefficients are of one step's change: see {@linkcode coefficientBits}.
  */
@@ -51,6 +51,6 @@ export function updateConstants(type: string, short: boolean): KernelConstants {
   return {
     ...codeConstants(type),
     COEFFICIENT_MASK: `0x${((0xffffffff << cut) >>> 0).toString(16)}u`,
-    COEFFICIENT_HALF: short ? `0x${(1 << (cut - 1)).toString(16)}u` : "0u",
+    COEFFICIENT_HALF: short ? `0x${(1 << (cut - 1)).toString(16)}u` : "none",
   };
 }

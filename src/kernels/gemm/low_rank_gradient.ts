@@ -87,11 +87,12 @@ export function lowRankGradient(program: Program, options: LowRankGradientOption
 
 /**
  * As wide as the narrow side of the output, so that the operand of the other is read once: B's
- * gradients have few columns, those of a LoRA's A few rows. The tokens of large outputs go into few
+ * gradients have few columns, those of a LoRA's A few rows. Where both sides are wider than any
+ * tile's columns, the kernel that most layers use anyway. The tokens of large outputs go into few
  * splits.
  */
 function chooseVariant({ isFallback }: Device, m: number, n: number, tokens: number) {
-  const tile = n <= m ? tileOf(n) : transposed(tileOf(m));
+  const tile = n <= m || m > 64 ? tileOf(n) : transposed(tileOf(m));
   const tiles = Math.ceil(m / tile.BM) * Math.ceil(n / tile.BN);
   const wanted = isFallback ? 1 : Math.floor(ENOUGH_WORKGROUPS / tiles);
   const splits = Math.min(wanted, MOST_SPLITS, Math.floor(tokens / SHORTEST_SPLIT));

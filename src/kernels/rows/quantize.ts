@@ -92,7 +92,7 @@ export function codesOf(quantized: Quantized | null | undefined): Bindings {
 
 /** Operands and options of {@linkcode quantize}. */
 export interface QuantizeOptions {
-  /** f32 [rows, cols] */
+  /** [rows, cols], f32; or f16, but where all rows of a rotation share a scale */
   input: Matrix;
   /** Codes of a format with scales [rows, cols + trailing columns] */
   codes: Matrix;
@@ -151,7 +151,11 @@ export function quantize(program: Program, options: QuantizeOptions): void {
     ...(columnScales && { column_scales: columnScales }),
     ...(trailingColumns && { trailing: trailingColumns }),
   };
-  const variant = { COLUMN_SCALES: !!columnScales, TRAILING: !!trailingColumns };
+  const variant = {
+    X: input.type,
+    COLUMN_SCALES: !!columnScales,
+    TRAILING: !!trailingColumns,
+  };
   const params = {
     rows,
     vectors: input.pitch / 4,
@@ -229,8 +233,10 @@ function checkShapes(options: QuantizeOptions) {
   const width = input.pitch + (trailingColumns?.pitch ?? 0);
   const rows = firstRow === undefined ? codes.rows : Math.min(codes.rows - firstRow, input.rows);
   const { granularities } = formatOf(codes.type);
-  const problem = input.type !== "f32" || granularities.length === 0
-    ? `${input.type} becomes ${codes.type}: expected f32 and one of ${SCALED_FORMATS.join(", ")}`
+  const readable = input.type === "f32" || input.type === "f16";
+  const problem = !readable || granularities.length === 0
+    ? `${input.type} becomes ${codes.type}: expected f32 or f16 and one of ` +
+      SCALED_FORMATS.join(", ")
     : granularity !== "given" && !granularities.includes(granularity)
     ? `${codes.type} has no scale per ${granularity}: expected one per ${
       granularities.join(" or ")

@@ -72,7 +72,7 @@ export class QuantizedWeight {
 
   /**
    * Fills a part from a model's files, which may have it as codes of the same format: these are
-   * taken as they are, unless they are to be rotated.
+   * taken as they are, if they are rotated alike.
    *
    * @param wantsError Whether to return the rounding error.
    * @returns The error, f32 [rows, inFeatures] and rotated as the codes are, for the caller to free;
@@ -86,7 +86,7 @@ export class QuantizedWeight {
     const { rows, start } = part;
     const cols = this.codes.cols;
     const stored = await source.codes(weightName(part), [rows, cols]);
-    if (stored?.format === this.format && this.#rotation === 1) {
+    if (stored?.format === this.format && stored.rotation === this.#rotation) {
       await this.#writeStored(start, stored);
       return null;
     }
@@ -194,6 +194,7 @@ export class QuantizedWeight {
         ? unpitched(stored, rows, cols, pitch)
         : rowsFromPanels(stored, this.codes, start - first, rows),
       valueScales: scales.map((scale) => 1 / scale),
+      rotation: this.#rotation,
     };
   }
 

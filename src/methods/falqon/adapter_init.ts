@@ -11,6 +11,7 @@ import type { Device } from "../../gpu/device.ts";
 import { Program } from "../../gpu/program.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
+import { GEMM_VARIANTS, type GemmVariant } from "../../kernels/gemm/variants.ts";
 import { randomNormal } from "../../kernels/rows/random.ts";
 import { drawKey } from "../../numerics/random_key.ts";
 import { type FormatName, FORMATS, type NumberFormat } from "../../numerics/formats.ts";
@@ -195,7 +196,7 @@ export async function gramMatrices(
   using program = new Program(device);
   const products = sketches.map((sketch) => {
     const out = device.matrix(sketch.rows, sketch.rows, "f32", "Gram matrix of a sketch");
-    gemm(program, { layout: "nt", a: sketch, b: sketch, out });
+    gemm(program, { layout: "nt", a: sketch, b: sketch, out, variant: sketching(device) });
     return out;
   });
   (await program.prepare()).run();
@@ -204,6 +205,31 @@ export async function gramMatrices(
   return products.map(({ rows, cols, pitch }, i) =>
     Float64Array.from(unpitched(new Float32Array(read[i]), rows, cols, pitch))
   );
+}
+
+/**
+ * The kernel that sketches of many tokens are made with: it is compiled already, which takes longer
+ * than a Gram matrix in any tiles.
+ */
+function sketching({ isFallback }: Device): GemmVariant | undefined {
+  return isFallback ? undefined : GEMM_VARIANTS.large;
+}
+
+/**
+ * Compiles the kernels of {@linkcode leadingDirections}, while the GPU still computes the sketches.
+ */
+export async function compileDirections(
+  device: Device,
+  sketches: readonly Matrix[],
+  rank: number,
+): Promise<void> {
+  using program = new Program(device);
+  for (const sketch of sketches) {
+    const a = program.scratch(rank, sketch.rows, "combination");
+    const out = program.scratch(rank, sketch.cols, "directions");
+    gemm(program, { layout: "nn", a, b: sketch, out });
+  }
+  await program.compile();
 }
 
 /**

@@ -80,7 +80,7 @@ export const FALQON: MethodEntry = {
     updateRule: {
       kind: "choice",
       choices: UPDATE_RULES,
-      help: "How the optimizer's change reaches the FP8 weight",
+      help: "How the optimizer's change reaches the weight",
       default: "requantize",
     },
     rounding: {

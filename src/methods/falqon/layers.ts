@@ -19,8 +19,7 @@ import type {
   UpdateStats,
 } from "../../layers/method.ts";
 import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
-import { fp8QuantizationConfig } from "../../model/quantization_config.ts";
-import { gramMatrices } from "./adapter_init.ts";
+import { compileDirections, gramMatrices } from "./adapter_init.ts";
 import { FalqonLinear } from "./linear.ts";
 import type { FalqonSettings } from "./settings.ts";
 import { FalqonShared } from "./shared.ts";
@@ -84,9 +83,8 @@ export class FalqonLayers implements AdaptedLayers {
   }
 
   saved(): SavedModel {
-    const { scaleGranularity } = this.#shared.settings;
-    const scales = { weights: scaleGranularity, activations: scaleGranularity };
-    return { kind: "model", dtype: "BF16", quantization: fp8QuantizationConfig(scales) };
+    const { format, scaleGranularity: granularity } = this.#shared.settings;
+    return { kind: "model", dtype: "BF16", codes: { format, granularity } };
   }
 
   free(): void {
@@ -104,9 +102,11 @@ export class FalqonLayers implements AdaptedLayers {
   }
 
   async #endSketches(): Promise<void> {
-    const { context: { device }, gSketch } = this.#shared;
+    const { context: { device }, gSketch, settings } = this.#shared;
     const linears = this.#linears;
-    const grams = await gramMatrices(device, linears.flatMap(({ sketches }) => sketches));
+    const sketches = linears.flatMap(({ sketches }) => sketches);
+    await compileDirections(device, sketches, settings.rank);
+    const grams = await gramMatrices(device, sketches);
     for (const linear of linears) {
       await linear.endSketch(grams.splice(0, linear.sketches.length));
     }

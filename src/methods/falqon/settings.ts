@@ -54,7 +54,7 @@ const HEADROOM = 1.125;
  * - `fp8`: e4m3, gradients e5m2, as published;
  * - `int8`: integers up to ±127, this project's own variant.
  */
-export type FalqonFormat = keyof typeof CODED_BASES;
+export type FalqonFormat = "fp8" | "int8";
 
 /** Every {@linkcode FalqonFormat}. */
 export const FALQON_FORMATS: readonly FalqonFormat[] = ["fp8", "int8"];

@@ -11,39 +11,17 @@ import type { StepState } from "../../gpu/step_state.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
 import type { AdaptedPart, Selection, UpdateBase } from "../../kernels/falqon/adapted_part.ts";
 import { measureUpdate, updateRows } from "../../kernels/falqon/falqon.ts";
-import {
-  markFlushed,
-  scoreRows,
-  selectRows,
-  subtractRealized,
-} from "../../kernels/falqon/selection.ts";
-import { gemm } from "../../kernels/gemm/gemm.ts";
+import { markFlushed, scoreRows, selectRows } from "../../kernels/falqon/selection.ts";
 import { copyCodes } from "../../kernels/rows/copy_codes.ts";
-import { dequantize } from "../../kernels/rows/quantize.ts";
 import type { Parameter } from "../../layers/parameters.ts";
-import { gramInverse } from "../../numerics/linear_algebra.ts";
 import type { MergedWeight } from "./merged_weight.ts";
 import { ProductUpdate } from "./product_update.ts";
+import { Residue } from "./residue.ts";
 import { type FalqonSettings, keepsAdapters } from "./settings.ts";
 import type { FalqonShared } from "./shared.ts";
 import type { TensorRandom } from "./rounding_random.ts";
 import { NO_COUNTS, type UpdateCounts } from "./update_counts.ts";
 import type { AdapterPart } from "../targets.ts";
-
-/** Workspace of `accumulate`, to find the part of B that rounding did not realise; all f32. */
-interface Residue {
-  /** [count, inputs]: what the codes of written rows changed by. */
-  change: Matrix;
-  /** [rank, inputs]: A~ in code units, and the scales with which it is decoded. */
-  a: Matrix;
-  ones: Vector;
-  /** [count, rank]: change·A~ᵀ. */
-  alongA: Matrix;
-  /** [count, rank]: the change as coefficients of A~. */
-  realized: Matrix;
-  /** [rank, rank]: (A~·A~ᵀ)⁻¹. */
-  gramInverse: Matrix;
-}
 
 /** The B of one adapted part, and what its update rule keeps. */
 export class FalqonUpdate {
@@ -83,8 +61,6 @@ export class FalqonUpdate {
     this.#settings = settings;
     this.#random = shared.random?.tensor() ?? null;
     this.b = parameters.declare(`${module}.falqon_B`, rows, rank, true);
-    const matrix = (height: number, width: number, what: string) =>
-      device.matrix(height, width, "f32", `${module} ${what}`);
     this.#rowFactors = device.vector(rows, "f32", `${module} row factors`);
     this.product = settings.trainA ? new ProductUpdate(device, this.b, settings.loraScale) : null;
     const columns = this.product?.rank ?? rank;
@@ -103,15 +79,7 @@ export class FalqonUpdate {
       this.#trackPending();
     }
     if (updateRule === "accumulate") {
-      this.#residue = {
-        change: matrix(count, inFeatures, "change"),
-        a: matrix(rank, inFeatures, "A as numbers"),
-        ones: device.vector(rank, "f32", `${module} scales of A as numbers`),
-        alongA: matrix(count, rank, "change along A"),
-        realized: matrix(count, rank, "realized change of B"),
-        gramInverse: matrix(rank, rank, "inverse Gram matrix of A"),
-      };
-      device.write(this.#residue.ones, new Float32Array(rank).fill(1));
+      this.#residue = new Residue(device, { module, count, inputs: inFeatures, rank });
     }
   }
 
@@ -144,12 +112,7 @@ export class FalqonUpdate {
       if (this.#flushed) program.clear(this.#flushed);
       if (this.pendingB) program.clear(this.pendingB);
     });
-    if (this.#residue) {
-      await submitOnce(this.#device, (program) => this.#decodeA(program));
-      const values = await this.#device.readMatrix(this.#residue.a);
-      const inverse = Float32Array.from(gramInverse(Float64Array.from(values), rank));
-      this.#device.writeMatrix(this.#residue.gramInverse, inverse);
-    }
+    await this.#residue?.begin(this.#part());
   }
 
   /** Records the update rule, after the optimizer's change of B. */
@@ -170,7 +133,7 @@ export class FalqonUpdate {
     updateRows(program, { ...rows, change: this.#residue?.change });
     const { updateRule } = this.#settings;
     if (updateRule === "paper") program.clear(this.b.value);
-    else if (updateRule === "accumulate") this.#keepResidue(program);
+    else if (this.#residue) this.#residue.record(program, part, this.#selection!);
     else this.#markFlushed(program);
   }
 
@@ -218,12 +181,13 @@ export class FalqonUpdate {
       [`${module}.flushed_B`, this.#flushed],
       [`${module}.pending_B`, this.pendingB],
       [`${module}.largest_B`, this.product?.largest ?? null],
-      [`${module}.gram_inverse`, this.#residue?.gramInverse ?? null],
+      [`${module}.gram_inverse`, this.#residue?.stored ?? null],
     ];
     return named.filter((entry): entry is [string, BufferView] => entry[1] !== null);
   }
 
   free(): void {
+    this.#residue?.free();
     this.#device.free(
       this.product?.largest,
       this.pendingB,
@@ -233,12 +197,6 @@ export class FalqonUpdate {
       this.#flushed,
       this.#selection?.rows,
       this.#scores,
-      this.#residue?.change,
-      this.#residue?.a,
-      this.#residue?.ones,
-      this.#residue?.alongA,
-      this.#residue?.realized,
-      this.#residue?.gramInverse,
       this.#statistics,
     );
   }
@@ -295,26 +253,5 @@ export class FalqonUpdate {
       program.copy(b, flushed);
       program.clear(delta);
     }
-  }
-
-  /** Decodes A~, which lies among the codes. */
-  #decodeA(program: Program): void {
-    const { linear, adapter: { start } } = this;
-    const { a, ones } = this.#residue!;
-    dequantize(program, {
-      codes: linear.weight,
-      scales: ones,
-      out: a,
-      firstRow: linear.spec.width + start,
-    });
-  }
-
-  /** B −= d·A~ᵀ·(A~·A~ᵀ)⁻¹ for the written rows, d being what their codes changed by. */
-  #keepResidue(program: Program): void {
-    const { change, a, alongA, realized, gramInverse: inverse } = this.#residue!;
-    this.#decodeA(program);
-    gemm(program, { layout: "nt", a: change, b: a, out: alongA });
-    gemm(program, { layout: "nn", a: alongA, b: inverse, out: realized });
-    subtractRealized(program, { part: this.#part(), selection: this.#selection!, realized });
   }
 }

@@ -132,14 +132,9 @@ export class FalqonWeight implements MergedWeight {
   /** Part `index` as a quantised model's file holds it. */
   async stored(index: number): Promise<StoredPart> {
     const part = this.spec.parts[index];
-    const { format, codes, valueScales } = await this.#quantized.readStored(part);
+    const { codes, valueScales } = await this.#quantized.readStored(part);
     const perRow = this.#shared.settings.scaleGranularity === "row";
-    return {
-      dtype: format.dtype,
-      codes,
-      scales: perRow ? valueScales : valueScales.slice(0, 1),
-      scaleShape: perRow ? [part.rows, 1] : [1],
-    };
+    return { codes, scales: perRow ? valueScales : valueScales.slice(0, 1) };
   }
 
   /** Part `index` as numbers, f32 [rows, inFeatures]. */

@@ -84,7 +84,7 @@ export class LoraLayers implements AdaptedLayers {
           'frozen("f16") or frozenFp8()',
       );
     }
-    return { kind: "model", dtype: base === "f16" ? "F16" : "F32", quantization: null };
+    return { kind: "model", dtype: base === "f16" ? "F16" : "F32", codes: null };
   }
 
   free(): void {

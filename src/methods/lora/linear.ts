@@ -75,7 +75,7 @@ export class LoraLinear implements Linear {
     const { rows } = dOutput;
     const { shared: { adapterGradient }, adapter } = this;
     if (!dInput && !adapter) return;
-    const own = adapterGradient?.rows(rows, this.spec.width);
+    const own = adapter && adapterGradient?.rows(rows, this.spec.width);
     const common = dInput || !own
       ? asOperand(program, dOutput, this.gradientCodes(rows), codes !== null)
       : null;

@@ -74,6 +74,9 @@ Deno.test("tensor core attention takes q, k and v in f16 as they are", async () 
     const halves = await runAttention(device, { ...shape, gap: 4, qkvType: "f16" }, SMALL);
     const floats = await runAttention(device, { ...shape, gap: 4, qkvType: "rounded" }, SMALL);
     assertEquals(halves.written, floats.written, JSON.stringify(shape));
+    const narrow = { ...shape, gap: 4, qkvType: "f16", outputType: "f16" } as const;
+    const [output] = (await runAttention(device, narrow, SMALL)).written;
+    assertEquals(output, Float32Array.from(Float16Array.from(halves.written[0])));
   }
 });
 

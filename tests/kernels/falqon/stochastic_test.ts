@@ -10,7 +10,7 @@ import {
 import { layoutOf, type Matrix } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { StepState } from "../../../src/gpu/step_state.ts";
-import { type UpdateBase } from "../../../src/kernels/falqon/adapted_part.ts";
+import type { UpdateBase } from "../../../src/kernels/falqon/adapted_part.ts";
 import { updateRows, type UpdateRowsOptions } from "../../../src/kernels/falqon/falqon.ts";
 import { FORMATS } from "../../../src/numerics/formats.ts";
 import { FP8_NAN } from "../../../src/numerics/fp8.ts";

@@ -22,7 +22,12 @@ Deno.test("a device's f16 and matrices open the faster kernels to operands that 
   assertEquals(kernelsFor(plain, e4m3, e4m3), ["gemm"]);
   assertEquals(kernelsFor(half, e5m2, e4m3), ["gemm_f16", "gemm"]);
   assertEquals(kernelsFor(other, e5m2, e4m3), ["gemm_f16", "gemm"]);
-  assertEquals(kernelsFor(tensor, e5m2, e4m3), ["gemm_tensor", "gemm_f16", "gemm"]);
+  assertEquals(kernelsFor(tensor, e5m2, e4m3), [
+    "gemm_tensor",
+    "gemm_f16",
+    "gemm_fp8_tensor",
+    "gemm",
+  ]);
   assertEquals(kernelsFor(tensor, f16, f16), ["gemm_tensor", "gemm_f16", "gemm"]);
   assertEquals(kernelsFor(tensor, f16, e4m3), ["gemm_f16", "gemm"]);
   for (const narrow of [f16, e4m3, e5m2, f32]) {

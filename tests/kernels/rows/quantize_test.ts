@@ -68,6 +68,23 @@ function randomBitPatterns(length: number): Float32Array {
   return new Float32Array(bits.buffer);
 }
 
+Deno.test("values in f16 are quantised as the same values in f32", async () => {
+  for (const [rows, cols] of [[1, 1], [3, 70], [2, 1025]]) {
+    for (const granularity of ["row", "tensor"] as const) {
+      const values = Float32Array.from(Float16Array.from(randomValues(rows * cols, 8, 3)));
+      const made = (["f32", "f16"] as const).map((type) => {
+        const { matrix: input } = uploadMatrix(device, values, rows, cols, type);
+        return { input, ...poisonedCodes(device, rows, cols, "e4m3"), granularity };
+      });
+      await runOnce(device, (program) => made.forEach((each) => quantize(program, each)));
+      const [wide, half] = await Promise.all(
+        made.map(({ codes, scales }) => device.readAll([codes, scales])),
+      );
+      assertEquals(half, wide, `${rows}×${cols} ${granularity}`);
+    }
+  }
+});
+
 Deno.test("the FP8 codec of the GPU is bit-equal to that of the CPU on ties, specials and 1e6 random f32", async () => {
   const specials = [0, -0, NaN, Infinity, -Infinity, 2 ** -149, -(2 ** -149), 2 ** -126];
   for (const format of formats) {

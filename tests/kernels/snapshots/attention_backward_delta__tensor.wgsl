@@ -4,7 +4,7 @@ const LOADS = 1;
 // With P the probabilities and dP = dO·Vᵀ, the softmax passes dS = P ∘ (dP − rowsum(P ∘ dP)) back, and that row sum
 // equals rowsum(dO ∘ O): one number per query and head that needs no keys.
 //
-// Shapes: output, d_output [tokens, heads · head size], delta [tokens, heads], all f32.
+// Shapes: output, f32 or f16 (OUTPUT), and d_output [tokens, heads · head size], delta [tokens, heads], both f32.
 // Idea: LANES neighbours read one head together, each LOADS vectors of it (4 elements with VEC4, else 2) at once;
 // their partial sums are added in a fixed order. One item is an element of delta, columns up to the pitch included,
 // which become zero. Memory-bound: every element is read once. With MAXIMA a workgroup also writes the largest
@@ -31,6 +31,8 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> output: array<Values>;
+
+fn output_at(at: u32) -> Values { return output[at]; }
 @group(0) @binding(2) var<storage, read> d_output: array<Values>;
 @group(0) @binding(3) var<storage, read_write> delta: array<f32>;
 
@@ -52,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let d_output_start = token * params.d_output_pitch + head * params.head_vectors;
     let vector_0 = thread % LANES + 0u * LANES;
     let known_0 = min(vector_0, params.head_vectors - 1u);
-    let value_0 = output[output_start + known_0];
+    let value_0 = output_at(output_start + known_0);
     let gradient_0 = select(Values(), d_output[d_output_start + known_0], vector_0 < params.head_vectors);
     sum += dot(value_0, gradient_0);
     magnitude = max(magnitude, abs(gradient_0));

@@ -2,7 +2,7 @@ const COLUMN_THREADS = 4;
 const DIM_VECTORS = 1;
 const ROW_VECTORS = 2;
 const LEFT_LOADS = 4;
-const UNROLL = 16;
+const UNROLL = 8;
 // Attention backward, gradient of the queries: dQ = scale · dS·K with dS = P ∘ (dO·Vᵀ − delta), and P = 2^(scores −
 // log_sum_exp) made again tile by tile.
 //
@@ -31,7 +31,8 @@ const UNROLL = 16;
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads.
 //
 // The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
-// slice that an invocation brings) and UNROLL (slices multiplied without a loop). The kernel that includes this has
+// slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
+// there are PARTS times as many, which only params.parts says: a driver that knew would write them all out. The kernel that includes this has
 // included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
 // past the end repeat the last one: the caller masks them.
 
@@ -42,14 +43,16 @@ const ROWS = ROW_GROUPS * ROW_VECTORS * 4u;
 const COLUMNS = 4u * COLUMN_THREADS;
 const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
+const PARTS = DEPTH / UNROLL;
 const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
 
 alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
 alias Results = array<vec4<f32>, 4 * ROW_VECTORS * DIM_VECTORS>; // [row][j]
 
-var<workgroup> left: array<array<vec4<f32>, ROW_SLOTS + 1u>, DEPTH>;
-var<workgroup> right: array<array<vec4<f32>, RIGHT_SLOTS + 1u>, DEPTH>;
+// Slice s is [s / UNROLL][s % UNROLL].
+var<workgroup> left: array<array<array<vec4<f32>, ROW_SLOTS + 1u>, UNROLL>, PARTS>;
+var<workgroup> right: array<array<array<vec4<f32>, RIGHT_SLOTS + 1u>, UNROLL>, PARTS>;
 
 // Tokens from `first` on of one head of a matrix.
 struct Rows { source: u32, head: u32, first: u32 }
@@ -102,230 +105,125 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, thread: u32) {
   for (var first_pair = 0u; first_pair < params.head_pairs; first_pair += PAIRS) {
     workgroupBarrier();
     if (slot + 0u * COLUMN_THREADS < ROW_SLOTS) {
-      left[pair][slot + 0u * COLUMN_THREADS] = slices.left[0].even;
-      left[pair + PAIRS][slot + 0u * COLUMN_THREADS] = slices.left[0].odd;
+      left[pair / UNROLL][pair % UNROLL][slot + 0u * COLUMN_THREADS] = slices.left[0].even;
+      left[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot + 0u * COLUMN_THREADS] = slices.left[0].odd;
     }
     if (slot + 1u * COLUMN_THREADS < ROW_SLOTS) {
-      left[pair][slot + 1u * COLUMN_THREADS] = slices.left[1].even;
-      left[pair + PAIRS][slot + 1u * COLUMN_THREADS] = slices.left[1].odd;
+      left[pair / UNROLL][pair % UNROLL][slot + 1u * COLUMN_THREADS] = slices.left[1].even;
+      left[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot + 1u * COLUMN_THREADS] = slices.left[1].odd;
     }
     if (slot + 2u * COLUMN_THREADS < ROW_SLOTS) {
-      left[pair][slot + 2u * COLUMN_THREADS] = slices.left[2].even;
-      left[pair + PAIRS][slot + 2u * COLUMN_THREADS] = slices.left[2].odd;
+      left[pair / UNROLL][pair % UNROLL][slot + 2u * COLUMN_THREADS] = slices.left[2].even;
+      left[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot + 2u * COLUMN_THREADS] = slices.left[2].odd;
     }
     if (slot + 3u * COLUMN_THREADS < ROW_SLOTS) {
-      left[pair][slot + 3u * COLUMN_THREADS] = slices.left[3].even;
-      left[pair + PAIRS][slot + 3u * COLUMN_THREADS] = slices.left[3].odd;
+      left[pair / UNROLL][pair % UNROLL][slot + 3u * COLUMN_THREADS] = slices.left[3].even;
+      left[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot + 3u * COLUMN_THREADS] = slices.left[3].odd;
     }
-    right[pair][slot] = slices.right.even;
-    right[pair + PAIRS][slot] = slices.right.odd;
+    right[pair / UNROLL][pair % UNROLL][slot] = slices.right.even;
+    right[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot] = slices.right.odd;
     workgroupBarrier();
     if (first_pair + PAIRS < params.head_pairs) { slices = load_slices(a, b, first_pair + PAIRS, thread); }
-    const k0 = 0u;
-    {
+    for (var part = 0u; part < params.parts; part += 1u) {
       {
-        let columns = right[k0 + 0u][x];
-        let rows0 = left[k0 + 0u][row_slot + 0u];
+        let columns = right[part][0][x];
+        let rows0 = left[part][0][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 0u][row_slot + 1u];
+        let rows1 = left[part][0][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 1u][x];
-        let rows0 = left[k0 + 1u][row_slot + 0u];
+        let columns = right[part][1][x];
+        let rows0 = left[part][1][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 1u][row_slot + 1u];
+        let rows1 = left[part][1][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 2u][x];
-        let rows0 = left[k0 + 2u][row_slot + 0u];
+        let columns = right[part][2][x];
+        let rows0 = left[part][2][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 2u][row_slot + 1u];
+        let rows1 = left[part][2][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 3u][x];
-        let rows0 = left[k0 + 3u][row_slot + 0u];
+        let columns = right[part][3][x];
+        let rows0 = left[part][3][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 3u][row_slot + 1u];
+        let rows1 = left[part][3][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 4u][x];
-        let rows0 = left[k0 + 4u][row_slot + 0u];
+        let columns = right[part][4][x];
+        let rows0 = left[part][4][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 4u][row_slot + 1u];
+        let rows1 = left[part][4][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 5u][x];
-        let rows0 = left[k0 + 5u][row_slot + 0u];
+        let columns = right[part][5][x];
+        let rows0 = left[part][5][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 5u][row_slot + 1u];
+        let rows1 = left[part][5][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 6u][x];
-        let rows0 = left[k0 + 6u][row_slot + 0u];
+        let columns = right[part][6][x];
+        let rows0 = left[part][6][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 6u][row_slot + 1u];
+        let rows1 = left[part][6][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 7u][x];
-        let rows0 = left[k0 + 7u][row_slot + 0u];
+        let columns = right[part][7][x];
+        let rows0 = left[part][7][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 7u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 8u][x];
-        let rows0 = left[k0 + 8u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 8u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 9u][x];
-        let rows0 = left[k0 + 9u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 9u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 10u][x];
-        let rows0 = left[k0 + 10u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 10u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 11u][x];
-        let rows0 = left[k0 + 11u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 11u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 12u][x];
-        let rows0 = left[k0 + 12u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 12u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 13u][x];
-        let rows0 = left[k0 + 13u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 13u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 14u][x];
-        let rows0 = left[k0 + 14u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 14u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 15u][x];
-        let rows0 = left[k0 + 15u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 15u][row_slot + 1u];
+        let rows1 = left[part][7][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
@@ -363,31 +261,30 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
   var values = load_tokens(b, 0u, x, y);
   for (var first = 0u; first < COLUMNS; first += DEPTH) {
     workgroupBarrier();
-    left[x + 0u * COLUMN_THREADS][row_slot + 0u] = vec4<f32>(
+    left[(x + 0u * COLUMN_THREADS) / UNROLL][(x + 0u * COLUMN_THREADS) % UNROLL][row_slot + 0u] = vec4<f32>(
       (*weights)[4 * 0][0], (*weights)[4 * 0 + 1][0], (*weights)[4 * 0 + 2][0], (*weights)[4 * 0 + 3][0]);
-    left[x + 0u * COLUMN_THREADS][row_slot + 1u] = vec4<f32>(
+    left[(x + 0u * COLUMN_THREADS) / UNROLL][(x + 0u * COLUMN_THREADS) % UNROLL][row_slot + 1u] = vec4<f32>(
       (*weights)[4 * 1][0], (*weights)[4 * 1 + 1][0], (*weights)[4 * 1 + 2][0], (*weights)[4 * 1 + 3][0]);
-    left[x + 1u * COLUMN_THREADS][row_slot + 0u] = vec4<f32>(
+    left[(x + 1u * COLUMN_THREADS) / UNROLL][(x + 1u * COLUMN_THREADS) % UNROLL][row_slot + 0u] = vec4<f32>(
       (*weights)[4 * 0][1], (*weights)[4 * 0 + 1][1], (*weights)[4 * 0 + 2][1], (*weights)[4 * 0 + 3][1]);
-    left[x + 1u * COLUMN_THREADS][row_slot + 1u] = vec4<f32>(
+    left[(x + 1u * COLUMN_THREADS) / UNROLL][(x + 1u * COLUMN_THREADS) % UNROLL][row_slot + 1u] = vec4<f32>(
       (*weights)[4 * 1][1], (*weights)[4 * 1 + 1][1], (*weights)[4 * 1 + 2][1], (*weights)[4 * 1 + 3][1]);
-    left[x + 2u * COLUMN_THREADS][row_slot + 0u] = vec4<f32>(
+    left[(x + 2u * COLUMN_THREADS) / UNROLL][(x + 2u * COLUMN_THREADS) % UNROLL][row_slot + 0u] = vec4<f32>(
       (*weights)[4 * 0][2], (*weights)[4 * 0 + 1][2], (*weights)[4 * 0 + 2][2], (*weights)[4 * 0 + 3][2]);
-    left[x + 2u * COLUMN_THREADS][row_slot + 1u] = vec4<f32>(
+    left[(x + 2u * COLUMN_THREADS) / UNROLL][(x + 2u * COLUMN_THREADS) % UNROLL][row_slot + 1u] = vec4<f32>(
       (*weights)[4 * 1][2], (*weights)[4 * 1 + 1][2], (*weights)[4 * 1 + 2][2], (*weights)[4 * 1 + 3][2]);
-    left[x + 3u * COLUMN_THREADS][row_slot + 0u] = vec4<f32>(
+    left[(x + 3u * COLUMN_THREADS) / UNROLL][(x + 3u * COLUMN_THREADS) % UNROLL][row_slot + 0u] = vec4<f32>(
       (*weights)[4 * 0][3], (*weights)[4 * 0 + 1][3], (*weights)[4 * 0 + 2][3], (*weights)[4 * 0 + 3][3]);
-    left[x + 3u * COLUMN_THREADS][row_slot + 1u] = vec4<f32>(
+    left[(x + 3u * COLUMN_THREADS) / UNROLL][(x + 3u * COLUMN_THREADS) % UNROLL][row_slot + 1u] = vec4<f32>(
       (*weights)[4 * 1][3], (*weights)[4 * 1 + 1][3], (*weights)[4 * 1 + 2][3], (*weights)[4 * 1 + 3][3]);
-    right[y + 0u * ROW_GROUPS][x + 0u * COLUMN_THREADS] = values[0 * DIM_VECTORS + 0];
-    right[y + 1u * ROW_GROUPS][x + 0u * COLUMN_THREADS] = values[1 * DIM_VECTORS + 0];
+    right[(y + 0u * ROW_GROUPS) / UNROLL][(y + 0u * ROW_GROUPS) % UNROLL][x + 0u * COLUMN_THREADS] = values[0 * DIM_VECTORS + 0];
+    right[(y + 1u * ROW_GROUPS) / UNROLL][(y + 1u * ROW_GROUPS) % UNROLL][x + 0u * COLUMN_THREADS] = values[1 * DIM_VECTORS + 0];
     workgroupBarrier();
     if (first + DEPTH < COLUMNS) { values = load_tokens(b, first + DEPTH, x, y); }
-    const k0 = 0u;
-    {
+    for (var part = 0u; part < params.parts; part += 1u) {
       {
-        let dims0 = right[k0 + 0u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 0u][row_slot + 0u];
+        let dims0 = right[part][0][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][0][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -396,7 +293,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 0u][row_slot + 1u];
+        let rows1 = left[part][0][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -407,8 +304,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 1u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 1u][row_slot + 0u];
+        let dims0 = right[part][1][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][1][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -417,7 +314,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 1u][row_slot + 1u];
+        let rows1 = left[part][1][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -428,8 +325,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 2u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 2u][row_slot + 0u];
+        let dims0 = right[part][2][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][2][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -438,7 +335,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 2u][row_slot + 1u];
+        let rows1 = left[part][2][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -449,8 +346,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 3u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 3u][row_slot + 0u];
+        let dims0 = right[part][3][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][3][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -459,7 +356,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 3u][row_slot + 1u];
+        let rows1 = left[part][3][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -470,8 +367,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 4u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 4u][row_slot + 0u];
+        let dims0 = right[part][4][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][4][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -480,7 +377,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 4u][row_slot + 1u];
+        let rows1 = left[part][4][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -491,8 +388,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 5u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 5u][row_slot + 0u];
+        let dims0 = right[part][5][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][5][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -501,7 +398,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 5u][row_slot + 1u];
+        let rows1 = left[part][5][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -512,8 +409,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 6u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 6u][row_slot + 0u];
+        let dims0 = right[part][6][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][6][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -522,7 +419,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 6u][row_slot + 1u];
+        let rows1 = left[part][6][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -533,8 +430,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 7u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 7u][row_slot + 0u];
+        let dims0 = right[part][7][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][7][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -543,175 +440,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 7u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 8u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 8u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 8u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 9u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 9u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 9u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 10u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 10u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 10u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 11u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 11u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 11u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 12u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 12u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 12u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 13u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 13u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 13u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 14u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 14u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 14u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 15u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 15u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 15u][row_slot + 1u];
+        let rows1 = left[part][7][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -729,13 +458,14 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
 // With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
 // Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
 // gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), all else f32. Include-only.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
   head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
+  parts: u32,      // of a tile's slices: see attention_tiles.wgsl
   // All pitches and columns except those of the statistics count vectors.
   qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   d_output_pitch: u32, statistics_pitch: u32,
@@ -830,8 +560,10 @@ alias Dims = array<vec4<f32>, DIM_VECTORS>;
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
+  let part = y / UNROLL;
+  let slice = y % UNROLL;
   workgroupBarrier();
-  right[y][x + 0u * COLUMN_THREADS] = dims[0];
+  right[part][slice][x + 0u * COLUMN_THREADS] = dims[0];
   workgroupBarrier();
   var rotated: Dims;
   let half = params.head_pairs;
@@ -842,8 +574,8 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let first = dim < vec4<u32>(half);
     let other = select(dim - half, dim + half, first);
     let others = vec4<f32>(
-      right[y][other.x / 4u][other.x % 4u], right[y][other.y / 4u][other.y % 4u],
-      right[y][other.z / 4u][other.z % 4u], right[y][other.w / 4u][other.w % 4u]);
+      right[part][slice][other.x / 4u][other.x % 4u], right[part][slice][other.y / 4u][other.y % 4u],
+      right[part][slice][other.z / 4u][other.z % 4u], right[part][slice][other.w / 4u][other.w % 4u]);
     let angle = rotation(position, min(dim, other));
     rotated[0] = dims[0] * angle.cosine + others * select(-angle.sine, angle.sine, first);
   }

@@ -4,7 +4,7 @@ const COLUMN_THREADS = 4;
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
 // head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
-// caches are f32, or all f16 (QKV); output and sums are f32.
+// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -29,7 +29,20 @@ fn wide(pair: Pair) -> vec2<f32> { return unpack2x16float(pair); }
 @group(0) @binding(2) var<storage, read> key_cache: array<Pair>;
 @group(0) @binding(3) var<storage, read> value_cache: array<Pair>;
 @group(0) @binding(4) var<storage, read> length: array<u32>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
+// What attention writes, f32 or f16 (OUTPUT), vectors of WIDTH components (2 or 4) of a head. Include-only.
+// Rounding to f16. Include-only.
+
+// Four values in two words: finite ones saturate at f16's largest, and what is not finite stays so, to be seen.
+fn saturated_halves(value: vec4<f32>) -> vec2<u32> {
+  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let inside = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  return vec2<u32>(pack2x16float(inside.xy), pack2x16float(inside.zw));
+}
+
+@group(0) @binding(5) var<storage, read_write> output: array<u32>;
+
+fn put_output(at: u32, value: vec2<f32>) { output[at] = saturated_halves(value.xyxy).x; }
+
 
 const LOG2_E = 1.44269504088896;
 const MASKED = -3e38; // below every score
@@ -146,12 +159,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread < params.head_pairs) {
     var total = 0.0;
     for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
-    output[head * params.head_pairs + thread] = result / total;
+    put_output(head * params.head_pairs + thread, result / total);
   }
   // The columns up to the pitch are zero.
   if (head + 1u == params.heads) {
     let columns = params.heads * params.head_pairs;
-    for (var c = columns + thread; c < params.output_pitch; c += THREADS) { output[c] = vec2<f32>(); }
+    for (var c = columns + thread; c < params.output_pitch; c += THREADS) { put_output(c, vec2<f32>()); }
   }
 }
 

@@ -2,7 +2,7 @@ const COLUMN_THREADS = 4;
 const DIM_VECTORS = 1;
 const ROW_VECTORS = 2;
 const LEFT_LOADS = 4;
-const UNROLL = 16;
+const UNROLL = 8;
 // Attention forward, tiled with an online softmax: output = softmax(scale · Q·Kᵀ, visible keys) · V for every query head,
 // and logSumExp, from which the backward rebuilds the probabilities. No tokens × tokens array exists anywhere.
 //
@@ -20,13 +20,14 @@ const UNROLL = 16;
 // 2 · n · tokens · heads · head size, plus what the tiles on the diagonal and at document starts compute in vain.
 // Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
 // gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), all else f32. Include-only.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
   head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
+  parts: u32,      // of a tile's slices: see attention_tiles.wgsl
   // All pitches and columns except those of the statistics count vectors.
   qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   output_pitch: u32, statistics_pitch: u32,
@@ -36,7 +37,11 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec2<f32>>;
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+// What attention writes, f32 or f16 (OUTPUT), vectors of WIDTH components (2 or 4) of a head. Include-only.
 @group(0) @binding(3) var<storage, read_write> output: array<vec2<f32>>;
+
+fn put_output(at: u32, value: vec2<f32>) { output[at] = value; }
+
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 
 // What load_vector reads.
@@ -78,7 +83,8 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec2<f32> {
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads.
 //
 // The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
-// slice that an invocation brings) and UNROLL (slices multiplied without a loop). The kernel that includes this has
+// slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
+// there are PARTS times as many, which only params.parts says: a driver that knew would write them all out. The kernel that includes this has
 // included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
 // past the end repeat the last one: the caller masks them.
 
@@ -89,14 +95,16 @@ const ROWS = ROW_GROUPS * ROW_VECTORS * 4u;
 const COLUMNS = 4u * COLUMN_THREADS;
 const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
+const PARTS = DEPTH / UNROLL;
 const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
 
 alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
 alias Results = array<vec4<f32>, 4 * ROW_VECTORS * DIM_VECTORS>; // [row][j]
 
-var<workgroup> left: array<array<vec4<f32>, ROW_SLOTS + 1u>, DEPTH>;
-var<workgroup> right: array<array<vec4<f32>, RIGHT_SLOTS + 1u>, DEPTH>;
+// Slice s is [s / UNROLL][s % UNROLL].
+var<workgroup> left: array<array<array<vec4<f32>, ROW_SLOTS + 1u>, UNROLL>, PARTS>;
+var<workgroup> right: array<array<array<vec4<f32>, RIGHT_SLOTS + 1u>, UNROLL>, PARTS>;
 
 // Tokens from `first` on of one head of a matrix.
 struct Rows { source: u32, head: u32, first: u32 }
@@ -149,230 +157,125 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, thread: u32) {
   for (var first_pair = 0u; first_pair < params.head_pairs; first_pair += PAIRS) {
     workgroupBarrier();
     if (slot + 0u * COLUMN_THREADS < ROW_SLOTS) {
-      left[pair][slot + 0u * COLUMN_THREADS] = slices.left[0].even;
-      left[pair + PAIRS][slot + 0u * COLUMN_THREADS] = slices.left[0].odd;
+      left[pair / UNROLL][pair % UNROLL][slot + 0u * COLUMN_THREADS] = slices.left[0].even;
+      left[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot + 0u * COLUMN_THREADS] = slices.left[0].odd;
     }
     if (slot + 1u * COLUMN_THREADS < ROW_SLOTS) {
-      left[pair][slot + 1u * COLUMN_THREADS] = slices.left[1].even;
-      left[pair + PAIRS][slot + 1u * COLUMN_THREADS] = slices.left[1].odd;
+      left[pair / UNROLL][pair % UNROLL][slot + 1u * COLUMN_THREADS] = slices.left[1].even;
+      left[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot + 1u * COLUMN_THREADS] = slices.left[1].odd;
     }
     if (slot + 2u * COLUMN_THREADS < ROW_SLOTS) {
-      left[pair][slot + 2u * COLUMN_THREADS] = slices.left[2].even;
-      left[pair + PAIRS][slot + 2u * COLUMN_THREADS] = slices.left[2].odd;
+      left[pair / UNROLL][pair % UNROLL][slot + 2u * COLUMN_THREADS] = slices.left[2].even;
+      left[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot + 2u * COLUMN_THREADS] = slices.left[2].odd;
     }
     if (slot + 3u * COLUMN_THREADS < ROW_SLOTS) {
-      left[pair][slot + 3u * COLUMN_THREADS] = slices.left[3].even;
-      left[pair + PAIRS][slot + 3u * COLUMN_THREADS] = slices.left[3].odd;
+      left[pair / UNROLL][pair % UNROLL][slot + 3u * COLUMN_THREADS] = slices.left[3].even;
+      left[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot + 3u * COLUMN_THREADS] = slices.left[3].odd;
     }
-    right[pair][slot] = slices.right.even;
-    right[pair + PAIRS][slot] = slices.right.odd;
+    right[pair / UNROLL][pair % UNROLL][slot] = slices.right.even;
+    right[(pair + PAIRS) / UNROLL][(pair + PAIRS) % UNROLL][slot] = slices.right.odd;
     workgroupBarrier();
     if (first_pair + PAIRS < params.head_pairs) { slices = load_slices(a, b, first_pair + PAIRS, thread); }
-    const k0 = 0u;
-    {
+    for (var part = 0u; part < params.parts; part += 1u) {
       {
-        let columns = right[k0 + 0u][x];
-        let rows0 = left[k0 + 0u][row_slot + 0u];
+        let columns = right[part][0][x];
+        let rows0 = left[part][0][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 0u][row_slot + 1u];
+        let rows1 = left[part][0][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 1u][x];
-        let rows0 = left[k0 + 1u][row_slot + 0u];
+        let columns = right[part][1][x];
+        let rows0 = left[part][1][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 1u][row_slot + 1u];
+        let rows1 = left[part][1][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 2u][x];
-        let rows0 = left[k0 + 2u][row_slot + 0u];
+        let columns = right[part][2][x];
+        let rows0 = left[part][2][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 2u][row_slot + 1u];
+        let rows1 = left[part][2][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 3u][x];
-        let rows0 = left[k0 + 3u][row_slot + 0u];
+        let columns = right[part][3][x];
+        let rows0 = left[part][3][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 3u][row_slot + 1u];
+        let rows1 = left[part][3][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 4u][x];
-        let rows0 = left[k0 + 4u][row_slot + 0u];
+        let columns = right[part][4][x];
+        let rows0 = left[part][4][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 4u][row_slot + 1u];
+        let rows1 = left[part][4][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 5u][x];
-        let rows0 = left[k0 + 5u][row_slot + 0u];
+        let columns = right[part][5][x];
+        let rows0 = left[part][5][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 5u][row_slot + 1u];
+        let rows1 = left[part][5][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 6u][x];
-        let rows0 = left[k0 + 6u][row_slot + 0u];
+        let columns = right[part][6][x];
+        let rows0 = left[part][6][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 6u][row_slot + 1u];
+        let rows1 = left[part][6][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
         (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
       }
       {
-        let columns = right[k0 + 7u][x];
-        let rows0 = left[k0 + 7u][row_slot + 0u];
+        let columns = right[part][7][x];
+        let rows0 = left[part][7][row_slot + 0u];
         (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
         (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
         (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
         (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 7u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 8u][x];
-        let rows0 = left[k0 + 8u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 8u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 9u][x];
-        let rows0 = left[k0 + 9u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 9u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 10u][x];
-        let rows0 = left[k0 + 10u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 10u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 11u][x];
-        let rows0 = left[k0 + 11u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 11u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 12u][x];
-        let rows0 = left[k0 + 12u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 12u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 13u][x];
-        let rows0 = left[k0 + 13u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 13u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 14u][x];
-        let rows0 = left[k0 + 14u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 14u][row_slot + 1u];
-        (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
-        (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
-        (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
-        (*scores)[4 * 1 + 3] = fma(vec4<f32>(rows1[3]), columns, (*scores)[4 * 1 + 3]);
-      }
-      {
-        let columns = right[k0 + 15u][x];
-        let rows0 = left[k0 + 15u][row_slot + 0u];
-        (*scores)[4 * 0 + 0] = fma(vec4<f32>(rows0[0]), columns, (*scores)[4 * 0 + 0]);
-        (*scores)[4 * 0 + 1] = fma(vec4<f32>(rows0[1]), columns, (*scores)[4 * 0 + 1]);
-        (*scores)[4 * 0 + 2] = fma(vec4<f32>(rows0[2]), columns, (*scores)[4 * 0 + 2]);
-        (*scores)[4 * 0 + 3] = fma(vec4<f32>(rows0[3]), columns, (*scores)[4 * 0 + 3]);
-        let rows1 = left[k0 + 15u][row_slot + 1u];
+        let rows1 = left[part][7][row_slot + 1u];
         (*scores)[4 * 1 + 0] = fma(vec4<f32>(rows1[0]), columns, (*scores)[4 * 1 + 0]);
         (*scores)[4 * 1 + 1] = fma(vec4<f32>(rows1[1]), columns, (*scores)[4 * 1 + 1]);
         (*scores)[4 * 1 + 2] = fma(vec4<f32>(rows1[2]), columns, (*scores)[4 * 1 + 2]);
@@ -410,31 +313,30 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
   var values = load_tokens(b, 0u, x, y);
   for (var first = 0u; first < COLUMNS; first += DEPTH) {
     workgroupBarrier();
-    left[x + 0u * COLUMN_THREADS][row_slot + 0u] = vec4<f32>(
+    left[(x + 0u * COLUMN_THREADS) / UNROLL][(x + 0u * COLUMN_THREADS) % UNROLL][row_slot + 0u] = vec4<f32>(
       (*weights)[4 * 0][0], (*weights)[4 * 0 + 1][0], (*weights)[4 * 0 + 2][0], (*weights)[4 * 0 + 3][0]);
-    left[x + 0u * COLUMN_THREADS][row_slot + 1u] = vec4<f32>(
+    left[(x + 0u * COLUMN_THREADS) / UNROLL][(x + 0u * COLUMN_THREADS) % UNROLL][row_slot + 1u] = vec4<f32>(
       (*weights)[4 * 1][0], (*weights)[4 * 1 + 1][0], (*weights)[4 * 1 + 2][0], (*weights)[4 * 1 + 3][0]);
-    left[x + 1u * COLUMN_THREADS][row_slot + 0u] = vec4<f32>(
+    left[(x + 1u * COLUMN_THREADS) / UNROLL][(x + 1u * COLUMN_THREADS) % UNROLL][row_slot + 0u] = vec4<f32>(
       (*weights)[4 * 0][1], (*weights)[4 * 0 + 1][1], (*weights)[4 * 0 + 2][1], (*weights)[4 * 0 + 3][1]);
-    left[x + 1u * COLUMN_THREADS][row_slot + 1u] = vec4<f32>(
+    left[(x + 1u * COLUMN_THREADS) / UNROLL][(x + 1u * COLUMN_THREADS) % UNROLL][row_slot + 1u] = vec4<f32>(
       (*weights)[4 * 1][1], (*weights)[4 * 1 + 1][1], (*weights)[4 * 1 + 2][1], (*weights)[4 * 1 + 3][1]);
-    left[x + 2u * COLUMN_THREADS][row_slot + 0u] = vec4<f32>(
+    left[(x + 2u * COLUMN_THREADS) / UNROLL][(x + 2u * COLUMN_THREADS) % UNROLL][row_slot + 0u] = vec4<f32>(
       (*weights)[4 * 0][2], (*weights)[4 * 0 + 1][2], (*weights)[4 * 0 + 2][2], (*weights)[4 * 0 + 3][2]);
-    left[x + 2u * COLUMN_THREADS][row_slot + 1u] = vec4<f32>(
+    left[(x + 2u * COLUMN_THREADS) / UNROLL][(x + 2u * COLUMN_THREADS) % UNROLL][row_slot + 1u] = vec4<f32>(
       (*weights)[4 * 1][2], (*weights)[4 * 1 + 1][2], (*weights)[4 * 1 + 2][2], (*weights)[4 * 1 + 3][2]);
-    left[x + 3u * COLUMN_THREADS][row_slot + 0u] = vec4<f32>(
+    left[(x + 3u * COLUMN_THREADS) / UNROLL][(x + 3u * COLUMN_THREADS) % UNROLL][row_slot + 0u] = vec4<f32>(
       (*weights)[4 * 0][3], (*weights)[4 * 0 + 1][3], (*weights)[4 * 0 + 2][3], (*weights)[4 * 0 + 3][3]);
-    left[x + 3u * COLUMN_THREADS][row_slot + 1u] = vec4<f32>(
+    left[(x + 3u * COLUMN_THREADS) / UNROLL][(x + 3u * COLUMN_THREADS) % UNROLL][row_slot + 1u] = vec4<f32>(
       (*weights)[4 * 1][3], (*weights)[4 * 1 + 1][3], (*weights)[4 * 1 + 2][3], (*weights)[4 * 1 + 3][3]);
-    right[y + 0u * ROW_GROUPS][x + 0u * COLUMN_THREADS] = values[0 * DIM_VECTORS + 0];
-    right[y + 1u * ROW_GROUPS][x + 0u * COLUMN_THREADS] = values[1 * DIM_VECTORS + 0];
+    right[(y + 0u * ROW_GROUPS) / UNROLL][(y + 0u * ROW_GROUPS) % UNROLL][x + 0u * COLUMN_THREADS] = values[0 * DIM_VECTORS + 0];
+    right[(y + 1u * ROW_GROUPS) / UNROLL][(y + 1u * ROW_GROUPS) % UNROLL][x + 0u * COLUMN_THREADS] = values[1 * DIM_VECTORS + 0];
     workgroupBarrier();
     if (first + DEPTH < COLUMNS) { values = load_tokens(b, first + DEPTH, x, y); }
-    const k0 = 0u;
-    {
+    for (var part = 0u; part < params.parts; part += 1u) {
       {
-        let dims0 = right[k0 + 0u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 0u][row_slot + 0u];
+        let dims0 = right[part][0][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][0][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -443,7 +345,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 0u][row_slot + 1u];
+        let rows1 = left[part][0][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -454,8 +356,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 1u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 1u][row_slot + 0u];
+        let dims0 = right[part][1][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][1][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -464,7 +366,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 1u][row_slot + 1u];
+        let rows1 = left[part][1][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -475,8 +377,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 2u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 2u][row_slot + 0u];
+        let dims0 = right[part][2][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][2][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -485,7 +387,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 2u][row_slot + 1u];
+        let rows1 = left[part][2][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -496,8 +398,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 3u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 3u][row_slot + 0u];
+        let dims0 = right[part][3][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][3][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -506,7 +408,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 3u][row_slot + 1u];
+        let rows1 = left[part][3][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -517,8 +419,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 4u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 4u][row_slot + 0u];
+        let dims0 = right[part][4][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][4][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -527,7 +429,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 4u][row_slot + 1u];
+        let rows1 = left[part][4][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -538,8 +440,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 5u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 5u][row_slot + 0u];
+        let dims0 = right[part][5][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][5][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -548,7 +450,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 5u][row_slot + 1u];
+        let rows1 = left[part][5][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -559,8 +461,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 6u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 6u][row_slot + 0u];
+        let dims0 = right[part][6][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][6][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -569,7 +471,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 6u][row_slot + 1u];
+        let rows1 = left[part][6][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -580,8 +482,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[k0 + 7u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 7u][row_slot + 0u];
+        let dims0 = right[part][7][x + 0u * COLUMN_THREADS];
+        let rows0 = left[part][7][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
@@ -590,175 +492,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
         (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 7u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 8u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 8u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 8u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 9u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 9u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 9u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 10u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 10u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 10u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 11u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 11u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 11u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 12u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 12u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 12u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 13u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 13u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 13u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 14u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 14u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 14u][row_slot + 1u];
-        (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[1]), dims0, (*results)[(4 * 1 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[2]), dims0, (*results)[(4 * 1 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 1 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
-      }
-      {
-        let dims0 = right[k0 + 15u][x + 0u * COLUMN_THREADS];
-        let rows0 = left[k0 + 15u][row_slot + 0u];
-        (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 1) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[1]), dims0, (*results)[(4 * 0 + 1) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 2) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[2]), dims0, (*results)[(4 * 0 + 2) * DIM_VECTORS + 0]);
-        (*results)[(4 * 0 + 3) * DIM_VECTORS + 0] =
-          fma(vec4<f32>(rows0[3]), dims0, (*results)[(4 * 0 + 3) * DIM_VECTORS + 0]);
-        let rows1 = left[k0 + 15u][row_slot + 1u];
+        let rows1 = left[part][7][row_slot + 1u];
         (*results)[(4 * 1 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows1[0]), dims0, (*results)[(4 * 1 + 0) * DIM_VECTORS + 0]);
         (*results)[(4 * 1 + 1) * DIM_VECTORS + 0] =
@@ -775,11 +509,11 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
 
 const MASKED = -3e38; // below every score
 
-// Gives the invocations of a row each other's numbers: left[x][row slot].
+// Gives the invocations of a row each other's numbers: row slots of slice x.
 fn exchange(numbers: ptr<function, RowVectors>, x: u32, row_slot: u32) {
   workgroupBarrier();
-  left[x][row_slot + 0u] = (*numbers)[0];
-  left[x][row_slot + 1u] = (*numbers)[1];
+  left[x / UNROLL][x % UNROLL][row_slot + 0u] = (*numbers)[0];
+  left[x / UNROLL][x % UNROLL][row_slot + 1u] = (*numbers)[1];
   workgroupBarrier();
 }
 
@@ -872,10 +606,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     exchange(&tile_maxima, x, row_slot);
     {
       let before = maxima[0];
-      maxima[0] = max(maxima[0], left[0][row_slot + 0u]);
-      maxima[0] = max(maxima[0], left[1][row_slot + 0u]);
-      maxima[0] = max(maxima[0], left[2][row_slot + 0u]);
-      maxima[0] = max(maxima[0], left[3][row_slot + 0u]);
+      maxima[0] = max(maxima[0], left[0 / UNROLL][0 % UNROLL][row_slot + 0u]);
+      maxima[0] = max(maxima[0], left[1 / UNROLL][1 % UNROLL][row_slot + 0u]);
+      maxima[0] = max(maxima[0], left[2 / UNROLL][2 % UNROLL][row_slot + 0u]);
+      maxima[0] = max(maxima[0], left[3 / UNROLL][3 % UNROLL][row_slot + 0u]);
       let decay = exp2(before - maxima[0]);
       sums[0] *= decay;
       {
@@ -913,10 +647,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     {
       let before = maxima[1];
-      maxima[1] = max(maxima[1], left[0][row_slot + 1u]);
-      maxima[1] = max(maxima[1], left[1][row_slot + 1u]);
-      maxima[1] = max(maxima[1], left[2][row_slot + 1u]);
-      maxima[1] = max(maxima[1], left[3][row_slot + 1u]);
+      maxima[1] = max(maxima[1], left[0 / UNROLL][0 % UNROLL][row_slot + 1u]);
+      maxima[1] = max(maxima[1], left[1 / UNROLL][1 % UNROLL][row_slot + 1u]);
+      maxima[1] = max(maxima[1], left[2 / UNROLL][2 % UNROLL][row_slot + 1u]);
+      maxima[1] = max(maxima[1], left[3 / UNROLL][3 % UNROLL][row_slot + 1u]);
       let decay = exp2(before - maxima[1]);
       sums[1] *= decay;
       {
@@ -958,10 +692,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   exchange(&sums, x, row_slot);
   {
     var total = vec4<f32>();
-    total += left[0][row_slot + 0u];
-    total += left[1][row_slot + 0u];
-    total += left[2][row_slot + 0u];
-    total += left[3][row_slot + 0u];
+    total += left[0 / UNROLL][0 % UNROLL][row_slot + 0u];
+    total += left[1 / UNROLL][1 % UNROLL][row_slot + 0u];
+    total += left[2 / UNROLL][2 % UNROLL][row_slot + 0u];
+    total += left[3 / UNROLL][3 % UNROLL][row_slot + 0u];
     let statistics = (maxima[0] + log2(total)) * LN_2;
     {
       let query = first_query + 4u * (row_slot + 0u) + 0u;
@@ -994,10 +728,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   {
     var total = vec4<f32>();
-    total += left[0][row_slot + 1u];
-    total += left[1][row_slot + 1u];
-    total += left[2][row_slot + 1u];
-    total += left[3][row_slot + 1u];
+    total += left[0 / UNROLL][0 % UNROLL][row_slot + 1u];
+    total += left[1 / UNROLL][1 % UNROLL][row_slot + 1u];
+    total += left[2 / UNROLL][2 % UNROLL][row_slot + 1u];
+    total += left[3 / UNROLL][3 % UNROLL][row_slot + 1u];
     let statistics = (maxima[1] + log2(total)) * LN_2;
     {
       let query = first_query + 4u * (row_slot + 1u) + 0u;
@@ -1034,7 +768,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let columns = params.heads * params.head_pairs;
     for (var query = first_query; query <= last_query; query += 1u) {
       for (var c = columns + thread; c < params.output_pitch; c += THREADS) {
-        output[query * params.output_pitch + c] = vec2<f32>();
+        put_output(query * params.output_pitch + c, vec2<f32>());
       }
       for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
         log_sum_exp[query * params.statistics_pitch + c] = 0.0;
@@ -1045,7 +779,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   let at = query * params.output_pitch + head * params.head_pairs + 2u * quad;
-  if (2u * quad < params.head_pairs) { output[at] = value.xy; }
-  if (2u * quad + 1u < params.head_pairs) { output[at + 1u] = value.zw; }
+  if (2u * quad < params.head_pairs) { put_output(at, value.xy); }
+  if (2u * quad + 1u < params.head_pairs) { put_output(at + 1u, value.zw); }
 }
 

@@ -22,7 +22,7 @@ const SUM_BLOCKS = 1;
 // through workgroup memory. Two invocations share a row, 16 of every 32 columns each.
 // Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
 // gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), all else f32. Include-only.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
@@ -37,7 +37,11 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
+// What attention writes, f32 or f16 (OUTPUT), vectors of WIDTH components (2 or 4) of a head. Include-only.
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+
+fn put_output(at: u32, value: vec4<f32>) { output[at] = value; }
+
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 
 // What load_vector reads.
@@ -387,8 +391,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let elements = sum_elements(results[0], strip, thread);
     if (written) {
       let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + 2u * 0 + column_block;
-      output[at] = elements[0] * inverse;
-      output[at + HEAD_CHUNKS] = elements[1] * inverse;
+      put_output(at, elements[0] * inverse);
+      put_output(at + HEAD_CHUNKS, elements[1] * inverse);
     }
   }
 

@@ -33,7 +33,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read_write> second_output: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> row_scales: array<f32>;
 @group(0) @binding(6) var<storage, read> column_scales: array<vec4<f32>>;
@@ -77,10 +77,13 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
     return;
   }
   let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
-  out[at] = value;
+  // What is not finite stays so, to be seen.
+  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let saturated = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  out[at] = vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
 }
 
-// Σ a[i] · b[i] of four signed bytes each, packed in a u32, the first in the lowest bits: exact. Include-only.
+// Exact sums a[i] · b[i] of four signed bytes each, packed in a u32, the first in the lowest bits. Include-only.
 //
 // PACKED_DOT: WGSL has it built in (language feature packed_4x8_integer_dot_product), and GPUs as one instruction.
 

@@ -42,7 +42,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read_write> second_output: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> row_scales: array<f32>;
 @group(0) @binding(6) var<storage, read> column_scales: array<vec4<f32>>;
 
@@ -68,15 +69,22 @@ fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
   // Results outside are not written: they only have to read inside.
   let r = min(row, params.m - 1u);
   let c = min(column, (params.n - 1u) & ~3u);
-  let kept = c;
+  let kept = min(c, params.second_from - 4u);
   return value;
 }
 
 fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
   // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
   if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
+  if (column >= params.second_from) {
+    second_output[(row * params.second_pitch + column - params.second_from) / 4u] = value;
+    return;
+  }
   let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
-  out[at] = value;
+  // What is not finite stays so, to be seen.
+  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let saturated = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  out[at] = vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
 }
 
 // Which tile of the output a workgroup makes. Include-only.

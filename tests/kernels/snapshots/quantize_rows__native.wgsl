@@ -12,7 +12,7 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   return group.y * groups.x + group.x;
 }
 
-// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
+// The rows that are quantised: x, f32 or f16 (X), optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
 // term).
 // Include-only. The including file's Params must have `vectors` (vec4s in a row of x: its pitch / 4) and
 // `trailing_vectors`.

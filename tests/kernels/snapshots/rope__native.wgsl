@@ -63,6 +63,15 @@ fn rotation(position: u32, planes: Words) -> Rotation {
   return Rotation(select(c, -c, back), select(s, -s, back));
 }
 
+// Rounding to f16. Include-only.
+
+// Four values in two words: finite ones saturate at f16's largest, and what is not finite stays so, to be seen.
+fn saturated_halves(value: vec4<f32>) -> vec2<u32> {
+  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let inside = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  return vec2<u32>(pack2x16float(inside.xy), pack2x16float(inside.zw));
+}
+
 
 const WIDTH = 4u;
 
@@ -83,12 +92,8 @@ struct Params {
 
 fn wide(stored: vec2<u32>) -> Values { return vec4<f32>(unpack2x16float(stored.x), unpack2x16float(stored.y)); }
 
-// Rotation makes a component larger by up to √2: it saturates as in the product before, and what is not finite stays so.
-fn narrow(values: Values) -> vec2<u32> {
-  let finite = (bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
-  let saturated = select(values, clamp(values, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
-  return vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
-}
+// Rotation makes a component larger by up to √2: it saturates as in the product before.
+fn narrow(values: Values) -> vec2<u32> { return saturated_halves(values); }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,

@@ -75,7 +75,7 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
   return largest;
 }
 
-// The rows that are quantised: x, optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
+// The rows that are quantised: x, f32 or f16 (X), optionally followed by the columns of a second matrix (TRAILING: FALQON's pending
 // term).
 // Include-only. The including file's Params must have `vectors` (vec4s in a row of x: its pitch / 4) and
 // `trailing_vectors`.

@@ -6,7 +6,11 @@ import { StepState } from "../../../src/gpu/step_state.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { falqon } from "../../../src/methods/falqon/falqon.ts";
 import type { FalqonLayers } from "../../../src/methods/falqon/layers.ts";
-import type { FalqonOptions } from "../../../src/methods/falqon/settings.ts";
+import {
+  FALQON_FORMATS,
+  type FalqonFormat,
+  type FalqonOptions,
+} from "../../../src/methods/falqon/settings.ts";
 import { meldedAdapter, randomAdapter } from "../../../src/methods/falqon/adapter_init.ts";
 import type { FalqonUpdate } from "../../../src/methods/falqon/update.ts";
 import type { FalqonLinear } from "../../../src/methods/falqon/linear.ts";
@@ -14,6 +18,7 @@ import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
 import { layoutOf, type Matrix } from "../../../src/gpu/buffers.ts";
 import { tensorKey } from "../../../src/kernels/falqon/rounding.ts";
 import { drawKey } from "../../../src/numerics/random_key.ts";
+import { decodeCodes, formatOf } from "../../../src/numerics/formats.ts";
 import { Parameters } from "../../../src/layers/parameters.ts";
 import { relativeError } from "../../oracle/compare.ts";
 import {
@@ -25,7 +30,9 @@ import {
   updateStochastic,
 } from "../../oracle/falqon_update.ts";
 import type { RoundingStream } from "../../oracle/falqon_rounding.ts";
-import { decodeFp8Array, E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
+import { E4M3, E5M2, type Fp8Format } from "../../../src/numerics/fp8.ts";
+import { rotateValues } from "../../../src/numerics/hadamard.ts";
+import { roundedToInt8 } from "../../oracle/int8_rounding.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { dequantize, quantize } from "../../oracle/quantize.ts";
 import { orthonormalizeRows } from "../../../src/numerics/linear_algebra.ts";
@@ -112,7 +119,7 @@ async function readPart(
 for (
   const [format, scaling, steps] of [
     ["fp8", "row", 20],
-    ["fp8", "tensor", 20],
+    ["fp8", "tensor", 6],
     ["int8", "row", 12],
     ["int8", "tensor", 6],
   ] as const
@@ -212,14 +219,25 @@ interface RuleState {
 /** The whole merged weight as plain numbers [width + adapters, inputs], by codes and by value. */
 async function readMerged(device: Device, linear: FalqonLinear) {
   const { rows, pitch } = linear.weight;
-  const padded = new Uint8Array(await device.read(linear.weight));
-  const codes = Uint8Array.from(
+  const padded = await readBytes(device, linear);
+  const table = linear.shared.formats.input.codec!.values();
+  const units = Float64Array.from(
     { length: rows * INPUTS },
-    (_, i) => padded[Math.floor(i / INPUTS) * pitch + i % INPUTS],
+    (_, i) => table[padded[Math.floor(i / INPUTS) * pitch + i % INPUTS]],
   );
   const scales = new Float32Array(await device.read(linear.scales)).subarray(0, rows);
-  const units = Float64Array.from(decodeFp8Array(codes, E4M3));
-  return { rows, scales, units, values: dequantize({ codes, scales, format: E4M3 }) };
+  return { rows, scales, units, values: units.map((v, i) => v / scales[Math.floor(i / INPUTS)]) };
+}
+
+/** What the operands of a layer's products are rounded to. */
+const ROUNDINGS: Record<FalqonFormat, Record<"input" | "gradient", typeof roundedToInt8>> = {
+  fp8: { input: roundedToFp8(E4M3), gradient: roundedToFp8(E5M2) },
+  int8: { input: roundedToInt8, gradient: roundedToInt8 },
+};
+
+function roundedToFp8(format: Fp8Format): typeof roundedToInt8 {
+  return (x, columns, granularity = "row") =>
+    Float64Array.from(dequantize(quantize(x, columns, format, granularity)));
 }
 
 /** Columns `start` to `start + count` of a matrix of `width` columns. */
@@ -230,7 +248,7 @@ function columns(values: ArrayLike<number>, width: number, start: number, count:
   );
 }
 
-Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending rows included", async () => {
+Deno.test("forward, dX and dB of FALQON equal their formulas in f64, rotated or not, pending rows included", async () => {
   const tokens = 9;
   const factor = 2; // alpha / rank
   const x = uploadMatrix(device, randomValues(tokens * INPUTS, 21), tokens, INPUTS);
@@ -244,11 +262,17 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending row
   };
   const dy = random(22, 0.01);
   const residual = random(23, 1);
-  for (
-    const options of [{}, { topK: 2 }, { topK: 2, scaleGranularity: "tensor" }] as FalqonOptions[]
-  ) {
+  const cases: FalqonOptions[] = [
+    {},
+    { topK: 2 },
+    { topK: 2, scaleGranularity: "tensor", rotation: true },
+    { format: "int8", topK: 2 },
+    { format: "int8", scaleGranularity: "tensor", rotation: false },
+  ];
+  for (const options of cases) {
     const { parameters, layers, linear } = await build(device, options);
-    const scaling = options.scaleGranularity ?? "row";
+    const { format = "fp8", scaleGranularity: scaling = "row" } = options;
+    assertEquals(linear.rotation, options.rotation ?? format === "int8" ? 4 : 1);
     for (const update of linear.updates) {
       device.writeMatrix(update.b.value, randomValues(update.b.rows * RANK, 50, 0.05));
     }
@@ -261,7 +285,8 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending row
     });
 
     const merged = await readMerged(device, linear);
-    const xq = dequantize(quantize(Float32Array.from(x.exact), INPUTS, E4M3, scaling));
+    const rotated = rotateValues(Float32Array.from(x.exact), linear.rotation);
+    const xq = ROUNDINGS[format].input(rotated, INPUTS, scaling);
     const product = matmulNT(xq, merged.values, tokens, merged.rows, INPUTS);
     const wantOutput = columns(product, merged.rows, 0, spec.width)
       .map((v, i) => v + residual.exact[i]);
@@ -299,32 +324,61 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, pending row
       columns(gradients, merged.rows, 0, used),
       (v, i) => Math.fround(v) / merged.scales[i % used],
     );
-    const gq = dequantize(quantize(folded, used, E5M2, scaling));
+    const gq = ROUNDINGS[format].gradient(folded, used, scaling);
     const wantInput = matmulNN(gq, merged.units.subarray(0, used * INPUTS), tokens, INPUTS, used);
     const error = relativeError(await device.readMatrix(dInput), wantInput);
     // With pending rows the gradient that is quantised is itself a rounded product: a tie may fall the other way.
-    assert(error < (options.topK ? 1e-2 : 1e-5), `dX: ${error}`);
+    assert(error < (options.topK ? 1e-2 : 1e-5), `dX, rotated as its input: ${error}`);
     linear.free();
     layers.free();
     parameters[Symbol.dispose]();
   }
 });
 
-Deno.test("writing all pending rows makes the codes the whole model", async () => {
-  const [few, all] = [await build(device, { topK: 2 }), await build(device, {})];
-  for (const { linear, layers } of [few, all]) {
-    for (const update of linear.updates) {
-      device.writeMatrix(update.b.value, randomValues(update.b.rows * RANK, 60, 0.05));
+Deno.test("scales of W leave room to grow under stochastic, those of A do not", async () => {
+  for (const format of ["fp8", "int8"] as const) {
+    const scales = async (options: FalqonOptions) => {
+      const { linear } = await build(device, { format, init: "kaiming", ...options });
+      const all = new Float32Array(await device.read(linear.scales));
+      const parts = await Promise.all(spec.parts.map((_, i) => readPart(device, linear, i)));
+      const codesOfA = parts.flatMap(({ codes, outputs, inputs }) => [
+        ...decodeCodes(formatOf(linear.weight.type), codes.slice(outputs * inputs)),
+      ]);
+      return {
+        w: spec.parts.map(({ start }) => all[start]),
+        a: Math.max(...codesOfA.map(Math.abs)),
+      };
+    };
+    const plain = await scales({});
+    const { max } = format === "fp8" ? E4M3 : { max: 127 };
+    for (const [options, headroom] of [[{}, 1.125], [{ headroom: 1.5 }, 1.5]] as const) {
+      const { w, a } = await scales({ updateRule: "stochastic", ...options });
+      w.forEach((scale, i) => assertAlmostEquals(plain.w[i] / scale, headroom, 1e-6));
+      assertEquals(a, max);
     }
-    await runOnce(device, (program) => layers.update(program, state));
   }
-  await runOnce(device, (program) => few.layers.flush(program));
-  for (const index of spec.parts.keys()) {
-    const [a, b] = [await few.linear.stored(index), await all.linear.stored(index)];
-    assertEquals(a, b);
-  }
-  for (const { pendingB } of few.linear.updates) {
-    assert((await device.readMatrix(pendingB!)).every((v) => v === 0));
+});
+
+Deno.test("writing all pending rows makes the codes the whole model", async () => {
+  for (const format of FALQON_FORMATS) {
+    const [few, all] = [
+      await build(device, { format, topK: 2 }),
+      await build(device, { format }),
+    ];
+    for (const { linear, layers } of [few, all]) {
+      for (const update of linear.updates) {
+        device.writeMatrix(update.b.value, randomValues(update.b.rows * RANK, 60, 0.05));
+      }
+      await runOnce(device, (program) => layers.update(program, state));
+    }
+    await runOnce(device, (program) => few.layers.flush(program));
+    for (const index of spec.parts.keys()) {
+      const [a, b] = [await few.linear.stored(index), await all.linear.stored(index)];
+      assertEquals(a, b, format);
+    }
+    for (const { pendingB } of few.linear.updates) {
+      assert((await device.readMatrix(pendingB!)).every((v) => v === 0));
+    }
   }
 });
 
@@ -345,48 +399,56 @@ Deno.test("the melded adapter spans the leading directions of the error", async 
   assertEquals(await meldedAdapter(device, zero, rank, randomGenerator(5)), null);
 });
 
-Deno.test("an adapter begun from gradients spans the gradient of the weight that it saw", async () => {
-  const { layers, linear } = await build(device, { init: "gradient" });
-  // Two passes of two tokens: the gradient Gᵀ·x of each part has rank 4, less than the adapter's 5.
-  await layers.gradientInit!.begin(2, randomGenerator(9));
-  assert(linear.backwardReadsInput);
-  const total = spec.parts.map(({ rows }) => new Float64Array(rows * INPUTS));
-  for (const seed of [70, 80]) {
-    const x = uploadMatrix(device, randomValues(2 * INPUTS, seed), 2, INPUTS);
-    const dy = uploadMatrix(device, randomValues(2 * spec.width, seed + 1), 2, spec.width);
-    const output = poisoned(device, 2, spec.width);
-    await runOnce(device, (program) => {
-      linear.forward(program, { input: x.matrix, codes: null, output });
-      linear.backward(program, { dOutput: dy.matrix, codes: null, input: x.matrix, dInput: null });
-    });
-    spec.parts.forEach(({ start, rows }, i) => {
-      const g = columns(dy.exact, spec.width, start, rows);
-      const gradient = matmulTN(g, x.exact, rows, INPUTS, 2);
-      total[i].forEach((v, at) => total[i][at] = v + gradient[at]);
-    });
-  }
-  await layers.gradientInit!.end();
-  assert(!linear.backwardReadsInput);
-  const { values } = await readMerged(device, linear);
-  for (const [i, { start }] of linear.layout.parts.entries()) {
-    const first = (spec.width + start) * INPUTS;
-    const a = values.slice(first, first + RANK * INPUTS);
-    // What is left of the gradient's rows beside the rows of A, which are rounded to e4m3.
-    const basis = a.slice();
-    orthonormalizeRows(basis, RANK);
-    const { rows } = spec.parts[i];
-    const inside = matmulNN(
-      matmulNT(total[i], basis, rows, RANK, INPUTS),
-      basis,
-      rows,
-      INPUTS,
-      RANK,
-    );
-    assert(relativeError(inside, total[i]) < 0.1, "A misses a part of the gradient");
-    const norm = Math.sqrt(a.subarray(0, INPUTS).reduce((sum, v) => sum + v * v, 0));
-    assertAlmostEquals(norm, 1 / Math.sqrt(3), 0.05);
-  }
-});
+for (const format of FALQON_FORMATS) {
+  Deno.test(`an adapter begun from gradients in ${format} spans the gradient of the weight that it saw`, async () => {
+    const { layers, linear } = await build(device, { format, init: "gradient" });
+    // Two passes of two tokens: the gradient Gᵀ·x of each part has rank 4, less than the adapter's 5.
+    await layers.gradientInit!.begin(2, randomGenerator(9));
+    assert(linear.backwardReadsInput);
+    const total = spec.parts.map(({ rows }) => new Float64Array(rows * INPUTS));
+    for (const seed of [70, 80]) {
+      const x = uploadMatrix(device, randomValues(2 * INPUTS, seed), 2, INPUTS);
+      const dy = uploadMatrix(device, randomValues(2 * spec.width, seed + 1), 2, spec.width);
+      const output = poisoned(device, 2, spec.width);
+      await runOnce(device, (program) => {
+        linear.forward(program, { input: x.matrix, codes: null, output });
+        linear.backward(program, {
+          dOutput: dy.matrix,
+          codes: null,
+          input: x.matrix,
+          dInput: null,
+        });
+      });
+      spec.parts.forEach(({ start, rows }, i) => {
+        const g = columns(dy.exact, spec.width, start, rows);
+        const gradient = matmulTN(g, x.exact, rows, INPUTS, 2);
+        total[i].forEach((v, at) => total[i][at] = v + gradient[at]);
+      });
+    }
+    await layers.gradientInit!.end();
+    assert(!linear.backwardReadsInput);
+    const { values } = await readMerged(device, linear);
+    for (const [i, { start }] of linear.layout.parts.entries()) {
+      const first = (spec.width + start) * INPUTS;
+      const stored = Float32Array.from(values.subarray(first, first + RANK * INPUTS));
+      const a = Float64Array.from(rotateValues(stored, linear.rotation)); // rotated back
+      // What is left of the gradient's rows beside the rows of A, which are rounded to codes.
+      const basis = a.slice();
+      orthonormalizeRows(basis, RANK);
+      const { rows } = spec.parts[i];
+      const inside = matmulNN(
+        matmulNT(total[i], basis, rows, RANK, INPUTS),
+        basis,
+        rows,
+        INPUTS,
+        RANK,
+      );
+      assert(relativeError(inside, total[i]) < 0.1, "A misses a part of the gradient");
+      const norm = Math.sqrt(a.subarray(0, INPUTS).reduce((sum, v) => sum + v * v, 0));
+      assertAlmostEquals(norm, 1 / Math.sqrt(3), 0.05);
+    }
+  });
+}
 
 Deno.test("random adapters have rows of norm 1/√3, orthogonal on request", () => {
   const a = Float64Array.from(randomAdapter("random-orthogonal", 50, 40, 8, randomGenerator(1)));

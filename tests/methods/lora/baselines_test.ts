@@ -15,10 +15,10 @@ import type { Method } from "../../../src/layers/method.ts";
 import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
 import type { WeightSource } from "../../../src/layers/weight_source.ts";
 import { rotateValues, rotationBlock } from "../../../src/numerics/hadamard.ts";
-import { encodeInt8Array } from "../../../src/numerics/int8.ts";
 import { dequantizeNf4, quantizeNf4 } from "../../../src/numerics/nf4.ts";
 import { Parameters } from "../../../src/layers/parameters.ts";
 import { relativeError } from "../../oracle/compare.ts";
+import { int8Scales, roundedToInt8 } from "../../oracle/int8_rounding.ts";
 import { matmulNN, matmulNT, matmulTN } from "../../oracle/matmul.ts";
 import { dequantize, quantize } from "../../oracle/quantize.ts";
 import { device, expectAllFreed } from "../../support/device.ts";
@@ -69,46 +69,18 @@ const e4m3: Rounding = (values, cols) =>
 const e5m2: Rounding = (values, cols) =>
   dequantize(quantize(Float32Array.from(values), cols, E5M2, "row"));
 
-/** Integers up to ±127 with one scale per row. */
-const int8: Rounding = (values, cols) =>
-  inRows(values, cols, (row) => {
-    const scale = int8Scale(row);
-    const codes = new Int8Array(encodeInt8Array(row.map((v) => Math.fround(v * scale))).buffer);
-    return Float32Array.from(codes, (code) => code / scale);
-  });
+const int8: Rounding = (values, cols) => roundedToInt8(Float32Array.from(values), cols);
 
 /** The same of rows that are rotated, and rotated back. */
 const rotatedInt8: Rounding = (values, cols) =>
-  rotatedRows(int8(rotatedRows(values, cols), cols), cols);
+  Float64Array.from(rotated(int8(rotated(values, cols), cols), cols));
 
-const rotatedRows: Rounding = (values, cols) =>
-  inRows(values, cols, (row) => rotateValues(row, rotationBlock(cols)));
-
-function inRows(
-  values: ArrayLike<number>,
-  cols: number,
-  of: (row: Float32Array<ArrayBuffer>) => Float32Array,
-): Float64Array<ArrayBuffer> {
-  const out = Float64Array.from(values);
-  for (let first = 0; first < out.length; first += cols) {
-    out.set(of(Float32Array.from(out.subarray(first, first + cols))), first);
-  }
-  return out;
-}
-
-function int8Scale(row: Float32Array): number {
-  const amax = row.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
-  return amax > 0 ? Math.fround(127 / amax) : 1;
-}
+const rotated = (values: ArrayLike<number>, cols: number) =>
+  rotateValues(Float32Array.from(values), rotationBlock(cols));
 
 /** The scales that rotated int8 gives to the rows of a matrix. */
-const rotatedScales = (values: ArrayLike<number>, cols: number) => {
-  const rows = Float32Array.from(rotatedRows(values, cols));
-  return Float32Array.from(
-    { length: rows.length / cols },
-    (_, r) => int8Scale(rows.subarray(r * cols, (r + 1) * cols)),
-  );
-};
+const rotatedScales = (values: ArrayLike<number>, cols: number) =>
+  int8Scales(rotated(values, cols), cols);
 
 /** The rounding of a gradient whose columns are divided by factors first, for a product that runs over these columns. */
 const folded = (rounding: Rounding, factors: ArrayLike<number>): Rounding => (values, cols) => {
@@ -470,6 +442,7 @@ Deno.test("FP8 weights of a file are taken as they are, or decoded for the other
         format: FORMATS.e4m3,
         codes,
         valueScales: scales.map((scale) => 1 / scale),
+        rotation: 1,
       });
     },
   };

@@ -1,0 +1,221 @@
+// Measures what the next update will do, before it does it; nothing is changed. For row i of the weight:
+// statistics[i] = (codes that will differ, values beyond the format's largest, ⟨U, U⟩, ⟨R, U⟩), with U the change that is asked for,
+// U = c · pending · A in units of the weight, and R the change that the decoded weight will make.
+//
+// One workgroup per row; every row is measured, also those that are not written, since U counts all of them.
+// On request only: it costs as much as an update of all rows.
+// The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
+// may not be long enough. The last row can have more workgroups than are needed. Include-only.
+
+fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+  return group.y * groups.x + group.x;
+}
+
+// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
+// tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
+//
+// β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
+// in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
+//
+// Beside the sum, a code costs about so many instructions, counted by hand (integer ones run at half the rate of f32 on
+// NVIDIA's GPUs, and are what bounds an update there):
+//   e4m3  nearest     decode 2 + 1, round 5 + 1, pack and sign 2.5, NaN 1 + 1                     integer 10, f32 3
+//   e4m3  stochastic  decode 2 + 1, random 2.5 + 0.5, round 6.5 + 2, pack and sign 2.5, NaN 1 + 1  integer 14, f32 5
+//   int8  stochastic  decode 2 + 1, random 4 + 1.5, round and saturate 0 + 6, pack 1             integer 7, f32 9
+// The codec of src/numerics/int8.ts in WGSL: integers from -127 to 127, four in a u32, lowest byte first.
+// Include-only.
+
+// Rounded to nearest, ties to even; NaN becomes 0.
+fn pack4_int8(v: vec4<f32>) -> u32 {
+  let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
+  let limited = clamp(select(v, vec4<f32>(), bits > vec4<u32>(0x7f800000u)), vec4<f32>(-127.0), vec4<f32>(127.0));
+  let codes = bitcast<vec4<u32>>(vec4<i32>(round(limited))) & vec4<u32>(0xffu);
+  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+}
+
+fn unpack4_int8(codes: u32) -> vec4<f32> {
+  let high = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes);
+  return vec4<f32>(bitcast<vec4<i32>>(high) >> vec4<u32>(24u));
+}
+
+
+const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
+
+// Four β, each of an element of b with the factors of its column and its row.
+fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>((b * columns) * rows);
+  let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
+  let cut = (bits + vec4<u32>(0x1000u)) & vec4<u32>(0xffffe000u);
+  return bitcast<vec4<f32>>(select(cut, vec4<u32>(), vanishes));
+}
+
+const UNIT = 1.0;
+
+fn decode4(codes: u32) -> vec4<f32> { return unpack4_int8(codes); }
+
+// The codes of from + sum, each rounded up with the probability of its fraction: from + floor(sum + random), saturated.
+// The random numbers, of 23 bits, are between 0 and 1, so that zero stays. All but their bits is done in f32, whose units
+// are the faster half of a GPU here: a byte is the mantissa of 2^23 and more, and saturation is that to [0, 1].
+fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
+  let rotated = (words << vec2<u32>(7u)) | (words >> vec2<u32>(25u));
+  let bits = vec4<u32>(words.x >> 9u, rotated.x, words.y >> 9u, rotated.y) & vec4<u32>(0x7fffffu);
+  let random = bitcast<vec4<f32>>(bits | vec4<u32>(0x3f800001u)) - 1.0;
+  let bytes = codes ^ 0x80808080u; // each plus 128
+  let places = vec4<u32>(bytes, bytes >> 8u, bytes >> 16u, bytes >> 24u) & vec4<u32>(0xffu);
+  let old = bitcast<vec4<f32>>(places | vec4<u32>(0x4b000000u)) - 8388609.0; // plus 127
+  let share = saturate((old + floor(sum + random)) * (1.0 / 254.0));
+  let made = bitcast<vec4<u32>>(share * 254.0 + 8388609.0); // each plus 128, and 0x4b000000
+  return (made.x + (made.y << 8u) + (made.z << 16u) + (made.w << 24u) - 0x4b000000u) ^ 0x80808080u;
+}
+
+// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
+// (MEASURES). Include-only.
+//
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the
+// second half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the
+// weight itself; b f32 [outputs, rank], its columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
+// takes each.
+// Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
+// src/numerics/formats.ts. Include-only.
+
+// Words in a row of the codes, of which `words` hold values: the rest are zeros.
+fn code_words(words: u32) -> u32 {
+  return (words + 15u) & ~15u;
+}
+
+// Word `word` of row `row`, where a row has `words` of them.
+fn code_place(row: u32, word: u32, words: u32) -> u32 {
+  return ((row >> 7u) * (words >> 4u) + (word >> 4u)) * 2048u + (row & 127u) * 16u + (word & 15u);
+}
+
+
+struct Params {
+  rows: u32,
+  count: u32,      // rows to write
+  vectors: u32,    // u32s in a row of codes
+  w_row: u32,
+  base_row: u32,
+  a_row: u32,
+  rank: u32,
+  b_pitch: u32,
+  row_vectors: u32, // fours of columns in a row
+  key_low: u32,    // of the tensor
+  key_high: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> weight: array<u32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> row_factors: array<f32>;
+@group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for two neighbouring
+// columns, a function of the tensor's key, the step and the element, by integer arithmetic only. Include-only; the
+// kernel's parameters have key_low, key_high and row_vectors.
+// A bijection of 32-bit words whose output bits each depend on all input bits: mix32 in src/numerics/random.ts.
+// Include-only.
+
+fn mix(word: u32) -> u32 {
+  var z = word;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
+  z = (z ^ (z >> 15u)) * 0x735a2d97u;
+  return z ^ (z >> 15u);
+}
+
+// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.
+
+struct StepInputs {
+  step: u32,          // counted from 1
+  target_count: u32,  // of the whole step, all micro-batches together
+  loss_scale: f32,    // 1 / target_count: makes the sum of losses their mean
+  learning_rate: f32,
+  step_size: f32,     // learning_rate / (1 − beta1^step)
+  second_scale: f32,  // 1 / sqrt(1 − beta2^step)
+}
+
+struct StepResults {
+  loss_sum: f32,
+  grad_norm: f32, // before clipping
+  clip: f32,      // factor that brings the gradient to the allowed norm
+  finite: u32,    // 0 where the norm is NaN or infinite: such a step must change nothing
+}
+
+
+@group(0) @binding(9) var<storage, read> inputs: StepInputs;
+
+// What the words of this step depend on besides the element.
+fn rounding_stream() -> vec2<u32> {
+  return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
+}
+
+// The words of columns 4·vector to 4·vector + 3 of a row, a word for two of them. The first is `mix` of their index, with
+// half of the stream before and half in its middle, so that streams are not each other's shifts; the second is half a
+// round more.
+fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
+  var z = row * params.row_vectors + vector + stream.x;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
+  z = (z ^ (z >> 15u)) * 0x735a2d97u;
+  let first = z ^ (z >> 15u);
+  z = first * 0x9e3779b1u;
+  return vec2<u32>(first, z ^ (z >> 16u));
+}
+
+
+fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
+
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+  return params.a_row + j;
+}
+
+// The codes that vector `vector` of a row starts from.
+fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_row + row, vector)]; }
+
+
+const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
+
+// What element `at` of b asks for since its row was written.
+fn asked_b(at: u32) -> f32 { return b[at]; }
+@group(0) @binding(8) var<storage, read_write> statistics: array<vec4<f32>>;
+
+var<workgroup> partial: array<vec4<f32>, LANES>;
+var<workgroup> written: u32;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+  let row = linear_index(group, groups);
+  if (row >= params.rows) { return; }
+  let is_written = true;
+  var mine = vec4<f32>();
+  for (var vector = lane; vector < params.vectors; vector += LANES) {
+    var asked = vec4<f32>();
+    var sum = vec4<f32>();
+    for (var j = 0u; j < params.rank; j++) {
+      let a = decode4(weight[place_of(adapter_row(j), vector)]);
+      let b_value = b[row * params.b_pitch + j];
+      sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
+      asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
+    }
+    mine.z += dot(asked, asked);
+    if (is_written) {
+      let old = weight[place_of(params.w_row + row, vector)];
+      let base = base_codes(row, vector);
+      let value = (decode4(base) + sum) * UNIT;
+      let code = new_codes(base, sum, rounding_words(rounding_stream(), row, vector));
+      let change = (decode4(code) - decode4(old)) * UNIT;
+      for (var c = 0u; c < 4u; c++) {
+        mine.x += select(0.0, 1.0, (((code ^ old) >> (8u * c)) & 0xffu) != 0u);
+        mine.y += select(0.0, 1.0, abs(value[c]) > 127.0);
+      }
+      mine.w += dot(change, asked);
+    }
+  }
+  partial[lane] = mine;
+  workgroupBarrier();
+  for (var width = LANES / 2u; width > 0u; width /= 2u) {
+    if (lane < width) { partial[lane] += partial[lane + width]; }
+    workgroupBarrier();
+  }
+  if (lane == 0u) { statistics[row] = partial[0]; }
+}
+

@@ -1,0 +1,541 @@
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+const BM = 128;
+const BN = 128;
+const BK = 32;
+const BAND = 22;
+const K = 128;
+const SPLIT_K = 128;
+// Matrix product on tensor cores of FP8 codes in panels: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], or · B[k, n] with
+// B_BY_K; f16 factors and f32 sums. It takes codes as the kernels that make them leave them: nothing is packed.
+//
+// a, b: panels [rows / 128][columns / 64][128][64 bytes]; K is a multiple of 64. a is zero from the end of the
+// contraction on, or b is. Rows behind the last may hold any e4m3, as nothing of them is written.
+// Idea: as gemm_tensor.wgsl, but workgroup memory has [x][k] (and [k][n] with B_BY_K), as codes come: 16 codes of a row
+// become two vectors of f16 for one fragment. A pad of one vector per row spreads fragments' rows over the banks, and the
+// order in which threads take rows spreads their stores.
+//
+// Codes that are next to each other in memory become f16 of different words: ORDER is that of four codes in a word.
+//   bytes: one after another. Decoded, four stand in the order 0, 2, 1, 3. Both factors have it along k, so it does not
+//          matter to sums; with B_BY_K rows of b are taken in it, and outgoing columns put right.
+//   lanes: 16 bits for codes 0 and 2, then 1 and 3, in the lanes of pack_codes.wgsl. Decoded, they stand in order, and
+//          e4m3 takes 5 operations in place of 7.
+// Parameters of every GEMM kernel, and how it writes a result. Include-only.
+//
+// A sum is divided by the scale of its row and of its column (quantised operands), plus an addend, plus the old value
+// (ACCUMULATE). Output columns from second_from on go to a second matrix (FALQON's O_A = x·Aᵀ behind O).
+//
+// With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one
+// kernel after another, each for a second, one that serves most products is worth more than branches that all threads
+// take alike.
+//
+// A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
+// each row and column.
+
+struct Params {
+  m: u32, n: u32,
+  a_pitch: u32, a_column: u32,
+  b_pitch: u32, b_column: u32,
+  out_pitch: u32, out_column: u32,
+  second_from: u32, second_pitch: u32,
+  addend_pitch: u32, // OPTIONAL: 0 without an addend, as second_from is past all columns without a second output
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+
+// Results are made in two parts, so that a thread can read all that its results need before it writes any of them:
+// a compiler must not move a read over a write that might be to the same memory, and would wait for each in turn.
+
+// What the sums of a row are multiplied by.
+fn row_factor(row: u32) -> f32 {
+  return params.alpha;
+}
+
+// And those of four columns, from one that is a multiple of 4.
+fn column_factors(column: u32) -> vec4<f32> {
+  return vec4<f32>(1.0);
+}
+
+// What four sums of a row come to, multiplied by these, from a column that is a multiple of 4. `part` counts the partial
+// products before.
+fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
+  // Columns behind n stay zero: operands may hold anything there.
+  let inside = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n);
+  var value = select(vec4<f32>(), scaled, inside);
+  // Results outside are not written: they only have to read inside.
+  let r = min(row, params.m - 1u);
+  let c = min(column, (params.n - 1u) & ~3u);
+  let kept = c;
+  return value;
+}
+
+fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
+  // Up to the pitch: the columns behind n come out as zeros, which keeps the invariant.
+  if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
+  let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
+  out[at] = value;
+}
+
+// Which tile of the output a workgroup makes. Include-only.
+//
+// Workgroups that run at the same time should need few rows of both operands, so that these stay in the cache: tiles go
+// down in bands of BAND rows of tiles, column by column, instead of along the whole width.
+
+fn output_tile(group: vec3<u32>, groups: vec3<u32>) -> vec2<u32> {
+  let index = group.y * groups.x + group.x;
+  let band = index / (BAND * groups.x);
+  let height = min(u32(BAND), groups.y - band * BAND);
+  let within = index - band * BAND * groups.x;
+  return vec2<u32>(within / height, band * BAND + within % height);
+}
+
+// Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
+//
+// Fragments come from and go to `tile`, a workgroup array of vec4<u32> that the including kernel declares besides
+// THREADS. `at` and `stride` (from one row to the next) count its vectors: 8 f16 values of a factor, 4 floats of a
+// sum. Which invocation holds which element is implementation-defined: elements are seen only in `tile`, after a
+// barrier.
+
+const F16_MAX = 65504.0;
+
+// A vector of a factor's tile.
+fn to_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
+}
+
+fn saturated(values: vec4<f32>) -> vec4<f32> { return clamp(values, vec4<f32>(-F16_MAX), vec4<f32>(F16_MAX)); }
+
+// The same of values that may be out of range.
+fn to_saturated_f16(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
+  // Half as many operations once two elements are packed: out of range they are infinite then.
+  const MAX = vec4<f16>(65504.0);
+  return vec4<u32>(
+    bitcast<vec2<u32>>(clamp(vec4<f16>(low), -MAX, MAX)), bitcast<vec2<u32>>(clamp(vec4<f16>(high), -MAX, MAX)));
+}
+
+// EMULATE stands in for devices without subgroup matrices, so that tests run the same kernels anywhere: an invocation
+// makes 8 sums of a row, from column lane_column on.
+
+alias Left = subgroup_matrix_left<f16, 16, 16>;
+alias Right = subgroup_matrix_right<f16, 16, 16>;
+alias Sum = subgroup_matrix_result<f32, 16, 16>;
+
+fn begin_fragments(thread: u32) {}
+
+// [row][contraction]
+fn load_left(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tile, at, stride); }
+
+// [contraction][row]
+fn load_left_transposed(at: u32, stride: u32) -> Left {
+  return subgroupMatrixLoad<Left, col_major>(&tile, at, stride);
+}
+
+// [contraction][column]
+fn load_right(at: u32, stride: u32) -> Right { return subgroupMatrixLoad<Right, row_major>(&tile, at, stride); }
+
+// [column][contraction]
+fn load_right_transposed(at: u32, stride: u32) -> Right {
+  return subgroupMatrixLoad<Right, col_major>(&tile, at, stride);
+}
+
+fn load_sum(at: u32, stride: u32) -> Sum { return subgroupMatrixLoad<Sum, row_major>(&tile, at, stride); }
+
+fn store_sum(at: u32, stride: u32, sum: Sum) { subgroupMatrixStore<row_major>(&tile, at, sum, stride); }
+
+fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatrixMultiplyAccumulate(left, right, sum); }
+
+// What the invocation 16 further on, or back, in the same 32 gives.
+fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(value, 16u); }
+
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
+
+const THREADS = 128u;
+// 64 columns of 128 rows, in vectors of 16 codes.
+const BLOCK = 512u;
+// Vectors of a row that a step takes.
+const VECTORS = BK / 16u;
+// Rows of the tiles in vectors of 8 f16 values.
+const ROW = BK / 8u + 1u;
+const B_TILE = BM * ROW; // where b's values begin
+const TILE = B_TILE + BN * ROW;
+// What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
+const SUB_M = BM / 2u;
+const SUB_N = BN / 2u;
+const OUT_ROW = SUB_N / 4u + 1u;
+
+var<workgroup> tile: array<vec4<u32>, max(TILE, 64u * OUT_ROW)>;
+
+// Four sums of neighbouring columns.
+fn values_of(sums: vec4<u32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(sums);
+}
+
+// The f16 of half of the codes of each word, and of the other half.
+fn first_e4m3(codes: vec4<u32>) -> vec4<u32> {
+  return ((codes << vec4<u32>(8u)) & vec4<u32>(0x80008000u)) | ((codes << vec4<u32>(7u)) & vec4<u32>(0x3f803f80u));
+}
+fn other_e4m3(codes: vec4<u32>) -> vec4<u32> {
+  return (codes & vec4<u32>(0x80008000u)) | ((codes >> vec4<u32>(1u)) & vec4<u32>(0x3f803f80u));
+}
+fn first_e5m2(codes: vec4<u32>) -> vec4<u32> { return (codes << vec4<u32>(8u)) & vec4<u32>(0xff00ff00u); }
+fn other_e5m2(codes: vec4<u32>) -> vec4<u32> { return codes & vec4<u32>(0xff00ff00u); }
+
+// The row that a thread fetches as its `slot`-th: eight threads in a row store to different banks.
+fn slot_row(slot: u32) -> u32 {
+  return (slot & ~6u) | ((slot & 2u) << 1u) | ((slot & 4u) >> 1u);
+}
+
+// Where the step that begins at k is in a row of panels.
+fn step_at(k: u32) -> u32 { return k / 64u * BLOCK + k % 64u / 16u; }
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let place = output_tile(group, groups);
+  let m0 = place.y * BM;
+  let n0 = place.x * BN;
+  let k_begin = 0u;
+  const k_end = u32(K);
+  let subgroup = thread / 32u;
+  let sub_m0 = subgroup / 2u * SUB_M;
+  let sub_n0 = subgroup % 2u * SUB_N;
+
+  let row = slot_row(thread / VECTORS);
+  let a_panel = params.a_pitch / 64u * BLOCK;
+  let b_panel = params.b_pitch / 64u * BLOCK;
+  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + (m0 % 128u + row) * 4u + thread % VECTORS;
+  let a_to = row * ROW + 2u * (thread % VECTORS);
+  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + (n0 % 128u + row) * 4u + thread % VECTORS;
+  let b_to = B_TILE + a_to;
+
+  var a_next_0 = vec4<u32>();
+  var a_next_1 = vec4<u32>();
+  var b_next_0 = vec4<u32>();
+  var b_next_1 = vec4<u32>();
+  {
+// Fetches a thread's codes of both operands of gemm_fp8_tensor.wgsl for the step that begins at K0: pasted into `main`
+// before the first step, and into each step for the next one. Include-only.
+  a_next_0 = a[a_at + step_at(k_begin) + 0u * (THREADS / VECTORS) * 4u];
+  a_next_1 = a[a_at + step_at(k_begin) + 1u * (THREADS / VECTORS) * 4u];
+  b_next_0 = b[b_at + step_at(k_begin) + 0u * (THREADS / VECTORS) * 4u];
+  b_next_1 = b[b_at + step_at(k_begin) + 1u * (THREADS / VECTORS) * 4u];
+
+  }
+  var sum_0_0 = Sum();
+  var sum_0_1 = Sum();
+  var sum_0_2 = Sum();
+  var sum_0_3 = Sum();
+  var sum_1_0 = Sum();
+  var sum_1_1 = Sum();
+  var sum_1_2 = Sum();
+  var sum_1_3 = Sum();
+  var sum_2_0 = Sum();
+  var sum_2_1 = Sum();
+  var sum_2_2 = Sum();
+  var sum_2_3 = Sum();
+  var sum_3_0 = Sum();
+  var sum_3_1 = Sum();
+  var sum_3_2 = Sum();
+  var sum_3_3 = Sum();
+  for (var k0 = k_begin; k0 < k_end; k0 += BK) {
+    workgroupBarrier();
+    {
+      let first = first_e4m3(a_next_0);
+      let other = other_e4m3(a_next_0);
+      let to = a_to + 0u * (THREADS / VECTORS) * ROW;
+      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
+      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
+    }
+    {
+      let first = first_e4m3(a_next_1);
+      let other = other_e4m3(a_next_1);
+      let to = a_to + 1u * (THREADS / VECTORS) * ROW;
+      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
+      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
+    }
+    {
+      let first = first_e4m3(b_next_0);
+      let other = other_e4m3(b_next_0);
+      let to = b_to + 0u * (THREADS / VECTORS) * ROW;
+      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
+      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
+    }
+    {
+      let first = first_e4m3(b_next_1);
+      let other = other_e4m3(b_next_1);
+      let to = b_to + 1u * (THREADS / VECTORS) * ROW;
+      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
+      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
+    }
+    // The last step fetches its own codes again: cheaper than to ask.
+    let next = min(k0 + BK, k_end - BK);
+// Fetches a thread's codes of both operands of gemm_fp8_tensor.wgsl for the step that begins at K0: pasted into `main`
+// before the first step, and into each step for the next one. Include-only.
+  a_next_0 = a[a_at + step_at(next) + 0u * (THREADS / VECTORS) * 4u];
+  a_next_1 = a[a_at + step_at(next) + 1u * (THREADS / VECTORS) * 4u];
+  b_next_0 = b[b_at + step_at(next) + 0u * (THREADS / VECTORS) * 4u];
+  b_next_1 = b[b_at + step_at(next) + 1u * (THREADS / VECTORS) * 4u];
+
+    workgroupBarrier();
+    {
+      let a_0 = load_left((sub_m0 + 16u * 0u) * ROW + 2u * 0u, ROW);
+      let a_1 = load_left((sub_m0 + 16u * 1u) * ROW + 2u * 0u, ROW);
+      let a_2 = load_left((sub_m0 + 16u * 2u) * ROW + 2u * 0u, ROW);
+      let a_3 = load_left((sub_m0 + 16u * 3u) * ROW + 2u * 0u, ROW);
+      let b_0 = load_right_transposed(B_TILE + (sub_n0 + 16u * 0u) * ROW + 2u * 0u, ROW);
+      let b_1 = load_right_transposed(B_TILE + (sub_n0 + 16u * 1u) * ROW + 2u * 0u, ROW);
+      let b_2 = load_right_transposed(B_TILE + (sub_n0 + 16u * 2u) * ROW + 2u * 0u, ROW);
+      let b_3 = load_right_transposed(B_TILE + (sub_n0 + 16u * 3u) * ROW + 2u * 0u, ROW);
+      sum_0_0 = multiply_add(a_0, b_0, sum_0_0);
+      sum_0_1 = multiply_add(a_0, b_1, sum_0_1);
+      sum_0_2 = multiply_add(a_0, b_2, sum_0_2);
+      sum_0_3 = multiply_add(a_0, b_3, sum_0_3);
+      sum_1_0 = multiply_add(a_1, b_0, sum_1_0);
+      sum_1_1 = multiply_add(a_1, b_1, sum_1_1);
+      sum_1_2 = multiply_add(a_1, b_2, sum_1_2);
+      sum_1_3 = multiply_add(a_1, b_3, sum_1_3);
+      sum_2_0 = multiply_add(a_2, b_0, sum_2_0);
+      sum_2_1 = multiply_add(a_2, b_1, sum_2_1);
+      sum_2_2 = multiply_add(a_2, b_2, sum_2_2);
+      sum_2_3 = multiply_add(a_2, b_3, sum_2_3);
+      sum_3_0 = multiply_add(a_3, b_0, sum_3_0);
+      sum_3_1 = multiply_add(a_3, b_1, sum_3_1);
+      sum_3_2 = multiply_add(a_3, b_2, sum_3_2);
+      sum_3_3 = multiply_add(a_3, b_3, sum_3_3);
+    }
+    {
+      let a_0 = load_left((sub_m0 + 16u * 0u) * ROW + 2u * 1u, ROW);
+      let a_1 = load_left((sub_m0 + 16u * 1u) * ROW + 2u * 1u, ROW);
+      let a_2 = load_left((sub_m0 + 16u * 2u) * ROW + 2u * 1u, ROW);
+      let a_3 = load_left((sub_m0 + 16u * 3u) * ROW + 2u * 1u, ROW);
+      let b_0 = load_right_transposed(B_TILE + (sub_n0 + 16u * 0u) * ROW + 2u * 1u, ROW);
+      let b_1 = load_right_transposed(B_TILE + (sub_n0 + 16u * 1u) * ROW + 2u * 1u, ROW);
+      let b_2 = load_right_transposed(B_TILE + (sub_n0 + 16u * 2u) * ROW + 2u * 1u, ROW);
+      let b_3 = load_right_transposed(B_TILE + (sub_n0 + 16u * 3u) * ROW + 2u * 1u, ROW);
+      sum_0_0 = multiply_add(a_0, b_0, sum_0_0);
+      sum_0_1 = multiply_add(a_0, b_1, sum_0_1);
+      sum_0_2 = multiply_add(a_0, b_2, sum_0_2);
+      sum_0_3 = multiply_add(a_0, b_3, sum_0_3);
+      sum_1_0 = multiply_add(a_1, b_0, sum_1_0);
+      sum_1_1 = multiply_add(a_1, b_1, sum_1_1);
+      sum_1_2 = multiply_add(a_1, b_2, sum_1_2);
+      sum_1_3 = multiply_add(a_1, b_3, sum_1_3);
+      sum_2_0 = multiply_add(a_2, b_0, sum_2_0);
+      sum_2_1 = multiply_add(a_2, b_1, sum_2_1);
+      sum_2_2 = multiply_add(a_2, b_2, sum_2_2);
+      sum_2_3 = multiply_add(a_2, b_3, sum_2_3);
+      sum_3_0 = multiply_add(a_3, b_0, sum_3_0);
+      sum_3_1 = multiply_add(a_3, b_1, sum_3_1);
+      sum_3_2 = multiply_add(a_3, b_2, sum_3_2);
+      sum_3_3 = multiply_add(a_3, b_3, sum_3_3);
+    }
+  }
+
+// Writes the sums of a workgroup of the GEMM kernels for tensor cores, sum_i_j for fragment j of fragment row i, by
+// DOWN × ACROSS subgroups of 32. Pasted at the end of `main`. Include-only.
+//
+// A fragment's elements have no known place, so sums go through `tile`, 16 rows at a time: a subgroup's 16 × SUB_N sums,
+// then its lanes write them row by row, each always the same columns. The including kernel declares SUB_M × SUB_N, what
+// a subgroup makes, OUT_ROW, the vectors of such a row with one more against bank conflicts, and `values_of`, what four
+// sums in `tile` are. All results of these rows are finished before any is written: see gemm_output.wgsl.
+  let subgroup_m0 = m0 + subgroup / 2u * SUB_M;
+  let subgroup_n0 = n0 + subgroup % 2u * SUB_N;
+  let lane = thread % 32u;
+  let mine = subgroup * 16u * OUT_ROW;
+  let quad = lane % (SUB_N / 4u);
+  let column = subgroup_n0 + 4u * quad;
+  let factors = column_factors(column);
+  workgroupBarrier();
+  store_sum(mine + 4u * 0u, OUT_ROW, sum_0_0);
+  store_sum(mine + 4u * 1u, OUT_ROW, sum_0_1);
+  store_sum(mine + 4u * 2u, OUT_ROW, sum_0_2);
+  store_sum(mine + 4u * 3u, OUT_ROW, sum_0_3);
+  workgroupBarrier();
+  let slab_row_0_0 = (lane + 32u * 0u) / (SUB_N / 4u);
+  let row_0_0 = subgroup_m0 + 16u * 0u + slab_row_0_0;
+  let sum_of_0_0 = values_of(tile[mine + slab_row_0_0 * OUT_ROW + quad]);
+  let value_0_0 = finished(group.z, row_0_0, column, sum_of_0_0 * (row_factor(row_0_0) * factors));
+  let slab_row_0_1 = (lane + 32u * 1u) / (SUB_N / 4u);
+  let row_0_1 = subgroup_m0 + 16u * 0u + slab_row_0_1;
+  let sum_of_0_1 = values_of(tile[mine + slab_row_0_1 * OUT_ROW + quad]);
+  let value_0_1 = finished(group.z, row_0_1, column, sum_of_0_1 * (row_factor(row_0_1) * factors));
+  let slab_row_0_2 = (lane + 32u * 2u) / (SUB_N / 4u);
+  let row_0_2 = subgroup_m0 + 16u * 0u + slab_row_0_2;
+  let sum_of_0_2 = values_of(tile[mine + slab_row_0_2 * OUT_ROW + quad]);
+  let value_0_2 = finished(group.z, row_0_2, column, sum_of_0_2 * (row_factor(row_0_2) * factors));
+  let slab_row_0_3 = (lane + 32u * 3u) / (SUB_N / 4u);
+  let row_0_3 = subgroup_m0 + 16u * 0u + slab_row_0_3;
+  let sum_of_0_3 = values_of(tile[mine + slab_row_0_3 * OUT_ROW + quad]);
+  let value_0_3 = finished(group.z, row_0_3, column, sum_of_0_3 * (row_factor(row_0_3) * factors));
+  let slab_row_0_4 = (lane + 32u * 4u) / (SUB_N / 4u);
+  let row_0_4 = subgroup_m0 + 16u * 0u + slab_row_0_4;
+  let sum_of_0_4 = values_of(tile[mine + slab_row_0_4 * OUT_ROW + quad]);
+  let value_0_4 = finished(group.z, row_0_4, column, sum_of_0_4 * (row_factor(row_0_4) * factors));
+  let slab_row_0_5 = (lane + 32u * 5u) / (SUB_N / 4u);
+  let row_0_5 = subgroup_m0 + 16u * 0u + slab_row_0_5;
+  let sum_of_0_5 = values_of(tile[mine + slab_row_0_5 * OUT_ROW + quad]);
+  let value_0_5 = finished(group.z, row_0_5, column, sum_of_0_5 * (row_factor(row_0_5) * factors));
+  let slab_row_0_6 = (lane + 32u * 6u) / (SUB_N / 4u);
+  let row_0_6 = subgroup_m0 + 16u * 0u + slab_row_0_6;
+  let sum_of_0_6 = values_of(tile[mine + slab_row_0_6 * OUT_ROW + quad]);
+  let value_0_6 = finished(group.z, row_0_6, column, sum_of_0_6 * (row_factor(row_0_6) * factors));
+  let slab_row_0_7 = (lane + 32u * 7u) / (SUB_N / 4u);
+  let row_0_7 = subgroup_m0 + 16u * 0u + slab_row_0_7;
+  let sum_of_0_7 = values_of(tile[mine + slab_row_0_7 * OUT_ROW + quad]);
+  let value_0_7 = finished(group.z, row_0_7, column, sum_of_0_7 * (row_factor(row_0_7) * factors));
+  put(group.z, row_0_0, column, value_0_0);
+  put(group.z, row_0_1, column, value_0_1);
+  put(group.z, row_0_2, column, value_0_2);
+  put(group.z, row_0_3, column, value_0_3);
+  put(group.z, row_0_4, column, value_0_4);
+  put(group.z, row_0_5, column, value_0_5);
+  put(group.z, row_0_6, column, value_0_6);
+  put(group.z, row_0_7, column, value_0_7);
+  workgroupBarrier();
+  store_sum(mine + 4u * 0u, OUT_ROW, sum_1_0);
+  store_sum(mine + 4u * 1u, OUT_ROW, sum_1_1);
+  store_sum(mine + 4u * 2u, OUT_ROW, sum_1_2);
+  store_sum(mine + 4u * 3u, OUT_ROW, sum_1_3);
+  workgroupBarrier();
+  let slab_row_1_0 = (lane + 32u * 0u) / (SUB_N / 4u);
+  let row_1_0 = subgroup_m0 + 16u * 1u + slab_row_1_0;
+  let sum_of_1_0 = values_of(tile[mine + slab_row_1_0 * OUT_ROW + quad]);
+  let value_1_0 = finished(group.z, row_1_0, column, sum_of_1_0 * (row_factor(row_1_0) * factors));
+  let slab_row_1_1 = (lane + 32u * 1u) / (SUB_N / 4u);
+  let row_1_1 = subgroup_m0 + 16u * 1u + slab_row_1_1;
+  let sum_of_1_1 = values_of(tile[mine + slab_row_1_1 * OUT_ROW + quad]);
+  let value_1_1 = finished(group.z, row_1_1, column, sum_of_1_1 * (row_factor(row_1_1) * factors));
+  let slab_row_1_2 = (lane + 32u * 2u) / (SUB_N / 4u);
+  let row_1_2 = subgroup_m0 + 16u * 1u + slab_row_1_2;
+  let sum_of_1_2 = values_of(tile[mine + slab_row_1_2 * OUT_ROW + quad]);
+  let value_1_2 = finished(group.z, row_1_2, column, sum_of_1_2 * (row_factor(row_1_2) * factors));
+  let slab_row_1_3 = (lane + 32u * 3u) / (SUB_N / 4u);
+  let row_1_3 = subgroup_m0 + 16u * 1u + slab_row_1_3;
+  let sum_of_1_3 = values_of(tile[mine + slab_row_1_3 * OUT_ROW + quad]);
+  let value_1_3 = finished(group.z, row_1_3, column, sum_of_1_3 * (row_factor(row_1_3) * factors));
+  let slab_row_1_4 = (lane + 32u * 4u) / (SUB_N / 4u);
+  let row_1_4 = subgroup_m0 + 16u * 1u + slab_row_1_4;
+  let sum_of_1_4 = values_of(tile[mine + slab_row_1_4 * OUT_ROW + quad]);
+  let value_1_4 = finished(group.z, row_1_4, column, sum_of_1_4 * (row_factor(row_1_4) * factors));
+  let slab_row_1_5 = (lane + 32u * 5u) / (SUB_N / 4u);
+  let row_1_5 = subgroup_m0 + 16u * 1u + slab_row_1_5;
+  let sum_of_1_5 = values_of(tile[mine + slab_row_1_5 * OUT_ROW + quad]);
+  let value_1_5 = finished(group.z, row_1_5, column, sum_of_1_5 * (row_factor(row_1_5) * factors));
+  let slab_row_1_6 = (lane + 32u * 6u) / (SUB_N / 4u);
+  let row_1_6 = subgroup_m0 + 16u * 1u + slab_row_1_6;
+  let sum_of_1_6 = values_of(tile[mine + slab_row_1_6 * OUT_ROW + quad]);
+  let value_1_6 = finished(group.z, row_1_6, column, sum_of_1_6 * (row_factor(row_1_6) * factors));
+  let slab_row_1_7 = (lane + 32u * 7u) / (SUB_N / 4u);
+  let row_1_7 = subgroup_m0 + 16u * 1u + slab_row_1_7;
+  let sum_of_1_7 = values_of(tile[mine + slab_row_1_7 * OUT_ROW + quad]);
+  let value_1_7 = finished(group.z, row_1_7, column, sum_of_1_7 * (row_factor(row_1_7) * factors));
+  put(group.z, row_1_0, column, value_1_0);
+  put(group.z, row_1_1, column, value_1_1);
+  put(group.z, row_1_2, column, value_1_2);
+  put(group.z, row_1_3, column, value_1_3);
+  put(group.z, row_1_4, column, value_1_4);
+  put(group.z, row_1_5, column, value_1_5);
+  put(group.z, row_1_6, column, value_1_6);
+  put(group.z, row_1_7, column, value_1_7);
+  workgroupBarrier();
+  store_sum(mine + 4u * 0u, OUT_ROW, sum_2_0);
+  store_sum(mine + 4u * 1u, OUT_ROW, sum_2_1);
+  store_sum(mine + 4u * 2u, OUT_ROW, sum_2_2);
+  store_sum(mine + 4u * 3u, OUT_ROW, sum_2_3);
+  workgroupBarrier();
+  let slab_row_2_0 = (lane + 32u * 0u) / (SUB_N / 4u);
+  let row_2_0 = subgroup_m0 + 16u * 2u + slab_row_2_0;
+  let sum_of_2_0 = values_of(tile[mine + slab_row_2_0 * OUT_ROW + quad]);
+  let value_2_0 = finished(group.z, row_2_0, column, sum_of_2_0 * (row_factor(row_2_0) * factors));
+  let slab_row_2_1 = (lane + 32u * 1u) / (SUB_N / 4u);
+  let row_2_1 = subgroup_m0 + 16u * 2u + slab_row_2_1;
+  let sum_of_2_1 = values_of(tile[mine + slab_row_2_1 * OUT_ROW + quad]);
+  let value_2_1 = finished(group.z, row_2_1, column, sum_of_2_1 * (row_factor(row_2_1) * factors));
+  let slab_row_2_2 = (lane + 32u * 2u) / (SUB_N / 4u);
+  let row_2_2 = subgroup_m0 + 16u * 2u + slab_row_2_2;
+  let sum_of_2_2 = values_of(tile[mine + slab_row_2_2 * OUT_ROW + quad]);
+  let value_2_2 = finished(group.z, row_2_2, column, sum_of_2_2 * (row_factor(row_2_2) * factors));
+  let slab_row_2_3 = (lane + 32u * 3u) / (SUB_N / 4u);
+  let row_2_3 = subgroup_m0 + 16u * 2u + slab_row_2_3;
+  let sum_of_2_3 = values_of(tile[mine + slab_row_2_3 * OUT_ROW + quad]);
+  let value_2_3 = finished(group.z, row_2_3, column, sum_of_2_3 * (row_factor(row_2_3) * factors));
+  let slab_row_2_4 = (lane + 32u * 4u) / (SUB_N / 4u);
+  let row_2_4 = subgroup_m0 + 16u * 2u + slab_row_2_4;
+  let sum_of_2_4 = values_of(tile[mine + slab_row_2_4 * OUT_ROW + quad]);
+  let value_2_4 = finished(group.z, row_2_4, column, sum_of_2_4 * (row_factor(row_2_4) * factors));
+  let slab_row_2_5 = (lane + 32u * 5u) / (SUB_N / 4u);
+  let row_2_5 = subgroup_m0 + 16u * 2u + slab_row_2_5;
+  let sum_of_2_5 = values_of(tile[mine + slab_row_2_5 * OUT_ROW + quad]);
+  let value_2_5 = finished(group.z, row_2_5, column, sum_of_2_5 * (row_factor(row_2_5) * factors));
+  let slab_row_2_6 = (lane + 32u * 6u) / (SUB_N / 4u);
+  let row_2_6 = subgroup_m0 + 16u * 2u + slab_row_2_6;
+  let sum_of_2_6 = values_of(tile[mine + slab_row_2_6 * OUT_ROW + quad]);
+  let value_2_6 = finished(group.z, row_2_6, column, sum_of_2_6 * (row_factor(row_2_6) * factors));
+  let slab_row_2_7 = (lane + 32u * 7u) / (SUB_N / 4u);
+  let row_2_7 = subgroup_m0 + 16u * 2u + slab_row_2_7;
+  let sum_of_2_7 = values_of(tile[mine + slab_row_2_7 * OUT_ROW + quad]);
+  let value_2_7 = finished(group.z, row_2_7, column, sum_of_2_7 * (row_factor(row_2_7) * factors));
+  put(group.z, row_2_0, column, value_2_0);
+  put(group.z, row_2_1, column, value_2_1);
+  put(group.z, row_2_2, column, value_2_2);
+  put(group.z, row_2_3, column, value_2_3);
+  put(group.z, row_2_4, column, value_2_4);
+  put(group.z, row_2_5, column, value_2_5);
+  put(group.z, row_2_6, column, value_2_6);
+  put(group.z, row_2_7, column, value_2_7);
+  workgroupBarrier();
+  store_sum(mine + 4u * 0u, OUT_ROW, sum_3_0);
+  store_sum(mine + 4u * 1u, OUT_ROW, sum_3_1);
+  store_sum(mine + 4u * 2u, OUT_ROW, sum_3_2);
+  store_sum(mine + 4u * 3u, OUT_ROW, sum_3_3);
+  workgroupBarrier();
+  let slab_row_3_0 = (lane + 32u * 0u) / (SUB_N / 4u);
+  let row_3_0 = subgroup_m0 + 16u * 3u + slab_row_3_0;
+  let sum_of_3_0 = values_of(tile[mine + slab_row_3_0 * OUT_ROW + quad]);
+  let value_3_0 = finished(group.z, row_3_0, column, sum_of_3_0 * (row_factor(row_3_0) * factors));
+  let slab_row_3_1 = (lane + 32u * 1u) / (SUB_N / 4u);
+  let row_3_1 = subgroup_m0 + 16u * 3u + slab_row_3_1;
+  let sum_of_3_1 = values_of(tile[mine + slab_row_3_1 * OUT_ROW + quad]);
+  let value_3_1 = finished(group.z, row_3_1, column, sum_of_3_1 * (row_factor(row_3_1) * factors));
+  let slab_row_3_2 = (lane + 32u * 2u) / (SUB_N / 4u);
+  let row_3_2 = subgroup_m0 + 16u * 3u + slab_row_3_2;
+  let sum_of_3_2 = values_of(tile[mine + slab_row_3_2 * OUT_ROW + quad]);
+  let value_3_2 = finished(group.z, row_3_2, column, sum_of_3_2 * (row_factor(row_3_2) * factors));
+  let slab_row_3_3 = (lane + 32u * 3u) / (SUB_N / 4u);
+  let row_3_3 = subgroup_m0 + 16u * 3u + slab_row_3_3;
+  let sum_of_3_3 = values_of(tile[mine + slab_row_3_3 * OUT_ROW + quad]);
+  let value_3_3 = finished(group.z, row_3_3, column, sum_of_3_3 * (row_factor(row_3_3) * factors));
+  let slab_row_3_4 = (lane + 32u * 4u) / (SUB_N / 4u);
+  let row_3_4 = subgroup_m0 + 16u * 3u + slab_row_3_4;
+  let sum_of_3_4 = values_of(tile[mine + slab_row_3_4 * OUT_ROW + quad]);
+  let value_3_4 = finished(group.z, row_3_4, column, sum_of_3_4 * (row_factor(row_3_4) * factors));
+  let slab_row_3_5 = (lane + 32u * 5u) / (SUB_N / 4u);
+  let row_3_5 = subgroup_m0 + 16u * 3u + slab_row_3_5;
+  let sum_of_3_5 = values_of(tile[mine + slab_row_3_5 * OUT_ROW + quad]);
+  let value_3_5 = finished(group.z, row_3_5, column, sum_of_3_5 * (row_factor(row_3_5) * factors));
+  let slab_row_3_6 = (lane + 32u * 6u) / (SUB_N / 4u);
+  let row_3_6 = subgroup_m0 + 16u * 3u + slab_row_3_6;
+  let sum_of_3_6 = values_of(tile[mine + slab_row_3_6 * OUT_ROW + quad]);
+  let value_3_6 = finished(group.z, row_3_6, column, sum_of_3_6 * (row_factor(row_3_6) * factors));
+  let slab_row_3_7 = (lane + 32u * 7u) / (SUB_N / 4u);
+  let row_3_7 = subgroup_m0 + 16u * 3u + slab_row_3_7;
+  let sum_of_3_7 = values_of(tile[mine + slab_row_3_7 * OUT_ROW + quad]);
+  let value_3_7 = finished(group.z, row_3_7, column, sum_of_3_7 * (row_factor(row_3_7) * factors));
+  put(group.z, row_3_0, column, value_3_0);
+  put(group.z, row_3_1, column, value_3_1);
+  put(group.z, row_3_2, column, value_3_2);
+  put(group.z, row_3_3, column, value_3_3);
+  put(group.z, row_3_4, column, value_3_4);
+  put(group.z, row_3_5, column, value_3_5);
+  put(group.z, row_3_6, column, value_3_6);
+  put(group.z, row_3_7, column, value_3_7);
+
+}
+
