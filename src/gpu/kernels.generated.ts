@@ -4656,7 +4656,7 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   "low_rank_gradient.wgsl": `// The gradient of a factor of low rank, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns
 // n, a long sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
 //
-// Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
+// Shapes: a f32 [tokens, ·] from column a_column on, b f32 or codes [tokens, ·] from b_column on, out f32 [m, n].
 // Idea: both operands lie along the outer index, so they pass to workgroup memory as they are. A workgroup makes BM rows
 // of out and, where they fit, all its columns, so that a is read once; a thread makes TM × TN values in registers. To
 // give a large GPU enough workgroups the tokens are split, \`split_k\` to each z, whose partial results are added in
@@ -4678,8 +4678,18 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+
+//! include low_rank_right.wgsl
+
+// Four values as they are.
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+//! if B_CODES
+  return right_values(quad) / scale;
+//! else
+  return quad;
+//! end
+}
 
 const COLUMN_LANES = BN / TN; // threads side by side
 const ROW_LANES = BM / TM;
@@ -4711,7 +4721,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let b_token_$t = (thread + \${t}u * THREADS) / (BN / 4u);
   let b_slot_$t = (thread + \${t}u * THREADS) % (BN / 4u);
   let b_at_$t = params.b_column / 4u + min(n0 / 4u + b_slot_$t, (params.n - 1u) / 4u);
-  var b_next_$t = b[min(first + b_token_$t, last_token) * (params.b_pitch / 4u) + b_at_$t];
+  var b_next_$t = fetch_right(min(first + b_token_$t, last_token), b_at_$t, params.b_pitch / 4u);
+  var b_scale_$t = right_scale(min(first + b_token_$t, last_token));
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
@@ -4728,7 +4739,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! unroll t 0 B_LOADS
     if (thread + \${t}u * THREADS < B_TASKS) {
-      b_tile[b_token_$t][b_slot_$t] = select(vec4<f32>(), b_next_$t, t0 + b_token_$t < end);
+      b_tile[b_token_$t][b_slot_$t] = select(
+        vec4<f32>(), right_quad(b_next_$t, b_scale_$t), t0 + b_token_$t < end);
     }
 //! end
     workgroupBarrier();
@@ -4737,7 +4749,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     a_next_$t = a[min(t1 + a_token_$t, last_token) * (params.a_pitch / 4u) + a_at_$t];
 //! end
 //! unroll t 0 B_LOADS
-    b_next_$t = b[min(t1 + b_token_$t, last_token) * (params.b_pitch / 4u) + b_at_$t];
+    b_next_$t = fetch_right(min(t1 + b_token_$t, last_token), b_at_$t, params.b_pitch / 4u);
+    b_scale_$t = right_scale(min(t1 + b_token_$t, last_token));
 //! end
 //! unroll k 0 BK
     {
@@ -4785,7 +4798,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // rounded to f16, with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the
 // reading of \`a\`.
 //
-// Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
+// Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 or codes [tokens, ·] from b_column on, out f32 [m, n].
 // Range: gradients are far smaller than f16 reaches. \`a\` is multiplied by power[0] (see gradient_scale.wgsl), after its
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. \`b\` is of ordinary size and limited.
 // An \`a\` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
@@ -4798,6 +4811,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // values are fetched as they are. Indices are clamped instead of guarded: what is past the end of the tokens counts
 // zero by \`b\`, and rows and columns that are not there are not stored.
 //! include fragments.wgsl
+//! include low_rank_right.wgsl
 
 struct Params {
   m: u32, n: u32, tokens: u32,
@@ -4808,7 +4822,6 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> power: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 //! if COLUMN_SCALES
@@ -4831,28 +4844,32 @@ const STEPS = SPLIT_K / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
-// Of each token, scale_of is what its row of \`a\` was multiplied by; right_quad turns values of its row of \`b\` into
-// those of the tile, before they are rounded.
+// Of each token, scale_of is what its rows of \`a\` and \`b\` were multiplied by; right_quad turns values of its row of \`b\`
+// into those of the tile, before they are rounded.
 //! if A_TYPE == f16
 @group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a
 
 fn scale_of(token: u32) -> f32 {
-  return row_scales[token];
+  return row_scales[token] * right_scale(token);
 }
 
-fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return saturated(values * (power[0] / scale));
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+  return saturated(right_values(quad) * (power[0] / scale));
 }
 //! else
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 
 fn scale_of(token: u32) -> f32 {
-  return 1.0;
+  return right_scale(token);
 }
 
-fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return saturated(values);
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+//! if B_CODES
+  return saturated(right_values(quad) / scale);
+//! else
+  return saturated(quad);
+//! end
 }
 
 // The factors of four columns of \`a\`, from the one at \`quad\` on.
@@ -4923,8 +4940,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! unroll p 0 B_LOADS
   let b_row_$p = min(first + b_token + \${p}u * B_TOKENS, last_token);
-  var b_low_$p = b[b_row_$p * params.b_pitch + b_low];
-  var b_high_$p = b[b_row_$p * params.b_pitch + b_high];
+  var b_low_$p = fetch_right(b_row_$p, b_low, params.b_pitch);
+  var b_high_$p = fetch_right(b_row_$p, b_high, params.b_pitch);
   var b_scale_$p = scale_of(b_row_$p);
 //! end
 //! unroll i 0 BM/32
@@ -4965,8 +4982,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll p 0 B_LOADS
     {
       let row = min(next + b_token + \${p}u * B_TOKENS, last_token);
-      b_low_$p = b[row * params.b_pitch + b_low];
-      b_high_$p = b[row * params.b_pitch + b_high];
+      b_low_$p = fetch_right(row, b_low, params.b_pitch);
+      b_high_$p = fetch_right(row, b_high, params.b_pitch);
       b_scale_$p = scale_of(row);
     }
 //! end
@@ -5016,6 +5033,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 // Which quad of a row lies at place \`quad\` of the tile, whose row has \`vectors\` pairs of them.
 fn in_order(quad: u32, vectors: u32) -> u32 { return quad / 2u + quad % 2u * vectors; }
+`,
+  "low_rank_right.wgsl": `// The right factor of a gradient of low rank, four columns of a token at a time: f32, or (B_CODES) codes, the rows of
+// which were multiplied by b_scales. Include-only; constants of the codes' format from src/kernels/codes.ts.
+//
+// They are fetched as they are stored, well before they are used, and decoded where they are.
+//! if B_CODES
+//! include $CODES_INCLUDE
+//! include code_place.wgsl
+
+@group(0) @binding(2) var<storage, read> b: array<u32>;
+@group(0) @binding(7) var<storage, read> b_scales: array<f32>;
+
+alias RightQuad = u32;
+
+// \`quads\` is what a row has of them.
+fn fetch_right(token: u32, at: u32, quads: u32) -> RightQuad { return b[code_place(token, at, quads)]; }
+fn right_scale(token: u32) -> f32 { return b_scales[token]; }
+// Times their scale.
+fn right_values(quad: RightQuad) -> vec4<f32> { return unpack4_$CODES(quad); }
+//! else
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+
+alias RightQuad = vec4<f32>;
+
+fn fetch_right(token: u32, at: u32, quads: u32) -> RightQuad { return b[token * quads + at]; }
+fn right_scale(token: u32) -> f32 { return 1.0; }
+fn right_values(quad: RightQuad) -> vec4<f32> { return quad; }
+//! end
 `,
   "metrics.wgsl": `// Writes what this step did into its slot of a ring, which the host reads once in many steps.
 //! include step_state.wgsl
@@ -5924,7 +5969,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "rotate.wgsl": `// Block Hadamard transform of a matrix along its rows, see hadamard.wgsl: output[r] = input[r] · H.
 //
-// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too.
+// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too. With ACCUMULATE the
+// result is added to what output holds.
 // Idea: the pitch is whole blocks, so the matrix is one run of them. Four vec4s per thread, each loaded and stored once.
 //! include linear_grid.wgsl
 //! include hadamard.wgsl
@@ -5958,7 +6004,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let result = rotated(Tile(value_0, value_1, value_2, value_3), thread, 0u);
 //! unroll i 0 4
   let at_$i = start + rotated_place(thread, \${i}u);
+//! if ACCUMULATE
+  if (at_$i < params.vectors) { output[at_$i] += result[$i]; }
+//! else
   if (at_$i < params.vectors) { output[at_$i] = result[$i]; }
+//! end
 //! end
 }
 `,

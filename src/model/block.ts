@@ -151,9 +151,11 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
   }
 }
 
-/** The f32 input of a linear layer that reads it in its backward pass. */
-function inputAgain(linear: Linear, pass: Pass, name: "normed" | "hidden"): Matrix | null {
-  return linear.backwardReadsInput ? pass.activations.get(name, pass.rows) : null;
+/** The forms in which a linear layer reads its input in its backward pass; null if in none. */
+function inputAgain(linear: Linear, pass: Pass, name: "normed" | "hidden"): LinearInput | null {
+  const input = linear.backwardReadsInput ? pass.activations.get(name, pass.rows) : null;
+  const codes = linear.backwardReadsCodes ? linear.inputCodes(pass.rows) : null;
+  return input || codes ? { input, codes } : null;
 }
 
 /** The types of activations that all of the blocks do with. */
@@ -204,18 +206,17 @@ export function blockBackward(
   if (pass.activations.mode.checkpointing) forwardToGateUp(pass, block, layer, attendToPass);
 
   const dResidual = get("dResidual");
-  const hidden = inputAgain(block.down, pass, "hidden");
-  if (hidden) swiglu(program, { gateUp: get("gateUp"), output: hidden });
+  const down = inputAgain(block.down, pass, "hidden");
+  if (down) swiglu(program, { gateUp: get("gateUp"), output: down.input, quantized: down.codes });
   block.down.backward(program, {
     dOutput: dResidual,
     codes: outputCodes,
-    input: hidden,
+    input: down?.input ?? null,
+    inputCodes: down?.codes,
     dInput: get("dHidden"),
   });
-  const gateUpInput = inputAgain(block.gateUp, pass, "normed");
-  if (gateUpInput) {
-    normForward(program, block.mlpNorm, get("postAttention"), { input: gateUpInput });
-  }
+  const gateUp = inputAgain(block.gateUp, pass, "normed");
+  if (gateUp) normForward(program, block.mlpNorm, get("postAttention"), gateUp);
   const codes = block.gateUp.gradientCodes(pass.rows);
   swigluBackward(program, {
     gateUp: get("gateUp"),
@@ -227,7 +228,8 @@ export function blockBackward(
   block.gateUp.backward(program, {
     dOutput: get("dGateUp"),
     codes,
-    input: gateUpInput,
+    input: gateUp?.input ?? null,
+    inputCodes: gateUp?.codes,
     dInput: get("dNormed"),
   });
   const dPostAttention = block.o.gradientCodes(pass.rows);
@@ -253,12 +255,13 @@ export function blockBackward(
     dK: gradient.k,
     dV: gradient.v,
   });
-  const qkvInput = inputAgain(block.qkv, pass, "normed");
-  if (qkvInput) normForward(program, block.attentionNorm, get("input"), { input: qkvInput });
+  const qkv = inputAgain(block.qkv, pass, "normed");
+  if (qkv) normForward(program, block.attentionNorm, get("input"), qkv);
   block.qkv.backward(program, {
     dOutput: get("dQkv"),
     codes: null,
-    input: qkvInput,
+    input: qkv?.input ?? null,
+    inputCodes: qkv?.codes,
     dInput: needsInputGradient ? get("dNormed") : null,
   });
   if (!needsInputGradient) return null;

@@ -10,7 +10,7 @@ import type { Program } from "../../gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
 import { formatOf } from "../../numerics/formats.ts";
 import type { QuantizedGradient } from "../rows/quantize.ts";
-import type { LowRankProduct } from "./low_rank_product.ts";
+import { type LowRankProduct, rightBindings, rightConstants } from "./low_rank_product.ts";
 import { recordSplitK } from "./low_rank_split.ts";
 
 /** How far the elements of a gradient reach, so that they can be brought into the range of f16. */
@@ -91,10 +91,11 @@ function recordPower(
  */
 export function lowRankGradientTensor(
   program: Program,
-  { a, b, out, alpha = 1, accumulate = false }: LowRankProduct,
+  product: LowRankProduct,
   { power, columnScales, rowScales }: GradientScale,
   variant: Partial<LowRankTensorVariant> = {},
 ): void {
+  const { a, b, out, alpha = 1, accumulate = false } = product;
   const [m, n, tokens] = [a.cols, b.cols, a.matrix.rows];
   if (rowScales && rowScales.length < tokens) {
     throw new RangeError(`Cannot take ${rowScales.length} scales out of ${tokens} rows`);
@@ -121,12 +122,14 @@ export function lowRankGradientTensor(
       B_LOADS: loads(BN),
       A_TYPE: a.matrix.type,
       COLUMN_SCALES: !!columnScales,
+      ...rightConstants(product),
       EMULATE: !supportsMatrix(program.device, F16_MATRIX),
     },
     bindings: {
       power,
       ...(columnScales && { column_scales: columnScales }),
       ...(rowScales && { row_scales: rowScales }),
+      ...rightBindings(product),
     },
     params: { alpha },
     unit: 4,

@@ -1,5 +1,6 @@
 /**
- * The gradient of A where it is trained: `dA = (c·G·B)ᵀ·x`.
+ * The gradient of A where it is trained: `dA = (c·G·B)ᵀ·x`, from the codes of x that the forward took.
+ * Where these are rotated, it is rotated back: AdamW goes element by element, and A's are those of x.
  *
  * G·B is a product of the codes of G, which dX needs as well, and of B in codes; all parts of a
  * merged layer are one product. On tensor cores the result stays in f16 as what its codes multiply
@@ -8,13 +9,14 @@
  * @module
  */
 
-import { asVector, columnsOf, type Matrix } from "../../gpu/buffers.ts";
+import { asVector, columnsOf } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import { codesOfB } from "../../kernels/falqon/product.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import { lowRankGradient } from "../../kernels/gemm/low_rank_gradient.ts";
 import { scaleOfF16Gradient } from "../../kernels/gemm/low_rank_gradient_tensor.ts";
-import type { QuantizedGradient } from "../../kernels/rows/quantize.ts";
+import type { Quantized, QuantizedGradient } from "../../kernels/rows/quantize.ts";
+import { rotate } from "../../kernels/rows/rotation.ts";
 import type { Parameter } from "../../layers/parameters.ts";
 import { formatOf } from "../../numerics/formats.ts";
 import type { MergedWeight } from "./merged_weight.ts";
@@ -30,8 +32,8 @@ const LARGEST_PRODUCT = 2 ** 8;
 export interface GradientOfA {
   /** G in codes [tokens, width], their columns divided by the scales of W. */
   g: QuantizedGradient;
-  /** f32 [tokens, inFeatures]: x */
-  input: Matrix;
+  /** x in codes [tokens, inFeatures] */
+  x: Quantized;
   /** f32 [rows of all A, inFeatures] */
   a: Parameter;
 }
@@ -41,7 +43,7 @@ export function recordGradientOfA(
   program: Program,
   { spec, weight, scales, adapterRows }: MergedWeight,
   updates: readonly FalqonUpdate[],
-  { g, input, a }: GradientOfA,
+  { g, x, a }: GradientOfA,
 ): void {
   const isF16 = program.device.tuning.f16Storage.gradients;
   const codes = program.scratch(adapterRows, spec.width, "B in codes", weight.type);
@@ -52,34 +54,33 @@ export function recordGradientOfA(
     codesOfB(program, { b, ...where, inverse: isF16 });
   }
   const { loraScale } = updates[0].product!;
-  const a_ = { layout: "nt", a: g.codes, b: codes } as const;
-  const dxA = program.scratch(
-    input.rows,
-    adapterRows,
-    "gradient of x·Aᵀ",
-    isF16 ? "f16" : "f32",
-  );
-  if (!isF16) {
-    gemm(program, { ...a_, out: dxA, alpha: loraScale, rowScales: g.scales, columnScales });
-    lowRankGradient(program, {
-      a: columnsOf(dxA),
-      b: columnsOf(input),
-      out: a.gradient,
-      accumulate: true,
-    });
-    return;
-  }
+  const { rows } = x.codes;
+  const dxA = program.scratch(rows, adapterRows, "gradient of x·Aᵀ", isF16 ? "f16" : "f32");
   const shrink = LARGEST_PRODUCT / (formatOf(g.codes.type).max * formatOf(codes.type).max);
-  gemm(program, { ...a_, out: dxA, alpha: shrink });
+  gemm(program, {
+    layout: "nt",
+    a: g.codes,
+    b: codes,
+    out: dxA,
+    ...(isF16 ? { alpha: shrink } : { alpha: loraScale, rowScales: g.scales, columnScales }),
+  });
+  const { rotation: block = 1 } = x;
+  const { gradient } = a;
+  const rotated = block > 1 &&
+    program.scratch(gradient.rows, gradient.cols, "rotated gradient of A");
   lowRankGradient(program, {
     a: columnsOf(dxA),
-    b: columnsOf(input),
-    out: a.gradient,
-    alpha: loraScale / shrink,
-    accumulate: true,
-    gradientScale: {
-      ...scaleOfF16Gradient(program, { codes: g.codes, scales: g.scales }),
-      columnScales,
-    },
+    b: columnsOf(x.codes),
+    bScales: x.scales,
+    out: rotated || gradient,
+    accumulate: !rotated,
+    ...(isF16 && {
+      alpha: loraScale / shrink,
+      gradientScale: {
+        ...scaleOfF16Gradient(program, { codes: g.codes, scales: g.scales }),
+        columnScales,
+      },
+    }),
   });
+  if (rotated) rotate(program, { input: rotated, output: gradient, accumulate: true, block });
 }

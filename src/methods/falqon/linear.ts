@@ -73,11 +73,16 @@ export class FalqonLinear implements Linear {
   }
 
   /**
-   * dB is computed from the saved x·Aᵀ: the input is not kept, unless A is trained or the gradient of
-   * W is sketched.
+   * dB is computed from the saved x·Aᵀ: the input is not kept, unless the gradient of W is sketched,
+   * or that of A is made of codes with one scale for all tokens.
    */
   get backwardReadsInput(): boolean {
-    return this.#weight.a !== null || this.#sketches.length > 0;
+    return (this.#weight.a !== null && this.forwardReadsF32) || this.#sketches.length > 0;
+  }
+
+  /** The gradient of A is made of the codes of the input. */
+  get backwardReadsCodes(): boolean {
+    return this.#weight.a !== null;
   }
 
   /** One scale for all tokens needs the whole matrix before any of it is quantised. */
@@ -90,6 +95,14 @@ export class FalqonLinear implements Linear {
     return this.shared.context.device.tuning.f16Storage.activations && !this.#hasPending
       ? "f16"
       : "f32";
+  }
+
+  /** Records quantising an input that comes without codes. */
+  #quantizedInput(program: Program, input: Matrix): Quantized {
+    const codes = this.#inputCodes(input.rows);
+    const granularity = this.shared.settings.scaleGranularity;
+    quantize(program, { input, ...codes, granularity });
+    return codes;
   }
 
   inputCodes(rows: number): Quantized | null {
@@ -162,8 +175,7 @@ export class FalqonLinear implements Linear {
   forward(program: Program, { input, codes: filled, output, addend }: LinearForward): void {
     const { settings } = this.shared;
     const { rows } = output;
-    const x = filled ?? this.#inputCodes(rows);
-    if (!filled) quantize(program, { input: input!, ...x, granularity: settings.scaleGranularity });
+    const x = filled ?? this.#quantizedInput(program, input!);
     const xA = this.layout.width > 0 ? this.#xA.rows(rows) : undefined;
     gemm(program, {
       layout: "nt",
@@ -179,7 +191,8 @@ export class FalqonLinear implements Linear {
     addPending(program, this.updates, settings, xA!, output);
   }
 
-  backward(program: Program, { dOutput, codes: filled, input, dInput }: LinearBackward): void {
+  backward(program: Program, io: LinearBackward): void {
+    const { dOutput, codes: filled, input, inputCodes, dInput } = io;
     for (const sketch of this.#sketches) {
       const projected = this.shared.gSketch.rows(dOutput.rows, sketch.width);
       sketch.add(program, dOutput, input!, projected);
@@ -202,7 +215,10 @@ export class FalqonLinear implements Linear {
       });
     }
     this.#gradientOfB(program, dOutput, g);
-    if (a) recordGradientOfA(program, this.#weight, this.updates, { g: g!, input: input!, a });
+    if (a) {
+      const x = inputCodes ?? this.#quantizedInput(program, input!);
+      recordGradientOfA(program, this.#weight, this.updates, { g: g!, x, a });
+    }
     if (!g || !dInput) return;
     gemm(program, {
       layout: "nn",

@@ -138,7 +138,9 @@ Deno.test("the gradient of A is (c·G·B)ᵀ·x, and in the first step zero", as
       const label = `${JSON.stringify(options)}, f16 ${gradients}`;
       const built = await build(options);
       const { layers, linear, a, bs } = built;
-      assert(linear.backwardReadsInput);
+      const { backwardReadsInput, backwardReadsCodes } = linear;
+      const perMatrix = options.scaleGranularity === "tensor";
+      assertEquals([backwardReadsInput, backwardReadsCodes], [perMatrix, true]);
       const pass = async (needsInputGradient: boolean) => {
         const output = poisoned(device, tokens, spec.width);
         const dInput = needsInputGradient ? poisoned(device, tokens, INPUTS) : null;
@@ -160,6 +162,13 @@ Deno.test("the gradient of A is (c·G·B)ᵀ·x, and in the first step zero", as
       const { codes, scales } = linear.shared.gradient.rows(tokens, spec.width);
       const ofG = new Float32Array(await device.read(scales));
       const g = decoded(await readCodes(codes), ofG, spec.width, ofGradient);
+      // And x, which is then rotated back.
+      const input = linear.shared.input.rows(tokens, INPUTS);
+      const ofX = new Float32Array(await device.read(input.scales));
+      const roundedX = rotate(
+        decoded(await readCodes(input.codes), ofX, INPUTS, type),
+        linear.rotation,
+      );
       const ofW = new Float32Array(await device.read(linear.scales));
       const want = new Float64Array(got.length);
       const plain = new Float64Array(got.length);
@@ -180,13 +189,13 @@ Deno.test("the gradient of A is (c·G·B)ᵀ·x, and in the first step zero", as
             { length: tokens * part.rows },
             (_, at) => of[Math.floor(at / part.rows) * spec.width + part.start + at % part.rows],
           );
-        const into = (to: Float64Array, g: Float64Array, b: Float64Array) => {
+        const into = (to: Float64Array, g: Float64Array, b: Float64Array, x: Float64Array) => {
           const low = matmulNN(g, b, tokens, RANK, part.rows);
-          const dA = matmulTN(low, x.exact, RANK, INPUTS, tokens);
+          const dA = matmulTN(low, x, RANK, INPUTS, tokens);
           dA.forEach((v, at) => to[start * INPUTS + at] = C * v);
         };
-        into(want, column(g), rounded);
-        into(plain, column(dy.exact), Float64Array.from(b));
+        into(want, column(g), rounded, roundedX);
+        into(plain, column(dy.exact), Float64Array.from(b), x.exact);
       }
       const error = relativeError(got, want);
       assert(error < (gradients ? 1e-3 : 1e-5), `${label}: off by ${error} of what was rounded`);
