@@ -32,6 +32,7 @@ import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { Linear } from "../layers/method.ts";
 import type { ActivationName, Activations, ActivationTypes } from "./activations.ts";
+import { inputAgain } from "./input_again.ts";
 import { type LinearInput, type Norm, normForward, normGradients } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
@@ -151,13 +152,6 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
   }
 }
 
-/** The forms in which a linear layer reads its input in its backward pass; null if in none. */
-function inputAgain(linear: Linear, pass: Pass, name: "normed" | "hidden"): LinearInput | null {
-  const input = linear.backwardReadsInput ? pass.activations.get(name, pass.rows) : null;
-  const codes = linear.backwardReadsCodes ? linear.inputCodes(pass.rows) : null;
-  return input || codes ? { input, codes } : null;
-}
-
 /** The types of activations that all of the blocks do with. */
 export function activationTypes(blocks: readonly Block[]): ActivationTypes {
   const reads = (linear: Linear) => linear.forwardReadsF32 || linear.backwardReadsInput;
@@ -206,17 +200,18 @@ export function blockBackward(
   if (pass.activations.mode.checkpointing) forwardToGateUp(pass, block, layer, attendToPass);
 
   const dResidual = get("dResidual");
-  const down = inputAgain(block.down, pass, "hidden");
-  if (down) swiglu(program, { gateUp: get("gateUp"), output: down.input, quantized: down.codes });
+  const down = inputAgain(block.down, pass, "hidden", ({ input, codes }) => {
+    swiglu(program, { gateUp: get("gateUp"), output: input, quantized: codes });
+  });
   block.down.backward(program, {
     dOutput: dResidual,
     codes: outputCodes,
-    input: down?.input ?? null,
-    inputCodes: down?.codes,
+    ...down,
     dInput: get("dHidden"),
   });
-  const gateUp = inputAgain(block.gateUp, pass, "normed");
-  if (gateUp) normForward(program, block.mlpNorm, get("postAttention"), gateUp);
+  const gateUp = inputAgain(block.gateUp, pass, "normed", (again) => {
+    normForward(program, block.mlpNorm, get("postAttention"), again);
+  });
   const codes = block.gateUp.gradientCodes(pass.rows);
   swigluBackward(program, {
     gateUp: get("gateUp"),
@@ -228,8 +223,7 @@ export function blockBackward(
   block.gateUp.backward(program, {
     dOutput: get("dGateUp"),
     codes,
-    input: gateUp?.input ?? null,
-    inputCodes: gateUp?.codes,
+    ...gateUp,
     dInput: get("dNormed"),
   });
   const dPostAttention = block.o.gradientCodes(pass.rows);
@@ -255,13 +249,13 @@ export function blockBackward(
     dK: gradient.k,
     dV: gradient.v,
   });
-  const qkv = inputAgain(block.qkv, pass, "normed");
-  if (qkv) normForward(program, block.attentionNorm, get("input"), qkv);
+  const qkv = inputAgain(block.qkv, pass, "normed", (again) => {
+    normForward(program, block.attentionNorm, get("input"), again);
+  });
   block.qkv.backward(program, {
     dOutput: get("dQkv"),
     codes: null,
-    input: qkv?.input ?? null,
-    inputCodes: qkv?.codes,
+    ...qkv,
     dInput: needsInputGradient ? get("dNormed") : null,
   });
   if (!needsInputGradient) return null;

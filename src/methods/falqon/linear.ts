@@ -4,29 +4,17 @@
  * @module
  */
 
-import {
-  type BufferView,
-  columnsOf,
-  firstOf,
-  type Matrix,
-  rowsOf,
-  type Vector,
-} from "../../gpu/buffers.ts";
+import { type BufferView, firstOf, type Matrix, rowsOf, type Vector } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { StepState } from "../../gpu/step_state.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import { quantize, type Quantized, type QuantizedGradient } from "../../kernels/rows/quantize.ts";
-import { lowRankGradient } from "../../kernels/gemm/low_rank_gradient.ts";
-import {
-  findGradientScale,
-  scaleOfF16Gradient,
-} from "../../kernels/gemm/low_rank_gradient_tensor.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
 import type { FalqonShared } from "./shared.ts";
 import { GradientSketch } from "./gradient_sketch.ts";
 import { addPending, recordPendingGradient } from "./pending.ts";
-import { recordGradientOfA } from "./gradient_of_a.ts";
+import { recordGradientOfA, recordGradientsOfB } from "./adapter_gradients.ts";
 import { FalqonUpdate } from "./update.ts";
 import { FalqonWeight } from "./weight.ts";
 import type {
@@ -214,7 +202,11 @@ export class FalqonLinear implements Linear {
         granularity: settings.scaleGranularity,
       });
     }
-    this.#gradientOfB(program, dOutput, g);
+    if (this.updates.length > 0) {
+      const { loraScale } = this.shared.settings;
+      const xA = this.#xA.rows(dOutput.rows);
+      recordGradientsOfB(program, this.updates, { dOutput, codes: g, xA, loraScale });
+    }
     if (a) {
       const x = inputCodes ?? this.#quantizedInput(program, input!);
       recordGradientOfA(program, this.#weight, this.updates, { g: g!, x, a });
@@ -227,28 +219,6 @@ export class FalqonLinear implements Linear {
       out: dInput,
       rowScales: g.scales,
     });
-  }
-
-  /**
-   * dB += c · Gᵀ·(x·Aᵀ). The scale of G is known where it has codes; a G in f16 is scaled like
-   * them.
-   */
-  #gradientOfB(program: Program, dOutput: Matrix, codes: QuantizedGradient | null): void {
-    if (this.updates.length === 0) return;
-    const { rank, loraScale } = this.shared.settings;
-    const gradientScale = dOutput.type === "f16"
-      ? scaleOfF16Gradient(program, codes!)
-      : findGradientScale(program, codes);
-    for (const { adapter: { part, start }, b } of this.updates) {
-      lowRankGradient(program, {
-        a: columnsOf(dOutput, part.start, part.rows),
-        b: columnsOf(this.#xA.rows(dOutput.rows), start, rank),
-        out: b.gradient,
-        alpha: loraScale,
-        accumulate: true,
-        gradientScale,
-      });
-    }
   }
 
   /** Starts to sketch the gradient of W; passes recorded from now on add to the sketch. */

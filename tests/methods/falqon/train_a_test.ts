@@ -6,7 +6,12 @@ import { Program } from "../../../src/gpu/program.ts";
 import { StepState } from "../../../src/gpu/step_state.ts";
 import { tensorKey } from "../../../src/kernels/falqon/rounding.ts";
 import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
-import { Parameters } from "../../../src/layers/parameters.ts";
+import { submitOnce } from "../../../src/gpu/submit_once.ts";
+import { Model } from "../../../src/inference/model.ts";
+import { type Parameter, Parameters } from "../../../src/layers/parameters.ts";
+import { sequenceArrays, writeTokens } from "../../../src/model/token_buffers.ts";
+import { withFolder } from "../../support/io.ts";
+import { writeTinyModel } from "../../support/tiny_model.ts";
 import { falqon } from "../../../src/methods/falqon/falqon.ts";
 import type { FalqonLayers } from "../../../src/methods/falqon/layers.ts";
 import type { FalqonLinear } from "../../../src/methods/falqon/linear.ts";
@@ -18,7 +23,7 @@ import { type CodedWeight, updateProduct } from "../../oracle/falqon_update.ts";
 import { matmulNN, matmulTN } from "../../oracle/matmul.ts";
 import { rotate } from "../../oracle/rotation.ts";
 import { dot } from "../../oracle/vector.ts";
-import { device } from "../../support/device.ts";
+import { device, expectAllFreed } from "../../support/device.ts";
 import { poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
 import { randomWeights } from "../../support/linear_weights.ts";
 import { fromPanels } from "../../support/panels.ts";
@@ -323,3 +328,54 @@ Deno.test("over many steps the weight comes to hold c·B·A", async () => {
     built.free();
   }
 });
+
+Deno.test("in a network the gradients of A and B agree on what growing both would do", () =>
+  withFolder(async (folder) => {
+    // ⟨A, dA⟩ = ⟨B, dB⟩ = c · tr(Bᵀ·Gᵀ·x·Aᵀ) for every part, if each layer gets its own x and G.
+    await writeTinyModel(folder);
+    const ids = Array.from({ length: 37 }, (_, i) => 3 + (i * i * 37) % 250);
+    for (const [format, rotation] of [["int8", true], ["int8", false], ["fp8", false]] as const) {
+      for (const checkpointing of [false, true]) {
+        await using _ = expectAllFreed();
+        using model = await Model.load(folder, { device });
+        const method = falqon({
+          rank: RANK,
+          format,
+          rotation,
+          updateRule: "stochastic",
+          trainA: true,
+        });
+        const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
+        network.reserve({ tokens: ids.length, training: true, checkpointing });
+        writeTokens(device, network.tokens, sequenceArrays(ids, ids));
+        const { list } = network.parameters;
+        for (const [i, { name, rows, cols, value, gradient }] of list.entries()) {
+          if (!name.endsWith("_B")) continue;
+          const b = randomValues(rows * cols, i, 0.02);
+          device.writeMatrix(value, b);
+          device.writeMatrix(gradient, b); // from zero
+        }
+        using state = new StepState(device, { beta1: 0, beta2: 0 });
+        state.begin({ step: 1, learningRate: 0, targetCount: ids.length - 1 });
+        await submitOnce(device, (program) => {
+          network.layers.update!(program, state);
+          program.clear(network.parameters.gradients);
+          network.recordTraining(program, ids.length, state);
+        });
+        const along = async ({ value, gradient }: Parameter) => {
+          const [v, g] = [await device.readMatrix(value), await device.readMatrix(gradient)];
+          return dot(Float64Array.from(v), 0, Float64Array.from(g), 0, v.length);
+        };
+        const [ofA, ofB]: number[][] = [[], []];
+        for (const { spec } of network.linears()) {
+          const named = (name: string) => along(list.find((parameter) => parameter.name === name)!);
+          ofA.push(await named(`${spec.name}.falqon_A`));
+          const ofParts = [];
+          for (const { module } of spec.parts) ofParts.push(await named(`${module}.falqon_B`));
+          ofB.push(ofParts.reduce((sum, v) => sum + v));
+        }
+        const error = relativeError(ofA, ofB);
+        assert(error < (format === "int8" ? 0.03 : 0.08), `${format} ${rotation}: ${error}`);
+      }
+    }
+  }));

@@ -1,6 +1,9 @@
 /**
- * The gradient of A where it is trained: `dA = (c·G·B)ᵀ·x`, from the codes of x that the forward took.
- * Where these are rotated, it is rotated back: AdamW goes element by element, and A's are those of x.
+ * The gradients of the adapters of a layer: `dB = c·Gᵀ·(x·Aᵀ)`, and where A is trained too,
+ * `dA = (c·G·B)ᵀ·x`.
+ *
+ * dA is made from the codes of x that the forward took. Where these are rotated, it is rotated back:
+ * AdamW goes element by element, and those of A belong to those of x.
  *
  * G·B is a product of the codes of G, which dX needs as well, and of B in codes; all parts of a
  * merged layer are one product. On tensor cores the result stays in f16 as what its codes multiply
@@ -9,12 +12,15 @@
  * @module
  */
 
-import { asVector, columnsOf } from "../../gpu/buffers.ts";
+import { asVector, columnsOf, type Matrix } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import { codesOfB } from "../../kernels/falqon/product.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import { lowRankGradient } from "../../kernels/gemm/low_rank_gradient.ts";
-import { scaleOfF16Gradient } from "../../kernels/gemm/low_rank_gradient_tensor.ts";
+import {
+  findGradientScale,
+  scaleOfF16Gradient,
+} from "../../kernels/gemm/low_rank_gradient_tensor.ts";
 import type { Quantized, QuantizedGradient } from "../../kernels/rows/quantize.ts";
 import { rotate } from "../../kernels/rows/rotation.ts";
 import type { Parameter } from "../../layers/parameters.ts";
@@ -27,6 +33,42 @@ import type { FalqonUpdate } from "./update.ts";
  * and have few such codes: typical sums are some hundreds.
  */
 const LARGEST_PRODUCT = 2 ** 8;
+
+/** Operands of {@linkcode recordGradientsOfB}. */
+export interface GradientsOfB {
+  /** G [tokens, width]: f32, or f16 as its codes are scaled */
+  dOutput: Matrix;
+  /** The same in codes, if there are any. */
+  codes: QuantizedGradient | null;
+  /** f32 [tokens, rows of all A]: x·Aᵀ */
+  xA: Matrix;
+  /** c */
+  loraScale: number;
+}
+
+/**
+ * Records `dB += c·Gᵀ·(x·Aᵀ)` of every part. The scale of G is known where it has codes; a G in f16 is
+ * scaled like them.
+ */
+export function recordGradientsOfB(
+  program: Program,
+  updates: readonly FalqonUpdate[],
+  { dOutput, codes, xA, loraScale }: GradientsOfB,
+): void {
+  const gradientScale = dOutput.type === "f16"
+    ? scaleOfF16Gradient(program, codes!)
+    : findGradientScale(program, codes);
+  for (const { adapter: { part, start }, b } of updates) {
+    lowRankGradient(program, {
+      a: columnsOf(dOutput, part.start, part.rows),
+      b: columnsOf(xA, start, b.cols),
+      out: b.gradient,
+      alpha: loraScale,
+      accumulate: true,
+      gradientScale,
+    });
+  }
+}
 
 /** Operands of {@linkcode recordGradientOfA}. */
 export interface GradientOfA {
