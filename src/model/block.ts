@@ -11,7 +11,7 @@
  *
  * The forward keeps x, qkv (after rope), the attention's output and log-sum-exp, postAttention and
  * gate,up. Norms and SwiGLU are computed again where a linear layer needs its input for its own
- * gradient; FALQON's do not. Where a layer multiplies in low precision, norm and SwiGLU write its
+ * gradient; FALQON's do only where A is trained. Where a layer multiplies in low precision, norm and SwiGLU write its
  * input in that at once, and in f32 only if something reads it. What is widest, qkv, gate,up and its
  * gradient, is f16 where its layer can write or read that (`preferredOutputType`,
  * `preferredGradientType`).

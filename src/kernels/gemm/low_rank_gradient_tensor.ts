@@ -17,6 +17,8 @@ import { recordSplitK } from "./low_rank_split.ts";
 export interface GradientScale {
   /** f32, one element: the power of two to multiply by. */
   power: Matrix;
+  /** A power of two that it is multiplied by. Default 1. */
+  powerFactor?: number;
   /** f32: the columns are divided by these first. */
   columnScales?: Vector;
   /**
@@ -71,6 +73,19 @@ export function scaleOfF16Gradient(program: Program, codes: QuantizedGradient): 
   return { power, columnScales: codes.columnScales, rowScales: codes.scales };
 }
 
+/**
+ * The same of a gradient in f16 that goes with a scale found already for its codes: by
+ * {@linkcode recordGradientScale} if `isF16` is false, else by {@linkcode scaleOfF16Gradient}.
+ */
+export function asScaleOfF16(
+  { power }: GradientScale,
+  { codes, scales: rowScales }: QuantizedGradient,
+  isF16: boolean,
+): GradientScale {
+  const { f16Headroom } = formatOf(codes.type);
+  return { power, powerFactor: isF16 ? 1 : 1 / f16Headroom!, rowScales };
+}
+
 /** Records finding `headroom` times the power of two that no scale is below. */
 function recordPower(
   program: Program,
@@ -92,7 +107,7 @@ function recordPower(
 export function lowRankGradientTensor(
   program: Program,
   product: LowRankProduct,
-  { power, columnScales, rowScales }: GradientScale,
+  { power, powerFactor = 1, columnScales, rowScales }: GradientScale,
   variant: Partial<LowRankTensorVariant> = {},
 ): void {
   const { a, b, out, alpha = 1, accumulate = false } = product;
@@ -131,7 +146,7 @@ export function lowRankGradientTensor(
       ...(rowScales && { row_scales: rowScales }),
       ...rightBindings(product),
     },
-    params: { alpha },
+    params: { alpha, power_factor: powerFactor },
     unit: 4,
   });
 }

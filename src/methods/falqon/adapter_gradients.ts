@@ -18,7 +18,9 @@ import { codesOfB } from "../../kernels/falqon/product.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import { lowRankGradient } from "../../kernels/gemm/low_rank_gradient.ts";
 import {
+  asScaleOfF16,
   findGradientScale,
+  type GradientScale,
   scaleOfF16Gradient,
 } from "../../kernels/gemm/low_rank_gradient_tensor.ts";
 import type { Quantized, QuantizedGradient } from "../../kernels/rows/quantize.ts";
@@ -49,13 +51,16 @@ export interface GradientsOfB {
 /**
  * Records `dB += c·Gᵀ·(x·Aᵀ)` of every part. The scale of G is known where it has codes; a G in f16 is
  * scaled like them.
+ *
+ * @returns The scale of the codes for values in f16, if it is known, valid as long as what it is made from.
  */
 export function recordGradientsOfB(
   program: Program,
   updates: readonly FalqonUpdate[],
   { dOutput, codes, xA, loraScale }: GradientsOfB,
-): void {
-  const gradientScale = dOutput.type === "f16"
+): GradientScale | null {
+  const isF16 = dOutput.type === "f16";
+  const gradientScale = isF16
     ? scaleOfF16Gradient(program, codes!)
     : findGradientScale(program, codes);
   for (const { adapter: { part, start }, b } of updates) {
@@ -68,12 +73,15 @@ export function recordGradientsOfB(
       gradientScale,
     });
   }
+  return gradientScale && codes ? asScaleOfF16(gradientScale, codes, isF16) : null;
 }
 
 /** Operands of {@linkcode recordGradientOfA}. */
 export interface GradientOfA {
   /** G in codes [tokens, width], their columns divided by the scales of W. */
   g: QuantizedGradient;
+  /** From {@linkcode recordGradientsOfB}. */
+  scale: GradientScale | null;
   /** x in codes [tokens, inFeatures] */
   x: Quantized;
   /** f32 [rows of all A, inFeatures] */
@@ -85,7 +93,7 @@ export function recordGradientOfA(
   program: Program,
   { spec, weight, scales, adapterRows }: MergedWeight,
   updates: readonly FalqonUpdate[],
-  { g, x, a }: GradientOfA,
+  { g, scale, x, a }: GradientOfA,
 ): void {
   const isF16 = program.device.tuning.f16Storage.gradients;
   const codes = program.scratch(adapterRows, spec.width, "B in codes", weight.type);
@@ -119,7 +127,7 @@ export function recordGradientOfA(
     ...(isF16 && {
       alpha: loraScale / shrink,
       gradientScale: {
-        ...scaleOfF16Gradient(program, { codes: g.codes, scales: g.scales }),
+        ...(scale ?? scaleOfF16Gradient(program, g)),
         columnScales,
       },
     }),

@@ -205,11 +205,12 @@ export class FalqonLinear implements Linear {
     if (this.updates.length > 0) {
       const { loraScale } = this.shared.settings;
       const xA = this.#xA.rows(dOutput.rows);
-      recordGradientsOfB(program, this.updates, { dOutput, codes: g, xA, loraScale });
-    }
-    if (a) {
-      const x = inputCodes ?? this.#quantizedInput(program, input!);
-      recordGradientOfA(program, this.#weight, this.updates, { g: g!, x, a });
+      const gradients = { dOutput, codes: g, xA, loraScale };
+      const scale = recordGradientsOfB(program, this.updates, gradients);
+      if (a) {
+        const x = inputCodes ?? this.#quantizedInput(program, input!);
+        recordGradientOfA(program, this.#weight, this.updates, { g: g!, scale, x, a });
+      }
     }
     if (!g || !dInput) return;
     gemm(program, {

@@ -5,6 +5,7 @@ import { columnsOf } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { lowRankGradient } from "../../../src/kernels/gemm/low_rank_gradient.ts";
 import {
+  asScaleOfF16,
   lowRankGradientTensor,
   recordGradientScale,
   scaleOfF16Gradient,
@@ -31,11 +32,13 @@ for (const type of ["e4m3", "int8"] as const) {
       const { codes, scales } = poisonedCodes(device, tokens, n, type);
       const right = poisoned(device, tokens, n);
       const a = uploadMatrix(device, randomValues(tokens * m, 2, 1e-3), tokens, m);
-      const gradient = poisonedCodes(device, tokens, m, "e5m2");
+      const gradient = poisonedCodes(device, tokens, m, type === "int8" ? "int8" : "e5m2");
       const halves = device.matrix(tokens, m, "f16", "scaled gradient");
       const held = randomValues(m * n, 3);
       const plain = poisoned(device, m, n);
-      const [added, ofF32, ofF16] = [0, 1, 2].map(() => uploadMatrix(device, held, m, n).matrix);
+      const [added, ofF32, ofF16, shared] = [0, 1, 2, 3].map(() =>
+        uploadMatrix(device, held, m, n).matrix
+      );
       await runOnce(device, (program) => {
         quantize(program, { input: original, codes, scales, granularity: "row" });
         dequantize(program, { codes, scales, out: right });
@@ -49,8 +52,11 @@ for (const type of ["e4m3", "int8"] as const) {
         const scale = recordGradientScale(program, gradient);
         const product = { a: columnsOf(a.matrix), ...adds, out: ofF32 };
         lowRankGradientTensor(program, product, scale, SMALL);
-        const ofHalves = { a: columnsOf(halves), ...adds, out: ofF16 };
-        lowRankGradientTensor(program, ofHalves, scaleOfF16Gradient(program, gradient), SMALL);
+        const ofHalves = { a: columnsOf(halves), ...adds };
+        const known = asScaleOfF16(scale, gradient, false);
+        lowRankGradientTensor(program, { ...ofHalves, out: shared }, known, SMALL);
+        const own = scaleOfF16Gradient(program, gradient);
+        lowRankGradientTensor(program, { ...ofHalves, out: ofF16 }, own, SMALL);
       });
       const exact = Float64Array.from(await device.readMatrix(right));
       const want = matmulTN(a.exact, exact, m, n, tokens);
@@ -63,6 +69,8 @@ for (const type of ["e4m3", "int8"] as const) {
         const off = Math.max(...got.map((v, i) => Math.abs(v - change[i])));
         assert(off < tolerance * size + 1e-7, `${label}: off by ${off} of ${size}`);
       }
+      // The same power of two: that of the codes' headroom is taken out of it.
+      assertEquals(await device.readMatrix(shared), await device.readMatrix(ofF16), label);
       assertEquals([await paddingOf(device, plain), await paddingOf(device, ofF16)], [0, 0]);
     }
   });
