@@ -28,7 +28,6 @@ import { GPU_FLAGS, type MethodValues } from "../src/cli/shared_flags.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import type { Device } from "../src/gpu/device.ts";
 import type { KernelTime } from "../src/gpu/program.ts";
-import type { Method } from "../src/layers/method.ts";
 import { planMemory } from "../src/train/memory.ts";
 import { architecture, ARCHITECTURE_FLAGS } from "./support/architecture.ts";
 import { withAttentionCosts } from "./support/attention_costs.ts";
@@ -154,7 +153,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   const targets = batch * (sequenceLength - 1);
   return {
     label: values.label ?? null,
-    method: describe(method, values.base),
+    method: describe(method.name, values),
     gpu: device.provider,
     adapter: device.name,
     width: values.width ?? "7b",
@@ -201,8 +200,9 @@ function isGemm({ kernel }: KernelTime): boolean {
   return /^(gemm|pack)/.test(kernel);
 }
 
-function describe({ name }: Method, base: string | undefined): string {
-  return base === undefined ? name : `${name} ${base}`;
+/** A method with the options that choose its precision. */
+function describe(name: string, { base, format, updateRule }: MethodValues): string {
+  return [name, base, format, updateRule].filter((word) => word !== undefined).join(" ");
 }
 
 function toLine(time: KernelTime): string {

@@ -41,11 +41,13 @@ async function readLog(path: string): Promise<RecordedKernel[]> {
 function unusedFiles(kernels: RecordedKernel[]): string[] {
   const used = new Set<string>(kernels.map(({ name }) => name));
   const files = readKernelFiles();
-  const included = new Set(
-    files.flatMap(({ text }) =>
-      [...text.matchAll(/^\s*\/\/! include (\S+)\.wgsl/gm)].map(([, name]) => name)
-    ),
+  const named = files.flatMap(({ text }) =>
+    [...text.matchAll(/^\s*\/\/! include (\S+)\.wgsl/gm)].map(([, name]) => name)
   );
+  // What a constant names: `include $CODES_INCLUDE`.
+  const chosen = kernels.flatMap(({ constants }) => Object.values(constants))
+    .flatMap((value) => /^(\w+)\.wgsl$/.exec(String(value))?.[1] ?? []);
+  const included = new Set([...named, ...chosen]);
   return files.filter(({ name, isKernel }) => !(isKernel ? used : included).has(name))
     .map(({ path }) => path).sort();
 }

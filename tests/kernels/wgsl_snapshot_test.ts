@@ -16,9 +16,6 @@ import { readKernelFiles } from "../../scripts/bundle_wgsl.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import { Program } from "../../src/gpu/program.ts";
-import { gemm } from "../../src/kernels/gemm/gemm.ts";
-import { fp8TensorVariant } from "../../src/kernels/gemm/variants.ts";
-import { uploadFp8Panels } from "../support/fp8_panels.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { kernelsOf, openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
@@ -72,25 +69,6 @@ function recordWidening(device: Device): void {
   widen(new Program(device), { raw: device.allocate(2 * 5 * 7, "raw"), dtype: "BF16", out });
 }
 
-/** Records the product of FP8 panels, which only measurements ask for. */
-function recordPanels(device: Device): void {
-  if (device.matrixConfigs.length === 0) return;
-  const codes = (rows: number) =>
-    uploadFp8Panels(device, new Uint8Array(rows * 70), {
-      rows,
-      cols: 70,
-      type: "e4m3",
-      order: "bytes",
-    });
-  gemm(new Program(device), {
-    layout: "nt",
-    a: codes(5),
-    b: codes(7),
-    out: device.matrix(5, 7, "f32", "product"),
-    variant: fp8TensorVariant(128, 128),
-  });
-}
-
 /** The text of each kernel's first variant on a GPU, by the name of the kernel. */
 async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Map<string, string>> {
   const asked = await kernelsOf(async () => {
@@ -100,7 +78,6 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     await planMemory({ ...request, gradientCheckpointing: false, updateStats: false });
     for (const method of methods) await recordRun(open(), method);
     recordWidening(device);
-    recordPanels(device);
   });
   return new Map([...asked].map(([name, [first]]) => [name, first.code]));
 }

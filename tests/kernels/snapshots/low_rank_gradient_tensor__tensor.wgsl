@@ -13,10 +13,10 @@ const B_LOADS = 2;
 // reading of `a`.
 //
 // Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 or codes [tokens, ·] from b_column on, out f32 [m, n].
-// Range: gradients are far smaller than f16 reaches. `a` is multiplied by power[0] (see gradient_scale.wgsl), after its
+// Range: gradients are far smaller than f16 reaches. `a` is multiplied by a power of two (see gradient_scale.wgsl), after its
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. `b` is of ordinary size and limited.
 // An `a` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
-// by itself. They are taken out again where they can be: b's row t is multiplied by power[0] / row_scales[t], at most 1.
+// by itself. They are taken out again where they can be: b's row t is multiplied by the power / row_scales[t], at most 1.
 // Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one split of SPLIT_K tokens. A step of BK tokens
 // waits in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of `a` are
 // loaded transposed at no cost. SPLIT_K is known to the compiler, which unrolls the loop. Splits are added by
@@ -101,12 +101,15 @@ struct Params {
   b_pitch: u32, b_column: u32,
   out_pitch: u32,
   alpha: f32,
+  power_factor: f32, // a power of two
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(3) var<storage, read> power: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> column_scales: array<vec4<f32>>; // of the columns of a
+
+fn used_power() -> f32 { return power[0] * params.power_factor; }
 
 const THREADS = 128u;
 // Rows of the tiles in vectors of 8 f16 values, without and with the pad that spreads rows over the banks.
@@ -138,14 +141,14 @@ fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
 
 // The factors of four columns of `a`, from the one at `quad` on.
 fn factor_of(quad: u32) -> vec4<f32> {
-  return power[0] / column_scales[quad];
+  return used_power() / column_scales[quad];
 }
 
 // Stores four neighbouring sums of a row.
 fn store(split: u32, row: u32, column: u32, sum: vec4<f32>) {
   // Up to the pitch: the columns behind n are zeros.
   if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
-  var value = sum * (params.alpha / power[0]);
+  var value = sum * (params.alpha / used_power());
   value *= column_scales[params.a_column + row / 4u][row % 4u];
   value = select(vec4<f32>(), value, column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n));
   let at = ((split * params.m + row) * params.out_pitch + column) / 4u;

@@ -15,7 +15,7 @@ import { meldedAdapter, randomAdapter } from "../../../src/methods/falqon/adapte
 import type { FalqonUpdate } from "../../../src/methods/falqon/update.ts";
 import type { FalqonLinear } from "../../../src/methods/falqon/linear.ts";
 import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
-import { layoutOf, type Matrix } from "../../../src/gpu/buffers.ts";
+import { layoutOf, type Matrix, unpitched } from "../../../src/gpu/buffers.ts";
 import { tensorKey } from "../../../src/kernels/falqon/rounding.ts";
 import { drawKey } from "../../../src/numerics/random_key.ts";
 import { decodeCodes, formatOf } from "../../../src/numerics/formats.ts";
@@ -91,29 +91,46 @@ async function build(device: Device, options: FalqonOptions) {
 
 /** The bytes of the merged weight by rows, padding included. */
 async function readBytes(device: Device, { weight }: FalqonLinear): Promise<Uint8Array> {
-  const bytes = new Uint8Array(await device.read(weight));
+  return bytesOf(weight, await device.read(weight));
+}
+
+function bytesOf(weight: Matrix, stored: ArrayBuffer): Uint8Array {
+  const bytes = new Uint8Array(stored);
   return layoutOf(weight.type) === "panels" ? fromPanels(bytes, weight) : bytes;
 }
 
-/** The part's weight as the reference has it, read from the GPU. */
-async function readPart(
-  device: Device,
-  linear: FalqonLinear,
-  index: number,
-): Promise<CodedWeight> {
+/** A part's codes, among the bytes of the merged weight: those of W, then of A. */
+function codesOfPart(linear: FalqonLinear, bytes: Uint8Array, index: number) {
+  const { pitch } = linear.weight;
+  const rows = rowsOfPart(linear, index);
+  const codes = new Uint8Array(rows.length * INPUTS);
+  rows.forEach((r, i) => codes.set(bytes.subarray(r * pitch, r * pitch + INPUTS), i * INPUTS));
+  return codes;
+}
+
+function rowsOfPart(linear: FalqonLinear, index: number): number[] {
   const { part, start } = linear.layout.parts[index];
-  const { pitch, type } = linear.weight;
-  const padded = await readBytes(device, linear);
-  const rows = [
+  return [
     ...Array.from({ length: part.rows }, (_, i) => part.start + i),
     ...Array.from({ length: RANK }, (_, j) => spec.width + start + j),
   ];
-  const codes = new Uint8Array(rows.length * INPUTS);
-  rows.forEach((r, i) => codes.set(padded.subarray(r * pitch, r * pitch + INPUTS), i * INPUTS));
+}
+
+/** The parts' weights as the reference has them, from the bytes of the merged weight. */
+async function readParts(
+  device: Device,
+  linear: FalqonLinear,
+  bytes: Uint8Array,
+): Promise<CodedWeight[]> {
   const all = new Float32Array(await device.read(linear.scales));
-  const scales = Float32Array.from(rows, (r) => all[r]);
-  const format = { name: type };
-  return { codes, scales, format, outputs: part.rows, inputs: INPUTS, rank: RANK };
+  return linear.layout.parts.map(({ part }, i) => ({
+    codes: codesOfPart(linear, bytes, i),
+    scales: Float32Array.from(rowsOfPart(linear, i), (r) => all[r]),
+    format: { name: linear.weight.type },
+    outputs: part.rows,
+    inputs: INPUTS,
+    rank: RANK,
+  }));
 }
 
 for (
@@ -151,7 +168,7 @@ for (
       layers.update(program, state);
       await program.prepare();
       const before = await readBytes(device, linear);
-      const parts = await Promise.all(spec.parts.map((_, i) => readPart(device, linear, i)));
+      const parts = await readParts(device, linear, before);
       const runKey = drawKey(randomGenerator(7)); // the first numbers that the method drew
       const states = parts.map(({ codes, outputs }, i) => ({
         rounding: { key: tensorKey(runKey, i), step: 0 },
@@ -172,12 +189,16 @@ for (
           device.writeMatrix(bOf(parameters, update), Float32Array.from(b));
         }
         program.run();
+        const bs = linear.updates.map((update) => bOf(parameters, update));
+        const [stored, ...values] = await device.readAll([linear.weight, ...bs]);
+        const bytes = bytesOf(linear.weight, stored);
         for (const [i, update] of linear.updates.entries()) {
           const want = rule(parts[i], states[i]);
-          const got = await readPart(device, linear, i);
-          assertEquals(got.codes, parts[i].codes, `${label}: step ${step}, part ${i}`);
+          const got = codesOfPart(linear, bytes, i);
+          assertEquals(got, parts[i].codes, `${label}: step ${step}, part ${i}`);
           if (step % 5 === 2) await checkCounts(update, want, label);
-          const b = await device.readMatrix(bOf(parameters, update));
+          const { rows, cols, pitch } = bs[i];
+          const b = unpitched(new Float32Array(values[i]), rows, cols, pitch);
           assert(relativeError(b, states[i].b) < 1e-4, `${label}: B of step ${step}`);
           states[i].b.set(b); // accumulate's residue differs by rounding
           changed += want.codesChanged;
@@ -340,7 +361,7 @@ Deno.test("scales of W leave room to grow under stochastic, those of A do not", 
     const scales = async (options: FalqonOptions) => {
       const { linear } = await build(device, { format, init: "kaiming", ...options });
       const all = new Float32Array(await device.read(linear.scales));
-      const parts = await Promise.all(spec.parts.map((_, i) => readPart(device, linear, i)));
+      const parts = await readParts(device, linear, await readBytes(device, linear));
       const codesOfA = parts.flatMap(({ codes, outputs, inputs }) => [
         ...decodeCodes(formatOf(linear.weight.type), codes.slice(outputs * inputs)),
       ]);

@@ -6,6 +6,7 @@ import { E4M3, E5M2 } from "../../../src/numerics/fp8.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { quantize as recordQuantize } from "../../../src/kernels/rows/quantize.ts";
+import { frozenFp8, frozenInt8 } from "../../../src/methods/falqon/falqon.ts";
 import { frozen } from "../../../src/methods/frozen.ts";
 import { fp8Lora, int8Lora, lora, qlora, torchaoStyle } from "../../../src/methods/lora/lora.ts";
 import type { AdapterOptions } from "../../../src/methods/lora/settings.ts";
@@ -464,9 +465,12 @@ Deno.test("FP8 weights of a file are taken as they are, or decoded for the other
   }
 });
 
-Deno.test("a frozen NF4 model takes few bits and is near the exact one", () =>
+Deno.test("a frozen model of few bits is near the exact one, and with outliers nearest in rotated int8", () =>
   withFolder(async (folder) => {
-    await writeTinyModel(folder);
+    const outlier = (name: string, values: Float32Array) => {
+      if (/layernorm/.test(name)) values[5] *= 40;
+    };
+    await writeTinyModel(folder, { config: { hidden_size: 64 }, edit: outlier });
     const ids = [1, 20, 30, 40, 50, 60];
     const logits = async (method: Method) => {
       using model = await Model.load(folder, { device });
@@ -474,10 +478,19 @@ Deno.test("a frozen NF4 model takes few bits and is near the exact one", () =>
       return await model.logits(ids);
     };
     const want = await logits(frozen());
-    const close = relativeError(await logits(frozen("f16")), want);
-    assert(close < 2e-3, `f16: ${close}`);
-    const error = relativeError(await logits(frozen("nf4")), want);
-    assert(error > 0.01 && error < 0.3, `NF4: ${error}`);
+    const cases: [string, Method, number][] = [
+      ["f16", frozen("f16"), 4e-3],
+      ["rotated int8", frozenInt8(), 0.07],
+      ["int8", frozenInt8(false), 0.3],
+      ["FP8", frozenFp8(), 0.5],
+      ["NF4", frozen("nf4"), 0.9],
+    ];
+    let better = 0;
+    for (const [name, method, bound] of cases) {
+      const error = relativeError(await logits(method), want);
+      assert(error > 1.3 * better && error < bound, `${name}: ${error}`);
+      better = error;
+    }
   }));
 
 Deno.test("options of a LoRA that are out of range are refused", () => {
