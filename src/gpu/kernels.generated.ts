@@ -23,7 +23,9 @@ export type KernelName =
   | "dequantize_rows"
   | "embedding"
   | "embedding_backward"
+  | "falqon_codes_of_b"
   | "falqon_flush"
+  | "falqon_product"
   | "falqon_scores"
   | "falqon_select"
   | "falqon_statistics"
@@ -72,7 +74,7 @@ export const kernelSources: Readonly<Record<string, string>> = {
 //   second := beta2 · second + (1 − beta2) · g²
 //   value  := value · (1 − learning_rate · weight_decay) − step_size · first / (sqrt(second) · second_scale + eps)
 //
-// CHANGES keeps no values: what would be added to them (nothing decays) is written over the gradient.
+// CHANGES writes over the gradient what is added to the value. Without VALUES none are kept, and nothing decays.
 //
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
 // A step whose gradient is not finite changes nothing: CHANGES are zero.
@@ -82,7 +84,7 @@ export const kernelSources: Readonly<Record<string, string>> = {
 
 struct Params {
   vectors: u32, // vec4s in each
-//! if !CHANGES
+//! if VALUES
   decay_end: u32,
 //! end
   beta1: f32,
@@ -90,7 +92,7 @@ struct Params {
   one_minus_beta1: f32,
   one_minus_beta2: f32,
   eps: f32,
-//! if !CHANGES
+//! if VALUES
   weight_decay: f32,
 //! end
 }
@@ -102,6 +104,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> gradients: array<vec4<f32>>;
 //! else
 @group(0) @binding(3) var<storage, read> gradients: array<vec4<f32>>;
+//! end
+//! if VALUES
 @group(0) @binding(4) var<storage, read_write> values: array<vec4<f32>>;
 //! end
 @group(0) @binding(5) var<storage, read_write> first: array<vec4<f32>>;
@@ -124,12 +128,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   first[i] = m;
   second[i] = v;
   let change = -inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
-//! if CHANGES
-  gradients[i] = change;
-//! else
+//! if VALUES
   let decays = 4u * i + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.decay_end);
   let kept = select(vec4<f32>(1.0), vec4<f32>(1.0 - inputs.learning_rate * params.weight_decay), decays);
-  values[i] = values[i] * kept + change;
+  let value = values[i];
+  let updated = value * kept + change;
+  values[i] = updated;
+//! if CHANGES
+  gradients[i] = updated - value; // what rounding left of it
+//! end
+//! else
+  gradients[i] = change;
 //! end
 }
 `,
@@ -2739,6 +2748,68 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (found && column < params.vectors) { d_table[row * params.vectors + column] += sum; }
 }
 `,
+  "falqon_codes_of_b.wgsl": `// B of one part of a merged layer as codes, for the gradient of x·Aᵀ, G·B, from the codes of G: its columns are divided
+// by the scales of W's rows, so B's rows are multiplied by them, and by one scale s for the part.
+//
+// codes[first + j][i] = encode(s · s_W[i] · b[i][j]) for a row i of the merged layer that is of this part, else 0.
+// Transposed, and zero outside the part, so that all parts are the right operand of one product.
+//
+// Shapes: b f32 [rows, rank], columns up to a multiple of 16 zero; scales f32 of all rows of the merged weight, this
+// part's from w_row on; largest f32 [blocks], see falqon_product.wgsl; codes [rows of all A, width of the layer];
+// column_scales f32 [rows of all A] receives s for this part's rows, or INVERSE 1 / s.
+// Idea: a workgroup of 256 makes 64 columns of up to 64 rows of codes. Invocations side by side read along j.
+//! include $CODES_INCLUDE
+//! include code_place.wgsl
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  b_pitch: u32,
+  w_row: u32,
+  first: u32,  // row of codes
+  words: u32,  // of four codes in a row of codes, those beyond the width included
+  blocks: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read> largest: array<f32>;
+@group(0) @binding(4) var<storage, read_write> codes: array<u32>;
+@group(0) @binding(5) var<storage, read_write> column_scales: array<f32>;
+
+// An element of b times the scale of its row; 0 outside the part.
+fn scaled(column: u32, j: u32) -> f32 {
+  if (column < params.w_row || column - params.w_row >= params.rows) { return 0.0; }
+  return b[(column - params.w_row) * params.b_pitch + j] * scales[column];
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  var mine = 0.0;
+  for (var i = thread; i < params.blocks; i += THREADS) { mine = max(mine, largest[i]); }
+  let amax = workgroup_max(mine, thread);
+  let scale = select($CODES_TOP / amax, 1.0, amax < 0x1p-100);
+  let j = group.y * 64u + thread % 64u;
+  if (j >= params.b_pitch) { return; }
+  let row = params.first + j;
+  if (group.x == 0u && thread < 64u) {
+//! if INVERSE
+    column_scales[row] = 1.0 / scale;
+//! else
+    column_scales[row] = scale;
+//! end
+  }
+  for (var w = thread / 64u; w < 16u; w += THREADS / 64u) {
+    let word = group.x * 16u + w;
+    if (word < params.words) {
+      let column = 4u * word;
+      let values = vec4<f32>(scaled(column, j), scaled(column + 1u, j), scaled(column + 2u, j), scaled(column + 3u, j));
+      codes[code_place(row, word, params.words)] = pack4_$CODES(values * scale);
+    }
+  }
+}
+`,
   "falqon_flush.wgsl": `// Bookkeeping of written rows. For row i = selected[p]:
 //   RESIDUE   b[i][j] −= residue[p][j] / (column_factors[j] · row_factors[i])    the share that rounding realized
 //   else      flushed[i] = b[i], delta[i] = 0                                    nothing of the row is pending
@@ -2784,9 +2855,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "falqon_part.wgsl": `// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
-// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the
+// second half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the
+// weight itself; b f32 [outputs, rank], its columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
+// takes each.
 //! include code_place.wgsl
 
 struct Params {
@@ -2798,6 +2870,9 @@ struct Params {
   w_row: u32,
   base_row: u32,
   a_row: u32,
+//! if HALVES
+  second_row: u32,
+//! end
   rank: u32,
   b_pitch: u32,
 //! if CHANGE
@@ -2828,6 +2903,16 @@ struct Params {
 
 fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
 
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+//! if HALVES
+  let half = params.rank / 2u;
+  return select(params.a_row, params.second_row - half, j >= half) + j;
+//! else
+  return params.a_row + j;
+//! end
+}
+
 // The codes that vector \`vector\` of a row starts from.
 //! if IN_PLACE
 fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_row + row, vector)]; }
@@ -2836,6 +2921,55 @@ fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_ro
 
 fn base_codes(row: u32, vector: u32) -> u32 { return base[place_of(params.base_row + row, vector)]; }
 //! end
+`,
+  "falqon_product.wgsl": `// What a step that changed both B and A changed their product by, as one product of twice the rank:
+//   c·Δ(B·A) = c·(ΔB·A + B_old·ΔA) = [ΔB | B_old] · c·[A; ΔA]
+// Writes the factor on the left, columns divided by the scales of the rows of codes on the right:
+//   factor[i] = (c · ΔB[i][j] / s_A[j] …, c · B_old[i][j] / s_ΔA[j] …)
+//
+// Shapes: b, change f32 [rows, rank], both with columns up to \`half\` zero, which is the rank rounded up to whole
+// sixteens; scales f32 of all rows of the merged weight, this part's W from w_row on, its A from a_row, its ΔA from
+// second_row; factor f32 [rows, 2·half].
+// largest f32 [rows / 64] receives the largest |b[i][j]| · s_W[i] of each 64 rows, which B is encoded by
+// (falqon_codes_of_b.wgsl).
+// Idea: one workgroup per 64 rows, a vec4 of b per invocation at a time; bound by memory.
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s in a row of b
+  w_row: u32,
+  a_row: u32,
+  second_row: u32,
+  lora_scale: f32, // c
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> change: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> scales: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> factor: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> largest: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  var mine = 0.0;
+  for (var item = thread; item < 64u * params.vectors; item += THREADS) {
+    let row = group.x * 64u + item / params.vectors;
+    let v = item % params.vectors;
+    if (row >= params.rows) { break; }
+    let value = b[row * params.vectors + v];
+    let moved = change[row * params.vectors + v];
+    let to = 2u * row * params.vectors + v;
+    factor[to] = moved * (params.lora_scale / scales[params.a_row / 4u + v]);
+    factor[to + params.vectors] = (value - moved) * (params.lora_scale / scales[params.second_row / 4u + v]);
+    let q = abs(value);
+    let w_row = params.w_row + row;
+    mine = max(mine, max(max(q.x, q.y), max(q.z, q.w)) * scales[w_row / 4u][w_row % 4u]);
+  }
+  let of_group = workgroup_max(mine, thread);
+  if (thread == 0u) { largest[group.x] = of_group; }
+}
 `,
   "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key, the
 // step and the element, by integer arithmetic only. Include-only; the kernel's parameters have key_low, key_high and
@@ -3097,7 +3231,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var asked = vec4<f32>();
     var sum = vec4<f32>();
     for (var j = 0u; j < params.rank; j++) {
-      let a = decode4(weight[place_of(params.a_row + j, vector)]);
+      let a = decode4(weight[place_of(adapter_row(j), vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
       asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
@@ -3172,7 +3306,7 @@ fn rows_of(p: u32) -> vec4<u32> {
 
 // Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
 fn a_codes(j: u32, v: u32) -> u32 {
-  return weight[place_of(params.a_row + min(j, params.rank - 1u), min(v, params.vectors - 1u))];
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), min(v, params.vectors - 1u))];
 }
 
 // Element j of four rows of b: zero beyond the rank.
@@ -3286,8 +3420,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 `,
   "falqon_update_tensor.wgsl": `// falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
-// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES
+// the second half of A's rows from second_row on; base codes [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
 //
 // f16 holds A~ exactly. β is f16 too: a power of two for each row brings the largest |β| to [2^14, 2^15). A β of more
 // than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
@@ -3311,6 +3445,9 @@ struct Params {
   w_row: u32,
   base_row: u32,
   a_row: u32,
+//! if HALVES
+  second_row: u32,
+//! end
   rank: u32,
   b_vectors: u32, // vectors of 4 floats in a row of b
 //! if STOCHASTIC
@@ -3376,9 +3513,19 @@ fn halves(v: vec4<f32>) -> vec2<u32> { return vec2<u32>(pack2x16float(v.xy), pac
 // The first 11 significant bits. By its bits, as what is rounded to f16 and back a driver may take for the value itself.
 fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u)); }
 
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+//! if HALVES
+  let half = params.rank / 2u;
+  return select(params.a_row, params.second_row - half, j >= half) + j;
+//! else
+  return params.a_row + j;
+//! end
+}
+
 // Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
 fn a_codes(j: u32, v: u32) -> vec4<u32> {
-  return weight[place_of(params.a_row + min(j, params.rank - 1u), v)];
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), v)];
 }
 
 // Eight codes as f16 divided by UNIT, in fours ordered 0, 2, 1, 3.
@@ -5019,7 +5166,7 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   "low_rank_gradient.wgsl": `// The gradient of a factor of low rank, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns
 // n, a long sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
 //
-// Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
+// Shapes: a f32 [tokens, ·] from column a_column on, b f32 or codes [tokens, ·] from b_column on, out f32 [m, n].
 // Idea: both operands lie along the outer index, so they pass to workgroup memory as they are. A workgroup makes BM rows
 // of out and, where they fit, all its columns, so that a is read once; a thread makes TM × TN values in registers. To
 // give a large GPU enough workgroups the tokens are split, \`split_k\` to each z, whose partial results are added in
@@ -5041,8 +5188,18 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+
+//! include low_rank_right.wgsl
+
+// Four values as they are.
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+//! if B_CODES
+  return right_values(quad) / scale;
+//! else
+  return quad;
+//! end
+}
 
 const COLUMN_LANES = BN / TN; // threads side by side
 const ROW_LANES = BM / TM;
@@ -5074,7 +5231,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let b_token_$t = (thread + \${t}u * THREADS) / (BN / 4u);
   let b_slot_$t = (thread + \${t}u * THREADS) % (BN / 4u);
   let b_at_$t = params.b_column / 4u + min(n0 / 4u + b_slot_$t, (params.n - 1u) / 4u);
-  var b_next_$t = b[min(first + b_token_$t, last_token) * (params.b_pitch / 4u) + b_at_$t];
+  var b_next_$t = fetch_right(min(first + b_token_$t, last_token), b_at_$t, params.b_pitch / 4u);
+  var b_scale_$t = right_scale(min(first + b_token_$t, last_token));
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
@@ -5091,7 +5249,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! unroll t 0 B_LOADS
     if (thread + \${t}u * THREADS < B_TASKS) {
-      b_tile[b_token_$t][b_slot_$t] = select(vec4<f32>(), b_next_$t, t0 + b_token_$t < end);
+      b_tile[b_token_$t][b_slot_$t] = select(
+        vec4<f32>(), right_quad(b_next_$t, b_scale_$t), t0 + b_token_$t < end);
     }
 //! end
     workgroupBarrier();
@@ -5100,7 +5259,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     a_next_$t = a[min(t1 + a_token_$t, last_token) * (params.a_pitch / 4u) + a_at_$t];
 //! end
 //! unroll t 0 B_LOADS
-    b_next_$t = b[min(t1 + b_token_$t, last_token) * (params.b_pitch / 4u) + b_at_$t];
+    b_next_$t = fetch_right(min(t1 + b_token_$t, last_token), b_at_$t, params.b_pitch / 4u);
+    b_scale_$t = right_scale(min(t1 + b_token_$t, last_token));
 //! end
 //! unroll k 0 BK
     {
@@ -5148,11 +5308,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // rounded to f16, with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the
 // reading of \`a\`.
 //
-// Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
-// Range: gradients are far smaller than f16 reaches. \`a\` is multiplied by power[0] (see gradient_scale.wgsl), after its
+// Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 or codes [tokens, ·] from b_column on, out f32 [m, n].
+// Range: gradients are far smaller than f16 reaches. \`a\` is multiplied by a power of two (see gradient_scale.wgsl), after its
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. \`b\` is of ordinary size and limited.
 // An \`a\` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
-// by itself. They are taken out again where they can be: b's row t is multiplied by power[0] / row_scales[t], at most 1.
+// by itself. They are taken out again where they can be: b's row t is multiplied by the power / row_scales[t], at most 1.
 // Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one split of SPLIT_K tokens. A step of BK tokens
 // waits in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of \`a\` are
 // loaded transposed at no cost. SPLIT_K is known to the compiler, which unrolls the loop. Splits are added by
@@ -5161,6 +5321,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // values are fetched as they are. Indices are clamped instead of guarded: what is past the end of the tokens counts
 // zero by \`b\`, and rows and columns that are not there are not stored.
 //! include fragments.wgsl
+//! include low_rank_right.wgsl
 
 struct Params {
   m: u32, n: u32, tokens: u32,
@@ -5168,15 +5329,17 @@ struct Params {
   b_pitch: u32, b_column: u32,
   out_pitch: u32,
   alpha: f32,
+  power_factor: f32, // a power of two
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> power: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 //! if COLUMN_SCALES
 @group(0) @binding(5) var<storage, read> column_scales: array<vec4<f32>>; // of the columns of a
 //! end
+
+fn used_power() -> f32 { return power[0] * params.power_factor; }
 
 const THREADS = 128u;
 // Rows of the tiles in vectors of 8 f16 values, without and with the pad that spreads rows over the banks.
@@ -5194,36 +5357,40 @@ const STEPS = SPLIT_K / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
-// Of each token, scale_of is what its row of \`a\` was multiplied by; right_quad turns values of its row of \`b\` into
-// those of the tile, before they are rounded.
+// Of each token, scale_of is what its rows of \`a\` and \`b\` were multiplied by; right_quad turns values of its row of \`b\`
+// into those of the tile, before they are rounded.
 //! if A_TYPE == f16
 @group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a
 
 fn scale_of(token: u32) -> f32 {
-  return row_scales[token];
+  return row_scales[token] * right_scale(token);
 }
 
-fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return saturated(values * (power[0] / scale));
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+  return saturated(right_values(quad) * (used_power() / scale));
 }
 //! else
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 
 fn scale_of(token: u32) -> f32 {
-  return 1.0;
+  return right_scale(token);
 }
 
-fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return saturated(values);
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+//! if B_CODES
+  return saturated(right_values(quad) / scale);
+//! else
+  return saturated(quad);
+//! end
 }
 
 // The factors of four columns of \`a\`, from the one at \`quad\` on.
 fn factor_of(quad: u32) -> vec4<f32> {
 //! if COLUMN_SCALES
-  return power[0] / column_scales[quad];
+  return used_power() / column_scales[quad];
 //! else
-  return vec4<f32>(power[0]);
+  return vec4<f32>(used_power());
 //! end
 }
 //! end
@@ -5232,7 +5399,7 @@ fn factor_of(quad: u32) -> vec4<f32> {
 fn store(split: u32, row: u32, column: u32, sum: vec4<f32>) {
   // Up to the pitch: the columns behind n are zeros.
   if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
-  var value = sum * (params.alpha / power[0]);
+  var value = sum * (params.alpha / used_power());
 //! if COLUMN_SCALES
   value *= column_scales[params.a_column + row / 4u][row % 4u];
 //! end
@@ -5286,8 +5453,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! unroll p 0 B_LOADS
   let b_row_$p = min(first + b_token + \${p}u * B_TOKENS, last_token);
-  var b_low_$p = b[b_row_$p * params.b_pitch + b_low];
-  var b_high_$p = b[b_row_$p * params.b_pitch + b_high];
+  var b_low_$p = fetch_right(b_row_$p, b_low, params.b_pitch);
+  var b_high_$p = fetch_right(b_row_$p, b_high, params.b_pitch);
   var b_scale_$p = scale_of(b_row_$p);
 //! end
 //! unroll i 0 BM/32
@@ -5328,8 +5495,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll p 0 B_LOADS
     {
       let row = min(next + b_token + \${p}u * B_TOKENS, last_token);
-      b_low_$p = b[row * params.b_pitch + b_low];
-      b_high_$p = b[row * params.b_pitch + b_high];
+      b_low_$p = fetch_right(row, b_low, params.b_pitch);
+      b_high_$p = fetch_right(row, b_high, params.b_pitch);
       b_scale_$p = scale_of(row);
     }
 //! end
@@ -5379,6 +5546,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 // Which quad of a row lies at place \`quad\` of the tile, whose row has \`vectors\` pairs of them.
 fn in_order(quad: u32, vectors: u32) -> u32 { return quad / 2u + quad % 2u * vectors; }
+`,
+  "low_rank_right.wgsl": `// The right factor of a gradient of low rank, four columns of a token at a time: f32, or (B_CODES) codes, the rows of
+// which were multiplied by b_scales. Include-only; constants of the codes' format from src/kernels/codes.ts.
+//
+// They are fetched as they are stored, well before they are used, and decoded where they are.
+//! if B_CODES
+//! include $CODES_INCLUDE
+//! include code_place.wgsl
+
+@group(0) @binding(2) var<storage, read> b: array<u32>;
+@group(0) @binding(7) var<storage, read> b_scales: array<f32>;
+
+alias RightQuad = u32;
+
+// \`quads\` is what a row has of them.
+fn fetch_right(token: u32, at: u32, quads: u32) -> RightQuad { return b[code_place(token, at, quads)]; }
+fn right_scale(token: u32) -> f32 { return b_scales[token]; }
+// Times their scale.
+fn right_values(quad: RightQuad) -> vec4<f32> { return unpack4_$CODES(quad); }
+//! else
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+
+alias RightQuad = vec4<f32>;
+
+fn fetch_right(token: u32, at: u32, quads: u32) -> RightQuad { return b[token * quads + at]; }
+fn right_scale(token: u32) -> f32 { return 1.0; }
+fn right_values(quad: RightQuad) -> vec4<f32> { return quad; }
+//! end
 `,
   "metrics.wgsl": `// Writes what this step did into its slot of a ring, which the host reads once in many steps.
 //! include step_state.wgsl
@@ -5929,6 +6124,7 @@ struct Params {
   vectors: u32,
   trailing_vectors: u32,
   first_row: u32,
+  first_scale: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -6292,7 +6488,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "rotate.wgsl": `// Block Hadamard transform of a matrix along its rows, see hadamard.wgsl: output[r] = input[r] · H.
 //
-// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too.
+// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too. With ACCUMULATE the
+// result is added to what output holds.
 // Idea: the pitch is whole blocks, so the matrix is one run of them. Four vec4s per thread, each loaded and stored once.
 //! include linear_grid.wgsl
 //! include hadamard.wgsl
@@ -6326,7 +6523,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let result = rotated(Tile(value_0, value_1, value_2, value_3), thread);
 //! unroll i 0 4
   let at_$i = start + tile_place(thread, \${i}u);
+//! if ACCUMULATE
+  if (at_$i < params.vectors) { output[at_$i] += result[$i]; }
+//! else
   if (at_$i < params.vectors) { output[at_$i] = result[$i]; }
+//! end
 //! end
 }
 `,
@@ -6439,7 +6640,8 @@ fn largest(v: vec4<f32>) -> f32 {
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs,
+// and scales at \`params.first_scale\`.
 // Without QUANTIZED there are no codes.
 //
 // ROTATED is what goes through the transform of hadamard.wgsl, of which a thread takes four places of a tile at once. Rows
@@ -6547,7 +6749,7 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! end
 //! if GIVEN_SCALES
-  let scale = scales[row];
+  let scale = scales[scale_place(row)];
 //! else
 //! if REGISTERS
   var amax = 0.0;
@@ -6558,7 +6760,7 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! end
   let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
+  if (thread == 0u) { scales[scale_place(row)] = scale; }
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
@@ -6586,6 +6788,14 @@ fn write_row(row: u32, thread: u32) {
 }
 
 //! if QUANTIZED
+fn scale_place(row: u32) -> u32 {
+//! if FIRST_ROW
+  return params.first_scale + row;
+//! else
+  return row;
+//! end
+}
+
 fn place_of(row: u32, v: u32) -> u32 {
 //! if FIRST_ROW
   return code_place(params.first_row + row, v, code_words($PARTS * row_vectors()));

@@ -41,14 +41,15 @@ const SOME_ROWS = falqon({
   updateRule: "accumulate",
   scaleGranularity: "tensor",
 });
+const BOTH_FACTORS = falqon({ rank: 20, updateRule: "stochastic", trainA: true });
 const INT8 = falqon({ rank: 20, format: "int8", updateRule: "requantize" });
 const STOCHASTIC = falqon({ rank: 20, format: "int8", updateRule: "stochastic", denseType: "f32" });
 const OTHERS = [qlora({ rank: 20 }), lora({ rank: 20 }), full()];
 
 /** Kinds of GPU and of methods: the step of each kind's first method shows the main variants. */
 const GPUS: Record<string, { open: () => Device; methods: Method[] }> = {
-  native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, INT8, ...OTHERS] },
-  tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS, INT8] },
+  native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, BOTH_FACTORS, INT8, ...OTHERS] },
+  tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS, BOTH_FACTORS, INT8] },
   f32: { open: openDryF32Gpu, methods: [full()] },
   int8: { open: openDryGpu, methods: [STOCHASTIC] },
   int8tensor: { open: openDryTensorGpu, methods: [STOCHASTIC] },

@@ -19,7 +19,8 @@
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs,
+// and scales at `params.first_scale`.
 // Without QUANTIZED there are no codes.
 //
 // ROTATED is what goes through the transform of hadamard.wgsl, of which a thread takes four places of a tile at once. Rows
@@ -127,7 +128,7 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! end
 //! if GIVEN_SCALES
-  let scale = scales[row];
+  let scale = scales[scale_place(row)];
 //! else
 //! if REGISTERS
   var amax = 0.0;
@@ -138,7 +139,7 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! end
   let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
+  if (thread == 0u) { scales[scale_place(row)] = scale; }
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
@@ -166,6 +167,14 @@ fn write_row(row: u32, thread: u32) {
 }
 
 //! if QUANTIZED
+fn scale_place(row: u32) -> u32 {
+//! if FIRST_ROW
+  return params.first_scale + row;
+//! else
+  return row;
+//! end
+}
+
 fn place_of(row: u32, v: u32) -> u32 {
 //! if FIRST_ROW
   return code_place(params.first_row + row, v, code_words($PARTS * row_vectors()));

@@ -153,6 +153,7 @@ function rowConstants({ part, base, selection, rounding }: RowsOptions): KernelC
     ALL_ROWS: !selection,
     IN_PLACE: inPlace,
     STOCHASTIC: !!rounding,
+    HALVES: part.secondRow !== undefined,
   };
 }
 
@@ -174,6 +175,7 @@ function rowParams({ part, base, rounding }: RowsOptions): Record<string, number
     w_row: part.wRow,
     base_row: base === "in place" ? 0 : base.row,
     a_row: part.aRow,
+    ...(part.secondRow !== undefined && { second_row: part.secondRow }),
     rank: part.rank,
     b_pitch: part.b.pitch,
     ...roundingParams(rounding, part.weight.cols),

@@ -57,6 +57,8 @@ export interface RotateOptions {
   input: Matrix;
   /** f32 [rows, cols], in other memory. Default: the input is overwritten. */
   output?: Matrix;
+  /** Whether to add to what another `output` holds; with a block of at least 2. Default false. */
+  accumulate?: boolean;
   /** Columns of a block: a power of two up to 256 that divides `cols`; 1 changes nothing. */
   block: number;
 }
@@ -65,11 +67,17 @@ export interface RotateOptions {
  * Records `output = input · H`, block by block along the rows. Doing it twice gives the input, but
  * for rounding. The twin is `rotateValues` of numerics/hadamard.ts, bit for bit.
  */
-export function rotate(program: Program, { input, output, block }: RotateOptions): void {
+export function rotate(
+  program: Program,
+  { input, output, accumulate = false, block }: RotateOptions,
+): void {
   const { rows, cols, pitch } = input;
   expectMatrix("rotate", "input", input, { rows, cols });
   if (output) expectMatrix("rotate", "output", output, { rows, cols });
   expectRotation("rotate", block, cols);
+  if (accumulate && (!output || block === 1)) {
+    throw new RangeError("rotate: nothing is added without another output, or by blocks of 1");
+  }
   if (block === 1) {
     if (output) program.copy(input, output);
     return;
@@ -79,6 +87,7 @@ export function rotate(program: Program, { input, output, block }: RotateOptions
     program.device.kernel("rotate", {
       THREADS,
       IN_PLACE: !output,
+      ACCUMULATE: accumulate,
       ...rotationConstants("values", block),
     }),
     output ? { input, output } : { output: input },

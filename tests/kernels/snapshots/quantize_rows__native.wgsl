@@ -48,7 +48,8 @@ fn row_value(row: u32, v: u32) -> vec4<f32> {
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs,
+// and scales at `params.first_scale`.
 // Without QUANTIZED there are no codes.
 //
 // ROTATED is what goes through the transform of hadamard.wgsl, of which a thread takes four places of a tile at once. Rows
@@ -206,7 +207,7 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 
 fn scale_of(amax: f32) -> f32 {
-  return select(448.0 / amax, 1.0, amax < SMALLEST_AMAX);
+  return select(398.22222222222223 / amax, 1.0, amax < SMALLEST_AMAX);
 }
 
 // Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
@@ -263,13 +264,17 @@ fn write_row(row: u32, thread: u32) {
   amax = max(amax, select(0.0, largest(out_0_0), v_0 < vectors));
   amax = max(amax, select(0.0, largest(out_1_0), v_1 < vectors));
   let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
+  if (thread == 0u) { scales[scale_place(row)] = scale; }
   if (v_0 < vectors) {
     write_scaled(row, 0u * vectors + v_0, out_0_0 * scale);
   }
   if (v_1 < vectors) {
     write_scaled(row, 0u * vectors + v_1, out_1_0 * scale);
   }
+}
+
+fn scale_place(row: u32) -> u32 {
+  return params.first_scale + row;
 }
 
 fn place_of(row: u32, v: u32) -> u32 {
@@ -287,6 +292,7 @@ struct Params {
   vectors: u32,
   trailing_vectors: u32,
   first_row: u32,
+  first_scale: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
