@@ -58,8 +58,8 @@ fn row_value(row: u32, v: u32) -> vec4<f32> {
 //   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
 //            declares turned(row, v), that part; Rest, rest(row, v), what else is read, without waiting for the
 //            transform; and source_of(rest, part), what load(row, v) gives of the two
-// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is fixed, so results
-// repeat bit for bit. Every invocation gets the result.
+// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
+// fixed, so results repeat bit for bit. Every invocation gets the result.
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
