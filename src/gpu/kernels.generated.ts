@@ -10,6 +10,10 @@ export type KernelName =
   | "attention_decode"
   | "attention_forward"
   | "attention_gradient_scale"
+  | "attention_half_forward"
+  | "attention_half_gradient"
+  | "attention_half_keys_values"
+  | "attention_half_queries"
   | "attention_tensor_forward"
   | "attention_tensor_keys_values"
   | "attention_tensor_queries"
@@ -708,16 +712,17 @@ fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   if (2u * quad + 1u < params.head_pairs) { put_output(at + 1u, value.zw); }
 }
 `,
-  "attention_gradient_scale.wgsl": `// The power of two by which the attention backward on tensor cores multiplies d_output before it rounds it to f16,
-// and its inverse, from the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
+  "attention_gradient_scale.wgsl": `// The power of two by which the attention backward multiplies d_output before it rounds it to f16, and its inverse, from
+// the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
 //
-// The largest magnitude becomes 2^7 to 2^8: room for sums of products with values above, and far more than the range of a
-// gradient's elements that matter below (f16 goes down to 2^-24). Zero and infinite maxima get a finite scale as well.
+// The largest magnitude becomes 2^exponent to 2^(exponent + 1): room for sums of products with values above, and more than
+// the range of a gradient's elements that matter below (f16 goes down to 2^-24). Zero and infinite maxima get a finite scale
+// as well.
 // Grid: 1. The maximum does not depend on the order, so the result does not either.
 
 const THREADS = 256u;
 
-struct Params { count: u32, at: u32 }
+struct Params { count: u32, at: u32, exponent: i32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> maxima: array<f32>;
@@ -741,25 +746,647 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
   if (thread == 0u) {
     // Exponents as they are stored, 127 above their value; both the scale's and its inverse's must be 1 … 253.
-    let exponent = clamp(127 + 7 + 127 - i32(bitcast<u32>(partial[0]) >> 23u), 1, 253);
+    let exponent = clamp(127 + params.exponent + 127 - i32(bitcast<u32>(partial[0]) >> 23u), 1, 253);
     scales[params.at] = bitcast<f32>(u32(exponent) << 23u);
     scales[params.at + 1u] = bitcast<f32>(u32(254 - exponent) << 23u);
   }
 }
 `,
-  "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
-// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. Include-only.
+  "attention_half.wgsl": `// The two tile products that attention is made of, in packed half-precision arithmetic, for GPUs without tensor cores.
+// A workgroup owns 64 rows (queries, or keys in the gradient of keys and values) and walks over tiles of 64 columns (keys,
+// or queries).
+//
+//   add_products       scores[row, column] += Σ_dim left[row, dim] · right[column, dim]        contraction over the head
+//   add_combinations   results[row, dim]   += Σ_column weights[row, column] · right[column, dim]     ... over the columns
+//
+// Idea, as in gemm_f16.wgsl: a pair of neighbours along the contraction is multiplied by a pair, so no value has to be
+// broadcast into both halves of a register, which would halve the rate of the packed multiply-add. f16 sums are short: they
+// go to f32 every PRODUCT_CHAIN or COMBINATION_CHAIN runs of 16 pairs.
+//
+// Who holds what: 128 invocations form a grid, x in 0 … 16 and y in 0 … 8. Invocation (x, y) keeps in registers, for the
+// rows 4y … 4y + 3 and 32 more,
+//   the scores of the columns 2x, 2x + 1 and 32 more: pairs, as the weights of the second product must be, and
+//   the results of the dims 4x … 4x + 3 and half a head more: both dims of a plane that rope turned.
+// In workgroup memory is a run of 16 pairs along the contraction (32 dims, or 32 columns), of which each vector has four
+// rows, columns or dims; the next run is fetched into registers meanwhile. Two vectors more per pair keep the stores of
+// four pairs at once apart, and so does the order of lanes: eight x beside four y, neighbours in y first.
+//
+// With two ROLES, 128 invocations each multiply tiles of their own. Runs are multiplied in params.parts parts of UNROLL
+// pairs: a driver that knew their number would write them all out, and compile for longer.
+// The including kernel has included attention_operands.wgsl with a WIDTH of 8. HEAD_DIM is a multiple of 16 from 80 to 128;
+// tokens past the end repeat the last one: the caller masks them.
+enable f16;
+
+const ROWS = 64u;
+const COLUMNS = 64u;
+const PAIRS = 16u;
+const PARTS = PAIRS / UNROLL;
+const HEAD_EIGHTS = HEAD_DIM / 8u;
+const HALF_QUADS = HEAD_DIM / 8u; // vec4s of half a head
+
+alias RowNumbers = array<vec4<f32>, 2>; // one number per row
+alias Scores = array<vec4<f32>, 8>;     // [row]
+alias Weights = array<vec4<f16>, 8>;    // [row]
+alias Results = array<vec4<f32>, 16>;   // [row][half]
+
+// Pair s of a run is [s / UNROLL][s % UNROLL].
+var<workgroup> left: array<array<array<array<Eight, 18>, UNROLL>, PARTS>, $ROLES>;
+var<workgroup> right: array<array<array<array<Eight, 34>, UNROLL>, PARTS>, $ROLES>;
+
+// Tokens from \`first\` on of one head of a matrix.
+struct Rows { source: u32, head: u32, first: u32 }
+
+// An invocation's place in the grid of its role.
+struct Place { role: u32, thread: u32, x: u32, y: u32 }
+
+fn place_of(thread: u32) -> Place {
+  //! if ROW_LANES
+  return Place(thread / 128u, thread % 128u, thread % 16u, thread / 16u % 8u);
+  //! else
+  let lane = thread % 32u;
+  let warp = thread / 32u % 4u;
+  return Place(
+    thread / 128u, thread % 128u, lane / 2u % 8u + warp % 2u * 8u, lane % 2u + lane / 16u * 2u + warp / 2u * 4u);
+  //! end
+}
+
+// The columns of an invocation, and the rows that come together as a vector.
+fn columns_of(place: Place) -> vec4<u32> { return 2u * place.x + vec4<u32>(0u, 1u, 32u, 33u); }
+fn row_of(place: Place, v: u32, c: u32) -> u32 { return 4u * place.y + 32u * v + c; }
+
+// Where a head of a token begins.
+fn start_of(rows: Rows, token: u32) -> u32 {
+  let inside = min(rows.first + token, params.tokens - 1u);
+  //! if BACKWARD
+  if (rows.source == D_OUTPUT) { return inside * params.d_output_pitch + rows.head * HEAD_EIGHTS; }
+  //! end
+  return qkv_index(rows.source, inside, rows.head, 0u);
+}
+
+fn load_eights(source: u32, at: vec4<u32>) -> array<Eight, 4> {
+  //! if BACKWARD
+  if (source == D_OUTPUT) {
+    return array<Eight, 4>(d_output[at.x], d_output[at.y], d_output[at.z], d_output[at.w]);
+  }
+  //! end
+  return array<Eight, 4>(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]);
+}
+
+fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, place: Place) {
+  // Half of the invocations bring rows, half columns: four of them, four pairs of each.
+  let brings_left = place.thread < 64u;
+  let eight = place.thread % 4u;
+  let slot = place.thread / 4u % 16u;
+  var brought = b;
+  var tokens = 2u * slot + vec4<u32>(0u, 1u, 32u, 33u);
+  if (brings_left) {
+    brought = a;
+    tokens = 4u * slot + vec4<u32>(0u, 1u, 2u, 3u);
+  }
+  let at = eight + vec4<u32>(
+    start_of(brought, tokens.x), start_of(brought, tokens.y), start_of(brought, tokens.z), start_of(brought, tokens.w));
+  var next = load_eights(brought.source, at);
+  for (var chain = 0u; chain < params.steps; chain += PRODUCT_CHAIN) {
+    var sums = array<vec4<f16>, 16>(); // [row][columns]: pairs of sums
+    for (var step = chain; step < min(chain + PRODUCT_CHAIN, params.steps); step += 1u) {
+      workgroupBarrier();
+      //! for c,half,parts in 0,0,xy 1,0,zw 2,1,xy 3,1,zw
+      {
+        let four = Eight(
+          vec4<f16>(next[0][$half].$parts, next[1][$half].$parts),
+          vec4<f16>(next[2][$half].$parts, next[3][$half].$parts));
+        let pair = eight + 4u * $c;
+        if (brings_left) {
+          left[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+        } else {
+          right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+        }
+      }
+      //! end
+      workgroupBarrier();
+      if (step + 1u < params.steps) {
+        next = array<Eight, 4>();
+        // Past the head there are zeros.
+        if (HEAD_DIM % 32u == 0u || 4u * (step + 1u) + eight < HEAD_EIGHTS) {
+          next = load_eights(brought.source, at + 4u * (step + 1u));
+        }
+      }
+      for (var part = 0u; part < params.parts; part += 1u) {
+        //! unroll k 0 UNROLL
+        {
+          let columns = right[place.role][part][$k][place.x];
+          //! unroll v 0 2
+          let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+          //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
+          {
+            let row = rows$v[$half].$parts;
+            sums[2 * (4 * $v + $c)] = fma(row, columns[0], sums[2 * (4 * $v + $c)]);
+            sums[2 * (4 * $v + $c) + 1] = fma(row, columns[1], sums[2 * (4 * $v + $c) + 1]);
+          }
+          //! end
+          //! end
+        }
+        //! end
+      }
+    }
+    //! unroll r 0 8
+    (*scores)[$r] += joined(sums[2 * $r], sums[2 * $r + 1]);
+    //! end
+  }
+}
+
+// The two parts of four sums, added in f32.
+fn joined(low: vec4<f16>, high: vec4<f16>) -> vec4<f32> {
+  let a = vec4<f32>(low);
+  let b = vec4<f32>(high);
+  return vec4<f32>(a.xz + a.yw, b.xz + b.yw);
+}
+
+// What an invocation brings of a run of columns: eight dims of four of them.
+fn load_columns(b: Rows, first: u32, place: Place) -> array<Eight, 4> {
+  let chunk = place.thread % 16u;
+  let pair = place.thread / 16u;
+  let half = chunk / 8u;
+  var values = array<Eight, 4>();
+  if (chunk % 8u < HEAD_EIGHTS / 2u) {
+    let eight = half * (HEAD_EIGHTS / 2u) + chunk % 8u;
+    let token = first + 2u * pair;
+    values = load_eights(b.source, eight + vec4<u32>(
+      start_of(b, token), start_of(b, token + 1u), start_of(b, token + 16u), start_of(b, token + 17u)));
+  }
+  return values;
+}
+
+// Turns \`weights\`; in the end they are as they were.
+fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Weights>, b: Rows, place: Place) {
+  let x = place.x;
+  let chunk = place.thread % 16u;
+  let pair = place.thread / 16u;
+  // Eight invocations that store, or load, vectors at once need eight places of different remainders.
+  let low = 2u * chunk + chunk / 4u % 2u;
+  let high = 2u * chunk + 1u - chunk / 4u % 2u;
+  let slot = x ^ (x / 8u);
+  var next = load_columns(b, 0u, place);
+  for (var chain = 0u; chain < params.halves; chain += COMBINATION_CHAIN) {
+    //! if !APART
+    var sums = array<vec4<f16>, 32>(); // [row][half][dims]: pairs of sums
+    //! end
+    for (var step = chain; step < min(chain + COMBINATION_CHAIN, params.halves); step += 1u) {
+      workgroupBarrier();
+      //! unroll v 0 2
+      left[place.role][x / UNROLL][x % UNROLL][place.y + 8u * $v] = Eight(
+        vec4<f16>((*weights)[4 * $v].xy, (*weights)[4 * $v + 1].xy),
+        vec4<f16>((*weights)[4 * $v + 2].xy, (*weights)[4 * $v + 3].xy));
+      //! end
+      //! unroll n 0 2
+      //! for quad,to in 0,low 1,high
+      right[place.role][(pair + 8u * $n) / UNROLL][(pair + 8u * $n) % UNROLL][$to] = Eight(
+        vec4<f16>(next[2 * $n][$quad].x, next[2 * $n + 1][$quad].x, next[2 * $n][$quad].y, next[2 * $n + 1][$quad].y),
+        vec4<f16>(next[2 * $n][$quad].z, next[2 * $n + 1][$quad].z, next[2 * $n][$quad].w, next[2 * $n + 1][$quad].w));
+      //! end
+      //! end
+      workgroupBarrier();
+      if (step + 1u < params.halves) { next = load_columns(b, 32u * (step + 1u), place); }
+      //! unroll r 0 8
+      (*weights)[$r] = (*weights)[$r].zwxy;
+      //! end
+      //! if APART
+      //! unroll j 0 2
+      {
+        var sums = array<vec4<f16>, 16>(); // [row][dims]: pairs of sums
+        for (var part = 0u; part < params.parts; part += 1u) {
+          //! unroll k 0 UNROLL
+          {
+            let dims = right[place.role][part][$k][slot + 16u * $j];
+            //! unroll v 0 2
+            let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+            //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
+            {
+              let row = rows$v[$half].$parts;
+              sums[2 * (4 * $v + $c)] = fma(row, dims[0], sums[2 * (4 * $v + $c)]);
+              sums[2 * (4 * $v + $c) + 1] = fma(row, dims[1], sums[2 * (4 * $v + $c) + 1]);
+            }
+            //! end
+            //! end
+          }
+          //! end
+        }
+        //! unroll r 0 8
+        (*results)[2 * $r + $j] += joined(sums[2 * $r], sums[2 * $r + 1]);
+        //! end
+      }
+      //! end
+      //! else
+      for (var part = 0u; part < params.parts; part += 1u) {
+        //! unroll k 0 UNROLL
+        {
+          //! unroll j 0 2
+          let dims$j = right[place.role][part][$k][slot + 16u * $j];
+          //! end
+          //! unroll v 0 2
+          let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+          //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
+          {
+            let row = rows$v[$half].$parts;
+            //! unroll j 0 2
+            //! unroll h 0 2
+            sums[4 * (4 * $v + $c) + 2 * $j + $h] = fma(row, dims$j[$h], sums[4 * (4 * $v + $c) + 2 * $j + $h]);
+            //! end
+            //! end
+          }
+          //! end
+          //! end
+        }
+        //! end
+      }
+      //! end
+    }
+    //! if !APART
+    //! unroll i 0 16
+    (*results)[$i] += joined(sums[2 * $i], sums[2 * $i + 1]);
+    //! end
+    //! end
+  }
+}
+`,
+  "attention_half_backward.wgsl": `// What the two kernels of the attention backward in packed half-precision arithmetic share: operands, the power of two in
+// d_output, and how they write rows of a gradient. With ROTATED, q and k came out of rope.wgsl, and their gradients are
+// rotated back on their way to memory.
+//! include attention_operands.wgsl WIDTH=8 BACKWARD=true
+
+// The power of two that d_output was multiplied by (attention_half_gradient.wgsl), and its inverse.
+fn gradient_scale() -> vec2<f32> {
+  let at = params.tokens * params.statistics_pitch;
+  return vec2<f32>(delta[at], delta[at + 1u]);
+}
+
+// Writes the gradient of a tile's rows from token \`first\` on to \`last\`, times a factor. \`column\`: where their head begins.
+// A loop over the rows of an invocation, so that the rotation is compiled once: row by row the results move up.
+fn write_gradient(
+  given: Results, first: u32, last: u32, column: u32, factor: f32, rotated: bool, place: Place,
+) {
+  if (place.x >= HALF_QUADS) { return; }
+  var results = given;
+  for (var r = 0u; r < 4u * params.halves; r += 1u) {
+    let token = first + row_of(place, r / 4u, r % 4u);
+    if (token > last) { break; }
+    var low = results[0] * factor;
+    var high = results[1] * factor;
+    //! if ROTATED
+    if (rotated) {
+      let angle = rotation(positions[token], 4u * place.x + LANES);
+      let turned = low * angle.cosine + high * angle.sine;
+      high = high * angle.cosine - low * angle.sine;
+      low = turned;
+    }
+    //! end
+    let at = token * params.d_qkv_pitch + column + place.x;
+    d_qkv[at] = low;
+    d_qkv[at + HALF_QUADS] = high;
+    //! unroll i 0 14
+    results[$i] = results[$i + 2];
+    //! end
+  }
+}
+`,
+  "attention_half_forward.wgsl": `// Attention forward in packed half-precision arithmetic, tiled with an online softmax: what attention_forward.wgsl
+// computes, for q, k and v in f16.
+//
+// Shapes: as there, qkv f16; probabilities are rounded to f16 before they meet v.
+// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
+// query's document to the last query.
+//
+// Online softmax: the running maximum of a row is kept in f16. It need not be the maximum to the last bit, only the same
+// number in all invocations of the row, so they tell each other half the bytes.
+//
+// Operations: 4 · head size for each visible (query, key, head), 2 products.
+//! include attention_operands.wgsl WIDTH=8 BACKWARD=false
+//! include attention_half.wgsl ROLES=1 BACKWARD=false
+
+const THREADS = 128u;
+const MASKED = -3e38; // below every score
+const LOWEST = -65504.0; // of f16
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let place = place_of(thread);
+  let part = place.x / UNROLL;
+  let pair = place.x % UNROLL;
+  let head = group.y;
+  let kv_head = head * params.kv_heads / params.heads;
+  let first_query = group.x * ROWS;
+  let last_query = min(first_query + ROWS, params.tokens) - 1u;
+  let last_start = documents[last_query].x;
+  let scale = params.scale * LOG2_E;
+
+  var results = Results();
+  var sums = RowNumbers();
+  var maxima = Eight(vec4<f16>(LOWEST), vec4<f16>(LOWEST));
+  for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
+    var scores = Scores();
+    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), place);
+    //! unroll r 0 8
+    scores[$r] *= scale;
+    //! end
+    if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
+      let keys = first_key + columns_of(place);
+      //! unroll v 0 2
+      //! unroll c 0 4
+      {
+        let query = first_query + row_of(place, \${v}u, \${c}u);
+        let start = documents[min(query, last_query)].x;
+        let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+        scores[4 * $v + $c] = select(vec4<f32>(MASKED), scores[4 * $v + $c], visible);
+      }
+      //! end
+      //! end
+    }
+    let before = maxima;
+    //! unroll v 0 2
+    {
+      var tile: vec4<f32>;
+      //! unroll c 0 4
+      {
+        let s = scores[4 * $v + $c];
+        tile[$c] = max(max(s.x, s.y), max(s.z, s.w));
+      }
+      //! end
+      maxima[$v] = vec4<f16>(clamp(tile, vec4<f32>(LOWEST), vec4<f32>(-LOWEST)));
+    }
+    //! end
+    workgroupBarrier();
+    left[0][part][pair][place.y] = maxima;
+    workgroupBarrier();
+    maxima = before;
+    //! unroll i 0 16
+    {
+      let others = left[0][$i / UNROLL][$i % UNROLL][place.y];
+      maxima = Eight(max(maxima[0], others[0]), max(maxima[1], others[1]));
+    }
+    //! end
+    var weights: Weights;
+    //! unroll v 0 2
+    {
+      let maximum = vec4<f32>(maxima[$v]);
+      let decay = exp2(vec4<f32>(before[$v]) - maximum);
+      sums[$v] *= decay;
+      //! unroll c 0 4
+      {
+        let p = exp2(scores[4 * $v + $c] - maximum[$c]);
+        sums[$v][$c] += (p.x + p.y) + (p.z + p.w);
+        weights[4 * $v + $c] = vec4<f16>(p);
+        results[2 * (4 * $v + $c)] *= decay[$c];
+        results[2 * (4 * $v + $c) + 1] *= decay[$c];
+      }
+      //! end
+    }
+    //! end
+    add_combinations(&results, &weights, Rows(V, kv_head, first_key), place);
+  }
+
+  // The sums of a row's invocations, as f16 and what that leaves over: 22 bits.
+  workgroupBarrier();
+  let rounded = Eight(vec4<f16>(sums[0]), vec4<f16>(sums[1]));
+  left[0][part][pair][place.y] = rounded;
+  left[0][part][pair][place.y + 8u] =
+    Eight(vec4<f16>(sums[0] - vec4<f32>(rounded[0])), vec4<f16>(sums[1] - vec4<f32>(rounded[1])));
+  workgroupBarrier();
+  //! unroll v 0 2
+  {
+    var total = vec4<f32>();
+    //! unroll i 0 16
+    total += vec4<f32>(left[0][$i / UNROLL][$i % UNROLL][place.y][$v])
+      + vec4<f32>(left[0][$i / UNROLL][$i % UNROLL][place.y + 8u][$v]);
+    //! end
+    let statistics = (vec4<f32>(maxima[$v]) + log2(total)) * LN_2;
+    //! unroll c 0 4
+    {
+      let query = first_query + row_of(place, \${v}u, \${c}u);
+      if (query <= last_query) {
+        if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[$c]; }
+        if (place.x < HALF_QUADS) {
+          let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
+          put_output(at, results[2 * (4 * $v + $c)] / total[$c]);
+          put_output(at + HALF_QUADS, results[2 * (4 * $v + $c) + 1] / total[$c]);
+        }
+      }
+    }
+    //! end
+  }
+  //! end
+
+  // The columns up to the pitch are zero. The output has none: heads are multiples of 16.
+  if (head + 1u == params.heads) {
+    for (var query = first_query; query <= last_query; query += 1u) {
+      for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
+        log_sum_exp[query * params.statistics_pitch + c] = 0.0;
+      }
+    }
+  }
+}
+`,
+  "attention_half_gradient.wgsl": `// d_output in f16 for the attention backward in packed half-precision arithmetic, times the power of two at scales[at]
+// that attention_gradient_scale.wgsl found.
+//
+// Shapes: d_output f32, halves f16, of the same pitch, seen as \`count\` vectors of eight elements.
+// Memory-bound; a thread takes one vector.
+//! include linear_grid.wgsl
+enable f16;
+
+const THREADS = 256u;
+
+struct Params { count: u32, at: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> d_output: array<array<vec4<f32>, 2>>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read_write> halves: array<array<vec4<f16>, 2>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  if (item >= params.count) { return; }
+  let scale = scales[params.at];
+  halves[item] = array<vec4<f16>, 2>(vec4<f16>(d_output[item][0] * scale), vec4<f16>(d_output[item][1] * scale));
+}
+`,
+  "attention_half_keys_values.wgsl": `// Attention backward in packed half-precision arithmetic, gradients of keys and values: dV = Pᵀ·dO and
+// dK = scale · dSᵀ·Q, summed over the query heads that share a key head, as attention_backward_keys_values.wgsl.
+//
+// Shapes: as there; qkv and d_output f16, the latter times a power of two; P and dS are rounded to f16.
+// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first
+// key to the end of its last key's document. Nobody else adds to its rows, so the order is fixed.
+//
+// Roles: two gradients of 64 rows are more than 128 invocations have registers for. The first half makes the scores, P and
+// dV; the second dP, dS and dK, to which the first lends P through workgroup memory. Both walk through the same code.
+//
+// Operations: 8 · head size for each visible (query, key, head), 4 products.
+//! include attention_half_backward.wgsl
+//! include attention_half.wgsl ROLES=2 BACKWARD=true
+
+const THREADS = 256u;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let place = place_of(thread);
+  let second = place.role == 1u;
+  let part = place.x / UNROLL;
+  let pair = place.x % UNROLL;
+  let kv_head = group.y;
+  let first_key = group.x * ROWS;
+  let last_key = min(first_key + ROWS, params.tokens) - 1u;
+  let first_end = documents[first_key].y;
+  let end_query = min(documents[last_key].y, params.tokens);
+  // The heads h with ⌊h · kv_heads / heads⌋ = kv_head.
+  let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
+  let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;
+  let gradient = gradient_scale();
+  let scale = params.scale * LOG2_E;
+  var results = Results();
+
+  for (var head = first_head; head < end_head; head += 1u) {
+    for (var first_query = first_key; first_query < end_query; first_query += COLUMNS) {
+      let queries = first_query + columns_of(place);
+      let at = min(queries, vec4<u32>(params.tokens - 1u)) * params.statistics_pitch + head;
+      var statistics: vec4<f32>;
+      if (second) {
+        statistics = vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]) * gradient.x;
+      } else {
+        statistics = vec4<f32>(log_sum_exp[at.x], log_sum_exp[at.y], log_sum_exp[at.z], log_sum_exp[at.w]) * LOG2_E;
+      }
+      var scores = Scores();
+      add_products(
+        &scores, Rows(select(K, V, second), kv_head, first_key), Rows(select(Q, D_OUTPUT, second), head, first_query), place);
+
+      var weights: Weights;
+      if (!second) {
+        let cut = first_query < last_key || first_query + COLUMNS > first_end;
+        //! unroll v 0 2
+        //! unroll c 0 4
+        {
+          var p = exp2(scores[4 * $v + $c] * scale - statistics);
+          if (cut) {
+            let key = min(first_key + row_of(place, \${v}u, \${c}u), last_key);
+            p = select(vec4<f32>(), p, (queries >= vec4<u32>(key)) & (queries < vec4<u32>(documents[key].y)));
+          }
+          weights[4 * $v + $c] = vec4<f16>(p);
+        }
+        //! end
+        //! end
+      }
+      workgroupBarrier();
+      if (!second) {
+        //! unroll n 0 4
+        right[$n / 2][part][pair][place.y + 8u * ($n % 2)] = Eight(weights[2 * $n], weights[2 * $n + 1]);
+        //! end
+      }
+      workgroupBarrier();
+      if (second) {
+        //! unroll n 0 4
+        {
+          let p = right[$n / 2][part][pair][place.y + 8u * ($n % 2)];
+          weights[2 * $n] = vec4<f16>(vec4<f32>(p[0]) * (scores[2 * $n] - statistics));
+          weights[2 * $n + 1] = vec4<f16>(vec4<f32>(p[1]) * (scores[2 * $n + 1] - statistics));
+        }
+        //! end
+      }
+      add_combinations(&results, &weights, Rows(select(D_OUTPUT, Q, second), head, first_query), place);
+    }
+  }
+  let column = select(params.dv_column, params.dk_column, second) + kv_head * (HEAD_DIM / 4u);
+  let factor = select(gradient.y, params.scale * gradient.y, second);
+  write_gradient(results, first_key, last_key, column, factor, second, place);
+}
+`,
+  "attention_half_queries.wgsl": `// Attention backward in packed half-precision arithmetic, gradient of the queries: dQ = scale · dS·K, as
+// attention_backward_queries.wgsl.
+//
+// Shapes: as there; qkv and d_output f16, the latter times a power of two; P and dS are rounded to f16.
+// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys that the forward walked over.
+// The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
+//
+// Operations: 6 · head size for each visible (query, key, head), 3 products.
+//! include attention_half_backward.wgsl
+//! include attention_half.wgsl ROLES=1 BACKWARD=true
+
+const THREADS = 128u;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let place = place_of(thread);
+  let head = group.y;
+  let kv_head = head * params.kv_heads / params.heads;
+  let first_query = group.x * ROWS;
+  let last_query = min(first_query + ROWS, params.tokens) - 1u;
+  let last_start = documents[last_query].x;
+  let gradient = gradient_scale();
+  let scale = params.scale * LOG2_E;
+  var dq = Results();
+
+  for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
+    var scores = Scores();
+    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), place);
+    let keys = first_key + columns_of(place);
+    let cut = first_key < last_start || first_key + COLUMNS > first_query + 1u;
+    var weights: Weights;
+    //! unroll v 0 2
+    //! unroll c 0 4
+    {
+      let query = min(first_query + row_of(place, \${v}u, \${c}u), last_query);
+      var p = exp2(scores[4 * $v + $c] * scale - log_sum_exp[query * params.statistics_pitch + head] * LOG2_E);
+      if (cut) {
+        p = select(vec4<f32>(), p, (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query)));
+      }
+      weights[4 * $v + $c] = vec4<f16>(p);
+    }
+    //! end
+    //! end
+    var dp = Scores();
+    add_products(&dp, Rows(D_OUTPUT, head, first_query), Rows(V, kv_head, first_key), place);
+    //! unroll v 0 2
+    //! unroll c 0 4
+    {
+      let query = min(first_query + row_of(place, \${v}u, \${c}u), last_query);
+      let mean = delta[query * params.statistics_pitch + head] * gradient.x;
+      weights[4 * $v + $c] = vec4<f16>(vec4<f32>(weights[4 * $v + $c]) * (dp[4 * $v + $c] - mean));
+    }
+    //! end
+    //! end
+    add_combinations(&dq, &weights, Rows(K, kv_head, first_key), place);
+  }
+  let column = params.dq_column + head * (HEAD_DIM / 4u);
+  write_gradient(dq, first_query, last_query, column, params.scale * gradient.y, true, place);
+
+  if (head == 0u) {
+    for (var query = first_query; query <= last_query; query += 1u) {
+      for (var c = params.d_qkv_columns + thread; c < params.d_qkv_pitch; c += THREADS) {
+        d_qkv[query * params.d_qkv_pitch + c] = vec4<f32>();
+      }
+    }
+  }
+}
+`,
+  "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32, in packed f16 and on tensor cores, and how they read q, k, v
+// and the gradient of the output: vectors of WIDTH components (2, 8 or 4) of a head. BACKWARD: those of the gradients.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
+// what is written are vectors of 4. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
 //! if WIDTH == 2
-  head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
-  parts: u32,      // of a tile's slices: see attention_tiles.wgsl
+  head_pairs: u32, // half the head size; elsewhere it is HEAD_DIM
 //! end
-  // All pitches and columns except those of the statistics count vectors.
+//! if WIDTH != 4
+  parts: u32,      // of a tile's slices: see attention_tiles.wgsl, attention_half.wgsl
+//! end
+//! if WIDTH == 8
+  steps: u32,      // runs of 32 dims of a head
+  halves: u32,     // 2: of a tile's columns, and of the rows of an invocation
+//! end
+  // All pitches and columns except those of the statistics count vectors: those that are read or written.
   qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
 //! if BACKWARD
   d_output_pitch: u32, statistics_pitch: u32,
@@ -771,7 +1398,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-//! if QKV == f32
+//! if WIDTH == 8
+// Eight neighbours of a row.
+alias Eight = array<vec4<f16>, 2>;
+
+@group(0) @binding(1) var<storage, read> qkv: array<Eight>;
+//! elif QKV == f32
 @group(0) @binding(1) var<storage, read> qkv: array<vec$WIDTH<f32>>;
 //! elif WIDTH == 2
 @group(0) @binding(1) var<storage, read> qkv: array<u32>;
@@ -779,11 +1411,19 @@ struct Params {
 @group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
 //! end
 //! if BACKWARD
+//! if WIDTH == 8
+@group(0) @binding(2) var<storage, read> d_output: array<Eight>;
+//! else
 @group(0) @binding(2) var<storage, read> d_output: array<vec$WIDTH<f32>>;
+//! end
 @group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
 @group(0) @binding(5) var<storage, read> delta: array<f32>;
-@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec$WIDTH<f32>>;
+//! if WIDTH == 2
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec2<f32>>;
+//! else
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4<f32>>;
+//! end
 //! if ROTATED
 //! include rotation.wgsl
 @group(0) @binding(7) var<storage, read> positions: array<u32>;
@@ -791,7 +1431,11 @@ struct Params {
 //! end
 //! else
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
-//! include attention_output.wgsl WIDTH=$WIDTH BINDING=3
+//! if WIDTH == 2
+//! include attention_output.wgsl WIDTH=2 BINDING=3
+//! else
+//! include attention_output.wgsl WIDTH=4 BINDING=3
+//! end
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 //! end
 
@@ -811,7 +1455,7 @@ fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
 //! if WIDTH == 2
   return token * params.qkv_pitch + column + head * params.head_pairs + vector;
 //! else
-  return token * params.qkv_pitch + column + head * (HEAD_DIM / 4u) + vector;
+  return token * params.qkv_pitch + column + head * (HEAD_DIM / \${WIDTH}u) + vector;
 //! end
 }
 
@@ -2235,7 +2879,7 @@ struct Params {
   change_vectors: u32, // vectors of columns in a row of change
 //! end
 //! if STOCHASTIC
-  row_vectors: u32, // fours of columns in a row
+  row_words: u32,  // eights of columns in a row
   key_low: u32,    // of the tensor
   key_high: u32,
 //! end
@@ -2327,9 +2971,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread == 0u) { largest[group.x] = of_group; }
 }
 `,
-  "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for two neighbouring
-// columns, a function of the tensor's key, the step and the element, by integer arithmetic only. Include-only; the
-// kernel's parameters have key_low, key_high and row_vectors.
+  "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key, the
+// step and the element, by integer arithmetic only. Include-only; the kernel's parameters have key_low, key_high and
+// row_words.
 //! include mix.wgsl
 //! include step_state.wgsl
 
@@ -2340,16 +2984,20 @@ fn rounding_stream() -> vec2<u32> {
   return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
 }
 
-// The words of columns 4·vector to 4·vector + 3 of a row, a word for two of them. The first is \`mix\` of their index, with
-// half of the stream before and half in its middle, so that streams are not each other's shifts; the second is half a
-// round more.
-fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
-  var z = row * params.row_vectors + vector + stream.x;
+// A word for columns 8·eight to 8·eight + 7 of a row: \`mix\` of their index, with half of the stream before and half in its
+// middle, so that streams are not each other's shifts.
+fn rounding_word(stream: vec2<u32>, row: u32, eight: u32) -> u32 {
+  var z = row * params.row_words + eight + stream.x;
   z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
   z = (z ^ (z >> 15u)) * 0x735a2d97u;
-  let first = z ^ (z >> 15u);
-  z = first * 0x9e3779b1u;
-  return vec2<u32>(first, z ^ (z >> 16u));
+  return z ^ (z >> 15u);
+}
+
+// The random bits of four of these columns, the first or the last ones (half is 0 or 1): the lower 23 of each. Products of
+// the word's lower or upper 23 bits, so each number is as likely; the factors are such that the pairs of any two columns
+// form a lattice with nearly the largest possible distances.
+fn random_bits(word: u32, half: u32) -> vec4<u32> {
+  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u);
 }
 `,
   "falqon_row.wgsl": `// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
@@ -2383,6 +3031,9 @@ fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> 
 // Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
 const UNIT = 256.0;
 
+// What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
+const CHANGE_SHIFT = 0u;
+
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
 
 // The signs of four values in their places of a word of codes.
@@ -2402,11 +3053,11 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
 // The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
 // magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
 // codes in the mantissa of f32. Random 19 bits are added, the fraction is cut off. What is a code already stays.
-fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
+fn new_codes(codes: u32, sum: vec4<f32>, random_bits: vec4<u32>) -> u32 {
   let v = decode4(codes) + sum;
   let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u));
-  let random = vec4<u32>(words.x >> 13u, words.x & 0x7ffffu, words.y >> 13u, words.y & 0x7ffffu);
+  let random = random_bits & vec4<u32>(0x7ffffu);
   // Half of the power's bits are taken off, not all: what is left is the exponent field of the code.
   let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
@@ -2428,21 +3079,31 @@ const UNIT = 1.0;
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_$CODES(codes); }
 
 //! if STOCHASTIC
-// The codes of from + sum, each rounded up with the probability of its fraction: from + floor(sum + random), saturated.
-// The random numbers, of 23 bits, are between 0 and 1, so that zero stays. All but their bits is done in f32, whose units
-// are the faster half of a GPU here: a byte is the mantissa of 2^23 and more, and saturation is that to [0, 1].
-fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
-  let rotated = (words << vec2<u32>(7u)) | (words >> vec2<u32>(25u));
-  let bits = vec4<u32>(words.x >> 9u, rotated.x, words.y >> 9u, rotated.y) & vec4<u32>(0x7fffffu);
-  let random = bitcast<vec4<f32>>(bits | vec4<u32>(0x3f800001u)) - 1.0;
-  let bytes = codes ^ 0x80808080u; // each plus 128
-  let places = vec4<u32>(bytes, bytes >> 8u, bytes >> 16u, bytes >> 24u) & vec4<u32>(0xffu);
-  let old = bitcast<vec4<f32>>(places | vec4<u32>(0x4b000000u)) - 8388609.0; // plus 127
-  let share = saturate((old + floor(sum + random)) * (1.0 / 254.0));
-  let made = bitcast<vec4<u32>>(share * 254.0 + 8388609.0); // each plus 128, and 0x4b000000
-  return (made.x + (made.y << 8u) + (made.z << 16u) + (made.w << 24u) - 0x4b000000u) ^ 0x80808080u;
+// What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
+const CHANGE_SHIFT = 24u;
+
+// The codes of from + change, each rounded up with the probability of its fraction, saturated; change is a sum times 2^-24.
+//
+// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a random number between
+// -1/2 and 1/2 of such a step rounds to a code. Saturation is that to [0, 1], and the bits are an integer again. Little of
+// it is integer arithmetic or conversion, of which a GPU has less. Random numbers are odd multiples of 2^-23 of a step, so
+// that they are as often below zero as above, and a change of zero changes nothing.
+fn new_codes(codes: u32, change: vec4<f32>, random_bits: vec4<u32>) -> u32 {
+  const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
+  let random = bitcast<vec4<f32>>((random_bits & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
+  // Each byte plus 128 is the mantissa of 2^23 and more, or in its upper byte but one.
+  let low = codes ^ 0x80808080u;
+  let high = low >> 16u;
+  let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
+  let old = bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
+    (vec4<f32>(1.0 - 255.0 * 0x1p-24) - vec4<f32>(0.5, 0x1p-9, 0.5, 0x1p-9));
+  let made = bitcast<vec4<u32>>(max(saturate(old + (change + random)), SMALLEST)); // 0x3f800000 + c - 127
+  let pairs = made.xz + (made.yw << vec2<u32>(8u));
+  return (pairs.x + (pairs.y << 16u) + 0x407fffffu) ^ 0x80808080u;
 }
 //! else
+const CHANGE_SHIFT = 0u;
+
 fn new_codes(codes: u32, sum: vec4<f32>) -> u32 { return pack4_$CODES(decode4(codes) + sum); }
 //! end
 //! end
@@ -2581,7 +3242,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let base = base_codes(row, vector);
       let value = (decode4(base) + sum) * UNIT;
 //! if STOCHASTIC
-      let code = new_codes(base, sum, rounding_words(rounding_stream(), row, vector));
+      let random = random_bits(rounding_word(rounding_stream(), row, vector / 2u), vector % 2u);
+      let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), random);
 //! else
       let code = new_codes(base, sum);
 //! end
@@ -2619,6 +3281,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 @group(0) @binding(7) var<storage, read_write> change: array<vec4<f32>>;
 //! end
 
+const CHANGE_UNIT = 1.0 / f32(1u << CHANGE_SHIFT);
 const THREADS = (BM / TM) * (BN / TN);
 const COLUMN_LANES = BN / TN; // threads side by side
 const ROW_LANES = BM / TM;
@@ -2737,7 +3400,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u < params.count && v_$n < params.vectors) {
     let at = place_of(params.w_row + row_\${i}_$c, v_$n);
 //! if STOCHASTIC
-    let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n, rounding_words(stream, row_\${i}_$c, v_$n));
+    let random = random_bits(rounding_word(stream, row_\${i}_$c, v_$n / 2u), v_$n % 2u);
+    let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n * CHANGE_UNIT, random);
 //! else
     let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n);
 //! end
@@ -2766,10 +3430,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
 // that is not finite becomes NaN.
 //
-// Idea: a subgroup keeps the coefficients of 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS columns.
-// A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched meanwhile.
-// Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads and writes them.
-// Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
+// Idea: a subgroup keeps the coefficients of its BLOCKS · 16 rows in fragments, and its workgroup walks along
+// STEPS · COLUMNS columns. A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one
+// are fetched meanwhile. Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads
+// and writes them; neighbouring ones have neighbouring codes. Within four codes columns are in the order 0, 2, 1, 3 in
+// which A~ is cheaply decoded.
 //! include falqon_row.wgsl
 //! include fragments.wgsl
 //! include code_place.wgsl
@@ -2786,7 +3451,7 @@ struct Params {
   rank: u32,
   b_vectors: u32, // vectors of 4 floats in a row of b
 //! if STOCHASTIC
-  row_vectors: u32, // fours of columns in a row
+  row_words: u32, // eights of columns in a row
   key_low: u32,   // of the tensor
   key_high: u32,
 //! end
@@ -2819,13 +3484,17 @@ fn base_codes(row: u32, vector: u32) -> vec4<u32> {
 }
 
 const THREADS = 32u * SUBGROUPS;
+const ROWS = 16u * BLOCKS;       // of a subgroup
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
 const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
-const SUM_ROW = 4u * STEP + 1u;  // of 4 floats
-const BETA_ROW = 3u;
-const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's 16 rows
+const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
+const SUM_ROW = SUM_PART * STEP;
+const BETA_ROW = 2u * RANK_STEPS + 1u;
+const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's rows, and the coefficients before
+const PLACE = ROWS * LONGEST_ROW;
 
-var<workgroup> tile: array<vec4<u32>, SUMS + 16u * SUBGROUPS * SUM_ROW>;
+var<workgroup> tile: array<vec4<u32>, SUMS + SUBGROUPS * PLACE>;
+var<workgroup> units: array<f32, SUBGROUPS * ROWS>; // what each row's sums are multiplied by
 
 // Four coefficients of a row, from column j on; zero beyond the rank, as b is.
 fn four_coefficients(row: u32, factor: f32, j: u32) -> vec4<f32> {
@@ -2864,49 +3533,81 @@ fn a_f16(codes: vec2<u32>) -> vec4<u32> {
 //! if CODES == e4m3
   let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
   return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
-//! else
+//! elif EMULATE
   return vec4<u32>(halves(decode4(codes.x).xzyw), halves(decode4(codes.y).xzyw));
+//! else
+  // Each code plus 128 is the mantissa of an f16 of 1024 and more.
+  let bytes = codes ^ vec2<u32>(0x80808080u);
+  let pairs = vec4<u32>(bytes.x, bytes.x >> 8u, bytes.y, bytes.y >> 8u);
+  let numbers = (pairs & vec4<u32>(0x00ff00ffu)) | vec4<u32>(0x64006400u);
+  return vec4<u32>(less_1152(numbers.x), less_1152(numbers.y), less_1152(numbers.z), less_1152(numbers.w));
 //! end
 }
+//! if CODES == int8
+//! if !EMULATE
+
+fn less_1152(pair: u32) -> u32 { return bitcast<u32>(bitcast<vec2<f16>>(pair) - vec2<f16>(1152.0)); }
+//! end
+//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
-  let my_row = thread % 16u; // among the subgroup's
-  let my_half = thread % 32u / 16u;
-  let row = group.y * (16u * SUBGROUPS) + thread / 32u * 16u + my_row;
-  let read_row = min(row, params.rows - 1u);
-  let sums = SUMS + thread / 32u * (16u * SUM_ROW);
+  let lane = thread % 32u;
+  let group_row = thread / 32u * ROWS; // the subgroup's first row among the workgroup's
+  let first_row = group.y * (ROWS * SUBGROUPS) + group_row;
+  let sums = SUMS + thread / 32u * PLACE;
 
-  // This invocation's half of the row's coefficients, 8 of each 16.
-  let factor = row_factors[read_row];
-  var largest = 0.0;
+  // This invocation's half of the coefficients of a row of each block, 8 of each 16.
+  let half = lane / 16u;
+//! unroll r 0 BLOCKS
+  let read_row_$r = min(first_row + 16u * \${r}u + lane % 16u, params.rows - 1u);
+  let factor_$r = row_factors[read_row_$r];
+  var largest_$r = 0.0;
 //! unroll k 0 RANK_STEPS
-  let beta_\${k}_0 = four_coefficients(read_row, factor, 16u * \${k}u + 8u * my_half);
-  let beta_\${k}_1 = four_coefficients(read_row, factor, 16u * \${k}u + 8u * my_half + 4u);
-  largest = max(largest, max(largest_of(beta_\${k}_0), largest_of(beta_\${k}_1)));
+  let beta_\${r}_\${k}_0 = four_coefficients(read_row_$r, factor_$r, 16u * \${k}u + 8u * half);
+  let beta_\${r}_\${k}_1 = four_coefficients(read_row_$r, factor_$r, 16u * \${k}u + 8u * half + 4u);
+  largest_$r = max(largest_$r, max(largest_of(beta_\${r}_\${k}_0), largest_of(beta_\${r}_\${k}_1)));
 //! end
-  largest = max(largest, from_other_half(largest, thread));
+  largest_$r = max(largest_$r, from_other_half(largest_$r, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
-  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
-  let scale = bitcast<f32>((268u - exponent) << 23u);
-  let unscale = bitcast<f32>((exponent - 14u) << 23u);
+  let exponent_$r = max(bitcast<u32>(largest_$r), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale_$r = bitcast<f32>((268u - exponent_$r) << 23u);
+  // Sums so small that this is not what it should be are nothing to what they are added to.
+  if (half == 0u) {
+    units[group_row + 16u * \${r}u + lane] =
+      bitcast<f32>((max(exponent_$r, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+  }
+//! end
 
   // Into fragments, through the place of the sums.
-  let beta_at = sums + my_row * BETA_ROW + my_half;
+//! unroll r 0 BLOCKS
 //! unroll k 0 RANK_STEPS
-  let scaled_\${k}_0 = beta_\${k}_0 * scale;
-  let scaled_\${k}_1 = beta_\${k}_1 * scale;
-  workgroupBarrier();
-  tile[beta_at] = vec4<u32>(halves(upper(scaled_\${k}_0)), halves(upper(scaled_\${k}_1)));
-//! if LOW
-  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
-    halves(scaled_\${k}_0 - upper(scaled_\${k}_0)), halves(scaled_\${k}_1 - upper(scaled_\${k}_1)));
+  let scaled_\${r}_\${k}_0 = beta_\${r}_\${k}_0 * scale_$r;
+  let scaled_\${r}_\${k}_1 = beta_\${r}_\${k}_1 * scale_$r;
+  tile[sums + (16u * \${r}u + lane % 16u) * BETA_ROW + 2u * \${k}u + half] =
+    vec4<u32>(halves(upper(scaled_\${r}_\${k}_0)), halves(upper(scaled_\${r}_\${k}_1)));
+//! end
 //! end
   workgroupBarrier();
-  let high_$k = load_left(sums, BETA_ROW);
+//! unroll r 0 BLOCKS
+//! unroll k 0 RANK_STEPS
+  let high_\${r}_$k = load_left(sums + 16u * \${r}u * BETA_ROW + 2u * \${k}u, BETA_ROW);
+//! end
+//! end
 //! if LOW
-  let low_$k = load_left(sums + 16u * BETA_ROW, BETA_ROW);
+  workgroupBarrier();
+//! unroll r 0 BLOCKS
+//! unroll k 0 RANK_STEPS
+  tile[sums + (16u * \${r}u + lane % 16u) * BETA_ROW + 2u * \${k}u + half] = vec4<u32>(
+    halves(scaled_\${r}_\${k}_0 - upper(scaled_\${r}_\${k}_0)), halves(scaled_\${r}_\${k}_1 - upper(scaled_\${r}_\${k}_1)));
+//! end
+//! end
+  workgroupBarrier();
+//! unroll r 0 BLOCKS
+//! unroll k 0 RANK_STEPS
+  let low_\${r}_$k = load_left(sums + 16u * \${r}u * BETA_ROW + 2u * \${k}u, BETA_ROW);
+//! end
 //! end
 //! end
 
@@ -2924,63 +3625,78 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tile[a_at_$t + 1u] = a_f16(a_first_$t.zw);
   }
 //! end
-//! unroll n 0 COLUMNS/32
-  var from_next_$n = base_codes(read_row, first + my_half + 2u * \${n}u);
+  // This invocation's codes: a vector of several rows.
+  let my_v = lane % STEP;
+//! unroll n 0 ITEMS
+  let my_row_$n = lane / STEP + \${n}u * (32u / STEP);
+  let row_$n = first_row + my_row_$n;
+  let from_row_$n = min(row_$n, params.rows - 1u);
+  let unit_$n = units[group_row + my_row_$n];
+  var from_next_$n = base_codes(from_row_$n, first + my_v);
 //! end
 //! if STOCHASTIC
   let stream = rounding_stream();
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
+//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-    var sum_$c = Sum();
+    var sum_\${r}_$c = Sum();
+//! end
 //! end
 //! unroll k 0 RANK_STEPS
     {
 //! unroll c 0 COLUMNS/16
       let a_$c = load_right(16u * \${k}u * A_ROW + 2u * \${c}u, A_ROW);
 //! end
+//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-      sum_$c = multiply_add(high_$k, a_$c, sum_$c);
+      sum_\${r}_$c = multiply_add(high_\${r}_$k, a_$c, sum_\${r}_$c);
 //! end
 //! if LOW
 //! unroll c 0 COLUMNS/16
-      sum_$c = multiply_add(low_$k, a_$c, sum_$c);
+      sum_\${r}_$c = multiply_add(low_\${r}_$k, a_$c, sum_\${r}_$c);
+//! end
 //! end
 //! end
     }
 //! end
+//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-    store_sum(sums + 4u * \${c}u, SUM_ROW, sum_$c);
+    store_sum(sums + 16u * \${r}u * SUM_ROW + SUM_PART * \${c}u, SUM_ROW, sum_\${r}_$c);
+//! end
 //! end
     workgroupBarrier();
-    let v = first + step * STEP;
+    let v = first + step * STEP + my_v;
 //! unroll t 0 A_LOADS
     if (a_j_$t < 16u * RANK_STEPS) {
       tile[a_at_$t] = a_f16(a_next_$t.xy);
       tile[a_at_$t + 1u] = a_f16(a_next_$t.zw);
     }
-    a_next_$t = a_codes(a_j_$t, v + 2u * STEP + a_v_$t);
+    a_next_$t = a_codes(a_j_$t, first + (step + 2u) * STEP + a_v_$t);
 //! end
-//! unroll n 0 COLUMNS/32
+//! unroll n 0 ITEMS
     let from_$n = from_next_$n;
-    from_next_$n = base_codes(read_row, v + STEP + my_half + 2u * \${n}u);
+    from_next_$n = base_codes(from_row_$n, v + STEP);
 //! end
-//! unroll n 0 COLUMNS/32
+//! unroll n 0 ITEMS
     {
-      let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * \${n}u);
+      let at = sums + my_row_$n * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;
-//! unroll q 0 4
-      let sum_$q = bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unscale;
 //! if STOCHASTIC
-      let words_$q = rounding_words(stream, row, 4u * (v + my_half + 2u * \${n}u) + \${q}u);
-      codes[$q] = new_codes(from_$n[$q], sum_$q, words_$q);
+      let word_0 = rounding_word(stream, row_$n, 2u * v);
+      let word_1 = rounding_word(stream, row_$n, 2u * v + 1u);
+//! end
+//! for q,word,half in 0,0,0 1,0,1 2,1,0 3,1,1
+      let sum_$q = bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unit_$n;
+//! if STOCHASTIC
+      codes[$q] = new_codes(from_$n[$q], sum_$q, random_bits(word_$word, \${half}u));
 //! else
       codes[$q] = new_codes(from_$n[$q], sum_$q);
 //! end
 //! end
-      if (row < params.rows && v + my_half + 2u * \${n}u < params.vectors) {
-        weight[place_of(params.w_row + row, v + my_half + 2u * \${n}u)] = codes;
+      if (row_$n < params.rows && v < params.vectors) {
+        weight[place_of(params.w_row + row_$n, v)] = codes;
       }
     }
 //! end
@@ -3268,20 +3984,24 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 //! include silu.wgsl
 
 //! if GATE_UP == f16
-@group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
+alias GateUpWord = vec2<u32>;
 //! else
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
+alias GateUpWord = vec4<f32>;
 //! end
 
-// Four values, \`at\` counted in fours.
-fn gate_up_at(at: u32) -> vec4<f32> {
+@group(0) @binding(1) var<storage, read> gate_up: array<GateUpWord>;
+
+// The values of a word.
+fn widened(word: GateUpWord) -> vec4<f32> {
 //! if GATE_UP == f16
-  let bits = gate_up[at];
-  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+  return vec4<f32>(unpack2x16float(word.x), unpack2x16float(word.y));
 //! else
-  return gate_up[at];
+  return word;
 //! end
 }
+
+// Four values, \`at\` counted in fours.
+fn gate_up_at(at: u32) -> vec4<f32> { return widened(gate_up[at]); }
 `,
   "gemm.wgsl": `// General matrix product in f32: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], from f32, f16 or FP8 operands.
 //
@@ -4290,45 +5010,22 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // Include-only; constants from src/kernels/rows/rotation.ts.
 //
 // A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
-// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
-// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
-// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
-// came from (rotated_place and tile_place), and a third exchange is saved.
+// of a tile have six bits. A thread holds places that differ in the upper two, so that sixteen threads load and store one
+// run of memory; what it holds is added and subtracted in registers. For the other four bits
+//   SHUFFLES  threads of a subgroup read each other's registers: no barrier, and no workgroup memory;
+//   else      exchanges through workgroup memory bring a thread places that differ in the lower two bits, then in the
+//             middle two, then its own again. It writes only where it has read last, so each exchange has one barrier.
 //
-// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
-// memory in another order: \`turn\` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
-//
-// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
+// Results are at the places that values came from.
 //! if ROTATED != none
 
 alias Tile = array<vec4<f32>, 4>;
 
-// Where value i of a thread comes from, counted in vec4s: value 4 is the first of the workgroup's next tiles.
-fn tile_place(thread: u32, i: u32) -> u32 { return tile_of(thread, i) + thread % 16u + 16u * (i % 4u); }
-
-// Where value i is then.
-fn rotated_place(thread: u32, i: u32) -> u32 {
-//! if EXCHANGES == two
-  return tile_of(thread, i) + thread % 4u + 4u * (i % 4u) + 16u * (thread / 4u % 4u);
-//! elif EXCHANGES == one
-  return tile_of(thread, i) + i % 4u + 4u * (thread / 4u % 4u) + 16u * (thread % 4u);
-//! else
-  return tile_place(thread, i);
-//! end
+// Where value i of a thread is, counted in vec4s: value 4 is the first of the workgroup's next tiles.
+fn tile_place(thread: u32, i: u32) -> u32 {
+  return i / 4u * (4u * THREADS) + thread / 16u * 64u + thread % 16u + 16u * (i % 4u);
 }
 
-fn tile_of(thread: u32, i: u32) -> u32 { return i / 4u * (4u * THREADS) + thread / 16u * 64u; }
-
-//! if EXCHANGES != none
-var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
-
-// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
-// exclusive or of two results is that of their sum, where they share no bit.
-fn spread(place: u32) -> u32 {
-  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
-}
-
-//! end
 // The butterflies within a vec4.
 fn within(v: vec4<f32>) -> vec4<f32> {
   let x = vec4<f32>(v.xz + v.yw, v.xz - v.yw).xzyw;
@@ -4343,8 +5040,35 @@ fn within(v: vec4<f32>) -> vec4<f32> {
 fn beside(x: Tile) -> Tile { return Tile(x[0] + x[1], x[0] - x[1], x[2] + x[3], x[2] - x[3]); }
 fn across(x: Tile) -> Tile { return Tile(x[0] + x[2], x[1] + x[3], x[0] - x[2], x[1] - x[3]); }
 
+//! if BUTTERFLY_4
+//! if SHUFFLES
+//! if ENABLE_SHUFFLES
+enable subgroups;
+//! end
+
+// Those of the threads that differ in bit \`mask\`: an exact product, so fused or not it is one addition.
+fn shuffled(x: Tile, thread: u32, mask: u32) -> Tile {
+  let sign = select(1.0, -1.0, (thread & mask) != 0u);
+  return Tile(
+    sign * x[0] + subgroupShuffleXor(x[0], mask),
+    sign * x[1] + subgroupShuffleXor(x[1], mask),
+    sign * x[2] + subgroupShuffleXor(x[2], mask),
+    sign * x[3] + subgroupShuffleXor(x[3], mask),
+  );
+}
+//! else
+var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
+
+// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
+// exclusive or of two results is that of their sum, where they share no bit.
+fn spread(place: u32) -> u32 {
+  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
+}
+//! end
+//! end
+
 // The transform of a workgroup's tiles, for all of its invocations at once.
-fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
+fn rotated(values: Tile, thread: u32) -> Tile {
   var x = Tile(within(values[0]), within(values[1]), within(values[2]), within(values[3]));
 //! if BUTTERFLY_64
   x = beside(x);
@@ -4352,46 +5076,55 @@ fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
 //! if BUTTERFLY_128
   x = across(x);
 //! end
-//! if EXCHANGES != none
+//! if BUTTERFLY_4
+//! if SHUFFLES
+  x = shuffled(x, thread, 1u);
+//! if BUTTERFLY_8
+  x = shuffled(x, thread, 2u);
+//! end
+//! if BUTTERFLY_16
+  x = shuffled(x, thread, 4u);
+//! end
+//! if BUTTERFLY_32
+  x = shuffled(x, thread, 8u);
+//! end
+//! else
   let tile = thread / 16u * 64u;
   let low = thread % 4u;
   let high = thread / 4u % 4u;
-//! if EXCHANGES == two
-  let step = 1u;
-  let middle = select(4u, 16u, turn == 1u);
-  let upper = select(16u, 4u, turn == 1u);
-//! else
-  let step = select(1u, 16u, turn == 1u);
-  let middle = 4u;
-  let upper = select(16u, 1u, turn == 1u);
-//! end
-
-  let own = tile + spread(step * low + middle * high);
+  let own = tile + spread(low + 4u * high);
 //! unroll i 0 4
-  tiles[own ^ spread(upper * \${i}u)] = x[$i];
+  tiles[own ^ spread(16u * \${i}u)] = x[$i];
 //! end
   workgroupBarrier();
-  let first = tile + spread(middle * high + upper * low);
+  let lower = tile + spread(4u * high + 16u * low);
 //! unroll i 0 4
-  x[$i] = tiles[first ^ spread(step * \${i}u)];
+  x[$i] = tiles[lower ^ spread(\${i}u)];
 //! end
   x = beside(x);
 //! if BUTTERFLY_8
   x = across(x);
 //! end
-//! if EXCHANGES == two
-
 //! unroll i 0 4
-  tiles[first ^ spread(step * \${i}u)] = x[$i];
+  tiles[lower ^ spread(\${i}u)] = x[$i];
 //! end
   workgroupBarrier();
-  let second = tile + spread(step * low + upper * high);
+//! if BUTTERFLY_16
+  let middle = tile + spread(low + 16u * high);
 //! unroll i 0 4
-  x[$i] = tiles[second ^ spread(middle * \${i}u)];
+  x[$i] = tiles[middle ^ spread(4u * \${i}u)];
 //! end
   x = beside(x);
 //! if BUTTERFLY_32
   x = across(x);
+//! end
+//! unroll i 0 4
+  tiles[middle ^ spread(4u * \${i}u)] = x[$i];
+//! end
+  workgroupBarrier();
+//! end
+//! unroll i 0 4
+  x[$i] = tiles[own ^ spread(16u * \${i}u)];
 //! end
 //! end
 //! end
@@ -4401,18 +5134,26 @@ fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
 `,
   "int8.wgsl": `// The codec of src/numerics/int8.ts in WGSL: integers from -127 to 127, four in a u32, lowest byte first.
 // Include-only.
+//
+// No conversion between integers and floats, and no rounding function, of which a GPU does a quarter to an eighth as many:
+// an integer plus 2^23, or one and a half times that, is an f32 whose lower bits are the integer's.
 
-// Rounded to nearest, ties to even; NaN becomes 0.
+// Rounded to nearest, ties to even, by the adder; NaN becomes 0.
 fn pack4_int8(v: vec4<f32>) -> u32 {
   let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
   let limited = clamp(select(v, vec4<f32>(), bits > vec4<u32>(0x7f800000u)), vec4<f32>(-127.0), vec4<f32>(127.0));
-  let codes = bitcast<vec4<u32>>(vec4<i32>(round(limited))) & vec4<u32>(0xffu);
-  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+  let made = bitcast<vec4<u32>>(limited + 12583040.0); // 0x4b400000 + code + 128
+  let pairs = made.xz + (made.yw << vec2<u32>(8u));
+  return (pairs.x + (pairs.y << 16u) + 0x74c00000u) ^ 0x80808080u;
 }
 
 fn unpack4_int8(codes: u32) -> vec4<f32> {
-  let high = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes);
-  return vec4<f32>(bitcast<vec4<i32>>(high) >> vec4<u32>(24u));
+  // Each byte plus 128 is the mantissa's lowest byte, or the next one.
+  let low = codes ^ 0x80808080u;
+  let high = low >> 16u;
+  let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
+  return bitcast<vec4<f32>>(bytes) * vec4<f32>(1.0, 0x1p-8, 1.0, 0x1p-8) -
+    vec4<f32>(8388736.0, 32896.0, 8388736.0, 32896.0);
 }
 `,
   "linear_grid.wgsl": `// The number of a workgroup in a grid that \`linearGrid\` of src/gpu/program.ts folded into two dimensions, as one alone
@@ -5561,12 +6302,16 @@ struct Params {
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_input: array<vec4<f32>>;
 
-struct Source {
-  dy: vec4<f32>,
+struct Rest {
   x: vec4<f32>,
 //! if ACCUMULATE
   before: vec4<f32>,
 //! end
+}
+
+struct Source {
+  dy: vec4<f32>,
+  rest: Rest,
 }
 
 struct Row {
@@ -5582,16 +6327,18 @@ fn place(row: u32, v: u32) -> u32 { return row * params.vectors + min(v, params.
 
 fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[place(row, v)]; }
 
-fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+fn rest(row: u32, v: u32) -> Rest {
   let at = place(row, v);
 //! if ACCUMULATE
-  return Source(dy, input[at], d_input[at]);
+  return Rest(input[at], d_input[at]);
 //! else
-  return Source(dy, input[at]);
+  return Rest(input[at]);
 //! end
 }
 
-fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
+fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return Source(dy, rest); }
+
+fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
 // Zero past the end of the weight, which lies before the pitch.
 fn weight_at(v: u32) -> vec4<f32> {
@@ -5599,7 +6346,7 @@ fn weight_at(v: u32) -> vec4<f32> {
   return select(vec4<f32>(), weight[min(v, weights - 1u)], v < weights);
 }
 
-fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.x); }
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.rest.x); }
 
 fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
   let mean = sum / f32(params.cols);
@@ -5607,9 +6354,9 @@ fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
 }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values {
-  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.x;
+  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.rest.x;
 //! if ACCUMULATE
-  return Values(source.before + dx);
+  return Values(source.rest.before + dx);
 //! else
   return Values(dx);
 //! end
@@ -5773,9 +6520,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll i 0 4
   let value_$i = value(start + tile_place(thread, \${i}u));
 //! end
-  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread, 0u);
+  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread);
 //! unroll i 0 4
-  let at_$i = start + rotated_place(thread, \${i}u);
+  let at_$i = start + tile_place(thread, \${i}u);
 //! if ACCUMULATE
   if (at_$i < params.vectors) { output[at_$i] += result[$i]; }
 //! else
@@ -5897,11 +6644,12 @@ fn largest(v: vec4<f32>) -> f32 {
 // and scales at \`params.first_scale\`.
 // Without QUANTIZED there are no codes.
 //
-// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
-// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+// ROTATED is what goes through the transform of hadamard.wgsl, of which a thread takes four places of a tile at once. Rows
+// are always kept in registers then (VECTORS is a multiple of 4).
 //   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
 //   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
-//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
+//            declares turned(row, v), that part; Rest, rest(row, v), what else is read, without waiting for the
+//            transform; and source_of(rest, part), what load(row, v) gives of the two
 //! include workgroup_reduce.wgsl
 //! include hadamard.wgsl
 //! if QUANTIZED
@@ -5920,19 +6668,20 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! if ROTATED == source
 //! unroll i 0 VECTORS
-  let turned_$i = turned(row, tile_place(thread, \${i}u));
+  let v_$i = tile_place(thread, \${i}u);
+  let turned_$i = turned(row, v_$i);
+//! end
+//! unroll i 0 VECTORS
+  let rest_$i = rest(row, v_$i);
 //! end
 //! unroll tile 0 VECTORS/4
   var tile_$tile: Tile;
 //! unroll i 4*tile 4*tile+4
   tile_$tile[\${i}u % 4u] = turned_$i;
 //! end
-  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
-//! end
-//! unroll tile 0 VECTORS/4
+  tile_$tile = rotated(tile_$tile, thread);
 //! unroll i 4*tile 4*tile+4
-  let v_$i = rotated_place(thread, \${i}u);
-  let source_$i = load_with(row, v_$i, tile_$tile[\${i}u % 4u]);
+  let source_$i = source_of(rest_$i, tile_$tile[\${i}u % 4u]);
 //! end
 //! end
 //! elif REGISTERS
@@ -5987,15 +6736,13 @@ fn write_row(row: u32, thread: u32) {
 //! unroll i 4*tile 4*tile+4
   tile_$tile[\${i}u % 4u] = select(vec4<f32>(), values_$i[0], v_$i < vectors);
 //! end
-  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
+  tile_$tile = rotated(tile_$tile, thread);
 //! unroll i 4*tile 4*tile+4
-  let to_$i = rotated_place(thread, \${i}u);
   let out_\${i}_0 = tile_$tile[\${i}u % 4u];
 //! end
 //! end
 //! elif REGISTERS
 //! unroll i 0 VECTORS
-  let to_$i = v_$i;
 //! unroll part 0 PARTS
   let out_\${i}_$part = by_column(values_$i[$part], \${part}u * vectors + min(v_$i, vectors - 1u));
 //! end
@@ -6008,7 +6755,7 @@ fn write_row(row: u32, thread: u32) {
   var amax = 0.0;
 //! unroll i 0 VECTORS
 //! unroll part 0 PARTS
-  amax = max(amax, select(0.0, largest(out_\${i}_$part), to_$i < vectors));
+  amax = max(amax, select(0.0, largest(out_\${i}_$part), v_$i < vectors));
 //! end
 //! end
 //! end
@@ -6017,9 +6764,9 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
-  if (to_$i < vectors) {
+  if (v_$i < vectors) {
 //! unroll part 0 PARTS
-    write_scaled(row, \${part}u * vectors + to_$i, out_\${i}_$part * scale);
+    write_scaled(row, \${part}u * vectors + v_$i, out_\${i}_$part * scale);
 //! end
   }
 //! end
@@ -6309,13 +7056,21 @@ fn place(v: u32) -> u32 { return min(v, params.vectors - 1u); }
 
 fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[row * params.vectors + place(v)]; }
 
-// The gradients, which take two thirds of the registers of what they are made of.
-fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
-  let at = 2u * row * params.vectors + place(v);
-  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), dy);
+// As it is stored, which takes the fewest registers.
+struct Rest {
+  gate: GateUpWord,
+  up: GateUpWord,
 }
 
-fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
+fn rest(row: u32, v: u32) -> Rest {
+  let at = 2u * row * params.vectors + place(v);
+  return Rest(gate_up[at], gate_up[at + params.vectors]);
+}
+
+// The gradients, which take two thirds of the registers of what they are made of.
+fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return gated_gradient(widened(rest.gate), widened(rest.up), dy); }
+
+fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source.gate, source.up); }
 fn again(row: u32, v: u32, of_row: Row) -> Values { return made(load(row, v), v, of_row); }
@@ -6583,8 +7338,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
-  "workgroup_reduce.wgsl": `// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
-// repeat bit for bit. Every invocation gets the result.
+  "workgroup_reduce.wgsl": `// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
+// fixed, so results repeat bit for bit. Every invocation gets the result.
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.

@@ -34,7 +34,7 @@ const rows = Array.from({ length: 40 }, (_, i) => ({
 }));
 
 const METHODS: Record<string, () => Method> = {
-  "requantize": () => falqon({ rank: 5 }),
+  "requantize": () => falqon({ rank: 5, updateRule: "requantize" }),
   "requantize with pending rows": () => falqon({ rank: 5, topK: 3 }),
   "requantize in int8, not rotated, with pending rows": () =>
     falqon({ rank: 5, format: "int8", rotation: false, topK: 3 }),

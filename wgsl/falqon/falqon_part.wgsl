@@ -25,7 +25,7 @@ struct Params {
   change_vectors: u32, // vectors of columns in a row of change
 //! end
 //! if STOCHASTIC
-  row_vectors: u32, // fours of columns in a row
+  row_words: u32,  // eights of columns in a row
   key_low: u32,    // of the tensor
   key_high: u32,
 //! end

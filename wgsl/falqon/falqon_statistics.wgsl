@@ -53,7 +53,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let base = base_codes(row, vector);
       let value = (decode4(base) + sum) * UNIT;
 //! if STOCHASTIC
-      let code = new_codes(base, sum, rounding_words(rounding_stream(), row, vector));
+      let random = random_bits(rounding_word(rounding_stream(), row, vector / 2u), vector % 2u);
+      let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), random);
 //! else
       let code = new_codes(base, sum);
 //! end

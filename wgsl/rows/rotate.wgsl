@@ -32,9 +32,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll i 0 4
   let value_$i = value(start + tile_place(thread, ${i}u));
 //! end
-  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread, 0u);
+  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread);
 //! unroll i 0 4
-  let at_$i = start + rotated_place(thread, ${i}u);
+  let at_$i = start + tile_place(thread, ${i}u);
 //! if ACCUMULATE
   if (at_$i < params.vectors) { output[at_$i] += result[$i]; }
 //! else

@@ -20,7 +20,6 @@ const THREADS = 128;
  * The constants of `wgsl/rows/hadamard.wgsl`.
  *
  * - `ROTATED`: what is rotated: `none`, or `what`;
- * - `EXCHANGES`: how many times the threads exchange values: `none`, `one` or `two`;
  * - `BUTTERFLY_2` and so on: whether values that are so far apart are added and subtracted;
  * - `ROTATION_FACTOR`: what normalises the result.
  *
@@ -31,8 +30,7 @@ export function rotationConstants(what: "values" | "source", block: number): Ker
   if (block === 1) return { ROTATED: "none" };
   return {
     ROTATED: what,
-    EXCHANGES: block > 16 ? "two" : block > 4 ? "one" : "none",
-    ...Object.fromEntries([2, 8, 32, 64, 128].map((h) => [`BUTTERFLY_${h}`, h < block])),
+    ...Object.fromEntries([2, 4, 8, 16, 32, 64, 128].map((h) => [`BUTTERFLY_${h}`, h < block])),
     ROTATION_FACTOR: `${Math.fround(1 / Math.sqrt(block))}f`,
   };
 }

@@ -81,7 +81,7 @@ export const FALQON: MethodEntry = {
       kind: "choice",
       choices: UPDATE_RULES,
       help: "How the optimizer's change reaches the weight",
-      default: "requantize",
+      default: "stochastic; requantize with topK, pending or rounding nearest",
     },
     rounding: {
       kind: "choice",

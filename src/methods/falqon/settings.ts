@@ -83,7 +83,7 @@ export interface FalqonOptions {
    * `paper` and `accumulate`, else all.
    */
   topK?: number;
-  /** Default `requantize`. */
+  /** Default `stochastic`; `requantize` where `topK`, `pending` or `rounding: "nearest"` is given. */
   updateRule?: UpdateRule;
   /** Of `requantize`. Default `nearest`; `stochastic` for the rule of that name. */
   rounding?: Rounding;
@@ -170,8 +170,8 @@ const NAMES: readonly (keyof FalqonOptions)[] = [
  */
 export function falqonSettings(options: FalqonOptions): FalqonSettings {
   checkKnown("falqon", options, NAMES, { scaling: "scaleGranularity" });
-  const { rank = 64, alpha = 16, updateRule = "requantize", scaleGranularity = "row" } = options;
-  const { topK, format = "fp8", trainA = false } = options;
+  const { rank = 64, alpha = 16, scaleGranularity = "row" } = options;
+  const { topK, format = "fp8", trainA = false, updateRule = defaultRule(options) } = options;
   checkOneOf("format", format, FALQON_FORMATS);
   const { rotation = CODED_BASES[format].isRotated } = options;
   const requantize = updateRule === "requantize";
@@ -217,6 +217,12 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
     targets: parseTargets(options.targetModules),
     denseType: options.denseType ?? null,
   };
+}
+
+/** The rule that a choice of rows or of rounding belongs to; without one, the default. */
+function defaultRule({ topK, pending, rounding }: FalqonOptions): UpdateRule {
+  const chooses = topK !== undefined || pending !== undefined || rounding === "nearest";
+  return chooses ? "requantize" : "stochastic";
 }
 
 /** Whether the adapter is kept, or only what a step changes B by. */
