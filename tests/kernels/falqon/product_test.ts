@@ -23,7 +23,9 @@ import { randomValues } from "../../support/random.ts";
 
 const TYPES = ["e4m3", "int8"] as const;
 const EXACT = { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 };
-const MATRIX = { subgroups: 4, columns: 32, steps: 2 };
+/** Tensor cores, emulated where there are none. */
+const MATRIX = { subgroups: 4, blocks: 1, columns: 32, steps: 2 };
+const TWO_BLOCKS = { ...MATRIX, subgroups: 2, blocks: 2 };
 
 /** Shapes without a whole tile; W between other rows, the two A not behind each other. */
 const SHAPES = [
@@ -115,7 +117,7 @@ for (const type of TYPES) {
       updateProduct(weight, b, change, 0.5, { key, step: 9 });
       const untouched = all.slice();
       untouched.set(codes.subarray(0, outputs * inputs), wRow * inputs);
-      for (const tile of [EXACT, MATRIX]) {
+      for (const tile of [EXACT, MATRIX, TWO_BLOCKS]) {
         const onDevice = uploadBytes(all, inputs, type);
         await update(tile, {
           weight: onDevice,
