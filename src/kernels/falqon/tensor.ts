@@ -52,11 +52,19 @@ export function updateTensorTile(
   short: boolean,
 ): UpdateTensorTile | null {
   const twice = rank <= LARGEST_RANK_TWICE && !needsTwoParts(coefficientBits(weight.type, short));
-  const tile = { subgroups: twice ? 4 : 8, blocks: twice ? 2 : 1, columns: 32, steps: 16 };
-  const fits = supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS &&
-    rank >= SMALLEST_RANK && rank <= LARGEST_RANK &&
-    updateTensorBytes(tile, rank) <= device.limits.maxComputeWorkgroupStorageSize;
-  return fits ? tile : null;
+  const worthIt = supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS &&
+    rank >= SMALLEST_RANK && rank <= LARGEST_RANK;
+  if (!worthIt) return null;
+  // Coefficients of a large rank need much memory: half as many rows do then.
+  const subgroups = twice ? [4] : [8, 4];
+  const tiles = subgroups.map((count) => ({
+    subgroups: count,
+    blocks: twice ? 2 : 1,
+    columns: 32,
+    steps: 16,
+  }));
+  const { maxComputeWorkgroupStorageSize: memory } = device.limits;
+  return tiles.find((tile) => updateTensorBytes(tile, rank) <= memory) ?? null;
 }
 
 /** Operands of {@linkcode updateRowsTensor}, checked by the caller. */

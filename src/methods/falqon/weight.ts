@@ -80,13 +80,16 @@ export class FalqonWeight implements MergedWeight {
       if (!adapted) continue;
       const melded = error && await meldedAdapter(device, error, rank, random);
       device.free(error);
-      await this.writeAdapter(adapted, melded && this.#upload(melded));
+      const a = melded && this.#upload(melded);
+      // The error is that of rotated rows, and so is this A, which is to be rotated only once.
+      if (a) await this.#quantized.rotate(a);
+      await this.writeAdapter(adapted, a);
     }
   }
 
   /**
-   * Quantises A, f32 [rank, inFeatures], into the rows below the weights, rotated as they are, and
-   * frees it; null: a random A.
+   * Quantises A, f32 [rank, inFeatures], into the rows below the weights, to be rotated as they are,
+   * and frees it; null: a random A.
    */
   async writeAdapter({ part, start }: AdapterPart, given: Matrix | null): Promise<void> {
     const { context: { device }, settings: { scaleGranularity } } = this.#shared;

@@ -6,6 +6,7 @@ import { Program } from "../../../src/gpu/program.ts";
 import { StepState } from "../../../src/gpu/step_state.ts";
 import { updateRows, type UpdateRowsOptions } from "../../../src/kernels/falqon/falqon.ts";
 import { codesOfB, largestLength, productChange } from "../../../src/kernels/falqon/product.ts";
+import { updateTensorTile } from "../../../src/kernels/falqon/tensor.ts";
 import { FORMATS } from "../../../src/numerics/formats.ts";
 import { relativeError } from "../../oracle/compare.ts";
 import { updateProduct } from "../../oracle/falqon_update.ts";
@@ -18,12 +19,15 @@ import {
   uploadMatrix,
   uploadVector,
 } from "../../support/gpu.ts";
+import { openDryTensorGpu } from "../../support/dry_gpus.ts";
 import { fromPanels, toPanels } from "../../support/panels.ts";
 import { randomValues } from "../../support/random.ts";
 
 const TYPES = ["e4m3", "int8"] as const;
 const EXACT = { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 };
+/** Tensor cores, emulated where there are none. */
 const MATRIX = { subgroups: 4, blocks: 1, columns: 32, steps: 2 };
+const TWO_BLOCKS = { ...MATRIX, subgroups: 2, blocks: 2 };
 
 /** Shapes without a whole tile; W between other rows, the two A not behind each other. */
 const SHAPES = [
@@ -115,7 +119,7 @@ for (const type of TYPES) {
       updateProduct(weight, b, change, 0.5, { key, step: 9 });
       const untouched = all.slice();
       untouched.set(codes.subarray(0, outputs * inputs), wRow * inputs);
-      for (const tile of [EXACT, MATRIX]) {
+      for (const tile of [EXACT, MATRIX, TWO_BLOCKS]) {
         const onDevice = uploadBytes(all, inputs, type);
         await update(tile, {
           weight: onDevice,
@@ -202,6 +206,32 @@ for (const type of TYPES) {
     }
   });
 }
+
+Deno.test("twice a rank of 64 runs on tensor cores, with fewer rows where memory is small", () => {
+  const gpu = openDryTensorGpu();
+  const part = (rank: number) => ({
+    weight: gpu.matrix(400, 64, "int8", "W"),
+    wRow: 0,
+    aRow: 144,
+    rows: 139,
+    rank,
+    rowFactors: gpu.vector(139, "f32", "row factors"),
+    columnFactors: gpu.vector(rank, "f32", "column factors"),
+    b: gpu.matrix(139, rank, "f32", "factor"),
+  });
+  for (
+    const [memory, rank, subgroups] of [[48, 128, 8], [32, 128, 4], [32, 64, 4], [16, 128, null], [
+      48,
+      160,
+      null,
+    ]] as const
+  ) {
+    const limits = { ...gpu.limits, maxComputeWorkgroupStorageSize: memory * 1024 };
+    const device = Object.create(gpu, { limits: { value: limits } });
+    const label = `${memory} KiB, rank ${rank}`;
+    assertEquals(updateTensorTile(device, part(rank), true)?.subgroups ?? null, subgroups, label);
+  }
+});
 
 Deno.test("operands that do not fit are refused", () => {
   using program = new Program(device);
