@@ -108,6 +108,9 @@ export function updateTiles(device: Device): (UpdateTile | UpdateTensorTile)[] {
     { subgroups: 8, columns: 32, steps: 8 },
     { subgroups: 8, columns: 32, steps: 16 },
     { subgroups: 4, columns: 64, steps: 4 },
+    { subgroups: 4, columns: 64, steps: 8 },
+    { subgroups: 8, columns: 64, steps: 8 },
+    { subgroups: 8, columns: 32, steps: 32 },
     { subgroups: 2, columns: 64, steps: 8 },
   ];
   return supportsMatrix(device, F16_MATRIX) ? [...matrix, exact[0]] : exact;

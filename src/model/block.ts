@@ -12,9 +12,8 @@
  * The forward keeps x, qkv (after rope), the attention's output and log-sum-exp, postAttention and
  * gate,up. Norms and SwiGLU are computed again where a linear layer needs its input for its own
  * gradient; FALQON's do not. Where a layer multiplies in low precision, norm and SwiGLU write its
- * input in that at once, and in f32 only if something reads it. What is widest, qkv, gate,up and its
- * gradient, is f16 where its layer can write or read that (`preferredOutputType`,
- * `preferredGradientType`).
+ * input in that at once, and in f32 only if something reads it. What is widest is f16 where layers
+ * can write or read that: see `activationTypes`.
  *
  * Where a layer rotates its input before rounding it (`rotation`), the kernel that writes its codes
  * does that. The gradient of the input comes out rotated, and what takes it up rotates it back.
@@ -156,7 +155,7 @@ function inputAgain(linear: Linear, pass: Pass, name: "normed" | "hidden"): Matr
   return linear.backwardReadsInput ? pass.activations.get(name, pass.rows) : null;
 }
 
-/** The types of activations that all of the blocks do with. */
+/** The types of activations that all of the blocks do with; `attended` is f16 to be rounded more. */
 export function activationTypes(blocks: readonly Block[]): ActivationTypes {
   const reads = (linear: Linear) => linear.forwardReadsF32 || linear.backwardReadsInput;
   const typeIf = (test: (block: Block) => boolean) => blocks.every(test) ? "f16" : "f32";
@@ -167,7 +166,6 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
       qkv.preferredOutputType === "f16" &&
       rotatesF16(plan.attention.headDim, qkv.spec.parts[1].start)
     ),
-    // Only rounded further, as long as f16 is next to nothing beside that.
     attended: typeIf(({ o }) => o.preferredOutputType === "f16" && !reads(o)),
     gateUp: typeIf(({ gateUp }) => gateUp.preferredOutputType === "f16"),
     dGateUp: typeIf(({ gateUp }) => gateUp.preferredGradientType === "f16"),

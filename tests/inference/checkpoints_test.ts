@@ -1,10 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
+import { SafetensorsFile } from "../../src/io/safetensors.ts";
+import { frozenInt8 } from "../../src/methods/falqon/falqon.ts";
 import { frozen } from "../../src/methods/frozen.ts";
 import { Model } from "../../src/inference/model.ts";
 import { device } from "../support/device.ts";
 import { largestDifference, readTensors, TOLERANCE } from "../support/golden.ts";
-import { shared, sharedTest } from "../support/io.ts";
+import { shared, sharedTest, withFolder } from "../support/io.ts";
 
 /** Models quantised by llm-compressor, with values of transformers from the decompressed weights. */
 const CHECKPOINTS = ["ct-fp8-dynamic", "ct-fp8-dynamic-bf16", "ct-w8a8", "ct-fp8-transform"];
@@ -37,8 +39,18 @@ for (const name of CHECKPOINTS) {
   );
 }
 
-sharedTest("the codes of an int8 file are taken as they are, and saved as they were", async () => {
-  const folder = join(shared, "golden/checkpoints/ct-w8a8");
-  using model = await Model.load(folder, { device });
-  assertEquals(model.config.quantization?.format, "int8");
-});
+sharedTest(
+  "the codes of an int8 file are taken as they are, and saved as they were",
+  () =>
+    withFolder(async (folder) => {
+      const source = join(shared, "golden/checkpoints/ct-w8a8");
+      using model = await Model.load(source, { device });
+      await model.use(frozenInt8(model.config.quantization!.transforms.rotations.size > 0));
+      assertEquals(await model.save(folder, { overwrite: true }), { rounded: false });
+      using before = await SafetensorsFile.open(join(source, "model.safetensors"));
+      using after = await SafetensorsFile.open(join(folder, "model.safetensors"));
+      const names = [...before.tensors.values()].filter(({ dtype }) => dtype === "I8");
+      assertEquals(names.length, 5 * 7);
+      for (const { name } of names) assertEquals(await after.read(name), await before.read(name));
+    }),
+);

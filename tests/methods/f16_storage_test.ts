@@ -61,6 +61,7 @@ Deno.test("a step with q, k, v, gate and up in f16 is that in f32, but for what 
     const perMatrix = falqon({ rank: 5, format: "int8", scaleGranularity: "tensor" });
     const methods: [string, Method, qkvAndAttended: string, number, number][] = [
       ["falqon", falqon({ rank: 5 }), "f16 f16", 2e-2, 0.3],
+      ["falqon, int8", falqon({ rank: 5, format: "int8" }), "f16 f16", 2e-2, 0.3],
       ["falqon in int8, one scale a matrix", perMatrix, "f16 f32", 2e-2, 0.3],
       [
         "fp8-lora",

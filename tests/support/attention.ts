@@ -1,6 +1,6 @@
 /** Helpers of the attention tests: one call of the kernels beside the oracle. */
 
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { type ColumnBlock, columnsOf, type Matrix } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
@@ -145,6 +145,16 @@ export async function runAttention(
   };
   device.free(qkv, dOutput, documents, positions, frequencies, output, logSumExp, gradients);
   return result;
+}
+
+/** Two variants of a kernel give the same: the same bits, unless a GPU's compiler fuses operations of one and not of the other. */
+export function assertAlike(got: Float32Array[], want: Float32Array[], device: Device): void {
+  if (device.isFallback) assertEquals(got, want);
+  for (const [i, values] of got.entries()) {
+    const known = (numbers: Float32Array) => numbers.filter((x) => !Number.isNaN(x));
+    const error = relativeError(known(values), known(want[i]));
+    assert(error < 1e-4, `error ${error}`);
+  }
 }
 
 /** The elements of an output in f32 or f16; in f16, what is behind its columns must be zero. */
