@@ -23,7 +23,6 @@ import { gemm, type GemmLayout } from "../src/kernels/gemm/gemm.ts";
 import { multiplies } from "../src/kernels/gemm/products.ts";
 import {
   chooseVariant,
-  fp8TensorVariant,
   GEMM_VARIANTS,
   type GemmVariant,
   halfVariant,
@@ -76,12 +75,6 @@ const SWEEP: Record<Provider, Record<string, GemmVariant>> = {
     "matrix band 64": tensorVariant(128, 128, 64),
     tensorNarrow: GEMM_VARIANTS.tensorNarrow,
     half: GEMM_VARIANTS.half,
-    "panels of bytes": fp8TensorVariant(128, 128),
-    "panels of bytes, steps of 64": fp8TensorVariant(128, 128, { step: 64 }),
-    "panels of lanes": fp8TensorVariant(128, 128, { order: "lanes" }),
-    "panels of lanes, steps of 64": fp8TensorVariant(128, 128, { order: "lanes", step: 64 }),
-    "panels of lanes, band 8": fp8TensorVariant(128, 128, { order: "lanes", band: 8 }),
-    "panels of bytes, 128×64": fp8TensorVariant(128, 64),
     int8Tensor: GEMM_VARIANTS.int8Tensor,
     "int8 band 4": int8TensorVariant(128, 128, { band: 4 }),
     "int8 band 8": int8TensorVariant(128, 128, { band: 8 }),
@@ -126,8 +119,8 @@ export class GemmRun implements Disposable {
     const a = layout === "tn" ? [k, m] : [m, k];
     const b = layout === "nt" ? [n, k] : [k, n];
     this.#operands = [
-      operand(device, a[0], a[1], aType, 1, variant),
-      operand(device, b[0], b[1], bType, 2, variant),
+      operand(device, a[0], a[1], aType, 1),
+      operand(device, b[0], b[1], bType, 2),
     ];
     this.#out = device.matrix(m, n, "f32", "product");
     this.program = new Program(device);

@@ -77,10 +77,23 @@ const FLAGS = {
 const MOST_WRONG_CODES = 1e-4;
 const LARGEST_ERROR = 1e-5;
 
-const SWEEP: readonly RowVariant[] = [64, 128, 256, 512, 1024].flatMap((threads) => [
+/** A way to share a row, and for rotated rows how threads exchange values. */
+interface Way extends RowVariant {
+  shuffle?: boolean;
+}
+
+const SWEEP: readonly Way[] = [64, 128, 256, 512, 1024].flatMap((threads) => [
   { threads },
   { threads, registers: false },
 ]);
+
+/** Ways to share a rotated row of so many vec4s: 4, 8, 12 and 16 for each thread. */
+function rotatedWays(device: Device, vectors: number): Way[] {
+  const threads = [4, 8, 12, 16].map((each) => Math.ceil(vectors / each / 32) * 32);
+  return [true, false].filter((shuffle) => !shuffle || device.tuning.subgroups.shuffle).flatMap((
+    shuffle,
+  ) => threads.map((threads) => ({ threads, shuffle })));
+}
 
 /**
  * Times the row kernels.
@@ -96,10 +109,15 @@ async function* quantizeBench(
   yield { name: "copy", ms: 2 * copied / copy / 1e6, gigabytesPerSecond: copy, ofCopy: 1 };
   using cases = new RowCases(device, shape);
   await cases.fill();
+  const { tuning } = device;
   for (const { name, bytes, elementwise, tolerance, record, check } of cases.list()) {
     if (!name.includes(only)) continue;
-    for (const variant of sweep && !elementwise ? SWEEP : [undefined]) {
+    const vectors = (name.startsWith("swiglu") ? shape.ffn : shape.cols) / 4;
+    const ways = name.includes("rotated") ? rotatedWays(device, vectors) : SWEEP;
+    for (const variant of sweep && !elementwise ? [undefined, ...ways] : [undefined]) {
       if ((variant?.threads ?? 0) > device.limits.maxComputeInvocationsPerWorkgroup) continue;
+      const { shuffle = tuning.subgroups.shuffle } = variant ?? {};
+      device.tuning = { ...tuning, subgroups: { ...tuning.subgroups, shuffle } };
       using program = new Program(device);
       record(program, variant);
       await program.prepare();
@@ -111,8 +129,11 @@ async function* quantizeBench(
       if (!(wrongCodes <= MOST_WRONG_CODES && error <= (tolerance ?? LARGEST_ERROR))) {
         throw new Error(`${name} is wrong: ${JSON.stringify(errors)}`);
       }
+      device.tuning = tuning;
       const way = variant
-        ? ` [${variant.threads}${variant.registers === false ? " loop" : ""}]`
+        ? ` [${variant.threads}${variant.registers === false ? " loop" : ""}${
+          variant.shuffle === undefined ? "" : shuffle ? " shuffles" : " memory"
+        }]`
         : "";
       const ofCopy = gigabytesPerSecond / copy;
       yield { name: name + way, ms, gigabytesPerSecond, ofCopy, ...errors };
@@ -126,7 +147,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   using device = await openDevice({ provider }, terminal);
   if (subgroups) {
     const way = { max: subgroups !== "none", sum: subgroups === "all" };
-    device.tuning = { ...device.tuning, subgroups: way };
+    device.tuning = { ...device.tuning, subgroups: { ...device.tuning.subgroups, ...way } };
   }
   const defaults = device.isFallback ? SMALL : LLAMA_7B;
   const shape = {

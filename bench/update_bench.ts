@@ -87,7 +87,7 @@ function cases(
     ...shapes.flatMap((shape) =>
       UPDATE_WAYS.flatMap((way) =>
         tiles.map((tile) => ({
-          name: `update ${way.type} ${way.rule}`,
+          name: `update ${way.type} ${way.rule} ${shape.join("×")}`,
           make: () => updateCase(device, sizes, shape, way, tile),
         }))
       )

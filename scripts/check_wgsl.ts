@@ -76,7 +76,7 @@ async function openCompilers(): Promise<Compiler[]> {
       gpu: await open(await loadDawn("null")),
       takes: () => true,
       adapt: (code) =>
-        /\bsubgroup(Max|Add)\(/.test(code) && !code.includes("enable subgroups;")
+        /\bsubgroup(Max|Add|ShuffleXor)\(/.test(code) && !code.includes("enable subgroups;")
           ? `enable subgroups;\n${code}`
           : code,
     },

@@ -4,9 +4,8 @@
  * @module
  */
 
-import { type ElementType, layoutOf, type Matrix, PANEL, roundUp } from "../../src/gpu/buffers.ts";
+import { type ElementType, layoutOf, type Matrix } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import type { GemmVariant } from "../../src/kernels/gemm/variants.ts";
 import { decodeCodes, formatOf } from "../../src/numerics/formats.ts";
 
 /** A matrix of test data, and the values of its elements. */
@@ -25,12 +24,8 @@ export function operand(
   cols: number,
   type: ElementType,
   seed: number,
-  { kernel, constants }: GemmVariant,
 ): GemmOperand {
-  const inPanels = kernel === "gemm_fp8_tensor";
-  const matrix = inPanels
-    ? fp8Panels(device, rows, cols, type)
-    : device.matrix(rows, cols, type, "operand");
+  const matrix = device.matrix(rows, cols, type, "operand");
   const period = 1_000_003;
   const format = formatOf(type);
   const largest = format.codec ? format.max : 4.5;
@@ -47,36 +42,13 @@ export function operand(
   for (let at = 0; at < elements; at += period) {
     data.set(encoded.subarray(0, Math.min(period, elements - at)) as Float32Array, at);
   }
-  const place = layoutOf(type) === "rows" && !inPanels
+  const place = layoutOf(type) === "rows"
     ? (row: number, column: number) => row * matrix.pitch + column
     : (row: number, column: number) =>
       ((row >> 7) * (matrix.pitch >> 6) + (column >> 6)) * 8192 + (row & 127) * 64 + (column & 63);
   for (let column = cols; column < matrix.pitch; column++) {
     for (let row = 0; row < rows; row++) data[place(row, column)] = 0;
   }
-  device.write(
-    matrix,
-    constants?.ORDER === "lanes" ? inLanes(new Uint8Array(data.buffer), type) : data,
-  );
+  device.write(matrix, data);
   return { matrix, value: (row, column) => worth[place(row, column) % period] };
-}
-
-/** Room for FP8 codes in panels, which are not how the package stores them. */
-function fp8Panels(device: Device, rows: number, cols: number, type: ElementType): Matrix {
-  const pitch = roundUp(cols, PANEL.cols);
-  const view = device.allocate(roundUp(rows, PANEL.rows) * pitch, "operand in panels");
-  return { ...view, rows, cols, pitch, type };
-}
-
-/** The lanes that `gemm_fp8_tensor.wgsl` can have in place of bytes. */
-function inLanes(codes: Uint8Array, type: ElementType): Uint32Array<ArrayBuffer> {
-  const lane = type === "e5m2"
-    ? (first: number, other: number) => first << 8 | other
-    : (first: number, other: number) =>
-      (first & 0x80) << 8 | (other & 0x80) << 7 | (first & 0x7f) << 7 | other & 0x7f;
-  const words = new Uint32Array(codes.length / 4);
-  for (let at = 0; at < codes.length; at += 4) {
-    words[at / 4] = lane(codes[at], codes[at + 2]) | lane(codes[at + 1], codes[at + 3]) << 16;
-  }
-  return words;
 }

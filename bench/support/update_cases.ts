@@ -102,16 +102,17 @@ export function updateTiles(device: Device): (UpdateTile | UpdateTensorTile)[] {
     { BM: 64, BN: 128, BK: 32, TM: 8, TN: 8 },
   ];
   const matrix = [
-    { subgroups: 4, columns: 32, steps: 8 },
-    { subgroups: 4, columns: 32, steps: 4 },
-    { subgroups: 4, columns: 32, steps: 16 },
-    { subgroups: 8, columns: 32, steps: 8 },
-    { subgroups: 8, columns: 32, steps: 16 },
-    { subgroups: 4, columns: 64, steps: 4 },
-    { subgroups: 4, columns: 64, steps: 8 },
-    { subgroups: 8, columns: 64, steps: 8 },
-    { subgroups: 8, columns: 32, steps: 32 },
-    { subgroups: 2, columns: 64, steps: 8 },
+    { subgroups: 4, blocks: 2, columns: 32, steps: 16 },
+    { subgroups: 4, blocks: 2, columns: 32, steps: 8 },
+    { subgroups: 4, blocks: 2, columns: 32, steps: 32 },
+    { subgroups: 8, blocks: 1, columns: 32, steps: 16 },
+    { subgroups: 8, blocks: 1, columns: 32, steps: 32 },
+    { subgroups: 4, blocks: 1, columns: 32, steps: 16 },
+    { subgroups: 4, blocks: 1, columns: 64, steps: 8 },
+    { subgroups: 2, blocks: 2, columns: 32, steps: 16 },
+    { subgroups: 2, blocks: 2, columns: 64, steps: 8 },
+    { subgroups: 2, blocks: 1, columns: 64, steps: 16 },
+    { subgroups: 1, blocks: 4, columns: 32, steps: 16 },
   ];
   return supportsMatrix(device, F16_MATRIX) ? [...matrix, exact[0]] : exact;
 }

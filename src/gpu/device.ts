@@ -31,7 +31,7 @@ import {
 } from "./open.ts";
 import { readBack } from "./read_back.ts";
 import { type SubgroupMatrixConfig, subgroupMatrixConfigs } from "./subgroup_matrix.ts";
-import { reductionConstants } from "./subgroups.ts";
+import { subgroupConstants } from "./subgroups.ts";
 import { expandTemplate, type KernelConstants } from "./template.ts";
 import { defaultTuning, type Tuning } from "./tuning.ts";
 
@@ -283,7 +283,7 @@ export class Device implements Disposable, AsyncDisposable {
    * compiled once.
    */
   kernel(name: KernelName, given: KernelConstants = {}): Kernel {
-    const constants = { ...reductionConstants(this.tuning.subgroups, this), ...given };
+    const constants = { ...subgroupConstants(this.tuning.subgroups, this), ...given };
     const key = name + JSON.stringify(Object.entries(constants).sort());
     let kernel = this.#kernels.get(key);
     if (!kernel) {

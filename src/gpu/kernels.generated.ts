@@ -10,6 +10,10 @@ export type KernelName =
   | "attention_decode"
   | "attention_forward"
   | "attention_gradient_scale"
+  | "attention_half_forward"
+  | "attention_half_gradient"
+  | "attention_half_keys_values"
+  | "attention_half_queries"
   | "attention_tensor_forward"
   | "attention_tensor_keys_values"
   | "attention_tensor_queries"
@@ -19,7 +23,9 @@ export type KernelName =
   | "dequantize_rows"
   | "embedding"
   | "embedding_backward"
+  | "falqon_codes_of_b"
   | "falqon_flush"
+  | "falqon_product"
   | "falqon_scores"
   | "falqon_select"
   | "falqon_statistics"
@@ -27,7 +33,6 @@ export type KernelName =
   | "falqon_update_tensor"
   | "gemm"
   | "gemm_f16"
-  | "gemm_fp8_tensor"
   | "gemm_int8"
   | "gemm_int8_rows"
   | "gemm_int8_tensor"
@@ -69,7 +74,7 @@ export const kernelSources: Readonly<Record<string, string>> = {
 //   second := beta2 · second + (1 − beta2) · g²
 //   value  := value · (1 − learning_rate · weight_decay) − step_size · first / (sqrt(second) · second_scale + eps)
 //
-// CHANGES keeps no values: what would be added to them (nothing decays) is written over the gradient.
+// CHANGES writes over the gradient what is added to the value. Without VALUES none are kept, and nothing decays.
 //
 // Shapes: values, gradients, first, second f32 [count], updated as whole vec4s; elements below decay_end decay.
 // A step whose gradient is not finite changes nothing: CHANGES are zero.
@@ -79,7 +84,7 @@ export const kernelSources: Readonly<Record<string, string>> = {
 
 struct Params {
   vectors: u32, // vec4s in each
-//! if !CHANGES
+//! if VALUES
   decay_end: u32,
 //! end
   beta1: f32,
@@ -87,7 +92,7 @@ struct Params {
   one_minus_beta1: f32,
   one_minus_beta2: f32,
   eps: f32,
-//! if !CHANGES
+//! if VALUES
   weight_decay: f32,
 //! end
 }
@@ -99,6 +104,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> gradients: array<vec4<f32>>;
 //! else
 @group(0) @binding(3) var<storage, read> gradients: array<vec4<f32>>;
+//! end
+//! if VALUES
 @group(0) @binding(4) var<storage, read_write> values: array<vec4<f32>>;
 //! end
 @group(0) @binding(5) var<storage, read_write> first: array<vec4<f32>>;
@@ -121,12 +128,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   first[i] = m;
   second[i] = v;
   let change = -inputs.step_size * m / (sqrt(v) * inputs.second_scale + params.eps);
-//! if CHANGES
-  gradients[i] = change;
-//! else
+//! if VALUES
   let decays = 4u * i + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.decay_end);
   let kept = select(vec4<f32>(1.0), vec4<f32>(1.0 - inputs.learning_rate * params.weight_decay), decays);
-  values[i] = values[i] * kept + change;
+  let value = values[i];
+  let updated = value * kept + change;
+  values[i] = updated;
+//! if CHANGES
+  gradients[i] = updated - value; // what rounding left of it
+//! end
+//! else
+  gradients[i] = change;
 //! end
 }
 `,
@@ -700,16 +712,17 @@ fn store_results(query: u32, head: u32, quad: u32, value: vec4<f32>) {
   if (2u * quad + 1u < params.head_pairs) { put_output(at + 1u, value.zw); }
 }
 `,
-  "attention_gradient_scale.wgsl": `// The power of two by which the attention backward on tensor cores multiplies d_output before it rounds it to f16,
-// and its inverse, from the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
+  "attention_gradient_scale.wgsl": `// The power of two by which the attention backward multiplies d_output before it rounds it to f16, and its inverse, from
+// the maxima that attention_backward_delta.wgsl left. They go to scales[at] and scales[at + 1].
 //
-// The largest magnitude becomes 2^7 to 2^8: room for sums of products with values above, and far more than the range of a
-// gradient's elements that matter below (f16 goes down to 2^-24). Zero and infinite maxima get a finite scale as well.
+// The largest magnitude becomes 2^exponent to 2^(exponent + 1): room for sums of products with values above, and more than
+// the range of a gradient's elements that matter below (f16 goes down to 2^-24). Zero and infinite maxima get a finite scale
+// as well.
 // Grid: 1. The maximum does not depend on the order, so the result does not either.
 
 const THREADS = 256u;
 
-struct Params { count: u32, at: u32 }
+struct Params { count: u32, at: u32, exponent: i32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> maxima: array<f32>;
@@ -733,25 +746,647 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
   if (thread == 0u) {
     // Exponents as they are stored, 127 above their value; both the scale's and its inverse's must be 1 … 253.
-    let exponent = clamp(127 + 7 + 127 - i32(bitcast<u32>(partial[0]) >> 23u), 1, 253);
+    let exponent = clamp(127 + params.exponent + 127 - i32(bitcast<u32>(partial[0]) >> 23u), 1, 253);
     scales[params.at] = bitcast<f32>(u32(exponent) << 23u);
     scales[params.at + 1u] = bitcast<f32>(u32(254 - exponent) << 23u);
   }
 }
 `,
-  "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
-// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. Include-only.
+  "attention_half.wgsl": `// The two tile products that attention is made of, in packed half-precision arithmetic, for GPUs without tensor cores.
+// A workgroup owns 64 rows (queries, or keys in the gradient of keys and values) and walks over tiles of 64 columns (keys,
+// or queries).
+//
+//   add_products       scores[row, column] += Σ_dim left[row, dim] · right[column, dim]        contraction over the head
+//   add_combinations   results[row, dim]   += Σ_column weights[row, column] · right[column, dim]     ... over the columns
+//
+// Idea, as in gemm_f16.wgsl: a pair of neighbours along the contraction is multiplied by a pair, so no value has to be
+// broadcast into both halves of a register, which would halve the rate of the packed multiply-add. f16 sums are short: they
+// go to f32 every PRODUCT_CHAIN or COMBINATION_CHAIN runs of 16 pairs.
+//
+// Who holds what: 128 invocations form a grid, x in 0 … 16 and y in 0 … 8. Invocation (x, y) keeps in registers, for the
+// rows 4y … 4y + 3 and 32 more,
+//   the scores of the columns 2x, 2x + 1 and 32 more: pairs, as the weights of the second product must be, and
+//   the results of the dims 4x … 4x + 3 and half a head more: both dims of a plane that rope turned.
+// In workgroup memory is a run of 16 pairs along the contraction (32 dims, or 32 columns), of which each vector has four
+// rows, columns or dims; the next run is fetched into registers meanwhile. Two vectors more per pair keep the stores of
+// four pairs at once apart, and so does the order of lanes: eight x beside four y, neighbours in y first.
+//
+// With two ROLES, 128 invocations each multiply tiles of their own. Runs are multiplied in params.parts parts of UNROLL
+// pairs: a driver that knew their number would write them all out, and compile for longer.
+// The including kernel has included attention_operands.wgsl with a WIDTH of 8. HEAD_DIM is a multiple of 16 from 80 to 128;
+// tokens past the end repeat the last one: the caller masks them.
+enable f16;
+
+const ROWS = 64u;
+const COLUMNS = 64u;
+const PAIRS = 16u;
+const PARTS = PAIRS / UNROLL;
+const HEAD_EIGHTS = HEAD_DIM / 8u;
+const HALF_QUADS = HEAD_DIM / 8u; // vec4s of half a head
+
+alias RowNumbers = array<vec4<f32>, 2>; // one number per row
+alias Scores = array<vec4<f32>, 8>;     // [row]
+alias Weights = array<vec4<f16>, 8>;    // [row]
+alias Results = array<vec4<f32>, 16>;   // [row][half]
+
+// Pair s of a run is [s / UNROLL][s % UNROLL].
+var<workgroup> left: array<array<array<array<Eight, 18>, UNROLL>, PARTS>, $ROLES>;
+var<workgroup> right: array<array<array<array<Eight, 34>, UNROLL>, PARTS>, $ROLES>;
+
+// Tokens from \`first\` on of one head of a matrix.
+struct Rows { source: u32, head: u32, first: u32 }
+
+// An invocation's place in the grid of its role.
+struct Place { role: u32, thread: u32, x: u32, y: u32 }
+
+fn place_of(thread: u32) -> Place {
+  //! if ROW_LANES
+  return Place(thread / 128u, thread % 128u, thread % 16u, thread / 16u % 8u);
+  //! else
+  let lane = thread % 32u;
+  let warp = thread / 32u % 4u;
+  return Place(
+    thread / 128u, thread % 128u, lane / 2u % 8u + warp % 2u * 8u, lane % 2u + lane / 16u * 2u + warp / 2u * 4u);
+  //! end
+}
+
+// The columns of an invocation, and the rows that come together as a vector.
+fn columns_of(place: Place) -> vec4<u32> { return 2u * place.x + vec4<u32>(0u, 1u, 32u, 33u); }
+fn row_of(place: Place, v: u32, c: u32) -> u32 { return 4u * place.y + 32u * v + c; }
+
+// Where a head of a token begins.
+fn start_of(rows: Rows, token: u32) -> u32 {
+  let inside = min(rows.first + token, params.tokens - 1u);
+  //! if BACKWARD
+  if (rows.source == D_OUTPUT) { return inside * params.d_output_pitch + rows.head * HEAD_EIGHTS; }
+  //! end
+  return qkv_index(rows.source, inside, rows.head, 0u);
+}
+
+fn load_eights(source: u32, at: vec4<u32>) -> array<Eight, 4> {
+  //! if BACKWARD
+  if (source == D_OUTPUT) {
+    return array<Eight, 4>(d_output[at.x], d_output[at.y], d_output[at.z], d_output[at.w]);
+  }
+  //! end
+  return array<Eight, 4>(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]);
+}
+
+fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, place: Place) {
+  // Half of the invocations bring rows, half columns: four of them, four pairs of each.
+  let brings_left = place.thread < 64u;
+  let eight = place.thread % 4u;
+  let slot = place.thread / 4u % 16u;
+  var brought = b;
+  var tokens = 2u * slot + vec4<u32>(0u, 1u, 32u, 33u);
+  if (brings_left) {
+    brought = a;
+    tokens = 4u * slot + vec4<u32>(0u, 1u, 2u, 3u);
+  }
+  let at = eight + vec4<u32>(
+    start_of(brought, tokens.x), start_of(brought, tokens.y), start_of(brought, tokens.z), start_of(brought, tokens.w));
+  var next = load_eights(brought.source, at);
+  for (var chain = 0u; chain < params.steps; chain += PRODUCT_CHAIN) {
+    var sums = array<vec4<f16>, 16>(); // [row][columns]: pairs of sums
+    for (var step = chain; step < min(chain + PRODUCT_CHAIN, params.steps); step += 1u) {
+      workgroupBarrier();
+      //! for c,half,parts in 0,0,xy 1,0,zw 2,1,xy 3,1,zw
+      {
+        let four = Eight(
+          vec4<f16>(next[0][$half].$parts, next[1][$half].$parts),
+          vec4<f16>(next[2][$half].$parts, next[3][$half].$parts));
+        let pair = eight + 4u * $c;
+        if (brings_left) {
+          left[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+        } else {
+          right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+        }
+      }
+      //! end
+      workgroupBarrier();
+      if (step + 1u < params.steps) {
+        next = array<Eight, 4>();
+        // Past the head there are zeros.
+        if (HEAD_DIM % 32u == 0u || 4u * (step + 1u) + eight < HEAD_EIGHTS) {
+          next = load_eights(brought.source, at + 4u * (step + 1u));
+        }
+      }
+      for (var part = 0u; part < params.parts; part += 1u) {
+        //! unroll k 0 UNROLL
+        {
+          let columns = right[place.role][part][$k][place.x];
+          //! unroll v 0 2
+          let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+          //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
+          {
+            let row = rows$v[$half].$parts;
+            sums[2 * (4 * $v + $c)] = fma(row, columns[0], sums[2 * (4 * $v + $c)]);
+            sums[2 * (4 * $v + $c) + 1] = fma(row, columns[1], sums[2 * (4 * $v + $c) + 1]);
+          }
+          //! end
+          //! end
+        }
+        //! end
+      }
+    }
+    //! unroll r 0 8
+    (*scores)[$r] += joined(sums[2 * $r], sums[2 * $r + 1]);
+    //! end
+  }
+}
+
+// The two parts of four sums, added in f32.
+fn joined(low: vec4<f16>, high: vec4<f16>) -> vec4<f32> {
+  let a = vec4<f32>(low);
+  let b = vec4<f32>(high);
+  return vec4<f32>(a.xz + a.yw, b.xz + b.yw);
+}
+
+// What an invocation brings of a run of columns: eight dims of four of them.
+fn load_columns(b: Rows, first: u32, place: Place) -> array<Eight, 4> {
+  let chunk = place.thread % 16u;
+  let pair = place.thread / 16u;
+  let half = chunk / 8u;
+  var values = array<Eight, 4>();
+  if (chunk % 8u < HEAD_EIGHTS / 2u) {
+    let eight = half * (HEAD_EIGHTS / 2u) + chunk % 8u;
+    let token = first + 2u * pair;
+    values = load_eights(b.source, eight + vec4<u32>(
+      start_of(b, token), start_of(b, token + 1u), start_of(b, token + 16u), start_of(b, token + 17u)));
+  }
+  return values;
+}
+
+// Turns \`weights\`; in the end they are as they were.
+fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Weights>, b: Rows, place: Place) {
+  let x = place.x;
+  let chunk = place.thread % 16u;
+  let pair = place.thread / 16u;
+  // Eight invocations that store, or load, vectors at once need eight places of different remainders.
+  let low = 2u * chunk + chunk / 4u % 2u;
+  let high = 2u * chunk + 1u - chunk / 4u % 2u;
+  let slot = x ^ (x / 8u);
+  var next = load_columns(b, 0u, place);
+  for (var chain = 0u; chain < params.halves; chain += COMBINATION_CHAIN) {
+    //! if !APART
+    var sums = array<vec4<f16>, 32>(); // [row][half][dims]: pairs of sums
+    //! end
+    for (var step = chain; step < min(chain + COMBINATION_CHAIN, params.halves); step += 1u) {
+      workgroupBarrier();
+      //! unroll v 0 2
+      left[place.role][x / UNROLL][x % UNROLL][place.y + 8u * $v] = Eight(
+        vec4<f16>((*weights)[4 * $v].xy, (*weights)[4 * $v + 1].xy),
+        vec4<f16>((*weights)[4 * $v + 2].xy, (*weights)[4 * $v + 3].xy));
+      //! end
+      //! unroll n 0 2
+      //! for quad,to in 0,low 1,high
+      right[place.role][(pair + 8u * $n) / UNROLL][(pair + 8u * $n) % UNROLL][$to] = Eight(
+        vec4<f16>(next[2 * $n][$quad].x, next[2 * $n + 1][$quad].x, next[2 * $n][$quad].y, next[2 * $n + 1][$quad].y),
+        vec4<f16>(next[2 * $n][$quad].z, next[2 * $n + 1][$quad].z, next[2 * $n][$quad].w, next[2 * $n + 1][$quad].w));
+      //! end
+      //! end
+      workgroupBarrier();
+      if (step + 1u < params.halves) { next = load_columns(b, 32u * (step + 1u), place); }
+      //! unroll r 0 8
+      (*weights)[$r] = (*weights)[$r].zwxy;
+      //! end
+      //! if APART
+      //! unroll j 0 2
+      {
+        var sums = array<vec4<f16>, 16>(); // [row][dims]: pairs of sums
+        for (var part = 0u; part < params.parts; part += 1u) {
+          //! unroll k 0 UNROLL
+          {
+            let dims = right[place.role][part][$k][slot + 16u * $j];
+            //! unroll v 0 2
+            let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+            //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
+            {
+              let row = rows$v[$half].$parts;
+              sums[2 * (4 * $v + $c)] = fma(row, dims[0], sums[2 * (4 * $v + $c)]);
+              sums[2 * (4 * $v + $c) + 1] = fma(row, dims[1], sums[2 * (4 * $v + $c) + 1]);
+            }
+            //! end
+            //! end
+          }
+          //! end
+        }
+        //! unroll r 0 8
+        (*results)[2 * $r + $j] += joined(sums[2 * $r], sums[2 * $r + 1]);
+        //! end
+      }
+      //! end
+      //! else
+      for (var part = 0u; part < params.parts; part += 1u) {
+        //! unroll k 0 UNROLL
+        {
+          //! unroll j 0 2
+          let dims$j = right[place.role][part][$k][slot + 16u * $j];
+          //! end
+          //! unroll v 0 2
+          let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+          //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
+          {
+            let row = rows$v[$half].$parts;
+            //! unroll j 0 2
+            //! unroll h 0 2
+            sums[4 * (4 * $v + $c) + 2 * $j + $h] = fma(row, dims$j[$h], sums[4 * (4 * $v + $c) + 2 * $j + $h]);
+            //! end
+            //! end
+          }
+          //! end
+          //! end
+        }
+        //! end
+      }
+      //! end
+    }
+    //! if !APART
+    //! unroll i 0 16
+    (*results)[$i] += joined(sums[2 * $i], sums[2 * $i + 1]);
+    //! end
+    //! end
+  }
+}
+`,
+  "attention_half_backward.wgsl": `// What the two kernels of the attention backward in packed half-precision arithmetic share: operands, the power of two in
+// d_output, and how they write rows of a gradient. With ROTATED, q and k came out of rope.wgsl, and their gradients are
+// rotated back on their way to memory.
+//! include attention_operands.wgsl WIDTH=8 BACKWARD=true
+
+// The power of two that d_output was multiplied by (attention_half_gradient.wgsl), and its inverse.
+fn gradient_scale() -> vec2<f32> {
+  let at = params.tokens * params.statistics_pitch;
+  return vec2<f32>(delta[at], delta[at + 1u]);
+}
+
+// Writes the gradient of a tile's rows from token \`first\` on to \`last\`, times a factor. \`column\`: where their head begins.
+// A loop over the rows of an invocation, so that the rotation is compiled once: row by row the results move up.
+fn write_gradient(
+  given: Results, first: u32, last: u32, column: u32, factor: f32, rotated: bool, place: Place,
+) {
+  if (place.x >= HALF_QUADS) { return; }
+  var results = given;
+  for (var r = 0u; r < 4u * params.halves; r += 1u) {
+    let token = first + row_of(place, r / 4u, r % 4u);
+    if (token > last) { break; }
+    var low = results[0] * factor;
+    var high = results[1] * factor;
+    //! if ROTATED
+    if (rotated) {
+      let angle = rotation(positions[token], 4u * place.x + LANES);
+      let turned = low * angle.cosine + high * angle.sine;
+      high = high * angle.cosine - low * angle.sine;
+      low = turned;
+    }
+    //! end
+    let at = token * params.d_qkv_pitch + column + place.x;
+    d_qkv[at] = low;
+    d_qkv[at + HALF_QUADS] = high;
+    //! unroll i 0 14
+    results[$i] = results[$i + 2];
+    //! end
+  }
+}
+`,
+  "attention_half_forward.wgsl": `// Attention forward in packed half-precision arithmetic, tiled with an online softmax: what attention_forward.wgsl
+// computes, for q, k and v in f16.
+//
+// Shapes: as there, qkv f16; probabilities are rounded to f16 before they meet v.
+// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys from the start of the first
+// query's document to the last query.
+//
+// Online softmax: the running maximum of a row is kept in f16. It need not be the maximum to the last bit, only the same
+// number in all invocations of the row, so they tell each other half the bytes.
+//
+// Operations: 4 · head size for each visible (query, key, head), 2 products.
+//! include attention_operands.wgsl WIDTH=8 BACKWARD=false
+//! include attention_half.wgsl ROLES=1 BACKWARD=false
+
+const THREADS = 128u;
+const MASKED = -3e38; // below every score
+const LOWEST = -65504.0; // of f16
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let place = place_of(thread);
+  let part = place.x / UNROLL;
+  let pair = place.x % UNROLL;
+  let head = group.y;
+  let kv_head = head * params.kv_heads / params.heads;
+  let first_query = group.x * ROWS;
+  let last_query = min(first_query + ROWS, params.tokens) - 1u;
+  let last_start = documents[last_query].x;
+  let scale = params.scale * LOG2_E;
+
+  var results = Results();
+  var sums = RowNumbers();
+  var maxima = Eight(vec4<f16>(LOWEST), vec4<f16>(LOWEST));
+  for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
+    var scores = Scores();
+    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), place);
+    //! unroll r 0 8
+    scores[$r] *= scale;
+    //! end
+    if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
+      let keys = first_key + columns_of(place);
+      //! unroll v 0 2
+      //! unroll c 0 4
+      {
+        let query = first_query + row_of(place, \${v}u, \${c}u);
+        let start = documents[min(query, last_query)].x;
+        let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+        scores[4 * $v + $c] = select(vec4<f32>(MASKED), scores[4 * $v + $c], visible);
+      }
+      //! end
+      //! end
+    }
+    let before = maxima;
+    //! unroll v 0 2
+    {
+      var tile: vec4<f32>;
+      //! unroll c 0 4
+      {
+        let s = scores[4 * $v + $c];
+        tile[$c] = max(max(s.x, s.y), max(s.z, s.w));
+      }
+      //! end
+      maxima[$v] = vec4<f16>(clamp(tile, vec4<f32>(LOWEST), vec4<f32>(-LOWEST)));
+    }
+    //! end
+    workgroupBarrier();
+    left[0][part][pair][place.y] = maxima;
+    workgroupBarrier();
+    maxima = before;
+    //! unroll i 0 16
+    {
+      let others = left[0][$i / UNROLL][$i % UNROLL][place.y];
+      maxima = Eight(max(maxima[0], others[0]), max(maxima[1], others[1]));
+    }
+    //! end
+    var weights: Weights;
+    //! unroll v 0 2
+    {
+      let maximum = vec4<f32>(maxima[$v]);
+      let decay = exp2(vec4<f32>(before[$v]) - maximum);
+      sums[$v] *= decay;
+      //! unroll c 0 4
+      {
+        let p = exp2(scores[4 * $v + $c] - maximum[$c]);
+        sums[$v][$c] += (p.x + p.y) + (p.z + p.w);
+        weights[4 * $v + $c] = vec4<f16>(p);
+        results[2 * (4 * $v + $c)] *= decay[$c];
+        results[2 * (4 * $v + $c) + 1] *= decay[$c];
+      }
+      //! end
+    }
+    //! end
+    add_combinations(&results, &weights, Rows(V, kv_head, first_key), place);
+  }
+
+  // The sums of a row's invocations, as f16 and what that leaves over: 22 bits.
+  workgroupBarrier();
+  let rounded = Eight(vec4<f16>(sums[0]), vec4<f16>(sums[1]));
+  left[0][part][pair][place.y] = rounded;
+  left[0][part][pair][place.y + 8u] =
+    Eight(vec4<f16>(sums[0] - vec4<f32>(rounded[0])), vec4<f16>(sums[1] - vec4<f32>(rounded[1])));
+  workgroupBarrier();
+  //! unroll v 0 2
+  {
+    var total = vec4<f32>();
+    //! unroll i 0 16
+    total += vec4<f32>(left[0][$i / UNROLL][$i % UNROLL][place.y][$v])
+      + vec4<f32>(left[0][$i / UNROLL][$i % UNROLL][place.y + 8u][$v]);
+    //! end
+    let statistics = (vec4<f32>(maxima[$v]) + log2(total)) * LN_2;
+    //! unroll c 0 4
+    {
+      let query = first_query + row_of(place, \${v}u, \${c}u);
+      if (query <= last_query) {
+        if (place.x == 0u) { log_sum_exp[query * params.statistics_pitch + head] = statistics[$c]; }
+        if (place.x < HALF_QUADS) {
+          let at = query * params.output_pitch + head * (HEAD_DIM / 4u) + place.x;
+          put_output(at, results[2 * (4 * $v + $c)] / total[$c]);
+          put_output(at + HALF_QUADS, results[2 * (4 * $v + $c) + 1] / total[$c]);
+        }
+      }
+    }
+    //! end
+  }
+  //! end
+
+  // The columns up to the pitch are zero. The output has none: heads are multiples of 16.
+  if (head + 1u == params.heads) {
+    for (var query = first_query; query <= last_query; query += 1u) {
+      for (var c = params.heads + thread; c < params.statistics_pitch; c += THREADS) {
+        log_sum_exp[query * params.statistics_pitch + c] = 0.0;
+      }
+    }
+  }
+}
+`,
+  "attention_half_gradient.wgsl": `// d_output in f16 for the attention backward in packed half-precision arithmetic, times the power of two at scales[at]
+// that attention_gradient_scale.wgsl found.
+//
+// Shapes: d_output f32, halves f16, of the same pitch, seen as \`count\` vectors of eight elements.
+// Memory-bound; a thread takes one vector.
+//! include linear_grid.wgsl
+enable f16;
+
+const THREADS = 256u;
+
+struct Params { count: u32, at: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> d_output: array<array<vec4<f32>, 2>>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read_write> halves: array<array<vec4<f16>, 2>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  if (item >= params.count) { return; }
+  let scale = scales[params.at];
+  halves[item] = array<vec4<f16>, 2>(vec4<f16>(d_output[item][0] * scale), vec4<f16>(d_output[item][1] * scale));
+}
+`,
+  "attention_half_keys_values.wgsl": `// Attention backward in packed half-precision arithmetic, gradients of keys and values: dV = Pᵀ·dO and
+// dK = scale · dSᵀ·Q, summed over the query heads that share a key head, as attention_backward_keys_values.wgsl.
+//
+// Shapes: as there; qkv and d_output f16, the latter times a power of two; P and dS are rounded to f16.
+// Grid: (⌈tokens / ROWS⌉, kv_heads). A workgroup keeps ROWS keys and walks, head by head, over the queries from its first
+// key to the end of its last key's document. Nobody else adds to its rows, so the order is fixed.
+//
+// Roles: two gradients of 64 rows are more than 128 invocations have registers for. The first half makes the scores, P and
+// dV; the second dP, dS and dK, to which the first lends P through workgroup memory. Both walk through the same code.
+//
+// Operations: 8 · head size for each visible (query, key, head), 4 products.
+//! include attention_half_backward.wgsl
+//! include attention_half.wgsl ROLES=2 BACKWARD=true
+
+const THREADS = 256u;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let place = place_of(thread);
+  let second = place.role == 1u;
+  let part = place.x / UNROLL;
+  let pair = place.x % UNROLL;
+  let kv_head = group.y;
+  let first_key = group.x * ROWS;
+  let last_key = min(first_key + ROWS, params.tokens) - 1u;
+  let first_end = documents[first_key].y;
+  let end_query = min(documents[last_key].y, params.tokens);
+  // The heads h with ⌊h · kv_heads / heads⌋ = kv_head.
+  let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
+  let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;
+  let gradient = gradient_scale();
+  let scale = params.scale * LOG2_E;
+  var results = Results();
+
+  for (var head = first_head; head < end_head; head += 1u) {
+    for (var first_query = first_key; first_query < end_query; first_query += COLUMNS) {
+      let queries = first_query + columns_of(place);
+      let at = min(queries, vec4<u32>(params.tokens - 1u)) * params.statistics_pitch + head;
+      var statistics: vec4<f32>;
+      if (second) {
+        statistics = vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]) * gradient.x;
+      } else {
+        statistics = vec4<f32>(log_sum_exp[at.x], log_sum_exp[at.y], log_sum_exp[at.z], log_sum_exp[at.w]) * LOG2_E;
+      }
+      var scores = Scores();
+      add_products(
+        &scores, Rows(select(K, V, second), kv_head, first_key), Rows(select(Q, D_OUTPUT, second), head, first_query), place);
+
+      var weights: Weights;
+      if (!second) {
+        let cut = first_query < last_key || first_query + COLUMNS > first_end;
+        //! unroll v 0 2
+        //! unroll c 0 4
+        {
+          var p = exp2(scores[4 * $v + $c] * scale - statistics);
+          if (cut) {
+            let key = min(first_key + row_of(place, \${v}u, \${c}u), last_key);
+            p = select(vec4<f32>(), p, (queries >= vec4<u32>(key)) & (queries < vec4<u32>(documents[key].y)));
+          }
+          weights[4 * $v + $c] = vec4<f16>(p);
+        }
+        //! end
+        //! end
+      }
+      workgroupBarrier();
+      if (!second) {
+        //! unroll n 0 4
+        right[$n / 2][part][pair][place.y + 8u * ($n % 2)] = Eight(weights[2 * $n], weights[2 * $n + 1]);
+        //! end
+      }
+      workgroupBarrier();
+      if (second) {
+        //! unroll n 0 4
+        {
+          let p = right[$n / 2][part][pair][place.y + 8u * ($n % 2)];
+          weights[2 * $n] = vec4<f16>(vec4<f32>(p[0]) * (scores[2 * $n] - statistics));
+          weights[2 * $n + 1] = vec4<f16>(vec4<f32>(p[1]) * (scores[2 * $n + 1] - statistics));
+        }
+        //! end
+      }
+      add_combinations(&results, &weights, Rows(select(D_OUTPUT, Q, second), head, first_query), place);
+    }
+  }
+  let column = select(params.dv_column, params.dk_column, second) + kv_head * (HEAD_DIM / 4u);
+  let factor = select(gradient.y, params.scale * gradient.y, second);
+  write_gradient(results, first_key, last_key, column, factor, second, place);
+}
+`,
+  "attention_half_queries.wgsl": `// Attention backward in packed half-precision arithmetic, gradient of the queries: dQ = scale · dS·K, as
+// attention_backward_queries.wgsl.
+//
+// Shapes: as there; qkv and d_output f16, the latter times a power of two; P and dS are rounded to f16.
+// Grid: (⌈tokens / ROWS⌉, heads). A workgroup keeps ROWS queries and walks over the keys that the forward walked over.
+// The first head's workgroups also write the zeros between the columns and the pitch of d_qkv.
+//
+// Operations: 6 · head size for each visible (query, key, head), 3 products.
+//! include attention_half_backward.wgsl
+//! include attention_half.wgsl ROLES=1 BACKWARD=true
+
+const THREADS = 128u;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let place = place_of(thread);
+  let head = group.y;
+  let kv_head = head * params.kv_heads / params.heads;
+  let first_query = group.x * ROWS;
+  let last_query = min(first_query + ROWS, params.tokens) - 1u;
+  let last_start = documents[last_query].x;
+  let gradient = gradient_scale();
+  let scale = params.scale * LOG2_E;
+  var dq = Results();
+
+  for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
+    var scores = Scores();
+    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), place);
+    let keys = first_key + columns_of(place);
+    let cut = first_key < last_start || first_key + COLUMNS > first_query + 1u;
+    var weights: Weights;
+    //! unroll v 0 2
+    //! unroll c 0 4
+    {
+      let query = min(first_query + row_of(place, \${v}u, \${c}u), last_query);
+      var p = exp2(scores[4 * $v + $c] * scale - log_sum_exp[query * params.statistics_pitch + head] * LOG2_E);
+      if (cut) {
+        p = select(vec4<f32>(), p, (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query)));
+      }
+      weights[4 * $v + $c] = vec4<f16>(p);
+    }
+    //! end
+    //! end
+    var dp = Scores();
+    add_products(&dp, Rows(D_OUTPUT, head, first_query), Rows(V, kv_head, first_key), place);
+    //! unroll v 0 2
+    //! unroll c 0 4
+    {
+      let query = min(first_query + row_of(place, \${v}u, \${c}u), last_query);
+      let mean = delta[query * params.statistics_pitch + head] * gradient.x;
+      weights[4 * $v + $c] = vec4<f16>(vec4<f32>(weights[4 * $v + $c]) * (dp[4 * $v + $c] - mean));
+    }
+    //! end
+    //! end
+    add_combinations(&dq, &weights, Rows(K, kv_head, first_key), place);
+  }
+  let column = params.dq_column + head * (HEAD_DIM / 4u);
+  write_gradient(dq, first_query, last_query, column, params.scale * gradient.y, true, place);
+
+  if (head == 0u) {
+    for (var query = first_query; query <= last_query; query += 1u) {
+      for (var c = params.d_qkv_columns + thread; c < params.d_qkv_pitch; c += THREADS) {
+        d_qkv[query * params.d_qkv_pitch + c] = vec4<f32>();
+      }
+    }
+  }
+}
+`,
+  "attention_operands.wgsl": `// Parameters and bindings of the attention kernels, in f32, in packed f16 and on tensor cores, and how they read q, k, v
+// and the gradient of the output: vectors of WIDTH components (2, 8 or 4) of a head. BACKWARD: those of the gradients.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
+// what is written are vectors of 4. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
 //! if WIDTH == 2
-  head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
-  parts: u32,      // of a tile's slices: see attention_tiles.wgsl
+  head_pairs: u32, // half the head size; elsewhere it is HEAD_DIM
 //! end
-  // All pitches and columns except those of the statistics count vectors.
+//! if WIDTH != 4
+  parts: u32,      // of a tile's slices: see attention_tiles.wgsl, attention_half.wgsl
+//! end
+//! if WIDTH == 8
+  steps: u32,      // runs of 32 dims of a head
+  halves: u32,     // 2: of a tile's columns, and of the rows of an invocation
+//! end
+  // All pitches and columns except those of the statistics count vectors: those that are read or written.
   qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
 //! if BACKWARD
   d_output_pitch: u32, statistics_pitch: u32,
@@ -763,7 +1398,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-//! if QKV == f32
+//! if WIDTH == 8
+// Eight neighbours of a row.
+alias Eight = array<vec4<f16>, 2>;
+
+@group(0) @binding(1) var<storage, read> qkv: array<Eight>;
+//! elif QKV == f32
 @group(0) @binding(1) var<storage, read> qkv: array<vec$WIDTH<f32>>;
 //! elif WIDTH == 2
 @group(0) @binding(1) var<storage, read> qkv: array<u32>;
@@ -771,11 +1411,19 @@ struct Params {
 @group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
 //! end
 //! if BACKWARD
+//! if WIDTH == 8
+@group(0) @binding(2) var<storage, read> d_output: array<Eight>;
+//! else
 @group(0) @binding(2) var<storage, read> d_output: array<vec$WIDTH<f32>>;
+//! end
 @group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
 @group(0) @binding(5) var<storage, read> delta: array<f32>;
-@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec$WIDTH<f32>>;
+//! if WIDTH == 2
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec2<f32>>;
+//! else
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4<f32>>;
+//! end
 //! if ROTATED
 //! include rotation.wgsl
 @group(0) @binding(7) var<storage, read> positions: array<u32>;
@@ -783,7 +1431,11 @@ struct Params {
 //! end
 //! else
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
-//! include attention_output.wgsl WIDTH=$WIDTH BINDING=3
+//! if WIDTH == 2
+//! include attention_output.wgsl WIDTH=2 BINDING=3
+//! else
+//! include attention_output.wgsl WIDTH=4 BINDING=3
+//! end
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 //! end
 
@@ -803,7 +1455,7 @@ fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
 //! if WIDTH == 2
   return token * params.qkv_pitch + column + head * params.head_pairs + vector;
 //! else
-  return token * params.qkv_pitch + column + head * (HEAD_DIM / 4u) + vector;
+  return token * params.qkv_pitch + column + head * (HEAD_DIM / \${WIDTH}u) + vector;
 //! end
 }
 
@@ -2096,6 +2748,68 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (found && column < params.vectors) { d_table[row * params.vectors + column] += sum; }
 }
 `,
+  "falqon_codes_of_b.wgsl": `// B of one part of a merged layer as codes, for the gradient of x·Aᵀ, G·B, from the codes of G: its columns are divided
+// by the scales of W's rows, so B's rows are multiplied by them, and by one scale s for the part.
+//
+// codes[first + j][i] = encode(s · s_W[i] · b[i][j]) for a row i of the merged layer that is of this part, else 0.
+// Transposed, and zero outside the part, so that all parts are the right operand of one product.
+//
+// Shapes: b f32 [rows, rank], columns up to a multiple of 16 zero; scales f32 of all rows of the merged weight, this
+// part's from w_row on; largest f32 [blocks], see falqon_product.wgsl; codes [rows of all A, width of the layer];
+// column_scales f32 [rows of all A] receives s for this part's rows, or INVERSE 1 / s.
+// Idea: a workgroup of 256 makes 64 columns of up to 64 rows of codes. Invocations side by side read along j.
+//! include $CODES_INCLUDE
+//! include code_place.wgsl
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  b_pitch: u32,
+  w_row: u32,
+  first: u32,  // row of codes
+  words: u32,  // of four codes in a row of codes, those beyond the width included
+  blocks: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read> largest: array<f32>;
+@group(0) @binding(4) var<storage, read_write> codes: array<u32>;
+@group(0) @binding(5) var<storage, read_write> column_scales: array<f32>;
+
+// An element of b times the scale of its row; 0 outside the part.
+fn scaled(column: u32, j: u32) -> f32 {
+  if (column < params.w_row || column - params.w_row >= params.rows) { return 0.0; }
+  return b[(column - params.w_row) * params.b_pitch + j] * scales[column];
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  var mine = 0.0;
+  for (var i = thread; i < params.blocks; i += THREADS) { mine = max(mine, largest[i]); }
+  let amax = workgroup_max(mine, thread);
+  let scale = select($CODES_TOP / amax, 1.0, amax < 0x1p-100);
+  let j = group.y * 64u + thread % 64u;
+  if (j >= params.b_pitch) { return; }
+  let row = params.first + j;
+  if (group.x == 0u && thread < 64u) {
+//! if INVERSE
+    column_scales[row] = 1.0 / scale;
+//! else
+    column_scales[row] = scale;
+//! end
+  }
+  for (var w = thread / 64u; w < 16u; w += THREADS / 64u) {
+    let word = group.x * 16u + w;
+    if (word < params.words) {
+      let column = 4u * word;
+      let values = vec4<f32>(scaled(column, j), scaled(column + 1u, j), scaled(column + 2u, j), scaled(column + 3u, j));
+      codes[code_place(row, word, params.words)] = pack4_$CODES(values * scale);
+    }
+  }
+}
+`,
   "falqon_flush.wgsl": `// Bookkeeping of written rows. For row i = selected[p]:
 //   RESIDUE   b[i][j] −= residue[p][j] / (column_factors[j] · row_factors[i])    the share that rounding realized
 //   else      flushed[i] = b[i], delta[i] = 0                                    nothing of the row is pending
@@ -2141,9 +2855,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "falqon_part.wgsl": `// Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
-// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the
+// second half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the
+// weight itself; b f32 [outputs, rank], its columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
+// takes each.
 //! include code_place.wgsl
 
 struct Params {
@@ -2155,13 +2870,16 @@ struct Params {
   w_row: u32,
   base_row: u32,
   a_row: u32,
+//! if HALVES
+  second_row: u32,
+//! end
   rank: u32,
   b_pitch: u32,
 //! if CHANGE
   change_vectors: u32, // vectors of columns in a row of change
 //! end
 //! if STOCHASTIC
-  row_vectors: u32, // fours of columns in a row
+  row_words: u32,  // eights of columns in a row
   key_low: u32,    // of the tensor
   key_high: u32,
 //! end
@@ -2185,6 +2903,16 @@ struct Params {
 
 fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
 
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+//! if HALVES
+  let half = params.rank / 2u;
+  return select(params.a_row, params.second_row - half, j >= half) + j;
+//! else
+  return params.a_row + j;
+//! end
+}
+
 // The codes that vector \`vector\` of a row starts from.
 //! if IN_PLACE
 fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_row + row, vector)]; }
@@ -2194,9 +2922,58 @@ fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_ro
 fn base_codes(row: u32, vector: u32) -> u32 { return base[place_of(params.base_row + row, vector)]; }
 //! end
 `,
-  "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for two neighbouring
-// columns, a function of the tensor's key, the step and the element, by integer arithmetic only. Include-only; the
-// kernel's parameters have key_low, key_high and row_vectors.
+  "falqon_product.wgsl": `// What a step that changed both B and A changed their product by, as one product of twice the rank:
+//   c·Δ(B·A) = c·(ΔB·A + B_old·ΔA) = [ΔB | B_old] · c·[A; ΔA]
+// Writes the factor on the left, columns divided by the scales of the rows of codes on the right:
+//   factor[i] = (c · ΔB[i][j] / s_A[j] …, c · B_old[i][j] / s_ΔA[j] …)
+//
+// Shapes: b, change f32 [rows, rank], both with columns up to \`half\` zero, which is the rank rounded up to whole
+// sixteens; scales f32 of all rows of the merged weight, this part's W from w_row on, its A from a_row, its ΔA from
+// second_row; factor f32 [rows, 2·half].
+// largest f32 [rows / 64] receives the largest |b[i][j]| · s_W[i] of each 64 rows, which B is encoded by
+// (falqon_codes_of_b.wgsl).
+// Idea: one workgroup per 64 rows, a vec4 of b per invocation at a time; bound by memory.
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s in a row of b
+  w_row: u32,
+  a_row: u32,
+  second_row: u32,
+  lora_scale: f32, // c
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> change: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> scales: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> factor: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> largest: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  var mine = 0.0;
+  for (var item = thread; item < 64u * params.vectors; item += THREADS) {
+    let row = group.x * 64u + item / params.vectors;
+    let v = item % params.vectors;
+    if (row >= params.rows) { break; }
+    let value = b[row * params.vectors + v];
+    let moved = change[row * params.vectors + v];
+    let to = 2u * row * params.vectors + v;
+    factor[to] = moved * (params.lora_scale / scales[params.a_row / 4u + v]);
+    factor[to + params.vectors] = (value - moved) * (params.lora_scale / scales[params.second_row / 4u + v]);
+    let q = abs(value);
+    let w_row = params.w_row + row;
+    mine = max(mine, max(max(q.x, q.y), max(q.z, q.w)) * scales[w_row / 4u][w_row % 4u]);
+  }
+  let of_group = workgroup_max(mine, thread);
+  if (thread == 0u) { largest[group.x] = of_group; }
+}
+`,
+  "falqon_rounding.wgsl": `// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key, the
+// step and the element, by integer arithmetic only. Include-only; the kernel's parameters have key_low, key_high and
+// row_words.
 //! include mix.wgsl
 //! include step_state.wgsl
 
@@ -2207,16 +2984,20 @@ fn rounding_stream() -> vec2<u32> {
   return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
 }
 
-// The words of columns 4·vector to 4·vector + 3 of a row, a word for two of them. The first is \`mix\` of their index, with
-// half of the stream before and half in its middle, so that streams are not each other's shifts; the second is half a
-// round more.
-fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
-  var z = row * params.row_vectors + vector + stream.x;
+// A word for columns 8·eight to 8·eight + 7 of a row: \`mix\` of their index, with half of the stream before and half in its
+// middle, so that streams are not each other's shifts.
+fn rounding_word(stream: vec2<u32>, row: u32, eight: u32) -> u32 {
+  var z = row * params.row_words + eight + stream.x;
   z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
   z = (z ^ (z >> 15u)) * 0x735a2d97u;
-  let first = z ^ (z >> 15u);
-  z = first * 0x9e3779b1u;
-  return vec2<u32>(first, z ^ (z >> 16u));
+  return z ^ (z >> 15u);
+}
+
+// The random bits of four of these columns, the first or the last ones (half is 0 or 1): the lower 23 of each. Products of
+// the word's lower or upper 23 bits, so each number is as likely; the factors are such that the pairs of any two columns
+// form a lattice with nearly the largest possible distances.
+fn random_bits(word: u32, half: u32) -> vec4<u32> {
+  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u);
 }
 `,
   "falqon_row.wgsl": `// How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
@@ -2250,6 +3031,9 @@ fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> 
 // Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
 const UNIT = 256.0;
 
+// What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
+const CHANGE_SHIFT = 0u;
+
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
 
 // The signs of four values in their places of a word of codes.
@@ -2269,11 +3053,11 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
 // The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
 // magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
 // codes in the mantissa of f32. Random 19 bits are added, the fraction is cut off. What is a code already stays.
-fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
+fn new_codes(codes: u32, sum: vec4<f32>, random_bits: vec4<u32>) -> u32 {
   let v = decode4(codes) + sum;
   let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
   let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u));
-  let random = vec4<u32>(words.x >> 13u, words.x & 0x7ffffu, words.y >> 13u, words.y & 0x7ffffu);
+  let random = random_bits & vec4<u32>(0x7ffffu);
   // Half of the power's bits are taken off, not all: what is left is the exponent field of the code.
   let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
   return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
@@ -2295,21 +3079,31 @@ const UNIT = 1.0;
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_$CODES(codes); }
 
 //! if STOCHASTIC
-// The codes of from + sum, each rounded up with the probability of its fraction: from + floor(sum + random), saturated.
-// The random numbers, of 23 bits, are between 0 and 1, so that zero stays. All but their bits is done in f32, whose units
-// are the faster half of a GPU here: a byte is the mantissa of 2^23 and more, and saturation is that to [0, 1].
-fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
-  let rotated = (words << vec2<u32>(7u)) | (words >> vec2<u32>(25u));
-  let bits = vec4<u32>(words.x >> 9u, rotated.x, words.y >> 9u, rotated.y) & vec4<u32>(0x7fffffu);
-  let random = bitcast<vec4<f32>>(bits | vec4<u32>(0x3f800001u)) - 1.0;
-  let bytes = codes ^ 0x80808080u; // each plus 128
-  let places = vec4<u32>(bytes, bytes >> 8u, bytes >> 16u, bytes >> 24u) & vec4<u32>(0xffu);
-  let old = bitcast<vec4<f32>>(places | vec4<u32>(0x4b000000u)) - 8388609.0; // plus 127
-  let share = saturate((old + floor(sum + random)) * (1.0 / 254.0));
-  let made = bitcast<vec4<u32>>(share * 254.0 + 8388609.0); // each plus 128, and 0x4b000000
-  return (made.x + (made.y << 8u) + (made.z << 16u) + (made.w << 24u) - 0x4b000000u) ^ 0x80808080u;
+// What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
+const CHANGE_SHIFT = 24u;
+
+// The codes of from + change, each rounded up with the probability of its fraction, saturated; change is a sum times 2^-24.
+//
+// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a random number between
+// -1/2 and 1/2 of such a step rounds to a code. Saturation is that to [0, 1], and the bits are an integer again. Little of
+// it is integer arithmetic or conversion, of which a GPU has less. Random numbers are odd multiples of 2^-23 of a step, so
+// that they are as often below zero as above, and a change of zero changes nothing.
+fn new_codes(codes: u32, change: vec4<f32>, random_bits: vec4<u32>) -> u32 {
+  const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
+  let random = bitcast<vec4<f32>>((random_bits & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
+  // Each byte plus 128 is the mantissa of 2^23 and more, or in its upper byte but one.
+  let low = codes ^ 0x80808080u;
+  let high = low >> 16u;
+  let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
+  let old = bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
+    (vec4<f32>(1.0 - 255.0 * 0x1p-24) - vec4<f32>(0.5, 0x1p-9, 0.5, 0x1p-9));
+  let made = bitcast<vec4<u32>>(max(saturate(old + (change + random)), SMALLEST)); // 0x3f800000 + c - 127
+  let pairs = made.xz + (made.yw << vec2<u32>(8u));
+  return (pairs.x + (pairs.y << 16u) + 0x407fffffu) ^ 0x80808080u;
 }
 //! else
+const CHANGE_SHIFT = 0u;
+
 fn new_codes(codes: u32, sum: vec4<f32>) -> u32 { return pack4_$CODES(decode4(codes) + sum); }
 //! end
 //! end
@@ -2437,7 +3231,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var asked = vec4<f32>();
     var sum = vec4<f32>();
     for (var j = 0u; j < params.rank; j++) {
-      let a = decode4(weight[place_of(params.a_row + j, vector)]);
+      let a = decode4(weight[place_of(adapter_row(j), vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
       asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
@@ -2448,7 +3242,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let base = base_codes(row, vector);
       let value = (decode4(base) + sum) * UNIT;
 //! if STOCHASTIC
-      let code = new_codes(base, sum, rounding_words(rounding_stream(), row, vector));
+      let random = random_bits(rounding_word(rounding_stream(), row, vector / 2u), vector % 2u);
+      let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), random);
 //! else
       let code = new_codes(base, sum);
 //! end
@@ -2486,6 +3281,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 @group(0) @binding(7) var<storage, read_write> change: array<vec4<f32>>;
 //! end
 
+const CHANGE_UNIT = 1.0 / f32(1u << CHANGE_SHIFT);
 const THREADS = (BM / TM) * (BN / TN);
 const COLUMN_LANES = BN / TN; // threads side by side
 const ROW_LANES = BM / TM;
@@ -2510,7 +3306,7 @@ fn rows_of(p: u32) -> vec4<u32> {
 
 // Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
 fn a_codes(j: u32, v: u32) -> u32 {
-  return weight[place_of(params.a_row + min(j, params.rank - 1u), min(v, params.vectors - 1u))];
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), min(v, params.vectors - 1u))];
 }
 
 // Element j of four rows of b: zero beyond the rank.
@@ -2604,7 +3400,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (p0 + (tm + \${i}u * ROW_LANES) * 4u + \${c}u < params.count && v_$n < params.vectors) {
     let at = place_of(params.w_row + row_\${i}_$c, v_$n);
 //! if STOCHASTIC
-    let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n, rounding_words(stream, row_\${i}_$c, v_$n));
+    let random = random_bits(rounding_word(stream, row_\${i}_$c, v_$n / 2u), v_$n % 2u);
+    let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n * CHANGE_UNIT, random);
 //! else
     let code = new_codes(from_\${i}_\${c}_$n, sum_\${i}_\${c}_$n);
 //! end
@@ -2623,8 +3420,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 `,
   "falqon_update_tensor.wgsl": `// falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
-// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES
+// the second half of A's rows from second_row on; base codes [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
 //
 // f16 holds A~ exactly. β is f16 too: a power of two for each row brings the largest |β| to [2^14, 2^15). A β of more
 // than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
@@ -2633,10 +3430,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
 // that is not finite becomes NaN.
 //
-// Idea: a subgroup keeps the coefficients of 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS columns.
-// A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched meanwhile.
-// Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads and writes them.
-// Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
+// Idea: a subgroup keeps the coefficients of its BLOCKS · 16 rows in fragments, and its workgroup walks along
+// STEPS · COLUMNS columns. A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one
+// are fetched meanwhile. Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads
+// and writes them; neighbouring ones have neighbouring codes. Within four codes columns are in the order 0, 2, 1, 3 in
+// which A~ is cheaply decoded.
 //! include falqon_row.wgsl
 //! include fragments.wgsl
 //! include code_place.wgsl
@@ -2647,10 +3445,13 @@ struct Params {
   w_row: u32,
   base_row: u32,
   a_row: u32,
+//! if HALVES
+  second_row: u32,
+//! end
   rank: u32,
   b_vectors: u32, // vectors of 4 floats in a row of b
 //! if STOCHASTIC
-  row_vectors: u32, // fours of columns in a row
+  row_words: u32, // eights of columns in a row
   key_low: u32,   // of the tensor
   key_high: u32,
 //! end
@@ -2683,13 +3484,17 @@ fn base_codes(row: u32, vector: u32) -> vec4<u32> {
 }
 
 const THREADS = 32u * SUBGROUPS;
+const ROWS = 16u * BLOCKS;       // of a subgroup
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
 const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
-const SUM_ROW = 4u * STEP + 1u;  // of 4 floats
-const BETA_ROW = 3u;
-const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's 16 rows
+const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
+const SUM_ROW = SUM_PART * STEP;
+const BETA_ROW = 2u * RANK_STEPS + 1u;
+const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's rows, and the coefficients before
+const PLACE = ROWS * LONGEST_ROW;
 
-var<workgroup> tile: array<vec4<u32>, SUMS + 16u * SUBGROUPS * SUM_ROW>;
+var<workgroup> tile: array<vec4<u32>, SUMS + SUBGROUPS * PLACE>;
+var<workgroup> units: array<f32, SUBGROUPS * ROWS>; // what each row's sums are multiplied by
 
 // Four coefficients of a row, from column j on; zero beyond the rank, as b is.
 fn four_coefficients(row: u32, factor: f32, j: u32) -> vec4<f32> {
@@ -2708,9 +3513,19 @@ fn halves(v: vec4<f32>) -> vec2<u32> { return vec2<u32>(pack2x16float(v.xy), pac
 // The first 11 significant bits. By its bits, as what is rounded to f16 and back a driver may take for the value itself.
 fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u)); }
 
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+//! if HALVES
+  let half = params.rank / 2u;
+  return select(params.a_row, params.second_row - half, j >= half) + j;
+//! else
+  return params.a_row + j;
+//! end
+}
+
 // Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
 fn a_codes(j: u32, v: u32) -> vec4<u32> {
-  return weight[place_of(params.a_row + min(j, params.rank - 1u), v)];
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), v)];
 }
 
 // Eight codes as f16 divided by UNIT, in fours ordered 0, 2, 1, 3.
@@ -2718,49 +3533,81 @@ fn a_f16(codes: vec2<u32>) -> vec4<u32> {
 //! if CODES == e4m3
   let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
   return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
-//! else
+//! elif EMULATE
   return vec4<u32>(halves(decode4(codes.x).xzyw), halves(decode4(codes.y).xzyw));
+//! else
+  // Each code plus 128 is the mantissa of an f16 of 1024 and more.
+  let bytes = codes ^ vec2<u32>(0x80808080u);
+  let pairs = vec4<u32>(bytes.x, bytes.x >> 8u, bytes.y, bytes.y >> 8u);
+  let numbers = (pairs & vec4<u32>(0x00ff00ffu)) | vec4<u32>(0x64006400u);
+  return vec4<u32>(less_1152(numbers.x), less_1152(numbers.y), less_1152(numbers.z), less_1152(numbers.w));
 //! end
 }
+//! if CODES == int8
+//! if !EMULATE
+
+fn less_1152(pair: u32) -> u32 { return bitcast<u32>(bitcast<vec2<f16>>(pair) - vec2<f16>(1152.0)); }
+//! end
+//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
-  let my_row = thread % 16u; // among the subgroup's
-  let my_half = thread % 32u / 16u;
-  let row = group.y * (16u * SUBGROUPS) + thread / 32u * 16u + my_row;
-  let read_row = min(row, params.rows - 1u);
-  let sums = SUMS + thread / 32u * (16u * SUM_ROW);
+  let lane = thread % 32u;
+  let group_row = thread / 32u * ROWS; // the subgroup's first row among the workgroup's
+  let first_row = group.y * (ROWS * SUBGROUPS) + group_row;
+  let sums = SUMS + thread / 32u * PLACE;
 
-  // This invocation's half of the row's coefficients, 8 of each 16.
-  let factor = row_factors[read_row];
-  var largest = 0.0;
+  // This invocation's half of the coefficients of a row of each block, 8 of each 16.
+  let half = lane / 16u;
+//! unroll r 0 BLOCKS
+  let read_row_$r = min(first_row + 16u * \${r}u + lane % 16u, params.rows - 1u);
+  let factor_$r = row_factors[read_row_$r];
+  var largest_$r = 0.0;
 //! unroll k 0 RANK_STEPS
-  let beta_\${k}_0 = four_coefficients(read_row, factor, 16u * \${k}u + 8u * my_half);
-  let beta_\${k}_1 = four_coefficients(read_row, factor, 16u * \${k}u + 8u * my_half + 4u);
-  largest = max(largest, max(largest_of(beta_\${k}_0), largest_of(beta_\${k}_1)));
+  let beta_\${r}_\${k}_0 = four_coefficients(read_row_$r, factor_$r, 16u * \${k}u + 8u * half);
+  let beta_\${r}_\${k}_1 = four_coefficients(read_row_$r, factor_$r, 16u * \${k}u + 8u * half + 4u);
+  largest_$r = max(largest_$r, max(largest_of(beta_\${r}_\${k}_0), largest_of(beta_\${r}_\${k}_1)));
 //! end
-  largest = max(largest, from_other_half(largest, thread));
+  largest_$r = max(largest_$r, from_other_half(largest_$r, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
-  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
-  let scale = bitcast<f32>((268u - exponent) << 23u);
-  let unscale = bitcast<f32>((exponent - 14u) << 23u);
+  let exponent_$r = max(bitcast<u32>(largest_$r), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale_$r = bitcast<f32>((268u - exponent_$r) << 23u);
+  // Sums so small that this is not what it should be are nothing to what they are added to.
+  if (half == 0u) {
+    units[group_row + 16u * \${r}u + lane] =
+      bitcast<f32>((max(exponent_$r, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+  }
+//! end
 
   // Into fragments, through the place of the sums.
-  let beta_at = sums + my_row * BETA_ROW + my_half;
+//! unroll r 0 BLOCKS
 //! unroll k 0 RANK_STEPS
-  let scaled_\${k}_0 = beta_\${k}_0 * scale;
-  let scaled_\${k}_1 = beta_\${k}_1 * scale;
-  workgroupBarrier();
-  tile[beta_at] = vec4<u32>(halves(upper(scaled_\${k}_0)), halves(upper(scaled_\${k}_1)));
-//! if LOW
-  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
-    halves(scaled_\${k}_0 - upper(scaled_\${k}_0)), halves(scaled_\${k}_1 - upper(scaled_\${k}_1)));
+  let scaled_\${r}_\${k}_0 = beta_\${r}_\${k}_0 * scale_$r;
+  let scaled_\${r}_\${k}_1 = beta_\${r}_\${k}_1 * scale_$r;
+  tile[sums + (16u * \${r}u + lane % 16u) * BETA_ROW + 2u * \${k}u + half] =
+    vec4<u32>(halves(upper(scaled_\${r}_\${k}_0)), halves(upper(scaled_\${r}_\${k}_1)));
+//! end
 //! end
   workgroupBarrier();
-  let high_$k = load_left(sums, BETA_ROW);
+//! unroll r 0 BLOCKS
+//! unroll k 0 RANK_STEPS
+  let high_\${r}_$k = load_left(sums + 16u * \${r}u * BETA_ROW + 2u * \${k}u, BETA_ROW);
+//! end
+//! end
 //! if LOW
-  let low_$k = load_left(sums + 16u * BETA_ROW, BETA_ROW);
+  workgroupBarrier();
+//! unroll r 0 BLOCKS
+//! unroll k 0 RANK_STEPS
+  tile[sums + (16u * \${r}u + lane % 16u) * BETA_ROW + 2u * \${k}u + half] = vec4<u32>(
+    halves(scaled_\${r}_\${k}_0 - upper(scaled_\${r}_\${k}_0)), halves(scaled_\${r}_\${k}_1 - upper(scaled_\${r}_\${k}_1)));
+//! end
+//! end
+  workgroupBarrier();
+//! unroll r 0 BLOCKS
+//! unroll k 0 RANK_STEPS
+  let low_\${r}_$k = load_left(sums + 16u * \${r}u * BETA_ROW + 2u * \${k}u, BETA_ROW);
+//! end
 //! end
 //! end
 
@@ -2778,63 +3625,78 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tile[a_at_$t + 1u] = a_f16(a_first_$t.zw);
   }
 //! end
-//! unroll n 0 COLUMNS/32
-  var from_next_$n = base_codes(read_row, first + my_half + 2u * \${n}u);
+  // This invocation's codes: a vector of several rows.
+  let my_v = lane % STEP;
+//! unroll n 0 ITEMS
+  let my_row_$n = lane / STEP + \${n}u * (32u / STEP);
+  let row_$n = first_row + my_row_$n;
+  let from_row_$n = min(row_$n, params.rows - 1u);
+  let unit_$n = units[group_row + my_row_$n];
+  var from_next_$n = base_codes(from_row_$n, first + my_v);
 //! end
 //! if STOCHASTIC
   let stream = rounding_stream();
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
+//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-    var sum_$c = Sum();
+    var sum_\${r}_$c = Sum();
+//! end
 //! end
 //! unroll k 0 RANK_STEPS
     {
 //! unroll c 0 COLUMNS/16
       let a_$c = load_right(16u * \${k}u * A_ROW + 2u * \${c}u, A_ROW);
 //! end
+//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-      sum_$c = multiply_add(high_$k, a_$c, sum_$c);
+      sum_\${r}_$c = multiply_add(high_\${r}_$k, a_$c, sum_\${r}_$c);
 //! end
 //! if LOW
 //! unroll c 0 COLUMNS/16
-      sum_$c = multiply_add(low_$k, a_$c, sum_$c);
+      sum_\${r}_$c = multiply_add(low_\${r}_$k, a_$c, sum_\${r}_$c);
+//! end
 //! end
 //! end
     }
 //! end
+//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-    store_sum(sums + 4u * \${c}u, SUM_ROW, sum_$c);
+    store_sum(sums + 16u * \${r}u * SUM_ROW + SUM_PART * \${c}u, SUM_ROW, sum_\${r}_$c);
+//! end
 //! end
     workgroupBarrier();
-    let v = first + step * STEP;
+    let v = first + step * STEP + my_v;
 //! unroll t 0 A_LOADS
     if (a_j_$t < 16u * RANK_STEPS) {
       tile[a_at_$t] = a_f16(a_next_$t.xy);
       tile[a_at_$t + 1u] = a_f16(a_next_$t.zw);
     }
-    a_next_$t = a_codes(a_j_$t, v + 2u * STEP + a_v_$t);
+    a_next_$t = a_codes(a_j_$t, first + (step + 2u) * STEP + a_v_$t);
 //! end
-//! unroll n 0 COLUMNS/32
+//! unroll n 0 ITEMS
     let from_$n = from_next_$n;
-    from_next_$n = base_codes(read_row, v + STEP + my_half + 2u * \${n}u);
+    from_next_$n = base_codes(from_row_$n, v + STEP);
 //! end
-//! unroll n 0 COLUMNS/32
+//! unroll n 0 ITEMS
     {
-      let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * \${n}u);
+      let at = sums + my_row_$n * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;
-//! unroll q 0 4
-      let sum_$q = bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unscale;
 //! if STOCHASTIC
-      let words_$q = rounding_words(stream, row, 4u * (v + my_half + 2u * \${n}u) + \${q}u);
-      codes[$q] = new_codes(from_$n[$q], sum_$q, words_$q);
+      let word_0 = rounding_word(stream, row_$n, 2u * v);
+      let word_1 = rounding_word(stream, row_$n, 2u * v + 1u);
+//! end
+//! for q,word,half in 0,0,0 1,0,1 2,1,0 3,1,1
+      let sum_$q = bitcast<vec4<f32>>(tile[at + \${q}u]).xzyw * unit_$n;
+//! if STOCHASTIC
+      codes[$q] = new_codes(from_$n[$q], sum_$q, random_bits(word_$word, \${half}u));
 //! else
       codes[$q] = new_codes(from_$n[$q], sum_$q);
 //! end
 //! end
-      if (row < params.rows && v + my_half + 2u * \${n}u < params.vectors) {
-        weight[place_of(params.w_row + row, v + my_half + 2u * \${n}u)] = codes;
+      if (row_$n < params.rows && v < params.vectors) {
+        weight[place_of(params.w_row + row_$n, v)] = codes;
       }
     }
 //! end
@@ -3122,20 +3984,24 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 //! include silu.wgsl
 
 //! if GATE_UP == f16
-@group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
+alias GateUpWord = vec2<u32>;
 //! else
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
+alias GateUpWord = vec4<f32>;
 //! end
 
-// Four values, \`at\` counted in fours.
-fn gate_up_at(at: u32) -> vec4<f32> {
+@group(0) @binding(1) var<storage, read> gate_up: array<GateUpWord>;
+
+// The values of a word.
+fn widened(word: GateUpWord) -> vec4<f32> {
 //! if GATE_UP == f16
-  let bits = gate_up[at];
-  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+  return vec4<f32>(unpack2x16float(word.x), unpack2x16float(word.y));
 //! else
-  return gate_up[at];
+  return word;
 //! end
 }
+
+// Four values, \`at\` counted in fours.
+fn gate_up_at(at: u32) -> vec4<f32> { return widened(gate_up[at]); }
 `,
   "gemm.wgsl": `// General matrix product in f32: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], from f32, f16 or FP8 operands.
 //
@@ -3433,236 +4299,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
 //! end
 //! end
-`,
-  "gemm_fp8_fetch.wgsl": `// Fetches a thread's codes of both operands of gemm_fp8_tensor.wgsl for the step that begins at K0: pasted into \`main\`
-// before the first step, and into each step for the next one. Include-only.
-//! unroll p 0 BM*BK/2048
-  a_next_$p = a[a_at + step_at($K0) + \${p}u * (THREADS / VECTORS) * 4u];
-//! end
-//! if B_BY_K
-//! unroll r 0 BK/32
-  let b_rows_$r = ($K0 + 32u * \${r}u) / 128u * b_panel + ($K0 + 32u * \${r}u) % 128u * 4u;
-//! unroll q 0 BN/64
-  b_next_\${r}_$q = b[b_at_$q + b_rows_$r];
-//! end
-//! end
-//! else
-//! unroll p 0 BN*BK/2048
-  b_next_$p = b[b_at + step_at($K0) + \${p}u * (THREADS / VECTORS) * 4u];
-//! end
-//! end
-`,
-  "gemm_fp8_tensor.wgsl": `// Matrix product on tensor cores of FP8 codes in panels: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], or · B[k, n] with
-// B_BY_K; f16 factors and f32 sums. It takes codes as the kernels that make them leave them: nothing is packed.
-//
-// a, b: panels [rows / 128][columns / 64][128][64 bytes]; K is a multiple of 64. a is zero from the end of the
-// contraction on, or b is. Rows behind the last may hold any e4m3, as nothing of them is written.
-// Idea: as gemm_tensor.wgsl, but workgroup memory has [x][k] (and [k][n] with B_BY_K), as codes come: 16 codes of a row
-// become two vectors of f16 for one fragment. A pad of one vector per row spreads fragments' rows over the banks, and the
-// order in which threads take rows spreads their stores.
-//
-// Codes that are next to each other in memory become f16 of different words: ORDER is that of four codes in a word.
-//   bytes: one after another. Decoded, four stand in the order 0, 2, 1, 3. Both factors have it along k, so it does not
-//          matter to sums; with B_BY_K rows of b are taken in it, and outgoing columns put right.
-//   lanes: 16 bits for codes 0 and 2, then 1 and 3, in the lanes of pack_codes.wgsl. Decoded, they stand in order, and
-//          e4m3 takes 5 operations in place of 7.
-//! include gemm_output.wgsl
-//! include gemm_tile.wgsl
-//! include fragments.wgsl
-
-@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
-
-const THREADS = 128u;
-// 64 columns of 128 rows, in vectors of 16 codes.
-const BLOCK = 512u;
-// Vectors of a row that a step takes.
-const VECTORS = BK / 16u;
-// Rows of the tiles in vectors of 8 f16 values.
-const ROW = BK / 8u + 1u;
-const B_TILE = BM * ROW; // where b's values begin
-//! if B_BY_K
-const B_ROW = BN / 8u + 1u;
-const TILE = B_TILE + BK * B_ROW;
-//! else
-const TILE = B_TILE + BN * ROW;
-//! end
-// What a subgroup makes, and a row of its outgoing sums in vectors of 4 floats.
-const SUB_M = BM / 2u;
-const SUB_N = BN / 2u;
-const OUT_ROW = SUB_N / 4u + 1u;
-
-var<workgroup> tile: array<vec4<u32>, max(TILE, 64u * OUT_ROW)>;
-
-// Four sums of neighbouring columns.
-fn values_of(sums: vec4<u32>) -> vec4<f32> {
-//! if COLUMNS_SWAPPED
-  return bitcast<vec4<f32>>(sums).xzyw;
-//! else
-  return bitcast<vec4<f32>>(sums);
-//! end
-}
-
-// The f16 of half of the codes of each word, and of the other half.
-//! if ORDER == bytes
-fn first_e4m3(codes: vec4<u32>) -> vec4<u32> {
-  return ((codes << vec4<u32>(8u)) & vec4<u32>(0x80008000u)) | ((codes << vec4<u32>(7u)) & vec4<u32>(0x3f803f80u));
-}
-fn other_e4m3(codes: vec4<u32>) -> vec4<u32> {
-  return (codes & vec4<u32>(0x80008000u)) | ((codes >> vec4<u32>(1u)) & vec4<u32>(0x3f803f80u));
-}
-fn first_e5m2(codes: vec4<u32>) -> vec4<u32> { return (codes << vec4<u32>(8u)) & vec4<u32>(0xff00ff00u); }
-fn other_e5m2(codes: vec4<u32>) -> vec4<u32> { return codes & vec4<u32>(0xff00ff00u); }
-//! else
-fn first_e4m3(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xbf80bf80u); }
-fn other_e4m3(lanes: vec4<u32>) -> vec4<u32> {
-  return ((lanes << vec4<u32>(7u)) & vec4<u32>(0x3f803f80u)) | ((lanes << vec4<u32>(1u)) & vec4<u32>(0x80008000u));
-}
-fn first_e5m2(lanes: vec4<u32>) -> vec4<u32> { return lanes & vec4<u32>(0xff00ff00u); }
-fn other_e5m2(lanes: vec4<u32>) -> vec4<u32> { return (lanes << vec4<u32>(8u)) & vec4<u32>(0xff00ff00u); }
-//! end
-
-// The row that a thread fetches as its \`slot\`-th: eight threads in a row store to different banks.
-fn slot_row(slot: u32) -> u32 {
-//! if BK == 32
-  return (slot & ~6u) | ((slot & 2u) << 1u) | ((slot & 4u) >> 1u);
-//! else
-  return slot;
-//! end
-}
-
-// Where the step that begins at k is in a row of panels.
-fn step_at(k: u32) -> u32 { return k / 64u * BLOCK + k % 64u / 16u; }
-
-//! if B_BY_K
-// Which row of b is row \`row\` of its tile.
-fn contracted_row(row: u32) -> u32 {
-//! if COLUMNS_SWAPPED
-  return (row & ~3u) | ((row & 1u) << 1u) | ((row & 2u) >> 1u);
-//! else
-  return row;
-//! end
-}
-
-//! end
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) thread: u32) {
-  begin_fragments(thread);
-  let place = output_tile(group, groups);
-  let m0 = place.y * BM;
-  let n0 = place.x * BN;
-//! if IS_SPLIT
-  let k_begin = group.z * SPLIT_K;
-  let k_end = min(k_begin + SPLIT_K, K);
-//! else
-  let k_begin = 0u;
-  const k_end = u32(K);
-//! end
-  let subgroup = thread / 32u;
-  let sub_m0 = subgroup / 2u * SUB_M;
-  let sub_n0 = subgroup % 2u * SUB_N;
-
-  let row = slot_row(thread / VECTORS);
-  let a_panel = params.a_pitch / 64u * BLOCK;
-  let b_panel = params.b_pitch / 64u * BLOCK;
-  let a_at = m0 / 128u * a_panel + params.a_column / 64u * BLOCK + (m0 % 128u + row) * 4u + thread % VECTORS;
-  let a_to = row * ROW + 2u * (thread % VECTORS);
-//! if B_BY_K
-  // Past the last panel it stands in for others: they make columns that are not written.
-  let last_panel = params.b_pitch / 64u - 1u;
-//! unroll q 0 BN/64
-  let b_at_$q = min((params.b_column + n0) / 64u + \${q}u, last_panel) * BLOCK + contracted_row(thread / 4u) * 4u + thread % 4u;
-//! end
-  let b_to = B_TILE + thread / 4u * B_ROW + 2u * (thread % 4u);
-//! else
-  let b_at = n0 / 128u * b_panel + params.b_column / 64u * BLOCK + (n0 % 128u + row) * 4u + thread % VECTORS;
-  let b_to = B_TILE + a_to;
-//! end
-
-//! unroll p 0 BM*BK/2048
-  var a_next_$p = vec4<u32>();
-//! end
-//! if B_BY_K
-//! unroll r 0 BK/32
-//! unroll q 0 BN/64
-  var b_next_\${r}_$q = vec4<u32>();
-//! end
-//! end
-//! else
-//! unroll p 0 BN*BK/2048
-  var b_next_$p = vec4<u32>();
-//! end
-//! end
-  {
-//! include gemm_fp8_fetch.wgsl K0=k_begin
-  }
-//! unroll i 0 BM/32
-//! unroll j 0 BN/32
-  var sum_\${i}_$j = Sum();
-//! end
-//! end
-  for (var k0 = k_begin; k0 < k_end; k0 += BK) {
-    workgroupBarrier();
-//! unroll p 0 BM*BK/2048
-    {
-      let first = first_$A_TYPE(a_next_$p);
-      let other = other_$A_TYPE(a_next_$p);
-      let to = a_to + \${p}u * (THREADS / VECTORS) * ROW;
-      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
-      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
-    }
-//! end
-//! if B_BY_K
-//! unroll r 0 BK/32
-//! unroll q 0 BN/64
-    {
-      let first = first_$B_TYPE(b_next_\${r}_$q);
-      let other = other_$B_TYPE(b_next_\${r}_$q);
-      let to = b_to + 32u * \${r}u * B_ROW + 8u * \${q}u;
-      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
-      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
-    }
-//! end
-//! end
-//! else
-//! unroll p 0 BN*BK/2048
-    {
-      let first = first_$B_TYPE(b_next_$p);
-      let other = other_$B_TYPE(b_next_$p);
-      let to = b_to + \${p}u * (THREADS / VECTORS) * ROW;
-      tile[to] = vec4<u32>(first.x, other.x, first.y, other.y);
-      tile[to + 1u] = vec4<u32>(first.z, other.z, first.w, other.w);
-    }
-//! end
-//! end
-    // The last step fetches its own codes again: cheaper than to ask.
-    let next = min(k0 + BK, k_end - BK);
-//! include gemm_fp8_fetch.wgsl K0=next
-    workgroupBarrier();
-//! unroll kk 0 BK/16
-    {
-//! unroll i 0 BM/32
-      let a_$i = load_left((sub_m0 + 16u * \${i}u) * ROW + 2u * \${kk}u, ROW);
-//! end
-//! unroll j 0 BN/32
-//! if B_BY_K
-      let b_$j = load_right(B_TILE + 16u * \${kk}u * B_ROW + sub_n0 / 8u + 2u * \${j}u, B_ROW);
-//! else
-      let b_$j = load_right_transposed(B_TILE + (sub_n0 + 16u * \${j}u) * ROW + 2u * \${kk}u, ROW);
-//! end
-//! end
-//! unroll i 0 BM/32
-//! unroll j 0 BN/32
-      sum_\${i}_$j = multiply_add(a_$i, b_$j, sum_\${i}_$j);
-//! end
-//! end
-    }
-//! end
-  }
-
-//! include gemm_fragment_store.wgsl DOWN=2 ACROSS=2
-}
 `,
   "gemm_fragment_store.wgsl": `// Writes the sums of a workgroup of the GEMM kernels for tensor cores, sum_i_j for fragment j of fragment row i, by
 // DOWN × ACROSS subgroups of 32. Pasted at the end of \`main\`. Include-only.
@@ -4374,45 +5010,22 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 // Include-only; constants from src/kernels/rows/rotation.ts.
 //
 // A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
-// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
-// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
-// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
-// came from (rotated_place and tile_place), and a third exchange is saved.
+// of a tile have six bits. A thread holds places that differ in the upper two, so that sixteen threads load and store one
+// run of memory; what it holds is added and subtracted in registers. For the other four bits
+//   SHUFFLES  threads of a subgroup read each other's registers: no barrier, and no workgroup memory;
+//   else      exchanges through workgroup memory bring a thread places that differ in the lower two bits, then in the
+//             middle two, then its own again. It writes only where it has read last, so each exchange has one barrier.
 //
-// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
-// memory in another order: \`turn\` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
-//
-// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
+// Results are at the places that values came from.
 //! if ROTATED != none
 
 alias Tile = array<vec4<f32>, 4>;
 
-// Where value i of a thread comes from, counted in vec4s: value 4 is the first of the workgroup's next tiles.
-fn tile_place(thread: u32, i: u32) -> u32 { return tile_of(thread, i) + thread % 16u + 16u * (i % 4u); }
-
-// Where value i is then.
-fn rotated_place(thread: u32, i: u32) -> u32 {
-//! if EXCHANGES == two
-  return tile_of(thread, i) + thread % 4u + 4u * (i % 4u) + 16u * (thread / 4u % 4u);
-//! elif EXCHANGES == one
-  return tile_of(thread, i) + i % 4u + 4u * (thread / 4u % 4u) + 16u * (thread % 4u);
-//! else
-  return tile_place(thread, i);
-//! end
+// Where value i of a thread is, counted in vec4s: value 4 is the first of the workgroup's next tiles.
+fn tile_place(thread: u32, i: u32) -> u32 {
+  return i / 4u * (4u * THREADS) + thread / 16u * 64u + thread % 16u + 16u * (i % 4u);
 }
 
-fn tile_of(thread: u32, i: u32) -> u32 { return i / 4u * (4u * THREADS) + thread / 16u * 64u; }
-
-//! if EXCHANGES != none
-var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
-
-// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
-// exclusive or of two results is that of their sum, where they share no bit.
-fn spread(place: u32) -> u32 {
-  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
-}
-
-//! end
 // The butterflies within a vec4.
 fn within(v: vec4<f32>) -> vec4<f32> {
   let x = vec4<f32>(v.xz + v.yw, v.xz - v.yw).xzyw;
@@ -4427,8 +5040,35 @@ fn within(v: vec4<f32>) -> vec4<f32> {
 fn beside(x: Tile) -> Tile { return Tile(x[0] + x[1], x[0] - x[1], x[2] + x[3], x[2] - x[3]); }
 fn across(x: Tile) -> Tile { return Tile(x[0] + x[2], x[1] + x[3], x[0] - x[2], x[1] - x[3]); }
 
+//! if BUTTERFLY_4
+//! if SHUFFLES
+//! if ENABLE_SHUFFLES
+enable subgroups;
+//! end
+
+// Those of the threads that differ in bit \`mask\`: an exact product, so fused or not it is one addition.
+fn shuffled(x: Tile, thread: u32, mask: u32) -> Tile {
+  let sign = select(1.0, -1.0, (thread & mask) != 0u);
+  return Tile(
+    sign * x[0] + subgroupShuffleXor(x[0], mask),
+    sign * x[1] + subgroupShuffleXor(x[1], mask),
+    sign * x[2] + subgroupShuffleXor(x[2], mask),
+    sign * x[3] + subgroupShuffleXor(x[3], mask),
+  );
+}
+//! else
+var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
+
+// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
+// exclusive or of two results is that of their sum, where they share no bit.
+fn spread(place: u32) -> u32 {
+  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
+}
+//! end
+//! end
+
 // The transform of a workgroup's tiles, for all of its invocations at once.
-fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
+fn rotated(values: Tile, thread: u32) -> Tile {
   var x = Tile(within(values[0]), within(values[1]), within(values[2]), within(values[3]));
 //! if BUTTERFLY_64
   x = beside(x);
@@ -4436,46 +5076,55 @@ fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
 //! if BUTTERFLY_128
   x = across(x);
 //! end
-//! if EXCHANGES != none
+//! if BUTTERFLY_4
+//! if SHUFFLES
+  x = shuffled(x, thread, 1u);
+//! if BUTTERFLY_8
+  x = shuffled(x, thread, 2u);
+//! end
+//! if BUTTERFLY_16
+  x = shuffled(x, thread, 4u);
+//! end
+//! if BUTTERFLY_32
+  x = shuffled(x, thread, 8u);
+//! end
+//! else
   let tile = thread / 16u * 64u;
   let low = thread % 4u;
   let high = thread / 4u % 4u;
-//! if EXCHANGES == two
-  let step = 1u;
-  let middle = select(4u, 16u, turn == 1u);
-  let upper = select(16u, 4u, turn == 1u);
-//! else
-  let step = select(1u, 16u, turn == 1u);
-  let middle = 4u;
-  let upper = select(16u, 1u, turn == 1u);
-//! end
-
-  let own = tile + spread(step * low + middle * high);
+  let own = tile + spread(low + 4u * high);
 //! unroll i 0 4
-  tiles[own ^ spread(upper * \${i}u)] = x[$i];
+  tiles[own ^ spread(16u * \${i}u)] = x[$i];
 //! end
   workgroupBarrier();
-  let first = tile + spread(middle * high + upper * low);
+  let lower = tile + spread(4u * high + 16u * low);
 //! unroll i 0 4
-  x[$i] = tiles[first ^ spread(step * \${i}u)];
+  x[$i] = tiles[lower ^ spread(\${i}u)];
 //! end
   x = beside(x);
 //! if BUTTERFLY_8
   x = across(x);
 //! end
-//! if EXCHANGES == two
-
 //! unroll i 0 4
-  tiles[first ^ spread(step * \${i}u)] = x[$i];
+  tiles[lower ^ spread(\${i}u)] = x[$i];
 //! end
   workgroupBarrier();
-  let second = tile + spread(step * low + upper * high);
+//! if BUTTERFLY_16
+  let middle = tile + spread(low + 16u * high);
 //! unroll i 0 4
-  x[$i] = tiles[second ^ spread(middle * \${i}u)];
+  x[$i] = tiles[middle ^ spread(4u * \${i}u)];
 //! end
   x = beside(x);
 //! if BUTTERFLY_32
   x = across(x);
+//! end
+//! unroll i 0 4
+  tiles[middle ^ spread(4u * \${i}u)] = x[$i];
+//! end
+  workgroupBarrier();
+//! end
+//! unroll i 0 4
+  x[$i] = tiles[own ^ spread(16u * \${i}u)];
 //! end
 //! end
 //! end
@@ -4485,18 +5134,26 @@ fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
 `,
   "int8.wgsl": `// The codec of src/numerics/int8.ts in WGSL: integers from -127 to 127, four in a u32, lowest byte first.
 // Include-only.
+//
+// No conversion between integers and floats, and no rounding function, of which a GPU does a quarter to an eighth as many:
+// an integer plus 2^23, or one and a half times that, is an f32 whose lower bits are the integer's.
 
-// Rounded to nearest, ties to even; NaN becomes 0.
+// Rounded to nearest, ties to even, by the adder; NaN becomes 0.
 fn pack4_int8(v: vec4<f32>) -> u32 {
   let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
   let limited = clamp(select(v, vec4<f32>(), bits > vec4<u32>(0x7f800000u)), vec4<f32>(-127.0), vec4<f32>(127.0));
-  let codes = bitcast<vec4<u32>>(vec4<i32>(round(limited))) & vec4<u32>(0xffu);
-  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+  let made = bitcast<vec4<u32>>(limited + 12583040.0); // 0x4b400000 + code + 128
+  let pairs = made.xz + (made.yw << vec2<u32>(8u));
+  return (pairs.x + (pairs.y << 16u) + 0x74c00000u) ^ 0x80808080u;
 }
 
 fn unpack4_int8(codes: u32) -> vec4<f32> {
-  let high = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes);
-  return vec4<f32>(bitcast<vec4<i32>>(high) >> vec4<u32>(24u));
+  // Each byte plus 128 is the mantissa's lowest byte, or the next one.
+  let low = codes ^ 0x80808080u;
+  let high = low >> 16u;
+  let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
+  return bitcast<vec4<f32>>(bytes) * vec4<f32>(1.0, 0x1p-8, 1.0, 0x1p-8) -
+    vec4<f32>(8388736.0, 32896.0, 8388736.0, 32896.0);
 }
 `,
   "linear_grid.wgsl": `// The number of a workgroup in a grid that \`linearGrid\` of src/gpu/program.ts folded into two dimensions, as one alone
@@ -4509,7 +5166,7 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   "low_rank_gradient.wgsl": `// The gradient of a factor of low rank, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns
 // n, a long sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
 //
-// Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
+// Shapes: a f32 [tokens, ·] from column a_column on, b f32 or codes [tokens, ·] from b_column on, out f32 [m, n].
 // Idea: both operands lie along the outer index, so they pass to workgroup memory as they are. A workgroup makes BM rows
 // of out and, where they fit, all its columns, so that a is read once; a thread makes TM × TN values in registers. To
 // give a large GPU enough workgroups the tokens are split, \`split_k\` to each z, whose partial results are added in
@@ -4531,8 +5188,18 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+
+//! include low_rank_right.wgsl
+
+// Four values as they are.
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+//! if B_CODES
+  return right_values(quad) / scale;
+//! else
+  return quad;
+//! end
+}
 
 const COLUMN_LANES = BN / TN; // threads side by side
 const ROW_LANES = BM / TM;
@@ -4564,7 +5231,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let b_token_$t = (thread + \${t}u * THREADS) / (BN / 4u);
   let b_slot_$t = (thread + \${t}u * THREADS) % (BN / 4u);
   let b_at_$t = params.b_column / 4u + min(n0 / 4u + b_slot_$t, (params.n - 1u) / 4u);
-  var b_next_$t = b[min(first + b_token_$t, last_token) * (params.b_pitch / 4u) + b_at_$t];
+  var b_next_$t = fetch_right(min(first + b_token_$t, last_token), b_at_$t, params.b_pitch / 4u);
+  var b_scale_$t = right_scale(min(first + b_token_$t, last_token));
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
@@ -4581,7 +5249,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! unroll t 0 B_LOADS
     if (thread + \${t}u * THREADS < B_TASKS) {
-      b_tile[b_token_$t][b_slot_$t] = select(vec4<f32>(), b_next_$t, t0 + b_token_$t < end);
+      b_tile[b_token_$t][b_slot_$t] = select(
+        vec4<f32>(), right_quad(b_next_$t, b_scale_$t), t0 + b_token_$t < end);
     }
 //! end
     workgroupBarrier();
@@ -4590,7 +5259,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     a_next_$t = a[min(t1 + a_token_$t, last_token) * (params.a_pitch / 4u) + a_at_$t];
 //! end
 //! unroll t 0 B_LOADS
-    b_next_$t = b[min(t1 + b_token_$t, last_token) * (params.b_pitch / 4u) + b_at_$t];
+    b_next_$t = fetch_right(min(t1 + b_token_$t, last_token), b_at_$t, params.b_pitch / 4u);
+    b_scale_$t = right_scale(min(t1 + b_token_$t, last_token));
 //! end
 //! unroll k 0 BK
     {
@@ -4638,11 +5308,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // rounded to f16, with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the
 // reading of \`a\`.
 //
-// Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
-// Range: gradients are far smaller than f16 reaches. \`a\` is multiplied by power[0] (see gradient_scale.wgsl), after its
+// Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 or codes [tokens, ·] from b_column on, out f32 [m, n].
+// Range: gradients are far smaller than f16 reaches. \`a\` is multiplied by a power of two (see gradient_scale.wgsl), after its
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. \`b\` is of ordinary size and limited.
 // An \`a\` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
-// by itself. They are taken out again where they can be: b's row t is multiplied by power[0] / row_scales[t], at most 1.
+// by itself. They are taken out again where they can be: b's row t is multiplied by the power / row_scales[t], at most 1.
 // Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one split of SPLIT_K tokens. A step of BK tokens
 // waits in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of \`a\` are
 // loaded transposed at no cost. SPLIT_K is known to the compiler, which unrolls the loop. Splits are added by
@@ -4651,6 +5321,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // values are fetched as they are. Indices are clamped instead of guarded: what is past the end of the tokens counts
 // zero by \`b\`, and rows and columns that are not there are not stored.
 //! include fragments.wgsl
+//! include low_rank_right.wgsl
 
 struct Params {
   m: u32, n: u32, tokens: u32,
@@ -4658,15 +5329,17 @@ struct Params {
   b_pitch: u32, b_column: u32,
   out_pitch: u32,
   alpha: f32,
+  power_factor: f32, // a power of two
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> power: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 //! if COLUMN_SCALES
 @group(0) @binding(5) var<storage, read> column_scales: array<vec4<f32>>; // of the columns of a
 //! end
+
+fn used_power() -> f32 { return power[0] * params.power_factor; }
 
 const THREADS = 128u;
 // Rows of the tiles in vectors of 8 f16 values, without and with the pad that spreads rows over the banks.
@@ -4684,36 +5357,40 @@ const STEPS = SPLIT_K / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
-// Of each token, scale_of is what its row of \`a\` was multiplied by; right_quad turns values of its row of \`b\` into
-// those of the tile, before they are rounded.
+// Of each token, scale_of is what its rows of \`a\` and \`b\` were multiplied by; right_quad turns values of its row of \`b\`
+// into those of the tile, before they are rounded.
 //! if A_TYPE == f16
 @group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a
 
 fn scale_of(token: u32) -> f32 {
-  return row_scales[token];
+  return row_scales[token] * right_scale(token);
 }
 
-fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return saturated(values * (power[0] / scale));
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+  return saturated(right_values(quad) * (used_power() / scale));
 }
 //! else
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 
 fn scale_of(token: u32) -> f32 {
-  return 1.0;
+  return right_scale(token);
 }
 
-fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return saturated(values);
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+//! if B_CODES
+  return saturated(right_values(quad) / scale);
+//! else
+  return saturated(quad);
+//! end
 }
 
 // The factors of four columns of \`a\`, from the one at \`quad\` on.
 fn factor_of(quad: u32) -> vec4<f32> {
 //! if COLUMN_SCALES
-  return power[0] / column_scales[quad];
+  return used_power() / column_scales[quad];
 //! else
-  return vec4<f32>(power[0]);
+  return vec4<f32>(used_power());
 //! end
 }
 //! end
@@ -4722,7 +5399,7 @@ fn factor_of(quad: u32) -> vec4<f32> {
 fn store(split: u32, row: u32, column: u32, sum: vec4<f32>) {
   // Up to the pitch: the columns behind n are zeros.
   if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
-  var value = sum * (params.alpha / power[0]);
+  var value = sum * (params.alpha / used_power());
 //! if COLUMN_SCALES
   value *= column_scales[params.a_column + row / 4u][row % 4u];
 //! end
@@ -4776,8 +5453,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! unroll p 0 B_LOADS
   let b_row_$p = min(first + b_token + \${p}u * B_TOKENS, last_token);
-  var b_low_$p = b[b_row_$p * params.b_pitch + b_low];
-  var b_high_$p = b[b_row_$p * params.b_pitch + b_high];
+  var b_low_$p = fetch_right(b_row_$p, b_low, params.b_pitch);
+  var b_high_$p = fetch_right(b_row_$p, b_high, params.b_pitch);
   var b_scale_$p = scale_of(b_row_$p);
 //! end
 //! unroll i 0 BM/32
@@ -4818,8 +5495,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll p 0 B_LOADS
     {
       let row = min(next + b_token + \${p}u * B_TOKENS, last_token);
-      b_low_$p = b[row * params.b_pitch + b_low];
-      b_high_$p = b[row * params.b_pitch + b_high];
+      b_low_$p = fetch_right(row, b_low, params.b_pitch);
+      b_high_$p = fetch_right(row, b_high, params.b_pitch);
       b_scale_$p = scale_of(row);
     }
 //! end
@@ -4869,6 +5546,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 // Which quad of a row lies at place \`quad\` of the tile, whose row has \`vectors\` pairs of them.
 fn in_order(quad: u32, vectors: u32) -> u32 { return quad / 2u + quad % 2u * vectors; }
+`,
+  "low_rank_right.wgsl": `// The right factor of a gradient of low rank, four columns of a token at a time: f32, or (B_CODES) codes, the rows of
+// which were multiplied by b_scales. Include-only; constants of the codes' format from src/kernels/codes.ts.
+//
+// They are fetched as they are stored, well before they are used, and decoded where they are.
+//! if B_CODES
+//! include $CODES_INCLUDE
+//! include code_place.wgsl
+
+@group(0) @binding(2) var<storage, read> b: array<u32>;
+@group(0) @binding(7) var<storage, read> b_scales: array<f32>;
+
+alias RightQuad = u32;
+
+// \`quads\` is what a row has of them.
+fn fetch_right(token: u32, at: u32, quads: u32) -> RightQuad { return b[code_place(token, at, quads)]; }
+fn right_scale(token: u32) -> f32 { return b_scales[token]; }
+// Times their scale.
+fn right_values(quad: RightQuad) -> vec4<f32> { return unpack4_$CODES(quad); }
+//! else
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+
+alias RightQuad = vec4<f32>;
+
+fn fetch_right(token: u32, at: u32, quads: u32) -> RightQuad { return b[token * quads + at]; }
+fn right_scale(token: u32) -> f32 { return 1.0; }
+fn right_values(quad: RightQuad) -> vec4<f32> { return quad; }
+//! end
 `,
   "metrics.wgsl": `// Writes what this step did into its slot of a ring, which the host reads once in many steps.
 //! include step_state.wgsl
@@ -5419,6 +6124,7 @@ struct Params {
   vectors: u32,
   trailing_vectors: u32,
   first_row: u32,
+  first_scale: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -5596,12 +6302,16 @@ struct Params {
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_input: array<vec4<f32>>;
 
-struct Source {
-  dy: vec4<f32>,
+struct Rest {
   x: vec4<f32>,
 //! if ACCUMULATE
   before: vec4<f32>,
 //! end
+}
+
+struct Source {
+  dy: vec4<f32>,
+  rest: Rest,
 }
 
 struct Row {
@@ -5617,16 +6327,18 @@ fn place(row: u32, v: u32) -> u32 { return row * params.vectors + min(v, params.
 
 fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[place(row, v)]; }
 
-fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+fn rest(row: u32, v: u32) -> Rest {
   let at = place(row, v);
 //! if ACCUMULATE
-  return Source(dy, input[at], d_input[at]);
+  return Rest(input[at], d_input[at]);
 //! else
-  return Source(dy, input[at]);
+  return Rest(input[at]);
 //! end
 }
 
-fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
+fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return Source(dy, rest); }
+
+fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
 // Zero past the end of the weight, which lies before the pitch.
 fn weight_at(v: u32) -> vec4<f32> {
@@ -5634,7 +6346,7 @@ fn weight_at(v: u32) -> vec4<f32> {
   return select(vec4<f32>(), weight[min(v, weights - 1u)], v < weights);
 }
 
-fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.x); }
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.rest.x); }
 
 fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
   let mean = sum / f32(params.cols);
@@ -5642,9 +6354,9 @@ fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
 }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values {
-  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.x;
+  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.rest.x;
 //! if ACCUMULATE
-  return Values(source.before + dx);
+  return Values(source.rest.before + dx);
 //! else
   return Values(dx);
 //! end
@@ -5776,7 +6488,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   "rotate.wgsl": `// Block Hadamard transform of a matrix along its rows, see hadamard.wgsl: output[r] = input[r] · H.
 //
-// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too.
+// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too. With ACCUMULATE the
+// result is added to what output holds.
 // Idea: the pitch is whole blocks, so the matrix is one run of them. Four vec4s per thread, each loaded and stored once.
 //! include linear_grid.wgsl
 //! include hadamard.wgsl
@@ -5807,10 +6520,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll i 0 4
   let value_$i = value(start + tile_place(thread, \${i}u));
 //! end
-  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread, 0u);
+  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread);
 //! unroll i 0 4
-  let at_$i = start + rotated_place(thread, \${i}u);
+  let at_$i = start + tile_place(thread, \${i}u);
+//! if ACCUMULATE
+  if (at_$i < params.vectors) { output[at_$i] += result[$i]; }
+//! else
   if (at_$i < params.vectors) { output[at_$i] = result[$i]; }
+//! end
 //! end
 }
 `,
@@ -5923,14 +6640,16 @@ fn largest(v: vec4<f32>) -> f32 {
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row \`params.first_row\` of theirs,
+// and scales at \`params.first_scale\`.
 // Without QUANTIZED there are no codes.
 //
-// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
-// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+// ROTATED is what goes through the transform of hadamard.wgsl, of which a thread takes four places of a tile at once. Rows
+// are always kept in registers then (VECTORS is a multiple of 4).
 //   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
 //   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
-//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
+//            declares turned(row, v), that part; Rest, rest(row, v), what else is read, without waiting for the
+//            transform; and source_of(rest, part), what load(row, v) gives of the two
 //! include workgroup_reduce.wgsl
 //! include hadamard.wgsl
 //! if QUANTIZED
@@ -5949,19 +6668,20 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! if ROTATED == source
 //! unroll i 0 VECTORS
-  let turned_$i = turned(row, tile_place(thread, \${i}u));
+  let v_$i = tile_place(thread, \${i}u);
+  let turned_$i = turned(row, v_$i);
+//! end
+//! unroll i 0 VECTORS
+  let rest_$i = rest(row, v_$i);
 //! end
 //! unroll tile 0 VECTORS/4
   var tile_$tile: Tile;
 //! unroll i 4*tile 4*tile+4
   tile_$tile[\${i}u % 4u] = turned_$i;
 //! end
-  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
-//! end
-//! unroll tile 0 VECTORS/4
+  tile_$tile = rotated(tile_$tile, thread);
 //! unroll i 4*tile 4*tile+4
-  let v_$i = rotated_place(thread, \${i}u);
-  let source_$i = load_with(row, v_$i, tile_$tile[\${i}u % 4u]);
+  let source_$i = source_of(rest_$i, tile_$tile[\${i}u % 4u]);
 //! end
 //! end
 //! elif REGISTERS
@@ -6016,39 +6736,37 @@ fn write_row(row: u32, thread: u32) {
 //! unroll i 4*tile 4*tile+4
   tile_$tile[\${i}u % 4u] = select(vec4<f32>(), values_$i[0], v_$i < vectors);
 //! end
-  tile_$tile = rotated(tile_$tile, thread, \${tile}u % 2u);
+  tile_$tile = rotated(tile_$tile, thread);
 //! unroll i 4*tile 4*tile+4
-  let to_$i = rotated_place(thread, \${i}u);
   let out_\${i}_0 = tile_$tile[\${i}u % 4u];
 //! end
 //! end
 //! elif REGISTERS
 //! unroll i 0 VECTORS
-  let to_$i = v_$i;
 //! unroll part 0 PARTS
   let out_\${i}_$part = by_column(values_$i[$part], \${part}u * vectors + min(v_$i, vectors - 1u));
 //! end
 //! end
 //! end
 //! if GIVEN_SCALES
-  let scale = scales[row];
+  let scale = scales[scale_place(row)];
 //! else
 //! if REGISTERS
   var amax = 0.0;
 //! unroll i 0 VECTORS
 //! unroll part 0 PARTS
-  amax = max(amax, select(0.0, largest(out_\${i}_$part), to_$i < vectors));
+  amax = max(amax, select(0.0, largest(out_\${i}_$part), v_$i < vectors));
 //! end
 //! end
 //! end
   let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
+  if (thread == 0u) { scales[scale_place(row)] = scale; }
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
-  if (to_$i < vectors) {
+  if (v_$i < vectors) {
 //! unroll part 0 PARTS
-    write_scaled(row, \${part}u * vectors + to_$i, out_\${i}_$part * scale);
+    write_scaled(row, \${part}u * vectors + v_$i, out_\${i}_$part * scale);
 //! end
   }
 //! end
@@ -6070,6 +6788,14 @@ fn write_row(row: u32, thread: u32) {
 }
 
 //! if QUANTIZED
+fn scale_place(row: u32) -> u32 {
+//! if FIRST_ROW
+  return params.first_scale + row;
+//! else
+  return row;
+//! end
+}
+
 fn place_of(row: u32, v: u32) -> u32 {
 //! if FIRST_ROW
   return code_place(params.first_row + row, v, code_words($PARTS * row_vectors()));
@@ -6330,13 +7056,21 @@ fn place(v: u32) -> u32 { return min(v, params.vectors - 1u); }
 
 fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[row * params.vectors + place(v)]; }
 
-// The gradients, which take two thirds of the registers of what they are made of.
-fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
-  let at = 2u * row * params.vectors + place(v);
-  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), dy);
+// As it is stored, which takes the fewest registers.
+struct Rest {
+  gate: GateUpWord,
+  up: GateUpWord,
 }
 
-fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
+fn rest(row: u32, v: u32) -> Rest {
+  let at = 2u * row * params.vectors + place(v);
+  return Rest(gate_up[at], gate_up[at + params.vectors]);
+}
+
+// The gradients, which take two thirds of the registers of what they are made of.
+fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return gated_gradient(widened(rest.gate), widened(rest.up), dy); }
+
+fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source.gate, source.up); }
 fn again(row: u32, v: u32, of_row: Row) -> Values { return made(load(row, v), v, of_row); }
@@ -6604,8 +7338,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
-  "workgroup_reduce.wgsl": `// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
-// repeat bit for bit. Every invocation gets the result.
+  "workgroup_reduce.wgsl": `// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
+// fixed, so results repeat bit for bit. Every invocation gets the result.
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.

@@ -1,6 +1,7 @@
 /**
- * Reductions over a workgroup through its subgroups, whose invocations reduce among themselves
- * without workgroup memory: where a device can, and what `wgsl/workgroup_reduce.wgsl` must be told.
+ * What the invocations of a workgroup do through its subgroups, without workgroup memory: where a
+ * device can, and what `wgsl/shared/workgroup_reduce.wgsl` and `wgsl/rows/hadamard.wgsl` must be
+ * told.
  *
  * @module
  */
@@ -8,15 +9,20 @@
 import type { Provider } from "./open.ts";
 import type { KernelConstants } from "./template.ts";
 
-/** Which reductions of a workgroup go through subgroups. */
-export interface SubgroupReductions {
+/** What goes through subgroups. */
+export interface SubgroupUses {
   /** Maxima: exact in any order, so results are the same. */
   readonly max: boolean;
   /** Sums: their order differs, and with it the last bits of results. */
   readonly sum: boolean;
+  /** The exchanges of a rotation: the same additions, so results are the same. */
+  readonly shuffle: boolean;
 }
 
-/** What decides about reductions. */
+/** Invocations that make a tile of a rotation together, so the smallest subgroup that can. */
+const ROTATION_THREADS = 16;
+
+/** What decides about them. */
 export interface SubgroupCapabilities {
   readonly hasSubgroups: boolean;
   readonly isFallback: boolean;
@@ -29,35 +35,46 @@ function sizesOf({ subgroupMinSize = 0, subgroupMaxSize = 0 }: GPUAdapterInfo) {
   return { smallest: subgroupMinSize, largest: subgroupMaxSize };
 }
 
-/** What a device's kernels reduce by subgroups unless tests or measurements decide otherwise. */
-export function defaultReductions(
+/** What a device's kernels do by subgroups unless tests or measurements decide otherwise. */
+export function defaultSubgroupUses(
   { hasSubgroups, isFallback, provider, info }: SubgroupCapabilities,
-): SubgroupReductions {
-  const max = hasSubgroups && !isFallback && provider === "native" && sizesOf(info).smallest > 1;
-  return { max, sum: false };
+): SubgroupUses {
+  const { smallest } = sizesOf(info);
+  return {
+    max: hasSubgroups && !isFallback && provider === "native" && smallest > 1,
+    sum: false,
+    shuffle: hasSubgroups && smallest >= ROTATION_THREADS,
+  };
 }
 
 /**
- * The constants of `workgroup_reduce.wgsl` on a device.
+ * The constants that tell kernels what goes through subgroups.
  *
- * @throws {RangeError} for reductions that the device's subgroups do not allow.
+ * @throws {RangeError} for uses that the device's subgroups do not allow.
  */
-export function reductionConstants(
-  { max, sum }: SubgroupReductions,
+export function subgroupConstants(
+  { max, sum, shuffle }: SubgroupUses,
   { hasSubgroups, provider, info }: SubgroupCapabilities,
 ): KernelConstants {
   const { smallest, largest } = sizesOf(info);
   // A workgroup's invocations are dealt to subgroups in order, so each aligned group of the
   // smallest size lies in one of them. A maximum may count some twice; a sum may not.
-  const fits = !(max || sum) || (hasSubgroups && smallest > 1 && (!sum || smallest === largest));
+  const uses = max || sum || shuffle;
+  const fits = !uses || (hasSubgroups && smallest >= (shuffle ? ROTATION_THREADS : 2) &&
+    (!sum || smallest === largest));
   if (!fits) {
-    throw new RangeError(`No reductions by subgroups of ${smallest} to ${largest} invocations`);
+    throw new RangeError(
+      `Subgroups of ${smallest} to ${largest} invocations cannot be used for all of ` +
+        JSON.stringify({ max, sum, shuffle }),
+    );
   }
   return {
     SUBGROUP_MAX: max,
     SUBGROUP_SUM: sum,
+    SHUFFLES: shuffle,
     // The directive that Tint requires and naga refuses.
     ENABLE_SUBGROUPS: (max || sum) && provider === "dawn",
+    ENABLE_SHUFFLES: shuffle && provider === "dawn",
     SUBGROUP_SIZE: String(smallest), // a string, so that it is no declaration in every kernel
   };
 }

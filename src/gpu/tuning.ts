@@ -6,11 +6,7 @@
  */
 
 import { F16_MATRIX, type SubgroupMatrixConfig, supportsMatrix } from "./subgroup_matrix.ts";
-import {
-  defaultReductions,
-  type SubgroupCapabilities,
-  type SubgroupReductions,
-} from "./subgroups.ts";
+import { defaultSubgroupUses, type SubgroupCapabilities, type SubgroupUses } from "./subgroups.ts";
 
 /**
  * Which values are kept in f16 between kernels that compute with f32, to move half the bytes. On a
@@ -26,8 +22,8 @@ export interface F16Storage {
 /** The ways chosen on a device. */
 export interface Tuning {
   readonly f16Storage: F16Storage;
-  /** What workgroups reduce through their subgroups. */
-  readonly subgroups: SubgroupReductions;
+  /** What workgroups do through their subgroups. */
+  readonly subgroups: SubgroupUses;
   /**
    * Slices, of 16, that attention without tensor cores multiplies without a loop: more are a little
    * faster, and compile for longer.
@@ -47,7 +43,7 @@ export function defaultTuning(device: Capabilities): Tuning {
   const gradients = activations && supportsMatrix(device, F16_MATRIX);
   return {
     f16Storage: { activations, gradients },
-    subgroups: defaultReductions(device),
+    subgroups: defaultSubgroupUses(device),
     // A CPU adapter spends seconds on compiling every slice and gains nothing from it.
     attentionUnroll: device.isFallback ? 2 : 8,
   };

@@ -99,7 +99,7 @@ export function threadsForRow(pitch: number): number {
 
 /** How the threads of a workgroup share a row; for measurements. */
 export interface RowVariant {
-  /** A power of two. Default: as many as the row wants. */
+  /** A power of two, or a multiple of 32 of a row that is rotated. Default: as many as the row wants. */
   threads?: number;
   /** Keep the row in registers instead of reading it again. Default: where it fits. */
   registers?: boolean;
@@ -118,6 +118,16 @@ const MOST_VECTORS = 32;
  */
 const ROTATION_BYTES = 64;
 const REDUCTION_BYTES = 4;
+
+/**
+ * Threads that share a row of so many vec4s, of which they take four at a time: the fewest fours each
+ * that at most 512 threads can take, and no more threads than that needs. 16, or a multiple of `whole`.
+ */
+function threadsForTiles(vectors: number, whole: number): number {
+  const each = roundUp(Math.ceil(vectors / 512), 4);
+  const threads = Math.ceil(vectors / each);
+  return threads <= 16 ? 16 : roundUp(threads, whole);
+}
 
 /**
  * Constants of a kernel that takes one row per workgroup and keeps it in registers, so that memory
@@ -139,14 +149,16 @@ export function rowConstants(
   const wide = narrow === 256 && vectors * held > 256 * COMFORTABLE_VECTORS;
   const { maxComputeInvocationsPerWorkgroup: most, maxComputeWorkgroupStorageSize: memory } =
     device.limits;
-  const wanted = variant.threads ?? (wide ? Math.min(512, most) : narrow);
   if (rotated) {
-    const fits = 2 ** Math.floor(Math.log2(memory / (ROTATION_BYTES + REDUCTION_BYTES)));
-    const THREADS = Math.min(wanted, fits);
+    const bytes = REDUCTION_BYTES + (device.tuning.subgroups.shuffle ? 0 : ROTATION_BYTES);
+    // Whole subgroups, as wgsl/shared/workgroup_reduce.wgsl counts them.
+    const whole = Math.max(32, device.info.subgroupMinSize ?? 0);
+    const fits = Math.floor(memory / bytes / whole) * whole;
+    const THREADS = Math.min(variant.threads ?? threadsForTiles(vectors, whole), fits, most);
     const VECTORS = roundUp(Math.ceil(vectors / THREADS), 4);
     return { THREADS, VECTORS, REGISTERS: true };
   }
-  const THREADS = wanted;
+  const THREADS = variant.threads ?? (wide ? Math.min(512, most) : narrow);
   const each = Math.ceil(vectors / THREADS);
   const REGISTERS = variant.registers ?? each * held <= MOST_VECTORS;
   return { THREADS, VECTORS: REGISTERS ? each : 0, REGISTERS };

@@ -183,8 +183,13 @@ export interface LinearBackward {
    * null if it was not filled.
    */
   codes: QuantizedGradient | null;
-  /** The forward's input in f32; null if the layer does not need it. */
+  /** The forward's input, as the forward took it; null if the layer does not need it. */
   input: Matrix | null;
+  /**
+   * The buffer from {@linkcode Linear.inputCodes}, filled again with the forward's input, where the
+   * layer reads that; null or left out if it was not filled.
+   */
+  inputCodes?: Quantized | null;
   /**
    * f32 [tokens, inFeatures], overwritten, in blocks of {@linkcode Linear.rotation} rotated; null
    * where nothing below is trained.
@@ -210,6 +215,12 @@ export interface Linear {
    * Whether {@linkcode Linear.backward} reads the forward's f32 input; if not, it need not be kept.
    */
   readonly backwardReadsInput: boolean;
+  /**
+   * Whether {@linkcode Linear.backward} reads the forward's input as codes. Where {@linkcode
+   * Linear.inputCodes} gives a buffer for these, it is to be filled again; the input of a layer that
+   * is kept anyway does as well. Default false.
+   */
+  readonly backwardReadsCodes?: boolean;
   /**
    * The block by which the layer rotates its input before it is rounded, see numerics/hadamard.ts; 1
    * if it does not. The codes of {@linkcode Linear.inputCodes} say so as well, and

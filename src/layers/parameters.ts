@@ -41,6 +41,8 @@ export class Parameters implements Disposable {
    * stored, and the optimizer writes its change over the gradient. To be set before allocation.
    */
   keepsValues = true;
+  /** Whether the optimizer also writes over the gradients what it changes values by. */
+  needsChanges = false;
   #allocated = false;
   #values: Vector | null = null;
   #gradients: Vector | null = null;

@@ -11,9 +11,9 @@
  *
  * The forward keeps x, qkv (after rope), the attention's output and log-sum-exp, postAttention and
  * gate,up. Norms and SwiGLU are computed again where a linear layer needs its input for its own
- * gradient; FALQON's do not. Where a layer multiplies in low precision, norm and SwiGLU write its
- * input in that at once, and in f32 only if something reads it. What is widest is f16 where layers
- * can write or read that: see `activationTypes`.
+ * gradient; FALQON's only where A is trained. Where a layer multiplies in low precision, norm and
+ * SwiGLU write its input in that at once, and in f32 only if something reads it. What is widest is
+ * f16 where layers can write or read that: see `activationTypes`.
  *
  * Where a layer rotates its input before rounding it (`rotation`), the kernel that writes its codes
  * does that. The gradient of the input comes out rotated, and what takes it up rotates it back.
@@ -31,6 +31,7 @@ import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { Linear } from "../layers/method.ts";
 import type { ActivationName, Activations, ActivationTypes } from "./activations.ts";
+import { inputAgain } from "./input_again.ts";
 import { type LinearInput, type Norm, normForward, normGradients } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
@@ -150,11 +151,6 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
   }
 }
 
-/** The f32 input of a linear layer that reads it in its backward pass. */
-function inputAgain(linear: Linear, pass: Pass, name: "normed" | "hidden"): Matrix | null {
-  return linear.backwardReadsInput ? pass.activations.get(name, pass.rows) : null;
-}
-
 /** The types of activations that all of the blocks do with; `attended` is f16 to be rounded more. */
 export function activationTypes(blocks: readonly Block[]): ActivationTypes {
   const reads = (linear: Linear) => linear.forwardReadsF32 || linear.backwardReadsInput;
@@ -202,18 +198,18 @@ export function blockBackward(
   if (pass.activations.mode.checkpointing) forwardToGateUp(pass, block, layer, attendToPass);
 
   const dResidual = get("dResidual");
-  const hidden = inputAgain(block.down, pass, "hidden");
-  if (hidden) swiglu(program, { gateUp: get("gateUp"), output: hidden });
+  const down = inputAgain(block.down, pass, "hidden", ({ input, codes }) => {
+    swiglu(program, { gateUp: get("gateUp"), output: input, quantized: codes });
+  });
   block.down.backward(program, {
     dOutput: dResidual,
     codes: outputCodes,
-    input: hidden,
+    ...down,
     dInput: get("dHidden"),
   });
-  const gateUpInput = inputAgain(block.gateUp, pass, "normed");
-  if (gateUpInput) {
-    normForward(program, block.mlpNorm, get("postAttention"), { input: gateUpInput });
-  }
+  const gateUp = inputAgain(block.gateUp, pass, "normed", (again) => {
+    normForward(program, block.mlpNorm, get("postAttention"), again);
+  });
   const codes = block.gateUp.gradientCodes(pass.rows);
   swigluBackward(program, {
     gateUp: get("gateUp"),
@@ -225,7 +221,7 @@ export function blockBackward(
   block.gateUp.backward(program, {
     dOutput: get("dGateUp"),
     codes,
-    input: gateUpInput,
+    ...gateUp,
     dInput: get("dNormed"),
   });
   const dPostAttention = block.o.gradientCodes(pass.rows);
@@ -251,12 +247,13 @@ export function blockBackward(
     dK: gradient.k,
     dV: gradient.v,
   });
-  const qkvInput = inputAgain(block.qkv, pass, "normed");
-  if (qkvInput) normForward(program, block.attentionNorm, get("input"), { input: qkvInput });
+  const qkv = inputAgain(block.qkv, pass, "normed", (again) => {
+    normForward(program, block.attentionNorm, get("input"), again);
+  });
   block.qkv.backward(program, {
     dOutput: get("dQkv"),
     codes: null,
-    input: qkvInput,
+    ...qkv,
     dInput: needsInputGradient ? get("dNormed") : null,
   });
   if (!needsInputGradient) return null;

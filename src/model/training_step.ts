@@ -201,6 +201,7 @@ function recordUpdate(
     adamW(program, {
       values,
       gradients,
+      changes: parameters.needsChanges,
       firstMoment: m,
       secondMoment: v,
       eps,

@@ -3,7 +3,11 @@ import type { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import { OptionError } from "../../src/errors.ts";
 import { internalDevice } from "../../src/gpu/public_device.ts";
-import { defaultReductions, reductionConstants } from "../../src/gpu/subgroups.ts";
+import {
+  defaultSubgroupUses,
+  subgroupConstants,
+  type SubgroupUses,
+} from "../../src/gpu/subgroups.ts";
 import { crossEntropyLoss } from "../../src/kernels/rows/cross_entropy.ts";
 import { quantize } from "../../src/kernels/rows/quantize.ts";
 import { rmsNorm } from "../../src/kernels/rows/rms_norm.ts";
@@ -24,7 +28,7 @@ const gpu = {
 } as const;
 
 Deno.test("maxima go by way of subgroups on native GPUs that have them and tell their size; sums never by themselves", () => {
-  assertEquals(defaultReductions(gpu), { max: true, sum: false });
+  assertEquals(defaultSubgroupUses(gpu), { max: true, sum: false, shuffle: true });
   for (
     const other of [
       { hasSubgroups: false },
@@ -32,23 +36,39 @@ Deno.test("maxima go by way of subgroups on native GPUs that have them and tell 
       { provider: "dawn" as const },
       { info: {} as GPUAdapterInfo },
     ]
-  ) assertEquals(defaultReductions({ ...gpu, ...other }), { max: false, sum: false });
+  ) {
+    const { max, sum } = defaultSubgroupUses({ ...gpu, ...other });
+    assertEquals({ max, sum }, { max: false, sum: false });
+  }
+});
+
+Deno.test("rotations shuffle where the smallest subgroup has a tile's sixteen threads, on Dawn as well", () => {
+  const shuffles = (other: object) => defaultSubgroupUses({ ...gpu, ...other }).shuffle;
+  assert(shuffles({ provider: "dawn", info: sizes(16, 32) }));
+  for (const other of [{ hasSubgroups: false }, { info: sizes(8, 32) }, { info: {} }]) {
+    assert(!shuffles(other), JSON.stringify(other));
+  }
 });
 
 Deno.test("the constants name the smallest subgroup, and Dawn's directive; sums want subgroups of one size", () => {
-  const max = { max: true, sum: false };
-  assertEquals(reductionConstants(max, { ...gpu, info: sizes(8, 32) }), {
+  const max = { max: true, sum: false, shuffle: false };
+  const shuffle = { max: false, sum: false, shuffle: true };
+  assertEquals(subgroupConstants(max, { ...gpu, info: sizes(8, 32) }), {
     SUBGROUP_MAX: true,
     SUBGROUP_SUM: false,
+    SHUFFLES: false,
     ENABLE_SUBGROUPS: false,
+    ENABLE_SHUFFLES: false,
     SUBGROUP_SIZE: "8",
   });
-  assertEquals(reductionConstants(max, { ...gpu, provider: "dawn" }).ENABLE_SUBGROUPS, true);
-  const refuses = (which: { max: boolean; sum: boolean }, device: Partial<typeof gpu>) =>
-    assertThrows(() => reductionConstants(which, { ...gpu, ...device }), RangeError);
-  refuses({ max: false, sum: true }, { info: sizes(8, 32) as typeof gpu.info });
+  assertEquals(subgroupConstants(max, { ...gpu, provider: "dawn" }).ENABLE_SUBGROUPS, true);
+  assertEquals(subgroupConstants(shuffle, { ...gpu, provider: "dawn" }).ENABLE_SHUFFLES, true);
+  const refuses = (which: SubgroupUses, device: Partial<typeof gpu>) =>
+    assertThrows(() => subgroupConstants(which, { ...gpu, ...device }), RangeError);
+  refuses({ max: false, sum: true, shuffle: false }, { info: sizes(8, 32) as typeof gpu.info });
   refuses(max, { info: {} as typeof gpu.info });
   refuses(max, { hasSubgroups: false as true });
+  refuses(shuffle, { info: sizes(8, 32) as typeof gpu.info });
 });
 
 Deno.test("only devices of this package are taken", () => {
@@ -66,8 +86,9 @@ async function eachWay(action: (device: Device) => Promise<void>): Promise<void>
   }
   const ways = [{ max: false, sum: false }, { max: true, sum: false }];
   if (subgroupMinSize === subgroupMaxSize) ways.push({ max: true, sum: true });
+  const { shuffle } = device.tuning.subgroups;
   for (const way of ways) {
-    device.tuning = { ...device.tuning, subgroups: way };
+    device.tuning = { ...device.tuning, subgroups: { ...way, shuffle } };
     await action(device);
   }
 }

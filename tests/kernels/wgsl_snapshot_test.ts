@@ -2,7 +2,7 @@
  * The WGSL that drivers get, written out in `snapshots/`, so that a change of a template or of constants is seen in
  * review. The variants are those that a FALQON training step records, and where it has none of a kernel, what other
  * methods, loading, evaluation and generation record, on three GPUs that are not there; beside them, those of rotated
- * int8 with stochastic updates.
+ * int8 with stochastic updates on two.
  *
  * After a change that is meant: `deno test -A tests/kernels/wgsl_snapshot_test.ts -- --update`, and look at the
  * difference.
@@ -13,12 +13,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { Dataset, falqon, full, lora, type Method, Model, qlora, Trainer } from "../../mod.ts";
 import { readKernelFiles } from "../../scripts/bundle_wgsl.ts";
+import { columnsOf, type Matrix } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import { Program } from "../../src/gpu/program.ts";
-import { gemm } from "../../src/kernels/gemm/gemm.ts";
-import { fp8TensorVariant } from "../../src/kernels/gemm/variants.ts";
-import { uploadFp8Panels } from "../support/fp8_panels.ts";
+import { attentionBackward, attentionForward } from "../../src/kernels/attention/attention.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { kernelsOf, openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
@@ -42,16 +41,18 @@ const SOME_ROWS = falqon({
   updateRule: "accumulate",
   scaleGranularity: "tensor",
 });
+const BOTH_FACTORS = falqon({ rank: 20, updateRule: "stochastic", trainA: true });
 const INT8 = falqon({ rank: 20, format: "int8", updateRule: "requantize" });
 const STOCHASTIC = falqon({ rank: 20, format: "int8", updateRule: "stochastic", denseType: "f32" });
 const OTHERS = [qlora({ rank: 20 }), lora({ rank: 20 }), full()];
 
 /** Kinds of GPU and of methods: the step of each kind's first method shows the main variants. */
 const GPUS: Record<string, { open: () => Device; methods: Method[] }> = {
-  native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, INT8, ...OTHERS] },
-  tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS, INT8] },
+  native: { open: openDryGpu, methods: [FALQON, SOME_ROWS, BOTH_FACTORS, INT8, ...OTHERS] },
+  tensor: { open: openDryTensorGpu, methods: [FALQON, SOME_ROWS, BOTH_FACTORS, INT8] },
   f32: { open: openDryF32Gpu, methods: [full()] },
   int8: { open: openDryGpu, methods: [STOCHASTIC] },
+  int8tensor: { open: openDryTensorGpu, methods: [STOCHASTIC] },
 };
 
 /** Records all that a run does with a method: loading, training, evaluation, generation. */
@@ -71,23 +72,25 @@ function recordWidening(device: Device): void {
   widen(new Program(device), { raw: device.allocate(2 * 5 * 7, "raw"), dtype: "BF16", out });
 }
 
-/** Records the product of FP8 panels, which only measurements ask for. */
-function recordPanels(device: Device): void {
-  if (device.matrixConfigs.length === 0) return;
-  const codes = (rows: number) =>
-    uploadFp8Panels(device, new Uint8Array(rows * 70), {
-      rows,
-      cols: 70,
-      type: "e4m3",
-      order: "bytes",
-    });
-  gemm(new Program(device), {
-    layout: "nt",
-    a: codes(5),
-    b: codes(7),
-    out: device.matrix(5, 7, "f32", "product"),
-    variant: fp8TensorVariant(128, 128),
-  });
+/** Records attention of wide heads in f16, which the tiny model has none of. */
+function recordWideHeads(device: Device): void {
+  if (!device.hasF16 || device.matrixConfigs.length > 0) return;
+  const [tokens, heads, headDim] = [5, 1, 80];
+  const blocks = (matrix: Matrix) =>
+    [0, 1, 2].map((part) => columnsOf(matrix, part * headDim, headDim));
+  const [q, k, v] = blocks(device.matrix(tokens, 3 * headDim, "f16", "qkv"));
+  const [dQ, dK, dV] = blocks(device.matrix(tokens, 3 * headDim, "f32", "gradients"));
+  const output = device.matrix(tokens, headDim, "f32", "output");
+  const logSumExp = device.matrix(tokens, heads, "f32", "logSumExp");
+  const documents = device.allocate(8 * tokens, "documents");
+  const both = { q, k, v, documents, output, logSumExp, heads, kvHeads: heads, headDim };
+  const rotation = {
+    positions: device.vector(tokens, "u32", "positions"),
+    frequencies: device.vector(headDim, "u32", "frequencies"),
+  };
+  const program = new Program(device);
+  attentionForward(program, both);
+  attentionBackward(program, { ...both, rotation, dOutput: output, dQ, dK, dV });
 }
 
 /** The text of each kernel's first variant on a GPU, by the name of the kernel. */
@@ -99,7 +102,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     await planMemory({ ...request, gradientCheckpointing: false, updateStats: false });
     for (const method of methods) await recordRun(open(), method);
     recordWidening(device);
-    recordPanels(device);
+    recordWideHeads(device);
   });
   return new Map([...asked].map(([name, [first]]) => [name, first.code]));
 }

@@ -41,6 +41,8 @@ const METHODS: Record<string, () => Method> = {
   "FALQON": () => falqon({ rank: 8, init: "melded" }),
   "FALQON in int8, rounded stochastically": () =>
     falqon({ rank: 8, format: "int8", updateRule: "stochastic" }),
+  "FALQON in int8, A trained as well": () =>
+    falqon({ rank: 8, format: "int8", updateRule: "stochastic", trainA: true }),
   "LoRA in f32": () => lora({ rank: 8 }),
 };
 

@@ -27,20 +27,19 @@ function streamWords(
   return { x: mix32(key.low + step), y: mix32(key.high + step) };
 }
 
-/** The 32 bits of two neighbouring columns, the first or the second pair of the four columns with this index. */
-function roundingWord(x: number, y: number, index: number, pair: number): number {
+/** The 32 bits of the eight columns with this index. */
+function roundingWord(x: number, y: number, index: number): number {
   let z = (index + x) | 0;
   z = (Math.imul(z ^ (z >>> 16), 0x21f0aaad) + y) | 0;
   z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
-  const first = (z ^ (z >>> 15)) >>> 0;
-  if (pair === 0) return first;
-  z = Math.imul(first, 0x9e3779b1);
-  return (z ^ (z >>> 16)) >>> 0;
+  return (z ^ (z >>> 15)) >>> 0;
 }
 
+/** What a word, or its upper part, is multiplied by for each of four columns. */
+const FACTORS = [0xcdc041d9, 0x6427d34d, 0x963451df, 0xca9560a7];
+
 /**
- * The random word of an element, and whether it is the first of the two columns that share it: that takes the upper bits,
- * the second one the lower.
+ * The 23 random bits of an element.
  *
  * @param cols Columns of the tensor.
  */
@@ -49,16 +48,11 @@ export function roundingBits(
   row: number,
   col: number,
   cols: number,
-): RandomBits {
+): number {
   const { x, y } = streamWords(stream);
-  const index = (stream.rows?.[row] ?? row) * Math.ceil(cols / 4) + (col >> 2);
-  return { word: roundingWord(x, y, index, (col >> 1) % 2), isFirst: col % 2 === 0 };
-}
-
-/** See {@linkcode roundingBits}. */
-export interface RandomBits {
-  readonly word: number;
-  readonly isFirst: boolean;
+  const index = (stream.rows?.[row] ?? row) * Math.ceil(cols / 8) + (col >> 3);
+  const word = roundingWord(x, y, index);
+  return Math.imul(col & 4 ? word >>> 9 : word, FACTORS[col & 3]) & 0x7fffff;
 }
 
 /** How a format rounds stochastically. */
@@ -66,7 +60,7 @@ export interface StochasticCodec {
   /** How many random bits it uses. */
   readonly bits: number;
   /** An element's random number, an integer below `2 ** bits`. */
-  readonly random: (bits: RandomBits) => number;
+  readonly random: (bits: number) => number;
   /** The code of `decode(code) + change`, both f32. */
   readonly round: (code: number, change: number, random: number) => number;
 }
@@ -74,7 +68,7 @@ export interface StochasticCodec {
 /** e4m3: one of the two neighbours of the f32 sum, saturated; NaN stays NaN. */
 export const STOCHASTIC_E4M3: StochasticCodec = {
   bits: 19,
-  random: ({ word, isFirst }) => isFirst ? word >>> 13 : word & 0x7ffff,
+  random: (bits) => bits & 0x7ffff,
   round(code, change, random) {
     const value = Math.fround(decodeE4m3Finite(code) + change);
     if (Number.isNaN(value)) return FP8_NAN;
@@ -92,13 +86,18 @@ function decodeE4m3Finite(code: number): number {
   return (code & 0x7f) === FP8_NAN ? (code & 0x80 ? -480 : 480) : fp8DecodeTable(E4M3)[code];
 }
 
-/** int8: the floor of the f32 sum of the change and a random number between 0 and 1; saturated at ±127. */
+/**
+ * int8: the f32 sum of the change and a random number between -1/2 and 1/2 is added to the code and rounded, as the adder of
+ * f32 rounds where a code c is 1 + (c - 127) · 2^-24; saturated at ±127.
+ */
 export const STOCHASTIC_INT8: StochasticCodec = {
   bits: 22,
-  random: ({ word, isFirst }) => (isFirst ? word >>> 10 : (word & 0xffff) * 64 + (word >>> 26)),
+  random: (bits) => bits >>> 1,
   round(code, change, random) {
-    const value = (code << 24 >> 24) + Math.floor(Math.fround(change + (random + 0.5) / 2 ** 22));
-    return Math.min(Math.max(value, -127), 127) & 0xff;
+    const drawn = Math.fround(change + (random + 0.5) / 2 ** 22 - 0.5);
+    const sum = Math.fround(1 + ((code << 24 >> 24) - 127 + drawn) / 2 ** 24);
+    const value = 127 + (Math.min(sum, 1) - 1) * 2 ** 24;
+    return Math.max(value, -127) & 0xff;
   },
 };
 

@@ -231,6 +231,42 @@ export function updateStochastic(
   return writeRows(weight, weight.codes, change, change, scaling, rows, how).statistics;
 }
 
+/**
+ * The same where A is trained as well: `c·Δ(B·A) = c·(ΔB·A + B_old·ΔA)` is one product of twice the
+ * rank, whose right factor is `[A~; ΔA~]`, each row with a scale of its own.
+ *
+ * @param weight `[W~; A~; ΔA~]`, its rank twice that of B; the codes of W are updated in place.
+ * @param b B after the step `[outputs, rank / 2]`.
+ * @param change What the step changed it by.
+ * @param scaling c = alpha / rank.
+ * @param rounding The random numbers of this step of this tensor.
+ * @returns What was done.
+ */
+export function updateProduct(
+  weight: CodedWeight,
+  b: Float32Array,
+  change: Float32Array,
+  scaling: number,
+  rounding: RoundingStream,
+): UpdateStatistics {
+  const { scales, outputs, rank } = weight;
+  const half = rank / 2;
+  const intended = new Float32Array(outputs * rank);
+  const factor = new Float32Array(outputs * rank);
+  for (let i = 0; i < outputs; i++) {
+    for (let j = 0; j < rank; j++) {
+      const at = i * half + j % half;
+      const value = j < half ? change[at] : Math.fround(b[at] - change[at]);
+      intended[i * rank + j] = value;
+      factor[i * rank + j] = value * Math.fround(scaling / scales[outputs + j]);
+    }
+  }
+  const factors = { rows: scales.slice(0, outputs), columns: new Float32Array(rank).fill(1) };
+  const rows = Array.from({ length: outputs }, (_, i) => i);
+  const how = { rounding, coefficient: changeCoefficient, factors };
+  return writeRows(weight, weight.codes, factor, intended, scaling, rows, how).statistics;
+}
+
 /** Writes `encode(base + β·A~)` into the given rows; `intended` is only measured. */
 function writeRows(
   weight: CodedWeight,
@@ -239,15 +275,15 @@ function writeRows(
   intended: Float32Array,
   scaling: number,
   rows: number[],
-  { rounding = null, coefficient = updateCoefficient }: {
+  { rounding = null, coefficient = updateCoefficient, factors = updateFactors(weight, scaling) }: {
     rounding?: RoundingStream | null;
+    factors?: UpdateFactors;
     coefficient?: typeof updateCoefficient;
   } = {},
 ): { statistics: UpdateStatistics; change: Float64Array } {
   const { codes, scales, outputs, inputs, rank } = weight;
   const { max, values: decoded, encode, stochastic, coefficientMask } =
     UPDATE_CODECS[weight.format.name];
-  const factors = updateFactors(weight, scaling);
   const a = codeValues(weight, outputs, rank);
   const change = new Float64Array(outputs * inputs);
   let codesChanged = 0;

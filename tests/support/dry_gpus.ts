@@ -20,7 +20,11 @@ export function openDryGpu(): Device {
 export function openDryTensorGpu(): Device {
   const like = {
     provider: "dawn",
-    info: { subgroupMatrixConfigs: [F16_MATRIX, I8_MATRIX] },
+    info: {
+      subgroupMinSize: 32,
+      subgroupMaxSize: 32,
+      subgroupMatrixConfigs: [F16_MATRIX, I8_MATRIX],
+    },
     gpu: { features: new Set(["shader-f16", "subgroups", SUBGROUP_MATRIX]) },
   };
   return openDryDevice(like as unknown as Device).device;

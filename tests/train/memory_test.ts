@@ -36,6 +36,13 @@ const METHODS: Record<string, Method> = {
     topK: 3,
     targetModules: ["q_proj", "down_proj"],
   }),
+  "falqon, A trained too": falqon({
+    rank: 5,
+    format: "int8",
+    updateRule: "stochastic",
+    trainA: true,
+    targetModules: ["q_proj", "v_proj", "down_proj"],
+  }),
   "falqon, accumulate": falqon({ rank: 5, updateRule: "accumulate", scaleGranularity: "tensor" }),
   "lora": lora({ rank: 5, targetModules: ["q_proj", "v_proj"] }),
   "fp8-lora": fp8Lora({ rank: 5 }),

@@ -33,7 +33,10 @@ const INT8: Record<string, Method> = {
 const EXACT: Record<string, Method> = { "lora": lora({ rank: 16 }), "full": full() };
 
 /** Kernels that round. */
-const NARROW_KERNELS = ["gemm_f16", "gemm_tensor", "low_rank_gradient_tensor", "quantize_rows"];
+const NARROW_KERNELS = [
+  ...["gemm_f16", "gemm_tensor", "low_rank_gradient_tensor", "quantize_rows"],
+  "attention_half_forward",
+];
 
 /** The shape of one block, and all around it, of known models. */
 const MODELS: Record<string, ModelConfig> = {
@@ -93,7 +96,11 @@ for (const [model, config] of Object.entries(MODELS)) {
   Deno.test(`a step of ${model} uses tensor cores where it may, packed f16 where not`, async () => {
     for (const [name, method] of Object.entries({ ...NARROW, ...INT8 })) {
       const native = await stepKernels(openDryGpu, config, method);
-      assert(native.names.has("gemm_f16") && native.names.has("attention_forward"), name);
+      assert(native.names.has("gemm_f16"), name);
+      const [qkvBytes] = await widestBytes(openDryGpu, config, method);
+      const half = qkvBytes === 2 && config.headDim > 64;
+      const forward = [...native.names].filter((kernel) => /^attention_.*forward/.test(kernel));
+      assertEquals(forward, [half ? "attention_half_forward" : "attention_forward"], name);
       assertEquals(
         native.codes.filter((code) => /subgroup(_matrix|[A-Z]\w*\()/.test(code)),
         [],

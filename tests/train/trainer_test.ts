@@ -34,7 +34,7 @@ const rows = Array.from({ length: 40 }, (_, i) => ({
 }));
 
 const METHODS: Record<string, () => Method> = {
-  "requantize": () => falqon({ rank: 5 }),
+  "requantize": () => falqon({ rank: 5, updateRule: "requantize" }),
   "requantize with pending rows": () => falqon({ rank: 5, topK: 3 }),
   "requantize in int8, not rotated, with pending rows": () =>
     falqon({ rank: 5, format: "int8", rotation: false, topK: 3 }),
@@ -43,6 +43,9 @@ const METHODS: Record<string, () => Method> = {
     falqon({ rank: 5, format: "int8", rounding: "stochastic" }),
   "stochastic": () => falqon({ rank: 5, updateRule: "stochastic" }),
   "stochastic in int8": () => falqon({ rank: 5, format: "int8", updateRule: "stochastic" }),
+  "stochastic, A trained too": () => falqon({ rank: 5, updateRule: "stochastic", trainA: true }),
+  "int8, A trained too": () =>
+    falqon({ rank: 5, format: "int8", updateRule: "stochastic", trainA: true }),
   "paper": () => falqon({ rank: 5, updateRule: "paper" }),
   "lora": () => lora({ rank: 5 }),
   "lora with a frozen A": () => lora({ rank: 5, trainA: false }),
@@ -167,7 +170,13 @@ Deno.test("weight decay is refused where no adapter is kept that could decay", a
 Deno.test("what is saved evaluates as the trained model did", async () => {
   await withTinyModel(async (folder, load, device) => {
     const data = Dataset.from(join(folder, "train.jsonl"));
-    for (const name of ["requantize with pending rows", "stochastic", "paper", "full"]) {
+    const names = [
+      "requantize with pending rows",
+      "stochastic",
+      "stochastic, A trained too",
+      "paper",
+    ];
+    for (const name of [...names, "full"]) {
       using model = await load();
       using trainer = await Trainer.create(tinyRun(model, folder, METHODS[name]()));
       const before = await trainer.evaluate(data);
@@ -188,9 +197,28 @@ Deno.test("what is saved evaluates as the trained model did", async () => {
   });
 });
 
+Deno.test("training A as well learns faster than only B at the same rate", async () => {
+  await withTinyModel(async (folder, load) => {
+    for (const format of ["fp8", "int8"] as const) {
+      const losses = async (trainA: boolean) => {
+        using model = await load();
+        const method = falqon({ rank: 5, format, updateRule: "stochastic", trainA });
+        using trainer = await Trainer.create(tinyRun(model, folder, method));
+        return (await collect(trainer)).map(({ loss }) => loss);
+      };
+      const [onlyB, both] = [await losses(false), await losses(true)];
+      // In the first step B is zero, so A has no gradient, and nothing else differs.
+      assertAlmostEquals(both[1], onlyB[1], 0.01);
+      const end = (losses: number[]) => losses.slice(-3).reduce((sum, loss) => sum + loss / 3, 0);
+      assert(end(both) < end(onlyB) - 0.05, `${format}: ${end(both)} against ${end(onlyB)}`);
+    }
+  });
+});
+
 Deno.test("gradient checkpointing and a longer sequence between steps change nothing", async () => {
   await withTinyModel(async (folder, load) => {
-    for (const name of ["requantize", "stochastic in int8", "torchao-style", "qlora", "full"]) {
+    const names = ["requantize", "stochastic in int8", "int8, A trained too", "torchao-style"];
+    for (const name of [...names, "qlora", "full"]) {
       using model = await load();
       const options = { ...tinyRun(model, folder, METHODS[name]()), steps: 7 };
       const run = async (extra: Partial<TrainerOptions>, interrupt: boolean) => {

@@ -1,16 +1,23 @@
-// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
-// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. Include-only.
+// Parameters and bindings of the attention kernels, in f32, in packed f16 and on tensor cores, and how they read q, k, v
+// and the gradient of the output: vectors of WIDTH components (2, 8 or 4) of a head. BACKWARD: those of the gradients.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
+// what is written are vectors of 4. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
 //! if WIDTH == 2
-  head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
-  parts: u32,      // of a tile's slices: see attention_tiles.wgsl
+  head_pairs: u32, // half the head size; elsewhere it is HEAD_DIM
 //! end
-  // All pitches and columns except those of the statistics count vectors.
+//! if WIDTH != 4
+  parts: u32,      // of a tile's slices: see attention_tiles.wgsl, attention_half.wgsl
+//! end
+//! if WIDTH == 8
+  steps: u32,      // runs of 32 dims of a head
+  halves: u32,     // 2: of a tile's columns, and of the rows of an invocation
+//! end
+  // All pitches and columns except those of the statistics count vectors: those that are read or written.
   qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
 //! if BACKWARD
   d_output_pitch: u32, statistics_pitch: u32,
@@ -22,7 +29,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-//! if QKV == f32
+//! if WIDTH == 8
+// Eight neighbours of a row.
+alias Eight = array<vec4<f16>, 2>;
+
+@group(0) @binding(1) var<storage, read> qkv: array<Eight>;
+//! elif QKV == f32
 @group(0) @binding(1) var<storage, read> qkv: array<vec$WIDTH<f32>>;
 //! elif WIDTH == 2
 @group(0) @binding(1) var<storage, read> qkv: array<u32>;
@@ -30,11 +42,19 @@ struct Params {
 @group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
 //! end
 //! if BACKWARD
+//! if WIDTH == 8
+@group(0) @binding(2) var<storage, read> d_output: array<Eight>;
+//! else
 @group(0) @binding(2) var<storage, read> d_output: array<vec$WIDTH<f32>>;
+//! end
 @group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read> log_sum_exp: array<f32>;
 @group(0) @binding(5) var<storage, read> delta: array<f32>;
-@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec$WIDTH<f32>>;
+//! if WIDTH == 2
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec2<f32>>;
+//! else
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4<f32>>;
+//! end
 //! if ROTATED
 //! include rotation.wgsl
 @group(0) @binding(7) var<storage, read> positions: array<u32>;
@@ -42,7 +62,11 @@ struct Params {
 //! end
 //! else
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
-//! include attention_output.wgsl WIDTH=$WIDTH BINDING=3
+//! if WIDTH == 2
+//! include attention_output.wgsl WIDTH=2 BINDING=3
+//! else
+//! include attention_output.wgsl WIDTH=4 BINDING=3
+//! end
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 //! end
 
@@ -62,7 +86,7 @@ fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
 //! if WIDTH == 2
   return token * params.qkv_pitch + column + head * params.head_pairs + vector;
 //! else
-  return token * params.qkv_pitch + column + head * (HEAD_DIM / 4u) + vector;
+  return token * params.qkv_pitch + column + head * (HEAD_DIM / ${WIDTH}u) + vector;
 //! end
 }
 

@@ -1,9 +1,10 @@
 // Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
-// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the
+// second half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the
+// weight itself; b f32 [outputs, rank], its columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
+// takes each.
 //! include code_place.wgsl
 
 struct Params {
@@ -15,13 +16,16 @@ struct Params {
   w_row: u32,
   base_row: u32,
   a_row: u32,
+//! if HALVES
+  second_row: u32,
+//! end
   rank: u32,
   b_pitch: u32,
 //! if CHANGE
   change_vectors: u32, // vectors of columns in a row of change
 //! end
 //! if STOCHASTIC
-  row_vectors: u32, // fours of columns in a row
+  row_words: u32,  // eights of columns in a row
   key_low: u32,    // of the tensor
   key_high: u32,
 //! end
@@ -44,6 +48,16 @@ struct Params {
 //! end
 
 fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
+
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+//! if HALVES
+  let half = params.rank / 2u;
+  return select(params.a_row, params.second_row - half, j >= half) + j;
+//! else
+  return params.a_row + j;
+//! end
+}
 
 // The codes that vector `vector` of a row starts from.
 //! if IN_PLACE

@@ -1,6 +1,6 @@
-// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for two neighbouring
-// columns, a function of the tensor's key, the step and the element, by integer arithmetic only. Include-only; the
-// kernel's parameters have key_low, key_high and row_vectors.
+// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key, the
+// step and the element, by integer arithmetic only. Include-only; the kernel's parameters have key_low, key_high and
+// row_words.
 //! include mix.wgsl
 //! include step_state.wgsl
 
@@ -11,14 +11,18 @@ fn rounding_stream() -> vec2<u32> {
   return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
 }
 
-// The words of columns 4·vector to 4·vector + 3 of a row, a word for two of them. The first is `mix` of their index, with
-// half of the stream before and half in its middle, so that streams are not each other's shifts; the second is half a
-// round more.
-fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
-  var z = row * params.row_vectors + vector + stream.x;
+// A word for columns 8·eight to 8·eight + 7 of a row: `mix` of their index, with half of the stream before and half in its
+// middle, so that streams are not each other's shifts.
+fn rounding_word(stream: vec2<u32>, row: u32, eight: u32) -> u32 {
+  var z = row * params.row_words + eight + stream.x;
   z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
   z = (z ^ (z >> 15u)) * 0x735a2d97u;
-  let first = z ^ (z >> 15u);
-  z = first * 0x9e3779b1u;
-  return vec2<u32>(first, z ^ (z >> 16u));
+  return z ^ (z >> 15u);
+}
+
+// The random bits of four of these columns, the first or the last ones (half is 0 or 1): the lower 23 of each. Products of
+// the word's lower or upper 23 bits, so each number is as likely; the factors are such that the pairs of any two columns
+// form a lattice with nearly the largest possible distances.
+fn random_bits(word: u32, half: u32) -> vec4<u32> {
+  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u);
 }

@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var asked = vec4<f32>();
     var sum = vec4<f32>();
     for (var j = 0u; j < params.rank; j++) {
-      let a = decode4(weight[place_of(params.a_row + j, vector)]);
+      let a = decode4(weight[place_of(adapter_row(j), vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
       asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
@@ -53,7 +53,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let base = base_codes(row, vector);
       let value = (decode4(base) + sum) * UNIT;
 //! if STOCHASTIC
-      let code = new_codes(base, sum, rounding_words(rounding_stream(), row, vector));
+      let random = random_bits(rounding_word(rounding_stream(), row, vector / 2u), vector % 2u);
+      let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), random);
 //! else
       let code = new_codes(base, sum);
 //! end

@@ -15,6 +15,7 @@
 @group(0) @binding(7) var<storage, read_write> change: array<vec4<f32>>;
 //! end
 
+const CHANGE_UNIT = 1.0 / f32(1u << CHANGE_SHIFT);
 const THREADS = (BM / TM) * (BN / TN);
 const COLUMN_LANES = BN / TN; // threads side by side
 const ROW_LANES = BM / TM;
@@ -39,7 +40,7 @@ fn rows_of(p: u32) -> vec4<u32> {
 
 // Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
 fn a_codes(j: u32, v: u32) -> u32 {
-  return weight[place_of(params.a_row + min(j, params.rank - 1u), min(v, params.vectors - 1u))];
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), min(v, params.vectors - 1u))];
 }
 
 // Element j of four rows of b: zero beyond the rank.
@@ -133,7 +134,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (p0 + (tm + ${i}u * ROW_LANES) * 4u + ${c}u < params.count && v_$n < params.vectors) {
     let at = place_of(params.w_row + row_${i}_$c, v_$n);
 //! if STOCHASTIC
-    let code = new_codes(from_${i}_${c}_$n, sum_${i}_${c}_$n, rounding_words(stream, row_${i}_$c, v_$n));
+    let random = random_bits(rounding_word(stream, row_${i}_$c, v_$n / 2u), v_$n % 2u);
+    let code = new_codes(from_${i}_${c}_$n, sum_${i}_${c}_$n * CHANGE_UNIT, random);
 //! else
     let code = new_codes(from_${i}_${c}_$n, sum_${i}_${c}_$n);
 //! end

@@ -1,7 +1,7 @@
 // falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
-// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES
+// the second half of A's rows from second_row on; base codes [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
 //
 // f16 holds A~ exactly. β is f16 too: a power of two for each row brings the largest |β| to [2^14, 2^15). A β of more
 // than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
@@ -10,10 +10,11 @@
 // where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
 // that is not finite becomes NaN.
 //
-// Idea: a subgroup keeps the coefficients of 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS columns.
-// A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched meanwhile.
-// Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads and writes them.
-// Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
+// Idea: a subgroup keeps the coefficients of its BLOCKS · 16 rows in fragments, and its workgroup walks along
+// STEPS · COLUMNS columns. A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one
+// are fetched meanwhile. Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads
+// and writes them; neighbouring ones have neighbouring codes. Within four codes columns are in the order 0, 2, 1, 3 in
+// which A~ is cheaply decoded.
 //! include falqon_row.wgsl
 //! include fragments.wgsl
 //! include code_place.wgsl
@@ -24,10 +25,13 @@ struct Params {
   w_row: u32,
   base_row: u32,
   a_row: u32,
+//! if HALVES
+  second_row: u32,
+//! end
   rank: u32,
   b_vectors: u32, // vectors of 4 floats in a row of b
 //! if STOCHASTIC
-  row_vectors: u32, // fours of columns in a row
+  row_words: u32, // eights of columns in a row
   key_low: u32,   // of the tensor
   key_high: u32,
 //! end
@@ -60,13 +64,17 @@ fn base_codes(row: u32, vector: u32) -> vec4<u32> {
 }
 
 const THREADS = 32u * SUBGROUPS;
+const ROWS = 16u * BLOCKS;       // of a subgroup
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
 const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
-const SUM_ROW = 4u * STEP + 1u;  // of 4 floats
-const BETA_ROW = 3u;
-const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's 16 rows
+const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
+const SUM_ROW = SUM_PART * STEP;
+const BETA_ROW = 2u * RANK_STEPS + 1u;
+const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's rows, and the coefficients before
+const PLACE = ROWS * LONGEST_ROW;
 
-var<workgroup> tile: array<vec4<u32>, SUMS + 16u * SUBGROUPS * SUM_ROW>;
+var<workgroup> tile: array<vec4<u32>, SUMS + SUBGROUPS * PLACE>;
+var<workgroup> units: array<f32, SUBGROUPS * ROWS>; // what each row's sums are multiplied by
 
 // Four coefficients of a row, from column j on; zero beyond the rank, as b is.
 fn four_coefficients(row: u32, factor: f32, j: u32) -> vec4<f32> {
@@ -85,9 +93,19 @@ fn halves(v: vec4<f32>) -> vec2<u32> { return vec2<u32>(pack2x16float(v.xy), pac
 // The first 11 significant bits. By its bits, as what is rounded to f16 and back a driver may take for the value itself.
 fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u)); }
 
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+//! if HALVES
+  let half = params.rank / 2u;
+  return select(params.a_row, params.second_row - half, j >= half) + j;
+//! else
+  return params.a_row + j;
+//! end
+}
+
 // Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
 fn a_codes(j: u32, v: u32) -> vec4<u32> {
-  return weight[place_of(params.a_row + min(j, params.rank - 1u), v)];
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), v)];
 }
 
 // Eight codes as f16 divided by UNIT, in fours ordered 0, 2, 1, 3.
@@ -95,49 +113,81 @@ fn a_f16(codes: vec2<u32>) -> vec4<u32> {
 //! if CODES == e4m3
   let pairs = vec4<u32>(codes.x, codes.x >> 8u, codes.y, codes.y >> 8u);
   return ((pairs & vec4<u32>(0x00800080u)) << vec4<u32>(8u)) | ((pairs & vec4<u32>(0x007f007fu)) << vec4<u32>(7u));
-//! else
+//! elif EMULATE
   return vec4<u32>(halves(decode4(codes.x).xzyw), halves(decode4(codes.y).xzyw));
+//! else
+  // Each code plus 128 is the mantissa of an f16 of 1024 and more.
+  let bytes = codes ^ vec2<u32>(0x80808080u);
+  let pairs = vec4<u32>(bytes.x, bytes.x >> 8u, bytes.y, bytes.y >> 8u);
+  let numbers = (pairs & vec4<u32>(0x00ff00ffu)) | vec4<u32>(0x64006400u);
+  return vec4<u32>(less_1152(numbers.x), less_1152(numbers.y), less_1152(numbers.z), less_1152(numbers.w));
 //! end
 }
+//! if CODES == int8
+//! if !EMULATE
+
+fn less_1152(pair: u32) -> u32 { return bitcast<u32>(bitcast<vec2<f16>>(pair) - vec2<f16>(1152.0)); }
+//! end
+//! end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
-  let my_row = thread % 16u; // among the subgroup's
-  let my_half = thread % 32u / 16u;
-  let row = group.y * (16u * SUBGROUPS) + thread / 32u * 16u + my_row;
-  let read_row = min(row, params.rows - 1u);
-  let sums = SUMS + thread / 32u * (16u * SUM_ROW);
+  let lane = thread % 32u;
+  let group_row = thread / 32u * ROWS; // the subgroup's first row among the workgroup's
+  let first_row = group.y * (ROWS * SUBGROUPS) + group_row;
+  let sums = SUMS + thread / 32u * PLACE;
 
-  // This invocation's half of the row's coefficients, 8 of each 16.
-  let factor = row_factors[read_row];
-  var largest = 0.0;
+  // This invocation's half of the coefficients of a row of each block, 8 of each 16.
+  let half = lane / 16u;
+//! unroll r 0 BLOCKS
+  let read_row_$r = min(first_row + 16u * ${r}u + lane % 16u, params.rows - 1u);
+  let factor_$r = row_factors[read_row_$r];
+  var largest_$r = 0.0;
 //! unroll k 0 RANK_STEPS
-  let beta_${k}_0 = four_coefficients(read_row, factor, 16u * ${k}u + 8u * my_half);
-  let beta_${k}_1 = four_coefficients(read_row, factor, 16u * ${k}u + 8u * my_half + 4u);
-  largest = max(largest, max(largest_of(beta_${k}_0), largest_of(beta_${k}_1)));
+  let beta_${r}_${k}_0 = four_coefficients(read_row_$r, factor_$r, 16u * ${k}u + 8u * half);
+  let beta_${r}_${k}_1 = four_coefficients(read_row_$r, factor_$r, 16u * ${k}u + 8u * half + 4u);
+  largest_$r = max(largest_$r, max(largest_of(beta_${r}_${k}_0), largest_of(beta_${r}_${k}_1)));
 //! end
-  largest = max(largest, from_other_half(largest, thread));
+  largest_$r = max(largest_$r, from_other_half(largest_$r, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
-  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
-  let scale = bitcast<f32>((268u - exponent) << 23u);
-  let unscale = bitcast<f32>((exponent - 14u) << 23u);
+  let exponent_$r = max(bitcast<u32>(largest_$r), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale_$r = bitcast<f32>((268u - exponent_$r) << 23u);
+  // Sums so small that this is not what it should be are nothing to what they are added to.
+  if (half == 0u) {
+    units[group_row + 16u * ${r}u + lane] =
+      bitcast<f32>((max(exponent_$r, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+  }
+//! end
 
   // Into fragments, through the place of the sums.
-  let beta_at = sums + my_row * BETA_ROW + my_half;
+//! unroll r 0 BLOCKS
 //! unroll k 0 RANK_STEPS
-  let scaled_${k}_0 = beta_${k}_0 * scale;
-  let scaled_${k}_1 = beta_${k}_1 * scale;
-  workgroupBarrier();
-  tile[beta_at] = vec4<u32>(halves(upper(scaled_${k}_0)), halves(upper(scaled_${k}_1)));
-//! if LOW
-  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
-    halves(scaled_${k}_0 - upper(scaled_${k}_0)), halves(scaled_${k}_1 - upper(scaled_${k}_1)));
+  let scaled_${r}_${k}_0 = beta_${r}_${k}_0 * scale_$r;
+  let scaled_${r}_${k}_1 = beta_${r}_${k}_1 * scale_$r;
+  tile[sums + (16u * ${r}u + lane % 16u) * BETA_ROW + 2u * ${k}u + half] =
+    vec4<u32>(halves(upper(scaled_${r}_${k}_0)), halves(upper(scaled_${r}_${k}_1)));
+//! end
 //! end
   workgroupBarrier();
-  let high_$k = load_left(sums, BETA_ROW);
+//! unroll r 0 BLOCKS
+//! unroll k 0 RANK_STEPS
+  let high_${r}_$k = load_left(sums + 16u * ${r}u * BETA_ROW + 2u * ${k}u, BETA_ROW);
+//! end
+//! end
 //! if LOW
-  let low_$k = load_left(sums + 16u * BETA_ROW, BETA_ROW);
+  workgroupBarrier();
+//! unroll r 0 BLOCKS
+//! unroll k 0 RANK_STEPS
+  tile[sums + (16u * ${r}u + lane % 16u) * BETA_ROW + 2u * ${k}u + half] = vec4<u32>(
+    halves(scaled_${r}_${k}_0 - upper(scaled_${r}_${k}_0)), halves(scaled_${r}_${k}_1 - upper(scaled_${r}_${k}_1)));
+//! end
+//! end
+  workgroupBarrier();
+//! unroll r 0 BLOCKS
+//! unroll k 0 RANK_STEPS
+  let low_${r}_$k = load_left(sums + 16u * ${r}u * BETA_ROW + 2u * ${k}u, BETA_ROW);
+//! end
 //! end
 //! end
 
@@ -155,63 +205,78 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tile[a_at_$t + 1u] = a_f16(a_first_$t.zw);
   }
 //! end
-//! unroll n 0 COLUMNS/32
-  var from_next_$n = base_codes(read_row, first + my_half + 2u * ${n}u);
+  // This invocation's codes: a vector of several rows.
+  let my_v = lane % STEP;
+//! unroll n 0 ITEMS
+  let my_row_$n = lane / STEP + ${n}u * (32u / STEP);
+  let row_$n = first_row + my_row_$n;
+  let from_row_$n = min(row_$n, params.rows - 1u);
+  let unit_$n = units[group_row + my_row_$n];
+  var from_next_$n = base_codes(from_row_$n, first + my_v);
 //! end
 //! if STOCHASTIC
   let stream = rounding_stream();
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
+//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-    var sum_$c = Sum();
+    var sum_${r}_$c = Sum();
+//! end
 //! end
 //! unroll k 0 RANK_STEPS
     {
 //! unroll c 0 COLUMNS/16
       let a_$c = load_right(16u * ${k}u * A_ROW + 2u * ${c}u, A_ROW);
 //! end
+//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-      sum_$c = multiply_add(high_$k, a_$c, sum_$c);
+      sum_${r}_$c = multiply_add(high_${r}_$k, a_$c, sum_${r}_$c);
 //! end
 //! if LOW
 //! unroll c 0 COLUMNS/16
-      sum_$c = multiply_add(low_$k, a_$c, sum_$c);
+      sum_${r}_$c = multiply_add(low_${r}_$k, a_$c, sum_${r}_$c);
+//! end
 //! end
 //! end
     }
 //! end
+//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-    store_sum(sums + 4u * ${c}u, SUM_ROW, sum_$c);
+    store_sum(sums + 16u * ${r}u * SUM_ROW + SUM_PART * ${c}u, SUM_ROW, sum_${r}_$c);
+//! end
 //! end
     workgroupBarrier();
-    let v = first + step * STEP;
+    let v = first + step * STEP + my_v;
 //! unroll t 0 A_LOADS
     if (a_j_$t < 16u * RANK_STEPS) {
       tile[a_at_$t] = a_f16(a_next_$t.xy);
       tile[a_at_$t + 1u] = a_f16(a_next_$t.zw);
     }
-    a_next_$t = a_codes(a_j_$t, v + 2u * STEP + a_v_$t);
+    a_next_$t = a_codes(a_j_$t, first + (step + 2u) * STEP + a_v_$t);
 //! end
-//! unroll n 0 COLUMNS/32
+//! unroll n 0 ITEMS
     let from_$n = from_next_$n;
-    from_next_$n = base_codes(read_row, v + STEP + my_half + 2u * ${n}u);
+    from_next_$n = base_codes(from_row_$n, v + STEP);
 //! end
-//! unroll n 0 COLUMNS/32
+//! unroll n 0 ITEMS
     {
-      let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * ${n}u);
+      let at = sums + my_row_$n * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;
-//! unroll q 0 4
-      let sum_$q = bitcast<vec4<f32>>(tile[at + ${q}u]).xzyw * unscale;
 //! if STOCHASTIC
-      let words_$q = rounding_words(stream, row, 4u * (v + my_half + 2u * ${n}u) + ${q}u);
-      codes[$q] = new_codes(from_$n[$q], sum_$q, words_$q);
+      let word_0 = rounding_word(stream, row_$n, 2u * v);
+      let word_1 = rounding_word(stream, row_$n, 2u * v + 1u);
+//! end
+//! for q,word,half in 0,0,0 1,0,1 2,1,0 3,1,1
+      let sum_$q = bitcast<vec4<f32>>(tile[at + ${q}u]).xzyw * unit_$n;
+//! if STOCHASTIC
+      codes[$q] = new_codes(from_$n[$q], sum_$q, random_bits(word_$word, ${half}u));
 //! else
       codes[$q] = new_codes(from_$n[$q], sum_$q);
 //! end
 //! end
-      if (row < params.rows && v + my_half + 2u * ${n}u < params.vectors) {
-        weight[place_of(params.w_row + row, v + my_half + 2u * ${n}u)] = codes;
+      if (row_$n < params.rows && v < params.vectors) {
+        weight[place_of(params.w_row + row_$n, v)] = codes;
       }
     }
 //! end

@@ -1,7 +1,7 @@
 // The gradient of a factor of low rank, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns
 // n, a long sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
 //
-// Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
+// Shapes: a f32 [tokens, ·] from column a_column on, b f32 or codes [tokens, ·] from b_column on, out f32 [m, n].
 // Idea: both operands lie along the outer index, so they pass to workgroup memory as they are. A workgroup makes BM rows
 // of out and, where they fit, all its columns, so that a is read once; a thread makes TM × TN values in registers. To
 // give a large GPU enough workgroups the tokens are split, `split_k` to each z, whose partial results are added in
@@ -23,8 +23,18 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+
+//! include low_rank_right.wgsl
+
+// Four values as they are.
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+//! if B_CODES
+  return right_values(quad) / scale;
+//! else
+  return quad;
+//! end
+}
 
 const COLUMN_LANES = BN / TN; // threads side by side
 const ROW_LANES = BM / TM;
@@ -56,7 +66,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let b_token_$t = (thread + ${t}u * THREADS) / (BN / 4u);
   let b_slot_$t = (thread + ${t}u * THREADS) % (BN / 4u);
   let b_at_$t = params.b_column / 4u + min(n0 / 4u + b_slot_$t, (params.n - 1u) / 4u);
-  var b_next_$t = b[min(first + b_token_$t, last_token) * (params.b_pitch / 4u) + b_at_$t];
+  var b_next_$t = fetch_right(min(first + b_token_$t, last_token), b_at_$t, params.b_pitch / 4u);
+  var b_scale_$t = right_scale(min(first + b_token_$t, last_token));
 //! end
 //! unroll i 0 TM/4
 //! unroll c 0 4
@@ -73,7 +84,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! unroll t 0 B_LOADS
     if (thread + ${t}u * THREADS < B_TASKS) {
-      b_tile[b_token_$t][b_slot_$t] = select(vec4<f32>(), b_next_$t, t0 + b_token_$t < end);
+      b_tile[b_token_$t][b_slot_$t] = select(
+        vec4<f32>(), right_quad(b_next_$t, b_scale_$t), t0 + b_token_$t < end);
     }
 //! end
     workgroupBarrier();
@@ -82,7 +94,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     a_next_$t = a[min(t1 + a_token_$t, last_token) * (params.a_pitch / 4u) + a_at_$t];
 //! end
 //! unroll t 0 B_LOADS
-    b_next_$t = b[min(t1 + b_token_$t, last_token) * (params.b_pitch / 4u) + b_at_$t];
+    b_next_$t = fetch_right(min(t1 + b_token_$t, last_token), b_at_$t, params.b_pitch / 4u);
+    b_scale_$t = right_scale(min(t1 + b_token_$t, last_token));
 //! end
 //! unroll k 0 BK
     {

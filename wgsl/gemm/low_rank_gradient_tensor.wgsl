@@ -2,11 +2,11 @@
 // rounded to f16, with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the
 // reading of `a`.
 //
-// Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
-// Range: gradients are far smaller than f16 reaches. `a` is multiplied by power[0] (see gradient_scale.wgsl), after its
+// Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 or codes [tokens, ·] from b_column on, out f32 [m, n].
+// Range: gradients are far smaller than f16 reaches. `a` is multiplied by a power of two (see gradient_scale.wgsl), after its
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. `b` is of ordinary size and limited.
 // An `a` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
-// by itself. They are taken out again where they can be: b's row t is multiplied by power[0] / row_scales[t], at most 1.
+// by itself. They are taken out again where they can be: b's row t is multiplied by the power / row_scales[t], at most 1.
 // Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one split of SPLIT_K tokens. A step of BK tokens
 // waits in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of `a` are
 // loaded transposed at no cost. SPLIT_K is known to the compiler, which unrolls the loop. Splits are added by
@@ -15,6 +15,7 @@
 // values are fetched as they are. Indices are clamped instead of guarded: what is past the end of the tokens counts
 // zero by `b`, and rows and columns that are not there are not stored.
 //! include fragments.wgsl
+//! include low_rank_right.wgsl
 
 struct Params {
   m: u32, n: u32, tokens: u32,
@@ -22,15 +23,17 @@ struct Params {
   b_pitch: u32, b_column: u32,
   out_pitch: u32,
   alpha: f32,
+  power_factor: f32, // a power of two
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> power: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 //! if COLUMN_SCALES
 @group(0) @binding(5) var<storage, read> column_scales: array<vec4<f32>>; // of the columns of a
 //! end
+
+fn used_power() -> f32 { return power[0] * params.power_factor; }
 
 const THREADS = 128u;
 // Rows of the tiles in vectors of 8 f16 values, without and with the pad that spreads rows over the banks.
@@ -48,36 +51,40 @@ const STEPS = SPLIT_K / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
-// Of each token, scale_of is what its row of `a` was multiplied by; right_quad turns values of its row of `b` into
-// those of the tile, before they are rounded.
+// Of each token, scale_of is what its rows of `a` and `b` were multiplied by; right_quad turns values of its row of `b`
+// into those of the tile, before they are rounded.
 //! if A_TYPE == f16
 @group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read> row_scales: array<f32>; // of the rows of a
 
 fn scale_of(token: u32) -> f32 {
-  return row_scales[token];
+  return row_scales[token] * right_scale(token);
 }
 
-fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return saturated(values * (power[0] / scale));
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+  return saturated(right_values(quad) * (used_power() / scale));
 }
 //! else
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 
 fn scale_of(token: u32) -> f32 {
-  return 1.0;
+  return right_scale(token);
 }
 
-fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return saturated(values);
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+//! if B_CODES
+  return saturated(right_values(quad) / scale);
+//! else
+  return saturated(quad);
+//! end
 }
 
 // The factors of four columns of `a`, from the one at `quad` on.
 fn factor_of(quad: u32) -> vec4<f32> {
 //! if COLUMN_SCALES
-  return power[0] / column_scales[quad];
+  return used_power() / column_scales[quad];
 //! else
-  return vec4<f32>(power[0]);
+  return vec4<f32>(used_power());
 //! end
 }
 //! end
@@ -86,7 +93,7 @@ fn factor_of(quad: u32) -> vec4<f32> {
 fn store(split: u32, row: u32, column: u32, sum: vec4<f32>) {
   // Up to the pitch: the columns behind n are zeros.
   if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
-  var value = sum * (params.alpha / power[0]);
+  var value = sum * (params.alpha / used_power());
 //! if COLUMN_SCALES
   value *= column_scales[params.a_column + row / 4u][row % 4u];
 //! end
@@ -140,8 +147,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 //! unroll p 0 B_LOADS
   let b_row_$p = min(first + b_token + ${p}u * B_TOKENS, last_token);
-  var b_low_$p = b[b_row_$p * params.b_pitch + b_low];
-  var b_high_$p = b[b_row_$p * params.b_pitch + b_high];
+  var b_low_$p = fetch_right(b_row_$p, b_low, params.b_pitch);
+  var b_high_$p = fetch_right(b_row_$p, b_high, params.b_pitch);
   var b_scale_$p = scale_of(b_row_$p);
 //! end
 //! unroll i 0 BM/32
@@ -182,8 +189,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll p 0 B_LOADS
     {
       let row = min(next + b_token + ${p}u * B_TOKENS, last_token);
-      b_low_$p = b[row * params.b_pitch + b_low];
-      b_high_$p = b[row * params.b_pitch + b_high];
+      b_low_$p = fetch_right(row, b_low, params.b_pitch);
+      b_high_$p = fetch_right(row, b_high, params.b_pitch);
       b_scale_$p = scale_of(row);
     }
 //! end

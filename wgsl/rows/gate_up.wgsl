@@ -5,17 +5,21 @@
 //! include silu.wgsl
 
 //! if GATE_UP == f16
-@group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
+alias GateUpWord = vec2<u32>;
 //! else
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
+alias GateUpWord = vec4<f32>;
 //! end
 
-// Four values, `at` counted in fours.
-fn gate_up_at(at: u32) -> vec4<f32> {
+@group(0) @binding(1) var<storage, read> gate_up: array<GateUpWord>;
+
+// The values of a word.
+fn widened(word: GateUpWord) -> vec4<f32> {
 //! if GATE_UP == f16
-  let bits = gate_up[at];
-  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+  return vec4<f32>(unpack2x16float(word.x), unpack2x16float(word.y));
 //! else
-  return gate_up[at];
+  return word;
 //! end
 }
+
+// Four values, `at` counted in fours.
+fn gate_up_at(at: u32) -> vec4<f32> { return widened(gate_up[at]); }

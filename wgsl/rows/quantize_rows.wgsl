@@ -12,6 +12,7 @@ struct Params {
   vectors: u32,
   trailing_vectors: u32,
   first_row: u32,
+  first_scale: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

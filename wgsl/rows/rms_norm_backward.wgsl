@@ -23,12 +23,16 @@ struct Params {
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_input: array<vec4<f32>>;
 
-struct Source {
-  dy: vec4<f32>,
+struct Rest {
   x: vec4<f32>,
 //! if ACCUMULATE
   before: vec4<f32>,
 //! end
+}
+
+struct Source {
+  dy: vec4<f32>,
+  rest: Rest,
 }
 
 struct Row {
@@ -44,16 +48,18 @@ fn place(row: u32, v: u32) -> u32 { return row * params.vectors + min(v, params.
 
 fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[place(row, v)]; }
 
-fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+fn rest(row: u32, v: u32) -> Rest {
   let at = place(row, v);
 //! if ACCUMULATE
-  return Source(dy, input[at], d_input[at]);
+  return Rest(input[at], d_input[at]);
 //! else
-  return Source(dy, input[at]);
+  return Rest(input[at]);
 //! end
 }
 
-fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
+fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return Source(dy, rest); }
+
+fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
 // Zero past the end of the weight, which lies before the pitch.
 fn weight_at(v: u32) -> vec4<f32> {
@@ -61,7 +67,7 @@ fn weight_at(v: u32) -> vec4<f32> {
   return select(vec4<f32>(), weight[min(v, weights - 1u)], v < weights);
 }
 
-fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.x); }
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.rest.x); }
 
 fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
   let mean = sum / f32(params.cols);
@@ -69,9 +75,9 @@ fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
 }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values {
-  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.x;
+  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.rest.x;
 //! if ACCUMULATE
-  return Values(source.before + dx);
+  return Values(source.rest.before + dx);
 //! else
   return Values(dx);
 //! end

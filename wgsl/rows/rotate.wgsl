@@ -1,6 +1,7 @@
 // Block Hadamard transform of a matrix along its rows, see hadamard.wgsl: output[r] = input[r] · H.
 //
-// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too.
+// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too. With ACCUMULATE the
+// result is added to what output holds.
 // Idea: the pitch is whole blocks, so the matrix is one run of them. Four vec4s per thread, each loaded and stored once.
 //! include linear_grid.wgsl
 //! include hadamard.wgsl
@@ -31,9 +32,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! unroll i 0 4
   let value_$i = value(start + tile_place(thread, ${i}u));
 //! end
-  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread, 0u);
+  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread);
 //! unroll i 0 4
-  let at_$i = start + rotated_place(thread, ${i}u);
+  let at_$i = start + tile_place(thread, ${i}u);
+//! if ACCUMULATE
+  if (at_$i < params.vectors) { output[at_$i] += result[$i]; }
+//! else
   if (at_$i < params.vectors) { output[at_$i] = result[$i]; }
+//! end
 //! end
 }

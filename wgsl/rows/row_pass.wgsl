@@ -19,14 +19,16 @@
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs,
+// and scales at `params.first_scale`.
 // Without QUANTIZED there are no codes.
 //
-// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
-// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+// ROTATED is what goes through the transform of hadamard.wgsl, of which a thread takes four places of a tile at once. Rows
+// are always kept in registers then (VECTORS is a multiple of 4).
 //   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
 //   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
-//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
+//            declares turned(row, v), that part; Rest, rest(row, v), what else is read, without waiting for the
+//            transform; and source_of(rest, part), what load(row, v) gives of the two
 //! include workgroup_reduce.wgsl
 //! include hadamard.wgsl
 //! if QUANTIZED
@@ -45,19 +47,20 @@ fn write_row(row: u32, thread: u32) {
 //! end
 //! if ROTATED == source
 //! unroll i 0 VECTORS
-  let turned_$i = turned(row, tile_place(thread, ${i}u));
+  let v_$i = tile_place(thread, ${i}u);
+  let turned_$i = turned(row, v_$i);
+//! end
+//! unroll i 0 VECTORS
+  let rest_$i = rest(row, v_$i);
 //! end
 //! unroll tile 0 VECTORS/4
   var tile_$tile: Tile;
 //! unroll i 4*tile 4*tile+4
   tile_$tile[${i}u % 4u] = turned_$i;
 //! end
-  tile_$tile = rotated(tile_$tile, thread, ${tile}u % 2u);
-//! end
-//! unroll tile 0 VECTORS/4
+  tile_$tile = rotated(tile_$tile, thread);
 //! unroll i 4*tile 4*tile+4
-  let v_$i = rotated_place(thread, ${i}u);
-  let source_$i = load_with(row, v_$i, tile_$tile[${i}u % 4u]);
+  let source_$i = source_of(rest_$i, tile_$tile[${i}u % 4u]);
 //! end
 //! end
 //! elif REGISTERS
@@ -112,39 +115,37 @@ fn write_row(row: u32, thread: u32) {
 //! unroll i 4*tile 4*tile+4
   tile_$tile[${i}u % 4u] = select(vec4<f32>(), values_$i[0], v_$i < vectors);
 //! end
-  tile_$tile = rotated(tile_$tile, thread, ${tile}u % 2u);
+  tile_$tile = rotated(tile_$tile, thread);
 //! unroll i 4*tile 4*tile+4
-  let to_$i = rotated_place(thread, ${i}u);
   let out_${i}_0 = tile_$tile[${i}u % 4u];
 //! end
 //! end
 //! elif REGISTERS
 //! unroll i 0 VECTORS
-  let to_$i = v_$i;
 //! unroll part 0 PARTS
   let out_${i}_$part = by_column(values_$i[$part], ${part}u * vectors + min(v_$i, vectors - 1u));
 //! end
 //! end
 //! end
 //! if GIVEN_SCALES
-  let scale = scales[row];
+  let scale = scales[scale_place(row)];
 //! else
 //! if REGISTERS
   var amax = 0.0;
 //! unroll i 0 VECTORS
 //! unroll part 0 PARTS
-  amax = max(amax, select(0.0, largest(out_${i}_$part), to_$i < vectors));
+  amax = max(amax, select(0.0, largest(out_${i}_$part), v_$i < vectors));
 //! end
 //! end
 //! end
   let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
+  if (thread == 0u) { scales[scale_place(row)] = scale; }
 //! end
 //! if REGISTERS
 //! unroll i 0 VECTORS
-  if (to_$i < vectors) {
+  if (v_$i < vectors) {
 //! unroll part 0 PARTS
-    write_scaled(row, ${part}u * vectors + to_$i, out_${i}_$part * scale);
+    write_scaled(row, ${part}u * vectors + v_$i, out_${i}_$part * scale);
 //! end
   }
 //! end
@@ -166,6 +167,14 @@ fn write_row(row: u32, thread: u32) {
 }
 
 //! if QUANTIZED
+fn scale_place(row: u32) -> u32 {
+//! if FIRST_ROW
+  return params.first_scale + row;
+//! else
+  return row;
+//! end
+}
+
 fn place_of(row: u32, v: u32) -> u32 {
 //! if FIRST_ROW
   return code_place(params.first_row + row, v, code_words($PARTS * row_vectors()));

@@ -28,13 +28,21 @@ fn place(v: u32) -> u32 { return min(v, params.vectors - 1u); }
 
 fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[row * params.vectors + place(v)]; }
 
-// The gradients, which take two thirds of the registers of what they are made of.
-fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
-  let at = 2u * row * params.vectors + place(v);
-  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), dy);
+// As it is stored, which takes the fewest registers.
+struct Rest {
+  gate: GateUpWord,
+  up: GateUpWord,
 }
 
-fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
+fn rest(row: u32, v: u32) -> Rest {
+  let at = 2u * row * params.vectors + place(v);
+  return Rest(gate_up[at], gate_up[at + params.vectors]);
+}
+
+// The gradients, which take two thirds of the registers of what they are made of.
+fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return gated_gradient(widened(rest.gate), widened(rest.up), dy); }
+
+fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source.gate, source.up); }
 fn again(row: u32, v: u32, of_row: Row) -> Values { return made(load(row, v), v, of_row); }

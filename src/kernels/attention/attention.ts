@@ -8,6 +8,7 @@ import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
 import { attentionDelta } from "./delta.ts";
+import { attentionHalfBackward, attentionHalfForward, suitsHalfAttention } from "./half.ts";
 import { attentionTensorBackward, attentionTensorForward, suitsTensorAttention } from "./tensor.ts";
 import { backwardCall, forwardCall } from "./params.ts";
 import {
@@ -24,7 +25,8 @@ import { expectMatrix } from "../shapes.ts";
 /**
  * Records `output = softmax(scale · q·kᵀ) · v` over the keys that each query sees: on tensor
  * cores with q, k, v and probabilities rounded to f16 where the device has them and heads are
- * multiples of 16, else in f32. In f16, q, k and v take half the bytes.
+ * multiples of 16; else, for q, k and v in f16, in packed f16 where `suitsHalfAttention` says so;
+ * else in f32.
  */
 export function attentionForward(program: Program, options: AttentionForwardOptions): void {
   const { output, logSumExp, heads, headDim } = options;
@@ -34,6 +36,10 @@ export function attentionForward(program: Program, options: AttentionForwardOpti
   expectMatrix("attentionForward", "logSumExp", logSumExp, { rows: tokens, cols: heads });
   if (suitsTensorAttention(program.device, options)) {
     attentionTensorForward(program, options);
+    return;
+  }
+  if (suitsHalfAttention(program.device, options)) {
+    attentionHalfForward(program, options);
     return;
   }
   const tile = tileFor(program.device, headDim, 1);
@@ -72,6 +78,10 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   }
   if (suitsTensorAttention(program.device, options)) {
     attentionTensorBackward(program, options);
+    return;
+  }
+  if (suitsHalfAttention(program.device, options)) {
+    attentionHalfBackward(program, options);
     return;
   }
   const delta = program.scratch(tokens, heads, "attention delta");

@@ -53,3 +53,27 @@ export function attentionDelta(
   );
   return maxima;
 }
+
+/**
+ * Records the same, and finds the power of two that brings the largest magnitude of dOutput into
+ * [2ᵉ, 2ᵉ⁺¹).
+ *
+ * @returns f32 [tokens + 1, heads]: delta, and in the row after the last token the power of two and
+ * its inverse.
+ */
+export function attentionScaledDelta(
+  program: Program,
+  options: AttentionBackwardOptions,
+  exponent: number,
+): Matrix {
+  const tokens = options.dOutput.rows;
+  const delta = program.scratch(tokens + 1, options.heads, "attention delta");
+  const maxima = attentionDelta(program, options, delta, "attention gradient maxima")!;
+  program.dispatch(
+    program.device.kernel("attention_gradient_scale"),
+    { maxima, scales: delta },
+    { count: maxima.cols, at: tokens * delta.pitch, exponent },
+    [1],
+  );
+  return delta;
+}

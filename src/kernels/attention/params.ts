@@ -1,6 +1,6 @@
 /**
- * Bindings and parameters shared by the f32 and tensor-core kernels of attention; `unit` is their
- * vector width.
+ * Bindings and parameters shared by the kernels of attention; `unit` is the width of the vectors
+ * that they write, and `inputUnit` of those that they read.
  *
  * @module
  */
@@ -22,14 +22,21 @@ export interface AttentionCall {
   params: Record<string, number>;
 }
 
-/** Those of the forward. `unit`: columns of a vector, in which pitches and columns are counted. */
-export function forwardCall(options: AttentionForwardOptions, unit: number): AttentionCall {
+/**
+ * Those of the forward. Pitches and columns are counted in vectors: of `unit` columns where
+ * something is written, of `inputUnit` where it is read.
+ */
+export function forwardCall(
+  options: AttentionForwardOptions,
+  unit: number,
+  inputUnit = unit,
+): AttentionCall {
   const { q, documents, output, logSumExp } = options;
   return {
     constants: { QKV: q.matrix.type, OUTPUT: output.type },
     bindings: { qkv: q.matrix, documents, output, log_sum_exp: logSumExp },
     params: {
-      ...inputParams(options, unit),
+      ...inputParams(options, inputUnit),
       output_pitch: output.pitch / unit,
       statistics_pitch: logSumExp.pitch,
     },
@@ -41,6 +48,7 @@ export function backwardCall(
   options: AttentionBackwardOptions,
   delta: Matrix,
   unit: number,
+  inputUnit = unit,
 ): AttentionCall {
   const { q, documents, logSumExp, dOutput, rotation, dQ, dK, dV } = options;
   return {
@@ -56,8 +64,8 @@ export function backwardCall(
       ...rotation,
     },
     params: {
-      ...inputParams(options, unit),
-      d_output_pitch: dOutput.pitch / unit,
+      ...inputParams(options, inputUnit),
+      d_output_pitch: dOutput.pitch / inputUnit,
       statistics_pitch: delta.pitch,
       d_qkv_pitch: dQ.matrix.pitch / unit,
       d_qkv_columns: dQ.matrix.cols / unit,

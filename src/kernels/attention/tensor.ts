@@ -9,7 +9,7 @@ import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
 import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
-import { attentionDelta } from "./delta.ts";
+import { attentionScaledDelta } from "./delta.ts";
 import { backwardCall, forwardCall } from "./params.ts";
 import type { AttentionBackwardOptions, AttentionForwardOptions } from "./shapes.ts";
 
@@ -128,15 +128,7 @@ export function attentionTensorBackward(
   const { q, heads, kvHeads, headDim } = options;
   const { device } = program;
   const tokens = q.matrix.rows;
-  // The row after the last holds the power of two.
-  const delta = program.scratch(tokens + 1, heads, "attention delta");
-  const maxima = attentionDelta(program, options, delta, "attention gradient maxima")!;
-  program.dispatch(
-    device.kernel("attention_gradient_scale"),
-    { maxima, scales: delta },
-    { count: maxima.cols, at: tokens * delta.pitch },
-    [1],
-  );
+  const delta = attentionScaledDelta(program, options, 7);
   const { constants, bindings, params } = backwardCall(options, delta, 4);
   program.dispatch(
     device.kernel("attention_tensor_queries", {

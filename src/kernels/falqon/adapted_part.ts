@@ -16,6 +16,11 @@ export interface AdaptedPart {
   /** First row of W and of A in it. */
   wRow: number;
   aRow: number;
+  /**
+   * First row of the second half of A's rows, where they do not follow the first half: a product of
+   * which both factors have changed is one of twice the rank.
+   */
+  secondRow?: number;
   /** Rows of W. */
   rows: number;
   rank: number;
@@ -40,7 +45,7 @@ export type UpdateBase = { codes: Matrix; row: number } | "in place";
 /** Checks that a part and what its rows start from lie inside their codes. */
 export function checkPart(
   kernel: string,
-  { weight, wRow, aRow, rows, rank, rowFactors, columnFactors, b }: AdaptedPart,
+  { weight, wRow, aRow, secondRow, rows, rank, rowFactors, columnFactors, b }: AdaptedPart,
   base: UpdateBase,
   selection: Selection | null,
 ): void {
@@ -48,7 +53,10 @@ export function checkPart(
   expectMatrix(kernel, "b", b, { rows, cols: rank });
   expectVector(kernel, "rowFactors", rowFactors, rows);
   expectVector(kernel, "columnFactors", columnFactors, rank);
-  if (Math.max(wRow + rows, aRow + rank) > weight.rows) {
+  const halves = secondRow !== undefined;
+  if (halves && rank % 2 > 0) throw new RangeError(`${kernel}: a rank of ${rank} has no halves`);
+  const aEnd = halves ? Math.max(aRow, secondRow) + rank / 2 : aRow + rank;
+  if (Math.max(wRow + rows, aEnd) > weight.rows) {
     throw new RangeError(
       `${kernel}: ${rows} rows from ${wRow} on and ${rank} from ${aRow} on are not all ` +
         `among the ${weight.rows} of the weight`,

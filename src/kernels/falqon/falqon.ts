@@ -9,12 +9,7 @@ import type { BufferView, Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import { type Bindings, linearGrid, type Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
-import {
-  suitsTensorUpdate,
-  UPDATE_TENSOR_TILE,
-  updateRowsTensor,
-  type UpdateTensorTile,
-} from "./tensor.ts";
+import { updateRowsTensor, type UpdateTensorTile, updateTensorTile } from "./tensor.ts";
 import { type AdaptedPart, checkPart, type Selection, type UpdateBase } from "./adapted_part.ts";
 import { roundingBindings, roundingParams, type StochasticRounding } from "./rounding.ts";
 import { updateConstants } from "./update_format.ts";
@@ -142,11 +137,12 @@ function check(kernel: string, { part, base, selection, rounding }: RowsOptions)
 
 function updateTile(
   device: Device,
-  { part, selection, change }: UpdateRowsOptions,
+  { part, base, selection, rounding, change }: UpdateRowsOptions,
 ): UpdateTile | UpdateTensorTile {
   if ((selection?.count ?? part.rows) <= FEW_ROWS.BM) return FEW_ROWS;
-  if (!selection && !change && suitsTensorUpdate(device, part)) return UPDATE_TENSOR_TILE;
-  return device.isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS;
+  const short = base === "in place" && !!rounding;
+  const tile = selection || change ? null : updateTensorTile(device, part, short);
+  return tile ?? (device.isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS);
 }
 
 /** Constants, bindings and parameters of wgsl/falqon/falqon_part.wgsl. */
@@ -157,6 +153,7 @@ function rowConstants({ part, base, selection, rounding }: RowsOptions): KernelC
     ALL_ROWS: !selection,
     IN_PLACE: inPlace,
     STOCHASTIC: !!rounding,
+    HALVES: part.secondRow !== undefined,
   };
 }
 
@@ -178,6 +175,7 @@ function rowParams({ part, base, rounding }: RowsOptions): Record<string, number
     w_row: part.wRow,
     base_row: base === "in place" ? 0 : base.row,
     a_row: part.aRow,
+    ...(part.secondRow !== undefined && { second_row: part.secondRow }),
     rank: part.rank,
     b_pitch: part.b.pitch,
     ...roundingParams(rounding, part.weight.cols),

@@ -36,5 +36,5 @@ export function roundingParams(
 ): Record<string, number> {
   if (!rounding) return {};
   const { low, high } = rounding.key;
-  return { row_vectors: Math.ceil(cols / 4), key_low: low, key_high: high };
+  return { row_words: Math.ceil(cols / 8), key_low: low, key_high: high };
 }

@@ -14,37 +14,49 @@ import { coefficientBits, needsTwoParts, updateConstants } from "./update_format
 
 /** How a workgroup of `falqon_update_tensor.wgsl` is made up. */
 export interface UpdateTensorTile {
-  /** Subgroups of 32 invocations, each with 16 rows. */
+  /** Subgroups of 32 invocations. */
   subgroups: number;
+  /** Blocks of 16 rows of each. */
+  blocks: number;
   /** Columns of a step: a multiple of 32. */
   columns: number;
   /** Steps that a workgroup takes. */
   steps: number;
 }
 
-/** The one used. */
-export const UPDATE_TENSOR_TILE: UpdateTensorTile = { subgroups: 8, columns: 32, steps: 16 };
-
 /** Rows and rank from which fragments are not mostly empty. */
 const FEWEST_ROWS = 64;
 const SMALLEST_RANK = 16;
 /** Rank up to which an invocation has registers for the fragments of its coefficients. */
 const LARGEST_RANK = 128;
+/** The same of the coefficients of two rows, or of a row's in two parts. */
+const LARGEST_RANK_TWICE = 64;
 
-/** Bytes of workgroup memory that the kernel with a tile needs. */
-export function updateTensorBytes(
-  { subgroups, columns }: UpdateTensorTile,
-  rank: number,
-): number {
-  const a = 16 * Math.ceil(rank / 16) * (columns / 8 + 1);
-  return 16 * (a + 16 * subgroups * (columns / 4 + 1));
+/** Vectors of 16 bytes of workgroup memory that a row has, for its coefficients, then its sums. */
+function longestRow({ columns }: UpdateTensorTile, rankSteps: number): number {
+  return Math.max(5 * columns / 16, 2 * rankSteps + 1);
 }
 
-/** Whether the kernel can write all rows of a part, and is worth it. */
-export function suitsTensorUpdate(device: Device, { rows, rank }: AdaptedPart): boolean {
-  return supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS && rank >= SMALLEST_RANK &&
-    rank <= LARGEST_RANK &&
-    updateTensorBytes(UPDATE_TENSOR_TILE, rank) <= device.limits.maxComputeWorkgroupStorageSize;
+/** Bytes of workgroup memory that the kernel with a tile needs. */
+function updateTensorBytes(tile: UpdateTensorTile, rank: number): number {
+  const rankSteps = Math.ceil(rank / 16);
+  const { subgroups, blocks, columns } = tile;
+  const rows = 16 * subgroups * blocks;
+  return 16 * (16 * rankSteps * (columns / 8 + 1) + rows * longestRow(tile, rankSteps)) + 4 * rows;
+}
+
+/** The tile for a part, or null where the kernel cannot write it or is not worth it. */
+export function updateTensorTile(
+  device: Device,
+  { weight, rows, rank }: AdaptedPart,
+  short: boolean,
+): UpdateTensorTile | null {
+  const twice = rank <= LARGEST_RANK_TWICE && !needsTwoParts(coefficientBits(weight.type, short));
+  const tile = { subgroups: twice ? 4 : 8, blocks: twice ? 2 : 1, columns: 32, steps: 16 };
+  const fits = supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS &&
+    rank >= SMALLEST_RANK && rank <= LARGEST_RANK &&
+    updateTensorBytes(tile, rank) <= device.limits.maxComputeWorkgroupStorageSize;
+  return fits ? tile : null;
 }
 
 /** Operands of {@linkcode updateRowsTensor}, checked by the caller. */
@@ -62,8 +74,9 @@ export interface UpdateTensorOptions {
  */
 export function updateRowsTensor(
   program: Program,
-  { part, base, rounding, tile: { subgroups, columns, steps }, cost }: UpdateTensorOptions,
+  { part, base, rounding, tile, cost }: UpdateTensorOptions,
 ): void {
+  const { subgroups, blocks, columns, steps } = tile;
   const { weight, b, rowFactors, columnFactors, rows, rank } = part;
   const { device } = program;
   const inPlace = base === "in place";
@@ -73,12 +86,16 @@ export function updateRowsTensor(
     device.kernel("falqon_update_tensor", {
       ...updateConstants(weight.type, short),
       SUBGROUPS: subgroups,
+      BLOCKS: blocks,
       COLUMNS: columns,
+      ITEMS: blocks * columns / 32,
+      LONGEST_ROW: longestRow(tile, rankSteps),
       STEPS: steps,
       RANK_STEPS: rankSteps,
       A_LOADS: Math.ceil(rankSteps * columns / (32 * subgroups)),
       IN_PLACE: inPlace,
       STOCHASTIC: !!rounding,
+      HALVES: part.secondRow !== undefined,
       LOW: needsTwoParts(coefficientBits(weight.type, short)),
       EMULATE: !supportsMatrix(device, F16_MATRIX),
     }),
@@ -96,11 +113,12 @@ export function updateRowsTensor(
       w_row: part.wRow,
       base_row: inPlace ? 0 : base.row,
       a_row: part.aRow,
+      ...(part.secondRow !== undefined && { second_row: part.secondRow }),
       rank,
       b_vectors: b.pitch / 4,
       ...roundingParams(rounding, weight.cols),
     },
-    [Math.ceil(weight.pitch / (columns * steps)), Math.ceil(rows / (16 * subgroups))],
+    [Math.ceil(weight.pitch / (columns * steps)), Math.ceil(rows / (16 * subgroups * blocks))],
     cost,
   );
 }

@@ -21,7 +21,6 @@ import {
 import type { Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
 import { formatOf } from "../../numerics/formats.ts";
-import { fp8Operands } from "./fp8_operands.ts";
 import { int8Operands } from "./int8_operands.ts";
 import { packedOperands, storedOperands } from "./operands.ts";
 import type { PackedOperandCache } from "./pack.ts";
@@ -100,7 +99,6 @@ export function gemm(program: Program, options: GemmOptions): void {
   const operands = OPERANDS[variant.kernel](program, a, b, taken);
   const kernel = program.device.kernel(variant.kernel, {
     ...variant.tile,
-    ...variant.constants,
     ...operands.constants,
     ...outputConstants(options, variant),
     ACCUMULATE: accumulate && splits === 1,
@@ -144,7 +142,6 @@ const OPERANDS = {
   gemm: storedOperands,
   gemm_f16: packedOperands,
   gemm_tensor: packedOperands,
-  gemm_fp8_tensor: fp8Operands,
   gemm_int8: int8Operands,
   gemm_int8_tensor: int8Operands,
   gemm_int8_rows: int8Operands,

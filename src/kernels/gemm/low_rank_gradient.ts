@@ -9,7 +9,7 @@ import { ELEMENT_BYTES, roundUp } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { type GradientScale, lowRankGradientTensor } from "./low_rank_gradient_tensor.ts";
-import type { LowRankProduct } from "./low_rank_product.ts";
+import { type LowRankProduct, rightBindings, rightConstants } from "./low_rank_product.ts";
 import { recordSplitK } from "./low_rank_split.ts";
 
 /** Operands and options of {@linkcode lowRankGradient}. */
@@ -79,7 +79,9 @@ export function lowRankGradient(program: Program, options: LowRankGradientOption
       ...tile,
       A_LOADS: Math.ceil(BK * BM / 4 / threads),
       B_LOADS: Math.ceil(BK * BN / 4 / threads),
+      ...rightConstants(options),
     },
+    bindings: rightBindings(options),
     params: { split_k: splitK, alpha },
     unit: 1,
   });
@@ -110,17 +112,20 @@ function transposed({ BM, BN, BK, TM, TN }: Omit<LowRankVariant, "splits">) {
   return { BM: BN, BN: BM, BK, TM: TN, TN: TM };
 }
 
-function checkShapes({ a, b, out, gradientScale }: LowRankGradientOptions): void {
+function checkShapes({ a, b, bScales, out, gradientScale }: LowRankGradientOptions): void {
   const [m, n] = [a.cols, b.cols];
   const types = [a.matrix.type, b.matrix.type, out.type];
-  const wanted = [gradientScale?.rowScales ? "f16" : "f32", "f32", "f32"];
+  const right = bScales && ELEMENT_BYTES[b.matrix.type] === 1 ? b.matrix.type : "f32";
+  const wanted = [gradientScale?.rowScales ? "f16" : "f32", right, "f32"];
   const inside = [a, b].every(({ matrix, column, cols }) =>
     column % (16 / ELEMENT_BYTES[matrix.type]) === 0 && column + cols <= matrix.pitch
   );
   const problem = types.some((type, i) => type !== wanted[i])
     ? `types ${types.join(", ")} are not ${wanted.join(", ")}`
     : !inside
-    ? "columns must start at a multiple of 4, of 8 in f16, and lie inside their matrices"
+    ? "columns must start at a multiple of 16 bytes, and lie inside their matrices"
+    : bScales && bScales.length < b.matrix.rows
+    ? `${bScales.length} scales of codes are too few for ${b.matrix.rows} rows`
     : a.matrix.rows !== b.matrix.rows || out.rows !== m || out.cols !== n
     ? `(${a.matrix.rows}×${m})ᵀ · ${b.matrix.rows}×${n} does not give ${out.rows}×${out.cols}`
     : null;

@@ -10,13 +10,15 @@ import type { Program } from "../../gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
 import { formatOf } from "../../numerics/formats.ts";
 import type { QuantizedGradient } from "../rows/quantize.ts";
-import type { LowRankProduct } from "./low_rank_product.ts";
+import { type LowRankProduct, rightBindings, rightConstants } from "./low_rank_product.ts";
 import { recordSplitK } from "./low_rank_split.ts";
 
 /** How far the elements of a gradient reach, so that they can be brought into the range of f16. */
 export interface GradientScale {
   /** f32, one element: the power of two to multiply by. */
   power: Matrix;
+  /** A power of two that it is multiplied by. Default 1. */
+  powerFactor?: number;
   /** f32: the columns are divided by these first. */
   columnScales?: Vector;
   /**
@@ -71,6 +73,19 @@ export function scaleOfF16Gradient(program: Program, codes: QuantizedGradient): 
   return { power, columnScales: codes.columnScales, rowScales: codes.scales };
 }
 
+/**
+ * The same of a gradient in f16 that goes with a scale found already for its codes: by
+ * {@linkcode recordGradientScale} if `isF16` is false, else by {@linkcode scaleOfF16Gradient}.
+ */
+export function asScaleOfF16(
+  { power }: GradientScale,
+  { codes, scales: rowScales }: QuantizedGradient,
+  isF16: boolean,
+): GradientScale {
+  const { f16Headroom } = formatOf(codes.type);
+  return { power, powerFactor: isF16 ? 1 : 1 / f16Headroom!, rowScales };
+}
+
 /** Records finding `headroom` times the power of two that no scale is below. */
 function recordPower(
   program: Program,
@@ -91,10 +106,11 @@ function recordPower(
  */
 export function lowRankGradientTensor(
   program: Program,
-  { a, b, out, alpha = 1, accumulate = false }: LowRankProduct,
-  { power, columnScales, rowScales }: GradientScale,
+  product: LowRankProduct,
+  { power, powerFactor = 1, columnScales, rowScales }: GradientScale,
   variant: Partial<LowRankTensorVariant> = {},
 ): void {
+  const { a, b, out, alpha = 1, accumulate = false } = product;
   const [m, n, tokens] = [a.cols, b.cols, a.matrix.rows];
   if (rowScales && rowScales.length < tokens) {
     throw new RangeError(`Cannot take ${rowScales.length} scales out of ${tokens} rows`);
@@ -121,14 +137,16 @@ export function lowRankGradientTensor(
       B_LOADS: loads(BN),
       A_TYPE: a.matrix.type,
       COLUMN_SCALES: !!columnScales,
+      ...rightConstants(product),
       EMULATE: !supportsMatrix(program.device, F16_MATRIX),
     },
     bindings: {
       power,
       ...(columnScales && { column_scales: columnScales }),
       ...(rowScales && { row_scales: rowScales }),
+      ...rightBindings(product),
     },
-    params: { alpha },
+    params: { alpha, power_factor: powerFactor },
     unit: 4,
   });
 }

@@ -61,7 +61,8 @@ export function recordSplitK(program: Program, options: SplitKOptions): void {
     [Math.ceil(roundUp(n, 16) / constants.BN), Math.ceil(m / constants.BM), splits],
     {
       flops: 2 * m * n * tokens,
-      bytes: tokens * (ELEMENT_BYTES[a.matrix.type] * m + 4 * n) + 4 * splits * m * n,
+      bytes: tokens * (ELEMENT_BYTES[a.matrix.type] * m + ELEMENT_BYTES[b.matrix.type] * n) +
+        4 * splits * m * n,
       label: `${m}×${n}×${tokens}`,
     },
   );

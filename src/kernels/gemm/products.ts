@@ -19,7 +19,6 @@ import { FORMATS, type NumberFormat } from "../../numerics/formats.ts";
  * - `gemm`: f32 arithmetic on operands as they are stored;
  * - `gemm_f16`: packed f16 arithmetic, added to f32 sums every few steps;
  * - `gemm_tensor`: tensor cores, f16 operands and f32 sums;
- * - `gemm_fp8_tensor`: the same for FP8 codes in panels, which no format has: for measurements;
  * - `gemm_int8`: packed dot products of int8 operands in panels, exact i32 sums;
  * - `gemm_int8_tensor`: the same on tensor cores;
  * - `gemm_int8_rows`: the same for few rows of the left operand.
@@ -28,7 +27,6 @@ export type GemmKernel =
   | "gemm"
   | "gemm_f16"
   | "gemm_tensor"
-  | "gemm_fp8_tensor"
   | "gemm_int8"
   | "gemm_int8_tensor"
   | "gemm_int8_rows";
@@ -65,12 +63,6 @@ const PRODUCTS: readonly GemmProduct[] = [
     matrix: F16_MATRIX,
   },
   { kernel: "gemm_f16", takes: becomeF16, needsF16: true },
-  {
-    kernel: "gemm_fp8_tensor",
-    takes: (a, b) => becomeF16(a, b) && a.bytes === 1 && b.bytes === 1,
-    needsF16: true,
-    matrix: F16_MATRIX,
-  },
   { kernel: "gemm_int8_tensor", takes: areInt8, needsF16: false, matrix: I8_MATRIX },
   { kernel: "gemm_int8", takes: areInt8, needsF16: false },
   { kernel: "gemm_int8_rows", takes: areInt8, needsF16: false },

@@ -32,8 +32,6 @@ export interface GemmTile extends Readonly<Record<string, number>> {
 export interface GemmVariant {
   kernel: GemmKernel;
   tile: GemmTile;
-  /** Other constants that tell variants of the kernel apart. */
-  constants?: KernelConstants;
 }
 
 /** Words of four codes in a step of a row of int8. */
@@ -123,7 +121,6 @@ const ENOUGH_WORKGROUPS = {
   gemm: 128,
   gemm_f16: 256,
   gemm_tensor: 256,
-  gemm_fp8_tensor: 256,
   // Partial sums in f32 would not be exact.
   gemm_int8: 0,
   gemm_int8_tensor: 0,
@@ -192,22 +189,6 @@ export function halfVariant(BM: number, BN: number, promote: 1 | 2 | 4 = 4): Gem
 /** Tiles of 2 × 2 subgroups. `band`: rows of tiles that are made together. */
 export function tensorVariant(BM: number, BN: number, band: number = 22): GemmVariant {
   return { kernel: "gemm_tensor", tile: { BM, BN, BK: 32, BAND: band } };
-}
-
-/**
- * Tiles of 2 × 2 subgroups for FP8 codes in panels. `step`: the contraction in workgroup memory at a
- * time. `order`: that of four codes in a word, see `gemm_fp8_tensor.wgsl`.
- */
-export function fp8TensorVariant(
-  BM: 64 | 128,
-  BN: 64 | 128,
-  { step: BK = 32, order: ORDER = "bytes", band: BAND = 22 }: {
-    step?: 32 | 64;
-    order?: "bytes" | "lanes";
-    band?: number;
-  } = {},
-): GemmVariant {
-  return { kernel: "gemm_fp8_tensor", tile: { BM, BN, BK, BAND }, constants: { ORDER } };
 }
 
 /**

@@ -21,6 +21,8 @@ export interface AdamWOptions {
   values: Vector | null;
   /** Before clipping. */
   gradients: Vector;
+  /** Whether to write over the gradients what values change by, as without values. Default false. */
+  changes?: boolean;
   /** Mean of gradients. */
   firstMoment: Vector;
   /** Mean of squared gradients. */
@@ -47,6 +49,7 @@ export interface AdamWOptions {
  */
 export function adamW(program: Program, options: AdamWOptions): void {
   const { values, gradients, firstMoment, secondMoment, eps, weightDecay, state } = options;
+  const changes = !values || (options.changes ?? false);
   const { length } = gradients;
   const vectorsByName = { ...(values && { values }), gradients, firstMoment, secondMoment };
   for (const [name, vector] of Object.entries(vectorsByName)) {
@@ -60,7 +63,7 @@ export function adamW(program: Program, options: AdamWOptions): void {
   const { beta1, beta2 } = state.betas;
   const vectors = Math.ceil(length / 4);
   program.dispatch(
-    program.device.kernel("adamw", { THREADS, CHANGES: !values }),
+    program.device.kernel("adamw", { THREADS, VALUES: !!values, CHANGES: changes }),
     {
       inputs: state.inputs,
       results: state.results,
@@ -79,6 +82,7 @@ export function adamW(program: Program, options: AdamWOptions): void {
       ...(values && { decay_end: options.decayEnd ?? length, weight_decay: weightDecay }),
     },
     linearGrid(vectors, THREADS),
-    { bytes: (values ? 7 : 6) * gradients.size }, // three vectors are read and written
+    // Moments, and what else is kept, are read and written; gradients at least read.
+    { bytes: (4 + (values ? 2 : 0) + (changes ? 2 : 1)) * gradients.size },
   );
 }

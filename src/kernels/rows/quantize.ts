@@ -114,6 +114,8 @@ export interface QuantizeOptions {
   rotation?: number;
   /** The first of the rows of `codes` that are written. Default 0. */
   firstRow?: number;
+  /** The first of the scales that are written or read; 0 for granularity `tensor`. Default 0. */
+  firstScale?: number;
   /** The scale of rows that vanish. Default: the format's. */
   vanishing?: number;
   /**
@@ -176,7 +178,7 @@ export function quantize(program: Program, options: QuantizeOptions): void {
       GIVEN_SCALES: granularity !== "row",
     }),
     { ...inputs, codes, scales },
-    { ...params, first_row: options.firstRow ?? 0 },
+    { ...params, first_row: options.firstRow ?? 0, first_scale: options.firstScale ?? 0 },
     grid,
     { label: `${rows}×${codes.cols} ${codes.type}${rotation > 1 ? " rotated" : ""}` },
   );
@@ -226,7 +228,7 @@ export function dequantize(
 
 function checkShapes(options: QuantizeOptions) {
   const { input, codes, scales, trailingColumns, columnScales, granularity, firstRow } = options;
-  const { rotation = 1 } = options;
+  const { rotation = 1, firstScale = 0 } = options;
   expectRotation("quantize", rotation, input.cols);
   const width = input.pitch + (trailingColumns?.pitch ?? 0);
   const rows = firstRow === undefined ? codes.rows : Math.min(codes.rows - firstRow, input.rows);
@@ -241,8 +243,10 @@ function checkShapes(options: QuantizeOptions) {
     }`
     : rows !== input.rows || codes.pitch !== pitchOf(width, codes.type)
     ? `codes of ${rows}×${codes.pitch} cannot hold ${input.rows}×${width}`
-    : scales.length < input.rows
-    ? `${scales.length} scales are too few for ${input.rows} rows`
+    : scales.length < firstScale + input.rows
+    ? `${scales.length} scales are too few for ${input.rows} rows from ${firstScale} on`
+    : granularity === "tensor" && firstScale > 0
+    ? `scales from ${firstScale} on are those of rows: expected granularity row or given`
     : trailingColumns && trailingColumns.rows !== input.rows
     ? `trailing columns of ${trailingColumns.rows} rows do not continue ${input.rows}`
     : rotation > 1 && (trailingColumns || columnScales)

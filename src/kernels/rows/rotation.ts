@@ -20,7 +20,6 @@ const THREADS = 128;
  * The constants of `wgsl/rows/hadamard.wgsl`.
  *
  * - `ROTATED`: what is rotated: `none`, or `what`;
- * - `EXCHANGES`: how many times the threads exchange values: `none`, `one` or `two`;
  * - `BUTTERFLY_2` and so on: whether values that are so far apart are added and subtracted;
  * - `ROTATION_FACTOR`: what normalises the result.
  *
@@ -31,8 +30,7 @@ export function rotationConstants(what: "values" | "source", block: number): Ker
   if (block === 1) return { ROTATED: "none" };
   return {
     ROTATED: what,
-    EXCHANGES: block > 16 ? "two" : block > 4 ? "one" : "none",
-    ...Object.fromEntries([2, 8, 32, 64, 128].map((h) => [`BUTTERFLY_${h}`, h < block])),
+    ...Object.fromEntries([2, 4, 8, 16, 32, 64, 128].map((h) => [`BUTTERFLY_${h}`, h < block])),
     ROTATION_FACTOR: `${Math.fround(1 / Math.sqrt(block))}f`,
   };
 }
@@ -59,6 +57,8 @@ export interface RotateOptions {
   input: Matrix;
   /** f32 [rows, cols], in other memory. Default: the input is overwritten. */
   output?: Matrix;
+  /** Whether to add to what another `output` holds; with a block of at least 2. Default false. */
+  accumulate?: boolean;
   /** Columns of a block: a power of two up to 256 that divides `cols`; 1 changes nothing. */
   block: number;
 }
@@ -67,11 +67,17 @@ export interface RotateOptions {
  * Records `output = input · H`, block by block along the rows. Doing it twice gives the input, but
  * for rounding. The twin is `rotateValues` of numerics/hadamard.ts, bit for bit.
  */
-export function rotate(program: Program, { input, output, block }: RotateOptions): void {
+export function rotate(
+  program: Program,
+  { input, output, accumulate = false, block }: RotateOptions,
+): void {
   const { rows, cols, pitch } = input;
   expectMatrix("rotate", "input", input, { rows, cols });
   if (output) expectMatrix("rotate", "output", output, { rows, cols });
   expectRotation("rotate", block, cols);
+  if (accumulate && (!output || block === 1)) {
+    throw new RangeError("rotate: nothing is added without another output, or by blocks of 1");
+  }
   if (block === 1) {
     if (output) program.copy(input, output);
     return;
@@ -81,6 +87,7 @@ export function rotate(program: Program, { input, output, block }: RotateOptions
     program.device.kernel("rotate", {
       THREADS,
       IN_PLACE: !output,
+      ACCUMULATE: accumulate,
       ...rotationConstants("values", block),
     }),
     output ? { input, output } : { output: input },

@@ -3,8 +3,8 @@
  * trained model.
  *
  * One GEMM `x~·[W~; A~]ᵀ` computes a layer's output and xA = x·Aᵀ. The backward pass multiplies by
- * the same codes and keeps neither x nor a gradient of A. After each optimizer step an update rule
- * writes B into the codes.
+ * the same codes and, unless A is trained too, keeps neither x nor a gradient of A. After each
+ * optimizer step an update rule writes B into the codes.
  *
  * @module
  */
@@ -20,6 +20,7 @@ import {
   type FalqonSettings,
   falqonSettings,
   frozenSettings,
+  keepsAdapters,
   ROUNDINGS,
   UPDATE_RULES,
 } from "./settings.ts";
@@ -51,7 +52,7 @@ function falqonMethod(name: string, trains: boolean, settings: FalqonSettings): 
   return {
     name,
     trains,
-    keepsParameters: settings.updateRule !== "stochastic",
+    keepsParameters: keepsAdapters(settings),
     build: (context) => new FalqonLayers(context, settings),
   };
 }
@@ -75,11 +76,12 @@ export const FALQON: MethodEntry = {
       help: "Rotate inputs before they are rounded",
       default: "on with int8",
     },
+    trainA: { kind: "boolean", help: "Train A too, not only B", default: "off" },
     updateRule: {
       kind: "choice",
       choices: UPDATE_RULES,
       help: "How the optimizer's change reaches the weight",
-      default: "requantize",
+      default: "stochastic; requantize with topK, pending or rounding nearest",
     },
     rounding: {
       kind: "choice",

@@ -1,31 +1,20 @@
 /**
- * A merged linear layer in FP8 with FALQON's adapters: its forward and backward passes.
+ * A merged linear layer in eight bits with FALQON's adapters: its forward and backward passes.
  *
  * @module
  */
 
-import {
-  type BufferView,
-  columnsOf,
-  firstOf,
-  type Matrix,
-  rowsOf,
-  type Vector,
-} from "../../gpu/buffers.ts";
+import { type BufferView, firstOf, type Matrix, rowsOf, type Vector } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { StepState } from "../../gpu/step_state.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import { quantize, type Quantized, type QuantizedGradient } from "../../kernels/rows/quantize.ts";
-import { lowRankGradient } from "../../kernels/gemm/low_rank_gradient.ts";
-import {
-  findGradientScale,
-  scaleOfF16Gradient,
-} from "../../kernels/gemm/low_rank_gradient_tensor.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
 import type { FalqonShared } from "./shared.ts";
 import { GradientSketch } from "./gradient_sketch.ts";
 import { addPending, recordPendingGradient } from "./pending.ts";
+import { recordGradientOfA, recordGradientsOfB } from "./adapter_gradients.ts";
 import { FalqonUpdate } from "./update.ts";
 import { FalqonWeight } from "./weight.ts";
 import type {
@@ -57,12 +46,12 @@ export class FalqonLinear implements Linear {
     this.updates = this.layout.parts.map((part) => new FalqonUpdate(shared, this.#weight, part));
   }
 
-  /** Codes [width + layout.width, inFeatures] */
+  /** Codes [width + layout.width, inFeatures], or as many rows again where A is trained */
   get weight(): Matrix {
     return this.#weight.weight;
   }
 
-  /** f32 [width + layout.width]: quantisation multiplied values by these */
+  /** f32, one per row of codes: quantisation multiplied values by these */
   get scales(): Vector {
     return this.#weight.scales;
   }
@@ -72,11 +61,16 @@ export class FalqonLinear implements Linear {
   }
 
   /**
-   * dB is computed from the saved x·Aᵀ: the input is not kept, unless the gradient of W is
-   * sketched.
+   * dB is computed from the saved x·Aᵀ: the input is not kept, unless the gradient of W is sketched,
+   * or that of A is made of codes with one scale for all tokens.
    */
   get backwardReadsInput(): boolean {
-    return this.#sketches.length > 0;
+    return (this.#weight.a !== null && this.forwardReadsF32) || this.#sketches.length > 0;
+  }
+
+  /** The gradient of A is made of the codes of the input. */
+  get backwardReadsCodes(): boolean {
+    return this.#weight.a !== null;
   }
 
   /** One scale for all tokens needs the whole matrix before any of it is quantised. */
@@ -89,6 +83,14 @@ export class FalqonLinear implements Linear {
     return this.shared.context.device.tuning.f16Storage.activations && !this.#hasPending
       ? "f16"
       : "f32";
+  }
+
+  /** Records quantising an input that comes without codes. */
+  #quantizedInput(program: Program, input: Matrix): Quantized {
+    const codes = this.#inputCodes(input.rows);
+    const granularity = this.shared.settings.scaleGranularity;
+    quantize(program, { input, ...codes, granularity });
+    return codes;
   }
 
   inputCodes(rows: number): Quantized | null {
@@ -161,13 +163,12 @@ export class FalqonLinear implements Linear {
   forward(program: Program, { input, codes: filled, output, addend }: LinearForward): void {
     const { settings } = this.shared;
     const { rows } = output;
-    const x = filled ?? this.#inputCodes(rows);
-    if (!filled) quantize(program, { input: input!, ...x, granularity: settings.scaleGranularity });
+    const x = filled ?? this.#quantizedInput(program, input!);
     const xA = this.layout.width > 0 ? this.#xA.rows(rows) : undefined;
     gemm(program, {
       layout: "nt",
       a: x.codes,
-      b: this.weight,
+      b: rowsOf(this.weight, 0, this.spec.width + this.layout.width),
       out: output,
       secondOutput: xA,
       rowScales: x.scales,
@@ -178,12 +179,14 @@ export class FalqonLinear implements Linear {
     addPending(program, this.updates, settings, xA!, output);
   }
 
-  backward(program: Program, { dOutput, codes: filled, input, dInput }: LinearBackward): void {
+  backward(program: Program, io: LinearBackward): void {
+    const { dOutput, codes: filled, input, inputCodes, dInput } = io;
     for (const sketch of this.#sketches) {
       const projected = this.shared.gSketch.rows(dOutput.rows, sketch.width);
       sketch.add(program, dOutput, input!, projected);
     }
-    const g = filled || dInput ? this.#gradientCodes(dOutput.rows) : null;
+    const { a } = this.#weight;
+    const g = filled || dInput || a ? this.#gradientCodes(dOutput.rows) : null;
     if (g && !filled) {
       const { gPending, settings } = this.shared;
       const trailingColumns = this.#hasPending
@@ -199,7 +202,16 @@ export class FalqonLinear implements Linear {
         granularity: settings.scaleGranularity,
       });
     }
-    this.#gradientOfB(program, dOutput, g);
+    if (this.updates.length > 0) {
+      const { loraScale } = this.shared.settings;
+      const xA = this.#xA.rows(dOutput.rows);
+      const gradients = { dOutput, codes: g, xA, loraScale };
+      const scale = recordGradientsOfB(program, this.updates, gradients);
+      if (a) {
+        const x = inputCodes ?? this.#quantizedInput(program, input!);
+        recordGradientOfA(program, this.#weight, this.updates, { g: g!, scale, x, a });
+      }
+    }
     if (!g || !dInput) return;
     gemm(program, {
       layout: "nn",
@@ -208,28 +220,6 @@ export class FalqonLinear implements Linear {
       out: dInput,
       rowScales: g.scales,
     });
-  }
-
-  /**
-   * dB += c · Gᵀ·(x·Aᵀ). The scale of G is known where it has codes; a G in f16 is scaled like
-   * them.
-   */
-  #gradientOfB(program: Program, dOutput: Matrix, codes: QuantizedGradient | null): void {
-    if (this.updates.length === 0) return;
-    const { rank, loraScale } = this.shared.settings;
-    const gradientScale = dOutput.type === "f16"
-      ? scaleOfF16Gradient(program, codes!)
-      : findGradientScale(program, codes);
-    for (const { adapter: { part, start }, b } of this.updates) {
-      lowRankGradient(program, {
-        a: columnsOf(dOutput, part.start, part.rows),
-        b: columnsOf(this.#xA.rows(dOutput.rows), start, rank),
-        out: b.gradient,
-        alpha: loraScale,
-        accumulate: true,
-        gradientScale,
-      });
-    }
   }
 
   /** Starts to sketch the gradient of W; passes recorded from now on add to the sketch. */
@@ -258,6 +248,7 @@ export class FalqonLinear implements Linear {
   }
 
   update(program: Program, state: StepState): void {
+    this.#weight.roundAdapters(program);
     for (const update of this.updates) update.record(program, state);
   }
 

@@ -21,7 +21,7 @@ import { checkAlpha, checkRank, parseTargets } from "../targets.ts";
  * - `requantize`: B is an f32 master that is never zeroed, and a row is written as the rounding of
  *   the frozen reference plus all of B, so that rounding errors never add up;
  * - `stochastic`: every code is rounded at random from itself plus the step's change, such that the
- *   change arrives on average. Neither a reference nor B is kept.
+ *   change arrives on average. Neither a reference nor, unless A is trained too, B is kept.
  */
 export type UpdateRule = "requantize" | "paper" | "accumulate" | "stochastic";
 
@@ -69,6 +69,11 @@ export interface FalqonOptions {
    * three times FP8's accuracy; `fp8` loses by it.
    */
   rotation?: boolean;
+  /**
+   * With `stochastic`: train A too, not only B. Both are kept in f32 then, and every step changes W by
+   * what it changed their product by. Default false.
+   */
+  trainA?: boolean;
   /** Rows of A and columns of B. Default 64. */
   rank?: number;
   /** `requantize` and `stochastic` apply B times `alpha / rank`. Default 16. */
@@ -78,7 +83,7 @@ export interface FalqonOptions {
    * `paper` and `accumulate`, else all.
    */
   topK?: number;
-  /** Default `requantize`. */
+  /** Default `stochastic`; `requantize` where `topK`, `pending` or `rounding: "nearest"` is given. */
   updateRule?: UpdateRule;
   /** Of `requantize`. Default `nearest`; `stochastic` for the rule of that name. */
   rounding?: Rounding;
@@ -122,6 +127,7 @@ export interface FalqonOptions {
 export interface FalqonSettings {
   format: FalqonFormat;
   rotation: boolean;
+  trainA: boolean;
   rank: number;
   /** c: the factor of B·A; 1 under `paper` and `accumulate`, which know no alpha. */
   loraScale: number;
@@ -143,6 +149,7 @@ export interface FalqonSettings {
 const NAMES: readonly (keyof FalqonOptions)[] = [
   "format",
   "rotation",
+  "trainA",
   "rank",
   "alpha",
   "topK",
@@ -163,8 +170,8 @@ const NAMES: readonly (keyof FalqonOptions)[] = [
  */
 export function falqonSettings(options: FalqonOptions): FalqonSettings {
   checkKnown("falqon", options, NAMES, { scaling: "scaleGranularity" });
-  const { rank = 64, alpha = 16, updateRule = "requantize", scaleGranularity = "row" } = options;
-  const { topK, format = "fp8" } = options;
+  const { rank = 64, alpha = 16, scaleGranularity = "row" } = options;
+  const { topK, format = "fp8", trainA = false, updateRule = defaultRule(options) } = options;
   checkOneOf("format", format, FALQON_FORMATS);
   const { rotation = CODED_BASES[format].isRotated } = options;
   const requantize = updateRule === "requantize";
@@ -183,6 +190,12 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
   checkNumber("headroom", headroom, 1);
   if (topK !== undefined) checkInteger("topK", topK, 1);
   checkRounding(updateRule, rounding, topK);
+  if (trainA && !stochastic) {
+    throw new OptionError(
+      `Cannot use trainA with the update rule ${updateRule}, which writes B into the weight along an A that stays: ` +
+        "choose updateRule stochastic, or leave trainA out",
+    );
+  }
   if (options.pending && !requantize) {
     throw new OptionError(
       `Cannot use pending with the update rule ${updateRule}: it belongs to requantize`,
@@ -191,6 +204,7 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
   return {
     format,
     rotation,
+    trainA,
     rank,
     loraScale: applies ? alpha / rank : 1,
     topK: topK ?? (applies ? null : 10),
@@ -203,6 +217,17 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
     targets: parseTargets(options.targetModules),
     denseType: options.denseType ?? null,
   };
+}
+
+/** The rule that a choice of rows or of rounding belongs to; without one, the default. */
+function defaultRule({ topK, pending, rounding }: FalqonOptions): UpdateRule {
+  const chooses = topK !== undefined || pending !== undefined || rounding === "nearest";
+  return chooses ? "requantize" : "stochastic";
+}
+
+/** Whether the adapter is kept, or only what a step changes B by. */
+export function keepsAdapters({ updateRule, trainA }: FalqonSettings): boolean {
+  return updateRule !== "stochastic" || trainA;
 }
 
 /** Stochastic rounding belongs to rules that write all rows from what does not drift. */
@@ -236,6 +261,7 @@ export function frozenSettings(
   return {
     format,
     rotation,
+    trainA: false,
     rank: 0,
     loraScale: 0,
     topK: null,

@@ -9,7 +9,7 @@ import type { MethodContext } from "../../layers/method.ts";
 import { type PrecisionFormats, PRECISIONS } from "../../layers/operand.ts";
 import { QuantizedRowBuffer } from "../../layers/quantized_row_buffer.ts";
 import { RoundingRandom } from "./rounding_random.ts";
-import type { FalqonSettings } from "./settings.ts";
+import { type FalqonSettings, keepsAdapters } from "./settings.ts";
 
 /** Settings, device and workspace of all layers: each buffer holds a value of the layer at work. */
 export class FalqonShared {
@@ -28,7 +28,8 @@ export class FalqonShared {
 
   constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {
     const { device, parameters } = context;
-    parameters.keepsValues = settings.updateRule !== "stochastic";
+    parameters.keepsValues = keepsAdapters(settings);
+    parameters.needsChanges = settings.trainA;
     this.random = settings.rounding === "stochastic"
       ? new RoundingRandom(device, context.random)
       : null;

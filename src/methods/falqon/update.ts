@@ -13,27 +13,22 @@ import type { AdaptedPart, Selection, UpdateBase } from "../../kernels/falqon/ad
 import { measureUpdate, updateRows } from "../../kernels/falqon/falqon.ts";
 import { markFlushed, scoreRows, selectRows } from "../../kernels/falqon/selection.ts";
 import { copyCodes } from "../../kernels/rows/copy_codes.ts";
-import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { Parameter } from "../../layers/parameters.ts";
+import type { MergedWeight } from "./merged_weight.ts";
+import { ProductUpdate } from "./product_update.ts";
 import { Residue } from "./residue.ts";
-import type { FalqonSettings } from "./settings.ts";
+import { type FalqonSettings, keepsAdapters } from "./settings.ts";
 import type { FalqonShared } from "./shared.ts";
 import type { TensorRandom } from "./rounding_random.ts";
 import { NO_COUNTS, type UpdateCounts } from "./update_counts.ts";
 import type { AdapterPart } from "../targets.ts";
 
-/** The merged weight `[W~; A~]` that an adapted part belongs to. */
-export interface MergedWeight {
-  readonly spec: LinearSpec;
-  /** Codes [width + rows of A, inFeatures] */
-  readonly weight: Matrix;
-  /** Reads `count` scales from row `first` on. */
-  readScales(first: number, count: number): Promise<Float32Array<ArrayBuffer>>;
-}
-
 /** The B of one adapted part, and what its update rule keeps. */
 export class FalqonUpdate {
-  /** f32 [rows, rank]: the buffer of changes, or the master; under `stochastic` only changes. */
+  /**
+   * f32 [rows, rank]: the buffer of changes, or the master; under `stochastic`, unless A is trained
+   * too, only changes.
+   */
   readonly b: Parameter;
   /** B − B_flushed, f32 [rows, rank]; null where every step writes all rows. */
   pendingB: Matrix | null = null;
@@ -50,6 +45,8 @@ export class FalqonUpdate {
   readonly #residue: Residue | null = null;
   #statistics: Vector | null = null;
   readonly #random: TensorRandom | null;
+  /** Where A is trained as well. */
+  readonly product: ProductUpdate | null;
 
   constructor(
     shared: Pick<FalqonShared, "context" | "settings" | "random">,
@@ -65,7 +62,9 @@ export class FalqonUpdate {
     this.#random = shared.random?.tensor() ?? null;
     this.b = parameters.declare(`${module}.falqon_B`, rows, rank, true);
     this.#rowFactors = device.vector(rows, "f32", `${module} row factors`);
-    this.#columnFactors = device.vector(rank, "f32", `${module} column factors`);
+    this.product = settings.trainA ? new ProductUpdate(device, this.b, settings.loraScale) : null;
+    const columns = this.product?.rank ?? rank;
+    this.#columnFactors = device.vector(columns, "f32", `${module} column factors`);
     const count = Math.min(topK ?? rows, rows);
     if (updateRule === "requantize") {
       this.#reference = device.matrix(
@@ -97,10 +96,15 @@ export class FalqonUpdate {
     const first = linear.spec.width + start;
     const w = scales.subarray(part.start, part.start + part.rows);
     const a = scales.subarray(first, first + rank);
-    this.#device.write(this.#rowFactors, w.map((scale) => scale / w[0]));
-    this.#device.write(this.#columnFactors, a.map((scale) => loraScale * w[0] / scale));
+    // The scales of an A that is trained change: its factor comes divided by them.
+    const [unit, columns] = this.product
+      ? [1, new Float32Array(this.product.rank).fill(1)]
+      : [w[0], a.map((scale) => loraScale * w[0] / scale)];
+    this.#device.write(this.#rowFactors, w.map((scale) => scale / unit));
+    this.#device.write(this.#columnFactors, columns);
     await submitOnce(this.#device, (program) => {
-      if (this.#keepsB) program.clear(this.b.value);
+      if (keepsAdapters(this.#settings)) program.clear(this.b.value);
+      if (this.product) program.clear(this.product.largest);
       if (this.#reference) {
         const from = { codes: linear.weight, first: part.start };
         copyCodes(program, from, { codes: this.#reference, first: 0 }, part.rows);
@@ -114,7 +118,8 @@ export class FalqonUpdate {
   /** Records the update rule, after the optimizer's change of B. */
   record(program: Program, state: StepState): void {
     this.#findPending(program);
-    const part = this.#part();
+    const { linear, adapter } = this;
+    const part = this.product?.record(program, linear, adapter, this.#part()) ?? this.#part();
     const rows = {
       part,
       base: this.#base(),
@@ -147,7 +152,7 @@ export class FalqonUpdate {
   count(): void {
     const { rows, module } = this.adapter.part;
     this.#statistics ??= this.#device.vector(4 * rows, "f32", `${module} statistics`);
-    if (this.#keepsB) this.#trackPending();
+    if (this.#readsB) this.#trackPending();
   }
 
   /** Reads what the last update did; zeros before the first. */
@@ -175,6 +180,7 @@ export class FalqonUpdate {
       [`${module}.reference_codes`, this.#reference],
       [`${module}.flushed_B`, this.#flushed],
       [`${module}.pending_B`, this.pendingB],
+      [`${module}.largest_B`, this.product?.largest ?? null],
       [`${module}.gram_inverse`, this.#residue?.stored ?? null],
     ];
     return named.filter((entry): entry is [string, BufferView] => entry[1] !== null);
@@ -183,6 +189,7 @@ export class FalqonUpdate {
   free(): void {
     this.#residue?.free();
     this.#device.free(
+      this.product?.largest,
       this.pendingB,
       this.#rowFactors,
       this.#columnFactors,
@@ -204,12 +211,12 @@ export class FalqonUpdate {
       rank: this.#settings.rank,
       rowFactors: this.#rowFactors,
       columnFactors: this.#columnFactors,
-      b: this.#keepsB ? this.b.value : this.b.gradient, // the optimizer's change is written there
+      b: this.#readsB ? this.b.value : this.b.gradient, // the optimizer's change is written there
     };
   }
 
-  /** Whether B is kept from step to step. */
-  get #keepsB(): boolean {
+  /** Whether the rule reads the B that is kept, not what a step changed it by. */
+  get #readsB(): boolean {
     return this.#settings.updateRule !== "stochastic";
   }
 

@@ -1,49 +1,67 @@
 /**
- * The merged weight of a FALQON layer, `[W~; A~]`: all parts' W, then the A of each adapted part, as codes with scales.
- * How it is loaded, how its A starts, and how it is read.
+ * The merged weight of a FALQON layer, `[W~; A~]`: all parts' W, then the A of each adapted part, as codes with scales;
+ * where A is trained, `[W~; A~; ΔA~]`. How it is loaded, how its A starts, and how it is read.
  *
  * @module
  */
 
-import type { Matrix, Vector } from "../../gpu/buffers.ts";
+import { type Matrix, rowsOf, type Vector } from "../../gpu/buffers.ts";
+import type { Program } from "../../gpu/program.ts";
+import { submitOnce } from "../../gpu/submit_once.ts";
+import { quantize } from "../../kernels/rows/quantize.ts";
 import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
 import type { StoredPart } from "../../layers/method.ts";
+import type { Parameter } from "../../layers/parameters.ts";
 import { QuantizedWeight } from "../../layers/storage/quantized_weight.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
 import { rotationBlock } from "../../numerics/hadamard.ts";
 import type { AdapterLayout, AdapterPart } from "../targets.ts";
 import { meldedAdapter, normalAdapter, randomAdapter, representable } from "./adapter_init.ts";
 import type { FalqonShared } from "./shared.ts";
-import type { MergedWeight } from "./update.ts";
+import type { MergedWeight } from "./merged_weight.ts";
 
-/** `[W~; A~]` of a merged linear layer. */
+/** `[W~; A~]` of a merged linear layer, or `[W~; A~; ΔA~]`. */
 export class FalqonWeight implements MergedWeight {
   /** The block by which rows are rotated, and with them the layer's inputs; 1 for none. */
   readonly rotation: number;
+  /**
+   * f32 [layout.width, inFeatures]: A where it is trained, the parts' A below each other as their codes
+   * are, not rotated; zero rows between.
+   */
+  readonly a: Parameter | null;
   readonly #shared: FalqonShared;
   readonly #layout: AdapterLayout;
   readonly #quantized: QuantizedWeight;
 
   constructor(shared: FalqonShared, readonly spec: LinearSpec, layout: AdapterLayout) {
-    const { context: { device }, settings, formats } = shared;
-    const { scaleGranularity, headroom, rotation } = settings;
+    const { context: { device, parameters }, settings, formats } = shared;
+    const { scaleGranularity, headroom, rotation, trainA } = settings;
     this.#shared = shared;
     this.#layout = layout;
     this.rotation = rotation ? rotationBlock(spec.inFeatures) : 1;
+    const { width } = layout;
+    this.a = trainA && width > 0
+      ? parameters.declare(`${spec.name}.falqon_A`, width, spec.inFeatures, true)
+      : null;
     this.#quantized = new QuantizedWeight(device, spec, formats.input, {
       granularity: scaleGranularity,
       headroom,
-      furtherRows: layout.width,
+      furtherRows: this.a ? 2 * width : width,
       rotation: this.rotation,
     });
   }
 
-  /** Codes [width + layout.width, inFeatures] */
+  /** Codes [width + layout.width, inFeatures], or as many rows again where A is trained */
   get weight(): Matrix {
     return this.#quantized.codes;
   }
 
-  /** f32 [width + layout.width]: quantisation multiplied values by these */
+  /** Rows of all A together. */
+  get adapterRows(): number {
+    return this.#layout.width;
+  }
+
+  /** f32, one per row of codes: quantisation multiplied values by these */
   get scales(): Vector {
     return this.#quantized.scales;
   }
@@ -73,6 +91,15 @@ export class FalqonWeight implements MergedWeight {
   async writeAdapter({ part, start }: AdapterPart, given: Matrix | null): Promise<void> {
     const { context: { device }, settings: { scaleGranularity } } = this.#shared;
     const input = given ?? await this.#randomAdapter(part);
+    const { a } = this;
+    if (a) {
+      await submitOnce(device, (program) => {
+        program.copy(input, rowsOf(a.value, start, input.rows));
+        this.#encode(program, a.value, this.spec.width);
+      });
+      device.free(input);
+      return;
+    }
     await this.#quantized.rotate(input);
     let shared: number | null = null;
     if (scaleGranularity === "tensor") {
@@ -82,6 +109,24 @@ export class FalqonWeight implements MergedWeight {
     }
     await this.#quantized.quantizeRows(this.spec.width + start, input, { scale: shared });
     device.free(input);
+  }
+
+  /**
+   * Records making A~ anew after a step of the optimizer, which left A's change in its gradient, and
+   * ΔA~ from that; does nothing where A is not trained.
+   */
+  roundAdapters(program: Program): void {
+    if (!this.a) return;
+    const { value, gradient, rows } = this.a;
+    this.#encode(program, value, this.spec.width);
+    this.#encode(program, gradient, this.spec.width + rows);
+  }
+
+  /** Records writing rows from `first` on, one scale each; zeros have the scale 1. */
+  #encode(program: Program, input: Matrix, first: number): void {
+    const { rotation, weight: codes, scales } = this;
+    const place = { codes, scales, firstRow: first, firstScale: first };
+    quantize(program, { input, ...place, granularity: "row", rotation, vanishing: 1 });
   }
 
   /** Part `index` as a quantised model's file holds it. */

@@ -26,7 +26,8 @@ const TYPES = ["e4m3", "int8"] as const;
 const EXACT = { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 };
 const FEW_ROWS = { BM: 16, BN: 128, BK: 16, TM: 4, TN: 4 };
 /** Tensor cores, emulated where there are none. */
-const MATRIX = { subgroups: 4, columns: 32, steps: 2 };
+const MATRIX = { subgroups: 4, blocks: 1, columns: 32, steps: 2 };
+const MATRIX_TWICE = { subgroups: 2, blocks: 2, columns: 64, steps: 2 };
 
 const KEY = { low: 0xdeadbeef, high: 0x01234567 };
 
@@ -133,10 +134,12 @@ for (const type of TYPES) {
 
   Deno.test(`on tensor cores stochastic updates of ${type} are the rule's but where a sum meets the random number`, async () => {
     for (const shape of SHAPES) {
-      for (const inPlace of [true, false]) {
+      for (
+        const [inPlace, tile] of [[true, MATRIX], [true, MATRIX_TWICE], [false, MATRIX]] as const
+      ) {
         const update = makeUpdate(shape, type, 0.1);
         const { merged, base, frozen, b } = update;
-        await run(update, inPlace ? "in place" : base, 4, MATRIX);
+        await run(update, inPlace ? "in place" : base, 4, tile);
         const rounding = { key: KEY, step: 4 };
         if (inPlace) oracle.updateStochastic(merged, b, 0.5, rounding);
         else {
@@ -151,7 +154,7 @@ for (const type of TYPES) {
         const wrong = steps.filter((step) => step > 0).length;
         assert(wrong <= 1e-4 * steps.length, `${wrong} of ${steps.length} codes differ`);
         const again = makeUpdate(shape, type, 0.1);
-        await run(again, inPlace ? "in place" : again.base, 4, MATRIX);
+        await run(again, inPlace ? "in place" : again.base, 4, tile);
         assertEquals(await readCodes(again), got, "the same step gives the same bits");
       }
     }

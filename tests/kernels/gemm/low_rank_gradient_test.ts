@@ -64,7 +64,7 @@ Deno.test("lowRankGradient refuses operands that do not fit", () => {
   assertThrows(
     () => lowRankGradient(program, { a: columnsOf(a.matrix, 2, 8), b, out: matrix(8, 4) }),
     RangeError,
-    "columns must start at a multiple of 4",
+    "columns must start at a multiple of 16 bytes",
   );
   assertThrows(
     () => lowRankGradient(program, { a, b, out: device.matrix(20, 4, "f16", "out") }),

@@ -25,7 +25,6 @@ Deno.test("a device's f16 and matrices open the faster kernels to operands that 
   assertEquals(kernelsFor(tensor, e5m2, e4m3), [
     "gemm_tensor",
     "gemm_f16",
-    "gemm_fp8_tensor",
     "gemm",
   ]);
   assertEquals(kernelsFor(tensor, f16, f16), ["gemm_tensor", "gemm_f16", "gemm"]);

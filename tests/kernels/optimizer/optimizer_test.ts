@@ -19,10 +19,11 @@ interface Settings {
   maxNorm: number;
   weightDecay: number;
   decayEnd?: number;
+  changes?: boolean;
 }
 
 /** The end of a training step on a vector of `length` parameters. */
-function optimizer(device: Device, length: number, { maxNorm, ...decay }: Settings) {
+function optimizer(device: Device, length: number, { maxNorm, ...rest }: Settings) {
   const state = new StepState(device, BETAS);
   const values = uploadVector(device, randomValues(length, 1));
   const gradients = device.vector(length, "f32", "gradients");
@@ -36,7 +37,7 @@ function optimizer(device: Device, length: number, { maxNorm, ...decay }: Settin
     firstMoment,
     secondMoment,
     eps: EPS,
-    ...decay,
+    ...rest,
     state,
   });
   recordMetrics(program, state);
@@ -171,6 +172,33 @@ Deno.test("without values adamW writes over the gradients what it would add to v
       RangeError,
       "there are no values that a weight decay of 0.1 acts on",
     );
+  }
+});
+
+Deno.test("adamW can leave in the gradients what it changed values by", async () => {
+  const length = 37;
+  const [plain, changing] = [false, true].map((changes) =>
+    optimizer(device, length, { maxNorm: 0.5, weightDecay: 0.1, changes })
+  );
+  for (const { program } of [plain, changing]) await program.prepare();
+  for (let step = 1; step <= 4; step++) {
+    const gradient = randomValues(length, 10 + step, 2);
+    if (step === 3) gradient[0] = NaN;
+    const before = await readVector(device, changing.values.vector);
+    for (const { state, gradients, program } of [plain, changing]) {
+      state.begin({ step, learningRate: 0.01, targetCount: 1 });
+      device.write(gradients, gradient);
+      program.run();
+    }
+    const after = await readVector(device, changing.values.vector);
+    assertEquals(after, await readVector(device, plain.values.vector));
+    const change = after.map((value, i) => value - before[i]);
+    assertEquals(await readVector(device, changing.gradients), change, `step ${step}`);
+    assertEquals(change.some((x) => x !== 0), step !== 3);
+  }
+  for (const { program, state } of [plain, changing]) {
+    program[Symbol.dispose]();
+    state[Symbol.dispose]();
   }
 });
 

@@ -1,6 +1,12 @@
 import { assertEquals } from "@std/assert";
+import { rowsFromPanels } from "../../../src/kernels/rows/copy_codes.ts";
 import { dequantize, quantize } from "../../../src/kernels/rows/quantize.ts";
-import { ALL_FORMATS, decodeCodes, type NumberFormat } from "../../../src/numerics/formats.ts";
+import {
+  ALL_FORMATS,
+  decodeCodes,
+  FORMATS,
+  type NumberFormat,
+} from "../../../src/numerics/formats.ts";
 import { device } from "../../support/device.ts";
 import { poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
 
@@ -57,4 +63,24 @@ Deno.test("kernels make the scales that a format's record says, per row and per 
       assertEquals([...got], want, `${format.name} per ${granularity}`);
     }
   }
+});
+
+Deno.test("int8 is rounded on the GPU as by its codec: ties to even, saturated, NaN to zero", async () => {
+  const whole = Array.from({ length: 260 }, (_, i) => i - 130);
+  const near = [-0.5, -0.25, 0, 0.25, 0.5].flatMap((rest) => [rest, rest * (1 - 2 ** -20)]);
+  const specials = [NaN, Infinity, -Infinity, 1e30, -1e30, 2 ** -140, -0, 126.99999, -127.49999];
+  const values = Float32Array.from([...whole.flatMap((n) => near.map((x) => n + x)), ...specials]);
+  const { name, codec } = FORMATS.int8;
+  const [rows, cols] = [1, values.length];
+  const input = device.matrix(rows, cols, "f32", "values");
+  device.write(input, values);
+  const scales = device.vector(rows, "f32", "scales");
+  device.write(scales, Float32Array.of(1));
+  const codes = device.matrix(rows, cols, name, "codes");
+  await runOnce(
+    device,
+    (program) => quantize(program, { input, codes, scales, granularity: "given" }),
+  );
+  const got = rowsFromPanels(new Uint8Array(await device.read(codes)), codes, 0, 1);
+  assertEquals(got.subarray(0, cols), codec.encode(values));
 });

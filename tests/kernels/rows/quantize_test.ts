@@ -18,7 +18,14 @@ import {
   quantizeHalf,
 } from "../../oracle/quantize.ts";
 import { device } from "../../support/device.ts";
-import { poisoned, poisonedCodes, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import {
+  poisoned,
+  poisonedCodes,
+  readVector,
+  runOnce,
+  uploadMatrix,
+  uploadVector,
+} from "../../support/gpu.ts";
 import { randomValues } from "../../support/random.ts";
 
 const formats: Fp8Format[] = [E4M3, E5M2];
@@ -292,6 +299,32 @@ Deno.test("quantize refuses operands that do not fit", () => {
   refuses({ codes: device.matrix(2, 20, "f32", "codes") }, "f32 becomes f32");
   refuses({ codes: device.matrix(2, 40, "e4m3", "codes") }, "codes of 2×48 cannot hold 2×32");
   refuses({ scales: device.vector(1, "f32", "scales") }, "1 scales are too few for 2 rows");
+  refuses({ firstScale: 1 }, "2 scales are too few for 2 rows from 1 on");
+  const more = device.vector(3, "f32", "scales");
+  refuses(
+    { scales: more, firstScale: 1, granularity: "tensor" },
+    "scales from 1 on are those of rows",
+  );
+});
+
+Deno.test("scales can be some of a longer vector, found or given", async () => {
+  const [rows, cols] = [3, 21];
+  const input = uploadMatrix(device, randomValues(rows * cols, 4), rows, cols).matrix;
+  const [whole, part] = [0, 2].map((first) => ({
+    ...poisonedCodes(device, rows, cols, "e4m3"),
+    scales: uploadVector(device, new Float32Array(rows + first).fill(7)).vector,
+    firstScale: first,
+  }));
+  await runOnce(device, (program) => {
+    for (const place of [whole, part]) quantize(program, { input, ...place, granularity: "row" });
+  });
+  const found = await readVector(device, whole.scales);
+  assertEquals(await readVector(device, part.scales), Float32Array.of(7, 7, ...found));
+  const codes = await device.read(whole.codes);
+  assertEquals(await device.read(part.codes), codes);
+  device.write(part.codes, new Uint8Array(part.codes.size));
+  await runOnce(device, (program) => quantize(program, { input, ...part, granularity: "given" }));
+  assertEquals(await device.read(part.codes), codes);
 });
 
 Deno.test("the error that dequantize gives is what was decoded less the original", async () => {

@@ -1,7 +1,8 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Program } from "../../../src/gpu/program.ts";
 import { rotate } from "../../../src/kernels/rows/rotation.ts";
 import { rotateValues } from "../../../src/numerics/hadamard.ts";
+import { relativeError } from "../../oracle/compare.ts";
 import { device } from "../../support/device.ts";
 import { paddingOf, poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
 import { randomValues } from "../../support/random.ts";
@@ -39,6 +40,20 @@ Deno.test("rotate agrees with the host's rotation bit for bit on odd shapes, in 
   }
 });
 
+Deno.test("rotate adds to another output on request", async () => {
+  for (const [rows, cols, block] of SHAPES.filter(([, , block]) => block > 1)) {
+    const values = randomValues(rows * cols, rows + cols);
+    const held = randomValues(rows * cols, 1);
+    const input = uploadMatrix(device, values, rows, cols).matrix;
+    const output = uploadMatrix(device, held, rows, cols).matrix;
+    await runOnce(device, (program) => rotate(program, { input, output, accumulate: true, block }));
+    const want = rotateValues(values.slice(), block).map((v, i) => v + held[i]);
+    const error = relativeError(await device.readMatrix(output), want);
+    assert(error < 1e-6, `${rows}×${cols} by ${block}: ${error}`);
+    assertEquals(await paddingOf(device, output), 0);
+  }
+});
+
 Deno.test("rotate of no rows does nothing", async () => {
   using program = new Program(device);
   rotate(program, { input: device.matrix(0, 64, "f32", "nothing"), block: 64 });
@@ -58,6 +73,13 @@ Deno.test("rotate refuses what it cannot rotate", () => {
   for (const block of [0, 3, 12, 32, 512]) refuses(block);
   const output = device.matrix(2, 64, "f32", "output");
   assertThrows(() => rotate(program, { input, output, block: 16 }), RangeError, "output is 2×64");
+  const nothingAdded = "nothing is added without another output, or by blocks of 1";
+  for (
+    const wrong of [{ block: 16 }, { output: device.matrix(2, 48, "f32", "output"), block: 1 }]
+  ) {
+    const options = { input, accumulate: true, ...wrong };
+    assertThrows(() => rotate(program, options), RangeError, nothingAdded);
+  }
   const half = device.matrix(2, 48, "f16", "input");
   assertThrows(() => rotate(program, { input: half, block: 16 }), TypeError, "input is f16");
 });

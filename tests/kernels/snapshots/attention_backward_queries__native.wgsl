@@ -456,17 +456,18 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
 
 // What the two tiled kernels of the attention backward share: operands, and how they write a row of a gradient.
 // With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
-// Parameters and bindings of the attention kernels, in f32 and on tensor cores, and how they read q, k, v and the
-// gradient of the output: vectors of WIDTH components (2 or 4) of a head. BACKWARD: those of the gradients.
-// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. Include-only.
+// Parameters and bindings of the attention kernels, in f32, in packed f16 and on tensor cores, and how they read q, k, v
+// and the gradient of the output: vectors of WIDTH components (2, 8 or 4) of a head. BACKWARD: those of the gradients.
+// qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
+// what is written are vectors of 4. Include-only.
 //
 // With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
-  head_pairs: u32, // half the head size; on tensor cores it is HEAD_DIM
-  parts: u32,      // of a tile's slices: see attention_tiles.wgsl
-  // All pitches and columns except those of the statistics count vectors.
+  head_pairs: u32, // half the head size; elsewhere it is HEAD_DIM
+  parts: u32,      // of a tile's slices: see attention_tiles.wgsl, attention_half.wgsl
+  // All pitches and columns except those of the statistics count vectors: those that are read or written.
   qkv_pitch: u32, q_column: u32, k_column: u32, v_column: u32,
   d_output_pitch: u32, statistics_pitch: u32,
   d_qkv_pitch: u32, d_qkv_columns: u32, dq_column: u32, dk_column: u32, dv_column: u32,

@@ -10,8 +10,6 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read_write> scores: array<f32>;
-@group(0) @binding(3) var<storage, read> flushed: array<f32>;
-@group(0) @binding(4) var<storage, read_write> delta: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -20,8 +18,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   var score = 0.0;
   for (var j = 0u; j < params.rank; j++) {
     let at = row * params.pitch + j;
-    let pending = b[at] - flushed[at];
-    delta[at] = pending;
+    let pending = b[at];
     score += abs(pending);
   }
   scores[row] = score;

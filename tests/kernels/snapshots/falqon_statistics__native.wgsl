@@ -85,12 +85,15 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  let cut = bits & vec4<u32>(0xfffffff0u);
+  let cut = (bits + vec4<u32>(0x1000u)) & vec4<u32>(0xffffe000u);
   return bitcast<vec4<f32>>(select(cut, vec4<u32>(), vanishes));
 }
 
 // Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
 const UNIT = 256.0;
+
+// What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
+const CHANGE_SHIFT = 0u;
 
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
 
@@ -107,22 +110,26 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
   return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
 }
 
-// The codes of from + sum, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which
-// the update has more than of any other.
-fn new_codes(codes: u32, sum: vec4<f32>) -> u32 {
+// The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
+// magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
+// codes in the mantissa of f32. Random 19 bits are added, the fraction is cut off. What is a code already stays.
+fn new_codes(codes: u32, sum: vec4<f32>, random_bits: vec4<u32>) -> u32 {
   let v = decode4(codes) + sum;
   let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
-  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
-  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
-  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u));
+  let random = random_bits & vec4<u32>(0x7ffffu);
+  // Half of the power's bits are taken off, not all: what is left is the exponent field of the code.
+  let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
+  return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
 }
 
 // Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
-// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the
+// second half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the
+// weight itself; b f32 [outputs, rank], its columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
+// takes each.
 // Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
 // src/numerics/formats.ts. Include-only.
 
@@ -146,6 +153,9 @@ struct Params {
   a_row: u32,
   rank: u32,
   b_pitch: u32,
+  row_words: u32,  // eights of columns in a row
+  key_low: u32,    // of the tensor
+  key_high: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -153,21 +163,77 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
+// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key, the
+// step and the element, by integer arithmetic only. Include-only; the kernel's parameters have key_low, key_high and
+// row_words.
+// A bijection of 32-bit words whose output bits each depend on all input bits: mix32 in src/numerics/random.ts.
+// Include-only.
+
+fn mix(word: u32) -> u32 {
+  var z = word;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
+  z = (z ^ (z >> 15u)) * 0x735a2d97u;
+  return z ^ (z >> 15u);
+}
+
+// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.
+
+struct StepInputs {
+  step: u32,          // counted from 1
+  target_count: u32,  // of the whole step, all micro-batches together
+  loss_scale: f32,    // 1 / target_count: makes the sum of losses their mean
+  learning_rate: f32,
+  step_size: f32,     // learning_rate / (1 − beta1^step)
+  second_scale: f32,  // 1 / sqrt(1 − beta2^step)
+}
+
+struct StepResults {
+  loss_sum: f32,
+  grad_norm: f32, // before clipping
+  clip: f32,      // factor that brings the gradient to the allowed norm
+  finite: u32,    // 0 where the norm is NaN or infinite: such a step must change nothing
+}
+
+
+@group(0) @binding(9) var<storage, read> inputs: StepInputs;
+
+// What the words of this step depend on besides the element.
+fn rounding_stream() -> vec2<u32> {
+  return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
+}
+
+// A word for columns 8·eight to 8·eight + 7 of a row: `mix` of their index, with half of the stream before and half in its
+// middle, so that streams are not each other's shifts.
+fn rounding_word(stream: vec2<u32>, row: u32, eight: u32) -> u32 {
+  var z = row * params.row_words + eight + stream.x;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
+  z = (z ^ (z >> 15u)) * 0x735a2d97u;
+  return z ^ (z >> 15u);
+}
+
+// The random bits of four of these columns, the first or the last ones (half is 0 or 1): the lower 23 of each. Products of
+// the word's lower or upper 23 bits, so each number is as likely; the factors are such that the pairs of any two columns
+// form a lattice with nearly the largest possible distances.
+fn random_bits(word: u32, half: u32) -> vec4<u32> {
+  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u);
+}
+
 
 fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
 
-// The codes that vector `vector` of a row starts from.
-@group(0) @binding(6) var<storage, read> base: array<u32>;
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+  return params.a_row + j;
+}
 
-fn base_codes(row: u32, vector: u32) -> u32 { return base[place_of(params.base_row + row, vector)]; }
+// The codes that vector `vector` of a row starts from.
+fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_row + row, vector)]; }
 
 
 const LANES = 64u; // threads of a workgroup; each takes vec4s of columns
 
 // What element `at` of b asks for since its row was written.
-@group(0) @binding(7) var<storage, read> pending: array<f32>;
-
-fn asked_b(at: u32) -> f32 { return pending[at]; }
+fn asked_b(at: u32) -> f32 { return b[at]; }
 @group(0) @binding(8) var<storage, read_write> statistics: array<vec4<f32>>;
 
 var<workgroup> partial: array<vec4<f32>, LANES>;
@@ -184,7 +250,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var asked = vec4<f32>();
     var sum = vec4<f32>();
     for (var j = 0u; j < params.rank; j++) {
-      let a = decode4(weight[place_of(params.a_row + j, vector)]);
+      let a = decode4(weight[place_of(adapter_row(j), vector)]);
       let b_value = b[row * params.b_pitch + j];
       sum += coefficients(vec4<f32>(b_value), vec4<f32>(column_factors[j]), vec4<f32>(row_factors[row])) * a;
       asked += asked_b(row * params.b_pitch + j) * column_factors[j] * row_factors[row] * (a * UNIT);
@@ -194,7 +260,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let old = weight[place_of(params.w_row + row, vector)];
       let base = base_codes(row, vector);
       let value = (decode4(base) + sum) * UNIT;
-      let code = new_codes(base, sum);
+      let random = random_bits(rounding_word(rounding_stream(), row, vector / 2u), vector % 2u);
+      let code = new_codes(base, sum / f32(1u << CHANGE_SHIFT), random);
       let change = (decode4(code) - decode4(old)) * UNIT;
       for (var c = 0u; c < 4u; c++) {
         mine.x += select(0.0, 1.0, (((code ^ old) >> (8u * c)) & 0xffu) != 0u);

@@ -28,18 +28,26 @@ const A_LOADS = 4;
 //   int8  stochastic  decode 2 + 1, random 4 + 1.5, round and saturate 0 + 6, pack 1             integer 7, f32 9
 // The codec of src/numerics/int8.ts in WGSL: integers from -127 to 127, four in a u32, lowest byte first.
 // Include-only.
+//
+// No conversion between integers and floats, and no rounding function, of which a GPU does a quarter to an eighth as many:
+// an integer plus 2^23, or one and a half times that, is an f32 whose lower bits are the integer's.
 
-// Rounded to nearest, ties to even; NaN becomes 0.
+// Rounded to nearest, ties to even, by the adder; NaN becomes 0.
 fn pack4_int8(v: vec4<f32>) -> u32 {
   let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
   let limited = clamp(select(v, vec4<f32>(), bits > vec4<u32>(0x7f800000u)), vec4<f32>(-127.0), vec4<f32>(127.0));
-  let codes = bitcast<vec4<u32>>(vec4<i32>(round(limited))) & vec4<u32>(0xffu);
-  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+  let made = bitcast<vec4<u32>>(limited + 12583040.0); // 0x4b400000 + code + 128
+  let pairs = made.xz + (made.yw << vec2<u32>(8u));
+  return (pairs.x + (pairs.y << 16u) + 0x74c00000u) ^ 0x80808080u;
 }
 
 fn unpack4_int8(codes: u32) -> vec4<f32> {
-  let high = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes);
-  return vec4<f32>(bitcast<vec4<i32>>(high) >> vec4<u32>(24u));
+  // Each byte plus 128 is the mantissa's lowest byte, or the next one.
+  let low = codes ^ 0x80808080u;
+  let high = low >> 16u;
+  let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
+  return bitcast<vec4<f32>>(bytes) * vec4<f32>(1.0, 0x1p-8, 1.0, 0x1p-8) -
+    vec4<f32>(8388736.0, 32896.0, 8388736.0, 32896.0);
 }
 
 
@@ -57,27 +65,36 @@ const UNIT = 1.0;
 
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_int8(codes); }
 
-// The codes of from + sum, each rounded up with the probability of its fraction: from + floor(sum + random), saturated.
-// The random numbers, of 23 bits, are between 0 and 1, so that zero stays. All but their bits is done in f32, whose units
-// are the faster half of a GPU here: a byte is the mantissa of 2^23 and more, and saturation is that to [0, 1].
-fn new_codes(codes: u32, sum: vec4<f32>, words: vec2<u32>) -> u32 {
-  let rotated = (words << vec2<u32>(7u)) | (words >> vec2<u32>(25u));
-  let bits = vec4<u32>(words.x >> 9u, rotated.x, words.y >> 9u, rotated.y) & vec4<u32>(0x7fffffu);
-  let random = bitcast<vec4<f32>>(bits | vec4<u32>(0x3f800001u)) - 1.0;
-  let bytes = codes ^ 0x80808080u; // each plus 128
-  let places = vec4<u32>(bytes, bytes >> 8u, bytes >> 16u, bytes >> 24u) & vec4<u32>(0xffu);
-  let old = bitcast<vec4<f32>>(places | vec4<u32>(0x4b000000u)) - 8388609.0; // plus 127
-  let share = saturate((old + floor(sum + random)) * (1.0 / 254.0));
-  let made = bitcast<vec4<u32>>(share * 254.0 + 8388609.0); // each plus 128, and 0x4b000000
-  return (made.x + (made.y << 8u) + (made.z << 16u) + (made.w << 24u) - 0x4b000000u) ^ 0x80808080u;
+// What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
+const CHANGE_SHIFT = 24u;
+
+// The codes of from + change, each rounded up with the probability of its fraction, saturated; change is a sum times 2^-24.
+//
+// Up to 1, f32 has steps of 2^-24. So a code c is 1 + (c - 127) · 2^-24, and adding a change and a random number between
+// -1/2 and 1/2 of such a step rounds to a code. Saturation is that to [0, 1], and the bits are an integer again. Little of
+// it is integer arithmetic or conversion, of which a GPU has less. Random numbers are odd multiples of 2^-23 of a step, so
+// that they are as often below zero as above, and a change of zero changes nothing.
+fn new_codes(codes: u32, change: vec4<f32>, random_bits: vec4<u32>) -> u32 {
+  const SMALLEST = vec4<f32>(1.0 - 254.0 * 0x1p-24);
+  let random = bitcast<vec4<f32>>((random_bits & vec4<u32>(0x7ffffeu)) | vec4<u32>(0x33800001u)) - 1.5 * 0x1p-24;
+  // Each byte plus 128 is the mantissa of 2^23 and more, or in its upper byte but one.
+  let low = codes ^ 0x80808080u;
+  let high = low >> 16u;
+  let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
+  let old = bitcast<vec4<f32>>(bytes) * vec4<f32>(0x1p-24, 0x1p-32, 0x1p-24, 0x1p-32) +
+    (vec4<f32>(1.0 - 255.0 * 0x1p-24) - vec4<f32>(0.5, 0x1p-9, 0.5, 0x1p-9));
+  let made = bitcast<vec4<u32>>(max(saturate(old + (change + random)), SMALLEST)); // 0x3f800000 + c - 127
+  let pairs = made.xz + (made.yw << vec2<u32>(8u));
+  return (pairs.x + (pairs.y << 16u) + 0x407fffffu) ^ 0x80808080u;
 }
 
 // Parameters and bindings of the kernels that write rows of the weight, or measure what writing them will do
 // (MEASURES). Include-only.
 //
-// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], the frozen reference or (IN_PLACE) the weight itself; b f32 [outputs, rank], its columns up to the
-// pitch zero; selected lists the rows to write, ALL_ROWS takes each.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES the
+// second half of A's rows from second_row on; base codes [outputs, inputs], the frozen reference or (IN_PLACE) the
+// weight itself; b f32 [outputs, rank], its columns up to the pitch zero; selected lists the rows to write, ALL_ROWS
+// takes each.
 // Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
 // src/numerics/formats.ts. Include-only.
 
@@ -100,7 +117,7 @@ struct Params {
   a_row: u32,
   rank: u32,
   b_pitch: u32,
-  row_vectors: u32, // fours of columns in a row
+  row_words: u32,  // eights of columns in a row
   key_low: u32,    // of the tensor
   key_high: u32,
 }
@@ -110,9 +127,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
-// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a word for two neighbouring
-// columns, a function of the tensor's key, the step and the element, by integer arithmetic only. Include-only; the
-// kernel's parameters have key_low, key_high and row_vectors.
+// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key, the
+// step and the element, by integer arithmetic only. Include-only; the kernel's parameters have key_low, key_high and
+// row_words.
 // A bijection of 32-bit words whose output bits each depend on all input bits: mix32 in src/numerics/random.ts.
 // Include-only.
 
@@ -149,26 +166,36 @@ fn rounding_stream() -> vec2<u32> {
   return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
 }
 
-// The words of columns 4·vector to 4·vector + 3 of a row, a word for two of them. The first is `mix` of their index, with
-// half of the stream before and half in its middle, so that streams are not each other's shifts; the second is half a
-// round more.
-fn rounding_words(stream: vec2<u32>, row: u32, vector: u32) -> vec2<u32> {
-  var z = row * params.row_vectors + vector + stream.x;
+// A word for columns 8·eight to 8·eight + 7 of a row: `mix` of their index, with half of the stream before and half in its
+// middle, so that streams are not each other's shifts.
+fn rounding_word(stream: vec2<u32>, row: u32, eight: u32) -> u32 {
+  var z = row * params.row_words + eight + stream.x;
   z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
   z = (z ^ (z >> 15u)) * 0x735a2d97u;
-  let first = z ^ (z >> 15u);
-  z = first * 0x9e3779b1u;
-  return vec2<u32>(first, z ^ (z >> 16u));
+  return z ^ (z >> 15u);
+}
+
+// The random bits of four of these columns, the first or the last ones (half is 0 or 1): the lower 23 of each. Products of
+// the word's lower or upper 23 bits, so each number is as likely; the factors are such that the pairs of any two columns
+// form a lattice with nearly the largest possible distances.
+fn random_bits(word: u32, half: u32) -> vec4<u32> {
+  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u);
 }
 
 
 fn place_of(row: u32, vector: u32) -> u32 { return code_place(row, vector, params.vectors); }
+
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+  return params.a_row + j;
+}
 
 // The codes that vector `vector` of a row starts from.
 fn base_codes(row: u32, vector: u32) -> u32 { return weight[place_of(params.w_row + row, vector)]; }
 
 
 
+const CHANGE_UNIT = 1.0 / f32(1u << CHANGE_SHIFT);
 const THREADS = (BM / TM) * (BN / TN);
 const COLUMN_LANES = BN / TN; // threads side by side
 const ROW_LANES = BM / TM;
@@ -189,7 +216,7 @@ fn rows_of(p: u32) -> vec4<u32> {
 
 // Four codes of A~: row j of the rank (beyond it, any) and vector v of the columns.
 fn a_codes(j: u32, v: u32) -> u32 {
-  return weight[place_of(params.a_row + min(j, params.rank - 1u), min(v, params.vectors - 1u))];
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), min(v, params.vectors - 1u))];
 }
 
 // Element j of four rows of b: zero beyond the rank.
@@ -658,82 +685,98 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let stream = rounding_stream();
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 0u < params.count && v_0 < params.vectors) {
     let at = place_of(params.w_row + row_0_0, v_0);
-    let code = new_codes(from_0_0_0, sum_0_0_0, rounding_words(stream, row_0_0, v_0));
+    let random = random_bits(rounding_word(stream, row_0_0, v_0 / 2u), v_0 % 2u);
+    let code = new_codes(from_0_0_0, sum_0_0_0 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 0u < params.count && v_1 < params.vectors) {
     let at = place_of(params.w_row + row_0_0, v_1);
-    let code = new_codes(from_0_0_1, sum_0_0_1, rounding_words(stream, row_0_0, v_1));
+    let random = random_bits(rounding_word(stream, row_0_0, v_1 / 2u), v_1 % 2u);
+    let code = new_codes(from_0_0_1, sum_0_0_1 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 1u < params.count && v_0 < params.vectors) {
     let at = place_of(params.w_row + row_0_1, v_0);
-    let code = new_codes(from_0_1_0, sum_0_1_0, rounding_words(stream, row_0_1, v_0));
+    let random = random_bits(rounding_word(stream, row_0_1, v_0 / 2u), v_0 % 2u);
+    let code = new_codes(from_0_1_0, sum_0_1_0 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 1u < params.count && v_1 < params.vectors) {
     let at = place_of(params.w_row + row_0_1, v_1);
-    let code = new_codes(from_0_1_1, sum_0_1_1, rounding_words(stream, row_0_1, v_1));
+    let random = random_bits(rounding_word(stream, row_0_1, v_1 / 2u), v_1 % 2u);
+    let code = new_codes(from_0_1_1, sum_0_1_1 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 2u < params.count && v_0 < params.vectors) {
     let at = place_of(params.w_row + row_0_2, v_0);
-    let code = new_codes(from_0_2_0, sum_0_2_0, rounding_words(stream, row_0_2, v_0));
+    let random = random_bits(rounding_word(stream, row_0_2, v_0 / 2u), v_0 % 2u);
+    let code = new_codes(from_0_2_0, sum_0_2_0 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 2u < params.count && v_1 < params.vectors) {
     let at = place_of(params.w_row + row_0_2, v_1);
-    let code = new_codes(from_0_2_1, sum_0_2_1, rounding_words(stream, row_0_2, v_1));
+    let random = random_bits(rounding_word(stream, row_0_2, v_1 / 2u), v_1 % 2u);
+    let code = new_codes(from_0_2_1, sum_0_2_1 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 3u < params.count && v_0 < params.vectors) {
     let at = place_of(params.w_row + row_0_3, v_0);
-    let code = new_codes(from_0_3_0, sum_0_3_0, rounding_words(stream, row_0_3, v_0));
+    let random = random_bits(rounding_word(stream, row_0_3, v_0 / 2u), v_0 % 2u);
+    let code = new_codes(from_0_3_0, sum_0_3_0 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 0u * ROW_LANES) * 4u + 3u < params.count && v_1 < params.vectors) {
     let at = place_of(params.w_row + row_0_3, v_1);
-    let code = new_codes(from_0_3_1, sum_0_3_1, rounding_words(stream, row_0_3, v_1));
+    let random = random_bits(rounding_word(stream, row_0_3, v_1 / 2u), v_1 % 2u);
+    let code = new_codes(from_0_3_1, sum_0_3_1 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 0u < params.count && v_0 < params.vectors) {
     let at = place_of(params.w_row + row_1_0, v_0);
-    let code = new_codes(from_1_0_0, sum_1_0_0, rounding_words(stream, row_1_0, v_0));
+    let random = random_bits(rounding_word(stream, row_1_0, v_0 / 2u), v_0 % 2u);
+    let code = new_codes(from_1_0_0, sum_1_0_0 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 0u < params.count && v_1 < params.vectors) {
     let at = place_of(params.w_row + row_1_0, v_1);
-    let code = new_codes(from_1_0_1, sum_1_0_1, rounding_words(stream, row_1_0, v_1));
+    let random = random_bits(rounding_word(stream, row_1_0, v_1 / 2u), v_1 % 2u);
+    let code = new_codes(from_1_0_1, sum_1_0_1 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 1u < params.count && v_0 < params.vectors) {
     let at = place_of(params.w_row + row_1_1, v_0);
-    let code = new_codes(from_1_1_0, sum_1_1_0, rounding_words(stream, row_1_1, v_0));
+    let random = random_bits(rounding_word(stream, row_1_1, v_0 / 2u), v_0 % 2u);
+    let code = new_codes(from_1_1_0, sum_1_1_0 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 1u < params.count && v_1 < params.vectors) {
     let at = place_of(params.w_row + row_1_1, v_1);
-    let code = new_codes(from_1_1_1, sum_1_1_1, rounding_words(stream, row_1_1, v_1));
+    let random = random_bits(rounding_word(stream, row_1_1, v_1 / 2u), v_1 % 2u);
+    let code = new_codes(from_1_1_1, sum_1_1_1 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 2u < params.count && v_0 < params.vectors) {
     let at = place_of(params.w_row + row_1_2, v_0);
-    let code = new_codes(from_1_2_0, sum_1_2_0, rounding_words(stream, row_1_2, v_0));
+    let random = random_bits(rounding_word(stream, row_1_2, v_0 / 2u), v_0 % 2u);
+    let code = new_codes(from_1_2_0, sum_1_2_0 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 2u < params.count && v_1 < params.vectors) {
     let at = place_of(params.w_row + row_1_2, v_1);
-    let code = new_codes(from_1_2_1, sum_1_2_1, rounding_words(stream, row_1_2, v_1));
+    let random = random_bits(rounding_word(stream, row_1_2, v_1 / 2u), v_1 % 2u);
+    let code = new_codes(from_1_2_1, sum_1_2_1 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 3u < params.count && v_0 < params.vectors) {
     let at = place_of(params.w_row + row_1_3, v_0);
-    let code = new_codes(from_1_3_0, sum_1_3_0, rounding_words(stream, row_1_3, v_0));
+    let random = random_bits(rounding_word(stream, row_1_3, v_0 / 2u), v_0 % 2u);
+    let code = new_codes(from_1_3_0, sum_1_3_0 * CHANGE_UNIT, random);
     weight[at] = code;
   }
   if (p0 + (tm + 1u * ROW_LANES) * 4u + 3u < params.count && v_1 < params.vectors) {
     let at = place_of(params.w_row + row_1_3, v_1);
-    let code = new_codes(from_1_3_1, sum_1_3_1, rounding_words(stream, row_1_3, v_1));
+    let random = random_bits(rounding_word(stream, row_1_3, v_1 / 2u), v_1 % 2u);
+    let code = new_codes(from_1_3_1, sum_1_3_1 * CHANGE_UNIT, random);
     weight[at] = code;
   }
 }

@@ -2,15 +2,18 @@ enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
-const SUBGROUPS = 8;
+const SUBGROUPS = 4;
+const BLOCKS = 2;
 const COLUMNS = 32;
+const ITEMS = 2;
+const LONGEST_ROW = 10;
 const STEPS = 16;
 const RANK_STEPS = 2;
 const A_LOADS = 1;
 // falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.
 //
-// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on; base codes
-// [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
+// Shapes: weight codes [outputs + …, inputs], this part's W from row w_row on and its A from a_row on, with HALVES
+// the second half of A's rows from second_row on; base codes [outputs, inputs], or (IN_PLACE) the weight itself; b f32 [outputs, rank]; all with columns up to the pitch zero.
 //
 // f16 holds A~ exactly. β is f16 too: a power of two for each row brings the largest |β| to [2^14, 2^15). A β of more
 // than 11 significant bits is in two parts (LOW), high its first 11 and low the others, which f16 holds both. What they
@@ -19,10 +22,11 @@ const A_LOADS = 1;
 // where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
 // that is not finite becomes NaN.
 //
-// Idea: a subgroup keeps the coefficients of 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS columns.
-// A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched meanwhile.
-// Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads and writes them.
-// Within four codes columns are in the order 0, 2, 1, 3 in which A~ is cheaply decoded.
+// Idea: a subgroup keeps the coefficients of its BLOCKS · 16 rows in fragments, and its workgroup walks along
+// STEPS · COLUMNS columns. A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one
+// are fetched meanwhile. Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads
+// and writes them; neighbouring ones have neighbouring codes. Within four codes columns are in the order 0, 2, 1, 3 in
+// which A~ is cheaply decoded.
 // How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
 // tests/oracle/falqon_update.ts. Include-only; constants from src/kernels/falqon/update_format.ts.
 //
@@ -97,12 +101,15 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
   let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  let cut = bits & vec4<u32>(0xfffffff0u);
+  let cut = (bits + vec4<u32>(0x1000u)) & vec4<u32>(0xffffe000u);
   return bitcast<vec4<f32>>(select(cut, vec4<u32>(), vanishes));
 }
 
 // Values in this kernel are times 2^-8, as codes are cheaply decoded: an exact factor that changes no rounding.
 const UNIT = 256.0;
+
+// What sums are multiplied by for new_codes: 2^-CHANGE_SHIFT.
+const CHANGE_SHIFT = 0u;
 
 fn decode4(codes: u32) -> vec4<f32> { return unpack4_e4m3_scaled(codes); }
 
@@ -119,14 +126,17 @@ fn finish4(biased: vec4<u32>, offsets: u32, v: vec4<f32>) -> u32 {
   return select(magnitudes | signs4(bitcast<vec4<u32>>(v)), 0x7f7f7f7fu, (total & 0x7fffffffu) > 0x7f800000u);
 }
 
-// The codes of from + sum, rounded to nearest, ties to even: pack4_e4m3 in two thirds of its integer operations, of which
-// the update has more than of any other.
-fn new_codes(codes: u32, sum: vec4<f32>) -> u32 {
+// The codes of from + sum, each rounded to one of its two neighbours, to the nearer one with the greater probability. A
+// magnitude in [2^e, 2^(e+1)), or subnormal with e the smallest exponent, plus 2^(e+1) is a count of 2^-19 steps of its
+// codes in the mantissa of f32. Random 19 bits are added, the fraction is cut off. What is a code already stays.
+fn new_codes(codes: u32, sum: vec4<f32>, random_bits: vec4<u32>) -> u32 {
   let v = decode4(codes) + sum;
   let magnitude = min(abs(v), vec4<f32>(448.0 / UNIT));
-  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u)) + vec4<u32>(20u << 23u);
-  let steps = bitcast<vec4<u32>>(magnitude + bitcast<vec4<f32>>(power)) - power; // see encode4
-  return finish4(steps + (power >> vec4<u32>(20u)), 0x2c2c2c28u, v); // 1064 · 0x01010101
+  let power = max(bitcast<vec4<u32>>(magnitude) & vec4<u32>(0x7f800000u), vec4<u32>(113u << 23u));
+  let random = random_bits & vec4<u32>(0x7ffffu);
+  // Half of the power's bits are taken off, not all: what is left is the exponent field of the code.
+  let steps = bitcast<vec4<u32>>(magnitude + 2.0 * bitcast<vec4<f32>>(power)) - (power >> vec4<u32>(1u)) + random;
+  return finish4(steps >> vec4<u32>(19u), 0x9b9b9b98u, v); // 920 · 0x01010101
 }
 
 // Products of 16 × 16 fragments that 32 neighbouring invocations hold together (tensor cores): f16 factors, f32 sums.
@@ -209,6 +219,9 @@ struct Params {
   a_row: u32,
   rank: u32,
   b_vectors: u32, // vectors of 4 floats in a row of b
+  row_words: u32, // eights of columns in a row
+  key_low: u32,   // of the tensor
+  key_high: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -216,7 +229,61 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> row_factors: array<f32>;
 @group(0) @binding(4) var<storage, read> column_factors: array<f32>;
-@group(0) @binding(5) var<storage, read> base: array<vec4<u32>>;
+// The random bits of stochastic rounding, bit-equal to tests/oracle/falqon_rounding.ts: a function of the tensor's key, the
+// step and the element, by integer arithmetic only. Include-only; the kernel's parameters have key_low, key_high and
+// row_words.
+// A bijection of 32-bit words whose output bits each depend on all input bits: mix32 in src/numerics/random.ts.
+// Include-only.
+
+fn mix(word: u32) -> u32 {
+  var z = word;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu;
+  z = (z ^ (z >> 15u)) * 0x735a2d97u;
+  return z ^ (z >> 15u);
+}
+
+// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.
+
+struct StepInputs {
+  step: u32,          // counted from 1
+  target_count: u32,  // of the whole step, all micro-batches together
+  loss_scale: f32,    // 1 / target_count: makes the sum of losses their mean
+  learning_rate: f32,
+  step_size: f32,     // learning_rate / (1 − beta1^step)
+  second_scale: f32,  // 1 / sqrt(1 − beta2^step)
+}
+
+struct StepResults {
+  loss_sum: f32,
+  grad_norm: f32, // before clipping
+  clip: f32,      // factor that brings the gradient to the allowed norm
+  finite: u32,    // 0 where the norm is NaN or infinite: such a step must change nothing
+}
+
+
+@group(0) @binding(9) var<storage, read> inputs: StepInputs;
+
+// What the words of this step depend on besides the element.
+fn rounding_stream() -> vec2<u32> {
+  return vec2<u32>(mix(params.key_low + inputs.step), mix(params.key_high + inputs.step));
+}
+
+// A word for columns 8·eight to 8·eight + 7 of a row: `mix` of their index, with half of the stream before and half in its
+// middle, so that streams are not each other's shifts.
+fn rounding_word(stream: vec2<u32>, row: u32, eight: u32) -> u32 {
+  var z = row * params.row_words + eight + stream.x;
+  z = (z ^ (z >> 16u)) * 0x21f0aaadu + stream.y;
+  z = (z ^ (z >> 15u)) * 0x735a2d97u;
+  return z ^ (z >> 15u);
+}
+
+// The random bits of four of these columns, the first or the last ones (half is 0 or 1): the lower 23 of each. Products of
+// the word's lower or upper 23 bits, so each number is as likely; the factors are such that the pairs of any two columns
+// form a lattice with nearly the largest possible distances.
+fn random_bits(word: u32, half: u32) -> vec4<u32> {
+  return vec4<u32>(word >> (9u * half)) * vec4<u32>(0xcdc041d9u, 0x6427d34du, 0x963451dfu, 0xca9560a7u);
+}
+
 
 // Where sixteen codes are; beyond the row, its last ones.
 fn place_of(row: u32, vector: u32) -> u32 {
@@ -225,17 +292,21 @@ fn place_of(row: u32, vector: u32) -> u32 {
 
 // The sixteen codes that vector `vector` of a row starts from.
 fn base_codes(row: u32, vector: u32) -> vec4<u32> {
-  return base[place_of(params.base_row + row, vector)];
+  return weight[place_of(params.w_row + row, vector)];
 }
 
 const THREADS = 32u * SUBGROUPS;
+const ROWS = 16u * BLOCKS;       // of a subgroup
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
 const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
-const SUM_ROW = 4u * STEP + 1u;  // of 4 floats
-const BETA_ROW = 3u;
-const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's 16 rows
+const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
+const SUM_ROW = SUM_PART * STEP;
+const BETA_ROW = 2u * RANK_STEPS + 1u;
+const SUMS = 16u * RANK_STEPS * A_ROW; // where they begin, each subgroup's rows, and the coefficients before
+const PLACE = ROWS * LONGEST_ROW;
 
-var<workgroup> tile: array<vec4<u32>, SUMS + 16u * SUBGROUPS * SUM_ROW>;
+var<workgroup> tile: array<vec4<u32>, SUMS + SUBGROUPS * PLACE>;
+var<workgroup> units: array<f32, SUBGROUPS * ROWS>; // what each row's sums are multiplied by
 
 // Four coefficients of a row, from column j on; zero beyond the rank, as b is.
 fn four_coefficients(row: u32, factor: f32, j: u32) -> vec4<f32> {
@@ -254,9 +325,14 @@ fn halves(v: vec4<f32>) -> vec2<u32> { return vec2<u32>(pack2x16float(v.xy), pac
 // The first 11 significant bits. By its bits, as what is rounded to f16 and back a driver may take for the value itself.
 fn upper(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u)); }
 
+// Row j of the factor on the right; with HALVES the second half of them lies elsewhere.
+fn adapter_row(j: u32) -> u32 {
+  return params.a_row + j;
+}
+
 // Sixteen codes of A~: row j of the rank (beyond it, any, as its coefficients are zero) and vector v.
 fn a_codes(j: u32, v: u32) -> vec4<u32> {
-  return weight[place_of(params.a_row + min(j, params.rank - 1u), v)];
+  return weight[place_of(adapter_row(min(j, params.rank - 1u)), v)];
 }
 
 // Eight codes as f16 divided by UNIT, in fours ordered 0, 2, 1, 3.
@@ -268,47 +344,72 @@ fn a_f16(codes: vec2<u32>) -> vec4<u32> {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
-  let my_row = thread % 16u; // among the subgroup's
-  let my_half = thread % 32u / 16u;
-  let row = group.y * (16u * SUBGROUPS) + thread / 32u * 16u + my_row;
-  let read_row = min(row, params.rows - 1u);
-  let sums = SUMS + thread / 32u * (16u * SUM_ROW);
+  let lane = thread % 32u;
+  let group_row = thread / 32u * ROWS; // the subgroup's first row among the workgroup's
+  let first_row = group.y * (ROWS * SUBGROUPS) + group_row;
+  let sums = SUMS + thread / 32u * PLACE;
 
-  // This invocation's half of the row's coefficients, 8 of each 16.
-  let factor = row_factors[read_row];
-  var largest = 0.0;
-  let beta_0_0 = four_coefficients(read_row, factor, 16u * 0u + 8u * my_half);
-  let beta_0_1 = four_coefficients(read_row, factor, 16u * 0u + 8u * my_half + 4u);
-  largest = max(largest, max(largest_of(beta_0_0), largest_of(beta_0_1)));
-  let beta_1_0 = four_coefficients(read_row, factor, 16u * 1u + 8u * my_half);
-  let beta_1_1 = four_coefficients(read_row, factor, 16u * 1u + 8u * my_half + 4u);
-  largest = max(largest, max(largest_of(beta_1_0), largest_of(beta_1_1)));
-  largest = max(largest, from_other_half(largest, thread));
+  // This invocation's half of the coefficients of a row of each block, 8 of each 16.
+  let half = lane / 16u;
+  let read_row_0 = min(first_row + 16u * 0u + lane % 16u, params.rows - 1u);
+  let factor_0 = row_factors[read_row_0];
+  var largest_0 = 0.0;
+  let beta_0_0_0 = four_coefficients(read_row_0, factor_0, 16u * 0u + 8u * half);
+  let beta_0_0_1 = four_coefficients(read_row_0, factor_0, 16u * 0u + 8u * half + 4u);
+  largest_0 = max(largest_0, max(largest_of(beta_0_0_0), largest_of(beta_0_0_1)));
+  let beta_0_1_0 = four_coefficients(read_row_0, factor_0, 16u * 1u + 8u * half);
+  let beta_0_1_1 = four_coefficients(read_row_0, factor_0, 16u * 1u + 8u * half + 4u);
+  largest_0 = max(largest_0, max(largest_of(beta_0_1_0), largest_of(beta_0_1_1)));
+  largest_0 = max(largest_0, from_other_half(largest_0, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
-  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
-  let scale = bitcast<f32>((268u - exponent) << 23u);
-  let unscale = bitcast<f32>((exponent - 14u) << 23u);
+  let exponent_0 = max(bitcast<u32>(largest_0), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale_0 = bitcast<f32>((268u - exponent_0) << 23u);
+  // Sums so small that this is not what it should be are nothing to what they are added to.
+  if (half == 0u) {
+    units[group_row + 16u * 0u + lane] =
+      bitcast<f32>((max(exponent_0, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+  }
+  let read_row_1 = min(first_row + 16u * 1u + lane % 16u, params.rows - 1u);
+  let factor_1 = row_factors[read_row_1];
+  var largest_1 = 0.0;
+  let beta_1_0_0 = four_coefficients(read_row_1, factor_1, 16u * 0u + 8u * half);
+  let beta_1_0_1 = four_coefficients(read_row_1, factor_1, 16u * 0u + 8u * half + 4u);
+  largest_1 = max(largest_1, max(largest_of(beta_1_0_0), largest_of(beta_1_0_1)));
+  let beta_1_1_0 = four_coefficients(read_row_1, factor_1, 16u * 1u + 8u * half);
+  let beta_1_1_1 = four_coefficients(read_row_1, factor_1, 16u * 1u + 8u * half + 4u);
+  largest_1 = max(largest_1, max(largest_of(beta_1_1_0), largest_of(beta_1_1_1)));
+  largest_1 = max(largest_1, from_other_half(largest_1, thread));
+  // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
+  let exponent_1 = max(bitcast<u32>(largest_1), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale_1 = bitcast<f32>((268u - exponent_1) << 23u);
+  // Sums so small that this is not what it should be are nothing to what they are added to.
+  if (half == 0u) {
+    units[group_row + 16u * 1u + lane] =
+      bitcast<f32>((max(exponent_1, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+  }
 
   // Into fragments, through the place of the sums.
-  let beta_at = sums + my_row * BETA_ROW + my_half;
-  let scaled_0_0 = beta_0_0 * scale;
-  let scaled_0_1 = beta_0_1 * scale;
+  let scaled_0_0_0 = beta_0_0_0 * scale_0;
+  let scaled_0_0_1 = beta_0_0_1 * scale_0;
+  tile[sums + (16u * 0u + lane % 16u) * BETA_ROW + 2u * 0u + half] =
+    vec4<u32>(halves(upper(scaled_0_0_0)), halves(upper(scaled_0_0_1)));
+  let scaled_0_1_0 = beta_0_1_0 * scale_0;
+  let scaled_0_1_1 = beta_0_1_1 * scale_0;
+  tile[sums + (16u * 0u + lane % 16u) * BETA_ROW + 2u * 1u + half] =
+    vec4<u32>(halves(upper(scaled_0_1_0)), halves(upper(scaled_0_1_1)));
+  let scaled_1_0_0 = beta_1_0_0 * scale_1;
+  let scaled_1_0_1 = beta_1_0_1 * scale_1;
+  tile[sums + (16u * 1u + lane % 16u) * BETA_ROW + 2u * 0u + half] =
+    vec4<u32>(halves(upper(scaled_1_0_0)), halves(upper(scaled_1_0_1)));
+  let scaled_1_1_0 = beta_1_1_0 * scale_1;
+  let scaled_1_1_1 = beta_1_1_1 * scale_1;
+  tile[sums + (16u * 1u + lane % 16u) * BETA_ROW + 2u * 1u + half] =
+    vec4<u32>(halves(upper(scaled_1_1_0)), halves(upper(scaled_1_1_1)));
   workgroupBarrier();
-  tile[beta_at] = vec4<u32>(halves(upper(scaled_0_0)), halves(upper(scaled_0_1)));
-  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
-    halves(scaled_0_0 - upper(scaled_0_0)), halves(scaled_0_1 - upper(scaled_0_1)));
-  workgroupBarrier();
-  let high_0 = load_left(sums, BETA_ROW);
-  let low_0 = load_left(sums + 16u * BETA_ROW, BETA_ROW);
-  let scaled_1_0 = beta_1_0 * scale;
-  let scaled_1_1 = beta_1_1 * scale;
-  workgroupBarrier();
-  tile[beta_at] = vec4<u32>(halves(upper(scaled_1_0)), halves(upper(scaled_1_1)));
-  tile[beta_at + 16u * BETA_ROW] = vec4<u32>(
-    halves(scaled_1_0 - upper(scaled_1_0)), halves(scaled_1_1 - upper(scaled_1_1)));
-  workgroupBarrier();
-  let high_1 = load_left(sums, BETA_ROW);
-  let low_1 = load_left(sums + 16u * BETA_ROW, BETA_ROW);
+  let high_0_0 = load_left(sums + 16u * 0u * BETA_ROW + 2u * 0u, BETA_ROW);
+  let high_0_1 = load_left(sums + 16u * 0u * BETA_ROW + 2u * 1u, BETA_ROW);
+  let high_1_0 = load_left(sums + 16u * 1u * BETA_ROW + 2u * 0u, BETA_ROW);
+  let high_1_1 = load_left(sums + 16u * 1u * BETA_ROW + 2u * 1u, BETA_ROW);
 
   // The first step's A~, and the codes of the next ones.
   let first = group.x * (STEPS * STEP);
@@ -322,51 +423,88 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     tile[a_at_0] = a_f16(a_first_0.xy);
     tile[a_at_0 + 1u] = a_f16(a_first_0.zw);
   }
-  var from_next_0 = base_codes(read_row, first + my_half + 2u * 0u);
+  // This invocation's codes: a vector of several rows.
+  let my_v = lane % STEP;
+  let my_row_0 = lane / STEP + 0u * (32u / STEP);
+  let row_0 = first_row + my_row_0;
+  let from_row_0 = min(row_0, params.rows - 1u);
+  let unit_0 = units[group_row + my_row_0];
+  var from_next_0 = base_codes(from_row_0, first + my_v);
+  let my_row_1 = lane / STEP + 1u * (32u / STEP);
+  let row_1 = first_row + my_row_1;
+  let from_row_1 = min(row_1, params.rows - 1u);
+  let unit_1 = units[group_row + my_row_1];
+  var from_next_1 = base_codes(from_row_1, first + my_v);
+  let stream = rounding_stream();
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
-    var sum_0 = Sum();
-    var sum_1 = Sum();
+    var sum_0_0 = Sum();
+    var sum_0_1 = Sum();
+    var sum_1_0 = Sum();
+    var sum_1_1 = Sum();
     {
       let a_0 = load_right(16u * 0u * A_ROW + 2u * 0u, A_ROW);
       let a_1 = load_right(16u * 0u * A_ROW + 2u * 1u, A_ROW);
-      sum_0 = multiply_add(high_0, a_0, sum_0);
-      sum_1 = multiply_add(high_0, a_1, sum_1);
-      sum_0 = multiply_add(low_0, a_0, sum_0);
-      sum_1 = multiply_add(low_0, a_1, sum_1);
+      sum_0_0 = multiply_add(high_0_0, a_0, sum_0_0);
+      sum_0_1 = multiply_add(high_0_0, a_1, sum_0_1);
+      sum_1_0 = multiply_add(high_1_0, a_0, sum_1_0);
+      sum_1_1 = multiply_add(high_1_0, a_1, sum_1_1);
     }
     {
       let a_0 = load_right(16u * 1u * A_ROW + 2u * 0u, A_ROW);
       let a_1 = load_right(16u * 1u * A_ROW + 2u * 1u, A_ROW);
-      sum_0 = multiply_add(high_1, a_0, sum_0);
-      sum_1 = multiply_add(high_1, a_1, sum_1);
-      sum_0 = multiply_add(low_1, a_0, sum_0);
-      sum_1 = multiply_add(low_1, a_1, sum_1);
+      sum_0_0 = multiply_add(high_0_1, a_0, sum_0_0);
+      sum_0_1 = multiply_add(high_0_1, a_1, sum_0_1);
+      sum_1_0 = multiply_add(high_1_1, a_0, sum_1_0);
+      sum_1_1 = multiply_add(high_1_1, a_1, sum_1_1);
     }
-    store_sum(sums + 4u * 0u, SUM_ROW, sum_0);
-    store_sum(sums + 4u * 1u, SUM_ROW, sum_1);
+    store_sum(sums + 16u * 0u * SUM_ROW + SUM_PART * 0u, SUM_ROW, sum_0_0);
+    store_sum(sums + 16u * 0u * SUM_ROW + SUM_PART * 1u, SUM_ROW, sum_0_1);
+    store_sum(sums + 16u * 1u * SUM_ROW + SUM_PART * 0u, SUM_ROW, sum_1_0);
+    store_sum(sums + 16u * 1u * SUM_ROW + SUM_PART * 1u, SUM_ROW, sum_1_1);
     workgroupBarrier();
-    let v = first + step * STEP;
+    let v = first + step * STEP + my_v;
     if (a_j_0 < 16u * RANK_STEPS) {
       tile[a_at_0] = a_f16(a_next_0.xy);
       tile[a_at_0 + 1u] = a_f16(a_next_0.zw);
     }
-    a_next_0 = a_codes(a_j_0, v + 2u * STEP + a_v_0);
+    a_next_0 = a_codes(a_j_0, first + (step + 2u) * STEP + a_v_0);
     let from_0 = from_next_0;
-    from_next_0 = base_codes(read_row, v + STEP + my_half + 2u * 0u);
+    from_next_0 = base_codes(from_row_0, v + STEP);
+    let from_1 = from_next_1;
+    from_next_1 = base_codes(from_row_1, v + STEP);
     {
-      let at = sums + my_row * SUM_ROW + 4u * (my_half + 2u * 0u);
+      let at = sums + my_row_0 * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;
-      let sum_0 = bitcast<vec4<f32>>(tile[at + 0u]).xzyw * unscale;
-      codes[0] = new_codes(from_0[0], sum_0);
-      let sum_1 = bitcast<vec4<f32>>(tile[at + 1u]).xzyw * unscale;
-      codes[1] = new_codes(from_0[1], sum_1);
-      let sum_2 = bitcast<vec4<f32>>(tile[at + 2u]).xzyw * unscale;
-      codes[2] = new_codes(from_0[2], sum_2);
-      let sum_3 = bitcast<vec4<f32>>(tile[at + 3u]).xzyw * unscale;
-      codes[3] = new_codes(from_0[3], sum_3);
-      if (row < params.rows && v + my_half + 2u * 0u < params.vectors) {
-        weight[place_of(params.w_row + row, v + my_half + 2u * 0u)] = codes;
+      let word_0 = rounding_word(stream, row_0, 2u * v);
+      let word_1 = rounding_word(stream, row_0, 2u * v + 1u);
+      let sum_0 = bitcast<vec4<f32>>(tile[at + 0u]).xzyw * unit_0;
+      codes[0] = new_codes(from_0[0], sum_0, random_bits(word_0, 0u));
+      let sum_1 = bitcast<vec4<f32>>(tile[at + 1u]).xzyw * unit_0;
+      codes[1] = new_codes(from_0[1], sum_1, random_bits(word_0, 1u));
+      let sum_2 = bitcast<vec4<f32>>(tile[at + 2u]).xzyw * unit_0;
+      codes[2] = new_codes(from_0[2], sum_2, random_bits(word_1, 0u));
+      let sum_3 = bitcast<vec4<f32>>(tile[at + 3u]).xzyw * unit_0;
+      codes[3] = new_codes(from_0[3], sum_3, random_bits(word_1, 1u));
+      if (row_0 < params.rows && v < params.vectors) {
+        weight[place_of(params.w_row + row_0, v)] = codes;
+      }
+    }
+    {
+      let at = sums + my_row_1 * SUM_ROW + SUM_PART * my_v;
+      var codes: vec4<u32>;
+      let word_0 = rounding_word(stream, row_1, 2u * v);
+      let word_1 = rounding_word(stream, row_1, 2u * v + 1u);
+      let sum_0 = bitcast<vec4<f32>>(tile[at + 0u]).xzyw * unit_1;
+      codes[0] = new_codes(from_1[0], sum_0, random_bits(word_0, 0u));
+      let sum_1 = bitcast<vec4<f32>>(tile[at + 1u]).xzyw * unit_1;
+      codes[1] = new_codes(from_1[1], sum_1, random_bits(word_0, 1u));
+      let sum_2 = bitcast<vec4<f32>>(tile[at + 2u]).xzyw * unit_1;
+      codes[2] = new_codes(from_1[2], sum_2, random_bits(word_1, 0u));
+      let sum_3 = bitcast<vec4<f32>>(tile[at + 3u]).xzyw * unit_1;
+      codes[3] = new_codes(from_1[3], sum_3, random_bits(word_1, 1u));
+      if (row_1 < params.rows && v < params.vectors) {
+        weight[place_of(params.w_row + row_1, v)] = codes;
       }
     }
   }

@@ -3,8 +3,8 @@ const THREADS = 256;
 //   grad_norm = sqrt(Σ partials),   clip = min(1, max_norm / (grad_norm + 1e-6))   (1 if max_norm is 0),
 //   finite = 1 where the norm is a number, else 0.
 // The clip factor is that of torch.nn.utils.clip_grad_norm_.
-// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
-// repeat bit for bit. Every invocation gets the result.
+// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
+// fixed, so results repeat bit for bit. Every invocation gets the result.
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.

@@ -4,8 +4,8 @@ const THREADS = 256;
 // Shapes: gradients f32 [count], read as vec4s (what fills the last one is zero), partials [workgroups].
 // Idea: the number of workgroups depends on count alone, so sums repeat; each walks the whole vector in strides, so that
 // neighbouring workgroups read neighbouring memory.
-// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
-// repeat bit for bit. Every invocation gets the result.
+// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
+// fixed, so results repeat bit for bit. Every invocation gets the result.
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.

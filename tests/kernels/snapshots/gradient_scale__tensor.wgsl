@@ -6,8 +6,8 @@ const THREADS = 256;
 // power and these that stay below 1: headroom 1.) Vanishing rows have large scales and do not count. Rows of
 // infinities have a scale of zero, or almost: then the power is as well, and infinities stay visible.
 // Grid: 1. A minimum does not depend on the order, so the result does not either.
-// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
-// repeat bit for bit. Every invocation gets the result.
+// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
+// fixed, so results repeat bit for bit. Every invocation gets the result.
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.

@@ -8,7 +8,7 @@ const B_LOADS = 4;
 // The gradient of a factor of low rank, out[m][n] = alpha · Σ_t a[t][m] · b[t][n], in f32: many rows m, few columns
 // n, a long sum over tokens. FALQON's dB = c · Gᵀ·(x·Aᵀ).
 //
-// Shapes: a f32 [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
+// Shapes: a f32 [tokens, ·] from column a_column on, b f32 or codes [tokens, ·] from b_column on, out f32 [m, n].
 // Idea: both operands lie along the outer index, so they pass to workgroup memory as they are. A workgroup makes BM rows
 // of out and, where they fit, all its columns, so that a is read once; a thread makes TM × TN values in registers. To
 // give a large GPU enough workgroups the tokens are split, `split_k` to each z, whose partial results are added in
@@ -30,8 +30,25 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+
+// The right factor of a gradient of low rank, four columns of a token at a time: f32, or (B_CODES) codes, the rows of
+// which were multiplied by b_scales. Include-only; constants of the codes' format from src/kernels/codes.ts.
+//
+// They are fetched as they are stored, well before they are used, and decoded where they are.
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+
+alias RightQuad = vec4<f32>;
+
+fn fetch_right(token: u32, at: u32, quads: u32) -> RightQuad { return b[token * quads + at]; }
+fn right_scale(token: u32) -> f32 { return 1.0; }
+fn right_values(quad: RightQuad) -> vec4<f32> { return quad; }
+
+
+// Four values as they are.
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+  return quad;
+}
 
 const COLUMN_LANES = BN / TN; // threads side by side
 const ROW_LANES = BM / TM;
@@ -64,19 +81,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let b_token_0 = (thread + 0u * THREADS) / (BN / 4u);
   let b_slot_0 = (thread + 0u * THREADS) % (BN / 4u);
   let b_at_0 = params.b_column / 4u + min(n0 / 4u + b_slot_0, (params.n - 1u) / 4u);
-  var b_next_0 = b[min(first + b_token_0, last_token) * (params.b_pitch / 4u) + b_at_0];
+  var b_next_0 = fetch_right(min(first + b_token_0, last_token), b_at_0, params.b_pitch / 4u);
+  var b_scale_0 = right_scale(min(first + b_token_0, last_token));
   let b_token_1 = (thread + 1u * THREADS) / (BN / 4u);
   let b_slot_1 = (thread + 1u * THREADS) % (BN / 4u);
   let b_at_1 = params.b_column / 4u + min(n0 / 4u + b_slot_1, (params.n - 1u) / 4u);
-  var b_next_1 = b[min(first + b_token_1, last_token) * (params.b_pitch / 4u) + b_at_1];
+  var b_next_1 = fetch_right(min(first + b_token_1, last_token), b_at_1, params.b_pitch / 4u);
+  var b_scale_1 = right_scale(min(first + b_token_1, last_token));
   let b_token_2 = (thread + 2u * THREADS) / (BN / 4u);
   let b_slot_2 = (thread + 2u * THREADS) % (BN / 4u);
   let b_at_2 = params.b_column / 4u + min(n0 / 4u + b_slot_2, (params.n - 1u) / 4u);
-  var b_next_2 = b[min(first + b_token_2, last_token) * (params.b_pitch / 4u) + b_at_2];
+  var b_next_2 = fetch_right(min(first + b_token_2, last_token), b_at_2, params.b_pitch / 4u);
+  var b_scale_2 = right_scale(min(first + b_token_2, last_token));
   let b_token_3 = (thread + 3u * THREADS) / (BN / 4u);
   let b_slot_3 = (thread + 3u * THREADS) % (BN / 4u);
   let b_at_3 = params.b_column / 4u + min(n0 / 4u + b_slot_3, (params.n - 1u) / 4u);
-  var b_next_3 = b[min(first + b_token_3, last_token) * (params.b_pitch / 4u) + b_at_3];
+  var b_next_3 = fetch_right(min(first + b_token_3, last_token), b_at_3, params.b_pitch / 4u);
+  var b_scale_3 = right_scale(min(first + b_token_3, last_token));
   var sum_0_0_0 = vec4<f32>();
   var sum_0_0_1 = vec4<f32>();
   var sum_0_1_0 = vec4<f32>();
@@ -99,25 +120,33 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (thread + 0u * THREADS < A_TASKS) { a_tile[a_token_0][a_slot_0] = a_next_0; }
     if (thread + 1u * THREADS < A_TASKS) { a_tile[a_token_1][a_slot_1] = a_next_1; }
     if (thread + 0u * THREADS < B_TASKS) {
-      b_tile[b_token_0][b_slot_0] = select(vec4<f32>(), b_next_0, t0 + b_token_0 < end);
+      b_tile[b_token_0][b_slot_0] = select(
+        vec4<f32>(), right_quad(b_next_0, b_scale_0), t0 + b_token_0 < end);
     }
     if (thread + 1u * THREADS < B_TASKS) {
-      b_tile[b_token_1][b_slot_1] = select(vec4<f32>(), b_next_1, t0 + b_token_1 < end);
+      b_tile[b_token_1][b_slot_1] = select(
+        vec4<f32>(), right_quad(b_next_1, b_scale_1), t0 + b_token_1 < end);
     }
     if (thread + 2u * THREADS < B_TASKS) {
-      b_tile[b_token_2][b_slot_2] = select(vec4<f32>(), b_next_2, t0 + b_token_2 < end);
+      b_tile[b_token_2][b_slot_2] = select(
+        vec4<f32>(), right_quad(b_next_2, b_scale_2), t0 + b_token_2 < end);
     }
     if (thread + 3u * THREADS < B_TASKS) {
-      b_tile[b_token_3][b_slot_3] = select(vec4<f32>(), b_next_3, t0 + b_token_3 < end);
+      b_tile[b_token_3][b_slot_3] = select(
+        vec4<f32>(), right_quad(b_next_3, b_scale_3), t0 + b_token_3 < end);
     }
     workgroupBarrier();
     let t1 = t0 + BK;
     a_next_0 = a[min(t1 + a_token_0, last_token) * (params.a_pitch / 4u) + a_at_0];
     a_next_1 = a[min(t1 + a_token_1, last_token) * (params.a_pitch / 4u) + a_at_1];
-    b_next_0 = b[min(t1 + b_token_0, last_token) * (params.b_pitch / 4u) + b_at_0];
-    b_next_1 = b[min(t1 + b_token_1, last_token) * (params.b_pitch / 4u) + b_at_1];
-    b_next_2 = b[min(t1 + b_token_2, last_token) * (params.b_pitch / 4u) + b_at_2];
-    b_next_3 = b[min(t1 + b_token_3, last_token) * (params.b_pitch / 4u) + b_at_3];
+    b_next_0 = fetch_right(min(t1 + b_token_0, last_token), b_at_0, params.b_pitch / 4u);
+    b_scale_0 = right_scale(min(t1 + b_token_0, last_token));
+    b_next_1 = fetch_right(min(t1 + b_token_1, last_token), b_at_1, params.b_pitch / 4u);
+    b_scale_1 = right_scale(min(t1 + b_token_1, last_token));
+    b_next_2 = fetch_right(min(t1 + b_token_2, last_token), b_at_2, params.b_pitch / 4u);
+    b_scale_2 = right_scale(min(t1 + b_token_2, last_token));
+    b_next_3 = fetch_right(min(t1 + b_token_3, last_token), b_at_3, params.b_pitch / 4u);
+    b_scale_3 = right_scale(min(t1 + b_token_3, last_token));
     {
       let a_0 = a_tile[0][tm + 0u * ROW_LANES];
       let a_1 = a_tile[0][tm + 1u * ROW_LANES];

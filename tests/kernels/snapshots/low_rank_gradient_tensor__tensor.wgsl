@@ -12,11 +12,11 @@ const B_LOADS = 2;
 // rounded to f16, with f32 sums. As low_rank_gradient.wgsl, where that is bound by arithmetic instead of by the
 // reading of `a`.
 //
-// Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 [tokens, ·] from b_column on, out f32 [m, n].
-// Range: gradients are far smaller than f16 reaches. `a` is multiplied by power[0] (see gradient_scale.wgsl), after its
+// Shapes: a f32 or f16 (A_TYPE) [tokens, ·] from column a_column on, b f32 or codes [tokens, ·] from b_column on, out f32 [m, n].
+// Range: gradients are far smaller than f16 reaches. `a` is multiplied by a power of two (see gradient_scale.wgsl), after its
 // columns were divided by their scales (COLUMN_SCALES), and out the other way round. `b` is of ordinary size and limited.
 // An `a` in f16 comes with its columns divided and its rows multiplied by row_scales, which bring each of them into range
-// by itself. They are taken out again where they can be: b's row t is multiplied by power[0] / row_scales[t], at most 1.
+// by itself. They are taken out again where they can be: b's row t is multiplied by the power / row_scales[t], at most 1.
 // Idea: a workgroup of 2 × 2 subgroups of 32 makes BM × BN values of one split of SPLIT_K tokens. A step of BK tokens
 // waits in workgroup memory as it is stored, the next is fetched into registers meanwhile; fragments of `a` are
 // loaded transposed at no cost. SPLIT_K is known to the compiler, which unrolls the loop. Splits are added by
@@ -82,6 +82,18 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 // What the invocation 16 further on, or back, in the same 32 gives.
 fn from_other_half(value: f32, thread: u32) -> f32 { return subgroupShuffleXor(value, 16u); }
 
+// The right factor of a gradient of low rank, four columns of a token at a time: f32, or (B_CODES) codes, the rows of
+// which were multiplied by b_scales. Include-only; constants of the codes' format from src/kernels/codes.ts.
+//
+// They are fetched as they are stored, well before they are used, and decoded where they are.
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+
+alias RightQuad = vec4<f32>;
+
+fn fetch_right(token: u32, at: u32, quads: u32) -> RightQuad { return b[token * quads + at]; }
+fn right_scale(token: u32) -> f32 { return 1.0; }
+fn right_values(quad: RightQuad) -> vec4<f32> { return quad; }
+
 
 struct Params {
   m: u32, n: u32, tokens: u32,
@@ -89,13 +101,15 @@ struct Params {
   b_pitch: u32, b_column: u32,
   out_pitch: u32,
   alpha: f32,
+  power_factor: f32, // a power of two
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> power: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> column_scales: array<vec4<f32>>; // of the columns of a
+
+fn used_power() -> f32 { return power[0] * params.power_factor; }
 
 const THREADS = 128u;
 // Rows of the tiles in vectors of 8 f16 values, without and with the pad that spreads rows over the banks.
@@ -113,28 +127,28 @@ const STEPS = SPLIT_K / BK;
 
 var<workgroup> tile: array<vec4<u32>, max(B_TILE + BK * B_ROW, 64u * OUT_ROW)>;
 
-// Of each token, scale_of is what its row of `a` was multiplied by; right_quad turns values of its row of `b` into
-// those of the tile, before they are rounded.
+// Of each token, scale_of is what its rows of `a` and `b` were multiplied by; right_quad turns values of its row of `b`
+// into those of the tile, before they are rounded.
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 
 fn scale_of(token: u32) -> f32 {
-  return 1.0;
+  return right_scale(token);
 }
 
-fn right_quad(values: vec4<f32>, scale: f32) -> vec4<f32> {
-  return saturated(values);
+fn right_quad(quad: RightQuad, scale: f32) -> vec4<f32> {
+  return saturated(quad);
 }
 
 // The factors of four columns of `a`, from the one at `quad` on.
 fn factor_of(quad: u32) -> vec4<f32> {
-  return power[0] / column_scales[quad];
+  return used_power() / column_scales[quad];
 }
 
 // Stores four neighbouring sums of a row.
 fn store(split: u32, row: u32, column: u32, sum: vec4<f32>) {
   // Up to the pitch: the columns behind n are zeros.
   if (row >= params.m || column >= ((params.n + 15u) & ~15u)) { return; }
-  var value = sum * (params.alpha / power[0]);
+  var value = sum * (params.alpha / used_power());
   value *= column_scales[params.a_column + row / 4u][row % 4u];
   value = select(vec4<f32>(), value, column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n));
   let at = ((split * params.m + row) * params.out_pitch + column) / 4u;
@@ -179,12 +193,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var a_low_3 = a[a_row_3 + a_low];
   var a_high_3 = a[a_row_3 + a_high];
   let b_row_0 = min(first + b_token + 0u * B_TOKENS, last_token);
-  var b_low_0 = b[b_row_0 * params.b_pitch + b_low];
-  var b_high_0 = b[b_row_0 * params.b_pitch + b_high];
+  var b_low_0 = fetch_right(b_row_0, b_low, params.b_pitch);
+  var b_high_0 = fetch_right(b_row_0, b_high, params.b_pitch);
   var b_scale_0 = scale_of(b_row_0);
   let b_row_1 = min(first + b_token + 1u * B_TOKENS, last_token);
-  var b_low_1 = b[b_row_1 * params.b_pitch + b_low];
-  var b_high_1 = b[b_row_1 * params.b_pitch + b_high];
+  var b_low_1 = fetch_right(b_row_1, b_low, params.b_pitch);
+  var b_high_1 = fetch_right(b_row_1, b_high, params.b_pitch);
   var b_scale_1 = scale_of(b_row_1);
   var sum_0_0 = Sum();
   var sum_0_1 = Sum();
@@ -233,14 +247,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     {
       let row = min(next + b_token + 0u * B_TOKENS, last_token);
-      b_low_0 = b[row * params.b_pitch + b_low];
-      b_high_0 = b[row * params.b_pitch + b_high];
+      b_low_0 = fetch_right(row, b_low, params.b_pitch);
+      b_high_0 = fetch_right(row, b_high, params.b_pitch);
       b_scale_0 = scale_of(row);
     }
     {
       let row = min(next + b_token + 1u * B_TOKENS, last_token);
-      b_low_1 = b[row * params.b_pitch + b_low];
-      b_high_1 = b[row * params.b_pitch + b_high];
+      b_low_1 = fetch_right(row, b_low, params.b_pitch);
+      b_high_1 = fetch_right(row, b_high, params.b_pitch);
       b_scale_1 = scale_of(row);
     }
     {

@@ -34,16 +34,18 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs,
+// and scales at `params.first_scale`.
 // Without QUANTIZED there are no codes.
 //
-// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
-// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+// ROTATED is what goes through the transform of hadamard.wgsl, of which a thread takes four places of a tile at once. Rows
+// are always kept in registers then (VECTORS is a multiple of 4).
 //   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
 //   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
-//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
-// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
-// repeat bit for bit. Every invocation gets the result.
+//            declares turned(row, v), that part; Rest, rest(row, v), what else is read, without waiting for the
+//            transform; and source_of(rest, part), what load(row, v) gives of the two
+// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
+// fixed, so results repeat bit for bit. Every invocation gets the result.
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
@@ -115,34 +117,19 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
 // Include-only; constants from src/kernels/rows/rotation.ts.
 //
 // A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
-// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
-// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
-// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
-// came from (rotated_place and tile_place), and a third exchange is saved.
+// of a tile have six bits. A thread holds places that differ in the upper two, so that sixteen threads load and store one
+// run of memory; what it holds is added and subtracted in registers. For the other four bits
+//   SHUFFLES  threads of a subgroup read each other's registers: no barrier, and no workgroup memory;
+//   else      exchanges through workgroup memory bring a thread places that differ in the lower two bits, then in the
+//             middle two, then its own again. It writes only where it has read last, so each exchange has one barrier.
 //
-// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
-// memory in another order: `turn` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
-//
-// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
+// Results are at the places that values came from.
 
 alias Tile = array<vec4<f32>, 4>;
 
-// Where value i of a thread comes from, counted in vec4s: value 4 is the first of the workgroup's next tiles.
-fn tile_place(thread: u32, i: u32) -> u32 { return tile_of(thread, i) + thread % 16u + 16u * (i % 4u); }
-
-// Where value i is then.
-fn rotated_place(thread: u32, i: u32) -> u32 {
-  return tile_of(thread, i) + thread % 4u + 4u * (i % 4u) + 16u * (thread / 4u % 4u);
-}
-
-fn tile_of(thread: u32, i: u32) -> u32 { return i / 4u * (4u * THREADS) + thread / 16u * 64u; }
-
-var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
-
-// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
-// exclusive or of two results is that of their sum, where they share no bit.
-fn spread(place: u32) -> u32 {
-  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
+// Where value i of a thread is, counted in vec4s: value 4 is the first of the workgroup's next tiles.
+fn tile_place(thread: u32, i: u32) -> u32 {
+  return i / 4u * (4u * THREADS) + thread / 16u * 64u + thread % 16u + 16u * (i % 4u);
 }
 
 // The butterflies within a vec4.
@@ -155,41 +142,53 @@ fn within(v: vec4<f32>) -> vec4<f32> {
 fn beside(x: Tile) -> Tile { return Tile(x[0] + x[1], x[0] - x[1], x[2] + x[3], x[2] - x[3]); }
 fn across(x: Tile) -> Tile { return Tile(x[0] + x[2], x[1] + x[3], x[0] - x[2], x[1] - x[3]); }
 
+var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
+
+// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
+// exclusive or of two results is that of their sum, where they share no bit.
+fn spread(place: u32) -> u32 {
+  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
+}
+
 // The transform of a workgroup's tiles, for all of its invocations at once.
-fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
+fn rotated(values: Tile, thread: u32) -> Tile {
   var x = Tile(within(values[0]), within(values[1]), within(values[2]), within(values[3]));
   let tile = thread / 16u * 64u;
   let low = thread % 4u;
   let high = thread / 4u % 4u;
-  let step = 1u;
-  let middle = select(4u, 16u, turn == 1u);
-  let upper = select(16u, 4u, turn == 1u);
-
-  let own = tile + spread(step * low + middle * high);
-  tiles[own ^ spread(upper * 0u)] = x[0];
-  tiles[own ^ spread(upper * 1u)] = x[1];
-  tiles[own ^ spread(upper * 2u)] = x[2];
-  tiles[own ^ spread(upper * 3u)] = x[3];
+  let own = tile + spread(low + 4u * high);
+  tiles[own ^ spread(16u * 0u)] = x[0];
+  tiles[own ^ spread(16u * 1u)] = x[1];
+  tiles[own ^ spread(16u * 2u)] = x[2];
+  tiles[own ^ spread(16u * 3u)] = x[3];
   workgroupBarrier();
-  let first = tile + spread(middle * high + upper * low);
-  x[0] = tiles[first ^ spread(step * 0u)];
-  x[1] = tiles[first ^ spread(step * 1u)];
-  x[2] = tiles[first ^ spread(step * 2u)];
-  x[3] = tiles[first ^ spread(step * 3u)];
+  let lower = tile + spread(4u * high + 16u * low);
+  x[0] = tiles[lower ^ spread(0u)];
+  x[1] = tiles[lower ^ spread(1u)];
+  x[2] = tiles[lower ^ spread(2u)];
+  x[3] = tiles[lower ^ spread(3u)];
   x = beside(x);
   x = across(x);
-
-  tiles[first ^ spread(step * 0u)] = x[0];
-  tiles[first ^ spread(step * 1u)] = x[1];
-  tiles[first ^ spread(step * 2u)] = x[2];
-  tiles[first ^ spread(step * 3u)] = x[3];
+  tiles[lower ^ spread(0u)] = x[0];
+  tiles[lower ^ spread(1u)] = x[1];
+  tiles[lower ^ spread(2u)] = x[2];
+  tiles[lower ^ spread(3u)] = x[3];
   workgroupBarrier();
-  let second = tile + spread(step * low + upper * high);
-  x[0] = tiles[second ^ spread(middle * 0u)];
-  x[1] = tiles[second ^ spread(middle * 1u)];
-  x[2] = tiles[second ^ spread(middle * 2u)];
-  x[3] = tiles[second ^ spread(middle * 3u)];
+  let middle = tile + spread(low + 16u * high);
+  x[0] = tiles[middle ^ spread(4u * 0u)];
+  x[1] = tiles[middle ^ spread(4u * 1u)];
+  x[2] = tiles[middle ^ spread(4u * 2u)];
+  x[3] = tiles[middle ^ spread(4u * 3u)];
   x = beside(x);
+  tiles[middle ^ spread(4u * 0u)] = x[0];
+  tiles[middle ^ spread(4u * 1u)] = x[1];
+  tiles[middle ^ spread(4u * 2u)] = x[2];
+  tiles[middle ^ spread(4u * 3u)] = x[3];
+  workgroupBarrier();
+  x[0] = tiles[own ^ spread(16u * 0u)];
+  x[1] = tiles[own ^ spread(16u * 1u)];
+  x[2] = tiles[own ^ spread(16u * 2u)];
+  x[3] = tiles[own ^ spread(16u * 3u)];
   return Tile(0.1767766922712326f * x[0], 0.1767766922712326f * x[1], 0.1767766922712326f * x[2], 0.1767766922712326f * x[3]);
 }
 
@@ -197,18 +196,26 @@ fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
 // The codec of src/numerics/int8.ts in WGSL: integers from -127 to 127, four in a u32, lowest byte first.
 // Include-only.
+//
+// No conversion between integers and floats, and no rounding function, of which a GPU does a quarter to an eighth as many:
+// an integer plus 2^23, or one and a half times that, is an f32 whose lower bits are the integer's.
 
-// Rounded to nearest, ties to even; NaN becomes 0.
+// Rounded to nearest, ties to even, by the adder; NaN becomes 0.
 fn pack4_int8(v: vec4<f32>) -> u32 {
   let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
   let limited = clamp(select(v, vec4<f32>(), bits > vec4<u32>(0x7f800000u)), vec4<f32>(-127.0), vec4<f32>(127.0));
-  let codes = bitcast<vec4<u32>>(vec4<i32>(round(limited))) & vec4<u32>(0xffu);
-  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+  let made = bitcast<vec4<u32>>(limited + 12583040.0); // 0x4b400000 + code + 128
+  let pairs = made.xz + (made.yw << vec2<u32>(8u));
+  return (pairs.x + (pairs.y << 16u) + 0x74c00000u) ^ 0x80808080u;
 }
 
 fn unpack4_int8(codes: u32) -> vec4<f32> {
-  let high = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes);
-  return vec4<f32>(bitcast<vec4<i32>>(high) >> vec4<u32>(24u));
+  // Each byte plus 128 is the mantissa's lowest byte, or the next one.
+  let low = codes ^ 0x80808080u;
+  let high = low >> 16u;
+  let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
+  return bitcast<vec4<f32>>(bytes) * vec4<f32>(1.0, 0x1p-8, 1.0, 0x1p-8) -
+    vec4<f32>(8388736.0, 32896.0, 8388736.0, 32896.0);
 }
 
 // The scale of a row, as the record of its format (src/numerics/formats.ts) makes it from the largest magnitude: what
@@ -293,37 +300,37 @@ fn write_row(row: u32, thread: u32) {
   tile_0[1u % 4u] = select(vec4<f32>(), values_1[0], v_1 < vectors);
   tile_0[2u % 4u] = select(vec4<f32>(), values_2[0], v_2 < vectors);
   tile_0[3u % 4u] = select(vec4<f32>(), values_3[0], v_3 < vectors);
-  tile_0 = rotated(tile_0, thread, 0u % 2u);
-  let to_0 = rotated_place(thread, 0u);
+  tile_0 = rotated(tile_0, thread);
   let out_0_0 = tile_0[0u % 4u];
-  let to_1 = rotated_place(thread, 1u);
   let out_1_0 = tile_0[1u % 4u];
-  let to_2 = rotated_place(thread, 2u);
   let out_2_0 = tile_0[2u % 4u];
-  let to_3 = rotated_place(thread, 3u);
   let out_3_0 = tile_0[3u % 4u];
   var amax = 0.0;
-  amax = max(amax, select(0.0, largest(out_0_0), to_0 < vectors));
-  amax = max(amax, select(0.0, largest(out_1_0), to_1 < vectors));
-  amax = max(amax, select(0.0, largest(out_2_0), to_2 < vectors));
-  amax = max(amax, select(0.0, largest(out_3_0), to_3 < vectors));
+  amax = max(amax, select(0.0, largest(out_0_0), v_0 < vectors));
+  amax = max(amax, select(0.0, largest(out_1_0), v_1 < vectors));
+  amax = max(amax, select(0.0, largest(out_2_0), v_2 < vectors));
+  amax = max(amax, select(0.0, largest(out_3_0), v_3 < vectors));
   let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
-  if (to_0 < vectors) {
-    write_scaled(row, 0u * vectors + to_0, out_0_0 * scale);
+  if (thread == 0u) { scales[scale_place(row)] = scale; }
+  if (v_0 < vectors) {
+    write_scaled(row, 0u * vectors + v_0, out_0_0 * scale);
   }
-  if (to_1 < vectors) {
-    write_scaled(row, 0u * vectors + to_1, out_1_0 * scale);
+  if (v_1 < vectors) {
+    write_scaled(row, 0u * vectors + v_1, out_1_0 * scale);
   }
-  if (to_2 < vectors) {
-    write_scaled(row, 0u * vectors + to_2, out_2_0 * scale);
+  if (v_2 < vectors) {
+    write_scaled(row, 0u * vectors + v_2, out_2_0 * scale);
   }
-  if (to_3 < vectors) {
-    write_scaled(row, 0u * vectors + to_3, out_3_0 * scale);
+  if (v_3 < vectors) {
+    write_scaled(row, 0u * vectors + v_3, out_3_0 * scale);
   }
   // Up to the pitch of the codes.
   let filled = 1 * vectors;
   if (thread < code_words(filled) - filled) { write_codes(place_of(row, filled + thread), vec4<f32>()); }
+}
+
+fn scale_place(row: u32) -> u32 {
+  return row;
 }
 
 fn place_of(row: u32, v: u32) -> u32 {

@@ -34,16 +34,18 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs,
+// and scales at `params.first_scale`.
 // Without QUANTIZED there are no codes.
 //
-// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
-// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+// ROTATED is what goes through the transform of hadamard.wgsl, of which a thread takes four places of a tile at once. Rows
+// are always kept in registers then (VECTORS is a multiple of 4).
 //   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
 //   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
-//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
-// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
-// repeat bit for bit. Every invocation gets the result.
+//            declares turned(row, v), that part; Rest, rest(row, v), what else is read, without waiting for the
+//            transform; and source_of(rest, part), what load(row, v) gives of the two
+// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
+// fixed, so results repeat bit for bit. Every invocation gets the result.
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
@@ -115,15 +117,13 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
 // Include-only; constants from src/kernels/rows/rotation.ts.
 //
 // A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
-// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
-// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
-// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
-// came from (rotated_place and tile_place), and a third exchange is saved.
+// of a tile have six bits. A thread holds places that differ in the upper two, so that sixteen threads load and store one
+// run of memory; what it holds is added and subtracted in registers. For the other four bits
+//   SHUFFLES  threads of a subgroup read each other's registers: no barrier, and no workgroup memory;
+//   else      exchanges through workgroup memory bring a thread places that differ in the lower two bits, then in the
+//             middle two, then its own again. It writes only where it has read last, so each exchange has one barrier.
 //
-// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
-// memory in another order: `turn` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
-//
-// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
+// Results are at the places that values came from.
 
 // How a kernel that makes rows writes them as codes.
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
@@ -248,21 +248,23 @@ fn write_row(row: u32, thread: u32) {
   if (v_0 < vectors) { keep(row, v_0, values_0); }
   if (v_1 < vectors) { keep(row, v_1, values_1); }
 
-  let to_0 = v_0;
   let out_0_0 = by_column(values_0[0], 0u * vectors + min(v_0, vectors - 1u));
-  let to_1 = v_1;
   let out_1_0 = by_column(values_1[0], 0u * vectors + min(v_1, vectors - 1u));
   var amax = 0.0;
-  amax = max(amax, select(0.0, largest(out_0_0), to_0 < vectors));
-  amax = max(amax, select(0.0, largest(out_1_0), to_1 < vectors));
+  amax = max(amax, select(0.0, largest(out_0_0), v_0 < vectors));
+  amax = max(amax, select(0.0, largest(out_1_0), v_1 < vectors));
   let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
-  if (to_0 < vectors) {
-    write_scaled(row, 0u * vectors + to_0, out_0_0 * scale);
+  if (thread == 0u) { scales[scale_place(row)] = scale; }
+  if (v_0 < vectors) {
+    write_scaled(row, 0u * vectors + v_0, out_0_0 * scale);
   }
-  if (to_1 < vectors) {
-    write_scaled(row, 0u * vectors + to_1, out_1_0 * scale);
+  if (v_1 < vectors) {
+    write_scaled(row, 0u * vectors + v_1, out_1_0 * scale);
   }
+}
+
+fn scale_place(row: u32) -> u32 {
+  return row;
 }
 
 fn place_of(row: u32, v: u32) -> u32 {

@@ -37,16 +37,18 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs,
+// and scales at `params.first_scale`.
 // Without QUANTIZED there are no codes.
 //
-// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
-// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+// ROTATED is what goes through the transform of hadamard.wgsl, of which a thread takes four places of a tile at once. Rows
+// are always kept in registers then (VECTORS is a multiple of 4).
 //   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
 //   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
-//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
-// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
-// repeat bit for bit. Every invocation gets the result.
+//            declares turned(row, v), that part; Rest, rest(row, v), what else is read, without waiting for the
+//            transform; and source_of(rest, part), what load(row, v) gives of the two
+// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
+// fixed, so results repeat bit for bit. Every invocation gets the result.
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
@@ -118,15 +120,13 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
 // Include-only; constants from src/kernels/rows/rotation.ts.
 //
 // A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
-// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
-// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
-// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
-// came from (rotated_place and tile_place), and a third exchange is saved.
+// of a tile have six bits. A thread holds places that differ in the upper two, so that sixteen threads load and store one
+// run of memory; what it holds is added and subtracted in registers. For the other four bits
+//   SHUFFLES  threads of a subgroup read each other's registers: no barrier, and no workgroup memory;
+//   else      exchanges through workgroup memory bring a thread places that differ in the lower two bits, then in the
+//             middle two, then its own again. It writes only where it has read last, so each exchange has one barrier.
 //
-// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
-// memory in another order: `turn` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
-//
-// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
+// Results are at the places that values came from.
 
 
 alias Values = array<vec4<f32>, 1>;
@@ -166,9 +166,13 @@ struct Params {
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_input: array<vec4<f32>>;
 
+struct Rest {
+  x: vec4<f32>,
+}
+
 struct Source {
   dy: vec4<f32>,
-  x: vec4<f32>,
+  rest: Rest,
 }
 
 struct Row {
@@ -184,12 +188,14 @@ fn place(row: u32, v: u32) -> u32 { return row * params.vectors + min(v, params.
 
 fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[place(row, v)]; }
 
-fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
+fn rest(row: u32, v: u32) -> Rest {
   let at = place(row, v);
-  return Source(dy, input[at]);
+  return Rest(input[at]);
 }
 
-fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
+fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return Source(dy, rest); }
+
+fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
 // Zero past the end of the weight, which lies before the pitch.
 fn weight_at(v: u32) -> vec4<f32> {
@@ -197,7 +203,7 @@ fn weight_at(v: u32) -> vec4<f32> {
   return select(vec4<f32>(), weight[min(v, weights - 1u)], v < weights);
 }
 
-fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.x); }
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.rest.x); }
 
 fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
   let mean = sum / f32(params.cols);
@@ -205,7 +211,7 @@ fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
 }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values {
-  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.x;
+  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.rest.x;
   return Values(dx);
 }
 

@@ -1,7 +1,8 @@
 const THREADS = 128;
 // Block Hadamard transform of a matrix along its rows, see hadamard.wgsl: output[r] = input[r] · H.
 //
-// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too.
+// Shapes: input, output f32 [rows, cols], by rows with a pitch; with IN_PLACE output is input too. With ACCUMULATE the
+// result is added to what output holds.
 // Idea: the pitch is whole blocks, so the matrix is one run of them. Four vec4s per thread, each loaded and stored once.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
@@ -15,34 +16,19 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 // Include-only; constants from src/kernels/rows/rotation.ts.
 //
 // A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
-// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
-// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
-// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
-// came from (rotated_place and tile_place), and a third exchange is saved.
+// of a tile have six bits. A thread holds places that differ in the upper two, so that sixteen threads load and store one
+// run of memory; what it holds is added and subtracted in registers. For the other four bits
+//   SHUFFLES  threads of a subgroup read each other's registers: no barrier, and no workgroup memory;
+//   else      exchanges through workgroup memory bring a thread places that differ in the lower two bits, then in the
+//             middle two, then its own again. It writes only where it has read last, so each exchange has one barrier.
 //
-// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
-// memory in another order: `turn` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
-//
-// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
+// Results are at the places that values came from.
 
 alias Tile = array<vec4<f32>, 4>;
 
-// Where value i of a thread comes from, counted in vec4s: value 4 is the first of the workgroup's next tiles.
-fn tile_place(thread: u32, i: u32) -> u32 { return tile_of(thread, i) + thread % 16u + 16u * (i % 4u); }
-
-// Where value i is then.
-fn rotated_place(thread: u32, i: u32) -> u32 {
-  return tile_of(thread, i) + thread % 4u + 4u * (i % 4u) + 16u * (thread / 4u % 4u);
-}
-
-fn tile_of(thread: u32, i: u32) -> u32 { return i / 4u * (4u * THREADS) + thread / 16u * 64u; }
-
-var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
-
-// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
-// exclusive or of two results is that of their sum, where they share no bit.
-fn spread(place: u32) -> u32 {
-  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
+// Where value i of a thread is, counted in vec4s: value 4 is the first of the workgroup's next tiles.
+fn tile_place(thread: u32, i: u32) -> u32 {
+  return i / 4u * (4u * THREADS) + thread / 16u * 64u + thread % 16u + 16u * (i % 4u);
 }
 
 // The butterflies within a vec4.
@@ -55,41 +41,53 @@ fn within(v: vec4<f32>) -> vec4<f32> {
 fn beside(x: Tile) -> Tile { return Tile(x[0] + x[1], x[0] - x[1], x[2] + x[3], x[2] - x[3]); }
 fn across(x: Tile) -> Tile { return Tile(x[0] + x[2], x[1] + x[3], x[0] - x[2], x[1] - x[3]); }
 
+var<workgroup> tiles: array<vec4<f32>, 4 * THREADS>;
+
+// Spreads the places that threads beside each other access at once over the banks of memory. Bit by bit, so that the
+// exclusive or of two results is that of their sum, where they share no bit.
+fn spread(place: u32) -> u32 {
+  return place ^ (((place >> 4u) & 1u) * 5u) ^ (((place >> 2u) ^ (place >> 4u)) & 2u);
+}
+
 // The transform of a workgroup's tiles, for all of its invocations at once.
-fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
+fn rotated(values: Tile, thread: u32) -> Tile {
   var x = Tile(within(values[0]), within(values[1]), within(values[2]), within(values[3]));
   let tile = thread / 16u * 64u;
   let low = thread % 4u;
   let high = thread / 4u % 4u;
-  let step = 1u;
-  let middle = select(4u, 16u, turn == 1u);
-  let upper = select(16u, 4u, turn == 1u);
-
-  let own = tile + spread(step * low + middle * high);
-  tiles[own ^ spread(upper * 0u)] = x[0];
-  tiles[own ^ spread(upper * 1u)] = x[1];
-  tiles[own ^ spread(upper * 2u)] = x[2];
-  tiles[own ^ spread(upper * 3u)] = x[3];
+  let own = tile + spread(low + 4u * high);
+  tiles[own ^ spread(16u * 0u)] = x[0];
+  tiles[own ^ spread(16u * 1u)] = x[1];
+  tiles[own ^ spread(16u * 2u)] = x[2];
+  tiles[own ^ spread(16u * 3u)] = x[3];
   workgroupBarrier();
-  let first = tile + spread(middle * high + upper * low);
-  x[0] = tiles[first ^ spread(step * 0u)];
-  x[1] = tiles[first ^ spread(step * 1u)];
-  x[2] = tiles[first ^ spread(step * 2u)];
-  x[3] = tiles[first ^ spread(step * 3u)];
+  let lower = tile + spread(4u * high + 16u * low);
+  x[0] = tiles[lower ^ spread(0u)];
+  x[1] = tiles[lower ^ spread(1u)];
+  x[2] = tiles[lower ^ spread(2u)];
+  x[3] = tiles[lower ^ spread(3u)];
   x = beside(x);
   x = across(x);
-
-  tiles[first ^ spread(step * 0u)] = x[0];
-  tiles[first ^ spread(step * 1u)] = x[1];
-  tiles[first ^ spread(step * 2u)] = x[2];
-  tiles[first ^ spread(step * 3u)] = x[3];
+  tiles[lower ^ spread(0u)] = x[0];
+  tiles[lower ^ spread(1u)] = x[1];
+  tiles[lower ^ spread(2u)] = x[2];
+  tiles[lower ^ spread(3u)] = x[3];
   workgroupBarrier();
-  let second = tile + spread(step * low + upper * high);
-  x[0] = tiles[second ^ spread(middle * 0u)];
-  x[1] = tiles[second ^ spread(middle * 1u)];
-  x[2] = tiles[second ^ spread(middle * 2u)];
-  x[3] = tiles[second ^ spread(middle * 3u)];
+  let middle = tile + spread(low + 16u * high);
+  x[0] = tiles[middle ^ spread(4u * 0u)];
+  x[1] = tiles[middle ^ spread(4u * 1u)];
+  x[2] = tiles[middle ^ spread(4u * 2u)];
+  x[3] = tiles[middle ^ spread(4u * 3u)];
   x = beside(x);
+  tiles[middle ^ spread(4u * 0u)] = x[0];
+  tiles[middle ^ spread(4u * 1u)] = x[1];
+  tiles[middle ^ spread(4u * 2u)] = x[2];
+  tiles[middle ^ spread(4u * 3u)] = x[3];
+  workgroupBarrier();
+  x[0] = tiles[own ^ spread(16u * 0u)];
+  x[1] = tiles[own ^ spread(16u * 1u)];
+  x[2] = tiles[own ^ spread(16u * 2u)];
+  x[3] = tiles[own ^ spread(16u * 3u)];
   return Tile(0.1767766922712326f * x[0], 0.1767766922712326f * x[1], 0.1767766922712326f * x[2], 0.1767766922712326f * x[3]);
 }
 
@@ -114,14 +112,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let value_1 = value(start + tile_place(thread, 1u));
   let value_2 = value(start + tile_place(thread, 2u));
   let value_3 = value(start + tile_place(thread, 3u));
-  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread, 0u);
-  let at_0 = start + rotated_place(thread, 0u);
+  let result = rotated(Tile(value_0, value_1, value_2, value_3), thread);
+  let at_0 = start + tile_place(thread, 0u);
   if (at_0 < params.vectors) { output[at_0] = result[0]; }
-  let at_1 = start + rotated_place(thread, 1u);
+  let at_1 = start + tile_place(thread, 1u);
   if (at_1 < params.vectors) { output[at_1] = result[1]; }
-  let at_2 = start + rotated_place(thread, 2u);
+  let at_2 = start + tile_place(thread, 2u);
   if (at_2 < params.vectors) { output[at_2] = result[2]; }
-  let at_3 = start + rotated_place(thread, 3u);
+  let at_3 = start + tile_place(thread, 3u);
   if (at_3 < params.vectors) { output[at_3] = result[3]; }
 }
 

@@ -1,8 +1,8 @@
 const THREADS = 256;
 // out[index] += Σ values[0 … count), by a single workgroup, so that the order is fixed.
 // For sums as long as a batch has tokens, not for whole models.
-// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
-// repeat bit for bit. Every invocation gets the result.
+// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
+// fixed, so results repeat bit for bit. Every invocation gets the result.
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.

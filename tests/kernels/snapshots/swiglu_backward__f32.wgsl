@@ -39,12 +39,17 @@ fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
 }
 
 
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>;
+alias GateUpWord = vec4<f32>;
+
+@group(0) @binding(1) var<storage, read> gate_up: array<GateUpWord>;
+
+// The values of a word.
+fn widened(word: GateUpWord) -> vec4<f32> {
+  return word;
+}
 
 // Four values, `at` counted in fours.
-fn gate_up_at(at: u32) -> vec4<f32> {
-  return gate_up[at];
-}
+fn gate_up_at(at: u32) -> vec4<f32> { return widened(gate_up[at]); }
 
 
 struct Params {

@@ -39,13 +39,17 @@ fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
 }
 
 
-@group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
+alias GateUpWord = vec2<u32>;
+
+@group(0) @binding(1) var<storage, read> gate_up: array<GateUpWord>;
+
+// The values of a word.
+fn widened(word: GateUpWord) -> vec4<f32> {
+  return vec4<f32>(unpack2x16float(word.x), unpack2x16float(word.y));
+}
 
 // Four values, `at` counted in fours.
-fn gate_up_at(at: u32) -> vec4<f32> {
-  let bits = gate_up[at];
-  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
-}
+fn gate_up_at(at: u32) -> vec4<f32> { return widened(gate_up[at]); }
 
 
 struct Params {

@@ -42,13 +42,17 @@ fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
 }
 
 
-@group(0) @binding(1) var<storage, read> gate_up: array<vec2<u32>>;
+alias GateUpWord = vec2<u32>;
+
+@group(0) @binding(1) var<storage, read> gate_up: array<GateUpWord>;
+
+// The values of a word.
+fn widened(word: GateUpWord) -> vec4<f32> {
+  return vec4<f32>(unpack2x16float(word.x), unpack2x16float(word.y));
+}
 
 // Four values, `at` counted in fours.
-fn gate_up_at(at: u32) -> vec4<f32> {
-  let bits = gate_up[at];
-  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
-}
+fn gate_up_at(at: u32) -> vec4<f32> { return widened(gate_up[at]); }
 
 // How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in
 // codes.
@@ -71,16 +75,18 @@ fn gate_up_at(at: u32) -> vec4<f32> {
 //
 // With COLUMN_SCALES values are divided by a scale per column before they are quantised: of a following GEMM that
 // runs over these columns, the other operand carries one scale per row, which must be folded in before rounding. With
-// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs.
+// GIVEN_SCALES the scales of the rows are inputs. With FIRST_ROW the codes begin at row `params.first_row` of theirs,
+// and scales at `params.first_scale`.
 // Without QUANTIZED there are no codes.
 //
-// ROTATED is what goes through the transform of hadamard.wgsl, after which a thread has other places of its tile than
-// before. Rows are always kept in registers then (VECTORS is a multiple of 4).
+// ROTATED is what goes through the transform of hadamard.wgsl, of which a thread takes four places of a tile at once. Rows
+// are always kept in registers then (VECTORS is a multiple of 4).
 //   values   what is quantised (PARTS=1, no COLUMN_SCALES); what is kept besides codes is not rotated
 //   source   a part of what is read, which another kernel left rotated: the transform is its own inverse. The kernel
-//            declares turned(row, v), that part, and load_with(row, v, part), what load(row, v) gives if that is it
-// Reductions over the THREADS invocations of a workgroup (a power of two, 16 at least). The order is fixed, so results
-// repeat bit for bit. Every invocation gets the result.
+//            declares turned(row, v), that part; Rest, rest(row, v), what else is read, without waiting for the
+//            transform; and source_of(rest, part), what load(row, v) gives of the two
+// Reductions over the THREADS invocations of a workgroup (16, or whole subgroups and a multiple of 16). The order is
+// fixed, so results repeat bit for bit. Every invocation gets the result.
 //
 // Two levels instead of a tree of as many barriers as THREADS has bits: sixteen invocations reduce a column each, then
 // all reduce the sixteen results. Where workgroups run on a CPU, barriers are what costs.
@@ -154,27 +160,20 @@ fn workgroup_max(value: f32, thread: u32) -> f32 {
 // Include-only; constants from src/kernels/rows/rotation.ts.
 //
 // A thread holds four vec4s, and sixteen threads a tile: 64 vec4s, a block of 256 or several smaller ones. The 64 places
-// of a tile have six bits. First a thread holds places that differ in the upper two, so that sixteen threads load one run
-// of memory; what it holds is added and subtracted in registers. Two exchanges through workgroup memory bring it places
-// that differ in the lower two bits, then in the middle two. There it stays: results are at other places than values
-// came from (rotated_place and tile_place), and a third exchange is saved.
+// of a tile have six bits. A thread holds places that differ in the upper two, so that sixteen threads load and store one
+// run of memory; what it holds is added and subtracted in registers. For the other four bits
+//   SHUFFLES  threads of a subgroup read each other's registers: no barrier, and no workgroup memory;
+//   else      exchanges through workgroup memory bring a thread places that differ in the lower two bits, then in the
+//             middle two, then its own again. It writes only where it has read last, so each exchange has one barrier.
 //
-// A thread writes only where it has read last, so each exchange has one barrier. Thus the next call finds the places of
-// memory in another order: `turn` must be 0 for a workgroup's first call, 1 for the second, 0 again for the third.
-//
-// Blocks of 8 and 16 need the first exchange only, those of 2 and 4 none.
+// Results are at the places that values came from.
 
 alias Tile = array<vec4<f32>, 4>;
 
-// Where value i of a thread comes from, counted in vec4s: value 4 is the first of the workgroup's next tiles.
-fn tile_place(thread: u32, i: u32) -> u32 { return tile_of(thread, i) + thread % 16u + 16u * (i % 4u); }
-
-// Where value i is then.
-fn rotated_place(thread: u32, i: u32) -> u32 {
-  return tile_place(thread, i);
+// Where value i of a thread is, counted in vec4s: value 4 is the first of the workgroup's next tiles.
+fn tile_place(thread: u32, i: u32) -> u32 {
+  return i / 4u * (4u * THREADS) + thread / 16u * 64u + thread % 16u + 16u * (i % 4u);
 }
-
-fn tile_of(thread: u32, i: u32) -> u32 { return i / 4u * (4u * THREADS) + thread / 16u * 64u; }
 
 // The butterflies within a vec4.
 fn within(v: vec4<f32>) -> vec4<f32> {
@@ -186,8 +185,9 @@ fn within(v: vec4<f32>) -> vec4<f32> {
 fn beside(x: Tile) -> Tile { return Tile(x[0] + x[1], x[0] - x[1], x[2] + x[3], x[2] - x[3]); }
 fn across(x: Tile) -> Tile { return Tile(x[0] + x[2], x[1] + x[3], x[0] - x[2], x[1] - x[3]); }
 
+
 // The transform of a workgroup's tiles, for all of its invocations at once.
-fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
+fn rotated(values: Tile, thread: u32) -> Tile {
   var x = Tile(within(values[0]), within(values[1]), within(values[2]), within(values[3]));
   return Tile(0.5f * x[0], 0.5f * x[1], 0.5f * x[2], 0.5f * x[3]);
 }
@@ -196,18 +196,26 @@ fn rotated(values: Tile, thread: u32, turn: u32) -> Tile {
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
 // The codec of src/numerics/int8.ts in WGSL: integers from -127 to 127, four in a u32, lowest byte first.
 // Include-only.
+//
+// No conversion between integers and floats, and no rounding function, of which a GPU does a quarter to an eighth as many:
+// an integer plus 2^23, or one and a half times that, is an f32 whose lower bits are the integer's.
 
-// Rounded to nearest, ties to even; NaN becomes 0.
+// Rounded to nearest, ties to even, by the adder; NaN becomes 0.
 fn pack4_int8(v: vec4<f32>) -> u32 {
   let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
   let limited = clamp(select(v, vec4<f32>(), bits > vec4<u32>(0x7f800000u)), vec4<f32>(-127.0), vec4<f32>(127.0));
-  let codes = bitcast<vec4<u32>>(vec4<i32>(round(limited))) & vec4<u32>(0xffu);
-  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
+  let made = bitcast<vec4<u32>>(limited + 12583040.0); // 0x4b400000 + code + 128
+  let pairs = made.xz + (made.yw << vec2<u32>(8u));
+  return (pairs.x + (pairs.y << 16u) + 0x74c00000u) ^ 0x80808080u;
 }
 
 fn unpack4_int8(codes: u32) -> vec4<f32> {
-  let high = vec4<u32>(codes << 24u, codes << 16u, codes << 8u, codes);
-  return vec4<f32>(bitcast<vec4<i32>>(high) >> vec4<u32>(24u));
+  // Each byte plus 128 is the mantissa's lowest byte, or the next one.
+  let low = codes ^ 0x80808080u;
+  let high = low >> 16u;
+  let bytes = (vec4<u32>(low, low, high, high) & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
+  return bitcast<vec4<f32>>(bytes) * vec4<f32>(1.0, 0x1p-8, 1.0, 0x1p-8) -
+    vec4<f32>(8388736.0, 32896.0, 8388736.0, 32896.0);
 }
 
 // The scale of a row, as the record of its format (src/numerics/formats.ts) makes it from the largest magnitude: what
@@ -263,24 +271,28 @@ alias Values = array<vec4<f32>, 2>;
 fn write_row(row: u32, thread: u32) {
   let vectors = row_vectors();
   let of_row = begin_row(row);
-  let turned_0 = turned(row, tile_place(thread, 0u));
-  let turned_1 = turned(row, tile_place(thread, 1u));
-  let turned_2 = turned(row, tile_place(thread, 2u));
-  let turned_3 = turned(row, tile_place(thread, 3u));
+  let v_0 = tile_place(thread, 0u);
+  let turned_0 = turned(row, v_0);
+  let v_1 = tile_place(thread, 1u);
+  let turned_1 = turned(row, v_1);
+  let v_2 = tile_place(thread, 2u);
+  let turned_2 = turned(row, v_2);
+  let v_3 = tile_place(thread, 3u);
+  let turned_3 = turned(row, v_3);
+  let rest_0 = rest(row, v_0);
+  let rest_1 = rest(row, v_1);
+  let rest_2 = rest(row, v_2);
+  let rest_3 = rest(row, v_3);
   var tile_0: Tile;
   tile_0[0u % 4u] = turned_0;
   tile_0[1u % 4u] = turned_1;
   tile_0[2u % 4u] = turned_2;
   tile_0[3u % 4u] = turned_3;
-  tile_0 = rotated(tile_0, thread, 0u % 2u);
-  let v_0 = rotated_place(thread, 0u);
-  let source_0 = load_with(row, v_0, tile_0[0u % 4u]);
-  let v_1 = rotated_place(thread, 1u);
-  let source_1 = load_with(row, v_1, tile_0[1u % 4u]);
-  let v_2 = rotated_place(thread, 2u);
-  let source_2 = load_with(row, v_2, tile_0[2u % 4u]);
-  let v_3 = rotated_place(thread, 3u);
-  let source_3 = load_with(row, v_3, tile_0[3u % 4u]);
+  tile_0 = rotated(tile_0, thread);
+  let source_0 = source_of(rest_0, tile_0[0u % 4u]);
+  let source_1 = source_of(rest_1, tile_0[1u % 4u]);
+  let source_2 = source_of(rest_2, tile_0[2u % 4u]);
+  let source_3 = source_of(rest_3, tile_0[3u % 4u]);
 
 
   let values_0 = made(source_0, v_0, of_row);
@@ -292,48 +304,48 @@ fn write_row(row: u32, thread: u32) {
   if (v_2 < vectors) { keep(row, v_2, values_2); }
   if (v_3 < vectors) { keep(row, v_3, values_3); }
 
-  let to_0 = v_0;
   let out_0_0 = by_column(values_0[0], 0u * vectors + min(v_0, vectors - 1u));
   let out_0_1 = by_column(values_0[1], 1u * vectors + min(v_0, vectors - 1u));
-  let to_1 = v_1;
   let out_1_0 = by_column(values_1[0], 0u * vectors + min(v_1, vectors - 1u));
   let out_1_1 = by_column(values_1[1], 1u * vectors + min(v_1, vectors - 1u));
-  let to_2 = v_2;
   let out_2_0 = by_column(values_2[0], 0u * vectors + min(v_2, vectors - 1u));
   let out_2_1 = by_column(values_2[1], 1u * vectors + min(v_2, vectors - 1u));
-  let to_3 = v_3;
   let out_3_0 = by_column(values_3[0], 0u * vectors + min(v_3, vectors - 1u));
   let out_3_1 = by_column(values_3[1], 1u * vectors + min(v_3, vectors - 1u));
   var amax = 0.0;
-  amax = max(amax, select(0.0, largest(out_0_0), to_0 < vectors));
-  amax = max(amax, select(0.0, largest(out_0_1), to_0 < vectors));
-  amax = max(amax, select(0.0, largest(out_1_0), to_1 < vectors));
-  amax = max(amax, select(0.0, largest(out_1_1), to_1 < vectors));
-  amax = max(amax, select(0.0, largest(out_2_0), to_2 < vectors));
-  amax = max(amax, select(0.0, largest(out_2_1), to_2 < vectors));
-  amax = max(amax, select(0.0, largest(out_3_0), to_3 < vectors));
-  amax = max(amax, select(0.0, largest(out_3_1), to_3 < vectors));
+  amax = max(amax, select(0.0, largest(out_0_0), v_0 < vectors));
+  amax = max(amax, select(0.0, largest(out_0_1), v_0 < vectors));
+  amax = max(amax, select(0.0, largest(out_1_0), v_1 < vectors));
+  amax = max(amax, select(0.0, largest(out_1_1), v_1 < vectors));
+  amax = max(amax, select(0.0, largest(out_2_0), v_2 < vectors));
+  amax = max(amax, select(0.0, largest(out_2_1), v_2 < vectors));
+  amax = max(amax, select(0.0, largest(out_3_0), v_3 < vectors));
+  amax = max(amax, select(0.0, largest(out_3_1), v_3 < vectors));
   let scale = scale_of(workgroup_max(amax, thread));
-  if (thread == 0u) { scales[row] = scale; }
-  if (to_0 < vectors) {
-    write_scaled(row, 0u * vectors + to_0, out_0_0 * scale);
-    write_scaled(row, 1u * vectors + to_0, out_0_1 * scale);
+  if (thread == 0u) { scales[scale_place(row)] = scale; }
+  if (v_0 < vectors) {
+    write_scaled(row, 0u * vectors + v_0, out_0_0 * scale);
+    write_scaled(row, 1u * vectors + v_0, out_0_1 * scale);
   }
-  if (to_1 < vectors) {
-    write_scaled(row, 0u * vectors + to_1, out_1_0 * scale);
-    write_scaled(row, 1u * vectors + to_1, out_1_1 * scale);
+  if (v_1 < vectors) {
+    write_scaled(row, 0u * vectors + v_1, out_1_0 * scale);
+    write_scaled(row, 1u * vectors + v_1, out_1_1 * scale);
   }
-  if (to_2 < vectors) {
-    write_scaled(row, 0u * vectors + to_2, out_2_0 * scale);
-    write_scaled(row, 1u * vectors + to_2, out_2_1 * scale);
+  if (v_2 < vectors) {
+    write_scaled(row, 0u * vectors + v_2, out_2_0 * scale);
+    write_scaled(row, 1u * vectors + v_2, out_2_1 * scale);
   }
-  if (to_3 < vectors) {
-    write_scaled(row, 0u * vectors + to_3, out_3_0 * scale);
-    write_scaled(row, 1u * vectors + to_3, out_3_1 * scale);
+  if (v_3 < vectors) {
+    write_scaled(row, 0u * vectors + v_3, out_3_0 * scale);
+    write_scaled(row, 1u * vectors + v_3, out_3_1 * scale);
   }
   // Up to the pitch of the codes.
   let filled = 2 * vectors;
   if (thread < code_words(filled) - filled) { write_codes(place_of(row, filled + thread), vec4<f32>()); }
+}
+
+fn scale_place(row: u32) -> u32 {
+  return row;
 }
 
 fn place_of(row: u32, v: u32) -> u32 {
@@ -365,13 +377,21 @@ fn place(v: u32) -> u32 { return min(v, params.vectors - 1u); }
 
 fn turned(row: u32, v: u32) -> vec4<f32> { return d_output[row * params.vectors + place(v)]; }
 
-// The gradients, which take two thirds of the registers of what they are made of.
-fn load_with(row: u32, v: u32, dy: vec4<f32>) -> Source {
-  let at = 2u * row * params.vectors + place(v);
-  return gated_gradient(gate_up_at(at), gate_up_at(at + params.vectors), dy);
+// As it is stored, which takes the fewest registers.
+struct Rest {
+  gate: GateUpWord,
+  up: GateUpWord,
 }
 
-fn load(row: u32, v: u32) -> Source { return load_with(row, v, turned(row, v)); }
+fn rest(row: u32, v: u32) -> Rest {
+  let at = 2u * row * params.vectors + place(v);
+  return Rest(gate_up[at], gate_up[at + params.vectors]);
+}
+
+// The gradients, which take two thirds of the registers of what they are made of.
+fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return gated_gradient(widened(rest.gate), widened(rest.up), dy); }
+
+fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values { return Values(source.gate, source.up); }
 fn again(row: u32, v: u32, of_row: Row) -> Values { return made(load(row, v), v, of_row); }

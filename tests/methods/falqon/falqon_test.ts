@@ -284,11 +284,16 @@ Deno.test("forward, dX and dB of FALQON equal their formulas in f64, rotated or 
   const dy = random(22, 0.01);
   const residual = random(23, 1);
   const cases: FalqonOptions[] = [
-    {},
+    { updateRule: "requantize" },
     { topK: 2 },
     { topK: 2, scaleGranularity: "tensor", rotation: true },
     { format: "int8", topK: 2 },
-    { format: "int8", scaleGranularity: "tensor", rotation: false },
+    {
+      format: "int8",
+      scaleGranularity: "tensor",
+      rotation: false,
+      updateRule: "requantize",
+    },
   ];
   for (const options of cases) {
     const { parameters, layers, linear } = await build(device, options);
@@ -370,7 +375,7 @@ Deno.test("scales of W leave room to grow under stochastic, those of A do not", 
         a: Math.max(...codesOfA.map(Math.abs)),
       };
     };
-    const plain = await scales({});
+    const plain = await scales({ updateRule: "requantize" });
     const { max } = format === "fp8" ? E4M3 : { max: 127 };
     for (const [options, headroom] of [[{}, 1.125], [{ headroom: 1.5 }, 1.5]] as const) {
       const { w, a } = await scales({ updateRule: "stochastic", ...options });
@@ -384,7 +389,7 @@ Deno.test("writing all pending rows makes the codes the whole model", async () =
   for (const format of FALQON_FORMATS) {
     const [few, all] = [
       await build(device, { format, topK: 2 }),
-      await build(device, { format }),
+      await build(device, { format, updateRule: "requantize" }),
     ];
     for (const { linear, layers } of [few, all]) {
       for (const update of linear.updates) {
@@ -511,6 +516,7 @@ Deno.test("options of FALQON out of range are refused with the value, the wish a
       { updateRule: "paper", rounding: "stochastic" },
       "Cannot round stochastically with the update rule paper",
     ],
+    [{ trainA: true }, "Cannot use trainA with the update rule requantize, which writes B"],
     [{ headroom: 0.5 }, "Cannot use headroom 0.5: give a finite number of at least 1"],
     [{ targetModules: ["w_proj"] }, 'Cannot adapt "w_proj"'],
     [{ denseType: "e4m3" as "f16" }, 'Cannot use denseType "e4m3": give one of f16, f32'],
