@@ -6,7 +6,6 @@
 
 import { type ElementType, PANEL, roundUp } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
-import type { KernelConstants } from "../../gpu/template.ts";
 import { formatOf, type NumberFormat } from "../../numerics/formats.ts";
 import { type GemmKernel, kernelsFor } from "./products.ts";
 

@@ -23,7 +23,7 @@ import { randomValues } from "../../support/random.ts";
 
 const TYPES = ["e4m3", "int8"] as const;
 const EXACT = { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 };
-const MATRIX = { subgroups: 4, columns: 32, steps: 2 };
+const MATRIX = { subgroups: 4, blocks: 1, columns: 32, steps: 2 };
 
 /** Shapes without a whole tile; W between other rows, the two A not behind each other. */
 const SHAPES = [
