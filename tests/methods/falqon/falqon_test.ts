@@ -516,7 +516,10 @@ Deno.test("options of FALQON out of range are refused with the value, the wish a
       { updateRule: "paper", rounding: "stochastic" },
       "Cannot round stochastically with the update rule paper",
     ],
-    [{ trainA: true }, "Cannot use trainA with the update rule requantize, which writes B"],
+    [
+      { trainA: true, updateRule: "requantize" },
+      "Cannot use trainA with the update rule requantize, which writes B",
+    ],
     [{ headroom: 0.5 }, "Cannot use headroom 0.5: give a finite number of at least 1"],
     [{ targetModules: ["w_proj"] }, 'Cannot adapt "w_proj"'],
     [{ denseType: "e4m3" as "f16" }, 'Cannot use denseType "e4m3": give one of f16, f32'],
