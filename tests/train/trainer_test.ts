@@ -48,7 +48,6 @@ const METHODS: Record<string, () => Method> = {
     falqon({ rank: 5, format: "int8", updateRule: "stochastic", trainA: true }),
   "paper": () => falqon({ rank: 5, updateRule: "paper" }),
   "lora": () => lora({ rank: 5 }),
-  "lora with a frozen A": () => lora({ rank: 5, trainA: false }),
   "int8-lora with a frozen A": () => int8Lora({ rank: 5, trainA: false }),
   "torchao-style": () => torchaoStyle({ rank: 5 }),
   "qlora": () => qlora({ rank: 5 }),
