@@ -256,9 +256,8 @@ export class Model implements Disposable {
   }
 
   /**
-   * Writes the model as it is on the GPU now: as a model folder (FALQON: FP8 or int8; full: F32;
-   * frozen: in the type it is stored in) or, if it has adapters, as a PEFT adapter; with `saveAs`, as
-   * a model folder in another format.
+   * Writes the model as it is on the GPU now: as a model folder in the type it is stored in (full:
+   * F32), if it has adapters as a PEFT adapter, or with `saveAs` as a model folder in another format.
    *
    * @throws {OptionError} if the folder holds a model and `overwrite` is not given, or no file
    * format has its weights.

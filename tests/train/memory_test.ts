@@ -22,12 +22,12 @@ import { writeTinyModel } from "../support/tiny_model.ts";
 
 const METHODS: Record<string, Method> = {
   "falqon": falqon({ rank: 5 }),
-  "falqon, rounded stochastically": falqon({ rank: 5, updateRule: "stochastic" }),
-  "falqon in int8 from the error": falqon({ rank: 5, format: "int8", init: "melded" }),
-  "falqon in int8, rounded stochastically": falqon({
+  "falqon in int8": falqon({ rank: 5, format: "int8" }),
+  "falqon in int8, requantize from the error": falqon({
     rank: 5,
     format: "int8",
-    updateRule: "stochastic",
+    updateRule: "requantize",
+    init: "melded",
   }),
   "falqon in int8, not rotated, top-k with pending rows": falqon({
     rank: 5,

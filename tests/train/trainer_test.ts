@@ -40,7 +40,7 @@ const METHODS: Record<string, () => Method> = {
     falqon({ rank: 5, format: "int8", rotation: false, topK: 3 }),
   "accumulate": () => falqon({ rank: 5, updateRule: "accumulate", scaleGranularity: "tensor" }),
   "requantize in int8, rounded stochastically": () =>
-    falqon({ rank: 5, format: "int8", rounding: "stochastic" }),
+    falqon({ rank: 5, format: "int8", updateRule: "requantize", rounding: "stochastic" }),
   "stochastic": () => falqon({ rank: 5, updateRule: "stochastic" }),
   "stochastic in int8": () => falqon({ rank: 5, format: "int8", updateRule: "stochastic" }),
   "stochastic, A trained too": () => falqon({ rank: 5, updateRule: "stochastic", trainA: true }),
@@ -48,7 +48,6 @@ const METHODS: Record<string, () => Method> = {
     falqon({ rank: 5, format: "int8", updateRule: "stochastic", trainA: true }),
   "paper": () => falqon({ rank: 5, updateRule: "paper" }),
   "lora": () => lora({ rank: 5 }),
-  "lora with a frozen A": () => lora({ rank: 5, trainA: false }),
   "int8-lora with a frozen A": () => int8Lora({ rank: 5, trainA: false }),
   "torchao-style": () => torchaoStyle({ rank: 5 }),
   "qlora": () => qlora({ rank: 5 }),

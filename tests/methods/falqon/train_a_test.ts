@@ -1,14 +1,14 @@
 /** FALQON with A trained as well: its gradient, its update, and what both add up to. */
 
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { layoutOf, type Matrix } from "../../../src/gpu/buffers.ts";
+import { layoutOf, type Matrix, unpitched } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { StepState } from "../../../src/gpu/step_state.ts";
 import { tensorKey } from "../../../src/kernels/falqon/rounding.ts";
 import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
 import { submitOnce } from "../../../src/gpu/submit_once.ts";
 import { Model } from "../../../src/inference/model.ts";
-import { type Parameter, Parameters } from "../../../src/layers/parameters.ts";
+import { Parameters } from "../../../src/layers/parameters.ts";
 import { sequenceArrays, writeTokens } from "../../../src/model/token_buffers.ts";
 import { withFolder } from "../../support/io.ts";
 import { writeTinyModel } from "../../support/tiny_model.ts";
@@ -99,7 +99,11 @@ type Built = Awaited<ReturnType<typeof build>>;
 
 /** The codes of a matrix by rows, padding left out. */
 async function readCodes(matrix: Matrix): Promise<Uint8Array> {
-  const bytes = new Uint8Array(await device.read(matrix));
+  return codesOf(matrix, await device.read(matrix));
+}
+
+function codesOf(matrix: Matrix, stored: ArrayBuffer): Uint8Array {
+  const bytes = new Uint8Array(stored);
   const rows = layoutOf(matrix.type) === "panels" ? fromPanels(bytes, matrix) : bytes;
   return rows.slice(0, matrix.rows * matrix.pitch).filter((_, i) => i % matrix.pitch < matrix.cols);
 }
@@ -113,13 +117,15 @@ function decoded(codes: Uint8Array, scales: ArrayLike<number>, cols: number, typ
 /** Adds a step of an optimizer to A and B, which leaves its change in their gradients; returns them all. */
 async function move({ a, bs }: Built, seed: number, size = 0.02) {
   const moved = [];
-  for (const [i, parameter] of [a, ...bs].entries()) {
+  const parameters = [a, ...bs];
+  const stored = await device.readAll(parameters.map(({ value }) => value));
+  for (const [i, parameter] of parameters.entries()) {
     const { rows, cols } = parameter;
     const of = parameter === a ? size / 4 : size;
     const change = randomValues(rows * cols, seed + i, of).map((v, at) =>
       parameter === a && Math.floor(at / cols) % 16 >= RANK ? 0 : v
     );
-    const before = await device.readMatrix(parameter.value);
+    const before = unpitched(new Float32Array(stored[i]), rows, cols, parameter.value.pitch);
     const after = before.map((v, at) => v + change[at]);
     const exact = after.map((v, at) => v - before[at]);
     device.writeMatrix(parameter.value, after);
@@ -303,8 +309,8 @@ Deno.test("over many steps the weight comes to hold c·B·A", async () => {
     const { layers, linear } = built;
     const [type] = TYPES[options.format!];
     const weight = async () => {
-      const scales = new Float32Array(await device.read(linear.scales));
-      return decoded(await readCodes(linear.weight), scales, INPUTS, type);
+      const [codes, scales] = await device.readAll([linear.weight, linear.scales]);
+      return decoded(codesOf(linear.weight, codes), new Float32Array(scales), INPUTS, type);
     };
     const first = await weight();
     using program = new Program(device);
@@ -390,16 +396,17 @@ Deno.test("in a network the gradients of A and B agree on what growing both woul
           program.clear(network.parameters.gradients);
           network.recordTraining(program, ids.length, state);
         });
-        const along = async ({ value, gradient }: Parameter) => {
-          const [v, g] = [await device.readMatrix(value), await device.readMatrix(gradient)];
-          return dot(Float64Array.from(v), 0, Float64Array.from(g), 0, v.length);
+        const views = list.flatMap(({ value, gradient }) => [value, gradient]);
+        const stored = (await device.readAll(views)).map((bytes) => new Float32Array(bytes));
+        const along = (name: string) => {
+          const at = 2 * list.findIndex((parameter) => parameter.name === name);
+          const [v, g] = [stored[at], stored[at + 1]].map((values) => Float64Array.from(values));
+          return dot(v, 0, g, 0, v.length);
         };
         const [ofA, ofB]: number[][] = [[], []];
         for (const { spec } of network.linears()) {
-          const named = (name: string) => along(list.find((parameter) => parameter.name === name)!);
-          ofA.push(await named(`${spec.name}.falqon_A`));
-          const ofParts = [];
-          for (const { module } of spec.parts) ofParts.push(await named(`${module}.falqon_B`));
+          ofA.push(along(`${spec.name}.falqon_A`));
+          const ofParts = spec.parts.map(({ module }) => along(`${module}.falqon_B`));
           ofB.push(ofParts.reduce((sum, v) => sum + v));
         }
         const error = relativeError(ofA, ofB);
