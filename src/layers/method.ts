@@ -159,8 +159,8 @@ export interface DenseWeight {
 /** Operands of {@linkcode Linear.forward}. At least one of `input` and `codes` is given. */
 export interface LinearForward {
   /**
-   * f32 [tokens, inFeatures], or f16 where neither pass reads it but to quantise it; null where the
-   * layer reads only the codes.
+   * f32 [tokens, inFeatures], or f16 where neither pass reads it but to quantise it or to widen it;
+   * null where the layer reads only the codes.
    */
   input: Matrix | null;
   /**
@@ -215,6 +215,8 @@ export interface Linear {
    * Whether {@linkcode Linear.backward} reads the forward's f32 input; if not, it need not be kept.
    */
   readonly backwardReadsInput: boolean;
+  /** Whether {@linkcode Linear.backward} takes the input that it reads in f16 too. Default false. */
+  readonly backwardTakesF16Input?: boolean;
   /**
    * Whether {@linkcode Linear.backward} reads the forward's input as codes. Where {@linkcode
    * Linear.inputCodes} gives a buffer for these, it is to be filled again; the input of a layer that

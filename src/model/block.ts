@@ -162,7 +162,9 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
       qkv.preferredOutputType === "f16" &&
       rotatesF16(plan.attention.headDim, qkv.spec.parts[1].start)
     ),
-    attended: typeIf(({ o }) => o.preferredOutputType === "f16" && !reads(o)),
+    attended: typeIf(({ o }) =>
+      o.preferredOutputType === "f16" && (!reads(o) || !!o.backwardTakesF16Input)
+    ),
     gateUp: typeIf(({ gateUp }) => gateUp.preferredOutputType === "f16"),
     dGateUp: typeIf(({ gateUp }) => gateUp.preferredGradientType === "f16"),
   };

@@ -1,5 +1,6 @@
 /**
- * Widens the 16-bit weights of a file on the GPU, so that half the bytes are uploaded.
+ * Widens values of 16 bits: the weights of a file on the GPU, so that half the bytes are uploaded,
+ * and matrices in f16 for kernels that read f32.
  *
  * @module
  */
@@ -35,4 +36,14 @@ export function widen(program: Program, { raw, dtype, out }: WidenOptions): void
     { rows, cols, vectors },
     linearGrid(rows * vectors, THREADS),
   );
+}
+
+/** A matrix in f32: one in f16 widened into the program's scratch memory, f32 as it is. */
+export function inF32(program: Program, matrix: Matrix): Matrix {
+  if (matrix.type !== "f16") return matrix;
+  const { rows, cols, pitch } = matrix;
+  // With its padding a matrix is as packed as a file.
+  const out = program.scratch(rows, pitch, "widened values");
+  widen(program, { raw: matrix, dtype: "F16", out });
+  return { ...out, cols };
 }

@@ -8,6 +8,7 @@ import { type BufferView, firstOf, type Matrix, rowsOf, type Vector } from "../.
 import type { Program } from "../../gpu/program.ts";
 import type { StepState } from "../../gpu/step_state.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
+import { inF32 } from "../../kernels/rows/widen.ts";
 import { quantize, type Quantized, type QuantizedGradient } from "../../kernels/rows/quantize.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
@@ -66,6 +67,14 @@ export class FalqonLinear implements Linear {
    */
   get backwardReadsInput(): boolean {
     return (this.#weight.a !== null && this.forwardReadsF32) || this.#sketches.length > 0;
+  }
+
+  /**
+   * It is quantised, or widened for a sketch: so attention runs the same kernels for sketches as in
+   * training, and none is compiled a second time.
+   */
+  get backwardTakesF16Input(): boolean {
+    return !this.forwardReadsF32;
   }
 
   /** The gradient of A is made of the codes of the input. */
@@ -181,9 +190,10 @@ export class FalqonLinear implements Linear {
 
   backward(program: Program, io: LinearBackward): void {
     const { dOutput, codes: filled, input, inputCodes, dInput } = io;
+    const x = this.#sketches.length > 0 ? inF32(program, input!) : null;
     for (const sketch of this.#sketches) {
       const projected = this.shared.gSketch.rows(dOutput.rows, sketch.width);
-      sketch.add(program, dOutput, input!, projected);
+      sketch.add(program, dOutput, x!, projected);
     }
     const { a } = this.#weight;
     const g = filled || dInput || a ? this.#gradientCodes(dOutput.rows) : null;
