@@ -87,18 +87,22 @@ export function lowRankGradient(program: Program, options: LowRankGradientOption
   });
 }
 
-/**
- * As wide as the narrow side of the output, so that the operand of the other is read once: B's
- * gradients have few columns, those of a LoRA's A few rows. Where both sides are wider than any
- * tile's columns, the kernel that most layers use anyway. The tokens of large outputs go into few
- * splits.
- */
+/** The tokens of large outputs go into few splits. */
 function chooseVariant({ isFallback }: Device, m: number, n: number, tokens: number) {
-  const tile = n <= m || m > 64 ? tileOf(n) : transposed(tileOf(m));
+  const tile = lowRankTile(m, n);
   const tiles = Math.ceil(m / tile.BM) * Math.ceil(n / tile.BN);
   const wanted = isFallback ? 1 : Math.floor(ENOUGH_WORKGROUPS / tiles);
   const splits = Math.min(wanted, MOST_SPLITS, Math.floor(tokens / SHORTEST_SPLIT));
   return { ...tile, splits: Math.max(1, splits) };
+}
+
+/**
+ * The tiles of an output [m, n]: as wide as its narrow side, so that the operand of the other is
+ * read once. B's gradients have few columns, those of a LoRA's A few rows. Where both sides are
+ * wider than any tile's columns, the kernel that most layers use anyway.
+ */
+export function lowRankTile(m: number, n: number): Omit<LowRankVariant, "splits"> {
+  return n <= m || m > 64 ? tileOf(n) : transposed(tileOf(m));
 }
 
 function tileOf(narrow: number): Omit<LowRankVariant, "splits"> {

@@ -6,11 +6,12 @@
  */
 
 import { OptionError } from "../../errors.ts";
-import { type Matrix, unpitched } from "../../gpu/buffers.ts";
+import { columnsOf, type Matrix, unpitched } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import { Program } from "../../gpu/program.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
+import { lowRankGradient, lowRankTile } from "../../kernels/gemm/low_rank_gradient.ts";
 import { GEMM_VARIANTS, type GemmVariant } from "../../kernels/gemm/variants.ts";
 import { randomNormal } from "../../kernels/rows/random.ts";
 import { drawKey } from "../../numerics/random_key.ts";
@@ -225,9 +226,9 @@ export async function compileDirections(
 ): Promise<void> {
   using program = new Program(device);
   for (const sketch of sketches) {
-    const a = program.scratch(rank, sketch.rows, "combination");
+    const combination = program.scratch(sketch.rows, rank, "combination");
     const out = program.scratch(rank, sketch.cols, "directions");
-    gemm(program, { layout: "nn", a, b: sketch, out });
+    combineRows(program, combination, sketch, out);
   }
   await program.compile();
 }
@@ -248,17 +249,28 @@ export async function leadingDirections(
   const width = sketch.rows;
   const { values, vectors } = symmetricEigen(gram, width);
   if (!(values[0] > 0)) return null;
-  const combination = new Float32Array(rank * width);
+  const columns = new Float32Array(width * rank);
   for (let i = 0; i < rank; i++) {
     const factor = values[i] > NEGLIGIBLE * values[0] ? ROW_NORM / Math.sqrt(values[i]) : 0;
-    for (let j = 0; j < width; j++) combination[i * width + j] = factor * vectors[i * width + j];
+    for (let j = 0; j < width; j++) columns[j * rank + i] = factor * vectors[i * width + j];
   }
   const scope = new Scope(device);
   try {
-    return scope.keep(await combine(scope, combination, rank, sketch));
+    const combination = scope.matrix(width, rank);
+    device.writeMatrix(combination, columns);
+    const out = scope.matrix(rank, sketch.cols);
+    await submitOnce(device, (program) => combineRows(program, combination, sketch, out));
+    return scope.keep(out);
   } finally {
     scope.close();
   }
+}
+
+/** Records `combinationᵀ·sketch`, with the kernel that made the sketch. */
+function combineRows(program: Program, combination: Matrix, sketch: Matrix, out: Matrix): void {
+  const a = columnsOf(combination);
+  const variant = lowRankTile(sketch.rows, sketch.cols);
+  lowRankGradient(program, { a, b: columnsOf(sketch), out, variant });
 }
 
 /**
