@@ -6135,6 +6135,7 @@ struct Params {
   trailing_vectors: u32,
   first_row: u32,
   first_scale: u32,
+  top: f32, // what a scale to the maximum brings the largest magnitude to
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

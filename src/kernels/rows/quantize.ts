@@ -175,10 +175,16 @@ export function quantize(program: Program, options: QuantizeOptions): void {
       ...rowConstants(device, width, 1, options.variant, rotation > 1),
       ...rotationConstants("values", rotation),
       ...constants,
+      CODES_TOP: "params.top", // one kernel for rows with headroom and without
       GIVEN_SCALES: granularity !== "row",
     }),
     { ...inputs, codes, scales },
-    { ...params, first_row: options.firstRow ?? 0, first_scale: options.firstScale ?? 0 },
+    {
+      ...params,
+      first_row: options.firstRow ?? 0,
+      first_scale: options.firstScale ?? 0,
+      top: formatOf(codes.type).max / (options.headroom ?? 1),
+    },
     grid,
     { label: `${rows}×${codes.cols} ${codes.type}${rotation > 1 ? " rotated" : ""}` },
   );
