@@ -145,3 +145,18 @@ Deno.test("q, k, v, gate, up and gradients take half the bytes where kernels rea
     assertEquals(await widestBytes(open, config, { ...NARROW, ...INT8 }[name]), bytes, name);
   }
 });
+
+Deno.test("where one kernel is compiled after another, FALQON's first step has no large one twice", async () => {
+  const config = MODELS["LLaMA-7B"];
+  for (const format of ["fp8", "int8"] as const) {
+    const method = falqon({ rank: 64, format, init: "gradient" });
+    const asked = await kernelsOf(() => plan(openDryGpu(), config, method));
+    const largest = [...asked].map(([name, kernels]) => {
+      const lines = kernels.map(({ code }) => code.split("\n").length).sort((a, b) => b - a);
+      return { name, lines };
+    });
+    assert(largest.some(({ name, lines: [first] }) => name === "gemm_f16" && first > 500), format);
+    const twice = largest.filter(({ lines }) => lines.length > 1 && lines[1] > 500);
+    assertEquals(twice, [], format);
+  }
+});

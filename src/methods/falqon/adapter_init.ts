@@ -197,7 +197,7 @@ export async function gramMatrices(
   using program = new Program(device);
   const products = sketches.map((sketch) => {
     const out = device.matrix(sketch.rows, sketch.rows, "f32", "Gram matrix of a sketch");
-    gemm(program, { layout: "nt", a: sketch, b: sketch, out, variant: sketching(device) });
+    gemm(program, { layout: "nt", a: sketch, b: sketch, out, variant: sketchVariant(device) });
     return out;
   });
   (await program.prepare()).run();
@@ -209,10 +209,10 @@ export async function gramMatrices(
 }
 
 /**
- * The kernel that sketches of many tokens are made with: it is compiled already, which takes longer
- * than a Gram matrix in any tiles.
+ * The tiles of the products that sketches are made with, and of their Gram matrices: one kernel for
+ * both, as to compile it takes longer than a Gram matrix in any tiles.
  */
-function sketching({ isFallback }: Device): GemmVariant | undefined {
+export function sketchVariant({ isFallback }: Device): GemmVariant | undefined {
   return isFallback ? undefined : GEMM_VARIANTS.large;
 }
 

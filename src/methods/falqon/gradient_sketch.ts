@@ -10,7 +10,7 @@ import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import { lowRankGradient } from "../../kernels/gemm/low_rank_gradient.ts";
-import { leadingDirections, randomMatrix, sketchRows } from "./adapter_init.ts";
+import { leadingDirections, randomMatrix, sketchRows, sketchVariant } from "./adapter_init.ts";
 import type { AdapterPart } from "../targets.ts";
 
 /** The sketched gradient of one adapted part. */
@@ -59,7 +59,8 @@ export class GradientSketch {
   add(program: Program, dOutput: Matrix, input: Matrix, projected: Matrix): void {
     const { start, rows } = this.adapter.part;
     const a = columnsOf(dOutput, start, rows);
-    gemm(program, { layout: "nt", a, b: this.omega, out: projected });
+    const variant = sketchVariant(program.device);
+    gemm(program, { layout: "nt", a, b: this.omega, out: projected, variant });
     lowRankGradient(program, {
       a: columnsOf(projected),
       b: columnsOf(input),

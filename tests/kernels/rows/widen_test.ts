@@ -3,11 +3,11 @@ import { Program } from "../../../src/gpu/program.ts";
 import { toFloat32 } from "../../../src/io/dtype.ts";
 import { writeSafetensors } from "../../../src/io/safetensors.ts";
 import { Weights } from "../../../src/io/weights.ts";
-import { widen } from "../../../src/kernels/rows/widen.ts";
+import { inF32, widen } from "../../../src/kernels/rows/widen.ts";
 import { loadMatrix, readDense } from "../../../src/layers/load.ts";
 import { FolderSource } from "../../../src/layers/weight_source.ts";
 import { device } from "../../support/device.ts";
-import { filled, runOnce } from "../../support/gpu.ts";
+import { filled, paddingOf, runOnce, uploadMatrix } from "../../support/gpu.ts";
 import { withFolder } from "../../support/io.ts";
 
 const DTYPES = ["F16", "BF16"] as const;
@@ -64,6 +64,21 @@ Deno.test("widen into f16 keeps f16 as it is and rounds bfloat16", async () => {
   using program = new Program(device);
   const options = { raw: short, dtype: "F16", out } as const;
   assertThrows(() => widen(program, options), RangeError, "16 bytes, not 18");
+});
+
+Deno.test("inF32 gives a matrix in f16 its values and its zero padding in f32, and f32 as it is", async () => {
+  const [rows, cols] = [7, 13];
+  const values = Float32Array.from({ length: rows * cols }, (_, i) => Math.sin(i) / 2 ** (i % 19));
+  const { matrix, exact } = uploadMatrix(device, values, rows, cols, "f16");
+  const out = filled(device, rows, cols, 7);
+  await runOnce(device, (program) => {
+    assertEquals(inF32(program, out), out);
+    const { rows, cols, pitch, type, ...wide } = inF32(program, matrix);
+    assertEquals([rows, cols, pitch, type], [out.rows, out.cols, out.pitch, "f32"]);
+    program.copy(wide, out);
+  });
+  assertEquals(await device.readMatrix(out), Float32Array.from(exact));
+  assertEquals(await paddingOf(device, out), 0);
 });
 
 Deno.test("a GPU that is given 16-bit weights as they are holds what the host would upload", () =>

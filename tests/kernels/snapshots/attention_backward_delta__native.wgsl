@@ -30,9 +30,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> output: array<Values>;
+@group(0) @binding(1) var<storage, read> output: array<vec2<u32>>;
 
-fn output_at(at: u32) -> Values { return output[at]; }
+fn output_at(at: u32) -> Values { return vec4<f32>(unpack2x16float(output[at].x), unpack2x16float(output[at].y)); }
 @group(0) @binding(2) var<storage, read> d_output: array<Values>;
 @group(0) @binding(3) var<storage, read_write> delta: array<f32>;
 

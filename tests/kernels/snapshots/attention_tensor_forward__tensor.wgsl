@@ -39,9 +39,18 @@ struct Params {
 @group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read> documents: array<vec2<u32>>;
 // What attention writes, f32 or f16 (OUTPUT), vectors of WIDTH components (2 or 4) of a head. Include-only.
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+// Rounding to f16. Include-only.
 
-fn put_output(at: u32, value: vec4<f32>) { output[at] = value; }
+// Four values in two words: finite ones saturate at f16's largest, and what is not finite stays so, to be seen.
+fn saturated_halves(value: vec4<f32>) -> vec2<u32> {
+  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let inside = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  return vec2<u32>(pack2x16float(inside.xy), pack2x16float(inside.zw));
+}
+
+@group(0) @binding(3) var<storage, read_write> output: array<vec2<u32>>;
+
+fn put_output(at: u32, value: vec4<f32>) { output[at] = saturated_halves(value); }
 
 @group(0) @binding(4) var<storage, read_write> log_sum_exp: array<f32>;
 

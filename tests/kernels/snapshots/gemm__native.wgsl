@@ -1,8 +1,8 @@
-const BM = 32;
-const BN = 32;
+const BM = 128;
+const BN = 64;
 const BK = 16;
-const TM = 4;
-const TN = 4;
+const TM = 8;
+const TN = 8;
 const A_LOADS = 1;
 const B_LOADS = 1;
 // General matrix product in f32: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], from f32, f16 or FP8 operands.
@@ -80,10 +80,12 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 //
 // With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one
 // kernel after another, each for a second, one that serves most products is worth more than branches that all threads
-// take alike.
+// take alike. Outputs in f16 are one more of these, with a binding of their own, so that either type is stored by whole
+// vectors.
 //
 // A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
 // each row and column.
+
 
 struct Params {
   m: u32, n: u32,
@@ -201,11 +203,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let b_of_0_3 = min(n0 + b_at_0.x * 4u + 3u, params.n - 1u) * params.b_pitch + params.b_column + b_at_0.y * 4u;
   var b_next_0 = mat4x4<f32>();
   let a_from_0 = tm + 0u * (BM / TM);
+  let a_from_1 = tm + 1u * (BM / TM);
   let b_from_0 = tn + 0u * (BN / TN);
+  let b_from_1 = tn + 1u * (BN / TN);
   var sum_0_0_0 = vec4<f32>();
+  var sum_0_0_1 = vec4<f32>();
   var sum_0_1_0 = vec4<f32>();
+  var sum_0_1_1 = vec4<f32>();
   var sum_0_2_0 = vec4<f32>();
+  var sum_0_2_1 = vec4<f32>();
   var sum_0_3_0 = vec4<f32>();
+  var sum_0_3_1 = vec4<f32>();
+  var sum_1_0_0 = vec4<f32>();
+  var sum_1_0_1 = vec4<f32>();
+  var sum_1_1_0 = vec4<f32>();
+  var sum_1_1_1 = vec4<f32>();
+  var sum_1_2_0 = vec4<f32>();
+  var sum_1_2_1 = vec4<f32>();
+  var sum_1_3_0 = vec4<f32>();
+  var sum_1_3_1 = vec4<f32>();
 
   let k_last = k_begin + (k_end - k_begin - 1u) / BK * BK;
 // Fetches a thread's blocks of both operands of gemm.wgsl for the step that begins at K: pasted into `main` before the
@@ -259,131 +275,355 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     {
       let a_0 = a_tile[0][a_from_0];
+      let a_1 = a_tile[0][a_from_1];
       let b_0 = b_tile[0][b_from_0];
+      let b_1 = b_tile[0][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[1][a_from_0];
+      let a_1 = a_tile[1][a_from_1];
       let b_0 = b_tile[1][b_from_0];
+      let b_1 = b_tile[1][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[2][a_from_0];
+      let a_1 = a_tile[2][a_from_1];
       let b_0 = b_tile[2][b_from_0];
+      let b_1 = b_tile[2][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[3][a_from_0];
+      let a_1 = a_tile[3][a_from_1];
       let b_0 = b_tile[3][b_from_0];
+      let b_1 = b_tile[3][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[4][a_from_0];
+      let a_1 = a_tile[4][a_from_1];
       let b_0 = b_tile[4][b_from_0];
+      let b_1 = b_tile[4][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[5][a_from_0];
+      let a_1 = a_tile[5][a_from_1];
       let b_0 = b_tile[5][b_from_0];
+      let b_1 = b_tile[5][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[6][a_from_0];
+      let a_1 = a_tile[6][a_from_1];
       let b_0 = b_tile[6][b_from_0];
+      let b_1 = b_tile[6][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[7][a_from_0];
+      let a_1 = a_tile[7][a_from_1];
       let b_0 = b_tile[7][b_from_0];
+      let b_1 = b_tile[7][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[8][a_from_0];
+      let a_1 = a_tile[8][a_from_1];
       let b_0 = b_tile[8][b_from_0];
+      let b_1 = b_tile[8][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[9][a_from_0];
+      let a_1 = a_tile[9][a_from_1];
       let b_0 = b_tile[9][b_from_0];
+      let b_1 = b_tile[9][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[10][a_from_0];
+      let a_1 = a_tile[10][a_from_1];
       let b_0 = b_tile[10][b_from_0];
+      let b_1 = b_tile[10][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[11][a_from_0];
+      let a_1 = a_tile[11][a_from_1];
       let b_0 = b_tile[11][b_from_0];
+      let b_1 = b_tile[11][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[12][a_from_0];
+      let a_1 = a_tile[12][a_from_1];
       let b_0 = b_tile[12][b_from_0];
+      let b_1 = b_tile[12][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[13][a_from_0];
+      let a_1 = a_tile[13][a_from_1];
       let b_0 = b_tile[13][b_from_0];
+      let b_1 = b_tile[13][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[14][a_from_0];
+      let a_1 = a_tile[14][a_from_1];
       let b_0 = b_tile[14][b_from_0];
+      let b_1 = b_tile[14][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
     {
       let a_0 = a_tile[15][a_from_0];
+      let a_1 = a_tile[15][a_from_1];
       let b_0 = b_tile[15][b_from_0];
+      let b_1 = b_tile[15][b_from_1];
       sum_0_0_0 = fma(vec4<f32>(a_0[0]), b_0, sum_0_0_0);
+      sum_0_0_1 = fma(vec4<f32>(a_0[0]), b_1, sum_0_0_1);
       sum_0_1_0 = fma(vec4<f32>(a_0[1]), b_0, sum_0_1_0);
+      sum_0_1_1 = fma(vec4<f32>(a_0[1]), b_1, sum_0_1_1);
       sum_0_2_0 = fma(vec4<f32>(a_0[2]), b_0, sum_0_2_0);
+      sum_0_2_1 = fma(vec4<f32>(a_0[2]), b_1, sum_0_2_1);
       sum_0_3_0 = fma(vec4<f32>(a_0[3]), b_0, sum_0_3_0);
+      sum_0_3_1 = fma(vec4<f32>(a_0[3]), b_1, sum_0_3_1);
+      sum_1_0_0 = fma(vec4<f32>(a_1[0]), b_0, sum_1_0_0);
+      sum_1_0_1 = fma(vec4<f32>(a_1[0]), b_1, sum_1_0_1);
+      sum_1_1_0 = fma(vec4<f32>(a_1[1]), b_0, sum_1_1_0);
+      sum_1_1_1 = fma(vec4<f32>(a_1[1]), b_1, sum_1_1_1);
+      sum_1_2_0 = fma(vec4<f32>(a_1[2]), b_0, sum_1_2_0);
+      sum_1_2_1 = fma(vec4<f32>(a_1[2]), b_1, sum_1_2_1);
+      sum_1_3_0 = fma(vec4<f32>(a_1[3]), b_0, sum_1_3_0);
+      sum_1_3_1 = fma(vec4<f32>(a_1[3]), b_1, sum_1_3_1);
     }
   }
 
@@ -392,22 +632,63 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //
 // All results are finished before any is written: see gemm_output.wgsl.
   let factors_0 = column_factors(n0 + b_from_0 * 4u);
+  let factors_1 = column_factors(n0 + b_from_1 * 4u);
   let factor_00 = row_factor(m0 + a_from_0 * 4u + 0u);
   let value_0_0_0 = finished(group.z, m0 + a_from_0 * 4u + 0u, n0 + b_from_0 * 4u,
     sum_0_0_0 * (factor_00 * factors_0));
+  let value_0_0_1 = finished(group.z, m0 + a_from_0 * 4u + 0u, n0 + b_from_1 * 4u,
+    sum_0_0_1 * (factor_00 * factors_1));
   let factor_01 = row_factor(m0 + a_from_0 * 4u + 1u);
   let value_0_1_0 = finished(group.z, m0 + a_from_0 * 4u + 1u, n0 + b_from_0 * 4u,
     sum_0_1_0 * (factor_01 * factors_0));
+  let value_0_1_1 = finished(group.z, m0 + a_from_0 * 4u + 1u, n0 + b_from_1 * 4u,
+    sum_0_1_1 * (factor_01 * factors_1));
   let factor_02 = row_factor(m0 + a_from_0 * 4u + 2u);
   let value_0_2_0 = finished(group.z, m0 + a_from_0 * 4u + 2u, n0 + b_from_0 * 4u,
     sum_0_2_0 * (factor_02 * factors_0));
+  let value_0_2_1 = finished(group.z, m0 + a_from_0 * 4u + 2u, n0 + b_from_1 * 4u,
+    sum_0_2_1 * (factor_02 * factors_1));
   let factor_03 = row_factor(m0 + a_from_0 * 4u + 3u);
   let value_0_3_0 = finished(group.z, m0 + a_from_0 * 4u + 3u, n0 + b_from_0 * 4u,
     sum_0_3_0 * (factor_03 * factors_0));
+  let value_0_3_1 = finished(group.z, m0 + a_from_0 * 4u + 3u, n0 + b_from_1 * 4u,
+    sum_0_3_1 * (factor_03 * factors_1));
+  let factor_10 = row_factor(m0 + a_from_1 * 4u + 0u);
+  let value_1_0_0 = finished(group.z, m0 + a_from_1 * 4u + 0u, n0 + b_from_0 * 4u,
+    sum_1_0_0 * (factor_10 * factors_0));
+  let value_1_0_1 = finished(group.z, m0 + a_from_1 * 4u + 0u, n0 + b_from_1 * 4u,
+    sum_1_0_1 * (factor_10 * factors_1));
+  let factor_11 = row_factor(m0 + a_from_1 * 4u + 1u);
+  let value_1_1_0 = finished(group.z, m0 + a_from_1 * 4u + 1u, n0 + b_from_0 * 4u,
+    sum_1_1_0 * (factor_11 * factors_0));
+  let value_1_1_1 = finished(group.z, m0 + a_from_1 * 4u + 1u, n0 + b_from_1 * 4u,
+    sum_1_1_1 * (factor_11 * factors_1));
+  let factor_12 = row_factor(m0 + a_from_1 * 4u + 2u);
+  let value_1_2_0 = finished(group.z, m0 + a_from_1 * 4u + 2u, n0 + b_from_0 * 4u,
+    sum_1_2_0 * (factor_12 * factors_0));
+  let value_1_2_1 = finished(group.z, m0 + a_from_1 * 4u + 2u, n0 + b_from_1 * 4u,
+    sum_1_2_1 * (factor_12 * factors_1));
+  let factor_13 = row_factor(m0 + a_from_1 * 4u + 3u);
+  let value_1_3_0 = finished(group.z, m0 + a_from_1 * 4u + 3u, n0 + b_from_0 * 4u,
+    sum_1_3_0 * (factor_13 * factors_0));
+  let value_1_3_1 = finished(group.z, m0 + a_from_1 * 4u + 3u, n0 + b_from_1 * 4u,
+    sum_1_3_1 * (factor_13 * factors_1));
   put(group.z, m0 + a_from_0 * 4u + 0u, n0 + b_from_0 * 4u, value_0_0_0);
+  put(group.z, m0 + a_from_0 * 4u + 0u, n0 + b_from_1 * 4u, value_0_0_1);
   put(group.z, m0 + a_from_0 * 4u + 1u, n0 + b_from_0 * 4u, value_0_1_0);
+  put(group.z, m0 + a_from_0 * 4u + 1u, n0 + b_from_1 * 4u, value_0_1_1);
   put(group.z, m0 + a_from_0 * 4u + 2u, n0 + b_from_0 * 4u, value_0_2_0);
+  put(group.z, m0 + a_from_0 * 4u + 2u, n0 + b_from_1 * 4u, value_0_2_1);
   put(group.z, m0 + a_from_0 * 4u + 3u, n0 + b_from_0 * 4u, value_0_3_0);
+  put(group.z, m0 + a_from_0 * 4u + 3u, n0 + b_from_1 * 4u, value_0_3_1);
+  put(group.z, m0 + a_from_1 * 4u + 0u, n0 + b_from_0 * 4u, value_1_0_0);
+  put(group.z, m0 + a_from_1 * 4u + 0u, n0 + b_from_1 * 4u, value_1_0_1);
+  put(group.z, m0 + a_from_1 * 4u + 1u, n0 + b_from_0 * 4u, value_1_1_0);
+  put(group.z, m0 + a_from_1 * 4u + 1u, n0 + b_from_1 * 4u, value_1_1_1);
+  put(group.z, m0 + a_from_1 * 4u + 2u, n0 + b_from_0 * 4u, value_1_2_0);
+  put(group.z, m0 + a_from_1 * 4u + 2u, n0 + b_from_1 * 4u, value_1_2_1);
+  put(group.z, m0 + a_from_1 * 4u + 3u, n0 + b_from_0 * 4u, value_1_3_0);
+  put(group.z, m0 + a_from_1 * 4u + 3u, n0 + b_from_1 * 4u, value_1_3_1);
 
 }
 

@@ -175,7 +175,7 @@ fn unpack4_int8(codes: u32) -> vec4<f32> {
 const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 
 fn scale_of(amax: f32) -> f32 {
-  return select(112.88888888888889 / amax, 1.0, amax < SMALLEST_AMAX);
+  return select(params.top / amax, 1.0, amax < SMALLEST_AMAX);
 }
 
 // Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
@@ -264,6 +264,7 @@ struct Params {
   trailing_vectors: u32,
   first_row: u32,
   first_scale: u32,
+  top: f32, // what a scale to the maximum brings the largest magnitude to
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -207,7 +207,7 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 const SMALLEST_AMAX = 0x1p-100; // scales of less would leave f32's range
 
 fn scale_of(amax: f32) -> f32 {
-  return select(398.22222222222223 / amax, 1.0, amax < SMALLEST_AMAX);
+  return select(params.top / amax, 1.0, amax < SMALLEST_AMAX);
 }
 
 // Where the codes of a matrix are, counted in words of four codes: LAYOUT is the format's, see MatrixLayout of
@@ -293,6 +293,7 @@ struct Params {
   trailing_vectors: u32,
   first_row: u32,
   first_scale: u32,
+  top: f32, // what a scale to the maximum brings the largest magnitude to
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -21,7 +21,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> raw: array<u32>;
-@group(0) @binding(2) var<storage, read_write> out: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read_write> out: array<vec4<u32>>;
 
 // The 16 bits of an element, 0 beyond the columns.
 fn bits(row: u32, col: u32) -> u32 {
@@ -42,7 +42,11 @@ fn four_bits(row: u32, col: u32) -> vec4<u32> {
 
 // The same value as the bits of an f32.
 fn widened(bits16: u32) -> u32 {
-  return bits16 << 16u;
+  let sign = (bits16 & 0x8000u) << 16u;
+  let magnitude = bits16 & 0x7fffu;
+  if (magnitude >= 0x7c00u) { return sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13u); }
+  if (magnitude < 0x400u) { return sign | bitcast<u32>(f32(magnitude) * 0x1p-24); }
+  return sign | ((magnitude << 13u) + 0x38000000u);
 }
 
 @compute @workgroup_size(THREADS)
@@ -52,7 +56,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row = item / params.vectors;
   if (row >= params.rows) { return; }
   let four = four_bits(row, 4u * (item % params.vectors));
-  let values = bitcast<vec4<f32>>(four << vec4<u32>(16u));
-  out[item] = vec2<u32>(pack2x16float(values.xy), pack2x16float(values.zw));
+  out[item] = vec4<u32>(widened(four.x), widened(four.y), widened(four.z), widened(four.w));
 }
 

@@ -430,10 +430,10 @@ for (const format of FALQON_FORMATS) {
     const { layers, linear } = await build(device, { format, init: "gradient" });
     // Two passes of two tokens: the gradient Gᵀ·x of each part has rank 4, less than the adapter's 5.
     await layers.gradientInit!.begin(2, randomGenerator(9));
-    assert(linear.backwardReadsInput);
+    assert(linear.backwardReadsInput && linear.backwardTakesF16Input);
     const total = spec.parts.map(({ rows }) => new Float64Array(rows * INPUTS));
-    for (const seed of [70, 80]) {
-      const x = uploadMatrix(device, randomValues(2 * INPUTS, seed), 2, INPUTS);
+    for (const [seed, type] of [[70, "f32"], [80, "f16"]] as const) {
+      const x = uploadMatrix(device, randomValues(2 * INPUTS, seed), 2, INPUTS, type);
       const dy = uploadMatrix(device, randomValues(2 * spec.width, seed + 1), 2, spec.width);
       const output = poisoned(device, 2, spec.width);
       await runOnce(device, (program) => {
