@@ -23,7 +23,7 @@ const heldOut = Dataset.from(heldOutFile);
 using trainer = await Trainer.create({
   model,
   data: Dataset.from(trainFile),
-  method: falqon({ rank: 16 }),
+  method: falqon({ format: "int8", rank: 16 }),
   batchSize: 8,
   sequenceLength: 128,
   steps: 100,

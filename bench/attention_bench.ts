@@ -7,9 +7,8 @@
  * native|dawn|auto` the WebGPU. The last document is compared with the f64 oracle for the last key
  * head and its query heads, which takes seconds for 512 tokens and grows with the square.
  *
- * `--sweep` also times and checks the tensor-core kernels with every tile that they can have, and on a
- * GPU without tensor cores those of packed f16 (`--qkv f16`) in every form. A difference that rounding
- * does not explain is an error. Tests check small odd shapes (docs/DAWN.md
+ * `--sweep` also times and checks the tensor-core kernels with every tile that they can have. A
+ * difference that rounding does not explain is an error. Tests check small odd shapes (docs/DAWN.md
  * explains how to run them on tensor cores).
  *
  * TFLOP/s count the products over visible keys only: 4, 6 and 8 · headDim for each (query, key,
@@ -27,12 +26,6 @@ import type { Tuning } from "../src/gpu/tuning.ts";
 import { Program } from "../src/gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../src/gpu/subgroup_matrix.ts";
 import { attentionBackward, attentionForward } from "../src/kernels/attention/attention.ts";
-import {
-  attentionHalfBackward,
-  attentionHalfForward,
-  HALF_TILE,
-  type HalfTile,
-} from "../src/kernels/attention/half.ts";
 import {
   attentionTensorBackward,
   attentionTensorForward,
@@ -58,7 +51,7 @@ const FLAGS = {
     qkv: choice(["f32", "f16"], "Element type of q, k and v", "f32"),
     repeats: whole("Timed runs", "9"),
     unroll: choice(["16", "8", "4", "2"], "Slices that native attention writes out", "8"),
-    sweep: toggle("Time all forms of the kernels for tensor cores, or of packed f16"),
+    sweep: toggle("Time all tiles of the kernels for tensor cores"),
   }),
 };
 
@@ -94,7 +87,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<void> {
   using attention = await AttentionRun.open(device, shape);
   const all: [string, AttentionRecorders, number][] = [["as trained", CHOSEN, tolerance]];
   if (values.sweep) {
-    for (const [tile, recorders] of tensor ? sweep(device, headDim) : half ? sweepHalf() : []) {
+    for (const [tile, recorders] of sweep(device, headDim)) {
       all.push([tile, recorders, F16_TOLERANCE]);
     }
   }
@@ -139,35 +132,6 @@ function* sweep(device: Device, headDim: number): Generator<[string, AttentionRe
         backward: (program, options) => attentionTensorBackward(program, options, tiles),
       }];
     }
-  }
-}
-
-/** Forms of the kernels of packed f16. */
-function* sweepHalf(): Generator<[string, AttentionRecorders]> {
-  const forms: [Partial<HalfTile>, Tuning["attentionUnroll"]][] = [
-    [{}, 16],
-    [{}, 4],
-    [{ productChain: 2 }, 8],
-    [{ combinationChain: 1 }, 8],
-    [{ apart: true }, 8],
-    [{ rowLanes: true }, 8],
-    [{ productChain: 4, apart: true }, 8],
-  ];
-  for (const [form, attentionUnroll] of forms) {
-    const tile = { ...HALF_TILE, ...form };
-    const record =
-      <T extends unknown[]>(recorder: (program: Program, ...rest: T) => void) =>
-      (program: Program, ...rest: T) => {
-        const { device } = program;
-        const { tuning } = device;
-        device.tuning = { ...tuning, attentionUnroll };
-        recorder(program, ...rest);
-        device.tuning = tuning;
-      };
-    yield [JSON.stringify({ ...tile, attentionUnroll }), {
-      forward: record((program, options) => attentionHalfForward(program, options, tile)),
-      backward: record((program, options) => attentionHalfBackward(program, options, tile)),
-    }];
   }
 }
 

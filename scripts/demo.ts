@@ -1,14 +1,14 @@
 /**
- * `deno task demo`: fine-tunes a small model with FALQON, on whatever adapter the machine has.
+ * `deno task demo`: fine-tunes a small model with FALQON in int8, on whatever adapter the machine has.
  *
  * The model is that of `examples/tiny`, the data are questions in a form that it has never seen.
- * Shows the held-out loss and answers of the untuned FP8 model before and of the trained one after.
+ * Shows the held-out loss and answers of the untuned int8 model before and of the trained one after.
  * About a minute on two CPU cores.
  *
  * @module
  */
 
-import { Dataset, evaluate, falqon, frozenFp8, Model, requestDevice, Trainer } from "../mod.ts";
+import { Dataset, evaluate, falqon, frozenInt8, Model, requestDevice, Trainer } from "../mod.ts";
 import { Progress } from "../src/cli/progress.ts";
 import { processTerminal } from "../src/cli/terminal.ts";
 
@@ -29,9 +29,9 @@ const data = Dataset.from(`${example}instructions_train.jsonl`);
 const heldOut = Dataset.from(`${example}instructions_eval.jsonl`);
 const shape = { batchSize: 4, sequenceLength: 128 };
 
-await model.use(frozenFp8());
+await model.use(frozenInt8());
 const before = await evaluate(model, heldOut, shape);
-console.log(`\nUntuned FP8 model: held-out loss ${before.loss.toFixed(4)}. Its answers:`);
+console.log(`\nUntuned int8 model: held-out loss ${before.loss.toFixed(4)}. Its answers:`);
 await answer();
 
 const steps = 90;
@@ -39,7 +39,7 @@ console.log(`\nFine-tuning by FALQON: ${steps} steps of ${4 * 128} tokens`);
 using trainer = await Trainer.create({
   model,
   data,
-  method: falqon({ rank: 16 }),
+  method: falqon({ format: "int8", rank: 16 }),
   ...shape,
   steps,
   learningRate: 1e-2,
@@ -58,7 +58,7 @@ using trainer = await Trainer.create({
 }
 
 const after = await evaluate(model, heldOut, shape);
-console.log(`\nFine-tuned FP8 model: held-out loss ${after.loss.toFixed(4)}. Its answers:`);
+console.log(`\nFine-tuned int8 model: held-out loss ${after.loss.toFixed(4)}. Its answers:`);
 await answer();
 const gain = 100 * (1 - after.loss / before.loss);
 console.log(

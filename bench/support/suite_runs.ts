@@ -32,6 +32,7 @@ export interface SuiteOptions {
 
 /** Methods with the flags that choose their precision, those first that matter most. */
 const METHODS: readonly (readonly string[])[] = [
+  ["falqon", "--format", "int8"],
   ["falqon"],
   ["fp8-lora"],
   ["torchao-style"],

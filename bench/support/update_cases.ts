@@ -15,7 +15,7 @@ import {
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { updateRows, type UpdateTile } from "../../src/kernels/falqon/falqon.ts";
-import type { UpdateTensorTile } from "../../src/kernels/falqon/tensor.ts";
+import { UPDATE_TENSOR_TILE, type UpdateTensorTile } from "../../src/kernels/falqon/tensor.ts";
 import { gemm } from "../../src/kernels/gemm/gemm.ts";
 import { copyCodes, rowsFromPanels } from "../../src/kernels/rows/copy_codes.ts";
 import { quantize } from "../../src/kernels/rows/quantize.ts";
@@ -102,17 +102,15 @@ export function updateTiles(device: Device): (UpdateTile | UpdateTensorTile)[] {
     { BM: 64, BN: 128, BK: 32, TM: 8, TN: 8 },
   ];
   const matrix = [
-    { subgroups: 4, blocks: 2, columns: 32, steps: 16 },
-    { subgroups: 4, blocks: 2, columns: 32, steps: 8 },
-    { subgroups: 4, blocks: 2, columns: 32, steps: 32 },
-    { subgroups: 8, blocks: 1, columns: 32, steps: 16 },
-    { subgroups: 8, blocks: 1, columns: 32, steps: 32 },
-    { subgroups: 4, blocks: 1, columns: 32, steps: 16 },
-    { subgroups: 4, blocks: 1, columns: 64, steps: 8 },
-    { subgroups: 2, blocks: 2, columns: 32, steps: 16 },
-    { subgroups: 2, blocks: 2, columns: 64, steps: 8 },
-    { subgroups: 2, blocks: 1, columns: 64, steps: 16 },
-    { subgroups: 1, blocks: 4, columns: 32, steps: 16 },
+    UPDATE_TENSOR_TILE,
+    { subgroups: 4, columns: 32, steps: 8 },
+    { subgroups: 4, columns: 32, steps: 32 },
+    { subgroups: 4, columns: 64, steps: 8 },
+    { subgroups: 2, columns: 32, steps: 16 },
+    { subgroups: 2, columns: 32, steps: 32 },
+    { subgroups: 2, columns: 64, steps: 16 },
+    { subgroups: 8, columns: 32, steps: 16 },
+    { subgroups: 8, columns: 32, steps: 32 },
   ];
   return supportsMatrix(device, F16_MATRIX) ? [...matrix, exact[0]] : exact;
 }

@@ -21,8 +21,6 @@ export class PrefetchLoader implements Loader {
   readonly #stops = new Set<() => void>();
   #statistics = emptyStatistics();
   #closed = false;
-  /** Started by {@linkcode PrefetchLoader.prepare}. */
-  #prepared: Stream | null = null;
 
   /**
    * A loader that has started no worker yet.
@@ -54,53 +52,14 @@ export class PrefetchLoader implements Loader {
   close(): void {
     this.#closed = true;
     for (const stop of this.#stops) stop();
-    this.#prepared = null;
-  }
-
-  /**
-   * Starts the worker of the next call of {@linkcode PrefetchLoader.batches} with the same `from`,
-   * so that its first batches are made while the caller does something else. Replaces one that was
-   * not used.
-   */
-  prepare(from?: LoaderPosition): void {
-    if (this.#closed) return;
-    this.#prepared?.stop();
-    this.#prepared = this.#start(from);
   }
 
   /** The batches after `from`, from a worker that lives as long as the stream. */
   async *batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void> {
     if (this.#closed) return;
     this.#statistics = { ...(from?.statistics ?? emptyStatistics()) };
-    const { worker, replies, stop } = this.#takePrepared(from) ?? this.#start(from);
-    try {
-      let waitedFrom = performance.now();
-      for await (const reply of replies) {
-        if (reply.kind === "error") throw unpackError(reply);
-        this.#statistics = reply.statistics;
-        if (reply.kind === "end") return;
-        worker.postMessage({ kind: "credit" } satisfies WorkerRequest);
-        reply.batch.waitMs = performance.now() - waitedFrom;
-        yield reply.batch;
-        if (this.#closed) return;
-        waitedFrom = performance.now();
-      }
-    } finally {
-      worker.terminate();
-      this.#stops.delete(stop);
-    }
-  }
-
-  #takePrepared(from: LoaderPosition | undefined): Stream | null {
-    const prepared = this.#prepared;
-    if (prepared?.from !== from) return null;
-    this.#prepared = null;
-    return prepared!;
-  }
-
-  /** Starts a worker on the batches after `from`. */
-  #start(from: LoaderPosition | undefined): Stream {
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    const send = (request: WorkerRequest) => worker.postMessage(request);
     let stop = () => {};
     const replies = new ReadableStream<WorkerReply>({
       start: (controller) => {
@@ -121,24 +80,29 @@ export class PrefetchLoader implements Loader {
       cancel: () => worker.terminate(),
     });
     this.#stops.add(stop);
-    worker.postMessage(
-      {
+    try {
+      send({
         kind: "begin",
         dataset: this.#dataset,
         tokenizerFolder: this.#tokenizerFolder,
         options: this.#options,
         from,
         credits: this.#ahead,
-      } satisfies WorkerRequest,
-    );
-    return { from, worker, replies, stop };
+      });
+      let waitedFrom = performance.now();
+      for await (const reply of replies) {
+        if (reply.kind === "error") throw unpackError(reply);
+        this.#statistics = reply.statistics;
+        if (reply.kind === "end") return;
+        send({ kind: "credit" });
+        reply.batch.waitMs = performance.now() - waitedFrom;
+        yield reply.batch;
+        if (this.#closed) return;
+        waitedFrom = performance.now();
+      }
+    } finally {
+      worker.terminate();
+      this.#stops.delete(stop);
+    }
   }
-}
-
-/** A worker at work, and what it has sent. */
-interface Stream {
-  from: LoaderPosition | undefined;
-  worker: Worker;
-  replies: ReadableStream<WorkerReply>;
-  stop(): void;
 }

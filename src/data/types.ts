@@ -134,8 +134,6 @@ export interface Loader {
    * @throws {FileError} when the file cannot be read.
    */
   batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void>;
-  /** Starts to make the batches that `batches(from)` will be asked for, where that can be done. */
-  prepare?(from?: LoaderPosition): void;
   /** Counters of the latest call of `batches`; up to a packing window ahead of its batches. */
   readonly statistics: LoaderStatistics;
   /** Ends every stream of batches, now and later. */

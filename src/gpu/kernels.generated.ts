@@ -760,8 +760,8 @@ fn main(@builtin(local_invocation_index) thread: u32) {
 //   add_combinations   results[row, dim]   += Σ_column weights[row, column] · right[column, dim]     ... over the columns
 //
 // Idea, as in gemm_f16.wgsl: a pair of neighbours along the contraction is multiplied by a pair, so no value has to be
-// broadcast into both halves of a register, which would halve the rate of the packed multiply-add. f16 sums are short: they
-// go to f32 every PRODUCT_CHAIN or COMBINATION_CHAIN runs of 16 pairs.
+// broadcast into both halves of a register, which would halve the rate of the packed multiply-add. f16 sums are short: a
+// product's go to f32 after one run of 16 pairs, as scores must be exact, a combination's after the two of a tile.
 //
 // Who holds what: 128 invocations form a grid, x in 0 … 16 and y in 0 … 8. Invocation (x, y) keeps in registers, for the
 // rows 4y … 4y + 3 and 32 more,
@@ -784,6 +784,10 @@ const PARTS = PAIRS / UNROLL;
 const HEAD_EIGHTS = HEAD_DIM / 8u;
 const HALF_QUADS = HEAD_DIM / 8u; // vec4s of half a head
 
+// What q·k is divided by while it is f16, about the root of the head size: it then ends where scores end. Where outliers of
+// q and k meet, as in Qwen2, q·k itself leaves f16's range. A power of two changes nothing else.
+const DIVISOR = 8.0h;
+
 alias RowNumbers = array<vec4<f32>, 2>; // one number per row
 alias Scores = array<vec4<f32>, 8>;     // [row]
 alias Weights = array<vec4<f16>, 8>;    // [row]
@@ -800,14 +804,10 @@ struct Rows { source: u32, head: u32, first: u32 }
 struct Place { role: u32, thread: u32, x: u32, y: u32 }
 
 fn place_of(thread: u32) -> Place {
-  //! if ROW_LANES
-  return Place(thread / 128u, thread % 128u, thread % 16u, thread / 16u % 8u);
-  //! else
   let lane = thread % 32u;
   let warp = thread / 32u % 4u;
   return Place(
     thread / 128u, thread % 128u, lane / 2u % 8u + warp % 2u * 8u, lane % 2u + lane / 16u * 2u + warp / 2u * 4u);
-  //! end
 }
 
 // The columns of an invocation, and the rows that come together as a vector.
@@ -832,7 +832,8 @@ fn load_eights(source: u32, at: vec4<u32>) -> array<Eight, 4> {
   return array<Eight, 4>(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]);
 }
 
-fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, place: Place) {
+// \`factor\`: what the rows are multiplied by before.
+fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, factor: f16, place: Place) {
   // Half of the invocations bring rows, half columns: four of them, four pairs of each.
   let brings_left = place.thread < 64u;
   let eight = place.thread % 4u;
@@ -846,48 +847,46 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, place: Place) {
   let at = eight + vec4<u32>(
     start_of(brought, tokens.x), start_of(brought, tokens.y), start_of(brought, tokens.z), start_of(brought, tokens.w));
   var next = load_eights(brought.source, at);
-  for (var chain = 0u; chain < params.steps; chain += PRODUCT_CHAIN) {
+  for (var step = 0u; step < params.steps; step += 1u) {
+    workgroupBarrier();
+    //! for c,half,parts in 0,0,xy 1,0,zw 2,1,xy 3,1,zw
+    {
+      let four = Eight(
+        vec4<f16>(next[0][$half].$parts, next[1][$half].$parts),
+        vec4<f16>(next[2][$half].$parts, next[3][$half].$parts));
+      let pair = eight + 4u * $c;
+      if (brings_left) {
+        left[place.role][pair / UNROLL][pair % UNROLL][slot] = Eight(four[0] * factor, four[1] * factor);
+      } else {
+        right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+      }
+    }
+    //! end
+    workgroupBarrier();
+    if (step + 1u < params.steps) {
+      next = array<Eight, 4>();
+      // Past the head there are zeros.
+      if (HEAD_DIM % 32u == 0u || 4u * (step + 1u) + eight < HEAD_EIGHTS) {
+        next = load_eights(brought.source, at + 4u * (step + 1u));
+      }
+    }
     var sums = array<vec4<f16>, 16>(); // [row][columns]: pairs of sums
-    for (var step = chain; step < min(chain + PRODUCT_CHAIN, params.steps); step += 1u) {
-      workgroupBarrier();
-      //! for c,half,parts in 0,0,xy 1,0,zw 2,1,xy 3,1,zw
+    for (var part = 0u; part < params.parts; part += 1u) {
+      //! unroll k 0 UNROLL
       {
-        let four = Eight(
-          vec4<f16>(next[0][$half].$parts, next[1][$half].$parts),
-          vec4<f16>(next[2][$half].$parts, next[3][$half].$parts));
-        let pair = eight + 4u * $c;
-        if (brings_left) {
-          left[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
-        } else {
-          right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
-        }
-      }
-      //! end
-      workgroupBarrier();
-      if (step + 1u < params.steps) {
-        next = array<Eight, 4>();
-        // Past the head there are zeros.
-        if (HEAD_DIM % 32u == 0u || 4u * (step + 1u) + eight < HEAD_EIGHTS) {
-          next = load_eights(brought.source, at + 4u * (step + 1u));
-        }
-      }
-      for (var part = 0u; part < params.parts; part += 1u) {
-        //! unroll k 0 UNROLL
+        let columns = right[place.role][part][$k][place.x];
+        //! unroll v 0 2
+        let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+        //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
         {
-          let columns = right[place.role][part][$k][place.x];
-          //! unroll v 0 2
-          let rows$v = left[place.role][part][$k][place.y + 8u * $v];
-          //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
-          {
-            let row = rows$v[$half].$parts;
-            sums[2 * (4 * $v + $c)] = fma(row, columns[0], sums[2 * (4 * $v + $c)]);
-            sums[2 * (4 * $v + $c) + 1] = fma(row, columns[1], sums[2 * (4 * $v + $c) + 1]);
-          }
-          //! end
-          //! end
+          let row = rows$v[$half].$parts;
+          sums[2 * (4 * $v + $c)] = fma(row, columns[0], sums[2 * (4 * $v + $c)]);
+          sums[2 * (4 * $v + $c) + 1] = fma(row, columns[1], sums[2 * (4 * $v + $c) + 1]);
         }
         //! end
+        //! end
       }
+      //! end
     }
     //! unroll r 0 8
     (*scores)[$r] += joined(sums[2 * $r], sums[2 * $r + 1]);
@@ -917,7 +916,7 @@ fn load_columns(b: Rows, first: u32, place: Place) -> array<Eight, 4> {
   return values;
 }
 
-// Turns \`weights\`; in the end they are as they were.
+// Turns \`weights\` after each half of the columns; in the end they are as they were.
 fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Weights>, b: Rows, place: Place) {
   let x = place.x;
   let chunk = place.thread % 16u;
@@ -927,86 +926,52 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Weig
   let high = 2u * chunk + 1u - chunk / 4u % 2u;
   let slot = x ^ (x / 8u);
   var next = load_columns(b, 0u, place);
-  for (var chain = 0u; chain < params.halves; chain += COMBINATION_CHAIN) {
-    //! if !APART
-    var sums = array<vec4<f16>, 32>(); // [row][half][dims]: pairs of sums
+  var sums = array<vec4<f16>, 32>(); // [row][half][dims]: pairs of sums
+  for (var step = 0u; step < params.halves; step += 1u) {
+    workgroupBarrier();
+    //! unroll v 0 2
+    left[place.role][x / UNROLL][x % UNROLL][place.y + 8u * $v] = Eight(
+      vec4<f16>((*weights)[4 * $v].xy, (*weights)[4 * $v + 1].xy),
+      vec4<f16>((*weights)[4 * $v + 2].xy, (*weights)[4 * $v + 3].xy));
     //! end
-    for (var step = chain; step < min(chain + COMBINATION_CHAIN, params.halves); step += 1u) {
-      workgroupBarrier();
-      //! unroll v 0 2
-      left[place.role][x / UNROLL][x % UNROLL][place.y + 8u * $v] = Eight(
-        vec4<f16>((*weights)[4 * $v].xy, (*weights)[4 * $v + 1].xy),
-        vec4<f16>((*weights)[4 * $v + 2].xy, (*weights)[4 * $v + 3].xy));
-      //! end
-      //! unroll n 0 2
-      //! for quad,to in 0,low 1,high
-      right[place.role][(pair + 8u * $n) / UNROLL][(pair + 8u * $n) % UNROLL][$to] = Eight(
-        vec4<f16>(next[2 * $n][$quad].x, next[2 * $n + 1][$quad].x, next[2 * $n][$quad].y, next[2 * $n + 1][$quad].y),
-        vec4<f16>(next[2 * $n][$quad].z, next[2 * $n + 1][$quad].z, next[2 * $n][$quad].w, next[2 * $n + 1][$quad].w));
-      //! end
-      //! end
-      workgroupBarrier();
-      if (step + 1u < params.halves) { next = load_columns(b, 32u * (step + 1u), place); }
-      //! unroll r 0 8
-      (*weights)[$r] = (*weights)[$r].zwxy;
-      //! end
-      //! if APART
-      //! unroll j 0 2
+    //! unroll n 0 2
+    //! for quad,to in 0,low 1,high
+    right[place.role][(pair + 8u * $n) / UNROLL][(pair + 8u * $n) % UNROLL][$to] = Eight(
+      vec4<f16>(next[2 * $n][$quad].x, next[2 * $n + 1][$quad].x, next[2 * $n][$quad].y, next[2 * $n + 1][$quad].y),
+      vec4<f16>(next[2 * $n][$quad].z, next[2 * $n + 1][$quad].z, next[2 * $n][$quad].w, next[2 * $n + 1][$quad].w));
+    //! end
+    //! end
+    workgroupBarrier();
+    if (step + 1u < params.halves) { next = load_columns(b, 32u * (step + 1u), place); }
+    //! unroll r 0 8
+    (*weights)[$r] = (*weights)[$r].zwxy;
+    //! end
+    for (var part = 0u; part < params.parts; part += 1u) {
+      //! unroll k 0 UNROLL
       {
-        var sums = array<vec4<f16>, 16>(); // [row][dims]: pairs of sums
-        for (var part = 0u; part < params.parts; part += 1u) {
-          //! unroll k 0 UNROLL
-          {
-            let dims = right[place.role][part][$k][slot + 16u * $j];
-            //! unroll v 0 2
-            let rows$v = left[place.role][part][$k][place.y + 8u * $v];
-            //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
-            {
-              let row = rows$v[$half].$parts;
-              sums[2 * (4 * $v + $c)] = fma(row, dims[0], sums[2 * (4 * $v + $c)]);
-              sums[2 * (4 * $v + $c) + 1] = fma(row, dims[1], sums[2 * (4 * $v + $c) + 1]);
-            }
-            //! end
-            //! end
-          }
-          //! end
-        }
-        //! unroll r 0 8
-        (*results)[2 * $r + $j] += joined(sums[2 * $r], sums[2 * $r + 1]);
+        //! unroll j 0 2
+        let dims$j = right[place.role][part][$k][slot + 16u * $j];
         //! end
-      }
-      //! end
-      //! else
-      for (var part = 0u; part < params.parts; part += 1u) {
-        //! unroll k 0 UNROLL
+        //! unroll v 0 2
+        let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+        //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
         {
+          let row = rows$v[$half].$parts;
           //! unroll j 0 2
-          let dims$j = right[place.role][part][$k][slot + 16u * $j];
-          //! end
-          //! unroll v 0 2
-          let rows$v = left[place.role][part][$k][place.y + 8u * $v];
-          //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
-          {
-            let row = rows$v[$half].$parts;
-            //! unroll j 0 2
-            //! unroll h 0 2
-            sums[4 * (4 * $v + $c) + 2 * $j + $h] = fma(row, dims$j[$h], sums[4 * (4 * $v + $c) + 2 * $j + $h]);
-            //! end
-            //! end
-          }
+          //! unroll h 0 2
+          sums[4 * (4 * $v + $c) + 2 * $j + $h] = fma(row, dims$j[$h], sums[4 * (4 * $v + $c) + 2 * $j + $h]);
           //! end
           //! end
         }
+        //! end
         //! end
       }
       //! end
     }
-    //! if !APART
-    //! unroll i 0 16
-    (*results)[$i] += joined(sums[2 * $i], sums[2 * $i + 1]);
-    //! end
-    //! end
   }
+  //! unroll i 0 16
+  (*results)[$i] += joined(sums[2 * $i], sums[2 * $i + 1]);
+  //! end
 }
 `,
   "attention_half_backward.wgsl": `// What the two kernels of the attention backward in packed half-precision arithmetic share: operands, the power of two in
@@ -1077,14 +1042,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_query = group.x * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   let last_start = documents[last_query].x;
-  let scale = params.scale * LOG2_E;
+  let scale = params.scale * f32(DIVISOR) * LOG2_E;
 
   var results = Results();
   var sums = RowNumbers();
   var maxima = Eight(vec4<f16>(LOWEST), vec4<f16>(LOWEST));
   for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
     var scores = Scores();
-    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), place);
+    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), 1.0h / DIVISOR, place);
     //! unroll r 0 8
     scores[$r] *= scale;
     //! end
@@ -1242,7 +1207,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let gradient = gradient_scale();
-  let scale = params.scale * LOG2_E;
+  let scale = params.scale * f32(DIVISOR) * LOG2_E;
   var results = Results();
 
   for (var head = first_head; head < end_head; head += 1u) {
@@ -1257,7 +1222,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
       var scores = Scores();
       add_products(
-        &scores, Rows(select(K, V, second), kv_head, first_key), Rows(select(Q, D_OUTPUT, second), head, first_query), place);
+        &scores, Rows(select(K, V, second), kv_head, first_key), Rows(select(Q, D_OUTPUT, second), head, first_query),
+        select(1.0h / DIVISOR, 1.0h, second), place);
 
       var weights: Weights;
       if (!second) {
@@ -1321,12 +1287,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   let last_start = documents[last_query].x;
   let gradient = gradient_scale();
-  let scale = params.scale * LOG2_E;
+  let scale = params.scale * f32(DIVISOR) * LOG2_E;
   var dq = Results();
 
   for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
     var scores = Scores();
-    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), place);
+    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), 1.0h / DIVISOR, place);
     let keys = first_key + columns_of(place);
     let cut = first_key < last_start || first_key + COLUMNS > first_query + 1u;
     var weights: Weights;
@@ -1343,7 +1309,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     //! end
     //! end
     var dp = Scores();
-    add_products(&dp, Rows(D_OUTPUT, head, first_query), Rows(V, kv_head, first_key), place);
+    add_products(&dp, Rows(D_OUTPUT, head, first_query), Rows(V, kv_head, first_key), 1.0h, place);
     //! unroll v 0 2
     //! unroll c 0 4
     {
@@ -3005,12 +2971,6 @@ fn random_bits(word: u32, half: u32) -> vec4<u32> {
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
-//
-// Beside the sum, a code costs about so many instructions, counted by hand (integer ones run at half the rate of f32 on
-// NVIDIA's GPUs, and are what bounds an update there):
-//   e4m3  nearest     decode 2 + 1, round 5 + 1, pack and sign 2.5, NaN 1 + 1                     integer 10, f32 3
-//   e4m3  stochastic  decode 2 + 1, random 2.5 + 0.5, round 6.5 + 2, pack and sign 2.5, NaN 1 + 1  integer 14, f32 5
-//   int8  stochastic  decode 2 + 1, random 4 + 1.5, round and saturate 0 + 6, pack 1             integer 7, f32 9
 //! include $CODES_INCLUDE
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal
@@ -3430,9 +3390,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
 // that is not finite becomes NaN.
 //
-// Idea: a subgroup keeps the coefficients of its BLOCKS · 16 rows in fragments, and its workgroup walks along
-// STEPS · COLUMNS columns. A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one
-// are fetched meanwhile. Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads
+// Idea: a subgroup keeps the coefficients of its 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS
+// columns. A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched
+// meanwhile. Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads
 // and writes them; neighbouring ones have neighbouring codes. Within four codes columns are in the order 0, 2, 1, 3 in
 // which A~ is cheaply decoded.
 //! include falqon_row.wgsl
@@ -3484,7 +3444,7 @@ fn base_codes(row: u32, vector: u32) -> vec4<u32> {
 }
 
 const THREADS = 32u * SUBGROUPS;
-const ROWS = 16u * BLOCKS;       // of a subgroup
+const ROWS = 16u;                // of a subgroup
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
 const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
 const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
@@ -3558,56 +3518,45 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_row = group.y * (ROWS * SUBGROUPS) + group_row;
   let sums = SUMS + thread / 32u * PLACE;
 
-  // This invocation's half of the coefficients of a row of each block, 8 of each 16.
+  // This invocation's half of a row's coefficients, 8 of each 16.
   let half = lane / 16u;
-//! unroll r 0 BLOCKS
-  let read_row_$r = min(first_row + 16u * \${r}u + lane % 16u, params.rows - 1u);
-  let factor_$r = row_factors[read_row_$r];
-  var largest_$r = 0.0;
+  let read_row = min(first_row + lane % ROWS, params.rows - 1u);
+  let factor = row_factors[read_row];
+  var largest = 0.0;
 //! unroll k 0 RANK_STEPS
-  let beta_\${r}_\${k}_0 = four_coefficients(read_row_$r, factor_$r, 16u * \${k}u + 8u * half);
-  let beta_\${r}_\${k}_1 = four_coefficients(read_row_$r, factor_$r, 16u * \${k}u + 8u * half + 4u);
-  largest_$r = max(largest_$r, max(largest_of(beta_\${r}_\${k}_0), largest_of(beta_\${r}_\${k}_1)));
+  let beta_\${k}_0 = four_coefficients(read_row, factor, 16u * \${k}u + 8u * half);
+  let beta_\${k}_1 = four_coefficients(read_row, factor, 16u * \${k}u + 8u * half + 4u);
+  largest = max(largest, max(largest_of(beta_\${k}_0), largest_of(beta_\${k}_1)));
 //! end
-  largest_$r = max(largest_$r, from_other_half(largest_$r, thread));
+  largest = max(largest, from_other_half(largest, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
-  let exponent_$r = max(bitcast<u32>(largest_$r), SMALLEST_COEFFICIENT_BITS) >> 23u;
-  let scale_$r = bitcast<f32>((268u - exponent_$r) << 23u);
+  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale = bitcast<f32>((268u - exponent) << 23u);
   // Sums so small that this is not what it should be are nothing to what they are added to.
   if (half == 0u) {
-    units[group_row + 16u * \${r}u + lane] =
-      bitcast<f32>((max(exponent_$r, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+    units[group_row + lane] = bitcast<f32>((max(exponent, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
   }
-//! end
 
   // Into fragments, through the place of the sums.
-//! unroll r 0 BLOCKS
 //! unroll k 0 RANK_STEPS
-  let scaled_\${r}_\${k}_0 = beta_\${r}_\${k}_0 * scale_$r;
-  let scaled_\${r}_\${k}_1 = beta_\${r}_\${k}_1 * scale_$r;
-  tile[sums + (16u * \${r}u + lane % 16u) * BETA_ROW + 2u * \${k}u + half] =
-    vec4<u32>(halves(upper(scaled_\${r}_\${k}_0)), halves(upper(scaled_\${r}_\${k}_1)));
-//! end
+  let scaled_\${k}_0 = beta_\${k}_0 * scale;
+  let scaled_\${k}_1 = beta_\${k}_1 * scale;
+  tile[sums + lane % ROWS * BETA_ROW + 2u * \${k}u + half] =
+    vec4<u32>(halves(upper(scaled_\${k}_0)), halves(upper(scaled_\${k}_1)));
 //! end
   workgroupBarrier();
-//! unroll r 0 BLOCKS
 //! unroll k 0 RANK_STEPS
-  let high_\${r}_$k = load_left(sums + 16u * \${r}u * BETA_ROW + 2u * \${k}u, BETA_ROW);
-//! end
+  let high_$k = load_left(sums + 2u * \${k}u, BETA_ROW);
 //! end
 //! if LOW
   workgroupBarrier();
-//! unroll r 0 BLOCKS
 //! unroll k 0 RANK_STEPS
-  tile[sums + (16u * \${r}u + lane % 16u) * BETA_ROW + 2u * \${k}u + half] = vec4<u32>(
-    halves(scaled_\${r}_\${k}_0 - upper(scaled_\${r}_\${k}_0)), halves(scaled_\${r}_\${k}_1 - upper(scaled_\${r}_\${k}_1)));
-//! end
+  tile[sums + lane % ROWS * BETA_ROW + 2u * \${k}u + half] = vec4<u32>(
+    halves(scaled_\${k}_0 - upper(scaled_\${k}_0)), halves(scaled_\${k}_1 - upper(scaled_\${k}_1)));
 //! end
   workgroupBarrier();
-//! unroll r 0 BLOCKS
 //! unroll k 0 RANK_STEPS
-  let low_\${r}_$k = load_left(sums + 16u * \${r}u * BETA_ROW + 2u * \${k}u, BETA_ROW);
-//! end
+  let low_$k = load_left(sums + 2u * \${k}u, BETA_ROW);
 //! end
 //! end
 
@@ -3627,7 +3576,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   // This invocation's codes: a vector of several rows.
   let my_v = lane % STEP;
-//! unroll n 0 ITEMS
+//! unroll n 0 COLUMNS/32
   let my_row_$n = lane / STEP + \${n}u * (32u / STEP);
   let row_$n = first_row + my_row_$n;
   let from_row_$n = min(row_$n, params.rows - 1u);
@@ -3639,32 +3588,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
-//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-    var sum_\${r}_$c = Sum();
-//! end
+    var sum_$c = Sum();
 //! end
 //! unroll k 0 RANK_STEPS
     {
 //! unroll c 0 COLUMNS/16
       let a_$c = load_right(16u * \${k}u * A_ROW + 2u * \${c}u, A_ROW);
 //! end
-//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-      sum_\${r}_$c = multiply_add(high_\${r}_$k, a_$c, sum_\${r}_$c);
+      sum_$c = multiply_add(high_$k, a_$c, sum_$c);
 //! end
 //! if LOW
 //! unroll c 0 COLUMNS/16
-      sum_\${r}_$c = multiply_add(low_\${r}_$k, a_$c, sum_\${r}_$c);
-//! end
+      sum_$c = multiply_add(low_$k, a_$c, sum_$c);
 //! end
 //! end
     }
 //! end
-//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-    store_sum(sums + 16u * \${r}u * SUM_ROW + SUM_PART * \${c}u, SUM_ROW, sum_\${r}_$c);
-//! end
+    store_sum(sums + SUM_PART * \${c}u, SUM_ROW, sum_$c);
 //! end
     workgroupBarrier();
     let v = first + step * STEP + my_v;
@@ -3675,11 +3618,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     a_next_$t = a_codes(a_j_$t, first + (step + 2u) * STEP + a_v_$t);
 //! end
-//! unroll n 0 ITEMS
+//! unroll n 0 COLUMNS/32
     let from_$n = from_next_$n;
     from_next_$n = base_codes(from_row_$n, v + STEP);
 //! end
-//! unroll n 0 ITEMS
+//! unroll n 0 COLUMNS/32
     {
       let at = sums + my_row_$n * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;

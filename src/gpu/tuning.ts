@@ -25,8 +25,8 @@ export interface Tuning {
   /** What workgroups do through their subgroups. */
   readonly subgroups: SubgroupUses;
   /**
-   * Slices, of 16, that attention without tensor cores multiplies without a loop: more are a little
-   * faster, and compile for longer.
+   * Slices, of 16, that attention without tensor cores multiplies without a loop: more compile for
+   * longer, and up to 8 are a little faster.
    */
   readonly attentionUnroll: 2 | 4 | 8 | 16;
 }

@@ -71,8 +71,6 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
     signal?.throwIfAborted();
     await initFromGradients(network, batches, rows, { seed: options.seed, checkpointing });
   }
-  // The first batches are made while the programs are recorded and compiled.
-  loader.prepare?.(checkpoint?.state.position ?? undefined);
   const totalSteps = await countSteps(source, options, notice, signal);
   const { optimizer, updateStats } = options;
   const step = made.use(

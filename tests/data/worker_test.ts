@@ -53,27 +53,6 @@ Deno.test("leaving the loop and closing both end the worker", async () => {
   });
 });
 
-Deno.test("a prepared stream is taken over, and one that nobody wants ends", async () => {
-  await withFile("a.jsonl", lines(rows), async (path) => {
-    const settings = { dataset: Dataset.from(path), ...options, epochs: 1 };
-    const all = await collect(await openLoader({ ...settings, worker: false }));
-    const expected = all.map(fingerprint);
-    const loader = await openLoader(settings);
-    loader.prepare!();
-    assertEquals((await collect(loader)).map(fingerprint), expected);
-    const { position } = all[3];
-    loader.prepare!(position);
-    assertEquals((await collect(loader, position)).map(fingerprint), expected.slice(4));
-    // The sanitizer of Deno.test fails on a worker left running.
-    loader.prepare!(position);
-    assertEquals((await collect(loader)).map(fingerprint), expected);
-    loader.prepare!();
-    loader.close();
-    loader.prepare!();
-    assertEquals(await collect(loader), []);
-  });
-});
-
 Deno.test("the worker makes no batch without a credit", async () => {
   await withFile("a.jsonl", lines(rows), async (path) => {
     const url = new URL("../../src/data/worker.ts", import.meta.url);

@@ -3,8 +3,8 @@
  * their results are the same bits.
  *
  * On large GPUs kernels follow the number of rows. There, what may differ by rounding between a
- * token that follows a prompt and the same token in a sequence is attention on tensor cores
- * (rounded to f16; over the cache in f32), GEMMs of 64 rows and more in f16 or FP8 (packed f16 or
+ * token that follows a prompt and the same token in a sequence is attention on tensor cores and in
+ * packed f16 (factors in f16; over the cache in f32), GEMMs of 64 rows and more in f16 or FP8 (packed f16 or
  * tensor cores; in f32 below that), and contractions of 1024 and more of few rows, which are split.
  * The CPU adapter of these tests has none of these. Sums of int8 are exact everywhere.
  */

@@ -6,8 +6,8 @@
 //   add_combinations   results[row, dim]   += Σ_column weights[row, column] · right[column, dim]     ... over the columns
 //
 // Idea, as in gemm_f16.wgsl: a pair of neighbours along the contraction is multiplied by a pair, so no value has to be
-// broadcast into both halves of a register, which would halve the rate of the packed multiply-add. f16 sums are short: they
-// go to f32 every PRODUCT_CHAIN or COMBINATION_CHAIN runs of 16 pairs.
+// broadcast into both halves of a register, which would halve the rate of the packed multiply-add. f16 sums are short: a
+// product's go to f32 after one run of 16 pairs, as scores must be exact, a combination's after the two of a tile.
 //
 // Who holds what: 128 invocations form a grid, x in 0 … 16 and y in 0 … 8. Invocation (x, y) keeps in registers, for the
 // rows 4y … 4y + 3 and 32 more,
@@ -30,6 +30,10 @@ const PARTS = PAIRS / UNROLL;
 const HEAD_EIGHTS = HEAD_DIM / 8u;
 const HALF_QUADS = HEAD_DIM / 8u; // vec4s of half a head
 
+// What q·k is divided by while it is f16, about the root of the head size: it then ends where scores end. Where outliers of
+// q and k meet, as in Qwen2, q·k itself leaves f16's range. A power of two changes nothing else.
+const DIVISOR = 8.0h;
+
 alias RowNumbers = array<vec4<f32>, 2>; // one number per row
 alias Scores = array<vec4<f32>, 8>;     // [row]
 alias Weights = array<vec4<f16>, 8>;    // [row]
@@ -46,14 +50,10 @@ struct Rows { source: u32, head: u32, first: u32 }
 struct Place { role: u32, thread: u32, x: u32, y: u32 }
 
 fn place_of(thread: u32) -> Place {
-  //! if ROW_LANES
-  return Place(thread / 128u, thread % 128u, thread % 16u, thread / 16u % 8u);
-  //! else
   let lane = thread % 32u;
   let warp = thread / 32u % 4u;
   return Place(
     thread / 128u, thread % 128u, lane / 2u % 8u + warp % 2u * 8u, lane % 2u + lane / 16u * 2u + warp / 2u * 4u);
-  //! end
 }
 
 // The columns of an invocation, and the rows that come together as a vector.
@@ -78,7 +78,8 @@ fn load_eights(source: u32, at: vec4<u32>) -> array<Eight, 4> {
   return array<Eight, 4>(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]);
 }
 
-fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, place: Place) {
+// `factor`: what the rows are multiplied by before.
+fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, factor: f16, place: Place) {
   // Half of the invocations bring rows, half columns: four of them, four pairs of each.
   let brings_left = place.thread < 64u;
   let eight = place.thread % 4u;
@@ -92,48 +93,46 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, place: Place) {
   let at = eight + vec4<u32>(
     start_of(brought, tokens.x), start_of(brought, tokens.y), start_of(brought, tokens.z), start_of(brought, tokens.w));
   var next = load_eights(brought.source, at);
-  for (var chain = 0u; chain < params.steps; chain += PRODUCT_CHAIN) {
+  for (var step = 0u; step < params.steps; step += 1u) {
+    workgroupBarrier();
+    //! for c,half,parts in 0,0,xy 1,0,zw 2,1,xy 3,1,zw
+    {
+      let four = Eight(
+        vec4<f16>(next[0][$half].$parts, next[1][$half].$parts),
+        vec4<f16>(next[2][$half].$parts, next[3][$half].$parts));
+      let pair = eight + 4u * $c;
+      if (brings_left) {
+        left[place.role][pair / UNROLL][pair % UNROLL][slot] = Eight(four[0] * factor, four[1] * factor);
+      } else {
+        right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+      }
+    }
+    //! end
+    workgroupBarrier();
+    if (step + 1u < params.steps) {
+      next = array<Eight, 4>();
+      // Past the head there are zeros.
+      if (HEAD_DIM % 32u == 0u || 4u * (step + 1u) + eight < HEAD_EIGHTS) {
+        next = load_eights(brought.source, at + 4u * (step + 1u));
+      }
+    }
     var sums = array<vec4<f16>, 16>(); // [row][columns]: pairs of sums
-    for (var step = chain; step < min(chain + PRODUCT_CHAIN, params.steps); step += 1u) {
-      workgroupBarrier();
-      //! for c,half,parts in 0,0,xy 1,0,zw 2,1,xy 3,1,zw
+    for (var part = 0u; part < params.parts; part += 1u) {
+      //! unroll k 0 UNROLL
       {
-        let four = Eight(
-          vec4<f16>(next[0][$half].$parts, next[1][$half].$parts),
-          vec4<f16>(next[2][$half].$parts, next[3][$half].$parts));
-        let pair = eight + 4u * $c;
-        if (brings_left) {
-          left[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
-        } else {
-          right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
-        }
-      }
-      //! end
-      workgroupBarrier();
-      if (step + 1u < params.steps) {
-        next = array<Eight, 4>();
-        // Past the head there are zeros.
-        if (HEAD_DIM % 32u == 0u || 4u * (step + 1u) + eight < HEAD_EIGHTS) {
-          next = load_eights(brought.source, at + 4u * (step + 1u));
-        }
-      }
-      for (var part = 0u; part < params.parts; part += 1u) {
-        //! unroll k 0 UNROLL
+        let columns = right[place.role][part][$k][place.x];
+        //! unroll v 0 2
+        let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+        //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
         {
-          let columns = right[place.role][part][$k][place.x];
-          //! unroll v 0 2
-          let rows$v = left[place.role][part][$k][place.y + 8u * $v];
-          //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
-          {
-            let row = rows$v[$half].$parts;
-            sums[2 * (4 * $v + $c)] = fma(row, columns[0], sums[2 * (4 * $v + $c)]);
-            sums[2 * (4 * $v + $c) + 1] = fma(row, columns[1], sums[2 * (4 * $v + $c) + 1]);
-          }
-          //! end
-          //! end
+          let row = rows$v[$half].$parts;
+          sums[2 * (4 * $v + $c)] = fma(row, columns[0], sums[2 * (4 * $v + $c)]);
+          sums[2 * (4 * $v + $c) + 1] = fma(row, columns[1], sums[2 * (4 * $v + $c) + 1]);
         }
         //! end
+        //! end
       }
+      //! end
     }
     //! unroll r 0 8
     (*scores)[$r] += joined(sums[2 * $r], sums[2 * $r + 1]);
@@ -163,7 +162,7 @@ fn load_columns(b: Rows, first: u32, place: Place) -> array<Eight, 4> {
   return values;
 }
 
-// Turns `weights`; in the end they are as they were.
+// Turns `weights` after each half of the columns; in the end they are as they were.
 fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Weights>, b: Rows, place: Place) {
   let x = place.x;
   let chunk = place.thread % 16u;
@@ -173,84 +172,50 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Weig
   let high = 2u * chunk + 1u - chunk / 4u % 2u;
   let slot = x ^ (x / 8u);
   var next = load_columns(b, 0u, place);
-  for (var chain = 0u; chain < params.halves; chain += COMBINATION_CHAIN) {
-    //! if !APART
-    var sums = array<vec4<f16>, 32>(); // [row][half][dims]: pairs of sums
+  var sums = array<vec4<f16>, 32>(); // [row][half][dims]: pairs of sums
+  for (var step = 0u; step < params.halves; step += 1u) {
+    workgroupBarrier();
+    //! unroll v 0 2
+    left[place.role][x / UNROLL][x % UNROLL][place.y + 8u * $v] = Eight(
+      vec4<f16>((*weights)[4 * $v].xy, (*weights)[4 * $v + 1].xy),
+      vec4<f16>((*weights)[4 * $v + 2].xy, (*weights)[4 * $v + 3].xy));
     //! end
-    for (var step = chain; step < min(chain + COMBINATION_CHAIN, params.halves); step += 1u) {
-      workgroupBarrier();
-      //! unroll v 0 2
-      left[place.role][x / UNROLL][x % UNROLL][place.y + 8u * $v] = Eight(
-        vec4<f16>((*weights)[4 * $v].xy, (*weights)[4 * $v + 1].xy),
-        vec4<f16>((*weights)[4 * $v + 2].xy, (*weights)[4 * $v + 3].xy));
-      //! end
-      //! unroll n 0 2
-      //! for quad,to in 0,low 1,high
-      right[place.role][(pair + 8u * $n) / UNROLL][(pair + 8u * $n) % UNROLL][$to] = Eight(
-        vec4<f16>(next[2 * $n][$quad].x, next[2 * $n + 1][$quad].x, next[2 * $n][$quad].y, next[2 * $n + 1][$quad].y),
-        vec4<f16>(next[2 * $n][$quad].z, next[2 * $n + 1][$quad].z, next[2 * $n][$quad].w, next[2 * $n + 1][$quad].w));
-      //! end
-      //! end
-      workgroupBarrier();
-      if (step + 1u < params.halves) { next = load_columns(b, 32u * (step + 1u), place); }
-      //! unroll r 0 8
-      (*weights)[$r] = (*weights)[$r].zwxy;
-      //! end
-      //! if APART
-      //! unroll j 0 2
+    //! unroll n 0 2
+    //! for quad,to in 0,low 1,high
+    right[place.role][(pair + 8u * $n) / UNROLL][(pair + 8u * $n) % UNROLL][$to] = Eight(
+      vec4<f16>(next[2 * $n][$quad].x, next[2 * $n + 1][$quad].x, next[2 * $n][$quad].y, next[2 * $n + 1][$quad].y),
+      vec4<f16>(next[2 * $n][$quad].z, next[2 * $n + 1][$quad].z, next[2 * $n][$quad].w, next[2 * $n + 1][$quad].w));
+    //! end
+    //! end
+    workgroupBarrier();
+    if (step + 1u < params.halves) { next = load_columns(b, 32u * (step + 1u), place); }
+    //! unroll r 0 8
+    (*weights)[$r] = (*weights)[$r].zwxy;
+    //! end
+    for (var part = 0u; part < params.parts; part += 1u) {
+      //! unroll k 0 UNROLL
       {
-        var sums = array<vec4<f16>, 16>(); // [row][dims]: pairs of sums
-        for (var part = 0u; part < params.parts; part += 1u) {
-          //! unroll k 0 UNROLL
-          {
-            let dims = right[place.role][part][$k][slot + 16u * $j];
-            //! unroll v 0 2
-            let rows$v = left[place.role][part][$k][place.y + 8u * $v];
-            //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
-            {
-              let row = rows$v[$half].$parts;
-              sums[2 * (4 * $v + $c)] = fma(row, dims[0], sums[2 * (4 * $v + $c)]);
-              sums[2 * (4 * $v + $c) + 1] = fma(row, dims[1], sums[2 * (4 * $v + $c) + 1]);
-            }
-            //! end
-            //! end
-          }
-          //! end
-        }
-        //! unroll r 0 8
-        (*results)[2 * $r + $j] += joined(sums[2 * $r], sums[2 * $r + 1]);
+        //! unroll j 0 2
+        let dims$j = right[place.role][part][$k][slot + 16u * $j];
         //! end
-      }
-      //! end
-      //! else
-      for (var part = 0u; part < params.parts; part += 1u) {
-        //! unroll k 0 UNROLL
+        //! unroll v 0 2
+        let rows$v = left[place.role][part][$k][place.y + 8u * $v];
+        //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
         {
+          let row = rows$v[$half].$parts;
           //! unroll j 0 2
-          let dims$j = right[place.role][part][$k][slot + 16u * $j];
-          //! end
-          //! unroll v 0 2
-          let rows$v = left[place.role][part][$k][place.y + 8u * $v];
-          //! for c,half,parts in 0,0,xyxy 1,0,zwzw 2,1,xyxy 3,1,zwzw
-          {
-            let row = rows$v[$half].$parts;
-            //! unroll j 0 2
-            //! unroll h 0 2
-            sums[4 * (4 * $v + $c) + 2 * $j + $h] = fma(row, dims$j[$h], sums[4 * (4 * $v + $c) + 2 * $j + $h]);
-            //! end
-            //! end
-          }
+          //! unroll h 0 2
+          sums[4 * (4 * $v + $c) + 2 * $j + $h] = fma(row, dims$j[$h], sums[4 * (4 * $v + $c) + 2 * $j + $h]);
           //! end
           //! end
         }
+        //! end
         //! end
       }
       //! end
     }
-    //! if !APART
-    //! unroll i 0 16
-    (*results)[$i] += joined(sums[2 * $i], sums[2 * $i + 1]);
-    //! end
-    //! end
   }
+  //! unroll i 0 16
+  (*results)[$i] += joined(sums[2 * $i], sums[2 * $i + 1]);
+  //! end
 }

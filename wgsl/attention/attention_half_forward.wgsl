@@ -26,14 +26,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_query = group.x * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   let last_start = documents[last_query].x;
-  let scale = params.scale * LOG2_E;
+  let scale = params.scale * f32(DIVISOR) * LOG2_E;
 
   var results = Results();
   var sums = RowNumbers();
   var maxima = Eight(vec4<f16>(LOWEST), vec4<f16>(LOWEST));
   for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
     var scores = Scores();
-    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), place);
+    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), 1.0h / DIVISOR, place);
     //! unroll r 0 8
     scores[$r] *= scale;
     //! end

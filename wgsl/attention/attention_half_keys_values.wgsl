@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_head = (kv_head * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let end_head = ((kv_head + 1u) * params.heads + params.kv_heads - 1u) / params.kv_heads;
   let gradient = gradient_scale();
-  let scale = params.scale * LOG2_E;
+  let scale = params.scale * f32(DIVISOR) * LOG2_E;
   var results = Results();
 
   for (var head = first_head; head < end_head; head += 1u) {
@@ -44,7 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
       var scores = Scores();
       add_products(
-        &scores, Rows(select(K, V, second), kv_head, first_key), Rows(select(Q, D_OUTPUT, second), head, first_query), place);
+        &scores, Rows(select(K, V, second), kv_head, first_key), Rows(select(Q, D_OUTPUT, second), head, first_query),
+        select(1.0h / DIVISOR, 1.0h, second), place);
 
       var weights: Weights;
       if (!second) {

@@ -20,12 +20,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   let last_start = documents[last_query].x;
   let gradient = gradient_scale();
-  let scale = params.scale * LOG2_E;
+  let scale = params.scale * f32(DIVISOR) * LOG2_E;
   var dq = Results();
 
   for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
     var scores = Scores();
-    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), place);
+    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), 1.0h / DIVISOR, place);
     let keys = first_key + columns_of(place);
     let cut = first_key < last_start || first_key + COLUMNS > first_query + 1u;
     var weights: Weights;
@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     //! end
     //! end
     var dp = Scores();
-    add_products(&dp, Rows(D_OUTPUT, head, first_query), Rows(V, kv_head, first_key), place);
+    add_products(&dp, Rows(D_OUTPUT, head, first_query), Rows(V, kv_head, first_key), 1.0h, place);
     //! unroll v 0 2
     //! unroll c 0 4
     {

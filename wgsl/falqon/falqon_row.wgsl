@@ -3,12 +3,6 @@
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
-//
-// Beside the sum, a code costs about so many instructions, counted by hand (integer ones run at half the rate of f32 on
-// NVIDIA's GPUs, and are what bounds an update there):
-//   e4m3  nearest     decode 2 + 1, round 5 + 1, pack and sign 2.5, NaN 1 + 1                     integer 10, f32 3
-//   e4m3  stochastic  decode 2 + 1, random 2.5 + 0.5, round 6.5 + 2, pack and sign 2.5, NaN 1 + 1  integer 14, f32 5
-//   int8  stochastic  decode 2 + 1, random 4 + 1.5, round and saturate 0 + 6, pack 1             integer 7, f32 9
 //! include $CODES_INCLUDE
 
 const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums could be subnormal

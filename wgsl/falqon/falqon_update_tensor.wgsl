@@ -10,9 +10,9 @@
 // where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
 // that is not finite becomes NaN.
 //
-// Idea: a subgroup keeps the coefficients of its BLOCKS · 16 rows in fragments, and its workgroup walks along
-// STEPS · COLUMNS columns. A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one
-// are fetched meanwhile. Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads
+// Idea: a subgroup keeps the coefficients of its 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS
+// columns. A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched
+// meanwhile. Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads
 // and writes them; neighbouring ones have neighbouring codes. Within four codes columns are in the order 0, 2, 1, 3 in
 // which A~ is cheaply decoded.
 //! include falqon_row.wgsl
@@ -64,7 +64,7 @@ fn base_codes(row: u32, vector: u32) -> vec4<u32> {
 }
 
 const THREADS = 32u * SUBGROUPS;
-const ROWS = 16u * BLOCKS;       // of a subgroup
+const ROWS = 16u;                // of a subgroup
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
 const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
 const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
@@ -138,56 +138,45 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_row = group.y * (ROWS * SUBGROUPS) + group_row;
   let sums = SUMS + thread / 32u * PLACE;
 
-  // This invocation's half of the coefficients of a row of each block, 8 of each 16.
+  // This invocation's half of a row's coefficients, 8 of each 16.
   let half = lane / 16u;
-//! unroll r 0 BLOCKS
-  let read_row_$r = min(first_row + 16u * ${r}u + lane % 16u, params.rows - 1u);
-  let factor_$r = row_factors[read_row_$r];
-  var largest_$r = 0.0;
+  let read_row = min(first_row + lane % ROWS, params.rows - 1u);
+  let factor = row_factors[read_row];
+  var largest = 0.0;
 //! unroll k 0 RANK_STEPS
-  let beta_${r}_${k}_0 = four_coefficients(read_row_$r, factor_$r, 16u * ${k}u + 8u * half);
-  let beta_${r}_${k}_1 = four_coefficients(read_row_$r, factor_$r, 16u * ${k}u + 8u * half + 4u);
-  largest_$r = max(largest_$r, max(largest_of(beta_${r}_${k}_0), largest_of(beta_${r}_${k}_1)));
+  let beta_${k}_0 = four_coefficients(read_row, factor, 16u * ${k}u + 8u * half);
+  let beta_${k}_1 = four_coefficients(read_row, factor, 16u * ${k}u + 8u * half + 4u);
+  largest = max(largest, max(largest_of(beta_${k}_0), largest_of(beta_${k}_1)));
 //! end
-  largest_$r = max(largest_$r, from_other_half(largest_$r, thread));
+  largest = max(largest, from_other_half(largest, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
-  let exponent_$r = max(bitcast<u32>(largest_$r), SMALLEST_COEFFICIENT_BITS) >> 23u;
-  let scale_$r = bitcast<f32>((268u - exponent_$r) << 23u);
+  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale = bitcast<f32>((268u - exponent) << 23u);
   // Sums so small that this is not what it should be are nothing to what they are added to.
   if (half == 0u) {
-    units[group_row + 16u * ${r}u + lane] =
-      bitcast<f32>((max(exponent_$r, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+    units[group_row + lane] = bitcast<f32>((max(exponent, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
   }
-//! end
 
   // Into fragments, through the place of the sums.
-//! unroll r 0 BLOCKS
 //! unroll k 0 RANK_STEPS
-  let scaled_${r}_${k}_0 = beta_${r}_${k}_0 * scale_$r;
-  let scaled_${r}_${k}_1 = beta_${r}_${k}_1 * scale_$r;
-  tile[sums + (16u * ${r}u + lane % 16u) * BETA_ROW + 2u * ${k}u + half] =
-    vec4<u32>(halves(upper(scaled_${r}_${k}_0)), halves(upper(scaled_${r}_${k}_1)));
-//! end
+  let scaled_${k}_0 = beta_${k}_0 * scale;
+  let scaled_${k}_1 = beta_${k}_1 * scale;
+  tile[sums + lane % ROWS * BETA_ROW + 2u * ${k}u + half] =
+    vec4<u32>(halves(upper(scaled_${k}_0)), halves(upper(scaled_${k}_1)));
 //! end
   workgroupBarrier();
-//! unroll r 0 BLOCKS
 //! unroll k 0 RANK_STEPS
-  let high_${r}_$k = load_left(sums + 16u * ${r}u * BETA_ROW + 2u * ${k}u, BETA_ROW);
-//! end
+  let high_$k = load_left(sums + 2u * ${k}u, BETA_ROW);
 //! end
 //! if LOW
   workgroupBarrier();
-//! unroll r 0 BLOCKS
 //! unroll k 0 RANK_STEPS
-  tile[sums + (16u * ${r}u + lane % 16u) * BETA_ROW + 2u * ${k}u + half] = vec4<u32>(
-    halves(scaled_${r}_${k}_0 - upper(scaled_${r}_${k}_0)), halves(scaled_${r}_${k}_1 - upper(scaled_${r}_${k}_1)));
-//! end
+  tile[sums + lane % ROWS * BETA_ROW + 2u * ${k}u + half] = vec4<u32>(
+    halves(scaled_${k}_0 - upper(scaled_${k}_0)), halves(scaled_${k}_1 - upper(scaled_${k}_1)));
 //! end
   workgroupBarrier();
-//! unroll r 0 BLOCKS
 //! unroll k 0 RANK_STEPS
-  let low_${r}_$k = load_left(sums + 16u * ${r}u * BETA_ROW + 2u * ${k}u, BETA_ROW);
-//! end
+  let low_$k = load_left(sums + 2u * ${k}u, BETA_ROW);
 //! end
 //! end
 
@@ -207,7 +196,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   // This invocation's codes: a vector of several rows.
   let my_v = lane % STEP;
-//! unroll n 0 ITEMS
+//! unroll n 0 COLUMNS/32
   let my_row_$n = lane / STEP + ${n}u * (32u / STEP);
   let row_$n = first_row + my_row_$n;
   let from_row_$n = min(row_$n, params.rows - 1u);
@@ -219,32 +208,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
-//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-    var sum_${r}_$c = Sum();
-//! end
+    var sum_$c = Sum();
 //! end
 //! unroll k 0 RANK_STEPS
     {
 //! unroll c 0 COLUMNS/16
       let a_$c = load_right(16u * ${k}u * A_ROW + 2u * ${c}u, A_ROW);
 //! end
-//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-      sum_${r}_$c = multiply_add(high_${r}_$k, a_$c, sum_${r}_$c);
+      sum_$c = multiply_add(high_$k, a_$c, sum_$c);
 //! end
 //! if LOW
 //! unroll c 0 COLUMNS/16
-      sum_${r}_$c = multiply_add(low_${r}_$k, a_$c, sum_${r}_$c);
-//! end
+      sum_$c = multiply_add(low_$k, a_$c, sum_$c);
 //! end
 //! end
     }
 //! end
-//! unroll r 0 BLOCKS
 //! unroll c 0 COLUMNS/16
-    store_sum(sums + 16u * ${r}u * SUM_ROW + SUM_PART * ${c}u, SUM_ROW, sum_${r}_$c);
-//! end
+    store_sum(sums + SUM_PART * ${c}u, SUM_ROW, sum_$c);
 //! end
     workgroupBarrier();
     let v = first + step * STEP + my_v;
@@ -255,11 +238,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     a_next_$t = a_codes(a_j_$t, first + (step + 2u) * STEP + a_v_$t);
 //! end
-//! unroll n 0 ITEMS
+//! unroll n 0 COLUMNS/32
     let from_$n = from_next_$n;
     from_next_$n = base_codes(from_row_$n, v + STEP);
 //! end
-//! unroll n 0 ITEMS
+//! unroll n 0 COLUMNS/32
     {
       let at = sums + my_row_$n * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;

@@ -12,26 +12,6 @@ import { attentionScaledDelta } from "./delta.ts";
 import { backwardCall, forwardCall } from "./params.ts";
 import type { AttentionBackwardOptions, AttentionForwardOptions } from "./shapes.ts";
 
-/** How the sums of `attention_half.wgsl` are made. */
-export interface HalfTile {
-  /** Dims that are added up in f16, by 32. */
-  productChain: 1 | 2 | 4;
-  /** Columns that are added up in f16, by 32. */
-  combinationChain: 1 | 2;
-  /** Whether the results of half a head are made after those of the other: fewer registers. */
-  apart: boolean;
-  /** Whether the invocations of a row lie side by side. */
-  rowLanes: boolean;
-}
-
-/** The one used. */
-export const HALF_TILE: HalfTile = {
-  productChain: 1,
-  combinationChain: 2,
-  apart: false,
-  rowLanes: false,
-};
-
 /** Rows of a workgroup. */
 const ROWS = 64;
 
@@ -73,17 +53,13 @@ export function suitsHalfAttention(
  *
  * @param options Checked, and of a shape that suits (see {@linkcode suitsHalfAttention}).
  */
-export function attentionHalfForward(
-  program: Program,
-  options: AttentionForwardOptions,
-  tile: HalfTile = HALF_TILE,
-): void {
+export function attentionHalfForward(program: Program, options: AttentionForwardOptions): void {
   const { q, heads, headDim } = options;
   const { device } = program;
   const call = forwardCall(options, UNIT, INPUT_UNIT);
   program.dispatch(
     device.kernel("attention_half_forward", {
-      ...tileConstants(device, tile, headDim),
+      ...tileConstants(device, headDim),
       ...call.constants,
     }),
     call.bindings,
@@ -98,11 +74,7 @@ export function attentionHalfForward(
  *
  * @param options Checked, and of a shape that suits (see {@linkcode suitsHalfAttention}).
  */
-export function attentionHalfBackward(
-  program: Program,
-  options: AttentionBackwardOptions,
-  tile: HalfTile = HALF_TILE,
-): void {
+export function attentionHalfBackward(program: Program, options: AttentionBackwardOptions): void {
   const { dOutput, heads, kvHeads, headDim } = options;
   const { device } = program;
   const tokens = dOutput.rows;
@@ -116,7 +88,7 @@ export function attentionHalfBackward(
     linearGrid(count, 256),
   );
   const call = backwardCall({ ...options, dOutput: halves }, delta, UNIT, INPUT_UNIT);
-  const constants = { ...tileConstants(device, tile, headDim), ...call.constants };
+  const constants = { ...tileConstants(device, headDim), ...call.constants };
   const params = { ...call.params, ...tileParams(device, headDim) };
   const tiles = Math.ceil(tokens / ROWS);
   program.dispatch(
@@ -133,19 +105,8 @@ export function attentionHalfBackward(
   );
 }
 
-function tileConstants(
-  device: Device,
-  { productChain, combinationChain, apart, rowLanes }: HalfTile,
-  HEAD_DIM: number,
-): KernelConstants {
-  return {
-    HEAD_DIM,
-    UNROLL: device.tuning.attentionUnroll,
-    PRODUCT_CHAIN: productChain,
-    COMBINATION_CHAIN: apart ? 1 : combinationChain,
-    APART: apart,
-    ROW_LANES: rowLanes,
-  };
+function tileConstants(device: Device, headDim: number): KernelConstants {
+  return { HEAD_DIM: headDim, UNROLL: device.tuning.attentionUnroll };
 }
 
 /** Numbers of turns of loops that a driver is not to write out. */

@@ -9,7 +9,12 @@ import type { BufferView, Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import { type Bindings, linearGrid, type Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
-import { updateRowsTensor, type UpdateTensorTile, updateTensorTile } from "./tensor.ts";
+import {
+  suitsTensorUpdate,
+  UPDATE_TENSOR_TILE,
+  updateRowsTensor,
+  type UpdateTensorTile,
+} from "./tensor.ts";
 import { type AdaptedPart, checkPart, type Selection, type UpdateBase } from "./adapted_part.ts";
 import { roundingBindings, roundingParams, type StochasticRounding } from "./rounding.ts";
 import { updateConstants } from "./update_format.ts";
@@ -137,12 +142,11 @@ function check(kernel: string, { part, base, selection, rounding }: RowsOptions)
 
 function updateTile(
   device: Device,
-  { part, base, selection, rounding, change }: UpdateRowsOptions,
+  { part, selection, change }: UpdateRowsOptions,
 ): UpdateTile | UpdateTensorTile {
   if ((selection?.count ?? part.rows) <= FEW_ROWS.BM) return FEW_ROWS;
-  const short = base === "in place" && !!rounding;
-  const tile = selection || change ? null : updateTensorTile(device, part, short);
-  return tile ?? (device.isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS);
+  if (!selection && !change && suitsTensorUpdate(device, part)) return UPDATE_TENSOR_TILE;
+  return device.isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS;
 }
 
 /** Constants, bindings and parameters of wgsl/falqon/falqon_part.wgsl. */

@@ -14,23 +14,22 @@ import { coefficientBits, needsTwoParts, updateConstants } from "./update_format
 
 /** How a workgroup of `falqon_update_tensor.wgsl` is made up. */
 export interface UpdateTensorTile {
-  /** Subgroups of 32 invocations. */
+  /** Subgroups of 32 invocations, each with 16 rows. */
   subgroups: number;
-  /** Blocks of 16 rows of each. */
-  blocks: number;
   /** Columns of a step: a multiple of 32. */
   columns: number;
   /** Steps that a workgroup takes. */
   steps: number;
 }
 
+/** The one used: the fastest on an H100. */
+export const UPDATE_TENSOR_TILE: UpdateTensorTile = { subgroups: 4, columns: 32, steps: 16 };
+
 /** Rows and rank from which fragments are not mostly empty. */
 const FEWEST_ROWS = 64;
 const SMALLEST_RANK = 16;
 /** Rank up to which an invocation has registers for the fragments of its coefficients. */
 const LARGEST_RANK = 128;
-/** The same of the coefficients of two rows, or of a row's in two parts. */
-const LARGEST_RANK_TWICE = 64;
 
 /** Vectors of 16 bytes of workgroup memory that a row has, for its coefficients, then its sums. */
 function longestRow({ columns }: UpdateTensorTile, rankSteps: number): number {
@@ -40,31 +39,16 @@ function longestRow({ columns }: UpdateTensorTile, rankSteps: number): number {
 /** Bytes of workgroup memory that the kernel with a tile needs. */
 function updateTensorBytes(tile: UpdateTensorTile, rank: number): number {
   const rankSteps = Math.ceil(rank / 16);
-  const { subgroups, blocks, columns } = tile;
-  const rows = 16 * subgroups * blocks;
-  return 16 * (16 * rankSteps * (columns / 8 + 1) + rows * longestRow(tile, rankSteps)) + 4 * rows;
+  const rows = 16 * tile.subgroups;
+  const a = 16 * rankSteps * (tile.columns / 8 + 1);
+  return 16 * (a + rows * longestRow(tile, rankSteps)) + 4 * rows;
 }
 
-/** The tile for a part, or null where the kernel cannot write it or is not worth it. */
-export function updateTensorTile(
-  device: Device,
-  { weight, rows, rank }: AdaptedPart,
-  short: boolean,
-): UpdateTensorTile | null {
-  const twice = rank <= LARGEST_RANK_TWICE && !needsTwoParts(coefficientBits(weight.type, short));
-  const worthIt = supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS &&
-    rank >= SMALLEST_RANK && rank <= LARGEST_RANK;
-  if (!worthIt) return null;
-  // Coefficients of a large rank need much memory: half as many rows do then.
-  const subgroups = twice ? [4] : [8, 4];
-  const tiles = subgroups.map((count) => ({
-    subgroups: count,
-    blocks: twice ? 2 : 1,
-    columns: 32,
-    steps: 16,
-  }));
-  const { maxComputeWorkgroupStorageSize: memory } = device.limits;
-  return tiles.find((tile) => updateTensorBytes(tile, rank) <= memory) ?? null;
+/** Whether the kernel can write all rows of a part, and is worth it. */
+export function suitsTensorUpdate(device: Device, { rows, rank }: AdaptedPart): boolean {
+  return supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS && rank >= SMALLEST_RANK &&
+    rank <= LARGEST_RANK &&
+    updateTensorBytes(UPDATE_TENSOR_TILE, rank) <= device.limits.maxComputeWorkgroupStorageSize;
 }
 
 /** Operands of {@linkcode updateRowsTensor}, checked by the caller. */
@@ -84,7 +68,7 @@ export function updateRowsTensor(
   program: Program,
   { part, base, rounding, tile, cost }: UpdateTensorOptions,
 ): void {
-  const { subgroups, blocks, columns, steps } = tile;
+  const { subgroups, columns, steps } = tile;
   const { weight, b, rowFactors, columnFactors, rows, rank } = part;
   const { device } = program;
   const inPlace = base === "in place";
@@ -94,9 +78,7 @@ export function updateRowsTensor(
     device.kernel("falqon_update_tensor", {
       ...updateConstants(weight.type, short),
       SUBGROUPS: subgroups,
-      BLOCKS: blocks,
       COLUMNS: columns,
-      ITEMS: blocks * columns / 32,
       LONGEST_ROW: longestRow(tile, rankSteps),
       STEPS: steps,
       RANK_STEPS: rankSteps,
@@ -126,7 +108,7 @@ export function updateRowsTensor(
       b_vectors: b.pitch / 4,
       ...roundingParams(rounding, weight.cols),
     },
-    [Math.ceil(weight.pitch / (columns * steps)), Math.ceil(rows / (16 * subgroups * blocks))],
+    [Math.ceil(weight.pitch / (columns * steps)), Math.ceil(rows / (16 * subgroups))],
     cost,
   );
 }

@@ -8,14 +8,8 @@ import { attentionForward } from "../../../src/kernels/attention/attention.ts";
 import {
   attentionHalfBackward,
   attentionHalfForward,
-  HALF_TILE,
-  type HalfTile,
 } from "../../../src/kernels/attention/half.ts";
-import {
-  type AttentionCase,
-  type AttentionRecorders,
-  runAttention,
-} from "../../support/attention.ts";
+import { type AttentionCase, runAttention } from "../../support/attention.ts";
 import { device } from "../../support/device.ts";
 import { kernelsOf, openDryGpu } from "../../support/dry_gpus.ts";
 
@@ -25,12 +19,7 @@ import { kernelsOf, openDryGpu } from "../../support/dry_gpus.ts";
  */
 const TOLERANCE = 2e-3;
 
-function withTile(tile: HalfTile): AttentionRecorders {
-  return {
-    forward: (program, options) => attentionHalfForward(program, options, tile),
-    backward: (program, options) => attentionHalfBackward(program, options, tile),
-  };
-}
+const RECORDERS = { forward: attentionHalfForward, backward: attentionHalfBackward };
 
 /** Heads with and without dims that fill no run of 32; lengths that leave rows and columns of tiles over. */
 const CASES: AttentionCase[] = [
@@ -41,19 +30,15 @@ const CASES: AttentionCase[] = [
   { headDim: 128, heads: 2, kvHeads: 1, lengths: [3, 197], gap: 16 },
 ];
 
-function run(shape: AttentionCase, tile: HalfTile = HALF_TILE) {
-  return runAttention(device, { gap: 8, qkvType: "f16", ...shape }, withTile(tile));
+function run(shape: AttentionCase) {
+  return runAttention(device, { gap: 8, qkvType: "f16", ...shape }, RECORDERS);
 }
 
-async function expectRight(
-  shape: AttentionCase,
-  tile: HalfTile = HALF_TILE,
-  tolerance = TOLERANCE,
-): Promise<void> {
-  const name = JSON.stringify({ ...shape, ...tile });
-  const { errors, padding, foreignColumn } = await run(shape, tile);
+async function expectRight(shape: AttentionCase): Promise<void> {
+  const name = JSON.stringify(shape);
+  const { errors, padding, foreignColumn } = await run(shape);
   for (const [output, error] of Object.entries(errors)) {
-    assert(error < tolerance, `${output} of ${name}: error ${error}`);
+    assert(error < TOLERANCE, `${output} of ${name}: error ${error}`);
   }
   assertEquals(padding, 0, name);
   assert(foreignColumn.every(Number.isNaN), `${name} wrote to a column of no head`);
@@ -66,14 +51,6 @@ Deno.test("attention in packed f16 and its gradients agree with the oracle", asy
 
 Deno.test("packed f16 attention turns the gradients of rotated queries and keys back", async () => {
   for (const shape of CASES) await expectRight({ ...shape, rotated: true });
-});
-
-Deno.test("packed f16 attention agrees with the oracle in every form of its sums", async () => {
-  const [shape] = CASES;
-  await expectRight(shape, { ...HALF_TILE, productChain: 2 }, 3e-3);
-  await expectRight(shape, { ...HALF_TILE, combinationChain: 1 });
-  await expectRight(shape, { ...HALF_TILE, apart: true });
-  await expectRight(shape, { ...HALF_TILE, rowLanes: true });
 });
 
 Deno.test("packed f16 attention keeps gradients that f16 cannot hold", async () => {
@@ -93,7 +70,7 @@ Deno.test("packed f16 attention leaves of a document of one token little but rou
 });
 
 Deno.test("packed f16 attention follows maxima that grow from tile to tile", async () => {
-  // Scores have a standard deviation of 300 and an error of up to 2e-4 of that, which is one of their probabilities.
+  // Scores have a standard deviation of 300 and an error of 6e-4 of that, which is one of their probabilities.
   const { errors } = await run({ ...CASES[0], scale: 30 });
   for (const name of ["output", "dV"] as const) {
     assert(errors[name] < 1e-2, `${name}: error ${errors[name]}`);
@@ -101,6 +78,16 @@ Deno.test("packed f16 attention follows maxima that grow from tile to tile", asy
   assert(errors.logSumExp < TOLERANCE, `logSumExp: error ${errors.logSumExp}`);
   // One probability of almost 1 a row: dS is a difference of nearly equal numbers, so the gradients of q and k say little.
   for (const name of ["dQ", "dK"] as const) assert(errors[name] < 0.3, `${name}: ${errors[name]}`);
+});
+
+Deno.test("packed f16 attention stays finite where q·k is larger than f16 can hold", async () => {
+  // Sums over 16 dims have a standard deviation of 19,200, and the largest of them go beyond 65,504.
+  const { errors, written } = await run({ ...CASES[0], scale: 120 });
+  for (const name of ["output", "logSumExp"] as const) {
+    assert(errors[name] < 2e-2, `${name}: error ${errors[name]}`);
+  }
+  assert(written[0].every(Number.isFinite), "output");
+  assert(Number.isFinite(errors.dQ + errors.dK + errors.dV), "gradients");
 });
 
 Deno.test("packed f16 attention repeats bit for bit", async () => {

@@ -1,8 +1,6 @@
 enable f16;
 const HEAD_DIM = 80;
 const UNROLL = 8;
-const PRODUCT_CHAIN = 1;
-const COMBINATION_CHAIN = 2;
 // Attention forward in packed half-precision arithmetic, tiled with an online softmax: what attention_forward.wgsl
 // computes, for q, k and v in f16.
 //
@@ -70,8 +68,8 @@ fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
 //   add_combinations   results[row, dim]   += Σ_column weights[row, column] · right[column, dim]     ... over the columns
 //
 // Idea, as in gemm_f16.wgsl: a pair of neighbours along the contraction is multiplied by a pair, so no value has to be
-// broadcast into both halves of a register, which would halve the rate of the packed multiply-add. f16 sums are short: they
-// go to f32 every PRODUCT_CHAIN or COMBINATION_CHAIN runs of 16 pairs.
+// broadcast into both halves of a register, which would halve the rate of the packed multiply-add. f16 sums are short: a
+// product's go to f32 after one run of 16 pairs, as scores must be exact, a combination's after the two of a tile.
 //
 // Who holds what: 128 invocations form a grid, x in 0 … 16 and y in 0 … 8. Invocation (x, y) keeps in registers, for the
 // rows 4y … 4y + 3 and 32 more,
@@ -92,6 +90,10 @@ const PAIRS = 16u;
 const PARTS = PAIRS / UNROLL;
 const HEAD_EIGHTS = HEAD_DIM / 8u;
 const HALF_QUADS = HEAD_DIM / 8u; // vec4s of half a head
+
+// What q·k is divided by while it is f16, about the root of the head size: it then ends where scores end. Where outliers of
+// q and k meet, as in Qwen2, q·k itself leaves f16's range. A power of two changes nothing else.
+const DIVISOR = 8.0h;
 
 alias RowNumbers = array<vec4<f32>, 2>; // one number per row
 alias Scores = array<vec4<f32>, 8>;     // [row]
@@ -129,7 +131,8 @@ fn load_eights(source: u32, at: vec4<u32>) -> array<Eight, 4> {
   return array<Eight, 4>(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]);
 }
 
-fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, place: Place) {
+// `factor`: what the rows are multiplied by before.
+fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, factor: f16, place: Place) {
   // Half of the invocations bring rows, half columns: four of them, four pairs of each.
   let brings_left = place.thread < 64u;
   let eight = place.thread % 4u;
@@ -143,422 +146,420 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, place: Place) {
   let at = eight + vec4<u32>(
     start_of(brought, tokens.x), start_of(brought, tokens.y), start_of(brought, tokens.z), start_of(brought, tokens.w));
   var next = load_eights(brought.source, at);
-  for (var chain = 0u; chain < params.steps; chain += PRODUCT_CHAIN) {
+  for (var step = 0u; step < params.steps; step += 1u) {
+    workgroupBarrier();
+    {
+      let four = Eight(
+        vec4<f16>(next[0][0].xy, next[1][0].xy),
+        vec4<f16>(next[2][0].xy, next[3][0].xy));
+      let pair = eight + 4u * 0;
+      if (brings_left) {
+        left[place.role][pair / UNROLL][pair % UNROLL][slot] = Eight(four[0] * factor, four[1] * factor);
+      } else {
+        right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+      }
+    }
+    {
+      let four = Eight(
+        vec4<f16>(next[0][0].zw, next[1][0].zw),
+        vec4<f16>(next[2][0].zw, next[3][0].zw));
+      let pair = eight + 4u * 1;
+      if (brings_left) {
+        left[place.role][pair / UNROLL][pair % UNROLL][slot] = Eight(four[0] * factor, four[1] * factor);
+      } else {
+        right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+      }
+    }
+    {
+      let four = Eight(
+        vec4<f16>(next[0][1].xy, next[1][1].xy),
+        vec4<f16>(next[2][1].xy, next[3][1].xy));
+      let pair = eight + 4u * 2;
+      if (brings_left) {
+        left[place.role][pair / UNROLL][pair % UNROLL][slot] = Eight(four[0] * factor, four[1] * factor);
+      } else {
+        right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+      }
+    }
+    {
+      let four = Eight(
+        vec4<f16>(next[0][1].zw, next[1][1].zw),
+        vec4<f16>(next[2][1].zw, next[3][1].zw));
+      let pair = eight + 4u * 3;
+      if (brings_left) {
+        left[place.role][pair / UNROLL][pair % UNROLL][slot] = Eight(four[0] * factor, four[1] * factor);
+      } else {
+        right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+      }
+    }
+    workgroupBarrier();
+    if (step + 1u < params.steps) {
+      next = array<Eight, 4>();
+      // Past the head there are zeros.
+      if (HEAD_DIM % 32u == 0u || 4u * (step + 1u) + eight < HEAD_EIGHTS) {
+        next = load_eights(brought.source, at + 4u * (step + 1u));
+      }
+    }
     var sums = array<vec4<f16>, 16>(); // [row][columns]: pairs of sums
-    for (var step = chain; step < min(chain + PRODUCT_CHAIN, params.steps); step += 1u) {
-      workgroupBarrier();
+    for (var part = 0u; part < params.parts; part += 1u) {
       {
-        let four = Eight(
-          vec4<f16>(next[0][0].xy, next[1][0].xy),
-          vec4<f16>(next[2][0].xy, next[3][0].xy));
-        let pair = eight + 4u * 0;
-        if (brings_left) {
-          left[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
-        } else {
-          right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+        let columns = right[place.role][part][0][place.x];
+        let rows0 = left[place.role][part][0][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
+          sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
+        }
+        {
+          let row = rows0[0].zwzw;
+          sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
+          sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
+          sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
+          sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
+        }
+        let rows1 = left[place.role][part][0][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
+          sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
+          sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
+          sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
+          sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
         }
       }
       {
-        let four = Eight(
-          vec4<f16>(next[0][0].zw, next[1][0].zw),
-          vec4<f16>(next[2][0].zw, next[3][0].zw));
-        let pair = eight + 4u * 1;
-        if (brings_left) {
-          left[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
-        } else {
-          right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+        let columns = right[place.role][part][1][place.x];
+        let rows0 = left[place.role][part][1][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
+          sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
+        }
+        {
+          let row = rows0[0].zwzw;
+          sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
+          sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
+          sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
+          sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
+        }
+        let rows1 = left[place.role][part][1][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
+          sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
+          sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
+          sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
+          sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
         }
       }
       {
-        let four = Eight(
-          vec4<f16>(next[0][1].xy, next[1][1].xy),
-          vec4<f16>(next[2][1].xy, next[3][1].xy));
-        let pair = eight + 4u * 2;
-        if (brings_left) {
-          left[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
-        } else {
-          right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+        let columns = right[place.role][part][2][place.x];
+        let rows0 = left[place.role][part][2][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
+          sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
+        }
+        {
+          let row = rows0[0].zwzw;
+          sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
+          sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
+          sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
+          sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
+        }
+        let rows1 = left[place.role][part][2][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
+          sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
+          sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
+          sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
+          sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
         }
       }
       {
-        let four = Eight(
-          vec4<f16>(next[0][1].zw, next[1][1].zw),
-          vec4<f16>(next[2][1].zw, next[3][1].zw));
-        let pair = eight + 4u * 3;
-        if (brings_left) {
-          left[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
-        } else {
-          right[place.role][pair / UNROLL][pair % UNROLL][slot] = four;
+        let columns = right[place.role][part][3][place.x];
+        let rows0 = left[place.role][part][3][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
+          sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
+        }
+        {
+          let row = rows0[0].zwzw;
+          sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
+          sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
+          sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
+          sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
+        }
+        let rows1 = left[place.role][part][3][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
+          sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
+          sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
+          sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
+          sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
         }
       }
-      workgroupBarrier();
-      if (step + 1u < params.steps) {
-        next = array<Eight, 4>();
-        // Past the head there are zeros.
-        if (HEAD_DIM % 32u == 0u || 4u * (step + 1u) + eight < HEAD_EIGHTS) {
-          next = load_eights(brought.source, at + 4u * (step + 1u));
+      {
+        let columns = right[place.role][part][4][place.x];
+        let rows0 = left[place.role][part][4][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
+          sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
+        }
+        {
+          let row = rows0[0].zwzw;
+          sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
+          sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
+          sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
+          sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
+        }
+        let rows1 = left[place.role][part][4][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
+          sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
+          sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
+          sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
+          sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
         }
       }
-      for (var part = 0u; part < params.parts; part += 1u) {
+      {
+        let columns = right[place.role][part][5][place.x];
+        let rows0 = left[place.role][part][5][place.y + 8u * 0];
         {
-          let columns = right[place.role][part][0][place.x];
-          let rows0 = left[place.role][part][0][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
-            sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
-            sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
-            sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
-            sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
-          }
-          let rows1 = left[place.role][part][0][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
-            sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
-            sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
-            sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
-            sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
-          }
+          let row = rows0[0].xyxy;
+          sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
+          sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
         }
         {
-          let columns = right[place.role][part][1][place.x];
-          let rows0 = left[place.role][part][1][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
-            sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
-            sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
-            sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
-            sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
-          }
-          let rows1 = left[place.role][part][1][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
-            sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
-            sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
-            sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
-            sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
-          }
+          let row = rows0[0].zwzw;
+          sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
+          sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
         }
         {
-          let columns = right[place.role][part][2][place.x];
-          let rows0 = left[place.role][part][2][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
-            sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
-            sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
-            sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
-            sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
-          }
-          let rows1 = left[place.role][part][2][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
-            sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
-            sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
-            sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
-            sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
-          }
+          let row = rows0[1].xyxy;
+          sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
+          sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
         }
         {
-          let columns = right[place.role][part][3][place.x];
-          let rows0 = left[place.role][part][3][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
-            sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
-            sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
-            sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
-            sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
-          }
-          let rows1 = left[place.role][part][3][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
-            sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
-            sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
-            sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
-            sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
-          }
+          let row = rows0[1].zwzw;
+          sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
+          sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
+        }
+        let rows1 = left[place.role][part][5][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
+          sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
         }
         {
-          let columns = right[place.role][part][4][place.x];
-          let rows0 = left[place.role][part][4][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
-            sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
-            sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
-            sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
-            sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
-          }
-          let rows1 = left[place.role][part][4][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
-            sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
-            sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
-            sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
-            sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
-          }
+          let row = rows1[0].zwzw;
+          sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
+          sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
         }
         {
-          let columns = right[place.role][part][5][place.x];
-          let rows0 = left[place.role][part][5][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
-            sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
-            sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
-            sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
-            sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
-          }
-          let rows1 = left[place.role][part][5][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
-            sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
-            sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
-            sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
-            sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
-          }
+          let row = rows1[1].xyxy;
+          sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
+          sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
         }
         {
-          let columns = right[place.role][part][6][place.x];
-          let rows0 = left[place.role][part][6][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
-            sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
-            sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
-            sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
-            sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
-          }
-          let rows1 = left[place.role][part][6][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
-            sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
-            sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
-            sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
-            sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
-          }
+          let row = rows1[1].zwzw;
+          sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
+          sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
+        }
+      }
+      {
+        let columns = right[place.role][part][6][place.x];
+        let rows0 = left[place.role][part][6][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
+          sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
         }
         {
-          let columns = right[place.role][part][7][place.x];
-          let rows0 = left[place.role][part][7][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
-            sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
-            sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
-            sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
-            sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
-          }
-          let rows1 = left[place.role][part][7][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
-            sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
-            sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
-            sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
-            sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
-          }
+          let row = rows0[0].zwzw;
+          sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
+          sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
+          sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
+          sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
+        }
+        let rows1 = left[place.role][part][6][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
+          sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
+          sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
+          sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
+          sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
+        }
+      }
+      {
+        let columns = right[place.role][part][7][place.x];
+        let rows0 = left[place.role][part][7][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[2 * (4 * 0 + 0)] = fma(row, columns[0], sums[2 * (4 * 0 + 0)]);
+          sums[2 * (4 * 0 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 0) + 1]);
+        }
+        {
+          let row = rows0[0].zwzw;
+          sums[2 * (4 * 0 + 1)] = fma(row, columns[0], sums[2 * (4 * 0 + 1)]);
+          sums[2 * (4 * 0 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 1) + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[2 * (4 * 0 + 2)] = fma(row, columns[0], sums[2 * (4 * 0 + 2)]);
+          sums[2 * (4 * 0 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 2) + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[2 * (4 * 0 + 3)] = fma(row, columns[0], sums[2 * (4 * 0 + 3)]);
+          sums[2 * (4 * 0 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 0 + 3) + 1]);
+        }
+        let rows1 = left[place.role][part][7][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[2 * (4 * 1 + 0)] = fma(row, columns[0], sums[2 * (4 * 1 + 0)]);
+          sums[2 * (4 * 1 + 0) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 0) + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[2 * (4 * 1 + 1)] = fma(row, columns[0], sums[2 * (4 * 1 + 1)]);
+          sums[2 * (4 * 1 + 1) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 1) + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[2 * (4 * 1 + 2)] = fma(row, columns[0], sums[2 * (4 * 1 + 2)]);
+          sums[2 * (4 * 1 + 2) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 2) + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[2 * (4 * 1 + 3)] = fma(row, columns[0], sums[2 * (4 * 1 + 3)]);
+          sums[2 * (4 * 1 + 3) + 1] = fma(row, columns[1], sums[2 * (4 * 1 + 3) + 1]);
         }
       }
     }
@@ -595,7 +596,7 @@ fn load_columns(b: Rows, first: u32, place: Place) -> array<Eight, 4> {
   return values;
 }
 
-// Turns `weights`; in the end they are as they were.
+// Turns `weights` after each half of the columns; in the end they are as they were.
 fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Weights>, b: Rows, place: Place) {
   let x = place.x;
   let chunk = place.thread % 16u;
@@ -605,554 +606,552 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Weig
   let high = 2u * chunk + 1u - chunk / 4u % 2u;
   let slot = x ^ (x / 8u);
   var next = load_columns(b, 0u, place);
-  for (var chain = 0u; chain < params.halves; chain += COMBINATION_CHAIN) {
-    var sums = array<vec4<f16>, 32>(); // [row][half][dims]: pairs of sums
-    for (var step = chain; step < min(chain + COMBINATION_CHAIN, params.halves); step += 1u) {
-      workgroupBarrier();
-      left[place.role][x / UNROLL][x % UNROLL][place.y + 8u * 0] = Eight(
-        vec4<f16>((*weights)[4 * 0].xy, (*weights)[4 * 0 + 1].xy),
-        vec4<f16>((*weights)[4 * 0 + 2].xy, (*weights)[4 * 0 + 3].xy));
-      left[place.role][x / UNROLL][x % UNROLL][place.y + 8u * 1] = Eight(
-        vec4<f16>((*weights)[4 * 1].xy, (*weights)[4 * 1 + 1].xy),
-        vec4<f16>((*weights)[4 * 1 + 2].xy, (*weights)[4 * 1 + 3].xy));
-      right[place.role][(pair + 8u * 0) / UNROLL][(pair + 8u * 0) % UNROLL][low] = Eight(
-        vec4<f16>(next[2 * 0][0].x, next[2 * 0 + 1][0].x, next[2 * 0][0].y, next[2 * 0 + 1][0].y),
-        vec4<f16>(next[2 * 0][0].z, next[2 * 0 + 1][0].z, next[2 * 0][0].w, next[2 * 0 + 1][0].w));
-      right[place.role][(pair + 8u * 0) / UNROLL][(pair + 8u * 0) % UNROLL][high] = Eight(
-        vec4<f16>(next[2 * 0][1].x, next[2 * 0 + 1][1].x, next[2 * 0][1].y, next[2 * 0 + 1][1].y),
-        vec4<f16>(next[2 * 0][1].z, next[2 * 0 + 1][1].z, next[2 * 0][1].w, next[2 * 0 + 1][1].w));
-      right[place.role][(pair + 8u * 1) / UNROLL][(pair + 8u * 1) % UNROLL][low] = Eight(
-        vec4<f16>(next[2 * 1][0].x, next[2 * 1 + 1][0].x, next[2 * 1][0].y, next[2 * 1 + 1][0].y),
-        vec4<f16>(next[2 * 1][0].z, next[2 * 1 + 1][0].z, next[2 * 1][0].w, next[2 * 1 + 1][0].w));
-      right[place.role][(pair + 8u * 1) / UNROLL][(pair + 8u * 1) % UNROLL][high] = Eight(
-        vec4<f16>(next[2 * 1][1].x, next[2 * 1 + 1][1].x, next[2 * 1][1].y, next[2 * 1 + 1][1].y),
-        vec4<f16>(next[2 * 1][1].z, next[2 * 1 + 1][1].z, next[2 * 1][1].w, next[2 * 1 + 1][1].w));
-      workgroupBarrier();
-      if (step + 1u < params.halves) { next = load_columns(b, 32u * (step + 1u), place); }
-      (*weights)[0] = (*weights)[0].zwxy;
-      (*weights)[1] = (*weights)[1].zwxy;
-      (*weights)[2] = (*weights)[2].zwxy;
-      (*weights)[3] = (*weights)[3].zwxy;
-      (*weights)[4] = (*weights)[4].zwxy;
-      (*weights)[5] = (*weights)[5].zwxy;
-      (*weights)[6] = (*weights)[6].zwxy;
-      (*weights)[7] = (*weights)[7].zwxy;
-      for (var part = 0u; part < params.parts; part += 1u) {
+  var sums = array<vec4<f16>, 32>(); // [row][half][dims]: pairs of sums
+  for (var step = 0u; step < params.halves; step += 1u) {
+    workgroupBarrier();
+    left[place.role][x / UNROLL][x % UNROLL][place.y + 8u * 0] = Eight(
+      vec4<f16>((*weights)[4 * 0].xy, (*weights)[4 * 0 + 1].xy),
+      vec4<f16>((*weights)[4 * 0 + 2].xy, (*weights)[4 * 0 + 3].xy));
+    left[place.role][x / UNROLL][x % UNROLL][place.y + 8u * 1] = Eight(
+      vec4<f16>((*weights)[4 * 1].xy, (*weights)[4 * 1 + 1].xy),
+      vec4<f16>((*weights)[4 * 1 + 2].xy, (*weights)[4 * 1 + 3].xy));
+    right[place.role][(pair + 8u * 0) / UNROLL][(pair + 8u * 0) % UNROLL][low] = Eight(
+      vec4<f16>(next[2 * 0][0].x, next[2 * 0 + 1][0].x, next[2 * 0][0].y, next[2 * 0 + 1][0].y),
+      vec4<f16>(next[2 * 0][0].z, next[2 * 0 + 1][0].z, next[2 * 0][0].w, next[2 * 0 + 1][0].w));
+    right[place.role][(pair + 8u * 0) / UNROLL][(pair + 8u * 0) % UNROLL][high] = Eight(
+      vec4<f16>(next[2 * 0][1].x, next[2 * 0 + 1][1].x, next[2 * 0][1].y, next[2 * 0 + 1][1].y),
+      vec4<f16>(next[2 * 0][1].z, next[2 * 0 + 1][1].z, next[2 * 0][1].w, next[2 * 0 + 1][1].w));
+    right[place.role][(pair + 8u * 1) / UNROLL][(pair + 8u * 1) % UNROLL][low] = Eight(
+      vec4<f16>(next[2 * 1][0].x, next[2 * 1 + 1][0].x, next[2 * 1][0].y, next[2 * 1 + 1][0].y),
+      vec4<f16>(next[2 * 1][0].z, next[2 * 1 + 1][0].z, next[2 * 1][0].w, next[2 * 1 + 1][0].w));
+    right[place.role][(pair + 8u * 1) / UNROLL][(pair + 8u * 1) % UNROLL][high] = Eight(
+      vec4<f16>(next[2 * 1][1].x, next[2 * 1 + 1][1].x, next[2 * 1][1].y, next[2 * 1 + 1][1].y),
+      vec4<f16>(next[2 * 1][1].z, next[2 * 1 + 1][1].z, next[2 * 1][1].w, next[2 * 1 + 1][1].w));
+    workgroupBarrier();
+    if (step + 1u < params.halves) { next = load_columns(b, 32u * (step + 1u), place); }
+    (*weights)[0] = (*weights)[0].zwxy;
+    (*weights)[1] = (*weights)[1].zwxy;
+    (*weights)[2] = (*weights)[2].zwxy;
+    (*weights)[3] = (*weights)[3].zwxy;
+    (*weights)[4] = (*weights)[4].zwxy;
+    (*weights)[5] = (*weights)[5].zwxy;
+    (*weights)[6] = (*weights)[6].zwxy;
+    (*weights)[7] = (*weights)[7].zwxy;
+    for (var part = 0u; part < params.parts; part += 1u) {
+      {
+        let dims0 = right[place.role][part][0][slot + 16u * 0];
+        let dims1 = right[place.role][part][0][slot + 16u * 1];
+        let rows0 = left[place.role][part][0][place.y + 8u * 0];
         {
-          let dims0 = right[place.role][part][0][slot + 16u * 0];
-          let dims1 = right[place.role][part][0][slot + 16u * 1];
-          let rows0 = left[place.role][part][0][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
-          }
-          let rows1 = left[place.role][part][0][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
-          }
+          let row = rows0[0].xyxy;
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
         }
         {
-          let dims0 = right[place.role][part][1][slot + 16u * 0];
-          let dims1 = right[place.role][part][1][slot + 16u * 1];
-          let rows0 = left[place.role][part][1][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
-          }
-          let rows1 = left[place.role][part][1][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
-          }
+          let row = rows0[0].zwzw;
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
         }
         {
-          let dims0 = right[place.role][part][2][slot + 16u * 0];
-          let dims1 = right[place.role][part][2][slot + 16u * 1];
-          let rows0 = left[place.role][part][2][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
-          }
-          let rows1 = left[place.role][part][2][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
-          }
+          let row = rows0[1].xyxy;
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
         }
         {
-          let dims0 = right[place.role][part][3][slot + 16u * 0];
-          let dims1 = right[place.role][part][3][slot + 16u * 1];
-          let rows0 = left[place.role][part][3][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
-          }
-          let rows1 = left[place.role][part][3][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
-          }
+          let row = rows0[1].zwzw;
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
+        }
+        let rows1 = left[place.role][part][0][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
         }
         {
-          let dims0 = right[place.role][part][4][slot + 16u * 0];
-          let dims1 = right[place.role][part][4][slot + 16u * 1];
-          let rows0 = left[place.role][part][4][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
-          }
-          let rows1 = left[place.role][part][4][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
-          }
+          let row = rows1[0].zwzw;
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
         }
         {
-          let dims0 = right[place.role][part][5][slot + 16u * 0];
-          let dims1 = right[place.role][part][5][slot + 16u * 1];
-          let rows0 = left[place.role][part][5][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
-          }
-          let rows1 = left[place.role][part][5][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
-          }
+          let row = rows1[1].xyxy;
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
         }
         {
-          let dims0 = right[place.role][part][6][slot + 16u * 0];
-          let dims1 = right[place.role][part][6][slot + 16u * 1];
-          let rows0 = left[place.role][part][6][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
-          }
-          let rows1 = left[place.role][part][6][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
-          }
+          let row = rows1[1].zwzw;
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
+        }
+      }
+      {
+        let dims0 = right[place.role][part][1][slot + 16u * 0];
+        let dims1 = right[place.role][part][1][slot + 16u * 1];
+        let rows0 = left[place.role][part][1][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
         }
         {
-          let dims0 = right[place.role][part][7][slot + 16u * 0];
-          let dims1 = right[place.role][part][7][slot + 16u * 1];
-          let rows0 = left[place.role][part][7][place.y + 8u * 0];
-          {
-            let row = rows0[0].xyxy;
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[0].zwzw;
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].xyxy;
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows0[1].zwzw;
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
-          }
-          let rows1 = left[place.role][part][7][place.y + 8u * 1];
-          {
-            let row = rows1[0].xyxy;
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[0].zwzw;
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].xyxy;
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
-          }
-          {
-            let row = rows1[1].zwzw;
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
-            sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
-          }
+          let row = rows0[0].zwzw;
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
+        }
+        let rows1 = left[place.role][part][1][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
+        }
+      }
+      {
+        let dims0 = right[place.role][part][2][slot + 16u * 0];
+        let dims1 = right[place.role][part][2][slot + 16u * 1];
+        let rows0 = left[place.role][part][2][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[0].zwzw;
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
+        }
+        let rows1 = left[place.role][part][2][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
+        }
+      }
+      {
+        let dims0 = right[place.role][part][3][slot + 16u * 0];
+        let dims1 = right[place.role][part][3][slot + 16u * 1];
+        let rows0 = left[place.role][part][3][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[0].zwzw;
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
+        }
+        let rows1 = left[place.role][part][3][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
+        }
+      }
+      {
+        let dims0 = right[place.role][part][4][slot + 16u * 0];
+        let dims1 = right[place.role][part][4][slot + 16u * 1];
+        let rows0 = left[place.role][part][4][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[0].zwzw;
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
+        }
+        let rows1 = left[place.role][part][4][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
+        }
+      }
+      {
+        let dims0 = right[place.role][part][5][slot + 16u * 0];
+        let dims1 = right[place.role][part][5][slot + 16u * 1];
+        let rows0 = left[place.role][part][5][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[0].zwzw;
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
+        }
+        let rows1 = left[place.role][part][5][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
+        }
+      }
+      {
+        let dims0 = right[place.role][part][6][slot + 16u * 0];
+        let dims1 = right[place.role][part][6][slot + 16u * 1];
+        let rows0 = left[place.role][part][6][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[0].zwzw;
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
+        }
+        let rows1 = left[place.role][part][6][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
+        }
+      }
+      {
+        let dims0 = right[place.role][part][7][slot + 16u * 0];
+        let dims1 = right[place.role][part][7][slot + 16u * 1];
+        let rows0 = left[place.role][part][7][place.y + 8u * 0];
+        {
+          let row = rows0[0].xyxy;
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[0].zwzw;
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].xyxy;
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows0[1].zwzw;
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 0 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 0 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 0 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 0 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 0 + 3) + 2 * 1 + 1]);
+        }
+        let rows1 = left[place.role][part][7][place.y + 8u * 1];
+        {
+          let row = rows1[0].xyxy;
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 0) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 0) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 0) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 0) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 0) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[0].zwzw;
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 1) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 1) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 1) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 1) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 1) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].xyxy;
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 2) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 2) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 2) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 2) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 2) + 2 * 1 + 1]);
+        }
+        {
+          let row = rows1[1].zwzw;
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 0] = fma(row, dims0[0], sums[4 * (4 * 1 + 3) + 2 * 0 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 0 + 1] = fma(row, dims0[1], sums[4 * (4 * 1 + 3) + 2 * 0 + 1]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 0] = fma(row, dims1[0], sums[4 * (4 * 1 + 3) + 2 * 1 + 0]);
+          sums[4 * (4 * 1 + 3) + 2 * 1 + 1] = fma(row, dims1[1], sums[4 * (4 * 1 + 3) + 2 * 1 + 1]);
         }
       }
     }
-    (*results)[0] += joined(sums[2 * 0], sums[2 * 0 + 1]);
-    (*results)[1] += joined(sums[2 * 1], sums[2 * 1 + 1]);
-    (*results)[2] += joined(sums[2 * 2], sums[2 * 2 + 1]);
-    (*results)[3] += joined(sums[2 * 3], sums[2 * 3 + 1]);
-    (*results)[4] += joined(sums[2 * 4], sums[2 * 4 + 1]);
-    (*results)[5] += joined(sums[2 * 5], sums[2 * 5 + 1]);
-    (*results)[6] += joined(sums[2 * 6], sums[2 * 6 + 1]);
-    (*results)[7] += joined(sums[2 * 7], sums[2 * 7 + 1]);
-    (*results)[8] += joined(sums[2 * 8], sums[2 * 8 + 1]);
-    (*results)[9] += joined(sums[2 * 9], sums[2 * 9 + 1]);
-    (*results)[10] += joined(sums[2 * 10], sums[2 * 10 + 1]);
-    (*results)[11] += joined(sums[2 * 11], sums[2 * 11 + 1]);
-    (*results)[12] += joined(sums[2 * 12], sums[2 * 12 + 1]);
-    (*results)[13] += joined(sums[2 * 13], sums[2 * 13 + 1]);
-    (*results)[14] += joined(sums[2 * 14], sums[2 * 14 + 1]);
-    (*results)[15] += joined(sums[2 * 15], sums[2 * 15 + 1]);
   }
+  (*results)[0] += joined(sums[2 * 0], sums[2 * 0 + 1]);
+  (*results)[1] += joined(sums[2 * 1], sums[2 * 1 + 1]);
+  (*results)[2] += joined(sums[2 * 2], sums[2 * 2 + 1]);
+  (*results)[3] += joined(sums[2 * 3], sums[2 * 3 + 1]);
+  (*results)[4] += joined(sums[2 * 4], sums[2 * 4 + 1]);
+  (*results)[5] += joined(sums[2 * 5], sums[2 * 5 + 1]);
+  (*results)[6] += joined(sums[2 * 6], sums[2 * 6 + 1]);
+  (*results)[7] += joined(sums[2 * 7], sums[2 * 7 + 1]);
+  (*results)[8] += joined(sums[2 * 8], sums[2 * 8 + 1]);
+  (*results)[9] += joined(sums[2 * 9], sums[2 * 9 + 1]);
+  (*results)[10] += joined(sums[2 * 10], sums[2 * 10 + 1]);
+  (*results)[11] += joined(sums[2 * 11], sums[2 * 11 + 1]);
+  (*results)[12] += joined(sums[2 * 12], sums[2 * 12 + 1]);
+  (*results)[13] += joined(sums[2 * 13], sums[2 * 13 + 1]);
+  (*results)[14] += joined(sums[2 * 14], sums[2 * 14 + 1]);
+  (*results)[15] += joined(sums[2 * 15], sums[2 * 15 + 1]);
 }
 
 
@@ -1170,14 +1169,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_query = group.x * ROWS;
   let last_query = min(first_query + ROWS, params.tokens) - 1u;
   let last_start = documents[last_query].x;
-  let scale = params.scale * LOG2_E;
+  let scale = params.scale * f32(DIVISOR) * LOG2_E;
 
   var results = Results();
   var sums = RowNumbers();
   var maxima = Eight(vec4<f16>(LOWEST), vec4<f16>(LOWEST));
   for (var first_key = documents[first_query].x; first_key <= last_query; first_key += COLUMNS) {
     var scores = Scores();
-    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), place);
+    add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), 1.0h / DIVISOR, place);
     scores[0] *= scale;
     scores[1] *= scale;
     scores[2] *= scale;

@@ -3,9 +3,7 @@ enable subgroups;
 enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 const SUBGROUPS = 4;
-const BLOCKS = 2;
 const COLUMNS = 32;
-const ITEMS = 2;
 const LONGEST_ROW = 10;
 const STEPS = 16;
 const RANK_STEPS = 2;
@@ -22,9 +20,9 @@ const A_LOADS = 1;
 // where a sum lands within its rounding of a tie or, STOCHASTIC, of the random number. A row of e4m3 with a coefficient
 // that is not finite becomes NaN.
 //
-// Idea: a subgroup keeps the coefficients of its BLOCKS · 16 rows in fragments, and its workgroup walks along
-// STEPS · COLUMNS columns. A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one
-// are fetched meanwhile. Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads
+// Idea: a subgroup keeps the coefficients of its 16 rows in fragments, and its workgroup walks along STEPS · COLUMNS
+// columns. A step's A~ is decoded into workgroup memory once for all subgroups, the codes of the next one are fetched
+// meanwhile. Sums pass through workgroup memory to an invocation for each 16 codes of a row, which alone reads
 // and writes them; neighbouring ones have neighbouring codes. Within four codes columns are in the order 0, 2, 1, 3 in
 // which A~ is cheaply decoded.
 // How a row of the weight is written: new code = encode(base + Σ_j β_j · A~_j), bit-equal to
@@ -32,12 +30,6 @@ const A_LOADS = 1;
 //
 // β_j = b_j · column_factors[j] · row_factors[i], cut to so few bits that the product with a value of the format is exact
 // in f32, and it does not matter whether the compiler fuses it with the addition. Sums go in the order of j.
-//
-// Beside the sum, a code costs about so many instructions, counted by hand (integer ones run at half the rate of f32 on
-// NVIDIA's GPUs, and are what bounds an update there):
-//   e4m3  nearest     decode 2 + 1, round 5 + 1, pack and sign 2.5, NaN 1 + 1                     integer 10, f32 3
-//   e4m3  stochastic  decode 2 + 1, random 2.5 + 0.5, round 6.5 + 2, pack and sign 2.5, NaN 1 + 1  integer 14, f32 5
-//   int8  stochastic  decode 2 + 1, random 4 + 1.5, round and saturate 0 + 6, pack 1             integer 7, f32 9
 // The codec of src/numerics/int8.ts in WGSL: integers from -127 to 127, four in a u32, lowest byte first.
 // Include-only.
 //
@@ -257,7 +249,7 @@ fn base_codes(row: u32, vector: u32) -> vec4<u32> {
 }
 
 const THREADS = 32u * SUBGROUPS;
-const ROWS = 16u * BLOCKS;       // of a subgroup
+const ROWS = 16u;                // of a subgroup
 const STEP = COLUMNS / 16u;      // vectors of codes in a step
 const A_ROW = 2u * STEP + 1u;    // of 8 f16 values; the surplus vector spreads rows over the banks
 const SUM_PART = 5u;             // of 4 floats, for 16 sums; likewise
@@ -315,67 +307,38 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first_row = group.y * (ROWS * SUBGROUPS) + group_row;
   let sums = SUMS + thread / 32u * PLACE;
 
-  // This invocation's half of the coefficients of a row of each block, 8 of each 16.
+  // This invocation's half of a row's coefficients, 8 of each 16.
   let half = lane / 16u;
-  let read_row_0 = min(first_row + 16u * 0u + lane % 16u, params.rows - 1u);
-  let factor_0 = row_factors[read_row_0];
-  var largest_0 = 0.0;
-  let beta_0_0_0 = four_coefficients(read_row_0, factor_0, 16u * 0u + 8u * half);
-  let beta_0_0_1 = four_coefficients(read_row_0, factor_0, 16u * 0u + 8u * half + 4u);
-  largest_0 = max(largest_0, max(largest_of(beta_0_0_0), largest_of(beta_0_0_1)));
-  let beta_0_1_0 = four_coefficients(read_row_0, factor_0, 16u * 1u + 8u * half);
-  let beta_0_1_1 = four_coefficients(read_row_0, factor_0, 16u * 1u + 8u * half + 4u);
-  largest_0 = max(largest_0, max(largest_of(beta_0_1_0), largest_of(beta_0_1_1)));
-  largest_0 = max(largest_0, from_other_half(largest_0, thread));
+  let read_row = min(first_row + lane % ROWS, params.rows - 1u);
+  let factor = row_factors[read_row];
+  var largest = 0.0;
+  let beta_0_0 = four_coefficients(read_row, factor, 16u * 0u + 8u * half);
+  let beta_0_1 = four_coefficients(read_row, factor, 16u * 0u + 8u * half + 4u);
+  largest = max(largest, max(largest_of(beta_0_0), largest_of(beta_0_1)));
+  let beta_1_0 = four_coefficients(read_row, factor, 16u * 1u + 8u * half);
+  let beta_1_1 = four_coefficients(read_row, factor, 16u * 1u + 8u * half + 4u);
+  largest = max(largest, max(largest_of(beta_1_0), largest_of(beta_1_1)));
+  largest = max(largest, from_other_half(largest, thread));
   // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
-  let exponent_0 = max(bitcast<u32>(largest_0), SMALLEST_COEFFICIENT_BITS) >> 23u;
-  let scale_0 = bitcast<f32>((268u - exponent_0) << 23u);
+  let exponent = max(bitcast<u32>(largest), SMALLEST_COEFFICIENT_BITS) >> 23u;
+  let scale = bitcast<f32>((268u - exponent) << 23u);
   // Sums so small that this is not what it should be are nothing to what they are added to.
   if (half == 0u) {
-    units[group_row + 16u * 0u + lane] =
-      bitcast<f32>((max(exponent_0, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
-  }
-  let read_row_1 = min(first_row + 16u * 1u + lane % 16u, params.rows - 1u);
-  let factor_1 = row_factors[read_row_1];
-  var largest_1 = 0.0;
-  let beta_1_0_0 = four_coefficients(read_row_1, factor_1, 16u * 0u + 8u * half);
-  let beta_1_0_1 = four_coefficients(read_row_1, factor_1, 16u * 0u + 8u * half + 4u);
-  largest_1 = max(largest_1, max(largest_of(beta_1_0_0), largest_of(beta_1_0_1)));
-  let beta_1_1_0 = four_coefficients(read_row_1, factor_1, 16u * 1u + 8u * half);
-  let beta_1_1_1 = four_coefficients(read_row_1, factor_1, 16u * 1u + 8u * half + 4u);
-  largest_1 = max(largest_1, max(largest_of(beta_1_1_0), largest_of(beta_1_1_1)));
-  largest_1 = max(largest_1, from_other_half(largest_1, thread));
-  // All coefficients zero: as for the smallest one. Sums are divided by UNIT, as A~ is, and so are base values.
-  let exponent_1 = max(bitcast<u32>(largest_1), SMALLEST_COEFFICIENT_BITS) >> 23u;
-  let scale_1 = bitcast<f32>((268u - exponent_1) << 23u);
-  // Sums so small that this is not what it should be are nothing to what they are added to.
-  if (half == 0u) {
-    units[group_row + 16u * 1u + lane] =
-      bitcast<f32>((max(exponent_1, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
+    units[group_row + lane] = bitcast<f32>((max(exponent, 15u + CHANGE_SHIFT) - (14u + CHANGE_SHIFT)) << 23u);
   }
 
   // Into fragments, through the place of the sums.
-  let scaled_0_0_0 = beta_0_0_0 * scale_0;
-  let scaled_0_0_1 = beta_0_0_1 * scale_0;
-  tile[sums + (16u * 0u + lane % 16u) * BETA_ROW + 2u * 0u + half] =
-    vec4<u32>(halves(upper(scaled_0_0_0)), halves(upper(scaled_0_0_1)));
-  let scaled_0_1_0 = beta_0_1_0 * scale_0;
-  let scaled_0_1_1 = beta_0_1_1 * scale_0;
-  tile[sums + (16u * 0u + lane % 16u) * BETA_ROW + 2u * 1u + half] =
-    vec4<u32>(halves(upper(scaled_0_1_0)), halves(upper(scaled_0_1_1)));
-  let scaled_1_0_0 = beta_1_0_0 * scale_1;
-  let scaled_1_0_1 = beta_1_0_1 * scale_1;
-  tile[sums + (16u * 1u + lane % 16u) * BETA_ROW + 2u * 0u + half] =
-    vec4<u32>(halves(upper(scaled_1_0_0)), halves(upper(scaled_1_0_1)));
-  let scaled_1_1_0 = beta_1_1_0 * scale_1;
-  let scaled_1_1_1 = beta_1_1_1 * scale_1;
-  tile[sums + (16u * 1u + lane % 16u) * BETA_ROW + 2u * 1u + half] =
-    vec4<u32>(halves(upper(scaled_1_1_0)), halves(upper(scaled_1_1_1)));
+  let scaled_0_0 = beta_0_0 * scale;
+  let scaled_0_1 = beta_0_1 * scale;
+  tile[sums + lane % ROWS * BETA_ROW + 2u * 0u + half] =
+    vec4<u32>(halves(upper(scaled_0_0)), halves(upper(scaled_0_1)));
+  let scaled_1_0 = beta_1_0 * scale;
+  let scaled_1_1 = beta_1_1 * scale;
+  tile[sums + lane % ROWS * BETA_ROW + 2u * 1u + half] =
+    vec4<u32>(halves(upper(scaled_1_0)), halves(upper(scaled_1_1)));
   workgroupBarrier();
-  let high_0_0 = load_left(sums + 16u * 0u * BETA_ROW + 2u * 0u, BETA_ROW);
-  let high_0_1 = load_left(sums + 16u * 0u * BETA_ROW + 2u * 1u, BETA_ROW);
-  let high_1_0 = load_left(sums + 16u * 1u * BETA_ROW + 2u * 0u, BETA_ROW);
-  let high_1_1 = load_left(sums + 16u * 1u * BETA_ROW + 2u * 1u, BETA_ROW);
+  let high_0 = load_left(sums + 2u * 0u, BETA_ROW);
+  let high_1 = load_left(sums + 2u * 1u, BETA_ROW);
 
   // The first step's A~, and the codes of the next ones.
   let first = group.x * (STEPS * STEP);
@@ -396,38 +359,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let from_row_0 = min(row_0, params.rows - 1u);
   let unit_0 = units[group_row + my_row_0];
   var from_next_0 = base_codes(from_row_0, first + my_v);
-  let my_row_1 = lane / STEP + 1u * (32u / STEP);
-  let row_1 = first_row + my_row_1;
-  let from_row_1 = min(row_1, params.rows - 1u);
-  let unit_1 = units[group_row + my_row_1];
-  var from_next_1 = base_codes(from_row_1, first + my_v);
   let stream = rounding_stream();
   for (var step = 0u; step < steps; step += 1u) {
     workgroupBarrier();
-    var sum_0_0 = Sum();
-    var sum_0_1 = Sum();
-    var sum_1_0 = Sum();
-    var sum_1_1 = Sum();
+    var sum_0 = Sum();
+    var sum_1 = Sum();
     {
       let a_0 = load_right(16u * 0u * A_ROW + 2u * 0u, A_ROW);
       let a_1 = load_right(16u * 0u * A_ROW + 2u * 1u, A_ROW);
-      sum_0_0 = multiply_add(high_0_0, a_0, sum_0_0);
-      sum_0_1 = multiply_add(high_0_0, a_1, sum_0_1);
-      sum_1_0 = multiply_add(high_1_0, a_0, sum_1_0);
-      sum_1_1 = multiply_add(high_1_0, a_1, sum_1_1);
+      sum_0 = multiply_add(high_0, a_0, sum_0);
+      sum_1 = multiply_add(high_0, a_1, sum_1);
     }
     {
       let a_0 = load_right(16u * 1u * A_ROW + 2u * 0u, A_ROW);
       let a_1 = load_right(16u * 1u * A_ROW + 2u * 1u, A_ROW);
-      sum_0_0 = multiply_add(high_0_1, a_0, sum_0_0);
-      sum_0_1 = multiply_add(high_0_1, a_1, sum_0_1);
-      sum_1_0 = multiply_add(high_1_1, a_0, sum_1_0);
-      sum_1_1 = multiply_add(high_1_1, a_1, sum_1_1);
+      sum_0 = multiply_add(high_1, a_0, sum_0);
+      sum_1 = multiply_add(high_1, a_1, sum_1);
     }
-    store_sum(sums + 16u * 0u * SUM_ROW + SUM_PART * 0u, SUM_ROW, sum_0_0);
-    store_sum(sums + 16u * 0u * SUM_ROW + SUM_PART * 1u, SUM_ROW, sum_0_1);
-    store_sum(sums + 16u * 1u * SUM_ROW + SUM_PART * 0u, SUM_ROW, sum_1_0);
-    store_sum(sums + 16u * 1u * SUM_ROW + SUM_PART * 1u, SUM_ROW, sum_1_1);
+    store_sum(sums + SUM_PART * 0u, SUM_ROW, sum_0);
+    store_sum(sums + SUM_PART * 1u, SUM_ROW, sum_1);
     workgroupBarrier();
     let v = first + step * STEP + my_v;
     if (a_j_0 < 16u * RANK_STEPS) {
@@ -437,8 +387,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     a_next_0 = a_codes(a_j_0, first + (step + 2u) * STEP + a_v_0);
     let from_0 = from_next_0;
     from_next_0 = base_codes(from_row_0, v + STEP);
-    let from_1 = from_next_1;
-    from_next_1 = base_codes(from_row_1, v + STEP);
     {
       let at = sums + my_row_0 * SUM_ROW + SUM_PART * my_v;
       var codes: vec4<u32>;
@@ -454,23 +402,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       codes[3] = new_codes(from_0[3], sum_3, random_bits(word_1, 1u));
       if (row_0 < params.rows && v < params.vectors) {
         weight[place_of(params.w_row + row_0, v)] = codes;
-      }
-    }
-    {
-      let at = sums + my_row_1 * SUM_ROW + SUM_PART * my_v;
-      var codes: vec4<u32>;
-      let word_0 = rounding_word(stream, row_1, 2u * v);
-      let word_1 = rounding_word(stream, row_1, 2u * v + 1u);
-      let sum_0 = bitcast<vec4<f32>>(tile[at + 0u]).xzyw * unit_1;
-      codes[0] = new_codes(from_1[0], sum_0, random_bits(word_0, 0u));
-      let sum_1 = bitcast<vec4<f32>>(tile[at + 1u]).xzyw * unit_1;
-      codes[1] = new_codes(from_1[1], sum_1, random_bits(word_0, 1u));
-      let sum_2 = bitcast<vec4<f32>>(tile[at + 2u]).xzyw * unit_1;
-      codes[2] = new_codes(from_1[2], sum_2, random_bits(word_1, 0u));
-      let sum_3 = bitcast<vec4<f32>>(tile[at + 3u]).xzyw * unit_1;
-      codes[3] = new_codes(from_1[3], sum_3, random_bits(word_1, 1u));
-      if (row_1 < params.rows && v < params.vectors) {
-        weight[place_of(params.w_row + row_1, v)] = codes;
       }
     }
   }
