@@ -4570,15 +4570,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one
 // kernel after another, each for a second, one that serves most products is worth more than branches that all threads
-// take alike. Outputs in f16 are one more of these, with a binding of their own, so that either type is stored by whole
-// vectors.
+// take alike.
 //
 // A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
 // each row and column.
-
-//! if OUT_F16
-//! include saturated_f16.wgsl
-//! end
 
 struct Params {
   m: u32, n: u32,
@@ -4596,16 +4591,14 @@ struct Params {
 //! if OPTIONAL
   has_row_scales: u32,
   has_column_scales: u32,
-  out_is_f16: u32,
 //! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-//! if OUT_F32
-@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
-//! end
 //! if OUT_F16
-@group(0) @binding(8) var<storage, read_write> out_f16: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec2<u32>>;
+//! else
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 //! end
 //! if SECOND_OUTPUT
 @group(0) @binding(4) var<storage, read_write> second_output: array<vec4<f32>>;
@@ -4683,16 +4676,13 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
   }
 //! end
   let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
-//! if OPTIONAL
-  if (params.out_is_f16 == 0u) {
-    out[at] = value;
-    return;
-  }
-//! elif OUT_F32
-  out[at] = value;
-//! end
 //! if OUT_F16
-  out_f16[at] = saturated_halves(value);
+  // What is not finite stays so, to be seen.
+  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let saturated = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  out[at] = vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
+//! else
+  out[at] = value;
 //! end
 }
 `,

@@ -107,7 +107,7 @@ export function gemm(program: Program, options: GemmOptions): void {
   const bindings = {
     ...operands.bindings,
     ...outputBindings(options),
-    [out.matrix.type === "f16" ? "out_f16" : "out"]: partials || out.matrix,
+    out: partials || out.matrix,
   };
   program.dispatch(
     kernel,
@@ -125,7 +125,6 @@ export function gemm(program: Program, options: GemmOptions): void {
       ...(hasOptionalParts(variant) && {
         has_row_scales: options.rowScales ? 1 : 0,
         has_column_scales: options.columnScales ? 1 : 0,
-        out_is_f16: out.matrix.type === "f16" ? 1 : 0,
       }),
     },
     partials ? [...grid, splits] : grid,
@@ -164,24 +163,20 @@ function outputConstants(
   variant: GemmVariant,
 ): KernelConstants {
   const optional = hasOptionalParts(variant);
-  const isF16 = asBlock(out).matrix.type === "f16";
   return {
     OPTIONAL: optional,
     ROW_SCALES: optional || !!rowScales,
     COLUMN_SCALES: optional || !!columnScales,
     ADDEND: optional || !!addend,
     SECOND_OUTPUT: optional || !!secondOutput,
-    OUT_F32: optional || !isF16,
-    OUT_F16: optional || isF16,
+    OUT_F16: asBlock(out).matrix.type === "f16",
   };
 }
 
-/** What is bound in place of what a product comes without; one of the outputs is there. */
+/** What is bound in place of what a product comes without. */
 function placeholders(program: Program, read: BufferView) {
-  const out = program.scratch(1, 1, "in place of an output of the other type");
   const secondOutput = program.scratch(1, 1, "in place of a second output");
-  const outputs = { out, out_f16: out, second_output: secondOutput };
-  return { row_scales: read, column_scales: read, addend: read, ...outputs };
+  return { row_scales: read, column_scales: read, addend: read, second_output: secondOutput };
 }
 
 function outputBindings({ rowScales, columnScales, addend, secondOutput }: GemmOptions) {
