@@ -146,7 +146,10 @@ Deno.test("q, k, v, gate, up and gradients take half the bytes where kernels rea
   }
 });
 
-Deno.test("where one kernel is compiled after another, FALQON's first step has no large one twice", async () => {
+/** The kernel of the largest products natively. */
+const PRODUCT = { fp8: "gemm_f16", int8: "gemm_int8" };
+
+Deno.test("where one kernel is compiled after another, FALQON's first step has no large one twice but the product", async () => {
   const config = MODELS["LLaMA-7B"];
   for (const format of ["fp8", "int8"] as const) {
     const method = falqon({ rank: 64, format, init: "gradient" });
@@ -157,6 +160,7 @@ Deno.test("where one kernel is compiled after another, FALQON's first step has n
     });
     assert(largest.some(({ name, lines: [first] }) => name === "gemm_f16" && first > 500), format);
     const twice = largest.filter(({ lines }) => lines.length > 1 && lines[1] > 500);
-    assertEquals(twice, [], format);
+    // Its output in f32 and in f16: choosing when it runs costs time in every step.
+    assertEquals(twice.map(({ name }) => name), [PRODUCT[format]], format);
   }
 });

@@ -80,12 +80,10 @@ fn unpack4_e5m2(codes: u32) -> vec4<f32> {
 //
 // With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one
 // kernel after another, each for a second, one that serves most products is worth more than branches that all threads
-// take alike. Outputs in f16 are one more of these, with a binding of their own, so that either type is stored by whole
-// vectors.
+// take alike.
 //
 // A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
 // each row and column.
-
 
 struct Params {
   m: u32, n: u32,

@@ -21,21 +21,10 @@ const BAND = 16;
 //
 // With OPTIONAL all of these are bound, and the parameters tell which of them count: where a runtime compiles one
 // kernel after another, each for a second, one that serves most products is worth more than branches that all threads
-// take alike. Outputs in f16 are one more of these, with a binding of their own, so that either type is stored by whole
-// vectors.
+// take alike.
 //
 // A thread has many results of few rows and columns. A division takes a dozen instructions, so it divides once for
 // each row and column.
-
-// Rounding to f16. Include-only.
-
-// Four values in two words: finite ones saturate at f16's largest, and what is not finite stays so, to be seen.
-fn saturated_halves(value: vec4<f32>) -> vec2<u32> {
-  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
-  let inside = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
-  return vec2<u32>(pack2x16float(inside.xy), pack2x16float(inside.zw));
-}
-
 
 struct Params {
   m: u32, n: u32,
@@ -48,12 +37,10 @@ struct Params {
   alpha: f32,
   has_row_scales: u32,
   has_column_scales: u32,
-  out_is_f16: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read_write> out_f16: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read_write> second_output: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> row_scales: array<f32>;
 @group(0) @binding(6) var<storage, read> column_scales: array<vec4<f32>>;
@@ -97,11 +84,10 @@ fn put(part: u32, row: u32, column: u32, value: vec4<f32>) {
     return;
   }
   let at = ((part * params.m + row) * params.out_pitch + params.out_column + column) / 4u;
-  if (params.out_is_f16 == 0u) {
-    out[at] = value;
-    return;
-  }
-  out_f16[at] = saturated_halves(value);
+  // What is not finite stays so, to be seen.
+  let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+  let saturated = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
+  out[at] = vec2<u32>(pack2x16float(saturated.xy), pack2x16float(saturated.zw));
 }
 
 // Which tile of the output a workgroup makes. Include-only.
