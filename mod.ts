@@ -48,12 +48,7 @@ export type { SamplingOptions } from "./src/inference/sampling.ts";
 export type { ChatMessage, ChatTemplate, Tokenizer, TokenStream } from "./src/io/tokenizer.ts";
 
 export { falqon, frozenFp8, frozenInt8 } from "./src/methods/falqon/falqon.ts";
-export type {
-  FalqonFormat,
-  FalqonOptions,
-  Rounding,
-  UpdateRule,
-} from "./src/methods/falqon/settings.ts";
+export type { FalqonOptions, Rounding, UpdateRule } from "./src/methods/falqon/settings.ts";
 export type { AdapterInit } from "./src/methods/falqon/adapter_init.ts";
 export { frozen } from "./src/methods/frozen.ts";
 export { full } from "./src/methods/full.ts";

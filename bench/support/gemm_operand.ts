@@ -6,7 +6,8 @@
 
 import { type ElementType, layoutOf, type Matrix } from "../../src/gpu/buffers.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import { decodeCodes, formatOf } from "../../src/numerics/formats.ts";
+import { formatOf } from "../../src/numerics/formats.ts";
+import { decodeCodes } from "../../tests/oracle/codes.ts";
 
 /** A matrix of test data, and the values of its elements. */
 export interface GemmOperand {

@@ -19,7 +19,7 @@ import type { SavedAdapter, SavedModel } from "../layers/method.ts";
 import type { Network } from "../model/network.ts";
 import { quantizationBlock } from "../model/quantization_config.ts";
 import { transformConfig } from "../model/transform_config.ts";
-import type { CodeFormat } from "../numerics/formats.ts";
+import { CODE_FORMATS, type CodeFormat } from "../numerics/formats.ts";
 import {
   denseTensors,
   type Form,
@@ -46,7 +46,7 @@ const TORCH_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as con
 export type SaveFormat = CodeFormat | "bf16";
 
 /** Every {@linkcode SaveFormat}. */
-export const SAVE_FORMATS: readonly SaveFormat[] = ["fp8", "int8", "bf16"];
+export const SAVE_FORMATS: readonly SaveFormat[] = [...CODE_FORMATS, "bf16"];
 
 /** Options of `Model.save` and `Trainer.save`. */
 export interface SaveOptions {

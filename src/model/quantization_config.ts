@@ -10,7 +10,7 @@
 
 import type { ModelError } from "../errors.ts";
 import { isJsonObject, type JsonFields, showJson } from "../io/json.ts";
-import type { CodeFormat } from "../numerics/formats.ts";
+import { CODE_FORMATS, type CodeFormat } from "../numerics/formats.ts";
 import { namesModule } from "./module_patterns.ts";
 import type { ModelPlan } from "./plan.ts";
 import { parseTransformConfig, type Transforms } from "./transform_config.ts";
@@ -131,10 +131,9 @@ export function parseQuantizationConfig(fields: JsonFields, plan: ModelPlan): Qu
 }
 
 function parseFormat(fields: JsonFields): CodeFormat {
-  const formats = Object.keys(FORMATS) as CodeFormat[];
-  const found = formats.find((format) => FORMATS[format].format === fields.raw("format"));
+  const found = CODE_FORMATS.find((format) => FORMATS[format].format === fields.raw("format"));
   if (found !== undefined) return found;
-  const wanted = formats.map((format) => showJson(FORMATS[format].format)).join(" or ");
+  const wanted = CODE_FORMATS.map((format) => showJson(FORMATS[format].format)).join(" or ");
   throw unsupported(fields, "format", wanted);
 }
 

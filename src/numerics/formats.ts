@@ -22,6 +22,9 @@ export type FormatName = "f32" | "f16" | "e4m3" | "e5m2" | "int8";
  */
 export type CodeFormat = "fp8" | "int8";
 
+/** Every {@linkcode CodeFormat}. */
+export const CODE_FORMATS: readonly CodeFormat[] = ["fp8", "int8"];
+
 /** What shares a scale. The FALQON paper uses `tensor`; `row` costs less and is finer. */
 export type ScaleGranularity = "row" | "tensor";
 
@@ -224,16 +227,6 @@ export function formatOf(name: string): NumberFormat {
  */
 export function needsScales({ scale }: NumberFormat): boolean {
   return scale?.kind === "to maximum";
-}
-
-/**
- * Decodes codes of one byte.
- *
- * @throws {TypeError} for a format without a codec.
- */
-export function decodeCodes(format: NumberFormat, codes: Uint8Array): Float32Array<ArrayBuffer> {
-  const table = codecOf(format).values();
-  return Float32Array.from(codes, (code) => table[code]);
 }
 
 /**

@@ -20,7 +20,7 @@ export function tensorStream(seed: number, name: string): number {
 }
 
 /** The 32 random bits of an element of a stream. */
-export function streamBits(stream: number, element: number): number {
+function streamBits(stream: number, element: number): number {
   return mix32(stream ^ mix32(element + 1));
 }
 

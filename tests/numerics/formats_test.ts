@@ -6,12 +6,12 @@ import {
   ALL_FORMATS,
   codecOf,
   codeFormatOf,
-  decodeCodes,
   formatOf,
   FORMATS,
   type NumberFormat,
   SCALED_FORMATS,
 } from "../../src/numerics/formats.ts";
+import { decodeCodes } from "../oracle/codes.ts";
 
 /** Formats of codes, and their codecs. */
 const coded = ALL_FORMATS.filter(({ codec }) => codec);

@@ -1,6 +1,7 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { encodeRows } from "../../src/numerics/encode_rows.ts";
-import { codecOf, decodeCodes, FORMATS } from "../../src/numerics/formats.ts";
+import { codecOf, FORMATS } from "../../src/numerics/formats.ts";
+import { decodeCodes } from "../oracle/codes.ts";
 import {
   encodeStochastically,
   meanSquareOffset,

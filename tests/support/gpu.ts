@@ -1,6 +1,7 @@
 /** Helpers of the GPU tests: matrices in and out of a device, errors measured. */
 
-import { decodeCodes, FORMATS } from "../../src/numerics/formats.ts";
+import { FORMATS } from "../../src/numerics/formats.ts";
+import { decodeCodes } from "../oracle/codes.ts";
 import {
   type ElementType,
   type Matrix,

@@ -6,7 +6,7 @@ import type { Codes } from "../oracle/int8_product.ts";
 import { randomGenerator } from "./random.ts";
 
 /** Where the byte of row r and column c is. */
-function placeOf(r: number, c: number, cols: number): number {
+export function placeOf(r: number, c: number, cols: number): number {
   return ((r >> 7) * Math.ceil(cols / 64) + (c >> 6)) * 8192 + (r & 127) * 64 + (c & 63);
 }
 

@@ -25,7 +25,7 @@ import type { StoredCodes, WeightSource } from "../weight_source.ts";
 import { loadMatrix, weightName } from "../load.ts";
 
 /** The scale of a row of zeros, so that it can take updates of ordinary size. */
-const VANISHING_SCALE = 1;
+export const VANISHING_SCALE = 1;
 
 /** The parts of a merged linear layer below each other as codes, with space for further rows. */
 export class QuantizedWeight {

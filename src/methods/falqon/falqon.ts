@@ -9,13 +9,16 @@
  * @module
  */
 
-import { SCALE_GRANULARITIES, type ScaleGranularity } from "../../numerics/formats.ts";
+import {
+  CODE_FORMATS,
+  SCALE_GRANULARITIES,
+  type ScaleGranularity,
+} from "../../numerics/formats.ts";
 import type { Method } from "../../layers/method.ts";
 import { ALPHA, type MethodEntry, RANK, TARGET_MODULES } from "../entry.ts";
 import { ADAPTER_INITS } from "./adapter_init.ts";
 import { FalqonLayers } from "./layers.ts";
 import {
-  FALQON_FORMATS,
   type FalqonOptions,
   type FalqonSettings,
   falqonSettings,
@@ -67,7 +70,7 @@ export const FALQON: MethodEntry = {
     targetModules: TARGET_MODULES,
     format: {
       kind: "choice",
-      choices: FALQON_FORMATS,
+      choices: CODE_FORMATS,
       help: "What weights are stored in and products are made of",
       default: "fp8",
     },

@@ -6,7 +6,12 @@
 
 import { checkInteger, checkKnown, checkNumber, checkOneOf } from "../../checks.ts";
 import { OptionError } from "../../errors.ts";
-import { SCALE_GRANULARITIES, type ScaleGranularity } from "../../numerics/formats.ts";
+import {
+  CODE_FORMATS,
+  type CodeFormat,
+  SCALE_GRANULARITIES,
+  type ScaleGranularity,
+} from "../../numerics/formats.ts";
 import type { DenseType } from "../../layers/method.ts";
 import { CODED_BASES } from "../../layers/storage/base_weight.ts";
 import { ADAPTER_INITS, type AdapterInit } from "./adapter_init.ts";
@@ -48,21 +53,13 @@ export const ROUNDINGS: readonly Rounding[] = ["nearest", "stochastic"];
  */
 const HEADROOM = 1.125;
 
-/**
- * What the weights are stored in, and the operands of products rounded to.
- *
- * - `fp8`: e4m3, gradients e5m2, as published;
- * - `int8`: integers up to ±127, this project's own variant.
- */
-export type FalqonFormat = "fp8" | "int8";
-
-/** Every {@linkcode FalqonFormat}. */
-export const FALQON_FORMATS: readonly FalqonFormat[] = ["fp8", "int8"];
-
 /** Options of `falqon`. */
 export interface FalqonOptions {
-  /** Default `fp8`. */
-  format?: FalqonFormat;
+  /**
+   * What the weights are stored in, and the operands of products rounded to: `fp8`, the default and as
+   * published, is e4m3, with e5m2 for gradients; `int8`, integers up to ±127, is this project's own.
+   */
+  format?: CodeFormat;
   /**
    * Whether the input of each layer, and W and A with it, are rotated by a block Hadamard transform
    * before they are rounded, which spreads outliers. Default: with `int8`, to which it gives two to
@@ -125,7 +122,7 @@ export interface FalqonOptions {
 
 /** {@linkcode FalqonOptions} with defaults filled in. */
 export interface FalqonSettings {
-  format: FalqonFormat;
+  format: CodeFormat;
   rotation: boolean;
   trainA: boolean;
   rank: number;
@@ -172,7 +169,7 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
   checkKnown("falqon", options, NAMES, { scaling: "scaleGranularity" });
   const { rank = 64, alpha = 16, scaleGranularity = "row" } = options;
   const { topK, format = "fp8", trainA = false, updateRule = defaultRule(options) } = options;
-  checkOneOf("format", format, FALQON_FORMATS);
+  checkOneOf("format", format, CODE_FORMATS);
   const { rotation = CODED_BASES[format].isRotated } = options;
   const requantize = updateRule === "requantize";
   const stochastic = updateRule === "stochastic";
@@ -252,11 +249,11 @@ function checkRounding(rule: UpdateRule, rounding: Rounding, topK: number | unde
 
 /** The frozen model in a format, without adapters. */
 export function frozenSettings(
-  format: FalqonFormat,
+  format: CodeFormat,
   scaleGranularity: ScaleGranularity,
   rotation: boolean = CODED_BASES[format].isRotated,
 ): FalqonSettings {
-  checkOneOf("format", format, FALQON_FORMATS);
+  checkOneOf("format", format, CODE_FORMATS);
   checkOneOf("scaleGranularity", scaleGranularity, SCALE_GRANULARITIES);
   return {
     format,

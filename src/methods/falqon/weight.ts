@@ -12,7 +12,7 @@ import { quantize } from "../../kernels/rows/quantize.ts";
 import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
 import type { StoredPart } from "../../layers/method.ts";
 import type { Parameter } from "../../layers/parameters.ts";
-import { QuantizedWeight } from "../../layers/storage/quantized_weight.ts";
+import { QuantizedWeight, VANISHING_SCALE } from "../../layers/storage/quantized_weight.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
 import { rotationBlock } from "../../numerics/hadamard.ts";
 import type { AdapterLayout, AdapterPart } from "../targets.ts";
@@ -125,11 +125,17 @@ export class FalqonWeight implements MergedWeight {
     this.#encode(program, gradient, this.spec.width + rows);
   }
 
-  /** Records writing rows from `first` on, one scale each; zeros have the scale 1. */
+  /** Records writing rows from `first` on, one scale each. */
   #encode(program: Program, input: Matrix, first: number): void {
     const { rotation, weight: codes, scales } = this;
     const place = { codes, scales, firstRow: first, firstScale: first };
-    quantize(program, { input, ...place, granularity: "row", rotation, vanishing: 1 });
+    quantize(program, {
+      input,
+      ...place,
+      granularity: "row",
+      rotation,
+      vanishing: VANISHING_SCALE,
+    });
   }
 
   /** Part `index` as a quantised model's file holds it. */

@@ -1,12 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { rowsFromPanels } from "../../../src/kernels/rows/copy_codes.ts";
 import { dequantize, quantize } from "../../../src/kernels/rows/quantize.ts";
-import {
-  ALL_FORMATS,
-  decodeCodes,
-  FORMATS,
-  type NumberFormat,
-} from "../../../src/numerics/formats.ts";
+import { ALL_FORMATS, FORMATS, type NumberFormat } from "../../../src/numerics/formats.ts";
+import { decodeCodes } from "../../oracle/codes.ts";
 import { device } from "../../support/device.ts";
 import { poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
 

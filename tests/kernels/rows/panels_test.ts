@@ -5,14 +5,10 @@ import { dequantize, quantize } from "../../../src/kernels/rows/quantize.ts";
 import { encodeInt8Array } from "../../../src/numerics/int8.ts";
 import { device } from "../../support/device.ts";
 import { poisoned, runOnce, uploadMatrix } from "../../support/gpu.ts";
+import { placeOf } from "../../support/panels.ts";
 import { randomValues } from "../../support/random.ts";
 
 const SHAPES = [[1, 1], [1, 64], [3, 172], [129, 65], [130, 300]];
-
-/** Byte of element (r, c) of codes in panels. */
-function placeOf(r: number, c: number, pitch: number): number {
-  return ((r >> 7) * (pitch / 64) + (c >> 6)) * 8192 + (r & 127) * 64 + (c & 63);
-}
 
 Deno.test("int8 is quantised into panels with zeros up to the pitch, and decoded from them, on odd shapes", async () => {
   for (const [rows, cols] of SHAPES) {

@@ -6,11 +6,7 @@ import { StepState } from "../../../src/gpu/step_state.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { falqon } from "../../../src/methods/falqon/falqon.ts";
 import type { FalqonLayers } from "../../../src/methods/falqon/layers.ts";
-import {
-  FALQON_FORMATS,
-  type FalqonFormat,
-  type FalqonOptions,
-} from "../../../src/methods/falqon/settings.ts";
+import type { FalqonOptions } from "../../../src/methods/falqon/settings.ts";
 import { meldedAdapter, randomAdapter } from "../../../src/methods/falqon/adapter_init.ts";
 import type { FalqonUpdate } from "../../../src/methods/falqon/update.ts";
 import type { FalqonLinear } from "../../../src/methods/falqon/linear.ts";
@@ -18,7 +14,8 @@ import type { LinearSpec } from "../../../src/layers/linear_spec.ts";
 import { layoutOf, type Matrix, unpitched } from "../../../src/gpu/buffers.ts";
 import { tensorKey } from "../../../src/kernels/falqon/rounding.ts";
 import { drawKey } from "../../../src/numerics/random_key.ts";
-import { decodeCodes, formatOf } from "../../../src/numerics/formats.ts";
+import { CODE_FORMATS, type CodeFormat, formatOf } from "../../../src/numerics/formats.ts";
+import { decodeCodes } from "../../oracle/codes.ts";
 import { Parameters } from "../../../src/layers/parameters.ts";
 import { relativeError } from "../../oracle/compare.ts";
 import {
@@ -251,7 +248,7 @@ async function readMerged(device: Device, linear: FalqonLinear) {
 }
 
 /** What the operands of a layer's products are rounded to. */
-const ROUNDINGS: Record<FalqonFormat, Record<"input" | "gradient", typeof roundedToInt8>> = {
+const ROUNDINGS: Record<CodeFormat, Record<"input" | "gradient", typeof roundedToInt8>> = {
   fp8: { input: roundedToFp8(E4M3), gradient: roundedToFp8(E5M2) },
   int8: { input: roundedToInt8, gradient: roundedToInt8 },
 };
@@ -386,7 +383,7 @@ Deno.test("scales of W leave room to grow under stochastic, those of A do not", 
 });
 
 Deno.test("writing all pending rows makes the codes the whole model", async () => {
-  for (const format of FALQON_FORMATS) {
+  for (const format of CODE_FORMATS) {
     const [few, all] = [
       await build(device, { format, topK: 2 }),
       await build(device, { format, updateRule: "requantize" }),
@@ -425,7 +422,7 @@ Deno.test("the melded adapter spans the leading directions of the error", async 
   assertEquals(await meldedAdapter(device, zero, rank, randomGenerator(5)), null);
 });
 
-for (const format of FALQON_FORMATS) {
+for (const format of CODE_FORMATS) {
   Deno.test(`an adapter begun from gradients in ${format} spans the gradient of the weight that it saw`, async () => {
     const { layers, linear } = await build(device, { format, init: "gradient" });
     // Two passes of two tokens: the gradient Gᵀ·x of each part has rank 4, less than the adapter's 5.
