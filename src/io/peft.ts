@@ -93,7 +93,9 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
   }
   using file = await SafetensorsFile.open(weightsPath);
   const tensors = await readTensors(file, scaling.rank);
-  const listed = Array.isArray(fields.raw("target_modules")) ? fields.strings("target_modules") : [];
+  const listed = Array.isArray(fields.raw("target_modules"))
+    ? fields.strings("target_modules")
+    : [];
   // PEFT also accepts ends of paths, and a regular expression over them; the tensors show what
   // these matched.
   const targetModules = listed.length > 0 && !listed.some((name) => name.includes("."))

@@ -6,7 +6,7 @@
 
 import { type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
-import { outFeaturesOf, type OrderedRows, toMerged } from "./row_order.ts";
+import { type OrderedRows, outFeaturesOf, toMerged } from "./row_order.ts";
 import type { Raw16, StoredCodes, WeightSource } from "./weight_source.ts";
 
 /** Rows between two that are wanted which are read with them: less than a head has. */

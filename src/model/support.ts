@@ -64,12 +64,10 @@ const LIMITS: readonly Limit[] = [
     remedy: "choose a model that rotates queries and keys in every layer",
   },
   {
-    asks: inLayers(({ attention: { rope, headDim } }) =>
-      rope !== null && (rope.rotatedDims !== headDim || rope.interleaved || rope.factor !== 1)
-    ),
-    fields: ["partial_rotary_factor", "rope_parameters", "rope_scaling"],
-    wanted: "1",
-    remedy: "choose a model that rotates whole heads",
+    asks: inLayers(({ attention: { rope } }) => rope !== null && rope.factor !== 1),
+    fields: ["rope_parameters", "rope_scaling"],
+    wanted: "without a factor of cosines and sines",
+    remedy: "choose a model without one",
   },
   {
     asks: inLayers(({ attention }) => attention.softCap !== null),
@@ -125,14 +123,6 @@ const LIMITS: readonly Limit[] = [
     ),
     fields: ["model_type"],
     wanted: "that of a model with one norm before attention and one before the MLP",
-    remedy: "choose such a model",
-  },
-  {
-    asks: inLayers(({ tensors }) =>
-      new Set(Object.values(tensors).map(({ name }) => name)).size !== Object.keys(tensors).length
-    ),
-    fields: ["model_type"],
-    wanted: "that of a model whose linear layers are stored one by one",
     remedy: "choose such a model",
   },
   {

@@ -195,7 +195,13 @@ const EMULATIONS: Record<string, Emulation> = {
 async function build(device: Device, method: Method) {
   const parameters = new Parameters(device);
   const random = randomGenerator(7);
-  const layers = method.build({ device, linears: [spec], parameters, random, restoring: false }) as LoraLayers;
+  const layers = method.build({
+    device,
+    linears: [spec],
+    parameters,
+    random,
+    restoring: false,
+  }) as LoraLayers;
   const linear = layers.linear(spec) as LoraLinear;
   parameters.allocate({ gradients: true, moments: false });
   layers.reserve(16);
