@@ -140,6 +140,44 @@ export interface TensorRows {
   readonly rows: number;
 }
 
+/** The plan with every tensor under another name. */
+export function renameTensors(plan: ModelPlan, rename: (name: string) => string): ModelPlan {
+  const renamed = <T extends { readonly tensor: string }>(of: T): T => ({
+    ...of,
+    tensor: rename(of.tensor),
+  });
+  const norm = (plan: NormPlan | null) => plan && renamed(plan);
+  return {
+    ...plan,
+    embedding: renamed(plan.embedding),
+    layers: plan.layers.map((layer): LayerPlan => {
+      const { norms: { attentionIn, attentionOut, mlpIn, mlpOut }, attention } = layer;
+      const tensors = Object.entries(layer.tensors)
+        .map(([role, rows]) => [role, { ...rows, name: rename(rows.name) }]);
+      const qkNorm = attention.qkNorm && {
+        ...attention.qkNorm,
+        tensors: {
+          q: rename(attention.qkNorm.tensors.q),
+          k: rename(attention.qkNorm.tensors.k),
+        },
+      };
+      return {
+        ...layer,
+        attention: { ...attention, qkNorm },
+        norms: {
+          attentionIn: norm(attentionIn),
+          attentionOut: norm(attentionOut),
+          mlpIn: norm(mlpIn),
+          mlpOut: norm(mlpOut),
+        },
+        tensors: Object.fromEntries(tensors),
+      };
+    }),
+    finalNorm: renamed(plan.finalNorm),
+    head: renamed(plan.head),
+  };
+}
+
 /** The name of the bias that stands beside a weight. */
 export function biasName(weight: string): string {
   return weight.replace(/\.weight$/, ".bias");
