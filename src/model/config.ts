@@ -13,11 +13,10 @@ import { refuseUnclaimed } from "./claimed_fields.ts";
 import { FAMILIES } from "./families/registry.ts";
 import { type ModelPlan, planTensorShapes } from "./plan.ts";
 import { parseQuantizationConfig, type QuantizationConfig } from "./quantization_config.ts";
-import type { RopeScaling } from "./rope_config.ts";
+import type { RopeScaling } from "./rope_scaling.ts";
 import { expectSupported } from "./support.ts";
 
 export { quantizationBlock, type QuantizationConfig } from "./quantization_config.ts";
-export { ropeInverseFrequencies, type RopeScaling } from "./rope_config.ts";
 
 /** The architecture and the special tokens of a LLaMA-family decoder. */
 export interface ModelConfig {

@@ -125,7 +125,8 @@ export class ReferenceModel {
     this.#parameters = parameters;
     this.#linears = linears ??
       eachLinear((name, x, rows) => this.#dense(`${name}.weight`, x, rows));
-    this.#inverseFrequencies = inverseFrequencies(config);
+    const { ropeTheta: theta, ropeScaling: scaling, headDim } = config;
+    this.#inverseFrequencies = inverseFrequencies({ theta, scaling }, headDim);
     this.#lmHead = config.tieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
   }
 

@@ -7,7 +7,8 @@
 
 import type { JsonFields } from "../../io/json.ts";
 import type { LayerPlan, ModelPlan, NormPlan, TensorMap } from "../plan.ts";
-import { parseRope, type RopeScaling } from "../rope_config.ts";
+import { parseRope } from "../rope_config.ts";
+import type { RopeScaling } from "../rope_scaling.ts";
 
 /** More layers than this are a damaged file, not a model: the largest have less than 200. */
 const MAX_LAYERS = 1000;
@@ -43,10 +44,13 @@ export interface DecoderChanges {
  * @throws {ModelError} for fields that are missing, of the wrong kind or contradict each other.
  */
 export function decoder(fields: JsonFields, changes: DecoderChanges = {}): ModelPlan {
-  const plan = decoderPlan(readSizes(fields, changes));
+  const sizes = readSizes(fields, changes);
+  const rope = parseRope(fields, sizes.headDim);
+  const { theta: ropeTheta, scaling: ropeScaling } = rope;
+  const plan = decoderPlan({ ...sizes, ropeTheta, ropeScaling });
   const change = (layer: LayerPlan): LayerPlan => ({
     ...layer,
-    attention: { ...layer.attention, ...changes.attention },
+    attention: { ...layer.attention, rope, ...changes.attention },
     mlp: { ...layer.mlp, activation: readActivation(fields), ...changes.mlp },
   });
   return { ...plan, layers: plan.layers.map(change) };
@@ -77,6 +81,7 @@ export function decoderPlan(sizes: DecoderSizes): ModelPlan {
             rotatedDims: sizes.headDim,
             interleaved: false,
             factor: 1,
+            queryScale: null,
           },
           qkNorm: null,
           bias: { qkv: false, o: false },
@@ -117,7 +122,10 @@ function linearTensors(block: string, sizes: DecoderSizes): TensorMap {
   };
 }
 
-function readSizes(fields: JsonFields, { absentKeyValueHeads }: DecoderChanges): DecoderSizes {
+function readSizes(
+  fields: JsonFields,
+  { absentKeyValueHeads }: DecoderChanges,
+): Omit<DecoderSizes, "ropeTheta" | "ropeScaling"> {
   const vocabSize = fields.integer("vocab_size", 1);
   const hiddenSize = fields.integer("hidden_size", 1);
   const numLayers = fields.integer("num_hidden_layers", 1);
@@ -141,7 +149,6 @@ function readSizes(fields: JsonFields, { absentKeyValueHeads }: DecoderChanges):
     numKeyValueHeads,
     headDim: fields.integer("head_dim", 1, hiddenSize / numHeads),
     rmsNormEps: fields.positive("rms_norm_eps", 1e-6),
-    ...parseRope(fields),
     tieWordEmbeddings: fields.boolean("tie_word_embeddings", false),
   };
 }
