@@ -13,11 +13,10 @@ import { refuseUnclaimed } from "./claimed_fields.ts";
 import { FAMILIES, MODEL_TYPES, type Wrapper, WRAPPERS } from "./families/registry.ts";
 import { type ModelPlan, planTensorShapes, renameTensors } from "./plan.ts";
 import { parseQuantizationConfig, type QuantizationConfig } from "./quantization_config.ts";
-import type { RopeScaling } from "./rope_config.ts";
+import type { RopeScaling } from "./rope_scaling.ts";
 import { expectSupported } from "./support.ts";
 
 export { quantizationBlock, type QuantizationConfig } from "./quantization_config.ts";
-export { ropeInverseFrequencies, type RopeScaling } from "./rope_config.ts";
 
 /** The architecture and the special tokens of a decoder. */
 export interface ModelConfig {
@@ -91,10 +90,7 @@ export async function readModelConfig(folder: string): Promise<ModelConfig> {
  */
 export function parseModelConfig(json: unknown, where: string): ModelConfig {
   const file = new JsonFields(json, where);
-  const modelType = expectKnown(file, MODEL_TYPES);
-  const { fields, plan } = Object.hasOwn(WRAPPERS, modelType)
-    ? planWrapped(file, WRAPPERS[modelType])
-    : planText(file.json, where, modelType);
+  const { modelType, fields, plan } = planConfig(file);
   expectSupported(plan, fields);
   const { vocabSize } = plan;
   const ids = (name: string, absent?: number) =>
@@ -116,6 +112,19 @@ export function parseModelConfig(json: unknown, where: string): ModelConfig {
   fields.raw("architectures");
   refuseUnclaimed(fields, plan);
   return config;
+}
+
+/**
+ * Plans a config, whether the kernels can compute the plan or not.
+ *
+ * @throws {ModelError} for a family that is not known, or fields that contradict each other.
+ */
+export function planConfig(file: JsonFields): Planned & { modelType: string } {
+  const modelType = expectKnown(file, MODEL_TYPES);
+  const planned = Object.hasOwn(WRAPPERS, modelType)
+    ? planWrapped(file, WRAPPERS[modelType])
+    : planText(file.json, file.where, modelType);
+  return { modelType, ...planned };
 }
 
 /**

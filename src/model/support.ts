@@ -64,10 +64,13 @@ const LIMITS: readonly Limit[] = [
     remedy: "choose a model that rotates queries and keys in every layer",
   },
   {
-    asks: inLayers(({ attention: { rope } }) => rope !== null && rope.factor !== 1),
+    asks: inLayers(({ attention: { rope } }) =>
+      rope !== null &&
+      (rope.factor !== 1 || rope.queryScale !== null || rope.scaling?.type === "longrope")
+    ),
     fields: ["rope_parameters", "rope_scaling"],
-    wanted: "without a factor of cosines and sines",
-    remedy: "choose a model without one",
+    wanted: "without a factor",
+    remedy: "choose a model whose cosines, sines and queries have none",
   },
   {
     asks: inLayers(({ attention }) => attention.softCap !== null),

@@ -1,7 +1,9 @@
 /** The oracle of whole models against transformers, family by family: so it may judge the product. */
 
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { parseModelConfig } from "../../src/model/config.ts";
+import { JsonFields } from "../../src/io/json.ts";
+import { refuseUnclaimed } from "../../src/model/claimed_fields.ts";
+import { planConfig } from "../../src/model/config.ts";
 import { planTensorShapes } from "../../src/model/plan.ts";
 import { FAMILY_MODELS, readSpellings } from "../support/families.ts";
 import { largestDifference, readCases, readTensors } from "../support/golden.ts";
@@ -12,8 +14,11 @@ import { packDocuments } from "./token_stream.ts";
 
 for (const golden of FAMILY_MODELS) {
   golden.test(`${golden.name}: the oracle's logits, loss and gradients are transformers'`, async () => {
-    const plans = (await readSpellings(golden.folder))
-      .map((json) => parseModelConfig(json, '"config.json"').plan);
+    const plans = (await readSpellings(golden.folder)).map((json) => {
+      const { fields, plan } = planConfig(new JsonFields(json, '"config.json"'));
+      refuseUnclaimed(fields, plan);
+      return plan;
+    });
     for (const plan of plans) assertEquals(plan, plans[0], "the spellings of the config differ");
     const [plan] = plans;
     const parameters = await readTensors(`${golden.folder}/model.safetensors`);

@@ -35,7 +35,7 @@ export function plannedRotation(
     const y = Float64Array.from(x);
     const width = x.length / positions.length;
     for (let t = 0; t < positions.length; t++) {
-      const frequencies = plannedFrequencies(rope, lengths[t]);
+      const frequencies = inverseFrequencies(rope, headDim, isLong(rope, lengths[t]));
       const queryFactor = of === "q" ? queryScale(rope, positions[t]) : 1;
       for (let head = t * width; head < (t + 1) * width; head += headDim) {
         planes.forEach(([a, b], i) => {
@@ -56,43 +56,9 @@ export function plannedRotation(
   };
 }
 
-/**
- * Radians per position of each plane that turns, in a document of `length` tokens, rounded to f32 as a
- * model has them. Yarn (arXiv 2309.00071) leaves planes with many turns in the original context as they
- * are and stretches those with few; longrope (arXiv 2402.13753) has a divisor for each plane, one list
- * for documents within the original context and one for longer ones.
- */
-function plannedFrequencies(rope: RopePlan, length: number): Float32Array {
-  const { theta, scaling, rotatedDims: dims } = rope;
-  const plain = (i: number) => theta ** (-2 * i / dims);
-  switch (scaling?.type) {
-    case "yarn": {
-      const { factor, betaFast, betaSlow, truncate, originalMaxPositionEmbeddings: context } =
-        scaling;
-      const planeWithTurns = (turns: number) =>
-        dims * Math.log(context / (turns * 2 * Math.PI)) / (2 * Math.log(theta));
-      const [low, high] = truncate
-        ? [Math.floor(planeWithTurns(betaFast)), Math.ceil(planeWithTurns(betaSlow))]
-        : [planeWithTurns(betaFast), planeWithTurns(betaSlow)];
-      const first = Math.max(low, 0);
-      const last = Math.min(high, dims - 1);
-      return Float32Array.from({ length: dims / 2 }, (_, i) => {
-        const slow = Math.min(Math.max((i - first) / (last - first || 1e-3), 0), 1);
-        return slow * plain(i) / factor + (1 - slow) * plain(i);
-      });
-    }
-    case "longrope": {
-      const { shortFactors, longFactors, originalMaxPositionEmbeddings: context } = scaling;
-      const factors = length > context ? longFactors : shortFactors;
-      return Float32Array.from({ length: dims / 2 }, (_, i) => plain(i) / factors[i]);
-    }
-    default:
-      return inverseFrequencies({
-        headDim: dims,
-        ropeTheta: theta,
-        ropeScaling: scaling,
-      });
-  }
+/** Whether longrope turns a document of `length` tokens as one beyond the original context. */
+function isLong({ scaling }: RopePlan, length: number): boolean {
+  return scaling?.type === "longrope" && length > scaling.originalMaxPositionEmbeddings;
 }
 
 /** Factor of the query at a position: it grows with every original context that lies behind. */

@@ -7,7 +7,8 @@
 
 import type { JsonFields } from "../../io/json.ts";
 import type { LayerPlan, MlpPlan, ModelPlan, NormPlan, RopePlan, TensorMap } from "../plan.ts";
-import { parseRope, type RopeOptions } from "../rope_config.ts";
+import { parseRope } from "../rope_config.ts";
+import type { RopeOptions } from "../rope_types.ts";
 
 /** More layers than this are a damaged file, not a model: the largest have less than 200. */
 const MAX_LAYERS = 1000;

@@ -48,6 +48,10 @@ export function graniteHybrid(fields: JsonFields): ModelPlan {
     throw fields.error("layer_types", "attention for every layer", "choose a model without Mamba");
   }
   const types = readLayerTypes(fields, () => "full_attention");
+  // Sizes of Mamba layers, of which there are none, and of experts.
+  for (const name of Object.keys(fields.json)) {
+    if (/^mamba_|^num_experts_per_tok$|^router_/.test(name)) fields.raw(name);
+  }
   if (types.includes("sliding_attention")) {
     throw fields.error("layer_types", "attention for every layer");
   }

@@ -6,7 +6,7 @@
 
 import type { JsonFields } from "../../io/json.ts";
 import type { ModelPlan } from "../plan.ts";
-import type { RopeOptions } from "../rope_config.ts";
+import type { RopeOptions } from "../rope_types.ts";
 import { attentionBias, decoder, readLayerTypes, windowOf } from "./decoder.ts";
 
 /** `model_type: "llama"`: Llama 1 to 3, SmolLM2, TinyLlama, Yi, Falcon 3, the R1 distills of Llama. */

@@ -52,6 +52,9 @@ export function classNameOf(modelType: string): string {
   return (WRAPPERS[modelType] ?? FAMILIES[modelType]).className;
 }
 
+const GEMMA_TOKENS = { bos_token_id: 2, eos_token_id: 1, pad_token_id: 0 };
+const OLMO_TOKENS = { bos_token_id: null, eos_token_id: 50279, pad_token_id: 1 };
+
 /** By `model_type`. */
 export const FAMILIES: Readonly<Record<string, Family>> = {
   llama: { plan: llama, className: "Llama" },
@@ -68,35 +71,59 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ministral3: {
     plan: ministral3,
     className: "Ministral3",
-    defaults: { num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5 },
+    defaults: { pad_token_id: 11, num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5 },
   },
   smollm3: {
     plan: smollm3,
     className: "SmolLM3",
-    defaults: { num_key_value_heads: 4, tie_word_embeddings: true },
+    defaults: {
+      bos_token_id: 128000,
+      eos_token_id: 128001,
+      pad_token_id: 128004,
+      num_key_value_heads: 4,
+      tie_word_embeddings: true,
+    },
   },
   seed_oss: {
     plan: seedOss,
     className: "SeedOss",
-    defaults: { num_key_value_heads: 8, head_dim: 128 },
+    defaults: { bos_token_id: 0, pad_token_id: 1, num_key_value_heads: 8, head_dim: 128 },
   },
   qwen2: {
     plan: qwen2,
     className: "Qwen2",
-    defaults: { num_key_value_heads: 32, sliding_window: 4096 },
+    defaults: {
+      bos_token_id: null,
+      eos_token_id: null,
+      num_key_value_heads: 32,
+      sliding_window: 4096,
+    },
   },
   qwen3: {
     plan: qwen3,
     className: "Qwen3",
-    defaults: { num_key_value_heads: 32, head_dim: 128, sliding_window: 4096 },
+    defaults: {
+      bos_token_id: null,
+      eos_token_id: null,
+      num_key_value_heads: 32,
+      head_dim: 128,
+      sliding_window: 4096,
+    },
   },
-  phi3: { plan: phi3, className: "Phi3", defaults: { rms_norm_eps: 1e-5 } },
+  phi3: {
+    plan: phi3,
+    className: "Phi3",
+    defaults: { eos_token_id: 32000, pad_token_id: 32000, rms_norm_eps: 1e-5 },
+  },
   granite: { plan: granite, className: "Granite" },
   granitemoehybrid: { plan: graniteHybrid, className: "GraniteMoeHybrid" },
   glm4: {
     plan: glm4,
     className: "Glm4",
     defaults: {
+      bos_token_id: null,
+      eos_token_id: [151329, 151336, 151338],
+      pad_token_id: 151329,
       num_key_value_heads: 2,
       head_dim: 128,
       rms_norm_eps: 1.5625e-7,
@@ -107,6 +134,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     plan: gemma,
     className: "Gemma",
     defaults: {
+      ...GEMMA_TOKENS,
       num_key_value_heads: 16,
       head_dim: 256,
       hidden_act: "gelu_pytorch_tanh",
@@ -117,6 +145,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     plan: gemma2,
     className: "Gemma2",
     defaults: {
+      ...GEMMA_TOKENS,
       num_key_value_heads: 4,
       head_dim: 256,
       hidden_activation: "gelu_pytorch_tanh",
@@ -131,6 +160,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     className: "Gemma3",
     // The 4B model's config.json leaves out even its sizes.
     defaults: {
+      ...GEMMA_TOKENS,
       vocab_size: 262208,
       hidden_size: 2304,
       intermediate_size: 9216,
@@ -144,11 +174,11 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
       sliding_window: 4096,
     },
   },
-  olmo2: { plan: olmo2, className: "Olmo2", defaults: { rms_norm_eps: 1e-5 } },
+  olmo2: { plan: olmo2, className: "Olmo2", defaults: { ...OLMO_TOKENS, rms_norm_eps: 1e-5 } },
   olmo3: {
     plan: olmo3,
     className: "Olmo3",
-    defaults: { rms_norm_eps: 1e-5, sliding_window: 4096 },
+    defaults: { ...OLMO_TOKENS, rms_norm_eps: 1e-5, sliding_window: 4096 },
   },
 };
 
