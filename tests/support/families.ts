@@ -44,10 +44,16 @@ export async function readSpellings(folder: string): Promise<Record<string, unkn
   return texts.filter((text) => text !== null).map((text) => JSON.parse(text));
 }
 
-/** Copies a model, with the tokenizer that a folder must have, to `to`. */
+/**
+ * Copies a model, with the tokenizer that a folder must have, to `to`. No token ends its text: the
+ * known ones go on behind any.
+ */
 export async function copyFamily({ folder }: GoldenModel, to: string): Promise<void> {
-  for (const name of ["config.json", "model.safetensors"]) {
-    await Deno.copyFile(join(folder, name), join(to, name));
-  }
+  await Deno.copyFile(join(folder, "model.safetensors"), join(to, "model.safetensors"));
+  const config = JSON.parse(await Deno.readTextFile(join(folder, "config.json")));
+  await Deno.writeTextFile(
+    join(to, "config.json"),
+    JSON.stringify({ ...config, eos_token_id: null }),
+  );
   await Deno.copyFile(`${shared}golden/families/tokenizer.json`, join(to, "tokenizer.json"));
 }
