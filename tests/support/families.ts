@@ -5,7 +5,7 @@
  */
 
 import { join } from "node:path";
-import type { GoldenModel } from "./golden.ts";
+import type { GoldenLora, GoldenModel } from "./golden.ts";
 import { readTensors } from "./golden.ts";
 import { shared, sharedTest } from "./io.ts";
 
@@ -22,6 +22,14 @@ export const FAMILY_MODELS: readonly GoldenModel[] = [
   const folder = `${shared}golden/families/${name}`;
   return { name, folder, values: `${folder}/golden.safetensors`, test: sharedTest };
 });
+
+/** Runs of LoRA on some of them; phi3's has one adapter on q, k and v, and one on gate and up. */
+export const FAMILY_LORA_RUNS: readonly GoldenLora[] = ["llama3", "qwen3", "gemma3", "phi3"]
+  .map((name) => {
+    const model = FAMILY_MODELS.find((model) => model.name === name)!;
+    const values = `${model.folder}/peft-lora.safetensors`;
+    return { ...model, values, alpha: 8, maxGradNorm: 0, factorTolerance: 1e-3 };
+  });
 
 /** Reads the ids of a prompt, and the likeliest ids after it: each by a pass over all before. */
 export async function readFamilyGreedy(
