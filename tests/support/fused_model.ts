@@ -1,6 +1,7 @@
 /** A tiny model with fused weights, and the same weights one by one. */
 
 import { join } from "node:path";
+import { fromFloat32, toFloat32 } from "../../src/io/dtype.ts";
 import { writeTinyModel } from "./tiny_model.ts";
 
 /** q, k and v of 60, 20 and 20 rows, gate and up of 44: none ends at a multiple of 16. */
@@ -21,13 +22,15 @@ export const FUSED_CONFIG = {
 };
 
 /**
- * Writes a model of Phi-3's to `folder`.
+ * Writes a model of Phi-3's to `folder`, of values that BF16 has.
  *
  * @param partial Of which share of a head the first components turn.
  */
 export function writeFusedModel(folder: string, partial = 1): Promise<void> {
   const rope = { rope_theta: 1e4, rope_type: "default", partial_rotary_factor: partial };
-  return writeTinyModel(folder, { config: { ...FUSED_CONFIG, rope_parameters: rope } });
+  const edit = (_: string, values: Float32Array) =>
+    values.set(toFloat32(fromFloat32(Float32Array.from(values), "BF16"), "BF16"));
+  return writeTinyModel(folder, { config: { ...FUSED_CONFIG, rope_parameters: rope }, edit });
 }
 
 /** Writes a model to `folder`/fused, and as a LLaMA of the same weights to `folder`/plain. */
