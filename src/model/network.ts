@@ -71,11 +71,14 @@ export class Network implements passes.Decoder, Disposable {
     this.method = method;
     this.parameters = new Parameters(device);
     this.#ropeBuffers = new RopeBuffers(device);
-    this.layers = method.build({ device, parameters: this.parameters, random, restoring });
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
+    const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
+    const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
+    const { parameters } = this;
+    this.layers = method.build({ device, linears, parameters, random, restoring });
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
     for (const [index, layer] of layers.entries()) {
-      const specs = blockSpecs(layer, hiddenSize, index);
+      const specs = blocks[index];
       // `support.ts` refuses plans whose blocks have other norms, or none.
       this.blocks.push({
         plan: layer,
