@@ -176,6 +176,9 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
       right[part][slice][other.z / 4u][other.z % 4u], right[part][slice][other.w / 4u][other.w % 4u]);
     let angle = rotation(position, min(dim, other));
     rotated[$j] = dims[$j] * angle.cosine + others * select(-angle.sine, angle.sine, first);
+    //! if QUERY_BETA
+    rotated[$j] *= query_scale(position);
+    //! end
   }
   //! end
   return rotated;
@@ -1003,6 +1006,10 @@ fn write_gradient(
       let turned = low * angle.cosine + high * angle.sine;
       high = high * angle.cosine - low * angle.sine;
       low = turned;
+      //! if QUERY_BETA
+      low *= query_scale(positions[token]);
+      high *= query_scale(positions[token]);
+      //! end
     }
     //! end
     let at = token * params.d_qkv_pitch + column + place.x;
@@ -1746,6 +1753,10 @@ fn write_gradient(
         let b = high[$d];
         low[$d] = a * angle.cosine + b * angle.sine;
         high[$d] = b * angle.cosine - a * angle.sine;
+        //! if QUERY_BETA
+        low[$d] *= query_scale(position);
+        high[$d] *= query_scale(position);
+        //! end
       }
       //! end
     }
@@ -6411,6 +6422,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / planes / params.groups;
   if (token >= params.tokens) { return; }
   let angle = rotation(positions[token], plane + LANES);
+//! if QUERY_BETA
+  let of_queries = query_scale(positions[token]);
+//! end
 
   // The last head stands in for heads that are missing: read, not written.
 //! unroll h 0 HEADS
@@ -6424,8 +6438,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
+//! if QUERY_BETA
+    let scale = select(1.0, of_queries, head_$h < params.query_heads);
+    matrix[at_$h] = narrow((a_$h * angle.cosine - b_$h * angle.sine) * scale);
+    matrix[at_$h + planes] = narrow((b_$h * angle.cosine + a_$h * angle.sine) * scale);
+//! else
     matrix[at_$h] = narrow(a_$h * angle.cosine - b_$h * angle.sine);
     matrix[at_$h + planes] = narrow(b_$h * angle.cosine + a_$h * angle.sine);
+//! end
   }
 //! end
 }
@@ -6486,6 +6506,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // either way, goes into Taylor polynomials that are exact to f32 there.
 //
 // The including kernel declares \`frequencies\`, u32 [half, 2].
+//! if LONG_PLANES
+//
+// There are two sets of LONG_PLANES frequencies. A position of 2²⁰ or more is that much less, turned by the second set.
+//! end
+//! if TURN_FACTOR
+//
+// The first TURNED_PLANES planes are multiplied by TURN_FACTOR as well, so that what is called a rotation stretches them.
+//! end
 
 const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
 
@@ -6521,7 +6549,11 @@ struct Rotation {
 
 // The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
+//! if LONG_PLANES
+  let turned = phase(position & 0xFFFFFu, planes + (position >> 20u) * LONG_PLANES);
+//! else
   let turned = phase(position, planes);
+//! end
   let quadrant = (turned + 0x20000000u) >> Words(30u);
   let x = Values(bitcast<Integers>(turned - (quadrant << Words(30u)))) * UNIT;
   let y = x * x;
@@ -6531,8 +6563,20 @@ fn rotation(position: u32, planes: Words) -> Rotation {
   let back = quadrant >= Words(2u);
   let c = select(cosine, -sine, odd);
   let s = select(sine, cosine, odd);
+//! if TURN_FACTOR
+  let factor = select(Values(1.0), Values(TURN_FACTOR), planes < Words(TURNED_PLANES));
+  return Rotation(factor * select(c, -c, back), factor * select(s, -s, back));
+//! else
   return Rotation(select(c, -c, back), select(s, -s, back));
+//! end
 }
+//! if QUERY_BETA
+
+// Factor of the queries at a position: it grows with every QUERY_CONTEXT tokens before.
+fn query_scale(position: u32) -> f32 {
+  return 1.0 + QUERY_BETA * log(f32(1u + (position & 0xFFFFFu) / QUERY_CONTEXT));
+}
+//! end
 `,
   "row_codes.wgsl": `// How a kernel that makes rows writes them as codes.
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
