@@ -29,6 +29,8 @@ export interface LinearSpec {
   /** Columns of the merged output, a multiple of 16. */
   width: number;
   parts: LinearPart[];
+  /** Factor of the output, adapters included, before anything is added to it. Default 1. */
+  outputFactor?: number;
 }
 
 /** The kinds of linear layers that adapters can be put on, in the order of a block. */

@@ -18,7 +18,7 @@ export interface BlockSpecs {
 
 /** Describes the merged linears of block `layer`. */
 export function blockSpecs(
-  { attention, mlp, tensors }: LayerPlan,
+  { attention, mlp, residualScale, tensors }: LayerPlan,
   hiddenSize: number,
   layer: number,
 ): BlockSpecs {
@@ -33,11 +33,13 @@ export function blockSpecs(
     });
     return { name: `layers.${layer}.${name}`, inFeatures, width: start, parts };
   };
+  // Whether a branch is scaled or what its last layer multiplies is the same.
+  const last = (spec: LinearSpec) => ({ ...spec, outputFactor: residualScale });
   return {
     qkv: merge("qkv", hiddenSize, "q", "k", "v"),
-    o: merge("o", attention.heads * attention.headDim, "o"),
+    o: last(merge("o", attention.heads * attention.headDim, "o")),
     gateUp: merge("gate_up", hiddenSize, "gate", "up"),
-    down: merge("down", mlp.width, "down"),
+    down: last(merge("down", mlp.width, "down")),
   };
 }
 

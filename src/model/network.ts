@@ -12,15 +12,16 @@ import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/metho
 import { loadMatrix, readDense, weightName } from "../layers/load.ts";
 import { Parameters } from "../layers/parameters.ts";
 import type { StepState } from "../gpu/step_state.ts";
+import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
-import { activationTypes, attendToPass, type Block, type Pass } from "./block.ts";
+import { attendToPass, type Block, type Pass } from "./block.ts";
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
 import { LmHead } from "./lm_head.ts";
 import { CROSS_ENTROPY } from "./loss.ts";
 import type { Norm } from "./norm.ts";
 import * as passes from "./passes.ts";
-import type { NormPlan } from "./plan.ts";
+import type { LayerPlan, NormPlan } from "./plan.ts";
 import { RopeBuffers } from "./rope_buffers.ts";
 import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
@@ -59,7 +60,7 @@ export class Network implements passes.Decoder, Disposable {
   #activations: Activations | null = null;
   #tokens: TokenBuffers | null = null;
   #rowLoss: Vector | null = null;
-  #norms = 0;
+  #normCount = 0;
   #generation = 0;
   #rstd: Vector[] = [];
   #programs = new Map<string, Promise<Program>>();
@@ -74,20 +75,7 @@ export class Network implements passes.Decoder, Disposable {
     this.layers = method.build({ device, parameters: this.parameters, random, restoring });
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
-    for (const [index, layer] of layers.entries()) {
-      const specs = blockSpecs(layer, hiddenSize, index);
-      // `support.ts` refuses plans whose blocks have other norms, or none.
-      this.blocks.push({
-        plan: layer,
-        attentionNorm: this.#norm(layer.norms.attentionIn!),
-        qkv: this.layers.linear(specs.qkv),
-        frequencies: this.#ropeBuffers.of(layer.attention),
-        o: this.layers.linear(specs.o),
-        mlpNorm: this.#norm(layer.norms.mlpIn!),
-        gateUp: this.layers.linear(specs.gateUp),
-        down: this.layers.linear(specs.down),
-      });
-    }
+    layers.forEach((layer, index) => this.blocks.push(this.#block(layer, index)));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     this.head = new LmHead(
@@ -148,7 +136,7 @@ export class Network implements passes.Decoder, Disposable {
     this.#rowLoss = this.device.vector(tokens, "f32", "losses of the tokens");
     this.head.reserve(tokens);
     this.#rstd = Array.from(
-      { length: this.#norms },
+      { length: this.#normCount },
       () => this.device.vector(tokens, "f32", "norm statistics"),
     );
     this.layers.reserve(tokens);
@@ -273,10 +261,26 @@ export class Network implements passes.Decoder, Disposable {
     return weight;
   }
 
-  #norm({ tensor, eps }: NormPlan): Norm {
+  #norm({ tensor, weightOffset, eps }: NormPlan): Norm {
     const weight = this.#dense(tensor, 1, this.config.hiddenSize);
-    const index = this.#norms++;
-    return { weight, eps, rstd: () => this.#rstd[index] };
+    const index = this.#normCount++;
+    return { weight, weightOffset, eps, rstd: () => this.#rstd[index] };
+  }
+
+  /** Parameters are declared in the order of the forward pass. */
+  #block(plan: LayerPlan, index: number): Block {
+    const specs = blockSpecs(plan, this.config.hiddenSize, index);
+    const norm = (at: keyof LayerPlan["norms"]) => plan.norms[at] && this.#norm(plan.norms[at]);
+    const attentionIn = norm("attentionIn");
+    const qkv = this.layers.linear(specs.qkv);
+    const o = this.layers.linear(specs.o);
+    const attentionOut = norm("attentionOut");
+    const mlpIn = norm("mlpIn");
+    const gateUp = this.layers.linear(specs.gateUp);
+    const down = this.layers.linear(specs.down);
+    const norms = { attentionIn, attentionOut, mlpIn, mlpOut: norm("mlpOut") };
+    const linears = { qkv, o, gateUp, down };
+    return { plan, norms, ...linears, frequencies: this.#ropeBuffers.of(plan.attention) };
   }
 
   #program(key: string, record: (program: Program) => void): Promise<Program> {
