@@ -279,8 +279,8 @@ export class Network implements passes.Decoder, Disposable {
     const gateUp = this.layers.linear(specs.gateUp);
     const down = this.layers.linear(specs.down);
     const norms = { attentionIn, attentionOut, mlpIn, mlpOut: norm("mlpOut") };
-    const linears = { qkv, o, gateUp, down };
-    return { plan, norms, ...linears, frequencies: this.#ropeBuffers.of(plan.attention) };
+    const frequencies = this.#ropeBuffers.of(plan.attention);
+    return { plan, norms, qkv, frequencies, o, gateUp, down };
   }
 
   #program(key: string, record: (program: Program) => void): Promise<Program> {
