@@ -8,6 +8,7 @@ import { rotatesF16 } from "../kernels/attention/rope.ts";
 import type { Linear } from "../layers/method.ts";
 import type { ActivationTypes } from "./activations.ts";
 import type { Block } from "./block.ts";
+import { qkvColumns } from "./block_specs.ts";
 
 /** The types of activations that all of the blocks do with; `attended` is f16 to be rounded more. */
 export function activationTypes(blocks: readonly Block[]): ActivationTypes {
@@ -23,7 +24,7 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
     hidden: blocks.some(({ down }) => reads(down)) ? "f32" : null,
     qkv: typeIf(({ plan, qkv }) =>
       qkv.preferredOutputType === "f16" &&
-      rotatesF16(plan.attention.headDim, qkv.spec.parts[1].start)
+      rotatesF16(plan.attention.headDim, qkvColumns(plan.attention)[1].start)
     ),
     attended: typeIf(({ o }) =>
       o.preferredOutputType === "f16" && (!reads(o) || !!o.backwardTakesF16Input)

@@ -34,6 +34,7 @@ import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { Linear } from "../layers/method.ts";
 import type { ActivationName, Activations } from "./activations.ts";
+import { qkvColumns as placesOfQkv } from "./block_specs.ts";
 import {
   type BranchEnd,
   branchGradient,
@@ -279,8 +280,9 @@ function activationsOf({ activations, rows }: Pass, layer: number): GetActivatio
   return (name, ofLayer = layer) => activations.get(name, rows, ofLayer);
 }
 
-function qkvColumns({ plan, qkv }: Block, merged: Matrix): QkvColumns {
-  const [q, k, v] = qkv.spec.parts.map(({ start, rows }) => columnsOf(merged, start, rows));
+function qkvColumns({ plan }: Block, merged: Matrix): QkvColumns {
+  const [q, k, v] = placesOfQkv(plan.attention)
+    .map(({ start, rows }) => columnsOf(merged, start, rows));
   const { heads, kvHeads, headDim, scale } = plan.attention;
   return { q, k, v, heads, kvHeads, headDim, scale };
 }

@@ -15,13 +15,14 @@ import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
 import { attendToPass, type Block, type Pass } from "./block.ts";
+import { makeBlock } from "./make_block.ts";
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
 import { LmHead } from "./lm_head.ts";
 import { CROSS_ENTROPY } from "./loss.ts";
 import type { Norm } from "./norm.ts";
 import * as passes from "./passes.ts";
-import type { LayerPlan, NormPlan } from "./plan.ts";
+import type { NormPlan } from "./plan.ts";
 import { RopeBuffers } from "./rope_buffers.ts";
 import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
@@ -50,7 +51,7 @@ export class Network implements passes.Decoder, Disposable {
   readonly method: Method;
   readonly layers: AdaptedLayers;
   readonly parameters: Parameters;
-  readonly blocks: Block[] = [];
+  readonly blocks: readonly Block[];
   /** The weights outside the linear layers, by Hugging Face name. */
   readonly dense: Map<string, DenseWeight & { rows: number; cols: number }> = new Map();
   readonly embedding: DenseWeight;
@@ -72,10 +73,15 @@ export class Network implements passes.Decoder, Disposable {
     this.method = method;
     this.parameters = new Parameters(device);
     this.#ropeBuffers = new RopeBuffers(device);
-    this.layers = method.build({ device, parameters: this.parameters, random, restoring });
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
+    const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
+    const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
+    const { parameters } = this;
+    this.layers = method.build({ device, linears, parameters, random, restoring });
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
-    layers.forEach((layer, index) => this.blocks.push(this.#block(layer, index)));
+    const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
+    const norm = (plan: NormPlan) => this.#norm(plan);
+    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm }));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     this.head = new LmHead(
@@ -265,22 +271,6 @@ export class Network implements passes.Decoder, Disposable {
     const weight = this.#dense(tensor, 1, this.config.hiddenSize);
     const index = this.#normCount++;
     return { weight, weightOffset, eps, rstd: () => this.#rstd[index] };
-  }
-
-  /** Parameters are declared in the order of the forward pass. */
-  #block(plan: LayerPlan, index: number): Block {
-    const specs = blockSpecs(plan, this.config.hiddenSize, index);
-    const norm = (at: keyof LayerPlan["norms"]) => plan.norms[at] && this.#norm(plan.norms[at]);
-    const attentionIn = norm("attentionIn");
-    const qkv = this.layers.linear(specs.qkv);
-    const o = this.layers.linear(specs.o);
-    const attentionOut = norm("attentionOut");
-    const mlpIn = norm("mlpIn");
-    const gateUp = this.layers.linear(specs.gateUp);
-    const down = this.layers.linear(specs.down);
-    const norms = { attentionIn, attentionOut, mlpIn, mlpOut: norm("mlpOut") };
-    const frequencies = this.#ropeBuffers.of(plan.attention);
-    return { plan, norms, qkv, frequencies, o, gateUp, down };
   }
 
   #program(key: string, record: (program: Program) => void): Promise<Program> {

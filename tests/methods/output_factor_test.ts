@@ -58,7 +58,13 @@ const METHODS: [string, Method][] = [
 async function passes(method: Method, outputFactor?: number): Promise<Float32Array[]> {
   const parameters = new Parameters(device);
   const random = randomGenerator(7);
-  const layers = method.build({ device, parameters, random, restoring: false });
+  const layers = method.build({
+    device,
+    linears: [SPEC],
+    parameters,
+    random,
+    restoring: false,
+  });
   const linear = layers.linear({ ...SPEC, outputFactor });
   if (parameters.list.length > 0) parameters.allocate({ gradients: true, moments: false });
   layers.reserve(16);
@@ -122,7 +128,13 @@ Deno.test("the factor is none of the weight", async () => {
     const read = async (outputFactor?: number) => {
       const parameters = new Parameters(device);
       const random = randomGenerator(7);
-      const layers = method.build({ device, parameters, random, restoring: false });
+      const layers = method.build({
+        device,
+        linears: [SPEC],
+        parameters,
+        random,
+        restoring: false,
+      });
       const linear = layers.linear({ ...SPEC, outputFactor });
       parameters.allocate({ gradients: true, moments: false });
       await linear.load(source);

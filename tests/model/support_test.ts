@@ -41,17 +41,17 @@ function withNorms(change: Partial<Record<keyof LayerPlan["norms"], NormPlan | n
 }
 
 Deno.test("a plan that asks for what no kernel computes is refused, whichever family made it", () => {
-  const { attention, mlp, tensors } = plan.layers[2];
+  const { attention, mlp } = plan.layers[2];
   const cases: [string, ModelPlan, field: string][] = [
     ["a window", withAttention({ window: 4096 }), "sliding_window"],
     ["a cap of scores", withAttention({ softCap: 50 }), "attn_logit_softcapping"],
     ["no rotation", withAttention({ rope: null }), "no_rope_layers"],
-    ["partial rotation", withRope({ rotatedDims: 8 }), "partial_rotary_factor"],
-    ["interleaved planes", withRope({ interleaved: true }), "partial_rotary_factor"],
-    ["a factor of rotation", withRope({ factor: 1.2 }), "partial_rotary_factor"],
+    ["a factor of rotation", withRope({ factor: 1.2 }), "rope_parameters"],
     [
       "norms of q and k",
-      withAttention({ qkNorm: { over: "head", weightOffset: 0 } }),
+      withAttention({
+        qkNorm: { over: "head", weightOffset: 0, eps: 1e-6, tensors: { q: "q_norm", k: "k_norm" } },
+      }),
       "model_type",
     ],
     ["biases of q, k, v", withAttention({ bias: { qkv: true, o: false } }), "attention_bias"],
@@ -74,17 +74,6 @@ Deno.test("a plan that asks for what no kernel computes is refused, whichever fa
       withLayer(() => ({ attention: { ...attention, kvHeads: 4 } })),
       "model_type",
     ],
-    [
-      "fused gate and up",
-      withLayer(() => ({
-        tensors: {
-          ...tensors,
-          gate: { name: "gate_up", firstRow: 0, rows: 172 },
-          up: { name: "gate_up", firstRow: 172, rows: 172 },
-        },
-      })),
-      "model_type",
-    ],
   ];
   const fields = new JsonFields({ model_type: "another" }, '"config.json"');
   expectSupported(plan, fields);
@@ -95,11 +84,11 @@ Deno.test("a plan that asks for what no kernel computes is refused, whichever fa
 });
 
 Deno.test("a refusal shows the field that the config has", () => {
-  const fields = new JsonFields({ rope_scaling: { type: "another" } }, "x");
+  const fields = new JsonFields({ model_type: "another" }, "x");
   assertThrows(
-    () => expectSupported(withRope({ rotatedDims: 8 }), fields),
+    () => expectSupported(withLayer(() => ({ parallel: true })), fields),
     ModelError,
-    'rope_scaling in x must be 1: found {"type":"another"}; choose',
+    'model_type in x must be false: found "another"; choose',
   );
 });
 

@@ -1,21 +1,26 @@
-/** The activation of a gate: SiLU, `g · sigmoid(g)`; or GELU in its form with tanh. */
-export type GateActivation = "silu" | "geluTanh";
+/**
+ * The gate of a feed-forward network: `y = activation(gate) · up`, element by element, with
+ * `silu(g) = g / (1 + e^−g)` or `geluTanh(g) = g/2 · (1 + tanh(√(2/π) · (g + 0.044715 g³)))`.
+ *
+ * @module
+ */
+
+/** The activations there are. */
+export type Activation = "silu" | "geluTanh";
 
 /**
- * The gate of an MLP, SwiGLU or GeGLU: `y = act(gate) · up`, element by element.
+ * The gate's product.
  *
  * @param gate Output of gate_proj.
  * @param up Output of up_proj, shaped like `gate`.
- * @param activation act.
  * @returns y, shaped like `gate`.
  */
 export function swiglu(
   gate: Float64Array,
   up: Float64Array,
-  activation: GateActivation = "silu",
+  activation: Activation = "silu",
 ): Float64Array {
-  const { value } = ACTIVATIONS[activation];
-  return gate.map((g, i) => value(g) * up[i]);
+  return gate.map((g, i) => ACTIVATIONS[activation](g).value * up[i]);
 }
 
 /** The gradients that {@linkcode swigluBackward} returns. */
@@ -32,49 +37,34 @@ export interface SwigluGradients {
  * @param dy dL/dy.
  * @param gate The forward's gate.
  * @param up The forward's up.
- * @param activation As in the forward.
  * @returns dL/dgate and dL/dup.
  */
 export function swigluBackward(
   dy: Float64Array,
   gate: Float64Array,
   up: Float64Array,
-  activation: GateActivation = "silu",
+  activation: Activation = "silu",
 ): SwigluGradients {
-  const { value, slope } = ACTIVATIONS[activation];
+  const at = gate.reduce<{ value: number; slope: number }[]>((all, g) => {
+    all.push(ACTIVATIONS[activation](g));
+    return all;
+  }, []);
   return {
-    dGate: gate.map((g, i) => dy[i] * up[i] * slope(g)),
-    dUp: gate.map((g, i) => dy[i] * value(g)),
+    dGate: dy.map((d, i) => d * up[i] * at[i].slope),
+    dUp: dy.map((d, i) => d * at[i].value),
   };
 }
 
-/** An activation and its derivative. */
-interface Activation {
-  value(g: number): number;
-  slope(g: number): number;
-}
-
-const ACTIVATIONS: Record<GateActivation, Activation> = {
-  silu: {
-    value: (g) => g * sigmoid(g),
-    slope: (g) => sigmoid(g) * (1 + g * (1 - sigmoid(g))),
+/** Value and derivative of each activation. */
+const ACTIVATIONS: Record<Activation, (g: number) => { value: number; slope: number }> = {
+  silu(g) {
+    const s = 1 / (1 + Math.exp(-g));
+    return { value: g * s, slope: s * (1 + g * (1 - s)) };
   },
-  geluTanh: {
-    value: (g) => 0.5 * g * (1 + Math.tanh(inner(g))),
-    slope: (g) => {
-      const tanh = Math.tanh(inner(g));
-      return 0.5 * (1 + tanh) + 0.5 * g * (1 - tanh ** 2) * ROOT * (1 + 3 * CUBE * g ** 2);
-    },
+  geluTanh(g) {
+    const c = Math.sqrt(2 / Math.PI);
+    const t = Math.tanh(c * (g + 0.044715 * g ** 3));
+    const inner = c * (1 + 3 * 0.044715 * g * g);
+    return { value: g / 2 * (1 + t), slope: (1 + t) / 2 + g / 2 * (1 - t * t) * inner };
   },
 };
-
-const ROOT = Math.sqrt(2 / Math.PI);
-const CUBE = 0.044715;
-
-function inner(g: number): number {
-  return ROOT * (g + CUBE * g ** 3);
-}
-
-function sigmoid(x: number): number {
-  return 1 / (1 + Math.exp(-x));
-}

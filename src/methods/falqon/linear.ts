@@ -40,7 +40,7 @@ export class FalqonLinear implements Linear {
   #sketches: GradientSketch[] = [];
 
   constructor(readonly shared: FalqonShared, readonly spec: LinearSpec) {
-    const { context: { device }, settings: { rank, targets } } = shared;
+    const { context: { device }, settings: { rank }, targets } = shared;
     this.layout = adapterLayout(spec, rank, targets);
     this.#weight = new FalqonWeight(shared, spec, this.layout);
     this.#xA = new RowBuffer(device, `${spec.name} x·Aᵀ`);
