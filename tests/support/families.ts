@@ -10,7 +10,7 @@ import { readTensors } from "./golden.ts";
 import { shared, sharedTest } from "./io.ts";
 
 /** What each folder is of, by its name: those of text models. */
-export const FAMILY_MODELS: readonly GoldenModel[] = [
+export const FAMILY_MODELS: readonly GoldenModel[] = goldenModels([
   ...["llama2", "llama3", "smollm2", "mistral", "falcon3", "llama-bias", "seed-oss"],
   ...["mistral-v01", "ministral", "ministral3", "smollm3"],
   ...["qwen2", "qwen2-yarn-swa", "qwen3"],
@@ -18,10 +18,20 @@ export const FAMILY_MODELS: readonly GoldenModel[] = [
   ...["granite", "granite4", "glm4"],
   ...["gemma", "gemma2", "gemma3"],
   ...["olmo2", "olmo3"],
-].map((name) => {
-  const folder = `${shared}golden/families/${name}`;
-  return { name, folder, values: `${folder}/golden.safetensors`, test: sharedTest };
-});
+]);
+
+/** Text models inside models of texts and images: their values are those of the text alone. */
+export const WRAPPED_MODELS: readonly GoldenModel[] = goldenModels([
+  "gemma3-vlm",
+  "ministral3-vlm",
+]);
+
+function goldenModels(names: readonly string[]): GoldenModel[] {
+  return names.map((name) => {
+    const folder = `${shared}golden/families/${name}`;
+    return { name, folder, values: `${folder}/golden.safetensors`, test: sharedTest };
+  });
+}
 
 /** Runs of LoRA on some of them; phi3's has one adapter on q, k and v, and one on gate and up. */
 export const FAMILY_LORA_RUNS: readonly GoldenLora[] = ["llama3", "qwen3", "gemma3", "phi3"]
