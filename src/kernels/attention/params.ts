@@ -12,6 +12,7 @@ import {
   type AttentionBackwardOptions,
   type AttentionForwardOptions,
   type AttentionInputs,
+  capOf,
   scaleOf,
 } from "./shapes.ts";
 
@@ -33,7 +34,7 @@ export function forwardCall(
 ): AttentionCall {
   const { q, documents, output, logSumExp } = options;
   return {
-    constants: { QKV: q.matrix.type, OUTPUT: output.type },
+    constants: { QKV: q.matrix.type, OUTPUT: output.type, ...capOf(options).constants },
     bindings: { qkv: q.matrix, documents, output, log_sum_exp: logSumExp },
     params: {
       ...inputParams(options, inputUnit),
@@ -53,7 +54,12 @@ export function backwardCall(
   const { q, documents, logSumExp, dOutput, rotation, dQ, dK, dV } = options;
   return {
     // Whether gradients are turned back, and that four planes at a time.
-    constants: { QKV: q.matrix.type, ROTATED: rotation !== undefined, VEC4: true },
+    constants: {
+      QKV: q.matrix.type,
+      ROTATED: rotation !== undefined,
+      VEC4: true,
+      ...capOf(options).constants,
+    },
     bindings: {
       qkv: q.matrix,
       d_output: dOutput,
@@ -87,5 +93,6 @@ function inputParams(inputs: AttentionInputs, unit: number) {
     k_column: k.column / unit,
     v_column: v.column / unit,
     scale: scaleOf(inputs),
+    ...capOf(inputs).params,
   };
 }

@@ -4,7 +4,8 @@ const COLUMN_THREADS = 4;
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
 // head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
-// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32.
+// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32. With SOFT_CAP scores go through
+// c · tanh(score / c); with WINDOW the token sees only the last params.window keys.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -13,6 +14,7 @@ const COLUMN_THREADS = 4;
 // - a thread makes the score of one key, even dims before odd ones in each slice of 16;
 // - a thread for each pair of dims adds up the values, key after key;
 // - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
+// With WINDOW its first tile is that kernel's as well: the first key that the first of a tile of ROWS queries sees.
 // Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 
 struct Params {
@@ -50,9 +52,9 @@ const MASKED = -3e38; // below every score
 const COLUMNS = 4u * COLUMN_THREADS; // keys of a tile
 const TILES = THREADS / COLUMNS;
 const PAIRS = 8u; // pairs of dims in a slice
-const FIRST_SUMMING = 64u; // the first thread that adds up weights: there are no more pairs of dims
+const FIRST_SUMMING = THREADS / 2u; // the first thread that adds up weights: there are no more pairs of dims
 
-var<workgroup> query: array<vec2<f32>, 64>; // zeros behind the head
+var<workgroup> query: array<vec2<f32>, FIRST_SUMMING>; // zeros behind the head
 var<workgroup> scores: array<f32, THREADS>;
 var<workgroup> tile_maxima: array<f32, TILES>;
 var<workgroup> weights: array<f32, THREADS>;
@@ -77,16 +79,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let visible = first + thread < end;
     var score = 0.0;
     if (visible) {
-      let start = (first + thread) * params.cache_pitch + head_start;
+      let row = (first + thread) * params.cache_pitch + head_start;
       for (var pair = 0u; pair < params.head_pairs; pair += PAIRS) {
-        let key0 = wide(key_cache[start + min(pair + 0u, params.head_pairs - 1u)]);
-        let key1 = wide(key_cache[start + min(pair + 1u, params.head_pairs - 1u)]);
-        let key2 = wide(key_cache[start + min(pair + 2u, params.head_pairs - 1u)]);
-        let key3 = wide(key_cache[start + min(pair + 3u, params.head_pairs - 1u)]);
-        let key4 = wide(key_cache[start + min(pair + 4u, params.head_pairs - 1u)]);
-        let key5 = wide(key_cache[start + min(pair + 5u, params.head_pairs - 1u)]);
-        let key6 = wide(key_cache[start + min(pair + 6u, params.head_pairs - 1u)]);
-        let key7 = wide(key_cache[start + min(pair + 7u, params.head_pairs - 1u)]);
+        let key0 = wide(key_cache[row + min(pair + 0u, params.head_pairs - 1u)]);
+        let key1 = wide(key_cache[row + min(pair + 1u, params.head_pairs - 1u)]);
+        let key2 = wide(key_cache[row + min(pair + 2u, params.head_pairs - 1u)]);
+        let key3 = wide(key_cache[row + min(pair + 3u, params.head_pairs - 1u)]);
+        let key4 = wide(key_cache[row + min(pair + 4u, params.head_pairs - 1u)]);
+        let key5 = wide(key_cache[row + min(pair + 5u, params.head_pairs - 1u)]);
+        let key6 = wide(key_cache[row + min(pair + 6u, params.head_pairs - 1u)]);
+        let key7 = wide(key_cache[row + min(pair + 7u, params.head_pairs - 1u)]);
         score = fma(query[pair + 0u].x, key0.x, score);
         score = fma(query[pair + 1u].x, key1.x, score);
         score = fma(query[pair + 2u].x, key2.x, score);
