@@ -43,6 +43,9 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let others = vec4<f32>(exchanged(y, other.x), exchanged(y, other.y), exchanged(y, other.z), exchanged(y, other.w));
     let angle = rotation(position, min(dim, other));
     rotated[$j] = dims[$j] * angle.cosine + others * select(-angle.sine, angle.sine, first);
+    //! if QUERY_BETA
+    rotated[$j] *= query_scale(position);
+    //! end
   }
   //! end
   return rotated;

@@ -87,6 +87,12 @@ Deno.test("a cap is right where scores are far beyond it", async () => {
   assert(written.slice(0, 2).every((values) => values.every(Number.isFinite)));
 });
 
+Deno.test("gradients go back through factors of planes and of queries, and two sets of frequencies", async () => {
+  const cases = CASES.filter(({ headDim }) => [10, 24, 96].includes(headDim));
+  await expectRight({ rotated: "stretched" }, cases);
+  await expectRight({ rotated: "stretched", qkvType: "f16" }, cases.slice(0, 1));
+});
+
 Deno.test("attention reads q, k and v in f16, and computes in f32", async () => {
   const cases = CASES.filter(({ headDim }) => [10, 64, 256].includes(headDim));
   await expectRight({ rotated: true, qkvType: "f16" }, cases);
@@ -176,7 +182,7 @@ Deno.test("attention refuses operands that do not fit", () => {
   assertThrows(
     () => attentionBackward(program, { ...backward, rotation }),
     RangeError,
-    "attentionBackward: frequencies are 6 of u32, not 8 of u32",
+    "attentionBackward: frequencies are 6 of u32, not 8 or twice as many of u32",
   );
   assertThrows(
     () => attentionBackward(program, { ...backward, dV: good.v }),

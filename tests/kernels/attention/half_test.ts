@@ -67,6 +67,10 @@ Deno.test("packed f16 attention caps its scores softly", async () => {
   await expectRight({ ...CASES[0], softCap: 3, scoreScale: 0.3, window: 27, rotated: true });
 });
 
+Deno.test("packed f16 attention goes back through factors and two sets of frequencies", async () => {
+  for (const shape of CASES.slice(0, 2)) await expectRight({ ...shape, rotated: "stretched" });
+});
+
 Deno.test("packed f16 attention keeps gradients that f16 cannot hold", async () => {
   for (const gradientScale of [1e-9, 1e6]) await expectRight({ ...CASES[0], gradientScale });
 });

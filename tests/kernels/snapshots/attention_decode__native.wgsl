@@ -79,16 +79,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let visible = first + thread < end;
     var score = 0.0;
     if (visible) {
-      let row = (first + thread) * params.cache_pitch + head_start;
+      let start = (first + thread) * params.cache_pitch + head_start;
       for (var pair = 0u; pair < params.head_pairs; pair += PAIRS) {
-        let key0 = wide(key_cache[row + min(pair + 0u, params.head_pairs - 1u)]);
-        let key1 = wide(key_cache[row + min(pair + 1u, params.head_pairs - 1u)]);
-        let key2 = wide(key_cache[row + min(pair + 2u, params.head_pairs - 1u)]);
-        let key3 = wide(key_cache[row + min(pair + 3u, params.head_pairs - 1u)]);
-        let key4 = wide(key_cache[row + min(pair + 4u, params.head_pairs - 1u)]);
-        let key5 = wide(key_cache[row + min(pair + 5u, params.head_pairs - 1u)]);
-        let key6 = wide(key_cache[row + min(pair + 6u, params.head_pairs - 1u)]);
-        let key7 = wide(key_cache[row + min(pair + 7u, params.head_pairs - 1u)]);
+        let key0 = wide(key_cache[start + min(pair + 0u, params.head_pairs - 1u)]);
+        let key1 = wide(key_cache[start + min(pair + 1u, params.head_pairs - 1u)]);
+        let key2 = wide(key_cache[start + min(pair + 2u, params.head_pairs - 1u)]);
+        let key3 = wide(key_cache[start + min(pair + 3u, params.head_pairs - 1u)]);
+        let key4 = wide(key_cache[start + min(pair + 4u, params.head_pairs - 1u)]);
+        let key5 = wide(key_cache[start + min(pair + 5u, params.head_pairs - 1u)]);
+        let key6 = wide(key_cache[start + min(pair + 6u, params.head_pairs - 1u)]);
+        let key7 = wide(key_cache[start + min(pair + 7u, params.head_pairs - 1u)]);
         score = fma(query[pair + 0u].x, key0.x, score);
         score = fma(query[pair + 1u].x, key1.x, score);
         score = fma(query[pair + 2u].x, key2.x, score);
