@@ -19,6 +19,18 @@ export interface LinearPart {
   rows: number;
   /** First row of the merged weight, first column of the merged output. */
   start: number;
+  /** Its bias, where it has one. */
+  bias?: StoredBias;
+}
+
+/** Where the bias of a part is stored: elements of a vector of the model. */
+export interface StoredBias {
+  /** The name of the vector, such as `model.layers.0.self_attn.q_proj.bias`. */
+  name: string;
+  /** The part's first element in it. */
+  firstRow: number;
+  /** Elements of the vector, all parts together that it is of. */
+  length: number;
 }
 
 /** A merged linear layer. */

@@ -7,11 +7,13 @@
 
 import type { Program } from "../gpu/program.ts";
 import { gemm } from "../kernels/gemm/gemm.ts";
+import { biasVector, makeBias, recordBiasGradient } from "../layers/bias.ts";
 import type { LinearSpec } from "../layers/linear_spec.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 import type { Parameter } from "../layers/parameters.ts";
 import type {
   AdaptedLayers,
+  DenseWeight,
   Linear,
   LinearBackward,
   LinearForward,
@@ -43,10 +45,10 @@ class FullLayers implements AdaptedLayers {
   constructor(readonly context: MethodContext) {}
 
   linear(spec: LinearSpec): Linear {
-    return new FullLinear(this.context, spec);
+    return new FullLinear(this.context, spec, makeBias(this, spec));
   }
 
-  dense(name: string, rows: number, cols: number) {
+  dense(name: string, rows: number, cols: number): DenseWeight {
     const parameter = this.context.parameters.declare(name, rows, cols, rows > 1);
     return { value: () => parameter.value, gradient: () => parameter.gradient };
   }
@@ -60,7 +62,7 @@ class FullLayers implements AdaptedLayers {
   free(): void {}
 }
 
-/** A merged linear whose weight is a parameter. */
+/** A merged linear whose weight and biases are parameters. */
 class FullLinear implements Linear {
   readonly backwardReadsInput = true;
   readonly rotation = 1;
@@ -69,7 +71,11 @@ class FullLinear implements Linear {
   readonly preferredGradientType = "f32";
   readonly #weight: Parameter;
 
-  constructor(readonly context: MethodContext, readonly spec: LinearSpec) {
+  constructor(
+    readonly context: MethodContext,
+    readonly spec: LinearSpec,
+    readonly bias: DenseWeight | null,
+  ) {
     this.#weight = context.parameters.declare(spec.name, spec.width, spec.inFeatures, true);
   }
 
@@ -88,7 +94,8 @@ class FullLinear implements Linear {
   }
 
   forward(program: Program, { input, output, addend }: LinearForward): void {
-    gemm(program, { layout: "nt", a: input!, b: this.#weight.value, out: output, addend });
+    const bias = biasVector(this.bias);
+    gemm(program, { layout: "nt", a: input!, b: this.#weight.value, out: output, bias, addend });
   }
 
   backward(program: Program, { dOutput, input, dInput }: LinearBackward): void {
@@ -100,6 +107,7 @@ class FullLinear implements Linear {
       out: gradient,
       accumulate: true,
     });
+    recordBiasGradient(program, this, dOutput);
     if (dInput) gemm(program, { layout: "nn", a: dOutput, b: value, out: dInput });
   }
 

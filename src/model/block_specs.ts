@@ -5,8 +5,8 @@
  */
 
 import { roundUp } from "../gpu/buffers.ts";
-import type { LinearSpec } from "../layers/linear_spec.ts";
-import type { LayerPlan, LinearRole } from "./plan.ts";
+import type { LinearPart, LinearSpec, StoredBias } from "../layers/linear_spec.ts";
+import { biasName, type LayerPlan, type LinearRole, type TensorMap } from "./plan.ts";
 
 /** The merged linears of one block. */
 export interface BlockSpecs {
@@ -22,23 +22,38 @@ export function blockSpecs(
   hiddenSize: number,
   layer: number,
 ): BlockSpecs {
-  const merge = (name: string, inFeatures: number, ...roles: LinearRole[]): LinearSpec => {
+  const { qkv, o } = attention.bias;
+  const merge = (
+    name: string,
+    inFeatures: number,
+    hasBias: boolean,
+    ...roles: LinearRole[]
+  ): LinearSpec => {
     let start = 0;
-    const parts = roles.map((role) => {
+    const parts = roles.map((role): LinearPart => {
       const module = moduleOf(tensors[role].name);
       const { rows } = tensors[role];
-      const part = { module, kind: module.slice(module.lastIndexOf(".") + 1), rows, start };
+      const kind = module.slice(module.lastIndexOf(".") + 1);
+      const part = { module, kind, rows, start };
       start += roundUp(rows, 16);
-      return part;
+      return hasBias ? { ...part, bias: storedBias(tensors, role) } : part;
     });
     return { name: `layers.${layer}.${name}`, inFeatures, width: start, parts };
   };
   return {
-    qkv: merge("qkv", hiddenSize, "q", "k", "v"),
-    o: merge("o", attention.heads * attention.headDim, "o"),
-    gateUp: merge("gate_up", hiddenSize, "gate", "up"),
-    down: merge("down", mlp.width, "down"),
+    qkv: merge("qkv", hiddenSize, qkv, "q", "k", "v"),
+    o: merge("o", attention.heads * attention.headDim, o, "o"),
+    gateUp: merge("gate_up", hiddenSize, mlp.bias, "gate", "up"),
+    down: merge("down", mlp.width, mlp.bias, "down"),
   };
+}
+
+/** Where the bias of a layer is: beside its weight, as many rows of as long a tensor. */
+function storedBias(tensors: TensorMap, role: LinearRole): StoredBias {
+  const { name, firstRow } = tensors[role];
+  const ends = Object.values(tensors).filter((other) => other.name === name)
+    .map((other) => other.firstRow + other.rows);
+  return { name: biasName(name), firstRow, length: Math.max(...ends) };
 }
 
 /** The path of the module whose weight a tensor is. */

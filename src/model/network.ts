@@ -9,6 +9,7 @@ import { firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
+import { biasLengths, loadBias, readBias } from "../layers/bias.ts";
 import { loadMatrix, readDense, weightName } from "../layers/load.ts";
 import { Parameters } from "../layers/parameters.ts";
 import type { StepState } from "../gpu/step_state.ts";
@@ -108,6 +109,7 @@ export class Network implements passes.Decoder, Disposable {
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
         await linear.load(source);
+        await loadBias(options.device, linear, source);
       }
       if (!options.restoring) await network.layers.refresh?.();
       await options.device.finish();
@@ -237,6 +239,7 @@ export class Network implements passes.Decoder, Disposable {
     for (const linear of this.linears()) {
       const index = linear.spec.parts.findIndex((part) => weightName(part) === name);
       if (index >= 0) return await linear.readWeight(index);
+      if (biasLengths(linear.spec).has(name)) return await readBias(this.device, linear, name);
     }
     throw new TypeError(`The model has no parameter "${name}"`);
   }

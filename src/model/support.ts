@@ -29,7 +29,6 @@ const inLayers = (asks: (layer: LayerPlan) => boolean) => (plan: ModelPlan) =>
 const inNorms = (asks: (norm: NormPlan) => boolean) => (plan: ModelPlan) =>
   [plan.finalNorm, ...plan.layers.flatMap(({ norms }) => Object.values(norms))]
     .some((norm) => norm !== null && asks(norm));
-const NO_BIAS = "choose a model whose linear layers have no biases";
 
 const LIMITS: readonly Limit[] = [
   {
@@ -44,18 +43,6 @@ const LIMITS: readonly Limit[] = [
     fields: ["hidden_act", "hidden_activation"],
     wanted: "silu",
     remedy: "choose a model with a SwiGLU feed-forward network",
-  },
-  {
-    asks: inLayers(({ attention: { bias } }) => bias.qkv || bias.o),
-    fields: ["attention_bias"],
-    wanted: "false",
-    remedy: NO_BIAS,
-  },
-  {
-    asks: inLayers(({ mlp }) => mlp.bias),
-    fields: ["mlp_bias"],
-    wanted: "false",
-    remedy: NO_BIAS,
   },
   {
     asks: inLayers(({ attention: { rope } }) => rope === null),

@@ -25,7 +25,7 @@ import {
 } from "../../kernels/rows/nf4.ts";
 import type { LinearPart, LinearSpec } from "../linear_spec.ts";
 import type { WeightSource } from "../weight_source.ts";
-import type { BaseWeight } from "./base_weight.ts";
+import type { Added, BaseWeight } from "./base_weight.ts";
 import type { GemmOperand } from "../operand.ts";
 import { loadMatrix, readDense, weightName } from "../load.ts";
 
@@ -111,9 +111,9 @@ export class Nf4Base implements BaseWeight {
     }
   }
 
-  forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void {
+  forward(program: Program, x: GemmOperand, output: Matrix, added: Added): void {
     const { matrix: a, scales: rowScales } = x;
-    gemm(program, { layout: "nt", a, b: this.#decode(program), out: output, rowScales, addend });
+    gemm(program, { layout: "nt", a, b: this.#decode(program), out: output, rowScales, ...added });
   }
 
   backward(program: Program, g: GemmOperand, dInput: Matrix): void {
