@@ -18,7 +18,7 @@ import { METRICS_CAPACITY } from "../../src/gpu/step_state.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
-import { writeTinyModel } from "../support/tiny_model.ts";
+import { BIASES, writeTinyModel } from "../support/tiny_model.ts";
 
 const METHODS: Record<string, Method> = {
   "falqon": falqon({ rank: 5 }),
@@ -55,15 +55,19 @@ const METHODS: Record<string, Method> = {
 /** What reading the metrics takes for a moment, at most. */
 const METRICS_BYTES = 28 * METRICS_CAPACITY;
 
-Deno.test("the predicted memory is what a run allocates, and it does not grow", () =>
-  withFolder(async (folder) => {
-    await writeTinyModel(folder);
+/** Expects each method to allocate on a tiny model what was predicted, and no more while it trains. */
+function expectPredicted(
+  methods: Record<string, Method>,
+  model: Record<string, unknown>,
+): Promise<void> {
+  return withFolder(async (folder) => {
+    await writeTinyModel(folder, { config: model });
     const path = join(folder, "data.jsonl");
     await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
     const config = await readModelConfig(folder);
     const { f16Storage: asUsual } = device.tuning;
     const everywhere = { activations: true, gradients: true };
-    for (const [name, method] of Object.entries(METHODS)) {
+    for (const [name, method] of Object.entries(methods)) {
       for (const gradientCheckpointing of [false, true]) {
         const f16Storage = gradientCheckpointing ? everywhere : asUsual;
         device.tuning = { ...device.tuning, f16Storage };
@@ -94,4 +98,13 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
         assert(surprise >= 0 && surprise <= METRICS_BYTES, `${name}: ${surprise} bytes`);
       }
     }
-  }));
+  });
+}
+
+Deno.test("the predicted memory is what a run allocates, and it does not grow", () =>
+  expectPredicted(METHODS, {}));
+
+Deno.test("biases, and what their gradients take, are in the predicted memory", () => {
+  const { falqon, "int8-lora": int8Lora, full } = METHODS;
+  return expectPredicted({ falqon, int8Lora, full }, BIASES);
+});
