@@ -6,8 +6,9 @@
 
 import { fromFloat32 } from "../io/dtype.ts";
 import type { TensorSource } from "../io/safetensors.ts";
-import { biasLengths } from "../layers/bias.ts";
+import { biasedParts, biasName, readBias } from "../layers/bias.ts";
 import { weightName } from "../layers/load.ts";
+import { outFeaturesOf } from "../layers/row_order.ts";
 import type { Linear, SavedModel } from "../layers/method.ts";
 import { PRECISIONS } from "../layers/operand.ts";
 import type { Network } from "../model/network.ts";
@@ -40,15 +41,15 @@ export function denseTensors(network: Network, { model: { dtype } }: Form): Tens
 
 /** The biases of a linear layer, which are never quantised. */
 export function biasTensors(
-  network: Network,
-  { spec }: Linear,
+  { device }: Network,
+  linear: Linear,
   { model: { dtype } }: Form,
 ): TensorSource[] {
-  return [...biasLengths(spec)].map(([name, length]) => ({
-    name,
+  return biasedParts(linear.spec).map((part) => ({
+    name: biasName(part),
     dtype,
-    shape: [length],
-    data: async () => fromFloat32(await network.readParameter(name), dtype),
+    shape: [outFeaturesOf(part)],
+    data: async () => fromFloat32(await readBias(device, linear, part), dtype),
   }));
 }
 
@@ -59,7 +60,8 @@ export async function linearTensors(linear: Linear, form: Form): Promise<TensorS
   const tensors: TensorSource[] = [];
   for (const [index, part] of parts.entries()) {
     const name = weightName(part);
-    const shape = [part.rows, inFeatures];
+    const outFeatures = outFeaturesOf(part);
+    const shape = [outFeatures, inFeatures];
     if (stored === null) {
       const data = async () => fromFloat32(await linear.readWeight(index), dtype);
       tensors.push({ name, dtype, shape, data });
@@ -71,7 +73,7 @@ export async function linearTensors(linear: Linear, form: Form): Promise<TensorS
     tensors.push({ name, dtype: PRECISIONS[stored.format].input.dtype, shape, data: () => codes }, {
       name: `${name}_scale`,
       dtype: "F32",
-      shape: stored.granularity === "row" ? [part.rows, 1] : [1],
+      shape: stored.granularity === "row" ? [outFeatures, 1] : [1],
       data: () => fromFloat32(scales, "F32"),
     });
   }

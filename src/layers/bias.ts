@@ -10,15 +10,19 @@ import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { addColumnSums } from "../kernels/rows/column_sums.ts";
-import type { LinearPart, LinearSpec, StoredBias } from "./linear_spec.ts";
+import type { LinearPart, LinearSpec } from "./linear_spec.ts";
 import type { AdaptedLayers, DenseWeight, Linear } from "./method.ts";
+import { outFeaturesOf, toMerged, toStored } from "./row_order.ts";
 import type { WeightSource } from "./weight_source.ts";
 
-/** A part that has a bias. */
-type BiasedPart = LinearPart & { bias: StoredBias };
+/** The parts that have a bias. */
+export function biasedParts({ parts }: LinearSpec): LinearPart[] {
+  return parts.filter(({ bias }) => bias);
+}
 
-function biasedParts({ parts }: LinearSpec): BiasedPart[] {
-  return parts.filter((part): part is BiasedPart => part.bias !== undefined);
+/** Name of the Hugging Face parameter that is the bias of a linear layer. */
+export function biasName({ module }: LinearPart): string {
+  return `${module}.bias`;
 }
 
 /** Makes the biases of a layer, [1, width], as `layers` keep what is no matrix; null for none. */
@@ -43,41 +47,43 @@ export async function loadBias(
   { spec, bias }: Biased,
   source: WeightSource,
 ): Promise<void> {
-  const target = bias?.value();
-  if (!target) return;
-  for (const { rows, start, bias: { name, firstRow, length } } of biasedParts(spec)) {
-    const place = { ...target, offset: target.offset + 4 * start, size: 4 * rows };
-    if (source.fill) {
-      await submitOnce(device, (program) => {
-        const values = program.scratch(1, rows, "bias");
-        source.fill!(program, name, values);
-        program.copy({ ...values, size: place.size }, place);
-      });
-      continue;
-    }
-    const values = await source.rows(name, [1, length], 0, 1);
-    device.write(target, values.slice(firstRow, firstRow + rows), 4 * start);
+  for (const part of biasedParts(spec)) {
+    const shape = [1, outFeaturesOf(part)] as const;
+    const values = source.fill
+      ? await madeByGpu(device, source, biasName(part), shape)
+      : await source.rows(biasName(part), shape, 0, 1);
+    device.write(bias!.value(), toMerged(part, values), 4 * part.start);
   }
 }
 
-/** The vectors in which a model stores the biases of a layer: their lengths by name. */
-export function biasLengths(spec: LinearSpec): Map<string, number> {
-  return new Map(biasedParts(spec).map(({ bias: { name, length } }) => [name, length]));
+/** A vector that a source makes on the GPU. It has gaps to get, which only the host can give it. */
+async function madeByGpu(
+  device: Device,
+  source: WeightSource,
+  name: string,
+  [rows, cols]: readonly [number, number],
+): Promise<Float32Array<ArrayBuffer>> {
+  const made = device.matrix(rows, cols, "f32", "bias");
+  try {
+    await submitOnce(device, (program) => source.fill!(program, name, made));
+    return await device.readMatrix(made);
+  } finally {
+    device.free(made);
+  }
 }
 
-/** Reads the biases of a layer, or their gradients, that a model stores as the vector `name`. */
+/**
+ * Reads the bias of a part as the model stores it, or its gradient: f32 [outFeatures]. The part must
+ * have one.
+ */
 export async function readBias(
   device: Device,
-  { spec, bias }: Biased,
-  name: string,
+  { bias }: Biased,
+  part: LinearPart,
   of: keyof DenseWeight = "value",
 ): Promise<Float32Array<ArrayBuffer>> {
-  const columns = await device.readMatrix(bias![of]!());
-  const values = new Float32Array(biasLengths(spec).get(name)!);
-  for (const { rows, start, bias: { name: vector, firstRow } } of biasedParts(spec)) {
-    if (vector === name) values.set(columns.subarray(start, start + rows), firstRow);
-  }
-  return values;
+  const merged = await device.readMatrix(bias![of]!());
+  return toStored(part, merged.slice(part.start, part.start + part.rows));
 }
 
 /**

@@ -2,35 +2,27 @@
  * Merged linear layers: several linear layers of the model that are one weight and one GEMM.
  *
  * q, k and v read the same input, and so do gate and up: each group is one weight `[width,
- * inFeatures]`. The parts of a group are stored below each other. Each starts at a multiple of 16,
- * so that blocks of columns of the output can be read as whole vectors. Rows between the parts are
- * zero.
+ * inFeatures]`. They are stored below each other. Each starts at a multiple of 16, so that blocks of
+ * columns of the output can be read as whole vectors. Rows between them are zero.
+ *
+ * A part is a linear layer as the model has it, with one tensor and one adapter: q, k and v, or all
+ * of them as one `qkv_proj`.
  *
  * @module
  */
 
+import type { OrderedRows } from "./row_order.ts";
+
 /** One linear layer of the Hugging Face model inside a merged one. */
-export interface LinearPart {
+export interface LinearPart extends OrderedRows {
   /** Module path, such as `model.layers.0.self_attn.q_proj`. */
   module: string;
   /** Last component of the path, such as `q_proj`, as in `targetModules`. */
   kind: string;
-  /** Output features. */
-  rows: number;
   /** First row of the merged weight, first column of the merged output. */
   start: number;
-  /** Its bias, where it has one. */
-  bias?: StoredBias;
-}
-
-/** Where the bias of a part is stored: elements of a vector of the model. */
-export interface StoredBias {
-  /** The name of the vector, such as `model.layers.0.self_attn.q_proj.bias`. */
-  name: string;
-  /** The part's first element in it. */
-  firstRow: number;
-  /** Elements of the vector, all parts together that it is of. */
-  length: number;
+  /** Whether it adds a bias, which is ordered as its rows are. Default false. */
+  bias?: boolean;
 }
 
 /** A merged linear layer. */
@@ -42,14 +34,3 @@ export interface LinearSpec {
   width: number;
   parts: LinearPart[];
 }
-
-/** The kinds of linear layers that adapters can be put on, in the order of a block. */
-export const LINEAR_KINDS = [
-  "q_proj",
-  "k_proj",
-  "v_proj",
-  "o_proj",
-  "gate_proj",
-  "up_proj",
-  "down_proj",
-] as const;

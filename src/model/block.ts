@@ -31,6 +31,7 @@ import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { Linear } from "../layers/method.ts";
 import type { ActivationName, Activations, ActivationTypes } from "./activations.ts";
+import { qkvColumns as placesOfQkv } from "./block_specs.ts";
 import { inputAgain } from "./input_again.ts";
 import { type LinearInput, type Norm, normForward, normGradients } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
@@ -160,7 +161,7 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
     hidden: blocks.some(({ down }) => reads(down)) ? "f32" : null,
     qkv: typeIf(({ plan, qkv }) =>
       qkv.preferredOutputType === "f16" &&
-      rotatesF16(plan.attention.headDim, qkv.spec.parts[1].start)
+      rotatesF16(plan.attention.headDim, placesOfQkv(plan.attention)[1].start)
     ),
     attended: typeIf(({ o }) =>
       o.preferredOutputType === "f16" && (!reads(o) || !!o.backwardTakesF16Input)
@@ -284,8 +285,9 @@ function activationsOf({ activations, rows }: Pass, layer: number) {
   return (name: ActivationName) => activations.get(name, rows, layer);
 }
 
-function qkvColumns({ plan, qkv }: Block, merged: Matrix): QkvColumns {
-  const [q, k, v] = qkv.spec.parts.map(({ start, rows }) => columnsOf(merged, start, rows));
+function qkvColumns({ plan }: Block, merged: Matrix): QkvColumns {
+  const [q, k, v] = placesOfQkv(plan.attention)
+    .map(({ start, rows }) => columnsOf(merged, start, rows));
   const { heads, kvHeads, headDim, scale } = plan.attention;
   return { q, k, v, heads, kvHeads, headDim, scale };
 }

@@ -9,8 +9,8 @@ import { firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
-import { biasLengths, loadBias, readBias } from "../layers/bias.ts";
-import { loadMatrix, readDense, weightName } from "../layers/load.ts";
+import { loadBias } from "../layers/bias.ts";
+import { loadMatrix, readDense, readTensor } from "../layers/load.ts";
 import { Parameters } from "../layers/parameters.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
@@ -72,11 +72,14 @@ export class Network implements passes.Decoder, Disposable {
     this.method = method;
     this.parameters = new Parameters(device);
     this.#ropeBuffers = new RopeBuffers(device);
-    this.layers = method.build({ device, parameters: this.parameters, random, restoring });
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
+    const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
+    const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
+    const { parameters } = this;
+    this.layers = method.build({ device, linears, parameters, random, restoring });
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
     for (const [index, layer] of layers.entries()) {
-      const specs = blockSpecs(layer, hiddenSize, index);
+      const specs = blocks[index];
       // `support.ts` refuses plans whose blocks have other norms, or none.
       this.blocks.push({
         plan: layer,
@@ -236,11 +239,8 @@ export class Network implements passes.Decoder, Disposable {
   async readParameter(name: string): Promise<Float32Array<ArrayBuffer>> {
     const dense = this.dense.get(name);
     if (dense) return await readDense(this.device, dense.value());
-    for (const linear of this.linears()) {
-      const index = linear.spec.parts.findIndex((part) => weightName(part) === name);
-      if (index >= 0) return await linear.readWeight(index);
-      if (biasLengths(linear.spec).has(name)) return await readBias(this.device, linear, name);
-    }
+    const values = await readTensor(this.device, this.linears(), name);
+    if (values) return values;
     throw new TypeError(`The model has no parameter "${name}"`);
   }
 

@@ -51,13 +51,13 @@ const LIMITS: readonly Limit[] = [
     remedy: "choose a model that rotates queries and keys in every layer",
   },
   {
-    asks: inLayers(({ attention: { rope, headDim } }) =>
-      rope !== null && (rope.rotatedDims !== headDim || rope.interleaved || rope.factor !== 1 ||
-        rope.queryScale !== null || rope.scaling?.type === "longrope")
+    asks: inLayers(({ attention: { rope } }) =>
+      rope !== null &&
+      (rope.factor !== 1 || rope.queryScale !== null || rope.scaling?.type === "longrope")
     ),
-    fields: ["partial_rotary_factor", "rope_parameters", "rope_scaling"],
-    wanted: "1",
-    remedy: "choose a model that rotates whole heads",
+    fields: ["rope_parameters", "rope_scaling"],
+    wanted: "without a factor",
+    remedy: "choose a model whose cosines, sines and queries have none",
   },
   {
     asks: inLayers(({ attention }) => attention.softCap !== null),
@@ -113,14 +113,6 @@ const LIMITS: readonly Limit[] = [
     ),
     fields: ["model_type"],
     wanted: "that of a model with one norm before attention and one before the MLP",
-    remedy: "choose such a model",
-  },
-  {
-    asks: inLayers(({ tensors }) =>
-      new Set(Object.values(tensors).map(({ name }) => name)).size !== Object.keys(tensors).length
-    ),
-    fields: ["model_type"],
-    wanted: "that of a model whose linear layers are stored one by one",
     remedy: "choose such a model",
   },
   {

@@ -19,7 +19,7 @@ import { fromFloat32, toFloat32 } from "../../src/io/dtype.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import type { SaveOptions } from "../../src/inference/save_model.ts";
 import { frozen } from "../../src/methods/frozen.ts";
-import { biasLengths } from "../../src/layers/bias.ts";
+import { biasedParts, biasName } from "../../src/layers/bias.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { randomValues } from "../support/random.ts";
@@ -45,7 +45,7 @@ function withModel(test: (folder: string, path: string) => Promise<void>): Promi
 /** Every bias of a model as it is on the GPU. */
 async function biasesOf(model: Model): Promise<Map<string, Float32Array>> {
   const network = await model.network();
-  const names = network.linears().flatMap(({ spec }) => [...biasLengths(spec).keys()]);
+  const names = network.linears().flatMap(({ spec }) => biasedParts(spec).map(biasName));
   const biases = new Map<string, Float32Array>();
   for (const name of names) biases.set(name, await network.readParameter(name));
   return biases;

@@ -18,16 +18,15 @@ import { randomWeights } from "../support/linear_weights.ts";
 import { randomGenerator, randomValues } from "../support/random.ts";
 
 const INPUTS = 44;
-const bias = (name: string, length: number) => ({ name, firstRow: 0, length });
 /** Parts of odd sizes, one without a bias; adapters on two of them. */
 const spec: LinearSpec = {
   name: "layers.0.qkv",
   inFeatures: INPUTS,
   width: 80,
   parts: [
-    { module: "q_proj", kind: "q_proj", rows: 37, start: 0, bias: bias("q_proj.bias", 37) },
+    { module: "q_proj", kind: "q_proj", rows: 37, start: 0, bias: true },
     { module: "k_proj", kind: "k_proj", rows: 7, start: 48 },
-    { module: "v_proj", kind: "v_proj", rows: 9, start: 64, bias: bias("v_proj.bias", 9) },
+    { module: "v_proj", kind: "v_proj", rows: 9, start: 64, bias: true },
   ],
 };
 
@@ -74,7 +73,7 @@ const METHODS: Record<string, Method> = {
 async function build(method: Method) {
   const parameters = new Parameters(device);
   const random = randomGenerator(7);
-  const layers = method.build({ device, parameters, random, restoring: false });
+  const layers = method.build({ device, linears: [spec], parameters, random, restoring: false });
   const linear = layers.linear(spec);
   if (parameters.list.length > 0) parameters.allocate({ gradients: true, moments: false });
   layers.reserve(16);

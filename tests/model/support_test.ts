@@ -41,14 +41,12 @@ function withNorms(change: Partial<Record<keyof LayerPlan["norms"], NormPlan | n
 }
 
 Deno.test("a plan that asks for what no kernel computes is refused, whichever family made it", () => {
-  const { attention, mlp, tensors } = plan.layers[2];
+  const { attention, mlp } = plan.layers[2];
   const cases: [string, ModelPlan, field: string][] = [
     ["a window", withAttention({ window: 4096 }), "sliding_window"],
     ["a cap of scores", withAttention({ softCap: 50 }), "attn_logit_softcapping"],
     ["no rotation", withAttention({ rope: null }), "no_rope_layers"],
-    ["partial rotation", withRope({ rotatedDims: 8 }), "partial_rotary_factor"],
-    ["interleaved planes", withRope({ interleaved: true }), "partial_rotary_factor"],
-    ["a factor of rotation", withRope({ factor: 1.2 }), "partial_rotary_factor"],
+    ["a factor of rotation", withRope({ factor: 1.2 }), "rope_parameters"],
     [
       "norms of q and k",
       withAttention({
@@ -73,17 +71,6 @@ Deno.test("a plan that asks for what no kernel computes is refused, whichever fa
     [
       "a layer of other heads",
       withLayer(() => ({ attention: { ...attention, kvHeads: 4 } })),
-      "model_type",
-    ],
-    [
-      "fused gate and up",
-      withLayer(() => ({
-        tensors: {
-          ...tensors,
-          gate: { name: "gate_up", firstRow: 0, rows: 172 },
-          up: { name: "gate_up", firstRow: 172, rows: 172 },
-        },
-      })),
       "model_type",
     ],
   ];

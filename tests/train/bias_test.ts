@@ -13,7 +13,7 @@ import {
   Trainer,
   type TrainerOptions,
 } from "../../mod.ts";
-import { biasLengths } from "../../src/layers/bias.ts";
+import { biasedParts, biasName } from "../../src/layers/bias.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { BIASES, writeTinyModel } from "../support/tiny_model.ts";
@@ -29,7 +29,7 @@ const METHODS: Record<string, () => Method> = {
 /** The biases of a trainer's model, as it is on the GPU. */
 async function biasesOf(model: Model): Promise<Float32Array[]> {
   const network = await model.network();
-  const names = network.linears().flatMap(({ spec }) => [...biasLengths(spec).keys()]);
+  const names = network.linears().flatMap(({ spec }) => biasedParts(spec).map(biasName));
   return await Promise.all(names.map((name) => network.readParameter(name)));
 }
 

@@ -41,7 +41,7 @@ export interface BaseWeight {
    * Records `dInput = g·W`, for a gradient whose columns were divided by the scales of W's rows.
    */
   backward(program: Program, g: GemmOperand, dInput: Matrix): void;
-  /** Reads part `index` of the layer as the GEMMs see it, f32 [rows, inFeatures]. */
+  /** Reads part `index` of the layer as the GEMMs see it, f32 [outFeatures, inFeatures]. */
   readPart(index: number): Promise<Float32Array<ArrayBuffer>>;
   /** Frees its buffers. */
   free(): void;

@@ -46,7 +46,7 @@ export class FalqonLinear implements Linear {
     readonly spec: LinearSpec,
     readonly bias: DenseWeight | null,
   ) {
-    const { context: { device }, settings: { rank, targets } } = shared;
+    const { context: { device }, settings: { rank }, targets } = shared;
     this.layout = adapterLayout(spec, rank, targets);
     this.#weight = new FalqonWeight(shared, spec, this.layout);
     this.#xA = new RowBuffer(device, `${spec.name} x·Aᵀ`);
