@@ -5,10 +5,11 @@
  * @module
  */
 
-import { asVector, columnsOf, type Matrix, type Vector } from "../gpu/buffers.ts";
+import { asVector, columnsOf, type Matrix } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
+import type { GemmOptions } from "../kernels/gemm/gemm.ts";
 import { addColumnSums } from "../kernels/rows/column_sums.ts";
 import type { LinearPart, LinearSpec } from "./linear_spec.ts";
 import type { AdaptedLayers, DenseWeight, Linear } from "./method.ts";
@@ -33,13 +34,13 @@ export function makeBias(
   return biasedParts(spec).length > 0 ? layers.dense(`${spec.name}.bias`, 1, spec.width) : null;
 }
 
-/** The biases of a layer as a GEMM takes them, f32 [width]. */
-export function biasVector(bias: DenseWeight | null): Vector | undefined {
-  return bias ? asVector(bias.value()) : undefined;
-}
-
 /** The biases of a layer, and where they belong. */
 type Biased = Pick<Linear, "spec" | "bias">;
+
+/** What the product of a layer takes of its biases: nothing where there are none. */
+export function biasOperand({ spec, bias }: Biased): Pick<GemmOptions, "bias" | "biasFactor"> {
+  return bias ? { bias: asVector(bias.value()), biasFactor: spec.outputFactor } : {};
+}
 
 /** Fills the biases of a layer, if it has any, from a model's files. */
 export async function loadBias(
@@ -88,7 +89,7 @@ export async function readBias(
 
 /**
  * Records adding the gradient of a layer's biases, where they are trained: the column sums of that of
- * its output.
+ * its output, times the layer's factor.
  *
  * @param dOutput f32 [tokens, width]
  */
@@ -101,6 +102,6 @@ export function recordBiasGradient(
   if (!gradient) return;
   for (const { start, rows } of biasedParts(spec)) {
     const [input, out] = [dOutput, gradient].map((matrix) => columnsOf(matrix, start, rows));
-    addColumnSums(program, { input, out });
+    addColumnSums(program, { input, out, alpha: spec.outputFactor });
   }
 }

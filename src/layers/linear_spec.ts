@@ -33,4 +33,6 @@ export interface LinearSpec {
   /** Columns of the merged output, a multiple of 16. */
   width: number;
   parts: LinearPart[];
+  /** Factor of the output, adapters and biases included, before anything is added to it. Default 1. */
+  outputFactor?: number;
 }

@@ -7,7 +7,7 @@
 
 import type { Program } from "../gpu/program.ts";
 import { gemm } from "../kernels/gemm/gemm.ts";
-import { biasVector, makeBias, recordBiasGradient } from "../layers/bias.ts";
+import { biasOperand, makeBias, recordBiasGradient } from "../layers/bias.ts";
 import type { LinearSpec } from "../layers/linear_spec.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 import type { Parameter } from "../layers/parameters.ts";
@@ -94,21 +94,25 @@ class FullLinear implements Linear {
   }
 
   forward(program: Program, { input, output, addend }: LinearForward): void {
-    const bias = biasVector(this.bias);
-    gemm(program, { layout: "nt", a: input!, b: this.#weight.value, out: output, bias, addend });
+    const { value: b } = this.#weight;
+    const { outputFactor: alpha } = this.spec;
+    const bias = biasOperand(this);
+    gemm(program, { layout: "nt", a: input!, b, out: output, alpha, ...bias, addend });
   }
 
   backward(program: Program, { dOutput, input, dInput }: LinearBackward): void {
     const { value, gradient } = this.#weight;
+    const { outputFactor: alpha } = this.spec;
     gemm(program, {
       layout: "tn",
       a: dOutput,
       b: input!,
       out: gradient,
       accumulate: true,
+      alpha,
     });
     recordBiasGradient(program, this, dOutput);
-    if (dInput) gemm(program, { layout: "nn", a: dOutput, b: value, out: dInput });
+    if (dInput) gemm(program, { layout: "nn", a: dOutput, b: value, out: dInput, alpha });
   }
 
   readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {

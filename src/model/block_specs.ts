@@ -23,7 +23,7 @@ export interface BlockSpecs {
 
 /** Describes the merged linears of block `layer`. */
 export function blockSpecs(plan: LayerPlan, hiddenSize: number, layer: number): BlockSpecs {
-  const { attention, mlp } = plan;
+  const { attention, mlp, residualScale } = plan;
   const { qkv, o } = attention.bias;
   const merge = (
     name: string,
@@ -35,11 +35,13 @@ export function blockSpecs(plan: LayerPlan, hiddenSize: number, layer: number): 
     inFeatures,
     ...mergeRows(plan, bias, roles),
   });
+  // Whether a branch is scaled or what its last layer multiplies is the same.
+  const last = (spec: LinearSpec) => ({ ...spec, outputFactor: residualScale });
   return {
     qkv: merge("qkv", hiddenSize, qkv, "q", "k", "v"),
-    o: merge("o", attention.heads * attention.headDim, o, "o"),
+    o: last(merge("o", attention.heads * attention.headDim, o, "o")),
     gateUp: merge("gate_up", hiddenSize, mlp.bias, "gate", "up"),
-    down: merge("down", mlp.width, mlp.bias, "down"),
+    down: last(merge("down", mlp.width, mlp.bias, "down")),
   };
 }
 

@@ -20,6 +20,7 @@ import { randomGenerator, randomValues } from "../support/random.ts";
 const INPUTS = 44;
 /** Parts of odd sizes, one without a bias; adapters on two of them. */
 const spec: LinearSpec = {
+  outputFactor: 0.5,
   name: "layers.0.qkv",
   inFeatures: INPUTS,
   width: 80,
@@ -40,7 +41,7 @@ const source: typeof weights = {
   rows: (name, ...range) =>
     biases.has(name) ? Promise.resolve(biases.get(name)!.slice()) : weights.rows(name, ...range),
 };
-/** What every row of the output gets. */
+/** The biases by columns; every row of the output gets them times its factor. */
 const added = new Float32Array(spec.width);
 added.set(biases.get("q_proj.bias")!, 0);
 added.set(biases.get("v_proj.bias")!, 64);
@@ -114,7 +115,7 @@ Deno.test("under every method an output is that without biases plus these, in f3
           const got = await run(withAddend);
           device.write(linear.bias!.value(), new Float32Array(spec.width));
           const without = await run(withAddend);
-          const want = without.map((value, i) => value + added[i % spec.width]);
+          const want = without.map((value, i) => value + 0.5 * added[i % spec.width]);
           const difference = relativeError(got, want);
           const what = `${name} of ${rows} rows in ${type}: ${difference}`;
           assert(difference < (type === "f16" ? 1e-3 : 1e-6), what);
@@ -156,7 +157,8 @@ Deno.test("biases are trained by full alone: by the column sums of the gradient,
       }
     });
     const sums = columnSums(exact, rows);
-    const want = sums.map((sum, c) => added[c] === 0 ? 0 : 2 * sum);
+    // Two passes, and the factor.
+    const want = sums.map((sum, c) => added[c] === 0 ? 0 : sum);
     const got = await device.readMatrix(isTrained.gradient);
     assert(relativeError(got, want) < 1e-6);
     assertEquals(

@@ -1,5 +1,5 @@
 // Partial sums of columns: one row of `partials` per chunk of rows,
-//   partials[k][c] = Σ_{r in chunk k} input[r][column + c]
+//   partials[k][c] = alpha · Σ_{r in chunk k} input[r][column + c]
 //
 // Shapes: input f32 [rows, ·], of which `cols` columns from `column` on, a multiple of 4, are added; partials f32
 // [chunks, cols], zero up to the pitch. sum_partials.wgsl adds the chunks.
@@ -13,6 +13,7 @@ struct Params {
   pitch: u32,
   vectors: u32, // vec4s in a row of partials
   chunk_rows: u32,
+  alpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,5 +33,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
   for (var row = first; row < last; row++) {
     sum += input[(row * params.pitch + params.column) / 4u + vector];
   }
-  partials[group.y * params.vectors + id.x] = select(vec4<f32>(), sum, inside);
+  partials[group.y * params.vectors + id.x] = select(vec4<f32>(), params.alpha * sum, inside);
 }

@@ -52,8 +52,10 @@ export interface GemmOptions {
   columnScales?: Vector;
   /** Factor of the product. Default 1. */
   alpha?: number;
-  /** f32 [n], added to every row of the product. */
+  /** f32 [n], times `biasFactor` added to every row of the product. */
   bias?: Vector;
+  /** Default 1. */
+  biasFactor?: number;
   /** f32 [m, n], added to the product: the residual stream. */
   addend?: Matrix;
   /** Add to what `out` holds. Default false. */
@@ -128,6 +130,7 @@ export function gemm(program: Program, options: GemmOptions): void {
         has_row_scales: options.rowScales ? 1 : 0,
         has_column_scales: options.columnScales ? 1 : 0,
       }),
+      ...(bias && { bias_factor: options.biasFactor ?? 1 }),
     },
     partials ? [...grid, splits] : grid,
     {

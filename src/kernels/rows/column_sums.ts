@@ -15,14 +15,19 @@ export interface ColumnSumsOptions {
   input: ColumnBlock;
   /** f32 [1, cols], from a column that is a multiple of 16; added to. */
   out: ColumnBlock;
+  /** Factor of the sums. Default 1. */
+  alpha?: number;
 }
 
 /** The most shares that the rows are summed in, and the rows that a share has at least. */
 const MOST_CHUNKS = 64;
 const SHORTEST_CHUNK = 32;
 
-/** Records `out[c] += Σ_r input[r][c]`, in f32 and in a fixed order. */
-export function addColumnSums(program: Program, { input, out }: ColumnSumsOptions): void {
+/** Records `out[c] += alpha · Σ_r input[r][c]`, in f32 and in a fixed order. */
+export function addColumnSums(
+  program: Program,
+  { input, out, alpha = 1 }: ColumnSumsOptions,
+): void {
   const { matrix, column, cols } = input;
   const { rows } = matrix;
   checkShapes({ input, out });
@@ -34,14 +39,14 @@ export function addColumnSums(program: Program, { input, out }: ColumnSumsOption
   program.dispatch(
     program.device.kernel("column_sums"),
     { input: matrix, partials },
-    { rows, cols, column, pitch: matrix.pitch, vectors, chunk_rows: chunkRows },
+    { rows, cols, column, pitch: matrix.pitch, vectors, chunk_rows: chunkRows, alpha },
     [Math.ceil(vectors / 64), chunks],
     { bytes: 4 * rows * cols + partials.size, label: `${rows}×${cols}` },
   );
   sumPartials(program, { partials, splits: chunks, out, rows: 1, cols, accumulate: true });
 }
 
-function checkShapes({ input, out }: ColumnSumsOptions): void {
+function checkShapes({ input, out }: Omit<ColumnSumsOptions, "alpha">): void {
   for (const [name, { matrix, column, cols }] of Object.entries({ input, out })) {
     expectType("addColumnSums", name, matrix.type, ["f32"]);
     if (column % 4 !== 0 || column + cols > matrix.pitch) {

@@ -22,7 +22,7 @@ export type BaseType = DenseType | "fp8" | "int8" | "nf4";
 export const BASE_TYPES: readonly BaseType[] = ["fp8", "int8", "f32", "f16", "nf4"];
 
 /** What a forward product comes with. */
-export type Added = Pick<GemmOptions, "bias" | "addend">;
+export type Added = Pick<GemmOptions, "bias" | "biasFactor" | "addend">;
 
 /** A frozen weight W [width, inFeatures] and its two products. */
 export interface BaseWeight {
@@ -35,10 +35,10 @@ export interface BaseWeight {
   readonly rotation?: number;
   /** Loads it from a model's files. */
   load(source: WeightSource): Promise<void>;
-  /** Records `output = x·Wᵀ (+ bias) (+ addend)`. */
+  /** Records `output = outputFactor · (x·Wᵀ (+ bias)) (+ addend)`. */
   forward(program: Program, x: GemmOperand, output: Matrix, added: Added): void;
   /**
-   * Records `dInput = g·W`, for a gradient whose columns were divided by the scales of W's rows.
+   * Records `dInput = outputFactor · g·W`, for a gradient whose columns were divided by the scales of W's rows.
    */
   backward(program: Program, g: GemmOperand, dInput: Matrix): void;
   /** Reads part `index` of the layer as the GEMMs see it, f32 [outFeatures, inFeatures]. */
@@ -95,12 +95,15 @@ export class DenseBase implements BaseWeight {
 
   forward(program: Program, x: GemmOperand, output: Matrix, added: Added): void {
     const { matrix: a, scales: rowScales } = x;
-    gemm(program, { layout: "nt", a, b: this.#weight, out: output, rowScales, ...added });
+    const { outputFactor: alpha } = this.#spec;
+    const b = this.#weight;
+    gemm(program, { layout: "nt", a, b, out: output, rowScales, alpha, ...added });
   }
 
   backward(program: Program, g: GemmOperand, dInput: Matrix): void {
     const { matrix: a, scales: rowScales } = g;
-    gemm(program, { layout: "nn", a, b: this.#weight, out: dInput, rowScales });
+    const { outputFactor: alpha } = this.#spec;
+    gemm(program, { layout: "nn", a, b: this.#weight, out: dInput, rowScales, alpha });
   }
 
   readPart(index: number): Promise<Float32Array<ArrayBuffer>> {

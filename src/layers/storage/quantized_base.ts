@@ -47,6 +47,7 @@ export class QuantizedBase implements BaseWeight {
       out: output,
       rowScales: x.scales,
       columnScales: this.#weight.scales,
+      alpha: this.#spec.outputFactor,
       ...added,
     });
   }
@@ -58,6 +59,7 @@ export class QuantizedBase implements BaseWeight {
       b: this.#weight.codes,
       out: dInput,
       rowScales: g.scales,
+      alpha: this.#spec.outputFactor,
     });
   }
 

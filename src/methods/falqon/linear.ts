@@ -10,7 +10,7 @@ import type { StepState } from "../../gpu/step_state.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import { inF32 } from "../../kernels/rows/widen.ts";
 import { quantize, type Quantized, type QuantizedGradient } from "../../kernels/rows/quantize.ts";
-import { biasVector } from "../../layers/bias.ts";
+import { biasOperand } from "../../layers/bias.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
 import type { FalqonShared } from "./shared.ts";
@@ -36,7 +36,7 @@ export class FalqonLinear implements Linear {
   readonly #weight: FalqonWeight;
   /** One per adapted part: its B, and how B is written into the codes. */
   readonly updates: FalqonUpdate[];
-  /** x·Aᵀ of the last forward. */
+  /** x·Aᵀ of the last forward, times the factor of the output: so is what its products add to that. */
   readonly #xA: RowBuffer;
   /** During gradient initialisation, one per adapted part. */
   #sketches: GradientSketch[] = [];
@@ -188,11 +188,11 @@ export class FalqonLinear implements Linear {
       secondOutput: xA,
       rowScales: x.scales,
       columnScales: this.scales,
-      bias: biasVector(this.bias),
+      ...biasOperand(this),
       addend,
+      alpha: this.spec.outputFactor,
     });
-    if (!this.#hasPending) return;
-    addPending(program, this.updates, settings, xA!, output);
+    if (this.#hasPending) addPending(program, this.updates, settings, xA!, output);
   }
 
   backward(program: Program, io: LinearBackward): void {
@@ -236,6 +236,7 @@ export class FalqonLinear implements Linear {
       b: rowsOf(this.weight, 0, this.gradientWidth),
       out: dInput,
       rowScales: g.scales,
+      alpha: this.spec.outputFactor,
     });
   }
 

@@ -8,7 +8,7 @@ import type { BufferView } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { Quantized, QuantizedGradient } from "../../kernels/rows/quantize.ts";
 import { rotate } from "../../kernels/rows/rotation.ts";
-import { biasVector } from "../../layers/bias.ts";
+import { biasOperand } from "../../layers/bias.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
 import { BASE_PRECISION, type BaseWeight } from "../../layers/storage/base_weight.ts";
@@ -76,7 +76,7 @@ export class LoraLinear implements Linear {
   forward(program: Program, { input, codes, output, addend }: LinearForward): void {
     const { rows } = output;
     const x = asOperand(program, input, this.inputCodes(rows), codes !== null);
-    this.#base.forward(program, x, output, { bias: biasVector(this.bias), addend });
+    this.#base.forward(program, x, output, { ...biasOperand(this), addend });
     if (!this.adapter) return;
     const own = this.shared.adapterInput?.rows(rows, this.spec.inFeatures);
     this.adapter.forward(program, own ? asOperand(program, input, own) : x, output);

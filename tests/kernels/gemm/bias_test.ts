@@ -70,7 +70,7 @@ Deno.test("every kernel adds a bias to each row of a product, and keeps zeros be
   }
 });
 
-Deno.test("a bias is added once, behind scales, beside an addend and an old output, and not to a second output", async () => {
+Deno.test("a bias is added once, with its own factor, beside an addend and an old output, and not to a second output", async () => {
   if (!device.hasF16) {
     console.log("skipped: this adapter has no f16");
     return;
@@ -100,6 +100,7 @@ Deno.test("a bias is added once, behind scales, beside an addend and an old outp
         columnScales: columns.vector,
         alpha,
         bias,
+        biasFactor: 0.25,
         addend: addend.matrix,
         accumulate: true,
         variant,
@@ -108,7 +109,7 @@ Deno.test("a bias is added once, behind scales, beside an addend and an old outp
       alpha * value / rows.exact[Math.floor(i / n)] / columns.exact[i % n]
     );
     const want = takeColumns(scaled, n, { column: 0, cols: main })
-      .map((value, i) => value + exact[i % main] + addend.exact[i] + old[i]);
+      .map((value, i) => value + 0.25 * exact[i % main] + addend.exact[i] + old[i]);
     const wantSecond = takeColumns(scaled, n, { column: main, cols: side });
     assert(relativeError(await device.readMatrix(out.matrix), want) < tolerance, name);
     assert(relativeError(await device.readMatrix(secondOutput), wantSecond) < tolerance, name);
