@@ -30,21 +30,8 @@ const inLayers = (asks: (layer: LayerPlan) => boolean) => (plan: ModelPlan) =>
 const inNorms = (asks: (norm: NormPlan) => boolean) => (plan: ModelPlan) =>
   [plan.finalNorm, ...plan.layers.flatMap(({ norms }) => Object.values(norms))]
     .some((norm) => norm !== null && asks(norm));
-const NO_BIAS = "choose a model whose linear layers have no biases";
 
 const LIMITS: readonly Limit[] = [
-  {
-    asks: inLayers(({ attention: { bias } }) => bias.qkv || bias.o),
-    fields: ["attention_bias"],
-    wanted: "false",
-    remedy: NO_BIAS,
-  },
-  {
-    asks: inLayers(({ mlp }) => mlp.bias),
-    fields: ["mlp_bias"],
-    wanted: "false",
-    remedy: NO_BIAS,
-  },
   {
     asks: inLayers(({ attention: { rope } }) => rope === null),
     fields: ["no_rope_layers", "no_rope_layer_interval"],

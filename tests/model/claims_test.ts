@@ -365,7 +365,7 @@ const DISGUISED: Record<string, RegExp> = {
   "qwen3": /"model.layers.0.self_attn.[qk]_norm.weight"/,
   "qwen3_5": /^partial_rotary_factor/,
   "qwen3_5-vlm": /^text_config/,
-  "seed-oss": /^attention_bias/,
+  "seed-oss": /"model.layers.0.self_attn.o_proj.bias"/,
   "smollm3": /^no_rope_layers/,
 };
 

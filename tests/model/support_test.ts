@@ -52,9 +52,6 @@ Deno.test("a plan that asks for what no kernel computes is refused, whichever fa
       }),
       "model_type",
     ],
-    ["biases of q, k, v", withAttention({ bias: { qkv: true, o: false } }), "attention_bias"],
-    ["a bias of o", withAttention({ bias: { qkv: false, o: true } }), "attention_bias"],
-    ["biases of the MLP", withLayer(() => ({ mlp: { ...mlp, bias: true } })), "mlp_bias"],
     [
       "branches that are scaled and normed",
       withLayer(({ norms }) => ({
