@@ -21,10 +21,11 @@
  * @module
  */
 
-import { type ColumnBlock, columnsOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import { type ColumnBlock, columnsOf, type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
 import { rope, rotatesF16 } from "../kernels/attention/rope.ts";
+import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
 import type { AttentionHeads } from "../kernels/attention/shapes.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { rotate } from "../kernels/rows/rotation.ts";
@@ -35,6 +36,7 @@ import { qkvColumns as placesOfQkv } from "./block_specs.ts";
 import { inputAgain } from "./input_again.ts";
 import { type LinearInput, type Norm, normForward, normGradients } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
+import { type Rotation, scoreScale } from "./rope_buffers.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
 /** The layers of a block. */
@@ -42,8 +44,8 @@ export interface Block {
   plan: LayerPlan;
   attentionNorm: Norm;
   qkv: Linear;
-  /** From `uploadRopeFrequencies`. */
-  frequencies: Vector;
+  /** How queries and keys are turned; null where they are not. */
+  rotation: Rotation | null;
   o: Linear;
   mlpNorm: Norm;
   gateUp: Linear;
@@ -237,7 +239,7 @@ export function blockBackward(
     dInput: get("dAttended"),
   });
   rotate(program, { input: get("dAttended"), block: block.o.rotation });
-  const { positions, documents } = tokens;
+  const { documents } = tokens;
   const gradient = qkvColumns(block, get("dQkv"));
   attentionBackward(program, {
     ...qkvColumns(block, get("qkv")),
@@ -245,7 +247,7 @@ export function blockBackward(
     output: get("attended"),
     logSumExp: get("logSumExp"),
     dOutput: get("dAttended"),
-    rotation: { positions, frequencies: block.frequencies },
+    rotation: anglesOf(block, tokens) ?? undefined,
     dQ: gradient.q,
     dK: gradient.k,
     dV: gradient.v,
@@ -288,14 +290,20 @@ function activationsOf({ activations, rows }: Pass, layer: number) {
 function qkvColumns({ plan }: Block, merged: Matrix): QkvColumns {
   const [q, k, v] = placesOfQkv(plan.attention)
     .map(({ start, rows }) => columnsOf(merged, start, rows));
-  const { heads, kvHeads, headDim, scale } = plan.attention;
-  return { q, k, v, heads, kvHeads, headDim, scale };
+  const { heads, kvHeads, headDim } = plan.attention;
+  return { q, k, v, heads, kvHeads, headDim, scale: scoreScale(plan.attention) };
+}
+
+/** By what the queries and keys of a block are turned. */
+function anglesOf({ rotation }: Block, { turns }: TokenBuffers): RopeAngles | null {
+  return rotation && { ...rotation, positions: turns };
 }
 
 function recordRope(
-  { program, tokens: { positions } }: Pass,
-  { frequencies }: Block,
+  { program, tokens }: Pass,
+  block: Block,
   { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim }: QkvColumns,
 ): void {
-  rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, positions, frequencies });
+  const angles = anglesOf(block, tokens);
+  if (angles) rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, ...angles });
 }

@@ -6,6 +6,8 @@
 
 import { type BufferView, firstOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
+import { ROPE_POSITIONS } from "../kernels/attention/rope_angles.ts";
+import type { LayerPlan } from "./plan.ts";
 
 /**
  * The tokens of one step, as the kernels see them: one flat stream, rows of the batch end to end.
@@ -28,26 +30,62 @@ export interface TokenBuffers {
   ids: Vector;
   targets: Vector;
   positions: Vector;
+  /**
+   * The positions as rotations take them (`RopeAngles`): in documents longer than `longContext`
+   * they say that the second set of frequencies turns. The same buffer where there is no second.
+   */
+  turns: Vector;
+  /** The length that layers with two sets of frequencies are told apart by; null without them. */
+  longContext: number | null;
   /** u32 [tokens, 2] */
   documents: BufferView;
 }
 
-/** Makes buffers for `tokens` tokens. */
-export function allocateTokens(device: Device, tokens: number): TokenBuffers {
+/** Makes buffers for `tokens` tokens of a model with these layers. */
+export function allocateTokens(
+  device: Device,
+  tokens: number,
+  layers: readonly LayerPlan[],
+): TokenBuffers {
+  // `support.ts` refuses layers with several lengths.
+  const [longContext = null] = longContexts(layers);
+  const positions = device.vector(tokens, "u32", "positions");
   return {
     ids: device.vector(tokens, "u32", "token ids"),
     targets: device.vector(tokens, "i32", "targets"),
-    positions: device.vector(tokens, "u32", "positions"),
+    positions,
+    turns: longContext === null ? positions : device.vector(tokens, "u32", "rotated positions"),
+    longContext,
     documents: device.allocate(8 * tokens, "documents"),
   };
+}
+
+/** Frees the buffers. */
+export function freeTokens(device: Device, buffers: TokenBuffers): void {
+  const { ids, targets, positions, turns, documents } = buffers;
+  device.free(ids, targets, positions, turns, documents);
+}
+
+/** The lengths beyond which a document is long to some layer, each once. */
+export function longContexts(layers: readonly LayerPlan[]): number[] {
+  const scalings = layers.map(({ attention: { rope } }) => rope?.scaling ?? null);
+  return [
+    ...new Set(
+      scalings.flatMap((scaling) =>
+        scaling?.type === "longrope" ? [scaling.originalMaxPositionEmbeddings] : []
+      ),
+    ),
+  ];
 }
 
 /** Views of the buffers on the first `count` tokens. */
 export function firstTokens(buffers: TokenBuffers, count: number): TokenBuffers {
   return {
+    ...buffers,
     ids: firstOf(buffers.ids, count),
     targets: firstOf(buffers.targets, count),
     positions: firstOf(buffers.positions, count),
+    turns: firstOf(buffers.turns, count),
     documents: { ...buffers.documents, size: Math.max(16, Math.ceil(count / 2) * 16) },
   };
 }
@@ -63,7 +101,22 @@ export function writeTokens(device: Device, buffers: TokenBuffers, arrays: Token
   device.write(buffers.ids, inputIds);
   device.write(buffers.targets, targets);
   device.write(buffers.positions, positions);
+  if (buffers.longContext !== null) {
+    const turns = positions.map((position, t) =>
+      turnAt(position, documentEnd[t] - documentStart[t], buffers)
+    );
+    device.write(buffers.turns, turns);
+  }
   device.write(buffers.documents, documents);
+}
+
+/** What `turns` has for a position in a document of `length` tokens. */
+export function turnAt(
+  position: number,
+  length: number,
+  { longContext }: Pick<TokenBuffers, "longContext">,
+): number {
+  return longContext !== null && length > longContext ? position + ROPE_POSITIONS : position;
 }
 
 /** One sequence of ids as a step; `labels` are Hugging Face's: as long as the ids, shifted here. */
