@@ -31,4 +31,6 @@ export interface LinearSpec {
   /** Columns of the merged output, a multiple of 16. */
   width: number;
   parts: LinearPart[];
+  /** Factor of the output, adapters included, before anything is added to it. Default 1. */
+  outputFactor?: number;
 }

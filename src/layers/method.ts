@@ -261,7 +261,7 @@ export interface Linear {
    * by their scales.
    */
   readonly preferredGradientType: DenseType;
-  /** Records `output = input · Wᵀ + adapter (+ addend)`. */
+  /** Records `output = outputFactor · (input · Wᵀ + adapter) (+ addend)`. */
   forward(program: Program, io: LinearForward): void;
   /** Records the gradients: `dInput` is written, those of parameters are added to. */
   backward(program: Program, io: LinearBackward): void;

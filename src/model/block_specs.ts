@@ -23,17 +23,19 @@ export interface BlockSpecs {
 
 /** Describes the merged linears of block `layer`. */
 export function blockSpecs(plan: LayerPlan, hiddenSize: number, layer: number): BlockSpecs {
-  const { attention, mlp } = plan;
+  const { attention, mlp, residualScale } = plan;
   const merge = (name: string, inFeatures: number, ...roles: LinearRole[]): LinearSpec => ({
     name: `layers.${layer}.${name}`,
     inFeatures,
     ...mergeRows(plan, roles),
   });
+  // Whether a branch is scaled or what its last layer multiplies is the same.
+  const last = (spec: LinearSpec) => ({ ...spec, outputFactor: residualScale });
   return {
     qkv: merge("qkv", hiddenSize, "q", "k", "v"),
-    o: merge("o", attention.heads * attention.headDim, "o"),
+    o: last(merge("o", attention.heads * attention.headDim, "o")),
     gateUp: merge("gate_up", hiddenSize, "gate", "up"),
-    down: merge("down", mlp.width, "down"),
+    down: last(merge("down", mlp.width, "down")),
   };
 }
 

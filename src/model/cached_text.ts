@@ -18,8 +18,9 @@ import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { appendToCache, attentionDecode, type KeyValueCache } from "../kernels/attention/decode.ts";
+import { activationTypes } from "./activation_types.ts";
 import { Activations } from "./activations.ts";
-import { activationTypes, type Attend, attendToPass, type Pass } from "./block.ts";
+import { type Attend, attendToPass, type Pass } from "./block.ts";
 import type { Network } from "./network.ts";
 import { recordBlocks, recordFinalNorm } from "./passes.ts";
 import {

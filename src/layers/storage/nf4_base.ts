@@ -114,12 +114,15 @@ export class Nf4Base implements BaseWeight {
 
   forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void {
     const { matrix: a, scales: rowScales } = x;
-    gemm(program, { layout: "nt", a, b: this.#decode(program), out: output, rowScales, addend });
+    const { outputFactor: alpha } = this.#spec;
+    const b = this.#decode(program);
+    gemm(program, { layout: "nt", a, b, out: output, rowScales, addend, alpha });
   }
 
   backward(program: Program, g: GemmOperand, dInput: Matrix): void {
     const { matrix: a, scales: rowScales } = g;
-    gemm(program, { layout: "nn", a, b: this.#decode(program), out: dInput, rowScales });
+    const { outputFactor: alpha } = this.#spec;
+    gemm(program, { layout: "nn", a, b: this.#decode(program), out: dInput, rowScales, alpha });
   }
 
   #decode(program: Program): Matrix {

@@ -34,7 +34,7 @@ export class FalqonLinear implements Linear {
   readonly #weight: FalqonWeight;
   /** One per adapted part: its B, and how B is written into the codes. */
   readonly updates: FalqonUpdate[];
-  /** x·Aᵀ of the last forward. */
+  /** x·Aᵀ of the last forward, times the factor of the output: so is what its products add to that. */
   readonly #xA: RowBuffer;
   /** During gradient initialisation, one per adapted part. */
   #sketches: GradientSketch[] = [];
@@ -183,6 +183,7 @@ export class FalqonLinear implements Linear {
       rowScales: x.scales,
       columnScales: this.scales,
       addend,
+      alpha: this.spec.outputFactor,
     });
     if (!this.#hasPending) return;
     addPending(program, this.updates, settings, xA!, output);
@@ -229,6 +230,7 @@ export class FalqonLinear implements Linear {
       b: rowsOf(this.weight, 0, this.gradientWidth),
       out: dInput,
       rowScales: g.scales,
+      alpha: this.spec.outputFactor,
     });
   }
 

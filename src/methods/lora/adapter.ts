@@ -133,9 +133,14 @@ export class LoraAdapter {
     return this.#roundedB?.[i].operand ?? { matrix: this.#b[i].value };
   }
 
-  /** Records `output += c·(x·Aᵀ)·Bᵀ`. */
+  /** c, times the factor of the layer's output. */
+  get #factor(): number {
+    return this.shared.loraScale * (this.spec.outputFactor ?? 1);
+  }
+
+  /** Records `output += outputFactor·c·(x·Aᵀ)·Bᵀ`. */
   forward(program: Program, x: GemmOperand, output: Matrix): void {
-    const { settings: { rank }, loraScale, xACodes } = this.shared;
+    const { settings: { rank }, xACodes } = this.shared;
     const { width, parts } = this.layout;
     const a = this.#aOperand;
     const xA = this.#xA.rows(output.rows);
@@ -155,7 +160,7 @@ export class LoraAdapter {
         a: columnsOf(matrix, start, rank),
         b: b.matrix,
         out: columnsOf(output, part.start, part.rows),
-        alpha: loraScale,
+        alpha: this.#factor,
         accumulate: true,
         rowScales: scales,
         columnScales: b.scales,
@@ -163,9 +168,10 @@ export class LoraAdapter {
     });
   }
 
-  /** Records the gradients of A and B, added to theirs, and `dInput += c·(G·B)·A`. */
+  /** Records the gradients of A and B, added to theirs, and `dInput += outputFactor·c·(G·B)·A`. */
   backward(program: Program, { g, dOutput, input, dInput }: AdapterBackward): void {
-    const { settings: { rank }, loraScale: alpha, dxA: buffer, dxACodes } = this.shared;
+    const { settings: { rank }, dxA: buffer, dxACodes } = this.shared;
+    const alpha = this.#factor;
     const { rows } = dOutput;
     const { width, parts } = this.layout;
     const xA = this.#xA.rows(rows);
