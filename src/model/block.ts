@@ -29,7 +29,7 @@ import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
 import { rope } from "../kernels/attention/rope.ts";
 import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
-import type { AttentionHeads } from "../kernels/attention/shapes.ts";
+import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
@@ -49,7 +49,7 @@ import { inputAgain } from "./input_again.ts";
 import type { LinearInput, Norm } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
 import { type Rotation, scoreScale } from "./rope_buffers.ts";
-import type { TokenBuffers } from "./token_buffers.ts";
+import { documentsIn, type TokenBuffers } from "./token_buffers.ts";
 
 /** The layers of a block. */
 export interface Block {
@@ -80,12 +80,12 @@ export interface Pass {
 }
 
 /** The columns of a merged matrix that are q, k and v, and what attention makes of them. */
-export interface QkvColumns extends AttentionHeads {
+export interface QkvColumns extends AttentionHeads, AttentionScores {
   q: ColumnBlock;
   k: ColumnBlock;
   v: ColumnBlock;
-  /** Factor of q·k. */
-  scale: number;
+  /** How many tokens a token sees, itself included; null for all before it. */
+  window: number | null;
 }
 
 /** What attention reads, rotated, and where its output goes. */
@@ -98,8 +98,8 @@ export interface AttentionIo extends QkvColumns {
 export type Attend = (pass: Pass, layer: number, io: AttentionIo) => void;
 
 /** To the tokens of the pass itself, each to those before it in its document. */
-export const attendToPass: Attend = ({ program, tokens: { documents } }, _layer, io) => {
-  attentionForward(program, { ...io, documents });
+export const attendToPass: Attend = ({ program, tokens }, _layer, io) => {
+  attentionForward(program, { ...io, documents: documentsIn(tokens, io.window) });
 };
 
 /** Records block `layer`: from activation `input` of the layer to that of the next. */
@@ -255,11 +255,10 @@ export function blockBackward(
   const dO = branchGradient(pass, ends.attention, joined);
   block.o.backward(program, { ...dO, input: get("attended"), dInput: get("dAttended") });
   rotate(program, { input: get("dAttended"), block: block.o.rotation });
-  const { documents } = tokens;
   const gradient = qkvColumns(block, get("dQkv"));
   attentionBackward(program, {
     ...qkvColumns(block, get("qkv")),
-    documents,
+    documents: documentsIn(tokens, gradient.window),
     output: get("attended"),
     logSumExp: get("logSumExp"),
     dOutput: get("dAttended"),
@@ -285,8 +284,9 @@ function activationsOf({ activations, rows }: Pass, layer: number): GetActivatio
 function qkvColumns({ plan }: Block, merged: Matrix): QkvColumns {
   const [q, k, v] = placesOfQkv(plan.attention)
     .map(({ start, rows }) => columnsOf(merged, start, rows));
-  const { heads, kvHeads, headDim } = plan.attention;
-  return { q, k, v, heads, kvHeads, headDim, scale: scoreScale(plan.attention) };
+  const { heads, kvHeads, headDim, softCap, window } = plan.attention;
+  const scale = scoreScale(plan.attention);
+  return { q, k, v, heads, kvHeads, headDim, scale, softCap, window };
 }
 
 /** By what the queries and keys of a block are turned. */

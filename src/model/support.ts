@@ -7,11 +7,12 @@
 
 import { ModelError } from "../errors.ts";
 import type { JsonFields } from "../io/json.ts";
+import { MAX_HEAD_DIM } from "../kernels/attention/shapes.ts";
 import type { LayerPlan, ModelPlan, NormPlan } from "./plan.ts";
 import { longContexts } from "./token_buffers.ts";
 
 /** The head sizes that the attention kernels are built for. */
-const HEAD_DIM = { min: 8, max: 128 };
+const HEAD_DIM = { min: 8, max: MAX_HEAD_DIM };
 
 /** Something that no kernel computes yet. */
 interface Limit {
@@ -34,13 +35,6 @@ const NO_BIAS = "choose a model whose linear layers have no biases";
 
 const LIMITS: readonly Limit[] = [
   {
-    asks: inLayers(({ attention }) => attention.window !== null),
-    fields: ["sliding_window", "layer_types"],
-    wanted: "null",
-    remedy: "choose a Mistral model that attends to the whole context, such as 7B v0.3, Nemo or " +
-      "Small 24B (sliding windows are not computed yet; an absent field means 4096)",
-  },
-  {
     asks: inLayers(({ attention: { bias } }) => bias.qkv || bias.o),
     fields: ["attention_bias"],
     wanted: "false",
@@ -57,12 +51,6 @@ const LIMITS: readonly Limit[] = [
     fields: ["rope_parameters"],
     wanted: "of one original_max_position_embeddings",
     remedy: "choose a model whose layers are all made for the same original context",
-  },
-  {
-    asks: inLayers(({ attention }) => attention.softCap !== null),
-    fields: ["attn_logit_softcapping"],
-    wanted: "null",
-    remedy: "choose a model without a cap of the attention scores",
   },
   {
     asks: ({ head }) => head.softCap !== null,

@@ -39,14 +39,25 @@ export interface TokenBuffers {
   longContext: number | null;
   /** u32 [tokens, 2] */
   documents: BufferView;
+  /**
+   * By width of a sliding window, the same cut to what the window lets through: of each token, the
+   * first that it sees, and the one behind the last that sees it.
+   */
+  windows: ReadonlyMap<number, BufferView>;
 }
 
-/** Makes buffers for `tokens` tokens of a model with these layers. */
+/**
+ * Makes buffers for `tokens` tokens of a model.
+ *
+ * @param layers Its layers. There are no buffers for windows that no token of so few leaves.
+ */
 export function allocateTokens(
   device: Device,
   tokens: number,
   layers: readonly LayerPlan[],
 ): TokenBuffers {
+  const documents = (label: string) => device.allocate(8 * tokens, label);
+  const widths = new Set(layers.map(({ attention: { window } }) => window ?? tokens));
   // `support.ts` refuses layers with several lengths.
   const [longContext = null] = longContexts(layers);
   const positions = device.vector(tokens, "u32", "positions");
@@ -56,14 +67,26 @@ export function allocateTokens(
     positions,
     turns: longContext === null ? positions : device.vector(tokens, "u32", "rotated positions"),
     longContext,
-    documents: device.allocate(8 * tokens, "documents"),
+    documents: documents("documents"),
+    windows: new Map(
+      [...widths].filter((width) => width < tokens)
+        .map((width) => [width, documents(`documents, in windows of ${width}`)]),
+    ),
   };
 }
 
 /** Frees the buffers. */
 export function freeTokens(device: Device, buffers: TokenBuffers): void {
-  const { ids, targets, positions, turns, documents } = buffers;
-  device.free(ids, targets, positions, turns, documents);
+  const { ids, targets, positions, turns, documents, windows } = buffers;
+  device.free(ids, targets, positions, turns, documents, ...windows.values());
+}
+
+/** The documents as a layer with this window sees them. */
+export function documentsIn(
+  { documents, windows }: TokenBuffers,
+  window: number | null,
+): BufferView {
+  return window === null ? documents : windows.get(window) ?? documents;
 }
 
 /** The lengths beyond which a document is long to some layer, each once. */
@@ -80,24 +103,30 @@ export function longContexts(layers: readonly LayerPlan[]): number[] {
 
 /** Views of the buffers on the first `count` tokens. */
 export function firstTokens(buffers: TokenBuffers, count: number): TokenBuffers {
+  const size = Math.max(16, Math.ceil(count / 2) * 16);
+  const first = (documents: BufferView) => ({ ...documents, size });
   return {
     ...buffers,
     ids: firstOf(buffers.ids, count),
     targets: firstOf(buffers.targets, count),
     positions: firstOf(buffers.positions, count),
     turns: firstOf(buffers.turns, count),
-    documents: { ...buffers.documents, size: Math.max(16, Math.ceil(count / 2) * 16) },
+    documents: first(buffers.documents),
+    windows: new Map([...buffers.windows].map(([width, view]) => [width, first(view)])),
   };
 }
 
 /** Uploads the tokens of a step. */
 export function writeTokens(device: Device, buffers: TokenBuffers, arrays: TokenArrays): void {
   const { inputIds, targets, positions, documentStart, documentEnd } = arrays;
-  const documents = new Uint32Array(2 * inputIds.length);
-  for (let t = 0; t < inputIds.length; t++) {
-    documents[2 * t] = documentStart[t];
-    documents[2 * t + 1] = documentEnd[t];
-  }
+  const documents = (window: number) => {
+    const bounds = new Uint32Array(2 * inputIds.length);
+    for (let t = 0; t < inputIds.length; t++) {
+      bounds[2 * t] = Math.max(documentStart[t], t - window + 1);
+      bounds[2 * t + 1] = Math.min(documentEnd[t], t + window);
+    }
+    return bounds;
+  };
   device.write(buffers.ids, inputIds);
   device.write(buffers.targets, targets);
   device.write(buffers.positions, positions);
@@ -107,7 +136,8 @@ export function writeTokens(device: Device, buffers: TokenBuffers, arrays: Token
     );
     device.write(buffers.turns, turns);
   }
-  device.write(buffers.documents, documents);
+  device.write(buffers.documents, documents(Infinity));
+  for (const [width, view] of buffers.windows) device.write(view, documents(width));
 }
 
 /** What `turns` has for a position in a document of `length` tokens. */

@@ -49,8 +49,6 @@ function withNorms(change: Partial<Record<keyof LayerPlan["norms"], NormPlan | n
 Deno.test("a plan that asks for what no kernel computes is refused, whichever family made it", () => {
   const { attention, mlp } = plan.layers[2];
   const cases: [string, ModelPlan, field: string][] = [
-    ["a window", withAttention({ window: 4096 }), "sliding_window"],
-    ["a cap of scores", withAttention({ softCap: 50 }), "attn_logit_softcapping"],
     ["two original contexts", {
       ...plan,
       layers: [64, 128].flatMap((length) => withRope({ scaling: longrope(length) }).layers),
