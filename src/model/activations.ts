@@ -9,6 +9,7 @@
 
 import { ELEMENT_BYTES, type Matrix, pitchOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
+import { qkNormRows } from "../kernels/attention/qk_norm.ts";
 import type { DenseType } from "../layers/method.ts";
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
@@ -26,8 +27,9 @@ export interface ActivationMode {
 /** Activations with one matrix per block, or one that all blocks share. */
 const KEPT = ["input", "qkv", "attended", "logSumExp", "postAttention", "gateUp"] as const;
 /** Values that live only within a block's forward or backward. */
-const PASSING = ["normed", "hidden", "final"] as const;
+const PASSING = ["normed", "rotated", "hidden", "final"] as const;
 const PASSING_BACKWARD = [
+  "qkRstd",
   "dResidual",
   "dNormed",
   "dHidden",
@@ -65,6 +67,7 @@ export function planActivations(
 ): PlannedActivation[] {
   const { attention: { heads, headDim }, mlp } = layers[0];
   const { qkv, gateUp } = blockSpecs(layers[0], hiddenSize, 0);
+  const qkNorm = layers.find(({ attention }) => attention.qkNorm)?.attention.qkNorm;
   const queries = heads * headDim;
   const widths: Record<ActivationName, number> = {
     input: hiddenSize,
@@ -74,6 +77,8 @@ export function planActivations(
     gateUp: gateUp.width,
     logSumExp: heads,
     normed: hiddenSize,
+    rotated: qkv.width,
+    qkRstd: qkNorm ? qkNormRows(qkNorm.over, layers[0].attention) : 0,
     hidden: mlp.width,
     final: hiddenSize,
     dResidual: hiddenSize,

@@ -9,7 +9,9 @@
  * There is one forward, for training, evaluation, logits and generation. They differ in what
  * queries attend to (`attend`), and in how many rows linear layers take at a time.
  *
- * The forward keeps x, qkv (after rope), the attention's output and log-sum-exp, postAttention and
+ * With norms of queries and keys, rope is part of what makes `rotated` of qkv: see `qk_norm.ts`.
+ *
+ * The forward keeps x, qkv (after rope, or before such norms), the attention's output and log-sum-exp, postAttention and
  * gate,up. Norms and SwiGLU are computed again where a linear layer needs its input for its own
  * gradient; FALQON's only where A is trained. Where a layer multiplies in low precision, norm and
  * SwiGLU write its input in that at once, and in f32 only if something reads it. What is widest is
@@ -34,6 +36,7 @@ import type { ActivationName, Activations, ActivationTypes } from "./activations
 import { inputAgain } from "./input_again.ts";
 import { type LinearInput, type Norm, normForward, normGradients } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
+import { type QkNorm, qkNormForward, qkNormGradients } from "./qk_norm.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
 /** The layers of a block. */
@@ -41,6 +44,8 @@ export interface Block {
   plan: LayerPlan;
   attentionNorm: Norm;
   qkv: Linear;
+  /** The norms of queries and keys, where the plan has them. */
+  qkNorm: QkNorm | null;
   /** From `uploadRopeFrequencies`. */
   frequencies: Vector;
   o: Linear;
@@ -109,8 +114,7 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
     block.qkv.forward(program, { ...qkv, output: get("qkv") });
   });
   const get = activationsOf(pass, layer);
-  const qkv = qkvColumns(block, get("qkv"));
-  recordRope(pass, block, qkv);
+  const qkv = recordRope(pass, block, layer);
   attend(pass, layer, { ...qkv, output: get("attended"), logSumExp: get("logSumExp") });
   inGroups(pass, layer, ({ get, inputOf }) => {
     const postAttention = get("postAttention");
@@ -155,13 +159,17 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
 export function activationTypes(blocks: readonly Block[]): ActivationTypes {
   const reads = (linear: Linear) => linear.forwardReadsF32 || linear.backwardReadsInput;
   const typeIf = (test: (block: Block) => boolean) => blocks.every(test) ? "f16" : "f32";
+  const qkv = typeIf(({ plan, qkv }) =>
+    qkv.preferredOutputType === "f16" &&
+    rotatesF16(plan.attention.headDim, qkv.spec.parts[1].start)
+  );
+  const normed = blocks.some(({ qkNorm }) => qkNorm);
   return {
     normed: blocks.some(({ qkv, gateUp }) => reads(qkv) || reads(gateUp)) ? "f32" : null,
     hidden: blocks.some(({ down }) => reads(down)) ? "f32" : null,
-    qkv: typeIf(({ plan, qkv }) =>
-      qkv.preferredOutputType === "f16" &&
-      rotatesF16(plan.attention.headDim, qkv.spec.parts[1].start)
-    ),
+    qkv,
+    rotated: normed ? qkv : null,
+    qkRstd: normed ? "f32" : null,
     attended: typeIf(({ o }) =>
       o.preferredOutputType === "f16" && (!reads(o) || !!o.backwardTakesF16Input)
     ),
@@ -238,8 +246,10 @@ export function blockBackward(
   rotate(program, { input: get("dAttended"), block: block.o.rotation });
   const { positions, documents } = tokens;
   const gradient = qkvColumns(block, get("dQkv"));
+  // Made again where the next block's took its place.
+  if (block.qkNorm && !pass.activations.mode.checkpointing) recordRope(pass, block, layer);
   attentionBackward(program, {
-    ...qkvColumns(block, get("qkv")),
+    ...qkvColumns(block, get(block.qkNorm ? "rotated" : "qkv")),
     documents,
     output: get("attended"),
     logSumExp: get("logSumExp"),
@@ -249,6 +259,10 @@ export function blockBackward(
     dK: gradient.k,
     dV: gradient.v,
   });
+  if (block.qkNorm) {
+    const raw = qkvColumns(block, get("qkv"));
+    qkNormGradients(program, block.qkNorm, { ...raw, rstd: get("qkRstd"), dQkv: get("dQkv") });
+  }
   const qkv = inputAgain(block.qkv, pass, "normed", (again) => {
     normForward(program, block.attentionNorm, get("input"), again);
   });
@@ -290,10 +304,20 @@ function qkvColumns({ plan, qkv }: Block, merged: Matrix): QkvColumns {
   return { q, k, v, heads, kvHeads, headDim, scale };
 }
 
-function recordRope(
-  { program, tokens: { positions } }: Pass,
-  { frequencies }: Block,
-  { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim }: QkvColumns,
-): void {
+/** Records what stands between qkv and attention; returns what attention reads. */
+function recordRope(pass: Pass, block: Block, layer: number): QkvColumns {
+  const { program, activations: { mode }, tokens: { positions } } = pass;
+  const { frequencies, qkNorm } = block;
+  const get = activationsOf(pass, layer);
+  const qkv = qkvColumns(block, get("qkv"));
+  if (qkNorm) {
+    const output = get("rotated");
+    const rstd = mode.training ? get("qkRstd") : null;
+    const rotation = { positions, frequencies };
+    qkNormForward(program, qkNorm, { ...qkv, rotation, output, rstd });
+    return qkvColumns(block, output);
+  }
+  const { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim } = qkv;
   rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, positions, frequencies });
+  return qkv;
 }

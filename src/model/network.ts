@@ -20,7 +20,8 @@ import { LmHead } from "./lm_head.ts";
 import { CROSS_ENTROPY } from "./loss.ts";
 import type { Norm } from "./norm.ts";
 import * as passes from "./passes.ts";
-import type { NormPlan } from "./plan.ts";
+import type { AttentionPlan, NormPlan } from "./plan.ts";
+import type { QkNorm } from "./qk_norm.ts";
 import { RopeBuffers } from "./rope_buffers.ts";
 import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
@@ -81,6 +82,7 @@ export class Network implements passes.Decoder, Disposable {
         plan: layer,
         attentionNorm: this.#norm(layer.norms.attentionIn!),
         qkv: this.layers.linear(specs.qkv),
+        qkNorm: this.#qkNorm(layer.attention),
         frequencies: this.#ropeBuffers.of(layer.attention),
         o: this.layers.linear(specs.o),
         mlpNorm: this.#norm(layer.norms.mlpIn!),
@@ -277,6 +279,13 @@ export class Network implements passes.Decoder, Disposable {
     const weight = this.#dense(tensor, 1, this.config.hiddenSize);
     const index = this.#norms++;
     return { weight, eps, rstd: () => this.#rstd[index] };
+  }
+
+  #qkNorm({ qkNorm: plan, heads, kvHeads, headDim }: AttentionPlan): QkNorm | null {
+    if (!plan) return null;
+    const weight = (name: string, count: number) =>
+      this.#dense(name, 1, headDim * (plan.over === "head" ? 1 : count));
+    return { plan, q: weight(plan.tensors.q, heads), k: weight(plan.tensors.k, kvHeads) };
   }
 
   #program(key: string, record: (program: Program) => void): Promise<Program> {

@@ -49,13 +49,6 @@ Deno.test("a plan that asks for what no kernel computes is refused, whichever fa
     ["partial rotation", withRope({ rotatedDims: 8 }), "partial_rotary_factor"],
     ["interleaved planes", withRope({ interleaved: true }), "partial_rotary_factor"],
     ["a factor of rotation", withRope({ factor: 1.2 }), "partial_rotary_factor"],
-    [
-      "norms of q and k",
-      withAttention({
-        qkNorm: { over: "head", weightOffset: 0, eps: 1e-6, tensors: { q: "q_norm", k: "k_norm" } },
-      }),
-      "model_type",
-    ],
     ["biases of q, k, v", withAttention({ bias: { qkv: true, o: false } }), "attention_bias"],
     ["a bias of o", withAttention({ bias: { qkv: false, o: true } }), "attention_bias"],
     ["biases of the MLP", withLayer(() => ({ mlp: { ...mlp, bias: true } })), "mlp_bias"],
