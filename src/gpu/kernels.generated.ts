@@ -4,6 +4,7 @@
 /** The kernels: files of wgsl/ that have an entry point. */
 export type KernelName =
   | "adamw"
+  | "add"
   | "attention_backward_delta"
   | "attention_backward_keys_values"
   | "attention_backward_queries"
@@ -145,6 +146,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
+  "add.wgsl": `// Sum of two matrices: output += input.
+//
+// Shapes: input, output f32 [rows, cols], by rows with a pitch. Idea: one thread per vec4, up to the pitch.
+//! include linear_grid.wgsl
+
+struct Params {
+  vectors: u32, // vec4s in the matrix, those up to the pitch included
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let at = linear_index(group, groups) * THREADS + thread;
+  if (at < params.vectors) { output[at] += input[at]; }
+}
+`,
   "attention_backward.wgsl": `// What the two tiled kernels of the attention backward share: operands, and how they write a row of a gradient.
 // With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
 //! include attention_operands.wgsl WIDTH=2 BACKWARD=true
@@ -153,16 +174,29 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 alias Dims = array<vec4<f32>, DIM_VECTORS>;
 
 //! if ROTATED
-// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`,
-// where each of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
+// A dim of the row that row group y has in \`right\`.
+fn exchanged(y: u32, dim: u32) -> f32 {
+  let quad = dim / 4u;
+  //! if DIM_GROUPS == 1
+  return right[y / UNROLL][y % UNROLL][quad][dim % 4u];
+  //! else
+  let slice = y + quad / RIGHT_SLOTS * ROW_GROUPS;
+  return right[slice / UNROLL][slice % UNROLL][quad % RIGHT_SLOTS][dim % 4u];
+  //! end
+}
+
+// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`, where
+// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS, at most 2. To be
+// called by the whole workgroup.
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
-  let part = y / UNROLL;
-  let slice = y % UNROLL;
   workgroupBarrier();
-  //! unroll j 0 DIM_VECTORS
-  right[part][slice][x + \${j}u * COLUMN_THREADS] = dims[$j];
+  //! unroll g 0 DIM_GROUPS
+  //! unroll j 0 GROUP_VECTORS
+  right[(y + \${g}u * ROW_GROUPS) / UNROLL][(y + \${g}u * ROW_GROUPS) % UNROLL][x + \${j}u * COLUMN_THREADS] =
+    dims[$g * GROUP_VECTORS + $j];
+  //! end
   //! end
   workgroupBarrier();
   var rotated: Dims;
@@ -174,11 +208,12 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let dim = min(4u * (x + \${j}u * COLUMN_THREADS) + LANES, vec4<u32>(2u * half - 1u));
     let first = dim < vec4<u32>(half);
     let other = select(dim - half, dim + half, first);
-    let others = vec4<f32>(
-      right[part][slice][other.x / 4u][other.x % 4u], right[part][slice][other.y / 4u][other.y % 4u],
-      right[part][slice][other.z / 4u][other.z % 4u], right[part][slice][other.w / 4u][other.w % 4u]);
+    let others = vec4<f32>(exchanged(y, other.x), exchanged(y, other.y), exchanged(y, other.z), exchanged(y, other.w));
     let angle = rotation(position, min(dim, other));
     rotated[$j] = dims[$j] * angle.cosine + others * select(-angle.sine, angle.sine, first);
+    //! if QUERY_BETA
+    rotated[$j] *= query_scale(position);
+    //! end
   }
   //! end
   return rotated;
@@ -330,13 +365,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let deltas = vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]);
 
       var p = Scores();
+      //! if SOFT_CAP
+      var slopes: Scores;
+      //! end
       add_products(&p, Rows(K, kv_head, first_key), Rows(Q, head, first_query), thread);
       //! unroll v 0 ROW_VECTORS
       //! unroll c 0 4
       {
         let key = min(first_key + 4u * (row_slot + \${v}u) + \${c}u, last_key);
         let visible = (queries >= vec4<u32>(key)) & (queries < vec4<u32>(documents[key].y));
+        //! if SOFT_CAP
+        let score = capped(p[4 * $v + $c] * (params.scale * LOG2_E));
+        slopes[4 * $v + $c] = cap_slope(score);
+        p[4 * $v + $c] = select(vec4<f32>(), exp2(score - statistics * LOG2_E), visible);
+        //! else
         p[4 * $v + $c] = select(vec4<f32>(), exp2((p[4 * $v + $c] * params.scale - statistics) * LOG2_E), visible);
+        //! end
       }
       //! end
       //! end
@@ -346,6 +390,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       add_products(&ds, Rows(V, kv_head, first_key), Rows(D_OUTPUT, head, first_query), thread);
       //! unroll r 0 4*ROW_VECTORS
       ds[$r] = p[$r] * (ds[$r] - deltas);
+      //! if SOFT_CAP
+      ds[$r] *= slopes[$r];
+      //! end
       //! end
       add_combinations(&dk, &ds, Rows(Q, head, first_query), thread);
     }
@@ -376,7 +423,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 `,
   "attention_backward_queries.wgsl": `// Attention backward, gradient of the queries: dQ = scale · dS·K with dS = P ∘ (dO·Vᵀ − delta), and P = 2^(scores −
-// log_sum_exp) made again tile by tile.
+// log_sum_exp) made again tile by tile. With SOFT_CAP the cap's slope is a factor of dS.
 //
 // Shapes: as in attention_forward.wgsl; d_output [tokens, heads · head size], delta [tokens, heads]; dq somewhere in the
 // columns of d_qkv [tokens, ·]. All f32.
@@ -410,7 +457,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let query = min(first_query + 4u * (row_slot + \${v}u) + \${c}u, last_query);
       let visible = (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query));
       let at = query * params.statistics_pitch + head;
+      //! if SOFT_CAP
+      let score = capped(p[4 * $v + $c] * (params.scale * LOG2_E));
+      let probability = exp2(score - log_sum_exp[at] * LOG2_E) * cap_slope(score);
+      //! else
       let probability = exp2((p[4 * $v + $c] * params.scale - log_sum_exp[at]) * LOG2_E);
+      //! end
       ds[4 * $v + $c] = select(vec4<f32>(), probability * (ds[4 * $v + $c] - delta[at]), visible);
     }
     //! end
@@ -452,7 +504,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
 // head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
-// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32.
+// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32. With SOFT_CAP scores go through
+// c · tanh(score / c); with WINDOW the token sees only the last params.window keys.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -461,12 +514,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // - a thread makes the score of one key, even dims before odd ones in each slice of 16;
 // - a thread for each pair of dims adds up the values, key after key;
 // - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
+// With WINDOW its first tile is that kernel's as well: the first key that the first of a tile of ROWS queries sees.
 // Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 
 struct Params {
   heads: u32, kv_heads: u32, head_pairs: u32, max_length: u32,
   q_column: u32, cache_pitch: u32, output_pitch: u32, // in pairs
   scale: f32,
+//! if SOFT_CAP
+  soft_cap: f32, // in units of log 2
+//! end
+//! if WINDOW
+  window: u32,
+//! end
 }
 
 //! if QKV == f32
@@ -486,13 +546,16 @@ fn wide(pair: Pair) -> vec2<f32> { return unpack2x16float(pair); }
 
 const LOG2_E = 1.44269504088896;
 const MASKED = -3e38; // below every score
+//! if SOFT_CAP
+//! include attention_scores.wgsl
+//! end
 
 const COLUMNS = 4u * COLUMN_THREADS; // keys of a tile
 const TILES = THREADS / COLUMNS;
 const PAIRS = 8u; // pairs of dims in a slice
-const FIRST_SUMMING = 64u; // the first thread that adds up weights: there are no more pairs of dims
+const FIRST_SUMMING = THREADS / 2u; // the first thread that adds up weights: there are no more pairs of dims
 
-var<workgroup> query: array<vec2<f32>, 64>; // zeros behind the head
+var<workgroup> query: array<vec2<f32>, FIRST_SUMMING>; // zeros behind the head
 var<workgroup> scores: array<f32, THREADS>;
 var<workgroup> tile_maxima: array<f32, TILES>;
 var<workgroup> weights: array<f32, THREADS>;
@@ -512,9 +575,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var maximum = MASKED;
   var sum = 0.0;
   var result = vec2<f32>();
+  //! if WINDOW
+  let first_seen = max(end, params.window) - params.window;
+  let tile_query = (max(end, 1u) - 1u) / ROWS * ROWS;
+  let first_tile = max(tile_query + 1u, params.window) - params.window;
+  for (var first = first_tile; first < end; first += THREADS) {
+    workgroupBarrier(); // the query is there, and the last weights were used
+    let visible = first + thread >= first_seen && first + thread < end;
+  //! else
   for (var first = 0u; first < end; first += THREADS) {
     workgroupBarrier(); // the query is there, and the last weights were used
     let visible = first + thread < end;
+  //! end
     var score = 0.0;
     if (visible) {
       let start = (first + thread) * params.cache_pitch + head_start;
@@ -530,7 +602,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         //! end
       }
     }
+    //! if SOFT_CAP
+    score = select(MASKED, capped(vec4<f32>(score * scale)).x, visible);
+    //! else
     score = select(MASKED, score * scale, visible);
+    //! end
     scores[thread] = score;
     workgroupBarrier();
     if (thread % COLUMNS == 0u) {
@@ -641,7 +717,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let query = first_query + 4u * (row_slot + \${v}u) + \${c}u;
       let start = documents[min(query, last_query)].x;
       let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+      //! if SOFT_CAP
+      let s = select(vec4<f32>(MASKED), capped(scores[4 * $v + $c] * scale), visible);
+      //! else
       let s = select(vec4<f32>(MASKED), scores[4 * $v + $c] * scale, visible);
+      //! end
       scores[4 * $v + $c] = s;
       tile_maxima[$v][$c] = max(max(s.x, s.y), max(s.z, s.w));
     }
@@ -1006,6 +1086,10 @@ fn write_gradient(
       let turned = low * angle.cosine + high * angle.sine;
       high = high * angle.cosine - low * angle.sine;
       low = turned;
+      //! if QUERY_BETA
+      low *= query_scale(positions[token]);
+      high *= query_scale(positions[token]);
+      //! end
     }
     //! end
     let at = token * params.d_qkv_pitch + column + place.x;
@@ -1055,6 +1139,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), 1.0h / DIVISOR, place);
     //! unroll r 0 8
     scores[$r] *= scale;
+    //! if SOFT_CAP
+    scores[$r] = capped(scores[$r]);
+    //! end
     //! end
     if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
       let keys = first_key + columns_of(place);
@@ -1187,7 +1274,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // key to the end of its last key's document. Nobody else adds to its rows, so the order is fixed.
 //
 // Roles: two gradients of 64 rows are more than 128 invocations have registers for. The first half makes the scores, P and
-// dV; the second dP, dS and dK, to which the first lends P through workgroup memory. Both walk through the same code.
+// dV; the second dP, dS and dK, to which the first lends P through workgroup memory, times the cap's slope with SOFT_CAP.
+// Both walk through the same code.
 //
 // Operations: 8 · head size for each visible (query, key, head), 4 products.
 //! include attention_half_backward.wgsl
@@ -1234,7 +1322,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         //! unroll v 0 2
         //! unroll c 0 4
         {
+          //! if SOFT_CAP
+          let score = capped(scores[4 * $v + $c] * scale);
+          var p = exp2(score - statistics);
+          scores[4 * $v + $c] = cap_slope(score);
+          //! else
           var p = exp2(scores[4 * $v + $c] * scale - statistics);
+          //! end
           if (cut) {
             let key = min(first_key + row_of(place, \${v}u, \${c}u), last_key);
             p = select(vec4<f32>(), p, (queries >= vec4<u32>(key)) & (queries < vec4<u32>(documents[key].y)));
@@ -1247,7 +1341,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       workgroupBarrier();
       if (!second) {
         //! unroll n 0 4
+        //! if SOFT_CAP
+        right[$n / 2][part][pair][place.y + 8u * ($n % 2)] = Eight(
+          weights[2 * $n] * vec4<f16>(scores[2 * $n]), weights[2 * $n + 1] * vec4<f16>(scores[2 * $n + 1]));
+        //! else
         right[$n / 2][part][pair][place.y + 8u * ($n % 2)] = Eight(weights[2 * $n], weights[2 * $n + 1]);
+        //! end
         //! end
       }
       workgroupBarrier();
@@ -1303,7 +1402,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     //! unroll c 0 4
     {
       let query = min(first_query + row_of(place, \${v}u, \${c}u), last_query);
+      //! if SOFT_CAP
+      let score = capped(scores[4 * $v + $c] * scale);
+      var p = exp2(score - log_sum_exp[query * params.statistics_pitch + head] * LOG2_E) * cap_slope(score);
+      //! else
       var p = exp2(scores[4 * $v + $c] * scale - log_sum_exp[query * params.statistics_pitch + head] * LOG2_E);
+      //! end
       if (cut) {
         p = select(vec4<f32>(), p, (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query)));
       }
@@ -1341,7 +1445,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
 // what is written are vectors of 4. Include-only.
 //
-// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
+// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back. With SOFT_CAP scores
+// go through c · tanh(score / c) before they are masked.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
@@ -1364,6 +1469,9 @@ struct Params {
   output_pitch: u32, statistics_pitch: u32,
 //! end
   scale: f32,
+//! if SOFT_CAP
+  soft_cap: f32, // in units of log 2
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -1417,6 +1525,9 @@ const D_OUTPUT = 3u;
 // Scores are kept in units of log 2, as exp2 is what the hardware has.
 const LOG2_E = 1.44269504088896;
 const LN_2 = 0.693147180559945;
+//! if SOFT_CAP
+//! include attention_scores.wgsl
+//! end
 
 // Where a vector of q, k or v is.
 fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
@@ -1458,6 +1569,17 @@ fn put_output(at: u32, value: vec2<f32>) { output[at] = saturated_halves(value.x
 fn put_output(at: u32, value: vec4<f32>) { output[at] = saturated_halves(value); }
 //! end
 //! end
+`,
+  "attention_scores.wgsl": `// The soft cap of attention scores: c · tanh(score / c), with c in params.soft_cap, and all in units of log 2. Include-only.
+//! include tanh.wgsl
+
+fn capped(scores: vec4<f32>) -> vec4<f32> { return params.soft_cap * accurate_tanh(scores / params.soft_cap); }
+
+// By what a gradient of capped scores is multiplied to be one of the scores: 1 − tanh².
+fn cap_slope(capped: vec4<f32>) -> vec4<f32> {
+  let tangent = capped / params.soft_cap;
+  return 1.0 - tangent * tangent;
+}
 `,
   "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
 // gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in
@@ -1749,6 +1871,10 @@ fn write_gradient(
         let b = high[$d];
         low[$d] = a * angle.cosine + b * angle.sine;
         high[$d] = b * angle.cosine - a * angle.sine;
+        //! if QUERY_BETA
+        low[$d] *= query_scale(position);
+        high[$d] *= query_scale(position);
+        //! end
       }
       //! end
     }
@@ -1838,6 +1964,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     //! unroll n 0 COLUMNS/32
     //! unroll i 0 4
     scores[4 * $n + $i] = bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]) * factor;
+    //! if SOFT_CAP
+    scores[4 * $n + $i] = capped(scores[4 * $n + $i]);
+    //! end
     //! end
     //! end
     if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
@@ -2020,8 +2149,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let log_sum = vec4<f32>(low.xz, high.xz);
         let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
+        //! if SOFT_CAP
+        let score = capped(bitcast<vec4<f32>>(tile[at + $h]) * score_factor);
+        p[$h] = exp2(score - log_sum);
+        ds[$h] = p[$h] * cap_slope(score) * (dp - mean);
+        //! else
         p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) * score_factor - log_sum);
         ds[$h] = p[$h] * (dp - mean);
+        //! end
       }
       //! end
       if (cut) {
@@ -2125,7 +2260,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let at = row_at + 2u * (column_chunk + 4u * $n);
       //! unroll h 0 2
       {
+        //! if SOFT_CAP
+        let score = capped(bitcast<vec4<f32>>(tile[at + $h]) * score_factor);
+        let p = exp2(score - log_sum) * cap_slope(score);
+        //! else
         let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) * score_factor - log_sum);
+        //! end
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
         ds[$h] = p * (dp - mean);
       }
@@ -2182,10 +2322,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Both products bring DEPTH slices of the contraction to workgroup memory (left: by slice and row, right: by slice and
 // column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
-// NVIDIA GPU costs more in workgroups at a time than it saves in loads.
+// NVIDIA GPU costs more in workgroups at a time than it saves in loads. Heads over 192 would need 19 KB: their combinations
+// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way.
 //
-// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
-// slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
+// The host chooses COLUMN_THREADS, DIM_VECTORS, in DIM_GROUPS of GROUP_VECTORS, and ROW_VECTORS for the head size, LEFT_LOADS
+// (left vec4 pairs per slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
 // there are PARTS times as many, which only params.parts says: a driver that knew would write them all out. The kernel that includes this has
 // included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
 // past the end repeat the last one: the caller masks them.
@@ -2198,7 +2339,7 @@ const COLUMNS = 4u * COLUMN_THREADS;
 const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
 const PARTS = DEPTH / UNROLL;
-const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
+const RIGHT_SLOTS = GROUP_VECTORS * COLUMN_THREADS;
 
 alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
@@ -2277,29 +2418,30 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, thread: u32) {
   }
 }
 
-// Loads what one invocation brings of DEPTH tokens: 2 tokens, DIM_VECTORS vec4s each.
-fn load_tokens(b: Rows, first: u32, x: u32, y: u32) -> array<vec4<f32>, 2 * DIM_VECTORS> {
-  var values: array<vec4<f32>, 2 * DIM_VECTORS>;
+// Loads what one invocation brings of DEPTH tokens: 2 tokens, GROUP_VECTORS vec4s each, the first of them at \`slot\`.
+fn load_tokens(b: Rows, first: u32, slot: u32, y: u32) -> array<vec4<f32>, 2 * GROUP_VECTORS> {
+  var values: array<vec4<f32>, 2 * GROUP_VECTORS>;
   //! unroll n 0 2
-  //! unroll j 0 DIM_VECTORS
+  //! unroll j 0 GROUP_VECTORS
   {
     let token = b.first + first + y + \${n}u * ROW_GROUPS;
-    let pair = 2u * (x + \${j}u * COLUMN_THREADS);
+    let pair = 2u * (slot + \${j}u * COLUMN_THREADS);
     let low = guarded_pair(b.source, token, b.head, pair);
     let high = guarded_pair(b.source, token, b.head, pair + 1u);
-    values[$n * DIM_VECTORS + $j] = vec4<f32>(low, high);
+    values[$n * GROUP_VECTORS + $j] = vec4<f32>(low, high);
   }
   //! end
   //! end
   return values;
 }
 
+//! unroll g 0 DIM_GROUPS
 // Turns \`weights\` round and round; in the end they are as they were.
-fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
+fn add_group_$g(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
   let row_slot = y * ROW_VECTORS;
-  var values = load_tokens(b, 0u, x, y);
+  var values = load_tokens(b, 0u, x + \${g}u * RIGHT_SLOTS, y);
   for (var first = 0u; first < COLUMNS; first += DEPTH) {
     workgroupBarrier();
     //! unroll n 0 16/COLUMN_THREADS
@@ -2309,12 +2451,13 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     //! end
     //! end
     //! unroll n 0 2
-    //! unroll j 0 DIM_VECTORS
-    right[(y + \${n}u * ROW_GROUPS) / UNROLL][(y + \${n}u * ROW_GROUPS) % UNROLL][x + \${j}u * COLUMN_THREADS] = values[$n * DIM_VECTORS + $j];
+    //! unroll j $g*GROUP_VECTORS $g*GROUP_VECTORS+GROUP_VECTORS
+    right[(y + \${n}u * ROW_GROUPS) / UNROLL][(y + \${n}u * ROW_GROUPS) % UNROLL][x + \${j}u % GROUP_VECTORS * COLUMN_THREADS] =
+      values[$n * GROUP_VECTORS + $j % GROUP_VECTORS];
     //! end
     //! end
     workgroupBarrier();
-    if (first + DEPTH < COLUMNS) { values = load_tokens(b, first + DEPTH, x, y); }
+    if (first + DEPTH < COLUMNS) { values = load_tokens(b, first + DEPTH, x + \${g}u * RIGHT_SLOTS, y); }
     //! unroll r 0 4*ROW_VECTORS
     //! if COLUMN_THREADS == 16
     (*weights)[$r] = (*weights)[$r].yzwx;
@@ -2325,13 +2468,13 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     for (var part = 0u; part < params.parts; part += 1u) {
       //! unroll k 0 UNROLL
       {
-        //! unroll j 0 DIM_VECTORS
-        let dims$j = right[part][$k][x + \${j}u * COLUMN_THREADS];
+        //! unroll j $g*GROUP_VECTORS $g*GROUP_VECTORS+GROUP_VECTORS
+        let dims$j = right[part][$k][x + \${j}u % GROUP_VECTORS * COLUMN_THREADS];
         //! end
         //! unroll v 0 ROW_VECTORS
         let rows$v = left[part][$k][row_slot + \${v}u];
         //! unroll c 0 4
-        //! unroll j 0 DIM_VECTORS
+        //! unroll j $g*GROUP_VECTORS $g*GROUP_VECTORS+GROUP_VECTORS
         (*results)[(4 * $v + $c) * DIM_VECTORS + $j] =
           fma(vec4<f32>(rows$v[$c]), dims$j, (*results)[(4 * $v + $c) * DIM_VECTORS + $j]);
         //! end
@@ -2341,6 +2484,13 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
       //! end
     }
   }
+}
+//! end
+
+fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
+  //! unroll g 0 DIM_GROUPS
+  add_group_$g(results, weights, b, thread);
+  //! end
 }
 `,
   "cache_append.wgsl": `// Copies the keys and values of new tokens into the caches of a layer, token t into row positions[t].
@@ -2626,7 +2776,7 @@ fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
   return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
 }
 `,
-  "embedding.wgsl": `// Embedding: output[t] = table[ids[t]].
+  "embedding.wgsl": `// Embedding: output[t] = table[ids[t]], with SCALED times params.scale.
 //
 // Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
 // as the last if not.
@@ -2638,6 +2788,9 @@ struct Params {
   tokens: u32,
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
+//! if SCALED
+  scale: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2657,13 +2810,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (token >= params.tokens) { return; }
   let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];
 //! if F16
-  output[item] = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
+  let row = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
 //! else
-  output[item] = values;
+  let row = values;
+//! end
+//! if SCALED
+  output[item] = params.scale * row;
+//! else
+  output[item] = row;
 //! end
 }
 `,
-  "embedding_backward.wgsl": `// Gradient of the embedding table: d_table[v] += Σ_{t: ids[t] = v} d_output[t], in the order of t.
+  "embedding_backward.wgsl": `// Gradient of the embedding table: d_table[v] += Σ_{t: ids[t] = v} d_output[t], in the order of t; with SCALED the sum is
+// multiplied by params.scale.
 //
 // Shapes: ids [tokens], d_output [tokens, cols], d_table [vocab, cols], f32. What d_table holds stays in the sum: with
 // tied weights, the gradient of the lm_head.
@@ -2679,6 +2838,9 @@ struct Params {
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
   blocks: u32,  // workgroups per row
+//! if SCALED
+  scale: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2714,6 +2876,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     workgroupBarrier();
   }
+//! if SCALED
+  sum *= params.scale;
+//! end
   if (found && column < params.vectors) { d_table[row * params.vectors + column] += sum; }
 }
 `,
@@ -3927,7 +4092,20 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 //
 // Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
 // pitch … pitch + width: the merged linear starts each part at a multiple of 16. Precision is in f32 either way.
-//! include silu.wgsl
+//
+// ACTIVATION names the file with the activation act: gated(gate, up) = act(gate) · up, and gated_gradient of it.
+//! include $ACTIVATION.wgsl
+
+// Gradients of gate and up.
+struct GateUp {
+  gate: vec4<f32>,
+  up: vec4<f32>,
+}
+
+fn sigmoid(g: vec4<f32>) -> vec4<f32> {
+  // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
+  return 1.0 / (1.0 + exp(-max(g, vec4<f32>(-80.0))));
+}
 
 //! if GATE_UP == f16
 alias GateUpWord = vec2<u32>;
@@ -3948,6 +4126,35 @@ fn widened(word: GateUpWord) -> vec4<f32> {
 
 // Four values, \`at\` counted in fours.
 fn gate_up_at(at: u32) -> vec4<f32> { return widened(gate_up[at]); }
+`,
+  "gelu_tanh.wgsl": `// The gate of GeGLU, gated(gate, up) = gelu(gate) · up with gelu(g) = g · (1 + tanh(u)) / 2 of
+// u = sqrt(2/π) · (g + 0.044715 · g³), and its gradient.
+// Include-only, from gate_up.wgsl.
+//
+// (1 + tanh(u)) / 2 is sigmoid(2u), which overflows nowhere. Beyond ±10 it is 0 or 1 to any use, and the bound keeps g³
+// finite.
+
+const GELU_SLOPE = 1.5957691216057308; // 2 · sqrt(2/π)
+const GELU_CUBE = 0.044715;
+
+fn bounded(g: vec4<f32>) -> vec4<f32> { return clamp(g, vec4<f32>(-10.0), vec4<f32>(10.0)); }
+
+// sigmoid(2u)
+fn share(g: vec4<f32>) -> vec4<f32> {
+  return sigmoid(GELU_SLOPE * g * (1.0 + GELU_CUBE * g * g));
+}
+
+fn gated(gate: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
+  return gate * share(bounded(gate)) * up;
+}
+
+// From dy, that of the result.
+fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
+  let g = bounded(gate);
+  let s = share(g);
+  let slope = GELU_SLOPE * (1.0 + 3.0 * GELU_CUBE * g * g); // of 2u
+  return GateUp(dy * up * s * (1.0 + gate * (1.0 - s) * slope), dy * gate * s);
+}
 `,
   "gemm.wgsl": `// General matrix product in f32: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], from f32, f16 or FP8 operands.
 //
@@ -6144,13 +6351,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (known && !is_value && thread % ROW_THREADS == 0u) { rstd[row.token * params.rstd_pitch + row.index] = row_rstd; }
 //! end
 
+//! if ROTATED
+//! if QUERY_BETA
+  let row_scale = select(1.0, query_scale(positions[row.token]), row.index < params.q_rows);
+//! end
+//! end
 //! unroll i 0 LOADS
   let c_$i = a_$i * row_rstd * factor_at(row, place_$i);
   let d_$i = b_$i * row_rstd * factor_at(row, place_$i + params.half);
 //! if ROTATED
   let angle_$i = rotation(positions[row.token], known_$i % params.half * WIDTH + LANES);
+//! if QUERY_BETA
+  let e_$i = (c_$i * angle_$i.cosine - d_$i * angle_$i.sine) * row_scale;
+  let f_$i = (d_$i * angle_$i.cosine + c_$i * angle_$i.sine) * row_scale;
+//! else
   let e_$i = c_$i * angle_$i.cosine - d_$i * angle_$i.sine;
   let f_$i = d_$i * angle_$i.cosine + c_$i * angle_$i.sine;
+//! end
 //! else
   let e_$i = c_$i;
   let f_$i = d_$i;
@@ -6445,7 +6662,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "rms_norm.wgsl": `// RMSNorm: output[r][c] = input[r][c] · rstd[r] · weight[c], with rstd[r] = 1 / sqrt(mean_c(input[r][c]²) + eps).
 //
 // Shapes: input, output [rows, cols], weight [cols], rstd [rows], all f32; rstd is kept for the backward pass. The output
-// is wanted in f32 (OUTPUT), quantised (QUANTIZED: codes and scales of row_codes.wgsl), or both.
+// is wanted in f32 (OUTPUT), quantised (QUANTIZED: codes and scales of row_codes.wgsl), or both. With ONE_MORE the factor
+// is 1 + weight[c]. With ADDEND, addend [rows, cols] is added: the residual stream that a branch joins behind its norm.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
 // take part: they are zero in the input, so they add nothing and stay zero.
 //! include linear_grid.wgsl
@@ -6465,8 +6683,17 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 //! end
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
+//! if ADDEND
+@group(0) @binding(5) var<storage, read> addend: array<vec4<f32>>;
+//! end
 
-alias Source = vec4<f32>;
+struct Source {
+  x: vec4<f32>,
+//! if ADDEND
+  addend: vec4<f32>,
+//! end
+}
+
 alias Row = f32; // rstd
 
 fn row_vectors() -> u32 { return params.vectors; }
@@ -6474,10 +6701,16 @@ fn row_vectors() -> u32 { return params.vectors; }
 fn begin_row(row: u32) -> Row { return 0.0; }
 
 fn load(row: u32, v: u32) -> Source {
-  return select(vec4<f32>(), input[row * params.vectors + min(v, params.vectors - 1u)], v < params.vectors);
+  let at = row * params.vectors + min(v, params.vectors - 1u);
+  let x = select(vec4<f32>(), input[at], v < params.vectors);
+//! if ADDEND
+  return Source(x, addend[at]);
+//! else
+  return Source(x);
+//! end
 }
 
-fn reduced(x: Source, v: u32) -> f32 { return dot(x, x); }
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.x, source.x); }
 
 fn end_sum(row: u32, begun: Row, squares: f32, thread: u32) -> Row {
   let row_rstd = 1.0 / sqrt(squares / f32(params.cols) + params.eps);
@@ -6486,9 +6719,19 @@ fn end_sum(row: u32, begun: Row, squares: f32, thread: u32) -> Row {
 }
 
 // The weight ends before the pitch: past it there is nothing to read, and zero is due.
-fn made(x: Source, v: u32, row_rstd: Row) -> Values {
+fn made(source: Source, v: u32, row_rstd: Row) -> Values {
   let weights = (params.cols + 3u) / 4u;
-  return Values(select(vec4<f32>(), x * row_rstd * weight[min(v, weights - 1u)], v < weights));
+//! if ONE_MORE
+  let factor = 1.0 + weight[min(v, weights - 1u)];
+//! else
+  let factor = weight[min(v, weights - 1u)];
+//! end
+  let y = select(vec4<f32>(), source.x * row_rstd * factor, v < weights);
+//! if ADDEND
+  return Values(source.addend + y);
+//! else
+  return Values(y);
+//! end
 }
 
 fn again(row: u32, v: u32, row_rstd: Row) -> Values { return made(load(row, v), v, row_rstd); }
@@ -6508,7 +6751,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (row < params.rows) { write_row(row, thread); }
 }
 `,
-  "rms_norm_backward.wgsl": `// Gradient of RMSNorm with respect to its input, row by row. With g = d_output · weight:
+  "rms_norm_backward.wgsl": `// Gradient of RMSNorm with respect to its input, row by row. With g = d_output · weight, or with ONE_MORE
+// d_output · (1 + weight):
 //   d_input[r] (+)= rstd[r] · g − input[r] · rstd[r]³ · mean_c(g · input[r])
 //
 // Shapes: d_output, input, d_input [rows, cols], weight [cols], rstd [rows], all f32. With ACCUMULATE the result is added
@@ -6571,13 +6815,17 @@ fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return Source(dy, rest); }
 
 fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
-// Zero past the end of the weight, which lies before the pitch.
-fn weight_at(v: u32) -> vec4<f32> {
+// What multiplies a value: zero past the end of the weight, which lies before the pitch.
+fn factor_at(v: u32) -> vec4<f32> {
   let weights = (params.cols + 3u) / 4u;
+//! if ONE_MORE
+  return select(vec4<f32>(), 1.0 + weight[min(v, weights - 1u)], v < weights);
+//! else
   return select(vec4<f32>(), weight[min(v, weights - 1u)], v < weights);
+//! end
 }
 
-fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.rest.x); }
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * factor_at(v), source.rest.x); }
 
 fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
   let mean = sum / f32(params.cols);
@@ -6585,7 +6833,7 @@ fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
 }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values {
-  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.rest.x;
+  let dx = of_row.rstd * source.dy * factor_at(v) - of_row.pull * source.rest.x;
 //! if ACCUMULATE
   return Values(source.rest.before + dx);
 //! else
@@ -6698,6 +6946,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / planes / params.groups;
   if (token >= params.tokens) { return; }
   let angle = rotation(positions[token], plane + LANES);
+//! if QUERY_BETA
+  let of_queries = query_scale(positions[token]);
+//! end
 
   // The last head stands in for heads that are missing: read, not written.
 //! unroll h 0 HEADS
@@ -6711,8 +6962,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
+//! if QUERY_BETA
+    let scale = select(1.0, of_queries, head_$h < params.query_heads);
+    matrix[at_$h] = narrow((a_$h * angle.cosine - b_$h * angle.sine) * scale);
+    matrix[at_$h + planes] = narrow((b_$h * angle.cosine + a_$h * angle.sine) * scale);
+//! else
     matrix[at_$h] = narrow(a_$h * angle.cosine - b_$h * angle.sine);
     matrix[at_$h + planes] = narrow(b_$h * angle.cosine + a_$h * angle.sine);
+//! end
   }
 //! end
 }
@@ -6773,6 +7030,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // either way, goes into Taylor polynomials that are exact to f32 there.
 //
 // The including kernel declares \`frequencies\`, u32 [half, 2].
+//! if LONG_PLANES
+//
+// There are two sets of LONG_PLANES frequencies. A position of 2²⁰ or more is that much less, turned by the second set.
+//! end
+//! if TURN_FACTOR
+//
+// The first TURNED_PLANES planes are multiplied by TURN_FACTOR as well, so that what is called a rotation stretches them.
+//! end
 
 const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
 
@@ -6808,7 +7073,11 @@ struct Rotation {
 
 // The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
+//! if LONG_PLANES
+  let turned = phase(position & 0xFFFFFu, planes + (position >> 20u) * LONG_PLANES);
+//! else
   let turned = phase(position, planes);
+//! end
   let quadrant = (turned + 0x20000000u) >> Words(30u);
   let x = Values(bitcast<Integers>(turned - (quadrant << Words(30u)))) * UNIT;
   let y = x * x;
@@ -6818,8 +7087,20 @@ fn rotation(position: u32, planes: Words) -> Rotation {
   let back = quadrant >= Words(2u);
   let c = select(cosine, -sine, odd);
   let s = select(sine, cosine, odd);
+//! if TURN_FACTOR
+  let factor = select(Values(1.0), Values(TURN_FACTOR), planes < Words(TURNED_PLANES));
+  return Rotation(factor * select(c, -c, back), factor * select(s, -s, back));
+//! else
   return Rotation(select(c, -c, back), select(s, -s, back));
+//! end
 }
+//! if QUERY_BETA
+
+// Factor of the queries at a position: it grows with every QUERY_CONTEXT tokens before.
+fn query_scale(position: u32) -> f32 {
+  return 1.0 + QUERY_BETA * log(f32(1u + (position & 0xFFFFFu) / QUERY_CONTEXT));
+}
+//! end
 `,
   "row_codes.wgsl": `// How a kernel that makes rows writes them as codes.
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
@@ -7106,24 +7387,14 @@ fn saturated_halves(value: vec4<f32>) -> vec2<u32> {
   return vec2<u32>(pack2x16float(inside.xy), pack2x16float(inside.zw));
 }
 `,
-  "silu.wgsl": `// The SiLU gate, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
-// Include-only: another activation is another file with these two functions.
-
-fn sigmoid(g: vec4<f32>) -> vec4<f32> {
-  // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
-  return 1.0 / (1.0 + exp(-max(g, vec4<f32>(-80.0))));
-}
+  "silu.wgsl": `// The gate of SwiGLU, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
+// Include-only, from gate_up.wgsl.
 
 fn gated(gate: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
   return gate * sigmoid(gate) * up;
 }
 
-// Gradients of gate and up from dy, that of the result.
-struct GateUp {
-  gate: vec4<f32>,
-  up: vec4<f32>,
-}
-
+// From dy, that of the result.
 fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
   let s = sigmoid(gate);
   return GateUp(dy * up * s * (1.0 + gate * (1.0 - s)), dy * gate * s);
@@ -7203,7 +7474,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   out[at] = sum;
 }
 `,
-  "swiglu.wgsl": `// SwiGLU: output[t][c] = silu(gate[t][c]) · up[t][c], with silu(g) = g / (1 + e^−g).
+  "swiglu.wgsl": `// The gate of an MLP: output[t][c] = act(gate[t][c]) · up[t][c], with the activation of gate_up.wgsl: SwiGLU or GeGLU.
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl; output f32 [rows, width], whose pitch it is.
 // Idea: one thread per vec4 of the output, up to the pitch: zeros between give zeros.
@@ -7228,11 +7499,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   output[item] = gated(gate_up_at(at), gate_up_at(at + params.vectors));
 }
 `,
-  "swiglu_backward.wgsl": `// Gradient of SwiGLU. With s = sigmoid(gate):
-//   d_gate = d_output · up · s · (1 + gate · (1 − s)),   d_up = d_output · gate · s
+  "swiglu_backward.wgsl": `// Gradient of the gate of swiglu.wgsl:
+//   d_gate = d_output · up · act'(gate),   d_up = d_output · act(gate)
 //
-// Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. s is computed again
-// rather than kept. Idea: one thread per vec4 of gate and up together.
+// Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. act is computed
+// again rather than kept. Idea: one thread per vec4 of gate and up together.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
 
@@ -7257,7 +7528,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   d_gate_up[at + params.vectors] = d.up;
 }
 `,
-  "swiglu_backward_quantized.wgsl": `// Gradient of SwiGLU, quantised at once: codes and scales of row_codes.wgsl.
+  "swiglu_backward_quantized.wgsl": `// Gradient of the gate of swiglu.wgsl, quantised at once: codes and scales of row_codes.wgsl.
 //
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
 // COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up
@@ -7333,7 +7604,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (row < params.rows) { write_row(row, thread); }
 }
 `,
-  "swiglu_quantized.wgsl": `// SwiGLU whose result is quantised: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
+  "swiglu_quantized.wgsl": `// The gate of swiglu.wgsl whose result is quantised: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
 //
 // Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl. One workgroup per row, which goes
 // the way of row_pass.wgsl.
@@ -7380,6 +7651,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         @builtin(local_invocation_index) thread: u32) {
   let row = linear_index(group, groups);
   if (row < params.rows) { write_row(row, thread); }
+}
+`,
+  "tanh.wgsl": `// The hyperbolic tangent, right to a few units in the last place. WGSL's own may be off by 1e-5, which a cap of 50 makes
+// 5e-4, and may be no number where its argument is large. Include-only.
+
+fn accurate_tanh(x: vec4<f32>) -> vec4<f32> {
+  // e^(-2|x|), which ends in 0. Near 0 that is too near 1, and the first terms of the series do.
+  let decay = exp2(abs(x) * -2.88539008177793);
+  let square = x * x;
+  let series = fma(square, fma(square, fma(square, fma(square, vec4<f32>(0.0218694885361552),
+    vec4<f32>(-0.0539682539682540)), vec4<f32>(0.133333333333333)), vec4<f32>(-0.333333333333333)), vec4<f32>(1.0));
+  return select(sign(x) * (1.0 - decay) / (1.0 + decay), x * series, abs(x) < vec4<f32>(0.25));
 }
 `,
   "tensor_amax.wgsl": `// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup per row.

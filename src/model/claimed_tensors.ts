@@ -10,7 +10,7 @@ import { ModelError } from "../errors.ts";
 import type { Weights } from "../io/weights.ts";
 import { codeFormatOf } from "../numerics/formats.ts";
 import { expectHadamard } from "./stored_transforms.ts";
-import { FAMILIES } from "./families/registry.ts";
+import { MODEL_TYPES } from "./families/registry.ts";
 import { type ModelPlan, planTensorShapes } from "./plan.ts";
 
 /** Tensors that hold nothing of the model: older files have the frequencies of rotation. */
@@ -91,7 +91,7 @@ function missingTensor(
     return new ModelError(
       `${start} but "${other}", which its model_type has no use for: config.json and the weights ` +
         "are of different architectures, so restore the config.json that the model was published " +
-        `with (of architectures, ${Object.keys(FAMILIES).join(" and ")} are supported)`,
+        `with (of model types, ${MODEL_TYPES.join(", ")} are supported)`,
     );
   }
   return new ModelError(`${start}: fetch the model again`);

@@ -12,18 +12,19 @@ import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/metho
 import { loadMatrix, readDense, weightName } from "../layers/load.ts";
 import { Parameters } from "../layers/parameters.ts";
 import type { StepState } from "../gpu/step_state.ts";
+import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
-import { activationTypes, attendToPass, type Block, type Pass } from "./block.ts";
+import { attendToPass, type Block, type Pass } from "./block.ts";
+import { makeBlock } from "./make_block.ts";
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
 import { LmHead } from "./lm_head.ts";
 import { CROSS_ENTROPY } from "./loss.ts";
 import type { Norm } from "./norm.ts";
 import * as passes from "./passes.ts";
-import type { AttentionPlan, NormPlan } from "./plan.ts";
-import type { QkNorm } from "./qk_norm.ts";
+import type { NormPlan } from "./plan.ts";
 import { RopeBuffers } from "./rope_buffers.ts";
-import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
+import { allocateTokens, firstTokens, freeTokens, type TokenBuffers } from "./token_buffers.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 
 /** Options of {@linkcode Network.create}. */
@@ -50,7 +51,7 @@ export class Network implements passes.Decoder, Disposable {
   readonly method: Method;
   readonly layers: AdaptedLayers;
   readonly parameters: Parameters;
-  readonly blocks: Block[] = [];
+  readonly blocks: readonly Block[];
   /** The weights outside the linear layers, by Hugging Face name. */
   readonly dense: Map<string, DenseWeight & { rows: number; cols: number }> = new Map();
   readonly embedding: DenseWeight;
@@ -60,7 +61,7 @@ export class Network implements passes.Decoder, Disposable {
   #activations: Activations | null = null;
   #tokens: TokenBuffers | null = null;
   #rowLoss: Vector | null = null;
-  #norms = 0;
+  #normCount = 0;
   #generation = 0;
   #rstd: Vector[] = [];
   #programs = new Map<string, Promise<Program>>();
@@ -72,24 +73,16 @@ export class Network implements passes.Decoder, Disposable {
     this.method = method;
     this.parameters = new Parameters(device);
     this.#ropeBuffers = new RopeBuffers(device);
-    this.layers = method.build({ device, parameters: this.parameters, random, restoring });
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
+    const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
+    const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
+    const { parameters } = this;
+    this.layers = method.build({ device, linears, parameters, random, restoring });
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
-    for (const [index, layer] of layers.entries()) {
-      const specs = blockSpecs(layer, hiddenSize, index);
-      // `support.ts` refuses plans whose blocks have other norms, or none.
-      this.blocks.push({
-        plan: layer,
-        attentionNorm: this.#norm(layer.norms.attentionIn!),
-        qkv: this.layers.linear(specs.qkv),
-        qkNorm: this.#qkNorm(layer.attention),
-        frequencies: this.#ropeBuffers.of(layer.attention),
-        o: this.layers.linear(specs.o),
-        mlpNorm: this.#norm(layer.norms.mlpIn!),
-        gateUp: this.layers.linear(specs.gateUp),
-        down: this.layers.linear(specs.down),
-      });
-    }
+    const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
+    const norm = (plan: NormPlan) => this.#norm(plan);
+    const dense = (name: string, cols: number) => this.#dense(name, 1, cols);
+    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm, dense }));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     this.head = new LmHead(
@@ -146,11 +139,11 @@ export class Network implements passes.Decoder, Disposable {
     const types = activationTypes(this.blocks);
     this.#activations = new Activations(this.device, this.config, merged, types);
     const { tokens } = merged;
-    this.#tokens = allocateTokens(this.device, tokens);
+    this.#tokens = allocateTokens(this.device, tokens, this.config.plan.layers);
     this.#rowLoss = this.device.vector(tokens, "f32", "losses of the tokens");
     this.head.reserve(tokens);
     this.#rstd = Array.from(
-      { length: this.#norms },
+      { length: this.#normCount },
       () => this.device.vector(tokens, "f32", "norm statistics"),
     );
     this.layers.reserve(tokens);
@@ -174,8 +167,8 @@ export class Network implements passes.Decoder, Disposable {
     this.#programs.clear();
     this.#activations?.[Symbol.dispose]();
     this.#activations = null;
-    const { ids, targets, positions, documents } = this.#tokens ?? {};
-    this.device.free(ids, targets, positions, documents, this.#rowLoss, ...this.#rstd);
+    if (this.#tokens) freeTokens(this.device, this.#tokens);
+    this.device.free(this.#rowLoss, ...this.#rstd);
     this.head.release();
     this.#tokens = this.#rowLoss = null;
     this.#rstd = [];
@@ -275,17 +268,10 @@ export class Network implements passes.Decoder, Disposable {
     return weight;
   }
 
-  #norm({ tensor, eps }: NormPlan): Norm {
+  #norm({ tensor, weightOffset, eps }: NormPlan): Norm {
     const weight = this.#dense(tensor, 1, this.config.hiddenSize);
-    const index = this.#norms++;
-    return { weight, eps, rstd: () => this.#rstd[index] };
-  }
-
-  #qkNorm({ qkNorm: plan, heads, kvHeads, headDim }: AttentionPlan): QkNorm | null {
-    if (!plan) return null;
-    const weight = (name: string, count: number) =>
-      this.#dense(name, 1, headDim * (plan.over === "head" ? 1 : count));
-    return { plan, q: weight(plan.tensors.q, heads), k: weight(plan.tensors.k, kvHeads) };
+    const index = this.#normCount++;
+    return { weight, weightOffset, eps, rstd: () => this.#rstd[index] };
   }
 
   #program(key: string, record: (program: Program) => void): Promise<Program> {

@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { RopeScaling } from "./rope_config.ts";
+import type { RopeScaling } from "./rope_scaling.ts";
 
 /** The architecture of a model. */
 export interface ModelPlan {
@@ -92,18 +92,26 @@ export interface QkNormPlan {
   readonly tensors: { readonly q: string; readonly k: string };
 }
 
-/** Rotary position embedding: see `rope_config.ts`. */
+/** Rotary position embedding: see `rope_frequencies.ts`. */
 export interface RopePlan {
   /** The base of the frequencies. */
   readonly theta: number;
   /** How the frequencies are scaled. */
   readonly scaling: RopeScaling;
-  /** The first components of a head, which are turned; the others stay as they are. */
+  /** How many components of a head are turned, the first ones; the others stay as they are. */
   readonly rotatedDims: number;
   /** Whether planes are components (2i, 2i + 1), in place of (i, i + rotatedDims / 2). */
   readonly interleaved: boolean;
-  /** Factor of cosines and sines. */
+  /** Factor of cosines and sines, so of what is turned; what stays is not multiplied. */
   readonly factor: number;
+  /**
+   * Where turned queries are multiplied by 1 + beta · ln(1 + ⌊position /
+   * originalMaxPositionEmbeddings⌋); null where they are not.
+   */
+  readonly queryScale: {
+    readonly beta: number;
+    readonly originalMaxPositionEmbeddings: number;
+  } | null;
 }
 
 /** `down(activation(gate(x)) · up(x))`. */
@@ -138,6 +146,44 @@ export interface TensorRows {
   readonly name: string;
   readonly firstRow: number;
   readonly rows: number;
+}
+
+/** The plan with every tensor under another name. */
+export function renameTensors(plan: ModelPlan, rename: (name: string) => string): ModelPlan {
+  const renamed = <T extends { readonly tensor: string }>(of: T): T => ({
+    ...of,
+    tensor: rename(of.tensor),
+  });
+  const norm = (plan: NormPlan | null) => plan && renamed(plan);
+  return {
+    ...plan,
+    embedding: renamed(plan.embedding),
+    layers: plan.layers.map((layer): LayerPlan => {
+      const { norms: { attentionIn, attentionOut, mlpIn, mlpOut }, attention } = layer;
+      const tensors = Object.entries(layer.tensors)
+        .map(([role, rows]) => [role, { ...rows, name: rename(rows.name) }]);
+      const qkNorm = attention.qkNorm && {
+        ...attention.qkNorm,
+        tensors: {
+          q: rename(attention.qkNorm.tensors.q),
+          k: rename(attention.qkNorm.tensors.k),
+        },
+      };
+      return {
+        ...layer,
+        attention: { ...attention, qkNorm },
+        norms: {
+          attentionIn: norm(attentionIn),
+          attentionOut: norm(attentionOut),
+          mlpIn: norm(mlpIn),
+          mlpOut: norm(mlpOut),
+        },
+        tensors: Object.fromEntries(tensors),
+      };
+    }),
+    finalNorm: renamed(plan.finalNorm),
+    head: renamed(plan.head),
+  };
 }
 
 /** The name of the bias that stands beside a weight. */

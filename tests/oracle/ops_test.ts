@@ -107,6 +107,20 @@ Deno.test("attention's gradients are right across documents and shared key heads
   assertGradient(loss, v, dv, "dv");
 });
 
+Deno.test("attention's gradients go back through the cap of scaled scores", () => {
+  const capped = { ...shape, scale: 1.3, softCap: 0.8 };
+  const q = randomNormal(7 * 18, 4);
+  const k = randomNormal(7 * 6, 5);
+  const v = randomNormal(7 * 6, 6);
+  const dOut = randomNormal(7 * 18, 7);
+  const loss = () => weighted(attention(q, k, v, capped).out, dOut);
+  const output = attention(q, k, v, capped);
+  const { dq, dk, dv } = attentionBackward(dOut, q, k, v, output, capped);
+  assertGradient(loss, q, dq, "dq");
+  assertGradient(loss, k, dk, "dk");
+  assertGradient(loss, v, dv, "dv");
+});
+
 Deno.test("attention's gradients go back through the rotation of queries and keys", () => {
   const rotation = { positions: [0, 1, 2, 0, 1, 5, 900], inverseFrequencies: [0.7] };
   const heads = { ...shape, headDim: 2 };
@@ -128,11 +142,16 @@ Deno.test("swiglu's gradients are right", () => {
   const gate = randomNormal(9, 1);
   const up = randomNormal(9, 2);
   const dy = randomNormal(9, 3);
-  const loss = () => weighted(swiglu(gate, up), dy);
   assertAlmostEquals(swiglu(Float64Array.of(1), Float64Array.of(2))[0], 2 / (1 + Math.exp(-1)));
-  const { dGate, dUp } = swigluBackward(dy, gate, up);
-  assertGradient(loss, gate, dGate, "dGate");
-  assertGradient(loss, up, dUp, "dUp");
+  // Of 1 in the form with tanh; the exact one is 0.841345.
+  const gelu = swiglu(Float64Array.of(1), Float64Array.of(1), "geluTanh")[0];
+  assertAlmostEquals(gelu, 0.841192, 1e-6);
+  for (const activation of ["silu", "geluTanh"] as const) {
+    const loss = () => weighted(swiglu(gate, up, activation), dy);
+    const { dGate, dUp } = swigluBackward(dy, gate, up, activation);
+    assertGradient(loss, gate, dGate, `dGate of ${activation}`);
+    assertGradient(loss, up, dUp, `dUp of ${activation}`);
+  }
 });
 
 Deno.test("shiftLabels gives the next token's label and crosses no document", () => {

@@ -86,13 +86,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (known && !is_value && thread % ROW_THREADS == 0u) { rstd[row.token * params.rstd_pitch + row.index] = row_rstd; }
 //! end
 
+//! if ROTATED
+//! if QUERY_BETA
+  let row_scale = select(1.0, query_scale(positions[row.token]), row.index < params.q_rows);
+//! end
+//! end
 //! unroll i 0 LOADS
   let c_$i = a_$i * row_rstd * factor_at(row, place_$i);
   let d_$i = b_$i * row_rstd * factor_at(row, place_$i + params.half);
 //! if ROTATED
   let angle_$i = rotation(positions[row.token], known_$i % params.half * WIDTH + LANES);
+//! if QUERY_BETA
+  let e_$i = (c_$i * angle_$i.cosine - d_$i * angle_$i.sine) * row_scale;
+  let f_$i = (d_$i * angle_$i.cosine + c_$i * angle_$i.sine) * row_scale;
+//! else
   let e_$i = c_$i * angle_$i.cosine - d_$i * angle_$i.sine;
   let f_$i = d_$i * angle_$i.cosine + c_$i * angle_$i.sine;
+//! end
 //! else
   let e_$i = c_$i;
   let f_$i = d_$i;

@@ -22,7 +22,9 @@ import { rotate } from "../../kernels/rows/rotation.ts";
 import type { NumberFormat, ScaleGranularity } from "../../numerics/formats.ts";
 import type { LinearPart, LinearSpec } from "../linear_spec.ts";
 import type { StoredCodes, WeightSource } from "../weight_source.ts";
-import { loadMatrix, weightName } from "../load.ts";
+import { loadPart, weightName } from "../load.ts";
+import { mergedSource } from "../ordered_source.ts";
+import { toStored } from "../row_order.ts";
 
 /** The scale of a row of zeros, so that it can take updates of ordinary size. */
 export const VANISHING_SCALE = 1;
@@ -85,7 +87,7 @@ export class QuantizedWeight {
   ): Promise<Matrix | null> {
     const { rows, start } = part;
     const cols = this.codes.cols;
-    const stored = await source.codes(weightName(part), [rows, cols]);
+    const stored = await mergedSource(part, source).codes(weightName(part), [rows, cols]);
     if (stored?.format === this.format && stored.rotation === this.#rotation) {
       await this.#writeStored(start, stored);
       return null;
@@ -94,7 +96,7 @@ export class QuantizedWeight {
     const original = device.matrix(rows, cols, "f32", "weight to quantise");
     const error = wantsError ? device.matrix(rows, cols, "f32", "quantisation error") : null;
     try {
-      await loadMatrix(device, weightName(part), rows, source, original);
+      await loadPart(device, part, source, original);
       await this.rotate(original);
       await this.quantizeRows(start, original, { error, headroom: this.#headroom });
       return error;
@@ -180,26 +182,29 @@ export class QuantizedWeight {
     return new Float32Array(await this.#device.read(view));
   }
 
-  /** A part as it is stored, rotated. */
-  async readStored({ start, rows }: LinearPart): Promise<StoredCodes> {
+  /** A part as a file stores it, rotated: its codes are [outFeatures, inFeatures]. */
+  async readStored(part: LinearPart): Promise<StoredCodes> {
+    const { start, rows } = part;
     const { cols, pitch } = this.codes;
     const scales = await this.readScales(start, rows);
     const isRows = layoutOf(this.format.name) === "rows";
     const first = isRows ? start : start - start % PANEL.rows;
     const view = rowsOf(this.codes, first, start - first + rows);
     const stored = new Uint8Array(await this.#device.read(view));
+    const codes = isRows
+      ? unpitched(stored, rows, cols, pitch)
+      : rowsFromPanels(stored, this.codes, start - first, rows);
     return {
       format: this.format,
-      codes: isRows
-        ? unpitched(stored, rows, cols, pitch)
-        : rowsFromPanels(stored, this.codes, start - first, rows),
-      valueScales: scales.map((scale) => 1 / scale),
+      codes: toStored(part, codes),
+      valueScales: toStored(part, scales.map((scale) => 1 / scale)),
       rotation: this.#rotation,
     };
   }
 
-  /** A part as numbers, rotated back: f32 [rows, inFeatures]. */
-  async readPart({ start, rows }: LinearPart): Promise<Float32Array<ArrayBuffer>> {
+  /** A part as numbers, rotated back: f32 [outFeatures, inFeatures]. */
+  async readPart(part: LinearPart): Promise<Float32Array<ArrayBuffer>> {
+    const { start, rows } = part;
     const device = this.#device;
     const scales = device.vector(rows, "f32", "scales");
     const out = device.matrix(rows, this.codes.cols, "f32", "decoded weight");
@@ -210,7 +215,7 @@ export class QuantizedWeight {
         dequantize(program, { codes: this.codes, scales, out, firstRow: start });
         rotate(program, { input: out, block: this.#rotation });
       });
-      return await device.readMatrix(out);
+      return toStored(part, await device.readMatrix(out));
     } finally {
       device.free(scales, out);
     }

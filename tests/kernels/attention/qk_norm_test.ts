@@ -8,11 +8,14 @@ import {
   qkNormRows,
   qkNormWeightGradient,
 } from "../../../src/kernels/attention/qk_norm.ts";
-import { uploadRopeFrequencies } from "../../../src/kernels/attention/rope_angles.ts";
+import {
+  type RopeAngles,
+  uploadRopeFrequencies,
+} from "../../../src/kernels/attention/rope_angles.ts";
 import { takeColumns } from "../../oracle/columns.ts";
 import { relativeError } from "../../oracle/compare.ts";
 import * as reference from "../../oracle/qk_norm.ts";
-import { applyRope } from "../../oracle/rope.ts";
+import { applyRope, type Turning } from "../../oracle/rope.ts";
 import { device } from "../../support/device.ts";
 import { paddingOf, readVector, runOnce, uploadMatrix, uploadVector } from "../../support/gpu.ts";
 import { randomValues } from "../../support/random.ts";
@@ -30,7 +33,8 @@ interface Case {
   kvHeads: number;
   gap?: number;
   weightOffset?: 0 | 1;
-  rotated?: boolean;
+  /** Whether queries and keys are rotated, and by all that a rotation may do besides. Default plain. */
+  rotation?: "none" | "plain" | "stretched";
   type?: "f32" | "f16";
 }
 
@@ -41,15 +45,16 @@ interface Case {
 const CASES: Case[] = [
   { over: "head", tokens: 1, headDim: 8, heads: 1, kvHeads: 1 },
   { over: "head", tokens: 5, headDim: 10, heads: 3, kvHeads: 1, gap: 2, weightOffset: 1 },
-  { over: "head", tokens: 3, headDim: 80, heads: 4, kvHeads: 2, rotated: false },
+  { over: "head", tokens: 3, headDim: 80, heads: 4, kvHeads: 2, rotation: "none" },
   { over: "head", tokens: 7, headDim: 128, heads: 3, kvHeads: 3, gap: 16, weightOffset: 1 },
   { over: "head", tokens: 6, headDim: 96, heads: 5, kvHeads: 1, gap: 6 },
   { over: "head", tokens: 77, headDim: 16, heads: 6, kvHeads: 2 },
-  { over: "head", tokens: 4, headDim: 122, heads: 2, kvHeads: 1 },
+  { over: "head", tokens: 4, headDim: 122, heads: 2, kvHeads: 1, rotation: "stretched" },
+  { over: "head", tokens: 5, headDim: 256, heads: 3, kvHeads: 1, weightOffset: 1 },
   { over: "width", tokens: 1, headDim: 8, heads: 1, kvHeads: 1 },
   { over: "width", tokens: 5, headDim: 10, heads: 3, kvHeads: 1, gap: 2 },
-  { over: "width", tokens: 3, headDim: 128, heads: 19, kvHeads: 5, gap: 4, weightOffset: 1 },
-  { over: "width", tokens: 77, headDim: 12, heads: 6, kvHeads: 2, rotated: false },
+  { over: "width", tokens: 3, headDim: 128, heads: 19, kvHeads: 5, gap: 4, rotation: "stretched" },
+  { over: "width", tokens: 77, headDim: 12, heads: 6, kvHeads: 2, rotation: "none" },
   { over: "head", tokens: 6, headDim: 16, heads: 6, kvHeads: 2, type: "f16" },
   {
     over: "head",
@@ -64,10 +69,41 @@ const CASES: Case[] = [
   { over: "width", tokens: 5, headDim: 72, heads: 9, kvHeads: 3, type: "f16" },
 ];
 
+/** Angles with all planes turning, and with what else a stretched rotation does; the same for the oracle. */
+function rotationOf({ tokens, headDim, rotation }: Case) {
+  const half = headDim / 2;
+  const frequenciesOf = (theta: number) =>
+    Float32Array.from({ length: half }, (_, i) => theta ** (-i / half));
+  const positions = Uint32Array.from({ length: tokens }, (_, t) => 997 * t % 2 ** 20);
+  const frequencies = frequenciesOf(1e4);
+  const upload = (positions: Uint32Array<ArrayBuffer>, frequencies: number[]) => ({
+    positions: uploadVector(device, positions).vector,
+    frequencies: uploadRopeFrequencies(device, frequencies),
+  });
+  if (rotation !== "stretched") {
+    const options: RopeAngles = upload(positions, [...frequencies]);
+    return { options, positions, frequencies, turning: {}, ofQueries: {} };
+  }
+  const long = Array.from(positions, (_, t) => t % 2 === 1);
+  const longFrequencies = frequenciesOf(300);
+  const factor = { value: 1.25, planes: half - 2 };
+  const queryScale = { beta: 0.1, context: 511 };
+  const scaleAt = (p: number) => 1 + queryScale.beta * Math.log(1 + Math.floor(p / 511));
+  const flagged = positions.map((p, t) => p + (long[t] ? 2 ** 20 : 0));
+  const options: RopeAngles = {
+    ...upload(flagged, [...frequencies, ...longFrequencies]),
+    factor,
+    queryScale,
+  };
+  const turning: Turning = { factor, long, longFrequencies };
+  const ofQueries: Turning = { tokenFactors: Array.from(positions, scaleAt) };
+  return { options, positions, frequencies, turning, ofQueries };
+}
+
 /** Runs the kernels once over random data, with the oracle beside. */
 async function run(given: Case) {
   const { over, tokens, headDim, heads, kvHeads, gap = 0, type = "f32" } = given;
-  const { weightOffset = 0, rotated = true } = given;
+  const { weightOffset = 0, rotation = "plain" } = given;
   const [wide, narrow] = [heads * headDim, kvHeads * headDim];
   const width = wide + 2 * narrow + 2 * gap;
   const blocks = (matrix: Matrix) => ({
@@ -96,8 +132,7 @@ async function run(given: Case) {
     weight(wide, 5),
     weight(narrow, 6),
   ];
-  const positions = Uint32Array.from({ length: tokens }, (_, t) => 997 * t % 2 ** 20);
-  const inverse = Float32Array.from({ length: headDim / 2 }, (_, i) => 1e4 ** (-2 * i / headDim));
+  const angles = rotationOf(given);
   const common = {
     q,
     k,
@@ -114,12 +149,7 @@ async function run(given: Case) {
     ...common,
     v,
     eps: EPS,
-    rotation: rotated
-      ? {
-        positions: uploadVector(device, positions).vector,
-        frequencies: uploadRopeFrequencies(device, inverse),
-      }
-      : null,
+    rotation: rotation === "none" ? null : angles.options,
     output: output.matrix,
   };
   await runOnce(device, (program) => {
@@ -132,12 +162,12 @@ async function run(given: Case) {
   });
   const part = (values: ArrayLike<number>, block: { column: number; cols: number }) =>
     takeColumns(values, width, block);
-  const want = (block: typeof q, weight: Float64Array) => {
+  const want = (block: typeof q, weight: Float64Array, turning: Turning) => {
     const x = part(qkv.exact, block);
     const norm = { weight, weightOffset, eps: EPS };
     const y = reference.qkNorm(x, norm);
     return {
-      y: rotated ? applyRope(y, positions, inverse) : y,
+      y: rotation === "none" ? y : applyRope(y, angles.positions, angles.frequencies, turning),
       ...reference.qkNormBackward(part(gradient, block), x, norm),
     };
   };
@@ -145,7 +175,11 @@ async function run(given: Case) {
     options,
     width,
     tokens,
-    want: { q: want(q, qWeight.exact), k: want(k, kWeight.exact), v: part(qkv.exact, v) },
+    want: {
+      q: want(q, qWeight.exact, { ...angles.turning, ...angles.ofQueries }),
+      k: want(k, kWeight.exact, angles.turning),
+      v: part(qkv.exact, v),
+    },
     got: {
       output: await read(output.matrix),
       dQkv: await device.readMatrix(dQkv),
