@@ -12,14 +12,31 @@
  * @module
  */
 
-import { asVector, type ColumnBlock, columnsOf, type Matrix } from "../gpu/buffers.ts";
+import { asVector, type ColumnBlock, columnsOf, type Matrix, type Vector } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
 import { qkNorm, qkNormBackward, qkNormWeightGradient } from "../kernels/attention/qk_norm.ts";
 import { rope } from "../kernels/attention/rope.ts";
 import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { DenseWeight } from "../layers/method.ts";
-import type { Block, Pass } from "./block.ts";
+import type { Activations } from "./activations.ts";
 import { qkvColumns as placesOfQkv } from "./block_specs.ts";
-import type { AttentionPlan, QkNormPlan } from "./plan.ts";
+import type { AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
+import type { TokenBuffers } from "./token_buffers.ts";
+
+/** What of a block stands there. */
+interface InputLayers {
+  plan: LayerPlan;
+  qkNorm: QkNorm | null;
+  frequencies: Vector;
+}
+
+/** What of a pass it works on. */
+interface InputPass {
+  program: Program;
+  activations: Activations;
+  tokens: TokenBuffers;
+  rows: number;
+}
 
 /** The norms of queries and of keys of a block. */
 export interface QkNorm {
@@ -52,7 +69,7 @@ export interface QkvColumns extends AttentionHeads, AttentionScores {
 }
 
 /** The columns of `merged`, which is laid out as the output of the qkv layer. */
-export function qkvColumns({ plan }: Block, merged: Matrix): QkvColumns {
+export function qkvColumns({ plan }: Pick<InputLayers, "plan">, merged: Matrix): QkvColumns {
   const [q, k, v] = placesOfQkv(plan.attention)
     .map(({ start, rows }) => columnsOf(merged, start, rows));
   const { heads, kvHeads, headDim, scale, softCap, window } = plan.attention;
@@ -60,7 +77,7 @@ export function qkvColumns({ plan }: Block, merged: Matrix): QkvColumns {
 }
 
 /** Records the way from activation `qkv` of a layer to what attention reads; returns that. */
-export function attentionInputs(pass: Pass, block: Block, layer: number): QkvColumns {
+export function attentionInputs(pass: InputPass, block: InputLayers, layer: number): QkvColumns {
   const { program, activations, rows, tokens: { positions } } = pass;
   const { frequencies, qkNorm: norm } = block;
   const qkv = qkvColumns(block, activations.get("qkv", rows, layer));
@@ -81,7 +98,11 @@ export function attentionInputs(pass: Pass, block: Block, layer: number): QkvCol
  * What attention read, for its backward, which follows; made again where other blocks have overwritten
  * it. With checkpointing this block's forward has just been recorded.
  */
-export function attentionInputsAgain(pass: Pass, block: Block, layer: number): QkvColumns {
+export function attentionInputsAgain(
+  pass: InputPass,
+  block: InputLayers,
+  layer: number,
+): QkvColumns {
   const { activations, rows } = pass;
   if (!block.qkNorm) return qkvColumns(block, activations.get("qkv", rows, layer));
   if (!activations.mode.checkpointing) return attentionInputs(pass, block, layer);
@@ -92,7 +113,7 @@ export function attentionInputsAgain(pass: Pass, block: Block, layer: number): Q
  * Records the gradients of the norms: of their weights, where these are trained, and of q and k.
  * Activation `dQkv` holds the gradient before rotation, and then that of the output of the qkv layer.
  */
-export function attentionInputGradients(pass: Pass, block: Block, layer: number): void {
+export function attentionInputGradients(pass: InputPass, block: InputLayers, layer: number): void {
   const { qkNorm: norm } = block;
   if (!norm) return;
   const { program, activations, rows } = pass;
