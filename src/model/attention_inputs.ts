@@ -12,22 +12,24 @@
  * @module
  */
 
-import { asVector, type ColumnBlock, columnsOf, type Matrix, type Vector } from "../gpu/buffers.ts";
+import { asVector, type ColumnBlock, columnsOf, type Matrix } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { qkNorm, qkNormBackward, qkNormWeightGradient } from "../kernels/attention/qk_norm.ts";
 import { rope } from "../kernels/attention/rope.ts";
+import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
 import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { DenseWeight } from "../layers/method.ts";
 import type { Activations } from "./activations.ts";
 import { qkvColumns as placesOfQkv } from "./block_specs.ts";
 import type { AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
+import { type Rotation, scoreScale } from "./rope_buffers.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
 /** What of a block stands there. */
 interface InputLayers {
   plan: LayerPlan;
   qkNorm: QkNorm | null;
-  frequencies: Vector;
+  rotation: Rotation | null;
 }
 
 /** What of a pass it works on. */
@@ -72,25 +74,34 @@ export interface QkvColumns extends AttentionHeads, AttentionScores {
 export function qkvColumns({ plan }: Pick<InputLayers, "plan">, merged: Matrix): QkvColumns {
   const [q, k, v] = placesOfQkv(plan.attention)
     .map(({ start, rows }) => columnsOf(merged, start, rows));
-  const { heads, kvHeads, headDim, scale, softCap, window } = plan.attention;
+  const { heads, kvHeads, headDim, softCap, window } = plan.attention;
+  const scale = scoreScale(plan.attention);
   return { q, k, v, heads, kvHeads, headDim, scale, softCap, window };
+}
+
+/** By what the queries and keys of a block are turned. */
+export function anglesOf(
+  { rotation }: Pick<InputLayers, "rotation">,
+  { turns }: TokenBuffers,
+): RopeAngles | null {
+  return rotation && { ...rotation, positions: turns };
 }
 
 /** Records the way from activation `qkv` of a layer to what attention reads; returns that. */
 export function attentionInputs(pass: InputPass, block: InputLayers, layer: number): QkvColumns {
-  const { program, activations, rows, tokens: { positions } } = pass;
-  const { frequencies, qkNorm: norm } = block;
+  const { program, activations, rows, tokens } = pass;
+  const { qkNorm: norm } = block;
+  const rotation = anglesOf(block, tokens);
   const qkv = qkvColumns(block, activations.get("qkv", rows, layer));
   if (norm) {
     const output = activations.get("rotated", rows);
     const rstd = activations.mode.training ? activations.get("qkRstd", rows) : null;
     const { eps } = norm.plan;
-    const rotation = { positions, frequencies };
     qkNorm(program, { ...qkv, ...weightsOf(norm), eps, rotation, output, rstd });
     return qkvColumns(block, output);
   }
   const { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim } = qkv;
-  rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, positions, frequencies });
+  if (rotation) rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, ...rotation });
   return qkv;
 }
 

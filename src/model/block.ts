@@ -27,7 +27,7 @@
  * @module
  */
 
-import { type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import { type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
@@ -36,6 +36,7 @@ import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { Linear } from "../layers/method.ts";
 import type { ActivationName, Activations } from "./activations.ts";
 import {
+  anglesOf,
   attentionInputGradients,
   attentionInputs,
   attentionInputsAgain,
@@ -55,6 +56,7 @@ import {
 import { inputAgain } from "./input_again.ts";
 import type { LinearInput, Norm } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
+import type { Rotation } from "./rope_buffers.ts";
 import { documentsIn, type TokenBuffers } from "./token_buffers.ts";
 
 /** The layers of a block. */
@@ -64,8 +66,8 @@ export interface Block {
   qkv: Linear;
   /** The norms of queries and keys, where the plan has them. */
   qkNorm: QkNorm | null;
-  /** From `uploadRopeFrequencies`. */
-  frequencies: Vector;
+  /** How queries and keys are turned; null where they are not. */
+  rotation: Rotation | null;
   o: Linear;
   gateUp: Linear;
   down: Linear;
@@ -260,7 +262,7 @@ export function blockBackward(
     output: get("attended"),
     logSumExp: get("logSumExp"),
     dOutput: get("dAttended"),
-    rotation: { positions: tokens.positions, frequencies: block.frequencies },
+    rotation: anglesOf(block, tokens) ?? undefined,
     dQ: gradient.q,
     dK: gradient.k,
     dV: gradient.v,

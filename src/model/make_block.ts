@@ -31,12 +31,12 @@ export function makeBlock(
   const attentionIn = normAt("attentionIn");
   const qkv = layers.linear(specs.qkv);
   const qkNorm = makeQkNorm(plan.attention, dense);
-  const frequencies = ropeBuffers.of(plan.attention);
+  const rotation = ropeBuffers.of(plan.attention);
   const o = layers.linear(specs.o);
   const attentionOut = normAt("attentionOut");
   const mlpIn = normAt("mlpIn");
   const gateUp = layers.linear(specs.gateUp);
   const down = layers.linear(specs.down);
   const norms = { attentionIn, attentionOut, mlpIn, mlpOut: normAt("mlpOut") };
-  return { plan, norms, qkv, qkNorm, frequencies, o, gateUp, down };
+  return { plan, norms, qkv, qkNorm, rotation, o, gateUp, down };
 }

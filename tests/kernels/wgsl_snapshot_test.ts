@@ -23,6 +23,7 @@ import {
   qkNormBackward,
   qkNormWeightGradient,
 } from "../../src/kernels/attention/qk_norm.ts";
+import { addColumnSums } from "../../src/kernels/rows/column_sums.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
 import { planMemory } from "../../src/train/memory.ts";
@@ -76,6 +77,12 @@ async function recordRun(device: Device, method: Method): Promise<void> {
 function recordWidening(device: Device): void {
   const out = device.matrix(5, 7, device.hasF16 ? "f16" : "f32", "widened");
   widen(new Program(device), { raw: device.allocate(2 * 5 * 7, "raw"), dtype: "BF16", out });
+}
+
+/** Records the gradient of a bias, which the tiny model has none of. */
+function recordBiasGradient(device: Device): void {
+  const [input, out] = [5, 1].map((rows) => columnsOf(device.matrix(rows, 7, "f32", "operand")));
+  addColumnSums(new Program(device), { input, out });
 }
 
 /** Records adding a gradient to that of a stream without a norm between, which the tiny model has none of. */
@@ -144,6 +151,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     await planMemory({ ...request, gradientCheckpointing: false, updateStats: false });
     for (const method of methods) await recordRun(open(), method);
     recordWidening(device);
+    recordBiasGradient(device);
     recordAdding(device);
     recordWideHeads(device);
     recordQkNorms(device);
