@@ -19,6 +19,7 @@ export type KernelName =
   | "attention_tensor_keys_values"
   | "attention_tensor_queries"
   | "cache_append"
+  | "column_sums"
   | "copy_codes"
   | "cross_entropy"
   | "dequantize_rows"
@@ -2567,6 +2568,44 @@ fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value / column_sca
 fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value; }
 //! end
 `,
+  "column_sums.wgsl": `// Partial sums of columns: one row of \`partials\` per chunk of rows,
+//   partials[k][c] = alpha · Σ_{r in chunk k} input[r][column + c]
+//
+// Shapes: input f32 [rows, ·], of which \`cols\` columns from \`column\` on, a multiple of 4, are added; partials f32
+// [chunks, cols], zero up to the pitch. sum_partials.wgsl adds the chunks.
+// Idea: one thread per vec4 of columns, neighbours side by side in memory; chunks (y) only give a large GPU enough
+// threads.
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  column: u32,
+  pitch: u32,
+  vectors: u32, // vec4s in a row of partials
+  chunk_rows: u32,
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> partials: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x >= params.vectors) { return; }
+  let first = group.y * params.chunk_rows;
+  let last = min(first + params.chunk_rows, params.rows);
+  // Columns behind the last are made zero: the matrix may hold others there.
+  let inside = 4u * id.x + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.cols);
+  // A vector that is all outside only has to read inside.
+  let vector = min(id.x, (params.cols - 1u) / 4u);
+  var sum = vec4<f32>();
+  for (var row = first; row < last; row++) {
+    sum += input[(row * params.pitch + params.column) / 4u + vector];
+  }
+  partials[group.y * params.vectors + id.x] = select(vec4<f32>(), params.alpha * sum, inside);
+}
+`,
   "copy_codes.wgsl": `// Copies rows of codes of one byte into panels: to[to_row + r][c] = from[from_row + r][c], zeros past the columns.
 //
 // The source is in panels too (FROM panels), or row-major with from_words words per row. One thread per word.
@@ -4799,6 +4838,9 @@ struct Params {
   has_row_scales: u32,
   has_column_scales: u32,
 //! end
+//! if BIAS
+  bias_factor: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -4818,6 +4860,10 @@ struct Params {
 //! end
 //! if ADDEND
 @group(0) @binding(7) var<storage, read> addend: array<vec4<f32>>;
+//! end
+//! if BIAS
+// Times its factor added to every row. Not among what OPTIONAL binds: models have one in many layers, or in none.
+@group(0) @binding(8) var<storage, read> bias: array<vec4<f32>>;
 //! end
 
 // Results are made in two parts, so that a thread can read all that its results need before it writes any of them:
@@ -4860,6 +4906,9 @@ fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
   let kept = min(c, params.second_from - 4u);
 //! else
   let kept = c;
+//! end
+//! if BIAS
+  value += select(vec4<f32>(), params.bias_factor * bias[kept / 4u], inside & vec4<bool>(kept == column));
 //! end
 //! if ACCUMULATE
   value += select(vec4<f32>(), out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u], kept == column);
@@ -6777,7 +6826,7 @@ struct Rotation {
 // The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
 //! if LONG_PLANES
-  let turned = phase(position & 0xFFFFFu, planes + (position >> 20u) * LONG_PLANES);
+  let turned = phase(position & 0xFFFFFu, planes + min(position >> 20u, 1u) * LONG_PLANES);
 //! else
   let turned = phase(position, planes);
 //! end

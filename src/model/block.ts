@@ -24,10 +24,11 @@
  * @module
  */
 
-import { type ColumnBlock, columnsOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import { type ColumnBlock, columnsOf, type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
 import { rope } from "../kernels/attention/rope.ts";
+import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
 import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { rotate } from "../kernels/rows/rotation.ts";
@@ -47,6 +48,7 @@ import {
 import { inputAgain } from "./input_again.ts";
 import type { LinearInput, Norm } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
+import { type Rotation, scoreScale } from "./rope_buffers.ts";
 import { documentsIn, type TokenBuffers } from "./token_buffers.ts";
 
 /** The layers of a block. */
@@ -54,8 +56,8 @@ export interface Block {
   plan: LayerPlan;
   norms: Readonly<Record<keyof LayerPlan["norms"], Norm | null>>;
   qkv: Linear;
-  /** From `uploadRopeFrequencies`. */
-  frequencies: Vector;
+  /** How queries and keys are turned; null where they are not. */
+  rotation: Rotation | null;
   o: Linear;
   gateUp: Linear;
   down: Linear;
@@ -260,7 +262,7 @@ export function blockBackward(
     output: get("attended"),
     logSumExp: get("logSumExp"),
     dOutput: get("dAttended"),
-    rotation: { positions: tokens.positions, frequencies: block.frequencies },
+    rotation: anglesOf(block, tokens) ?? undefined,
     dQ: gradient.q,
     dK: gradient.k,
     dV: gradient.v,
@@ -282,14 +284,21 @@ function activationsOf({ activations, rows }: Pass, layer: number): GetActivatio
 function qkvColumns({ plan }: Block, merged: Matrix): QkvColumns {
   const [q, k, v] = placesOfQkv(plan.attention)
     .map(({ start, rows }) => columnsOf(merged, start, rows));
-  const { heads, kvHeads, headDim, scale, softCap, window } = plan.attention;
+  const { heads, kvHeads, headDim, softCap, window } = plan.attention;
+  const scale = scoreScale(plan.attention);
   return { q, k, v, heads, kvHeads, headDim, scale, softCap, window };
 }
 
+/** By what the queries and keys of a block are turned. */
+function anglesOf({ rotation }: Block, { turns }: TokenBuffers): RopeAngles | null {
+  return rotation && { ...rotation, positions: turns };
+}
+
 function recordRope(
-  { program, tokens: { positions } }: Pass,
-  { frequencies }: Block,
+  { program, tokens }: Pass,
+  block: Block,
   { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim }: QkvColumns,
 ): void {
-  rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, positions, frequencies });
+  const angles = anglesOf(block, tokens);
+  if (angles) rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, ...angles });
 }

@@ -9,7 +9,8 @@ import { firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
-import { loadMatrix, readDense, weightName } from "../layers/load.ts";
+import { loadBias } from "../layers/bias.ts";
+import { loadMatrix, readDense, readTensor } from "../layers/load.ts";
 import { Parameters } from "../layers/parameters.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
@@ -102,6 +103,7 @@ export class Network implements passes.Decoder, Disposable {
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
         await linear.load(source);
+        await loadBias(options.device, linear, source);
       }
       if (!options.restoring) await network.layers.refresh?.();
       await options.device.finish();
@@ -228,10 +230,8 @@ export class Network implements passes.Decoder, Disposable {
   async readParameter(name: string): Promise<Float32Array<ArrayBuffer>> {
     const dense = this.dense.get(name);
     if (dense) return await readDense(this.device, dense.value());
-    for (const linear of this.linears()) {
-      const index = linear.spec.parts.findIndex((part) => weightName(part) === name);
-      if (index >= 0) return await linear.readWeight(index);
-    }
+    const values = await readTensor(this.device, this.linears(), name);
+    if (values) return values;
     throw new TypeError(`The model has no parameter "${name}"`);
   }
 
