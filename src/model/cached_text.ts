@@ -20,7 +20,13 @@ import { Activations } from "./activations.ts";
 import { type Attend, attendToPass, type Pass } from "./block.ts";
 import type { Network } from "./network.ts";
 import { recordBlocks, recordFinalNorm } from "./passes.ts";
-import { allocateTokens, sequenceArrays, type TokenBuffers, writeTokens } from "./token_buffers.ts";
+import {
+  allocateTokens,
+  freeTokens,
+  sequenceArrays,
+  type TokenBuffers,
+  writeTokens,
+} from "./token_buffers.ts";
 
 /**
  * Tokens that a network reserves memory for where nothing has before: enough for GEMMs to be
@@ -168,7 +174,7 @@ class PassWorkspace implements Disposable {
     const mode = { tokens: rows, training: false, checkpointing: false };
     this.#device = device;
     this.activations = new Activations(device, config, mode, activationTypes(blocks));
-    this.tokens = allocateTokens(device, rows);
+    this.tokens = allocateTokens(device, rows, config.plan.layers);
   }
 
   /** A pass of as many tokens as there is memory for. */
@@ -178,8 +184,7 @@ class PassWorkspace implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    const { ids, targets, positions, documents } = this.tokens;
-    this.#device.free(ids, targets, positions, documents);
+    freeTokens(this.#device, this.tokens);
     this.activations[Symbol.dispose]();
   }
 }

@@ -25,7 +25,7 @@ import type { Norm } from "./norm.ts";
 import * as passes from "./passes.ts";
 import type { NormPlan } from "./plan.ts";
 import { RopeBuffers } from "./rope_buffers.ts";
-import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
+import { allocateTokens, firstTokens, freeTokens, type TokenBuffers } from "./token_buffers.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 
 /** Options of {@linkcode Network.create}. */
@@ -140,7 +140,7 @@ export class Network implements passes.Decoder, Disposable {
     const types = activationTypes(this.blocks);
     this.#activations = new Activations(this.device, this.config, merged, types);
     const { tokens } = merged;
-    this.#tokens = allocateTokens(this.device, tokens);
+    this.#tokens = allocateTokens(this.device, tokens, this.config.plan.layers);
     this.#rowLoss = this.device.vector(tokens, "f32", "losses of the tokens");
     this.head.reserve(tokens);
     this.#rstd = Array.from(
@@ -168,8 +168,8 @@ export class Network implements passes.Decoder, Disposable {
     this.#programs.clear();
     this.#activations?.[Symbol.dispose]();
     this.#activations = null;
-    const { ids, targets, positions, documents } = this.#tokens ?? {};
-    this.device.free(ids, targets, positions, documents, this.#rowLoss, ...this.#rstd);
+    if (this.#tokens) freeTokens(this.device, this.#tokens);
+    this.device.free(this.#rowLoss, ...this.#rstd);
     this.head.release();
     this.#tokens = this.#rowLoss = null;
     this.#rstd = [];

@@ -7,10 +7,11 @@
 
 import { ModelError } from "../errors.ts";
 import type { JsonFields } from "../io/json.ts";
+import { MAX_HEAD_DIM } from "../kernels/attention/shapes.ts";
 import type { LayerPlan, ModelPlan, NormPlan } from "./plan.ts";
 
 /** The head sizes that the attention kernels are built for. */
-const HEAD_DIM = { min: 8, max: 128 };
+const HEAD_DIM = { min: 8, max: MAX_HEAD_DIM };
 
 /** Something that no kernel computes yet. */
 interface Limit {
@@ -32,13 +33,6 @@ const inNorms = (asks: (norm: NormPlan) => boolean) => (plan: ModelPlan) =>
 
 const LIMITS: readonly Limit[] = [
   {
-    asks: inLayers(({ attention }) => attention.window !== null),
-    fields: ["sliding_window", "layer_types"],
-    wanted: "null",
-    remedy: "choose a Mistral model that attends to the whole context, such as 7B v0.3, Nemo or " +
-      "Small 24B (sliding windows are not computed yet; an absent field means 4096)",
-  },
-  {
     asks: inLayers(({ attention: { rope } }) => rope === null),
     fields: ["no_rope_layers", "no_rope_layer_interval"],
     wanted: "absent",
@@ -52,12 +46,6 @@ const LIMITS: readonly Limit[] = [
     fields: ["rope_parameters", "rope_scaling"],
     wanted: "without a factor",
     remedy: "choose a model whose cosines, sines and queries have none",
-  },
-  {
-    asks: inLayers(({ attention }) => attention.softCap !== null),
-    fields: ["attn_logit_softcapping"],
-    wanted: "null",
-    remedy: "choose a model without a cap of the attention scores",
   },
   {
     asks: ({ head }) => head.softCap !== null,

@@ -6,6 +6,7 @@
 
 import { type BufferView, firstOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
+import type { LayerPlan } from "./plan.ts";
 
 /**
  * The tokens of one step, as the kernels see them: one flat stream, rows of the batch end to end.
@@ -30,40 +31,81 @@ export interface TokenBuffers {
   positions: Vector;
   /** u32 [tokens, 2] */
   documents: BufferView;
+  /**
+   * By width of a sliding window, the same cut to what the window lets through: of each token, the
+   * first that it sees, and the one behind the last that sees it.
+   */
+  windows: ReadonlyMap<number, BufferView>;
 }
 
-/** Makes buffers for `tokens` tokens. */
-export function allocateTokens(device: Device, tokens: number): TokenBuffers {
+/**
+ * Makes buffers for `tokens` tokens.
+ *
+ * @param layers Those whose windows there are buffers for: not for one that no token of so few
+ * leaves.
+ */
+export function allocateTokens(
+  device: Device,
+  tokens: number,
+  layers: readonly LayerPlan[],
+): TokenBuffers {
+  const documents = (label: string) => device.allocate(8 * tokens, label);
+  const widths = new Set(layers.map(({ attention: { window } }) => window ?? tokens));
   return {
     ids: device.vector(tokens, "u32", "token ids"),
     targets: device.vector(tokens, "i32", "targets"),
     positions: device.vector(tokens, "u32", "positions"),
-    documents: device.allocate(8 * tokens, "documents"),
+    documents: documents("documents"),
+    windows: new Map(
+      [...widths].filter((width) => width < tokens)
+        .map((width) => [width, documents(`documents, in windows of ${width}`)]),
+    ),
   };
+}
+
+/** Frees the buffers. */
+export function freeTokens(device: Device, buffers: TokenBuffers): void {
+  const { ids, targets, positions, documents, windows } = buffers;
+  device.free(ids, targets, positions, documents, ...windows.values());
+}
+
+/** The documents as a layer with this window sees them. */
+export function documentsIn(
+  { documents, windows }: TokenBuffers,
+  window: number | null,
+): BufferView {
+  return window === null ? documents : windows.get(window) ?? documents;
 }
 
 /** Views of the buffers on the first `count` tokens. */
 export function firstTokens(buffers: TokenBuffers, count: number): TokenBuffers {
+  const size = Math.max(16, Math.ceil(count / 2) * 16);
+  const first = (documents: BufferView) => ({ ...documents, size });
   return {
     ids: firstOf(buffers.ids, count),
     targets: firstOf(buffers.targets, count),
     positions: firstOf(buffers.positions, count),
-    documents: { ...buffers.documents, size: Math.max(16, Math.ceil(count / 2) * 16) },
+    documents: first(buffers.documents),
+    windows: new Map([...buffers.windows].map(([width, view]) => [width, first(view)])),
   };
 }
 
 /** Uploads the tokens of a step. */
 export function writeTokens(device: Device, buffers: TokenBuffers, arrays: TokenArrays): void {
   const { inputIds, targets, positions, documentStart, documentEnd } = arrays;
-  const documents = new Uint32Array(2 * inputIds.length);
-  for (let t = 0; t < inputIds.length; t++) {
-    documents[2 * t] = documentStart[t];
-    documents[2 * t + 1] = documentEnd[t];
-  }
+  const documents = (window: number) => {
+    const bounds = new Uint32Array(2 * inputIds.length);
+    for (let t = 0; t < inputIds.length; t++) {
+      bounds[2 * t] = Math.max(documentStart[t], t - window + 1);
+      bounds[2 * t + 1] = Math.min(documentEnd[t], t + window);
+    }
+    return bounds;
+  };
   device.write(buffers.ids, inputIds);
   device.write(buffers.targets, targets);
   device.write(buffers.positions, positions);
-  device.write(buffers.documents, documents);
+  device.write(buffers.documents, documents(Infinity));
+  for (const [width, view] of buffers.windows) device.write(view, documents(width));
 }
 
 /** One sequence of ids as a step; `labels` are Hugging Face's: as long as the ids, shifted here. */
