@@ -37,6 +37,17 @@ export function denseTensors(network: Network, { model: { dtype } }: Form): Tens
   }));
 }
 
+/** Whether a linear layer is written as codes where others are: not one that is stored as values. */
+function isCoded(linear: Linear, { asStored }: Form): boolean {
+  return !asStored || linear.stored !== undefined;
+}
+
+/** The modules whose weights are written as values beside others that are codes. */
+export function unquantizedModules(network: Network, form: Form): string[] {
+  return network.linears().filter((linear) => !isCoded(linear, form))
+    .flatMap(({ spec: { parts } }) => parts.map(({ module }) => module));
+}
+
 /** The parts of a linear layer. */
 export async function linearTensors(linear: Linear, form: Form): Promise<TensorSource[]> {
   const { dtype, codes: stored } = form.model;
@@ -45,7 +56,7 @@ export async function linearTensors(linear: Linear, form: Form): Promise<TensorS
   for (const [index, part] of parts.entries()) {
     const name = weightName(part);
     const shape = [part.rows, inFeatures];
-    if (stored === null) {
+    if (stored === null || !isCoded(linear, form)) {
       const data = async () => fromFloat32(await linear.readWeight(index), dtype);
       tensors.push({ name, dtype, shape, data });
       continue;

@@ -10,8 +10,8 @@ import { submitOnce } from "../gpu/submit_once.ts";
 import { widen } from "../kernels/rows/widen.ts";
 import type { LinearPart, LinearSpec } from "./linear_spec.ts";
 import { type Raw16, rowsPerRead, type StoredCodes, type WeightSource } from "./weight_source.ts";
-import { codecOf } from "../numerics/formats.ts";
 import { rotateValues } from "../numerics/hadamard.ts";
+import { decodeRows } from "../numerics/scale_grid.ts";
 
 /** Writes packed f32 rows into rows `first` and following of an f32 or f16 matrix. */
 export function uploadRows(
@@ -70,7 +70,7 @@ export async function loadMatrix(
       continue;
     }
     const values = stored
-      ? decodeRows(stored, target.cols, row, count)
+      ? decoded(stored, target.cols, row, count)
       : await source.rows(name, shape, row, count);
     uploadRows(device, target, first + row, values);
   }
@@ -98,14 +98,14 @@ async function uploadRaw16(
 }
 
 /** Rows of stored codes as numbers, rotated back. */
-function decodeRows(stored: StoredCodes, cols: number, first: number, count: number) {
-  const table = codecOf(stored.format).values();
-  const values = new Float32Array(count * cols);
-  for (let i = 0; i < values.length; i++) {
-    const row = first + Math.floor(i / cols);
-    values[i] = table[stored.codes[first * cols + i]] * stored.valueScales[row];
-  }
-  return stored.rotation === 1 ? values : rotateValues(values, stored.rotation);
+function decoded(
+  { format, codes, grid, rotation }: StoredCodes,
+  cols: number,
+  first: number,
+  count: number,
+): Float32Array<ArrayBuffer> {
+  const values = decodeRows(format, codes, grid, cols, first, count);
+  return rotation === 1 ? values : rotateValues(values, rotation);
 }
 
 /** Reads the rows of one part of a merged f32 or f16 weight as packed f32 [rows, inFeatures]. */

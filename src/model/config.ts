@@ -12,7 +12,8 @@ import { JsonFields, readJson } from "../io/json.ts";
 import { refuseUnclaimed } from "./claimed_fields.ts";
 import { FAMILIES } from "./families/registry.ts";
 import { type ModelPlan, planTensorShapes } from "./plan.ts";
-import { parseQuantizationConfig, type QuantizationConfig } from "./quantization_config.ts";
+import type { QuantizationConfig } from "./quantization_config.ts";
+import { parseQuantizationConfig } from "./read_quantization.ts";
 import type { RopeScaling } from "./rope_config.ts";
 import { expectSupported } from "./support.ts";
 

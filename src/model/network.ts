@@ -65,13 +65,19 @@ export class Network implements passes.Decoder, Disposable {
   #programs = new Map<string, Promise<Program>>();
 
   private constructor(options: NetworkOptions) {
-    const { device, config, method, random, restoring = false } = options;
+    const { device, config, method, source, random, restoring = false } = options;
     this.device = device;
     this.config = config;
     this.method = method;
     this.parameters = new Parameters(device);
     this.#ropeBuffers = new RopeBuffers(device);
-    this.layers = method.build({ device, parameters: this.parameters, random, restoring });
+    this.layers = method.build({
+      device,
+      parameters: this.parameters,
+      random,
+      restoring,
+      leavesUnquantized: (weight) => source.leavesUnquantized?.(weight) ?? false,
+    });
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
     for (const [index, layer] of layers.entries()) {

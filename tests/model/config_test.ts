@@ -193,9 +193,11 @@ Deno.test("the quantization block that is written is read back", () => {
       for (const activations of ["row", "tensor"] as const) {
         const quantization_config = quantizationBlock({ format, weights, activations });
         assertEquals(parse({ quantization_config }).quantization, {
+          method: "compressed-tensors",
           format,
           weights,
           activations,
+          otherActivations: null,
           ignore: ["lm_head"],
           transforms: { rotations: new Map(), matrices: new Map() },
         });

@@ -99,6 +99,7 @@ export class Nf4Base implements BaseWeight {
 
   async #quantize(part: LinearPart, weight: Nf4Weight, source: WeightSource): Promise<void> {
     const { rows } = part;
+    source.onRounded?.(weightName(part));
     const input = this.#device.matrix(rows, this.#spec.inFeatures, "f32", "weight to quantise");
     try {
       await loadMatrix(this.#device, weightName(part), rows, source, input);

@@ -21,11 +21,23 @@ import { dequantize, quantize } from "../../kernels/rows/quantize.ts";
 import { rotate } from "../../kernels/rows/rotation.ts";
 import type { NumberFormat, ScaleGranularity } from "../../numerics/formats.ts";
 import type { LinearPart, LinearSpec } from "../linear_spec.ts";
+import { largestRowScales, rowScales } from "../../numerics/scale_grid.ts";
 import type { StoredCodes, WeightSource } from "../weight_source.ts";
 import { loadMatrix, weightName } from "../load.ts";
 
 /** The scale of a row of zeros, so that it can take updates of ordinary size. */
 export const VANISHING_SCALE = 1;
+
+/** Rows of a weight as they are stored. */
+export interface QuantizedRows {
+  format: NumberFormat;
+  /** [rows, cols] */
+  codes: Uint8Array<ArrayBuffer>;
+  /** f32 [rows]: the value of a code is `decode(code) · scale`. */
+  valueScales: Float32Array<ArrayBuffer>;
+  /** The block by which rows are rotated. */
+  rotation: number;
+}
 
 /** The parts of a merged linear layer below each other as codes, with space for further rows. */
 export class QuantizedWeight {
@@ -72,7 +84,9 @@ export class QuantizedWeight {
 
   /**
    * Fills a part from a model's files, which may have it as codes of the same format: these are
-   * taken as they are, if they are rotated alike.
+   * taken as they are, if they are rotated alike and their scales fit. Where only the scales do not, as
+   * there are several per row, they are rounded under the largest of these: the codes that it belongs
+   * to stay as they are.
    *
    * @param wantsError Whether to return the rounding error.
    * @returns The error, f32 [rows, inFeatures] and rotated as the codes are, for the caller to free;
@@ -85,18 +99,23 @@ export class QuantizedWeight {
   ): Promise<Matrix | null> {
     const { rows, start } = part;
     const cols = this.codes.cols;
-    const stored = await source.codes(weightName(part), [rows, cols]);
-    if (stored?.format === this.format && stored.rotation === this.#rotation) {
-      await this.#writeStored(start, stored);
+    const name = weightName(part);
+    const stored = await source.codes(name, [rows, cols]);
+    const isAlike = stored?.format === this.format && stored.rotation === this.#rotation;
+    const taken = isAlike ? this.#commonScales(rowScales(stored.grid, [rows, cols])) : null;
+    if (taken) {
+      await this.#writeStored(start, stored!.codes, taken);
       return null;
     }
+    source.onRounded?.(name);
     const device = this.#device;
     const original = device.matrix(rows, cols, "f32", "weight to quantise");
     const error = wantsError ? device.matrix(rows, cols, "f32", "quantisation error") : null;
     try {
-      await loadMatrix(device, weightName(part), rows, source, original);
+      await loadMatrix(device, name, rows, source, original);
       await this.rotate(original);
-      await this.quantizeRows(start, original, { error, headroom: this.#headroom });
+      const scales = isAlike ? this.#coveringScales(stored, rows) : null;
+      await this.quantizeRows(start, original, { scales, error, headroom: this.#headroom });
       return error;
     } catch (failure) {
       device.free(error);
@@ -106,11 +125,28 @@ export class QuantizedWeight {
     }
   }
 
+  /** Scales of a part's rows, or null where all rows must have the same and do not. */
+  #commonScales(scales: Float32Array<ArrayBuffer> | null): Float32Array<ArrayBuffer> | null {
+    const differ = this.#granularity === "tensor" && scales?.some((scale) => scale !== scales[0]);
+    return differ ? null : scales;
+  }
+
+  /** The smallest of the file's scales under which no value of a row, or of the part, saturates. */
+  #coveringScales({ grid }: StoredCodes, rows: number): Float32Array<ArrayBuffer> {
+    const largest = largestRowScales(grid, [rows, this.codes.cols]);
+    if (this.#granularity === "tensor") largest.fill(largest.reduce((a, b) => Math.max(a, b)));
+    return largest.map((scale) => 1 / scale);
+  }
+
   /**
    * Writes codes as they are in the file. The file's scales multiply decoded values, `scales`
    * multiply values before encoding.
    */
-  async #writeStored(start: number, { codes, valueScales }: StoredCodes): Promise<void> {
+  async #writeStored(
+    start: number,
+    codes: Uint8Array<ArrayBuffer>,
+    valueScales: Float32Array<ArrayBuffer>,
+  ): Promise<void> {
     const { cols, pitch } = this.codes;
     const rows = codes.length / cols;
     const whole = pitched(codes, rows, cols, pitch);
@@ -142,14 +178,14 @@ export class QuantizedWeight {
    *
    * @param input f32 [rows, inFeatures], rotated by {@linkcode QuantizedWeight.rotate} where the
    * weight is.
-   * @param options `scale`: that of all of them; null to find it, with `headroom` above the largest
-   * magnitude. `error`, f32 [rows, inFeatures]: receives the stored values minus the input.
+   * @param options `scales`: of the rows; null to find them, with `headroom` above the largest
+   * magnitudes. `error`, f32 [rows, inFeatures]: receives the stored values minus the input.
    */
   async quantizeRows(
     first: number,
     input: Matrix,
-    { scale = null, headroom = 1, error = null }: {
-      scale?: number | null;
+    { scales: given = null, headroom = 1, error = null }: {
+      scales?: Float32Array<ArrayBuffer> | null;
       headroom?: number;
       error?: Matrix | null;
     } = {},
@@ -157,8 +193,8 @@ export class QuantizedWeight {
     const device = this.#device;
     const { rows } = input;
     const scales = device.vector(rows, "f32", "scales");
-    if (scale !== null) device.write(scales, new Float32Array(rows).fill(scale));
-    const granularity = scale === null ? this.#granularity : "given";
+    if (given) device.write(scales, given);
+    const granularity = given ? "given" : this.#granularity;
     const { codes } = this;
     const size = 4 * rows;
     const place = { codes, scales, firstRow: first };
@@ -181,7 +217,7 @@ export class QuantizedWeight {
   }
 
   /** A part as it is stored, rotated. */
-  async readStored({ start, rows }: LinearPart): Promise<StoredCodes> {
+  async readStored({ start, rows }: LinearPart): Promise<QuantizedRows> {
     const { cols, pitch } = this.codes;
     const scales = await this.readScales(start, rows);
     const isRows = layoutOf(this.format.name) === "rows";
