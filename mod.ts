@@ -42,7 +42,14 @@ export type { ModelConfig } from "./src/model/config.ts";
 export type { CodeFormat } from "./src/numerics/formats.ts";
 export type { QuantizationConfig } from "./src/model/quantization_config.ts";
 export type { Rotations, Transforms } from "./src/model/transform_config.ts";
-export type { LinearRopeScaling, Llama3RopeScaling, RopeScaling } from "./src/model/rope_config.ts";
+export type {
+  LinearRopeScaling,
+  Llama3RopeScaling,
+  LongRopeScaling,
+  ProportionalRopeScaling,
+  RopeScaling,
+  YarnRopeScaling,
+} from "./src/model/rope_scaling.ts";
 export type { GenerateOptions } from "./src/inference/generate.ts";
 export type { SamplingOptions } from "./src/inference/sampling.ts";
 export type { ChatMessage, ChatTemplate, Tokenizer, TokenStream } from "./src/io/tokenizer.ts";

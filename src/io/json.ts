@@ -53,24 +53,28 @@ export function showJson(value: unknown): string {
  * It remembers which fields were read; {@linkcode unclaimed} lists the others.
  */
 export class JsonFields {
-  /** The object itself. */
+  /** The object, with the defaults of what it has not. */
   readonly json: Record<string, unknown>;
   /** Where the object stands, for messages: a quoted path, or a field in one. */
   readonly where: string;
   readonly #claimed = new Set<string>();
+  /** The fields that the file itself has. */
+  readonly #own: readonly string[];
 
   /**
    * Takes an object to read from.
    *
+   * @param defaults The values of fields that are absent.
    * @throws {ModelError} if `json` is not an object.
    */
-  constructor(json: unknown, where: string) {
+  constructor(json: unknown, where: string, defaults: Readonly<Record<string, unknown>> = {}) {
     if (!isJsonObject(json)) {
       throw new ModelError(
         `${where} must be a JSON object: found ${showJson(json)}; correct the file`,
       );
     }
-    this.json = json;
+    this.json = { ...defaults, ...json };
+    this.#own = Object.keys(json);
     this.where = where;
   }
 
@@ -88,7 +92,7 @@ export class JsonFields {
 
   /** The names of the fields that no method of this object was asked for yet. */
   unclaimed(): string[] {
-    return Object.keys(this.json).filter((name) => !this.#claimed.has(name));
+    return this.#own.filter((name) => !this.#claimed.has(name));
   }
 
   /** The field as it stands; undefined when absent or null. */

@@ -51,12 +51,17 @@ export class Weights implements Disposable {
 
   /** Whether there is a tensor of this name. */
   has(name: string): boolean {
-    return this.#files.has(this.#storedName(name));
+    return this.#files.has(this.storedName(name));
   }
 
   /** From now on, `name` means the tensor that is stored as `stored`. */
   alias(name: string, stored: string): void {
     this.#aliases.set(name, stored);
+  }
+
+  /** The name that a tensor has in the files. */
+  storedName(name: string): string {
+    return this.#aliases.get(name) ?? name;
   }
 
   /** The names of all tensors. */
@@ -70,7 +75,7 @@ export class Weights implements Disposable {
    * @throws {FileError} if there is no such tensor.
    */
   info(name: string): TensorInfo {
-    return this.#file(name).tensors.get(this.#storedName(name))!;
+    return this.#file(name).tensors.get(this.storedName(name))!;
   }
 
   /**
@@ -79,7 +84,7 @@ export class Weights implements Disposable {
    * @throws {FileError} if there is no such tensor, or its bytes cannot be read.
    */
   async read(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    return await this.#file(name).read(this.#storedName(name));
+    return await this.#file(name).read(this.storedName(name));
   }
 
   /**
@@ -93,7 +98,7 @@ export class Weights implements Disposable {
     byteStart: number,
     byteLength: number,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    return await this.#file(name).readRange(this.#storedName(name), byteStart, byteLength);
+    return await this.#file(name).readRange(this.storedName(name), byteStart, byteLength);
   }
 
   /** Closes all files; a second call does nothing. */
@@ -106,12 +111,8 @@ export class Weights implements Disposable {
     this.close();
   }
 
-  #storedName(name: string): string {
-    return this.#aliases.get(name) ?? name;
-  }
-
   #file(name: string): SafetensorsFile {
-    const file = this.#files.get(this.#storedName(name));
+    const file = this.#files.get(this.storedName(name));
     if (!file) {
       throw new FileError(
         `Cannot find the tensor "${name}" in "${this.folder}": none of its ${this.#files.size} ` +

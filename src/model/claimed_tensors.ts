@@ -11,7 +11,7 @@ import type { Weights } from "../io/weights.ts";
 import type { CodedMatrices } from "../layers/weight_source.ts";
 import { readCodedMatrices } from "./coded_matrices.ts";
 import { expectHadamard } from "./stored_transforms.ts";
-import { FAMILIES } from "./families/registry.ts";
+import { MODEL_TYPES } from "./families/registry.ts";
 import { type ModelPlan, planTensorShapes } from "./plan.ts";
 import type { QuantizationConfig } from "./quantization_config.ts";
 
@@ -85,7 +85,7 @@ function missingTensor(
     return new ModelError(
       `${start} but "${other}", which its model_type has no use for: config.json and the weights ` +
         "are of different architectures, so restore the config.json that the model was published " +
-        `with (of architectures, ${Object.keys(FAMILIES).join(" and ")} are supported)`,
+        `with (of model types, ${MODEL_TYPES.join(", ")} are supported)`,
     );
   }
   return new ModelError(`${start}: fetch the model again`);

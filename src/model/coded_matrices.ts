@@ -18,7 +18,7 @@ import { namesModule } from "./module_patterns.ts";
 import { type ModelPlan, planTensorShapes } from "./plan.ts";
 import type { QuantizationConfig, QuantizationMethod } from "./quantization_config.ts";
 
-/** What a linear layer's tensors are called after the path of its module. */
+/** What the weight of a linear layer is called after the path of its module. */
 const WEIGHT = "weight";
 /** The names of the scales, by whose files they are in: the first that is there counts. */
 const SCALES: Readonly<Record<QuantizationMethod, { weight: string[]; activations: string[] }>> = {
@@ -79,7 +79,7 @@ async function readScales(
   claimed: Set<string>,
 ): Promise<CodedMatrix> {
   const { method, format, otherActivations, ignore } = quantization;
-  const module = name.slice(0, -WEIGHT.length);
+  const module = weights.storedName(name).slice(0, -WEIGHT.length);
   const ignored = ignore.find((entry) => namesModule(entry, module.slice(0, -1), "ignore"));
   if (ignored !== undefined) {
     throw new ModelError(

@@ -10,17 +10,16 @@ import { join } from "node:path";
 import { exists } from "../io/exists.ts";
 import { JsonFields, readJson } from "../io/json.ts";
 import { refuseUnclaimed } from "./claimed_fields.ts";
-import { FAMILIES } from "./families/registry.ts";
-import { type ModelPlan, planTensorShapes } from "./plan.ts";
+import { FAMILIES, MODEL_TYPES, type Wrapper, WRAPPERS } from "./families/registry.ts";
+import { type ModelPlan, planTensorShapes, renameTensors } from "./plan.ts";
 import type { QuantizationConfig } from "./quantization_config.ts";
 import { parseQuantizationConfig } from "./read_quantization.ts";
-import type { RopeScaling } from "./rope_config.ts";
+import type { RopeScaling } from "./rope_scaling.ts";
 import { expectSupported } from "./support.ts";
 
 export { quantizationBlock, type QuantizationConfig } from "./quantization_config.ts";
-export { ropeInverseFrequencies, type RopeScaling } from "./rope_config.ts";
 
-/** The architecture and the special tokens of a LLaMA-family decoder. */
+/** The architecture and the special tokens of a decoder. */
 export interface ModelConfig {
   /** The family, such as `llama`. */
   readonly modelType: string;
@@ -38,13 +37,13 @@ export interface ModelConfig {
   readonly numHeads: number;
   /** Key and value heads; each serves `numHeads / numKeyValueHeads` query heads. */
   readonly numKeyValueHeads: number;
-  /** Components of a head: even, from 8 to 128. */
+  /** Components of a head: even, from 8 to 256. */
   readonly headDim: number;
   /** Added to the mean square in RMSNorm. */
   readonly rmsNormEps: number;
-  /** The base of the rotary frequencies. */
+  /** The base of the rotary frequencies of the last layer that rotates; 0 if none does. */
   readonly ropeTheta: number;
-  /** How the rotary frequencies are scaled. */
+  /** How these frequencies are scaled. */
   readonly ropeScaling: RopeScaling;
   /** Whether the output projection is the embedding, so that no `lm_head.weight` is stored. */
   readonly tieWordEmbeddings: boolean;
@@ -91,38 +90,90 @@ export async function readModelConfig(folder: string): Promise<ModelConfig> {
  * @throws {ModelError} if the model is not supported, or the config contradicts itself.
  */
 export function parseModelConfig(json: unknown, where: string): ModelConfig {
-  const fields = new JsonFields(json, where);
-  const modelType = fields.raw("model_type");
-  const known = typeof modelType === "string" && Object.hasOwn(FAMILIES, modelType);
-  if (!known) {
-    throw fields.error(
-      "model_type",
-      Object.keys(FAMILIES).join(" or "),
-      "choose a model of one of these architectures, such as Llama 2 or 3, SmolLM2, TinyLlama or " +
-        "Mistral 7B v0.3",
-    );
-  }
-  if (fields.has("text_config")) {
-    throw fields.error("text_config", "absent", "choose a text model: this one is multimodal");
-  }
-  const plan = FAMILIES[modelType].plan(fields);
+  const file = new JsonFields(json, where);
+  const { modelType, fields, plan } = planConfig(file);
   expectSupported(plan, fields);
   const { vocabSize } = plan;
+  const ids = (name: string, absent?: number) =>
+    tokenIds(fields.isAbsent(name) ? file : fields, name, vocabSize, absent);
   const config = {
     modelType,
-    architectures: [fields.raw("architectures") ?? []].flat().map(String),
+    architectures: [file.raw("architectures") ?? []].flat().map(String),
     ...sizesOf(plan),
     maxPositionEmbeddings: fields.integer("max_position_embeddings", 1, 2048),
-    bosTokenId: tokenIds(fields, "bos_token_id", vocabSize, 1)[0] ?? null,
-    eosTokenIds: tokenIds(fields, "eos_token_id", vocabSize, 2),
-    padTokenId: tokenIds(fields, "pad_token_id", vocabSize)[0] ?? null,
-    quantization: fields.has("quantization_config")
-      ? parseQuantizationConfig(fields.object("quantization_config"), plan)
+    bosTokenId: ids("bos_token_id", 1)[0] ?? null,
+    eosTokenIds: ids("eos_token_id", 2),
+    padTokenId: ids("pad_token_id")[0] ?? null,
+    quantization: file.has("quantization_config")
+      ? parseQuantizationConfig(file.object("quantization_config"), plan)
       : null,
     plan,
   };
+  fields.raw("quantization_config");
+  fields.raw("architectures");
   refuseUnclaimed(fields, plan);
   return config;
+}
+
+/**
+ * Plans a config, whether the kernels can compute the plan or not.
+ *
+ * @throws {ModelError} for a family that is not known, or fields that contradict each other.
+ */
+export function planConfig(file: JsonFields): Planned & { modelType: string } {
+  const modelType = expectKnown(file, MODEL_TYPES);
+  const planned = Object.hasOwn(WRAPPERS, modelType)
+    ? planWrapped(file, WRAPPERS[modelType])
+    : planText(file.json, file.where, modelType);
+  return { modelType, ...planned };
+}
+
+/**
+ * The `model_type` of a config.
+ *
+ * @throws {ModelError} if it is none of those there are.
+ */
+function expectKnown(fields: JsonFields, known: readonly string[], absent?: string): string {
+  const modelType = fields.raw("model_type") ?? absent;
+  if (typeof modelType === "string" && known.includes(modelType)) return modelType;
+  throw fields.error(
+    "model_type",
+    `one of ${known.join(", ")}`,
+    "choose a model of one of these families (docs/MODELS.md says which those are), or ask for " +
+      "this one in an issue of the project",
+  );
+}
+
+/** A config of a text model, and its plan. */
+interface Planned {
+  fields: JsonFields;
+  plan: ModelPlan;
+}
+
+function planText(json: Record<string, unknown>, where: string, modelType: string): Planned {
+  const { plan, defaults } = FAMILIES[modelType];
+  const fields = new JsonFields(json, where, defaults);
+  fields.raw("model_type");
+  if (fields.has("text_config")) {
+    throw fields.error(
+      "text_config",
+      "absent",
+      `a model_type with one is ${Object.keys(WRAPPERS).join(" or ")}: restore the config.json ` +
+        "that the model was published with",
+    );
+  }
+  return { fields, plan: plan(fields) };
+}
+
+/** Plans the text model of a model of texts and images, under the names that transformers gives it. */
+function planWrapped(file: JsonFields, { textType, tied }: Wrapper): Planned {
+  const text = file.object("text_config");
+  const modelType = expectKnown(text, Object.keys(FAMILIES), textType);
+  const tie_word_embeddings = file.boolean("tie_word_embeddings", tied);
+  const json = { ...text.json, tie_word_embeddings };
+  const { fields, plan } = planText(json, text.where, modelType);
+  const rename = (name: string) => name.replace(/^model\./, "model.language_model.");
+  return { fields, plan: renameTensors(plan, rename) };
 }
 
 /**
@@ -137,7 +188,8 @@ export function firstLayers(config: ModelConfig, count: number): ModelConfig {
 
 /** What a plan says in one number each. All layers have the same sizes: see `support.ts`. */
 function sizesOf({ vocabSize, hiddenSize, layers, finalNorm, head }: ModelPlan) {
-  const [{ attention: { heads, kvHeads, headDim, rope }, mlp }] = layers;
+  const [{ attention: { heads, kvHeads, headDim }, mlp }] = layers;
+  const rope = layers.map(({ attention }) => attention.rope).findLast((rope) => rope !== null);
   return {
     vocabSize,
     hiddenSize,
@@ -147,8 +199,8 @@ function sizesOf({ vocabSize, hiddenSize, layers, finalNorm, head }: ModelPlan) 
     numKeyValueHeads: kvHeads,
     headDim,
     rmsNormEps: finalNorm.eps,
-    ropeTheta: rope!.theta,
-    ropeScaling: rope!.scaling,
+    ropeTheta: rope?.theta ?? 0,
+    ropeScaling: rope?.scaling ?? null,
     tieWordEmbeddings: head.tied,
   };
 }

@@ -12,7 +12,7 @@
 import { ModelError } from "../errors.ts";
 import { showJson } from "../io/json.ts";
 import type { ModelConfig } from "./config.ts";
-import { FAMILIES } from "./families/registry.ts";
+import { classNameOf } from "./families/registry.ts";
 
 /**
  * Beginnings of the classes of transformers' families with a graph of their own. Classes that are
@@ -34,7 +34,7 @@ const PUBLISHED = new RegExp(
  * @throws {ModelError} naming the class.
  */
 export function expectClass(folder: string, { modelType, architectures }: ModelConfig): void {
-  const { className } = FAMILIES[modelType];
+  const className = classNameOf(modelType);
   const other = architectures.find((name) =>
     PUBLISHED.test(name) && name.replace(/(For|Model|LMHead).*$/, "") !== className
   );

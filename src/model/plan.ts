@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { RopeScaling } from "./rope_config.ts";
+import type { RopeScaling } from "./rope_scaling.ts";
 
 /** The architecture of a model. */
 export interface ModelPlan {
@@ -75,23 +75,43 @@ export interface AttentionPlan {
   /** How queries and keys are turned by their positions; null for not at all (NoPE). */
   readonly rope: RopePlan | null;
   /** RMSNorm of queries and keys before rotation: each head by itself, or all heads as one row. */
-  readonly qkNorm: { readonly over: "head" | "width"; readonly weightOffset: 0 | 1 } | null;
+  readonly qkNorm: QkNormPlan | null;
   /** Which projections add a bias. */
   readonly bias: { readonly qkv: boolean; readonly o: boolean };
 }
 
-/** Rotary position embedding: see `rope_config.ts`. */
+/** RMSNorm of queries and keys. */
+export interface QkNormPlan {
+  /** What is a row: a head, so that all heads share a weight `[headDim]`, or all heads of a token. */
+  readonly over: "head" | "width";
+  /** 1 where rows are multiplied by 1 + weight. */
+  readonly weightOffset: 0 | 1;
+  /** Added to the mean square. */
+  readonly eps: number;
+  /** The two weights. */
+  readonly tensors: { readonly q: string; readonly k: string };
+}
+
+/** Rotary position embedding: see `rope_frequencies.ts`. */
 export interface RopePlan {
   /** The base of the frequencies. */
   readonly theta: number;
   /** How the frequencies are scaled. */
   readonly scaling: RopeScaling;
-  /** The first components of a head, which are turned; the others stay as they are. */
+  /** How many components of a head are turned, the first ones; the others stay as they are. */
   readonly rotatedDims: number;
   /** Whether planes are components (2i, 2i + 1), in place of (i, i + rotatedDims / 2). */
   readonly interleaved: boolean;
-  /** Factor of cosines and sines. */
+  /** Factor of cosines and sines, so of what is turned; what stays is not multiplied. */
   readonly factor: number;
+  /**
+   * Where turned queries are multiplied by 1 + beta · ln(1 + ⌊position /
+   * originalMaxPositionEmbeddings⌋); null where they are not.
+   */
+  readonly queryScale: {
+    readonly beta: number;
+    readonly originalMaxPositionEmbeddings: number;
+  } | null;
 }
 
 /** `down(activation(gate(x)) · up(x))`. */
@@ -128,6 +148,49 @@ export interface TensorRows {
   readonly rows: number;
 }
 
+/** The plan with every tensor under another name. */
+export function renameTensors(plan: ModelPlan, rename: (name: string) => string): ModelPlan {
+  const renamed = <T extends { readonly tensor: string }>(of: T): T => ({
+    ...of,
+    tensor: rename(of.tensor),
+  });
+  const norm = (plan: NormPlan | null) => plan && renamed(plan);
+  return {
+    ...plan,
+    embedding: renamed(plan.embedding),
+    layers: plan.layers.map((layer): LayerPlan => {
+      const { norms: { attentionIn, attentionOut, mlpIn, mlpOut }, attention } = layer;
+      const tensors = Object.entries(layer.tensors)
+        .map(([role, rows]) => [role, { ...rows, name: rename(rows.name) }]);
+      const qkNorm = attention.qkNorm && {
+        ...attention.qkNorm,
+        tensors: {
+          q: rename(attention.qkNorm.tensors.q),
+          k: rename(attention.qkNorm.tensors.k),
+        },
+      };
+      return {
+        ...layer,
+        attention: { ...attention, qkNorm },
+        norms: {
+          attentionIn: norm(attentionIn),
+          attentionOut: norm(attentionOut),
+          mlpIn: norm(mlpIn),
+          mlpOut: norm(mlpOut),
+        },
+        tensors: Object.fromEntries(tensors),
+      };
+    }),
+    finalNorm: renamed(plan.finalNorm),
+    head: renamed(plan.head),
+  };
+}
+
+/** The name of the bias that stands beside a weight. */
+export function biasName(weight: string): string {
+  return weight.replace(/\.weight$/, ".bias");
+}
+
 /**
  * The name and shape of every tensor that a plan reads, in the order of the forward pass. Matrices
  * are `[outFeatures, inFeatures]`.
@@ -137,19 +200,26 @@ export function planTensorShapes(plan: ModelPlan): Map<string, number[]> {
   const shapes = new Map<string, number[]>([[plan.embedding.tensor, [vocabSize, hiddenSize]]]);
   const norm = (norm: NormPlan | null) => norm && shapes.set(norm.tensor, [hiddenSize]);
   for (const { norms, attention, mlp, tensors } of plan.layers) {
-    const linear = (inFeatures: number, ...roles: LinearRole[]) => {
+    const linear = (inFeatures: number, bias: boolean, ...roles: LinearRole[]) => {
       for (const { name, firstRow, rows } of roles.map((role) => tensors[role])) {
-        const [before] = shapes.get(name) ?? [0];
-        shapes.set(name, [Math.max(before, firstRow + rows), inFeatures]);
+        const outFeatures = Math.max(shapes.get(name)?.[0] ?? 0, firstRow + rows);
+        shapes.set(name, [outFeatures, inFeatures]);
+        if (bias) shapes.set(biasName(name), [outFeatures]);
       }
     };
+    const { heads, kvHeads, headDim, bias, qkNorm } = attention;
     norm(norms.attentionIn);
-    linear(hiddenSize, "q", "k", "v");
-    linear(attention.heads * attention.headDim, "o");
+    linear(hiddenSize, bias.qkv, "q", "k", "v");
+    if (qkNorm) {
+      const { over, tensors: { q, k } } = qkNorm;
+      shapes.set(q, [over === "head" ? headDim : heads * headDim]);
+      shapes.set(k, [over === "head" ? headDim : kvHeads * headDim]);
+    }
+    linear(heads * headDim, bias.o, "o");
     norm(norms.attentionOut);
     norm(norms.mlpIn);
-    linear(hiddenSize, "gate", "up");
-    linear(mlp.width, "down");
+    linear(hiddenSize, mlp.bias, "gate", "up");
+    linear(mlp.width, mlp.bias, "down");
     norm(norms.mlpOut);
   }
   norm(plan.finalNorm);

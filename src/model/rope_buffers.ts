@@ -8,7 +8,7 @@ import type { Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { uploadRopeFrequencies } from "../kernels/attention/rope_angles.ts";
 import type { AttentionPlan } from "./plan.ts";
-import { ropeInverseFrequencies } from "./rope_config.ts";
+import { ropeInverseFrequencies } from "./rope_frequencies.ts";
 
 /** The buffers, by what they are made of. */
 export class RopeBuffers {
@@ -22,11 +22,10 @@ export class RopeBuffers {
   /** The frequencies of a layer that rotates whole heads, from `uploadRopeFrequencies`. */
   of({ headDim, rope }: AttentionPlan): Vector {
     if (!rope) throw new TypeError("A layer without rotation has no frequencies");
-    const config = { headDim, ropeTheta: rope.theta, ropeScaling: rope.scaling };
-    const key = JSON.stringify(config);
+    const key = JSON.stringify([headDim, rope]);
     const known = this.#buffers.get(key);
     if (known) return known;
-    const made = uploadRopeFrequencies(this.#device, ropeInverseFrequencies(config));
+    const made = uploadRopeFrequencies(this.#device, ropeInverseFrequencies(rope, headDim));
     this.#buffers.set(key, made);
     return made;
   }

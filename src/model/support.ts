@@ -65,7 +65,8 @@ const LIMITS: readonly Limit[] = [
   },
   {
     asks: inLayers(({ attention: { rope, headDim } }) =>
-      rope !== null && (rope.rotatedDims !== headDim || rope.interleaved || rope.factor !== 1)
+      rope !== null && (rope.rotatedDims !== headDim || rope.interleaved || rope.factor !== 1 ||
+        rope.queryScale !== null || rope.scaling?.type === "longrope")
     ),
     fields: ["partial_rotary_factor", "rope_parameters", "rope_scaling"],
     wanted: "1",

@@ -51,7 +51,9 @@ Deno.test("a plan that asks for what no kernel computes is refused, whichever fa
     ["a factor of rotation", withRope({ factor: 1.2 }), "partial_rotary_factor"],
     [
       "norms of q and k",
-      withAttention({ qkNorm: { over: "head", weightOffset: 0 } }),
+      withAttention({
+        qkNorm: { over: "head", weightOffset: 0, eps: 1e-6, tensors: { q: "q_norm", k: "k_norm" } },
+      }),
       "model_type",
     ],
     ["biases of q, k, v", withAttention({ bias: { qkv: true, o: false } }), "attention_bias"],

@@ -9,6 +9,10 @@ export interface AttentionShape {
   numKeyValueHeads: number;
   /** Width of a head. */
   headDim: number;
+  /** Factor of q·k. Default `1/√headDim`. */
+  scale?: number;
+  /** c where scaled scores become c · tanh(score / c); null or left out for none. */
+  softCap?: number | null;
   /** For each token of the flat stream, where its document begins: token t attends to [documentStart[t], t]. */
   documentStart: ArrayLike<number>;
 }
@@ -17,12 +21,12 @@ export interface AttentionShape {
 export interface AttentionOutput {
   /** `[tokens, numHeads · headDim]`. */
   out: Float64Array;
-  /** log Σ exp of each query's scaled scores, `[tokens, numHeads]`: what the backward rebuilds the probabilities from. */
+  /** log Σ exp of each query's scaled and capped scores, `[tokens, numHeads]`: what the backward rebuilds the probabilities from. */
   logSumExp: Float64Array;
 }
 
 /**
- * Causal grouped-query attention with scale `1/√headDim` over a flat stream of packed documents.
+ * Causal grouped-query attention over a flat stream of packed documents.
  *
  * @param q Rotated queries `[tokens, numHeads · headDim]`.
  * @param k Rotated keys `[tokens, numKeyValueHeads · headDim]`.
@@ -42,7 +46,7 @@ export function attention(
   forEachQuery(shape, (t, head, first, qStart, keyStart) => {
     const scores = new Float64Array(t - first + 1);
     for (let j = first; j <= t; j++) {
-      scores[j - first] = dot(q, qStart, k, keyStart(j), headDim) / Math.sqrt(headDim);
+      scores[j - first] = score(shape, dot(q, qStart, k, keyStart(j), headDim));
     }
     const max = scores.reduce((a, b) => Math.max(a, b));
     const lse = max + Math.log(scores.reduce((sum, s) => sum + Math.exp(s - max), 0));
@@ -74,7 +78,7 @@ export interface AttentionRotation {
 
 /**
  * Backward of {@linkcode attention}. With P the probabilities and dP = dOut·Vᵀ:
- * `dS = P·(dP − rowsum(dOut·out))`, the row sum standing for rowsum(dP·P).
+ * `dS = P·(dP − rowsum(dOut·out))`, the row sum standing for rowsum(dP·P), times the slope of the cap.
  *
  * @param dOut dL/dout `[tokens, numHeads · headDim]`.
  * @param q The forward's queries.
@@ -95,7 +99,7 @@ export function attentionBackward(
   rotation?: AttentionRotation,
 ): AttentionGradients {
   const { numHeads, headDim } = shape;
-  const scale = 1 / Math.sqrt(headDim);
+  const { scale = 1 / Math.sqrt(headDim), softCap } = shape;
   const dq = new Float64Array(q.length);
   const dk = new Float64Array(k.length);
   const dv = new Float64Array(v.length);
@@ -104,8 +108,10 @@ export function attentionBackward(
     const lse = output.logSumExp[t * numHeads + head];
     for (let j = first; j <= t; j++) {
       const kStart = keyStart(j);
-      const p = Math.exp(dot(q, qStart, k, kStart, headDim) * scale - lse);
-      const dScore = p * (dot(dOut, qStart, v, kStart, headDim) - delta) * scale;
+      const s = score(shape, dot(q, qStart, k, kStart, headDim));
+      const p = Math.exp(s - lse);
+      const slope = softCap ? 1 - (s / softCap) ** 2 : 1;
+      const dScore = p * (dot(dOut, qStart, v, kStart, headDim) - delta) * slope * scale;
       addScaled(dv, kStart, p, dOut, qStart, headDim);
       addScaled(dq, qStart, dScore, k, kStart, headDim);
       addScaled(dk, kStart, dScore, q, qStart, headDim);
@@ -115,6 +121,11 @@ export function attentionBackward(
   const { positions, inverseFrequencies } = rotation;
   const turnedBack = (d: Float64Array) => applyRopeBackward(d, positions, inverseFrequencies);
   return { dq: turnedBack(dq), dk: turnedBack(dk), dv };
+}
+
+/** A score: the product of a query and a key, scaled and capped. */
+function score({ headDim, scale = 1 / Math.sqrt(headDim), softCap }: AttentionShape, qk: number) {
+  return softCap ? softCap * Math.tanh(qk * scale / softCap) : qk * scale;
 }
 
 /** Visits every query with its head, first visible token, offset in q, and the offset in k of a token. */

@@ -1,5 +1,5 @@
 /**
- * The LLaMA decoder in f64 with its backward pass, over a flat stream of packed documents.
+ * The decoder of any plan in f64 with its backward pass, over a flat stream of packed documents.
  *
  * Every step returns its output together with a `backward` closure, so a block reads twice:
  * downwards as the forward, upwards as the backward. There is no autograd engine to trust.
@@ -9,13 +9,21 @@
 
 import { ModelError } from "../../src/errors.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
+import {
+  biasName,
+  type LayerPlan,
+  type LinearRole,
+  type ModelPlan,
+  type NormPlan,
+  type QkNormPlan,
+} from "../../src/model/plan.ts";
 import { attention, attentionBackward, type AttentionShape } from "./attention.ts";
 import { joinColumns, splitColumns } from "./columns.ts";
 import { embed, embedBackward } from "./embedding.ts";
 import { linear, linearBackward } from "./linear.ts";
 import { crossEntropy } from "./loss.ts";
 import { rmsNorm, rmsNormBackward } from "./norm.ts";
-import { applyRope, inverseFrequencies } from "./rope.ts";
+import { plannedRotation } from "./rotation_plan.ts";
 import { swiglu, swigluBackward } from "./swiglu.ts";
 import type { TokenStream } from "./token_stream.ts";
 import { add, addScaled } from "./vector.ts";
@@ -95,17 +103,15 @@ export interface LossAndGradients {
   loss: number;
   /** Number of targets. */
   count: number;
-  /** By Hugging Face parameter name; a tied lm_head counts into `model.embed_tokens.weight`. */
+  /** By Hugging Face parameter name; a tied lm_head counts into the embedding. */
   gradients: Map<string, Float64Array>;
 }
 
-/** A LLaMA model in f64. */
+/** A model in f64. */
 export class ReferenceModel {
-  readonly #config: ModelConfig;
+  readonly #plan: ModelPlan;
   readonly #parameters: Map<string, Float64Array>;
   readonly #linears: LinearGroup;
-  readonly #inverseFrequencies: ArrayLike<number>;
-  readonly #lmHead: string;
   #gradients = new Map<string, Float64Array>();
 
   /**
@@ -113,20 +119,18 @@ export class ReferenceModel {
    *
    * @param config Sizes and constants.
    * @param parameters By Hugging Face name, row-major.
-   * @param linears Replaces the seven linear layers of every block; by default they are dense
-   *   and have gradients of their own.
+   * @param linears Replaces the linear layers of every block, without their biases; by default they are
+   *   dense and have gradients of their own.
    */
   constructor(
-    config: ModelConfig,
+    { plan }: Pick<ModelConfig, "plan">,
     parameters: Map<string, Float64Array>,
     linears?: LinearGroup,
   ) {
-    this.#config = config;
+    this.#plan = plan;
     this.#parameters = parameters;
     this.#linears = linears ??
       eachLinear((name, x, rows) => this.#dense(`${name}.weight`, x, rows));
-    this.#inverseFrequencies = inverseFrequencies(config);
-    this.#lmHead = config.tieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
   }
 
   /**
@@ -155,91 +159,171 @@ export class ReferenceModel {
   }
 
   #forward(tokens: TokenStream): { y: Float64Array; backward(dy: Float64Array): void } {
-    const { numLayers, hiddenSize } = this.#config;
-    const table = "model.embed_tokens.weight";
-    let x = embed(this.#parameter(table), tokens.inputIds, hiddenSize);
+    const { hiddenSize, embedding, layers, finalNorm, head } = this.#plan;
+    const rows = tokens.inputIds.length;
+    const table = this.#parameter(embedding.tensor);
+    let x = times(embed(table, tokens.inputIds, hiddenSize), embedding.scale);
     const steps: Differentiable[] = [];
-    const apply = (step: Differentiable) => {
-      steps.push(step);
-      x = step.y;
+    const apply = (step: (x: Float64Array) => Differentiable) => {
+      const done = step(x);
+      steps.push(done);
+      x = done.y;
     };
-    for (let i = 0; i < numLayers; i++) apply(this.#block(`model.layers.${i}`, x, tokens));
-    apply(this.#norm("model.norm.weight", x));
-    apply(this.#dense(this.#lmHead, x, tokens.inputIds.length));
+    for (const layer of layers) {
+      apply((x) => this.#residual(layer, "attention", x, tokens));
+      apply((x) => this.#residual(layer, "mlp", x, tokens));
+    }
+    apply((x) => this.#norm(finalNorm, x));
+    apply((x) => this.#dense(head.tensor, x, rows));
+    apply((x) => ({ y: times(x, head.scale), backward: (dy) => times(dy, head.scale) }));
+    apply((x) => softCapped(x, head.softCap));
     return {
       y: x,
       backward: (dy) => {
         const dx = steps.reduceRight((gradient, step) => step.backward(gradient), dy);
-        embedBackward(this.#gradient(table), dx, tokens.inputIds, hiddenSize);
+        const gradient = this.#gradient(embedding.tensor);
+        embedBackward(gradient, times(dx, embedding.scale), tokens.inputIds, hiddenSize);
       },
     };
   }
 
-  #block(prefix: string, x: Float64Array, tokens: TokenStream): Differentiable {
-    const attended = this.#attention(prefix, x, tokens);
-    const h = add(x, attended.y);
-    const mlp = this.#mlp(prefix, h, tokens.inputIds.length);
+  /** x + scale · norm(branch(norm(x))), where each norm may be none. */
+  #residual(
+    layer: LayerPlan,
+    branch: "attention" | "mlp",
+    x: Float64Array,
+    tokens: TokenStream,
+  ): Differentiable {
+    const { norms, residualScale } = layer;
+    const [before, behind] = branch === "attention"
+      ? [norms.attentionIn, norms.attentionOut]
+      : [norms.mlpIn, norms.mlpOut];
+    const first = this.#norm(before, x);
+    const second = branch === "attention"
+      ? this.#attention(layer, first.y, tokens)
+      : this.#mlp(layer, first.y, tokens.inputIds.length);
+    const third = this.#norm(behind, second.y);
     return {
-      y: add(h, mlp.y),
+      y: add(x, times(third.y, residualScale)),
       backward: (dy) => {
-        const dh = add(dy, mlp.backward(dy));
-        return add(dh, attended.backward(dh));
+        const dBranch = third.backward(times(dy, residualScale));
+        return add(dy, first.backward(second.backward(dBranch)));
       },
     };
   }
 
-  #attention(prefix: string, x: Float64Array, tokens: TokenStream): Differentiable {
-    const shape: AttentionShape = { ...this.#config, documentStart: tokens.documentStart };
-    const { positions } = tokens;
+  #attention(layer: LayerPlan, x: Float64Array, tokens: TokenStream): Differentiable {
+    const { heads, kvHeads, headDim, scale, softCap, window, qkNorm, bias } = layer.attention;
+    const { positions, documentStart } = tokens;
     const rows = positions.length;
-    const rotation = { positions, inverseFrequencies: this.#inverseFrequencies };
-    const norm = this.#norm(`${prefix}.input_layernorm.weight`, x);
-    const projections = this.#linears(
-      ["q_proj", "k_proj", "v_proj"].map((name) => `${prefix}.self_attn.${name}`),
-      norm.y,
-      rows,
-    );
-    const q = applyRope(projections.ys[0], positions, rotation.inverseFrequencies);
-    const k = applyRope(projections.ys[1], positions, rotation.inverseFrequencies);
-    const v = projections.ys[2];
+    const shape: AttentionShape = {
+      numHeads: heads,
+      numKeyValueHeads: kvHeads,
+      headDim,
+      scale,
+      softCap,
+      documentStart: Array.from(
+        documentStart,
+        (start, t) => window === null ? start : Math.max(start, t - window + 1),
+      ),
+    };
+    const rotation = plannedRotation(layer.attention, tokens);
+    const projections = this.#project(layer, ["q", "k", "v"], bias.qkv, x, rows);
+    const [rawQ, rawK, v] = projections.ys;
+    const normedQ = this.#qkNorm(qkNorm, "q", rawQ, headDim, rows);
+    const normedK = this.#qkNorm(qkNorm, "k", rawK, headDim, rows);
+    const q = rotation?.turn(normedQ.y, "q") ?? normedQ.y;
+    const k = rotation?.turn(normedK.y, "k") ?? normedK.y;
     const output = attention(q, k, v, shape);
-    const o = this.#linears([`${prefix}.self_attn.o_proj`], output.out, rows);
+    const o = this.#project(layer, ["o"], bias.o, output.out, rows);
     return {
       y: o.ys[0],
       backward: (dy) => {
-        const dOut = o.backward([dy]);
-        const { dq, dk, dv } = attentionBackward(dOut, q, k, v, output, shape, rotation);
-        return norm.backward(projections.backward([dq, dk, dv]));
+        const { dq, dk, dv } = attentionBackward(o.backward([dy]), q, k, v, output, shape);
+        return projections.backward([
+          normedQ.backward(rotation?.turnBack(dq, "q") ?? dq),
+          normedK.backward(rotation?.turnBack(dk, "k") ?? dk),
+          dv,
+        ]);
       },
     };
   }
 
-  #mlp(prefix: string, x: Float64Array, rows: number): Differentiable {
-    const norm = this.#norm(`${prefix}.post_attention_layernorm.weight`, x);
-    const projections = this.#linears(
-      [`${prefix}.mlp.gate_proj`, `${prefix}.mlp.up_proj`],
-      norm.y,
-      rows,
-    );
+  #mlp(layer: LayerPlan, x: Float64Array, rows: number): Differentiable {
+    const { bias, activation } = layer.mlp;
+    const projections = this.#project(layer, ["gate", "up"], bias, x, rows);
     const [gate, up] = projections.ys;
-    const down = this.#linears([`${prefix}.mlp.down_proj`], swiglu(gate, up), rows);
+    const down = this.#project(layer, ["down"], bias, swiglu(gate, up, activation), rows);
     return {
       y: down.ys[0],
       backward: (dy) => {
-        const { dGate, dUp } = swigluBackward(down.backward([dy]), gate, up);
-        return norm.backward(projections.backward([dGate, dUp]));
+        const { dGate, dUp } = swigluBackward(down.backward([dy]), gate, up, activation);
+        return projections.backward([dGate, dUp]);
       },
     };
   }
 
-  #norm(name: string, x: Float64Array): Differentiable {
-    const weight = this.#parameter(name);
-    const eps = this.#config.rmsNormEps;
+  /**
+   * The projections of `roles`, which read one input: each stored tensor is one linear layer, of whose
+   * outputs a role has those of its rows.
+   */
+  #project(
+    { tensors }: LayerPlan,
+    roles: readonly LinearRole[],
+    bias: boolean,
+    x: Float64Array,
+    rows: number,
+  ): LinearGroupOutput {
+    const names = [...new Set(roles.map((role) => tensors[role].name))];
+    const of = (name: string) => roles.filter((role) => tensors[role].name === name);
+    const layers = this.#linears(names.map((name) => name.replace(/\.weight$/, "")), x, rows);
+    const outputs = layers.ys.map((y, i) =>
+      bias ? addRow(y, this.#parameter(biasName(names[i]))) : y
+    );
+    const blocks = outputs.map((y, i) =>
+      splitColumns(y, of(names[i]).map((role) => tensors[role].rows))
+    );
+    return {
+      ys: blocks.flat(),
+      backward: (dys) => {
+        let next = 0;
+        const joined = names.map((name) => {
+          const count = of(name).length;
+          next += count;
+          return joinColumns(dys.slice(next - count, next), rows);
+        });
+        if (bias) {
+          joined.forEach((dy, i) => this.#accumulate(biasName(names[i]), columnSums(dy, rows)));
+        }
+        return layers.backward(joined);
+      },
+    };
+  }
+
+  /** RMSNorm of every head, or of all heads of a token. */
+  #qkNorm(
+    plan: QkNormPlan | null,
+    of: "q" | "k",
+    x: Float64Array,
+    headDim: number,
+    rows: number,
+  ): Differentiable {
+    if (!plan) return { y: x, backward: (dy) => dy };
+    const width = plan.over === "head" ? headDim : x.length / rows;
+    const weight = this.#parameter(plan.tensors[of]);
+    if (weight.length !== width) throw new TypeError(`${plan.tensors[of]}: ${weight.length}`);
+    return this.#norm({ ...plan, kind: "rms", tensor: plan.tensors[of] }, x);
+  }
+
+  #norm(plan: NormPlan | null, x: Float64Array): Differentiable {
+    if (!plan) return { y: x, backward: (dy) => dy };
+    const { tensor, eps, weightOffset } = plan;
+    const weight = this.#parameter(tensor).map((w) => w + weightOffset);
     return {
       y: rmsNorm(x, weight, eps),
       backward: (dy) => {
         const { dx, dWeight } = rmsNormBackward(dy, x, weight, eps);
-        this.#accumulate(name, dWeight);
+        this.#accumulate(tensor, dWeight);
         return dx;
       },
     };
@@ -280,4 +364,25 @@ export class ReferenceModel {
     }
     return gradient;
   }
+}
+
+function times(x: Float64Array, factor: number): Float64Array {
+  return factor === 1 ? x : x.map((value) => value * factor);
+}
+
+function addRow(x: Float64Array, row: Float64Array): Float64Array {
+  return x.map((value, i) => value + row[i % row.length]);
+}
+
+function columnSums(x: Float64Array, rows: number): Float64Array {
+  const sums = new Float64Array(x.length / rows);
+  x.forEach((value, i) => sums[i % sums.length] += value);
+  return sums;
+}
+
+/** c · tanh(x / c). */
+function softCapped(x: Float64Array, cap: number | null): Differentiable {
+  if (cap === null) return { y: x, backward: (dy) => dy };
+  const y = x.map((value) => cap * Math.tanh(value / cap));
+  return { y, backward: (dy) => dy.map((d, i) => d * (1 - (y[i] / cap) ** 2)) };
 }

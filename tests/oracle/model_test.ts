@@ -47,12 +47,20 @@ function tinyModel(tieWordEmbeddings: boolean) {
     numKeyValueHeads: 1,
     headDim: 6,
     rmsNormEps: 1e-5,
-    ropeTheta: 100,
-    ropeScaling: null,
     tieWordEmbeddings,
+  };
+  const rope = {
+    theta: 100,
+    scaling: null,
+    rotatedDims: 6,
+    interleaved: false,
+    factor: 1,
+    queryScale: null,
   };
   const config: ModelConfig = {
     ...sizes,
+    ropeTheta: rope.theta,
+    ropeScaling: rope.scaling,
     modelType: "llama",
     architectures: [],
     maxPositionEmbeddings: 16,
@@ -60,7 +68,7 @@ function tinyModel(tieWordEmbeddings: boolean) {
     eosTokenIds: [],
     padTokenId: null,
     quantization: null,
-    plan: decoderPlan(sizes),
+    plan: decoderPlan(sizes, () => rope),
   };
   const parameters = new Map(
     [...modelTensorShapes(config)].map(([name, shape], seed) => {

@@ -4,33 +4,68 @@
  * @module
  */
 
-import type { RopeScaling } from "../../src/model/rope_config.ts";
+import type { RopePlan } from "../../src/model/plan.ts";
+
+/** What frequencies are made of. */
+export type Frequencies = Pick<RopePlan, "theta" | "scaling"> & Partial<RopePlan>;
 
 /**
- * Radians per position of each plane of a head, rounded to f32 as a model has them. The llama3 scaling is told by
- * wavelengths: those longer than the original context over `lowFreqFactor` are stretched, those shorter than it over
- * `highFreqFactor` stay, between them the frequency is interpolated (transformers, `llama3`).
+ * Radians per position of each plane of a head, the turned planes first, rounded to f32 as a model has them.
+ *
+ * @param long Whether for a document longer than the original context.
  */
 export function inverseFrequencies(
-  { headDim, ropeTheta, ropeScaling }: {
-    headDim: number;
-    ropeTheta: number;
-    ropeScaling: RopeScaling;
-  },
+  { theta, scaling, rotatedDims }: Frequencies,
+  headDim: number,
+  long = false,
 ): Float32Array {
-  return Float32Array.from({ length: headDim / 2 }, (_, i) => {
-    const plain = 1 / ropeTheta ** (2 * i / headDim);
-    if (ropeScaling === null) return plain;
-    const stretched = plain / ropeScaling.factor;
-    if (ropeScaling.type === "linear") return stretched;
-    const { lowFreqFactor: low, highFreqFactor: high, originalMaxPositionEmbeddings: context } =
-      ropeScaling;
-    const wavelength = 2 * Math.PI / plain;
-    if (wavelength < context / high) return plain;
-    if (wavelength > context / low) return stretched;
-    const smooth = (context / wavelength - low) / (high - low);
-    return smooth * plain + (1 - smooth) * stretched;
-  });
+  const dims = rotatedDims ?? headDim;
+  const frequencies = Array.from({ length: dims / 2 }, (_, i) => 1 / theta ** (2 * i / dims));
+  const still = new Array((headDim - dims) / 2).fill(0);
+  return Float32Array.of(...scaled(frequencies, { theta, scaling }, long), ...still);
+}
+
+/** The definitions are those of transformers (`modeling_rope_utils`); llama3 is told by wavelengths, yarn by ramps. */
+function scaled(plain: number[], { theta, scaling }: Frequencies, long: boolean): number[] {
+  switch (scaling?.type) {
+    case undefined:
+      return plain;
+    case "linear":
+      return plain.map((f) => f / scaling.factor);
+    case "proportional":
+      return plain.map((f, i) => i < scaling.turnedPlanes ? f / scaling.factor : 0);
+    case "longrope":
+      return plain.map((f, i) => f / (long ? scaling.longFactors[i] : scaling.shortFactors[i]));
+    case "llama3": {
+      // Wavelengths longer than the original context over `low` are stretched, those shorter than it over `high` stay.
+      const { factor, lowFreqFactor: low, highFreqFactor: high } = scaling;
+      const context = scaling.originalMaxPositionEmbeddings;
+      return plain.map((f) => {
+        const wavelength = 2 * Math.PI / f;
+        if (wavelength < context / high) return f;
+        if (wavelength > context / low) return f / factor;
+        const smooth = (context / wavelength - low) / (high - low);
+        return smooth * f + (1 - smooth) * f / factor;
+      });
+    }
+    case "yarn": {
+      const { factor, betaFast, betaSlow, truncate, originalMaxPositionEmbeddings } = scaling;
+      // The plane i turns  context · theta^(−2i/dims) / 2π  times in the original context.
+      const bound = (turns: number) => {
+        const wanted = 2 * Math.PI * turns / originalMaxPositionEmbeddings;
+        return -Math.log(wanted) / Math.log(theta) * plain.length;
+      };
+      let [low, high] = [bound(betaFast), bound(betaSlow)];
+      if (truncate) [low, high] = [Math.floor(low), Math.ceil(high)];
+      low = Math.max(low, 0);
+      high = Math.min(high, 2 * plain.length - 1);
+      if (low === high) high += 0.001;
+      return plain.map((f, i) => {
+        const ramp = Math.max(0, Math.min(1, (i - low) / (high - low)));
+        return f + ramp * (f / factor - f);
+      });
+    }
+  }
 }
 
 /**

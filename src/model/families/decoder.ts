@@ -6,8 +6,9 @@
  */
 
 import type { JsonFields } from "../../io/json.ts";
-import type { LayerPlan, ModelPlan, NormPlan, TensorMap } from "../plan.ts";
-import { parseRope, type RopeScaling } from "../rope_config.ts";
+import type { LayerPlan, MlpPlan, ModelPlan, NormPlan, RopePlan, TensorMap } from "../plan.ts";
+import { parseRope } from "../rope_config.ts";
+import type { RopeOptions } from "../rope_types.ts";
 
 /** More layers than this are a damaged file, not a model: the largest have less than 200. */
 const MAX_LAYERS = 1000;
@@ -22,20 +23,21 @@ export interface DecoderSizes {
   readonly numKeyValueHeads: number;
   readonly headDim: number;
   readonly rmsNormEps: number;
-  readonly ropeTheta: number;
-  readonly ropeScaling: RopeScaling;
   readonly tieWordEmbeddings: boolean;
 }
 
 /** What a family changes of LLaMA's decoder. */
 export interface DecoderChanges {
-  /** The class's number of key and value heads where the field is absent. */
-  readonly absentKeyValueHeads?: number;
-  /** Fields of every layer's attention, such as biases. */
-  readonly attention?: Partial<LayerPlan["attention"]>;
-  /** Fields of every layer's MLP. */
-  readonly mlp?: Partial<LayerPlan["mlp"]>;
+  /** The kind of every layer's attention, from {@linkcode readLayerTypes}; by default all are alike. */
+  readonly layerTypes?: readonly LayerType[];
+  /** In what the rotary settings of layers of a type differ from LLaMA's. */
+  rope?(type: LayerType): RopeOptions;
+  /** The plan of block `index`, whose tensors begin with `block`, from that of LLaMA's. */
+  layer?(layer: LayerPlan, index: number, block: string): LayerPlan;
 }
+
+/** Attention over all tokens before, or over a window of them. */
+export type LayerType = "full_attention" | "sliding_attention";
 
 /**
  * Plans a decoder from a config: LLaMA's, with `changes`.
@@ -43,17 +45,33 @@ export interface DecoderChanges {
  * @throws {ModelError} for fields that are missing, of the wrong kind or contradict each other.
  */
 export function decoder(fields: JsonFields, changes: DecoderChanges = {}): ModelPlan {
-  const plan = decoderPlan(readSizes(fields, changes));
-  const change = (layer: LayerPlan): LayerPlan => ({
-    ...layer,
-    attention: { ...layer.attention, ...changes.attention },
-    mlp: { ...layer.mlp, activation: readActivation(fields), ...changes.mlp },
+  const sizes = readSizes(fields);
+  const ropes = new Map<LayerType, RopePlan>();
+  const ropeOf = (index: number): RopePlan => {
+    const type = changes.layerTypes?.[index] ?? "full_attention";
+    const rope = ropes.get(type) ?? parseRope(fields, sizes.headDim, type, changes.rope?.(type));
+    ropes.set(type, rope);
+    return rope;
+  };
+  const activation = readActivation(fields);
+  const plan = decoderPlan(sizes, ropeOf);
+  return changeLayers(plan, (layer, index, block) => {
+    const read = { ...layer, mlp: { ...layer.mlp, activation } };
+    return changes.layer?.(read, index, block) ?? read;
   });
-  return { ...plan, layers: plan.layers.map(change) };
+}
+
+/** The plan with every layer replaced by what `change` makes of it. */
+export function changeLayers(
+  plan: ModelPlan,
+  change: (layer: LayerPlan, index: number, block: string) => LayerPlan,
+): ModelPlan {
+  const layers = plan.layers.map((layer, i) => change(layer, i, `model.layers.${i}`));
+  return { ...plan, layers };
 }
 
 /** Plans LLaMA's decoder. */
-export function decoderPlan(sizes: DecoderSizes): ModelPlan {
+export function decoderPlan(sizes: DecoderSizes, ropeOf: (layer: number) => RopePlan): ModelPlan {
   const { vocabSize, hiddenSize, rmsNormEps: eps, tieWordEmbeddings: tied } = sizes;
   const norm = (tensor: string): NormPlan => ({ kind: "rms", weightOffset: 0, eps, tensor });
   const embedding = { tensor: "model.embed_tokens.weight", scale: 1 };
@@ -71,13 +89,7 @@ export function decoderPlan(sizes: DecoderSizes): ModelPlan {
           scale: 1 / Math.sqrt(sizes.headDim),
           window: null,
           softCap: null,
-          rope: {
-            theta: sizes.ropeTheta,
-            scaling: sizes.ropeScaling,
-            rotatedDims: sizes.headDim,
-            interleaved: false,
-            factor: 1,
-          },
+          rope: ropeOf(i),
           qkNorm: null,
           bias: { qkv: false, o: false },
         },
@@ -117,15 +129,29 @@ function linearTensors(block: string, sizes: DecoderSizes): TensorMap {
   };
 }
 
-function readSizes(fields: JsonFields, { absentKeyValueHeads }: DecoderChanges): DecoderSizes {
+/** Where weights of several roles are stored as one tensor `name`, one below the other. */
+export function fusedRows<Role extends keyof TensorMap>(
+  tensors: TensorMap,
+  name: string,
+  ...roles: Role[]
+): Pick<TensorMap, Role> {
+  let firstRow = 0;
+  const rowsOf = (role: Role) => {
+    const { rows } = tensors[role];
+    const part = { name, firstRow, rows };
+    firstRow += rows;
+    return [role, part];
+  };
+  return Object.fromEntries(roles.map(rowsOf));
+}
+
+function readSizes(fields: JsonFields): DecoderSizes {
   const vocabSize = fields.integer("vocab_size", 1);
   const hiddenSize = fields.integer("hidden_size", 1);
   const numLayers = fields.integer("num_hidden_layers", 1);
   if (numLayers > MAX_LAYERS) throw fields.error("num_hidden_layers", `at most ${MAX_LAYERS}`);
   const numHeads = fields.integer("num_attention_heads", 1);
-  // Absent, this means the default of the class; null means one for each query head.
-  const absent = fields.isAbsent("num_key_value_heads") ? absentKeyValueHeads : undefined;
-  const numKeyValueHeads = fields.integer("num_key_value_heads", 1, absent ?? numHeads);
+  const numKeyValueHeads = fields.integer("num_key_value_heads", 1, numHeads);
   if (numHeads % numKeyValueHeads !== 0) {
     throw fields.error("num_key_value_heads", `a divisor of num_attention_heads (${numHeads})`);
   }
@@ -141,18 +167,65 @@ function readSizes(fields: JsonFields, { absentKeyValueHeads }: DecoderChanges):
     numKeyValueHeads,
     headDim: fields.integer("head_dim", 1, hiddenSize / numHeads),
     rmsNormEps: fields.positive("rms_norm_eps", 1e-6),
-    ...parseRope(fields),
     tieWordEmbeddings: fields.boolean("tie_word_embeddings", false),
   };
 }
 
+/**
+ * Reads `layer_types`, one for each layer.
+ *
+ * @param absent The type of layer `index` where the field is absent, as the class has it.
+ * @throws {ModelError} for a type that is not known, or another number of them than of layers.
+ */
+export function readLayerTypes(
+  fields: JsonFields,
+  absent: (index: number) => LayerType,
+): readonly LayerType[] {
+  const count = fields.integer("num_hidden_layers", 1);
+  if (!fields.has("layer_types")) return Array.from({ length: count }, (_, i) => absent(i));
+  const types = fields.strings("layer_types");
+  if (types.length !== count) {
+    throw fields.error("layer_types", `${count} names, one for each of num_hidden_layers`);
+  }
+  return types.map((type) => {
+    if (type === "full_attention" || type === "sliding_attention") return type;
+    // Granite 4 means the same by it.
+    if (type === "attention") return "full_attention";
+    throw fields.error(
+      "layer_types",
+      "full_attention or sliding_attention for every layer",
+      `layers of ${type} are not computed, so choose a model without them`,
+    );
+  });
+}
+
+/** The window of a layer: `sliding_window` tokens where its type says so. */
+export function windowOf(fields: JsonFields, type: LayerType): number | null {
+  return type === "sliding_attention" && fields.has("sliding_window")
+    ? fields.integer("sliding_window", 1)
+    : null;
+}
+
+/** The biases that `attention_bias` asks for: of all four projections, or not of the last. */
+export function attentionBias(
+  fields: JsonFields,
+  { of = "qkvo" }: { of?: "qkv" | "qkvo" } = {},
+): { qkv: boolean; o: boolean } {
+  const qkv = fields.boolean("attention_bias", false);
+  return { qkv, o: qkv && of === "qkvo" };
+}
+
 /** The activation of the gate. Some families store it under a second name; both must then agree. */
-function readActivation(fields: JsonFields): "silu" | "geluTanh" {
+function readActivation(fields: JsonFields): MlpPlan["activation"] {
   const names = ["hidden_act", "hidden_activation"].filter((name) => fields.has(name));
   const found = names.map((name) => {
     const activation = ACTIVATIONS[fields.string(name)];
     if (!activation) {
-      throw fields.error(name, "silu", "choose a model with a SwiGLU feed-forward network");
+      throw fields.error(
+        name,
+        Object.keys(ACTIVATIONS).join(", "),
+        "choose a model whose feed-forward network has one of these gates",
+      );
     }
     return activation;
   });
@@ -160,7 +233,7 @@ function readActivation(fields: JsonFields): "silu" | "geluTanh" {
   return found[0] ?? "silu";
 }
 
-const ACTIVATIONS: Record<string, "silu" | "geluTanh" | undefined> = {
+const ACTIVATIONS: Record<string, MlpPlan["activation"] | undefined> = {
   silu: "silu",
   swish: "silu",
   gelu_pytorch_tanh: "geluTanh",

@@ -1,0 +1,53 @@
+/**
+ * Golden values of the model families: tiny models of random weights, one of each, beside the repository.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import type { GoldenModel } from "./golden.ts";
+import { readTensors } from "./golden.ts";
+import { shared, sharedTest } from "./io.ts";
+
+/** What each folder is of, by its name: those of text models. */
+export const FAMILY_MODELS: readonly GoldenModel[] = [
+  ...["llama2", "llama3", "smollm2", "mistral", "falcon3", "llama-bias", "seed-oss"],
+  ...["mistral-v01", "ministral", "ministral3", "smollm3"],
+  ...["qwen2", "qwen2-yarn-swa", "qwen3"],
+  ...["phi3", "phi4", "phi4-mini"],
+  ...["granite", "granite4", "glm4"],
+  ...["gemma", "gemma2", "gemma3"],
+  ...["olmo2", "olmo3"],
+].map((name) => {
+  const folder = `${shared}golden/families/${name}`;
+  return { name, folder, values: `${folder}/golden.safetensors`, test: sharedTest };
+});
+
+/** Reads the ids of a prompt, and the likeliest ids after it: each by a pass over all before. */
+export async function readFamilyGreedy(
+  { values }: GoldenModel,
+): Promise<{ prompt: number[]; tokens: number[] }> {
+  const tensors = await readTensors(values);
+  const [prompt, tokens] = ["input_ids", "greedy"].map((
+    name,
+  ) => [...tensors.get(`case0.${name}`)!]);
+  return { prompt, tokens };
+}
+
+/** The configs of a folder: as transformers writes it, and as the hub has older ones. */
+export async function readSpellings(folder: string): Promise<Record<string, unknown>[]> {
+  const texts = await Promise.all(
+    ["config.json", "config-hub.json"].map((name) =>
+      Deno.readTextFile(join(folder, name)).catch(() => null)
+    ),
+  );
+  return texts.filter((text) => text !== null).map((text) => JSON.parse(text));
+}
+
+/** Copies a model, with the tokenizer that a folder must have, to `to`. */
+export async function copyFamily({ folder }: GoldenModel, to: string): Promise<void> {
+  for (const name of ["config.json", "model.safetensors"]) {
+    await Deno.copyFile(join(folder, name), join(to, name));
+  }
+  await Deno.copyFile(`${shared}golden/families/tokenizer.json`, join(to, "tokenizer.json"));
+}
