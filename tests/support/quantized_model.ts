@@ -160,7 +160,11 @@ export async function writeQuantizedModel(
   { quantization, format, weights, names, dtype, single = [1] }: Scheme,
   { unquantised = [], edit = () => {} }: QuantizedModelOptions = {},
 ): Promise<Map<string, Float32Array>> {
-  await writeTinyModel(folder, { config: { quantization_config: quantization } });
+  await writeTinyModel(folder, {
+    config: { quantization_config: quantization },
+    // So that what is not quantised is saved as it is.
+    edit: (_, values) => values.set(roundTo("BF16", Float32Array.from(values))),
+  });
   const path = join(folder, "model.safetensors");
   const tensors = new Map<string, Stored>();
   const decoded = new Map<string, Float32Array>();
