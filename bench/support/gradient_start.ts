@@ -11,7 +11,7 @@ import { internalDevice } from "../../src/gpu/public_device.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { Matrix } from "../../src/gpu/buffers.ts";
 import type { PeftAdapter } from "../../src/io/peft.ts";
-import { LINEAR_KINDS } from "../../src/layers/linear_spec.ts";
+import { outFeaturesOf } from "../../src/layers/row_order.ts";
 import { full } from "../../src/methods/full.ts";
 import { CROSS_ENTROPY } from "../../src/model/loss.ts";
 import { TrainingStep } from "../../src/model/training_step.ts";
@@ -58,14 +58,17 @@ export async function gradientAdapter(
   const tensors: PeftAdapter["tensors"] = new Map();
   for (const linear of network.linears()) {
     const { inFeatures, parts } = linear.spec;
-    for (const [index, { module, rows: outFeatures }] of parts.entries()) {
+    for (const [index, part] of parts.entries()) {
+      const outFeatures = outFeaturesOf(part);
       const values = await linear.readGradient!(index);
       const A = await directions(device, values, outFeatures, inFeatures, rank, passes, uniform);
       const B = new Float32Array(outFeatures * rank);
-      tensors.set(module, { A, B, inFeatures, outFeatures });
+      tensors.set(part.module, { A, B, inFeatures, outFeatures });
     }
   }
-  return { config: { rank, alpha, targetModules: [...LINEAR_KINDS], useRslora: false }, tensors };
+  const parts = network.linears().flatMap(({ spec }) => spec.parts);
+  const targetModules = [...new Set(parts.map(({ kind }) => kind))];
+  return { config: { rank, alpha, targetModules, useRslora: false }, tensors };
 }
 
 /** The leading right singular vectors of a matrix [rows, cols], as rows of norm 1/√3. */

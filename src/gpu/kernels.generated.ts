@@ -4,6 +4,7 @@
 /** The kernels: files of wgsl/ that have an entry point. */
 export type KernelName =
   | "adamw"
+  | "add"
   | "attention_backward_delta"
   | "attention_backward_keys_values"
   | "attention_backward_queries"
@@ -142,6 +143,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
+  "add.wgsl": `// Sum of two matrices: output += input.
+//
+// Shapes: input, output f32 [rows, cols], by rows with a pitch. Idea: one thread per vec4, up to the pitch.
+//! include linear_grid.wgsl
+
+struct Params {
+  vectors: u32, // vec4s in the matrix, those up to the pitch included
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let at = linear_index(group, groups) * THREADS + thread;
+  if (at < params.vectors) { output[at] += input[at]; }
+}
+`,
   "attention_backward.wgsl": `// What the two tiled kernels of the attention backward share: operands, and how they write a row of a gradient.
 // With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
 //! include attention_operands.wgsl WIDTH=2 BACKWARD=true
@@ -176,6 +197,9 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
       right[part][slice][other.z / 4u][other.z % 4u], right[part][slice][other.w / 4u][other.w % 4u]);
     let angle = rotation(position, min(dim, other));
     rotated[$j] = dims[$j] * angle.cosine + others * select(-angle.sine, angle.sine, first);
+    //! if QUERY_BETA
+    rotated[$j] *= query_scale(position);
+    //! end
   }
   //! end
   return rotated;
@@ -1003,6 +1027,10 @@ fn write_gradient(
       let turned = low * angle.cosine + high * angle.sine;
       high = high * angle.cosine - low * angle.sine;
       low = turned;
+      //! if QUERY_BETA
+      low *= query_scale(positions[token]);
+      high *= query_scale(positions[token]);
+      //! end
     }
     //! end
     let at = token * params.d_qkv_pitch + column + place.x;
@@ -1746,6 +1774,10 @@ fn write_gradient(
         let b = high[$d];
         low[$d] = a * angle.cosine + b * angle.sine;
         high[$d] = b * angle.cosine - a * angle.sine;
+        //! if QUERY_BETA
+        low[$d] *= query_scale(position);
+        high[$d] *= query_scale(position);
+        //! end
       }
       //! end
     }
@@ -2623,7 +2655,7 @@ fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
   return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
 }
 `,
-  "embedding.wgsl": `// Embedding: output[t] = table[ids[t]].
+  "embedding.wgsl": `// Embedding: output[t] = table[ids[t]], with SCALED times params.scale.
 //
 // Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
 // as the last if not.
@@ -2635,6 +2667,9 @@ struct Params {
   tokens: u32,
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
+//! if SCALED
+  scale: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2654,13 +2689,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (token >= params.tokens) { return; }
   let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];
 //! if F16
-  output[item] = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
+  let row = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
 //! else
-  output[item] = values;
+  let row = values;
+//! end
+//! if SCALED
+  output[item] = params.scale * row;
+//! else
+  output[item] = row;
 //! end
 }
 `,
-  "embedding_backward.wgsl": `// Gradient of the embedding table: d_table[v] += Σ_{t: ids[t] = v} d_output[t], in the order of t.
+  "embedding_backward.wgsl": `// Gradient of the embedding table: d_table[v] += Σ_{t: ids[t] = v} d_output[t], in the order of t; with SCALED the sum is
+// multiplied by params.scale.
 //
 // Shapes: ids [tokens], d_output [tokens, cols], d_table [vocab, cols], f32. What d_table holds stays in the sum: with
 // tied weights, the gradient of the lm_head.
@@ -2676,6 +2717,9 @@ struct Params {
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
   blocks: u32,  // workgroups per row
+//! if SCALED
+  scale: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2711,6 +2755,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     workgroupBarrier();
   }
+//! if SCALED
+  sum *= params.scale;
+//! end
   if (found && column < params.vectors) { d_table[row * params.vectors + column] += sum; }
 }
 `,
@@ -3924,7 +3971,20 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 //
 // Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
 // pitch … pitch + width: the merged linear starts each part at a multiple of 16. Precision is in f32 either way.
-//! include silu.wgsl
+//
+// ACTIVATION names the file with the activation act: gated(gate, up) = act(gate) · up, and gated_gradient of it.
+//! include $ACTIVATION.wgsl
+
+// Gradients of gate and up.
+struct GateUp {
+  gate: vec4<f32>,
+  up: vec4<f32>,
+}
+
+fn sigmoid(g: vec4<f32>) -> vec4<f32> {
+  // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
+  return 1.0 / (1.0 + exp(-max(g, vec4<f32>(-80.0))));
+}
 
 //! if GATE_UP == f16
 alias GateUpWord = vec2<u32>;
@@ -3945,6 +4005,35 @@ fn widened(word: GateUpWord) -> vec4<f32> {
 
 // Four values, \`at\` counted in fours.
 fn gate_up_at(at: u32) -> vec4<f32> { return widened(gate_up[at]); }
+`,
+  "gelu_tanh.wgsl": `// The gate of GeGLU, gated(gate, up) = gelu(gate) · up with gelu(g) = g · (1 + tanh(u)) / 2 of
+// u = sqrt(2/π) · (g + 0.044715 · g³), and its gradient.
+// Include-only, from gate_up.wgsl.
+//
+// (1 + tanh(u)) / 2 is sigmoid(2u), which overflows nowhere. Beyond ±10 it is 0 or 1 to any use, and the bound keeps g³
+// finite.
+
+const GELU_SLOPE = 1.5957691216057308; // 2 · sqrt(2/π)
+const GELU_CUBE = 0.044715;
+
+fn bounded(g: vec4<f32>) -> vec4<f32> { return clamp(g, vec4<f32>(-10.0), vec4<f32>(10.0)); }
+
+// sigmoid(2u)
+fn share(g: vec4<f32>) -> vec4<f32> {
+  return sigmoid(GELU_SLOPE * g * (1.0 + GELU_CUBE * g * g));
+}
+
+fn gated(gate: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
+  return gate * share(bounded(gate)) * up;
+}
+
+// From dy, that of the result.
+fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
+  let g = bounded(gate);
+  let s = share(g);
+  let slope = GELU_SLOPE * (1.0 + 3.0 * GELU_CUBE * g * g); // of 2u
+  return GateUp(dy * up * s * (1.0 + gate * (1.0 - s) * slope), dy * gate * s);
+}
 `,
   "gemm.wgsl": `// General matrix product in f32: out[m, n] = alpha · Σ_k A[m, k] · B[n, k], from f32, f16 or FP8 operands.
 //
@@ -6158,7 +6247,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   "rms_norm.wgsl": `// RMSNorm: output[r][c] = input[r][c] · rstd[r] · weight[c], with rstd[r] = 1 / sqrt(mean_c(input[r][c]²) + eps).
 //
 // Shapes: input, output [rows, cols], weight [cols], rstd [rows], all f32; rstd is kept for the backward pass. The output
-// is wanted in f32 (OUTPUT), quantised (QUANTIZED: codes and scales of row_codes.wgsl), or both.
+// is wanted in f32 (OUTPUT), quantised (QUANTIZED: codes and scales of row_codes.wgsl), or both. With ONE_MORE the factor
+// is 1 + weight[c]. With ADDEND, addend [rows, cols] is added: the residual stream that a branch joins behind its norm.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
 // take part: they are zero in the input, so they add nothing and stay zero.
 //! include linear_grid.wgsl
@@ -6178,8 +6268,17 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 //! end
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
+//! if ADDEND
+@group(0) @binding(5) var<storage, read> addend: array<vec4<f32>>;
+//! end
 
-alias Source = vec4<f32>;
+struct Source {
+  x: vec4<f32>,
+//! if ADDEND
+  addend: vec4<f32>,
+//! end
+}
+
 alias Row = f32; // rstd
 
 fn row_vectors() -> u32 { return params.vectors; }
@@ -6187,10 +6286,16 @@ fn row_vectors() -> u32 { return params.vectors; }
 fn begin_row(row: u32) -> Row { return 0.0; }
 
 fn load(row: u32, v: u32) -> Source {
-  return select(vec4<f32>(), input[row * params.vectors + min(v, params.vectors - 1u)], v < params.vectors);
+  let at = row * params.vectors + min(v, params.vectors - 1u);
+  let x = select(vec4<f32>(), input[at], v < params.vectors);
+//! if ADDEND
+  return Source(x, addend[at]);
+//! else
+  return Source(x);
+//! end
 }
 
-fn reduced(x: Source, v: u32) -> f32 { return dot(x, x); }
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.x, source.x); }
 
 fn end_sum(row: u32, begun: Row, squares: f32, thread: u32) -> Row {
   let row_rstd = 1.0 / sqrt(squares / f32(params.cols) + params.eps);
@@ -6199,9 +6304,19 @@ fn end_sum(row: u32, begun: Row, squares: f32, thread: u32) -> Row {
 }
 
 // The weight ends before the pitch: past it there is nothing to read, and zero is due.
-fn made(x: Source, v: u32, row_rstd: Row) -> Values {
+fn made(source: Source, v: u32, row_rstd: Row) -> Values {
   let weights = (params.cols + 3u) / 4u;
-  return Values(select(vec4<f32>(), x * row_rstd * weight[min(v, weights - 1u)], v < weights));
+//! if ONE_MORE
+  let factor = 1.0 + weight[min(v, weights - 1u)];
+//! else
+  let factor = weight[min(v, weights - 1u)];
+//! end
+  let y = select(vec4<f32>(), source.x * row_rstd * factor, v < weights);
+//! if ADDEND
+  return Values(source.addend + y);
+//! else
+  return Values(y);
+//! end
 }
 
 fn again(row: u32, v: u32, row_rstd: Row) -> Values { return made(load(row, v), v, row_rstd); }
@@ -6221,7 +6336,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (row < params.rows) { write_row(row, thread); }
 }
 `,
-  "rms_norm_backward.wgsl": `// Gradient of RMSNorm with respect to its input, row by row. With g = d_output · weight:
+  "rms_norm_backward.wgsl": `// Gradient of RMSNorm with respect to its input, row by row. With g = d_output · weight, or with ONE_MORE
+// d_output · (1 + weight):
 //   d_input[r] (+)= rstd[r] · g − input[r] · rstd[r]³ · mean_c(g · input[r])
 //
 // Shapes: d_output, input, d_input [rows, cols], weight [cols], rstd [rows], all f32. With ACCUMULATE the result is added
@@ -6284,13 +6400,17 @@ fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return Source(dy, rest); }
 
 fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
-// Zero past the end of the weight, which lies before the pitch.
-fn weight_at(v: u32) -> vec4<f32> {
+// What multiplies a value: zero past the end of the weight, which lies before the pitch.
+fn factor_at(v: u32) -> vec4<f32> {
   let weights = (params.cols + 3u) / 4u;
+//! if ONE_MORE
+  return select(vec4<f32>(), 1.0 + weight[min(v, weights - 1u)], v < weights);
+//! else
   return select(vec4<f32>(), weight[min(v, weights - 1u)], v < weights);
+//! end
 }
 
-fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.rest.x); }
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * factor_at(v), source.rest.x); }
 
 fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
   let mean = sum / f32(params.cols);
@@ -6298,7 +6418,7 @@ fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
 }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values {
-  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.rest.x;
+  let dx = of_row.rstd * source.dy * factor_at(v) - of_row.pull * source.rest.x;
 //! if ACCUMULATE
   return Values(source.rest.before + dx);
 //! else
@@ -6411,6 +6531,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / planes / params.groups;
   if (token >= params.tokens) { return; }
   let angle = rotation(positions[token], plane + LANES);
+//! if QUERY_BETA
+  let of_queries = query_scale(positions[token]);
+//! end
 
   // The last head stands in for heads that are missing: read, not written.
 //! unroll h 0 HEADS
@@ -6424,8 +6547,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
+//! if QUERY_BETA
+    let scale = select(1.0, of_queries, head_$h < params.query_heads);
+    matrix[at_$h] = narrow((a_$h * angle.cosine - b_$h * angle.sine) * scale);
+    matrix[at_$h + planes] = narrow((b_$h * angle.cosine + a_$h * angle.sine) * scale);
+//! else
     matrix[at_$h] = narrow(a_$h * angle.cosine - b_$h * angle.sine);
     matrix[at_$h + planes] = narrow(b_$h * angle.cosine + a_$h * angle.sine);
+//! end
   }
 //! end
 }
@@ -6486,6 +6615,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // either way, goes into Taylor polynomials that are exact to f32 there.
 //
 // The including kernel declares \`frequencies\`, u32 [half, 2].
+//! if LONG_PLANES
+//
+// There are two sets of LONG_PLANES frequencies. A position of 2²⁰ or more is that much less, turned by the second set.
+//! end
+//! if TURN_FACTOR
+//
+// The first TURNED_PLANES planes are multiplied by TURN_FACTOR as well, so that what is called a rotation stretches them.
+//! end
 
 const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
 
@@ -6521,7 +6658,11 @@ struct Rotation {
 
 // The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
+//! if LONG_PLANES
+  let turned = phase(position & 0xFFFFFu, planes + (position >> 20u) * LONG_PLANES);
+//! else
   let turned = phase(position, planes);
+//! end
   let quadrant = (turned + 0x20000000u) >> Words(30u);
   let x = Values(bitcast<Integers>(turned - (quadrant << Words(30u)))) * UNIT;
   let y = x * x;
@@ -6531,8 +6672,20 @@ fn rotation(position: u32, planes: Words) -> Rotation {
   let back = quadrant >= Words(2u);
   let c = select(cosine, -sine, odd);
   let s = select(sine, cosine, odd);
+//! if TURN_FACTOR
+  let factor = select(Values(1.0), Values(TURN_FACTOR), planes < Words(TURNED_PLANES));
+  return Rotation(factor * select(c, -c, back), factor * select(s, -s, back));
+//! else
   return Rotation(select(c, -c, back), select(s, -s, back));
+//! end
 }
+//! if QUERY_BETA
+
+// Factor of the queries at a position: it grows with every QUERY_CONTEXT tokens before.
+fn query_scale(position: u32) -> f32 {
+  return 1.0 + QUERY_BETA * log(f32(1u + (position & 0xFFFFFu) / QUERY_CONTEXT));
+}
+//! end
 `,
   "row_codes.wgsl": `// How a kernel that makes rows writes them as codes.
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
@@ -6819,24 +6972,14 @@ fn saturated_halves(value: vec4<f32>) -> vec2<u32> {
   return vec2<u32>(pack2x16float(inside.xy), pack2x16float(inside.zw));
 }
 `,
-  "silu.wgsl": `// The SiLU gate, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
-// Include-only: another activation is another file with these two functions.
-
-fn sigmoid(g: vec4<f32>) -> vec4<f32> {
-  // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
-  return 1.0 / (1.0 + exp(-max(g, vec4<f32>(-80.0))));
-}
+  "silu.wgsl": `// The gate of SwiGLU, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
+// Include-only, from gate_up.wgsl.
 
 fn gated(gate: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
   return gate * sigmoid(gate) * up;
 }
 
-// Gradients of gate and up from dy, that of the result.
-struct GateUp {
-  gate: vec4<f32>,
-  up: vec4<f32>,
-}
-
+// From dy, that of the result.
 fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
   let s = sigmoid(gate);
   return GateUp(dy * up * s * (1.0 + gate * (1.0 - s)), dy * gate * s);
@@ -6916,7 +7059,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   out[at] = sum;
 }
 `,
-  "swiglu.wgsl": `// SwiGLU: output[t][c] = silu(gate[t][c]) · up[t][c], with silu(g) = g / (1 + e^−g).
+  "swiglu.wgsl": `// The gate of an MLP: output[t][c] = act(gate[t][c]) · up[t][c], with the activation of gate_up.wgsl: SwiGLU or GeGLU.
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl; output f32 [rows, width], whose pitch it is.
 // Idea: one thread per vec4 of the output, up to the pitch: zeros between give zeros.
@@ -6941,11 +7084,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   output[item] = gated(gate_up_at(at), gate_up_at(at + params.vectors));
 }
 `,
-  "swiglu_backward.wgsl": `// Gradient of SwiGLU. With s = sigmoid(gate):
-//   d_gate = d_output · up · s · (1 + gate · (1 − s)),   d_up = d_output · gate · s
+  "swiglu_backward.wgsl": `// Gradient of the gate of swiglu.wgsl:
+//   d_gate = d_output · up · act'(gate),   d_up = d_output · act(gate)
 //
-// Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. s is computed again
-// rather than kept. Idea: one thread per vec4 of gate and up together.
+// Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. act is computed
+// again rather than kept. Idea: one thread per vec4 of gate and up together.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
 
@@ -6970,7 +7113,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   d_gate_up[at + params.vectors] = d.up;
 }
 `,
-  "swiglu_backward_quantized.wgsl": `// Gradient of SwiGLU, quantised at once: codes and scales of row_codes.wgsl.
+  "swiglu_backward_quantized.wgsl": `// Gradient of the gate of swiglu.wgsl, quantised at once: codes and scales of row_codes.wgsl.
 //
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
 // COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up
@@ -7046,7 +7189,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (row < params.rows) { write_row(row, thread); }
 }
 `,
-  "swiglu_quantized.wgsl": `// SwiGLU whose result is quantised: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
+  "swiglu_quantized.wgsl": `// The gate of swiglu.wgsl whose result is quantised: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
 //
 // Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl. One workgroup per row, which goes
 // the way of row_pass.wgsl.

@@ -9,6 +9,7 @@ import type { TensorSource } from "../io/safetensors.ts";
 import { weightName } from "../layers/load.ts";
 import type { Linear, SavedModel } from "../layers/method.ts";
 import { PRECISIONS } from "../layers/operand.ts";
+import { outFeaturesOf } from "../layers/row_order.ts";
 import type { Network } from "../model/network.ts";
 import { hadamardMatrix } from "../model/stored_transforms.ts";
 import { transformTensor } from "../model/transform_config.ts";
@@ -55,7 +56,8 @@ export async function linearTensors(linear: Linear, form: Form): Promise<TensorS
   const tensors: TensorSource[] = [];
   for (const [index, part] of parts.entries()) {
     const name = weightName(part);
-    const shape = [part.rows, inFeatures];
+    const outFeatures = outFeaturesOf(part);
+    const shape = [outFeatures, inFeatures];
     if (stored === null || !isCoded(linear, form)) {
       const data = async () => fromFloat32(await linear.readWeight(index), dtype);
       tensors.push({ name, dtype, shape, data });
@@ -67,7 +69,7 @@ export async function linearTensors(linear: Linear, form: Form): Promise<TensorS
     tensors.push({ name, dtype: PRECISIONS[stored.format].input.dtype, shape, data: () => codes }, {
       name: `${name}_scale`,
       dtype: "F32",
-      shape: stored.granularity === "row" ? [part.rows, 1] : [1],
+      shape: stored.granularity === "row" ? [outFeatures, 1] : [1],
       data: () => fromFloat32(scales, "F32"),
     });
   }

@@ -93,10 +93,13 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
   }
   using file = await SafetensorsFile.open(weightsPath);
   const tensors = await readTensors(file, scaling.rank);
-  const listed = fields.raw("target_modules");
-  // PEFT also accepts a regular expression over module names; the tensors show what it matched.
-  const targetModules = Array.isArray(listed)
+  const listed = Array.isArray(fields.raw("target_modules"))
     ? fields.strings("target_modules")
+    : [];
+  // PEFT also accepts ends of paths, and a regular expression over them; the tensors show what
+  // these matched.
+  const targetModules = listed.length > 0 && !listed.some((name) => name.includes("."))
+    ? listed
     : [...new Set([...tensors.keys()].map((module) => module.slice(module.lastIndexOf(".") + 1)))];
   return { config: { ...scaling, targetModules }, tensors };
 }

@@ -2,21 +2,23 @@
  * Merged linear layers: several linear layers of the model that are one weight and one GEMM.
  *
  * q, k and v read the same input, and so do gate and up: each group is one weight `[width,
- * inFeatures]`. The parts of a group are stored below each other. Each starts at a multiple of 16,
- * so that blocks of columns of the output can be read as whole vectors. Rows between the parts are
- * zero.
+ * inFeatures]`. They are stored below each other. Each starts at a multiple of 16, so that blocks of
+ * columns of the output can be read as whole vectors. Rows between them are zero.
+ *
+ * A part is a linear layer as the model has it, with one tensor and one adapter: q, k and v, or all
+ * of them as one `qkv_proj`.
  *
  * @module
  */
 
+import type { OrderedRows } from "./row_order.ts";
+
 /** One linear layer of the Hugging Face model inside a merged one. */
-export interface LinearPart {
+export interface LinearPart extends OrderedRows {
   /** Module path, such as `model.layers.0.self_attn.q_proj`. */
   module: string;
   /** Last component of the path, such as `q_proj`, as in `targetModules`. */
   kind: string;
-  /** Output features. */
-  rows: number;
   /** First row of the merged weight, first column of the merged output. */
   start: number;
 }
@@ -29,15 +31,6 @@ export interface LinearSpec {
   /** Columns of the merged output, a multiple of 16. */
   width: number;
   parts: LinearPart[];
+  /** Factor of the output, adapters included, before anything is added to it. Default 1. */
+  outputFactor?: number;
 }
-
-/** The kinds of linear layers that adapters can be put on, in the order of a block. */
-export const LINEAR_KINDS = [
-  "q_proj",
-  "k_proj",
-  "v_proj",
-  "o_proj",
-  "gate_proj",
-  "up_proj",
-  "down_proj",
-] as const;

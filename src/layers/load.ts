@@ -9,6 +9,8 @@ import type { Device } from "../gpu/device.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { widen } from "../kernels/rows/widen.ts";
 import type { LinearPart, LinearSpec } from "./linear_spec.ts";
+import { mergedSource } from "./ordered_source.ts";
+import { toStored } from "./row_order.ts";
 import { type Raw16, rowsPerRead, type StoredCodes, type WeightSource } from "./weight_source.ts";
 import { rotateValues } from "../numerics/hadamard.ts";
 import { decodeRows } from "../numerics/scale_grid.ts";
@@ -38,9 +40,19 @@ export async function loadMerged(
   source: WeightSource,
   target: Matrix,
 ): Promise<void> {
-  for (const part of spec.parts) {
-    await loadMatrix(device, weightName(part), part.rows, source, target, part.start);
-  }
+  for (const part of spec.parts) await loadPart(device, part, source, target, part.start);
+}
+
+/** Fills rows of an f32 or f16 matrix, from `first` on, with a part as the merged weight has it. */
+export async function loadPart(
+  device: Device,
+  part: LinearPart,
+  source: WeightSource,
+  target: Matrix,
+  first = 0,
+): Promise<void> {
+  const { rows } = part;
+  await loadMatrix(device, weightName(part), rows, mergedSource(part, source), target, first);
 }
 
 /**
@@ -108,13 +120,13 @@ function decoded(
   return rotation === 1 ? values : rotateValues(values, rotation);
 }
 
-/** Reads the rows of one part of a merged f32 or f16 weight as packed f32 [rows, inFeatures]. */
-export function readPart(
+/** Reads one part of a merged f32 or f16 weight as packed f32 [outFeatures, inFeatures]. */
+export async function readPart(
   device: Device,
   part: LinearPart,
   merged: Matrix,
 ): Promise<Float32Array<ArrayBuffer>> {
-  return readDense(device, rowsOf(merged, part.start, part.rows));
+  return toStored(part, await readDense(device, rowsOf(merged, part.start, part.rows)));
 }
 
 /** Reads an f32 or f16 matrix as packed f32 [rows, cols]. */

@@ -24,6 +24,8 @@ export type DenseType = "f32" | "f16";
 /** What a method needs to build its layers. */
 export interface MethodContext {
   device: Device;
+  /** The merged linear layers that will be asked for, in the order of the forward pass. */
+  linears: readonly LinearSpec[];
   /** Trained parameters are declared here while the layers are built. */
   parameters: Parameters;
   /** Uniform random numbers in [0, 1), repeatable. */
@@ -204,10 +206,10 @@ export interface LinearBackward {
 
 /** A part of a linear layer as tensors of a quantised model's file. */
 export interface StoredPart {
-  /** `X.weight` [rows, inFeatures] */
+  /** `X.weight` [outFeatures, inFeatures] */
   codes: Uint8Array<ArrayBuffer>;
   /**
-   * `X.weight_scale`, f32 [rows], or [1] where all share it: the value of a code is `decode(code) ·
+   * `X.weight_scale`, f32 [outFeatures], or [1] where all share it: the value of a code is `decode(code) ·
    * scale`.
    */
   scales: Float32Array<ArrayBuffer>;
@@ -264,17 +266,17 @@ export interface Linear {
    * by their scales.
    */
   readonly preferredGradientType: DenseType;
-  /** Records `output = input · Wᵀ + adapter (+ addend)`. */
+  /** Records `output = outputFactor · (input · Wᵀ + adapter) (+ addend)`. */
   forward(program: Program, io: LinearForward): void;
   /** Records the gradients: `dInput` is written, those of parameters are added to. */
   backward(program: Program, io: LinearBackward): void;
   /**
    * Part `index` of the weight as a Hugging Face model would hold it, adapters merged in: f32
-   * [rows, inFeatures].
+   * [outFeatures, inFeatures].
    */
   readWeight(index: number): Promise<Float32Array<ArrayBuffer>>;
   /**
-   * The gradient of part `index`, f32 [rows, inFeatures]; only where the weight itself is a
+   * The gradient of part `index`, f32 [outFeatures, inFeatures]; only where the weight itself is a
    * parameter.
    */
   readGradient?(index: number): Promise<Float32Array<ArrayBuffer>>;

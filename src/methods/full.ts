@@ -88,19 +88,23 @@ class FullLinear implements Linear {
   }
 
   forward(program: Program, { input, output, addend }: LinearForward): void {
-    gemm(program, { layout: "nt", a: input!, b: this.#weight.value, out: output, addend });
+    const { value: b } = this.#weight;
+    const { outputFactor: alpha } = this.spec;
+    gemm(program, { layout: "nt", a: input!, b, out: output, addend, alpha });
   }
 
   backward(program: Program, { dOutput, input, dInput }: LinearBackward): void {
     const { value, gradient } = this.#weight;
+    const { outputFactor: alpha } = this.spec;
     gemm(program, {
       layout: "tn",
       a: dOutput,
       b: input!,
       out: gradient,
       accumulate: true,
+      alpha,
     });
-    if (dInput) gemm(program, { layout: "nn", a: dOutput, b: value, out: dInput });
+    if (dInput) gemm(program, { layout: "nn", a: dOutput, b: value, out: dInput, alpha });
   }
 
   readWeight(index: number): Promise<Float32Array<ArrayBuffer>> {

@@ -7,7 +7,7 @@
 import { checkInteger } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { roundUp } from "../gpu/buffers.ts";
-import { LINEAR_KINDS, type LinearPart, type LinearSpec } from "../layers/linear_spec.ts";
+import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
 
 /** The adapter of one part of a merged linear. */
 export interface AdapterPart {
@@ -41,21 +41,47 @@ export function adapterLayout(
   return { parts, width };
 }
 
+/** Which linear layers have adapters: all, or those of some kinds. */
+export type Targets = typeof ALL_LINEAR | readonly string[];
+
+/** Means every linear layer of a block, as for PEFT. */
+const ALL_LINEAR = "all-linear";
+
 /**
- * Checks `targetModules`; `all-linear` or nothing means every linear layer of a block.
+ * Checks `targetModules`; `all-linear` or nothing means every linear layer of a block. Whether a
+ * model has layers of these names is checked when it is there: see {@linkcode findTargets}.
  *
- * @throws {OptionError} for a name that no linear layer has.
+ * @throws {OptionError} for what is no name.
  */
-export function parseTargets(names: readonly string[] | undefined): ReadonlySet<string> {
-  if (!names || names.length === 0 || names.includes("all-linear")) return new Set(LINEAR_KINDS);
-  const unknown = names.find((name) => !(LINEAR_KINDS as readonly string[]).includes(name));
+export function parseTargets(names: readonly string[] | undefined): Targets {
+  if (!names || names.length === 0 || names.includes(ALL_LINEAR)) return ALL_LINEAR;
+  const bad = names.find((name) => typeof name !== "string" || name === "");
+  if (bad === undefined) return names;
+  throw new OptionError(
+    `Cannot use ${JSON.stringify(bad)} in targetModules: give names of linear layers, such as ` +
+      `q_proj, or ${ALL_LINEAR}`,
+  );
+}
+
+/**
+ * The kinds of a model's linear layers that have adapters, in the order of a block.
+ *
+ * @throws {OptionError} for a name that no linear layer of the model has.
+ */
+export function findTargets(
+  targets: Targets,
+  linears: readonly LinearSpec[],
+): ReadonlySet<string> {
+  const kinds = new Set(linears.flatMap(({ parts }) => parts.map(({ kind }) => kind)));
+  if (targets === ALL_LINEAR) return kinds;
+  const unknown = targets.find((name) => !kinds.has(name));
   if (unknown !== undefined) {
     throw new OptionError(
-      `Cannot adapt "${unknown}" as targetModules knows ${LINEAR_KINDS.join(", ")} ` +
-        "and all-linear: choose from these",
+      `Cannot adapt "${unknown}" as the linear layers of this model are ` +
+        `${[...kinds].join(", ")}: choose from these, or ${ALL_LINEAR}`,
     );
   }
-  return new Set(names);
+  return new Set(targets);
 }
 
 /**

@@ -24,7 +24,11 @@ export interface ActivationMode {
 }
 
 /** Activations with one matrix per block, or one that all blocks share. */
-const KEPT = ["input", "qkv", "attended", "logSumExp", "postAttention", "gateUp"] as const;
+const KEPT = [
+  ...["input", "qkv", "attended", "logSumExp", "postAttention", "gateUp"] as const,
+  // The outputs of branches, where a norm follows.
+  ...["attentionBranch", "mlpBranch"] as const,
+] as const;
 /** Values that live only within a block's forward or backward. */
 const PASSING = ["normed", "hidden", "final"] as const;
 const PASSING_BACKWARD = [
@@ -73,6 +77,8 @@ export function planActivations(
     postAttention: hiddenSize,
     gateUp: gateUp.width,
     logSumExp: heads,
+    attentionBranch: hiddenSize,
+    mlpBranch: hiddenSize,
     normed: hiddenSize,
     hidden: mlp.width,
     final: hiddenSize,

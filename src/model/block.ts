@@ -6,14 +6,17 @@
  * postAttention ─ norm ─ gate,up ─ swiglu ─ down ─(+ postAttention)─ next x
  * ```
  *
+ * That is LLaMA's. Its plan says whether a norm stands before or behind a branch or not at all
+ * (`branch.ts`), and what the gate's activation is.
+ *
  * There is one forward, for training, evaluation, logits and generation. They differ in what
  * queries attend to (`attend`), and in how many rows linear layers take at a time.
  *
- * The forward keeps x, qkv (after rope), the attention's output and log-sum-exp, postAttention and
- * gate,up. Norms and SwiGLU are computed again where a linear layer needs its input for its own
+ * The forward keeps x, qkv (after rope), the attention's output and log-sum-exp, postAttention,
+ * gate,up, and the outputs of o and down where a norm follows. Norms and SwiGLU are computed again where a linear layer needs its input for its own
  * gradient; FALQON's only where A is trained. Where a layer multiplies in low precision, norm and
  * SwiGLU write its input in that at once, and in f32 only if something reads it. What is widest is
- * f16 where layers can write or read that: see `activationTypes`.
+ * f16 where layers can write or read that: see `activation_types.ts`.
  *
  * Where a layer rotates its input before rounding it (`rotation`), the kernel that writes its codes
  * does that. The gradient of the input comes out rotated, and what takes it up rotates it back.
@@ -24,27 +27,36 @@
 import { type ColumnBlock, columnsOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
-import { rope, rotatesF16 } from "../kernels/attention/rope.ts";
+import { rope } from "../kernels/attention/rope.ts";
 import type { AttentionHeads } from "../kernels/attention/shapes.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { Linear } from "../layers/method.ts";
-import type { ActivationName, Activations, ActivationTypes } from "./activations.ts";
+import type { ActivationName, Activations } from "./activations.ts";
+import { qkvColumns as placesOfQkv } from "./block_specs.ts";
+import {
+  type BranchEnd,
+  branchGradient,
+  branchInput,
+  branchInputAgain,
+  type BranchStart,
+  joinGradients,
+  joinStream,
+} from "./branch.ts";
 import { inputAgain } from "./input_again.ts";
-import { type LinearInput, type Norm, normForward, normGradients } from "./norm.ts";
+import type { LinearInput, Norm } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
 /** The layers of a block. */
 export interface Block {
   plan: LayerPlan;
-  attentionNorm: Norm;
+  norms: Readonly<Record<keyof LayerPlan["norms"], Norm | null>>;
   qkv: Linear;
   /** From `uploadRopeFrequencies`. */
   frequencies: Vector;
   o: Linear;
-  mlpNorm: Norm;
   gateUp: Linear;
   down: Linear;
 }
@@ -90,22 +102,16 @@ export const attendToPass: Attend = ({ program, tokens: { documents } }, _layer,
 
 /** Records block `layer`: from activation `input` of the layer to that of the next. */
 export function blockForward(pass: Pass, block: Block, layer: number, attend: Attend): void {
-  const { program } = pass;
   forwardToGateUp(pass, block, layer, attend);
-  inGroups(pass, layer, ({ get, inputOf }) => {
-    const down = inputOf(block.down, "hidden");
-    swiglu(program, { gateUp: get("gateUp"), output: down.input, quantized: down.codes });
-    const output = get("input", layer + 1);
-    block.down.forward(program, { ...down, output, addend: get("postAttention") });
-  });
+  forwardFromGateUp(pass, block, layer);
 }
 
 /** Records the part of a block whose results the backward needs. */
 function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend): void {
   const { program } = pass;
   inGroups(pass, layer, ({ get, inputOf }) => {
-    const qkv = inputOf(block.qkv, "normed");
-    normForward(program, block.attentionNorm, get("input"), qkv);
+    const { attention } = branchStarts(block, get);
+    const qkv = branchInput(program, attention, () => inputOf(block.qkv, "normed"), null);
     block.qkv.forward(program, { ...qkv, output: get("qkv") });
   });
   const get = activationsOf(pass, layer);
@@ -113,23 +119,54 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
   recordRope(pass, block, qkv);
   attend(pass, layer, { ...qkv, output: get("attended"), logSumExp: get("logSumExp") });
   inGroups(pass, layer, ({ get, inputOf }) => {
-    const postAttention = get("postAttention");
-    block.o.forward(program, {
+    const codes = joinStream(program, branchEnds(block, get).attention, {
       input: get("attended"),
       codes: null,
-      output: postAttention,
-      addend: get("input"),
+    }, {
+      stream: get("input"),
+      sum: get("postAttention"),
+      next: block.norms.mlpIn ? null : block.gateUp,
     });
-    const gateUp = inputOf(block.gateUp, "normed");
-    normForward(program, block.mlpNorm, postAttention, gateUp);
+    const { mlp } = branchStarts(block, get);
+    const gateUp = branchInput(program, mlp, () => inputOf(block.gateUp, "normed"), codes);
     block.gateUp.forward(program, { ...gateUp, output: get("gateUp") });
   });
 }
 
+/** Records the rest of a block. */
+function forwardFromGateUp(pass: Pass, block: Block, layer: number): void {
+  const { program } = pass;
+  const { activation } = block.plan.mlp;
+  inGroups(pass, layer, ({ get, inputOf }) => {
+    const down = inputOf(block.down, "hidden");
+    const [gateUp, stream] = [get("gateUp"), get("postAttention")];
+    swiglu(program, { gateUp, activation, output: down.input, quantized: down.codes });
+    const sum = get("input", layer + 1);
+    joinStream(program, branchEnds(block, get).mlp, down, { stream, sum, next: null });
+  });
+}
+
+/** Gives an activation: of this layer, or of another one. */
+type GetActivation = (name: ActivationName, ofLayer?: number) => Matrix;
+
+function branchStarts({ norms, qkv, gateUp }: Block, get: GetActivation) {
+  return {
+    attention: { stream: get("input"), norm: norms.attentionIn, linear: qkv },
+    mlp: { stream: get("postAttention"), norm: norms.mlpIn, linear: gateUp },
+  } satisfies Record<string, BranchStart>;
+}
+
+function branchEnds({ norms, o, down }: Block, get: GetActivation) {
+  return {
+    attention: { linear: o, norm: norms.attentionOut, output: () => get("attentionBranch") },
+    mlp: { linear: down, norm: norms.mlpOut, output: () => get("mlpBranch") },
+  } satisfies Record<string, BranchEnd>;
+}
+
 /** Some rows of a pass. */
 interface RowGroup {
-  /** Their part of an activation: of this layer, or of another one. */
-  get(name: ActivationName, ofLayer?: number): Matrix;
+  /** Their part of it. */
+  get: GetActivation;
   /**
    * The forms in which a linear layer wants its input, of which activation `name` is the f32 one.
    */
@@ -151,23 +188,9 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
   }
 }
 
-/** The types of activations that all of the blocks do with; `attended` is f16 to be rounded more. */
-export function activationTypes(blocks: readonly Block[]): ActivationTypes {
-  const reads = (linear: Linear) => linear.forwardReadsF32 || linear.backwardReadsInput;
-  const typeIf = (test: (block: Block) => boolean) => blocks.every(test) ? "f16" : "f32";
-  return {
-    normed: blocks.some(({ qkv, gateUp }) => reads(qkv) || reads(gateUp)) ? "f32" : null,
-    hidden: blocks.some(({ down }) => reads(down)) ? "f32" : null,
-    qkv: typeIf(({ plan, qkv }) =>
-      qkv.preferredOutputType === "f16" &&
-      rotatesF16(plan.attention.headDim, qkv.spec.parts[1].start)
-    ),
-    attended: typeIf(({ o }) =>
-      o.preferredOutputType === "f16" && (!reads(o) || !!o.backwardTakesF16Input)
-    ),
-    gateUp: typeIf(({ gateUp }) => gateUp.preferredOutputType === "f16"),
-    dGateUp: typeIf(({ gateUp }) => gateUp.preferredGradientType === "f16"),
-  };
+/** The linear layer whose output a block adds to the stream as it is, if there is one. */
+export function gradientTaker(block: Block | undefined): Linear | null {
+  return block && !block.norms.mlpOut ? block.down : null;
 }
 
 /** Options of {@linkcode blockBackward}. */
@@ -179,7 +202,7 @@ export interface BlockBackward {
   codes: QuantizedGradient | null;
   /** Whether the gradient of the block's input is wanted. */
   needsInputGradient: boolean;
-  /** The layer below, which may want this gradient quantised: `down` of the block below. */
+  /** The layer below, which may want this gradient quantised: `gradientTaker` of the block below. */
   below: Linear | null;
 }
 
@@ -196,25 +219,24 @@ export function blockBackward(
   { codes: outputCodes, needsInputGradient, below }: BlockBackward,
 ): QuantizedGradient | null {
   const { program, tokens } = pass;
+  const { activation } = block.plan.mlp;
   const get = activationsOf(pass, layer);
-  if (pass.activations.mode.checkpointing) forwardToGateUp(pass, block, layer, attendToPass);
+  if (pass.activations.mode.checkpointing) {
+    forwardToGateUp(pass, block, layer, attendToPass);
+    if (block.norms.mlpOut) forwardFromGateUp(pass, block, layer);
+  }
+  const [starts, ends] = [branchStarts(block, get), branchEnds(block, get)];
 
-  const dResidual = get("dResidual");
+  const dDown = branchGradient(pass, ends.mlp, outputCodes);
   const down = inputAgain(block.down, pass, "hidden", ({ input, codes }) => {
-    swiglu(program, { gateUp: get("gateUp"), output: input, quantized: codes });
+    swiglu(program, { gateUp: get("gateUp"), activation, output: input, quantized: codes });
   });
-  block.down.backward(program, {
-    dOutput: dResidual,
-    codes: outputCodes,
-    ...down,
-    dInput: get("dHidden"),
-  });
-  const gateUp = inputAgain(block.gateUp, pass, "normed", (again) => {
-    normForward(program, block.mlpNorm, get("postAttention"), again);
-  });
+  block.down.backward(program, { ...dDown, ...down, dInput: get("dHidden") });
+  const gateUp = branchInputAgain(pass, starts.mlp);
   const codes = block.gateUp.gradientCodes(pass.rows);
   swigluBackward(program, {
     gateUp: get("gateUp"),
+    activation,
     dOutput: get("dHidden"),
     rotation: block.down.rotation,
     dGateUp: get("dGateUp"),
@@ -226,15 +248,10 @@ export function blockBackward(
     ...gateUp,
     dInput: get("dNormed"),
   });
-  const dPostAttention = block.o.gradientCodes(pass.rows);
-  normBackward(pass, block.mlpNorm, get("postAttention"), block.gateUp, dPostAttention);
+  const joined = joinGradients(pass, starts.mlp, block.norms.attentionOut ? null : block.o);
 
-  block.o.backward(program, {
-    dOutput: dResidual,
-    codes: dPostAttention,
-    input: get("attended"),
-    dInput: get("dAttended"),
-  });
+  const dO = branchGradient(pass, ends.attention, joined);
+  block.o.backward(program, { ...dO, input: get("attended"), dInput: get("dAttended") });
   rotate(program, { input: get("dAttended"), block: block.o.rotation });
   const { positions, documents } = tokens;
   const gradient = qkvColumns(block, get("dQkv"));
@@ -249,43 +266,23 @@ export function blockBackward(
     dK: gradient.k,
     dV: gradient.v,
   });
-  const qkv = inputAgain(block.qkv, pass, "normed", (again) => {
-    normForward(program, block.attentionNorm, get("input"), again);
-  });
+  const qkv = branchInputAgain(pass, starts.attention);
   block.qkv.backward(program, {
     dOutput: get("dQkv"),
     codes: null,
     ...qkv,
     dInput: needsInputGradient ? get("dNormed") : null,
   });
-  if (!needsInputGradient) return null;
-  const inputCodes = below?.gradientCodes(pass.rows) ?? null;
-  normBackward(pass, block.attentionNorm, get("input"), block.qkv, inputCodes);
-  return inputCodes;
+  return needsInputGradient ? joinGradients(pass, starts.attention, below) : null;
 }
 
-/**
- * Records the gradient of the norm before `linear` from `dNormed`, added to `dResidual`; `quantized`
- * receives the sum.
- */
-function normBackward(
-  { program, activations, rows }: Pass,
-  norm: Norm,
-  input: Matrix,
-  { rotation }: Linear,
-  quantized: QuantizedGradient | null,
-): void {
-  const dOutput = activations.get("dNormed", rows);
-  const dInput = activations.get("dResidual", rows);
-  normGradients(program, norm, { input, dOutput, rotation, dInput, accumulate: true, quantized });
+function activationsOf({ activations, rows }: Pass, layer: number): GetActivation {
+  return (name, ofLayer = layer) => activations.get(name, rows, ofLayer);
 }
 
-function activationsOf({ activations, rows }: Pass, layer: number) {
-  return (name: ActivationName) => activations.get(name, rows, layer);
-}
-
-function qkvColumns({ plan, qkv }: Block, merged: Matrix): QkvColumns {
-  const [q, k, v] = qkv.spec.parts.map(({ start, rows }) => columnsOf(merged, start, rows));
+function qkvColumns({ plan }: Block, merged: Matrix): QkvColumns {
+  const [q, k, v] = placesOfQkv(plan.attention)
+    .map(({ start, rows }) => columnsOf(merged, start, rows));
   const { heads, kvHeads, headDim, scale } = plan.attention;
   return { q, k, v, heads, kvHeads, headDim, scale };
 }

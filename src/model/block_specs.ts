@@ -1,12 +1,17 @@
 /**
  * The four merged linear layers of a decoder block, as its plan asks for them.
  *
+ * Where the model stores several matrices as one tensor, that is one part, with one adapter. The rows
+ * of queries and keys are ordered as the kernels rotate them: see `head_order.ts`.
+ *
  * @module
  */
 
 import { roundUp } from "../gpu/buffers.ts";
-import type { LinearSpec } from "../layers/linear_spec.ts";
-import type { LayerPlan, LinearRole } from "./plan.ts";
+import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
+import type { RowOrder } from "../layers/row_order.ts";
+import { headOrder } from "./head_order.ts";
+import type { AttentionPlan, LayerPlan, LinearRole } from "./plan.ts";
 
 /** The merged linears of one block. */
 export interface BlockSpecs {
@@ -17,28 +22,84 @@ export interface BlockSpecs {
 }
 
 /** Describes the merged linears of block `layer`. */
-export function blockSpecs(
-  { attention, mlp, tensors }: LayerPlan,
-  hiddenSize: number,
-  layer: number,
-): BlockSpecs {
-  const merge = (name: string, inFeatures: number, ...roles: LinearRole[]): LinearSpec => {
-    let start = 0;
-    const parts = roles.map((role) => {
-      const module = moduleOf(tensors[role].name);
-      const { rows } = tensors[role];
-      const part = { module, kind: module.slice(module.lastIndexOf(".") + 1), rows, start };
-      start += roundUp(rows, 16);
-      return part;
-    });
-    return { name: `layers.${layer}.${name}`, inFeatures, width: start, parts };
-  };
+export function blockSpecs(plan: LayerPlan, hiddenSize: number, layer: number): BlockSpecs {
+  const { attention, mlp, residualScale } = plan;
+  const merge = (name: string, inFeatures: number, ...roles: LinearRole[]): LinearSpec => ({
+    name: `layers.${layer}.${name}`,
+    inFeatures,
+    ...mergeRows(plan, roles),
+  });
+  // Whether a branch is scaled or what its last layer multiplies is the same.
+  const last = (spec: LinearSpec) => ({ ...spec, outputFactor: residualScale });
   return {
     qkv: merge("qkv", hiddenSize, "q", "k", "v"),
-    o: merge("o", attention.heads * attention.headDim, "o"),
+    o: last(merge("o", attention.heads * attention.headDim, "o")),
     gateUp: merge("gate_up", hiddenSize, "gate", "up"),
-    down: merge("down", mlp.width, "down"),
+    down: last(merge("down", mlp.width, "down")),
   };
+}
+
+/** The columns of the merged output of q, k and v. */
+export function qkvColumns({ heads, kvHeads, headDim }: AttentionPlan): Place[] {
+  return placesOf([heads * headDim, kvHeads * headDim, kvHeads * headDim]);
+}
+
+/** Where one of several matrices is in a merged one. */
+interface Place {
+  start: number;
+  rows: number;
+}
+
+/** Matrices below each other, each from a multiple of 16 on. */
+function placesOf(rows: readonly number[]): Place[] {
+  let end = 0;
+  return rows.map((rows) => {
+    const start = roundUp(end, 16);
+    end = start + rows;
+    return { start, rows };
+  });
+}
+
+/** The parts of a merged linear layer: one for each tensor. */
+function mergeRows(
+  { attention, tensors }: LayerPlan,
+  roles: readonly LinearRole[],
+): Pick<LinearSpec, "parts" | "width"> {
+  const places = placesOf(roles.map((role) => tensors[role].rows));
+  const { start, rows } = places.at(-1)!;
+  const names = new Set(roles.map((role) => tensors[role].name));
+  const parts = [...names].map((name): LinearPart => {
+    const matrices = roles.map((role, i) => ({ role, ...tensors[role], ...places[i] }))
+      .filter((matrix) => matrix.name === name);
+    const first = Math.min(...matrices.map(({ start }) => start));
+    const end = Math.max(...matrices.map(({ start, rows }) => start + rows));
+    const order = new Uint32Array(matrices.reduce((sum, { rows }) => sum + rows, 0));
+    if (matrices.some(({ firstRow, rows }) => firstRow + rows > order.length)) {
+      throw new TypeError(`The plan leaves rows of "${name}" out`);
+    }
+    for (const { role, firstRow, start, rows } of matrices) {
+      const head = role === "q" || role === "k" ? headOrder(attention) : null;
+      for (let row = 0; row < rows; row++) {
+        order[firstRow + row] = start - first + (head ? rowIn(head, row) : row);
+      }
+    }
+    const module = moduleOf(name);
+    const isPlain = order.every((row, i) => row === i);
+    return {
+      module,
+      kind: module.slice(module.lastIndexOf(".") + 1),
+      rows: end - first,
+      ...(!isPlain && { order }),
+      start: first,
+    };
+  });
+  return { parts, width: roundUp(start + rows, 16) };
+}
+
+/** Where a row of heads below each other is when each has its rows in an order. */
+function rowIn(head: RowOrder, row: number): number {
+  const component = row % head.length;
+  return row - component + head[component];
 }
 
 /** The path of the module whose weight a tensor is. */

@@ -79,7 +79,7 @@ async function readScales(
   claimed: Set<string>,
 ): Promise<CodedMatrix> {
   const { method, format, otherActivations, ignore } = quantization;
-  const module = weights.storedName(name).slice(0, -WEIGHT.length);
+  const module = name.slice(0, -WEIGHT.length);
   const ignored = ignore.find((entry) => namesModule(entry, module.slice(0, -1), "ignore"));
   if (ignored !== undefined) {
     throw new ModelError(

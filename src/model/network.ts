@@ -12,8 +12,10 @@ import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/metho
 import { loadMatrix, readDense, weightName } from "../layers/load.ts";
 import { Parameters } from "../layers/parameters.ts";
 import type { StepState } from "../gpu/step_state.ts";
+import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
-import { activationTypes, attendToPass, type Block, type Pass } from "./block.ts";
+import { attendToPass, type Block, type Pass } from "./block.ts";
+import { makeBlock } from "./make_block.ts";
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
 import { LmHead } from "./lm_head.ts";
@@ -49,7 +51,7 @@ export class Network implements passes.Decoder, Disposable {
   readonly method: Method;
   readonly layers: AdaptedLayers;
   readonly parameters: Parameters;
-  readonly blocks: Block[] = [];
+  readonly blocks: readonly Block[];
   /** The weights outside the linear layers, by Hugging Face name. */
   readonly dense: Map<string, DenseWeight & { rows: number; cols: number }> = new Map();
   readonly embedding: DenseWeight;
@@ -59,7 +61,7 @@ export class Network implements passes.Decoder, Disposable {
   #activations: Activations | null = null;
   #tokens: TokenBuffers | null = null;
   #rowLoss: Vector | null = null;
-  #norms = 0;
+  #normCount = 0;
   #generation = 0;
   #rstd: Vector[] = [];
   #programs = new Map<string, Promise<Program>>();
@@ -71,29 +73,21 @@ export class Network implements passes.Decoder, Disposable {
     this.method = method;
     this.parameters = new Parameters(device);
     this.#ropeBuffers = new RopeBuffers(device);
+    const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
+    const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
+    const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
     this.layers = method.build({
       device,
+      linears,
       parameters: this.parameters,
       random,
       restoring,
       leavesUnquantized: (weight) => source.leavesUnquantized?.(weight) ?? false,
     });
-    const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
-    for (const [index, layer] of layers.entries()) {
-      const specs = blockSpecs(layer, hiddenSize, index);
-      // `support.ts` refuses plans whose blocks have other norms, or none.
-      this.blocks.push({
-        plan: layer,
-        attentionNorm: this.#norm(layer.norms.attentionIn!),
-        qkv: this.layers.linear(specs.qkv),
-        frequencies: this.#ropeBuffers.of(layer.attention),
-        o: this.layers.linear(specs.o),
-        mlpNorm: this.#norm(layer.norms.mlpIn!),
-        gateUp: this.layers.linear(specs.gateUp),
-        down: this.layers.linear(specs.down),
-      });
-    }
+    const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
+    const norm = (plan: NormPlan) => this.#norm(plan);
+    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm }));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     this.head = new LmHead(
@@ -154,7 +148,7 @@ export class Network implements passes.Decoder, Disposable {
     this.#rowLoss = this.device.vector(tokens, "f32", "losses of the tokens");
     this.head.reserve(tokens);
     this.#rstd = Array.from(
-      { length: this.#norms },
+      { length: this.#normCount },
       () => this.device.vector(tokens, "f32", "norm statistics"),
     );
     this.layers.reserve(tokens);
@@ -279,10 +273,10 @@ export class Network implements passes.Decoder, Disposable {
     return weight;
   }
 
-  #norm({ tensor, eps }: NormPlan): Norm {
+  #norm({ tensor, weightOffset, eps }: NormPlan): Norm {
     const weight = this.#dense(tensor, 1, this.config.hiddenSize);
-    const index = this.#norms++;
-    return { weight, eps, rstd: () => this.#rstd[index] };
+    const index = this.#normCount++;
+    return { weight, weightOffset, eps, rstd: () => this.#rstd[index] };
   }
 
   #program(key: string, record: (program: Program) => void): Promise<Program> {

@@ -19,6 +19,8 @@ import type { DenseWeight } from "../layers/method.ts";
 /** An RMSNorm: its weight, and what its forward leaves for its backward. */
 export interface Norm {
   weight: DenseWeight;
+  /** 1 where rows are multiplied by 1 + weight. */
+  weightOffset: 0 | 1;
   /** Added to the mean square. */
   eps: number;
   /** f32 [tokens]: 1 / root mean square of each row. */
@@ -36,17 +38,22 @@ export interface LinearInput {
 /**
  * Records the norm of `input`, which is the input of what follows, keeping the row statistics for
  * the backward.
+ *
+ * @param addend f32 [rows, cols], added to it: the residual stream.
  */
 export function normForward(
   program: Program,
   norm: Norm,
   input: Matrix,
   next: Partial<LinearInput>,
+  addend?: Matrix,
 ): void {
   rmsNorm(program, {
     input,
     weight: rowAsVector(norm.weight.value()),
+    weightOffset: norm.weightOffset,
     eps: norm.eps,
+    addend,
     output: next.input ?? null,
     quantized: next.codes,
     rstd: firstOf(norm.rstd(), input.rows),
@@ -60,19 +67,21 @@ export function normForward(
 export function normGradients(
   program: Program,
   norm: Norm,
-  io: Omit<RmsNormBackwardOptions, "weight" | "rstd" | "variant">,
+  io: Omit<RmsNormBackwardOptions, "weight" | "weightOffset" | "rstd" | "variant">,
 ): void {
   const { input, dOutput } = io;
+  const { weight, weightOffset } = norm;
   let { rotation = 1 } = io;
   const rstd = firstOf(norm.rstd(), input.rows);
-  if (norm.weight.gradient) {
+  if (weight.gradient) {
     // Both gradients read it.
     rotate(program, { input: dOutput, block: rotation });
     rotation = 1;
-    const dWeight = rowAsVector(norm.weight.gradient());
+    const dWeight = rowAsVector(weight.gradient());
     rmsNormWeightGradient(program, { dOutput, input, rstd, dWeight });
   }
-  rmsNormBackward(program, { ...io, rotation, weight: rowAsVector(norm.weight.value()), rstd });
+  const factors = { weight: rowAsVector(weight.value()), weightOffset };
+  rmsNormBackward(program, { ...io, rotation, ...factors, rstd });
 }
 
 /** The single row of a matrix, up to its pitch, as a vector. */

@@ -11,13 +11,22 @@ import { LOSS_SUM_INDEX, type StepState } from "../gpu/step_state.ts";
 import { embed, embedBackward } from "../kernels/rows/embedding.ts";
 import { addSum } from "../kernels/rows/sum.ts";
 import type { DenseWeight } from "../layers/method.ts";
-import { type Attend, type Block, blockBackward, blockForward, type Pass } from "./block.ts";
+import {
+  type Attend,
+  type Block,
+  blockBackward,
+  blockForward,
+  gradientTaker,
+  type Pass,
+} from "./block.ts";
+import type { ModelConfig } from "./config.ts";
 import type { HeadLosses, LmHead } from "./lm_head.ts";
 import type { Loss } from "./loss.ts";
 import { type Norm, normForward, normGradients } from "./norm.ts";
 
 /** The layers of a decoder. */
 export interface Decoder {
+  config: Pick<ModelConfig, "plan">;
   embedding: DenseWeight;
   blocks: readonly Block[];
   finalNorm: Norm;
@@ -28,7 +37,8 @@ export interface Decoder {
 export function recordBlocks(pass: Pass, decoder: Decoder, attend: Attend): void {
   const { program, activations, tokens: { ids }, rows } = pass;
   const table = decoder.embedding.value();
-  embed(program, { ids, table, output: activations.get("input", rows) });
+  const { scale } = decoder.config.plan.embedding;
+  embed(program, { ids, table, output: activations.get("input", rows), scale });
   decoder.blocks.forEach((block, layer) => blockForward(pass, block, layer, attend));
 }
 
@@ -67,7 +77,7 @@ export function recordTraining(
   losses: TrainingLosses,
 ): void {
   const { program, activations, tokens, rows } = pass;
-  const { embedding, blocks, finalNorm, head } = decoder;
+  const { config, embedding, blocks, finalNorm, head } = decoder;
   const { state, rowLoss } = losses;
   const dOutput = activations.get("dFinal", rows);
   program.phase("loss");
@@ -77,18 +87,19 @@ export function recordTraining(
   program.phase("backward");
   const input = activations.get("input", rows, blocks.length);
   const dInput = activations.get("dResidual", rows);
-  let codes = blocks.at(-1)?.down.gradientCodes(rows) ?? null;
+  let codes = gradientTaker(blocks.at(-1))?.gradientCodes(rows) ?? null;
   const io = { input, dOutput, dInput, accumulate: false, quantized: codes };
   normGradients(program, finalNorm, io);
   for (let layer = blocks.length - 1; layer >= 0; layer--) {
     codes = blockBackward(pass, blocks[layer], layer, {
       codes,
       needsInputGradient: layer > 0 || !!embedding.gradient,
-      below: blocks[layer - 1]?.down ?? null,
+      below: gradientTaker(blocks[layer - 1]),
     });
   }
   if (embedding.gradient) {
     const dTable = embedding.gradient();
-    embedBackward(program, { ids: tokens.ids, dOutput: dInput, dTable });
+    const { scale } = config.plan.embedding;
+    embedBackward(program, { ids: tokens.ids, dOutput: dInput, dTable, scale });
   }
 }

@@ -40,12 +40,6 @@ const LIMITS: readonly Limit[] = [
       "Small 24B (sliding windows are not computed yet; an absent field means 4096)",
   },
   {
-    asks: inLayers(({ mlp }) => mlp.activation !== "silu"),
-    fields: ["hidden_act", "hidden_activation"],
-    wanted: "silu",
-    remedy: "choose a model with a SwiGLU feed-forward network",
-  },
-  {
     asks: inLayers(({ attention: { bias } }) => bias.qkv || bias.o),
     fields: ["attention_bias"],
     wanted: "false",
@@ -64,13 +58,13 @@ const LIMITS: readonly Limit[] = [
     remedy: "choose a model that rotates queries and keys in every layer",
   },
   {
-    asks: inLayers(({ attention: { rope, headDim } }) =>
-      rope !== null && (rope.rotatedDims !== headDim || rope.interleaved || rope.factor !== 1 ||
-        rope.queryScale !== null || rope.scaling?.type === "longrope")
+    asks: inLayers(({ attention: { rope } }) =>
+      rope !== null &&
+      (rope.factor !== 1 || rope.queryScale !== null || rope.scaling?.type === "longrope")
     ),
-    fields: ["partial_rotary_factor", "rope_parameters", "rope_scaling"],
-    wanted: "1",
-    remedy: "choose a model that rotates whole heads",
+    fields: ["rope_parameters", "rope_scaling"],
+    wanted: "without a factor",
+    remedy: "choose a model whose cosines, sines and queries have none",
   },
   {
     asks: inLayers(({ attention }) => attention.softCap !== null),
@@ -91,16 +85,13 @@ const LIMITS: readonly Limit[] = [
     remedy: "choose a model whose logits are not scaled",
   },
   {
-    asks: ({ embedding }) => embedding.scale !== 1,
-    fields: ["embedding_multiplier"],
-    wanted: "1",
-    remedy: "choose a model whose embedding is not scaled",
-  },
-  {
-    asks: inLayers(({ residualScale }) => residualScale !== 1),
+    // The factor is one of the products before the norm, which would take it out again.
+    asks: inLayers(({ residualScale, norms: { attentionOut, mlpOut } }) =>
+      residualScale !== 1 && (attentionOut !== null || mlpOut !== null)
+    ),
     fields: ["residual_multiplier"],
     wanted: "1",
-    remedy: "choose a model whose branches are added as they are",
+    remedy: "choose a model that scales its branches or has norms behind them, not both",
   },
   {
     asks: inLayers(({ parallel }) => parallel),
@@ -115,25 +106,9 @@ const LIMITS: readonly Limit[] = [
     remedy: "choose such a model",
   },
   {
-    asks: inNorms(({ kind, weightOffset }) => kind !== "rms" || weightOffset !== 0),
+    asks: inNorms(({ kind }) => kind !== "rms"),
     fields: ["model_type"],
-    wanted: "that of a model with RMSNorm · weight",
-    remedy: "choose such a model",
-  },
-  {
-    asks: inLayers(({ norms: { attentionIn, attentionOut, mlpIn, mlpOut } }) =>
-      !attentionIn || attentionOut !== null || !mlpIn || mlpOut !== null
-    ),
-    fields: ["model_type"],
-    wanted: "that of a model with one norm before attention and one before the MLP",
-    remedy: "choose such a model",
-  },
-  {
-    asks: inLayers(({ tensors }) =>
-      new Set(Object.values(tensors).map(({ name }) => name)).size !== Object.keys(tensors).length
-    ),
-    fields: ["model_type"],
-    wanted: "that of a model whose linear layers are stored one by one",
+    wanted: "that of a model with RMSNorm",
     remedy: "choose such a model",
   },
   {

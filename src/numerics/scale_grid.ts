@@ -61,6 +61,25 @@ export function largestRowScales(
 }
 
 /**
+ * The same scales with blocks of one row, f32 [rows, ⌈cols / colsPerBlock⌉], for rows that are to be
+ * moved.
+ *
+ * @param shape Of the matrix.
+ */
+export function gridByRow(
+  { scales, block: [rowsPerBlock, colsPerBlock] }: ScaleGrid,
+  [rows, cols]: readonly [rows: number, cols: number],
+): ScaleGrid {
+  const perRow = Math.ceil(cols / colsPerBlock);
+  const byRow = new Float32Array(rows * perRow);
+  for (let row = 0; row < rows; row++) {
+    const first = Math.floor(row / rowsPerBlock) * perRow;
+    byRow.set(scales.subarray(first, first + perRow), row * perRow);
+  }
+  return { scales: byRow, block: [1, colsPerBlock] };
+}
+
+/**
  * Decodes rows `first` to `first + count`.
  *
  * @param codes Of the whole matrix, [rows, cols].

@@ -12,13 +12,17 @@ import {
   SMALL_MODELS,
   TOLERANCE,
 } from "../support/golden.ts";
+import { copyFamily, FAMILY_LORA_RUNS } from "../support/families.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand } from "../support/terminal.ts";
 import { relativeError } from "../oracle/compare.ts";
 
-for (const run of LORA_RUNS) {
-  run.test(`${run.name}: train --method lora has PEFT's losses and ends at its adapters`, () =>
+for (const run of [...LORA_RUNS, ...FAMILY_LORA_RUNS]) {
+  const kind = FAMILY_LORA_RUNS.includes(run) ? "family " : "";
+  run.test(`${kind}${run.name}: train --method lora has PEFT's losses and ends at its adapters`, () =>
     withFolder(async (folder) => {
+      const model = kind === "" ? run.folder : folder;
+      if (kind !== "") await copyFamily(run, folder);
       const { init, final, batches, losses } = await readLora(run);
       await writePeftAdapter(join(folder, "init"), init, { baseModel: run.name });
       await Deno.writeTextFile(
@@ -29,8 +33,8 @@ for (const run of LORA_RUNS) {
       const { code, err } = await runCommand(
         "train --method lora --base f32 --no-shuffle --no-packing " +
           `--batch-size ${rows} --sequence-length ${tokens} --steps ${batches.length} ` +
-          "--learning-rate 1e-3 --max-grad-norm 1 " +
-          `--model ${run.folder} --data ${folder}/data.jsonl ` +
+          `--learning-rate 1e-3 --max-grad-norm ${run.maxGradNorm} ` +
+          `--model ${model} --data ${folder}/data.jsonl ` +
           `--adapter ${folder}/init --output-dir ${folder}/out`,
       );
       assertEquals(code, 0, err);

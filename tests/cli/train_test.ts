@@ -285,7 +285,13 @@ Deno.test("f16 falls back to f32 where the GPU has none", async () => {
     const terminal = new TestTerminal();
     const method = await trainingMethod({ method: "lora", base: "f16" }, { hasF16 }, terminal);
     const parameters = new Parameters(device);
-    const layers = method.build({ device, parameters, random: Math.random, restoring: true });
+    const layers = method.build({
+      device,
+      linears: [],
+      parameters,
+      random: Math.random,
+      restoring: true,
+    });
     assertEquals(layers.dense("embedding", 2, 4).value().type, type);
     assertEquals(terminal.err.includes("warning: this GPU has no f16"), !hasF16);
   }

@@ -6,7 +6,6 @@ import { fromFloat32, toFloat32 } from "../../src/io/dtype.ts";
 import type { PeftAdapter } from "../../src/io/peft.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { frozen } from "../../src/methods/frozen.ts";
-import { LINEAR_KINDS } from "../../src/layers/linear_spec.ts";
 import type { SaveFormat, SaveOptions } from "../../src/inference/save_model.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
@@ -36,7 +35,8 @@ async function tinyAdapter(model: Model, size: number): Promise<PeftAdapter> {
       tensors.set(module, { A, B, inFeatures, outFeatures: rows });
     }
   }
-  const config = { rank, alpha: rank, useRslora: false, targetModules: [...LINEAR_KINDS] };
+  const targetModules = ["q", "k", "v", "o", "gate", "up", "down"].map((name) => `${name}_proj`);
+  const config = { rank, alpha: rank, useRslora: false, targetModules };
   return { config, tensors };
 }
 

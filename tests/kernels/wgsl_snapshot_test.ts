@@ -18,6 +18,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { attentionBackward, attentionForward } from "../../src/kernels/attention/attention.ts";
+import { rotate } from "../../src/kernels/rows/rotation.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { kernelsOf, openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
@@ -72,6 +73,12 @@ function recordWidening(device: Device): void {
   widen(new Program(device), { raw: device.allocate(2 * 5 * 7, "raw"), dtype: "BF16", out });
 }
 
+/** Records adding a gradient to that of a stream without a norm between, which the tiny model has none of. */
+function recordAdding(device: Device): void {
+  const [input, output] = [0, 1].map(() => device.matrix(5, 7, "f32", "gradients"));
+  rotate(new Program(device), { input, output, accumulate: true, block: 1 });
+}
+
 /** Records attention of wide heads in f16, which the tiny model has none of. */
 function recordWideHeads(device: Device): void {
   if (!device.hasF16 || device.matrixConfigs.length > 0) return;
@@ -102,6 +109,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     await planMemory({ ...request, gradientCheckpointing: false, updateStats: false });
     for (const method of methods) await recordRun(open(), method);
     recordWidening(device);
+    recordAdding(device);
     recordWideHeads(device);
   });
   return new Map([...asked].map(([name, [first]]) => [name, first.code]));

@@ -8,7 +8,7 @@ import { falqon } from "../../src/methods/falqon/falqon.ts";
 import { full } from "../../src/methods/full.ts";
 import { fp8Lora, lora, qlora } from "../../src/methods/lora/lora.ts";
 import type { Method } from "../../src/layers/method.ts";
-import { activationTypes } from "../../src/model/block.ts";
+import { activationTypes } from "../../src/model/activation_types.ts";
 import { Model } from "../../src/inference/model.ts";
 import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
 import { StepState } from "../../src/gpu/step_state.ts";

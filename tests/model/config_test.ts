@@ -107,9 +107,13 @@ Deno.test("a Mistral config is the same graph when its window is off", () => {
 
 Deno.test("what cannot run is refused with the field, the value and the remedy", () => {
   const cases: [object, string][] = [
-    [{ model_type: "gpt2" }, 'model_type in "config.json" must be llama or mistral: found "gpt2"'],
+    [{ model_type: "gpt2" }, 'model_type in "config.json" must be one of llama, mistral, '],
+    [{ model_type: "gpt2" }, 'found "gpt2"; choose a model of one of these families'],
     [{ model_type: undefined }, "found nothing"],
-    [{ hidden_act: "gelu" }, 'hidden_act in "config.json" must be silu: found "gelu"'],
+    [
+      { hidden_act: "gelu" },
+      'hidden_act in "config.json" must be silu, swish, gelu_pytorch_tanh, gelu_new: found "gelu"',
+    ],
     [{ attention_bias: true }, "attention_bias"],
     [{ mlp_bias: true }, "mlp_bias"],
     [{ mlp_bias: "no" }, 'mlp_bias in "config.json" must be true or false: found "no"'],

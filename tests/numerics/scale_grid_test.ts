@@ -3,6 +3,7 @@ import { FORMATS } from "../../src/numerics/formats.ts";
 import {
   type BlockShape,
   decodeRows,
+  gridByRow,
   gridShape,
   largestRowScales,
   rowScales,
@@ -47,6 +48,7 @@ Deno.test("codes are decoded with the scale of their block, as the twin does, in
       );
       const want = Float32Array.from(decodeBlocks(format, codes, cols, scales.scales, block));
       assertEquals(decodeRows(format, codes, scales, cols, 0, rows), want);
+      assertEquals(decodeRows(format, codes, gridByRow(scales, shape), cols, 0, rows), want);
       for (let first = 0; first < rows; first += 3) {
         const count = Math.min(3, rows - first);
         const got = decodeRows(format, codes, scales, cols, first, count);

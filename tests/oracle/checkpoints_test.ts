@@ -5,13 +5,13 @@
 
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { join } from "node:path";
-import { readJson } from "../../src/io/json.ts";
-import { JsonFields } from "../../src/io/json.ts";
+import { JsonFields, readJson } from "../../src/io/json.ts";
 import { Weights } from "../../src/io/weights.ts";
 import { FolderSource } from "../../src/layers/weight_source.ts";
 import { readCodedMatrices } from "../../src/model/coded_matrices.ts";
 import { planConfig } from "../../src/model/config.ts";
 import { type ModelPlan, planTensorShapes } from "../../src/model/plan.ts";
+import { spellAsPlanned } from "../../src/model/tensor_names.ts";
 import { parseQuantizationConfig } from "../../src/model/read_quantization.ts";
 import { rotateValues } from "../../src/numerics/hadamard.ts";
 import { largestDifference, readTensors } from "../support/golden.ts";
@@ -51,13 +51,7 @@ async function readParameters(
 ): Promise<Map<string, Float64Array>> {
   using weights = await Weights.open(folder);
   const shapes = planTensorShapes(plan);
-  for (const name of shapes.keys()) {
-    // Wrappers as the hub has them.
-    const stored = name.startsWith("model.language_model.")
-      ? name.replace("model.language_model.", "language_model.model.")
-      : `language_model.${name}`;
-    if (!weights.has(name) && weights.has(stored)) weights.alias(name, stored);
-  }
+  spellAsPlanned(weights, plan);
   const quantization = parseQuantizationConfig(file.object("quantization_config"), plan);
   const { matrices: coded } = await readCodedMatrices(weights, plan, quantization);
   assertEquals(coded.size, codedCount);

@@ -6,12 +6,18 @@ import { addScaled } from "./vector.ts";
  * @param table `[vocabSize, width]`.
  * @param ids Token ids.
  * @param width Row width.
+ * @param scale Factor of the rows.
  * @returns `[ids, width]`.
  */
-export function embed(table: Float64Array, ids: ArrayLike<number>, width: number): Float64Array {
+export function embed(
+  table: Float64Array,
+  ids: ArrayLike<number>,
+  width: number,
+  scale = 1,
+): Float64Array {
   const out = new Float64Array(ids.length * width);
   for (let t = 0; t < ids.length; t++) {
-    out.set(table.subarray(ids[t] * width, (ids[t] + 1) * width), t * width);
+    addScaled(out, t * width, scale, table, ids[t] * width, width);
   }
   return out;
 }
@@ -23,12 +29,16 @@ export function embed(table: Float64Array, ids: ArrayLike<number>, width: number
  * @param dy Gradient of the lookup `[ids, width]`.
  * @param ids As in the forward.
  * @param width Row width.
+ * @param scale As in the forward.
  */
 export function embedBackward(
   dTable: Float64Array,
   dy: Float64Array,
   ids: ArrayLike<number>,
   width: number,
+  scale = 1,
 ): void {
-  for (let t = 0; t < ids.length; t++) addScaled(dTable, ids[t] * width, 1, dy, t * width, width);
+  for (let t = 0; t < ids.length; t++) {
+    addScaled(dTable, ids[t] * width, scale, dy, t * width, width);
+  }
 }

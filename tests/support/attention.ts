@@ -29,8 +29,11 @@ export interface AttentionCase extends AttentionHeads {
   gradientScale?: number;
   /** Columns between k and q in their matrix. Default 2. */
   gap?: number;
-  /** Whether gradients are turned back. Default false. */
-  rotated?: boolean;
+  /**
+   * Whether gradients are turned back. Default false. `stretched`: turned back from longer frequencies in every second
+   * document, from a factor of some planes, and from factors of queries.
+   */
+  rotated?: boolean | "stretched";
   /** Element type of q, k and v; `rounded`: f16's values in f32. Default f32. */
   qkvType?: "f32" | "f16" | "rounded";
   /** Element type of the output. Default f32. */
@@ -90,7 +93,12 @@ export async function runAttention(
   const rotation = attentionRotation(bounds, headDim);
   const positions = device.vector(tokens, "u32", "positions");
   device.write(positions, rotation.positions);
-  const frequencies = uploadRopeFrequencies(device, rotation.inverseFrequencies);
+  const stretched = rotated === "stretched" ? stretch(bounds, rotation) : null;
+  if (stretched) device.write(positions, stretched.positions);
+  const frequencies = uploadRopeFrequencies(
+    device,
+    [...rotation.inverseFrequencies, ...(stretched?.oracle.turning.longFrequencies ?? [])],
+  );
   const output = device.matrix(tokens, wide, outputType, "output");
   device.write(output, new Uint8Array(output.size).fill(0xff)); // NaN
   const logSumExp = filled(device, tokens, heads, NaN);
@@ -106,7 +114,7 @@ export async function runAttention(
   backward(program, {
     ...common,
     dOutput,
-    ...(rotated && { rotation: { positions, frequencies } }),
+    ...(rotated && { rotation: { positions, frequencies, ...stretched?.options } }),
     dQ: inGradients(q),
     dK: inGradients(k),
     dV: inGradients(v),
@@ -121,7 +129,7 @@ export async function runAttention(
   };
   const [q64, k64, v64] = [q, k, v].map((block) => takeColumns(exact, width, block));
   const want = reference.attention(q64, k64, v64, shape);
-  const turn = rotated ? rotation : undefined;
+  const turn = rotated ? { ...rotation, ...stretched?.oracle } : undefined;
   const { dq, dk, dv } = reference.attentionBackward(dOut, q64, k64, v64, want, shape, turn);
   const got = {
     output: await readOutput(device, output),
@@ -145,6 +153,29 @@ export async function runAttention(
   };
   device.free(qkv, dOutput, documents, positions, frequencies, output, logSumExp, gradients);
   return result;
+}
+
+/** All that can happen to queries and keys as they are turned, as the kernels and as the oracle take it. */
+export function stretch(
+  bounds: Uint32Array,
+  { positions, inverseFrequencies }: ReturnType<typeof attentionRotation>,
+) {
+  const { length } = positions;
+  const starts = [...new Set(bounds.filter((_, i) => i % 2 === 0))];
+  const long = Array.from({ length }, (_, t) => starts.indexOf(bounds[2 * t]) % 2 === 1);
+  const factor = { value: 1.19, planes: Math.ceil(inverseFrequencies.length / 3) };
+  const [beta, context] = [0.3, 2000];
+  return {
+    positions: positions.map((position, t) => position + (long[t] ? 2 ** 20 : 0)),
+    options: { factor, queryScale: { beta, context } },
+    oracle: {
+      turning: { long, factor, longFrequencies: inverseFrequencies.map((f, i) => f / (i + 2)) },
+      queryFactors: Array.from(
+        positions,
+        (position) => 1 + beta * Math.log(1 + Math.floor(position / context)),
+      ),
+    },
+  };
 }
 
 /** Two variants of a kernel give the same: the same bits, unless a GPU's compiler fuses operations of one and not of the other. */

@@ -56,8 +56,10 @@ export const MODELS: readonly GoldenModel[] = [
   })),
 ];
 
-/** A run of LoRA by PEFT on all linear layers: AdamW at 1e-3, gradients clipped to a norm of 1. */
+/** A run of LoRA by PEFT on all linear layers: AdamW at 1e-3. */
 export interface GoldenLora extends GoldenModel {
+  /** What gradients are clipped to; 0 for not at all. */
+  maxGradNorm: number;
   /** The scale of the adapters is `alpha / rank`. */
   alpha: number;
   /**
@@ -74,12 +76,14 @@ export const LORA_RUNS: readonly GoldenLora[] = [
     ...MODELS.find(({ name }) => name === "llama3")!,
     values: `${golden}llama3/peft-lora.safetensors`,
     alpha: 8,
+    maxGradNorm: 1,
     factorTolerance: 3e-5,
   },
   {
     ...MODELS.find(({ name }) => name === "stories260K")!,
     values: `${shared}golden/peft-lora-stories260K.safetensors`,
     alpha: 16,
+    maxGradNorm: 1,
     factorTolerance: 2e-4,
   },
 ];
@@ -211,8 +215,7 @@ async function readAdapter(
   }
   const kinds = [...tensors.keys()].map((module) => module.split(".").at(-1)!);
   const targetModules = [...new Set(kinds)];
-  assertEquals(targetModules.length, 7);
-  assertEquals(tensors.size % 7, 0);
+  assertEquals(tensors.size % targetModules.length, 0);
   return { config: { rank, alpha, useRslora: false, targetModules }, tensors };
 }
 

@@ -1,4 +1,4 @@
-// Embedding: output[t] = table[ids[t]].
+// Embedding: output[t] = table[ids[t]], with SCALED times params.scale.
 //
 // Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
 // as the last if not.
@@ -10,6 +10,9 @@ struct Params {
   tokens: u32,
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
+//! if SCALED
+  scale: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -29,8 +32,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (token >= params.tokens) { return; }
   let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];
 //! if F16
-  output[item] = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
+  let row = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
 //! else
-  output[item] = values;
+  let row = values;
+//! end
+//! if SCALED
+  output[item] = params.scale * row;
+//! else
+  output[item] = row;
 //! end
 }

@@ -1,4 +1,5 @@
-// Gradient of the embedding table: d_table[v] += Σ_{t: ids[t] = v} d_output[t], in the order of t.
+// Gradient of the embedding table: d_table[v] += Σ_{t: ids[t] = v} d_output[t], in the order of t; with SCALED the sum is
+// multiplied by params.scale.
 //
 // Shapes: ids [tokens], d_output [tokens, cols], d_table [vocab, cols], f32. What d_table holds stays in the sum: with
 // tied weights, the gradient of the lm_head.
@@ -14,6 +15,9 @@ struct Params {
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
   blocks: u32,  // workgroups per row
+//! if SCALED
+  scale: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -49,5 +53,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     workgroupBarrier();
   }
+//! if SCALED
+  sum *= params.scale;
+//! end
   if (found && column < params.vectors) { d_table[row * params.vectors + column] += sum; }
 }

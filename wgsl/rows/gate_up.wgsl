@@ -2,7 +2,20 @@
 //
 // Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
 // pitch … pitch + width: the merged linear starts each part at a multiple of 16. Precision is in f32 either way.
-//! include silu.wgsl
+//
+// ACTIVATION names the file with the activation act: gated(gate, up) = act(gate) · up, and gated_gradient of it.
+//! include $ACTIVATION.wgsl
+
+// Gradients of gate and up.
+struct GateUp {
+  gate: vec4<f32>,
+  up: vec4<f32>,
+}
+
+fn sigmoid(g: vec4<f32>) -> vec4<f32> {
+  // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
+  return 1.0 / (1.0 + exp(-max(g, vec4<f32>(-80.0))));
+}
 
 //! if GATE_UP == f16
 alias GateUpWord = vec2<u32>;

@@ -1,7 +1,8 @@
 // RMSNorm: output[r][c] = input[r][c] · rstd[r] · weight[c], with rstd[r] = 1 / sqrt(mean_c(input[r][c]²) + eps).
 //
 // Shapes: input, output [rows, cols], weight [cols], rstd [rows], all f32; rstd is kept for the backward pass. The output
-// is wanted in f32 (OUTPUT), quantised (QUANTIZED: codes and scales of row_codes.wgsl), or both.
+// is wanted in f32 (OUTPUT), quantised (QUANTIZED: codes and scales of row_codes.wgsl), or both. With ONE_MORE the factor
+// is 1 + weight[c]. With ADDEND, addend [rows, cols] is added: the residual stream that a branch joins behind its norm.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
 // take part: they are zero in the input, so they add nothing and stay zero.
 //! include linear_grid.wgsl
@@ -21,8 +22,17 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 //! end
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
+//! if ADDEND
+@group(0) @binding(5) var<storage, read> addend: array<vec4<f32>>;
+//! end
 
-alias Source = vec4<f32>;
+struct Source {
+  x: vec4<f32>,
+//! if ADDEND
+  addend: vec4<f32>,
+//! end
+}
+
 alias Row = f32; // rstd
 
 fn row_vectors() -> u32 { return params.vectors; }
@@ -30,10 +40,16 @@ fn row_vectors() -> u32 { return params.vectors; }
 fn begin_row(row: u32) -> Row { return 0.0; }
 
 fn load(row: u32, v: u32) -> Source {
-  return select(vec4<f32>(), input[row * params.vectors + min(v, params.vectors - 1u)], v < params.vectors);
+  let at = row * params.vectors + min(v, params.vectors - 1u);
+  let x = select(vec4<f32>(), input[at], v < params.vectors);
+//! if ADDEND
+  return Source(x, addend[at]);
+//! else
+  return Source(x);
+//! end
 }
 
-fn reduced(x: Source, v: u32) -> f32 { return dot(x, x); }
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.x, source.x); }
 
 fn end_sum(row: u32, begun: Row, squares: f32, thread: u32) -> Row {
   let row_rstd = 1.0 / sqrt(squares / f32(params.cols) + params.eps);
@@ -42,9 +58,19 @@ fn end_sum(row: u32, begun: Row, squares: f32, thread: u32) -> Row {
 }
 
 // The weight ends before the pitch: past it there is nothing to read, and zero is due.
-fn made(x: Source, v: u32, row_rstd: Row) -> Values {
+fn made(source: Source, v: u32, row_rstd: Row) -> Values {
   let weights = (params.cols + 3u) / 4u;
-  return Values(select(vec4<f32>(), x * row_rstd * weight[min(v, weights - 1u)], v < weights));
+//! if ONE_MORE
+  let factor = 1.0 + weight[min(v, weights - 1u)];
+//! else
+  let factor = weight[min(v, weights - 1u)];
+//! end
+  let y = select(vec4<f32>(), source.x * row_rstd * factor, v < weights);
+//! if ADDEND
+  return Values(source.addend + y);
+//! else
+  return Values(y);
+//! end
 }
 
 fn again(row: u32, v: u32, row_rstd: Row) -> Values { return made(load(row, v), v, row_rstd); }

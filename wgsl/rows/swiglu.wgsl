@@ -1,4 +1,4 @@
-// SwiGLU: output[t][c] = silu(gate[t][c]) · up[t][c], with silu(g) = g / (1 + e^−g).
+// The gate of an MLP: output[t][c] = act(gate[t][c]) · up[t][c], with the activation of gate_up.wgsl: SwiGLU or GeGLU.
 //
 // Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl; output f32 [rows, width], whose pitch it is.
 // Idea: one thread per vec4 of the output, up to the pitch: zeros between give zeros.

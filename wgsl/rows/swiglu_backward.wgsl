@@ -1,8 +1,8 @@
-// Gradient of SwiGLU. With s = sigmoid(gate):
-//   d_gate = d_output · up · s · (1 + gate · (1 − s)),   d_up = d_output · gate · s
+// Gradient of the gate of swiglu.wgsl:
+//   d_gate = d_output · up · act'(gate),   d_up = d_output · act(gate)
 //
-// Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. s is computed again
-// rather than kept. Idea: one thread per vec4 of gate and up together.
+// Shapes: gate_up [rows, 2·pitch] of gate_up.wgsl, d_gate_up f32 like it, d_output f32 [rows, width]. act is computed
+// again rather than kept. Idea: one thread per vec4 of gate and up together.
 //! include linear_grid.wgsl
 //! include gate_up.wgsl
 

@@ -1,4 +1,4 @@
-// Gradient of SwiGLU, quantised at once: codes and scales of row_codes.wgsl.
+// Gradient of the gate of swiglu.wgsl, quantised at once: codes and scales of row_codes.wgsl.
 //
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
 // COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up

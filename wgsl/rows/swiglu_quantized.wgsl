@@ -1,4 +1,4 @@
-// SwiGLU whose result is quantised: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
+// The gate of swiglu.wgsl whose result is quantised: codes and scales of row_codes.wgsl, and with OUTPUT in f32 too.
 //
 // Shapes: gate_up [rows, 2·pitch] and output f32 [rows, width] as in swiglu.wgsl. One workgroup per row, which goes
 // the way of row_pass.wgsl.

@@ -92,7 +92,7 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   program.dispatch(
     program.device.kernel("attention_backward_queries", {
       ...queries.constants,
-      ...call.constants,
+      ...call.queryConstants,
     }),
     call.bindings,
     params,
@@ -102,7 +102,7 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   program.dispatch(
     program.device.kernel("attention_backward_keys_values", {
       ...keys.constants,
-      ...call.constants,
+      ...call.keyConstants,
     }),
     call.bindings,
     params,

@@ -88,17 +88,17 @@ export function attentionHalfBackward(program: Program, options: AttentionBackwa
     linearGrid(count, 256),
   );
   const call = backwardCall({ ...options, dOutput: halves }, delta, UNIT, INPUT_UNIT);
-  const constants = { ...tileConstants(device, headDim), ...call.constants };
+  const constants = tileConstants(device, headDim);
   const params = { ...call.params, ...tileParams(device, headDim) };
   const tiles = Math.ceil(tokens / ROWS);
   program.dispatch(
-    device.kernel("attention_half_queries", constants),
+    device.kernel("attention_half_queries", { ...constants, ...call.queryConstants }),
     call.bindings,
     params,
     [tiles, heads],
   );
   program.dispatch(
-    device.kernel("attention_half_keys_values", constants),
+    device.kernel("attention_half_keys_values", { ...constants, ...call.keyConstants }),
     call.bindings,
     params,
     [tiles, kvHeads],

@@ -8,6 +8,7 @@
 import type { Matrix } from "../../gpu/buffers.ts";
 import type { Bindings } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
+import { rotationConstants } from "./rope_angles.ts";
 import {
   type AttentionBackwardOptions,
   type AttentionForwardOptions,
@@ -43,17 +44,30 @@ export function forwardCall(
   };
 }
 
+/** Those of both gradients, which differ in their constants. */
+export interface BackwardCall extends Omit<AttentionCall, "constants"> {
+  /** Those of the kernel that makes the gradient of the queries. */
+  queryConstants: KernelConstants;
+  /** Those of the kernel that makes the gradients of keys and values. */
+  keyConstants: KernelConstants;
+}
+
 /** Those of both gradients. `delta`: what `attentionDelta` wrote. */
 export function backwardCall(
   options: AttentionBackwardOptions,
   delta: Matrix,
   unit: number,
   inputUnit = unit,
-): AttentionCall {
-  const { q, documents, logSumExp, dOutput, rotation, dQ, dK, dV } = options;
-  return {
+): BackwardCall {
+  const { q, documents, logSumExp, dOutput, rotation, dQ, dK, dV, headDim } = options;
+  const constants = (queries: boolean) => ({
     // Whether gradients are turned back, and that four planes at a time.
-    constants: { QKV: q.matrix.type, ROTATED: rotation !== undefined, VEC4: true },
+    ...{ QKV: q.matrix.type, ROTATED: rotation !== undefined, VEC4: true },
+    ...(rotation && rotationConstants(rotation, headDim, queries)),
+  });
+  return {
+    queryConstants: constants(true),
+    keyConstants: constants(false),
     bindings: {
       qkv: q.matrix,
       d_output: dOutput,
@@ -61,7 +75,7 @@ export function backwardCall(
       log_sum_exp: logSumExp,
       delta,
       d_qkv: dQ.matrix,
-      ...rotation,
+      ...(rotation && { positions: rotation.positions, frequencies: rotation.frequencies }),
     },
     params: {
       ...inputParams(options, inputUnit),

@@ -129,11 +129,11 @@ export function attentionTensorBackward(
   const { device } = program;
   const tokens = q.matrix.rows;
   const delta = attentionScaledDelta(program, options, 7);
-  const { constants, bindings, params } = backwardCall(options, delta, 4);
+  const { queryConstants, keyConstants, bindings, params } = backwardCall(options, delta, 4);
   program.dispatch(
     device.kernel("attention_tensor_queries", {
       ...tileConstants(device, "queries", queries, headDim),
-      ...constants,
+      ...queryConstants,
     }),
     bindings,
     params,
@@ -142,7 +142,7 @@ export function attentionTensorBackward(
   program.dispatch(
     device.kernel("attention_tensor_keys_values", {
       ...tileConstants(device, "keysValues", keysValues, headDim),
-      ...constants,
+      ...keyConstants,
     }),
     bindings,
     params,

@@ -19,10 +19,12 @@ export interface EmbedOptions {
   table: Matrix;
   /** f32 [tokens, cols] */
   output: Matrix;
+  /** Factor of the rows. Default 1. */
+  scale?: number;
 }
 
-/** Records `output[t] = table[ids[t]]`. */
-export function embed(program: Program, { ids, table, output }: EmbedOptions): void {
+/** Records `output[t] = scale · table[ids[t]]`. */
+export function embed(program: Program, { ids, table, output, scale = 1 }: EmbedOptions): void {
   const { rows: tokens, pitch } = output;
   expectVector("embed", "ids", ids, tokens, "u32");
   expectMatrix("embed", "table", table, {
@@ -33,9 +35,13 @@ export function embed(program: Program, { ids, table, output }: EmbedOptions): v
   expectMatrix("embed", "output", output, { rows: tokens, cols: output.cols });
   const vectors = pitch / 4;
   program.dispatch(
-    program.device.kernel("embedding", { F16: table.type === "f16", THREADS }),
+    program.device.kernel("embedding", {
+      F16: table.type === "f16",
+      SCALED: scale !== 1,
+      THREADS,
+    }),
     { ids, table, output },
-    { tokens, vocab: table.rows, vectors },
+    { tokens, vocab: table.rows, vectors, ...(scale !== 1 && { scale }) },
     linearGrid(tokens * vectors, THREADS),
     { bytes: output.size + tokens * table.pitch * ELEMENT_BYTES[table.type] },
   );
@@ -49,12 +55,14 @@ export interface EmbedBackwardOptions {
   dOutput: Matrix;
   /** Gradient of the table, f32 [vocab, cols]; added to. */
   dTable: Matrix;
+  /** As in the forward. */
+  scale?: number;
 }
 
 /** Records the gradient of {@linkcode embed} with respect to the table, added to `dTable`. */
 export function embedBackward(
   program: Program,
-  { ids, dOutput, dTable }: EmbedBackwardOptions,
+  { ids, dOutput, dTable, scale = 1 }: EmbedBackwardOptions,
 ): void {
   const { rows: tokens, cols, pitch } = dOutput;
   const vocab = dTable.rows;
@@ -64,9 +72,9 @@ export function embedBackward(
   const vectors = pitch / 4;
   const blocks = Math.ceil(vectors / THREADS);
   program.dispatch(
-    program.device.kernel("embedding_backward", { THREADS }),
+    program.device.kernel("embedding_backward", { SCALED: scale !== 1, THREADS }),
     { ids, d_output: dOutput, d_table: dTable },
-    { tokens, vocab, vectors, blocks },
+    { tokens, vocab, vectors, blocks, ...(scale !== 1 && { scale }) },
     linearGrid(vocab * blocks, 1),
   );
 }

@@ -24,9 +24,13 @@ export interface RmsNormOptions {
   input: Matrix;
   /** [cols] */
   weight: Vector;
+  /** 1 where rows are multiplied by 1 + weight. Default 0. */
+  weightOffset?: 0 | 1;
   /** Added to the mean square. */
   eps: number;
-  /** [rows, cols]; null where only the codes are wanted. */
+  /** [rows, cols], added to the result: the residual stream. */
+  addend?: Matrix;
+  /** [rows, cols], apart from the operands; null where only the codes are wanted. */
   output: Matrix | null;
   /**
    * Receives the output as codes with one scale per row, as `quantize` would make it: rotated, if it
@@ -39,13 +43,12 @@ export interface RmsNormOptions {
   variant?: RowVariant;
 }
 
-/** Records `output = input · rstd · weight`, row by row. */
-export function rmsNorm(
-  program: Program,
-  { input, weight, eps, output, quantized, rstd, variant }: RmsNormOptions,
-): void {
+/** Records `output = input · rstd · (weightOffset + weight) (+ addend)`, row by row. */
+export function rmsNorm(program: Program, options: RmsNormOptions): void {
+  const { input, weight, weightOffset, eps, addend, output, quantized, rstd, variant } = options;
   const { rows, cols, pitch } = input;
   expectMatrix("rmsNorm", "input", input, { rows, cols });
+  if (addend) expectMatrix("rmsNorm", "addend", addend, { rows, cols });
   if (output) expectMatrix("rmsNorm", "output", output, { rows, cols });
   if (quantized) expectQuantized("rmsNorm", quantized, { rows, cols });
   expectVector("rmsNorm", "weight", weight, cols);
@@ -54,13 +57,22 @@ export function rmsNorm(
   const rotation = quantized?.rotation ?? 1;
   program.dispatch(
     program.device.kernel("rms_norm", {
-      ...rowConstants(program.device, pitch / 4, 1, variant, rotation > 1),
+      ...rowConstants(program.device, pitch / 4, addend ? 2 : 1, variant, rotation > 1),
       ...rotationConstants("values", rotation),
+      ONE_MORE: weightOffset === 1,
+      ADDEND: !!addend,
       OUTPUT: !!output,
       QUANTIZED: !!quantized,
       ...(quantized && codeConstants(quantized.codes.type)),
     }),
-    { input, weight, rstd, ...(output && { output }), ...codesOf(quantized) },
+    {
+      input,
+      weight,
+      rstd,
+      ...(addend && { addend }),
+      ...(output && { output }),
+      ...codesOf(quantized),
+    },
     { rows, cols, vectors: pitch / 4, eps },
     linearGrid(rows, 1),
     { label: `${rows}×${cols}${quantized ? ` ${quantized.codes.type}` : ""}` },
@@ -80,6 +92,8 @@ export interface RmsNormBackwardOptions {
   input: Matrix;
   /** [cols] */
   weight: Vector;
+  /** As in the forward. */
+  weightOffset?: 0 | 1;
   /** What the forward kept [rows]. */
   rstd: Vector;
   /** Gradient of the input [rows, cols]. */
@@ -111,6 +125,7 @@ export function rmsNormBackward(program: Program, options: RmsNormBackwardOption
     program.device.kernel("rms_norm_backward", {
       ...rowConstants(program.device, pitch / 4, accumulate ? 3 : 2, variant, rotation > 1),
       ...rotationConstants("source", rotation),
+      ONE_MORE: options.weightOffset === 1,
       ACCUMULATE: accumulate,
       QUANTIZED: !!quantized,
       COLUMN_SCALES: !!quantized?.columnScales,

@@ -57,7 +57,7 @@ export interface RotateOptions {
   input: Matrix;
   /** f32 [rows, cols], in other memory. Default: the input is overwritten. */
   output?: Matrix;
-  /** Whether to add to what another `output` holds; with a block of at least 2. Default false. */
+  /** Whether to add to what another `output` holds. Default false. */
   accumulate?: boolean;
   /** Columns of a block: a power of two up to 256 that divides `cols`; 1 changes nothing. */
   block: number;
@@ -75,14 +75,17 @@ export function rotate(
   expectMatrix("rotate", "input", input, { rows, cols });
   if (output) expectMatrix("rotate", "output", output, { rows, cols });
   expectRotation("rotate", block, cols);
-  if (accumulate && (!output || block === 1)) {
-    throw new RangeError("rotate: nothing is added without another output, or by blocks of 1");
-  }
+  if (accumulate && !output) throw new RangeError("rotate: nothing is added without an output");
+  const vectors = rows * pitch / 4;
   if (block === 1) {
-    if (output) program.copy(input, output);
+    if (accumulate) {
+      const add = program.device.kernel("add", { THREADS });
+      const grid = linearGrid(vectors, THREADS);
+      const cost = { bytes: 12 * rows * pitch, label: `${rows}×${cols}` };
+      program.dispatch(add, { input, output: output! }, { vectors }, grid, cost);
+    } else if (output) program.copy(input, output);
     return;
   }
-  const vectors = rows * pitch / 4;
   program.dispatch(
     program.device.kernel("rotate", {
       THREADS,

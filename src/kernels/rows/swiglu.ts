@@ -1,5 +1,6 @@
 /**
- * SwiGLU and its gradient. Results that a linear layer quantises next are written as codes at once.
+ * The gate of an MLP, SwiGLU or GeGLU, and its gradient. Results that a linear layer quantises next
+ * are written as codes at once.
  *
  * @module
  */
@@ -22,6 +23,12 @@ const THREADS = 128;
 /** Element types of the input, and of its gradient beside codes. */
 const MERGED_TYPES: readonly ElementType[] = ["f32", "f16"];
 
+/** The activations of a gate, and the files of `wgsl/rows/` that have them. */
+const ACTIVATIONS = { silu: "silu", geluTanh: "gelu_tanh" } as const;
+
+/** SiLU; or GELU in its form with tanh. */
+export type GateActivation = keyof typeof ACTIVATIONS;
+
 /** Operands and options of {@linkcode swiglu}. */
 export interface SwigluOptions {
   /**
@@ -29,6 +36,8 @@ export interface SwigluOptions {
    * up_proj.
    */
   gateUp: Matrix;
+  /** Of the gate. Default `silu`. */
+  activation?: GateActivation;
   /** f32 [rows, width]; null where only the codes are wanted. */
   output: Matrix | null;
   /**
@@ -41,13 +50,13 @@ export interface SwigluOptions {
 }
 
 /**
- * Records `output = silu(gate) · up`.
+ * Records `output = activation(gate) · up`.
  *
  * @throws {TypeError} if neither an output nor a place for its codes is given.
  */
 export function swiglu(
   program: Program,
-  { gateUp, output, quantized, variant }: SwigluOptions,
+  { gateUp, activation = "silu", output, quantized, variant }: SwigluOptions,
 ): void {
   const result = output ?? quantized?.codes;
   if (!result) throw new TypeError("swiglu: neither output nor quantized is given");
@@ -59,10 +68,10 @@ export function swiglu(
   if (rows === 0 || width === 0) return;
   const { device } = program;
   const params = { rows, vectors: pitch / 4 };
-  const GATE_UP = gateUp.type;
+  const gate = { GATE_UP: gateUp.type, ACTIVATION: ACTIVATIONS[activation] };
   if (!quantized) {
     program.dispatch(
-      device.kernel("swiglu", { THREADS, GATE_UP }),
+      device.kernel("swiglu", { THREADS, ...gate }),
       { gate_up: gateUp, output: result },
       params,
       linearGrid(rows * pitch / 4, THREADS),
@@ -75,7 +84,7 @@ export function swiglu(
     device.kernel("swiglu_quantized", {
       ...rowConstants(device, pitch / 4, 1, variant, rotation > 1),
       ...rotationConstants("values", rotation),
-      GATE_UP,
+      ...gate,
       OUTPUT: !!output,
       ...codeConstants(quantized.codes.type),
     }),
@@ -90,6 +99,8 @@ export function swiglu(
 export interface SwigluBackwardOptions {
   /** The forward's input, f32 or f16. */
   gateUp: Matrix;
+  /** As in the forward. */
+  activation?: GateActivation;
   /** Gradient of the output, f32 [rows, width]. */
   dOutput: Matrix;
   /**
@@ -109,10 +120,9 @@ export interface SwigluBackwardOptions {
 }
 
 /** Records the gradient of {@linkcode swiglu}. */
-export function swigluBackward(
-  program: Program,
-  { gateUp, dOutput, rotation = 1, dGateUp, quantized, variant }: SwigluBackwardOptions,
-): void {
+export function swigluBackward(program: Program, options: SwigluBackwardOptions): void {
+  const { gateUp, activation = "silu", dOutput, rotation = 1, dGateUp, quantized, variant } =
+    options;
   const { rows, cols: width, pitch } = dOutput;
   const merged = { rows, cols: 2 * pitch };
   expectMatrix("swigluBackward", "dOutput", dOutput, { rows, cols: width });
@@ -125,11 +135,11 @@ export function swigluBackward(
   const { device } = program;
   const bindings = { gate_up: gateUp, d_output: dOutput, d_gate_up: dGateUp };
   const params = { rows, vectors: pitch / 4 };
-  const GATE_UP = gateUp.type;
+  const gate = { GATE_UP: gateUp.type, ACTIVATION: ACTIVATIONS[activation] };
   if (!quantized) {
     rotate(program, { input: dOutput, block: rotation });
     program.dispatch(
-      device.kernel("swiglu_backward", { THREADS, GATE_UP }),
+      device.kernel("swiglu_backward", { THREADS, ...gate }),
       bindings,
       params,
       linearGrid(rows * pitch / 4, THREADS),
@@ -142,7 +152,7 @@ export function swigluBackward(
     device.kernel("swiglu_backward_quantized", {
       ...rowConstants(device, pitch / 4, 2, variant, rotation > 1),
       ...rotationConstants("source", rotation),
-      GATE_UP,
+      ...gate,
       D_GATE_UP: dGateUp.type,
       COLUMN_SCALES: !!columnScales,
       ...codeConstants(codes.type),

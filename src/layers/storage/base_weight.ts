@@ -32,13 +32,13 @@ export interface BaseWeight {
   readonly rotation?: number;
   /** Loads it from a model's files. */
   load(source: WeightSource): Promise<void>;
-  /** Records `output = x·Wᵀ (+ addend)`. */
+  /** Records `output = outputFactor · x·Wᵀ (+ addend)`. */
   forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void;
   /**
-   * Records `dInput = g·W`, for a gradient whose columns were divided by the scales of W's rows.
+   * Records `dInput = outputFactor · g·W`, for a gradient whose columns were divided by the scales of W's rows.
    */
   backward(program: Program, g: GemmOperand, dInput: Matrix): void;
-  /** Reads part `index` of the layer as the GEMMs see it, f32 [rows, inFeatures]. */
+  /** Reads part `index` of the layer as the GEMMs see it, f32 [outFeatures, inFeatures]. */
   readPart(index: number): Promise<Float32Array<ArrayBuffer>>;
   /** Frees its buffers. */
   free(): void;
@@ -92,12 +92,15 @@ export class DenseBase implements BaseWeight {
 
   forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void {
     const { matrix: a, scales: rowScales } = x;
-    gemm(program, { layout: "nt", a, b: this.#weight, out: output, rowScales, addend });
+    const { outputFactor: alpha } = this.#spec;
+    const b = this.#weight;
+    gemm(program, { layout: "nt", a, b, out: output, rowScales, addend, alpha });
   }
 
   backward(program: Program, g: GemmOperand, dInput: Matrix): void {
     const { matrix: a, scales: rowScales } = g;
-    gemm(program, { layout: "nn", a, b: this.#weight, out: dInput, rowScales });
+    const { outputFactor: alpha } = this.#spec;
+    gemm(program, { layout: "nn", a, b: this.#weight, out: dInput, rowScales, alpha });
   }
 
   readPart(index: number): Promise<Float32Array<ArrayBuffer>> {

@@ -27,7 +27,8 @@ import type { LinearPart, LinearSpec } from "../linear_spec.ts";
 import type { WeightSource } from "../weight_source.ts";
 import type { BaseWeight } from "./base_weight.ts";
 import type { GemmOperand } from "../operand.ts";
-import { loadMatrix, readDense, weightName } from "../load.ts";
+import { loadPart, readDense, weightName } from "../load.ts";
+import { toStored } from "../row_order.ts";
 
 /**
  * Shared by the NF4 weights of a network: tables of the codes' values, memory for one decoded
@@ -73,7 +74,7 @@ export class Nf4Workspace {
 
 /**
  * A weight in NF4, decoded to f16 before each GEMM. Every part of the layer is quantised
- * separately.
+ * separately, its rows in the order of the merged weight.
  */
 export class Nf4Base implements BaseWeight {
   readonly #device: Device;
@@ -102,7 +103,7 @@ export class Nf4Base implements BaseWeight {
     source.onRounded?.(weightName(part));
     const input = this.#device.matrix(rows, this.#spec.inFeatures, "f32", "weight to quantise");
     try {
-      await loadMatrix(this.#device, weightName(part), rows, source, input);
+      await loadPart(this.#device, part, source, input);
       await submitOnce(
         this.#device,
         (program) => quantizeNf4(program, { input, weight, tables: this.#memory.tables }),
@@ -114,12 +115,15 @@ export class Nf4Base implements BaseWeight {
 
   forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void {
     const { matrix: a, scales: rowScales } = x;
-    gemm(program, { layout: "nt", a, b: this.#decode(program), out: output, rowScales, addend });
+    const { outputFactor: alpha } = this.#spec;
+    const b = this.#decode(program);
+    gemm(program, { layout: "nt", a, b, out: output, rowScales, addend, alpha });
   }
 
   backward(program: Program, g: GemmOperand, dInput: Matrix): void {
     const { matrix: a, scales: rowScales } = g;
-    gemm(program, { layout: "nn", a, b: this.#decode(program), out: dInput, rowScales });
+    const { outputFactor: alpha } = this.#spec;
+    gemm(program, { layout: "nn", a, b: this.#decode(program), out: dInput, rowScales, alpha });
   }
 
   #decode(program: Program): Matrix {
@@ -133,7 +137,8 @@ export class Nf4Base implements BaseWeight {
   }
 
   async readPart(index: number): Promise<Float32Array<ArrayBuffer>> {
-    const { rows } = this.#spec.parts[index];
+    const part = this.#spec.parts[index];
+    const { rows } = part;
     const decodedRows = roundUp(rows, 16);
     const out = this.#device.matrix(decodedRows, this.#spec.inFeatures, "f16", "decoded weight");
     try {
@@ -142,7 +147,7 @@ export class Nf4Base implements BaseWeight {
         (program) =>
           dequantizeNf4(program, { weight: this.#parts[index], tables: this.#memory.tables, out }),
       );
-      return await readDense(this.#device, rowsOf(out, 0, rows));
+      return toStored(part, await readDense(this.#device, rowsOf(out, 0, rows)));
     } finally {
       this.#device.free(out);
     }

@@ -48,6 +48,7 @@ export class QuantizedBase implements BaseWeight {
       rowScales: x.scales,
       columnScales: this.#weight.scales,
       addend,
+      alpha: this.#spec.outputFactor,
     });
   }
 
@@ -58,6 +59,7 @@ export class QuantizedBase implements BaseWeight {
       b: this.#weight.codes,
       out: dInput,
       rowScales: g.scales,
+      alpha: this.#spec.outputFactor,
     });
   }
 

@@ -23,7 +23,9 @@ import type { NumberFormat, ScaleGranularity } from "../../numerics/formats.ts";
 import type { LinearPart, LinearSpec } from "../linear_spec.ts";
 import { largestRowScales, rowScales } from "../../numerics/scale_grid.ts";
 import type { StoredCodes, WeightSource } from "../weight_source.ts";
-import { loadMatrix, weightName } from "../load.ts";
+import { loadPart, weightName } from "../load.ts";
+import { mergedSource } from "../ordered_source.ts";
+import { toStored } from "../row_order.ts";
 
 /** The scale of a row of zeros, so that it can take updates of ordinary size. */
 export const VANISHING_SCALE = 1;
@@ -100,9 +102,9 @@ export class QuantizedWeight {
     const { rows, start } = part;
     const cols = this.codes.cols;
     const name = weightName(part);
-    const stored = await source.codes(name, [rows, cols]);
+    const stored = await mergedSource(part, source).codes(name, [rows, cols]);
     const isAlike = stored?.format === this.format && stored.rotation === this.#rotation;
-    const taken = isAlike ? this.#commonScales(rowScales(stored.grid, [rows, cols])) : null;
+    const taken = isAlike ? this.#fittingScales(part, rowScales(stored.grid, [rows, cols])) : null;
     if (taken) {
       await this.#writeStored(start, stored!.codes, taken);
       return null;
@@ -112,9 +114,9 @@ export class QuantizedWeight {
     const original = device.matrix(rows, cols, "f32", "weight to quantise");
     const error = wantsError ? device.matrix(rows, cols, "f32", "quantisation error") : null;
     try {
-      await loadMatrix(device, name, rows, source, original);
+      await loadPart(device, part, source, original);
       await this.rotate(original);
-      const scales = isAlike ? this.#coveringScales(stored, rows) : null;
+      const scales = isAlike ? this.#coveringScales(part, stored) : null;
       await this.quantizeRows(start, original, { scales, error, headroom: this.#headroom });
       return error;
     } catch (failure) {
@@ -125,16 +127,19 @@ export class QuantizedWeight {
     }
   }
 
-  /** Scales of a part's rows, or null where all rows must have the same and do not. */
-  #commonScales(scales: Float32Array<ArrayBuffer> | null): Float32Array<ArrayBuffer> | null {
-    const differ = this.#granularity === "tensor" && scales?.some((scale) => scale !== scales[0]);
-    return differ ? null : scales;
+  /** The scales of a part's rows if the weight can have them, else null. */
+  #fittingScales(part: LinearPart, scales: Float32Array<ArrayBuffer> | null) {
+    if (scales === null || this.#granularity === "row") return scales;
+    const own = toStored(part, scales);
+    return own.every((scale) => scale === own[0]) ? scales.fill(own[0]) : null;
   }
 
   /** The smallest of the file's scales under which no value of a row, or of the part, saturates. */
-  #coveringScales({ grid }: StoredCodes, rows: number): Float32Array<ArrayBuffer> {
-    const largest = largestRowScales(grid, [rows, this.codes.cols]);
-    if (this.#granularity === "tensor") largest.fill(largest.reduce((a, b) => Math.max(a, b)));
+  #coveringScales(part: LinearPart, { grid }: StoredCodes): Float32Array<ArrayBuffer> {
+    const largest = largestRowScales(grid, [part.rows, this.codes.cols]);
+    if (this.#granularity === "tensor") {
+      largest.fill(toStored(part, largest).reduce((a, b) => Math.max(a, b)));
+    }
     return largest.map((scale) => 1 / scale);
   }
 
@@ -216,26 +221,29 @@ export class QuantizedWeight {
     return new Float32Array(await this.#device.read(view));
   }
 
-  /** A part as it is stored, rotated. */
-  async readStored({ start, rows }: LinearPart): Promise<QuantizedRows> {
+  /** A part as a file stores it, rotated: its codes are [outFeatures, inFeatures]. */
+  async readStored(part: LinearPart): Promise<QuantizedRows> {
+    const { start, rows } = part;
     const { cols, pitch } = this.codes;
     const scales = await this.readScales(start, rows);
     const isRows = layoutOf(this.format.name) === "rows";
     const first = isRows ? start : start - start % PANEL.rows;
     const view = rowsOf(this.codes, first, start - first + rows);
     const stored = new Uint8Array(await this.#device.read(view));
+    const codes = isRows
+      ? unpitched(stored, rows, cols, pitch)
+      : rowsFromPanels(stored, this.codes, start - first, rows);
     return {
       format: this.format,
-      codes: isRows
-        ? unpitched(stored, rows, cols, pitch)
-        : rowsFromPanels(stored, this.codes, start - first, rows),
-      valueScales: scales.map((scale) => 1 / scale),
+      codes: toStored(part, codes),
+      valueScales: toStored(part, scales.map((scale) => 1 / scale)),
       rotation: this.#rotation,
     };
   }
 
-  /** A part as numbers, rotated back: f32 [rows, inFeatures]. */
-  async readPart({ start, rows }: LinearPart): Promise<Float32Array<ArrayBuffer>> {
+  /** A part as numbers, rotated back: f32 [outFeatures, inFeatures]. */
+  async readPart(part: LinearPart): Promise<Float32Array<ArrayBuffer>> {
+    const { start, rows } = part;
     const device = this.#device;
     const scales = device.vector(rows, "f32", "scales");
     const out = device.matrix(rows, this.codes.cols, "f32", "decoded weight");
@@ -246,7 +254,7 @@ export class QuantizedWeight {
         dequantize(program, { codes: this.codes, scales, out, firstRow: start });
         rotate(program, { input: out, block: this.#rotation });
       });
-      return await device.readMatrix(out);
+      return toStored(part, await device.readMatrix(out));
     } finally {
       device.free(scales, out);
     }

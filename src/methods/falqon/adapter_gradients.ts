@@ -1,6 +1,6 @@
 /**
  * The gradients of the adapters of a layer: `dB = c·Gᵀ·(x·Aᵀ)`, and where A is trained too,
- * `dA = (c·G·B)ᵀ·x`.
+ * `dA = (c·G·B)ᵀ·x`. c includes the factor of the layer's output, for dB in x·Aᵀ.
  *
  * dA is made from the codes of x that the forward took. Where these are rotated, it is rotated back:
  * AdamW goes element by element, and those of A belong to those of x.
@@ -42,7 +42,7 @@ export interface GradientsOfB {
   dOutput: Matrix;
   /** The same in codes, if there are any. */
   codes: QuantizedGradient | null;
-  /** f32 [tokens, rows of all A]: x·Aᵀ */
+  /** f32 [tokens, rows of all A]: x·Aᵀ, times the factor of the layer's output */
   xA: Matrix;
   /** c */
   loraScale: number;
@@ -103,7 +103,7 @@ export function recordGradientOfA(
     const where = { scales, wRow: part.start, largest, codes, first: start, columnScales };
     codesOfB(program, { b, ...where, inverse: isF16 });
   }
-  const { loraScale } = updates[0].product!;
+  const loraScale = updates[0].product!.loraScale * (spec.outputFactor ?? 1);
   const { rows } = x.codes;
   const dxA = program.scratch(rows, adapterRows, "gradient of x·Aᵀ", isF16 ? "f16" : "f32");
   const shrink = LARGEST_PRODUCT / (formatOf(g.codes.type).max * formatOf(codes.type).max);

@@ -50,7 +50,7 @@ export class GradientSketch {
   }
 
   /**
-   * Records `sum += (G·Ωᵀ)ᵀ·x`.
+   * Records `sum += (G·Ωᵀ)ᵀ·x`, of which only the directions count: no factor of the layer does.
    *
    * @param dOutput f32 [tokens, width of the merged layer]
    * @param input f32 [tokens, inFeatures]

@@ -34,13 +34,13 @@ export class FalqonLinear implements Linear {
   readonly #weight: FalqonWeight;
   /** One per adapted part: its B, and how B is written into the codes. */
   readonly updates: FalqonUpdate[];
-  /** x·Aᵀ of the last forward. */
+  /** x·Aᵀ of the last forward, times the factor of the output: so is what its products add to that. */
   readonly #xA: RowBuffer;
   /** During gradient initialisation, one per adapted part. */
   #sketches: GradientSketch[] = [];
 
   constructor(readonly shared: FalqonShared, readonly spec: LinearSpec) {
-    const { context: { device }, settings: { rank, targets } } = shared;
+    const { context: { device }, settings: { rank }, targets } = shared;
     this.layout = adapterLayout(spec, rank, targets);
     this.#weight = new FalqonWeight(shared, spec, this.layout);
     this.#xA = new RowBuffer(device, `${spec.name} x·Aᵀ`);
@@ -183,6 +183,7 @@ export class FalqonLinear implements Linear {
       rowScales: x.scales,
       columnScales: this.scales,
       addend,
+      alpha: this.spec.outputFactor,
     });
     if (!this.#hasPending) return;
     addPending(program, this.updates, settings, xA!, output);
@@ -229,6 +230,7 @@ export class FalqonLinear implements Linear {
       b: rowsOf(this.weight, 0, this.gradientWidth),
       out: dInput,
       rowScales: g.scales,
+      alpha: this.spec.outputFactor,
     });
   }
 

@@ -15,7 +15,7 @@ import {
 import type { DenseType } from "../../layers/method.ts";
 import { CODED_BASES } from "../../layers/storage/base_weight.ts";
 import { ADAPTER_INITS, type AdapterInit } from "./adapter_init.ts";
-import { checkAlpha, checkRank, parseTargets } from "../targets.ts";
+import { checkAlpha, checkRank, parseTargets, type Targets } from "../targets.ts";
 
 /**
  * How the optimizer's change of B reaches the low-precision codes.
@@ -137,7 +137,7 @@ export interface FalqonSettings {
   pending: boolean;
   init: AdapterInit;
   scaleGranularity: ScaleGranularity;
-  targets: ReadonlySet<string>;
+  targets: Targets;
   /** Null for f16 where the GPU has it, else f32. */
   denseType: DenseType | null;
 }
@@ -268,7 +268,7 @@ export function frozenSettings(
     pending: false,
     init: "melded",
     scaleGranularity,
-    targets: new Set(),
+    targets: [],
     denseType: null,
   };
 }

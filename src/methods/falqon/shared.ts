@@ -9,10 +9,13 @@ import type { MethodContext } from "../../layers/method.ts";
 import { type PrecisionFormats, PRECISIONS } from "../../layers/operand.ts";
 import { QuantizedRowBuffer } from "../../layers/quantized_row_buffer.ts";
 import { RoundingRandom } from "./rounding_random.ts";
+import { findTargets } from "../targets.ts";
 import { type FalqonSettings, keepsAdapters } from "./settings.ts";
 
 /** Settings, device and workspace of all layers: each buffer holds a value of the layer at work. */
 export class FalqonShared {
+  /** The kinds of linear layers with adapters. */
+  readonly targets: ReadonlySet<string>;
   /** Formats of inputs and weights, and of gradients. */
   readonly formats: PrecisionFormats;
   /** The quantised input. */
@@ -27,7 +30,8 @@ export class FalqonShared {
   readonly random: RoundingRandom | null;
 
   constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {
-    const { device, parameters } = context;
+    const { device, parameters, linears } = context;
+    this.targets = findTargets(settings.targets, linears);
     parameters.keepsValues = keepsAdapters(settings);
     parameters.needsChanges = settings.trainA;
     this.random = settings.rounding === "stochastic"

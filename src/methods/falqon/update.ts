@@ -14,6 +14,7 @@ import { measureUpdate, updateRows } from "../../kernels/falqon/falqon.ts";
 import { markFlushed, scoreRows, selectRows } from "../../kernels/falqon/selection.ts";
 import { copyCodes } from "../../kernels/rows/copy_codes.ts";
 import type { Parameter } from "../../layers/parameters.ts";
+import { outFeaturesOf } from "../../layers/row_order.ts";
 import type { MergedWeight } from "./merged_weight.ts";
 import { ProductUpdate } from "./product_update.ts";
 import { Residue } from "./residue.ts";
@@ -158,7 +159,8 @@ export class FalqonUpdate {
   /** Reads what the last update did; zeros before the first. */
   async counts(): Promise<UpdateCounts> {
     const { start, rows } = this.adapter.part;
-    const counts = { ...NO_COUNTS, codes: rows * this.linear.spec.inFeatures };
+    const codes = outFeaturesOf(this.adapter.part) * this.linear.spec.inFeatures;
+    const counts = { ...NO_COUNTS, codes };
     if (!this.#statistics) return counts;
     const values = new Float32Array(await this.#device.read(this.#statistics));
     const scales = await this.linear.readScales(start, rows);

@@ -10,6 +10,7 @@ import type { Program } from "../../gpu/program.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
 import { quantize } from "../../kernels/rows/quantize.ts";
 import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
+import { outFeaturesOf } from "../../layers/row_order.ts";
 import type { StoredPart } from "../../layers/method.ts";
 import type { Parameter } from "../../layers/parameters.ts";
 import { QuantizedWeight, VANISHING_SCALE } from "../../layers/storage/quantized_weight.ts";
@@ -147,7 +148,7 @@ export class FalqonWeight implements MergedWeight {
     return { codes, scales: perRow ? valueScales : valueScales.slice(0, 1) };
   }
 
-  /** Part `index` as numbers, f32 [rows, inFeatures]. */
+  /** Part `index` as numbers, f32 [outFeatures, inFeatures]. */
   readPart(index: number): Promise<Float32Array<ArrayBuffer>> {
     return this.#quantized.readPart(this.spec.parts[index]);
   }
@@ -157,7 +158,8 @@ export class FalqonWeight implements MergedWeight {
     this.#quantized.free();
   }
 
-  async #randomAdapter({ rows }: LinearPart): Promise<Matrix> {
+  async #randomAdapter(part: LinearPart): Promise<Matrix> {
+    const rows = outFeaturesOf(part);
     const { context: { device, random }, settings: { rank, init } } = this.#shared;
     const { inFeatures } = this.spec;
     if (init === "gradient") return await normalAdapter(device, rows, inFeatures, rank, random);

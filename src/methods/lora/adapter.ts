@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ModelError, OptionError } from "../../errors.ts";
+import { OptionError } from "../../errors.ts";
 import { type BufferView, columnsOf, firstOf, type Matrix, rowsOf } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
@@ -26,6 +26,7 @@ import { needsScales } from "../../numerics/formats.ts";
 import { RowBuffer } from "../../gpu/row_buffer.ts";
 import { type AdapterLayout, adapterLayout } from "../targets.ts";
 import { uploadRows } from "../../layers/load.ts";
+import { outFeaturesOf, toMerged, toStored } from "../../layers/row_order.ts";
 import { RoundedAdapter } from "./rounded_adapter.ts";
 
 /** Operands of {@linkcode LoraAdapter.backward}. */
@@ -50,7 +51,7 @@ export class LoraAdapter {
   readonly #a: { value: Matrix; gradient?: Matrix };
   /** A where it is not trained: this class frees it. */
   readonly #frozenA: Matrix | null = null;
-  /** [rows, rank] of each adapted part */
+  /** [rows, rank] of each adapted part, its rows in the order of the merged weight */
   readonly #b: Parameter[];
   /** Rounded copies that GEMMs read instead; null in f32. */
   readonly #roundedA: RoundedAdapter | null = null;
@@ -60,7 +61,7 @@ export class LoraAdapter {
 
   /** Null where the targets leave a layer out. */
   static create(shared: LoraShared, spec: LinearSpec): LoraAdapter | null {
-    const { rank, targets } = shared.settings;
+    const { settings: { rank }, targets } = shared;
     const layout = adapterLayout(spec, rank, targets);
     return layout.width > 0 ? new LoraAdapter(shared, spec, layout) : null;
   }
@@ -107,15 +108,9 @@ export class LoraAdapter {
     await submitOnce(device, (program) => {
       for (const [i, { part, start }] of this.layout.parts.entries()) {
         const stored = adapter?.tensors.get(part.module);
-        if (adapter && !stored) {
-          throw new ModelError(
-            `Cannot use the adapter as it has no tensors for "${part.module}", which its ` +
-              "target_modules name: it was made for another model",
-          );
-        }
         if (stored) {
           uploadRows(device, this.#a.value, start, stored.A);
-          uploadRows(device, this.#b[i].value, 0, stored.B);
+          uploadRows(device, this.#b[i].value, 0, toMerged(part, stored.B));
         } else {
           const out = rowsOf(this.#a.value, start, rank);
           randomUniform(program, { key: drawKey(random), bound, out });
@@ -138,9 +133,14 @@ export class LoraAdapter {
     return this.#roundedB?.[i].operand ?? { matrix: this.#b[i].value };
   }
 
-  /** Records `output += c·(x·Aᵀ)·Bᵀ`. */
+  /** c, times the factor of the layer's output. */
+  get #factor(): number {
+    return this.shared.loraScale * (this.spec.outputFactor ?? 1);
+  }
+
+  /** Records `output += outputFactor·c·(x·Aᵀ)·Bᵀ`. */
   forward(program: Program, x: GemmOperand, output: Matrix): void {
-    const { settings: { rank }, loraScale, xACodes } = this.shared;
+    const { settings: { rank }, xACodes } = this.shared;
     const { width, parts } = this.layout;
     const a = this.#aOperand;
     const xA = this.#xA.rows(output.rows);
@@ -160,7 +160,7 @@ export class LoraAdapter {
         a: columnsOf(matrix, start, rank),
         b: b.matrix,
         out: columnsOf(output, part.start, part.rows),
-        alpha: loraScale,
+        alpha: this.#factor,
         accumulate: true,
         rowScales: scales,
         columnScales: b.scales,
@@ -168,9 +168,10 @@ export class LoraAdapter {
     });
   }
 
-  /** Records the gradients of A and B, added to theirs, and `dInput += c·(G·B)·A`. */
+  /** Records the gradients of A and B, added to theirs, and `dInput += outputFactor·c·(G·B)·A`. */
   backward(program: Program, { g, dOutput, input, dInput }: AdapterBackward): void {
-    const { settings: { rank }, loraScale: alpha, dxA: buffer, dxACodes } = this.shared;
+    const { settings: { rank }, dxA: buffer, dxACodes } = this.shared;
+    const alpha = this.#factor;
     const { rows } = dOutput;
     const { width, parts } = this.layout;
     const xA = this.#xA.rows(rows);
@@ -235,15 +236,15 @@ export class LoraAdapter {
     for (const [i, { part, start }] of this.layout.parts.entries()) {
       const [A, B] = [
         await device.readMatrix(rowsOf(this.#a.value, start, rank)),
-        await device.readMatrix(this.#b[i].value),
+        toStored(part, await device.readMatrix(this.#b[i].value)),
       ];
-      tensors.set(part.module, { A, B, inFeatures, outFeatures: part.rows });
+      tensors.set(part.module, { A, B, inFeatures, outFeatures: outFeaturesOf(part) });
     }
     return tensors;
   }
 
   /**
-   * Adds c·B·A of part `index` to its weight, f32 [rows, inFeatures]; does nothing for a part
+   * Adds c·B·A of part `index` to its weight, f32 [outFeatures, inFeatures]; does nothing for a part
    * without adapter.
    */
   async merge(
@@ -255,7 +256,7 @@ export class LoraAdapter {
     if (at < 0) return weight;
     const { part, start } = this.layout.parts[at];
     const merged = device.matrix(part.rows, this.spec.inFeatures, "f32", "merged weight");
-    uploadRows(device, merged, 0, weight);
+    uploadRows(device, merged, 0, toMerged(part, weight));
     await submitOnce(device, (program) => {
       gemm(program, {
         layout: "nn",
@@ -268,7 +269,7 @@ export class LoraAdapter {
     });
     const values = await device.readMatrix(merged);
     device.free(merged);
-    return values;
+    return toStored(part, values);
   }
 
   /** Frees everything except the parameters. */

@@ -33,7 +33,7 @@ export class LoraLayers implements AdaptedLayers {
   constructor(context: MethodContext, settings: LoraSettings) {
     this.#dense = new FrozenDense(context.device, settings.denseType);
     this.#shared = new LoraShared(context, settings);
-    this.isOriginal = settings.targets.size === 0;
+    this.isOriginal = this.#shared.targets.size === 0;
   }
 
   linear(spec: LinearSpec): Linear {
@@ -73,7 +73,7 @@ export class LoraLayers implements AdaptedLayers {
   }
 
   saved(): SavedModel | SavedAdapter {
-    const { rank, alpha, useRslora, targets, base } = this.#shared.settings;
+    const { settings: { rank, alpha, useRslora, base }, targets } = this.#shared;
     if (!this.isOriginal) {
       const config = { rank, alpha, useRslora, targetModules: [...targets] };
       return { kind: "adapter", config, tensors: () => this.#readAdapters() };

@@ -9,7 +9,7 @@ import type { PeftAdapter } from "../../io/peft.ts";
 import type { DenseType } from "../../layers/method.ts";
 import type { Precision } from "../../layers/operand.ts";
 import { BASE_TYPES, type BaseType } from "../../layers/storage/base_weight.ts";
-import { checkAlpha, checkRank, parseTargets } from "../targets.ts";
+import { checkAlpha, checkRank, parseTargets, type Targets } from "../targets.ts";
 
 /** Options of LoRA and all its variants. */
 export interface AdapterOptions {
@@ -50,7 +50,7 @@ export interface LoraSettings {
   alpha: number;
   /** The adapter is scaled by `alpha / √rank` instead of `alpha / rank`. */
   useRslora: boolean;
-  targets: ReadonlySet<string>;
+  targets: Targets;
   trainA: boolean;
   /** How the frozen weights of linear layers are stored. */
   base: BaseType;
@@ -121,7 +121,7 @@ export function frozenSettings(base: BaseType): LoraSettings {
     rank: 0,
     alpha: 0,
     useRslora: false,
-    targets: new Set(),
+    targets: [],
     trainA: false,
     base,
     adapterPrecision: "f32",

@@ -18,6 +18,8 @@ import {
 import { Nf4Base, Nf4Workspace } from "../../layers/storage/nf4_base.ts";
 import { QuantizedBase } from "../../layers/storage/quantized_base.ts";
 import { rotationBlock } from "../../numerics/hadamard.ts";
+import { findTargets } from "../targets.ts";
+import { adapterTargets, expectAdapter } from "./given_adapter.ts";
 import type { LoraSettings } from "./settings.ts";
 
 /** Columns of each workspace: the most that a layer needs; 0 where none needs it. */
@@ -33,6 +35,8 @@ export interface WorkspaceWidths {
 
 /** Settings, device and workspace of all layers: each buffer holds a value of the layer at work. */
 export class LoraShared {
+  /** The kinds of linear layers with adapters. */
+  readonly targets: ReadonlySet<string>;
   /** The quantised input and the gradient of the output, as the base weight takes them. */
   readonly input: QuantizedRowBuffer | null;
   readonly gradient: QuantizedRowBuffer | null;
@@ -47,8 +51,13 @@ export class LoraShared {
   readonly #nf4: Nf4Workspace | null;
 
   constructor(readonly context: MethodContext, readonly settings: LoraSettings) {
-    const { device } = context;
-    const { base: baseType, adapterPrecision } = settings;
+    const { device, linears } = context;
+    const { base: baseType, adapterPrecision, adapter } = settings;
+    this.targets = findTargets(
+      adapter ? adapterTargets(adapter, linears) : settings.targets,
+      linears,
+    );
+    if (adapter) expectAdapter(adapter, linears, this.targets);
     const base = BASE_PRECISION[baseType];
     this.input = operandRows(device, base, "input", "input");
     this.gradient = operandRows(device, base, "gradient", "output gradient");

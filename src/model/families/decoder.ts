@@ -30,10 +30,23 @@ export interface DecoderSizes {
 export interface DecoderChanges {
   /** The kind of every layer's attention, from {@linkcode readLayerTypes}; by default all are alike. */
   readonly layerTypes?: readonly LayerType[];
-  /** In what the rotary settings of layers of a type differ from LLaMA's. */
-  rope?(type: LayerType): RopeOptions;
+  /**
+   * In what its rotary settings differ from LLaMA's: a function where each type of layers has its
+   * own.
+   */
+  readonly rope?: RopeOptions | ((type: LayerType) => RopeOptions);
+  /** The field that names the gate's activation, and other names of activations than the usual. */
+  readonly activation?: ActivationSpelling;
   /** The plan of block `index`, whose tensors begin with `block`, from that of LLaMA's. */
   layer?(layer: LayerPlan, index: number, block: string): LayerPlan;
+}
+
+/** How a family says what its gate's activation is. */
+export interface ActivationSpelling {
+  /** Default `hidden_act`. */
+  readonly field?: string;
+  /** What names mean that mean something else, or nothing, in other families. */
+  readonly names?: Readonly<Record<string, MlpPlan["activation"]>>;
 }
 
 /** Attention over all tokens before, or over a window of them. */
@@ -46,19 +59,28 @@ export type LayerType = "full_attention" | "sliding_attention";
  */
 export function decoder(fields: JsonFields, changes: DecoderChanges = {}): ModelPlan {
   const sizes = readSizes(fields);
-  const ropes = new Map<LayerType, RopePlan>();
-  const ropeOf = (index: number): RopePlan => {
-    const type = changes.layerTypes?.[index] ?? "full_attention";
-    const rope = ropes.get(type) ?? parseRope(fields, sizes.headDim, type, changes.rope?.(type));
-    ropes.set(type, rope);
-    return rope;
-  };
-  const activation = readActivation(fields);
-  const plan = decoderPlan(sizes, ropeOf);
+  const activation = readActivation(fields, changes.activation);
+  const plan = decoderPlan(sizes, ropesOf(fields, sizes, changes));
   return changeLayers(plan, (layer, index, block) => {
     const read = { ...layer, mlp: { ...layer.mlp, activation } };
     return changes.layer?.(read, index, block) ?? read;
   });
+}
+
+/** The rotation of each layer, read once for all that share it. */
+function ropesOf(
+  fields: JsonFields,
+  { headDim }: DecoderSizes,
+  { rope, layerTypes }: DecoderChanges,
+): (layer: number) => RopePlan {
+  if (typeof rope !== "function") {
+    const same = parseRope(fields, headDim, undefined, rope);
+    return () => same;
+  }
+  const read = new Map(
+    [...new Set(layerTypes)].map((type) => [type, parseRope(fields, headDim, type, rope(type))]),
+  );
+  return (layer) => read.get(layerTypes![layer])!;
 }
 
 /** The plan with every layer replaced by what `change` makes of it. */
@@ -215,25 +237,23 @@ export function attentionBias(
   return { qkv, o: qkv && of === "qkvo" };
 }
 
-/** The activation of the gate. Some families store it under a second name; both must then agree. */
-function readActivation(fields: JsonFields): MlpPlan["activation"] {
-  const names = ["hidden_act", "hidden_activation"].filter((name) => fields.has(name));
-  const found = names.map((name) => {
-    const activation = ACTIVATIONS[fields.string(name)];
-    if (!activation) {
-      throw fields.error(
-        name,
-        Object.keys(ACTIVATIONS).join(", "),
-        "choose a model whose feed-forward network has one of these gates",
-      );
-    }
-    return activation;
-  });
-  if (new Set(found).size > 1) throw fields.error(names[1], `the same as ${names[0]}`);
-  return found[0] ?? "silu";
+/** The activation of the gate. */
+function readActivation(
+  fields: JsonFields,
+  { field = "hidden_act", names }: ActivationSpelling = {},
+): MlpPlan["activation"] {
+  if (!fields.has(field)) return "silu";
+  const known = { ...ACTIVATIONS, ...names };
+  const activation = known[fields.string(field)];
+  if (activation) return activation;
+  throw fields.error(
+    field,
+    Object.keys(known).join(", "),
+    "choose a model whose feed-forward network has one of these gates",
+  );
 }
 
-const ACTIVATIONS: Record<string, MlpPlan["activation"] | undefined> = {
+const ACTIVATIONS: Readonly<Record<string, MlpPlan["activation"] | undefined>> = {
   silu: "silu",
   swish: "silu",
   gelu_pytorch_tanh: "geluTanh",

@@ -19,7 +19,10 @@ import {
 /** `model_type: "gemma"`. */
 export function gemma(fields: JsonFields): ModelPlan {
   const bias = attentionBias(fields);
+  fields.raw("hidden_activation"); // older files have it; the class reads the other
   return gemmaDecoder(fields, {
+    // The first files say gelu and mean its approximation.
+    activation: { names: { gelu: "geluTanh" } },
     layer: ({ attention, ...layer }) => ({ ...layer, attention: { ...attention, bias } }),
   });
 }
@@ -77,9 +80,11 @@ function sandwich(
 ): ModelPlan {
   const bias = attentionBias(fields);
   const scale = 1 / Math.sqrt(fields.positive("query_pre_attn_scalar", 256));
+  fields.raw("hidden_act"); // older files have it; the class reads the other
   const plan = gemmaDecoder(fields, {
     layerTypes,
     rope,
+    activation: { field: "hidden_activation" },
     layer: ({ attention, norms, ...rest }, index, block) => {
       const norm = (name: string): NormPlan => ({
         ...norms.attentionIn!,

@@ -13,7 +13,7 @@ import { attentionBias, decoder, fusedRows } from "./decoder.ts";
 export function glm4(fields: JsonFields): ModelPlan {
   const bias = attentionBias(fields, { of: "qkv" });
   return decoder(fields, {
-    rope: () => ({ partialRotaryFactor: 0.5, interleaved: true }),
+    rope: { partialRotaryFactor: 0.5, interleaved: true },
     layer: ({ attention, norms, tensors, ...layer }, _, block) => {
       const norm = (name: string) => ({
         ...norms.attentionIn!,

@@ -53,7 +53,7 @@ function windowed(fields: JsonFields, rope: RopeOptions = {}): ModelPlan {
   const layerTypes = readLayerTypes(fields, () => absent);
   return decoder(fields, {
     layerTypes,
-    rope: () => rope,
+    rope,
     layer: ({ attention, ...layer }, index) => ({
       ...layer,
       attention: { ...attention, window: windowOf(fields, layerTypes[index]) },
@@ -74,7 +74,7 @@ export function smollm3(fields: JsonFields): ModelPlan {
   const mlpBias = fields.boolean("mlp_bias", false);
   return decoder(fields, {
     layerTypes,
-    rope: () => ({ theta: 2e6 }),
+    rope: { theta: 2e6 },
     layer: ({ attention, mlp, ...layer }, index) => ({
       ...layer,
       attention: {

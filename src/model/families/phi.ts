@@ -13,11 +13,11 @@ import { decoder, fusedRows, windowOf } from "./decoder.ts";
 export function phi3(fields: JsonFields): ModelPlan {
   const window = windowOf(fields, "sliding_attention");
   return decoder(fields, {
-    rope: () => ({
+    rope: {
       partialRotaryFactor: 1,
       originalMaxPositionEmbeddings: fields.integer("original_max_position_embeddings", 1, 4096),
       yarnIsLongrope: true,
-    }),
+    },
     layer: ({ attention, tensors, ...layer }, _, block) => ({
       ...layer,
       attention: { ...attention, window },

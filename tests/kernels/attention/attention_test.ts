@@ -47,6 +47,12 @@ Deno.test("gradients of rotated queries and keys are turned back for all head si
   await expectRight({ rotated: true });
 });
 
+Deno.test("gradients go back through factors of planes and of queries, and two sets of frequencies", async () => {
+  const cases = CASES.filter(({ headDim }) => [10, 24, 96].includes(headDim));
+  await expectRight({ rotated: "stretched" }, cases);
+  await expectRight({ rotated: "stretched", qkvType: "f16" }, cases.slice(0, 1));
+});
+
 Deno.test("attention reads q, k and v in f16, and computes in f32", async () => {
   const cases = CASES.filter(({ headDim }) => [10, 64].includes(headDim));
   await expectRight({ rotated: true, qkvType: "f16" }, cases);
@@ -136,7 +142,7 @@ Deno.test("attention refuses operands that do not fit", () => {
   assertThrows(
     () => attentionBackward(program, { ...backward, rotation }),
     RangeError,
-    "attentionBackward: frequencies are 6 of u32, not 8 of u32",
+    "attentionBackward: frequencies are 6 of u32, not 8 or twice as many of u32",
   );
   assertThrows(
     () => attentionBackward(program, { ...backward, dV: good.v }),

@@ -53,6 +53,10 @@ Deno.test("packed f16 attention turns the gradients of rotated queries and keys 
   for (const shape of CASES) await expectRight({ ...shape, rotated: true });
 });
 
+Deno.test("packed f16 attention goes back through factors and two sets of frequencies", async () => {
+  for (const shape of CASES.slice(0, 2)) await expectRight({ ...shape, rotated: "stretched" });
+});
+
 Deno.test("packed f16 attention keeps gradients that f16 cannot hold", async () => {
   for (const gradientScale of [1e-9, 1e6]) await expectRight({ ...CASES[0], gradientScale });
 });

@@ -68,6 +68,10 @@ Deno.test("tensor core attention turns the gradients of rotated queries and keys
   for (const shape of CASES) await expectRight({ ...shape, rotated: true }, SMALL);
 });
 
+Deno.test("tensor core attention goes back through factors and two sets of frequencies", async () => {
+  for (const shape of CASES) await expectRight({ ...shape, rotated: "stretched" }, SMALL);
+});
+
 Deno.test("tensor core attention takes q, k and v in f16 as they are", async () => {
   for (const shape of CASES) {
     await expectRight({ ...shape, rotated: true, qkvType: "f16" }, SMALL);
@@ -132,6 +136,7 @@ Deno.test({
     for (const shape of ODD_CASES) {
       await expectRight(shape);
       await expectRight({ ...shape, rotated: true, qkvType: "f16" });
+      await expectRight({ ...shape, rotated: "stretched", qkvType: "f16" });
     }
   },
 });

@@ -66,6 +66,38 @@ Deno.test("embedBackward adds to the rows that were looked up and to no other", 
   }
 });
 
+Deno.test("embed multiplies rows by a factor, and embedBackward what it adds", async () => {
+  for (const [tokens, vocab, width] of SHAPES) {
+    const ids = someIds(tokens, vocab);
+    const scale = 8.484375;
+    const dy = uploadMatrix(device, randomValues(tokens * width, 2), tokens, width);
+    const dTable = uploadMatrix(device, randomValues(vocab * width, 3), vocab, width);
+    for (const type of ["f32", "f16"] as const) {
+      const table = uploadMatrix(device, randomValues(vocab * width, 1), vocab, width, type);
+      const output = filled(device, tokens, width, NaN);
+      const { vector } = uploadVector(device, ids);
+      await runOnce(device, (program) => {
+        embed(program, { ids: vector, table: table.matrix, output, scale });
+        if (type === "f16") return;
+        embedBackward(program, {
+          ids: vector,
+          dOutput: dy.matrix,
+          dTable: dTable.matrix,
+          scale,
+        });
+      });
+      const want = reference.embed(table.exact, ids, width, scale);
+      const error = relativeError(await device.readMatrix(output), want);
+      assert(error < 1e-6, `${tokens} of ${vocab}×${width} ${type}: error ${error}`);
+      assertEquals(await paddingOf(device, output), 0);
+    }
+    const want = dTable.exact.slice();
+    reference.embedBackward(want, dy.exact, ids, width, scale);
+    const error = relativeError(await device.readMatrix(dTable.matrix), want);
+    assert(error < 1e-6, `gradient of ${tokens} tokens, ${vocab}×${width}: error ${error}`);
+  }
+});
+
 Deno.test("embed stays inside the table for ids that it has no row for", async () => {
   const values = randomValues(3 * 20, 1);
   const table = uploadMatrix(device, values, 3, 20).matrix;

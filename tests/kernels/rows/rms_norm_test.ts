@@ -73,16 +73,44 @@ Deno.test("rmsNorm and its gradients agree with the oracle on odd shapes", async
   }
 });
 
+Deno.test("rmsNorm of 1 + weight, joined to a residual stream, and its gradients agree with the oracle", async () => {
+  for (const [rows, cols] of SHAPES) {
+    const x = uploadMatrix(device, randomValues(rows * cols, 1, 2), rows, cols);
+    const dy = uploadMatrix(device, randomValues(rows * cols, 2), rows, cols);
+    const stream = uploadMatrix(device, randomValues(rows * cols, 3), rows, cols);
+    const weight = uploadVector(device, randomValues(cols, 4));
+    const rstd = uploadVector(device, new Float32Array(rows).fill(NaN)).vector;
+    const [output, dx] = [0, 1].map(() => filled(device, rows, cols, NaN));
+    const of = { input: x.matrix, weight: weight.vector, weightOffset: 1, rstd } as const;
+    await runOnce(device, (program) => {
+      rmsNorm(program, { ...of, eps: EPS, addend: stream.matrix, output });
+      rmsNormBackward(program, { ...of, dOutput: dy.matrix, dInput: dx });
+    });
+    const factors = weight.exact.map((w) => 1 + w);
+    const want = reference.rmsNorm(x.exact, factors, EPS).map((y, i) => y + stream.exact[i]);
+    const wantDx = reference.rmsNormBackward(dy.exact, x.exact, factors, EPS).dx;
+    for (const [name, got, expected] of [["output", output, want], ["dx", dx, wantDx]] as const) {
+      const error = relativeError(await device.readMatrix(got), expected);
+      assert(error < TOLERANCE, `${name} of ${rows}×${cols}: error ${error}`);
+      assertEquals(await paddingOf(device, got), 0);
+    }
+  }
+});
+
 Deno.test("rmsNorm writes the codes that quantising its output would give, however a row is shared", async () => {
   for (const [rows, cols] of [[3, 30], [2, 4100]]) {
     const x = uploadMatrix(device, randomValues(rows * cols, 1, 2), rows, cols).matrix;
     const { vector: weight } = uploadVector(device, randomValues(cols, 3).map((v) => v + 1));
     const { vector: rstd } = uploadVector(device, new Float32Array(rows));
+    const stream = uploadMatrix(device, randomValues(rows * cols, 4), rows, cols).matrix;
     for (const type of ["e4m3", "e5m2", "f16"] as const) {
+      const weightOffset = type === "e5m2" ? 1 : 0;
+      const addend = type === "e4m3" ? undefined : stream;
       for (const registers of [true, false]) {
         const output = filled(device, rows, cols, NaN);
         const [apart, beside, alone] = [0, 1, 2].map(() => poisonedCodes(device, rows, cols, type));
-        const common = { input: x, weight, eps: EPS, rstd, variant: { registers } };
+        const variant = { registers };
+        const common = { input: x, weight, weightOffset, eps: EPS, addend, rstd, variant } as const;
         const f32 = filled(device, rows, cols, NaN);
         await runOnce(device, (program) => {
           rmsNorm(program, { ...common, output: f32 });

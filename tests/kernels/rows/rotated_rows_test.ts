@@ -84,6 +84,7 @@ Deno.test("rmsNorm and swiglu write the codes of their rotated results, and thes
     const type = TYPES[i % 3];
     const pitch = pitchOf(cols);
     const { matrix: x } = uploadMatrix(device, randomValues(rows * cols, 1), rows, cols);
+    const { matrix: stream } = uploadMatrix(device, randomValues(rows * cols, 4), rows, cols);
     const weight = uploadVector(device, randomValues(cols, 2)).vector;
     const rstd = device.vector(rows, "f32", "rstd");
     const merged = randomValues(rows * 2 * pitch, 3, 4)
@@ -95,7 +96,8 @@ Deno.test("rmsNorm and swiglu write the codes of their rotated results, and thes
       const [norm, hidden, plain] = [0, 1, 2].map(() => filled(device, rows, cols, NaN));
       const rotated = filled(device, rows, cols, NaN);
       const [wantNorm, normBoth, normAlone, wantHidden, hiddenBoth, hiddenAlone] = codes;
-      const normed = { input: x, weight, eps: 1e-5, rstd, variant };
+      const addend = i % 2 === 0 ? undefined : stream;
+      const normed = { input: x, weight, eps: 1e-5, addend, rstd, variant };
       await runOnce(device, (program) => {
         rmsNorm(program, { ...normed, output: norm, quantized: { ...normBoth, rotation } });
         rmsNorm(program, { ...normed, output: null, quantized: { ...normAlone, rotation } });

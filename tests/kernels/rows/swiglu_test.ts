@@ -17,6 +17,10 @@ import {
 import { randomValues } from "../../support/random.ts";
 
 const TOLERANCE = 1e-6;
+const ACTIVATIONS = ["silu", "geluTanh"] as const;
+const MERGED_TYPES = ACTIVATIONS.flatMap((activation) =>
+  (["f32", "f16"] as const).map((type) => [type, activation] as const)
+);
 
 /** Joins gate and up [rows, width] as a merged linear does: up starts at the pitch. */
 function merge(gate: Float32Array, up: Float32Array, rows: number, width: number) {
@@ -43,8 +47,8 @@ function half(
   );
 }
 
-Deno.test("swiglu and its gradient agree with the oracle on odd widths, of f32 and of f16", async () => {
-  for (const type of ["f32", "f16"] as const) {
+Deno.test("the gates and their gradients agree with the oracle on odd widths, of f32 and of f16", async () => {
+  for (const [type, activation] of MERGED_TYPES) {
     for (const [rows, width] of [[1, 1], [3, 172], [5, 30], [2, 7], [9, 64], [3, 361]]) {
       const pitch = pitchOf(width);
       const values = (seed: number) => randomValues(rows * width, seed, 8);
@@ -54,28 +58,30 @@ Deno.test("swiglu and its gradient agree with the oracle on odd widths, of f32 a
       const output = filled(device, rows, width, NaN);
       const dGateUp = filled(device, rows, 2 * pitch, NaN);
       await runOnce(device, (program) => {
-        swiglu(program, { gateUp: gateUp.matrix, output });
-        swigluBackward(program, { gateUp: gateUp.matrix, dOutput: dy.matrix, dGateUp });
+        const gate = { gateUp: gateUp.matrix, activation };
+        swiglu(program, { ...gate, output });
+        swigluBackward(program, { ...gate, dOutput: dy.matrix, dGateUp });
       });
       const halfOf = (both: ArrayLike<number>, first: number) => half(both, first, rows, width);
       const exact = [halfOf(gateUp.exact, 0), halfOf(gateUp.exact, pitch)] as const;
-      const want = reference.swigluBackward(dy.exact, ...exact);
+      const want = reference.swigluBackward(dy.exact, ...exact, activation);
       const gradient = await device.readMatrix(dGateUp);
       const checks: [string, ArrayLike<number>, ArrayLike<number>][] = [
-        ["output", await device.readMatrix(output), reference.swiglu(...exact)],
+        ["output", await device.readMatrix(output), reference.swiglu(...exact, activation)],
         ["dGate", halfOf(gradient, 0), want.dGate],
         ["dUp", halfOf(gradient, pitch), want.dUp],
       ];
       for (const [name, got, expected] of checks) {
         const error = relativeError(got, expected);
-        assert(error < TOLERANCE, `${name} of ${rows}×${width} ${type}: error ${error}`);
+        const label = `${name} of ${rows}×${width} ${type} ${activation}`;
+        assert(error < TOLERANCE, `${label}: error ${error}`);
       }
       for (const matrix of [output, dGateUp]) assertEquals(await paddingOf(device, matrix), 0);
     }
   }
 });
 
-Deno.test("swiglu writes the codes that quantising its results would give, however a row is shared", async () => {
+Deno.test("the gates write the codes that quantising their results would give, however a row is shared", async () => {
   for (const [rows, width] of [[3, 30], [2, 1100]]) {
     const pitch = pitchOf(width);
     const values = (seed: number) => randomValues(rows * width, seed, 4);
@@ -85,7 +91,9 @@ Deno.test("swiglu writes the codes that quantising its results would give, howev
     const columnScales = uploadVector(device, divisors).vector;
     for (const type of ["e4m3", "e5m2", "f16"] as const) {
       const inputType = type === "e4m3" ? "f32" : "f16";
-      const gateUp = uploadMatrix(device, merged, rows, 2 * pitch, inputType).matrix;
+      const activation = type === "e5m2" ? "geluTanh" : "silu";
+      const { matrix } = uploadMatrix(device, merged, rows, 2 * pitch, inputType);
+      const gate = { gateUp: matrix, activation } as const;
       for (const registers of [true, false]) {
         const variant = { registers };
         const [apart, beside, alone] = [0, 1, 2].map(() =>
@@ -95,13 +103,13 @@ Deno.test("swiglu writes the codes that quantising its results would give, howev
         const gradients = [0, 1, 2].map(() => filled(device, rows, 2 * pitch, NaN));
         const gradientCodes = [0, 1, 2, 3].map(() => poisonedCodes(device, rows, 2 * pitch, type));
         await runOnce(device, (program) => {
-          swiglu(program, { gateUp, output });
+          swiglu(program, { ...gate, output });
           quantize(program, { input: output, ...apart, granularity: "row" });
-          swiglu(program, { gateUp, output: again, quantized: beside, variant });
-          swiglu(program, { gateUp, output: null, quantized: alone, variant });
+          swiglu(program, { ...gate, output: again, quantized: beside, variant });
+          swiglu(program, { ...gate, output: null, quantized: alone, variant });
 
           const [dGateUp, plain, divided] = gradients;
-          swigluBackward(program, { gateUp, dOutput, dGateUp });
+          swigluBackward(program, { ...gate, dOutput, dGateUp });
           quantize(program, { input: dGateUp, ...gradientCodes[0], granularity: "row" });
           quantize(program, {
             input: dGateUp,
@@ -110,14 +118,14 @@ Deno.test("swiglu writes the codes that quantising its results would give, howev
             granularity: "row",
           });
           swigluBackward(program, {
-            gateUp,
+            ...gate,
             dOutput,
             dGateUp: plain,
             quantized: gradientCodes[2],
             variant,
           });
           swigluBackward(program, {
-            gateUp,
+            ...gate,
             dOutput,
             dGateUp: divided,
             quantized: { ...gradientCodes[3], columnScales },
@@ -184,26 +192,28 @@ Deno.test("swiglu's gradient in f16 is what its codes are made of", async () => 
   }
 });
 
-Deno.test("swiglu stays finite for huge gates and shows NaN", async () => {
+Deno.test("gates stay finite for huge values and show NaN", async () => {
   const gates = [-1e30, -1e4, -100, 100, 1e4, NaN];
   const width = gates.length;
   const ups = new Float32Array(width).fill(2);
   const values = merge(Float32Array.from(gates), ups, 1, width);
   const gateUp = uploadMatrix(device, values, 1, 2 * pitchOf(width)).matrix;
   const ones = uploadMatrix(device, new Float32Array(width).fill(1), 1, width).matrix;
-  const output = filled(device, 1, width, 5);
-  const dGateUp = filled(device, 1, 2 * pitchOf(width), 5);
-  await runOnce(device, (program) => {
-    swiglu(program, { gateUp, output });
-    swigluBackward(program, { gateUp, dOutput: ones, dGateUp });
-  });
-  const y = await device.readMatrix(output);
-  assertEquals([...y].map((v) => Math.round(v)), [-0, -0, -0, 200, 20000, NaN]);
-  const gradient = await device.readMatrix(dGateUp);
-  const dGate = [...half(gradient, 0, 1, width)].map((v) => Math.round(v));
-  assertEquals(dGate.map(Math.abs), [0, 0, 0, 2, 2, NaN]);
-  const dUp = [...half(gradient, pitchOf(width), 1, width)].map((v) => Math.round(v));
-  assertEquals(dUp.map(Math.abs), [0, 0, 0, 100, 10000, NaN]);
+  for (const activation of ACTIVATIONS) {
+    const output = filled(device, 1, width, 5);
+    const dGateUp = filled(device, 1, 2 * pitchOf(width), 5);
+    await runOnce(device, (program) => {
+      swiglu(program, { gateUp, activation, output });
+      swigluBackward(program, { gateUp, activation, dOutput: ones, dGateUp });
+    });
+    const y = await device.readMatrix(output);
+    assertEquals([...y].map((v) => Math.round(v)), [-0, -0, -0, 200, 20000, NaN], activation);
+    const gradient = await device.readMatrix(dGateUp);
+    const dGate = [...half(gradient, 0, 1, width)].map((v) => Math.round(v));
+    assertEquals(dGate.map(Math.abs), [0, 0, 0, 2, 2, NaN], activation);
+    const dUp = [...half(gradient, pitchOf(width), 1, width)].map((v) => Math.round(v));
+    assertEquals(dUp.map(Math.abs), [0, 0, 0, 100, 10000, NaN], activation);
+  }
 });
 
 Deno.test("swiglu refuses operands that do not fit", () => {

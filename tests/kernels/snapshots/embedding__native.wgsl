@@ -1,5 +1,5 @@
 const THREADS = 128;
-// Embedding: output[t] = table[ids[t]].
+// Embedding: output[t] = table[ids[t]], with SCALED times params.scale.
 //
 // Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
 // as the last if not.
@@ -31,6 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
   let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];
-  output[item] = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
+  let row = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
+  output[item] = row;
 }
 

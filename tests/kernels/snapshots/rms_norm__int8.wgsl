@@ -3,7 +3,8 @@ const VECTORS = 4;
 // RMSNorm: output[r][c] = input[r][c] · rstd[r] · weight[c], with rstd[r] = 1 / sqrt(mean_c(input[r][c]²) + eps).
 //
 // Shapes: input, output [rows, cols], weight [cols], rstd [rows], all f32; rstd is kept for the backward pass. The output
-// is wanted in f32 (OUTPUT), quantised (QUANTIZED: codes and scales of row_codes.wgsl), or both.
+// is wanted in f32 (OUTPUT), quantised (QUANTIZED: codes and scales of row_codes.wgsl), or both. With ONE_MORE the factor
+// is 1 + weight[c]. With ADDEND, addend [rows, cols] is added: the residual stream that a branch joins behind its norm.
 // One workgroup per row, which goes the way of row_pass.wgsl; its sum is that of squares. Columns up to the pitch
 // take part: they are zero in the input, so they add nothing and stay zero.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
@@ -355,7 +356,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
 
-alias Source = vec4<f32>;
+struct Source {
+  x: vec4<f32>,
+}
+
 alias Row = f32; // rstd
 
 fn row_vectors() -> u32 { return params.vectors; }
@@ -363,10 +367,12 @@ fn row_vectors() -> u32 { return params.vectors; }
 fn begin_row(row: u32) -> Row { return 0.0; }
 
 fn load(row: u32, v: u32) -> Source {
-  return select(vec4<f32>(), input[row * params.vectors + min(v, params.vectors - 1u)], v < params.vectors);
+  let at = row * params.vectors + min(v, params.vectors - 1u);
+  let x = select(vec4<f32>(), input[at], v < params.vectors);
+  return Source(x);
 }
 
-fn reduced(x: Source, v: u32) -> f32 { return dot(x, x); }
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.x, source.x); }
 
 fn end_sum(row: u32, begun: Row, squares: f32, thread: u32) -> Row {
   let row_rstd = 1.0 / sqrt(squares / f32(params.cols) + params.eps);
@@ -375,9 +381,11 @@ fn end_sum(row: u32, begun: Row, squares: f32, thread: u32) -> Row {
 }
 
 // The weight ends before the pitch: past it there is nothing to read, and zero is due.
-fn made(x: Source, v: u32, row_rstd: Row) -> Values {
+fn made(source: Source, v: u32, row_rstd: Row) -> Values {
   let weights = (params.cols + 3u) / 4u;
-  return Values(select(vec4<f32>(), x * row_rstd * weight[min(v, weights - 1u)], v < weights));
+  let factor = weight[min(v, weights - 1u)];
+  let y = select(vec4<f32>(), source.x * row_rstd * factor, v < weights);
+  return Values(y);
 }
 
 fn again(row: u32, v: u32, row_rstd: Row) -> Values { return made(load(row, v), v, row_rstd); }

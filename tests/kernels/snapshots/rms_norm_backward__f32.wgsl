@@ -1,6 +1,7 @@
 const THREADS = 16;
 const VECTORS = 2;
-// Gradient of RMSNorm with respect to its input, row by row. With g = d_output · weight:
+// Gradient of RMSNorm with respect to its input, row by row. With g = d_output · weight, or with ONE_MORE
+// d_output · (1 + weight):
 //   d_input[r] (+)= rstd[r] · g − input[r] · rstd[r]³ · mean_c(g · input[r])
 //
 // Shapes: d_output, input, d_input [rows, cols], weight [cols], rstd [rows], all f32. With ACCUMULATE the result is added
@@ -197,13 +198,13 @@ fn source_of(rest: Rest, dy: vec4<f32>) -> Source { return Source(dy, rest); }
 
 fn load(row: u32, v: u32) -> Source { return source_of(rest(row, v), turned(row, v)); }
 
-// Zero past the end of the weight, which lies before the pitch.
-fn weight_at(v: u32) -> vec4<f32> {
+// What multiplies a value: zero past the end of the weight, which lies before the pitch.
+fn factor_at(v: u32) -> vec4<f32> {
   let weights = (params.cols + 3u) / 4u;
   return select(vec4<f32>(), weight[min(v, weights - 1u)], v < weights);
 }
 
-fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * weight_at(v), source.rest.x); }
+fn reduced(source: Source, v: u32) -> f32 { return dot(source.dy * factor_at(v), source.rest.x); }
 
 fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
   let mean = sum / f32(params.cols);
@@ -211,7 +212,7 @@ fn end_sum(row: u32, begun: Row, sum: f32, thread: u32) -> Row {
 }
 
 fn made(source: Source, v: u32, of_row: Row) -> Values {
-  let dx = of_row.rstd * source.dy * weight_at(v) - of_row.pull * source.rest.x;
+  let dx = of_row.rstd * source.dy * factor_at(v) - of_row.pull * source.rest.x;
   return Values(dx);
 }
 

@@ -1,6 +1,6 @@
 const THREADS = 32;
 const VECTORS = 3;
-// Gradient of SwiGLU, quantised at once: codes and scales of row_codes.wgsl.
+// Gradient of the gate of swiglu.wgsl, quantised at once: codes and scales of row_codes.wgsl.
 //
 // Shapes: gate_up, d_gate_up, codes [rows, 2·pitch] and d_output [rows, width] as in swiglu_backward.wgsl; with
 // COLUMN_SCALES, column_scales [2·pitch] of the rows of the weight that the gradient is multiplied by next. d_gate_up
@@ -18,29 +18,32 @@ fn linear_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 //
 // Shapes: gate_up [rows, 2·pitch], f32 or f16 (GATE_UP), with the gate in columns 0 … width and the up projection in
 // pitch … pitch + width: the merged linear starts each part at a multiple of 16. Precision is in f32 either way.
-// The SiLU gate, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
-// Include-only: another activation is another file with these two functions.
-
-fn sigmoid(g: vec4<f32>) -> vec4<f32> {
-  // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
-  return 1.0 / (1.0 + exp(-max(g, vec4<f32>(-80.0))));
-}
+//
+// ACTIVATION names the file with the activation act: gated(gate, up) = act(gate) · up, and gated_gradient of it.
+// The gate of SwiGLU, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.
+// Include-only, from gate_up.wgsl.
 
 fn gated(gate: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
   return gate * sigmoid(gate) * up;
 }
 
-// Gradients of gate and up from dy, that of the result.
-struct GateUp {
-  gate: vec4<f32>,
-  up: vec4<f32>,
-}
-
+// From dy, that of the result.
 fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
   let s = sigmoid(gate);
   return GateUp(dy * up * s * (1.0 + gate * (1.0 - s)), dy * gate * s);
 }
 
+
+// Gradients of gate and up.
+struct GateUp {
+  gate: vec4<f32>,
+  up: vec4<f32>,
+}
+
+fn sigmoid(g: vec4<f32>) -> vec4<f32> {
+  // Below −80 the result is zero to any use; the bound keeps e^−g finite, as WGSL promises nothing beyond.
+  return 1.0 / (1.0 + exp(-max(g, vec4<f32>(-80.0))));
+}
 
 alias GateUpWord = vec2<u32>;
 

@@ -74,6 +74,7 @@ async function build(device: Device, options: FalqonOptions) {
   const method = falqon({ rank: RANK, alpha: 10, ...options });
   const layers = method.build({
     device,
+    linears: [spec],
     parameters,
     random: randomGenerator(7),
     restoring: false,
@@ -518,7 +519,7 @@ Deno.test("options of FALQON out of range are refused with the value, the wish a
       "Cannot use trainA with the update rule requantize, which writes B",
     ],
     [{ headroom: 0.5 }, "Cannot use headroom 0.5: give a finite number of at least 1"],
-    [{ targetModules: ["w_proj"] }, 'Cannot adapt "w_proj"'],
+    [{ targetModules: [""] }, 'Cannot use "" in targetModules: give names of linear layers'],
     [{ denseType: "e4m3" as "f16" }, 'Cannot use denseType "e4m3": give one of f16, f32'],
   ];
   for (const [options, message] of refused) {
@@ -528,5 +529,10 @@ Deno.test("options of FALQON out of range are refused with the value, the wish a
     () => build(device, { rank: 20 }),
     OptionError,
     "Cannot adapt a weight of 7×44 with rank 20",
+  );
+  await assertRejects(
+    () => build(device, { targetModules: ["q_proj", "w_proj"] }),
+    OptionError,
+    'Cannot adapt "w_proj" as the linear layers of this model are q_proj, k_proj: choose from these, or all-linear',
   );
 });

@@ -76,6 +76,7 @@ async function build(options: FalqonOptions) {
     ...options,
   }).build({
     device,
+    linears: [spec],
     parameters,
     random: randomGenerator(7),
     restoring: false,

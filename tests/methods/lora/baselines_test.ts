@@ -195,7 +195,13 @@ const EMULATIONS: Record<string, Emulation> = {
 async function build(device: Device, method: Method) {
   const parameters = new Parameters(device);
   const random = randomGenerator(7);
-  const layers = method.build({ device, parameters, random, restoring: false }) as LoraLayers;
+  const layers = method.build({
+    device,
+    linears: [spec],
+    parameters,
+    random,
+    restoring: false,
+  }) as LoraLayers;
   const linear = layers.linear(spec) as LoraLinear;
   parameters.allocate({ gradients: true, moments: false });
   layers.reserve(16);
@@ -358,6 +364,7 @@ Deno.test("an optimizer's change of A and B reaches what products read", async (
       const parameters = new Parameters(device);
       const layers = method({ rank: RANK, trainA }).build({
         device,
+        linears: [spec],
         parameters,
         random: randomGenerator(3),
         restoring: false,
@@ -451,7 +458,7 @@ Deno.test("FP8 weights of a file are taken as they are, or decoded for the other
     const parameters = new Parameters(device);
     const random = randomGenerator(7);
     const layers = method({ rank: RANK, targetModules: ["q_proj"] })
-      .build({ device, parameters, random, restoring: false });
+      .build({ device, linears: [spec], parameters, random, restoring: false });
     const linear = layers.linear(spec);
     parameters.allocate({ gradients: false, moments: false });
     await linear.load(files);
@@ -494,16 +501,19 @@ Deno.test("a frozen model of few bits is near the exact one, and with outliers n
   }));
 
 Deno.test("options of a LoRA that are out of range are refused", () => {
+  const build = (options: AdapterOptions, method: (options: AdapterOptions) => Method) =>
+    method(options).build({
+      device,
+      linears: [spec],
+      parameters: new Parameters(device),
+      random: Math.random,
+      restoring: false,
+    });
   for (const { method } of Object.values(EMULATIONS)) {
     assertThrows(() => method({ rank: 0 }), OptionError, "Cannot use rank 0");
-    assertThrows(() => method({ targetModules: ["x"] }), OptionError, 'Cannot adapt "x"');
+    assertThrows(() => build({ targetModules: ["x"] }, method), OptionError, 'Cannot adapt "x"');
   }
-  const layers = torchaoStyle({ rank: 8 }).build({
-    device,
-    parameters: new Parameters(device),
-    random: Math.random,
-    restoring: false,
-  });
+  const layers = build({ rank: 8 }, torchaoStyle);
   const message = 'Cannot adapt "second.k_proj.lora_B" with rank 8 as its weight has only 7 rows';
   assertThrows(() => layers.linear(spec), OptionError, message);
 });

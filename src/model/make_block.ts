@@ -1,0 +1,38 @@
+/**
+ * Makes the layers of a block as its plan asks for them.
+ *
+ * @module
+ */
+
+import type { AdaptedLayers } from "../layers/method.ts";
+import type { Block } from "./block.ts";
+import type { BlockSpecs } from "./block_specs.ts";
+import type { Norm } from "./norm.ts";
+import type { LayerPlan, NormPlan } from "./plan.ts";
+import type { RopeBuffers } from "./rope_buffers.ts";
+
+/** What makes the layers. */
+export interface LayerMakers {
+  layers: AdaptedLayers;
+  norm: (plan: NormPlan) => Norm;
+  ropeBuffers: RopeBuffers;
+}
+
+/** Makes a block. Its parameters are declared in the order of the forward pass. */
+export function makeBlock(
+  plan: LayerPlan,
+  specs: BlockSpecs,
+  { layers, norm, ropeBuffers }: LayerMakers,
+): Block {
+  const normAt = (at: keyof LayerPlan["norms"]) => plan.norms[at] && norm(plan.norms[at]);
+  const attentionIn = normAt("attentionIn");
+  const qkv = layers.linear(specs.qkv);
+  const frequencies = ropeBuffers.of(plan.attention);
+  const o = layers.linear(specs.o);
+  const attentionOut = normAt("attentionOut");
+  const mlpIn = normAt("mlpIn");
+  const gateUp = layers.linear(specs.gateUp);
+  const down = layers.linear(specs.down);
+  const norms = { attentionIn, attentionOut, mlpIn, mlpOut: normAt("mlpOut") };
+  return { plan, norms, qkv, frequencies, o, gateUp, down };
+}
