@@ -15,6 +15,7 @@ import {
   type Method,
   Model,
   qlora,
+  readPeftAdapter,
   Trainer,
 } from "../../mod.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
@@ -169,26 +170,34 @@ Deno.test("methods of other formats round the weights once, and say so", () =>
     }
   }));
 
-/** Trains a little, saves, and opens what was saved. */
+/** Trains a little: the losses of the steps. */
+async function train(model: Model, method: Method): Promise<number[]> {
+  using trainer = await Trainer.create({
+    model,
+    data: Dataset.from(rows),
+    method,
+    learningRate: 5e-3,
+    steps: 8,
+    batchSize: 2,
+    sequenceLength: 40,
+    logEvery: 1,
+    onNotice() {},
+  });
+  const losses: number[] = [];
+  for await (const { loss } of trainer.run()) losses.push(loss);
+  return losses;
+}
+
+/** The same, and saves, and opens what was saved. */
 async function trainAndReload(
   model: Model,
   method: Method,
   output: string,
 ): Promise<{ losses: number[]; after: number; saved: Model }> {
-  const rate = { learningRate: 5e-3, steps: 8, batchSize: 2, sequenceLength: 40, logEvery: 1 };
-  const onNotice = () => {};
-  using trainer = await Trainer.create({
-    model,
-    data: Dataset.from(rows),
-    method,
-    ...rate,
-    onNotice,
-  });
-  const losses: number[] = [];
-  for await (const { loss } of trainer.run()) losses.push(loss);
+  const losses = await train(model, method);
   const after = await model.loss(sequence);
-  await trainer.save(output);
-  return { losses, after, saved: await Model.load(output, { device, onNotice }) };
+  await model.save(output);
+  return { losses, after, saved: await Model.load(output, { device }) };
 }
 
 for (const name of [BLOCKS, "fp8 static", "compressed-tensors, int8", "AutoFP8"]) {
@@ -211,6 +220,27 @@ for (const name of [BLOCKS, "fp8 static", "compressed-tensors, int8", "AutoFP8"]
       assertEquals([quantization?.weights, quantization?.otherActivations], ["row", null]);
     }));
 }
+
+Deno.test("the other methods train on scales per block, and what they save goes with the same base", () =>
+  withScheme(SCHEMES[BLOCKS], async ({ folder, load }) => {
+    for (const method of [lora({ rank: 4 }), fp8Lora({ rank: 4 }), full()]) {
+      using model = await load();
+      const output = join(folder, method.name);
+      const losses = await train(model, method);
+      assert(losses.at(-1)! < losses[0] - 0.1, `${method.name}: ${losses}`);
+      const after = await model.loss(sequence);
+      await model.save(output);
+      if (method.name === "full") {
+        using saved = await Model.load(output, { device });
+        assertEquals(saved.config.quantization, null);
+        assertAlmostEquals(await saved.loss(sequence), after, 1e-5);
+      } else {
+        const adapter = await readPeftAdapter(output);
+        await model.use(method.name === "lora" ? lora({ adapter }) : fp8Lora({ adapter }));
+        assertAlmostEquals(await model.loss(sequence), after, 1e-5);
+      }
+    }
+  }));
 
 Deno.test("full training and frozen models of a quantised base are saved as models", () =>
   withScheme(SCHEMES[BLOCKS], async ({ folder, load }) => {
