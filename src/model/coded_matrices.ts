@@ -62,7 +62,10 @@ export async function readCodedMatrices(
   for (const name of planTensorShapes(plan).keys()) {
     if (!weights.has(name)) continue; // told by `claimed_tensors.ts`
     const { dtype } = weights.info(name);
-    if (isFloatDType(dtype)) continue;
+    if (isFloatDType(dtype)) {
+      if (quantization?.decompressed) claimScales(weights, name, quantization, claimed);
+      continue;
+    }
     const wanted = quantization && linears.has(name)
       ? PRECISIONS[quantization.format].input.dtype
       : null;
@@ -159,6 +162,20 @@ async function readGrid(
     );
   }
   return scales;
+}
+
+/** Claims the scales of a weight that was decoded. */
+function claimScales(
+  weights: Weights,
+  name: string,
+  { method }: QuantizationConfig,
+  claimed: Set<string>,
+): void {
+  const { weight, activations } = SCALES[method];
+  for (const scale of [...weight, ...activations, ZERO_POINT]) {
+    const tensor = name.slice(0, -WEIGHT.length) + scale;
+    if (weights.has(tensor)) claimed.add(tensor);
+  }
 }
 
 async function claimZeroPoint(

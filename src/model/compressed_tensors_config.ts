@@ -49,6 +49,7 @@ export function parseCompressedTensors(fields: JsonFields, plan: ModelPlan): Qua
     format,
     weights: parseWeights(schemeOf(group, "weights", format)),
     ...parseActivations(schemeOf(group, "input_activations", format)),
+    decompressed: fields.raw("quantization_status") === "decompressed",
     ignore: parseModules(fields, "ignore"),
     transforms: parseTransformConfig(fields, plan),
   };

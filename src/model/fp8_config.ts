@@ -46,6 +46,7 @@ export function parseFp8(fields: JsonFields, plan: ModelPlan): QuantizationConfi
     weights: block ?? "tensor",
     activations: "row",
     otherActivations: scheme === "static" ? scheme : block && { groupOf: block[1] },
+    decompressed: false,
     ignore: IGNORED.flatMap((name) => parseModules(fields, name)),
     transforms: parseTransformConfig(fields, plan),
   };

@@ -31,6 +31,11 @@ export interface QuantizationConfig {
   readonly activations: "row" | "tensor";
   /** How activations are scaled where the files ask for what is not done here; null elsewhere. */
   readonly otherActivations: OtherActivations | null;
+  /**
+   * Whether the weights were decoded before they were saved, as transformers does after a model ran:
+   * their scales are still in the files then, and mean nothing.
+   */
+  readonly decompressed: boolean;
   /** The modules that are not quantised: names, or regular expressions after `re:`. */
   readonly ignore: readonly string[];
   /** The layers whose inputs are rotated before they are quantised. */

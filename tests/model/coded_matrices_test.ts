@@ -194,6 +194,25 @@ Deno.test("codes that a list says are none, and codes without a quantization_con
   });
 });
 
+Deno.test("scales beside weights that were decoded are left aside, if config.json says so", async () => {
+  const channel = SCHEMES["compressed-tensors, FP8 per row"];
+  const edit = (tensors: Map<string, Stored>) => {
+    for (const [name, tensor] of tensors) {
+      if (tensor.dtype !== "F8_E4M3") continue;
+      const count = tensor.shape.reduce((a, b) => a * b);
+      tensors.set(name, { ...tensor, dtype: "F32", data: () => new Uint8Array(4 * count) });
+    }
+  };
+  const of = (quantization_status: string) =>
+    compressedTensors({ strategy: "channel" }, { strategy: "token" }, { quantization_status });
+  await load({ ...channel, quantization: of("decompressed") }, { edit });
+  await assertRejects(
+    () => load({ ...channel, quantization: of("compressed") }, { edit }),
+    ModelError,
+    "_proj.weight_scale",
+  );
+});
+
 Deno.test("what of a scheme is not followed is told once", () =>
   withFolder(async (folder) => {
     const told: Record<string, string[]> = {};

@@ -166,6 +166,7 @@ Deno.test("the quantization block that is written is read back", () => {
           weights,
           activations,
           otherActivations: null,
+          decompressed: false,
           ignore: ["lm_head"],
           transforms: { rotations: new Map(), matrices: new Map() },
         });
