@@ -108,9 +108,7 @@ export function deltaGates(
 ): Gates {
   const heads = aLog.length;
   return {
-    logDecay: a.map((value, i) =>
-      -Math.exp(aLog[i % heads]) * softplus(value + dtBias[i % heads])
-    ),
+    logDecay: a.map((value, i) => -Math.exp(aLog[i % heads]) * softplus(value + dtBias[i % heads])),
     beta: b.map(sigmoid),
   };
 }

@@ -454,9 +454,7 @@ function columnsOf(part: TensorRows, y: Float64Array, rows: number): Float64Arra
 /** The inverse of {@linkcode columnsOf}. */
 function addColumns(part: TensorRows, dy: Float64Array, all: Float64Array, rows: number): void {
   const width = all.length / rows;
-  dy.forEach((d, i) =>
-    all[Math.floor(i / part.rows) * width + columnIn(part, i % part.rows)] += d
-  );
+  dy.forEach((d, i) => all[Math.floor(i / part.rows) * width + columnIn(part, i % part.rows)] += d);
 }
 
 function columnIn({ firstRow, heads }: TensorRows, i: number): number {
