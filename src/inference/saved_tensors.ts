@@ -31,10 +31,10 @@ export interface Form {
 
 /** Embedding, norms and head. */
 export function denseTensors(network: Network, { model: { dtype } }: Form): TensorSource[] {
-  return [...network.dense].map(([name, { rows, cols }]) => ({
+  return [...network.dense].map(([name, { rows, cols, shape }]) => ({
     name,
     dtype,
-    shape: rows === 1 ? [cols] : [rows, cols],
+    shape: shape ? [...shape] : rows === 1 ? [cols] : [rows, cols],
     data: async () => fromFloat32(await network.readParameter(name), dtype),
   }));
 }

@@ -20,7 +20,9 @@ import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
 import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { DenseWeight } from "../layers/method.ts";
 import type { Activations } from "./activations.ts";
-import { qkvColumns as placesOfQkv } from "./block_specs.ts";
+import type { RowOrder } from "../layers/row_order.ts";
+import { qkvColumns as placesOfQkv, rowIn } from "./block_specs.ts";
+import { headOrder } from "./head_order.ts";
 import type { AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
 import { type Rotation, scoreScale } from "./rope_buffers.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
@@ -49,15 +51,22 @@ export interface QkNorm {
   k: DenseWeight;
 }
 
-/** Makes the norms that a plan asks for, their weights by `make`, a row of `cols` each. */
+/**
+ * Makes the norms that a plan asks for, their weights by `make`, a row of `cols` each in the order of the
+ * rows of queries and keys.
+ */
 export function makeQkNorm(
-  { qkNorm: plan, heads, kvHeads, headDim }: AttentionPlan,
-  make: (name: string, cols: number) => DenseWeight,
+  attention: AttentionPlan | null,
+  make: (name: string, cols: number, order: RowOrder | null) => DenseWeight,
 ): QkNorm | null {
-  if (!plan) return null;
+  if (!attention?.qkNorm) return null;
+  const { qkNorm: plan, heads, kvHeads, headDim } = attention;
   const { over, tensors } = plan;
-  const weight = (name: string, count: number) =>
-    make(name, over === "head" ? headDim : count * headDim);
+  const head = headOrder(attention);
+  const weight = (name: string, count: number) => {
+    const cols = over === "head" ? headDim : count * headDim;
+    return make(name, cols, head && Uint32Array.from({ length: cols }, (_, i) => rowIn(head, i)));
+  };
   return { plan, q: weight(tensors.q, heads), k: weight(tensors.k, kvHeads) };
 }
 
@@ -72,10 +81,11 @@ export interface QkvColumns extends AttentionHeads, AttentionScores {
 
 /** The columns of `merged`, which is laid out as the output of the qkv layer. */
 export function qkvColumns({ plan }: Pick<InputLayers, "plan">, merged: Matrix): QkvColumns {
-  const [q, k, v] = placesOfQkv(plan.attention)
+  const attention = plan.attention!;
+  const [q, k, v] = placesOfQkv(attention)
     .map(({ start, rows }) => columnsOf(merged, start, rows));
-  const { heads, kvHeads, headDim, softCap, window } = plan.attention;
-  const scale = scoreScale(plan.attention);
+  const { heads, kvHeads, headDim, softCap, window } = attention;
+  const scale = scoreScale(attention);
   return { q, k, v, heads, kvHeads, headDim, scale, softCap, window };
 }
 

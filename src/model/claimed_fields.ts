@@ -64,8 +64,7 @@ const RULES: readonly Rule[] = [
   },
   {
     names: /^(attention_multiplier|attn_scale|attention_scale|softmax_scale)$/,
-    neutral: (value, { plan }) =>
-      Math.abs(Number(value) / attentionOf(plan)!.scale - 1) < 1e-6,
+    neutral: (value, { plan }) => Math.abs(Number(value) / attentionOf(plan)!.scale - 1) < 1e-6,
     off: false,
     wanted: "absent, or 1 / √(head size)",
   },

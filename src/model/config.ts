@@ -186,6 +186,23 @@ export function firstLayers(config: ModelConfig, count: number): ModelConfig {
   return { ...config, numLayers: layers.length, plan: { ...config.plan, layers } };
 }
 
+/**
+ * The same model with only the first block of each mixer.
+ *
+ * @internal
+ */
+export function firstOfEachKind(config: ModelConfig): ModelConfig {
+  const { layers } = config.plan;
+  const first = new Set([
+    layers.find(({ attention }) => attention),
+    layers.find(({ deltaNet }) => deltaNet),
+  ]);
+  return firstLayers(
+    { ...config, plan: { ...config.plan, layers: layers.filter((layer) => first.has(layer)) } },
+    first.size,
+  );
+}
+
 /** What a plan says in one number each. All layers have the same sizes: see `support.ts`. */
 function sizesOf({ vocabSize, hiddenSize, layers, finalNorm, head }: ModelPlan) {
   const [{ mlp }] = layers;

@@ -11,12 +11,15 @@ import { Program } from "../gpu/program.ts";
 import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
 import { loadBias } from "../layers/bias.ts";
 import { loadMatrix, readDense, readTensor } from "../layers/load.ts";
+import { orderedRow } from "../layers/ordered_source.ts";
+import { toStored } from "../layers/row_order.ts";
 import { Parameters } from "../layers/parameters.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
-import { attendToPass, type Block, type Pass } from "./block.ts";
-import { makeBlock } from "./make_block.ts";
+import type { Block } from "./block.ts";
+import { attendToPass, type Pass } from "./mixer.ts";
+import { makeBlock, type StoredRow } from "./make_block.ts";
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
 import { LmHead } from "./lm_head.ts";
@@ -54,7 +57,7 @@ export class Network implements passes.Decoder, Disposable {
   readonly parameters: Parameters;
   readonly blocks: readonly Block[];
   /** The weights outside the linear layers, by Hugging Face name. */
-  readonly dense: Map<string, DenseWeight & { rows: number; cols: number }> = new Map();
+  readonly dense: Map<string, DenseWeight & StoredRow & { rows: number; cols: number }> = new Map();
   readonly embedding: DenseWeight;
   readonly finalNorm: Norm;
   readonly head: LmHead;
@@ -88,7 +91,8 @@ export class Network implements passes.Decoder, Disposable {
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
     const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);
-    const dense = (name: string, cols: number) => this.#dense(name, 1, cols);
+    const dense = (name: string, cols: number, stored?: StoredRow) =>
+      this.#dense(name, 1, cols, stored);
     this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm, dense }));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
@@ -104,8 +108,8 @@ export class Network implements passes.Decoder, Disposable {
     try {
       const { gradients, moments, source, signal } = options;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
-      for (const [name, { value, rows }] of network.dense) {
-        await loadMatrix(options.device, name, rows, source, value());
+      for (const [name, { value, rows, cols, order }] of network.dense) {
+        await loadMatrix(options.device, name, rows, orderedRow(source, order), value());
       }
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
@@ -235,11 +239,17 @@ export class Network implements passes.Decoder, Disposable {
    * @throws {TypeError} for a name that is no parameter of the model.
    */
   async readParameter(name: string): Promise<Float32Array<ArrayBuffer>> {
-    const dense = this.dense.get(name);
-    if (dense) return await readDense(this.device, dense.value());
+    if (this.dense.has(name)) return await this.readDense(name, "value");
     const values = await readTensor(this.device, this.linears(), name);
     if (values) return values;
     throw new TypeError(`The model has no parameter "${name}"`);
+  }
+
+  /** Reads a weight outside of the linear layers, or its gradient, in the order of the model's files. */
+  async readDense(name: string, of: "value" | "gradient"): Promise<Float32Array<ArrayBuffer>> {
+    const { cols, order, ...weight } = this.dense.get(name)!;
+    const values = await readDense(this.device, weight[of]!());
+    return order ? toStored({ rows: cols, order }, values) : values;
   }
 
   /** Frees everything. */
@@ -268,8 +278,8 @@ export class Network implements passes.Decoder, Disposable {
     return { targets, rowLoss: firstOf(this.rowLoss, rows) };
   }
 
-  #dense(name: string, rows: number, cols: number): DenseWeight {
-    const weight = { ...this.layers.dense(name, rows, cols), rows, cols };
+  #dense(name: string, rows: number, cols: number, stored?: StoredRow): DenseWeight {
+    const weight = { ...this.layers.dense(name, rows, cols), ...stored, rows, cols };
     this.dense.set(name, weight);
     return weight;
   }

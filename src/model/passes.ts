@@ -11,17 +11,11 @@ import { LOSS_SUM_INDEX, type StepState } from "../gpu/step_state.ts";
 import { embed, embedBackward } from "../kernels/rows/embedding.ts";
 import { addSum } from "../kernels/rows/sum.ts";
 import type { DenseWeight } from "../layers/method.ts";
-import {
-  type Attend,
-  type Block,
-  blockBackward,
-  blockForward,
-  gradientTaker,
-  type Pass,
-} from "./block.ts";
+import { type Block, blockBackward, blockForward, gradientTaker } from "./block.ts";
 import type { ModelConfig } from "./config.ts";
 import type { HeadLosses, LmHead } from "./lm_head.ts";
 import type { Loss } from "./loss.ts";
+import type { Attend, Pass } from "./mixer.ts";
 import { type Norm, normForward, normGradients } from "./norm.ts";
 
 /** The layers of a decoder. */

@@ -12,7 +12,7 @@ import { expectTrains } from "../methods/registry.ts";
 import { type DryBuffer, openDryDevice } from "../gpu/dry_device.ts";
 import { activationTypes } from "../model/activation_types.ts";
 import { activationBytes, planActivations } from "../model/activations.ts";
-import { firstLayers, type ModelConfig } from "../model/config.ts";
+import { firstOfEachKind, type ModelConfig } from "../model/config.ts";
 import { Network } from "../model/network.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";
 import { TrainingStep } from "../model/training_step.ts";
@@ -144,14 +144,14 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
 
 /**
  * The most that loading takes beside what stays: blocks are loaded one after the other, so one
- * tells for all.
+ * of each kind tells for all.
  */
 async function loadingBytes({ config, method, device: like }: MemoryRequest): Promise<number> {
   const { device } = openDryDevice(like);
   const random = new Random(0);
   using _ = await Network.create({
     device,
-    config: firstLayers(config, 1),
+    config: firstOfEachKind(config),
     method,
     source: NO_WEIGHTS,
     random: () => random.uniform(),

@@ -92,22 +92,19 @@ function ropesOf(
 }
 
 /** The plan with every layer replaced by what `change` makes of it. */
-export function changeLayers(
-  plan: DecoderPlan,
-  change: (layer: AttentionLayerPlan, index: number, block: string) => LayerPlan,
+export function changeLayers<Layer extends LayerPlan>(
+  plan: Omit<ModelPlan, "layers"> & { readonly layers: readonly Layer[] },
+  change: (layer: Layer, index: number, block: string) => LayerPlan,
 ): ModelPlan {
   const layers = plan.layers.map((layer, i) => change(layer, i, `model.layers.${i}`));
   return { ...plan, layers };
 }
 
-/** A plan of LLaMA's decoder. */
-type DecoderPlan = ModelPlan & { readonly layers: readonly AttentionLayerPlan[] };
-
 /** Plans LLaMA's decoder. */
 export function decoderPlan(
   sizes: DecoderSizes,
   ropeOf: (layer: number) => RopePlan,
-): DecoderPlan {
+): ModelPlan & { readonly layers: readonly AttentionLayerPlan[] } {
   const { vocabSize, hiddenSize, rmsNormEps: eps, tieWordEmbeddings: tied } = sizes;
   const norm = (tensor: string): NormPlan => ({ kind: "rms", weightOffset: 0, eps, tensor });
   const embedding = { tensor: "model.embed_tokens.weight", scale: 1 };

@@ -38,7 +38,9 @@ Deno.test("outputGate and its gradient agree with the oracle on odd shapes", asy
       [takeColumns(got, cols, { column, cols: width }), dz],
     ];
     for (const [values, want] of checks) assert(relativeError(values, want) < 1e-6);
-    assert(got.every((value, i) => value === 0 || (i % cols >= column && i % cols < column + width)));
+    assert(
+      got.every((value, i) => value === 0 || (i % cols >= column && i % cols < column + width)),
+    );
     assertEquals([await paddingOf(device, output), await paddingOf(device, d.matrix)], [0, 0]);
   }
 });
@@ -51,7 +53,8 @@ Deno.test("outputGate of no tokens records nothing, and operands that do not fit
   outputGate(program, { attended, z, output: attended });
   outputGateBackward(program, { attended, z, d: attended, dZ: z });
   assertEquals(program.dispatches, 0);
-  const refuses = (record: () => void, message: string) => assertThrows(record, RangeError, message);
+  const refuses = (record: () => void, message: string) =>
+    assertThrows(record, RangeError, message);
   const bad = { ...z, column: 40, cols: 8 };
   refuses(() => outputGate(program, { attended, z: bad, output: attended }), "which must be 16");
   refuses(

@@ -79,7 +79,8 @@ Deno.test("deltaConv and its gradients agree with the oracle on odd shapes and p
     const channels = channelsOf(heads);
     const weight = uploadVector(device, randomValues(channels * width, 2));
     const before = uploadVector(device, randomValues(channels * width, 3));
-    const output = uploadMatrix(device, randomValues(tokens * channels, 4), tokens, channels).matrix;
+    const output =
+      uploadMatrix(device, randomValues(tokens * channels, 4), tokens, channels).matrix;
     const d = uploadMatrix(device, randomValues(tokens * channels, 5), tokens, channels);
     const operands = { heads, width, merged: matrix, columns, weight: weight.vector };
     await runOnce(device, (program) => {
@@ -94,7 +95,10 @@ Deno.test("deltaConv and its gradients agree with the oracle on odd shapes and p
     check({
       output: [await device.readMatrix(output), reference.causalConv(x, weight.exact, shape)],
       dx: [joinColumns(places.slice(0, 3).map((place) => part(got, place)), tokens), dx],
-      dWeight: [await readVector(device, before.vector), dWeight.map((w, i) => w + before.exact[i])],
+      dWeight: [
+        await readVector(device, before.vector),
+        dWeight.map((w, i) => w + before.exact[i]),
+      ],
     }, given);
     assertEquals(await paddingOf(device, output), 0);
   }
@@ -205,10 +209,19 @@ Deno.test("gatedNorm and its gradients agree with the oracle on odd shapes", asy
     const upload = (seed: number) =>
       uploadMatrix(device, randomValues(tokens * cols, seed), tokens, cols);
     const [input, dOutput, output, dInput] = [2, 3, 4, 5].map(upload);
-    const [weight, before] = [6, 7].map((seed) => uploadVector(device, randomValues(valueDim, seed)));
+    const [weight, before] = [6, 7].map((seed) =>
+      uploadVector(device, randomValues(valueDim, seed))
+    );
     const eps = 0.05;
     const operands = {
-      ...{ heads, input: input.matrix, merged: matrix, zColumn: columns.z, weight: weight.vector, eps },
+      ...{
+        heads,
+        input: input.matrix,
+        merged: matrix,
+        zColumn: columns.z,
+        weight: weight.vector,
+        eps,
+      },
     };
     await runOnce(device, (program) => {
       gatedNorm(program, { ...operands, output: output.matrix });
@@ -272,15 +285,22 @@ Deno.test("the kernels of delta nets refuse operands that do not fit", () => {
     ...{ heads, width: 4, merged: matrix(96), columns, weight: vector(96) },
     ...{ before: { documents }, output: matrix(24) },
   };
-  const refuses = (record: () => void, message: string) => assertThrows(record, RangeError, message);
+  const refuses = (record: () => void, message: string) =>
+    assertThrows(record, RangeError, message);
   refuses(() => deltaConv(program, { ...conv, merged: matrix(32) }), "32 columns, not 40 or more");
-  refuses(() => deltaConv(program, { ...conv, weight: vector(72) }), "weight has 72 elements, not 96");
+  refuses(
+    () => deltaConv(program, { ...conv, weight: vector(72) }),
+    "weight has 72 elements, not 96",
+  );
   refuses(
     () => deltaConv(program, { ...conv, before: { history: matrix(24) } }),
     "history is 2×24 (pitch 32), not 3×24",
   );
   const gates = { heads: 1, merged: matrix(96), columns, aLog: vector(1), dtBias: vector(2) };
-  refuses(() => deltaGates(program, { ...gates, gates: matrix(2) }), "dtBias has 2 elements, not 1");
+  refuses(
+    () => deltaGates(program, { ...gates, gates: matrix(2) }),
+    "dtBias has 2 elements, not 1",
+  );
   const norm = { heads: 3, input: matrix(8), merged: matrix(96), zColumn: 48, weight: vector(8) };
   refuses(() => gatedNorm(program, { ...norm, eps: 1, output: matrix(8) }), "no 3 heads");
 });

@@ -81,7 +81,9 @@ function operandsOf(given: Case) {
 
 Deno.test("deltaRule and its gradients agree with the oracle on odd shapes and packed documents", async () => {
   for (const given of CASES) {
-    const { tokens, widths, documents, shape, inputs, operands, output, dOutput } = operandsOf(given);
+    const { tokens, widths, documents, shape, inputs, operands, output, dOutput } = operandsOf(
+      given,
+    );
     const { valueHeads } = given;
     const dQkv = device.matrix(tokens, operands.qkv.cols, "f32", "gradient");
     const dGates = device.matrix(tokens, 2 * valueHeads, "f32", "gradient of gates");
@@ -192,14 +194,23 @@ Deno.test("deltaRule refuses operands that do not fit", () => {
   const heads = { keyHeads: 2, keyDim: 8, valueHeads: 4, valueDim: 12 };
   const matrix = (cols: number, rows = 3) => device.matrix(rows, cols, "f32", "operand");
   const { documents } = packLengths(device, [3]);
-  const good = { heads, qkv: matrix(80), gates: matrix(8), from: { documents }, output: matrix(48) };
+  const good = {
+    heads,
+    qkv: matrix(80),
+    gates: matrix(8),
+    from: { documents },
+    output: matrix(48),
+  };
   using program = new Program(device);
   const refuses = (bad: Partial<typeof good>, message: string) =>
     assertThrows(() => deltaRule(program, { ...good, ...bad }), RangeError, message);
   refuses({ qkv: matrix(79) }, "deltaRule: qkv is 3×79");
   refuses({ gates: matrix(7) }, "deltaRule: gates is 3×7");
   refuses({ output: matrix(47) }, "deltaRule: output is 3×47");
-  refuses({ heads: { ...heads, valueHeads: 3 } }, "valueHeads is 3, not a multiple of keyHeads (2)");
+  refuses(
+    { heads: { ...heads, valueHeads: 3 } },
+    "valueHeads is 3, not a multiple of keyHeads (2)",
+  );
   refuses({ heads: { ...heads, keyDim: 257 } }, "keyDim is 257");
   refuses({ from: { documents: { ...documents, size: 16 } } }, "documents has 16 bytes");
 });
