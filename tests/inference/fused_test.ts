@@ -72,8 +72,8 @@ Deno.test("planes of neighbours and of a part of a head give the oracle's loss a
       for (const rotatedDims of [2, 4, 6, 8, 10]) {
         for (const interleaved of [false, true]) {
           const layers = plan.layers.map((layer) => {
-            const rope: RopePlan = { ...layer.attention.rope!, rotatedDims, interleaved };
-            return { ...layer, attention: { ...layer.attention, rope } };
+            const rope: RopePlan = { ...layer.attention!.rope!, rotatedDims, interleaved };
+            return { ...layer, attention: { ...layer.attention!, rope } };
           });
           const config = { ...model.config, plan: { ...plan, layers } };
           const { device, tokenizer } = model;

@@ -62,7 +62,7 @@ function configWith(norm: Norm, headDim: number): ModelConfig {
   const layers = config.plan.layers.map((layer, i) => {
     const tensors = { q: `layers.${i}.q_norm.weight`, k: `layers.${i}.k_norm.weight` };
     const qkNorm = { ...norm, eps: 1e-3, tensors };
-    return { ...layer, attention: { ...layer.attention, qkNorm } };
+    return { ...layer, attention: { ...layer.attention!, qkNorm } };
   });
   return { ...config, plan: { ...config.plan, layers } };
 }

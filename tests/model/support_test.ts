@@ -29,11 +29,11 @@ function withLayer(change: (layer: LayerPlan) => Partial<LayerPlan>): ModelPlan 
 }
 
 function withAttention(change: Partial<AttentionPlan>): ModelPlan {
-  return withLayer(({ attention }) => ({ attention: { ...attention, ...change } }));
+  return withLayer(({ attention }) => ({ attention: { ...attention!, ...change } }));
 }
 
 function withRope(change: Partial<RopePlan>): ModelPlan {
-  return withAttention({ rope: { ...plan.layers[2].attention.rope!, ...change } });
+  return withAttention({ rope: { ...plan.layers[2].attention!.rope!, ...change } });
 }
 
 function longrope(originalMaxPositionEmbeddings: number): RopePlan["scaling"] {
@@ -67,7 +67,7 @@ Deno.test("a plan that asks for what no kernel computes is refused, whichever fa
     ["capped logits", { ...plan, head: { ...plan.head, softCap: 30 } }, "final_logit_softcapping"],
     [
       "a layer of other heads",
-      withLayer(() => ({ attention: { ...attention, kvHeads: 4 } })),
+      withLayer(() => ({ attention: { ...attention!, kvHeads: 4 } })),
       "model_type",
     ],
   ];
