@@ -131,6 +131,7 @@ function mergeRows(
       ...(!isPlain && { order }),
       start: first,
       ...(bias && { bias }),
+      ...(matrices.every(({ role }) => role === "a" || role === "b") && { perHead: true }),
     };
   });
   return { parts, width: roundUp(start + rows, 16) };
