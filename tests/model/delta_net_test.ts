@@ -40,6 +40,9 @@ function configOf(sizes: object): ModelConfig {
     layer_types: ["linear", "linear", "full", "linear"].map((type) => `${type}_attention`),
     num_attention_heads: 6,
     num_key_value_heads: 2,
+    // Of the first token of a document a delta net gives (q·k)·v, which its norm turns around where q·k changes
+    // its sign: this keeps it from being a matter of rounding.
+    rms_norm_eps: 0.1,
     ...sizes,
   }, "this test");
 }
@@ -97,17 +100,17 @@ for (const [name, sizes] of Object.entries(SIZES)) {
 const ADAPTED: Record<string, [method: Method, f16: boolean, tolerance: number]> = {
   "LoRA": [lora(ADAPTER), false, 2e-5],
   "QLoRA": [qlora(ADAPTER), false, 5e-3],
-  "LoRA beside FP8": [fp8Lora(ADAPTER), false, 0.4],
-  "LoRA beside int8": [int8Lora(ADAPTER), false, 0.1],
-  "FALQON in FP8": [falqonOf({ format: "fp8", updateRule: "stochastic" }), true, 0.4],
-  "FALQON in FP8, paper": [falqonOf({ format: "fp8", updateRule: "paper" }), true, 0.4],
-  "FALQON in FP8, pending rows": [falqonOf({ topK: 3 }), false, 0.4],
-  "FALQON in int8": [falqonOf({ format: "int8", updateRule: "stochastic" }), true, 0.15],
-  "FALQON in int8, A trained": [falqonOf({ format: "int8", trainA: true }), true, 0.15],
+  "LoRA beside FP8": [fp8Lora(ADAPTER), false, 0.25],
+  "LoRA beside int8": [int8Lora(ADAPTER), false, 0.05],
+  "FALQON in FP8": [falqonOf({ format: "fp8", updateRule: "stochastic" }), true, 0.25],
+  "FALQON in FP8, paper": [falqonOf({ format: "fp8", updateRule: "paper" }), true, 0.25],
+  "FALQON in FP8, pending rows": [falqonOf({ topK: 3 }), false, 0.25],
+  "FALQON in int8": [falqonOf({ format: "int8", updateRule: "stochastic" }), true, 0.05],
+  "FALQON in int8, A trained": [falqonOf({ format: "int8", trainA: true }), true, 0.05],
   "FALQON in int8, one scale a matrix": [
     falqonOf({ format: "int8", scaleGranularity: "tensor", updateRule: "requantize" }),
     true,
-    0.25,
+    0.1,
   ],
 };
 
