@@ -24,11 +24,7 @@ import {
   qkNormWeightGradient,
 } from "../../src/kernels/attention/qk_norm.ts";
 import { outputGate, outputGateBackward } from "../../src/kernels/attention/output_gate.ts";
-import {
-  deltaConv,
-  deltaConvBackward,
-  moveConvHistory,
-} from "../../src/kernels/delta_net/conv.ts";
+import { deltaConv, deltaConvBackward, moveConvHistory } from "../../src/kernels/delta_net/conv.ts";
 import { gatedNorm, gatedNormBackward } from "../../src/kernels/delta_net/gated_norm.ts";
 import {
   deltaGates,
@@ -172,7 +168,13 @@ function recordDeltaNet(device: Device): void {
   const program = new Program(device);
   deltaConv(program, { ...conv, before: { documents }, output: qkv });
   moveConvHistory(program, { ...conv, history: device.matrix(3, 1024, "f32", "history") });
-  deltaConvBackward(program, { ...conv, documents, d: qkv, dMerged: merged, dWeight: vector(4096) });
+  deltaConvBackward(program, {
+    ...conv,
+    documents,
+    d: qkv,
+    dMerged: merged,
+    dWeight: vector(4096),
+  });
   normQueriesAndKeys(program, { heads, qkv, rstd });
   normQueriesAndKeysBackward(program, { heads, qkv, rstd, dQkv: qkv });
   deltaGates(program, ofGates);

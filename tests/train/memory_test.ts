@@ -18,6 +18,7 @@ import { METRICS_CAPACITY } from "../../src/gpu/step_state.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
+import { DELTA_NET_CONFIG } from "../support/delta_net_model.ts";
 import { FUSED_CONFIG } from "../support/fused_model.ts";
 import { BIASES, writeTinyModel } from "../support/tiny_model.ts";
 
@@ -126,3 +127,12 @@ Deno.test("norms of queries and keys are predicted, in f32 and in f16", () =>
     "falqon in int8": METHODS["falqon in int8"],
     "full": METHODS.full,
   }, { model_type: "qwen3", head_dim: 16 }));
+
+Deno.test("delta nets and gated attention are predicted", () =>
+  expectPredicted({
+    "falqon": METHODS.falqon,
+    "falqon in int8": METHODS["falqon in int8"],
+    "lora": lora({ rank: 5 }),
+    "qlora": METHODS.qlora,
+    "full": METHODS.full,
+  }, DELTA_NET_CONFIG));
