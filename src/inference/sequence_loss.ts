@@ -8,7 +8,7 @@
 import { DataError } from "../errors.ts";
 import { internalDevice } from "../gpu/public_device.ts";
 import { biasedParts, biasName, readBias } from "../layers/bias.ts";
-import { readDense, weightName } from "../layers/load.ts";
+import { weightName } from "../layers/load.ts";
 import { full } from "../methods/full.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";
 import { Network } from "../model/network.ts";

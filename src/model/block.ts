@@ -29,7 +29,6 @@
  */
 
 import { type Matrix, rowsOf } from "../gpu/buffers.ts";
-import type { Program } from "../gpu/program.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { Linear } from "../layers/method.ts";

@@ -108,7 +108,7 @@ export class Network implements passes.Decoder, Disposable {
     try {
       const { gradients, moments, source, signal } = options;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
-      for (const [name, { value, rows, cols, order }] of network.dense) {
+      for (const [name, { value, rows, order }] of network.dense) {
         await loadMatrix(options.device, name, rows, orderedRow(source, order), value());
       }
       for (const linear of network.linears()) {

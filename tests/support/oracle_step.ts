@@ -75,7 +75,7 @@ export async function withStep(
     moments: false,
   });
   const { list } = network.parameters;
-  for (const { name, rows, cols, value } of list.filter(({ name }) => name.endsWith("lora_B"))) {
+  for (const { rows, cols, value } of list.filter(({ name }) => name.endsWith("lora_B"))) {
     device.write(value, pitched(randomValues(rows * cols, 2, 0.1), rows, cols, value.pitch));
   }
   await network.layers.refresh?.();
