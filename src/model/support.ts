@@ -31,21 +31,8 @@ const inLayers = (asks: (layer: LayerPlan) => boolean) => (plan: ModelPlan) =>
 const inNorms = (asks: (norm: NormPlan) => boolean) => (plan: ModelPlan) =>
   [plan.finalNorm, ...plan.layers.flatMap(({ norms }) => Object.values(norms))]
     .some((norm) => norm !== null && asks(norm));
-const NO_BIAS = "choose a model whose linear layers have no biases";
 
 const LIMITS: readonly Limit[] = [
-  {
-    asks: inLayers(({ attention: { bias } }) => bias.qkv || bias.o),
-    fields: ["attention_bias"],
-    wanted: "false",
-    remedy: NO_BIAS,
-  },
-  {
-    asks: inLayers(({ mlp }) => mlp.bias),
-    fields: ["mlp_bias"],
-    wanted: "false",
-    remedy: NO_BIAS,
-  },
   {
     asks: ({ layers }) => longContexts(layers).length > 1,
     fields: ["rope_parameters"],
@@ -78,12 +65,6 @@ const LIMITS: readonly Limit[] = [
     fields: ["use_parallel_residual", "model_type"],
     wanted: "false",
     remedy: "choose a model whose MLP follows its attention",
-  },
-  {
-    asks: inLayers(({ attention }) => attention.qkNorm !== null),
-    fields: ["use_qk_norm", "model_type"],
-    wanted: "that of a model without norms of queries and keys",
-    remedy: "choose such a model",
   },
   {
     asks: inNorms(({ kind }) => kind !== "rms"),

@@ -19,7 +19,7 @@ import { planMemory } from "../../src/train/memory.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { FUSED_CONFIG } from "../support/fused_model.ts";
-import { writeTinyModel } from "../support/tiny_model.ts";
+import { BIASES, writeTinyModel } from "../support/tiny_model.ts";
 
 const METHODS: Record<string, Method> = {
   "falqon": falqon({ rank: 5 }),
@@ -113,3 +113,16 @@ Deno.test("fused weights, with an adapter on q, k and v and one on gate and up, 
     "qlora": qlora({ rank: 5 }),
     "full": full(),
   }, FUSED_CONFIG));
+
+Deno.test("biases are predicted", () =>
+  expectPredicted({
+    "falqon": METHODS["falqon, A trained too"],
+    "qlora": METHODS.qlora,
+    "full": METHODS.full,
+  }, BIASES));
+
+Deno.test("norms of queries and keys are predicted, in f32 and in f16", () =>
+  expectPredicted({
+    "falqon in int8": METHODS["falqon in int8"],
+    "full": METHODS.full,
+  }, { model_type: "qwen3", head_dim: 16 }));
