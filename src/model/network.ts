@@ -70,7 +70,7 @@ export class Network implements passes.Decoder, Disposable {
   #programs = new Map<string, Promise<Program>>();
 
   private constructor(options: NetworkOptions) {
-    const { device, config, method, random, restoring = false } = options;
+    const { device, config, method, source, random, restoring = false } = options;
     this.device = device;
     this.config = config;
     this.method = method;
@@ -79,8 +79,14 @@ export class Network implements passes.Decoder, Disposable {
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
     const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
     const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
-    const { parameters } = this;
-    this.layers = method.build({ device, linears, parameters, random, restoring });
+    this.layers = method.build({
+      device,
+      linears,
+      parameters: this.parameters,
+      random,
+      restoring,
+      leavesUnquantized: (weight) => source.leavesUnquantized?.(weight) ?? false,
+    });
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
     const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);

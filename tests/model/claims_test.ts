@@ -335,7 +335,7 @@ Deno.test("a tied head may be stored again, or alone, but not with other values"
 async function check(folder: string, json: Record<string, unknown>): Promise<void> {
   const config = parseModelConfig(json, '"config.json"');
   using weights = await Weights.open(folder);
-  await expectTensors(weights, config.plan);
+  await expectTensors(weights, config.plan, config.quantization);
   expectClass(folder, config);
 }
 
@@ -406,6 +406,6 @@ sharedTest("models of other tools still load", async () => {
   ) {
     const config = await readModelConfig(shared + folder);
     using weights = await Weights.open(shared + folder);
-    await expectTensors(weights, config.plan, config.quantization?.transforms.matrices);
+    await expectTensors(weights, config.plan, config.quantization);
   }
 });
