@@ -146,6 +146,32 @@ Deno.test("q, k, v, gate, up and gradients take half the bytes where kernels rea
   }
 });
 
+Deno.test("norms of queries and keys take the place of rope, in the type of q and k, before the same attention", async () => {
+  const llama = MODELS.TinyLlama;
+  const [layer] = llama.plan.layers;
+  const tensors = { q: "q_norm.weight", k: "k_norm.weight" };
+  const qkNorm = { over: "head", weightOffset: 0, eps: 1e-6, tensors } as const;
+  const attention = { ...layer.attention, qkNorm };
+  const config = { ...llama, plan: { ...llama.plan, layers: [{ ...layer, attention }] } };
+  const methods = ["falqon", "falqon, some rows", "falqon in int8", "lora", "full"];
+  for (const open of [openDryGpu, openDryTensorGpu]) {
+    for (const name of methods) {
+      const method = { ...NARROW, ...INT8, ...EXACT }[name];
+      const { names } = await stepKernels(open, config, method);
+      const { names: usual } = await stepKernels(open, llama, method);
+      const norms = ["qk_norm", "qk_norm_backward"];
+      if (name === "full") norms.push("qk_norm_weight_gradient");
+      assertEquals([...names.difference(usual)].sort(), norms, name);
+      assertEquals([...usual.difference(names)], ["rope"], name);
+      const { buffers } = await plan(open(), config, method);
+      const [raw, rotated] = ["qkv", "rotated"].map((activation) =>
+        buffers.find(({ label }) => label === activation)!.size
+      );
+      assertEquals(rotated, raw, name);
+    }
+  }
+});
+
 /** The kernel of the largest products natively. */
 const PRODUCT = { fp8: "gemm_f16", int8: "gemm_int8" };
 
