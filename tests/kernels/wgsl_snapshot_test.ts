@@ -19,6 +19,7 @@ import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { attentionBackward, attentionForward } from "../../src/kernels/attention/attention.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
+import { softCap } from "../../src/kernels/rows/soft_cap.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { kernelsOf, openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
@@ -79,6 +80,11 @@ function recordAdding(device: Device): void {
   rotate(new Program(device), { input, output, accumulate: true, block: 1 });
 }
 
+/** Records what caps logits, which the tiny model's have no cap for. */
+function recordCap(device: Device): void {
+  softCap(new Program(device), { values: device.matrix(5, 7, "f32", "logits"), cap: 30 });
+}
+
 /** Records attention of wide heads in f16, which the tiny model has none of. */
 function recordWideHeads(device: Device): void {
   if (!device.hasF16 || device.matrixConfigs.length > 0) return;
@@ -110,6 +116,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     for (const method of methods) await recordRun(open(), method);
     recordWidening(device);
     recordAdding(device);
+    recordCap(device);
     recordWideHeads(device);
   });
   return new Map([...asked].map(([name, [first]]) => [name, first.code]));
