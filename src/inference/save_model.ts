@@ -21,11 +21,13 @@ import { quantizationBlock } from "../model/quantization_config.ts";
 import { transformConfig } from "../model/transform_config.ts";
 import { CODE_FORMATS, type CodeFormat } from "../numerics/formats.ts";
 import {
+  biasTensors,
   denseTensors,
   type Form,
   linearTensors,
   rotatedKinds,
   rotationTensors,
+  unquantizedModules,
 } from "./saved_tensors.ts";
 
 /** Files of a model folder that training does not change. */
@@ -124,7 +126,7 @@ export async function saveNetwork(
     signal?.throwIfAborted();
     throw toFileError("write", folder, error);
   }
-  return { rounded: "model" in saved && !saved.asStored };
+  return { rounded: "model" in saved && isRounded(network, saved) };
 }
 
 /**
@@ -140,7 +142,9 @@ export function formOf(
   if (saveAs !== undefined) checkOneOf("saveAs", saveAs, SAVE_FORMATS);
   const linears = network.linears();
   // Some methods have no form of their own.
-  const own = saveAs === undefined || linears[0].stored ? network.layers.saved() : null;
+  const own = saveAs === undefined || linears.some(({ stored }) => stored)
+    ? network.layers.saved()
+    : null;
   const isRotated = linears.some(({ rotation }) => rotation > 1);
   if (rotated && !(isRotated && own?.kind === "model" && isFormat(own, saveAs))) {
     throw new OptionError(
@@ -150,6 +154,12 @@ export function formOf(
   if (saveAs === undefined && own?.kind === "adapter") return own;
   const model = own?.kind === "model" && isFormat(own, saveAs) ? own : modelAs(saveAs!);
   return { model, asStored: model === own && (rotated || !isRotated), rotated, seed };
+}
+
+/** Whether weights of linear layers change by being written, values beside codes to BF16. */
+function isRounded(network: Network, form: Form): boolean {
+  return !form.asStored ||
+    (form.model.codes !== null && unquantizedModules(network, form).length > 0);
 }
 
 /** Whether a model is in the format that is asked for, if one is. */
@@ -190,7 +200,7 @@ async function writeModel(
   if (form.rotated) tensors.push(...rotationTensors(network));
   for (const linear of network.linears()) {
     signal?.throwIfAborted();
-    tensors.push(...await linearTensors(linear, form));
+    tensors.push(...await linearTensors(linear, form), ...biasTensors(network, linear, form));
   }
   const abortable = tensors.map((tensor): TensorSource => ({
     ...tensor,
@@ -210,13 +220,16 @@ async function writeModel(
 /** The `quantization_config` that inference engines read; null where nothing is quantised. */
 function quantizationOf(
   network: Network,
-  { model: { codes }, rotated }: Form,
+  form: Form,
 ): Record<string, unknown> | null {
+  const { model: { codes }, rotated } = form;
   if (codes === null) return null;
   const { format, granularity } = codes;
-  const scheme = { format, weights: granularity, activations: granularity };
+  const ignore = ["lm_head", ...unquantizedModules(network, form)];
+  const scheme = { format, weights: granularity, activations: granularity, ignore };
   if (!rotated) return quantizationBlock(scheme);
-  return quantizationBlock({ ...scheme, transformConfig: transformConfig(rotatedKinds(network)) });
+  const transforms = transformConfig(rotatedKinds(network), ignore.slice(1));
+  return quantizationBlock({ ...scheme, transformConfig: transforms });
 }
 
 /** The original config.json with the dtype and, where there is one, the quantisation. */

@@ -8,12 +8,14 @@ import { ELEMENT_BYTES, type Matrix, pitched, rowsOf, unpitched } from "../gpu/b
 import type { Device } from "../gpu/device.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { widen } from "../kernels/rows/widen.ts";
+import { biasName, readBias } from "./bias.ts";
 import type { LinearPart, LinearSpec } from "./linear_spec.ts";
+import type { Linear } from "./method.ts";
 import { mergedSource } from "./ordered_source.ts";
 import { toStored } from "./row_order.ts";
 import { type Raw16, rowsPerRead, type StoredCodes, type WeightSource } from "./weight_source.ts";
-import { codecOf } from "../numerics/formats.ts";
 import { rotateValues } from "../numerics/hadamard.ts";
+import { decodeRows } from "../numerics/scale_grid.ts";
 
 /** Writes packed f32 rows into rows `first` and following of an f32 or f16 matrix. */
 export function uploadRows(
@@ -82,7 +84,7 @@ export async function loadMatrix(
       continue;
     }
     const values = stored
-      ? decodeRows(stored, target.cols, row, count)
+      ? decoded(stored, target.cols, row, count)
       : await source.rows(name, shape, row, count);
     uploadRows(device, target, first + row, values);
   }
@@ -110,14 +112,14 @@ async function uploadRaw16(
 }
 
 /** Rows of stored codes as numbers, rotated back. */
-function decodeRows(stored: StoredCodes, cols: number, first: number, count: number) {
-  const table = codecOf(stored.format).values();
-  const values = new Float32Array(count * cols);
-  for (let i = 0; i < values.length; i++) {
-    const row = first + Math.floor(i / cols);
-    values[i] = table[stored.codes[first * cols + i]] * stored.valueScales[row];
-  }
-  return stored.rotation === 1 ? values : rotateValues(values, stored.rotation);
+function decoded(
+  { format, codes, grid, rotation }: StoredCodes,
+  cols: number,
+  first: number,
+  count: number,
+): Float32Array<ArrayBuffer> {
+  const values = decodeRows(format, codes, grid, cols, first, count);
+  return rotation === 1 ? values : rotateValues(values, rotation);
 }
 
 /** Reads one part of a merged f32 or f16 weight as packed f32 [outFeatures, inFeatures]. */
@@ -127,6 +129,24 @@ export async function readPart(
   merged: Matrix,
 ): Promise<Float32Array<ArrayBuffer>> {
   return toStored(part, await readDense(device, rowsOf(merged, part.start, part.rows)));
+}
+
+/**
+ * Reads a tensor of linear layers by its Hugging Face name, as such a model would hold it: a weight
+ * with its adapter merged in, or a bias. Null if they have none of that name.
+ */
+export async function readTensor(
+  device: Device,
+  linears: readonly Linear[],
+  name: string,
+): Promise<Float32Array<ArrayBuffer> | null> {
+  for (const linear of linears) {
+    for (const [index, part] of linear.spec.parts.entries()) {
+      if (name === weightName(part)) return await linear.readWeight(index);
+      if (part.bias && name === biasName(part)) return await readBias(device, linear, part);
+    }
+  }
+  return null;
 }
 
 /** Reads an f32 or f16 matrix as packed f32 [rows, cols]. */

@@ -8,15 +8,15 @@
 
 import { ModelError } from "../errors.ts";
 import type { Weights } from "../io/weights.ts";
-import { codeFormatOf } from "../numerics/formats.ts";
+import type { CodedMatrices } from "../layers/weight_source.ts";
+import { readCodedMatrices } from "./coded_matrices.ts";
 import { expectHadamard } from "./stored_transforms.ts";
 import { MODEL_TYPES } from "./families/registry.ts";
 import { type ModelPlan, planTensorShapes } from "./plan.ts";
+import type { QuantizationConfig } from "./quantization_config.ts";
 
 /** Tensors that hold nothing of the model: older files have the frequencies of rotation. */
 const HARMLESS = /\.rotary_emb\.inv_freq$/;
-/** What the scale of a weight that is stored as codes is called: the weight's name and this. */
-const SCALE = "_scale";
 /** The head of a model that does not tie it to the embedding. */
 const LM_HEAD = "lm_head.weight";
 /** Bytes that are compared at a time. */
@@ -26,15 +26,16 @@ const COMPARED_BYTES = 1 << 24;
  * Holds the tensors of a folder against a plan. Where a tied matrix is stored under the head's name
  * only, as some tools do, the embedding is read from there.
  *
- * @param matrices The sizes of the matrices of transforms that may be there, by name.
- * @throws {ModelError} naming the first tensor that is missing, or that nobody reads.
+ * @returns The matrices that are stored as codes; null for a folder that is not quantised.
+ * @throws {ModelError} naming the first tensor that is missing, that nobody reads, or that is not
+ * stored as its `quantization_config` says.
  * @throws {FileError} if a tensor cannot be read.
  */
 export async function expectTensors(
   weights: Weights,
   plan: ModelPlan,
-  matrices: ReadonlyMap<string, number> = new Map(),
-): Promise<void> {
+  quantization: QuantizationConfig | null,
+): Promise<CodedMatrices | null> {
   const wanted = planTensorShapes(plan);
   const { head, embedding } = plan;
   if (head.tied && !weights.has(embedding.tensor) && weights.has(LM_HEAD)) {
@@ -42,25 +43,18 @@ export async function expectTensors(
     wanted.set(LM_HEAD, []);
   }
   const missing = [...wanted.keys()].find((name) => !weights.has(name));
-  const left = [...weights.names()].filter((name) => !isClaimed(name, wanted, weights));
+  const { matrices, claimed } = await readCodedMatrices(weights, plan, quantization);
+  const left = [...weights.names()].filter((name) =>
+    !wanted.has(name) && !claimed.has(name) && !HARMLESS.test(name)
+  );
   if (missing !== undefined) throw missingTensor(weights, missing, left);
   for (const name of left) {
-    const size = matrices.get(name);
+    const size = quantization?.transforms.matrices.get(name);
     if (size !== undefined) await expectHadamard(weights, name, size);
     else if (name === LM_HEAD && head.tied) await expectSame(weights, name, head.tensor);
     else throw leftOver(weights.folder, name);
   }
-}
-
-function isClaimed(
-  name: string,
-  wanted: ReadonlyMap<string, number[]>,
-  weights: Weights,
-): boolean {
-  if (wanted.has(name) || HARMLESS.test(name)) return true;
-  const weight = name.endsWith(SCALE) ? name.slice(0, -SCALE.length) : "";
-  return wanted.has(weight) && weights.has(weight) &&
-    codeFormatOf(weights.info(weight).dtype) !== null;
+  return quantization && matrices;
 }
 
 /** Why a tensor that is missing is missing, as far as the others tell. */

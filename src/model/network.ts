@@ -9,7 +9,8 @@ import { firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
-import { loadMatrix, readDense, weightName } from "../layers/load.ts";
+import { loadBias } from "../layers/bias.ts";
+import { loadMatrix, readDense, readTensor } from "../layers/load.ts";
 import { Parameters } from "../layers/parameters.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
@@ -67,7 +68,7 @@ export class Network implements passes.Decoder, Disposable {
   #programs = new Map<string, Promise<Program>>();
 
   private constructor(options: NetworkOptions) {
-    const { device, config, method, random, restoring = false } = options;
+    const { device, config, method, source, random, restoring = false } = options;
     this.device = device;
     this.config = config;
     this.method = method;
@@ -76,12 +77,19 @@ export class Network implements passes.Decoder, Disposable {
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
     const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
     const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
-    const { parameters } = this;
-    this.layers = method.build({ device, linears, parameters, random, restoring });
+    this.layers = method.build({
+      device,
+      linears,
+      parameters: this.parameters,
+      random,
+      restoring,
+      leavesUnquantized: (weight) => source.leavesUnquantized?.(weight) ?? false,
+    });
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
     const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);
-    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm }));
+    const dense = (name: string, cols: number) => this.#dense(name, 1, cols);
+    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm, dense }));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     this.head = new LmHead(
@@ -103,6 +111,7 @@ export class Network implements passes.Decoder, Disposable {
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
         await linear.load(source);
+        await loadBias(options.device, linear, source);
       }
       if (!options.restoring) await network.layers.refresh?.();
       await options.device.finish();
@@ -229,10 +238,8 @@ export class Network implements passes.Decoder, Disposable {
   async readParameter(name: string): Promise<Float32Array<ArrayBuffer>> {
     const dense = this.dense.get(name);
     if (dense) return await readDense(this.device, dense.value());
-    for (const linear of this.linears()) {
-      const index = linear.spec.parts.findIndex((part) => weightName(part) === name);
-      if (index >= 0) return await linear.readWeight(index);
-    }
+    const values = await readTensor(this.device, this.linears(), name);
+    if (values) return values;
     throw new TypeError(`The model has no parameter "${name}"`);
   }
 

@@ -18,7 +18,8 @@ import { METRICS_CAPACITY } from "../../src/gpu/step_state.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
-import { writeTinyModel } from "../support/tiny_model.ts";
+import { FUSED_CONFIG } from "../support/fused_model.ts";
+import { BIASES, writeTinyModel } from "../support/tiny_model.ts";
 
 const METHODS: Record<string, Method> = {
   "falqon": falqon({ rank: 5 }),
@@ -55,15 +56,19 @@ const METHODS: Record<string, Method> = {
 /** What reading the metrics takes for a moment, at most. */
 const METRICS_BYTES = 28 * METRICS_CAPACITY;
 
-Deno.test("the predicted memory is what a run allocates, and it does not grow", () =>
-  withFolder(async (folder) => {
-    await writeTinyModel(folder);
+/** Expects each method to allocate on a tiny model what was predicted, and no more while it trains. */
+function expectPredicted(
+  methods: Record<string, Method>,
+  model: Record<string, unknown>,
+): Promise<void> {
+  return withFolder(async (folder) => {
+    await writeTinyModel(folder, { config: model });
     const path = join(folder, "data.jsonl");
     await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
     const config = await readModelConfig(folder);
     const { f16Storage: asUsual } = device.tuning;
     const everywhere = { activations: true, gradients: true };
-    for (const [name, method] of Object.entries(METHODS)) {
+    for (const [name, method] of Object.entries(methods)) {
       for (const gradientCheckpointing of [false, true]) {
         const f16Storage = gradientCheckpointing ? everywhere : asUsual;
         device.tuning = { ...device.tuning, f16Storage };
@@ -94,4 +99,30 @@ Deno.test("the predicted memory is what a run allocates, and it does not grow", 
         assert(surprise >= 0 && surprise <= METRICS_BYTES, `${name}: ${surprise} bytes`);
       }
     }
-  }));
+  });
+}
+
+Deno.test("the predicted memory is what a run allocates, and it does not grow", () =>
+  expectPredicted(METHODS, {}));
+
+Deno.test("fused weights, with an adapter on q, k and v and one on gate and up, are predicted", () =>
+  expectPredicted({
+    "falqon": falqon({ rank: 5, targetModules: ["qkv_proj", "down_proj"] }),
+    "falqon in int8": falqon({ rank: 5, format: "int8", init: "melded" }),
+    "lora": lora({ rank: 5, targetModules: ["gate_up_proj"] }),
+    "qlora": qlora({ rank: 5 }),
+    "full": full(),
+  }, FUSED_CONFIG));
+
+Deno.test("biases are predicted", () =>
+  expectPredicted({
+    "falqon": METHODS["falqon, A trained too"],
+    "qlora": METHODS.qlora,
+    "full": METHODS.full,
+  }, BIASES));
+
+Deno.test("norms of queries and keys are predicted, in f32 and in f16", () =>
+  expectPredicted({
+    "falqon in int8": METHODS["falqon in int8"],
+    "full": METHODS.full,
+  }, { model_type: "qwen3", head_dim: 16 }));
