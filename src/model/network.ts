@@ -97,6 +97,7 @@ export class Network implements passes.Decoder, Disposable {
     this.head = new LmHead(
       device,
       tied ? this.embedding : this.#dense(tensor, vocabSize, hiddenSize),
+      plan.head,
     );
   }
 

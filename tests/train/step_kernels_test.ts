@@ -130,6 +130,39 @@ for (const [model, config] of Object.entries(MODELS)) {
   });
 }
 
+Deno.test("a step of Gemma 2 caps its scores and logits, keeps documents in windows, and has wide heads on tensor cores", async () => {
+  const config = parseModelConfig({
+    model_type: "gemma2",
+    vocab_size: 256000,
+    hidden_size: 2304,
+    intermediate_size: 9216,
+    num_hidden_layers: 2,
+    num_attention_heads: 8,
+    num_key_value_heads: 4,
+    head_dim: 256,
+    sliding_window: 128,
+    max_position_embeddings: 8192,
+  }, "this test");
+  for (const method of [NARROW["falqon"], EXACT["lora"]]) {
+    for (const open of [openDryGpu, openDryTensorGpu]) {
+      const { names, codes } = await stepKernels(open, config, method);
+      const onTensorCores = open !== openDryGpu;
+      assertEquals(names.has("attention_tensor_queries"), onTensorCores);
+      assertEquals(names.has("attention_forward"), !onTensorCores);
+      const caps = codes.filter((code) => code.includes("soft_cap"));
+      assertEquals(caps.length, 4); // forward, both gradients, the loss
+      // The gradients' tiles have half the rows: no more fit.
+      const large = codes.filter((code) =>
+        code.includes("fn add_weighted") && code.includes("const SUBGROUPS = 8;")
+      );
+      assertEquals(large, []);
+    }
+    const { buffers } = await plan(openDryGpu(), config, method);
+    const windows = buffers.filter(({ label }) => label.startsWith("documents, in windows"));
+    assertEquals(windows, [{ label: "documents, in windows of 128", size: 8 * 2 * 512 }]);
+  }
+});
+
 Deno.test("q, k, v, gate, up and gradients take half the bytes where kernels read them so", async () => {
   const config = MODELS["LLaMA-7B"];
   const cases: [string, typeof openDryGpu, number[]][] = [
