@@ -6,6 +6,7 @@
 
 import { fromFloat32 } from "../io/dtype.ts";
 import type { TensorSource } from "../io/safetensors.ts";
+import { biasedParts, biasName, readBias } from "../layers/bias.ts";
 import { weightName } from "../layers/load.ts";
 import type { Linear, SavedModel } from "../layers/method.ts";
 import { PRECISIONS } from "../layers/operand.ts";
@@ -49,7 +50,21 @@ export function unquantizedModules(network: Network, form: Form): string[] {
     .flatMap(({ spec: { parts } }) => parts.map(({ module }) => module));
 }
 
-/** The parts of a linear layer. */
+/** The biases of a linear layer, which are never quantised. */
+export function biasTensors(
+  { device }: Network,
+  linear: Linear,
+  { model: { dtype } }: Form,
+): TensorSource[] {
+  return biasedParts(linear.spec).map((part) => ({
+    name: biasName(part),
+    dtype,
+    shape: [outFeaturesOf(part)],
+    data: async () => fromFloat32(await readBias(device, linear, part), dtype),
+  }));
+}
+
+/** The weights of a linear layer. */
 export async function linearTensors(linear: Linear, form: Form): Promise<TensorSource[]> {
   const { dtype, codes: stored } = form.model;
   const { inFeatures, parts } = linear.spec;

@@ -24,11 +24,12 @@
  * @module
  */
 
-import { type ColumnBlock, columnsOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import { type ColumnBlock, columnsOf, type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
 import { rope } from "../kernels/attention/rope.ts";
-import type { AttentionHeads } from "../kernels/attention/shapes.ts";
+import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
+import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
@@ -47,15 +48,16 @@ import {
 import { inputAgain } from "./input_again.ts";
 import type { LinearInput, Norm } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
-import type { TokenBuffers } from "./token_buffers.ts";
+import { type Rotation, scoreScale } from "./rope_buffers.ts";
+import { documentsIn, type TokenBuffers } from "./token_buffers.ts";
 
 /** The layers of a block. */
 export interface Block {
   plan: LayerPlan;
   norms: Readonly<Record<keyof LayerPlan["norms"], Norm | null>>;
   qkv: Linear;
-  /** From `uploadRopeFrequencies`. */
-  frequencies: Vector;
+  /** How queries and keys are turned; null where they are not. */
+  rotation: Rotation | null;
   o: Linear;
   gateUp: Linear;
   down: Linear;
@@ -78,12 +80,12 @@ export interface Pass {
 }
 
 /** The columns of a merged matrix that are q, k and v, and what attention makes of them. */
-export interface QkvColumns extends AttentionHeads {
+export interface QkvColumns extends AttentionHeads, AttentionScores {
   q: ColumnBlock;
   k: ColumnBlock;
   v: ColumnBlock;
-  /** Factor of q·k. */
-  scale: number;
+  /** How many tokens a token sees, itself included; null for all before it. */
+  window: number | null;
 }
 
 /** What attention reads, rotated, and where its output goes. */
@@ -96,8 +98,8 @@ export interface AttentionIo extends QkvColumns {
 export type Attend = (pass: Pass, layer: number, io: AttentionIo) => void;
 
 /** To the tokens of the pass itself, each to those before it in its document. */
-export const attendToPass: Attend = ({ program, tokens: { documents } }, _layer, io) => {
-  attentionForward(program, { ...io, documents });
+export const attendToPass: Attend = ({ program, tokens }, _layer, io) => {
+  attentionForward(program, { ...io, documents: documentsIn(tokens, io.window) });
 };
 
 /** Records block `layer`: from activation `input` of the layer to that of the next. */
@@ -253,15 +255,14 @@ export function blockBackward(
   const dO = branchGradient(pass, ends.attention, joined);
   block.o.backward(program, { ...dO, input: get("attended"), dInput: get("dAttended") });
   rotate(program, { input: get("dAttended"), block: block.o.rotation });
-  const { positions, documents } = tokens;
   const gradient = qkvColumns(block, get("dQkv"));
   attentionBackward(program, {
     ...qkvColumns(block, get("qkv")),
-    documents,
+    documents: documentsIn(tokens, gradient.window),
     output: get("attended"),
     logSumExp: get("logSumExp"),
     dOutput: get("dAttended"),
-    rotation: { positions, frequencies: block.frequencies },
+    rotation: anglesOf(block, tokens) ?? undefined,
     dQ: gradient.q,
     dK: gradient.k,
     dV: gradient.v,
@@ -283,14 +284,21 @@ function activationsOf({ activations, rows }: Pass, layer: number): GetActivatio
 function qkvColumns({ plan }: Block, merged: Matrix): QkvColumns {
   const [q, k, v] = placesOfQkv(plan.attention)
     .map(({ start, rows }) => columnsOf(merged, start, rows));
-  const { heads, kvHeads, headDim, scale } = plan.attention;
-  return { q, k, v, heads, kvHeads, headDim, scale };
+  const { heads, kvHeads, headDim, softCap, window } = plan.attention;
+  const scale = scoreScale(plan.attention);
+  return { q, k, v, heads, kvHeads, headDim, scale, softCap, window };
+}
+
+/** By what the queries and keys of a block are turned. */
+function anglesOf({ rotation }: Block, { turns }: TokenBuffers): RopeAngles | null {
+  return rotation && { ...rotation, positions: turns };
 }
 
 function recordRope(
-  { program, tokens: { positions } }: Pass,
-  { frequencies }: Block,
+  { program, tokens }: Pass,
+  block: Block,
   { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim }: QkvColumns,
 ): void {
-  rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, positions, frequencies });
+  const angles = anglesOf(block, tokens);
+  if (angles) rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, ...angles });
 }

@@ -27,12 +27,12 @@ export function makeBlock(
   const normAt = (at: keyof LayerPlan["norms"]) => plan.norms[at] && norm(plan.norms[at]);
   const attentionIn = normAt("attentionIn");
   const qkv = layers.linear(specs.qkv);
-  const frequencies = ropeBuffers.of(plan.attention);
+  const rotation = ropeBuffers.of(plan.attention);
   const o = layers.linear(specs.o);
   const attentionOut = normAt("attentionOut");
   const mlpIn = normAt("mlpIn");
   const gateUp = layers.linear(specs.gateUp);
   const down = layers.linear(specs.down);
   const norms = { attentionIn, attentionOut, mlpIn, mlpOut: normAt("mlpOut") };
-  return { plan, norms, qkv, frequencies, o, gateUp, down };
+  return { plan, norms, qkv, rotation, o, gateUp, down };
 }

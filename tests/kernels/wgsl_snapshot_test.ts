@@ -18,6 +18,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { attentionBackward, attentionForward } from "../../src/kernels/attention/attention.ts";
+import { addColumnSums } from "../../src/kernels/rows/column_sums.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
 import { planMemory } from "../../src/train/memory.ts";
@@ -73,6 +74,12 @@ function recordWidening(device: Device): void {
   widen(new Program(device), { raw: device.allocate(2 * 5 * 7, "raw"), dtype: "BF16", out });
 }
 
+/** Records the gradient of a bias, which the tiny model has none of. */
+function recordBiasGradient(device: Device): void {
+  const [input, out] = [5, 1].map((rows) => columnsOf(device.matrix(rows, 7, "f32", "operand")));
+  addColumnSums(new Program(device), { input, out });
+}
+
 /** Records adding a gradient to that of a stream without a norm between, which the tiny model has none of. */
 function recordAdding(device: Device): void {
   const [input, output] = [0, 1].map(() => device.matrix(5, 7, "f32", "gradients"));
@@ -109,6 +116,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     await planMemory({ ...request, gradientCheckpointing: false, updateStats: false });
     for (const method of methods) await recordRun(open(), method);
     recordWidening(device);
+    recordBiasGradient(device);
     recordAdding(device);
     recordWideHeads(device);
   });

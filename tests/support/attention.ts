@@ -25,6 +25,12 @@ export interface AttentionCase extends AttentionHeads {
   lengths: number[];
   /** Largest magnitude of q and k. Default 2. */
   scale?: number;
+  /** The kernels' `scale`. Default 1 / √headDim. */
+  scoreScale?: number;
+  /** The kernels' `softCap`. Default none. */
+  softCap?: number;
+  /** How many tokens a token sees, itself included. Default all before it. */
+  window?: number;
   /** Largest magnitude of the output's gradient. Default 1. */
   gradientScale?: number;
   /** Columns between k and q in their matrix. Default 2. */
@@ -69,6 +75,7 @@ export async function runAttention(
 ): Promise<AttentionResult> {
   const { heads, kvHeads, headDim, lengths, scale = 2, gradientScale = 1, gap = 2 } = given;
   const { rotated = false, qkvType, outputType = "f32" } = given;
+  const { scoreScale, softCap, window = Infinity } = given;
   const bounds = documentBounds(lengths);
   const tokens = bounds.length / 2;
   const [wide, narrow] = [heads * headDim, kvHeads * headDim];
@@ -89,7 +96,11 @@ export async function runAttention(
     wide,
   );
   const documents = device.vector(bounds.length, "u32", "documents");
-  device.write(documents, bounds);
+  const inWindow = bounds.map((bound, i) => {
+    const token = i >> 1;
+    return i % 2 ? Math.min(bound, token + window) : Math.max(bound, token - window + 1);
+  });
+  device.write(documents, inWindow);
   const rotation = attentionRotation(bounds, headDim);
   const positions = device.vector(tokens, "u32", "positions");
   device.write(positions, rotation.positions);
@@ -108,7 +119,8 @@ export async function runAttention(
   const q = columnsOf(qkv, narrow + gap, wide);
   const v = columnsOf(qkv, narrow + gap + wide, narrow);
   const inGradients = (block: ColumnBlock) => ({ ...block, matrix: gradients });
-  const common = { q, k, v, documents, output, logSumExp, heads, kvHeads, headDim };
+  const scores = { scale: scoreScale, softCap };
+  const common = { q, k, v, documents, output, logSumExp, heads, kvHeads, headDim, ...scores };
   using program = new Program(device);
   forward(program, common);
   backward(program, {
@@ -125,7 +137,9 @@ export async function runAttention(
     numHeads: heads,
     numKeyValueHeads: kvHeads,
     headDim,
-    documentStart: bounds.filter((_, i) => i % 2 === 0),
+    scale: scoreScale,
+    softCap,
+    documentStart: inWindow.filter((_, i) => i % 2 === 0),
   };
   const [q64, k64, v64] = [q, k, v].map((block) => takeColumns(exact, width, block));
   const want = reference.attention(q64, k64, v64, shape);

@@ -18,8 +18,8 @@ import { METRICS_CAPACITY } from "../../src/gpu/step_state.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
-import { writeFusedModel } from "../support/fused_model.ts";
-import { writeTinyModel } from "../support/tiny_model.ts";
+import { FUSED_CONFIG } from "../support/fused_model.ts";
+import { BIASES, writeTinyModel } from "../support/tiny_model.ts";
 
 const METHODS: Record<string, Method> = {
   "falqon": falqon({ rank: 5 }),
@@ -56,59 +56,67 @@ const METHODS: Record<string, Method> = {
 /** What reading the metrics takes for a moment, at most. */
 const METRICS_BYTES = 28 * METRICS_CAPACITY;
 
-/** On a model whose weights are fused: an adapter on q, k and v, one on gate and up. */
-const FUSED_METHODS: Record<string, Method> = {
-  "falqon": falqon({ rank: 5, targetModules: ["qkv_proj", "down_proj"] }),
-  "falqon in int8": falqon({ rank: 5, format: "int8", init: "melded" }),
-  "lora": lora({ rank: 5, targetModules: ["gate_up_proj"] }),
-  "qlora": qlora({ rank: 5 }),
-  "full": full(),
-};
+/** Expects each method to allocate on a tiny model what was predicted, and no more while it trains. */
+function expectPredicted(
+  methods: Record<string, Method>,
+  model: Record<string, unknown>,
+): Promise<void> {
+  return withFolder(async (folder) => {
+    await writeTinyModel(folder, { config: model });
+    const path = join(folder, "data.jsonl");
+    await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
+    const config = await readModelConfig(folder);
+    const { f16Storage: asUsual } = device.tuning;
+    const everywhere = { activations: true, gradients: true };
+    for (const [name, method] of Object.entries(methods)) {
+      for (const gradientCheckpointing of [false, true]) {
+        const f16Storage = gradientCheckpointing ? everywhere : asUsual;
+        device.tuning = { ...device.tuning, f16Storage };
+        const shape = {
+          batchSize: 3,
+          sequenceLength: 50,
+          gradientCheckpointing,
+          updateStats: false,
+        };
+        const plan = await planMemory({ config, method, device, ...shape });
+        const { weights, training, kept, passing, logits, kernels } = plan;
+        assertEquals(weights + training + kept + passing + logits + kernels, plan.total);
+        assertEquals(plan.buffers.reduce((sum, { size }) => sum + size, 0), plan.total);
 
-const MODELS = [
-  { kind: "", write: writeTinyModel, methods: METHODS },
-  { kind: "fused: ", write: writeFusedModel, methods: FUSED_METHODS },
-];
-
-for (const { kind, write, methods } of MODELS) {
-  Deno.test(`${kind}the predicted memory is what a run allocates, and it does not grow`, () =>
-    withFolder(async (folder) => {
-      await write(folder);
-      const path = join(folder, "data.jsonl");
-      await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
-      const config = await readModelConfig(folder);
-      const { f16Storage: asUsual } = device.tuning;
-      const everywhere = { activations: true, gradients: true };
-      for (const [name, method] of Object.entries(methods)) {
-        for (const gradientCheckpointing of [false, true]) {
-          const f16Storage = gradientCheckpointing ? everywhere : asUsual;
-          device.tuning = { ...device.tuning, f16Storage };
-          const shape = {
-            batchSize: 3,
-            sequenceLength: 50,
-            gradientCheckpointing,
-            updateStats: false,
-          };
-          const plan = await planMemory({ config, method, device, ...shape });
-          const { weights, training, kept, passing, logits, kernels } = plan;
-          assertEquals(weights + training + kept + passing + logits + kernels, plan.total);
-          assertEquals(plan.buffers.reduce((sum, { size }) => sum + size, 0), plan.total);
-
-          await using _ = expectAllFreed();
-          device.peakBytes = 0;
-          using model = await Model.load(folder, { device });
-          using trainer = await Trainer.create({
-            model,
-            method,
-            data: Dataset.from(path),
-            steps: 2,
-            ...shape,
-          });
-          assertEquals(device.allocatedBytes, plan.total, `${name} ${gradientCheckpointing}`);
-          for await (const _ of trainer.run());
-          const surprise = device.peakBytes - plan.peak;
-          assert(surprise >= 0 && surprise <= METRICS_BYTES, `${name}: ${surprise} bytes`);
-        }
+        await using _ = expectAllFreed();
+        device.peakBytes = 0;
+        using model = await Model.load(folder, { device });
+        using trainer = await Trainer.create({
+          model,
+          method,
+          data: Dataset.from(path),
+          steps: 2,
+          ...shape,
+        });
+        assertEquals(device.allocatedBytes, plan.total, `${name} ${gradientCheckpointing}`);
+        for await (const _ of trainer.run());
+        const surprise = device.peakBytes - plan.peak;
+        assert(surprise >= 0 && surprise <= METRICS_BYTES, `${name}: ${surprise} bytes`);
       }
-    }));
+    }
+  });
 }
+
+Deno.test("the predicted memory is what a run allocates, and it does not grow", () =>
+  expectPredicted(METHODS, {}));
+
+Deno.test("fused weights, with an adapter on q, k and v and one on gate and up, are predicted", () =>
+  expectPredicted({
+    "falqon": falqon({ rank: 5, targetModules: ["qkv_proj", "down_proj"] }),
+    "falqon in int8": falqon({ rank: 5, format: "int8", init: "melded" }),
+    "lora": lora({ rank: 5, targetModules: ["gate_up_proj"] }),
+    "qlora": qlora({ rank: 5 }),
+    "full": full(),
+  }, FUSED_CONFIG));
+
+Deno.test("biases are predicted", () =>
+  expectPredicted({
+    "falqon": METHODS["falqon, A trained too"],
+    "qlora": METHODS.qlora,
+    "full": METHODS.full,
+  }, BIASES));

@@ -53,7 +53,7 @@ struct Rotation {
 // The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
 //! if LONG_PLANES
-  let turned = phase(position & 0xFFFFFu, planes + (position >> 20u) * LONG_PLANES);
+  let turned = phase(position & 0xFFFFFu, planes + min(position >> 20u, 1u) * LONG_PLANES);
 //! else
   let turned = phase(position, planes);
 //! end

@@ -13,6 +13,7 @@ import {
   type AttentionBackwardOptions,
   type AttentionForwardOptions,
   type AttentionInputs,
+  capOf,
   scaleOf,
 } from "./shapes.ts";
 
@@ -34,7 +35,7 @@ export function forwardCall(
 ): AttentionCall {
   const { q, documents, output, logSumExp } = options;
   return {
-    constants: { QKV: q.matrix.type, OUTPUT: output.type },
+    constants: { QKV: q.matrix.type, OUTPUT: output.type, ...capOf(options).constants },
     bindings: { qkv: q.matrix, documents, output, log_sum_exp: logSumExp },
     params: {
       ...inputParams(options, inputUnit),
@@ -63,6 +64,7 @@ export function backwardCall(
   const constants = (queries: boolean) => ({
     // Whether gradients are turned back, and that four planes at a time.
     ...{ QKV: q.matrix.type, ROTATED: rotation !== undefined, VEC4: true },
+    ...capOf(options).constants,
     ...(rotation && rotationConstants(rotation, headDim, queries)),
   });
   return {
@@ -101,5 +103,6 @@ function inputParams(inputs: AttentionInputs, unit: number) {
     k_column: k.column / unit,
     v_column: v.column / unit,
     scale: scaleOf(inputs),
+    ...capOf(inputs).params,
   };
 }
