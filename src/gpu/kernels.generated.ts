@@ -51,6 +51,9 @@ export type KernelName =
   | "nf4_quantize_absmax"
   | "pack"
   | "pack_codes"
+  | "qk_norm"
+  | "qk_norm_backward"
+  | "qk_norm_weight_gradient"
   | "quantize_rows"
   | "random"
   | "rms_norm"
@@ -6311,6 +6314,300 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! end
 }
 //! end
+`,
+  "qk_norm.wgsl": `// RMSNorm of queries and keys, and with ROTATED the rotary position embedding behind it, on the way from one merged
+// matrix of q, k and v to another, which attention reads:
+//   output[row] = rotated(qkv[row] · rstd[row] · (offset + weight)),  rstd[row] = 1 / sqrt(mean(qkv[row]²) + eps)
+// Values are copied. The raw queries and keys stay, as the gradient of the norm needs them.
+//
+// Shapes: qkv and output [tokens, ·], f32 or with VEC4 also f16 (QKV), computed in f32 and rounded once; weights f32, one
+// row each; with STATISTICS rstd f32 [tokens, q_rows + k_rows], for the gradients. Rows: see qk_norm_rows.wgsl.
+//
+// Idea: bound by memory. A thread takes planes (i, i + half) of heads, so that it has both components that a rotation
+// mixes, and keeps what it read, LOADS pairs of vectors. Values are rows like those of keys.
+//! include linear_grid.wgsl
+//! if ROTATED
+//! include rotation.wgsl
+//! elif VEC4
+alias Values = vec4<f32>;
+//! else
+alias Values = f32;
+//! end
+//! include qk_norm_rows.wgsl
+//! if QKV == f16
+//! include saturated_f16.wgsl
+//! end
+
+struct Params {
+  tokens: u32,
+  q_rows: u32, k_rows: u32,
+  q_vectors: u32, k_vectors: u32,
+  q_column: u32, k_column: u32, v_column: u32,
+  pitch: u32,
+  half: u32, // vectors of half a head
+  rstd_pitch: u32,
+  eps: f32,
+  weight_offset: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if QKV == f32
+@group(0) @binding(1) var<storage, read> qkv: array<Values>;
+@group(0) @binding(2) var<storage, read_write> output: array<Values>;
+
+fn narrow(values: Values) -> Values { return values; }
+//! else
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec2<u32>>;
+
+// A normed value can be as large as its weight times the root of a row's length: it saturates.
+fn narrow(values: Values) -> vec2<u32> { return saturated_halves(values); }
+//! end
+@group(0) @binding(3) var<storage, read> q_weight: array<Values>;
+@group(0) @binding(4) var<storage, read> k_weight: array<Values>;
+//! if STATISTICS
+@group(0) @binding(5) var<storage, read_write> rstd: array<f32>;
+//! end
+//! if ROTATED
+@group(0) @binding(6) var<storage, read> positions: array<u32>;
+@group(0) @binding(7) var<storage, read> frequencies: array<vec2<u32>>;
+//! end
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let normed_rows = params.q_rows + params.k_rows;
+  let count = normed_rows + params.k_rows;
+  let item = linear_index(group, groups) * ROWS + thread / ROW_THREADS;
+  let known = item < params.tokens * count;
+  // The last row stands in for rows that are missing: read, not written.
+  var row = row_of(min(item, params.tokens * count - 1u), count);
+  let is_value = row.index >= normed_rows;
+  if (is_value) { row.at += params.v_column - (params.k_column + params.k_rows * row.vectors); }
+
+  // The first components of planes, in vectors, and their other components half a head further.
+  let pairs = row.vectors / 2u;
+//! unroll i 0 LOADS
+  let pair_$i = thread % ROW_THREADS + \${i}u * ROW_THREADS;
+  let known_$i = min(pair_$i, pairs - 1u);
+  let place_$i = known_$i + known_$i / params.half * params.half;
+  let a_$i = qkv_at(row.at + place_$i);
+  let b_$i = qkv_at(row.at + place_$i + params.half);
+//! end
+  var squares = 0.0;
+//! unroll i 0 LOADS
+  squares += select(0.0, product(a_$i, a_$i) + product(b_$i, b_$i), pair_$i < pairs);
+//! end
+  let row_rstd = 1.0 / sqrt(row_sum(squares, thread) / f32(row.vectors * WIDTH) + params.eps);
+//! if STATISTICS
+  if (known && !is_value && thread % ROW_THREADS == 0u) { rstd[row.token * params.rstd_pitch + row.index] = row_rstd; }
+//! end
+
+//! if ROTATED
+//! if QUERY_BETA
+  let row_scale = select(1.0, query_scale(positions[row.token]), row.index < params.q_rows);
+//! end
+//! end
+//! unroll i 0 LOADS
+  let c_$i = a_$i * row_rstd * factor_at(row, place_$i);
+  let d_$i = b_$i * row_rstd * factor_at(row, place_$i + params.half);
+//! if ROTATED
+  let angle_$i = rotation(positions[row.token], known_$i % params.half * WIDTH + LANES);
+//! if QUERY_BETA
+  let e_$i = (c_$i * angle_$i.cosine - d_$i * angle_$i.sine) * row_scale;
+  let f_$i = (d_$i * angle_$i.cosine + c_$i * angle_$i.sine) * row_scale;
+//! else
+  let e_$i = c_$i * angle_$i.cosine - d_$i * angle_$i.sine;
+  let f_$i = d_$i * angle_$i.cosine + c_$i * angle_$i.sine;
+//! end
+//! else
+  let e_$i = c_$i;
+  let f_$i = d_$i;
+//! end
+  if (known && pair_$i < pairs) {
+    output[row.at + place_$i] = narrow(select(e_$i, a_$i, is_value));
+    output[row.at + place_$i + params.half] = narrow(select(f_$i, b_$i, is_value));
+  }
+//! end
+}
+`,
+  "qk_norm_backward.wgsl": `// Gradient of the RMSNorm of queries and keys with respect to its input, in place. With x a row of qkv,
+// g = gradient · (offset + weight) and n = x · rstd:
+//   d_qkv[row] = rstd · (g − n · mean(g · n))
+// The gradient comes rotated back from the gradient of attention, as of what was normed; that of the values stays.
+//
+// Shapes: qkv [tokens, ·], f32 or with VEC4 also f16 (QKV), as the forward read it; d_qkv [tokens, ·], f32, with the same
+// columns; weights f32, one row each; rstd f32 [tokens, q_rows + k_rows]. Rows: see qk_norm_rows.wgsl.
+// Idea: bound by memory. A thread keeps what it read of a row, LOADS vectors.
+//! include linear_grid.wgsl
+//! if VEC4
+alias Values = vec4<f32>;
+//! else
+alias Values = f32;
+//! end
+//! include qk_norm_rows.wgsl
+
+struct Params {
+  tokens: u32,
+  q_rows: u32, k_rows: u32,
+  q_vectors: u32, k_vectors: u32,
+  q_column: u32, k_column: u32,
+  pitch: u32,
+  rstd_pitch: u32,
+  weight_offset: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if QKV == f32
+@group(0) @binding(1) var<storage, read> qkv: array<Values>;
+//! else
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
+//! end
+@group(0) @binding(2) var<storage, read_write> d_qkv: array<Values>;
+@group(0) @binding(3) var<storage, read> q_weight: array<Values>;
+@group(0) @binding(4) var<storage, read> k_weight: array<Values>;
+@group(0) @binding(5) var<storage, read> rstd: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let count = params.q_rows + params.k_rows;
+  let item = linear_index(group, groups) * ROWS + thread / ROW_THREADS;
+  let known = item < params.tokens * count;
+  // The last row stands in for rows that are missing: read, not written.
+  let row = row_of(min(item, params.tokens * count - 1u), count);
+  let row_rstd = rstd[row.token * params.rstd_pitch + row.index];
+
+//! unroll i 0 LOADS
+  let vector_$i = thread % ROW_THREADS + \${i}u * ROW_THREADS;
+  let known_$i = min(vector_$i, row.vectors - 1u);
+  let normed_$i = qkv_at(row.at + known_$i) * row_rstd;
+  let gradient_$i = d_qkv[row.at + known_$i] * factor_at(row, known_$i);
+//! end
+  var sum = 0.0;
+//! unroll i 0 LOADS
+  sum += select(0.0, product(gradient_$i, normed_$i), vector_$i < row.vectors);
+//! end
+  let mean = row_sum(sum, thread) / f32(row.vectors * WIDTH);
+//! unroll i 0 LOADS
+  if (known && vector_$i < row.vectors) {
+    d_qkv[row.at + vector_$i] = row_rstd * (gradient_$i - normed_$i * mean);
+  }
+//! end
+}
+`,
+  "qk_norm_rows.wgsl": `// The rows of queries and keys that an RMSNorm takes, in the columns of the merged matrix of q, k and v: each head of a
+// token, or all its query heads as one row and all its key heads as another.
+// Include-only.
+//
+// ROW_THREADS neighbours share a row; a workgroup of THREADS has several. Vectors are of four columns with VEC4, else
+// of one; \`qkv\` [tokens, ·] is f32, or with VEC4 also f16 (QKV).
+//
+// The including kernel declares alias Values of such a vector, \`qkv\`, the weights q_weight and k_weight, of one row
+// each, and params with
+//   q_rows, k_rows            rows of a token
+//   q_vectors, k_vectors      vectors of a row
+//   q_column, k_column        where they begin, in vectors
+//   pitch                     vectors from one token to the next
+//   weight_offset             0, or 1 where rows are multiplied by 1 + weight
+
+//! if VEC4
+const WIDTH = 4u;
+
+fn product(a: Values, b: Values) -> f32 { return dot(a, b); }
+//! else
+const WIDTH = 1u;
+
+fn product(a: Values, b: Values) -> f32 { return a * b; }
+//! end
+
+const ROWS = THREADS / ROW_THREADS;
+
+struct Row {
+  token: u32,
+  index: u32,   // among the rows of the token: queries, then keys
+  at: u32,      // its first vector in the matrix
+  vectors: u32,
+}
+
+// Row \`item % count\` of token \`item / count\`.
+fn row_of(item: u32, count: u32) -> Row {
+  let token = item / count;
+  let index = item % count;
+  let query = index < params.q_rows;
+  let vectors = select(params.k_vectors, params.q_vectors, query);
+  let column = select(params.k_column + (index - params.q_rows) * vectors, params.q_column + index * vectors, query);
+  return Row(token, index, token * params.pitch + column, vectors);
+}
+
+// What a place of a row is multiplied by.
+fn factor_at(row: Row, place: u32) -> Values {
+  if (row.index < params.q_rows) { return params.weight_offset + q_weight[place]; }
+  return params.weight_offset + k_weight[place];
+}
+
+//! if QKV == f32
+fn qkv_at(at: u32) -> Values { return qkv[at]; }
+//! else
+fn qkv_at(at: u32) -> Values { return vec4<f32>(unpack2x16float(qkv[at].x), unpack2x16float(qkv[at].y)); }
+//! end
+
+var<workgroup> sums: array<f32, THREADS>;
+
+// The sum over the threads of a row, in a fixed order. For one call of a kernel.
+fn row_sum(value: f32, thread: u32) -> f32 {
+  sums[thread] = value;
+  workgroupBarrier();
+  for (var step = ROW_THREADS / 2u; step > 0u; step /= 2u) {
+    if (thread % ROW_THREADS < step) { sums[thread] += sums[thread + step]; }
+    workgroupBarrier();
+  }
+  return sums[thread - thread % ROW_THREADS];
+}
+`,
+  "qk_norm_weight_gradient.wgsl": `// Partial sums of the gradient of a weight of the RMSNorm of queries and keys: one row of \`partials\` per chunk of rows,
+//   partials[k][c] = Σ_{r in chunk k} d_qkv[r][c] · qkv[r][c] · rstd[r]
+// over rows of queries, or of keys: \`rows_per_token\` rows of a token beside each other, from column \`column\` on.
+//
+// Shapes: qkv and d_qkv f32 [tokens, ·], d_qkv being the gradient of what was normed; rstd f32 [tokens, ·], of which
+// these rows have the columns from first_row on; partials f32 [chunks, cols], zero up to the pitch. sum_partials.wgsl
+// adds the chunks, in order.
+// Idea: one thread per column, neighbours side by side in memory; chunks (y) only give a large GPU enough threads.
+
+struct Params {
+  rows: u32,
+  rows_per_token: u32,
+  cols: u32,
+  column: u32,
+  pitch: u32,
+  first_row: u32,
+  rstd_pitch: u32,
+  chunk_rows: u32,
+  partials_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;
+@group(0) @binding(2) var<storage, read> d_qkv: array<f32>;
+@group(0) @binding(3) var<storage, read> rstd: array<f32>;
+@group(0) @binding(4) var<storage, read_write> partials: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) id: vec3<u32>) {
+  let c = id.x;
+  if (c >= params.partials_pitch) { return; }
+  let first = group.y * params.chunk_rows;
+  // Columns behind the last have no rows.
+  let last = select(first, min(first + params.chunk_rows, params.rows), c < params.cols);
+  var sum = 0.0;
+  for (var row = first; row < last; row++) {
+    let token = row / params.rows_per_token;
+    let index = row % params.rows_per_token;
+    let at = token * params.pitch + params.column + index * params.cols + c;
+    sum += d_qkv[at] * qkv[at] * rstd[token * params.rstd_pitch + params.first_row + index];
+  }
+  partials[group.y * params.partials_pitch + c] = sum;
+}
 `,
   "quantize_rows.wgsl": `// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of
 // row r.

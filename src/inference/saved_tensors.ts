@@ -39,17 +39,6 @@ export function denseTensors(network: Network, { model: { dtype } }: Form): Tens
   }));
 }
 
-/** Whether a linear layer is written as codes where others are: not one that is stored as values. */
-function isCoded(linear: Linear, { asStored }: Form): boolean {
-  return !asStored || linear.stored !== undefined;
-}
-
-/** The modules whose weights are written as values beside others that are codes. */
-export function unquantizedModules(network: Network, form: Form): string[] {
-  return network.linears().filter((linear) => !isCoded(linear, form))
-    .flatMap(({ spec: { parts } }) => parts.map(({ module }) => module));
-}
-
 /** The biases of a linear layer, which are never quantised. */
 export function biasTensors(
   { device }: Network,
@@ -62,6 +51,17 @@ export function biasTensors(
     shape: [outFeaturesOf(part)],
     data: async () => fromFloat32(await readBias(device, linear, part), dtype),
   }));
+}
+
+/** Whether a linear layer is written as codes where others are: not one that is stored as values. */
+function isCoded(linear: Linear, { asStored }: Form): boolean {
+  return !asStored || linear.stored !== undefined;
+}
+
+/** The modules whose weights are written as values beside others that are codes. */
+export function unquantizedModules(network: Network, form: Form): string[] {
+  return network.linears().filter((linear) => !isCoded(linear, form))
+    .flatMap(({ spec: { parts } }) => parts.map(({ module }) => module));
 }
 
 /** The weights of a linear layer. */

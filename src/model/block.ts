@@ -12,8 +12,11 @@
  * There is one forward, for training, evaluation, logits and generation. They differ in what
  * queries attend to (`attend`), and in how many rows linear layers take at a time.
  *
- * The forward keeps x, qkv (after rope), the attention's output and log-sum-exp, postAttention,
- * gate,up, and the outputs of o and down where a norm follows. Norms and SwiGLU are computed again where a linear layer needs its input for its own
+ * What stands between qkv and attention is in `attention_inputs.ts`: rope, and norms of queries and keys.
+ *
+ * The forward keeps x, qkv (after rope, or before norms of q and k), the attention's output and
+ * log-sum-exp, postAttention, gate,up, and the outputs of o and down where a norm follows. Norms and
+ * SwiGLU are computed again where a linear layer needs its input for its own
  * gradient; FALQON's only where A is trained. Where a layer multiplies in low precision, norm and
  * SwiGLU write its input in that at once, and in f32 only if something reads it. What is widest is
  * f16 where layers can write or read that: see `activation_types.ts`.
@@ -24,18 +27,23 @@
  * @module
  */
 
-import { type ColumnBlock, columnsOf, type Matrix, rowsOf } from "../gpu/buffers.ts";
+import { type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
-import { rope } from "../kernels/attention/rope.ts";
-import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
-import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { Linear } from "../layers/method.ts";
 import type { ActivationName, Activations } from "./activations.ts";
-import { qkvColumns as placesOfQkv } from "./block_specs.ts";
+import {
+  anglesOf,
+  attentionInputGradients,
+  attentionInputs,
+  attentionInputsAgain,
+  type QkNorm,
+  type QkvColumns,
+  qkvColumns,
+} from "./attention_inputs.ts";
 import {
   type BranchEnd,
   branchGradient,
@@ -48,7 +56,7 @@ import {
 import { inputAgain } from "./input_again.ts";
 import type { LinearInput, Norm } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
-import { type Rotation, scoreScale } from "./rope_buffers.ts";
+import type { Rotation } from "./rope_buffers.ts";
 import { documentsIn, type TokenBuffers } from "./token_buffers.ts";
 
 /** The layers of a block. */
@@ -56,6 +64,8 @@ export interface Block {
   plan: LayerPlan;
   norms: Readonly<Record<keyof LayerPlan["norms"], Norm | null>>;
   qkv: Linear;
+  /** The norms of queries and keys, where the plan has them. */
+  qkNorm: QkNorm | null;
   /** How queries and keys are turned; null where they are not. */
   rotation: Rotation | null;
   o: Linear;
@@ -77,15 +87,6 @@ export interface Pass {
    * bytes. A pass with a backward has one group.
    */
   linearRows: number;
-}
-
-/** The columns of a merged matrix that are q, k and v, and what attention makes of them. */
-export interface QkvColumns extends AttentionHeads, AttentionScores {
-  q: ColumnBlock;
-  k: ColumnBlock;
-  v: ColumnBlock;
-  /** How many tokens a token sees, itself included; null for all before it. */
-  window: number | null;
 }
 
 /** What attention reads, rotated, and where its output goes. */
@@ -117,8 +118,7 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
     block.qkv.forward(program, { ...qkv, output: get("qkv") });
   });
   const get = activationsOf(pass, layer);
-  const qkv = qkvColumns(block, get("qkv"));
-  recordRope(pass, block, qkv);
+  const qkv = attentionInputs(pass, block, layer);
   attend(pass, layer, { ...qkv, output: get("attended"), logSumExp: get("logSumExp") });
   inGroups(pass, layer, ({ get, inputOf }) => {
     const codes = joinStream(program, branchEnds(block, get).attention, {
@@ -257,7 +257,7 @@ export function blockBackward(
   rotate(program, { input: get("dAttended"), block: block.o.rotation });
   const gradient = qkvColumns(block, get("dQkv"));
   attentionBackward(program, {
-    ...qkvColumns(block, get("qkv")),
+    ...attentionInputsAgain(pass, block, layer),
     documents: documentsIn(tokens, gradient.window),
     output: get("attended"),
     logSumExp: get("logSumExp"),
@@ -267,6 +267,7 @@ export function blockBackward(
     dK: gradient.k,
     dV: gradient.v,
   });
+  attentionInputGradients(pass, block, layer);
   const qkv = branchInputAgain(pass, starts.attention);
   block.qkv.backward(program, {
     dOutput: get("dQkv"),
@@ -279,26 +280,4 @@ export function blockBackward(
 
 function activationsOf({ activations, rows }: Pass, layer: number): GetActivation {
   return (name, ofLayer = layer) => activations.get(name, rows, ofLayer);
-}
-
-function qkvColumns({ plan }: Block, merged: Matrix): QkvColumns {
-  const [q, k, v] = placesOfQkv(plan.attention)
-    .map(({ start, rows }) => columnsOf(merged, start, rows));
-  const { heads, kvHeads, headDim, softCap, window } = plan.attention;
-  const scale = scoreScale(plan.attention);
-  return { q, k, v, heads, kvHeads, headDim, scale, softCap, window };
-}
-
-/** By what the queries and keys of a block are turned. */
-function anglesOf({ rotation }: Block, { turns }: TokenBuffers): RopeAngles | null {
-  return rotation && { ...rotation, positions: turns };
-}
-
-function recordRope(
-  { program, tokens }: Pass,
-  block: Block,
-  { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim }: QkvColumns,
-): void {
-  const angles = anglesOf(block, tokens);
-  if (angles) rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, ...angles });
 }

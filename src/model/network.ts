@@ -88,7 +88,8 @@ export class Network implements passes.Decoder, Disposable {
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
     const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);
-    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm }));
+    const dense = (name: string, cols: number) => this.#dense(name, 1, cols);
+    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm, dense }));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     this.head = new LmHead(

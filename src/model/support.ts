@@ -67,12 +67,6 @@ const LIMITS: readonly Limit[] = [
     remedy: "choose a model whose MLP follows its attention",
   },
   {
-    asks: inLayers(({ attention }) => attention.qkNorm !== null),
-    fields: ["use_qk_norm", "model_type"],
-    wanted: "that of a model without norms of queries and keys",
-    remedy: "choose such a model",
-  },
-  {
     asks: inNorms(({ kind }) => kind !== "rms"),
     fields: ["model_type"],
     wanted: "that of a model with RMSNorm",

@@ -16,13 +16,18 @@ import {
   readPeftAdapter,
 } from "../../mod.ts";
 import { fromFloat32, toFloat32 } from "../../src/io/dtype.ts";
+import { StepState } from "../../src/gpu/step_state.ts";
+import { submitOnce } from "../../src/gpu/submit_once.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import type { SaveOptions } from "../../src/inference/save_model.ts";
 import { frozen } from "../../src/methods/frozen.ts";
 import { biasedParts, biasName } from "../../src/layers/bias.ts";
+import { sequenceArrays, writeTokens } from "../../src/model/token_buffers.ts";
+import { relativeError } from "../oracle/compare.ts";
+import { matmulNT } from "../oracle/matmul.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
-import { randomValues } from "../support/random.ts";
+import { randomGenerator, randomValues } from "../support/random.ts";
 import { BIASES, writeTinyModel } from "../support/tiny_model.ts";
 
 const ids = Array.from({ length: 40 }, (_, i) => 3 + (i * i * 7 + 11 * i) % 250);
@@ -109,6 +114,34 @@ Deno.test("an adapter is saved without the biases of its model, and loads beside
       await again.use(method({ adapter: await readPeftAdapter(output) }));
       assertAlmostEquals(await again.loss(sequence), loss, 1e-6);
       assertEquals(await biasesOf(again), await biasesOf(model));
+    }
+  }));
+
+Deno.test("adapters beside biases have the gradients that those of the weights give", () =>
+  withModel(async (_, path) => {
+    using model = await Model.load(path, { device });
+    // B is zero: the merged weights are the model's own.
+    const { gradients } = await model.lossAndGradients(sequence);
+    const [rank, alpha] = [3, 6];
+    const network = await model.adapt(lora({ rank, alpha }), {
+      random: randomGenerator(1),
+      gradients: true,
+    });
+    network.reserve({ tokens: ids.length, training: true, checkpointing: false });
+    writeTokens(device, network.tokens, sequenceArrays(ids, ids));
+    using state = new StepState(device, { beta1: 0, beta2: 0 });
+    state.begin({ step: 1, learningRate: 0, targetCount: ids.length - 1 });
+    await submitOnce(device, (program) => network.recordTraining(program, ids.length, state));
+    const adapters = network.layers.saved();
+    assert(adapters.kind === "adapter");
+    const byName = new Map(network.parameters.list.map((each) => [each.name, each.gradient]));
+    for (const [module, { A, inFeatures, outFeatures }] of await adapters.tensors()) {
+      const weight = Float64Array.from(gradients.get(`${module}.weight`)!);
+      const product = matmulNT(weight, Float64Array.from(A), outFeatures, rank, inFeatures);
+      const want = product.map((value) => alpha / rank * value);
+      const got = await device.readMatrix(byName.get(`${module}.lora_B`)!);
+      const error = relativeError(got, want);
+      assert(error < 1e-5, `${module}: ${error}`);
     }
   }));
 

@@ -47,19 +47,12 @@ function withNorms(change: Partial<Record<keyof LayerPlan["norms"], NormPlan | n
 }
 
 Deno.test("a plan that asks for what no kernel computes is refused, whichever family made it", () => {
-  const { attention, mlp } = plan.layers[2];
+  const { attention } = plan.layers[2];
   const cases: [string, ModelPlan, field: string][] = [
     ["two original contexts", {
       ...plan,
       layers: [64, 128].flatMap((length) => withRope({ scaling: longrope(length) }).layers),
     }, "rope_parameters"],
-    [
-      "norms of q and k",
-      withAttention({
-        qkNorm: { over: "head", weightOffset: 0, eps: 1e-6, tensors: { q: "q_norm", k: "k_norm" } },
-      }),
-      "model_type",
-    ],
     [
       "branches that are scaled and normed",
       withLayer(({ norms }) => ({

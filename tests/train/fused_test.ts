@@ -5,7 +5,6 @@ import { join } from "node:path";
 import {
   Dataset,
   falqon,
-  fp8Lora,
   frozen,
   full,
   int8Lora,
@@ -39,8 +38,6 @@ const METHODS: Record<string, () => Method> = {
   "accumulate": () => falqon({ rank: 5, updateRule: "accumulate", scaleGranularity: "tensor" }),
   "paper in int8": () => falqon({ rank: 5, format: "int8", updateRule: "paper" }),
   "lora on fused layers": () => lora({ rank: 5, targetModules: ["qkv_proj", "gate_up_proj"] }),
-  "lora in f16 with a frozen A": () => lora({ rank: 5, base: "f16", trainA: false }),
-  "fp8-lora": () => fp8Lora({ rank: 5 }),
   "int8-lora": () => int8Lora({ rank: 5 }),
   "torchao-style": () => torchaoStyle({ rank: 5 }),
   "qlora": () => qlora({ rank: 5 }),
@@ -67,11 +64,16 @@ Deno.test("a fused model trains by every method: resumed bit for bit, rows betwe
       text: `After ${"abcdefgh"[i % 8]} comes ${"bcdefghi"[i % 8]}, number ${i % 5}.`,
     }));
     await Deno.writeTextFile(data, rows.map((row) => JSON.stringify(row)).join("\n"));
-    for (const [name, method] of Object.entries(METHODS)) {
+    const { tuning } = device;
+    for (const [i, [name, method]] of Object.entries(METHODS).entries()) {
+      // Every other one as on large GPUs: with values in f16, and what is kept made again.
+      const narrow = i % 2 === 1;
+      const f16Storage = { activations: true, gradients: true };
+      device.tuning = narrow ? { ...tuning, f16Storage } : tuning;
       await using _ = expectAllFreed();
       const output = join(folder, name);
       using model = await Model.load(folder, { device });
-      const shape = { batchSize: 2, sequenceLength: 32, gradientCheckpointing: false };
+      const shape = { batchSize: 2, sequenceLength: 32, gradientCheckpointing: narrow };
       const common = {
         model,
         data: Dataset.from(data),

@@ -120,3 +120,9 @@ Deno.test("biases are predicted", () =>
     "qlora": METHODS.qlora,
     "full": METHODS.full,
   }, BIASES));
+
+Deno.test("norms of queries and keys are predicted, in f32 and in f16", () =>
+  expectPredicted({
+    "falqon in int8": METHODS["falqon in int8"],
+    "full": METHODS.full,
+  }, { model_type: "qwen3", head_dim: 16 }));
