@@ -81,8 +81,8 @@ export async function lossAndGradients(
 
   const losses = new Float32Array(await device.read(network.rowLoss)).subarray(0, rows);
   const gradients = new Map<string, Float32Array<ArrayBuffer>>();
-  for (const [name, { gradient }] of network.dense) {
-    gradients.set(name, await readDense(device, gradient!()));
+  for (const [name, { gradient, order }] of network.dense) {
+    gradients.set(name, await readDense(device, gradient!(), order));
   }
   for (const linear of network.linears()) {
     for (const [index, part] of linear.spec.parts.entries()) {

@@ -12,7 +12,7 @@ import { biasName, readBias } from "./bias.ts";
 import type { LinearPart, LinearSpec } from "./linear_spec.ts";
 import type { Linear } from "./method.ts";
 import { mergedSource } from "./ordered_source.ts";
-import { toStored } from "./row_order.ts";
+import { type RowOrder, toStored } from "./row_order.ts";
 import { type Raw16, rowsPerRead, type StoredCodes, type WeightSource } from "./weight_source.ts";
 import { codecOf } from "../numerics/formats.ts";
 import { rotateValues } from "../numerics/hadamard.ts";
@@ -149,13 +149,18 @@ export async function readTensor(
   return null;
 }
 
-/** Reads an f32 or f16 matrix as packed f32 [rows, cols]. */
+/**
+ * Reads an f32 or f16 matrix as packed f32 [rows, cols].
+ *
+ * @param order Where the columns of a matrix of one row are, if not in the order of the files.
+ */
 export async function readDense(
   device: Device,
   matrix: Matrix,
+  order?: RowOrder,
 ): Promise<Float32Array<ArrayBuffer>> {
   const raw = await device.read(matrix);
   const { rows, cols, pitch, type } = matrix;
   const values = type === "f16" ? Float32Array.from(new Float16Array(raw)) : new Float32Array(raw);
-  return unpitched(values, rows, cols, pitch);
+  return toStored({ rows: cols, order }, unpitched(values, rows, cols, pitch));
 }

@@ -19,8 +19,10 @@ import { rope } from "../kernels/attention/rope.ts";
 import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
 import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { DenseWeight } from "../layers/method.ts";
+import type { RowOrder } from "../layers/row_order.ts";
 import type { Activations } from "./activations.ts";
 import { qkvColumns as placesOfQkv } from "./block_specs.ts";
+import { headOrder } from "./head_order.ts";
 import type { AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
 import { type Rotation, scoreScale } from "./rope_buffers.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
@@ -49,15 +51,21 @@ export interface QkNorm {
   k: DenseWeight;
 }
 
-/** Makes the norms that a plan asks for, their weights by `make`, a row of `cols` each. */
+/**
+ * Makes the norms that a plan asks for, their weights by `make`: a row of `cols` each, in the order of
+ * the queries and keys.
+ */
 export function makeQkNorm(
-  { qkNorm: plan, heads, kvHeads, headDim }: AttentionPlan,
-  make: (name: string, cols: number) => DenseWeight,
+  attention: AttentionPlan,
+  make: (name: string, cols: number, order?: RowOrder) => DenseWeight,
 ): QkNorm | null {
+  const { qkNorm: plan, heads, kvHeads, headDim } = attention;
   if (!plan) return null;
   const { over, tensors } = plan;
-  const weight = (name: string, count: number) =>
-    make(name, over === "head" ? headDim : count * headDim);
+  const weight = (name: string, heads: number) => {
+    const count = over === "head" ? 1 : heads;
+    return make(name, count * headDim, headOrder(attention, count));
+  };
   return { plan, q: weight(tensors.q, heads), k: weight(tensors.k, kvHeads) };
 }
 

@@ -9,7 +9,6 @@
 
 import { roundUp } from "../gpu/buffers.ts";
 import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
-import type { RowOrder } from "../layers/row_order.ts";
 import { headOrder } from "./head_order.ts";
 import type { AttentionPlan, LayerPlan, LinearRole } from "./plan.ts";
 
@@ -85,9 +84,10 @@ function mergeRows(
       throw new TypeError(`The plan leaves rows of "${name}" out`);
     }
     for (const { role, firstRow, start, rows } of matrices) {
-      const head = role === "q" || role === "k" ? headOrder(attention) : null;
+      const turns = role === "q" || role === "k";
+      const heads = turns ? headOrder(attention, rows / attention.headDim) : undefined;
       for (let row = 0; row < rows; row++) {
-        order[firstRow + row] = start - first + (head ? rowIn(head, row) : row);
+        order[firstRow + row] = start - first + (heads?.[row] ?? row);
       }
     }
     const module = moduleOf(name);
@@ -102,12 +102,6 @@ function mergeRows(
     };
   });
   return { parts, width: roundUp(start + rows, 16) };
-}
-
-/** Where a row of heads below each other is when each has its rows in an order. */
-function rowIn(head: RowOrder, row: number): number {
-  const component = row % head.length;
-  return row - component + head[component];
 }
 
 /** The path of the module whose weight a tensor is. */

@@ -12,11 +12,23 @@ import type { RowOrder } from "../layers/row_order.ts";
 import type { AttentionPlan } from "./plan.ts";
 
 /**
- * Where each component of a query or key head goes: planes that turn first, those that do not last.
+ * Where each component of query or key heads beside each other goes, of each head by itself: planes
+ * that turn first, those that do not last.
  *
- * @returns [headDim]; null where each stays where it is.
+ * @param heads How many there are.
+ * @returns [heads · headDim]; undefined where each stays where it is.
  */
-export function headOrder({ rope, headDim }: AttentionPlan): RowOrder | null {
+export function headOrder(attention: AttentionPlan, heads: number): RowOrder | undefined {
+  const order = orderOfOne(attention);
+  if (!order) return undefined;
+  const { headDim } = attention;
+  return Uint32Array.from({ length: heads * headDim }, (_, i) => {
+    const component = i % headDim;
+    return i - component + order[component];
+  });
+}
+
+function orderOfOne({ rope, headDim }: AttentionPlan): RowOrder | null {
   if (!rope || (rope.rotatedDims === headDim && !rope.interleaved)) return null;
   const { rotatedDims, interleaved } = rope;
   const planes = rotatedDims / 2;

@@ -10,8 +10,10 @@ import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
 import { loadBias } from "../layers/bias.ts";
-import { loadMatrix, readDense, readTensor } from "../layers/load.ts";
+import { loadDense, type SizedWeight } from "../layers/dense_weight.ts";
+import { readDense, readTensor } from "../layers/load.ts";
 import { Parameters } from "../layers/parameters.ts";
+import type { RowOrder } from "../layers/row_order.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
@@ -54,7 +56,7 @@ export class Network implements passes.Decoder, Disposable {
   readonly parameters: Parameters;
   readonly blocks: readonly Block[];
   /** The weights outside the linear layers, by Hugging Face name. */
-  readonly dense: Map<string, DenseWeight & { rows: number; cols: number }> = new Map();
+  readonly dense: Map<string, SizedWeight> = new Map();
   readonly embedding: DenseWeight;
   readonly finalNorm: Norm;
   readonly head: LmHead;
@@ -82,7 +84,8 @@ export class Network implements passes.Decoder, Disposable {
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
     const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);
-    const dense = (name: string, cols: number) => this.#dense(name, 1, cols);
+    const dense = (name: string, cols: number, order?: RowOrder) =>
+      this.#dense(name, 1, cols, order);
     this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm, dense }));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
@@ -98,8 +101,8 @@ export class Network implements passes.Decoder, Disposable {
     try {
       const { gradients, moments, source, signal } = options;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
-      for (const [name, { value, rows }] of network.dense) {
-        await loadMatrix(options.device, name, rows, source, value());
+      for (const [name, weight] of network.dense) {
+        await loadDense(options.device, name, source, weight);
       }
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
@@ -230,7 +233,7 @@ export class Network implements passes.Decoder, Disposable {
    */
   async readParameter(name: string): Promise<Float32Array<ArrayBuffer>> {
     const dense = this.dense.get(name);
-    if (dense) return await readDense(this.device, dense.value());
+    if (dense) return await readDense(this.device, dense.value(), dense.order);
     const values = await readTensor(this.device, this.linears(), name);
     if (values) return values;
     throw new TypeError(`The model has no parameter "${name}"`);
@@ -262,8 +265,8 @@ export class Network implements passes.Decoder, Disposable {
     return { targets, rowLoss: firstOf(this.rowLoss, rows) };
   }
 
-  #dense(name: string, rows: number, cols: number): DenseWeight {
-    const weight = { ...this.layers.dense(name, rows, cols), rows, cols };
+  #dense(name: string, rows: number, cols: number, order?: RowOrder): DenseWeight {
+    const weight = { ...this.layers.dense(name, rows, cols), rows, cols, order };
     this.dense.set(name, weight);
     return weight;
   }

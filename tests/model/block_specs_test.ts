@@ -110,13 +110,17 @@ Deno.test("a plan that leaves rows of a tensor out is a mistake", () => {
 
 Deno.test("scores of reordered heads that the kernels rotate are those that the family computes", () => {
   const headDim = 12;
-  assertEquals(headOrder(withRope(headDim, false)), null);
-  assertEquals(headOrder({ ...withRope(8, true), rope: null }), null);
+  assertEquals(headOrder(withRope(headDim, false), 3), undefined);
+  assertEquals(headOrder({ ...withRope(8, true), rope: null }, 3), undefined);
   for (const rotatedDims of [2, 4, 6, 8, 10, headDim]) {
     for (const interleaved of [false, true]) {
-      const order = headOrder(withRope(rotatedDims, interleaved));
+      const order = headOrder(withRope(rotatedDims, interleaved), 1);
       if (!order) continue;
       assertEquals([...order].sort((a, b) => a - b), [...range(0, headDim)]);
+      assertEquals(
+        [...headOrder(withRope(rotatedDims, interleaved), 3)!],
+        [0, 1, 2].flatMap((head) => [...order].map((place) => head * headDim + place)),
+      );
       const [q, k] = [randomValues(headDim, 1), randomValues(headDim, 2)];
       const frequencies = Float64Array.from({ length: rotatedDims / 2 }, (_, i) => 1 / (i + 1));
       // The kernels' planes: those beyond the rotated ones stand still.
