@@ -344,10 +344,10 @@ async function check(folder: string, json: Record<string, unknown>): Promise<voi
 /** What tells each family under model_type llama. */
 const DISGUISED: Record<string, RegExp> = {
   "gemma": /GemmaForCausalLM/,
-  "gemma2": /^hidden_act/,
-  "gemma3": /^_sliding_window_pattern/,
+  "gemma2": /^attn_logit_softcapping/,
+  "gemma3": /^_sliding_window_pattern|^rope_parameters/,
   "gemma3-vlm": /^text_config/,
-  "gemma4": /^hidden_activation/,
+  "gemma4": /^rope_parameters/,
   "gemma4-vlm": /^text_config/,
   "glm4": /^partial_rotary_factor/,
   "granite": /^(attention|embedding|residual)_multiplier/,
