@@ -10,6 +10,7 @@ import { readDense, weightName } from "../../src/layers/load.ts";
 import type { AdaptedLayers, Linear } from "../../src/layers/method.ts";
 import type { FalqonLinear } from "../../src/methods/falqon/linear.ts";
 import { CachedText } from "../../src/model/cached_text.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
 import { CROSS_ENTROPY } from "../../src/model/loss.ts";
 import { Network } from "../../src/model/network.ts";
 import type { LayerPlan, ModelPlan, NormPlan } from "../../src/model/plan.ts";
@@ -21,8 +22,10 @@ import { matmulNT, matmulTN } from "../oracle/matmul.ts";
 import { ReferenceModel } from "../oracle/model.ts";
 import { packDocuments, type TokenStream } from "../oracle/token_stream.ts";
 import { device } from "../support/device.ts";
+import { openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
 import { type PlannedModel, plannedModel } from "../support/planned_model.ts";
 import { randomGenerator, randomValues } from "../support/random.ts";
+import { recordStep } from "../support/written_program.ts";
 
 const RANK = 5;
 const C = 2; // alpha / rank
@@ -330,6 +333,34 @@ Deno.test("FALQON in every kind of block takes the codes that kernels write for 
           const error = relativeError(got, wanted.map((d) => C * d));
           assert(error < 0.2, `${label}: ${part.module} is off by ${error}`);
         }
+      }
+    }
+  }
+});
+
+Deno.test("on every GPU, kernels that stand before linear layers write what these read", async () => {
+  const { config: plain } = plannedModel((plan) => plan);
+  // Without a norm before it, qkv quantises its input itself, as gate and up do where none is behind attention
+  // either, and then o its gradient; and what they leave is added to the gradient of the stream.
+  const more: Record<string, [quantized: number, added: number]> = {
+    "norms behind only, as OLMo 2": [3, 5],
+    "layers of several kinds": [3, 3],
+  };
+  for (const open of [openDryGpu, openDryTensorGpu]) {
+    for (const [name, method] of FALQONS.slice(0, 2)) {
+      const counts = async (config: ModelConfig, checkpointing: boolean) => {
+        const lines = await recordStep(open(), config, method, checkpointing);
+        const count = (kernel: string) =>
+          lines.filter((line) => line.trim().split(" ")[0] === kernel).length;
+        return [count("quantize_rows"), count("add") + count("rotate")];
+      };
+      const usual = await counts(plain, false);
+      for (const [kind, make] of Object.entries(KINDS)) {
+        const { config } = make();
+        const got = await counts(config, false);
+        const surplus = got.map((count, i) => count - usual[i]);
+        assertEquals(surplus, more[kind] ?? [0, 0], `${kind}, ${name}`);
+        await counts(config, true);
       }
     }
   }
