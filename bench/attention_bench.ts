@@ -33,6 +33,7 @@ import {
   TENSOR_KERNELS,
   TENSOR_TILES,
   type TensorTile,
+  tensorTilesFor,
 } from "../src/kernels/attention/tensor.ts";
 import { withAttentionCosts } from "./support/attention_costs.ts";
 import { AttentionRun } from "./support/attention_run.ts";
@@ -125,7 +126,7 @@ function* sweep(device: Device, headDim: number): Generator<[string, AttentionRe
         suitsTensorTile(device, kernel, tile, headDim)
       );
       if (suited.length === 0) continue;
-      const tiles = { ...TENSOR_TILES };
+      const tiles = { ...tensorTilesFor(device, headDim) ?? TENSOR_TILES };
       for (const kernel of suited) tiles[kernel] = tile;
       yield [`${subgroups} subgroups, ${columns} columns: ${suited.join(", ")}`, {
         forward: (program, options) => attentionTensorForward(program, options, tiles.forward),

@@ -37,9 +37,10 @@ const PATHS: readonly (readonly [gpu: string, heading: string])[] = [
   ["native", "WebGPU of the runtime (native)"],
 ];
 
-/** Labels of the bars of bench/torch_step.py, by method. */
+/** Labels of PyTorch's bars, by method: of bench/torch_step.py, and of bitsandbytes by PEFT. */
 const TORCH_METHODS: Readonly<Record<string, string>> = {
   "peft-lora-bf16": "PEFT LoRA",
+  "peft-qlora-bnb-nf4": "PEFT QLoRA",
   "falqon-as-published": "FALQON as published",
 };
 
@@ -110,8 +111,12 @@ export function drawSteps(lines: readonly SuiteLine[]): string {
 
 function sectionsOf(lines: readonly SuiteLine[]): Section[] {
   const bars = (some: readonly SuiteLine[], name: (line: SuiteLine) => string): Bar[] =>
-    some.map((line) => ({ name: name(line), ms: line.stepMs!, ours: line.method === "falqon" }))
-      .sort((a, b) => a.ms - b.ms);
+    some.map((line) => ({
+      name: name(line),
+      ms: line.stepMs!,
+      // In any format: "falqon", "falqon int8".
+      ours: String(line.method).split(" ")[0] === "falqon",
+    })).sort((a, b) => a.ms - b.ms);
   const sections = PATHS.map(([gpu, heading]) => ({
     heading,
     bars: bars(lines.filter((line) => line.gpu === gpu), ({ method }) => String(method)),

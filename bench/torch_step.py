@@ -1,6 +1,6 @@
 """How long a training step takes in PyTorch: what bench/step.ts is compared with, on the same model, tokens and GPU.
 
-    python3 bench/torch_step.py [--method peft|falqon] [--compile] [--checkpointing] [--layers 8] [--batch 16] [--seq 512] …
+    python3 bench/torch_step.py [--method peft|falqon] [--width NAME] [--compile] [--checkpointing] [--layers 8] [--batch 16] [--seq 512] …
 
 peft    LoRA by PEFT on all linear layers, bf16, AdamW.
 falqon  FALQON as its authors published it (arXiv 2510.24061 and its code), written anew from a description: one scale a tensor,
@@ -12,10 +12,11 @@ package itself does not.
 
 import argparse
 import json
+import pathlib
 import time
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 LARGEST = {torch.float8_e4m3fn: 448.0, torch.float8_e5m2: 57344.0}
 LINEARS = {
@@ -79,21 +80,31 @@ class FalqonLinear(torch.nn.Module):
         self.b.zero_()
 
 
-def random_model(options, device):
-    config = LlamaConfig(
-        vocab_size=options.vocab,
-        hidden_size=options.hidden,
-        intermediate_size=options.ffn,
-        num_hidden_layers=options.layers,
-        num_attention_heads=options.heads,
-        num_key_value_heads=options.heads,
-        max_position_embeddings=max(4096, options.seq),
-        tie_word_embeddings=False,
-    )
+def read_config(options):
+    """LLaMA of the given sizes, or a published model: the config.json that bench/step.ts reads too."""
+    if options.width is None:
+        return LlamaConfig(
+            vocab_size=options.vocab,
+            hidden_size=options.hidden,
+            intermediate_size=options.ffn,
+            num_hidden_layers=options.layers or 8,
+            num_attention_heads=options.heads,
+            num_key_value_heads=options.heads,
+            max_position_embeddings=max(4096, options.seq),
+            tie_word_embeddings=False,
+        )
+    path = pathlib.Path(__file__).parent / "models" / f"{options.width}.json"
+    fields = json.loads(path.read_text())
+    if options.layers:
+        fields["num_hidden_layers"] = options.layers
+    return AutoConfig.for_model(**fields)
+
+
+def random_model(config, device):
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     with torch.device(device):
-        model = LlamaForCausalLM._from_config(config, attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
     torch.set_default_dtype(torch.float32)
     model.config.use_cache = False
     return model
@@ -135,9 +146,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--method", choices=["peft", "falqon"], default="peft")
     for name, default in dict(
-        layers=8, batch=16, seq=512, rank=64, steps=12, hidden=4096, ffn=11008, heads=32, vocab=32000
+        layers=0, batch=16, seq=512, rank=64, steps=12, hidden=4096, ffn=11008, heads=32, vocab=32000
     ).items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--width", help="a model of bench/models; default: LLaMA of the given sizes")
     parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
@@ -145,7 +157,8 @@ def main():
     finish = torch.cuda.synchronize if device == "cuda" else lambda: None
 
     adapt = {"peft": with_peft, "falqon": with_falqon}[options.method]
-    model, update = adapt(random_model(options, device), options)
+    config = read_config(options)
+    model, update = adapt(random_model(config, device), options)
     if options.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
@@ -153,7 +166,7 @@ def main():
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-3, fused=True)
     step = torch.compile(model) if options.compile else model
-    tokens = torch.randint(3, options.vocab, (options.batch, options.seq), device=device)
+    tokens = torch.randint(3, config.vocab_size, (options.batch, options.seq), device=device)
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -175,7 +188,8 @@ def main():
         "method": "peft-lora-bf16" if options.method == "peft" else "falqon-as-published",
         "compiled": options.compile,
         "checkpointing": options.checkpointing,
-        "layers": options.layers,
+        "width": options.width,
+        "layers": config.num_hidden_layers,
         "stepMs": 1e3 * median,
         "tokensPerSecond": options.batch * options.seq / median,
         "peakBytes": torch.cuda.max_memory_allocated() if device == "cuda" else 0,

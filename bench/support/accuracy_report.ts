@@ -98,7 +98,7 @@ function table(results: readonly Result[], reference: string): string {
       fixed(mean(own.map(({ before }) => before))),
       [...own].sort((a, b) => a.seed - b.seed).map((one) => fixed(loss(one))).join(", "),
       fixed(value),
-      `${(100 * (untuned - value) / (untuned - lossOf(reference))).toFixed(1)} %`,
+      percent((untuned - value) / (untuned - lossOf(reference))),
       fixed(value - f32),
       fixed(mean(own.map(({ trainLoss }) => trainLoss))),
       fixed(mean(own.map(({ updateRealized }) => updateRealized ?? NaN)), 3),
@@ -128,4 +128,8 @@ function mean(values: readonly number[]): number {
 
 function fixed(value: number, digits = 4): string {
   return Number.isFinite(value) ? value.toFixed(digits) : "–";
+}
+
+function percent(share: number): string {
+  return Number.isFinite(share) ? `${fixed(100 * share, 1)} %` : "–";
 }

@@ -19,6 +19,7 @@ export type KernelName =
   | "attention_tensor_keys_values"
   | "attention_tensor_queries"
   | "cache_append"
+  | "column_sums"
   | "copy_codes"
   | "cross_entropy"
   | "dequantize_rows"
@@ -50,6 +51,9 @@ export type KernelName =
   | "nf4_quantize_absmax"
   | "pack"
   | "pack_codes"
+  | "qk_norm"
+  | "qk_norm_backward"
+  | "qk_norm_weight_gradient"
   | "quantize_rows"
   | "random"
   | "rms_norm"
@@ -171,16 +175,29 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 alias Dims = array<vec4<f32>, DIM_VECTORS>;
 
 //! if ROTATED
-// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`,
-// where each of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
+// A dim of the row that row group y has in \`right\`.
+fn exchanged(y: u32, dim: u32) -> f32 {
+  let quad = dim / 4u;
+  //! if DIM_GROUPS == 1
+  return right[y / UNROLL][y % UNROLL][quad][dim % 4u];
+  //! else
+  let slice = y + quad / RIGHT_SLOTS * ROW_GROUPS;
+  return right[slice / UNROLL][slice % UNROLL][quad % RIGHT_SLOTS][dim % 4u];
+  //! end
+}
+
+// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`, where
+// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS, at most 2. To be
+// called by the whole workgroup.
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
-  let part = y / UNROLL;
-  let slice = y % UNROLL;
   workgroupBarrier();
-  //! unroll j 0 DIM_VECTORS
-  right[part][slice][x + \${j}u * COLUMN_THREADS] = dims[$j];
+  //! unroll g 0 DIM_GROUPS
+  //! unroll j 0 GROUP_VECTORS
+  right[(y + \${g}u * ROW_GROUPS) / UNROLL][(y + \${g}u * ROW_GROUPS) % UNROLL][x + \${j}u * COLUMN_THREADS] =
+    dims[$g * GROUP_VECTORS + $j];
+  //! end
   //! end
   workgroupBarrier();
   var rotated: Dims;
@@ -192,11 +209,12 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let dim = min(4u * (x + \${j}u * COLUMN_THREADS) + LANES, vec4<u32>(2u * half - 1u));
     let first = dim < vec4<u32>(half);
     let other = select(dim - half, dim + half, first);
-    let others = vec4<f32>(
-      right[part][slice][other.x / 4u][other.x % 4u], right[part][slice][other.y / 4u][other.y % 4u],
-      right[part][slice][other.z / 4u][other.z % 4u], right[part][slice][other.w / 4u][other.w % 4u]);
+    let others = vec4<f32>(exchanged(y, other.x), exchanged(y, other.y), exchanged(y, other.z), exchanged(y, other.w));
     let angle = rotation(position, min(dim, other));
     rotated[$j] = dims[$j] * angle.cosine + others * select(-angle.sine, angle.sine, first);
+    //! if QUERY_BETA
+    rotated[$j] *= query_scale(position);
+    //! end
   }
   //! end
   return rotated;
@@ -348,13 +366,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let deltas = vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]);
 
       var p = Scores();
+      //! if SOFT_CAP
+      var slopes: Scores;
+      //! end
       add_products(&p, Rows(K, kv_head, first_key), Rows(Q, head, first_query), thread);
       //! unroll v 0 ROW_VECTORS
       //! unroll c 0 4
       {
         let key = min(first_key + 4u * (row_slot + \${v}u) + \${c}u, last_key);
         let visible = (queries >= vec4<u32>(key)) & (queries < vec4<u32>(documents[key].y));
+        //! if SOFT_CAP
+        let score = capped(p[4 * $v + $c] * (params.scale * LOG2_E));
+        slopes[4 * $v + $c] = cap_slope(score);
+        p[4 * $v + $c] = select(vec4<f32>(), exp2(score - statistics * LOG2_E), visible);
+        //! else
         p[4 * $v + $c] = select(vec4<f32>(), exp2((p[4 * $v + $c] * params.scale - statistics) * LOG2_E), visible);
+        //! end
       }
       //! end
       //! end
@@ -364,6 +391,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       add_products(&ds, Rows(V, kv_head, first_key), Rows(D_OUTPUT, head, first_query), thread);
       //! unroll r 0 4*ROW_VECTORS
       ds[$r] = p[$r] * (ds[$r] - deltas);
+      //! if SOFT_CAP
+      ds[$r] *= slopes[$r];
+      //! end
       //! end
       add_combinations(&dk, &ds, Rows(Q, head, first_query), thread);
     }
@@ -394,7 +424,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 `,
   "attention_backward_queries.wgsl": `// Attention backward, gradient of the queries: dQ = scale · dS·K with dS = P ∘ (dO·Vᵀ − delta), and P = 2^(scores −
-// log_sum_exp) made again tile by tile.
+// log_sum_exp) made again tile by tile. With SOFT_CAP the cap's slope is a factor of dS.
 //
 // Shapes: as in attention_forward.wgsl; d_output [tokens, heads · head size], delta [tokens, heads]; dq somewhere in the
 // columns of d_qkv [tokens, ·]. All f32.
@@ -428,7 +458,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let query = min(first_query + 4u * (row_slot + \${v}u) + \${c}u, last_query);
       let visible = (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query));
       let at = query * params.statistics_pitch + head;
+      //! if SOFT_CAP
+      let score = capped(p[4 * $v + $c] * (params.scale * LOG2_E));
+      let probability = exp2(score - log_sum_exp[at] * LOG2_E) * cap_slope(score);
+      //! else
       let probability = exp2((p[4 * $v + $c] * params.scale - log_sum_exp[at]) * LOG2_E);
+      //! end
       ds[4 * $v + $c] = select(vec4<f32>(), probability * (ds[4 * $v + $c] - delta[at]), visible);
     }
     //! end
@@ -470,7 +505,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
 // head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
-// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32.
+// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32. With SOFT_CAP scores go through
+// c · tanh(score / c); with WINDOW the token sees only the last params.window keys.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -479,12 +515,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // - a thread makes the score of one key, even dims before odd ones in each slice of 16;
 // - a thread for each pair of dims adds up the values, key after key;
 // - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
+// With WINDOW its first tile is that kernel's as well: the first key that the first of a tile of ROWS queries sees.
 // Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 
 struct Params {
   heads: u32, kv_heads: u32, head_pairs: u32, max_length: u32,
   q_column: u32, cache_pitch: u32, output_pitch: u32, // in pairs
   scale: f32,
+//! if SOFT_CAP
+  soft_cap: f32, // in units of log 2
+//! end
+//! if WINDOW
+  window: u32,
+//! end
 }
 
 //! if QKV == f32
@@ -504,13 +547,16 @@ fn wide(pair: Pair) -> vec2<f32> { return unpack2x16float(pair); }
 
 const LOG2_E = 1.44269504088896;
 const MASKED = -3e38; // below every score
+//! if SOFT_CAP
+//! include attention_scores.wgsl
+//! end
 
 const COLUMNS = 4u * COLUMN_THREADS; // keys of a tile
 const TILES = THREADS / COLUMNS;
 const PAIRS = 8u; // pairs of dims in a slice
-const FIRST_SUMMING = 64u; // the first thread that adds up weights: there are no more pairs of dims
+const FIRST_SUMMING = THREADS / 2u; // the first thread that adds up weights: there are no more pairs of dims
 
-var<workgroup> query: array<vec2<f32>, 64>; // zeros behind the head
+var<workgroup> query: array<vec2<f32>, FIRST_SUMMING>; // zeros behind the head
 var<workgroup> scores: array<f32, THREADS>;
 var<workgroup> tile_maxima: array<f32, TILES>;
 var<workgroup> weights: array<f32, THREADS>;
@@ -530,9 +576,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var maximum = MASKED;
   var sum = 0.0;
   var result = vec2<f32>();
+  //! if WINDOW
+  let first_seen = max(end, params.window) - params.window;
+  let tile_query = (max(end, 1u) - 1u) / ROWS * ROWS;
+  let first_tile = max(tile_query + 1u, params.window) - params.window;
+  for (var first = first_tile; first < end; first += THREADS) {
+    workgroupBarrier(); // the query is there, and the last weights were used
+    let visible = first + thread >= first_seen && first + thread < end;
+  //! else
   for (var first = 0u; first < end; first += THREADS) {
     workgroupBarrier(); // the query is there, and the last weights were used
     let visible = first + thread < end;
+  //! end
     var score = 0.0;
     if (visible) {
       let start = (first + thread) * params.cache_pitch + head_start;
@@ -548,7 +603,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         //! end
       }
     }
+    //! if SOFT_CAP
+    score = select(MASKED, capped(vec4<f32>(score * scale)).x, visible);
+    //! else
     score = select(MASKED, score * scale, visible);
+    //! end
     scores[thread] = score;
     workgroupBarrier();
     if (thread % COLUMNS == 0u) {
@@ -659,7 +718,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let query = first_query + 4u * (row_slot + \${v}u) + \${c}u;
       let start = documents[min(query, last_query)].x;
       let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+      //! if SOFT_CAP
+      let s = select(vec4<f32>(MASKED), capped(scores[4 * $v + $c] * scale), visible);
+      //! else
       let s = select(vec4<f32>(MASKED), scores[4 * $v + $c] * scale, visible);
+      //! end
       scores[4 * $v + $c] = s;
       tile_maxima[$v][$c] = max(max(s.x, s.y), max(s.z, s.w));
     }
@@ -1024,6 +1087,10 @@ fn write_gradient(
       let turned = low * angle.cosine + high * angle.sine;
       high = high * angle.cosine - low * angle.sine;
       low = turned;
+      //! if QUERY_BETA
+      low *= query_scale(positions[token]);
+      high *= query_scale(positions[token]);
+      //! end
     }
     //! end
     let at = token * params.d_qkv_pitch + column + place.x;
@@ -1073,6 +1140,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), 1.0h / DIVISOR, place);
     //! unroll r 0 8
     scores[$r] *= scale;
+    //! if SOFT_CAP
+    scores[$r] = capped(scores[$r]);
+    //! end
     //! end
     if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
       let keys = first_key + columns_of(place);
@@ -1205,7 +1275,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // key to the end of its last key's document. Nobody else adds to its rows, so the order is fixed.
 //
 // Roles: two gradients of 64 rows are more than 128 invocations have registers for. The first half makes the scores, P and
-// dV; the second dP, dS and dK, to which the first lends P through workgroup memory. Both walk through the same code.
+// dV; the second dP, dS and dK, to which the first lends P through workgroup memory, times the cap's slope with SOFT_CAP.
+// Both walk through the same code.
 //
 // Operations: 8 · head size for each visible (query, key, head), 4 products.
 //! include attention_half_backward.wgsl
@@ -1252,7 +1323,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         //! unroll v 0 2
         //! unroll c 0 4
         {
+          //! if SOFT_CAP
+          let score = capped(scores[4 * $v + $c] * scale);
+          var p = exp2(score - statistics);
+          scores[4 * $v + $c] = cap_slope(score);
+          //! else
           var p = exp2(scores[4 * $v + $c] * scale - statistics);
+          //! end
           if (cut) {
             let key = min(first_key + row_of(place, \${v}u, \${c}u), last_key);
             p = select(vec4<f32>(), p, (queries >= vec4<u32>(key)) & (queries < vec4<u32>(documents[key].y)));
@@ -1265,7 +1342,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       workgroupBarrier();
       if (!second) {
         //! unroll n 0 4
+        //! if SOFT_CAP
+        right[$n / 2][part][pair][place.y + 8u * ($n % 2)] = Eight(
+          weights[2 * $n] * vec4<f16>(scores[2 * $n]), weights[2 * $n + 1] * vec4<f16>(scores[2 * $n + 1]));
+        //! else
         right[$n / 2][part][pair][place.y + 8u * ($n % 2)] = Eight(weights[2 * $n], weights[2 * $n + 1]);
+        //! end
         //! end
       }
       workgroupBarrier();
@@ -1321,7 +1403,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     //! unroll c 0 4
     {
       let query = min(first_query + row_of(place, \${v}u, \${c}u), last_query);
+      //! if SOFT_CAP
+      let score = capped(scores[4 * $v + $c] * scale);
+      var p = exp2(score - log_sum_exp[query * params.statistics_pitch + head] * LOG2_E) * cap_slope(score);
+      //! else
       var p = exp2(scores[4 * $v + $c] * scale - log_sum_exp[query * params.statistics_pitch + head] * LOG2_E);
+      //! end
       if (cut) {
         p = select(vec4<f32>(), p, (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query)));
       }
@@ -1359,7 +1446,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
 // what is written are vectors of 4. Include-only.
 //
-// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
+// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back. With SOFT_CAP scores
+// go through c · tanh(score / c) before they are masked.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
@@ -1382,6 +1470,9 @@ struct Params {
   output_pitch: u32, statistics_pitch: u32,
 //! end
   scale: f32,
+//! if SOFT_CAP
+  soft_cap: f32, // in units of log 2
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -1435,6 +1526,9 @@ const D_OUTPUT = 3u;
 // Scores are kept in units of log 2, as exp2 is what the hardware has.
 const LOG2_E = 1.44269504088896;
 const LN_2 = 0.693147180559945;
+//! if SOFT_CAP
+//! include attention_scores.wgsl
+//! end
 
 // Where a vector of q, k or v is.
 fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {
@@ -1476,6 +1570,17 @@ fn put_output(at: u32, value: vec2<f32>) { output[at] = saturated_halves(value.x
 fn put_output(at: u32, value: vec4<f32>) { output[at] = saturated_halves(value); }
 //! end
 //! end
+`,
+  "attention_scores.wgsl": `// The soft cap of attention scores: c · tanh(score / c), with c in params.soft_cap, and all in units of log 2. Include-only.
+//! include tanh.wgsl
+
+fn capped(scores: vec4<f32>) -> vec4<f32> { return params.soft_cap * accurate_tanh(scores / params.soft_cap); }
+
+// By what a gradient of capped scores is multiplied to be one of the scores: 1 − tanh².
+fn cap_slope(capped: vec4<f32>) -> vec4<f32> {
+  let tangent = capped / params.soft_cap;
+  return 1.0 - tangent * tangent;
+}
 `,
   "attention_tensor.wgsl": `// What attention on tensor cores, forward and backward, is made of. A workgroup owns rows (queries, or keys in the
 // gradient of keys and values) and walks over tiles of COLUMNS columns (keys, or queries). Operands are f32 in
@@ -1767,6 +1872,10 @@ fn write_gradient(
         let b = high[$d];
         low[$d] = a * angle.cosine + b * angle.sine;
         high[$d] = b * angle.cosine - a * angle.sine;
+        //! if QUERY_BETA
+        low[$d] *= query_scale(position);
+        high[$d] *= query_scale(position);
+        //! end
       }
       //! end
     }
@@ -1856,6 +1965,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     //! unroll n 0 COLUMNS/32
     //! unroll i 0 4
     scores[4 * $n + $i] = bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]) * factor;
+    //! if SOFT_CAP
+    scores[4 * $n + $i] = capped(scores[4 * $n + $i]);
+    //! end
     //! end
     //! end
     if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
@@ -2038,8 +2150,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let log_sum = vec4<f32>(low.xz, high.xz);
         let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
+        //! if SOFT_CAP
+        let score = capped(bitcast<vec4<f32>>(tile[at + $h]) * score_factor);
+        p[$h] = exp2(score - log_sum);
+        ds[$h] = p[$h] * cap_slope(score) * (dp - mean);
+        //! else
         p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) * score_factor - log_sum);
         ds[$h] = p[$h] * (dp - mean);
+        //! end
       }
       //! end
       if (cut) {
@@ -2143,7 +2261,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let at = row_at + 2u * (column_chunk + 4u * $n);
       //! unroll h 0 2
       {
+        //! if SOFT_CAP
+        let score = capped(bitcast<vec4<f32>>(tile[at + $h]) * score_factor);
+        let p = exp2(score - log_sum) * cap_slope(score);
+        //! else
         let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) * score_factor - log_sum);
+        //! end
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
         ds[$h] = p * (dp - mean);
       }
@@ -2200,10 +2323,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // Both products bring DEPTH slices of the contraction to workgroup memory (left: by slice and row, right: by slice and
 // column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
-// NVIDIA GPU costs more in workgroups at a time than it saves in loads.
+// NVIDIA GPU costs more in workgroups at a time than it saves in loads. Heads over 192 would need 19 KB: their combinations
+// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way.
 //
-// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
-// slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
+// The host chooses COLUMN_THREADS, DIM_VECTORS, in DIM_GROUPS of GROUP_VECTORS, and ROW_VECTORS for the head size, LEFT_LOADS
+// (left vec4 pairs per slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
 // there are PARTS times as many, which only params.parts says: a driver that knew would write them all out. The kernel that includes this has
 // included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
 // past the end repeat the last one: the caller masks them.
@@ -2216,7 +2340,7 @@ const COLUMNS = 4u * COLUMN_THREADS;
 const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
 const PARTS = DEPTH / UNROLL;
-const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
+const RIGHT_SLOTS = GROUP_VECTORS * COLUMN_THREADS;
 
 alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
@@ -2295,29 +2419,30 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, thread: u32) {
   }
 }
 
-// Loads what one invocation brings of DEPTH tokens: 2 tokens, DIM_VECTORS vec4s each.
-fn load_tokens(b: Rows, first: u32, x: u32, y: u32) -> array<vec4<f32>, 2 * DIM_VECTORS> {
-  var values: array<vec4<f32>, 2 * DIM_VECTORS>;
+// Loads what one invocation brings of DEPTH tokens: 2 tokens, GROUP_VECTORS vec4s each, the first of them at \`slot\`.
+fn load_tokens(b: Rows, first: u32, slot: u32, y: u32) -> array<vec4<f32>, 2 * GROUP_VECTORS> {
+  var values: array<vec4<f32>, 2 * GROUP_VECTORS>;
   //! unroll n 0 2
-  //! unroll j 0 DIM_VECTORS
+  //! unroll j 0 GROUP_VECTORS
   {
     let token = b.first + first + y + \${n}u * ROW_GROUPS;
-    let pair = 2u * (x + \${j}u * COLUMN_THREADS);
+    let pair = 2u * (slot + \${j}u * COLUMN_THREADS);
     let low = guarded_pair(b.source, token, b.head, pair);
     let high = guarded_pair(b.source, token, b.head, pair + 1u);
-    values[$n * DIM_VECTORS + $j] = vec4<f32>(low, high);
+    values[$n * GROUP_VECTORS + $j] = vec4<f32>(low, high);
   }
   //! end
   //! end
   return values;
 }
 
+//! unroll g 0 DIM_GROUPS
 // Turns \`weights\` round and round; in the end they are as they were.
-fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
+fn add_group_$g(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
   let row_slot = y * ROW_VECTORS;
-  var values = load_tokens(b, 0u, x, y);
+  var values = load_tokens(b, 0u, x + \${g}u * RIGHT_SLOTS, y);
   for (var first = 0u; first < COLUMNS; first += DEPTH) {
     workgroupBarrier();
     //! unroll n 0 16/COLUMN_THREADS
@@ -2327,12 +2452,13 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     //! end
     //! end
     //! unroll n 0 2
-    //! unroll j 0 DIM_VECTORS
-    right[(y + \${n}u * ROW_GROUPS) / UNROLL][(y + \${n}u * ROW_GROUPS) % UNROLL][x + \${j}u * COLUMN_THREADS] = values[$n * DIM_VECTORS + $j];
+    //! unroll j $g*GROUP_VECTORS $g*GROUP_VECTORS+GROUP_VECTORS
+    right[(y + \${n}u * ROW_GROUPS) / UNROLL][(y + \${n}u * ROW_GROUPS) % UNROLL][x + \${j}u % GROUP_VECTORS * COLUMN_THREADS] =
+      values[$n * GROUP_VECTORS + $j % GROUP_VECTORS];
     //! end
     //! end
     workgroupBarrier();
-    if (first + DEPTH < COLUMNS) { values = load_tokens(b, first + DEPTH, x, y); }
+    if (first + DEPTH < COLUMNS) { values = load_tokens(b, first + DEPTH, x + \${g}u * RIGHT_SLOTS, y); }
     //! unroll r 0 4*ROW_VECTORS
     //! if COLUMN_THREADS == 16
     (*weights)[$r] = (*weights)[$r].yzwx;
@@ -2343,13 +2469,13 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     for (var part = 0u; part < params.parts; part += 1u) {
       //! unroll k 0 UNROLL
       {
-        //! unroll j 0 DIM_VECTORS
-        let dims$j = right[part][$k][x + \${j}u * COLUMN_THREADS];
+        //! unroll j $g*GROUP_VECTORS $g*GROUP_VECTORS+GROUP_VECTORS
+        let dims$j = right[part][$k][x + \${j}u % GROUP_VECTORS * COLUMN_THREADS];
         //! end
         //! unroll v 0 ROW_VECTORS
         let rows$v = left[part][$k][row_slot + \${v}u];
         //! unroll c 0 4
-        //! unroll j 0 DIM_VECTORS
+        //! unroll j $g*GROUP_VECTORS $g*GROUP_VECTORS+GROUP_VECTORS
         (*results)[(4 * $v + $c) * DIM_VECTORS + $j] =
           fma(vec4<f32>(rows$v[$c]), dims$j, (*results)[(4 * $v + $c) * DIM_VECTORS + $j]);
         //! end
@@ -2359,6 +2485,13 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
       //! end
     }
   }
+}
+//! end
+
+fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
+  //! unroll g 0 DIM_GROUPS
+  add_group_$g(results, weights, b, thread);
+  //! end
 }
 `,
   "cache_append.wgsl": `// Copies the keys and values of new tokens into the caches of a layer, token t into row positions[t].
@@ -2437,6 +2570,44 @@ fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value / column_sca
 //! else
 fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value; }
 //! end
+`,
+  "column_sums.wgsl": `// Partial sums of columns: one row of \`partials\` per chunk of rows,
+//   partials[k][c] = alpha · Σ_{r in chunk k} input[r][column + c]
+//
+// Shapes: input f32 [rows, ·], of which \`cols\` columns from \`column\` on, a multiple of 4, are added; partials f32
+// [chunks, cols], zero up to the pitch. sum_partials.wgsl adds the chunks.
+// Idea: one thread per vec4 of columns, neighbours side by side in memory; chunks (y) only give a large GPU enough
+// threads.
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  column: u32,
+  pitch: u32,
+  vectors: u32, // vec4s in a row of partials
+  chunk_rows: u32,
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> partials: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x >= params.vectors) { return; }
+  let first = group.y * params.chunk_rows;
+  let last = min(first + params.chunk_rows, params.rows);
+  // Columns behind the last are made zero: the matrix may hold others there.
+  let inside = 4u * id.x + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.cols);
+  // A vector that is all outside only has to read inside.
+  let vector = min(id.x, (params.cols - 1u) / 4u);
+  var sum = vec4<f32>();
+  for (var row = first; row < last; row++) {
+    sum += input[(row * params.pitch + params.column) / 4u + vector];
+  }
+  partials[group.y * params.vectors + id.x] = select(vec4<f32>(), params.alpha * sum, inside);
+}
 `,
   "copy_codes.wgsl": `// Copies rows of codes of one byte into panels: to[to_row + r][c] = from[from_row + r][c], zeros past the columns.
 //
@@ -3014,11 +3185,14 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 // Four β, each of an element of b with the factors of its column and its row.
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
-  let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
+  let magnitude = bits & vec4<u32>(0x7fffffffu);
+  let vanishes = magnitude < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
 //! if COEFFICIENT_HALF == none
   let cut = bits & vec4<u32>($COEFFICIENT_MASK);
 //! else
-  let cut = (bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK);
+  // A NaN is left alone: NVIDIA's has all bits set, and half a bit more would carry into the sign and make it a zero.
+  let rounded = (bits + vec4<u32>($COEFFICIENT_HALF)) & vec4<u32>($COEFFICIENT_MASK);
+  let cut = select(rounded, bits, magnitude > vec4<u32>(0x7f800000u));
 //! end
   return bitcast<vec4<f32>>(select(cut, vec4<u32>(), vanishes));
 }
@@ -4670,6 +4844,9 @@ struct Params {
   has_row_scales: u32,
   has_column_scales: u32,
 //! end
+//! if BIAS
+  bias_factor: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -4689,6 +4866,10 @@ struct Params {
 //! end
 //! if ADDEND
 @group(0) @binding(7) var<storage, read> addend: array<vec4<f32>>;
+//! end
+//! if BIAS
+// Times its factor added to every row. Not among what OPTIONAL binds: models have one in many layers, or in none.
+@group(0) @binding(8) var<storage, read> bias: array<vec4<f32>>;
 //! end
 
 // Results are made in two parts, so that a thread can read all that its results need before it writes any of them:
@@ -4731,6 +4912,9 @@ fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
   let kept = min(c, params.second_from - 4u);
 //! else
   let kept = c;
+//! end
+//! if BIAS
+  value += select(vec4<f32>(), params.bias_factor * bias[kept / 4u], inside & vec4<bool>(kept == column));
 //! end
 //! if ACCUMULATE
   value += select(vec4<f32>(), out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u], kept == column);
@@ -6131,6 +6315,300 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 //! end
 `,
+  "qk_norm.wgsl": `// RMSNorm of queries and keys, and with ROTATED the rotary position embedding behind it, on the way from one merged
+// matrix of q, k and v to another, which attention reads:
+//   output[row] = rotated(qkv[row] · rstd[row] · (offset + weight)),  rstd[row] = 1 / sqrt(mean(qkv[row]²) + eps)
+// Values are copied. The raw queries and keys stay, as the gradient of the norm needs them.
+//
+// Shapes: qkv and output [tokens, ·], f32 or with VEC4 also f16 (QKV), computed in f32 and rounded once; weights f32, one
+// row each; with STATISTICS rstd f32 [tokens, q_rows + k_rows], for the gradients. Rows: see qk_norm_rows.wgsl.
+//
+// Idea: bound by memory. A thread takes planes (i, i + half) of heads, so that it has both components that a rotation
+// mixes, and keeps what it read, LOADS pairs of vectors. Values are rows like those of keys.
+//! include linear_grid.wgsl
+//! if ROTATED
+//! include rotation.wgsl
+//! elif VEC4
+alias Values = vec4<f32>;
+//! else
+alias Values = f32;
+//! end
+//! include qk_norm_rows.wgsl
+//! if QKV == f16
+//! include saturated_f16.wgsl
+//! end
+
+struct Params {
+  tokens: u32,
+  q_rows: u32, k_rows: u32,
+  q_vectors: u32, k_vectors: u32,
+  q_column: u32, k_column: u32, v_column: u32,
+  pitch: u32,
+  half: u32, // vectors of half a head
+  rstd_pitch: u32,
+  eps: f32,
+  weight_offset: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if QKV == f32
+@group(0) @binding(1) var<storage, read> qkv: array<Values>;
+@group(0) @binding(2) var<storage, read_write> output: array<Values>;
+
+fn narrow(values: Values) -> Values { return values; }
+//! else
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec2<u32>>;
+
+// A normed value can be as large as its weight times the root of a row's length: it saturates.
+fn narrow(values: Values) -> vec2<u32> { return saturated_halves(values); }
+//! end
+@group(0) @binding(3) var<storage, read> q_weight: array<Values>;
+@group(0) @binding(4) var<storage, read> k_weight: array<Values>;
+//! if STATISTICS
+@group(0) @binding(5) var<storage, read_write> rstd: array<f32>;
+//! end
+//! if ROTATED
+@group(0) @binding(6) var<storage, read> positions: array<u32>;
+@group(0) @binding(7) var<storage, read> frequencies: array<vec2<u32>>;
+//! end
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let normed_rows = params.q_rows + params.k_rows;
+  let count = normed_rows + params.k_rows;
+  let item = linear_index(group, groups) * ROWS + thread / ROW_THREADS;
+  let known = item < params.tokens * count;
+  // The last row stands in for rows that are missing: read, not written.
+  var row = row_of(min(item, params.tokens * count - 1u), count);
+  let is_value = row.index >= normed_rows;
+  if (is_value) { row.at += params.v_column - (params.k_column + params.k_rows * row.vectors); }
+
+  // The first components of planes, in vectors, and their other components half a head further.
+  let pairs = row.vectors / 2u;
+//! unroll i 0 LOADS
+  let pair_$i = thread % ROW_THREADS + \${i}u * ROW_THREADS;
+  let known_$i = min(pair_$i, pairs - 1u);
+  let place_$i = known_$i + known_$i / params.half * params.half;
+  let a_$i = qkv_at(row.at + place_$i);
+  let b_$i = qkv_at(row.at + place_$i + params.half);
+//! end
+  var squares = 0.0;
+//! unroll i 0 LOADS
+  squares += select(0.0, product(a_$i, a_$i) + product(b_$i, b_$i), pair_$i < pairs);
+//! end
+  let row_rstd = 1.0 / sqrt(row_sum(squares, thread) / f32(row.vectors * WIDTH) + params.eps);
+//! if STATISTICS
+  if (known && !is_value && thread % ROW_THREADS == 0u) { rstd[row.token * params.rstd_pitch + row.index] = row_rstd; }
+//! end
+
+//! if ROTATED
+//! if QUERY_BETA
+  let row_scale = select(1.0, query_scale(positions[row.token]), row.index < params.q_rows);
+//! end
+//! end
+//! unroll i 0 LOADS
+  let c_$i = a_$i * row_rstd * factor_at(row, place_$i);
+  let d_$i = b_$i * row_rstd * factor_at(row, place_$i + params.half);
+//! if ROTATED
+  let angle_$i = rotation(positions[row.token], known_$i % params.half * WIDTH + LANES);
+//! if QUERY_BETA
+  let e_$i = (c_$i * angle_$i.cosine - d_$i * angle_$i.sine) * row_scale;
+  let f_$i = (d_$i * angle_$i.cosine + c_$i * angle_$i.sine) * row_scale;
+//! else
+  let e_$i = c_$i * angle_$i.cosine - d_$i * angle_$i.sine;
+  let f_$i = d_$i * angle_$i.cosine + c_$i * angle_$i.sine;
+//! end
+//! else
+  let e_$i = c_$i;
+  let f_$i = d_$i;
+//! end
+  if (known && pair_$i < pairs) {
+    output[row.at + place_$i] = narrow(select(e_$i, a_$i, is_value));
+    output[row.at + place_$i + params.half] = narrow(select(f_$i, b_$i, is_value));
+  }
+//! end
+}
+`,
+  "qk_norm_backward.wgsl": `// Gradient of the RMSNorm of queries and keys with respect to its input, in place. With x a row of qkv,
+// g = gradient · (offset + weight) and n = x · rstd:
+//   d_qkv[row] = rstd · (g − n · mean(g · n))
+// The gradient comes rotated back from the gradient of attention, as of what was normed; that of the values stays.
+//
+// Shapes: qkv [tokens, ·], f32 or with VEC4 also f16 (QKV), as the forward read it; d_qkv [tokens, ·], f32, with the same
+// columns; weights f32, one row each; rstd f32 [tokens, q_rows + k_rows]. Rows: see qk_norm_rows.wgsl.
+// Idea: bound by memory. A thread keeps what it read of a row, LOADS vectors.
+//! include linear_grid.wgsl
+//! if VEC4
+alias Values = vec4<f32>;
+//! else
+alias Values = f32;
+//! end
+//! include qk_norm_rows.wgsl
+
+struct Params {
+  tokens: u32,
+  q_rows: u32, k_rows: u32,
+  q_vectors: u32, k_vectors: u32,
+  q_column: u32, k_column: u32,
+  pitch: u32,
+  rstd_pitch: u32,
+  weight_offset: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//! if QKV == f32
+@group(0) @binding(1) var<storage, read> qkv: array<Values>;
+//! else
+@group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
+//! end
+@group(0) @binding(2) var<storage, read_write> d_qkv: array<Values>;
+@group(0) @binding(3) var<storage, read> q_weight: array<Values>;
+@group(0) @binding(4) var<storage, read> k_weight: array<Values>;
+@group(0) @binding(5) var<storage, read> rstd: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let count = params.q_rows + params.k_rows;
+  let item = linear_index(group, groups) * ROWS + thread / ROW_THREADS;
+  let known = item < params.tokens * count;
+  // The last row stands in for rows that are missing: read, not written.
+  let row = row_of(min(item, params.tokens * count - 1u), count);
+  let row_rstd = rstd[row.token * params.rstd_pitch + row.index];
+
+//! unroll i 0 LOADS
+  let vector_$i = thread % ROW_THREADS + \${i}u * ROW_THREADS;
+  let known_$i = min(vector_$i, row.vectors - 1u);
+  let normed_$i = qkv_at(row.at + known_$i) * row_rstd;
+  let gradient_$i = d_qkv[row.at + known_$i] * factor_at(row, known_$i);
+//! end
+  var sum = 0.0;
+//! unroll i 0 LOADS
+  sum += select(0.0, product(gradient_$i, normed_$i), vector_$i < row.vectors);
+//! end
+  let mean = row_sum(sum, thread) / f32(row.vectors * WIDTH);
+//! unroll i 0 LOADS
+  if (known && vector_$i < row.vectors) {
+    d_qkv[row.at + vector_$i] = row_rstd * (gradient_$i - normed_$i * mean);
+  }
+//! end
+}
+`,
+  "qk_norm_rows.wgsl": `// The rows of queries and keys that an RMSNorm takes, in the columns of the merged matrix of q, k and v: each head of a
+// token, or all its query heads as one row and all its key heads as another.
+// Include-only.
+//
+// ROW_THREADS neighbours share a row; a workgroup of THREADS has several. Vectors are of four columns with VEC4, else
+// of one; \`qkv\` [tokens, ·] is f32, or with VEC4 also f16 (QKV).
+//
+// The including kernel declares alias Values of such a vector, \`qkv\`, the weights q_weight and k_weight, of one row
+// each, and params with
+//   q_rows, k_rows            rows of a token
+//   q_vectors, k_vectors      vectors of a row
+//   q_column, k_column        where they begin, in vectors
+//   pitch                     vectors from one token to the next
+//   weight_offset             0, or 1 where rows are multiplied by 1 + weight
+
+//! if VEC4
+const WIDTH = 4u;
+
+fn product(a: Values, b: Values) -> f32 { return dot(a, b); }
+//! else
+const WIDTH = 1u;
+
+fn product(a: Values, b: Values) -> f32 { return a * b; }
+//! end
+
+const ROWS = THREADS / ROW_THREADS;
+
+struct Row {
+  token: u32,
+  index: u32,   // among the rows of the token: queries, then keys
+  at: u32,      // its first vector in the matrix
+  vectors: u32,
+}
+
+// Row \`item % count\` of token \`item / count\`.
+fn row_of(item: u32, count: u32) -> Row {
+  let token = item / count;
+  let index = item % count;
+  let query = index < params.q_rows;
+  let vectors = select(params.k_vectors, params.q_vectors, query);
+  let column = select(params.k_column + (index - params.q_rows) * vectors, params.q_column + index * vectors, query);
+  return Row(token, index, token * params.pitch + column, vectors);
+}
+
+// What a place of a row is multiplied by.
+fn factor_at(row: Row, place: u32) -> Values {
+  if (row.index < params.q_rows) { return params.weight_offset + q_weight[place]; }
+  return params.weight_offset + k_weight[place];
+}
+
+//! if QKV == f32
+fn qkv_at(at: u32) -> Values { return qkv[at]; }
+//! else
+fn qkv_at(at: u32) -> Values { return vec4<f32>(unpack2x16float(qkv[at].x), unpack2x16float(qkv[at].y)); }
+//! end
+
+var<workgroup> sums: array<f32, THREADS>;
+
+// The sum over the threads of a row, in a fixed order. For one call of a kernel.
+fn row_sum(value: f32, thread: u32) -> f32 {
+  sums[thread] = value;
+  workgroupBarrier();
+  for (var step = ROW_THREADS / 2u; step > 0u; step /= 2u) {
+    if (thread % ROW_THREADS < step) { sums[thread] += sums[thread + step]; }
+    workgroupBarrier();
+  }
+  return sums[thread - thread % ROW_THREADS];
+}
+`,
+  "qk_norm_weight_gradient.wgsl": `// Partial sums of the gradient of a weight of the RMSNorm of queries and keys: one row of \`partials\` per chunk of rows,
+//   partials[k][c] = Σ_{r in chunk k} d_qkv[r][c] · qkv[r][c] · rstd[r]
+// over rows of queries, or of keys: \`rows_per_token\` rows of a token beside each other, from column \`column\` on.
+//
+// Shapes: qkv and d_qkv f32 [tokens, ·], d_qkv being the gradient of what was normed; rstd f32 [tokens, ·], of which
+// these rows have the columns from first_row on; partials f32 [chunks, cols], zero up to the pitch. sum_partials.wgsl
+// adds the chunks, in order.
+// Idea: one thread per column, neighbours side by side in memory; chunks (y) only give a large GPU enough threads.
+
+struct Params {
+  rows: u32,
+  rows_per_token: u32,
+  cols: u32,
+  column: u32,
+  pitch: u32,
+  first_row: u32,
+  rstd_pitch: u32,
+  chunk_rows: u32,
+  partials_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;
+@group(0) @binding(2) var<storage, read> d_qkv: array<f32>;
+@group(0) @binding(3) var<storage, read> rstd: array<f32>;
+@group(0) @binding(4) var<storage, read_write> partials: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) id: vec3<u32>) {
+  let c = id.x;
+  if (c >= params.partials_pitch) { return; }
+  let first = group.y * params.chunk_rows;
+  // Columns behind the last have no rows.
+  let last = select(first, min(first + params.chunk_rows, params.rows), c < params.cols);
+  var sum = 0.0;
+  for (var row = first; row < last; row++) {
+    let token = row / params.rows_per_token;
+    let index = row % params.rows_per_token;
+    let at = token * params.pitch + params.column + index * params.cols + c;
+    sum += d_qkv[at] * qkv[at] * rstd[token * params.rstd_pitch + params.first_row + index];
+  }
+  partials[group.y * params.partials_pitch + c] = sum;
+}
+`,
   "quantize_rows.wgsl": `// Quantisation of a matrix by rows: codes[r][c] = encode(x[r][c] · scale[r]), scale[r] from the largest magnitude of
 // row r.
 //
@@ -6520,6 +6998,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / planes / params.groups;
   if (token >= params.tokens) { return; }
   let angle = rotation(positions[token], plane + LANES);
+//! if QUERY_BETA
+  let of_queries = query_scale(positions[token]);
+//! end
 
   // The last head stands in for heads that are missing: read, not written.
 //! unroll h 0 HEADS
@@ -6533,8 +7014,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
+//! if QUERY_BETA
+    let scale = select(1.0, of_queries, head_$h < params.query_heads);
+    matrix[at_$h] = narrow((a_$h * angle.cosine - b_$h * angle.sine) * scale);
+    matrix[at_$h + planes] = narrow((b_$h * angle.cosine + a_$h * angle.sine) * scale);
+//! else
     matrix[at_$h] = narrow(a_$h * angle.cosine - b_$h * angle.sine);
     matrix[at_$h + planes] = narrow(b_$h * angle.cosine + a_$h * angle.sine);
+//! end
   }
 //! end
 }
@@ -6595,6 +7082,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // either way, goes into Taylor polynomials that are exact to f32 there.
 //
 // The including kernel declares \`frequencies\`, u32 [half, 2].
+//! if LONG_PLANES
+//
+// There are two sets of LONG_PLANES frequencies. A position of 2²⁰ or more is that much less, turned by the second set.
+//! end
+//! if TURN_FACTOR
+//
+// The first TURNED_PLANES planes are multiplied by TURN_FACTOR as well, so that what is called a rotation stretches them.
+//! end
 
 const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
 
@@ -6630,7 +7125,11 @@ struct Rotation {
 
 // The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
+//! if LONG_PLANES
+  let turned = phase(position & 0xFFFFFu, planes + min(position >> 20u, 1u) * LONG_PLANES);
+//! else
   let turned = phase(position, planes);
+//! end
   let quadrant = (turned + 0x20000000u) >> Words(30u);
   let x = Values(bitcast<Integers>(turned - (quadrant << Words(30u)))) * UNIT;
   let y = x * x;
@@ -6640,8 +7139,20 @@ fn rotation(position: u32, planes: Words) -> Rotation {
   let back = quadrant >= Words(2u);
   let c = select(cosine, -sine, odd);
   let s = select(sine, cosine, odd);
+//! if TURN_FACTOR
+  let factor = select(Values(1.0), Values(TURN_FACTOR), planes < Words(TURNED_PLANES));
+  return Rotation(factor * select(c, -c, back), factor * select(s, -s, back));
+//! else
   return Rotation(select(c, -c, back), select(s, -s, back));
+//! end
 }
+//! if QUERY_BETA
+
+// Factor of the queries at a position: it grows with every QUERY_CONTEXT tokens before.
+fn query_scale(position: u32) -> f32 {
+  return 1.0 + QUERY_BETA * log(f32(1u + (position & 0xFFFFFu) / QUERY_CONTEXT));
+}
+//! end
 `,
   "row_codes.wgsl": `// How a kernel that makes rows writes them as codes.
 // Include-only; constants of the format from src/kernels/codes.ts. Four codes are a CODES_WORD; scales has one f32 per row.
@@ -7192,6 +7703,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         @builtin(local_invocation_index) thread: u32) {
   let row = linear_index(group, groups);
   if (row < params.rows) { write_row(row, thread); }
+}
+`,
+  "tanh.wgsl": `// The hyperbolic tangent, right to a few units in the last place. WGSL's own may be off by 1e-5, which a cap of 50 makes
+// 5e-4, and may be no number where its argument is large. Include-only.
+
+fn accurate_tanh(x: vec4<f32>) -> vec4<f32> {
+  // e^(-2|x|), which ends in 0. Near 0 that is too near 1, and the first terms of the series do.
+  let decay = exp2(abs(x) * -2.88539008177793);
+  let square = x * x;
+  let series = fma(square, fma(square, fma(square, fma(square, vec4<f32>(0.0218694885361552),
+    vec4<f32>(-0.0539682539682540)), vec4<f32>(0.133333333333333)), vec4<f32>(-0.333333333333333)), vec4<f32>(1.0));
+  return select(sign(x) * (1.0 - decay) / (1.0 + decay), x * series, abs(x) < vec4<f32>(0.25));
 }
 `,
   "tensor_amax.wgsl": `// The largest magnitude of each row, the first half of finding one scale for a whole matrix. One workgroup per row.

@@ -21,6 +21,7 @@ import { quantizationBlock } from "../model/quantization_config.ts";
 import { transformConfig } from "../model/transform_config.ts";
 import { CODE_FORMATS, type CodeFormat } from "../numerics/formats.ts";
 import {
+  biasTensors,
   denseTensors,
   type Form,
   linearTensors,
@@ -190,7 +191,7 @@ async function writeModel(
   if (form.rotated) tensors.push(...rotationTensors(network));
   for (const linear of network.linears()) {
     signal?.throwIfAborted();
-    tensors.push(...await linearTensors(linear, form));
+    tensors.push(...await linearTensors(linear, form), ...biasTensors(network, linear, form));
   }
   const abortable = tensors.map((tensor): TensorSource => ({
     ...tensor,

@@ -7,6 +7,7 @@
 
 import { DataError } from "../errors.ts";
 import { internalDevice } from "../gpu/public_device.ts";
+import { biasedParts, biasName, readBias } from "../layers/bias.ts";
 import { readDense, weightName } from "../layers/load.ts";
 import { full } from "../methods/full.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";
@@ -86,6 +87,9 @@ export async function lossAndGradients(
   for (const linear of network.linears()) {
     for (const [index, part] of linear.spec.parts.entries()) {
       gradients.set(weightName(part), await linear.readGradient!(index));
+    }
+    for (const part of biasedParts(linear.spec)) {
+      gradients.set(biasName(part), await readBias(device, linear, part, "gradient"));
     }
   }
   return { loss: mean(losses, countTargets(arrays)), gradients };

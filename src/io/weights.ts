@@ -20,12 +20,15 @@ export const WEIGHTS_INDEX_FILE = "model.safetensors.index.json";
 export class Weights implements Disposable {
   /** The folder. */
   readonly folder: string;
+  /** By the name in the file. */
   readonly #files: ReadonlyMap<string, SafetensorsFile>;
-  readonly #aliases = new Map<string, string>();
+  /** The name in the file, by the name that a tensor goes by here. */
+  readonly #stored: Map<string, string>;
 
   private constructor(folder: string, files: ReadonlyMap<string, SafetensorsFile>) {
     this.folder = folder;
     this.#files = files;
+    this.#stored = new Map([...files.keys()].map((name) => [name, name]));
   }
 
   /**
@@ -51,17 +54,24 @@ export class Weights implements Disposable {
 
   /** Whether there is a tensor of this name. */
   has(name: string): boolean {
-    return this.#files.has(this.#storedName(name));
+    return this.#stored.has(name);
   }
 
-  /** From now on, `name` means the tensor that is stored as `stored`. */
-  alias(name: string, stored: string): void {
-    this.#aliases.set(name, stored);
+  /** From now on, `name` means the tensor that goes by the name `other` too. */
+  alias(name: string, other: string): void {
+    this.#stored.set(name, this.#storedName(other));
+  }
+
+  /** From now on, every tensor goes by the name that `rename` makes of its own. */
+  rename(rename: (name: string) => string): void {
+    const renamed = [...this.#stored].map(([name, stored]) => [rename(name), stored] as const);
+    this.#stored.clear();
+    for (const [name, stored] of renamed) this.#stored.set(name, stored);
   }
 
   /** The names of all tensors. */
   names(): IterableIterator<string> {
-    return this.#files.keys();
+    return this.#stored.keys();
   }
 
   /**
@@ -107,7 +117,7 @@ export class Weights implements Disposable {
   }
 
   #storedName(name: string): string {
-    return this.#aliases.get(name) ?? name;
+    return this.#stored.get(name) ?? name;
   }
 
   #file(name: string): SafetensorsFile {

@@ -21,6 +21,8 @@ export interface LinearPart extends OrderedRows {
   kind: string;
   /** First row of the merged weight, first column of the merged output. */
   start: number;
+  /** Whether it adds a bias, which is ordered as its rows are. Default false. */
+  bias?: boolean;
 }
 
 /** A merged linear layer. */
@@ -31,6 +33,6 @@ export interface LinearSpec {
   /** Columns of the merged output, a multiple of 16. */
   width: number;
   parts: LinearPart[];
-  /** Factor of the output, adapters included, before anything is added to it. Default 1. */
+  /** Factor of the output, adapters and biases included, before anything is added to it. Default 1. */
   outputFactor?: number;
 }

@@ -8,7 +8,9 @@ import { ELEMENT_BYTES, type Matrix, pitched, rowsOf, unpitched } from "../gpu/b
 import type { Device } from "../gpu/device.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { widen } from "../kernels/rows/widen.ts";
+import { biasName, readBias } from "./bias.ts";
 import type { LinearPart, LinearSpec } from "./linear_spec.ts";
+import type { Linear } from "./method.ts";
 import { mergedSource } from "./ordered_source.ts";
 import { toStored } from "./row_order.ts";
 import { type Raw16, rowsPerRead, type StoredCodes, type WeightSource } from "./weight_source.ts";
@@ -127,6 +129,24 @@ export async function readPart(
   merged: Matrix,
 ): Promise<Float32Array<ArrayBuffer>> {
   return toStored(part, await readDense(device, rowsOf(merged, part.start, part.rows)));
+}
+
+/**
+ * Reads a tensor of linear layers by its Hugging Face name, as such a model would hold it: a weight
+ * with its adapter merged in, or a bias. Null if they have none of that name.
+ */
+export async function readTensor(
+  device: Device,
+  linears: readonly Linear[],
+  name: string,
+): Promise<Float32Array<ArrayBuffer> | null> {
+  for (const linear of linears) {
+    for (const [index, part] of linear.spec.parts.entries()) {
+      if (name === weightName(part)) return await linear.readWeight(index);
+      if (part.bias && name === biasName(part)) return await readBias(device, linear, part);
+    }
+  }
+  return null;
 }
 
 /** Reads an f32 or f16 matrix as packed f32 [rows, cols]. */

@@ -64,7 +64,7 @@ export interface AdaptedLayers {
   readonly isOriginal: boolean;
   /** Makes a merged linear layer; its weight is filled by {@linkcode Linear.load}. */
   linear(spec: LinearSpec): Linear;
-  /** Makes a weight that is no linear layer of a block: embedding, norm, lm_head. */
+  /** Makes what is no matrix of a linear layer of a block: embedding, norm, lm_head, bias. */
   dense(name: string, rows: number, cols: number): DenseWeight;
   /** Makes the memory that its layers share for steps of up to `tokens` tokens. */
   reserve(tokens: number): void;
@@ -150,9 +150,9 @@ export interface SavedAdapter {
   tensors(): Promise<PeftAdapter["tensors"]>;
 }
 
-/** A weight outside the linear layers: embedding, norm or head. */
+/** What is no matrix of a linear layer: an embedding, a norm, a head or a bias. */
 export interface DenseWeight {
-  /** [rows, cols]; norms are one row. */
+  /** [rows, cols]; norms and biases are one row. */
   value: () => Matrix;
   /** f32 gradient to add to, where the weight is trained. */
   gradient: (() => Matrix) | null;
@@ -213,6 +213,8 @@ export interface StoredPart {
 /** A merged linear layer under a method. */
 export interface Linear {
   readonly spec: LinearSpec;
+  /** The biases of its parts, one row [1, width]: see bias.ts. Null where none has one. */
+  readonly bias: DenseWeight | null;
   /**
    * Whether {@linkcode Linear.backward} reads the forward's f32 input; if not, it need not be kept.
    */
@@ -242,7 +244,7 @@ export interface Linear {
    * Reserves memory for what a forward pass of up to `tokens` tokens keeps for the backward pass.
    */
   reserve(tokens: number): void;
-  /** Fills the weight from a model's files. */
+  /** Fills the weight from a model's files; the bias is filled by the network. */
   load(source: WeightSource): Promise<void>;
   /**
    * The buffer in which the kernel that writes the input should store it quantised, which saves a
@@ -261,7 +263,7 @@ export interface Linear {
    * by their scales.
    */
   readonly preferredGradientType: DenseType;
-  /** Records `output = outputFactor · (input · Wᵀ + adapter) (+ addend)`. */
+  /** Records `output = outputFactor · (input · Wᵀ + adapter (+ bias)) (+ addend)`. */
   forward(program: Program, io: LinearForward): void;
   /** Records the gradients: `dInput` is written, those of parameters are added to. */
   backward(program: Program, io: LinearBackward): void;

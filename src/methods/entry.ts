@@ -59,6 +59,6 @@ export const ALPHA: MethodOption = {
 /** Where adapters are. */
 export const TARGET_MODULES: MethodOption = {
   kind: "names",
-  help: "Linear layers with adapters, such as q_proj,v_proj",
+  help: "Linear layers with adapters, by the model's names, such as q_proj,v_proj",
   default: "all",
 };

@@ -7,11 +7,13 @@
 
 import type { Program } from "../gpu/program.ts";
 import { gemm } from "../kernels/gemm/gemm.ts";
+import { biasOperand, makeBias, recordBiasGradient } from "../layers/bias.ts";
 import type { LinearSpec } from "../layers/linear_spec.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 import type { Parameter } from "../layers/parameters.ts";
 import type {
   AdaptedLayers,
+  DenseWeight,
   Linear,
   LinearBackward,
   LinearForward,
@@ -43,10 +45,10 @@ class FullLayers implements AdaptedLayers {
   constructor(readonly context: MethodContext) {}
 
   linear(spec: LinearSpec): Linear {
-    return new FullLinear(this.context, spec);
+    return new FullLinear(this.context, spec, makeBias(this, spec));
   }
 
-  dense(name: string, rows: number, cols: number) {
+  dense(name: string, rows: number, cols: number): DenseWeight {
     const parameter = this.context.parameters.declare(name, rows, cols, rows > 1);
     return { value: () => parameter.value, gradient: () => parameter.gradient };
   }
@@ -60,7 +62,7 @@ class FullLayers implements AdaptedLayers {
   free(): void {}
 }
 
-/** A merged linear whose weight is a parameter. */
+/** A merged linear whose weight and biases are parameters. */
 class FullLinear implements Linear {
   readonly backwardReadsInput = true;
   readonly rotation = 1;
@@ -69,7 +71,11 @@ class FullLinear implements Linear {
   readonly preferredGradientType = "f32";
   readonly #weight: Parameter;
 
-  constructor(readonly context: MethodContext, readonly spec: LinearSpec) {
+  constructor(
+    readonly context: MethodContext,
+    readonly spec: LinearSpec,
+    readonly bias: DenseWeight | null,
+  ) {
     this.#weight = context.parameters.declare(spec.name, spec.width, spec.inFeatures, true);
   }
 
@@ -90,7 +96,8 @@ class FullLinear implements Linear {
   forward(program: Program, { input, output, addend }: LinearForward): void {
     const { value: b } = this.#weight;
     const { outputFactor: alpha } = this.spec;
-    gemm(program, { layout: "nt", a: input!, b, out: output, addend, alpha });
+    const bias = biasOperand(this);
+    gemm(program, { layout: "nt", a: input!, b, out: output, alpha, ...bias, addend });
   }
 
   backward(program: Program, { dOutput, input, dInput }: LinearBackward): void {
@@ -104,6 +111,7 @@ class FullLinear implements Linear {
       accumulate: true,
       alpha,
     });
+    recordBiasGradient(program, this, dOutput);
     if (dInput) gemm(program, { layout: "nn", a: dOutput, b: value, out: dInput, alpha });
   }
 

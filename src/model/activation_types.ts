@@ -14,6 +14,11 @@ import { qkvColumns } from "./block_specs.ts";
 export function activationTypes(blocks: readonly Block[]): ActivationTypes {
   const reads = (linear: Linear) => linear.forwardReadsF32 || linear.backwardReadsInput;
   const typeIf = (test: (block: Block) => boolean) => blocks.every(test) ? "f16" : "f32";
+  const qkv = typeIf(({ plan, qkv }) =>
+    qkv.preferredOutputType === "f16" &&
+    rotatesF16(plan.attention.headDim, qkvColumns(plan.attention)[1].start)
+  );
+  const normed = blocks.some(({ qkNorm }) => qkNorm);
   return {
     normed:
       blocks.some(({ norms, qkv, gateUp }) =>
@@ -22,10 +27,9 @@ export function activationTypes(blocks: readonly Block[]): ActivationTypes {
         ? "f32"
         : null,
     hidden: blocks.some(({ down }) => reads(down)) ? "f32" : null,
-    qkv: typeIf(({ plan, qkv }) =>
-      qkv.preferredOutputType === "f16" &&
-      rotatesF16(plan.attention.headDim, qkvColumns(plan.attention)[1].start)
-    ),
+    qkv,
+    rotated: normed ? qkv : null,
+    qkRstd: normed ? "f32" : null,
     attended: typeIf(({ o }) =>
       o.preferredOutputType === "f16" && (!reads(o) || !!o.backwardTakesF16Input)
     ),

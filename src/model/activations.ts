@@ -9,6 +9,7 @@
 
 import { ELEMENT_BYTES, type Matrix, pitchOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
+import { qkNormRows } from "../kernels/attention/qk_norm.ts";
 import type { DenseType } from "../layers/method.ts";
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
@@ -30,8 +31,9 @@ const KEPT = [
   ...["attentionBranch", "mlpBranch"] as const,
 ] as const;
 /** Values that live only within a block's forward or backward. */
-const PASSING = ["normed", "hidden", "final"] as const;
+const PASSING = ["normed", "rotated", "hidden", "final"] as const;
 const PASSING_BACKWARD = [
+  "qkRstd",
   "dResidual",
   "dNormed",
   "dHidden",
@@ -69,6 +71,7 @@ export function planActivations(
 ): PlannedActivation[] {
   const { attention: { heads, headDim }, mlp } = layers[0];
   const { qkv, gateUp } = blockSpecs(layers[0], hiddenSize, 0);
+  const qkNorm = layers.find(({ attention }) => attention.qkNorm)?.attention.qkNorm;
   const queries = heads * headDim;
   const widths: Record<ActivationName, number> = {
     input: hiddenSize,
@@ -80,6 +83,8 @@ export function planActivations(
     attentionBranch: hiddenSize,
     mlpBranch: hiddenSize,
     normed: hiddenSize,
+    rotated: qkv.width,
+    qkRstd: qkNorm ? qkNormRows(qkNorm.over, layers[0].attention) : 0,
     hidden: mlp.width,
     final: hiddenSize,
     dResidual: hiddenSize,

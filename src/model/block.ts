@@ -12,8 +12,11 @@
  * There is one forward, for training, evaluation, logits and generation. They differ in what
  * queries attend to (`attend`), and in how many rows linear layers take at a time.
  *
- * The forward keeps x, qkv (after rope), the attention's output and log-sum-exp, postAttention,
- * gate,up, and the outputs of o and down where a norm follows. Norms and SwiGLU are computed again where a linear layer needs its input for its own
+ * What stands between qkv and attention is in `attention_inputs.ts`: rope, and norms of queries and keys.
+ *
+ * The forward keeps x, qkv (after rope, or before norms of q and k), the attention's output and
+ * log-sum-exp, postAttention, gate,up, and the outputs of o and down where a norm follows. Norms and
+ * SwiGLU are computed again where a linear layer needs its input for its own
  * gradient; FALQON's only where A is trained. Where a layer multiplies in low precision, norm and
  * SwiGLU write its input in that at once, and in f32 only if something reads it. What is widest is
  * f16 where layers can write or read that: see `activation_types.ts`.
@@ -24,17 +27,23 @@
  * @module
  */
 
-import { type ColumnBlock, columnsOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import { type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
-import { rope } from "../kernels/attention/rope.ts";
-import type { AttentionHeads } from "../kernels/attention/shapes.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { Linear } from "../layers/method.ts";
 import type { ActivationName, Activations } from "./activations.ts";
-import { qkvColumns as placesOfQkv } from "./block_specs.ts";
+import {
+  anglesOf,
+  attentionInputGradients,
+  attentionInputs,
+  attentionInputsAgain,
+  type QkNorm,
+  type QkvColumns,
+  qkvColumns,
+} from "./attention_inputs.ts";
 import {
   type BranchEnd,
   branchGradient,
@@ -47,15 +56,18 @@ import {
 import { inputAgain } from "./input_again.ts";
 import type { LinearInput, Norm } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
-import type { TokenBuffers } from "./token_buffers.ts";
+import type { Rotation } from "./rope_buffers.ts";
+import { documentsIn, type TokenBuffers } from "./token_buffers.ts";
 
 /** The layers of a block. */
 export interface Block {
   plan: LayerPlan;
   norms: Readonly<Record<keyof LayerPlan["norms"], Norm | null>>;
   qkv: Linear;
-  /** From `uploadRopeFrequencies`. */
-  frequencies: Vector;
+  /** The norms of queries and keys, where the plan has them. */
+  qkNorm: QkNorm | null;
+  /** How queries and keys are turned; null where they are not. */
+  rotation: Rotation | null;
   o: Linear;
   gateUp: Linear;
   down: Linear;
@@ -77,15 +89,6 @@ export interface Pass {
   linearRows: number;
 }
 
-/** The columns of a merged matrix that are q, k and v, and what attention makes of them. */
-export interface QkvColumns extends AttentionHeads {
-  q: ColumnBlock;
-  k: ColumnBlock;
-  v: ColumnBlock;
-  /** Factor of q·k. */
-  scale: number;
-}
-
 /** What attention reads, rotated, and where its output goes. */
 export interface AttentionIo extends QkvColumns {
   output: Matrix;
@@ -96,8 +99,8 @@ export interface AttentionIo extends QkvColumns {
 export type Attend = (pass: Pass, layer: number, io: AttentionIo) => void;
 
 /** To the tokens of the pass itself, each to those before it in its document. */
-export const attendToPass: Attend = ({ program, tokens: { documents } }, _layer, io) => {
-  attentionForward(program, { ...io, documents });
+export const attendToPass: Attend = ({ program, tokens }, _layer, io) => {
+  attentionForward(program, { ...io, documents: documentsIn(tokens, io.window) });
 };
 
 /** Records block `layer`: from activation `input` of the layer to that of the next. */
@@ -115,8 +118,7 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
     block.qkv.forward(program, { ...qkv, output: get("qkv") });
   });
   const get = activationsOf(pass, layer);
-  const qkv = qkvColumns(block, get("qkv"));
-  recordRope(pass, block, qkv);
+  const qkv = attentionInputs(pass, block, layer);
   attend(pass, layer, { ...qkv, output: get("attended"), logSumExp: get("logSumExp") });
   inGroups(pass, layer, ({ get, inputOf }) => {
     const codes = joinStream(program, branchEnds(block, get).attention, {
@@ -253,19 +255,19 @@ export function blockBackward(
   const dO = branchGradient(pass, ends.attention, joined);
   block.o.backward(program, { ...dO, input: get("attended"), dInput: get("dAttended") });
   rotate(program, { input: get("dAttended"), block: block.o.rotation });
-  const { positions, documents } = tokens;
   const gradient = qkvColumns(block, get("dQkv"));
   attentionBackward(program, {
-    ...qkvColumns(block, get("qkv")),
-    documents,
+    ...attentionInputsAgain(pass, block, layer),
+    documents: documentsIn(tokens, gradient.window),
     output: get("attended"),
     logSumExp: get("logSumExp"),
     dOutput: get("dAttended"),
-    rotation: { positions, frequencies: block.frequencies },
+    rotation: anglesOf(block, tokens) ?? undefined,
     dQ: gradient.q,
     dK: gradient.k,
     dV: gradient.v,
   });
+  attentionInputGradients(pass, block, layer);
   const qkv = branchInputAgain(pass, starts.attention);
   block.qkv.backward(program, {
     dOutput: get("dQkv"),
@@ -278,19 +280,4 @@ export function blockBackward(
 
 function activationsOf({ activations, rows }: Pass, layer: number): GetActivation {
   return (name, ofLayer = layer) => activations.get(name, rows, ofLayer);
-}
-
-function qkvColumns({ plan }: Block, merged: Matrix): QkvColumns {
-  const [q, k, v] = placesOfQkv(plan.attention)
-    .map(({ start, rows }) => columnsOf(merged, start, rows));
-  const { heads, kvHeads, headDim, scale } = plan.attention;
-  return { q, k, v, heads, kvHeads, headDim, scale };
-}
-
-function recordRope(
-  { program, tokens: { positions } }: Pass,
-  { frequencies }: Block,
-  { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim }: QkvColumns,
-): void {
-  rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, positions, frequencies });
 }

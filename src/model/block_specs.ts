@@ -24,18 +24,24 @@ export interface BlockSpecs {
 /** Describes the merged linears of block `layer`. */
 export function blockSpecs(plan: LayerPlan, hiddenSize: number, layer: number): BlockSpecs {
   const { attention, mlp, residualScale } = plan;
-  const merge = (name: string, inFeatures: number, ...roles: LinearRole[]): LinearSpec => ({
+  const { qkv, o } = attention.bias;
+  const merge = (
+    name: string,
+    inFeatures: number,
+    bias: boolean,
+    ...roles: LinearRole[]
+  ): LinearSpec => ({
     name: `layers.${layer}.${name}`,
     inFeatures,
-    ...mergeRows(plan, roles),
+    ...mergeRows(plan, bias, roles),
   });
   // Whether a branch is scaled or what its last layer multiplies is the same.
   const last = (spec: LinearSpec) => ({ ...spec, outputFactor: residualScale });
   return {
-    qkv: merge("qkv", hiddenSize, "q", "k", "v"),
-    o: last(merge("o", attention.heads * attention.headDim, "o")),
-    gateUp: merge("gate_up", hiddenSize, "gate", "up"),
-    down: last(merge("down", mlp.width, "down")),
+    qkv: merge("qkv", hiddenSize, qkv, "q", "k", "v"),
+    o: last(merge("o", attention.heads * attention.headDim, o, "o")),
+    gateUp: merge("gate_up", hiddenSize, mlp.bias, "gate", "up"),
+    down: last(merge("down", mlp.width, mlp.bias, "down")),
   };
 }
 
@@ -63,6 +69,7 @@ function placesOf(rows: readonly number[]): Place[] {
 /** The parts of a merged linear layer: one for each tensor. */
 function mergeRows(
   { attention, tensors }: LayerPlan,
+  bias: boolean,
   roles: readonly LinearRole[],
 ): Pick<LinearSpec, "parts" | "width"> {
   const places = placesOf(roles.map((role) => tensors[role].rows));
@@ -91,6 +98,7 @@ function mergeRows(
       rows: end - first,
       ...(!isPlain && { order }),
       start: first,
+      ...(bias && { bias }),
     };
   });
   return { parts, width: roundUp(start + rows, 16) };

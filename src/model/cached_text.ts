@@ -7,6 +7,9 @@
  * `attention_decode` reads the cache, which has the element type of q, k and v, and adds up in f32
  * as `attention_forward` does.
  *
+ * Where documents beyond the original context are turned by other frequencies (longrope), a text
+ * that grows beyond it is computed again, once: its cached keys were turned by the short ones.
+ *
  * @module
  */
 
@@ -20,7 +23,14 @@ import { Activations } from "./activations.ts";
 import { type Attend, attendToPass, type Pass } from "./block.ts";
 import type { Network } from "./network.ts";
 import { recordBlocks, recordFinalNorm } from "./passes.ts";
-import { allocateTokens, sequenceArrays, type TokenBuffers, writeTokens } from "./token_buffers.ts";
+import {
+  allocateTokens,
+  freeTokens,
+  sequenceArrays,
+  type TokenBuffers,
+  turnAt,
+  writeTokens,
+} from "./token_buffers.ts";
 
 /**
  * Tokens that a network reserves memory for where nothing has before: enough for GEMMs to be
@@ -45,7 +55,7 @@ export class CachedText implements Disposable {
   readonly #logits: Matrix;
   /** The row of the last token in them. */
   #lastRow = 0;
-  #length = 0;
+  #ids: number[] = [];
   #program: Program | null = null;
   /** What the program was recorded for: a network that grows frees what the program binds. */
   #reserved: ReservedRows | null = null;
@@ -77,7 +87,7 @@ export class CachedText implements Disposable {
 
   /** Tokens so far. */
   get length(): number {
-    return this.#length;
+    return this.#ids.length;
   }
 
   /**
@@ -88,7 +98,8 @@ export class CachedText implements Disposable {
    * capacity has left.
    */
   async append(ids: readonly number[]): Promise<void> {
-    if (this.#length === 0 && ids.length > 1) await this.#begin(ids);
+    const anew = this.length === 0 ? ids.length > 1 : this.#becomesLong(ids.length);
+    if (anew) await this.#begin([...this.#ids, ...ids]);
     else for (const id of ids) await this.#appendOne(id);
   }
 
@@ -104,6 +115,13 @@ export class CachedText implements Disposable {
     this.#resources[Symbol.dispose]();
   }
 
+  /** Whether with so many more tokens all are turned by other frequencies. */
+  #becomesLong(count: number): boolean {
+    const { longContext } = this.#token.tokens;
+    return longContext !== null && this.length <= longContext && this.length + count > longContext;
+  }
+
+  /** Computes all tokens of a text together. */
   async #begin(ids: readonly number[]): Promise<void> {
     const { rows: linearRows } = reserveRows(this.#network);
     using workspace = new PassWorkspace(this.#network, ids.length);
@@ -111,16 +129,21 @@ export class CachedText implements Disposable {
     await submitOnce(this.#device, (program) => {
       this.#record(workspace.pass(program, linearRows), attendToPass);
     });
-    this.#length = ids.length;
+    this.#ids = [...ids];
     this.#lastRow = (ids.length - 1) % ROW_ALIGNMENT;
   }
 
   async #appendOne(id: number): Promise<void> {
     const program = await this.#tokenProgram();
-    const { ids, positions } = this.#token.tokens;
-    this.#device.write(ids, Uint32Array.of(id));
-    this.#device.write(positions, Uint32Array.of(this.#length));
-    this.#device.write(this.#cachedLength, Uint32Array.of(++this.#length));
+    const { tokens } = this.#token;
+    const position = this.#ids.length;
+    const length = this.#ids.push(id);
+    this.#device.write(tokens.ids, Uint32Array.of(id));
+    this.#device.write(tokens.positions, Uint32Array.of(position));
+    if (tokens.longContext !== null) {
+      this.#device.write(tokens.turns, Uint32Array.of(turnAt(position, length, tokens)));
+    }
+    this.#device.write(this.#cachedLength, Uint32Array.of(length));
     program.run();
     this.#lastRow = 0;
   }
@@ -168,7 +191,7 @@ class PassWorkspace implements Disposable {
     const mode = { tokens: rows, training: false, checkpointing: false };
     this.#device = device;
     this.activations = new Activations(device, config, mode, activationTypes(blocks));
-    this.tokens = allocateTokens(device, rows);
+    this.tokens = allocateTokens(device, rows, config.plan.layers);
   }
 
   /** A pass of as many tokens as there is memory for. */
@@ -178,8 +201,7 @@ class PassWorkspace implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    const { ids, targets, positions, documents } = this.tokens;
-    this.#device.free(ids, targets, positions, documents);
+    freeTokens(this.#device, this.tokens);
     this.activations[Symbol.dispose]();
   }
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { AdaptedLayers } from "../layers/method.ts";
+import type { AdaptedLayers, DenseWeight } from "../layers/method.ts";
+import { makeQkNorm } from "./attention_inputs.ts";
 import type { Block } from "./block.ts";
 import type { BlockSpecs } from "./block_specs.ts";
 import type { Norm } from "./norm.ts";
@@ -15,6 +16,8 @@ import type { RopeBuffers } from "./rope_buffers.ts";
 export interface LayerMakers {
   layers: AdaptedLayers;
   norm: (plan: NormPlan) => Norm;
+  /** Makes a weight of one row. */
+  dense: (name: string, cols: number) => DenseWeight;
   ropeBuffers: RopeBuffers;
 }
 
@@ -22,17 +25,18 @@ export interface LayerMakers {
 export function makeBlock(
   plan: LayerPlan,
   specs: BlockSpecs,
-  { layers, norm, ropeBuffers }: LayerMakers,
+  { layers, norm, dense, ropeBuffers }: LayerMakers,
 ): Block {
   const normAt = (at: keyof LayerPlan["norms"]) => plan.norms[at] && norm(plan.norms[at]);
   const attentionIn = normAt("attentionIn");
   const qkv = layers.linear(specs.qkv);
-  const frequencies = ropeBuffers.of(plan.attention);
+  const qkNorm = makeQkNorm(plan.attention, dense);
+  const rotation = ropeBuffers.of(plan.attention);
   const o = layers.linear(specs.o);
   const attentionOut = normAt("attentionOut");
   const mlpIn = normAt("mlpIn");
   const gateUp = layers.linear(specs.gateUp);
   const down = layers.linear(specs.down);
   const norms = { attentionIn, attentionOut, mlpIn, mlpOut: normAt("mlpOut") };
-  return { plan, norms, qkv, frequencies, o, gateUp, down };
+  return { plan, norms, qkv, qkNorm, rotation, o, gateUp, down };
 }

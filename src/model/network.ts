@@ -9,7 +9,8 @@ import { firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
-import { loadMatrix, readDense, weightName } from "../layers/load.ts";
+import { loadBias } from "../layers/bias.ts";
+import { loadMatrix, readDense, readTensor } from "../layers/load.ts";
 import { Parameters } from "../layers/parameters.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
@@ -24,7 +25,7 @@ import type { Norm } from "./norm.ts";
 import * as passes from "./passes.ts";
 import type { NormPlan } from "./plan.ts";
 import { RopeBuffers } from "./rope_buffers.ts";
-import { allocateTokens, firstTokens, type TokenBuffers } from "./token_buffers.ts";
+import { allocateTokens, firstTokens, freeTokens, type TokenBuffers } from "./token_buffers.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 
 /** Options of {@linkcode Network.create}. */
@@ -81,7 +82,8 @@ export class Network implements passes.Decoder, Disposable {
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
     const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);
-    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm }));
+    const dense = (name: string, cols: number) => this.#dense(name, 1, cols);
+    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm, dense }));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     this.head = new LmHead(
@@ -102,6 +104,7 @@ export class Network implements passes.Decoder, Disposable {
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
         await linear.load(source);
+        await loadBias(options.device, linear, source);
       }
       if (!options.restoring) await network.layers.refresh?.();
       await options.device.finish();
@@ -138,7 +141,7 @@ export class Network implements passes.Decoder, Disposable {
     const types = activationTypes(this.blocks);
     this.#activations = new Activations(this.device, this.config, merged, types);
     const { tokens } = merged;
-    this.#tokens = allocateTokens(this.device, tokens);
+    this.#tokens = allocateTokens(this.device, tokens, this.config.plan.layers);
     this.#rowLoss = this.device.vector(tokens, "f32", "losses of the tokens");
     this.head.reserve(tokens);
     this.#rstd = Array.from(
@@ -166,8 +169,8 @@ export class Network implements passes.Decoder, Disposable {
     this.#programs.clear();
     this.#activations?.[Symbol.dispose]();
     this.#activations = null;
-    const { ids, targets, positions, documents } = this.#tokens ?? {};
-    this.device.free(ids, targets, positions, documents, this.#rowLoss, ...this.#rstd);
+    if (this.#tokens) freeTokens(this.device, this.#tokens);
+    this.device.free(this.#rowLoss, ...this.#rstd);
     this.head.release();
     this.#tokens = this.#rowLoss = null;
     this.#rstd = [];
@@ -228,10 +231,8 @@ export class Network implements passes.Decoder, Disposable {
   async readParameter(name: string): Promise<Float32Array<ArrayBuffer>> {
     const dense = this.dense.get(name);
     if (dense) return await readDense(this.device, dense.value());
-    for (const linear of this.linears()) {
-      const index = linear.spec.parts.findIndex((part) => weightName(part) === name);
-      if (index >= 0) return await linear.readWeight(index);
-    }
+    const values = await readTensor(this.device, this.linears(), name);
+    if (values) return values;
     throw new TypeError(`The model has no parameter "${name}"`);
   }
 

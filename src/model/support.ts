@@ -7,10 +7,12 @@
 
 import { ModelError } from "../errors.ts";
 import type { JsonFields } from "../io/json.ts";
+import { MAX_HEAD_DIM } from "../kernels/attention/shapes.ts";
 import type { LayerPlan, ModelPlan, NormPlan } from "./plan.ts";
+import { longContexts } from "./token_buffers.ts";
 
 /** The head sizes that the attention kernels are built for. */
-const HEAD_DIM = { min: 8, max: 128 };
+const HEAD_DIM = { min: 8, max: MAX_HEAD_DIM };
 
 /** Something that no kernel computes yet. */
 interface Limit {
@@ -29,48 +31,13 @@ const inLayers = (asks: (layer: LayerPlan) => boolean) => (plan: ModelPlan) =>
 const inNorms = (asks: (norm: NormPlan) => boolean) => (plan: ModelPlan) =>
   [plan.finalNorm, ...plan.layers.flatMap(({ norms }) => Object.values(norms))]
     .some((norm) => norm !== null && asks(norm));
-const NO_BIAS = "choose a model whose linear layers have no biases";
 
 const LIMITS: readonly Limit[] = [
   {
-    asks: inLayers(({ attention }) => attention.window !== null),
-    fields: ["sliding_window", "layer_types"],
-    wanted: "null",
-    remedy: "choose a Mistral model that attends to the whole context, such as 7B v0.3, Nemo or " +
-      "Small 24B (sliding windows are not computed yet; an absent field means 4096)",
-  },
-  {
-    asks: inLayers(({ attention: { bias } }) => bias.qkv || bias.o),
-    fields: ["attention_bias"],
-    wanted: "false",
-    remedy: NO_BIAS,
-  },
-  {
-    asks: inLayers(({ mlp }) => mlp.bias),
-    fields: ["mlp_bias"],
-    wanted: "false",
-    remedy: NO_BIAS,
-  },
-  {
-    asks: inLayers(({ attention: { rope } }) => rope === null),
-    fields: ["no_rope_layers", "no_rope_layer_interval"],
-    wanted: "absent",
-    remedy: "choose a model that rotates queries and keys in every layer",
-  },
-  {
-    asks: inLayers(({ attention: { rope } }) =>
-      rope !== null &&
-      (rope.factor !== 1 || rope.queryScale !== null || rope.scaling?.type === "longrope")
-    ),
-    fields: ["rope_parameters", "rope_scaling"],
-    wanted: "without a factor",
-    remedy: "choose a model whose cosines, sines and queries have none",
-  },
-  {
-    asks: inLayers(({ attention }) => attention.softCap !== null),
-    fields: ["attn_logit_softcapping"],
-    wanted: "null",
-    remedy: "choose a model without a cap of the attention scores",
+    asks: ({ layers }) => longContexts(layers).length > 1,
+    fields: ["rope_parameters"],
+    wanted: "of one original_max_position_embeddings",
+    remedy: "choose a model whose layers are all made for the same original context",
   },
   {
     asks: ({ head }) => head.softCap !== null,
@@ -98,12 +65,6 @@ const LIMITS: readonly Limit[] = [
     fields: ["use_parallel_residual", "model_type"],
     wanted: "false",
     remedy: "choose a model whose MLP follows its attention",
-  },
-  {
-    asks: inLayers(({ attention }) => attention.qkNorm !== null),
-    fields: ["use_qk_norm", "model_type"],
-    wanted: "that of a model without norms of queries and keys",
-    remedy: "choose such a model",
   },
   {
     asks: inNorms(({ kind }) => kind !== "rms"),

@@ -1,4 +1,4 @@
-import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { join } from "node:path";
 import { writeOutliers } from "../../bench/outliers.ts";
 import { contenders, GROUPS, makeMethod } from "../../bench/support/accuracy_methods.ts";
@@ -53,6 +53,8 @@ Deno.test("the accuracy table has the best rate by the mean over seeds, and shar
   ]);
   assertEquals(cells("qlora")[5], "78.9 %"); // 1.5 of 1.9
   assertEquals(cells("qlora").at(-1), "0.1: 2.5000, 0.2: – |");
+  const alone = reportTables([result("qlora", 0.1, 2, 2.5)], "lora f16");
+  assertMatch(alone, /\| qlora \| 0\.1 \| [\d.]+ \| 2\.5000 \| 2\.5000 \| – \| – \|/);
 });
 
 Deno.test("an exact number of last rows is held out, of lines and of an array", () =>

@@ -153,7 +153,7 @@ Deno.test("the figure shows the last time of every method by path", () => {
   const svg = drawSteps([
     line("a", "falqon", "native", 900),
     line("b", "qlora", "native", 2000.4),
-    line("c", "falqon", "dawn", 99.44),
+    line("c", "falqon int8", "dawn", 99.44),
     line("a", "falqon", "native", 800),
     { group: "torch", label: "t", method: "peft-lora-bf16", compiled: true, stepMs: 170 },
     { group: "methods", label: "x", error: "out of time" },
@@ -163,7 +163,7 @@ Deno.test("the figure shows the last time of every method by path", () => {
   const shown = [...svg.matchAll(/>([\d.]+ ms)</g)].map(([, ms]) => ms);
   assertEquals(shown, ["99.4 ms", "800 ms", "2000 ms", "170 ms"]);
   assertMatch(svg, /A &amp; B &lt;GPU>/);
-  assertMatch(svg, /<desc[^>]*>WebGPU with tensor cores \(Dawn\): falqon 99.4 ms\./);
+  assertMatch(svg, /<desc[^>]*>WebGPU with tensor cores \(Dawn\): falqon int8 99.4 ms\./);
   assertMatch(svg, /PyTorch \(CUDA\): PEFT LoRA, compiled 170 ms\./);
   assertEquals(svg.match(/<rect class="ours"/g)!.length, 2);
   assertThrows(() => drawSteps([]), RangeError, "no step times");

@@ -18,6 +18,12 @@ import type { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { attentionBackward, attentionForward } from "../../src/kernels/attention/attention.ts";
+import {
+  qkNorm,
+  qkNormBackward,
+  qkNormWeightGradient,
+} from "../../src/kernels/attention/qk_norm.ts";
+import { addColumnSums } from "../../src/kernels/rows/column_sums.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
 import { planMemory } from "../../src/train/memory.ts";
@@ -73,6 +79,12 @@ function recordWidening(device: Device): void {
   widen(new Program(device), { raw: device.allocate(2 * 5 * 7, "raw"), dtype: "BF16", out });
 }
 
+/** Records the gradient of a bias, which the tiny model has none of. */
+function recordBiasGradient(device: Device): void {
+  const [input, out] = [5, 1].map((rows) => columnsOf(device.matrix(rows, 7, "f32", "operand")));
+  addColumnSums(new Program(device), { input, out });
+}
+
 /** Records adding a gradient to that of a stream without a norm between, which the tiny model has none of. */
 function recordAdding(device: Device): void {
   const [input, output] = [0, 1].map(() => device.matrix(5, 7, "f32", "gradients"));
@@ -100,6 +112,36 @@ function recordWideHeads(device: Device): void {
   attentionBackward(program, { ...both, rotation, dOutput: output, dQ, dK, dV });
 }
 
+/** Records the norms of queries and keys, which the tiny model has none of: their weights are trained in f32 alone. */
+function recordQkNorms(device: Device): void {
+  const [tokens, heads, kvHeads, headDim] = [5, 2, 1, 64];
+  const shape = { over: "head", heads, kvHeads, headDim } as const;
+  const columns = (matrix: Matrix) => ({
+    q: columnsOf(matrix, 0, heads * headDim),
+    k: columnsOf(matrix, heads * headDim, headDim),
+    v: columnsOf(matrix, (heads + 1) * headDim, headDim),
+  });
+  const make = (type: "f32" | "f16") => device.matrix(tokens, 4 * headDim, type, "qkv");
+  const weight = device.vector(headDim, "f32", "weight");
+  const rstd = device.matrix(tokens, heads + kvHeads, "f32", "rstd");
+  const rotation = {
+    positions: device.vector(tokens, "u32", "positions"),
+    frequencies: device.vector(headDim, "u32", "frequencies"),
+  };
+  const program = new Program(device);
+  const [type, dQkv] = [device.hasF16 ? "f16" : "f32", make("f32")] as const;
+  const weights = { ...shape, qWeight: weight, kWeight: weight };
+  qkNorm(program, {
+    ...{ ...weights, ...columns(make(type)), eps: 1e-6, rotation, rstd },
+    output: make(type),
+  });
+  qkNormWeightGradient(program, {
+    ...{ ...shape, ...columns(make("f32")), rstd, dQkv },
+    ...{ dQWeight: weight, dKWeight: weight },
+  });
+  qkNormBackward(program, { ...weights, ...columns(make(type)), rstd, dQkv });
+}
+
 /** The text of each kernel's first variant on a GPU, by the name of the kernel. */
 async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Map<string, string>> {
   const asked = await kernelsOf(async () => {
@@ -109,8 +151,10 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     await planMemory({ ...request, gradientCheckpointing: false, updateStats: false });
     for (const method of methods) await recordRun(open(), method);
     recordWidening(device);
+    recordBiasGradient(device);
     recordAdding(device);
     recordWideHeads(device);
+    recordQkNorms(device);
   });
   return new Map([...asked].map(([name, [first]]) => [name, first.code]));
 }

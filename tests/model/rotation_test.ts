@@ -22,7 +22,14 @@ function rotatedLinear(linear: Linear): Linear {
   const { preferredOutputType, preferredGradientType } = linear;
   const rotation = rotationBlock(spec.inFeatures);
   return {
-    ...{ spec, backwardReadsInput, forwardReadsF32, preferredOutputType, preferredGradientType },
+    ...{
+      spec,
+      bias: linear.bias,
+      backwardReadsInput,
+      forwardReadsF32,
+      preferredOutputType,
+      preferredGradientType,
+    },
     rotation,
     reserve: (tokens) => linear.reserve(tokens),
     load: (source) => linear.load(source),

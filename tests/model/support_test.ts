@@ -36,27 +36,23 @@ function withRope(change: Partial<RopePlan>): ModelPlan {
   return withAttention({ rope: { ...plan.layers[2].attention.rope!, ...change } });
 }
 
+function longrope(originalMaxPositionEmbeddings: number): RopePlan["scaling"] {
+  const factors = Array.from({ length: 8 }, (_, i) => i + 1);
+  const [shortFactors, longFactors] = [factors, factors];
+  return { type: "longrope", shortFactors, longFactors, originalMaxPositionEmbeddings };
+}
+
 function withNorms(change: Partial<Record<keyof LayerPlan["norms"], NormPlan | null>>): ModelPlan {
   return withLayer(({ norms }) => ({ norms: { ...norms, ...change } }));
 }
 
 Deno.test("a plan that asks for what no kernel computes is refused, whichever family made it", () => {
-  const { attention, mlp } = plan.layers[2];
+  const { attention } = plan.layers[2];
   const cases: [string, ModelPlan, field: string][] = [
-    ["a window", withAttention({ window: 4096 }), "sliding_window"],
-    ["a cap of scores", withAttention({ softCap: 50 }), "attn_logit_softcapping"],
-    ["no rotation", withAttention({ rope: null }), "no_rope_layers"],
-    ["a factor of rotation", withRope({ factor: 1.2 }), "rope_parameters"],
-    [
-      "norms of q and k",
-      withAttention({
-        qkNorm: { over: "head", weightOffset: 0, eps: 1e-6, tensors: { q: "q_norm", k: "k_norm" } },
-      }),
-      "model_type",
-    ],
-    ["biases of q, k, v", withAttention({ bias: { qkv: true, o: false } }), "attention_bias"],
-    ["a bias of o", withAttention({ bias: { qkv: false, o: true } }), "attention_bias"],
-    ["biases of the MLP", withLayer(() => ({ mlp: { ...mlp, bias: true } })), "mlp_bias"],
+    ["two original contexts", {
+      ...plan,
+      layers: [64, 128].flatMap((length) => withRope({ scaling: longrope(length) }).layers),
+    }, "rope_parameters"],
     [
       "branches that are scaled and normed",
       withLayer(({ norms }) => ({

@@ -1,4 +1,4 @@
-import { applyRopeBackward } from "./rope.ts";
+import { applyRopeBackward, type Turning } from "./rope.ts";
 import { addScaled, dot } from "./vector.ts";
 
 /** The head layout and the document boundaries of an attention call. */
@@ -74,6 +74,10 @@ export interface AttentionRotation {
   positions: ArrayLike<number>;
   /** `[headDim / 2]`. */
   inverseFrequencies: ArrayLike<number>;
+  /** What else happened to q and k. */
+  turning?: Turning;
+  /** Factor of each token's q. */
+  queryFactors?: ArrayLike<number>;
 }
 
 /**
@@ -118,9 +122,10 @@ export function attentionBackward(
     }
   });
   if (!rotation) return { dq, dk, dv };
-  const { positions, inverseFrequencies } = rotation;
-  const turnedBack = (d: Float64Array) => applyRopeBackward(d, positions, inverseFrequencies);
-  return { dq: turnedBack(dq), dk: turnedBack(dk), dv };
+  const { positions, inverseFrequencies, turning, queryFactors: tokenFactors } = rotation;
+  const turnedBack = (d: Float64Array, more?: Turning) =>
+    applyRopeBackward(d, positions, inverseFrequencies, { ...turning, ...more });
+  return { dq: turnedBack(dq, { tokenFactors }), dk: turnedBack(dk), dv };
 }
 
 /** A score: the product of a query and a key, scaled and capped. */

@@ -36,6 +36,8 @@ export interface Finish {
   rowScales?: Float32Array;
   columnScales?: Float32Array;
   alpha?: number;
+  /** `[n]` */
+  bias?: Float32Array;
   /** `[m, n]`, what the output held. */
   old?: Float32Array;
   /** `[m, n]` */
@@ -46,14 +48,15 @@ export interface Finish {
 export function finishedProduct(
   sums: Float64Array,
   n: number,
-  { rowScales, columnScales, alpha = 1, old, addend }: Finish,
+  { rowScales, columnScales, alpha = 1, bias, old, addend }: Finish,
 ): Float32Array {
   const rounded = Math.fround;
   return Float32Array.from(sums, (sum, i) => {
     const row = rounded(alpha / (rowScales?.[Math.floor(i / n)] ?? 1));
     const column = rounded(1 / (columnScales?.[i % n] ?? 1));
     const scaled = rounded(rounded(sum) * rounded(row * column));
-    const added = old ? rounded(scaled + old[i]) : scaled;
+    const biased = bias ? rounded(scaled + bias[i % n]) : scaled;
+    const added = old ? rounded(biased + old[i]) : biased;
     return addend ? rounded(added + addend[i]) : added;
   });
 }

@@ -1,16 +1,35 @@
 import { matmulNN, matmulNT, matmulTN } from "./matmul.ts";
 
 /**
- * A linear layer without bias, `y = x·Wᵀ`.
+ * A linear layer, `y = x·Wᵀ + bias`.
  *
  * @param x `[rows, inputs]`.
  * @param weight W `[outputs, inputs]`.
  * @param rows Rows of x; the other sizes follow.
+ * @param bias `[outputs]`; none by default.
  * @returns y `[rows, outputs]`.
  */
-export function linear(x: Float64Array, weight: Float64Array, rows: number): Float64Array {
+export function linear(
+  x: Float64Array,
+  weight: Float64Array,
+  rows: number,
+  bias?: Float64Array,
+): Float64Array {
   const inputs = x.length / rows;
-  return matmulNT(x, weight, rows, weight.length / inputs, inputs);
+  const y = matmulNT(x, weight, rows, weight.length / inputs, inputs);
+  return bias ? y.map((value, i) => value + bias[i % bias.length]) : y;
+}
+
+/**
+ * Sums over the rows of a matrix: the gradient of a bias, whose every output row it is added to.
+ *
+ * @param matrix `[rows, cols]`.
+ * @returns `[cols]`.
+ */
+export function columnSums(matrix: Float64Array, rows: number): Float64Array {
+  const sums = new Float64Array(matrix.length / rows);
+  matrix.forEach((value, i) => sums[i % sums.length] += value);
+  return sums;
 }
 
 /** The gradients that {@linkcode linearBackward} returns. */

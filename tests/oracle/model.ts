@@ -20,7 +20,7 @@ import {
 import { attention, attentionBackward, type AttentionShape } from "./attention.ts";
 import { joinColumns, splitColumns } from "./columns.ts";
 import { embed, embedBackward } from "./embedding.ts";
-import { linear, linearBackward } from "./linear.ts";
+import { columnSums, linear, linearBackward } from "./linear.ts";
 import { crossEntropy } from "./loss.ts";
 import { rmsNorm, rmsNormBackward } from "./norm.ts";
 import { plannedRotation } from "./rotation_plan.ts";
@@ -372,12 +372,6 @@ function times(x: Float64Array, factor: number): Float64Array {
 
 function addRow(x: Float64Array, row: Float64Array): Float64Array {
   return x.map((value, i) => value + row[i % row.length]);
-}
-
-function columnSums(x: Float64Array, rows: number): Float64Array {
-  const sums = new Float64Array(x.length / rows);
-  x.forEach((value, i) => sums[i % sums.length] += value);
-  return sums;
 }
 
 /** c · tanh(x / c). */

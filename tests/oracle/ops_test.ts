@@ -107,6 +107,20 @@ Deno.test("attention's gradients are right across documents and shared key heads
   assertGradient(loss, v, dv, "dv");
 });
 
+Deno.test("attention's gradients go back through the cap of scaled scores", () => {
+  const capped = { ...shape, scale: 1.3, softCap: 0.8 };
+  const q = randomNormal(7 * 18, 4);
+  const k = randomNormal(7 * 6, 5);
+  const v = randomNormal(7 * 6, 6);
+  const dOut = randomNormal(7 * 18, 7);
+  const loss = () => weighted(attention(q, k, v, capped).out, dOut);
+  const output = attention(q, k, v, capped);
+  const { dq, dk, dv } = attentionBackward(dOut, q, k, v, output, capped);
+  assertGradient(loss, q, dq, "dq");
+  assertGradient(loss, k, dk, "dk");
+  assertGradient(loss, v, dv, "dv");
+});
+
 Deno.test("attention's gradients go back through the rotation of queries and keys", () => {
   const rotation = { positions: [0, 1, 2, 0, 1, 5, 900], inverseFrequencies: [0.7] };
   const heads = { ...shape, headDim: 2 };

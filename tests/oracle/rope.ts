@@ -68,6 +68,17 @@ function scaled(plain: number[], { theta, scaling }: Frequencies, long: boolean)
   }
 }
 
+/** What may happen to a head beside turning it; the default of each is nothing. */
+export interface Turning {
+  /** Factor of what the first `planes` planes turn into. */
+  factor?: { value: number; planes: number };
+  /** For each token, whether it is turned by `longFrequencies` instead. */
+  long?: ArrayLike<boolean>;
+  longFrequencies?: ArrayLike<number>;
+  /** Factor of each token, of all of its planes. */
+  tokenFactors?: ArrayLike<number>;
+}
+
 /**
  * Rotary position embedding in Hugging Face's half-split layout: within a head, dimension
  * `i` and `i + headDim/2` form a plane that is turned by `position · inverseFrequencies[i]`.
@@ -81,8 +92,9 @@ export function applyRope(
   x: Float64Array,
   positions: ArrayLike<number>,
   inverseFrequencies: ArrayLike<number>,
+  turning?: Turning,
 ): Float64Array {
-  return rotate(x, positions, inverseFrequencies, 1);
+  return rotate(x, positions, inverseFrequencies, 1, turning);
 }
 
 /**
@@ -97,8 +109,9 @@ export function applyRopeBackward(
   dy: Float64Array,
   positions: ArrayLike<number>,
   inverseFrequencies: ArrayLike<number>,
+  turning?: Turning,
 ): Float64Array {
-  return rotate(dy, positions, inverseFrequencies, -1);
+  return rotate(dy, positions, inverseFrequencies, -1, turning);
 }
 
 function rotate(
@@ -106,15 +119,18 @@ function rotate(
   positions: ArrayLike<number>,
   inverseFrequencies: ArrayLike<number>,
   direction: 1 | -1,
+  { factor = { value: 1, planes: 0 }, long, longFrequencies, tokenFactors }: Turning = {},
 ): Float64Array {
   const half = inverseFrequencies.length;
   const width = x.length / positions.length;
   const y = new Float64Array(x.length);
   for (let t = 0; t < positions.length; t++) {
+    const frequencies = long?.[t] ? longFrequencies! : inverseFrequencies;
     for (let i = 0; i < half; i++) {
-      const angle = positions[t] * inverseFrequencies[i];
-      const cos = Math.cos(angle);
-      const sin = direction * Math.sin(angle);
+      const angle = positions[t] * frequencies[i];
+      const size = (i < factor.planes ? factor.value : 1) * (tokenFactors?.[t] ?? 1);
+      const cos = size * Math.cos(angle);
+      const sin = size * direction * Math.sin(angle);
       for (let p = t * width + i; p < (t + 1) * width; p += 2 * half) {
         y[p] = x[p] * cos - x[p + half] * sin;
         y[p + half] = x[p + half] * cos + x[p] * sin;

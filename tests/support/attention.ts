@@ -25,12 +25,21 @@ export interface AttentionCase extends AttentionHeads {
   lengths: number[];
   /** Largest magnitude of q and k. Default 2. */
   scale?: number;
+  /** The kernels' `scale`. Default 1 / √headDim. */
+  scoreScale?: number;
+  /** The kernels' `softCap`. Default none. */
+  softCap?: number;
+  /** How many tokens a token sees, itself included. Default all before it. */
+  window?: number;
   /** Largest magnitude of the output's gradient. Default 1. */
   gradientScale?: number;
   /** Columns between k and q in their matrix. Default 2. */
   gap?: number;
-  /** Whether gradients are turned back. Default false. */
-  rotated?: boolean;
+  /**
+   * Whether gradients are turned back. Default false. `stretched`: turned back from longer frequencies in every second
+   * document, from a factor of some planes, and from factors of queries.
+   */
+  rotated?: boolean | "stretched";
   /** Element type of q, k and v; `rounded`: f16's values in f32. Default f32. */
   qkvType?: "f32" | "f16" | "rounded";
   /** Element type of the output. Default f32. */
@@ -66,6 +75,7 @@ export async function runAttention(
 ): Promise<AttentionResult> {
   const { heads, kvHeads, headDim, lengths, scale = 2, gradientScale = 1, gap = 2 } = given;
   const { rotated = false, qkvType, outputType = "f32" } = given;
+  const { scoreScale, softCap, window = Infinity } = given;
   const bounds = documentBounds(lengths);
   const tokens = bounds.length / 2;
   const [wide, narrow] = [heads * headDim, kvHeads * headDim];
@@ -86,11 +96,20 @@ export async function runAttention(
     wide,
   );
   const documents = device.vector(bounds.length, "u32", "documents");
-  device.write(documents, bounds);
+  const inWindow = bounds.map((bound, i) => {
+    const token = i >> 1;
+    return i % 2 ? Math.min(bound, token + window) : Math.max(bound, token - window + 1);
+  });
+  device.write(documents, inWindow);
   const rotation = attentionRotation(bounds, headDim);
   const positions = device.vector(tokens, "u32", "positions");
   device.write(positions, rotation.positions);
-  const frequencies = uploadRopeFrequencies(device, rotation.inverseFrequencies);
+  const stretched = rotated === "stretched" ? stretch(bounds, rotation) : null;
+  if (stretched) device.write(positions, stretched.positions);
+  const frequencies = uploadRopeFrequencies(
+    device,
+    [...rotation.inverseFrequencies, ...(stretched?.oracle.turning.longFrequencies ?? [])],
+  );
   const output = device.matrix(tokens, wide, outputType, "output");
   device.write(output, new Uint8Array(output.size).fill(0xff)); // NaN
   const logSumExp = filled(device, tokens, heads, NaN);
@@ -100,13 +119,14 @@ export async function runAttention(
   const q = columnsOf(qkv, narrow + gap, wide);
   const v = columnsOf(qkv, narrow + gap + wide, narrow);
   const inGradients = (block: ColumnBlock) => ({ ...block, matrix: gradients });
-  const common = { q, k, v, documents, output, logSumExp, heads, kvHeads, headDim };
+  const scores = { scale: scoreScale, softCap };
+  const common = { q, k, v, documents, output, logSumExp, heads, kvHeads, headDim, ...scores };
   using program = new Program(device);
   forward(program, common);
   backward(program, {
     ...common,
     dOutput,
-    ...(rotated && { rotation: { positions, frequencies } }),
+    ...(rotated && { rotation: { positions, frequencies, ...stretched?.options } }),
     dQ: inGradients(q),
     dK: inGradients(k),
     dV: inGradients(v),
@@ -117,11 +137,13 @@ export async function runAttention(
     numHeads: heads,
     numKeyValueHeads: kvHeads,
     headDim,
-    documentStart: bounds.filter((_, i) => i % 2 === 0),
+    scale: scoreScale,
+    softCap,
+    documentStart: inWindow.filter((_, i) => i % 2 === 0),
   };
   const [q64, k64, v64] = [q, k, v].map((block) => takeColumns(exact, width, block));
   const want = reference.attention(q64, k64, v64, shape);
-  const turn = rotated ? rotation : undefined;
+  const turn = rotated ? { ...rotation, ...stretched?.oracle } : undefined;
   const { dq, dk, dv } = reference.attentionBackward(dOut, q64, k64, v64, want, shape, turn);
   const got = {
     output: await readOutput(device, output),
@@ -145,6 +167,29 @@ export async function runAttention(
   };
   device.free(qkv, dOutput, documents, positions, frequencies, output, logSumExp, gradients);
   return result;
+}
+
+/** All that can happen to queries and keys as they are turned, as the kernels and as the oracle take it. */
+export function stretch(
+  bounds: Uint32Array,
+  { positions, inverseFrequencies }: ReturnType<typeof attentionRotation>,
+) {
+  const { length } = positions;
+  const starts = [...new Set(bounds.filter((_, i) => i % 2 === 0))];
+  const long = Array.from({ length }, (_, t) => starts.indexOf(bounds[2 * t]) % 2 === 1);
+  const factor = { value: 1.19, planes: Math.ceil(inverseFrequencies.length / 3) };
+  const [beta, context] = [0.3, 2000];
+  return {
+    positions: positions.map((position, t) => position + (long[t] ? 2 ** 20 : 0)),
+    options: { factor, queryScale: { beta, context } },
+    oracle: {
+      turning: { long, factor, longFrequencies: inverseFrequencies.map((f, i) => f / (i + 2)) },
+      queryFactors: Array.from(
+        positions,
+        (position) => 1 + beta * Math.log(1 + Math.floor(position / context)),
+      ),
+    },
+  };
 }
 
 /** Two variants of a kernel give the same: the same bits, unless a GPU's compiler fuses operations of one and not of the other. */

@@ -78,6 +78,9 @@ export const SCALED: Record<string, unknown> = {
   residual_multiplier: 0.22,
 };
 
+/** Fields of a config.json that give every linear layer of the model a bias. */
+export const BIASES = { attention_bias: true, mlp_bias: true };
+
 /** What to write otherwise than usual. */
 export interface TinyModelOptions {
   /** Fields of config.json. */
@@ -95,8 +98,9 @@ export async function writeTinyModel(
   const random = randomGenerator(5);
   const shapes = modelTensorShapes(parseModelConfig(json, "the tiny model"));
   const tensors = [...shapes].map(([name, shape]) => {
-    const bound = shape.length === 1 ? 0.2 : 3 / Math.sqrt(shape[1]);
-    const mean = shape.length === 1 ? 1 : 0;
+    const isBias = name.endsWith(".bias");
+    const bound = isBias ? 0.5 : shape.length === 1 ? 0.2 : 3 / Math.sqrt(shape[1]);
+    const mean = shape.length === 1 && !isBias ? 1 : 0;
     const values = Float32Array.from(
       { length: shape.reduce((a, b) => a * b) },
       () => mean + bound * (2 * random() - 1),

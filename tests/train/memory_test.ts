@@ -18,7 +18,8 @@ import { METRICS_CAPACITY } from "../../src/gpu/step_state.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
-import { SANDWICH, writeTinyModel } from "../support/tiny_model.ts";
+import { FUSED_CONFIG } from "../support/fused_model.ts";
+import { BIASES, SANDWICH, writeTinyModel } from "../support/tiny_model.ts";
 
 const METHODS: Record<string, Method> = {
   "falqon": falqon({ rank: 5 }),
@@ -55,61 +56,81 @@ const METHODS: Record<string, Method> = {
 /** What reading the metrics takes for a moment, at most. */
 const METRICS_BYTES = 28 * METRICS_CAPACITY;
 
-/** Runs that say something about outputs of branches that are kept. */
-const SANDWICHED = Object.fromEntries(
-  ["falqon", "falqon in int8", "lora", "full"].map((name) => [name, METHODS[name]]),
-);
-
-for (
-  const [kind, { config: fields, methods }] of Object.entries({
-    "LLaMA's": { config: {}, methods: METHODS },
-    "a block with norms behind its branches": { config: SANDWICH, methods: SANDWICHED },
-  })
-) {
-  Deno.test(`the predicted memory of ${kind} is what a run allocates, and it does not grow`, () =>
-    withFolder((folder) => holdsPredictions(folder, fields, methods)));
-}
-
-async function holdsPredictions(
-  folder: string,
-  fields: Record<string, unknown>,
+/** Expects each method to allocate on a tiny model what was predicted, and no more while it trains. */
+function expectPredicted(
   methods: Record<string, Method>,
+  model: Record<string, unknown>,
 ): Promise<void> {
-  await writeTinyModel(folder, { config: fields });
-  const path = join(folder, "data.jsonl");
-  await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
-  const config = await readModelConfig(folder);
-  const { f16Storage: asUsual } = device.tuning;
-  const everywhere = { activations: true, gradients: true };
-  for (const [name, method] of Object.entries(methods)) {
-    for (const gradientCheckpointing of [false, true]) {
-      const f16Storage = gradientCheckpointing ? everywhere : asUsual;
-      device.tuning = { ...device.tuning, f16Storage };
-      const shape = {
-        batchSize: 3,
-        sequenceLength: 50,
-        gradientCheckpointing,
-        updateStats: false,
-      };
-      const plan = await planMemory({ config, method, device, ...shape });
-      const { weights, training, kept, passing, logits, kernels } = plan;
-      assertEquals(weights + training + kept + passing + logits + kernels, plan.total);
-      assertEquals(plan.buffers.reduce((sum, { size }) => sum + size, 0), plan.total);
+  return withFolder(async (folder) => {
+    await writeTinyModel(folder, { config: model });
+    const path = join(folder, "data.jsonl");
+    await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
+    const config = await readModelConfig(folder);
+    const { f16Storage: asUsual } = device.tuning;
+    const everywhere = { activations: true, gradients: true };
+    for (const [name, method] of Object.entries(methods)) {
+      for (const gradientCheckpointing of [false, true]) {
+        const f16Storage = gradientCheckpointing ? everywhere : asUsual;
+        device.tuning = { ...device.tuning, f16Storage };
+        const shape = {
+          batchSize: 3,
+          sequenceLength: 50,
+          gradientCheckpointing,
+          updateStats: false,
+        };
+        const plan = await planMemory({ config, method, device, ...shape });
+        const { weights, training, kept, passing, logits, kernels } = plan;
+        assertEquals(weights + training + kept + passing + logits + kernels, plan.total);
+        assertEquals(plan.buffers.reduce((sum, { size }) => sum + size, 0), plan.total);
 
-      await using _ = expectAllFreed();
-      device.peakBytes = 0;
-      using model = await Model.load(folder, { device });
-      using trainer = await Trainer.create({
-        model,
-        method,
-        data: Dataset.from(path),
-        steps: 2,
-        ...shape,
-      });
-      assertEquals(device.allocatedBytes, plan.total, `${name} ${gradientCheckpointing}`);
-      for await (const _ of trainer.run());
-      const surprise = device.peakBytes - plan.peak;
-      assert(surprise >= 0 && surprise <= METRICS_BYTES, `${name}: ${surprise} bytes`);
+        await using _ = expectAllFreed();
+        device.peakBytes = 0;
+        using model = await Model.load(folder, { device });
+        using trainer = await Trainer.create({
+          model,
+          method,
+          data: Dataset.from(path),
+          steps: 2,
+          ...shape,
+        });
+        assertEquals(device.allocatedBytes, plan.total, `${name} ${gradientCheckpointing}`);
+        for await (const _ of trainer.run());
+        const surprise = device.peakBytes - plan.peak;
+        assert(surprise >= 0 && surprise <= METRICS_BYTES, `${name}: ${surprise} bytes`);
+      }
     }
-  }
+  });
 }
+
+Deno.test("the predicted memory is what a run allocates, and it does not grow", () =>
+  expectPredicted(METHODS, {}));
+
+Deno.test("fused weights, with an adapter on q, k and v and one on gate and up, are predicted", () =>
+  expectPredicted({
+    "falqon": falqon({ rank: 5, targetModules: ["qkv_proj", "down_proj"] }),
+    "falqon in int8": falqon({ rank: 5, format: "int8", init: "melded" }),
+    "lora": lora({ rank: 5, targetModules: ["gate_up_proj"] }),
+    "qlora": qlora({ rank: 5 }),
+    "full": full(),
+  }, FUSED_CONFIG));
+
+Deno.test("biases are predicted", () =>
+  expectPredicted({
+    "falqon": METHODS["falqon, A trained too"],
+    "qlora": METHODS.qlora,
+    "full": METHODS.full,
+  }, BIASES));
+
+Deno.test("norms of queries and keys are predicted, in f32 and in f16", () =>
+  expectPredicted({
+    "falqon in int8": METHODS["falqon in int8"],
+    "full": METHODS.full,
+  }, { model_type: "qwen3", head_dim: 16 }));
+
+Deno.test("norms behind branches, whose outputs are kept, are predicted", () =>
+  expectPredicted({
+    "falqon": METHODS.falqon,
+    "falqon in int8": METHODS["falqon in int8"],
+    "lora": METHODS.lora,
+    "full": METHODS.full,
+  }, SANDWICH));

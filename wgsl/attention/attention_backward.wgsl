@@ -6,16 +6,29 @@
 alias Dims = array<vec4<f32>, DIM_VECTORS>;
 
 //! if ROTATED
-// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in `right`,
-// where each of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
+// A dim of the row that row group y has in `right`.
+fn exchanged(y: u32, dim: u32) -> f32 {
+  let quad = dim / 4u;
+  //! if DIM_GROUPS == 1
+  return right[y / UNROLL][y % UNROLL][quad][dim % 4u];
+  //! else
+  let slice = y + quad / RIGHT_SLOTS * ROW_GROUPS;
+  return right[slice / UNROLL][slice % UNROLL][quad % RIGHT_SLOTS][dim % 4u];
+  //! end
+}
+
+// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in `right`, where
+// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS, at most 2. To be
+// called by the whole workgroup.
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
-  let part = y / UNROLL;
-  let slice = y % UNROLL;
   workgroupBarrier();
-  //! unroll j 0 DIM_VECTORS
-  right[part][slice][x + ${j}u * COLUMN_THREADS] = dims[$j];
+  //! unroll g 0 DIM_GROUPS
+  //! unroll j 0 GROUP_VECTORS
+  right[(y + ${g}u * ROW_GROUPS) / UNROLL][(y + ${g}u * ROW_GROUPS) % UNROLL][x + ${j}u * COLUMN_THREADS] =
+    dims[$g * GROUP_VECTORS + $j];
+  //! end
   //! end
   workgroupBarrier();
   var rotated: Dims;
@@ -27,11 +40,12 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let dim = min(4u * (x + ${j}u * COLUMN_THREADS) + LANES, vec4<u32>(2u * half - 1u));
     let first = dim < vec4<u32>(half);
     let other = select(dim - half, dim + half, first);
-    let others = vec4<f32>(
-      right[part][slice][other.x / 4u][other.x % 4u], right[part][slice][other.y / 4u][other.y % 4u],
-      right[part][slice][other.z / 4u][other.z % 4u], right[part][slice][other.w / 4u][other.w % 4u]);
+    let others = vec4<f32>(exchanged(y, other.x), exchanged(y, other.y), exchanged(y, other.z), exchanged(y, other.w));
     let angle = rotation(position, min(dim, other));
     rotated[$j] = dims[$j] * angle.cosine + others * select(-angle.sine, angle.sine, first);
+    //! if QUERY_BETA
+    rotated[$j] *= query_scale(position);
+    //! end
   }
   //! end
   return rotated;

@@ -33,13 +33,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let deltas = vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]);
 
       var p = Scores();
+      //! if SOFT_CAP
+      var slopes: Scores;
+      //! end
       add_products(&p, Rows(K, kv_head, first_key), Rows(Q, head, first_query), thread);
       //! unroll v 0 ROW_VECTORS
       //! unroll c 0 4
       {
         let key = min(first_key + 4u * (row_slot + ${v}u) + ${c}u, last_key);
         let visible = (queries >= vec4<u32>(key)) & (queries < vec4<u32>(documents[key].y));
+        //! if SOFT_CAP
+        let score = capped(p[4 * $v + $c] * (params.scale * LOG2_E));
+        slopes[4 * $v + $c] = cap_slope(score);
+        p[4 * $v + $c] = select(vec4<f32>(), exp2(score - statistics * LOG2_E), visible);
+        //! else
         p[4 * $v + $c] = select(vec4<f32>(), exp2((p[4 * $v + $c] * params.scale - statistics) * LOG2_E), visible);
+        //! end
       }
       //! end
       //! end
@@ -49,6 +58,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       add_products(&ds, Rows(V, kv_head, first_key), Rows(D_OUTPUT, head, first_query), thread);
       //! unroll r 0 4*ROW_VECTORS
       ds[$r] = p[$r] * (ds[$r] - deltas);
+      //! if SOFT_CAP
+      ds[$r] *= slopes[$r];
+      //! end
       //! end
       add_combinations(&dk, &ds, Rows(Q, head, first_query), thread);
     }

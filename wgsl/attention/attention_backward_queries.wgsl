@@ -1,5 +1,5 @@
 // Attention backward, gradient of the queries: dQ = scale · dS·K with dS = P ∘ (dO·Vᵀ − delta), and P = 2^(scores −
-// log_sum_exp) made again tile by tile.
+// log_sum_exp) made again tile by tile. With SOFT_CAP the cap's slope is a factor of dS.
 //
 // Shapes: as in attention_forward.wgsl; d_output [tokens, heads · head size], delta [tokens, heads]; dq somewhere in the
 // columns of d_qkv [tokens, ·]. All f32.
@@ -33,7 +33,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let query = min(first_query + 4u * (row_slot + ${v}u) + ${c}u, last_query);
       let visible = (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query));
       let at = query * params.statistics_pitch + head;
+      //! if SOFT_CAP
+      let score = capped(p[4 * $v + $c] * (params.scale * LOG2_E));
+      let probability = exp2(score - log_sum_exp[at] * LOG2_E) * cap_slope(score);
+      //! else
       let probability = exp2((p[4 * $v + $c] * params.scale - log_sum_exp[at]) * LOG2_E);
+      //! end
       ds[4 * $v + $c] = select(vec4<f32>(), probability * (ds[4 * $v + $c] - delta[at]), visible);
     }
     //! end

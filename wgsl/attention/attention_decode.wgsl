@@ -2,7 +2,8 @@
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
 // head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
-// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32.
+// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32. With SOFT_CAP scores go through
+// c · tanh(score / c); with WINDOW the token sees only the last params.window keys.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -11,12 +12,19 @@
 // - a thread makes the score of one key, even dims before odd ones in each slice of 16;
 // - a thread for each pair of dims adds up the values, key after key;
 // - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
+// With WINDOW its first tile is that kernel's as well: the first key that the first of a tile of ROWS queries sees.
 // Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 
 struct Params {
   heads: u32, kv_heads: u32, head_pairs: u32, max_length: u32,
   q_column: u32, cache_pitch: u32, output_pitch: u32, // in pairs
   scale: f32,
+//! if SOFT_CAP
+  soft_cap: f32, // in units of log 2
+//! end
+//! if WINDOW
+  window: u32,
+//! end
 }
 
 //! if QKV == f32
@@ -36,13 +44,16 @@ fn wide(pair: Pair) -> vec2<f32> { return unpack2x16float(pair); }
 
 const LOG2_E = 1.44269504088896;
 const MASKED = -3e38; // below every score
+//! if SOFT_CAP
+//! include attention_scores.wgsl
+//! end
 
 const COLUMNS = 4u * COLUMN_THREADS; // keys of a tile
 const TILES = THREADS / COLUMNS;
 const PAIRS = 8u; // pairs of dims in a slice
-const FIRST_SUMMING = 64u; // the first thread that adds up weights: there are no more pairs of dims
+const FIRST_SUMMING = THREADS / 2u; // the first thread that adds up weights: there are no more pairs of dims
 
-var<workgroup> query: array<vec2<f32>, 64>; // zeros behind the head
+var<workgroup> query: array<vec2<f32>, FIRST_SUMMING>; // zeros behind the head
 var<workgroup> scores: array<f32, THREADS>;
 var<workgroup> tile_maxima: array<f32, TILES>;
 var<workgroup> weights: array<f32, THREADS>;
@@ -62,9 +73,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var maximum = MASKED;
   var sum = 0.0;
   var result = vec2<f32>();
+  //! if WINDOW
+  let first_seen = max(end, params.window) - params.window;
+  let tile_query = (max(end, 1u) - 1u) / ROWS * ROWS;
+  let first_tile = max(tile_query + 1u, params.window) - params.window;
+  for (var first = first_tile; first < end; first += THREADS) {
+    workgroupBarrier(); // the query is there, and the last weights were used
+    let visible = first + thread >= first_seen && first + thread < end;
+  //! else
   for (var first = 0u; first < end; first += THREADS) {
     workgroupBarrier(); // the query is there, and the last weights were used
     let visible = first + thread < end;
+  //! end
     var score = 0.0;
     if (visible) {
       let start = (first + thread) * params.cache_pitch + head_start;
@@ -80,7 +100,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         //! end
       }
     }
+    //! if SOFT_CAP
+    score = select(MASKED, capped(vec4<f32>(score * scale)).x, visible);
+    //! else
     score = select(MASKED, score * scale, visible);
+    //! end
     scores[thread] = score;
     workgroupBarrier();
     if (thread % COLUMNS == 0u) {

@@ -56,7 +56,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let query = first_query + 4u * (row_slot + ${v}u) + ${c}u;
       let start = documents[min(query, last_query)].x;
       let visible = (keys >= vec4<u32>(start)) & (keys <= vec4<u32>(query));
+      //! if SOFT_CAP
+      let s = select(vec4<f32>(MASKED), capped(scores[4 * $v + $c] * scale), visible);
+      //! else
       let s = select(vec4<f32>(MASKED), scores[4 * $v + $c] * scale, visible);
+      //! end
       scores[4 * $v + $c] = s;
       tile_maxima[$v][$c] = max(max(s.x, s.y), max(s.z, s.w));
     }

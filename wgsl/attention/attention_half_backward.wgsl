@@ -27,6 +27,10 @@ fn write_gradient(
       let turned = low * angle.cosine + high * angle.sine;
       high = high * angle.cosine - low * angle.sine;
       low = turned;
+      //! if QUERY_BETA
+      low *= query_scale(positions[token]);
+      high *= query_scale(positions[token]);
+      //! end
     }
     //! end
     let at = token * params.d_qkv_pitch + column + place.x;

@@ -36,6 +36,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     add_products(&scores, Rows(Q, head, first_query), Rows(K, kv_head, first_key), 1.0h / DIVISOR, place);
     //! unroll r 0 8
     scores[$r] *= scale;
+    //! if SOFT_CAP
+    scores[$r] = capped(scores[$r]);
+    //! end
     //! end
     if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {
       let keys = first_key + columns_of(place);

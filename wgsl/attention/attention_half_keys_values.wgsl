@@ -6,7 +6,8 @@
 // key to the end of its last key's document. Nobody else adds to its rows, so the order is fixed.
 //
 // Roles: two gradients of 64 rows are more than 128 invocations have registers for. The first half makes the scores, P and
-// dV; the second dP, dS and dK, to which the first lends P through workgroup memory. Both walk through the same code.
+// dV; the second dP, dS and dK, to which the first lends P through workgroup memory, times the cap's slope with SOFT_CAP.
+// Both walk through the same code.
 //
 // Operations: 8 · head size for each visible (query, key, head), 4 products.
 //! include attention_half_backward.wgsl
@@ -53,7 +54,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         //! unroll v 0 2
         //! unroll c 0 4
         {
+          //! if SOFT_CAP
+          let score = capped(scores[4 * $v + $c] * scale);
+          var p = exp2(score - statistics);
+          scores[4 * $v + $c] = cap_slope(score);
+          //! else
           var p = exp2(scores[4 * $v + $c] * scale - statistics);
+          //! end
           if (cut) {
             let key = min(first_key + row_of(place, ${v}u, ${c}u), last_key);
             p = select(vec4<f32>(), p, (queries >= vec4<u32>(key)) & (queries < vec4<u32>(documents[key].y)));
@@ -66,7 +73,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       workgroupBarrier();
       if (!second) {
         //! unroll n 0 4
+        //! if SOFT_CAP
+        right[$n / 2][part][pair][place.y + 8u * ($n % 2)] = Eight(
+          weights[2 * $n] * vec4<f16>(scores[2 * $n]), weights[2 * $n + 1] * vec4<f16>(scores[2 * $n + 1]));
+        //! else
         right[$n / 2][part][pair][place.y + 8u * ($n % 2)] = Eight(weights[2 * $n], weights[2 * $n + 1]);
+        //! end
         //! end
       }
       workgroupBarrier();

@@ -33,7 +33,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     //! unroll c 0 4
     {
       let query = min(first_query + row_of(place, ${v}u, ${c}u), last_query);
+      //! if SOFT_CAP
+      let score = capped(scores[4 * $v + $c] * scale);
+      var p = exp2(score - log_sum_exp[query * params.statistics_pitch + head] * LOG2_E) * cap_slope(score);
+      //! else
       var p = exp2(scores[4 * $v + $c] * scale - log_sum_exp[query * params.statistics_pitch + head] * LOG2_E);
+      //! end
       if (cut) {
         p = select(vec4<f32>(), p, (keys >= vec4<u32>(documents[query].x)) & (keys <= vec4<u32>(query)));
       }

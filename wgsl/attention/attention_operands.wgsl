@@ -3,7 +3,8 @@
 // qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
 // what is written are vectors of 4. Include-only.
 //
-// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
+// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back. With SOFT_CAP scores
+// go through c · tanh(score / c) before they are masked.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
@@ -26,6 +27,9 @@ struct Params {
   output_pitch: u32, statistics_pitch: u32,
 //! end
   scale: f32,
+//! if SOFT_CAP
+  soft_cap: f32, // in units of log 2
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -79,6 +83,9 @@ const D_OUTPUT = 3u;
 // Scores are kept in units of log 2, as exp2 is what the hardware has.
 const LOG2_E = 1.44269504088896;
 const LN_2 = 0.693147180559945;
+//! if SOFT_CAP
+//! include attention_scores.wgsl
+//! end
 
 // Where a vector of q, k or v is.
 fn qkv_index(source: u32, token: u32, head: u32, vector: u32) -> u32 {

@@ -141,6 +141,10 @@ fn write_gradient(
         let b = high[$d];
         low[$d] = a * angle.cosine + b * angle.sine;
         high[$d] = b * angle.cosine - a * angle.sine;
+        //! if QUERY_BETA
+        low[$d] *= query_scale(position);
+        high[$d] *= query_scale(position);
+        //! end
       }
       //! end
     }

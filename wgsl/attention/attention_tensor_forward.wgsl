@@ -72,6 +72,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     //! unroll n 0 COLUMNS/32
     //! unroll i 0 4
     scores[4 * $n + $i] = bitcast<vec4<f32>>(tile[scores_at + 8u * $n + $i]) * factor;
+    //! if SOFT_CAP
+    scores[4 * $n + $i] = capped(scores[4 * $n + $i]);
+    //! end
     //! end
     //! end
     if (first_key < last_start || first_key + COLUMNS > first_query + 1u) {

@@ -85,8 +85,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let log_sum = vec4<f32>(low.xz, high.xz);
         let mean = vec4<f32>(low.yw, high.yw);
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
+        //! if SOFT_CAP
+        let score = capped(bitcast<vec4<f32>>(tile[at + $h]) * score_factor);
+        p[$h] = exp2(score - log_sum);
+        ds[$h] = p[$h] * cap_slope(score) * (dp - mean);
+        //! else
         p[$h] = exp2(bitcast<vec4<f32>>(tile[at + $h]) * score_factor - log_sum);
         ds[$h] = p[$h] * (dp - mean);
+        //! end
       }
       //! end
       if (cut) {

@@ -58,7 +58,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let at = row_at + 2u * (column_chunk + 4u * $n);
       //! unroll h 0 2
       {
+        //! if SOFT_CAP
+        let score = capped(bitcast<vec4<f32>>(tile[at + $h]) * score_factor);
+        let p = exp2(score - log_sum) * cap_slope(score);
+        //! else
         let p = exp2(bitcast<vec4<f32>>(tile[at + $h]) * score_factor - log_sum);
+        //! end
         let dp = bitcast<vec4<f32>>(tile[at + GRADIENTS + $h]);
         ds[$h] = p * (dp - mean);
       }

@@ -14,10 +14,11 @@
 // Both products bring DEPTH slices of the contraction to workgroup memory (left: by slice and row, right: by slice and
 // column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
-// NVIDIA GPU costs more in workgroups at a time than it saves in loads.
+// NVIDIA GPU costs more in workgroups at a time than it saves in loads. Heads over 192 would need 19 KB: their combinations
+// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way.
 //
-// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
-// slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
+// The host chooses COLUMN_THREADS, DIM_VECTORS, in DIM_GROUPS of GROUP_VECTORS, and ROW_VECTORS for the head size, LEFT_LOADS
+// (left vec4 pairs per slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
 // there are PARTS times as many, which only params.parts says: a driver that knew would write them all out. The kernel that includes this has
 // included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
 // past the end repeat the last one: the caller masks them.
@@ -30,7 +31,7 @@ const COLUMNS = 4u * COLUMN_THREADS;
 const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
 const PARTS = DEPTH / UNROLL;
-const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
+const RIGHT_SLOTS = GROUP_VECTORS * COLUMN_THREADS;
 
 alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
@@ -109,29 +110,30 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, thread: u32) {
   }
 }
 
-// Loads what one invocation brings of DEPTH tokens: 2 tokens, DIM_VECTORS vec4s each.
-fn load_tokens(b: Rows, first: u32, x: u32, y: u32) -> array<vec4<f32>, 2 * DIM_VECTORS> {
-  var values: array<vec4<f32>, 2 * DIM_VECTORS>;
+// Loads what one invocation brings of DEPTH tokens: 2 tokens, GROUP_VECTORS vec4s each, the first of them at `slot`.
+fn load_tokens(b: Rows, first: u32, slot: u32, y: u32) -> array<vec4<f32>, 2 * GROUP_VECTORS> {
+  var values: array<vec4<f32>, 2 * GROUP_VECTORS>;
   //! unroll n 0 2
-  //! unroll j 0 DIM_VECTORS
+  //! unroll j 0 GROUP_VECTORS
   {
     let token = b.first + first + y + ${n}u * ROW_GROUPS;
-    let pair = 2u * (x + ${j}u * COLUMN_THREADS);
+    let pair = 2u * (slot + ${j}u * COLUMN_THREADS);
     let low = guarded_pair(b.source, token, b.head, pair);
     let high = guarded_pair(b.source, token, b.head, pair + 1u);
-    values[$n * DIM_VECTORS + $j] = vec4<f32>(low, high);
+    values[$n * GROUP_VECTORS + $j] = vec4<f32>(low, high);
   }
   //! end
   //! end
   return values;
 }
 
+//! unroll g 0 DIM_GROUPS
 // Turns `weights` round and round; in the end they are as they were.
-fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
+fn add_group_$g(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
   let row_slot = y * ROW_VECTORS;
-  var values = load_tokens(b, 0u, x, y);
+  var values = load_tokens(b, 0u, x + ${g}u * RIGHT_SLOTS, y);
   for (var first = 0u; first < COLUMNS; first += DEPTH) {
     workgroupBarrier();
     //! unroll n 0 16/COLUMN_THREADS
@@ -141,12 +143,13 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     //! end
     //! end
     //! unroll n 0 2
-    //! unroll j 0 DIM_VECTORS
-    right[(y + ${n}u * ROW_GROUPS) / UNROLL][(y + ${n}u * ROW_GROUPS) % UNROLL][x + ${j}u * COLUMN_THREADS] = values[$n * DIM_VECTORS + $j];
+    //! unroll j $g*GROUP_VECTORS $g*GROUP_VECTORS+GROUP_VECTORS
+    right[(y + ${n}u * ROW_GROUPS) / UNROLL][(y + ${n}u * ROW_GROUPS) % UNROLL][x + ${j}u % GROUP_VECTORS * COLUMN_THREADS] =
+      values[$n * GROUP_VECTORS + $j % GROUP_VECTORS];
     //! end
     //! end
     workgroupBarrier();
-    if (first + DEPTH < COLUMNS) { values = load_tokens(b, first + DEPTH, x, y); }
+    if (first + DEPTH < COLUMNS) { values = load_tokens(b, first + DEPTH, x + ${g}u * RIGHT_SLOTS, y); }
     //! unroll r 0 4*ROW_VECTORS
     //! if COLUMN_THREADS == 16
     (*weights)[$r] = (*weights)[$r].yzwx;
@@ -157,13 +160,13 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
     for (var part = 0u; part < params.parts; part += 1u) {
       //! unroll k 0 UNROLL
       {
-        //! unroll j 0 DIM_VECTORS
-        let dims$j = right[part][$k][x + ${j}u * COLUMN_THREADS];
+        //! unroll j $g*GROUP_VECTORS $g*GROUP_VECTORS+GROUP_VECTORS
+        let dims$j = right[part][$k][x + ${j}u % GROUP_VECTORS * COLUMN_THREADS];
         //! end
         //! unroll v 0 ROW_VECTORS
         let rows$v = left[part][$k][row_slot + ${v}u];
         //! unroll c 0 4
-        //! unroll j 0 DIM_VECTORS
+        //! unroll j $g*GROUP_VECTORS $g*GROUP_VECTORS+GROUP_VECTORS
         (*results)[(4 * $v + $c) * DIM_VECTORS + $j] =
           fma(vec4<f32>(rows$v[$c]), dims$j, (*results)[(4 * $v + $c) * DIM_VECTORS + $j]);
         //! end
@@ -173,4 +176,11 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
       //! end
     }
   }
+}
+//! end
+
+fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
+  //! unroll g 0 DIM_GROUPS
+  add_group_$g(results, weights, b, thread);
+  //! end
 }

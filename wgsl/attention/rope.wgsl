@@ -56,6 +56,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let token = item / planes / params.groups;
   if (token >= params.tokens) { return; }
   let angle = rotation(positions[token], plane + LANES);
+//! if QUERY_BETA
+  let of_queries = query_scale(positions[token]);
+//! end
 
   // The last head stands in for heads that are missing: read, not written.
 //! unroll h 0 HEADS
@@ -69,8 +72,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! unroll h 0 HEADS
   if (head_$h < params.heads) {
+//! if QUERY_BETA
+    let scale = select(1.0, of_queries, head_$h < params.query_heads);
+    matrix[at_$h] = narrow((a_$h * angle.cosine - b_$h * angle.sine) * scale);
+    matrix[at_$h + planes] = narrow((b_$h * angle.cosine + a_$h * angle.sine) * scale);
+//! else
     matrix[at_$h] = narrow(a_$h * angle.cosine - b_$h * angle.sine);
     matrix[at_$h + planes] = narrow(b_$h * angle.cosine + a_$h * angle.sine);
+//! end
   }
 //! end
 }

@@ -9,6 +9,14 @@
 // either way, goes into Taylor polynomials that are exact to f32 there.
 //
 // The including kernel declares `frequencies`, u32 [half, 2].
+//! if LONG_PLANES
+//
+// There are two sets of LONG_PLANES frequencies. A position of 2²⁰ or more is that much less, turned by the second set.
+//! end
+//! if TURN_FACTOR
+//
+// The first TURNED_PLANES planes are multiplied by TURN_FACTOR as well, so that what is called a rotation stretches them.
+//! end
 
 const UNIT = 1.46291807926715968e-9; // 2π / 2³²: radians
 
@@ -44,7 +52,11 @@ struct Rotation {
 
 // The rotation of planes at a position.
 fn rotation(position: u32, planes: Words) -> Rotation {
+//! if LONG_PLANES
+  let turned = phase(position & 0xFFFFFu, planes + min(position >> 20u, 1u) * LONG_PLANES);
+//! else
   let turned = phase(position, planes);
+//! end
   let quadrant = (turned + 0x20000000u) >> Words(30u);
   let x = Values(bitcast<Integers>(turned - (quadrant << Words(30u)))) * UNIT;
   let y = x * x;
@@ -54,5 +66,17 @@ fn rotation(position: u32, planes: Words) -> Rotation {
   let back = quadrant >= Words(2u);
   let c = select(cosine, -sine, odd);
   let s = select(sine, cosine, odd);
+//! if TURN_FACTOR
+  let factor = select(Values(1.0), Values(TURN_FACTOR), planes < Words(TURNED_PLANES));
+  return Rotation(factor * select(c, -c, back), factor * select(s, -s, back));
+//! else
   return Rotation(select(c, -c, back), select(s, -s, back));
+//! end
 }
+//! if QUERY_BETA
+
+// Factor of the queries at a position: it grows with every QUERY_CONTEXT tokens before.
+fn query_scale(position: u32) -> f32 {
+  return 1.0 + QUERY_BETA * log(f32(1u + (position & 0xFFFFFu) / QUERY_CONTEXT));
+}
+//! end

@@ -27,6 +27,9 @@ struct Params {
   has_row_scales: u32,
   has_column_scales: u32,
 //! end
+//! if BIAS
+  bias_factor: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -46,6 +49,10 @@ struct Params {
 //! end
 //! if ADDEND
 @group(0) @binding(7) var<storage, read> addend: array<vec4<f32>>;
+//! end
+//! if BIAS
+// Times its factor added to every row. Not among what OPTIONAL binds: models have one in many layers, or in none.
+@group(0) @binding(8) var<storage, read> bias: array<vec4<f32>>;
 //! end
 
 // Results are made in two parts, so that a thread can read all that its results need before it writes any of them:
@@ -88,6 +95,9 @@ fn finished(part: u32, row: u32, column: u32, scaled: vec4<f32>) -> vec4<f32> {
   let kept = min(c, params.second_from - 4u);
 //! else
   let kept = c;
+//! end
+//! if BIAS
+  value += select(vec4<f32>(), params.bias_factor * bias[kept / 4u], inside & vec4<bool>(kept == column));
 //! end
 //! if ACCUMULATE
   value += select(vec4<f32>(), out[((part * params.m + r) * params.out_pitch + params.out_column + kept) / 4u], kept == column);

@@ -92,7 +92,7 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   program.dispatch(
     program.device.kernel("attention_backward_queries", {
       ...queries.constants,
-      ...call.constants,
+      ...call.queryConstants,
     }),
     call.bindings,
     params,
@@ -102,7 +102,7 @@ export function attentionBackward(program: Program, options: AttentionBackwardOp
   program.dispatch(
     program.device.kernel("attention_backward_keys_values", {
       ...keys.constants,
-      ...call.constants,
+      ...call.keyConstants,
     }),
     call.bindings,
     params,
@@ -115,12 +115,27 @@ export function columnThreads(headDim: number): number {
   return headDim <= 16 ? 4 : headDim <= 32 ? 8 : 16;
 }
 
+/** Queries of a workgroup of the forward in f32. */
+export function forwardRows(headDim: number): number {
+  return 32 * rowVectors(headDim, 1);
+}
+
+/** vec4s of dims of a head that a thread has, and the groups that they are combined in. */
+function dimVectors(headDim: number): { all: number; groups: number } {
+  const all = Math.ceil(headDim / 64);
+  return { all, groups: all > 3 ? 2 : 1 };
+}
+
+function rowVectors(headDim: number, resultSets: number): number {
+  return dimVectors(headDim).all * resultSets > 2 ? 1 : 2;
+}
+
 /**
  * The tile of `attention_tiles.wgsl` for a head size: its constants, the rows it has, and the parts
  * of its 16 slices.
  *
  * @param resultSets arrays [rows, headDim] that a kernel accumulates in registers; with two of them
- * and wide heads a thread takes 4 rows in place of 8, to stay clear of spilling
+ * and wide heads, or heads over 128, a thread takes 4 rows in place of 8, to stay clear of spilling
  */
 function tileFor(
   device: Device,
@@ -128,12 +143,21 @@ function tileFor(
   resultSets: number,
 ): { constants: KernelConstants; rows: number; parts: number } {
   const COLUMN_THREADS = columnThreads(headDim);
-  const DIM_VECTORS = headDim <= 64 ? 1 : 2;
-  const ROW_VECTORS = DIM_VECTORS * resultSets > 2 ? 1 : 2;
+  const { all: DIM_VECTORS, groups: DIM_GROUPS } = dimVectors(headDim);
+  const GROUP_VECTORS = DIM_VECTORS / DIM_GROUPS;
+  const ROW_VECTORS = rowVectors(headDim, resultSets);
   const LEFT_LOADS = Math.ceil(8 * ROW_VECTORS / COLUMN_THREADS);
   const UNROLL = device.tuning.attentionUnroll;
   return {
-    constants: { COLUMN_THREADS, DIM_VECTORS, ROW_VECTORS, LEFT_LOADS, UNROLL },
+    constants: {
+      COLUMN_THREADS,
+      DIM_VECTORS,
+      DIM_GROUPS,
+      GROUP_VECTORS,
+      ROW_VECTORS,
+      LEFT_LOADS,
+      UNROLL,
+    },
     rows: 32 * ROW_VECTORS,
     parts: 16 / UNROLL,
   };

@@ -10,16 +10,17 @@ import type { BufferView, ColumnBlock, Matrix } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import {
   type AttentionHeads,
-  type AttentionScale,
+  type AttentionScores,
+  capOf,
   checkBlock,
   checkHeads,
   QKV_TYPES,
   scaleOf,
 } from "./shapes.ts";
-import { columnThreads } from "./attention.ts";
+import { columnThreads, forwardRows } from "./attention.ts";
 import { expectMatrix } from "../shapes.ts";
 
-/** Threads of a workgroup. */
+/** Threads of a workgroup that copies; one that attends has twice as many as a head has pairs. */
 const THREADS = 128;
 
 /** The cached keys and values of one layer, in the element type of q, k and v: f32 or f16. */
@@ -75,21 +76,24 @@ export function appendToCache(program: Program, options: AppendToCacheOptions): 
 }
 
 /** Operands and options of {@linkcode attentionDecode}. */
-export interface AttentionDecodeOptions extends AttentionHeads, AttentionScale, KeyValueCache {
+export interface AttentionDecodeOptions extends AttentionHeads, AttentionScores, KeyValueCache {
   /** [1, heads · headDim], rotated. Starts at an even column. */
   q: ColumnBlock;
   /** u32 [1]: keys in the cache, that of the new token included, so at least 1. */
   length: BufferView;
+  /** How many keys the token sees, the last ones; null, the default, for all. */
+  window?: number | null;
   /** Receives [1, heads · headDim], f32 or f16. */
   output: Matrix;
 }
 
 /**
- * Records the attention of one new token to all cached keys, added up in the order in which `attentionForward` does in
+ * Records the attention of one new token to the cached keys, added up in the order in which `attentionForward` does in
  * f32: the results are the same bits, if the forward's arithmetic is f32 and its document starts at token 0.
  */
 export function attentionDecode(program: Program, options: AttentionDecodeOptions): void {
   const { q, keyCache, valueCache, length, output, heads, kvHeads, headDim } = options;
+  const { window = null } = options;
   checkHeads("attentionDecode", options);
   checkBlock("attentionDecode", "q", q, 1, heads * headDim, QKV_TYPES);
   const { type } = q.matrix;
@@ -98,12 +102,16 @@ export function attentionDecode(program: Program, options: AttentionDecodeOption
   expectMatrix("attentionDecode", "valueCache", valueCache, cache);
   const one = { rows: 1, cols: heads * headDim, types: QKV_TYPES };
   expectMatrix("attentionDecode", "output", output, one);
+  const cap = capOf(options);
   program.dispatch(
     program.device.kernel("attention_decode", {
-      THREADS,
+      THREADS: headDim <= 128 ? 128 : 256,
       COLUMN_THREADS: columnThreads(headDim),
       QKV: type,
       OUTPUT: output.type,
+      WINDOW: window !== null,
+      ...(window !== null && { ROWS: forwardRows(headDim) }),
+      ...cap.constants,
     }),
     { q: q.matrix, key_cache: keyCache, value_cache: valueCache, length, output },
     {
@@ -115,6 +123,8 @@ export function attentionDecode(program: Program, options: AttentionDecodeOption
       cache_pitch: keyCache.pitch / 2,
       output_pitch: output.pitch / 2,
       scale: scaleOf(options),
+      ...cap.params,
+      ...(window !== null && { window }),
     },
     [heads],
   );

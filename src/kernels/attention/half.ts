@@ -18,6 +18,13 @@ const ROWS = 64;
 /** Bytes of workgroup memory of the largest kernel. */
 const WORKGROUP_BYTES = 2 * 16 * (18 + 34) * 16;
 
+/**
+ * Components of the widest head whose results an invocation's registers hold. Wider ones are
+ * computed in f32: of twice the dims it could keep half the rows only, which costs as many loads
+ * as packed arithmetic saves operations.
+ */
+const MOST_DIMS = 128;
+
 /** Elements per vector of what is written, and of what is read. */
 const [UNIT, INPUT_UNIT] = [4, 8];
 
@@ -42,7 +49,7 @@ export function suitsHalfAttention(
     ? [options.dQ, options.dK, options.dV].map(({ column }) => column)
     : [];
   return device.hasF16 && !device.isFallback && q.matrix.type === "f16" &&
-    headDim > 64 && headDim % 16 === 0 &&
+    headDim > 64 && headDim <= MOST_DIMS && headDim % 16 === 0 &&
     [q, k, v].every(({ column }) => column % INPUT_UNIT === 0) &&
     written.every((column) => column % UNIT === 0) &&
     WORKGROUP_BYTES <= device.limits.maxComputeWorkgroupStorageSize;
@@ -88,17 +95,17 @@ export function attentionHalfBackward(program: Program, options: AttentionBackwa
     linearGrid(count, 256),
   );
   const call = backwardCall({ ...options, dOutput: halves }, delta, UNIT, INPUT_UNIT);
-  const constants = { ...tileConstants(device, headDim), ...call.constants };
+  const constants = tileConstants(device, headDim);
   const params = { ...call.params, ...tileParams(device, headDim) };
   const tiles = Math.ceil(tokens / ROWS);
   program.dispatch(
-    device.kernel("attention_half_queries", constants),
+    device.kernel("attention_half_queries", { ...constants, ...call.queryConstants }),
     call.bindings,
     params,
     [tiles, heads],
   );
   program.dispatch(
-    device.kernel("attention_half_keys_values", constants),
+    device.kernel("attention_half_keys_values", { ...constants, ...call.keyConstants }),
     call.bindings,
     params,
     [tiles, kvHeads],

@@ -8,10 +8,12 @@
 import type { Matrix } from "../../gpu/buffers.ts";
 import type { Bindings } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
+import { rotationConstants } from "./rope_angles.ts";
 import {
   type AttentionBackwardOptions,
   type AttentionForwardOptions,
   type AttentionInputs,
+  capOf,
   scaleOf,
 } from "./shapes.ts";
 
@@ -33,7 +35,7 @@ export function forwardCall(
 ): AttentionCall {
   const { q, documents, output, logSumExp } = options;
   return {
-    constants: { QKV: q.matrix.type, OUTPUT: output.type },
+    constants: { QKV: q.matrix.type, OUTPUT: output.type, ...capOf(options).constants },
     bindings: { qkv: q.matrix, documents, output, log_sum_exp: logSumExp },
     params: {
       ...inputParams(options, inputUnit),
@@ -43,17 +45,31 @@ export function forwardCall(
   };
 }
 
+/** Those of both gradients, which differ in their constants. */
+export interface BackwardCall extends Omit<AttentionCall, "constants"> {
+  /** Those of the kernel that makes the gradient of the queries. */
+  queryConstants: KernelConstants;
+  /** Those of the kernel that makes the gradients of keys and values. */
+  keyConstants: KernelConstants;
+}
+
 /** Those of both gradients. `delta`: what `attentionDelta` wrote. */
 export function backwardCall(
   options: AttentionBackwardOptions,
   delta: Matrix,
   unit: number,
   inputUnit = unit,
-): AttentionCall {
-  const { q, documents, logSumExp, dOutput, rotation, dQ, dK, dV } = options;
-  return {
+): BackwardCall {
+  const { q, documents, logSumExp, dOutput, rotation, dQ, dK, dV, headDim } = options;
+  const constants = (queries: boolean) => ({
     // Whether gradients are turned back, and that four planes at a time.
-    constants: { QKV: q.matrix.type, ROTATED: rotation !== undefined, VEC4: true },
+    ...{ QKV: q.matrix.type, ROTATED: rotation !== undefined, VEC4: true },
+    ...capOf(options).constants,
+    ...(rotation && rotationConstants(rotation, headDim, queries)),
+  });
+  return {
+    queryConstants: constants(true),
+    keyConstants: constants(false),
     bindings: {
       qkv: q.matrix,
       d_output: dOutput,
@@ -61,7 +77,7 @@ export function backwardCall(
       log_sum_exp: logSumExp,
       delta,
       d_qkv: dQ.matrix,
-      ...rotation,
+      ...(rotation && { positions: rotation.positions, frequencies: rotation.frequencies }),
     },
     params: {
       ...inputParams(options, inputUnit),
@@ -87,5 +103,6 @@ function inputParams(inputs: AttentionInputs, unit: number) {
     k_column: k.column / unit,
     v_column: v.column / unit,
     scale: scaleOf(inputs),
+    ...capOf(inputs).params,
   };
 }

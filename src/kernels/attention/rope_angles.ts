@@ -1,5 +1,5 @@
 /**
- * RoPE frequencies on the GPU, read by the kernel that rotates queries and keys, and by those that
+ * RoPE frequencies on the GPU, and what else decides how a head is turned: read by the kernel that rotates queries and keys, and by those that
  * rotate their gradients back.
  *
  * @module
@@ -7,6 +7,7 @@
 
 import type { BufferView, Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
+import type { KernelConstants } from "../../gpu/template.ts";
 
 /** Positions whose angles are right are below this. */
 export const ROPE_POSITIONS: number = 2 ** 20;
@@ -16,8 +17,9 @@ export const ROPE_POSITIONS: number = 2 ** 20;
  * fixed-point number of 44 fractional bits, in two words. The angle at any position below
  * {@linkcode ROPE_POSITIONS} is then within 2e-7 radians of position · inverseFrequency.
  *
- * @param inverseFrequencies Radians per position, `[headDim / 2]`.
- * @returns u32 `[headDim / 2, 2]`; the caller frees it.
+ * @param inverseFrequencies Radians per position, `[headDim / 2]`, or two such sets: see
+ * {@linkcode RopeAngles}.
+ * @returns u32 `[inverseFrequencies.length, 2]`; the caller frees it.
  */
 export function uploadRopeFrequencies(
   device: Device,
@@ -35,12 +37,38 @@ export function uploadRopeFrequencies(
   return vector;
 }
 
-/** Angles: position · frequency. */
+/** Angles, position · frequency, and what else happens to queries and keys as they are turned. */
 export interface RopeAngles {
-  /** u32 [tokens]: position of each token in its document, below {@linkcode ROPE_POSITIONS}. */
+  /**
+   * u32 [tokens]: position of each token in its document, below {@linkcode ROPE_POSITIONS}. Where
+   * there are two sets of frequencies, tokens with as much more are turned by the second one.
+   */
   positions: BufferView;
   /** From {@linkcode uploadRopeFrequencies}. */
   frequencies: Vector;
+  /** What cosines and sines of the first planes of a head are multiplied by. Default: nothing. */
+  factor?: { value: number; planes: number };
+  /** Multiplies queries by 1 + beta · ln(1 + ⌊position / context⌋). Default: not. */
+  queryScale?: { beta: number; context: number };
+}
+
+/**
+ * Constants of a kernel that turns queries and keys, or their gradients.
+ *
+ * @param queries Whether the kernel turns queries.
+ */
+export function rotationConstants(
+  { frequencies, factor, queryScale }: RopeAngles,
+  headDim: number,
+  queries: boolean,
+): KernelConstants {
+  return {
+    LONG_PLANES: frequencies.length > headDim && headDim / 2,
+    TURN_FACTOR: factor !== undefined && factor.value,
+    ...(factor && { TURNED_PLANES: factor.planes }),
+    QUERY_BETA: queries && queryScale !== undefined && queryScale.beta,
+    ...(queries && queryScale && { QUERY_CONTEXT: queryScale.context }),
+  };
 }
 
 /**
@@ -60,10 +88,11 @@ export function checkAngles(
       `${kernel}: positions has ${positions.size} bytes, not 4 for each of ${tokens} tokens`,
     );
   }
-  if (frequencies.type !== "u32" || frequencies.length !== headDim) {
+  const sets = frequencies.length / headDim;
+  if (frequencies.type !== "u32" || (sets !== 1 && sets !== 2)) {
     throw new RangeError(
       `${kernel}: frequencies are ${frequencies.length} of ${frequencies.type}, ` +
-        `not ${headDim} of u32`,
+        `not ${headDim} or twice as many of u32`,
     );
   }
 }

@@ -5,8 +5,12 @@
  */
 
 import type { BufferView, ColumnBlock, ElementType, Matrix } from "../../gpu/buffers.ts";
+import type { KernelConstants } from "../../gpu/template.ts";
 import { expectType } from "../shapes.ts";
 import type { RopeAngles } from "./rope_angles.ts";
+
+/** Components of the widest head that attention computes. */
+export const MAX_HEAD_DIM = 256;
 
 /** How many heads attention has, and their size. */
 export interface AttentionHeads {
@@ -14,21 +18,23 @@ export interface AttentionHeads {
   heads: number;
   /** Key and value heads; query head h reads key head ⌊h · kvHeads / heads⌋. */
   kvHeads: number;
-  /** Components of a head: even, at most 128. */
+  /** Components of a head: even, at most {@linkcode MAX_HEAD_DIM}. */
   headDim: number;
 }
 
-/** The factor of q·k. */
-export interface AttentionScale {
-  /** Default 1 / √headDim. */
+/** What scores are made of q·k. */
+export interface AttentionScores {
+  /** The factor of q·k. Default 1 / √headDim. */
   scale?: number;
+  /** c where scaled scores become c · tanh(score / c). Default none. */
+  softCap?: number | null;
 }
 
 /** Element types in which q, k and v may be: both are computed with in f32, or on tensor cores in f16. */
 export const QKV_TYPES: readonly ElementType[] = ["f32", "f16"];
 
 /** What both directions of attention read: q, k and v are columns of one matrix, f32 or f16. */
-export interface AttentionInputs extends AttentionHeads, AttentionScale {
+export interface AttentionInputs extends AttentionHeads, AttentionScores {
   /** [tokens, heads · headDim], rotated. Blocks start at an even column. */
   q: ColumnBlock;
   /** [tokens, kvHeads · headDim], rotated. */
@@ -37,7 +43,8 @@ export interface AttentionInputs extends AttentionHeads, AttentionScale {
   v: ColumnBlock;
   /**
    * u32 [tokens, 2]: start and end (exclusive) of each token's document, neither ever decreasing.
-   * Token t attends to the tokens from its start to t.
+   * Token t attends to the tokens from its start to t. Under a sliding window: the first token that
+   * it sees, and the one behind the last that sees it.
    */
   documents: BufferView;
 }
@@ -73,9 +80,20 @@ export interface AttentionBackwardOptions extends AttentionInputs {
 
 /** The factor of q·k that is asked for. */
 export function scaleOf(
-  { headDim, scale = 1 / Math.sqrt(headDim) }: AttentionHeads & AttentionScale,
+  { headDim, scale = 1 / Math.sqrt(headDim) }: AttentionHeads & AttentionScores,
 ): number {
   return scale;
+}
+
+/** The soft cap that is asked for, as kernels want it: in units of log 2, like their scores. */
+export function capOf({ softCap = null }: AttentionScores): {
+  constants: KernelConstants;
+  params: Record<string, number>;
+} {
+  return {
+    constants: { SOFT_CAP: softCap !== null },
+    params: softCap === null ? {} : { soft_cap: softCap * Math.LOG2E },
+  };
 }
 
 /**
@@ -85,8 +103,10 @@ export function scaleOf(
  * @throws {RangeError} for a layout that the kernels cannot compute.
  */
 export function checkHeads(kernel: string, { heads, kvHeads, headDim }: AttentionHeads): void {
-  if (headDim % 2 || !(headDim >= 2 && headDim <= 128)) {
-    throw new RangeError(`${kernel}: headDim is ${headDim}, not an even number from 2 to 128`);
+  if (headDim % 2 || !(headDim >= 2 && headDim <= MAX_HEAD_DIM)) {
+    throw new RangeError(
+      `${kernel}: headDim is ${headDim}, not an even number from 2 to ${MAX_HEAD_DIM}`,
+    );
   }
   if (!(kvHeads >= 1 && kvHeads <= heads)) {
     throw new RangeError(`${kernel}: kvHeads is ${kvHeads}, not from 1 to heads (${heads})`);

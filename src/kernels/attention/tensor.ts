@@ -41,6 +41,30 @@ export const TENSOR_TILES: TensorTiles = {
 };
 
 /**
+ * Those of heads for which the tiles of the gradients are too large: at 48 KB, heads over 224. Both
+ * keep half the rows: 43 KB for heads of 256. Fewer columns would need another way to share out
+ * the scores, and parts of a head scores of their own, which are most of the work.
+ */
+const SMALL_TENSOR_TILES: TensorTiles = {
+  forward: { subgroups: 4, columns: 32 },
+  queries: { subgroups: 4, columns: 32 },
+  keysValues: { subgroups: 4, columns: 32 },
+};
+
+/** Heads up to this are left to other kernels where {@linkcode TENSOR_TILES} do not fit. */
+const MOST_DIMS_OF_LARGE_TILES = 128;
+
+/** The tiles for a head size, null where the device has workgroup memory for none. */
+export function tensorTilesFor(device: Device, headDim: number): TensorTiles | null {
+  const choices = headDim <= MOST_DIMS_OF_LARGE_TILES
+    ? [TENSOR_TILES]
+    : [TENSOR_TILES, SMALL_TENSOR_TILES];
+  const fits = (tiles: TensorTiles) =>
+    TENSOR_KERNELS.every((kernel) => suitsTensorTile(device, kernel, tiles[kernel], headDim));
+  return choices.find(fits) ?? null;
+}
+
+/**
  * Bytes that a kernel keeps in workgroup memory besides `tile` of `attention_tensor.wgsl`, at most.
  */
 const OTHER_BYTES = 512;
@@ -82,10 +106,7 @@ export function suitsTensorAttention(
     columns.push(dQ.column, dK.column, dV.column, dQ.matrix.cols);
   }
   return supportsMatrix(device, F16_MATRIX) && headDim % 16 === 0 &&
-    columns.every((column) => column % 4 === 0) &&
-    TENSOR_KERNELS.every((kernel) =>
-      suitsTensorTile(device, kernel, TENSOR_TILES[kernel], headDim)
-    );
+    columns.every((column) => column % 4 === 0) && tensorTilesFor(device, headDim) !== null;
 }
 
 /**
@@ -97,10 +118,11 @@ export function suitsTensorAttention(
 export function attentionTensorForward(
   program: Program,
   options: AttentionForwardOptions,
-  tile: TensorTile = TENSOR_TILES.forward,
+  given?: TensorTile,
 ): void {
   const { q, heads, headDim } = options;
   const { device } = program;
+  const tile = given ?? tensorTilesFor(device, headDim)!.forward;
   const call = forwardCall(options, 4);
   program.dispatch(
     device.kernel("attention_tensor_forward", {
@@ -123,17 +145,18 @@ export function attentionTensorForward(
 export function attentionTensorBackward(
   program: Program,
   options: AttentionBackwardOptions,
-  { queries, keysValues }: TensorTiles = TENSOR_TILES,
+  given?: TensorTiles,
 ): void {
   const { q, heads, kvHeads, headDim } = options;
   const { device } = program;
+  const { queries, keysValues } = given ?? tensorTilesFor(device, headDim)!;
   const tokens = q.matrix.rows;
   const delta = attentionScaledDelta(program, options, 7);
-  const { constants, bindings, params } = backwardCall(options, delta, 4);
+  const { queryConstants, keyConstants, bindings, params } = backwardCall(options, delta, 4);
   program.dispatch(
     device.kernel("attention_tensor_queries", {
       ...tileConstants(device, "queries", queries, headDim),
-      ...constants,
+      ...queryConstants,
     }),
     bindings,
     params,
@@ -142,7 +165,7 @@ export function attentionTensorBackward(
   program.dispatch(
     device.kernel("attention_tensor_keys_values", {
       ...tileConstants(device, "keysValues", keysValues, headDim),
-      ...constants,
+      ...keyConstants,
     }),
     bindings,
     params,

@@ -52,6 +52,10 @@ export interface GemmOptions {
   columnScales?: Vector;
   /** Factor of the product. Default 1. */
   alpha?: number;
+  /** f32 [n], times `biasFactor` added to every row of the product. */
+  bias?: Vector;
+  /** Default 1. */
+  biasFactor?: number;
   /** f32 [m, n], added to the product: the residual stream. */
   addend?: Matrix;
   /** Add to what `out` holds. Default false. */
@@ -71,7 +75,7 @@ export interface GemmOptions {
  * @throws {RangeError} for operands that do not fit together, and types that no kernel multiplies.
  */
 export function gemm(program: Program, options: GemmOptions): void {
-  const { layout, addend, accumulate = false, secondOutput } = options;
+  const { layout, bias, addend, accumulate = false, secondOutput } = options;
   const a = asBlock(options.a);
   const b = asBlock(options.b);
   const out = asBlock(options.out);
@@ -87,7 +91,7 @@ export function gemm(program: Program, options: GemmOptions): void {
   const { BM, BN } = variant.tile;
   const grid: [number, number] = [Math.ceil(roundUp(n, 16) / BN), Math.ceil(m / BM)];
   // Partial products are f32, and their sum takes nothing along.
-  const whole = !!addend || !!secondOutput || out.matrix.type !== "f32";
+  const whole = !!bias || !!addend || !!secondOutput || out.matrix.type !== "f32";
   const splitK = splitKLength(grid[0] * grid[1], shape.k, variant, whole);
   const splits = Math.max(1, Math.ceil(shape.k / splitK)); // none of them empty
   const taken = { ...shape, aByK, bByK, splitK, variant, cache: options.packedCache };
@@ -126,6 +130,7 @@ export function gemm(program: Program, options: GemmOptions): void {
         has_row_scales: options.rowScales ? 1 : 0,
         has_column_scales: options.columnScales ? 1 : 0,
       }),
+      ...(bias && { bias_factor: options.biasFactor ?? 1 }),
     },
     partials ? [...grid, splits] : grid,
     {
@@ -151,15 +156,15 @@ const OPERANDS = {
 const NO_SECOND_OUTPUT = 2 ** 32 - 4;
 
 /**
- * Whether the kernel binds everything that a product may come with, so that one variant serves them
- * all.
+ * Whether the kernel binds everything that a product may come with but a bias, so that one variant
+ * serves all products of a model without biases.
  */
 function hasOptionalParts({ kernel }: GemmVariant): boolean {
   return kernel === "gemm_f16" || kernel === "gemm_int8" || kernel === "gemm_int8_rows";
 }
 
 function outputConstants(
-  { out, rowScales, columnScales, addend, secondOutput }: GemmOptions,
+  { out, rowScales, columnScales, bias, addend, secondOutput }: GemmOptions,
   variant: GemmVariant,
 ): KernelConstants {
   const optional = hasOptionalParts(variant);
@@ -167,6 +172,7 @@ function outputConstants(
     OPTIONAL: optional,
     ROW_SCALES: optional || !!rowScales,
     COLUMN_SCALES: optional || !!columnScales,
+    BIAS: !!bias,
     ADDEND: optional || !!addend,
     SECOND_OUTPUT: optional || !!secondOutput,
     OUT_F16: asBlock(out).matrix.type === "f16",
@@ -179,10 +185,11 @@ function placeholders(program: Program, read: BufferView) {
   return { row_scales: read, column_scales: read, addend: read, second_output: secondOutput };
 }
 
-function outputBindings({ rowScales, columnScales, addend, secondOutput }: GemmOptions) {
+function outputBindings({ rowScales, columnScales, bias, addend, secondOutput }: GemmOptions) {
   return {
     ...(rowScales && { row_scales: rowScales }),
     ...(columnScales && { column_scales: columnScales }),
+    ...(bias && { bias }),
     ...(addend && { addend }),
     ...(secondOutput && { second_output: secondOutput }),
   };
@@ -201,7 +208,7 @@ function samePitch(a: number, b: number): boolean {
 }
 
 function checkShapes(
-  { layout, rowScales, columnScales, addend, accumulate, secondOutput }: GemmOptions,
+  { layout, rowScales, columnScales, bias, addend, accumulate, secondOutput }: GemmOptions,
   { m, n, k, bk, blocks }: {
     m: number;
     n: number;
@@ -232,6 +239,8 @@ function checkShapes(
     ? `${rowScales.length} row scales for ${m} rows`
     : columnScales && columnScales.length < n
     ? `${columnScales.length} column scales for ${n} columns`
+    : bias && (bias.length < main || bias.type !== "f32")
+    ? `the bias has ${bias.length} values in ${bias.type} for ${main} columns in f32`
     : out.matrix.type !== "f32" && (out.matrix.type !== "f16" || accumulate)
     ? `the output is ${out.matrix.type}${accumulate ? " and accumulates" : ""}`
     : addend && (addend.rows !== m || !samePitch(addend.cols, main))

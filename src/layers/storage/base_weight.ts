@@ -7,7 +7,7 @@
 import type { Matrix, Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
-import { gemm } from "../../kernels/gemm/gemm.ts";
+import { gemm, type GemmOptions } from "../../kernels/gemm/gemm.ts";
 import { FORMATS, type NumberFormat } from "../../numerics/formats.ts";
 import type { LinearSpec } from "../linear_spec.ts";
 import type { WeightSource } from "../weight_source.ts";
@@ -21,6 +21,9 @@ export type BaseType = DenseType | "fp8" | "int8" | "nf4";
 /** Every {@linkcode BaseType}. */
 export const BASE_TYPES: readonly BaseType[] = ["fp8", "int8", "f32", "f16", "nf4"];
 
+/** What a forward product comes with. */
+export type Added = Pick<GemmOptions, "bias" | "biasFactor" | "addend">;
+
 /** A frozen weight W [width, inFeatures] and its two products. */
 export interface BaseWeight {
   /**
@@ -32,8 +35,8 @@ export interface BaseWeight {
   readonly rotation?: number;
   /** Loads it from a model's files. */
   load(source: WeightSource): Promise<void>;
-  /** Records `output = outputFactor · x·Wᵀ (+ addend)`. */
-  forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void;
+  /** Records `output = outputFactor · (x·Wᵀ (+ bias)) (+ addend)`. */
+  forward(program: Program, x: GemmOperand, output: Matrix, added: Added): void;
   /**
    * Records `dInput = outputFactor · g·W`, for a gradient whose columns were divided by the scales of W's rows.
    */
@@ -90,11 +93,11 @@ export class DenseBase implements BaseWeight {
     return loadMerged(this.#device, this.#spec, source, this.#weight);
   }
 
-  forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void {
+  forward(program: Program, x: GemmOperand, output: Matrix, added: Added): void {
     const { matrix: a, scales: rowScales } = x;
     const { outputFactor: alpha } = this.#spec;
     const b = this.#weight;
-    gemm(program, { layout: "nt", a, b, out: output, rowScales, addend, alpha });
+    gemm(program, { layout: "nt", a, b, out: output, rowScales, alpha, ...added });
   }
 
   backward(program: Program, g: GemmOperand, dInput: Matrix): void {

@@ -25,7 +25,7 @@ import {
 } from "../../kernels/rows/nf4.ts";
 import type { LinearPart, LinearSpec } from "../linear_spec.ts";
 import type { WeightSource } from "../weight_source.ts";
-import type { BaseWeight } from "./base_weight.ts";
+import type { Added, BaseWeight } from "./base_weight.ts";
 import type { GemmOperand } from "../operand.ts";
 import { loadPart, readDense } from "../load.ts";
 import { toStored } from "../row_order.ts";
@@ -112,11 +112,11 @@ export class Nf4Base implements BaseWeight {
     }
   }
 
-  forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void {
+  forward(program: Program, x: GemmOperand, output: Matrix, added: Added): void {
     const { matrix: a, scales: rowScales } = x;
     const { outputFactor: alpha } = this.#spec;
     const b = this.#decode(program);
-    gemm(program, { layout: "nt", a, b, out: output, rowScales, addend, alpha });
+    gemm(program, { layout: "nt", a, b, out: output, rowScales, alpha, ...added });
   }
 
   backward(program: Program, g: GemmOperand, dInput: Matrix): void {

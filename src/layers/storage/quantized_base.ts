@@ -11,7 +11,7 @@ import { gemm } from "../../kernels/gemm/gemm.ts";
 import type { NumberFormat } from "../../numerics/formats.ts";
 import type { LinearSpec } from "../linear_spec.ts";
 import type { WeightSource } from "../weight_source.ts";
-import type { BaseWeight } from "./base_weight.ts";
+import type { Added, BaseWeight } from "./base_weight.ts";
 import { QuantizedWeight } from "./quantized_weight.ts";
 import type { GemmOperand } from "../operand.ts";
 
@@ -39,7 +39,7 @@ export class QuantizedBase implements BaseWeight {
     for (const part of this.#spec.parts) await this.#weight.loadPart(part, source);
   }
 
-  forward(program: Program, x: GemmOperand, output: Matrix, addend?: Matrix): void {
+  forward(program: Program, x: GemmOperand, output: Matrix, added: Added): void {
     gemm(program, {
       layout: "nt",
       a: x.matrix,
@@ -47,8 +47,8 @@ export class QuantizedBase implements BaseWeight {
       out: output,
       rowScales: x.scales,
       columnScales: this.#weight.scales,
-      addend,
       alpha: this.#spec.outputFactor,
+      ...added,
     });
   }
 

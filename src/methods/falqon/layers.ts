@@ -7,6 +7,7 @@
 import type { BufferView } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { StepState } from "../../gpu/step_state.ts";
+import { makeBias } from "../../layers/bias.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type {
   AdaptedLayers,
@@ -47,7 +48,7 @@ export class FalqonLayers implements AdaptedLayers {
   }
 
   linear(spec: LinearSpec): Linear {
-    const linear = new FalqonLinear(this.#shared, spec);
+    const linear = new FalqonLinear(this.#shared, spec, makeBias(this, spec));
     this.#linears.push(linear);
     return linear;
   }

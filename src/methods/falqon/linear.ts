@@ -10,6 +10,7 @@ import type { StepState } from "../../gpu/step_state.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import { inF32 } from "../../kernels/rows/widen.ts";
 import { quantize, type Quantized, type QuantizedGradient } from "../../kernels/rows/quantize.ts";
+import { biasOperand } from "../../layers/bias.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
 import type { FalqonShared } from "./shared.ts";
@@ -20,6 +21,7 @@ import { FalqonUpdate } from "./update.ts";
 import { FalqonWeight } from "./weight.ts";
 import type {
   DenseType,
+  DenseWeight,
   Linear,
   LinearBackward,
   LinearForward,
@@ -39,7 +41,11 @@ export class FalqonLinear implements Linear {
   /** During gradient initialisation, one per adapted part. */
   #sketches: GradientSketch[] = [];
 
-  constructor(readonly shared: FalqonShared, readonly spec: LinearSpec) {
+  constructor(
+    readonly shared: FalqonShared,
+    readonly spec: LinearSpec,
+    readonly bias: DenseWeight | null,
+  ) {
     const { context: { device }, settings: { rank }, targets } = shared;
     this.layout = adapterLayout(spec, rank, targets);
     this.#weight = new FalqonWeight(shared, spec, this.layout);
@@ -182,11 +188,11 @@ export class FalqonLinear implements Linear {
       secondOutput: xA,
       rowScales: x.scales,
       columnScales: this.scales,
+      ...biasOperand(this),
       addend,
       alpha: this.spec.outputFactor,
     });
-    if (!this.#hasPending) return;
-    addPending(program, this.updates, settings, xA!, output);
+    if (this.#hasPending) addPending(program, this.updates, settings, xA!, output);
   }
 
   backward(program: Program, io: LinearBackward): void {

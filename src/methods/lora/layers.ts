@@ -9,6 +9,7 @@ import type { BufferView } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
 import type { PeftAdapter } from "../../io/peft.ts";
+import { makeBias } from "../../layers/bias.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type {
   AdaptedLayers,
@@ -37,7 +38,7 @@ export class LoraLayers implements AdaptedLayers {
   }
 
   linear(spec: LinearSpec): Linear {
-    const linear = new LoraLinear(this.#shared, spec);
+    const linear = new LoraLinear(this.#shared, spec, makeBias(this, spec));
     this.#linears.push(linear);
     return linear;
   }

@@ -8,12 +8,19 @@ import type { BufferView } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { Quantized, QuantizedGradient } from "../../kernels/rows/quantize.ts";
 import { rotate } from "../../kernels/rows/rotation.ts";
+import { biasOperand } from "../../layers/bias.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type { WeightSource } from "../../layers/weight_source.ts";
 import { BASE_PRECISION, type BaseWeight } from "../../layers/storage/base_weight.ts";
 import type { LoraShared } from "./shared.ts";
 import { LoraAdapter } from "./adapter.ts";
-import type { DenseType, Linear, LinearBackward, LinearForward } from "../../layers/method.ts";
+import type {
+  DenseType,
+  DenseWeight,
+  Linear,
+  LinearBackward,
+  LinearForward,
+} from "../../layers/method.ts";
 import { asOperand } from "../../layers/operand.ts";
 
 /** A merged linear layer: a frozen weight, and the adapters of its targeted parts. */
@@ -27,7 +34,11 @@ export class LoraLinear implements Linear {
   readonly adapter: LoraAdapter | null;
   readonly #base: BaseWeight;
 
-  constructor(readonly shared: LoraShared, readonly spec: LinearSpec) {
+  constructor(
+    readonly shared: LoraShared,
+    readonly spec: LinearSpec,
+    readonly bias: DenseWeight | null,
+  ) {
     const { base, trainA } = shared.settings;
     this.#base = shared.makeBase(spec);
     this.adapter = LoraAdapter.create(shared, spec);
@@ -65,7 +76,7 @@ export class LoraLinear implements Linear {
   forward(program: Program, { input, codes, output, addend }: LinearForward): void {
     const { rows } = output;
     const x = asOperand(program, input, this.inputCodes(rows), codes !== null);
-    this.#base.forward(program, x, output, addend);
+    this.#base.forward(program, x, output, { ...biasOperand(this), addend });
     if (!this.adapter) return;
     const own = this.shared.adapterInput?.rows(rows, this.spec.inFeatures);
     this.adapter.forward(program, own ? asOperand(program, input, own) : x, output);

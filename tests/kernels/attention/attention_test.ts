@@ -12,7 +12,7 @@ import { device } from "../../support/device.ts";
  */
 const TOLERANCE = 2e-6;
 
-/** Every head size with one of the four tile shapes; no token count is a multiple of a tile. */
+/** Head sizes of every tile shape; no token count is a multiple of a tile. */
 const CASES: AttentionCase[] = [
   { headDim: 8, heads: 8, kvHeads: 4, lengths: [1] },
   { headDim: 8, heads: 8, kvHeads: 3, lengths: [65, 1, 9] }, // groups of 3, 3 and 2 heads
@@ -24,7 +24,14 @@ const CASES: AttentionCase[] = [
   { headDim: 80, heads: 5, kvHeads: 5, lengths: [3, 34] },
   { headDim: 96, heads: 6, kvHeads: 3, lengths: [33] },
   { headDim: 128, heads: 2, kvHeads: 1, lengths: [5, 125] },
+  { headDim: 136, heads: 3, kvHeads: 2, lengths: [1, 37] },
+  { headDim: 192, heads: 2, kvHeads: 2, lengths: [33, 6] },
+  { headDim: 200, heads: 2, kvHeads: 1, lengths: [70] },
+  { headDim: 256, heads: 3, kvHeads: 1, lengths: [5, 1, 68] },
 ];
+
+/** One of each tile shape. */
+const SOME = CASES.filter(({ headDim }) => [10, 24, 48, 80, 200].includes(headDim));
 
 /** Compares head sizes, all by default. */
 async function expectRight(more: Partial<AttentionCase>, cases = CASES): Promise<void> {
@@ -47,13 +54,52 @@ Deno.test("gradients of rotated queries and keys are turned back for all head si
   await expectRight({ rotated: true });
 });
 
+Deno.test("attention sees a sliding window of any width", async () => {
+  for (const window of [2, 7, 27, 64, 1000]) await expectRight({ window }, SOME);
+  await expectRight({ window: 27, lengths: [150, 1, 200] }, SOME);
+});
+
+Deno.test("attention in a window of one token gives its value, and passes only that gradient", async () => {
+  for (const shape of SOME) {
+    const { errors } = await runAttention(device, { ...shape, window: 1 });
+    for (const name of ["output", "logSumExp", "dV"] as const) {
+      assert(errors[name] < TOLERANCE, `${name}: error ${errors[name]}`);
+    }
+    // Both are zero: what is left of differences of equal sums is rounding.
+    for (const name of ["dQ", "dK"] as const) {
+      assert(errors[name] < 1e-4, `${name}: ${errors[name]}`);
+    }
+  }
+});
+
+Deno.test("attention caps its scores softly, and takes another scale", async () => {
+  // Scores are up to 4 · √headDim before the cap.
+  for (const softCap of [0.5, 50]) await expectRight({ softCap, rotated: true }, SOME);
+  await expectRight({ softCap: 3, scoreScale: 0.7, window: 27, rotated: true }, SOME);
+  await expectRight({ scoreScale: 0.02 }, SOME);
+});
+
+Deno.test("a cap is right where scores are far beyond it", async () => {
+  const { errors, written } = await runAttention(device, { ...CASES[3], scale: 300, softCap: 20 });
+  for (const name of ["output", "logSumExp", "dV"] as const) {
+    assert(errors[name] < 1e-5, `${name}: error ${errors[name]}`);
+  }
+  assert(written.slice(0, 2).every((values) => values.every(Number.isFinite)));
+});
+
+Deno.test("gradients go back through factors of planes and of queries, and two sets of frequencies", async () => {
+  const cases = CASES.filter(({ headDim }) => [10, 24, 96].includes(headDim));
+  await expectRight({ rotated: "stretched" }, cases);
+  await expectRight({ rotated: "stretched", qkvType: "f16" }, cases.slice(0, 1));
+});
+
 Deno.test("attention reads q, k and v in f16, and computes in f32", async () => {
-  const cases = CASES.filter(({ headDim }) => [10, 64].includes(headDim));
+  const cases = CASES.filter(({ headDim }) => [10, 64, 256].includes(headDim));
   await expectRight({ rotated: true, qkvType: "f16" }, cases);
 });
 
 Deno.test("attention's output in f16 is that in f32, rounded, and serves the backward pass", async () => {
-  for (const shape of CASES.filter(({ headDim }) => [10, 24].includes(headDim))) {
+  for (const shape of CASES.filter(({ headDim }) => [10, 24, 256].includes(headDim))) {
     const want = await runAttention(device, shape);
     const got = await runAttention(device, { ...shape, outputType: "f16" });
     const rounded = Float32Array.from(Float16Array.from(want.written[0]));
@@ -108,8 +154,8 @@ Deno.test("attention refuses operands that do not fit", () => {
   };
   const refuses = (bad: Partial<typeof good>, message: string, type: typeof Error = RangeError) =>
     assertThrows(() => attentionForward(program, { ...good, ...bad }), type, message);
-  refuses({ headDim: 7 }, "headDim is 7, not an even number from 2 to 128");
-  refuses({ headDim: 130 }, "headDim is 130, not an even number from 2 to 128");
+  refuses({ headDim: 7 }, "headDim is 7, not an even number from 2 to 256");
+  refuses({ headDim: 258 }, "headDim is 258, not an even number from 2 to 256");
   refuses({ kvHeads: 3 }, "kvHeads is 3, not from 1 to heads (2)");
   refuses({ q: columnsOf(qkv, 0, 8) }, "q is 3×8, not 3×16");
   refuses({ k: columnsOf(qkv, 17, 8) }, "k has the columns 17 to 25, which must start evenly");
@@ -136,7 +182,7 @@ Deno.test("attention refuses operands that do not fit", () => {
   assertThrows(
     () => attentionBackward(program, { ...backward, rotation }),
     RangeError,
-    "attentionBackward: frequencies are 6 of u32, not 8 of u32",
+    "attentionBackward: frequencies are 6 of u32, not 8 or twice as many of u32",
   );
   assertThrows(
     () => attentionBackward(program, { ...backward, dV: good.v }),

@@ -4,6 +4,7 @@ import { Program } from "../../../src/gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import { attentionForward } from "../../../src/kernels/attention/attention.ts";
 import { appendToCache, attentionDecode } from "../../../src/kernels/attention/decode.ts";
+import type { AttentionScores } from "../../../src/kernels/attention/shapes.ts";
 import * as reference from "../../oracle/attention.ts";
 import { takeColumns } from "../../oracle/columns.ts";
 import { relativeError } from "../../oracle/compare.ts";
@@ -16,9 +17,23 @@ const TOKENS = 300;
 const PROMPT = 254;
 
 Deno.test("a recorded decode step, replayed token by token, agrees with the oracle", async () => {
-  const shapes = [[8, 8, 4], [10, 3, 2], [24, 4, 1], [80, 1, 1], [128, 2, 1]];
-  for (const [headDim, heads, kvHeads] of shapes) {
-    const shape = JSON.stringify({ headDim, heads, kvHeads });
+  const shapes: [number, number, number, AttentionScores?, number?][] = [
+    [8, 8, 4],
+    [10, 3, 2],
+    [10, 3, 2, { softCap: 1.5, scale: 0.6 }, 27],
+    [24, 4, 1],
+    [24, 4, 1, {}, 1],
+    [80, 1, 1],
+    [80, 1, 1, { softCap: 50 }],
+    [128, 2, 1],
+    [128, 2, 1, {}, 255],
+    [136, 3, 2],
+    [200, 2, 1, { softCap: 3 }, 100],
+    [256, 2, 2],
+    [256, 2, 1, {}, 1000],
+  ];
+  for (const [headDim, heads, kvHeads, scores, window = Infinity] of shapes) {
+    const shape = JSON.stringify({ headDim, heads, kvHeads, scores, window });
     const [wide, narrow] = [heads * headDim, kvHeads * headDim];
     const width = wide + 2 * narrow;
     const values = randomValues(TOKENS * width, 21, 2);
@@ -30,7 +45,8 @@ Deno.test("a recorded decode step, replayed token by token, agrees with the orac
       numHeads: heads,
       numKeyValueHeads: kvHeads,
       headDim,
-      documentStart: new Array(TOKENS).fill(0),
+      ...scores,
+      documentStart: Array.from({ length: TOKENS }, (_, t) => Math.max(0, t - window + 1)),
     }).out;
 
     const prompt = values.subarray(0, PROMPT * width);
@@ -65,6 +81,8 @@ Deno.test("a recorded decode step, replayed token by token, agrees with the orac
       heads,
       kvHeads,
       headDim,
+      ...scores,
+      window: window === Infinity ? null : window,
     });
     await program.prepare();
     for (let t = PROMPT; t < TOKENS; t++) {
@@ -97,8 +115,13 @@ Deno.test({
       2,
       1,
     ]];
-    const inF16 = [[10, 3, 2, 2], [80, 1, 1, 2]];
-    for (const [headDim, heads, kvHeads, bytes = 4] of [...shapes, ...inF16]) {
+    shapes.push([136, 3, 2], [192, 1, 1], [256, 2, 1]);
+    const inF16 = [[10, 3, 2, 2], [80, 1, 1, 2], [200, 1, 1, 2]];
+    const windows = [1, 7, 27, 100, 1000].flatMap((
+      window,
+    ) => [[10, 3, 2, 4, window], [80, 1, 1, 2, window], [256, 2, 1, 4, window]]);
+    const cases = [...shapes, ...inF16, ...windows];
+    for (const [headDim, heads, kvHeads, bytes = 4, window = Infinity] of cases) {
       const type = bytes === 4 ? "f32" : "f16";
       const [wide, narrow] = [heads * headDim, kvHeads * headDim];
       const values = randomValues(TOKENS * (wide + 2 * narrow), 22, 2);
@@ -113,10 +136,15 @@ Deno.test({
       const positions = device.allocate(4 * TOKENS, "positions");
       device.write(positions, Uint32Array.from({ length: TOKENS }, (_, t) => t));
       const documents = device.allocate(8 * TOKENS, "documents");
-      device.write(documents, Uint32Array.from({ length: 2 * TOKENS }, (_, i) => i % 2 * TOKENS));
+      const bounds = Uint32Array.from({ length: 2 * TOKENS }, (_, i) => {
+        const t = i >> 1;
+        return i % 2 ? Math.min(TOKENS, t + window) : Math.max(0, t - window + 1);
+      });
+      device.write(documents, bounds);
       const forward = filled(device, TOKENS, wide, NaN);
       const logSumExp = filled(device, TOKENS, heads, NaN);
-      const shape = { heads, kvHeads, headDim, scale: 0.3 };
+      const softCap = heads === 3 ? 5 : null;
+      const shape = { heads, kvHeads, headDim, scale: 0.3, softCap };
       await runOnce(device, (program) => {
         appendToCache(program, { k, v, ...caches, positions });
         attentionForward(program, { ...shape, q, k, v, documents, output: forward, logSumExp });
@@ -132,10 +160,17 @@ Deno.test({
         await runOnce(
           device,
           (program) =>
-            attentionDecode(program, { ...shape, ...caches, q: columnsOf(step), length, output }),
+            attentionDecode(program, {
+              ...shape,
+              ...caches,
+              q: columnsOf(step),
+              length,
+              window: window === Infinity ? null : window,
+              output,
+            }),
         );
         const got = await device.readMatrix(output);
-        const which = `head ${headDim} in ${type}, token ${t}`;
+        const which = `head ${headDim} in ${type}, window ${window}, token ${t}`;
         assertEquals(got, want.slice(t * wide, (t + 1) * wide), which);
         device.free(step);
       }

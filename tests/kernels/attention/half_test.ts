@@ -34,11 +34,11 @@ function run(shape: AttentionCase) {
   return runAttention(device, { gap: 8, qkvType: "f16", ...shape }, RECORDERS);
 }
 
-async function expectRight(shape: AttentionCase): Promise<void> {
+async function expectRight(shape: AttentionCase, tolerance = TOLERANCE): Promise<void> {
   const name = JSON.stringify(shape);
   const { errors, padding, foreignColumn } = await run(shape);
   for (const [output, error] of Object.entries(errors)) {
-    assert(error < TOLERANCE, `${output} of ${name}: error ${error}`);
+    assert(error < tolerance, `${output} of ${name}: error ${error}`);
   }
   assertEquals(padding, 0, name);
   assert(foreignColumn.every(Number.isNaN), `${name} wrote to a column of no head`);
@@ -51,6 +51,24 @@ Deno.test("attention in packed f16 and its gradients agree with the oracle", asy
 
 Deno.test("packed f16 attention turns the gradients of rotated queries and keys back", async () => {
   for (const shape of CASES) await expectRight({ ...shape, rotated: true });
+});
+
+Deno.test("packed f16 attention sees a sliding window of any width", async () => {
+  // Of two keys dS is a difference of nearly equal numbers.
+  for (const window of [2, 7, 27, 1000]) await expectRight({ ...CASES[1], window }, 3e-3);
+  await expectRight({ ...CASES[4], window: 27 });
+});
+
+Deno.test("packed f16 attention caps its scores softly", async () => {
+  // Far beyond a cap nothing is left of a gradient, and of the rest the more is rounding.
+  for (const softCap of [0.5, 3, 50]) {
+    await expectRight({ ...CASES[0], softCap, rotated: true }, softCap < 1 ? 4e-3 : TOLERANCE);
+  }
+  await expectRight({ ...CASES[0], softCap: 3, scoreScale: 0.3, window: 27, rotated: true });
+});
+
+Deno.test("packed f16 attention goes back through factors and two sets of frequencies", async () => {
+  for (const shape of CASES.slice(0, 2)) await expectRight({ ...shape, rotated: "stretched" });
 });
 
 Deno.test("packed f16 attention keeps gradients that f16 cannot hold", async () => {
@@ -104,6 +122,7 @@ Deno.test("a GPU without tensor cores multiplies f16 in f16 and f32 in f32", asy
   assertEquals(await kernels("f32", 128), ["attention_forward"]);
   assertEquals(await kernels("f16", 64), ["attention_forward"]);
   assertEquals(await kernels("f16", 88), ["attention_forward"]);
+  assertEquals(await kernels("f16", 256), ["attention_forward"]);
 });
 
 /** Records the forward of one head. */

@@ -1,4 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import type { Matrix } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { rope, type RopeOptions } from "../../../src/kernels/attention/rope.ts";
 import { uploadRopeFrequencies } from "../../../src/kernels/attention/rope_angles.ts";
@@ -113,6 +114,97 @@ Deno.test("rope turns queries and keys in f16 as in f32, and rounds them once", 
   }
 });
 
+Deno.test("rope multiplies some planes, scales queries by position, and turns long documents otherwise", async () => {
+  const positions = Uint32Array.from(POSITIONS);
+  const tokens = positions.length;
+  const long = POSITIONS.map((_, t) => t % 2 === 1);
+  const flagged = positions.map((position, t) => position + (long[t] ? 2 ** 20 : 0));
+  const [beta, context] = [0.1, 511];
+  const tokenFactors = POSITIONS.map((p) => 1 + beta * Math.log(1 + Math.floor(p / context)));
+  // One plane at a time, four at a time, and four of which some are multiplied; f16 is rounded once.
+  for (
+    const [headDim, heads, kvHeads, type] of [[10, 3, 2, "f32"], [16, 2, 1, "f32"], [
+      64,
+      5,
+      2,
+      "f16",
+    ]] as const
+  ) {
+    const { frequencies, longFrequencies } = {
+      frequencies: inverseFrequencies(headDim),
+      longFrequencies: inverseFrequencies(headDim, 300),
+    };
+    const half = headDim / 2;
+    const parts: [RopeFeature, reference.Turning, boolean][] = [
+      [{ factor: { value: 1.25, planes: half - 2 } }, {}, false],
+      [{ factor: { value: 0.8, planes: half } }, {}, false],
+      [{ queryScale: { beta, context } }, {}, false],
+      [{}, { long, longFrequencies }, true],
+      [{ factor: { value: 1.25, planes: 1 }, queryScale: { beta, context } }, {
+        long,
+        longFrequencies,
+      }, true],
+    ];
+    for (const [options, turning, isLong] of parts) {
+      const width = (heads + 2 * kvHeads) * headDim;
+      const { matrix: qkv, exact } = uploadMatrix(
+        device,
+        randomValues(tokens * width, 5),
+        tokens,
+        width,
+        type,
+      );
+      await runOnce(device, (program) =>
+        rope(program, {
+          ...{ heads, kvHeads, headDim, qkv, ...options },
+          positions: uploadVector(device, isLong ? flagged : positions).vector,
+          frequencies: uploadRopeFrequencies(device, [
+            ...frequencies,
+            ...(isLong ? longFrequencies : []),
+          ]),
+        }));
+      const got = type === "f32"
+        ? Float64Array.from(await device.readMatrix(qkv))
+        : await readHalves(qkv);
+      const name = `${headDim} ${JSON.stringify(options)} ${isLong}`;
+      const { factor, queryScale } = options;
+      for (const ofQueries of [true, false]) {
+        const block = ofQueries
+          ? { column: 0, cols: heads * headDim }
+          : { column: heads * headDim, cols: kvHeads * headDim };
+        const factors = ofQueries && queryScale ? { tokenFactors } : {};
+        const want = reference.applyRope(takeColumns(exact, width, block), POSITIONS, frequencies, {
+          ...turning,
+          ...factors,
+          factor,
+        });
+        const error = relativeError(takeColumns(got, width, block), want);
+        assert(
+          error < (type === "f32" ? 3e-7 : 3e-4),
+          `${name}, queries ${ofQueries}: error ${error}`,
+        );
+      }
+      const values = { column: (heads + kvHeads) * headDim, cols: kvHeads * headDim };
+      assertEquals(
+        takeColumns(got, width, values),
+        takeColumns(exact, width, values),
+      );
+      device.free(qkv);
+    }
+  }
+});
+
+type RopeFeature = Pick<RopeOptions, "factor" | "queryScale">;
+
+async function readHalves(matrix: Matrix): Promise<Float64Array> {
+  const { rows, cols, pitch } = matrix;
+  const raw = new Float16Array(await device.read(matrix));
+  return Float64Array.from(
+    { length: rows * cols },
+    (_, i) => raw[Math.floor(i / cols) * pitch + i % cols],
+  );
+}
+
 Deno.test("rope refuses operands that do not fit", () => {
   using program = new Program(device);
   const good = {
@@ -142,6 +234,6 @@ Deno.test("rope refuses operands that do not fit", () => {
   refuses({ qkv: device.matrix(5, 24, "f32", "qkv") }, "positions has 16 bytes, not 4 for each of");
   refuses(
     { frequencies: device.vector(8, "f32", "frequencies") },
-    "frequencies are 8 of f32, not 8 of u32",
+    "frequencies are 8 of f32, not 8 or twice as many of u32",
   );
 });

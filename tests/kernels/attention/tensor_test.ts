@@ -1,11 +1,13 @@
 /** The tensor core kernels of attention, run anywhere by emulated fragments: everything but the products themselves. */
 
 import { assert, assertEquals } from "@std/assert";
+import type { Device } from "../../../src/gpu/device.ts";
 import { F16_MATRIX, supportsMatrix } from "../../../src/gpu/subgroup_matrix.ts";
 import {
   attentionTensorBackward,
   attentionTensorForward,
   type TensorTile,
+  tensorTilesFor,
 } from "../../../src/kernels/attention/tensor.ts";
 import {
   assertAlike,
@@ -68,6 +70,10 @@ Deno.test("tensor core attention turns the gradients of rotated queries and keys
   for (const shape of CASES) await expectRight({ ...shape, rotated: true }, SMALL);
 });
 
+Deno.test("tensor core attention goes back through factors and two sets of frequencies", async () => {
+  for (const shape of CASES) await expectRight({ ...shape, rotated: "stretched" }, SMALL);
+});
+
 Deno.test("tensor core attention takes q, k and v in f16 as they are", async () => {
   for (const shape of CASES) {
     await expectRight({ ...shape, rotated: true, qkvType: "f16" }, SMALL);
@@ -85,6 +91,33 @@ Deno.test("tensor core attention agrees with the oracle in every form of its til
   const shape = CASES[2];
   await expectRight(shape, withTile({ subgroups: 8, columns: 32 }));
   await expectRight(shape, withTile({ subgroups: 6, columns: 64 }));
+});
+
+Deno.test("tensor core attention sees a sliding window of any width", async () => {
+  for (const window of [2, 7, 27, 1000]) await expectRight({ ...CASES[2], window }, SMALL);
+  await expectRight({ ...CASES[4], window: 27 }, SMALL);
+});
+
+Deno.test("tensor core attention caps its scores softly", async () => {
+  for (const softCap of [0.5, 3, 50]) await expectRight({ ...CASES[2], softCap }, SMALL);
+  await expectRight({ ...CASES[5], softCap: 3, scoreScale: 0.5, window: 27 }, SMALL);
+});
+
+Deno.test("tensor core attention has heads over 128", async () => {
+  // Emulated, wider ones compile for minutes.
+  await expectRight({ headDim: 144, heads: 3, kvHeads: 2, lengths: [3, 1, 40] }, SMALL);
+});
+
+Deno.test("heads too wide for the tiles of the gradients get smaller ones", () => {
+  const rows = (headDim: number, kilobytes: number) => {
+    const limits = { maxComputeWorkgroupStorageSize: 1024 * kilobytes };
+    return tensorTilesFor({ limits } as Device, headDim)?.queries.subgroups;
+  };
+  assertEquals([128, 192, 224].map((headDim) => rows(headDim, 48)), [8, 8, 8]);
+  assertEquals([240, 256].map((headDim) => rows(headDim, 48)), [4, 4]);
+  assertEquals(rows(256, 64), 8);
+  assertEquals(rows(256, 32), undefined);
+  assertEquals(rows(128, 32), undefined); // as ever: packed f16 is measured there
 });
 
 Deno.test("tensor core attention keeps gradients that f16 cannot hold", async () => {
@@ -122,6 +155,9 @@ const ODD_CASES: readonly AttentionCase[] = [
   { headDim: 96, heads: 4, kvHeads: 1, lengths: [17, 130, 1, 64], gradientScale: 1e-7 },
   { headDim: 128, heads: 4, kvHeads: 2, lengths: [1, 3, 17, 130], gradientScale: 1e-9 },
   { headDim: 128, heads: 2, kvHeads: 2, lengths: [200, 100], scale: 4 },
+  { headDim: 192, heads: 2, kvHeads: 1, lengths: [1, 130, 17], window: 27 },
+  { headDim: 256, heads: 3, kvHeads: 2, lengths: [17, 130, 1], softCap: 3 },
+  { headDim: 256, heads: 2, kvHeads: 1, lengths: [200, 3], window: 64, softCap: 50 },
 ];
 
 // Emulated fragments of wide heads compile for too long; native kernels have attention_test.ts.
@@ -132,6 +168,7 @@ Deno.test({
     for (const shape of ODD_CASES) {
       await expectRight(shape);
       await expectRight({ ...shape, rotated: true, qkvType: "f16" });
+      await expectRight({ ...shape, rotated: "stretched", qkvType: "f16" });
     }
   },
 });

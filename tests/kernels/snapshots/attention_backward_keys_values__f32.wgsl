@@ -1,5 +1,7 @@
 const COLUMN_THREADS = 4;
 const DIM_VECTORS = 1;
+const DIM_GROUPS = 1;
+const GROUP_VECTORS = 1;
 const ROW_VECTORS = 2;
 const LEFT_LOADS = 4;
 const UNROLL = 8;
@@ -29,10 +31,11 @@ const UNROLL = 8;
 // Both products bring DEPTH slices of the contraction to workgroup memory (left: by slice and row, right: by slice and
 // column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
-// NVIDIA GPU costs more in workgroups at a time than it saves in loads.
+// NVIDIA GPU costs more in workgroups at a time than it saves in loads. Heads over 192 would need 19 KB: their combinations
+// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way.
 //
-// The host chooses COLUMN_THREADS, DIM_VECTORS and ROW_VECTORS for the head size, LEFT_LOADS (left vec4 pairs per
-// slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
+// The host chooses COLUMN_THREADS, DIM_VECTORS, in DIM_GROUPS of GROUP_VECTORS, and ROW_VECTORS for the head size, LEFT_LOADS
+// (left vec4 pairs per slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
 // there are PARTS times as many, which only params.parts says: a driver that knew would write them all out. The kernel that includes this has
 // included attention_operands.wgsl with a WIDTH of 2. Heads are padded with zeros to the dims of the grid; tokens
 // past the end repeat the last one: the caller masks them.
@@ -45,7 +48,7 @@ const COLUMNS = 4u * COLUMN_THREADS;
 const ROW_SLOTS = ROW_GROUPS * ROW_VECTORS; // vec4s of rows
 const PAIRS = DEPTH / 2u;
 const PARTS = DEPTH / UNROLL;
-const RIGHT_SLOTS = DIM_VECTORS * COLUMN_THREADS;
+const RIGHT_SLOTS = GROUP_VECTORS * COLUMN_THREADS;
 
 alias RowVectors = array<vec4<f32>, ROW_VECTORS>;             // one number per row
 alias Scores = array<vec4<f32>, 4 * ROW_VECTORS>;             // [row]
@@ -234,32 +237,32 @@ fn add_products(scores: ptr<function, Scores>, a: Rows, b: Rows, thread: u32) {
   }
 }
 
-// Loads what one invocation brings of DEPTH tokens: 2 tokens, DIM_VECTORS vec4s each.
-fn load_tokens(b: Rows, first: u32, x: u32, y: u32) -> array<vec4<f32>, 2 * DIM_VECTORS> {
-  var values: array<vec4<f32>, 2 * DIM_VECTORS>;
+// Loads what one invocation brings of DEPTH tokens: 2 tokens, GROUP_VECTORS vec4s each, the first of them at `slot`.
+fn load_tokens(b: Rows, first: u32, slot: u32, y: u32) -> array<vec4<f32>, 2 * GROUP_VECTORS> {
+  var values: array<vec4<f32>, 2 * GROUP_VECTORS>;
   {
     let token = b.first + first + y + 0u * ROW_GROUPS;
-    let pair = 2u * (x + 0u * COLUMN_THREADS);
+    let pair = 2u * (slot + 0u * COLUMN_THREADS);
     let low = guarded_pair(b.source, token, b.head, pair);
     let high = guarded_pair(b.source, token, b.head, pair + 1u);
-    values[0 * DIM_VECTORS + 0] = vec4<f32>(low, high);
+    values[0 * GROUP_VECTORS + 0] = vec4<f32>(low, high);
   }
   {
     let token = b.first + first + y + 1u * ROW_GROUPS;
-    let pair = 2u * (x + 0u * COLUMN_THREADS);
+    let pair = 2u * (slot + 0u * COLUMN_THREADS);
     let low = guarded_pair(b.source, token, b.head, pair);
     let high = guarded_pair(b.source, token, b.head, pair + 1u);
-    values[1 * DIM_VECTORS + 0] = vec4<f32>(low, high);
+    values[1 * GROUP_VECTORS + 0] = vec4<f32>(low, high);
   }
   return values;
 }
 
 // Turns `weights` round and round; in the end they are as they were.
-fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
+fn add_group_0(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
   let row_slot = y * ROW_VECTORS;
-  var values = load_tokens(b, 0u, x, y);
+  var values = load_tokens(b, 0u, x + 0u * RIGHT_SLOTS, y);
   for (var first = 0u; first < COLUMNS; first += DEPTH) {
     workgroupBarrier();
     left[(x + 0u * COLUMN_THREADS) / UNROLL][(x + 0u * COLUMN_THREADS) % UNROLL][row_slot + 0u] = vec4<f32>(
@@ -278,13 +281,15 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
       (*weights)[4 * 0][3], (*weights)[4 * 0 + 1][3], (*weights)[4 * 0 + 2][3], (*weights)[4 * 0 + 3][3]);
     left[(x + 3u * COLUMN_THREADS) / UNROLL][(x + 3u * COLUMN_THREADS) % UNROLL][row_slot + 1u] = vec4<f32>(
       (*weights)[4 * 1][3], (*weights)[4 * 1 + 1][3], (*weights)[4 * 1 + 2][3], (*weights)[4 * 1 + 3][3]);
-    right[(y + 0u * ROW_GROUPS) / UNROLL][(y + 0u * ROW_GROUPS) % UNROLL][x + 0u * COLUMN_THREADS] = values[0 * DIM_VECTORS + 0];
-    right[(y + 1u * ROW_GROUPS) / UNROLL][(y + 1u * ROW_GROUPS) % UNROLL][x + 0u * COLUMN_THREADS] = values[1 * DIM_VECTORS + 0];
+    right[(y + 0u * ROW_GROUPS) / UNROLL][(y + 0u * ROW_GROUPS) % UNROLL][x + 0u % GROUP_VECTORS * COLUMN_THREADS] =
+      values[0 * GROUP_VECTORS + 0 % GROUP_VECTORS];
+    right[(y + 1u * ROW_GROUPS) / UNROLL][(y + 1u * ROW_GROUPS) % UNROLL][x + 0u % GROUP_VECTORS * COLUMN_THREADS] =
+      values[1 * GROUP_VECTORS + 0 % GROUP_VECTORS];
     workgroupBarrier();
-    if (first + DEPTH < COLUMNS) { values = load_tokens(b, first + DEPTH, x, y); }
+    if (first + DEPTH < COLUMNS) { values = load_tokens(b, first + DEPTH, x + 0u * RIGHT_SLOTS, y); }
     for (var part = 0u; part < params.parts; part += 1u) {
       {
-        let dims0 = right[part][0][x + 0u * COLUMN_THREADS];
+        let dims0 = right[part][0][x + 0u % GROUP_VECTORS * COLUMN_THREADS];
         let rows0 = left[part][0][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
@@ -305,7 +310,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[part][1][x + 0u * COLUMN_THREADS];
+        let dims0 = right[part][1][x + 0u % GROUP_VECTORS * COLUMN_THREADS];
         let rows0 = left[part][1][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
@@ -326,7 +331,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[part][2][x + 0u * COLUMN_THREADS];
+        let dims0 = right[part][2][x + 0u % GROUP_VECTORS * COLUMN_THREADS];
         let rows0 = left[part][2][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
@@ -347,7 +352,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[part][3][x + 0u * COLUMN_THREADS];
+        let dims0 = right[part][3][x + 0u % GROUP_VECTORS * COLUMN_THREADS];
         let rows0 = left[part][3][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
@@ -368,7 +373,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[part][4][x + 0u * COLUMN_THREADS];
+        let dims0 = right[part][4][x + 0u % GROUP_VECTORS * COLUMN_THREADS];
         let rows0 = left[part][4][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
@@ -389,7 +394,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[part][5][x + 0u * COLUMN_THREADS];
+        let dims0 = right[part][5][x + 0u % GROUP_VECTORS * COLUMN_THREADS];
         let rows0 = left[part][5][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
@@ -410,7 +415,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[part][6][x + 0u * COLUMN_THREADS];
+        let dims0 = right[part][6][x + 0u % GROUP_VECTORS * COLUMN_THREADS];
         let rows0 = left[part][6][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
@@ -431,7 +436,7 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
           fma(vec4<f32>(rows1[3]), dims0, (*results)[(4 * 1 + 3) * DIM_VECTORS + 0]);
       }
       {
-        let dims0 = right[part][7][x + 0u * COLUMN_THREADS];
+        let dims0 = right[part][7][x + 0u % GROUP_VECTORS * COLUMN_THREADS];
         let rows0 = left[part][7][row_slot + 0u];
         (*results)[(4 * 0 + 0) * DIM_VECTORS + 0] =
           fma(vec4<f32>(rows0[0]), dims0, (*results)[(4 * 0 + 0) * DIM_VECTORS + 0]);
@@ -455,6 +460,10 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
   }
 }
 
+fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scores>, b: Rows, thread: u32) {
+  add_group_0(results, weights, b, thread);
+}
+
 // What the two tiled kernels of the attention backward share: operands, and how they write a row of a gradient.
 // With ROTATED, q and k came out of rope.wgsl, and their gradients are rotated back on their way to memory.
 // Parameters and bindings of the attention kernels, in f32, in packed f16 and on tensor cores, and how they read q, k, v
@@ -462,7 +471,8 @@ fn add_combinations(results: ptr<function, Results>, weights: ptr<function, Scor
 // qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
 // what is written are vectors of 4. Include-only.
 //
-// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
+// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back. With SOFT_CAP scores
+// go through c · tanh(score / c) before they are masked.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,
@@ -557,15 +567,21 @@ fn load_vector(source: u32, token: u32, head: u32, vector: u32) -> vec2<f32> {
 // A row's results: DIM_VECTORS quads of dims, COLUMN_THREADS apart.
 alias Dims = array<vec4<f32>, DIM_VECTORS>;
 
-// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in `right`,
-// where each of the ROW_GROUPS has a place for one row. To be called by the whole workgroup.
+// A dim of the row that row group y has in `right`.
+fn exchanged(y: u32, dim: u32) -> f32 {
+  let quad = dim / 4u;
+  return right[y / UNROLL][y % UNROLL][quad][dim % 4u];
+}
+
+// Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in `right`, where
+// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS, at most 2. To be
+// called by the whole workgroup.
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
-  let part = y / UNROLL;
-  let slice = y % UNROLL;
   workgroupBarrier();
-  right[part][slice][x + 0u * COLUMN_THREADS] = dims[0];
+  right[(y + 0u * ROW_GROUPS) / UNROLL][(y + 0u * ROW_GROUPS) % UNROLL][x + 0u * COLUMN_THREADS] =
+    dims[0 * GROUP_VECTORS + 0];
   workgroupBarrier();
   var rotated: Dims;
   let half = params.head_pairs;
@@ -575,9 +591,7 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     let dim = min(4u * (x + 0u * COLUMN_THREADS) + LANES, vec4<u32>(2u * half - 1u));
     let first = dim < vec4<u32>(half);
     let other = select(dim - half, dim + half, first);
-    let others = vec4<f32>(
-      right[part][slice][other.x / 4u][other.x % 4u], right[part][slice][other.y / 4u][other.y % 4u],
-      right[part][slice][other.z / 4u][other.z % 4u], right[part][slice][other.w / 4u][other.w % 4u]);
+    let others = vec4<f32>(exchanged(y, other.x), exchanged(y, other.y), exchanged(y, other.z), exchanged(y, other.w));
     let angle = rotation(position, min(dim, other));
     rotated[0] = dims[0] * angle.cosine + others * select(-angle.sine, angle.sine, first);
   }

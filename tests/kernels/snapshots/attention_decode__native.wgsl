@@ -4,7 +4,8 @@ const COLUMN_THREADS = 4;
 //
 // Shapes: q [1, heads · head size], somewhere in the columns of a matrix; key_cache, value_cache [max_length, kv_heads ·
 // head size]; length u32 [1]: cached keys, those of the new token included; output [1, heads · head size]. q and both
-// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32.
+// caches are f32, or all f16 (QKV), the output is f32 or f16 (OUTPUT), and sums are f32. With SOFT_CAP scores go through
+// c · tanh(score / c); with WINDOW the token sees only the last params.window keys.
 // The length is read from a buffer, so that one recorded program serves every token.
 //
 // Idea: a workgroup takes a query head and walks over THREADS keys at a time with an online softmax, and adds up in the
@@ -13,6 +14,7 @@ const COLUMN_THREADS = 4;
 // - a thread makes the score of one key, even dims before odd ones in each slice of 16;
 // - a thread for each pair of dims adds up the values, key after key;
 // - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
+// With WINDOW its first tile is that kernel's as well: the first key that the first of a tile of ROWS queries sees.
 // Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 
 struct Params {
@@ -50,9 +52,9 @@ const MASKED = -3e38; // below every score
 const COLUMNS = 4u * COLUMN_THREADS; // keys of a tile
 const TILES = THREADS / COLUMNS;
 const PAIRS = 8u; // pairs of dims in a slice
-const FIRST_SUMMING = 64u; // the first thread that adds up weights: there are no more pairs of dims
+const FIRST_SUMMING = THREADS / 2u; // the first thread that adds up weights: there are no more pairs of dims
 
-var<workgroup> query: array<vec2<f32>, 64>; // zeros behind the head
+var<workgroup> query: array<vec2<f32>, FIRST_SUMMING>; // zeros behind the head
 var<workgroup> scores: array<f32, THREADS>;
 var<workgroup> tile_maxima: array<f32, TILES>;
 var<workgroup> weights: array<f32, THREADS>;

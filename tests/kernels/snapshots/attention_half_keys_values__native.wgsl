@@ -9,7 +9,8 @@ const UNROLL = 8;
 // key to the end of its last key's document. Nobody else adds to its rows, so the order is fixed.
 //
 // Roles: two gradients of 64 rows are more than 128 invocations have registers for. The first half makes the scores, P and
-// dV; the second dP, dS and dK, to which the first lends P through workgroup memory. Both walk through the same code.
+// dV; the second dP, dS and dK, to which the first lends P through workgroup memory, times the cap's slope with SOFT_CAP.
+// Both walk through the same code.
 //
 // Operations: 8 · head size for each visible (query, key, head), 4 products.
 // What the two kernels of the attention backward in packed half-precision arithmetic share: operands, the power of two in
@@ -20,7 +21,8 @@ const UNROLL = 8;
 // qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
 // what is written are vectors of 4. Include-only.
 //
-// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
+// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back. With SOFT_CAP scores
+// go through c · tanh(score / c) before they are masked.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,

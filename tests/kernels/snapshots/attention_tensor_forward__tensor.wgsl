@@ -25,7 +25,8 @@ const SUM_BLOCKS = 1;
 // qkv is f32 or f16 (QKV), and so is the output (OUTPUT); all else is f32. With a WIDTH of 8 d_output is f16 as well, and
 // what is written are vectors of 4. Include-only.
 //
-// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back.
+// With ROTATED, q and k came out of rope.wgsl: positions and frequencies rotate their gradients back. With SOFT_CAP scores
+// go through c · tanh(score / c) before they are masked.
 
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32,

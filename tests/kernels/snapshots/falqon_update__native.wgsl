@@ -82,8 +82,11 @@ const SMALLEST_COEFFICIENT_BITS = 0x0f800000u; // 2^-96: below, products or sums
 // Four β, each of an element of b with the factors of its column and its row.
 fn coefficients(b: vec4<f32>, columns: vec4<f32>, rows: vec4<f32>) -> vec4<f32> {
   let bits = bitcast<vec4<u32>>((b * columns) * rows);
-  let vanishes = (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
-  let cut = (bits + vec4<u32>(0x1000u)) & vec4<u32>(0xffffe000u);
+  let magnitude = bits & vec4<u32>(0x7fffffffu);
+  let vanishes = magnitude < vec4<u32>(SMALLEST_COEFFICIENT_BITS);
+  // A NaN is left alone: NVIDIA's has all bits set, and half a bit more would carry into the sign and make it a zero.
+  let rounded = (bits + vec4<u32>(0x1000u)) & vec4<u32>(0xffffe000u);
+  let cut = select(rounded, bits, magnitude > vec4<u32>(0x7f800000u));
   return bitcast<vec4<f32>>(select(cut, vec4<u32>(), vanishes));
 }
 

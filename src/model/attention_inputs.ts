@@ -1,0 +1,146 @@
+/**
+ * What stands between the qkv layer of a block and attention: norms of queries and keys where the
+ * plan has them, and rotation; forward and backward.
+ *
+ * Without norms q and k are rotated in place, and attention's backward rotates their gradients back:
+ * there is nothing else to do. With norms the output of the qkv layer is kept, as the gradient of a
+ * norm needs its input. What attention reads is made of it by one pass, in memory that all blocks
+ * share (`rotated`), and made again for the backward: that pass costs little beside keeping both. The
+ * input cannot be found from the output: weights may be zero, and in f16 the rotation mixes the
+ * rounding of large components into small ones.
+ *
+ * @module
+ */
+
+import { asVector, type ColumnBlock, columnsOf, type Matrix } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
+import { qkNorm, qkNormBackward, qkNormWeightGradient } from "../kernels/attention/qk_norm.ts";
+import { rope } from "../kernels/attention/rope.ts";
+import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
+import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
+import type { DenseWeight } from "../layers/method.ts";
+import type { Activations } from "./activations.ts";
+import { qkvColumns as placesOfQkv } from "./block_specs.ts";
+import type { AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
+import { type Rotation, scoreScale } from "./rope_buffers.ts";
+import type { TokenBuffers } from "./token_buffers.ts";
+
+/** What of a block stands there. */
+interface InputLayers {
+  plan: LayerPlan;
+  qkNorm: QkNorm | null;
+  rotation: Rotation | null;
+}
+
+/** What of a pass it works on. */
+interface InputPass {
+  program: Program;
+  activations: Activations;
+  tokens: TokenBuffers;
+  rows: number;
+}
+
+/** The norms of queries and of keys of a block. */
+export interface QkNorm {
+  plan: QkNormPlan;
+  /** The weight of queries. */
+  q: DenseWeight;
+  /** The weight of keys. */
+  k: DenseWeight;
+}
+
+/** Makes the norms that a plan asks for, their weights by `make`, a row of `cols` each. */
+export function makeQkNorm(
+  { qkNorm: plan, heads, kvHeads, headDim }: AttentionPlan,
+  make: (name: string, cols: number) => DenseWeight,
+): QkNorm | null {
+  if (!plan) return null;
+  const { over, tensors } = plan;
+  const weight = (name: string, count: number) =>
+    make(name, over === "head" ? headDim : count * headDim);
+  return { plan, q: weight(tensors.q, heads), k: weight(tensors.k, kvHeads) };
+}
+
+/** The columns of a merged matrix that are q, k and v, and what attention makes of them. */
+export interface QkvColumns extends AttentionHeads, AttentionScores {
+  q: ColumnBlock;
+  k: ColumnBlock;
+  v: ColumnBlock;
+  /** How many tokens a token sees, itself included; null for all before it. */
+  window: number | null;
+}
+
+/** The columns of `merged`, which is laid out as the output of the qkv layer. */
+export function qkvColumns({ plan }: Pick<InputLayers, "plan">, merged: Matrix): QkvColumns {
+  const [q, k, v] = placesOfQkv(plan.attention)
+    .map(({ start, rows }) => columnsOf(merged, start, rows));
+  const { heads, kvHeads, headDim, softCap, window } = plan.attention;
+  const scale = scoreScale(plan.attention);
+  return { q, k, v, heads, kvHeads, headDim, scale, softCap, window };
+}
+
+/** By what the queries and keys of a block are turned. */
+export function anglesOf(
+  { rotation }: Pick<InputLayers, "rotation">,
+  { turns }: TokenBuffers,
+): RopeAngles | null {
+  return rotation && { ...rotation, positions: turns };
+}
+
+/** Records the way from activation `qkv` of a layer to what attention reads; returns that. */
+export function attentionInputs(pass: InputPass, block: InputLayers, layer: number): QkvColumns {
+  const { program, activations, rows, tokens } = pass;
+  const { qkNorm: norm } = block;
+  const rotation = anglesOf(block, tokens);
+  const qkv = qkvColumns(block, activations.get("qkv", rows, layer));
+  if (norm) {
+    const output = activations.get("rotated", rows);
+    const rstd = activations.mode.training ? activations.get("qkRstd", rows) : null;
+    const { eps } = norm.plan;
+    qkNorm(program, { ...qkv, ...weightsOf(norm), eps, rotation, output, rstd });
+    return qkvColumns(block, output);
+  }
+  const { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim } = qkv;
+  if (rotation) rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, ...rotation });
+  return qkv;
+}
+
+/**
+ * What attention read, for its backward, which follows; made again where other blocks have overwritten
+ * it. With checkpointing this block's forward has just been recorded.
+ */
+export function attentionInputsAgain(
+  pass: InputPass,
+  block: InputLayers,
+  layer: number,
+): QkvColumns {
+  const { activations, rows } = pass;
+  if (!block.qkNorm) return qkvColumns(block, activations.get("qkv", rows, layer));
+  if (!activations.mode.checkpointing) return attentionInputs(pass, block, layer);
+  return qkvColumns(block, activations.get("rotated", rows));
+}
+
+/**
+ * Records the gradients of the norms: of their weights, where these are trained, and of q and k.
+ * Activation `dQkv` holds the gradient before rotation, and then that of the output of the qkv layer.
+ */
+export function attentionInputGradients(pass: InputPass, block: InputLayers, layer: number): void {
+  const { qkNorm: norm } = block;
+  if (!norm) return;
+  const { program, activations, rows } = pass;
+  const io = {
+    ...qkvColumns(block, activations.get("qkv", rows, layer)),
+    rstd: activations.get("qkRstd", rows),
+    dQkv: activations.get("dQkv", rows),
+  };
+  if (norm.q.gradient && norm.k.gradient) {
+    const { over } = norm.plan;
+    const [dQWeight, dKWeight] = [asVector(norm.q.gradient()), asVector(norm.k.gradient())];
+    qkNormWeightGradient(program, { ...io, over, dQWeight, dKWeight });
+  }
+  qkNormBackward(program, { ...io, ...weightsOf(norm) });
+}
+
+function weightsOf({ plan: { over, weightOffset }, q, k }: QkNorm) {
+  return { over, weightOffset, qWeight: asVector(q.value()), kWeight: asVector(k.value()) };
+}
