@@ -70,6 +70,9 @@ export const SANDWICH: Record<string, unknown> = {
   layer_types: ["full_attention", "full_attention"],
 };
 
+/** Fields of a tiny model whose branches have norms behind only: OLMo 2. */
+export const POST_NORM: Record<string, unknown> = { model_type: "olmo2" };
+
 /** Fields of a tiny model whose branches and embedding are scaled: a Granite whose logits are not. */
 export const SCALED: Record<string, unknown> = {
   model_type: "granite",
