@@ -40,7 +40,12 @@ export type { Prompt } from "./src/inference/prompt.ts";
 export type { LabelledSequence, LossAndGradients } from "./src/inference/sequence_loss.ts";
 export type { ModelConfig } from "./src/model/config.ts";
 export type { CodeFormat } from "./src/numerics/formats.ts";
-export type { QuantizationConfig } from "./src/model/quantization_config.ts";
+export type {
+  OtherActivations,
+  QuantizationConfig,
+  QuantizationMethod,
+} from "./src/model/quantization_config.ts";
+export type { BlockShape } from "./src/numerics/scale_grid.ts";
 export type { Rotations, Transforms } from "./src/model/transform_config.ts";
 export type {
   LinearRopeScaling,

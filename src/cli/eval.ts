@@ -11,6 +11,7 @@ import type { Command } from "./command_type.ts";
 import { openDataset } from "./data.ts";
 import { frozenMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
+import { noticesOn } from "./terminal.ts";
 import { GPU_FLAGS, ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
 
 /** The command `eval`. */
@@ -23,7 +24,7 @@ export const evalCommand: Command = command({
     const folder = needed(values, "model");
     const data = await openDataset(needed(values, "data"), values);
     await using device = await openDevice(values, terminal);
-    using model = await Model.load(folder, { device });
+    using model = await Model.load(folder, { device, onNotice: noticesOn(terminal) });
     const method = await frozenMethod(values, model.config, device, terminal);
     await model.use(method);
     terminal.stdout(JSON.stringify(await evaluate(model, data, values)) + "\n");

@@ -10,6 +10,7 @@ import type { Command } from "./command_type.ts";
 import { group, number, text, whole } from "./flags.ts";
 import { frozenMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
+import { noticesOn } from "./terminal.ts";
 import { GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
 
 /** The command `generate`. */
@@ -32,7 +33,7 @@ export const generate: Command = command({
     const folder = needed(values, "model");
     const prompt = needed(values, "prompt");
     await using device = await openDevice(values, terminal);
-    using model = await Model.load(folder, { device });
+    using model = await Model.load(folder, { device, onNotice: noticesOn(terminal) });
     const method = await frozenMethod(values, model.config, device, terminal);
     await model.use(method);
     for await (const piece of model.generate(prompt, values)) terminal.stdout(piece);

@@ -143,14 +143,16 @@ function show({ config, parameters, files, training, memory, ...limits }: Inspec
   return "architecture\n" + formatList(describe(config)) +
     "parameters\n" + count({ ...parameters, total: sum }) +
     `files\n${dtypes.join("") || "  no weights\n"}` +
-    `quantisation\n  ${
-      quantization
-        ? `${quantization.format}, one scale per ${quantization.weights} of weights and per ` +
-          `${quantization.activations} of activations` + describeRotations(quantization)
-        : "none"
-    }\n` +
+    `quantisation\n  ${quantization ? describeQuantization(quantization) : "none"}\n` +
     `memory to train by ${training.method}, ${training.batchSize} rows of ` +
     `${training.sequenceLength} tokens\n` + formatTable(tabulate(memory)) + warn(limits);
+}
+
+function describeQuantization(quantization: QuantizationConfig): string {
+  const { format, weights, activations } = quantization;
+  const shared = typeof weights === "string" ? weights : `block of ${weights.join("×")}`;
+  return `${format}, one scale per ${shared} of weights and per ${activations} of activations` +
+    describeRotations(quantization);
 }
 
 /** The same for JSON, which has no maps. */

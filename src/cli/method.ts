@@ -13,7 +13,6 @@ import { frozen } from "../methods/frozen.ts";
 import { lora } from "../methods/lora/lora.ts";
 import { methodEntry, METHODS } from "../methods/registry.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { rotatesAll } from "../model/transform_config.ts";
 import { kebabCase } from "./flags.ts";
 import { OPTION_NAMES } from "./method_flags.ts";
 import type { MethodValues } from "./shared_flags.ts";
@@ -86,7 +85,7 @@ function notItsOption(name: string, method: string): OptionError {
  */
 export async function frozenMethod(
   { base, adapter }: Pick<MethodValues, "base" | "adapter">,
-  { quantization, plan }: ModelConfig,
+  { quantization }: ModelConfig,
   device: Capabilities,
   terminal: Terminal,
 ): Promise<Method> {
@@ -97,15 +96,9 @@ export async function frozenMethod(
   const chosen = base ?? quantization?.format ?? "f32";
   if (chosen !== "fp8" && chosen !== "int8") return frozen(available(chosen, device, terminal));
   if (chosen !== quantization?.format) return frozen(chosen);
-  const { transforms: { rotations }, activations } = quantization;
-  const isRotated = rotations.size > 0;
-  if (isRotated && !(chosen === "int8" && rotatesAll(rotations, plan))) {
-    terminal.stderr(
-      "warning: the file's weights are rotated in other blocks than this method's, so they are " +
-        "quantised anew; --base f32 takes their values as they are\n",
-    );
-  }
-  return chosen === "fp8" ? frozenFp8(activations) : frozenInt8(isRotated);
+  const { transforms: { rotations }, weights, activations } = quantization;
+  if (chosen === "int8") return frozenInt8(rotations.size > 0);
+  return frozenFp8(weights === "tensor" ? activations : "row");
 }
 
 /** What a device can have of a base: f32 in place of f16 where the GPU has none, said on stderr. */

@@ -11,7 +11,7 @@ import { Model } from "../inference/model.ts";
 import { TrainingLog } from "../train/log.ts";
 import type { Trainer } from "../train/trainer.ts";
 import { frozenMethod } from "./method.ts";
-import type { Terminal } from "./terminal.ts";
+import { noticesOn, type Terminal } from "./terminal.ts";
 
 /** Said where nothing tells what the rounding cost. */
 export const ROUNDED_UNKNOWN =
@@ -44,7 +44,7 @@ export async function compareSaved(
   { device, data, trained }: { device: Device; data: Dataset; trained: Trained },
   terminal: Terminal,
 ): Promise<void> {
-  using model = await Model.load(folder, { device });
+  using model = await Model.load(folder, { device, onNotice: noticesOn(terminal) });
   await model.use(await frozenMethod({}, model.config, device, terminal));
   const { step, loss, shape } = trained;
   const saved = await evaluate(model, data, shape);

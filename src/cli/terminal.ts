@@ -47,3 +47,8 @@ function writeAll(stream: typeof Deno.stdout, text: string): void {
   const bytes = new TextEncoder().encode(text);
   for (let done = 0; done < bytes.length;) done += stream.writeSync(bytes.subarray(done));
 }
+
+/** Says what is no error but should be known. */
+export function noticesOn(terminal: Terminal): (notice: string) => void {
+  return (notice) => terminal.stderr(`note: ${notice}\n`);
+}

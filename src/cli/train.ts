@@ -23,7 +23,7 @@ import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
 import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
 import { compareSaved, evaluationShape, ROUNDED_UNKNOWN } from "./saved_loss.ts";
-import { INTERRUPTED, type Terminal } from "./terminal.ts";
+import { INTERRUPTED, noticesOn, type Terminal } from "./terminal.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
 /** The command `train`. */
@@ -44,7 +44,8 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const { data, evalData } = await openData(values);
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
-  const model = training.use(await Model.load(folder, { device }));
+  const onNotice = noticesOn(terminal);
+  const model = training.use(await Model.load(folder, { device, onNotice }));
   const trainer = training.use(
     await Trainer.create({
       ...trainerOptions(values),
@@ -55,7 +56,7 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
       outputDir: output,
       overwrite,
       resumeFrom,
-      onNotice: (notice) => terminal.stderr(`note: ${notice}\n`),
+      onNotice,
     }),
   );
   const form = { saveAs: values.saveAs, rotated: values.saveRotated, seed: trainer.options.seed };

@@ -5,21 +5,18 @@
  */
 
 import { checkInteger } from "../checks.ts";
-import { ModelError } from "../errors.ts";
 import { firstOf, rowsOf } from "../gpu/buffers.ts";
 import { type Device, internalDevice, requestDevice } from "../gpu/public_device.ts";
-import { Tokenizer } from "../io/tokenizer.ts";
-import { Weights } from "../io/weights.ts";
+import type { Tokenizer } from "../io/tokenizer.ts";
 import { frozen } from "../methods/frozen.ts";
 import type { Method } from "../layers/method.ts";
-import { expectTensors } from "../model/claimed_tensors.ts";
-import { type ModelConfig, readModelConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { type GenerateOptions, generateText, generateTokens } from "./generate.ts";
-import { expectClass } from "../model/model_class.ts";
 import { Random } from "../numerics/random.ts";
 import { Network, type NetworkOptions } from "../model/network.ts";
+import { ModelFiles } from "./model_files.ts";
 import { type Prompt, renderPrompt } from "./prompt.ts";
-import { saveNetwork, type SaveOptions, type SaveResult } from "./save_model.ts";
+import { type ModelSource, saveNetwork, type SaveOptions, type SaveResult } from "./save_model.ts";
 import {
   checkIds,
   type LabelledSequence,
@@ -28,7 +25,7 @@ import {
   sequenceLoss,
 } from "./sequence_loss.ts";
 import { sequenceArrays, type TokenArrays, writeTokens } from "../model/token_buffers.ts";
-import { FolderSource, ParameterSource, type WeightSource } from "../layers/weight_source.ts";
+import { ParameterSource, type WeightSource } from "../layers/weight_source.ts";
 
 /** Options of {@linkcode Model.load}. */
 export interface ModelOptions {
@@ -36,12 +33,19 @@ export interface ModelOptions {
   device?: Device;
   /** Ends the loading between files: its reason is thrown. */
   signal?: AbortSignal;
+  /**
+   * Is told what is no error but should be known: a head that config.json calls the embedding and that
+   * is another, what of a quantised model's files is not used, and weights that a method rounds anew.
+   * Default: `console.warn`.
+   */
+  onNotice?: (notice: string) => void;
 }
 
 /** How a method's layers are made and filled. */
 type AdaptOptions =
   & Pick<NetworkOptions, "random" | "restoring" | "signal">
-  & Partial<Pick<NetworkOptions, "gradients" | "moments">>;
+  & Partial<Pick<NetworkOptions, "gradients" | "moments">>
+  & Pick<ModelOptions, "onNotice">;
 
 /** A model. Its weights go to the GPU when first needed, or when a `Trainer` is made for it. */
 export class Model implements Disposable {
@@ -53,24 +57,24 @@ export class Model implements Disposable {
   readonly device: Device;
   /** Its tokenizer. */
   readonly tokenizer: Tokenizer;
-  readonly #weights: Weights;
+  readonly #files: ModelFiles;
   readonly #ownsDevice: boolean;
+  readonly #onNotice: (notice: string) => void;
   #network: Network | null = null;
 
   private constructor(
-    folder: string,
-    config: ModelConfig,
+    files: ModelFiles,
     device: Device,
     ownsDevice: boolean,
-    tokenizer: Tokenizer,
-    weights: Weights,
+    onNotice: (notice: string) => void,
   ) {
-    this.folder = folder;
-    this.config = config;
+    this.folder = files.folder;
+    this.config = files.config;
+    this.tokenizer = files.tokenizer;
     this.device = device;
+    this.#files = files;
     this.#ownsDevice = ownsDevice;
-    this.tokenizer = tokenizer;
-    this.#weights = weights;
+    this.#onNotice = onNotice;
   }
 
   /**
@@ -82,26 +86,15 @@ export class Model implements Disposable {
    * or not used, or a vocabulary that does not fit.
    * @throws {DeviceError} if no device is given and there is no GPU.
    */
-  static async load(folder: string, { device, signal }: ModelOptions = {}): Promise<Model> {
+  static async load(folder: string, options: ModelOptions = {}): Promise<Model> {
+    const { device, signal, onNotice = console.warn } = options;
     if (device) internalDevice(device); // an error before anything is read
-    const config = await readModelConfig(folder);
-    signal?.throwIfAborted();
-    const tokenizer = await Tokenizer.load(folder);
-    signal?.throwIfAborted();
-    if (tokenizer.vocabSize > config.vocabSize) {
-      throw new ModelError(
-        `Cannot use "${folder}" as its tokenizer has ${tokenizer.vocabSize} tokens and its ` +
-          `embedding ${config.vocabSize}: one of tokenizer.json and config.json belongs to another model`,
-      );
-    }
     using opened = new DisposableStack();
-    const weights = opened.adopt(await Weights.open(folder), (it) => it.close());
-    await expectTensors(weights, config.plan, config.quantization?.transforms.matrices);
-    expectClass(folder, config);
-    signal?.throwIfAborted();
+    const files = opened.use(await ModelFiles.open(folder, signal));
     const gpu = device ?? await requestDevice();
     opened.move(); // nothing failed: the model closes them
-    return new Model(folder, config, gpu, device === undefined, tokenizer, weights);
+    for (const notice of files.notices()) onNotice(notice);
+    return new Model(files, gpu, device === undefined, onNotice);
   }
 
   /**
@@ -153,14 +146,18 @@ export class Model implements Disposable {
    *
    * @internal
    */
-  async adapt(method: Method, options: AdaptOptions): Promise<Network> {
+  async adapt(
+    method: Method,
+    { onNotice = this.#onNotice, ...options }: AdaptOptions,
+  ): Promise<Network> {
     this.#network?.[Symbol.dispose]();
     this.#network = null;
     const { config } = this;
     const device = internalDevice(this.device);
-    const source = this.#folderSource();
+    const source = this.#files.source();
     const base = { device, config, method, source, gradients: false, moments: false };
     this.#network = await Network.create({ ...base, ...options });
+    for (const notice of this.#files.roundingNotices(source, method.name)) onNotice(notice);
     return this.#network;
   }
 
@@ -264,7 +261,16 @@ export class Model implements Disposable {
    * @throws {FileError} if something cannot be written; nothing half-written is left.
    */
   async save(folder: string, options?: SaveOptions): Promise<SaveResult> {
-    return await saveNetwork(await this.network(), this.folder, folder, options);
+    return await saveNetwork(await this.network(), this.#files, folder, options);
+  }
+
+  /**
+   * Where what is not trained comes from when the model is saved.
+   *
+   * @internal
+   */
+  get files(): ModelSource {
+    return this.#files;
   }
 
   /**
@@ -274,7 +280,7 @@ export class Model implements Disposable {
    */
   source(): WeightSource {
     const network = this.#network;
-    if (!network || network.layers.isOriginal) return this.#folderSource();
+    if (!network || network.layers.isOriginal) return this.#files.source();
     return new ParameterSource((name) => network.readParameter(name));
   }
 
@@ -282,12 +288,8 @@ export class Model implements Disposable {
   [Symbol.dispose](): void {
     this.#network?.[Symbol.dispose]();
     this.#network = null;
-    this.#weights.close();
+    this.#files[Symbol.dispose]();
     if (this.#ownsDevice) this.device.destroy();
-  }
-
-  #folderSource(): FolderSource {
-    return new FolderSource(this.#weights, this.config.quantization?.transforms.rotations);
   }
 
   async #write(arrays: TokenArrays): Promise<Network> {

@@ -53,6 +53,17 @@ export function biasTensors(
   }));
 }
 
+/** Whether a linear layer is written as codes where others are: not one that is stored as values. */
+function isCoded(linear: Linear, { asStored }: Form): boolean {
+  return !asStored || linear.stored !== undefined;
+}
+
+/** The modules whose weights are written as values beside others that are codes. */
+export function unquantizedModules(network: Network, form: Form): string[] {
+  return network.linears().filter((linear) => !isCoded(linear, form))
+    .flatMap(({ spec: { parts } }) => parts.map(({ module }) => module));
+}
+
 /** The weights of a linear layer. */
 export async function linearTensors(linear: Linear, form: Form): Promise<TensorSource[]> {
   const { dtype, codes: stored } = form.model;
@@ -62,7 +73,7 @@ export async function linearTensors(linear: Linear, form: Form): Promise<TensorS
     const name = weightName(part);
     const outFeatures = outFeaturesOf(part);
     const shape = [outFeatures, inFeatures];
-    if (stored === null) {
+    if (stored === null || !isCoded(linear, form)) {
       const data = async () => fromFloat32(await linear.readWeight(index), dtype);
       tensors.push({ name, dtype, shape, data });
       continue;

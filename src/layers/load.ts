@@ -14,8 +14,8 @@ import type { Linear } from "./method.ts";
 import { mergedSource } from "./ordered_source.ts";
 import { toStored } from "./row_order.ts";
 import { type Raw16, rowsPerRead, type StoredCodes, type WeightSource } from "./weight_source.ts";
-import { codecOf } from "../numerics/formats.ts";
 import { rotateValues } from "../numerics/hadamard.ts";
+import { decodeRows } from "../numerics/scale_grid.ts";
 
 /** Writes packed f32 rows into rows `first` and following of an f32 or f16 matrix. */
 export function uploadRows(
@@ -84,7 +84,7 @@ export async function loadMatrix(
       continue;
     }
     const values = stored
-      ? decodeRows(stored, target.cols, row, count)
+      ? decoded(stored, target.cols, row, count)
       : await source.rows(name, shape, row, count);
     uploadRows(device, target, first + row, values);
   }
@@ -112,14 +112,14 @@ async function uploadRaw16(
 }
 
 /** Rows of stored codes as numbers, rotated back. */
-function decodeRows(stored: StoredCodes, cols: number, first: number, count: number) {
-  const table = codecOf(stored.format).values();
-  const values = new Float32Array(count * cols);
-  for (let i = 0; i < values.length; i++) {
-    const row = first + Math.floor(i / cols);
-    values[i] = table[stored.codes[first * cols + i]] * stored.valueScales[row];
-  }
-  return stored.rotation === 1 ? values : rotateValues(values, stored.rotation);
+function decoded(
+  { format, codes, grid, rotation }: StoredCodes,
+  cols: number,
+  first: number,
+  count: number,
+): Float32Array<ArrayBuffer> {
+  const values = decodeRows(format, codes, grid, cols, first, count);
+  return rotation === 1 ? values : rotateValues(values, rotation);
 }
 
 /** Reads one part of a merged f32 or f16 weight as packed f32 [outFeatures, inFeatures]. */

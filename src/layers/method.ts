@@ -32,6 +32,11 @@ export interface MethodContext {
   random: () => number;
   /** True where a checkpoint's state follows: what it holds need not be loaded. */
   restoring: boolean;
+  /**
+   * Whether the model's files leave the weight of this name unquantised where they quantise others: a
+   * method that only runs a model leaves it so too. Default: none is.
+   */
+  leavesUnquantized?(weight: string): boolean;
 }
 
 /**

@@ -6,6 +6,7 @@
 
 import { type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
+import { gridByRow } from "../numerics/scale_grid.ts";
 import { type OrderedRows, outFeaturesOf, toMerged } from "./row_order.ts";
 import type { Raw16, StoredCodes, WeightSource } from "./weight_source.ts";
 
@@ -48,12 +49,14 @@ class OrderedSource implements WeightSource {
   }
 
   async codes(name: string, shape: Shape): Promise<StoredCodes | null> {
-    const stored = await this.#source.codes(name, this.#shape(shape));
+    const own = this.#shape(shape);
+    const stored = await this.#source.codes(name, own);
     if (!stored) return null;
+    const { scales, block } = gridByRow(stored.grid, own);
     return {
       ...stored,
       codes: toMerged(this.#part, stored.codes),
-      valueScales: toMerged(this.#part, stored.valueScales, 1),
+      grid: { scales: toMerged(this.#part, scales, 1), block },
     };
   }
 

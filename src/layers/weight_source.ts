@@ -9,19 +9,25 @@ import type { Matrix } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { bytesPerElement, type DType, toFloat32 } from "../io/dtype.ts";
 import type { Weights } from "../io/weights.ts";
-import { ALL_FORMATS, codeFormatOf, type NumberFormat } from "../numerics/formats.ts";
+import { codeFormatOf, type NumberFormat } from "../numerics/formats.ts";
 import { rotateValues } from "../numerics/hadamard.ts";
+import type { ScaleGrid } from "../numerics/scale_grid.ts";
+
+/** How a matrix is stored that a file holds as codes of one byte. */
+export interface CodedMatrix {
+  /** The format of the codes. */
+  readonly format: NumberFormat;
+  /** What decoded codes are multiplied by. */
+  readonly grid: ScaleGrid;
+}
+
+/** The matrices of a quantised folder that are stored as codes, by the name of their tensor. */
+export type CodedMatrices = ReadonlyMap<string, CodedMatrix>;
 
 /** A matrix that is stored as codes of one byte. */
-export interface StoredCodes {
-  /** The format of the codes. */
-  format: NumberFormat;
+export interface StoredCodes extends CodedMatrix {
   /** [rows, cols] */
   codes: Uint8Array<ArrayBuffer>;
-  /**
-   * f32 [rows], all equal where one scale is stored: the value of a code is `decode(code) · scale`.
-   */
-  valueScales: Float32Array<ArrayBuffer>;
   /**
    * The block by which the rows are rotated, see numerics/hadamard.ts: the weight is what they decode
    * to, rotated. 1 where it is what they decode to.
@@ -56,6 +62,13 @@ export interface WeightSource {
     first: number,
     count: number,
   ): Promise<Raw16 | null>;
+  /**
+   * Whether a matrix is one that a quantised folder leaves unquantised, so that it is to stay so where
+   * nothing is trained. Default: none is.
+   */
+  leavesUnquantized?(name: string): boolean;
+  /** Is told of a matrix that was rounded to a format, or with scales, that it is not stored in. */
+  onRounded?(name: string): void;
   /** For weights that the GPU makes itself: records writing a matrix into an f32 or f16 one. */
   fill?(program: Program, name: string, out: Matrix): void;
 }
@@ -67,20 +80,35 @@ export function rowsPerRead(cols: number, bytes = 1 << 26): number {
 
 /** The dtypes in which a matrix of a model may be stored. */
 const FLOAT_DTYPES = ["F32", "F16", "BF16"];
-const DTYPES = [
-  ...FLOAT_DTYPES,
-  ...ALL_FORMATS.filter(({ codec }) => codec).map(({ dtype }) => dtype),
-];
+
+/** How the matrices of a folder are stored that are not stored as they are. */
+export interface FolderStorage {
+  /** Those that are codes; null for a folder that is not quantised. */
+  coded?: CodedMatrices | null;
+  /** The blocks by which matrices are stored rotated, by name. */
+  rotations?: ReadonlyMap<string, number>;
+}
 
 /** The weights of an open model folder. */
 export class FolderSource implements WeightSource {
+  /** The matrices that were rounded to something else than they are stored in. */
+  readonly rounded = new Set<string>();
   #weights: Weights;
+  #coded: CodedMatrices | null;
   #rotations: ReadonlyMap<string, number>;
 
-  /** @param rotations The blocks by which matrices are stored rotated, by name. */
-  constructor(weights: Weights, rotations: ReadonlyMap<string, number> = new Map()) {
+  constructor(weights: Weights, { coded = null, rotations = new Map() }: FolderStorage = {}) {
     this.#weights = weights;
+    this.#coded = coded;
     this.#rotations = rotations;
+  }
+
+  leavesUnquantized(name: string): boolean {
+    return this.#coded !== null && !this.#coded.has(name);
+  }
+
+  onRounded(name: string): void {
+    this.rounded.add(name);
   }
 
   async rows(
@@ -89,7 +117,7 @@ export class FolderSource implements WeightSource {
     first: number,
     count: number,
   ): Promise<Float32Array<ArrayBuffer>> {
-    const { dtype } = this.#check(name, shape, FLOAT_DTYPES);
+    const { dtype } = this.#check(name, shape);
     const values = toFloat32(await this.#bytes(name, dtype, shape[1], first, count), dtype);
     const rotation = this.#rotation(name);
     return rotation === 1 ? values : rotateValues(values, rotation);
@@ -101,7 +129,7 @@ export class FolderSource implements WeightSource {
     first: number,
     count: number,
   ): Promise<Raw16 | null> {
-    const { dtype } = this.#check(name, shape, DTYPES);
+    const { dtype } = this.#check(name, shape);
     if (dtype !== "F16" && dtype !== "BF16") return null;
     if (this.#rotation(name) !== 1) return null;
     return { dtype, bytes: await this.#bytes(name, dtype, shape[1], first, count) };
@@ -113,35 +141,17 @@ export class FolderSource implements WeightSource {
   }
 
   async codes(name: string, shape: readonly [number, number]): Promise<StoredCodes | null> {
-    const { dtype } = this.#check(name, shape, DTYPES);
-    const format = codeFormatOf(dtype);
-    if (!format) return null;
-    const scaleName = `${name}_scale`;
-    if (!this.#weights.has(scaleName)) {
-      throw new ModelError(
-        `Cannot use "${name}" as it is stored in ${format.name} and "${scaleName}" is missing: ` +
-          "fetch the model again",
-      );
-    }
-    const scale = this.#weights.info(scaleName);
-    const count = scale.shape.reduce((a, b) => a * b, 1);
-    if (count !== 1 && count !== shape[0]) {
-      throw new ModelError(
-        `Cannot use "${scaleName}" as it has ${count} values: expected 1 or ${shape[0]}, ` +
-          "one for the tensor or one per row",
-      );
-    }
-    const stored = toFloat32(await this.#weights.read(scaleName), scale.dtype);
-    const valueScales = count === 1 ? new Float32Array(shape[0]).fill(stored[0]) : stored;
-    const codes = await this.#weights.read(name);
-    return { format, codes, valueScales, rotation: this.#rotation(name) };
+    this.#check(name, shape);
+    const coded = this.#coded?.get(name);
+    if (!coded) return null;
+    return { ...coded, codes: await this.#weights.read(name), rotation: this.#rotation(name) };
   }
 
   #rotation(name: string): number {
     return this.#rotations.get(name) ?? 1;
   }
 
-  #check(name: string, shape: readonly [number, number], dtypes: readonly string[]) {
+  #check(name: string, shape: readonly [number, number]) {
     const info = this.#weights.info(name);
     const [rows, cols] = info.shape.length === 1 ? [1, info.shape[0]] : info.shape;
     if (info.shape.length > 2 || rows !== shape[0] || cols !== shape[1]) {
@@ -151,9 +161,12 @@ export class FolderSource implements WeightSource {
           "so one of the two files belongs to another model",
       );
     }
-    if (!dtypes.includes(info.dtype)) {
+    const wanted = this.#coded?.get(name)?.format.dtype;
+    if (wanted === undefined ? !FLOAT_DTYPES.includes(info.dtype) : info.dtype !== wanted) {
+      const codes = codeFormatOf(info.dtype) ? ", and its codes have no scales here" : "";
       throw new ModelError(
-        `Cannot use "${name}" as its dtype is ${info.dtype}: expected one of ${dtypes.join(", ")}`,
+        `Cannot use "${name}" as its dtype is ${info.dtype}${codes}: expected ` +
+          `${wanted ?? `one of ${FLOAT_DTYPES.join(", ")}`}`,
       );
     }
     return info;

@@ -12,7 +12,8 @@ import { JsonFields, readJson } from "../io/json.ts";
 import { refuseUnclaimed } from "./claimed_fields.ts";
 import { FAMILIES, MODEL_TYPES, type Wrapper, WRAPPERS } from "./families/registry.ts";
 import { type ModelPlan, planTensorShapes, renameTensors } from "./plan.ts";
-import { parseQuantizationConfig, type QuantizationConfig } from "./quantization_config.ts";
+import type { QuantizationConfig } from "./quantization_config.ts";
+import { parseQuantizationConfig } from "./read_quantization.ts";
 import type { RopeScaling } from "./rope_scaling.ts";
 import { expectSupported } from "./support.ts";
 

@@ -4,6 +4,9 @@
  * A frozen head in f16 multiplies rows that are rounded to f16 too, so that its GEMMs run in half
  * precision. It does so wherever logits are made: in training, evaluation and generation.
  *
+ * The factor of the logits is one of the products; their soft cap is applied by what reads them: the
+ * loss, or `recordLogits` where they are wanted themselves.
+ *
  * @module
  */
 
@@ -14,7 +17,9 @@ import { crossEntropyLoss } from "../kernels/rows/cross_entropy.ts";
 import { gemm } from "../kernels/gemm/gemm.ts";
 import { PackedOperandCache } from "../kernels/gemm/pack.ts";
 import { quantize, type Quantized } from "../kernels/rows/quantize.ts";
+import { softCap } from "../kernels/rows/soft_cap.ts";
 import type { DenseWeight } from "../layers/method.ts";
+import type { HeadPlan } from "./plan.ts";
 
 /** Bytes of logits that exist at a time: enough rows for tiles of all cores of a large GPU. */
 const LOGITS_BYTES = 1 << 28;
@@ -48,18 +53,26 @@ export interface LogitsChunk {
    * replaces the logits.
    */
   quantized?: Quantized;
+  /** c where logits are yet to become c · tanh(logit / c): the gradient is that of those given. */
+  softCap: number | null;
 }
 
 /** The lm_head of a network. */
 export class LmHead {
   readonly #device: Device;
   readonly #weight: DenseWeight;
+  readonly #plan: Pick<HeadPlan, "scale" | "softCap">;
   #logits: Matrix | null = null;
 
   /** @param weight [vocabSize, hiddenSize]; the embedding where that is tied. */
-  constructor(device: Device, weight: DenseWeight) {
+  constructor(
+    device: Device,
+    weight: DenseWeight,
+    plan: Pick<HeadPlan, "scale" | "softCap"> = { scale: 1, softCap: null },
+  ) {
     this.#device = device;
     this.#weight = weight;
+    this.#plan = plan;
   }
 
   /** Rows of a step that it works on at a time. */
@@ -90,16 +103,31 @@ export class LmHead {
   /**
    * Records the logits of rows behind the final norm, which it returns.
    *
-   * @param packedCache The weight, where several chunks multiply by it.
    * @param logits Where they go. Default: the head's own memory, which holds those of `chunkRows`
    * rows.
    */
   recordLogits(
     program: Program,
     final: Matrix,
-    packedCache?: PackedOperandCache,
     logits: Matrix = rowsOf(this.logits, 0, final.rows),
   ): Matrix {
+    this.#recordProduct(program, final, logits);
+    const { softCap: cap } = this.#plan;
+    if (cap !== null) softCap(program, { values: logits, cap });
+    return logits;
+  }
+
+  /**
+   * Records the logits before their cap.
+   *
+   * @param packedCache The weight, where several chunks multiply by it.
+   */
+  #recordProduct(
+    program: Program,
+    final: Matrix,
+    logits: Matrix,
+    packedCache?: PackedOperandCache,
+  ): void {
     const quantized = this.#isLowPrecision ? quantizedRows(program, final, "final") : undefined;
     if (quantized) quantize(program, { input: final, ...quantized, granularity: "row" });
     gemm(program, {
@@ -108,17 +136,19 @@ export class LmHead {
       rowScales: quantized?.scales,
       b: this.#weight.value(),
       packedCache,
+      alpha: this.#plan.scale,
       out: logits,
     });
-    return logits;
   }
 
   /** Records the loss of every token. */
   recordLosses(program: Program, { final, targets, rowLoss }: HeadLosses): void {
     const packedCache = new PackedOperandCache("packed head");
     this.#chunks(final.rows, (firstRow, count) => {
-      const logits = this.recordLogits(program, rowsOf(final, firstRow, count), packedCache);
-      crossEntropyLoss(program, { logits, targets, rowLoss, firstRow });
+      const logits = rowsOf(this.logits, 0, count);
+      this.#recordProduct(program, rowsOf(final, firstRow, count), logits, packedCache);
+      const { softCap } = this.#plan;
+      crossEntropyLoss(program, { logits, targets, rowLoss, firstRow, softCap });
     });
   }
 
@@ -135,25 +165,28 @@ export class LmHead {
     recordGradient: (chunk: LogitsChunk) => void,
   ): void {
     const { value, gradient } = this.#weight;
+    const { scale: alpha, softCap } = this.#plan;
     const forward = new PackedOperandCache("packed head");
     const backward = new PackedOperandCache("packed head for gradients");
     this.#chunks(final.rows, (firstRow, count) => {
       const rows = rowsOf(final, firstRow, count);
-      const logits = this.recordLogits(program, rows, forward);
+      const logits = rowsOf(this.logits, 0, count);
+      this.#recordProduct(program, rows, logits, forward);
       const quantized = this.#isLowPrecision
         ? quantizedRows(program, logits, "logits' gradient")
         : undefined;
-      recordGradient({ logits, firstRow, quantized });
+      recordGradient({ logits, firstRow, quantized, softCap });
       gemm(program, {
         layout: "nn",
         a: quantized?.codes ?? logits,
         rowScales: quantized?.scales,
         b: value(),
         packedCache: backward,
+        alpha,
         out: rowsOf(dFinal, firstRow, count),
       });
       if (!gradient) return;
-      gemm(program, { layout: "tn", a: logits, b: rows, out: gradient(), accumulate: true });
+      gemm(program, { layout: "tn", a: logits, b: rows, alpha, out: gradient(), accumulate: true });
     });
   }
 

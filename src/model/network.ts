@@ -10,13 +10,15 @@ import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
 import { loadBias } from "../layers/bias.ts";
-import { loadMatrix, readDense, readTensor } from "../layers/load.ts";
+import { readTensor } from "../layers/load.ts";
+import { loadDense, type NamedDense, readNamed } from "../layers/named_dense.ts";
 import { Parameters } from "../layers/parameters.ts";
+import type { RowOrder } from "../layers/row_order.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
 import { attendToPass, type Block, type Pass } from "./block.ts";
-import { makeBlock } from "./make_block.ts";
+import { type LayerMakers, makeBlock } from "./make_block.ts";
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
 import { LmHead } from "./lm_head.ts";
@@ -54,7 +56,7 @@ export class Network implements passes.Decoder, Disposable {
   readonly parameters: Parameters;
   readonly blocks: readonly Block[];
   /** The weights outside the linear layers, by Hugging Face name. */
-  readonly dense: Map<string, DenseWeight & { rows: number; cols: number }> = new Map();
+  readonly dense: Map<string, NamedDense> = new Map();
   readonly embedding: DenseWeight;
   readonly finalNorm: Norm;
   readonly head: LmHead;
@@ -68,7 +70,7 @@ export class Network implements passes.Decoder, Disposable {
   #programs = new Map<string, Promise<Program>>();
 
   private constructor(options: NetworkOptions) {
-    const { device, config, method, random, restoring = false } = options;
+    const { device, config, method, source, random, restoring = false } = options;
     this.device = device;
     this.config = config;
     this.method = method;
@@ -77,18 +79,25 @@ export class Network implements passes.Decoder, Disposable {
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
     const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
     const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
-    const { parameters } = this;
-    this.layers = method.build({ device, linears, parameters, random, restoring });
+    this.layers = method.build({
+      device,
+      linears,
+      parameters: this.parameters,
+      random,
+      restoring,
+      leavesUnquantized: (weight) => source.leavesUnquantized?.(weight) ?? false,
+    });
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
     const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);
-    const dense = (name: string, cols: number) => this.#dense(name, 1, cols);
+    const dense: LayerMakers["dense"] = (name, ...of) => this.#dense(name, 1, ...of);
     this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm, dense }));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     this.head = new LmHead(
       device,
       tied ? this.embedding : this.#dense(tensor, vocabSize, hiddenSize),
+      plan.head,
     );
   }
 
@@ -98,8 +107,8 @@ export class Network implements passes.Decoder, Disposable {
     try {
       const { gradients, moments, source, signal } = options;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
-      for (const [name, { value, rows }] of network.dense) {
-        await loadMatrix(options.device, name, rows, source, value());
+      for (const [name, dense] of network.dense) {
+        await loadDense(options.device, name, dense, source);
       }
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
@@ -230,7 +239,7 @@ export class Network implements passes.Decoder, Disposable {
    */
   async readParameter(name: string): Promise<Float32Array<ArrayBuffer>> {
     const dense = this.dense.get(name);
-    if (dense) return await readDense(this.device, dense.value());
+    if (dense) return await readNamed(this.device, dense);
     const values = await readTensor(this.device, this.linears(), name);
     if (values) return values;
     throw new TypeError(`The model has no parameter "${name}"`);
@@ -262,8 +271,8 @@ export class Network implements passes.Decoder, Disposable {
     return { targets, rowLoss: firstOf(this.rowLoss, rows) };
   }
 
-  #dense(name: string, rows: number, cols: number): DenseWeight {
-    const weight = { ...this.layers.dense(name, rows, cols), rows, cols };
+  #dense(name: string, rows: number, cols: number, order?: RowOrder): DenseWeight {
+    const weight = { ...this.layers.dense(name, rows, cols), rows, cols, order };
     this.dense.set(name, weight);
     return weight;
   }

@@ -11,7 +11,7 @@
  */
 
 import { isJsonObject, JsonFields } from "../io/json.ts";
-import { LARGEST_ROTATION, rotationBlock } from "../numerics/hadamard.ts";
+import { LARGEST_ROTATION } from "../numerics/hadamard.ts";
 import { namesModule } from "./module_patterns.ts";
 import { type ModelPlan, planTensorShapes } from "./plan.ts";
 
@@ -33,12 +33,14 @@ const REMEDY = "of transforms, only Hadamard blocks on the inputs of a block's l
  * SpinQuant's R4.
  *
  * @param kinds By block size the kinds of layers, such as `down_proj`, in blocks of that size.
+ * @param ignore The modules of these kinds that are not rotated.
  */
 export function transformConfig(
   kinds: ReadonlyMap<number, readonly string[]>,
+  ignore: readonly string[] = [],
 ): Record<string, unknown> {
   const groups = [...kinds].map(([size, names]) => {
-    const apply = { targets: names.map((name) => `re:.*${name}$`), ignore: [] };
+    const apply = { targets: names.map((name) => `re:.*${name}$`), ignore: [...ignore] };
     return [transformName(size), {
       type: "hadamard",
       apply: [
@@ -107,14 +109,6 @@ export function parseTransformConfig(fields: JsonFields, plan: ModelPlan): Trans
     }
   }
   return { rotations, matrices };
-}
-
-/** Whether all linear layers of a model's blocks are rotated, each in its largest blocks. */
-export function rotatesAll(rotations: Rotations, plan: ModelPlan): boolean {
-  return [...modulesOf(plan)].every(([module, inFeatures]) =>
-    inFeatures === null ||
-    (rotations.get(module + WEIGHT) ?? 1) === rotationBlock(inFeatures)
-  );
 }
 
 /** The modules of a model: input features of the linear layers of blocks, null for all others. */

@@ -58,6 +58,7 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
     moments: true,
     restoring: checkpoint !== null,
     signal,
+    onNotice: notice,
   });
   made.defer(() => model.release(network));
   if (checkpoint) await restoreCheckpoint(checkpoint.path, network);

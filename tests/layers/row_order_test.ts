@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { fromFloat32 } from "../../src/io/dtype.ts";
 import { loadPart, readPart } from "../../src/layers/load.ts";
 import type { LinearPart, LinearSpec } from "../../src/layers/linear_spec.ts";
@@ -7,8 +7,9 @@ import { outFeaturesOf, toMerged, toStored } from "../../src/layers/row_order.ts
 import { Nf4Base, Nf4Workspace } from "../../src/layers/storage/nf4_base.ts";
 import { QuantizedWeight } from "../../src/layers/storage/quantized_weight.ts";
 import type { WeightSource } from "../../src/layers/weight_source.ts";
-import { FORMATS } from "../../src/numerics/formats.ts";
+import { codecOf, FORMATS } from "../../src/numerics/formats.ts";
 import { dequantizeNf4, quantizeNf4 } from "../../src/numerics/nf4.ts";
+import { decodeBlocks } from "../oracle/scale_grid.ts";
 import { device } from "../support/device.ts";
 import { randomValues } from "../support/random.ts";
 
@@ -120,7 +121,9 @@ Deno.test("codes are made of rows in order, or taken as they are, and are given 
     await alone.loadPart(plain, source);
     const codes = await alone.readStored(plain);
     alone.free();
-    for (const from of [source, { ...source, codes: () => Promise.resolve(codes) }]) {
+    const grid = { scales: codes.valueScales, block: [1, COLS] as const };
+    const coded = { ...source, codes: () => Promise.resolve({ ...codes, grid }) };
+    for (const from of [source, coded]) {
       const weight = new QuantizedWeight(device, spec, format);
       await weight.loadPart(part, from);
       const stored = await weight.readStored(part);
@@ -130,6 +133,36 @@ Deno.test("codes are made of rows in order, or taken as they are, and are given 
       assertEquals(whole, toMerged(part, decoded));
       // The scales of rows between are what they are between parts.
       assertEquals([...await weight.readScales(part.start + 5, 11)], Array(11).fill(1));
+      weight.free();
+    }
+  }
+});
+
+Deno.test("codes with scales per block keep the scales of their own rows where these are moved", async () => {
+  const cases: [readonly [number, number], number[]][] = [
+    [[5, 8], [1, 0.5, 0.25, 2, 1, 4, 0.5, 0.5, 0.125]],
+    [[12, COLS], [0.25]],
+  ];
+  const codes = codecOf(FORMATS.e4m3).encode(values.map((value) => 100 * value));
+  for (const [block, scales] of cases) {
+    const grid = { scales: Float32Array.from(scales), block };
+    const coded: WeightSource = {
+      ...source,
+      codes: () => Promise.resolve({ format: FORMATS.e4m3, codes, grid, rotation: 1 }),
+    };
+    const want = Float32Array.from(decodeBlocks(FORMATS.e4m3, codes, COLS, scales, block));
+    const dense = device.matrix(64, COLS, "f32", "weight");
+    await loadPart(device, part, coded, dense, part.start);
+    assertEquals(await readPart(device, part, dense), want);
+    device.free(dense);
+    for (const granularity of ["row", "tensor"] as const) {
+      const weight = new QuantizedWeight(device, spec, FORMATS.e4m3, { granularity });
+      await weight.loadPart(part, coded);
+      const got = await weight.readPart(part);
+      // Scales are powers of two apart, but small values lose bits under larger ones.
+      got.forEach((value, i) =>
+        assertAlmostEquals(value, want[i], scales.length > 1 ? 2 ** -8 : 0)
+      );
       weight.free();
     }
   }

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { ModelError } from "../../src/errors.ts";
 import { fromFloat32 } from "../../src/io/dtype.ts";
 import { type TensorSource, writeSafetensors } from "../../src/io/safetensors_writer.ts";
@@ -9,6 +9,7 @@ import { loadMatrix } from "../../src/layers/load.ts";
 import { FolderSource, type WeightSource } from "../../src/layers/weight_source.ts";
 import { ALL_FORMATS, codecOf, FORMATS } from "../../src/numerics/formats.ts";
 import { decodeCodes } from "../oracle/codes.ts";
+import { decodeBlocks } from "../oracle/scale_grid.ts";
 import { rotateValues } from "../../src/numerics/hadamard.ts";
 import { relativeError } from "../oracle/compare.ts";
 import { device } from "../support/device.ts";
@@ -19,21 +20,25 @@ const SCALE = 0.125;
 const values = Float32Array.from({ length: 60 }, (_, i) => (i % 11 - 5) / 4);
 const coded = ALL_FORMATS.filter(({ codec }) => codec);
 
-/** A folder with a tensor in each format of codes, one scale for the tensor, and one tensor without its scale. */
+/** A grid of one scale for a whole matrix of {@linkcode SHAPE}. */
+const ONE_SCALE = { scales: Float32Array.of(SCALE), block: SHAPE };
+
+/** A folder with a tensor in each format of codes, one scale for the tensor, and one that is not said to be codes. */
 async function withFolder(action: (source: FolderSource) => Promise<void>): Promise<void> {
-  const tensors: TensorSource[] = coded.flatMap((format) => [{
+  const tensors: TensorSource[] = coded.map((format) => ({
     name: `${format.name}.weight`,
     dtype: format.dtype,
     shape: [...SHAPE],
     data: () => codecOf(format).encode(values),
-  }, {
-    name: `${format.name}.weight_scale`,
-    dtype: "F32" as const,
-    shape: [1],
-    data: () => fromFloat32(Float32Array.of(SCALE), "F32"),
-  }]);
+  }));
   const bare = { ...tensors[0], name: "bare.weight" };
-  await withFolderOf([...tensors, bare], (weights) => action(new FolderSource(weights)));
+  const matrices = new Map(
+    coded.map((format) => [`${format.name}.weight`, { format, grid: ONE_SCALE }]),
+  );
+  await withFolderOf(
+    [...tensors, bare],
+    (weights) => action(new FolderSource(weights, { coded: matrices })),
+  );
 }
 
 /** Runs `action` on the weights of a folder with some tensors. */
@@ -52,15 +57,17 @@ async function withFolderOf(
   }
 }
 
-Deno.test("a tensor's dtype tells the format of its codes", () =>
+Deno.test("codes are read with the scales that belong to them", () =>
   withFolder(async (source) => {
     for (const format of coded) {
       const stored = (await source.codes(`${format.name}.weight`, SHAPE))!;
       assertEquals(stored.format, format);
       assertEquals(stored.codes, codecOf(format).encode(values));
-      assertEquals([...stored.valueScales], [SCALE, SCALE, SCALE]);
+      assertEquals(stored.grid, ONE_SCALE);
+      assert(!source.leavesUnquantized(`${format.name}.weight`));
     }
-    const message = '"bare.weight" as it is stored in e4m3 and "bare.weight_scale" is missing';
+    assert(source.leavesUnquantized("bare.weight"));
+    const message = '"bare.weight" as its dtype is F8_E4M3, and its codes have no scales here';
     await assertRejects(() => source.codes("bare.weight", SHAPE), ModelError, message);
   }));
 
@@ -73,6 +80,7 @@ Deno.test("a quantised weight takes codes of its format as they are, and encodes
       assertEquals(await weight.loadPart(part, source), null);
       const got = await weight.readStored(part);
       const codes = codecOf(format).encode(values);
+      assertEquals(source.rounded.has(`${format.name}.weight`), format !== FORMATS.e4m3);
       if (format === FORMATS.e4m3) {
         assertEquals(got, {
           format,
@@ -100,7 +108,7 @@ Deno.test("a code -128 of another tool is taken as it is, and decoded exactly", 
       Promise.resolve({
         format: FORMATS.int8,
         codes,
-        valueScales: new Float32Array(3).fill(SCALE),
+        grid: ONE_SCALE,
         rotation: 1,
       }),
   };
@@ -124,8 +132,7 @@ Deno.test("weights that a file holds rotated are taken as they are where they ar
   for (
     const [rotation, format] of [[4, FORMATS.int8], [2, FORMATS.int8], [4, FORMATS.e4m3]] as const
   ) {
-    const valueScales = new Float32Array(3).fill(SCALE);
-    const stored = { format: FORMATS.int8, codes, valueScales, rotation };
+    const stored = { format: FORMATS.int8, codes, grid: ONE_SCALE, rotation };
     const source: WeightSource = {
       rows: () => Promise.reject(new TypeError("The weights are stored as codes")),
       codes: () => Promise.resolve(stored),
@@ -156,9 +163,67 @@ Deno.test("16-bit weights that a file holds rotated are rotated back as well", a
     shape: [...SHAPE],
     data: () => fromFloat32(values, "BF16"),
   }], async (weights) => {
-    const source = new FolderSource(weights, new Map([["x.weight", 4]]));
+    const source = new FolderSource(weights, { rotations: new Map([["x.weight", 4]]) });
     assertEquals(await source.raw16("x.weight", SHAPE, 0, 2), null);
     assertEquals(await source.rows("x.weight", SHAPE, 1, 2), rotateValues(values.slice(20), 4));
     assertEquals(await new FolderSource(weights).rows("x.weight", SHAPE, 0, 3), values);
   });
+});
+
+Deno.test("codes with several scales per row are rounded under the largest, which leaves what has that as it is", async () => {
+  const [rows, cols] = [5, 22];
+  const block = [2, 8] as const;
+  // Blocks of rows 0–1, 2–3 and 4, each of columns 0–7, 8–15 and 16–21; those of row 4 agree.
+  const scales = Float32Array.of(0.5, 0.125, 0.3, 0.01, 0.02, 0.04, 0.7, 0.7, 0.7);
+  const codes = codecOf(FORMATS.e4m3).encode(randomValues(rows * cols, 8).map((x) => 400 * x));
+  const matrix = { format: FORMATS.e4m3, grid: { scales, block } };
+  const tensor: TensorSource = {
+    name: "x.weight",
+    dtype: "F8_E4M3",
+    shape: [rows, cols],
+    data: () => codes,
+  };
+  await withFolderOf([tensor], async (weights) => {
+    const part = { module: "x", kind: "q_proj", rows, start: 16 };
+    const spec: LinearSpec = { name: "x", inFeatures: cols, width: 32, parts: [part] };
+    const values = decodeBlocks(FORMATS.e4m3, codes, cols, scales, block);
+    for (const granularity of ["row", "tensor"] as const) {
+      const source = new FolderSource(weights, { coded: new Map([["x.weight", matrix]]) });
+      const weight = new QuantizedWeight(device, spec, FORMATS.e4m3, { granularity, headroom: 2 });
+      await weight.loadPart(part, source);
+      assertEquals([...source.rounded], ["x.weight"]);
+      const { valueScales, codes: got } = await weight.readStored(part);
+      const byRow = [0.5, 0.5, 0.04, 0.04, 0.7].map((scale) => granularity === "row" ? scale : 0.7);
+      const want = Float32Array.from(values, (value, i) => value / byRow[Math.floor(i / cols)]);
+      assertEquals(got, codecOf(FORMATS.e4m3).encode(want));
+      valueScales.forEach((scale, row) => assertAlmostEquals(scale, byRow[row], 1e-7));
+      const isKept = (i: number) => got[i] === codes[i];
+      const [first, last] = [0, 4 * cols];
+      assert(
+        Array.from({ length: 8 }, (_, i) => i).every((i) => isKept(first + i)) ===
+          (granularity === "row"),
+      );
+      assert(Array.from({ length: cols }, (_, i) => i).every((i) => isKept(last + i)));
+      weight.free();
+    }
+  });
+});
+
+Deno.test("a matrix of row scales goes into a weight with one scale only rounded under the largest", async () => {
+  const [rows, cols] = [3, 20];
+  const grid = { scales: Float32Array.of(0.5, 0.25, 0.125), block: [1, cols] as const };
+  const codes = codecOf(FORMATS.e4m3).encode(values);
+  const source: WeightSource = {
+    rows: () => Promise.reject(new TypeError("The weights are stored as codes")),
+    codes: () => Promise.resolve({ format: FORMATS.e4m3, codes, grid, rotation: 1 }),
+  };
+  const part = { module: "x", kind: "q_proj", rows, start: 0 };
+  const spec: LinearSpec = { name: "x", inFeatures: cols, width: 16, parts: [part] };
+  const weight = new QuantizedWeight(device, spec, FORMATS.e4m3, { granularity: "tensor" });
+  await weight.loadPart(part, source);
+  assertEquals((await weight.readStored(part)).valueScales, new Float32Array(3).fill(0.5));
+  // Powers of two apart, so nothing is lost.
+  const want = decodeBlocks(FORMATS.e4m3, codes, cols, grid.scales, grid.block);
+  assertEquals(await weight.readPart(part), Float32Array.from(want));
+  weight.free();
 });

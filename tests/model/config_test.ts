@@ -159,9 +159,12 @@ Deno.test("the quantization block that is written is read back", () => {
       for (const activations of ["row", "tensor"] as const) {
         const quantization_config = quantizationBlock({ format, weights, activations });
         assertEquals(parse({ quantization_config }).quantization, {
+          method: "compressed-tensors",
           format,
           weights,
           activations,
+          otherActivations: null,
+          decompressed: false,
           ignore: ["lm_head"],
           transforms: { rotations: new Map(), matrices: new Map() },
         });
@@ -216,7 +219,14 @@ Deno.test("other quantizations are refused", () => {
     return block;
   };
   const cases: [object, string][] = [
-    [change((b) => b.quant_method = "fp8"), "quant_method"],
+    [change((b) => b.quant_method = "gptq"), 'compressed-tensors or fp8: found "gptq"'],
+    [change((b) => delete b.quant_method), "quant_method"],
+    [{ quant_method: "awq", bits: 4 }, 'compressed-tensors or fp8: found "awq"'],
+    [{ quant_method: "modelopt", quant_algo: "NVFP4" }, 'found "modelopt"'],
+    [{ quant_method: "toString" }, 'found "toString"'],
+    [change((b) => b.sparsity_config = { format: "sparse-24-bitmask" }), "sparsity_config"],
+    [change((b) => b.transform_config = { x: 1 }), "config_groups in transform_config"],
+    [change((b) => b.format = "nvfp4-pack-quantized"), 'found "nvfp4-pack-quantized"'],
     [change((b) => b.format = "pack-quantized"), '"float-quantized" or "int-quantized"'],
     [change((b) => b.format = "int-quantized"), "type in weights"],
     [change((b) => b.config_groups.group_0.format = "int-quantized"), "format in group_0"],
@@ -227,17 +237,33 @@ Deno.test("other quantizations are refused", () => {
     [change((b) => b.config_groups.group_0.weights.num_bits = 4), "num_bits"],
     [change((b) => b.config_groups.group_0.weights.type = "int"), "type"],
     [change((b) => b.config_groups.group_0.weights.symmetric = false), "symmetric"],
-    [change((b) => b.config_groups.group_0.weights.strategy = "block"), "channel or tensor"],
+    [change((b) => b.config_groups.group_0.weights.strategy = "block"), "block_structure"],
+    [change((b) => b.config_groups.group_0.weights.strategy = "group"), "channel, tensor or block"],
+    [change((b) => b.config_groups.group_0.weights.block_structure = [2, 2]), "block_structure"],
+    [change((b) => b.config_groups.group_0.weights.dynamic = true), "dynamic"],
     [change((b) => b.config_groups.group_0.weights.group_size = 128), "group_size"],
-    [change((b) => b.config_groups.group_0.input_activations.dynamic = false), "dynamic"],
+    [change((b) => b.config_groups.group_0.input_activations.dynamic = false), "strategy in input"],
+    [change((b) => b.config_groups.group_0.input_activations.dynamic = "local"), "dynamic"],
+    [change((b) => b.config_groups.group_0.input_activations.strategy = "group"), "group_size"],
+    [change((b) => b.config_groups.group_0.input_activations.strategy = "x"), "token, tensor or"],
+    [change((b) => b.config_groups.group_0.input_activations.num_bits = 4), "num_bits"],
     [change((b) => b.config_groups.group_0.input_activations = null), "input_activations"],
-    [change((b) => b.config_groups.group_0.output_activations = {}), "output_activations"],
-    [change((b) => b.ignore = []), "lm_head"],
+    [change((b) => b.config_groups.group_0.output_activations = { num_bits: 8 }), "output_act"],
     [change((b) => b.ignore = ["re:("]), "regular expressions"],
+    [{ quant_method: "fp8", activation_scheme: "none" }, "dynamic or static"],
+    [{ quant_method: "fp8", fmt: "e5m2" }, 'fmt in quantization_config in "config.json" must be'],
+    [{ quant_method: "fp8", weight_block_size: [128] }, "weight_block_size"],
+    [{ quant_method: "fp8", weight_block_size: [0, 128] }, "[128, 128]: found [0,128]"],
+    [{ quant_method: "fp8", weight_block_size: 128 }, "weight_block_size"],
+    [{ quant_method: "fp8", modules_to_not_convert: ["re:("] }, "regular expressions"],
+    [{ quant_method: "fp8", kv_cache_quant_method: "fp8" }, "kv_cache_quant_method"],
+    [{ quant_method: "fp8", transform_config: { x: 1 } }, "transform_config"],
   ];
   for (const [quantization_config, message] of cases) {
     assertThrows(() => parse({ quantization_config }), ModelError, message);
   }
+  const dense = change((b) => b.sparsity_config = { format: "dense", global_sparsity: 0.14 });
+  assertEquals(parse({ quantization_config: dense }).quantization?.weights, "row");
   const regex = change((block) => block.ignore = ["re:.*lm_head"]);
   assertEquals(parse({ quantization_config: regex }).quantization?.ignore, ["re:.*lm_head"]);
 });

@@ -1,11 +1,11 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ModelError } from "../../src/errors.ts";
 import { fromFloat32 } from "../../src/io/dtype.ts";
 import { writeSafetensors } from "../../src/io/safetensors.ts";
 import { Weights } from "../../src/io/weights.ts";
 import { parseModelConfig, quantizationBlock } from "../../src/model/config.ts";
 import { expectHadamard, hadamardMatrix } from "../../src/model/stored_transforms.ts";
-import { rotatesAll, transformConfig, transformTensor } from "../../src/model/transform_config.ts";
+import { transformConfig, transformTensor } from "../../src/model/transform_config.ts";
 import { rotateValues } from "../../src/numerics/hadamard.ts";
 import { withFolder } from "../support/io.ts";
 
@@ -35,7 +35,7 @@ function parse(transform_config: unknown, more: object = {}) {
 const transformsOf = (config: unknown) => parse(config).quantization!.transforms;
 
 Deno.test("the transform block that is written is read back", () => {
-  const { quantization, plan } = parse(transformConfig(KINDS));
+  const { quantization } = parse(transformConfig(KINDS));
   const { rotations, matrices } = quantization!.transforms;
   const wanted = [0, 1].flatMap((layer) =>
     [...KINDS].flatMap(([size, kinds]) =>
@@ -48,8 +48,15 @@ Deno.test("the transform block that is written is read back", () => {
   assertEquals(rotations, new Map(wanted.map(([module, size]) => [`${module}.weight`, size])));
   const names = wanted.map(([module, size]) => [transformTensor(module, size), size] as const);
   assertEquals(matrices, new Map(names));
-  assert(rotatesAll(rotations, plan));
-  assert(!rotatesAll(new Map([...rotations].slice(1)), plan));
+});
+
+Deno.test("modules that are not rotated are left out of the kinds that are", () => {
+  const ignored = "model.layers.1.mlp.down_proj";
+  const { rotations, matrices } = transformsOf(transformConfig(KINDS, [ignored]));
+  const all = transformsOf(transformConfig(KINDS));
+  assertEquals(rotations.size, all.rotations.size - 1);
+  assertEquals(matrices.size, all.matrices.size - 1);
+  assertEquals(rotations.has(`${ignored}.weight`), false);
 });
 
 /** A group as llm-compressor writes R4, with changes. */

@@ -27,7 +27,7 @@ import type { LinearPart, LinearSpec } from "../linear_spec.ts";
 import type { WeightSource } from "../weight_source.ts";
 import type { Added, BaseWeight } from "./base_weight.ts";
 import type { GemmOperand } from "../operand.ts";
-import { loadPart, readDense } from "../load.ts";
+import { loadPart, readDense, weightName } from "../load.ts";
 import { toStored } from "../row_order.ts";
 
 /**
@@ -100,6 +100,7 @@ export class Nf4Base implements BaseWeight {
 
   async #quantize(part: LinearPart, weight: Nf4Weight, source: WeightSource): Promise<void> {
     const { rows } = part;
+    source.onRounded?.(weightName(part));
     const input = this.#device.matrix(rows, this.#spec.inFeatures, "f32", "weight to quantise");
     try {
       await loadPart(this.#device, part, source, input);

@@ -21,6 +21,7 @@ import { dequantize, quantize } from "../../kernels/rows/quantize.ts";
 import { rotate } from "../../kernels/rows/rotation.ts";
 import type { NumberFormat, ScaleGranularity } from "../../numerics/formats.ts";
 import type { LinearPart, LinearSpec } from "../linear_spec.ts";
+import { largestRowScales, rowScales } from "../../numerics/scale_grid.ts";
 import type { StoredCodes, WeightSource } from "../weight_source.ts";
 import { loadPart, weightName } from "../load.ts";
 import { mergedSource } from "../ordered_source.ts";
@@ -28,6 +29,17 @@ import { toStored } from "../row_order.ts";
 
 /** The scale of a row of zeros, so that it can take updates of ordinary size. */
 export const VANISHING_SCALE = 1;
+
+/** Rows of a weight as they are stored. */
+export interface QuantizedRows {
+  format: NumberFormat;
+  /** [rows, cols] */
+  codes: Uint8Array<ArrayBuffer>;
+  /** f32 [rows]: the value of a code is `decode(code) · scale`. */
+  valueScales: Float32Array<ArrayBuffer>;
+  /** The block by which rows are rotated. */
+  rotation: number;
+}
 
 /** The parts of a merged linear layer below each other as codes, with space for further rows. */
 export class QuantizedWeight {
@@ -74,7 +86,9 @@ export class QuantizedWeight {
 
   /**
    * Fills a part from a model's files, which may have it as codes of the same format: these are
-   * taken as they are, if they are rotated alike.
+   * taken as they are, if they are rotated alike and their scales fit. Where only the scales do not, as
+   * there are several per row, they are rounded under the largest of these: the codes that it belongs
+   * to stay as they are.
    *
    * @param wantsError Whether to return the rounding error.
    * @returns The error, f32 [rows, inFeatures] and rotated as the codes are, for the caller to free;
@@ -87,18 +101,23 @@ export class QuantizedWeight {
   ): Promise<Matrix | null> {
     const { rows, start } = part;
     const cols = this.codes.cols;
-    const stored = await mergedSource(part, source).codes(weightName(part), [rows, cols]);
-    if (stored?.format === this.format && stored.rotation === this.#rotation) {
-      await this.#writeStored(start, stored);
+    const name = weightName(part);
+    const stored = await mergedSource(part, source).codes(name, [rows, cols]);
+    const isAlike = stored?.format === this.format && stored.rotation === this.#rotation;
+    const taken = isAlike ? this.#fittingScales(part, rowScales(stored.grid, [rows, cols])) : null;
+    if (taken) {
+      await this.#writeStored(start, stored!.codes, taken);
       return null;
     }
+    source.onRounded?.(name);
     const device = this.#device;
     const original = device.matrix(rows, cols, "f32", "weight to quantise");
     const error = wantsError ? device.matrix(rows, cols, "f32", "quantisation error") : null;
     try {
       await loadPart(device, part, source, original);
       await this.rotate(original);
-      await this.quantizeRows(start, original, { error, headroom: this.#headroom });
+      const scales = isAlike ? this.#coveringScales(part, stored) : null;
+      await this.quantizeRows(start, original, { scales, error, headroom: this.#headroom });
       return error;
     } catch (failure) {
       device.free(error);
@@ -108,11 +127,31 @@ export class QuantizedWeight {
     }
   }
 
+  /** The scales of a part's rows if the weight can have them, else null. */
+  #fittingScales(part: LinearPart, scales: Float32Array<ArrayBuffer> | null) {
+    if (scales === null || this.#granularity === "row") return scales;
+    const own = toStored(part, scales);
+    return own.every((scale) => scale === own[0]) ? scales.fill(own[0]) : null;
+  }
+
+  /** The smallest of the file's scales under which no value of a row, or of the part, saturates. */
+  #coveringScales(part: LinearPart, { grid }: StoredCodes): Float32Array<ArrayBuffer> {
+    const largest = largestRowScales(grid, [part.rows, this.codes.cols]);
+    if (this.#granularity === "tensor") {
+      largest.fill(toStored(part, largest).reduce((a, b) => Math.max(a, b)));
+    }
+    return largest.map((scale) => 1 / scale);
+  }
+
   /**
    * Writes codes as they are in the file. The file's scales multiply decoded values, `scales`
    * multiply values before encoding.
    */
-  async #writeStored(start: number, { codes, valueScales }: StoredCodes): Promise<void> {
+  async #writeStored(
+    start: number,
+    codes: Uint8Array<ArrayBuffer>,
+    valueScales: Float32Array<ArrayBuffer>,
+  ): Promise<void> {
     const { cols, pitch } = this.codes;
     const rows = codes.length / cols;
     const whole = pitched(codes, rows, cols, pitch);
@@ -144,14 +183,14 @@ export class QuantizedWeight {
    *
    * @param input f32 [rows, inFeatures], rotated by {@linkcode QuantizedWeight.rotate} where the
    * weight is.
-   * @param options `scale`: that of all of them; null to find it, with `headroom` above the largest
-   * magnitude. `error`, f32 [rows, inFeatures]: receives the stored values minus the input.
+   * @param options `scales`: of the rows; null to find them, with `headroom` above the largest
+   * magnitudes. `error`, f32 [rows, inFeatures]: receives the stored values minus the input.
    */
   async quantizeRows(
     first: number,
     input: Matrix,
-    { scale = null, headroom = 1, error = null }: {
-      scale?: number | null;
+    { scales: given = null, headroom = 1, error = null }: {
+      scales?: Float32Array<ArrayBuffer> | null;
       headroom?: number;
       error?: Matrix | null;
     } = {},
@@ -159,8 +198,8 @@ export class QuantizedWeight {
     const device = this.#device;
     const { rows } = input;
     const scales = device.vector(rows, "f32", "scales");
-    if (scale !== null) device.write(scales, new Float32Array(rows).fill(scale));
-    const granularity = scale === null ? this.#granularity : "given";
+    if (given) device.write(scales, given);
+    const granularity = given ? "given" : this.#granularity;
     const { codes } = this;
     const size = 4 * rows;
     const place = { codes, scales, firstRow: first };
@@ -183,7 +222,7 @@ export class QuantizedWeight {
   }
 
   /** A part as a file stores it, rotated: its codes are [outFeatures, inFeatures]. */
-  async readStored(part: LinearPart): Promise<StoredCodes> {
+  async readStored(part: LinearPart): Promise<QuantizedRows> {
     const { start, rows } = part;
     const { cols, pitch } = this.codes;
     const scales = await this.readScales(start, rows);

@@ -19,7 +19,10 @@ import type {
   UpdateMetrics,
   UpdateStats,
 } from "../../layers/method.ts";
+import { weightName } from "../../layers/load.ts";
 import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
+import { LoraLayers } from "../lora/layers.ts";
+import { frozenSettings } from "../lora/settings.ts";
 import { compileDirections, gramMatrices } from "./adapter_init.ts";
 import { FalqonLinear } from "./linear.ts";
 import type { FalqonSettings } from "./settings.ts";
@@ -34,6 +37,8 @@ export class FalqonLayers implements AdaptedLayers {
   readonly #linears: FalqonLinear[] = [];
   readonly #shared: FalqonShared;
   readonly #dense: FrozenDense;
+  /** What the files leave unquantised, where nothing is trained. */
+  #unquantized: LoraLayers | null = null;
 
   constructor(context: MethodContext, settings: FalqonSettings) {
     this.#shared = new FalqonShared(context, settings);
@@ -48,6 +53,7 @@ export class FalqonLayers implements AdaptedLayers {
   }
 
   linear(spec: LinearSpec): Linear {
+    if (this.#staysUnquantized(spec)) return this.#unquantizedLayers().linear(spec);
     const linear = new FalqonLinear(this.#shared, spec, makeBias(this, spec));
     this.#linears.push(linear);
     return linear;
@@ -62,6 +68,7 @@ export class FalqonLayers implements AdaptedLayers {
     input.reserve(tokens, this.#widest(({ spec }) => spec.inFeatures));
     gradient.reserve(tokens, this.#widest(({ gradientWidth }) => gradientWidth));
     if (settings.pending) gPending.reserve(tokens, this.#widest(({ layout }) => layout.width));
+    this.#unquantized?.reserve(tokens);
   }
 
   update(program: Program, state: StepState): void {
@@ -91,10 +98,28 @@ export class FalqonLayers implements AdaptedLayers {
   free(): void {
     this.#shared.free();
     this.#dense.free();
+    this.#unquantized?.free();
+  }
+
+  /**
+   * Whether the files leave a layer unquantised and this is the frozen model. Of layers that are merged,
+   * one is enough: the others keep their values too.
+   */
+  #staysUnquantized({ parts }: LinearSpec): boolean {
+    const { context, settings } = this.#shared;
+    return settings.rank === 0 &&
+      parts.some((part) => context.leavesUnquantized?.(weightName(part)));
+  }
+
+  /** Their weights are of the type of embedding and head. */
+  #unquantizedLayers(): LoraLayers {
+    const { context, settings: { denseType } } = this.#shared;
+    const type = denseType ?? (context.device.hasF16 ? "f16" : "f32");
+    return this.#unquantized ??= new LoraLayers(context, frozenSettings(type));
   }
 
   #widest(of: (linear: FalqonLinear) => number): number {
-    return Math.max(...this.#linears.map(of));
+    return Math.max(0, ...this.#linears.map(of));
   }
 
   async #beginSketches(tokens: number, random: () => number): Promise<void> {

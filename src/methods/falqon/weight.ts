@@ -105,13 +105,14 @@ export class FalqonWeight implements MergedWeight {
       return;
     }
     await this.#quantized.rotate(input);
-    let shared: number | null = null;
+    let scales: Float32Array<ArrayBuffer> | null = null;
     if (scaleGranularity === "tensor") {
-      [shared] = await this.readScales(part.start, 1);
+      const [shared] = await this.readScales(part.start, 1);
+      scales = new Float32Array(input.rows).fill(shared);
       const a = representable(await device.readMatrix(input), shared, this.#shared.formats.input);
       device.writeMatrix(input, Float32Array.from(a));
     }
-    await this.#quantized.quantizeRows(this.spec.width + start, input, { scale: shared });
+    await this.#quantized.quantizeRows(this.spec.width + start, input, { scales });
     device.free(input);
   }
 

@@ -449,7 +449,7 @@ Deno.test("FP8 weights of a file are taken as they are, or decoded for the other
       return Promise.resolve({
         format: FORMATS.e4m3,
         codes,
-        valueScales: scales.map((scale) => 1 / scale),
+        grid: { scales: scales.map((scale) => 1 / scale), block: [1, INPUTS] },
         rotation: 1,
       });
     },

@@ -1,0 +1,111 @@
+/**
+ * The files of a model folder, opened and held against each other before any weight goes to the GPU.
+ *
+ * @module
+ */
+
+import { ModelError } from "../errors.ts";
+import { Tokenizer } from "../io/tokenizer.ts";
+import { Weights } from "../io/weights.ts";
+import { FolderSource } from "../layers/weight_source.ts";
+import type { TensorSource } from "../io/safetensors.ts";
+import { type ClaimedTensors, expectTensors } from "../model/claimed_tensors.ts";
+import { type ModelConfig, readModelConfig } from "../model/config.ts";
+import { expectClass } from "../model/model_class.ts";
+import { quantizationNotices } from "../model/read_quantization.ts";
+import type { ModelSource } from "./save_model.ts";
+
+/** An open model folder. Close it, or declare it with `using`. */
+export class ModelFiles implements ModelSource, Disposable {
+  private constructor(
+    readonly folder: string,
+    readonly config: ModelConfig,
+    readonly tokenizer: Tokenizer,
+    readonly weights: Weights,
+    readonly claims: ClaimedTensors,
+  ) {}
+
+  /**
+   * Opens a folder.
+   *
+   * @param signal Ends it between files: its reason is thrown.
+   * @throws What `Model.load` throws but for the device.
+   */
+  static async open(folder: string, signal?: AbortSignal): Promise<ModelFiles> {
+    const written = await readModelConfig(folder);
+    signal?.throwIfAborted();
+    const tokenizer = await Tokenizer.load(folder);
+    signal?.throwIfAborted();
+    if (tokenizer.vocabSize > written.vocabSize) {
+      throw new ModelError(
+        `Cannot use "${folder}" as its tokenizer has ${tokenizer.vocabSize} tokens and its ` +
+          `embedding ${written.vocabSize}: one of tokenizer.json and config.json belongs to another model`,
+      );
+    }
+    using opened = new DisposableStack();
+    const weights = opened.adopt(await Weights.open(folder), (it) => it.close());
+    const claims = await expectTensors(weights, written.plan, written.quantization);
+    const { plan } = claims;
+    const config = { ...written, plan, tieWordEmbeddings: plan.head.tied };
+    expectClass(folder, config);
+    signal?.throwIfAborted();
+    opened.move(); // nothing failed: this object closes them
+    return new ModelFiles(folder, config, tokenizer, weights, claims);
+  }
+
+  /** What should be known of the files as they are: one sentence each. */
+  notices(): string[] {
+    const { config: { quantization }, claims } = this;
+    return [...claims.notices, ...quantization ? quantizationNotices(quantization) : []];
+  }
+
+  /** The name in the files of a tensor that goes by another here, or would. */
+  fileName(name: string): string {
+    return this.claims.toFile(name);
+  }
+
+  /** The tensors that are no part of the text model, under their names in the files. */
+  carried(): TensorSource[] {
+    const { weights, claims } = this;
+    return claims.carried.map((name) => {
+      const { dtype, shape } = weights.info(name);
+      return { name: this.fileName(name), dtype, shape, data: () => weights.read(name) };
+    });
+  }
+
+  /** The weights, as the network takes them. */
+  source(): FolderSource {
+    const { weights, claims: { coded }, config: { quantization } } = this;
+    return new FolderSource(weights, { coded, rotations: quantization?.transforms.rotations });
+  }
+
+  /**
+   * What became of the weights of a quantised model under a method that rounds: one sentence each.
+   *
+   * @param rounded The matrices that it rounded anew.
+   */
+  roundingNotices({ rounded }: FolderSource, method: string): string[] {
+    const { coded } = this.claims;
+    if (coded === null) return [];
+    const again = [...rounded].filter((name) => coded.has(name)).length;
+    const unquantised = rounded.size - again;
+    const count = (n: number) => `${n} linear layer${n === 1 ? "" : "s"}`;
+    return [
+      ...again > 0
+        ? [
+          `${count(again)} of ${coded.size} in 8 bits rounded anew, as ${method} stores them ` +
+          "with other scales or in another format than the files; a base of f32 takes their values " +
+          "as they are",
+        ]
+        : [],
+      ...unquantised > 0
+        ? [`${method} quantises ${count(unquantised)} that the files leave unquantised`]
+        : [],
+    ];
+  }
+
+  /** Closes the files. */
+  [Symbol.dispose](): void {
+    this.weights.close();
+  }
+}
