@@ -79,14 +79,10 @@ export class Network implements passes.Decoder, Disposable {
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
     const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
     const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
-    this.layers = method.build({
-      device,
-      linears,
-      parameters: this.parameters,
-      random,
-      restoring,
-      leavesUnquantized: (weight) => source.leavesUnquantized?.(weight) ?? false,
-    });
+    const { parameters } = this;
+    const leavesUnquantized = (weight: string) => source.leavesUnquantized?.(weight) ?? false;
+    const context = { device, linears, parameters, random, restoring, leavesUnquantized };
+    this.layers = method.build(context);
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
     const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);

@@ -19,7 +19,7 @@ import { planMemory } from "../../src/train/memory.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { FUSED_CONFIG } from "../support/fused_model.ts";
-import { BIASES, writeTinyModel } from "../support/tiny_model.ts";
+import { BIASES, SANDWICH, writeTinyModel } from "../support/tiny_model.ts";
 
 const METHODS: Record<string, Method> = {
   "falqon": falqon({ rank: 5 }),
@@ -126,3 +126,11 @@ Deno.test("norms of queries and keys are predicted, in f32 and in f16", () =>
     "falqon in int8": METHODS["falqon in int8"],
     "full": METHODS.full,
   }, { model_type: "qwen3", head_dim: 16 }));
+
+Deno.test("norms behind branches, whose outputs are kept, are predicted", () =>
+  expectPredicted({
+    "falqon": METHODS.falqon,
+    "falqon in int8": METHODS["falqon in int8"],
+    "lora": METHODS.lora,
+    "full": METHODS.full,
+  }, SANDWICH));
