@@ -261,8 +261,7 @@ export class Network implements passes.Decoder, Disposable {
   }
 
   #pass(program: Program, rows: number): Pass {
-    const activations = existing(this.#activations);
-    const tokens = firstTokens(this.tokens, rows);
+    const [activations, tokens] = [existing(this.#activations), firstTokens(this.tokens, rows)];
     return { program, activations, tokens, rows, linearRows: rows };
   }
 
