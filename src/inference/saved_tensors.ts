@@ -7,6 +7,7 @@
 import { fromFloat32 } from "../io/dtype.ts";
 import type { TensorSource } from "../io/safetensors.ts";
 import { biasedParts, biasName, readBias } from "../layers/bias.ts";
+import { readSlabs } from "../layers/dense_table.ts";
 import { weightName } from "../layers/load.ts";
 import type { Linear, SavedModel } from "../layers/method.ts";
 import { PRECISIONS } from "../layers/operand.ts";
@@ -31,11 +32,13 @@ export interface Form {
 
 /** Embedding, norms and head. */
 export function denseTensors(network: Network, { model: { dtype } }: Form): TensorSource[] {
-  return [...network.dense].map(([name, { rows, cols }]) => ({
+  return [...network.dense].map(([name, table]) => ({
     name,
     dtype,
-    shape: rows === 1 ? [cols] : [rows, cols],
-    data: async () => fromFloat32(await network.readParameter(name), dtype),
+    shape: table.rows === 1 ? [table.cols] : [table.rows, table.cols],
+    async *data() {
+      for await (const slab of readSlabs(network.device, table)) yield fromFloat32(slab, dtype);
+    },
   }));
 }
 

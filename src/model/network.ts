@@ -8,9 +8,10 @@ import { OptionError } from "../errors.ts";
 import { firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
-import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
+import type { AdaptedLayers, DenseTable, DenseWeight, Linear, Method } from "../layers/method.ts";
 import { loadBias } from "../layers/bias.ts";
-import { loadMatrix, readDense, readTensor } from "../layers/load.ts";
+import { asTable, loadTable, readTable } from "../layers/dense_table.ts";
+import { readTensor } from "../layers/load.ts";
 import { Parameters } from "../layers/parameters.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
@@ -54,8 +55,8 @@ export class Network implements passes.Decoder, Disposable {
   readonly parameters: Parameters;
   readonly blocks: readonly Block[];
   /** The weights outside the linear layers, by Hugging Face name. */
-  readonly dense: Map<string, DenseWeight & { rows: number; cols: number }> = new Map();
-  readonly embedding: DenseWeight;
+  readonly dense: Map<string, DenseTable> = new Map();
+  readonly embedding: DenseTable;
   readonly finalNorm: Norm;
   readonly head: LmHead;
   readonly #ropeBuffers: RopeBuffers;
@@ -85,16 +86,16 @@ export class Network implements passes.Decoder, Disposable {
       restoring,
       leavesUnquantized: (weight) => source.leavesUnquantized?.(weight) ?? false,
     });
-    this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
+    this.embedding = this.#table(plan.embedding.tensor, vocabSize, hiddenSize);
     const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);
-    const dense = (name: string, cols: number) => this.#dense(name, 1, cols);
+    const dense = (name: string, cols: number) => this.#dense(name, cols);
     this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm, dense }));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     this.head = new LmHead(
       device,
-      tied ? this.embedding : this.#dense(tensor, vocabSize, hiddenSize),
+      tied ? this.embedding : this.#table(tensor, vocabSize, hiddenSize),
     );
   }
 
@@ -104,8 +105,8 @@ export class Network implements passes.Decoder, Disposable {
     try {
       const { gradients, moments, source, signal } = options;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
-      for (const [name, { value, rows }] of network.dense) {
-        await loadMatrix(options.device, name, rows, source, value());
+      for (const [name, table] of network.dense) {
+        await loadTable(options.device, name, table, source);
       }
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
@@ -236,7 +237,7 @@ export class Network implements passes.Decoder, Disposable {
    */
   async readParameter(name: string): Promise<Float32Array<ArrayBuffer>> {
     const dense = this.dense.get(name);
-    if (dense) return await readDense(this.device, dense.value());
+    if (dense) return await readTable(this.device, dense);
     const values = await readTensor(this.device, this.linears(), name);
     if (values) return values;
     throw new TypeError(`The model has no parameter "${name}"`);
@@ -268,14 +269,20 @@ export class Network implements passes.Decoder, Disposable {
     return { targets, rowLoss: firstOf(this.rowLoss, rows) };
   }
 
-  #dense(name: string, rows: number, cols: number): DenseWeight {
-    const weight = { ...this.layers.dense(name, rows, cols), rows, cols };
-    this.dense.set(name, weight);
+  #dense(name: string, cols: number): DenseWeight {
+    const weight = this.layers.dense(name, cols);
+    this.dense.set(name, asTable(weight, cols));
     return weight;
   }
 
+  #table(name: string, rows: number, cols: number): DenseTable {
+    const table = this.layers.table(name, rows, cols);
+    this.dense.set(name, table);
+    return table;
+  }
+
   #norm({ tensor, weightOffset, eps }: NormPlan): Norm {
-    const weight = this.#dense(tensor, 1, this.config.hiddenSize);
+    const weight = this.#dense(tensor, this.config.hiddenSize);
     const index = this.#normCount++;
     return { weight, weightOffset, eps, rstd: () => this.#rstd[index] };
   }

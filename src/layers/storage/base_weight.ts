@@ -86,7 +86,7 @@ export class DenseBase implements BaseWeight {
   constructor(device: Device, spec: LinearSpec, type: DenseType) {
     this.#device = device;
     this.#spec = spec;
-    this.#weight = device.matrix(spec.width, spec.inFeatures, type, `${spec.name} weight`);
+    this.#weight = device.matrix(spec.width, spec.inFeatures, type, `${spec.name} weight`, "model");
   }
 
   load(source: WeightSource): Promise<void> {

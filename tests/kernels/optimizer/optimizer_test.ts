@@ -30,7 +30,7 @@ function optimizer(device: Device, length: number, { maxNorm, ...rest }: Setting
   const firstMoment = device.vector(length, "f32", "first moment");
   const secondMoment = device.vector(length, "f32", "second moment");
   const program = new Program(device);
-  gradNorm(program, { gradients, maxNorm, state });
+  gradNorm(program, { gradients: [gradients], maxNorm, state });
   adamW(program, {
     values: values.vector,
     gradients,
@@ -143,7 +143,7 @@ Deno.test("without values adamW writes over the gradients what it would add to v
     );
     using state = new StepState(device, BETAS);
     using program = new Program(device);
-    gradNorm(program, { gradients, maxNorm: 0.5, state });
+    gradNorm(program, { gradients: [gradients], maxNorm: 0.5, state });
     const operands = { values: null, gradients, firstMoment, secondMoment, state };
     adamW(program, { ...operands, eps: EPS, weightDecay: 0 });
     await program.prepare();
@@ -263,7 +263,7 @@ Deno.test("adamW and gradNorm refuse vectors that do not fit", () => {
     "adamW: firstMoment has 9 elements, not 8",
   );
   assertThrows(
-    () => gradNorm(program, { gradients: { ...vector(8), type: "f16" }, maxNorm: 1, state }),
+    () => gradNorm(program, { gradients: [{ ...vector(8), type: "f16" }], maxNorm: 1, state }),
     TypeError,
     "gradNorm: gradients is f16, not f32",
   );

@@ -1,0 +1,119 @@
+/**
+ * Embedding and head as slabs of rows: a table of a large vocabulary is beyond what a GPU binds of one
+ * buffer, so its rows lie in several.
+ *
+ * Kernels take a slab at a time. A table that fits is one slab, and costs what one matrix costs.
+ *
+ * @module
+ */
+
+import { ELEMENT_BYTES, pitchOf, roundUp } from "../gpu/buffers.ts";
+import type { Device } from "../gpu/device.ts";
+import { PACKED_STEP } from "../kernels/gemm/variants.ts";
+import { loadMatrixRows, readDense } from "./load.ts";
+import type { DenseSlab, DenseTable, DenseType, DenseWeight } from "./dense_weight.ts";
+import type { WeightSource } from "./weight_source.ts";
+
+/**
+ * Rows of slabs are a multiple of this, but for those of the last: products of slabs write whole tiles
+ * side by side, as one product would, and packed operands have no gaps.
+ */
+const SLAB_STEP = 128;
+
+/** What a table is made of. */
+export interface TableShape {
+  name: string;
+  rows: number;
+  cols: number;
+  type: DenseType;
+}
+
+/**
+ * The rows of each slab: as many as a binding holds, also of what half-precision products pack a slab
+ * into.
+ *
+ * @param bindingLimit Bytes.
+ */
+export function slabRows(
+  bindingLimit: number,
+  { rows, cols, type }: Omit<TableShape, "name">,
+): number[] {
+  const width = type === "f16" ? roundUp(cols, PACKED_STEP) : pitchOf(cols);
+  const rowBytes = width * ELEMENT_BYTES[type];
+  const fit = Math.floor(bindingLimit / rowBytes);
+  if ((type === "f16" ? roundUp(rows, SLAB_STEP) : rows) <= fit) return [rows];
+  // Fewer rows than a step would not do: their buffer is then refused.
+  const step = Math.max(SLAB_STEP, Math.floor(fit / SLAB_STEP) * SLAB_STEP);
+  return Array.from(
+    { length: Math.ceil(rows / step) },
+    (_, i) => Math.min(step, rows - i * step),
+  );
+}
+
+/** Makes a table of slabs that `make` makes, a name and a number of rows given. */
+export function makeTable(
+  device: Device,
+  shape: TableShape,
+  make: (name: string, rows: number) => DenseWeight,
+): DenseTable {
+  const { name, rows, cols } = shape;
+  let firstRow = 0;
+  const slabs = slabRows(device.bindingLimit, shape).map((count): DenseSlab => {
+    const first = firstRow;
+    firstRow += count;
+    const isWhole = count === rows;
+    return {
+      ...make(isWhole ? name : `${name}, rows from ${first} on`, count),
+      firstRow: first,
+      rows: count,
+    };
+  });
+  return { rows, cols, slabs };
+}
+
+/** A weight of one row as a table. */
+export function asTable(weight: DenseWeight, cols: number): DenseTable {
+  return { rows: 1, cols, slabs: [{ ...weight, firstRow: 0, rows: 1 }] };
+}
+
+/** Whether a table is trained. */
+export function isTrained({ slabs }: DenseTable): boolean {
+  return slabs[0].gradient !== null;
+}
+
+/** Fills a table from a model's files, slab by slab. */
+export async function loadTable(
+  device: Device,
+  name: string,
+  { rows, cols, slabs }: DenseTable,
+  source: WeightSource,
+): Promise<void> {
+  for (const { value, firstRow } of slabs) {
+    await loadMatrixRows(device, { name, shape: [rows, cols], firstRow }, source, value());
+  }
+}
+
+/** Reads a table, or its gradient, slab by slab: packed f32 rows. */
+export async function* readSlabs(
+  device: Device,
+  { slabs }: DenseTable,
+  of: "value" | "gradient" = "value",
+): AsyncGenerator<Float32Array<ArrayBuffer>, void> {
+  for (const slab of slabs) yield await readDense(device, slab[of]!());
+}
+
+/** Reads a table, or its gradient, as packed f32 [rows, cols]. */
+export async function readTable(
+  device: Device,
+  table: DenseTable,
+  of: "value" | "gradient" = "value",
+): Promise<Float32Array<ArrayBuffer>> {
+  if (table.slabs.length === 1) return await readDense(device, table.slabs[0][of]!());
+  const values = new Float32Array(table.rows * table.cols);
+  let at = 0;
+  for await (const slab of readSlabs(device, table, of)) {
+    values.set(slab, at);
+    at += slab.length;
+  }
+  return values;
+}
