@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import type { Device } from "../gpu/device.ts";
+import type { DryBuffer } from "../gpu/dry_device.ts";
 import { exists } from "../io/exists.ts";
 import { Weights, WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../io/weights.ts";
 import {
@@ -45,8 +46,16 @@ interface Inspection {
   /** The most that this machine's GPU binds as one buffer; null without a GPU. */
   bufferLimit: number | null;
   /** Buffers of the run beyond that. */
-  tooLarge: { label: string; size: number }[];
+  tooLarge: DryBuffer[];
 }
+
+/** What makes a buffer smaller, in the words of the command line. */
+const REMEDIES = {
+  step: "reduce --batch-size or --sequence-length, or take a smaller model",
+  text: "take a smaller model",
+  model: "take a smaller model, or a GPU that binds more",
+  trained: "take a --method that trains an adapter, or a smaller model",
+} as const;
 
 /** The command `inspect`. */
 export const inspect: Command = command({
@@ -71,8 +80,10 @@ export const inspect: Command = command({
     const method = await trainingMethod(values, device ?? { hasF16: true }, terminal);
     const options = resolveOptions({ ...trainerOptions(values), model: { config } });
     const { batchSize, sequenceLength } = options;
-    const { buffers, ...memory } = await planMemory({ config, method, ...options, device });
     const bufferLimit = await largestBuffer(device);
+    const bindingLimit = bufferLimit ?? Infinity;
+    const plan = await planMemory({ config, method, ...options, device, bindingLimit });
+    const { buffers, ...memory } = plan;
     const inspection: Inspection = {
       config,
       parameters: countParameters(config),
@@ -80,7 +91,8 @@ export const inspect: Command = command({
       training: { method: method.name, batchSize, sequenceLength },
       memory,
       bufferLimit,
-      tooLarge: buffers.filter(({ size }) => size > (bufferLimit ?? Infinity)),
+      tooLarge: buffers.filter(({ size }) => size > bindingLimit)
+        .map(({ label, size, growsWith }) => ({ label, size, growsWith })),
     };
     const { plan: _, quantization, ...shown } = config; // the sizes say it shorter
     const json = { ...inspection, config: { ...shown, quantization: plain(quantization) } };
@@ -199,10 +211,10 @@ function warn({ bufferLimit, tooLarge }: Pick<Inspection, "bufferLimit" | "tooLa
   if (tooLarge.length === 0) return "";
   const [{ label, size }] = tooLarge;
   const more = tooLarge.length > 1 ? `, the largest of ${tooLarge.length} such` : "";
+  const kinds = new Set(tooLarge.map(({ growsWith = "model" }) => growsWith));
+  const remedies = [...kinds].map((kind) => REMEDIES[kind]).join("; also ");
   return `warning: "${label}" takes ${formatBytes(size)}${more}, and this GPU binds at most ` +
-    `${
-      formatBytes(bufferLimit!)
-    } as one buffer: reduce --batch-size or --sequence-length, or take a smaller model\n`;
+    `${formatBytes(bufferLimit!)} as one buffer: ${remedies}\n`;
 }
 
 function product(shape: readonly number[]): number {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { rowsOf, type Vector } from "../../gpu/buffers.ts";
+import { roundUp, rowsOf, type Vector } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import type { StepState } from "../../gpu/step_state.ts";
 import { expectVector } from "../shapes.ts";
@@ -13,6 +13,9 @@ import { expectVector } from "../shapes.ts";
 /** Threads of a workgroup, and the most workgroups that share the vector. */
 const THREADS = 256;
 const MOST_WORKGROUPS = 1024;
+
+/** Partial sums in 256 bytes. */
+const ROW_STEP = 64;
 
 /** Operands and options of {@linkcode gradNorm}. */
 export interface GradNormOptions {
@@ -31,11 +34,10 @@ export interface GradNormOptions {
 export function gradNorm(program: Program, { gradients, maxNorm, state }: GradNormOptions): void {
   const { device } = program;
   const longest = Math.max(...gradients.map(({ length }) => Math.ceil(length / 4)));
-  // Of several vectors each has a row of partial sums, which is a multiple of 256 bytes and has no gaps:
+  const share = Math.min(MOST_WORKGROUPS, Math.max(1, Math.ceil(longest / THREADS)));
+  // Each of several vectors has a row of partial sums, which begins where bindings may and has no gaps:
   // workgroups without a share write 0.
-  const workgroups = gradients.length > 1
-    ? MOST_WORKGROUPS
-    : Math.min(MOST_WORKGROUPS, Math.max(1, Math.ceil(longest / THREADS)));
+  const workgroups = gradients.length > 1 ? roundUp(share, ROW_STEP) : share;
   const partials = program.scratch(
     gradients.length,
     workgroups,
