@@ -9,7 +9,7 @@
 
 import { ELEMENT_BYTES, pitchOf, roundUp } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import { PACKED_STEP } from "../kernels/gemm/variants.ts";
+import { PACKED_MULTIPLE } from "../kernels/gemm/pack.ts";
 import { loadMatrixRows, readDense } from "./load.ts";
 import type { DenseSlab, DenseTable, DenseType, DenseWeight } from "./dense_weight.ts";
 import type { WeightSource } from "./weight_source.ts";
@@ -18,7 +18,7 @@ import type { WeightSource } from "./weight_source.ts";
  * Rows of slabs are a multiple of this, but for those of the last: products of slabs write whole tiles
  * side by side, as one product would, and packed operands have no gaps.
  */
-const SLAB_STEP = 128;
+const SLAB_STEP = PACKED_MULTIPLE;
 
 /** What a table is made of. */
 export interface TableShape {
@@ -38,7 +38,7 @@ export function slabRows(
   bindingLimit: number,
   { rows, cols, type }: Omit<TableShape, "name">,
 ): number[] {
-  const width = type === "f16" ? roundUp(cols, PACKED_STEP) : pitchOf(cols);
+  const width = type === "f16" ? roundUp(cols, PACKED_MULTIPLE) : pitchOf(cols);
   const rowBytes = width * ELEMENT_BYTES[type];
   const fit = Math.floor(bindingLimit / rowBytes);
   if ((type === "f16" ? roundUp(rows, SLAB_STEP) : rows) <= fit) return [rows];

@@ -25,7 +25,7 @@ Deno.test("slabs hold all rows, and neither a slab nor its packed operand is bey
           assert(slabs.slice(0, -1).every((count) => count % 128 === 0));
           const largest = Math.max(...slabs);
           const pitch = Math.ceil(cols / 16) * 16;
-          const packed = Math.ceil(largest / 128) * 128 * Math.ceil(cols / 64) * 64 * 2;
+          const packed = Math.ceil(largest / 128) * 128 * Math.ceil(cols / 128) * 128 * 2;
           const stored = largest * pitch * (type === "f32" ? 4 : 2);
           assert(stored <= limit && (type === "f32" || packed <= limit), `${rows}×${cols} ${type}`);
         }

@@ -65,6 +65,9 @@ export class PackedOperandCache {
  */
 const WORKGROUP_X = 128;
 
+/** The multiple that rows and columns of a packed operand are filled up to at most. */
+export const PACKED_MULTIPLE = WORKGROUP_X;
+
 /** Records the packing of one operand into scratch. */
 export function pack(program: Program, options: PackOptions): PackedOperand {
   const { block: { matrix, column, cols }, side, byK, panel, form, left } = options;
