@@ -32,7 +32,10 @@ class DryDevice extends Device {
   protected override expectBindable(): void {}
 }
 
-/** Limits under which nothing is refused. */
+/**
+ * Limits under which nothing is refused. Workgroup memory is that of the device to be like, as it
+ * decides between kernels.
+ */
 const LIMITS = {
   maxBufferSize: Infinity,
   maxStorageBufferBindingSize: Infinity,
@@ -67,9 +70,13 @@ export function openDryDevice(
     copyBufferToBuffer: object,
     finish: object,
   };
+  const workgroupBytes = like?.gpu.limits?.maxComputeWorkgroupStorageSize;
   const gpu = {
     features: like?.gpu.features ?? new Set(["shader-f16"]),
-    limits: LIMITS,
+    limits: {
+      ...LIMITS,
+      ...(workgroupBytes && { maxComputeWorkgroupStorageSize: workgroupBytes }),
+    },
     lost: new Promise(() => {}),
     queue: { writeBuffer: object, submit: object, onSubmittedWorkDone: done },
     addEventListener: object,

@@ -14,10 +14,9 @@ import type { ModelConfig } from "../model/config.ts";
 import { type GenerateOptions, generateText, generateTokens } from "./generate.ts";
 import { Random } from "../numerics/random.ts";
 import { Network, type NetworkOptions } from "../model/network.ts";
-import { quantizationNotices } from "../model/read_quantization.ts";
 import { ModelFiles } from "./model_files.ts";
 import { type Prompt, renderPrompt } from "./prompt.ts";
-import { saveNetwork, type SaveOptions, type SaveResult } from "./save_model.ts";
+import { type ModelSource, saveNetwork, type SaveOptions, type SaveResult } from "./save_model.ts";
 import {
   checkIds,
   type LabelledSequence,
@@ -35,8 +34,9 @@ export interface ModelOptions {
   /** Ends the loading between files: its reason is thrown. */
   signal?: AbortSignal;
   /**
-   * Is told what is no error but should be known of a quantised model: what of its files is not used,
-   * and weights that a method rounds anew. Default: `console.warn`.
+   * Is told what is no error but should be known: a head that config.json calls the embedding and that
+   * is another, what of a quantised model's files is not used, and weights that a method rounds anew.
+   * Default: `console.warn`.
    */
   onNotice?: (notice: string) => void;
 }
@@ -93,8 +93,7 @@ export class Model implements Disposable {
     const files = opened.use(await ModelFiles.open(folder, signal));
     const gpu = device ?? await requestDevice();
     opened.move(); // nothing failed: the model closes them
-    const { quantization } = files.config;
-    if (quantization) { for (const notice of quantizationNotices(quantization)) onNotice(notice); }
+    for (const notice of files.notices()) onNotice(notice);
     return new Model(files, gpu, device === undefined, onNotice);
   }
 
@@ -262,7 +261,16 @@ export class Model implements Disposable {
    * @throws {FileError} if something cannot be written; nothing half-written is left.
    */
   async save(folder: string, options?: SaveOptions): Promise<SaveResult> {
-    return await saveNetwork(await this.network(), this.folder, folder, options);
+    return await saveNetwork(await this.network(), this.#files, folder, options);
+  }
+
+  /**
+   * Where what is not trained comes from when the model is saved.
+   *
+   * @internal
+   */
+  get files(): ModelSource {
+    return this.#files;
   }
 
   /**

@@ -8,19 +8,21 @@ import { ModelError } from "../errors.ts";
 import { Tokenizer } from "../io/tokenizer.ts";
 import { Weights } from "../io/weights.ts";
 import { FolderSource } from "../layers/weight_source.ts";
-import type { CodedMatrices } from "../layers/weight_source.ts";
-import { expectTensors } from "../model/claimed_tensors.ts";
+import type { TensorSource } from "../io/safetensors.ts";
+import { type ClaimedTensors, expectTensors } from "../model/claimed_tensors.ts";
 import { type ModelConfig, readModelConfig } from "../model/config.ts";
 import { expectClass } from "../model/model_class.ts";
+import { quantizationNotices } from "../model/read_quantization.ts";
+import type { ModelSource } from "./save_model.ts";
 
 /** An open model folder. Close it, or declare it with `using`. */
-export class ModelFiles implements Disposable {
+export class ModelFiles implements ModelSource, Disposable {
   private constructor(
     readonly folder: string,
     readonly config: ModelConfig,
     readonly tokenizer: Tokenizer,
     readonly weights: Weights,
-    readonly coded: CodedMatrices | null,
+    readonly claims: ClaimedTensors,
   ) {}
 
   /**
@@ -30,28 +32,50 @@ export class ModelFiles implements Disposable {
    * @throws What `Model.load` throws but for the device.
    */
   static async open(folder: string, signal?: AbortSignal): Promise<ModelFiles> {
-    const config = await readModelConfig(folder);
+    const written = await readModelConfig(folder);
     signal?.throwIfAborted();
     const tokenizer = await Tokenizer.load(folder);
     signal?.throwIfAborted();
-    if (tokenizer.vocabSize > config.vocabSize) {
+    if (tokenizer.vocabSize > written.vocabSize) {
       throw new ModelError(
         `Cannot use "${folder}" as its tokenizer has ${tokenizer.vocabSize} tokens and its ` +
-          `embedding ${config.vocabSize}: one of tokenizer.json and config.json belongs to another model`,
+          `embedding ${written.vocabSize}: one of tokenizer.json and config.json belongs to another model`,
       );
     }
     using opened = new DisposableStack();
     const weights = opened.adopt(await Weights.open(folder), (it) => it.close());
-    const coded = await expectTensors(weights, config.plan, config.quantization);
+    const claims = await expectTensors(weights, written.plan, written.quantization);
+    const { plan } = claims;
+    const config = { ...written, plan, tieWordEmbeddings: plan.head.tied };
     expectClass(folder, config);
     signal?.throwIfAborted();
     opened.move(); // nothing failed: this object closes them
-    return new ModelFiles(folder, config, tokenizer, weights, coded);
+    return new ModelFiles(folder, config, tokenizer, weights, claims);
+  }
+
+  /** What should be known of the files as they are: one sentence each. */
+  notices(): string[] {
+    const { config: { quantization }, claims } = this;
+    return [...claims.notices, ...quantization ? quantizationNotices(quantization) : []];
+  }
+
+  /** The name in the files of a tensor that goes by another here, or would. */
+  fileName(name: string): string {
+    return this.claims.toFile(name);
+  }
+
+  /** The tensors that are no part of the text model, under their names in the files. */
+  carried(): TensorSource[] {
+    const { weights, claims } = this;
+    return claims.carried.map((name) => {
+      const { dtype, shape } = weights.info(name);
+      return { name: this.fileName(name), dtype, shape, data: () => weights.read(name) };
+    });
   }
 
   /** The weights, as the network takes them. */
   source(): FolderSource {
-    const { weights, coded, config: { quantization } } = this;
+    const { weights, claims: { coded }, config: { quantization } } = this;
     return new FolderSource(weights, { coded, rotations: quantization?.transforms.rotations });
   }
 
@@ -61,7 +85,7 @@ export class ModelFiles implements Disposable {
    * @param rounded The matrices that it rounded anew.
    */
   roundingNotices({ rounded }: FolderSource, method: string): string[] {
-    const { coded } = this;
+    const { coded } = this.claims;
     if (coded === null) return [];
     const again = [...rounded].filter((name) => coded.has(name)).length;
     const unquantised = rounded.size - again;

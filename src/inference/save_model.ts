@@ -16,6 +16,7 @@ import { ADAPTER_CONFIG_FILE, writePeftAdapter } from "../io/peft.ts";
 import { type TensorSource, writeSafetensors } from "../io/safetensors.ts";
 import { WEIGHTS_FILE } from "../io/weights.ts";
 import type { SavedAdapter, SavedModel } from "../layers/method.ts";
+import { parseModelConfig } from "../model/config.ts";
 import type { Network } from "../model/network.ts";
 import { quantizationBlock } from "../model/quantization_config.ts";
 import { transformConfig } from "../model/transform_config.ts";
@@ -74,6 +75,15 @@ export interface SaveOptions {
   signal?: AbortSignal;
 }
 
+/** The files that a model was loaded from. */
+export interface ModelSource {
+  readonly folder: string;
+  /** The name in the files of a tensor that goes by another in the plan. */
+  fileName(name: string): string;
+  /** Tensors that are no part of the text model, to be written as they are. */
+  carried(): TensorSource[];
+}
+
 /** What was written. */
 export interface SaveResult {
   /** Whether the weights of linear layers were rounded on the way, so that the loss may differ. */
@@ -88,15 +98,14 @@ export interface SaveResult {
  * `config.json` or `adapter_config.json`, is the last to come, and the first of an overwritten
  * model to go, so that a folder never looks like a model while it holds files of two models.
  *
- * @param source The folder that the model was loaded from: what is not trained is copied from
- * there.
+ * @param source What the model was loaded from: what is not trained is copied from there.
  * @throws {OptionError} if the folder holds a model and `overwrite` is not given, the method has
  * no file format, or `rotated` is asked of a model that is not.
  * @throws {FileError} if something cannot be written; nothing half-written is left.
  */
 export async function saveNetwork(
   network: Network,
-  source: string,
+  source: ModelSource,
   folder: string,
   options: SaveOptions = {},
 ): Promise<SaveResult> {
@@ -117,7 +126,7 @@ export async function saveNetwork(
     } else {
       const { config } = saved;
       const tensors = await saved.tensors();
-      await writePeftAdapter(staging, { config, tensors }, { baseModel: source });
+      await writePeftAdapter(staging, { config, tensors }, { baseModel: source.folder });
     }
     signal?.throwIfAborted();
     await replace(staging, folder, marker);
@@ -189,7 +198,7 @@ async function remove(path: string): Promise<void> {
 async function writeModel(
   network: Network,
   form: Form,
-  source: string,
+  source: ModelSource,
   folder: string,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -202,7 +211,9 @@ async function writeModel(
     signal?.throwIfAborted();
     tensors.push(...await linearTensors(linear, form), ...biasTensors(network, linear, form));
   }
-  const abortable = tensors.map((tensor): TensorSource => ({
+  const carried = source.carried();
+  const named = tensors.map((tensor) => ({ ...tensor, name: source.fileName(tensor.name) }));
+  const abortable = [...named, ...carried].map((tensor): TensorSource => ({
     ...tensor,
     data: () => {
       signal?.throwIfAborted();
@@ -210,9 +221,10 @@ async function writeModel(
     },
   }));
   await writeSafetensors(join(folder, WEIGHTS_FILE), abortable);
-  await writeConfig(form.model, quantizationOf(network, form), source, folder);
+  const quantization = quantizationOf(network, form, carried);
+  await writeConfig(network, form.model, quantization, source.folder, folder);
   for (const name of COPIED) {
-    const from = join(source, name);
+    const from = join(source.folder, name);
     if (await exists(from)) await Deno.copyFile(from, join(folder, name));
   }
 }
@@ -221,19 +233,30 @@ async function writeModel(
 function quantizationOf(
   network: Network,
   form: Form,
+  carried: readonly TensorSource[],
 ): Record<string, unknown> | null {
   const { model: { codes }, rotated } = form;
   if (codes === null) return null;
   const { format, granularity } = codes;
-  const ignore = ["lm_head", ...unquantizedModules(network, form)];
+  const ignore = ["lm_head", ...unquantizedModules(network, form), ...unquantizedParts(carried)];
   const scheme = { format, weights: granularity, activations: granularity, ignore };
   if (!rotated) return quantizationBlock(scheme);
   const transforms = transformConfig(rotatedKinds(network), ignore.slice(1));
   return quantizationBlock({ ...scheme, transformConfig: transforms });
 }
 
-/** The original config.json with the dtype and, where there is one, the quantisation. */
+/** What matches the modules of the parts of a model that are no text model. */
+function unquantizedParts(carried: readonly TensorSource[]): string[] {
+  const parts = carried.map(({ name }) => name.replace(/^model\./, "").split(".")[0]);
+  return [...new Set(parts)].map((part) => `re:(.*\\.)?${part}\\..*`);
+}
+
+/**
+ * The original config.json with the dtype, whether the head is the embedding and, where there is one,
+ * the quantisation.
+ */
 async function writeConfig(
+  { config: { tieWordEmbeddings } }: Network,
   { dtype }: SavedModel,
   quantization: Record<string, unknown> | null,
   source: string,
@@ -242,6 +265,9 @@ async function writeConfig(
   const config = await readJson(join(source, CONFIG_FILE)) as Record<string, unknown>;
   delete config.quantization_config;
   config["torch_dtype" in config ? "torch_dtype" : "dtype"] = TORCH_DTYPES[dtype];
+  if (parseModelConfig(config, `"${source}"`).tieWordEmbeddings !== tieWordEmbeddings) {
+    config.tie_word_embeddings = tieWordEmbeddings;
+  }
   if (quantization) config.quantization_config = quantization;
   const bytes = new TextEncoder().encode(JSON.stringify(config, null, 2) + "\n");
   using file = await Deno.open(join(folder, CONFIG_FILE), { write: true, createNew: true });

@@ -7,10 +7,10 @@
 import { fromFloat32 } from "../io/dtype.ts";
 import type { TensorSource } from "../io/safetensors.ts";
 import { biasedParts, biasName, readBias } from "../layers/bias.ts";
-import { readSlabs } from "../layers/dense_table.ts";
 import { weightName } from "../layers/load.ts";
 import type { Linear, SavedModel } from "../layers/method.ts";
 import { PRECISIONS } from "../layers/operand.ts";
+import { readSlabs } from "../layers/named_dense.ts";
 import { outFeaturesOf } from "../layers/row_order.ts";
 import type { Network } from "../model/network.ts";
 import { hadamardMatrix } from "../model/stored_transforms.ts";

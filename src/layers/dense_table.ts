@@ -10,9 +10,7 @@
 import { ELEMENT_BYTES, pitchOf, roundUp } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { PACKED_MULTIPLE } from "../kernels/gemm/pack.ts";
-import { loadMatrixRows, readDense } from "./load.ts";
 import type { DenseSlab, DenseTable, DenseType, DenseWeight } from "./dense_weight.ts";
-import type { WeightSource } from "./weight_source.ts";
 
 /**
  * Rows of slabs are a multiple of this, but for those of the last: products of slabs write whole tiles
@@ -71,49 +69,7 @@ export function makeTable(
   return { rows, cols, slabs };
 }
 
-/** A weight of one row as a table. */
-export function asTable(weight: DenseWeight, cols: number): DenseTable {
-  return { rows: 1, cols, slabs: [{ ...weight, firstRow: 0, rows: 1 }] };
-}
-
 /** Whether a table is trained. */
 export function isTrained({ slabs }: DenseTable): boolean {
   return slabs[0].gradient !== null;
-}
-
-/** Fills a table from a model's files, slab by slab. */
-export async function loadTable(
-  device: Device,
-  name: string,
-  { rows, cols, slabs }: DenseTable,
-  source: WeightSource,
-): Promise<void> {
-  for (const { value, firstRow } of slabs) {
-    await loadMatrixRows(device, { name, shape: [rows, cols], firstRow }, source, value());
-  }
-}
-
-/** Reads a table, or its gradient, slab by slab: packed f32 rows. */
-export async function* readSlabs(
-  device: Device,
-  { slabs }: DenseTable,
-  of: "value" | "gradient" = "value",
-): AsyncGenerator<Float32Array<ArrayBuffer>, void> {
-  for (const slab of slabs) yield await readDense(device, slab[of]!());
-}
-
-/** Reads a table, or its gradient, as packed f32 [rows, cols]. */
-export async function readTable(
-  device: Device,
-  table: DenseTable,
-  of: "value" | "gradient" = "value",
-): Promise<Float32Array<ArrayBuffer>> {
-  if (table.slabs.length === 1) return await readDense(device, table.slabs[0][of]!());
-  const values = new Float32Array(table.rows * table.cols);
-  let at = 0;
-  for await (const slab of readSlabs(device, table, of)) {
-    values.set(slab, at);
-    at += slab.length;
-  }
-  return values;
 }

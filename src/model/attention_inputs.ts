@@ -19,8 +19,10 @@ import { rope } from "../kernels/attention/rope.ts";
 import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
 import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { DenseWeight } from "../layers/method.ts";
+import type { RowOrder } from "../layers/row_order.ts";
 import type { Activations } from "./activations.ts";
 import { qkvColumns as placesOfQkv } from "./block_specs.ts";
+import { headOrder, rowIn } from "./head_order.ts";
 import type { AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
 import { type Rotation, scoreScale } from "./rope_buffers.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
@@ -49,16 +51,23 @@ export interface QkNorm {
   k: DenseWeight;
 }
 
-/** Makes the norms that a plan asks for, their weights by `make`, a row of `cols` each. */
+/**
+ * Makes the norms that a plan asks for, their weights by `make`, a row of `cols` each. Their elements
+ * are ordered as the components of q and k are: see `head_order.ts`.
+ */
 export function makeQkNorm(
-  { qkNorm: plan, heads, kvHeads, headDim }: AttentionPlan,
-  make: (name: string, cols: number) => DenseWeight,
+  attention: AttentionPlan,
+  make: (name: string, cols: number, order?: RowOrder) => DenseWeight,
 ): QkNorm | null {
+  const { qkNorm: plan, heads, kvHeads, headDim } = attention;
   if (!plan) return null;
-  const { over, tensors } = plan;
-  const weight = (name: string, count: number) =>
-    make(name, over === "head" ? headDim : count * headDim);
-  return { plan, q: weight(tensors.q, heads), k: weight(tensors.k, kvHeads) };
+  const head = headOrder(attention);
+  const weight = (name: string, headCount: number) => {
+    const count = plan.over === "head" ? 1 : headCount;
+    const order = head && Uint32Array.from({ length: count * headDim }, (_, i) => rowIn(head, i));
+    return make(name, count * headDim, order ?? undefined);
+  };
+  return { plan, q: weight(plan.tensors.q, heads), k: weight(plan.tensors.k, kvHeads) };
 }
 
 /** The columns of a merged matrix that are q, k and v, and what attention makes of them. */

@@ -12,14 +12,15 @@
  * There is one forward, for training, evaluation, logits and generation. They differ in what
  * queries attend to (`attend`), and in how many rows linear layers take at a time.
  *
- * What stands between qkv and attention is in `attention_inputs.ts`: rope, and norms of queries and keys.
+ * What stands between qkv and attention is in `attention_inputs.ts`: rope, and norms of queries and
+ * keys.
  *
  * The forward keeps x, qkv (after rope, or before norms of q and k), the attention's output and
  * log-sum-exp, postAttention, gate,up, and the outputs of o and down where a norm follows. Norms and
- * SwiGLU are computed again where a linear layer needs its input for its own
- * gradient; FALQON's only where A is trained. Where a layer multiplies in low precision, norm and
- * SwiGLU write its input in that at once, and in f32 only if something reads it. What is widest is
- * f16 where layers can write or read that: see `activation_types.ts`.
+ * SwiGLU are computed again where a linear layer needs its input for its own gradient; FALQON's only
+ * where A is trained. Where a layer multiplies in low precision, norm and SwiGLU write its input in
+ * that at once, and in f32 only if something reads it. What is widest is f16 where layers can write
+ * or read that: see `activation_types.ts`.
  *
  * Where a layer rotates its input before rounding it (`rotation`), the kernel that writes its codes
  * does that. The gradient of the input comes out rotated, and what takes it up rotates it back.

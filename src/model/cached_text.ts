@@ -177,7 +177,7 @@ export class CachedText implements Disposable {
       attend(pass, layer, io);
     });
     const final = recordFinalNorm(pass, network, rows - 1 - (rows - 1) % ROW_ALIGNMENT);
-    network.head.recordLogits(program, final, undefined, rowsOf(this.#logits, 0, final.rows));
+    network.head.recordLogits(program, final, rowsOf(this.#logits, 0, final.rows));
   }
 }
 

@@ -14,6 +14,7 @@ import { expectHadamard } from "./stored_transforms.ts";
 import { MODEL_TYPES } from "./families/registry.ts";
 import { type ModelPlan, planTensorShapes } from "./plan.ts";
 import type { QuantizationConfig } from "./quantization_config.ts";
+import { isCarried, spellAsPlanned } from "./tensor_names.ts";
 
 /** Tensors that hold nothing of the model: older files have the frequencies of rotation. */
 const HARMLESS = /\.rotary_emb\.inv_freq$/;
@@ -22,11 +23,24 @@ const LM_HEAD = "lm_head.weight";
 /** Bytes that are compared at a time. */
 const COMPARED_BYTES = 1 << 24;
 
+/** What the tensors of a folder are to a model. */
+export interface ClaimedTensors {
+  /** The plan, whose head is one of its own where the files have one that is not the embedding. */
+  plan: ModelPlan;
+  /** The matrices that are stored as codes; null for a folder that is not quantised. */
+  coded: CodedMatrices | null;
+  /** The tensors that are no part of the text model, which saving carries over. */
+  carried: readonly string[];
+  /** The name in the files of a tensor that goes by another here. */
+  toFile(name: string): string;
+  /** What is no error but should be known. */
+  notices: readonly string[];
+}
+
 /**
- * Holds the tensors of a folder against a plan. Where a tied matrix is stored under the head's name
- * only, as some tools do, the embedding is read from there.
+ * Holds the tensors of a folder against a plan, whose names they go by from then on. Where a tied
+ * matrix is stored under the head's name only, as some tools do, the embedding is read from there.
  *
- * @returns The matrices that are stored as codes; null for a folder that is not quantised.
  * @throws {ModelError} naming the first tensor that is missing, that nobody reads, or that is not
  * stored as its `quantization_config` says.
  * @throws {FileError} if a tensor cannot be read.
@@ -35,7 +49,8 @@ export async function expectTensors(
   weights: Weights,
   plan: ModelPlan,
   quantization: QuantizationConfig | null,
-): Promise<CodedMatrices | null> {
+): Promise<ClaimedTensors> {
+  const toFile = spellAsPlanned(weights, plan);
   const wanted = planTensorShapes(plan);
   const { head, embedding } = plan;
   if (head.tied && !weights.has(embedding.tensor) && weights.has(LM_HEAD)) {
@@ -48,13 +63,28 @@ export async function expectTensors(
     !wanted.has(name) && !claimed.has(name) && !HARMLESS.test(name)
   );
   if (missing !== undefined) throw missingTensor(weights, missing, left);
+  const claims = { plan, coded: quantization && matrices, toFile, notices: [] };
+  const carried: string[] = [];
+  let untied: Pick<ClaimedTensors, "plan" | "notices"> | null = null;
   for (const name of left) {
     const size = quantization?.transforms.matrices.get(name);
     if (size !== undefined) await expectHadamard(weights, name, size);
-    else if (name === LM_HEAD && head.tied) await expectSame(weights, name, head.tensor);
-    else throw leftOver(weights.folder, name);
+    else if (isCarried(name, plan)) carried.push(name);
+    else if (name !== LM_HEAD || !head.tied) throw leftOver(weights.folder, name);
+    else if (!await isSame(weights, name, head.tensor)) untied = untie(weights, plan);
   }
-  return quantization && matrices;
+  return { ...claims, ...untied, carried };
+}
+
+/** The plan with a head of its own. */
+function untie({ folder }: Weights, plan: ModelPlan) {
+  return {
+    plan: { ...plan, head: { ...plan.head, tied: false, tensor: LM_HEAD } },
+    notices: [
+      `"${folder}" has a "${LM_HEAD}" with other values than its embedding although config.json ` +
+      "ties the two (tie_word_embeddings): the head in the files is used, as transformers 5 does",
+    ],
+  };
 }
 
 /** Why a tensor that is missing is missing, as far as the others tell. */
@@ -100,8 +130,8 @@ function leftOver(folder: string, name: string): ModelError {
   );
 }
 
-/** Expects a tied head that is stored too to be the embedding. */
-async function expectSame(weights: Weights, name: string, embedding: string): Promise<void> {
+/** Whether a tied head that is stored too is the embedding. */
+async function isSame(weights: Weights, name: string, embedding: string): Promise<boolean> {
   const [a, b] = [weights.info(name), weights.info(embedding)];
   let same = a.dtype === b.dtype && `${a.shape}` === `${b.shape}`;
   for (let first = 0; same && first < a.byteLength; first += COMPARED_BYTES) {
@@ -110,10 +140,5 @@ async function expectSame(weights: Weights, name: string, embedding: string): Pr
     const right = await weights.readRange(embedding, first, length);
     same = left.every((byte, i) => byte === right[i]);
   }
-  if (same) return;
-  throw new ModelError(
-    `Cannot use "${weights.folder}" as config.json ties the head to the embedding ` +
-      `(tie_word_embeddings) and its weights have a "${name}" with other values than ` +
-      `"${embedding}": set tie_word_embeddings to false to use it, or remove it`,
-  );
+  return same;
 }

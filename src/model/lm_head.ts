@@ -5,7 +5,8 @@
  * precision. It does so wherever logits are made: in training, evaluation and generation.
  *
  * Of a weight in slabs each one makes its own columns of the logits, and its own gradient; what the rows
- * receive is their sum.
+ * receive is their sum. The factor of the logits is one of the products; their soft cap is applied by what
+ * reads them: the loss, or `recordLogits` where they are wanted themselves.
  *
  * @module
  */
@@ -25,8 +26,10 @@ import { crossEntropyLoss } from "../kernels/rows/cross_entropy.ts";
 import { gemm } from "../kernels/gemm/gemm.ts";
 import { PackedOperandCache } from "../kernels/gemm/pack.ts";
 import { quantize, type Quantized } from "../kernels/rows/quantize.ts";
+import { softCap } from "../kernels/rows/soft_cap.ts";
 import { isTrained } from "../layers/dense_table.ts";
 import type { DenseTable } from "../layers/method.ts";
+import type { HeadPlan } from "./plan.ts";
 
 /**
  * Bytes of logits that exist at a time, where a binding holds so many: enough rows for tiles of all cores
@@ -67,18 +70,26 @@ export interface LogitsChunk {
    * replaces the logits.
    */
   quantized?: Quantized;
+  /** c where logits are yet to become c · tanh(logit / c): the gradient is that of those given. */
+  softCap: number | null;
 }
 
 /** The lm_head of a network. */
 export class LmHead {
   readonly #device: Device;
   readonly #weight: DenseTable;
+  readonly #plan: Pick<HeadPlan, "scale" | "softCap">;
   #logits: Matrix | null = null;
 
   /** @param weight [vocabSize, hiddenSize]; the embedding where that is tied. */
-  constructor(device: Device, weight: DenseTable) {
+  constructor(
+    device: Device,
+    weight: DenseTable,
+    plan: Pick<HeadPlan, "scale" | "softCap"> = { scale: 1, softCap: null },
+  ) {
     this.#device = device;
     this.#weight = weight;
+    this.#plan = plan;
   }
 
   /** Rows of a step that it works on at a time. */
@@ -113,16 +124,31 @@ export class LmHead {
   /**
    * Records the logits of rows behind the final norm, which it returns.
    *
-   * @param packed The slabs of the weight, where several chunks multiply by them.
    * @param logits Where they go. Default: the head's own memory, which holds those of `chunkRows`
    * rows.
    */
   recordLogits(
     program: Program,
     final: Matrix,
-    packed?: readonly PackedOperandCache[],
     logits: Matrix = rowsOf(this.logits, 0, final.rows),
   ): Matrix {
+    this.#recordProduct(program, final, logits);
+    const { softCap: cap } = this.#plan;
+    if (cap !== null) softCap(program, { values: logits, cap });
+    return logits;
+  }
+
+  /**
+   * Records the logits before their cap.
+   *
+   * @param packed The slabs of the weight, where several chunks multiply by them.
+   */
+  #recordProduct(
+    program: Program,
+    final: Matrix,
+    logits: Matrix,
+    packed?: readonly PackedOperandCache[],
+  ): void {
     const quantized = this.#isLowPrecision ? quantizedRows(program, final, "final") : undefined;
     if (quantized) quantize(program, { input: final, ...quantized, granularity: "row" });
     for (const [i, { value, firstRow, rows }] of this.#weight.slabs.entries()) {
@@ -132,18 +158,20 @@ export class LmHead {
         rowScales: quantized?.scales,
         b: value(),
         packedCache: packed?.[i],
+        alpha: this.#plan.scale,
         out: columnsOf(logits, firstRow, rows),
       });
     }
-    return logits;
   }
 
   /** Records the loss of every token. */
   recordLosses(program: Program, { final, targets, rowLoss }: HeadLosses): void {
     const packed = this.#packedSlabs("packed head");
     this.#chunks(final.rows, (firstRow, count) => {
-      const logits = this.recordLogits(program, rowsOf(final, firstRow, count), packed);
-      crossEntropyLoss(program, { logits, targets, rowLoss, firstRow });
+      const logits = rowsOf(this.logits, 0, count);
+      this.#recordProduct(program, rowsOf(final, firstRow, count), logits, packed);
+      const { softCap } = this.#plan;
+      crossEntropyLoss(program, { logits, targets, rowLoss, firstRow, softCap });
     });
   }
 
@@ -159,15 +187,17 @@ export class LmHead {
     { final, dFinal }: HeadTraining,
     recordGradient: (chunk: LogitsChunk) => void,
   ): void {
+    const { scale: alpha, softCap } = this.#plan;
     const forward = this.#packedSlabs("packed head");
     const backward = this.#packedSlabs("packed head for gradients");
     this.#chunks(final.rows, (firstRow, count) => {
       const rows = rowsOf(final, firstRow, count);
-      const logits = this.recordLogits(program, rows, forward);
+      const logits = rowsOf(this.logits, 0, count);
+      this.#recordProduct(program, rows, logits, forward);
       const quantized = this.#isLowPrecision
         ? quantizedRows(program, logits, "logits' gradient")
         : undefined;
-      recordGradient({ logits, firstRow, quantized });
+      recordGradient({ logits, firstRow, quantized, softCap });
       for (const [i, slab] of this.#weight.slabs.entries()) {
         gemm(program, {
           layout: "nn",
@@ -175,6 +205,7 @@ export class LmHead {
           rowScales: quantized?.scales,
           b: slab.value(),
           packedCache: backward[i],
+          alpha,
           out: rowsOf(dFinal, firstRow, count),
           accumulate: i > 0,
         });
@@ -182,7 +213,7 @@ export class LmHead {
       for (const { gradient, firstRow: column, rows: width } of this.#weight.slabs) {
         if (!gradient) continue;
         const a = columnsOf(logits, column, width);
-        gemm(program, { layout: "tn", a, b: rows, out: gradient(), accumulate: true });
+        gemm(program, { layout: "tn", a, b: rows, alpha, out: gradient(), accumulate: true });
       }
     });
   }

@@ -6,6 +6,7 @@
 
 import type { AdaptedLayers, DenseWeight } from "../layers/method.ts";
 import { makeQkNorm } from "./attention_inputs.ts";
+import type { RowOrder } from "../layers/row_order.ts";
 import type { Block } from "./block.ts";
 import type { BlockSpecs } from "./block_specs.ts";
 import type { Norm } from "./norm.ts";
@@ -16,8 +17,8 @@ import type { RopeBuffers } from "./rope_buffers.ts";
 export interface LayerMakers {
   layers: AdaptedLayers;
   norm: (plan: NormPlan) => Norm;
-  /** Makes a weight of one row. */
-  dense: (name: string, cols: number) => DenseWeight;
+  /** Makes a weight of one row, with its elements in an order if it has one. */
+  dense: (name: string, cols: number, order?: RowOrder) => DenseWeight;
   ropeBuffers: RopeBuffers;
 }
 

@@ -10,14 +10,15 @@ import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
 import type { AdaptedLayers, DenseTable, DenseWeight, Linear, Method } from "../layers/method.ts";
 import { loadBias } from "../layers/bias.ts";
-import { asTable, loadTable, readTable } from "../layers/dense_table.ts";
 import { readTensor } from "../layers/load.ts";
+import { loadDense, type NamedDense, readNamed, rowAsNamed } from "../layers/named_dense.ts";
 import { Parameters } from "../layers/parameters.ts";
+import type { RowOrder } from "../layers/row_order.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
 import { attendToPass, type Block, type Pass } from "./block.ts";
-import { makeBlock } from "./make_block.ts";
+import { type LayerMakers, makeBlock } from "./make_block.ts";
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
 import { LmHead } from "./lm_head.ts";
@@ -55,7 +56,7 @@ export class Network implements passes.Decoder, Disposable {
   readonly parameters: Parameters;
   readonly blocks: readonly Block[];
   /** The weights outside the linear layers, by Hugging Face name. */
-  readonly dense: Map<string, DenseTable> = new Map();
+  readonly dense: Map<string, NamedDense> = new Map();
   readonly embedding: DenseTable;
   readonly finalNorm: Norm;
   readonly head: LmHead;
@@ -78,24 +79,21 @@ export class Network implements passes.Decoder, Disposable {
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
     const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
     const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
-    this.layers = method.build({
-      device,
-      linears,
-      parameters: this.parameters,
-      random,
-      restoring,
-      leavesUnquantized: (weight) => source.leavesUnquantized?.(weight) ?? false,
-    });
+    const { parameters } = this;
+    const leavesUnquantized = (weight: string) => source.leavesUnquantized?.(weight) ?? false;
+    const context = { device, linears, parameters, random, restoring, leavesUnquantized };
+    this.layers = method.build(context);
     this.embedding = this.#table(plan.embedding.tensor, vocabSize, hiddenSize);
     const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);
-    const dense = (name: string, cols: number) => this.#dense(name, cols);
+    const dense: LayerMakers["dense"] = (...of) => this.#dense(...of);
     this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm, dense }));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     this.head = new LmHead(
       device,
       tied ? this.embedding : this.#table(tensor, vocabSize, hiddenSize),
+      plan.head,
     );
   }
 
@@ -105,8 +103,8 @@ export class Network implements passes.Decoder, Disposable {
     try {
       const { gradients, moments, source, signal } = options;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
-      for (const [name, table] of network.dense) {
-        await loadTable(options.device, name, table, source);
+      for (const [name, dense] of network.dense) {
+        await loadDense(options.device, name, dense, source);
       }
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
@@ -237,7 +235,7 @@ export class Network implements passes.Decoder, Disposable {
    */
   async readParameter(name: string): Promise<Float32Array<ArrayBuffer>> {
     const dense = this.dense.get(name);
-    if (dense) return await readTable(this.device, dense);
+    if (dense) return await readNamed(this.device, dense);
     const values = await readTensor(this.device, this.linears(), name);
     if (values) return values;
     throw new TypeError(`The model has no parameter "${name}"`);
@@ -269,9 +267,9 @@ export class Network implements passes.Decoder, Disposable {
     return { targets, rowLoss: firstOf(this.rowLoss, rows) };
   }
 
-  #dense(name: string, cols: number): DenseWeight {
+  #dense(name: string, cols: number, order?: RowOrder): DenseWeight {
     const weight = this.layers.dense(name, cols);
-    this.dense.set(name, asTable(weight, cols));
+    this.dense.set(name, rowAsNamed(weight, cols, order));
     return weight;
   }
 

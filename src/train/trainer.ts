@@ -194,7 +194,7 @@ export class Trainer implements Disposable {
    */
   async save(folder: string, options: SaveOptions = {}): Promise<SaveResult> {
     this.#claim.expect();
-    return await saveNetwork(this.#setup.network, this.model.folder, folder, options);
+    return await saveNetwork(this.#setup.network, this.model.files, folder, options);
   }
 
   /**

@@ -4,11 +4,16 @@ import { assert, assertEquals } from "@std/assert";
 import { Model } from "../../src/inference/model.ts";
 import { relativeError } from "../oracle/compare.ts";
 import { device } from "../support/device.ts";
-import { copyFamily, FAMILY_MODELS, readFamilyGreedy } from "../support/families.ts";
+import {
+  copyFamily,
+  FAMILY_MODELS,
+  readFamilyGreedy,
+  WRAPPED_MODELS,
+} from "../support/families.ts";
 import { largestDifference, readCases, TOLERANCE } from "../support/golden.ts";
 import { withFolder } from "../support/io.ts";
 
-for (const golden of FAMILY_MODELS) {
+for (const golden of [...FAMILY_MODELS, ...WRAPPED_MODELS]) {
   golden.test(`${golden.name}: logits, loss, gradients and greedy tokens equal transformers'`, async () => {
     await withFolder(async (folder) => {
       await copyFamily(golden, folder);

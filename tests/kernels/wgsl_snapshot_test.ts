@@ -25,6 +25,7 @@ import {
 } from "../../src/kernels/attention/qk_norm.ts";
 import { addColumnSums } from "../../src/kernels/rows/column_sums.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
+import { softCap } from "../../src/kernels/rows/soft_cap.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { kernelsOf, openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
@@ -91,6 +92,11 @@ function recordAdding(device: Device): void {
   rotate(new Program(device), { input, output, accumulate: true, block: 1 });
 }
 
+/** Records what caps logits, which the tiny model's have no cap for. */
+function recordCap(device: Device): void {
+  softCap(new Program(device), { values: device.matrix(5, 7, "f32", "logits"), cap: 30 });
+}
+
 /** Records attention of wide heads in f16, which the tiny model has none of. */
 function recordWideHeads(device: Device): void {
   if (!device.hasF16 || device.matrixConfigs.length > 0) return;
@@ -153,6 +159,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     recordWidening(device);
     recordBiasGradient(device);
     recordAdding(device);
+    recordCap(device);
     recordWideHeads(device);
     recordQkNorms(device);
   });

@@ -5,6 +5,7 @@ import { layoutOf, type Matrix, pitched } from "../../src/gpu/buffers.ts";
 import { StepState } from "../../src/gpu/step_state.ts";
 import { submitOnce } from "../../src/gpu/submit_once.ts";
 import type { Method } from "../../src/layers/method.ts";
+import { readNamed } from "../../src/layers/named_dense.ts";
 import type { WeightSource } from "../../src/layers/weight_source.ts";
 import { falqon } from "../../src/methods/falqon/falqon.ts";
 import type { FalqonLinear } from "../../src/methods/falqon/linear.ts";
@@ -15,7 +16,7 @@ import { fp8Lora, int8Lora, lora, qlora } from "../../src/methods/lora/lora.ts";
 import { activationTypes } from "../../src/model/activation_types.ts";
 import { type ModelConfig, modelTensorShapes, parseModelConfig } from "../../src/model/config.ts";
 import { Network } from "../../src/model/network.ts";
-import type { QkNormPlan } from "../../src/model/plan.ts";
+import type { QkNormPlan, RopePlan } from "../../src/model/plan.ts";
 import { type TokenArrays, writeTokens } from "../../src/model/token_buffers.ts";
 import { formatOf } from "../../src/numerics/formats.ts";
 import { rotateValues } from "../../src/numerics/hadamard.ts";
@@ -40,11 +41,25 @@ const TARGETS = shiftLabels(TOKENS.inputIds, TOKENS.documentStart);
 const RANK = 5;
 const ADAPTER = { rank: RANK, alpha: RANK };
 
-type Norm = Pick<QkNormPlan, "over" | "weightOffset">;
+/** Norms, and how layers rotate if not as LLaMA's. */
+type Norm = Pick<QkNormPlan, "over" | "weightOffset"> & { rope?: Partial<RopePlan> | null };
 const NORMS: Norm[] = [
   { over: "head", weightOffset: 0 },
   { over: "head", weightOffset: 1 },
   { over: "width", weightOffset: 0 },
+];
+/** No rotation; factors, of queries alone too; components in another order than the kernels rotate. */
+const ROTATIONS: Norm[] = [
+  { over: "head", weightOffset: 0, rope: null },
+  { over: "width", weightOffset: 1, rope: null },
+  {
+    over: "width",
+    weightOffset: 0,
+    rope: { factor: 1.2, queryScale: { beta: 0.1, originalMaxPositionEmbeddings: 5 } },
+  },
+  { over: "head", weightOffset: 1, rope: { rotatedDims: 8, factor: 1.2 } },
+  { over: "width", weightOffset: 0, rope: { rotatedDims: 8 } },
+  { over: "head", weightOffset: 0, rope: { interleaved: true } },
 ];
 
 /** A small decoder of LLaMA's with such norms; heads of 10 are no whole vectors. */
@@ -61,8 +76,10 @@ function configWith(norm: Norm, headDim: number): ModelConfig {
   }, "this test");
   const layers = config.plan.layers.map((layer, i) => {
     const tensors = { q: `layers.${i}.q_norm.weight`, k: `layers.${i}.k_norm.weight` };
-    const qkNorm = { ...norm, eps: 1e-3, tensors };
-    return { ...layer, attention: { ...layer.attention, qkNorm } };
+    const { over, weightOffset } = norm;
+    const qkNorm = { over, weightOffset, eps: 1e-3, tensors };
+    const rope = norm.rope === null ? null : { ...layer.attention.rope!, ...norm.rope };
+    return { ...layer, attention: { ...layer.attention, qkNorm, rope } };
   });
   return { ...config, plan: { ...config.plan, layers } };
 }
@@ -165,9 +182,10 @@ function meanLoss(losses: Float32Array): number {
     TARGETS.filter((target) => target >= 0).length;
 }
 
-for (const norm of NORMS) {
-  for (const headDim of [10, 16]) {
-    const name = `${norm.over}, ${norm.weightOffset} + weight, heads of ${headDim}`;
+for (const norm of [...NORMS, ...ROTATIONS]) {
+  for (const headDim of "rope" in norm ? [16] : [10, 16]) {
+    const { over, weightOffset, rope = {} } = norm;
+    const name = `${over}, ${weightOffset} + weight, heads of ${headDim}, ${JSON.stringify(rope)}`;
     Deno.test(`full training of ${name}: loss and gradients are the oracle's, with checkpointing the same bits`, async () => {
       let before: Step | null = null;
       for (const checkpointing of [false, true]) {
@@ -181,6 +199,9 @@ for (const norm of NORMS) {
           const want = await reference(network);
           assert(Math.abs(meanLoss(losses) - want.loss) < 1e-6);
           const got = new Map(gradients);
+          for (const [name, dense] of network.dense) {
+            got.set(name, await readNamed(device, dense, "gradient"));
+          }
           for (const linear of network.linears()) {
             got.delete(linear.spec.name);
             for (const [i, { module }] of linear.spec.parts.entries()) {

@@ -9,13 +9,12 @@
 
 import { ModelError } from "../../src/errors.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
-import {
-  biasName,
-  type LayerPlan,
-  type LinearRole,
-  type ModelPlan,
-  type NormPlan,
-  type QkNormPlan,
+import type {
+  LayerPlan,
+  LinearRole,
+  ModelPlan,
+  NormPlan,
+  QkNormPlan,
 } from "../../src/model/plan.ts";
 import { attention, attentionBackward, type AttentionShape } from "./attention.ts";
 import { joinColumns, splitColumns } from "./columns.ts";
@@ -364,6 +363,10 @@ export class ReferenceModel {
     }
     return gradient;
   }
+}
+
+function biasName(weight: string): string {
+  return weight.replace(/\.weight$/, ".bias");
 }
 
 function times(x: Float64Array, factor: number): Float64Array {

@@ -20,7 +20,7 @@ import { device, expectAllFreed } from "../support/device.ts";
 import { openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
 import { withFolder } from "../support/io.ts";
 import { FUSED_CONFIG } from "../support/fused_model.ts";
-import { BIASES, writeTinyModel } from "../support/tiny_model.ts";
+import { BIASES, SANDWICH, writeTinyModel } from "../support/tiny_model.ts";
 
 const METHODS: Record<string, Method> = {
   "falqon": falqon({ rank: 5 }),
@@ -173,3 +173,10 @@ Deno.test("models of large vocabularies train within the limits that every GPU h
     }
   }
 });
+Deno.test("norms behind branches, whose outputs are kept, are predicted", () =>
+  expectPredicted({
+    "falqon": METHODS.falqon,
+    "falqon in int8": METHODS["falqon in int8"],
+    "lora": METHODS.lora,
+    "full": METHODS.full,
+  }, SANDWICH));

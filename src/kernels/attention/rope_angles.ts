@@ -57,7 +57,7 @@ export interface RopeAngles {
  *
  * @param queries Whether the kernel turns queries.
  */
-export function rotationConstants(
+export function ropeConstants(
   { frequencies, factor, queryScale }: RopeAngles,
   headDim: number,
   queries: boolean,

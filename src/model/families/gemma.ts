@@ -127,6 +127,7 @@ function gemmaDecoder(fields: JsonFields, changes: DecoderChanges): ModelPlan {
   });
   return {
     ...plan,
+    // As in transformers with weights in f32. With weights in bf16 it rounds this factor to bf16 too: √3072 to 55.5.
     embedding: { ...plan.embedding, scale: Math.sqrt(plan.hiddenSize) },
     finalNorm: offset(plan.finalNorm),
   };
