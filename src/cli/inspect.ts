@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import type { Device } from "../gpu/device.ts";
 import type { DryBuffer } from "../gpu/dry_device.ts";
+import { fitsInF16 } from "../gpu/too_large.ts";
 import { exists } from "../io/exists.ts";
 import { Weights, WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../io/weights.ts";
 import {
@@ -54,8 +55,14 @@ const REMEDIES = {
   step: "reduce --batch-size or --sequence-length, or take a smaller model",
   text: "take a smaller model",
   model: "take a smaller model, or a GPU that binds more",
+  "f32 model": "store the weights in f16 (--base f16), or take a smaller model",
   trained: "take a --method that trains an adapter, or a smaller model",
 } as const;
+
+function remedyFor({ growsWith = "model", size }: DryBuffer, limit: number): string {
+  const halves = growsWith === "f32 model" && fitsInF16(size / limit);
+  return REMEDIES[growsWith === "f32 model" && !halves ? "model" : growsWith];
+}
 
 /** The command `inspect`. */
 export const inspect: Command = command({
@@ -211,10 +218,9 @@ function warn({ bufferLimit, tooLarge }: Pick<Inspection, "bufferLimit" | "tooLa
   if (tooLarge.length === 0) return "";
   const [{ label, size }] = tooLarge;
   const more = tooLarge.length > 1 ? `, the largest of ${tooLarge.length} such` : "";
-  const kinds = new Set(tooLarge.map(({ growsWith = "model" }) => growsWith));
-  const remedies = [...kinds].map((kind) => REMEDIES[kind]).join("; also ");
+  const remedies = new Set(tooLarge.map((buffer) => remedyFor(buffer, bufferLimit!)));
   return `warning: "${label}" takes ${formatBytes(size)}${more}, and this GPU binds at most ` +
-    `${formatBytes(bufferLimit!)} as one buffer: ${remedies}\n`;
+    `${formatBytes(bufferLimit!)} as one buffer: ${[...remedies].join("; also ")}\n`;
 }
 
 function product(shape: readonly number[]): number {

@@ -5,10 +5,15 @@
  */
 
 /**
- * What a buffer grows with: the tokens of a step, those of a generated text, the sizes of the model, or
- * a matrix that is trained itself.
+ * What a buffer grows with: the tokens of a step, those of a generated text, the sizes of the model, of
+ * weights in f32 that a method may have in f16, or of a matrix that is trained itself.
  */
-export type GrowsWith = "step" | "text" | "model" | "trained";
+export type GrowsWith = "step" | "text" | "model" | "f32 model" | "trained";
+
+/** Whether f16 is small enough where f32 is so many times too large. */
+export function fitsInF16(factor: number): boolean {
+  return factor <= 2;
+}
 
 /** What makes a buffer smaller that is `factor` times too large, in the words of the API. */
 export function remedyFor(growsWith: GrowsWith, factor: number): string {
@@ -17,6 +22,9 @@ export function remedyFor(growsWith: GrowsWith, factor: number): string {
       return `reduce batchSize or sequenceLength by a factor of ${factor}, or take a smaller model`;
     case "text":
       return `shorten prompt and maxNewTokens together by a factor of ${factor}`;
+    case "f32 model":
+      if (fitsInF16(factor)) return "store the weights in f16 (base f16), or take a smaller model";
+      return remedyFor("model", factor);
     case "model":
       return "take a smaller model, or a GPU that binds more";
     case "trained":
