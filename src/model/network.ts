@@ -84,17 +84,17 @@ export class Network implements passes.Decoder, Disposable {
     const context = { device, linears, parameters, random, restoring, leavesUnquantized };
     this.layers = method.build(context);
     this.embedding = this.#table(plan.embedding.tensor, vocabSize, hiddenSize);
-    const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
-    const norm = (plan: NormPlan) => this.#norm(plan);
-    const dense: LayerMakers["dense"] = (...of) => this.#dense(...of);
-    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm, dense }));
+    const makers: LayerMakers = {
+      layers: this.layers,
+      ropeBuffers: this.#ropeBuffers,
+      norm: (plan) => this.#norm(plan),
+      dense: (...of) => this.#dense(...of),
+    };
+    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], makers));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
-    this.head = new LmHead(
-      device,
-      tied ? this.embedding : this.#table(tensor, vocabSize, hiddenSize),
-      plan.head,
-    );
+    const head = tied ? this.embedding : this.#table(tensor, vocabSize, hiddenSize);
+    this.head = new LmHead(device, head, plan.head);
   }
 
   /** Builds the layers and fills them from the model's files. */
@@ -257,8 +257,7 @@ export class Network implements passes.Decoder, Disposable {
   }
 
   #pass(program: Program, rows: number): Pass {
-    const activations = existing(this.#activations);
-    const tokens = firstTokens(this.tokens, rows);
+    const [activations, tokens] = [existing(this.#activations), firstTokens(this.tokens, rows)];
     return { program, activations, tokens, rows, linearRows: rows };
   }
 
