@@ -18,7 +18,7 @@ import {
   unpitched,
   type Vector,
 } from "./buffers.ts";
-import { type GrowsWith, remedyFor } from "./too_large.ts";
+import { expectBindable, type GrowsWith, type SizedBuffer } from "./too_large.ts";
 import { throttledWait } from "./throttled_polling.ts";
 import { Kernel } from "./kernel.ts";
 import { type KernelName, kernelSources } from "./kernels.generated.ts";
@@ -157,19 +157,14 @@ export class Device implements Disposable, AsyncDisposable {
    */
   allocate(bytes: number, label: string, growsWith: GrowsWith = "step"): BufferView {
     const size = Math.max(roundUp(bytes, 16), 16);
-    this.expectBindable(size, label, growsWith);
+    this.expectBindable({ size, label, growsWith });
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     return { buffer: this.createBuffer(size, usage, label), offset: 0, size };
   }
 
   /** Refuses a buffer beyond what one binding may hold. */
-  protected expectBindable(size: number, label: string, growsWith: GrowsWith): void {
-    const limit = this.bindingLimit;
-    if (size <= limit) return;
-    throw new DeviceError(
-      `Cannot allocate "${label}" as it takes ${size} bytes and this GPU binds at most ${limit}: ` +
-        remedyFor(growsWith, Math.ceil(size / limit)),
-    );
+  protected expectBindable(buffer: SizedBuffer): void {
+    expectBindable(buffer, this.bindingLimit);
   }
 
   /**

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { DeviceError } from "../errors.ts";
+
 /**
  * What a buffer grows with: the tokens of a step, those of a generated text, the sizes of the model, of
  * weights in f32 that a method may have in f16, or of a matrix that is trained itself.
@@ -16,7 +18,7 @@ export function fitsInF16(factor: number): boolean {
 }
 
 /** What makes a buffer smaller that is `factor` times too large, in the words of the API. */
-export function remedyFor(growsWith: GrowsWith, factor: number): string {
+function remedyFor(growsWith: GrowsWith, factor: number): string {
   switch (growsWith) {
     case "step":
       return `reduce batchSize or sequenceLength by a factor of ${factor}, or take a smaller model`;
@@ -30,4 +32,26 @@ export function remedyFor(growsWith: GrowsWith, factor: number): string {
     case "trained":
       return "train an adapter of the model (falqon, lora), or take a smaller model";
   }
+}
+
+/** A buffer that is to be made. */
+export interface SizedBuffer {
+  label: string;
+  /** Bytes. */
+  size: number;
+  growsWith: GrowsWith;
+}
+
+/**
+ * Makes sure that kernels can bind a buffer.
+ *
+ * @param limit The most bytes that the GPU binds of one.
+ * @throws {DeviceError} if they cannot.
+ */
+export function expectBindable({ label, size, growsWith }: SizedBuffer, limit: number): void {
+  if (size <= limit) return;
+  throw new DeviceError(
+    `Cannot allocate "${label}" as it takes ${size} bytes and this GPU binds at most ${limit}: ` +
+      remedyFor(growsWith, Math.ceil(size / limit)),
+  );
 }

@@ -101,18 +101,16 @@ export class Network implements passes.Decoder, Disposable {
   static async create(options: NetworkOptions): Promise<Network> {
     const network = new Network(options);
     try {
-      const { gradients, moments, source, signal } = options;
+      const { device, gradients, moments, source, signal } = options;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
-      for (const [name, dense] of network.dense) {
-        await loadDense(options.device, name, dense, source);
-      }
+      for (const [name, dense] of network.dense) await loadDense(device, name, dense, source);
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
         await linear.load(source);
-        await loadBias(options.device, linear, source);
+        await loadBias(device, linear, source);
       }
       if (!options.restoring) await network.layers.refresh?.();
-      await options.device.finish();
+      await device.finish();
       return network;
     } catch (error) {
       network[Symbol.dispose]();
