@@ -43,7 +43,7 @@ interface Inspection {
   /** By dtype; empty where the folder holds no weights yet. */
   files: Record<string, StoredTensors>;
   training: { method: string } & Pick<ResolvedOptions, "batchSize" | "sequenceLength">;
-  memory: Omit<MemoryPlan, "buffers">;
+  memory: Omit<MemoryPlan, "buffers" | "tooLarge">;
   /** The most that this machine's GPU binds as one buffer; null without a GPU. */
   bufferLimit: number | null;
   /** Buffers of the run beyond that. */
@@ -56,12 +56,13 @@ const REMEDIES = {
   text: "take a smaller model",
   model: "take a smaller model, or a GPU that binds more",
   "f32 model": "store the weights in f16 (--base f16), or take a smaller model",
-  trained: "take a --method that trains an adapter, or a smaller model",
+  trained:
+    "train an adapter over weights in f16 (--method lora --base f16), or take a smaller model",
 } as const;
 
 function remedyFor({ growsWith = "model", size }: DryBuffer, limit: number): string {
-  const halves = growsWith === "f32 model" && fitsInF16(size / limit);
-  return REMEDIES[growsWith === "f32 model" && !halves ? "model" : growsWith];
+  const isWeight = growsWith === "f32 model" || growsWith === "trained";
+  return REMEDIES[isWeight && !fitsInF16(size / limit) ? "model" : growsWith];
 }
 
 /** The command `inspect`. */
@@ -90,7 +91,7 @@ export const inspect: Command = command({
     const bufferLimit = await largestBuffer(device);
     const bindingLimit = bufferLimit ?? Infinity;
     const plan = await planMemory({ config, method, ...options, device, bindingLimit });
-    const { buffers, ...memory } = plan;
+    const { buffers: _buffers, tooLarge, ...memory } = plan;
     const inspection: Inspection = {
       config,
       parameters: countParameters(config),
@@ -98,8 +99,7 @@ export const inspect: Command = command({
       training: { method: method.name, batchSize, sequenceLength },
       memory,
       bufferLimit,
-      tooLarge: buffers.filter(({ size }) => size > bindingLimit)
-        .map(({ label, size, growsWith }) => ({ label, size, growsWith })),
+      tooLarge,
     };
     const { plan: _, quantization, ...shown } = config; // the sizes say it shorter
     const json = { ...inspection, config: { ...shown, quantization: plain(quantization) } };
@@ -218,7 +218,11 @@ function warn({ bufferLimit, tooLarge }: Pick<Inspection, "bufferLimit" | "tooLa
   if (tooLarge.length === 0) return "";
   const [{ label, size }] = tooLarge;
   const more = tooLarge.length > 1 ? `, the largest of ${tooLarge.length} such` : "";
-  const remedies = new Set(tooLarge.map((buffer) => remedyFor(buffer, bufferLimit!)));
+  const remedies = new Set<string>(tooLarge.map((buffer) => remedyFor(buffer, bufferLimit!)));
+  if (remedies.has(REMEDIES.model)) {
+    remedies.delete(REMEDIES["f32 model"]); // would not do
+    remedies.delete(REMEDIES.trained);
+  }
   return `warning: "${label}" takes ${formatBytes(size)}${more}, and this GPU binds at most ` +
     `${formatBytes(bufferLimit!)} as one buffer: ${[...remedies].join("; also ")}\n`;
 }

@@ -9,7 +9,7 @@
 
 import type { BufferView } from "./buffers.ts";
 import { Device } from "./device.ts";
-import type { GrowsWith } from "./too_large.ts";
+import type { GrowsWith, SizedBuffer } from "./too_large.ts";
 
 /** A buffer that a run would make. */
 export interface DryBuffer {
@@ -23,13 +23,17 @@ export interface DryBuffer {
 
 /** A device that refuses nothing, and notes what makes buffers large. */
 class DryDevice extends Device {
+  readonly tooLarge: DryBuffer[] = [];
+
   override allocate(bytes: number, label: string, growsWith: GrowsWith = "step"): BufferView {
     const view = super.allocate(bytes, label, growsWith);
     Object.assign(view.buffer, { growsWith });
     return view;
   }
 
-  protected override expectBindable(): void {}
+  protected override expectBindable(buffer: SizedBuffer): void {
+    if (buffer.size > this.bindingLimit) this.tooLarge.push(buffer);
+  }
 }
 
 /**
@@ -49,12 +53,13 @@ const LIMITS = {
  *
  * @param like The device whose kernels are to be recorded; without it, those of a GPU with f16.
  * @param bindingLimit The most bytes that it binds of one buffer. Default: as `like`, else no limit.
- * @returns The device, which reads zeros, and the buffers that are on it at the time.
+ * @returns The device, which reads zeros, the buffers that are on it at the time, and all that were made
+ * beyond its limit.
  */
 export function openDryDevice(
   like?: Device,
   bindingLimit: number = like?.bindingLimit ?? Infinity,
-): { device: Device; buffers: Set<DryBuffer> } {
+): { device: Device; buffers: Set<DryBuffer>; tooLarge: DryBuffer[] } {
   const buffers = new Set<DryBuffer>();
   const object = () => ({});
   const done = () => Promise.resolve();
@@ -102,5 +107,5 @@ export function openDryDevice(
   const device = new DryDevice(gpu as unknown as GPUDevice, info, provider, hasPackedDot);
   device.tuning = like?.tuning ?? device.tuning;
   device.bindingLimit = bindingLimit;
-  return { device, buffers };
+  return { device, buffers, tooLarge: device.tooLarge };
 }

@@ -66,6 +66,8 @@ export interface MemoryPlan {
   peak: number;
   /** The buffers of the total, the largest first. */
   buffers: DryBuffer[];
+  /** Those of any time that the GPU does not bind, the largest first: the run would be refused. */
+  tooLarge: DryBuffer[];
 }
 
 /** What a step takes does not depend on these numbers, as long as gradients are clipped or not. */
@@ -90,8 +92,8 @@ const NO_WEIGHTS: WeightSource = {
 export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   const { config, method, batchSize, sequenceLength, gradientCheckpointing } = request;
   expectTrains(method);
-  const loading = await loadingBytes(request);
-  const { device, buffers } = openDryDevice(request.device, request.bindingLimit);
+  const loading = await planLoading(request);
+  const { device, buffers, tooLarge } = openDryDevice(request.device, request.bindingLimit);
   const grown = (action: () => void): number => {
     const before = device.allocatedBytes;
     action();
@@ -144,8 +146,11 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
     logits,
     kernels: total - before,
     total,
-    peak: Math.max(weights + training + loading, device.peakBytes),
-    buffers: [...buffers].sort((a, b) => b.size - a.size),
+    peak: Math.max(weights + training + loading.bytes, device.peakBytes),
+    buffers: largestFirst(buffers),
+    tooLarge: largestFirst(
+      new Map([...loading.tooLarge, ...tooLarge].map((buffer) => [buffer.label, buffer])).values(),
+    ),
   };
 }
 
@@ -153,10 +158,10 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
  * The most that loading takes beside what stays: blocks are loaded one after the other, so one
  * tells for all.
  */
-async function loadingBytes(
+async function planLoading(
   { config, method, device: like, bindingLimit }: MemoryRequest,
-): Promise<number> {
-  const { device } = openDryDevice(like, bindingLimit);
+): Promise<{ bytes: number; tooLarge: DryBuffer[] }> {
+  const { device, tooLarge } = openDryDevice(like, bindingLimit);
   const random = new Random(0);
   using _ = await Network.create({
     device,
@@ -167,5 +172,9 @@ async function loadingBytes(
     gradients: true,
     moments: true,
   });
-  return device.peakBytes - device.allocatedBytes;
+  return { bytes: device.peakBytes - device.allocatedBytes, tooLarge };
+}
+
+function largestFirst(buffers: Iterable<DryBuffer>): DryBuffer[] {
+  return [...buffers].sort((a, b) => b.size - a.size);
 }
