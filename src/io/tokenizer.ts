@@ -103,6 +103,26 @@ export class Tokenizer {
     });
   }
 
+  /** The spelling of a token in the vocabulary; null for an id that has none. */
+  tokenOf(id: number): string | null {
+    return this.#tokenizer.id_to_token(id) ?? null;
+  }
+
+  /**
+   * The tokens with ids from `first` on; null if one of them belongs to the vocabulary that the
+   * tokenizer was trained with, and was not added to it later.
+   */
+  addedFrom(first: number): string[] | null {
+    const added = this.#tokenizer.get_added_tokens_decoder();
+    const tokens: string[] = [];
+    for (const [token, id] of this.#tokenizer.get_vocab()) {
+      if (id < first) continue;
+      if (!added.has(id)) return null;
+      tokens.push(token);
+    }
+    return tokens;
+  }
+
   /**
    * A decoder that takes tokens one by one, for text that is shown while it is generated.
    *
