@@ -229,7 +229,7 @@ export class DirectLoader implements Loader {
       throw new DataError(
         `Cannot use ${where}: it has the ${showToken(bad, this.#encoder)}, but the model's ` +
           `vocabulary has ${vocabSize} entries; use the tokenizer that belongs to the model, and ` +
-          "no tokens that were only added to that",
+          "leave out tokens that the model was not made for",
       );
     }
   }

@@ -47,9 +47,9 @@ Deno.test("tokens without a row in the embedding are said, and refused where the
     const message = 'data.jsonl line 2: it has the token id 261 ("<image>"), but the model';
     await refused(() => evaluate(model, Dataset.from(data)), message);
     const shape = { batchSize: 2, sequenceLength: 16 };
-    const options = { model, data: Dataset.from(data), method: full(), shuffle: false, ...shape };
+    const options = { model, data: Dataset.from(data), method: full(), ...shape };
     await refused(async () => {
-      using trainer = await Trainer.create({ ...options, steps: 1, rows: { packing: false } });
+      using trainer = await Trainer.create({ ...options, steps: 1, rows: { shuffle: false } });
       await trainer.train();
     }, message);
 
