@@ -79,6 +79,7 @@ export type KernelName =
   | "rms_norm_weight_gradient"
   | "rope"
   | "rotate"
+  | "soft_cap"
   | "sum"
   | "sum_partials"
   | "swiglu"
@@ -2670,9 +2671,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //
 // Shapes: logits f32 [rows, vocab]; targets i32 and row_loss f32 for all rows of the batch, of which this chunk begins at
 // first_row; codes [rows, vocab], scales [rows]. Targets are below vocab, and taken as the last class if not.
+// With SOFT_CAP the logits above are cap · tanh(x / cap) of those that are read, and the gradient is that of these.
 // Idea: one workgroup per row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
 // when the maximum grows, so that logits are read once for the loss and once for the gradient. The largest magnitude of
-// the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them.
+// the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them. The
+// slope of a cap only makes it less.
 //! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 
@@ -2684,6 +2687,9 @@ struct Params {
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
   first_row: u32,
+//! if SOFT_CAP
+  soft_cap: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2714,9 +2720,18 @@ fn columns_of(vector: u32) -> vec4<u32> {
   return 4u * vector + vec4<u32>(0u, 1u, 2u, 3u);
 }
 
+//! if SOFT_CAP
+//! include tanh.wgsl
+//! end
+
 // Four logits; what lies beyond the classes is too low to count.
 fn logits_of(row: u32, vector: u32) -> vec4<f32> {
+  //! if SOFT_CAP
+  let x = params.soft_cap *
+    accurate_tanh(logits[row * params.vectors + min(vector, params.vectors - 1u)] / params.soft_cap);
+  //! else
   let x = logits[row * params.vectors + min(vector, params.vectors - 1u)];
+  //! end
   return select(vec4<f32>(LOWEST), x, columns_of(vector) < vec4<u32>(params.vocab));
 }
 
@@ -2754,7 +2769,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row_largest = workgroup_max(largest_logit, thread);
   let row_total = workgroup_sum(total * exp(largest_logit - row_largest), thread);
 
+  //! if SOFT_CAP
+  let label_logit = logits_of(row, label / 4u)[label % 4u] - row_largest;
+  //! else
   let label_logit = logits[start + label / 4u][label % 4u] - row_largest;
+  //! end
   if (thread == 0u) { row_loss[token] = log(row_total) - label_logit; }
 
 //! if GRADIENT != none
@@ -2769,7 +2788,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var v = thread; v < params.vectors; v += THREADS) {
     let columns = columns_of(v);
     let one_hot = select(vec4<f32>(), vec4<f32>(1.0), columns == vec4<u32>(label));
+    //! if SOFT_CAP
+    let capped = logits_of(row, v);
+    let tangent = capped / params.soft_cap;
+    let gradient = (exp(capped - row_largest) * inverse_total - one_hot) * inputs.loss_scale * (1.0 - tangent * tangent);
+    //! else
     let gradient = (exp(logits_of(row, v) - row_largest) * inverse_total - one_hot) * inputs.loss_scale;
+    //! end
     write_gradient(start + v, select(vec4<f32>(), gradient, columns < vec4<u32>(params.vocab)), scale);
   }
 //! end
@@ -3734,7 +3759,8 @@ fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
   return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
 }
 `,
-  "embedding.wgsl": `// Embedding: output[t] = table[ids[t]], with SCALED times params.scale.
+  "embedding.wgsl": `// Embedding: output[t] = table[ids[t]], with SCALED times params.scale. With SLAB the table is a slab of the embedding,
+// rows from params.first on, and tokens whose row is in another slab are left alone.
 //
 // Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
 // as the last if not.
@@ -3746,6 +3772,10 @@ struct Params {
   tokens: u32,
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
+//! if SLAB
+  first: u32,
+  rows: u32,
+//! end
 //! if SCALED
   scale: f32,
 //! end
@@ -3766,7 +3796,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = linear_index(group, groups) * THREADS + thread;
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
+//! if SLAB
+  let id = min(ids[token], params.vocab - 1u) - params.first; // of slabs behind: wraps around
+  if (id >= params.rows) { return; }
+  let values = table[id * params.vectors + item % params.vectors];
+//! else
   let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];
+//! end
 //! if F16
   let row = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
 //! else
@@ -3780,7 +3816,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "embedding_backward.wgsl": `// Gradient of the embedding table: d_table[v] += Σ_{t: ids[t] = v} d_output[t], in the order of t; with SCALED the sum is
-// multiplied by params.scale.
+// multiplied by params.scale. With SLAB d_table is a slab: v counts from params.first.
 //
 // Shapes: ids [tokens], d_output [tokens, cols], d_table [vocab, cols], f32. What d_table holds stays in the sum: with
 // tied weights, the gradient of the lm_head.
@@ -3796,6 +3832,9 @@ struct Params {
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
   blocks: u32,  // workgroups per row
+//! if SLAB
+  first: u32,
+//! end
 //! if SCALED
   scale: f32,
 //! end
@@ -3821,7 +3860,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (thread < WORDS) { atomicStore(&matches[thread], 0u); }
     workgroupBarrier();
     let token = first + thread;
+//! if SLAB
+    if (token < params.tokens && ids[token] == params.first + row) { atomicOr(&matches[thread / 32u], 1u << (thread % 32u)); }
+//! else
     if (token < params.tokens && ids[token] == row) { atomicOr(&matches[thread / 32u], 1u << (thread % 32u)); }
+//! end
     workgroupBarrier();
     for (var word = 0u; word < WORDS; word++) {
       var bits = atomicLoad(&matches[word]);
@@ -5055,7 +5098,7 @@ fn multiply_add(left: Left, right: Right, sum: Sum) -> Sum { return subgroupMatr
 // pitch … pitch + width: the merged linear starts each part at a multiple of 16. Precision is in f32 either way.
 //
 // ACTIVATION names the file with the activation act: gated(gate, up) = act(gate) · up, and gated_gradient of it.
-//! include $ACTIVATION.wgsl
+//! include $ACTIVATION
 
 // Gradients of gate and up.
 struct GateUp {
@@ -8574,6 +8617,27 @@ fn gated(gate: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
 fn gated_gradient(gate: vec4<f32>, up: vec4<f32>, dy: vec4<f32>) -> GateUp {
   let s = sigmoid(gate);
   return GateUp(dy * up * s * (1.0 + gate * (1.0 - s)), dy * gate * s);
+}
+`,
+  "soft_cap.wgsl": `// A soft cap in place: values become cap · tanh(value / cap).
+//
+// Shapes: values f32 [rows, cols], by rows with a pitch, whose zeros stay. Memory-bound; one thread per vec4.
+//! include linear_grid.wgsl
+//! include tanh.wgsl
+
+struct Params {
+  vectors: u32, // vec4s in the matrix, those up to the pitch included
+  cap: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> values: array<vec4<f32>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let at = linear_index(group, groups) * THREADS + thread;
+  if (at < params.vectors) { values[at] = params.cap * accurate_tanh(values[at] / params.cap); }
 }
 `,
   "step_state.wgsl": `// What the host sets before an optimizer step, and what the step's kernels find out. The layout of src/gpu/step_state.ts.

@@ -7,7 +7,7 @@
 import { type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { gridByRow } from "../numerics/scale_grid.ts";
-import { type OrderedRows, outFeaturesOf, type RowOrder, toMerged } from "./row_order.ts";
+import { type OrderedRows, outFeaturesOf, toMerged } from "./row_order.ts";
 import type { Raw16, StoredCodes, WeightSource } from "./weight_source.ts";
 
 /** Rows between two that are wanted which are read with them: less than a head has. */
@@ -18,16 +18,6 @@ const NONE = -1;
 /** The same source, or one that reads the tensor of a part as [part.rows, cols], gaps zero. */
 export function mergedSource(part: OrderedRows, source: WeightSource): WeightSource {
   return part.order ? new OrderedSource(part, source) : source;
-}
-
-/** The same source, or one that reads a vector with its values in an order. */
-export function orderedRow(source: WeightSource, order?: RowOrder | null): WeightSource {
-  if (!order || source.fill) return source; // what is made at random is in any order
-  const part = { rows: order.length, order };
-  return {
-    rows: async (...args) => toMerged(part, await source.rows(...args)),
-    codes: (name, shape) => source.codes(name, shape),
-  };
 }
 
 type Shape = readonly [rows: number, cols: number];

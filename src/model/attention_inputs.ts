@@ -19,10 +19,10 @@ import { rope } from "../kernels/attention/rope.ts";
 import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
 import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { DenseWeight } from "../layers/method.ts";
+import type { StoredVector } from "../layers/named_dense.ts";
 import type { Activations } from "./activations.ts";
-import type { RowOrder } from "../layers/row_order.ts";
-import { qkvColumns as placesOfQkv, rowIn } from "./block_specs.ts";
-import { headOrder } from "./head_order.ts";
+import { qkvColumns as placesOfQkv } from "./block_specs.ts";
+import { headOrder, rowIn } from "./head_order.ts";
 import type { AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
 import { type Rotation, scoreScale } from "./rope_buffers.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
@@ -52,22 +52,22 @@ export interface QkNorm {
 }
 
 /**
- * Makes the norms that a plan asks for, their weights by `make`, a row of `cols` each in the order of the
- * rows of queries and keys.
+ * Makes the norms that a plan asks for, their weights by `make`, a row of `cols` each. Their elements
+ * are ordered as the components of q and k are: see `head_order.ts`.
  */
 export function makeQkNorm(
   attention: AttentionPlan | null,
-  make: (name: string, cols: number, order: RowOrder | null) => DenseWeight,
+  make: (name: string, cols: number, stored?: StoredVector) => DenseWeight,
 ): QkNorm | null {
   if (!attention?.qkNorm) return null;
   const { qkNorm: plan, heads, kvHeads, headDim } = attention;
-  const { over, tensors } = plan;
   const head = headOrder(attention);
-  const weight = (name: string, count: number) => {
-    const cols = over === "head" ? headDim : count * headDim;
-    return make(name, cols, head && Uint32Array.from({ length: cols }, (_, i) => rowIn(head, i)));
+  const weight = (name: string, headCount: number) => {
+    const count = plan.over === "head" ? 1 : headCount;
+    const order = head && Uint32Array.from({ length: count * headDim }, (_, i) => rowIn(head, i));
+    return make(name, count * headDim, order ? { order } : undefined);
   };
-  return { plan, q: weight(tensors.q, heads), k: weight(tensors.k, kvHeads) };
+  return { plan, q: weight(plan.tensors.q, heads), k: weight(plan.tensors.k, kvHeads) };
 }
 
 /** The columns of a merged matrix that are q, k and v, and what attention makes of them. */

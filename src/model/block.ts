@@ -13,7 +13,8 @@
  * There is one forward, for training, evaluation, logits and generation. They differ in what
  * queries attend to (`attend`), and in how many rows linear layers take at a time.
  *
- * What stands between qkv and attention is in `attention_inputs.ts`: rope, and norms of queries and keys.
+ * What stands between qkv and attention is in `attention_inputs.ts`: rope, and norms of queries and
+ * keys.
  *
  * The forward keeps x, qkv (after rope, or before norms of q and k), the attention's output and
  * log-sum-exp (of a delta net, what it reads and gives), postAttention, gate,up, and the outputs of o and down where a norm follows. Norms and

@@ -9,8 +9,7 @@
 
 import { roundUp } from "../gpu/buffers.ts";
 import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
-import type { RowOrder } from "../layers/row_order.ts";
-import { headOrder } from "./head_order.ts";
+import { headOrder, rowIn } from "./head_order.ts";
 import type { MergedColumns } from "../kernels/delta_net/shapes.ts";
 import {
   type AttentionPlan,
@@ -135,12 +134,6 @@ function mergeRows(
     };
   });
   return { parts, width: roundUp(start + rows, 16) };
-}
-
-/** Where a row of heads below each other is when each has its rows in an order. */
-export function rowIn(head: RowOrder, row: number): number {
-  const component = row % head.length;
-  return row - component + head[component];
 }
 
 /** The path of the module whose weight a tensor is. */

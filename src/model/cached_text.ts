@@ -89,13 +89,14 @@ export class CachedText implements Disposable {
         return { states };
       }
       const { kvHeads, headDim } = attention;
-      const cache = (label: string) => own(device.matrix(capacity, kvHeads * headDim, type, label));
+      const cache = (label: string) =>
+        own(device.matrix(capacity, kvHeads * headDim, type, label, "text"));
       return { keyCache: cache("cached keys"), valueCache: cache("cached values") };
     });
     this.#token = resources.use(new PassWorkspace(network, 1));
     this.#cachedLength = own(device.vector(1, "u32", "cached length"));
     this.#logits = own(
-      device.matrix(ROW_ALIGNMENT, plan.vocabSize, "f32", "logits of the last tokens"),
+      device.matrix(ROW_ALIGNMENT, plan.vocabSize, "f32", "logits of the last tokens", "model"),
     );
     this.#resources = resources.move();
   }
@@ -200,7 +201,7 @@ export class CachedText implements Disposable {
       attend(pass, layer, io);
     });
     const final = recordFinalNorm(pass, network, rows - 1 - (rows - 1) % ROW_ALIGNMENT);
-    network.head.recordLogits(program, final, undefined, rowsOf(this.#logits, 0, final.rows));
+    network.head.recordLogits(program, final, rowsOf(this.#logits, 0, final.rows));
   }
 }
 

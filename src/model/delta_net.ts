@@ -31,6 +31,7 @@ import {
 import { deltaRule, deltaRuleBackward, stateCols, stateRows } from "../kernels/delta_net/rule.ts";
 import type { Device } from "../gpu/device.ts";
 import type { DenseWeight } from "../layers/method.ts";
+import type { StoredVector } from "../layers/named_dense.ts";
 import type { Activations } from "./activations.ts";
 import { deltaNetColumns } from "./block_specs.ts";
 import { deltaNetChannels, type DeltaNetPlan } from "./plan.ts";
@@ -48,14 +49,14 @@ export interface DeltaNet {
 /** Makes the weights that a plan asks for by `make`, a row of `cols` each. */
 export function makeDeltaNet(
   plan: DeltaNetPlan | null,
-  make: (name: string, cols: number, shape?: readonly number[]) => DenseWeight,
+  make: (name: string, cols: number, stored?: StoredVector) => DenseWeight,
 ): DeltaNet | null {
   if (!plan) return null;
   const { tensors, valueHeads, valueDim, convWidth } = plan;
   const channels = deltaNetChannels(plan);
   return {
     plan,
-    conv: make(tensors.conv, channels * convWidth, [channels, 1, convWidth]),
+    conv: make(tensors.conv, channels * convWidth, { shape: [channels, 1, convWidth] }),
     dtBias: make(tensors.dtBias, valueHeads),
     aLog: make(tensors.aLog, valueHeads),
     norm: make(tensors.norm, valueDim),

@@ -31,3 +31,9 @@ export function headOrder({ rope, headDim }: AttentionPlan): RowOrder | null {
     return plane + second * half;
   });
 }
+
+/** Where a row of heads below each other is when each has its rows in an order. */
+export function rowIn(head: RowOrder, row: number): number {
+  const component = row % head.length;
+  return row - component + head[component];
+}

@@ -5,29 +5,21 @@
  */
 
 import type { AdaptedLayers, DenseWeight } from "../layers/method.ts";
-import type { RowOrder } from "../layers/row_order.ts";
 import { makeQkNorm } from "./attention_inputs.ts";
+import type { StoredVector } from "../layers/named_dense.ts";
 import type { Block } from "./block.ts";
 import type { BlockSpecs } from "./block_specs.ts";
-import type { Norm } from "./norm.ts";
 import { makeDeltaNet } from "./delta_net.ts";
+import type { Norm } from "./norm.ts";
 import type { LayerPlan, NormPlan } from "./plan.ts";
 import type { RopeBuffers } from "./rope_buffers.ts";
-
-/** How a model's files store a weight of one row, where that is not in its order as a vector. */
-export interface StoredRow {
-  /** Where each of its values is in the weight. */
-  order?: RowOrder | null;
-  /** Its shape. */
-  shape?: readonly number[];
-}
 
 /** What makes the layers. */
 export interface LayerMakers {
   layers: AdaptedLayers;
   norm: (plan: NormPlan) => Norm;
   /** Makes a weight of one row. */
-  dense: (name: string, cols: number, stored?: StoredRow) => DenseWeight;
+  dense: (name: string, cols: number, stored?: StoredVector) => DenseWeight;
   ropeBuffers: RopeBuffers;
 }
 
@@ -40,8 +32,8 @@ export function makeBlock(
   const normAt = (at: keyof LayerPlan["norms"]) => plan.norms[at] && norm(plan.norms[at]);
   const attentionIn = normAt("attentionIn");
   const qkv = layers.linear(specs.qkv);
-  const qkNorm = makeQkNorm(plan.attention, (name, cols, order) => dense(name, cols, { order }));
-  const deltaNet = makeDeltaNet(plan.deltaNet, (name, cols, shape) => dense(name, cols, { shape }));
+  const qkNorm = makeQkNorm(plan.attention, dense);
+  const deltaNet = makeDeltaNet(plan.deltaNet, dense);
   const rotation = plan.attention && ropeBuffers.of(plan.attention);
   const o = layers.linear(specs.o);
   const attentionOut = normAt("attentionOut");

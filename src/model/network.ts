@@ -8,18 +8,23 @@ import { OptionError } from "../errors.ts";
 import { firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
-import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
+import type { AdaptedLayers, DenseTable, DenseWeight, Linear, Method } from "../layers/method.ts";
 import { loadBias } from "../layers/bias.ts";
-import { loadMatrix, readDense, readTensor } from "../layers/load.ts";
-import { orderedRow } from "../layers/ordered_source.ts";
-import { toStored } from "../layers/row_order.ts";
+import { readTensor } from "../layers/load.ts";
+import {
+  loadDense,
+  type NamedDense,
+  readNamed,
+  rowAsNamed,
+  type StoredVector,
+} from "../layers/named_dense.ts";
 import { Parameters } from "../layers/parameters.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
 import type { Block } from "./block.ts";
 import { attendToPass, type Pass } from "./mixer.ts";
-import { makeBlock, type StoredRow } from "./make_block.ts";
+import { type LayerMakers, makeBlock } from "./make_block.ts";
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
 import { LmHead } from "./lm_head.ts";
@@ -57,8 +62,8 @@ export class Network implements passes.Decoder, Disposable {
   readonly parameters: Parameters;
   readonly blocks: readonly Block[];
   /** The weights outside the linear layers, by Hugging Face name. */
-  readonly dense: Map<string, DenseWeight & StoredRow & { rows: number; cols: number }> = new Map();
-  readonly embedding: DenseWeight;
+  readonly dense: Map<string, NamedDense> = new Map();
+  readonly embedding: DenseTable;
   readonly finalNorm: Norm;
   readonly head: LmHead;
   readonly #ropeBuffers: RopeBuffers;
@@ -80,44 +85,38 @@ export class Network implements passes.Decoder, Disposable {
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
     const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
     const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
-    this.layers = method.build({
-      device,
-      linears,
-      parameters: this.parameters,
-      random,
-      restoring,
-      leavesUnquantized: (weight) => source.leavesUnquantized?.(weight) ?? false,
-    });
-    this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
-    const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
-    const norm = (plan: NormPlan) => this.#norm(plan);
-    const dense = (name: string, cols: number, stored?: StoredRow) =>
-      this.#dense(name, 1, cols, stored);
-    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm, dense }));
+    const { parameters } = this;
+    const leavesUnquantized = (weight: string) => source.leavesUnquantized?.(weight) ?? false;
+    const context = { device, linears, parameters, random, restoring, leavesUnquantized };
+    this.layers = method.build(context);
+    this.embedding = this.#table(plan.embedding.tensor, vocabSize, hiddenSize);
+    const makers: LayerMakers = {
+      layers: this.layers,
+      ropeBuffers: this.#ropeBuffers,
+      norm: (plan) => this.#norm(plan),
+      dense: (...of) => this.#dense(...of),
+    };
+    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], makers));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
-    this.head = new LmHead(
-      device,
-      tied ? this.embedding : this.#dense(tensor, vocabSize, hiddenSize),
-    );
+    const head = tied ? this.embedding : this.#table(tensor, vocabSize, hiddenSize);
+    this.head = new LmHead(device, head, plan.head);
   }
 
   /** Builds the layers and fills them from the model's files. */
   static async create(options: NetworkOptions): Promise<Network> {
     const network = new Network(options);
     try {
-      const { gradients, moments, source, signal } = options;
+      const { device, gradients, moments, source, signal } = options;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
-      for (const [name, { value, rows, order }] of network.dense) {
-        await loadMatrix(options.device, name, rows, orderedRow(source, order), value());
-      }
+      for (const [name, dense] of network.dense) await loadDense(device, name, dense, source);
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
         await linear.load(source);
-        await loadBias(options.device, linear, source);
+        await loadBias(device, linear, source);
       }
       if (!options.restoring) await network.layers.refresh?.();
-      await options.device.finish();
+      await device.finish();
       return network;
     } catch (error) {
       network[Symbol.dispose]();
@@ -239,17 +238,11 @@ export class Network implements passes.Decoder, Disposable {
    * @throws {TypeError} for a name that is no parameter of the model.
    */
   async readParameter(name: string): Promise<Float32Array<ArrayBuffer>> {
-    if (this.dense.has(name)) return await this.readDense(name, "value");
+    const dense = this.dense.get(name);
+    if (dense) return await readNamed(this.device, dense);
     const values = await readTensor(this.device, this.linears(), name);
     if (values) return values;
     throw new TypeError(`The model has no parameter "${name}"`);
-  }
-
-  /** Reads a weight outside of the linear layers, or its gradient, in the order of the model's files. */
-  async readDense(name: string, of: "value" | "gradient"): Promise<Float32Array<ArrayBuffer>> {
-    const { cols, order, ...weight } = this.dense.get(name)!;
-    const values = await readDense(this.device, weight[of]!());
-    return order ? toStored({ rows: cols, order }, values) : values;
   }
 
   /** Frees everything. */
@@ -268,8 +261,7 @@ export class Network implements passes.Decoder, Disposable {
   }
 
   #pass(program: Program, rows: number): Pass {
-    const activations = existing(this.#activations);
-    const tokens = firstTokens(this.tokens, rows);
+    const [activations, tokens] = [existing(this.#activations), firstTokens(this.tokens, rows)];
     return { program, activations, tokens, rows, linearRows: rows };
   }
 
@@ -278,14 +270,20 @@ export class Network implements passes.Decoder, Disposable {
     return { targets, rowLoss: firstOf(this.rowLoss, rows) };
   }
 
-  #dense(name: string, rows: number, cols: number, stored?: StoredRow): DenseWeight {
-    const weight = { ...this.layers.dense(name, rows, cols), ...stored, rows, cols };
-    this.dense.set(name, weight);
+  #dense(name: string, cols: number, stored?: StoredVector): DenseWeight {
+    const weight = this.layers.dense(name, cols);
+    this.dense.set(name, rowAsNamed(weight, cols, stored));
     return weight;
   }
 
+  #table(name: string, rows: number, cols: number): DenseTable {
+    const table = this.layers.table(name, rows, cols);
+    this.dense.set(name, table);
+    return table;
+  }
+
   #norm({ tensor, weightOffset, eps }: NormPlan): Norm {
-    const weight = this.#dense(tensor, 1, this.config.hiddenSize);
+    const weight = this.#dense(tensor, this.config.hiddenSize);
     const index = this.#normCount++;
     return { weight, weightOffset, eps, rstd: () => this.#rstd[index] };
   }

@@ -87,14 +87,14 @@ function parseSet(context: Context): RopePlan {
     const value = rope.json[left];
     // What other rope types have, and this one has not.
     if (value === null || value === false || value === 1) continue;
-    if (CONTEXT.test(left) || unused.includes(left)) continue;
+    if (NEUTRAL.test(left) || unused.includes(left)) continue;
     throw rope.error(left, "absent", `no model with this rope_type has it, so correct the file`);
   }
   return plan;
 }
 
-/** The length of a context may stand beside the parameters of any type: it changes nothing. */
-const CONTEXT = /max_position_embeddings$/;
+/** May stand beside the parameters of any type, and changes nothing: lengths of contexts, history. */
+const NEUTRAL = /max_position_embeddings$|^finetuned$/;
 
 function parseQueryScale(context: Context): RopePlan["queryScale"] {
   const { rope, options } = context;

@@ -49,18 +49,6 @@ const LIMITS: readonly Limit[] = [
     remedy: "choose a model whose layers are all made for the same original context",
   },
   {
-    asks: ({ head }) => head.softCap !== null,
-    fields: ["final_logit_softcapping"],
-    wanted: "null",
-    remedy: "choose a model without a cap of the logits",
-  },
-  {
-    asks: ({ head }) => head.scale !== 1,
-    fields: ["logits_scaling", "logit_scale"],
-    wanted: "1",
-    remedy: "choose a model whose logits are not scaled",
-  },
-  {
     // The factor is one of the products before the norm, which would take it out again.
     asks: inLayers(({ residualScale, norms: { attentionOut, mlpOut } }) =>
       residualScale !== 1 && (attentionOut !== null || mlpOut !== null)

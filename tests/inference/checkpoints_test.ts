@@ -36,6 +36,12 @@ const CHECKPOINTS: Checkpoint[] = [
   { name: "fp8-block", notices: GROUPS, rounded: 14 },
   { name: "fp8-block-ragged", notices: GROUPS, rounded: 14 },
   { name: "fp8-tensor-static", notices: STATIC },
+  { name: "ct-fp8-dynamic-qwen3" },
+  { name: "ct-fp8-static-qwen3", notices: STATIC },
+  { name: "ct-fp8-block-qwen3", notices: GROUPS, rounded: 7 },
+  { name: "ct-w8a8-qwen3" },
+  { name: "fp8-block-qwen3", notices: GROUPS, rounded: 7 },
+  { name: "fp8-tensor-static-ministral3", notices: STATIC },
 ];
 
 /** Loads a checkpoint under a method, with what was told meanwhile. */

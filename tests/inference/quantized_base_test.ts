@@ -257,6 +257,40 @@ Deno.test("full training and frozen models of a quantised base are saved as mode
     }
   }));
 
+/** Tiny models of families with fused layers whose parts are cut by blocks, and with biases. */
+const FAMILIES: Record<string, [scheme: string, config: Record<string, unknown>]> = {
+  phi3: [BLOCKS, { model_type: "phi3", pad_token_id: 0, sliding_window: null }],
+  "phi3 with one scale": ["AutoFP8", { model_type: "phi3", pad_token_id: 0, sliding_window: null }],
+  qwen2: ["compressed-tensors, FP8 per row", { model_type: "qwen2", use_sliding_window: false }],
+};
+
+for (const [name, [scheme, config]] of Object.entries(FAMILIES)) {
+  Deno.test(`${name}: quantised weights keep their own scales, are trained and saved`, () =>
+    withScheme(SCHEMES[scheme], async ({ folder, decoded, load }) => {
+      using model = await load();
+      await model.use(frozen());
+      const network = await model.network();
+      for (const [parameter, values] of decoded) {
+        assertEquals(await network.readParameter(parameter), values, parameter);
+      }
+      const loss = await model.loss(sequence);
+      for (const method of [frozenFp8(), frozenFp8("tensor")]) {
+        await model.use(method);
+        assertAlmostEquals(await model.loss(sequence), loss, 0.2);
+      }
+      const method = falqon({ rank: 4 });
+      const { losses, after, saved: opened } = await trainAndReload(
+        model,
+        method,
+        join(folder, "out"),
+      );
+      using saved = opened;
+      assert(losses.at(-1)! < losses[0] - 0.1, losses.join());
+      await saved.use(frozenFp8());
+      assertAlmostEquals(await saved.loss(sequence), after, 1e-3);
+    }, { config }));
+}
+
 /** Row scales, with a list of modules that are not quantised. */
 function ignoring(...ignore: string[]): Scheme {
   const scheme = SCHEMES["compressed-tensors, FP8 per row"];

@@ -52,17 +52,18 @@ function withNetwork(
   method: Method,
   use: (model: Model, network: Network) => Promise<void>,
   narrow = false,
+  config: Record<string, unknown> = {},
 ): Promise<void> {
   const { tuning } = device;
   if (narrow) device.tuning = { ...tuning, f16Storage: { activations: true, gradients: true } };
   return withFolder(async (folder) => {
     // With heads of 16, q, k and v can be f16.
-    await writeTinyModel(folder, narrow ? { config: { head_dim: 16 } } : {});
+    await writeTinyModel(folder, { config: narrow ? { head_dim: 16, ...config } : config });
     using model = await Model.load(folder, { device });
     const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
     if (method.name !== "falqon" && network.parameters.list.length > 0) { // its adapters are written into W
       const random = randomGenerator(2);
-      const values = network.parameters.values!;
+      const values = network.parameters.segments[0].values!;
       const noise = Float32Array.from({ length: values.length }, () => 0.2 * (random() - 0.5));
       device.write(values, noise);
       await network.layers.refresh?.();
@@ -79,40 +80,61 @@ function rowOf(logits: Float32Array, t: number, { config }: Model): Float32Array
 /** With values between kernels in f16. */
 const NARROW = ["frozen FP8", "FALQON in int8"];
 
-const CASES = [
-  ...Object.entries(METHODS).map(([name, method]) => ({ name, method, narrow: false })),
+/** Windows shorter than the text in every second layer, caps of scores and logits, wide heads. */
+const GEMMA = {
+  model_type: "gemma2",
+  sliding_window: 27,
+  attn_logit_softcapping: 5,
+  final_logit_softcapping: 3,
+  query_pre_attn_scalar: 20,
+};
+
+const CASES: { name: string; method: () => Method; narrow?: boolean; config?: object }[] = [
+  ...Object.entries(METHODS).map(([name, method]) => ({ name, method })),
   ...NARROW.map((name) => ({ name: `${name}, in f16`, method: METHODS[name], narrow: true })),
+  { name: "Gemma 2", method: METHODS["frozen f32"], config: GEMMA },
+  { name: "heads of 256", method: METHODS["frozen f16"], config: { ...GEMMA, head_dim: 256 } },
 ];
 
-for (const { name, method, narrow } of CASES) {
+for (const { name, method, narrow, config } of CASES) {
   Deno.test(`${name}: the logits behind a prompt are those of logits(), bit for bit`, () =>
-    withNetwork(method(), async (model, network) => {
-      // So few rows of memory take the longer prompts in several groups.
-      network.reserve({ tokens: 9, training: false, checkpointing: false });
-      const grouped: [number, Float32Array][] = [];
-      for (const length of [1, 2, 3, 4, 5, 8, 23]) {
-        using text = new CachedText(network, length);
-        await text.append(IDS.slice(0, length));
-        grouped.push([length, await text.logits()]);
-      }
-      const all = await model.logits(IDS);
-      for (const [length, got] of grouped) {
-        const alone = await model.logits(IDS.slice(0, length));
-        assertEquals(got, rowOf(alone, length - 1, model), `a prompt of ${length}`);
-        assertEquals(got, rowOf(all, length - 1, model), `the first ${length} of all`);
-      }
-    }, narrow));
+    withNetwork(
+      method(),
+      async (model, network) => {
+        // So few rows of memory take the longer prompts in several groups.
+        network.reserve({ tokens: 9, training: false, checkpointing: false });
+        const grouped: [number, Float32Array][] = [];
+        for (const length of [1, 2, 3, 4, 5, 8, 23]) {
+          using text = new CachedText(network, length);
+          await text.append(IDS.slice(0, length));
+          grouped.push([length, await text.logits()]);
+        }
+        const all = await model.logits(IDS);
+        for (const [length, got] of grouped) {
+          const alone = await model.logits(IDS.slice(0, length));
+          assertEquals(got, rowOf(alone, length - 1, model), `a prompt of ${length}`);
+          assertEquals(got, rowOf(all, length - 1, model), `the first ${length} of all`);
+        }
+      },
+      narrow,
+      { ...config },
+    ));
 
   Deno.test(`${name}: the logits of every token that follows are those of logits(), bit for bit`, () =>
-    withNetwork(method(), async (model, network) => {
-      const want = await model.logits(IDS);
-      using text = new CachedText(network, IDS.length);
-      await text.append(IDS.slice(0, 7));
-      for (let t = 7; t < IDS.length; t++) {
-        await text.append([IDS[t]]);
-        assertEquals(await text.logits(), rowOf(want, t, model), `token ${t}`);
-      }
-    }, narrow));
+    withNetwork(
+      method(),
+      async (model, network) => {
+        const want = await model.logits(IDS);
+        using text = new CachedText(network, IDS.length);
+        await text.append(IDS.slice(0, 7));
+        for (let t = 7; t < IDS.length; t++) {
+          await text.append([IDS[t]]);
+          assertEquals(await text.logits(), rowOf(want, t, model), `token ${t}`);
+        }
+      },
+      narrow,
+      { ...config },
+    ));
 }
 
 const TRAINED: Record<string, () => Method> = {
@@ -122,31 +144,41 @@ const TRAINED: Record<string, () => Method> = {
   "full": () => full(),
 };
 
-for (const [name, method] of Object.entries(TRAINED)) {
+const TRAININGS = [
+  ...Object.entries(TRAINED).map(([name, method]) => ({ name, method, config: {} })),
+  { name: "LoRA of Gemma 2", method: TRAINED["LoRA"], config: GEMMA },
+];
+
+for (const { name, method, config } of TRAININGS) {
   Deno.test(`${name}: a training step computes the losses of evaluation, bit for bit`, () =>
-    withNetwork(method(), async (model, network) => {
-      const { vocabSize } = model.config;
-      const arrays = sequenceArrays(IDS, IDS);
-      const evaluated = await model.tokenLosses(arrays);
-      const logits = await model.logits(IDS);
-      for (const checkpointing of [false, true]) {
-        network.reserve({ tokens: IDS.length, training: true, checkpointing });
-        writeTokens(device, network.tokens, arrays);
-        using state = new StepState(device, { beta1: 0, beta2: 0 });
-        state.begin({ step: 1, learningRate: 0, targetCount: IDS.length - 1 });
-        using program = new Program(device);
-        network.recordTraining(program, IDS.length, state);
-        await program.prepare();
-        program.run();
-        const trained = new Float32Array(await device.read(network.rowLoss));
-        assertEquals(trained.slice(0, IDS.length), evaluated);
-      }
-      for (let t = 0; t + 1 < IDS.length; t++) {
-        const row = logits.subarray(t * vocabSize, (t + 1) * vocabSize);
-        const max = row.reduce((a, b) => Math.max(a, b));
-        const sum = row.reduce((total, x) => total + Math.exp(x - max), 0);
-        const loss = max + Math.log(sum) - row[IDS[t + 1]];
-        assert(Math.abs(loss - evaluated[t]) < 1e-5 * Math.max(1, loss), `token ${t}`);
-      }
-    }));
+    withNetwork(
+      method(),
+      async (model, network) => {
+        const { vocabSize } = model.config;
+        const arrays = sequenceArrays(IDS, IDS);
+        const evaluated = await model.tokenLosses(arrays);
+        const logits = await model.logits(IDS);
+        for (const checkpointing of [false, true]) {
+          network.reserve({ tokens: IDS.length, training: true, checkpointing });
+          writeTokens(device, network.tokens, arrays);
+          using state = new StepState(device, { beta1: 0, beta2: 0 });
+          state.begin({ step: 1, learningRate: 0, targetCount: IDS.length - 1 });
+          using program = new Program(device);
+          network.recordTraining(program, IDS.length, state);
+          await program.prepare();
+          program.run();
+          const trained = new Float32Array(await device.read(network.rowLoss));
+          assertEquals(trained.slice(0, IDS.length), evaluated);
+        }
+        for (let t = 0; t + 1 < IDS.length; t++) {
+          const row = logits.subarray(t * vocabSize, (t + 1) * vocabSize);
+          const max = row.reduce((a, b) => Math.max(a, b));
+          const sum = row.reduce((total, x) => total + Math.exp(x - max), 0);
+          const loss = max + Math.log(sum) - row[IDS[t + 1]];
+          assert(Math.abs(loss - evaluated[t]) < 1e-5 * Math.max(1, loss), `token ${t}`);
+        }
+      },
+      false,
+      config,
+    ));
 }

@@ -35,6 +35,7 @@ import {
 import { deltaRule, deltaRuleBackward } from "../../src/kernels/delta_net/rule.ts";
 import { addColumnSums } from "../../src/kernels/rows/column_sums.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
+import { softCap } from "../../src/kernels/rows/soft_cap.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { kernelsOf, openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
@@ -99,6 +100,11 @@ function recordBiasGradient(device: Device): void {
 function recordAdding(device: Device): void {
   const [input, output] = [0, 1].map(() => device.matrix(5, 7, "f32", "gradients"));
   rotate(new Program(device), { input, output, accumulate: true, block: 1 });
+}
+
+/** Records what caps logits, which the tiny model's have no cap for. */
+function recordCap(device: Device): void {
+  softCap(new Program(device), { values: device.matrix(5, 7, "f32", "logits"), cap: 30 });
 }
 
 /** Records attention of wide heads in f16, which the tiny model has none of. */
@@ -207,6 +213,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     recordWidening(device);
     recordBiasGradient(device);
     recordAdding(device);
+    recordCap(device);
     recordWideHeads(device);
     recordQkNorms(device);
     recordDeltaNet(device);

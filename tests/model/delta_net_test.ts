@@ -2,12 +2,14 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Method } from "../../src/layers/method.ts";
+import { readNamed } from "../../src/layers/named_dense.ts";
 import { falqon } from "../../src/methods/falqon/falqon.ts";
 import type { FalqonOptions } from "../../src/methods/falqon/settings.ts";
 import { full } from "../../src/methods/full.ts";
 import { fp8Lora, int8Lora, lora, qlora } from "../../src/methods/lora/lora.ts";
 import { type ModelConfig, modelTensorShapes, parseModelConfig } from "../../src/model/config.ts";
 import { relativeError } from "../oracle/compare.ts";
+import { device } from "../support/device.ts";
 import { adapterErrors, reference, type Step, withStep } from "../support/oracle_step.ts";
 import { randomGenerator } from "../support/random.ts";
 
@@ -78,8 +80,8 @@ for (const [name, sizes] of Object.entries(SIZES)) {
         const want = await reference(network);
         assert(Math.abs(loss - want.loss) < 1e-6, `${loss} ${want.loss}`);
         const got = new Map<string, Float32Array>();
-        for (const parameter of network.dense.keys()) {
-          got.set(parameter, await network.readDense(parameter, "gradient"));
+        for (const [parameter, dense] of network.dense) {
+          got.set(parameter, await readNamed(device, dense, "gradient"));
         }
         for (const linear of network.linears()) {
           for (const [i, { module }] of linear.spec.parts.entries()) {

@@ -57,6 +57,8 @@ Deno.test("a config without settings turns whole heads, by the family's base", (
 Deno.test("yarn: the defaults of transformers, and the factor of cosines and sines", () => {
   const usual = 0.1 * Math.log(4) + 1;
   assertEquals(parse({ rope_scaling: yarn }), { ...PLAIN, scaling: YARN, factor: usual });
+  const first = { ...yarn, finetuned: true }; // Yarn-Llama-2
+  assertEquals(parse({ rope_scaling: first }), parse({ rope_scaling: yarn }));
   const { original_max_position_embeddings, ...rest } = yarn;
   const beside = { rope_scaling: { ...rest, type: "yarn" }, original_max_position_embeddings };
   assertEquals(parse(beside), parse({ rope_scaling: yarn }));

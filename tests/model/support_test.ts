@@ -63,8 +63,6 @@ Deno.test("a plan that asks for what no kernel computes is refused, whichever fa
     ],
     ["parallel branches", withLayer(() => ({ parallel: true })), "model_type"],
     ["LayerNorm", withNorms({ mlpIn: { ...plan.finalNorm, kind: "layer" } }), "model_type"],
-    ["scaled logits", { ...plan, head: { ...plan.head, scale: 0.125 } }, "logits_scaling"],
-    ["capped logits", { ...plan, head: { ...plan.head, softCap: 30 } }, "final_logit_softcapping"],
     [
       "a layer of other heads",
       withLayer(() => ({ attention: { ...attention!, kvHeads: 4 } })),

@@ -36,13 +36,24 @@ export interface CrossEntropy {
  * @param logits `[tokens, vocabSize]`.
  * @param targets One class a token (see {@linkcode shiftLabels}), {@linkcode IGNORED_LABEL} for none.
  * @param scale Factor of the gradient: 1 / (all targets of the step) for the mean loss.
+ * @param softCap c where the loss is that of c · tanh(logits / c); the gradient is that of `logits`.
  * @returns The loss sum, the number of targets and the gradient.
  */
 export function crossEntropy(
   logits: Float64Array,
   targets: ArrayLike<number>,
   scale: number,
+  softCap?: number,
 ): CrossEntropy {
+  if (softCap) {
+    const result = crossEntropy(
+      logits.map((x) => softCap * Math.tanh(x / softCap)),
+      targets,
+      scale,
+    );
+    const dLogits = result.dLogits.map((d, i) => d / Math.cosh(logits[i] / softCap) ** 2);
+    return { ...result, dLogits };
+  }
   const vocabSize = logits.length / targets.length;
   const dLogits = new Float64Array(logits.length);
   let lossSum = 0;

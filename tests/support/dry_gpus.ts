@@ -16,7 +16,7 @@ export function openDryGpu(): Device {
   return openDryDevice().device;
 }
 
-/** A GPU with tensor cores, as Dawn shows it. */
+/** A GPU with tensor cores, as Dawn shows it, with the workgroup memory of NVIDIA's. */
 export function openDryTensorGpu(): Device {
   const like = {
     provider: "dawn",
@@ -25,7 +25,10 @@ export function openDryTensorGpu(): Device {
       subgroupMaxSize: 32,
       subgroupMatrixConfigs: [F16_MATRIX, I8_MATRIX],
     },
-    gpu: { features: new Set(["shader-f16", "subgroups", SUBGROUP_MATRIX]) },
+    gpu: {
+      features: new Set(["shader-f16", "subgroups", SUBGROUP_MATRIX]),
+      limits: { maxComputeWorkgroupStorageSize: 48 * 1024 },
+    },
   };
   return openDryDevice(like as unknown as Device).device;
 }

@@ -146,6 +146,8 @@ export type Stored = TensorSource & { data: () => Uint8Array<ArrayBuffer> };
 export interface QuantizedModelOptions {
   /** Linear layers that stay unquantised, as ends of their modules' names. */
   unquantised?: readonly string[];
+  /** Fields of config.json, for the tiny model of another family. */
+  config?: Record<string, unknown>;
   /** Changes the tensors before they are written. */
   edit?: (tensors: Map<string, Stored>) => void;
 }
@@ -158,10 +160,10 @@ export interface QuantizedModelOptions {
 export async function writeQuantizedModel(
   folder: string,
   { quantization, format, weights, names, dtype, single = [1] }: Scheme,
-  { unquantised = [], edit = () => {} }: QuantizedModelOptions = {},
+  { unquantised = [], config = {}, edit = () => {} }: QuantizedModelOptions = {},
 ): Promise<Map<string, Float32Array>> {
   await writeTinyModel(folder, {
-    config: { quantization_config: quantization },
+    config: { ...config, quantization_config: quantization },
     // So that what is not quantised is saved as it is.
     edit: (_, values) => values.set(roundTo("BF16", Float32Array.from(values))),
   });
@@ -175,7 +177,7 @@ export async function writeQuantizedModel(
       const bytes = await file.read(name);
       const values = new Float32Array(bytes.slice().buffer);
       const module = name.replace(/\.weight$/, "");
-      if (!/_proj$/.test(module) || unquantised.some((end) => module.endsWith(end))) {
+      if (!/_proj\.weight$/.test(name) || unquantised.some((end) => module.endsWith(end))) {
         decoded.set(name, values);
         add({ name, shape: [...shape], dtype: stored, data: () => bytes });
         continue;

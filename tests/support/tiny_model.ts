@@ -57,6 +57,30 @@ function tokenizerJson() {
   };
 }
 
+/**
+ * Fields of a tiny model whose branches have norms before and behind, of 1 + weight, and a GELU gate: a
+ * Gemma 2 without windows and caps.
+ */
+export const SANDWICH: Record<string, unknown> = {
+  model_type: "gemma2",
+  hidden_activation: "gelu_pytorch_tanh",
+  query_pre_attn_scalar: 10,
+  attn_logit_softcapping: null,
+  final_logit_softcapping: null,
+  layer_types: ["full_attention", "full_attention"],
+};
+
+/** Fields of a tiny model whose branches have norms behind only: OLMo 2. */
+export const POST_NORM: Record<string, unknown> = { model_type: "olmo2" };
+
+/** Fields of a tiny model whose branches and embedding are scaled: a Granite whose logits are not. */
+export const SCALED: Record<string, unknown> = {
+  model_type: "granite",
+  attention_multiplier: 0.3,
+  embedding_multiplier: 3,
+  residual_multiplier: 0.22,
+};
+
 /** Fields of a config.json that give every linear layer of the model a bias. */
 export const BIASES = { attention_bias: true, mlp_bias: true };
 

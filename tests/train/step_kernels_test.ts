@@ -130,6 +130,39 @@ for (const [model, config] of Object.entries(MODELS)) {
   });
 }
 
+Deno.test("a step of Gemma 2 caps its scores and logits, keeps documents in windows, and has wide heads on tensor cores", async () => {
+  const config = parseModelConfig({
+    model_type: "gemma2",
+    vocab_size: 256000,
+    hidden_size: 2304,
+    intermediate_size: 9216,
+    num_hidden_layers: 2,
+    num_attention_heads: 8,
+    num_key_value_heads: 4,
+    head_dim: 256,
+    sliding_window: 128,
+    max_position_embeddings: 8192,
+  }, "this test");
+  for (const method of [NARROW["falqon"], EXACT["lora"]]) {
+    for (const open of [openDryGpu, openDryTensorGpu]) {
+      const { names, codes } = await stepKernels(open, config, method);
+      const onTensorCores = open !== openDryGpu;
+      assertEquals(names.has("attention_tensor_queries"), onTensorCores);
+      assertEquals(names.has("attention_forward"), !onTensorCores);
+      const caps = codes.filter((code) => code.includes("soft_cap"));
+      assertEquals(caps.length, 4); // forward, both gradients, the loss
+      // The gradients' tiles have half the rows: no more fit.
+      const large = codes.filter((code) =>
+        code.includes("fn add_weighted") && code.includes("const SUBGROUPS = 8;")
+      );
+      assertEquals(large, []);
+    }
+    const { buffers } = await plan(openDryGpu(), config, method);
+    const windows = buffers.filter(({ label }) => label.startsWith("documents, in windows"));
+    assertEquals(windows, [{ label: "documents, in windows of 128", size: 8 * 2 * 512 }]);
+  }
+});
+
 Deno.test("q, k, v, gate, up and gradients take half the bytes where kernels read them so", async () => {
   const config = MODELS["LLaMA-7B"];
   const cases: [string, typeof openDryGpu, number[]][] = [
@@ -143,6 +176,32 @@ Deno.test("q, k, v, gate, up and gradients take half the bytes where kernels rea
   ];
   for (const [name, open, bytes] of cases) {
     assertEquals(await widestBytes(open, config, { ...NARROW, ...INT8 }[name]), bytes, name);
+  }
+});
+
+Deno.test("norms of queries and keys take the place of rope, in the type of q and k, before the same attention", async () => {
+  const llama = MODELS.TinyLlama;
+  const [layer] = llama.plan.layers;
+  const tensors = { q: "q_norm.weight", k: "k_norm.weight" };
+  const qkNorm = { over: "head", weightOffset: 0, eps: 1e-6, tensors } as const;
+  const attention = { ...layer.attention!, qkNorm };
+  const config = { ...llama, plan: { ...llama.plan, layers: [{ ...layer, attention }] } };
+  const methods = ["falqon", "falqon, some rows", "falqon in int8", "lora", "full"];
+  for (const open of [openDryGpu, openDryTensorGpu]) {
+    for (const name of methods) {
+      const method = { ...NARROW, ...INT8, ...EXACT }[name];
+      const { names } = await stepKernels(open, config, method);
+      const { names: usual } = await stepKernels(open, llama, method);
+      const norms = ["qk_norm", "qk_norm_backward"];
+      if (name === "full") norms.push("qk_norm_weight_gradient");
+      assertEquals([...names.difference(usual)].sort(), norms, name);
+      assertEquals([...usual.difference(names)], ["rope"], name);
+      const { buffers } = await plan(open(), config, method);
+      const [raw, rotated] = ["qkv", "rotated"].map((activation) =>
+        buffers.find(({ label }) => label === activation)!.size
+      );
+      assertEquals(rotated, raw, name);
+    }
   }
 });
 

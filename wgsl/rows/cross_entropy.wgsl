@@ -6,9 +6,11 @@
 //
 // Shapes: logits f32 [rows, vocab]; targets i32 and row_loss f32 for all rows of the batch, of which this chunk begins at
 // first_row; codes [rows, vocab], scales [rows]. Targets are below vocab, and taken as the last class if not.
+// With SOFT_CAP the logits above are cap · tanh(x / cap) of those that are read, and the gradient is that of these.
 // Idea: one workgroup per row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
 // when the maximum grows, so that logits are read once for the loss and once for the gradient. The largest magnitude of
-// the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them.
+// the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them. The
+// slope of a cap only makes it less.
 //! include linear_grid.wgsl
 //! include workgroup_reduce.wgsl
 
@@ -20,6 +22,9 @@ struct Params {
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
   first_row: u32,
+//! if SOFT_CAP
+  soft_cap: f32,
+//! end
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -50,9 +55,18 @@ fn columns_of(vector: u32) -> vec4<u32> {
   return 4u * vector + vec4<u32>(0u, 1u, 2u, 3u);
 }
 
+//! if SOFT_CAP
+//! include tanh.wgsl
+//! end
+
 // Four logits; what lies beyond the classes is too low to count.
 fn logits_of(row: u32, vector: u32) -> vec4<f32> {
+  //! if SOFT_CAP
+  let x = params.soft_cap *
+    accurate_tanh(logits[row * params.vectors + min(vector, params.vectors - 1u)] / params.soft_cap);
+  //! else
   let x = logits[row * params.vectors + min(vector, params.vectors - 1u)];
+  //! end
   return select(vec4<f32>(LOWEST), x, columns_of(vector) < vec4<u32>(params.vocab));
 }
 
@@ -90,7 +104,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let row_largest = workgroup_max(largest_logit, thread);
   let row_total = workgroup_sum(total * exp(largest_logit - row_largest), thread);
 
+  //! if SOFT_CAP
+  let label_logit = logits_of(row, label / 4u)[label % 4u] - row_largest;
+  //! else
   let label_logit = logits[start + label / 4u][label % 4u] - row_largest;
+  //! end
   if (thread == 0u) { row_loss[token] = log(row_total) - label_logit; }
 
 //! if GRADIENT != none
@@ -105,7 +123,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var v = thread; v < params.vectors; v += THREADS) {
     let columns = columns_of(v);
     let one_hot = select(vec4<f32>(), vec4<f32>(1.0), columns == vec4<u32>(label));
+    //! if SOFT_CAP
+    let capped = logits_of(row, v);
+    let tangent = capped / params.soft_cap;
+    let gradient = (exp(capped - row_largest) * inverse_total - one_hot) * inputs.loss_scale * (1.0 - tangent * tangent);
+    //! else
     let gradient = (exp(logits_of(row, v) - row_largest) * inverse_total - one_hot) * inputs.loss_scale;
+    //! end
     write_gradient(start + v, select(vec4<f32>(), gradient, columns < vec4<u32>(params.vocab)), scale);
   }
 //! end

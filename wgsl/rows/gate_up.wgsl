@@ -4,7 +4,7 @@
 // pitch … pitch + width: the merged linear starts each part at a multiple of 16. Precision is in f32 either way.
 //
 // ACTIVATION names the file with the activation act: gated(gate, up) = act(gate) · up, and gated_gradient of it.
-//! include $ACTIVATION.wgsl
+//! include $ACTIVATION
 
 // Gradients of gate and up.
 struct GateUp {

@@ -8,7 +8,7 @@
 import type { Matrix } from "../../gpu/buffers.ts";
 import type { Bindings } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
-import { rotationConstants } from "./rope_angles.ts";
+import { ropeConstants } from "./rope_angles.ts";
 import {
   type AttentionBackwardOptions,
   type AttentionForwardOptions,
@@ -65,7 +65,7 @@ export function backwardCall(
     // Whether gradients are turned back, and that four planes at a time.
     ...{ QKV: q.matrix.type, ROTATED: rotation !== undefined, VEC4: true },
     ...capOf(options).constants,
-    ...(rotation && rotationConstants(rotation, headDim, queries)),
+    ...(rotation && ropeConstants(rotation, headDim, queries)),
   });
   return {
     queryConstants: constants(true),

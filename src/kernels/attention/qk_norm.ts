@@ -10,7 +10,7 @@ import { ELEMENT_BYTES } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { expectMatrix, expectVector } from "../shapes.ts";
 import { rotatesF16 } from "./rope.ts";
-import { checkAngles, type RopeAngles, rotationConstants } from "./rope_angles.ts";
+import { checkAngles, type RopeAngles, ropeConstants } from "./rope_angles.ts";
 import {
   type AttentionHeads,
   checkBlock,
@@ -84,7 +84,7 @@ export function qkNorm(program: Program, options: QkNormOptions): void {
       ...constants,
       ROTATED: rotation !== null,
       STATISTICS: rstd !== null,
-      ...(rotation && rotationConstants(rotation, headDim, true)),
+      ...(rotation && ropeConstants(rotation, headDim, true)),
     }),
     {
       qkv: q.matrix,

@@ -8,7 +8,7 @@ import { ELEMENT_BYTES, type Matrix } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { expectType } from "../shapes.ts";
 import { type AttentionHeads, checkHeads, QKV_TYPES } from "./shapes.ts";
-import { checkAngles, type RopeAngles, rotationConstants } from "./rope_angles.ts";
+import { checkAngles, type RopeAngles, ropeConstants } from "./rope_angles.ts";
 
 /** Threads of a workgroup. */
 const THREADS = 128;
@@ -55,7 +55,7 @@ export function rope(program: Program, options: RopeOptions): void {
   program.dispatch(
     program.device.kernel("rope", {
       ...{ THREADS, HEADS, VEC4: vec4, QKV: qkv.type },
-      ...rotationConstants(options, headDim, true),
+      ...ropeConstants(options, headDim, true),
     }),
     { positions, frequencies, matrix: qkv },
     {

@@ -33,6 +33,8 @@ export interface CrossEntropyLossOptions {
   rowLoss: Vector;
   /** The token that row 0 of the logits belongs to. Default 0. */
   firstRow?: number;
+  /** c where the logits are c · tanh(x / c) of what is given; gradients are those of what is given. */
+  softCap?: number | null;
 }
 
 /** Operands and options of {@linkcode crossEntropy}. */
@@ -62,7 +64,7 @@ export function crossEntropy(program: Program, options: CrossEntropyOptions): vo
 
 function record(
   program: Program,
-  { logits, targets, rowLoss, firstRow = 0 }: CrossEntropyLossOptions,
+  { logits, targets, rowLoss, firstRow = 0, softCap = null }: CrossEntropyLossOptions,
   gradient: CrossEntropyOptions | null,
 ): void {
   const { rows, cols: vocab, pitch } = logits;
@@ -87,6 +89,7 @@ function record(
     device.kernel("cross_entropy", {
       THREADS: threads,
       GRADIENT: !gradient ? "none" : quantized ? "codes" : "logits",
+      SOFT_CAP: softCap !== null,
       ...(quantized && codeConstants(quantized.codes.type)),
     }),
     {
@@ -96,7 +99,13 @@ function record(
       ...(state && { inputs: state.inputs }),
       ...(quantized && { codes: quantized.codes, scales: quantized.scales }),
     },
-    { rows, vocab, vectors: pitch / 4, first_row: firstRow },
+    {
+      rows,
+      vocab,
+      vectors: pitch / 4,
+      first_row: firstRow,
+      ...(softCap !== null && { soft_cap: softCap }),
+    },
     linearGrid(rows, 1),
     {
       bytes: logits.size + (quantized ? quantized.codes.size : gradient ? logits.size : 0),

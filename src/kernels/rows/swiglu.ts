@@ -24,7 +24,7 @@ const THREADS = 128;
 const MERGED_TYPES: readonly ElementType[] = ["f32", "f16"];
 
 /** The activations of a gate, and the files of `wgsl/rows/` that have them. */
-const ACTIVATIONS = { silu: "silu", geluTanh: "gelu_tanh" } as const;
+const ACTIVATIONS = { silu: "silu.wgsl", geluTanh: "gelu_tanh.wgsl" } as const;
 
 /** SiLU; or GELU in its form with tanh. */
 export type GateActivation = keyof typeof ACTIVATIONS;

@@ -45,7 +45,7 @@ export function gemma3(fields: JsonFields): ModelPlan {
     fields,
     (i) => (i + 1) % pattern === 0 ? FULL : "sliding_attention",
   );
-  const softCap = readCap(fields, "attn_logit_softcapping");
+  fields.raw("attn_logit_softcapping"); // the class has it, and caps no scores
   return sandwich(
     fields,
     layerTypes,
@@ -53,7 +53,6 @@ export function gemma3(fields: JsonFields): ModelPlan {
       ...layer,
       attention: {
         ...attention,
-        softCap,
         qkNorm: {
           over: "head",
           weightOffset: 1,
@@ -127,6 +126,7 @@ function gemmaDecoder(fields: JsonFields, changes: DecoderChanges): ModelPlan {
   });
   return {
     ...plan,
+    // As in transformers with weights in f32. With weights in bf16 it rounds this factor to bf16 too: √3072 to 55.5.
     embedding: { ...plan.embedding, scale: Math.sqrt(plan.hiddenSize) },
     finalNorm: offset(plan.finalNorm),
   };

@@ -90,7 +90,6 @@ Deno.test("a cap is right where scores are far beyond it", async () => {
 Deno.test("gradients go back through factors of planes and of queries, and two sets of frequencies", async () => {
   const cases = CASES.filter(({ headDim }) => [10, 24, 96].includes(headDim));
   await expectRight({ rotated: "stretched" }, cases);
-  await expectRight({ rotated: "stretched", qkvType: "f16" }, cases.slice(0, 1));
 });
 
 Deno.test("attention reads q, k and v in f16, and computes in f32", async () => {

@@ -4,6 +4,7 @@ import type { Device } from "../../../src/gpu/device.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { crossEntropy, crossEntropyLoss } from "../../../src/kernels/rows/cross_entropy.ts";
 import { dequantize } from "../../../src/kernels/rows/quantize.ts";
+import { softCap } from "../../../src/kernels/rows/soft_cap.ts";
 import { addSum } from "../../../src/kernels/rows/sum.ts";
 import { StepState } from "../../../src/gpu/step_state.ts";
 import { relativeError } from "../../oracle/compare.ts";
@@ -142,6 +143,59 @@ Deno.test("crossEntropy writes its gradient in few bits, and leaves the logits",
         assert(largest * factors[r] > 7.9 && largest * factors[r] < 16.1, `scale ${factors[r]}`);
       }
     }
+  }
+});
+
+Deno.test("crossEntropy caps logits softly, and passes the gradient of what they were", async () => {
+  for (const [rows, vocab, softCap] of [[1, 1, 30], [7, 361, 2.3], [3, 17001, 30], [5, 18, 0.5]]) {
+    const targets = Int32Array.from({ length: rows }, (_, i) => (i * 101 + 3) % vocab);
+    if (rows > 1) targets[1] = reference.IGNORED_LABEL;
+    const count = targets.filter((t) => t >= 0).length;
+    const values = randomValues(rows * vocab, 7, 6);
+    values[vocab - 1] = 1e4; // far beyond any cap
+    const want = reference.crossEntropy(Float64Array.from(values), targets, 1 / count, softCap);
+    const state = new StepState(device, BETAS);
+    state.begin({ step: 1, learningRate: 0, targetCount: count });
+    const logits = uploadMatrix(device, values, rows, vocab).matrix;
+    await poisonPadding(device, logits);
+    const target = uploadVector(device, targets).vector;
+    const [trained, evaluated, coded] = [0, 1, 2].map(() => device.vector(rows, "f32", "losses"));
+    const codes = device.matrix(rows, vocab, "f16", "codes");
+    const scales = device.vector(rows, "f32", "scales");
+    const decoded = filled(device, rows, vocab, NaN);
+    const quantized = { codes, scales };
+    await runOnce(device, (p) => {
+      const given = { logits, targets: target, softCap };
+      crossEntropyLoss(p, { ...given, rowLoss: evaluated });
+      crossEntropy(p, { ...given, rowLoss: coded, state, quantized });
+      dequantize(p, { codes, scales, out: decoded });
+      crossEntropy(p, { ...given, rowLoss: trained, state });
+    });
+    const which = `${rows}×${vocab}, cap ${softCap}`;
+    const error = relativeError(await device.readMatrix(logits), want.dLogits);
+    assert(error < 3e-6, `${which}: error ${error}`);
+    const rounded = relativeError(await device.readMatrix(decoded), want.dLogits);
+    assert(rounded < 4e-4, `${which}, in f16: error ${rounded}`);
+    assertEquals(await paddingOf(device, logits), 0);
+    const losses = await readVector(device, trained);
+    assertEquals(await readVector(device, evaluated), losses);
+    assertEquals(await readVector(device, coded), losses);
+    assertAlmostEquals(losses.reduce((a, b) => a + b), want.lossSum, 2e-5 * count);
+  }
+});
+
+Deno.test("softCap agrees with the definition from the least to the largest number", async () => {
+  const edges = [0, 1e-30, 1e-4, 0.2499, 0.25, 0.2501, 1, 9, 88, 200, 1e10, 3e38];
+  for (const [cap, cols] of [[1, 12], [30, 18], [0.7, 5]]) {
+    const row = Float32Array.from({ length: cols }, (_, i) => edges[i % 12] * (i % 2 ? -1 : 1));
+    const values = Float32Array.from([...row, ...row.map((x) => -x), ...randomValues(cols, 8, 50)]);
+    const { matrix } = uploadMatrix(device, values, 3, cols);
+    await runOnce(device, (program) => softCap(program, { values: matrix, cap }));
+    (await device.readMatrix(matrix)).forEach((got, i) => {
+      const want = cap * Math.tanh(values[i] / cap);
+      assert(Math.abs(got - want) <= 1e-6 * Math.abs(want), `${values[i]}: ${got}, not ${want}`);
+    });
+    assertEquals(await paddingOf(device, matrix), 0);
   }
 });
 

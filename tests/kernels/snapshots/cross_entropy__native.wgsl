@@ -7,9 +7,11 @@ const THREADS = 32;
 //
 // Shapes: logits f32 [rows, vocab]; targets i32 and row_loss f32 for all rows of the batch, of which this chunk begins at
 // first_row; codes [rows, vocab], scales [rows]. Targets are below vocab, and taken as the last class if not.
+// With SOFT_CAP the logits above are cap · tanh(x / cap) of those that are read, and the gradient is that of these.
 // Idea: one workgroup per row. Every thread keeps a running maximum and the sum of exponentials relative to it, rescaled
 // when the maximum grows, so that logits are read once for the loss and once for the gradient. The largest magnitude of
-// the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them.
+// the gradient needs no look at the row: it is the target's, 1 − p, which all other probabilities share between them. The
+// slope of a cap only makes it less.
 // The number of a workgroup in a grid that `linearGrid` of src/gpu/program.ts folded into two dimensions, as one alone
 // may not be long enough. The last row can have more workgroups than are needed. Include-only.
 
@@ -236,6 +238,7 @@ fn write_gradient(at: u32, gradient: vec4<f32>, scale: f32) {
 fn columns_of(vector: u32) -> vec4<u32> {
   return 4u * vector + vec4<u32>(0u, 1u, 2u, 3u);
 }
+
 
 // Four logits; what lies beyond the classes is too low to count.
 fn logits_of(row: u32, vector: u32) -> vec4<f32> {
