@@ -125,8 +125,7 @@ export function deltaNetBackward(
   const { program, activations, tokens: { documents }, rows } = pass;
   const { plan, conv, norm, aLog, dtBias } = net;
   const dMerged = activations.get("dDeltaIn", rows);
-  const output = activations.get("deltaOut", rows, layer);
-  const dRule = program.scratch(rows, output.cols, "gradient of a delta rule");
+  const dRule = program.scratch(rows, dOutput.cols, "gradient of a delta rule");
   gatedNormBackward(program, {
     ...normOperands(pass, net, layer),
     dOutput,
@@ -138,7 +137,7 @@ export function deltaNetBackward(
   const inputs = recordInputs(pass, net, layer, null, rstd);
   const dQkv = program.scratch(rows, inputs.qkv.cols, "gradient of a delta net's q, k and v");
   const dGates = program.scratch(rows, inputs.gates.cols, "gradient of a delta net's gates");
-  deltaRuleBackward(program, { ...inputs, documents, output, dOutput: dRule, dQkv, dGates });
+  deltaRuleBackward(program, { ...inputs, documents, dOutput: dRule, dQkv, dGates });
   normQueriesAndKeysBackward(program, { ...inputs, rstd, dQkv });
   deltaGatesBackward(program, {
     ...gateOperands(pass, net, layer),

@@ -8,6 +8,7 @@
 import { ModelError } from "../errors.ts";
 import type { JsonFields } from "../io/json.ts";
 import { MAX_HEAD_DIM } from "../kernels/attention/shapes.ts";
+import { MAX_KEY_DIM } from "../kernels/delta_net/shapes.ts";
 import { attentionOf, type LayerPlan, type ModelPlan, type NormPlan } from "./plan.ts";
 import { longContexts } from "./token_buffers.ts";
 
@@ -68,6 +69,12 @@ const LIMITS: readonly Limit[] = [
     fields: ["model_type"],
     wanted: "that of a model with RMSNorm",
     remedy: "choose such a model",
+  },
+  {
+    asks: inLayers(({ deltaNet }) => (deltaNet?.keyDim ?? 0) > MAX_KEY_DIM),
+    fields: ["linear_key_head_dim"],
+    wanted: `at most ${MAX_KEY_DIM}`,
+    remedy: "choose a model with such heads",
   },
   {
     // The activations of a step are planned once for all layers of a kind.

@@ -169,7 +169,7 @@ function recordDeltaNet(device: Device): void {
   const [merged, qkv, gates, values, rstd] = [1568, 1024, 8, 512, 4].map(matrix);
   const conv = { heads, width: 4, merged, columns, weight: vector(4096) };
   const ofGates = { heads: 4, merged, columns, aLog: vector(4), dtBias: vector(4), gates };
-  const rule = { heads, qkv, gates, output: values };
+  const rule = { heads, qkv, gates };
   const norm = { heads: 4, input: values, merged, zColumn: 1024, weight: vector(128), eps: 1e-6 };
   const program = new Program(device);
   deltaConv(program, { ...conv, before: { documents }, output: qkv });
@@ -186,7 +186,7 @@ function recordDeltaNet(device: Device): void {
   deltaGates(program, ofGates);
   const parameters = { dALog: row, dDtBias: row };
   deltaGatesBackward(program, { ...ofGates, dGates: gates, dMerged: merged, parameters });
-  deltaRule(program, { ...rule, from: { documents } });
+  deltaRule(program, { ...rule, from: { documents }, output: values });
   deltaRuleBackward(program, { ...rule, documents, dOutput: values, dQkv: qkv, dGates: gates });
   gatedNorm(program, { ...norm, output: values });
   const gradients = { dOutput: values, dInput: values, dMerged: merged, dWeight: vector(128) };

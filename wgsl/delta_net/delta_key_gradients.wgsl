@@ -7,7 +7,11 @@
 // as the state behind token t is what c and k of the tokens before it made of S, and its gradient what dy, q, u and k
 // of the tokens after it made of D. Nothing here waits for another token.
 //
-// Shapes: as in delta_scan_backward.wgsl; dq and dk go to their columns of d_qkv, summed over the value heads of a key head.
+// For delta_gate_gradients.wgsl it leaves, of every token,
+//   from_state(t) = γ(t, before)·(q_t · S·dy_t − beta_t·k_t · S·u_t),   to_state(t) = γ(end, t)·k_t · D·c_t.
+//
+// Shapes: as in delta_scan_backward.wgsl; dq and dk go to their columns of d_qkv, summed over the value heads of a key head;
+// from_state and to_state to d_gates, laid out like gates.
 // One workgroup per chunk and key head: a thread has rows of the state, TOKENS tokens at a time.
 
 const PAIRS: u32 = CHUNK * CHUNK;
@@ -32,23 +36,17 @@ struct Params {
 @group(0) @binding(5) var<storage, read> errors: array<f32>;
 @group(0) @binding(6) var<storage, read> states: array<f32>;
 @group(0) @binding(7) var<storage, read_write> d_qkv: array<f32>;
+@group(0) @binding(8) var<storage, read_write> d_gates: array<f32>;
+//! include delta_chunk.wgsl
 
-var<workgroup> decays: array<f32, CHUNK>; // their logs
-var<workgroup> betas: array<f32, CHUNK>;
-var<workgroup> starts: array<u32, CHUNK>;
 // [t][s], s ≤ t: γ(t, s)·(dy_t · c_s), what dq_t has of k_s, and dk_s of q_t.
 var<workgroup> of_pairs: array<f32, PAIRS>;
 // Symmetric: what dk_t has of k_s.
 var<workgroup> of_keys: array<f32, PAIRS>;
 // [dy, u, c][token][column], with their factors.
 var<workgroup> values: array<f32, VALUES>;
-
-// log γ(t, s) of places in the chunk, s ≤ t.
-fn log_decay(t: u32, s: u32) -> f32 {
-  var sum = 0.0;
-  for (var i = s + 1u; i <= t; i++) { sum += decays[i]; }
-  return sum;
-}
+// [token][row]: what rows have of from_state and to_state.
+var<workgroup> terms: array<vec2<f32>, TERMS>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -63,13 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let head = params.first_head + local;
     let column = head * params.value_dim;
     workgroupBarrier(); // the head before is done
-    if (thread < CHUNK) {
-      let token = first + min(thread, count - 1u);
-      let gate = token * params.gates_pitch + head;
-      decays[thread] = gates[gate];
-      betas[thread] = gates[gate + params.heads];
-      starts[thread] = documents[token].x;
-    }
+    load_gates(first, count, head, thread);
     workgroupBarrier();
     for (var pair = thread; pair < PAIRS; pair += THREADS) {
       let t = pair / CHUNK;
@@ -106,6 +98,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //! unroll n 0 TOKENS
         var dq_$n = 0.0;
         var dk_$n = 0.0;
+        var to_$n = 0.0;
 //! end
         for (var j0 = 0u; j0 < params.value_dim; j0 += TILE) {
           let columns = min(params.value_dim - j0, TILE);
@@ -140,9 +133,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let d = states[params.states_half + at];
 //! unroll n 0 TOKENS
             dq_$n += s * values[${n}u * TILE + j];
-            dk_$n += s * values[(TOKENS + ${n}u) * TILE + j] + d * values[(2u * TOKENS + ${n}u) * TILE + j];
+            dk_$n += s * values[(TOKENS + ${n}u) * TILE + j];
+            to_$n += d * values[(2u * TOKENS + ${n}u) * TILE + j];
 //! end
           }
+        }
+//! unroll n 0 TOKENS
+        let at_$n = (first + min(t0 + ${n}u, count - 1u)) * params.pitch + row;
+        let from_$n = qkv[at_$n + q_column] * dq_$n + qkv[at_$n + k_column] * dk_$n;
+        terms[${n}u * THREADS + thread] = select(vec2<f32>(), vec2<f32>(from_$n, qkv[at_$n + k_column] * to_$n), known);
+        dk_$n += to_$n;
+//! end
+        workgroupBarrier();
+        if (thread < TOKENS && t0 + thread < count) {
+          var sum = vec2<f32>();
+          for (var i = 0u; i < THREADS; i++) { sum += terms[thread * THREADS + i]; }
+          let gate = (first + t0 + thread) * params.gates_pitch + head;
+          if (block > 0u) { sum += vec2<f32>(d_gates[gate], d_gates[gate + params.heads]); }
+          d_gates[gate] = sum.x;
+          d_gates[gate + params.heads] = sum.y;
         }
         for (var s = 0u; s < count; s++) {
           let at = (first + s) * params.pitch + row;

@@ -31,7 +31,7 @@ export const CHUNK = 32;
 /** Bytes of the states that are kept at a time, where a binding may be so large. */
 const STATE_BYTES = 1 << 28;
 /** Threads of the kernels that go by chunks, tokens that a thread has at a time, columns of a tile. */
-const CHUNK_THREADS = 128;
+const CHUNK_THREADS = { keys: 64, gates: 128 };
 const TOKENS = 8;
 const TILE = 32;
 
@@ -100,9 +100,7 @@ export function deltaRule(program: Program, options: DeltaRuleOptions): void {
 /** Operands of {@linkcode deltaRuleBackward}. */
 export interface DeltaRuleBackwardOptions extends DeltaRuleInputs {
   documents: BufferView;
-  /** What the forward gave. */
-  output: Matrix;
-  /** Its gradient. */
+  /** The gradient of the output. */
   dOutput: Matrix;
   /** Like `qkv`: receives its gradient. */
   dQkv: Matrix;
@@ -112,14 +110,12 @@ export interface DeltaRuleBackwardOptions extends DeltaRuleInputs {
 
 /** Records the gradients of {@linkcode deltaRule}. The states are made again, for some heads at a time. */
 export function deltaRuleBackward(program: Program, options: DeltaRuleBackwardOptions): void {
-  const { heads, qkv, gates, documents, output, dOutput, dQkv, dGates } = options;
+  const { heads, qkv, gates, documents, dOutput, dQkv, dGates } = options;
   const { device } = program;
   const { params } = checkRule("deltaRuleBackward", options);
   const { tokens, group } = params;
   const values = valueColumns(heads);
-  for (const [name, matrix] of Object.entries({ output, dOutput })) {
-    expectMatrix("deltaRuleBackward", name, matrix, { rows: tokens, cols: values });
-  }
+  expectMatrix("deltaRuleBackward", "dOutput", dOutput, { rows: tokens, cols: values });
   expectMatrix("deltaRuleBackward", "dQkv", dQkv, { rows: tokens, cols: qkv.cols });
   expectMatrix("deltaRuleBackward", "dGates", dGates, { rows: tokens, cols: gates.cols });
   checkDocuments("deltaRuleBackward", documents, tokens);
@@ -152,20 +148,29 @@ export function deltaRuleBackward(program: Program, options: DeltaRuleBackwardOp
       scanGrid(heads, count, tokens),
       cost(8),
     );
-    const byChunk = { THREADS: CHUNK_THREADS, CHUNK, KEY_DIM };
+    const byChunk = { CHUNK, KEY_DIM };
     const halves = { ...pitches, states_half: rows * KEY_DIM };
     program.dispatch(
-      device.kernel("delta_key_gradients", { ...byChunk, TOKENS, TILE, VALUES: 3 * TOKENS * TILE }),
-      { qkv, gates, documents, d_output: dOutput, errors, states, d_qkv: dQkv },
+      device.kernel("delta_key_gradients", {
+        ...byChunk,
+        THREADS: CHUNK_THREADS.keys,
+        TOKENS,
+        TILE,
+        VALUES: 3 * TOKENS * TILE,
+        TERMS: TOKENS * CHUNK_THREADS.keys,
+      }),
+      {
+        ...{ qkv, gates, documents, d_output: dOutput, errors, states },
+        ...{ d_qkv: dQkv, d_gates: dGates },
+      },
       { ...common, ...halves },
       [chunks, count / group],
       cost(6),
     );
-    const { key_dim: _, group: __, ...ofGates } = common;
     program.dispatch(
-      device.kernel("delta_gate_gradients", byChunk),
-      { qkv, documents, output, d_output: dOutput, errors, states, d_qkv: dQkv, d_gates: dGates },
-      { ...ofGates, ...halves, chunks },
+      device.kernel("delta_gate_gradients", { ...byChunk, THREADS: CHUNK_THREADS.gates }),
+      { qkv, gates, documents, d_output: dOutput, errors, states, d_gates: dGates },
+      { ...common, ...halves },
       [chunks, count],
     );
   }

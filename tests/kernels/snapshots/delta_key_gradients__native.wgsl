@@ -1,9 +1,10 @@
-const THREADS = 128;
 const CHUNK = 32;
 const KEY_DIM = 128;
+const THREADS = 64;
 const TOKENS = 8;
 const TILE = 32;
 const VALUES = 768;
+const TERMS = 512;
 // The gradients of delta_scan.wgsl with respect to queries and keys, for CHUNK tokens of a key head at a time, from what
 // both scans left. With S and D the state before the chunk and the gradient of that behind it, γ(t, s) the product of the
 // decays of the tokens s + 1 … t, and all sums over tokens of one document in the chunk:
@@ -13,7 +14,11 @@ const VALUES = 768;
 // as the state behind token t is what c and k of the tokens before it made of S, and its gradient what dy, q, u and k
 // of the tokens after it made of D. Nothing here waits for another token.
 //
-// Shapes: as in delta_scan_backward.wgsl; dq and dk go to their columns of d_qkv, summed over the value heads of a key head.
+// For delta_gate_gradients.wgsl it leaves, of every token,
+//   from_state(t) = γ(t, before)·(q_t · S·dy_t − beta_t·k_t · S·u_t),   to_state(t) = γ(end, t)·k_t · D·c_t.
+//
+// Shapes: as in delta_scan_backward.wgsl; dq and dk go to their columns of d_qkv, summed over the value heads of a key head;
+// from_state and to_state to d_gates, laid out like gates.
 // One workgroup per chunk and key head: a thread has rows of the state, TOKENS tokens at a time.
 
 const PAIRS: u32 = CHUNK * CHUNK;
@@ -38,23 +43,40 @@ struct Params {
 @group(0) @binding(5) var<storage, read> errors: array<f32>;
 @group(0) @binding(6) var<storage, read> states: array<f32>;
 @group(0) @binding(7) var<storage, read_write> d_qkv: array<f32>;
+@group(0) @binding(8) var<storage, read_write> d_gates: array<f32>;
+// The gates of a chunk of tokens of a value head in workgroup memory. Include-only.
 
 var<workgroup> decays: array<f32, CHUNK>; // their logs
 var<workgroup> betas: array<f32, CHUNK>;
-var<workgroup> starts: array<u32, CHUNK>;
+var<workgroup> starts: array<u32, CHUNK>; // where the document of each token begins
+
+// Loads them; the caller waits for all threads.
+fn load_gates(first: u32, count: u32, head: u32, thread: u32) {
+  if (thread < CHUNK) {
+    let token = first + min(thread, count - 1u);
+    let gate = token * params.gates_pitch + head;
+    decays[thread] = gates[gate];
+    betas[thread] = gates[gate + params.heads];
+    starts[thread] = documents[token].x;
+  }
+}
+
+// log γ(t, s) of places in the chunk, s ≤ t: of the product of the decays of the tokens s + 1 … t.
+fn log_decay(t: u32, s: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = s + 1u; i <= t; i++) { sum += decays[i]; }
+  return sum;
+}
+
+
 // [t][s], s ≤ t: γ(t, s)·(dy_t · c_s), what dq_t has of k_s, and dk_s of q_t.
 var<workgroup> of_pairs: array<f32, PAIRS>;
 // Symmetric: what dk_t has of k_s.
 var<workgroup> of_keys: array<f32, PAIRS>;
 // [dy, u, c][token][column], with their factors.
 var<workgroup> values: array<f32, VALUES>;
-
-// log γ(t, s) of places in the chunk, s ≤ t.
-fn log_decay(t: u32, s: u32) -> f32 {
-  var sum = 0.0;
-  for (var i = s + 1u; i <= t; i++) { sum += decays[i]; }
-  return sum;
-}
+// [token][row]: what rows have of from_state and to_state.
+var<workgroup> terms: array<vec2<f32>, TERMS>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -69,13 +91,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let head = params.first_head + local;
     let column = head * params.value_dim;
     workgroupBarrier(); // the head before is done
-    if (thread < CHUNK) {
-      let token = first + min(thread, count - 1u);
-      let gate = token * params.gates_pitch + head;
-      decays[thread] = gates[gate];
-      betas[thread] = gates[gate + params.heads];
-      starts[thread] = documents[token].x;
-    }
+    load_gates(first, count, head, thread);
     workgroupBarrier();
     for (var pair = thread; pair < PAIRS; pair += THREADS) {
       let t = pair / CHUNK;
@@ -111,20 +127,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       for (var t0 = 0u; t0 < count; t0 += TOKENS) {
         var dq_0 = 0.0;
         var dk_0 = 0.0;
+        var to_0 = 0.0;
         var dq_1 = 0.0;
         var dk_1 = 0.0;
+        var to_1 = 0.0;
         var dq_2 = 0.0;
         var dk_2 = 0.0;
+        var to_2 = 0.0;
         var dq_3 = 0.0;
         var dk_3 = 0.0;
+        var to_3 = 0.0;
         var dq_4 = 0.0;
         var dk_4 = 0.0;
+        var to_4 = 0.0;
         var dq_5 = 0.0;
         var dk_5 = 0.0;
+        var to_5 = 0.0;
         var dq_6 = 0.0;
         var dk_6 = 0.0;
+        var to_6 = 0.0;
         var dq_7 = 0.0;
         var dk_7 = 0.0;
+        var to_7 = 0.0;
         for (var j0 = 0u; j0 < params.value_dim; j0 += TILE) {
           let columns = min(params.value_dim - j0, TILE);
           workgroupBarrier(); // the tile before is done
@@ -157,22 +181,71 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let s = states[at];
             let d = states[params.states_half + at];
             dq_0 += s * values[0u * TILE + j];
-            dk_0 += s * values[(TOKENS + 0u) * TILE + j] + d * values[(2u * TOKENS + 0u) * TILE + j];
+            dk_0 += s * values[(TOKENS + 0u) * TILE + j];
+            to_0 += d * values[(2u * TOKENS + 0u) * TILE + j];
             dq_1 += s * values[1u * TILE + j];
-            dk_1 += s * values[(TOKENS + 1u) * TILE + j] + d * values[(2u * TOKENS + 1u) * TILE + j];
+            dk_1 += s * values[(TOKENS + 1u) * TILE + j];
+            to_1 += d * values[(2u * TOKENS + 1u) * TILE + j];
             dq_2 += s * values[2u * TILE + j];
-            dk_2 += s * values[(TOKENS + 2u) * TILE + j] + d * values[(2u * TOKENS + 2u) * TILE + j];
+            dk_2 += s * values[(TOKENS + 2u) * TILE + j];
+            to_2 += d * values[(2u * TOKENS + 2u) * TILE + j];
             dq_3 += s * values[3u * TILE + j];
-            dk_3 += s * values[(TOKENS + 3u) * TILE + j] + d * values[(2u * TOKENS + 3u) * TILE + j];
+            dk_3 += s * values[(TOKENS + 3u) * TILE + j];
+            to_3 += d * values[(2u * TOKENS + 3u) * TILE + j];
             dq_4 += s * values[4u * TILE + j];
-            dk_4 += s * values[(TOKENS + 4u) * TILE + j] + d * values[(2u * TOKENS + 4u) * TILE + j];
+            dk_4 += s * values[(TOKENS + 4u) * TILE + j];
+            to_4 += d * values[(2u * TOKENS + 4u) * TILE + j];
             dq_5 += s * values[5u * TILE + j];
-            dk_5 += s * values[(TOKENS + 5u) * TILE + j] + d * values[(2u * TOKENS + 5u) * TILE + j];
+            dk_5 += s * values[(TOKENS + 5u) * TILE + j];
+            to_5 += d * values[(2u * TOKENS + 5u) * TILE + j];
             dq_6 += s * values[6u * TILE + j];
-            dk_6 += s * values[(TOKENS + 6u) * TILE + j] + d * values[(2u * TOKENS + 6u) * TILE + j];
+            dk_6 += s * values[(TOKENS + 6u) * TILE + j];
+            to_6 += d * values[(2u * TOKENS + 6u) * TILE + j];
             dq_7 += s * values[7u * TILE + j];
-            dk_7 += s * values[(TOKENS + 7u) * TILE + j] + d * values[(2u * TOKENS + 7u) * TILE + j];
+            dk_7 += s * values[(TOKENS + 7u) * TILE + j];
+            to_7 += d * values[(2u * TOKENS + 7u) * TILE + j];
           }
+        }
+        let at_0 = (first + min(t0 + 0u, count - 1u)) * params.pitch + row;
+        let from_0 = qkv[at_0 + q_column] * dq_0 + qkv[at_0 + k_column] * dk_0;
+        terms[0u * THREADS + thread] = select(vec2<f32>(), vec2<f32>(from_0, qkv[at_0 + k_column] * to_0), known);
+        dk_0 += to_0;
+        let at_1 = (first + min(t0 + 1u, count - 1u)) * params.pitch + row;
+        let from_1 = qkv[at_1 + q_column] * dq_1 + qkv[at_1 + k_column] * dk_1;
+        terms[1u * THREADS + thread] = select(vec2<f32>(), vec2<f32>(from_1, qkv[at_1 + k_column] * to_1), known);
+        dk_1 += to_1;
+        let at_2 = (first + min(t0 + 2u, count - 1u)) * params.pitch + row;
+        let from_2 = qkv[at_2 + q_column] * dq_2 + qkv[at_2 + k_column] * dk_2;
+        terms[2u * THREADS + thread] = select(vec2<f32>(), vec2<f32>(from_2, qkv[at_2 + k_column] * to_2), known);
+        dk_2 += to_2;
+        let at_3 = (first + min(t0 + 3u, count - 1u)) * params.pitch + row;
+        let from_3 = qkv[at_3 + q_column] * dq_3 + qkv[at_3 + k_column] * dk_3;
+        terms[3u * THREADS + thread] = select(vec2<f32>(), vec2<f32>(from_3, qkv[at_3 + k_column] * to_3), known);
+        dk_3 += to_3;
+        let at_4 = (first + min(t0 + 4u, count - 1u)) * params.pitch + row;
+        let from_4 = qkv[at_4 + q_column] * dq_4 + qkv[at_4 + k_column] * dk_4;
+        terms[4u * THREADS + thread] = select(vec2<f32>(), vec2<f32>(from_4, qkv[at_4 + k_column] * to_4), known);
+        dk_4 += to_4;
+        let at_5 = (first + min(t0 + 5u, count - 1u)) * params.pitch + row;
+        let from_5 = qkv[at_5 + q_column] * dq_5 + qkv[at_5 + k_column] * dk_5;
+        terms[5u * THREADS + thread] = select(vec2<f32>(), vec2<f32>(from_5, qkv[at_5 + k_column] * to_5), known);
+        dk_5 += to_5;
+        let at_6 = (first + min(t0 + 6u, count - 1u)) * params.pitch + row;
+        let from_6 = qkv[at_6 + q_column] * dq_6 + qkv[at_6 + k_column] * dk_6;
+        terms[6u * THREADS + thread] = select(vec2<f32>(), vec2<f32>(from_6, qkv[at_6 + k_column] * to_6), known);
+        dk_6 += to_6;
+        let at_7 = (first + min(t0 + 7u, count - 1u)) * params.pitch + row;
+        let from_7 = qkv[at_7 + q_column] * dq_7 + qkv[at_7 + k_column] * dk_7;
+        terms[7u * THREADS + thread] = select(vec2<f32>(), vec2<f32>(from_7, qkv[at_7 + k_column] * to_7), known);
+        dk_7 += to_7;
+        workgroupBarrier();
+        if (thread < TOKENS && t0 + thread < count) {
+          var sum = vec2<f32>();
+          for (var i = 0u; i < THREADS; i++) { sum += terms[thread * THREADS + i]; }
+          let gate = (first + t0 + thread) * params.gates_pitch + head;
+          if (block > 0u) { sum += vec2<f32>(d_gates[gate], d_gates[gate + params.heads]); }
+          d_gates[gate] = sum.x;
+          d_gates[gate + params.heads] = sum.y;
         }
         for (var s = 0u; s < count; s++) {
           let at = (first + s) * params.pitch + row;
