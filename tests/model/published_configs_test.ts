@@ -258,7 +258,7 @@ for (const [name, [fields, want]] of Object.entries(PUBLISHED)) {
 
 Deno.test("tokens that a class has by default do not count where the vocabulary is smaller", () => {
   const [fields] = PUBLISHED["OLMo 3 7B"];
-  const { eos_token_id: _, ...small } = { ...fields, vocab_size: 300 };
-  const { eosTokenIds, padTokenId } = parseModelConfig(small, "");
+  const { eos_token_id: _, ...others } = fields;
+  const { eosTokenIds, padTokenId } = parseModelConfig({ ...others, vocab_size: 300 }, "");
   assertEquals([eosTokenIds, padTokenId], [[], 1]);
 });
