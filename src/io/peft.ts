@@ -178,7 +178,7 @@ export async function writePeftAdapter(
   adapter: PeftAdapter,
   options: { baseModel: string },
 ): Promise<void> {
-  const { rank, alpha, targetModules, useRslora } = adapter.config;
+  const { rank, alpha, useRslora } = adapter.config;
   const config = {
     base_model_name_or_path: options.baseModel,
     bias: "none",
