@@ -32,7 +32,7 @@ export {
   type DataSource,
   type RowIterable,
 } from "./src/data/dataset.ts";
-export type { ColumnMap } from "./src/data/row_format.ts";
+export type { ColumnMap } from "./src/data/column_map.ts";
 export type { LoaderStatistics } from "./src/data/types.ts";
 
 export { Model, type ModelOptions } from "./src/inference/model.ts";

@@ -9,7 +9,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { checkColumnMap, type ColumnMap, parseColumnMap } from "../data/row_format.ts";
+import { checkColumnMap, type ColumnMap, parseColumnMap } from "../data/column_map.ts";
 import { isJsonObject, showJson } from "../io/json.ts";
 import { UsageError } from "./errors.ts";
 import { nearest } from "./nearest.ts";

@@ -18,7 +18,7 @@ import { type LoaderOptions, type ResolvedLoaderOptions, resolveLoaderOptions } 
 import { packFirstFit } from "./packing.ts";
 import { Random } from "../numerics/random.ts";
 import { ShuffleBuffer } from "./shuffle.ts";
-import { emptyStatistics } from "./statistics.ts";
+import { countUnused, emptyStatistics } from "./statistics.ts";
 import { tokenize } from "./tokenize.ts";
 import type {
   Batch,
@@ -92,7 +92,9 @@ export class DirectLoader implements Loader {
       );
     }
     const pad = this.#encoder?.padTokenId ?? this.#encoder?.eosTokenId ?? 0;
-    const start = from ?? { epoch: 0, drawn: 0, row: 0, batch: 0, statistics: emptyStatistics() };
+    const begin = { epoch: 0, drawn: 0, row: 0, batch: 0, ...from };
+    // An earlier version's position lacks counters that came later.
+    const start = { ...begin, statistics: { ...emptyStatistics(), ...from?.statistics } };
     this.#statistics = { ...start.statistics };
     let builder = new BatchBuilder(batchSize, sequenceLength, pad);
     let position: LoaderPosition = { ...start, order };
@@ -179,11 +181,13 @@ export class DirectLoader implements Loader {
   async *#drawnRows(epoch: number): AsyncGenerator<RawRow[], void, void> {
     const { shuffle, shuffleBuffer, seed } = this.#options;
     if (!shuffle) {
-      yield* this.#dataset.rawRows();
+      yield* this.#dataset.rawRows({ epoch });
       return;
     }
     const buffer = new ShuffleBuffer(shuffleBuffer, new Random(seed, epoch));
-    for await (const rows of this.#dataset.rawRows()) yield buffer.push(rows);
+    for await (const rows of this.#dataset.rawRows({ epoch, interleave: true })) {
+      yield buffer.push(rows);
+    }
     yield buffer.drain();
   }
 
@@ -195,7 +199,8 @@ export class DirectLoader implements Loader {
     let example;
     try {
       const where = this.#dataset.locate(row);
-      example = tokenize(this.#dataset.parse(row), this.#encoder, trainOnPrompt, where);
+      const parsed = this.#dataset.parse(row, (columns) => countUnused(statistics, columns));
+      example = tokenize(parsed, this.#encoder, trainOnPrompt, where);
     } catch (error) {
       if (!skipBadRows || !(error instanceof DataError)) throw error;
       statistics.badRows++;
@@ -228,10 +233,17 @@ export class DirectLoader implements Loader {
 
   #nothingLeft(epoch: number): DataError {
     const { rows, badRows, firstBadRow, allMasked } = this.#statistics;
+    const { name, isHeldOut } = this.#dataset;
+    if (rows === 0 && isHeldOut) {
+      return new DataError(
+        `Cannot use the rows held out of ${name}: there are none; hold out a larger fraction, or ` +
+          "give held-out rows of their own",
+      );
+    }
+    const where = isHeldOut ? `the rows held out of ${name}` : name;
     return new DataError(
-      `Cannot train on ${this.#dataset.name}: epoch ${epoch} has no targets; of ${rows} rows ` +
-        `read, ${badRows} were malformed and ${allMasked} had no target; give rows with an answer ` +
-        "or text" +
+      `Cannot use ${where}: epoch ${epoch} has no targets; of ${rows} rows read, ${badRows} were ` +
+        `malformed and ${allMasked} had no target; give rows with an answer or text` +
         (firstBadRow === null ? "" : ` (the first malformed row: ${firstBadRow})`),
     );
   }

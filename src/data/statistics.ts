@@ -17,22 +17,48 @@ export function emptyStatistics(): LoaderStatistics {
     targets: 0,
     truncatedPrompts: 0,
     truncatedCompletions: 0,
+    cutTargets: 0,
     splitTexts: 0,
     allMasked: 0,
+    unusedColumns: {},
   };
 }
 
-/** Warnings about the rows read so far, one sentence each; none where all is well. */
-export function dataWarnings(statistics: LoaderStatistics): string[] {
+/** Counts a row in which these columns are not used. */
+export function countUnused(statistics: LoaderStatistics, columns: readonly string[]): void {
+  // A new object: copies of the counters share the one before.
+  const unusedColumns: Record<string, number> = { ...statistics.unusedColumns };
+  for (const column of columns) unusedColumns[column] = (unusedColumns[column] ?? 0) + 1;
+  statistics.unusedColumns = unusedColumns;
+}
+
+/**
+ * Warnings about the rows read so far, one sentence each; none where all is well.
+ *
+ * @param purpose What the rows are read for.
+ */
+export function dataWarnings(
+  statistics: LoaderStatistics,
+  purpose: "train" | "evaluate" = "train",
+): string[] {
   const { rows, badRows, firstBadRow, truncatedPrompts, truncatedCompletions, allMasked } =
     statistics;
+  const { targets, cutTargets, unusedColumns } = statistics;
+  const done = purpose === "train" ? "learned" : "counted";
   const warnings: string[] = [];
   const warn = (count: number, text: string) => {
     if (count > 0) warnings.push(`${count} of ${rows} rows ${text}`);
   };
   warn(badRows, `were malformed and skipped, the first: ${firstBadRow}`);
   warn(truncatedPrompts, "had their prompt cut at its start to fit sequenceLength");
-  warn(truncatedCompletions, "had their completion cut at its end to fit sequenceLength");
+  warn(
+    truncatedCompletions,
+    "had their completion cut at its end to fit sequenceLength, so " +
+      `${cutTargets} of ${targets + cutTargets} targets are not ${done}`,
+  );
   warn(allMasked, "had nothing to learn and were left out");
+  for (const [column, count] of Object.entries(unusedColumns)) {
+    warn(count, `have a column "${column}" that is not used: map it to a key, or remove it`);
+  }
   return warnings;
 }

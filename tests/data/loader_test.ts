@@ -51,8 +51,10 @@ Deno.test("a packed batch, element by element", async () => {
     targets: 8,
     truncatedPrompts: 0,
     truncatedCompletions: 0,
+    cutTargets: 0,
     splitTexts: 0,
     allMasked: 0,
+    unusedColumns: {},
   });
 });
 
