@@ -137,7 +137,7 @@ export class Dataset {
    * addresses, which are downloaded, and `-` for standard input. Under shuffling, the rows of
    * several names come mixed from the start.
    *
-   * @param names One, or several.
+   * @param names One, or several; names in a list within the list are one as to weights.
    * @example
    * ```ts no-eval
    * import { Dataset } from "@falqon/webgpu";
@@ -150,7 +150,7 @@ export class Dataset {
    * @throws {OptionError} on an option out of range, or other than one weight for each name.
    */
   static async open(
-    names: string | readonly string[],
+    names: string | readonly (string | readonly string[])[],
     { weights, onNotice, signal, stdin, ...options }: OpenDatasetOptions = {},
   ): Promise<Dataset> {
     checkOptions(options);
@@ -167,7 +167,10 @@ export class Dataset {
     }
     const groups: FileGroup[] = [];
     for (const [i, name] of list.entries()) {
-      const files = await findFiles(name, { onNotice, signal, stdin });
+      const files: DataFile[] = [];
+      for (const part of [name].flat()) {
+        files.push(...await findFiles(part, { onNotice, signal, stdin }));
+      }
       groups.push({ files, weight: weights?.[i] ?? 1 });
     }
     return new Dataset(groups, options, []);

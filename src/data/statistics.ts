@@ -35,11 +35,15 @@ export function countUnused(statistics: LoaderStatistics, columns: readonly stri
 /**
  * Warnings about the rows read so far, one sentence each; none where all is well.
  *
- * @param purpose What the rows are read for.
+ * @param options `purpose` is what the rows are read for; `partial` says that there are more rows
+ * than were read.
  */
 export function dataWarnings(
   statistics: LoaderStatistics,
-  purpose: "train" | "evaluate" = "train",
+  { purpose = "train", partial = false }: {
+    purpose?: "train" | "evaluate";
+    partial?: boolean;
+  } = {},
 ): string[] {
   const { rows, badRows, firstBadRow, truncatedPrompts, truncatedCompletions, allMasked } =
     statistics;
@@ -47,16 +51,17 @@ export function dataWarnings(
   const done = purpose === "train" ? "learned" : "counted";
   const warnings: string[] = [];
   const warn = (count: number, text: string) => {
-    if (count > 0) warnings.push(`${count} of ${rows} rows ${text}`);
+    const which = partial ? `the first ${rows} rows` : `${rows} rows`;
+    if (count > 0) warnings.push(`${count} of ${which} ${text}`);
   };
-  warn(badRows, `were malformed and skipped, the first: ${firstBadRow}`);
-  warn(truncatedPrompts, "had their prompt cut at its start to fit sequenceLength");
+  warn(badRows, `are malformed and skipped, the first: ${firstBadRow}`);
+  warn(truncatedPrompts, "have their prompt cut at its start to fit sequenceLength");
   warn(
     truncatedCompletions,
-    "had their completion cut at its end to fit sequenceLength, so " +
+    "have their completion cut at its end to fit sequenceLength, so " +
       `${cutTargets} of ${targets + cutTargets} targets are not ${done}`,
   );
-  warn(allMasked, "had nothing to learn and were left out");
+  warn(allMasked, "have nothing to learn and are left out");
   for (const [column, count] of Object.entries(unusedColumns)) {
     warn(count, `have a column "${column}" that is not used: map it to a key, or remove it`);
   }
