@@ -8,67 +8,28 @@ import { fileURLToPath } from "node:url";
 import { DataError, OptionError } from "../errors.ts";
 import { hash32 } from "../numerics/random.ts";
 import type { DataFile } from "./bytes.ts";
-import { checkColumnMap, type ColumnMap } from "./column_map.ts";
-import { checkOneOf } from "../checks.ts";
-import { DATA_FORMATS, type DataFormat } from "./file_kind.ts";
+import {
+  checkOptions,
+  checkWeights,
+  type DatasetOptions,
+  type DataSource,
+  type FileDatasetDescriptor,
+  type OpenDatasetOptions,
+  type SplitSide,
+} from "./dataset_options.ts";
 import { type FileGroup, readGroups, timesRead } from "./file_mix.ts";
 import { recognise } from "./row_format.ts";
 import { iterateRows, type RowIterable } from "./row_objects.ts";
-import { findFiles, type FindOptions } from "./sources.ts";
+import { findFiles, STANDARD_INPUT } from "./sources.ts";
 import type { Example, RawRow } from "./types.ts";
 
+export type {
+  DatasetOptions,
+  DataSource,
+  FileDatasetDescriptor,
+  OpenDatasetOptions,
+} from "./dataset_options.ts";
 export type { RowIterable } from "./row_objects.ts";
-
-/**
- * Where rows come from: the path or `file:` URL of a file, or row objects. An iterable that can be
- * read only once, such as a generator, lasts one epoch: give a function that makes it instead.
- */
-export type DataSource = string | URL | RowIterable | (() => RowIterable);
-
-/** Options of {@linkcode Dataset.from}. */
-export interface DatasetOptions {
-  /**
-   * The text between two records of a text file; by default blank lines. With a separator any file
-   * is read as text.
-   */
-  separator?: string;
-  /** Columns that hold the known keys, for rows that name them differently. */
-  columns?: ColumnMap;
-  /**
-   * The format of files whose first bytes and name do not tell it: `json` (lines or an array), `csv`,
-   * `tsv` or `text`.
-   */
-  format?: DataFormat;
-}
-
-/** Options of {@linkcode Dataset.open}. */
-export interface OpenDatasetOptions extends DatasetOptions, FindOptions {
-  /**
-   * How often each row is read in an epoch, one number for each name: 1, as without it, is once, 2
-   * twice, 0.5 in every second epoch.
-   */
-  weights?: readonly number[];
-}
-
-/** One side of a split: the rows held out, or the others. */
-export interface SplitSide {
-  /** Expected share of rows held out. */
-  fraction: number;
-  /** Chooses the split. */
-  seed: number;
-  /** Whether this side has the rows held out. */
-  held: boolean;
-}
-
-/** All that a worker needs to read the same rows; it can be posted. */
-export interface FileDatasetDescriptor {
-  /** The files, in groups. */
-  groups: FileGroup[];
-  /** Options as given to {@linkcode Dataset.from}. */
-  options: DatasetOptions;
-  /** The sides of splits taken, outermost first. */
-  selections: SplitSide[];
-}
 
 /** Files, or rows that the program has itself. */
 type Source = readonly FileGroup[] | { rows: RowIterable | (() => RowIterable) };
@@ -156,14 +117,9 @@ export class Dataset {
     checkOptions(options);
     const list = typeof names === "string" ? [names] : names;
     if (list.length === 0) throw new OptionError("Cannot open data without a name: give one");
-    if (weights && weights.length !== list.length) {
-      throw new OptionError(
-        `Cannot use ${weights.length} weights for ${list.length} names of data: give one for each`,
-      );
-    }
-    const wrong = weights?.find((weight) => !(weight > 0 && Number.isFinite(weight)));
-    if (wrong !== undefined) {
-      throw new OptionError(`Cannot use ${wrong} as a weight of data: give a number above 0`);
+    checkWeights(weights, list.length);
+    if (list.flat().filter((name) => name === STANDARD_INPUT).length > 1) {
+      throw new OptionError("Cannot read standard input twice: name - once");
     }
     const groups: FileGroup[] = [];
     for (const [i, name] of list.entries()) {
@@ -311,17 +267,6 @@ export class Dataset {
 
 function oneFile(path: string): FileGroup[] {
   return [{ files: [{ path, name: path }], weight: 1 }];
-}
-
-function checkOptions({ separator, columns, format }: DatasetOptions): void {
-  if (separator === "") {
-    throw new OptionError(
-      "Cannot use the empty string as separator: give the text between two records, or leave " +
-        "it out for blank lines",
-    );
-  }
-  checkColumnMap(columns ?? {});
-  if (format !== undefined) checkOneOf("format", format, DATA_FORMATS);
 }
 
 function parseJson(text: string, where: string): unknown {

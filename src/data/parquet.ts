@@ -5,12 +5,26 @@
  * @module
  */
 
-import { type AsyncBuffer, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
+import {
+  type AsyncBuffer,
+  type Compressors,
+  parquetMetadataAsync,
+  parquetReadObjects,
+} from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { DataError } from "../errors.ts";
 import { toFileError } from "../io/file_error.ts";
 import type { DataFile } from "./bytes.ts";
 import type { RawRow } from "./types.ts";
+
+/** Decompressors; the package's LZ4 fails on pages of nothing, as those of nulls are. */
+const decompressors: Compressors = Object.fromEntries(
+  Object.entries(compressors).map(([name, decompress]) => [
+    name,
+    (input: Uint8Array, length: number) =>
+      length === 0 ? new Uint8Array(0) : decompress(input, length),
+  ]),
+);
 
 /**
  * The rows of a Parquet file, each as JSON, in arrays of one row group each. Columns that a row has
@@ -47,7 +61,7 @@ export async function* readParquetRows(
   for (const group of metadata.row_groups) {
     const range = { rowStart: first, rowEnd: first + Number(group.num_rows) };
     const objects = await read(() =>
-      parquetReadObjects({ file: buffer, metadata, compressors, ...range })
+      parquetReadObjects({ file: buffer, metadata, compressors: decompressors, ...range })
     );
     if (objects.length !== range.rowEnd - range.rowStart) {
       throw new DataError(

@@ -8,7 +8,7 @@ import { DataError } from "../errors.ts";
 import { alpacaPrompt } from "./alpaca.ts";
 import { type ColumnMap, isOptional, looksLikeData } from "./column_map.ts";
 import { conversation, promptMessages, turns } from "./conversations.ts";
-import { describe, type Row, string, structured, tokenRow } from "./row_values.ts";
+import { describe, type Row, string, tokenRow } from "./row_values.ts";
 import type { Example } from "./types.ts";
 
 /** What is known of a row besides its values. */
@@ -105,9 +105,8 @@ function match(row: Row, where: string): Match | undefined {
   }
   if (has("prompt") && has("completion")) {
     const used = ["prompt", "completion"];
-    const values = used.map((key) => structured(row, key, where));
-    // Text may look like a list, but a list in both columns is one.
-    if (typeof row.prompt === "object" || values.every(Array.isArray)) {
+    // Only lists are: a text that looks like one, as JSON to be learned does, is a text.
+    if (Array.isArray(row.prompt)) {
       return { example: promptMessages(row, where), used: [...used, ...CHAT_KEYS] };
     }
     return completion(row, used, [], where);
