@@ -7,11 +7,11 @@
 import { DataError } from "../errors.ts";
 import { type FileBytes, startsWith } from "./bytes.ts";
 
-/** The formats of data files. */
-export const DATA_FORMATS = ["json", "csv", "tsv", "text", "parquet"] as const;
-
 /** A format of data files: `json` is JSON lines or an array, told apart by the first character. */
-export type DataFormat = typeof DATA_FORMATS[number];
+export type DataFormat = "json" | "csv" | "tsv" | "text" | "parquet";
+
+/** The formats of data files. */
+export const DATA_FORMATS: readonly DataFormat[] = ["json", "csv", "tsv", "text", "parquet"];
 
 /** Formats by the ending of a name; every other name is taken for JSON. */
 const ENDINGS: Readonly<Record<string, DataFormat>> = {
