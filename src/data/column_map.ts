@@ -24,7 +24,18 @@ const DATA_COLUMNS: ReadonlySet<string> = new Set([
   ...KNOWN_KEYS,
   ...["conversation", "dialogue", "dialog", "turns", "system_prompt", "context", "question"],
   ...["query", "answer", "answers", "response", "responses", "target", "solution", "reasoning"],
-  ...["thinking", "chosen", "rejected", "label", "content", "document", "passage", "code"],
+  ...[
+    "thinking",
+    "chosen",
+    "rejected",
+    "label",
+    "content",
+    "document",
+    "passage",
+    "code",
+    "functions",
+  ],
+  ...["position_ids", "seq_lengths"],
   ...["image", "images", "audio", "audios", "video", "videos"],
 ]);
 

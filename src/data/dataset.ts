@@ -71,14 +71,16 @@ export class Dataset {
    */
   static from(source: DataSource, options: DatasetOptions = {}): Dataset {
     checkOptions(options);
-    if (source instanceof URL) {
-      if (source.protocol !== "file:") {
+    const address = typeof source === "string" && /^(https?|file):\/\//i.test(source);
+    if (address || source instanceof URL) {
+      const url = new URL(source);
+      if (url.protocol !== "file:") {
         throw new OptionError(
-          `Cannot read data from ${source.href}: only file: URLs can be read at once; download it ` +
+          `Cannot read data from ${url.href}: only file: URLs can be read at once; download it ` +
             "first, or by Dataset.open",
         );
       }
-      return new Dataset(oneFile(fileURLToPath(source)), options, []);
+      return new Dataset(oneFile(fileURLToPath(url)), options, []);
     }
     if (typeof source === "string") return new Dataset(oneFile(source), options, []);
     const iterable = typeof source === "object" && source !== null &&
@@ -165,6 +167,18 @@ export class Dataset {
     const files = this.#files;
     if (files === null) return "the data";
     return files.length === 1 ? files[0].name : `${files[0].name} and ${files.length - 1} more`;
+  }
+
+  /**
+   * How several files are joined, which decides the order of rows; empty for one.
+   *
+   * @internal
+   */
+  get mixture(): string {
+    const source = this.#source;
+    if ("rows" in source || (source.length === 1 && source[0].files.length === 1)) return "";
+    const parts = source.map(({ files, weight }) => `${files.length} files × ${weight}`);
+    return `, data of ${parts.join(" and ")}`;
   }
 
   /** Whether these are the rows that a split held out. */

@@ -141,7 +141,7 @@ export class DirectLoader implements Loader {
     const { sequenceLength, packing, shuffle, shuffleBuffer, seed, trainOnPrompt } = this.#options;
     return `sequenceLength ${sequenceLength}, packing ${packing}, shuffle ` +
       `${shuffle ? `of ${shuffleBuffer} rows by seed ${seed}` : "off"}, ` +
-      `trainOnPrompt ${trainOnPrompt}`;
+      `trainOnPrompt ${trainOnPrompt}${this.#dataset.mixture}`;
   }
 
   /** The windows of an epoch, from the one that starts after `skip` rows. */
@@ -205,7 +205,12 @@ export class DirectLoader implements Loader {
     } catch (error) {
       if (!skipBadRows || !(error instanceof DataError)) throw error;
       statistics.badRows++;
-      statistics.firstBadRow ??= error.message;
+      // Rows come shuffled, but the first in the order of the data is where one looks.
+      const place = (row.file ?? 0) * 2 ** 32 + row.index;
+      if (statistics.firstBadPlace === null || place < statistics.firstBadPlace) {
+        statistics.firstBadRow = error.message;
+        statistics.firstBadPlace = place;
+      }
       return [];
     }
     if (example === null) {

@@ -8,7 +8,7 @@ import { DataError } from "../errors.ts";
 import { alpacaPrompt } from "./alpaca.ts";
 import { type ColumnMap, isOptional, looksLikeData } from "./column_map.ts";
 import { conversation, promptMessages, turns } from "./conversations.ts";
-import { describe, type Row, string, tokenRow } from "./row_values.ts";
+import { describe, type Row, string, TARGET_MASKS, tokenRow } from "./row_values.ts";
 import type { Example } from "./types.ts";
 
 /** What is known of a row besides its values. */
@@ -95,7 +95,7 @@ const CHAT_KEYS = ["system", "history", "tools", "documents", "chat_template_kwa
 function match(row: Row, where: string): Match | undefined {
   const has = (key: string) => row[key] !== undefined;
   if (has("input_ids")) {
-    const used = ["input_ids", "labels", "attention_mask"];
+    const used = ["input_ids", "labels", "attention_mask", ...TARGET_MASKS];
     return { example: { kind: "ids", ...tokenRow(row, where) }, used };
   }
   const conversations = CONVERSATION_KEYS.find(has);

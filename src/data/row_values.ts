@@ -64,9 +64,14 @@ export function withoutNulls<T>(value: T): T {
   return Object.fromEntries(fields.map(([name, field]) => [name, withoutNulls(field)])) as T;
 }
 
+/** Columns in which 0 says that a token is no target, as TRL and others write them beside ids. */
+export const TARGET_MASKS: readonly string[] = [
+  ...["completion_mask", "assistant_masks", "assistant_mask", "loss_mask"],
+];
+
 /**
  * The ids of a row of ready-made tokens, and its labels: ids at both ends that the attention mask
- * covers are padding, and left out.
+ * covers are padding, and left out; where one of {@linkcode TARGET_MASKS} is 0, there is no label.
  *
  * @throws {DataError} for values that are no ids, or lists of different lengths.
  */
@@ -75,27 +80,36 @@ export function tokenRow(
   where: string,
 ): { inputIds: ArrayLike<number>; labels: ArrayLike<number> | undefined } {
   const inputIds = tokenIds(row, "input_ids", where);
-  const labels = row.labels === undefined ? undefined : tokenIds(row, "labels", where);
+  let labels = row.labels === undefined ? undefined : tokenIds(row, "labels", where);
   if (labels && labels.length !== inputIds.length) {
     throw new DataError(
       `Cannot read ${where}: it has ${inputIds.length} input_ids and ${labels.length} labels; ` +
         "give one label per id",
     );
   }
+  for (const key of TARGET_MASKS) {
+    if (row[key] === undefined) continue;
+    const mask = maskValues(row, key, inputIds.length, where);
+    labels = Array.from(labels ?? inputIds, (label, i) => mask[i] === 0 ? IGNORED_LABEL : label);
+  }
   if (row.attention_mask === undefined) return { inputIds, labels };
-  const [start, end] = unmasked(tokenIds(row, "attention_mask", where), inputIds.length, where);
+  const mask = maskValues(row, "attention_mask", inputIds.length, where);
+  const [start, end] = unmasked(mask, inputIds.length, where);
   const cut = (values: ArrayLike<number>) => Array.prototype.slice.call(values, start, end);
   return { inputIds: cut(inputIds), labels: labels && cut(labels) };
 }
 
+function maskValues(row: Row, key: string, length: number, where: string): ArrayLike<number> {
+  const mask = tokenIds(row, key, where);
+  if (mask.length === length) return mask;
+  throw new DataError(
+    `Cannot read ${where}: it has ${length} input_ids and ${mask.length} values of ${key}; give ` +
+      "one value per id",
+  );
+}
+
 /** The range of a mask that is 1; everything else must be 0. */
 function unmasked(mask: ArrayLike<number>, length: number, where: string): [number, number] {
-  if (mask.length !== length) {
-    throw new DataError(
-      `Cannot read ${where}: it has ${length} input_ids and ${mask.length} values of ` +
-        "attention_mask; give one value per id",
-    );
-  }
   let start = 0;
   let end = length;
   while (start < end && mask[start] === 0) start++;
@@ -110,11 +124,7 @@ function unmasked(mask: ArrayLike<number>, length: number, where: string): [numb
   return [start, end];
 }
 
-function tokenIds(
-  row: Row,
-  key: "input_ids" | "labels" | "attention_mask",
-  where: string,
-): ArrayLike<number> {
+function tokenIds(row: Row, key: string, where: string): ArrayLike<number> {
   const value = structured(row, key, where);
   if (!Array.isArray(value) && !(ArrayBuffer.isView(value) && "length" in value)) {
     throw new DataError(

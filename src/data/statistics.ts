@@ -12,6 +12,7 @@ export function emptyStatistics(): LoaderStatistics {
     rows: 0,
     badRows: 0,
     firstBadRow: null,
+    firstBadPlace: null,
     documents: 0,
     tokens: 0,
     targets: 0,

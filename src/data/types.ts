@@ -89,8 +89,10 @@ export interface LoaderStatistics {
   rows: number;
   /** Rows skipped because they were malformed (`skipBadRows`). */
   badRows: number;
-  /** The error of the first bad row, or null. */
+  /** The error of the first bad row in the order of the data, or null. */
   firstBadRow: string | null;
+  /** Its place in that order, or null. */
+  firstBadPlace: number | null;
   /** Documents kept. */
   documents: number;
   /** Tokens of the documents kept. */

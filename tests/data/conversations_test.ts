@@ -250,6 +250,20 @@ Deno.test("padding that the attention mask covers is left out at both ends", () 
     of({ input_ids: Uint32Array.of(5, 6), attention_mask: Uint8Array.of(1, 0) }),
     { kind: "ids", inputIds: [5], labels: undefined },
   );
+  assertEquals(ids({ attention_mask: [0, 1, 1, 1], completion_mask: [0, 0, 0, 1] }), {
+    kind: "ids",
+    inputIds: [6, 7, 8],
+    labels: [-100, -100, 8],
+  });
+  assertEquals(ids({ labels: [-100, 6, 7, 8], assistant_masks: [1, 1, 0, 1] }), {
+    kind: "ids",
+    inputIds: [5, 6, 7, 8],
+    labels: [-100, 6, -100, 8],
+  });
+  assertStringIncludes(
+    refusal({ input_ids: [5, 6], completion_mask: [1] }),
+    "2 input_ids and 1 values of completion_mask",
+  );
   const message = (attention_mask: unknown) => refusal({ input_ids: [5, 6, 7], attention_mask });
   assertStringIncludes(message([1, 0, 1]), '"attention_mask" has 0 at position 1, between');
   assertStringIncludes(message([1, 2, 2]), "has 2 at position 1");

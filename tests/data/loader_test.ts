@@ -46,6 +46,7 @@ Deno.test("a packed batch, element by element", async () => {
     rows: 3,
     badRows: 0,
     firstBadRow: null,
+    firstBadPlace: null,
     documents: 3,
     tokens: 12,
     targets: 8,

@@ -49,6 +49,15 @@ Deno.test("the first malformed row in the order of the file is the one that is n
   assertStringIncludes((await assertRejects(look, DataError)).message, "the data row 0: it has");
 });
 
+Deno.test("of malformed rows that are skipped the first in the order of the file is named", async () => {
+  const rows = Array.from({ length: 60 }, (_, i) => i % 3 === 2 ? { question: i } : ROWS[0]);
+  const settings = { ...options, epochs: 1, skipBadRows: true };
+  const loader = new DirectLoader(Dataset.from(rows), new PieceEncoder(), settings);
+  await collect(loader);
+  assertEquals(loader.statistics.badRows, 20);
+  assertStringIncludes(dataWarnings(loader.statistics)[0], "Cannot read the data row 2: it has");
+});
+
 Deno.test("rows that can be read only once are left for training", async () => {
   const once = function* () {
     yield* ROWS;

@@ -216,6 +216,12 @@ Deno.test("several files resume bit for bit, in a worker as on the calling threa
     const expected = await collect(new DirectLoader(dataset, null, options));
     const loader = await openLoader({ dataset, ...options });
     assertEquals((await collect(loader)).map(fingerprint), expected.map(fingerprint));
+    const other = await Dataset.open(names, { weights: [1, 2] });
+    await assertRejects(
+      () => collect(new DirectLoader(other, null, options), expected[0].position),
+      OptionError,
+      "data of 1 files × 1 and 1 files × 1.5, but this loader has",
+    );
     for (const at of [0, 5, expected.length - 2]) {
       const rest = await collect(new DirectLoader(dataset, null, options), expected[at].position);
       assertEquals(rest.map(fingerprint), expected.slice(at + 1).map(fingerprint));
