@@ -41,29 +41,42 @@ export function recognise(
       `Cannot read ${where}: it is ${describe(row)}; give one JSON object per row`,
     );
   }
-  const present = without(row as Row, (value) => value === null || value === undefined);
+  const present = without(row as Row, isNone);
   const mapped = mapColumns(row as Row, columns, where);
-  const filled = (values: Row) => without(values, (value) => value === "");
-  const all = { ...present, ...mapped };
-  const found = (table ? match(filled(mapped), where) ?? match(filled(all), where) : undefined) ??
-    match(mapped, where) ?? match(all, where);
+  const isMapped = Object.keys(columns).length > 0;
+  const all = isMapped ? { ...present, ...mapped } : present;
+  const rows = isMapped ? [mapped, all] : [all];
+  const found = (table ? firstMatch(rows.map((it) => without(it, isBlank)), where) : undefined) ??
+    firstMatch(rows, where);
   if (found === undefined) throw unknownFormat(row as Row, all, where);
   if (onUnused) {
-    const used = new Set([...found.used, ...found.used.map((key) => columns[key])]);
-    const unused = Object.keys(present).filter((key) =>
-      looksLikeData(key) && !used.has(key) && !isEmpty(present[key])
-    );
-    if (unused.length > 0) onUnused(unused);
+    // Rows are many: nothing is made where all is used.
+    const isUsed = (key: string) =>
+      found.used.includes(key) || found.used.some((used) => columns[used] === key);
+    let unused: string[] | undefined;
+    for (const key in present) {
+      if (looksLikeData(key) && !isUsed(key) && !isEmpty(present[key])) (unused ??= []).push(key);
+    }
+    if (unused !== undefined) onUnused(unused);
   }
   return found.example;
+}
+
+function firstMatch(rows: readonly Row[], where: string): Match | undefined {
+  for (const row of rows) {
+    const found = match(row, where);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** The values that the map names, by the keys that it gives them. */
 function mapColumns(row: Row, columns: ColumnMap, where: string): Row {
   const mapped: Record<string, unknown> = {};
-  for (const [key, column] of Object.entries(columns)) {
+  for (const key in columns) {
+    const column = columns[key];
     const value = row[column];
-    if (Object.hasOwn(row, column) && value !== null && value !== undefined) {
+    if (Object.hasOwn(row, column) && !isNone(value)) {
       mapped[key] = value;
     } else if (!isOptional(key)) {
       const found = Object.hasOwn(row, column) ? `, which is ${describe(value)}` : "";
@@ -77,8 +90,19 @@ function mapColumns(row: Row, columns: ColumnMap, where: string): Row {
 }
 
 function without(row: Row, isAbsent: (value: unknown) => boolean): Row {
-  if (!Object.values(row).some(isAbsent)) return row;
-  return Object.fromEntries(Object.entries(row).filter(([, value]) => !isAbsent(value)));
+  for (const key in row) {
+    if (!isAbsent(row[key])) continue;
+    return Object.fromEntries(Object.entries(row).filter(([, value]) => !isAbsent(value)));
+  }
+  return row;
+}
+
+function isNone(value: unknown): boolean {
+  return value === null || value === undefined;
+}
+
+function isBlank(value: unknown): boolean {
+  return value === "";
 }
 
 function isEmpty(value: unknown): boolean {
