@@ -49,7 +49,8 @@ export interface PeftAdapter {
 
 /** The file by which an adapter folder is known. */
 export const ADAPTER_CONFIG_FILE = "adapter_config.json";
-const WEIGHTS_FILE = "adapter_model.safetensors";
+/** The weights of an adapter folder. */
+export const ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors";
 const PREFIX = "base_model.model.";
 
 /** Settings with which an adapter is something other than `W + scale · B · A`. */
@@ -84,7 +85,7 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
   const configPath = join(folder, ADAPTER_CONFIG_FILE);
   const fields = new JsonFields(await readJson(configPath), `"${configPath}"`);
   const scaling = parseScaling(fields);
-  const weightsPath = join(folder, WEIGHTS_FILE);
+  const weightsPath = join(folder, ADAPTER_WEIGHTS_FILE);
   if (!await exists(weightsPath)) {
     throw new FileError(
       `Cannot find "${weightsPath}": adapters are read only from safetensors; save the adapter ` +
@@ -195,7 +196,7 @@ export async function writePeftAdapter(
   } catch (error) {
     throw toFileError("create", folder, error);
   }
-  await writeSafetensors(join(folder, WEIGHTS_FILE), sources(adapter));
+  await writeSafetensors(join(folder, ADAPTER_WEIGHTS_FILE), sources(adapter));
   await writeFileAtomically(
     join(folder, ADAPTER_CONFIG_FILE),
     JSON.stringify(config, null, 2) + "\n",
