@@ -166,13 +166,14 @@ async function readTensors(file: SafetensorsFile, rank: number): Promise<PeftAda
 /**
  * Writes an adapter in float32 that PEFT loads, into a folder that is created when missing.
  *
- * @param options `baseModel` is the path or name of the model the adapter belongs to.
+ * @param options `baseModel` is the path or name of the model the adapter belongs to, `baseRevision`
+ * the commit of one on a hub.
  * @throws {FileError} if a file cannot be written, or a factor's length is not that of its shape.
  */
 export async function writePeftAdapter(
   folder: string,
   adapter: PeftAdapter,
-  options: { baseModel: string },
+  options: { baseModel: string; baseRevision?: string },
 ): Promise<void> {
   const { rank, alpha, targetModules, useRslora } = adapter.config;
   const config = {
@@ -186,6 +187,7 @@ export async function writePeftAdapter(
     modules_to_save: null,
     peft_type: "LORA",
     r: rank,
+    revision: options.baseRevision ?? null,
     target_modules: targetModules,
     task_type: "CAUSAL_LM",
     use_dora: false,

@@ -127,8 +127,9 @@ export class HubServer implements AsyncDisposable {
       return refuse(401, "", "Invalid username or password.");
     }
     if (path === "/api/repos/create") return this.#create(await request.json(), given);
-    const api = /^\/api\/(models|datasets)\/([^/]+\/[^/]+)\/(revision|tree|preupload|commit)\/(.+)$/
-      .exec(path);
+    const api =
+      /^\/api\/(models|datasets)\/([^/]+\/[^/]+)\/(revision|tree|preupload|commit|branch)\/(.+)$/
+        .exec(path);
     const lfs = /^\/(?:(datasets)\/)?([^/]+\/[^/]+)\.git\/info\/lfs\/objects\/batch$/.exec(path);
     const file = /^\/(?:(datasets)\/)?([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path);
     const [kind = "models", name] = (api ?? lfs ?? file)?.slice(1) ?? [];
@@ -138,6 +139,10 @@ export class HubServer implements AsyncDisposable {
     }
     if (lfs) return this.#batch(await request.json());
     if (api?.[3] === "preupload") return this.#preupload(await request.json());
+    if (api?.[3] === "branch") {
+      repo.refs.set(api[4], repo.refs.get("main")!);
+      return Response.json({});
+    }
     if (api?.[3] === "commit") return this.#take(repo, api[4], await request.text());
     const revision = api ? api[4] : file![3];
     const commit = repo.commits.has(revision) ? revision : repo.refs.get(revision);
@@ -238,7 +243,9 @@ export class HubServer implements AsyncDisposable {
     }
     if (this.#repos.has(key)) return refuse(409, "", "You already created this model repo");
     const access = visibility === "private" ? "private" : "public";
-    this.#repos.set(key, { commits: new Map(), refs: new Map(), access, tags: [] });
+    const repo: Repo = { commits: new Map(), refs: new Map(), access, tags: [] };
+    this.#repos.set(key, repo);
+    this.#commit(repo, "main", new Map([[".gitattributes", toBytes("*.safetensors filter=lfs")]]));
     return Response.json({ url: `${this.endpoint}/${id}`, id: "1" });
   }
 

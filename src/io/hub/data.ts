@@ -10,7 +10,7 @@ import type { FetchOptions } from "./model.ts";
 import { type DataName, parseDataName, showRepo } from "./names.ts";
 import { hubSettings } from "./settings.ts";
 import { fetchSnapshot, type RepoContents } from "./snapshot.ts";
-import { findSubsets, isDefault, type Subset, type Subsets } from "./splits.ts";
+import { DEFAULT_SUBSET, findSubsets, type Subset } from "./splits.ts";
 
 const CARD = "README.md";
 
@@ -55,22 +55,25 @@ async function chooseFiles(
   }
   const { subset, split } = choosePart(name, part, subsets);
   const files = subset.splits.get(split)!;
+  expectAll(name, files);
   if (part === undefined) {
-    onNotice(`of ${name}, ${showPart(subset, split, subsets)} is read: ${files.length} files`);
+    onNotice(`of ${name}, ${showPart(subset, split)} is read: ${count(files.length, "file")}`);
   }
   return files;
 }
 
-function choosePart(name: string, part: string | undefined, subsets: Subsets) {
+function choosePart(name: string, part: string | undefined, subsets: readonly Subset[]) {
   const [first, second] = part?.split("/") ?? [];
   const named = subsets.find((subset) => subset.name === first);
-  const usual = subsets.find((subset) => isDefault(subset, subsets));
+  const usual = subsets.find(({ isDefault }) => isDefault);
   const refuse = (problem: string) => {
     const all = subsets.flatMap((subset) =>
-      [...subset.splits.keys()].map((split) => `${name}:${showPart(subset, split, subsets)}`)
+      [...subset.splits.keys()].map((split) => `${name}:${showPart(subset, split)}`)
     );
     const shown = all.length > 12 ? [...all.slice(0, 12), `${all.length - 12} more`] : all;
-    return new DataError(`Cannot use the data set "${name}" as ${problem}: give one of ${shown.join(", ")}`);
+    return new DataError(
+      `Cannot use the data set "${name}" as ${problem}: give one of ${shown.join(", ")}`,
+    );
   };
   if (second !== undefined) {
     if (!named?.splits.has(second)) throw refuse(`it has no "${part}"`);
@@ -87,6 +90,25 @@ function choosePart(name: string, part: string | undefined, subsets: Subsets) {
 }
 
 /** A split as it is named behind the colon. */
-function showPart(subset: Subset, split: string, subsets: Subsets): string {
-  return isDefault(subset, subsets) ? split : `${subset.name}/${split}`;
+function showPart({ name }: Subset, split: string): string {
+  return name === DEFAULT_SUBSET ? split : `${name}/${split}`;
+}
+
+function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? "" : "s"}`;
+}
+
+/** Of files that say how many they are, all must be there: a cache may have been filled in part. */
+function expectAll(name: string, files: readonly string[]): void {
+  const counted = files.map((path) => /^(.*)-\d{5}-of-(\d{5})/.exec(path)).filter((match) =>
+    match !== null
+  );
+  for (const [series, group] of Map.groupBy(counted, ([, stem, count]) => `${stem} ${count}`)) {
+    const count = Number(series.slice(-5));
+    if (group.length === count) continue;
+    throw new DataError(
+      `Cannot use the data set "${name}" as ${group.length} of ${count} files ` +
+        `"${series.slice(0, -6)}-…" are there: fetch it again, with a network`,
+    );
+  }
 }

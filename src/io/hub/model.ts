@@ -73,7 +73,13 @@ export async function fetchModel(name: string, options: FetchOptions = {}): Prom
   return folder;
 }
 
-/** The wanted files, that by which the folder is known last. */
+/** Whether a file of this name belongs to a model or an adapter. */
+export function isUsedFile(path: string): boolean {
+  return SMALL_FILES.includes(path) || TEMPLATES.test(path) || /^[^/]+\.safetensors$/.test(path) ||
+    [CONFIG_FILE, WEIGHTS_INDEX_FILE, ADAPTER_CONFIG_FILE].includes(path);
+}
+
+/** The wanted files. */
 async function chooseFiles(repo: Repo, contents: RepoContents): Promise<string[]> {
   const { paths } = contents;
   const has = (path: string) => paths.includes(path);

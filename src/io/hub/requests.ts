@@ -28,6 +28,9 @@ export class RefusedError extends HubError {
 /** How often a request is sent before it fails. */
 const ATTEMPTS = 4;
 
+/** What requests are for: messages name it. */
+export type Action = "fetch" | "push";
+
 /** `fetch` with the headers that go with it. */
 export type Fetch = typeof fetch;
 
@@ -35,9 +38,9 @@ export type Fetch = typeof fetch;
  * A `fetch` for requests about a repository. Those that change nothing are repeated when the
  * connection fails or the hub is overloaded; a refusal is thrown as a sentence.
  */
-export function hubFetch(hub: HubSettings, repo: Repo): Fetch {
+export function hubFetch(hub: HubSettings, repo: Repo, action: Action = "fetch"): Fetch {
   return async (input, init) => {
-    const repeatable = ["GET", "HEAD"].includes(init?.method ?? "GET");
+    const repeatable = ["GET", "HEAD", "PUT"].includes(init?.method ?? "GET");
     const signal = hub.signal && init?.signal
       ? AbortSignal.any([hub.signal, init.signal])
       : hub.signal ?? init?.signal;
@@ -46,14 +49,14 @@ export function hubFetch(hub: HubSettings, repo: Repo): Fetch {
       try {
         const response = await fetch(input, { ...init, signal });
         if (response.ok) return response;
-        const error = await refusal(response, hub, repo);
+        const error = await refusal(response, hub, repo, action);
         if (last || !(response.status === 429 || response.status >= 500)) throw error;
       } catch (error) {
         signal?.throwIfAborted();
         if (error instanceof HubError) throw error;
         const refused = toFileError("connect to", hub.endpoint, error);
         if (refused !== error) throw refused; // a permission of Deno
-        if (last) throw unreachable(hub, repo, error);
+        if (last) throw unreachable(hub, repo, action, error);
       }
       await pause(hub.retryMs * 2 ** (attempt - 1), signal);
     }
@@ -94,13 +97,17 @@ export function authorization({ token }: HubSettings): Record<string, string> {
 }
 
 /** What the connection failed of. */
-export function unreachable(hub: HubSettings, repo: Repo, error: unknown): UnreachableError {
+function unreachable(hub: HubSettings, repo: Repo, action: Action, error: unknown) {
   const host = new URL(hub.endpoint).host;
+  const remedy = action === "fetch"
+    ? `check the network and HTTPS_PROXY, or run ${
+      byHand(repo)
+    } where there is one and give that folder`
+    : "check the network and HTTPS_PROXY and run the same command again, which sends only what is not there yet";
   return new UnreachableError(
-    `Cannot fetch "${showRepo(repo)}" as ${host} cannot be reached (${
+    `Cannot ${action} "${showRepo(repo)}" as ${host} cannot be reached (${
       causeOf(error)
-    }): check the ` +
-      `network and HTTPS_PROXY, or run ${byHand(repo)} where there is one and give that folder`,
+    }): ${remedy}`,
     { cause: error },
   );
 }
@@ -112,11 +119,18 @@ function causeOf(error: unknown): string {
   return message.split(": ").slice(-2).join(": ");
 }
 
-async function refusal(response: Response, hub: HubSettings, repo: Repo): Promise<RefusedError> {
+async function refusal(
+  response: Response,
+  hub: HubSettings,
+  repo: Repo,
+  action: Action,
+): Promise<RefusedError> {
   const { status, headers } = response;
   const said = headers.get("X-Error-Message") ?? await messageIn(response);
   const code = headers.get("X-Error-Code") ?? "";
-  return new RefusedError(sentence(status, code, said, hub, repo), status);
+  const found = { status, code, said };
+  const words = action === "fetch" ? refusedFetch(found, hub, repo) : refusedPush(found, hub, repo);
+  return new RefusedError(words, status);
 }
 
 async function messageIn(response: Response): Promise<string> {
@@ -129,7 +143,25 @@ async function messageIn(response: Response): Promise<string> {
   }
 }
 
-function sentence(status: number, code: string, said: string, hub: HubSettings, repo: Repo) {
+/** What a hub answered. */
+interface Answer {
+  status: number;
+  /** Its `X-Error-Code`. */
+  code: string;
+  /** What it says for people. */
+  said: string;
+}
+
+function refusedPush({ status, said }: Answer, hub: HubSettings, repo: Repo): string {
+  const reason = `${new URL(hub.endpoint).host} answers ${status}${said ? ` (${said})` : ""}`;
+  const tokens = `${hub.endpoint}/settings/tokens`;
+  const remedy = status === 401 || status === 403 || status === 404
+    ? `set HF_TOKEN to a token from ${tokens} that may write there`
+    : "try again later, which sends only what is not there yet";
+  return `Cannot push "${showRepo(repo)}" as ${reason}: ${remedy}`;
+}
+
+function refusedFetch({ status, code, said }: Answer, hub: HubSettings, repo: Repo): string {
   const { host } = new URL(hub.endpoint);
   const [what, name] = [repo.kind === "model" ? "model" : "data set", showRepo(repo)];
   const page = pageAddress(hub, repo);

@@ -29,7 +29,7 @@ export interface RepoContents {
   readText(path: string): Promise<string>;
 }
 
-/** Names the wanted files, in the order of their importance: the last one comes when all others are there. */
+/** Names the wanted files. */
 export type Choose = (contents: RepoContents) => Promise<readonly string[]>;
 
 /** What was fetched. */
@@ -149,43 +149,41 @@ class Transfer {
     readonly onProgress: ((progress: FetchProgress) => void) | undefined,
   ) {}
 
-  /** Downloads those of the files that are missing, the last one after all others. */
+  /**
+   * Downloads those of the files that are missing. They appear in the folder together, at the end: a
+   * folder that was cut off does not look like a whole one when the hub cannot be asked.
+   */
   async fetch(files: readonly RepoFile[]): Promise<void> {
+    const { hub, cache, commit } = this;
+    const unlinked: RepoFile[] = [];
     const missing: RepoFile[] = [];
     for (const file of files) {
-      if (!await exists(join(this.cache.snapshot(this.commit), file.path))) missing.push(file);
+      if (await exists(join(cache.snapshot(commit), file.path))) continue;
+      unlinked.push(file);
+      if (!await exists(cache.blob(file.hash))) missing.push(file);
     }
-    if (missing.length === 0) return;
-    this.#totalBytes += missing.reduce((sum, { size }) => sum + size, 0);
-    this.#count(0);
-    await eachAtOnce(
-      missing.slice(0, -1),
-      this.hub.signal,
-      (file, signal) => this.#one(file, signal),
-    );
-    await this.#one(missing.at(-1)!, this.hub.signal);
+    if (missing.length > 0) {
+      this.#totalBytes += missing.reduce((sum, { size }) => sum + size, 0);
+      this.#count(0);
+      await eachAtOnce(missing, hub.signal, (file, signal) => this.#download(file, signal));
+    }
+    for (const { path, hash } of unlinked) await cache.link(commit, path, hash);
   }
 
-  async #one(file: RepoFile, signal: AbortSignal | undefined): Promise<void> {
+  async #download(file: RepoFile, signal: AbortSignal): Promise<void> {
     const { hub, cache, commit } = this;
     const { path, hash, size } = file;
-    {
-      using _ = await cache.lock(hash);
-      signal?.throwIfAborted();
-      if (await exists(cache.blob(hash))) {
-        this.#count(size);
-      } else {
-        await download(file, cache.blob(hash), {
-          url: fileAddress(hub, cache.repo, commit, path),
-          headers: authorization(hub),
-          fetch: hubFetch({ ...hub, signal }, cache.repo),
-          signal,
-          retryMs: hub.retryMs,
-          onBytes: (count) => this.#count(count),
-        });
-      }
-    }
-    await cache.link(commit, path, hash);
+    using _ = await cache.lock(hash);
+    signal.throwIfAborted();
+    if (await exists(cache.blob(hash))) return this.#count(size); // while this one waited
+    await download(file, cache.blob(hash), {
+      url: fileAddress(hub, cache.repo, commit, path),
+      headers: authorization(hub),
+      fetch: hubFetch({ ...hub, signal }, cache.repo),
+      signal,
+      retryMs: hub.retryMs,
+      onBytes: (count) => this.#count(count),
+    });
   }
 
   #count(bytes: number): void {

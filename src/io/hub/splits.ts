@@ -14,14 +14,13 @@ export type Splits = ReadonlyMap<string, readonly string[]>;
 /** A part of a data set that is read by itself. */
 export interface Subset {
   readonly name: string;
+  /** Whether it is read if none is named. */
+  readonly isDefault: boolean;
   readonly splits: Splits;
 }
 
-/** The default first. */
-export type Subsets = readonly Subset[];
-
-/** The name of a subset, where there is only one and nobody named it. */
-const DEFAULT = "default";
+/** The name of the subset that has none. */
+export const DEFAULT_SUBSET = "default";
 
 const DATA_FILE = /\.(parquet|jsonl?|ndjson|csv|tsv|txt)(\.(gz|zst))?$/i;
 /** Files that are about the data. */
@@ -41,27 +40,20 @@ const KEYWORDS: readonly [split: string, words: readonly string[]][] = [
  * @param card The text of its README.md, which may begin with a list of `configs`.
  * @returns The subsets that have files.
  */
-export function findSubsets(paths: readonly string[], card: string): Subsets {
+export function findSubsets(paths: readonly string[], card: string): Subset[] {
   const files = paths.filter((path) => DATA_FILE.test(path) && !NO_DATA.test(path));
   const listed = configsOf(card)
     .map((config) => ({ config, splits: listedSplits(config, files) }))
     .filter(({ splits }) => splits.size > 0)
-    .map(({ config, splits }, i) => ({
-      name: typeof config.config_name === "string" ? config.config_name : `${DEFAULT}${i || ""}`,
-      isDefault: config.default === true,
-      splits,
-    }));
-  if (listed.length > 0) {
-    const rank = (one: typeof listed[number]) => one.isDefault ? 0 : one.name === DEFAULT ? 1 : 2;
-    return listed.sort((a, b) => rank(a) - rank(b));
-  }
+    .map(({ config, splits }, i): Subset => {
+      const { config_name: given, default: chosen } = config;
+      const name = typeof given === "string" ? given : `${DEFAULT_SUBSET}${i || ""}`;
+      return { name, isDefault: chosen === true || name === DEFAULT_SUBSET, splits };
+    });
+  if (listed.length === 1) return [{ ...listed[0], isDefault: true }];
+  if (listed.length > 0) return listed;
   const splits = namedSplits(ofOneKind(files));
-  return splits.size > 0 ? [{ name: DEFAULT, splits }] : [];
-}
-
-/** Whether a subset is the one to take if none is named. */
-export function isDefault(subset: Subset, subsets: Subsets): boolean {
-  return subsets.length === 1 || subset.name === DEFAULT;
+  return splits.size > 0 ? [{ name: DEFAULT_SUBSET, isDefault: true, splits }] : [];
 }
 
 /** What the front matter of a card lists. */
