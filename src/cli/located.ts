@@ -32,7 +32,7 @@ interface ModelValues {
  */
 export async function locate<T extends ModelValues>(values: T, terminal: Terminal): Promise<T> {
   const { model, adapter } = values;
-  const given = adapter === undefined ? undefined : await locateModel(adapter, terminal);
+  const given = adapter === undefined ? undefined : await locateModel(adapter, terminal, "adapter");
   if (model === undefined) return { ...values, ...given && { adapter: given } };
   const folder = await locateModel(model, terminal);
   if (!await isAdapterFolder(folder)) {
@@ -55,13 +55,17 @@ export async function locate<T extends ModelValues>(values: T, terminal: Termina
  * @throws {FileError} for what is neither there nor a name on a hub.
  * @throws {HubError} if the hub does not give it.
  */
-export async function locateModel(text: string, terminal: Terminal): Promise<string> {
+export async function locateModel(
+  text: string,
+  terminal: Terminal,
+  what: "model" | "adapter" = "model",
+): Promise<string> {
   const repo = parseModelName(text);
   if (await exists(text)) return takePath(text, repo !== null, terminal);
   if (repo === null) {
     throw new FileError(
-      `Cannot find the model "${text}": there is no such folder, and a name on the hub looks like ` +
-        "ORG/NAME or ORG/NAME@REVISION; check it",
+      `Cannot find the ${what} "${text}": there is no such folder, and names on the hub are as ` +
+        "ORG/NAME or ORG/NAME@REVISION; check the path",
     );
   }
   const folder = await transferring(text, terminal, (options) => fetchModel(text, options));

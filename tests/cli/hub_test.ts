@@ -246,7 +246,7 @@ Deno.test("a path that exists wins over a name on the hub, and what is neither i
     const model = await runCommand(`eval --model tiny --data org/rows`);
     assertMatch(
       model.err,
-      /error: Cannot find the model "tiny": there is no such folder, and a name on the hub looks like ORG\/NAME/,
+      /error: Cannot find the model "tiny": there is no such folder, and names on the hub are as ORG\/NAME/,
     );
     const rows = await runCommand(`eval --model org/tiny --data data/rows.jsonl`);
     assertMatch(rows.err, /error: Cannot read "data\/rows.jsonl": there is no such file or folder/);

@@ -28,6 +28,8 @@ export interface Faults {
   wrongAnswers?: number;
   /** So many answers to anything are of this status. */
   status?: { code: number; times: number };
+  /** So many uploads of large files are read and then refused. */
+  refusePuts?: number;
   /** Ranges are ignored: every answer begins at the start. */
   noRanges?: boolean;
   /** Milliseconds between pieces of a large file. */
@@ -155,7 +157,7 @@ export class HubServer implements AsyncDisposable {
     if (repo.access === "gated" && given === null) {
       return refuse(401, "GatedRepo", "Access to this model is restricted.");
     }
-    return this.#file(request, files.get(file![4]), file![4]);
+    return this.#file(request, files.get(file![4]), file![4], commit);
   }
 
   #tree(files: Map<string, Uint8Array<ArrayBuffer>>, url: URL, start: number): Response {
@@ -174,14 +176,24 @@ export class HubServer implements AsyncDisposable {
     return Response.json(entries.slice(start, start + PAGE), { headers });
   }
 
-  #file(request: Request, content: Uint8Array<ArrayBuffer> | undefined, path: string): Response {
+  #file(
+    request: Request,
+    content: Uint8Array<ArrayBuffer> | undefined,
+    path: string,
+    commit: string,
+  ): Response {
     if (!content) return refuse(404, "EntryNotFound", "Entry not found");
-    if (!LARGE.test(path)) return this.#content(request, content);
+    const about = { "X-Repo-Commit": commit };
+    if (!LARGE.test(path)) {
+      const oid = sha("sha1", toBytes(`blob ${content.length}\0`), content);
+      return this.#content(request, content, { ...about, ETag: `"${oid}"` });
+    }
     const oid = sha("sha256", content);
     return new Response(null, {
       status: 302,
       headers: {
         Location: `http://127.0.0.1:${this.#cdn.addr.port}/${oid}`,
+        ...about,
         "X-Linked-Size": `${content.length}`,
         "X-Linked-ETag": `"${oid}"`,
       },
@@ -194,6 +206,10 @@ export class HubServer implements AsyncDisposable {
     const oid = new URL(request.url).pathname.slice(1);
     if (request.method === "PUT") {
       const content = new Uint8Array(await request.arrayBuffer());
+      if (this.faults.refusePuts) {
+        this.faults.refusePuts--;
+        return new Response("slow down", { status: 503 });
+      }
       if (sha("sha256", content) !== oid) return refuse(400, "", "Wrong hash");
       this.#store.set(oid, content);
       return new Response(null);
@@ -201,7 +217,11 @@ export class HubServer implements AsyncDisposable {
     return this.#content(request, this.#store.get(oid)!);
   }
 
-  #content(request: Request, whole: Uint8Array<ArrayBuffer>): Response {
+  #content(
+    request: Request,
+    whole: Uint8Array<ArrayBuffer>,
+    about: Record<string, string> = {},
+  ): Response {
     const { faults } = this;
     const range = /^bytes=(\d+)-$/.exec(request.headers.get("range") ?? "");
     const start = range && !faults.noRanges ? Number(range[1]) : 0;
@@ -212,6 +232,7 @@ export class HubServer implements AsyncDisposable {
     }
     const ranged = range !== null && !faults.noRanges;
     const headers: HeadersInit = {
+      ...about,
       // With it, an answer that ends early is a connection that breaks.
       "Content-Length": `${content.length}`,
       ...ranged && { "Content-Range": `bytes ${start}-${whole.length - 1}/${whole.length}` },

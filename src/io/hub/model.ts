@@ -54,7 +54,7 @@ const TEMPLATES = /^additional_chat_templates\/[\w.-]+\.jinja$/;
  * @throws {ModelError} if the repository holds no weights in safetensors.
  * @throws {FileError} if the cache cannot be written.
  * @example
- * ```ts ignore
+ * ```ts
  * import { fetchModel, Model } from "@falqon/webgpu";
  *
  * using model = await Model.load(await fetchModel("HuggingFaceTB/SmolLM2-135M-Instruct"));

@@ -197,6 +197,7 @@ function counted(fetch: Fetch, onProgress: NonNullable<PushOptions["onProgress"]
 class CountedBlob extends Blob {
   #inner: Blob;
   #onBytes: (count: number) => void;
+  #sent = 0;
 
   constructor(inner: Blob, onBytes: (count: number) => void) {
     super([]);
@@ -209,17 +210,15 @@ class CountedBlob extends Blob {
   }
 
   override stream(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    const onBytes = this.#onBytes;
-    let sent = 0;
-    onBytes(0);
+    this.#onBytes(-this.#sent); // it is sent again
+    this.#sent = 0;
     return this.#inner.stream().pipeThrough(
       new TransformStream({
-        transform(piece, controller) {
-          sent += piece.byteLength;
-          onBytes(piece.byteLength);
+        transform: (piece, controller) => {
+          this.#sent += piece.byteLength;
+          this.#onBytes(piece.byteLength);
           controller.enqueue(piece);
         },
-        cancel: () => onBytes(-sent), // it will be sent again
       }),
     );
   }
