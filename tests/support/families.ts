@@ -38,7 +38,7 @@ export const FAMILY_LORA_RUNS: readonly GoldenLora[] = ["llama3", "qwen3", "gemm
   .map((name) => {
     const model = FAMILY_MODELS.find((model) => model.name === name)!;
     const values = `${model.folder}/peft-lora.safetensors`;
-    return { ...model, values, alpha: 8, maxGradNorm: 0, factorTolerance: 1e-4 };
+    return { ...model, values, alpha: 8, maxGradNorm: 0, factorTolerance: 3e-5 };
   });
 
 /** Reads the ids of a prompt, and the likeliest ids after it: each by a pass over all before. */
