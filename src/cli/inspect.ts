@@ -84,7 +84,9 @@ export const inspect: Command = command({
     ...group("Output", { json: toggle("Write JSON, sizes in bytes") }),
   },
   async run(given, terminal, model) {
-    const { model: folder, ...values } = await locate({ ...given, model }, terminal);
+    const { model: folder, ...values } = await locate({ ...given, model }, terminal, {
+      weights: false,
+    });
     const config = await readModelConfig(folder);
     await using device = values.provider && await openDevice(values, terminal);
     const method = await trainingMethod(values, device ?? { hasF16: true }, terminal);

@@ -26,15 +26,22 @@ interface ModelValues {
  * The same flags with folders for what they name. The folder of an adapter as `--model` becomes the
  * model that it belongs to, and `--adapter`.
  *
+ * @param options `weights: false` for a model whose architecture will do.
  * @throws {FileError} for what is neither there nor a name on a hub.
  * @throws {HubError} if the hub does not give it.
  * @throws {UsageError} for an adapter as `--model` beside `--adapter`.
  */
-export async function locate<T extends ModelValues>(values: T, terminal: Terminal): Promise<T> {
+export async function locate<T extends ModelValues>(
+  values: T,
+  terminal: Terminal,
+  options: Pick<FetchOptions, "weights"> = {},
+): Promise<T> {
   const { model, adapter } = values;
-  const given = adapter === undefined ? undefined : await locateModel(adapter, terminal, "adapter");
+  const given = adapter === undefined
+    ? undefined
+    : await locateModel(adapter, terminal, { what: "adapter" });
   if (model === undefined) return { ...values, ...given && { adapter: given } };
-  const folder = await locateModel(model, terminal);
+  const folder = await locateModel(model, terminal, options);
   if (!await isAdapterFolder(folder)) {
     return { ...values, model: folder, ...given && { adapter: given } };
   }
@@ -46,7 +53,7 @@ export async function locate<T extends ModelValues>(values: T, terminal: Termina
   }
   const base = await baseOfAdapter(folder);
   terminal.stderr(`note: "${model}" is an adapter of ${base}, which is loaded with it\n`);
-  return { ...values, model: await locateModel(base, terminal), adapter: folder };
+  return { ...values, model: await locateModel(base, terminal, options), adapter: folder };
 }
 
 /**
@@ -58,7 +65,7 @@ export async function locate<T extends ModelValues>(values: T, terminal: Termina
 export async function locateModel(
   text: string,
   terminal: Terminal,
-  what: "model" | "adapter" = "model",
+  { what = "model", weights = true }: { what?: "model" | "adapter"; weights?: boolean } = {},
 ): Promise<string> {
   const repo = parseModelName(text);
   if (await exists(text)) return takePath(text, repo !== null, terminal);
@@ -68,7 +75,11 @@ export async function locateModel(
         "ORG/NAME or ORG/NAME@REVISION; check the path",
     );
   }
-  const folder = await transferring(text, terminal, (options) => fetchModel(text, options));
+  const folder = await transferring(
+    text,
+    terminal,
+    (options) => fetchModel(text, { ...options, weights }),
+  );
   terminal.stderr(`note: ${text} from the hub: ${folder}\n`);
   return folder;
 }

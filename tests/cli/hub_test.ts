@@ -227,6 +227,50 @@ Deno.test("fetch prints where a model or the files of a split are", () =>
     assert(lines.every((line) => line.replace(/\x1b\[K/, "").length <= 60), terminal.err);
   }));
 
+Deno.test("the commands of the page on the hub work in their order", () =>
+  withHub(async (hub, folder) => {
+    hub.add("HuggingFaceTB/SmolLM2-135M-Instruct", await readAll(join(folder, "source")));
+    const rows = ROWS.map(({ prompt, completion }) => ({ question: prompt, answer: completion }));
+    hub.add("openai/gsm8k", {
+      "README.md": "---\nconfigs:\n" +
+        "- {config_name: main, data_files: [{split: train, path: main/train*}, {split: test, path: main/test*}]}\n" +
+        "- {config_name: socratic, data_files: socratic/*}\n---\n",
+      "main/train.jsonl": jsonl(rows.slice(0, 16)),
+      "main/test.jsonl": jsonl(rows.slice(16)),
+      "socratic/train.jsonl": jsonl(rows.slice(0, 1)),
+    }, { kind: "datasets" });
+    const page = await Deno.readTextFile(new URL("../../docs/HUB.md", import.meta.url));
+    const commands = [...page.matchAll(/^deno run -A jsr:@falqon\/webgpu\/cli (.+)$/gm)].map(
+      ([, line]) =>
+        [...line.replace(/ +#.*$/, "").matchAll(/"([^"]*)"|\S+/g)]
+          .map(([word, quoted]) => quoted ?? word),
+    );
+    assertEquals(commands.map(([name]) => name), [
+      "train",
+      "generate",
+      "eval",
+      "fetch",
+      "fetch",
+      "push",
+    ]);
+    const here = Deno.cwd();
+    Deno.chdir(folder);
+    Deno.env.set("HF_TOKEN", TOKEN);
+    try {
+      for (const words of commands) {
+        // The page's run takes hours; this one two steps.
+        const shape = words[0] === "train" ? ["--steps", "2"] : [];
+        if (["train", "eval"].includes(words[0])) shape.push(...SHAPE.split(" "));
+        const terminal = new TestTerminal();
+        assertEquals(await main([...words, ...shape], terminal), 0, terminal.err);
+      }
+      assertEquals(hub.access("ORG/NAME"), "private");
+    } finally {
+      Deno.env.delete("HF_TOKEN");
+      Deno.chdir(here);
+    }
+  }));
+
 Deno.test("a path that exists wins over a name on the hub, and what is neither is said so", () =>
   withHub(async (hub, folder) => {
     const here = Deno.cwd();
