@@ -19,7 +19,7 @@ import type { Command } from "./command_type.ts";
 import { openDataset } from "./data.ts";
 import { locate, shownModel } from "./located.ts";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
-import { savesAdapter, trainingMethod } from "./method.ts";
+import { methodName, savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
 import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
@@ -168,9 +168,7 @@ function introduce(
   const batch = `${batchSize * gradAccumSteps} rows of ${sequenceLength} tokens per step`;
   const from = step > 0 ? `, from step ${step}` : "";
   terminal.stderr(
-    `training ${shownModel(values.model!)} by ${
-      values.method ?? "falqon"
-    } on ${name} (${provider}): ` +
+    `training ${shownModel(values.model!)} by ${methodName(values)} on ${name} (${provider}): ` +
       `${batch}${from}\n`,
   );
 }

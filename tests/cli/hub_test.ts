@@ -97,6 +97,13 @@ Deno.test("train by names, use the adapter, push it, and use it by its name", ()
       /^error: Cannot use --model .+ with --adapter as it is an adapter itself/,
     );
 
+    const inspected = await succeed(`inspect ${out} ${SHAPE}`);
+    assertStringIncludes(inspected.out, "memory to train by lora, 2 rows of 40 tokens");
+    const further = await succeed(
+      `train --model ${out} --data org/rows --steps 1 --output-dir ${folder}/further ${SHAPE}`,
+    );
+    assertMatch(further.err, /\ntraining org\/tiny@[0-9a-f]{7} by lora/);
+    assertStringIncludes(further.out, `adapter: ${folder}/further\n`);
     await succeed(`train --resume-from ${out} --steps 5`);
 
     const stranger = await runCommand(`push me/mine --model ${out}`);
