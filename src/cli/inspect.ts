@@ -6,10 +6,10 @@
 
 import { join } from "node:path";
 import type { Device } from "../gpu/device.ts";
-import type { DryBuffer } from "../gpu/dry_device.ts";
-import { fitsInF16 } from "../gpu/too_large.ts";
+import { fitsInF16, type SizedBuffer } from "../gpu/too_large.ts";
 import { exists } from "../io/exists.ts";
 import { Weights, WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../io/weights.ts";
+import { expectTensors } from "../model/claimed_tensors.ts";
 import {
   type ModelConfig,
   modelTensorShapes,
@@ -48,7 +48,7 @@ interface Inspection {
   /** The most that this machine's GPU binds as one buffer; null without a GPU. */
   bufferLimit: number | null;
   /** Buffers of the run beyond that. */
-  tooLarge: DryBuffer[];
+  tooLarge: SizedBuffer[];
 }
 
 /** What makes a buffer smaller, in the words of the command line. */
@@ -61,7 +61,7 @@ const REMEDIES = {
     "train an adapter over weights in f16 (--method lora --base f16), or take a smaller model",
 } as const;
 
-function remedyFor({ growsWith = "model", size }: DryBuffer, limit: number): string {
+function remedyFor({ growsWith, size }: SizedBuffer, limit: number): string {
   const isWeight = growsWith === "f32 model" || growsWith === "trained";
   return REMEDIES[isWeight && !fitsInF16(size / limit) ? "model" : growsWith];
 }
@@ -87,7 +87,7 @@ export const inspect: Command = command({
     const { model: folder, ...values } = await locate({ ...given, model }, terminal, {
       weights: false,
     });
-    const config = await readModelConfig(folder);
+    const { config, files } = await readFolder(folder);
     await using device = values.provider && await openDevice(values, terminal);
     const method = await trainingMethod(values, device ?? { hasF16: true }, terminal);
     const options = resolveOptions({ ...trainerOptions(values), model: { config } });
@@ -99,7 +99,7 @@ export const inspect: Command = command({
     const inspection: Inspection = {
       config,
       parameters: countParameters(config),
-      files: await listFiles(folder),
+      files,
       training: { method: method.name, batchSize, sequenceLength },
       memory,
       bufferLimit,
@@ -129,13 +129,22 @@ function countParameters(config: ModelConfig): Record<string, number> {
   return counts;
 }
 
-async function listFiles(folder: string): Promise<Record<string, StoredTensors>> {
-  const files: Record<string, StoredTensors> = {};
+/** Reads what a folder says of its model, and holds its weights against that where they are there. */
+async function readFolder(folder: string): Promise<Pick<Inspection, "config" | "files">> {
+  const config = await readModelConfig(folder);
   const stored = await Promise.all(
     [WEIGHTS_FILE, WEIGHTS_INDEX_FILE].map((name) => exists(join(folder, name))),
   );
-  if (!stored.includes(true)) return files;
+  if (!stored.includes(true)) return { config, files: {} };
   using weights = await Weights.open(folder);
+  const files = listFiles(weights);
+  // The files can have a head of its own where config.json ties it.
+  const { plan } = await expectTensors(weights, config.plan, config.quantization);
+  return { config: { ...config, plan, tieWordEmbeddings: plan.head.tied }, files };
+}
+
+function listFiles(weights: Weights): Record<string, StoredTensors> {
+  const files: Record<string, StoredTensors> = {};
   for (const name of weights.names()) {
     const { dtype, shape, byteLength } = weights.info(name);
     const line = files[dtype] ??= { tensors: 0, elements: 0, bytes: 0 };

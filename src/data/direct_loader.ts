@@ -13,6 +13,7 @@
 import { DataError, OptionError } from "../errors.ts";
 import { BatchBuilder } from "./batch.ts";
 import type { Dataset } from "./dataset.ts";
+import { showToken } from "../io/show_token.ts";
 import { fit } from "./truncate.ts";
 import { type LoaderOptions, type ResolvedLoaderOptions, resolveLoaderOptions } from "./options.ts";
 import { packFirstFit } from "./packing.ts";
@@ -91,7 +92,7 @@ export class DirectLoader implements Loader {
           `has ${order}; use the same options`,
       );
     }
-    const pad = this.#encoder?.padTokenId ?? this.#encoder?.eosTokenId ?? 0;
+    const pad = this.#padding();
     const start = from ?? { epoch: 0, drawn: 0, row: 0, batch: 0, statistics: emptyStatistics() };
     this.#statistics = { ...start.statistics };
     let builder = new BatchBuilder(batchSize, sequenceLength, pad);
@@ -211,6 +212,12 @@ export class DirectLoader implements Loader {
     return fit(example, sequenceLength, this.#encoder?.bosTokenId ?? null, statistics);
   }
 
+  /** What fills up rows: a token that the model has, since a tokenizer may have more. */
+  #padding(): number {
+    const ids = [this.#encoder?.padTokenId, this.#encoder?.eosTokenId];
+    return ids.find((id) => typeof id === "number" && id < this.#options.vocabSize) ?? 0;
+  }
+
   #checkVocabulary({ ids, labels }: Document, row: RawRow): void {
     // Plain loops: this visits every token, and callbacks would take a tenth of the loader's time.
     const { vocabSize } = this.#options;
@@ -220,8 +227,9 @@ export class DirectLoader implements Loader {
     if (bad !== undefined) {
       const where = this.#dataset.locate(row);
       throw new DataError(
-        `Cannot train on ${where}: it has the token id ${bad}, but the model's vocabulary has ` +
-          `${vocabSize} entries; use the tokenizer that belongs to the model`,
+        `Cannot use ${where}: it has the ${showToken(bad, this.#encoder)}, but the model's ` +
+          `vocabulary has ${vocabSize} entries; use the tokenizer that belongs to the model, and ` +
+          "leave out tokens that the model was not made for",
       );
     }
   }

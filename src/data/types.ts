@@ -13,6 +13,8 @@ export const IGNORED_LABEL: number = -100;
 export interface TokenEncoder {
   /** Token ids of `text`; the loader adds the special tokens itself. */
   encode(text: string, options: { addSpecialTokens: boolean }): number[];
+  /** The spelling of a token, for messages; null for an id that has none. */
+  tokenOf?(id: number): string | null;
   /** Id that starts a document, or null if the model has none. */
   readonly bosTokenId: number | null;
   /** Id that ends a document, or null if the model has none. */

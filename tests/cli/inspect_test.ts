@@ -44,6 +44,24 @@ Deno.test("inspect counts parameters, dtypes and memory", () =>
     );
   }));
 
+Deno.test("inspect counts a head of its own although config.json ties it, and refuses weights of another model", () =>
+  withFolder(async (folder) => {
+    await writeTinyModel(folder);
+    const flags = "--method full --batch-size 2 --sequence-length 16 --json";
+    const untied = JSON.parse((await runCommand(`inspect ${folder} ${flags}`)).out);
+    const path = join(folder, "config.json");
+    const config = JSON.parse(await Deno.readTextFile(path));
+    await Deno.writeTextFile(path, JSON.stringify({ ...config, tie_word_embeddings: true }));
+    const { code, out, err } = await runCommand(`inspect ${folder} ${flags}`);
+    assertEquals(code, 0, err);
+    assertEquals(JSON.parse(out), untied);
+
+    await Deno.writeTextFile(path, JSON.stringify({ ...config, model_type: "qwen2" }));
+    const other = await runCommand(`inspect ${folder} ${flags}`);
+    assertEquals(other.code, 1);
+    assertMatch(other.err, /has no tensor "model.layers.0.self_attn.q_proj.bias"|bias/);
+  }));
+
 Deno.test("inspect plans for the GPU that it is given", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
