@@ -6,6 +6,7 @@
  */
 
 import { resolve } from "node:path";
+import { STANDARD_INPUT } from "../data/sources.ts";
 import { FileError } from "../errors.ts";
 import { exists } from "../io/exists.ts";
 import { baseOfAdapter, isAdapterFolder } from "../io/hub/base.ts";
@@ -92,16 +93,27 @@ export async function locateModel(
  * @throws {DataError} if it has no such split.
  */
 export async function locateData(text: string, terminal: Terminal): Promise<string[]> {
-  const name = parseDataName(text);
-  if (name === null) return [text];
-  if (await exists(text)) return [takePath(text, true, terminal)];
+  if (text.includes(",") && !await exists(text)) {
+    const parts = text.split(",").map((part) => locateData(part.trim(), terminal));
+    return (await Promise.all(parts)).flat();
+  }
+  if (parseDataName(text) === null) return [text];
+  if (await isHere(text)) return [takePath(text, true, terminal)];
   return await transferring(text, terminal, (options) => fetchData(text, options));
 }
 
-/** How what a flag names is found again from another folder: a path in full, a name as it is. */
-export async function findable(text: string): Promise<string> {
-  const isName = parseDataName(text) !== null && !await exists(text);
-  return isName ? text : resolve(text);
+/**
+ * How what a flag names is found again from another folder: a path in full; names on a hub, addresses
+ * and standard input as they are.
+ */
+export async function lastingName(name: string): Promise<string> {
+  if (name === STANDARD_INPUT || /^[a-z][a-z0-9+.-]+:\/\//i.test(name)) return name;
+  return parseDataName(name) !== null && !await isHere(name) ? name : resolve(name);
+}
+
+/** Whether a path is there, or the folder before a colon and the name of a split. */
+async function isHere(text: string): Promise<boolean> {
+  return await exists(text) || await exists(text.replace(/:[^:]*$/, ""));
 }
 
 /** A model's folder as people know it: by its name on the hub if it is in the cache. */

@@ -16,7 +16,7 @@ import { LOG_FILE } from "../train/log.ts";
 import { Trainer } from "../train/trainer.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
-import { openDataset } from "./data.ts";
+import { openDataset, showDataset } from "./data.ts";
 import { locate, shownModel } from "./located.ts";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
 import { methodName, savesAdapter, trainingMethod } from "./method.ts";
@@ -42,6 +42,7 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const output = named.outputDir ?? "./out";
   const overwrite = named.overwrite ?? false;
   if (resumeFrom === undefined) await expectFree(output, needed(named, "model"), overwrite);
+  if (named.showRows !== undefined) return await showDataset(named, terminal);
   const { data, evalData } = await openData(named, terminal);
   const values = await locate(named, terminal);
   const folder = needed(values, "model");
@@ -128,7 +129,10 @@ async function openData(
       "Cannot use --eval-data and --eval-fraction together as each says what is held out: give one",
     );
   }
-  return { data, evalData: await openDataset(heldOut, values, terminal) };
+  return {
+    data,
+    evalData: await openDataset(heldOut, { ...values, dataWeights: undefined }, terminal),
+  };
 }
 
 /**

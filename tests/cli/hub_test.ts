@@ -34,7 +34,8 @@ function withHub(test: (hub: HubServer, folder: string) => Promise<void>): Promi
     await writeTinyModel(model);
     hub.add("org/tiny", await readAll(model), { tags: ["license:mit", "llama"] });
     hub.add("org/rows", {
-      "train.jsonl": jsonl(ROWS.slice(0, 16)),
+      "train-a.jsonl": jsonl(ROWS.slice(0, 8)),
+      "train-b.jsonl": jsonl(ROWS.slice(8, 16)),
       "test.jsonl": jsonl(ROWS.slice(16)),
     }, { kind: "datasets" });
     await inEnvironment(hub, join(folder, "home"), () => test(hub, folder));
@@ -61,7 +62,7 @@ Deno.test("train by names, use the adapter, push it, and use it by its name", ()
         `--learning-rate 5e-3 --eval-every 2 --save-every 2 --output-dir ${out} ${SHAPE}`,
     );
     assertStringIncludes(err, "downloading org/tiny\ndownloaded ");
-    assertStringIncludes(err, "note: of org/rows, train is read: 1 file\n");
+    assertStringIncludes(err, "note: of org/rows, train is read: 2 files\n");
     assertMatch(
       err,
       /note: org\/tiny from the hub: .+\/models--org--tiny\/snapshots\/[0-9a-f]{40}\n/,
@@ -73,7 +74,7 @@ Deno.test("train by names, use the adapter, push it, and use it by its name", ()
       await Deno.readTextFile(join(out, "training_options.json")),
     );
     assertMatch(model, /^org\/tiny@[0-9a-f]{40}$/);
-    assertEquals([data, evalData], ["org/rows", "org/rows:test"]);
+    assertEquals([data, evalData], [["org/rows"], ["org/rows:test"]]);
     const adapter = JSON.parse(await Deno.readTextFile(join(out, "adapter_config.json")));
     assertEquals(`${adapter.base_model_name_or_path}@${adapter.revision}`, model);
 
