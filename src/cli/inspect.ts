@@ -6,8 +6,7 @@
 
 import { join } from "node:path";
 import type { Device } from "../gpu/device.ts";
-import type { DryBuffer } from "../gpu/dry_device.ts";
-import { fitsInF16 } from "../gpu/too_large.ts";
+import { fitsInF16, type SizedBuffer } from "../gpu/too_large.ts";
 import { exists } from "../io/exists.ts";
 import { Weights, WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../io/weights.ts";
 import { expectTensors } from "../model/claimed_tensors.ts";
@@ -48,7 +47,7 @@ interface Inspection {
   /** The most that this machine's GPU binds as one buffer; null without a GPU. */
   bufferLimit: number | null;
   /** Buffers of the run beyond that. */
-  tooLarge: DryBuffer[];
+  tooLarge: SizedBuffer[];
 }
 
 /** What makes a buffer smaller, in the words of the command line. */
@@ -61,7 +60,7 @@ const REMEDIES = {
     "train an adapter over weights in f16 (--method lora --base f16), or take a smaller model",
 } as const;
 
-function remedyFor({ growsWith = "model", size }: DryBuffer, limit: number): string {
+function remedyFor({ growsWith, size }: SizedBuffer, limit: number): string {
   const isWeight = growsWith === "f32 model" || growsWith === "trained";
   return REMEDIES[isWeight && !fitsInF16(size / limit) ? "model" : growsWith];
 }
@@ -114,6 +113,8 @@ function countParameters(config: ModelConfig): Record<string, number> {
   for (const [name, shape] of modelTensorShapes(config)) {
     const kind = name.includes("embed")
       ? "embedding"
+      : name.includes("linear_attn")
+      ? "delta nets"
       : name.includes("norm")
       ? "norms"
       : name.includes("self_attn")

@@ -11,9 +11,10 @@ import { isTrained } from "../layers/dense_table.ts";
 import type { Method } from "../layers/method.ts";
 import { expectTrains } from "../methods/registry.ts";
 import { type DryBuffer, openDryDevice } from "../gpu/dry_device.ts";
+import type { SizedBuffer } from "../gpu/too_large.ts";
 import { activationTypes } from "../model/activation_types.ts";
 import { activationBytes, planActivations } from "../model/activations.ts";
-import { firstLayers, type ModelConfig } from "../model/config.ts";
+import { firstOfEachKind, type ModelConfig } from "../model/config.ts";
 import { Network } from "../model/network.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";
 import { TrainingStep } from "../model/training_step.ts";
@@ -67,7 +68,7 @@ export interface MemoryPlan {
   /** The buffers of the total, the largest first. */
   buffers: DryBuffer[];
   /** Those of any time that the GPU does not bind, the largest first: the run would be refused. */
-  tooLarge: DryBuffer[];
+  tooLarge: SizedBuffer[];
 }
 
 /** What a step takes does not depend on these numbers, as long as gradients are clipped or not. */
@@ -156,16 +157,16 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
 
 /**
  * The most that loading takes beside what stays: blocks are loaded one after the other, so one
- * tells for all.
+ * of each kind tells for all.
  */
 async function planLoading(
   { config, method, device: like, bindingLimit }: MemoryRequest,
-): Promise<{ bytes: number; tooLarge: DryBuffer[] }> {
+): Promise<{ bytes: number; tooLarge: SizedBuffer[] }> {
   const { device, tooLarge } = openDryDevice(like, bindingLimit);
   const random = new Random(0);
   using _ = await Network.create({
     device,
-    config: firstLayers(config, 1),
+    config: firstOfEachKind(config),
     method,
     source: NO_WEIGHTS,
     random: () => random.uniform(),
@@ -175,6 +176,6 @@ async function planLoading(
   return { bytes: device.peakBytes - device.allocatedBytes, tooLarge };
 }
 
-function largestFirst(buffers: Iterable<DryBuffer>): DryBuffer[] {
+function largestFirst<T extends DryBuffer>(buffers: Iterable<T>): T[] {
   return [...buffers].sort((a, b) => b.size - a.size);
 }
