@@ -68,9 +68,10 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   signal?.throwIfAborted();
   const loader = made.adopt(await openTrainingLoader(source, options), (it) => it.close());
   if (network.layers.gradientInit && !checkpoint) {
-    const batches = await firstBatches(loader, rows);
+    const { seed, gradAccumSteps } = options;
+    const batches = await firstBatches(loader, rows, gradAccumSteps);
     signal?.throwIfAborted();
-    await initFromGradients(network, batches, rows, { seed: options.seed, checkpointing });
+    await initFromGradients(network, batches, rows, { seed, checkpointing, gradAccumSteps });
   }
   const totalSteps = await countSteps(source, options, notice, signal);
   const { optimizer, updateStats } = options;
