@@ -140,6 +140,24 @@ export class Dataset {
     };
   }
 
+  /**
+   * The files in the order of reading, or null when the source is not a file.
+   *
+   * @internal
+   */
+  get files(): readonly string[] | null {
+    return typeof this.#source === "string" ? [this.#source] : null;
+  }
+
+  /**
+   * Which rows of the source these are, as a word: that of another split differs.
+   *
+   * @internal
+   */
+  get selection(): string {
+    return JSON.stringify(this.#selections);
+  }
+
   /** The path, or "the data" when the source is not a file; used in messages. */
   get name(): string {
     return typeof this.#source === "string" ? this.#source : "the data";

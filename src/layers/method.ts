@@ -53,6 +53,8 @@ export interface Method {
    * that weight decay could act on. Default true.
    */
   readonly keepsParameters?: boolean;
+  /** By how much its best learning rate is above that of LoRA. Default 1. */
+  readonly learningRateFactor?: number;
   /**
    * Makes the layers of one network.
    *
