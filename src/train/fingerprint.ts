@@ -25,7 +25,7 @@ export interface Fingerprints {
 /** Up to so many bytes a file is read as a whole. */
 const WHOLE = 1 << 26;
 /** Of a larger one so many pieces of {@linkcode PIECE} bytes, with both ends. */
-const PIECES = 64;
+const PIECES = 16;
 const PIECE = 1 << 18;
 
 /** Takes the fingerprints of what a run is started with. */
@@ -38,7 +38,7 @@ export async function fingerprint(
   return {
     model: await hashFiles(["config.json", ...weights].map((name) => join(folder, name))),
     tokenizer: await exists(tokenizer) ? await hashFiles([tokenizer]) : null,
-    data: data.files && await hashFiles(data.files, data.selection),
+    data: data.paths && await hashFiles(data.paths, data.selection),
   };
 }
 

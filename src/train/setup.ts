@@ -18,7 +18,7 @@ import { type CheckpointState, findCheckpoint, holdsRun, restoreCheckpoint } fro
 import { expectSame, fingerprint, type Fingerprints } from "./fingerprint.ts";
 import { firstBatches, initFromGradients } from "./gradient_init.ts";
 import { type ResolvedOptions, resolveOptions, type TrainerOptions } from "./options.ts";
-import { countSteps, openTrainingLoader } from "./training_data.ts";
+import { announceData, countSteps, openTrainingLoader } from "./training_data.ts";
 
 /** What a trainer works with. */
 export interface Setup {
@@ -59,6 +59,7 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
     const before = checkpoint.state.fingerprints ?? {};
     expectSame(checkpoint.path, before, fingerprints!, source.data);
   }
+  await announceData(source, options, notice, signal);
 
   using made = new DisposableStack();
   const random = new Random(options.seed);
