@@ -190,7 +190,7 @@ Deno.test("the gradients of heads in several calls, where not all states fit, ar
     device.bindingLimit = limit;
     try {
       const io = { ...operands, documents, dOutput: dOutput.matrix, dQkv, dGates };
-      const program = new Program(device);
+      using program = new Program(device);
       deltaRuleBackward(program, io);
       assertEquals(program.dispatches, results.length === 0 ? 4 : 8);
       await runOnce(device, (program) => deltaRuleBackward(program, io));
