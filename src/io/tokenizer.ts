@@ -13,7 +13,7 @@ import { JsonFields, readJson, showJson } from "./json.ts";
 import { specialToken } from "./special_tokens.ts";
 import { TokenStream } from "./token_stream.ts";
 
-export type { ChatMessage, ChatTemplate } from "./chat_template.ts";
+export type { ChatMessage, ChatTemplate, ContentPart } from "./chat_template.ts";
 export type { TokenStream } from "./token_stream.ts";
 
 /** A tokenizer with the special tokens and the chat template of its model. */

@@ -54,6 +54,11 @@ export interface Method {
    */
   readonly keepsParameters?: boolean;
   /**
+   * Whether it fits only the model with all its layers, as an adapter that was trained for them does.
+   * Default false.
+   */
+  readonly needsAllLayers?: boolean;
+  /**
    * Makes the layers of one network.
    *
    * @internal
