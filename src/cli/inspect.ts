@@ -204,8 +204,9 @@ function describeRotations({ transforms: { rotations } }: QuantizationConfig): s
 
 function describe(config: ModelConfig): [string, string][] {
   const { numHeads, numKeyValueHeads, tieWordEmbeddings } = config;
+  const deltaNets = config.plan.layers.filter(({ deltaNet }) => deltaNet).length;
   return [
-    ["layers", `${config.numLayers}`],
+    ["layers", `${config.numLayers}${deltaNets > 0 ? `, ${deltaNets} of them delta nets` : ""}`],
     ["hidden size", `${config.hiddenSize}`],
     ["feed-forward size", `${config.intermediateSize}`],
     ["heads", `${numHeads} of ${config.headDim}, ${numKeyValueHeads} for keys and values`],
