@@ -87,6 +87,11 @@ Deno.test("train by names, use the adapter, push it, and use it by its name", ()
       `eval --model org/tiny --adapter ${out} --data org/rows:test ${SHAPE}`,
     );
     assertEquals(lossOf(local.out), lossOf(apart.out));
+    const tokens = async (data: string) =>
+      JSON.parse((await succeed(`eval --model org/tiny ${data} ${SHAPE}`)).out.trim()).tokens;
+    const all = await tokens("--data org/rows:test,org/rows:train");
+    assertEquals(all, await tokens("--data org/rows:test --data org/rows"));
+    assertEquals(all, await tokens("--data org/rows:test") + await tokens("--data org/rows:train"));
     const generated = await succeed(
       `generate --model ${out} --max-new-tokens 3 --seed 1 --prompt`,
       "Hi",
