@@ -58,7 +58,9 @@ export async function trainingMethod(
   }
   if (bases.length > 1) options.base = available(base, device, terminal);
   if (adapter === undefined) return entry.create(options);
-  const twice = ["rank", "alpha", "targetModules"].filter((name) => name in options);
+  const twice = ["rank", "alpha", "targetModules", "rslora", "dora"].filter((name) =>
+    name in options
+  );
   if (twice.length > 0) {
     const flags = twice.map((name) => `--${kebabCase(name)}`).join(" and ");
     throw new OptionError(

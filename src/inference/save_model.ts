@@ -124,9 +124,10 @@ export async function saveNetwork(
     if ("model" in saved) {
       await writeModel(network, saved, source, staging, signal);
     } else {
-      const { config } = saved;
+      const { config, others } = saved;
       const tensors = await saved.tensors();
-      await writePeftAdapter(staging, { config, tensors }, { baseModel: source.folder });
+      const adapter = { config, tensors, ...(others && { others }) };
+      await writePeftAdapter(staging, adapter, { baseModel: source.folder });
     }
     signal?.throwIfAborted();
     await replace(staging, folder, marker);

@@ -88,6 +88,8 @@ export interface Pass {
    * bytes. A pass with a backward has one group.
    */
   linearRows: number;
+  /** Whether it is one of training. Default false. */
+  training?: boolean;
 }
 
 /** What attention reads, rotated, and where its output goes. */
@@ -112,11 +114,11 @@ export function blockForward(pass: Pass, block: Block, layer: number, attend: At
 
 /** Records the part of a block whose results the backward needs. */
 function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend): void {
-  const { program } = pass;
+  const { program, training } = pass;
   inGroups(pass, layer, ({ get, inputOf }) => {
     const { attention } = branchStarts(block, get);
     const qkv = branchInput(program, attention, () => inputOf(block.qkv, "normed"), null);
-    block.qkv.forward(program, { ...qkv, output: get("qkv") });
+    block.qkv.forward(program, { ...qkv, output: get("qkv"), training });
   });
   const get = activationsOf(pass, layer);
   const qkv = attentionInputs(pass, block, layer);
@@ -126,26 +128,27 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
       input: get("attended"),
       codes: null,
     }, {
+      training,
       stream: get("input"),
       sum: get("postAttention"),
       next: block.norms.mlpIn ? null : block.gateUp,
     });
     const { mlp } = branchStarts(block, get);
     const gateUp = branchInput(program, mlp, () => inputOf(block.gateUp, "normed"), codes);
-    block.gateUp.forward(program, { ...gateUp, output: get("gateUp") });
+    block.gateUp.forward(program, { ...gateUp, output: get("gateUp"), training });
   });
 }
 
 /** Records the rest of a block. */
 function forwardFromGateUp(pass: Pass, block: Block, layer: number): void {
-  const { program } = pass;
+  const { program, training } = pass;
   const { activation } = block.plan.mlp;
   inGroups(pass, layer, ({ get, inputOf }) => {
     const down = inputOf(block.down, "hidden");
     const [gateUp, stream] = [get("gateUp"), get("postAttention")];
     swiglu(program, { gateUp, activation, output: down.input, quantized: down.codes });
     const sum = get("input", layer + 1);
-    joinStream(program, branchEnds(block, get).mlp, down, { stream, sum, next: null });
+    joinStream(program, branchEnds(block, get).mlp, down, { training, stream, sum, next: null });
   });
 }
 
