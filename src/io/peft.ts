@@ -3,7 +3,7 @@
  * `adapter_model.safetensors`, with `base_model.model.<module>.lora_A.weight` of `[rank, K]` and
  * `.lora_B.weight` of `[N, rank]` for every adapted linear of `[N, K]`.
  *
- * What an adapter is, its tensors say: the modules, and the rank of each. The settings add its scales.
+ * Which modules it adapts, its tensors say; the settings only have the rules by which these were chosen.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { exists } from "./exists.ts";
 import { toFileError } from "./file_error.ts";
 import { JsonFields, readJson, showJson } from "./json.ts";
 import { type LoraTensors, type PeftAdapter, type PeftTensor, rankOf } from "./peft_adapter.ts";
-import { alphaOf, expectReadable, KEPT_SETTINGS, readSettings } from "./peft_settings.ts";
+import { expectReadable, KEPT_SETTINGS, patternOf, readSettings } from "./peft_settings.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "./safetensors.ts";
 
 export type { LoraTensors, PeftAdapter, PeftConfig, PeftTensor } from "./peft_adapter.ts";
@@ -46,9 +46,12 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
     );
   }
   using file = await SafetensorsFile.open(weightsPath);
-  const { tensors, others } = await readTensors(file);
+  const { tensors, others } = await readTensors(
+    file,
+    (module) => patternOf(fields, "rank_pattern", module) ?? settings.rank,
+  );
   for (const [module, pair] of tensors) {
-    const alpha = alphaOf(fields, module);
+    const alpha = patternOf(fields, "alpha_pattern", module) ?? settings.alpha;
     if (alpha !== settings.alpha) pair.alpha = alpha;
     if (settings.useDora && !pair.magnitude) {
       throw unusable(file, `it has no magnitudes of "${module}", though its use_dora is true`);
@@ -85,33 +88,36 @@ function unusable(file: SafetensorsFile, problem: string): ModelError {
 
 /** Tensors besides the factors of linear layers that have a meaning here. */
 const OTHERS = /\.(weight|bias|lora_embedding_[AB]|token_adapter\.trainable_tokens_delta)$/;
-/** A factor of a linear layer, its bias or its magnitudes. */
-const FACTOR = /^(.+)\.(lora_[AB]\.weight|lora_magnitude_vector(?:\.weight)?)$/;
+/** A factor of a linear layer or its magnitudes. */
+const FACTOR = /^(.+)\.(lora_A|lora_B|lora_magnitude_vector)(\.weight)?$/;
 
+/** @param rankOf The rank that the settings give to a module. */
 async function readTensors(
   file: SafetensorsFile,
+  rankOf: (module: string) => number,
 ): Promise<{ tensors: PeftAdapter["tensors"]; others: Map<string, PeftTensor> }> {
   const modules = new Map<string, Map<string, PeftTensor>>();
   const others = new Map<string, PeftTensor>();
   for (const [stored, { dtype, shape }] of file.tensors) {
     const name = stored.startsWith(PREFIX) ? stored.slice(PREFIX.length) : "";
     const [, module, factor] = FACTOR.exec(name) ?? [];
-    if (module === undefined && !(OTHERS.test(name) && !/\.lora_A\./.test(name))) {
+    if (module === undefined && !OTHERS.test(name)) {
       throw unusable(file, `its tensor "${stored}" is no factor of a linear layer`);
     }
-    if (!isFloatDType(dtype)) {
+    const axis = { lora_A: 0, lora_B: 1 }[factor];
+    const rank = axis === undefined ? null : rankOf(module);
+    if (!isFloatDType(dtype) || (rank !== null && (shape.length !== 2 || shape[axis!] !== rank))) {
+      const wanted = rank === null ? "" : ` with ${rank} as size ${axis}`;
       throw unusable(
         file,
-        `its tensor "${stored}" is ${dtype} ${showJson(shape)} and must be F32, F16 or BF16`,
+        `its tensor "${stored}" is ${dtype} ${
+          showJson(shape)
+        } and must be F32, F16 or BF16${wanted}`,
       );
     }
     const tensor = { shape: [...shape], values: toFloat32(await file.read(stored), dtype) };
-    if (module === undefined) {
-      others.set(name, tensor);
-      continue;
-    }
-    const factors = modules.get(module) ?? new Map();
-    modules.set(module, factors.set(factor.replace(/\.weight$/, ""), tensor));
+    if (module === undefined) others.set(name, tensor);
+    else modules.set(module, (modules.get(module) ?? new Map()).set(factor, tensor));
   }
   if (modules.size + others.size === 0) throw unusable(file, "it holds no tensors");
   const tensors = [...modules].map(([module, factors]) =>
@@ -128,16 +134,8 @@ function layerOf(
 ): LoraTensors {
   const [a, b] = [factors.get("lora_A"), factors.get("lora_B")];
   if (!a || !b) throw unusable(file, `it has only one factor of "${module}"`);
-  const [rank, inFeatures] = a.shape;
-  const [outFeatures, columns] = b.shape;
-  if (a.shape.length !== 2 || b.shape.length !== 2 || rank !== columns || rank === 0) {
-    throw unusable(
-      file,
-      `the factors of "${module}" are ${showJson(a.shape)} and ${showJson(b.shape)} and must be ` +
-        "[rank, columns] and [rows, rank]",
-    );
-  }
   const magnitude = factors.get("lora_magnitude_vector");
+  const [inFeatures, outFeatures] = [a.shape[1], b.shape[0]];
   if (magnitude && magnitude.values.length !== outFeatures) {
     throw unusable(
       file,

@@ -76,27 +76,29 @@ export function readSettings(fields: JsonFields): Omit<PeftConfig, "targetModule
 }
 
 /**
- * The alpha of a module: that of the first pattern that matches the end of its name, from a dot on, as
- * PEFT has it; else that of all.
+ * What a setting of patterns has for a module: the value of the first pattern that matches the end of
+ * its name, from a dot on, as PEFT has it; undefined where none does.
  *
- * @throws {ModelError} for a pattern that cannot be read.
+ * @throws {ModelError} for a pattern or a value that cannot be read.
  */
-export function alphaOf(fields: JsonFields, module: string): number {
-  const patterns = fields.raw("alpha_pattern") ?? {};
-  for (const [key, alpha] of Object.entries(patterns)) {
-    if (!pattern(fields, key).test(module)) continue;
-    if (typeof alpha === "number" && alpha > 0 && Number.isFinite(alpha)) return alpha;
-    throw fields.error("alpha_pattern", "positive numbers by module", "correct it");
+export function patternOf(
+  fields: JsonFields,
+  setting: "rank_pattern" | "alpha_pattern",
+  module: string,
+): number | undefined {
+  for (const [key, value] of Object.entries(fields.raw(setting) ?? {})) {
+    if (!pattern(fields, setting, key).test(module)) continue;
+    if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
+    throw fields.error(setting, "positive numbers by module");
   }
-  return fields.positive("lora_alpha");
 }
 
-function pattern(fields: JsonFields, key: string): RegExp {
+function pattern(fields: JsonFields, setting: string, key: string): RegExp {
   try {
     return new RegExp(`^(?:.*\\.)?(?:${key})$`);
   } catch {
     throw fields.error(
-      "alpha_pattern",
+      setting,
       "regular expressions that JavaScript knows too",
       "name the modules by their whole names",
     );

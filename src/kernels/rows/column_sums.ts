@@ -52,7 +52,7 @@ export function addColumnSums(
   const partials = program.scratch(chunks, cols, "partial column sums");
   const vectors = partials.pitch / 4;
   program.dispatch(
-    program.device.kernel("column_sums", product ? { PRODUCT: true } : {}),
+    program.device.kernel("column_sums", { PRODUCT: !!product }),
     { input: matrix, partials, ...product },
     { rows, cols, column, pitch: matrix.pitch, vectors, chunk_rows: chunkRows, alpha },
     [Math.ceil(vectors / 64), chunks],
