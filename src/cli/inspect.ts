@@ -6,6 +6,8 @@
 
 import { join } from "node:path";
 import type { Device } from "../gpu/device.ts";
+import type { DryBuffer } from "../gpu/dry_device.ts";
+import { fitsInF16 } from "../gpu/too_large.ts";
 import { exists } from "../io/exists.ts";
 import { Weights, WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../io/weights.ts";
 import {
@@ -45,7 +47,21 @@ interface Inspection {
   /** The most that this machine's GPU binds as one buffer; null without a GPU. */
   bufferLimit: number | null;
   /** Buffers of the run beyond that. */
-  tooLarge: { label: string; size: number }[];
+  tooLarge: DryBuffer[];
+}
+
+/** What makes a buffer smaller, in the words of the command line. */
+const REMEDIES = {
+  step: "reduce --batch-size or --sequence-length, or take a smaller model",
+  text: "take a smaller model",
+  model: "take a smaller model, or a GPU that binds more",
+  "f32 model": "store the weights in f16 (--base f16), or take a smaller model",
+  trained: "take a --method that trains an adapter, or a smaller model",
+} as const;
+
+function remedyFor({ growsWith = "model", size }: DryBuffer, limit: number): string {
+  const halves = growsWith === "f32 model" && fitsInF16(size / limit);
+  return REMEDIES[growsWith === "f32 model" && !halves ? "model" : growsWith];
 }
 
 /** The command `inspect`. */
@@ -71,8 +87,10 @@ export const inspect: Command = command({
     const method = await trainingMethod(values, device ?? { hasF16: true }, terminal);
     const options = resolveOptions({ ...trainerOptions(values), model: { config } });
     const { batchSize, sequenceLength } = options;
-    const { buffers, ...memory } = await planMemory({ config, method, ...options, device });
     const bufferLimit = await largestBuffer(device);
+    const bindingLimit = bufferLimit ?? Infinity;
+    const plan = await planMemory({ config, method, ...options, device, bindingLimit });
+    const { buffers, ...memory } = plan;
     const inspection: Inspection = {
       config,
       parameters: countParameters(config),
@@ -80,7 +98,8 @@ export const inspect: Command = command({
       training: { method: method.name, batchSize, sequenceLength },
       memory,
       bufferLimit,
-      tooLarge: buffers.filter(({ size }) => size > (bufferLimit ?? Infinity)),
+      tooLarge: buffers.filter(({ size }) => size > bindingLimit)
+        .map(({ label, size, growsWith }) => ({ label, size, growsWith })),
     };
     const { plan: _, quantization, ...shown } = config; // the sizes say it shorter
     const json = { ...inspection, config: { ...shown, quantization: plain(quantization) } };
@@ -199,10 +218,9 @@ function warn({ bufferLimit, tooLarge }: Pick<Inspection, "bufferLimit" | "tooLa
   if (tooLarge.length === 0) return "";
   const [{ label, size }] = tooLarge;
   const more = tooLarge.length > 1 ? `, the largest of ${tooLarge.length} such` : "";
+  const remedies = new Set(tooLarge.map((buffer) => remedyFor(buffer, bufferLimit!)));
   return `warning: "${label}" takes ${formatBytes(size)}${more}, and this GPU binds at most ` +
-    `${
-      formatBytes(bufferLimit!)
-    } as one buffer: reduce --batch-size or --sequence-length, or take a smaller model\n`;
+    `${formatBytes(bufferLimit!)} as one buffer: ${[...remedies].join("; also ")}\n`;
 }
 
 function product(shape: readonly number[]): number {

@@ -7,7 +7,9 @@
  * @module
  */
 
+import type { BufferView } from "./buffers.ts";
 import { Device } from "./device.ts";
+import type { GrowsWith } from "./too_large.ts";
 
 /** A buffer that a run would make. */
 export interface DryBuffer {
@@ -15,6 +17,19 @@ export interface DryBuffer {
   label: string;
   /** Bytes. */
   size: number;
+  /** What makes it large. */
+  growsWith?: GrowsWith;
+}
+
+/** A device that refuses nothing, and notes what makes buffers large. */
+class DryDevice extends Device {
+  override allocate(bytes: number, label: string, growsWith: GrowsWith = "step"): BufferView {
+    const view = super.allocate(bytes, label, growsWith);
+    Object.assign(view.buffer, { growsWith });
+    return view;
+  }
+
+  protected override expectBindable(): void {}
 }
 
 /**
@@ -33,9 +48,13 @@ const LIMITS = {
  * Opens a dry device.
  *
  * @param like The device whose kernels are to be recorded; without it, those of a GPU with f16.
+ * @param bindingLimit The most bytes that it binds of one buffer. Default: as `like`, else no limit.
  * @returns The device, which reads zeros, and the buffers that are on it at the time.
  */
-export function openDryDevice(like?: Device): { device: Device; buffers: Set<DryBuffer> } {
+export function openDryDevice(
+  like?: Device,
+  bindingLimit: number = like?.bindingLimit ?? Infinity,
+): { device: Device; buffers: Set<DryBuffer> } {
   const buffers = new Set<DryBuffer>();
   const object = () => ({});
   const done = () => Promise.resolve();
@@ -64,11 +83,11 @@ export function openDryDevice(like?: Device): { device: Device; buffers: Set<Dry
     pushErrorScope: object,
     popErrorScope: () => Promise.resolve(null),
     createBuffer({ size, label }: DryBuffer) {
-      const buffer = { label, size };
-      buffers.add(buffer);
       const destroy = () => buffers.delete(buffer);
       const getMappedRange = () => new ArrayBuffer(size);
-      return { size, label, destroy, mapAsync: done, getMappedRange };
+      const buffer = { size, label, destroy, mapAsync: done, getMappedRange };
+      buffers.add(buffer);
+      return buffer;
     },
     createBindGroupLayout: object,
     createPipelineLayout: object,
@@ -80,7 +99,8 @@ export function openDryDevice(like?: Device): { device: Device; buffers: Set<Dry
   };
   const info = like?.info ?? ({} as GPUAdapterInfo);
   const { provider, hasPackedDot = true } = like ?? {};
-  const device = new Device(gpu as unknown as GPUDevice, info, provider, hasPackedDot);
+  const device = new DryDevice(gpu as unknown as GPUDevice, info, provider, hasPackedDot);
   device.tuning = like?.tuning ?? device.tuning;
+  device.bindingLimit = bindingLimit;
   return { device, buffers };
 }

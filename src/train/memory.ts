@@ -7,6 +7,7 @@
 
 import { Random } from "../numerics/random.ts";
 import type { Device } from "../gpu/device.ts";
+import { isTrained } from "../layers/dense_table.ts";
 import type { Method } from "../layers/method.ts";
 import { expectTrains } from "../methods/registry.ts";
 import { type DryBuffer, openDryDevice } from "../gpu/dry_device.ts";
@@ -38,6 +39,8 @@ export interface MemoryRequest {
    * that has f16.
    */
   device?: Device;
+  /** The most bytes that the GPU binds of one buffer. Default: that of `device`, or no limit. */
+  bindingLimit?: number;
 }
 
 /** Bytes on the GPU while a run trains. */
@@ -88,7 +91,7 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   const { config, method, batchSize, sequenceLength, gradientCheckpointing } = request;
   expectTrains(method);
   const loading = await loadingBytes(request);
-  const { device, buffers } = openDryDevice(request.device);
+  const { device, buffers } = openDryDevice(request.device, request.bindingLimit);
   const grown = (action: () => void): number => {
     const before = device.allocatedBytes;
     action();
@@ -104,9 +107,13 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
     moments: true,
     restoring: true, // adapters are not computed
   });
-  const { values, gradients, m, v } = network.parameters;
-  const trainsWeights = network.embedding.gradient !== null;
-  const trained = [trainsWeights ? null : values, gradients, m, v];
+  const trainsWeights = isTrained(network.embedding);
+  const trained = network.parameters.segments.flatMap(({ values, gradients, m, v }) => [
+    trainsWeights ? null : values,
+    gradients,
+    m,
+    v,
+  ]);
   const training = trained.reduce((sum, vector) => sum + (vector?.size ?? 0), 0);
   const weights = device.allocatedBytes - training;
 
@@ -146,8 +153,10 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
  * The most that loading takes beside what stays: blocks are loaded one after the other, so one
  * tells for all.
  */
-async function loadingBytes({ config, method, device: like }: MemoryRequest): Promise<number> {
-  const { device } = openDryDevice(like);
+async function loadingBytes(
+  { config, method, device: like, bindingLimit }: MemoryRequest,
+): Promise<number> {
+  const { device } = openDryDevice(like, bindingLimit);
   const random = new Random(0);
   using _ = await Network.create({
     device,

@@ -35,7 +35,7 @@ const CASES: Record<string, BadInput> = {
   },
   "an architecture that is not supported": {
     spoil: (folder) => editConfig(folder, { hidden_act: "gelu" }),
-    message: 'must be silu: found "gelu"',
+    message: 'must be silu, swish, gelu_pytorch_tanh, gelu_new: found "gelu"',
   },
   "weights of another shape": {
     spoil: (folder) => editConfig(folder, { intermediate_size: 48 }),

@@ -67,7 +67,7 @@ async function train(network: Network, steps: TokenArrays[]) {
     (await program.prepare()).run();
     losses.push(...new Float32Array(await device.read(network.rowLoss)).subarray(0, rows));
   }
-  const gradients = new Float32Array(await device.read(network.parameters.gradients!));
+  const gradients = new Float32Array(await device.read(network.parameters.gradients[0]));
   return { losses, gradients };
 }
 

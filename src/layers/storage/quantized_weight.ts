@@ -81,8 +81,14 @@ export class QuantizedWeight {
     this.#headroom = headroom;
     this.#rotation = rotation;
     const rows = width + furtherRows;
-    this.codes = device.matrix(rows, inFeatures, format.name, `${name} weight in ${format.name}`);
-    this.scales = device.vector(rows, "f32", `${name} scales`);
+    this.codes = device.matrix(
+      rows,
+      inFeatures,
+      format.name,
+      `${name} weight in ${format.name}`,
+      "model",
+    );
+    this.scales = device.vector(rows, "f32", `${name} scales`, "model");
     device.write(this.scales, new Float32Array(rows).fill(1));
   }
 
@@ -113,8 +119,10 @@ export class QuantizedWeight {
     }
     source.onRounded?.(name);
     const device = this.#device;
-    const original = device.matrix(rows, cols, "f32", "weight to quantise");
-    const error = wantsError ? device.matrix(rows, cols, "f32", "quantisation error") : null;
+    const original = device.matrix(rows, cols, "f32", "weight to quantise", "model");
+    const error = wantsError
+      ? device.matrix(rows, cols, "f32", "quantisation error", "model")
+      : null;
     try {
       await loadPart(device, part, source, original);
       await this.rotate(original);
@@ -160,7 +168,7 @@ export class QuantizedWeight {
     if (layoutOf(this.format.name) === "rows") {
       this.#device.write(this.codes, whole, start * pitch);
     } else {
-      const source = this.#device.matrix(rows, pitch / 4, "u32", "codes of a file");
+      const source = this.#device.matrix(rows, pitch / 4, "u32", "codes of a file", "model");
       this.#device.write(source, whole);
       try {
         await submitOnce(
@@ -199,7 +207,7 @@ export class QuantizedWeight {
   ): Promise<void> {
     const device = this.#device;
     const { rows } = input;
-    const scales = device.vector(rows, "f32", "scales");
+    const scales = device.vector(rows, "f32", "scales", "model");
     if (given) device.write(scales, given);
     const granularity = given ? "given" : this.#granularity;
     const { codes } = this;
@@ -255,7 +263,7 @@ export class QuantizedWeight {
   /** A part as numbers, rotated back: f32 [outFeatures, inFeatures]. */
   async readPart(part: LinearPart): Promise<Float32Array<ArrayBuffer>> {
     const device = this.#device;
-    const out = device.matrix(part.rows, this.codes.cols, "f32", "decoded weight");
+    const out = device.matrix(part.rows, this.codes.cols, "f32", "decoded weight", "model");
     try {
       await submitOnce(device, (program) => this.decodePart(program, part, out));
       return toStored(part, await device.readMatrix(out));

@@ -20,7 +20,7 @@ export class Dropout {
 
   constructor(device: Device, readonly rate: number, random: () => number) {
     this.#device = device;
-    this.#state = device.vector(DROPOUT_STATE, "u32", "state of dropout");
+    this.#state = device.vector(DROPOUT_STATE, "u32", "state of dropout", "model");
     const { low, high } = drawKey(random);
     device.write(this.#state, Uint32Array.of(0, low, high));
   }

@@ -62,8 +62,8 @@ export class Magnitudes {
     this.#magnitudes = parts.map(({ part }) =>
       parameters.declare(`${part.module}.lora_magnitude_vector`, 1, part.rows, true)
     );
-    this.#factors = device.vector(width, "f32", `${name} factors of rows`);
-    this.#inverse = device.vector(width, "f32", `${name} inverse norms of rows`);
+    this.#factors = device.vector(width, "f32", `${name} factors of rows`, "model");
+    this.#inverse = device.vector(width, "f32", `${name} inverse norms of rows`, "model");
     device.write(this.#factors, new Float32Array(width).fill(1));
     this.#unscaled = new RowBuffer(device, `${name} output before its magnitudes`);
   }
