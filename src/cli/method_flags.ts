@@ -24,7 +24,10 @@ export const METHOD_FLAGS = {
       ),
       "precision",
     ),
-    adapter: path("DIR", "Start from a PEFT adapter, which has rank, alpha and targets"),
+    adapter: path(
+      "DIR",
+      "Start from a PEFT adapter (a folder or ORG/NAME), which has rank, alpha and targets",
+    ),
   }),
   ...group("Method", optionFlags()),
 };

@@ -35,8 +35,11 @@ export const GPU_FLAGS = group("GPU", {
 
 /** Which model runs, and how. */
 export const RUN_FLAGS = group("Model", {
-  model: path("DIR", "Hugging Face folder of a LLaMA-family model"),
-  adapter: path("DIR", "A PEFT adapter to put on it"),
+  model: path(
+    "MODEL",
+    "Model folder or ORG/NAME[@REVISION] on the hub; an adapter's finds its model",
+  ),
+  adapter: path("DIR", "A PEFT adapter to put on it: a folder or ORG/NAME"),
   base: renamed(
     choice(
       BASE_TYPES,
@@ -49,7 +52,7 @@ export const RUN_FLAGS = group("Model", {
 
 /** How the rows of a file become tokens. */
 export const ROW_FLAGS = group("Data", {
-  data: path("FILE", "Rows as JSONL, a JSON array or text (.txt)"),
+  data: path("DATA", "Rows as JSONL, a JSON array or text (.txt); or ORG/NAME[:SPLIT] on the hub"),
   columns: renamed(
     columns("Columns that hold the known keys, such as prompt=question,completion=answer"),
     "map",

@@ -23,7 +23,8 @@ export type { LoraTensors, PeftAdapter, PeftConfig, PeftTensor } from "./peft_ad
 
 /** The file by which an adapter folder is known. */
 export const ADAPTER_CONFIG_FILE = "adapter_config.json";
-const WEIGHTS_FILE = "adapter_model.safetensors";
+/** The weights of an adapter folder. */
+export const ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors";
 const PREFIX = "base_model.model.";
 
 /**
@@ -38,7 +39,7 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
   const fields = new JsonFields(await readJson(configPath), `"${configPath}"`);
   expectReadable(fields);
   const settings = readSettings(fields);
-  const weightsPath = join(folder, WEIGHTS_FILE);
+  const weightsPath = join(folder, ADAPTER_WEIGHTS_FILE);
   if (!await exists(weightsPath)) {
     throw new FileError(
       `Cannot find "${weightsPath}": adapters are read only from safetensors; save the adapter ` +
@@ -154,13 +155,14 @@ function layerOf(
 /**
  * Writes an adapter in float32 that PEFT loads, into a folder that is created when missing.
  *
- * @param options `baseModel` is the path or name of the model the adapter belongs to.
+ * @param options `baseModel` is the path or name of the model the adapter belongs to, `baseRevision`
+ * the commit of one on a hub.
  * @throws {FileError} if a file cannot be written, or a factor's length is not that of its shape.
  */
 export async function writePeftAdapter(
   folder: string,
   adapter: PeftAdapter,
-  options: { baseModel: string },
+  options: { baseModel: string; baseRevision?: string },
 ): Promise<void> {
   const { rank, alpha, targetModules, useRslora, useDora, dropout, kept } = adapter.config;
   const config = {
@@ -174,6 +176,7 @@ export async function writePeftAdapter(
     modules_to_save: null,
     peft_type: "LORA",
     r: rank,
+    revision: options.baseRevision ?? null,
     target_modules: targetModules,
     task_type: "CAUSAL_LM",
     use_dora: useDora ?? false,
@@ -186,7 +189,7 @@ export async function writePeftAdapter(
   } catch (error) {
     throw toFileError("create", folder, error);
   }
-  await writeSafetensors(join(folder, WEIGHTS_FILE), sources(adapter));
+  await writeSafetensors(join(folder, ADAPTER_WEIGHTS_FILE), sources(adapter));
   await writeFileAtomically(
     join(folder, ADAPTER_CONFIG_FILE),
     JSON.stringify(config, null, 2) + "\n",
