@@ -55,6 +55,7 @@ export type {
   RopeScaling,
   YarnRopeScaling,
 } from "./src/model/rope_scaling.ts";
+export { Chat } from "./src/inference/chat.ts";
 export type { GenerateOptions } from "./src/inference/generate.ts";
 export type { SamplingOptions } from "./src/inference/sampling.ts";
 export type { ChatMessage, ChatTemplate, Tokenizer, TokenStream } from "./src/io/tokenizer.ts";

@@ -5,6 +5,7 @@
  */
 
 import packageConfig from "../../deno.json" with { type: "json" };
+import { chat } from "./chat.ts";
 import type { Command } from "./command_type.ts";
 import { devices } from "./devices.ts";
 import { report, UsageError } from "./errors.ts";
@@ -23,6 +24,7 @@ const COMMANDS: readonly Command[] = [
   train,
   evalCommand,
   generate,
+  chat,
   inspect,
   fetchCommand,
   push,

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { LineInput } from "./line_input.ts";
+
 /** What a command talks to: a process's streams, or a test's. */
 export interface Terminal {
   /** Writes results. */
@@ -15,6 +17,10 @@ export interface Terminal {
    * Width of the terminal behind stderr; null where it is a file or a pipe, which get plain lines.
    */
   readonly columns: number | null;
+  /** Asks for a line of standard input; null at its end. */
+  readLine(prompt: string): Promise<string | null>;
+  /** Reads standard input to its end. */
+  readAll(): Promise<string>;
   /** Calls `handler` at Ctrl-C, until the result is disposed of. */
   onInterrupt(handler: () => void): Disposable;
 }
@@ -24,7 +30,15 @@ export const INTERRUPTED = 130;
 
 /** The streams of this process. A second Ctrl-C ends it at once. */
 export function processTerminal(): Terminal {
+  const handlers: (() => void)[] = [];
+  const lines = new LineInput(() => {
+    const handler = handlers.at(-1);
+    handler?.();
+    return handler !== undefined;
+  });
   return {
+    readLine: (prompt) => lines.read(prompt),
+    readAll: () => new Response(Deno.stdin.readable).text(),
     stdout: (text) => writeAll(Deno.stdout, text),
     stderr: (text) => writeAll(Deno.stderr, text),
     get columns() {
@@ -38,7 +52,13 @@ export function processTerminal(): Terminal {
         handler();
       };
       Deno.addSignalListener("SIGINT", listener);
-      return { [Symbol.dispose]: () => Deno.removeSignalListener("SIGINT", listener) };
+      handlers.push(listener);
+      return {
+        [Symbol.dispose]() {
+          Deno.removeSignalListener("SIGINT", listener);
+          handlers.splice(handlers.indexOf(listener), 1);
+        },
+      };
     },
   };
 }

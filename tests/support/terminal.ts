@@ -8,9 +8,25 @@ export class TestTerminal implements Terminal {
   err = "";
   #interrupts: (() => void)[] = [];
 
-  /** @param columns Width, for a terminal that shows a progress bar. */
-  constructor(columns: number | null = null) {
+  /**
+   * @param columns Width, for a terminal that shows a progress bar.
+   * @param input Standard input.
+   */
+  constructor(columns: number | null = null, private input = "") {
     this.columns = columns;
+  }
+
+  readLine(): Promise<string | null> {
+    if (this.input === "") return Promise.resolve(null);
+    const [line] = this.input.split("\n", 1);
+    this.input = this.input.slice(line.length + 1);
+    return Promise.resolve(line);
+  }
+
+  readAll(): Promise<string> {
+    const all = this.input;
+    this.input = "";
+    return Promise.resolve(all);
   }
 
   stdout(text: string): void {
