@@ -70,7 +70,7 @@ async function readTurn(terminal: Terminal): Promise<string | null> {
   const lines: string[] = [];
   let quoted = false;
   for (;;) {
-    let line = await terminal.readLine(lines.length === 0 && !quoted ? "> " : ". ");
+    let line = await terminal.input?.readLine(lines.length === 0 && !quoted ? "> " : ". ") ?? null;
     if (line === null) return lines.length === 0 ? null : lines.join("\n");
     if (!quoted && lines.length === 0 && line.startsWith('"""')) {
       quoted = true;

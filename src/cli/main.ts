@@ -14,6 +14,7 @@ import { fetchCommand } from "./fetch.ts";
 import { generate } from "./generate.ts";
 import { overview } from "./help.ts";
 import { inspect } from "./inspect.ts";
+import { merge } from "./merge.ts";
 import { nearest } from "./nearest.ts";
 import { push } from "./push.ts";
 import type { Terminal } from "./terminal.ts";
@@ -25,6 +26,7 @@ const COMMANDS: readonly Command[] = [
   evalCommand,
   generate,
   chat,
+  merge,
   inspect,
   fetchCommand,
   push,

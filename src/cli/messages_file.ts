@@ -12,7 +12,7 @@ import type { Terminal } from "./terminal.ts";
 
 /** The text of a file, or of standard input for `-`. */
 export async function readText(path: string, terminal: Terminal): Promise<string> {
-  if (path === "-") return await terminal.readAll();
+  if (path === "-") return await terminal.input?.readAll() ?? "";
   try {
     return await Deno.readTextFile(path);
   } catch (error) {

@@ -100,7 +100,7 @@ export async function frozenMethod(
   if (chosen !== quantization?.format) return frozen(chosen);
   const { transforms: { rotations }, weights, activations } = quantization;
   if (chosen === "int8") return frozenInt8(rotations.size > 0);
-  return frozenFp8(weights === "tensor" ? activations : "row");
+  return frozenFp8(activations, weights === "tensor" ? activations : "row");
 }
 
 /** What a device can have of a base: f32 in place of f16 where the GPU has none, said on stderr. */

@@ -17,12 +17,18 @@ export interface Terminal {
    * Width of the terminal behind stderr; null where it is a file or a pipe, which get plain lines.
    */
   readonly columns: number | null;
-  /** Asks for a line of standard input; null at its end. */
-  readLine(prompt: string): Promise<string | null>;
-  /** Reads standard input to its end. */
-  readAll(): Promise<string>;
+  /** Standard input; left out where there is none. */
+  readonly input?: TerminalInput;
   /** Calls `handler` at Ctrl-C, until the result is disposed of. */
   onInterrupt(handler: () => void): Disposable;
+}
+
+/** Standard input. */
+export interface TerminalInput {
+  /** Asks for a line; null at the end. */
+  readLine(prompt: string): Promise<string | null>;
+  /** Reads it to its end. */
+  readAll(): Promise<string>;
 }
 
 /** Exit code of a process that Ctrl-C ended, by the convention of shells. */
@@ -37,8 +43,10 @@ export function processTerminal(): Terminal {
     return handler !== undefined;
   });
   return {
-    readLine: (prompt) => lines.read(prompt),
-    readAll: () => new Response(Deno.stdin.readable).text(),
+    input: {
+      readLine: (prompt) => lines.read(prompt),
+      readAll: () => new Response(Deno.stdin.readable).text(),
+    },
     stdout: (text) => writeAll(Deno.stdout, text),
     stderr: (text) => writeAll(Deno.stderr, text),
     get columns() {
@@ -66,6 +74,16 @@ export function processTerminal(): Terminal {
 function writeAll(stream: typeof Deno.stdout, text: string): void {
   const bytes = new TextEncoder().encode(text);
   for (let done = 0; done < bytes.length;) done += stream.writeSync(bytes.subarray(done));
+}
+
+/** A signal that Ctrl-C aborts, until it is disposed of. */
+export function interrupting(
+  terminal: Terminal,
+  reason: Error,
+): Disposable & { signal: AbortSignal } {
+  const stop = new AbortController();
+  const interrupt = terminal.onInterrupt(() => stop.abort(reason));
+  return { signal: stop.signal, [Symbol.dispose]: () => interrupt[Symbol.dispose]() };
 }
 
 /** Says what is no error but should be known. */

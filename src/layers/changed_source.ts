@@ -5,23 +5,10 @@
  * @module
  */
 
+import { readMatrixValues } from "./load.ts";
 import { ModelError } from "../errors.ts";
+import type { TensorChanges } from "./tensor_changes.ts";
 import type { Raw16, StoredCodes, WeightSource } from "./weight_source.ts";
-
-/** What becomes of a tensor. */
-export interface TensorChange {
-  /** A vector is one row; null for as many rows as the model has. */
-  readonly shape: readonly [rows: number | null, cols: number];
-  /** False where the new values do not depend on the old ones, which may not be there then. */
-  readonly readsOld: boolean;
-  /** Whether a tensor that is tied to this one follows its change. Default: it stays as it was. */
-  readonly keepsTie?: boolean;
-  /** The new values, from the old ones; those may be written over. */
-  apply(old: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer>;
-}
-
-/** Changes by the name of the tensor. */
-export type TensorChanges = ReadonlyMap<string, TensorChange>;
 
 /** Where the old values of a tensor are. */
 export interface OldTensors {
@@ -68,7 +55,7 @@ export class ChangedSource implements WeightSource {
       }
       const values = old.absent.has(name) || !change.readsOld
         ? new Float32Array(rows * cols)
-        : await source.rows(alias, shape, 0, rows);
+        : await readMatrixValues(source, alias, shape);
       this.#last = { name, values: change.apply(values) };
     }
     const cols = shape[1];

@@ -11,7 +11,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import type { Quantized, QuantizedGradient } from "../kernels/rows/quantize.ts";
-import type { TensorChanges } from "./changed_source.ts";
+import type { TensorChanges } from "./tensor_changes.ts";
 import type { WeightSource } from "./weight_source.ts";
 import type { FloatDType } from "../io/dtype.ts";
 import type { PeftAdapter, PeftConfig } from "../io/peft.ts";
@@ -216,8 +216,7 @@ export interface StoredPart {
   /** `X.weight` [outFeatures, inFeatures] */
   codes: Uint8Array<ArrayBuffer>;
   /**
-   * `X.weight_scale`, f32 [outFeatures], or [1] where all share it: the value of a code is `decode(code) ·
-   * scale`.
+   * `X.weight_scale`, f32 [outFeatures]: the value of a code is `decode(code) · scale`.
    */
   scales: Float32Array<ArrayBuffer>;
 }

@@ -7,7 +7,8 @@
  */
 
 import { ModelError } from "../errors.ts";
-import { ChangedSource, type TensorChanges } from "../layers/changed_source.ts";
+import { ChangedSource } from "../layers/changed_source.ts";
+import type { TensorChanges } from "../layers/tensor_changes.ts";
 import { biasName } from "../layers/bias.ts";
 import { weightName } from "../layers/load.ts";
 import type { LinearSpec } from "../layers/linear_spec.ts";

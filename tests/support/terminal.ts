@@ -1,9 +1,10 @@
 import { main } from "../../src/cli/main.ts";
-import type { Terminal } from "../../src/cli/terminal.ts";
+import type { Terminal, TerminalInput } from "../../src/cli/terminal.ts";
 
 /** A terminal that keeps what is written to it. */
 export class TestTerminal implements Terminal {
   readonly columns: number | null;
+  readonly input: TerminalInput;
   out = "";
   err = "";
   #interrupts: (() => void)[] = [];
@@ -12,21 +13,22 @@ export class TestTerminal implements Terminal {
    * @param columns Width, for a terminal that shows a progress bar.
    * @param input Standard input.
    */
-  constructor(columns: number | null = null, private input = "") {
+  constructor(columns: number | null = null, input = "") {
     this.columns = columns;
-  }
-
-  readLine(): Promise<string | null> {
-    if (this.input === "") return Promise.resolve(null);
-    const [line] = this.input.split("\n", 1);
-    this.input = this.input.slice(line.length + 1);
-    return Promise.resolve(line);
-  }
-
-  readAll(): Promise<string> {
-    const all = this.input;
-    this.input = "";
-    return Promise.resolve(all);
+    let rest = input;
+    this.input = {
+      readLine() {
+        if (rest === "") return Promise.resolve(null);
+        const [line] = rest.split("\n", 1);
+        rest = rest.slice(line.length + 1);
+        return Promise.resolve(line);
+      },
+      readAll() {
+        const all = rest;
+        rest = "";
+        return Promise.resolve(all);
+      },
+    };
   }
 
   stdout(text: string): void {

@@ -13,7 +13,7 @@
 import { ModelError } from "../../errors.ts";
 import type { PeftAdapter, PeftTensor } from "../../io/peft.ts";
 import { rankOf, scaleOf } from "../../io/peft_adapter.ts";
-import type { TensorChange } from "../../layers/changed_source.ts";
+import type { TensorChange } from "../../layers/tensor_changes.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import { setRowNorms } from "../../numerics/vector.ts";
 
