@@ -30,6 +30,8 @@ export const evalCommand: Command = command({
     using model = await Model.load(folder, { device, onNotice: noticesOn(terminal) });
     const method = await frozenMethod(values, model.config, device, terminal);
     await model.use(method);
-    terminal.stdout(JSON.stringify(await evaluate(model, data, values)) + "\n");
+    const { warnings, ...result } = await evaluate(model, data, values);
+    for (const warning of warnings) terminal.stderr(`warning: ${warning}\n`);
+    terminal.stdout(JSON.stringify(result) + "\n");
   },
 });

@@ -6,6 +6,7 @@
  */
 
 import { resolve } from "node:path";
+import { STANDARD_INPUT } from "../data/sources.ts";
 import { FileError } from "../errors.ts";
 import { exists } from "../io/exists.ts";
 import { baseOfAdapter, isAdapterFolder } from "../io/hub/base.ts";
@@ -26,15 +27,22 @@ interface ModelValues {
  * The same flags with folders for what they name. The folder of an adapter as `--model` becomes the
  * model that it belongs to, and `--adapter`.
  *
+ * @param options `weights: false` for a model whose architecture will do.
  * @throws {FileError} for what is neither there nor a name on a hub.
  * @throws {HubError} if the hub does not give it.
  * @throws {UsageError} for an adapter as `--model` beside `--adapter`.
  */
-export async function locate<T extends ModelValues>(values: T, terminal: Terminal): Promise<T> {
+export async function locate<T extends ModelValues>(
+  values: T,
+  terminal: Terminal,
+  options: Pick<FetchOptions, "weights"> = {},
+): Promise<T> {
   const { model, adapter } = values;
-  const given = adapter === undefined ? undefined : await locateModel(adapter, terminal, "adapter");
+  const given = adapter === undefined
+    ? undefined
+    : await locateModel(adapter, terminal, { what: "adapter" });
   if (model === undefined) return { ...values, ...given && { adapter: given } };
-  const folder = await locateModel(model, terminal);
+  const folder = await locateModel(model, terminal, options);
   if (!await isAdapterFolder(folder)) {
     return { ...values, model: folder, ...given && { adapter: given } };
   }
@@ -46,7 +54,7 @@ export async function locate<T extends ModelValues>(values: T, terminal: Termina
   }
   const base = await baseOfAdapter(folder);
   terminal.stderr(`note: "${model}" is an adapter of ${base}, which is loaded with it\n`);
-  return { ...values, model: await locateModel(base, terminal), adapter: folder };
+  return { ...values, model: await locateModel(base, terminal, options), adapter: folder };
 }
 
 /**
@@ -58,7 +66,7 @@ export async function locate<T extends ModelValues>(values: T, terminal: Termina
 export async function locateModel(
   text: string,
   terminal: Terminal,
-  what: "model" | "adapter" = "model",
+  { what = "model", weights = true }: { what?: "model" | "adapter"; weights?: boolean } = {},
 ): Promise<string> {
   const repo = parseModelName(text);
   if (await exists(text)) return takePath(text, repo !== null, terminal);
@@ -68,7 +76,11 @@ export async function locateModel(
         "ORG/NAME or ORG/NAME@REVISION; check the path",
     );
   }
-  const folder = await transferring(text, terminal, (options) => fetchModel(text, options));
+  const folder = await transferring(
+    text,
+    terminal,
+    (options) => fetchModel(text, { ...options, weights }),
+  );
   terminal.stderr(`note: ${text} from the hub: ${folder}\n`);
   return folder;
 }
@@ -81,16 +93,27 @@ export async function locateModel(
  * @throws {DataError} if it has no such split.
  */
 export async function locateData(text: string, terminal: Terminal): Promise<string[]> {
-  const name = parseDataName(text);
-  if (name === null) return [text];
-  if (await exists(text)) return [takePath(text, true, terminal)];
+  if (text.includes(",") && !await exists(text)) {
+    const parts = text.split(",").map((part) => locateData(part.trim(), terminal));
+    return (await Promise.all(parts)).flat();
+  }
+  if (parseDataName(text) === null) return [text];
+  if (await isHere(text)) return [takePath(text, true, terminal)];
   return await transferring(text, terminal, (options) => fetchData(text, options));
 }
 
-/** How what a flag names is found again from another folder: a path in full, a name as it is. */
-export async function findable(text: string): Promise<string> {
-  const isName = parseDataName(text) !== null && !await exists(text);
-  return isName ? text : resolve(text);
+/**
+ * How what a flag names is found again from another folder: a path in full; names on a hub, addresses
+ * and standard input as they are.
+ */
+export async function lastingName(name: string): Promise<string> {
+  if (name === STANDARD_INPUT || /^[a-z][a-z0-9+.-]+:\/\//i.test(name)) return name;
+  return parseDataName(name) !== null && !await isHere(name) ? name : resolve(name);
+}
+
+/** Whether a path is there, or the folder before a colon and the name of a split. */
+async function isHere(text: string): Promise<boolean> {
+  return await exists(text) || await exists(text.replace(/:[^:]*$/, ""));
 }
 
 /** A model's folder as people know it: by its name on the hub if it is in the cache. */

@@ -15,7 +15,11 @@ const EARLIER: Readonly<Record<string, string>> = { scaleGranularity: "scaling" 
 /** How a model is adapted. */
 export const METHOD_FLAGS = {
   ...group("Method", {
-    method: choice(METHODS.map(({ name }) => name), describeMethods(), METHODS[0].name),
+    method: choice(
+      METHODS.map(({ name }) => name),
+      describeMethods(),
+      `${METHODS[0].name}; lora with an adapter`,
+    ),
     base: renamed(
       choice(
         BASE_TYPES,

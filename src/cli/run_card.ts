@@ -11,9 +11,9 @@ import type { ModelCardFacts } from "../io/hub/model_card.ts";
 import { parseDataName, parseModelName, repoOfFolder } from "../io/hub/names.ts";
 import { isJsonObject, readJson } from "../io/json.ts";
 import { ADAPTER_CONFIG_FILE } from "../io/peft.ts";
-import { METHODS } from "../methods/registry.ts";
 import { LOG_FILE } from "../train/log.ts";
 import { kebabCase } from "./flags.ts";
+import { methodName } from "./method.ts";
 import { OPTIONS_FILE } from "./run_folder.ts";
 
 type Facts = Omit<ModelCardFacts, "name">;
@@ -42,7 +42,7 @@ export async function factsOfRun(folder: string): Promise<Facts> {
     ...evalData !== undefined && { heldOut: [evalData].flat().map(named).join(", ") },
     ...evalFraction !== undefined && { heldOut: `${evalFraction} of the rows` },
     ...isRun && {
-      method: text(options.method) ?? METHODS[0].name,
+      method: methodName(options),
       settings: Object.fromEntries(
         SETTINGS.filter((name) => options[name] !== undefined)
           .map((name) => [kebabCase(name), String(options[name])]),

@@ -10,13 +10,12 @@ import { OptionError } from "../errors.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
 import { referenceTo } from "../io/hub/names.ts";
-import { findCheckpoint } from "../train/checkpoint.ts";
-import { holdsRun } from "../train/log.ts";
+import { findCheckpoint, holdsRun } from "../train/checkpoint.ts";
 import { flattenOptions, groupedNames, groupOptions } from "../train/option_groups.ts";
 import { PLAIN_NAMES, type PlainOptions, type ResolvedOptions } from "../train/options.ts";
 import { readConfigFile } from "./config_file.ts";
 import { UsageError } from "./errors.ts";
-import { findable } from "./located.ts";
+import { lastingName } from "./located.ts";
 import { readOptions } from "./flags.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
@@ -86,11 +85,13 @@ export async function writeOptions(
     if (path !== undefined) options[name] = referenceTo(path);
   }
   for (const name of ["data", "evalData"] as const) {
-    const data = options[name];
-    if (data !== undefined) options[name] = await findable(data);
+    const given = options[name];
+    if (given !== undefined) options[name] = await Promise.all(given.map(lastingName));
   }
   // These belong to one call of the command, or follow from where the file is.
-  for (const name of ["outputDir", "overwrite", "resumeFrom"] as const) delete options[name];
+  for (const name of ["outputDir", "overwrite", "resumeFrom", "showRows"] as const) {
+    delete options[name];
+  }
   await writeFileAtomically(join(folder, OPTIONS_FILE), JSON.stringify(options, null, 2) + "\n");
 }
 

@@ -19,6 +19,8 @@ export interface Terminal {
   readonly columns: number | null;
   /** Standard input; left out where there is none. */
   readonly input?: TerminalInput;
+  /** Whether stdout is a terminal that shows colours, and nobody has forbidden them. */
+  readonly styled?: boolean;
   /** Calls `handler` at Ctrl-C, until the result is disposed of. */
   onInterrupt(handler: () => void): Disposable;
 }
@@ -52,6 +54,9 @@ export function processTerminal(): Terminal {
     get columns() {
       // Some terminals, such as those of `script`, do not know their size.
       return Deno.stderr.isTerminal() ? Deno.consoleSize().columns || 80 : null;
+    },
+    get styled() {
+      return Deno.stdout.isTerminal() && !Deno.noColor;
     },
     onInterrupt(handler) {
       let count = 0;

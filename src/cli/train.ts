@@ -16,10 +16,10 @@ import { LOG_FILE } from "../train/log.ts";
 import { Trainer } from "../train/trainer.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
-import { openDataset } from "./data.ts";
+import { openDataset, showDataset } from "./data.ts";
 import { locate, shownModel } from "./located.ts";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
-import { savesAdapter, trainingMethod } from "./method.ts";
+import { methodName, savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
 import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
@@ -42,6 +42,7 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const output = named.outputDir ?? "./out";
   const overwrite = named.overwrite ?? false;
   if (resumeFrom === undefined) await expectFree(output, needed(named, "model"), overwrite);
+  if (named.showRows !== undefined) return await showDataset(named, terminal);
   const { data, evalData } = await openData(named, terminal);
   const values = await locate(named, terminal);
   const folder = needed(values, "model");
@@ -128,7 +129,10 @@ async function openData(
       "Cannot use --eval-data and --eval-fraction together as each says what is held out: give one",
     );
   }
-  return { data, evalData: await openDataset(heldOut, values, terminal) };
+  return {
+    data,
+    evalData: await openDataset(heldOut, { ...values, dataWeights: undefined }, terminal),
+  };
 }
 
 /**
@@ -168,9 +172,7 @@ function introduce(
   const batch = `${batchSize * gradAccumSteps} rows of ${sequenceLength} tokens per step`;
   const from = step > 0 ? `, from step ${step}` : "";
   terminal.stderr(
-    `training ${shownModel(values.model!)} by ${
-      values.method ?? "falqon"
-    } on ${name} (${provider}): ` +
+    `training ${shownModel(values.model!)} by ${methodName(values)} on ${name} (${provider}): ` +
       `${batch}${from}\n`,
   );
 }

@@ -7,9 +7,8 @@
  * @module
  */
 
-import type { BufferView } from "./buffers.ts";
 import { Device } from "./device.ts";
-import type { GrowsWith } from "./too_large.ts";
+import type { SizedBuffer } from "./too_large.ts";
 
 /** A buffer that a run would make. */
 export interface DryBuffer {
@@ -17,19 +16,15 @@ export interface DryBuffer {
   label: string;
   /** Bytes. */
   size: number;
-  /** What makes it large. */
-  growsWith?: GrowsWith;
 }
 
-/** A device that refuses nothing, and notes what makes buffers large. */
+/** A device that refuses nothing, and notes what is beyond its limit. */
 class DryDevice extends Device {
-  override allocate(bytes: number, label: string, growsWith: GrowsWith = "step"): BufferView {
-    const view = super.allocate(bytes, label, growsWith);
-    Object.assign(view.buffer, { growsWith });
-    return view;
-  }
+  readonly tooLarge: SizedBuffer[] = [];
 
-  protected override expectBindable(): void {}
+  protected override expectBindable(buffer: SizedBuffer): void {
+    if (buffer.size > this.bindingLimit) this.tooLarge.push(buffer);
+  }
 }
 
 /**
@@ -49,12 +44,13 @@ const LIMITS = {
  *
  * @param like The device whose kernels are to be recorded; without it, those of a GPU with f16.
  * @param bindingLimit The most bytes that it binds of one buffer. Default: as `like`, else no limit.
- * @returns The device, which reads zeros, and the buffers that are on it at the time.
+ * @returns The device, which reads zeros, the buffers that are on it at the time, and all that were made
+ * beyond its limit.
  */
 export function openDryDevice(
   like?: Device,
   bindingLimit: number = like?.bindingLimit ?? Infinity,
-): { device: Device; buffers: Set<DryBuffer> } {
+): { device: Device; buffers: Set<DryBuffer>; tooLarge: SizedBuffer[] } {
   const buffers = new Set<DryBuffer>();
   const object = () => ({});
   const done = () => Promise.resolve();
@@ -83,11 +79,11 @@ export function openDryDevice(
     pushErrorScope: object,
     popErrorScope: () => Promise.resolve(null),
     createBuffer({ size, label }: DryBuffer) {
+      const buffer = { label, size };
+      buffers.add(buffer);
       const destroy = () => buffers.delete(buffer);
       const getMappedRange = () => new ArrayBuffer(size);
-      const buffer = { size, label, destroy, mapAsync: done, getMappedRange };
-      buffers.add(buffer);
-      return buffer;
+      return { size, label, destroy, mapAsync: done, getMappedRange };
     },
     createBindGroupLayout: object,
     createPipelineLayout: object,
@@ -102,5 +98,5 @@ export function openDryDevice(
   const device = new DryDevice(gpu as unknown as GPUDevice, info, provider, hasPackedDot);
   device.tuning = like?.tuning ?? device.tuning;
   device.bindingLimit = bindingLimit;
-  return { device, buffers };
+  return { device, buffers, tooLarge: device.tooLarge };
 }

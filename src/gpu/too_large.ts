@@ -25,13 +25,13 @@ function remedyFor(growsWith: GrowsWith, factor: number): string {
     case "text":
       return `shorten prompt and maxNewTokens together by a factor of ${factor}`;
     case "f32 model":
-      if (fitsInF16(factor)) return "store the weights in f16 (base f16), or take a smaller model";
-      return remedyFor("model", factor);
-    case "model":
-      return "take a smaller model, or a GPU that binds more";
+      if (!fitsInF16(factor)) break;
+      return "store the weights in f16 (base f16), or take a smaller model";
     case "trained":
-      return "train an adapter of the model (falqon, lora), or take a smaller model";
+      if (!fitsInF16(factor)) break;
+      return "train an adapter over weights in f16 (lora with base f16), or take a smaller model";
   }
+  return "take a smaller model, or a GPU that binds more";
 }
 
 /** A buffer that is to be made. */

@@ -27,6 +27,7 @@ export class Chat {
   /** What was said: the system's message, where there is one, then turns of user and assistant. */
   readonly messages: ChatMessage[] = [];
   #cut = false;
+  #system: string | undefined;
 
   /**
    * Begins a conversation.
@@ -49,13 +50,13 @@ export class Chat {
    */
   reset(system: string | undefined = this.system): void {
     this.messages.length = 0;
+    this.#system = system;
     if (system !== undefined) this.messages.push({ role: "system", content: system });
   }
 
   /** What the model was told before anything was said. */
   get system(): string | undefined {
-    const [first] = this.messages;
-    return first?.role === "system" ? first.content : undefined;
+    return this.#system;
   }
 
   /**
@@ -70,7 +71,7 @@ export class Chat {
     const { model, messages } = this;
     const turn = messages.length;
     messages.push({ role: "user", content: text });
-    const answer: ChatMessage = { role: "assistant", content: "" };
+    const answer = { role: "assistant", content: "" };
     let ended = false;
     try {
       const prompt = renderPrompt(model.tokenizer, messages) as readonly number[];

@@ -27,6 +27,11 @@ export const ADAPTER_CONFIG_FILE = "adapter_config.json";
 export const ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors";
 const PREFIX = "base_model.model.";
 
+/** Where the modules of a text model are inside a model of texts and images. */
+const TEXT_MODEL = "model.language_model.";
+/** The same before transformers 4.52. */
+const OLDER_TEXT_MODEL = /^language_model\.model\./;
+
 /**
  * Reads an adapter that PEFT, or {@linkcode writePeftAdapter}, has written: LoRA, rsLoRA or DoRA on any
  * linear layers, with ranks and scales of their own, and what else was saved with it.
@@ -100,7 +105,8 @@ async function readTensors(
   const modules = new Map<string, Map<string, PeftTensor>>();
   const others = new Map<string, PeftTensor>();
   for (const [stored, { dtype, shape }] of file.tensors) {
-    const name = stored.startsWith(PREFIX) ? stored.slice(PREFIX.length) : "";
+    const own = stored.startsWith(PREFIX) ? stored.slice(PREFIX.length) : "";
+    const name = own.replace(OLDER_TEXT_MODEL, TEXT_MODEL);
     const [, module, factor] = FACTOR.exec(name) ?? [];
     if (module === undefined && !OTHERS.test(name)) {
       throw unusable(file, `its tensor "${stored}" is no factor of a linear layer`);
@@ -164,7 +170,7 @@ export async function writePeftAdapter(
   adapter: PeftAdapter,
   options: { baseModel: string; baseRevision?: string },
 ): Promise<void> {
-  const { rank, alpha, targetModules, useRslora, useDora, dropout, kept } = adapter.config;
+  const { rank, alpha, useRslora, useDora, dropout, kept } = adapter.config;
   const config = {
     base_model_name_or_path: options.baseModel,
     bias: "none",
@@ -177,7 +183,7 @@ export async function writePeftAdapter(
     peft_type: "LORA",
     r: rank,
     revision: options.baseRevision ?? null,
-    target_modules: targetModules,
+    target_modules: targetsIn(adapter),
     task_type: "CAUSAL_LM",
     use_dora: useDora ?? false,
     use_rslora: useRslora,
@@ -194,6 +200,18 @@ export async function writePeftAdapter(
     join(folder, ADAPTER_CONFIG_FILE),
     JSON.stringify(config, null, 2) + "\n",
   );
+}
+
+/**
+ * What PEFT is to adapt: kinds of modules or, where those of vision may be called alike, a regular
+ * expression over paths.
+ */
+function targetsIn(
+  { config: { targetModules }, tensors }: PeftAdapter,
+): readonly string[] | string {
+  const isText = [...tensors.keys()].every((module) => module.startsWith(TEXT_MODEL));
+  if (!isText || targetModules.some((name) => name.includes("."))) return targetModules;
+  return `${TEXT_MODEL.replaceAll(".", "\\.")}.*\\.(${targetModules.join("|")})`;
 }
 
 /** The layers whose rank or alpha is not that of the settings, by whole names. */

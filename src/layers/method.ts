@@ -54,6 +54,13 @@ export interface Method {
    * that weight decay could act on. Default true.
    */
   readonly keepsParameters?: boolean;
+  /** By how much its best learning rate is above that of LoRA. Default 1. */
+  readonly learningRateFactor?: number;
+  /**
+   * Whether it fits only the model with all its layers, as an adapter that was trained for them does.
+   * Default false.
+   */
+  readonly needsAllLayers?: boolean;
   /**
    * What it changes in the model before its layers are made: tensors that an adapter brings along.
    *

@@ -34,7 +34,8 @@ function withHub(test: (hub: HubServer, folder: string) => Promise<void>): Promi
     await writeTinyModel(model);
     hub.add("org/tiny", await readAll(model), { tags: ["license:mit", "llama"] });
     hub.add("org/rows", {
-      "train.jsonl": jsonl(ROWS.slice(0, 16)),
+      "train-a.jsonl": jsonl(ROWS.slice(0, 8)),
+      "train-b.jsonl": jsonl(ROWS.slice(8, 16)),
       "test.jsonl": jsonl(ROWS.slice(16)),
     }, { kind: "datasets" });
     await inEnvironment(hub, join(folder, "home"), () => test(hub, folder));
@@ -61,7 +62,7 @@ Deno.test("train by names, use the adapter, push it, and use it by its name", ()
         `--learning-rate 5e-3 --eval-every 2 --save-every 2 --output-dir ${out} ${SHAPE}`,
     );
     assertStringIncludes(err, "downloading org/tiny\ndownloaded ");
-    assertStringIncludes(err, "note: of org/rows, train is read: 1 file\n");
+    assertStringIncludes(err, "note: of org/rows, train is read: 2 files\n");
     assertMatch(
       err,
       /note: org\/tiny from the hub: .+\/models--org--tiny\/snapshots\/[0-9a-f]{40}\n/,
@@ -73,7 +74,7 @@ Deno.test("train by names, use the adapter, push it, and use it by its name", ()
       await Deno.readTextFile(join(out, "training_options.json")),
     );
     assertMatch(model, /^org\/tiny@[0-9a-f]{40}$/);
-    assertEquals([data, evalData], ["org/rows", "org/rows:test"]);
+    assertEquals([data, evalData], [["org/rows"], ["org/rows:test"]]);
     const adapter = JSON.parse(await Deno.readTextFile(join(out, "adapter_config.json")));
     assertEquals(`${adapter.base_model_name_or_path}@${adapter.revision}`, model);
 
@@ -86,6 +87,11 @@ Deno.test("train by names, use the adapter, push it, and use it by its name", ()
       `eval --model org/tiny --adapter ${out} --data org/rows:test ${SHAPE}`,
     );
     assertEquals(lossOf(local.out), lossOf(apart.out));
+    const tokens = async (data: string) =>
+      JSON.parse((await succeed(`eval --model org/tiny ${data} ${SHAPE}`)).out.trim()).tokens;
+    const all = await tokens("--data org/rows:test,org/rows:train");
+    assertEquals(all, await tokens("--data org/rows:test --data org/rows"));
+    assertEquals(all, await tokens("--data org/rows:test") + await tokens("--data org/rows:train"));
     const generated = await succeed(
       `generate --model ${out} --max-new-tokens 3 --seed 1 --prompt`,
       "Hi",
@@ -97,6 +103,13 @@ Deno.test("train by names, use the adapter, push it, and use it by its name", ()
       /^error: Cannot use --model .+ with --adapter as it is an adapter itself/,
     );
 
+    const inspected = await succeed(`inspect ${out} ${SHAPE}`);
+    assertStringIncludes(inspected.out, "memory to train by lora, 2 rows of 40 tokens");
+    const further = await succeed(
+      `train --model ${out} --data org/rows --steps 1 --output-dir ${folder}/further ${SHAPE}`,
+    );
+    assertMatch(further.err, /\ntraining org\/tiny@[0-9a-f]{7} by lora/);
+    assertStringIncludes(further.out, `adapter: ${folder}/further\n`);
     await succeed(`train --resume-from ${out} --steps 5`);
 
     const stranger = await runCommand(`push me/mine --model ${out}`);
@@ -225,6 +238,50 @@ Deno.test("fetch prints where a model or the files of a split are", () =>
     const lines = terminal.err.split(/[\r\n]/).filter((line) => line.startsWith("["));
     // deno-lint-ignore no-control-regex
     assert(lines.every((line) => line.replace(/\x1b\[K/, "").length <= 60), terminal.err);
+  }));
+
+Deno.test("the commands of the page on the hub work in their order", () =>
+  withHub(async (hub, folder) => {
+    hub.add("HuggingFaceTB/SmolLM2-135M-Instruct", await readAll(join(folder, "source")));
+    const rows = ROWS.map(({ prompt, completion }) => ({ question: prompt, answer: completion }));
+    hub.add("openai/gsm8k", {
+      "README.md": "---\nconfigs:\n" +
+        "- {config_name: main, data_files: [{split: train, path: main/train*}, {split: test, path: main/test*}]}\n" +
+        "- {config_name: socratic, data_files: socratic/*}\n---\n",
+      "main/train.jsonl": jsonl(rows.slice(0, 16)),
+      "main/test.jsonl": jsonl(rows.slice(16)),
+      "socratic/train.jsonl": jsonl(rows.slice(0, 1)),
+    }, { kind: "datasets" });
+    const page = await Deno.readTextFile(new URL("../../docs/HUB.md", import.meta.url));
+    const commands = [...page.matchAll(/^deno run -A jsr:@falqon\/webgpu\/cli (.+)$/gm)].map(
+      ([, line]) =>
+        [...line.replace(/ +#.*$/, "").matchAll(/"([^"]*)"|\S+/g)]
+          .map(([word, quoted]) => quoted ?? word),
+    );
+    assertEquals(commands.map(([name]) => name), [
+      "train",
+      "generate",
+      "eval",
+      "fetch",
+      "fetch",
+      "push",
+    ]);
+    const here = Deno.cwd();
+    Deno.chdir(folder);
+    Deno.env.set("HF_TOKEN", TOKEN);
+    try {
+      for (const words of commands) {
+        // The page's run takes hours; this one two steps.
+        const shape = words[0] === "train" ? ["--steps", "2"] : [];
+        if (["train", "eval"].includes(words[0])) shape.push(...SHAPE.split(" "));
+        const terminal = new TestTerminal();
+        assertEquals(await main([...words, ...shape], terminal), 0, terminal.err);
+      }
+      assertEquals(hub.access("ORG/NAME"), "private");
+    } finally {
+      Deno.env.delete("HF_TOKEN");
+      Deno.chdir(here);
+    }
   }));
 
 Deno.test("a path that exists wins over a name on the hub, and what is neither is said so", () =>

@@ -7,10 +7,13 @@
  */
 
 import { dirname, join, relative } from "node:path";
-import { writeFileAtomically } from "../atomic.ts";
 import { exists } from "../exists.ts";
 import { toFileError } from "../file_error.ts";
 import { cacheFolderName, isCommit, type Repo } from "./names.ts";
+import { pause } from "./requests.ts";
+
+/** Milliseconds between two looks at a lock. */
+const LOCK_MS = 200;
 
 /** The part of a cache that belongs to one repository. */
 export class RepoCache {
@@ -40,7 +43,12 @@ export class RepoCache {
     const path = join(this.folder, "refs", this.repo.revision);
     if (await this.commit() === commit) return;
     await makeFolder(dirname(path));
-    await writeFileAtomically(path, commit);
+    try {
+      // Not by a temporary file: several processes may do so at once, and read only what is a commit.
+      await Deno.writeTextFile(path, commit);
+    } catch (error) {
+      throw toFileError("write", path, error);
+    }
   }
 
   /** The folder of a commit, which looks like the repository. */
@@ -88,15 +96,25 @@ export class RepoCache {
   /**
    * Waits until no other process downloads the content of this hash, this package's or the Python
    * client's.
+   *
+   * @param onWait Is told if it has to wait.
    */
-  async lock(hash: string): Promise<Disposable> {
+  async lock(
+    hash: string,
+    signal: AbortSignal | undefined,
+    onWait: () => void,
+  ): Promise<Disposable> {
     await makeFolder(this.#locks);
     await makeFolder(join(this.folder, "blobs"));
     const path = join(this.#locks, `${hash}.lock`);
     try {
-      const file = await Deno.open(path, { write: true, create: true });
-      await file.lock(true);
-      return { [Symbol.dispose]: () => file.close() };
+      using opened = new DisposableStack();
+      const file = opened.use(await Deno.open(path, { write: true, create: true }));
+      for (let attempt = 0; !await file.tryLock(true); attempt++) {
+        if (attempt === 0) onWait();
+        await pause(LOCK_MS, signal);
+      }
+      return opened.move();
     } catch (error) {
       throw toFileError("lock", path, error);
     }

@@ -50,7 +50,7 @@ async function chooseFiles(
   if (subsets.length === 0) {
     throw new DataError(
       `Cannot use the data set "${name}" as it has no files of rows (Parquet, JSONL, JSON, CSV, TSV ` +
-        "or text): take another, or convert its files and give their paths",
+        `or text): the hub may have converted it, see ${repo.name}@refs/convert/parquet`,
     );
   }
   const { subset, split } = choosePart(name, part, subsets);

@@ -4,17 +4,20 @@
  * @module
  */
 
-import { ModelError } from "../../errors.ts";
+import { HubError, ModelError } from "../../errors.ts";
 import { isJsonObject } from "../json.ts";
 import { ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE } from "../peft.ts";
 import { WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../weights.ts";
 import { parseModelName, type Repo, showRepo } from "./names.ts";
 import { type HubOptions, hubSettings } from "./settings.ts";
 import { type FetchProgress, fetchSnapshot, type RepoContents } from "./snapshot.ts";
-import { HubError } from "../../errors.ts";
 
 /** Options of {@linkcode fetchModel}. */
 export interface FetchOptions extends HubOptions {
+  /**
+   * Whether the weights of a model are wanted too; without, its architecture can be read. Default true.
+   */
+  weights?: boolean;
   /** Is told how far the download is. */
   onProgress?: (progress: FetchProgress) => void;
 }
@@ -68,7 +71,7 @@ export async function fetchModel(name: string, options: FetchOptions = {}): Prom
     );
   }
   const hub = await hubSettings(options);
-  const choose = (contents: RepoContents) => chooseFiles(repo, contents);
+  const choose = (contents: RepoContents) => chooseFiles(repo, contents, options.weights ?? true);
   const { folder } = await fetchSnapshot(hub, repo, choose, options.onProgress);
   return folder;
 }
@@ -80,13 +83,17 @@ export function isUsedFile(path: string): boolean {
 }
 
 /** The wanted files. */
-async function chooseFiles(repo: Repo, contents: RepoContents): Promise<string[]> {
+async function chooseFiles(
+  repo: Repo,
+  contents: RepoContents,
+  withWeights: boolean,
+): Promise<string[]> {
   const { paths } = contents;
   const has = (path: string) => paths.includes(path);
   const small = paths.filter((path) => SMALL_FILES.includes(path) || TEMPLATES.test(path));
-  const weights = await modelWeights(repo, contents);
+  const weights = withWeights ? await modelWeights(repo, contents) : [];
   const adapter = [ADAPTER_WEIGHTS_FILE, ADAPTER_CONFIG_FILE].filter(has);
-  if (weights.length === 0 && adapter.length < 2) {
+  if (weights.length === 0 && adapter.length < 2 && (withWeights || !has(CONFIG_FILE))) {
     const other = paths.find((path) => /\.(bin|gguf|pth?|ckpt|onnx|h5|msgpack)$/.test(path));
     throw new ModelError(
       `Cannot use "${showRepo(repo)}" as it has no ${WEIGHTS_FILE}, ${WEIGHTS_INDEX_FILE} or ` +

@@ -5,7 +5,7 @@
  */
 
 import { join } from "node:path";
-import { HubError } from "../../errors.ts";
+import { HubError, ModelError } from "../../errors.ts";
 import { exists } from "../exists.ts";
 import { RepoCache } from "./cache.ts";
 import { download, type RepoFile } from "./download.ts";
@@ -58,21 +58,21 @@ export async function fetchSnapshot(
   onProgress?: (progress: FetchProgress) => void,
 ): Promise<Snapshot> {
   const cache = new RepoCache(hub.cacheFolder, repo);
-  if (hub.offline) return await fromCache(cache, choose);
+  if (hub.offline) return await fromCache(cache, choose, "HF_HUB_OFFLINE is set");
   let listed: Listing;
   try {
     listed = await list(hub, repo);
   } catch (error) {
     const known = error instanceof UnreachableError && await cache.commit();
     if (!known || (await cache.files(known)).length === 0) throw error;
+    const reason = `${new URL(hub.endpoint).host} cannot be reached`;
     hub.onNotice(
-      `${new URL(hub.endpoint).host} cannot be reached: what the cache has of ${showRepo(repo)}, ` +
+      `${reason}: what the cache has of ${showRepo(repo)}, ` +
         `commit ${known.slice(0, 7)}, is used`,
     );
-    return await fromCache(cache, choose);
+    return await fromCache(cache, choose, reason);
   }
   const { commit, files } = listed;
-  await cache.note(commit);
   const transfer = new Transfer(hub, cache, commit, onProgress);
   const at = new Map(files.map((file) => [file.path, file]));
   const paths = await choose({
@@ -83,27 +83,38 @@ export async function fetchSnapshot(
     },
   });
   await transfer.fetch(paths.map((path) => at.get(path)!));
+  await cache.note(commit); // only now: without the hub, what was whole before is still found
   return { folder: cache.snapshot(commit), commit, paths };
 }
 
-/** What is there without asking the hub. */
-async function fromCache(cache: RepoCache, choose: Choose): Promise<Snapshot> {
+/**
+ * What is there without asking the hub.
+ *
+ * @param reason Why it is not asked.
+ */
+async function fromCache(cache: RepoCache, choose: Choose, reason: string): Promise<Snapshot> {
   const { repo } = cache;
   const commit = await cache.commit();
   const paths = commit === null ? [] : await cache.files(commit);
-  if (commit === null || paths.length === 0) {
-    throw new HubError(
+  const fail = (problem: string, cause?: unknown) =>
+    new HubError(
       `Cannot use "${
         showRepo(repo)
-      }" as HF_HUB_OFFLINE is set and "${cache.folder}" does not hold ` +
-        `it: unset HF_HUB_OFFLINE, or run ${
+      }" as ${reason} and "${cache.folder}" ${problem}: fetch it with a ` +
+        `network and HF_HUB_OFFLINE unset, or run ${
           byHand(repo)
-        } where there is a network and give that folder`,
+        } where there is one and give that folder`,
+      { cause },
     );
-  }
+  if (commit === null || paths.length === 0) throw fail("does not hold it");
   const folder = cache.snapshot(commit);
   const readText = (path: string) => Deno.readTextFile(join(folder, path));
-  return { folder, commit, paths: await choose({ paths, readText }) };
+  try {
+    return { folder, commit, paths: await choose({ paths, readText }) };
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error;
+    throw fail("holds only a part of it", error);
+  }
 }
 
 interface Listing {
@@ -173,7 +184,14 @@ class Transfer {
   async #download(file: RepoFile, signal: AbortSignal): Promise<void> {
     const { hub, cache, commit } = this;
     const { path, hash, size } = file;
-    using _ = await cache.lock(hash);
+    using _ = await cache.lock(
+      hash,
+      signal,
+      () =>
+        hub.onNotice(
+          `waiting for another process that downloads ${path} of ${showRepo(cache.repo)}`,
+        ),
+    );
     signal.throwIfAborted();
     if (await exists(cache.blob(hash))) return this.#count(size); // while this one waited
     await download(file, cache.blob(hash), {

@@ -52,8 +52,25 @@ export function findSubsets(paths: readonly string[], card: string): Subset[] {
     });
   if (listed.length === 1) return [{ ...listed[0], isDefault: true }];
   if (listed.length > 0) return listed;
+  const converted = convertedSubsets(files);
+  if (converted.length > 0) return converted;
   const splits = namedSplits(ofOneKind(files));
   return splits.size > 0 ? [{ name: DEFAULT_SUBSET, isDefault: true, splits }] : [];
+}
+
+/** The layout of the branch `refs/convert/parquet`, which the hub writes: subset, split, number. */
+function convertedSubsets(files: readonly string[]): Subset[] {
+  const parts = files.map((path) => /^([^/]+)\/([^/]+)\/\d{4}\.parquet$/.exec(path));
+  if (!parts.every((part) => part !== null)) return [];
+  const subsets = [...Map.groupBy(parts, ([, subset]) => subset)].map(([name, members]) => ({
+    name,
+    isDefault: name === DEFAULT_SUBSET,
+    splits: new Map(
+      [...Map.groupBy(members, ([, , split]) => split)]
+        .map(([split, matches]) => [split, matches.map(([path]) => path)]),
+    ),
+  }));
+  return subsets.length === 1 ? [{ ...subsets[0], isDefault: true }] : subsets;
 }
 
 /** What the front matter of a card lists. */

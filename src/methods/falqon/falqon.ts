@@ -72,6 +72,8 @@ function falqonMethod(name: string, trains: boolean, settings: FalqonSettings): 
     name,
     trains,
     keepsParameters: keepsAdapters(settings),
+    // The rows of a melded A are short: see the sweep in docs/ACCURACY.md.
+    learningRateFactor: settings.init === "melded" ? 10 : 1,
     build: (context) => new FalqonLayers(context, settings),
   };
 }

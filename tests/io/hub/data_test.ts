@@ -78,6 +78,16 @@ Deno.test("without a list the names of files and folders tell the split", () => 
   // The same rows in another format are not read twice, and "pretraining" is no word for a split.
   assertEquals(subsets(["a.parquet", "b.parquet", "a.json"]), train("a.parquet", "b.parquet"));
   assertEquals(subsets(["pretraining.txt"]), train("pretraining.txt"));
+  const converted = [
+    "main/train/0000.parquet",
+    "main/train/0001.parquet",
+    "socratic/partial-train/0000.parquet",
+  ];
+  assertEquals(subsets(converted), {
+    main: { train: converted.slice(0, 2) },
+    socratic: { "partial-train": converted.slice(2) },
+  });
+  assertEquals(Object.keys(subsets(converted.slice(0, 2))), ["*main"]);
   assertEquals(subsets(["README.md", ".hidden/a.jsonl", "model.bin"]), {});
   assertEquals(subsets(["a.jsonl"], "---\n: [broken\n---"), train("a.jsonl"));
 });

@@ -276,10 +276,19 @@ Deno.test("without a network the cache does; else the command is named that down
     );
     assertMatch(
       (await missing({ offline: true })).message,
-      /as HF_HUB_OFFLINE is set and ".+" does not hold/,
+      /as HF_HUB_OFFLINE is set and ".+" does not hold it: fetch it with a network/,
     );
     await Deno.remove(join(fetched, "model.safetensors"));
-    await assertRejects(() => fetchModel("org/model", { ...options, offline: true }), ModelError);
+    for (const more of [{ offline: true }, {}]) {
+      const part = await assertRejects(
+        () => fetchModel("org/model", { ...options, endpoint, ...more }),
+        HubError,
+      );
+      assertMatch(
+        part.message,
+        /(is set|cannot be reached) and ".+" holds only a part of it: fetch it/,
+      );
+    }
   });
 });
 
@@ -293,4 +302,31 @@ Deno.test("the environment of the Python client says where the hub, the token an
       const folder = await fetchModel("org/private");
       assert(folder.startsWith(join(home, "hub/models--org--private/")), folder);
     });
+  }));
+
+Deno.test("without weights a model's architecture comes, and the weights later", () =>
+  withHub(async (hub, options) => {
+    const folder = await fetchModel("org/model", { ...options, weights: false });
+    assert(!(await tree(folder)).includes("model.safetensors"));
+    assert(!hub.log.some((line) => /\.safetensors/.test(line)));
+    assertEquals(await fetchModel("org/model", options), folder);
+    assert((await tree(folder)).includes("model.safetensors"));
+    hub.add("org/empty", { "README.md": "" });
+    await assertRejects(() => fetchModel("org/empty", { ...options, weights: false }), ModelError);
+  }));
+
+Deno.test("of two that fetch the same at once, one downloads and the other waits", () =>
+  withHub(async (hub, options) => {
+    hub.faults.slowMs = 1;
+    const notices: string[] = [];
+    const onNotice = (notice: string) => notices.push(notice);
+    const fetchOne = () => fetchModel("org/model", { ...options, onNotice });
+    const [one, other] = await Promise.all([fetchOne(), fetchOne()]);
+    assertEquals(one, other);
+    assertEquals(hub.log.filter((line) => /^GET \/[0-9a-f]{64}$/.test(line)).length, 1);
+    assert(
+      notices.includes("waiting for another process that downloads model.safetensors of org/model"),
+      `${notices}`,
+    );
+    assertEquals(await Deno.readFile(join(one, "model.safetensors")), WEIGHTS);
   }));
