@@ -102,6 +102,14 @@ export type {
 } from "./src/train/options.ts";
 export type { FlatOptions, OptimizerOptions, RowOptions } from "./src/train/option_groups.ts";
 export type { SaveFormat, SaveOptions, SaveResult } from "./src/inference/save_model.ts";
-export type { TrainingMetrics } from "./src/train/metrics.ts";
+export type { HeldOutLoss, TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";
+export {
+  findLearningRate,
+  type FindRateOptions,
+  type FoundRate,
+  type TriedRate,
+} from "./src/train/find_learning_rate.ts";
+export { defaultLearningRate } from "./src/train/learning_rate.ts";
+export type { SaveInterval } from "./src/train/save_interval.ts";
 export type { ScheduleName } from "./src/train/schedule.ts";
