@@ -18,9 +18,10 @@ import { Trainer } from "../train/trainer.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
 import { openDataset, showDataset } from "./data.ts";
+import { locate, shownModel } from "./located.ts";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
-import { savesAdapter, trainingMethod } from "./method.ts";
 import { findRate } from "./find_rate.ts";
+import { methodName, savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
 import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
@@ -32,21 +33,24 @@ import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 export const train: Command = command({
   name: "train",
   summary: "Fine-tune a model",
-  synopsis: "--model DIR --data FILE [options]",
+  synopsis: "--model MODEL --data DATA [options]",
   flags: TRAIN_FLAGS,
   run,
 });
 
 async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const { resumeFrom } = given;
-  const values = resumeFrom === undefined ? given : await resumedOptions(resumeFrom, given);
-  const [folder, output] = [needed(values, "model"), values.outputDir ?? "./out"];
-  const overwrite = values.overwrite ?? false;
-  if (resumeFrom === undefined && !values.findLearningRate) {
-    await expectFree(output, folder, overwrite);
+  const named = resumeFrom === undefined ? given : await resumedOptions(resumeFrom, given);
+  const output = named.outputDir ?? "./out";
+  const overwrite = named.overwrite ?? false;
+  const isRun = !named.findLearningRate && named.showRows === undefined;
+  if (resumeFrom === undefined && isRun) {
+    await expectFree(output, needed(named, "model"), overwrite);
   }
-  if (values.showRows !== undefined) return await showDataset(folder, values, terminal);
-  const { data, evalData } = await openData(values, terminal);
+  if (named.showRows !== undefined) return await showDataset(named, terminal);
+  const { data, evalData } = await openData(named, terminal);
+  const values = await locate(named, terminal);
+  const folder = needed(values, "model");
   if (values.findLearningRate) return await findRate(values, { data, evalData }, terminal);
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
@@ -182,7 +186,7 @@ function introduce(
   const batch = `${batchSize * gradAccumSteps} rows of ${sequenceLength} tokens per step`;
   const from = step > 0 ? `, from step ${step}` : "";
   terminal.stderr(
-    `training ${values.model} by ${values.method ?? "falqon"} on ${name} (${provider}): ` +
+    `training ${shownModel(values.model!)} by ${methodName(values)} on ${name} (${provider}): ` +
       `${batch}${from}\n`,
   );
   if (values.learningRate === undefined) {

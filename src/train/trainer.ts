@@ -70,7 +70,8 @@ export class Trainer implements Disposable {
 
   /**
    * Puts the model on the GPU under the method and records the programs of a step. When that fails,
-   * what was made is freed, and the model is as one that was never used.
+   * what was made is freed, and the model is as one that was never used, or untouched where the data
+   * is at fault.
    *
    * @param abortable `signal` ends the work between weights, batches and programs; it does not
    * govern the run.

@@ -123,3 +123,15 @@ Deno.test("devices shows the GPU, its features and limits", async () => {
   );
   assertMatch(out, /maxStorageBufferBindingSize +[\d.]+ (MiB|GiB)\n/);
 });
+
+Deno.test("the model of the example works with the default flags, though no layer of it takes rank 64", async () => {
+  const model = new URL("../../examples/tiny/model", import.meta.url).pathname;
+  const { code, out, err } = await runCommand(`inspect ${model}`);
+  assertEquals(code, 0, err);
+  assertMatch(out, /memory to train by falqon, 16 rows of/);
+  const refused = await runCommand(`inspect ${model} --rank 1000`);
+  assertMatch(
+    refused.err,
+    /^error: Cannot adapt a weight of .+ with rank 1000: it has only \d+ directions/,
+  );
+});
