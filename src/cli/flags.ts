@@ -11,6 +11,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { checkColumnMap, type ColumnMap, parseColumnMap } from "../data/column_map.ts";
 import { isJsonObject, showJson } from "../io/json.ts";
+import { parseSaveInterval, type SaveInterval } from "../train/save_interval.ts";
 import { UsageError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
 
@@ -94,6 +95,12 @@ export function whole(...words: Words): Flag<number> {
   });
 }
 
+/** How often checkpoints are saved. */
+export function interval(...words: Words): Flag<SaveInterval> {
+  const wanted = "a number of steps, a time such as 10m, or epoch";
+  return flag("N|TIME|epoch", words, wanted, parseSaveInterval);
+}
+
 /** On or off: `--name` or `--no-name`. */
 export function toggle(...words: Words): Flag<boolean> {
   const read = (value: unknown) => typeof value === "boolean" ? value : undefined;
@@ -170,8 +177,9 @@ export function parseFlags<F extends FlagTable>(
   const valued = spellings(names.filter((name) => flags[name].placeholder !== null));
   const refuse = (word: string): never => {
     const [name] = word.split("=");
-    const known = nearest(name.replace(/^-+/, ""), names.map(kebabCase));
-    throw new UsageError(`There is no flag ${name}: did you mean --${known}?`);
+    const known = nearest(name.replace(/^-+(no-)?/, ""), names.map(kebabCase));
+    const remedy = known === null ? "--help lists those there are" : `did you mean --${known}?`;
+    throw new UsageError(`There is no flag ${name}: ${remedy}`);
   };
   const joined = attachValues(args, valued);
   const ambiguous = joined.find((word) => /^--?_(=|$)/.test(word)); // the parser's name for words
@@ -245,7 +253,8 @@ export function readOptions<F extends FlagTable>(
       : Object.keys(flags).find((name) => flags[name].alias?.includes(given));
     if (name === undefined) {
       const known = nearest(given, Object.keys(flags));
-      throw new UsageError(`There is no option "${key}" (in ${where}): did you mean "${known}"?`);
+      const remedy = known === null ? "--help lists those there are" : `did you mean "${known}"?`;
+      throw new UsageError(`There is no option "${key}" (in ${where}): ${remedy}`);
     }
     if (name in values) throw new UsageError(`The option "${key}" is there twice in ${where}`);
     if (name !== given) onHint(`"${key}" is called "${name}" now (in ${where})`);
