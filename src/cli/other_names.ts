@@ -112,7 +112,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
   "bnb-4bit-quant-type": "--method qlora uses NF4; leave it out",
   "bnb-4bit-compute-dtype": PRECISION,
   "bnb-4bit-use-double-quant": "--method qlora quantises scales too; leave it out",
-  "modules-to-save": "give their names in --target-modules, or use --method full",
+  "modules-to-save": "use --method full, which trains everything",
 };
 
 const NAMES: ReadonlyMap<string, string> = new Map(
@@ -126,15 +126,17 @@ interface Meaning {
 }
 
 /**
- * @param name In kebab-case.
+ * @param given The name as it is there.
+ * @param shown What it is called in messages.
  * @throws {UsageError} for a known name without an equivalent.
  */
-function meaningOf(name: string, shown: string, flags: FlagTable): Meaning | null {
+function meaningOf(given: string, shown: string, flags: FlagTable): Meaning | null {
+  const name = kebabCase(given).replaceAll("_", "-");
   const isOwn = (word: string) =>
     Object.entries(flags).some(([own, { alias = [] }]) =>
       [own, ...alias].some((it) => kebabCase(it) === word)
     );
-  if (isOwn(name)) return null;
+  if (isOwn(name)) return given.includes("_") ? { flag: name } : null; // batch_size
   const same = NAMES.get(name);
   if (same !== undefined && isOwn(same)) return { flag: same };
   if (Object.hasOwn(MEANS, name)) {
@@ -152,6 +154,8 @@ export function translateWords(
   flags: FlagTable,
   onHint: OnHint,
 ): string[] {
+  const own = args.filter((word) => word.startsWith("--")).map((word) => word.split("=")[0]);
+  const taken = new Map<string, string>();
   let value = false; // whether the word is the value of the flag before it
   return args.map((word) => {
     const isValue = value;
@@ -159,9 +163,8 @@ export function translateWords(
     if (isValue && !word.startsWith("--") || !/^--[A-Za-z]/.test(word)) return word;
     const [given, ...rest] = word.split("=");
     const assigned = rest.length > 0 ? "=" + rest.join("=") : "";
-    const name = given.slice(2).replaceAll("_", "-").toLowerCase();
-    const meaning = meaningOf(name, `flag ${given}`, flags);
-    const flag = meaning?.flag ?? name;
+    const meaning = meaningOf(given.slice(2), `flag ${given}`, flags);
+    const flag = meaning?.flag ?? given.slice(2);
     value = assigned === "" && meaning?.value === undefined &&
       (flags[camelCase(flag)]?.placeholder ?? null) !== null;
     if (meaning === null) return word;
@@ -170,11 +173,14 @@ export function translateWords(
         `${given} takes no value: give --${meaning.flag} ${meaning.value} for it, or leave it out`,
       );
     }
-    const own = meaning.value === undefined
-      ? `--${meaning.flag}`
-      : `--${meaning.flag}=${meaning.value}`;
-    onHint(`${given} is taken as ${own.replace("=", " ")}`);
-    return own + assigned;
+    const other = own.includes(`--${meaning.flag}`) ? `--${meaning.flag}` : taken.get(meaning.flag);
+    if (other !== undefined && !flags[camelCase(meaning.flag)]?.collects) {
+      throw new UsageError(`${given} and ${other} mean the same: give one of the two`);
+    }
+    taken.set(meaning.flag, given);
+    const meant = meaning.value === undefined ? "" : meaning.value;
+    onHint(`${given} is taken as --${meaning.flag} ${meant}`.trimEnd());
+    return `--${meaning.flag}` + (meant === "" ? assigned : `=${meant}`);
   });
 }
 
@@ -186,11 +192,7 @@ export function translateKeys(
   onHint: OnHint,
 ): Record<string, unknown> {
   const entries = Object.entries(object).map(([key, value]): [string, unknown] => {
-    const meaning = meaningOf(
-      kebabCase(key).replaceAll("_", "-"),
-      `option "${key}" (in ${where})`,
-      flags,
-    );
+    const meaning = meaningOf(key, `option "${key}" (in ${where})`, flags);
     if (meaning === null) return [key, value];
     if (meaning.value !== undefined && value !== true) {
       throw new UsageError(
