@@ -19,7 +19,8 @@ import { packFirstFit } from "./packing.ts";
 import { Random } from "../numerics/random.ts";
 import { ShuffleBuffer } from "./shuffle.ts";
 import { emptyStatistics } from "./statistics.ts";
-import { tokenize } from "./tokenize.ts";
+import { finishPlans, planTokens, type TokenPlan } from "./tokenize.ts";
+import type { TokenizedExample } from "./tokenized_example.ts";
 import type {
   Batch,
   Document,
@@ -35,6 +36,15 @@ import type {
  * padding, few enough that a window is tokenised in a fraction of a second.
  */
 const WINDOW_ROWS = 64;
+
+/** Rows that the tokenizer is given at once: enough to keep every core of the machine at work. */
+const CHUNK_ROWS = 64;
+
+/** A row with its documents of any length, or why it has none. */
+interface EncodedRow {
+  row: RawRow;
+  result: TokenizedExample[] | Error;
+}
 
 /** Documents that are packed together, and the state before them. */
 interface Window {
@@ -149,12 +159,11 @@ export class DirectLoader implements Loader {
     let tokens = 0;
     const open = (): Window => ({ drawn, statistics: { ...this.#statistics }, documents: [] });
     let window = open();
-    for await (const rows of this.#drawnRows(epoch)) {
+    for await (const { skipped, rows } of this.#encodedRows(epoch, skip)) {
+      drawn += skipped;
+      if (skipped > 0 && drawn === skip) window = open();
       for (const row of rows) {
-        if (drawn++ < skip) {
-          if (drawn === skip) window = open();
-          continue;
-        }
+        drawn++;
         for (const document of this.#documents(row)) {
           window.documents.push(document);
           tokens += document.ids.length;
@@ -175,6 +184,53 @@ export class DirectLoader implements Loader {
     if (window.documents.length > 0) yield window;
   }
 
+  /**
+   * The rows of an epoch after the first `skip`, in chunks, with how many were skipped before. A chunk
+   * is encoded while the one before it is in use.
+   */
+  async *#encodedRows(
+    epoch: number,
+    skip: number,
+  ): AsyncGenerator<{ skipped: number; rows: EncodedRow[] }, void, void> {
+    let left = skip;
+    let ahead: { skipped: number; encoded: Promise<EncodedRow[]> } | null = null;
+    for await (const rows of this.#drawnRows(epoch)) {
+      for (let first = 0; first < rows.length; first += CHUNK_ROWS) {
+        const chunk = rows.slice(first, first + CHUNK_ROWS);
+        const skipped = Math.min(left, chunk.length);
+        left -= skipped;
+        const next = { skipped, encoded: this.#encode(chunk.slice(skipped)) };
+        next.encoded.catch(() => {}); // thrown where it is awaited, if it is
+        if (ahead !== null) yield { skipped: ahead.skipped, rows: await ahead.encoded };
+        ahead = next;
+      }
+    }
+    if (ahead !== null) yield { skipped: ahead.skipped, rows: await ahead.encoded };
+  }
+
+  /** Tokenises rows, all at once. A row that cannot be read is an error in its place. */
+  async #encode(rows: RawRow[]): Promise<EncodedRow[]> {
+    const planned = rows.map((row) => {
+      try {
+        return this.#plan(row);
+      } catch (error) {
+        return error as Error;
+      }
+    });
+    const plans = planned.flatMap((plan) => plan instanceof Error ? [] : plan);
+    const finished = await finishPlans(plans, this.#encoder);
+    let at = 0;
+    return planned.map((plan, i) => ({
+      row: rows[i],
+      result: plan instanceof Error ? plan : finished.slice(at, at += plan.length),
+    }));
+  }
+
+  #plan(row: RawRow): TokenPlan[] {
+    const where = this.#dataset.locate(row);
+    return planTokens(this.#dataset.parse(row), this.#encoder, this.#options.trainOnPrompt, where);
+  }
+
   /** The rows of an epoch in the order of training. */
   async *#drawnRows(epoch: number): AsyncGenerator<RawRow[], void, void> {
     const { shuffle, shuffleBuffer, seed } = this.#options;
@@ -188,27 +244,22 @@ export class DirectLoader implements Loader {
   }
 
   /** The documents of a row; none when the row is bad and bad rows are skipped. */
-  #documents(row: RawRow): Document[] {
-    const { skipBadRows, trainOnPrompt, sequenceLength } = this.#options;
+  #documents({ row, result }: EncodedRow): Document[] {
+    const { skipBadRows, sequenceLength } = this.#options;
     const statistics = this.#statistics;
     statistics.rows++;
-    let example;
-    try {
-      const where = this.#dataset.locate(row);
-      example = tokenize(this.#dataset.parse(row), this.#encoder, trainOnPrompt, where);
-    } catch (error) {
-      if (!skipBadRows || !(error instanceof DataError)) throw error;
+    if (result instanceof Error) {
+      if (!skipBadRows || !(result instanceof DataError)) throw result;
       statistics.badRows++;
-      statistics.firstBadRow ??= error.message;
+      statistics.firstBadRow ??= result.message;
       return [];
     }
-    if (example === null) {
-      statistics.allMasked++;
-      return [];
-    }
-    // Never skipped as a bad row: the tokenizer does not belong to the model.
-    this.#checkVocabulary(example, row);
-    return fit(example, sequenceLength, this.#encoder?.bosTokenId ?? null, statistics);
+    if (result.length === 0) statistics.allMasked++;
+    return result.flatMap((example) => {
+      // Never skipped as a bad row: the tokenizer does not belong to the model.
+      this.#checkVocabulary(example, row);
+      return fit(example, sequenceLength, this.#encoder?.bosTokenId ?? null, statistics);
+    });
   }
 
   #checkVocabulary({ ids, labels }: Document, row: RawRow): void {

@@ -11,8 +11,16 @@ export const IGNORED_LABEL: number = -100;
 
 /** The part of a tokenizer that the data path uses. */
 export interface TokenEncoder {
-  /** Token ids of `text`; the loader adds the special tokens itself. */
-  encode(text: string, options: { addSpecialTokens: boolean }): number[];
+  /** Token ids of each text, without the special tokens that begin or end one. */
+  encodeBatch(
+    texts: readonly string[],
+    options: { addSpecialTokens: false },
+  ): Promise<ArrayLike<number>[]>;
+  /**
+   * The ids of a text among the special tokens that the tokenizer puts around one, where the text
+   * has not spelled them itself, and how many those in front are.
+   */
+  surround(ids: ArrayLike<number>): { ids: number[]; before: number };
   /** Id that starts a document, or null if the model has none. */
   readonly bosTokenId: number | null;
   /** Id that ends a document, or null if the model has none. */
@@ -20,9 +28,28 @@ export interface TokenEncoder {
   /** Id that fills up rows, or null if the model has none. */
   readonly padTokenId: number | null;
   /** Turns a conversation into text, or null if the model has no template. */
-  readonly chatTemplate: {
-    render(messages: readonly ChatMessage[], options: { addGenerationPrompt: boolean }): string;
-  } | null;
+  readonly chatTemplate: ConversationRenderer | null;
+}
+
+/** The part of a chat template that the data path uses. */
+export interface ConversationRenderer {
+  /** The text of a conversation. */
+  render(
+    messages: readonly ChatMessage[],
+    options: {
+      addGenerationPrompt: boolean;
+      /** What else the template may name, such as `tools`. */
+      variables?: Readonly<Record<string, unknown>>;
+    },
+  ): string;
+  /**
+   * Where the template says itself what the model writes (`{% generation %}`), as UTF-16 ranges of the
+   * text; null where it does not.
+   */
+  generated?(
+    messages: readonly ChatMessage[],
+    variables?: Readonly<Record<string, unknown>>,
+  ): [start: number, end: number][] | null;
 }
 
 /** One row as a source gives it, not yet parsed: cheap to shuffle and to skip. */
@@ -41,8 +68,19 @@ export interface RawRow {
 export type Example =
   | { kind: "text"; text: string }
   | { kind: "completion"; prompt: string; completion: string }
-  | { kind: "chat"; messages: ChatMessage[] }
+  | ChatExample
   | { kind: "ids"; inputIds: ArrayLike<number>; labels: ArrayLike<number> | undefined };
+
+/** A conversation. */
+export interface ChatExample {
+  kind: "chat";
+  /** The turns, whole: a field that the template knows is never lost. */
+  messages: ChatMessage[];
+  /** What else the template may name: `tools`, `documents`, the row's `chat_template_kwargs`. */
+  variables?: Readonly<Record<string, unknown>>;
+  /** Answers before this message are context only; default 0. */
+  learnFrom?: number;
+}
 
 /** Token ids that attend to one another, with a label for each. */
 export interface Document {

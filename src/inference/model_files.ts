@@ -31,10 +31,13 @@ export class ModelFiles implements ModelSource, Disposable {
    * @param signal Ends it between files: its reason is thrown.
    * @throws What `Model.load` throws but for the device.
    */
-  static async open(folder: string, signal?: AbortSignal): Promise<ModelFiles> {
+  static async open(
+    folder: string,
+    { chatTemplate, signal }: { chatTemplate?: string; signal?: AbortSignal } = {},
+  ): Promise<ModelFiles> {
     const written = await readModelConfig(folder);
     signal?.throwIfAborted();
-    const tokenizer = await Tokenizer.load(folder);
+    const tokenizer = await Tokenizer.load(folder, { chatTemplate });
     signal?.throwIfAborted();
     if (tokenizer.vocabSize > written.vocabSize) {
       throw new ModelError(
@@ -56,7 +59,11 @@ export class ModelFiles implements ModelSource, Disposable {
   /** What should be known of the files as they are: one sentence each. */
   notices(): string[] {
     const { config: { quantization }, claims } = this;
-    return [...claims.notices, ...quantization ? quantizationNotices(quantization) : []];
+    return [
+      ...this.tokenizer.notices,
+      ...claims.notices,
+      ...quantization ? quantizationNotices(quantization) : [],
+    ];
   }
 
   /** The name in the files of a tensor that goes by another here, or would. */

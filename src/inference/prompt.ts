@@ -5,6 +5,7 @@
  */
 
 import { OptionError } from "../errors.ts";
+import { CHAT_TEMPLATE_HINT } from "../io/chat_template.ts";
 import type { ChatMessage, Tokenizer } from "../io/tokenizer.ts";
 
 /** A text, token ids, or the messages of a conversation that the assistant is to answer. */
@@ -18,18 +19,22 @@ export type Prompt = string | readonly number[] | readonly ChatMessage[];
  * @throws {DataError} if the template refuses the messages, as many do when the roles do not take
  * turns.
  */
-export function renderPrompt(tokenizer: Tokenizer, prompt: Prompt): string | readonly number[] {
+export async function renderPrompt(
+  tokenizer: Tokenizer,
+  prompt: Prompt,
+): Promise<string | readonly number[]> {
   if (!isConversation(prompt)) return prompt;
   const { chatTemplate } = tokenizer;
   if (chatTemplate === null) {
     throw new OptionError(
       `Cannot continue a conversation of ${prompt.length} messages as the model has no chat ` +
-        "template (chat_template.jinja, or chat_template in tokenizer_config.json): give text or " +
-        "ids",
+        `template (chat_template.jinja, or chat_template in tokenizer_config.json): ` +
+        `${CHAT_TEMPLATE_HINT}, or give text or ids`,
     );
   }
   const text = chatTemplate.render(prompt, { addGenerationPrompt: true });
-  return tokenizer.encode(text, { addSpecialTokens: false });
+  const [ids] = await tokenizer.encodeBatch([text], { addSpecialTokens: false });
+  return ids;
 }
 
 function isConversation(prompt: Prompt): prompt is readonly ChatMessage[] {

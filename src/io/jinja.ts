@@ -69,7 +69,10 @@ const CAPTURING = ["Set", "CallStatement", "FilterStatement"];
 /** What `break` and `continue` throw. The classes are not exported. */
 const controlOf = (type: string): unknown => {
   try {
-    (new Interpreter(new Environment()) as unknown as Machine).evaluate({ type }, new Environment());
+    (new Interpreter(new Environment()) as unknown as Machine).evaluate(
+      { type },
+      new Environment(),
+    );
   } catch (error) {
     return (error as Error).constructor;
   }

@@ -96,7 +96,9 @@ export function equal(a: Value, b: Value): boolean {
 /** Whether a list holds a value; undefined for what is no list. */
 export function contains(list: Value, value: Value): boolean | undefined {
   if (isList(list)) return list.value.some((item: Value) => equal(item, value));
-  if (value.type !== "UndefinedValue" && list.type === "ObjectValue" && !isString(value)) return false;
+  if (value.type !== "UndefinedValue" && list.type === "ObjectValue" && !isString(value)) {
+    return false;
+  }
   return undefined;
 }
 

@@ -4,8 +4,9 @@
  * @module
  */
 
-const MONTHS = "January February March April May June July August September October November December"
-  .split(" ");
+const MONTHS =
+  "January February March April May June July August September October November December"
+    .split(" ");
 const DAYS = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split(" ");
 
 /**

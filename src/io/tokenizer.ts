@@ -4,17 +4,29 @@
  * @module
  */
 
-import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import type { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { join } from "node:path";
-import { FileError, ModelError } from "../errors.ts";
+import { FileError } from "../errors.ts";
 import { type ChatTemplate, loadChatTemplate } from "./chat_template.ts";
 import { exists } from "./exists.ts";
 import { JsonFields, readJson } from "./json.ts";
 import { specialToken } from "./special_tokens.ts";
 import { TokenStream } from "./token_stream.ts";
+import { Engines } from "./tokenizer_engines.ts";
 
 export type { ChatMessage, ChatTemplate } from "./chat_template.ts";
 export type { TokenStream } from "./token_stream.ts";
+
+/** Options of {@linkcode Tokenizer.load}. */
+export interface TokenizerOptions {
+  /**
+   * The chat template, instead of the model's own: a name (`chatml`, `llama3`, …), the path of a Jinja
+   * file, or a template.
+   */
+  chatTemplate?: string;
+  /** Use the native library where it loads (default). Else JavaScript does all. */
+  native?: boolean;
+}
 
 /** A tokenizer with the special tokens and the chat template of its model. */
 export class Tokenizer {
@@ -26,21 +38,34 @@ export class Tokenizer {
   readonly eosTokenId: number | null;
   /** The token that fills up short rows, if the model has one. */
   readonly padTokenId: number | null;
-  /** Turns a conversation into text; null when the model folder has no chat template. */
+  /** Turns a conversation into text; null when the model has no chat template. */
   readonly chatTemplate: ChatTemplate | null;
-  readonly #tokenizer: HuggingFaceTokenizer;
+  /** The tokens that end a text or an answer: {@linkcode eosTokenId}, and the chat template's own. */
+  readonly endTokenIds: readonly number[];
+  /** Whether the native library encodes. */
+  readonly isNative: boolean;
+  /** What should be known of the tokenizer, one sentence each. */
+  readonly notices: readonly string[];
+  /** The options it was loaded with, for another thread to load it again. */
+  readonly options: TokenizerOptions;
+  readonly #engines: Engines;
 
-  private constructor(
-    tokenizer: HuggingFaceTokenizer,
-    special: Pick<Tokenizer, "bosTokenId" | "eosTokenId" | "padTokenId">,
-    chatTemplate: ChatTemplate | null,
-  ) {
-    this.#tokenizer = tokenizer;
-    this.vocabSize = 1 + tokenizer.get_vocab().values().reduce((a, b) => Math.max(a, b), -1);
-    this.bosTokenId = special.bosTokenId;
-    this.eosTokenId = special.eosTokenId;
-    this.padTokenId = special.padTokenId;
-    this.chatTemplate = chatTemplate;
+  private constructor(engines: Engines, options: TokenizerOptions, fields: TokenizerFields) {
+    const { javascript } = engines;
+    this.#engines = engines;
+    // Another thread may have another working folder, so the template itself is passed on.
+    const chosen = options.chatTemplate && { chatTemplate: fields.chatTemplate?.source };
+    this.options = { ...options, ...chosen };
+    this.vocabSize = 1 + javascript.get_vocab().values().reduce((a, b) => Math.max(a, b), -1);
+    this.bosTokenId = fields.bosTokenId;
+    this.eosTokenId = fields.eosTokenId;
+    this.padTokenId = fields.padTokenId;
+    this.chatTemplate = fields.chatTemplate;
+    this.notices = engines.notices;
+    this.isNative = engines.isNative;
+    const added = javascript.get_added_tokens_decoder();
+    const closing = engines.knownIds(this.chatTemplate?.closing ?? "").find((id) => added.has(id));
+    this.endTokenIds = [...new Set([this.eosTokenId, closing ?? null])].filter((id) => id !== null);
   }
 
   /**
@@ -49,8 +74,9 @@ export class Tokenizer {
    *
    * @throws {FileError} if `tokenizer.json` is missing or a file is damaged.
    * @throws {ModelError} if the tokenizer is of an unsupported kind or contradicts itself.
+   * @throws {OptionError} for a chat template that there is not, or that needs other tokens.
    */
-  static async load(folder: string): Promise<Tokenizer> {
+  static async load(folder: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
     const path = join(folder, "tokenizer.json");
     if (!await exists(path)) {
       throw new FileError(
@@ -60,32 +86,69 @@ export class Tokenizer {
     }
     const json = await readJson(path);
     const config = await readFields(join(folder, "tokenizer_config.json"));
-    let tokenizer: HuggingFaceTokenizer;
-    try {
-      tokenizer = new HuggingFaceTokenizer(json as object, config.json);
-    } catch (error) {
-      throw new ModelError(
-        `Cannot use the tokenizer in "${path}": ${(error as Error).message}; save it again with ` +
-          `a current version of transformers`,
-        { cause: error },
-      );
-    }
+    const engines = await Engines.open(path, json, config, options.native ?? true);
+    const { javascript } = engines;
     const model = await readFields(join(folder, "config.json"));
-    const id = (name: string) => specialTokenId(name, config, model, tokenizer);
-    return new Tokenizer(
-      tokenizer,
-      { bosTokenId: id("bos_token"), eosTokenId: id("eos_token"), padTokenId: id("pad_token") },
-      await loadChatTemplate(folder, config),
-    );
+    const id = (name: string) => specialTokenId(name, config, model, javascript);
+    return new Tokenizer(engines, options, {
+      bosTokenId: id("bos_token"),
+      eosTokenId: id("eos_token"),
+      padTokenId: id("pad_token"),
+      chatTemplate: await loadChatTemplate(
+        folder,
+        config,
+        options.chatTemplate,
+        (token) => javascript.token_to_id(token) !== undefined,
+      ),
+    });
   }
 
   /**
    * The token ids of `text`. The special tokens are those the tokenizer puts around a text, for
-   * LLaMA the one that starts it. The spelling of a special token within `text` becomes that token.
+   * LLaMA the one that starts it; one that the text spells itself, as what a chat template wrote does,
+   * is not put there again. The spelling of a special token within `text` becomes that token.
+   *
+   * @throws {ModelError} if only the native library can encode for this model, which is asynchronous.
    */
   encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
     const { addSpecialTokens = true } = options;
-    return this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    const ids = this.#engines.encode(text);
+    return addSpecialTokens ? this.surround(ids).ids : ids;
+  }
+
+  /** The token ids of each text, as {@linkcode encode} gives them, but of many texts at once. */
+  async encodeBatch(
+    texts: readonly string[],
+    options: { addSpecialTokens?: boolean } = {},
+  ): Promise<number[][]> {
+    const { addSpecialTokens = true } = options;
+    const batch = await this.#engines.encodeBatch(texts);
+    return addSpecialTokens ? batch.map((ids) => this.surround(ids).ids) : batch;
+  }
+
+  /**
+   * The ids of a text that is to be continued: with the special tokens that the tokenizer puts in front
+   * of a text, and none of those after it.
+   */
+  async encodePrompt(text: string): Promise<number[]> {
+    const [ids] = await this.#engines.encodeBatch([text]);
+    const { before } = this.surround(ids);
+    return [...this.#engines.prefix.slice(0, before), ...ids];
+  }
+
+  /**
+   * Puts the special tokens of the tokenizer around the ids of a text, where it has not spelled them
+   * itself.
+   *
+   * @returns The ids, and how many of them are in front of the text's own.
+   */
+  surround(ids: ArrayLike<number>): { ids: number[]; before: number } {
+    const { prefix, suffix } = this.#engines;
+    const isAt = (tokens: readonly number[], start: number) =>
+      start >= 0 && tokens.every((id, i) => ids[start + i] === id);
+    const before = isAt(prefix, 0) ? 0 : prefix.length;
+    const after = isAt(suffix, ids.length - suffix.length) ? [] : suffix;
+    return { ids: [...prefix.slice(0, before), ...Array.from(ids), ...after], before };
   }
 
   /**
@@ -94,9 +157,10 @@ export class Tokenizer {
    */
   decode(ids: Iterable<number>, options: { skipSpecialTokens?: boolean } = {}): string {
     const { skipSpecialTokens = true } = options;
-    const known = [...ids].filter((id) => this.#tokenizer.id_to_token(id) !== undefined);
+    const { javascript } = this.#engines;
+    const known = [...ids].filter((id) => javascript.id_to_token(id) !== undefined);
     if (known.length === 0) return "";
-    return this.#tokenizer.decode(known, {
+    return javascript.decode(known, {
       skip_special_tokens: skipSpecialTokens,
       // The clean-up rewrites " ." to "." and the like: it loses text, and breaks streaming.
       clean_up_tokenization_spaces: false,
@@ -113,6 +177,12 @@ export class Tokenizer {
     return new TokenStream((ids) => this.decode(ids), context);
   }
 }
+
+/** What a tokenizer knows beside its engines. */
+type TokenizerFields = Pick<
+  Tokenizer,
+  "bosTokenId" | "eosTokenId" | "padTokenId" | "chatTemplate"
+>;
 
 /** The fields of a JSON file that need not exist. */
 async function readFields(path: string): Promise<JsonFields> {
