@@ -12,19 +12,21 @@ import { openDataset } from "./data.ts";
 import { frozenMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { noticesOn } from "./terminal.ts";
-import { GPU_FLAGS, ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
+import { CHAT_FLAGS, GPU_FLAGS, ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
 
 /** The command `eval`. */
 export const evalCommand: Command = command({
   name: "eval",
   summary: "Compute the loss of a model; the last line of stdout is JSON",
   synopsis: "--model DIR --data FILE [options]",
-  flags: { ...RUN_FLAGS, ...GPU_FLAGS, ...ROW_FLAGS, ...SHAPE_FLAGS },
+  flags: { ...RUN_FLAGS, ...CHAT_FLAGS, ...GPU_FLAGS, ...ROW_FLAGS, ...SHAPE_FLAGS },
   async run(values, terminal) {
     const folder = needed(values, "model");
     const data = await openDataset(needed(values, "data"), values);
     await using device = await openDevice(values, terminal);
-    using model = await Model.load(folder, { device, onNotice: noticesOn(terminal) });
+    const { chatTemplate } = values;
+    const onNotice = noticesOn(terminal);
+    using model = await Model.load(folder, { device, chatTemplate, onNotice });
     const method = await frozenMethod(values, model.config, device, terminal);
     await model.use(method);
     terminal.stdout(JSON.stringify(await evaluate(model, data, values)) + "\n");

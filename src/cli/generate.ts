@@ -11,7 +11,7 @@ import { group, number, text, whole } from "./flags.ts";
 import { frozenMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { noticesOn } from "./terminal.ts";
-import { GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
+import { CHAT_FLAGS, GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
 
 /** The command `generate`. */
 export const generate: Command = command({
@@ -20,6 +20,7 @@ export const generate: Command = command({
   synopsis: "--model DIR --prompt TEXT [options]",
   flags: {
     ...RUN_FLAGS,
+    ...CHAT_FLAGS,
     ...GPU_FLAGS,
     ...group("Generation", {
       prompt: text("TEXT", "What to continue"),
@@ -33,7 +34,9 @@ export const generate: Command = command({
     const folder = needed(values, "model");
     const prompt = needed(values, "prompt");
     await using device = await openDevice(values, terminal);
-    using model = await Model.load(folder, { device, onNotice: noticesOn(terminal) });
+    const { chatTemplate } = values;
+    const onNotice = noticesOn(terminal);
+    using model = await Model.load(folder, { device, chatTemplate, onNotice });
     const method = await frozenMethod(values, model.config, device, terminal);
     await model.use(method);
     for await (const piece of model.generate(prompt, values)) terminal.stdout(piece);

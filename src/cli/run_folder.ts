@@ -8,6 +8,7 @@
 import { dirname, join, resolve } from "node:path";
 import { OptionError } from "../errors.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
+import { CHAT_TEMPLATE_NAMES } from "../io/chat_templates.ts";
 import { exists } from "../io/exists.ts";
 import { findCheckpoint } from "../train/checkpoint.ts";
 import { holdsRun } from "../train/log.ts";
@@ -82,6 +83,10 @@ export async function writeOptions(
   for (const name of ["model", "data", "evalData", "adapter"] as const) {
     const path = options[name];
     if (path !== undefined) options[name] = resolve(path);
+  }
+  const { chatTemplate } = options;
+  if (chatTemplate !== undefined && !CHAT_TEMPLATE_NAMES.includes(chatTemplate)) {
+    options.chatTemplate = resolve(chatTemplate);
   }
   // These belong to one call of the command, or follow from where the file is.
   for (const name of ["outputDir", "overwrite", "resumeFrom"] as const) delete options[name];

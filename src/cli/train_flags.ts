@@ -6,12 +6,20 @@
 
 import { SAVE_FORMATS } from "../inference/save_model.ts";
 import { choice, type FlagValues, group, number, path, renamed, toggle, whole } from "./flags.ts";
-import { GPU_FLAGS, OPTIMIZER_FLAGS, ROW_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
+import {
+  CHAT_FLAGS,
+  GPU_FLAGS,
+  OPTIMIZER_FLAGS,
+  ROW_FLAGS,
+  SHAPE_FLAGS,
+  STEP_FLAGS,
+} from "./shared_flags.ts";
 import { METHOD_FLAGS } from "./method_flags.ts";
 
 /** Every flag of `train`. */
 export const TRAIN_FLAGS = {
   ...group("Model", { model: path("DIR", "Hugging Face folder of a LLaMA-family model") }),
+  ...CHAT_FLAGS,
   ...GPU_FLAGS,
   ...ROW_FLAGS,
   ...METHOD_FLAGS,

@@ -21,6 +21,7 @@ import type { Network } from "../model/network.ts";
 import { quantizationBlock } from "../model/quantization_config.ts";
 import { transformConfig } from "../model/transform_config.ts";
 import { CODE_FORMATS, type CodeFormat } from "../numerics/formats.ts";
+import { type SavedTokenizer, writeChatTemplate, writeEnds } from "./saved_tokenizer.ts";
 import {
   biasTensors,
   denseTensors,
@@ -78,6 +79,8 @@ export interface SaveOptions {
 /** The files that a model was loaded from. */
 export interface ModelSource {
   readonly folder: string;
+  /** The tokens that end a text, and the chat template. */
+  readonly tokenizer: SavedTokenizer;
   /** The name in the files of a tensor that goes by another in the plan. */
   fileName(name: string): string;
   /** Tensors that are no part of the text model, to be written as they are. */
@@ -127,6 +130,7 @@ export async function saveNetwork(
       const { config } = saved;
       const tensors = await saved.tensors();
       await writePeftAdapter(staging, { config, tensors }, { baseModel: source.folder });
+      await writeChatTemplate(source.tokenizer, staging);
     }
     signal?.throwIfAborted();
     await replace(staging, folder, marker);
@@ -227,6 +231,8 @@ async function writeModel(
     const from = join(source.folder, name);
     if (await exists(from)) await Deno.copyFile(from, join(folder, name));
   }
+  await writeChatTemplate(source.tokenizer, folder);
+  await writeEnds(source.tokenizer, network.config.eosTokenIds, folder);
 }
 
 /** The `quantization_config` that inference engines read; null where nothing is quantised. */

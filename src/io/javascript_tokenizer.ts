@@ -32,7 +32,6 @@ const KNOWN_NORMALIZERS = [
   "Lowercase",
   "Strip",
 ];
-const KNOWN_PRE_TOKENIZERS = ["ByteLevel", "Metaspace", "WhitespaceSplit", "Split"];
 
 /** Rewrites a tokenizer.json for the JavaScript library. */
 export function forJavaScript(json: unknown): Rewritten {
@@ -74,17 +73,15 @@ function preTokenizer(step: Json, unsupported: string[]): Json[] {
       return [split(PUNCTUATION, String(step.behavior ?? "Isolated").toLowerCase())];
     case "Whitespace":
       return [matches("\\w+|[^\\w\\s]+")];
-    case "ByteLevel":
-      return [step];
+    case "WhitespaceSplit":
+      return [matches("\\S+")];
     case "Metaspace":
       if (step.split === false) return [step];
       return [step, split(escaped(String(step.replacement ?? "\u2581")), "mergedwithnext")];
     case "Split":
       return [splitStep(step, unsupported)];
     default:
-      if (!KNOWN_PRE_TOKENIZERS.includes(String(step.type))) {
-        unsupported.push(`the pre-tokenizer ${step.type}`);
-      }
+      if (step.type !== "ByteLevel") unsupported.push(`the pre-tokenizer ${step.type}`);
       return [step];
   }
 }

@@ -97,7 +97,7 @@ export class Engines {
     const difference = differing >= 0
       ? `it encodes ${JSON.stringify(PROBES[differing])} in another way`
       : unsupported.length > 0
-      ? `it has no ${unsupported.join(", ")}`
+      ? `it does not do ${unsupported.join(", ")} as it should`
       : null;
     return new Engines(javascript, native, difference, special, []);
   }
