@@ -47,6 +47,10 @@ export function forJavaScript(json: unknown): Rewritten {
     unsupported.push(`the model type ${model.type}`);
   }
   if (model.continuing_subword_prefix) unsupported.push("continuing_subword_prefix");
+  const isByteLevel = steps.some(({ type }) => type === "ByteLevel");
+  if (!model.unk_token && !model.byte_fallback && !isByteLevel) {
+    unsupported.push("characters without a token");
+  }
   if (model.dropout) unsupported.push("dropout");
   const added = Array.isArray(json.added_tokens) ? json.added_tokens : [];
   const single = added.find((token) => isJsonObject(token) && token.single_word === true);

@@ -144,6 +144,7 @@ function same(a: readonly number[], b: readonly number[]): boolean {
 
 /** The ids before and after a text's own. */
 function surroundings(path: string, bare: number[], whole: number[]): [number[], number[]] {
+  if (bare.length === 0) return [whole, []];
   for (let start = 0; start + bare.length <= whole.length; start++) {
     const end = start + bare.length;
     if (same(whole.slice(start, end), bare)) return [whole.slice(0, start), whole.slice(end)];
