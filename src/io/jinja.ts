@@ -12,10 +12,10 @@
 
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 import {
+  asOperand,
   dictionaryMethod,
   filtered,
   filterMethod,
-  plainOperand,
   stringMethod,
   valueFilter,
   valueTest,
@@ -213,6 +213,14 @@ function repaired(machine: Machine): Machine {
     if (object.type === "UndefinedValue") {
       throw new Error(`${nameOf(node.object)} is undefined, so it has no ${nameOf(node.property)}`);
     }
+    if (node.computed && node.property.type !== "SliceExpression") {
+      const property = machine.evaluate(node.property, environment);
+      if (property.type === "UndefinedValue") return wrap(undefined);
+      return original.member(
+        { ...node, object: given(object), property: given(property) },
+        environment,
+      );
+    }
     const name = node.computed ? null : node.property.value;
     const method = isString(object)
       ? stringMethod(object.value, name)
@@ -225,6 +233,9 @@ function repaired(machine: Machine): Machine {
   machine.evaluateBinaryExpression = (node, environment) => {
     const operator = node.operator.value;
     if (operator === "and" || operator === "or") return original.binary(node, environment);
+    if (operator === "+" && node.left.filter?.value === "safe") {
+      throw new Error("what is added to a text by the filter safe is escaped: leave safe out");
+    }
     const left = machine.evaluate(node.left, environment);
     const right = machine.evaluate(node.right, environment);
     const result = operator === "=="
@@ -253,9 +264,10 @@ function repaired(machine: Machine): Machine {
     return original.test({ ...node, operand: given(value) }, environment);
   };
 
-  machine.applyFilter = (operand, filter, environment) => {
+  machine.applyFilter = (input, filter, environment) => {
     const isCall = filter.type === "CallExpression";
     const name: string = isCall ? filter.callee.value : filter.value;
+    const operand = asOperand(name, input);
     const method = isString(operand) ? filterMethod(operand.value, name) : undefined;
     if (method !== undefined) {
       const call = { type: "CallExpression", callee: given(method), args: filter.args ?? [] };
@@ -269,7 +281,7 @@ function repaired(machine: Machine): Machine {
       const lacks = (item: Value) => !(item.value as Map<string, Value>).has(attribute);
       return filtered(operand, (item) => lacks(item) === (name === "selectattr"));
     }
-    return original.filter(plainOperand(name, operand), filter, environment);
+    return original.filter(operand, filter, environment);
   };
   return machine;
 }

@@ -28,6 +28,16 @@ const STRING_METHODS: Record<string, Method> = {
   find: (text, part) => codePoints(text, text.indexOf(word("find", part))),
   rfind: (text, part) => codePoints(text, text.lastIndexOf(word("rfind", part))),
   count: (text, part) => text.split(word("count", part)).length - 1,
+  format: (text, ...values) => {
+    let next = 0;
+    return text.replace(/\{\{|\}\}|\{[^}]*\}|\{/g, (field) => {
+      if (field === "{{" || field === "}}") return field[0];
+      if (field !== "{}" || next >= values.length) {
+        throw new Error(`format() does not know ${field}`);
+      }
+      return word("format", values[next++]);
+    });
+  },
   isdigit: (text) => /^\p{Nd}+$/u.test(text),
   isspace: (text) => text !== "" && [...text].every((character) => SPACE.test(character)),
   splitlines: (text) => {
@@ -66,13 +76,20 @@ export function filterMethod(text: string, name: string): Value | undefined {
 export function valueFilter(name: string, operand: Value): Value | undefined {
   if (name === "string") return wrap(printed(operand));
   if (name === "int" && operand.type === "FloatValue") return wrap(Math.trunc(operand.value));
+  if ((name === "min" || name === "max") && isNumbers(operand)) {
+    return wrap(Math[name](...operand.value.map(({ value }: Value) => value)));
+  }
   const number = isString(operand) ? decimal(operand.value) : null;
   if (name === "int" && number !== null) return wrap(Math.trunc(number));
   return undefined;
 }
 
-/** An operand in the form in which the engine's own filter is right. */
-export function plainOperand(name: string, operand: Value): Value {
+/** Filters that take what is not there for an empty text. */
+const OF_NOTHING = ["trim", "upper", "lower", "capitalize", "title", "length", "join", "replace"];
+
+/** A filter's operand in the form in which the engine's own filter is right. */
+export function asOperand(name: string, operand: Value): Value {
+  if (operand.type === "UndefinedValue" && OF_NOTHING.includes(name)) return wrap("");
   if (name === "join" && Array.isArray(operand.value)) return wrap(operand.value.map(printed));
   // It would take the digits that a text begins with for the number.
   const isNumber = (name === "int" || name === "float") && isString(operand);
@@ -92,6 +109,12 @@ export function filtered(list: Value, holds: (item: Value) => boolean): Value {
   const kept = wrap([]);
   kept.value.push(...list.value.filter(holds));
   return kept;
+}
+
+/** Whether a list holds whole numbers and nothing else. */
+function isNumbers({ value }: Value): boolean {
+  return Array.isArray(value) && value.length > 0 &&
+    value.every(({ type }: Value) => type === "IntegerValue");
 }
 
 /** The number that a whole text is, or null. */
