@@ -26,7 +26,7 @@ type Render = (count: number, addGenerationPrompt: boolean) => string;
  *
  * A template may write an answer in another way once more turns follow, as those do that leave out
  * earlier reasoning. Such an answer is learned in a document of its own, which ends with it: just so
- * the model meets it when it has to write it.
+ * the model meets it when it has to write it. What a template never writes is refused.
  *
  * @param where Names the row in errors.
  * @throws {OptionError} when there is no template.
@@ -61,31 +61,39 @@ export function planChat(
   const answers = messages.flatMap(({ role }, i) => role === "assistant" ? [i] : []);
   const isLearned = (i: number) => messages[i].weight !== 0 && i >= learnFrom;
 
+  /** A document that ends with an answer, which is what is learned of it. */
+  const apart = (i: number): TokenPlan => {
+    const turns = messages.slice(0, i + 1);
+    const own = render(i + 1, false);
+    const marks = named(() => template.generated?.(turns, variables) ?? null);
+    const span = marks?.at(-1) ?? [render(i, true).length, own.length] as Span;
+    expectWhole(messages[i], own.slice(...span), `the answer in message ${i} of ${where}`);
+    return plan(own, [span]);
+  };
+  const whole = (spans: (Span | null)[], chosen: number[]): TokenPlan[] => {
+    const found = spans.map((span, k) =>
+      span !== null && lacking(messages[chosen[k]], text.slice(...span)) === null ? span : null
+    );
+    const others = chosen.filter((_, k) => found[k] === null).map(apart);
+    const placed = found.filter((span) => span !== null);
+    return placed.length > 0 || others.length === 0 ? [...others, plan(text, placed)] : others;
+  };
+
+  const learned = answers.filter(isLearned);
   const marked = named(() => template.generated?.(messages, variables) ?? null);
   if (marked !== null && !trainOnPrompt) {
-    if (
-      marked.length < answers.length || marked.length > answers.length && !answers.every(isLearned)
-    ) {
+    if (marked.length !== answers.length) {
       throw new DataError(
         `Cannot tokenise ${where}: it has ${answers.length} answers, and the chat template marks ` +
-          `${marked.length} texts as generated; use a template that marks each answer`,
+          `${marked.length} texts as generated; use a template that marks each answer once`,
       );
     }
-    const spans = answers.every(isLearned)
-      ? marked
-      : marked.filter((_, k) => isLearned(answers[k]));
-    return [plan(text, spans)];
+    return whole(marked.filter((_, k) => isLearned(answers[k])), learned);
   }
-  const chosen = answers.filter((i) => trainOnPrompt ? messages[i].weight === 0 : isLearned(i));
-  const places = chosen.map((i) => ({ i, span: locate(messages, i, text, renderAll, where) }));
-  const spans = places.flatMap(({ span }) => span === null ? [] : [span]);
-  if (trainOnPrompt) return [plan(text, spans, true)];
-  const apart = places.flatMap(({ i, span }) => {
-    if (span !== null) return [];
-    const own: Span = [render(i, true).length, render(i + 1, false).length];
-    return [plan(render(i + 1, false), [own])];
-  });
-  return spans.length > 0 || apart.length === 0 ? [...apart, plan(text, spans)] : apart;
+  const place = (i: number) => locate(messages, i, text, renderAll, where);
+  if (!trainOnPrompt) return whole(learned.map(place), learned);
+  const context = answers.filter((i) => messages[i].weight === 0);
+  return [plan(text, context.map(place).filter((span) => span !== null), true)];
 }
 
 /**
@@ -108,9 +116,14 @@ function locate(
   const isLast = i === messages.length - 1;
   const through = isLast ? text : render(messages.slice(0, i + 1), false);
   if (!through.startsWith(before)) {
+    const extra = before.slice(commonPrefixLength(codesOf(before), codesOf(through)));
     throw new DataError(
       `Cannot tokenise ${where}: the chat template does not separate the answer in message ` +
-        `${i} from its prompt; use another template, or train on prompts too`,
+        `${i} from its prompt, which ends with ${
+          JSON.stringify(extra.slice(-60))
+        }, and the answer ` +
+        "does not begin so; give answers in the form that the template expects, use another " +
+        "template, or train on prompts too",
     );
   }
   if (isLast) return [before.length, text.length];
@@ -128,6 +141,30 @@ function locate(
   let closing = 0;
   while (closing < again.length && again.at(-1 - closing) === through.at(-1 - closing)) closing++;
   return through.length - agreed <= closing ? [before.length, agreed] : null;
+}
+
+/** The first part of a message that a text lacks, white space aside; null if it has all. */
+function lacking(message: ChatMessage, text: string): string | null {
+  const { content, tool_calls: calls } = message;
+  const texts = Array.isArray(content) ? content.map((part) => part?.text) : [content];
+  const names = Array.isArray(calls) ? calls.map((call) => call?.function?.name ?? call?.name) : [];
+  const parts = [...texts, message.reasoning_content, message.thinking, ...names]
+    .flatMap((part) => typeof part === "string" ? part.split(/<\/?think>/) : []);
+  const dense = (part: string) => part.replace(/\s+/g, "");
+  return parts.find((part) => !dense(text).includes(dense(part)))?.trim() ?? null;
+}
+
+/** Makes sure that nothing of an answer is left out without a word. */
+function expectWhole(message: ChatMessage, text: string, where: string): void {
+  const part = lacking(message, text);
+  if (part === null) return;
+  const shown = part.length > 40 ? `${part.slice(0, 40)}…` : part;
+  throw new DataError(
+    `Cannot tokenise ${where}: the chat template leaves ${
+      JSON.stringify(shown)
+    } out of it; use a ` +
+      "template that writes it, or take it out of the data",
+  );
 }
 
 function codesOf(text: string): Uint16Array {

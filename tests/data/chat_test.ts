@@ -106,6 +106,57 @@ Deno.test("generation blocks say what is learned, and weights choose among them"
   );
 });
 
+Deno.test("what a template leaves out of an answer is refused, wherever the answer stands", async () => {
+  const template = "{% for m in messages %}[{{ m.role }}]{{ m.content.split('</think>')[-1] }}" +
+    "{{ eos_token }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+  const thought = assistant("<think>because of that</think>Yes");
+  const cases: [ChatMessage[], string][] = [
+    [[user("a"), thought], 'message 1 of row 7: the chat template leaves "because of that" out'],
+    [[user("a"), thought, user("b"), assistant("c")], "the answer in message 1 of row 7"],
+    [[user("a"), assistant("b", { reasoning_content: "hm" })], 'leaves "hm" out of it'],
+    [
+      [
+        user("a"),
+        assistant("", { tool_calls: [{ function: { name: "look_up", arguments: {} } }] }),
+      ],
+      'leaves "look_up" out of it',
+    ],
+  ];
+  for (const [messages, message] of cases) {
+    await assertRejects(() => learned(messages, template), DataError, message);
+  }
+  const weightless = [user("a"), { ...thought, weight: 0 }, user("b"), assistant("c")];
+  assertEquals(await learned(weightless, template), [
+    "[user]a</s>[assistant]Yes</s>[user]b</s>[assistant]⟦c</s>⟧",
+  ]);
+});
+
+Deno.test("generation blocks that leave out earlier thoughts are learned apart, too", async () => {
+  const source = "{%- set last = messages | length - 1 %}{% for m in messages %}[{{ m.role }}]" +
+    "{% if m.role == 'assistant' %}{% generation %}" +
+    "{{ m.content if loop.index0 == last else m.content.split('</think>')[-1] }}{{ eos_token }}" +
+    "{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}";
+  const messages = [user("1+1"), assistant("<think>so</think>2"), user("2+2"), assistant("4")];
+  assertEquals(await learned(messages, source), [
+    "[user]1+1[assistant]⟦<think>so</think>2</s>⟧",
+    "[user]1+1[assistant]2</s>[user]2+2[assistant]⟦4</s>⟧",
+  ]);
+});
+
+Deno.test("a prompt that begins an answer as the data does not is named", async () => {
+  const template =
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ eos_token }}{% endfor %}" +
+    "{% if add_generation_prompt %}[assistant]<think>\n{% endif %}";
+  await assertRejects(
+    () => learned([user("a"), assistant("b")], template),
+    DataError,
+    'from its prompt, which ends with "<think>\\n", and the answer does not begin so',
+  );
+  assertEquals(await learned([user("a"), assistant("<think>\nhm</think>b")], template), [
+    "[user]a</s>[assistant]<think>\n⟦hm</think>b</s>⟧",
+  ]);
+});
+
 Deno.test("without a template, the error names those to choose", async () => {
   const error = await assertRejects(() => learned([user("a")], null), OptionError);
   assertStringIncludes(error.message, "row 7: it has messages, but the model has no chat template");

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Jinja } from "../../src/io/jinja.ts";
-import { strftime } from "../../src/io/strftime.ts";
+import { strftime } from "../../src/io/jinja_globals.ts";
 
 const { variables, templates } = JSON.parse(
   await Deno.readTextFile(new URL("../golden/jinja.json", import.meta.url)),

@@ -1,8 +1,28 @@
 /**
- * Dates in the form that chat templates ask for, by `strftime_now`.
+ * What every chat template may name: the constants and functions that transformers gives it.
  *
  * @module
  */
+
+/** The values by their names. */
+export const GLOBALS: Record<string, unknown> = {
+  false: false,
+  true: true,
+  none: null,
+  False: false,
+  True: true,
+  None: null,
+  raise_exception: (message: string) => {
+    throw new Error(message);
+  },
+  range: (...bounds: number[]) => {
+    const [start, stop, step] = bounds.length === 1 ? [0, bounds[0], 1] : [...bounds, 1];
+    if (step === 0) throw new Error("range() arg 3 must not be zero");
+    const length = Math.max(0, Math.ceil((stop - start) / step));
+    return Array.from({ length }, (_, i) => start + i * step);
+  },
+  strftime_now: (format: string) => strftime(new Date(), format),
+};
 
 const MONTHS =
   "January February March April May June July August September October November December"
