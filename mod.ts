@@ -57,7 +57,15 @@ export type {
 } from "./src/model/rope_scaling.ts";
 export type { GenerateOptions } from "./src/inference/generate.ts";
 export type { SamplingOptions } from "./src/inference/sampling.ts";
-export type { ChatMessage, ChatTemplate, Tokenizer, TokenStream } from "./src/io/tokenizer.ts";
+export type {
+  ChatMessage,
+  ChatTemplate,
+  ContentPart,
+  RenderOptions,
+  Tokenizer,
+  TokenizerOptions,
+  TokenStream,
+} from "./src/io/tokenizer.ts";
 
 export { falqon, frozenFp8, frozenInt8 } from "./src/methods/falqon/falqon.ts";
 export type { FalqonOptions, Rounding, UpdateRule } from "./src/methods/falqon/settings.ts";

@@ -7,8 +7,7 @@
 
 import { DataError, OptionError } from "../errors.ts";
 import { CHAT_TEMPLATE_HINT, type ChatMessage } from "../io/chat_template.ts";
-import type { TokenPlan } from "./tokenize.ts";
-import { allTargets, commonPrefixLength } from "./tokenized_example.ts";
+import { allTargets, commonPrefixLength, type TokenPlan } from "./tokenized_example.ts";
 import { type ChatExample, IGNORED_LABEL, type TokenEncoder } from "./types.ts";
 
 /** A range of UTF-16 units in the rendered text. */

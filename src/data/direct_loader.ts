@@ -13,14 +13,14 @@
 import { DataError, OptionError } from "../errors.ts";
 import { BatchBuilder } from "./batch.ts";
 import type { Dataset } from "./dataset.ts";
+import { showToken } from "../io/show_token.ts";
+import { type EncodedRow, encodeRows } from "./encode_rows.ts";
 import { fit } from "./truncate.ts";
 import { type LoaderOptions, type ResolvedLoaderOptions, resolveLoaderOptions } from "./options.ts";
 import { packFirstFit } from "./packing.ts";
 import { Random } from "../numerics/random.ts";
 import { ShuffleBuffer } from "./shuffle.ts";
 import { emptyStatistics } from "./statistics.ts";
-import { finishPlans, planTokens, type TokenPlan } from "./tokenize.ts";
-import type { TokenizedExample } from "./tokenized_example.ts";
 import type {
   Batch,
   Document,
@@ -39,12 +39,6 @@ const WINDOW_ROWS = 64;
 
 /** Rows that the tokenizer is given at once: enough to keep every core of the machine at work. */
 const CHUNK_ROWS = 64;
-
-/** A row with its documents of any length, or why it has none. */
-interface EncodedRow {
-  row: RawRow;
-  result: TokenizedExample[] | Error;
-}
 
 /** Documents that are packed together, and the state before them. */
 interface Window {
@@ -101,7 +95,7 @@ export class DirectLoader implements Loader {
           `has ${order}; use the same options`,
       );
     }
-    const pad = this.#encoder?.padTokenId ?? this.#encoder?.eosTokenId ?? 0;
+    const pad = this.#padding();
     const start = from ?? { epoch: 0, drawn: 0, row: 0, batch: 0, statistics: emptyStatistics() };
     this.#statistics = { ...start.statistics };
     let builder = new BatchBuilder(batchSize, sequenceLength, pad);
@@ -192,6 +186,7 @@ export class DirectLoader implements Loader {
     epoch: number,
     skip: number,
   ): AsyncGenerator<{ skipped: number; rows: EncodedRow[] }, void, void> {
+    const { trainOnPrompt } = this.#options;
     let left = skip;
     let ahead: { skipped: number; encoded: Promise<EncodedRow[]> } | null = null;
     for await (const rows of this.#drawnRows(epoch)) {
@@ -199,36 +194,16 @@ export class DirectLoader implements Loader {
         const chunk = rows.slice(first, first + CHUNK_ROWS);
         const skipped = Math.min(left, chunk.length);
         left -= skipped;
-        const next = { skipped, encoded: this.#encode(chunk.slice(skipped)) };
+        const next = {
+          skipped,
+          encoded: encodeRows(chunk.slice(skipped), this.#dataset, this.#encoder, trainOnPrompt),
+        };
         next.encoded.catch(() => {}); // thrown where it is awaited, if it is
         if (ahead !== null) yield { skipped: ahead.skipped, rows: await ahead.encoded };
         ahead = next;
       }
     }
     if (ahead !== null) yield { skipped: ahead.skipped, rows: await ahead.encoded };
-  }
-
-  /** Tokenises rows, all at once. A row that cannot be read is an error in its place. */
-  async #encode(rows: RawRow[]): Promise<EncodedRow[]> {
-    const planned = rows.map((row) => {
-      try {
-        return this.#plan(row);
-      } catch (error) {
-        return error as Error;
-      }
-    });
-    const plans = planned.flatMap((plan) => plan instanceof Error ? [] : plan);
-    const finished = await finishPlans(plans, this.#encoder);
-    let at = 0;
-    return planned.map((plan, i) => ({
-      row: rows[i],
-      result: plan instanceof Error ? plan : finished.slice(at, at += plan.length),
-    }));
-  }
-
-  #plan(row: RawRow): TokenPlan[] {
-    const where = this.#dataset.locate(row);
-    return planTokens(this.#dataset.parse(row), this.#encoder, this.#options.trainOnPrompt, where);
   }
 
   /** The rows of an epoch in the order of training. */
@@ -262,6 +237,12 @@ export class DirectLoader implements Loader {
     });
   }
 
+  /** What fills up rows: a token that the model has, since a tokenizer may have more. */
+  #padding(): number {
+    const ids = [this.#encoder?.padTokenId, this.#encoder?.eosTokenId];
+    return ids.find((id) => typeof id === "number" && id < this.#options.vocabSize) ?? 0;
+  }
+
   #checkVocabulary({ ids, labels }: Document, row: RawRow): void {
     // Plain loops: this visits every token, and callbacks would take a tenth of the loader's time.
     const { vocabSize } = this.#options;
@@ -271,8 +252,9 @@ export class DirectLoader implements Loader {
     if (bad !== undefined) {
       const where = this.#dataset.locate(row);
       throw new DataError(
-        `Cannot train on ${where}: it has the token id ${bad}, but the model's vocabulary has ` +
-          `${vocabSize} entries; use the tokenizer that belongs to the model`,
+        `Cannot use ${where}: it has the ${showToken(bad, this.#encoder)}, but the model's ` +
+          `vocabulary has ${vocabSize} entries; use the tokenizer that belongs to the model, and ` +
+          "leave out tokens that the model was not made for",
       );
     }
   }

@@ -9,16 +9,13 @@
 
 import { OptionError } from "../errors.ts";
 import { planChat } from "./chat.ts";
-import { allTargets, commonPrefixLength, type TokenizedExample } from "./tokenized_example.ts";
+import {
+  allTargets,
+  commonPrefixLength,
+  type TokenizedExample,
+  type TokenPlan,
+} from "./tokenized_example.ts";
 import { type Example, IGNORED_LABEL, type TokenEncoder } from "./types.ts";
-
-/** A document to be: what it needs of the tokenizer. */
-export interface TokenPlan {
-  /** The texts to encode, without special tokens. */
-  texts: string[];
-  /** The document, from the ids of each text. */
-  finish(encoded: ArrayLike<number>[]): TokenizedExample;
-}
 
 /** Labels for which tokens `[from, ids.length)` are targets. */
 function targetsFrom(ids: Uint32Array, from: number): Int32Array {

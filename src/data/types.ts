@@ -21,6 +21,8 @@ export interface TokenEncoder {
    * has not spelled them itself, and how many those in front are.
    */
   surround(ids: ArrayLike<number>): { ids: number[]; before: number };
+  /** The spelling of a token, for messages; null for an id that has none. */
+  tokenOf?(id: number): string | null;
   /** Id that starts a document, or null if the model has none. */
   readonly bosTokenId: number | null;
   /** Id that ends a document, or null if the model has none. */

@@ -2840,7 +2840,8 @@ fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
   return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
 }
 `,
-  "embedding.wgsl": `// Embedding: output[t] = table[ids[t]], with SCALED times params.scale.
+  "embedding.wgsl": `// Embedding: output[t] = table[ids[t]], with SCALED times params.scale. With SLAB the table is a slab of the embedding,
+// rows from params.first on, and tokens whose row is in another slab are left alone.
 //
 // Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
 // as the last if not.
@@ -2852,6 +2853,10 @@ struct Params {
   tokens: u32,
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
+//! if SLAB
+  first: u32,
+  rows: u32,
+//! end
 //! if SCALED
   scale: f32,
 //! end
@@ -2872,7 +2877,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = linear_index(group, groups) * THREADS + thread;
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
+//! if SLAB
+  let id = min(ids[token], params.vocab - 1u) - params.first; // of slabs behind: wraps around
+  if (id >= params.rows) { return; }
+  let values = table[id * params.vectors + item % params.vectors];
+//! else
   let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];
+//! end
 //! if F16
   let row = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
 //! else
@@ -2886,7 +2897,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "embedding_backward.wgsl": `// Gradient of the embedding table: d_table[v] += Σ_{t: ids[t] = v} d_output[t], in the order of t; with SCALED the sum is
-// multiplied by params.scale.
+// multiplied by params.scale. With SLAB d_table is a slab: v counts from params.first.
 //
 // Shapes: ids [tokens], d_output [tokens, cols], d_table [vocab, cols], f32. What d_table holds stays in the sum: with
 // tied weights, the gradient of the lm_head.
@@ -2902,6 +2913,9 @@ struct Params {
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
   blocks: u32,  // workgroups per row
+//! if SLAB
+  first: u32,
+//! end
 //! if SCALED
   scale: f32,
 //! end
@@ -2927,7 +2941,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (thread < WORDS) { atomicStore(&matches[thread], 0u); }
     workgroupBarrier();
     let token = first + thread;
+//! if SLAB
+    if (token < params.tokens && ids[token] == params.first + row) { atomicOr(&matches[thread / 32u], 1u << (thread % 32u)); }
+//! else
     if (token < params.tokens && ids[token] == row) { atomicOr(&matches[thread / 32u], 1u << (thread % 32u)); }
+//! end
     workgroupBarrier();
     for (var word = 0u; word < WORDS; word++) {
       var bits = atomicLoad(&matches[word]);

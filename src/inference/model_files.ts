@@ -23,6 +23,8 @@ export class ModelFiles implements ModelSource, Disposable {
     readonly tokenizer: Tokenizer,
     readonly weights: Weights,
     readonly claims: ClaimedTensors,
+    /** The tokens that the embedding has no rows for. */
+    readonly surplus: readonly string[],
   ) {}
 
   /**
@@ -39,12 +41,7 @@ export class ModelFiles implements ModelSource, Disposable {
     signal?.throwIfAborted();
     const tokenizer = await Tokenizer.load(folder, { chatTemplate });
     signal?.throwIfAborted();
-    if (tokenizer.vocabSize > written.vocabSize) {
-      throw new ModelError(
-        `Cannot use "${folder}" as its tokenizer has ${tokenizer.vocabSize} tokens and its ` +
-          `embedding ${written.vocabSize}: one of tokenizer.json and config.json belongs to another model`,
-      );
-    }
+    const surplus = surplusTokens(folder, tokenizer, written);
     using opened = new DisposableStack();
     const weights = opened.adopt(await Weights.open(folder), (it) => it.close());
     const claims = await expectTensors(weights, written.plan, written.quantization);
@@ -53,7 +50,7 @@ export class ModelFiles implements ModelSource, Disposable {
     expectClass(folder, config);
     signal?.throwIfAborted();
     opened.move(); // nothing failed: this object closes them
-    return new ModelFiles(folder, config, tokenizer, weights, claims);
+    return new ModelFiles(folder, config, tokenizer, weights, claims, surplus);
   }
 
   /** What should be known of the files as they are: one sentence each. */
@@ -61,6 +58,7 @@ export class ModelFiles implements ModelSource, Disposable {
     const { config: { quantization }, claims } = this;
     return [
       ...this.tokenizer.notices,
+      ...this.surplus.length > 0 ? [surplusNotice(this)] : [],
       ...claims.notices,
       ...quantization ? quantizationNotices(quantization) : [],
     ];
@@ -115,4 +113,31 @@ export class ModelFiles implements ModelSource, Disposable {
   [Symbol.dispose](): void {
     this.weights.close();
   }
+}
+
+/**
+ * The tokens that an embedding has no rows for. Tokens that were added to a tokenizer may be such:
+ * Gemma 3's has one for images, also where the model reads text only. They are refused where they
+ * occur.
+ *
+ * @throws {ModelError} for others: then the tokenizer is another model's.
+ */
+function surplusTokens(
+  folder: string,
+  tokenizer: Tokenizer,
+  { vocabSize }: ModelConfig,
+): readonly string[] {
+  const surplus = tokenizer.addedFrom(vocabSize);
+  if (surplus !== null) return surplus;
+  throw new ModelError(
+    `Cannot use "${folder}" as its tokenizer has ${tokenizer.vocabSize} tokens and its ` +
+      `embedding ${vocabSize}: one of tokenizer.json and config.json belongs to another model`,
+  );
+}
+
+function surplusNotice({ folder, tokenizer, config, surplus }: ModelFiles): string {
+  const shown = surplus.slice(0, 3).map((token) => JSON.stringify(token)).join(", ");
+  const rest = surplus.length > 3 ? ` and ${surplus.length - 3} more` : "";
+  return `The tokenizer of "${folder}" has ${tokenizer.vocabSize} tokens and its embedding ` +
+    `${config.vocabSize} rows: texts with ${shown}${rest} cannot be used`;
 }

@@ -15,6 +15,7 @@ import { CROSS_ENTROPY } from "../model/loss.ts";
 import { Network } from "../model/network.ts";
 import { sequenceArrays, type TokenArrays } from "../model/token_buffers.ts";
 import { TrainingStep } from "../model/training_step.ts";
+import { checkTokens } from "./check_ids.ts";
 import type { LoadedModel } from "./loaded_model.ts";
 
 /** Ids and labels of one sequence, as Hugging Face models take them. */
@@ -41,7 +42,7 @@ export interface LossAndGradients {
 /**
  * Computes the mean loss over the targets of a sequence, in nats.
  *
- * @throws {DataError} if every label is ignored.
+ * @throws {DataError} if every label is ignored, or for ids that the model has no token for.
  */
 export async function sequenceLoss(
   model: LoadedModel,
@@ -64,7 +65,7 @@ export async function lossAndGradients(
   const arrays = labelled(sequence);
   const { config } = model;
   const device = internalDevice(model.device);
-  checkIds(arrays.inputIds, config.vocabSize);
+  checkTokens(arrays, model);
   using network = await Network.create({
     device,
     config,
@@ -94,20 +95,6 @@ export async function lossAndGradients(
     }
   }
   return { loss: mean(losses, countTargets(arrays)), gradients };
-}
-
-/**
- * Makes sure that a model has a token for each id.
- *
- * @throws {DataError} if it has not.
- */
-export function checkIds(ids: Uint32Array, vocabSize: number): void {
-  const at = ids.findIndex((id) => id >= vocabSize);
-  if (at < 0) return;
-  throw new DataError(
-    `Cannot use token id ${ids[at]} at position ${at} as the vocabulary has ${vocabSize} tokens: ` +
-      "tokenise with the model's own tokenizer",
-  );
 }
 
 function labelled({ inputIds, labels }: LabelledSequence): TokenArrays {

@@ -43,12 +43,12 @@ export function forJavaScript(json: unknown): Rewritten {
   const steps = parts(json.pre_tokenizer, "pretokenizers")
     .flatMap((step) => preTokenizer(step, unsupported));
   const model = isJsonObject(json.model) ? json.model : {};
-  if (model.type !== "BPE" && model.type !== undefined) {
+  if (!["BPE", "WordLevel", undefined].includes(model.type as string | undefined)) {
     unsupported.push(`the model type ${model.type}`);
   }
   if (model.continuing_subword_prefix) unsupported.push("continuing_subword_prefix");
   const isByteLevel = steps.some(({ type }) => type === "ByteLevel");
-  if (!model.unk_token && !model.byte_fallback && !isByteLevel) {
+  if (model.type === "BPE" && !model.unk_token && !model.byte_fallback && !isByteLevel) {
     unsupported.push("characters without a token");
   }
   if (model.dropout) unsupported.push("dropout");

@@ -41,6 +41,7 @@ const STRING_METHODS: Record<string, Method> = {
   isdigit: (text) => /^\p{Nd}+$/u.test(text),
   isspace: (text) => text !== "" && [...text].every((character) => SPACE.test(character)),
   splitlines: (text) => {
+    // deno-lint-ignore no-control-regex
     const lines = text.split(/\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/);
     if (lines.at(-1) === "") lines.pop();
     return lines;

@@ -14,7 +14,7 @@ import { specialToken } from "./special_tokens.ts";
 import { TokenStream } from "./token_stream.ts";
 import { Engines } from "./tokenizer_engines.ts";
 
-export type { ChatMessage, ChatTemplate } from "./chat_template.ts";
+export type { ChatMessage, ChatTemplate, ContentPart, RenderOptions } from "./chat_template.ts";
 export type { TokenStream } from "./token_stream.ts";
 
 /** Options of {@linkcode Tokenizer.load}. */
@@ -108,6 +108,7 @@ export class Tokenizer {
    * LLaMA the one that starts it; one that the text spells itself, as what a chat template wrote does,
    * is not put there again. The spelling of a special token within `text` becomes that token.
    *
+   * @throws {DataError} for a text with something that the tokenizer has no token for.
    * @throws {ModelError} if only the native library can encode for this model, which is asynchronous.
    */
   encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
@@ -116,7 +117,11 @@ export class Tokenizer {
     return addSpecialTokens ? this.surround(ids).ids : ids;
   }
 
-  /** The token ids of each text, as {@linkcode encode} gives them, but of many texts at once. */
+  /**
+   * The token ids of each text, as {@linkcode encode} gives them, but of many texts at once.
+   *
+   * @throws {DataError} for a text with something that the tokenizer has no token for.
+   */
   async encodeBatch(
     texts: readonly string[],
     options: { addSpecialTokens?: boolean } = {},
@@ -165,6 +170,26 @@ export class Tokenizer {
       // The clean-up rewrites " ." to "." and the like: it loses text, and breaks streaming.
       clean_up_tokenization_spaces: false,
     });
+  }
+
+  /** The spelling of a token in the vocabulary; null for an id that has none. */
+  tokenOf(id: number): string | null {
+    return this.#engines.javascript.id_to_token(id) ?? null;
+  }
+
+  /**
+   * The tokens with ids from `first` on; null if one of them belongs to the vocabulary that the
+   * tokenizer was trained with, and was not added to it later.
+   */
+  addedFrom(first: number): string[] | null {
+    const added = this.#engines.javascript.get_added_tokens_decoder();
+    const tokens: string[] = [];
+    for (const [token, id] of this.#engines.javascript.get_vocab()) {
+      if (id < first) continue;
+      if (!added.has(id)) return null;
+      tokens.push(token);
+    }
+    return tokens;
   }
 
   /**

@@ -7,9 +7,9 @@
  */
 
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
-import { ModelError } from "../errors.ts";
+import { DataError, ModelError } from "../errors.ts";
 import { forJavaScript } from "./javascript_tokenizer.ts";
-import type { JsonFields } from "./json.ts";
+import { type JsonFields, showJson } from "./json.ts";
 import { type NativeTokenizer, nativeTokenizer } from "./native_tokenizer.ts";
 
 /** Texts that tokenizers of different make are known to differ on. */
@@ -32,6 +32,8 @@ export class Engines {
   /** What should be known, one sentence each. */
   readonly notices: readonly string[];
   readonly #native: NativeTokenizer | null;
+  /** The id of the token for what is unknown. */
+  readonly #unknown: number | null;
   /** Why JavaScript must not encode; null if it may. */
   readonly #difference: string | null;
 
@@ -39,12 +41,14 @@ export class Engines {
     javascript: HuggingFaceTokenizer,
     native: NativeTokenizer | null,
     difference: string | null,
+    unknown: number | null,
     [prefix, suffix]: readonly number[][],
     notices: string[],
   ) {
     this.javascript = javascript;
     this.#native = native;
     this.#difference = difference;
+    this.#unknown = unknown;
     this.prefix = prefix;
     this.suffix = suffix;
     this.notices = notices;
@@ -79,27 +83,34 @@ export class Engines {
     const native = wantsNative
       ? await nativeTokenizer(JSON.stringify(json))
       : "it was not asked for";
+    const { model } = json as { model?: { unk_token?: string | null } };
+    const unknown = javascript.token_to_id(model?.unk_token ?? "") ?? null;
     const around = async (text: string, add: boolean) =>
       typeof native === "string"
-        ? javascript.encode(text, { add_special_tokens: add }).ids
-        : (await native.encodeBatch([text], add))[0];
-    const special = surroundings(path, await around("a", false), await around("a", true));
+        ? javascript.encode(text, { add_special_tokens: add }).ids.filter((id) => id !== undefined)
+        : (await native.encodeBatch([text], add).catch(() => [[]]))[0];
+    const sample = await sampleOf(around);
+    const special = surroundings(path, await around(sample, false), await around(sample, true));
     if (typeof native === "string") {
       const wrong = unsupported.join(", ");
       const notices = unsupported.length === 0 ? [] : [
         `the tokenizer in "${path}" has ${wrong}, which JavaScript does not do as the library it ` +
         `was made with: tokens may differ; ${native}`,
       ];
-      return new Engines(javascript, null, null, special, notices);
+      return new Engines(javascript, null, null, unknown, special, notices);
     }
-    const wanted = await native.encodeBatch(PROBES, false);
-    const differing = PROBES.findIndex((text, i) => !same(wanted[i], encoded(javascript, text)));
+    let differing = -1;
+    for (let i = 0; i < PROBES.length && differing < 0; i++) {
+      // What a tokenizer has no token for may be refused, by both.
+      const wanted = await native.encodeBatch([PROBES[i]], false).catch(() => [[]]);
+      if (!same(wanted[0], tried(javascript, PROBES[i], unknown))) differing = i;
+    }
     const difference = differing >= 0
       ? `it encodes ${JSON.stringify(PROBES[differing])} in another way`
       : unsupported.length > 0
       ? `it does not do ${unsupported.join(", ")} as it should`
       : null;
-    return new Engines(javascript, native, difference, special, []);
+    return new Engines(javascript, native, difference, unknown, special, []);
   }
 
   /** Whether the native library encodes. */
@@ -119,23 +130,80 @@ export class Engines {
           `(JavaScript's: ${this.#difference}): use encodeBatch, which is asynchronous`,
       );
     }
-    return encoded(this.javascript, text);
+    return encoded(this.javascript, text, this.#unknown);
   }
 
-  /** The ids of texts without special tokens. */
-  encodeBatch(texts: readonly string[]): Promise<number[][]> {
-    if (this.#native !== null) return this.#native.encodeBatch(texts, false);
-    return Promise.resolve(texts.map((text) => encoded(this.javascript, text)));
+  /**
+   * The ids of texts without special tokens.
+   *
+   * @throws {DataError} for a text with something that there is no token for.
+   */
+  async encodeBatch(texts: readonly string[]): Promise<number[][]> {
+    const native = this.#native;
+    if (native === null) return texts.map((text) => encoded(this.javascript, text, this.#unknown));
+    try {
+      return await native.encodeBatch(texts, false);
+    } catch {
+      // One of them it was: which, shows when each is tried.
+      return await Promise.all(texts.map(async (text) => {
+        try {
+          return (await native.encodeBatch([text], false))[0];
+        } catch (error) {
+          throw noToken(text, error);
+        }
+      }));
+    }
   }
 
   /** The ids of a text of special tokens and plain characters, in which the libraries agree. */
   knownIds(text: string): number[] {
-    return encoded(this.javascript, text);
+    return tried(this.javascript, text, this.#unknown);
   }
 }
 
-function encoded(javascript: HuggingFaceTokenizer, text: string): number[] {
-  return text === "" ? [] : javascript.encode(text, { add_special_tokens: false }).ids;
+/** The ids of a text by JavaScript. */
+function encoded(
+  javascript: HuggingFaceTokenizer,
+  text: string,
+  unknown: number | null,
+): number[] {
+  if (text === "") return [];
+  const { ids } = javascript.encode(text, { add_special_tokens: false });
+  // Tokenizers of whole words give what they do not know no id.
+  const given: readonly (number | undefined)[] = ids;
+  if (!given.includes(undefined)) return ids;
+  if (unknown === null) throw noToken(text);
+  return given.map((id) => id ?? unknown);
+}
+
+/** The same, or none for a text with something that there is no token for. */
+function tried(
+  javascript: HuggingFaceTokenizer,
+  text: string,
+  unknown: number | null,
+): number[] {
+  try {
+    return encoded(javascript, text, unknown);
+  } catch (error) {
+    if (error instanceof DataError) return [];
+    throw error;
+  }
+}
+
+function noToken(text: string, cause?: unknown): DataError {
+  return new DataError(
+    `Cannot tokenise ${showJson(text)} as the tokenizer has no token for a part of it, and none ` +
+      "for what is unknown: leave that part out",
+    { cause },
+  );
+}
+
+/** A text that has tokens, to see what is put around it. */
+async function sampleOf(
+  encode: (text: string, add: boolean) => Promise<number[]>,
+): Promise<string> {
+  for (const text of ["a", "the", "1"]) if ((await encode(text, false)).length > 0) return text;
+  return "a";
 }
 
 function same(a: readonly number[], b: readonly number[]): boolean {

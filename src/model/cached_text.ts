@@ -74,13 +74,14 @@ export class CachedText implements Disposable {
     using resources = new DisposableStack();
     const own = <T extends BufferView>(view: T) => resources.adopt(view, (v) => device.free(v));
     this.#caches = plan.layers.map(({ attention: { kvHeads, headDim } }) => {
-      const cache = (label: string) => own(device.matrix(capacity, kvHeads * headDim, type, label));
+      const cache = (label: string) =>
+        own(device.matrix(capacity, kvHeads * headDim, type, label, "text"));
       return { keyCache: cache("cached keys"), valueCache: cache("cached values") };
     });
     this.#token = resources.use(new PassWorkspace(network, 1));
     this.#cachedLength = own(device.vector(1, "u32", "cached length"));
     this.#logits = own(
-      device.matrix(ROW_ALIGNMENT, plan.vocabSize, "f32", "logits of the last tokens"),
+      device.matrix(ROW_ALIGNMENT, plan.vocabSize, "f32", "logits of the last tokens", "model"),
     );
     this.#resources = resources.move();
   }

@@ -106,7 +106,7 @@ const RULES: readonly Rule[] = [
     wanted: "absent or rope",
   },
   {
-    names: /^norm(alization)?_type$|^normalization$/,
+    names: /^norm(alization)?_(type|function)$|^normalization$/,
     neutral: (value) => /^rms_?norm$|^rms$/i.test(String(value)),
     wanted: "absent or rms_norm",
   },

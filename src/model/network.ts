@@ -8,10 +8,10 @@ import { OptionError } from "../errors.ts";
 import { firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
-import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
+import type { AdaptedLayers, DenseTable, DenseWeight, Linear, Method } from "../layers/method.ts";
 import { loadBias } from "../layers/bias.ts";
 import { readTensor } from "../layers/load.ts";
-import { loadDense, type NamedDense, readNamed } from "../layers/named_dense.ts";
+import { loadDense, type NamedDense, readNamed, rowAsNamed } from "../layers/named_dense.ts";
 import { Parameters } from "../layers/parameters.ts";
 import type { RowOrder } from "../layers/row_order.ts";
 import type { StepState } from "../gpu/step_state.ts";
@@ -57,7 +57,7 @@ export class Network implements passes.Decoder, Disposable {
   readonly blocks: readonly Block[];
   /** The weights outside the linear layers, by Hugging Face name. */
   readonly dense: Map<string, NamedDense> = new Map();
-  readonly embedding: DenseWeight;
+  readonly embedding: DenseTable;
   readonly finalNorm: Norm;
   readonly head: LmHead;
   readonly #ropeBuffers: RopeBuffers;
@@ -83,17 +83,17 @@ export class Network implements passes.Decoder, Disposable {
     const leavesUnquantized = (weight: string) => source.leavesUnquantized?.(weight) ?? false;
     const context = { device, linears, parameters, random, restoring, leavesUnquantized };
     this.layers = method.build(context);
-    this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
+    this.embedding = this.#table(plan.embedding.tensor, vocabSize, hiddenSize);
     const makers: LayerMakers = {
       layers: this.layers,
       ropeBuffers: this.#ropeBuffers,
       norm: (plan) => this.#norm(plan),
-      dense: (name, ...of) => this.#dense(name, 1, ...of),
+      dense: (...of) => this.#dense(...of),
     };
     this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], makers));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
-    const head = tied ? this.embedding : this.#dense(tensor, vocabSize, hiddenSize);
+    const head = tied ? this.embedding : this.#table(tensor, vocabSize, hiddenSize);
     this.head = new LmHead(device, head, plan.head);
   }
 
@@ -101,18 +101,16 @@ export class Network implements passes.Decoder, Disposable {
   static async create(options: NetworkOptions): Promise<Network> {
     const network = new Network(options);
     try {
-      const { gradients, moments, source, signal } = options;
+      const { device, gradients, moments, source, signal } = options;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
-      for (const [name, dense] of network.dense) {
-        await loadDense(options.device, name, dense, source);
-      }
+      for (const [name, dense] of network.dense) await loadDense(device, name, dense, source);
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
         await linear.load(source);
-        await loadBias(options.device, linear, source);
+        await loadBias(device, linear, source);
       }
       if (!options.restoring) await network.layers.refresh?.();
-      await options.device.finish();
+      await device.finish();
       return network;
     } catch (error) {
       network[Symbol.dispose]();
@@ -266,14 +264,20 @@ export class Network implements passes.Decoder, Disposable {
     return { targets, rowLoss: firstOf(this.rowLoss, rows) };
   }
 
-  #dense(name: string, rows: number, cols: number, order?: RowOrder): DenseWeight {
-    const weight = { ...this.layers.dense(name, rows, cols), rows, cols, order };
-    this.dense.set(name, weight);
+  #dense(name: string, cols: number, order?: RowOrder): DenseWeight {
+    const weight = this.layers.dense(name, cols);
+    this.dense.set(name, rowAsNamed(weight, cols, order));
     return weight;
   }
 
+  #table(name: string, rows: number, cols: number): DenseTable {
+    const table = this.layers.table(name, rows, cols);
+    this.dense.set(name, table);
+    return table;
+  }
+
   #norm({ tensor, weightOffset, eps }: NormPlan): Norm {
-    const weight = this.#dense(tensor, 1, this.config.hiddenSize);
+    const weight = this.#dense(tensor, this.config.hiddenSize);
     const index = this.#normCount++;
     return { weight, weightOffset, eps, rstd: () => this.#rstd[index] };
   }

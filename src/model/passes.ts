@@ -8,9 +8,10 @@
 import { type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { LOSS_SUM_INDEX, type StepState } from "../gpu/step_state.ts";
-import { embed, embedBackward } from "../kernels/rows/embedding.ts";
+import { embed, embedBackward, type SlabPlace } from "../kernels/rows/embedding.ts";
 import { addSum } from "../kernels/rows/sum.ts";
-import type { DenseWeight } from "../layers/method.ts";
+import { isTrained } from "../layers/dense_table.ts";
+import type { DenseTable } from "../layers/method.ts";
 import {
   type Attend,
   type Block,
@@ -27,7 +28,7 @@ import { type Norm, normForward, normGradients } from "./norm.ts";
 /** The layers of a decoder. */
 export interface Decoder {
   config: Pick<ModelConfig, "plan">;
-  embedding: DenseWeight;
+  embedding: DenseTable;
   blocks: readonly Block[];
   finalNorm: Norm;
   head: LmHead;
@@ -36,9 +37,11 @@ export interface Decoder {
 /** Records embedding and blocks: the output is activation `input` of the layer behind the last. */
 export function recordBlocks(pass: Pass, decoder: Decoder, attend: Attend): void {
   const { program, activations, tokens: { ids }, rows } = pass;
-  const table = decoder.embedding.value();
   const { scale } = decoder.config.plan.embedding;
-  embed(program, { ids, table, output: activations.get("input", rows), scale });
+  const output = activations.get("input", rows);
+  for (const { value, ...slab } of decoder.embedding.slabs) {
+    embed(program, { ids, table: value(), slab: placeOf(slab, decoder.embedding), output, scale });
+  }
   decoder.blocks.forEach((block, layer) => blockForward(pass, block, layer, attend));
 }
 
@@ -93,13 +96,28 @@ export function recordTraining(
   for (let layer = blocks.length - 1; layer >= 0; layer--) {
     codes = blockBackward(pass, blocks[layer], layer, {
       codes,
-      needsInputGradient: layer > 0 || !!embedding.gradient,
+      needsInputGradient: layer > 0 || isTrained(embedding),
       below: gradientTaker(blocks[layer - 1]),
     });
   }
-  if (embedding.gradient) {
-    const dTable = embedding.gradient();
-    const { scale } = config.plan.embedding;
-    embedBackward(program, { ids: tokens.ids, dOutput: dInput, dTable, scale });
+  const { scale } = config.plan.embedding;
+  for (const { gradient, ...slab } of embedding.slabs) {
+    if (!gradient) continue;
+    const place = placeOf(slab, embedding);
+    embedBackward(program, {
+      ids: tokens.ids,
+      dOutput: dInput,
+      dTable: gradient(),
+      slab: place,
+      scale,
+    });
   }
+}
+
+/** Where a slab is in its table; nothing where it is the whole table. */
+function placeOf(
+  { firstRow }: { firstRow: number },
+  { rows, slabs }: DenseTable,
+): SlabPlace | undefined {
+  return slabs.length > 1 ? { firstRow, vocab: rows } : undefined;
 }

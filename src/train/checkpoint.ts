@@ -11,7 +11,7 @@
 import { join } from "node:path";
 import type { LoaderPosition } from "../data/types.ts";
 import { FileError, OptionError } from "../errors.ts";
-import type { BufferView } from "../gpu/buffers.ts";
+import type { BufferView, Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { removeFolderAtomically, writeFolderAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
@@ -91,55 +91,75 @@ export async function findCheckpoint(
 export async function restoreCheckpoint(path: string, network: Network): Promise<void> {
   using file = await SafetensorsFile.open(join(path, TENSORS_FILE));
   const buffers = buffersOf(network);
-  for (const [name, view] of buffers) {
+  for (const [name, views] of buffers) {
     const stored = file.tensors.get(name);
-    if (!stored || stored.byteLength !== view.size) {
+    const size = bytesOf(views);
+    if (!stored || stored.byteLength !== size) {
       const found = stored ? `${stored.byteLength} bytes` : "nothing";
       throw new OptionError(
         `Cannot resume from "${path}" as it has ${found} for "${name}" and this run needs ` +
-          `${view.size} bytes: use the model, method, rank and targets that it was made with`,
+          `${size} bytes: use the model, method, rank and targets that it was made with`,
       );
     }
-    for (let at = 0; at < view.size; at += CHUNK) {
-      const length = Math.min(CHUNK, view.size - at);
-      network.device.write(view, await file.readRange(name, at, length), at);
+    let first = 0;
+    for (const view of views) {
+      for (let at = 0; at < view.size; at += CHUNK) {
+        const length = Math.min(CHUNK, view.size - at);
+        network.device.write(view, await file.readRange(name, first + at, length), at);
+      }
+      first += view.size;
     }
   }
   await network.layers.refresh?.();
 }
 
-/** Every buffer that a run changes, and those that could not be made again bit for bit. */
-function buffersOf(network: Network): Map<string, BufferView> {
-  const { values, m, v } = network.parameters;
-  return new Map<string, BufferView>([
-    ...(values ? [["parameters", values] as const] : []),
-    ["first_moments", m],
-    ["second_moments", v],
-    ...(network.layers.state?.() ?? []),
+/**
+ * Every buffer that a run changes, and those that could not be made again bit for bit. The segments of
+ * parameters are one tensor, so that a run resumes on a GPU that needs more of them, or fewer.
+ */
+function buffersOf(network: Network): Map<string, readonly BufferView[]> {
+  const segments = network.parameters.trainedSegments;
+  const values = segments.map(({ values }) => values).filter((it): it is Vector => it !== null);
+  return new Map<string, readonly BufferView[]>([
+    ...(values.length > 0 ? [["parameters", values] as const] : []),
+    ["first_moments", segments.map(({ m }) => m)],
+    ["second_moments", segments.map(({ v }) => v)],
+    ...[...network.layers.state?.() ?? []].map(([name, view]) => [name, [view]] as const),
   ]);
+}
+
+function bytesOf(views: readonly BufferView[]): number {
+  return views.reduce((sum, { size }) => sum + size, 0);
 }
 
 /**
  * Buffers as tensors of bytes, to be written in this order. A read-back costs a round trip however
  * small it is, so small buffers that follow each other are read together; large ones in chunks.
  */
-function tensorSources(device: Device, buffers: Map<string, BufferView>): TensorSource[] {
+function tensorSources(
+  device: Device,
+  buffers: Map<string, readonly BufferView[]>,
+): TensorSource[] {
   let group: BufferView[] = [];
   let bytes = Infinity;
   /** Of the group whose turn it is. */
   let contents: { group: BufferView[]; buffers: ArrayBuffer[] } | null = null;
-  return [...buffers].map(([name, view]) => {
-    if (bytes + view.size > CHUNK) [group, bytes] = [[], 0];
-    const [members, index] = [group, group.push(view) - 1];
-    bytes += view.size;
+  return [...buffers].map(([name, views]) => {
+    const size = bytesOf(views);
+    if (bytes + size > CHUNK) [group, bytes] = [[], 0];
+    const [members, index] = [group, group.push(...views) - views.length];
+    bytes += size;
     const data = async function* () {
-      if (view.size > CHUNK) return yield* readChunks(device, view);
+      if (size > CHUNK) {
+        for (const view of views) yield* readChunks(device, view);
+        return;
+      }
       if (contents?.group !== members) {
         contents = { group: members, buffers: await device.readAll(members) };
       }
-      yield new Uint8Array(contents.buffers[index]);
+      for (const i of views.keys()) yield new Uint8Array(contents.buffers[index + i]);
     };
-    return { name, dtype: "U8", shape: [view.size], data };
+    return { name, dtype: "U8", shape: [size], data };
   });
 }
 

@@ -64,7 +64,9 @@ export async function initFromGradients(
   await compileUpdate(network, state);
   await layers.gradientInit!.end();
   network.refit();
-  await submitOnce(device, (program) => program.clear(parameters.gradients));
+  await submitOnce(device, (program) => {
+    for (const gradients of parameters.gradients) program.clear(gradients);
+  });
 }
 
 /** Compiles what updates the weights, while the GPU still computes gradients. */

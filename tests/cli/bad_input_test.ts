@@ -35,7 +35,7 @@ const CASES: Record<string, BadInput> = {
   },
   "an architecture that is not supported": {
     spoil: (folder) => editConfig(folder, { hidden_act: "gelu" }),
-    message: 'must be silu: found "gelu"',
+    message: `found "gelu"; choose a model whose feed-forward network has one of these gates`,
   },
   "weights of another shape": {
     spoil: (folder) => editConfig(folder, { intermediate_size: 48 }),

@@ -44,6 +44,24 @@ Deno.test("inspect counts parameters, dtypes and memory", () =>
     );
   }));
 
+Deno.test("inspect counts a head of its own although config.json ties it, and refuses weights of another model", () =>
+  withFolder(async (folder) => {
+    await writeTinyModel(folder);
+    const flags = "--method full --batch-size 2 --sequence-length 16 --json";
+    const untied = JSON.parse((await runCommand(`inspect ${folder} ${flags}`)).out);
+    const path = join(folder, "config.json");
+    const config = JSON.parse(await Deno.readTextFile(path));
+    await Deno.writeTextFile(path, JSON.stringify({ ...config, tie_word_embeddings: true }));
+    const { code, out, err } = await runCommand(`inspect ${folder} ${flags}`);
+    assertEquals(code, 0, err);
+    assertEquals(JSON.parse(out), untied);
+
+    await Deno.writeTextFile(path, JSON.stringify({ ...config, model_type: "qwen2" }));
+    const other = await runCommand(`inspect ${folder} ${flags}`);
+    assertEquals(other.code, 1);
+    assertMatch(other.err, /has no tensor "model.layers.0.self_attn.q_proj.bias"|bias/);
+  }));
+
 Deno.test("inspect plans for the GPU that it is given", () =>
   withFolder(async (folder) => {
     await writeTinyModel(folder);
@@ -62,6 +80,38 @@ Deno.test("inspect plans for the GPU that it is given", () =>
       device,
     });
     assertEquals(memory.peak, plan.peak);
+  }));
+
+Deno.test("inspect tells what helps where this GPU does not bind a buffer, and that large vocabularies need nothing", () =>
+  withFolder(async (folder) => {
+    const { limits } = (await navigator.gpu.requestAdapter())!;
+    const limit = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+    /** The warnings about a model whose rows take 256 bytes. */
+    const warnings = async (sizes: Record<string, number>, flags: string) => {
+      await writeTinyModel(folder);
+      const path = join(folder, "config.json");
+      const config = JSON.parse(await Deno.readTextFile(path));
+      await Deno.writeTextFile(path, JSON.stringify({ ...config, hidden_size: 64, ...sizes }));
+      await Deno.remove(join(folder, "model.safetensors"));
+      const shape = "--batch-size 1 --sequence-length 8";
+      const { out } = await runCommand(`inspect ${folder} ${shape} ${flags}`);
+      return out.split("\n").filter((line) => line.startsWith("warning"));
+    };
+    const vocab_size = Math.ceil(2.5 * limit / 256);
+    assertEquals(await warnings({ vocab_size }, "--method lora"), []);
+    assertEquals(await warnings({ vocab_size }, "--method full"), []);
+
+    const halves = { intermediate_size: Math.ceil(1.5 * limit / 512) };
+    const [lora] = await warnings(halves, "--method lora");
+    assertMatch(lora, /"layers.0.gate_up weight" .+: store the weights in f16 \(--base f16\), or /);
+    assertEquals(await warnings(halves, "--method lora --base f16"), []);
+    const [full] = await warnings(halves, "--method full");
+    assertMatch(full, /\(layers.0.gate_up\)" .+: train an adapter over weights in f16 \(/);
+    const [tooLarge] = await warnings(
+      { intermediate_size: Math.ceil(2.5 * limit / 512) },
+      "--method lora",
+    );
+    assertMatch(tooLarge, /: take a smaller model, or a GPU that binds more$/);
   }));
 
 Deno.test("devices shows the GPU, its features and limits", async () => {

@@ -292,7 +292,7 @@ Deno.test("f16 falls back to f32 where the GPU has none", async () => {
       random: Math.random,
       restoring: true,
     });
-    assertEquals(layers.dense("embedding", 2, 4).value().type, type);
+    assertEquals(layers.table("embedding", 2, 4).slabs[0].value().type, type);
     assertEquals(terminal.err.includes("warning: this GPU has no f16"), !hasF16);
   }
 });

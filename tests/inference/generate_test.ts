@@ -301,7 +301,7 @@ async function train(
   const { device, parameters } = network;
   const ids = [3, 9, 27, 81, 243, 12, 36, 108, 5, 15];
   writeTokens(device, network.tokens, sequenceArrays(ids, ids));
-  const gradients = parameters.gradients;
+  const [gradients] = parameters.gradients;
   device.write(gradients, new Float32Array(gradients.length));
   state.begin({ step, learningRate: 0, targetCount: 9 });
   program.run();

@@ -156,7 +156,7 @@ async function learn(network: Network, arrays: TokenArrays) {
   const rows = arrays.inputIds.length;
   network.reserve({ tokens: rows, training: true, checkpointing: rows % 2 === 0 });
   writeTokens(device, network.tokens, arrays);
-  const { gradients } = network.parameters;
+  const [gradients] = network.parameters.gradients;
   device.write(gradients, new Float32Array(gradients.length));
   using state = new StepState(device, { beta1: 0, beta2: 0 });
   state.begin({ step: 1, learningRate: 0, targetCount: 1 });

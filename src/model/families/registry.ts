@@ -61,22 +61,29 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   mistral: {
     plan: mistral,
     className: "Mistral",
-    defaults: { sliding_window: 4096, num_key_value_heads: 8 },
+    defaults: { sliding_window: 4096, num_key_value_heads: 8, max_position_embeddings: 131072 },
   },
   ministral: {
     plan: mistral,
     className: "Ministral",
-    defaults: { sliding_window: 4096, num_key_value_heads: 8 },
+    defaults: { sliding_window: 4096, num_key_value_heads: 8, max_position_embeddings: 131072 },
   },
   ministral3: {
     plan: ministral3,
     className: "Ministral3",
-    defaults: { pad_token_id: 11, num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5 },
+    defaults: {
+      pad_token_id: 11,
+      num_key_value_heads: 8,
+      head_dim: 128,
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 262144,
+    },
   },
   smollm3: {
     plan: smollm3,
     className: "SmolLM3",
     defaults: {
+      max_position_embeddings: 32768,
       bos_token_id: 128000,
       eos_token_id: 128001,
       pad_token_id: 128004,
@@ -87,12 +94,19 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   seed_oss: {
     plan: seedOss,
     className: "SeedOss",
-    defaults: { bos_token_id: 0, pad_token_id: 1, num_key_value_heads: 8, head_dim: 128 },
+    defaults: {
+      max_position_embeddings: 524288,
+      bos_token_id: 0,
+      pad_token_id: 1,
+      num_key_value_heads: 8,
+      head_dim: 128,
+    },
   },
   qwen2: {
     plan: qwen2,
     className: "Qwen2",
     defaults: {
+      max_position_embeddings: 32768,
       bos_token_id: null,
       eos_token_id: null,
       num_key_value_heads: 32,
@@ -103,6 +117,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     plan: qwen3,
     className: "Qwen3",
     defaults: {
+      max_position_embeddings: 32768,
       bos_token_id: null,
       eos_token_id: null,
       num_key_value_heads: 32,
@@ -113,7 +128,12 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   phi3: {
     plan: phi3,
     className: "Phi3",
-    defaults: { eos_token_id: 32000, pad_token_id: 32000, rms_norm_eps: 1e-5 },
+    defaults: {
+      max_position_embeddings: 4096,
+      eos_token_id: 32000,
+      pad_token_id: 32000,
+      rms_norm_eps: 1e-5,
+    },
   },
   granite: { plan: granite, className: "Granite" },
   granitemoehybrid: { plan: graniteHybrid, className: "GraniteMoeHybrid" },
@@ -121,6 +141,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     plan: glm4,
     className: "Glm4",
     defaults: {
+      max_position_embeddings: 131072,
       bos_token_id: null,
       eos_token_id: [151329, 151336, 151338],
       pad_token_id: 151329,
@@ -134,6 +155,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     plan: gemma,
     className: "Gemma",
     defaults: {
+      max_position_embeddings: 8192,
       ...GEMMA_TOKENS,
       num_key_value_heads: 16,
       head_dim: 256,
@@ -145,6 +167,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     plan: gemma2,
     className: "Gemma2",
     defaults: {
+      max_position_embeddings: 8192,
       ...GEMMA_TOKENS,
       num_key_value_heads: 4,
       head_dim: 256,
