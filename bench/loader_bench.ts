@@ -49,10 +49,7 @@ const wordEncoder: TokenEncoder = {
   eosTokenId: 2,
   padTokenId: 0,
   chatTemplate: null,
-  surround: (ids) =>
-    ids[0] === 1
-      ? { ids: Array.from(ids), before: 0 }
-      : { ids: [1, ...Array.from(ids)], before: 1 },
+  around: (ids) => ({ before: ids[0] === 1 ? [] : [1], after: [] }),
   encodeBatch: (texts) => Promise.resolve(texts.map(hashed)),
 };
 

@@ -30,10 +30,15 @@ function document(
   tokens: ArrayLike<number>,
   encoder: TokenEncoder,
 ): { ids: Uint32Array; before: number } {
-  const { ids, before } = encoder.surround(tokens);
+  const { before, after } = encoder.around(tokens);
   const { eosTokenId } = encoder;
-  if (eosTokenId !== null && ids.at(-1) !== eosTokenId) ids.push(eosTokenId);
-  return { ids: Uint32Array.from(ids), before };
+  const last = after.length > 0 ? after.at(-1) : tokens[tokens.length - 1];
+  const end = eosTokenId === null || last === eosTokenId ? after : [...after, eosTokenId];
+  const ids = new Uint32Array(before.length + tokens.length + end.length);
+  ids.set(before);
+  ids.set(tokens, before.length);
+  ids.set(end, before.length + tokens.length);
+  return { ids, before: before.length };
 }
 
 /**

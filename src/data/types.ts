@@ -17,10 +17,10 @@ export interface TokenEncoder {
     options: { addSpecialTokens: false },
   ): Promise<ArrayLike<number>[]>;
   /**
-   * The ids of a text among the special tokens that the tokenizer puts around one, where the text
-   * has not spelled them itself, and how many those in front are.
+   * The special tokens that the tokenizer puts before a text and after it, where its ids do not have
+   * them already.
    */
-  surround(ids: ArrayLike<number>): { ids: number[]; before: number };
+  around(ids: ArrayLike<number>): { before: readonly number[]; after: readonly number[] };
   /** The spelling of a token, for messages; null for an id that has none. */
   tokenOf?(id: number): string | null;
   /** Id that starts a document, or null if the model has none. */

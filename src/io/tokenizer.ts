@@ -114,7 +114,7 @@ export class Tokenizer {
   encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
     const { addSpecialTokens = true } = options;
     const ids = this.#engines.encode(text);
-    return addSpecialTokens ? this.surround(ids).ids : ids;
+    return addSpecialTokens ? this.#surrounded(ids) : ids;
   }
 
   /**
@@ -128,7 +128,7 @@ export class Tokenizer {
   ): Promise<number[][]> {
     const { addSpecialTokens = true } = options;
     const batch = await this.#engines.encodeBatch(texts);
-    return addSpecialTokens ? batch.map((ids) => this.surround(ids).ids) : batch;
+    return addSpecialTokens ? batch.map((ids) => this.#surrounded(ids)) : batch;
   }
 
   /**
@@ -137,23 +137,26 @@ export class Tokenizer {
    */
   async encodePrompt(text: string): Promise<number[]> {
     const [ids] = await this.#engines.encodeBatch([text]);
-    const { before } = this.surround(ids);
-    return [...this.#engines.prefix.slice(0, before), ...ids];
+    return this.around(ids).before.concat(ids);
   }
 
   /**
-   * Puts the special tokens of the tokenizer around the ids of a text, where it has not spelled them
-   * itself.
-   *
-   * @returns The ids, and how many of them are in front of the text's own.
+   * The special tokens that the tokenizer puts before a text and after it, where its ids do not have
+   * them already.
    */
-  surround(ids: ArrayLike<number>): { ids: number[]; before: number } {
+  around(ids: ArrayLike<number>): { before: readonly number[]; after: readonly number[] } {
     const { prefix, suffix } = this.#engines;
     const isAt = (tokens: readonly number[], start: number) =>
       start >= 0 && tokens.every((id, i) => ids[start + i] === id);
-    const before = isAt(prefix, 0) ? 0 : prefix.length;
-    const after = isAt(suffix, ids.length - suffix.length) ? [] : suffix;
-    return { ids: [...prefix.slice(0, before), ...Array.from(ids), ...after], before };
+    return {
+      before: isAt(prefix, 0) ? [] : prefix,
+      after: isAt(suffix, ids.length - suffix.length) ? [] : suffix,
+    };
+  }
+
+  #surrounded(ids: number[]): number[] {
+    const { before, after } = this.around(ids);
+    return before.length + after.length === 0 ? ids : before.concat(ids, after);
   }
 
   /**

@@ -16,7 +16,7 @@ function characters(template: string | null): TokenEncoder {
     eosTokenId: null,
     padTokenId: null,
     chatTemplate: template === null ? null : new ChatTemplate(template, variables),
-    surround: (ids) => ({ ids: Array.from(ids), before: 0 }),
+    around: () => ({ before: [], after: [] }),
     encodeBatch: (texts) =>
       Promise.resolve(
         texts.map((text) => Array.from({ length: text.length }, (_, i) => text.charCodeAt(i))),

@@ -257,7 +257,7 @@ Deno.test("a rendered conversation is begun once, and a prompt is not ended", as
       assertEquals(tokenizer.encode("ab"), [1, 264, 2]);
       assertEquals(tokenizer.encode("ab</s>"), [1, 264, 2]);
       assertEquals(await tokenizer.encodePrompt("ab"), [1, 264], "it is to be continued");
-      assertEquals(tokenizer.surround([264]), { ids: [1, 264, 2], before: 1 });
+      assertEquals(tokenizer.around([264, 2]), { before: [1], after: [] });
     });
   }
 });

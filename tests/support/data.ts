@@ -20,9 +20,9 @@ export class PieceEncoder implements TokenEncoder {
   }
 
   /** Begins a text with its bos, as LLaMA's tokenizer does. */
-  surround(ids: ArrayLike<number>): { ids: number[]; before: number } {
+  around(ids: ArrayLike<number>): { before: number[]; after: number[] } {
     const adds = this.bosTokenId !== null && ids[0] !== this.bosTokenId;
-    return { ids: [...(adds ? [this.bosTokenId!] : []), ...Array.from(ids)], before: Number(adds) };
+    return { before: adds ? [this.bosTokenId!] : [], after: [] };
   }
 
   encode(text: string): number[] {
