@@ -10,6 +10,23 @@ const rows = [{
   messages: [{ role: "user", content: "Hi" }, { role: "assistant", content: "Yo" }],
 }];
 
+Deno.test("the commands of docs/CHAT.md run", () =>
+  withFolder(async (folder) => {
+    await Deno.mkdir(join(folder, "model"));
+    await writeTinyModel(join(folder, "model"));
+    const config = { bos_token: "<s>", eos_token: "</s>" };
+    await Deno.writeTextFile(join(folder, "model/tokenizer_config.json"), JSON.stringify(config));
+    await Deno.writeTextFile(join(folder, "chats.jsonl"), JSON.stringify(rows[0]) + "\n");
+    const page = await Deno.readTextFile(new URL("../../docs/CHAT.md", import.meta.url));
+    const lines = [...page.matchAll(/^deno run -A jsr:@falqon\/webgpu\/cli (.+)$/gm)];
+    assertEquals(lines.length, 2);
+    for (const [, line] of lines) {
+      const placed = line.replaceAll("./", `${folder}/`).replaceAll(" chats", ` ${folder}/chats`);
+      const { code, err } = await runCommand(placed);
+      assertEquals(code, 0, `${line}\n${err}`);
+    }
+  }));
+
 Deno.test("a chosen chat template trains, evaluates, and goes with the model and the run", () =>
   withFolder(async (folder) => {
     const [model, data, out] = ["model", "rows.json", "out"].map((name) => join(folder, name));

@@ -166,6 +166,12 @@ Deno.test("without a template, the error names those to choose", async () => {
   );
 });
 
+Deno.test("docs/CHAT.md names every ready-made template", async () => {
+  const page = await Deno.readTextFile(new URL("../../docs/CHAT.md", import.meta.url));
+  const named = [...page.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, name]) => name);
+  assertEquals(named, CHAT_TEMPLATE_NAMES);
+});
+
 for (const name of CHAT_TEMPLATE_NAMES) {
   Deno.test(`the ready-made template ${name} puts every answer where generation asks for it`, async () => {
     const { source } = CHAT_TEMPLATES[name];
