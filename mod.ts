@@ -30,10 +30,20 @@ export {
   Dataset,
   type DatasetOptions,
   type DataSource,
+  type OpenDatasetOptions,
   type RowIterable,
 } from "./src/data/dataset.ts";
-export type { ColumnMap } from "./src/data/row_format.ts";
-export type { LoaderStatistics } from "./src/data/types.ts";
+export type { ColumnMap } from "./src/data/column_map.ts";
+export type { DataFormat } from "./src/data/file_kind.ts";
+export type { FindOptions } from "./src/data/sources.ts";
+export {
+  type ShowingEncoder,
+  type ShownRow,
+  type ShownSegment,
+  showRows,
+} from "./src/data/preview.ts";
+export type { LoaderOptions } from "./src/data/options.ts";
+export type { LoaderStatistics, TokenEncoder } from "./src/data/types.ts";
 
 export { Model, type ModelOptions } from "./src/inference/model.ts";
 export type { Prompt } from "./src/inference/prompt.ts";

@@ -22,13 +22,15 @@ export const evalCommand: Command = command({
   flags: { ...RUN_FLAGS, ...CHAT_FLAGS, ...GPU_FLAGS, ...ROW_FLAGS, ...SHAPE_FLAGS },
   async run(values, terminal) {
     const folder = needed(values, "model");
-    const data = await openDataset(needed(values, "data"), values);
+    const data = await openDataset(needed(values, "data"), values, terminal);
     await using device = await openDevice(values, terminal);
     const { chatTemplate } = values;
     const onNotice = noticesOn(terminal);
     using model = await Model.load(folder, { device, chatTemplate, onNotice });
     const method = await frozenMethod(values, model.config, device, terminal);
     await model.use(method);
-    terminal.stdout(JSON.stringify(await evaluate(model, data, values)) + "\n");
+    const { warnings, ...result } = await evaluate(model, data, values);
+    for (const warning of warnings) terminal.stderr(`warning: ${warning}\n`);
+    terminal.stdout(JSON.stringify(result) + "\n");
   },
 });

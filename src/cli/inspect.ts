@@ -113,6 +113,8 @@ function countParameters(config: ModelConfig): Record<string, number> {
   for (const [name, shape] of modelTensorShapes(config)) {
     const kind = name.includes("embed")
       ? "embedding"
+      : name.includes("linear_attn")
+      ? "delta nets"
       : name.includes("norm")
       ? "norms"
       : name.includes("self_attn")

@@ -6,6 +6,7 @@
  */
 
 import { dirname, join, resolve } from "node:path";
+import { STANDARD_INPUT } from "../data/sources.ts";
 import { OptionError } from "../errors.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
 import { CHAT_TEMPLATE_NAMES } from "../io/chat_templates.ts";
@@ -80,17 +81,28 @@ export async function writeOptions(
   resolved: ResolvedOptions,
 ): Promise<void> {
   const options = { ...values, ...flagsOf({ ...resolved }) };
-  for (const name of ["model", "data", "evalData", "adapter"] as const) {
+  for (const name of ["model", "adapter"] as const) {
     const path = options[name];
     if (path !== undefined) options[name] = resolve(path);
+  }
+  for (const name of ["data", "evalData"] as const) {
+    const given = options[name];
+    if (given !== undefined) options[name] = given.map(lastingName);
   }
   const { chatTemplate } = options;
   if (chatTemplate !== undefined && !CHAT_TEMPLATE_NAMES.includes(chatTemplate)) {
     options.chatTemplate = resolve(chatTemplate);
   }
   // These belong to one call of the command, or follow from where the file is.
-  for (const name of ["outputDir", "overwrite", "resumeFrom"] as const) delete options[name];
+  for (const name of ["outputDir", "overwrite", "resumeFrom", "showRows"] as const) {
+    delete options[name];
+  }
   await writeFileAtomically(join(folder, OPTIONS_FILE), JSON.stringify(options, null, 2) + "\n");
+}
+
+/** A name of data that holds in every folder; standard input and addresses are none on the disk. */
+function lastingName(name: string): string {
+  return name === STANDARD_INPUT || /^[a-z][a-z0-9+.-]+:\/\//i.test(name) ? name : resolve(name);
 }
 
 /**

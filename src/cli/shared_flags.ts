@@ -4,6 +4,7 @@
  * @module
  */
 
+import { DATA_FORMATS } from "../data/file_kind.ts";
 import { PROVIDERS } from "../gpu/open.ts";
 import { CHAT_TEMPLATE_NAMES } from "../io/chat_templates.ts";
 import { BASE_TYPES } from "../layers/storage/base_weight.ts";
@@ -14,7 +15,9 @@ import {
   columns,
   type FlagValues,
   group,
+  names,
   number,
+  numbers,
   path,
   renamed,
   text,
@@ -62,9 +65,20 @@ export const CHAT_FLAGS = group("Model", {
 
 /** How the rows of a file become tokens. */
 export const ROW_FLAGS = group("Data", {
-  data: path("FILE", "Rows as JSONL, a JSON array or text (.txt)"),
+  data: names(
+    "FILE",
+    "Rows as JSONL, JSON, Parquet, CSV, TSV or text (.txt), also .gz and .zst: a file, folder, pattern, https: address or -; give it again for more",
+  ),
+  dataWeights: numbers("How often an epoch reads the rows of each --data, such as 2,0.5", "1 each"),
+  dataFormat: choice(
+    DATA_FORMATS.filter((format) => format !== "parquet"),
+    "Format of data whose name does not tell it, such as standard input",
+    "json",
+  ),
   columns: renamed(
-    columns("Columns that hold the known keys, such as prompt=question,completion=answer"),
+    columns(
+      "Columns that hold the known keys, such as prompt=question,completion=answer; a completion follows its prompt directly, without a space",
+    ),
     "map",
   ),
   separator: text("TEXT", "Text between the records of a text file", "blank lines"),

@@ -16,7 +16,7 @@ import { LOG_FILE } from "../train/log.ts";
 import { Trainer } from "../train/trainer.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
-import { openDataset } from "./data.ts";
+import { openDataset, showDataset } from "./data.ts";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
 import { savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
@@ -41,7 +41,8 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const [folder, output] = [needed(values, "model"), values.outputDir ?? "./out"];
   const overwrite = values.overwrite ?? false;
   if (resumeFrom === undefined) await expectFree(output, folder, overwrite);
-  const { data, evalData } = await openData(values);
+  if (values.showRows !== undefined) return await showDataset(folder, values, terminal);
+  const { data, evalData } = await openData(values, terminal);
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
   const onNotice = noticesOn(terminal);
@@ -111,9 +112,12 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
 }
 
 /** The rows to train on and those held out. */
-async function openData(values: TrainValues): Promise<{ data: Dataset; evalData: Dataset | null }> {
+async function openData(
+  values: TrainValues,
+  terminal: Terminal,
+): Promise<{ data: Dataset; evalData: Dataset | null }> {
   const { evalData: heldOut, evalFraction, seed } = values;
-  const data = await openDataset(needed(values, "data"), values);
+  const data = await openDataset(needed(values, "data"), values, terminal);
   if (heldOut === undefined && evalFraction === undefined) return { data, evalData: null };
   if (heldOut === undefined) {
     const { train, heldOut } = data.split(evalFraction!, seed);
@@ -124,7 +128,10 @@ async function openData(values: TrainValues): Promise<{ data: Dataset; evalData:
       "Cannot use --eval-data and --eval-fraction together as each says what is held out: give one",
     );
   }
-  return { data, evalData: await openDataset(heldOut, values) };
+  return {
+    data,
+    evalData: await openDataset(heldOut, { ...values, dataWeights: undefined }, terminal),
+  };
 }
 
 /**

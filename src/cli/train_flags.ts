@@ -5,7 +5,17 @@
  */
 
 import { SAVE_FORMATS } from "../inference/save_model.ts";
-import { choice, type FlagValues, group, number, path, renamed, toggle, whole } from "./flags.ts";
+import {
+  choice,
+  type FlagValues,
+  group,
+  names,
+  number,
+  path,
+  renamed,
+  toggle,
+  whole,
+} from "./flags.ts";
 import {
   CHAT_FLAGS,
   GPU_FLAGS,
@@ -22,12 +32,15 @@ export const TRAIN_FLAGS = {
   ...CHAT_FLAGS,
   ...GPU_FLAGS,
   ...ROW_FLAGS,
+  ...group("Data", {
+    showRows: whole("Print so many rows as they will be trained, targets marked, and end"),
+  }),
   ...METHOD_FLAGS,
   ...SHAPE_FLAGS,
   ...OPTIMIZER_FLAGS,
   ...STEP_FLAGS,
   ...group("Evaluation", {
-    evalData: path("FILE", "Held-out rows"),
+    evalData: names("FILE", "Held-out rows, named as --data"),
     evalFraction: number("Share of the data to hold out instead"),
     evalEvery: whole("Steps between evaluations, besides the first and the last", "0, none"),
   }),

@@ -7,6 +7,7 @@
 
 import { DataError, OptionError } from "../errors.ts";
 import { CHAT_TEMPLATE_HINT, type ChatMessage } from "../io/chat_template.ts";
+import { plainContent } from "./message_content.ts";
 import { allTargets, commonPrefixLength, type TokenPlan } from "./tokenized_example.ts";
 import { type ChatExample, IGNORED_LABEL, type TokenEncoder } from "./types.ts";
 
@@ -38,7 +39,7 @@ export function planChat(
   trainOnPrompt: boolean,
   where: string,
 ): TokenPlan[] {
-  const { messages, variables, learnFrom = 0 } = example;
+  const { variables, learnFrom = 0 } = example;
   const template = encoder.chatTemplate;
   if (template === null) {
     throw new OptionError(
@@ -46,6 +47,7 @@ export function planChat(
         `${CHAT_TEMPLATE_HINT}, or give rows with prompt and completion`,
     );
   }
+  const messages = plainContent(example.messages, template, where);
   const named = <T>(action: () => T): T => {
     try {
       return action();

@@ -20,7 +20,7 @@ import { type LoaderOptions, type ResolvedLoaderOptions, resolveLoaderOptions } 
 import { packFirstFit } from "./packing.ts";
 import { Random } from "../numerics/random.ts";
 import { ShuffleBuffer } from "./shuffle.ts";
-import { emptyStatistics } from "./statistics.ts";
+import { countUnused, emptyStatistics } from "./statistics.ts";
 import type {
   Batch,
   Document,
@@ -96,7 +96,9 @@ export class DirectLoader implements Loader {
       );
     }
     const pad = this.#padding();
-    const start = from ?? { epoch: 0, drawn: 0, row: 0, batch: 0, statistics: emptyStatistics() };
+    const begin = { epoch: 0, drawn: 0, row: 0, batch: 0, ...from };
+    // An earlier version's position lacks counters that came later.
+    const start = { ...begin, statistics: { ...emptyStatistics(), ...from?.statistics } };
     this.#statistics = { ...start.statistics };
     let builder = new BatchBuilder(batchSize, sequenceLength, pad);
     let position: LoaderPosition = { ...start, order };
@@ -142,7 +144,7 @@ export class DirectLoader implements Loader {
     const { sequenceLength, packing, shuffle, shuffleBuffer, seed, trainOnPrompt } = this.#options;
     return `sequenceLength ${sequenceLength}, packing ${packing}, shuffle ` +
       `${shuffle ? `of ${shuffleBuffer} rows by seed ${seed}` : "off"}, ` +
-      `trainOnPrompt ${trainOnPrompt}`;
+      `trainOnPrompt ${trainOnPrompt}${this.#dataset.mixture}`;
   }
 
   /** The windows of an epoch, from the one that starts after `skip` rows. */
@@ -210,23 +212,31 @@ export class DirectLoader implements Loader {
   async *#drawnRows(epoch: number): AsyncGenerator<RawRow[], void, void> {
     const { shuffle, shuffleBuffer, seed } = this.#options;
     if (!shuffle) {
-      yield* this.#dataset.rawRows();
+      yield* this.#dataset.rawRows({ epoch });
       return;
     }
     const buffer = new ShuffleBuffer(shuffleBuffer, new Random(seed, epoch));
-    for await (const rows of this.#dataset.rawRows()) yield buffer.push(rows);
+    for await (const rows of this.#dataset.rawRows({ epoch, interleave: true })) {
+      yield buffer.push(rows);
+    }
     yield buffer.drain();
   }
 
   /** The documents of a row; none when the row is bad and bad rows are skipped. */
-  #documents({ row, result }: EncodedRow): Document[] {
+  #documents({ row, unused, result }: EncodedRow): Document[] {
     const { skipBadRows, sequenceLength } = this.#options;
     const statistics = this.#statistics;
     statistics.rows++;
+    if (unused.length > 0) countUnused(statistics, unused);
     if (result instanceof Error) {
       if (!skipBadRows || !(result instanceof DataError)) throw result;
       statistics.badRows++;
-      statistics.firstBadRow ??= result.message;
+      // Rows come shuffled, but the first in the order of the data is where one looks.
+      const place = (row.file ?? 0) * 2 ** 32 + row.index;
+      if (statistics.firstBadPlace === null || place < statistics.firstBadPlace) {
+        statistics.firstBadRow = result.message;
+        statistics.firstBadPlace = place;
+      }
       return [];
     }
     if (result.length === 0) statistics.allMasked++;
@@ -261,10 +271,17 @@ export class DirectLoader implements Loader {
 
   #nothingLeft(epoch: number): DataError {
     const { rows, badRows, firstBadRow, allMasked } = this.#statistics;
+    const { name, isHeldOut } = this.#dataset;
+    if (rows === 0 && isHeldOut) {
+      return new DataError(
+        `Cannot use the rows held out of ${name}: there are none; hold out a larger fraction, or ` +
+          "give held-out rows of their own",
+      );
+    }
+    const where = isHeldOut ? `the rows held out of ${name}` : name;
     return new DataError(
-      `Cannot train on ${this.#dataset.name}: epoch ${epoch} has no targets; of ${rows} rows ` +
-        `read, ${badRows} were malformed and ${allMasked} had no target; give rows with an answer ` +
-        "or text" +
+      `Cannot use ${where}: epoch ${epoch} has no targets; of ${rows} rows read, ${badRows} were ` +
+        `malformed and ${allMasked} had no target; give rows with an answer or text` +
         (firstBadRow === null ? "" : ` (the first malformed row: ${firstBadRow})`),
     );
   }

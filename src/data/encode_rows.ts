@@ -13,6 +13,8 @@ import type { RawRow, TokenEncoder } from "./types.ts";
 /** A row with its documents of any length, or why it has none. */
 export interface EncodedRow {
   row: RawRow;
+  /** Its columns with data that are not used. */
+  unused: string[];
   result: TokenizedExample[] | Error;
 }
 
@@ -23,9 +25,11 @@ export async function encodeRows(
   encoder: TokenEncoder | null,
   trainOnPrompt: boolean,
 ): Promise<EncodedRow[]> {
-  const planned = rows.map((row): TokenPlan[] | Error => {
+  const unused: string[][] = rows.map(() => []);
+  const planned = rows.map((row, i): TokenPlan[] | Error => {
     try {
-      return planTokens(dataset.parse(row), encoder, trainOnPrompt, dataset.locate(row));
+      const example = dataset.parse(row, (columns) => unused[i] = columns);
+      return planTokens(example, encoder, trainOnPrompt, dataset.locate(row));
     } catch (error) {
       return error as Error;
     }
@@ -36,6 +40,7 @@ export async function encodeRows(
     let at = 0;
     return planned.map((plan, i) => ({
       row: rows[i],
+      unused: unused[i],
       result: plan instanceof Error ? plan : finished.slice(at, at += plan.length),
     }));
   } catch (error) {
@@ -46,6 +51,10 @@ export async function encodeRows(
       return (await Promise.all(each)).flat();
     }
     const where = dataset.locate(rows[0]);
-    return [{ row: rows[0], result: new DataError(`${where}: ${error.message}`) }];
+    return [{
+      row: rows[0],
+      unused: unused[0],
+      result: new DataError(`${where}: ${error.message}`),
+    }];
   }
 }

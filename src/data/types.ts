@@ -64,6 +64,17 @@ export interface RawRow {
   text: string | null;
   /** The row itself when the source is not a file. */
   value?: unknown;
+  /** Which of the dataset's files it is from. */
+  file?: number;
+  /**
+   * What the text is: JSON; JSON of a table's row, whose empty cells are columns that the row may
+   * lack; or plain text. Absent: JSON.
+   */
+  kind?: "json" | "table" | "text";
+  /** Why the row cannot be read, where that shows before it is parsed. */
+  problem?: string;
+  /** Where the row starts in its file, in bytes of the file on disk, about. */
+  offset?: number;
 }
 
 /** A row after its format was recognised. */
@@ -98,8 +109,10 @@ export interface LoaderStatistics {
   rows: number;
   /** Rows skipped because they were malformed (`skipBadRows`). */
   badRows: number;
-  /** The error of the first bad row, or null. */
+  /** The error of the first bad row in the order of the data, or null. */
   firstBadRow: string | null;
+  /** Its place in that order, or null. */
+  firstBadPlace: number | null;
   /** Documents kept. */
   documents: number;
   /** Tokens of the documents kept. */
@@ -110,10 +123,14 @@ export interface LoaderStatistics {
   truncatedPrompts: number;
   /** Completions cut at their end. */
   truncatedCompletions: number;
+  /** Targets that were cut off with the end of completions. */
+  cutTargets: number;
   /** Plain texts split into several documents. */
   splitTexts: number;
   /** Documents dropped because no token of theirs is a target. */
   allMasked: number;
+  /** Columns with data that no format uses beside the one recognised, and in how many rows. */
+  unusedColumns: Readonly<Record<string, number>>;
 }
 
 /**

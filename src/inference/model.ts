@@ -41,8 +41,8 @@ export interface ModelOptions {
   signal?: AbortSignal;
   /**
    * Is told what is no error but should be known: a head that config.json calls the embedding and that
-   * is another, what of a quantised model's files is not used, and weights that a method rounds anew.
-   * Default: `console.warn`.
+   * is another, tokens without an embedding, what of a quantised model's files is not used, and weights
+   * that a method rounds anew. Default: `console.warn`.
    */
   onNotice?: (notice: string) => void;
 }

@@ -35,7 +35,7 @@ export function denseTensors(network: Network, { model: { dtype } }: Form): Tens
   return [...network.dense].map(([name, table]) => ({
     name,
     dtype,
-    shape: table.rows === 1 ? [table.cols] : [table.rows, table.cols],
+    shape: table.rows > 1 ? [table.rows, table.cols] : [...table.shape ?? [table.cols]],
     async *data() {
       for await (const slab of readSlabs(network.device, table)) yield fromFloat32(slab, dtype);
     },

@@ -71,6 +71,11 @@ const UNSUPPORTED = [
   "monteclora_config",
 ];
 
+/** Where the modules of a text model are inside a model of texts and images. */
+const TEXT_MODEL = "model.language_model.";
+/** The same before transformers 4.52. */
+const OLDER_TEXT_MODEL = /^language_model\.model\./;
+
 /** Initialisations that leave the base model's weights as they are. */
 const INITIALIZATIONS: unknown[] = [undefined, true, false, "gaussian", "eva", "orthogonal"];
 
@@ -157,7 +162,7 @@ async function readTensors(file: SafetensorsFile, rank: number): Promise<PeftAda
     };
     const { values: A, shape: [, inFeatures] } = await read("A", 0);
     const { values: B, shape: [outFeatures] } = await read("B", 1);
-    tensors.set(module, { A, B, inFeatures, outFeatures });
+    tensors.set(module.replace(OLDER_TEXT_MODEL, TEXT_MODEL), { A, B, inFeatures, outFeatures });
   }
   return tensors;
 }
@@ -173,7 +178,7 @@ export async function writePeftAdapter(
   adapter: PeftAdapter,
   options: { baseModel: string },
 ): Promise<void> {
-  const { rank, alpha, targetModules, useRslora } = adapter.config;
+  const { rank, alpha, useRslora } = adapter.config;
   const config = {
     base_model_name_or_path: options.baseModel,
     bias: "none",
@@ -185,7 +190,7 @@ export async function writePeftAdapter(
     modules_to_save: null,
     peft_type: "LORA",
     r: rank,
-    target_modules: targetModules,
+    target_modules: targetsIn(adapter),
     task_type: "CAUSAL_LM",
     use_dora: false,
     use_rslora: useRslora,
@@ -200,6 +205,17 @@ export async function writePeftAdapter(
     join(folder, ADAPTER_CONFIG_FILE),
     JSON.stringify(config, null, 2) + "\n",
   );
+}
+
+/**
+ * What PEFT is to adapt: kinds of modules or, where those of vision may be called alike, a regular
+ * expression over paths.
+ */
+function targetsIn(
+  { config: { targetModules }, tensors }: PeftAdapter,
+): readonly string[] | string {
+  if (![...tensors.keys()].every((module) => module.startsWith(TEXT_MODEL))) return targetModules;
+  return `${TEXT_MODEL.replaceAll(".", "\\.")}.*\\.(${targetModules.join("|")})`;
 }
 
 function* sources({ config: { rank }, tensors }: PeftAdapter): Iterable<TensorSource> {

@@ -18,11 +18,16 @@ export interface NamedDense extends DenseTable {
    * place.
    */
   order?: RowOrder;
+  /** Of a vector: the shape of its tensor. Default `[cols]`. */
+  shape?: readonly number[];
 }
 
+/** How the files of a model hold a vector, where that is not as it is on the GPU. */
+export type StoredVector = Pick<NamedDense, "order" | "shape">;
+
 /** A weight of one row, as one slab. */
-export function rowAsNamed(weight: DenseWeight, cols: number, order?: RowOrder): NamedDense {
-  return { rows: 1, cols, order, slabs: [{ ...weight, firstRow: 0, rows: 1 }] };
+export function rowAsNamed(weight: DenseWeight, cols: number, stored?: StoredVector): NamedDense {
+  return { ...stored, rows: 1, cols, slabs: [{ ...weight, firstRow: 0, rows: 1 }] };
 }
 
 /** Fills a weight from the tensor `name`. */

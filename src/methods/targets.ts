@@ -66,14 +66,21 @@ export function parseTargets(names: readonly string[] | undefined): Targets {
 /**
  * The kinds of a model's linear layers that have adapters, in the order of a block.
  *
+ * @param gates Whether all of them are also those with one output for each head. Default true, as for
+ * PEFT.
  * @throws {OptionError} for a name that no linear layer of the model has.
  */
 export function findTargets(
   targets: Targets,
   linears: readonly LinearSpec[],
+  { gates = true }: { gates?: boolean } = {},
 ): ReadonlySet<string> {
-  const kinds = new Set(linears.flatMap(({ parts }) => parts.map(({ kind }) => kind)));
-  if (targets === ALL_LINEAR) return kinds;
+  const parts = linears.flatMap(({ parts }) => parts);
+  const kinds = new Set(parts.map(({ kind }) => kind));
+  if (targets === ALL_LINEAR) {
+    const wide = parts.filter(({ perHead }) => gates || !perHead);
+    return new Set(wide.map(({ kind }) => kind));
+  }
   const unknown = targets.find((name) => !kinds.has(name));
   if (unknown !== undefined) {
     throw new OptionError(

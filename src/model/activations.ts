@@ -13,6 +13,7 @@ import { qkNormRows } from "../kernels/attention/qk_norm.ts";
 import type { DenseType } from "../layers/method.ts";
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
+import { attentionOf, type LayerPlan } from "./plan.ts";
 
 /** What a network's memory must serve. */
 export interface ActivationMode {
@@ -29,7 +30,17 @@ const KEPT = [
   ...["input", "qkv", "attended", "logSumExp", "postAttention", "gateUp"] as const,
   // The outputs of branches, where a norm follows.
   ...["attentionBranch", "mlpBranch"] as const,
+  // What a delta net reads, and what its rule gives.
+  ...["deltaIn", "deltaOut"] as const,
 ] as const;
+/** Those that only blocks with one mixer have. */
+const KEPT_BY: Partial<Record<ActivationName, "attention" | "deltaNet">> = {
+  qkv: "attention",
+  attended: "attention",
+  logSumExp: "attention",
+  deltaIn: "deltaNet",
+  deltaOut: "deltaNet",
+};
 /** Values that live only within a block's forward or backward. */
 const PASSING = ["normed", "rotated", "hidden", "final"] as const;
 const PASSING_BACKWARD = [
@@ -40,6 +51,7 @@ const PASSING_BACKWARD = [
   "dGateUp",
   "dAttended",
   "dQkv",
+  "dDeltaIn",
   "dFinal",
 ] as const;
 
@@ -60,31 +72,51 @@ export interface PlannedActivation {
   type: DenseType;
 }
 
+/** The layers that have an activation. */
+function layersWith(name: ActivationName, layers: readonly LayerPlan[]): readonly LayerPlan[] {
+  const mixer = KEPT_BY[name];
+  return mixer ? layers.filter((layer) => layer[mixer]) : layers;
+}
+
+/** Columns of the merged output of a layer's mixer, and of what its last linear layer reads. */
+function mixerSizes(layer: LayerPlan | undefined, hiddenSize: number) {
+  if (!layer) return { merged: 0, output: 0 };
+  const { qkv, o } = blockSpecs(layer, hiddenSize, 0);
+  return { merged: qkv.width, output: o.inFeatures };
+}
+
 /**
  * Lists every activation of a network whose layers want them in these types. All layers have the
- * sizes of the first: see `support.ts`.
+ * sizes of the first of their kind: see `support.ts`.
  */
 export function planActivations(
   { plan: { hiddenSize, layers } }: Pick<ModelConfig, "plan">,
   mode: ActivationMode,
   types: ActivationTypes,
 ): PlannedActivation[] {
-  const { attention: { heads, headDim }, mlp } = layers[0];
-  const { qkv, gateUp } = blockSpecs(layers[0], hiddenSize, 0);
-  const qkNorm = layers.find(({ attention }) => attention.qkNorm)?.attention.qkNorm;
-  const queries = heads * headDim;
+  const { mlp } = layers[0];
+  const { gateUp } = blockSpecs(layers[0], hiddenSize, 0);
+  const attention = attentionOf({ layers });
+  const { merged: qkv, output: queries } = mixerSizes(
+    layers.find((layer) => layer.attention),
+    hiddenSize,
+  );
+  const delta = mixerSizes(layers.find((layer) => layer.deltaNet), hiddenSize);
+  const qkNorm = layers.find(({ attention }) => attention?.qkNorm)?.attention?.qkNorm;
   const widths: Record<ActivationName, number> = {
     input: hiddenSize,
-    qkv: qkv.width,
+    qkv,
     attended: queries,
     postAttention: hiddenSize,
     gateUp: gateUp.width,
-    logSumExp: heads,
+    logSumExp: attention?.heads ?? 0,
     attentionBranch: hiddenSize,
     mlpBranch: hiddenSize,
+    deltaIn: delta.merged,
+    deltaOut: delta.output,
     normed: hiddenSize,
-    rotated: qkv.width,
-    qkRstd: qkNorm ? qkNormRows(qkNorm.over, layers[0].attention) : 0,
+    rotated: qkv,
+    qkRstd: qkNorm ? qkNormRows(qkNorm.over, attention!) : 0,
     hidden: mlp.width,
     final: hiddenSize,
     dResidual: hiddenSize,
@@ -92,10 +124,11 @@ export function planActivations(
     dHidden: mlp.width,
     dGateUp: gateUp.width,
     dAttended: queries,
-    dQkv: qkv.width,
+    dQkv: qkv,
+    dDeltaIn: delta.merged,
     dFinal: hiddenSize,
   };
-  const each = mode.training && !mode.checkpointing ? layers.length : 1;
+  const keeps = mode.training && !mode.checkpointing;
   const lines = (name: ActivationName, copies: number): PlannedActivation[] => {
     const { [name]: type = "f32" } = types;
     return type === null ? [] : [{ name, cols: widths[name], copies, type }];
@@ -103,7 +136,14 @@ export function planActivations(
   return [
     // The output of the last block is one more input: that of the final norm.
     ...KEPT.flatMap((name) =>
-      lines(name, name === "input" && mode.training ? layers.length + 1 : each)
+      lines(
+        name,
+        name === "input" && mode.training
+          ? layers.length + 1
+          : keeps
+          ? layersWith(name, layers).length
+          : 1,
+      )
     ),
     ...PASSING.flatMap((name) => lines(name, 1)),
     ...(mode.training ? PASSING_BACKWARD.flatMap((name) => lines(name, 1)) : []),
@@ -163,9 +203,14 @@ export class Activations implements Disposable {
   get(name: ActivationName, rows: number, layer = 0): Matrix {
     const copies = this.#matrices.get(name);
     if (!copies) throw new TypeError(`Activation "${name}" is not part of this plan`);
-    const matrix = copies[copies.length === 1 ? 0 : layer];
+    const matrix = copies[copies.length === 1 ? 0 : this.#placeOf(name, layer)];
     const size = matrix.size / matrix.rows * rows;
     return { ...matrix, rows, size };
+  }
+
+  /** Which of its matrices is that of a layer. */
+  #placeOf(name: ActivationName, layer: number): number {
+    return layersWith(name, this.#config.plan.layers.slice(0, layer)).length;
   }
 
   [Symbol.dispose](): void {

@@ -19,7 +19,7 @@ import { rope } from "../kernels/attention/rope.ts";
 import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
 import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { DenseWeight } from "../layers/method.ts";
-import type { RowOrder } from "../layers/row_order.ts";
+import type { StoredVector } from "../layers/named_dense.ts";
 import type { Activations } from "./activations.ts";
 import { qkvColumns as placesOfQkv } from "./block_specs.ts";
 import { headOrder, rowIn } from "./head_order.ts";
@@ -56,16 +56,16 @@ export interface QkNorm {
  * are ordered as the components of q and k are: see `head_order.ts`.
  */
 export function makeQkNorm(
-  attention: AttentionPlan,
-  make: (name: string, cols: number, order?: RowOrder) => DenseWeight,
+  attention: AttentionPlan | null,
+  make: (name: string, cols: number, stored?: StoredVector) => DenseWeight,
 ): QkNorm | null {
+  if (!attention?.qkNorm) return null;
   const { qkNorm: plan, heads, kvHeads, headDim } = attention;
-  if (!plan) return null;
   const head = headOrder(attention);
   const weight = (name: string, headCount: number) => {
     const count = plan.over === "head" ? 1 : headCount;
     const order = head && Uint32Array.from({ length: count * headDim }, (_, i) => rowIn(head, i));
-    return make(name, count * headDim, order ?? undefined);
+    return make(name, count * headDim, order ? { order } : undefined);
   };
   return { plan, q: weight(plan.tensors.q, heads), k: weight(plan.tensors.k, kvHeads) };
 }
@@ -81,10 +81,11 @@ export interface QkvColumns extends AttentionHeads, AttentionScores {
 
 /** The columns of `merged`, which is laid out as the output of the qkv layer. */
 export function qkvColumns({ plan }: Pick<InputLayers, "plan">, merged: Matrix): QkvColumns {
-  const [q, k, v] = placesOfQkv(plan.attention)
+  const attention = plan.attention!;
+  const [q, k, v] = placesOfQkv(attention)
     .map(({ start, rows }) => columnsOf(merged, start, rows));
-  const { heads, kvHeads, headDim, softCap, window } = plan.attention;
-  const scale = scoreScale(plan.attention);
+  const { heads, kvHeads, headDim, softCap, window } = attention;
+  const scale = scoreScale(attention);
   return { q, k, v, heads, kvHeads, headDim, scale, softCap, window };
 }
 

@@ -10,7 +10,17 @@
 import { roundUp } from "../gpu/buffers.ts";
 import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
 import { headOrder, rowIn } from "./head_order.ts";
-import type { AttentionPlan, LayerPlan, LinearRole } from "./plan.ts";
+import type { MergedColumns } from "../kernels/delta_net/shapes.ts";
+import {
+  type AttentionPlan,
+  type DeltaNetPlan,
+  type LayerPlan,
+  type LinearRole,
+  mixerBias,
+  mixerRoles,
+  mixerWidth,
+  storedRow,
+} from "./plan.ts";
 
 /** The merged linears of one block. */
 export interface BlockSpecs {
@@ -22,8 +32,8 @@ export interface BlockSpecs {
 
 /** Describes the merged linears of block `layer`. */
 export function blockSpecs(plan: LayerPlan, hiddenSize: number, layer: number): BlockSpecs {
-  const { attention, mlp, residualScale } = plan;
-  const { qkv, o } = attention.bias;
+  const { mlp, residualScale } = plan;
+  const { qkv, o } = mixerBias(plan);
   const merge = (
     name: string,
     inFeatures: number,
@@ -37,16 +47,36 @@ export function blockSpecs(plan: LayerPlan, hiddenSize: number, layer: number): 
   // Whether a branch is scaled or what its last layer multiplies is the same.
   const last = (spec: LinearSpec) => ({ ...spec, outputFactor: residualScale });
   return {
-    qkv: merge("qkv", hiddenSize, qkv, "q", "k", "v"),
-    o: last(merge("o", attention.heads * attention.headDim, o, "o")),
+    qkv: merge("qkv", hiddenSize, qkv, ...mixerRoles(plan)),
+    o: last(merge("o", mixerWidth(plan), o, "o")),
     gateUp: merge("gate_up", hiddenSize, mlp.bias, "gate", "up"),
     down: last(merge("down", mlp.width, mlp.bias, "down")),
   };
 }
 
-/** The columns of the merged output of q, k and v. */
-export function qkvColumns({ heads, kvHeads, headDim }: AttentionPlan): Place[] {
-  return placesOf([heads * headDim, kvHeads * headDim, kvHeads * headDim]);
+/** The columns of the merged output that are q, k and v. */
+export function qkvColumns(plan: AttentionPlan): Place[] {
+  return attentionColumns(plan).filter((_, i) => !plan.outputGate || i !== 1);
+}
+
+/** Those that gate the output of attention; only of a plan that has a gate. */
+export function outputGateColumns(plan: AttentionPlan): Place {
+  return attentionColumns(plan)[1];
+}
+
+function attentionColumns({ heads, kvHeads, headDim, outputGate }: AttentionPlan): Place[] {
+  const [queries, keys] = [heads * headDim, kvHeads * headDim];
+  return placesOf([queries, ...(outputGate ? [queries] : []), keys, keys]);
+}
+
+/** The columns of the merged output of a delta net's linear layers, behind q. */
+export function deltaNetColumns(
+  { keyHeads, keyDim, valueHeads, valueDim }: DeltaNetPlan,
+): MergedColumns {
+  const [keys, values] = [keyHeads * keyDim, valueHeads * valueDim];
+  const places = placesOf([keys, keys, values, values, valueHeads, valueHeads]);
+  const [, k, v, z, b, a] = places.map(({ start }) => start);
+  return { k, v, z, b, a };
 }
 
 /** Where one of several matrices is in a merged one. */
@@ -71,22 +101,24 @@ function mergeRows(
   bias: boolean,
   roles: readonly LinearRole[],
 ): Pick<LinearSpec, "parts" | "width"> {
-  const places = placesOf(roles.map((role) => tensors[role].rows));
+  const stored = (role: LinearRole) => tensors[role]!;
+  const places = placesOf(roles.map((role) => stored(role).rows));
   const { start, rows } = places.at(-1)!;
-  const names = new Set(roles.map((role) => tensors[role].name));
+  const names = new Set(roles.map((role) => stored(role).name));
   const parts = [...names].map((name): LinearPart => {
-    const matrices = roles.map((role, i) => ({ role, ...tensors[role], ...places[i] }))
+    const matrices = roles.map((role, i) => ({ role, ...stored(role), ...places[i] }))
       .filter((matrix) => matrix.name === name);
     const first = Math.min(...matrices.map(({ start }) => start));
     const end = Math.max(...matrices.map(({ start, rows }) => start + rows));
     const order = new Uint32Array(matrices.reduce((sum, { rows }) => sum + rows, 0));
-    if (matrices.some(({ firstRow, rows }) => firstRow + rows > order.length)) {
+    if (matrices.some((matrix) => storedRow(matrix, matrix.rows - 1) >= order.length)) {
       throw new TypeError(`The plan leaves rows of "${name}" out`);
     }
-    for (const { role, firstRow, start, rows } of matrices) {
-      const head = role === "q" || role === "k" ? headOrder(attention) : null;
+    for (const matrix of matrices) {
+      const { role, start, rows } = matrix;
+      const head = attention && (role === "q" || role === "k") ? headOrder(attention) : null;
       for (let row = 0; row < rows; row++) {
-        order[firstRow + row] = start - first + (head ? rowIn(head, row) : row);
+        order[storedRow(matrix, row)] = start - first + (head ? rowIn(head, row) : row);
       }
     }
     const module = moduleOf(name);
@@ -98,6 +130,7 @@ function mergeRows(
       ...(!isPlain && { order }),
       start: first,
       ...(bias && { bias }),
+      ...(matrices.every(({ role }) => role === "a" || role === "b") && { perHead: true }),
     };
   });
   return { parts, width: roundUp(start + rows, 16) };

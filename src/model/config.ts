@@ -11,7 +11,7 @@ import { exists } from "../io/exists.ts";
 import { JsonFields, readJson } from "../io/json.ts";
 import { refuseUnclaimed } from "./claimed_fields.ts";
 import { FAMILIES, MODEL_TYPES, type Wrapper, WRAPPERS } from "./families/registry.ts";
-import { type ModelPlan, planTensorShapes, renameTensors } from "./plan.ts";
+import { attentionOf, type ModelPlan, planTensorShapes, renameTensors } from "./plan.ts";
 import type { QuantizationConfig } from "./quantization_config.ts";
 import { parseQuantizationConfig } from "./read_quantization.ts";
 import type { RopeScaling } from "./rope_scaling.ts";
@@ -189,10 +189,28 @@ export function firstLayers(config: ModelConfig, count: number): ModelConfig {
   return { ...config, numLayers: layers.length, plan: { ...config.plan, layers } };
 }
 
+/**
+ * The same model with only the first block of each mixer.
+ *
+ * @internal
+ */
+export function firstOfEachKind(config: ModelConfig): ModelConfig {
+  const { layers } = config.plan;
+  const first = new Set([
+    layers.find(({ attention }) => attention),
+    layers.find(({ deltaNet }) => deltaNet),
+  ]);
+  return firstLayers(
+    { ...config, plan: { ...config.plan, layers: layers.filter((layer) => first.has(layer)) } },
+    first.size,
+  );
+}
+
 /** What a plan says in one number each. All layers have the same sizes: see `support.ts`. */
 function sizesOf({ vocabSize, hiddenSize, layers, finalNorm, head }: ModelPlan) {
-  const [{ attention: { heads, kvHeads, headDim }, mlp }] = layers;
-  const rope = layers.map(({ attention }) => attention.rope).findLast((rope) => rope !== null);
+  const [{ mlp }] = layers;
+  const { heads, kvHeads, headDim } = attentionOf({ layers })!;
+  const rope = layers.map(({ attention }) => attention?.rope).findLast((rope) => rope);
   return {
     vocabSize,
     hiddenSize,

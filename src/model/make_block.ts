@@ -6,9 +6,10 @@
 
 import type { AdaptedLayers, DenseWeight } from "../layers/method.ts";
 import { makeQkNorm } from "./attention_inputs.ts";
-import type { RowOrder } from "../layers/row_order.ts";
+import type { StoredVector } from "../layers/named_dense.ts";
 import type { Block } from "./block.ts";
 import type { BlockSpecs } from "./block_specs.ts";
+import { makeDeltaNet } from "./delta_net.ts";
 import type { Norm } from "./norm.ts";
 import type { LayerPlan, NormPlan } from "./plan.ts";
 import type { RopeBuffers } from "./rope_buffers.ts";
@@ -17,8 +18,8 @@ import type { RopeBuffers } from "./rope_buffers.ts";
 export interface LayerMakers {
   layers: AdaptedLayers;
   norm: (plan: NormPlan) => Norm;
-  /** Makes a weight of one row, with its elements in an order if it has one. */
-  dense: (name: string, cols: number, order?: RowOrder) => DenseWeight;
+  /** Makes a weight of one row. */
+  dense: (name: string, cols: number, stored?: StoredVector) => DenseWeight;
   ropeBuffers: RopeBuffers;
 }
 
@@ -32,12 +33,13 @@ export function makeBlock(
   const attentionIn = normAt("attentionIn");
   const qkv = layers.linear(specs.qkv);
   const qkNorm = makeQkNorm(plan.attention, dense);
-  const rotation = ropeBuffers.of(plan.attention);
+  const deltaNet = makeDeltaNet(plan.deltaNet, dense);
+  const rotation = plan.attention && ropeBuffers.of(plan.attention);
   const o = layers.linear(specs.o);
   const attentionOut = normAt("attentionOut");
   const mlpIn = normAt("mlpIn");
   const gateUp = layers.linear(specs.gateUp);
   const down = layers.linear(specs.down);
   const norms = { attentionIn, attentionOut, mlpIn, mlpOut: normAt("mlpOut") };
-  return { plan, norms, qkv, qkNorm, rotation, o, gateUp, down };
+  return { plan, norms, qkv, qkNorm, rotation, deltaNet, o, gateUp, down };
 }

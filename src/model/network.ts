@@ -11,13 +11,19 @@ import { Program } from "../gpu/program.ts";
 import type { AdaptedLayers, DenseTable, DenseWeight, Linear, Method } from "../layers/method.ts";
 import { loadBias } from "../layers/bias.ts";
 import { readTensor } from "../layers/load.ts";
-import { loadDense, type NamedDense, readNamed, rowAsNamed } from "../layers/named_dense.ts";
+import {
+  loadDense,
+  type NamedDense,
+  readNamed,
+  rowAsNamed,
+  type StoredVector,
+} from "../layers/named_dense.ts";
 import { Parameters } from "../layers/parameters.ts";
-import type { RowOrder } from "../layers/row_order.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
-import { attendToPass, type Block, type Pass } from "./block.ts";
+import type { Block } from "./block.ts";
+import { attendToPass, type Pass } from "./mixer.ts";
 import { type LayerMakers, makeBlock } from "./make_block.ts";
 import { blockSpecs } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
@@ -264,9 +270,9 @@ export class Network implements passes.Decoder, Disposable {
     return { targets, rowLoss: firstOf(this.rowLoss, rows) };
   }
 
-  #dense(name: string, cols: number, order?: RowOrder): DenseWeight {
+  #dense(name: string, cols: number, stored?: StoredVector): DenseWeight {
     const weight = this.layers.dense(name, cols);
-    this.dense.set(name, rowAsNamed(weight, cols, order));
+    this.dense.set(name, rowAsNamed(weight, cols, stored));
     return weight;
   }
 

@@ -12,17 +12,11 @@ import { embed, embedBackward, type SlabPlace } from "../kernels/rows/embedding.
 import { addSum } from "../kernels/rows/sum.ts";
 import { isTrained } from "../layers/dense_table.ts";
 import type { DenseTable } from "../layers/method.ts";
-import {
-  type Attend,
-  type Block,
-  blockBackward,
-  blockForward,
-  gradientTaker,
-  type Pass,
-} from "./block.ts";
+import { type Block, blockBackward, blockForward, gradientTaker } from "./block.ts";
 import type { ModelConfig } from "./config.ts";
 import type { HeadLosses, LmHead } from "./lm_head.ts";
 import type { Loss } from "./loss.ts";
+import type { Attend, Pass } from "./mixer.ts";
 import { type Norm, normForward, normGradients } from "./norm.ts";
 
 /** The layers of a decoder. */

@@ -39,9 +39,14 @@ export interface HeadPlan {
   readonly softCap: number | null;
 }
 
-/** One decoder block: attention and MLP, each a branch that is added to the residual stream. */
+/**
+ * One decoder block: a mixer of tokens and an MLP, each a branch that is added to the residual stream.
+ */
 export interface LayerPlan {
-  readonly attention: AttentionPlan;
+  /** The mixer, where it is attention. */
+  readonly attention: AttentionPlan | null;
+  /** The mixer, where it is a gated delta net: one of the two is there. */
+  readonly deltaNet: DeltaNetPlan | null;
   readonly mlp: MlpPlan;
   /** Where norms stand: before a branch, or on its output before that is added. */
   readonly norms: {
@@ -57,6 +62,9 @@ export interface LayerPlan {
   /** Where the weights of the linear layers are stored. */
   readonly tensors: TensorMap;
 }
+
+/** A block whose mixer is attention. */
+export type AttentionLayerPlan = LayerPlan & { readonly attention: AttentionPlan };
 
 /** Causal attention of grouped heads. */
 export interface AttentionPlan {
@@ -78,6 +86,37 @@ export interface AttentionPlan {
   readonly qkNorm: QkNormPlan | null;
   /** Which projections add a bias. */
   readonly bias: { readonly qkv: boolean; readonly o: boolean };
+  /** Whether what heads give is multiplied by sigmoid(z), with z a projection as wide as q. */
+  readonly outputGate: boolean;
+}
+
+/**
+ * A gated delta net: each value head keeps a matrix, which every token makes smaller, corrects towards
+ * its value at its key, and reads with its query. See `kernels/delta_net/`.
+ */
+export interface DeltaNetPlan {
+  /** Query and key heads; each serves `valueHeads / keyHeads` value heads. */
+  readonly keyHeads: number;
+  /** Components of a query or key. */
+  readonly keyDim: number;
+  readonly valueHeads: number;
+  /** Components of a value. */
+  readonly valueDim: number;
+  /** How many tokens the convolution before it sees, the last one the token itself. */
+  readonly convWidth: number;
+  /** Added to the mean square in the norm behind it. */
+  readonly eps: number;
+  /** What is no matrix of a linear layer. */
+  readonly tensors: {
+    /** `[2 · keyHeads · keyDim + valueHeads · valueDim, 1, convWidth]`, in the order q, k, v. */
+    readonly conv: string;
+    /** `[valueHeads]`, added to a before softplus. */
+    readonly dtBias: string;
+    /** `[valueHeads]`: decay is exp(−exp(aLog) · softplus(a + dtBias)). */
+    readonly aLog: string;
+    /** `[valueDim]`, of the norm behind it. */
+    readonly norm: string;
+  };
 }
 
 /** RMSNorm of queries and keys. */
@@ -135,17 +174,64 @@ export interface NormPlan {
   readonly tensor: string;
 }
 
-/** The linear layers of a block. */
-export type LinearRole = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
+/** The linear layers of a block; o is the last one of a mixer, attention or not. */
+type UsualRole = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
+/** z: what gates the output of a mixer. Of a delta net, a: what decays its state, b: how far it learns. */
+type MoreRole = "z" | "a" | "b";
+export type LinearRole = UsualRole | MoreRole;
 
 /** Where each weight `[outFeatures, inFeatures]` is stored. */
-export type TensorMap = Readonly<Record<LinearRole, TensorRows>>;
+export type TensorMap =
+  & Readonly<Record<UsualRole, TensorRows>>
+  & Readonly<Partial<Record<MoreRole, TensorRows>>>;
 
 /** Rows of a stored tensor: all of them, or a part where several weights are stored as one. */
 export interface TensorRows {
   readonly name: string;
   readonly firstRow: number;
   readonly rows: number;
+  /** Where only `of` rows of every `every` are meant, from `firstRow` on: two weights head by head. */
+  readonly heads?: { readonly of: number; readonly every: number };
+}
+
+/** The row of the stored tensor that is row `row` of a weight. */
+export function storedRow({ firstRow, heads }: TensorRows, row: number): number {
+  if (!heads) return firstRow + row;
+  return firstRow + Math.floor(row / heads.of) * heads.every + row % heads.of;
+}
+
+/** The attention of a plan, of which all its layers of attention have the sizes: see `support.ts`. */
+export function attentionOf({ layers }: Pick<ModelPlan, "layers">): AttentionPlan | null {
+  return layers.find(({ attention }) => attention)?.attention ?? null;
+}
+
+/** The delta net of a plan, of which all its delta nets have the sizes. */
+export function deltaNetOf({ layers }: Pick<ModelPlan, "layers">): DeltaNetPlan | null {
+  return layers.find(({ deltaNet }) => deltaNet)?.deltaNet ?? null;
+}
+
+/** Channels of the convolution of a delta net: q, k and v beside each other. */
+export function deltaNetChannels({ keyHeads, keyDim, valueHeads, valueDim }: DeltaNetPlan): number {
+  return 2 * keyHeads * keyDim + valueHeads * valueDim;
+}
+
+/** The linear layers of a mixer that read its input, in the order in which they are merged. */
+export function mixerRoles({ attention }: LayerPlan): LinearRole[] {
+  if (!attention) return ["q", "k", "v", "z", "b", "a"];
+  // q and z may be rows of one tensor, and parts of a merged weight are whole.
+  return attention.outputGate ? ["q", "z", "k", "v"] : ["q", "k", "v"];
+}
+
+/** Components of what the last linear layer of a mixer reads. */
+export function mixerWidth({ attention, deltaNet }: LayerPlan): number {
+  return attention
+    ? attention.heads * attention.headDim
+    : deltaNet!.valueHeads * deltaNet!.valueDim;
+}
+
+/** The biases of the linear layers of a mixer. */
+export function mixerBias({ attention }: LayerPlan): AttentionPlan["bias"] {
+  return attention?.bias ?? { qkv: false, o: false };
 }
 
 /** The plan with every tensor under another name. */
@@ -159,19 +245,29 @@ export function renameTensors(plan: ModelPlan, rename: (name: string) => string)
     ...plan,
     embedding: renamed(plan.embedding),
     layers: plan.layers.map((layer): LayerPlan => {
-      const { norms: { attentionIn, attentionOut, mlpIn, mlpOut }, attention } = layer;
+      const { norms: { attentionIn, attentionOut, mlpIn, mlpOut }, attention, deltaNet } = layer;
       const tensors = Object.entries(layer.tensors)
         .map(([role, rows]) => [role, { ...rows, name: rename(rows.name) }]);
-      const qkNorm = attention.qkNorm && {
+      const qkNorm = attention?.qkNorm && {
         ...attention.qkNorm,
         tensors: {
           q: rename(attention.qkNorm.tensors.q),
           k: rename(attention.qkNorm.tensors.k),
         },
       };
+      const { conv, dtBias, aLog, norm: gated } = deltaNet?.tensors ?? {};
       return {
         ...layer,
-        attention: { ...attention, qkNorm },
+        attention: attention && { ...attention, qkNorm: qkNorm ?? null },
+        deltaNet: deltaNet && {
+          ...deltaNet,
+          tensors: {
+            conv: rename(conv!),
+            dtBias: rename(dtBias!),
+            aLog: rename(aLog!),
+            norm: rename(gated!),
+          },
+        },
         norms: {
           attentionIn: norm(attentionIn),
           attentionOut: norm(attentionOut),
@@ -199,23 +295,32 @@ export function planTensorShapes(plan: ModelPlan): Map<string, number[]> {
   const { vocabSize, hiddenSize } = plan;
   const shapes = new Map<string, number[]>([[plan.embedding.tensor, [vocabSize, hiddenSize]]]);
   const norm = (norm: NormPlan | null) => norm && shapes.set(norm.tensor, [hiddenSize]);
-  for (const { norms, attention, mlp, tensors } of plan.layers) {
+  for (const layer of plan.layers) {
+    const { norms, attention, deltaNet, mlp, tensors } = layer;
     const linear = (inFeatures: number, bias: boolean, ...roles: LinearRole[]) => {
-      for (const { name, firstRow, rows } of roles.map((role) => tensors[role])) {
-        const outFeatures = Math.max(shapes.get(name)?.[0] ?? 0, firstRow + rows);
+      for (const stored of roles.map((role) => tensors[role]!)) {
+        const { name, rows } = stored;
+        const outFeatures = Math.max(shapes.get(name)?.[0] ?? 0, storedRow(stored, rows - 1) + 1);
         shapes.set(name, [outFeatures, inFeatures]);
         if (bias) shapes.set(biasName(name), [outFeatures]);
       }
     };
-    const { heads, kvHeads, headDim, bias, qkNorm } = attention;
+    const bias = mixerBias(layer);
     norm(norms.attentionIn);
-    linear(hiddenSize, bias.qkv, "q", "k", "v");
-    if (qkNorm) {
-      const { over, tensors: { q, k } } = qkNorm;
+    linear(hiddenSize, bias.qkv, ...mixerRoles(layer));
+    if (attention?.qkNorm) {
+      const { heads, kvHeads, headDim, qkNorm: { over, tensors: { q, k } } } = attention;
       shapes.set(q, [over === "head" ? headDim : heads * headDim]);
       shapes.set(k, [over === "head" ? headDim : kvHeads * headDim]);
     }
-    linear(heads * headDim, bias.o, "o");
+    if (deltaNet) {
+      const { tensors, convWidth, valueHeads, valueDim } = deltaNet;
+      shapes.set(tensors.conv, [deltaNetChannels(deltaNet), 1, convWidth]);
+      shapes.set(tensors.dtBias, [valueHeads]);
+      shapes.set(tensors.aLog, [valueHeads]);
+      shapes.set(tensors.norm, [valueDim]);
+    }
+    linear(mixerWidth(layer), bias.o, "o");
     norm(norms.attentionOut);
     norm(norms.mlpIn);
     linear(hiddenSize, mlp.bias, "gate", "up");

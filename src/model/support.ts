@@ -8,7 +8,8 @@
 import { ModelError } from "../errors.ts";
 import type { JsonFields } from "../io/json.ts";
 import { MAX_HEAD_DIM } from "../kernels/attention/shapes.ts";
-import type { LayerPlan, ModelPlan, NormPlan } from "./plan.ts";
+import { MAX_KEY_DIM } from "../kernels/delta_net/shapes.ts";
+import { attentionOf, type LayerPlan, type ModelPlan, type NormPlan } from "./plan.ts";
 import { longContexts } from "./token_buffers.ts";
 
 /** The head sizes that the attention kernels are built for. */
@@ -31,6 +32,15 @@ const inLayers = (asks: (layer: LayerPlan) => boolean) => (plan: ModelPlan) =>
 const inNorms = (asks: (norm: NormPlan) => boolean) => (plan: ModelPlan) =>
   [plan.finalNorm, ...plan.layers.flatMap(({ norms }) => Object.values(norms))]
     .some((norm) => norm !== null && asks(norm));
+
+/** The sizes of each kind of layer that a block may have; null where it has none. */
+const MLP = ({ mlp }: LayerPlan) => `${mlp.width}`;
+const ATTENTION = ({ attention }: LayerPlan) =>
+  attention && `${attention.heads} ${attention.kvHeads} ${attention.headDim}`;
+const DELTA_NET = ({ deltaNet }: LayerPlan) =>
+  deltaNet &&
+  `${deltaNet.keyHeads} ${deltaNet.keyDim} ${deltaNet.valueHeads} ${deltaNet.valueDim} ` +
+    deltaNet.convWidth;
 
 const LIMITS: readonly Limit[] = [
   {
@@ -61,8 +71,17 @@ const LIMITS: readonly Limit[] = [
     remedy: "choose such a model",
   },
   {
-    // The activations of a step are planned once for all layers.
-    asks: ({ layers }) => layers.some((layer) => sizes(layer) !== sizes(layers[0])),
+    asks: inLayers(({ deltaNet }) => (deltaNet?.keyDim ?? 0) > MAX_KEY_DIM),
+    fields: ["linear_key_head_dim"],
+    wanted: `at most ${MAX_KEY_DIM}`,
+    remedy: "choose a model with such heads",
+  },
+  {
+    // The activations of a step are planned once for all layers of a kind.
+    asks: ({ layers }) =>
+      [MLP, ATTENTION, DELTA_NET].some((sizes) =>
+        new Set(layers.map(sizes).filter((of) => of !== null)).size > 1
+      ),
     fields: ["model_type"],
     wanted: "that of a model whose layers have the same sizes",
     remedy: "choose such a model",
@@ -80,7 +99,7 @@ export function expectSupported(plan: ModelPlan, fields: JsonFields): void {
     if (!asks(plan)) continue;
     throw fields.error(names.find((name) => fields.has(name)) ?? names[0], wanted, remedy);
   }
-  const { headDim } = plan.layers[0].attention;
+  const { headDim } = attentionOf(plan)!;
   if (headDim % 2 !== 0 || headDim < HEAD_DIM.min || headDim > HEAD_DIM.max) {
     throw new ModelError(
       `The head size in ${fields.where} (head_dim, or hidden_size / num_attention_heads) must be ` +
@@ -88,8 +107,4 @@ export function expectSupported(plan: ModelPlan, fields: JsonFields): void {
         `such heads`,
     );
   }
-}
-
-function sizes({ attention: { heads, kvHeads, headDim }, mlp: { width } }: LayerPlan): string {
-  return `${heads} ${kvHeads} ${headDim} ${width}`;
 }

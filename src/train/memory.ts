@@ -14,7 +14,7 @@ import { type DryBuffer, openDryDevice } from "../gpu/dry_device.ts";
 import type { SizedBuffer } from "../gpu/too_large.ts";
 import { activationTypes } from "../model/activation_types.ts";
 import { activationBytes, planActivations } from "../model/activations.ts";
-import { firstLayers, type ModelConfig } from "../model/config.ts";
+import { firstOfEachKind, type ModelConfig } from "../model/config.ts";
 import { Network } from "../model/network.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";
 import { TrainingStep } from "../model/training_step.ts";
@@ -157,7 +157,7 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
 
 /**
  * The most that loading takes beside what stays: blocks are loaded one after the other, so one
- * tells for all.
+ * of each kind tells for all.
  */
 async function planLoading(
   { config, method, device: like, bindingLimit }: MemoryRequest,
@@ -166,7 +166,7 @@ async function planLoading(
   const random = new Random(0);
   using _ = await Network.create({
     device,
-    config: firstLayers(config, 1),
+    config: firstOfEachKind(config),
     method,
     source: NO_WEIGHTS,
     random: () => random.uniform(),

@@ -17,7 +17,7 @@ import { type CheckpointState, findCheckpoint, restoreCheckpoint } from "./check
 import { firstBatches, initFromGradients } from "./gradient_init.ts";
 import { holdsRun } from "./log.ts";
 import { type ResolvedOptions, resolveOptions, type TrainerOptions } from "./options.ts";
-import { countSteps, openTrainingLoader } from "./training_data.ts";
+import { announceData, countSteps, openTrainingLoader } from "./training_data.ts";
 
 /** What a trainer works with. */
 export interface Setup {
@@ -49,6 +49,7 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   if (fresh && !source.overwrite) await expectUnused(outputDir);
   const checkpoint = resumeFrom === undefined ? null : await findCheckpoint(resumeFrom);
   if (checkpoint) expectMethod(checkpoint.state, method, checkpoint.path);
+  await announceData(source, options, notice, signal);
 
   using made = new DisposableStack();
   const random = new Random(options.seed);

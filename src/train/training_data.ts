@@ -4,7 +4,9 @@
  * @module
  */
 
+import type { Dataset } from "../data/dataset.ts";
 import { openLoader } from "../data/open_loader.ts";
+import { lookAtData } from "../data/preview.ts";
 import type { Loader } from "../data/types.ts";
 import type { ResolvedOptions, TrainerOptions } from "./options.ts";
 
@@ -24,6 +26,30 @@ export function openTrainingLoader(
     tokenizerOptions: model.tokenizer.options,
     vocabSize: model.config.vocabSize,
   });
+}
+
+/**
+ * Looks at the first rows to train on, and at those held out, before anything is made of the model.
+ *
+ * @param onNotice Is told what is dropped, cut or not used of them.
+ * @param signal Ends it: its reason is thrown.
+ * @throws {DataError} for malformed rows, unless they are skipped, or data without a target.
+ */
+export async function announceData(
+  { model, data, evalData }: Pick<TrainerOptions, "model" | "data" | "evalData">,
+  { sequenceLength, rows }: ResolvedOptions,
+  onNotice: (notice: string) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { vocabSize } = model.config;
+  const options = { ...rows, batchSize: 1, sequenceLength, vocabSize };
+  const look = (rows: Dataset, purpose: "train" | "evaluate") =>
+    lookAtData(rows, model.tokenizer, options, { purpose, signal });
+  for (const warning of await look(data, "train")) onNotice(`of the data ${warning}`);
+  if (evalData === undefined) return;
+  for (const warning of await look(evalData, "evaluate")) {
+    onNotice(`of the held-out data ${warning}`);
+  }
 }
 
 /**

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { frozenInt8 } from "../../src/methods/falqon/falqon.ts";
 import { frozen } from "../../src/methods/frozen.ts";
 import { Model } from "../../src/inference/model.ts";
+import { CachedText } from "../../src/model/cached_text.ts";
 import { relativeError } from "../oracle/compare.ts";
 import { shiftLabels } from "../oracle/loss.ts";
 import { ReferenceModel } from "../oracle/model.ts";
@@ -41,6 +42,7 @@ for (const [name, config] of Object.entries(FAMILY_VARIANTS)) {
       await expectCached(model);
 
       await model.use(frozen("f32"));
+      await expectGrouped(model, logits);
       const saved = join(folder, "saved");
       await model.save(saved);
       assertEquals(await readTensors(join(saved, "model.safetensors")), await readTensors(path));
@@ -72,6 +74,15 @@ async function expectOracle(
     const error = relativeError(values, gradient);
     assert(error <= TOLERANCE.gradient, `${parameter} is off by ${error}`);
   }
+}
+
+/** Expects a prompt that linear layers take some rows at a time to have the same logits. */
+async function expectGrouped(model: Model, logits: Float32Array): Promise<void> {
+  const network = await model.network();
+  network.reserve({ tokens: 16, training: false, checkpointing: false });
+  using text = new CachedText(network, ids.length);
+  await text.append(ids);
+  assertEquals(await text.logits(), logits.slice(-model.config.vocabSize));
 }
 
 async function expectPacked(model: Model): Promise<void> {

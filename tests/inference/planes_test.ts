@@ -60,7 +60,7 @@ function withLayers(
 
 /** The attention of a layer with other planes. */
 function turning({ attention }: LayerPlan, rotatedDims: number, interleaved: boolean) {
-  return { ...attention, rope: { ...attention.rope!, rotatedDims, interleaved } };
+  return { ...attention!, rope: { ...attention!.rope!, rotatedDims, interleaved } };
 }
 
 Deno.test("planes of neighbours and of a part of a head give the oracle's loss and gradients", () =>

@@ -78,8 +78,8 @@ function configWith(norm: Norm, headDim: number): ModelConfig {
     const tensors = { q: `layers.${i}.q_norm.weight`, k: `layers.${i}.k_norm.weight` };
     const { over, weightOffset } = norm;
     const qkNorm = { over, weightOffset, eps: 1e-3, tensors };
-    const rope = norm.rope === null ? null : { ...layer.attention.rope!, ...norm.rope };
-    return { ...layer, attention: { ...layer.attention, qkNorm, rope } };
+    const rope = norm.rope === null ? null : { ...layer.attention!.rope!, ...norm.rope };
+    return { ...layer, attention: { ...layer.attention!, qkNorm, rope } };
   });
   return { ...config, plan: { ...config.plan, layers } };
 }

@@ -13,7 +13,7 @@ import { shared, sharedTest } from "./io.ts";
 export const FAMILY_MODELS: readonly GoldenModel[] = goldenModels([
   ...["llama2", "llama3", "smollm2", "mistral", "falcon3", "llama-bias", "seed-oss"],
   ...["mistral-v01", "ministral", "ministral3", "smollm3"],
-  ...["qwen2", "qwen2-yarn-swa", "qwen3"],
+  ...["qwen2", "qwen2-yarn-swa", "qwen3", "qwen3_5"],
   ...["phi3", "phi4", "phi4-mini"],
   ...["granite", "granite4", "glm4"],
   ...["gemma", "gemma2", "gemma3"],
@@ -24,6 +24,7 @@ export const FAMILY_MODELS: readonly GoldenModel[] = goldenModels([
 export const WRAPPED_MODELS: readonly GoldenModel[] = goldenModels([
   "gemma3-vlm",
   "ministral3-vlm",
+  "qwen3_5-vlm",
 ]);
 
 function goldenModels(names: readonly string[]): GoldenModel[] {

@@ -8,6 +8,12 @@
 const SLIDING = "sliding_attention";
 const FULL = "full_attention";
 
+/**
+ * The output of a delta net for the first token of a document is (q·k)·v, which its norm turns around where q·k
+ * changes its sign: this keeps it from being a matter of rounding.
+ */
+const CALM = { rms_norm_eps: 0.1 };
+
 /** Fields of config.json for `writeTinyModel`, by what they are. */
 export const FAMILY_VARIANTS: Readonly<Record<string, Record<string, unknown>>> = {
   "llama, heads of 34, every bias": {
@@ -64,6 +70,42 @@ export const FAMILY_VARIANTS: Readonly<Record<string, Record<string, unknown>>> 
     num_key_value_heads: 5,
     head_dim: 30,
     attention_bias: true,
+  },
+  "qwen3.5, three value heads a key, a convolution of three, biases": {
+    model_type: "qwen3_5_text",
+    num_hidden_layers: 3,
+    layer_types: ["linear_attention", FULL, "linear_attention"],
+    head_dim: 24,
+    partial_rotary_factor: 0.75,
+    linear_num_key_heads: 2,
+    linear_num_value_heads: 6,
+    linear_key_head_dim: 10,
+    linear_value_head_dim: 9,
+    linear_conv_kernel_dim: 3,
+    attention_bias: true,
+    ...CALM,
+  },
+  "qwen3.5 in a model of images, one delta net": {
+    model_type: "qwen3_5",
+    tie_word_embeddings: true,
+    text_config: {
+      model_type: "qwen3_5_text",
+      vocab_size: 269,
+      hidden_size: 52,
+      intermediate_size: 44,
+      num_hidden_layers: 2,
+      full_attention_interval: 2,
+      num_attention_heads: 3,
+      num_key_value_heads: 1,
+      head_dim: 16,
+      max_position_embeddings: 64,
+      linear_num_key_heads: 1,
+      linear_num_value_heads: 1,
+      linear_key_head_dim: 34,
+      linear_value_head_dim: 33,
+      linear_conv_kernel_dim: 1,
+      ...CALM,
+    },
   },
   "phi3, a quarter of a head turns, longrope, a window": {
     model_type: "phi3",

@@ -19,6 +19,7 @@ import { planMemory } from "../../src/train/memory.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
 import { withFolder } from "../support/io.ts";
+import { DELTA_NET_CONFIG } from "../support/delta_net_model.ts";
 import { FUSED_CONFIG } from "../support/fused_model.ts";
 import { BIASES, SANDWICH, writeTinyModel } from "../support/tiny_model.ts";
 
@@ -130,6 +131,15 @@ Deno.test("norms of queries and keys are predicted, in f32 and in f16", () =>
     "falqon in int8": METHODS["falqon in int8"],
     "full": METHODS.full,
   }, { model_type: "qwen3", head_dim: 16 }));
+
+Deno.test("delta nets and gated attention are predicted", () =>
+  expectPredicted({
+    "falqon": METHODS.falqon,
+    "falqon in int8": METHODS["falqon in int8"],
+    "lora": lora({ rank: 5 }),
+    "qlora": METHODS.qlora,
+    "full": METHODS.full,
+  }, DELTA_NET_CONFIG));
 
 /** Bytes that hold every buffer of the tiny model but a table of 385 rows, and the parameters of `full`. */
 const SMALL_LIMIT = 80 * 1024;

@@ -184,7 +184,7 @@ Deno.test("norms of queries and keys take the place of rope, in the type of q an
   const [layer] = llama.plan.layers;
   const tensors = { q: "q_norm.weight", k: "k_norm.weight" };
   const qkNorm = { over: "head", weightOffset: 0, eps: 1e-6, tensors } as const;
-  const attention = { ...layer.attention, qkNorm };
+  const attention = { ...layer.attention!, qkNorm };
   const config = { ...llama, plan: { ...llama.plan, layers: [{ ...layer, attention }] } };
   const methods = ["falqon", "falqon, some rows", "falqon in int8", "lora", "full"];
   for (const open of [openDryGpu, openDryTensorGpu]) {

@@ -6,7 +6,7 @@
  */
 
 import type { JsonFields } from "../../io/json.ts";
-import type { LayerPlan, ModelPlan, NormPlan } from "../plan.ts";
+import type { AttentionLayerPlan, ModelPlan, NormPlan } from "../plan.ts";
 import {
   attentionBias,
   decoder,
@@ -90,7 +90,7 @@ function sandwich(
         tensor: `${block}.${name}_layernorm.weight`,
       });
       const window = windowOf(fields, layerTypes[index]);
-      const changed: LayerPlan = {
+      const changed: AttentionLayerPlan = {
         ...rest,
         attention: { ...attention, bias, scale, window },
         norms: {

@@ -13,7 +13,7 @@ import { granite, graniteHybrid } from "./granite.ts";
 import { llama, ministral3, mistral, seedOss, smollm3 } from "./llama.ts";
 import { olmo2, olmo3 } from "./olmo.ts";
 import { phi3 } from "./phi.ts";
-import { qwen2, qwen3 } from "./qwen.ts";
+import { qwen2, qwen3, qwen3_5 } from "./qwen.ts";
 
 /** A family: its plan, and the models that are known by it. */
 export interface Family {
@@ -44,6 +44,7 @@ export interface Wrapper {
 /** By `model_type`. */
 export const WRAPPERS: Readonly<Record<string, Wrapper>> = {
   gemma3: { className: "Gemma3", textType: "gemma3_text", tied: true },
+  qwen3_5: { className: "Qwen3_5", textType: "qwen3_5_text", tied: false },
   mistral3: { className: "Mistral3", textType: "mistral", tied: true },
 };
 
@@ -123,6 +124,27 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
       num_key_value_heads: 32,
       head_dim: 128,
       sliding_window: 4096,
+    },
+  },
+  qwen3_5_text: {
+    plan: qwen3_5,
+    className: "Qwen3_5",
+    defaults: {
+      bos_token_id: null,
+      eos_token_id: null,
+      vocab_size: 248320,
+      hidden_size: 4096,
+      intermediate_size: 12288,
+      num_hidden_layers: 32,
+      num_attention_heads: 16,
+      num_key_value_heads: 4,
+      head_dim: 256,
+      max_position_embeddings: 32768,
+      linear_conv_kernel_dim: 4,
+      linear_key_head_dim: 128,
+      linear_value_head_dim: 128,
+      linear_num_key_heads: 16,
+      linear_num_value_heads: 32,
     },
   },
   phi3: {
