@@ -56,7 +56,7 @@ export async function showDataset(
   const data = evalFraction === undefined || values.evalData !== undefined
     ? given
     : given.split(evalFraction, seed).train;
-  using files = await ModelFiles.open(folder);
+  using files = await ModelFiles.open(folder, { chatTemplate: values.chatTemplate });
   const { tokenizer, config: { maxPositionEmbeddings, vocabSize } } = files;
   const { shuffle, shuffleBuffer, trainOnPrompt, skipBadRows } = values;
   const sequenceLength = values.sequenceLength ?? Math.min(512, maxPositionEmbeddings);

@@ -48,6 +48,10 @@ Deno.test("a chosen chat template trains, evaluates, and goes with the model and
     assertEquals(unfit.code, 1);
     assertStringIncludes(unfit.err, "the tokenizer has no token <|start_header_id|>");
 
+    const shown = await runCommand(`${train} --chat-template zephyr --show-rows 1`);
+    assertEquals(shown.code, 0, shown.err);
+    assertStringIncludes(shown.out, "<|assistant|>\n⟦Yo</s>");
+
     const file = join(folder, "own.jinja");
     const source =
       "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %}" +
