@@ -95,6 +95,14 @@ export {
   readPeftAdapter,
 } from "./src/io/peft.ts";
 
+export { baseOfAdapter } from "./src/io/hub/base.ts";
+export { fetchData } from "./src/io/hub/data.ts";
+export { fetchModel, type FetchOptions } from "./src/io/hub/model.ts";
+export { modelCard, type ModelCardFacts } from "./src/io/hub/model_card.ts";
+export { pushModel, type PushOptions, type PushResult } from "./src/io/hub/push.ts";
+export type { HubOptions } from "./src/io/hub/settings.ts";
+export type { FetchProgress } from "./src/io/hub/snapshot.ts";
+
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/inference/evaluate.ts";
 export type {
   Abortable,

@@ -7,16 +7,18 @@
 import { Dataset } from "../data/dataset.ts";
 import { type ShownSegment, showRows } from "../data/preview.ts";
 import { ModelFiles } from "../inference/model_files.ts";
-import { UsageError } from "./errors.ts";
 import { needed } from "./command.ts";
+import { UsageError } from "./errors.ts";
+import { locate, locateData } from "./located.ts";
 import type { RowValues } from "./shared_flags.ts";
 import { noticesOn, type Terminal } from "./terminal.ts";
 import type { TrainValues } from "./train_flags.ts";
 
 /**
- * Opens data as the flags say.
+ * Opens data, which a hub may have, as the flags say.
  *
  * @throws {FileError} if there is none, before a model is loaded for nothing.
+ * @throws {HubError} if the hub does not give it.
  */
 export async function openDataset(
   data: readonly string[],
@@ -32,7 +34,9 @@ export async function openDataset(
         "give one number for each",
     );
   }
-  return await Dataset.open(data, {
+  const located: string[][] = [];
+  for (const name of data) located.push(await locateData(name, terminal));
+  return await Dataset.open(located, {
     ...(columns && { columns }),
     ...(separator !== undefined && { separator }),
     ...(dataFormat && { format: dataFormat }),
@@ -47,7 +51,6 @@ export async function openDataset(
  * @returns The exit code.
  */
 export async function showDataset(
-  folder: string,
   values: TrainValues,
   terminal: Terminal,
 ): Promise<number> {
@@ -56,7 +59,10 @@ export async function showDataset(
   const data = evalFraction === undefined || values.evalData !== undefined
     ? given
     : given.split(evalFraction, seed).train;
-  using files = await ModelFiles.open(folder, { chatTemplate: values.chatTemplate });
+  const located = await locate(values, terminal);
+  using files = await ModelFiles.open(needed(located, "model"), {
+    chatTemplate: values.chatTemplate,
+  });
   const { tokenizer, config: { maxPositionEmbeddings, vocabSize } } = files;
   const { shuffle, shuffleBuffer, trainOnPrompt, skipBadRows } = values;
   const sequenceLength = values.sequenceLength ?? Math.min(512, maxPositionEmbeddings);

@@ -23,6 +23,7 @@ import type { Command } from "./command_type.ts";
 import { group, toggle } from "./flags.ts";
 import { formatBytes, formatCount, formatList, formatTable } from "./format.ts";
 import { trainingMethod } from "./method.ts";
+import { locate } from "./located.ts";
 import { openDevice } from "./open_device.ts";
 import { trainerOptions } from "./run_folder.ts";
 import { GPU_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
@@ -69,8 +70,8 @@ function remedyFor({ growsWith, size }: SizedBuffer, limit: number): string {
 export const inspect: Command = command({
   name: "inspect",
   summary: "Show what a model is, and the memory that training it would take",
-  synopsis: "DIR [options]",
-  argument: "DIR",
+  synopsis: "MODEL [options]",
+  argument: "MODEL",
   flags: {
     provider: {
       ...GPU_FLAGS.provider,
@@ -82,7 +83,10 @@ export const inspect: Command = command({
     ...STEP_FLAGS,
     ...group("Output", { json: toggle("Write JSON, sizes in bytes") }),
   },
-  async run(values, terminal, folder) {
+  async run(given, terminal, model) {
+    const { model: folder, ...values } = await locate({ ...given, model }, terminal, {
+      weights: false,
+    });
     const { config, files } = await readFolder(folder);
     await using device = values.provider && await openDevice(values, terminal);
     const method = await trainingMethod(values, device ?? { hasF16: true }, terminal);
@@ -200,8 +204,9 @@ function describeRotations({ transforms: { rotations } }: QuantizationConfig): s
 
 function describe(config: ModelConfig): [string, string][] {
   const { numHeads, numKeyValueHeads, tieWordEmbeddings } = config;
+  const deltaNets = config.plan.layers.filter(({ deltaNet }) => deltaNet).length;
   return [
-    ["layers", `${config.numLayers}`],
+    ["layers", `${config.numLayers}${deltaNets > 0 ? `, ${deltaNets} of them delta nets` : ""}`],
     ["hidden size", `${config.hiddenSize}`],
     ["feed-forward size", `${config.intermediateSize}`],
     ["heads", `${numHeads} of ${config.headDim}, ${numKeyValueHeads} for keys and values`],

@@ -6,17 +6,17 @@
  */
 
 import { dirname, join, resolve } from "node:path";
-import { STANDARD_INPUT } from "../data/sources.ts";
 import { OptionError } from "../errors.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
 import { CHAT_TEMPLATE_NAMES } from "../io/chat_templates.ts";
 import { exists } from "../io/exists.ts";
-import { findCheckpoint } from "../train/checkpoint.ts";
-import { holdsRun } from "../train/log.ts";
+import { referenceTo } from "../io/hub/names.ts";
+import { findCheckpoint, holdsRun } from "../train/checkpoint.ts";
 import { flattenOptions, groupedNames, groupOptions } from "../train/option_groups.ts";
 import { PLAIN_NAMES, type PlainOptions, type ResolvedOptions } from "../train/options.ts";
 import { readConfigFile } from "./config_file.ts";
 import { UsageError } from "./errors.ts";
+import { lastingName } from "./located.ts";
 import { readOptions } from "./flags.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
@@ -83,11 +83,11 @@ export async function writeOptions(
   const options = { ...values, ...flagsOf({ ...resolved }) };
   for (const name of ["model", "adapter"] as const) {
     const path = options[name];
-    if (path !== undefined) options[name] = resolve(path);
+    if (path !== undefined) options[name] = referenceTo(path);
   }
   for (const name of ["data", "evalData"] as const) {
     const given = options[name];
-    if (given !== undefined) options[name] = given.map(lastingName);
+    if (given !== undefined) options[name] = await Promise.all(given.map(lastingName));
   }
   const { chatTemplate } = options;
   if (chatTemplate !== undefined && !CHAT_TEMPLATE_NAMES.includes(chatTemplate)) {
@@ -98,11 +98,6 @@ export async function writeOptions(
     delete options[name];
   }
   await writeFileAtomically(join(folder, OPTIONS_FILE), JSON.stringify(options, null, 2) + "\n");
-}
-
-/** A name of data that holds in every folder; standard input and addresses are none on the disk. */
-function lastingName(name: string): string {
-  return name === STANDARD_INPUT || /^[a-z][a-z0-9+.-]+:\/\//i.test(name) ? name : resolve(name);
 }
 
 /**

@@ -39,8 +39,11 @@ export const GPU_FLAGS = group("GPU", {
 
 /** Which model runs, and how. */
 export const RUN_FLAGS = group("Model", {
-  model: path("DIR", "Hugging Face folder of a LLaMA-family model"),
-  adapter: path("DIR", "A PEFT adapter to put on it"),
+  model: path(
+    "MODEL",
+    "Model folder or ORG/NAME[@REVISION] on the hub; an adapter's finds its model",
+  ),
+  adapter: path("DIR", "A PEFT adapter to put on it: a folder or ORG/NAME"),
   base: renamed(
     choice(
       BASE_TYPES,
@@ -66,8 +69,8 @@ export const CHAT_FLAGS = group("Model", {
 /** How the rows of a file become tokens. */
 export const ROW_FLAGS = group("Data", {
   data: names(
-    "FILE",
-    "Rows as JSONL, JSON, Parquet, CSV, TSV or text (.txt), also .gz and .zst: a file, folder, pattern, https: address or -; give it again for more",
+    "DATA",
+    "Rows as JSONL, JSON, Parquet, CSV, TSV or text (.txt), also .gz and .zst: a file, folder, pattern, https: address, ORG/NAME[:SPLIT] on the hub or -; give it again for more",
   ),
   dataWeights: numbers("How often an epoch reads the rows of each --data, such as 2,0.5", "1 each"),
   dataFormat: choice(

@@ -17,8 +17,9 @@ import { Trainer } from "../train/trainer.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
 import { openDataset, showDataset } from "./data.ts";
+import { locate, shownModel } from "./located.ts";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
-import { savesAdapter, trainingMethod } from "./method.ts";
+import { methodName, savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
 import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
@@ -30,19 +31,21 @@ import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 export const train: Command = command({
   name: "train",
   summary: "Fine-tune a model",
-  synopsis: "--model DIR --data FILE [options]",
+  synopsis: "--model MODEL --data DATA [options]",
   flags: TRAIN_FLAGS,
   run,
 });
 
 async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const { resumeFrom } = given;
-  const values = resumeFrom === undefined ? given : await resumedOptions(resumeFrom, given);
-  const [folder, output] = [needed(values, "model"), values.outputDir ?? "./out"];
-  const overwrite = values.overwrite ?? false;
-  if (resumeFrom === undefined) await expectFree(output, folder, overwrite);
-  if (values.showRows !== undefined) return await showDataset(folder, values, terminal);
-  const { data, evalData } = await openData(values, terminal);
+  const named = resumeFrom === undefined ? given : await resumedOptions(resumeFrom, given);
+  const output = named.outputDir ?? "./out";
+  const overwrite = named.overwrite ?? false;
+  if (resumeFrom === undefined) await expectFree(output, needed(named, "model"), overwrite);
+  if (named.showRows !== undefined) return await showDataset(named, terminal);
+  const { data, evalData } = await openData(named, terminal);
+  const values = await locate(named, terminal);
+  const folder = needed(values, "model");
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
   const onNotice = noticesOn(terminal);
@@ -171,7 +174,7 @@ function introduce(
   const batch = `${batchSize * gradAccumSteps} rows of ${sequenceLength} tokens per step`;
   const from = step > 0 ? `, from step ${step}` : "";
   terminal.stderr(
-    `training ${values.model} by ${values.method ?? "falqon"} on ${name} (${provider}): ` +
+    `training ${shownModel(values.model!)} by ${methodName(values)} on ${name} (${provider}): ` +
       `${batch}${from}\n`,
   );
 }

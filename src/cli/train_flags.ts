@@ -28,7 +28,7 @@ import { METHOD_FLAGS } from "./method_flags.ts";
 
 /** Every flag of `train`. */
 export const TRAIN_FLAGS = {
-  ...group("Model", { model: path("DIR", "Hugging Face folder of a LLaMA-family model") }),
+  ...group("Model", { model: path("MODEL", "Model folder, or ORG/NAME[@REVISION] on the hub") }),
   ...CHAT_FLAGS,
   ...GPU_FLAGS,
   ...ROW_FLAGS,
@@ -40,7 +40,7 @@ export const TRAIN_FLAGS = {
   ...OPTIMIZER_FLAGS,
   ...STEP_FLAGS,
   ...group("Evaluation", {
-    evalData: names("FILE", "Held-out rows, named as --data"),
+    evalData: names("DATA", "Held-out rows, named as --data"),
     evalFraction: number("Share of the data to hold out instead"),
     evalEvery: whole("Steps between evaluations, besides the first and the last", "0, none"),
   }),

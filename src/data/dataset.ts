@@ -157,6 +157,24 @@ export class Dataset {
     };
   }
 
+  /**
+   * The paths of the files in the order of reading, or null when the source is not a file.
+   *
+   * @internal
+   */
+  get paths(): readonly string[] | null {
+    return this.#files?.map(({ path }) => path) ?? null;
+  }
+
+  /**
+   * Which rows of the source these are, as a word: that of another split differs.
+   *
+   * @internal
+   */
+  get selection(): string {
+    return JSON.stringify(this.#selections) + this.mixture;
+  }
+
   /** Whether the rows can be read as often as wanted: those of an iterator can be read only once. */
   get rereadable(): boolean {
     return !("rows" in this.#source) || !("next" in this.#source.rows);

@@ -4,7 +4,10 @@
  * @module
  */
 
-import { ModelError } from "../errors.ts";
+import { FileError, ModelError } from "../errors.ts";
+import { exists } from "../io/exists.ts";
+import { isAdapterFolder } from "../io/hub/base.ts";
+import { parseModelName } from "../io/hub/names.ts";
 import { Tokenizer } from "../io/tokenizer.ts";
 import { Weights } from "../io/weights.ts";
 import { FolderSource } from "../layers/weight_source.ts";
@@ -37,6 +40,7 @@ export class ModelFiles implements ModelSource, Disposable {
     folder: string,
     { chatTemplate, signal }: { chatTemplate?: string; signal?: AbortSignal } = {},
   ): Promise<ModelFiles> {
+    await expectModelFolder(folder);
     const written = await readModelConfig(folder);
     signal?.throwIfAborted();
     const tokenizer = await Tokenizer.load(folder, { chatTemplate });
@@ -112,6 +116,22 @@ export class ModelFiles implements ModelSource, Disposable {
   /** Closes the files. */
   [Symbol.dispose](): void {
     this.weights.close();
+  }
+}
+
+/** Says what to do with the name of a model on a hub, and with an adapter. */
+async function expectModelFolder(folder: string): Promise<void> {
+  if (parseModelName(folder) !== null && !await exists(folder)) {
+    throw new FileError(
+      `Cannot load "${folder}": there is no such folder; fetchModel("${folder}") brings a model of ` +
+        "that name from the hub and returns its folder",
+    );
+  }
+  if (await isAdapterFolder(folder)) {
+    throw new FileError(
+      `Cannot load "${folder}" as a model: it holds an adapter; load the model that ` +
+        "baseOfAdapter(folder) names, and use the adapter on it by readPeftAdapter",
+    );
   }
 }
 

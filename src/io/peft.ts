@@ -49,7 +49,8 @@ export interface PeftAdapter {
 
 /** The file by which an adapter folder is known. */
 export const ADAPTER_CONFIG_FILE = "adapter_config.json";
-const WEIGHTS_FILE = "adapter_model.safetensors";
+/** The weights of an adapter folder. */
+export const ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors";
 const PREFIX = "base_model.model.";
 
 /** Settings with which an adapter is something other than `W + scale · B · A`. */
@@ -89,7 +90,7 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
   const configPath = join(folder, ADAPTER_CONFIG_FILE);
   const fields = new JsonFields(await readJson(configPath), `"${configPath}"`);
   const scaling = parseScaling(fields);
-  const weightsPath = join(folder, WEIGHTS_FILE);
+  const weightsPath = join(folder, ADAPTER_WEIGHTS_FILE);
   if (!await exists(weightsPath)) {
     throw new FileError(
       `Cannot find "${weightsPath}": adapters are read only from safetensors; save the adapter ` +
@@ -170,13 +171,14 @@ async function readTensors(file: SafetensorsFile, rank: number): Promise<PeftAda
 /**
  * Writes an adapter in float32 that PEFT loads, into a folder that is created when missing.
  *
- * @param options `baseModel` is the path or name of the model the adapter belongs to.
+ * @param options `baseModel` is the path or name of the model the adapter belongs to, `baseRevision`
+ * the commit of one on a hub.
  * @throws {FileError} if a file cannot be written, or a factor's length is not that of its shape.
  */
 export async function writePeftAdapter(
   folder: string,
   adapter: PeftAdapter,
-  options: { baseModel: string },
+  options: { baseModel: string; baseRevision?: string },
 ): Promise<void> {
   const { rank, alpha, useRslora } = adapter.config;
   const config = {
@@ -190,6 +192,7 @@ export async function writePeftAdapter(
     modules_to_save: null,
     peft_type: "LORA",
     r: rank,
+    revision: options.baseRevision ?? null,
     target_modules: targetsIn(adapter),
     task_type: "CAUSAL_LM",
     use_dora: false,
@@ -200,7 +203,7 @@ export async function writePeftAdapter(
   } catch (error) {
     throw toFileError("create", folder, error);
   }
-  await writeSafetensors(join(folder, WEIGHTS_FILE), sources(adapter));
+  await writeSafetensors(join(folder, ADAPTER_WEIGHTS_FILE), sources(adapter));
   await writeFileAtomically(
     join(folder, ADAPTER_CONFIG_FILE),
     JSON.stringify(config, null, 2) + "\n",

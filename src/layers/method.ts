@@ -53,6 +53,13 @@ export interface Method {
    * that weight decay could act on. Default true.
    */
   readonly keepsParameters?: boolean;
+  /** By how much its best learning rate is above that of LoRA. Default 1. */
+  readonly learningRateFactor?: number;
+  /**
+   * Whether it fits only the model with all its layers, as an adapter that was trained for them does.
+   * Default false.
+   */
+  readonly needsAllLayers?: boolean;
   /**
    * Makes the layers of one network.
    *

@@ -28,7 +28,9 @@ import { loadMerged, readPart } from "../layers/load.ts";
 
 /** Trains every parameter in f32. */
 export function full(): Method {
-  return { name: "full", trains: true, build: (context) => new FullLayers(context) };
+  const build = (context: MethodContext) => new FullLayers(context);
+  // A change of every weight is larger than one of low rank at the same rate.
+  return { name: "full", trains: true, learningRateFactor: 0.1, build };
 }
 
 /** Full training in the list of methods. */

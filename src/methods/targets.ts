@@ -7,6 +7,7 @@
 import { checkInteger } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { roundUp } from "../gpu/buffers.ts";
+import { outFeaturesOf } from "../layers/row_order.ts";
 import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
 
 /** The adapter of one part of a merged linear. */
@@ -89,6 +90,23 @@ export function findTargets(
     );
   }
   return new Set(targets);
+}
+
+/**
+ * The largest rank up to `most` that every adapted weight has directions for.
+ *
+ * @throws {OptionError} for a target that no linear layer of the model has.
+ */
+export function largestRank(
+  targets: Targets,
+  linears: readonly LinearSpec[],
+  most: number,
+): number {
+  const kinds = findTargets(targets, linears);
+  const sides = linears.flatMap(({ parts, inFeatures }) =>
+    parts.filter(({ kind }) => kinds.has(kind)).flatMap((part) => [outFeaturesOf(part), inFeatures])
+  );
+  return Math.min(most, ...sides);
 }
 
 /**

@@ -17,11 +17,11 @@
  * keys.
  *
  * The forward keeps x, qkv (after rope, or before norms of q and k), the attention's output and
- * log-sum-exp (of a delta net, what it reads and gives), postAttention, gate,up, and the outputs of o and down where a norm follows. Norms and
- * SwiGLU are computed again where a linear layer needs its input for its own
- * gradient; FALQON's only where A is trained. Where a layer multiplies in low precision, norm and
- * SwiGLU write its input in that at once, and in f32 only if something reads it. What is widest is
- * f16 where layers can write or read that: see `activation_types.ts`.
+ * log-sum-exp (of a delta net, what it reads and gives), postAttention, gate,up, and the outputs of o
+ * and down where a norm follows. Norms and SwiGLU are computed again where a linear layer needs its
+ * input for its own gradient; FALQON's only where A is trained. Where a layer multiplies in low
+ * precision, norm and SwiGLU write its input in that at once, and in f32 only if something reads it.
+ * What is widest is f16 where layers can write or read that: see `activation_types.ts`.
  *
  * Where a layer rotates its input before rounding it (`rotation`), the kernel that writes its codes
  * does that. The gradient of the input comes out rotated, and what takes it up rotates it back.

@@ -11,16 +11,9 @@ import { roundUp } from "../gpu/buffers.ts";
 import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
 import { headOrder, rowIn } from "./head_order.ts";
 import type { MergedColumns } from "../kernels/delta_net/shapes.ts";
-import {
-  type AttentionPlan,
-  type DeltaNetPlan,
-  type LayerPlan,
-  type LinearRole,
-  mixerBias,
-  mixerRoles,
-  mixerWidth,
-  storedRow,
-} from "./plan.ts";
+import { type AttentionPlan, type LayerPlan, mixerBias, mixerRoles, mixerWidth } from "./plan.ts";
+import type { DeltaNetPlan } from "./delta_net_plan.ts";
+import { type LinearRole, storedRow } from "./tensor_map.ts";
 
 /** The merged linears of one block. */
 export interface BlockSpecs {

@@ -34,7 +34,7 @@ import type { DenseWeight } from "../layers/method.ts";
 import type { StoredVector } from "../layers/named_dense.ts";
 import type { Activations } from "./activations.ts";
 import { deltaNetColumns } from "./block_specs.ts";
-import { deltaNetChannels, type DeltaNetPlan } from "./plan.ts";
+import { deltaNetChannels, type DeltaNetPlan } from "./delta_net_plan.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
 /** What of a delta net is no linear layer: its weights, each one row. */

@@ -9,7 +9,9 @@
  * @module
  */
 
+import { deltaNetChannels, type DeltaNetPlan } from "./delta_net_plan.ts";
 import type { RopeScaling } from "./rope_scaling.ts";
+import { type LinearRole, storedRow, type TensorMap } from "./tensor_map.ts";
 
 /** The architecture of a model. */
 export interface ModelPlan {
@@ -90,35 +92,6 @@ export interface AttentionPlan {
   readonly outputGate: boolean;
 }
 
-/**
- * A gated delta net: each value head keeps a matrix, which every token makes smaller, corrects towards
- * its value at its key, and reads with its query. See `kernels/delta_net/`.
- */
-export interface DeltaNetPlan {
-  /** Query and key heads; each serves `valueHeads / keyHeads` value heads. */
-  readonly keyHeads: number;
-  /** Components of a query or key. */
-  readonly keyDim: number;
-  readonly valueHeads: number;
-  /** Components of a value. */
-  readonly valueDim: number;
-  /** How many tokens the convolution before it sees, the last one the token itself. */
-  readonly convWidth: number;
-  /** Added to the mean square in the norm behind it. */
-  readonly eps: number;
-  /** What is no matrix of a linear layer. */
-  readonly tensors: {
-    /** `[2 · keyHeads · keyDim + valueHeads · valueDim, 1, convWidth]`, in the order q, k, v. */
-    readonly conv: string;
-    /** `[valueHeads]`, added to a before softplus. */
-    readonly dtBias: string;
-    /** `[valueHeads]`: decay is exp(−exp(aLog) · softplus(a + dtBias)). */
-    readonly aLog: string;
-    /** `[valueDim]`, of the norm behind it. */
-    readonly norm: string;
-  };
-}
-
 /** RMSNorm of queries and keys. */
 export interface QkNormPlan {
   /** What is a row: a head, so that all heads share a weight `[headDim]`, or all heads of a token. */
@@ -174,45 +147,9 @@ export interface NormPlan {
   readonly tensor: string;
 }
 
-/** The linear layers of a block; o is the last one of a mixer, attention or not. */
-type UsualRole = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
-/** z: what gates the output of a mixer. Of a delta net, a: what decays its state, b: how far it learns. */
-type MoreRole = "z" | "a" | "b";
-export type LinearRole = UsualRole | MoreRole;
-
-/** Where each weight `[outFeatures, inFeatures]` is stored. */
-export type TensorMap =
-  & Readonly<Record<UsualRole, TensorRows>>
-  & Readonly<Partial<Record<MoreRole, TensorRows>>>;
-
-/** Rows of a stored tensor: all of them, or a part where several weights are stored as one. */
-export interface TensorRows {
-  readonly name: string;
-  readonly firstRow: number;
-  readonly rows: number;
-  /** Where only `of` rows of every `every` are meant, from `firstRow` on: two weights head by head. */
-  readonly heads?: { readonly of: number; readonly every: number };
-}
-
-/** The row of the stored tensor that is row `row` of a weight. */
-export function storedRow({ firstRow, heads }: TensorRows, row: number): number {
-  if (!heads) return firstRow + row;
-  return firstRow + Math.floor(row / heads.of) * heads.every + row % heads.of;
-}
-
 /** The attention of a plan, of which all its layers of attention have the sizes: see `support.ts`. */
 export function attentionOf({ layers }: Pick<ModelPlan, "layers">): AttentionPlan | null {
   return layers.find(({ attention }) => attention)?.attention ?? null;
-}
-
-/** The delta net of a plan, of which all its delta nets have the sizes. */
-export function deltaNetOf({ layers }: Pick<ModelPlan, "layers">): DeltaNetPlan | null {
-  return layers.find(({ deltaNet }) => deltaNet)?.deltaNet ?? null;
-}
-
-/** Channels of the convolution of a delta net: q, k and v beside each other. */
-export function deltaNetChannels({ keyHeads, keyDim, valueHeads, valueDim }: DeltaNetPlan): number {
-  return 2 * keyHeads * keyDim + valueHeads * valueDim;
 }
 
 /** The linear layers of a mixer that read its input, in the order in which they are merged. */

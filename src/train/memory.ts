@@ -166,7 +166,7 @@ async function planLoading(
   const random = new Random(0);
   using _ = await Network.create({
     device,
-    config: firstOfEachKind(config),
+    config: method.needsAllLayers ? config : firstOfEachKind(config),
     method,
     source: NO_WEIGHTS,
     random: () => random.uniform(),

@@ -19,7 +19,7 @@ export function openTrainingLoader(
     ...rows,
     batchSize,
     sequenceLength,
-    epochs,
+    epochs: epochs === undefined ? undefined : Math.ceil(epochs),
     seed,
     dataset: data,
     tokenizerFolder: model.folder,
@@ -70,13 +70,23 @@ export async function countSteps(
   onNotice: (notice: string) => void,
   signal?: AbortSignal,
 ): Promise<number | null> {
-  const { steps, schedule, epochs = 1 } = options;
-  if (steps !== undefined) return steps;
-  if (schedule === "constant") return null;
+  const { steps, schedule, epochs, warmupRatio } = options;
+  const whole = Math.ceil(epochs ?? 1);
+  const part = epochs === undefined ? 1 : epochs / whole;
+  // Given steps alone end the run; parts of an epoch do if they come first.
+  if (steps !== undefined && part === 1) return steps;
+  const reason = schedule !== "constant"
+    ? `the schedule ${schedule}`
+    : warmupRatio > 0
+    ? "a warm-up by share"
+    : part < 1
+    ? "a part of an epoch"
+    : null;
+  if (reason === null) return null;
   onNotice(
-    `the schedule ${schedule} must know the number of steps, so the data is tokenised ` +
-      `${epochs === 1 ? "once" : `${epochs} times`} to count them before training begins; give ` +
-      "steps to begin at once",
+    `${reason} must know the number of steps, so the data is tokenised ` +
+      `${whole === 1 ? "once" : `${whole} times`} to count them before training begins; give ` +
+      `${steps === undefined ? "steps" : "whole epochs"} to begin at once`,
   );
   const begun = performance.now();
   const loader = await openTrainingLoader(source, options);
@@ -86,7 +96,8 @@ export async function countSteps(
       signal?.throwIfAborted();
       batches++;
     }
-    const count = Math.ceil(batches / options.gradAccumSteps);
+    const all = Math.ceil(part * batches / options.gradAccumSteps);
+    const count = Math.min(all, steps ?? Infinity);
     const seconds = ((performance.now() - begun) / 1000).toFixed(1);
     onNotice(`counted ${count} steps in ${seconds} s`);
     return count;

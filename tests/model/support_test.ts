@@ -4,13 +4,13 @@ import { JsonFields } from "../../src/io/json.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
 import {
   type AttentionPlan,
-  type DeltaNetPlan,
   type LayerPlan,
   type ModelPlan,
   type NormPlan,
   planTensorShapes,
   type RopePlan,
 } from "../../src/model/plan.ts";
+import type { DeltaNetPlan } from "../../src/model/delta_net_plan.ts";
 import { expectSupported } from "../../src/model/support.ts";
 
 const { plan } = parseModelConfig({

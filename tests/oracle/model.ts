@@ -11,14 +11,13 @@ import { ModelError } from "../../src/errors.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import type {
   AttentionPlan,
-  DeltaNetPlan,
   LayerPlan,
-  LinearRole,
   ModelPlan,
   NormPlan,
   QkNormPlan,
-  TensorRows,
 } from "../../src/model/plan.ts";
+import type { DeltaNetPlan } from "../../src/model/delta_net_plan.ts";
+import type { LinearRole, TensorRows } from "../../src/model/tensor_map.ts";
 import { attention, attentionBackward, type AttentionShape } from "./attention.ts";
 import { joinColumns, splitColumns } from "./columns.ts";
 import {

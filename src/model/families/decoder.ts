@@ -13,8 +13,8 @@ import type {
   ModelPlan,
   NormPlan,
   RopePlan,
-  TensorMap,
 } from "../plan.ts";
+import type { TensorMap } from "../tensor_map.ts";
 import { parseRope } from "../rope_config.ts";
 import type { RopeOptions } from "../rope_types.ts";
 
