@@ -65,6 +65,7 @@ export type {
   RopeScaling,
   YarnRopeScaling,
 } from "./src/model/rope_scaling.ts";
+export { Chat } from "./src/inference/chat.ts";
 export type { GenerateOptions } from "./src/inference/generate.ts";
 export type { SamplingOptions } from "./src/inference/sampling.ts";
 export type {
@@ -111,6 +112,7 @@ export type {
   TrainerOptions,
 } from "./src/train/options.ts";
 export type { FlatOptions, OptimizerOptions, RowOptions } from "./src/train/option_groups.ts";
+export { type MergeFormat, mergeModel, type MergeOptions } from "./src/inference/merge.ts";
 export type { SaveFormat, SaveOptions, SaveResult } from "./src/inference/save_model.ts";
 export type { TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";

@@ -11,6 +11,7 @@ import type { Command } from "./command_type.ts";
 import { openDataset } from "./data.ts";
 import { frozenMethod } from "./method.ts";
 import { locate } from "./located.ts";
+import { chosenTemplate } from "./chosen_template.ts";
 import { openDevice } from "./open_device.ts";
 import { noticesOn } from "./terminal.ts";
 import { CHAT_FLAGS, GPU_FLAGS, ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
@@ -27,7 +28,7 @@ export const evalCommand: Command = command({
     const values = await locate(given, terminal);
     const folder = needed(values, "model");
     await using device = await openDevice(values, terminal);
-    const { chatTemplate } = values;
+    const chatTemplate = await chosenTemplate(values);
     const onNotice = noticesOn(terminal);
     using model = await Model.load(folder, { device, chatTemplate, onNotice });
     const method = await frozenMethod(values, model.config, device, terminal);

@@ -66,6 +66,14 @@ export const CHAT_FLAGS = group("Model", {
   ),
 });
 
+/** How text is generated. */
+export const GENERATION_FLAGS = group("Generation", {
+  maxNewTokens: whole("The most tokens to generate", "128"),
+  temperature: number("0 for the likeliest tokens, 1 to draw them as the model says", "0.8"),
+  topP: number("Draw from the likeliest tokens that hold this share", "0.95"),
+  seed: whole("The same seed draws the same tokens", "another one each time"),
+});
+
 /** How the rows of a file become tokens. */
 export const ROW_FLAGS = group("Data", {
   data: names(

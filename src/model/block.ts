@@ -71,11 +71,15 @@ export function blockForward(pass: Pass, block: Block, layer: number, attend: At
 
 /** Records the part of a block whose results the backward needs. */
 function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend): void {
-  const { program } = pass;
+  const { program, training } = pass;
   inGroups(pass, layer, ({ get, inputOf }) => {
     const { attention } = branchStarts(block, get);
     const qkv = branchInput(program, attention, () => inputOf(block.qkv, "normed"), null);
-    block.qkv.forward(program, { ...qkv, output: get(mixerActivations(block.plan).input) });
+    block.qkv.forward(program, {
+      ...qkv,
+      output: get(mixerActivations(block.plan).input),
+      training,
+    });
   });
   const mixed = mixForward(pass, block, layer, attend);
   inGroups(pass, layer, ({ get, inputOf, rowsIn }) => {
@@ -83,26 +87,27 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
       input: rowsIn(mixed),
       codes: null,
     }, {
+      training,
       stream: get("input"),
       sum: get("postAttention"),
       next: block.norms.mlpIn ? null : block.gateUp,
     });
     const { mlp } = branchStarts(block, get);
     const gateUp = branchInput(program, mlp, () => inputOf(block.gateUp, "normed"), codes);
-    block.gateUp.forward(program, { ...gateUp, output: get("gateUp") });
+    block.gateUp.forward(program, { ...gateUp, output: get("gateUp"), training });
   });
 }
 
 /** Records the rest of a block. */
 function forwardFromGateUp(pass: Pass, block: Block, layer: number): void {
-  const { program } = pass;
+  const { program, training } = pass;
   const { activation } = block.plan.mlp;
   inGroups(pass, layer, ({ get, inputOf }) => {
     const down = inputOf(block.down, "hidden");
     const [gateUp, stream] = [get("gateUp"), get("postAttention")];
     swiglu(program, { gateUp, activation, output: down.input, quantized: down.codes });
     const sum = get("input", layer + 1);
-    joinStream(program, branchEnds(block, get).mlp, down, { stream, sum, next: null });
+    joinStream(program, branchEnds(block, get).mlp, down, { training, stream, sum, next: null });
   });
 }
 

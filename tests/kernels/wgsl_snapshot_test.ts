@@ -34,6 +34,9 @@ import {
 } from "../../src/kernels/delta_net/inputs.ts";
 import { deltaRule, deltaRuleBackward } from "../../src/kernels/delta_net/rule.ts";
 import { addColumnSums } from "../../src/kernels/rows/column_sums.ts";
+import { countMicroBatch, dropout, DROPOUT_STATE } from "../../src/kernels/rows/dropout.ts";
+import { rowNormFactors } from "../../src/kernels/rows/row_norm_factors.ts";
+import { scaleColumns } from "../../src/kernels/rows/scale_columns.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
 import { softCap } from "../../src/kernels/rows/soft_cap.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
@@ -105,6 +108,19 @@ function recordAdding(device: Device): void {
 /** Records what caps logits, which the tiny model's have no cap for. */
 function recordCap(device: Device): void {
   softCap(new Program(device), { values: device.matrix(5, 7, "f32", "logits"), cap: 30 });
+}
+
+/** Records what DoRA and dropout add to LoRA. */
+function recordDora(device: Device): void {
+  const program = new Program(device);
+  const [input, out] = [0, 1].map(() => device.matrix(5, 16, "f32", "operand"));
+  const factors = device.vector(16, "f32", "factors");
+  const magnitude = device.matrix(1, 5, "f32", "magnitude");
+  rowNormFactors(program, { input, magnitude, factors, inverse: factors });
+  scaleColumns(program, { input, factors, bias: factors, addend: input, out });
+  const state = device.vector(DROPOUT_STATE, "u32", "state");
+  countMicroBatch(program, state);
+  dropout(program, { input, out, state, tensor: 0, rate: 0.1 });
 }
 
 /** Records attention of wide heads in f16, which the tiny model has none of. */
@@ -218,6 +234,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     recordQkNorms(device);
     recordDeltaNet(device);
     recordOutputGate(device);
+    recordDora(device);
   });
   return new Map([...asked].map(([name, [first]]) => [name, first.code]));
 }
