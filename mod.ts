@@ -72,7 +72,9 @@ export type {
   ChatMessage,
   ChatTemplate,
   ContentPart,
+  RenderOptions,
   Tokenizer,
+  TokenizerOptions,
   TokenStream,
 } from "./src/io/tokenizer.ts";
 
