@@ -91,6 +91,7 @@ export {
   type LoraTensors,
   type PeftAdapter,
   type PeftConfig,
+  type PeftTensor,
   readPeftAdapter,
 } from "./src/io/peft.ts";
 
