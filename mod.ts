@@ -113,6 +113,14 @@ export type {
 export type { FlatOptions, OptimizerOptions, RowOptions } from "./src/train/option_groups.ts";
 export { type MergeFormat, mergeModel, type MergeOptions } from "./src/inference/merge.ts";
 export type { SaveFormat, SaveOptions, SaveResult } from "./src/inference/save_model.ts";
-export type { TrainingMetrics } from "./src/train/metrics.ts";
+export type { HeldOutLoss, TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";
+export {
+  findLearningRate,
+  type FindRateOptions,
+  type FoundRate,
+  type TriedRate,
+} from "./src/train/find_learning_rate.ts";
+export { defaultLearningRate } from "./src/train/learning_rate.ts";
+export type { SaveInterval } from "./src/train/save_interval.ts";
 export type { ScheduleName } from "./src/train/schedule.ts";

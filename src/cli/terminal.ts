@@ -23,6 +23,11 @@ export interface Terminal {
   readonly styled?: boolean;
   /** Calls `handler` at Ctrl-C, until the result is disposed of. */
   onInterrupt(handler: () => void): Disposable;
+  /**
+   * Calls `handler` when the process is asked to end, by Ctrl-C or by SIGTERM or SIGHUP, with the
+   * exit code that it should end with, until the result is disposed of.
+   */
+  onStop(handler: (code: number) => void): Disposable;
 }
 
 /** Standard input. */
@@ -35,6 +40,9 @@ export interface TerminalInput {
 
 /** Exit code of a process that Ctrl-C ended, by the convention of shells. */
 export const INTERRUPTED = 130;
+
+/** The exit codes of signals that ask a process to end: 128 and the number of the signal. */
+const STOP_SIGNALS = { SIGINT: INTERRUPTED, SIGTERM: 143, SIGHUP: 129 } as const;
 
 /** The streams of this process. A second Ctrl-C ends it at once. */
 export function processTerminal(): Terminal {
@@ -58,6 +66,7 @@ export function processTerminal(): Terminal {
     get styled() {
       return Deno.stdout.isTerminal() && !Deno.noColor;
     },
+    onStop,
     onInterrupt(handler) {
       let count = 0;
       const listener = () => {
@@ -76,9 +85,38 @@ export function processTerminal(): Terminal {
   };
 }
 
+/** After SIGHUP nobody reads what is written, and writing may fail: the work is still to be saved. */
+let terminalIsGone = false;
+
+/** Listens to every signal that asks to end; a second one ends the process at once. */
+function onStop(handler: (code: number) => void): Disposable {
+  using added = new DisposableStack();
+  let count = 0;
+  for (const [name, code] of Object.entries(STOP_SIGNALS)) {
+    const signal = name as keyof typeof STOP_SIGNALS;
+    const listener = () => {
+      if (++count > 1) Deno.exit(code);
+      if (signal === "SIGHUP") terminalIsGone = true;
+      handler(code);
+    };
+    try {
+      Deno.addSignalListener(signal, listener);
+    } catch (error) {
+      if (error instanceof TypeError) continue; // Windows has no SIGTERM
+      throw error;
+    }
+    added.defer(() => Deno.removeSignalListener(signal, listener));
+  }
+  return added.move();
+}
+
 function writeAll(stream: typeof Deno.stdout, text: string): void {
   const bytes = new TextEncoder().encode(text);
-  for (let done = 0; done < bytes.length;) done += stream.writeSync(bytes.subarray(done));
+  try {
+    for (let done = 0; done < bytes.length;) done += stream.writeSync(bytes.subarray(done));
+  } catch (error) {
+    if (!terminalIsGone) throw error;
+  }
 }
 
 /** A signal that Ctrl-C aborts, until it is disposed of. */

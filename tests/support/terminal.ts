@@ -1,5 +1,5 @@
 import { main } from "../../src/cli/main.ts";
-import type { Terminal, TerminalInput } from "../../src/cli/terminal.ts";
+import { INTERRUPTED, type Terminal, type TerminalInput } from "../../src/cli/terminal.ts";
 
 /** A terminal that keeps what is written to it. */
 export class TestTerminal implements Terminal {
@@ -42,6 +42,10 @@ export class TestTerminal implements Terminal {
   onInterrupt(handler: () => void): Disposable {
     this.#interrupts.push(handler);
     return { [Symbol.dispose]: () => this.#interrupts.pop() };
+  }
+
+  onStop(handler: (code: number) => void): Disposable {
+    return this.onInterrupt(() => handler(INTERRUPTED));
   }
 
   /** Presses Ctrl-C. */
