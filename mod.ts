@@ -112,6 +112,7 @@ export type { FlatOptions, OptimizerOptions, RowOptions } from "./src/train/opti
 export type { SaveFormat, SaveOptions, SaveResult } from "./src/inference/save_model.ts";
 export type { HeldOutLoss, TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";
+export { useCheckpoint } from "./src/train/use_checkpoint.ts";
 export {
   findLearningRate,
   type FindRateOptions,

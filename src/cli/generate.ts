@@ -4,14 +4,12 @@
  * @module
  */
 
-import { Model } from "../inference/model.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
 import { group, number, text, whole } from "./flags.ts";
-import { frozenMethod } from "./method.ts";
 import { locate } from "./located.ts";
 import { openDevice } from "./open_device.ts";
-import { noticesOn } from "./terminal.ts";
+import { loadRunnable } from "./runnable.ts";
 import { GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
 
 /** The command `generate`. */
@@ -34,11 +32,8 @@ export const generate: Command = command({
     needed(given, "model");
     const prompt = needed(given, "prompt");
     const values = await locate(given, terminal);
-    const folder = needed(values, "model");
     await using device = await openDevice(values, terminal);
-    using model = await Model.load(folder, { device, onNotice: noticesOn(terminal) });
-    const method = await frozenMethod(values, model.config, device, terminal);
-    await model.use(method);
+    using model = await loadRunnable(values, device, terminal);
     for await (const piece of model.generate(prompt, values)) terminal.stdout(piece);
     terminal.stdout("\n");
   },
