@@ -4,16 +4,14 @@
  * @module
  */
 
-import { Model } from "../inference/model.ts";
 import { evaluate } from "../inference/evaluate.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
 import { openDataset } from "./data.ts";
-import { frozenMethod } from "./method.ts";
 import { locate } from "./located.ts";
 import { chosenTemplate } from "./chosen_template.ts";
 import { openDevice } from "./open_device.ts";
-import { noticesOn } from "./terminal.ts";
+import { loadRunnable } from "./runnable.ts";
 import { CHAT_FLAGS, GPU_FLAGS, ROW_FLAGS, RUN_FLAGS, SHAPE_FLAGS } from "./shared_flags.ts";
 
 /** The command `eval`. */
@@ -26,13 +24,9 @@ export const evalCommand: Command = command({
     needed(given, "model");
     const data = await openDataset(needed(given, "data"), given, terminal);
     const values = await locate(given, terminal);
-    const folder = needed(values, "model");
     await using device = await openDevice(values, terminal);
     const chatTemplate = await chosenTemplate(values);
-    const onNotice = noticesOn(terminal);
-    using model = await Model.load(folder, { device, chatTemplate, onNotice });
-    const method = await frozenMethod(values, model.config, device, terminal);
-    await model.use(method);
+    using model = await loadRunnable(values, device, terminal, { chatTemplate });
     const { warnings, ...result } = await evaluate(model, data, values);
     for (const warning of warnings) terminal.stderr(`warning: ${warning}\n`);
     terminal.stdout(JSON.stringify(result) + "\n");
