@@ -163,8 +163,9 @@ function codedTensors(
   ];
 }
 
+/** The shape that a source knows a tensor by: what is no matrix is one row. */
 function matrix(shape: readonly number[]): readonly [number, number] {
-  return shape.length === 1 ? [1, shape[0]] : [shape[0], shape[1]];
+  return shape.length === 2 ? [shape[0], shape[1]] : [1, shape.reduce((a, b) => a * b)];
 }
 
 /** The same tensors, which are counted as they are asked for. */
