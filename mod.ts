@@ -72,7 +72,9 @@ export type {
   ChatMessage,
   ChatTemplate,
   ContentPart,
+  RenderOptions,
   Tokenizer,
+  TokenizerOptions,
   TokenStream,
 } from "./src/io/tokenizer.ts";
 
@@ -115,6 +117,7 @@ export { type MergeFormat, mergeModel, type MergeOptions } from "./src/inference
 export type { SaveFormat, SaveOptions, SaveResult } from "./src/inference/save_model.ts";
 export type { HeldOutLoss, TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";
+export { useCheckpoint } from "./src/train/use_checkpoint.ts";
 export {
   findLearningRate,
   type FindRateOptions,

@@ -14,9 +14,10 @@ import type { Command } from "./command_type.ts";
 import { group, text } from "./flags.ts";
 import { locate } from "./located.ts";
 import { frozenMethod } from "./method.ts";
+import { chosenTemplate } from "./chosen_template.ts";
 import { openDevice } from "./open_device.ts";
 import { noticesOn, type Terminal } from "./terminal.ts";
-import { GENERATION_FLAGS, GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
+import { CHAT_FLAGS, GENERATION_FLAGS, GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
 
 /** The most tokens of an answer. */
 const MOST_TOKENS = 512;
@@ -37,6 +38,7 @@ export const chat: Command = command({
   argumentFor: "model",
   flags: {
     ...RUN_FLAGS,
+    ...CHAT_FLAGS,
     ...GPU_FLAGS,
     ...group("Generation", { system: text("TEXT", "What the model is told before all else") }),
     ...GENERATION_FLAGS,
@@ -47,7 +49,8 @@ export const chat: Command = command({
     const values = await locate(given, terminal);
     await using device = await openDevice(values, terminal);
     const onNotice = noticesOn(terminal);
-    using model = await Model.load(needed(values, "model"), { device, onNotice });
+    const chatTemplate = await chosenTemplate(values);
+    using model = await Model.load(needed(values, "model"), { device, chatTemplate, onNotice });
     expectConversations(model.tokenizer, "chat");
     await model.use(await frozenMethod(values, model.config, device, terminal));
     const chat = new Chat(model, { system: values.system });

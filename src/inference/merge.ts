@@ -23,6 +23,7 @@ import { quantizationBlock } from "../model/quantization_config.ts";
 import { encodeRows, encodingScales } from "../numerics/encode_rows.ts";
 import { CODE_FORMATS, type CodeFormat } from "../numerics/formats.ts";
 import { tensorStream } from "../numerics/stochastic.ts";
+import { writeChatTemplate, writeEnds } from "./saved_tokenizer.ts";
 import {
   abortable,
   CONFIG_FILE,
@@ -42,6 +43,8 @@ export const MERGE_FORMATS: readonly MergeFormat[] = ["bf16", "f32", ...CODE_FOR
 
 /** Options of {@linkcode mergeModel}. */
 export interface MergeOptions {
+  /** The chat template to save with it, as in `Model.load`. Default: the model's own. */
+  chatTemplate?: string;
   /** The adapter to merge in. Default none: the model itself in another format. */
   adapter?: PeftAdapter;
   /**
@@ -86,11 +89,11 @@ export async function mergeModel(
   folder: string,
   options: MergeOptions = {},
 ): Promise<void> {
-  const { adapter, saveAs = "bf16", overwrite = false, seed = 0, signal } = options;
+  const { adapter, saveAs = "bf16", overwrite = false, seed = 0, chatTemplate, signal } = options;
   checkOneOf("saveAs", saveAs, MERGE_FORMATS);
   checkInteger("seed", seed, 0);
   await expectOther(model, folder);
-  using files = await ModelFiles.open(model, signal);
+  using files = await ModelFiles.open(model, { chatTemplate, signal });
   const { plan } = files.config;
   const linears = plan.layers.flatMap((layer, i) =>
     Object.values(blockSpecs(layer, plan.hiddenSize, i))
@@ -129,6 +132,8 @@ export async function mergeModel(
         quantizationBlock({ format, weights: "row", activations: "row", ignore }),
     });
     await copyFiles(model, staging);
+    await writeChatTemplate(files.tokenizer, staging);
+    await writeEnds(files.tokenizer, config.eosTokenIds, staging);
   });
 }
 
