@@ -21,7 +21,7 @@ import { CHAT_FLAGS, GENERATION_FLAGS, GPU_FLAGS, RUN_FLAGS } from "./shared_fla
 export const generate: Command = command({
   name: "generate",
   summary: "Continue a prompt or a conversation, showing the text as it comes",
-  synopsis: "--model MODEL (--prompt TEXT | --messages FILE) [options]",
+  synopsis: "--model MODEL (--prompt TEXT | --messages FILE)",
   flags: {
     ...RUN_FLAGS,
     ...CHAT_FLAGS,

@@ -42,7 +42,8 @@ const COMMANDS: readonly Command[] = [
  */
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
   try {
-    const [name = "", ...rest] = args;
+    const asked = args[0] === "help" && args.length > 1; // `help train` is `train --help`
+    const [name = "", ...rest] = asked ? [args[1], "--help"] : args;
     if (["", "help", "--help", "-h"].includes(name)) {
       terminal.stdout(overview(COMMANDS));
       return 0;
@@ -54,7 +55,10 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
     const command = COMMANDS.find((command) => command.name === name);
     if (command) return await command.run(rest, terminal);
     const known = nearest(name, COMMANDS.map(({ name }) => name));
-    throw new UsageError(`There is no command "${name}": did you mean ${known}?`);
+    const remedy = known === null
+      ? `there are ${COMMANDS.map(({ name }) => name).join(", ")}`
+      : `did you mean ${known}?`;
+    throw new UsageError(`There is no command "${name}": ${remedy}`);
   } catch (error) {
     return report(error, terminal);
   }
