@@ -10,7 +10,7 @@
 import { roundUp } from "../gpu/buffers.ts";
 import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
 import { headOrder, rowIn } from "./head_order.ts";
-import type { AttentionPlan, LayerPlan, LinearRole } from "./plan.ts";
+import { type AttentionPlan, type LayerPlan, type LinearRole, storedRoles } from "./plan.ts";
 
 /** The merged linears of one block. */
 export interface BlockSpecs {
@@ -44,13 +44,22 @@ export function blockSpecs(plan: LayerPlan, hiddenSize: number, layer: number): 
   };
 }
 
-/** The columns of the merged output of q, k and v. */
+/**
+ * The columns of q, k and v in what attention reads. The merged output of their projections has the same,
+ * up to those that have none.
+ */
 export function qkvColumns({ heads, kvHeads, headDim }: AttentionPlan): Place[] {
   return placesOf([heads * headDim, kvHeads * headDim, kvHeads * headDim]);
 }
 
+/** The columns of a matrix of such places. */
+export function widthOf(places: readonly Place[]): number {
+  const { start, rows } = places.at(-1)!;
+  return roundUp(start + rows, 16);
+}
+
 /** Where one of several matrices is in a merged one. */
-interface Place {
+export interface Place {
   start: number;
   rows: number;
 }
@@ -71,11 +80,11 @@ function mergeRows(
   bias: boolean,
   roles: readonly LinearRole[],
 ): Pick<LinearSpec, "parts" | "width"> {
-  const places = placesOf(roles.map((role) => tensors[role].rows));
-  const { start, rows } = places.at(-1)!;
-  const names = new Set(roles.map((role) => tensors[role].name));
+  const stored = storedRoles(tensors, ...roles);
+  const places = placesOf(stored.map((role) => tensors[role]!.rows));
+  const names = new Set(stored.map((role) => tensors[role]!.name));
   const parts = [...names].map((name): LinearPart => {
-    const matrices = roles.map((role, i) => ({ role, ...tensors[role], ...places[i] }))
+    const matrices = stored.map((role, i) => ({ role, ...tensors[role]!, ...places[i] }))
       .filter((matrix) => matrix.name === name);
     const first = Math.min(...matrices.map(({ start }) => start));
     const end = Math.max(...matrices.map(({ start, rows }) => start + rows));
@@ -100,7 +109,7 @@ function mergeRows(
       ...(bias && { bias }),
     };
   });
-  return { parts, width: roundUp(start + rows, 16) };
+  return { parts, width: widthOf(places) };
 }
 
 /** The path of the module whose weight a tensor is. */

@@ -25,6 +25,25 @@ export interface ModelPlan {
   readonly finalNorm: NormPlan;
   /** The output projection. */
   readonly head: HeadPlan;
+  /** What every block reads of the tokens besides the stream; absent where blocks read none. */
+  readonly tokenInputs?: TokenInputsPlan;
+}
+
+/**
+ * Per-layer embeddings: of each token, `width` components for each block, the first block's first. They
+ * are scale · (table row + norm(projection of the embedding)), the norm over the components of a block.
+ */
+export interface TokenInputsPlan {
+  /** Components that a block has. */
+  readonly width: number;
+  /** The table `[vocabSize, layers · width]`; its rows are multiplied by `scale`. */
+  readonly table: { readonly tensor: string; readonly vocabSize: number; readonly scale: number };
+  /** The projection `[layers · width, hiddenSize]`; what it gives is multiplied by `scale`. */
+  readonly projection: { readonly tensor: string; readonly scale: number };
+  /** Its norm. */
+  readonly norm: NormPlan;
+  /** Factor of the sum. */
+  readonly scale: number;
 }
 
 /** The output projection `[vocabSize, hiddenSize]`. */
@@ -56,6 +75,23 @@ export interface LayerPlan {
   readonly parallel: boolean;
   /** Where the weights of the linear layers are stored. */
   readonly tensors: TensorMap;
+  /** A third branch, behind the MLP, that takes in the token's input of this block. */
+  readonly tokenInput?: TokenInputPlan;
+  /**
+   * The tensor [1] that the block's output is multiplied by. It is a buffer of the model: saved, and
+   * never trained.
+   */
+  readonly outputScale?: string;
+}
+
+/** `norm(projection(activation(gate(x)) · token input))`, the activation being the MLP's. */
+export interface TokenInputPlan {
+  /** The weight `[width, hiddenSize]`. */
+  readonly gate: string;
+  /** The weight `[hiddenSize, width]`. */
+  readonly projection: string;
+  /** The norm of the branch before it is added. */
+  readonly norm: NormPlan;
 }
 
 /** Causal attention of grouped heads. */
@@ -76,6 +112,11 @@ export interface AttentionPlan {
   readonly rope: RopePlan | null;
   /** RMSNorm of queries and keys before rotation: each head by itself, or all heads as one row. */
   readonly qkNorm: QkNormPlan | null;
+  /**
+   * The layer whose keys and values, normed and rotated, this one attends to; absent where they are its
+   * own. Such a layer has no tensors of k and v.
+   */
+  readonly sharedWith?: number;
   /** Which projections add a bias. */
   readonly bias: { readonly qkv: boolean; readonly o: boolean };
 }
@@ -90,6 +131,8 @@ export interface QkNormPlan {
   readonly eps: number;
   /** The two weights. */
   readonly tensors: { readonly q: string; readonly k: string };
+  /** Whether the heads of values are normed too, by themselves and without a weight. Default false. */
+  readonly values?: boolean;
 }
 
 /** Rotary position embedding: see `rope_frequencies.ts`. */
@@ -138,14 +181,24 @@ export interface NormPlan {
 /** The linear layers of a block. */
 export type LinearRole = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
 
-/** Where each weight `[outFeatures, inFeatures]` is stored. */
-export type TensorMap = Readonly<Record<LinearRole, TensorRows>>;
+/**
+ * Where each weight `[outFeatures, inFeatures]` is stored. Without one for v, keys as they come out of
+ * their projection are values too.
+ */
+export type TensorMap =
+  & Readonly<Record<Exclude<LinearRole, "k" | "v">, TensorRows>>
+  & Readonly<Partial<Record<"k" | "v", TensorRows>>>;
 
 /** Rows of a stored tensor: all of them, or a part where several weights are stored as one. */
 export interface TensorRows {
   readonly name: string;
   readonly firstRow: number;
   readonly rows: number;
+}
+
+/** Those of `roles` that have a weight of their own. */
+export function storedRoles(tensors: TensorMap, ...roles: LinearRole[]): LinearRole[] {
+  return roles.filter((role) => tensors[role]);
 }
 
 /** The plan with every tensor under another name. */
@@ -172,6 +225,14 @@ export function renameTensors(plan: ModelPlan, rename: (name: string) => string)
       return {
         ...layer,
         attention: { ...attention, qkNorm },
+        ...(layer.tokenInput && {
+          tokenInput: {
+            gate: rename(layer.tokenInput.gate),
+            projection: rename(layer.tokenInput.projection),
+            norm: renamed(layer.tokenInput.norm),
+          },
+        }),
+        ...(layer.outputScale && { outputScale: rename(layer.outputScale) }),
         norms: {
           attentionIn: norm(attentionIn),
           attentionOut: norm(attentionOut),
@@ -183,6 +244,14 @@ export function renameTensors(plan: ModelPlan, rename: (name: string) => string)
     }),
     finalNorm: renamed(plan.finalNorm),
     head: renamed(plan.head),
+    ...(plan.tokenInputs && {
+      tokenInputs: {
+        ...plan.tokenInputs,
+        table: renamed(plan.tokenInputs.table),
+        projection: renamed(plan.tokenInputs.projection),
+        norm: renamed(plan.tokenInputs.norm),
+      },
+    }),
   };
 }
 
@@ -199,9 +268,17 @@ export function planTensorShapes(plan: ModelPlan): Map<string, number[]> {
   const { vocabSize, hiddenSize } = plan;
   const shapes = new Map<string, number[]>([[plan.embedding.tensor, [vocabSize, hiddenSize]]]);
   const norm = (norm: NormPlan | null) => norm && shapes.set(norm.tensor, [hiddenSize]);
-  for (const { norms, attention, mlp, tensors } of plan.layers) {
+  const { tokenInputs } = plan;
+  if (tokenInputs) {
+    const { table, projection, norm, width } = tokenInputs;
+    shapes.set(table.tensor, [table.vocabSize, plan.layers.length * width]);
+    shapes.set(projection.tensor, [plan.layers.length * width, hiddenSize]);
+    shapes.set(norm.tensor, [width]);
+  }
+  for (const { norms, attention, mlp, tensors, tokenInput, outputScale } of plan.layers) {
     const linear = (inFeatures: number, bias: boolean, ...roles: LinearRole[]) => {
-      for (const { name, firstRow, rows } of roles.map((role) => tensors[role])) {
+      for (const role of storedRoles(tensors, ...roles)) {
+        const { name, firstRow, rows } = tensors[role]!;
         const outFeatures = Math.max(shapes.get(name)?.[0] ?? 0, firstRow + rows);
         shapes.set(name, [outFeatures, inFeatures]);
         if (bias) shapes.set(biasName(name), [outFeatures]);
@@ -213,7 +290,7 @@ export function planTensorShapes(plan: ModelPlan): Map<string, number[]> {
     if (qkNorm) {
       const { over, tensors: { q, k } } = qkNorm;
       shapes.set(q, [over === "head" ? headDim : heads * headDim]);
-      shapes.set(k, [over === "head" ? headDim : kvHeads * headDim]);
+      if (tensors.k) shapes.set(k, [over === "head" ? headDim : kvHeads * headDim]);
     }
     linear(heads * headDim, bias.o, "o");
     norm(norms.attentionOut);
@@ -221,6 +298,12 @@ export function planTensorShapes(plan: ModelPlan): Map<string, number[]> {
     linear(hiddenSize, mlp.bias, "gate", "up");
     linear(mlp.width, mlp.bias, "down");
     norm(norms.mlpOut);
+    if (tokenInput) {
+      shapes.set(tokenInput.gate, [tokenInputs!.width, hiddenSize]);
+      shapes.set(tokenInput.projection, [hiddenSize, tokenInputs!.width]);
+      norm(tokenInput.norm);
+    }
+    if (outputScale) shapes.set(outputScale, [1]);
   }
   norm(plan.finalNorm);
   shapes.set(plan.head.tensor, [vocabSize, hiddenSize]);

@@ -34,6 +34,24 @@ const inNorms = (asks: (norm: NormPlan) => boolean) => (plan: ModelPlan) =>
 
 const LIMITS: readonly Limit[] = [
   {
+    asks: ({ tokenInputs }) => tokenInputs !== undefined,
+    fields: ["hidden_size_per_layer_input"],
+    wanted: "0",
+    remedy: "choose a model without embeddings for each layer, such as Gemma 4 31B",
+  },
+  {
+    asks: inLayers(({ attention }) => attention.sharedWith !== undefined),
+    fields: ["num_kv_shared_layers"],
+    wanted: "0",
+    remedy: "choose a model whose layers all have keys and values of their own",
+  },
+  {
+    asks: inLayers(({ tensors, outputScale }) => !tensors.v || outputScale !== undefined),
+    fields: ["model_type"],
+    wanted: "that of a model whose values are projected and whose blocks are not scaled",
+    remedy: "choose such a model",
+  },
+  {
     asks: ({ layers }) => longContexts(layers).length > 1,
     fields: ["rope_parameters"],
     wanted: "of one original_max_position_embeddings",

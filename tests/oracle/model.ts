@@ -9,12 +9,13 @@
 
 import { ModelError } from "../../src/errors.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
-import type {
-  LayerPlan,
-  LinearRole,
-  ModelPlan,
-  NormPlan,
-  QkNormPlan,
+import {
+  type LayerPlan,
+  type LinearRole,
+  type ModelPlan,
+  type NormPlan,
+  type QkNormPlan,
+  storedRoles,
 } from "../../src/model/plan.ts";
 import { attention, attentionBackward, type AttentionShape } from "./attention.ts";
 import { joinColumns, splitColumns } from "./columns.ts";
@@ -23,6 +24,7 @@ import { columnSums, linear, linearBackward } from "./linear.ts";
 import { crossEntropy } from "./loss.ts";
 import { rmsNorm, rmsNormBackward } from "./norm.ts";
 import { plannedRotation } from "./rotation_plan.ts";
+import { TokenInputs } from "./token_inputs.ts";
 import { swiglu, swigluBackward } from "./swiglu.ts";
 import type { TokenStream } from "./token_stream.ts";
 import { add, addScaled } from "./vector.ts";
@@ -106,6 +108,14 @@ export interface LossAndGradients {
   gradients: Map<string, Float64Array>;
 }
 
+/** What a layer attends to, and the gradients of all layers that attend to it. */
+interface KeyValues {
+  k: Float64Array;
+  v: Float64Array;
+  dk: Float64Array;
+  dv: Float64Array;
+}
+
 /** A model in f64. */
 export class ReferenceModel {
   readonly #plan: ModelPlan;
@@ -162,16 +172,30 @@ export class ReferenceModel {
     const rows = tokens.inputIds.length;
     const table = this.#parameter(embedding.tensor);
     let x = times(embed(table, tokens.inputIds, hiddenSize), embedding.scale);
+    const inputs = this.#plan.tokenInputs &&
+      new TokenInputs(this.#plan.tokenInputs, layers.length, x, tokens.inputIds, {
+        parameter: (name) => this.#parameter(name),
+        accumulate: (name, gradient) => this.#accumulate(name, gradient),
+        dense: (name, x) => this.#dense(name, x, rows),
+        norm: (plan, x) => this.#norm(plan, x),
+      });
+    const keyValues: KeyValues[] = [];
     const steps: Differentiable[] = [];
     const apply = (step: (x: Float64Array) => Differentiable) => {
       const done = step(x);
       steps.push(done);
       x = done.y;
     };
-    for (const layer of layers) {
-      apply((x) => this.#residual(layer, "attention", x, tokens));
-      apply((x) => this.#residual(layer, "mlp", x, tokens));
-    }
+    layers.forEach((layer, index) => {
+      apply((x) => this.#residual(layer, "attention", x, tokens, keyValues));
+      apply((x) => this.#residual(layer, "mlp", x, tokens, keyValues));
+      const { tokenInput, outputScale } = layer;
+      if (tokenInput) apply((x) => inputs!.branch(tokenInput, layer.mlp.activation, index, x));
+      if (outputScale) {
+        const [scale] = this.#parameter(outputScale);
+        apply((x) => ({ y: times(x, scale), backward: (dy) => times(dy, scale) }));
+      }
+    });
     apply((x) => this.#norm(finalNorm, x));
     apply((x) => this.#dense(head.tensor, x, rows));
     apply((x) => ({ y: times(x, head.scale), backward: (dy) => times(dy, head.scale) }));
@@ -179,7 +203,8 @@ export class ReferenceModel {
     return {
       y: x,
       backward: (dy) => {
-        const dx = steps.reduceRight((gradient, step) => step.backward(gradient), dy);
+        const dStream = steps.reduceRight((gradient, step) => step.backward(gradient), dy);
+        const dx = inputs ? add(dStream, inputs.backward()) : dStream;
         const gradient = this.#gradient(embedding.tensor);
         embedBackward(gradient, times(dx, embedding.scale), tokens.inputIds, hiddenSize);
       },
@@ -192,6 +217,7 @@ export class ReferenceModel {
     branch: "attention" | "mlp",
     x: Float64Array,
     tokens: TokenStream,
+    keyValues: KeyValues[],
   ): Differentiable {
     const { norms, residualScale } = layer;
     const [before, behind] = branch === "attention"
@@ -199,7 +225,7 @@ export class ReferenceModel {
       : [norms.mlpIn, norms.mlpOut];
     const first = this.#norm(before, x);
     const second = branch === "attention"
-      ? this.#attention(layer, first.y, tokens)
+      ? this.#attention(layer, first.y, tokens, keyValues)
       : this.#mlp(layer, first.y, tokens.inputIds.length);
     const third = this.#norm(behind, second.y);
     return {
@@ -211,8 +237,15 @@ export class ReferenceModel {
     };
   }
 
-  #attention(layer: LayerPlan, x: Float64Array, tokens: TokenStream): Differentiable {
-    const { heads, kvHeads, headDim, scale, softCap, window, qkNorm, bias } = layer.attention;
+  /** @param keyValues Those of the layers before; this layer's are appended. */
+  #attention(
+    layer: LayerPlan,
+    x: Float64Array,
+    tokens: TokenStream,
+    keyValues: KeyValues[],
+  ): Differentiable {
+    const { heads, kvHeads, headDim, scale, softCap, window, qkNorm, bias, sharedWith } =
+      layer.attention;
     const { positions, documentStart } = tokens;
     const rows = positions.length;
     const shape: AttentionShape = {
@@ -228,22 +261,40 @@ export class ReferenceModel {
     };
     const rotation = plannedRotation(layer.attention, tokens);
     const projections = this.#project(layer, ["q", "k", "v"], bias.qkv, x, rows);
-    const [rawQ, rawK, v] = projections.ys;
+    const [rawQ, rawK, rawV = rawK] = projections.ys;
     const normedQ = this.#qkNorm(qkNorm, "q", rawQ, headDim, rows);
-    const normedK = this.#qkNorm(qkNorm, "k", rawK, headDim, rows);
     const q = rotation?.turn(normedQ.y, "q") ?? normedQ.y;
-    const k = rotation?.turn(normedK.y, "k") ?? normedK.y;
+    let backwardKeyValues: (() => Float64Array[]) | null = null;
+    if (sharedWith === undefined) {
+      const normedK = this.#qkNorm(qkNorm, "k", rawK, headDim, rows);
+      const normedV = this.#valueNorm(qkNorm, rawV, headDim);
+      const k = rotation?.turn(normedK.y, "k") ?? normedK.y;
+      const own: KeyValues = {
+        k,
+        v: normedV.y,
+        dk: new Float64Array(k.length),
+        dv: new Float64Array(k.length),
+      };
+      keyValues.push(own);
+      backwardKeyValues = () => {
+        const dk = normedK.backward(rotation?.turnBack(own.dk, "k") ?? own.dk);
+        const dv = normedV.backward(own.dv);
+        return rawV === rawK ? [add(dk, dv)] : [dk, dv];
+      };
+    } else {
+      keyValues.push(keyValues[sharedWith]);
+    }
+    const { k, v, ...gradients } = keyValues.at(-1)!;
     const output = attention(q, k, v, shape);
     const o = this.#project(layer, ["o"], bias.o, output.out, rows);
     return {
       y: o.ys[0],
       backward: (dy) => {
         const { dq, dk, dv } = attentionBackward(o.backward([dy]), q, k, v, output, shape);
-        return projections.backward([
-          normedQ.backward(rotation?.turnBack(dq, "q") ?? dq),
-          normedK.backward(rotation?.turnBack(dk, "k") ?? dk),
-          dv,
-        ]);
+        addScaled(gradients.dk, 0, 1, dk, 0, dk.length);
+        addScaled(gradients.dv, 0, 1, dv, 0, dv.length);
+        const dQ = normedQ.backward(rotation?.turnBack(dq, "q") ?? dq);
+        return projections.backward([dQ, ...backwardKeyValues?.() ?? []]);
       },
     };
   }
@@ -273,14 +324,15 @@ export class ReferenceModel {
     x: Float64Array,
     rows: number,
   ): LinearGroupOutput {
-    const names = [...new Set(roles.map((role) => tensors[role].name))];
-    const of = (name: string) => roles.filter((role) => tensors[role].name === name);
+    const stored = storedRoles(tensors, ...roles);
+    const names = [...new Set(stored.map((role) => tensors[role]!.name))];
+    const of = (name: string) => stored.filter((role) => tensors[role]!.name === name);
     const layers = this.#linears(names.map((name) => name.replace(/\.weight$/, "")), x, rows);
     const outputs = layers.ys.map((y, i) =>
       bias ? addRow(y, this.#parameter(biasName(names[i]))) : y
     );
     const blocks = outputs.map((y, i) =>
-      splitColumns(y, of(names[i]).map((role) => tensors[role].rows))
+      splitColumns(y, of(names[i]).map((role) => tensors[role]!.rows))
     );
     return {
       ys: blocks.flat(),
@@ -312,6 +364,16 @@ export class ReferenceModel {
     const weight = this.#parameter(plan.tensors[of]);
     if (weight.length !== width) throw new TypeError(`${plan.tensors[of]}: ${weight.length}`);
     return this.#norm({ ...plan, kind: "rms", tensor: plan.tensors[of] }, x);
+  }
+
+  /** RMSNorm of every head of values, without a weight. */
+  #valueNorm(plan: QkNormPlan | null, x: Float64Array, headDim: number): Differentiable {
+    if (!plan?.values) return { y: x, backward: (dy) => dy };
+    const ones = new Float64Array(headDim).fill(1);
+    return {
+      y: rmsNorm(x, ones, plan.eps),
+      backward: (dy) => rmsNormBackward(dy, x, ones, plan.eps).dx,
+    };
   }
 
   #norm(plan: NormPlan | null, x: Float64Array): Differentiable {

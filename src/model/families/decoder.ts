@@ -35,6 +35,8 @@ export interface DecoderChanges {
    * own.
    */
   readonly rope?: RopeOptions | ((type: LayerType) => RopeOptions);
+  /** The head size of each type of layers, where `rope` is a function. Default that of the config. */
+  readonly headDimOf?: (type: LayerType) => number;
   /** The field that names the gate's activation, and other names of activations than the usual. */
   readonly activation?: ActivationSpelling;
   /** The plan of block `index`, whose tensors begin with `block`, from that of LLaMA's. */
@@ -71,14 +73,16 @@ export function decoder(fields: JsonFields, changes: DecoderChanges = {}): Model
 function ropesOf(
   fields: JsonFields,
   { headDim }: DecoderSizes,
-  { rope, layerTypes }: DecoderChanges,
+  { rope, layerTypes, headDimOf = () => headDim }: DecoderChanges,
 ): (layer: number) => RopePlan {
   if (typeof rope !== "function") {
     const same = parseRope(fields, headDim, undefined, rope);
     return () => same;
   }
   const read = new Map(
-    [...new Set(layerTypes)].map((type) => [type, parseRope(fields, headDim, type, rope(type))]),
+    [...new Set(layerTypes)].map((
+      type,
+    ) => [type, parseRope(fields, headDimOf(type), type, rope(type))]),
   );
   return (layer) => read.get(layerTypes![layer])!;
 }
@@ -133,7 +137,13 @@ export function decoderPlan(sizes: DecoderSizes, ropeOf: (layer: number) => Rope
 }
 
 /** One tensor per linear layer, under LLaMA's names. */
-function linearTensors(block: string, sizes: DecoderSizes): TensorMap {
+export function linearTensors(
+  block: string,
+  sizes: Pick<
+    DecoderSizes,
+    "hiddenSize" | "intermediateSize" | "numHeads" | "numKeyValueHeads" | "headDim"
+  >,
+): Required<TensorMap> {
   const { hiddenSize, intermediateSize, numHeads, numKeyValueHeads, headDim } = sizes;
   const tensor = (path: string, rows: number) => ({
     name: `${block}.${path}_proj.weight`,
@@ -159,7 +169,7 @@ export function fusedRows<Role extends keyof TensorMap>(
 ): Pick<TensorMap, Role> {
   let firstRow = 0;
   const rowsOf = (role: Role) => {
-    const { rows } = tensors[role];
+    const { rows } = tensors[role]!;
     const part = { name, firstRow, rows };
     firstRow += rows;
     return [role, part];
