@@ -61,6 +61,7 @@ export type KernelName =
   | "rms_norm_weight_gradient"
   | "rope"
   | "rotate"
+  | "scale"
   | "soft_cap"
   | "sum"
   | "sum_partials"
@@ -6343,10 +6344,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   "qk_norm.wgsl": `// RMSNorm of queries and keys, and with ROTATED the rotary position embedding behind it, on the way from one merged
 // matrix of q, k and v to another, which attention reads:
 //   output[row] = rotated(qkv[row] · rstd[row] · (offset + weight)),  rstd[row] = 1 / sqrt(mean(qkv[row]²) + eps)
-// Values are copied. The raw queries and keys stay, as the gradient of the norm needs them.
+// What becomes of values is VALUES: \`copied\`, \`normed\` without a weight, or \`keys\`: there are none in qkv, and the keys,
+// normed without a weight and not rotated, are the values. The raw queries and keys stay, as the gradient of the norm
+// needs them.
 //
 // Shapes: qkv and output [tokens, ·], f32 or with VEC4 also f16 (QKV), computed in f32 and rounded once; weights f32, one
-// row each; with STATISTICS rstd f32 [tokens, q_rows + k_rows], for the gradients. Rows: see qk_norm_rows.wgsl.
+// row each; with STATISTICS rstd f32 [tokens, ·], for the gradients: of q_rows + k_rows rows, and with VALUES normed of
+// k_rows more. Rows: see qk_norm_rows.wgsl.
 //
 // Idea: bound by memory. A thread takes planes (i, i + half) of heads, so that it has both components that a rotation
 // mixes, and keeps what it read, LOADS pairs of vectors. Values are rows like those of keys.
@@ -6369,6 +6373,7 @@ struct Params {
   q_vectors: u32, k_vectors: u32,
   q_column: u32, k_column: u32, v_column: u32,
   pitch: u32,
+  out_pitch: u32,
   half: u32, // vectors of half a head
   rstd_pitch: u32,
   eps: f32,
@@ -6402,13 +6407,29 @@ fn narrow(values: Values) -> vec2<u32> { return saturated_halves(values); }
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let normed_rows = params.q_rows + params.k_rows;
+//! if VALUES == keys
+  let count = normed_rows;
+//! else
   let count = normed_rows + params.k_rows;
+//! end
   let item = linear_index(group, groups) * ROWS + thread / ROW_THREADS;
   let known = item < params.tokens * count;
   // The last row stands in for rows that are missing: read, not written.
   var row = row_of(min(item, params.tokens * count - 1u), count);
+  // Queries and keys have the same columns in the output.
+  var out_at = row.at - row.token * params.pitch;
+//! if VALUES == keys
+  let is_key = row.index >= params.q_rows;
+  let values_at = row.token * params.out_pitch + params.v_column + out_at - params.k_column;
+//! else
   let is_value = row.index >= normed_rows;
-  if (is_value) { row.at += params.v_column - (params.k_column + params.k_rows * row.vectors); }
+  if (is_value) {
+    let place = out_at - (params.k_column + params.k_rows * row.vectors);
+    row.at += params.v_column - (params.k_column + params.k_rows * row.vectors);
+    out_at = params.v_column + place;
+  }
+//! end
+  out_at += row.token * params.out_pitch;
 
   // The first components of planes, in vectors, and their other components half a head further.
   let pairs = row.vectors / 2u;
@@ -6425,7 +6446,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   let row_rstd = 1.0 / sqrt(row_sum(squares, thread) / f32(row.vectors * WIDTH) + params.eps);
 //! if STATISTICS
-  if (known && !is_value && thread % ROW_THREADS == 0u) { rstd[row.token * params.rstd_pitch + row.index] = row_rstd; }
+//! if VALUES == copied
+  let counts = !is_value;
+//! else
+  let counts = true;
+//! end
+  if (known && counts && thread % ROW_THREADS == 0u) { rstd[row.token * params.rstd_pitch + row.index] = row_rstd; }
 //! end
 
 //! if ROTATED
@@ -6434,8 +6460,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! end
 //! unroll i 0 LOADS
-  let c_$i = a_$i * row_rstd * factor_at(row, place_$i);
-  let d_$i = b_$i * row_rstd * factor_at(row, place_$i + params.half);
+  let n_$i = a_$i * row_rstd;
+  let m_$i = b_$i * row_rstd;
+  let c_$i = n_$i * factor_at(row, place_$i);
+  let d_$i = m_$i * factor_at(row, place_$i + params.half);
 //! if ROTATED
   let angle_$i = rotation(positions[row.token], known_$i % params.half * WIDTH + LANES);
 //! if QUERY_BETA
@@ -6450,19 +6478,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let f_$i = d_$i;
 //! end
   if (known && pair_$i < pairs) {
-    output[row.at + place_$i] = narrow(select(e_$i, a_$i, is_value));
-    output[row.at + place_$i + params.half] = narrow(select(f_$i, b_$i, is_value));
+//! if VALUES == copied
+    output[out_at + place_$i] = narrow(select(e_$i, a_$i, is_value));
+    output[out_at + place_$i + params.half] = narrow(select(f_$i, b_$i, is_value));
+//! elif VALUES == normed
+    output[out_at + place_$i] = narrow(select(e_$i, n_$i, is_value));
+    output[out_at + place_$i + params.half] = narrow(select(f_$i, m_$i, is_value));
+//! else
+    output[out_at + place_$i] = narrow(e_$i);
+    output[out_at + place_$i + params.half] = narrow(f_$i);
+    if (is_key) {
+      output[values_at + place_$i] = narrow(n_$i);
+      output[values_at + place_$i + params.half] = narrow(m_$i);
+    }
+//! end
   }
 //! end
 }
 `,
-  "qk_norm_backward.wgsl": `// Gradient of the RMSNorm of queries and keys with respect to its input, in place. With x a row of qkv,
-// g = gradient · (offset + weight) and n = x · rstd:
+  "qk_norm_backward.wgsl": `// Gradient of the RMSNorm of queries and keys with respect to its input, in place, or with OUT into another matrix. With
+// x a row of qkv, g = gradient · (offset + weight) and n = x · rstd:
 //   d_qkv[row] = rstd · (g − n · mean(g · n))
-// The gradient comes rotated back from the gradient of attention, as of what was normed; that of the values stays.
+// The gradient comes rotated back from the gradient of attention, as of what was normed. VALUES is what the forward made
+// of values. That of values that were copied stays. Those that were normed have rows behind those of keys, without a
+// weight. Where the keys were the values, g is the sum of both: they share x and rstd.
 //
-// Shapes: qkv [tokens, ·], f32 or with VEC4 also f16 (QKV), as the forward read it; d_qkv [tokens, ·], f32, with the same
-// columns; weights f32, one row each; rstd f32 [tokens, q_rows + k_rows]. Rows: see qk_norm_rows.wgsl.
+// Shapes: qkv and out [tokens, ·], with the same columns, qkv f32 or with VEC4 also f16 (QKV), as the forward read it;
+// d_qkv [tokens, ·], f32, with the columns of the forward's output; weights f32, one row each; rstd as the forward wrote
+// it. Rows: see qk_norm_rows.wgsl.
 // Idea: bound by memory. A thread keeps what it read of a row, LOADS vectors.
 //! include linear_grid.wgsl
 //! if VEC4
@@ -6477,7 +6520,9 @@ struct Params {
   q_rows: u32, k_rows: u32,
   q_vectors: u32, k_vectors: u32,
   q_column: u32, k_column: u32,
+  v_column: u32,
   pitch: u32,
+  d_pitch: u32,
   rstd_pitch: u32,
   weight_offset: f32,
 }
@@ -6488,7 +6533,12 @@ struct Params {
 //! else
 @group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
 //! end
+//! if OUT
+@group(0) @binding(2) var<storage, read> d_qkv: array<Values>;
+@group(0) @binding(6) var<storage, read_write> out: array<Values>;
+//! else
 @group(0) @binding(2) var<storage, read_write> d_qkv: array<Values>;
+//! end
 @group(0) @binding(3) var<storage, read> q_weight: array<Values>;
 @group(0) @binding(4) var<storage, read> k_weight: array<Values>;
 @group(0) @binding(5) var<storage, read> rstd: array<f32>;
@@ -6496,18 +6546,44 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let count = params.q_rows + params.k_rows;
+  let normed_rows = params.q_rows + params.k_rows;
+//! if VALUES == normed
+  let count = normed_rows + params.k_rows;
+//! else
+  let count = normed_rows;
+//! end
   let item = linear_index(group, groups) * ROWS + thread / ROW_THREADS;
   let known = item < params.tokens * count;
   // The last row stands in for rows that are missing: read, not written.
-  let row = row_of(min(item, params.tokens * count - 1u), count);
+  var row = row_of(min(item, params.tokens * count - 1u), count);
+  var d_at = row.at - row.token * params.pitch;
+//! if VALUES == normed
+  let is_value = row.index >= normed_rows;
+  if (is_value) {
+    let place = d_at - (params.k_column + params.k_rows * row.vectors);
+    row.at += params.v_column - (params.k_column + params.k_rows * row.vectors);
+    d_at = params.v_column + place;
+  }
+//! elif VALUES == keys
+  let is_key = row.index >= params.q_rows;
+  // Queries read some row too, and have no use for it.
+  let values_at = row.token * params.d_pitch + params.v_column + select(0u, d_at - params.k_column, is_key);
+//! end
+  d_at += row.token * params.d_pitch;
   let row_rstd = rstd[row.token * params.rstd_pitch + row.index];
 
 //! unroll i 0 LOADS
   let vector_$i = thread % ROW_THREADS + \${i}u * ROW_THREADS;
   let known_$i = min(vector_$i, row.vectors - 1u);
   let normed_$i = qkv_at(row.at + known_$i) * row_rstd;
-  let gradient_$i = d_qkv[row.at + known_$i] * factor_at(row, known_$i);
+//! if VALUES == normed
+  let gradient_$i = d_qkv[d_at + known_$i] * select(factor_at(row, known_$i), Values(1.0), is_value);
+//! elif VALUES == keys
+  let gradient_$i = d_qkv[d_at + known_$i] * factor_at(row, known_$i) +
+    select(Values(), d_qkv[values_at + known_$i], is_key);
+//! else
+  let gradient_$i = d_qkv[d_at + known_$i] * factor_at(row, known_$i);
+//! end
 //! end
   var sum = 0.0;
 //! unroll i 0 LOADS
@@ -6516,7 +6592,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let mean = row_sum(sum, thread) / f32(row.vectors * WIDTH);
 //! unroll i 0 LOADS
   if (known && vector_$i < row.vectors) {
-    d_qkv[row.at + vector_$i] = row_rstd * (gradient_$i - normed_$i * mean);
+//! if OUT
+    out[row.at + vector_$i] = row_rstd * (gradient_$i - normed_$i * mean);
+//! else
+    d_qkv[d_at + vector_$i] = row_rstd * (gradient_$i - normed_$i * mean);
+//! end
   }
 //! end
 }
@@ -6605,6 +6685,7 @@ struct Params {
   cols: u32,
   column: u32,
   pitch: u32,
+  d_pitch: u32,
   first_row: u32,
   rstd_pitch: u32,
   chunk_rows: u32,
@@ -6628,8 +6709,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
   for (var row = first; row < last; row++) {
     let token = row / params.rows_per_token;
     let index = row % params.rows_per_token;
-    let at = token * params.pitch + params.column + index * params.cols + c;
-    sum += d_qkv[at] * qkv[at] * rstd[token * params.rstd_pitch + params.first_row + index];
+    let place = params.column + index * params.cols + c;
+    sum += d_qkv[token * params.d_pitch + place] * qkv[token * params.pitch + place] * rstd[token * params.rstd_pitch + params.first_row + index];
   }
   partials[group.y * params.partials_pitch + c] = sum;
 }
@@ -7462,6 +7543,27 @@ fn saturated_halves(value: vec4<f32>) -> vec2<u32> {
   let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
   let inside = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
   return vec2<u32>(pack2x16float(inside.xy), pack2x16float(inside.zw));
+}
+`,
+  "scale.wgsl": `// Rows times a number of the model, in place: values *= factor.
+//
+// Shapes: values f32 [rows, cols], by rows with a pitch; factor f32 [1]. Memory-bound; one thread per vec4, up to the
+// pitch, whose zeros stay.
+//! include linear_grid.wgsl
+
+struct Params {
+  vectors: u32, // vec4s in the matrix, those up to the pitch included
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> values: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> factor: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let at = linear_index(group, groups) * THREADS + thread;
+  if (at < params.vectors) { values[at] *= factor[0]; }
 }
 `,
   "silu.wgsl": `// The gate of SwiGLU, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.

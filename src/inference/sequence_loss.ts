@@ -83,7 +83,7 @@ export async function lossAndGradients(
   const losses = new Float32Array(await device.read(network.rowLoss)).subarray(0, rows);
   const gradients = new Map<string, Float32Array<ArrayBuffer>>();
   for (const [name, dense] of network.dense) {
-    gradients.set(name, await readNamed(device, dense, "gradient"));
+    if (dense.gradient) gradients.set(name, await readNamed(device, dense, "gradient"));
   }
   for (const linear of network.linears()) {
     for (const [index, part] of linear.spec.parts.entries()) {

@@ -7,12 +7,13 @@
  * @module
  */
 
-import { ELEMENT_BYTES, type Matrix, pitchOf } from "../gpu/buffers.ts";
+import { type Matrix, matrixBytes, pitchOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { qkNormRows } from "../kernels/attention/qk_norm.ts";
 import type { DenseType } from "../layers/method.ts";
-import { blockSpecs } from "./block_specs.ts";
+import { blockSpecs, qkvColumns, valueForm, widthOf } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
+import type { LayerPlan } from "./plan.ts";
 
 /** What a network's memory must serve. */
 export interface ActivationMode {
@@ -40,6 +41,8 @@ const PASSING_BACKWARD = [
   "dGateUp",
   "dAttended",
   "dQkv",
+  // The gradient of the output of the qkv layer, where that has no values.
+  "dProjected",
   "dFinal",
 ] as const;
 
@@ -52,67 +55,95 @@ export type ActivationName =
 /** In which type activations are kept, null for none at all; f32 where nothing is said. */
 export type ActivationTypes = Readonly<Partial<Record<ActivationName, DenseType | null>>>;
 
-/** One line of the plan: `copies` matrices [tokens, cols]. */
+/** One line of the plan: a matrix [tokens, cols] at least. */
 export interface PlannedActivation {
   name: ActivationName;
+  /** Those of the widest layer that has it. */
   cols: number;
-  copies: number;
   type: DenseType;
+  /** The columns that each layer has in it, by its index. */
+  layers: ReadonlyMap<number, number>;
+  /** Whether each layer has one of its own. */
+  kept: boolean;
 }
 
-/**
- * Lists every activation of a network whose layers want them in these types. All layers have the
- * sizes of the first: see `support.ts`.
- */
+/** The columns of an activation in a layer. */
+interface Columns {
+  cols: number;
+  /**
+   * How what is beside each other in them is laid out: layers that share memory must leave the same
+   * columns zero.
+   */
+  layout: string;
+}
+
+/** Lists every activation of a network whose layers want them in these types. */
 export function planActivations(
   { plan: { hiddenSize, layers } }: Pick<ModelConfig, "plan">,
   mode: ActivationMode,
   types: ActivationTypes,
 ): PlannedActivation[] {
-  const { attention: { heads, headDim }, mlp } = layers[0];
-  const { qkv, gateUp } = blockSpecs(layers[0], hiddenSize, 0);
-  const qkNorm = layers.find(({ attention }) => attention.qkNorm)?.attention.qkNorm;
-  const queries = heads * headDim;
-  const widths: Record<ActivationName, number> = {
-    input: hiddenSize,
-    qkv: qkv.width,
-    attended: queries,
-    postAttention: hiddenSize,
-    gateUp: gateUp.width,
-    logSumExp: heads,
-    attentionBranch: hiddenSize,
-    mlpBranch: hiddenSize,
-    normed: hiddenSize,
-    rotated: qkv.width,
-    qkRstd: qkNorm ? qkNormRows(qkNorm.over, layers[0].attention) : 0,
-    hidden: mlp.width,
-    final: hiddenSize,
-    dResidual: hiddenSize,
-    dNormed: hiddenSize,
-    dHidden: mlp.width,
-    dGateUp: gateUp.width,
-    dAttended: queries,
-    dQkv: qkv.width,
-    dFinal: hiddenSize,
-  };
-  const each = mode.training && !mode.checkpointing ? layers.length : 1;
-  const lines = (name: ActivationName, copies: number): PlannedActivation[] => {
+  const columns = layers.map((layer) => columnsOf(layer, hiddenSize));
+  const stream = { cols: hiddenSize, layout: "" };
+  const lines = (name: ActivationName, kept: boolean): PlannedActivation[] => {
     const { [name]: type = "f32" } = types;
-    return type === null ? [] : [{ name, cols: widths[name], copies, type }];
-  };
-  return [
+    if (type === null) return [];
+    const of = (layer: number) => columns[layer]?.[name] ?? stream;
     // The output of the last block is one more input: that of the final norm.
-    ...KEPT.flatMap((name) =>
-      lines(name, name === "input" && mode.training ? layers.length + 1 : each)
-    ),
-    ...PASSING.flatMap((name) => lines(name, 1)),
-    ...(mode.training ? PASSING_BACKWARD.flatMap((name) => lines(name, 1)) : []),
+    const count = layers.length + (name === "input" ? 1 : 0);
+    const having = Array.from({ length: count }, (_, layer) => layer)
+      .filter((layer) => of(layer).cols > 0);
+    const groups = Map.groupBy(having, (layer) => kept ? layer : of(layer).layout);
+    return [...groups.values()].map((group) => {
+      const cols = new Map(group.map((layer) => [layer, of(layer).cols]));
+      return { name, cols: Math.max(...cols.values()), type, layers: cols, kept };
+    });
+  };
+  const each = mode.training && !mode.checkpointing;
+  return [
+    ...KEPT.flatMap((name) => lines(name, name === "input" ? mode.training : each)),
+    ...PASSING.flatMap((name) => lines(name, false)),
+    ...(mode.training ? PASSING_BACKWARD.flatMap((name) => lines(name, false)) : []),
   ];
 }
 
-/** Bytes of a planned activation, all copies. */
-export function activationBytes({ cols, copies, type }: PlannedActivation, tokens: number): number {
-  return copies * tokens * pitchOf(cols) * ELEMENT_BYTES[type];
+/** The columns of the activations of a layer, those of the stream left out. */
+function columnsOf(
+  layer: LayerPlan,
+  hiddenSize: number,
+): Partial<Record<ActivationName, Columns>> {
+  const { attention, mlp, tensors } = layer;
+  const { heads, headDim, qkNorm } = attention;
+  const { qkv, gateUp } = blockSpecs(layer, hiddenSize, 0);
+  const columns = (...parts: number[]) => (cols: number): Columns => ({
+    cols,
+    layout: parts.every((part) => part % 16 === 0) ? "whole" : `${parts}`,
+  });
+  const places = qkvColumns(attention);
+  const attended = columns(...places.map(({ rows }) => rows))(widthOf(places));
+  const projected = columns(...qkv.parts.map(({ rows }) => rows))(qkv.width);
+  const merged = columns(mlp.width)(gateUp.width);
+  const [queries, hidden] = [heads * headDim, mlp.width].map((cols) => columns(cols)(cols));
+  const statistics = qkNorm ? qkNormRows({ ...attention, ...qkNorm, values: valueForm(layer) }) : 0;
+  return {
+    qkv: projected,
+    attended: queries,
+    gateUp: merged,
+    logSumExp: columns(heads)(heads),
+    rotated: attended,
+    qkRstd: columns(statistics)(statistics),
+    hidden,
+    dHidden: hidden,
+    dGateUp: merged,
+    dAttended: queries,
+    dQkv: attended,
+    dProjected: tensors.v ? columns()(0) : projected,
+  };
+}
+
+/** Bytes of a planned activation. */
+export function activationBytes({ cols, type }: PlannedActivation, tokens: number): number {
+  return matrixBytes(tokens, pitchOf(cols), type);
 }
 
 /** The allocated activations of a network, in the types that its layers want. */
@@ -120,7 +151,7 @@ export class Activations implements Disposable {
   readonly mode: ActivationMode;
   #device: Device;
   #config: ModelConfig;
-  #matrices = new Map<ActivationName, Matrix[]>();
+  readonly #matrices = new Map<ActivationName, AllocatedActivation>();
 
   constructor(
     device: Device,
@@ -142,33 +173,49 @@ export class Activations implements Disposable {
   /** Frees the activations that are not wanted any more, and makes those that are wanted now. */
   fit(types: ActivationTypes): void {
     const plan = planActivations(this.#config, this.mode, types);
-    for (const [name, matrices] of this.#matrices) {
-      if (plan.some((line) => line.name === name && line.type === matrices[0].type)) continue;
-      this.#device.free(...matrices);
-      this.#matrices.delete(name);
+    for (const [name, { type }] of this.#matrices) {
+      if (!plan.some((line) => line.name === name && line.type === type)) this.#free(name);
     }
-    for (const line of plan) if (!this.#matrices.has(line.name)) this.#allocate(line);
+    const missing = plan.filter(({ name }) => !this.#matrices.has(name));
+    for (const line of missing) this.#allocate(line);
   }
 
-  #allocate({ name, cols, copies, type }: PlannedActivation): void {
-    const matrices: Matrix[] = [];
-    this.#matrices.set(name, matrices);
-    for (let i = 0; i < copies; i++) {
-      const label = copies > 1 ? `${name} ${i}` : name;
-      matrices.push(this.#device.matrix(this.mode.tokens, cols, type, label));
+  #allocate({ name, cols, type, layers, kept }: PlannedActivation): void {
+    const allocated = this.#matrices.get(name) ?? { type, owned: [], ofLayer: [] };
+    this.#matrices.set(name, allocated);
+    const label = kept ? `${name} ${[...layers.keys()]}` : name;
+    const { tokens } = this.mode;
+    const matrix = this.#device.matrix(tokens, cols, type, label);
+    allocated.owned.push(matrix);
+    for (const [layer, cols] of layers) {
+      const pitch = pitchOf(cols);
+      const size = matrixBytes(tokens, pitch, type);
+      allocated.ofLayer[layer] = { ...matrix, cols, pitch, size };
     }
   }
 
-  /** The first `rows` rows of an activation; of block `layer` where each block has its own. */
+  #free(name: ActivationName): void {
+    this.#device.free(...this.#matrices.get(name)!.owned);
+    this.#matrices.delete(name);
+  }
+
+  /** The first `rows` rows of an activation of block `layer`, with the columns that it has there. */
   get(name: ActivationName, rows: number, layer = 0): Matrix {
-    const copies = this.#matrices.get(name);
-    if (!copies) throw new TypeError(`Activation "${name}" is not part of this plan`);
-    const matrix = copies[copies.length === 1 ? 0 : layer];
+    const matrix = this.#matrices.get(name)?.ofLayer[layer];
+    if (!matrix) throw new TypeError(`Activation "${name}" is not part of this plan`);
     const size = matrix.size / matrix.rows * rows;
     return { ...matrix, rows, size };
   }
 
   [Symbol.dispose](): void {
-    for (const copies of this.#matrices.values()) this.#device.free(...copies);
+    for (const name of this.#matrices.keys()) this.#free(name);
   }
+}
+
+/** An activation in memory. */
+interface AllocatedActivation {
+  type: DenseType;
+  owned: Matrix[];
+  /** What each layer sees of them. */
+  ofLayer: Matrix[];
 }

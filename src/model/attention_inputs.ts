@@ -21,7 +21,7 @@ import type { AttentionHeads, AttentionScores } from "../kernels/attention/shape
 import type { DenseWeight } from "../layers/method.ts";
 import type { RowOrder } from "../layers/row_order.ts";
 import type { Activations } from "./activations.ts";
-import { qkvColumns as placesOfQkv } from "./block_specs.ts";
+import { qkvColumns as placesOfQkv, valueForm } from "./block_specs.ts";
 import { headOrder, rowIn } from "./head_order.ts";
 import type { AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
 import { type Rotation, scoreScale } from "./rope_buffers.ts";
@@ -103,10 +103,11 @@ export function attentionInputs(pass: InputPass, block: InputLayers, layer: numb
   const rotation = anglesOf(block, tokens);
   const qkv = qkvColumns(block, activations.get("qkv", rows, layer));
   if (norm) {
-    const output = activations.get("rotated", rows);
-    const rstd = activations.mode.training ? activations.get("qkRstd", rows) : null;
+    const output = activations.get("rotated", rows, layer);
+    const rstd = activations.mode.training ? activations.get("qkRstd", rows, layer) : null;
     const { eps } = norm.plan;
-    qkNorm(program, { ...qkv, ...weightsOf(norm), eps, rotation, output, rstd });
+    const values = valueForm(block.plan);
+    qkNorm(program, { ...qkv, ...weightsOf(norm), values, eps, rotation, output, rstd });
     return qkvColumns(block, output);
   }
   const { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim } = qkv;
@@ -126,28 +127,43 @@ export function attentionInputsAgain(
   const { activations, rows } = pass;
   if (!block.qkNorm) return qkvColumns(block, activations.get("qkv", rows, layer));
   if (!activations.mode.checkpointing) return attentionInputs(pass, block, layer);
-  return qkvColumns(block, activations.get("rotated", rows));
+  return qkvColumns(block, activations.get("rotated", rows, layer));
 }
 
 /**
- * Records the gradients of the norms: of their weights, where these are trained, and of q and k.
- * Activation `dQkv` holds the gradient before rotation, and then that of the output of the qkv layer.
+ * Records the gradients of the norms: of their weights, where these are trained, and of q, k and v.
+ * Activation `dQkv` holds the gradient before rotation.
+ *
+ * @returns that of the output of the qkv layer.
  */
-export function attentionInputGradients(pass: InputPass, block: InputLayers, layer: number): void {
+export function attentionInputGradients(
+  pass: InputPass,
+  block: InputLayers,
+  layer: number,
+): Matrix {
   const { qkNorm: norm } = block;
-  if (!norm) return;
   const { program, activations, rows } = pass;
+  const dQkv = activations.get("dQkv", rows, layer);
+  if (!norm) return dQkv;
+  const values = valueForm(block.plan);
   const io = {
     ...qkvColumns(block, activations.get("qkv", rows, layer)),
-    rstd: activations.get("qkRstd", rows),
-    dQkv: activations.get("dQkv", rows),
+    values,
+    rstd: activations.get("qkRstd", rows, layer),
+    dQkv,
   };
   if (norm.q.gradient && norm.k.gradient) {
     const { over } = norm.plan;
     const [dQWeight, dKWeight] = [asVector(norm.q.gradient()), asVector(norm.k.gradient())];
     qkNormWeightGradient(program, { ...io, over, dQWeight, dKWeight });
   }
-  qkNormBackward(program, { ...io, ...weightsOf(norm) });
+  if (values !== "keys") {
+    qkNormBackward(program, { ...io, ...weightsOf(norm) });
+    return dQkv;
+  }
+  const out = activations.get("dProjected", rows, layer);
+  qkNormBackward(program, { ...io, ...weightsOf(norm), out });
+  return out;
 }
 
 function weightsOf({ plan: { over, weightOffset }, q, k }: QkNorm) {

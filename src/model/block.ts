@@ -28,13 +28,14 @@
  * @module
  */
 
-import { type Matrix, rowsOf } from "../gpu/buffers.ts";
+import { asVector, type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
 import { rotate } from "../kernels/rows/rotation.ts";
+import { scale } from "../kernels/rows/scale.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
-import type { Linear } from "../layers/method.ts";
+import type { DenseWeight, Linear } from "../layers/method.ts";
 import type { ActivationName, Activations } from "./activations.ts";
 import {
   anglesOf,
@@ -72,6 +73,8 @@ export interface Block {
   o: Linear;
   gateUp: Linear;
   down: Linear;
+  /** f32 [1]: factor of the block's output, where the plan has one. */
+  outputScale: DenseWeight | null;
 }
 
 /** What all blocks of a pass share. */
@@ -146,7 +149,13 @@ function forwardFromGateUp(pass: Pass, block: Block, layer: number): void {
     swiglu(program, { gateUp, activation, output: down.input, quantized: down.codes });
     const sum = get("input", layer + 1);
     joinStream(program, branchEnds(block, get).mlp, down, { stream, sum, next: null });
+    scaleOutput(program, block, sum);
   });
+}
+
+/** Records the factor of a block's output; that of its gradient is the same. */
+function scaleOutput(program: Program, { outputScale }: Block, values: Matrix): void {
+  if (outputScale) scale(program, { values, factor: asVector(outputScale.value()) });
 }
 
 /** Gives an activation: of this layer, or of another one. */
@@ -193,7 +202,7 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
 
 /** The linear layer whose output a block adds to the stream as it is, if there is one. */
 export function gradientTaker(block: Block | undefined): Linear | null {
-  return block && !block.norms.mlpOut ? block.down : null;
+  return block && !block.norms.mlpOut && !block.outputScale ? block.down : null;
 }
 
 /** Options of {@linkcode blockBackward}. */
@@ -230,8 +239,9 @@ export function blockBackward(
   }
   const [starts, ends] = [branchStarts(block, get), branchEnds(block, get)];
 
+  scaleOutput(program, block, get("dResidual"));
   const dDown = branchGradient(pass, ends.mlp, outputCodes);
-  const down = inputAgain(block.down, pass, "hidden", ({ input, codes }) => {
+  const down = inputAgain(block.down, pass.rows, () => get("hidden"), ({ input, codes }) => {
     swiglu(program, { gateUp: get("gateUp"), activation, output: input, quantized: codes });
   });
   block.down.backward(program, { ...dDown, ...down, dInput: get("dHidden") });
@@ -268,10 +278,10 @@ export function blockBackward(
     dK: gradient.k,
     dV: gradient.v,
   });
-  attentionInputGradients(pass, block, layer);
+  const dProjected = attentionInputGradients(pass, block, layer);
   const qkv = branchInputAgain(pass, starts.attention);
   block.qkv.backward(program, {
-    dOutput: get("dQkv"),
+    dOutput: dProjected,
     codes: null,
     ...qkv,
     dInput: needsInputGradient ? get("dNormed") : null,

@@ -52,6 +52,12 @@ export function qkvColumns({ heads, kvHeads, headDim }: AttentionPlan): Place[] 
   return placesOf([heads * headDim, kvHeads * headDim, kvHeads * headDim]);
 }
 
+/** What becomes of the values of a layer on the way to attention. */
+export function valueForm({ attention, tensors }: LayerPlan): "copied" | "normed" | "keys" {
+  if (!attention.qkNorm?.values) return "copied";
+  return tensors.v ? "normed" : "keys";
+}
+
 /** The columns of a matrix of such places. */
 export function widthOf(places: readonly Place[]): number {
   const { start, rows } = places.at(-1)!;

@@ -186,7 +186,7 @@ export function firstLayers(config: ModelConfig, count: number): ModelConfig {
   return { ...config, numLayers: layers.length, plan: { ...config.plan, layers } };
 }
 
-/** What a plan says in one number each. All layers have the same sizes: see `support.ts`. */
+/** What a plan says in one number each: of layers that differ in size, the first one's. */
 function sizesOf({ vocabSize, hiddenSize, layers, finalNorm, head }: ModelPlan) {
   const [{ attention: { heads, kvHeads, headDim }, mlp }] = layers;
   const rope = layers.map(({ attention }) => attention.rope).findLast((rope) => rope !== null);

@@ -19,6 +19,8 @@ export interface LayerMakers {
   norm: (plan: NormPlan) => Norm;
   /** Makes a weight of one row, with its elements in an order if it has one. */
   dense: (name: string, cols: number, order?: RowOrder) => DenseWeight;
+  /** Makes a number of the model that no method trains. */
+  constant: (name: string) => DenseWeight;
   ropeBuffers: RopeBuffers;
 }
 
@@ -26,7 +28,7 @@ export interface LayerMakers {
 export function makeBlock(
   plan: LayerPlan,
   specs: BlockSpecs,
-  { layers, norm, dense, ropeBuffers }: LayerMakers,
+  { layers, norm, dense, constant, ropeBuffers }: LayerMakers,
 ): Block {
   const normAt = (at: keyof LayerPlan["norms"]) => plan.norms[at] && norm(plan.norms[at]);
   const attentionIn = normAt("attentionIn");
@@ -39,5 +41,6 @@ export function makeBlock(
   const gateUp = layers.linear(specs.gateUp);
   const down = layers.linear(specs.down);
   const norms = { attentionIn, attentionOut, mlpIn, mlpOut: normAt("mlpOut") };
-  return { plan, norms, qkv, qkNorm, rotation, o, gateUp, down };
+  const outputScale = plan.outputScale === undefined ? null : constant(plan.outputScale);
+  return { plan, norms, qkv, qkNorm, rotation, o, gateUp, down, outputScale };
 }

@@ -13,6 +13,7 @@ import { loadBias } from "../layers/bias.ts";
 import { readTensor } from "../layers/load.ts";
 import { loadDense, type NamedDense, readNamed } from "../layers/named_dense.ts";
 import { Parameters } from "../layers/parameters.ts";
+import { FrozenDense } from "../layers/storage/frozen_dense.ts";
 import type { RowOrder } from "../layers/row_order.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
@@ -61,6 +62,7 @@ export class Network implements passes.Decoder, Disposable {
   readonly finalNorm: Norm;
   readonly head: LmHead;
   readonly #ropeBuffers: RopeBuffers;
+  readonly #constants: FrozenDense;
   #activations: Activations | null = null;
   #tokens: TokenBuffers | null = null;
   #rowLoss: Vector | null = null;
@@ -76,6 +78,7 @@ export class Network implements passes.Decoder, Disposable {
     this.method = method;
     this.parameters = new Parameters(device);
     this.#ropeBuffers = new RopeBuffers(device);
+    this.#constants = new FrozenDense(device, "f32");
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
     const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
     const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
@@ -87,7 +90,9 @@ export class Network implements passes.Decoder, Disposable {
     const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);
     const dense: LayerMakers["dense"] = (name, ...of) => this.#dense(name, 1, ...of);
-    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], { ...block, norm, dense }));
+    const constant = (name: string) => this.#known(name, 1, 1, this.#constants.make(name, 1, 1));
+    const makers = { ...block, norm, dense, constant };
+    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], makers));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     this.head = new LmHead(
@@ -246,6 +251,7 @@ export class Network implements passes.Decoder, Disposable {
     this.release();
     for (const linear of this.linears()) linear.free();
     this.layers.free();
+    this.#constants.free();
     this.parameters[Symbol.dispose]();
     this.#ropeBuffers.free();
   }
@@ -268,7 +274,17 @@ export class Network implements passes.Decoder, Disposable {
   }
 
   #dense(name: string, rows: number, cols: number, order?: RowOrder): DenseWeight {
-    const weight = { ...this.layers.dense(name, rows, cols), rows, cols, order };
+    return this.#known(name, rows, cols, this.layers.dense(name, rows, cols), order);
+  }
+
+  #known(
+    name: string,
+    rows: number,
+    cols: number,
+    dense: DenseWeight,
+    order?: RowOrder,
+  ): DenseWeight {
+    const weight = { ...dense, rows, cols, order };
     this.dense.set(name, weight);
     return weight;
   }

@@ -46,10 +46,10 @@ const LIMITS: readonly Limit[] = [
     remedy: "choose a model whose layers all have keys and values of their own",
   },
   {
-    asks: inLayers(({ tensors, outputScale }) => !tensors.v || outputScale !== undefined),
-    fields: ["model_type"],
-    wanted: "that of a model whose values are projected and whose blocks are not scaled",
-    remedy: "choose such a model",
+    asks: inLayers(({ attention, tensors }) => !tensors.v && !attention.qkNorm?.values),
+    fields: ["attention_k_eq_v"],
+    wanted: "false",
+    remedy: "choose a model whose values have a projection, or are normed",
   },
   {
     asks: ({ layers }) => longContexts(layers).length > 1,
@@ -78,13 +78,6 @@ const LIMITS: readonly Limit[] = [
     wanted: "that of a model with RMSNorm",
     remedy: "choose such a model",
   },
-  {
-    // The activations of a step are planned once for all layers.
-    asks: ({ layers }) => layers.some((layer) => sizes(layer) !== sizes(layers[0])),
-    fields: ["model_type"],
-    wanted: "that of a model whose layers have the same sizes",
-    remedy: "choose such a model",
-  },
 ];
 
 /**
@@ -98,16 +91,15 @@ export function expectSupported(plan: ModelPlan, fields: JsonFields): void {
     if (!asks(plan)) continue;
     throw fields.error(names.find((name) => fields.has(name)) ?? names[0], wanted, remedy);
   }
-  const { headDim } = plan.layers[0].attention;
-  if (headDim % 2 !== 0 || headDim < HEAD_DIM.min || headDim > HEAD_DIM.max) {
+  const sizes = plan.layers.map(({ attention: { headDim } }) => headDim);
+  const headDim = sizes.find((size) =>
+    size % 2 !== 0 || size < HEAD_DIM.min || size > HEAD_DIM.max
+  );
+  if (headDim !== undefined) {
     throw new ModelError(
       `The head size in ${fields.where} (head_dim, or hidden_size / num_attention_heads) must be ` +
         `even and from ${HEAD_DIM.min} to ${HEAD_DIM.max}: found ${headDim}; choose a model with ` +
         `such heads`,
     );
   }
-}
-
-function sizes({ attention: { heads, kvHeads, headDim }, mlp: { width } }: LayerPlan): string {
-  return `${heads} ${kvHeads} ${headDim} ${width}`;
 }

@@ -25,6 +25,7 @@ import {
 } from "../../src/kernels/attention/qk_norm.ts";
 import { addColumnSums } from "../../src/kernels/rows/column_sums.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
+import { scale } from "../../src/kernels/rows/scale.ts";
 import { softCap } from "../../src/kernels/rows/soft_cap.ts";
 import { widen } from "../../src/kernels/rows/widen.ts";
 import { planMemory } from "../../src/train/memory.ts";
@@ -97,6 +98,12 @@ function recordCap(device: Device): void {
   softCap(new Program(device), { values: device.matrix(5, 7, "f32", "logits"), cap: 30 });
 }
 
+/** Records what multiplies by a number of the model, which the tiny one has none of. */
+function recordScale(device: Device): void {
+  const factor = device.vector(1, "f32", "factor");
+  scale(new Program(device), { values: device.matrix(5, 7, "f32", "stream"), factor });
+}
+
 /** Records attention of wide heads in f16, which the tiny model has none of. */
 function recordWideHeads(device: Device): void {
   if (!device.hasF16 || device.matrixConfigs.length > 0) return;
@@ -160,6 +167,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     recordBiasGradient(device);
     recordAdding(device);
     recordCap(device);
+    recordScale(device);
     recordWideHeads(device);
     recordQkNorms(device);
   });

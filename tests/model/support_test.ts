@@ -47,7 +47,6 @@ function withNorms(change: Partial<Record<keyof LayerPlan["norms"], NormPlan | n
 }
 
 Deno.test("a plan that asks for what no kernel computes is refused, whichever family made it", () => {
-  const { attention } = plan.layers[2];
   const cases: [string, ModelPlan, field: string][] = [
     ["two original contexts", {
       ...plan,
@@ -64,9 +63,14 @@ Deno.test("a plan that asks for what no kernel computes is refused, whichever fa
     ["parallel branches", withLayer(() => ({ parallel: true })), "model_type"],
     ["LayerNorm", withNorms({ mlpIn: { ...plan.finalNorm, kind: "layer" } }), "model_type"],
     [
-      "a layer of other heads",
-      withLayer(() => ({ attention: { ...attention, kvHeads: 4 } })),
-      "model_type",
+      "keys that are values as they are",
+      withLayer(({ tensors: { v: _, ...tensors } }) => ({ tensors })),
+      "attention_k_eq_v",
+    ],
+    [
+      "keys and values of another layer",
+      withAttention({ sharedWith: 0 }),
+      "num_kv_shared_layers",
     ],
   ];
   const fields = new JsonFields({ model_type: "another" }, '"config.json"');

@@ -134,3 +134,18 @@ Deno.test("norms behind branches, whose outputs are kept, are predicted", () =>
     "lora": METHODS.lora,
     "full": METHODS.full,
   }, SANDWICH));
+
+Deno.test("layers of several sizes are predicted", () =>
+  expectPredicted({
+    "falqon in int8": METHODS["falqon in int8"],
+    "lora": METHODS.lora,
+    "full": METHODS.full,
+  }, {
+    model_type: "gemma4_text",
+    layer_types: ["sliding_attention", "full_attention"],
+    sliding_window: 7,
+    global_head_dim: 14,
+    num_global_key_value_heads: 1,
+    attention_k_eq_v: true,
+    hidden_size_per_layer_input: 0,
+  }));

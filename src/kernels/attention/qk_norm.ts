@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Matrix, Vector } from "../../gpu/buffers.ts";
+import type { ColumnBlock, Matrix, Vector } from "../../gpu/buffers.ts";
 import { ELEMENT_BYTES } from "../../gpu/buffers.ts";
 import { linearGrid, type Program } from "../../gpu/program.ts";
 import { expectMatrix, expectVector } from "../shapes.ts";
@@ -18,7 +18,6 @@ import {
   checkOneMatrix,
   QKV_TYPES,
 } from "./shapes.ts";
-import type { AttentionInputs } from "./shapes.ts";
 
 /** Threads of a workgroup, and of a row at most. */
 const THREADS = { head: 128, width: 256 } as const;
@@ -38,25 +37,41 @@ export interface QkNormWeights {
   weightOffset?: 0 | 1;
 }
 
+/** What becomes of values beside queries and keys. */
+export interface QkNormValues {
+  /**
+   * They are copied, which is the default; or each head of them is normed, without a weight, only where
+   * heads of queries and keys are. Or there are none, and keys, normed without a weight, are the values.
+   */
+  values?: "copied" | "normed" | "keys";
+}
+
 /** Operands and options of {@linkcode qkNorm}. */
-export interface QkNormOptions
-  extends AttentionHeads, QkNormWeights, Pick<AttentionInputs, "q" | "k" | "v"> {
+export interface QkNormOptions extends AttentionHeads, QkNormWeights, QkNormValues {
+  /** [tokens, heads · headDim]. */
+  q: ColumnBlock;
+  /** [tokens, kvHeads · headDim]. */
+  k: ColumnBlock;
+  /** [tokens, kvHeads · headDim]. Where keys are the values: their columns of the output. */
+  v: ColumnBlock;
   /** Added to the mean square. */
   eps: number;
   /** The angles by which queries and keys are rotated then; null for not at all. */
   rotation: RopeAngles | null;
   /**
-   * Of the shape and type of the matrix of q, k and v: receives them in the same columns, v as it
-   * is. Other columns are not touched.
+   * Of the shape and type of the matrix of q, k and v, or wider where that has no v: receives them in
+   * the same columns. Other columns are not touched.
    */
   output: Matrix;
   /** f32 [tokens, {@linkcode qkNormRows}]: receives 1 / sqrt(mean square + eps), for the gradients. */
   rstd: Matrix | null;
 }
 
-/** Rows of queries and keys that are normed of each token. */
-export function qkNormRows(over: "head" | "width", { heads, kvHeads }: AttentionHeads): number {
-  return over === "head" ? heads + kvHeads : 2;
+/** Rows that are normed of each token, those whose statistics are kept. */
+export function qkNormRows(
+  { over, values, heads, kvHeads }: AttentionHeads & QkNormValues & Pick<QkNormWeights, "over">,
+): number {
+  return over === "head" ? heads + (values === "normed" ? 2 : 1) * kvHeads : 2;
 }
 
 /**
@@ -64,20 +79,19 @@ export function qkNormRows(over: "head" | "width", { heads, kvHeads }: Attention
  * and v are columns of one matrix, f32 or, where `rotatesF16` says so, f16.
  */
 export function qkNorm(program: Program, options: QkNormOptions): void {
-  const { q, k, v, kvHeads, headDim, eps, rotation, output, rstd } = options;
+  const { q, k, v, headDim, eps, rotation, output, rstd, values = "copied" } = options;
   const shape = checkRows("qkNorm", options);
   const { rows: tokens, cols, type } = q.matrix;
-  checkBlock("qkNorm", "v", v, tokens, kvHeads * headDim, [type]);
-  checkOneMatrix("qkNorm", { q, k, v });
-  expectMatrix("qkNorm", "output", output, { rows: tokens, cols, types: [type] });
-  const statistics = { rows: tokens, cols: qkNormRows(options.over, options) };
-  if (rstd) expectMatrix("qkNorm", "rstd", rstd, statistics);
+  checkValues("qkNorm", options, output);
+  const outputCols = values === "keys" ? output.cols : cols;
+  expectMatrix("qkNorm", "output", output, { rows: tokens, cols: outputCols, types: [type] });
+  if (rstd) expectMatrix("qkNorm", "rstd", rstd, { rows: tokens, cols: qkNormRows(options) });
   if (rotation) checkAngles("qkNorm", rotation, tokens, headDim);
   if (tokens === 0) return;
   // A thread takes vectors in pairs.
   const vec4 = suitsVec4(headDim, [q.column, k.column, v.column]);
   if (type !== "f32" && !vec4) throw new TypeError(`qkNorm: q is ${type}, not f32`);
-  const { constants, params, grid } = shape.call(vec4, 2, kvHeads * headDim);
+  const { constants, params, grid } = shape.call(vec4, 2, values === "keys" ? 0 : v.cols);
   const width = vec4 ? 4 : 1;
   program.dispatch(
     program.device.kernel("qk_norm", {
@@ -97,6 +111,7 @@ export function qkNorm(program: Program, options: QkNormOptions): void {
     {
       ...params,
       v_column: v.column / width,
+      out_pitch: output.pitch / width,
       half: headDim / 2 / width,
       rstd_pitch: rstd?.pitch ?? 0,
       eps,
@@ -108,29 +123,53 @@ export function qkNorm(program: Program, options: QkNormOptions): void {
 
 /** Operands and options of {@linkcode qkNormBackward}. */
 export interface QkNormBackwardOptions
-  extends AttentionHeads, QkNormWeights, Pick<AttentionInputs, "q" | "k"> {
+  extends Omit<QkNormOptions, "eps" | "rotation" | "output" | "rstd"> {
   /** What the forward kept. */
   rstd: Matrix;
   /**
-   * f32, with the columns of the matrix of q and k: the gradient of what was normed, which becomes
-   * that of q and k. `attentionBackward` writes it, rotated back.
+   * f32, with the columns of the forward's output: the gradient of what was normed, which becomes
+   * that of q, k and v. `attentionBackward` writes it, rotated back.
    */
   dQkv: Matrix;
+  /**
+   * f32, with the columns of the matrix of q and k: receives the gradient where keys were the values, in
+   * place of `dQkv`.
+   */
+  out?: Matrix;
 }
 
-/** Records the gradient of {@linkcode qkNorm} with respect to q and k, in place. */
+/** Records the gradient of {@linkcode qkNorm} with respect to q, k and v. */
 export function qkNormBackward(program: Program, options: QkNormBackwardOptions): void {
-  const { q, k, qWeight, kWeight, rstd, dQkv } = options;
+  const { q, k, v, qWeight, kWeight, rstd, dQkv, out, values = "copied" } = options;
   const shape = checkBackward("qkNormBackward", options);
-  const { rows: tokens, type } = q.matrix;
+  const { rows: tokens, cols, type } = q.matrix;
+  if ((values === "keys") !== (out !== undefined)) {
+    throw new TypeError(
+      `qkNormBackward: out is ${out ? "given" : "missing"} with ${values} values`,
+    );
+  }
+  if (out) expectMatrix("qkNormBackward", "out", out, { rows: tokens, cols });
   if (tokens === 0) return;
-  const vec4 = suitsVec4(options.headDim, [q.column, k.column]);
+  const vec4 = suitsVec4(options.headDim, [q.column, k.column, v.column]);
   if (type !== "f32" && !vec4) throw new TypeError(`qkNormBackward: q is ${type}, not f32`);
-  const { constants, params, grid } = shape.call(vec4, 1, 0);
+  const { constants, params, grid } = shape.call(vec4, 1, values === "normed" ? v.cols : 0);
+  const width = vec4 ? 4 : 1;
   program.dispatch(
-    program.device.kernel("qk_norm_backward", constants),
-    { qkv: q.matrix, d_qkv: dQkv, q_weight: qWeight, k_weight: kWeight, rstd },
-    { ...params, rstd_pitch: rstd.pitch },
+    program.device.kernel("qk_norm_backward", { ...constants, OUT: out !== undefined }),
+    {
+      qkv: q.matrix,
+      d_qkv: dQkv,
+      q_weight: qWeight,
+      k_weight: kWeight,
+      rstd,
+      ...(out && { out }),
+    },
+    {
+      ...params,
+      v_column: v.column / width,
+      d_pitch: dQkv.pitch / width,
+      rstd_pitch: rstd.pitch,
+    },
     grid,
     { bytes: (8 + ELEMENT_BYTES[type]) * tokens * (q.cols + k.cols), label: shape.label },
   );
@@ -205,6 +244,7 @@ function recordWeightGradient(
       cols,
       column,
       pitch: qkv.pitch,
+      d_pitch: dQkv.pitch,
       first_row: firstRow,
       rstd_pitch: rstd.pitch,
       chunk_rows: chunkRows,
@@ -226,17 +266,41 @@ function suitsVec4(headDim: number, columns: readonly number[]): boolean {
   return columns.every((column) => rotatesF16(headDim, column));
 }
 
+type QkNormBackwardBlocks = Pick<
+  QkNormOptions,
+  "over" | "q" | "k" | "v" | "kvHeads" | "headDim" | "values"
+>;
+
 function checkBackward(kernel: string, options: QkNormBackwardOptions) {
-  const { over, q: { matrix: { rows, cols } }, rstd, dQkv } = options;
+  const { q: { matrix: { rows, cols } }, rstd, dQkv, values } = options;
   const shape = checkRows(kernel, options);
-  expectMatrix(kernel, "rstd", rstd, { rows, cols: qkNormRows(over, options) });
-  expectMatrix(kernel, "dQkv", dQkv, { rows, cols });
+  checkValues(kernel, options, dQkv);
+  expectMatrix(kernel, "rstd", rstd, { rows, cols: qkNormRows(options) });
+  expectMatrix(kernel, "dQkv", dQkv, { rows, cols: values === "keys" ? dQkv.cols : cols });
   return shape;
 }
 
+/** Checks values: columns of the matrix of queries and keys, or of what the forward writes. */
+function checkValues(
+  kernel: string,
+  { over, q, k, v, kvHeads, headDim, values = "copied" }: QkNormBackwardBlocks,
+  output: Matrix,
+): void {
+  if (values !== "copied" && over !== "head") {
+    throw new TypeError(`${kernel}: values are normed by heads, not over the ${over}`);
+  }
+  const { rows, type } = q.matrix;
+  const matrix = values === "keys" ? output : v.matrix;
+  checkBlock(kernel, "v", { ...v, matrix }, rows, kvHeads * headDim, [matrix.type]);
+  if (values === "keys") return;
+  checkBlock(kernel, "v", v, rows, kvHeads * headDim, [type]);
+  checkOneMatrix(kernel, { q, k, v });
+}
+
 /** Checks queries, keys and weights; returns what the kernels that go by rows have in common. */
-function checkRows(kernel: string, options: Omit<QkNormBackwardOptions, "rstd" | "dQkv">) {
+function checkRows(kernel: string, options: Omit<QkNormBackwardOptions, "v" | "rstd" | "dQkv">) {
   const { over, q, k, qWeight, kWeight, weightOffset = 0, heads, kvHeads, headDim } = options;
+  const { values = "copied" } = options;
   checkHeads(kernel, options);
   const { rows: tokens, pitch, type } = q.matrix;
   checkBlock(kernel, "q", q, tokens, heads * headDim, QKV_TYPES);
@@ -266,6 +330,7 @@ function checkRows(kernel: string, options: Omit<QkNormBackwardOptions, "rstd" |
           LOADS: Math.ceil(places / rowThreads),
           VEC4: vec4,
           QKV: type,
+          VALUES: values,
         },
         params: {
           tokens,
