@@ -182,6 +182,9 @@ fn exchanged(y: u32, dim: u32) -> f32 {
   let quad = dim / 4u;
   //! if DIM_GROUPS == 1
   return right[y / UNROLL][y % UNROLL][quad][dim % 4u];
+  //! elif DIM_GROUPS == 4
+  let slice = y % 4u + quad / RIGHT_SLOTS * 4u;
+  return right[slice / UNROLL][slice % UNROLL][quad % RIGHT_SLOTS][dim % 4u];
   //! else
   let slice = y + quad / RIGHT_SLOTS * ROW_GROUPS;
   return right[slice / UNROLL][slice % UNROLL][quad % RIGHT_SLOTS][dim % 4u];
@@ -189,11 +192,27 @@ fn exchanged(y: u32, dim: u32) -> f32 {
 }
 
 // Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`, where
-// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS, at most 2. To be
-// called by the whole workgroup.
+// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS. For the 4 of the
+// widest heads, half of the groups take turns. To be called by the whole workgroup.
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
+  //! if DIM_GROUPS == 4
+  var rotated: Dims;
+  for (var turn = 0u; turn < 2u; turn += 1u) {
+  let mine = y / 4u == turn;
+  workgroupBarrier();
+  if (mine) {
+  //! unroll g 0 DIM_GROUPS
+  //! unroll j 0 GROUP_VECTORS
+  right[(y % 4u + \${g}u * 4u) / UNROLL][(y % 4u + \${g}u * 4u) % UNROLL][x + \${j}u * COLUMN_THREADS] =
+    dims[$g * GROUP_VECTORS + $j];
+  //! end
+  //! end
+  }
+  workgroupBarrier();
+  if (mine) {
+  //! else
   workgroupBarrier();
   //! unroll g 0 DIM_GROUPS
   //! unroll j 0 GROUP_VECTORS
@@ -203,6 +222,7 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   //! end
   workgroupBarrier();
   var rotated: Dims;
+  //! end
   let half = params.head_pairs;
   let position = positions[token];
   //! unroll j 0 DIM_VECTORS
@@ -217,6 +237,10 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     //! if QUERY_BETA
     rotated[$j] *= query_scale(position);
     //! end
+  }
+  //! end
+  //! if DIM_GROUPS == 4
+  }
   }
   //! end
   return rotated;
@@ -517,6 +541,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // - a thread makes the score of one key, even dims before odd ones in each slice of 16;
 // - a thread for each pair of dims adds up the values, key after key;
 // - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
+// With WIDE, for heads over 256, a thread has a second pair of dims, FIRST_SUMMING further.
 // With WINDOW its first tile is that kernel's as well: the first key that the first of a tile of ROWS queries sees.
 // Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 
@@ -558,7 +583,11 @@ const TILES = THREADS / COLUMNS;
 const PAIRS = 8u; // pairs of dims in a slice
 const FIRST_SUMMING = THREADS / 2u; // the first thread that adds up weights: there are no more pairs of dims
 
+//! if WIDE
+var<workgroup> query: array<vec2<f32>, THREADS>; // zeros behind the head
+//! else
 var<workgroup> query: array<vec2<f32>, FIRST_SUMMING>; // zeros behind the head
+//! end
 var<workgroup> scores: array<f32, THREADS>;
 var<workgroup> tile_maxima: array<f32, TILES>;
 var<workgroup> weights: array<f32, THREADS>;
@@ -572,6 +601,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread < params.head_pairs) { query[thread] = wide(q[params.q_column + head * params.head_pairs + thread]); }
   let scale = params.scale * LOG2_E;
   let column = head_start + min(thread, params.head_pairs - 1u);
+  //! if WIDE
+  let other_column = head_start + min(thread + FIRST_SUMMING, params.head_pairs - 1u);
+  var other = vec2<f32>();
+  //! end
   let x = (thread - FIRST_SUMMING) % COLUMN_THREADS;
   let tile = thread / COLUMNS;
 
@@ -628,8 +661,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       maximum = max(maximum, tile_maxima[t]);
       let decay = exp2(before - maximum);
       let first_weight = t * COLUMNS;
-      if (thread < params.head_pairs) {
+      if (thread < min(params.head_pairs, FIRST_SUMMING)) {
         result *= decay;
+        //! if WIDE
+        other *= decay;
+        //! end
         for (var i = 0u; i < COLUMNS; i += 8u) {
           let key = first + first_weight + i;
           //! unroll k 0 8
@@ -637,6 +673,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           //! end
           //! unroll k 0 8
           result = fma(vec2<f32>(weights[first_weight + i + \${k}u]), value$k, result);
+          //! end
+          //! if WIDE
+          //! unroll k 0 8
+          let further$k = wide(value_cache[min(key + \${k}u, end - 1u) * params.cache_pitch + other_column]);
+          //! end
+          //! unroll k 0 8
+          other = fma(vec2<f32>(weights[first_weight + i + \${k}u]), further$k, other);
+          //! end
           //! end
         }
       } else if (thread >= FIRST_SUMMING) {
@@ -650,10 +694,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   if (thread >= FIRST_SUMMING && thread - FIRST_SUMMING < COLUMN_THREADS) { sums[x] = sum; }
   workgroupBarrier();
-  if (thread < params.head_pairs) {
+  if (thread < min(params.head_pairs, FIRST_SUMMING)) {
     var total = 0.0;
     for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
     put_output(head * params.head_pairs + thread, result / total);
+    //! if WIDE
+    if (thread + FIRST_SUMMING < params.head_pairs) {
+      put_output(head * params.head_pairs + thread + FIRST_SUMMING, other / total);
+    }
+    //! end
   }
   // The columns up to the pitch are zero.
   if (head + 1u == params.heads) {
@@ -2326,7 +2375,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads. Heads over 192 would need 19 KB: their combinations
-// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way.
+// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way; those of
+// heads over 256 in 4 groups.
 //
 // The host chooses COLUMN_THREADS, DIM_VECTORS, in DIM_GROUPS of GROUP_VECTORS, and ROW_VECTORS for the head size, LEFT_LOADS
 // (left vec4 pairs per slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices

@@ -37,7 +37,7 @@ export interface ModelConfig {
   readonly numHeads: number;
   /** Key and value heads; each serves `numHeads / numKeyValueHeads` query heads. */
   readonly numKeyValueHeads: number;
-  /** Components of a head: even, from 8 to 256. */
+  /** Components of a head: even, from 8 to 512. */
   readonly headDim: number;
   /** Added to the mean square in RMSNorm. */
   readonly rmsNormEps: number;
