@@ -11,9 +11,16 @@ import { type Matrix, matrixBytes, pitchOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { qkNormRows } from "../kernels/attention/qk_norm.ts";
 import type { DenseType } from "../layers/method.ts";
-import { blockSpecs, qkvColumns, valueForm, widthOf } from "./block_specs.ts";
+import {
+  blockSpecs,
+  keyValueColumns,
+  normedHeads,
+  qkvColumns,
+  valueForm,
+  widthOf,
+} from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
-import type { LayerPlan } from "./plan.ts";
+import type { ModelPlan } from "./plan.ts";
 
 /** What a network's memory must serve. */
 export interface ActivationMode {
@@ -30,9 +37,16 @@ const KEPT = [
   ...["input", "qkv", "attended", "logSumExp", "postAttention", "gateUp"] as const,
   // The outputs of branches, where a norm follows.
   ...["attentionBranch", "mlpBranch"] as const,
+  // What a third branch reads, its gate, and its output: see `token_inputs.ts`.
+  ...["postMlp", "tokenGate", "tokenBranch"] as const,
 ] as const;
+/** Activations that layers have of their own in every mode: other layers read them. */
+const SHARED = ["keyValues"] as const;
 /** Values that live only within a block's forward or backward. */
-const PASSING = ["normed", "rotated", "hidden", "final"] as const;
+const PASSING = [
+  ...["normed", "rotated", "hidden", "final"] as const,
+  ...["projectedInputs", "tokenInputs", "tableRows", "tokenGateUp", "tokenHidden"] as const,
+] as const;
 const PASSING_BACKWARD = [
   "qkRstd",
   "dResidual",
@@ -43,12 +57,15 @@ const PASSING_BACKWARD = [
   "dQkv",
   // The gradient of the output of the qkv layer, where that has no values.
   "dProjected",
+  "dKeyValues",
+  ...["tokenRstd", "dTokenInputs", "dTokenHidden", "dTokenGateUp", "dTokenGate"] as const,
   "dFinal",
 ] as const;
 
 /** Names of the activations. */
 export type ActivationName =
   | typeof KEPT[number]
+  | typeof SHARED[number]
   | typeof PASSING[number]
   | typeof PASSING_BACKWARD[number];
 
@@ -79,11 +96,12 @@ interface Columns {
 
 /** Lists every activation of a network whose layers want them in these types. */
 export function planActivations(
-  { plan: { hiddenSize, layers } }: Pick<ModelConfig, "plan">,
+  { plan }: Pick<ModelConfig, "plan">,
   mode: ActivationMode,
   types: ActivationTypes,
 ): PlannedActivation[] {
-  const columns = layers.map((layer) => columnsOf(layer, hiddenSize));
+  const { hiddenSize, layers } = plan;
+  const columns = layers.map((_, layer) => columnsOf(plan, layer));
   const stream = { cols: hiddenSize, layout: "" };
   const lines = (name: ActivationName, kept: boolean): PlannedActivation[] => {
     const { [name]: type = "f32" } = types;
@@ -102,6 +120,7 @@ export function planActivations(
   const each = mode.training && !mode.checkpointing;
   return [
     ...KEPT.flatMap((name) => lines(name, name === "input" ? mode.training : each)),
+    ...SHARED.flatMap((name) => lines(name, true)),
     ...PASSING.flatMap((name) => lines(name, false)),
     ...(mode.training ? PASSING_BACKWARD.flatMap((name) => lines(name, false)) : []),
   ];
@@ -109,35 +128,64 @@ export function planActivations(
 
 /** The columns of the activations of a layer, those of the stream left out. */
 function columnsOf(
-  layer: LayerPlan,
-  hiddenSize: number,
+  { hiddenSize, layers, tokenInputs }: ModelPlan,
+  index: number,
 ): Partial<Record<ActivationName, Columns>> {
-  const { attention, mlp, tensors } = layer;
+  const layer = layers[index];
+  const { attention, mlp, tokenInput } = layer;
   const { heads, headDim, qkNorm } = attention;
-  const { qkv, gateUp } = blockSpecs(layer, hiddenSize, 0);
+  const { qkv, gateUp } = blockSpecs(layer, hiddenSize, index);
   const columns = (...parts: number[]) => (cols: number): Columns => ({
     cols,
     layout: parts.every((part) => part % 16 === 0) ? "whole" : `${parts}`,
   });
+  const one = (cols: number) => columns(cols)(cols);
+  const none = one(0);
   const places = qkvColumns(attention);
   const attended = columns(...places.map(({ rows }) => rows))(widthOf(places));
   const projected = columns(...qkv.parts.map(({ rows }) => rows))(qkv.width);
   const merged = columns(mlp.width)(gateUp.width);
-  const [queries, hidden] = [heads * headDim, mlp.width].map((cols) => columns(cols)(cols));
-  const statistics = qkNorm ? qkNormRows({ ...attention, ...qkNorm, values: valueForm(layer) }) : 0;
+  const [queries, hidden] = [heads * headDim, mlp.width].map(one);
+  const form = valueForm(layer);
+  const isPart = form === "keys" || form === "shared";
+  const isSource = layers.some(({ attention }) => attention.sharedWith === index);
+  const keyValues = keyValueColumns(attention);
+  const width = tokenInput ? tokenInputs!.width : 0;
+  /** Those of all layers belong to the first one. */
+  const inputs = one(index === 0 && tokenInputs ? layers.length * tokenInputs.width : 0);
+  /** As linear layers write them. */
+  const whole = ({ cols, layout }: Columns): Columns => ({ cols: pitchOf(cols), layout });
+  const gated = columns(width)(2 * pitchOf(width));
+  const third = tokenInput ? one(hiddenSize) : none;
   return {
     qkv: projected,
     attended: queries,
     gateUp: merged,
-    logSumExp: columns(heads)(heads),
+    logSumExp: one(heads),
     rotated: attended,
-    qkRstd: columns(statistics)(statistics),
+    qkRstd: one(qkNorm ? qkNormRows({ ...qkNorm, ...normedHeads(layer) }) : 0),
     hidden,
     dHidden: hidden,
     dGateUp: merged,
     dAttended: queries,
     dQkv: attended,
-    dProjected: tensors.v ? columns()(0) : projected,
+    dProjected: isPart ? projected : none,
+    // Each has its own, also where layers of one layout share other memory.
+    keyValues: isSource ? one(widthOf(keyValues)) : none,
+    dKeyValues: isSource ? { cols: widthOf(keyValues), layout: `of ${index}` } : none,
+    postMlp: third,
+    tokenBranch: third,
+    tokenGate: whole(one(width)),
+    tokenGateUp: gated,
+    tokenHidden: one(width),
+    projectedInputs: whole(inputs),
+    tokenInputs: inputs,
+    tableRows: inputs,
+    tokenRstd: one(inputs.cols > 0 ? layers.length : 0),
+    dTokenInputs: whole(inputs),
+    dTokenHidden: one(width),
+    dTokenGateUp: gated,
+    dTokenGate: whole(one(width)),
   };
 }
 
@@ -201,8 +249,15 @@ export class Activations implements Disposable {
 
   /** The first `rows` rows of an activation of block `layer`, with the columns that it has there. */
   get(name: ActivationName, rows: number, layer = 0): Matrix {
-    const matrix = this.#matrices.get(name)?.ofLayer[layer];
+    const matrix = this.find(name, rows, layer);
     if (!matrix) throw new TypeError(`Activation "${name}" is not part of this plan`);
+    return matrix;
+  }
+
+  /** The same; null where the block has no such activation. */
+  find(name: ActivationName, rows: number, layer: number): Matrix | null {
+    const matrix = this.#matrices.get(name)?.ofLayer[layer];
+    if (!matrix) return null;
     const size = matrix.size / matrix.rows * rows;
     return { ...matrix, rows, size };
   }

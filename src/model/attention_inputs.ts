@@ -15,13 +15,14 @@
 import { asVector, type ColumnBlock, columnsOf, type Matrix } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { qkNorm, qkNormBackward, qkNormWeightGradient } from "../kernels/attention/qk_norm.ts";
+import { copyColumns } from "../kernels/rows/columns.ts";
 import { rope } from "../kernels/attention/rope.ts";
 import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
 import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { DenseWeight } from "../layers/method.ts";
 import type { RowOrder } from "../layers/row_order.ts";
 import type { Activations } from "./activations.ts";
-import { qkvColumns as placesOfQkv, valueForm } from "./block_specs.ts";
+import { keyValueColumns, normedHeads, qkvColumns as placesOfQkv } from "./block_specs.ts";
 import { headOrder, rowIn } from "./head_order.ts";
 import type { AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
 import { type Rotation, scoreScale } from "./rope_buffers.ts";
@@ -47,8 +48,8 @@ export interface QkNorm {
   plan: QkNormPlan;
   /** The weight of queries. */
   q: DenseWeight;
-  /** The weight of keys. */
-  k: DenseWeight;
+  /** The weight of keys; null where these are those of another layer. */
+  k: DenseWeight | null;
 }
 
 /**
@@ -67,7 +68,12 @@ export function makeQkNorm(
     const order = head && Uint32Array.from({ length: count * headDim }, (_, i) => rowIn(head, i));
     return make(name, count * headDim, order ?? undefined);
   };
-  return { plan, q: weight(plan.tensors.q, heads), k: weight(plan.tensors.k, kvHeads) };
+  const shares = attention.sharedWith !== undefined;
+  return {
+    plan,
+    q: weight(plan.tensors.q, heads),
+    k: shares ? null : weight(plan.tensors.k, kvHeads),
+  };
 }
 
 /** The columns of a merged matrix that are q, k and v, and what attention makes of them. */
@@ -106,9 +112,19 @@ export function attentionInputs(pass: InputPass, block: InputLayers, layer: numb
     const output = activations.get("rotated", rows, layer);
     const rstd = activations.mode.training ? activations.get("qkRstd", rows, layer) : null;
     const { eps } = norm.plan;
-    const values = valueForm(block.plan);
-    qkNorm(program, { ...qkv, ...weightsOf(norm), values, eps, rotation, output, rstd });
-    return qkvColumns(block, output);
+    const heads = normedHeads(block.plan);
+    qkNorm(program, {
+      ...normedColumns(qkv, heads),
+      ...weightsOf(norm),
+      ...heads,
+      eps,
+      rotation,
+      output,
+      rstd,
+    });
+    const attended = qkvColumns(block, output);
+    shareKeyValues(pass, block, layer, attended);
+    return attended;
   }
   const { q: { matrix }, k: { column: keyColumn }, heads, kvHeads, headDim } = qkv;
   if (rotation) rope(program, { qkv: matrix, keyColumn, heads, kvHeads, headDim, ...rotation });
@@ -145,27 +161,87 @@ export function attentionInputGradients(
   const { program, activations, rows } = pass;
   const dQkv = activations.get("dQkv", rows, layer);
   if (!norm) return dQkv;
-  const values = valueForm(block.plan);
+  shareGradients(pass, block, layer, qkvColumns(block, dQkv));
+  const heads = normedHeads(block.plan);
   const io = {
-    ...qkvColumns(block, activations.get("qkv", rows, layer)),
-    values,
+    ...normedColumns(qkvColumns(block, activations.get("qkv", rows, layer)), heads),
+    ...heads,
     rstd: activations.get("qkRstd", rows, layer),
     dQkv,
   };
-  if (norm.q.gradient && norm.k.gradient) {
+  if (norm.q.gradient) {
     const { over } = norm.plan;
-    const [dQWeight, dKWeight] = [asVector(norm.q.gradient()), asVector(norm.k.gradient())];
+    const dQWeight = asVector(norm.q.gradient());
+    const dKWeight = norm.k?.gradient ? asVector(norm.k.gradient()) : undefined;
     qkNormWeightGradient(program, { ...io, over, dQWeight, dKWeight });
   }
-  if (values !== "keys") {
-    qkNormBackward(program, { ...io, ...weightsOf(norm) });
-    return dQkv;
+  const out = activations.find("dProjected", rows, layer);
+  qkNormBackward(program, { ...io, ...weightsOf(norm), ...(out && { out }) });
+  return out ?? dQkv;
+}
+
+/** Records clearing the gradients of the keys and values that several layers attend to. */
+export function clearSharedGradients({ program, activations, rows }: InputPass, layers: number) {
+  for (let layer = 0; layer < layers; layer++) {
+    const gradients = activations.find("dKeyValues", rows, layer);
+    if (gradients) program.clear(gradients);
   }
-  const out = activations.get("dProjected", rows, layer);
-  qkNormBackward(program, { ...io, ...weightsOf(norm), out });
-  return out;
+}
+
+/** The columns that norms take: keys and values of another layer are none of them. */
+function normedColumns(qkv: QkvColumns, { kvHeads }: { kvHeads: number }): QkvColumns {
+  if (kvHeads > 0) return qkv;
+  const none = columnsOf(qkv.q.matrix, 0, 0);
+  return { ...qkv, k: none, v: none };
+}
+
+/** The columns of keys and values in an activation of the layer that other layers share them with. */
+function sharedColumns(
+  { activations, rows }: InputPass,
+  { plan: { attention } }: InputLayers,
+  name: "keyValues" | "dKeyValues",
+  layer: number,
+): ColumnBlock[] | null {
+  const matrix = activations.find(name, rows, attention.sharedWith ?? layer);
+  return matrix &&
+    keyValueColumns(attention).map(({ start, rows }) => columnsOf(matrix, start, rows));
+}
+
+/** Records keeping keys and values for other layers, or taking them from the one that has them. */
+function shareKeyValues(
+  pass: InputPass,
+  block: InputLayers,
+  layer: number,
+  { k, v }: QkvColumns,
+): void {
+  const kept = sharedColumns(pass, block, "keyValues", layer);
+  const takes = block.plan.attention.sharedWith !== undefined;
+  kept?.forEach((column, i) => {
+    const [from, to] = takes ? [column, [k, v][i]] : [[k, v][i], column];
+    copyColumns(pass.program, { from, to });
+  });
+}
+
+/** Records the same of their gradients: those of all layers add up. */
+function shareGradients(
+  pass: InputPass,
+  block: InputLayers,
+  layer: number,
+  { k, v }: QkvColumns,
+): void {
+  const kept = sharedColumns(pass, block, "dKeyValues", layer);
+  const takes = block.plan.attention.sharedWith !== undefined;
+  kept?.forEach((column, i) => {
+    const [from, to] = takes ? [[k, v][i], column] : [column, [k, v][i]];
+    copyColumns(pass.program, { from, to, accumulate: true });
+  });
 }
 
 function weightsOf({ plan: { over, weightOffset }, q, k }: QkNorm) {
-  return { over, weightOffset, qWeight: asVector(q.value()), kWeight: asVector(k.value()) };
+  return {
+    over,
+    weightOffset,
+    qWeight: asVector(q.value()),
+    kWeight: k ? asVector(k.value()) : undefined,
+  };
 }

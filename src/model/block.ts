@@ -60,6 +60,7 @@ import type { LinearInput, Norm } from "./norm.ts";
 import type { LayerPlan } from "./plan.ts";
 import type { Rotation } from "./rope_buffers.ts";
 import { documentsIn, type TokenBuffers } from "./token_buffers.ts";
+import { type TokenBranch, tokenBranchBackward, tokenBranchForward } from "./token_inputs.ts";
 
 /** The layers of a block. */
 export interface Block {
@@ -73,6 +74,8 @@ export interface Block {
   o: Linear;
   gateUp: Linear;
   down: Linear;
+  /** The third branch, where there is one. */
+  token: TokenBranch | null;
   /** f32 [1]: factor of the block's output, where the plan has one. */
   outputScale: DenseWeight | null;
 }
@@ -147,9 +150,11 @@ function forwardFromGateUp(pass: Pass, block: Block, layer: number): void {
     const down = inputOf(block.down, "hidden");
     const [gateUp, stream] = [get("gateUp"), get("postAttention")];
     swiglu(program, { gateUp, activation, output: down.input, quantized: down.codes });
-    const sum = get("input", layer + 1);
+    const output = get("input", layer + 1);
+    const sum = block.token ? get("postMlp") : output;
     joinStream(program, branchEnds(block, get).mlp, down, { stream, sum, next: null });
-    scaleOutput(program, block, sum);
+    if (block.token) tokenBranchForward(program, block.token, { get, inputOf, sum: output });
+    scaleOutput(program, block, output);
   });
 }
 
@@ -182,7 +187,7 @@ interface RowGroup {
   /**
    * The forms in which a linear layer wants its input, of which activation `name` is the f32 one.
    */
-  inputOf(linear: Linear, name: "normed" | "hidden"): LinearInput;
+  inputOf(linear: Linear, name: "normed" | "hidden" | "tokenHidden"): LinearInput;
 }
 
 /** Records what is around linear layers, `linearRows` rows at a time. */
@@ -192,7 +197,7 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
     const count = Math.min(linearRows, rows - first);
     const get = (name: ActivationName, ofLayer = layer) =>
       rowsOf(activations.get(name, rows, ofLayer), first, count);
-    const inputOf = (linear: Linear, name: "normed" | "hidden") => ({
+    const inputOf: RowGroup["inputOf"] = (linear, name) => ({
       input: linear.forwardReadsF32 ? get(name) : null,
       codes: linear.inputCodes(count),
     });
@@ -202,7 +207,7 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
 
 /** The linear layer whose output a block adds to the stream as it is, if there is one. */
 export function gradientTaker(block: Block | undefined): Linear | null {
-  return block && !block.norms.mlpOut && !block.outputScale ? block.down : null;
+  return block && !block.norms.mlpOut && !block.token && !block.outputScale ? block.down : null;
 }
 
 /** Options of {@linkcode blockBackward}. */
@@ -235,11 +240,12 @@ export function blockBackward(
   const get = activationsOf(pass, layer);
   if (pass.activations.mode.checkpointing) {
     forwardToGateUp(pass, block, layer, attendToPass);
-    if (block.norms.mlpOut) forwardFromGateUp(pass, block, layer);
+    if (block.norms.mlpOut || block.token) forwardFromGateUp(pass, block, layer);
   }
   const [starts, ends] = [branchStarts(block, get), branchEnds(block, get)];
 
   scaleOutput(program, block, get("dResidual"));
+  if (block.token) tokenBranchBackward(pass, block.token);
   const dDown = branchGradient(pass, ends.mlp, outputCodes);
   const down = inputAgain(block.down, pass.rows, () => get("hidden"), ({ input, codes }) => {
     swiglu(program, { gateUp: get("gateUp"), activation, output: input, quantized: codes });

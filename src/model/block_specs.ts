@@ -18,11 +18,31 @@ export interface BlockSpecs {
   o: LinearSpec;
   gateUp: LinearSpec;
   down: LinearSpec;
+  /** Those of the branch that takes in a token's input, where there is one. */
+  token: { gate: LinearSpec; projection: LinearSpec } | null;
 }
 
-/** Describes the merged linears of block `layer`. */
-export function blockSpecs(plan: LayerPlan, hiddenSize: number, layer: number): BlockSpecs {
-  const { attention, mlp, residualScale } = plan;
+/** The linear layers of a block, or their specs, in the order of the forward pass. */
+export function linearsOf<T>({ qkv, o, gateUp, down, token }:
+  & {
+    readonly [name in Exclude<keyof BlockSpecs, "token">]: T;
+  }
+  & { readonly token: { readonly gate: T; readonly projection: T } | null }): T[] {
+  return [qkv, o, gateUp, down, ...(token ? [token.gate, token.projection] : [])];
+}
+
+/**
+ * Describes the merged linears of block `layer`.
+ *
+ * @param inputWidth Components of a token's input, where the block takes one.
+ */
+export function blockSpecs(
+  plan: LayerPlan,
+  hiddenSize: number,
+  layer: number,
+  inputWidth = 0,
+): BlockSpecs {
+  const { attention, mlp, residualScale, tokenInput } = plan;
   const { qkv, o } = attention.bias;
   const merge = (
     name: string,
@@ -41,7 +61,30 @@ export function blockSpecs(plan: LayerPlan, hiddenSize: number, layer: number): 
     o: last(merge("o", attention.heads * attention.headDim, o, "o")),
     gateUp: merge("gate_up", hiddenSize, mlp.bias, "gate", "up"),
     down: last(merge("down", mlp.width, mlp.bias, "down")),
+    token: tokenInput
+      ? {
+        gate: singleSpec(`layers.${layer}.token_gate`, tokenInput.gate, hiddenSize, inputWidth),
+        projection: singleSpec(
+          `layers.${layer}.token_projection`,
+          tokenInput.projection,
+          inputWidth,
+          hiddenSize,
+        ),
+      }
+      : null,
   };
+}
+
+/** A linear layer that is merged with no other: that of a tensor. */
+export function singleSpec(
+  name: string,
+  tensor: string,
+  inFeatures: number,
+  rows: number,
+): LinearSpec {
+  const module = moduleOf(tensor);
+  const kind = module.slice(module.lastIndexOf(".") + 1);
+  return { name, inFeatures, width: roundUp(rows, 16), parts: [{ module, kind, rows, start: 0 }] };
 }
 
 /**
@@ -52,8 +95,27 @@ export function qkvColumns({ heads, kvHeads, headDim }: AttentionPlan): Place[] 
   return placesOf([heads * headDim, kvHeads * headDim, kvHeads * headDim]);
 }
 
-/** What becomes of the values of a layer on the way to attention. */
-export function valueForm({ attention, tensors }: LayerPlan): "copied" | "normed" | "keys" {
+/** The columns of keys and values that other layers attend to as well. */
+export function keyValueColumns({ kvHeads, headDim }: AttentionPlan): Place[] {
+  return placesOf([kvHeads * headDim, kvHeads * headDim]);
+}
+
+/** The heads that the norms of a layer take; those that it shares are normed already. */
+export function normedHeads(
+  layer: LayerPlan,
+): { heads: number; kvHeads: number; headDim: number; values: "copied" | "normed" | "keys" } {
+  const { heads, kvHeads, headDim } = layer.attention;
+  const values = valueForm(layer);
+  return values === "shared"
+    ? { heads, kvHeads: 0, headDim, values: "copied" }
+    : { heads, kvHeads, headDim, values };
+}
+
+/** Where the values of a layer come from on the way to attention. */
+export function valueForm(
+  { attention, tensors }: LayerPlan,
+): "copied" | "normed" | "keys" | "shared" {
+  if (attention.sharedWith !== undefined) return "shared";
   if (!attention.qkNorm?.values) return "copied";
   return tensors.v ? "normed" : "keys";
 }

@@ -73,10 +73,15 @@ export class CachedText implements Disposable {
     this.#network = network;
     using resources = new DisposableStack();
     const own = <T extends BufferView>(view: T) => resources.adopt(view, (v) => device.free(v));
-    this.#caches = plan.layers.map(({ attention: { kvHeads, headDim } }) => {
+    this.#caches = [];
+    for (const { attention: { kvHeads, headDim, sharedWith } } of plan.layers) {
+      if (sharedWith !== undefined) {
+        this.#caches.push(this.#caches[sharedWith]);
+        continue;
+      }
       const cache = (label: string) => own(device.matrix(capacity, kvHeads * headDim, type, label));
-      return { keyCache: cache("cached keys"), valueCache: cache("cached values") };
-    });
+      this.#caches.push({ keyCache: cache("cached keys"), valueCache: cache("cached values") });
+    }
     this.#token = resources.use(new PassWorkspace(network, 1));
     this.#cachedLength = own(device.vector(1, "u32", "cached length"));
     this.#logits = own(
@@ -172,7 +177,8 @@ export class CachedText implements Disposable {
     const network = this.#network;
     const { program, rows, tokens: { positions } } = pass;
     recordBlocks(pass, network, (pass, layer, io) => {
-      appendToCache(program, { ...io, ...this.#caches[layer], positions });
+      const shares = network.blocks[layer].plan.attention.sharedWith !== undefined;
+      if (!shares) appendToCache(program, { ...io, ...this.#caches[layer], positions });
       attend(pass, layer, io);
     });
     const final = recordFinalNorm(pass, network, rows - 1 - (rows - 1) % ROW_ALIGNMENT);

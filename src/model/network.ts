@@ -20,7 +20,7 @@ import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
 import { attendToPass, type Block, type Pass } from "./block.ts";
 import { type LayerMakers, makeBlock } from "./make_block.ts";
-import { blockSpecs } from "./block_specs.ts";
+import { blockSpecs, linearsOf } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
 import { LmHead } from "./lm_head.ts";
 import { CROSS_ENTROPY } from "./loss.ts";
@@ -29,6 +29,7 @@ import * as passes from "./passes.ts";
 import type { NormPlan } from "./plan.ts";
 import { RopeBuffers } from "./rope_buffers.ts";
 import { allocateTokens, firstTokens, freeTokens, type TokenBuffers } from "./token_buffers.ts";
+import { type TokenInputs, tokenInputsSpec } from "./token_inputs.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 
 /** Options of {@linkcode Network.create}. */
@@ -56,6 +57,7 @@ export class Network implements passes.Decoder, Disposable {
   readonly layers: AdaptedLayers;
   readonly parameters: Parameters;
   readonly blocks: readonly Block[];
+  readonly tokenInputs: TokenInputs | null;
   /** The weights outside the linear layers, by Hugging Face name. */
   readonly dense: Map<string, NamedDense> = new Map();
   readonly embedding: DenseWeight;
@@ -80,19 +82,36 @@ export class Network implements passes.Decoder, Disposable {
     this.#ropeBuffers = new RopeBuffers(device);
     this.#constants = new FrozenDense(device, "f32");
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
-    const blocks = layers.map((layer, index) => blockSpecs(layer, hiddenSize, index));
-    const linears = blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
+    const { tokenInputs } = plan;
+    const blocks = layers.map((layer, index) =>
+      blockSpecs(layer, hiddenSize, index, tokenInputs?.width)
+    );
+    const inputs = tokenInputsSpec(config.plan);
+    const linears = [...(inputs ? [inputs] : []), ...blocks.flatMap(linearsOf)];
     const { parameters } = this;
     const leavesUnquantized = (weight: string) => source.leavesUnquantized?.(weight) ?? false;
     const context = { device, linears, parameters, random, restoring, leavesUnquantized };
     this.layers = method.build(context);
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
-    const block = { layers: this.layers, ropeBuffers: this.#ropeBuffers };
+    this.tokenInputs = tokenInputs && inputs
+      ? {
+        plan: tokenInputs,
+        count: layers.length,
+        table: this.#dense(
+          tokenInputs.table.tensor,
+          tokenInputs.table.vocabSize,
+          layers.length * tokenInputs.width,
+        ),
+        projection: this.layers.linear(inputs),
+        norm: this.#dense(tokenInputs.norm.tensor, 1, tokenInputs.width),
+      }
+      : null;
+    const block = { layers: this.layers, tokenInputs, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);
     const dense: LayerMakers["dense"] = (name, ...of) => this.#dense(name, 1, ...of);
     const constant = (name: string) => this.#known(name, 1, 1, this.#constants.make(name, 1, 1));
     const makers = { ...block, norm, dense, constant };
-    this.blocks = layers.map((layer, i) => makeBlock(layer, blocks[i], makers));
+    this.blocks = layers.map((layer, i) => makeBlock(layer, i, blocks[i], makers));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
     this.head = new LmHead(
@@ -127,7 +146,8 @@ export class Network implements passes.Decoder, Disposable {
 
   /** Every merged linear layer, in the order of the forward pass. */
   linears(): Linear[] {
-    return this.blocks.flatMap(({ qkv, o, gateUp, down }) => [qkv, o, gateUp, down]);
+    const inputs = this.tokenInputs ? [this.tokenInputs.projection] : [];
+    return [...inputs, ...this.blocks.flatMap(linearsOf)];
   }
 
   /**

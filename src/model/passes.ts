@@ -19,15 +19,19 @@ import {
   gradientTaker,
   type Pass,
 } from "./block.ts";
+import { clearSharedGradients } from "./attention_inputs.ts";
 import type { ModelConfig } from "./config.ts";
 import type { HeadLosses, LmHead } from "./lm_head.ts";
 import type { Loss } from "./loss.ts";
 import { type Norm, normForward, normGradients } from "./norm.ts";
+import { recordTokenInputGradients, recordTokenInputs, type TokenInputs } from "./token_inputs.ts";
 
 /** The layers of a decoder. */
 export interface Decoder {
   config: Pick<ModelConfig, "plan">;
   embedding: DenseWeight;
+  /** What makes the inputs of blocks from the tokens, where blocks read such. */
+  tokenInputs: TokenInputs | null;
   blocks: readonly Block[];
   finalNorm: Norm;
   head: LmHead;
@@ -39,6 +43,7 @@ export function recordBlocks(pass: Pass, decoder: Decoder, attend: Attend): void
   const table = decoder.embedding.value();
   const { scale } = decoder.config.plan.embedding;
   embed(program, { ids, table, output: activations.get("input", rows), scale });
+  if (decoder.tokenInputs) recordTokenInputs(pass, decoder.tokenInputs);
   decoder.blocks.forEach((block, layer) => blockForward(pass, block, layer, attend));
 }
 
@@ -77,7 +82,7 @@ export function recordTraining(
   losses: TrainingLosses,
 ): void {
   const { program, activations, tokens, rows } = pass;
-  const { config, embedding, blocks, finalNorm, head } = decoder;
+  const { config, embedding, tokenInputs, blocks, finalNorm, head } = decoder;
   const { state, rowLoss } = losses;
   const dOutput = activations.get("dFinal", rows);
   program.phase("loss");
@@ -90,6 +95,7 @@ export function recordTraining(
   let codes = gradientTaker(blocks.at(-1))?.gradientCodes(rows) ?? null;
   const io = { input, dOutput, dInput, accumulate: false, quantized: codes };
   normGradients(program, finalNorm, io);
+  clearSharedGradients(pass, blocks.length);
   for (let layer = blocks.length - 1; layer >= 0; layer--) {
     codes = blockBackward(pass, blocks[layer], layer, {
       codes,
@@ -97,6 +103,7 @@ export function recordTraining(
       below: gradientTaker(blocks[layer - 1]),
     });
   }
+  if (tokenInputs) recordTokenInputGradients(pass, tokenInputs, !!embedding.gradient);
   if (embedding.gradient) {
     const dTable = embedding.gradient();
     const { scale } = config.plan.embedding;

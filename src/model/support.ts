@@ -34,19 +34,15 @@ const inNorms = (asks: (norm: NormPlan) => boolean) => (plan: ModelPlan) =>
 
 const LIMITS: readonly Limit[] = [
   {
-    asks: ({ tokenInputs }) => tokenInputs !== undefined,
-    fields: ["hidden_size_per_layer_input"],
-    wanted: "0",
-    remedy: "choose a model without embeddings for each layer, such as Gemma 4 31B",
-  },
-  {
-    asks: inLayers(({ attention }) => attention.sharedWith !== undefined),
+    asks: inLayers(({ attention }) => attention.sharedWith !== undefined && !attention.qkNorm),
     fields: ["num_kv_shared_layers"],
     wanted: "0",
-    remedy: "choose a model whose layers all have keys and values of their own",
+    remedy: "choose a model whose layers have keys and values of their own, or norm them",
   },
   {
-    asks: inLayers(({ attention, tensors }) => !tensors.v && !attention.qkNorm?.values),
+    asks: inLayers(({ attention: { qkNorm, sharedWith }, tensors }) =>
+      !tensors.v && sharedWith === undefined && !qkNorm?.values
+    ),
     fields: ["attention_k_eq_v"],
     wanted: "false",
     remedy: "choose a model whose values have a projection, or are normed",

@@ -25,14 +25,14 @@ const THREADS = { head: 128, width: 256 } as const;
 /** Threads that share a head at most: neighbours that read whole stretches of memory. */
 const HEAD_THREADS = 32;
 
-/** The norms of queries and keys. */
+/** The norms of queries and keys. Without key heads, where `kvHeads` is 0, blocks of keys and values are empty. */
 export interface QkNormWeights {
   /** What is a row: a head by itself, or all heads of a token. */
   over: "head" | "width";
   /** f32 [headDim], or over the width [heads · headDim]. */
   qWeight: Vector;
-  /** f32 [headDim], or over the width [kvHeads · headDim]. */
-  kWeight: Vector;
+  /** f32 [headDim], or over the width [kvHeads · headDim]. Left out without key heads. */
+  kWeight?: Vector;
   /** 1 where rows are multiplied by 1 + weight. Default 0. */
   weightOffset?: 0 | 1;
 }
@@ -59,8 +59,8 @@ export interface QkNormOptions extends AttentionHeads, QkNormWeights, QkNormValu
   /** The angles by which queries and keys are rotated then; null for not at all. */
   rotation: RopeAngles | null;
   /**
-   * Of the shape and type of the matrix of q, k and v, or wider where that has no v: receives them in
-   * the same columns. Other columns are not touched.
+   * Of the shape and type of the matrix of q, k and v, or wider where that has no v or no k: receives
+   * them in the same columns. Other columns are not touched.
    */
   output: Matrix;
   /** f32 [tokens, {@linkcode qkNormRows}]: receives 1 / sqrt(mean square + eps), for the gradients. */
@@ -83,7 +83,7 @@ export function qkNorm(program: Program, options: QkNormOptions): void {
   const shape = checkRows("qkNorm", options);
   const { rows: tokens, cols, type } = q.matrix;
   checkValues("qkNorm", options, output);
-  const outputCols = values === "keys" ? output.cols : cols;
+  const outputCols = isPart(options) ? output.cols : cols;
   expectMatrix("qkNorm", "output", output, { rows: tokens, cols: outputCols, types: [type] });
   if (rstd) expectMatrix("qkNorm", "rstd", rstd, { rows: tokens, cols: qkNormRows(options) });
   if (rotation) checkAngles("qkNorm", rotation, tokens, headDim);
@@ -104,7 +104,7 @@ export function qkNorm(program: Program, options: QkNormOptions): void {
       qkv: q.matrix,
       output,
       q_weight: options.qWeight,
-      k_weight: options.kWeight,
+      k_weight: options.kWeight ?? options.qWeight,
       ...(rstd && { rstd }),
       ...(rotation && { positions: rotation.positions, frequencies: rotation.frequencies }),
     },
@@ -132,7 +132,7 @@ export interface QkNormBackwardOptions
    */
   dQkv: Matrix;
   /**
-   * f32, with the columns of the matrix of q and k: receives the gradient where keys were the values, in
+   * f32, with the columns of the matrix of q and k: receives the gradient where that has no v or no k, in
    * place of `dQkv`.
    */
   out?: Matrix;
@@ -143,10 +143,8 @@ export function qkNormBackward(program: Program, options: QkNormBackwardOptions)
   const { q, k, v, qWeight, kWeight, rstd, dQkv, out, values = "copied" } = options;
   const shape = checkBackward("qkNormBackward", options);
   const { rows: tokens, cols, type } = q.matrix;
-  if ((values === "keys") !== (out !== undefined)) {
-    throw new TypeError(
-      `qkNormBackward: out is ${out ? "given" : "missing"} with ${values} values`,
-    );
+  if (values === "keys" && !out) {
+    throw new TypeError("qkNormBackward: out is missing with keys as values");
   }
   if (out) expectMatrix("qkNormBackward", "out", out, { rows: tokens, cols });
   if (tokens === 0) return;
@@ -160,7 +158,7 @@ export function qkNormBackward(program: Program, options: QkNormBackwardOptions)
       qkv: q.matrix,
       d_qkv: dQkv,
       q_weight: qWeight,
-      k_weight: kWeight,
+      k_weight: kWeight ?? qWeight,
       rstd,
       ...(out && { out }),
     },
@@ -181,8 +179,8 @@ export interface QkNormWeightGradientOptions
   over: "head" | "width";
   /** Gradient of the weight of queries; added to. */
   dQWeight: Vector;
-  /** Gradient of the weight of keys; added to. */
-  dKWeight: Vector;
+  /** Gradient of the weight of keys; added to. Left out without key heads. */
+  dKWeight?: Vector;
 }
 
 /** The most shares that the rows are summed in, and the rows that a share has at least. */
@@ -208,6 +206,7 @@ export function qkNormWeightGradient(program: Program, options: QkNormWeightGrad
     firstRow: 0,
     dWeight: dQWeight,
   });
+  if (!dKWeight) return;
   recordWeightGradient(program, options, {
     column: k.column,
     rowsPerToken: kRows,
@@ -272,12 +271,17 @@ type QkNormBackwardBlocks = Pick<
 >;
 
 function checkBackward(kernel: string, options: QkNormBackwardOptions) {
-  const { q: { matrix: { rows, cols } }, rstd, dQkv, values } = options;
+  const { q: { matrix: { rows, cols } }, rstd, dQkv } = options;
   const shape = checkRows(kernel, options);
   checkValues(kernel, options, dQkv);
   expectMatrix(kernel, "rstd", rstd, { rows, cols: qkNormRows(options) });
-  expectMatrix(kernel, "dQkv", dQkv, { rows, cols: values === "keys" ? dQkv.cols : cols });
+  expectMatrix(kernel, "dQkv", dQkv, { rows, cols: isPart(options) ? dQkv.cols : cols });
   return shape;
+}
+
+/** Whether what attention reads has columns that the output of the projections has not. */
+function isPart({ values, kvHeads }: AttentionHeads & QkNormValues): boolean {
+  return values === "keys" || kvHeads === 0;
 }
 
 /** Checks values: columns of the matrix of queries and keys, or of what the forward writes. */
@@ -301,7 +305,7 @@ function checkValues(
 function checkRows(kernel: string, options: Omit<QkNormBackwardOptions, "v" | "rstd" | "dQkv">) {
   const { over, q, k, qWeight, kWeight, weightOffset = 0, heads, kvHeads, headDim } = options;
   const { values = "copied" } = options;
-  checkHeads(kernel, options);
+  checkHeads(kernel, { heads, kvHeads: kvHeads || heads, headDim });
   const { rows: tokens, pitch, type } = q.matrix;
   checkBlock(kernel, "q", q, tokens, heads * headDim, QKV_TYPES);
   checkBlock(kernel, "k", k, tokens, kvHeads * headDim, [type]);
@@ -309,8 +313,11 @@ function checkRows(kernel: string, options: Omit<QkNormBackwardOptions, "v" | "r
   const ofHead = over === "head";
   const [qCols, kCols] = ofHead ? [headDim, headDim] : [q.cols, k.cols];
   expectVector(kernel, "the weight of q", qWeight, qCols);
-  expectVector(kernel, "the weight of k", kWeight, kCols);
+  if (kvHeads > 0) expectVector(kernel, "the weight of k", kWeight!, kCols);
   const [qRows, kRows] = ofHead ? [heads, kvHeads] : [1, 1];
+  if (kvHeads === 0 && (!ofHead || values !== "copied")) {
+    throw new TypeError(`${kernel}: queries alone are normed by heads, without values`);
+  }
   return {
     label: `${tokens}×${ofHead ? heads + kvHeads : "2"}×${qCols}`,
     /**

@@ -45,6 +45,9 @@ interface Case {
  * vectors a thread; keys in columns that are no multiple of four; more rows than one chunk of the weights' gradient.
  */
 const CASES: Case[] = [
+  { over: "head", tokens: 5, headDim: 10, heads: 3, kvHeads: 0, gap: 2, weightOffset: 1 },
+  { over: "head", tokens: 7, headDim: 128, heads: 3, kvHeads: 0, rotation: "none" },
+  { over: "head", tokens: 3, headDim: 64, heads: 2, kvHeads: 0, gap: 16, type: "f16" },
   { over: "head", tokens: 1, headDim: 8, heads: 1, kvHeads: 1 },
   { over: "head", tokens: 5, headDim: 10, heads: 3, kvHeads: 1, gap: 2, weightOffset: 1 },
   { over: "head", tokens: 3, headDim: 80, heads: 4, kvHeads: 2, rotation: "none" },
@@ -413,6 +416,6 @@ Deno.test("qkNorm refuses operands that do not fit", () => {
   assertThrows(
     () => qkNormBackward(program, { ...good, values: "keys", rstd, dQkv: other }),
     TypeError,
-    "qkNormBackward: out is missing with keys values",
+    "qkNormBackward: out is missing with keys as values",
   );
 });
