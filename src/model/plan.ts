@@ -255,6 +255,17 @@ export function renameTensors(plan: ModelPlan, rename: (name: string) => string)
   };
 }
 
+/** The names of the weights of the linear layers: what is no embedding, norm, head or bias. */
+export function linearTensorNames({ layers, tokenInputs }: ModelPlan): Set<string> {
+  return new Set([
+    ...(tokenInputs ? [tokenInputs.projection.tensor] : []),
+    ...layers.flatMap(({ tensors, tokenInput }) => [
+      ...Object.values(tensors).map(({ name }) => name),
+      ...(tokenInput ? [tokenInput.gate, tokenInput.projection] : []),
+    ]),
+  ]);
+}
+
 /** The name of the bias that stands beside a weight. */
 export function biasName(weight: string): string {
   return weight.replace(/\.weight$/, ".bias");

@@ -24,6 +24,7 @@ import {
   qkNormWeightGradient,
 } from "../../src/kernels/attention/qk_norm.ts";
 import { addColumnSums } from "../../src/kernels/rows/column_sums.ts";
+import { copyColumns } from "../../src/kernels/rows/columns.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
 import { scale } from "../../src/kernels/rows/scale.ts";
 import { softCap } from "../../src/kernels/rows/soft_cap.ts";
@@ -104,6 +105,12 @@ function recordScale(device: Device): void {
   scale(new Program(device), { values: device.matrix(5, 7, "f32", "stream"), factor });
 }
 
+/** Records copying columns, which the tiny model has no need of. */
+function recordColumns(device: Device): void {
+  const [from, to] = [0, 1].map(() => columnsOf(device.matrix(5, 7, "f32", "columns")));
+  copyColumns(new Program(device), { from, to, factor: 2 });
+}
+
 /** Records attention of wide heads in f16, which the tiny model has none of. */
 function recordWideHeads(device: Device): void {
   if (!device.hasF16 || device.matrixConfigs.length > 0) return;
@@ -168,6 +175,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     recordAdding(device);
     recordCap(device);
     recordScale(device);
+    recordColumns(device);
     recordWideHeads(device);
     recordQkNorms(device);
   });

@@ -9,13 +9,12 @@
 
 import { ModelError } from "../../src/errors.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
-import {
-  type LayerPlan,
-  type LinearRole,
-  type ModelPlan,
-  type NormPlan,
-  type QkNormPlan,
-  storedRoles,
+import type {
+  LayerPlan,
+  LinearRole,
+  ModelPlan,
+  NormPlan,
+  QkNormPlan,
 } from "../../src/model/plan.ts";
 import { attention, attentionBackward, type AttentionShape } from "./attention.ts";
 import { joinColumns, splitColumns } from "./columns.ts";
@@ -324,7 +323,7 @@ export class ReferenceModel {
     x: Float64Array,
     rows: number,
   ): LinearGroupOutput {
-    const stored = storedRoles(tensors, ...roles);
+    const stored = roles.filter((role) => tensors[role]);
     const names = [...new Set(stored.map((role) => tensors[role]!.name))];
     const of = (name: string) => stored.filter((role) => tensors[role]!.name === name);
     const layers = this.#linears(names.map((name) => name.replace(/\.weight$/, "")), x, rows);

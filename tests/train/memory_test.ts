@@ -19,7 +19,7 @@ import { planMemory } from "../../src/train/memory.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
 import { FUSED_CONFIG } from "../support/fused_model.ts";
-import { BIASES, SANDWICH, writeTinyModel } from "../support/tiny_model.ts";
+import { BIASES, GEMMA4, GEMMA4_E, SANDWICH, writeTinyModel } from "../support/tiny_model.ts";
 
 const METHODS: Record<string, Method> = {
   "falqon": falqon({ rank: 5 }),
@@ -135,17 +135,11 @@ Deno.test("norms behind branches, whose outputs are kept, are predicted", () =>
     "full": METHODS.full,
   }, SANDWICH));
 
-Deno.test("layers of several sizes are predicted", () =>
-  expectPredicted({
-    "falqon in int8": METHODS["falqon in int8"],
-    "lora": METHODS.lora,
-    "full": METHODS.full,
-  }, {
-    model_type: "gemma4_text",
-    layer_types: ["sliding_attention", "full_attention"],
-    sliding_window: 7,
-    global_head_dim: 14,
-    num_global_key_value_heads: 1,
-    attention_k_eq_v: true,
-    hidden_size_per_layer_input: 0,
-  }));
+for (const [what, config] of Object.entries({ "Gemma 4": GEMMA4, "an E model": GEMMA4_E })) {
+  Deno.test(`layers of several sizes, as those of ${what}, are predicted`, () =>
+    expectPredicted({
+      "falqon in int8": METHODS["falqon in int8"],
+      "lora": METHODS.lora,
+      "full": METHODS.full,
+    }, config));
+}

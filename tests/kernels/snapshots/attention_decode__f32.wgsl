@@ -14,6 +14,7 @@ const COLUMN_THREADS = 4;
 // - a thread makes the score of one key, even dims before odd ones in each slice of 16;
 // - a thread for each pair of dims adds up the values, key after key;
 // - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
+// With WIDE, for heads over 256, a thread has a second pair of dims, FIRST_SUMMING further.
 // With WINDOW its first tile is that kernel's as well: the first key that the first of a tile of ROWS queries sees.
 // Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 
@@ -117,7 +118,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       maximum = max(maximum, tile_maxima[t]);
       let decay = exp2(before - maximum);
       let first_weight = t * COLUMNS;
-      if (thread < params.head_pairs) {
+      if (thread < min(params.head_pairs, FIRST_SUMMING)) {
         result *= decay;
         for (var i = 0u; i < COLUMNS; i += 8u) {
           let key = first + first_weight + i;
@@ -149,7 +150,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   if (thread >= FIRST_SUMMING && thread - FIRST_SUMMING < COLUMN_THREADS) { sums[x] = sum; }
   workgroupBarrier();
-  if (thread < params.head_pairs) {
+  if (thread < min(params.head_pairs, FIRST_SUMMING)) {
     var total = 0.0;
     for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
     put_output(head * params.head_pairs + thread, result / total);
