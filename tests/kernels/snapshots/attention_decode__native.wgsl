@@ -127,7 +127,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       maximum = max(maximum, tile_maxima[t]);
       let decay = exp2(before - maximum);
       let first_weight = t * COLUMNS;
-      if (thread < min(params.head_pairs, FIRST_SUMMING)) {
+      if (thread < params.head_pairs) {
         result *= decay;
         for (var i = 0u; i < COLUMNS; i += 8u) {
           let key = first + first_weight + i;
@@ -159,7 +159,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   if (thread >= FIRST_SUMMING && thread - FIRST_SUMMING < COLUMN_THREADS) { sums[x] = sum; }
   workgroupBarrier();
-  if (thread < min(params.head_pairs, FIRST_SUMMING)) {
+  if (thread < params.head_pairs) {
     var total = 0.0;
     for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
     put_output(head * params.head_pairs + thread, result / total);
