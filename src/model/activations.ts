@@ -9,7 +9,7 @@
 
 import { type Matrix, matrixBytes, pitchOf } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
-import { qkNormRows } from "../kernels/attention/qk_norm.ts";
+import { qkNormRows } from "../kernels/attention/qk_norm_rows.ts";
 import type { DenseType } from "../layers/method.ts";
 import {
   blockSpecs,

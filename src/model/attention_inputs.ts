@@ -14,7 +14,8 @@
 
 import { asVector, type ColumnBlock, columnsOf, type Matrix } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
-import { qkNorm, qkNormBackward, qkNormWeightGradient } from "../kernels/attention/qk_norm.ts";
+import { qkNorm } from "../kernels/attention/qk_norm.ts";
+import { qkNormBackward, qkNormWeightGradient } from "../kernels/attention/qk_norm_backward.ts";
 import { copyColumns } from "../kernels/rows/columns.ts";
 import { rope } from "../kernels/attention/rope.ts";
 import type { RopeAngles } from "../kernels/attention/rope_angles.ts";

@@ -29,7 +29,7 @@ import * as passes from "./passes.ts";
 import type { NormPlan } from "./plan.ts";
 import { RopeBuffers } from "./rope_buffers.ts";
 import { allocateTokens, firstTokens, freeTokens, type TokenBuffers } from "./token_buffers.ts";
-import { type TokenInputs, tokenInputsSpec } from "./token_inputs.ts";
+import { makeTokenInputs, type TokenInputs, tokenInputsSpec } from "./token_inputs.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 
 /** Options of {@linkcode Network.create}. */
@@ -93,19 +93,9 @@ export class Network implements passes.Decoder, Disposable {
     const context = { device, linears, parameters, random, restoring, leavesUnquantized };
     this.layers = method.build(context);
     this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
-    this.tokenInputs = tokenInputs && inputs
-      ? {
-        plan: tokenInputs,
-        count: layers.length,
-        table: this.#dense(
-          tokenInputs.table.tensor,
-          tokenInputs.table.vocabSize,
-          layers.length * tokenInputs.width,
-        ),
-        projection: this.layers.linear(inputs),
-        norm: this.#dense(tokenInputs.norm.tensor, 1, tokenInputs.width),
-      }
-      : null;
+    this.tokenInputs = inputs && makeTokenInputs(config.plan, this.layers.linear(inputs), {
+      dense: (...of) => this.#dense(...of),
+    });
     const block = { layers: this.layers, tokenInputs, ropeBuffers: this.#ropeBuffers };
     const norm = (plan: NormPlan) => this.#norm(plan);
     const dense: LayerMakers["dense"] = (name, ...of) => this.#dense(name, 1, ...of);

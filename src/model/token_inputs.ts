@@ -16,7 +16,8 @@
 
 import { asVector, columnsOf, type Matrix, pitchOf, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
-import { qkNorm, qkNormBackward, qkNormWeightGradient } from "../kernels/attention/qk_norm.ts";
+import { qkNorm } from "../kernels/attention/qk_norm.ts";
+import { qkNormBackward, qkNormWeightGradient } from "../kernels/attention/qk_norm_backward.ts";
 import { copyColumns } from "../kernels/rows/columns.ts";
 import { embed, embedBackward } from "../kernels/rows/embedding.ts";
 import { rotate } from "../kernels/rows/rotation.ts";
@@ -56,6 +57,23 @@ export function tokenInputsSpec(
   const { projection: { tensor, scale }, width } = tokenInputs;
   const spec = singleSpec("token_inputs", tensor, hiddenSize, layers.length * width);
   return { ...spec, outputFactor: scale };
+}
+
+/** Makes what makes the inputs, with the projection that {@linkcode tokenInputsSpec} describes. */
+export function makeTokenInputs(
+  { tokenInputs: plan, layers }: ModelPlan,
+  projection: Linear,
+  { dense }: { dense: (name: string, rows: number, cols: number) => DenseWeight },
+): TokenInputs {
+  const { table, norm, width } = plan!;
+  const count = layers.length;
+  return {
+    plan: plan!,
+    count,
+    table: dense(table.tensor, table.vocabSize, count * width),
+    projection,
+    norm: dense(norm.tensor, 1, width),
+  };
 }
 
 /** A pass with its tokens, and the most rows that linear layers take at a time. */

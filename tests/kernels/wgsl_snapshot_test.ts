@@ -18,11 +18,11 @@ import type { Device } from "../../src/gpu/device.ts";
 import { openDryDevice } from "../../src/gpu/dry_device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { attentionBackward, attentionForward } from "../../src/kernels/attention/attention.ts";
+import { qkNorm } from "../../src/kernels/attention/qk_norm.ts";
 import {
-  qkNorm,
   qkNormBackward,
   qkNormWeightGradient,
-} from "../../src/kernels/attention/qk_norm.ts";
+} from "../../src/kernels/attention/qk_norm_backward.ts";
 import { addColumnSums } from "../../src/kernels/rows/column_sums.ts";
 import { copyColumns } from "../../src/kernels/rows/columns.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";

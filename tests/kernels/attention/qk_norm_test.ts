@@ -1,13 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { columnsOf, type Matrix } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
+import { qkNorm, type QkNormOptions } from "../../../src/kernels/attention/qk_norm.ts";
 import {
-  qkNorm,
   qkNormBackward,
-  type QkNormOptions,
-  qkNormRows,
   qkNormWeightGradient,
-} from "../../../src/kernels/attention/qk_norm.ts";
+} from "../../../src/kernels/attention/qk_norm_backward.ts";
+import { qkNormRows } from "../../../src/kernels/attention/qk_norm_rows.ts";
 import {
   type RopeAngles,
   uploadRopeFrequencies,
