@@ -30,10 +30,20 @@ export {
   Dataset,
   type DatasetOptions,
   type DataSource,
+  type OpenDatasetOptions,
   type RowIterable,
 } from "./src/data/dataset.ts";
-export type { ColumnMap } from "./src/data/row_format.ts";
-export type { LoaderStatistics } from "./src/data/types.ts";
+export type { ColumnMap } from "./src/data/column_map.ts";
+export type { DataFormat } from "./src/data/file_kind.ts";
+export type { FindOptions } from "./src/data/sources.ts";
+export {
+  type ShowingEncoder,
+  type ShownRow,
+  type ShownSegment,
+  showRows,
+} from "./src/data/preview.ts";
+export type { LoaderOptions } from "./src/data/options.ts";
+export type { LoaderStatistics, TokenEncoder } from "./src/data/types.ts";
 
 export { Model, type ModelOptions } from "./src/inference/model.ts";
 export type { Prompt } from "./src/inference/prompt.ts";
@@ -57,7 +67,13 @@ export type {
 } from "./src/model/rope_scaling.ts";
 export type { GenerateOptions } from "./src/inference/generate.ts";
 export type { SamplingOptions } from "./src/inference/sampling.ts";
-export type { ChatMessage, ChatTemplate, Tokenizer, TokenStream } from "./src/io/tokenizer.ts";
+export type {
+  ChatMessage,
+  ChatTemplate,
+  ContentPart,
+  Tokenizer,
+  TokenStream,
+} from "./src/io/tokenizer.ts";
 
 export { falqon, frozenFp8, frozenInt8 } from "./src/methods/falqon/falqon.ts";
 export type { FalqonOptions, Rounding, UpdateRule } from "./src/methods/falqon/settings.ts";
@@ -76,6 +92,14 @@ export {
   type PeftConfig,
   readPeftAdapter,
 } from "./src/io/peft.ts";
+
+export { baseOfAdapter } from "./src/io/hub/base.ts";
+export { fetchData } from "./src/io/hub/data.ts";
+export { fetchModel, type FetchOptions } from "./src/io/hub/model.ts";
+export { modelCard, type ModelCardFacts } from "./src/io/hub/model_card.ts";
+export { pushModel, type PushOptions, type PushResult } from "./src/io/hub/push.ts";
+export type { HubOptions } from "./src/io/hub/settings.ts";
+export type { FetchProgress } from "./src/io/hub/snapshot.ts";
 
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/inference/evaluate.ts";
 export type {

@@ -17,7 +17,7 @@
 
 import { columns, group, number, path, renamed, text, toggle, whole } from "../src/cli/flags.ts";
 import { Dataset } from "../src/data/dataset.ts";
-import type { ColumnMap } from "../src/data/row_format.ts";
+import type { ColumnMap } from "../src/data/column_map.ts";
 import { openLoader } from "../src/data/open_loader.ts";
 import { Random } from "../src/numerics/random.ts";
 import type { TokenEncoder } from "../src/data/types.ts";

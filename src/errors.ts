@@ -28,3 +28,6 @@ export class DeviceError extends FalqonError {}
 
 /** Training met a state it must not continue from, such as a NaN loss. */
 export class TrainingError extends FalqonError {}
+
+/** A model hub cannot be reached, does not have what was asked for, or does not give it. */
+export class HubError extends FalqonError {}

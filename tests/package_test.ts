@@ -46,7 +46,13 @@ Deno.test("every package that is imported from JSR has a stand-in, so that a clo
   for (const { version } of linked) assertMatch(version, /^1\.\d+\.\d+$/);
 });
 
-Deno.test("the lock holds what the package imports, and nothing that only a check needs", () => {
+/** What a package of the lock needs. */
+interface LockedPackage {
+  dependencies?: string[];
+  optionalDependencies?: string[];
+}
+
+Deno.test("the lock holds what the package imports, what that needs, and nothing that only a check needs", () => {
   const standIns = [...filesBelow("links")].filter((path) => path.endsWith(".ts"));
   const specifiers = [
     ...Object.values<string>(config.imports),
@@ -56,10 +62,15 @@ Deno.test("the lock holds what the package imports, and nothing that only a chec
   ];
   const imported = specifiers.filter((specifier) => specifier.startsWith("npm:"))
     .map((specifier) => specifier.match(/^npm:(@?[^@]+@[^/]+)/)![1]);
-  assertEquals(
-    Object.keys(JSON.parse(read("deno.lock")).npm).sort(),
-    [...new Set(imported)].sort(),
-  );
+  const locked: Record<string, LockedPackage> = JSON.parse(read("deno.lock")).npm;
+  const needed = new Set(imported);
+  for (const name of needed) { // those that are added on the way too
+    const { dependencies = [], optionalDependencies = [] } = locked[name];
+    for (const other of [...dependencies, ...optionalDependencies]) {
+      needed.add(Object.keys(locked).find((key) => key === other || key.startsWith(`${other}@`))!);
+    }
+  }
+  assertEquals(Object.keys(locked).sort(), [...needed].sort());
 });
 
 Deno.test("what is published is the modules, their sources and the pages, and nothing else", async () => {

@@ -55,19 +55,23 @@ export const ARCHITECTURE_FLAGS = group("Architecture", {
  * @throws {UsageError} for sizes beside a published model.
  */
 export function architecture(
-  { width = "7b", layers, ...changes }: FlagValues<typeof ARCHITECTURE_FLAGS>,
+  { width = "7b", layers, hidden, ffn, heads, kvHeads, vocab }: FlagValues<
+    typeof ARCHITECTURE_FLAGS
+  >,
   sequenceLength: number,
 ): ModelConfig {
-  if (!isWidth(width)) return published(width, layers, Object.keys(changes));
-  const { hidden, ffn, heads, kvHeads, vocab } = { ...WIDTHS[width], ...changes };
+  const given = Object.entries({ hidden, ffn, heads, kvHeads, vocab })
+    .filter(([, value]) => value !== undefined);
+  if (!isWidth(width)) return published(width, layers, given.map(([name]) => `--${name}`));
+  const sizes = { ...WIDTHS[width], ...Object.fromEntries(given) };
   return parseModelConfig({
     model_type: "llama",
-    hidden_size: hidden,
-    intermediate_size: ffn,
+    hidden_size: sizes.hidden,
+    intermediate_size: sizes.ffn,
     num_hidden_layers: layers ?? 8,
-    num_attention_heads: heads,
-    num_key_value_heads: kvHeads,
-    vocab_size: vocab,
+    num_attention_heads: sizes.heads,
+    num_key_value_heads: sizes.kvHeads,
+    vocab_size: sizes.vocab,
     max_position_embeddings: sequenceLength,
     rms_norm_eps: 1e-5,
     tie_word_embeddings: false,

@@ -181,7 +181,7 @@ export async function optimizerCase(
     bytes: 4 * length * 8,
     tolerance: 1e-4,
     record(program) {
-      gradNorm(program, { gradients: asVector(gradients), maxNorm, state });
+      gradNorm(program, { gradients: [asVector(gradients)], maxNorm, state });
       adamW(program, {
         values: asVector(values),
         gradients: asVector(gradients),

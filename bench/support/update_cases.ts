@@ -15,7 +15,7 @@ import {
 import type { Device } from "../../src/gpu/device.ts";
 import { Program } from "../../src/gpu/program.ts";
 import { updateRows, type UpdateTile } from "../../src/kernels/falqon/falqon.ts";
-import { UPDATE_TENSOR_TILE, type UpdateTensorTile } from "../../src/kernels/falqon/tensor.ts";
+import { type UpdateTensorTile, updateTensorTile } from "../../src/kernels/falqon/tensor.ts";
 import { gemm } from "../../src/kernels/gemm/gemm.ts";
 import { copyCodes, rowsFromPanels } from "../../src/kernels/rows/copy_codes.ts";
 import { quantize } from "../../src/kernels/rows/quantize.ts";
@@ -92,7 +92,7 @@ export function normalElements(
 
 const [LOW_A, LOW_B, LOW_W] = [1, 2, 3];
 
-/** Tiles of the update to compare on a device; the first is the default. */
+/** Tiles of the update to compare on a device. */
 export function updateTiles(device: Device): (UpdateTile | UpdateTensorTile)[] {
   const exact = [
     { BM: 64, BN: 128, BK: 16, TM: 8, TN: 8 },
@@ -102,7 +102,7 @@ export function updateTiles(device: Device): (UpdateTile | UpdateTensorTile)[] {
     { BM: 64, BN: 128, BK: 32, TM: 8, TN: 8 },
   ];
   const matrix = [
-    UPDATE_TENSOR_TILE,
+    updateTensorTile("int8"),
     { subgroups: 4, columns: 32, steps: 8 },
     { subgroups: 4, columns: 32, steps: 32 },
     { subgroups: 4, columns: 64, steps: 8 },

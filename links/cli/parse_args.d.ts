@@ -12,6 +12,8 @@ export interface ParseOptions<Switch extends string, Valued extends string, Defa
   string?: readonly Valued[];
   /** Flags that `--no-NAME` turns off. */
   negatable?: readonly Switch[];
+  /** Flags that may be given several times: their value is the list of what was given. */
+  collect?: readonly string[];
   /** Other names of a flag. */
   alias?: Readonly<Record<string, string>>;
   /** Values of flags that are not given. */

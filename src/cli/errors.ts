@@ -5,7 +5,7 @@
  */
 
 import { FalqonError, OptionError } from "../errors.ts";
-import type { Terminal } from "./terminal.ts";
+import { INTERRUPTED, type Terminal } from "./terminal.ts";
 
 /**
  * The command line itself cannot be understood: an unknown command or flag, a value of the wrong
@@ -13,17 +13,21 @@ import type { Terminal } from "./terminal.ts";
  */
 export class UsageError extends OptionError {}
 
+/** Ctrl-C ended what has no end of its own to come to. */
+export class InterruptedError extends FalqonError {}
+
 /**
  * Says what went wrong: a sentence for errors made on purpose, the stack for all others, which are
  * mistakes of this package.
  *
- * @returns The exit code: 2 for a command line that cannot be understood, else 1.
+ * @returns The exit code: 2 for a command line that cannot be understood, 130 after Ctrl-C, else 1.
  */
 export function report(error: unknown, terminal: Terminal): number {
   // The reader of a pipe has left, as `head` does: nobody is there to be told.
   if (error instanceof Deno.errors.BrokenPipe) return 1;
   if (error instanceof FalqonError) {
     terminal.stderr(`error: ${error.message}\n`);
+    if (error instanceof InterruptedError) return INTERRUPTED;
     return error instanceof UsageError ? 2 : 1;
   }
   const text = error instanceof Error ? error.stack ?? error.message : String(error);

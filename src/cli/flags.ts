@@ -9,7 +9,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { checkColumnMap, type ColumnMap, parseColumnMap } from "../data/row_format.ts";
+import { checkColumnMap, type ColumnMap, parseColumnMap } from "../data/column_map.ts";
 import { isJsonObject, showJson } from "../io/json.ts";
 import { UsageError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
@@ -28,6 +28,8 @@ export interface Flag<T> {
   readonly group?: string;
   /** Earlier names, in camelCase, which are still taken; each use is answered by a hint. */
   readonly alias?: readonly string[];
+  /** Whether it may be given several times. */
+  readonly collects?: boolean;
   /**
    * The meaning of a word of the command line, or of a value of a config file; undefined if it has
    * none.
@@ -56,6 +58,27 @@ export function text(placeholder: string, ...words: Words): Flag<string> {
 export function path(placeholder: string, ...words: Words): Flag<string> {
   const read = (value: unknown) => typeof value === "string" && value !== "" ? value : undefined;
   return flag(placeholder, words, "a path", read);
+}
+
+/** Paths or other names of data: the flag may be given several times, and each adds one. */
+export function names(placeholder: string, ...words: Words): Flag<string[]> {
+  return {
+    ...flag(placeholder, words, "a path, or a list of them", (value) => {
+      const given = [value].flat();
+      const valid = given.length > 0 && given.every((it) => typeof it === "string" && it !== "");
+      return valid ? given as string[] : undefined;
+    }),
+    collects: true,
+  };
+}
+
+/** Numbers above 0 with commas between; in a file also an array. */
+export function numbers(...words: Words): Flag<number[]> {
+  return flag("X,…", words, "numbers above 0 with commas between", (value) => {
+    const given = typeof value === "string" ? value.split(",") : [value].flat();
+    const read = given.map(toNumber);
+    return read.every((it) => it !== undefined && it > 0) ? read as number[] : undefined;
+  });
 }
 
 /** A finite number; in a file, YAML takes 2e-4 for a string. */
@@ -153,7 +176,9 @@ export function parseFlags<F extends FlagTable>(
   const joined = attachValues(args, valued);
   const ambiguous = joined.find((word) => /^--?_(=|$)/.test(word)); // the parser's name for words
   if (ambiguous !== undefined) refuse(ambiguous);
+  const collected = spellings(names.filter((name) => flags[name].collects));
   const parsed: Record<string, unknown> = parseArgs(joined, {
+    collect: collected,
     boolean: switches,
     negatable: switches,
     string: ["_", ...valued],
@@ -164,7 +189,7 @@ export function parseFlags<F extends FlagTable>(
   const values: Record<string, unknown> = {};
   for (const name of names) {
     const [current, ...earlier] = spellingsOf(name, flags[name]);
-    const [given, twice] = [current, ...earlier].filter((word) => parsed[word] !== undefined);
+    const [given, twice] = [current, ...earlier].filter((word) => isGiven(parsed[word]));
     if (given === undefined) continue;
     if (twice !== undefined) {
       throw new UsageError(`--${twice} is called --${current} now: give one of the two`);
@@ -173,6 +198,11 @@ export function parseFlags<F extends FlagTable>(
     values[name] = read(flags[name], parsed[given], `--${given}`);
   }
   return { values: values as FlagValues<F>, words: parsed._ as string[] };
+}
+
+/** A flag that may be given several times is an empty list when it was not. */
+function isGiven(value: unknown): boolean {
+  return value !== undefined && !(Array.isArray(value) && value.length === 0);
 }
 
 /** The names of a flag on the command line, that of today first. */

@@ -8,7 +8,7 @@
 export function formatBytes(bytes: number): string {
   const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;
-  let value = bytes;
+  let value = Math.round(bytes);
   while (value >= 1024 && unit < units.length - 1) {
     value /= 1024;
     unit++;

@@ -9,6 +9,7 @@ import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
 import { group, number, text, whole } from "./flags.ts";
 import { frozenMethod } from "./method.ts";
+import { locate } from "./located.ts";
 import { openDevice } from "./open_device.ts";
 import { noticesOn } from "./terminal.ts";
 import { GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
@@ -17,7 +18,7 @@ import { GPU_FLAGS, RUN_FLAGS } from "./shared_flags.ts";
 export const generate: Command = command({
   name: "generate",
   summary: "Continue a prompt, showing the text as it comes",
-  synopsis: "--model DIR --prompt TEXT [options]",
+  synopsis: "--model MODEL --prompt TEXT [options]",
   flags: {
     ...RUN_FLAGS,
     ...GPU_FLAGS,
@@ -29,9 +30,11 @@ export const generate: Command = command({
       seed: whole("The same seed draws the same tokens", "another one each time"),
     }),
   },
-  async run(values, terminal) {
+  async run(given, terminal) {
+    needed(given, "model");
+    const prompt = needed(given, "prompt");
+    const values = await locate(given, terminal);
     const folder = needed(values, "model");
-    const prompt = needed(values, "prompt");
     await using device = await openDevice(values, terminal);
     using model = await Model.load(folder, { device, onNotice: noticesOn(terminal) });
     const method = await frozenMethod(values, model.config, device, terminal);

@@ -6,8 +6,10 @@
 
 import { join } from "node:path";
 import type { Device } from "../gpu/device.ts";
+import { fitsInF16, type SizedBuffer } from "../gpu/too_large.ts";
 import { exists } from "../io/exists.ts";
 import { Weights, WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "../io/weights.ts";
+import { expectTensors } from "../model/claimed_tensors.ts";
 import {
   type ModelConfig,
   modelTensorShapes,
@@ -21,6 +23,7 @@ import type { Command } from "./command_type.ts";
 import { group, toggle } from "./flags.ts";
 import { formatBytes, formatCount, formatList, formatTable } from "./format.ts";
 import { trainingMethod } from "./method.ts";
+import { locate } from "./located.ts";
 import { openDevice } from "./open_device.ts";
 import { trainerOptions } from "./run_folder.ts";
 import { GPU_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
@@ -41,19 +44,34 @@ interface Inspection {
   /** By dtype; empty where the folder holds no weights yet. */
   files: Record<string, StoredTensors>;
   training: { method: string } & Pick<ResolvedOptions, "batchSize" | "sequenceLength">;
-  memory: Omit<MemoryPlan, "buffers">;
+  memory: Omit<MemoryPlan, "buffers" | "tooLarge">;
   /** The most that this machine's GPU binds as one buffer; null without a GPU. */
   bufferLimit: number | null;
   /** Buffers of the run beyond that. */
-  tooLarge: { label: string; size: number }[];
+  tooLarge: SizedBuffer[];
+}
+
+/** What makes a buffer smaller, in the words of the command line. */
+const REMEDIES = {
+  step: "reduce --batch-size or --sequence-length, or take a smaller model",
+  text: "take a smaller model",
+  model: "take a smaller model, or a GPU that binds more",
+  "f32 model": "store the weights in f16 (--base f16), or take a smaller model",
+  trained:
+    "train an adapter over weights in f16 (--method lora --base f16), or take a smaller model",
+} as const;
+
+function remedyFor({ growsWith, size }: SizedBuffer, limit: number): string {
+  const isWeight = growsWith === "f32 model" || growsWith === "trained";
+  return REMEDIES[isWeight && !fitsInF16(size / limit) ? "model" : growsWith];
 }
 
 /** The command `inspect`. */
 export const inspect: Command = command({
   name: "inspect",
   summary: "Show what a model is, and the memory that training it would take",
-  synopsis: "DIR [options]",
-  argument: "DIR",
+  synopsis: "MODEL [options]",
+  argument: "MODEL",
   flags: {
     provider: {
       ...GPU_FLAGS.provider,
@@ -65,22 +83,27 @@ export const inspect: Command = command({
     ...STEP_FLAGS,
     ...group("Output", { json: toggle("Write JSON, sizes in bytes") }),
   },
-  async run(values, terminal, folder) {
-    const config = await readModelConfig(folder);
+  async run(given, terminal, model) {
+    const { model: folder, ...values } = await locate({ ...given, model }, terminal, {
+      weights: false,
+    });
+    const { config, files } = await readFolder(folder);
     await using device = values.provider && await openDevice(values, terminal);
     const method = await trainingMethod(values, device ?? { hasF16: true }, terminal);
     const options = resolveOptions({ ...trainerOptions(values), model: { config } });
     const { batchSize, sequenceLength } = options;
-    const { buffers, ...memory } = await planMemory({ config, method, ...options, device });
     const bufferLimit = await largestBuffer(device);
+    const bindingLimit = bufferLimit ?? Infinity;
+    const plan = await planMemory({ config, method, ...options, device, bindingLimit });
+    const { buffers: _buffers, tooLarge, ...memory } = plan;
     const inspection: Inspection = {
       config,
       parameters: countParameters(config),
-      files: await listFiles(folder),
+      files,
       training: { method: method.name, batchSize, sequenceLength },
       memory,
       bufferLimit,
-      tooLarge: buffers.filter(({ size }) => size > (bufferLimit ?? Infinity)),
+      tooLarge,
     };
     const { plan: _, quantization, ...shown } = config; // the sizes say it shorter
     const json = { ...inspection, config: { ...shown, quantization: plain(quantization) } };
@@ -94,6 +117,8 @@ function countParameters(config: ModelConfig): Record<string, number> {
   for (const [name, shape] of modelTensorShapes(config)) {
     const kind = name.includes("embed")
       ? "embedding"
+      : name.includes("linear_attn")
+      ? "delta nets"
       : name.includes("norm")
       ? "norms"
       : name.includes("self_attn")
@@ -108,13 +133,22 @@ function countParameters(config: ModelConfig): Record<string, number> {
   return counts;
 }
 
-async function listFiles(folder: string): Promise<Record<string, StoredTensors>> {
-  const files: Record<string, StoredTensors> = {};
+/** Reads what a folder says of its model, and holds its weights against that where they are there. */
+async function readFolder(folder: string): Promise<Pick<Inspection, "config" | "files">> {
+  const config = await readModelConfig(folder);
   const stored = await Promise.all(
     [WEIGHTS_FILE, WEIGHTS_INDEX_FILE].map((name) => exists(join(folder, name))),
   );
-  if (!stored.includes(true)) return files;
+  if (!stored.includes(true)) return { config, files: {} };
   using weights = await Weights.open(folder);
+  const files = listFiles(weights);
+  // The files can have a head of its own where config.json ties it.
+  const { plan } = await expectTensors(weights, config.plan, config.quantization);
+  return { config: { ...config, plan, tieWordEmbeddings: plan.head.tied }, files };
+}
+
+function listFiles(weights: Weights): Record<string, StoredTensors> {
+  const files: Record<string, StoredTensors> = {};
   for (const name of weights.names()) {
     const { dtype, shape, byteLength } = weights.info(name);
     const line = files[dtype] ??= { tensors: 0, elements: 0, bytes: 0 };
@@ -172,14 +206,17 @@ function describeRotations({ transforms: { rotations } }: QuantizationConfig): s
 
 function describe(config: ModelConfig): [string, string][] {
   const { tieWordEmbeddings, plan } = config;
+  const deltaNets = plan.layers.filter(({ deltaNet }) => deltaNet).length;
   const heads = new Set(
-    plan.layers.map(({ attention: { heads, headDim, kvHeads } }) =>
-      `${heads} of ${headDim}, ${kvHeads} for keys and values`
+    plan.layers.flatMap(({ attention }) =>
+      attention
+        ? `${attention.heads} of ${attention.headDim}, ${attention.kvHeads} for keys and values`
+        : []
     ),
   );
   const widths = new Set(plan.layers.map(({ mlp }) => mlp.width));
   return [
-    ["layers", `${config.numLayers}`],
+    ["layers", `${config.numLayers}${deltaNets > 0 ? `, ${deltaNets} of them delta nets` : ""}`],
     ["hidden size", `${config.hiddenSize}`],
     ["feed-forward size", [...widths].join(" and ")],
     ["heads", [...heads].join("; ")],
@@ -207,10 +244,13 @@ function warn({ bufferLimit, tooLarge }: Pick<Inspection, "bufferLimit" | "tooLa
   if (tooLarge.length === 0) return "";
   const [{ label, size }] = tooLarge;
   const more = tooLarge.length > 1 ? `, the largest of ${tooLarge.length} such` : "";
+  const remedies = new Set<string>(tooLarge.map((buffer) => remedyFor(buffer, bufferLimit!)));
+  if (remedies.has(REMEDIES.model)) {
+    remedies.delete(REMEDIES["f32 model"]); // would not do
+    remedies.delete(REMEDIES.trained);
+  }
   return `warning: "${label}" takes ${formatBytes(size)}${more}, and this GPU binds at most ` +
-    `${
-      formatBytes(bufferLimit!)
-    } as one buffer: reduce --batch-size or --sequence-length, or take a smaller model\n`;
+    `${formatBytes(bufferLimit!)} as one buffer: ${[...remedies].join("; also ")}\n`;
 }
 
 function product(shape: readonly number[]): number {

@@ -9,15 +9,25 @@ import type { Command } from "./command_type.ts";
 import { devices } from "./devices.ts";
 import { report, UsageError } from "./errors.ts";
 import { evalCommand } from "./eval.ts";
+import { fetchCommand } from "./fetch.ts";
 import { generate } from "./generate.ts";
 import { overview } from "./help.ts";
 import { inspect } from "./inspect.ts";
 import { nearest } from "./nearest.ts";
+import { push } from "./push.ts";
 import type { Terminal } from "./terminal.ts";
 import { train } from "./train.ts";
 
 /** Every command, in the order of help. */
-const COMMANDS: readonly Command[] = [train, evalCommand, generate, inspect, devices];
+const COMMANDS: readonly Command[] = [
+  train,
+  evalCommand,
+  generate,
+  inspect,
+  fetchCommand,
+  push,
+  devices,
+];
 
 /**
  * Runs a command line.

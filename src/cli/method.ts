@@ -18,14 +18,22 @@ import { OPTION_NAMES } from "./method_flags.ts";
 import type { MethodValues } from "./shared_flags.ts";
 import type { Terminal } from "./terminal.ts";
 
+/** The method that trains an adapter on. */
+const LORA = "lora";
+
 /** What tells whether f16 is there: a device. */
 export interface Capabilities {
   hasF16: boolean;
 }
 
+/** The method that flags name, or else mean: an adapter is trained on by LoRA. */
+export function methodName({ method, adapter }: Pick<MethodValues, "method" | "adapter">): string {
+  return method ?? (adapter === undefined ? METHODS[0].name : LORA);
+}
+
 /** Whether the method that flags name saves an adapter, not a model. */
-export function savesAdapter({ method = METHODS[0].name }: MethodValues): boolean {
-  return methodEntry(method).savesAdapter;
+export function savesAdapter(values: MethodValues): boolean {
+  return methodEntry(methodName(values)).savesAdapter;
 }
 
 /**
@@ -39,7 +47,7 @@ export async function trainingMethod(
   device: Capabilities,
   terminal: Terminal,
 ): Promise<Method> {
-  const entry = methodEntry(values.method ?? METHODS[0].name);
+  const entry = methodEntry(methodName(values));
   const options: Record<string, unknown> = {};
   for (const name of OPTION_NAMES) {
     const value = values[name as keyof MethodValues];

@@ -15,7 +15,11 @@ const EARLIER: Readonly<Record<string, string>> = { scaleGranularity: "scaling" 
 /** How a model is adapted. */
 export const METHOD_FLAGS = {
   ...group("Method", {
-    method: choice(METHODS.map(({ name }) => name), describeMethods(), METHODS[0].name),
+    method: choice(
+      METHODS.map(({ name }) => name),
+      describeMethods(),
+      `${METHODS[0].name}; lora with an adapter`,
+    ),
     base: renamed(
       choice(
         BASE_TYPES,
@@ -24,7 +28,10 @@ export const METHOD_FLAGS = {
       ),
       "precision",
     ),
-    adapter: path("DIR", "Start from a PEFT adapter, which has rank, alpha and targets"),
+    adapter: path(
+      "DIR",
+      "Start from a PEFT adapter (a folder or ORG/NAME), which has rank, alpha and targets",
+    ),
   }),
   ...group("Method", optionFlags()),
 };

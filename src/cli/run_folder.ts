@@ -9,12 +9,13 @@ import { dirname, join, resolve } from "node:path";
 import { OptionError } from "../errors.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
-import { findCheckpoint } from "../train/checkpoint.ts";
-import { holdsRun } from "../train/log.ts";
+import { referenceTo } from "../io/hub/names.ts";
+import { findCheckpoint, holdsRun } from "../train/checkpoint.ts";
 import { flattenOptions, groupedNames, groupOptions } from "../train/option_groups.ts";
 import { PLAIN_NAMES, type PlainOptions, type ResolvedOptions } from "../train/options.ts";
 import { readConfigFile } from "./config_file.ts";
 import { UsageError } from "./errors.ts";
+import { lastingName } from "./located.ts";
 import { readOptions } from "./flags.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
@@ -79,12 +80,18 @@ export async function writeOptions(
   resolved: ResolvedOptions,
 ): Promise<void> {
   const options = { ...values, ...flagsOf({ ...resolved }) };
-  for (const name of ["model", "data", "evalData", "adapter"] as const) {
+  for (const name of ["model", "adapter"] as const) {
     const path = options[name];
-    if (path !== undefined) options[name] = resolve(path);
+    if (path !== undefined) options[name] = referenceTo(path);
+  }
+  for (const name of ["data", "evalData"] as const) {
+    const given = options[name];
+    if (given !== undefined) options[name] = await Promise.all(given.map(lastingName));
   }
   // These belong to one call of the command, or follow from where the file is.
-  for (const name of ["outputDir", "overwrite", "resumeFrom"] as const) delete options[name];
+  for (const name of ["outputDir", "overwrite", "resumeFrom", "showRows"] as const) {
+    delete options[name];
+  }
   await writeFileAtomically(join(folder, OPTIONS_FILE), JSON.stringify(options, null, 2) + "\n");
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { DATA_FORMATS } from "../data/file_kind.ts";
 import { PROVIDERS } from "../gpu/open.ts";
 import { BASE_TYPES } from "../layers/storage/base_weight.ts";
 import type { METHOD_FLAGS } from "./method_flags.ts";
@@ -13,7 +14,9 @@ import {
   columns,
   type FlagValues,
   group,
+  names,
   number,
+  numbers,
   path,
   renamed,
   text,
@@ -35,8 +38,11 @@ export const GPU_FLAGS = group("GPU", {
 
 /** Which model runs, and how. */
 export const RUN_FLAGS = group("Model", {
-  model: path("DIR", "Hugging Face folder of a LLaMA-family model"),
-  adapter: path("DIR", "A PEFT adapter to put on it"),
+  model: path(
+    "MODEL",
+    "Model folder or ORG/NAME[@REVISION] on the hub; an adapter's finds its model",
+  ),
+  adapter: path("DIR", "A PEFT adapter to put on it: a folder or ORG/NAME"),
   base: renamed(
     choice(
       BASE_TYPES,
@@ -49,9 +55,20 @@ export const RUN_FLAGS = group("Model", {
 
 /** How the rows of a file become tokens. */
 export const ROW_FLAGS = group("Data", {
-  data: path("FILE", "Rows as JSONL, a JSON array or text (.txt)"),
+  data: names(
+    "DATA",
+    "Rows as JSONL, JSON, Parquet, CSV, TSV or text (.txt), also .gz and .zst: a file, folder, pattern, https: address, ORG/NAME[:SPLIT] on the hub or -; give it again for more",
+  ),
+  dataWeights: numbers("How often an epoch reads the rows of each --data, such as 2,0.5", "1 each"),
+  dataFormat: choice(
+    DATA_FORMATS.filter((format) => format !== "parquet"),
+    "Format of data whose name does not tell it, such as standard input",
+    "json",
+  ),
   columns: renamed(
-    columns("Columns that hold the known keys, such as prompt=question,completion=answer"),
+    columns(
+      "Columns that hold the known keys, such as prompt=question,completion=answer; a completion follows its prompt directly, without a space",
+    ),
     "map",
   ),
   separator: text("TEXT", "Text between the records of a text file", "blank lines"),

@@ -15,6 +15,8 @@ export interface Terminal {
    * Width of the terminal behind stderr; null where it is a file or a pipe, which get plain lines.
    */
   readonly columns: number | null;
+  /** Whether stdout is a terminal that shows colours, and nobody has forbidden them. */
+  readonly styled?: boolean;
   /** Calls `handler` at Ctrl-C, until the result is disposed of. */
   onInterrupt(handler: () => void): Disposable;
 }
@@ -30,6 +32,9 @@ export function processTerminal(): Terminal {
     get columns() {
       // Some terminals, such as those of `script`, do not know their size.
       return Deno.stderr.isTerminal() ? Deno.consoleSize().columns || 80 : null;
+    },
+    get styled() {
+      return Deno.stdout.isTerminal() && !Deno.noColor;
     },
     onInterrupt(handler) {
       let count = 0;

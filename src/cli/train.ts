@@ -16,9 +16,10 @@ import { LOG_FILE } from "../train/log.ts";
 import { Trainer } from "../train/trainer.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
-import { openDataset } from "./data.ts";
+import { openDataset, showDataset } from "./data.ts";
+import { locate, shownModel } from "./located.ts";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
-import { savesAdapter, trainingMethod } from "./method.ts";
+import { methodName, savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
 import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
@@ -30,18 +31,21 @@ import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 export const train: Command = command({
   name: "train",
   summary: "Fine-tune a model",
-  synopsis: "--model DIR --data FILE [options]",
+  synopsis: "--model MODEL --data DATA [options]",
   flags: TRAIN_FLAGS,
   run,
 });
 
 async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const { resumeFrom } = given;
-  const values = resumeFrom === undefined ? given : await resumedOptions(resumeFrom, given);
-  const [folder, output] = [needed(values, "model"), values.outputDir ?? "./out"];
-  const overwrite = values.overwrite ?? false;
-  if (resumeFrom === undefined) await expectFree(output, folder, overwrite);
-  const { data, evalData } = await openData(values);
+  const named = resumeFrom === undefined ? given : await resumedOptions(resumeFrom, given);
+  const output = named.outputDir ?? "./out";
+  const overwrite = named.overwrite ?? false;
+  if (resumeFrom === undefined) await expectFree(output, needed(named, "model"), overwrite);
+  if (named.showRows !== undefined) return await showDataset(named, terminal);
+  const { data, evalData } = await openData(named, terminal);
+  const values = await locate(named, terminal);
+  const folder = needed(values, "model");
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
   const onNotice = noticesOn(terminal);
@@ -109,9 +113,12 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
 }
 
 /** The rows to train on and those held out. */
-async function openData(values: TrainValues): Promise<{ data: Dataset; evalData: Dataset | null }> {
+async function openData(
+  values: TrainValues,
+  terminal: Terminal,
+): Promise<{ data: Dataset; evalData: Dataset | null }> {
   const { evalData: heldOut, evalFraction, seed } = values;
-  const data = await openDataset(needed(values, "data"), values);
+  const data = await openDataset(needed(values, "data"), values, terminal);
   if (heldOut === undefined && evalFraction === undefined) return { data, evalData: null };
   if (heldOut === undefined) {
     const { train, heldOut } = data.split(evalFraction!, seed);
@@ -122,7 +129,10 @@ async function openData(values: TrainValues): Promise<{ data: Dataset; evalData:
       "Cannot use --eval-data and --eval-fraction together as each says what is held out: give one",
     );
   }
-  return { data, evalData: await openDataset(heldOut, values) };
+  return {
+    data,
+    evalData: await openDataset(heldOut, { ...values, dataWeights: undefined }, terminal),
+  };
 }
 
 /**
@@ -162,7 +172,7 @@ function introduce(
   const batch = `${batchSize * gradAccumSteps} rows of ${sequenceLength} tokens per step`;
   const from = step > 0 ? `, from step ${step}` : "";
   terminal.stderr(
-    `training ${values.model} by ${values.method ?? "falqon"} on ${name} (${provider}): ` +
+    `training ${shownModel(values.model!)} by ${methodName(values)} on ${name} (${provider}): ` +
       `${batch}${from}\n`,
   );
 }

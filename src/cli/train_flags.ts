@@ -5,21 +5,34 @@
  */
 
 import { SAVE_FORMATS } from "../inference/save_model.ts";
-import { choice, type FlagValues, group, number, path, renamed, toggle, whole } from "./flags.ts";
+import {
+  choice,
+  type FlagValues,
+  group,
+  names,
+  number,
+  path,
+  renamed,
+  toggle,
+  whole,
+} from "./flags.ts";
 import { GPU_FLAGS, OPTIMIZER_FLAGS, ROW_FLAGS, SHAPE_FLAGS, STEP_FLAGS } from "./shared_flags.ts";
 import { METHOD_FLAGS } from "./method_flags.ts";
 
 /** Every flag of `train`. */
 export const TRAIN_FLAGS = {
-  ...group("Model", { model: path("DIR", "Hugging Face folder of a LLaMA-family model") }),
+  ...group("Model", { model: path("MODEL", "Model folder, or ORG/NAME[@REVISION] on the hub") }),
   ...GPU_FLAGS,
   ...ROW_FLAGS,
+  ...group("Data", {
+    showRows: whole("Print so many rows as they will be trained, targets marked, and end"),
+  }),
   ...METHOD_FLAGS,
   ...SHAPE_FLAGS,
   ...OPTIMIZER_FLAGS,
   ...STEP_FLAGS,
   ...group("Evaluation", {
-    evalData: path("FILE", "Held-out rows"),
+    evalData: names("DATA", "Held-out rows, named as --data"),
     evalFraction: number("Share of the data to hold out instead"),
     evalEvery: whole("Steps between evaluations, besides the first and the last", "0, none"),
   }),

@@ -6,76 +6,55 @@
 
 import { fileURLToPath } from "node:url";
 import { DataError, OptionError } from "../errors.ts";
-import { type FileFormat, readFileRows } from "./file_rows.ts";
 import { hash32 } from "../numerics/random.ts";
-import { checkColumnMap, type ColumnMap, recognise } from "./row_format.ts";
+import type { DataFile } from "./bytes.ts";
+import {
+  checkOptions,
+  checkWeights,
+  type DatasetOptions,
+  type DataSource,
+  type FileDatasetDescriptor,
+  type OpenDatasetOptions,
+  type SplitSide,
+} from "./dataset_options.ts";
+import { type FileGroup, readGroups, timesRead } from "./file_mix.ts";
+import { recognise } from "./row_format.ts";
+import { iterateRows, type RowIterable } from "./row_objects.ts";
+import { findFiles, STANDARD_INPUT } from "./sources.ts";
 import type { Example, RawRow } from "./types.ts";
 
-/** Row objects held or produced by the program itself. */
-export type RowIterable =
-  | Iterable<Record<string, unknown>>
-  | AsyncIterable<Record<string, unknown>>;
+export type {
+  DatasetOptions,
+  DataSource,
+  FileDatasetDescriptor,
+  OpenDatasetOptions,
+} from "./dataset_options.ts";
+export type { RowIterable } from "./row_objects.ts";
 
-/**
- * Where rows come from: the path or `file:` URL of a JSONL file, a JSON array
- * or a text file; or row objects. An iterable that can be read only once, such
- * as a generator, lasts one epoch: give a function that makes it instead.
- */
-export type DataSource = string | URL | RowIterable | (() => RowIterable);
-
-/** Options of {@linkcode Dataset.from}. */
-export interface DatasetOptions {
-  /**
-   * The text between two records of a text file; by default blank lines. With a separator any file
-   * is read as text.
-   */
-  separator?: string;
-  /** Columns that hold the known keys, for rows that name them differently. */
-  columns?: ColumnMap;
-}
-
-/** One side of a split: the rows held out, or the others. */
-export interface SplitSide {
-  /** Expected share of rows held out. */
-  fraction: number;
-  /** Chooses the split. */
-  seed: number;
-  /** Whether this side has the rows held out. */
-  held: boolean;
-}
-
-/** All that a worker needs to read the same rows; it can be posted. */
-export interface FileDatasetDescriptor {
-  /** Path of the file. */
-  path: string;
-  /** Options as given to {@linkcode Dataset.from}. */
-  options: DatasetOptions;
-  /** The sides of splits taken, outermost first. */
-  selections: SplitSide[];
-}
+/** Files, or rows that the program has itself. */
+type Source = readonly FileGroup[] | { rows: RowIterable | (() => RowIterable) };
 
 /** A stream of data rows that can be read again in each epoch. */
 export class Dataset {
-  readonly #source: string | RowIterable | (() => RowIterable);
+  readonly #source: Source;
   readonly #options: DatasetOptions;
-  readonly #columns: ColumnMap;
   readonly #selections: readonly SplitSide[];
 
   private constructor(
-    source: string | RowIterable | (() => RowIterable),
+    source: Source,
     options: DatasetOptions,
     selections: readonly SplitSide[],
   ) {
     this.#source = source;
     this.#options = options;
-    this.#columns = options.columns ?? {};
     this.#selections = selections;
   }
 
   /**
-   * A dataset over a source. Nothing is read yet. A file whose name ends in
-   * `.txt`, or any with a `separator`, is text. All others are JSON: an array if
-   * the first character is `[`, otherwise lines.
+   * A dataset over a file or over rows in memory. Nothing is read yet. A file may be compressed by
+   * gzip or Zstandard. Parquet is told by its first bytes; a name that ends in `.csv`, `.tsv` or
+   * `.txt`, or a `separator`, makes a table or text of a file. All others are JSON: an array if the
+   * first character is `[`, otherwise lines.
    *
    * @example
    * ```ts
@@ -83,38 +62,76 @@ export class Dataset {
    *
    * const data = Dataset.from("./train.jsonl");
    * const columns = { prompt: "question", completion: "answer" };
-   * const maths = Dataset.from("./gsm8k.jsonl", { columns });
-   * const stories = Dataset.from("./stories.txt", { separator: "<|endoftext|>" });
+   * const maths = Dataset.from("./gsm8k.parquet", { columns });
+   * const stories = Dataset.from("./stories.txt.gz", { separator: "<|endoftext|>" });
    * ```
    *
    * @throws {OptionError} on an empty separator, an unknown key in `columns`, or a source of
    * another type.
    */
   static from(source: DataSource, options: DatasetOptions = {}): Dataset {
-    if (options.separator === "") {
-      throw new OptionError(
-        "Cannot use the empty string as separator: give the text between two records, or leave " +
-          "it out for blank lines",
-      );
-    }
-    checkColumnMap(options.columns ?? {});
-    if (source instanceof URL) {
-      if (source.protocol !== "file:") {
+    checkOptions(options);
+    const address = typeof source === "string" && /^(https?|file):\/\//i.test(source);
+    if (address || source instanceof URL) {
+      const url = new URL(source);
+      if (url.protocol !== "file:") {
         throw new OptionError(
-          `Cannot read data from ${source.href}: only file: URLs can be read; download it first`,
+          `Cannot read data from ${url.href}: only file: URLs can be read at once; download it ` +
+            "first, or by Dataset.open",
         );
       }
-      return new Dataset(fileURLToPath(source), options, []);
+      return new Dataset(oneFile(fileURLToPath(url)), options, []);
     }
+    if (typeof source === "string") return new Dataset(oneFile(source), options, []);
     const iterable = typeof source === "object" && source !== null &&
       (Symbol.iterator in source || Symbol.asyncIterator in source);
-    if (typeof source !== "string" && typeof source !== "function" && !iterable) {
+    if (typeof source !== "function" && !iterable) {
       throw new OptionError(
         `Cannot read data from a source of type ${typeof source}: give a path, an iterable of ` +
           "rows, or a function that returns one",
       );
     }
-    return new Dataset(source, options, []);
+    return new Dataset({ rows: source }, options, []);
+  }
+
+  /**
+   * A dataset over everything that the names stand for, as `--data` of the command line takes them:
+   * files, folders (of which the split `train` is read, or that after a colon), patterns, `https:`
+   * addresses, which are downloaded, and `-` for standard input. Under shuffling, the rows of
+   * several names come mixed from the start.
+   *
+   * @param names One, or several; names in a list within the list are one as to weights.
+   * @example
+   * ```ts no-eval
+   * import { Dataset } from "@falqon/webgpu";
+   *
+   * const names = ["./own.jsonl", "./general/*.parquet"];
+   * const data = await Dataset.open(names, { weights: [2, 0.5] });
+   * ```
+   *
+   * @throws {FileError} when there is nothing to read under a name.
+   * @throws {OptionError} on an option out of range, or other than one weight for each name.
+   */
+  static async open(
+    names: string | readonly (string | readonly string[])[],
+    { weights, onNotice, signal, stdin, ...options }: OpenDatasetOptions = {},
+  ): Promise<Dataset> {
+    checkOptions(options);
+    const list = typeof names === "string" ? [names] : names;
+    if (list.length === 0) throw new OptionError("Cannot open data without a name: give one");
+    checkWeights(weights, list.length);
+    if (list.flat().filter((name) => name === STANDARD_INPUT).length > 1) {
+      throw new OptionError("Cannot read standard input twice: name - once");
+    }
+    const groups: FileGroup[] = [];
+    for (const [i, name] of list.entries()) {
+      const files: DataFile[] = [];
+      for (const part of [name].flat()) {
+        files.push(...await findFiles(part, { onNotice, signal, stdin }));
+      }
+      groups.push({ files, weight: weights?.[i] ?? 1 });
+    }
+    return new Dataset(groups, options, []);
   }
 
   /**
@@ -122,8 +139,8 @@ export class Dataset {
    *
    * @internal
    */
-  static fromDescriptor(descriptor: FileDatasetDescriptor): Dataset {
-    return new Dataset(descriptor.path, descriptor.options, descriptor.selections);
+  static fromDescriptor({ groups, options, selections }: FileDatasetDescriptor): Dataset {
+    return new Dataset(groups, options, selections);
   }
 
   /**
@@ -132,23 +149,65 @@ export class Dataset {
    * @internal
    */
   get descriptor(): FileDatasetDescriptor | null {
-    if (typeof this.#source !== "string") return null;
+    if ("rows" in this.#source) return null;
     return {
-      path: this.#source,
+      groups: [...this.#source],
       options: this.#options,
       selections: [...this.#selections],
     };
   }
 
-  /** The path, or "the data" when the source is not a file; used in messages. */
+  /**
+   * The paths of the files in the order of reading, or null when the source is not a file.
+   *
+   * @internal
+   */
+  get paths(): readonly string[] | null {
+    return this.#files?.map(({ path }) => path) ?? null;
+  }
+
+  /**
+   * Which rows of the source these are, as a word: that of another split differs.
+   *
+   * @internal
+   */
+  get selection(): string {
+    return JSON.stringify(this.#selections) + this.mixture;
+  }
+
+  /** Whether the rows can be read as often as wanted: those of an iterator can be read only once. */
+  get rereadable(): boolean {
+    return !("rows" in this.#source) || !("next" in this.#source.rows);
+  }
+
+  /** The path, the number of files, or "the data" when the source is not a file; for messages. */
   get name(): string {
-    return typeof this.#source === "string" ? this.#source : "the data";
+    const files = this.#files;
+    if (files === null) return "the data";
+    return files.length === 1 ? files[0].name : `${files[0].name} and ${files.length - 1} more`;
+  }
+
+  /**
+   * How several files are joined, which decides the order of rows; empty for one.
+   *
+   * @internal
+   */
+  get mixture(): string {
+    const source = this.#source;
+    if ("rows" in source || (source.length === 1 && source[0].files.length === 1)) return "";
+    const parts = source.map(({ files, weight }) => `${files.length} files × ${weight}`);
+    return `, data of ${parts.join(" and ")}`;
+  }
+
+  /** Whether these are the rows that a split held out. */
+  get isHeldOut(): boolean {
+    return this.#selections.some(({ held }) => held);
   }
 
   /**
    * Two disjoint datasets that together hold every row. A hash of the row's
    * index decides, so the sides do not depend on the order of reading and
-   * nothing has to be counted first.
+   * nothing has to be counted first. Held-out rows are read once, whatever their weight.
    *
    * @param fraction Expected share of rows held out, between 0 and 1.
    * @param seed Chooses another split.
@@ -168,18 +227,28 @@ export class Dataset {
   /**
    * The rows, unparsed, in the order of the source, in arrays of any size.
    *
+   * @param epoch Decides which rows a weight below 1 leaves out this time.
+   * @param interleave Read groups of files side by side.
    * @throws {FileError} when the file cannot be read.
    * @throws {DataError} when the file cannot be cut into rows, or the source was already used up.
    * @internal
    */
-  async *rawRows(): AsyncGenerator<RawRow[], void, void> {
-    const chunks = typeof this.#source === "string"
-      ? readFileRows(this.#source, this.#fileFormat(this.#source))
-      : iterateRows(this.#source);
+  async *rawRows(
+    { epoch = 0, interleave = false }: { epoch?: number; interleave?: boolean } = {},
+  ): AsyncGenerator<RawRow[], void, void> {
+    const source = this.#source;
+    const chunks = "rows" in source
+      ? iterateRows(source.rows)
+      : readGroups(source, this.#options, interleave);
+    const weights = "rows" in source || this.isHeldOut
+      ? []
+      : source.flatMap(({ files, weight }) => files.map(() => weight));
+    const plain = this.#selections.length === 0 && weights.every((weight) => weight === 1);
     for await (const rows of chunks) {
-      const selected = this.#selections.length === 0
-        ? rows
-        : rows.filter((row) => this.#selects(row.index));
+      const selected = plain ? rows : rows.filter((row) => this.#selects(row)).flatMap((row) => {
+        const times = timesRead(weights[row.file ?? 0] ?? 1, row, epoch);
+        return Array.from({ length: times }, () => row);
+      });
       if (selected.length > 0) yield selected;
     }
   }
@@ -187,19 +256,23 @@ export class Dataset {
   /**
    * What a raw row means.
    *
+   * @param onUnused Is told of columns that look like data and are not used.
    * @throws {DataError} when the row is malformed or of no known format.
    * @internal
    */
-  parse(row: RawRow): Example {
+  parse(row: RawRow, onUnused?: (columns: string[]) => void): Example {
     const where = this.locate(row);
-    if (row.value !== undefined) return recognise(row.value, this.#columns, where);
+    const { columns = {} } = this.#options;
+    if (row.value !== undefined) return recognise(row.value, columns, where, { onUnused });
+    if (row.problem !== undefined) throw new DataError(`Cannot read ${where}: ${row.problem}`);
     if (row.text === null) {
       throw new DataError(`Cannot read ${where}: it is not valid UTF-8; convert the file to UTF-8`);
     }
-    if (typeof this.#source === "string" && this.#fileFormat(this.#source).kind === "text") {
+    if (row.kind === "text") {
       return { kind: "text", text: row.text.trim().replaceAll("\r\n", "\n") };
     }
-    return recognise(parseJson(row.text, where), this.#columns, where);
+    const table = row.kind === "table";
+    return recognise(parseJson(row.text, where), columns, where, { table, onUnused });
   }
 
   /**
@@ -208,45 +281,24 @@ export class Dataset {
    * @internal
    */
   locate(row: RawRow): string {
-    return row.line > 0 ? `${this.name} line ${row.line}` : `${this.name} row ${row.index}`;
+    const name = this.#files?.[row.file ?? 0].name ?? this.name;
+    return row.line > 0 ? `${name} line ${row.line}` : `${name} row ${row.index}`;
   }
 
-  #fileFormat(path: string): FileFormat {
-    const { separator } = this.#options;
-    return separator !== undefined || path.toLowerCase().endsWith(".txt")
-      ? { kind: "text", separator }
-      : { kind: "json" };
+  get #files(): DataFile[] | null {
+    return "rows" in this.#source ? null : this.#source.flatMap(({ files }) => files);
   }
 
-  #selects(index: number): boolean {
+  #selects({ index, file = 0 }: RawRow): boolean {
     // The depth enters the hash, so that a split of a split is not the same one again.
     return this.#selections.every(({ fraction, seed, held }, depth) =>
-      (hash32(seed, index * 16 + depth) < fraction * 2 ** 32) === held
+      (hash32(seed + file * 2 ** 32, index * 16 + depth) < fraction * 2 ** 32) === held
     );
   }
 }
 
-/** Sources that were read, wholly or in part, and cannot be read again. */
-const usedUp = new WeakSet<object>();
-
-async function* iterateRows(
-  source: RowIterable | (() => RowIterable),
-): AsyncGenerator<RawRow[], void, void> {
-  const rows = typeof source === "function" ? source() : source;
-  const iterator = Symbol.asyncIterator in rows
-    ? rows[Symbol.asyncIterator]()
-    : rows[Symbol.iterator]();
-  if ((iterator as unknown) === rows) {
-    if (usedUp.has(rows)) {
-      throw new DataError(
-        "Cannot read the data again: it is an iterator that was already read; give an array, or " +
-          "a function that makes a new iterator for each epoch and split",
-      );
-    }
-    usedUp.add(rows);
-  }
-  let index = 0;
-  for await (const value of rows) yield [{ index: index++, line: 0, text: null, value }];
+function oneFile(path: string): FileGroup[] {
+  return [{ files: [{ path, name: path }], weight: 1 }];
 }
 
 function parseJson(text: string, where: string): unknown {

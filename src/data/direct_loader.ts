@@ -13,12 +13,13 @@
 import { DataError, OptionError } from "../errors.ts";
 import { BatchBuilder } from "./batch.ts";
 import type { Dataset } from "./dataset.ts";
+import { showToken } from "../io/show_token.ts";
 import { fit } from "./truncate.ts";
 import { type LoaderOptions, type ResolvedLoaderOptions, resolveLoaderOptions } from "./options.ts";
 import { packFirstFit } from "./packing.ts";
 import { Random } from "../numerics/random.ts";
 import { ShuffleBuffer } from "./shuffle.ts";
-import { emptyStatistics } from "./statistics.ts";
+import { countUnused, emptyStatistics } from "./statistics.ts";
 import { tokenize } from "./tokenize.ts";
 import type {
   Batch,
@@ -91,8 +92,10 @@ export class DirectLoader implements Loader {
           `has ${order}; use the same options`,
       );
     }
-    const pad = this.#encoder?.padTokenId ?? this.#encoder?.eosTokenId ?? 0;
-    const start = from ?? { epoch: 0, drawn: 0, row: 0, batch: 0, statistics: emptyStatistics() };
+    const pad = this.#padding();
+    const begin = { epoch: 0, drawn: 0, row: 0, batch: 0, ...from };
+    // An earlier version's position lacks counters that came later.
+    const start = { ...begin, statistics: { ...emptyStatistics(), ...from?.statistics } };
     this.#statistics = { ...start.statistics };
     let builder = new BatchBuilder(batchSize, sequenceLength, pad);
     let position: LoaderPosition = { ...start, order };
@@ -138,7 +141,7 @@ export class DirectLoader implements Loader {
     const { sequenceLength, packing, shuffle, shuffleBuffer, seed, trainOnPrompt } = this.#options;
     return `sequenceLength ${sequenceLength}, packing ${packing}, shuffle ` +
       `${shuffle ? `of ${shuffleBuffer} rows by seed ${seed}` : "off"}, ` +
-      `trainOnPrompt ${trainOnPrompt}`;
+      `trainOnPrompt ${trainOnPrompt}${this.#dataset.mixture}`;
   }
 
   /** The windows of an epoch, from the one that starts after `skip` rows. */
@@ -179,11 +182,13 @@ export class DirectLoader implements Loader {
   async *#drawnRows(epoch: number): AsyncGenerator<RawRow[], void, void> {
     const { shuffle, shuffleBuffer, seed } = this.#options;
     if (!shuffle) {
-      yield* this.#dataset.rawRows();
+      yield* this.#dataset.rawRows({ epoch });
       return;
     }
     const buffer = new ShuffleBuffer(shuffleBuffer, new Random(seed, epoch));
-    for await (const rows of this.#dataset.rawRows()) yield buffer.push(rows);
+    for await (const rows of this.#dataset.rawRows({ epoch, interleave: true })) {
+      yield buffer.push(rows);
+    }
     yield buffer.drain();
   }
 
@@ -195,11 +200,17 @@ export class DirectLoader implements Loader {
     let example;
     try {
       const where = this.#dataset.locate(row);
-      example = tokenize(this.#dataset.parse(row), this.#encoder, trainOnPrompt, where);
+      const parsed = this.#dataset.parse(row, (columns) => countUnused(statistics, columns));
+      example = tokenize(parsed, this.#encoder, trainOnPrompt, where);
     } catch (error) {
       if (!skipBadRows || !(error instanceof DataError)) throw error;
       statistics.badRows++;
-      statistics.firstBadRow ??= error.message;
+      // Rows come shuffled, but the first in the order of the data is where one looks.
+      const place = (row.file ?? 0) * 2 ** 32 + row.index;
+      if (statistics.firstBadPlace === null || place < statistics.firstBadPlace) {
+        statistics.firstBadRow = error.message;
+        statistics.firstBadPlace = place;
+      }
       return [];
     }
     if (example === null) {
@@ -211,6 +222,12 @@ export class DirectLoader implements Loader {
     return fit(example, sequenceLength, this.#encoder?.bosTokenId ?? null, statistics);
   }
 
+  /** What fills up rows: a token that the model has, since a tokenizer may have more. */
+  #padding(): number {
+    const ids = [this.#encoder?.padTokenId, this.#encoder?.eosTokenId];
+    return ids.find((id) => typeof id === "number" && id < this.#options.vocabSize) ?? 0;
+  }
+
   #checkVocabulary({ ids, labels }: Document, row: RawRow): void {
     // Plain loops: this visits every token, and callbacks would take a tenth of the loader's time.
     const { vocabSize } = this.#options;
@@ -220,18 +237,26 @@ export class DirectLoader implements Loader {
     if (bad !== undefined) {
       const where = this.#dataset.locate(row);
       throw new DataError(
-        `Cannot train on ${where}: it has the token id ${bad}, but the model's vocabulary has ` +
-          `${vocabSize} entries; use the tokenizer that belongs to the model`,
+        `Cannot use ${where}: it has the ${showToken(bad, this.#encoder)}, but the model's ` +
+          `vocabulary has ${vocabSize} entries; use the tokenizer that belongs to the model, and ` +
+          "leave out tokens that the model was not made for",
       );
     }
   }
 
   #nothingLeft(epoch: number): DataError {
     const { rows, badRows, firstBadRow, allMasked } = this.#statistics;
+    const { name, isHeldOut } = this.#dataset;
+    if (rows === 0 && isHeldOut) {
+      return new DataError(
+        `Cannot use the rows held out of ${name}: there are none; hold out a larger fraction, or ` +
+          "give held-out rows of their own",
+      );
+    }
+    const where = isHeldOut ? `the rows held out of ${name}` : name;
     return new DataError(
-      `Cannot train on ${this.#dataset.name}: epoch ${epoch} has no targets; of ${rows} rows ` +
-        `read, ${badRows} were malformed and ${allMasked} had no target; give rows with an answer ` +
-        "or text" +
+      `Cannot use ${where}: epoch ${epoch} has no targets; of ${rows} rows read, ${badRows} were ` +
+        `malformed and ${allMasked} had no target; give rows with an answer or text` +
         (firstBadRow === null ? "" : ` (the first malformed row: ${firstBadRow})`),
     );
   }

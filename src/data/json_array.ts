@@ -33,13 +33,13 @@ export class JsonArraySplitter implements Splitter {
         this.#state = bytes[at] === ASCII.comma ? "value expected" : "after";
       } else if (!isSpace(bytes[at])) {
         if (this.#state === "after") {
-          sink.fail(at, "something follows the end of the array");
+          sink.fail(at, broken("something follows the end of the array"));
         } else if (this.#state === "before") {
           this.#state = "value expected";
         } else if (bytes[at] === ASCII.closeBracket && this.#first) {
           this.#state = "after";
         } else if (bytes[at] === ASCII.comma || bytes[at] === ASCII.closeBracket) {
-          sink.fail(at, "a value is missing");
+          sink.fail(at, broken("a value is missing"));
         } else {
           this.#state = "in value";
           this.#first = false;
@@ -49,7 +49,7 @@ export class JsonArraySplitter implements Splitter {
       }
       at++;
     }
-    if (last && this.#state !== "after") sink.fail(bytes.length, "the array is not closed");
+    if (last && this.#state !== "after") sink.fail(bytes.length, broken("the array is not closed"));
     return this.#state === "in value" ? start : bytes.length;
   }
 
@@ -80,4 +80,8 @@ export class JsonArraySplitter implements Splitter {
     this.#escaped = escaped;
     return at;
   }
+}
+
+function broken(problem: string): string {
+  return `it breaks the JSON array (${problem}); correct the file or write one JSON object per line`;
 }

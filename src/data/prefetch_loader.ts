@@ -57,7 +57,7 @@ export class PrefetchLoader implements Loader {
   /** The batches after `from`, from a worker that lives as long as the stream. */
   async *batches(from?: LoaderPosition): AsyncGenerator<Batch, void, void> {
     if (this.#closed) return;
-    this.#statistics = { ...(from?.statistics ?? emptyStatistics()) };
+    this.#statistics = { ...emptyStatistics(), ...from?.statistics };
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
     const send = (request: WorkerRequest) => worker.postMessage(request);
     let stop = () => {};

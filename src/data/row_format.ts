@@ -4,195 +4,179 @@
  * @module
  */
 
-import { DataError, OptionError } from "../errors.ts";
-import type { ChatMessage } from "../io/chat_template.ts";
+import { DataError } from "../errors.ts";
 import { alpacaPrompt } from "./alpaca.ts";
-import { type Example, IGNORED_LABEL } from "./types.ts";
+import { type ColumnMap, isOptional, looksLikeData } from "./column_map.ts";
+import { conversation, promptMessages, turns } from "./conversations.ts";
+import { describe, type Row, string, TARGET_MASKS, tokenRow } from "./row_values.ts";
+import type { Example } from "./types.ts";
 
-type Row = Record<string, unknown>;
-
-/** Keys that mean something, for error messages and to check a column map. */
-const KNOWN_KEYS = [
-  "text",
-  "prompt",
-  "completion",
-  "instruction",
-  "input",
-  "output",
-  "messages",
-  "input_ids",
-  "labels",
-];
-
-/** Keys that a row of a format may lack. */
-const OPTIONAL_KEYS = ["input", "labels"];
-
-/** For each known key, the column of the data that holds it: `{ prompt: "question" }`. */
-export type ColumnMap = Readonly<Record<string, string>>;
-
-/**
- * Checks a column map.
- *
- * @throws {OptionError} when it maps to a key that no format has.
- */
-export function checkColumnMap(columns: ColumnMap): void {
-  for (const key of Object.keys(columns)) {
-    if (!KNOWN_KEYS.includes(key)) {
-      throw new OptionError(
-        `Cannot map a column to the key "${key}": use one of ${KNOWN_KEYS.join(", ")}`,
-      );
-    }
-  }
+/** What is known of a row besides its values. */
+export interface RecogniseOptions {
+  /** The row is of a table, which has empty cells where a row lacks a column. */
+  table?: boolean;
+  /** Is told of columns that look like data and are not used. */
+  onUnused?: (columns: string[]) => void;
 }
 
-/**
- * Reads a column map from the form `prompt=question,completion=answer`.
- *
- * @throws {OptionError} when a part has no `=` or maps to an unknown key.
- */
-export function parseColumnMap(text: string): ColumnMap {
-  const columns: Record<string, string> = {};
-  for (const part of text.split(",")) {
-    const [key, column, ...rest] = part.split("=").map((name) => name.trim());
-    if (!key || !column || rest.length > 0) {
-      throw new OptionError(
-        `Cannot read "${part}" in the column map: write key=column pairs, such as ` +
-          "prompt=question,completion=answer",
-      );
-    }
-    columns[key] = column;
-  }
-  checkColumnMap(columns);
-  return columns;
-}
+/** An example, and the keys that it was made of. */
+type Match = { example: Example; used: readonly string[] };
 
 /**
- * The example that a parsed row stands for. Mapped columns win over the row's own keys.
+ * The example that a parsed row stands for. Mapped columns win over the row's own keys. A column
+ * that is null is one that the row has not.
  *
  * @param where Names the row in errors.
  * @throws {DataError} when the row is not an object, has none of the known sets
  * of keys, or a value of the wrong type.
  */
-export function recognise(row: unknown, columns: ColumnMap, where: string): Example {
+export function recognise(
+  row: unknown,
+  columns: ColumnMap,
+  where: string,
+  { table = false, onUnused }: RecogniseOptions = {},
+): Example {
   if (typeof row !== "object" || row === null || Array.isArray(row)) {
     throw new DataError(
       `Cannot read ${where}: it is ${describe(row)}; give one JSON object per row`,
     );
   }
-  const keys = () => Object.keys(row).join(", ") || "(none)";
-  const mapped: Row = {};
-  for (const [key, column] of Object.entries(columns)) {
-    if (!Object.hasOwn(row, column)) {
-      if (OPTIONAL_KEYS.includes(key)) continue;
-      throw new DataError(
-        `Cannot read ${where}: it has the keys ${keys()}, but the column map names "${column}"; ` +
-          "correct the map",
-      );
+  const present = without(row as Row, isNone);
+  const mapped = mapColumns(row as Row, columns, where);
+  const isMapped = Object.keys(columns).length > 0;
+  const all = isMapped ? { ...present, ...mapped } : present;
+  const rows = isMapped ? [mapped, all] : [all];
+  const found = (table ? firstMatch(rows.map((it) => without(it, isBlank)), where) : undefined) ??
+    firstMatch(rows, where);
+  if (found === undefined) throw unknownFormat(row as Row, all, where);
+  if (onUnused) {
+    // Rows are many: nothing is made where all is used.
+    const isUsed = (key: string) =>
+      found.used.includes(key) || found.used.some((used) => columns[used] === key);
+    let unused: string[] | undefined;
+    for (const key in present) {
+      if (looksLikeData(key) && !isUsed(key) && !isEmpty(present[key])) (unused ??= []).push(key);
     }
-    mapped[key] = (row as Row)[column];
+    if (unused !== undefined) onUnused(unused);
   }
-  const example = match(mapped, where) ?? match({ ...row, ...mapped }, where);
-  if (example === undefined) {
-    throw new DataError(
-      `Cannot read ${where}: it has the keys ${keys()}; give text, or prompt and completion, or ` +
-        "instruction and output (and input), or messages, or input_ids (and labels), or map " +
-        "other columns, as in prompt=question,completion=answer",
-    );
-  }
-  return example;
+  return found.example;
 }
 
-function match(row: Row, where: string): Example | undefined {
-  if (row.input_ids !== undefined) {
-    const inputIds = tokenIds(row, "input_ids", where);
-    if (row.labels === undefined || row.labels === null) {
-      return { kind: "ids", inputIds, labels: undefined };
-    }
-    const labels = tokenIds(row, "labels", where);
-    if (labels.length !== inputIds.length) {
-      throw new DataError(
-        `Cannot read ${where}: it has ${inputIds.length} input_ids and ${labels.length} labels; ` +
-          "give one label per id",
-      );
-    }
-    return { kind: "ids", inputIds, labels };
+function firstMatch(rows: readonly Row[], where: string): Match | undefined {
+  for (const row of rows) {
+    const found = match(row, where);
+    if (found !== undefined) return found;
   }
-  if (row.messages !== undefined) {
-    return { kind: "chat", messages: chatMessages(row.messages, where) };
-  }
-  if (row.prompt !== undefined && row.completion !== undefined) {
-    return {
-      kind: "completion",
-      prompt: string(row, "prompt", where),
-      completion: string(row, "completion", where),
-    };
-  }
-  if (row.instruction !== undefined && row.output !== undefined) {
-    const input = row.input === undefined || row.input === null ? "" : string(row, "input", where);
-    return {
-      kind: "completion",
-      prompt: alpacaPrompt(string(row, "instruction", where), input),
-      completion: string(row, "output", where),
-    };
-  }
-  if (row.text !== undefined) return { kind: "text", text: string(row, "text", where) };
   return undefined;
 }
 
-function string(row: Row, key: string, where: string): string {
-  const value = row[key];
-  if (typeof value === "string") return value;
-  throw new DataError(`Cannot read ${where}: "${key}" is ${describe(value)}; give a string`);
+/** The values that the map names, by the keys that it gives them. */
+function mapColumns(row: Row, columns: ColumnMap, where: string): Row {
+  const mapped: Record<string, unknown> = {};
+  for (const key in columns) {
+    const column = columns[key];
+    const value = row[column];
+    if (Object.hasOwn(row, column) && !isNone(value)) {
+      mapped[key] = value;
+    } else if (!isOptional(key)) {
+      const found = Object.hasOwn(row, column) ? `, which is ${describe(value)}` : "";
+      throw new DataError(
+        `Cannot read ${where}: it has the keys ${keysOf(row)}, but the column map names ` +
+          `"${column}"${found}; correct the map`,
+      );
+    }
+  }
+  return mapped;
 }
 
-function tokenIds(row: Row, key: "input_ids" | "labels", where: string): ArrayLike<number> {
-  const value = row[key];
-  if (!Array.isArray(value) && !(ArrayBuffer.isView(value) && "length" in value)) {
-    throw new DataError(
-      `Cannot read ${where}: "${key}" is ${describe(value)}; give an array of token ids`,
+function without(row: Row, isAbsent: (value: unknown) => boolean): Row {
+  for (const key in row) {
+    if (!isAbsent(row[key])) continue;
+    return Object.fromEntries(Object.entries(row).filter(([, value]) => !isAbsent(value)));
+  }
+  return row;
+}
+
+function isNone(value: unknown): boolean {
+  return value === null || value === undefined;
+}
+
+function isBlank(value: unknown): boolean {
+  return value === "";
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === "" || (Array.isArray(value) && value.length === 0);
+}
+
+function keysOf(row: Row): string {
+  return Object.keys(row).join(", ") || "(none)";
+}
+
+const CONVERSATION_KEYS = ["messages", "conversations", "conversation"];
+const CHAT_KEYS = ["system", "history", "tools", "documents", "chat_template_kwargs"];
+
+function match(row: Row, where: string): Match | undefined {
+  const has = (key: string) => row[key] !== undefined;
+  if (has("input_ids")) {
+    const used = ["input_ids", "labels", "attention_mask", ...TARGET_MASKS];
+    return { example: { kind: "ids", ...tokenRow(row, where) }, used };
+  }
+  const conversations = CONVERSATION_KEYS.find(has);
+  if (conversations !== undefined) {
+    const used = [conversations, ...CHAT_KEYS.filter((key) => key !== "history")];
+    return { example: conversation(row, conversations, where), used };
+  }
+  if (has("prompt") && has("completion")) {
+    const used = ["prompt", "completion"];
+    // Only lists are: a text that looks like one, as JSON to be learned does, is a text.
+    if (Array.isArray(row.prompt)) {
+      return { example: promptMessages(row, where), used: [...used, ...CHAT_KEYS] };
+    }
+    return completion(row, used, [], where);
+  }
+  if (has("instruction") && has("output")) {
+    return completion(row, ["instruction", "output"], ["input"], where);
+  }
+  if (has("text")) {
+    return { example: { kind: "text", text: string(row, "text", where) }, used: ["text"] };
+  }
+  return undefined;
+}
+
+/**
+ * A question with its answer: a plain completion, or a conversation where the row has columns that
+ * belong to one, even if they are empty, as in LLaMA-Factory's data sets.
+ */
+function completion(row: Row, keys: string[], context: string[], where: string): Match {
+  const [question, answer] = keys.map((key) => string(row, key, where));
+  const input = context.map((key) => row[key] === undefined ? "" : string(row, key, where)).join(
+    "",
+  );
+  const used = [...keys, ...context];
+  if (CHAT_KEYS.some((key) => row[key] !== undefined)) {
+    const asked = input === "" ? question : `${question}\n${input}`;
+    const example = turns(row, { question: asked, answer }, where);
+    return { example, used: [...used, ...CHAT_KEYS] };
+  }
+  const prompt = keys[0] === "instruction" ? alpacaPrompt(question, input) : question;
+  return { example: { kind: "completion", prompt, completion: answer }, used };
+}
+
+function unknownFormat(row: Row, present: Row, where: string): DataError {
+  if (present.chosen !== undefined && present.rejected !== undefined) {
+    const map = Array.isArray(present.chosen) ? "messages=chosen" : "completion=chosen";
+    return new DataError(
+      `Cannot read ${where}: it has a chosen and a rejected answer, and learning from preferences ` +
+        `(DPO) is not implemented; map ${map} to learn the chosen answers alone`,
     );
   }
-  const numbers = value as ArrayLike<unknown>;
-  for (let i = 0; i < numbers.length; i++) {
-    const id = numbers[i];
-    const isId = Number.isInteger(id) && id as number >= 0 && id as number < 2 ** 31;
-    if (!isId && !(key === "labels" && id === IGNORED_LABEL)) {
-      throw new DataError(
-        `Cannot read ${where}: "${key}" has ${describe(id)}; give token ids` +
-          (key === "labels" ? `, or ${IGNORED_LABEL} where the token is no target` : ""),
-      );
-    }
-  }
-  return numbers as ArrayLike<number>;
-}
-
-function chatMessages(value: unknown, where: string): ChatMessage[] {
-  if (!Array.isArray(value) || value.length === 0) {
-    throw new DataError(
-      `Cannot read ${where}: "messages" is ${describe(value)}; give an array of turns`,
-    );
-  }
-  return value.map((message, i) => {
-    const { role, content } = (message ?? {}) as Partial<ChatMessage>;
-    if (role !== "system" && role !== "user" && role !== "assistant") {
-      throw new DataError(
-        `Cannot read ${where}: the role of message ${i} is ${describe(role)}; ` +
-          "give system, user or assistant",
-      );
-    }
-    if (typeof content !== "string") {
-      throw new DataError(
-        `Cannot read ${where}: the content of message ${i} is ${describe(content)}; give a string`,
-      );
-    }
-    return { role, content };
-  });
-}
-
-/** A value in a few words. */
-function describe(value: unknown): string {
-  if (value === null || value === undefined) return String(value);
-  if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
-  if (typeof value === "object") return "an object";
-  return `the ${typeof value} ${String(value).slice(0, 40)}`;
+  const empty = Object.keys(row).filter((key) => looksLikeData(key) && row[key] === null);
+  const nulls = empty.length > 0 ? `, of which "${empty.join('" and "')}" is null` : "";
+  return new DataError(
+    `Cannot read ${where}: it has the keys ${keysOf(row)}${nulls}; give text, or prompt and ` +
+      "completion, or instruction and output (and input), or messages or conversations, or " +
+      "input_ids (and labels, attention_mask), or map other columns, as in " +
+      "prompt=question,completion=answer",
+  );
 }

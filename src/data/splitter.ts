@@ -11,7 +11,11 @@
 export interface SplitterSink {
   /** `bytes[start, end)` is one record. */
   record(start: number, end: number): void;
-  /** The file is malformed at `offset` in a way that hides where records start. */
+  /**
+   * The file is malformed at `offset` in a way that hides where records start.
+   *
+   * @param problem Says what is wrong and how to correct it.
+   */
   fail(offset: number, problem: string): never;
 }
 
@@ -35,6 +39,7 @@ export const ASCII = {
   space: 0x20,
   quote: 0x22,
   comma: 0x2c,
+  semicolon: 0x3b,
   openBracket: 0x5b,
   backslash: 0x5c,
   closeBracket: 0x5d,

@@ -79,6 +79,6 @@ export function tokenize(
       return { ids, labels, promptLength };
     }
     case "chat":
-      return tokenizeChat(example.messages, encoder, trainOnPrompt, where);
+      return tokenizeChat(example, encoder, trainOnPrompt, where);
   }
 }

@@ -77,9 +77,13 @@ function truncate(
     Math.min(promptLength, sequenceLength - completionLength),
   );
   if (keptPrompt < promptLength) statistics.truncatedPrompts++;
-  if (keptPrompt + completionLength > sequenceLength) statistics.truncatedCompletions++;
-
   const start = promptLength - keptPrompt;
+  if (keptPrompt + completionLength > sequenceLength) {
+    statistics.truncatedCompletions++;
+    for (let i = start + sequenceLength; i < labels.length; i++) {
+      if (labels[i] !== IGNORED_LABEL) statistics.cutTargets++;
+    }
+  }
   const cutIds = ids.slice(start, start + sequenceLength);
   const cutLabels = labels.slice(start, start + sequenceLength);
   if (ids[0] === bosTokenId && keptPrompt > 1) {

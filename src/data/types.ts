@@ -13,6 +13,8 @@ export const IGNORED_LABEL: number = -100;
 export interface TokenEncoder {
   /** Token ids of `text`; the loader adds the special tokens itself. */
   encode(text: string, options: { addSpecialTokens: boolean }): number[];
+  /** The spelling of a token, for messages; null for an id that has none. */
+  tokenOf?(id: number): string | null;
   /** Id that starts a document, or null if the model has none. */
   readonly bosTokenId: number | null;
   /** Id that ends a document, or null if the model has none. */
@@ -21,7 +23,14 @@ export interface TokenEncoder {
   readonly padTokenId: number | null;
   /** Turns a conversation into text, or null if the model has no template. */
   readonly chatTemplate: {
-    render(messages: readonly ChatMessage[], options: { addGenerationPrompt: boolean }): string;
+    render(
+      messages: readonly ChatMessage[],
+      options: {
+        addGenerationPrompt: boolean;
+        /** What else the template may name, such as `tools`. */
+        variables?: Readonly<Record<string, unknown>>;
+      },
+    ): string;
   } | null;
 }
 
@@ -35,14 +44,36 @@ export interface RawRow {
   text: string | null;
   /** The row itself when the source is not a file. */
   value?: unknown;
+  /** Which of the dataset's files it is from. */
+  file?: number;
+  /**
+   * What the text is: JSON; JSON of a table's row, whose empty cells are columns that the row may
+   * lack; or plain text. Absent: JSON.
+   */
+  kind?: "json" | "table" | "text";
+  /** Why the row cannot be read, where that shows before it is parsed. */
+  problem?: string;
+  /** Where the row starts in its file, in bytes of the file on disk, about. */
+  offset?: number;
 }
 
 /** A row after its format was recognised. */
 export type Example =
   | { kind: "text"; text: string }
   | { kind: "completion"; prompt: string; completion: string }
-  | { kind: "chat"; messages: ChatMessage[] }
+  | ChatExample
   | { kind: "ids"; inputIds: ArrayLike<number>; labels: ArrayLike<number> | undefined };
+
+/** A conversation. */
+export interface ChatExample {
+  kind: "chat";
+  /** The turns, whole: a field that the template knows is never lost. */
+  messages: ChatMessage[];
+  /** What else the template may name: `tools`, `documents`, the row's `chat_template_kwargs`. */
+  variables?: Readonly<Record<string, unknown>>;
+  /** Answers before this message are context only; default 0. */
+  learnFrom?: number;
+}
 
 /** Token ids that attend to one another, with a label for each. */
 export interface Document {
@@ -58,8 +89,10 @@ export interface LoaderStatistics {
   rows: number;
   /** Rows skipped because they were malformed (`skipBadRows`). */
   badRows: number;
-  /** The error of the first bad row, or null. */
+  /** The error of the first bad row in the order of the data, or null. */
   firstBadRow: string | null;
+  /** Its place in that order, or null. */
+  firstBadPlace: number | null;
   /** Documents kept. */
   documents: number;
   /** Tokens of the documents kept. */
@@ -70,10 +103,14 @@ export interface LoaderStatistics {
   truncatedPrompts: number;
   /** Completions cut at their end. */
   truncatedCompletions: number;
+  /** Targets that were cut off with the end of completions. */
+  cutTargets: number;
   /** Plain texts split into several documents. */
   splitTexts: number;
   /** Documents dropped because no token of theirs is a target. */
   allMasked: number;
+  /** Columns with data that no format uses beside the one recognised, and in how many rows. */
+  unusedColumns: Readonly<Record<string, number>>;
 }
 
 /**

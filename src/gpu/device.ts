@@ -18,6 +18,7 @@ import {
   unpitched,
   type Vector,
 } from "./buffers.ts";
+import { expectBindable, type GrowsWith, type SizedBuffer } from "./too_large.ts";
 import { throttledWait } from "./throttled_polling.ts";
 import { Kernel } from "./kernel.ts";
 import { type KernelName, kernelSources } from "./kernels.generated.ts";
@@ -96,6 +97,7 @@ export class Device implements Disposable, AsyncDisposable {
   #buffers = new Set<GPUBuffer>();
   #kernels = new Map<string, Kernel>();
   #failure: string | null = null;
+  #givenLimit = Infinity;
 
   /** Takes ownership of a device: frees it, and handles its errors. */
   constructor(
@@ -134,40 +136,57 @@ export class Device implements Disposable, AsyncDisposable {
   }
 
   /**
+   * The most bytes that a buffer may have which kernels bind: what may be larger is split. The dry device
+   * and tests lower it.
+   */
+  get bindingLimit(): number {
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.limits;
+    return Math.min(maxBufferSize, maxStorageBufferBindingSize, this.#givenLimit);
+  }
+
+  set bindingLimit(bytes: number) {
+    this.#givenLimit = bytes;
+  }
+
+  /**
    * Allocates zeroed bytes for kernels to read and write.
    *
+   * @param growsWith What makes them many, for the error's remedy.
    * @throws {DeviceError} beyond what one buffer or one binding may hold.
    * @internal
    */
-  allocate(bytes: number, label: string): BufferView {
+  allocate(bytes: number, label: string, growsWith: GrowsWith = "step"): BufferView {
     const size = Math.max(roundUp(bytes, 16), 16);
-    const { maxBufferSize, maxStorageBufferBindingSize } = this.limits;
-    const limit = Math.min(maxBufferSize, maxStorageBufferBindingSize);
-    if (size > limit) {
-      throw new DeviceError(
-        `Cannot allocate "${label}" as it takes ${size} bytes and this GPU binds at most ${limit}: ` +
-          `reduce batchSize or sequenceLength by a factor of ${Math.ceil(size / limit)}, ` +
-          "or take a smaller model",
-      );
-    }
+    this.expectBindable({ size, label, growsWith });
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     return { buffer: this.createBuffer(size, usage, label), offset: 0, size };
+  }
+
+  /** Refuses a buffer beyond what one binding may hold. */
+  protected expectBindable(buffer: SizedBuffer): void {
+    expectBindable(buffer, this.bindingLimit);
   }
 
   /**
    * Allocates a zeroed matrix.
    */
-  matrix(rows: number, cols: number, type: ElementType, label: string): Matrix {
+  matrix(
+    rows: number,
+    cols: number,
+    type: ElementType,
+    label: string,
+    growsWith?: GrowsWith,
+  ): Matrix {
     const pitch = pitchOf(cols, type);
-    const view = this.allocate(matrixBytes(rows, pitch, type), label);
+    const view = this.allocate(matrixBytes(rows, pitch, type), label, growsWith);
     return { ...view, rows, cols, pitch, type };
   }
 
   /**
    * Allocates a zeroed vector.
    */
-  vector(length: number, type: ElementType, label: string): Vector {
-    return { ...this.allocate(length * ELEMENT_BYTES[type], label), length, type };
+  vector(length: number, type: ElementType, label: string, growsWith?: GrowsWith): Vector {
+    return { ...this.allocate(length * ELEMENT_BYTES[type], label, growsWith), length, type };
   }
 
   /**

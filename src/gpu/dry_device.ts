@@ -8,6 +8,7 @@
  */
 
 import { Device } from "./device.ts";
+import type { SizedBuffer } from "./too_large.ts";
 
 /** A buffer that a run would make. */
 export interface DryBuffer {
@@ -15,6 +16,15 @@ export interface DryBuffer {
   label: string;
   /** Bytes. */
   size: number;
+}
+
+/** A device that refuses nothing, and notes what is beyond its limit. */
+class DryDevice extends Device {
+  readonly tooLarge: SizedBuffer[] = [];
+
+  protected override expectBindable(buffer: SizedBuffer): void {
+    if (buffer.size > this.bindingLimit) this.tooLarge.push(buffer);
+  }
 }
 
 /**
@@ -33,9 +43,14 @@ const LIMITS = {
  * Opens a dry device.
  *
  * @param like The device whose kernels are to be recorded; without it, those of a GPU with f16.
- * @returns The device, which reads zeros, and the buffers that are on it at the time.
+ * @param bindingLimit The most bytes that it binds of one buffer. Default: as `like`, else no limit.
+ * @returns The device, which reads zeros, the buffers that are on it at the time, and all that were made
+ * beyond its limit.
  */
-export function openDryDevice(like?: Device): { device: Device; buffers: Set<DryBuffer> } {
+export function openDryDevice(
+  like?: Device,
+  bindingLimit: number = like?.bindingLimit ?? Infinity,
+): { device: Device; buffers: Set<DryBuffer>; tooLarge: SizedBuffer[] } {
   const buffers = new Set<DryBuffer>();
   const object = () => ({});
   const done = () => Promise.resolve();
@@ -80,7 +95,8 @@ export function openDryDevice(like?: Device): { device: Device; buffers: Set<Dry
   };
   const info = like?.info ?? ({} as GPUAdapterInfo);
   const { provider, hasPackedDot = true } = like ?? {};
-  const device = new Device(gpu as unknown as GPUDevice, info, provider, hasPackedDot);
+  const device = new DryDevice(gpu as unknown as GPUDevice, info, provider, hasPackedDot);
   device.tuning = like?.tuning ?? device.tuning;
-  return { device, buffers };
+  device.bindingLimit = bindingLimit;
+  return { device, buffers, tooLarge: device.tooLarge };
 }

@@ -23,6 +23,19 @@ export type KernelName =
   | "columns"
   | "copy_codes"
   | "cross_entropy"
+  | "delta_conv"
+  | "delta_conv_backward"
+  | "delta_conv_history"
+  | "delta_conv_slope"
+  | "delta_conv_weight_gradient"
+  | "delta_gate_gradients"
+  | "delta_gates"
+  | "delta_gates_backward"
+  | "delta_key_gradients"
+  | "delta_norm"
+  | "delta_norm_backward"
+  | "delta_scan"
+  | "delta_scan_backward"
   | "dequantize_rows"
   | "embedding"
   | "embedding_backward"
@@ -34,6 +47,9 @@ export type KernelName =
   | "falqon_statistics"
   | "falqon_update"
   | "falqon_update_tensor"
+  | "gated_norm"
+  | "gated_norm_backward"
+  | "gated_norm_weight_gradient"
   | "gemm"
   | "gemm_f16"
   | "gemm_int8"
@@ -50,6 +66,8 @@ export type KernelName =
   | "nf4_dequantize"
   | "nf4_quantize"
   | "nf4_quantize_absmax"
+  | "output_gate"
+  | "output_gate_backward"
   | "pack"
   | "pack_codes"
   | "qk_norm"
@@ -2885,6 +2903,980 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 }
 `,
+  "delta_chunk.wgsl": `// The gates of a chunk of tokens of a value head in workgroup memory. Include-only.
+
+var<workgroup> decays: array<f32, CHUNK>; // their logs
+var<workgroup> betas: array<f32, CHUNK>;
+var<workgroup> starts: array<u32, CHUNK>; // where the document of each token begins
+
+// Loads them; the caller waits for all threads.
+fn load_gates(first: u32, count: u32, head: u32, thread: u32) {
+  if (thread < CHUNK) {
+    let token = first + min(thread, count - 1u);
+    let gate = token * params.gates_pitch + head;
+    decays[thread] = gates[gate];
+    betas[thread] = gates[gate + params.heads];
+    starts[thread] = documents[token].x;
+  }
+}
+
+// log γ(t, s) of places in the chunk, s ≤ t: of the product of the decays of the tokens s + 1 … t.
+fn log_decay(t: u32, s: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = s + 1u; i <= t; i++) { sum += decays[i]; }
+  return sum;
+}
+`,
+  "delta_conv.wgsl": `// output[t][c] = silu(Σ_tap weight[c][tap] · input[t − (WIDTH − 1) + tap][c]): see delta_conv_sums.wgsl.
+//
+// Shapes: input f32 [tokens, ·], the merged output of a linear layer; output f32 [tokens, channels]. One thread per
+// element of the output up to its pitch, whose last columns become zero.
+//! include linear_grid.wgsl
+
+struct Params {
+  tokens: u32,
+  channels: u32,
+  keys: u32, // channels of q, and of k
+  k_column: u32, v_column: u32,
+  input_pitch: u32, output_pitch: u32,
+//! if HISTORY
+  history_pitch: u32,
+//! end
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
+@group(0) @binding(3) var<storage, read_write> output: array<f32>;
+//! if HISTORY
+@group(0) @binding(4) var<storage, read> history: array<f32>;
+//! else
+@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
+//! end
+//! include delta_conv_sums.wgsl
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  let token = item / params.output_pitch;
+  let channel = item % params.output_pitch;
+  if (token >= params.tokens) { return; }
+  var y = 0.0;
+  if (channel < params.channels) {
+    let sum = conv_sum(token, channel);
+    y = sum * sigmoid(sum);
+  }
+  output[item] = y;
+}
+`,
+  "delta_conv_backward.wgsl": `// The gradient of the input of delta_conv.wgsl from that of its sums:
+//   d_input[t][c] = Σ_back weight[c][WIDTH − 1 − back] · d[t + back][c], over the tokens of the document.
+//
+// Shapes: d f32 [tokens, channels]; d_input f32 [tokens, ·], of which the columns of q, k and v are written. One thread
+// per element of d.
+//! include linear_grid.wgsl
+
+struct Params {
+  tokens: u32,
+  channels: u32,
+  keys: u32,
+  k_column: u32, v_column: u32,
+  input_pitch: u32, output_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> d: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
+@group(0) @binding(3) var<storage, read_write> d_input: array<f32>;
+@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
+
+//! include delta_conv_columns.wgsl
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  let token = item / params.output_pitch;
+  let channel = item % params.output_pitch;
+  if (token >= params.tokens || channel >= params.channels) { return; }
+  let end = min(documents[token].y, params.tokens);
+  var sum = 0.0;
+  for (var back = 0u; back < WIDTH; back++) {
+    if (token + back < end) {
+      sum += weight[channel * WIDTH + (WIDTH - 1 - back)] * d[item + back * params.output_pitch];
+    }
+  }
+  d_input[token * params.input_pitch + column_of(channel)] = sum;
+}
+`,
+  "delta_conv_columns.wgsl": `// Where the channels of a delta net's convolution, q, k and v beside each other, are in the merged output of the linear
+// layer before it: each of the three begins at a column of its own. Include-only.
+
+fn column_of(channel: u32) -> u32 {
+  if (channel < params.keys) { return channel; }
+  if (channel < 2u * params.keys) { return channel - params.keys + params.k_column; }
+  return channel - 2u * params.keys + params.v_column;
+}
+`,
+  "delta_conv_history.wgsl": `// Moves the history of delta_conv.wgsl on: its last WIDTH − 1 tokens become those of the history and the input together.
+//
+// Shapes: input f32 [tokens, ·], history f32 [WIDTH − 1, channels]. One thread per channel, which reads each row of the
+// history before it writes it, as rows only move to the front.
+//! include linear_grid.wgsl
+
+struct Params {
+  tokens: u32,
+  channels: u32,
+  keys: u32,
+  k_column: u32, v_column: u32,
+  input_pitch: u32, history_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;
+@group(0) @binding(2) var<storage, read_write> history: array<f32>;
+
+//! include delta_conv_columns.wgsl
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let channel = linear_index(group, groups) * THREADS + thread;
+  if (channel >= params.channels) { return; }
+  for (var row = 0u; row < WIDTH - 1; row++) {
+    let at = params.tokens + row; // counted from the first token of the old history
+    var x = 0.0;
+    if (at < WIDTH - 1) { x = history[at * params.history_pitch + channel]; }
+    else { x = input[(at - (WIDTH - 1)) * params.input_pitch + column_of(channel)]; }
+    history[row * params.history_pitch + channel] = x;
+  }
+}
+`,
+  "delta_conv_slope.wgsl": `// The gradient of the activation of delta_conv.wgsl, in place: d[t][c] *= silu'(sum[t][c]), with the sums made again.
+//
+// Shapes: input f32 [tokens, ·], d f32 [tokens, channels]. One thread per element.
+//! include linear_grid.wgsl
+
+struct Params {
+  tokens: u32,
+  channels: u32,
+  keys: u32,
+  k_column: u32, v_column: u32,
+  input_pitch: u32, output_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
+@group(0) @binding(3) var<storage, read_write> d: array<f32>;
+@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
+//! include delta_conv_sums.wgsl HISTORY=false
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  let token = item / params.output_pitch;
+  let channel = item % params.output_pitch;
+  if (token >= params.tokens || channel >= params.channels) { return; }
+  let sum = conv_sum(token, channel);
+  let s = sigmoid(sum);
+  d[item] *= s * (1.0 + sum * (1.0 - s));
+}
+`,
+  "delta_conv_sums.wgsl": `// The causal convolution of a delta net, each channel by itself, before its activation. Include-only.
+//
+// Channels are q, k and v beside each other; in the merged output of the linear layer before them each begins at a column
+// of its own. The weight is f32 [channels, WIDTH], of which the last tap is the token itself. A token sees no token of
+// another document; with HISTORY all are of one, and those before the first are in history, f32 [WIDTH − 1, channels].
+
+//! include delta_conv_columns.wgsl
+
+fn conv_sum(token: u32, channel: u32) -> f32 {
+  let column = column_of(channel);
+  var sum = 0.0;
+//! if HISTORY
+  for (var tap = 0u; tap < WIDTH; tap++) {
+    let at = token + tap; // counted from the first token of the history
+    var x = 0.0;
+    if (at < WIDTH - 1) { x = history[at * params.history_pitch + channel]; }
+    else { x = input[(at - (WIDTH - 1)) * params.input_pitch + column]; }
+    sum += weight[channel * WIDTH + tap] * x;
+  }
+//! else
+  let start = documents[token].x;
+  for (var tap = 0u; tap < WIDTH; tap++) {
+    let back = WIDTH - 1 - tap;
+    if (token >= start + back) {
+      sum += weight[channel * WIDTH + tap] * input[(token - back) * params.input_pitch + column];
+    }
+  }
+//! end
+  return sum;
+}
+
+fn sigmoid(x: f32) -> f32 { return 1.0 / (1.0 + exp(-max(x, -80.0))); }
+`,
+  "delta_conv_weight_gradient.wgsl": `// The gradient of the weight of delta_conv.wgsl from that of its sums, in shares of the tokens:
+//   partials[share][c · WIDTH + tap] = Σ_t d[t][c] · input[t − (WIDTH − 1) + tap][c], over tokens whose document has both.
+//
+// Shapes: d f32 [tokens, channels], input f32 [tokens, ·], partials f32 [shares, channels · WIDTH], zero up to the pitch.
+// One thread per weight and share.
+
+struct Params {
+  tokens: u32,
+  channels: u32,
+  keys: u32,
+  k_column: u32, v_column: u32,
+  input_pitch: u32, output_pitch: u32, partials_pitch: u32,
+  share_tokens: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> d: array<f32>;
+@group(0) @binding(2) var<storage, read> input: array<f32>;
+@group(0) @binding(3) var<storage, read_write> partials: array<f32>;
+@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
+
+//! include delta_conv_columns.wgsl
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x >= params.partials_pitch) { return; }
+  let channel = id.x / WIDTH;
+  let back = WIDTH - 1 - id.x % WIDTH;
+  let first = group.y * params.share_tokens;
+  // Columns behind the last have no tokens.
+  let last = select(first, min(first + params.share_tokens, params.tokens), channel < params.channels);
+  let column = column_of(channel);
+  var sum = 0.0;
+  for (var token = first; token < last; token++) {
+    if (token >= documents[token].x + back) {
+      sum += d[token * params.output_pitch + channel] * input[(token - back) * params.input_pitch + column];
+    }
+  }
+  partials[group.y * params.partials_pitch + id.x] = sum;
+}
+`,
+  "delta_gate_gradients.wgsl": `// The gradients of delta_scan.wgsl with respect to its gates, for CHUNK tokens of a value head at a time, from what both
+// scans and delta_key_gradients.wgsl left. That of the log of token t's decay is ⟨S, D⟩, the state that it decayed times
+// its gradient: all that comes from tokens before t, or from before the chunk, times all that goes to t and the tokens
+// after it, or behind the chunk. In the terms of delta_key_gradients.wgsl:
+//   Σ_{s < t ≤ r} γ(r, s)·((dy_r · c_s)·(q_r · k_s) − beta_r·(u_r · c_s)·(k_r · k_s))
+//   + Σ_{r ≥ t} from_state(r) + Σ_{s < t} to_state(s) + γ(end, before)·⟨S, D⟩ of the chunk.
+// No two of these are nearly opposite, as states times gradients summed over tokens would be where decays are strong. And
+// d beta_t = u_t · e_t.
+//
+// Shapes: as in delta_scan_backward.wgsl; d_gates f32 is laid out like gates, and comes with from_state in place of the
+// gradients of decays, to_state in place of those of beta.
+
+const PAIRS: u32 = CHUNK * CHUNK;
+
+struct Params {
+  tokens: u32,
+  key_dim: u32, value_dim: u32,
+  keys: u32,
+  group: u32,
+  heads: u32,
+  first_head: u32, call_heads: u32,
+  pitch: u32, gates_pitch: u32, output_pitch: u32,
+  errors_pitch: u32, errors_half: u32,
+  states_half: u32, // in f32s
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;
+@group(0) @binding(2) var<storage, read> gates: array<f32>;
+@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read> d_output: array<f32>;
+@group(0) @binding(5) var<storage, read> errors: array<f32>;
+@group(0) @binding(6) var<storage, read> states: array<f32>;
+@group(0) @binding(7) var<storage, read_write> d_gates: array<f32>;
+//! include workgroup_reduce.wgsl
+//! include delta_chunk.wgsl
+
+const LANES: u32 = THREADS / CHUNK; // threads of a token
+
+var<workgroup> of_pairs: array<f32, PAIRS>; // [r][s], s < r
+var<workgroup> d_betas: array<f32, CHUNK>;
+var<workgroup> terms: array<vec2<f32>, CHUNK>; // from_state, to_state
+var<workgroup> shares: array<f32, THREADS>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let first = group.x * CHUNK;
+  let count = min(params.tokens - first, CHUNK);
+  let head = params.first_head + group.y;
+  let column = head * params.value_dim;
+  let q_column = head / params.group * params.key_dim;
+  let k_column = params.keys + q_column;
+  load_gates(first, count, head, thread);
+  if (thread < CHUNK) {
+    let gate = (first + min(thread, count - 1u)) * params.gates_pitch + head;
+    terms[thread] = vec2<f32>(d_gates[gate], d_gates[gate + params.heads]);
+  }
+  workgroupBarrier();
+  for (var pair = thread; pair < PAIRS; pair += THREADS) {
+    let r = pair / CHUNK;
+    let s = pair % CHUNK;
+    var of_pair = 0.0;
+    if (s <= r && r < count && starts[s] == starts[r]) {
+      let dy_at = (first + r) * params.output_pitch + column;
+      let u_at = (first + r) * params.errors_pitch + params.errors_half + column;
+      let e_at = (first + s) * params.errors_pitch + column;
+      var products = vec2<f32>();
+      for (var j = 0u; j < params.value_dim; j++) {
+        products += vec2<f32>(d_output[dy_at + j], errors[u_at + j]) * errors[e_at + j];
+      }
+      if (s == r) {
+        d_betas[s] = products.y;
+      } else {
+        let r_at = (first + r) * params.pitch;
+        let s_at = (first + s) * params.pitch + k_column;
+        var keys = vec2<f32>();
+        for (var i = 0u; i < params.key_dim; i++) {
+          keys += vec2<f32>(qkv[r_at + q_column + i], qkv[r_at + k_column + i]) * qkv[s_at + i];
+        }
+        let decay = betas[s] * exp(max(log_decay(r, s), -80.0));
+        of_pair = decay * (products.x * keys.x - betas[r] * products.y * keys.y);
+      }
+    }
+    of_pairs[pair] = of_pair;
+  }
+
+  // Through the whole chunk, where it is of one document.
+  let state_size = params.value_dim * KEY_DIM;
+  let state_at = (group.x * params.call_heads + group.y) * state_size;
+  var product = 0.0;
+  for (var i = thread; i < state_size; i += THREADS) {
+    product += states[state_at + i] * states[params.states_half + state_at + i];
+  }
+  let whole = workgroup_sum(product, thread);
+  let t = thread / LANES;
+  var share = 0.0;
+  for (var s = thread % LANES; s < count; s += LANES) {
+    if (s < t) {
+      share += terms[s].y;
+      for (var r = t; r < count; r++) { share += of_pairs[r * CHUNK + s]; }
+    } else {
+      share += terms[s].x;
+    }
+  }
+  shares[thread] = share;
+  workgroupBarrier();
+  if (thread >= count) { return; }
+  var d_log = 0.0;
+  if (starts[0] == starts[count - 1u]) {
+    d_log = whole * exp(max(decays[0] + log_decay(count - 1u, 0u), -80.0));
+  }
+  for (var lane = 0u; lane < LANES; lane++) { d_log += shares[thread * LANES + lane]; }
+  let gate = (first + thread) * params.gates_pitch + head;
+  d_gates[gate] = d_log;
+  d_gates[gate + params.heads] = d_betas[thread];
+}
+`,
+  "delta_gate_values.wgsl": `// The functions that gates of a delta net are made of. Include-only.
+
+fn sigmoid(x: f32) -> f32 { return 1.0 / (1.0 + exp(-max(x, -80.0))); }
+
+// log(1 + e^x), without an overflow.
+fn softplus(x: f32) -> f32 { return max(x, 0.0) + log(1.0 + exp(-min(abs(x), 80.0))); }
+`,
+  "delta_gates.wgsl": `// The gates of a delta net, from columns of the linear layer before it:
+//   gates[t][h] = −exp(a_log[h]) · softplus(a[t][h] + dt_bias[h]), the log of what a state is multiplied by,
+//   gates[t][heads + h] = sigmoid(b[t][h]), how far it is corrected.
+//
+// Shapes: input f32 [tokens, ·], gates f32 [tokens, 2 · heads], a_log and dt_bias f32 [heads]. One thread per gate pair.
+//! include linear_grid.wgsl
+//! include delta_gate_values.wgsl
+
+struct Params {
+  tokens: u32,
+  heads: u32,
+  a_column: u32, b_column: u32,
+  input_pitch: u32, gates_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;
+@group(0) @binding(2) var<storage, read> a_log: array<f32>;
+@group(0) @binding(3) var<storage, read> dt_bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> gates: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  let token = item / params.heads;
+  let head = item % params.heads;
+  if (token >= params.tokens) { return; }
+  let at = token * params.input_pitch + head;
+  let out = token * params.gates_pitch + head;
+  gates[out] = -exp(a_log[head]) * softplus(input[at + params.a_column] + dt_bias[head]);
+  gates[out + params.heads] = sigmoid(input[at + params.b_column]);
+}
+`,
+  "delta_gates_backward.wgsl": `// The gradient of delta_gates.wgsl: from d_gates, laid out like gates, to the columns of a and b in d_input. With DECAYS
+// also decays[t][h] = d_gates[t][h] · gates[t][h], whose sums over the tokens are the gradient of a_log; that of dt_bias
+// are the sums of the columns of a.
+//
+// Shapes: as there; decays f32 [tokens, heads]. One thread per gate pair.
+//! include linear_grid.wgsl
+//! include delta_gate_values.wgsl
+
+struct Params {
+  tokens: u32,
+  heads: u32,
+  a_column: u32, b_column: u32,
+  input_pitch: u32, gates_pitch: u32,
+//! if DECAYS
+  decays_pitch: u32,
+//! end
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;
+@group(0) @binding(2) var<storage, read> a_log: array<f32>;
+@group(0) @binding(3) var<storage, read> dt_bias: array<f32>;
+@group(0) @binding(4) var<storage, read> gates: array<f32>;
+@group(0) @binding(5) var<storage, read> d_gates: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_input: array<f32>;
+//! if DECAYS
+@group(0) @binding(7) var<storage, read_write> decays: array<f32>;
+//! end
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  let token = item / params.heads;
+  let head = item % params.heads;
+  if (token >= params.tokens) { return; }
+  let at = token * params.input_pitch + head;
+  let from_at = token * params.gates_pitch + head;
+  let d_decay = d_gates[from_at];
+  let beta = gates[from_at + params.heads];
+  d_input[at + params.a_column] = -d_decay * exp(a_log[head]) * sigmoid(input[at + params.a_column] + dt_bias[head]);
+  d_input[at + params.b_column] = d_gates[from_at + params.heads] * beta * (1.0 - beta);
+//! if DECAYS
+  decays[token * params.decays_pitch + head] = d_decay * gates[from_at];
+//! end
+}
+`,
+  "delta_key_gradients.wgsl": `// The gradients of delta_scan.wgsl with respect to queries and keys, for CHUNK tokens of a key head at a time, from what
+// both scans left. With S and D the state before the chunk and the gradient of that behind it, γ(t, s) the product of the
+// decays of the tokens s + 1 … t, and all sums over tokens of one document in the chunk:
+//   dq_t = γ(t, before)·S·dy_t + Σ_{s ≤ t} γ(t, s)·(dy_t · c_s)·k_s,                  c = beta·e
+//   dk_t = γ(end, t)·D·c_t + Σ_{s ≥ t} γ(s, t)·(dy_s · c_t)·q_s − Σ_{s > t} γ(s, t)·beta_s·(u_s · c_t)·k_s
+//          − beta_t·(γ(t, before)·S·u_t + Σ_{s < t} γ(t, s)·(u_t · c_s)·k_s)
+// as the state behind token t is what c and k of the tokens before it made of S, and its gradient what dy, q, u and k
+// of the tokens after it made of D. Nothing here waits for another token.
+//
+// For delta_gate_gradients.wgsl it leaves, of every token,
+//   from_state(t) = γ(t, before)·(q_t · S·dy_t − beta_t·k_t · S·u_t),   to_state(t) = γ(end, t)·k_t · D·c_t.
+//
+// Shapes: as in delta_scan_backward.wgsl; dq and dk go to their columns of d_qkv, summed over the value heads of a key head;
+// from_state and to_state to d_gates, laid out like gates.
+// One workgroup per chunk and key head: a thread has rows of the state, TOKENS tokens at a time.
+
+const PAIRS: u32 = CHUNK * CHUNK;
+
+struct Params {
+  tokens: u32,
+  key_dim: u32, value_dim: u32,
+  keys: u32,
+  group: u32,
+  heads: u32,
+  first_head: u32, call_heads: u32, // value heads
+  pitch: u32, gates_pitch: u32, output_pitch: u32,
+  errors_pitch: u32, errors_half: u32,
+  states_half: u32, // in f32s
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;
+@group(0) @binding(2) var<storage, read> gates: array<f32>;
+@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read> d_output: array<f32>;
+@group(0) @binding(5) var<storage, read> errors: array<f32>;
+@group(0) @binding(6) var<storage, read> states: array<f32>;
+@group(0) @binding(7) var<storage, read_write> d_qkv: array<f32>;
+@group(0) @binding(8) var<storage, read_write> d_gates: array<f32>;
+//! include delta_chunk.wgsl
+
+// [t][s], s ≤ t: γ(t, s)·(dy_t · c_s), what dq_t has of k_s, and dk_s of q_t.
+var<workgroup> of_pairs: array<f32, PAIRS>;
+// Symmetric: what dk_t has of k_s.
+var<workgroup> of_keys: array<f32, PAIRS>;
+// γ(t, before), γ(end, t): 0 where a document begins or ends between.
+var<workgroup> factors: array<vec2<f32>, CHUNK>;
+// [dy, u, c][token][column], with their factors.
+var<workgroup> values: array<f32, VALUES>;
+// [token][row]: what rows have of from_state and to_state.
+var<workgroup> terms: array<vec2<f32>, TERMS>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let first = group.x * CHUNK;
+  let count = min(params.tokens - first, CHUNK);
+  let key_head = params.first_head / params.group + group.y;
+  let q_column = key_head * params.key_dim;
+  let k_column = params.keys + q_column;
+
+  for (var member = 0u; member < params.group; member++) {
+    let local = group.y * params.group + member; // among the heads of the states
+    let head = params.first_head + local;
+    let column = head * params.value_dim;
+    workgroupBarrier(); // the head before is done
+    load_gates(first, count, head, thread);
+    workgroupBarrier();
+    if (thread < count) {
+      let from_before = exp(max(decays[0] + log_decay(thread, 0u), -80.0));
+      let to_end = exp(max(log_decay(count - 1u, thread), -80.0));
+      factors[thread] = vec2<f32>(select(0.0, from_before, starts[thread] == starts[0]),
+                                  select(0.0, to_end, starts[thread] == starts[count - 1u]));
+    }
+    for (var pair = thread; pair < PAIRS; pair += THREADS) {
+      let t = pair / CHUNK;
+      let s = pair % CHUNK;
+      var of_pair = 0.0;
+      var of_key = 0.0;
+      if (s <= t && t < count && starts[s] == starts[t]) {
+        let dy_at = (first + t) * params.output_pitch + column;
+        let u_at = (first + t) * params.errors_pitch + params.errors_half + column;
+        let e_at = (first + s) * params.errors_pitch + column;
+        var products = vec2<f32>();
+        for (var j = 0u; j < params.value_dim; j++) {
+          products += vec2<f32>(d_output[dy_at + j], errors[u_at + j]) * errors[e_at + j];
+        }
+        products *= betas[s] * exp(max(log_decay(t, s), -80.0));
+        of_pair = products.x;
+        of_key = -betas[t] * products.y;
+      }
+      of_pairs[pair] = of_pair;
+      if (s < t) {
+        of_keys[pair] = of_key;
+        of_keys[s * CHUNK + t] = of_key;
+      }
+      if (s == t) { of_keys[pair] = 0.0; }
+    }
+    workgroupBarrier();
+
+    let state_at = (group.x * params.call_heads + local) * params.value_dim * KEY_DIM;
+    for (var block = 0u; block < params.key_dim; block += THREADS) {
+      let i = block + thread;
+      let known = i < params.key_dim;
+      let row = min(i, params.key_dim - 1u);
+      for (var t0 = 0u; t0 < count; t0 += TOKENS) {
+//! unroll n 0 TOKENS
+        var dq_$n = 0.0;
+        var dk_$n = 0.0;
+        var to_$n = 0.0;
+//! end
+        for (var j0 = 0u; j0 < params.value_dim; j0 += TILE) {
+          let columns = min(params.value_dim - j0, TILE);
+          workgroupBarrier(); // the tile before is done
+          for (var at = thread; at < TOKENS * TILE; at += THREADS) {
+            let t = t0 + at / TILE;
+            let j = at % TILE;
+            var dy = 0.0;
+            var u = 0.0;
+            var c = 0.0;
+            if (t < count && j < columns) {
+              let token = first + t;
+              let of_value = column + j0 + j;
+              let e_at = token * params.errors_pitch + of_value;
+              dy = factors[t].x * d_output[token * params.output_pitch + of_value];
+              u = -factors[t].x * betas[t] * errors[e_at + params.errors_half];
+              c = factors[t].y * betas[t] * errors[e_at];
+            }
+            values[at] = dy;
+            values[TOKENS * TILE + at] = u;
+            values[2u * TOKENS * TILE + at] = c;
+          }
+          workgroupBarrier();
+          for (var j = 0u; j < columns; j++) {
+            let at = state_at + (j0 + j) * KEY_DIM + row;
+            let s = states[at];
+            let d = states[params.states_half + at];
+//! unroll n 0 TOKENS
+            dq_$n += s * values[\${n}u * TILE + j];
+            dk_$n += s * values[(TOKENS + \${n}u) * TILE + j];
+            to_$n += d * values[(2u * TOKENS + \${n}u) * TILE + j];
+//! end
+          }
+        }
+//! unroll n 0 TOKENS
+        let at_$n = (first + min(t0 + \${n}u, count - 1u)) * params.pitch + row;
+        let from_$n = qkv[at_$n + q_column] * dq_$n + qkv[at_$n + k_column] * dk_$n;
+        terms[\${n}u * THREADS + thread] = select(vec2<f32>(), vec2<f32>(from_$n, qkv[at_$n + k_column] * to_$n), known);
+        dk_$n += to_$n;
+//! end
+        workgroupBarrier();
+        if (thread < TOKENS && t0 + thread < count) {
+          var sum = vec2<f32>();
+          for (var i = 0u; i < THREADS; i++) { sum += terms[thread * THREADS + i]; }
+          let gate = (first + t0 + thread) * params.gates_pitch + head;
+          if (block > 0u) { sum += vec2<f32>(d_gates[gate], d_gates[gate + params.heads]); }
+          d_gates[gate] = sum.x;
+          d_gates[gate + params.heads] = sum.y;
+        }
+        for (var s = 0u; s < count; s++) {
+          let at = (first + s) * params.pitch + row;
+          let q = qkv[at + q_column];
+          let k = qkv[at + k_column];
+//! unroll n 0 TOKENS
+          dq_$n += of_pairs[(t0 + \${n}u) * CHUNK + s] * k;
+          dk_$n += of_pairs[s * CHUNK + t0 + \${n}u] * q + of_keys[(t0 + \${n}u) * CHUNK + s] * k;
+//! end
+        }
+//! unroll n 0 TOKENS
+        if (known && t0 + \${n}u < count) {
+          let at = (first + t0 + \${n}u) * params.pitch + i;
+          if (member == 0u) {
+            d_qkv[at + q_column] = dq_$n;
+            d_qkv[at + k_column] = dk_$n;
+          } else {
+            d_qkv[at + q_column] += dq_$n;
+            d_qkv[at + k_column] += dk_$n;
+          }
+        }
+//! end
+      }
+    }
+  }
+}
+`,
+  "delta_norm.wgsl": `// Divides every query and key of a delta net by its norm, in place: y = x · rstd, and queries · query_scale too, with
+// rstd = 1 / sqrt(Σ x² + 1e-6). With STATISTICS rstd f32 [tokens, 2 · key_heads] is kept for the gradient.
+//
+// Shapes: qkv f32 [tokens, ·], of which the first columns are the heads of q, then those of k, key_dim each. One
+// workgroup per head of a token.
+//! include linear_grid.wgsl
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32, // heads of all tokens
+  key_heads: u32,
+  key_dim: u32,
+  pitch: u32,
+  query_scale: f32,
+  rstd_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> qkv: array<f32>;
+//! if STATISTICS
+@group(0) @binding(2) var<storage, read_write> rstd: array<f32>;
+//! end
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = linear_index(group, groups);
+  if (row >= params.rows) { return; }
+  let token = row / (2u * params.key_heads);
+  let head = row % (2u * params.key_heads);
+  let at = token * params.pitch + head * params.key_dim;
+  var squares = 0.0;
+  for (var i = thread; i < params.key_dim; i += THREADS) { squares += qkv[at + i] * qkv[at + i]; }
+  let row_rstd = 1.0 / sqrt(workgroup_sum(squares, thread) + 1e-6);
+//! if STATISTICS
+  if (thread == 0u) { rstd[token * params.rstd_pitch + head] = row_rstd; }
+//! end
+  let factor = row_rstd * select(1.0, params.query_scale, head < params.key_heads);
+  for (var i = thread; i < params.key_dim; i += THREADS) { qkv[at + i] *= factor; }
+}
+`,
+  "delta_norm_backward.wgsl": `// The gradient of delta_norm.wgsl, in place: with s the factor of a row (query_scale, or 1) and y what it became,
+//   d = rstd · (s · d − y · (y · d) / s).
+//
+// Shapes: as there; d f32 [tokens, ·] has the columns of qkv. One workgroup per head of a token.
+//! include linear_grid.wgsl
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  key_heads: u32,
+  key_dim: u32,
+  pitch: u32,
+  query_scale: f32,
+  rstd_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;
+@group(0) @binding(2) var<storage, read> rstd: array<f32>;
+@group(0) @binding(3) var<storage, read_write> d: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = linear_index(group, groups);
+  if (row >= params.rows) { return; }
+  let token = row / (2u * params.key_heads);
+  let head = row % (2u * params.key_heads);
+  let at = token * params.pitch + head * params.key_dim;
+  var product = 0.0;
+  for (var i = thread; i < params.key_dim; i += THREADS) { product += qkv[at + i] * d[at + i]; }
+  let scale = select(1.0, params.query_scale, head < params.key_heads);
+  let pull = workgroup_sum(product, thread) / scale;
+  let row_rstd = rstd[token * params.rstd_pitch + head];
+  for (var i = thread; i < params.key_dim; i += THREADS) {
+    d[at + i] = row_rstd * (scale * d[at + i] - qkv[at + i] * pull);
+  }
+}
+`,
+  "delta_scan.wgsl": `// The gated delta rule, token by token: of every value head a state S [key_dim, value_dim], zero where a document begins,
+//   S ← decay·S;  e = v − Sᵀk;  S ← S + k·(beta·e)ᵀ;  output = Sᵀq.
+//
+// Shapes: qkv f32 [tokens, ·], the heads of q, of k and of v beside each other, q and k as delta_norm.wgsl leaves them;
+// gates f32 [tokens, 2 · heads] of delta_gates.wgsl; output f32 [tokens, heads · value_dim]. With CARRIED the tokens
+// continue one document, whose states [heads, value_dim, KEY_VECTORS vec4s] are read and written. With CHECKPOINTS, for the
+// gradients, no output is made but e, in errors f32 [tokens, ·], and the states before every CHUNK-th token, in states
+// [chunks, call_heads, value_dim, KEY_VECTORS vec4s]; workgroups are for value heads from first_head on.
+//
+// Both sums over the rows of the state are taken before it changes: Sᵀq = decay·Sᵀq before + beta·e·(k·q).
+
+struct Params {
+  tokens: u32,
+  key_dim: u32, value_dim: u32,
+  keys: u32, // columns of q, and of k
+  group: u32, // value heads of a key head
+  heads: u32, // value heads
+  first_head: u32, call_heads: u32,
+  segment: u32,
+  pitch: u32, gates_pitch: u32, output_pitch: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;
+@group(0) @binding(2) var<storage, read> gates: array<f32>;
+//! if CHECKPOINTS
+@group(0) @binding(3) var<storage, read_write> errors: array<f32>;
+//! else
+@group(0) @binding(3) var<storage, read_write> output: array<f32>;
+//! end
+//! if CARRIED
+@group(0) @binding(4) var<storage, read_write> states: array<vec4<f32>>;
+//! else
+@group(0) @binding(4) var<storage, read> documents: array<vec2<u32>>;
+//! if CHECKPOINTS
+@group(0) @binding(5) var<storage, read_write> states: array<vec4<f32>>;
+//! end
+//! end
+//! include delta_scan_shared.wgsl
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let part = thread / COLUMNS;
+  let column = group.x * COLUMNS + thread % COLUMNS;
+  let known = column < params.value_dim;
+  let some_column = min(column, params.value_dim - 1u);
+  let head = params.first_head + group.y;
+  let value_at = head * params.value_dim + some_column;
+  let state_at = (group.y * params.value_dim + some_column) * KEY_VECTORS + part * VECTORS;
+
+//! if CARRIED
+  var token = 0u;
+//! unroll i 0 VECTORS
+  var s_$i = states[state_at + \${i}u];
+//! end
+//! else
+  let end = min((group.z + 1u) * params.segment, params.tokens);
+  var token = group.z * params.segment;
+  let first = documents[token];
+  if (first.x != token) { token = min(first.y, params.tokens); }
+//! unroll i 0 VECTORS
+  var s_$i = vec4<f32>();
+//! end
+//! end
+  while (token < params.tokens) {
+//! if !CARRIED
+    if (documents[token].x == token) {
+      if (token >= end) { break; }
+//! unroll i 0 VECTORS
+      s_$i = vec4<f32>();
+//! end
+    }
+//! end
+//! if CHECKPOINTS
+    if (token % CHUNK == 0u && known) {
+      let at = token / CHUNK * params.call_heads * params.value_dim * KEY_VECTORS + state_at;
+//! unroll i 0 VECTORS
+      states[at + \${i}u] = s_$i;
+//! end
+    }
+//! end
+    let q_at = stage(token, head, thread) + part * VECTORS;
+    let k_at = q_at + KEY_VECTORS;
+    var sums = vec3<f32>();
+//! unroll i 0 VECTORS
+    let q_$i = staged[q_at + \${i}u];
+    let k_$i = staged[k_at + \${i}u];
+    sums += vec3<f32>(dot(s_$i, k_$i), dot(s_$i, q_$i), dot(k_$i, q_$i));
+//! end
+    sums = column_sum(sums, token, thread);
+    let gate = token * params.gates_pitch + head;
+    let decay = exp(max(gates[gate], -80.0));
+    let error = qkv[token * params.pitch + 2u * params.keys + value_at] - decay * sums.x;
+    let change = gates[gate + params.heads] * error;
+//! unroll i 0 VECTORS
+    s_$i = decay * s_$i + k_$i * change;
+//! end
+    if (part == 0u && known) {
+//! if CHECKPOINTS
+      errors[token * params.output_pitch + value_at] = error;
+//! else
+      output[token * params.output_pitch + value_at] = decay * sums.y + change * sums.z;
+//! end
+    }
+    token++;
+  }
+//! if CARRIED
+  if (known) {
+//! unroll i 0 VECTORS
+    states[state_at + \${i}u] = s_$i;
+//! end
+  }
+//! end
+}
+`,
+  "delta_scan_backward.wgsl": `// The gradient of delta_scan.wgsl with respect to its states, token by token from the last. With D that of the state
+// behind a token, from the tokens after it, zero where a document ends:
+//   D ← D + q·d_outputᵀ;  u = Dᵀk;  D ← decay·(D − k·(beta·u)ᵀ).
+//
+// u, the gradient of k·(beta·e)ᵀ by the second factor, goes to columns of errors from its half on, and beta·u, the gradient
+// of v, to the columns of v in d_qkv. D before the first line goes to states for the last token of every CHUNK and of all:
+// the second half of the rows, laid out like the first, which delta_scan.wgsl writes.
+//
+// Shapes: as there; d_output f32 [tokens, heads · value_dim], d_qkv f32 with the columns of qkv.
+
+struct Params {
+  tokens: u32,
+  key_dim: u32, value_dim: u32,
+  keys: u32,
+  group: u32,
+  heads: u32,
+  first_head: u32, call_heads: u32,
+  segment: u32,
+  pitch: u32, gates_pitch: u32, output_pitch: u32,
+  errors_pitch: u32, errors_half: u32,
+  states_half: u32, // in vec4s
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;
+@group(0) @binding(2) var<storage, read> gates: array<f32>;
+@group(0) @binding(3) var<storage, read> documents: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read> d_output: array<f32>;
+@group(0) @binding(5) var<storage, read_write> errors: array<f32>;
+@group(0) @binding(6) var<storage, read_write> states: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> d_qkv: array<f32>;
+//! include delta_scan_shared.wgsl
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let part = thread / COLUMNS;
+  let column = group.x * COLUMNS + thread % COLUMNS;
+  let known = column < params.value_dim;
+  let some_column = min(column, params.value_dim - 1u);
+  let head = params.first_head + group.y;
+  let value_at = head * params.value_dim + some_column;
+  let state_at = params.states_half + (group.y * params.value_dim + some_column) * KEY_VECTORS + part * VECTORS;
+
+  let end = min((group.z + 1u) * params.segment, params.tokens);
+  var begin = group.z * params.segment;
+  let first = documents[begin];
+  if (first.x != begin) { begin = first.y; }
+  if (begin >= end) { return; }
+  var token = min(documents[end - 1u].y, params.tokens);
+//! unroll i 0 VECTORS
+  var d_$i = vec4<f32>();
+//! end
+  while (token > begin) {
+    token--;
+    if (documents[token].y == token + 1u) {
+//! unroll i 0 VECTORS
+      d_$i = vec4<f32>();
+//! end
+    }
+    if ((token % CHUNK == CHUNK - 1u || token == params.tokens - 1u) && known) {
+      let at = token / CHUNK * params.call_heads * params.value_dim * KEY_VECTORS + state_at;
+//! unroll i 0 VECTORS
+      states[at + \${i}u] = d_$i;
+//! end
+    }
+    let q_at = stage(token, head, thread) + part * VECTORS;
+    let k_at = q_at + KEY_VECTORS;
+    var sums = vec3<f32>();
+//! unroll i 0 VECTORS
+    let q_$i = staged[q_at + \${i}u];
+    let k_$i = staged[k_at + \${i}u];
+    sums += vec3<f32>(dot(d_$i, k_$i), dot(k_$i, q_$i), 0.0);
+//! end
+    sums = column_sum(sums, token, thread);
+    let gate = token * params.gates_pitch + head;
+    let decay = exp(max(gates[gate], -80.0));
+    let dy = d_output[token * params.output_pitch + value_at];
+    let u = sums.x + sums.y * dy;
+    let d_value = gates[gate + params.heads] * u;
+//! unroll i 0 VECTORS
+    d_$i = decay * (d_$i + q_$i * dy - k_$i * d_value);
+//! end
+    if (part == 0u && known) {
+      errors[token * params.errors_pitch + params.errors_half + value_at] = u;
+      d_qkv[token * params.pitch + 2u * params.keys + value_at] = d_value;
+    }
+  }
+}
+`,
+  "delta_scan_shared.wgsl": `// What the scans of a delta net along the tokens share. Include-only.
+//
+// A state [key_dim, value_dim] has columns that do not depend on each other: a workgroup has COLUMNS of them, each in the
+// registers of PARTS threads with VECTORS vec4s of its rows, KEY_VECTORS together; rows behind key_dim are zero. In memory
+// a column is KEY_VECTORS vec4s. Tokens come one after another; queries and keys of a token, and the sums of the parts, go
+// through workgroup memory, of which there are two so that a token needs two barriers.
+//
+// Documents do not depend on each other either: a workgroup has those that begin among \`segment\` tokens.
+
+var<workgroup> staged: array<vec4<f32>, STAGED>; // of two tokens: query, key
+var<workgroup> parts: array<vec3<f32>, SUMMED>; // of two tokens
+
+// Four components of a query or key that begins at \`at\`.
+fn vector_at(at: u32, vector: u32) -> vec4<f32> {
+  let i = vec4<u32>(0u, 1u, 2u, 3u) + 4u * vector;
+  let last = params.key_dim - 1u;
+  let values = vec4<f32>(qkv[at + min(i.x, last)], qkv[at + min(i.y, last)], qkv[at + min(i.z, last)],
+                         qkv[at + min(i.w, last)]);
+  return select(vec4<f32>(), values, i < vec4<u32>(params.key_dim));
+}
+
+// Brings query and key of a token to all threads; returns where the query is, the key being behind it.
+fn stage(token: u32, head: u32, thread: u32) -> u32 {
+  let at = token * params.pitch + head / params.group * params.key_dim;
+  let first = (token & 1u) * 2u * KEY_VECTORS;
+  for (var i = thread; i < 2u * KEY_VECTORS; i += THREADS) {
+    let is_key = i >= KEY_VECTORS;
+    staged[first + i] = vector_at(at + select(0u, params.keys, is_key), select(i, i - KEY_VECTORS, is_key));
+  }
+  workgroupBarrier();
+  return first;
+}
+
+// The sum of what the threads of a column give.
+fn column_sum(value: vec3<f32>, token: u32, thread: u32) -> vec3<f32> {
+  let first = (token & 1u) * THREADS;
+  parts[first + thread] = value;
+  workgroupBarrier();
+  var sum = parts[first + thread % COLUMNS];
+//! unroll p 1 PARTS
+  sum += parts[first + \${p}u * COLUMNS + thread % COLUMNS];
+//! end
+  return sum;
+}
+`,
   "dequantize_rows.wgsl": `// out[r][c] = decode(codes[r][c]) / scales[r]: codes back to f32; less the original (SUBTRACT), the quantisation error.
 // The codes begin at row first_row of theirs. One thread per vec4.
 //! include linear_grid.wgsl
@@ -2943,7 +3935,8 @@ fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
   return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
 }
 `,
-  "embedding.wgsl": `// Embedding: output[t] = table[ids[t]], with SCALED times params.scale.
+  "embedding.wgsl": `// Embedding: output[t] = table[ids[t]], with SCALED times params.scale. With SLAB the table is a slab of the embedding,
+// rows from params.first on, and tokens whose row is in another slab are left alone.
 //
 // Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
 // as the last if not.
@@ -2955,6 +3948,10 @@ struct Params {
   tokens: u32,
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
+//! if SLAB
+  first: u32,
+  rows: u32,
+//! end
 //! if SCALED
   scale: f32,
 //! end
@@ -2975,7 +3972,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = linear_index(group, groups) * THREADS + thread;
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
+//! if SLAB
+  let id = min(ids[token], params.vocab - 1u) - params.first; // of slabs behind: wraps around
+  if (id >= params.rows) { return; }
+  let values = table[id * params.vectors + item % params.vectors];
+//! else
   let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];
+//! end
 //! if F16
   let row = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
 //! else
@@ -2989,7 +3992,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   "embedding_backward.wgsl": `// Gradient of the embedding table: d_table[v] += Σ_{t: ids[t] = v} d_output[t], in the order of t; with SCALED the sum is
-// multiplied by params.scale.
+// multiplied by params.scale. With SLAB d_table is a slab: v counts from params.first.
 //
 // Shapes: ids [tokens], d_output [tokens, cols], d_table [vocab, cols], f32. What d_table holds stays in the sum: with
 // tied weights, the gradient of the lm_head.
@@ -3005,6 +4008,9 @@ struct Params {
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
   blocks: u32,  // workgroups per row
+//! if SLAB
+  first: u32,
+//! end
 //! if SCALED
   scale: f32,
 //! end
@@ -3030,7 +4036,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (thread < WORDS) { atomicStore(&matches[thread], 0u); }
     workgroupBarrier();
     let token = first + thread;
+//! if SLAB
+    if (token < params.tokens && ids[token] == params.first + row) { atomicOr(&matches[thread / 32u], 1u << (thread % 32u)); }
+//! else
     if (token < params.tokens && ids[token] == row) { atomicOr(&matches[thread / 32u], 1u << (thread % 32u)); }
+//! end
     workgroupBarrier();
     for (var word = 0u; word < WORDS; word++) {
       var bits = atomicLoad(&matches[word]);
@@ -4296,6 +5306,153 @@ fn widened(word: GateUpWord) -> vec4<f32> {
 
 // Four values, \`at\` counted in fours.
 fn gate_up_at(at: u32) -> vec4<f32> { return widened(gate_up[at]); }
+`,
+  "gated_norm.wgsl": `// The norm behind a delta net, every value head of a token by itself, times a gate:
+//   output[t][h][i] = x[t][h][i] · rstd · weight[i] · silu(z[t][h][i]),  rstd = 1 / sqrt(mean(x[t][h]²) + eps).
+//
+// Shapes: x and output f32 [tokens, heads · dim], z columns of merged f32 [tokens, ·], weight f32 [dim]. One workgroup
+// per head of a token.
+//! include linear_grid.wgsl
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32, // heads of all tokens
+  heads: u32,
+  dim: u32,
+  pitch: u32,
+  z_column: u32, z_pitch: u32,
+  eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> merged: array<f32>;
+@group(0) @binding(3) var<storage, read> weight: array<f32>;
+@group(0) @binding(4) var<storage, read_write> output: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = linear_index(group, groups);
+  if (row >= params.rows) { return; }
+  let token = row / params.heads;
+  let column = row % params.heads * params.dim;
+  let at = token * params.pitch + column;
+  let z_at = token * params.z_pitch + params.z_column + column;
+  var squares = 0.0;
+  for (var i = thread; i < params.dim; i += THREADS) { squares += x[at + i] * x[at + i]; }
+  let rstd = 1.0 / sqrt(workgroup_sum(squares, thread) / f32(params.dim) + params.eps);
+  for (var i = thread; i < params.dim; i += THREADS) {
+    let z = merged[z_at + i];
+    output[at + i] = x[at + i] * rstd * weight[i] * z / (1.0 + exp(-max(z, -80.0)));
+  }
+}
+`,
+  "gated_norm_backward.wgsl": `// The gradient of gated_norm.wgsl: with n = x · rstd and g = d_output · silu(z) · weight,
+//   d_x = rstd · (g − n · mean(g · n)),  d_z = d_output · n · weight · silu'(z).
+// With STATISTICS rstd f32 [tokens, heads] is kept for the gradient of the weight.
+//
+// Shapes: as there; d_output and d_x f32 [tokens, heads · dim], d_z in the columns of z of d_merged. One workgroup per
+// head of a token.
+//! include linear_grid.wgsl
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  heads: u32,
+  dim: u32,
+  pitch: u32,
+  z_column: u32, z_pitch: u32,
+  eps: f32,
+//! if STATISTICS
+  rstd_pitch: u32,
+//! end
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> merged: array<f32>;
+@group(0) @binding(3) var<storage, read> weight: array<f32>;
+@group(0) @binding(4) var<storage, read> d_output: array<f32>;
+@group(0) @binding(5) var<storage, read_write> d_x: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_merged: array<f32>;
+//! if STATISTICS
+@group(0) @binding(7) var<storage, read_write> rstd: array<f32>;
+//! end
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = linear_index(group, groups);
+  if (row >= params.rows) { return; }
+  let token = row / params.heads;
+  let column = row % params.heads * params.dim;
+  let at = token * params.pitch + column;
+  let z_at = token * params.z_pitch + params.z_column + column;
+  var squares = 0.0;
+  var product = 0.0;
+  for (var i = thread; i < params.dim; i += THREADS) {
+    let z = merged[z_at + i];
+    let s = 1.0 / (1.0 + exp(-max(z, -80.0)));
+    squares += x[at + i] * x[at + i];
+    product += x[at + i] * d_output[at + i] * z * s * weight[i];
+  }
+  let row_rstd = 1.0 / sqrt(workgroup_sum(squares, thread) / f32(params.dim) + params.eps);
+  let pull = workgroup_sum(product, thread) * row_rstd / f32(params.dim);
+//! if STATISTICS
+  if (thread == 0u) { rstd[token * params.rstd_pitch + row % params.heads] = row_rstd; }
+//! end
+  for (var i = thread; i < params.dim; i += THREADS) {
+    let z = merged[z_at + i];
+    let s = 1.0 / (1.0 + exp(-max(z, -80.0)));
+    let d = d_output[at + i] * weight[i];
+    let n = x[at + i] * row_rstd;
+    d_x[at + i] = row_rstd * (d * z * s - n * pull);
+    d_merged[z_at + i] = d * n * s * (1.0 + z * (1.0 - s));
+  }
+}
+`,
+  "gated_norm_weight_gradient.wgsl": `// The gradient of the weight of gated_norm.wgsl, in shares of the rows, which are heads of tokens:
+//   partials[share][i] = Σ d_output[t][h][i] · silu(z[t][h][i]) · x[t][h][i] · rstd[t][h].
+//
+// Shapes: as there; rstd f32 [tokens, heads]; partials f32 [shares, dim], zero up to the pitch. One thread per component
+// and share.
+
+struct Params {
+  rows: u32,
+  heads: u32,
+  dim: u32,
+  pitch: u32,
+  z_column: u32, z_pitch: u32,
+  rstd_pitch: u32, partials_pitch: u32,
+  share_rows: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> merged: array<f32>;
+@group(0) @binding(3) var<storage, read> d_output: array<f32>;
+@group(0) @binding(4) var<storage, read> rstd: array<f32>;
+@group(0) @binding(5) var<storage, read_write> partials: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) id: vec3<u32>) {
+  let i = id.x;
+  if (i >= params.partials_pitch) { return; }
+  let first = group.y * params.share_rows;
+  // Columns behind the last have no rows.
+  let last = select(first, min(first + params.share_rows, params.rows), i < params.dim);
+  var sum = 0.0;
+  for (var row = first; row < last; row++) {
+    let token = row / params.heads;
+    let head = row % params.heads;
+    let at = token * params.pitch + head * params.dim + i;
+    let z = merged[token * params.z_pitch + params.z_column + head * params.dim + i];
+    let gate = z / (1.0 + exp(-max(z, -80.0)));
+    sum += d_output[at] * gate * x[at] * rstd[token * params.rstd_pitch + head];
+  }
+  partials[group.y * params.partials_pitch + i] = sum;
+}
 `,
   "gelu_tanh.wgsl": `// The gate of GeGLU, gated(gate, up) = gelu(gate) · up with gelu(g) = g · (1 + tanh(u)) / 2 of
 // u = sqrt(2/π) · (g + 0.044715 · g³), and its gradient.
@@ -6159,6 +7316,64 @@ struct Tables {
   dynamic_midpoints: array<f32, 256>, // halfway between neighbours, 255 of them
   nf4: array<f32, 16>,
   nf4_midpoints: array<f32, 16>,
+}
+`,
+  "output_gate.wgsl": `// The gate of attention's output: output = attended · sigmoid(z), element by element.
+//
+// Shapes: attended and output f32 [tokens, width]; z columns of merged f32 [tokens, ·], from a multiple of 16 on. One
+// thread per vec4 up to the pitch: zeros between give zeros.
+//! include linear_grid.wgsl
+
+struct Params {
+  tokens: u32,
+  vectors: u32, // vec4s in a row of attended
+  z_vector: u32, z_vectors: u32, // where z begins, and vec4s in a row of merged
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> attended: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> merged: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  let token = item / params.vectors;
+  if (token >= params.tokens) { return; }
+  let z = merged[token * params.z_vectors + params.z_vector + item % params.vectors];
+  output[item] = attended[item] / (1.0 + exp(-max(z, vec4<f32>(-80.0))));
+}
+`,
+  "output_gate_backward.wgsl": `// The gradient of output_gate.wgsl: d, that of its output, becomes that of attended in place, and
+//   d_z = d · attended · sigmoid'(z) goes to the columns of z in d_merged.
+//
+// Shapes: as there. One thread per vec4 up to the pitch.
+//! include linear_grid.wgsl
+
+struct Params {
+  tokens: u32,
+  vectors: u32,
+  z_vector: u32, z_vectors: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> attended: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> merged: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> d: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> d_merged: array<vec4<f32>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  let token = item / params.vectors;
+  if (token >= params.tokens) { return; }
+  let z_at = token * params.z_vectors + params.z_vector + item % params.vectors;
+  let s = 1.0 / (1.0 + exp(-max(merged[z_at], vec4<f32>(-80.0))));
+  let d_attended = d[item] * s;
+  d[item] = d_attended;
+  d_merged[z_at] = d_attended * attended[item] * (1.0 - s);
 }
 `,
   "pack.wgsl": `// Packs an operand of a matrix product for the half-precision kernels as f16, contraction outermost.

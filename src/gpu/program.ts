@@ -16,6 +16,7 @@ import {
   roundUp,
 } from "./buffers.ts";
 import type { Device } from "./device.ts";
+import type { GrowsWith } from "./too_large.ts";
 import type { Kernel } from "./kernel.ts";
 import { packParams } from "./layout.ts";
 import {
@@ -41,6 +42,8 @@ interface Scratch {
   stand: GPUBuffer;
   /** Bytes of the largest matrix. */
   size: number;
+  /** What makes that large. */
+  growsWith: GrowsWith;
   /** The memory, once the program is prepared. */
   view: BufferView | null;
 }
@@ -75,14 +78,21 @@ export class Program implements Disposable {
    * label share memory, as large as the largest of them: each is valid until the next one is
    * written. The memory is allocated when the program is prepared, and freed with it.
    */
-  scratch(rows: number, cols: number, label: string, type: ElementType = "f32"): Matrix {
+  scratch(
+    rows: number,
+    cols: number,
+    label: string,
+    type: ElementType = "f32",
+    growsWith: GrowsWith = "step",
+  ): Matrix {
     const pitch = pitchOf(cols, type);
     const size = Math.max(16, matrixBytes(rows, pitch, type));
     let slot = this.#scratch.get(label);
     if (!slot) {
-      this.#scratch.set(label, slot = { stand: { label } as GPUBuffer, size: 0, view: null });
+      const stand = { label } as GPUBuffer;
+      this.#scratch.set(label, slot = { stand, size: 0, growsWith, view: null });
     }
-    slot.size = Math.max(slot.size, size);
+    if (size > slot.size) [slot.size, slot.growsWith] = [size, growsWith];
     return { buffer: slot.stand, offset: 0, size, rows, cols, pitch, type };
   }
 
@@ -168,7 +178,7 @@ export class Program implements Disposable {
       this.device.gpu.queue.writeBuffer(this.#uniforms, 0, params);
     }
     for (const [label, slot] of this.#scratch) {
-      slot.view = this.device.allocate(slot.size, label);
+      slot.view = this.device.allocate(slot.size, label, slot.growsWith);
     }
     for (const item of this.#items) {
       if (item.kind === "dispatch") item.group = this.#bindGroup(item);

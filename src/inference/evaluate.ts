@@ -6,6 +6,7 @@
 
 import type { Dataset } from "../data/dataset.ts";
 import { openLoader } from "../data/open_loader.ts";
+import { dataWarnings } from "../data/statistics.ts";
 import type { Batch } from "../data/types.ts";
 import type { Model } from "./model.ts";
 
@@ -17,6 +18,8 @@ export interface Evaluation {
   perplexity: number;
   /** Number of targets that the loss is the mean of. */
   tokens: number;
+  /** What was cut, dropped or not used of the rows, one sentence each: it is not in the loss. */
+  warnings: string[];
 }
 
 /** Options of {@linkcode evaluate}. */
@@ -62,7 +65,8 @@ export async function evaluate(
     epochs: 1,
   });
   try {
-    return await meanLoss(model, loader.batches(), signal);
+    const mean = await meanLoss(model, loader.batches(), signal);
+    return { ...mean, warnings: dataWarnings(loader.statistics, { purpose: "evaluate" }) };
   } finally {
     loader.close();
   }
@@ -72,7 +76,7 @@ async function meanLoss(
   model: Model,
   batches: AsyncIterable<Batch>,
   signal?: AbortSignal,
-): Promise<Evaluation> {
+): Promise<Omit<Evaluation, "warnings">> {
   let sum = 0;
   let tokens = 0;
   for await (const batch of batches) {

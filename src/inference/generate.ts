@@ -5,8 +5,9 @@
  */
 
 import { checkInteger } from "../checks.ts";
-import { DataError, ModelError, OptionError } from "../errors.ts";
+import { ModelError, OptionError } from "../errors.ts";
 import { CachedText } from "../model/cached_text.ts";
+import { checkIds } from "./check_ids.ts";
 import type { LoadedModel } from "./loaded_model.ts";
 import { createSampler, type SamplingOptions } from "./sampling.ts";
 
@@ -89,7 +90,7 @@ function promptIds(
   prompt: string | readonly number[],
 ): number[] {
   const ids = typeof prompt === "string" ? tokenizer.encode(prompt) : [...prompt];
-  const { vocabSize, maxPositionEmbeddings } = config;
+  const { maxPositionEmbeddings } = config;
   if (ids.length === 0) {
     const bos = tokenizer.bosTokenId ?? config.bosTokenId;
     if (bos === null) {
@@ -100,13 +101,7 @@ function promptIds(
     }
     ids.push(bos);
   }
-  const at = ids.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
-  if (at >= 0) {
-    throw new DataError(
-      `Cannot use token id ${ids[at]} at position ${at} of the prompt as the vocabulary has ` +
-        `${vocabSize} tokens: tokenise with the model's own tokenizer`,
-    );
-  }
+  checkIds(ids, { config, tokenizer }, "of the prompt");
   if (ids.length >= maxPositionEmbeddings) {
     throw new OptionError(
       `Cannot continue a prompt of ${ids.length} tokens as the model's context has ` +

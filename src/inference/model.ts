@@ -17,8 +17,8 @@ import { Network, type NetworkOptions } from "../model/network.ts";
 import { ModelFiles } from "./model_files.ts";
 import { type Prompt, renderPrompt } from "./prompt.ts";
 import { type ModelSource, saveNetwork, type SaveOptions, type SaveResult } from "./save_model.ts";
+import { checkTokens } from "./check_ids.ts";
 import {
-  checkIds,
   type LabelledSequence,
   type LossAndGradients,
   lossAndGradients,
@@ -35,8 +35,8 @@ export interface ModelOptions {
   signal?: AbortSignal;
   /**
    * Is told what is no error but should be known: a head that config.json calls the embedding and that
-   * is another, what of a quantised model's files is not used, and weights that a method rounds anew.
-   * Default: `console.warn`.
+   * is another, tokens without an embedding, what of a quantised model's files is not used, and weights
+   * that a method rounds anew. Default: `console.warn`.
    */
   onNotice?: (notice: string) => void;
 }
@@ -293,7 +293,7 @@ export class Model implements Disposable {
   }
 
   async #write(arrays: TokenArrays): Promise<Network> {
-    checkIds(arrays.inputIds, this.config.vocabSize);
+    checkTokens(arrays, this);
     const network = await this.network();
     network.reserve({ tokens: arrays.inputIds.length, training: false, checkpointing: false });
     writeTokens(network.device, network.tokens, arrays);

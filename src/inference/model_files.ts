@@ -4,7 +4,10 @@
  * @module
  */
 
-import { ModelError } from "../errors.ts";
+import { FileError, ModelError } from "../errors.ts";
+import { exists } from "../io/exists.ts";
+import { isAdapterFolder } from "../io/hub/base.ts";
+import { parseModelName } from "../io/hub/names.ts";
 import { Tokenizer } from "../io/tokenizer.ts";
 import { Weights } from "../io/weights.ts";
 import { FolderSource } from "../layers/weight_source.ts";
@@ -23,6 +26,8 @@ export class ModelFiles implements ModelSource, Disposable {
     readonly tokenizer: Tokenizer,
     readonly weights: Weights,
     readonly claims: ClaimedTensors,
+    /** The tokens that the embedding has no rows for. */
+    readonly surplus: readonly string[],
   ) {}
 
   /**
@@ -32,16 +37,12 @@ export class ModelFiles implements ModelSource, Disposable {
    * @throws What `Model.load` throws but for the device.
    */
   static async open(folder: string, signal?: AbortSignal): Promise<ModelFiles> {
+    await expectModelFolder(folder);
     const written = await readModelConfig(folder);
     signal?.throwIfAborted();
     const tokenizer = await Tokenizer.load(folder);
     signal?.throwIfAborted();
-    if (tokenizer.vocabSize > written.vocabSize) {
-      throw new ModelError(
-        `Cannot use "${folder}" as its tokenizer has ${tokenizer.vocabSize} tokens and its ` +
-          `embedding ${written.vocabSize}: one of tokenizer.json and config.json belongs to another model`,
-      );
-    }
+    const surplus = surplusTokens(folder, tokenizer, written);
     using opened = new DisposableStack();
     const weights = opened.adopt(await Weights.open(folder), (it) => it.close());
     const claims = await expectTensors(weights, written.plan, written.quantization);
@@ -50,13 +51,17 @@ export class ModelFiles implements ModelSource, Disposable {
     expectClass(folder, config);
     signal?.throwIfAborted();
     opened.move(); // nothing failed: this object closes them
-    return new ModelFiles(folder, config, tokenizer, weights, claims);
+    return new ModelFiles(folder, config, tokenizer, weights, claims, surplus);
   }
 
   /** What should be known of the files as they are: one sentence each. */
   notices(): string[] {
     const { config: { quantization }, claims } = this;
-    return [...claims.notices, ...quantization ? quantizationNotices(quantization) : []];
+    return [
+      ...this.surplus.length > 0 ? [surplusNotice(this)] : [],
+      ...claims.notices,
+      ...quantization ? quantizationNotices(quantization) : [],
+    ];
   }
 
   /** The name in the files of a tensor that goes by another here, or would. */
@@ -108,4 +113,47 @@ export class ModelFiles implements ModelSource, Disposable {
   [Symbol.dispose](): void {
     this.weights.close();
   }
+}
+
+/** Says what to do with the name of a model on a hub, and with an adapter. */
+async function expectModelFolder(folder: string): Promise<void> {
+  if (parseModelName(folder) !== null && !await exists(folder)) {
+    throw new FileError(
+      `Cannot load "${folder}": there is no such folder; fetchModel("${folder}") brings a model of ` +
+        "that name from the hub and returns its folder",
+    );
+  }
+  if (await isAdapterFolder(folder)) {
+    throw new FileError(
+      `Cannot load "${folder}" as a model: it holds an adapter; load the model that ` +
+        "baseOfAdapter(folder) names, and use the adapter on it by readPeftAdapter",
+    );
+  }
+}
+
+/**
+ * The tokens that an embedding has no rows for. Tokens that were added to a tokenizer may be such:
+ * Gemma 3's has one for images, also where the model reads text only. They are refused where they
+ * occur.
+ *
+ * @throws {ModelError} for others: then the tokenizer is another model's.
+ */
+function surplusTokens(
+  folder: string,
+  tokenizer: Tokenizer,
+  { vocabSize }: ModelConfig,
+): readonly string[] {
+  const surplus = tokenizer.addedFrom(vocabSize);
+  if (surplus !== null) return surplus;
+  throw new ModelError(
+    `Cannot use "${folder}" as its tokenizer has ${tokenizer.vocabSize} tokens and its ` +
+      `embedding ${vocabSize}: one of tokenizer.json and config.json belongs to another model`,
+  );
+}
+
+function surplusNotice({ folder, tokenizer, config, surplus }: ModelFiles): string {
+  const shown = surplus.slice(0, 3).map((token) => JSON.stringify(token)).join(", ");
+  const rest = surplus.length > 3 ? ` and ${surplus.length - 3} more` : "";
+  return `The tokenizer of "${folder}" has ${tokenizer.vocabSize} tokens and its embedding ` +
+    `${config.vocabSize} rows: texts with ${shown}${rest} cannot be used`;
 }

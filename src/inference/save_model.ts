@@ -4,13 +4,14 @@
  * @module
  */
 
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { checkInteger, checkOneOf } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
 import { writeAll } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
 import { toFileError } from "../io/file_error.ts";
+import { repoOfFolder } from "../io/hub/names.ts";
 import { readJson } from "../io/json.ts";
 import { ADAPTER_CONFIG_FILE, writePeftAdapter } from "../io/peft.ts";
 import { type TensorSource, writeSafetensors } from "../io/safetensors.ts";
@@ -126,7 +127,7 @@ export async function saveNetwork(
     } else {
       const { config } = saved;
       const tensors = await saved.tensors();
-      await writePeftAdapter(staging, { config, tensors }, { baseModel: source.folder });
+      await writePeftAdapter(staging, { config, tensors }, baseOf(source.folder));
     }
     signal?.throwIfAborted();
     await replace(staging, folder, marker);
@@ -136,6 +137,13 @@ export async function saveNetwork(
     throw toFileError("write", folder, error);
   }
   return { rounded: "model" in saved && isRounded(network, saved) };
+}
+
+/** What leads an adapter to its model from anywhere: a name on a hub and its commit, or a full path. */
+function baseOf(folder: string): { baseModel: string; baseRevision?: string } {
+  const repo = repoOfFolder(folder);
+  if (repo?.kind !== "model") return { baseModel: resolve(folder) };
+  return { baseModel: repo.name, baseRevision: repo.revision };
 }
 
 /**

@@ -10,6 +10,7 @@ import { biasedParts, biasName, readBias } from "../layers/bias.ts";
 import { weightName } from "../layers/load.ts";
 import type { Linear, SavedModel } from "../layers/method.ts";
 import { PRECISIONS } from "../layers/operand.ts";
+import { readSlabs } from "../layers/named_dense.ts";
 import { outFeaturesOf } from "../layers/row_order.ts";
 import type { Network } from "../model/network.ts";
 import { hadamardMatrix } from "../model/stored_transforms.ts";
@@ -31,11 +32,13 @@ export interface Form {
 
 /** Embedding, norms and head. */
 export function denseTensors(network: Network, { model: { dtype } }: Form): TensorSource[] {
-  return [...network.dense].map(([name, { rows, cols }]) => ({
+  return [...network.dense].map(([name, table]) => ({
     name,
     dtype,
-    shape: rows === 1 ? [cols] : [rows, cols],
-    data: async () => fromFloat32(await network.readParameter(name), dtype),
+    shape: table.rows > 1 ? [table.rows, table.cols] : [...table.shape ?? [table.cols]],
+    async *data() {
+      for await (const slab of readSlabs(network.device, table)) yield fromFloat32(slab, dtype);
+    },
   }));
 }
 

@@ -9,12 +9,14 @@ import { DataError } from "../errors.ts";
 import { internalDevice } from "../gpu/public_device.ts";
 import { biasedParts, biasName, readBias } from "../layers/bias.ts";
 import { weightName } from "../layers/load.ts";
+import { isTrained } from "../layers/dense_table.ts";
 import { readNamed } from "../layers/named_dense.ts";
 import { full } from "../methods/full.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";
 import { Network } from "../model/network.ts";
 import { sequenceArrays, type TokenArrays } from "../model/token_buffers.ts";
 import { TrainingStep } from "../model/training_step.ts";
+import { checkTokens } from "./check_ids.ts";
 import type { LoadedModel } from "./loaded_model.ts";
 
 /** Ids and labels of one sequence, as Hugging Face models take them. */
@@ -41,7 +43,7 @@ export interface LossAndGradients {
 /**
  * Computes the mean loss over the targets of a sequence, in nats.
  *
- * @throws {DataError} if every label is ignored.
+ * @throws {DataError} if every label is ignored, or for ids that the model has no token for.
  */
 export async function sequenceLoss(
   model: LoadedModel,
@@ -64,7 +66,7 @@ export async function lossAndGradients(
   const arrays = labelled(sequence);
   const { config } = model;
   const device = internalDevice(model.device);
-  checkIds(arrays.inputIds, config.vocabSize);
+  checkTokens(arrays, model);
   using network = await Network.create({
     device,
     config,
@@ -83,7 +85,7 @@ export async function lossAndGradients(
   const losses = new Float32Array(await device.read(network.rowLoss)).subarray(0, rows);
   const gradients = new Map<string, Float32Array<ArrayBuffer>>();
   for (const [name, dense] of network.dense) {
-    if (dense.gradient) gradients.set(name, await readNamed(device, dense, "gradient"));
+    if (isTrained(dense)) gradients.set(name, await readNamed(device, dense, "gradient"));
   }
   for (const linear of network.linears()) {
     for (const [index, part] of linear.spec.parts.entries()) {
@@ -94,20 +96,6 @@ export async function lossAndGradients(
     }
   }
   return { loss: mean(losses, countTargets(arrays)), gradients };
-}
-
-/**
- * Makes sure that a model has a token for each id.
- *
- * @throws {DataError} if it has not.
- */
-export function checkIds(ids: Uint32Array, vocabSize: number): void {
-  const at = ids.findIndex((id) => id >= vocabSize);
-  if (at < 0) return;
-  throw new DataError(
-    `Cannot use token id ${ids[at]} at position ${at} as the vocabulary has ${vocabSize} tokens: ` +
-      "tokenise with the model's own tokenizer",
-  );
 }
 
 function labelled({ inputIds, labels }: LabelledSequence): TokenArrays {

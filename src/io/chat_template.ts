@@ -12,12 +12,29 @@ import { toFileError } from "./file_error.ts";
 import { isJsonObject, type JsonFields } from "./json.ts";
 import { specialToken } from "./special_tokens.ts";
 
-/** One turn of a conversation. */
+/** A piece of a message's content, in the form of OpenAI's and transformers' messages. */
+export interface ContentPart {
+  /** What it is; only `text` can be trained on. */
+  type: string;
+  /** The text. */
+  text?: string;
+  /** What else the template may know. */
+  [field: string]: unknown;
+}
+
+/**
+ * One turn of a conversation. Every field reaches the template: `tool_calls`, `reasoning_content`,
+ * `name` and what else it knows.
+ */
 export interface ChatMessage {
-  /** Who speaks: `system`, `user`, `assistant`, or what else the template knows. */
+  /** Who speaks: `system`, `user`, `assistant`, `tool`, or what else the template knows. */
   role: string;
-  /** What is said. */
-  content: string;
+  /** What is said: text, or parts of it; null or absent where `tool_calls` say it. */
+  content?: string | readonly ContentPart[] | null;
+  /** 0 for an answer that is context and not learned, 1 (as without it) for one that is. */
+  weight?: number;
+  /** What else the template may know. */
+  [field: string]: unknown;
 }
 
 /** The Jinja template that turns a model's conversations into text. */
@@ -52,17 +69,26 @@ export class ChatTemplate {
    * The text of a conversation.
    *
    * @param messages The turns.
-   * @param options `addGenerationPrompt` ends the text with what introduces the assistant's answer.
+   * @param options `addGenerationPrompt` ends the text with what introduces the assistant's answer;
+   * `variables` are what else the template may name, such as `tools`, `documents` or
+   * `enable_thinking`.
    * @throws {DataError} if the template refuses the messages, as many do when the roles do not take
    * turns.
    */
   render(
     messages: readonly ChatMessage[],
-    options: { addGenerationPrompt?: boolean } = {},
+    options: {
+      addGenerationPrompt?: boolean;
+      variables?: Readonly<Record<string, unknown>>;
+    } = {},
   ): string {
     try {
       return this.#template.render({
         ...this.#variables,
+        // None without a value, as transformers has them: templates test that, not whether they exist.
+        tools: null,
+        documents: null,
+        ...options.variables,
         messages,
         add_generation_prompt: options.addGenerationPrompt ?? false,
       });

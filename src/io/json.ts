@@ -90,6 +90,11 @@ export class JsonFields {
     return !Object.hasOwn(this.json, name);
   }
 
+  /** Whether the file itself has the field, which is then no default. */
+  isGiven(name: string): boolean {
+    return this.#own.includes(name);
+  }
+
   /** The names of the fields that no method of this object was asked for yet. */
   unclaimed(): string[] {
     return this.#own.filter((name) => !this.#claimed.has(name));

@@ -49,7 +49,8 @@ export interface PeftAdapter {
 
 /** The file by which an adapter folder is known. */
 export const ADAPTER_CONFIG_FILE = "adapter_config.json";
-const WEIGHTS_FILE = "adapter_model.safetensors";
+/** The weights of an adapter folder. */
+export const ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors";
 const PREFIX = "base_model.model.";
 
 /** Settings with which an adapter is something other than `W + scale · B · A`. */
@@ -71,6 +72,11 @@ const UNSUPPORTED = [
   "monteclora_config",
 ];
 
+/** Where the modules of a text model are inside a model of texts and images. */
+const TEXT_MODEL = "model.language_model.";
+/** The same before transformers 4.52. */
+const OLDER_TEXT_MODEL = /^language_model\.model\./;
+
 /** Initialisations that leave the base model's weights as they are. */
 const INITIALIZATIONS: unknown[] = [undefined, true, false, "gaussian", "eva", "orthogonal"];
 
@@ -84,7 +90,7 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
   const configPath = join(folder, ADAPTER_CONFIG_FILE);
   const fields = new JsonFields(await readJson(configPath), `"${configPath}"`);
   const scaling = parseScaling(fields);
-  const weightsPath = join(folder, WEIGHTS_FILE);
+  const weightsPath = join(folder, ADAPTER_WEIGHTS_FILE);
   if (!await exists(weightsPath)) {
     throw new FileError(
       `Cannot find "${weightsPath}": adapters are read only from safetensors; save the adapter ` +
@@ -157,7 +163,7 @@ async function readTensors(file: SafetensorsFile, rank: number): Promise<PeftAda
     };
     const { values: A, shape: [, inFeatures] } = await read("A", 0);
     const { values: B, shape: [outFeatures] } = await read("B", 1);
-    tensors.set(module, { A, B, inFeatures, outFeatures });
+    tensors.set(module.replace(OLDER_TEXT_MODEL, TEXT_MODEL), { A, B, inFeatures, outFeatures });
   }
   return tensors;
 }
@@ -165,15 +171,16 @@ async function readTensors(file: SafetensorsFile, rank: number): Promise<PeftAda
 /**
  * Writes an adapter in float32 that PEFT loads, into a folder that is created when missing.
  *
- * @param options `baseModel` is the path or name of the model the adapter belongs to.
+ * @param options `baseModel` is the path or name of the model the adapter belongs to, `baseRevision`
+ * the commit of one on a hub.
  * @throws {FileError} if a file cannot be written, or a factor's length is not that of its shape.
  */
 export async function writePeftAdapter(
   folder: string,
   adapter: PeftAdapter,
-  options: { baseModel: string },
+  options: { baseModel: string; baseRevision?: string },
 ): Promise<void> {
-  const { rank, alpha, targetModules, useRslora } = adapter.config;
+  const { rank, alpha, useRslora } = adapter.config;
   const config = {
     base_model_name_or_path: options.baseModel,
     bias: "none",
@@ -185,7 +192,8 @@ export async function writePeftAdapter(
     modules_to_save: null,
     peft_type: "LORA",
     r: rank,
-    target_modules: targetModules,
+    revision: options.baseRevision ?? null,
+    target_modules: targetsIn(adapter),
     task_type: "CAUSAL_LM",
     use_dora: false,
     use_rslora: useRslora,
@@ -195,11 +203,22 @@ export async function writePeftAdapter(
   } catch (error) {
     throw toFileError("create", folder, error);
   }
-  await writeSafetensors(join(folder, WEIGHTS_FILE), sources(adapter));
+  await writeSafetensors(join(folder, ADAPTER_WEIGHTS_FILE), sources(adapter));
   await writeFileAtomically(
     join(folder, ADAPTER_CONFIG_FILE),
     JSON.stringify(config, null, 2) + "\n",
   );
+}
+
+/**
+ * What PEFT is to adapt: kinds of modules or, where those of vision may be called alike, a regular
+ * expression over paths.
+ */
+function targetsIn(
+  { config: { targetModules }, tensors }: PeftAdapter,
+): readonly string[] | string {
+  if (![...tensors.keys()].every((module) => module.startsWith(TEXT_MODEL))) return targetModules;
+  return `${TEXT_MODEL.replaceAll(".", "\\.")}.*\\.(${targetModules.join("|")})`;
 }
 
 function* sources({ config: { rank }, tensors }: PeftAdapter): Iterable<TensorSource> {

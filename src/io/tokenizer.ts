@@ -6,14 +6,14 @@
 
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { join } from "node:path";
-import { FileError, ModelError } from "../errors.ts";
+import { DataError, FileError, ModelError } from "../errors.ts";
 import { type ChatTemplate, loadChatTemplate } from "./chat_template.ts";
 import { exists } from "./exists.ts";
-import { JsonFields, readJson } from "./json.ts";
+import { JsonFields, readJson, showJson } from "./json.ts";
 import { specialToken } from "./special_tokens.ts";
 import { TokenStream } from "./token_stream.ts";
 
-export type { ChatMessage, ChatTemplate } from "./chat_template.ts";
+export type { ChatMessage, ChatTemplate, ContentPart } from "./chat_template.ts";
 export type { TokenStream } from "./token_stream.ts";
 
 /** A tokenizer with the special tokens and the chat template of its model. */
@@ -29,13 +29,17 @@ export class Tokenizer {
   /** Turns a conversation into text; null when the model folder has no chat template. */
   readonly chatTemplate: ChatTemplate | null;
   readonly #tokenizer: HuggingFaceTokenizer;
+  /** Stands for what has no token; null where the tokenizer has none such. */
+  readonly #unknownId: number | null;
 
   private constructor(
     tokenizer: HuggingFaceTokenizer,
+    unknownId: number | null,
     special: Pick<Tokenizer, "bosTokenId" | "eosTokenId" | "padTokenId">,
     chatTemplate: ChatTemplate | null,
   ) {
     this.#tokenizer = tokenizer;
+    this.#unknownId = unknownId;
     this.vocabSize = 1 + tokenizer.get_vocab().values().reduce((a, b) => Math.max(a, b), -1);
     this.bosTokenId = special.bosTokenId;
     this.eosTokenId = special.eosTokenId;
@@ -74,6 +78,7 @@ export class Tokenizer {
     const id = (name: string) => specialTokenId(name, config, model, tokenizer);
     return new Tokenizer(
       tokenizer,
+      unknownId(json, tokenizer),
       { bosTokenId: id("bos_token"), eosTokenId: id("eos_token"), padTokenId: id("pad_token") },
       await loadChatTemplate(folder, config),
     );
@@ -82,10 +87,15 @@ export class Tokenizer {
   /**
    * The token ids of `text`. The special tokens are those the tokenizer puts around a text, for
    * LLaMA the one that starts it. The spelling of a special token within `text` becomes that token.
+   *
+   * @throws {DataError} for a text with something that the tokenizer has no token for.
    */
   encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
     const { addSpecialTokens = true } = options;
-    return this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    const { ids } = this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens });
+    // Tokenizers of whole words give what they do not know no id.
+    const given: readonly (number | undefined)[] = ids;
+    return given.includes(undefined) ? given.map((id) => this.#known(id, text)) : ids;
   }
 
   /**
@@ -103,6 +113,37 @@ export class Tokenizer {
     });
   }
 
+  #known(id: number | undefined, text: string): number {
+    const known = id ?? this.#unknownId;
+    if (known !== null) return known;
+    throw new DataError(
+      `Cannot tokenise ${
+        showJson(text)
+      } as the tokenizer has no token for a part of it, and none ` +
+        "for what is unknown: leave that part out",
+    );
+  }
+
+  /** The spelling of a token in the vocabulary; null for an id that has none. */
+  tokenOf(id: number): string | null {
+    return this.#tokenizer.id_to_token(id) ?? null;
+  }
+
+  /**
+   * The tokens with ids from `first` on; null if one of them belongs to the vocabulary that the
+   * tokenizer was trained with, and was not added to it later.
+   */
+  addedFrom(first: number): string[] | null {
+    const added = this.#tokenizer.get_added_tokens_decoder();
+    const tokens: string[] = [];
+    for (const [token, id] of this.#tokenizer.get_vocab()) {
+      if (id < first) continue;
+      if (!added.has(id)) return null;
+      tokens.push(token);
+    }
+    return tokens;
+  }
+
   /**
    * A decoder that takes tokens one by one, for text that is shown while it is generated.
    *
@@ -112,6 +153,12 @@ export class Tokenizer {
   stream(context: Iterable<number> = []): TokenStream {
     return new TokenStream((ids) => this.decode(ids), context);
   }
+}
+
+/** The id of the token for what is unknown. */
+function unknownId(json: unknown, tokenizer: HuggingFaceTokenizer): number | null {
+  const { model } = json as { model?: { unk_token?: string | null } };
+  return tokenizer.token_to_id(model?.unk_token ?? "") ?? null;
 }
 
 /** The fields of a JSON file that need not exist. */

@@ -69,7 +69,7 @@ export class Weights implements Disposable {
     for (const [name, stored] of renamed) this.#stored.set(name, stored);
   }
 
-  /** The names of all tensors. */
+  /** The names that tensors go by. */
   names(): IterableIterator<string> {
     return this.#stored.keys();
   }

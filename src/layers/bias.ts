@@ -31,7 +31,7 @@ export function makeBias(
   layers: Pick<AdaptedLayers, "dense">,
   spec: LinearSpec,
 ): DenseWeight | null {
-  return biasedParts(spec).length > 0 ? layers.dense(`${spec.name}.bias`, 1, spec.width) : null;
+  return biasedParts(spec).length > 0 ? layers.dense(`${spec.name}.bias`, spec.width) : null;
 }
 
 /** The biases of a layer, and where they belong. */
@@ -64,7 +64,7 @@ async function madeByGpu(
   name: string,
   [rows, cols]: readonly [number, number],
 ): Promise<Float32Array<ArrayBuffer>> {
-  const made = device.matrix(rows, cols, "f32", "bias");
+  const made = device.matrix(rows, cols, "f32", "bias", "model");
   try {
     await submitOnce(device, (program) => source.fill!(program, name, made));
     return await device.readMatrix(made);

@@ -21,6 +21,8 @@ export interface LinearPart extends OrderedRows {
   kind: string;
   /** First row of the merged weight, first column of the merged output. */
   start: number;
+  /** Whether it has one output for each head, not many: a gate. Default false. */
+  perHead?: boolean;
   /** Whether it adds a bias, which is ordered as its rows are. Default false. */
   bias?: boolean;
 }

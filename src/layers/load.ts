@@ -68,25 +68,44 @@ export async function loadMatrix(
   target: Matrix,
   first = 0,
 ): Promise<void> {
+  const from = { name, shape: [rows, target.cols] as const, firstRow: 0 };
+  await loadMatrixRows(device, from, source, rowsOf(target, first, rows));
+}
+
+/** Rows of a matrix of the model. */
+export interface MatrixRows {
+  name: string;
+  /** Of the whole matrix. */
+  shape: readonly [rows: number, cols: number];
+  firstRow: number;
+}
+
+/** Fills `target` with rows of a matrix of the model, as many as it has; codes are decoded. */
+export async function loadMatrixRows(
+  device: Device,
+  { name, shape, firstRow }: MatrixRows,
+  source: WeightSource,
+  target: Matrix,
+): Promise<void> {
   if (source.fill) {
-    await submitOnce(device, (program) => source.fill!(program, name, rowsOf(target, first, rows)));
+    await submitOnce(device, (program) => source.fill!(program, name, target));
     return;
   }
-  const shape = [rows, target.cols] as const;
+  const { rows, cols } = target;
   const stored = await source.codes(name, shape);
-  const step = rowsPerRead(target.cols);
+  const step = rowsPerRead(cols);
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
     // On an emulated GPU it is the CPU that would widen, so nothing is saved.
-    const raw = device.isFallback ? null : await source.raw16?.(name, shape, row, count);
+    const raw = device.isFallback ? null : await source.raw16?.(name, shape, firstRow + row, count);
     if (raw) {
-      await uploadRaw16(device, rowsOf(target, first + row, count), raw);
+      await uploadRaw16(device, rowsOf(target, row, count), raw);
       continue;
     }
     const values = stored
-      ? decoded(stored, target.cols, row, count)
-      : await source.rows(name, shape, row, count);
-    uploadRows(device, target, first + row, values);
+      ? decoded(stored, cols, firstRow + row, count)
+      : await source.rows(name, shape, firstRow + row, count);
+    uploadRows(device, target, row, values);
   }
 }
 
@@ -99,7 +118,7 @@ async function uploadRaw16(
   target: Matrix,
   { dtype, bytes }: Raw16,
 ): Promise<void> {
-  const raw = device.allocate(bytes.length, "weights to widen");
+  const raw = device.allocate(bytes.length, "weights to widen", "model");
   const whole = bytes.length & ~3; // writes are of whole words
   device.write(raw, bytes.subarray(0, whole));
   if (whole < bytes.length) {

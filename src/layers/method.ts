@@ -15,11 +15,11 @@ import type { WeightSource } from "./weight_source.ts";
 import type { FloatDType } from "../io/dtype.ts";
 import type { PeftAdapter, PeftConfig } from "../io/peft.ts";
 import type { CodeFormat, ScaleGranularity } from "../numerics/formats.ts";
+import type { DenseTable, DenseType, DenseWeight } from "./dense_weight.ts";
 import type { LinearSpec } from "./linear_spec.ts";
 import type { Parameters } from "./parameters.ts";
 
-/** Element type of the weights that stay high precision. */
-export type DenseType = "f32" | "f16";
+export type { DenseTable, DenseType, DenseWeight };
 
 /** What a method needs to build its layers. */
 export interface MethodContext {
@@ -53,6 +53,13 @@ export interface Method {
    * that weight decay could act on. Default true.
    */
   readonly keepsParameters?: boolean;
+  /** By how much its best learning rate is above that of LoRA. Default 1. */
+  readonly learningRateFactor?: number;
+  /**
+   * Whether it fits only the model with all its layers, as an adapter that was trained for them does.
+   * Default false.
+   */
+  readonly needsAllLayers?: boolean;
   /**
    * Makes the layers of one network.
    *
@@ -69,8 +76,10 @@ export interface AdaptedLayers {
   readonly isOriginal: boolean;
   /** Makes a merged linear layer; its weight is filled by {@linkcode Linear.load}. */
   linear(spec: LinearSpec): Linear;
-  /** Makes what is no matrix of a linear layer of a block: embedding, norm, lm_head, bias. */
-  dense(name: string, rows: number, cols: number): DenseWeight;
+  /** Makes a weight of one row: a norm, or biases. */
+  dense(name: string, cols: number): DenseWeight;
+  /** Makes an embedding or a head, in as many slabs as the device's bindings ask for. */
+  table(name: string, rows: number, cols: number): DenseTable;
   /** Makes the memory that its layers share for steps of up to `tokens` tokens. */
   reserve(tokens: number): void;
   /**
@@ -153,14 +162,6 @@ export interface SavedAdapter {
   config: PeftConfig;
   /** Reads the adapters by module. */
   tensors(): Promise<PeftAdapter["tensors"]>;
-}
-
-/** What is no matrix of a linear layer: an embedding, a norm, a head or a bias. */
-export interface DenseWeight {
-  /** [rows, cols]; norms and biases are one row. */
-  value: () => Matrix;
-  /** f32 gradient to add to, where the weight is trained. */
-  gradient: (() => Matrix) | null;
 }
 
 /** Operands of {@linkcode Linear.forward}. At least one of `input` and `codes` is given. */

@@ -1,6 +1,7 @@
 /**
  * All trained values in one flat buffer, their gradients and moments in three more, so that the
- * gradient norm and AdamW are one dispatch each, and a checkpoint reads whole buffers.
+ * gradient norm and AdamW are one dispatch each, and a checkpoint reads whole buffers. Where a GPU does not
+ * bind so much at once, they are several segments, with a dispatch for each.
  *
  * @module
  */
@@ -32,10 +33,32 @@ export interface AllocateOptions {
   moments: boolean;
 }
 
+/** Flat buffers of parameters that follow each other; vectors of one length. */
+export interface Segment {
+  /** Null where values are not kept. */
+  readonly values: Vector | null;
+  /** Null where none were asked for. */
+  readonly gradients: Vector | null;
+  /** AdamW's first and second moments; null where none were asked for. */
+  readonly m: Vector | null;
+  readonly v: Vector | null;
+  /** Elements to which weight decay applies: the first ones. */
+  readonly decayEnd: number;
+}
+
+/** A segment of parameters that an optimizer changes. */
+export interface TrainedSegment extends Segment {
+  readonly gradients: Vector;
+  readonly m: Vector;
+  readonly v: Vector;
+}
+
+type Declared = Parameter & { place(values: Matrix | null, gradients: Matrix | null): void };
+
 /** The trained parameters of a network: declared first, then allocated together. */
 export class Parameters implements Disposable {
   readonly device: Device;
-  #declared: (Parameter & { place(values: Matrix | null, gradients: Matrix | null): void })[] = [];
+  #declared: Declared[] = [];
   /**
    * False where a method needs only what the optimizer changes parameters by: their values are not
    * stored, and the optimizer writes its change over the gradient. To be set before allocation.
@@ -44,12 +67,7 @@ export class Parameters implements Disposable {
   /** Whether the optimizer also writes over the gradients what it changes values by. */
   needsChanges = false;
   #allocated = false;
-  #values: Vector | null = null;
-  #gradients: Vector | null = null;
-  #m: Vector | null = null;
-  #v: Vector | null = null;
-  /** Elements of the flat buffers to which weight decay applies: the first ones. */
-  decayEnd = 0;
+  #segments: Segment[] = [];
 
   constructor(device: Device) {
     this.device = device;
@@ -95,60 +113,90 @@ export class Parameters implements Disposable {
   }
 
   /** Makes the flat buffers, all zero. The decayed parameters come first. */
-  allocate({ gradients, moments }: AllocateOptions): void {
+  allocate(options: AllocateOptions): void {
     this.#allocated = true;
     this.#declared.sort((a, b) => Number(b.decay) - Number(a.decay)); // stable
-    const offsets: number[] = [];
+    let members: Declared[] = [];
     let length = 0;
-    for (const { rows, cols, decay } of this.#declared) {
-      offsets.push(length);
-      length += roundUp(rows * pitchOf(cols), ALIGNMENT);
-      if (decay) this.decayEnd = length;
+    for (const parameter of this.#declared) {
+      const more = paddedLength(parameter);
+      if (length > 0 && (length + more) * ELEMENT_BYTES.f32 > this.device.bindingLimit) {
+        this.#makeSegment(members, options);
+        [members, length] = [[], 0];
+      }
+      members.push(parameter);
+      length += more;
     }
-    if (this.keepsValues) {
-      this.#values = this.device.vector(length, "f32", "trained parameters");
-    }
-    if (gradients) this.#gradients = this.device.vector(length, "f32", "gradients");
-    if (moments) {
-      this.#m = this.device.vector(length, "f32", "first moments");
-      this.#v = this.device.vector(length, "f32", "second moments");
-    }
-    this.#declared.forEach((parameter, i) => {
-      const at = (flat: Vector | null) =>
-        flat && matrixAt(flat, offsets[i], parameter.rows, parameter.cols);
-      parameter.place(at(this.#values), at(this.#gradients));
-    });
+    this.#makeSegment(members, options);
   }
 
-  /** The flat values; null where they are not kept. */
-  get values(): Vector | null {
-    return this.keepsValues ? this.#existing(this.#values, "values") : null;
+  /** The flat buffers, in the order of {@linkcode Parameters.list}. */
+  get segments(): readonly Segment[] {
+    return this.#segments;
   }
 
-  /** The flat gradients. */
-  get gradients(): Vector {
-    return this.#existing(this.#gradients, "gradients");
+  /**
+   * The flat buffers, of parameters that an optimizer changes.
+   *
+   * @throws {TypeError} if they have no gradients or no moments.
+   */
+  get trainedSegments(): TrainedSegment[] {
+    return this.#segments.map((segment) => ({
+      ...segment,
+      gradients: existing(segment.gradients, "gradients"),
+      m: existing(segment.m, "first moments"),
+      v: existing(segment.v, "second moments"),
+    }));
   }
 
-  /** AdamW's first moments. */
-  get m(): Vector {
-    return this.#existing(this.#m, "first moments");
-  }
-
-  /** AdamW's second moments. */
-  get v(): Vector {
-    return this.#existing(this.#v, "second moments");
+  /** The flat gradients of each segment. */
+  get gradients(): Vector[] {
+    return this.#segments.map(({ gradients }) => existing(gradients, "gradients"));
   }
 
   /** Frees the flat buffers. */
   [Symbol.dispose](): void {
-    this.device.free(this.#values, this.#gradients, this.#m, this.#v);
+    for (const { values, gradients, m, v } of this.#segments) {
+      this.device.free(values, gradients, m, v);
+    }
   }
 
-  #existing(vector: Vector | null, what: string): Vector {
-    if (!vector) throw new TypeError(`The flat buffer of ${what} was not allocated`);
-    return vector;
+  #makeSegment(members: readonly Declared[], { gradients, moments }: AllocateOptions): void {
+    const offsets: number[] = [];
+    let [length, decayEnd] = [0, 0];
+    for (const parameter of members) {
+      offsets.push(length);
+      length += paddedLength(parameter);
+      if (parameter.decay) decayEnd = length;
+    }
+    // One that is too large by itself is told by its name.
+    const of = members.length === 1 ? ` (${members[0].name})` : "";
+    const vector = (wanted: boolean, label: string) =>
+      wanted ? this.device.vector(length, "f32", label + of, "trained") : null;
+    const segment: Segment = {
+      values: vector(this.keepsValues, "trained parameters"),
+      gradients: vector(gradients, "gradients"),
+      m: vector(moments, "first moments"),
+      v: vector(moments, "second moments"),
+      decayEnd,
+    };
+    this.#segments.push(segment);
+    members.forEach((parameter, i) => {
+      const at = (flat: Vector | null) =>
+        flat && matrixAt(flat, offsets[i], parameter.rows, parameter.cols);
+      parameter.place(at(segment.values), at(segment.gradients));
+    });
   }
+}
+
+/** Elements of a parameter with those up to the next one. */
+function paddedLength({ rows, cols }: Parameter): number {
+  return roundUp(rows * pitchOf(cols), ALIGNMENT);
+}
+
+function existing(vector: Vector | null, what: string): Vector {
+  if (!vector) throw new TypeError(`The flat buffer of ${what} was not allocated`);
+  return vector;
 }
 
 function matrixAt(flat: Vector, first: number, rows: number, cols: number): Matrix {

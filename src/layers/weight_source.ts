@@ -153,8 +153,10 @@ export class FolderSource implements WeightSource {
 
   #check(name: string, shape: readonly [number, number]) {
     const info = this.#weights.info(name);
-    const [rows, cols] = info.shape.length === 1 ? [1, info.shape[0]] : info.shape;
-    if (info.shape.length > 2 || rows !== shape[0] || cols !== shape[1]) {
+    // The weights of a convolution are a vector here: `claimed_tensors.ts` has checked their shape.
+    const isVector = info.shape.length !== 2;
+    const [rows, cols] = isVector ? [1, info.shape.reduce((a, b) => a * b, 1)] : info.shape;
+    if (rows !== shape[0] || cols !== shape[1]) {
       const wanted = shape[0] === 1 ? [shape[1]] : shape;
       throw new ModelError(
         `Cannot use "${name}" as its shape is [${info.shape}]: config.json asks for [${wanted}], ` +

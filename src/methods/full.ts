@@ -8,11 +8,13 @@
 import type { Program } from "../gpu/program.ts";
 import { gemm } from "../kernels/gemm/gemm.ts";
 import { biasOperand, makeBias, recordBiasGradient } from "../layers/bias.ts";
+import { makeTable } from "../layers/dense_table.ts";
 import type { LinearSpec } from "../layers/linear_spec.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 import type { Parameter } from "../layers/parameters.ts";
 import type {
   AdaptedLayers,
+  DenseTable,
   DenseWeight,
   Linear,
   LinearBackward,
@@ -26,7 +28,9 @@ import { loadMerged, readPart } from "../layers/load.ts";
 
 /** Trains every parameter in f32. */
 export function full(): Method {
-  return { name: "full", trains: true, build: (context) => new FullLayers(context) };
+  const build = (context: MethodContext) => new FullLayers(context);
+  // A change of every weight is larger than one of low rank at the same rate.
+  return { name: "full", trains: true, learningRateFactor: 0.1, build };
 }
 
 /** Full training in the list of methods. */
@@ -48,9 +52,13 @@ class FullLayers implements AdaptedLayers {
     return new FullLinear(this.context, spec, makeBias(this, spec));
   }
 
-  dense(name: string, rows: number, cols: number): DenseWeight {
-    const parameter = this.context.parameters.declare(name, rows, cols, rows > 1);
-    return { value: () => parameter.value, gradient: () => parameter.gradient };
+  dense(name: string, cols: number): DenseWeight {
+    return this.#declare(name, 1, cols, false);
+  }
+
+  table(name: string, rows: number, cols: number): DenseTable {
+    const make = (slab: string, count: number) => this.#declare(slab, count, cols, true);
+    return makeTable(this.context.device, { name, rows, cols, type: "f32" }, make);
   }
 
   reserve(): void {}
@@ -60,6 +68,11 @@ class FullLayers implements AdaptedLayers {
   }
 
   free(): void {}
+
+  #declare(name: string, rows: number, cols: number, decay: boolean): DenseWeight {
+    const parameter = this.context.parameters.declare(name, rows, cols, decay);
+    return { value: () => parameter.value, gradient: () => parameter.gradient };
+  }
 }
 
 /** A merged linear whose weight and biases are parameters. */

@@ -7,6 +7,7 @@
 import { checkInteger } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { roundUp } from "../gpu/buffers.ts";
+import { outFeaturesOf } from "../layers/row_order.ts";
 import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
 
 /** The adapter of one part of a merged linear. */
@@ -66,14 +67,21 @@ export function parseTargets(names: readonly string[] | undefined): Targets {
 /**
  * The kinds of a model's linear layers that have adapters, in the order of a block.
  *
+ * @param gates Whether all of them are also those with one output for each head. Default true, as for
+ * PEFT.
  * @throws {OptionError} for a name that no linear layer of the model has.
  */
 export function findTargets(
   targets: Targets,
   linears: readonly LinearSpec[],
+  { gates = true }: { gates?: boolean } = {},
 ): ReadonlySet<string> {
-  const kinds = new Set(linears.flatMap(({ parts }) => parts.map(({ kind }) => kind)));
-  if (targets === ALL_LINEAR) return kinds;
+  const parts = linears.flatMap(({ parts }) => parts);
+  const kinds = new Set(parts.map(({ kind }) => kind));
+  if (targets === ALL_LINEAR) {
+    const wide = parts.filter(({ perHead }) => gates || !perHead);
+    return new Set(wide.map(({ kind }) => kind));
+  }
   const unknown = targets.find((name) => !kinds.has(name));
   if (unknown !== undefined) {
     throw new OptionError(
@@ -82,6 +90,23 @@ export function findTargets(
     );
   }
   return new Set(targets);
+}
+
+/**
+ * The largest rank up to `most` that every adapted weight has directions for.
+ *
+ * @throws {OptionError} for a target that no linear layer of the model has.
+ */
+export function largestRank(
+  targets: Targets,
+  linears: readonly LinearSpec[],
+  most: number,
+): number {
+  const kinds = findTargets(targets, linears);
+  const sides = linears.flatMap(({ parts, inFeatures }) =>
+    parts.filter(({ kind }) => kinds.has(kind)).flatMap((part) => [outFeaturesOf(part), inFeatures])
+  );
+  return Math.min(most, ...sides);
 }
 
 /**

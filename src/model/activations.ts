@@ -12,15 +12,15 @@ import type { Device } from "../gpu/device.ts";
 import { qkNormRows } from "../kernels/attention/qk_norm_rows.ts";
 import type { DenseType } from "../layers/method.ts";
 import {
+  attentionColumns,
   blockSpecs,
   keyValueColumns,
   normedHeads,
-  qkvColumns,
   valueForm,
   widthOf,
 } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
-import type { ModelPlan } from "./plan.ts";
+import type { LayerPlan, ModelPlan } from "./plan.ts";
 
 /** What a network's memory must serve. */
 export interface ActivationMode {
@@ -39,6 +39,13 @@ const KEPT = [
   ...["attentionBranch", "mlpBranch"] as const,
   // What a third branch reads, its gate, and its output: see `token_inputs.ts`.
   ...["postMlp", "tokenGate", "tokenBranch"] as const,
+  // What a delta net reads, and what its rule gives.
+  ...["deltaIn", "deltaOut"] as const,
+] as const;
+/** Those that only layers of attention have. */
+const ATTENTION = [
+  ...["qkv", "attended", "logSumExp", "rotated", "qkRstd", "dAttended", "dQkv"] as const,
+  ...["dProjected", "keyValues", "dKeyValues"] as const,
 ] as const;
 /** Activations that layers have of their own in every mode: other layers read them. */
 const SHARED = ["keyValues"] as const;
@@ -59,6 +66,7 @@ const PASSING_BACKWARD = [
   "dProjected",
   "dKeyValues",
   ...["tokenRstd", "dTokenInputs", "dTokenHidden", "dTokenGateUp", "dTokenGate"] as const,
+  "dDeltaIn",
   "dFinal",
 ] as const;
 
@@ -126,30 +134,57 @@ export function planActivations(
   ];
 }
 
+/** Columns of parts beside each other. */
+const columns = (...parts: number[]) => (cols: number): Columns => ({
+  cols,
+  layout: parts.every((part) => part % 16 === 0) ? "whole" : `${parts}`,
+});
+const one = (cols: number) => columns(cols)(cols);
+
+/** Those of attention; of a layer without, none. */
+function attentionActivations(
+  layers: readonly LayerPlan[],
+  index: number,
+  projected: Columns,
+): Partial<Record<ActivationName, Columns>> {
+  const { attention } = layers[index];
+  if (!attention) return Object.fromEntries(ATTENTION.map((name) => [name, one(0)]));
+  const layer = { ...layers[index], attention };
+  const { heads, headDim, qkNorm } = attention;
+  const none = one(0);
+  const places = attentionColumns(attention);
+  const attended = columns(...places.map(({ rows }) => rows))(widthOf(places));
+  const queries = one(heads * headDim);
+  const form = valueForm(layer);
+  const isSource = layers.some(({ attention }) => attention?.sharedWith === index);
+  const keyValues = widthOf(keyValueColumns(attention));
+  return {
+    qkv: projected,
+    attended: queries,
+    logSumExp: one(heads),
+    rotated: attended,
+    qkRstd: one(qkNorm ? qkNormRows({ ...qkNorm, ...normedHeads(layer) }) : 0),
+    dAttended: queries,
+    dQkv: attended,
+    dProjected: form === "keys" || form === "shared" ? projected : none,
+    // Each has its own, also where layers of one layout share other memory.
+    keyValues: isSource ? one(keyValues) : none,
+    dKeyValues: isSource ? { cols: keyValues, layout: `of ${index}` } : none,
+  };
+}
+
 /** The columns of the activations of a layer, those of the stream left out. */
 function columnsOf(
   { hiddenSize, layers, tokenInputs }: ModelPlan,
   index: number,
 ): Partial<Record<ActivationName, Columns>> {
   const layer = layers[index];
-  const { attention, mlp, tokenInput } = layer;
-  const { heads, headDim, qkNorm } = attention;
-  const { qkv, gateUp } = blockSpecs(layer, hiddenSize, index);
-  const columns = (...parts: number[]) => (cols: number): Columns => ({
-    cols,
-    layout: parts.every((part) => part % 16 === 0) ? "whole" : `${parts}`,
-  });
-  const one = (cols: number) => columns(cols)(cols);
+  const { attention, deltaNet, mlp, tokenInput } = layer;
+  const { qkv, o, gateUp } = blockSpecs(layer, hiddenSize, index);
   const none = one(0);
-  const places = qkvColumns(attention);
-  const attended = columns(...places.map(({ rows }) => rows))(widthOf(places));
   const projected = columns(...qkv.parts.map(({ rows }) => rows))(qkv.width);
   const merged = columns(mlp.width)(gateUp.width);
-  const [queries, hidden] = [heads * headDim, mlp.width].map(one);
-  const form = valueForm(layer);
-  const isPart = form === "keys" || form === "shared";
-  const isSource = layers.some(({ attention }) => attention.sharedWith === index);
-  const keyValues = keyValueColumns(attention);
+  const hidden = one(mlp.width);
   const width = tokenInput ? tokenInputs!.width : 0;
   /** Those of all layers belong to the first one. */
   const inputs = one(index === 0 && tokenInputs ? layers.length * tokenInputs.width : 0);
@@ -158,21 +193,14 @@ function columnsOf(
   const gated = columns(width)(2 * pitchOf(width));
   const third = tokenInput ? one(hiddenSize) : none;
   return {
-    qkv: projected,
-    attended: queries,
+    ...attentionActivations(layers, index, projected),
+    deltaIn: deltaNet ? projected : none,
+    deltaOut: deltaNet ? one(o.inFeatures) : none,
+    dDeltaIn: deltaNet ? projected : none,
     gateUp: merged,
-    logSumExp: one(heads),
-    rotated: attended,
-    qkRstd: one(qkNorm ? qkNormRows({ ...qkNorm, ...normedHeads(layer) }) : 0),
     hidden,
     dHidden: hidden,
     dGateUp: merged,
-    dAttended: queries,
-    dQkv: attended,
-    dProjected: isPart ? projected : none,
-    // Each has its own, also where layers of one layout share other memory.
-    keyValues: isSource ? one(widthOf(keyValues)) : none,
-    dKeyValues: isSource ? { cols: widthOf(keyValues), layout: `of ${index}` } : none,
     postMlp: third,
     tokenBranch: third,
     tokenGate: whole(one(width)),

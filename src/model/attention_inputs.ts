@@ -21,11 +21,11 @@ import { rope } from "../kernels/attention/rope.ts";
 import type { RopeAngles } from "../kernels/attention/rope_angles.ts";
 import type { AttentionHeads, AttentionScores } from "../kernels/attention/shapes.ts";
 import type { DenseWeight } from "../layers/method.ts";
-import type { RowOrder } from "../layers/row_order.ts";
+import type { StoredVector } from "../layers/named_dense.ts";
 import type { Activations } from "./activations.ts";
 import { keyValueColumns, normedHeads, qkvColumns as placesOfQkv } from "./block_specs.ts";
 import { headOrder, rowIn } from "./head_order.ts";
-import type { AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
+import type { AttentionLayerPlan, AttentionPlan, LayerPlan, QkNormPlan } from "./plan.ts";
 import { type Rotation, scoreScale } from "./rope_buffers.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
@@ -58,16 +58,16 @@ export interface QkNorm {
  * are ordered as the components of q and k are: see `head_order.ts`.
  */
 export function makeQkNorm(
-  attention: AttentionPlan,
-  make: (name: string, cols: number, order?: RowOrder) => DenseWeight,
+  attention: AttentionPlan | null,
+  make: (name: string, cols: number, stored?: StoredVector) => DenseWeight,
 ): QkNorm | null {
+  if (!attention?.qkNorm) return null;
   const { qkNorm: plan, heads, kvHeads, headDim } = attention;
-  if (!plan) return null;
   const head = headOrder(attention);
   const weight = (name: string, headCount: number) => {
     const count = plan.over === "head" ? 1 : headCount;
     const order = head && Uint32Array.from({ length: count * headDim }, (_, i) => rowIn(head, i));
-    return make(name, count * headDim, order ?? undefined);
+    return make(name, count * headDim, order ? { order } : undefined);
   };
   const shares = attention.sharedWith !== undefined;
   return {
@@ -88,10 +88,11 @@ export interface QkvColumns extends AttentionHeads, AttentionScores {
 
 /** The columns of `merged`, which is laid out as the output of the qkv layer. */
 export function qkvColumns({ plan }: Pick<InputLayers, "plan">, merged: Matrix): QkvColumns {
-  const [q, k, v] = placesOfQkv(plan.attention)
+  const attention = plan.attention!;
+  const [q, k, v] = placesOfQkv(attention)
     .map(({ start, rows }) => columnsOf(merged, start, rows));
-  const { heads, kvHeads, headDim, softCap, window } = plan.attention;
-  const scale = scoreScale(plan.attention);
+  const { heads, kvHeads, headDim, softCap, window } = attention;
+  const scale = scoreScale(attention);
   return { q, k, v, heads, kvHeads, headDim, scale, softCap, window };
 }
 
@@ -113,7 +114,7 @@ export function attentionInputs(pass: InputPass, block: InputLayers, layer: numb
     const output = activations.get("rotated", rows, layer);
     const rstd = activations.mode.training ? activations.get("qkRstd", rows, layer) : null;
     const { eps } = norm.plan;
-    const heads = normedHeads(block.plan);
+    const heads = normedHeads(block.plan as AttentionLayerPlan);
     qkNorm(program, {
       ...normedColumns(qkv, heads),
       ...weightsOf(norm),
@@ -163,7 +164,7 @@ export function attentionInputGradients(
   const dQkv = activations.get("dQkv", rows, layer);
   if (!norm) return dQkv;
   shareGradients(pass, block, layer, qkvColumns(block, dQkv));
-  const heads = normedHeads(block.plan);
+  const heads = normedHeads(block.plan as AttentionLayerPlan);
   const io = {
     ...normedColumns(qkvColumns(block, activations.get("qkv", rows, layer)), heads),
     ...heads,
@@ -199,10 +200,11 @@ function normedColumns(qkv: QkvColumns, { kvHeads }: { kvHeads: number }): QkvCo
 /** The columns of keys and values in an activation of the layer that other layers share them with. */
 function sharedColumns(
   { activations, rows }: InputPass,
-  { plan: { attention } }: InputLayers,
+  { plan }: InputLayers,
   name: "keyValues" | "dKeyValues",
   layer: number,
 ): ColumnBlock[] | null {
+  const attention = plan.attention!;
   const matrix = activations.find(name, rows, attention.sharedWith ?? layer);
   return matrix &&
     keyValueColumns(attention).map(({ start, rows }) => columnsOf(matrix, start, rows));
@@ -216,7 +218,7 @@ function shareKeyValues(
   { k, v }: QkvColumns,
 ): void {
   const kept = sharedColumns(pass, block, "keyValues", layer);
-  const takes = block.plan.attention.sharedWith !== undefined;
+  const takes = block.plan.attention!.sharedWith !== undefined;
   kept?.forEach((column, i) => {
     const [from, to] = takes ? [column, [k, v][i]] : [[k, v][i], column];
     copyColumns(pass.program, { from, to });
@@ -231,7 +233,7 @@ function shareGradients(
   { k, v }: QkvColumns,
 ): void {
   const kept = sharedColumns(pass, block, "dKeyValues", layer);
-  const takes = block.plan.attention.sharedWith !== undefined;
+  const takes = block.plan.attention!.sharedWith !== undefined;
   kept?.forEach((column, i) => {
     const [from, to] = takes ? [[k, v][i], column] : [column, [k, v][i]];
     copyColumns(pass.program, { from, to, accumulate: true });

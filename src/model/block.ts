@@ -7,7 +7,8 @@
  * ```
  *
  * That is LLaMA's. Its plan says whether a norm stands before or behind a branch or not at all
- * (`branch.ts`), and what the gate's activation is.
+ * (`branch.ts`), what the gate's activation is, and whether attention mixes the tokens or a delta net
+ * (`mixer.ts`).
  *
  * There is one forward, for training, evaluation, logits and generation. They differ in what
  * queries attend to (`attend`), and in how many rows linear layers take at a time.
@@ -16,11 +17,11 @@
  * keys.
  *
  * The forward keeps x, qkv (after rope, or before norms of q and k), the attention's output and
- * log-sum-exp, postAttention, gate,up, and the outputs of o and down where a norm follows. Norms and
- * SwiGLU are computed again where a linear layer needs its input for its own gradient; FALQON's only
- * where A is trained. Where a layer multiplies in low precision, norm and SwiGLU write its input in
- * that at once, and in f32 only if something reads it. What is widest is f16 where layers can write
- * or read that: see `activation_types.ts`.
+ * log-sum-exp (of a delta net, what it reads and gives), postAttention, gate,up, and the outputs of o
+ * and down where a norm follows. Norms and SwiGLU are computed again where a linear layer needs its
+ * input for its own gradient; FALQON's only where A is trained. Where a layer multiplies in low
+ * precision, norm and SwiGLU write its input in that at once, and in f32 only if something reads it.
+ * What is widest is f16 where layers can write or read that: see `activation_types.ts`.
  *
  * Where a layer rotates its input before rounding it (`rotation`), the kernel that writes its codes
  * does that. The gradient of the input comes out rotated, and what takes it up rotates it back.
@@ -30,22 +31,11 @@
 
 import { asVector, type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
-import { attentionBackward, attentionForward } from "../kernels/attention/attention.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
-import { rotate } from "../kernels/rows/rotation.ts";
 import { scale } from "../kernels/rows/scale.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
 import type { DenseWeight, Linear } from "../layers/method.ts";
-import type { ActivationName, Activations } from "./activations.ts";
-import {
-  anglesOf,
-  attentionInputGradients,
-  attentionInputs,
-  attentionInputsAgain,
-  type QkNorm,
-  type QkvColumns,
-  qkvColumns,
-} from "./attention_inputs.ts";
+import type { ActivationName } from "./activations.ts";
 import {
   type BranchEnd,
   branchGradient,
@@ -57,21 +47,21 @@ import {
 } from "./branch.ts";
 import { inputAgain } from "./input_again.ts";
 import type { LinearInput, Norm } from "./norm.ts";
+import {
+  type Attend,
+  attendToPass,
+  mixBackward,
+  type Mixer,
+  mixerInput,
+  mixForward,
+  type Pass,
+} from "./mixer.ts";
 import type { LayerPlan } from "./plan.ts";
-import type { Rotation } from "./rope_buffers.ts";
-import { documentsIn, type TokenBuffers } from "./token_buffers.ts";
 import { type TokenBranch, tokenBranchBackward, tokenBranchForward } from "./token_inputs.ts";
 
 /** The layers of a block. */
-export interface Block {
-  plan: LayerPlan;
+export interface Block extends Mixer {
   norms: Readonly<Record<keyof LayerPlan["norms"], Norm | null>>;
-  qkv: Linear;
-  /** The norms of queries and keys, where the plan has them. */
-  qkNorm: QkNorm | null;
-  /** How queries and keys are turned; null where they are not. */
-  rotation: Rotation | null;
-  o: Linear;
   gateUp: Linear;
   down: Linear;
   /** The third branch, where there is one. */
@@ -79,36 +69,6 @@ export interface Block {
   /** f32 [1]: factor of the block's output, where the plan has one. */
   outputScale: DenseWeight | null;
 }
-
-/** What all blocks of a pass share. */
-export interface Pass {
-  program: Program;
-  activations: Activations;
-  tokens: TokenBuffers;
-  /** Rows of this pass. */
-  rows: number;
-  /**
-   * The most rows that linear layers take at a time: what their method keeps of a step is shared
-   * with training, and must not grow for a long prompt, as that would free what a recorded training
-   * step uses. A multiple of 8 if it is less than `rows`, so that groups of rows begin at 256
-   * bytes. A pass with a backward has one group.
-   */
-  linearRows: number;
-}
-
-/** What attention reads, rotated, and where its output goes. */
-export interface AttentionIo extends QkvColumns {
-  output: Matrix;
-  logSumExp: Matrix;
-}
-
-/** Records what the queries of block `layer` attend to. */
-export type Attend = (pass: Pass, layer: number, io: AttentionIo) => void;
-
-/** To the tokens of the pass itself, each to those before it in its document. */
-export const attendToPass: Attend = ({ program, tokens }, _layer, io) => {
-  attentionForward(program, { ...io, documents: documentsIn(tokens, io.window) });
-};
 
 /** Records block `layer`: from activation `input` of the layer to that of the next. */
 export function blockForward(pass: Pass, block: Block, layer: number, attend: Attend): void {
@@ -122,14 +82,12 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
   inGroups(pass, layer, ({ get, inputOf }) => {
     const { attention } = branchStarts(block, get);
     const qkv = branchInput(program, attention, () => inputOf(block.qkv, "normed"), null);
-    block.qkv.forward(program, { ...qkv, output: get("qkv") });
+    block.qkv.forward(program, { ...qkv, output: get(mixerInput(block.plan)) });
   });
-  const get = activationsOf(pass, layer);
-  const qkv = attentionInputs(pass, block, layer);
-  attend(pass, layer, { ...qkv, output: get("attended"), logSumExp: get("logSumExp") });
-  inGroups(pass, layer, ({ get, inputOf }) => {
+  const mixed = mixForward(pass, block, layer, attend);
+  inGroups(pass, layer, ({ get, inputOf, rowsIn }) => {
     const codes = joinStream(program, branchEnds(block, get).attention, {
-      input: get("attended"),
+      input: rowsIn(mixed),
       codes: null,
     }, {
       stream: get("input"),
@@ -184,6 +142,8 @@ function branchEnds({ norms, o, down }: Block, get: GetActivation) {
 interface RowGroup {
   /** Their part of it. */
   get: GetActivation;
+  /** Their part of a matrix of all rows. */
+  rowsIn(matrix: Matrix): Matrix;
   /**
    * The forms in which a linear layer wants its input, of which activation `name` is the f32 one.
    */
@@ -195,13 +155,14 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
   const { activations, rows, linearRows } = pass;
   for (let first = 0; first < rows; first += linearRows) {
     const count = Math.min(linearRows, rows - first);
+    const rowsIn = (matrix: Matrix) => rowsOf(matrix, first, count);
     const get = (name: ActivationName, ofLayer = layer) =>
-      rowsOf(activations.get(name, rows, ofLayer), first, count);
+      rowsIn(activations.get(name, rows, ofLayer));
     const inputOf: RowGroup["inputOf"] = (linear, name) => ({
       input: linear.forwardReadsF32 ? get(name) : null,
       codes: linear.inputCodes(count),
     });
-    record({ get, inputOf });
+    record({ get, rowsIn, inputOf });
   }
 }
 
@@ -235,7 +196,7 @@ export function blockBackward(
   layer: number,
   { codes: outputCodes, needsInputGradient, below }: BlockBackward,
 ): QuantizedGradient | null {
-  const { program, tokens } = pass;
+  const { program } = pass;
   const { activation } = block.plan.mlp;
   const get = activationsOf(pass, layer);
   if (pass.activations.mode.checkpointing) {
@@ -270,21 +231,7 @@ export function blockBackward(
   const joined = joinGradients(pass, starts.mlp, block.norms.attentionOut ? null : block.o);
 
   const dO = branchGradient(pass, ends.attention, joined);
-  block.o.backward(program, { ...dO, input: get("attended"), dInput: get("dAttended") });
-  rotate(program, { input: get("dAttended"), block: block.o.rotation });
-  const gradient = qkvColumns(block, get("dQkv"));
-  attentionBackward(program, {
-    ...attentionInputsAgain(pass, block, layer),
-    documents: documentsIn(tokens, gradient.window),
-    output: get("attended"),
-    logSumExp: get("logSumExp"),
-    dOutput: get("dAttended"),
-    rotation: anglesOf(block, tokens) ?? undefined,
-    dQ: gradient.q,
-    dK: gradient.k,
-    dV: gradient.v,
-  });
-  const dProjected = attentionInputGradients(pass, block, layer);
+  const dProjected = mixBackward(pass, block, layer, dO);
   const qkv = branchInputAgain(pass, starts.attention);
   block.qkv.backward(program, {
     dOutput: dProjected,

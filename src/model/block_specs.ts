@@ -10,7 +10,17 @@
 import { roundUp } from "../gpu/buffers.ts";
 import type { LinearPart, LinearSpec } from "../layers/linear_spec.ts";
 import { headOrder, rowIn } from "./head_order.ts";
-import { type AttentionPlan, type LayerPlan, type LinearRole, storedRoles } from "./plan.ts";
+import type { MergedColumns } from "../kernels/delta_net/shapes.ts";
+import {
+  type AttentionLayerPlan,
+  type AttentionPlan,
+  type LayerPlan,
+  mixerBias,
+  mixerRoles,
+  mixerWidth,
+} from "./plan.ts";
+import type { DeltaNetPlan } from "./delta_net_plan.ts";
+import { type LinearRole, storedRow } from "./tensor_map.ts";
 
 /** The merged linears of one block. */
 export interface BlockSpecs {
@@ -42,8 +52,8 @@ export function blockSpecs(
   layer: number,
   inputWidth = 0,
 ): BlockSpecs {
-  const { attention, mlp, residualScale, tokenInput } = plan;
-  const { qkv, o } = attention.bias;
+  const { mlp, residualScale, tokenInput } = plan;
+  const { qkv, o } = mixerBias(plan);
   const merge = (
     name: string,
     inFeatures: number,
@@ -57,8 +67,8 @@ export function blockSpecs(
   // Whether a branch is scaled or what its last layer multiplies is the same.
   const last = (spec: LinearSpec) => ({ ...spec, outputFactor: residualScale });
   return {
-    qkv: merge("qkv", hiddenSize, qkv, "q", "k", "v"),
-    o: last(merge("o", attention.heads * attention.headDim, o, "o")),
+    qkv: merge("qkv", hiddenSize, qkv, ...mixerRoles(plan)),
+    o: last(merge("o", mixerWidth(plan), o, "o")),
     gateUp: merge("gate_up", hiddenSize, mlp.bias, "gate", "up"),
     down: last(merge("down", mlp.width, mlp.bias, "down")),
     token: tokenInput
@@ -91,8 +101,29 @@ export function singleSpec(
  * The columns of q, k and v in what attention reads. The merged output of their projections has the same,
  * up to those that have none.
  */
-export function qkvColumns({ heads, kvHeads, headDim }: AttentionPlan): Place[] {
-  return placesOf([heads * headDim, kvHeads * headDim, kvHeads * headDim]);
+export function qkvColumns(plan: AttentionPlan): Place[] {
+  return attentionColumns(plan).filter((_, i) => !plan.outputGate || i !== 1);
+}
+
+/** Those that gate the output of attention; only of a plan that has a gate. */
+export function outputGateColumns(plan: AttentionPlan): Place {
+  return attentionColumns(plan)[1];
+}
+
+/** All columns of what attention reads, those of the gate among them. */
+export function attentionColumns({ heads, kvHeads, headDim, outputGate }: AttentionPlan): Place[] {
+  const [queries, keys] = [heads * headDim, kvHeads * headDim];
+  return placesOf([queries, ...(outputGate ? [queries] : []), keys, keys]);
+}
+
+/** The columns of the merged output of a delta net's linear layers, behind q. */
+export function deltaNetColumns(
+  { keyHeads, keyDim, valueHeads, valueDim }: DeltaNetPlan,
+): MergedColumns {
+  const [keys, values] = [keyHeads * keyDim, valueHeads * valueDim];
+  const places = placesOf([keys, keys, values, values, valueHeads, valueHeads]);
+  const [, k, v, z, b, a] = places.map(({ start }) => start);
+  return { k, v, z, b, a };
 }
 
 /** The columns of keys and values that other layers attend to as well. */
@@ -102,7 +133,7 @@ export function keyValueColumns({ kvHeads, headDim }: AttentionPlan): Place[] {
 
 /** The heads that the norms of a layer take; those that it shares are normed already. */
 export function normedHeads(
-  layer: LayerPlan,
+  layer: AttentionLayerPlan,
 ): { heads: number; kvHeads: number; headDim: number; values: "copied" | "normed" | "keys" } {
   const { heads, kvHeads, headDim } = layer.attention;
   const values = valueForm(layer);
@@ -113,7 +144,7 @@ export function normedHeads(
 
 /** Where the values of a layer come from on the way to attention. */
 export function valueForm(
-  { attention, tensors }: LayerPlan,
+  { attention, tensors }: AttentionLayerPlan,
 ): "copied" | "normed" | "keys" | "shared" {
   if (attention.sharedWith !== undefined) return "shared";
   if (!attention.qkNorm?.values) return "copied";
@@ -148,22 +179,23 @@ function mergeRows(
   bias: boolean,
   roles: readonly LinearRole[],
 ): Pick<LinearSpec, "parts" | "width"> {
-  const stored = storedRoles(tensors, ...roles);
-  const places = placesOf(stored.map((role) => tensors[role]!.rows));
-  const names = new Set(stored.map((role) => tensors[role]!.name));
+  const stored = (role: LinearRole) => tensors[role]!;
+  const places = placesOf(roles.map((role) => stored(role).rows));
+  const names = new Set(roles.map((role) => stored(role).name));
   const parts = [...names].map((name): LinearPart => {
-    const matrices = stored.map((role, i) => ({ role, ...tensors[role]!, ...places[i] }))
+    const matrices = roles.map((role, i) => ({ role, ...stored(role), ...places[i] }))
       .filter((matrix) => matrix.name === name);
     const first = Math.min(...matrices.map(({ start }) => start));
     const end = Math.max(...matrices.map(({ start, rows }) => start + rows));
     const order = new Uint32Array(matrices.reduce((sum, { rows }) => sum + rows, 0));
-    if (matrices.some(({ firstRow, rows }) => firstRow + rows > order.length)) {
+    if (matrices.some((matrix) => storedRow(matrix, matrix.rows - 1) >= order.length)) {
       throw new TypeError(`The plan leaves rows of "${name}" out`);
     }
-    for (const { role, firstRow, start, rows } of matrices) {
-      const head = role === "q" || role === "k" ? headOrder(attention) : null;
+    for (const matrix of matrices) {
+      const { role, start, rows } = matrix;
+      const head = attention && (role === "q" || role === "k") ? headOrder(attention) : null;
       for (let row = 0; row < rows; row++) {
-        order[firstRow + row] = start - first + (head ? rowIn(head, row) : row);
+        order[storedRow(matrix, row)] = start - first + (head ? rowIn(head, row) : row);
       }
     }
     const module = moduleOf(name);
@@ -175,6 +207,7 @@ function mergeRows(
       ...(!isPlain && { order }),
       start: first,
       ...(bias && { bias }),
+      ...(matrices.every(({ role }) => role === "a" || role === "b") && { perHead: true }),
     };
   });
   return { parts, width: widthOf(places) };

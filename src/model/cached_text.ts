@@ -1,10 +1,10 @@
 /**
- * A text that grows token by token, with its keys and values on the GPU: a token that follows costs
- * one row instead of the whole text again.
+ * A text that grows token by token, with its keys and values on the GPU, and the states of delta nets:
+ * a token that follows costs one row instead of the whole text again.
  *
  * The passes are those of evaluation (`passes.ts`), so that the logits are those of `Model.logits`,
- * bit for bit on the same kernels. For a token that follows, only attention is another kernel:
- * `attention_decode` reads the cache, which has the element type of q, k and v, and adds up in f32
+ * bit for bit on the same kernels. For a token that follows, only attention is another kernel (delta nets
+ * go token by token anyway): `attention_decode` reads the cache, which has the element type of q, k and v, and adds up in f32
  * as `attention_forward` does.
  *
  * Where documents beyond the original context are turned by other frequencies (longrope), a text
@@ -20,7 +20,8 @@ import { submitOnce } from "../gpu/submit_once.ts";
 import { appendToCache, attentionDecode, type KeyValueCache } from "../kernels/attention/decode.ts";
 import { activationTypes } from "./activation_types.ts";
 import { Activations } from "./activations.ts";
-import { type Attend, attendToPass, type Pass } from "./block.ts";
+import { type DeltaStates, makeDeltaStates } from "./delta_net.ts";
+import { type Attend, attendToPass, type Pass } from "./mixer.ts";
 import type { Network } from "./network.ts";
 import { recordBlocks, recordFinalNorm } from "./passes.ts";
 import {
@@ -43,12 +44,20 @@ const PROMPT_ROWS = 256;
  */
 const ROW_ALIGNMENT = 8;
 
+/** What a delta net keeps, which does not grow. */
+interface DeltaCache {
+  states: DeltaStates;
+}
+
+type Cache = KeyValueCache | DeltaCache;
+
 /** A growing text on a network. */
 export class CachedText implements Disposable {
   readonly #device: Device;
   readonly #network: Network;
   readonly #resources: DisposableStack;
-  readonly #caches: KeyValueCache[];
+  /** By layer: what it keeps of the tokens so far. */
+  readonly #caches: Cache[];
   readonly #token: PassWorkspace;
   readonly #cachedLength: Vector;
   /** Of the last rows of the last pass: those from a multiple of {@linkcode ROW_ALIGNMENT} on. */
@@ -74,18 +83,26 @@ export class CachedText implements Disposable {
     using resources = new DisposableStack();
     const own = <T extends BufferView>(view: T) => resources.adopt(view, (v) => device.free(v));
     this.#caches = [];
-    for (const { attention: { kvHeads, headDim, sharedWith } } of plan.layers) {
+    for (const { attention, deltaNet } of plan.layers) {
+      if (!attention) {
+        const states = makeDeltaStates(device, deltaNet!);
+        for (const matrix of Object.values(states)) own(matrix);
+        this.#caches.push({ states });
+        continue;
+      }
+      const { kvHeads, headDim, sharedWith } = attention;
       if (sharedWith !== undefined) {
         this.#caches.push(this.#caches[sharedWith]);
         continue;
       }
-      const cache = (label: string) => own(device.matrix(capacity, kvHeads * headDim, type, label));
+      const cache = (label: string) =>
+        own(device.matrix(capacity, kvHeads * headDim, type, label, "text"));
       this.#caches.push({ keyCache: cache("cached keys"), valueCache: cache("cached values") });
     }
     this.#token = resources.use(new PassWorkspace(network, 1));
     this.#cachedLength = own(device.vector(1, "u32", "cached length"));
     this.#logits = own(
-      device.matrix(ROW_ALIGNMENT, plan.vocabSize, "f32", "logits of the last tokens"),
+      device.matrix(ROW_ALIGNMENT, plan.vocabSize, "f32", "logits of the last tokens", "model"),
     );
     this.#resources = resources.move();
   }
@@ -132,6 +149,10 @@ export class CachedText implements Disposable {
     using workspace = new PassWorkspace(this.#network, ids.length);
     writeTokens(this.#device, workspace.tokens, sequenceArrays(ids));
     await submitOnce(this.#device, (program) => {
+      for (const cache of this.#caches) {
+        if (!("states" in cache)) continue;
+        for (const matrix of Object.values(cache.states)) program.clear(matrix);
+      }
       this.#record(workspace.pass(program, linearRows), attendToPass);
     });
     this.#ids = [...ids];
@@ -164,9 +185,13 @@ export class CachedText implements Disposable {
     this.#program = new Program(this.#device);
     this.#reserved = reserved;
     this.#record(this.#token.pass(this.#program, reserved.rows), ({ program }, layer, io) => {
-      attentionDecode(program, { ...io, ...this.#caches[layer], length: this.#cachedLength });
+      attentionDecode(program, { ...io, ...this.#keysOf(layer), length: this.#cachedLength });
     });
     return await this.#program.prepare();
+  }
+
+  #keysOf(layer: number): KeyValueCache {
+    return this.#caches[layer] as KeyValueCache;
   }
 
   /**
@@ -176,9 +201,10 @@ export class CachedText implements Disposable {
   #record(pass: Pass, attend: Attend): void {
     const network = this.#network;
     const { program, rows, tokens: { positions } } = pass;
-    recordBlocks(pass, network, (pass, layer, io) => {
-      const shares = network.blocks[layer].plan.attention.sharedWith !== undefined;
-      if (!shares) appendToCache(program, { ...io, ...this.#caches[layer], positions });
+    const deltaStates = (layer: number) => (this.#caches[layer] as DeltaCache).states;
+    recordBlocks({ ...pass, deltaStates }, network, (pass, layer, io) => {
+      const shares = network.blocks[layer].plan.attention?.sharedWith !== undefined;
+      if (!shares) appendToCache(program, { ...io, ...this.#keysOf(layer), positions });
       attend(pass, layer, io);
     });
     const final = recordFinalNorm(pass, network, rows - 1 - (rows - 1) % ROW_ALIGNMENT);

@@ -12,7 +12,7 @@
  */
 
 import type { JsonFields } from "../io/json.ts";
-import type { ModelPlan } from "./plan.ts";
+import { attentionOf, type ModelPlan } from "./plan.ts";
 
 /** What the values that ask for nothing are compared with. */
 interface Context {
@@ -58,14 +58,13 @@ const isPlain = (value: unknown) =>
 const RULES: readonly Rule[] = [
   {
     names: /^(query_pre_attn_scalar|query_pre_attn_scaling)$/,
-    neutral: (value, { plan }) => value === plan.layers[0].attention.headDim,
+    neutral: (value, { plan }) => value === attentionOf(plan)?.headDim,
     off: false,
     wanted: "absent, or the head size",
   },
   {
     names: /^(attention_multiplier|attn_scale|attention_scale|softmax_scale)$/,
-    neutral: (value, { plan }) =>
-      Math.abs(Number(value) / plan.layers[0].attention.scale - 1) < 1e-6,
+    neutral: (value, { plan }) => Math.abs(Number(value) / attentionOf(plan)!.scale - 1) < 1e-6,
     off: false,
     wanted: "absent, or 1 / √(head size)",
   },
@@ -106,7 +105,7 @@ const RULES: readonly Rule[] = [
     wanted: "absent or rope",
   },
   {
-    names: /^norm(alization)?_type$|^normalization$/,
+    names: /^norm(alization)?_(type|function)$|^normalization$/,
     neutral: (value) => /^rms_?norm$|^rms$/i.test(String(value)),
     wanted: "absent or rms_norm",
   },
@@ -123,7 +122,7 @@ const RULES: readonly Rule[] = [
   },
   {
     names: /head_dim|head_size/,
-    neutral: (value, { plan }) => value === plan.layers[0].attention.headDim,
+    neutral: (value, { plan }) => value === attentionOf(plan)?.headDim,
     wanted: "absent, or the head size",
   },
   {

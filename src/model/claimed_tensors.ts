@@ -63,6 +63,10 @@ export async function expectTensors(
     !wanted.has(name) && !claimed.has(name) && !HARMLESS.test(name)
   );
   if (missing !== undefined) throw missingTensor(weights, missing, left);
+  for (const [name, shape] of wanted) {
+    // Matrices and vectors are checked where they are read.
+    if (shape.length > 2) expectShape(weights, name, shape);
+  }
   const claims = { plan, coded: quantization && matrices, toFile, notices: [] };
   const carried: string[] = [];
   let untied: Pick<ClaimedTensors, "plan" | "notices"> | null = null;
@@ -74,6 +78,15 @@ export async function expectTensors(
     else if (!await isSame(weights, name, head.tensor)) untied = untie(weights, plan);
   }
   return { ...claims, ...untied, carried };
+}
+
+function expectShape(weights: Weights, name: string, wanted: readonly number[]): void {
+  const { shape } = weights.info(name);
+  if (`${shape}` === `${wanted}`) return;
+  throw new ModelError(
+    `Cannot use "${name}" as its shape is [${shape}]: config.json asks for [${wanted}], so one of ` +
+      "the two files belongs to another model",
+  );
 }
 
 /** The plan with a head of its own. */

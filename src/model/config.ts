@@ -11,7 +11,7 @@ import { exists } from "../io/exists.ts";
 import { JsonFields, readJson } from "../io/json.ts";
 import { refuseUnclaimed } from "./claimed_fields.ts";
 import { FAMILIES, MODEL_TYPES, type Wrapper, WRAPPERS } from "./families/registry.ts";
-import { type ModelPlan, planTensorShapes, renameTensors } from "./plan.ts";
+import { attentionOf, type ModelPlan, planTensorShapes, renameTensors } from "./plan.ts";
 import type { QuantizationConfig } from "./quantization_config.ts";
 import { parseQuantizationConfig } from "./read_quantization.ts";
 import type { RopeScaling } from "./rope_scaling.ts";
@@ -94,8 +94,7 @@ export function parseModelConfig(json: unknown, where: string): ModelConfig {
   const { modelType, fields, plan } = planConfig(file);
   expectSupported(plan, fields);
   const { vocabSize } = plan;
-  const ids = (name: string, absent?: number) =>
-    tokenIds(fields.isAbsent(name) ? file : fields, name, vocabSize, absent);
+  const ids = (name: string, absent?: number) => tokenIds(fields, name, vocabSize, absent);
   const config = {
     modelType,
     architectures: [file.raw("architectures") ?? []].flat().map(String),
@@ -170,7 +169,11 @@ function planWrapped(file: JsonFields, { textType, tied }: Wrapper): Planned {
   const text = file.object("text_config");
   const modelType = expectKnown(text, Object.keys(FAMILIES), textType);
   const tie_word_embeddings = file.boolean("tie_word_embeddings", tied);
-  const json = { ...text.json, tie_word_embeddings };
+  // Where both have special tokens, transformers takes those of the whole model.
+  const tokens = Object.fromEntries(
+    SPECIAL_TOKENS.filter((name) => file.has(name)).map((name) => [name, file.json[name]]),
+  );
+  const json = { ...text.json, ...tokens, tie_word_embeddings };
   const { fields, plan } = planText(json, text.where, modelType);
   const rename = (name: string) => name.replace(/^model\./, "model.language_model.");
   return { fields, plan: renameTensors(plan, rename) };
@@ -186,10 +189,28 @@ export function firstLayers(config: ModelConfig, count: number): ModelConfig {
   return { ...config, numLayers: layers.length, plan: { ...config.plan, layers } };
 }
 
+/**
+ * The same model with only the first block of each mixer.
+ *
+ * @internal
+ */
+export function firstOfEachKind(config: ModelConfig): ModelConfig {
+  const { layers } = config.plan;
+  const first = new Set([
+    layers.find(({ attention }) => attention),
+    layers.find(({ deltaNet }) => deltaNet),
+  ]);
+  return firstLayers(
+    { ...config, plan: { ...config.plan, layers: layers.filter((layer) => first.has(layer)) } },
+    first.size,
+  );
+}
+
 /** What a plan says in one number each: of layers that differ in size, the first one's. */
 function sizesOf({ vocabSize, hiddenSize, layers, finalNorm, head }: ModelPlan) {
-  const [{ attention: { heads, kvHeads, headDim }, mlp }] = layers;
-  const rope = layers.map(({ attention }) => attention.rope).findLast((rope) => rope !== null);
+  const [{ mlp }] = layers;
+  const { heads, kvHeads, headDim } = attentionOf({ layers })!;
+  const rope = layers.map(({ attention }) => attention?.rope).findLast((rope) => rope);
   return {
     vocabSize,
     hiddenSize,
@@ -205,7 +226,13 @@ function sizesOf({ vocabSize, hiddenSize, layers, finalNorm, head }: ModelPlan) 
   };
 }
 
-/** The ids under `name`: one, several, or none. */
+/** The fields of special tokens. */
+const SPECIAL_TOKENS = ["bos_token_id", "eos_token_id", "pad_token_id"];
+
+/**
+ * The ids under `name`: one, several, or none. What a class has by default does not count beyond the
+ * vocabulary: that is of another size then.
+ */
 function tokenIds(
   fields: JsonFields,
   name: string,
@@ -216,6 +243,7 @@ function tokenIds(
   // Early LLaMA conversions wrote -1 for "none".
   if (value === null || value === undefined || value === -1) return [];
   const ids: unknown[] = Array.isArray(value) ? value : [value];
+  if (!fields.isGiven(name)) return (ids as number[]).filter((id) => id < vocabSize);
   for (const id of ids) {
     if (!Number.isSafeInteger(id) || (id as number) < 0 || (id as number) >= vocabSize) {
       throw fields.error(name, `null or token ids below the vocabulary size (${vocabSize})`);

@@ -4,13 +4,22 @@
  * A frozen head in f16 multiplies rows that are rounded to f16 too, so that its GEMMs run in half
  * precision. It does so wherever logits are made: in training, evaluation and generation.
  *
- * The factor of the logits is one of the products; their soft cap is applied by what reads them: the
- * loss, or `recordLogits` where they are wanted themselves.
+ * Of a weight in slabs each one makes its own columns of the logits, and its own gradient; what the rows
+ * receive is their sum. The factor of the logits is one of the products; their soft cap is applied by what
+ * reads them: the loss, or `recordLogits` where they are wanted themselves.
  *
  * @module
  */
 
-import { asVector, ELEMENT_BYTES, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
+import {
+  asVector,
+  columnsOf,
+  ELEMENT_BYTES,
+  type Matrix,
+  pitchOf,
+  rowsOf,
+  type Vector,
+} from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import { crossEntropyLoss } from "../kernels/rows/cross_entropy.ts";
@@ -18,11 +27,19 @@ import { gemm } from "../kernels/gemm/gemm.ts";
 import { PackedOperandCache } from "../kernels/gemm/pack.ts";
 import { quantize, type Quantized } from "../kernels/rows/quantize.ts";
 import { softCap } from "../kernels/rows/soft_cap.ts";
-import type { DenseWeight } from "../layers/method.ts";
+import { isTrained } from "../layers/dense_table.ts";
+import type { DenseTable } from "../layers/method.ts";
 import type { HeadPlan } from "./plan.ts";
 
-/** Bytes of logits that exist at a time: enough rows for tiles of all cores of a large GPU. */
+/**
+ * Bytes of logits that exist at a time, where a binding holds so many: enough rows for tiles of all cores
+ * of a large GPU, and 256 rows of a vocabulary of 262,144. In half precision the codes of their gradient
+ * take half of it again.
+ */
 const LOGITS_BYTES = 1 << 28;
+
+/** Rows of a chunk are a multiple of the first that they reach: whole tiles, or aligned bindings. */
+const CHUNK_STEPS = [64, 8];
 
 /** What the losses of a step are computed from, and where they go. */
 export interface HeadLosses {
@@ -60,14 +77,14 @@ export interface LogitsChunk {
 /** The lm_head of a network. */
 export class LmHead {
   readonly #device: Device;
-  readonly #weight: DenseWeight;
+  readonly #weight: DenseTable;
   readonly #plan: Pick<HeadPlan, "scale" | "softCap">;
   #logits: Matrix | null = null;
 
   /** @param weight [vocabSize, hiddenSize]; the embedding where that is tied. */
   constructor(
     device: Device,
-    weight: DenseWeight,
+    weight: DenseTable,
     plan: Pick<HeadPlan, "scale" | "softCap"> = { scale: 1, softCap: null },
   ) {
     this.#device = device;
@@ -77,8 +94,12 @@ export class LmHead {
 
   /** Rows of a step that it works on at a time. */
   get chunkRows(): number {
-    const bytes = this.#weight.value().rows * ELEMENT_BYTES.f32;
-    return Math.max(64, Math.floor(LOGITS_BYTES / bytes / 64) * 64);
+    const { rows: vocabSize } = this.#weight;
+    const wanted = Math.max(64, Math.floor(LOGITS_BYTES / (vocabSize * ELEMENT_BYTES.f32)));
+    const rowBytes = pitchOf(vocabSize) * ELEMENT_BYTES.f32;
+    const rows = Math.min(wanted, Math.floor(this.#device.bindingLimit / rowBytes));
+    const step = CHUNK_STEPS.find((step) => rows >= step) ?? 8;
+    return Math.max(step, Math.floor(rows / step) * step);
   }
 
   /** f32 [chunkRows or fewer, vocabSize]: the logits that were written last. */
@@ -90,8 +111,8 @@ export class LmHead {
   /** Reserves memory for the logits of steps of up to `tokens` tokens. */
   reserve(tokens: number): void {
     const rows = Math.min(this.chunkRows, tokens);
-    const { rows: vocabSize } = this.#weight.value();
-    this.#logits = this.#device.matrix(rows, vocabSize, "f32", "logits of a chunk");
+    const { rows: vocabSize } = this.#weight;
+    this.#logits = this.#device.matrix(rows, vocabSize, "f32", "logits of a chunk", "model");
   }
 
   /** Frees that memory. */
@@ -120,33 +141,35 @@ export class LmHead {
   /**
    * Records the logits before their cap.
    *
-   * @param packedCache The weight, where several chunks multiply by it.
+   * @param packed The slabs of the weight, where several chunks multiply by them.
    */
   #recordProduct(
     program: Program,
     final: Matrix,
     logits: Matrix,
-    packedCache?: PackedOperandCache,
+    packed?: readonly PackedOperandCache[],
   ): void {
     const quantized = this.#isLowPrecision ? quantizedRows(program, final, "final") : undefined;
     if (quantized) quantize(program, { input: final, ...quantized, granularity: "row" });
-    gemm(program, {
-      layout: "nt",
-      a: quantized?.codes ?? final,
-      rowScales: quantized?.scales,
-      b: this.#weight.value(),
-      packedCache,
-      alpha: this.#plan.scale,
-      out: logits,
-    });
+    for (const [i, { value, firstRow, rows }] of this.#weight.slabs.entries()) {
+      gemm(program, {
+        layout: "nt",
+        a: quantized?.codes ?? final,
+        rowScales: quantized?.scales,
+        b: value(),
+        packedCache: packed?.[i],
+        alpha: this.#plan.scale,
+        out: columnsOf(logits, firstRow, rows),
+      });
+    }
   }
 
   /** Records the loss of every token. */
   recordLosses(program: Program, { final, targets, rowLoss }: HeadLosses): void {
-    const packedCache = new PackedOperandCache("packed head");
+    const packed = this.#packedSlabs("packed head");
     this.#chunks(final.rows, (firstRow, count) => {
       const logits = rowsOf(this.logits, 0, count);
-      this.#recordProduct(program, rowsOf(final, firstRow, count), logits, packedCache);
+      this.#recordProduct(program, rowsOf(final, firstRow, count), logits, packed);
       const { softCap } = this.#plan;
       crossEntropyLoss(program, { logits, targets, rowLoss, firstRow, softCap });
     });
@@ -164,10 +187,9 @@ export class LmHead {
     { final, dFinal }: HeadTraining,
     recordGradient: (chunk: LogitsChunk) => void,
   ): void {
-    const { value, gradient } = this.#weight;
     const { scale: alpha, softCap } = this.#plan;
-    const forward = new PackedOperandCache("packed head");
-    const backward = new PackedOperandCache("packed head for gradients");
+    const forward = this.#packedSlabs("packed head");
+    const backward = this.#packedSlabs("packed head for gradients");
     this.#chunks(final.rows, (firstRow, count) => {
       const rows = rowsOf(final, firstRow, count);
       const logits = rowsOf(this.logits, 0, count);
@@ -176,24 +198,36 @@ export class LmHead {
         ? quantizedRows(program, logits, "logits' gradient")
         : undefined;
       recordGradient({ logits, firstRow, quantized, softCap });
-      gemm(program, {
-        layout: "nn",
-        a: quantized?.codes ?? logits,
-        rowScales: quantized?.scales,
-        b: value(),
-        packedCache: backward,
-        alpha,
-        out: rowsOf(dFinal, firstRow, count),
-      });
-      if (!gradient) return;
-      gemm(program, { layout: "tn", a: logits, b: rows, alpha, out: gradient(), accumulate: true });
+      for (const [i, slab] of this.#weight.slabs.entries()) {
+        gemm(program, {
+          layout: "nn",
+          a: columnsOf(quantized?.codes ?? logits, slab.firstRow, slab.rows),
+          rowScales: quantized?.scales,
+          b: slab.value(),
+          packedCache: backward[i],
+          alpha,
+          out: rowsOf(dFinal, firstRow, count),
+          accumulate: i > 0,
+        });
+      }
+      for (const { gradient, firstRow: column, rows: width } of this.#weight.slabs) {
+        if (!gradient) continue;
+        const a = columnsOf(logits, column, width);
+        gemm(program, { layout: "tn", a, b: rows, alpha, out: gradient(), accumulate: true });
+      }
     });
   }
 
   /** Whether GEMMs with the weight may be in half precision. */
   get #isLowPrecision(): boolean {
-    const { value, gradient } = this.#weight;
-    return value().type === "f16" && gradient === null;
+    return this.#weight.slabs[0].value().type === "f16" && !isTrained(this.#weight);
+  }
+
+  /** Memory for the slabs of the weight, packed. */
+  #packedSlabs(label: string): PackedOperandCache[] {
+    return this.#weight.slabs.map((_, i) =>
+      new PackedOperandCache(i === 0 ? label : `${label}, slab ${i + 1}`)
+    );
   }
 
   #chunks(rows: number, visit: (first: number, count: number) => void): void {

@@ -6,9 +6,10 @@
 
 import type { AdaptedLayers, DenseWeight } from "../layers/method.ts";
 import { makeQkNorm } from "./attention_inputs.ts";
-import type { RowOrder } from "../layers/row_order.ts";
+import type { StoredVector } from "../layers/named_dense.ts";
 import type { Block } from "./block.ts";
 import type { BlockSpecs } from "./block_specs.ts";
+import { makeDeltaNet } from "./delta_net.ts";
 import type { Norm } from "./norm.ts";
 import type { LayerPlan, NormPlan, TokenInputsPlan } from "./plan.ts";
 import type { RopeBuffers } from "./rope_buffers.ts";
@@ -18,8 +19,8 @@ import type { TokenBranch } from "./token_inputs.ts";
 export interface LayerMakers {
   layers: AdaptedLayers;
   norm: (plan: NormPlan) => Norm;
-  /** Makes a weight of one row, with its elements in an order if it has one. */
-  dense: (name: string, cols: number, order?: RowOrder) => DenseWeight;
+  /** Makes a weight of one row. */
+  dense: (name: string, cols: number, stored?: StoredVector) => DenseWeight;
   /** Makes a number of the model that no method trains. */
   constant: (name: string) => DenseWeight;
   ropeBuffers: RopeBuffers;
@@ -38,7 +39,8 @@ export function makeBlock(
   const attentionIn = normAt("attentionIn");
   const qkv = layers.linear(specs.qkv);
   const qkNorm = makeQkNorm(plan.attention, dense);
-  const rotation = ropeBuffers.of(plan.attention);
+  const deltaNet = makeDeltaNet(plan.deltaNet, dense);
+  const rotation = plan.attention && ropeBuffers.of(plan.attention);
   const o = layers.linear(specs.o);
   const attentionOut = normAt("attentionOut");
   const mlpIn = normAt("mlpIn");
@@ -55,5 +57,6 @@ export function makeBlock(
     norm: norm(plan.tokenInput!.norm),
   };
   const outputScale = plan.outputScale === undefined ? null : constant(plan.outputScale);
-  return { plan, norms, qkv, qkNorm, rotation, o, gateUp, down, token, outputScale };
+  const mixer = { plan, qkv, qkNorm, rotation, deltaNet, o };
+  return { ...mixer, norms, gateUp, down, token, outputScale };
 }

@@ -8,17 +8,23 @@ import { OptionError } from "../errors.ts";
 import { firstOf, type Matrix, rowsOf, type Vector } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import { Program } from "../gpu/program.ts";
-import type { AdaptedLayers, DenseWeight, Linear, Method } from "../layers/method.ts";
+import type { AdaptedLayers, DenseTable, DenseWeight, Linear, Method } from "../layers/method.ts";
 import { loadBias } from "../layers/bias.ts";
 import { readTensor } from "../layers/load.ts";
-import { loadDense, type NamedDense, readNamed } from "../layers/named_dense.ts";
+import {
+  loadDense,
+  type NamedDense,
+  readNamed,
+  rowAsNamed,
+  type StoredVector,
+} from "../layers/named_dense.ts";
 import { Parameters } from "../layers/parameters.ts";
 import { FrozenDense } from "../layers/storage/frozen_dense.ts";
-import type { RowOrder } from "../layers/row_order.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
-import { attendToPass, type Block, type Pass } from "./block.ts";
+import type { Block } from "./block.ts";
+import { attendToPass, type Pass } from "./mixer.ts";
 import { type LayerMakers, makeBlock } from "./make_block.ts";
 import { blockSpecs, linearsOf } from "./block_specs.ts";
 import type { ModelConfig } from "./config.ts";
@@ -60,7 +66,7 @@ export class Network implements passes.Decoder, Disposable {
   readonly tokenInputs: TokenInputs | null;
   /** The weights outside the linear layers, by Hugging Face name. */
   readonly dense: Map<string, NamedDense> = new Map();
-  readonly embedding: DenseWeight;
+  readonly embedding: DenseTable;
   readonly finalNorm: Norm;
   readonly head: LmHead;
   readonly #ropeBuffers: RopeBuffers;
@@ -92,41 +98,40 @@ export class Network implements passes.Decoder, Disposable {
     const leavesUnquantized = (weight: string) => source.leavesUnquantized?.(weight) ?? false;
     const context = { device, linears, parameters, random, restoring, leavesUnquantized };
     this.layers = method.build(context);
-    this.embedding = this.#dense(plan.embedding.tensor, vocabSize, hiddenSize);
+    this.embedding = this.#table(plan.embedding.tensor, vocabSize, hiddenSize);
     this.tokenInputs = inputs && makeTokenInputs(config.plan, this.layers.linear(inputs), {
+      table: (...of) => this.#table(...of),
       dense: (...of) => this.#dense(...of),
     });
-    const block = { layers: this.layers, tokenInputs, ropeBuffers: this.#ropeBuffers };
-    const norm = (plan: NormPlan) => this.#norm(plan);
-    const dense: LayerMakers["dense"] = (name, ...of) => this.#dense(name, 1, ...of);
-    const constant = (name: string) => this.#known(name, 1, 1, this.#constants.make(name, 1, 1));
-    const makers = { ...block, norm, dense, constant };
+    const makers: LayerMakers = {
+      layers: this.layers,
+      ropeBuffers: this.#ropeBuffers,
+      tokenInputs,
+      norm: (plan) => this.#norm(plan),
+      dense: (...of) => this.#dense(...of),
+      constant: (name) => this.#known(name, this.#constants.row(name, 1), 1),
+    };
     this.blocks = layers.map((layer, i) => makeBlock(layer, i, blocks[i], makers));
     this.finalNorm = this.#norm(plan.finalNorm);
     const { tied, tensor } = plan.head;
-    this.head = new LmHead(
-      device,
-      tied ? this.embedding : this.#dense(tensor, vocabSize, hiddenSize),
-      plan.head,
-    );
+    const head = tied ? this.embedding : this.#table(tensor, vocabSize, hiddenSize);
+    this.head = new LmHead(device, head, plan.head);
   }
 
   /** Builds the layers and fills them from the model's files. */
   static async create(options: NetworkOptions): Promise<Network> {
     const network = new Network(options);
     try {
-      const { gradients, moments, source, signal } = options;
+      const { device, gradients, moments, source, signal } = options;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
-      for (const [name, dense] of network.dense) {
-        await loadDense(options.device, name, dense, source);
-      }
+      for (const [name, dense] of network.dense) await loadDense(device, name, dense, source);
       for (const linear of network.linears()) {
         signal?.throwIfAborted();
         await linear.load(source);
-        await loadBias(options.device, linear, source);
+        await loadBias(device, linear, source);
       }
       if (!options.restoring) await network.layers.refresh?.();
-      await options.device.finish();
+      await device.finish();
       return network;
     } catch (error) {
       network[Symbol.dispose]();
@@ -273,8 +278,7 @@ export class Network implements passes.Decoder, Disposable {
   }
 
   #pass(program: Program, rows: number): Pass {
-    const activations = existing(this.#activations);
-    const tokens = firstTokens(this.tokens, rows);
+    const [activations, tokens] = [existing(this.#activations), firstTokens(this.tokens, rows)];
     return { program, activations, tokens, rows, linearRows: rows };
   }
 
@@ -283,24 +287,23 @@ export class Network implements passes.Decoder, Disposable {
     return { targets, rowLoss: firstOf(this.rowLoss, rows) };
   }
 
-  #dense(name: string, rows: number, cols: number, order?: RowOrder): DenseWeight {
-    return this.#known(name, rows, cols, this.layers.dense(name, rows, cols), order);
+  #dense(name: string, cols: number, stored?: StoredVector): DenseWeight {
+    return this.#known(name, this.layers.dense(name, cols), cols, stored);
   }
 
-  #known(
-    name: string,
-    rows: number,
-    cols: number,
-    dense: DenseWeight,
-    order?: RowOrder,
-  ): DenseWeight {
-    const weight = { ...dense, rows, cols, order };
-    this.dense.set(name, weight);
+  #known(name: string, weight: DenseWeight, cols: number, stored?: StoredVector): DenseWeight {
+    this.dense.set(name, rowAsNamed(weight, cols, stored));
     return weight;
   }
 
+  #table(name: string, rows: number, cols: number): DenseTable {
+    const table = this.layers.table(name, rows, cols);
+    this.dense.set(name, table);
+    return table;
+  }
+
   #norm({ tensor, weightOffset, eps }: NormPlan): Norm {
-    const weight = this.#dense(tensor, 1, this.config.hiddenSize);
+    const weight = this.#dense(tensor, this.config.hiddenSize);
     const index = this.#normCount++;
     return { weight, weightOffset, eps, rstd: () => this.#rstd[index] };
   }

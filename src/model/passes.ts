@@ -8,28 +8,23 @@
 import { type Matrix, rowsOf } from "../gpu/buffers.ts";
 import type { Program } from "../gpu/program.ts";
 import { LOSS_SUM_INDEX, type StepState } from "../gpu/step_state.ts";
-import { embed, embedBackward } from "../kernels/rows/embedding.ts";
 import { addSum } from "../kernels/rows/sum.ts";
-import type { DenseWeight } from "../layers/method.ts";
-import {
-  type Attend,
-  type Block,
-  blockBackward,
-  blockForward,
-  gradientTaker,
-  type Pass,
-} from "./block.ts";
+import { isTrained } from "../layers/dense_table.ts";
+import type { DenseTable } from "../layers/method.ts";
 import { clearSharedGradients } from "./attention_inputs.ts";
+import { type Block, blockBackward, blockForward, gradientTaker } from "./block.ts";
 import type { ModelConfig } from "./config.ts";
 import type { HeadLosses, LmHead } from "./lm_head.ts";
 import type { Loss } from "./loss.ts";
+import type { Attend, Pass } from "./mixer.ts";
 import { type Norm, normForward, normGradients } from "./norm.ts";
+import { lookUp, lookUpBackward } from "./table_rows.ts";
 import { recordTokenInputGradients, recordTokenInputs, type TokenInputs } from "./token_inputs.ts";
 
 /** The layers of a decoder. */
 export interface Decoder {
   config: Pick<ModelConfig, "plan">;
-  embedding: DenseWeight;
+  embedding: DenseTable;
   /** What makes the inputs of blocks from the tokens, where blocks read such. */
   tokenInputs: TokenInputs | null;
   blocks: readonly Block[];
@@ -40,9 +35,9 @@ export interface Decoder {
 /** Records embedding and blocks: the output is activation `input` of the layer behind the last. */
 export function recordBlocks(pass: Pass, decoder: Decoder, attend: Attend): void {
   const { program, activations, tokens: { ids }, rows } = pass;
-  const table = decoder.embedding.value();
   const { scale } = decoder.config.plan.embedding;
-  embed(program, { ids, table, output: activations.get("input", rows), scale });
+  const output = activations.get("input", rows);
+  lookUp(program, { ids, table: decoder.embedding, output, scale });
   if (decoder.tokenInputs) recordTokenInputs(pass, decoder.tokenInputs);
   decoder.blocks.forEach((block, layer) => blockForward(pass, block, layer, attend));
 }
@@ -99,14 +94,11 @@ export function recordTraining(
   for (let layer = blocks.length - 1; layer >= 0; layer--) {
     codes = blockBackward(pass, blocks[layer], layer, {
       codes,
-      needsInputGradient: layer > 0 || !!embedding.gradient,
+      needsInputGradient: layer > 0 || isTrained(embedding),
       below: gradientTaker(blocks[layer - 1]),
     });
   }
-  if (tokenInputs) recordTokenInputGradients(pass, tokenInputs, !!embedding.gradient);
-  if (embedding.gradient) {
-    const dTable = embedding.gradient();
-    const { scale } = config.plan.embedding;
-    embedBackward(program, { ids: tokens.ids, dOutput: dInput, dTable, scale });
-  }
+  if (tokenInputs) recordTokenInputGradients(pass, tokenInputs, isTrained(embedding));
+  const { scale } = config.plan.embedding;
+  lookUpBackward(program, { ids: tokens.ids, table: embedding, dOutput: dInput, scale });
 }

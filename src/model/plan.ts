@@ -9,7 +9,9 @@
  * @module
  */
 
+import { deltaNetChannels, type DeltaNetPlan } from "./delta_net_plan.ts";
 import type { RopeScaling } from "./rope_scaling.ts";
+import { type LinearRole, storedRow, type TensorMap } from "./tensor_map.ts";
 
 /** The architecture of a model. */
 export interface ModelPlan {
@@ -58,9 +60,14 @@ export interface HeadPlan {
   readonly softCap: number | null;
 }
 
-/** One decoder block: attention and MLP, each a branch that is added to the residual stream. */
+/**
+ * One decoder block: a mixer of tokens and an MLP, each a branch that is added to the residual stream.
+ */
 export interface LayerPlan {
-  readonly attention: AttentionPlan;
+  /** The mixer, where it is attention. */
+  readonly attention: AttentionPlan | null;
+  /** The mixer, where it is a gated delta net: one of the two is there. */
+  readonly deltaNet: DeltaNetPlan | null;
   readonly mlp: MlpPlan;
   /** Where norms stand: before a branch, or on its output before that is added. */
   readonly norms: {
@@ -94,6 +101,9 @@ export interface TokenInputPlan {
   readonly norm: NormPlan;
 }
 
+/** A block whose mixer is attention. */
+export type AttentionLayerPlan = LayerPlan & { readonly attention: AttentionPlan };
+
 /** Causal attention of grouped heads. */
 export interface AttentionPlan {
   /** Query heads. */
@@ -119,6 +129,8 @@ export interface AttentionPlan {
   readonly sharedWith?: number;
   /** Which projections add a bias. */
   readonly bias: { readonly qkv: boolean; readonly o: boolean };
+  /** Whether what heads give is multiplied by sigmoid(z), with z a projection as wide as q. */
+  readonly outputGate: boolean;
 }
 
 /** RMSNorm of queries and keys. */
@@ -178,27 +190,29 @@ export interface NormPlan {
   readonly tensor: string;
 }
 
-/** The linear layers of a block. */
-export type LinearRole = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
-
-/**
- * Where each weight `[outFeatures, inFeatures]` is stored. Without one for v, keys as they come out of
- * their projection are values too.
- */
-export type TensorMap =
-  & Readonly<Record<Exclude<LinearRole, "k" | "v">, TensorRows>>
-  & Readonly<Partial<Record<"k" | "v", TensorRows>>>;
-
-/** Rows of a stored tensor: all of them, or a part where several weights are stored as one. */
-export interface TensorRows {
-  readonly name: string;
-  readonly firstRow: number;
-  readonly rows: number;
+/** The attention of a plan, of which all its layers of attention have the sizes: see `support.ts`. */
+export function attentionOf({ layers }: Pick<ModelPlan, "layers">): AttentionPlan | null {
+  return layers.find(({ attention }) => attention)?.attention ?? null;
 }
 
-/** Those of `roles` that have a weight of their own. */
-export function storedRoles(tensors: TensorMap, ...roles: LinearRole[]): LinearRole[] {
+/** The linear layers of a mixer that read its input, in the order in which they are merged. */
+export function mixerRoles({ attention, tensors }: LayerPlan): LinearRole[] {
+  if (!attention) return ["q", "k", "v", "z", "b", "a"];
+  // q and z may be rows of one tensor, and parts of a merged weight are whole.
+  const roles: LinearRole[] = attention.outputGate ? ["q", "z", "k", "v"] : ["q", "k", "v"];
   return roles.filter((role) => tensors[role]);
+}
+
+/** Components of what the last linear layer of a mixer reads. */
+export function mixerWidth({ attention, deltaNet }: LayerPlan): number {
+  return attention
+    ? attention.heads * attention.headDim
+    : deltaNet!.valueHeads * deltaNet!.valueDim;
+}
+
+/** The biases of the linear layers of a mixer. */
+export function mixerBias({ attention }: LayerPlan): AttentionPlan["bias"] {
+  return attention?.bias ?? { qkv: false, o: false };
 }
 
 /** The plan with every tensor under another name. */
@@ -212,19 +226,29 @@ export function renameTensors(plan: ModelPlan, rename: (name: string) => string)
     ...plan,
     embedding: renamed(plan.embedding),
     layers: plan.layers.map((layer): LayerPlan => {
-      const { norms: { attentionIn, attentionOut, mlpIn, mlpOut }, attention } = layer;
+      const { norms: { attentionIn, attentionOut, mlpIn, mlpOut }, attention, deltaNet } = layer;
       const tensors = Object.entries(layer.tensors)
         .map(([role, rows]) => [role, { ...rows, name: rename(rows.name) }]);
-      const qkNorm = attention.qkNorm && {
+      const qkNorm = attention?.qkNorm && {
         ...attention.qkNorm,
         tensors: {
           q: rename(attention.qkNorm.tensors.q),
           k: rename(attention.qkNorm.tensors.k),
         },
       };
+      const { conv, dtBias, aLog, norm: gated } = deltaNet?.tensors ?? {};
       return {
         ...layer,
-        attention: { ...attention, qkNorm },
+        attention: attention && { ...attention, qkNorm: qkNorm ?? null },
+        deltaNet: deltaNet && {
+          ...deltaNet,
+          tensors: {
+            conv: rename(conv!),
+            dtBias: rename(dtBias!),
+            aLog: rename(aLog!),
+            norm: rename(gated!),
+          },
+        },
         ...(layer.tokenInput && {
           tokenInput: {
             gate: rename(layer.tokenInput.gate),
@@ -286,24 +310,32 @@ export function planTensorShapes(plan: ModelPlan): Map<string, number[]> {
     shapes.set(projection.tensor, [plan.layers.length * width, hiddenSize]);
     shapes.set(norm.tensor, [width]);
   }
-  for (const { norms, attention, mlp, tensors, tokenInput, outputScale } of plan.layers) {
+  for (const layer of plan.layers) {
+    const { norms, attention, deltaNet, mlp, tensors, tokenInput, outputScale } = layer;
     const linear = (inFeatures: number, bias: boolean, ...roles: LinearRole[]) => {
-      for (const role of storedRoles(tensors, ...roles)) {
-        const { name, firstRow, rows } = tensors[role]!;
-        const outFeatures = Math.max(shapes.get(name)?.[0] ?? 0, firstRow + rows);
+      for (const stored of roles.map((role) => tensors[role]!)) {
+        const { name, rows } = stored;
+        const outFeatures = Math.max(shapes.get(name)?.[0] ?? 0, storedRow(stored, rows - 1) + 1);
         shapes.set(name, [outFeatures, inFeatures]);
         if (bias) shapes.set(biasName(name), [outFeatures]);
       }
     };
-    const { heads, kvHeads, headDim, bias, qkNorm } = attention;
+    const bias = mixerBias(layer);
     norm(norms.attentionIn);
-    linear(hiddenSize, bias.qkv, "q", "k", "v");
-    if (qkNorm) {
-      const { over, tensors: { q, k } } = qkNorm;
+    linear(hiddenSize, bias.qkv, ...mixerRoles(layer));
+    if (attention?.qkNorm) {
+      const { heads, kvHeads, headDim, qkNorm: { over, tensors: { q, k } } } = attention;
       shapes.set(q, [over === "head" ? headDim : heads * headDim]);
       if (tensors.k) shapes.set(k, [over === "head" ? headDim : kvHeads * headDim]);
     }
-    linear(heads * headDim, bias.o, "o");
+    if (deltaNet) {
+      const { tensors, convWidth, valueHeads, valueDim } = deltaNet;
+      shapes.set(tensors.conv, [deltaNetChannels(deltaNet), 1, convWidth]);
+      shapes.set(tensors.dtBias, [valueHeads]);
+      shapes.set(tensors.aLog, [valueHeads]);
+      shapes.set(tensors.norm, [valueDim]);
+    }
+    linear(mixerWidth(layer), bias.o, "o");
     norm(norms.attentionOut);
     norm(norms.mlpIn);
     linear(hiddenSize, mlp.bias, "gate", "up");

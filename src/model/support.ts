@@ -8,7 +8,8 @@
 import { ModelError } from "../errors.ts";
 import type { JsonFields } from "../io/json.ts";
 import { MAX_HEAD_DIM } from "../kernels/attention/shapes.ts";
-import type { LayerPlan, ModelPlan, NormPlan } from "./plan.ts";
+import { MAX_KEY_DIM } from "../kernels/delta_net/shapes.ts";
+import { attentionOf, type LayerPlan, type ModelPlan, type NormPlan } from "./plan.ts";
 import { longContexts } from "./token_buffers.ts";
 
 /** The head sizes that the attention kernels are built for. */
@@ -34,14 +35,15 @@ const inNorms = (asks: (norm: NormPlan) => boolean) => (plan: ModelPlan) =>
 
 const LIMITS: readonly Limit[] = [
   {
-    asks: inLayers(({ attention }) => attention.sharedWith !== undefined && !attention.qkNorm),
+    asks: inLayers(({ attention }) => attention?.sharedWith !== undefined && !attention.qkNorm),
     fields: ["num_kv_shared_layers"],
     wanted: "0",
     remedy: "choose a model whose layers have keys and values of their own, or norm them",
   },
   {
-    asks: inLayers(({ attention: { qkNorm, sharedWith }, tensors }) =>
-      !tensors.v && sharedWith === undefined && !qkNorm?.values
+    asks: inLayers(({ attention, tensors }) =>
+      attention !== null && !tensors.v && attention.sharedWith === undefined &&
+      !attention.qkNorm?.values
     ),
     fields: ["attention_k_eq_v"],
     wanted: "false",
@@ -74,6 +76,12 @@ const LIMITS: readonly Limit[] = [
     wanted: "that of a model with RMSNorm",
     remedy: "choose such a model",
   },
+  {
+    asks: inLayers(({ deltaNet }) => (deltaNet?.keyDim ?? 0) > MAX_KEY_DIM),
+    fields: ["linear_key_head_dim"],
+    wanted: `at most ${MAX_KEY_DIM}`,
+    remedy: "choose a model with such heads",
+  },
 ];
 
 /**
@@ -87,7 +95,7 @@ export function expectSupported(plan: ModelPlan, fields: JsonFields): void {
     if (!asks(plan)) continue;
     throw fields.error(names.find((name) => fields.has(name)) ?? names[0], wanted, remedy);
   }
-  const sizes = plan.layers.map(({ attention: { headDim } }) => headDim);
+  const sizes = plan.layers.flatMap(({ attention }) => attention?.headDim ?? []);
   const headDim = sizes.find((size) =>
     size % 2 !== 0 || size < HEAD_DIM.min || size > HEAD_DIM.max
   );

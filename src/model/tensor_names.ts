@@ -76,5 +76,5 @@ export function isCarried(name: string, plan: ModelPlan): boolean {
 /** Whether a tensor is of keys and values that a layer has and does not use, as it takes another one's. */
 function isUnusedKeyValue(name: string, { layers }: ModelPlan): boolean {
   const [, layer] = /\.layers\.(\d+)\.self_attn\.[kv]_(proj|norm)\.weight$/.exec(name) ?? [];
-  return layers[Number(layer)]?.attention.sharedWith !== undefined;
+  return layers[Number(layer)]?.attention?.sharedWith !== undefined;
 }

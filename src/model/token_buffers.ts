@@ -57,7 +57,7 @@ export function allocateTokens(
   layers: readonly LayerPlan[],
 ): TokenBuffers {
   const documents = (label: string) => device.allocate(8 * tokens, label);
-  const widths = new Set(layers.map(({ attention: { window } }) => window ?? tokens));
+  const widths = new Set(layers.map(({ attention }) => attention?.window ?? tokens));
   // `support.ts` refuses layers with several lengths.
   const [longContext = null] = longContexts(layers);
   const positions = device.vector(tokens, "u32", "positions");
@@ -91,7 +91,7 @@ export function documentsIn(
 
 /** The lengths beyond which a document is long to some layer, each once. */
 export function longContexts(layers: readonly LayerPlan[]): number[] {
-  const scalings = layers.map(({ attention: { rope } }) => rope?.scaling ?? null);
+  const scalings = layers.map(({ attention }) => attention?.rope?.scaling ?? null);
   return [
     ...new Set(
       scalings.flatMap((scaling) =>

@@ -19,10 +19,9 @@ import type { Program } from "../gpu/program.ts";
 import { qkNorm } from "../kernels/attention/qk_norm.ts";
 import { qkNormBackward, qkNormWeightGradient } from "../kernels/attention/qk_norm_backward.ts";
 import { copyColumns } from "../kernels/rows/columns.ts";
-import { embed, embedBackward } from "../kernels/rows/embedding.ts";
 import { rotate } from "../kernels/rows/rotation.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
-import type { DenseWeight, Linear } from "../layers/method.ts";
+import type { DenseTable, DenseWeight, Linear } from "../layers/method.ts";
 import type { LinearSpec } from "../layers/linear_spec.ts";
 import type { ActivationName } from "./activations.ts";
 import { singleSpec } from "./block_specs.ts";
@@ -36,6 +35,7 @@ import {
 import { inputAgain } from "./input_again.ts";
 import type { LinearInput, Norm } from "./norm.ts";
 import type { MlpPlan, ModelPlan, TokenInputsPlan } from "./plan.ts";
+import { lookUp, lookUpBackward } from "./table_rows.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
 /** What makes the inputs of all blocks. */
@@ -43,7 +43,7 @@ export interface TokenInputs {
   plan: TokenInputsPlan;
   /** Blocks. */
   count: number;
-  table: DenseWeight;
+  table: DenseTable;
   projection: Linear;
   /** The weight of the norm, [width]. */
   norm: DenseWeight;
@@ -63,16 +63,19 @@ export function tokenInputsSpec(
 export function makeTokenInputs(
   { tokenInputs: plan, layers }: ModelPlan,
   projection: Linear,
-  { dense }: { dense: (name: string, rows: number, cols: number) => DenseWeight },
+  { table: makeTable, dense }: {
+    table: (name: string, rows: number, cols: number) => DenseTable;
+    dense: (name: string, cols: number) => DenseWeight;
+  },
 ): TokenInputs {
   const { table, norm, width } = plan!;
   const count = layers.length;
   return {
     plan: plan!,
     count,
-    table: dense(table.tensor, table.vocabSize, count * width),
+    table: makeTable(table.tensor, table.vocabSize, count * width),
     projection,
-    norm: dense(norm.tensor, 1, width),
+    norm: dense(norm.tensor, width),
   };
 }
 
@@ -108,7 +111,7 @@ export function recordTokenInputs(pass: TokenPass, inputs: TokenInputs): void {
   }
   const rstd = activations.mode.training ? get("tokenRstd") : null;
   qkNorm(program, { ...normed(inputs, projected), eps, rotation: null, output, rstd });
-  embed(program, { ids, table: inputs.table.value(), output: tableRows, scale: table.scale });
+  lookUp(program, { ids, table: inputs.table, output: tableRows, scale: table.scale });
   rotate(program, { input: tableRows, output, accumulate: true, block: 1 });
 }
 
@@ -126,10 +129,8 @@ export function recordTokenInputGradients(
   const { program, activations, rows, tokens: { ids } } = pass;
   const { plan, count, table, projection, norm } = inputs;
   const dInputs = activations.get("dTokenInputs", rows);
-  if (table.gradient) {
-    const dOutput = { ...dInputs, cols: count * plan.width };
-    embedBackward(program, { ids, dOutput, dTable: table.gradient(), scale: plan.table.scale });
-  }
+  const dOutput = { ...dInputs, cols: count * plan.width };
+  lookUpBackward(program, { ids, table, dOutput, scale: plan.table.scale });
   const io = {
     ...normed(inputs, activations.get("projectedInputs", rows)),
     rstd: activations.get("tokenRstd", rows),

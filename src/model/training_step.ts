@@ -44,7 +44,7 @@ export interface TrainingStepOptions {
   updateStats?: boolean;
   /**
    * Runs between gradients and update, when the work of all micro-batches is submitted: the flat
-   * buffer `network.parameters.gradients` then holds the sum of this process, to be replaced by the
+   * buffers `network.parameters.gradients` then hold the sum of this process, to be replaced by the
    * sum over all processes before it is clipped (an all-reduce, with `targetCount` of `begin` that
    * of all of them). WebGPU shows a process one GPU, so others are reached through the host, which
    * takes time: the hook may be asynchronous.
@@ -194,26 +194,28 @@ function recordUpdate(
   { updateStats }: Pick<TrainingStepOptions, "updateStats">,
 ): Promise<Program> {
   const { parameters, layers } = network;
-  const { values, gradients, m, v, decayEnd } = parameters;
+  const segments = parameters.trainedSegments;
   return recorded(network, (program) => {
     program.phase("optimizer");
-    gradNorm(program, { gradients, maxNorm: maxGradNorm, state });
-    adamW(program, {
-      values,
-      gradients,
-      changes: parameters.needsChanges,
-      firstMoment: m,
-      secondMoment: v,
-      eps,
-      weightDecay,
-      decayEnd,
-      state,
-    });
+    gradNorm(program, { gradients: parameters.gradients, maxNorm: maxGradNorm, state });
+    for (const { values, gradients, m, v, decayEnd } of segments) {
+      adamW(program, {
+        values,
+        gradients,
+        changes: parameters.needsChanges,
+        firstMoment: m,
+        secondMoment: v,
+        eps,
+        weightDecay,
+        decayEnd,
+        state,
+      });
+    }
     program.phase("update");
     if (updateStats) layers.updateStats?.enable();
     layers.update?.(program, state);
     recordMetrics(program, state);
-    program.clear(gradients);
+    for (const { gradients } of segments) program.clear(gradients);
     program.clear(state.results);
   });
 }

@@ -2,29 +2,28 @@
  * Checkpoints: everything a run needs to go on bit for bit.
  *
  * `checkpoint-<step>/state.json` says what it is of and where the data stood; `state.safetensors`
- * holds the parameters where they are kept, AdamW's moments and what the method keeps. A checkpoint's folder appears
- * under its name only when it is whole.
+ * holds the parameters where they are kept, AdamW's moments and what the method keeps. A checkpoint's
+ * folder appears under its name only when it is whole.
  *
  * @module
  */
 
-import { join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import type { LoaderPosition } from "../data/types.ts";
-import { FileError, OptionError } from "../errors.ts";
-import type { BufferView } from "../gpu/buffers.ts";
-import type { Device } from "../gpu/device.ts";
+import { FileError } from "../errors.ts";
 import { removeFolderAtomically, writeFolderAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
 import { isJsonObject, readJson } from "../io/json.ts";
-import { SafetensorsFile, type TensorSource, writeSafetensors } from "../io/safetensors.ts";
 import type { Network } from "../model/network.ts";
+import { type Checksums, readTensors, writeTensors } from "./checkpoint_tensors.ts";
+import type { HeldOutLoss } from "./evaluations.ts";
+import type { Fingerprints } from "./fingerprint.ts";
+import { LOG_FILE } from "./log.ts";
 
 const FORMAT = "falqon-checkpoint-1";
 const STATE_FILE = "state.json";
 const TENSORS_FILE = "state.safetensors";
 const FOLDER = /^checkpoint-(\d+)$/;
-/** Bytes of a GPU buffer that are on the host at a time. */
-const CHUNK = 1 << 26;
 
 /** What `state.json` holds. */
 export interface CheckpointState {
@@ -38,26 +37,55 @@ export interface CheckpointState {
   method: string;
   /** The run's options, to tell the user what differs. */
   options: Record<string, unknown>;
+  /** Held-out losses until then. Older checkpoints have none. */
+  evaluations?: HeldOutLoss[];
+  /** What the run was started with. Older checkpoints have none. */
+  fingerprints?: Fingerprints;
+  /** Of the tensors. Older checkpoints have none. */
+  checksums?: Checksums;
 }
 
-/** Writes a checkpoint under `folder` and removes all but the `keep` newest. */
+/** Which checkpoints stay when a new one is written. */
+export interface Retention {
+  /** How many of the newest. */
+  newest: number;
+  /** The step of one that stays besides; null for none. */
+  best: number | null;
+}
+
+/** Writes a checkpoint under `folder` and removes those that are not to stay. */
 export async function writeCheckpoint(
   folder: string,
   network: Network,
   state: CheckpointState,
-  keep: number,
+  { newest, best }: Retention,
 ): Promise<void> {
-  const { device } = network;
-  await writeFolderAtomically(join(folder, `checkpoint-${state.step}`), async (temporary) => {
-    const tensors = tensorSources(device, buffersOf(network));
-    await writeSafetensors(join(temporary, TENSORS_FILE), tensors);
-    const text = JSON.stringify({ format: FORMAT, ...state }, null, 2);
+  await writeFolderAtomically(checkpointFolder(folder, state.step), async (temporary) => {
+    const checksums = await writeTensors(join(temporary, TENSORS_FILE), network);
+    const text = JSON.stringify({ format: FORMAT, ...state, checksums }, null, 2);
     await Deno.writeTextFile(join(temporary, STATE_FILE), text);
   }, { overwrite: true });
   const steps = await listCheckpoints(folder);
-  for (const step of steps.slice(0, -keep)) {
-    await removeFolderAtomically(join(folder, `checkpoint-${step}`));
+  for (const step of steps.slice(0, -newest)) {
+    if (step !== best) await removeFolderAtomically(checkpointFolder(folder, step));
   }
+}
+
+/** Whether a folder holds a run: a log with at least one step, or a checkpoint. */
+export async function holdsRun(folder: string): Promise<boolean> {
+  const log = join(folder, LOG_FILE);
+  return await exists(log) && (await Deno.stat(log)).size > 0 ||
+    (await listCheckpoints(folder)).length > 0;
+}
+
+/** Where the checkpoint of a step is in a run's folder. */
+export function checkpointFolder(folder: string, step: number): string {
+  return join(folder, `checkpoint-${step}`);
+}
+
+/** Whether a folder is a checkpoint. */
+export async function isCheckpoint(folder: string): Promise<boolean> {
+  return await exists(join(folder, STATE_FILE)) && await exists(join(folder, TENSORS_FILE));
 }
 
 /**
@@ -71,14 +99,20 @@ export async function findCheckpoint(
   if (await exists(join(folder, STATE_FILE))) {
     return { path: folder, state: await readState(folder) };
   }
+  if (!await exists(folder)) {
+    throw new FileError(
+      `Cannot resume from "${folder}" as there is no such folder: give the output folder of a run, ` +
+        "or a checkpoint in it",
+    );
+  }
   const newest = (await listCheckpoints(folder)).at(-1);
   if (newest === undefined) {
     throw new FileError(
       `Cannot resume from "${folder}" as it holds no checkpoint: give the output folder of a run ` +
-        "that was started with saveEvery",
+        "that saved one, or start the run again",
     );
   }
-  const path = join(folder, `checkpoint-${newest}`);
+  const path = checkpointFolder(folder, newest);
   return { path, state: await readState(path) };
 }
 
@@ -89,71 +123,18 @@ export async function findCheckpoint(
  * @throws {OptionError} if it is of another method, rank or model.
  */
 export async function restoreCheckpoint(path: string, network: Network): Promise<void> {
-  using file = await SafetensorsFile.open(join(path, TENSORS_FILE));
-  const buffers = buffersOf(network);
-  for (const [name, view] of buffers) {
-    const stored = file.tensors.get(name);
-    if (!stored || stored.byteLength !== view.size) {
-      const found = stored ? `${stored.byteLength} bytes` : "nothing";
-      throw new OptionError(
-        `Cannot resume from "${path}" as it has ${found} for "${name}" and this run needs ` +
-          `${view.size} bytes: use the model, method, rank and targets that it was made with`,
-      );
-    }
-    for (let at = 0; at < view.size; at += CHUNK) {
-      const length = Math.min(CHUNK, view.size - at);
-      network.device.write(view, await file.readRange(name, at, length), at);
-    }
-  }
-  await network.layers.refresh?.();
-}
-
-/** Every buffer that a run changes, and those that could not be made again bit for bit. */
-function buffersOf(network: Network): Map<string, BufferView> {
-  const { values, m, v } = network.parameters;
-  return new Map<string, BufferView>([
-    ...(values ? [["parameters", values] as const] : []),
-    ["first_moments", m],
-    ["second_moments", v],
-    ...(network.layers.state?.() ?? []),
-  ]);
-}
-
-/**
- * Buffers as tensors of bytes, to be written in this order. A read-back costs a round trip however
- * small it is, so small buffers that follow each other are read together; large ones in chunks.
- */
-function tensorSources(device: Device, buffers: Map<string, BufferView>): TensorSource[] {
-  let group: BufferView[] = [];
-  let bytes = Infinity;
-  /** Of the group whose turn it is. */
-  let contents: { group: BufferView[]; buffers: ArrayBuffer[] } | null = null;
-  return [...buffers].map(([name, view]) => {
-    if (bytes + view.size > CHUNK) [group, bytes] = [[], 0];
-    const [members, index] = [group, group.push(view) - 1];
-    bytes += view.size;
-    const data = async function* () {
-      if (view.size > CHUNK) return yield* readChunks(device, view);
-      if (contents?.group !== members) {
-        contents = { group: members, buffers: await device.readAll(members) };
-      }
-      yield new Uint8Array(contents.buffers[index]);
-    };
-    return { name, dtype: "U8", shape: [view.size], data };
-  });
-}
-
-async function* readChunks(device: Device, view: BufferView): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < view.size; at += CHUNK) {
-    const size = Math.min(CHUNK, view.size - at);
-    yield new Uint8Array(await device.read({ ...view, offset: view.offset + at, size }));
+  const { checksums = {} } = await readState(path);
+  try {
+    await readTensors(join(path, TENSORS_FILE), network, path, checksums);
+  } catch (error) {
+    throw error instanceof FileError ? await withOlder(path, error) : error;
   }
 }
 
-/** Removes every checkpoint in a folder. */
-export async function removeCheckpoints(folder: string): Promise<void> {
-  for (const step of await listCheckpoints(folder)) {
-    await removeFolderAtomically(join(folder, `checkpoint-${step}`));
+/** Removes the checkpoints in a folder of steps after `step`. */
+export async function removeCheckpoints(folder: string, step: number): Promise<void> {
+  for (const later of (await listCheckpoints(folder)).filter((it) => it > step)) {
+    await removeFolderAtomically(checkpointFolder(folder, later));
   }
 }
 
@@ -170,11 +151,26 @@ async function listCheckpoints(folder: string): Promise<number[]> {
 
 async function readState(path: string): Promise<CheckpointState> {
   const json = await readJson(join(path, STATE_FILE));
-  if (!isJsonObject(json) || json.format !== FORMAT || typeof json.step !== "number") {
-    throw new FileError(
+  const whole = isJsonObject(json) && json.format === FORMAT && typeof json.step === "number" &&
+    typeof json.method === "string" && isJsonObject(json.options);
+  if (!whole) {
+    const damaged = new FileError(
       `Cannot resume from "${path}" as its ${STATE_FILE} is not of the format ${FORMAT}: ` +
         "it was written by another version or is damaged",
     );
+    throw await withOlder(path, damaged);
   }
   return json as unknown as CheckpointState;
+}
+
+/** Names the checkpoint before a damaged one, if there is one. */
+async function withOlder(path: string, error: FileError): Promise<FileError> {
+  const folder = dirname(resolve(path));
+  const step = Number(FOLDER.exec(basename(resolve(path)))?.[1] ?? 0);
+  const older = (await listCheckpoints(folder)).findLast((other) => other < step);
+  if (older === undefined) return error;
+  return new FileError(
+    `${error.message}; or go on from the one before it, "${checkpointFolder(folder, older)}"`,
+    { cause: error },
+  );
 }

@@ -12,20 +12,28 @@ import { Program } from "../gpu/program.ts";
 import { StepState } from "../gpu/step_state.ts";
 import type { Network } from "../model/network.ts";
 import { writeTokens } from "../model/token_buffers.ts";
+import { sum } from "./metrics.ts";
 
 /** Tokens that are enough to find the leading directions of the gradients. */
 const ENOUGH_TOKENS = 8192;
 
-/** Micro-batches of `rows` tokens whose gradients decide how adapters start. */
-export function initBatchCount(rows: number): number {
-  return Math.min(4, Math.ceil(ENOUGH_TOKENS / rows));
+/**
+ * Micro-batches of `rows` tokens whose gradients decide how adapters start. They are those of whole
+ * steps, so that the rows do not depend on how a step is split into micro-batches.
+ */
+export function initBatchCount(rows: number, gradAccumSteps = 1): number {
+  return gradAccumSteps * Math.min(4, Math.ceil(ENOUGH_TOKENS / (rows * gradAccumSteps)));
 }
 
 /** Reads the micro-batches of gradient initialisation; they are trained on later all the same. */
-export async function firstBatches(loader: Loader, rows: number): Promise<Batch[]> {
+export async function firstBatches(
+  loader: Loader,
+  rows: number,
+  gradAccumSteps: number,
+): Promise<Batch[]> {
   const batches: Batch[] = [];
   const stream = loader.batches();
-  while (batches.length < initBatchCount(rows)) {
+  while (batches.length < initBatchCount(rows, gradAccumSteps)) {
     const { value, done } = await stream.next();
     if (done) break;
     batches.push(value);
@@ -44,8 +52,9 @@ export async function initFromGradients(
   network: Network,
   batches: readonly Batch[],
   rows: number,
-  options: { seed: number; checkpointing: boolean },
+  options: { seed: number; checkpointing: boolean; gradAccumSteps?: number },
 ): Promise<void> {
+  const { gradAccumSteps = 1 } = options;
   const { layers, parameters, device } = network;
   const random = new Random(options.seed);
   await layers.gradientInit!.begin(rows, () => random.uniform());
@@ -56,7 +65,13 @@ export async function initFromGradients(
   network.recordTraining(program, rows, state);
   if (batches.length === 0) await program.prepare();
   for (const [i, batch] of batches.entries()) {
-    state.begin({ step: i + 1, learningRate: 0, targetCount: batch.targetCount });
+    // As in training, the micro-batches of a step weigh by their targets.
+    const first = i - i % gradAccumSteps;
+    const targetCount = sum(
+      batches.slice(first, first + gradAccumSteps),
+      ({ targetCount }) => targetCount,
+    );
+    state.begin({ step: i + 1, learningRate: 0, targetCount });
     writeTokens(device, network.tokens, batch);
     if (i === 0) await program.prepareAndRun();
     else program.run();
@@ -64,7 +79,9 @@ export async function initFromGradients(
   await compileUpdate(network, state);
   await layers.gradientInit!.end();
   network.refit();
-  await submitOnce(device, (program) => program.clear(parameters.gradients));
+  await submitOnce(device, (program) => {
+    for (const gradients of parameters.gradients) program.clear(gradients);
+  });
 }
 
 /** Compiles what updates the weights, while the GPU still computes gradients. */

@@ -12,12 +12,6 @@ import { toFileError } from "../io/file_error.ts";
 /** Name of the log in a run's folder. */
 export const LOG_FILE = "training_log.jsonl";
 
-/** Whether a folder holds a run: a log with at least one step. */
-export async function holdsRun(folder: string): Promise<boolean> {
-  const path = join(folder, LOG_FILE);
-  return await exists(path) && (await Deno.stat(path)).size > 0;
-}
-
 /** The open log of a run. */
 export class TrainingLog implements Disposable {
   readonly #path: string;

@@ -7,12 +7,14 @@
 
 import { Random } from "../numerics/random.ts";
 import type { Device } from "../gpu/device.ts";
+import { isTrained } from "../layers/dense_table.ts";
 import type { Method } from "../layers/method.ts";
 import { expectTrains } from "../methods/registry.ts";
 import { type DryBuffer, openDryDevice } from "../gpu/dry_device.ts";
+import type { SizedBuffer } from "../gpu/too_large.ts";
 import { activationTypes } from "../model/activation_types.ts";
 import { activationBytes, planActivations } from "../model/activations.ts";
-import { firstLayers, type ModelConfig } from "../model/config.ts";
+import { firstOfEachKind, type ModelConfig } from "../model/config.ts";
 import { Network } from "../model/network.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";
 import { TrainingStep } from "../model/training_step.ts";
@@ -38,6 +40,8 @@ export interface MemoryRequest {
    * that has f16.
    */
   device?: Device;
+  /** The most bytes that the GPU binds of one buffer. Default: that of `device`, or no limit. */
+  bindingLimit?: number;
 }
 
 /** Bytes on the GPU while a run trains. */
@@ -63,6 +67,8 @@ export interface MemoryPlan {
   peak: number;
   /** The buffers of the total, the largest first. */
   buffers: DryBuffer[];
+  /** Those of any time that the GPU does not bind, the largest first: the run would be refused. */
+  tooLarge: SizedBuffer[];
 }
 
 /** What a step takes does not depend on these numbers, as long as gradients are clipped or not. */
@@ -87,8 +93,8 @@ const NO_WEIGHTS: WeightSource = {
 export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
   const { config, method, batchSize, sequenceLength, gradientCheckpointing } = request;
   expectTrains(method);
-  const loading = await loadingBytes(request);
-  const { device, buffers } = openDryDevice(request.device);
+  const loading = await planLoading(request);
+  const { device, buffers, tooLarge } = openDryDevice(request.device, request.bindingLimit);
   const grown = (action: () => void): number => {
     const before = device.allocatedBytes;
     action();
@@ -104,9 +110,13 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
     moments: true,
     restoring: true, // adapters are not computed
   });
-  const { values, gradients, m, v } = network.parameters;
-  const trainsWeights = network.embedding.gradient !== null;
-  const trained = [trainsWeights ? null : values, gradients, m, v];
+  const trainsWeights = isTrained(network.embedding);
+  const trained = network.parameters.segments.flatMap(({ values, gradients, m, v }) => [
+    trainsWeights ? null : values,
+    gradients,
+    m,
+    v,
+  ]);
   const training = trained.reduce((sum, vector) => sum + (vector?.size ?? 0), 0);
   const weights = device.allocatedBytes - training;
 
@@ -137,26 +147,35 @@ export async function planMemory(request: MemoryRequest): Promise<MemoryPlan> {
     logits,
     kernels: total - before,
     total,
-    peak: Math.max(weights + training + loading, device.peakBytes),
-    buffers: [...buffers].sort((a, b) => b.size - a.size),
+    peak: Math.max(weights + training + loading.bytes, device.peakBytes),
+    buffers: largestFirst(buffers),
+    tooLarge: largestFirst(
+      new Map([...loading.tooLarge, ...tooLarge].map((buffer) => [buffer.label, buffer])).values(),
+    ),
   };
 }
 
 /**
  * The most that loading takes beside what stays: blocks are loaded one after the other, so one
- * tells for all.
+ * of each kind tells for all.
  */
-async function loadingBytes({ config, method, device: like }: MemoryRequest): Promise<number> {
-  const { device } = openDryDevice(like);
+async function planLoading(
+  { config, method, device: like, bindingLimit }: MemoryRequest,
+): Promise<{ bytes: number; tooLarge: SizedBuffer[] }> {
+  const { device, tooLarge } = openDryDevice(like, bindingLimit);
   const random = new Random(0);
   using _ = await Network.create({
     device,
-    config: firstLayers(config, 1),
+    config: method.needsAllLayers ? config : firstOfEachKind(config),
     method,
     source: NO_WEIGHTS,
     random: () => random.uniform(),
     gradients: true,
     moments: true,
   });
-  return device.peakBytes - device.allocatedBytes;
+  return { bytes: device.peakBytes - device.allocatedBytes, tooLarge };
+}
+
+function largestFirst<T extends DryBuffer>(buffers: Iterable<T>): T[] {
+  return [...buffers].sort((a, b) => b.size - a.size);
 }

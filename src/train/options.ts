@@ -19,6 +19,8 @@ import {
   ROW_DEFAULTS,
   type RowOptions,
 } from "./option_groups.ts";
+import { defaultLearningRate } from "./learning_rate.ts";
+import { checkSaveInterval, type SaveInterval } from "./save_interval.ts";
 import { type ScheduleName, SCHEDULES } from "./schedule.ts";
 
 /** Options of work that takes a while and can be ended before. */
@@ -37,9 +39,15 @@ export interface PlainOptions {
   gradAccumSteps?: number;
   /** Optimizer steps. Without it the run ends after `epochs`. */
   steps?: number;
-  /** Times to read the data. Default 1 without `steps`, else as often as needed. */
+  /**
+   * Times to read the data; with a fraction the data is counted first. Default 1 without `steps`,
+   * else as often as needed.
+   */
   epochs?: number;
-  /** Peak learning rate. Default 2e-4. */
+  /**
+   * Peak learning rate. Default: what suits the method and the model's width, from 0.01 at a width of
+   * 64 to 3e-4 at 4,096; a tenth of that for `full`.
+   */
   learningRate?: number;
   /**
    * Default `constant`. Others must know the number of steps: without `steps`, the data is counted
@@ -48,6 +56,8 @@ export interface PlainOptions {
   schedule?: ScheduleName;
   /** Steps in which the learning rate rises from 0. Default 0. */
   warmupSteps?: number;
+  /** The same as a share of all steps, from 0 to below 1, rounded up. Default 0. */
+  warmupRatio?: number;
   /** AdamW and clipping. */
   optimizer?: OptimizerOptions;
   /** How the rows of the data become rows of a batch. */
@@ -59,11 +69,19 @@ export interface PlainOptions {
    * false.
    */
   gradientCheckpointing?: boolean;
-  /** Steps between evaluations; 0 for none. Default 0. */
+  /** Steps between evaluations, besides those before the first step and at the end. Default 0: none. */
   evalEvery?: number;
-  /** Steps between checkpoints; 0 for none. Default 0. */
-  saveEvery?: number;
-  /** Checkpoints kept, the newest. Default 2. */
+  /**
+   * Ends the run after so many evaluations without a lower held-out loss; 0 for never. Default 0.
+   */
+  earlyStoppingPatience?: number;
+  /**
+   * Steps between checkpoints; or the time between them, such as `"10m"`; or `"epoch"`; 0 for none.
+   * One is also written where a run ends or is ended, and at each new best held-out loss. Default
+   * `"10m"` with an `outputDir`, else none.
+   */
+  saveEvery?: SaveInterval;
+  /** Checkpoints kept, the newest; that of the best held-out loss is kept besides. Default 2. */
   keepCheckpoints?: number;
   /** Steps between read-backs of the metrics. Default 10. */
   logEvery?: number;
@@ -82,7 +100,7 @@ export interface TrainerOptions extends PlainOptions, FlatOptions {
   data: Dataset;
   /** How the model is adapted: `falqon(…)`, `lora(…)` or `full()`. */
   method: Method;
-  /** Held-out rows for `evalEvery`. */
+  /** Held-out rows, evaluated before the first step, every `evalEvery` steps and at the end. */
   evalData?: Dataset;
   /** Folder of the run: `training_log.jsonl` and checkpoints. Without it nothing is written. */
   outputDir?: string;
@@ -90,6 +108,8 @@ export interface TrainerOptions extends PlainOptions, FlatOptions {
   overwrite?: boolean;
   /** A run's folder, or one checkpoint, to go on from. */
   resumeFrom?: string;
+  /** Go on though the model, the tokenizer or the data are others than before. Default false. */
+  resumeAnyway?: boolean;
   /**
    * Is told what is no error but should be known: work that takes long before training, options in
    * an earlier spelling. Default: `console.warn`.
@@ -108,22 +128,23 @@ export type ResolvedOptions =
 
 /** Options to resolve: of the model, only the length of its context matters. */
 export type UnresolvedOptions =
-  & Partial<Omit<TrainerOptions, "model">>
-  & { model: Pick<Model, "config"> };
+  & Partial<Omit<TrainerOptions, "model" | "method">>
+  & { model: Pick<Model, "config">; method?: Pick<Method, "learningRateFactor"> };
 
-/** What holds without a value; the length of rows follows from the model. */
-const DEFAULTS: Readonly<
-  Required<Omit<PlainOptions, "sequenceLength" | "steps" | "epochs" | "optimizer" | "rows">>
-> = {
+/** Options whose defaults follow from others, or from the model. */
+type Derived = "sequenceLength" | "steps" | "epochs" | "learningRate" | "saveEvery";
+
+/** What holds without a value. */
+const DEFAULTS: Readonly<Required<Omit<PlainOptions, Derived | "optimizer" | "rows">>> = {
   batchSize: 16,
   gradAccumSteps: 1,
-  learningRate: 2e-4,
   schedule: "constant",
   warmupSteps: 0,
+  warmupRatio: 0,
   seed: 0,
   gradientCheckpointing: false,
   evalEvery: 0,
-  saveEvery: 0,
+  earlyStoppingPatience: 0,
   keepCheckpoints: 2,
   logEvery: 10,
   updateStats: false,
@@ -132,12 +153,22 @@ const DEFAULTS: Readonly<
 /** Every name that {@linkcode PlainOptions} has. */
 export const PLAIN_NAMES: readonly string[] = [
   ...Object.keys(DEFAULTS),
-  ...["sequenceLength", "steps", "epochs", "optimizer", "rows"],
+  ...["sequenceLength", "steps", "epochs", "learningRate", "saveEvery", "optimizer", "rows"],
 ];
 
 /** Every name that {@linkcode TrainerOptions} has. */
 const NAMES = [
-  ...["model", "data", "method", "evalData", "outputDir", "overwrite", "resumeFrom", "onNotice"],
+  ...[
+    "model",
+    "data",
+    "method",
+    "evalData",
+    "outputDir",
+    "overwrite",
+    "resumeFrom",
+    "resumeAnyway",
+  ],
+  "onNotice",
   ...PLAIN_NAMES,
 ];
 
@@ -160,6 +191,9 @@ export function resolveOptions(
   const resolved: ResolvedOptions = {
     ...filled(DEFAULTS, options),
     sequenceLength: options.sequenceLength ?? Math.min(512, longest),
+    learningRate: options.learningRate ??
+      defaultLearningRate(options.model.config, options.method ?? {}),
+    saveEvery: options.saveEvery ?? (options.outputDir === undefined ? 0 : "10m"),
     ...(steps !== undefined && { steps }),
     ...(epochs !== undefined && { epochs }),
     optimizer: filled(OPTIMIZER_DEFAULTS, options.optimizer),
@@ -169,7 +203,12 @@ export function resolveOptions(
   if (resolved.evalEvery > 0 && !options.evalData) {
     throw new OptionError("Cannot evaluate every few steps as there is no evalData: give some");
   }
-  if (resolved.saveEvery > 0 && !options.outputDir) {
+  if (resolved.earlyStoppingPatience > 0 && resolved.evalEvery === 0) {
+    throw new OptionError(
+      "Cannot stop early as the held-out loss is not computed every few steps: give evalEvery",
+    );
+  }
+  if (resolved.saveEvery !== 0 && !options.outputDir) {
     throw new OptionError("Cannot save checkpoints as there is no outputDir: give one");
   }
   return resolved;
@@ -187,11 +226,20 @@ function checkValues(options: ResolvedOptions, longest: number): void {
   checkInteger("sequenceLength", sequenceLength, 2);
   checkInteger("gradAccumSteps", options.gradAccumSteps, 1);
   if (steps !== undefined) checkInteger("steps", steps, 1);
-  if (epochs !== undefined) checkInteger("epochs", epochs, 1);
+  if (epochs !== undefined && !(epochs > 0 && epochs < Infinity)) {
+    throw new OptionError(`Cannot use epochs ${epochs}: give a number above 0`);
+  }
   checkOneOf("schedule", options.schedule, SCHEDULES);
   checkInteger("warmupSteps", options.warmupSteps, 0);
+  checkNumber("warmupRatio", options.warmupRatio, 0, 1);
+  if (options.warmupSteps > 0 && options.warmupRatio > 0) {
+    throw new OptionError(
+      "Cannot use warmupSteps and warmupRatio together as each says how long the rate rises: give one",
+    );
+  }
   checkInteger("evalEvery", options.evalEvery, 0);
-  checkInteger("saveEvery", options.saveEvery, 0);
+  checkInteger("earlyStoppingPatience", options.earlyStoppingPatience, 0);
+  checkSaveInterval(options.saveEvery);
   checkInteger("keepCheckpoints", options.keepCheckpoints, 1);
   checkInteger("logEvery", options.logEvery, 1, 1024);
   checkInteger("seed", options.seed, 0);

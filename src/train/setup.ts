@@ -7,17 +7,18 @@
 
 import type { Loader } from "../data/types.ts";
 import { OptionError } from "../errors.ts";
+import { expectWritable } from "../io/writable.ts";
 import type { Method } from "../layers/method.ts";
 import { expectTrains } from "../methods/registry.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";
 import type { Network } from "../model/network.ts";
 import { TrainingStep } from "../model/training_step.ts";
 import { Random } from "../numerics/random.ts";
-import { type CheckpointState, findCheckpoint, restoreCheckpoint } from "./checkpoint.ts";
+import { type CheckpointState, findCheckpoint, holdsRun, restoreCheckpoint } from "./checkpoint.ts";
+import { expectSame, fingerprint, type Fingerprints } from "./fingerprint.ts";
 import { firstBatches, initFromGradients } from "./gradient_init.ts";
-import { holdsRun } from "./log.ts";
 import { type ResolvedOptions, resolveOptions, type TrainerOptions } from "./options.ts";
-import { countSteps, openTrainingLoader } from "./training_data.ts";
+import { announceData, countSteps, openTrainingLoader } from "./training_data.ts";
 
 /** What a trainer works with. */
 export interface Setup {
@@ -31,6 +32,8 @@ export interface Setup {
   totalSteps: number | null;
   /** Where the run continues; null for a new one. */
   checkpoint: CheckpointState | null;
+  /** What it was started with; null where no checkpoint is written. */
+  fingerprints: Fingerprints | null;
 }
 
 /**
@@ -47,8 +50,16 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   signal?.throwIfAborted();
   const fresh = outputDir !== undefined && resumeFrom === undefined;
   if (fresh && !source.overwrite) await expectUnused(outputDir);
+  if (outputDir !== undefined) await expectWritable(outputDir);
   const checkpoint = resumeFrom === undefined ? null : await findCheckpoint(resumeFrom);
   if (checkpoint) expectMethod(checkpoint.state, method, checkpoint.path);
+  const needsPrints = checkpoint !== null || options.saveEvery !== 0;
+  const fingerprints = needsPrints ? await fingerprint(source) : null;
+  if (checkpoint && !source.resumeAnyway) {
+    const before = checkpoint.state.fingerprints ?? {};
+    expectSame(checkpoint.path, before, fingerprints!, source.data);
+  }
+  await announceData(source, options, notice, signal);
 
   using made = new DisposableStack();
   const random = new Random(options.seed);
@@ -68,9 +79,10 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   signal?.throwIfAborted();
   const loader = made.adopt(await openTrainingLoader(source, options), (it) => it.close());
   if (network.layers.gradientInit && !checkpoint) {
-    const batches = await firstBatches(loader, rows);
+    const { seed, gradAccumSteps } = options;
+    const batches = await firstBatches(loader, rows, gradAccumSteps);
     signal?.throwIfAborted();
-    await initFromGradients(network, batches, rows, { seed: options.seed, checkpointing });
+    await initFromGradients(network, batches, rows, { seed, checkpointing, gradAccumSteps });
   }
   const totalSteps = await countSteps(source, options, notice, signal);
   const { optimizer, updateStats } = options;
@@ -86,7 +98,7 @@ export async function setUp(source: TrainerOptions, signal?: AbortSignal): Promi
   signal?.throwIfAborted();
   made.move(); // nothing failed: all of it is the trainer's
   const state = checkpoint?.state ?? null;
-  return { source, options, network, step, loader, totalSteps, checkpoint: state };
+  return { source, options, network, step, loader, totalSteps, checkpoint: state, fingerprints };
 }
 
 /** A run's folder must not hold another run. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Dataset } from "../data/dataset.ts";
 import { dataWarnings } from "../data/statistics.ts";
 import type { Batch, LoaderPosition, LoaderStatistics } from "../data/types.ts";
 import { OptionError, TrainingError } from "../errors.ts";
@@ -11,10 +12,11 @@ import { evaluate, type Evaluation } from "../inference/evaluate.ts";
 import type { Model } from "../inference/model.ts";
 import { saveNetwork, type SaveOptions, type SaveResult } from "../inference/save_model.ts";
 import { Claim } from "./claim.ts";
-import { removeCheckpoints, writeCheckpoint } from "./checkpoint.ts";
-import { TrainingLog } from "./log.ts";
+import { DivergenceWatch } from "./divergence.ts";
+import { Evaluations, type HeldOutLoss } from "./evaluations.ts";
 import { findBadStep, notFinite, PendingSteps, sum, type TrainingMetrics } from "./metrics.ts";
 import type { Abortable, ResolvedOptions, TrainerOptions } from "./options.ts";
+import { RunFiles } from "./run_files.ts";
 import { learningRateSchedule } from "./schedule.ts";
 import { type Setup, setUp } from "./setup.ts";
 
@@ -45,9 +47,11 @@ export class Trainer implements Disposable {
   readonly totalSteps: number | null;
   readonly #setup: Setup;
   readonly #learningRate: (step: number) => number;
-  readonly #pending: PendingSteps;
+  #pending: PendingSteps;
   readonly #claim: Claim;
-  #log: TrainingLog | null = null;
+  readonly #evaluations: Evaluations;
+  readonly #files: RunFiles;
+  readonly #divergence = new DivergenceWatch();
   #step: number;
   #position: LoaderPosition | null;
   #running = false;
@@ -59,20 +63,24 @@ export class Trainer implements Disposable {
     this.#claim = new Claim(this.model, setup.network);
     this.options = setup.options;
     this.totalSteps = setup.totalSteps;
-    const { step = 0, tokens = 0, position = null } = setup.checkpoint ?? {};
+    const { step = 0, tokens = 0, position = null, evaluations } = setup.checkpoint ?? {};
     this.#step = step;
     this.#position = position;
     this.#pending = new PendingSteps(tokens);
-    const { schedule, warmupSteps, learningRate } = setup.options;
+    this.#evaluations = new Evaluations(evaluations);
+    this.#files = new RunFiles(setup, this.#evaluations);
+    const { schedule, warmupRatio, learningRate } = setup.options;
     // Only the constant schedule goes without the number of steps, and it does not look at it.
     const totalSteps = setup.totalSteps ?? 0;
+    const warmupSteps = setup.options.warmupSteps || Math.ceil(warmupRatio * totalSteps);
     const factor = learningRateSchedule({ schedule, warmupSteps, totalSteps });
     this.#learningRate = (step) => learningRate * factor(step);
   }
 
   /**
    * Puts the model on the GPU under the method and records the programs of a step. When that fails,
-   * what was made is freed, and the model is as one that was never used.
+   * what was made is freed, and the model is as one that was never used, or untouched where the data
+   * is at fault.
    *
    * @param abortable `signal` ends the work between weights, batches and programs; it does not
    * govern the run.
@@ -90,6 +98,22 @@ export class Trainer implements Disposable {
     return this.#step;
   }
 
+  /** The held-out losses of `evalData` until now, in the order of steps. */
+  get evaluations(): readonly HeldOutLoss[] {
+    return this.#evaluations.list;
+  }
+
+  /** The step with the lowest held-out loss; null if none was evaluated. */
+  get best(): HeldOutLoss | null {
+    return this.#evaluations.best;
+  }
+
+  /** Whether `earlyStoppingPatience` ended the run. */
+  get stoppedEarly(): boolean {
+    const { earlyStoppingPatience: patience } = this.options;
+    return patience > 0 && this.#evaluations.sinceBest >= patience;
+  }
+
   /** Counters of the data read so far. */
   get dataStatistics(): LoaderStatistics {
     return this.#setup.loader.statistics;
@@ -98,7 +122,8 @@ export class Trainer implements Disposable {
   /**
    * Trains to the end, giving the metrics of every step. They come in groups of `logEvery` steps,
    * since reading from the GPU costs as much as a small step. Leaving the loop pauses the run;
-   * calling `run` again continues.
+   * calling `run` again continues. With `evalData`, the model is evaluated before the first step and
+   * at the end as well, which the log and {@linkcode Trainer.evaluations} have.
    *
    * @param abortable `signal` ends the run after the step at work: the metrics of all steps are
    * given and logged and, with `saveEvery`, a checkpoint is written, then the signal's reason is
@@ -117,11 +142,14 @@ export class Trainer implements Disposable {
     }
     this.#running = true;
     this.#stopping = false;
-    const { logEvery, evalEvery, saveEvery } = this.options;
+    const { logEvery, evalEvery } = this.options;
+    const { schedule } = this.#files;
     const batches = this.#setup.loader.batches(this.#position ?? undefined);
-    this.#pending.startClock();
     let failure: { error: unknown } | null = null;
     try {
+      if (!this.#isDone && this.#evaluations.list.length === 0) await this.#evaluateHeldOut(signal);
+      this.#pending.startClock();
+      schedule.begin();
       while (!this.#isDone) {
         try {
           if (!await this.#nextStep(batches, signal)) break;
@@ -130,15 +158,15 @@ export class Trainer implements Disposable {
           break;
         }
         const due = (every: number) => every > 0 && this.#step % every === 0;
-        if (due(logEvery) || due(evalEvery) || due(saveEvery)) yield* this.#flush(due(evalEvery));
-        if (due(saveEvery)) {
-          await this.checkpoint();
-          this.#pending.startClock();
-        }
+        const saves = schedule.isDue(this.#step, this.#position!.epoch);
+        if (due(logEvery) || due(evalEvery) || saves) yield* this.#flush(due(evalEvery));
+        const isBest = due(evalEvery) && schedule.isOn && this.best?.step === this.#step;
+        if ((saves || isBest) && this.#claim.holds) await this.checkpoint();
       }
       yield* this.#flush(false);
-      if (saveEvery > 0 && this.#step % saveEvery !== 0 && this.#claim.holds) {
-        await this.checkpoint();
+      if (this.#claim.holds && this.#step > 0) {
+        if (failure === null && !this.#stopping) await this.#evaluateHeldOut(signal);
+        if (schedule.isOn && this.#files.savedStep !== this.#step) await this.checkpoint();
       }
       if (failure !== null) throw failure.error;
     } finally {
@@ -176,7 +204,7 @@ export class Trainer implements Disposable {
    * @throws {TrainingError} if the trainer has no longer the model.
    * @throws {DataError} for malformed rows, or if no row has a target.
    */
-  async evaluate(data: TrainerOptions["data"], { signal }: Abortable = {}): Promise<Evaluation> {
+  async evaluate(data: Dataset, { signal }: Abortable = {}): Promise<Evaluation> {
     this.#claim.expect();
     const { batchSize, sequenceLength, rows: { packing, trainOnPrompt, skipBadRows } } =
       this.options;
@@ -206,29 +234,56 @@ export class Trainer implements Disposable {
    */
   async checkpoint(): Promise<void> {
     this.#claim.expect();
-    const { source: { outputDir }, network } = this.#setup;
-    if (outputDir === undefined) {
-      throw new OptionError("Cannot save a checkpoint as there is no outputDir: give one");
-    }
-    await writeCheckpoint(outputDir, network, {
+    await this.#files.save({
       step: this.#step,
       tokens: this.#pending.tokens,
       position: this.#position,
-      method: network.method.name,
-      options: { ...this.options },
-    }, this.options.keepCheckpoints);
+    });
+    this.#pending.startClock();
+  }
+
+  /**
+   * Brings the model back to the step with the lowest held-out loss, from its checkpoint, to save or
+   * evaluate that; a later `run` goes on from there.
+   *
+   * @returns That step, also if the model is there already; null if none was evaluated.
+   * @throws {TrainingError} if the trainer is running, or has no longer the model.
+   * @throws {FileError} if the checkpoint is missing or damaged.
+   */
+  async restoreBest(): Promise<HeldOutLoss | null> {
+    this.#claim.expect();
+    if (this.#running) {
+      throw new TrainingError("Cannot go back while this trainer is running: wait for it to end");
+    }
+    const { best } = this;
+    if (best === null || best.step === this.#step) return best;
+    const { step, position, tokens } = await this.#files.restore(best.step);
+    this.#step = step;
+    this.#position = position;
+    this.#pending = new PendingSteps(tokens);
+    return best;
   }
 
   /** Ends the data worker and frees the programs. The model stays on the GPU as trained. */
   [Symbol.dispose](): void {
     this.#claim.end();
     this.#setup.loader.close();
-    this.#log?.[Symbol.dispose]();
+    this.#files[Symbol.dispose]();
     this.#setup.step[Symbol.dispose]();
   }
 
   get #isDone(): boolean {
-    return this.#stopping || (this.totalSteps !== null && this.#step >= this.totalSteps);
+    return this.#stopping || this.stoppedEarly ||
+      (this.totalSteps !== null && this.#step >= this.totalSteps);
+  }
+
+  /** Computes the held-out loss of this step, if it is not known, and logs it. */
+  async #evaluateHeldOut(signal?: AbortSignal): Promise<void> {
+    const { evalData } = this.#setup.source;
+    if (evalData === undefined || this.#evaluations.at(this.#step)) return;
+    const { loss } = await this.evaluate(evalData, { signal });
+    this.#evaluations.add({ step: this.#step, loss });
+    await this.#files.append([{ step: this.#step, evalLoss: loss }]);
   }
 
   /** Runs the next step; false at the end of the data. */
@@ -244,7 +299,7 @@ export class Trainer implements Disposable {
     signal?.throwIfAborted();
     if (group.length === 0 || this.#stopping) return false;
     this.#claim.expect();
-    await this.#openLog();
+    await this.#files.open(this.#step);
     const { step } = this.#setup;
     await step.begin({
       step: this.#step + 1,
@@ -260,14 +315,6 @@ export class Trainer implements Disposable {
     return true;
   }
 
-  /** Only when there is a first batch: bad data then leaves no folder that looks like a run. */
-  async #openLog(): Promise<void> {
-    const { outputDir, resumeFrom, overwrite } = this.#setup.source;
-    if (outputDir === undefined || this.#log) return;
-    if (overwrite && resumeFrom === undefined) await removeCheckpoints(outputDir);
-    this.#log = await TrainingLog.open(outputDir, this.#step);
-  }
-
   /** Reads the metrics of the steps since the last read-back and logs them. */
   async *#flush(evaluating: boolean): AsyncGenerator<TrainingMetrics, void, void> {
     if (this.#pending.isEmpty) return;
@@ -276,8 +323,9 @@ export class Trainer implements Disposable {
     const bad = findBadStep(measured);
     const good = bad ? entries.filter(({ step }) => step < bad.step) : entries;
     const last = good.at(-1);
+    this.#divergence.look(good, this.#setup.source.onNotice ?? console.warn);
     if (last && !bad) await this.#addFindings(last, evaluating);
-    await this.#log?.append(good);
+    await this.#files.append(good);
     yield* good;
     if (bad) throw notFinite(bad);
     this.#pending.startClock();
@@ -287,7 +335,9 @@ export class Trainer implements Disposable {
   async #addFindings(metrics: TrainingMetrics, evaluating: boolean): Promise<void> {
     const { source, network } = this.#setup;
     if (evaluating && this.#claim.holds) {
-      metrics.evalLoss = (await this.evaluate(source.evalData!)).loss;
+      const { loss } = await this.evaluate(source.evalData!);
+      metrics.evalLoss = loss;
+      this.#evaluations.add({ step: metrics.step, loss });
     }
     const warnings = dataWarnings(this.dataStatistics);
     if (warnings.length > 0) metrics.warnings = warnings;

@@ -4,7 +4,9 @@
  * @module
  */
 
+import type { Dataset } from "../data/dataset.ts";
 import { openLoader } from "../data/open_loader.ts";
+import { lookAtData } from "../data/preview.ts";
 import type { Loader } from "../data/types.ts";
 import type { ResolvedOptions, TrainerOptions } from "./options.ts";
 
@@ -17,12 +19,36 @@ export function openTrainingLoader(
     ...rows,
     batchSize,
     sequenceLength,
-    epochs,
+    epochs: epochs === undefined ? undefined : Math.ceil(epochs),
     seed,
     dataset: data,
     tokenizerFolder: model.folder,
     vocabSize: model.config.vocabSize,
   });
+}
+
+/**
+ * Looks at the first rows to train on, and at those held out, before anything is made of the model.
+ *
+ * @param onNotice Is told what is dropped, cut or not used of them.
+ * @param signal Ends it: its reason is thrown.
+ * @throws {DataError} for malformed rows, unless they are skipped, or data without a target.
+ */
+export async function announceData(
+  { model, data, evalData }: Pick<TrainerOptions, "model" | "data" | "evalData">,
+  { sequenceLength, rows }: ResolvedOptions,
+  onNotice: (notice: string) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { vocabSize } = model.config;
+  const options = { ...rows, batchSize: 1, sequenceLength, vocabSize };
+  const look = (rows: Dataset, purpose: "train" | "evaluate") =>
+    lookAtData(rows, model.tokenizer, options, { purpose, signal });
+  for (const warning of await look(data, "train")) onNotice(`of the data ${warning}`);
+  if (evalData === undefined) return;
+  for (const warning of await look(evalData, "evaluate")) {
+    onNotice(`of the held-out data ${warning}`);
+  }
 }
 
 /**
@@ -43,13 +69,23 @@ export async function countSteps(
   onNotice: (notice: string) => void,
   signal?: AbortSignal,
 ): Promise<number | null> {
-  const { steps, schedule, epochs = 1 } = options;
-  if (steps !== undefined) return steps;
-  if (schedule === "constant") return null;
+  const { steps, schedule, epochs, warmupRatio } = options;
+  const whole = Math.ceil(epochs ?? 1);
+  const part = epochs === undefined ? 1 : epochs / whole;
+  // Given steps alone end the run; parts of an epoch do if they come first.
+  if (steps !== undefined && part === 1) return steps;
+  const reason = schedule !== "constant"
+    ? `the schedule ${schedule}`
+    : warmupRatio > 0
+    ? "a warm-up by share"
+    : part < 1
+    ? "a part of an epoch"
+    : null;
+  if (reason === null) return null;
   onNotice(
-    `the schedule ${schedule} must know the number of steps, so the data is tokenised ` +
-      `${epochs === 1 ? "once" : `${epochs} times`} to count them before training begins; give ` +
-      "steps to begin at once",
+    `${reason} must know the number of steps, so the data is tokenised ` +
+      `${whole === 1 ? "once" : `${whole} times`} to count them before training begins; give ` +
+      `${steps === undefined ? "steps" : "whole epochs"} to begin at once`,
   );
   const begun = performance.now();
   const loader = await openTrainingLoader(source, options);
@@ -59,7 +95,8 @@ export async function countSteps(
       signal?.throwIfAborted();
       batches++;
     }
-    const count = Math.ceil(batches / options.gradAccumSteps);
+    const all = Math.ceil(part * batches / options.gradAccumSteps);
+    const count = Math.min(all, steps ?? Infinity);
     const seconds = ((performance.now() - begun) / 1000).toFixed(1);
     onNotice(`counted ${count} steps in ${seconds} s`);
     return count;

@@ -31,11 +31,11 @@ async function editConfig(folder: string, changes: Record<string, unknown>): Pro
 const CASES: Record<string, BadInput> = {
   "a model folder that is not there": {
     flags: "--model nowhere",
-    message: 'Cannot read "nowhere/config.json": there is no such file or folder',
+    message: 'Cannot find the model "nowhere": there is no such folder',
   },
   "an architecture that is not supported": {
     spoil: (folder) => editConfig(folder, { hidden_act: "gelu" }),
-    message: 'must be silu: found "gelu"',
+    message: `found "gelu"; choose a model whose feed-forward network has one of these gates`,
   },
   "weights of another shape": {
     spoil: (folder) => editConfig(folder, { intermediate_size: 48 }),
@@ -96,10 +96,10 @@ const CASES: Record<string, BadInput> = {
   },
   "an adapter that is not there": {
     flags: "--method lora --adapter nowhere",
-    message: 'Cannot read "nowhere/adapter_config.json"',
+    message: 'Cannot find the adapter "nowhere": there is no such folder',
   },
   "an adapter and a rank": {
-    flags: "--method lora --adapter nowhere --rank 3",
+    flags: "--method lora --adapter . --rank 3",
     message: "Cannot use --rank with --adapter as the adapter has its own",
   },
   "two sets of held-out rows": {
@@ -174,7 +174,7 @@ Deno.test("eval and generate with bad input end with a sentence", () =>
       [`generate --model ${folder} --prompt a --max-new-tokens 0`, "Cannot use maxNewTokens 0"],
       [`generate --model ${folder} --prompt a --temperature -1`, "temperature -1"],
       [`inspect ${folder} --batch-size 0`, "Cannot use batchSize 0"],
-      ["inspect nowhere", 'Cannot read "nowhere/config.json"'],
+      ["inspect nowhere", 'Cannot find the model "nowhere": there is no such folder'],
     ];
     for (const [line, message] of cases) {
       const { code, out, err } = await runCommand(line);

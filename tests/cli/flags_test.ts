@@ -255,7 +255,7 @@ Deno.test("command lines that cannot be understood end with code 2 and a sentenc
     ["train", "error: --model is missing: give it\n"],
     ["train --model x", "error: --data is missing: give it\n"],
     ["train here", 'error: "here" belongs to no flag: see train --help\n'],
-    ["inspect", "error: Cannot inspect without DIR: see inspect --help\n"],
+    ["inspect", "error: Cannot inspect without MODEL: see inspect --help\n"],
     ["inspect a b", 'error: "b" belongs to no flag: see inspect --help\n'],
     ["generate --model x", "error: --prompt is missing: give it\n"],
   ];

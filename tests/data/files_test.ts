@@ -229,8 +229,10 @@ Deno.test("row objects come from arrays, generators, async generators and functi
 Deno.test("file: URLs are read; other sources and options are refused", async () => {
   await withFile("a b.jsonl", '{"text":"a"}', async (path) => {
     assertEquals((await rawRows(Dataset.from(new URL(`file://${path}`)))).length, 1);
+    assertEquals((await rawRows(Dataset.from(`file://${path}`))).length, 1);
   });
   assertThrows(() => Dataset.from(new URL("https://example.com/a.jsonl")), OptionError, "download");
+  assertThrows(() => Dataset.from("https://example.com/a.jsonl"), OptionError, "Dataset.open");
   assertThrows(() => Dataset.from(3 as never), OptionError, "type number");
   assertThrows(() => Dataset.from("a.txt", { separator: "" }), OptionError, "empty string");
   assertThrows(() => Dataset.from("a", { columns: { promt: "q" } }), OptionError, '"promt"');

@@ -2,7 +2,8 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { ChatTemplate } from "../../src/io/chat_template.ts";
 import { alpacaPrompt } from "../../src/data/alpaca.ts";
 import { fit } from "../../src/data/truncate.ts";
-import { parseColumnMap, recognise } from "../../src/data/row_format.ts";
+import { parseColumnMap } from "../../src/data/column_map.ts";
+import { recognise } from "../../src/data/row_format.ts";
 import { emptyStatistics } from "../../src/data/statistics.ts";
 import { tokenize } from "../../src/data/tokenize.ts";
 import type { Example } from "../../src/data/types.ts";
@@ -49,7 +50,7 @@ Deno.test("rows are recognised by their keys", () => {
   }
   assertEquals(of({ messages: [{ role: "user", content: "q", name: "n" }] }), {
     kind: "chat",
-    messages: [{ role: "user", content: "q" }],
+    messages: [{ role: "user", content: "q", name: "n" }],
   });
   assertEquals(of({ input_ids: [1, 2] }), { kind: "ids", inputIds: [1, 2], labels: undefined });
   assertEquals(of({ input_ids: [1, 2], labels: [-100, 2] }), {
@@ -100,7 +101,7 @@ Deno.test("rows that mean nothing are refused with what was found and wanted", (
   assertStringIncludes(message({ text: 5 }), '"text" is the number 5; give a string');
   assertStringIncludes(message({ prompt: "p", completion: null }), '"completion" is null');
   assertStringIncludes(message({ messages: [] }), "an empty array");
-  assertStringIncludes(message({ messages: [{ role: "tool", content: "x" }] }), "the string tool");
+  assertStringIncludes(message({ messages: [{ role: "tols", content: "x" }] }), "the string tols");
   assertStringIncludes(message({ messages: [{ role: "user", content: [] }] }), "of message 0");
   assertStringIncludes(message({ messages: [null] }), "the role of message 0 is undefined");
   assertStringIncludes(

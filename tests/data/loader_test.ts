@@ -46,13 +46,16 @@ Deno.test("a packed batch, element by element", async () => {
     rows: 3,
     badRows: 0,
     firstBadRow: null,
+    firstBadPlace: null,
     documents: 3,
     tokens: 12,
     targets: 8,
     truncatedPrompts: 0,
     truncatedCompletions: 0,
+    cutTargets: 0,
     splitTexts: 0,
     allMasked: 0,
+    unusedColumns: {},
   });
 });
 

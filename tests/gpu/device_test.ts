@@ -21,21 +21,53 @@ Deno.test("buffers are counted, freed once, and a copy of a view frees nothing t
   device.check();
 });
 
-Deno.test("an allocation beyond the limits names the buffer and the remedy", async () => {
+Deno.test("an allocation beyond the limits names the buffer and what makes it smaller", async () => {
   using device = await requestDevice();
-  const limit = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
+  const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+  assertEquals(device.bindingLimit, Math.min(maxBufferSize, maxStorageBufferBindingSize));
   assertThrows(
-    () => device.allocate(2 * limit, "logits"),
+    () => device.allocate(2 * device.bindingLimit, "logits"),
     DeviceError,
-    `Cannot allocate "logits" as it takes`,
+    `this GPU binds at most ${device.bindingLimit}: reduce batchSize or sequenceLength by a factor of 2`,
   );
-  assertThrows(
-    () => device.allocate(2 * limit, "logits"),
-    DeviceError,
-    `this GPU binds at most ${limit}: reduce batchSize or sequenceLength by a factor of`,
-  );
-  assertEquals(device.allocatedBytes, 0);
+  device.bindingLimit = 1024;
+  const found = 'Cannot allocate "it" as it takes 2064 bytes and this GPU binds at most 1024: ';
+  const remedies = {
+    step: "reduce batchSize or sequenceLength by a factor of 3, or take a smaller model",
+    text: "shorten prompt and maxNewTokens together by a factor of 3",
+    model: "take a smaller model, or a GPU that binds more",
+    "f32 model": "take a smaller model, or a GPU that binds more",
+    trained: "take a smaller model, or a GPU that binds more",
+  } as const;
+  for (const [growsWith, remedy] of Object.entries(remedies)) {
+    const allocate = () => device.vector(513, "f32", "it", growsWith as keyof typeof remedies);
+    assertThrows(allocate, DeviceError, found + remedy);
+  }
+  const halved = {
+    "f32 model": "store the weights in f16 (base f16), or take a smaller model",
+    trained: "train an adapter over weights in f16 (lora with base f16), or take a smaller model",
+  } as const;
+  for (const [growsWith, remedy] of Object.entries(halved)) {
+    const allocate = () => device.vector(512, "f32", "it", growsWith as keyof typeof halved);
+    assertThrows(allocate, DeviceError, remedy);
+  }
+  device.allocate(1024, "as much as fits");
+  assertEquals(device.allocatedBytes, 1024);
   await device.finish();
+});
+
+Deno.test("memory of a program that is too large names what its largest part grows with", async () => {
+  using device = await requestDevice();
+  device.bindingLimit = 1024;
+  using program = new Program(device);
+  program.scratch(1, 16, "operand", "f32", "step");
+  program.scratch(1, 512, "operand", "f32", "model");
+  program.scratch(1, 128, "operand", "f32", "step");
+  await assertRejects(
+    () => program.prepare(),
+    DeviceError,
+    'Cannot allocate "operand" as it takes 2048 bytes and this GPU binds at most 1024: take a smaller model, or',
+  );
 });
 
 Deno.test("bytes go up and come back, at offsets, without the pitch, and none at all", async () => {

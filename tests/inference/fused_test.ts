@@ -1,4 +1,4 @@
-/** Models whose q, k and v, and gate and up, are one weight each, and those that rotate other planes than LLaMA's. */
+/** Models whose q, k and v, and gate and up, are one weight each. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { join } from "node:path";
@@ -17,15 +17,10 @@ import {
 } from "../../mod.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { type PeftAdapter, writePeftAdapter } from "../../src/io/peft.ts";
-import { lossAndGradients } from "../../src/inference/sequence_loss.ts";
-import type { RopePlan } from "../../src/model/plan.ts";
 import { relativeError } from "../oracle/compare.ts";
-import { shiftLabels } from "../oracle/loss.ts";
-import { ReferenceModel } from "../oracle/model.ts";
-import { packDocuments } from "../oracle/token_stream.ts";
 import { device } from "../support/device.ts";
 import { splitFused, writeFusedModel, writeTwins } from "../support/fused_model.ts";
-import { readTensors, TOLERANCE } from "../support/golden.ts";
+import { readTensors } from "../support/golden.ts";
 import { withFolder } from "../support/io.ts";
 import { randomValues } from "../support/random.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
@@ -59,49 +54,6 @@ Deno.test("a fused model computes bit by bit what the same weights do one by one
     ];
     assertEquals(got.loss, expected.loss);
     assertEquals(splitFused(got.gradients), expected.gradients);
-  }));
-
-Deno.test("planes of neighbours and of a part of a head give the oracle's loss and gradients", () =>
-  withFolder(async (folder) => {
-    await writeTwins(folder);
-    for (const name of ["fused", "plain"]) {
-      using model = await Model.load(join(folder, name), { device });
-      const parameters = await readTensors(join(folder, name, "model.safetensors"));
-      const { plan } = model.config;
-      const losses = new Set<number>();
-      for (const rotatedDims of [2, 4, 6, 8, 10]) {
-        for (const interleaved of [false, true]) {
-          const layers = plan.layers.map((layer) => {
-            const rope: RopePlan = { ...layer.attention.rope!, rotatedDims, interleaved };
-            return { ...layer, attention: { ...layer.attention, rope } };
-          });
-          const config = { ...model.config, plan: { ...plan, layers } };
-          const { device, tokenizer } = model;
-          const source = () => model.source();
-          const loaded = {
-            config,
-            device,
-            tokenizer,
-            source,
-            network: () => model.network(),
-            tokenLosses: () => Promise.reject(),
-          };
-          const got = await lossAndGradients(loaded, sequence);
-          const tokens = packDocuments([ids]);
-          const want = new ReferenceModel(config, parameters)
-            .lossAndGradients(tokens, shiftLabels(ids, tokens.documentStart));
-          const what = `${name} ${rotatedDims} ${interleaved}`;
-          assert(Math.abs(got.loss - want.loss) <= TOLERANCE.loss, what);
-          for (const [parameter, gradient] of want.gradients) {
-            const error = relativeError(got.gradients.get(parameter)!, gradient);
-            assert(error <= TOLERANCE.gradient, `${what}: ${parameter} is off by ${error}`);
-          }
-          losses.add(want.loss);
-        }
-      }
-      // Two components are one plane, in either way.
-      assertEquals(losses.size, 9);
-    }
   }));
 
 Deno.test("what was loaded is saved as it was, in every order of rows", () =>

@@ -12,6 +12,7 @@ import { device, expectAllFreed } from "../support/device.ts";
 import { golden, TOLERANCE } from "../support/golden.ts";
 import { shared, sharedTest, withFolder } from "../support/io.ts";
 import { randomGenerator } from "../support/random.ts";
+import { writeDeltaNetModel } from "../support/delta_net_model.ts";
 import { type TinyModelOptions, writeTinyModel } from "../support/tiny_model.ts";
 
 const PROMPT = [1, 40, 7, 263, 100, 12];
@@ -52,6 +53,20 @@ Deno.test("the cache changes no greedy token, for prompts of any length", () =>
       const want = await recompute(model, prompt, 22);
       assert(new Set(want).size > 3, `the model only says ${want}`);
       assertEquals(await collect(model, prompt, greedy(22)), want, `a prompt of ${length}`);
+    }
+  }));
+
+Deno.test("states of delta nets change no greedy token, for prompts of any length, and texts do not share them", () =>
+  withFolder(async (folder) => {
+    await writeDeltaNetModel(folder);
+    await using _ = expectAllFreed();
+    using model = await Model.load(folder, { device });
+    for (const length of [1, 2, 3, 4, PROMPT.length]) {
+      const prompt = PROMPT.slice(0, length);
+      const want = await recompute(model, prompt, 12);
+      assert(new Set(want).size > 3, `the model only says ${want}`);
+      const both = await Promise.all([0, 1].map(() => collect(model, prompt, greedy(12))));
+      assertEquals(both, [want, want], `a prompt of ${length}`);
     }
   }));
 
@@ -254,7 +269,7 @@ async function train(
   const { device, parameters } = network;
   const ids = [3, 9, 27, 81, 243, 12, 36, 108, 5, 15];
   writeTokens(device, network.tokens, sequenceArrays(ids, ids));
-  const gradients = parameters.gradients;
+  const [gradients] = parameters.gradients;
   device.write(gradients, new Float32Array(gradients.length));
   state.begin({ step, learningRate: 0, targetCount: 9 });
   program.run();

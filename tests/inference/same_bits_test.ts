@@ -63,7 +63,7 @@ function withNetwork(
     const network = await model.adapt(method, { random: randomGenerator(1), gradients: true });
     if (method.name !== "falqon" && network.parameters.list.length > 0) { // its adapters are written into W
       const random = randomGenerator(2);
-      const values = network.parameters.values!;
+      const values = network.parameters.segments[0].values!;
       const noise = Float32Array.from({ length: values.length }, () => 0.2 * (random() - 0.5));
       device.write(values, noise);
       await network.layers.refresh?.();

@@ -38,6 +38,25 @@ Deno.test("an adapter that is written is read back, under PEFT's names", () =>
     assertEquals([config.peft_type, config.task_type, config.r], ["LORA", "CAUSAL_LM", 2]);
   }));
 
+Deno.test("adapters of a text model inside a model of images are for that alone, and read under older names", () =>
+  withFolder(async (folder) => {
+    const { config, tensors } = adapter();
+    const under = (start: string): PeftAdapter => ({
+      config,
+      tensors: new Map([...tensors].map(([name, it]) => [name.replace("model.", start), it])),
+    });
+    await writePeftAdapter(folder, under("model.language_model."), { baseModel: "x" });
+    const written = JSON.parse(await Deno.readTextFile(`${folder}/adapter_config.json`));
+    const targets = new RegExp(`^(${written.target_modules})$`);
+    assert(targets.test("model.language_model.layers.11.self_attn.q_proj"));
+    assert(!targets.test("model.language_model.layers.11.self_attn.k_proj"));
+    assert(!targets.test("model.vision_tower.layers.11.self_attn.q_proj"));
+    assertEquals(await readPeftAdapter(folder), under("model.language_model."));
+
+    await writePeftAdapter(folder, under("language_model.model."), { baseModel: "x" });
+    assertEquals(await readPeftAdapter(folder), under("model.language_model."));
+  }));
+
 Deno.test("adapters that are no plain LoRA are refused", () =>
   withFolder(async (folder) => {
     await writePeftAdapter(folder, adapter(), { baseModel: "x" });

@@ -137,6 +137,26 @@ Deno.test("a folder whose tokenizer cannot be used is refused", async () => {
   await assertRejects(() => Tokenizer.load("/nowhere"), FileError, 'Cannot find "/nowhere/tok');
 });
 
+Deno.test("what a tokenizer of whole words does not know is its unknown token, or refused", async () => {
+  const json = (unknown: object) => ({
+    version: "1.0",
+    added_tokens: [],
+    pre_tokenizer: { type: "WhitespaceSplit" },
+    normalizer: null,
+    post_processor: null,
+    decoder: null,
+    model: { type: "WordLevel", vocab: { one: 0, two: 1, "[UNK]": 2 }, ...unknown },
+  });
+  await withTokenizer({ "tokenizer.json": json({ unk_token: "[UNK]" }) }, async (folder) => {
+    assertEquals((await Tokenizer.load(folder)).encode("one three two"), [0, 2, 1]);
+  });
+  await withTokenizer({ "tokenizer.json": json({}) }, async (folder) => {
+    const tokenizer = await Tokenizer.load(folder);
+    assertEquals(tokenizer.encode("two one"), [1, 0]);
+    assertThrows(() => tokenizer.encode("one three"), DataError, 'Cannot tokenise "one three"');
+  });
+});
+
 Deno.test("a stream gives the text piece by piece, whole characters only", () =>
   withTokenizer({}, async (folder) => {
     const tokenizer = await Tokenizer.load(folder);

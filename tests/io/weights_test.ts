@@ -45,10 +45,15 @@ Deno.test("a tensor can be read under another name", () =>
     using weights = await Weights.open(folder);
     weights.alias("embedding", "head");
     assert(weights.has("embedding") && weights.has("head"));
-    assertEquals([...weights.names()], ["head"]);
+    assertEquals([...weights.names()], ["head", "embedding"]);
     assertEquals(weights.info("embedding").shape, [3]);
     assertEquals(await weights.read("embedding"), Uint8Array.of(7, 8, 9));
     assertEquals(await weights.readRange("embedding", 1, 1), Uint8Array.of(8));
+
+    weights.rename((name) => `model.${name}`);
+    assertEquals([...weights.names()], ["model.head", "model.embedding"]);
+    assert(!weights.has("head"));
+    assertEquals(await weights.read("model.embedding"), Uint8Array.of(7, 8, 9));
   }));
 
 Deno.test("an index that does not match its shards is refused", () =>

@@ -23,6 +23,16 @@ import {
   qkNormBackward,
   qkNormWeightGradient,
 } from "../../src/kernels/attention/qk_norm_backward.ts";
+import { outputGate, outputGateBackward } from "../../src/kernels/attention/output_gate.ts";
+import { deltaConv, deltaConvBackward, moveConvHistory } from "../../src/kernels/delta_net/conv.ts";
+import { gatedNorm, gatedNormBackward } from "../../src/kernels/delta_net/gated_norm.ts";
+import {
+  deltaGates,
+  deltaGatesBackward,
+  normQueriesAndKeys,
+  normQueriesAndKeysBackward,
+} from "../../src/kernels/delta_net/inputs.ts";
+import { deltaRule, deltaRuleBackward } from "../../src/kernels/delta_net/rule.ts";
 import { addColumnSums } from "../../src/kernels/rows/column_sums.ts";
 import { copyColumns } from "../../src/kernels/rows/columns.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
@@ -162,6 +172,50 @@ function recordQkNorms(device: Device): void {
   qkNormBackward(program, { ...weights, ...columns(make(type)), rstd, dQkv });
 }
 
+/** Records a delta net, which the tiny model has none of: its parameters are trained. */
+function recordDeltaNet(device: Device): void {
+  const heads = { keyHeads: 2, keyDim: 128, valueHeads: 4, valueDim: 128 };
+  const matrix = (cols: number) => device.matrix(5, cols, "f32", "operand");
+  const vector = (length: number) => device.vector(length, "f32", "weights");
+  const row = device.matrix(1, 4, "f32", "gradient");
+  const documents = device.allocate(40, "documents");
+  const columns = { k: 256, v: 512, z: 1024, b: 1536, a: 1552 };
+  const [merged, qkv, gates, values, rstd] = [1568, 1024, 8, 512, 4].map(matrix);
+  const conv = { heads, width: 4, merged, columns, weight: vector(4096) };
+  const ofGates = { heads: 4, merged, columns, aLog: vector(4), dtBias: vector(4), gates };
+  const rule = { heads, qkv, gates };
+  const norm = { heads: 4, input: values, merged, zColumn: 1024, weight: vector(128), eps: 1e-6 };
+  const program = new Program(device);
+  deltaConv(program, { ...conv, before: { documents }, output: qkv });
+  moveConvHistory(program, { ...conv, history: device.matrix(3, 1024, "f32", "history") });
+  deltaConvBackward(program, {
+    ...conv,
+    documents,
+    d: qkv,
+    dMerged: merged,
+    dWeight: vector(4096),
+  });
+  normQueriesAndKeys(program, { heads, qkv, rstd });
+  normQueriesAndKeysBackward(program, { heads, qkv, rstd, dQkv: qkv });
+  deltaGates(program, ofGates);
+  const parameters = { dALog: row, dDtBias: row };
+  deltaGatesBackward(program, { ...ofGates, dGates: gates, dMerged: merged, parameters });
+  deltaRule(program, { ...rule, from: { documents }, output: values });
+  deltaRuleBackward(program, { ...rule, documents, dOutput: values, dQkv: qkv, dGates: gates });
+  gatedNorm(program, { ...norm, output: values });
+  const gradients = { dOutput: values, dInput: values, dMerged: merged, dWeight: vector(128) };
+  gatedNormBackward(program, { ...norm, ...gradients });
+}
+
+/** Records the gate of attention's output, which the tiny model has none of. */
+function recordOutputGate(device: Device): void {
+  const [attended, merged] = [16, 48].map((cols) => device.matrix(5, cols, "f32", "operand"));
+  const z = columnsOf(merged, 16, 16);
+  const program = new Program(device);
+  outputGate(program, { attended, z, output: attended });
+  outputGateBackward(program, { attended, z, d: attended, dZ: z });
+}
+
 /** The text of each kernel's first variant on a GPU, by the name of the kernel. */
 async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Map<string, string>> {
   const asked = await kernelsOf(async () => {
@@ -178,6 +232,8 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     recordColumns(device);
     recordWideHeads(device);
     recordQkNorms(device);
+    recordDeltaNet(device);
+    recordOutputGate(device);
   });
   return new Map([...asked].map(([name, [first]]) => [name, first.code]));
 }

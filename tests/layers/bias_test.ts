@@ -43,7 +43,7 @@ const source: WeightSource = {
 /** The biases of a layer, filled. */
 async function loaded(from: WeightSource) {
   const bias = makeBias(
-    { dense: (...shape) => new FrozenDense(device, "f16").make(...shape) },
+    { dense: (...shape) => new FrozenDense(device, "f16").row(...shape) },
     spec,
   );
   await loadBias(device, { spec, bias }, from);

@@ -3,7 +3,8 @@ import { toMerged } from "../../src/layers/row_order.ts";
 import { blockSpecs, qkvColumns } from "../../src/model/block_specs.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
 import { headOrder } from "../../src/model/head_order.ts";
-import type { AttentionPlan, LayerPlan, TensorMap } from "../../src/model/plan.ts";
+import type { AttentionPlan, LayerPlan } from "../../src/model/plan.ts";
+import type { TensorMap } from "../../src/model/tensor_map.ts";
 import { applyRope } from "../oracle/rope.ts";
 import { randomValues } from "../support/random.ts";
 
@@ -25,7 +26,7 @@ function withTensors(tensors: Partial<TensorMap>): LayerPlan {
 }
 
 function withRope(rotatedDims: number, interleaved: boolean): AttentionPlan {
-  const { attention } = layer;
+  const attention = layer.attention!;
   return { ...attention, rope: { ...attention.rope!, rotatedDims, interleaved } };
 }
 
@@ -68,7 +69,7 @@ Deno.test("weights that are stored as one are one part, and lie where they do ot
   assertEquals(rest, { module: "a.qkv_proj", kind: "qkv_proj", rows: 76, start: 0 });
   assertEquals([...order!], [...range(0, 36), ...range(48, 12), ...range(64, 12)]);
   assertEquals(
-    qkvColumns(layer.attention),
+    qkvColumns(layer.attention!),
     plain.qkv.parts.map(({ start, rows }) => ({ start, rows })),
   );
   const [gateUp] = fused.gateUp.parts;

@@ -6,7 +6,9 @@ import { rowsOf } from "../../src/gpu/buffers.ts";
 import { submitOnce } from "../../src/gpu/submit_once.ts";
 import { dequantize } from "../../src/kernels/rows/quantize.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
-import { readDense, weightName } from "../../src/layers/load.ts";
+import { weightName } from "../../src/layers/load.ts";
+import { isTrained } from "../../src/layers/dense_table.ts";
+import { readNamed } from "../../src/layers/named_dense.ts";
 import type { AdaptedLayers, Linear } from "../../src/layers/method.ts";
 import type { FalqonLinear } from "../../src/methods/falqon/linear.ts";
 import { CachedText } from "../../src/model/cached_text.ts";
@@ -174,10 +176,8 @@ async function run(network: Network, checkpointing = false) {
     optimizer: null,
     checkpointing,
   });
-  device.write(
-    network.parameters.gradients,
-    new Float32Array(network.parameters.gradients.size / 4),
-  );
+  const [flat] = network.parameters.gradients;
+  device.write(flat, new Float32Array(flat.size / 4));
   await step.begin({
     step: 1,
     learningRate: 0,
@@ -212,8 +212,8 @@ Deno.test("losses and gradients of every kind of block are the oracle's, kept or
     const off = Math.abs(mean(losses, want.count) - want.loss);
     assert(off < 2e-6, `${kind}: the loss is off by ${off}`);
     const got = new Map<string, Float32Array>();
-    for (const [name, { gradient }] of network.dense) {
-      if (gradient) got.set(name, await readDense(device, gradient()));
+    for (const [name, dense] of network.dense) {
+      if (isTrained(dense)) got.set(name, await readNamed(device, dense, "gradient"));
     }
     for (const linear of network.linears()) {
       for (const [i, part] of linear.spec.parts.entries()) {

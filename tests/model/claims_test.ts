@@ -122,7 +122,7 @@ Deno.test("the same fields pass with the values that leave LLaMA's graph as it i
     { no_rope_layers: [], use_rope: true, rope_interleaved: false, rotary_pct: 1 },
     { position_embedding_type: "rope", alibi: false },
     { qkv_bias: false, use_bias: false, no_bias: true, use_qk_norm: false, qk_layernorm: null },
-    { norm_type: "rms_norm", layer_norm_eps: 1e-5 },
+    { norm_type: "rms_norm", normalization_function: "rmsnorm", layer_norm_eps: 1e-5 },
     { use_parallel_residual: false, num_local_experts: 0, num_experts_per_tok: 0 },
     { num_experts: null, moe_intermediate_size: null, num_key_value_heads: null },
     { is_encoder_decoder: false, cross_attention_hidden_size: null, add_cross_attention: false },

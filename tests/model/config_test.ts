@@ -25,7 +25,7 @@ const parse = (more: object = {}) => parseModelConfig({ ...llama, ...more }, '"c
 
 Deno.test("a plain LLaMA config takes the defaults of transformers", () => {
   const { plan, ...view } = parse();
-  assertEquals([plan.layers.length, plan.layers[1].attention.scale], [2, 1 / Math.sqrt(8)]);
+  assertEquals([plan.layers.length, plan.layers[1].attention!.scale], [2, 1 / Math.sqrt(8)]);
   assertEquals(view, {
     modelType: "llama",
     architectures: [],
@@ -99,7 +99,7 @@ Deno.test("a Mistral config is the same graph when its window is off", () => {
   assertEquals(parseModelConfig({ ...absent, head_dim: 8 }, "").numKeyValueHeads, 8);
   const windows = (change: object) =>
     parse({ model_type: "mistral", ...change }).plan.layers.map(({ attention }) =>
-      attention.window
+      attention!.window
     );
   assertEquals(windows({}), [4096, 4096]); // as absent in the first ones
   assertEquals(windows({ sliding_window: 27 }), [27, 27]);

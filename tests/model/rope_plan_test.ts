@@ -3,7 +3,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
 import { StepState } from "../../src/gpu/step_state.ts";
 import { Model } from "../../src/inference/model.ts";
-import type { LayerPlan } from "../../src/model/plan.ts";
+import { attentionOf } from "../../src/model/plan.ts";
 import { full } from "../../src/methods/full.ts";
 import { CachedText } from "../../src/model/cached_text.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
@@ -156,7 +156,7 @@ async function learn(network: Network, arrays: TokenArrays) {
   const rows = arrays.inputIds.length;
   network.reserve({ tokens: rows, training: true, checkpointing: rows % 2 === 0 });
   writeTokens(device, network.tokens, arrays);
-  const { gradients } = network.parameters;
+  const [gradients] = network.parameters.gradients;
   device.write(gradients, new Float32Array(gradients.length));
   using state = new StepState(device, { beta1: 0, beta2: 0 });
   state.begin({ step: 1, learningRate: 0, targetCount: 1 });
@@ -214,7 +214,7 @@ Deno.test("a factor of whole heads is one of scores; one of parts is of their pl
     num_attention_heads: 4,
     rope_scaling: { rope_type: "yarn", factor: 4, original_max_position_embeddings: 32 },
   }, "this test");
-  const [{ attention }]: readonly LayerPlan[] = plan.layers;
+  const attention = attentionOf(plan)!;
   const buffers = new RopeBuffers(openDryGpu());
   const usual = 0.1 * Math.log(4) + 1;
   assertAlmostEquals(scoreScale(attention), 0.25 * usual ** 2, 1e-15);

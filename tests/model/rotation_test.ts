@@ -78,7 +78,7 @@ async function gradientsOf(
   const ids = Array.from({ length: ROWS }, (_, t) => 3 + t * 17 % 250);
   await step.begin({ step: 1, learningRate: 0, targetCount: ROWS - 1 });
   step.accumulate(sequenceArrays(ids, ids));
-  return new Float32Array(await device.read(network.parameters.gradients));
+  return new Float32Array(await device.read(network.parameters.gradients[0]));
 }
 
 /** Runs a test with a model whose layers have blocks of several sizes. */

@@ -10,6 +10,7 @@ import {
   planTensorShapes,
   type RopePlan,
 } from "../../src/model/plan.ts";
+import type { DeltaNetPlan } from "../../src/model/delta_net_plan.ts";
 import { expectSupported } from "../../src/model/support.ts";
 
 const { plan } = parseModelConfig({
@@ -29,11 +30,11 @@ function withLayer(change: (layer: LayerPlan) => Partial<LayerPlan>): ModelPlan 
 }
 
 function withAttention(change: Partial<AttentionPlan>): ModelPlan {
-  return withLayer(({ attention }) => ({ attention: { ...attention, ...change } }));
+  return withLayer(({ attention }) => ({ attention: { ...attention!, ...change } }));
 }
 
 function withRope(change: Partial<RopePlan>): ModelPlan {
-  return withAttention({ rope: { ...plan.layers[2].attention.rope!, ...change } });
+  return withAttention({ rope: { ...plan.layers[2].attention!.rope!, ...change } });
 }
 
 function longrope(originalMaxPositionEmbeddings: number): RopePlan["scaling"] {
@@ -44,6 +45,27 @@ function longrope(originalMaxPositionEmbeddings: number): RopePlan["scaling"] {
 
 function withNorms(change: Partial<Record<keyof LayerPlan["norms"], NormPlan | null>>): ModelPlan {
   return withLayer(({ norms }) => ({ norms: { ...norms, ...change } }));
+}
+
+/** The plan with delta nets in place of attention in the last layers. */
+function withDeltaNets(...changes: Partial<DeltaNetPlan>[]): ModelPlan {
+  const tensors = { conv: "conv", dtBias: "dt", aLog: "a", norm: "norm" };
+  const sizes = {
+    keyHeads: 1,
+    keyDim: 8,
+    valueHeads: 2,
+    valueDim: 8,
+    convWidth: 4,
+    eps: 1,
+    tensors,
+  };
+  const [first, ...others] = plan.layers;
+  const layers = changes.map((change, i): LayerPlan => ({
+    ...others[i],
+    attention: null,
+    deltaNet: { ...sizes, ...change },
+  }));
+  return { ...plan, layers: [first, ...layers] };
 }
 
 Deno.test("a plan that asks for what no kernel computes is refused, whichever family made it", () => {
@@ -62,6 +84,7 @@ Deno.test("a plan that asks for what no kernel computes is refused, whichever fa
     ],
     ["parallel branches", withLayer(() => ({ parallel: true })), "model_type"],
     ["LayerNorm", withNorms({ mlpIn: { ...plan.finalNorm, kind: "layer" } }), "model_type"],
+    ["long keys of a delta net", withDeltaNets({ keyDim: 257 }), "linear_key_head_dim"],
     [
       "keys that are values as they are",
       withLayer(({ tensors: { v: _, ...tensors } }) => ({ tensors })),
@@ -75,6 +98,7 @@ Deno.test("a plan that asks for what no kernel computes is refused, whichever fa
   ];
   const fields = new JsonFields({ model_type: "another" }, '"config.json"');
   expectSupported(plan, fields);
+  expectSupported(withDeltaNets({}, {}), fields);
   for (const [what, wanted, field] of cases) {
     const start = `${field} in "config.json" must be `;
     assertThrows(() => expectSupported(wanted, fields), ModelError, start, what);

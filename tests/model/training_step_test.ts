@@ -35,7 +35,7 @@ function withNetwork(
 }
 
 async function readF32(network: Network, name: "values" | "gradients") {
-  return new Float32Array(await network.device.read(network.parameters[name]!));
+  return new Float32Array(await network.device.read(network.parameters.segments[0][name]!));
 }
 
 /** Runs steps on the batches of `groups`; the metrics and the parameters after them. */
@@ -77,7 +77,7 @@ Deno.test("TrainingStep: the hook sees all gradients of the step, and what it ma
     const onGradients = async () => {
       const gradients = await readF32(network, "gradients");
       seen.push(Math.hypot(...gradients));
-      network.device.write(network.parameters.gradients, gradients.fill(0));
+      network.device.write(network.parameters.gradients[0], gradients.fill(0));
     };
     using step = await TrainingStep.create(network, ROWS, {
       ...OPTIONS,
@@ -126,7 +126,7 @@ Deno.test("TrainingStep: the loss is what it is given, and uploads what it needs
     const { parameters } = want.network;
     const head = parameters.list.find(({ name }) => name === "lm_head.weight")!;
     const values = (all: Float32Array) => {
-      const at = (head.value.offset - parameters.values!.offset) / 4;
+      const at = (head.value.offset - parameters.segments[0].values!.offset) / 4;
       return [all.slice(0, at), all.slice(at + head.value.size / 4)];
     };
     assertEquals(values(got.values), values(masked.values));

@@ -9,13 +9,13 @@ import {
   documentsIn,
   firstTokens,
   freeTokens,
-  sequenceArrays,
   type TokenArrays,
   writeTokens,
 } from "../../src/model/token_buffers.ts";
 import { relativeError } from "../oracle/compare.ts";
 import { device } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
+import { packTokens } from "../support/packed.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
 
 /** Families whose layers have different windows, or all the same. */
@@ -38,21 +38,6 @@ const documents = LENGTHS.map((length, n) =>
 );
 const COUNT = LENGTHS.reduce((sum, length) => sum + length - 1, 0);
 
-/** Documents in one stream. */
-function pack(documents: number[][]): TokenArrays {
-  const parts = documents.map((ids) => sequenceArrays(ids, ids));
-  const starts = documents.map((_, n) => documents.slice(0, n).flat().length);
-  const shifted = (name: "documentStart" | "documentEnd") =>
-    Uint32Array.from(parts.flatMap((part, n) => [...part[name]].map((bound) => bound + starts[n])));
-  return {
-    inputIds: Uint32Array.from(parts.flatMap(({ inputIds }) => [...inputIds])),
-    targets: Int32Array.from(parts.flatMap(({ targets }) => [...targets])),
-    positions: Uint32Array.from(parts.flatMap(({ positions }) => [...positions])),
-    documentStart: shifted("documentStart"),
-    documentEnd: shifted("documentEnd"),
-  };
-}
-
 /** The losses of all tokens, and the gradients that steps add up to. */
 async function train(network: Network, steps: TokenArrays[]) {
   const losses: number[] = [];
@@ -67,7 +52,7 @@ async function train(network: Network, steps: TokenArrays[]) {
     (await program.prepare()).run();
     losses.push(...new Float32Array(await device.read(network.rowLoss)).subarray(0, rows));
   }
-  const gradients = new Float32Array(await device.read(network.parameters.gradients!));
+  const gradients = new Float32Array(await device.read(network.parameters.gradients[0]));
   return { losses, gradients };
 }
 
@@ -77,8 +62,8 @@ for (const [what, config] of Object.entries(FAMILIES)) {
       await writeTinyModel(folder, { config });
       using model = await Model.load(folder, { device });
       const open = () => model.adapt(full(), { random: () => 0.5, gradients: true });
-      const packed = await train(await open(), [pack(documents)]);
-      const alone = await train(await open(), documents.map((document) => pack([document])));
+      const packed = await train(await open(), [packTokens(documents)]);
+      const alone = await train(await open(), documents.map((document) => packTokens([document])));
       const error = relativeError(packed.losses, alone.losses);
       assert(error < 1e-6, `losses: ${error}`);
       const difference = relativeError(packed.gradients, alone.gradients);
@@ -98,7 +83,7 @@ Deno.test("a window has documents of its own unless no token of the buffers can 
   for (const window of [null, 10, 11]) {
     assertEquals(documentsIn(buffers, window), buffers.documents);
   }
-  writeTokens(device, buffers, pack([[1, 2, 3, 4], [5, 6, 7, 8, 9]]));
+  writeTokens(device, buffers, packTokens([[1, 2, 3, 4], [5, 6, 7, 8, 9]]));
   const bounds = async (window: number | null, tokens = 9) => {
     const view = documentsIn(firstTokens(buffers, tokens), window);
     return [...new Uint32Array(await device.read(view))].slice(0, 2 * tokens);

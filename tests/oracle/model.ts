@@ -10,14 +10,30 @@
 import { ModelError } from "../../src/errors.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import type {
+  AttentionPlan,
   LayerPlan,
-  LinearRole,
   ModelPlan,
   NormPlan,
   QkNormPlan,
 } from "../../src/model/plan.ts";
+import type { DeltaNetPlan } from "../../src/model/delta_net_plan.ts";
+import type { LinearRole, TensorRows } from "../../src/model/tensor_map.ts";
 import { attention, attentionBackward, type AttentionShape } from "./attention.ts";
 import { joinColumns, splitColumns } from "./columns.ts";
+import {
+  causalConv,
+  causalConvBackward,
+  deltaGates,
+  deltaGatesBackward,
+  deltaRule,
+  deltaRuleBackward,
+  gatedNorm,
+  gatedNormBackward,
+  l2Norm,
+  l2NormBackward,
+  outputGate,
+  outputGateBackward,
+} from "./delta_net.ts";
 import { embed, embedBackward } from "./embedding.ts";
 import { columnSums, linear, linearBackward } from "./linear.ts";
 import { crossEntropy } from "./loss.ts";
@@ -114,6 +130,9 @@ interface KeyValues {
   dk: Float64Array;
   dv: Float64Array;
 }
+
+/** Stands in the place of those of a layer without attention. */
+const [NO_KEYS]: KeyValues[] = [new Float64Array()].map((k) => ({ k, v: k, dk: k, dv: k }));
 
 /** A model in f64. */
 export class ReferenceModel {
@@ -224,7 +243,7 @@ export class ReferenceModel {
       : [norms.mlpIn, norms.mlpOut];
     const first = this.#norm(before, x);
     const second = branch === "attention"
-      ? this.#attention(layer, first.y, tokens, keyValues)
+      ? this.#mixer(layer, first.y, tokens, keyValues)
       : this.#mlp(layer, first.y, tokens.inputIds.length);
     const third = this.#norm(behind, second.y);
     return {
@@ -237,14 +256,26 @@ export class ReferenceModel {
   }
 
   /** @param keyValues Those of the layers before; this layer's are appended. */
-  #attention(
+  #mixer(
     layer: LayerPlan,
     x: Float64Array,
     tokens: TokenStream,
     keyValues: KeyValues[],
   ): Differentiable {
-    const { heads, kvHeads, headDim, scale, softCap, window, qkNorm, bias, sharedWith } =
-      layer.attention;
+    if (layer.attention) return this.#attention(layer, layer.attention, x, tokens, keyValues);
+    keyValues.push(NO_KEYS);
+    return this.#deltaNet(layer, layer.deltaNet!, x, tokens);
+  }
+
+  #attention(
+    layer: LayerPlan,
+    plan: AttentionPlan,
+    x: Float64Array,
+    tokens: TokenStream,
+    keyValues: KeyValues[],
+  ): Differentiable {
+    const { heads, kvHeads, headDim, scale, softCap, window, qkNorm, bias, sharedWith } = plan;
+    const gated = plan.outputGate;
     const { positions, documentStart } = tokens;
     const rows = positions.length;
     const shape: AttentionShape = {
@@ -258,9 +289,11 @@ export class ReferenceModel {
         (start, t) => window === null ? start : Math.max(start, t - window + 1),
       ),
     };
-    const rotation = plannedRotation(layer.attention, tokens);
-    const projections = this.#project(layer, ["q", "k", "v"], bias.qkv, x, rows);
-    const [rawQ, rawK, rawV = rawK] = projections.ys;
+    const rotation = plannedRotation(plan, tokens);
+    const roles: LinearRole[] = gated ? ["q", "z", "k", "v"] : ["q", "k", "v"];
+    const projections = this.#project(layer, roles, bias.qkv, x, rows);
+    const [rawQ, rawK, rawV = rawK] = projections.ys.filter((_, i) => roles[i] !== "z");
+    const z = gated ? projections.ys[1] : null;
     const normedQ = this.#qkNorm(qkNorm, "q", rawQ, headDim, rows);
     const q = rotation?.turn(normedQ.y, "q") ?? normedQ.y;
     let backwardKeyValues: (() => Float64Array[]) | null = null;
@@ -285,15 +318,64 @@ export class ReferenceModel {
     }
     const { k, v, ...gradients } = keyValues.at(-1)!;
     const output = attention(q, k, v, shape);
-    const o = this.#project(layer, ["o"], bias.o, output.out, rows);
+    const o = this.#project(layer, ["o"], bias.o, z ? outputGate(output.out, z) : output.out, rows);
     return {
       y: o.ys[0],
       backward: (dy) => {
-        const { dq, dk, dv } = attentionBackward(o.backward([dy]), q, k, v, output, shape);
+        const dGated = o.backward([dy]);
+        const gate = z && outputGateBackward(dGated, output.out, z);
+        const { dq, dk, dv } = attentionBackward(gate?.dx ?? dGated, q, k, v, output, shape);
         addScaled(gradients.dk, 0, 1, dk, 0, dk.length);
         addScaled(gradients.dv, 0, 1, dv, 0, dv.length);
-        const dQ = normedQ.backward(rotation?.turnBack(dq, "q") ?? dq);
-        return projections.backward([dQ, ...backwardKeyValues?.() ?? []]);
+        return projections.backward([
+          normedQ.backward(rotation?.turnBack(dq, "q") ?? dq),
+          ...(gate ? [gate.dz] : []),
+          ...backwardKeyValues?.() ?? [],
+        ]);
+      },
+    };
+  }
+
+  #deltaNet(
+    layer: LayerPlan,
+    plan: DeltaNetPlan,
+    x: Float64Array,
+    { documentStart, inputIds }: TokenStream,
+  ): Differentiable {
+    const { keyDim, keyHeads, valueDim, valueHeads, convWidth: width, eps, tensors } = plan;
+    const rows = inputIds.length;
+    const projections = this.#project(layer, ["q", "k", "v", "z", "a", "b"], false, x, rows);
+    const [z, a, b] = projections.ys.slice(3);
+    const widths = [keyHeads * keyDim, keyHeads * keyDim, valueHeads * valueDim];
+    const merged = joinColumns(projections.ys.slice(0, 3), rows);
+    const convShape = { channels: merged.length / rows, width, documentStart };
+    const [conv, aLog, dtBias, norm] = [tensors.conv, tensors.aLog, tensors.dtBias, tensors.norm]
+      .map((name) => this.#parameter(name));
+    const [rawQ, rawK, v] = splitColumns(causalConv(merged, conv, convShape), widths);
+    const queryScale = keyDim ** -0.5;
+    const gates = deltaGates(a, b, aLog, dtBias);
+    const shape = { keyHeads, keyDim, valueHeads, valueDim, documentStart };
+    const q = l2Norm(rawQ, keyDim, queryScale);
+    const inputs = { q, k: l2Norm(rawK, keyDim), v, ...gates };
+    const output = deltaRule(inputs, shape);
+    const o = this.#project(layer, ["o"], false, gatedNorm(output.out, z, norm, eps), rows);
+    return {
+      y: o.ys[0],
+      backward: (dy) => {
+        const gated = gatedNormBackward(o.backward([dy]), output.out, z, norm, eps);
+        const d = deltaRuleBackward(gated.dx, inputs, output, shape);
+        const { da, db, dALog, dDtBias } = deltaGatesBackward(d, a, b, aLog, dtBias);
+        const dConvolved = joinColumns([
+          l2NormBackward(d.q, rawQ, keyDim, queryScale),
+          l2NormBackward(d.k, rawK, keyDim),
+          d.v,
+        ], rows);
+        const { dx, dWeight } = causalConvBackward(dConvolved, merged, conv, convShape);
+        this.#accumulate(tensors.norm, gated.dWeight);
+        this.#accumulate(tensors.aLog, dALog);
+        this.#accumulate(tensors.dtBias, dDtBias);
+        this.#accumulate(tensors.conv, dWeight);
+        return projections.backward([...splitColumns(dx, widths), gated.dz, da, db]);
       },
     };
   }
@@ -325,22 +407,21 @@ export class ReferenceModel {
   ): LinearGroupOutput {
     const stored = roles.filter((role) => tensors[role]);
     const names = [...new Set(stored.map((role) => tensors[role]!.name))];
-    const of = (name: string) => stored.filter((role) => tensors[role]!.name === name);
+    const of = (name: string) =>
+      stored.map((role) => tensors[role]!).filter((rows) => rows.name === name);
     const layers = this.#linears(names.map((name) => name.replace(/\.weight$/, "")), x, rows);
     const outputs = layers.ys.map((y, i) =>
       bias ? addRow(y, this.#parameter(biasName(names[i]))) : y
     );
-    const blocks = outputs.map((y, i) =>
-      splitColumns(y, of(names[i]).map((role) => tensors[role]!.rows))
-    );
+    const blocks = outputs.map((y, i) => of(names[i]).map((part) => columnsOf(part, y, rows)));
     return {
       ys: blocks.flat(),
       backward: (dys) => {
         let next = 0;
-        const joined = names.map((name) => {
-          const count = of(name).length;
-          next += count;
-          return joinColumns(dys.slice(next - count, next), rows);
+        const joined = names.map((name, i) => {
+          const dy = new Float64Array(outputs[i].length);
+          for (const part of of(name)) addColumns(part, dys[next++], dy, rows);
+          return dy;
         });
         if (bias) {
           joined.forEach((dy, i) => this.#accumulate(biasName(names[i]), columnSums(dy, rows)));
@@ -424,6 +505,25 @@ export class ReferenceModel {
     }
     return gradient;
   }
+}
+
+/** The outputs of a stored tensor that are those of a role. */
+function columnsOf(part: TensorRows, y: Float64Array, rows: number): Float64Array {
+  const width = y.length / rows;
+  return Float64Array.from(
+    { length: rows * part.rows },
+    (_, i) => y[Math.floor(i / part.rows) * width + columnIn(part, i % part.rows)],
+  );
+}
+
+/** The inverse of {@linkcode columnsOf}. */
+function addColumns(part: TensorRows, dy: Float64Array, all: Float64Array, rows: number): void {
+  const width = all.length / rows;
+  dy.forEach((d, i) => all[Math.floor(i / part.rows) * width + columnIn(part, i % part.rows)] += d);
+}
+
+function columnIn({ firstRow, heads }: TensorRows, i: number): number {
+  return firstRow + (heads ? Math.floor(i / heads.of) * heads.every + i % heads.of : i);
 }
 
 function biasName(weight: string): string {

@@ -34,6 +34,7 @@ class SharedDevice extends Device {
   endTest(): void {
     this.free(...this.#made);
     this.tuning = this.#tuning;
+    this.bindingLimit = Infinity;
   }
 }
 

@@ -5,6 +5,8 @@
  * The examples train `./model` on `./train.jsonl`, and `train.ts` what is in `./examples`: each runs in a new folder
  * that holds these, the tiny model and its instructions. Whatever they tell a training run, it makes two small steps.
  *
+ * What they fetch from a hub by name is the tiny model too.
+ *
  * @module
  */
 
@@ -18,6 +20,15 @@ const symlink = (name: string, target: string) => Deno.symlinkSync(target, join(
 symlink("examples", examples);
 symlink("model", join(examples, "tiny/model"));
 symlink("train.jsonl", join(examples, "tiny/instructions_train.jsonl"));
+// Without a network: the model that an example fetches by its name is the tiny one, in a cache.
+const cached = join(folder, "home/hub/models--HuggingFaceTB--SmolLM2-135M-Instruct");
+const commit = "0".repeat(40);
+Deno.mkdirSync(join(cached, "refs"), { recursive: true });
+Deno.mkdirSync(join(cached, "snapshots"));
+Deno.writeTextFileSync(join(cached, "refs/main"), commit);
+Deno.symlinkSync(join(examples, "tiny/model"), join(cached, "snapshots", commit));
+Deno.env.set("HF_HOME", join(folder, "home"));
+Deno.env.set("HF_HUB_OFFLINE", "1");
 Deno.chdir(folder);
 addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
 

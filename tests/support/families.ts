@@ -13,7 +13,7 @@ import { shared, sharedTest } from "./io.ts";
 export const FAMILY_MODELS: readonly GoldenModel[] = goldenModels([
   ...["llama2", "llama3", "smollm2", "mistral", "falcon3", "llama-bias", "seed-oss"],
   ...["mistral-v01", "ministral", "ministral3", "smollm3"],
-  ...["qwen2", "qwen2-yarn-swa", "qwen3"],
+  ...["qwen2", "qwen2-yarn-swa", "qwen3", "qwen3_5"],
   ...["phi3", "phi4", "phi4-mini"],
   ...["granite", "granite4", "glm4"],
   ...["gemma", "gemma2", "gemma3", "gemma4"],
@@ -25,6 +25,7 @@ export const WRAPPED_MODELS: readonly GoldenModel[] = goldenModels([
   "gemma3-vlm",
   "gemma4-vlm",
   "ministral3-vlm",
+  "qwen3_5-vlm",
 ]);
 
 function goldenModels(names: readonly string[]): GoldenModel[] {
@@ -39,7 +40,7 @@ export const FAMILY_LORA_RUNS: readonly GoldenLora[] = ["llama3", "qwen3", "gemm
   .map((name) => {
     const model = FAMILY_MODELS.find((model) => model.name === name)!;
     const values = `${model.folder}/peft-lora.safetensors`;
-    return { ...model, values, alpha: 8, maxGradNorm: 0, factorTolerance: 1e-4 };
+    return { ...model, values, alpha: 8, maxGradNorm: 0, factorTolerance: 3e-5 };
   });
 
 /** Reads the ids of a prompt, and the likeliest ids after it: each by a pass over all before. */

@@ -1,4 +1,4 @@
-/** Training of a model with fused weights, whose layers have rows of zeros between q, k and v, and rows in another order. */
+/** Training of models with fused weights, whose layers have rows of zeros between q, k and v, and rows in another order. */
 
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { join } from "node:path";
@@ -22,11 +22,18 @@ import { evaluate } from "../../src/inference/evaluate.ts";
 import { FalqonLinear } from "../../src/methods/falqon/linear.ts";
 import type { Network } from "../../src/model/network.ts";
 import { device, expectAllFreed } from "../support/device.ts";
+import { writeDeltaNetModel } from "../support/delta_net_model.ts";
 import { writeFusedModel } from "../support/fused_model.ts";
 import { withFolder } from "../support/io.ts";
 import { fromPanels } from "../support/panels.ts";
 
-const METHODS: Record<string, () => Method> = {
+/** Models, each with layers of its own. */
+const MODELS: Record<string, [write: (folder: string) => Promise<void>, layers: string[]]> = {
+  "a fused model": [(folder) => writeFusedModel(folder, 0.6), ["qkv_proj", "gate_up_proj"]],
+  "a model with delta nets": [writeDeltaNetModel, ["q_proj", "in_proj_qkv", "in_proj_b"]],
+};
+
+const METHODS: Record<string, (layers: string[]) => Method> = {
   "stochastic": () => falqon({ rank: 5 }),
   "stochastic in int8": () => falqon({ rank: 5, format: "int8" }),
   "int8 with tensor scales": () =>
@@ -37,7 +44,7 @@ const METHODS: Record<string, () => Method> = {
     falqon({ rank: 5, format: "int8", updateRule: "requantize", rounding: "stochastic" }),
   "accumulate": () => falqon({ rank: 5, updateRule: "accumulate", scaleGranularity: "tensor" }),
   "paper in int8": () => falqon({ rank: 5, format: "int8", updateRule: "paper" }),
-  "lora on fused layers": () => lora({ rank: 5, targetModules: ["qkv_proj", "gate_up_proj"] }),
+  "lora on some layers": (targetModules) => lora({ rank: 5, targetModules }),
   "int8-lora": () => int8Lora({ rank: 5 }),
   "torchao-style": () => torchaoStyle({ rank: 5 }),
   "qlora": () => qlora({ rank: 5 }),
@@ -56,66 +63,69 @@ const EXACT: ReadonlySet<string> = new Set([
 const STEPS = 5;
 const CHECKPOINT = 3;
 
-Deno.test("a fused model trains by every method: resumed bit for bit, rows between zero, saved as trained", () =>
-  withFolder(async (folder) => {
-    await writeFusedModel(folder, 0.6);
-    const data = join(folder, "train.jsonl");
-    const rows = Array.from({ length: 40 }, (_, i) => ({
-      text: `After ${"abcdefgh"[i % 8]} comes ${"bcdefghi"[i % 8]}, number ${i % 5}.`,
-    }));
-    await Deno.writeTextFile(data, rows.map((row) => JSON.stringify(row)).join("\n"));
-    const { tuning } = device;
-    for (const [i, [name, method]] of Object.entries(METHODS).entries()) {
-      // Every other one as on large GPUs: with values in f16, and what is kept made again.
-      const narrow = i % 2 === 1;
-      const f16Storage = { activations: true, gradients: true };
-      device.tuning = narrow ? { ...tuning, f16Storage } : tuning;
-      await using _ = expectAllFreed();
-      const output = join(folder, name);
-      using model = await Model.load(folder, { device });
-      const shape = { batchSize: 2, sequenceLength: 32, gradientCheckpointing: narrow };
-      const common = {
-        model,
-        data: Dataset.from(data),
-        ...shape,
-        steps: STEPS,
-        learningRate: 3e-3,
-        optimizer: { weightDecay: method().keepsParameters === false ? 0 : 0.01 },
-        logEvery: 1,
-      };
-      const losses: number[] = [];
-      {
-        using trainer = await Trainer.create({
+for (const [what, [write, layers]] of Object.entries(MODELS)) {
+  Deno.test(`${what} trains by every method: resumed bit for bit, rows between zero, saved as trained`, () =>
+    withFolder(async (folder) => {
+      await write(folder);
+      const data = join(folder, "train.jsonl");
+      const rows = Array.from({ length: 40 }, (_, i) => ({
+        text: `After ${"abcdefgh"[i % 8]} comes ${"bcdefghi"[i % 8]}, number ${i % 5}.`,
+      }));
+      await Deno.writeTextFile(data, rows.map((row) => JSON.stringify(row)).join("\n"));
+      const { tuning } = device;
+      for (const [i, [name, make]] of Object.entries(METHODS).entries()) {
+        const method = () => make(layers);
+        // Every other one as on large GPUs: with values in f16, and what is kept made again.
+        const narrow = i % 2 === 1;
+        const f16Storage = { activations: true, gradients: true };
+        device.tuning = narrow ? { ...tuning, f16Storage } : tuning;
+        await using _ = expectAllFreed();
+        const output = join(folder, name);
+        using model = await Model.load(folder, { device });
+        const shape = { batchSize: 2, sequenceLength: 32, gradientCheckpointing: narrow };
+        const common = {
+          model,
+          data: Dataset.from(data),
+          ...shape,
+          steps: STEPS,
+          learningRate: 3e-3,
+          optimizer: { weightDecay: method().keepsParameters === false ? 0 : 0.01 },
+          logEvery: 1,
+        };
+        const losses: number[] = [];
+        {
+          using trainer = await Trainer.create({
+            ...common,
+            method: method(),
+            outputDir: output,
+            saveEvery: CHECKPOINT,
+            keepCheckpoints: 9,
+          });
+          for await (const { loss } of trainer.run()) losses.push(loss);
+          assert(losses[STEPS - 1] < losses[0] || /paper/.test(name), `${name}: ${losses}`);
+          await expectGaps(await model.network(), name);
+        }
+        using resumed = await Trainer.create({
           ...common,
           method: method(),
-          outputDir: output,
-          saveEvery: CHECKPOINT,
-          keepCheckpoints: 9,
+          resumeFrom: join(output, `checkpoint-${CHECKPOINT}`),
         });
-        for await (const { loss } of trainer.run()) losses.push(loss);
-        assert(losses[STEPS - 1] < losses[0] || /paper/.test(name), `${name}: ${losses}`);
-        await expectGaps(await model.network(), name);
-      }
-      using resumed = await Trainer.create({
-        ...common,
-        method: method(),
-        resumeFrom: join(output, `checkpoint-${CHECKPOINT}`),
-      });
-      const rest: number[] = [];
-      for await (const { loss } of resumed.run()) rest.push(loss);
-      assertEquals(rest, losses.slice(CHECKPOINT), name);
+        const rest: number[] = [];
+        for await (const { loss } of resumed.run()) rest.push(loss);
+        assertEquals(rest, losses.slice(CHECKPOINT), name);
 
-      const isModel = method().name === "falqon" || name === "full";
-      const out = join(folder, `${name} saved`);
-      await resumed.save(out, isModel ? {} : { saveAs: "bf16" });
-      const { loss } = await evaluate(model, Dataset.from(data), shape);
-      using saved = await Model.load(out, { device });
-      await saved.use(method().name === "falqon" ? method() : frozen());
-      const after = await evaluate(saved, Dataset.from(data), shape);
-      // Rotated codes are rounded again where they are saved as others can read them.
-      assertAlmostEquals(after.loss, loss, EXACT.has(name) ? 1e-4 : 0.05, name);
-    }
-  }));
+        const isModel = method().name === "falqon" || name === "full";
+        const out = join(folder, `${name} saved`);
+        await resumed.save(out, isModel ? {} : { saveAs: "bf16" });
+        const { loss } = await evaluate(model, Dataset.from(data), shape);
+        using saved = await Model.load(out, { device });
+        await saved.use(method().name === "falqon" ? method() : frozen());
+        const after = await evaluate(saved, Dataset.from(data), shape);
+        // Rotated codes are rounded again where they are saved as others can read them.
+        assertAlmostEquals(after.loss, loss, EXACT.has(name) ? 1e-4 : 0.05, name);
+      }
+    }));
+}
 
 /** Expects the rows between a part's to be zero, in what is trained and in codes. */
 async function expectGaps(network: Network, name: string): Promise<void> {

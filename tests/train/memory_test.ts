@@ -13,11 +13,13 @@ import {
   torchaoStyle,
   Trainer,
 } from "../../mod.ts";
-import { readModelConfig } from "../../src/model/config.ts";
+import { parseModelConfig, readModelConfig } from "../../src/model/config.ts";
 import { METRICS_CAPACITY } from "../../src/gpu/step_state.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { device, expectAllFreed } from "../support/device.ts";
+import { openDryGpu, openDryTensorGpu } from "../support/dry_gpus.ts";
 import { withFolder } from "../support/io.ts";
+import { DELTA_NET_CONFIG } from "../support/delta_net_model.ts";
 import { FUSED_CONFIG } from "../support/fused_model.ts";
 import { BIASES, GEMMA4, GEMMA4_E, SANDWICH, writeTinyModel } from "../support/tiny_model.ts";
 
@@ -60,8 +62,10 @@ const METRICS_BYTES = 28 * METRICS_CAPACITY;
 function expectPredicted(
   methods: Record<string, Method>,
   model: Record<string, unknown>,
+  bindingLimit = Infinity,
 ): Promise<void> {
   return withFolder(async (folder) => {
+    device.bindingLimit = bindingLimit;
     await writeTinyModel(folder, { config: model });
     const path = join(folder, "data.jsonl");
     await Deno.writeTextFile(path, '{"text":"abcdefghijklmnop"}\n'.repeat(20));
@@ -82,6 +86,7 @@ function expectPredicted(
         const { weights, training, kept, passing, logits, kernels } = plan;
         assertEquals(weights + training + kept + passing + logits + kernels, plan.total);
         assertEquals(plan.buffers.reduce((sum, { size }) => sum + size, 0), plan.total);
+        assert(plan.buffers[0].size <= bindingLimit, JSON.stringify(plan.buffers[0]));
 
         await using _ = expectAllFreed();
         device.peakBytes = 0;
@@ -127,6 +132,57 @@ Deno.test("norms of queries and keys are predicted, in f32 and in f16", () =>
     "full": METHODS.full,
   }, { model_type: "qwen3", head_dim: 16 }));
 
+Deno.test("delta nets and gated attention are predicted", () =>
+  expectPredicted({
+    "falqon": METHODS.falqon,
+    "falqon in int8": METHODS["falqon in int8"],
+    "lora": lora({ rank: 5 }),
+    "qlora": METHODS.qlora,
+    "full": METHODS.full,
+  }, DELTA_NET_CONFIG));
+
+/** Bytes that hold every buffer of the tiny model but a table of 385 rows, and the parameters of `full`. */
+const SMALL_LIMIT = 80 * 1024;
+
+Deno.test("tables and parameters in several buffers are predicted", () =>
+  expectPredicted(
+    { "falqon": METHODS.falqon, "qlora": METHODS.qlora, "full": METHODS.full },
+    { vocab_size: 385 },
+    SMALL_LIMIT,
+  ));
+
+Deno.test("models of large vocabularies train within the limits that every GPU has", async () => {
+  /** Of a device with the limits of the WebGPU standard. */
+  const bindingLimit = 2 ** 27;
+  for (
+    const [vocab_size, hidden_size, tie_word_embeddings] of [
+      [128256, 2048, true],
+      [151936, 2560, false],
+      [262144, 1152, true],
+    ]
+  ) {
+    const sizes = {
+      head_dim: 128,
+      num_attention_heads: 8,
+      num_hidden_layers: 1,
+      intermediate_size: 6144,
+    };
+    const fields = { model_type: "llama", vocab_size, hidden_size, tie_word_embeddings, ...sizes };
+    const config = parseModelConfig(fields, "this test");
+    for (const method of [falqon({ rank: 16 }), lora({ rank: 16 }), qlora({ rank: 16 }), full()]) {
+      const shape = { batchSize: 2, sequenceLength: 256, gradientCheckpointing: false };
+      for (const open of [openDryGpu, openDryTensorGpu]) {
+        const plan = await planMemory({ config, method, device: open(), bindingLimit, ...shape });
+        const [{ label, size }] = plan.buffers;
+        assert(size <= bindingLimit, `${vocab_size}, ${method.name}: ${label} takes ${size} bytes`);
+        assert(plan.logits <= bindingLimit && plan.peak >= plan.total);
+        const whole = await planMemory({ config, method, device: open(), ...shape });
+        assert(whole.buffers[0].size > bindingLimit);
+        assertEquals(whole.weights, plan.weights);
+      }
+    }
+  }
+});
 Deno.test("norms behind branches, whose outputs are kept, are predicted", () =>
   expectPredicted({
     "falqon": METHODS.falqon,

@@ -1,4 +1,5 @@
-// Embedding: output[t] = table[ids[t]], with SCALED times params.scale.
+// Embedding: output[t] = table[ids[t]], with SCALED times params.scale. With SLAB the table is a slab of the embedding,
+// rows from params.first on, and tokens whose row is in another slab are left alone.
 //
 // Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
 // as the last if not.
@@ -10,6 +11,10 @@ struct Params {
   tokens: u32,
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
+//! if SLAB
+  first: u32,
+  rows: u32,
+//! end
 //! if SCALED
   scale: f32,
 //! end
@@ -30,7 +35,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let item = linear_index(group, groups) * THREADS + thread;
   let token = item / params.vectors;
   if (token >= params.tokens) { return; }
+//! if SLAB
+  let id = min(ids[token], params.vocab - 1u) - params.first; // of slabs behind: wraps around
+  if (id >= params.rows) { return; }
+  let values = table[id * params.vectors + item % params.vectors];
+//! else
   let values = table[min(ids[token], params.vocab - 1u) * params.vectors + item % params.vectors];
+//! end
 //! if F16
   let row = vec4<f32>(unpack2x16float(values.x), unpack2x16float(values.y));
 //! else

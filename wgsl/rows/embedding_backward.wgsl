@@ -1,5 +1,5 @@
 // Gradient of the embedding table: d_table[v] += Σ_{t: ids[t] = v} d_output[t], in the order of t; with SCALED the sum is
-// multiplied by params.scale.
+// multiplied by params.scale. With SLAB d_table is a slab: v counts from params.first.
 //
 // Shapes: ids [tokens], d_output [tokens, cols], d_table [vocab, cols], f32. What d_table holds stays in the sum: with
 // tied weights, the gradient of the lm_head.
@@ -15,6 +15,9 @@ struct Params {
   vocab: u32,
   vectors: u32, // vec4s from one row to the next
   blocks: u32,  // workgroups per row
+//! if SLAB
+  first: u32,
+//! end
 //! if SCALED
   scale: f32,
 //! end
@@ -40,7 +43,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (thread < WORDS) { atomicStore(&matches[thread], 0u); }
     workgroupBarrier();
     let token = first + thread;
+//! if SLAB
+    if (token < params.tokens && ids[token] == params.first + row) { atomicOr(&matches[thread / 32u], 1u << (thread % 32u)); }
+//! else
     if (token < params.tokens && ids[token] == row) { atomicOr(&matches[thread / 32u], 1u << (thread % 32u)); }
+//! end
     workgroupBarrier();
     for (var word = 0u; word < WORDS; word++) {
       var bits = atomicLoad(&matches[word]);

@@ -32,7 +32,7 @@ export function uploadRopeFrequencies(
     words[2 * i] = Math.floor(fixed / 2 ** 12); // a whole turn wraps to 0
     words[2 * i + 1] = fixed % 2 ** 12;
   }
-  const vector = device.vector(words.length, "u32", "rope frequencies");
+  const vector = device.vector(words.length, "u32", "rope frequencies", "model");
   device.write(vector, words);
   return vector;
 }

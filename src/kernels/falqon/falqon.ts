@@ -11,9 +11,9 @@ import { type Bindings, linearGrid, type Program } from "../../gpu/program.ts";
 import type { KernelConstants } from "../../gpu/template.ts";
 import {
   suitsTensorUpdate,
-  UPDATE_TENSOR_TILE,
   updateRowsTensor,
   type UpdateTensorTile,
+  updateTensorTile,
 } from "./tensor.ts";
 import { type AdaptedPart, checkPart, type Selection, type UpdateBase } from "./adapted_part.ts";
 import { roundingBindings, roundingParams, type StochasticRounding } from "./rounding.ts";
@@ -145,7 +145,9 @@ function updateTile(
   { part, selection, change }: UpdateRowsOptions,
 ): UpdateTile | UpdateTensorTile {
   if ((selection?.count ?? part.rows) <= FEW_ROWS.BM) return FEW_ROWS;
-  if (!selection && !change && suitsTensorUpdate(device, part)) return UPDATE_TENSOR_TILE;
+  if (!selection && !change && suitsTensorUpdate(device, part)) {
+    return updateTensorTile(part.weight.type);
+  }
   return device.isFallback ? ALL_ROWS_FALLBACK : ALL_ROWS;
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { layoutOf, type Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { DispatchCost, Program } from "../../gpu/program.ts";
 import { F16_MATRIX, supportsMatrix } from "../../gpu/subgroup_matrix.ts";
@@ -22,8 +23,18 @@ export interface UpdateTensorTile {
   steps: number;
 }
 
-/** The one used: the fastest on an H100. */
-export const UPDATE_TENSOR_TILE: UpdateTensorTile = { subgroups: 4, columns: 32, steps: 16 };
+/** Codes in panels: the fastest on an H100. */
+const PANELS_TILE: UpdateTensorTile = { subgroups: 4, columns: 32, steps: 16 };
+/**
+ * Codes in rows: a step rewrites 32 bytes of each row, far apart in memory, so a workgroup that goes
+ * further along its rows is faster: 0.149 ms in place of 0.230 at 11008×4096 on an H100.
+ */
+const ROWS_TILE: UpdateTensorTile = { subgroups: 8, columns: 32, steps: 32 };
+
+/** The tile for a weight of a format. */
+export function updateTensorTile(type: Matrix["type"]): UpdateTensorTile {
+  return layoutOf(type) === "panels" ? PANELS_TILE : ROWS_TILE;
+}
 
 /** Rows and rank from which fragments are not mostly empty. */
 const FEWEST_ROWS = 64;
@@ -45,10 +56,11 @@ function updateTensorBytes(tile: UpdateTensorTile, rank: number): number {
 }
 
 /** Whether the kernel can write all rows of a part, and is worth it. */
-export function suitsTensorUpdate(device: Device, { rows, rank }: AdaptedPart): boolean {
+export function suitsTensorUpdate(device: Device, { weight, rows, rank }: AdaptedPart): boolean {
   return supportsMatrix(device, F16_MATRIX) && rows >= FEWEST_ROWS && rank >= SMALLEST_RANK &&
     rank <= LARGEST_RANK &&
-    updateTensorBytes(UPDATE_TENSOR_TILE, rank) <= device.limits.maxComputeWorkgroupStorageSize;
+    updateTensorBytes(updateTensorTile(weight.type), rank) <=
+      device.limits.maxComputeWorkgroupStorageSize;
 }
 
 /** Operands of {@linkcode updateRowsTensor}, checked by the caller. */

@@ -75,7 +75,9 @@ export function packedOperands(
   const aFormat = formatOf(aType);
   const packed = (block: ColumnBlock, side: OperandSide, byK: boolean, label?: string) => {
     const panel = side === "left" ? variant.tile.BM : variant.tile.BN;
-    return pack(program, { block, side, byK, k, panel, form, left: aFormat, label });
+    // Only gradients of weights have no weight among their operands.
+    const growsWith = side === "left" || aByK ? "step" : "model";
+    return pack(program, { block, side, byK, k, panel, form, left: aFormat, label, growsWith });
   };
   const left = packed(a, "left", aByK);
   const right = cache?.packed ?? packed(b, "right", bByK, cache?.label);

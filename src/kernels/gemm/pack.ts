@@ -7,6 +7,7 @@
 
 import { type ColumnBlock, type Matrix, roundUp } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
+import type { GrowsWith } from "../../gpu/too_large.ts";
 import { type F16Operand, formatOf, FORMATS, type NumberFormat } from "../../numerics/formats.ts";
 import { PACKED_STEP } from "./variants.ts";
 
@@ -32,6 +33,8 @@ export interface PackOptions {
   left: NumberFormat;
   /** Names the memory that it is packed into. Default: what all operands of its side share. */
   label?: string;
+  /** What makes it large. */
+  growsWith: GrowsWith;
 }
 
 /** A packed operand. */
@@ -62,10 +65,13 @@ export class PackedOperandCache {
  */
 const WORKGROUP_X = 128;
 
+/** The multiple that rows and columns of a packed operand are filled up to at most. */
+export const PACKED_MULTIPLE = WORKGROUP_X;
+
 /** Records the packing of one operand into scratch. */
 export function pack(program: Program, options: PackOptions): PackedOperand {
   const { block: { matrix, column, cols }, side, byK, panel, form, left } = options;
-  const { label = `packed ${side} operand` } = options;
+  const { label = `packed ${side} operand`, growsWith } = options;
   if (column % 16 !== 0) {
     throw new RangeError(`Cannot pack columns from ${column} on: expected a multiple of 16`);
   }
@@ -75,7 +81,8 @@ export function pack(program: Program, options: PackOptions): PackedOperand {
   const k = roundUp(options.k, PACKED_STEP);
   const codes = form === "fragments" && format.codec !== null;
   const kernelFactor = codes ? 1 : packFactor(format.f16, side === "right" && format === left);
-  const packed = program.scratch(k, x, label, codes ? format.name : FORMATS.f16.name);
+  const type = codes ? format.name : FORMATS.f16.name;
+  const packed = program.scratch(k, x, label, type, growsWith);
   const constants = { TYPE: format.name, BY_K: byK, PANEL: panel };
   const kernel = codes
     ? program.device.kernel("pack_codes", constants)

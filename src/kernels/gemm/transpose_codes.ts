@@ -21,7 +21,7 @@ export function transposeCodes(
   { matrix, column, cols }: ColumnBlock,
   k: number,
 ): Matrix {
-  const transposed = program.scratch(cols, k, "transposed codes", FORMATS.int8.name);
+  const transposed = program.scratch(cols, k, "transposed codes", FORMATS.int8.name, "model");
   program.dispatch(
     program.device.kernel("transpose_int8"),
     { codes: matrix, transposed },

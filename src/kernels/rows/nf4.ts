@@ -55,9 +55,9 @@ export function nf4Weight(device: Device, rows: number, cols: number, label: str
   return {
     rows,
     cols,
-    codes: device.allocate(codeRows(rows) * pitchOf(cols) / 2, `${label} NF4 codes`),
-    absmaxCodes: device.allocate(blocks, `${label} magnitudes`),
-    statistics: device.vector(groups + 1, "f32", `${label} scales of magnitudes`),
+    codes: device.allocate(codeRows(rows) * pitchOf(cols) / 2, `${label} NF4 codes`, "model"),
+    absmaxCodes: device.allocate(blocks, `${label} magnitudes`, "model"),
+    statistics: device.vector(groups + 1, "f32", `${label} scales of magnitudes`, "model"),
   };
 }
 
@@ -70,7 +70,7 @@ export function uploadNf4Tables(device: Device): BufferView {
     tables.set(midpoints(values), at + values.length);
     at += 2 * values.length;
   }
-  const view = device.allocate(tables.byteLength, "NF4 tables");
+  const view = device.allocate(tables.byteLength, "NF4 tables", "model");
   device.write(view, tables);
   return view;
 }

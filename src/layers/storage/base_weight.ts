@@ -86,7 +86,9 @@ export class DenseBase implements BaseWeight {
   constructor(device: Device, spec: LinearSpec, type: DenseType) {
     this.#device = device;
     this.#spec = spec;
-    this.#weight = device.matrix(spec.width, spec.inFeatures, type, `${spec.name} weight`);
+    const growsWith = type === "f32" ? "f32 model" : "model";
+    const label = `${spec.name} weight`;
+    this.#weight = device.matrix(spec.width, spec.inFeatures, type, label, growsWith);
   }
 
   load(source: WeightSource): Promise<void> {

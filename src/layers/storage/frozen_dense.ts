@@ -5,9 +5,10 @@
  * @module
  */
 
-import type { Matrix } from "../../gpu/buffers.ts";
+import type { ElementType, Matrix } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
-import type { DenseType, DenseWeight } from "../method.ts";
+import { makeTable } from "../dense_table.ts";
+import type { DenseTable, DenseType, DenseWeight } from "../method.ts";
 
 /**
  * The frozen weights outside the linear layers: norms in f32, embedding and head in a type of their
@@ -24,9 +25,20 @@ export class FrozenDense {
     this.#type = type ?? (device.hasF16 ? "f16" : "f32");
   }
 
-  /** Makes a weight; norms are one row. */
-  make(name: string, rows: number, cols: number): DenseWeight {
-    const matrix = this.#device.matrix(rows, cols, rows > 1 ? this.#type : "f32", name);
+  /** Makes a weight of one row. */
+  row(name: string, cols: number): DenseWeight {
+    return this.#make(name, 1, cols, "f32");
+  }
+
+  /** Makes an embedding or a head. */
+  table(name: string, rows: number, cols: number): DenseTable {
+    const type = this.#type;
+    const make = (slab: string, count: number) => this.#make(slab, count, cols, type);
+    return makeTable(this.#device, { name, rows, cols, type }, make);
+  }
+
+  #make(name: string, rows: number, cols: number, type: ElementType): DenseWeight {
+    const matrix = this.#device.matrix(rows, cols, type, name, "model");
     this.#matrices.push(matrix);
     return { value: () => matrix, gradient: null };
   }

@@ -52,7 +52,7 @@ export class Nf4Workspace {
 
   /** Allocates the memory, once. */
   reserve(): void {
-    this.#decoded ??= this.#device.allocate(this.#bytes, "decoded weight");
+    this.#decoded ??= this.#device.allocate(this.#bytes, "decoded weight", "model");
   }
 
   /**
@@ -101,7 +101,13 @@ export class Nf4Base implements BaseWeight {
   async #quantize(part: LinearPart, weight: Nf4Weight, source: WeightSource): Promise<void> {
     const { rows } = part;
     source.onRounded?.(weightName(part));
-    const input = this.#device.matrix(rows, this.#spec.inFeatures, "f32", "weight to quantise");
+    const input = this.#device.matrix(
+      rows,
+      this.#spec.inFeatures,
+      "f32",
+      "weight to quantise",
+      "model",
+    );
     try {
       await loadPart(this.#device, part, source, input);
       await submitOnce(
@@ -140,7 +146,13 @@ export class Nf4Base implements BaseWeight {
     const part = this.#spec.parts[index];
     const { rows } = part;
     const decodedRows = roundUp(rows, 16);
-    const out = this.#device.matrix(decodedRows, this.#spec.inFeatures, "f16", "decoded weight");
+    const out = this.#device.matrix(
+      decodedRows,
+      this.#spec.inFeatures,
+      "f16",
+      "decoded weight",
+      "model",
+    );
     try {
       await submitOnce(
         this.#device,

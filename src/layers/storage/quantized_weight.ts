@@ -79,8 +79,14 @@ export class QuantizedWeight {
     this.#headroom = headroom;
     this.#rotation = rotation;
     const rows = width + furtherRows;
-    this.codes = device.matrix(rows, inFeatures, format.name, `${name} weight in ${format.name}`);
-    this.scales = device.vector(rows, "f32", `${name} scales`);
+    this.codes = device.matrix(
+      rows,
+      inFeatures,
+      format.name,
+      `${name} weight in ${format.name}`,
+      "model",
+    );
+    this.scales = device.vector(rows, "f32", `${name} scales`, "model");
     device.write(this.scales, new Float32Array(rows).fill(1));
   }
 
@@ -111,8 +117,10 @@ export class QuantizedWeight {
     }
     source.onRounded?.(name);
     const device = this.#device;
-    const original = device.matrix(rows, cols, "f32", "weight to quantise");
-    const error = wantsError ? device.matrix(rows, cols, "f32", "quantisation error") : null;
+    const original = device.matrix(rows, cols, "f32", "weight to quantise", "model");
+    const error = wantsError
+      ? device.matrix(rows, cols, "f32", "quantisation error", "model")
+      : null;
     try {
       await loadPart(device, part, source, original);
       await this.rotate(original);
@@ -158,7 +166,7 @@ export class QuantizedWeight {
     if (layoutOf(this.format.name) === "rows") {
       this.#device.write(this.codes, whole, start * pitch);
     } else {
-      const source = this.#device.matrix(rows, pitch / 4, "u32", "codes of a file");
+      const source = this.#device.matrix(rows, pitch / 4, "u32", "codes of a file", "model");
       this.#device.write(source, whole);
       try {
         await submitOnce(
@@ -197,7 +205,7 @@ export class QuantizedWeight {
   ): Promise<void> {
     const device = this.#device;
     const { rows } = input;
-    const scales = device.vector(rows, "f32", "scales");
+    const scales = device.vector(rows, "f32", "scales", "model");
     if (given) device.write(scales, given);
     const granularity = given ? "given" : this.#granularity;
     const { codes } = this;
@@ -245,8 +253,8 @@ export class QuantizedWeight {
   async readPart(part: LinearPart): Promise<Float32Array<ArrayBuffer>> {
     const { start, rows } = part;
     const device = this.#device;
-    const scales = device.vector(rows, "f32", "scales");
-    const out = device.matrix(rows, this.codes.cols, "f32", "decoded weight");
+    const scales = device.vector(rows, "f32", "scales", "model");
+    const out = device.matrix(rows, this.codes.cols, "f32", "decoded weight", "model");
     const size = 4 * rows;
     try {
       await submitOnce(device, (program) => {

@@ -181,7 +181,7 @@ export async function randomMatrix(
   deviation: number,
   random: () => number,
 ): Promise<Matrix> {
-  const out = device.matrix(rows, cols, "f32", "random directions");
+  const out = device.matrix(rows, cols, "f32", "random directions", "model");
   await submitOnce(
     device,
     (program) => randomNormal(program, { key: drawKey(random), mean: 0, deviation, out }),
@@ -196,7 +196,7 @@ export async function gramMatrices(
 ): Promise<Float64Array[]> {
   using program = new Program(device);
   const products = sketches.map((sketch) => {
-    const out = device.matrix(sketch.rows, sketch.rows, "f32", "Gram matrix of a sketch");
+    const out = device.matrix(sketch.rows, sketch.rows, "f32", "Gram matrix of a sketch", "model");
     gemm(program, { layout: "nt", a: sketch, b: sketch, out, variant: sketchVariant(device) });
     return out;
   });

@@ -16,6 +16,7 @@ import {
 } from "../../numerics/formats.ts";
 import type { Method } from "../../layers/method.ts";
 import { ALPHA, type MethodEntry, RANK, TARGET_MODULES } from "../entry.ts";
+import { largestRank } from "../targets.ts";
 import { ADAPTER_INITS } from "./adapter_init.ts";
 import { FalqonLayers } from "./layers.ts";
 import {
@@ -34,7 +35,16 @@ import {
  * @throws {OptionError} for options that are unknown or out of range.
  */
 export function falqon(options: FalqonOptions = {}): Method {
-  return falqonMethod("falqon", true, falqonSettings(options));
+  const settings = falqonSettings(options);
+  const method = falqonMethod("falqon", true, settings);
+  if (options.rank !== undefined) return method;
+  return {
+    ...method,
+    build: (context) => {
+      const rank = largestRank(settings.targets, context.linears, settings.rank);
+      return new FalqonLayers(context, falqonSettings({ ...options, rank }));
+    },
+  };
 }
 
 /**
@@ -56,6 +66,8 @@ function falqonMethod(name: string, trains: boolean, settings: FalqonSettings): 
     name,
     trains,
     keepsParameters: keepsAdapters(settings),
+    // The rows of a melded A are short: see the sweep in docs/ACCURACY.md.
+    learningRateFactor: settings.init === "melded" ? 10 : 1,
     build: (context) => new FalqonLayers(context, settings),
   };
 }
@@ -65,7 +77,7 @@ export const FALQON: MethodEntry = {
   name: "falqon",
   summary: "adapters merged into an FP8 backbone, which alone is the trained model",
   options: {
-    rank: { ...RANK, default: "64" },
+    rank: { ...RANK, default: "64, or the most that the model's smallest layer takes" },
     alpha: ALPHA,
     targetModules: TARGET_MODULES,
     format: {

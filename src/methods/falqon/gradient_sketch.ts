@@ -27,7 +27,7 @@ export class GradientSketch {
     inFeatures: number,
   ) {
     this.#device = device;
-    this.sum = device.matrix(omega.rows, inFeatures, "f32", "sketched gradient");
+    this.sum = device.matrix(omega.rows, inFeatures, "f32", "sketched gradient", "model");
   }
 
   /** Draws Ω and starts the sum at zero. */

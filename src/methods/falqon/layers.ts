@@ -11,6 +11,7 @@ import { makeBias } from "../../layers/bias.ts";
 import type { LinearSpec } from "../../layers/linear_spec.ts";
 import type {
   AdaptedLayers,
+  DenseTable,
   DenseWeight,
   GradientInit,
   Linear,
@@ -59,8 +60,12 @@ export class FalqonLayers implements AdaptedLayers {
     return linear;
   }
 
-  dense(name: string, rows: number, cols: number): DenseWeight {
-    return this.#dense.make(name, rows, cols);
+  dense(name: string, cols: number): DenseWeight {
+    return this.#dense.row(name, cols);
+  }
+
+  table(name: string, rows: number, cols: number): DenseTable {
+    return this.#dense.table(name, rows, cols);
   }
 
   reserve(tokens: number): void {

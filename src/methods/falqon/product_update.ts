@@ -29,7 +29,7 @@ export class ProductUpdate {
     this.#b = b;
     this.loraScale = loraScale;
     this.rank = 2 * roundUp(b.cols, 16);
-    this.largest = device.vector(largestLength(b.rows), "f32", `largest of ${b.name}`);
+    this.largest = device.vector(largestLength(b.rows), "f32", `largest of ${b.name}`, "model");
   }
 
   /**

@@ -41,11 +41,11 @@ export class Residue {
 
   constructor(device: Device, { module, count, inputs, rank }: ResidueSizes) {
     const matrix = (rows: number, cols: number, what: string) =>
-      device.matrix(rows, cols, "f32", `${module} ${what}`);
+      device.matrix(rows, cols, "f32", `${module} ${what}`, "model");
     this.#device = device;
     this.change = matrix(count, inputs, "change");
     this.#a = matrix(rank, inputs, "A as numbers");
-    this.#ones = device.vector(rank, "f32", `${module} scales of A as numbers`);
+    this.#ones = device.vector(rank, "f32", `${module} scales of A as numbers`, "model");
     this.#alongA = matrix(count, rank, "change along A");
     this.#realized = matrix(count, rank, "realized change of B");
     this.#gramInverse = matrix(rank, rank, "inverse Gram matrix of A");

@@ -27,7 +27,7 @@ export class RoundingRandom {
   constructor(device: Device, random: () => number) {
     this.#device = device;
     this.#key = drawKey(random);
-    this.#stored = device.vector(2, "u32", "key of stochastic rounding");
+    this.#stored = device.vector(2, "u32", "key of stochastic rounding", "model");
     device.write(this.#stored, Uint32Array.of(this.#key.low, this.#key.high));
   }
 

@@ -71,7 +71,7 @@ export interface FalqonOptions {
    * what it changed their product by. Default false.
    */
   trainA?: boolean;
-  /** Rows of A and columns of B. Default 64. */
+  /** Rows of A and columns of B. Default 64, or the shorter side of the smallest weight that is adapted. */
   rank?: number;
   /** `requantize` and `stochastic` apply B times `alpha / rank`. Default 16. */
   alpha?: number;

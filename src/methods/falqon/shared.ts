@@ -31,7 +31,8 @@ export class FalqonShared {
 
   constructor(readonly context: MethodContext, readonly settings: FalqonSettings) {
     const { device, parameters, linears } = context;
-    this.targets = findTargets(settings.targets, linears);
+    // Gates of heads have fewer outputs than adapters have directions.
+    this.targets = findTargets(settings.targets, linears, { gates: false });
     parameters.keepsValues = keepsAdapters(settings);
     parameters.needsChanges = settings.trainA;
     this.random = settings.rounding === "stochastic"

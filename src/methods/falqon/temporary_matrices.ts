@@ -61,7 +61,7 @@ export class Scope {
   constructor(readonly device: Device) {}
 
   matrix(rows: number, cols: number): Matrix {
-    const matrix = this.device.matrix(rows, cols, "f32", "randomised SVD");
+    const matrix = this.device.matrix(rows, cols, "f32", "randomised SVD", "model");
     this.#matrices.add(matrix);
     return matrix;
   }

@@ -62,10 +62,10 @@ export class FalqonUpdate {
     this.#settings = settings;
     this.#random = shared.random?.tensor() ?? null;
     this.b = parameters.declare(`${module}.falqon_B`, rows, rank, true);
-    this.#rowFactors = device.vector(rows, "f32", `${module} row factors`);
+    this.#rowFactors = device.vector(rows, "f32", `${module} row factors`, "model");
     this.product = settings.trainA ? new ProductUpdate(device, this.b, settings.loraScale) : null;
     const columns = this.product?.rank ?? rank;
-    this.#columnFactors = device.vector(columns, "f32", `${module} column factors`);
+    this.#columnFactors = device.vector(columns, "f32", `${module} column factors`, "model");
     const count = Math.min(topK ?? rows, rows);
     if (updateRule === "requantize") {
       this.#reference = device.matrix(
@@ -73,10 +73,14 @@ export class FalqonUpdate {
         inFeatures,
         linear.weight.type,
         `${module} reference codes`,
+        "model",
       );
     }
     if (topK !== null) {
-      this.#selection = { rows: device.vector(count, "u32", `${module} selected rows`), count };
+      this.#selection = {
+        rows: device.vector(count, "u32", `${module} selected rows`, "model"),
+        count,
+      };
       this.#trackPending();
     }
     if (updateRule === "accumulate") {
@@ -152,7 +156,7 @@ export class FalqonUpdate {
   /** Makes updates recorded from now on count what they do. */
   count(): void {
     const { rows, module } = this.adapter.part;
-    this.#statistics ??= this.#device.vector(4 * rows, "f32", `${module} statistics`);
+    this.#statistics ??= this.#device.vector(4 * rows, "f32", `${module} statistics`, "model");
     if (this.#readsB) this.#trackPending();
   }
 
@@ -232,11 +236,11 @@ export class FalqonUpdate {
    */
   #trackPending(): void {
     const { rows, module } = this.adapter.part;
-    this.#scores ??= this.#device.vector(rows, "f32", `${module} scores`);
+    this.#scores ??= this.#device.vector(rows, "f32", `${module} scores`, "model");
     if (!this.#reference) return;
     const { rank } = this.#settings;
-    this.#flushed ??= this.#device.matrix(rows, rank, "f32", `${module} flushed B`);
-    this.pendingB ??= this.#device.matrix(rows, rank, "f32", `${module} pending B`);
+    this.#flushed ??= this.#device.matrix(rows, rank, "f32", `${module} flushed B`, "model");
+    this.pendingB ??= this.#device.matrix(rows, rank, "f32", `${module} pending B`, "model");
   }
 
   #findPending(program: Program): void {

@@ -170,7 +170,7 @@ export class FalqonWeight implements MergedWeight {
   /** Uploads an A [rank, inFeatures]. */
   #upload(a: Float32Array<ArrayBuffer>): Matrix {
     const { context: { device }, settings: { rank } } = this.#shared;
-    const matrix = device.matrix(rank, this.spec.inFeatures, "f32", "A to quantise");
+    const matrix = device.matrix(rank, this.spec.inFeatures, "f32", "A to quantise", "model");
     device.writeMatrix(matrix, a);
     return matrix;
   }

@@ -79,7 +79,7 @@ export class LoraAdapter {
     if (trainA) {
       this.#a = parameters.declare(`${name}.lora_A`, width, inFeatures, true);
     } else {
-      this.#frozenA = device.matrix(width, inFeatures, "f32", `${name} frozen A`);
+      this.#frozenA = device.matrix(width, inFeatures, "f32", `${name} frozen A`, "model");
       this.#a = { value: this.#frozenA };
     }
     this.#b = parts.map(({ part }) =>
@@ -255,7 +255,7 @@ export class LoraAdapter {
     const at = this.layout.parts.findIndex((adapted) => adapted.index === index);
     if (at < 0) return weight;
     const { part, start } = this.layout.parts[at];
-    const merged = device.matrix(part.rows, this.spec.inFeatures, "f32", "merged weight");
+    const merged = device.matrix(part.rows, this.spec.inFeatures, "f32", "merged weight", "model");
     uploadRows(device, merged, 0, toMerged(part, weight));
     await submitOnce(device, (program) => {
       gemm(program, {

@@ -70,7 +70,8 @@ export function qlora(options: AdapterOptions = {}): Method {
 }
 
 function loraMethod(name: string, trains: boolean, settings: LoraSettings): Method {
-  return { name, trains, build: (context) => new LoraLayers(context, settings) };
+  const needsAllLayers = settings.adapter !== undefined;
+  return { name, trains, needsAllLayers, build: (context) => new LoraLayers(context, settings) };
 }
 
 const ADAPTER_OPTIONS: Readonly<Record<string, MethodOption>> = {

@@ -36,10 +36,10 @@ export class RoundedAdapter {
     this.#device = device;
     const format = PRECISIONS[precision].input;
     this.#granularity = needsScales(format) ? scaling : "given";
-    this.#codes = device.matrix(rows, cols, format.name, label);
+    this.#codes = device.matrix(rows, cols, format.name, label, "model");
     // Enough for the rows or the columns of a GEMM, which are whole groups of 16.
     const length = roundUp(Math.max(rows, cols), 16);
-    this.#scales = device.vector(length, "f32", `scales of ${label}`);
+    this.#scales = device.vector(length, "f32", `scales of ${label}`, "model");
     device.write(this.#scales, new Float32Array(length).fill(1));
   }
 

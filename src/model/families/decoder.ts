@@ -6,7 +6,15 @@
  */
 
 import type { JsonFields } from "../../io/json.ts";
-import type { LayerPlan, MlpPlan, ModelPlan, NormPlan, RopePlan, TensorMap } from "../plan.ts";
+import type {
+  AttentionLayerPlan,
+  LayerPlan,
+  MlpPlan,
+  ModelPlan,
+  NormPlan,
+  RopePlan,
+} from "../plan.ts";
+import type { TensorMap } from "../tensor_map.ts";
 import { parseRope } from "../rope_config.ts";
 import type { RopeOptions } from "../rope_types.ts";
 
@@ -29,18 +37,18 @@ export interface DecoderSizes {
 /** What a family changes of LLaMA's decoder. */
 export interface DecoderChanges {
   /** The kind of every layer's attention, from {@linkcode readLayerTypes}; by default all are alike. */
-  readonly layerTypes?: readonly LayerType[];
+  readonly layerTypes?: readonly string[];
   /**
    * In what its rotary settings differ from LLaMA's: a function where each type of layers has its
    * own.
    */
-  readonly rope?: RopeOptions | ((type: LayerType) => RopeOptions);
+  readonly rope?: RopeOptions | ((type: string) => RopeOptions);
   /** The head size of each type of layers, where `rope` is a function. Default that of the config. */
-  readonly headDimOf?: (type: LayerType) => number;
+  readonly headDimOf?: (type: string) => number;
   /** The field that names the gate's activation, and other names of activations than the usual. */
   readonly activation?: ActivationSpelling;
   /** The plan of block `index`, whose tensors begin with `block`, from that of LLaMA's. */
-  layer?(layer: LayerPlan, index: number, block: string): LayerPlan;
+  layer?(layer: AttentionLayerPlan, index: number, block: string): LayerPlan;
 }
 
 /** How a family says what its gate's activation is. */
@@ -88,16 +96,19 @@ function ropesOf(
 }
 
 /** The plan with every layer replaced by what `change` makes of it. */
-export function changeLayers(
-  plan: ModelPlan,
-  change: (layer: LayerPlan, index: number, block: string) => LayerPlan,
+export function changeLayers<Layer extends LayerPlan>(
+  plan: Omit<ModelPlan, "layers"> & { readonly layers: readonly Layer[] },
+  change: (layer: Layer, index: number, block: string) => LayerPlan,
 ): ModelPlan {
   const layers = plan.layers.map((layer, i) => change(layer, i, `model.layers.${i}`));
   return { ...plan, layers };
 }
 
 /** Plans LLaMA's decoder. */
-export function decoderPlan(sizes: DecoderSizes, ropeOf: (layer: number) => RopePlan): ModelPlan {
+export function decoderPlan(
+  sizes: DecoderSizes,
+  ropeOf: (layer: number) => RopePlan,
+): ModelPlan & { readonly layers: readonly AttentionLayerPlan[] } {
   const { vocabSize, hiddenSize, rmsNormEps: eps, tieWordEmbeddings: tied } = sizes;
   const norm = (tensor: string): NormPlan => ({ kind: "rms", weightOffset: 0, eps, tensor });
   const embedding = { tensor: "model.embed_tokens.weight", scale: 1 };
@@ -105,7 +116,7 @@ export function decoderPlan(sizes: DecoderSizes, ropeOf: (layer: number) => Rope
     vocabSize,
     hiddenSize,
     embedding,
-    layers: Array.from({ length: sizes.numLayers }, (_, i): LayerPlan => {
+    layers: Array.from({ length: sizes.numLayers }, (_, i): AttentionLayerPlan => {
       const block = `model.layers.${i}`;
       return {
         attention: {
@@ -118,7 +129,9 @@ export function decoderPlan(sizes: DecoderSizes, ropeOf: (layer: number) => Rope
           rope: ropeOf(i),
           qkNorm: null,
           bias: { qkv: false, o: false },
+          outputGate: false,
         },
+        deltaNet: null,
         mlp: { width: sizes.intermediateSize, activation: "silu", bias: false },
         norms: {
           attentionIn: norm(`${block}.input_layernorm.weight`),
@@ -143,7 +156,7 @@ export function linearTensors(
     DecoderSizes,
     "hiddenSize" | "intermediateSize" | "numHeads" | "numKeyValueHeads" | "headDim"
   >,
-): Required<TensorMap> {
+): TensorMap & Required<Pick<TensorMap, "k" | "v">> {
   const { hiddenSize, intermediateSize, numHeads, numKeyValueHeads, headDim } = sizes;
   const tensor = (path: string, rows: number) => ({
     name: `${block}.${path}_proj.weight`,
@@ -212,7 +225,18 @@ function readSizes(fields: JsonFields): DecoderSizes {
 export function readLayerTypes(
   fields: JsonFields,
   absent: (index: number) => LayerType,
-): readonly LayerType[] {
+): readonly LayerType[];
+/** The same, for a family that knows other types. */
+export function readLayerTypes<Type extends string>(
+  fields: JsonFields,
+  absent: (index: number) => Type,
+  known: readonly Type[],
+): readonly Type[];
+export function readLayerTypes(
+  fields: JsonFields,
+  absent: (index: number) => string,
+  known: readonly string[] = ["full_attention", "sliding_attention"],
+): readonly string[] {
   const count = fields.integer("num_hidden_layers", 1);
   if (!fields.has("layer_types")) return Array.from({ length: count }, (_, i) => absent(i));
   const types = fields.strings("layer_types");
@@ -220,12 +244,12 @@ export function readLayerTypes(
     throw fields.error("layer_types", `${count} names, one for each of num_hidden_layers`);
   }
   return types.map((type) => {
-    if (type === "full_attention" || type === "sliding_attention") return type;
+    if (known.includes(type)) return type;
     // Granite 4 means the same by it.
     if (type === "attention") return "full_attention";
     throw fields.error(
       "layer_types",
-      "full_attention or sliding_attention for every layer",
+      `${known.join(" or ")} for every layer`,
       `layers of ${type} are not computed, so choose a model without them`,
     );
   });

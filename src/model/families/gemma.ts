@@ -6,7 +6,7 @@
  */
 
 import type { JsonFields } from "../../io/json.ts";
-import type { LayerPlan, ModelPlan, NormPlan } from "../plan.ts";
+import type { AttentionLayerPlan, ModelPlan, NormPlan } from "../plan.ts";
 import {
   attentionBias,
   decoder,
@@ -45,7 +45,7 @@ export function gemma3(fields: JsonFields): ModelPlan {
     fields,
     (i) => (i + 1) % pattern === 0 ? FULL : "sliding_attention",
   );
-  const softCap = readCap(fields, "attn_logit_softcapping");
+  fields.raw("attn_logit_softcapping"); // the class has it, and caps no scores
   return sandwich(
     fields,
     layerTypes,
@@ -53,7 +53,6 @@ export function gemma3(fields: JsonFields): ModelPlan {
       ...layer,
       attention: {
         ...attention,
-        softCap,
         qkNorm: {
           over: "head",
           weightOffset: 1,
@@ -91,7 +90,7 @@ function sandwich(
         tensor: `${block}.${name}_layernorm.weight`,
       });
       const window = windowOf(fields, layerTypes[index]);
-      const changed: LayerPlan = {
+      const changed: AttentionLayerPlan = {
         ...rest,
         attention: { ...attention, bias, scale, window },
         norms: {

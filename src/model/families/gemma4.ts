@@ -35,8 +35,11 @@ export function gemma4(fields: JsonFields): ModelPlan {
   const hiddenSize = fields.integer("hidden_size", 1);
   const plan = decoder(fields, {
     layerTypes: types,
-    headDimOf: (type) => headsOf(types.indexOf(type)).headDim,
-    rope: (type) => ({ absent: ROPE[type], theta: ROPE[type].rope_theta }),
+    headDimOf: (type) => headsOf(types.indexOf(type as LayerType)).headDim,
+    rope: (type) => {
+      const absent = ROPE[type as LayerType];
+      return { absent, theta: absent.rope_theta };
+    },
     activation: { field: "hidden_activation" },
     layer: ({ attention, mlp, norms, ...rest }, index, block): LayerPlan => {
       const norm = (name: string): NormPlan => ({

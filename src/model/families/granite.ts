@@ -66,7 +66,7 @@ export function graniteHybrid(fields: JsonFields): ModelPlan {
     };
     return {
       ...layer,
-      attention: { ...attention, rope: rotates ? attention.rope : null },
+      attention: attention && { ...attention, rope: rotates ? attention.rope : null },
       mlp: { ...mlp, width },
       tensors: {
         ...sized,

@@ -14,7 +14,7 @@ import { granite, graniteHybrid } from "./granite.ts";
 import { llama, ministral3, mistral, seedOss, smollm3 } from "./llama.ts";
 import { olmo2, olmo3 } from "./olmo.ts";
 import { phi3 } from "./phi.ts";
-import { qwen2, qwen3 } from "./qwen.ts";
+import { qwen2, qwen3, qwen3_5 } from "./qwen.ts";
 
 /** A family: its plan, and the models that are known by it. */
 export interface Family {
@@ -46,6 +46,7 @@ export interface Wrapper {
 export const WRAPPERS: Readonly<Record<string, Wrapper>> = {
   gemma3: { className: "Gemma3", textType: "gemma3_text", tied: true },
   gemma4: { className: "Gemma4", textType: "gemma4_text", tied: true },
+  qwen3_5: { className: "Qwen3_5", textType: "qwen3_5_text", tied: false },
   mistral3: { className: "Mistral3", textType: "mistral", tied: true },
 };
 
@@ -63,22 +64,29 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   mistral: {
     plan: mistral,
     className: "Mistral",
-    defaults: { sliding_window: 4096, num_key_value_heads: 8 },
+    defaults: { sliding_window: 4096, num_key_value_heads: 8, max_position_embeddings: 131072 },
   },
   ministral: {
     plan: mistral,
     className: "Ministral",
-    defaults: { sliding_window: 4096, num_key_value_heads: 8 },
+    defaults: { sliding_window: 4096, num_key_value_heads: 8, max_position_embeddings: 131072 },
   },
   ministral3: {
     plan: ministral3,
     className: "Ministral3",
-    defaults: { pad_token_id: 11, num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5 },
+    defaults: {
+      pad_token_id: 11,
+      num_key_value_heads: 8,
+      head_dim: 128,
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 262144,
+    },
   },
   smollm3: {
     plan: smollm3,
     className: "SmolLM3",
     defaults: {
+      max_position_embeddings: 32768,
       bos_token_id: 128000,
       eos_token_id: 128001,
       pad_token_id: 128004,
@@ -89,12 +97,19 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   seed_oss: {
     plan: seedOss,
     className: "SeedOss",
-    defaults: { bos_token_id: 0, pad_token_id: 1, num_key_value_heads: 8, head_dim: 128 },
+    defaults: {
+      max_position_embeddings: 524288,
+      bos_token_id: 0,
+      pad_token_id: 1,
+      num_key_value_heads: 8,
+      head_dim: 128,
+    },
   },
   qwen2: {
     plan: qwen2,
     className: "Qwen2",
     defaults: {
+      max_position_embeddings: 32768,
       bos_token_id: null,
       eos_token_id: null,
       num_key_value_heads: 32,
@@ -105,6 +120,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     plan: qwen3,
     className: "Qwen3",
     defaults: {
+      max_position_embeddings: 32768,
       bos_token_id: null,
       eos_token_id: null,
       num_key_value_heads: 32,
@@ -112,10 +128,36 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
       sliding_window: 4096,
     },
   },
+  qwen3_5_text: {
+    plan: qwen3_5,
+    className: "Qwen3_5",
+    defaults: {
+      bos_token_id: null,
+      eos_token_id: null,
+      vocab_size: 248320,
+      hidden_size: 4096,
+      intermediate_size: 12288,
+      num_hidden_layers: 32,
+      num_attention_heads: 16,
+      num_key_value_heads: 4,
+      head_dim: 256,
+      max_position_embeddings: 32768,
+      linear_conv_kernel_dim: 4,
+      linear_key_head_dim: 128,
+      linear_value_head_dim: 128,
+      linear_num_key_heads: 16,
+      linear_num_value_heads: 32,
+    },
+  },
   phi3: {
     plan: phi3,
     className: "Phi3",
-    defaults: { eos_token_id: 32000, pad_token_id: 32000, rms_norm_eps: 1e-5 },
+    defaults: {
+      max_position_embeddings: 4096,
+      eos_token_id: 32000,
+      pad_token_id: 32000,
+      rms_norm_eps: 1e-5,
+    },
   },
   granite: { plan: granite, className: "Granite" },
   granitemoehybrid: { plan: graniteHybrid, className: "GraniteMoeHybrid" },
@@ -123,6 +165,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     plan: glm4,
     className: "Glm4",
     defaults: {
+      max_position_embeddings: 131072,
       bos_token_id: null,
       eos_token_id: [151329, 151336, 151338],
       pad_token_id: 151329,
@@ -136,6 +179,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     plan: gemma,
     className: "Gemma",
     defaults: {
+      max_position_embeddings: 8192,
       ...GEMMA_TOKENS,
       num_key_value_heads: 16,
       head_dim: 256,
@@ -147,6 +191,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     plan: gemma2,
     className: "Gemma2",
     defaults: {
+      max_position_embeddings: 8192,
       ...GEMMA_TOKENS,
       num_key_value_heads: 4,
       head_dim: 256,

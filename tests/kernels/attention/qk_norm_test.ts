@@ -274,7 +274,7 @@ Deno.test("qkNorm and its gradients agree with the oracle on odd shapes, in f32 
   }
 });
 
-Deno.test("qkNorm gives a token the same bits alone as among others, with statistics or without", async () => {
+Deno.test("qkNorm gives a token the same bits alone as among others, and the same values without statistics", async () => {
   for (const type of ["f32", "f16"] as const) {
     for (const over of ["head", "width"] as const) {
       const { options, got, width } = await run(
@@ -290,20 +290,26 @@ Deno.test("qkNorm gives a token the same bits alone as among others, with statis
       device.write(input, raw);
       const output = device.matrix(1, width, type, "output");
       const positions = uploadVector(device, Uint32Array.of(5 * 997)).vector;
-      await runOnce(device, (program) =>
-        qkNorm(program, {
-          ...options,
-          q: { ...q, matrix: input },
-          k: { ...k, matrix: input },
-          v: { ...v, matrix: input },
-          rotation: { ...rotation!, positions },
-          output,
-          rstd: null,
-        }));
-      const alone = await read(output);
-      for (const { column, cols } of [q, k, v]) {
-        const among = got.output.subarray(5 * width + column, 5 * width + column + cols);
-        assertEquals(alone.subarray(column, column + cols), among);
+      const heads = { heads: 6, kvHeads: 2, headDim: 16 };
+      // Without statistics it is another kernel to a compiler, which may round in another order.
+      for (const rstd of [device.matrix(1, qkNormRows(over, heads), "f32", "rstd"), null]) {
+        await runOnce(device, (program) =>
+          qkNorm(program, {
+            ...options,
+            q: { ...q, matrix: input },
+            k: { ...k, matrix: input },
+            v: { ...v, matrix: input },
+            rotation: { ...rotation!, positions },
+            output,
+            rstd,
+          }));
+        const alone = await read(output);
+        for (const { column, cols } of [q, k, v]) {
+          const among = got.output.subarray(5 * width + column, 5 * width + column + cols);
+          const mine = alone.subarray(column, column + cols);
+          if (rstd) assertEquals(mine, among);
+          else assert(relativeError(mine, among) < (type === "f16" ? 1e-3 : 1e-6));
+        }
       }
     }
   }

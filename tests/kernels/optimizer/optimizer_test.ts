@@ -30,7 +30,7 @@ function optimizer(device: Device, length: number, { maxNorm, ...rest }: Setting
   const firstMoment = device.vector(length, "f32", "first moment");
   const secondMoment = device.vector(length, "f32", "second moment");
   const program = new Program(device);
-  gradNorm(program, { gradients, maxNorm, state });
+  gradNorm(program, { gradients: [gradients], maxNorm, state });
   adamW(program, {
     values: values.vector,
     gradients,
@@ -133,6 +133,24 @@ Deno.test("a gradient that is not finite leaves parameters and moments alone and
   next.forEach((values, i) => assert(relativeError(values, good[i]) > 0));
 });
 
+Deno.test("the gradient norm of several vectors is that of all their elements", async () => {
+  for (const lengths of [[1, 1], [37, 3000, 5], [20000, 64]]) {
+    using state = new StepState(device, BETAS);
+    using program = new Program(device);
+    const all = lengths.map((length, i) => uploadVector(device, randomValues(length, 20 + i, 2)));
+    gradNorm(program, { gradients: all.map(({ vector }) => vector), maxNorm: 0.5, state });
+    recordMetrics(program, state);
+    await program.prepare();
+    state.begin({ step: 1, learningRate: 0, targetCount: 1 });
+    program.run();
+    const [{ gradNorm: norm }] = await state.takeMetrics();
+    const want = Math.sqrt(
+      all.flatMap(({ exact }) => [...exact]).reduce((sum, g) => sum + g * g, 0),
+    );
+    assert(Math.abs(norm / want - 1) < 1e-6, `${lengths}: ${norm} and ${want}`);
+  }
+});
+
 Deno.test("without values adamW writes over the gradients what it would add to values", async () => {
   for (const length of [1, 37, 3000]) {
     const kept = optimizer(device, length, { maxNorm: 0.5, weightDecay: 0 });
@@ -143,7 +161,7 @@ Deno.test("without values adamW writes over the gradients what it would add to v
     );
     using state = new StepState(device, BETAS);
     using program = new Program(device);
-    gradNorm(program, { gradients, maxNorm: 0.5, state });
+    gradNorm(program, { gradients: [gradients], maxNorm: 0.5, state });
     const operands = { values: null, gradients, firstMoment, secondMoment, state };
     adamW(program, { ...operands, eps: EPS, weightDecay: 0 });
     await program.prepare();
@@ -263,7 +281,7 @@ Deno.test("adamW and gradNorm refuse vectors that do not fit", () => {
     "adamW: firstMoment has 9 elements, not 8",
   );
   assertThrows(
-    () => gradNorm(program, { gradients: { ...vector(8), type: "f16" }, maxNorm: 1, state }),
+    () => gradNorm(program, { gradients: [{ ...vector(8), type: "f16" }], maxNorm: 1, state }),
     TypeError,
     "gradNorm: gradients is f16, not f32",
   );

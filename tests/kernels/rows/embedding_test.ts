@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { Matrix } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import { embed, embedBackward } from "../../../src/kernels/rows/embedding.ts";
 import { relativeError } from "../../oracle/compare.ts";
@@ -98,6 +99,56 @@ Deno.test("embed multiplies rows by a factor, and embedBackward what it adds", a
   }
 });
 
+/** Rows of the slabs that tables are split into: of one row at either end, and of sizes that are no multiple of 16. */
+const SLABS: Record<number, number[]> = {
+  1: [1],
+  5: [1, 3, 1],
+  361: [17, 1, 128, 214, 1],
+  4: [2, 2],
+};
+
+Deno.test("embed and embedBackward take a table slab by slab, bit for bit as a whole one", async () => {
+  for (const [tokens, vocab, width] of SHAPES) {
+    for (const scale of [1, 8.484375]) {
+      // Ids at both ends, and one that there is no row for, which counts as the last.
+      const ids = someIds(tokens, vocab).map((id, t) => t === 1 ? 0 : t === 2 ? 2 ** 32 - 1 : id);
+      const { vector } = uploadVector(device, ids);
+      const values = randomValues(vocab * width, 1);
+      const gradients = randomValues(vocab * width, 3);
+      const dOutput = uploadMatrix(device, randomValues(tokens * width, 2), tokens, width).matrix;
+      for (const type of ["f32", "f16"] as const) {
+        const [whole, split] = [0, 1].map(() => filled(device, tokens, width, NaN));
+        const { matrix, exact } = uploadMatrix(device, values, vocab, width, type);
+        const dWhole = uploadMatrix(device, gradients, vocab, width).matrix;
+        const dSlabs: Matrix[] = [];
+        await runOnce(device, (program) => {
+          embed(program, { ids: vector, table: matrix, output: whole, scale });
+          embedBackward(program, { ids: vector, dOutput, dTable: dWhole, scale });
+          let firstRow = 0;
+          for (const rows of SLABS[vocab]) {
+            const part = (of: Float32Array) =>
+              of.slice(firstRow * width, (firstRow + rows) * width);
+            const table = uploadMatrix(device, part(values), rows, width, type).matrix;
+            const dTable = uploadMatrix(device, part(gradients), rows, width).matrix;
+            const slab = { firstRow, vocab };
+            embed(program, { ids: vector, table, slab, output: split, scale });
+            embedBackward(program, { ids: vector, dOutput, dTable, slab, scale });
+            dSlabs.push(dTable);
+            firstRow += rows;
+          }
+        });
+        const got = await device.readMatrix(split);
+        assertEquals(got, await device.readMatrix(whole));
+        const known = ids.map((id) => Math.min(id, vocab - 1));
+        const error = relativeError(got, reference.embed(exact, known, width, scale));
+        assert(error < 1e-6, `${tokens} of ${vocab}×${width} ${type}: error ${error}`);
+        const parts = await Promise.all(dSlabs.map((slab) => device.readMatrix(slab)));
+        assertEquals(parts.flatMap((part) => [...part]), [...await device.readMatrix(dWhole)]);
+      }
+    }
+  }
+});
+
 Deno.test("embed stays inside the table for ids that it has no row for", async () => {
   const values = randomValues(3 * 20, 1);
   const table = uploadMatrix(device, values, 3, 20).matrix;
@@ -122,6 +173,11 @@ Deno.test("embed refuses operands that do not fit", () => {
     () => embed(program, { ids, table: device.matrix(5, 8, "e4m3", "table"), output }),
     TypeError,
     "embed: table is e4m3, not f32 or f16",
+  );
+  assertThrows(
+    () => embed(program, { ids, table, slab: { firstRow: 4, vocab: 8 }, output }),
+    RangeError,
+    "embed: the slab has rows 4 to 9 of 8",
   );
   assertThrows(
     () => embedBackward(program, { ids, dOutput: device.matrix(4, 8, "f32", "d"), dTable: table }),

@@ -1,5 +1,6 @@
 const THREADS = 128;
-// Embedding: output[t] = table[ids[t]], with SCALED times params.scale.
+// Embedding: output[t] = table[ids[t]], with SCALED times params.scale. With SLAB the table is a slab of the embedding,
+// rows from params.first on, and tokens whose row is in another slab are left alone.
 //
 // Shapes: ids [tokens], table [vocab, cols] in f32 or f16, output [tokens, cols] f32. Ids are below vocab, and taken
 // as the last if not.

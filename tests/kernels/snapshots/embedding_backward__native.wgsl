@@ -1,6 +1,6 @@
 const THREADS = 128;
 // Gradient of the embedding table: d_table[v] += Σ_{t: ids[t] = v} d_output[t], in the order of t; with SCALED the sum is
-// multiplied by params.scale.
+// multiplied by params.scale. With SLAB d_table is a slab: v counts from params.first.
 //
 // Shapes: ids [tokens], d_output [tokens, cols], d_table [vocab, cols], f32. What d_table holds stays in the sum: with
 // tied weights, the gradient of the lm_head.

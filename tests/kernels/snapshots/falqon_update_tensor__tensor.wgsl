@@ -2,10 +2,10 @@ enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
-const SUBGROUPS = 4;
+const SUBGROUPS = 8;
 const COLUMNS = 32;
 const LONGEST_ROW = 10;
-const STEPS = 16;
+const STEPS = 32;
 const RANK_STEPS = 2;
 const A_LOADS = 1;
 // falqon_update.wgsl on tensor cores, for all rows: weight[i] = encode(base[i] + β_i · A~) in code units.

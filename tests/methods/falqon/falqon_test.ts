@@ -487,7 +487,8 @@ Deno.test("embedding and head are f16 where the GPU has it, or as asked, and nor
     using device = await requestDevice({ f16 });
     for (const denseType of [undefined, "f16", "f32"] as const) {
       const { layers } = await build(device, { denseType });
-      const types = [300, 1].map((rows) => layers.dense("weight", rows, 8).value().type);
+      const weights = [...layers.table("embedding", 300, 8).slabs, layers.dense("norm", 8)];
+      const types = weights.map(({ value }) => value().type);
       assertEquals(types, [denseType ?? (device.hasF16 ? "f16" : "f32"), "f32"]);
     }
   }

@@ -1,0 +1,56 @@
+/**
+ * The splits of a data set, told by the names of its files as the Hugging Face hub does.
+ *
+ * @module
+ */
+
+/** Words in names, and the split that each stands for. */
+const SPLIT_WORDS: Readonly<Record<string, string>> = {
+  train: "train",
+  training: "train",
+  validation: "validation",
+  valid: "validation",
+  val: "validation",
+  dev: "validation",
+  test: "test",
+  testing: "test",
+  eval: "test",
+  evaluation: "test",
+};
+
+/**
+ * The split that a file belongs to by a word of its name, else by one of the folders around it;
+ * null when none is there. `train_sft-00000-of-00003.parquet` is of `train_sft`.
+ */
+export function splitOf(path: string): string | null {
+  const sharded = /(?:^|[/\\])([\w.]+?)-\d{5}-of-\d{5}/.exec(path)?.[1];
+  if (sharded !== undefined) return SPLIT_WORDS[sharded.toLowerCase()] ?? sharded;
+  for (const part of path.split(/[/\\]/).reverse()) {
+    for (const word of part.toLowerCase().split(/[^a-z]+/)) {
+      if (Object.hasOwn(SPLIT_WORDS, word)) return SPLIT_WORDS[word];
+    }
+  }
+  return null;
+}
+
+/** The splits of files, by name. */
+export function splitNames(paths: readonly string[]): string[] {
+  return [...new Set(paths.map(splitOf))].filter((name) => name !== null).sort();
+}
+
+/**
+ * The files of a split.
+ *
+ * @param split Without it: `train` where files belong to splits, and all files where none does.
+ * @returns Null when there is no such split.
+ */
+export function chooseSplit(paths: readonly string[], split?: string): string[] | null {
+  if (split === undefined && splitNames(paths).length === 0) return [...paths];
+  const wanted = split ?? "train";
+  const name = SPLIT_WORDS[wanted] ?? wanted;
+  const chosen = paths.filter((path) => splitOf(path) === name);
+  if (chosen.length > 0) return chosen;
+  // Files of no split beside a test split are what is trained on.
+  const others = split === undefined ? paths.filter((path) => splitOf(path) === null) : [];
+  return others.length > 0 ? others : null;
+}

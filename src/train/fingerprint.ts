@@ -1,0 +1,104 @@
+/**
+ * What a run was started with, by content: a resumed run is told when its model, tokenizer or data
+ * are others.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { Dataset } from "../data/dataset.ts";
+import { OptionError } from "../errors.ts";
+import { exists } from "../io/exists.ts";
+import { toFileError } from "../io/file_error.ts";
+
+/** SHA-256 in hexadecimal; null for what has no files, such as rows of a program. */
+export interface Fingerprints {
+  /** Of config.json and the weights. */
+  model: string | null;
+  /** Of tokenizer.json. */
+  tokenizer: string | null;
+  /** Of the files of rows, their order and the side of a split. */
+  data: string | null;
+}
+
+/** Up to so many bytes a file is read as a whole. */
+const WHOLE = 1 << 26;
+/** Of a larger one so many pieces of {@linkcode PIECE} bytes, with both ends. */
+const PIECES = 16;
+const PIECE = 1 << 18;
+
+/** Takes the fingerprints of what a run is started with. */
+export async function fingerprint(
+  { model: { folder }, data }: { model: { folder: string }; data: Dataset },
+): Promise<Fingerprints> {
+  const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
+  const weights = names.filter((name) => name.endsWith(".safetensors")).sort();
+  const tokenizer = join(folder, "tokenizer.json");
+  return {
+    model: await hashFiles(["config.json", ...weights].map((name) => join(folder, name))),
+    tokenizer: await exists(tokenizer) ? await hashFiles([tokenizer]) : null,
+    data: data.paths && await hashFiles(data.paths, data.selection),
+  };
+}
+
+/**
+ * Makes sure that a run goes on with what it was started with.
+ *
+ * @param path Of the checkpoint.
+ * @throws {OptionError} if it would not, naming what is another.
+ */
+export function expectSame(
+  path: string,
+  before: Partial<Fingerprints>,
+  now: Fingerprints,
+  data: Dataset,
+): void {
+  const subjects = {
+    model: "the model has other weights or another config.json than the run was started with",
+    tokenizer: "tokenizer.json is another than the run was started with",
+    data: `${data.name} has other rows than the run was started with, or another split of them`,
+  };
+  for (const [name, sentence] of Object.entries(subjects)) {
+    const [old, current] = [before[name as keyof Fingerprints], now[name as keyof Fingerprints]];
+    if (old === undefined || old === null || current === null || old === current) continue;
+    throw new OptionError(
+      `Cannot resume from "${path}" as ${sentence}: give that, or go on all the same by resumeAnyway`,
+    );
+  }
+}
+
+/** Hashes sizes and contents, in this order; of a file beyond {@linkcode WHOLE}, pieces of its content. */
+async function hashFiles(paths: readonly string[], ...words: string[]): Promise<string> {
+  const hash = createHash("sha256");
+  for (const word of words) hash.update(`${word}\n`);
+  for (const path of paths) {
+    try {
+      using file = await Deno.open(path);
+      const { size, isFile } = await file.stat();
+      hash.update(`${size}\n`);
+      if (!isFile) continue; // a pipe can be read only once
+      const pieces = size <= WHOLE ? Math.ceil(size / PIECE) : PIECES;
+      const bytes = new Uint8Array(PIECE);
+      for (let i = 0; i < pieces; i++) {
+        const start = size <= WHOLE ? i * PIECE : Math.floor(i * (size - PIECE) / (pieces - 1));
+        await file.seek(start, Deno.SeekMode.Start);
+        hash.update(bytes.subarray(0, await fill(file, bytes)));
+      }
+    } catch (error) {
+      throw toFileError("read", path, error);
+    }
+  }
+  return hash.digest("hex");
+}
+
+/** Reads until the buffer is full or the file ends. */
+async function fill(file: Deno.FsFile, bytes: Uint8Array): Promise<number> {
+  let filled = 0;
+  while (filled < bytes.length) {
+    const count = await file.read(bytes.subarray(filled));
+    if (count === null) break;
+    filled += count;
+  }
+  return filled;
+}
