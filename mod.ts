@@ -65,6 +65,7 @@ export type {
   RopeScaling,
   YarnRopeScaling,
 } from "./src/model/rope_scaling.ts";
+export { Chat } from "./src/inference/chat.ts";
 export type { GenerateOptions } from "./src/inference/generate.ts";
 export type { SamplingOptions } from "./src/inference/sampling.ts";
 export type {
@@ -109,7 +110,16 @@ export type {
   TrainerOptions,
 } from "./src/train/options.ts";
 export type { FlatOptions, OptimizerOptions, RowOptions } from "./src/train/option_groups.ts";
+export { type MergeFormat, mergeModel, type MergeOptions } from "./src/inference/merge.ts";
 export type { SaveFormat, SaveOptions, SaveResult } from "./src/inference/save_model.ts";
-export type { TrainingMetrics } from "./src/train/metrics.ts";
+export type { HeldOutLoss, TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";
+export {
+  findLearningRate,
+  type FindRateOptions,
+  type FoundRate,
+  type TriedRate,
+} from "./src/train/find_learning_rate.ts";
+export { defaultLearningRate } from "./src/train/learning_rate.ts";
+export type { SaveInterval } from "./src/train/save_interval.ts";
 export type { ScheduleName } from "./src/train/schedule.ts";

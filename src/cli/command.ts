@@ -19,6 +19,8 @@ export interface CommandSpec<F extends FlagTable> {
   synopsis: string;
   /** Names the word that is no flag, where the command takes one. */
   argument?: string;
+  /** The flag that this word stands for: either is given. */
+  argumentFor?: keyof F & string;
   flags: F;
   /** Does the work; what it returns is the exit code, 0 by default. */
   run(values: FlagValues<F>, terminal: Terminal, argument: string): Promise<number | void>;
@@ -31,7 +33,7 @@ const EVERYWHERE = {
 
 /** Makes a command: help, config file and flags come before its own work. */
 export function command<F extends FlagTable>(spec: CommandSpec<F>): Command {
-  const { name, summary, synopsis, argument } = spec;
+  const { name, summary, synopsis, argument, argumentFor } = spec;
   const flags = { ...spec.flags, ...EVERYWHERE };
   const made: Command = {
     name,
@@ -52,13 +54,22 @@ export function command<F extends FlagTable>(spec: CommandSpec<F>): Command {
       if (words.length > (argument ? 1 : 0)) {
         throw new UsageError(`"${words.at(-1)}" belongs to no flag: see ${name} --help`);
       }
-      if (argument && words.length === 0) {
-        throw new UsageError(`Cannot ${name} without ${argument}: see ${name} --help`);
+      if (argumentFor && words.length > 0) {
+        if (given[argumentFor] !== undefined) {
+          throw new UsageError(
+            `Cannot use "${words[0]}" and --${kebabCase(argumentFor)} together: give one`,
+          );
+        }
+        given[argumentFor] = words[0];
       }
-      const values = {
+      const values: Record<string, unknown> = {
         ...(config === undefined ? {} : await readConfigFile(config as string, spec.flags, hint)),
         ...given,
       };
+      const word = argumentFor ? values[argumentFor] : words[0];
+      if (argument && word === undefined) {
+        throw new UsageError(`Cannot ${name} without ${argument}: see ${name} --help`);
+      }
       return await spec.run(values as FlagValues<F>, terminal, words[0]) ?? 0;
     },
   };

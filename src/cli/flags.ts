@@ -11,6 +11,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { checkColumnMap, type ColumnMap, parseColumnMap } from "../data/column_map.ts";
 import { isJsonObject, showJson } from "../io/json.ts";
+import { parseSaveInterval, type SaveInterval } from "../train/save_interval.ts";
 import { UsageError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
 
@@ -92,6 +93,12 @@ export function whole(...words: Words): Flag<number> {
     const number = toNumber(value);
     return Number.isSafeInteger(number) ? number : undefined;
   });
+}
+
+/** How often checkpoints are saved. */
+export function interval(...words: Words): Flag<SaveInterval> {
+  const wanted = "a number of steps, a time such as 10m, or epoch";
+  return flag("N|TIME|epoch", words, wanted, parseSaveInterval);
 }
 
 /** On or off: `--name` or `--no-name`. */

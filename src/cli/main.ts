@@ -5,6 +5,7 @@
  */
 
 import packageConfig from "../../deno.json" with { type: "json" };
+import { chat } from "./chat.ts";
 import type { Command } from "./command_type.ts";
 import { devices } from "./devices.ts";
 import { report, UsageError } from "./errors.ts";
@@ -13,6 +14,7 @@ import { fetchCommand } from "./fetch.ts";
 import { generate } from "./generate.ts";
 import { overview } from "./help.ts";
 import { inspect } from "./inspect.ts";
+import { merge } from "./merge.ts";
 import { nearest } from "./nearest.ts";
 import { push } from "./push.ts";
 import type { Terminal } from "./terminal.ts";
@@ -23,6 +25,8 @@ const COMMANDS: readonly Command[] = [
   train,
   evalCommand,
   generate,
+  chat,
+  merge,
   inspect,
   fetchCommand,
   push,

@@ -10,6 +10,7 @@ import { OptionError } from "../errors.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
 import { exists } from "../io/exists.ts";
 import { referenceTo } from "../io/hub/names.ts";
+import { expectWritable } from "../io/writable.ts";
 import { findCheckpoint, holdsRun } from "../train/checkpoint.ts";
 import { flattenOptions, groupedNames, groupOptions } from "../train/option_groups.ts";
 import { PLAIN_NAMES, type PlainOptions, type ResolvedOptions } from "../train/options.ts";
@@ -21,6 +22,12 @@ import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
 /** Name of the file of options in a run's folder. */
 export const OPTIONS_FILE = "training_options.json";
+
+/** Flags that belong to one call of the command, or follow from where the file is. */
+const OF_ONE_CALL = [
+  ...["outputDir", "overwrite", "resumeFrom", "resumeAnyway", "showRows"] as const,
+  "findLearningRate",
+] as const;
 
 /** The flags that are options of the trainer. */
 const TRAINER_FLAGS = [
@@ -58,17 +65,22 @@ export async function resumedOptions(
 ): Promise<TrainValues> {
   const { path, state } = await findCheckpoint(resumeFrom);
   const folder = dirname(resolve(path));
+  await expectWritable(folder);
   if (given.outputDir !== undefined && resolve(given.outputDir) !== folder) {
     throw new UsageError(
       `Cannot write to "${given.outputDir}" as the resumed run is in "${folder}": ` +
         "leave --output-dir out",
     );
   }
-  const file = join(folder, OPTIONS_FILE);
-  const stored = await exists(file)
-    ? await readConfigFile(file, TRAIN_FLAGS)
-    : { ...flagsOf(state.options), method: state.method as TrainValues["method"] };
+  const stored = await optionsOfRun(folder) ??
+    { ...flagsOf(state.options), method: state.method as TrainValues["method"] };
   return { ...stored, ...given, outputDir: folder };
+}
+
+/** The options that a run in a folder was started with; null where the file is missing. */
+export async function optionsOfRun(folder: string): Promise<TrainValues | null> {
+  const file = join(folder, OPTIONS_FILE);
+  return await exists(file) ? await readConfigFile(file, TRAIN_FLAGS) : null;
 }
 
 /**
@@ -88,10 +100,7 @@ export async function writeOptions(
     const given = options[name];
     if (given !== undefined) options[name] = await Promise.all(given.map(lastingName));
   }
-  // These belong to one call of the command, or follow from where the file is.
-  for (const name of ["outputDir", "overwrite", "resumeFrom", "showRows"] as const) {
-    delete options[name];
-  }
+  for (const name of OF_ONE_CALL) delete options[name];
   await writeFileAtomically(join(folder, OPTIONS_FILE), JSON.stringify(options, null, 2) + "\n");
 }
 
@@ -107,6 +116,7 @@ export async function expectFree(folder: string, model: string, overwrite: boole
         "--output-dir",
     );
   }
+  await expectWritable(folder);
   if (overwrite) return;
   const found = await holdsRun(folder)
     ? "another run"

@@ -9,7 +9,6 @@ import type { Device } from "../gpu/device.ts";
 import { evaluate, type EvaluateOptions } from "../inference/evaluate.ts";
 import { Model } from "../inference/model.ts";
 import { TrainingLog } from "../train/log.ts";
-import type { Trainer } from "../train/trainer.ts";
 import { frozenMethod } from "./method.ts";
 import { noticesOn, type Terminal } from "./terminal.ts";
 
@@ -26,12 +25,6 @@ export interface Trained {
   loss: number;
   /** How that was computed. */
   shape: EvaluateOptions;
-}
-
-/** How a trainer evaluates. */
-export function evaluationShape({ options }: Trainer): EvaluateOptions {
-  const { batchSize, sequenceLength, rows: { packing, trainOnPrompt, skipBadRows } } = options;
-  return { batchSize, sequenceLength, packing, trainOnPrompt, skipBadRows };
 }
 
 /**

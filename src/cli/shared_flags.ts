@@ -53,6 +53,14 @@ export const RUN_FLAGS = group("Model", {
   ),
 });
 
+/** How text is generated. */
+export const GENERATION_FLAGS = group("Generation", {
+  maxNewTokens: whole("The most tokens to generate", "128"),
+  temperature: number("0 for the likeliest tokens, 1 to draw them as the model says", "0.8"),
+  topP: number("Draw from the likeliest tokens that hold this share", "0.95"),
+  seed: whole("The same seed draws the same tokens", "another one each time"),
+});
+
 /** How the rows of a file become tokens. */
 export const ROW_FLAGS = group("Data", {
   data: names(
@@ -98,10 +106,14 @@ export const STEP_FLAGS = group("Optimizer", {
 /** The optimizer, and how long to train. */
 export const OPTIMIZER_FLAGS = group("Optimizer", {
   steps: whole("Optimizer steps; with --epochs, whichever ends first"),
-  epochs: whole("Times to read the data", "1 without --steps"),
-  learningRate: number("Peak learning rate of AdamW", "0.0002"),
+  epochs: number("Times to read the data, such as 3 or 0.5", "1 without --steps"),
+  learningRate: number(
+    "Peak learning rate of AdamW",
+    "by method and width: 0.01 at 64, 0.003 at 576, 0.0003 at 4096; a tenth for full",
+  ),
   schedule: choice(SCHEDULES, "Learning rate after the warm-up", "constant"),
   warmupSteps: whole("Steps in which the rate rises from 0", "0"),
+  warmupRatio: number("The same as a share of all steps", "0"),
   gradAccumSteps: renamed(
     whole("Micro-batches per optimizer step", "1"),
     ...["gradAccum", "gradientAccumulationSteps"],

@@ -10,21 +10,23 @@ import { dataWarnings } from "../data/statistics.ts";
 import { OptionError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
 import { Model } from "../inference/model.ts";
-import type { Evaluation } from "../inference/evaluate.ts";
 import { formOf } from "../inference/save_model.ts";
 import { LOG_FILE } from "../train/log.ts";
+import type { HeldOutLoss } from "../train/metrics.ts";
+import { evaluationShape } from "../train/options.ts";
 import { Trainer } from "../train/trainer.ts";
 import { command, needed } from "./command.ts";
 import type { Command } from "./command_type.ts";
 import { openDataset, showDataset } from "./data.ts";
 import { locate, shownModel } from "./located.ts";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
+import { findRate } from "./find_rate.ts";
 import { methodName, savesAdapter, trainingMethod } from "./method.ts";
 import { openDevice } from "./open_device.ts";
 import { Progress } from "./progress.ts";
 import { expectFree, resumedOptions, trainerOptions, writeOptions } from "./run_folder.ts";
-import { compareSaved, evaluationShape, ROUNDED_UNKNOWN } from "./saved_loss.ts";
-import { INTERRUPTED, noticesOn, type Terminal } from "./terminal.ts";
+import { compareSaved, ROUNDED_UNKNOWN } from "./saved_loss.ts";
+import { noticesOn, type Terminal } from "./terminal.ts";
 import { TRAIN_FLAGS, type TrainValues } from "./train_flags.ts";
 
 /** The command `train`. */
@@ -41,11 +43,15 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const named = resumeFrom === undefined ? given : await resumedOptions(resumeFrom, given);
   const output = named.outputDir ?? "./out";
   const overwrite = named.overwrite ?? false;
-  if (resumeFrom === undefined) await expectFree(output, needed(named, "model"), overwrite);
+  const isRun = !named.findLearningRate && named.showRows === undefined;
+  if (resumeFrom === undefined && isRun) {
+    await expectFree(output, needed(named, "model"), overwrite);
+  }
   if (named.showRows !== undefined) return await showDataset(named, terminal);
   const { data, evalData } = await openData(named, terminal);
   const values = await locate(named, terminal);
   const folder = needed(values, "model");
+  if (values.findLearningRate) return await findRate(values, { data, evalData }, terminal);
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
   const onNotice = noticesOn(terminal);
@@ -60,18 +66,20 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
       outputDir: output,
       overwrite,
       resumeFrom,
+      resumeAnyway: values.resumeAnyway,
       onNotice,
     }),
   );
   const form = { saveAs: values.saveAs, rotated: values.saveRotated, seed: trainer.options.seed };
   formOf(await model.network(), form); // an error before anything is trained
   introduce(terminal, values, device, trainer);
-  const before = evalData && await trainer.evaluate(evalData);
+  if (evalData && trainer.evaluations.length === 0) await trainer.evaluate();
+  const before = trainer.evaluations.at(0);
   if (before) terminal.stderr(`held-out loss before: ${before.loss.toFixed(4)}\n`);
 
   const begun = performance.now();
   const first = trainer.step;
-  const interrupted = await watch(
+  const stopped = await watch(
     terminal,
     trainer,
     () => writeOptions(output, values, trainer.options),
@@ -80,26 +88,32 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
     terminal.stderr(`warning: ${warning}\n`);
   }
   const { saveEvery } = trainer.options;
-  if (interrupted) {
-    const remedy = saveEvery > 0
+  if (stopped !== null) {
+    const remedy = saveEvery !== 0
       ? `go on with --resume-from ${output}`
-      : "without --save-every there is no checkpoint to go on from";
+      : "with --save-every 0 there is no checkpoint to go on from";
     terminal.stderr(`interrupted after step ${trainer.step}: ${remedy}\n`);
-    return INTERRUPTED;
+    return stopped;
   }
+  const last = trainer.evaluations.at(-1);
+  if (values.loadBest) await trainer.restoreBest();
   const { rounded } = await trainer.save(output, {
     ...form,
     overwrite: overwrite || resumeFrom !== undefined,
   });
   const seconds = (performance.now() - begun) / 1000;
-  const steps = trainer.step - first;
+  const steps = (values.loadBest && last ? last.step : trainer.step) - first;
   const time = formatDuration(seconds);
   const peak = formatBytes(device.peakBytes);
   terminal.stdout(`trained ${formatCount(steps)} steps in ${time}, ${peak} on the GPU at most\n`);
-  const after = evalData && await trainer.evaluate(evalData);
-  if (after) terminal.stdout(gain(before!, after));
-  if (rounded && after) {
-    const trained = { step: trainer.step, loss: after.loss, shape: evaluationShape(trainer) };
+  const after = values.loadBest ? trainer.best : last;
+  if (after) {
+    terminal.stdout(gain(before!, after));
+    terminal.stdout(choiceOf(trainer, last!));
+  }
+  if (rounded && after && evalData) {
+    const shape = evaluationShape(trainer.options);
+    const trained = { step: trainer.step, loss: after.loss, shape };
     training.dispose(); // makes room for what was saved
     await compareSaved(output, { device, data: evalData, trained }, terminal);
   } else if (rounded) {
@@ -108,7 +122,7 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   const kind = values.saveAs === undefined && savesAdapter(values) ? "adapter" : "model";
   terminal.stdout(`${kind}: ${output}\n`);
   terminal.stdout(`log: ${join(output, LOG_FILE)}\n`);
-  if (saveEvery > 0) terminal.stdout(`checkpoints: ${output}, to go on with --resume-from\n`);
+  if (saveEvery !== 0) terminal.stdout(`checkpoints: ${output}, to go on with --resume-from\n`);
   return 0;
 }
 
@@ -136,18 +150,18 @@ async function openData(
 }
 
 /**
- * Trains to the end or to Ctrl-C, showing progress.
+ * Trains to the end, or until the process is asked to end, showing progress.
  *
- * @returns Whether Ctrl-C ended it.
+ * @returns The exit code if it was asked to end; else null.
  */
 async function watch(
   terminal: Terminal,
   trainer: Trainer,
   begun: () => Promise<void>,
-): Promise<boolean> {
-  let interrupted = false;
-  using _ = terminal.onInterrupt(() => {
-    interrupted = true;
+): Promise<number | null> {
+  let stopped: number | null = null;
+  using _ = terminal.onStop((code) => {
+    stopped = code;
     trainer.stop();
   });
   const { totalSteps, step: firstStep, options: { logEvery } } = trainer;
@@ -159,14 +173,14 @@ async function watch(
     written = true;
     progress.update(metrics);
   }
-  return interrupted;
+  return stopped;
 }
 
 function introduce(
   terminal: Terminal,
   values: TrainValues,
   { name, provider }: Device,
-  { step, options }: Trainer,
+  { step, options, model: { config: { hiddenSize } } }: Trainer,
 ): void {
   const { batchSize, sequenceLength, gradAccumSteps } = options;
   const batch = `${batchSize * gradAccumSteps} rows of ${sequenceLength} tokens per step`;
@@ -175,10 +189,29 @@ function introduce(
     `training ${shownModel(values.model!)} by ${methodName(values)} on ${name} (${provider}): ` +
       `${batch}${from}\n`,
   );
+  if (values.learningRate === undefined) {
+    terminal.stderr(
+      `learning rate ${options.learningRate}: what suits this method at a width of ${hiddenSize}; ` +
+        "--find-learning-rate tries others on your data\n",
+    );
+  }
 }
 
-function gain(before: Evaluation, after: Evaluation): string {
-  const { loss, perplexity, tokens } = after;
+function gain(before: HeldOutLoss, { loss, tokens }: HeldOutLoss): string {
   return `held-out loss: ${before.loss.toFixed(4)} before, ${loss.toFixed(4)} after ` +
-    `(perplexity ${perplexity.toFixed(2)}, ${formatCount(tokens)} targets)\n`;
+    `(perplexity ${Math.exp(loss).toFixed(2)}, ${formatCount(tokens)} targets)\n`;
+}
+
+/** Which step is saved, where that is not plain, and why the run ended. */
+function choiceOf({ best, step, stoppedEarly, options }: Trainer, last: HeldOutLoss): string {
+  const early = stoppedEarly
+    ? `stopped early: ${options.earlyStoppingPatience} evaluations without a lower held-out loss\n`
+    : "";
+  if (best === null || best.step === last.step) return early;
+  const words = `step ${best.step}, where the held-out loss was lowest (${best.loss.toFixed(4)}; ` +
+    `${last.loss.toFixed(4)} after the last step, ${last.step})`;
+  return early +
+    (step === best.step
+      ? `saved: ${words}\n`
+      : `saved: the last step; better was ${words}: --load-best saves that\n`);
 }

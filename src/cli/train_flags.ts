@@ -9,6 +9,7 @@ import {
   choice,
   type FlagValues,
   group,
+  interval,
   names,
   number,
   path,
@@ -35,6 +36,14 @@ export const TRAIN_FLAGS = {
     evalData: names("DATA", "Held-out rows, named as --data"),
     evalFraction: number("Share of the data to hold out instead"),
     evalEvery: whole("Steps between evaluations, besides the first and the last", "0, none"),
+    loadBest: toggle("Save what was best on the held-out rows, not the last step"),
+    earlyStoppingPatience: whole(
+      "End after so many evaluations without a lower held-out loss",
+      "0, never",
+    ),
+    findLearningRate: toggle(
+      "Try learning rates for a few steps each, show the losses and which is best, and end",
+    ),
   }),
   ...group("Output", {
     outputDir: renamed(
@@ -51,12 +60,16 @@ export const TRAIN_FLAGS = {
     ),
     overwrite: toggle("Replace a run or a model that the folder holds"),
     logEvery: whole("Steps between lines of progress; the log has every step", "10"),
-    saveEvery: whole("Steps between checkpoints", "0, none"),
-    keepCheckpoints: whole("Checkpoints to keep, the newest", "2"),
+    saveEvery: interval(
+      "Steps or time (10m) between checkpoints, or one per epoch; 0 for none. One more is written at the end, at Ctrl-C, and where the held-out loss is best",
+      "10m",
+    ),
+    keepCheckpoints: whole("Checkpoints to keep, the newest; the best is kept besides", "2"),
     resumeFrom: renamed(
       path("DIR", "Go on with a run, from its folder or a checkpoint, with its options"),
       "resume",
     ),
+    resumeAnyway: toggle("Go on though the data, the model or the tokenizer are others"),
   }),
 };
 

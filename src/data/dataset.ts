@@ -102,10 +102,10 @@ export class Dataset {
    *
    * @param names One, or several; names in a list within the list are one as to weights.
    * @example
-   * ```ts no-eval
+   * ```ts
    * import { Dataset } from "@falqon/webgpu";
    *
-   * const names = ["./own.jsonl", "./general/*.parquet"];
+   * const names = ["./train.jsonl", "./examples/tiny/*_train.jsonl"];
    * const data = await Dataset.open(names, { weights: [2, 0.5] });
    * ```
    *
@@ -155,24 +155,6 @@ export class Dataset {
       options: this.#options,
       selections: [...this.#selections],
     };
-  }
-
-  /**
-   * The paths of the files in the order of reading, or null when the source is not a file.
-   *
-   * @internal
-   */
-  get paths(): readonly string[] | null {
-    return this.#files?.map(({ path }) => path) ?? null;
-  }
-
-  /**
-   * Which rows of the source these are, as a word: that of another split differs.
-   *
-   * @internal
-   */
-  get selection(): string {
-    return JSON.stringify(this.#selections) + this.mixture;
   }
 
   /** Whether the rows can be read as often as wanted: those of an iterator can be read only once. */

@@ -22,6 +22,7 @@ export type KernelName =
   | "column_sums"
   | "columns"
   | "copy_codes"
+  | "count"
   | "cross_entropy"
   | "delta_conv"
   | "delta_conv_backward"
@@ -37,6 +38,7 @@ export type KernelName =
   | "delta_scan"
   | "delta_scan_backward"
   | "dequantize_rows"
+  | "dropout"
   | "embedding"
   | "embedding_backward"
   | "falqon_codes_of_b"
@@ -80,7 +82,9 @@ export type KernelName =
   | "rms_norm_weight_gradient"
   | "rope"
   | "rotate"
+  | "row_norm_factors"
   | "scale"
+  | "scale_columns"
   | "soft_cap"
   | "sum"
   | "sum_partials"
@@ -2654,7 +2658,8 @@ fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value; }
 //   partials[k][c] = alpha · Σ_{r in chunk k} input[r][column + c]
 //
 // Shapes: input f32 [rows, ·], of which \`cols\` columns from \`column\` on, a multiple of 4, are added; partials f32
-// [chunks, cols], zero up to the pitch. sum_partials.wgsl adds the chunks.
+// [chunks, cols], zero up to the pitch. sum_partials.wgsl adds the chunks. With PRODUCT the elements are times those of
+// \`times\`, a matrix like input, and the sums times factors[column + c].
 // Idea: one thread per vec4 of columns, neighbours side by side in memory; chunks (y) only give a large GPU enough
 // threads.
 
@@ -2671,6 +2676,10 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4<f32>>;
+//! if PRODUCT
+@group(0) @binding(3) var<storage, read> times: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> factors: array<vec4<f32>>;
+//! end
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) id: vec3<u32>) {
@@ -2683,8 +2692,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
   let vector = min(id.x, (params.cols - 1u) / 4u);
   var sum = vec4<f32>();
   for (var row = first; row < last; row++) {
+//! if PRODUCT
+    let at = (row * params.pitch + params.column) / 4u + vector;
+    sum += input[at] * times[at];
+//! else
     sum += input[(row * params.pitch + params.column) / 4u + vector];
+//! end
   }
+//! if PRODUCT
+  sum *= factors[params.column / 4u + vector];
+//! end
   partials[group.y * params.vectors + id.x] = select(vec4<f32>(), params.alpha * sum, inside);
 }
 `,
@@ -2764,6 +2781,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let codes = select(0u, source[at], inside);
 //! end
   target_codes[code_place(params.to_row + row, word, params.words)] = codes;
+}
+`,
+  "count.wgsl": `// Counts: counter[0] += 1, by a single invocation.
+
+@group(0) @binding(0) var<storage, read_write> counter: array<u32>;
+
+@compute @workgroup_size(1)
+fn main() {
+  counter[0] += 1u;
 }
 `,
   "cross_entropy.wgsl": `// Cross-entropy of a chunk of rows, and its gradient:
@@ -3933,6 +3959,54 @@ fn dot4(a: u32, b: u32) -> i32 {
 // The same of sixteen.
 fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
   return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
+}
+`,
+  "dropout.wgsl": `// Dropout: out[r][c] (+)= kept ? scale · input[r][c] : 0, where an element is kept if its random word is not below
+// \`threshold\`.
+//
+// Shapes: input, out f32 [rows, cols], by rows with a pitch; the columns beyond cols become or stay zero. state u32:
+// the number of the micro-batch and the two words of the key. ACCUMULATE adds to what is there.
+// Idea: counter-based as random.wgsl: a word depends on the key, the micro-batch, the tensor and the place only, so the
+// backward pass, and a forward pass that is computed again, make the same mask without storing it.
+//! include linear_grid.wgsl
+//! include mix.wgsl
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  vectors: u32, // vec4s from one row to the next
+  tensor: u32,
+  threshold: u32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> state: array<u32>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  let row = item / params.vectors;
+  if (row >= params.rows) { return; }
+  let first = mix(mix(state[0] + state[1]) + state[2] + params.tensor * 0x9e3779b9u);
+  let second = mix(first ^ state[1]);
+  let col = 4u * (item % params.vectors);
+  let place = vec4<u32>(row * params.cols + col) + vec4<u32>(0u, 1u, 2u, 3u);
+  var value = vec4<f32>();
+  let x = input[item];
+//! unroll i 0 4
+  if (col + \${i}u < params.cols && mix(mix(place[$i] + first) + second) >= params.threshold) {
+    value[$i] = params.scale * x[$i];
+  }
+//! end
+//! if ACCUMULATE
+  out[item] += value;
+//! else
+  out[item] = value;
+//! end
 }
 `,
   "embedding.wgsl": `// Embedding: output[t] = table[ids[t]], with SCALED times params.scale. With SLAB the table is a slab of the embedding,
@@ -8606,6 +8680,49 @@ fn largest(v: vec4<f32>) -> f32 {
   return max(max(q.x, q.y), max(q.z, q.w));
 }
 `,
+  "row_norm_factors.wgsl": `// The factors that give rows the norms wanted: inverse[first + r] = 1 / ‖input[r]‖, factors[first + r] =
+// magnitude[r] / ‖input[r]‖. A row of zeros has no direction: its factor is 1 and its inverse 0.
+//
+// Shapes: input [rows, cols], magnitude [rows], factors and inverse from \`first\` on, all f32. One workgroup per row.
+// Columns up to the pitch take part: they are zero.
+//! include linear_grid.wgsl
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s from one row to the next
+  first: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> magnitude: array<f32>;
+@group(0) @binding(3) var<storage, read_write> factors: array<f32>;
+@group(0) @binding(4) var<storage, read_write> inverse: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = linear_index(group, groups);
+  if (row >= params.rows) { return; }
+  var squares = 0.0;
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    let x = input[row * params.vectors + v];
+    squares += dot(x, x);
+  }
+  let total = workgroup_sum(squares, thread);
+  if (thread != 0u) { return; }
+  let at = params.first + row;
+  if (total > 0.0) {
+    let norm = sqrt(total);
+    inverse[at] = 1.0 / norm;
+    factors[at] = magnitude[row] / norm;
+  } else {
+    inverse[at] = 0.0;
+    factors[at] = 1.0;
+  }
+}
+`,
   "row_pass.wgsl": `// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in
 // codes.
 // Include-only.
@@ -8881,6 +8998,48 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         @builtin(local_invocation_index) thread: u32) {
   let at = linear_index(group, groups) * THREADS + thread;
   if (at < params.vectors) { values[at] *= factor[0]; }
+}
+`,
+  "scale_columns.wgsl": `// Columns times factors: out[r][c] = input[r][c] · factors[c] (+ bias_factor · bias[c]) (+ addend[r][c]).
+//
+// Shapes: input, out, addend (ADDEND) [rows, cols], factors, bias (BIAS) [cols], all f32; cols is a multiple of 4. One
+// thread per vec4.
+//! include linear_grid.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s of a row that hold columns
+  pitch: u32, // vec4s from one row to the next
+  bias_factor: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> factors: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+//! if BIAS
+@group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
+//! end
+//! if ADDEND
+@group(0) @binding(5) var<storage, read> addend: array<vec4<f32>>;
+//! end
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  let row = item / params.vectors;
+  if (row >= params.rows) { return; }
+  let v = item % params.vectors;
+  let at = row * params.pitch + v;
+  var value = input[at] * factors[v];
+//! if BIAS
+  value += params.bias_factor * bias[v];
+//! end
+//! if ADDEND
+  value += addend[at];
+//! end
+  out[at] = value;
 }
 `,
   "silu.wgsl": `// The gate of SwiGLU, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.

@@ -274,6 +274,16 @@ export class Model implements Disposable {
   }
 
   /**
+   * The architecture of the model's current weights: an adapter can untie embedding and head, or bring
+   * biases.
+   *
+   * @internal
+   */
+  changed(): { config: ModelConfig; addedBiases: readonly string[] } {
+    return this.#network ?? { config: this.config, addedBiases: [] };
+  }
+
+  /**
    * The source of the model's current weights: the files, or the GPU after training.
    *
    * @internal

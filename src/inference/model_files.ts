@@ -78,6 +78,11 @@ export class ModelFiles implements ModelSource, Disposable {
     });
   }
 
+  /** The size of the largest shard; undefined where the weights are one file. */
+  get shardBytes(): number | undefined {
+    return this.weights.shardBytes;
+  }
+
   /** The weights, as the network takes them. */
   source(): FolderSource {
     const { weights, claims: { coded }, config: { quantization } } = this;

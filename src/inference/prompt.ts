@@ -20,16 +20,24 @@ export type Prompt = string | readonly number[] | readonly ChatMessage[];
  */
 export function renderPrompt(tokenizer: Tokenizer, prompt: Prompt): string | readonly number[] {
   if (!isConversation(prompt)) return prompt;
-  const { chatTemplate } = tokenizer;
-  if (chatTemplate === null) {
-    throw new OptionError(
-      `Cannot continue a conversation of ${prompt.length} messages as the model has no chat ` +
-        "template (chat_template.jinja, or chat_template in tokenizer_config.json): give text or " +
-        "ids",
-    );
-  }
-  const text = chatTemplate.render(prompt, { addGenerationPrompt: true });
+  expectConversations(tokenizer, `continue a conversation of ${prompt.length} messages`);
+  const text = tokenizer.chatTemplate!.render(prompt, { addGenerationPrompt: true });
   return tokenizer.encode(text, { addSpecialTokens: false });
+}
+
+/**
+ * Makes sure that a model has a chat template.
+ *
+ * @param what What it is wanted for, behind "Cannot".
+ * @throws {OptionError} if it has none.
+ */
+export function expectConversations({ chatTemplate }: Tokenizer, what: string): void {
+  if (chatTemplate !== null) return;
+  throw new OptionError(
+    `Cannot ${what} as the model has no chat ` +
+      "template (chat_template.jinja, or chat_template in tokenizer_config.json): give text or " +
+      "ids",
+  );
 }
 
 function isConversation(prompt: Prompt): prompt is readonly ChatMessage[] {

@@ -78,11 +78,12 @@ export function blockForward(pass: Pass, block: Block, layer: number, attend: At
 
 /** Records the part of a block whose results the backward needs. */
 function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend): void {
-  const { program } = pass;
+  const { program, training } = pass;
   inGroups(pass, layer, ({ get, inputOf }) => {
     const { attention } = branchStarts(block, get);
     const qkv = branchInput(program, attention, () => inputOf(block.qkv, "normed"), null);
-    block.qkv.forward(program, { ...qkv, output: get(mixerInput(block.plan)) });
+    const output = get(mixerInput(block.plan));
+    block.qkv.forward(program, { ...qkv, output, training });
   });
   const mixed = mixForward(pass, block, layer, attend);
   inGroups(pass, layer, ({ get, inputOf, rowsIn }) => {
@@ -90,19 +91,20 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
       input: rowsIn(mixed),
       codes: null,
     }, {
+      training,
       stream: get("input"),
       sum: get("postAttention"),
       next: block.norms.mlpIn ? null : block.gateUp,
     });
     const { mlp } = branchStarts(block, get);
     const gateUp = branchInput(program, mlp, () => inputOf(block.gateUp, "normed"), codes);
-    block.gateUp.forward(program, { ...gateUp, output: get("gateUp") });
+    block.gateUp.forward(program, { ...gateUp, output: get("gateUp"), training });
   });
 }
 
 /** Records the rest of a block. */
 function forwardFromGateUp(pass: Pass, block: Block, layer: number): void {
-  const { program } = pass;
+  const { program, training } = pass;
   const { activation } = block.plan.mlp;
   inGroups(pass, layer, ({ get, inputOf }) => {
     const down = inputOf(block.down, "hidden");
@@ -110,8 +112,10 @@ function forwardFromGateUp(pass: Pass, block: Block, layer: number): void {
     swiglu(program, { gateUp, activation, output: down.input, quantized: down.codes });
     const output = get("input", layer + 1);
     const sum = block.token ? get("postMlp") : output;
-    joinStream(program, branchEnds(block, get).mlp, down, { stream, sum, next: null });
-    if (block.token) tokenBranchForward(program, block.token, { get, inputOf, sum: output });
+    joinStream(program, branchEnds(block, get).mlp, down, { training, stream, sum, next: null });
+    if (block.token) {
+      tokenBranchForward(program, block.token, { get, inputOf, sum: output, training });
+    }
     scaleOutput(program, block, output);
   });
 }

@@ -77,14 +77,19 @@ export function joinStream(
   program: Program,
   { linear, norm, output }: BranchEnd,
   input: LinearInput,
-  { stream, sum, next }: { stream: Matrix; sum: Matrix; next: Linear | null },
+  { training, stream, sum, next }: {
+    training?: boolean;
+    stream: Matrix;
+    sum: Matrix;
+    next: Linear | null;
+  },
 ): Quantized | null {
   if (!norm) {
-    linear.forward(program, { ...input, output: sum, addend: stream });
+    linear.forward(program, { ...input, output: sum, addend: stream, training });
     return null;
   }
   const branch = output();
-  linear.forward(program, { ...input, output: branch });
+  linear.forward(program, { ...input, output: branch, training });
   const codes = next?.inputCodes(sum.rows) ?? null;
   normForward(program, norm, branch, { input: sum, codes }, stream);
   return codes;

@@ -57,6 +57,8 @@ export interface Pass extends DeltaPass {
    * bytes. A pass with a backward has one group.
    */
   linearRows: number;
+  /** Whether it is one of training. Default false. */
+  training?: boolean;
 }
 
 /** What attention reads, rotated, and where its output goes. */

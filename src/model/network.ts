@@ -23,10 +23,12 @@ import { FrozenDense } from "../layers/storage/frozen_dense.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import { activationTypes } from "./activation_types.ts";
 import { type ActivationMode, Activations } from "./activations.ts";
+import { changedModel } from "./changed_model.ts";
 import type { Block } from "./block.ts";
 import { attendToPass, type Pass } from "./mixer.ts";
 import { type LayerMakers, makeBlock } from "./make_block.ts";
-import { blockSpecs, linearsOf } from "./block_specs.ts";
+import { linearsOf } from "./block_specs.ts";
+import { modelSpecs } from "./model_specs.ts";
 import type { ModelConfig } from "./config.ts";
 import { LmHead } from "./lm_head.ts";
 import { CROSS_ENTROPY } from "./loss.ts";
@@ -35,7 +37,7 @@ import * as passes from "./passes.ts";
 import type { NormPlan } from "./plan.ts";
 import { RopeBuffers } from "./rope_buffers.ts";
 import { allocateTokens, firstTokens, freeTokens, type TokenBuffers } from "./token_buffers.ts";
-import { makeTokenInputs, type TokenInputs, tokenInputsSpec } from "./token_inputs.ts";
+import { makeTokenInputs, type TokenInputs } from "./token_inputs.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 
 /** Options of {@linkcode Network.create}. */
@@ -58,8 +60,11 @@ export interface NetworkOptions {
 /** A model's layers on the GPU. */
 export class Network implements passes.Decoder, Disposable {
   readonly device: Device;
+  /** As the method changed it: an adapter can untie embedding and head. */
   readonly config: ModelConfig;
   readonly method: Method;
+  /** Biases that an adapter brings for layers that have none in the model. */
+  readonly addedBiases: readonly string[];
   readonly layers: AdaptedLayers;
   readonly parameters: Parameters;
   readonly blocks: readonly Block[];
@@ -71,6 +76,8 @@ export class Network implements passes.Decoder, Disposable {
   readonly head: LmHead;
   readonly #ropeBuffers: RopeBuffers;
   readonly #constants: FrozenDense;
+  /** What its weights are loaded from. */
+  readonly #source: WeightSource;
   #activations: Activations | null = null;
   #tokens: TokenBuffers | null = null;
   #rowLoss: Vector | null = null;
@@ -80,20 +87,20 @@ export class Network implements passes.Decoder, Disposable {
   #programs = new Map<string, Promise<Program>>();
 
   private constructor(options: NetworkOptions) {
-    const { device, config, method, source, random, restoring = false } = options;
+    const { device, method, random, restoring = false } = options;
     this.device = device;
-    this.config = config;
     this.method = method;
     this.parameters = new Parameters(device);
     this.#ropeBuffers = new RopeBuffers(device);
     this.#constants = new FrozenDense(device, "f32");
+    const { inputs, blocks, linears } = modelSpecs(options.config.plan);
+    const changes = method.changes?.(linears) ?? new Map();
+    const { config, source, addedBiases } = changedModel(options, changes, linears);
+    this.config = config;
+    this.addedBiases = addedBiases;
+    this.#source = source;
     const { vocabSize, hiddenSize, layers, ...plan } = config.plan;
     const { tokenInputs } = plan;
-    const blocks = layers.map((layer, index) =>
-      blockSpecs(layer, hiddenSize, index, tokenInputs?.width)
-    );
-    const inputs = tokenInputsSpec(config.plan);
-    const linears = [...(inputs ? [inputs] : []), ...blocks.flatMap(linearsOf)];
     const { parameters } = this;
     const leavesUnquantized = (weight: string) => source.leavesUnquantized?.(weight) ?? false;
     const context = { device, linears, parameters, random, restoring, leavesUnquantized };
@@ -122,7 +129,8 @@ export class Network implements passes.Decoder, Disposable {
   static async create(options: NetworkOptions): Promise<Network> {
     const network = new Network(options);
     try {
-      const { device, gradients, moments, source, signal } = options;
+      const { device, gradients, moments, signal } = options;
+      const source = network.#source;
       if (network.parameters.list.length > 0) network.parameters.allocate({ gradients, moments });
       for (const [name, dense] of network.dense) await loadDense(device, name, dense, source);
       for (const linear of network.linears()) {
@@ -242,7 +250,8 @@ export class Network implements passes.Decoder, Disposable {
    * to the state's.
    */
   recordTraining(program: Program, rows: number, state: StepState, loss = CROSS_ENTROPY): void {
-    const pass = this.#pass(program, rows);
+    this.layers.beginMicroStep?.(program);
+    const pass = { ...this.#pass(program, rows), training: true };
     const final = this.#forward(pass);
     passes.recordTraining(pass, this, loss, { final, state, ...this.#losses(rows) });
   }

@@ -83,6 +83,8 @@ export function makeTokenInputs(
 interface TokenPass extends BranchPass {
   tokens: TokenBuffers;
   linearRows: number;
+  /** Whether it is one of training. Default false. */
+  training?: boolean;
 }
 
 /** The norms of the parts of a row: each block's is a head of queries, without keys. */
@@ -96,7 +98,7 @@ function normed({ count, plan, norm }: TokenInputs, matrix: Matrix) {
 
 /** Records the inputs of all blocks from the embedding, activation `input` of the first one. */
 export function recordTokenInputs(pass: TokenPass, inputs: TokenInputs): void {
-  const { program, activations, rows, linearRows, tokens: { ids } } = pass;
+  const { program, activations, rows, linearRows, training, tokens: { ids } } = pass;
   const { plan: { table, norm: { eps } }, projection } = inputs;
   const get = (name: ActivationName) => activations.get(name, rows);
   const [projected, output, tableRows] = [
@@ -107,7 +109,7 @@ export function recordTokenInputs(pass: TokenPass, inputs: TokenInputs): void {
   for (let first = 0; first < rows; first += linearRows) {
     const part = (matrix: Matrix) => rowsOf(matrix, first, Math.min(linearRows, rows - first));
     const io = { input: part(get("input")), codes: null, output: part(projected) };
-    projection.forward(program, io);
+    projection.forward(program, { ...io, training });
   }
   const rstd = activations.mode.training ? get("tokenRstd") : null;
   qkNorm(program, { ...normed(inputs, projected), eps, rotation: null, output, rstd });
@@ -173,21 +175,23 @@ type GetActivation = (name: ActivationName, ofLayer?: number) => Matrix;
 export function tokenBranchForward(
   program: Program,
   branch: TokenBranch,
-  { get, inputOf, sum }: {
+  { get, inputOf, sum, training }: {
     get: GetActivation;
     inputOf: (linear: Linear, name: "tokenHidden") => LinearInput;
     /** Receives the stream behind the branch. */
     sum: Matrix;
+    /** Whether the pass is one of training. */
+    training?: boolean;
   },
 ): void {
   const { gate, projection, activation } = branch;
   const stream = get("postMlp");
-  gate.forward(program, { input: stream, codes: null, output: get("tokenGate") });
+  gate.forward(program, { input: stream, codes: null, output: get("tokenGate"), training });
   fillGateUp(program, branch, get);
   const hidden = inputOf(projection, "tokenHidden");
   const gateUp = get("tokenGateUp");
   swiglu(program, { gateUp, activation, output: hidden.input, quantized: hidden.codes });
-  joinStream(program, branchEnd(branch, get), hidden, { stream, sum, next: null });
+  joinStream(program, branchEnd(branch, get), hidden, { training, stream, sum, next: null });
 }
 
 /**

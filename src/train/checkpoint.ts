@@ -16,9 +16,9 @@ import { exists } from "../io/exists.ts";
 import { isJsonObject, readJson } from "../io/json.ts";
 import type { Network } from "../model/network.ts";
 import { type Checksums, readTensors, writeTensors } from "./checkpoint_tensors.ts";
-import type { HeldOutLoss } from "./evaluations.ts";
 import type { Fingerprints } from "./fingerprint.ts";
 import { LOG_FILE } from "./log.ts";
+import type { HeldOutLoss } from "./metrics.ts";
 
 const FORMAT = "falqon-checkpoint-1";
 const STATE_FILE = "state.json";

@@ -4,21 +4,43 @@
  * @module
  */
 
-/** The held-out loss after a step. */
-export interface HeldOutLoss {
-  /** Optimizer steps done; 0 is the model before training. */
-  step: number;
-  /** Mean over the targets, in nats. */
-  loss: number;
-}
+import { evaluate } from "../inference/evaluate.ts";
+import type { HeldOutLoss } from "./metrics.ts";
+import { evaluationShape } from "./options.ts";
+import type { Setup } from "./setup.ts";
 
 /** The held-out losses of a run, in the order of steps. */
 export class Evaluations {
+  readonly #setup: Setup;
   #list: HeldOutLoss[];
 
-  /** @param list Those until now, of a run that goes on. */
-  constructor(list: readonly HeldOutLoss[] = []) {
-    this.#list = [...list];
+  constructor(setup: Setup) {
+    this.#setup = setup;
+    this.#list = [...setup.checkpoint?.evaluations ?? []];
+  }
+
+  /**
+   * Computes the held-out loss of the model as it is after a step.
+   *
+   * @param stopped Ends it quietly.
+   * @param signal Ends it with its reason thrown.
+   * @returns Null if it is known already, was ended, or nothing is held out.
+   */
+  async compute(
+    step: number,
+    stopped: AbortSignal,
+    signal?: AbortSignal,
+  ): Promise<HeldOutLoss | null> {
+    const { source: { model, evalData }, options } = this.#setup;
+    if (evalData === undefined || this.at(step)) return null;
+    const either = signal ? AbortSignal.any([signal, stopped]) : stopped;
+    try {
+      const shape = { ...evaluationShape(options), signal: either };
+      return this.add(step, await evaluate(model, evalData, shape));
+    } catch (error) {
+      if (stopped.aborted && error === stopped.reason) return null;
+      throw error;
+    }
   }
 
   /** All of them. */
@@ -27,8 +49,10 @@ export class Evaluations {
   }
 
   /** Adds one; an earlier one of the same step, or of a later one, which was undone, goes. */
-  add(entry: HeldOutLoss): void {
-    this.#list = [...this.#list.filter(({ step }) => step < entry.step), entry];
+  add(step: number, { loss, tokens }: Omit<HeldOutLoss, "step">): HeldOutLoss {
+    const entry = { step, loss, tokens };
+    this.#list = [...this.#list.filter((other) => other.step < step), entry];
+    return entry;
   }
 
   /** The loss after a step; undefined if it was not evaluated. */

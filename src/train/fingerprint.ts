@@ -18,7 +18,7 @@ export interface Fingerprints {
   model: string | null;
   /** Of tokenizer.json. */
   tokenizer: string | null;
-  /** Of the files of rows, their order and the side of a split. */
+  /** Of the files of rows and how they are read: columns, weights, the side of a split. */
   data: string | null;
 }
 
@@ -38,7 +38,7 @@ export async function fingerprint(
   return {
     model: await hashFiles(["config.json", ...weights].map((name) => join(folder, name))),
     tokenizer: await exists(tokenizer) ? await hashFiles([tokenizer]) : null,
-    data: data.paths && await hashFiles(data.paths, data.selection),
+    data: await hashData(data),
   };
 }
 
@@ -57,7 +57,8 @@ export function expectSame(
   const subjects = {
     model: "the model has other weights or another config.json than the run was started with",
     tokenizer: "tokenizer.json is another than the run was started with",
-    data: `${data.name} has other rows than the run was started with, or another split of them`,
+    data:
+      `${data.name} has other rows than the run was started with, or is read or split otherwise`,
   };
   for (const [name, sentence] of Object.entries(subjects)) {
     const [old, current] = [before[name as keyof Fingerprints], now[name as keyof Fingerprints]];
@@ -66,6 +67,14 @@ export function expectSame(
       `Cannot resume from "${path}" as ${sentence}: give that, or go on all the same by resumeAnyway`,
     );
   }
+}
+
+async function hashData({ descriptor }: Dataset): Promise<string | null> {
+  if (descriptor === null) return null;
+  const { groups, options, selections } = descriptor;
+  const weights = groups.map(({ files, weight }) => [files.length, weight]);
+  const paths = groups.flatMap(({ files }) => files.map(({ path }) => path));
+  return await hashFiles(paths, JSON.stringify({ weights, options, selections }));
 }
 
 /** Hashes sizes and contents, in this order; of a file beyond {@linkcode WHOLE}, pieces of its content. */

@@ -13,6 +13,7 @@ import { StepState } from "../gpu/step_state.ts";
 import type { Network } from "../model/network.ts";
 import { writeTokens } from "../model/token_buffers.ts";
 import { sum } from "./metrics.ts";
+import { readGroup } from "./training_data.ts";
 
 /** Tokens that are enough to find the leading directions of the gradients. */
 const ENOUGH_TOKENS = 8192;
@@ -31,13 +32,8 @@ export async function firstBatches(
   rows: number,
   gradAccumSteps: number,
 ): Promise<Batch[]> {
-  const batches: Batch[] = [];
   const stream = loader.batches();
-  while (batches.length < initBatchCount(rows, gradAccumSteps)) {
-    const { value, done } = await stream.next();
-    if (done) break;
-    batches.push(value);
-  }
+  const batches = await readGroup(stream, initBatchCount(rows, gradAccumSteps));
   await stream.return();
   return batches;
 }

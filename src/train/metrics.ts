@@ -33,6 +33,16 @@ export interface TrainingMetrics extends Partial<UpdateMetrics> {
   warnings?: string[];
 }
 
+/** The held-out loss after a step. */
+export interface HeldOutLoss {
+  /** Optimizer steps done; 0 is the model before training. */
+  step: number;
+  /** Mean over the targets, in nats. */
+  loss: number;
+  /** Number of targets that the loss is the mean of. */
+  tokens: number;
+}
+
 /** What the host knows of a step before its metrics come back. */
 type PendingStep = Pick<TrainingMetrics, "tokens" | "epoch" | "waitMs">;
 

@@ -8,6 +8,7 @@
 import { checkInteger, checkKnown, checkNumber, checkOneOf } from "../checks.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { OptionError } from "../errors.ts";
+import type { EvaluateOptions } from "../inference/evaluate.ts";
 import type { Model } from "../inference/model.ts";
 import type { Method } from "../layers/method.ts";
 import {
@@ -212,6 +213,13 @@ export function resolveOptions(
     throw new OptionError("Cannot save checkpoints as there is no outputDir: give one");
   }
   return resolved;
+}
+
+/** How a run evaluates. */
+export function evaluationShape(
+  { batchSize, sequenceLength, rows: { packing, trainOnPrompt, skipBadRows } }: ResolvedOptions,
+): EvaluateOptions {
+  return { batchSize, sequenceLength, packing, trainOnPrompt, skipBadRows };
 }
 
 /** Defaults under the values that are given; no others. */

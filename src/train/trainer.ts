@@ -6,18 +6,22 @@
 
 import type { Dataset } from "../data/dataset.ts";
 import { dataWarnings } from "../data/statistics.ts";
-import type { Batch, LoaderPosition, LoaderStatistics } from "../data/types.ts";
+import type { LoaderStatistics } from "../data/types.ts";
 import { OptionError, TrainingError } from "../errors.ts";
 import { evaluate, type Evaluation } from "../inference/evaluate.ts";
 import type { Model } from "../inference/model.ts";
 import { saveNetwork, type SaveOptions, type SaveResult } from "../inference/save_model.ts";
 import { Claim } from "./claim.ts";
-import { DivergenceWatch } from "./divergence.ts";
-import { Evaluations, type HeldOutLoss } from "./evaluations.ts";
-import { findBadStep, notFinite, PendingSteps, sum, type TrainingMetrics } from "./metrics.ts";
-import type { Abortable, ResolvedOptions, TrainerOptions } from "./options.ts";
+import { Evaluations } from "./evaluations.ts";
+import { type HeldOutLoss, notFinite, type TrainingMetrics } from "./metrics.ts";
+import {
+  type Abortable,
+  evaluationShape,
+  type ResolvedOptions,
+  type TrainerOptions,
+} from "./options.ts";
 import { RunFiles } from "./run_files.ts";
-import { learningRateSchedule } from "./schedule.ts";
+import { Stepper } from "./stepper.ts";
 import { type Setup, setUp } from "./setup.ts";
 
 /**
@@ -46,16 +50,12 @@ export class Trainer implements Disposable {
   /** Steps the run will have; null where the data decides. */
   readonly totalSteps: number | null;
   readonly #setup: Setup;
-  readonly #learningRate: (step: number) => number;
-  #pending: PendingSteps;
   readonly #claim: Claim;
   readonly #evaluations: Evaluations;
   readonly #files: RunFiles;
-  readonly #divergence = new DivergenceWatch();
-  #step: number;
-  #position: LoaderPosition | null;
+  readonly #stepper: Stepper;
   #running = false;
-  #stopping = false;
+  #stopped = new AbortController();
 
   private constructor(setup: Setup) {
     this.#setup = setup;
@@ -63,18 +63,9 @@ export class Trainer implements Disposable {
     this.#claim = new Claim(this.model, setup.network);
     this.options = setup.options;
     this.totalSteps = setup.totalSteps;
-    const { step = 0, tokens = 0, position = null, evaluations } = setup.checkpoint ?? {};
-    this.#step = step;
-    this.#position = position;
-    this.#pending = new PendingSteps(tokens);
-    this.#evaluations = new Evaluations(evaluations);
+    this.#evaluations = new Evaluations(setup);
     this.#files = new RunFiles(setup, this.#evaluations);
-    const { schedule, warmupRatio, learningRate } = setup.options;
-    // Only the constant schedule goes without the number of steps, and it does not look at it.
-    const totalSteps = setup.totalSteps ?? 0;
-    const warmupSteps = setup.options.warmupSteps || Math.ceil(warmupRatio * totalSteps);
-    const factor = learningRateSchedule({ schedule, warmupSteps, totalSteps });
-    this.#learningRate = (step) => learningRate * factor(step);
+    this.#stepper = new Stepper(setup, this.#files, this.#claim);
   }
 
   /**
@@ -95,7 +86,7 @@ export class Trainer implements Disposable {
 
   /** Optimizer steps done. */
   get step(): number {
-    return this.#step;
+    return this.#stepper.step;
   }
 
   /** The held-out losses of `evalData` until now, in the order of steps. */
@@ -141,32 +132,36 @@ export class Trainer implements Disposable {
       throw new TrainingError("Cannot run this trainer as it is running: wait for it to end");
     }
     this.#running = true;
-    this.#stopping = false;
+    this.#stopped = new AbortController();
     const { logEvery, evalEvery } = this.options;
     const { schedule } = this.#files;
-    const batches = this.#setup.loader.batches(this.#position ?? undefined);
+    const batches = this.#setup.loader.batches(this.#stepper.position ?? undefined);
     let failure: { error: unknown } | null = null;
     try {
-      if (!this.#isDone && this.#evaluations.list.length === 0) await this.#evaluateHeldOut(signal);
-      this.#pending.startClock();
+      if (!this.#isDone && this.evaluations.length === 0) await this.#logHeldOut(signal);
+      this.#stepper.startClock();
       schedule.begin();
       while (!this.#isDone) {
         try {
-          if (!await this.#nextStep(batches, signal)) break;
+          if (!await this.#stepper.next(batches, this.#stopped.signal, signal)) break;
         } catch (error) {
           failure = { error };
           break;
         }
-        const due = (every: number) => every > 0 && this.#step % every === 0;
-        const saves = schedule.isDue(this.#step, this.#position!.epoch);
+        const due = (every: number) => every > 0 && this.step % every === 0;
+        const saves = schedule.isDue(this.step, this.#stepper.position!.epoch);
         if (due(logEvery) || due(evalEvery) || saves) yield* this.#flush(due(evalEvery));
-        const isBest = due(evalEvery) && schedule.isOn && this.best?.step === this.#step;
+        const isBest = due(evalEvery) && schedule.isOn && this.best?.step === this.step;
         if ((saves || isBest) && this.#claim.holds) await this.checkpoint();
       }
       yield* this.#flush(false);
-      if (this.#claim.holds && this.#step > 0) {
-        if (failure === null && !this.#stopping) await this.#evaluateHeldOut(signal);
-        if (schedule.isOn && this.#files.savedStep !== this.#step) await this.checkpoint();
+      if (this.#claim.holds && this.step > 0) {
+        try {
+          if (failure === null && !this.#stopped.signal.aborted) await this.#logHeldOut(signal);
+        } catch (error) {
+          failure = { error };
+        }
+        if (schedule.isOn && this.#files.savedStep !== this.step) await this.checkpoint();
       }
       if (failure !== null) throw failure.error;
     } finally {
@@ -190,26 +185,36 @@ export class Trainer implements Disposable {
 
   /**
    * Ends the run quietly after the step at work, as if that were the last: its metrics and those
-   * before are given and logged and, with `saveEvery`, a checkpoint is written. Calling `run` or
-   * `train` again continues.
+   * before are given and logged and, with `saveEvery`, a checkpoint is written. An evaluation is cut
+   * short. Calling `run` or `train` again continues.
    */
   stop(): void {
-    this.#stopping = true;
+    this.#stopped.abort();
   }
 
   /**
    * Computes the held-out loss of the model as it is now.
    *
+   * @param data Default: `evalData`, whose loss {@linkcode Trainer.evaluations} and the log then have.
    * @param abortable `signal` ends it between batches.
    * @throws {TrainingError} if the trainer has no longer the model.
+   * @throws {OptionError} if there are no rows to evaluate.
    * @throws {DataError} for malformed rows, or if no row has a target.
    */
-  async evaluate(data: Dataset, { signal }: Abortable = {}): Promise<Evaluation> {
+  async evaluate(data?: Dataset, { signal }: Abortable = {}): Promise<Evaluation> {
     this.#claim.expect();
-    const { batchSize, sequenceLength, rows: { packing, trainOnPrompt, skipBadRows } } =
-      this.options;
-    const shape = { batchSize, sequenceLength, packing, trainOnPrompt, skipBadRows };
-    return await evaluate(this.model, data, { ...shape, signal });
+    const rows = data ?? this.#setup.source.evalData;
+    if (rows === undefined) {
+      throw new OptionError(
+        "Cannot evaluate as there are no held-out rows: give data, or evalData",
+      );
+    }
+    const result = await evaluate(this.model, rows, { ...evaluationShape(this.options), signal });
+    if (data === undefined) {
+      const { step, loss } = this.#evaluations.add(this.step, result);
+      await this.#files.append([{ step, evalLoss: loss }]);
+    }
+    return result;
   }
 
   /**
@@ -234,12 +239,8 @@ export class Trainer implements Disposable {
    */
   async checkpoint(): Promise<void> {
     this.#claim.expect();
-    await this.#files.save({
-      step: this.#step,
-      tokens: this.#pending.tokens,
-      position: this.#position,
-    });
-    this.#pending.startClock();
+    await this.#files.save(this.#stepper.standing);
+    this.#stepper.startClock();
   }
 
   /**
@@ -256,11 +257,8 @@ export class Trainer implements Disposable {
       throw new TrainingError("Cannot go back while this trainer is running: wait for it to end");
     }
     const { best } = this;
-    if (best === null || best.step === this.#step) return best;
-    const { step, position, tokens } = await this.#files.restore(best.step);
-    this.#step = step;
-    this.#position = position;
-    this.#pending = new PendingSteps(tokens);
+    if (best === null || best.step === this.step) return best;
+    this.#stepper.goTo(await this.#files.restore(best.step));
     return best;
   }
 
@@ -273,76 +271,41 @@ export class Trainer implements Disposable {
   }
 
   get #isDone(): boolean {
-    return this.#stopping || this.stoppedEarly ||
-      (this.totalSteps !== null && this.#step >= this.totalSteps);
+    return this.#stopped.signal.aborted || this.stoppedEarly ||
+      (this.totalSteps !== null && this.step >= this.totalSteps);
   }
 
-  /** Computes the held-out loss of this step, if it is not known, and logs it. */
-  async #evaluateHeldOut(signal?: AbortSignal): Promise<void> {
-    const { evalData } = this.#setup.source;
-    if (evalData === undefined || this.#evaluations.at(this.#step)) return;
-    const { loss } = await this.evaluate(evalData, { signal });
-    this.#evaluations.add({ step: this.#step, loss });
-    await this.#files.append([{ step: this.#step, evalLoss: loss }]);
+  /** The held-out loss after this step; null if it is known, `stop` came, or nothing is held out. */
+  async #heldOut(signal?: AbortSignal): Promise<HeldOutLoss | null> {
+    if (!this.#claim.holds) return null;
+    return await this.#evaluations.compute(this.step, this.#stopped.signal, signal);
   }
 
-  /** Runs the next step; false at the end of the data. */
-  async #nextStep(batches: AsyncGenerator<Batch>, signal?: AbortSignal): Promise<boolean> {
-    signal?.throwIfAborted();
-    const group: Batch[] = [];
-    while (group.length < this.options.gradAccumSteps) {
-      const { value, done } = await batches.next();
-      if (done) break;
-      group.push(value);
-    }
-    // What was read is not lost: the position moves with the step.
-    signal?.throwIfAborted();
-    if (group.length === 0 || this.#stopping) return false;
-    this.#claim.expect();
-    await this.#files.open(this.#step);
-    const { step } = this.#setup;
-    await step.begin({
-      step: this.#step + 1,
-      learningRate: this.#learningRate(this.#step),
-      targetCount: sum(group, ({ targetCount }) => targetCount),
-    });
-    this.#claim.expect();
-    for (const batch of group) step.accumulate(batch);
-    await step.apply();
-    this.#step++;
-    this.#position = group.at(-1)!.position;
-    this.#pending.add(group);
-    return true;
+  /** The same, in a line of the log of its own. */
+  async #logHeldOut(signal?: AbortSignal): Promise<void> {
+    const result = await this.#heldOut(signal);
+    if (result) await this.#files.append([{ step: result.step, evalLoss: result.loss }]);
   }
 
   /** Reads the metrics of the steps since the last read-back and logs them. */
   async *#flush(evaluating: boolean): AsyncGenerator<TrainingMetrics, void, void> {
-    if (this.#pending.isEmpty) return;
-    const measured = await this.#setup.step.takeMetrics();
-    const entries = this.#pending.join(measured);
-    const bad = findBadStep(measured);
-    const good = bad ? entries.filter(({ step }) => step < bad.step) : entries;
+    const { good, bad } = await this.#stepper.read();
     const last = good.at(-1);
-    this.#divergence.look(good, this.#setup.source.onNotice ?? console.warn);
     if (last && !bad) await this.#addFindings(last, evaluating);
     await this.#files.append(good);
     yield* good;
     if (bad) throw notFinite(bad);
-    this.#pending.startClock();
+    this.#stepper.startClock();
   }
 
   /** Adds to a step's metrics what is known of the moment after it. */
   async #addFindings(metrics: TrainingMetrics, evaluating: boolean): Promise<void> {
-    const { source, network } = this.#setup;
-    if (evaluating && this.#claim.holds) {
-      const { loss } = await this.evaluate(source.evalData!);
-      metrics.evalLoss = loss;
-      this.#evaluations.add({ step: metrics.step, loss });
-    }
+    const result = evaluating ? await this.#heldOut() : null;
+    if (result) metrics.evalLoss = result.loss;
     const warnings = dataWarnings(this.dataStatistics);
     if (warnings.length > 0) metrics.warnings = warnings;
     if (this.options.updateStats && this.#claim.holds) {
-      Object.assign(metrics, await network.layers.updateStats?.read());
+      Object.assign(metrics, await this.#setup.network.layers.updateStats?.read());
     }
   }
 }

@@ -7,7 +7,7 @@
 import type { Dataset } from "../data/dataset.ts";
 import { openLoader } from "../data/open_loader.ts";
 import { lookAtData } from "../data/preview.ts";
-import type { Loader } from "../data/types.ts";
+import type { Batch, Loader } from "../data/types.ts";
 import type { ResolvedOptions, TrainerOptions } from "./options.ts";
 
 /** Opens the stream of a run's batches. */
@@ -103,4 +103,15 @@ export async function countSteps(
   } finally {
     loader.close();
   }
+}
+
+/** Reads the micro-batches of a step, at the end of the data those that are left. */
+export async function readGroup(batches: AsyncGenerator<Batch>, count: number): Promise<Batch[]> {
+  const group: Batch[] = [];
+  while (group.length < count) {
+    const { value, done } = await batches.next();
+    if (done) break;
+    group.push(value);
+  }
+  return group;
 }

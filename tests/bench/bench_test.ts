@@ -22,6 +22,7 @@ function recording(): Terminal & { out: string; err: string } {
     },
     columns: null,
     onInterrupt: () => ({ [Symbol.dispose]: () => {} }),
+    onStop: () => ({ [Symbol.dispose]: () => {} }),
   };
 }
 

@@ -3,7 +3,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { main } from "../../src/cli/main.ts";
-import { type Files, HubServer, inEnvironment, TOKEN } from "../support/hub_server.ts";
+import { type Files, HubServer, TOKEN } from "../support/hub_server.ts";
+import { inEnvironment } from "../support/hub_environment.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand, TestTerminal } from "../support/terminal.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";

@@ -50,7 +50,9 @@ Deno.test("train by falqon, then eval and generate what it saved", () =>
     assertMatch(out, /^trained 8 steps in /);
     const [, before, after] = out.match(/held-out loss: ([\d.]+) before, ([\d.]+) after/)!;
     assert(Number(after) < Number(before), out);
-    assert(out.endsWith(`model: ${folder}/out\nlog: ${folder}/out/training_log.jsonl\n`), out);
+    const end = `model: ${folder}/out\nlog: ${folder}/out/training_log.jsonl\n` +
+      `checkpoints: ${folder}/out, to go on with --resume-from\n`;
+    assert(out.endsWith(end), out);
 
     const log = await readLog(join(folder, "out"));
     assertEquals(log.map(({ step }) => step), [1, 2, 3, 4, 5, 6, 7, 8]);
@@ -168,7 +170,7 @@ Deno.test("a run that was interrupted and resumed logs the same losses as one th
     // Without the file of options, as a script leaves a run, the checkpoint still knows the trainer's and the method.
     await Deno.remove(join(folder, "whole/training_options.json"));
     const bare = await runCommand(
-      `train --resume-from ${folder}/whole --model ${folder}/model --data ${folder}/data.jsonl --rank 4`,
+      `train --resume-from ${folder}/whole --model ${folder}/model --data ${folder}/data.jsonl --rank 4 --eval-fraction 0.1`,
     );
     assertEquals([bare.code, bare.out.split(" in ")[0]], [0, "trained 0 steps"], bare.err);
     assertMatch(bare.err, /by lora on .+: 2 rows of 40 tokens per step, from step 6\n/);
@@ -264,7 +266,7 @@ Deno.test("notes go to stderr: earlier names of flags, and data that is counted 
       /^note: --output is called --output-dir now\nnote: the schedule cosine must know/,
     );
     assertMatch(err, /\nnote: counted \d+ steps in [\d.]+ s\ntraining /);
-    assert(out.endsWith(`log: ${folder}/out/training_log.jsonl\n`), out);
+    assert(out.includes(`\nlog: ${folder}/out/training_log.jsonl\n`), out);
   }));
 
 Deno.test("on a terminal a bar is drawn over and over", () =>
@@ -311,7 +313,15 @@ Deno.test("a bad row far into the data loses nothing of the steps before it", ()
     assertEquals((await readLog(join(folder, "out"))).length, 30);
     assert(await exists(join(folder, "out/checkpoint-30")));
     await Deno.truncate(path, (await Deno.stat(path)).size - "not JSON\n".length);
-    const resumed = await runCommand(`train --resume-from ${folder}/out --steps 32 --epochs 2`);
+    // The file was mended, so it is another: that must be meant.
+    const again = `train --resume-from ${folder}/out --steps 32 --epochs 2`;
+    const refused = await runCommand(again);
+    assertEquals(refused.code, 1);
+    assertMatch(
+      refused.err,
+      /Cannot resume from .+ as .+data.jsonl has other rows than the run was/,
+    );
+    const resumed = await runCommand(`${again} --resume-anyway`);
     assertEquals(resumed.code, 0, resumed.err);
     assertMatch(resumed.out, /^trained 2 steps/);
   }));

@@ -35,6 +35,9 @@ import {
 import { deltaRule, deltaRuleBackward } from "../../src/kernels/delta_net/rule.ts";
 import { addColumnSums } from "../../src/kernels/rows/column_sums.ts";
 import { copyColumns } from "../../src/kernels/rows/columns.ts";
+import { countMicroBatch, dropout, DROPOUT_STATE } from "../../src/kernels/rows/dropout.ts";
+import { rowNormFactors } from "../../src/kernels/rows/row_norm_factors.ts";
+import { scaleColumns } from "../../src/kernels/rows/scale_columns.ts";
 import { rotate } from "../../src/kernels/rows/rotation.ts";
 import { scale } from "../../src/kernels/rows/scale.ts";
 import { softCap } from "../../src/kernels/rows/soft_cap.ts";
@@ -119,6 +122,19 @@ function recordScale(device: Device): void {
 function recordColumns(device: Device): void {
   const [from, to] = [0, 1].map(() => columnsOf(device.matrix(5, 7, "f32", "columns")));
   copyColumns(new Program(device), { from, to, factor: 2 });
+}
+
+/** Records what DoRA and dropout add to LoRA. */
+function recordDora(device: Device): void {
+  const program = new Program(device);
+  const [input, out] = [0, 1].map(() => device.matrix(5, 16, "f32", "operand"));
+  const factors = device.vector(16, "f32", "factors");
+  const magnitude = device.matrix(1, 5, "f32", "magnitude");
+  rowNormFactors(program, { input, magnitude, factors, inverse: factors });
+  scaleColumns(program, { input, factors, bias: factors, addend: input, out });
+  const state = device.vector(DROPOUT_STATE, "u32", "state");
+  countMicroBatch(program, state);
+  dropout(program, { input, out, state, tensor: 0, rate: 0.1 });
 }
 
 /** Records attention of wide heads in f16, which the tiny model has none of. */
@@ -234,6 +250,7 @@ async function firstVariants({ open, methods }: typeof GPUS[string]): Promise<Ma
     recordQkNorms(device);
     recordDeltaNet(device);
     recordOutputGate(device);
+    recordDora(device);
   });
   return new Map([...asked].map(([name, [first]]) => [name, first.code]));
 }
