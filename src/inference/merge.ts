@@ -16,7 +16,7 @@ import { PRECISIONS } from "../layers/operand.ts";
 import type { WeightSource } from "../layers/weight_source.ts";
 import { baseChanges } from "../methods/lora/base_changes.ts";
 import { expectAdapter } from "../methods/lora/given_adapter.ts";
-import { blockSpecs } from "../model/block_specs.ts";
+import { modelSpecs } from "../model/model_specs.ts";
 import { changedModel } from "../model/changed_model.ts";
 import { planTensorShapes } from "../model/plan.ts";
 import { quantizationBlock } from "../model/quantization_config.ts";
@@ -95,9 +95,7 @@ export async function mergeModel(
   await expectOther(model, folder);
   using files = await ModelFiles.open(model, { chatTemplate, signal });
   const { plan } = files.config;
-  const linears = plan.layers.flatMap((layer, i) =>
-    Object.values(blockSpecs(layer, plan.hiddenSize, i))
-  );
+  const { linears } = modelSpecs(plan);
   if (adapter) expectAdapter(adapter, linears);
   const changes = adapter ? baseChanges(adapter, []) : new Map();
   const from = { config: files.config, source: files.source() };

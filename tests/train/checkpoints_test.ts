@@ -93,8 +93,6 @@ Deno.test("a run with a folder saves a checkpoint where it ends, without being t
 Deno.test("a checkpoint for each epoch; a part of an epoch; a warm-up by share", () =>
   withScene(async ({ output, options }) => {
     const epochs = { ...options, steps: undefined, overwrite: true, keepCheckpoints: 9 };
-    const [half, one, two] = [];
-    void half, void one, void two;
     const steps: Record<string, number> = {};
     for (const count of [0.5, 1, 2.5]) {
       const metrics = await train({ ...epochs, epochs: count, saveEvery: "epoch" });
