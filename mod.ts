@@ -65,13 +65,16 @@ export type {
   RopeScaling,
   YarnRopeScaling,
 } from "./src/model/rope_scaling.ts";
+export { Chat } from "./src/inference/chat.ts";
 export type { GenerateOptions } from "./src/inference/generate.ts";
 export type { SamplingOptions } from "./src/inference/sampling.ts";
 export type {
   ChatMessage,
   ChatTemplate,
   ContentPart,
+  RenderOptions,
   Tokenizer,
+  TokenizerOptions,
   TokenStream,
 } from "./src/io/tokenizer.ts";
 
@@ -90,6 +93,7 @@ export {
   type LoraTensors,
   type PeftAdapter,
   type PeftConfig,
+  type PeftTensor,
   readPeftAdapter,
 } from "./src/io/peft.ts";
 
@@ -109,6 +113,7 @@ export type {
   TrainerOptions,
 } from "./src/train/options.ts";
 export type { FlatOptions, OptimizerOptions, RowOptions } from "./src/train/option_groups.ts";
+export { type MergeFormat, mergeModel, type MergeOptions } from "./src/inference/merge.ts";
 export type { SaveFormat, SaveOptions, SaveResult } from "./src/inference/save_model.ts";
 export type { HeldOutLoss, TrainingMetrics } from "./src/train/metrics.ts";
 export { Trainer } from "./src/train/trainer.ts";

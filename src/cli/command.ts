@@ -5,9 +5,12 @@
  */
 
 import { readConfigFile } from "./config_file.ts";
+import { FalqonError } from "../errors.ts";
 import { UsageError } from "./errors.ts";
 import { type FlagTable, type FlagValues, kebabCase, parseFlags, path, toggle } from "./flags.ts";
 import { helpOf } from "./help.ts";
+import { inFlagWords, inWordsOf } from "./flag_words.ts";
+import { translateWords } from "./other_names.ts";
 import type { Command } from "./command_type.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -19,6 +22,8 @@ export interface CommandSpec<F extends FlagTable> {
   synopsis: string;
   /** Names the word that is no flag, where the command takes one. */
   argument?: string;
+  /** The flag that this word stands for: either is given. */
+  argumentFor?: keyof F & string;
   flags: F;
   /** Does the work; what it returns is the exit code, 0 by default. */
   run(values: FlagValues<F>, terminal: Terminal, argument: string): Promise<number | void>;
@@ -31,8 +36,9 @@ const EVERYWHERE = {
 
 /** Makes a command: help, config file and flags come before its own work. */
 export function command<F extends FlagTable>(spec: CommandSpec<F>): Command {
-  const { name, summary, synopsis, argument } = spec;
+  const { name, summary, synopsis, argument, argumentFor } = spec;
   const flags = { ...spec.flags, ...EVERYWHERE };
+  const names = Object.keys(flags);
   const made: Command = {
     name,
     summary,
@@ -41,7 +47,7 @@ export function command<F extends FlagTable>(spec: CommandSpec<F>): Command {
     async run(args, terminal) {
       const hint = (text: string) => terminal.stderr(`note: ${text}\n`);
       const { values: { config, help, ...given }, words } = parseFlags<FlagTable>(
-        args,
+        translateWords(args, flags, hint),
         flags,
         hint,
       );
@@ -52,14 +58,32 @@ export function command<F extends FlagTable>(spec: CommandSpec<F>): Command {
       if (words.length > (argument ? 1 : 0)) {
         throw new UsageError(`"${words.at(-1)}" belongs to no flag: see ${name} --help`);
       }
-      if (argument && words.length === 0) {
-        throw new UsageError(`Cannot ${name} without ${argument}: see ${name} --help`);
+      if (argumentFor && words.length > 0) {
+        if (given[argumentFor] !== undefined) {
+          throw new UsageError(
+            `Cannot use "${words[0]}" and --${kebabCase(argumentFor)} together: give one`,
+          );
+        }
+        given[argumentFor] = words[0];
       }
-      const values = {
+      const values: Record<string, unknown> = {
         ...(config === undefined ? {} : await readConfigFile(config as string, spec.flags, hint)),
         ...given,
       };
-      return await spec.run(values as FlagValues<F>, terminal, words[0]) ?? 0;
+      const word = argumentFor ? values[argumentFor] : words[0];
+      if (argument && word === undefined) {
+        throw new UsageError(`Cannot ${name} without ${argument}: see ${name} --help`);
+      }
+      try {
+        return await spec.run(
+          values as FlagValues<F>,
+          inWordsOf(terminal, names),
+          words[0],
+        ) ?? 0;
+      } catch (error) {
+        if (error instanceof FalqonError) error.message = inFlagWords(error.message, names);
+        throw error;
+      }
     },
   };
   return made;

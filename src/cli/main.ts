@@ -5,6 +5,7 @@
  */
 
 import packageConfig from "../../deno.json" with { type: "json" };
+import { chat } from "./chat.ts";
 import type { Command } from "./command_type.ts";
 import { devices } from "./devices.ts";
 import { report, UsageError } from "./errors.ts";
@@ -13,6 +14,7 @@ import { fetchCommand } from "./fetch.ts";
 import { generate } from "./generate.ts";
 import { overview } from "./help.ts";
 import { inspect } from "./inspect.ts";
+import { merge } from "./merge.ts";
 import { nearest } from "./nearest.ts";
 import { push } from "./push.ts";
 import type { Terminal } from "./terminal.ts";
@@ -23,6 +25,8 @@ const COMMANDS: readonly Command[] = [
   train,
   evalCommand,
   generate,
+  chat,
+  merge,
   inspect,
   fetchCommand,
   push,
@@ -38,7 +42,8 @@ const COMMANDS: readonly Command[] = [
  */
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
   try {
-    const [name = "", ...rest] = args;
+    const asked = args[0] === "help" && args.length > 1; // `help train` is `train --help`
+    const [name = "", ...rest] = asked ? [args[1], "--help"] : args;
     if (["", "help", "--help", "-h"].includes(name)) {
       terminal.stdout(overview(COMMANDS));
       return 0;
@@ -50,7 +55,10 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
     const command = COMMANDS.find((command) => command.name === name);
     if (command) return await command.run(rest, terminal);
     const known = nearest(name, COMMANDS.map(({ name }) => name));
-    throw new UsageError(`There is no command "${name}": did you mean ${known}?`);
+    const remedy = known === null
+      ? `there are ${COMMANDS.map(({ name }) => name).join(", ")}`
+      : `did you mean ${known}?`;
+    throw new UsageError(`There is no command "${name}": ${remedy}`);
   } catch (error) {
     return report(error, terminal);
   }

@@ -66,7 +66,9 @@ export async function trainingMethod(
   }
   if (bases.length > 1) options.base = available(base, device, terminal);
   if (adapter === undefined) return entry.create(options);
-  const twice = ["rank", "alpha", "targetModules"].filter((name) => name in options);
+  const twice = ["rank", "alpha", "targetModules", "rslora", "dora"].filter((name) =>
+    name in options
+  );
   if (twice.length > 0) {
     const flags = twice.map((name) => `--${kebabCase(name)}`).join(" and ");
     throw new OptionError(
@@ -106,7 +108,7 @@ export async function frozenMethod(
   if (chosen !== quantization?.format) return frozen(chosen);
   const { transforms: { rotations }, weights, activations } = quantization;
   if (chosen === "int8") return frozenInt8(rotations.size > 0);
-  return frozenFp8(weights === "tensor" ? activations : "row");
+  return frozenFp8(activations, weights === "tensor" ? activations : "row");
 }
 
 /** What a device can have of a base: f32 in place of f16 where the GPU has none, said on stderr. */

@@ -42,7 +42,8 @@ export async function loadRunnable(
   const { model: folder } = values;
   if (folder === undefined) throw new UsageError("--model is missing: give it");
   const onNotice = noticesOn(terminal);
-  const load = (folder: string) => Model.load(folder, { ...options, device, onNotice });
+  const load = (folder: string, chatTemplate = options.chatTemplate) =>
+    Model.load(folder, { ...options, chatTemplate, device, onNotice });
   using opened = new DisposableStack();
   if (!await isCheckpoint(folder)) {
     const model = opened.use(await load(folder));
@@ -64,7 +65,9 @@ export async function loadRunnable(
     );
   }
   const named = await locate(run, terminal);
-  const model = opened.use(await load(needed(named, "model")));
+  const model = opened.use(
+    await load(needed(named, "model"), options.chatTemplate ?? named.chatTemplate),
+  );
   const step = await useCheckpoint(model, await trainingMethod(named, device, terminal), folder);
   terminal.stderr(`note: "${folder}" is ${run.model} after step ${step} of its run\n`);
   opened.move();

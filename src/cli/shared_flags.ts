@@ -6,6 +6,7 @@
 
 import { DATA_FORMATS } from "../data/file_kind.ts";
 import { PROVIDERS } from "../gpu/open.ts";
+import { CHAT_TEMPLATE_NAMES } from "../io/chat_templates.ts";
 import { BASE_TYPES } from "../layers/storage/base_weight.ts";
 import type { METHOD_FLAGS } from "./method_flags.ts";
 import { SCHEDULES } from "../train/schedule.ts";
@@ -51,6 +52,26 @@ export const RUN_FLAGS = group("Model", {
     ),
     "precision",
   ),
+});
+
+/** How conversations become text. */
+export const CHAT_FLAGS = group("Model", {
+  chatTemplate: text(
+    "NAME|FILE",
+    `Chat template for rows and prompts that are messages: ${
+      CHAT_TEMPLATE_NAMES.join(", ")
+    }, or a ` +
+      "Jinja file",
+    "the model's own",
+  ),
+});
+
+/** How text is generated. */
+export const GENERATION_FLAGS = group("Generation", {
+  maxNewTokens: whole("The most tokens to generate", "128"),
+  temperature: number("0 for the likeliest tokens, 1 to draw them as the model says", "0.8"),
+  topP: number("Draw from the likeliest tokens that hold this share", "0.95"),
+  seed: whole("The same seed draws the same tokens", "another one each time"),
 });
 
 /** How the rows of a file become tokens. */

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { LineInput } from "./line_input.ts";
+
 /** What a command talks to: a process's streams, or a test's. */
 export interface Terminal {
   /** Writes results. */
@@ -15,6 +17,8 @@ export interface Terminal {
    * Width of the terminal behind stderr; null where it is a file or a pipe, which get plain lines.
    */
   readonly columns: number | null;
+  /** Standard input; left out where there is none. */
+  readonly input?: TerminalInput;
   /** Whether stdout is a terminal that shows colours, and nobody has forbidden them. */
   readonly styled?: boolean;
   /** Calls `handler` at Ctrl-C, until the result is disposed of. */
@@ -26,6 +30,14 @@ export interface Terminal {
   onStop(handler: (code: number) => void): Disposable;
 }
 
+/** Standard input. */
+export interface TerminalInput {
+  /** Asks for a line; null at the end. */
+  readLine(prompt: string): Promise<string | null>;
+  /** Reads it to its end. */
+  readAll(): Promise<string>;
+}
+
 /** Exit code of a process that Ctrl-C ended, by the convention of shells. */
 export const INTERRUPTED = 130;
 
@@ -34,7 +46,17 @@ const STOP_SIGNALS = { SIGINT: INTERRUPTED, SIGTERM: 143, SIGHUP: 129 } as const
 
 /** The streams of this process. A second Ctrl-C ends it at once. */
 export function processTerminal(): Terminal {
+  const handlers: (() => void)[] = [];
+  const lines = new LineInput(() => {
+    const handler = handlers.at(-1);
+    handler?.();
+    return handler !== undefined;
+  });
   return {
+    input: {
+      readLine: (prompt) => lines.read(prompt),
+      readAll: () => new Response(Deno.stdin.readable).text(),
+    },
     stdout: (text) => writeAll(Deno.stdout, text),
     stderr: (text) => writeAll(Deno.stderr, text),
     get columns() {
@@ -52,7 +74,13 @@ export function processTerminal(): Terminal {
         handler();
       };
       Deno.addSignalListener("SIGINT", listener);
-      return { [Symbol.dispose]: () => Deno.removeSignalListener("SIGINT", listener) };
+      handlers.push(listener);
+      return {
+        [Symbol.dispose]() {
+          Deno.removeSignalListener("SIGINT", listener);
+          handlers.splice(handlers.indexOf(listener), 1);
+        },
+      };
     },
   };
 }
@@ -89,6 +117,16 @@ function writeAll(stream: typeof Deno.stdout, text: string): void {
   } catch (error) {
     if (!terminalIsGone) throw error;
   }
+}
+
+/** A signal that Ctrl-C aborts, until it is disposed of. */
+export function interrupting(
+  terminal: Terminal,
+  reason: Error,
+): Disposable & { signal: AbortSignal } {
+  const stop = new AbortController();
+  const interrupt = terminal.onInterrupt(() => stop.abort(reason));
+  return { signal: stop.signal, [Symbol.dispose]: () => interrupt[Symbol.dispose]() };
 }
 
 /** Says what is no error but should be known. */

@@ -55,7 +55,9 @@ async function run(given: TrainValues, terminal: Terminal): Promise<number> {
   await using device = await openDevice(values, terminal);
   using training = new DisposableStack();
   const onNotice = noticesOn(terminal);
-  const model = training.use(await Model.load(folder, { device, onNotice }));
+  const model = training.use(
+    await Model.load(folder, { device, chatTemplate: values.chatTemplate, onNotice }),
+  );
   const trainer = training.use(
     await Trainer.create({
       ...trainerOptions(values),

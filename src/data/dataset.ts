@@ -102,10 +102,10 @@ export class Dataset {
    *
    * @param names One, or several; names in a list within the list are one as to weights.
    * @example
-   * ```ts no-eval
+   * ```ts
    * import { Dataset } from "@falqon/webgpu";
    *
-   * const names = ["./own.jsonl", "./general/*.parquet"];
+   * const names = ["./train.jsonl", "./examples/tiny/*_train.jsonl"];
    * const data = await Dataset.open(names, { weights: [2, 0.5] });
    * ```
    *

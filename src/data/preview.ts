@@ -89,13 +89,14 @@ export interface ShowingEncoder extends TokenEncoder {
  * @param tokenizer The model's; null when all rows are `input_ids`.
  * @param options Those of the run.
  * @example
- * ```ts no-eval
+ * ```ts
  * import { Dataset, Model, showRows } from "@falqon/webgpu";
  *
  * using model = await Model.load("./model");
  * const data = Dataset.from("./train.jsonl");
  * for await (const row of showRows(data, model.tokenizer, { sequenceLength: 512 })) {
  *   console.log(row.segments.map(({ text, target }) => target ? `[${text}]` : text).join(""));
+ *   break; // the first is enough
  * }
  * ```
  *

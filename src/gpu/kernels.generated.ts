@@ -20,7 +20,9 @@ export type KernelName =
   | "attention_tensor_queries"
   | "cache_append"
   | "column_sums"
+  | "columns"
   | "copy_codes"
+  | "count"
   | "cross_entropy"
   | "delta_conv"
   | "delta_conv_backward"
@@ -36,6 +38,7 @@ export type KernelName =
   | "delta_scan"
   | "delta_scan_backward"
   | "dequantize_rows"
+  | "dropout"
   | "embedding"
   | "embedding_backward"
   | "falqon_codes_of_b"
@@ -79,6 +82,9 @@ export type KernelName =
   | "rms_norm_weight_gradient"
   | "rope"
   | "rotate"
+  | "row_norm_factors"
+  | "scale"
+  | "scale_columns"
   | "soft_cap"
   | "sum"
   | "sum_partials"
@@ -199,6 +205,9 @@ fn exchanged(y: u32, dim: u32) -> f32 {
   let quad = dim / 4u;
   //! if DIM_GROUPS == 1
   return right[y / UNROLL][y % UNROLL][quad][dim % 4u];
+  //! elif DIM_GROUPS == 4
+  let slice = y % 4u + quad / RIGHT_SLOTS * 4u;
+  return right[slice / UNROLL][slice % UNROLL][quad % RIGHT_SLOTS][dim % 4u];
   //! else
   let slice = y + quad / RIGHT_SLOTS * ROW_GROUPS;
   return right[slice / UNROLL][slice % UNROLL][quad % RIGHT_SLOTS][dim % 4u];
@@ -206,11 +215,27 @@ fn exchanged(y: u32, dim: u32) -> f32 {
 }
 
 // Rotates a row of the gradient of q or k back by the position of its token. Both dims of a plane meet in \`right\`, where
-// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS, at most 2. To be
-// called by the whole workgroup.
+// each of the ROW_GROUPS has a place for one row: as many of the DEPTH slices as there are DIM_GROUPS. For the 4 of the
+// widest heads, half of the groups take turns. To be called by the whole workgroup.
 fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   let x = thread % COLUMN_THREADS;
   let y = thread / COLUMN_THREADS;
+  //! if DIM_GROUPS == 4
+  var rotated: Dims;
+  for (var turn = 0u; turn < 2u; turn += 1u) {
+  let mine = y / 4u == turn;
+  workgroupBarrier();
+  if (mine) {
+  //! unroll g 0 DIM_GROUPS
+  //! unroll j 0 GROUP_VECTORS
+  right[(y % 4u + \${g}u * 4u) / UNROLL][(y % 4u + \${g}u * 4u) % UNROLL][x + \${j}u * COLUMN_THREADS] =
+    dims[$g * GROUP_VECTORS + $j];
+  //! end
+  //! end
+  }
+  workgroupBarrier();
+  if (mine) {
+  //! else
   workgroupBarrier();
   //! unroll g 0 DIM_GROUPS
   //! unroll j 0 GROUP_VECTORS
@@ -220,6 +245,7 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
   //! end
   workgroupBarrier();
   var rotated: Dims;
+  //! end
   let half = params.head_pairs;
   let position = positions[token];
   //! unroll j 0 DIM_VECTORS
@@ -234,6 +260,10 @@ fn rotated_back(dims: Dims, token: u32, thread: u32) -> Dims {
     //! if QUERY_BETA
     rotated[$j] *= query_scale(position);
     //! end
+  }
+  //! end
+  //! if DIM_GROUPS == 4
+  }
   }
   //! end
   return rotated;
@@ -534,6 +564,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 // - a thread makes the score of one key, even dims before odd ones in each slice of 16;
 // - a thread for each pair of dims adds up the values, key after key;
 // - COLUMN_THREADS threads behind these add up the weights, each every COLUMN_THREADS-th key, and are added up in the end.
+// With WIDE, for heads over 256, a thread has a second pair of dims, FIRST_SUMMING further.
 // With WINDOW its first tile is that kernel's as well: the first key that the first of a tile of ROWS queries sees.
 // Memory-bound: 2 · length · head size elements per head are read once, 4 operations for each two.
 
@@ -575,7 +606,11 @@ const TILES = THREADS / COLUMNS;
 const PAIRS = 8u; // pairs of dims in a slice
 const FIRST_SUMMING = THREADS / 2u; // the first thread that adds up weights: there are no more pairs of dims
 
+//! if WIDE
+var<workgroup> query: array<vec2<f32>, THREADS>; // zeros behind the head
+//! else
 var<workgroup> query: array<vec2<f32>, FIRST_SUMMING>; // zeros behind the head
+//! end
 var<workgroup> scores: array<f32, THREADS>;
 var<workgroup> tile_maxima: array<f32, TILES>;
 var<workgroup> weights: array<f32, THREADS>;
@@ -589,6 +624,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread < params.head_pairs) { query[thread] = wide(q[params.q_column + head * params.head_pairs + thread]); }
   let scale = params.scale * LOG2_E;
   let column = head_start + min(thread, params.head_pairs - 1u);
+  //! if WIDE
+  let other_column = head_start + min(thread + FIRST_SUMMING, params.head_pairs - 1u);
+  var other = vec2<f32>();
+  //! end
   let x = (thread - FIRST_SUMMING) % COLUMN_THREADS;
   let tile = thread / COLUMNS;
 
@@ -645,8 +684,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       maximum = max(maximum, tile_maxima[t]);
       let decay = exp2(before - maximum);
       let first_weight = t * COLUMNS;
+      //! if WIDE
+      if (thread < FIRST_SUMMING) {
+      //! else
       if (thread < params.head_pairs) {
+      //! end
         result *= decay;
+        //! if WIDE
+        other *= decay;
+        //! end
         for (var i = 0u; i < COLUMNS; i += 8u) {
           let key = first + first_weight + i;
           //! unroll k 0 8
@@ -654,6 +700,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           //! end
           //! unroll k 0 8
           result = fma(vec2<f32>(weights[first_weight + i + \${k}u]), value$k, result);
+          //! end
+          //! if WIDE
+          //! unroll k 0 8
+          let further$k = wide(value_cache[min(key + \${k}u, end - 1u) * params.cache_pitch + other_column]);
+          //! end
+          //! unroll k 0 8
+          other = fma(vec2<f32>(weights[first_weight + i + \${k}u]), further$k, other);
+          //! end
           //! end
         }
       } else if (thread >= FIRST_SUMMING) {
@@ -667,10 +721,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   if (thread >= FIRST_SUMMING && thread - FIRST_SUMMING < COLUMN_THREADS) { sums[x] = sum; }
   workgroupBarrier();
+  //! if WIDE
+  if (thread < FIRST_SUMMING) {
+  //! else
   if (thread < params.head_pairs) {
+  //! end
     var total = 0.0;
     for (var i = 0u; i < COLUMN_THREADS; i += 1u) { total += sums[i]; }
     put_output(head * params.head_pairs + thread, result / total);
+    //! if WIDE
+    if (thread + FIRST_SUMMING < params.head_pairs) {
+      put_output(head * params.head_pairs + thread + FIRST_SUMMING, other / total);
+    }
+    //! end
   }
   // The columns up to the pitch are zero.
   if (head + 1u == params.heads) {
@@ -2343,7 +2406,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // column or dim, all vec4), while the registers of the next slices are already being loaded. An odd number of vec4s per
 // slice spreads the stores over the banks. 12.8 KB for heads of 128: more than 16 KB is not there by default, and on an
 // NVIDIA GPU costs more in workgroups at a time than it saves in loads. Heads over 192 would need 19 KB: their combinations
-// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way.
+// are made in DIM_GROUPS = 2 halves of the dims, one after the other, which also halves the vectors on their way; those of
+// heads over 256 in 4 groups.
 //
 // The host chooses COLUMN_THREADS, DIM_VECTORS, in DIM_GROUPS of GROUP_VECTORS, and ROW_VECTORS for the head size, LEFT_LOADS
 // (left vec4 pairs per slice that an invocation brings) and UNROLL (slices multiplied without a loop: code that compiles for longer). Of slices
@@ -2594,7 +2658,8 @@ fn by_column(value: vec4<f32>, at: u32) -> vec4<f32> { return value; }
 //   partials[k][c] = alpha · Σ_{r in chunk k} input[r][column + c]
 //
 // Shapes: input f32 [rows, ·], of which \`cols\` columns from \`column\` on, a multiple of 4, are added; partials f32
-// [chunks, cols], zero up to the pitch. sum_partials.wgsl adds the chunks.
+// [chunks, cols], zero up to the pitch. sum_partials.wgsl adds the chunks. With PRODUCT the elements are times those of
+// \`times\`, a matrix like input, and the sums times factors[column + c].
 // Idea: one thread per vec4 of columns, neighbours side by side in memory; chunks (y) only give a large GPU enough
 // threads.
 
@@ -2611,6 +2676,10 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4<f32>>;
+//! if PRODUCT
+@group(0) @binding(3) var<storage, read> times: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> factors: array<vec4<f32>>;
+//! end
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) id: vec3<u32>) {
@@ -2623,9 +2692,60 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
   let vector = min(id.x, (params.cols - 1u) / 4u);
   var sum = vec4<f32>();
   for (var row = first; row < last; row++) {
+//! if PRODUCT
+    let at = (row * params.pitch + params.column) / 4u + vector;
+    sum += input[at] * times[at];
+//! else
     sum += input[(row * params.pitch + params.column) / 4u + vector];
+//! end
   }
+//! if PRODUCT
+  sum *= factors[params.column / 4u + vector];
+//! end
   partials[group.y * params.vectors + id.x] = select(vec4<f32>(), params.alpha * sum, inside);
+}
+`,
+  "columns.wgsl": `// Columns of a matrix, to columns of another one: as they are, times a factor, or added to what is there (MODE copied,
+// scaled, added).
+//
+// Shapes: \`from\` and \`to\` by rows, each with a pitch and a first column; f32, or with MODE copied words of any type: two
+// elements of f16. Memory-bound; one thread per element or word, neighbours side by side.
+//! include linear_grid.wgsl
+
+//! if MODE == copied
+alias Element = u32;
+//! else
+alias Element = f32;
+//! end
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  column: u32, pitch: u32, // of \`from\`
+  to_column: u32, to_pitch: u32,
+  factor: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> source: array<Element>;
+@group(0) @binding(2) var<storage, read_write> target_columns: array<Element>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  if (item >= params.rows * params.cols) { return; }
+  let row = item / params.cols;
+  let c = item % params.cols;
+  let value = source[row * params.pitch + params.column + c];
+  let at = row * params.to_pitch + params.to_column + c;
+//! if MODE == copied
+  target_columns[at] = value;
+//! elif MODE == scaled
+  target_columns[at] = params.factor * value;
+//! else
+  target_columns[at] += value;
+//! end
 }
 `,
   "copy_codes.wgsl": `// Copies rows of codes of one byte into panels: to[to_row + r][c] = from[from_row + r][c], zeros past the columns.
@@ -2661,6 +2781,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let codes = select(0u, source[at], inside);
 //! end
   target_codes[code_place(params.to_row + row, word, params.words)] = codes;
+}
+`,
+  "count.wgsl": `// Counts: counter[0] += 1, by a single invocation.
+
+@group(0) @binding(0) var<storage, read_write> counter: array<u32>;
+
+@compute @workgroup_size(1)
+fn main() {
+  counter[0] += 1u;
 }
 `,
   "cross_entropy.wgsl": `// Cross-entropy of a chunk of rows, and its gradient:
@@ -3306,6 +3435,8 @@ struct Params {
 var<workgroup> of_pairs: array<f32, PAIRS>;
 // Symmetric: what dk_t has of k_s.
 var<workgroup> of_keys: array<f32, PAIRS>;
+// γ(t, before), γ(end, t): 0 where a document begins or ends between.
+var<workgroup> factors: array<vec2<f32>, CHUNK>;
 // [dy, u, c][token][column], with their factors.
 var<workgroup> values: array<f32, VALUES>;
 // [token][row]: what rows have of from_state and to_state.
@@ -3326,6 +3457,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier(); // the head before is done
     load_gates(first, count, head, thread);
     workgroupBarrier();
+    if (thread < count) {
+      let from_before = exp(max(decays[0] + log_decay(thread, 0u), -80.0));
+      let to_end = exp(max(log_decay(count - 1u, thread), -80.0));
+      factors[thread] = vec2<f32>(select(0.0, from_before, starts[thread] == starts[0]),
+                                  select(0.0, to_end, starts[thread] == starts[count - 1u]));
+    }
     for (var pair = thread; pair < PAIRS; pair += THREADS) {
       let t = pair / CHUNK;
       let s = pair % CHUNK;
@@ -3375,15 +3512,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             if (t < count && j < columns) {
               let token = first + t;
               let of_value = column + j0 + j;
-              if (starts[t] == starts[0]) {
-                let factor = exp(max(decays[0] + log_decay(t, 0u), -80.0));
-                dy = factor * d_output[token * params.output_pitch + of_value];
-                u = -factor * betas[t] * errors[token * params.errors_pitch + params.errors_half + of_value];
-              }
-              if (starts[t] == starts[count - 1u]) {
-                let factor = exp(max(log_decay(count - 1u, t), -80.0));
-                c = factor * betas[t] * errors[token * params.errors_pitch + of_value];
-              }
+              let e_at = token * params.errors_pitch + of_value;
+              dy = factors[t].x * d_output[token * params.output_pitch + of_value];
+              u = -factors[t].x * betas[t] * errors[e_at + params.errors_half];
+              c = factors[t].y * betas[t] * errors[e_at];
             }
             values[at] = dy;
             values[TOKENS * TILE + at] = u;
@@ -3827,6 +3959,54 @@ fn dot4(a: u32, b: u32) -> i32 {
 // The same of sixteen.
 fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
   return dot4(a.x, b.x) + dot4(a.y, b.y) + dot4(a.z, b.z) + dot4(a.w, b.w);
+}
+`,
+  "dropout.wgsl": `// Dropout: out[r][c] (+)= kept ? scale · input[r][c] : 0, where an element is kept if its random word is not below
+// \`threshold\`.
+//
+// Shapes: input, out f32 [rows, cols], by rows with a pitch; the columns beyond cols become or stay zero. state u32:
+// the number of the micro-batch and the two words of the key. ACCUMULATE adds to what is there.
+// Idea: counter-based as random.wgsl: a word depends on the key, the micro-batch, the tensor and the place only, so the
+// backward pass, and a forward pass that is computed again, make the same mask without storing it.
+//! include linear_grid.wgsl
+//! include mix.wgsl
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  vectors: u32, // vec4s from one row to the next
+  tensor: u32,
+  threshold: u32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> state: array<u32>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  let row = item / params.vectors;
+  if (row >= params.rows) { return; }
+  let first = mix(mix(state[0] + state[1]) + state[2] + params.tensor * 0x9e3779b9u);
+  let second = mix(first ^ state[1]);
+  let col = 4u * (item % params.vectors);
+  let place = vec4<u32>(row * params.cols + col) + vec4<u32>(0u, 1u, 2u, 3u);
+  var value = vec4<f32>();
+  let x = input[item];
+//! unroll i 0 4
+  if (col + \${i}u < params.cols && mix(mix(place[$i] + first) + second) >= params.threshold) {
+    value[$i] = params.scale * x[$i];
+  }
+//! end
+//! if ACCUMULATE
+  out[item] += value;
+//! else
+  out[item] = value;
+//! end
 }
 `,
   "embedding.wgsl": `// Embedding: output[t] = table[ids[t]], with SCALED times params.scale. With SLAB the table is a slab of the embedding,
@@ -7555,10 +7735,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   "qk_norm.wgsl": `// RMSNorm of queries and keys, and with ROTATED the rotary position embedding behind it, on the way from one merged
 // matrix of q, k and v to another, which attention reads:
 //   output[row] = rotated(qkv[row] · rstd[row] · (offset + weight)),  rstd[row] = 1 / sqrt(mean(qkv[row]²) + eps)
-// Values are copied. The raw queries and keys stay, as the gradient of the norm needs them.
+// What becomes of values is VALUES: \`copied\`, \`normed\` without a weight, or \`keys\`: there are none in qkv, and the keys,
+// normed without a weight and not rotated, are the values. The raw queries and keys stay, as the gradient of the norm
+// needs them.
 //
 // Shapes: qkv and output [tokens, ·], f32 or with VEC4 also f16 (QKV), computed in f32 and rounded once; weights f32, one
-// row each; with STATISTICS rstd f32 [tokens, q_rows + k_rows], for the gradients. Rows: see qk_norm_rows.wgsl.
+// row each; with STATISTICS rstd f32 [tokens, ·], for the gradients: of q_rows + k_rows rows, and with VALUES normed of
+// k_rows more. Rows: see qk_norm_rows.wgsl.
 //
 // Idea: bound by memory. A thread takes planes (i, i + half) of heads, so that it has both components that a rotation
 // mixes, and keeps what it read, LOADS pairs of vectors. Values are rows like those of keys.
@@ -7581,6 +7764,7 @@ struct Params {
   q_vectors: u32, k_vectors: u32,
   q_column: u32, k_column: u32, v_column: u32,
   pitch: u32,
+  out_pitch: u32,
   half: u32, // vectors of half a head
   rstd_pitch: u32,
   eps: f32,
@@ -7614,13 +7798,29 @@ fn narrow(values: Values) -> vec2<u32> { return saturated_halves(values); }
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
   let normed_rows = params.q_rows + params.k_rows;
+//! if VALUES == keys
+  let count = normed_rows;
+//! else
   let count = normed_rows + params.k_rows;
+//! end
   let item = linear_index(group, groups) * ROWS + thread / ROW_THREADS;
   let known = item < params.tokens * count;
   // The last row stands in for rows that are missing: read, not written.
   var row = row_of(min(item, params.tokens * count - 1u), count);
+  // Queries and keys have the same columns in the output.
+  var out_at = row.at - row.token * params.pitch;
+//! if VALUES == keys
+  let is_key = row.index >= params.q_rows;
+  let values_at = row.token * params.out_pitch + params.v_column + out_at - params.k_column;
+//! else
   let is_value = row.index >= normed_rows;
-  if (is_value) { row.at += params.v_column - (params.k_column + params.k_rows * row.vectors); }
+  if (is_value) {
+    let place = out_at - (params.k_column + params.k_rows * row.vectors);
+    row.at += params.v_column - (params.k_column + params.k_rows * row.vectors);
+    out_at = params.v_column + place;
+  }
+//! end
+  out_at += row.token * params.out_pitch;
 
   // The first components of planes, in vectors, and their other components half a head further.
   let pairs = row.vectors / 2u;
@@ -7637,7 +7837,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
   let row_rstd = 1.0 / sqrt(row_sum(squares, thread) / f32(row.vectors * WIDTH) + params.eps);
 //! if STATISTICS
-  if (known && !is_value && thread % ROW_THREADS == 0u) { rstd[row.token * params.rstd_pitch + row.index] = row_rstd; }
+//! if VALUES == copied
+  let counts = !is_value;
+//! else
+  let counts = true;
+//! end
+  if (known && counts && thread % ROW_THREADS == 0u) { rstd[row.token * params.rstd_pitch + row.index] = row_rstd; }
 //! end
 
 //! if ROTATED
@@ -7646,8 +7851,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //! end
 //! end
 //! unroll i 0 LOADS
-  let c_$i = a_$i * row_rstd * factor_at(row, place_$i);
-  let d_$i = b_$i * row_rstd * factor_at(row, place_$i + params.half);
+  let n_$i = a_$i * row_rstd;
+  let m_$i = b_$i * row_rstd;
+  let c_$i = n_$i * factor_at(row, place_$i);
+  let d_$i = m_$i * factor_at(row, place_$i + params.half);
 //! if ROTATED
   let angle_$i = rotation(positions[row.token], known_$i % params.half * WIDTH + LANES);
 //! if QUERY_BETA
@@ -7662,19 +7869,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let f_$i = d_$i;
 //! end
   if (known && pair_$i < pairs) {
-    output[row.at + place_$i] = narrow(select(e_$i, a_$i, is_value));
-    output[row.at + place_$i + params.half] = narrow(select(f_$i, b_$i, is_value));
+//! if VALUES == copied
+    output[out_at + place_$i] = narrow(select(e_$i, a_$i, is_value));
+    output[out_at + place_$i + params.half] = narrow(select(f_$i, b_$i, is_value));
+//! elif VALUES == normed
+    output[out_at + place_$i] = narrow(select(e_$i, n_$i, is_value));
+    output[out_at + place_$i + params.half] = narrow(select(f_$i, m_$i, is_value));
+//! else
+    output[out_at + place_$i] = narrow(e_$i);
+    output[out_at + place_$i + params.half] = narrow(f_$i);
+    if (is_key) {
+      output[values_at + place_$i] = narrow(n_$i);
+      output[values_at + place_$i + params.half] = narrow(m_$i);
+    }
+//! end
   }
 //! end
 }
 `,
-  "qk_norm_backward.wgsl": `// Gradient of the RMSNorm of queries and keys with respect to its input, in place. With x a row of qkv,
-// g = gradient · (offset + weight) and n = x · rstd:
+  "qk_norm_backward.wgsl": `// Gradient of the RMSNorm of queries and keys with respect to its input, in place, or with OUT into another matrix. With
+// x a row of qkv, g = gradient · (offset + weight) and n = x · rstd:
 //   d_qkv[row] = rstd · (g − n · mean(g · n))
-// The gradient comes rotated back from the gradient of attention, as of what was normed; that of the values stays.
+// The gradient comes rotated back from the gradient of attention, as of what was normed. VALUES is what the forward made
+// of values. That of values that were copied stays. Those that were normed have rows behind those of keys, without a
+// weight. Where the keys were the values, g is the sum of both: they share x and rstd.
 //
-// Shapes: qkv [tokens, ·], f32 or with VEC4 also f16 (QKV), as the forward read it; d_qkv [tokens, ·], f32, with the same
-// columns; weights f32, one row each; rstd f32 [tokens, q_rows + k_rows]. Rows: see qk_norm_rows.wgsl.
+// Shapes: qkv and out [tokens, ·], with the same columns, qkv f32 or with VEC4 also f16 (QKV), as the forward read it;
+// d_qkv [tokens, ·], f32, with the columns of the forward's output; weights f32, one row each; rstd as the forward wrote
+// it. Rows: see qk_norm_rows.wgsl.
 // Idea: bound by memory. A thread keeps what it read of a row, LOADS vectors.
 //! include linear_grid.wgsl
 //! if VEC4
@@ -7689,7 +7911,9 @@ struct Params {
   q_rows: u32, k_rows: u32,
   q_vectors: u32, k_vectors: u32,
   q_column: u32, k_column: u32,
+  v_column: u32,
   pitch: u32,
+  d_pitch: u32,
   rstd_pitch: u32,
   weight_offset: f32,
 }
@@ -7700,7 +7924,12 @@ struct Params {
 //! else
 @group(0) @binding(1) var<storage, read> qkv: array<vec2<u32>>;
 //! end
+//! if OUT
+@group(0) @binding(2) var<storage, read> d_qkv: array<Values>;
+@group(0) @binding(6) var<storage, read_write> out: array<Values>;
+//! else
 @group(0) @binding(2) var<storage, read_write> d_qkv: array<Values>;
+//! end
 @group(0) @binding(3) var<storage, read> q_weight: array<Values>;
 @group(0) @binding(4) var<storage, read> k_weight: array<Values>;
 @group(0) @binding(5) var<storage, read> rstd: array<f32>;
@@ -7708,18 +7937,44 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32) {
-  let count = params.q_rows + params.k_rows;
+  let normed_rows = params.q_rows + params.k_rows;
+//! if VALUES == normed
+  let count = normed_rows + params.k_rows;
+//! else
+  let count = normed_rows;
+//! end
   let item = linear_index(group, groups) * ROWS + thread / ROW_THREADS;
   let known = item < params.tokens * count;
   // The last row stands in for rows that are missing: read, not written.
-  let row = row_of(min(item, params.tokens * count - 1u), count);
+  var row = row_of(min(item, params.tokens * count - 1u), count);
+  var d_at = row.at - row.token * params.pitch;
+//! if VALUES == normed
+  let is_value = row.index >= normed_rows;
+  if (is_value) {
+    let place = d_at - (params.k_column + params.k_rows * row.vectors);
+    row.at += params.v_column - (params.k_column + params.k_rows * row.vectors);
+    d_at = params.v_column + place;
+  }
+//! elif VALUES == keys
+  let is_key = row.index >= params.q_rows;
+  // Queries read some row too, and have no use for it.
+  let values_at = row.token * params.d_pitch + params.v_column + select(0u, d_at - params.k_column, is_key);
+//! end
+  d_at += row.token * params.d_pitch;
   let row_rstd = rstd[row.token * params.rstd_pitch + row.index];
 
 //! unroll i 0 LOADS
   let vector_$i = thread % ROW_THREADS + \${i}u * ROW_THREADS;
   let known_$i = min(vector_$i, row.vectors - 1u);
   let normed_$i = qkv_at(row.at + known_$i) * row_rstd;
-  let gradient_$i = d_qkv[row.at + known_$i] * factor_at(row, known_$i);
+//! if VALUES == normed
+  let gradient_$i = d_qkv[d_at + known_$i] * select(factor_at(row, known_$i), Values(1.0), is_value);
+//! elif VALUES == keys
+  let gradient_$i = d_qkv[d_at + known_$i] * factor_at(row, known_$i) +
+    select(Values(), d_qkv[values_at + known_$i], is_key);
+//! else
+  let gradient_$i = d_qkv[d_at + known_$i] * factor_at(row, known_$i);
+//! end
 //! end
   var sum = 0.0;
 //! unroll i 0 LOADS
@@ -7728,7 +7983,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let mean = row_sum(sum, thread) / f32(row.vectors * WIDTH);
 //! unroll i 0 LOADS
   if (known && vector_$i < row.vectors) {
-    d_qkv[row.at + vector_$i] = row_rstd * (gradient_$i - normed_$i * mean);
+//! if OUT
+    out[row.at + vector_$i] = row_rstd * (gradient_$i - normed_$i * mean);
+//! else
+    d_qkv[d_at + vector_$i] = row_rstd * (gradient_$i - normed_$i * mean);
+//! end
   }
 //! end
 }
@@ -7817,6 +8076,7 @@ struct Params {
   cols: u32,
   column: u32,
   pitch: u32,
+  d_pitch: u32,
   first_row: u32,
   rstd_pitch: u32,
   chunk_rows: u32,
@@ -7840,8 +8100,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(global_invocation_id) 
   for (var row = first; row < last; row++) {
     let token = row / params.rows_per_token;
     let index = row % params.rows_per_token;
-    let at = token * params.pitch + params.column + index * params.cols + c;
-    sum += d_qkv[at] * qkv[at] * rstd[token * params.rstd_pitch + params.first_row + index];
+    let place = params.column + index * params.cols + c;
+    sum += d_qkv[token * params.d_pitch + place] * qkv[token * params.pitch + place] * rstd[token * params.rstd_pitch + params.first_row + index];
   }
   partials[group.y * params.partials_pitch + c] = sum;
 }
@@ -8420,6 +8680,49 @@ fn largest(v: vec4<f32>) -> f32 {
   return max(max(q.x, q.y), max(q.z, q.w));
 }
 `,
+  "row_norm_factors.wgsl": `// The factors that give rows the norms wanted: inverse[first + r] = 1 / ‖input[r]‖, factors[first + r] =
+// magnitude[r] / ‖input[r]‖. A row of zeros has no direction: its factor is 1 and its inverse 0.
+//
+// Shapes: input [rows, cols], magnitude [rows], factors and inverse from \`first\` on, all f32. One workgroup per row.
+// Columns up to the pitch take part: they are zero.
+//! include linear_grid.wgsl
+//! include workgroup_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s from one row to the next
+  first: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> magnitude: array<f32>;
+@group(0) @binding(3) var<storage, read_write> factors: array<f32>;
+@group(0) @binding(4) var<storage, read_write> inverse: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let row = linear_index(group, groups);
+  if (row >= params.rows) { return; }
+  var squares = 0.0;
+  for (var v = thread; v < params.vectors; v += THREADS) {
+    let x = input[row * params.vectors + v];
+    squares += dot(x, x);
+  }
+  let total = workgroup_sum(squares, thread);
+  if (thread != 0u) { return; }
+  let at = params.first + row;
+  if (total > 0.0) {
+    let norm = sqrt(total);
+    inverse[at] = 1.0 / norm;
+    factors[at] = magnitude[row] / norm;
+  } else {
+    inverse[at] = 0.0;
+    factors[at] = 1.0;
+  }
+}
+`,
   "row_pass.wgsl": `// How a workgroup makes a row and writes its codes, with one scale per row: the skeleton of the kernels that end in
 // codes.
 // Include-only.
@@ -8674,6 +8977,67 @@ fn saturated_halves(value: vec4<f32>) -> vec2<u32> {
   let finite = (bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
   let inside = select(value, clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)), finite);
   return vec2<u32>(pack2x16float(inside.xy), pack2x16float(inside.zw));
+}
+`,
+  "scale.wgsl": `// Rows times a number of the model, in place: values *= factor.
+//
+// Shapes: values f32 [rows, cols], by rows with a pitch; factor f32 [1]. Memory-bound; one thread per vec4, up to the
+// pitch, whose zeros stay.
+//! include linear_grid.wgsl
+
+struct Params {
+  vectors: u32, // vec4s in the matrix, those up to the pitch included
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> values: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> factor: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let at = linear_index(group, groups) * THREADS + thread;
+  if (at < params.vectors) { values[at] *= factor[0]; }
+}
+`,
+  "scale_columns.wgsl": `// Columns times factors: out[r][c] = input[r][c] · factors[c] (+ bias_factor · bias[c]) (+ addend[r][c]).
+//
+// Shapes: input, out, addend (ADDEND) [rows, cols] by rows with a pitch, factors, bias (BIAS) [pitch], all f32. One thread
+// per vec4. Columns up to the pitch take part: they are zero in the inputs, and so in the output.
+//! include linear_grid.wgsl
+
+struct Params {
+  rows: u32,
+  vectors: u32, // vec4s from one row to the next
+  bias_factor: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> factors: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+//! if BIAS
+@group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
+//! end
+//! if ADDEND
+@group(0) @binding(5) var<storage, read> addend: array<vec4<f32>>;
+//! end
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32) {
+  let item = linear_index(group, groups) * THREADS + thread;
+  let row = item / params.vectors;
+  if (row >= params.rows) { return; }
+  let v = item % params.vectors;
+  var value = input[item] * factors[v];
+//! if BIAS
+  value += params.bias_factor * bias[v];
+//! end
+//! if ADDEND
+  value += addend[item];
+//! end
+  out[item] = value;
 }
 `,
   "silu.wgsl": `// The gate of SwiGLU, gated(gate, up) = silu(gate) · up with silu(g) = g · sigmoid(g), and its gradient.

@@ -21,6 +21,11 @@ export interface LoadedModel {
   network(): Promise<Network>;
   /** −log p of every target of a step, 0 where there is none. */
   tokenLosses(arrays: TokenArrays): Promise<Float32Array<ArrayBuffer>>;
+  /**
+   * Its architecture as the adapter in use changes it, and the biases that this brings; left out where
+   * there is none.
+   */
+  changed?(): { config: ModelConfig; addedBiases: readonly string[] };
   /** Source from which its current weights can be read. */
   source(): WeightSource;
 }

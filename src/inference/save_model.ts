@@ -4,24 +4,28 @@
  * @module
  */
 
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { checkInteger, checkOneOf } from "../checks.ts";
 import { OptionError } from "../errors.ts";
 import { submitOnce } from "../gpu/submit_once.ts";
-import { writeAll } from "../io/atomic.ts";
-import { exists } from "../io/exists.ts";
-import { toFileError } from "../io/file_error.ts";
 import { repoOfFolder } from "../io/hub/names.ts";
-import { readJson } from "../io/json.ts";
 import { ADAPTER_CONFIG_FILE, writePeftAdapter } from "../io/peft.ts";
-import { type TensorSource, writeSafetensors } from "../io/safetensors.ts";
-import { WEIGHTS_FILE } from "../io/weights.ts";
+import type { TensorSource } from "../io/safetensors.ts";
+import { writeWeights } from "../io/weights_writer.ts";
 import type { SavedAdapter, SavedModel } from "../layers/method.ts";
-import { parseModelConfig } from "../model/config.ts";
 import type { Network } from "../model/network.ts";
 import { quantizationBlock } from "../model/quantization_config.ts";
 import { transformConfig } from "../model/transform_config.ts";
 import { CODE_FORMATS, type CodeFormat } from "../numerics/formats.ts";
+import { type SavedTokenizer, writeChatTemplate, writeEnds } from "./saved_tokenizer.ts";
+import {
+  abortable,
+  CONFIG_FILE,
+  copyFiles,
+  fillFolder,
+  unquantizedParts,
+  writeConfig,
+} from "./model_folder.ts";
 import {
   biasTensors,
   denseTensors,
@@ -31,20 +35,6 @@ import {
   rotationTensors,
   unquantizedModules,
 } from "./saved_tensors.ts";
-
-/** Files of a model folder that training does not change. */
-const COPIED = [
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "chat_template.jinja",
-  "generation_config.json",
-];
-
-const CONFIG_FILE = "config.json";
-
-/** Names of the dtypes in config.json. */
-const TORCH_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
 
 /** A format that a model can be saved in, whatever it was trained in. */
 export type SaveFormat = CodeFormat | "bf16";
@@ -79,10 +69,14 @@ export interface SaveOptions {
 /** The files that a model was loaded from. */
 export interface ModelSource {
   readonly folder: string;
+  /** The tokens that end a text, and the chat template. */
+  readonly tokenizer: SavedTokenizer;
   /** The name in the files of a tensor that goes by another in the plan. */
   fileName(name: string): string;
   /** Tensors that are no part of the text model, to be written as they are. */
   carried(): TensorSource[];
+  /** The size of its largest shard; undefined where its weights are one file. */
+  readonly shardBytes?: number;
 }
 
 /** What was written. */
@@ -94,10 +88,6 @@ export interface SaveResult {
 /**
  * Writes a network in the form that its method chooses (a model folder, or a PEFT adapter folder), or
  * as a model in another format.
- *
- * Files are written under temporary names and then renamed. The file by which a folder is known,
- * `config.json` or `adapter_config.json`, is the last to come, and the first of an overwritten
- * model to go, so that a folder never looks like a model while it holds files of two models.
  *
  * @param source What the model was loaded from: what is not trained is copied from there.
  * @throws {OptionError} if the folder holds a model and `overwrite` is not given, the method has
@@ -113,29 +103,14 @@ export async function saveNetwork(
   const { overwrite = false, signal } = options;
   const saved = formOf(network, options);
   const marker = "model" in saved ? CONFIG_FILE : ADAPTER_CONFIG_FILE;
-  if (!overwrite && await exists(join(folder, marker))) {
-    throw new OptionError(
-      `Cannot save to "${folder}" as it holds a model: choose another folder or allow to overwrite`,
-    );
-  }
-  const staging = join(folder, ".saving");
-  try {
-    await Deno.mkdir(folder, { recursive: true });
-    await remove(staging);
-    if ("model" in saved) {
-      await writeModel(network, saved, source, staging, signal);
-    } else {
-      const { config } = saved;
-      const tensors = await saved.tensors();
-      await writePeftAdapter(staging, { config, tensors }, baseOf(source.folder));
-    }
-    signal?.throwIfAborted();
-    await replace(staging, folder, marker);
-  } catch (error) {
-    await remove(staging).catch(() => {}); // the first error is the one to report
-    signal?.throwIfAborted();
-    throw toFileError("write", folder, error);
-  }
+  await fillFolder(folder, { marker, overwrite, signal }, async (staging) => {
+    if ("model" in saved) return await writeModel(network, saved, source, staging, signal);
+    const { config, others } = saved;
+    const tensors = await saved.tensors();
+    const adapter = { config, tensors, ...(others && { others }) };
+    await writePeftAdapter(staging, adapter, baseOf(source.folder));
+    await writeChatTemplate(source.tokenizer, staging);
+  });
   return { rounded: "model" in saved && isRounded(network, saved) };
 }
 
@@ -169,8 +144,20 @@ export function formOf(
     );
   }
   if (saveAs === undefined && own?.kind === "adapter") return own;
+  if (network.addedBiases.length > 0) throw newBiases(network.addedBiases);
   const model = own?.kind === "model" && isFormat(own, saveAs) ? own : modelAs(saveAs!);
   return { model, asStored: model === own && (rotated || !isRotated), rotated, seed };
+}
+
+/** The error for an adapter that a model folder cannot hold. */
+export function newBiases(names: readonly string[]): OptionError {
+  return new OptionError(
+    `Cannot merge the adapter as it brings biases of ${names.length} layers, such as "${
+      names[0]
+    }", ` +
+      "which this model's files have no place for: evaluate and generate with the adapter beside the " +
+      "model",
+  );
 }
 
 /** Whether weights of linear layers change by being written, values beside codes to BF16. */
@@ -187,20 +174,6 @@ function isFormat({ codes }: SavedModel, saveAs?: SaveFormat): boolean {
 function modelAs(format: SaveFormat): SavedModel {
   const codes = format === "bf16" ? null : { format, granularity: "row" as const };
   return { kind: "model", dtype: "BF16", codes };
-}
-
-/** Moves the files of a finished staging folder to their final place. */
-async function replace(staging: string, folder: string, marker: string): Promise<void> {
-  await remove(join(folder, marker));
-  const names = [...Deno.readDirSync(staging)].map(({ name }) => name);
-  for (const name of [...names.filter((name) => name !== marker), marker]) {
-    await Deno.rename(join(staging, name), join(folder, name));
-  }
-  await Deno.remove(staging);
-}
-
-async function remove(path: string): Promise<void> {
-  if (await exists(path)) await Deno.remove(path, { recursive: true });
 }
 
 async function writeModel(
@@ -221,20 +194,15 @@ async function writeModel(
   }
   const carried = source.carried();
   const named = tensors.map((tensor) => ({ ...tensor, name: source.fileName(tensor.name) }));
-  const abortable = [...named, ...carried].map((tensor): TensorSource => ({
-    ...tensor,
-    data: () => {
-      signal?.throwIfAborted();
-      return tensor.data();
-    },
-  }));
-  await writeSafetensors(join(folder, WEIGHTS_FILE), abortable);
-  const quantization = quantizationOf(network, form, carried);
-  await writeConfig(network, form.model, quantization, source.folder, folder);
-  for (const name of COPIED) {
-    const from = join(source.folder, name);
-    if (await exists(from)) await Deno.copyFile(from, join(folder, name));
-  }
+  await writeWeights(folder, abortable([...named, ...carried], signal), source.shardBytes);
+  await writeConfig(source.folder, folder, {
+    dtype: form.model.dtype,
+    tieWordEmbeddings: network.config.tieWordEmbeddings,
+    quantization: quantizationOf(network, form, carried),
+  });
+  await copyFiles(source.folder, folder);
+  await writeChatTemplate(source.tokenizer, folder);
+  await writeEnds(source.tokenizer, network.config.eosTokenIds, folder);
 }
 
 /** The `quantization_config` that inference engines read; null where nothing is quantised. */
@@ -247,38 +215,8 @@ function quantizationOf(
   if (codes === null) return null;
   const { format, granularity } = codes;
   const ignore = ["lm_head", ...unquantizedModules(network, form), ...unquantizedParts(carried)];
-  const scheme = { format, weights: granularity, activations: granularity, ignore };
+  const scheme = { format, weights: "row", activations: granularity, ignore } as const;
   if (!rotated) return quantizationBlock(scheme);
   const transforms = transformConfig(rotatedKinds(network), ignore.slice(1));
   return quantizationBlock({ ...scheme, transformConfig: transforms });
-}
-
-/** What matches the modules of the parts of a model that are no text model. */
-function unquantizedParts(carried: readonly TensorSource[]): string[] {
-  const parts = carried.map(({ name }) => name.replace(/^model\./, "").split(".")[0]);
-  return [...new Set(parts)].map((part) => `re:(.*\\.)?${part}\\..*`);
-}
-
-/**
- * The original config.json with the dtype, whether the head is the embedding and, where there is one,
- * the quantisation.
- */
-async function writeConfig(
-  { config: { tieWordEmbeddings } }: Network,
-  { dtype }: SavedModel,
-  quantization: Record<string, unknown> | null,
-  source: string,
-  folder: string,
-): Promise<void> {
-  const config = await readJson(join(source, CONFIG_FILE)) as Record<string, unknown>;
-  delete config.quantization_config;
-  config["torch_dtype" in config ? "torch_dtype" : "dtype"] = TORCH_DTYPES[dtype];
-  if (parseModelConfig(config, `"${source}"`).tieWordEmbeddings !== tieWordEmbeddings) {
-    config.tie_word_embeddings = tieWordEmbeddings;
-  }
-  if (quantization) config.quantization_config = quantization;
-  const bytes = new TextEncoder().encode(JSON.stringify(config, null, 2) + "\n");
-  using file = await Deno.open(join(folder, CONFIG_FILE), { write: true, createNew: true });
-  await writeAll(file, bytes);
-  await file.sync();
 }

@@ -87,11 +87,16 @@ export async function linearTensors(linear: Linear, form: Form): Promise<TensorS
     tensors.push({ name, dtype: PRECISIONS[stored.format].input.dtype, shape, data: () => codes }, {
       name: `${name}_scale`,
       dtype: "F32",
-      shape: stored.granularity === "row" ? [outFeatures, 1] : [1],
-      data: () => fromFloat32(scales, "F32"),
+      // One for all rows is written for each, as not every tool reads it otherwise.
+      shape: [outFeatures, 1],
+      data: () => fromFloat32(perRow(scales, outFeatures), "F32"),
     });
   }
   return tensors;
+}
+
+function perRow(scales: Float32Array<ArrayBuffer>, rows: number): Float32Array<ArrayBuffer> {
+  return scales.length === rows ? scales : new Float32Array(rows).fill(scales[0]);
 }
 
 async function encodePart(

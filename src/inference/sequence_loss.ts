@@ -5,10 +5,11 @@
  * @module
  */
 
-import { DataError } from "../errors.ts";
+import { DataError, OptionError } from "../errors.ts";
 import { internalDevice } from "../gpu/public_device.ts";
 import { biasedParts, biasName, readBias } from "../layers/bias.ts";
 import { weightName } from "../layers/load.ts";
+import { isTrained } from "../layers/dense_table.ts";
 import { readNamed } from "../layers/named_dense.ts";
 import { full } from "../methods/full.ts";
 import { CROSS_ENTROPY } from "../model/loss.ts";
@@ -57,15 +58,22 @@ export async function sequenceLoss(
  * of the model.
  *
  * @throws {DataError} if every label is ignored, or for ids that the model has no token for.
+ * @throws {OptionError} if an adapter brings biases that the model has not.
  */
 export async function lossAndGradients(
   model: LoadedModel,
   sequence: LabelledSequence,
 ): Promise<LossAndGradients> {
   const arrays = labelled(sequence);
-  const { config } = model;
+  const { config, addedBiases } = model.changed?.() ?? { config: model.config, addedBiases: [] };
   const device = internalDevice(model.device);
   checkTokens(arrays, model);
+  if (addedBiases.length > 0) {
+    throw new OptionError(
+      "Cannot compute gradients of the whole model with added biases, as the adapter has: use one " +
+        "without lora_bias",
+    );
+  }
   using network = await Network.create({
     device,
     config,
@@ -84,7 +92,7 @@ export async function lossAndGradients(
   const losses = new Float32Array(await device.read(network.rowLoss)).subarray(0, rows);
   const gradients = new Map<string, Float32Array<ArrayBuffer>>();
   for (const [name, dense] of network.dense) {
-    gradients.set(name, await readNamed(device, dense, "gradient"));
+    if (isTrained(dense)) gradients.set(name, await readNamed(device, dense, "gradient"));
   }
   for (const linear of network.linears()) {
     for (const [index, part] of linear.spec.parts.entries()) {

@@ -3,6 +3,8 @@
  * `adapter_model.safetensors`, with `base_model.model.<module>.lora_A.weight` of `[rank, K]` and
  * `.lora_B.weight` of `[N, rank]` for every adapted linear of `[N, K]`.
  *
+ * Which modules it adapts, its tensors say; the settings only have the rules by which these were chosen.
+ *
  * @module
  */
 
@@ -13,39 +15,11 @@ import { fromFloat32, isFloatDType, toFloat32 } from "./dtype.ts";
 import { exists } from "./exists.ts";
 import { toFileError } from "./file_error.ts";
 import { JsonFields, readJson, showJson } from "./json.ts";
+import { type LoraTensors, type PeftAdapter, type PeftTensor, rankOf } from "./peft_adapter.ts";
+import { expectReadable, KEPT_SETTINGS, patternOf, readSettings } from "./peft_settings.ts";
 import { SafetensorsFile, type TensorSource, writeSafetensors } from "./safetensors.ts";
 
-/** The settings of an adapter: its rank, its scale, and the layers it adapts. */
-export interface PeftConfig {
-  /** Rows of A and columns of B. */
-  rank: number;
-  /** The product is scaled by `alpha / rank`, or `alpha / sqrt(rank)` with `useRslora`. */
-  alpha: number;
-  /** Last parts of the names of the adapted modules, such as `q_proj`. */
-  targetModules: string[];
-  /** Whether the adapter is rank-stabilised. */
-  useRslora: boolean;
-}
-
-/** The two factors of the change of one linear layer: `ΔW = scale · B · A`. */
-export interface LoraTensors {
-  /** `[rank, inFeatures]`, row-major. */
-  A: Float32Array<ArrayBuffer>;
-  /** `[outFeatures, rank]`, row-major. */
-  B: Float32Array<ArrayBuffer>;
-  /** Columns of the linear's weight. */
-  inFeatures: number;
-  /** Rows of the linear's weight. */
-  outFeatures: number;
-}
-
-/** A LoRA adapter. */
-export interface PeftAdapter {
-  /** Its settings. */
-  config: PeftConfig;
-  /** The factors by the name of the module, such as `model.layers.0.self_attn.q_proj`. */
-  tensors: Map<string, LoraTensors>;
-}
+export type { LoraTensors, PeftAdapter, PeftConfig, PeftTensor } from "./peft_adapter.ts";
 
 /** The file by which an adapter folder is known. */
 export const ADAPTER_CONFIG_FILE = "adapter_config.json";
@@ -53,43 +27,23 @@ export const ADAPTER_CONFIG_FILE = "adapter_config.json";
 export const ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors";
 const PREFIX = "base_model.model.";
 
-/** Settings with which an adapter is something other than `W + scale · B · A`. */
-const UNSUPPORTED = [
-  "use_dora",
-  "use_qalora",
-  "use_bdlora",
-  "lora_bias",
-  "fan_in_fan_out",
-  "rank_pattern",
-  "alpha_pattern",
-  "modules_to_save",
-  "layer_replication",
-  "target_parameters",
-  "trainable_token_indices",
-  "alora_invocation_tokens",
-  "arrow_config",
-  "kasa_config",
-  "monteclora_config",
-];
-
 /** Where the modules of a text model are inside a model of texts and images. */
 const TEXT_MODEL = "model.language_model.";
 /** The same before transformers 4.52. */
 const OLDER_TEXT_MODEL = /^language_model\.model\./;
 
-/** Initialisations that leave the base model's weights as they are. */
-const INITIALIZATIONS: unknown[] = [undefined, true, false, "gaussian", "eva", "orthogonal"];
-
 /**
- * Reads an adapter that PEFT, or {@linkcode writePeftAdapter}, has written.
+ * Reads an adapter that PEFT, or {@linkcode writePeftAdapter}, has written: LoRA, rsLoRA or DoRA on any
+ * linear layers, with ranks and scales of their own, and what else was saved with it.
  *
  * @throws {FileError} if a file is missing or damaged.
- * @throws {ModelError} if the adapter is of another kind than plain LoRA, or incomplete.
+ * @throws {ModelError} if the adapter is of another kind, or incomplete.
  */
 export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
   const configPath = join(folder, ADAPTER_CONFIG_FILE);
   const fields = new JsonFields(await readJson(configPath), `"${configPath}"`);
-  const scaling = parseScaling(fields);
+  expectReadable(fields);
+  const settings = readSettings(fields);
   const weightsPath = join(folder, ADAPTER_WEIGHTS_FILE);
   if (!await exists(weightsPath)) {
     throw new FileError(
@@ -98,74 +52,110 @@ export async function readPeftAdapter(folder: string): Promise<PeftAdapter> {
     );
   }
   using file = await SafetensorsFile.open(weightsPath);
-  const tensors = await readTensors(file, scaling.rank);
+  const { tensors, others } = await readTensors(
+    file,
+    (module) => patternOf(fields, "rank_pattern", module) ?? settings.rank,
+  );
+  for (const [module, pair] of tensors) {
+    const alpha = patternOf(fields, "alpha_pattern", module) ?? settings.alpha;
+    if (alpha !== settings.alpha) pair.alpha = alpha;
+    if (settings.useDora && !pair.magnitude) {
+      throw unusable(file, `it has no magnitudes of "${module}", though its use_dora is true`);
+    }
+    if (!settings.useDora && pair.magnitude) {
+      throw unusable(file, `it has magnitudes of "${module}", though its use_dora is false`);
+    }
+  }
+  const config = { ...settings, targetModules: targetModules(fields, tensors) };
+  if (others.size === 0) return { config, tensors };
+  const kept = KEPT_SETTINGS.filter((name) => fields.raw(name) !== undefined)
+    .map((name) => [name, fields.raw(name)]);
+  return { config: { ...config, kept: Object.fromEntries(kept) }, tensors, others };
+}
+
+/**
+ * PEFT also accepts ends of paths, and a regular expression over them; the tensors show what these
+ * matched.
+ */
+function targetModules(fields: JsonFields, tensors: PeftAdapter["tensors"]): string[] {
   const listed = Array.isArray(fields.raw("target_modules"))
     ? fields.strings("target_modules")
     : [];
-  // PEFT also accepts ends of paths, and a regular expression over them; the tensors show what
-  // these matched.
-  const targetModules = listed.length > 0 && !listed.some((name) => name.includes("."))
+  return listed.length > 0 && !listed.some((name) => name.includes("."))
     ? listed
     : [...new Set([...tensors.keys()].map((module) => module.slice(module.lastIndexOf(".") + 1)))];
-  return { config: { ...scaling, targetModules }, tensors };
 }
 
-function parseScaling(fields: JsonFields): Omit<PeftConfig, "targetModules"> {
-  const remedy = "use a plain LoRA adapter";
-  if (fields.raw("peft_type") !== "LORA") throw fields.error("peft_type", '"LORA"', remedy);
-  for (const name of UNSUPPORTED) {
-    if (isSet(fields.raw(name))) throw fields.error(name, "off", remedy);
+function unusable(file: SafetensorsFile, problem: string): ModelError {
+  return new ModelError(
+    `Cannot use the adapter "${file.path}": ${problem}; save the adapter again`,
+  );
+}
+
+/** Tensors besides the factors of linear layers that have a meaning here. */
+const OTHERS = /\.(weight|bias|lora_embedding_[AB]|token_adapter\.trainable_tokens_delta)$/;
+/** A factor of a linear layer or its magnitudes. */
+const FACTOR = /^(.+)\.(lora_A|lora_B|lora_magnitude_vector)(\.weight)?$/;
+
+/** @param rankOf The rank that the settings give to a module. */
+async function readTensors(
+  file: SafetensorsFile,
+  rankOf: (module: string) => number,
+): Promise<{ tensors: PeftAdapter["tensors"]; others: Map<string, PeftTensor> }> {
+  const modules = new Map<string, Map<string, PeftTensor>>();
+  const others = new Map<string, PeftTensor>();
+  for (const [stored, { dtype, shape }] of file.tensors) {
+    const own = stored.startsWith(PREFIX) ? stored.slice(PREFIX.length) : "";
+    const name = own.replace(OLDER_TEXT_MODEL, TEXT_MODEL);
+    const [, module, factor] = FACTOR.exec(name) ?? [];
+    if (module === undefined && !OTHERS.test(name)) {
+      throw unusable(file, `its tensor "${stored}" is no factor of a linear layer`);
+    }
+    const axis = { lora_A: 0, lora_B: 1 }[factor];
+    const rank = axis === undefined ? null : rankOf(module);
+    if (!isFloatDType(dtype) || (rank !== null && (shape.length !== 2 || shape[axis!] !== rank))) {
+      const wanted = rank === null ? "" : ` with ${rank} as size ${axis}`;
+      throw unusable(
+        file,
+        `its tensor "${stored}" is ${dtype} ${
+          showJson(shape)
+        } and must be F32, F16 or BF16${wanted}`,
+      );
+    }
+    const tensor = { shape: [...shape], values: toFloat32(await file.read(stored), dtype) };
+    if (module === undefined) others.set(name, tensor);
+    else modules.set(module, (modules.get(module) ?? new Map()).set(factor, tensor));
   }
-  if (fields.string("bias", "none") !== "none") throw fields.error("bias", '"none"', remedy);
-  if (!INITIALIZATIONS.includes(fields.raw("init_lora_weights"))) {
-    throw fields.error(
-      "init_lora_weights",
-      "one that keeps the base model's weights",
-      "convert the adapter to plain LoRA with PEFT's path_initial_model_for_weight_conversion",
+  if (modules.size + others.size === 0) throw unusable(file, "it holds no tensors");
+  const tensors = [...modules].map(([module, factors]) =>
+    [module, layerOf(file, module, factors)] as const
+  );
+  return { tensors: new Map(tensors), others };
+}
+
+/** The adapter of a layer, of its tensors. */
+function layerOf(
+  file: SafetensorsFile,
+  module: string,
+  factors: Map<string, PeftTensor>,
+): LoraTensors {
+  const [a, b] = [factors.get("lora_A"), factors.get("lora_B")];
+  if (!a || !b) throw unusable(file, `it has only one factor of "${module}"`);
+  const magnitude = factors.get("lora_magnitude_vector");
+  const [inFeatures, outFeatures] = [a.shape[1], b.shape[0]];
+  if (magnitude && magnitude.values.length !== outFeatures) {
+    throw unusable(
+      file,
+      `it has ${magnitude.values.length} magnitudes for the ${outFeatures} rows of "${module}"`,
     );
   }
   return {
-    rank: fields.integer("r", 1),
-    alpha: fields.positive("lora_alpha"),
-    useRslora: fields.boolean("use_rslora", false),
+    A: a.values,
+    B: b.values,
+    inFeatures,
+    outFeatures,
+    ...(magnitude && { magnitude: magnitude.values }),
   };
-}
-
-function isSet(value: unknown): boolean {
-  if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;
-  return value !== undefined && value !== false;
-}
-
-async function readTensors(file: SafetensorsFile, rank: number): Promise<PeftAdapter["tensors"]> {
-  const fail = (problem: string) =>
-    new ModelError(`Cannot use the adapter "${file.path}": ${problem}; save the adapter again`);
-  const modules = new Set<string>();
-  for (const name of file.tensors.keys()) {
-    const match = /^base_model\.model\.(.+)\.lora_[AB]\.weight$/.exec(name);
-    if (!match) throw fail(`its tensor "${name}" is no factor of a linear layer`);
-    modules.add(match[1]);
-  }
-  if (modules.size === 0) throw fail("it holds no tensors");
-
-  const tensors: PeftAdapter["tensors"] = new Map();
-  for (const module of modules) {
-    const read = async (factor: "A" | "B", rankAxis: number) => {
-      const name = `${PREFIX}${module}.lora_${factor}.weight`;
-      const info = file.tensors.get(name);
-      if (!info) throw fail(`it has only one factor of "${module}"`);
-      if (info.shape.length !== 2 || info.shape[rankAxis] !== rank || !isFloatDType(info.dtype)) {
-        throw fail(
-          `its tensor "${name}" is ${info.dtype} ${showJson(info.shape)} and must be F32, F16 or ` +
-            `BF16 with ${rank} as size ${rankAxis}`,
-        );
-      }
-      return { values: toFloat32(await file.read(name), info.dtype), shape: info.shape };
-    };
-    const { values: A, shape: [, inFeatures] } = await read("A", 0);
-    const { values: B, shape: [outFeatures] } = await read("B", 1);
-    tensors.set(module.replace(OLDER_TEXT_MODEL, TEXT_MODEL), { A, B, inFeatures, outFeatures });
-  }
-  return tensors;
 }
 
 /**
@@ -180,7 +170,7 @@ export async function writePeftAdapter(
   adapter: PeftAdapter,
   options: { baseModel: string; baseRevision?: string },
 ): Promise<void> {
-  const { rank, alpha, useRslora } = adapter.config;
+  const { rank, alpha, useRslora, useDora, dropout, kept } = adapter.config;
   const config = {
     base_model_name_or_path: options.baseModel,
     bias: "none",
@@ -188,15 +178,17 @@ export async function writePeftAdapter(
     inference_mode: true,
     init_lora_weights: true,
     lora_alpha: alpha,
-    lora_dropout: 0,
+    lora_dropout: dropout ?? 0,
     modules_to_save: null,
     peft_type: "LORA",
     r: rank,
     revision: options.baseRevision ?? null,
     target_modules: targetsIn(adapter),
     task_type: "CAUSAL_LM",
-    use_dora: false,
+    use_dora: useDora ?? false,
     use_rslora: useRslora,
+    ...patterns(adapter),
+    ...kept,
   };
   try {
     await Deno.mkdir(folder, { recursive: true });
@@ -217,19 +209,40 @@ export async function writePeftAdapter(
 function targetsIn(
   { config: { targetModules }, tensors }: PeftAdapter,
 ): readonly string[] | string {
-  if (![...tensors.keys()].every((module) => module.startsWith(TEXT_MODEL))) return targetModules;
+  const isText = [...tensors.keys()].every((module) => module.startsWith(TEXT_MODEL));
+  if (!isText || targetModules.some((name) => name.includes("."))) return targetModules;
   return `${TEXT_MODEL.replaceAll(".", "\\.")}.*\\.(${targetModules.join("|")})`;
 }
 
-function* sources({ config: { rank }, tensors }: PeftAdapter): Iterable<TensorSource> {
-  for (const [module, { A, B, inFeatures, outFeatures }] of tensors) {
-    const source = (factor: string, values: Float32Array<ArrayBuffer>, shape: number[]) => ({
-      name: `${PREFIX}${module}.lora_${factor}.weight`,
-      dtype: "F32" as const,
-      shape,
-      data: () => fromFloat32(values, "F32"),
-    });
-    yield source("A", A, [rank, inFeatures]);
-    yield source("B", B, [outFeatures, rank]);
+/** The layers whose rank or alpha is not that of the settings, by whole names. */
+function patterns({ config, tensors }: PeftAdapter): Record<string, Record<string, number>> {
+  const ranks: Record<string, number> = {};
+  const alphas: Record<string, number> = {};
+  for (const [module, pair] of tensors) {
+    const key = module.replaceAll(".", "\\.");
+    if (rankOf(pair) !== config.rank) ranks[key] = rankOf(pair);
+    if (pair.alpha !== undefined) alphas[key] = pair.alpha;
   }
+  return {
+    ...(Object.keys(ranks).length > 0 && { rank_pattern: ranks }),
+    ...(Object.keys(alphas).length > 0 && { alpha_pattern: alphas }),
+  };
+}
+
+function* sources({ config, tensors, others = new Map() }: PeftAdapter): Iterable<TensorSource> {
+  const source = (name: string, shape: number[], values: Float32Array<ArrayBuffer>) => ({
+    name: PREFIX + name,
+    dtype: "F32" as const,
+    shape,
+    data: () => fromFloat32(values, "F32"),
+  });
+  for (const [module, pair] of tensors) {
+    const { A, B, inFeatures, outFeatures, magnitude } = pair;
+    // Of a wrong length no rank can be told: the settings' then, and writing refuses it.
+    const rank = Number.isInteger(rankOf(pair)) ? rankOf(pair) : config.rank;
+    yield source(`${module}.lora_A.weight`, [rank, inFeatures], A);
+    yield source(`${module}.lora_B.weight`, [outFeatures, rank], B);
+    if (magnitude) yield source(`${module}.lora_magnitude_vector`, [outFeatures], magnitude);
+  }
+  for (const [name, { shape, values }] of others) yield source(name, shape, values);
 }

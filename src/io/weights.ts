@@ -52,6 +52,17 @@ export class Weights implements Disposable {
     return new Weights(folder, await openShards(folder, indexPath));
   }
 
+  /** Bytes of the tensors of the largest shard; undefined where all are in one file. */
+  get shardBytes(): number | undefined {
+    const files = [...new Set(this.#files.values())];
+    if (files.length <= 1) return undefined;
+    return Math.max(
+      ...files.map(({ tensors }) =>
+        tensors.values().reduce((sum, { byteLength }) => sum + byteLength, 0)
+      ),
+    );
+  }
+
   /** Whether there is a tensor of this name. */
   has(name: string): boolean {
     return this.#stored.has(name);

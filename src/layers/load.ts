@@ -130,6 +130,18 @@ async function uploadRaw16(
   device.free(raw);
 }
 
+/** A whole matrix as numbers, codes decoded: packed f32 [rows, cols]. */
+export async function readMatrixValues(
+  source: WeightSource,
+  name: string,
+  shape: readonly [rows: number, cols: number],
+): Promise<Float32Array<ArrayBuffer>> {
+  const stored = await source.codes(name, shape);
+  return stored
+    ? decoded(stored, shape[1], 0, shape[0])
+    : await source.rows(name, shape, 0, shape[0]);
+}
+
 /** Rows of stored codes as numbers, rotated back. */
 function decoded(
   { format, codes, grid, rotation }: StoredCodes,

@@ -11,6 +11,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Program } from "../gpu/program.ts";
 import type { StepState } from "../gpu/step_state.ts";
 import type { Quantized, QuantizedGradient } from "../kernels/rows/quantize.ts";
+import type { TensorChanges } from "./tensor_changes.ts";
 import type { WeightSource } from "./weight_source.ts";
 import type { FloatDType } from "../io/dtype.ts";
 import type { PeftAdapter, PeftConfig } from "../io/peft.ts";
@@ -61,6 +62,12 @@ export interface Method {
    */
   readonly needsAllLayers?: boolean;
   /**
+   * What it changes in the model before its layers are made: tensors that an adapter brings along.
+   *
+   * @internal
+   */
+  changes?(linears: readonly LinearSpec[]): TensorChanges;
+  /**
    * Makes the layers of one network.
    *
    * @internal
@@ -87,6 +94,8 @@ export interface AdaptedLayers {
    * model.
    */
   readonly gradientInit?: GradientInit | null;
+  /** Records what must come before the forward pass of a micro-batch that trains. */
+  beginMicroStep?(program: Program): void;
   /** Records what must follow the optimizer's change of the parameters in a step. */
   update?(program: Program, state: StepState): void;
   /** Records writing what `update` left pending, so that the weights alone are the model. */
@@ -162,6 +171,8 @@ export interface SavedAdapter {
   config: PeftConfig;
   /** Reads the adapters by module. */
   tensors(): Promise<PeftAdapter["tensors"]>;
+  /** What a given adapter had besides, unchanged. */
+  others?: PeftAdapter["others"];
 }
 
 /** Operands of {@linkcode Linear.forward}. At least one of `input` and `codes` is given. */
@@ -180,6 +191,8 @@ export interface LinearForward {
   output: Matrix;
   /** f32 [tokens, width], added to the output: the residual stream. */
   addend?: Matrix;
+  /** Whether the pass is one of training, in which adapters drop some of their inputs. */
+  training?: boolean;
 }
 
 /** Operands of {@linkcode Linear.backward}. */
@@ -210,8 +223,7 @@ export interface StoredPart {
   /** `X.weight` [outFeatures, inFeatures] */
   codes: Uint8Array<ArrayBuffer>;
   /**
-   * `X.weight_scale`, f32 [outFeatures], or [1] where all share it: the value of a code is `decode(code) ·
-   * scale`.
+   * `X.weight_scale`, f32 [outFeatures]: the value of a code is `decode(code) · scale`.
    */
   scales: Float32Array<ArrayBuffer>;
 }

@@ -17,6 +17,8 @@ export interface AdapterPart {
   index: number;
   /** First row of its A among all A rows, first column of its x·Aᵀ: a multiple of 16. */
   start: number;
+  /** Rows of its A, columns of its B. */
+  rank: number;
 }
 
 /** The adapters of a merged linear. */
@@ -26,17 +28,21 @@ export interface AdapterLayout {
   width: number;
 }
 
-/** Places the A matrices of the targeted parts of a merged linear below each other. */
+/**
+ * Places the A matrices of the adapted parts of a merged linear below each other.
+ *
+ * @param rankOf The rank of a part's adapter, 0 for none.
+ */
 export function adapterLayout(
   spec: LinearSpec,
-  rank: number,
-  targets: ReadonlySet<string>,
+  rankOf: (part: LinearPart) => number,
 ): AdapterLayout {
   let width = 0;
   const parts: AdapterPart[] = [];
   spec.parts.forEach((part, index) => {
-    if (!targets.has(part.kind)) return;
-    parts.push({ part, index, start: width });
+    const rank = rankOf(part);
+    if (rank === 0) return;
+    parts.push({ part, index, start: width, rank });
     width += roundUp(rank, 16);
   });
   return { parts, width };

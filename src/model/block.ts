@@ -17,11 +17,11 @@
  * keys.
  *
  * The forward keeps x, qkv (after rope, or before norms of q and k), the attention's output and
- * log-sum-exp (of a delta net, what it reads and gives), postAttention, gate,up, and the outputs of o and down where a norm follows. Norms and
- * SwiGLU are computed again where a linear layer needs its input for its own
- * gradient; FALQON's only where A is trained. Where a layer multiplies in low precision, norm and
- * SwiGLU write its input in that at once, and in f32 only if something reads it. What is widest is
- * f16 where layers can write or read that: see `activation_types.ts`.
+ * log-sum-exp (of a delta net, what it reads and gives), postAttention, gate,up, and the outputs of o
+ * and down where a norm follows. Norms and SwiGLU are computed again where a linear layer needs its
+ * input for its own gradient; FALQON's only where A is trained. Where a layer multiplies in low
+ * precision, norm and SwiGLU write its input in that at once, and in f32 only if something reads it.
+ * What is widest is f16 where layers can write or read that: see `activation_types.ts`.
  *
  * Where a layer rotates its input before rounding it (`rotation`), the kernel that writes its codes
  * does that. The gradient of the input comes out rotated, and what takes it up rotates it back.
@@ -29,10 +29,12 @@
  * @module
  */
 
-import { type Matrix, rowsOf } from "../gpu/buffers.ts";
+import { asVector, type Matrix, rowsOf } from "../gpu/buffers.ts";
+import type { Program } from "../gpu/program.ts";
 import type { QuantizedGradient } from "../kernels/rows/quantize.ts";
+import { scale } from "../kernels/rows/scale.ts";
 import { swiglu, swigluBackward } from "../kernels/rows/swiglu.ts";
-import type { Linear } from "../layers/method.ts";
+import type { DenseWeight, Linear } from "../layers/method.ts";
 import type { ActivationName } from "./activations.ts";
 import {
   type BranchEnd,
@@ -50,17 +52,22 @@ import {
   attendToPass,
   mixBackward,
   type Mixer,
-  mixerActivations,
+  mixerInput,
   mixForward,
   type Pass,
 } from "./mixer.ts";
 import type { LayerPlan } from "./plan.ts";
+import { type TokenBranch, tokenBranchBackward, tokenBranchForward } from "./token_inputs.ts";
 
 /** The layers of a block. */
 export interface Block extends Mixer {
   norms: Readonly<Record<keyof LayerPlan["norms"], Norm | null>>;
   gateUp: Linear;
   down: Linear;
+  /** The third branch, where there is one. */
+  token: TokenBranch | null;
+  /** f32 [1]: factor of the block's output, where the plan has one. */
+  outputScale: DenseWeight | null;
 }
 
 /** Records block `layer`: from activation `input` of the layer to that of the next. */
@@ -71,11 +78,12 @@ export function blockForward(pass: Pass, block: Block, layer: number, attend: At
 
 /** Records the part of a block whose results the backward needs. */
 function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend): void {
-  const { program } = pass;
+  const { program, training } = pass;
   inGroups(pass, layer, ({ get, inputOf }) => {
     const { attention } = branchStarts(block, get);
     const qkv = branchInput(program, attention, () => inputOf(block.qkv, "normed"), null);
-    block.qkv.forward(program, { ...qkv, output: get(mixerActivations(block.plan).input) });
+    const output = get(mixerInput(block.plan));
+    block.qkv.forward(program, { ...qkv, output, training });
   });
   const mixed = mixForward(pass, block, layer, attend);
   inGroups(pass, layer, ({ get, inputOf, rowsIn }) => {
@@ -83,27 +91,38 @@ function forwardToGateUp(pass: Pass, block: Block, layer: number, attend: Attend
       input: rowsIn(mixed),
       codes: null,
     }, {
+      training,
       stream: get("input"),
       sum: get("postAttention"),
       next: block.norms.mlpIn ? null : block.gateUp,
     });
     const { mlp } = branchStarts(block, get);
     const gateUp = branchInput(program, mlp, () => inputOf(block.gateUp, "normed"), codes);
-    block.gateUp.forward(program, { ...gateUp, output: get("gateUp") });
+    block.gateUp.forward(program, { ...gateUp, output: get("gateUp"), training });
   });
 }
 
 /** Records the rest of a block. */
 function forwardFromGateUp(pass: Pass, block: Block, layer: number): void {
-  const { program } = pass;
+  const { program, training } = pass;
   const { activation } = block.plan.mlp;
   inGroups(pass, layer, ({ get, inputOf }) => {
     const down = inputOf(block.down, "hidden");
     const [gateUp, stream] = [get("gateUp"), get("postAttention")];
     swiglu(program, { gateUp, activation, output: down.input, quantized: down.codes });
-    const sum = get("input", layer + 1);
-    joinStream(program, branchEnds(block, get).mlp, down, { stream, sum, next: null });
+    const output = get("input", layer + 1);
+    const sum = block.token ? get("postMlp") : output;
+    joinStream(program, branchEnds(block, get).mlp, down, { training, stream, sum, next: null });
+    if (block.token) {
+      tokenBranchForward(program, block.token, { get, inputOf, sum: output, training });
+    }
+    scaleOutput(program, block, output);
   });
+}
+
+/** Records the factor of a block's output; that of its gradient is the same. */
+function scaleOutput(program: Program, { outputScale }: Block, values: Matrix): void {
+  if (outputScale) scale(program, { values, factor: asVector(outputScale.value()) });
 }
 
 /** Gives an activation: of this layer, or of another one. */
@@ -132,7 +151,7 @@ interface RowGroup {
   /**
    * The forms in which a linear layer wants its input, of which activation `name` is the f32 one.
    */
-  inputOf(linear: Linear, name: "normed" | "hidden"): LinearInput;
+  inputOf(linear: Linear, name: "normed" | "hidden" | "tokenHidden"): LinearInput;
 }
 
 /** Records what is around linear layers, `linearRows` rows at a time. */
@@ -143,7 +162,7 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
     const rowsIn = (matrix: Matrix) => rowsOf(matrix, first, count);
     const get = (name: ActivationName, ofLayer = layer) =>
       rowsIn(activations.get(name, rows, ofLayer));
-    const inputOf = (linear: Linear, name: "normed" | "hidden") => ({
+    const inputOf: RowGroup["inputOf"] = (linear, name) => ({
       input: linear.forwardReadsF32 ? get(name) : null,
       codes: linear.inputCodes(count),
     });
@@ -153,7 +172,7 @@ function inGroups(pass: Pass, layer: number, record: (group: RowGroup) => void):
 
 /** The linear layer whose output a block adds to the stream as it is, if there is one. */
 export function gradientTaker(block: Block | undefined): Linear | null {
-  return block && !block.norms.mlpOut ? block.down : null;
+  return block && !block.norms.mlpOut && !block.token && !block.outputScale ? block.down : null;
 }
 
 /** Options of {@linkcode blockBackward}. */
@@ -186,12 +205,14 @@ export function blockBackward(
   const get = activationsOf(pass, layer);
   if (pass.activations.mode.checkpointing) {
     forwardToGateUp(pass, block, layer, attendToPass);
-    if (block.norms.mlpOut) forwardFromGateUp(pass, block, layer);
+    if (block.norms.mlpOut || block.token) forwardFromGateUp(pass, block, layer);
   }
   const [starts, ends] = [branchStarts(block, get), branchEnds(block, get)];
 
+  scaleOutput(program, block, get("dResidual"));
+  if (block.token) tokenBranchBackward(pass, block.token);
   const dDown = branchGradient(pass, ends.mlp, outputCodes);
-  const down = inputAgain(block.down, pass, "hidden", ({ input, codes }) => {
+  const down = inputAgain(block.down, pass.rows, () => get("hidden"), ({ input, codes }) => {
     swiglu(program, { gateUp: get("gateUp"), activation, output: input, quantized: codes });
   });
   block.down.backward(program, { ...dDown, ...down, dInput: get("dHidden") });
@@ -214,10 +235,10 @@ export function blockBackward(
   const joined = joinGradients(pass, starts.mlp, block.norms.attentionOut ? null : block.o);
 
   const dO = branchGradient(pass, ends.attention, joined);
-  mixBackward(pass, block, layer, dO);
+  const dProjected = mixBackward(pass, block, layer, dO);
   const qkv = branchInputAgain(pass, starts.attention);
   block.qkv.backward(program, {
-    dOutput: get(mixerActivations(block.plan).gradient),
+    dOutput: dProjected,
     codes: null,
     ...qkv,
     dInput: needsInputGradient ? get("dNormed") : null,

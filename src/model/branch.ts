@@ -77,14 +77,19 @@ export function joinStream(
   program: Program,
   { linear, norm, output }: BranchEnd,
   input: LinearInput,
-  { stream, sum, next }: { stream: Matrix; sum: Matrix; next: Linear | null },
+  { training, stream, sum, next }: {
+    training?: boolean;
+    stream: Matrix;
+    sum: Matrix;
+    next: Linear | null;
+  },
 ): Quantized | null {
   if (!norm) {
-    linear.forward(program, { ...input, output: sum, addend: stream });
+    linear.forward(program, { ...input, output: sum, addend: stream, training });
     return null;
   }
   const branch = output();
-  linear.forward(program, { ...input, output: branch });
+  linear.forward(program, { ...input, output: branch, training });
   const codes = next?.inputCodes(sum.rows) ?? null;
   normForward(program, norm, branch, { input: sum, codes }, stream);
   return codes;
@@ -110,12 +115,12 @@ export function branchGradient(
 
 /** The input of a branch's first linear for its backward; what is not kept is recorded again. */
 export function branchInputAgain(
-  pass: BranchPass,
+  { program, activations, rows }: BranchPass,
   { stream, norm, linear }: BranchStart,
 ): Pick<LinearBackward, "input" | "inputCodes"> {
   if (!norm) return { input: stream, inputCodes: null };
-  return inputAgain(linear, pass, "normed", (again) => {
-    normForward(pass.program, norm, stream, again);
+  return inputAgain(linear, rows, () => activations.get("normed", rows), (again) => {
+    normForward(program, norm, stream, again);
   });
 }
 

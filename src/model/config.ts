@@ -37,7 +37,7 @@ export interface ModelConfig {
   readonly numHeads: number;
   /** Key and value heads; each serves `numHeads / numKeyValueHeads` query heads. */
   readonly numKeyValueHeads: number;
-  /** Components of a head: even, from 8 to 256. */
+  /** Components of a head: even, from 8 to 512. */
   readonly headDim: number;
   /** Added to the mean square in RMSNorm. */
   readonly rmsNormEps: number;
@@ -206,7 +206,7 @@ export function firstOfEachKind(config: ModelConfig): ModelConfig {
   );
 }
 
-/** What a plan says in one number each. All layers have the same sizes: see `support.ts`. */
+/** What a plan says in one number each: of layers that differ in size, the first one's. */
 function sizesOf({ vocabSize, hiddenSize, layers, finalNorm, head }: ModelPlan) {
   const [{ mlp }] = layers;
   const { heads, kvHeads, headDim } = attentionOf({ layers })!;

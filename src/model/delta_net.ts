@@ -34,7 +34,7 @@ import type { DenseWeight } from "../layers/method.ts";
 import type { StoredVector } from "../layers/named_dense.ts";
 import type { Activations } from "./activations.ts";
 import { deltaNetColumns } from "./block_specs.ts";
-import { deltaNetChannels, type DeltaNetPlan } from "./plan.ts";
+import { deltaNetChannels, type DeltaNetPlan } from "./delta_net_plan.ts";
 import type { TokenBuffers } from "./token_buffers.ts";
 
 /** What of a delta net is no linear layer: its weights, each one row. */
@@ -124,7 +124,7 @@ export function deltaNetBackward(
 ): void {
   const { program, activations, tokens: { documents }, rows } = pass;
   const { plan, conv, norm, aLog, dtBias } = net;
-  const dMerged = activations.get("dDeltaIn", rows);
+  const dMerged = activations.get("dDeltaIn", rows, layer);
   const dRule = program.scratch(rows, dOutput.cols, "gradient of a delta rule");
   gatedNormBackward(program, {
     ...normOperands(pass, net, layer),

@@ -9,7 +9,9 @@
  * @module
  */
 
+import { deltaNetChannels, type DeltaNetPlan } from "./delta_net_plan.ts";
 import type { RopeScaling } from "./rope_scaling.ts";
+import { type LinearRole, storedRow, type TensorMap } from "./tensor_map.ts";
 
 /** The architecture of a model. */
 export interface ModelPlan {
@@ -25,6 +27,25 @@ export interface ModelPlan {
   readonly finalNorm: NormPlan;
   /** The output projection. */
   readonly head: HeadPlan;
+  /** What every block reads of the tokens besides the stream; absent where blocks read none. */
+  readonly tokenInputs?: TokenInputsPlan;
+}
+
+/**
+ * Per-layer embeddings: of each token, `width` components for each block, the first block's first. They
+ * are scale · (table row + norm(projection of the embedding)), the norm over the components of a block.
+ */
+export interface TokenInputsPlan {
+  /** Components that a block has. */
+  readonly width: number;
+  /** The table `[vocabSize, layers · width]`; its rows are multiplied by `scale`. */
+  readonly table: { readonly tensor: string; readonly vocabSize: number; readonly scale: number };
+  /** The projection `[layers · width, hiddenSize]`; what it gives is multiplied by `scale`. */
+  readonly projection: { readonly tensor: string; readonly scale: number };
+  /** Its norm. */
+  readonly norm: NormPlan;
+  /** Factor of the sum. */
+  readonly scale: number;
 }
 
 /** The output projection `[vocabSize, hiddenSize]`. */
@@ -61,6 +82,23 @@ export interface LayerPlan {
   readonly parallel: boolean;
   /** Where the weights of the linear layers are stored. */
   readonly tensors: TensorMap;
+  /** A third branch, behind the MLP, that takes in the token's input of this block. */
+  readonly tokenInput?: TokenInputPlan;
+  /**
+   * The tensor [1] that the block's output is multiplied by. It is a buffer of the model: saved, and
+   * never trained.
+   */
+  readonly outputScale?: string;
+}
+
+/** `norm(projection(activation(gate(x)) · token input))`, the activation being the MLP's. */
+export interface TokenInputPlan {
+  /** The weight `[width, hiddenSize]`. */
+  readonly gate: string;
+  /** The weight `[hiddenSize, width]`. */
+  readonly projection: string;
+  /** The norm of the branch before it is added. */
+  readonly norm: NormPlan;
 }
 
 /** A block whose mixer is attention. */
@@ -84,39 +122,15 @@ export interface AttentionPlan {
   readonly rope: RopePlan | null;
   /** RMSNorm of queries and keys before rotation: each head by itself, or all heads as one row. */
   readonly qkNorm: QkNormPlan | null;
+  /**
+   * The layer whose keys and values, normed and rotated, this one attends to; absent where they are its
+   * own. Such a layer has no tensors of k and v.
+   */
+  readonly sharedWith?: number;
   /** Which projections add a bias. */
   readonly bias: { readonly qkv: boolean; readonly o: boolean };
   /** Whether what heads give is multiplied by sigmoid(z), with z a projection as wide as q. */
   readonly outputGate: boolean;
-}
-
-/**
- * A gated delta net: each value head keeps a matrix, which every token makes smaller, corrects towards
- * its value at its key, and reads with its query. See `kernels/delta_net/`.
- */
-export interface DeltaNetPlan {
-  /** Query and key heads; each serves `valueHeads / keyHeads` value heads. */
-  readonly keyHeads: number;
-  /** Components of a query or key. */
-  readonly keyDim: number;
-  readonly valueHeads: number;
-  /** Components of a value. */
-  readonly valueDim: number;
-  /** How many tokens the convolution before it sees, the last one the token itself. */
-  readonly convWidth: number;
-  /** Added to the mean square in the norm behind it. */
-  readonly eps: number;
-  /** What is no matrix of a linear layer. */
-  readonly tensors: {
-    /** `[2 · keyHeads · keyDim + valueHeads · valueDim, 1, convWidth]`, in the order q, k, v. */
-    readonly conv: string;
-    /** `[valueHeads]`, added to a before softplus. */
-    readonly dtBias: string;
-    /** `[valueHeads]`: decay is exp(−exp(aLog) · softplus(a + dtBias)). */
-    readonly aLog: string;
-    /** `[valueDim]`, of the norm behind it. */
-    readonly norm: string;
-  };
 }
 
 /** RMSNorm of queries and keys. */
@@ -129,6 +143,8 @@ export interface QkNormPlan {
   readonly eps: number;
   /** The two weights. */
   readonly tensors: { readonly q: string; readonly k: string };
+  /** Whether the heads of values are normed too, by themselves and without a weight. Default false. */
+  readonly values?: boolean;
 }
 
 /** Rotary position embedding: see `rope_frequencies.ts`. */
@@ -174,52 +190,17 @@ export interface NormPlan {
   readonly tensor: string;
 }
 
-/** The linear layers of a block; o is the last one of a mixer, attention or not. */
-type UsualRole = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
-/** z: what gates the output of a mixer. Of a delta net, a: what decays its state, b: how far it learns. */
-type MoreRole = "z" | "a" | "b";
-export type LinearRole = UsualRole | MoreRole;
-
-/** Where each weight `[outFeatures, inFeatures]` is stored. */
-export type TensorMap =
-  & Readonly<Record<UsualRole, TensorRows>>
-  & Readonly<Partial<Record<MoreRole, TensorRows>>>;
-
-/** Rows of a stored tensor: all of them, or a part where several weights are stored as one. */
-export interface TensorRows {
-  readonly name: string;
-  readonly firstRow: number;
-  readonly rows: number;
-  /** Where only `of` rows of every `every` are meant, from `firstRow` on: two weights head by head. */
-  readonly heads?: { readonly of: number; readonly every: number };
-}
-
-/** The row of the stored tensor that is row `row` of a weight. */
-export function storedRow({ firstRow, heads }: TensorRows, row: number): number {
-  if (!heads) return firstRow + row;
-  return firstRow + Math.floor(row / heads.of) * heads.every + row % heads.of;
-}
-
 /** The attention of a plan, of which all its layers of attention have the sizes: see `support.ts`. */
 export function attentionOf({ layers }: Pick<ModelPlan, "layers">): AttentionPlan | null {
   return layers.find(({ attention }) => attention)?.attention ?? null;
 }
 
-/** The delta net of a plan, of which all its delta nets have the sizes. */
-export function deltaNetOf({ layers }: Pick<ModelPlan, "layers">): DeltaNetPlan | null {
-  return layers.find(({ deltaNet }) => deltaNet)?.deltaNet ?? null;
-}
-
-/** Channels of the convolution of a delta net: q, k and v beside each other. */
-export function deltaNetChannels({ keyHeads, keyDim, valueHeads, valueDim }: DeltaNetPlan): number {
-  return 2 * keyHeads * keyDim + valueHeads * valueDim;
-}
-
 /** The linear layers of a mixer that read its input, in the order in which they are merged. */
-export function mixerRoles({ attention }: LayerPlan): LinearRole[] {
+export function mixerRoles({ attention, tensors }: LayerPlan): LinearRole[] {
   if (!attention) return ["q", "k", "v", "z", "b", "a"];
   // q and z may be rows of one tensor, and parts of a merged weight are whole.
-  return attention.outputGate ? ["q", "z", "k", "v"] : ["q", "k", "v"];
+  const roles: LinearRole[] = attention.outputGate ? ["q", "z", "k", "v"] : ["q", "k", "v"];
+  return roles.filter((role) => tensors[role]);
 }
 
 /** Components of what the last linear layer of a mixer reads. */
@@ -268,6 +249,14 @@ export function renameTensors(plan: ModelPlan, rename: (name: string) => string)
             norm: rename(gated!),
           },
         },
+        ...(layer.tokenInput && {
+          tokenInput: {
+            gate: rename(layer.tokenInput.gate),
+            projection: rename(layer.tokenInput.projection),
+            norm: renamed(layer.tokenInput.norm),
+          },
+        }),
+        ...(layer.outputScale && { outputScale: rename(layer.outputScale) }),
         norms: {
           attentionIn: norm(attentionIn),
           attentionOut: norm(attentionOut),
@@ -279,7 +268,26 @@ export function renameTensors(plan: ModelPlan, rename: (name: string) => string)
     }),
     finalNorm: renamed(plan.finalNorm),
     head: renamed(plan.head),
+    ...(plan.tokenInputs && {
+      tokenInputs: {
+        ...plan.tokenInputs,
+        table: renamed(plan.tokenInputs.table),
+        projection: renamed(plan.tokenInputs.projection),
+        norm: renamed(plan.tokenInputs.norm),
+      },
+    }),
   };
+}
+
+/** The names of the weights of the linear layers: what is no embedding, norm, head or bias. */
+export function linearTensorNames({ layers, tokenInputs }: ModelPlan): Set<string> {
+  return new Set([
+    ...(tokenInputs ? [tokenInputs.projection.tensor] : []),
+    ...layers.flatMap(({ tensors, tokenInput }) => [
+      ...Object.values(tensors).map(({ name }) => name),
+      ...(tokenInput ? [tokenInput.gate, tokenInput.projection] : []),
+    ]),
+  ]);
 }
 
 /** The name of the bias that stands beside a weight. */
@@ -295,8 +303,15 @@ export function planTensorShapes(plan: ModelPlan): Map<string, number[]> {
   const { vocabSize, hiddenSize } = plan;
   const shapes = new Map<string, number[]>([[plan.embedding.tensor, [vocabSize, hiddenSize]]]);
   const norm = (norm: NormPlan | null) => norm && shapes.set(norm.tensor, [hiddenSize]);
+  const { tokenInputs } = plan;
+  if (tokenInputs) {
+    const { table, projection, norm, width } = tokenInputs;
+    shapes.set(table.tensor, [table.vocabSize, plan.layers.length * width]);
+    shapes.set(projection.tensor, [plan.layers.length * width, hiddenSize]);
+    shapes.set(norm.tensor, [width]);
+  }
   for (const layer of plan.layers) {
-    const { norms, attention, deltaNet, mlp, tensors } = layer;
+    const { norms, attention, deltaNet, mlp, tensors, tokenInput, outputScale } = layer;
     const linear = (inFeatures: number, bias: boolean, ...roles: LinearRole[]) => {
       for (const stored of roles.map((role) => tensors[role]!)) {
         const { name, rows } = stored;
@@ -311,7 +326,7 @@ export function planTensorShapes(plan: ModelPlan): Map<string, number[]> {
     if (attention?.qkNorm) {
       const { heads, kvHeads, headDim, qkNorm: { over, tensors: { q, k } } } = attention;
       shapes.set(q, [over === "head" ? headDim : heads * headDim]);
-      shapes.set(k, [over === "head" ? headDim : kvHeads * headDim]);
+      if (tensors.k) shapes.set(k, [over === "head" ? headDim : kvHeads * headDim]);
     }
     if (deltaNet) {
       const { tensors, convWidth, valueHeads, valueDim } = deltaNet;
@@ -326,6 +341,12 @@ export function planTensorShapes(plan: ModelPlan): Map<string, number[]> {
     linear(hiddenSize, mlp.bias, "gate", "up");
     linear(mlp.width, mlp.bias, "down");
     norm(norms.mlpOut);
+    if (tokenInput) {
+      shapes.set(tokenInput.gate, [tokenInputs!.width, hiddenSize]);
+      shapes.set(tokenInput.projection, [hiddenSize, tokenInputs!.width]);
+      norm(tokenInput.norm);
+    }
+    if (outputScale) shapes.set(outputScale, [1]);
   }
   norm(plan.finalNorm);
   shapes.set(plan.head.tensor, [vocabSize, hiddenSize]);

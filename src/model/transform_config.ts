@@ -116,7 +116,10 @@ type Modules = ReadonlyMap<string, number | null>;
 
 function modulesOf(plan: ModelPlan): Modules {
   const modules = new Map<string, number | null>([[LM_HEAD, null]]);
-  const outside = [plan.embedding.tensor, plan.head.tensor];
+  const outside = [
+    ...[plan.embedding.tensor, plan.head.tensor],
+    ...(plan.tokenInputs ? [plan.tokenInputs.table.tensor] : []),
+  ];
   for (const [tensor, shape] of planTensorShapes(plan)) {
     const path = tensor.slice(0, -WEIGHT.length).split(".");
     for (let i = 0; i < path.length; i++) modules.set(path.slice(0, i).join("."), null);

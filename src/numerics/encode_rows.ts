@@ -30,6 +30,25 @@ export interface EncodedRows {
  */
 const CLOSE = 0.08;
 
+/** The scales that {@linkcode encodeRows} gives to the rows of a matrix, f32 [rows]. */
+export function encodingScales(
+  values: Float32Array<ArrayBuffer>,
+  cols: number,
+  format: NumberFormat,
+  granularity: ScaleGranularity,
+): Float32Array<ArrayBuffer> {
+  const rows = values.length / cols;
+  const largest = new Float32Array(rows);
+  for (let row = 0, i = 0; row < rows; row++) {
+    for (const end = i + cols; i < end; i++) {
+      largest[row] = Math.max(largest[row], Math.abs(values[i]));
+    }
+  }
+  if (granularity === "tensor") largest.fill(largest.reduce((a, b) => Math.max(a, b), 0));
+  // Zeros take any scale.
+  return largest.map((magnitude) => magnitude === 0 ? 1 : magnitude / format.max);
+}
+
 /**
  * Quantises a matrix.
  *
@@ -44,15 +63,7 @@ export function encodeRows(
   { granularity, stream }: { granularity: ScaleGranularity; stream: number },
 ): EncodedRows {
   const rows = values.length / cols;
-  const largest = new Float32Array(rows);
-  for (let row = 0, i = 0; row < rows; row++) {
-    for (const end = i + cols; i < end; i++) {
-      largest[row] = Math.max(largest[row], Math.abs(values[i]));
-    }
-  }
-  if (granularity === "tensor") largest.fill(largest.reduce((a, b) => Math.max(a, b), 0));
-  // Zeros take any scale.
-  const scales = largest.map((magnitude) => magnitude === 0 ? 1 : magnitude / format.max);
+  const scales = encodingScales(values, cols, format, granularity);
   const scaled = new Float32Array(values.length);
   for (let row = 0, i = 0; row < rows; row++) {
     for (const end = i + cols; i < end; i++) scaled[i] = values[i] / scales[row];

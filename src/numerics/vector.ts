@@ -47,3 +47,13 @@ export function addScaled(
 ): void {
   for (let i = 0; i < n; i++) y[yStart + i] += factor * x[xStart + i];
 }
+
+/** Scales the rows of a matrix to the norms given, in place; a row of zeros stays one. */
+export function setRowNorms(matrix: Float32Array, norms: Float32Array): void {
+  const cols = matrix.length / norms.length;
+  norms.forEach((norm, row) => {
+    const values = matrix.subarray(row * cols, (row + 1) * cols);
+    const old = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
+    if (old > 0) { for (let c = 0; c < cols; c++) values[c] *= norm / old; }
+  });
+}

@@ -3,7 +3,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { main } from "../../src/cli/main.ts";
-import { type Files, HubServer, inEnvironment, TOKEN } from "../support/hub_server.ts";
+import { type Files, HubServer, TOKEN } from "../support/hub_server.ts";
+import { inEnvironment } from "../support/hub_environment.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand, TestTerminal } from "../support/terminal.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
@@ -87,6 +88,11 @@ Deno.test("train by names, use the adapter, push it, and use it by its name", ()
       `eval --model org/tiny --adapter ${out} --data org/rows:test ${SHAPE}`,
     );
     assertEquals(lossOf(local.out), lossOf(apart.out));
+    const tokens = async (data: string) =>
+      JSON.parse((await succeed(`eval --model org/tiny ${data} ${SHAPE}`)).out.trim()).tokens;
+    const all = await tokens("--data org/rows:test,org/rows:train");
+    assertEquals(all, await tokens("--data org/rows:test --data org/rows"));
+    assertEquals(all, await tokens("--data org/rows:test") + await tokens("--data org/rows:train"));
     const generated = await succeed(
       `generate --model ${out} --max-new-tokens 3 --seed 1 --prompt`,
       "Hi",

@@ -5,6 +5,7 @@ import { lora } from "../../src/methods/lora/lora.ts";
 import { readModelConfig } from "../../src/model/config.ts";
 import { planMemory } from "../../src/train/memory.ts";
 import { resolveOptions } from "../../src/train/options.ts";
+import { writeDeltaNetModel } from "../support/delta_net_model.ts";
 import { withFolder } from "../support/io.ts";
 import { runCommand } from "../support/terminal.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
@@ -42,6 +43,18 @@ Deno.test("inspect counts parameters, dtypes and memory", () =>
       huge.out,
       /warning: ".+" takes .+ GiB, the largest of \d+ such, and this GPU binds/,
     );
+  }));
+
+Deno.test("inspect says how many layers are delta nets, and counts their parameters", () =>
+  withFolder(async (folder) => {
+    await writeDeltaNetModel(folder);
+    const flags = "--method lora --rank 4 --batch-size 2 --sequence-length 16";
+    const { code, out, err } = await runCommand(`inspect ${folder} ${flags}`);
+    assertEquals(code, 0, err);
+    assertMatch(out, /\n {2}layers +3, 2 of them delta nets\n/);
+    // q, k, v [94,52] with a convolution of four, z [54,52], a and b [6,52] with their constants, a norm of 9, o [52,54].
+    const parameters = 2 * ((94 + 54 + 12) * 52 + 94 * 4 + 2 * 6 + 9 + 52 * 54);
+    assertMatch(out, new RegExp(`\\n {2}delta nets +${parameters.toLocaleString("en")}\\n`));
   }));
 
 Deno.test("inspect counts a head of its own although config.json ties it, and refuses weights of another model", () =>

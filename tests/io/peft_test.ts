@@ -57,20 +57,20 @@ Deno.test("adapters of a text model inside a model of images are for that alone,
     assertEquals(await readPeftAdapter(folder), under("model.language_model."));
   }));
 
-Deno.test("adapters that are no plain LoRA are refused", () =>
+Deno.test("adapters of other kinds than LoRA's are refused", () =>
   withFolder(async (folder) => {
     await writePeftAdapter(folder, adapter(), { baseModel: "x" });
     const path = `${folder}/adapter_config.json`;
     const config = JSON.parse(await Deno.readTextFile(path));
     const cases: [object, string][] = [
       [{ peft_type: "IA3" }, "peft_type in"],
-      [{ use_dora: true }, "use_dora"],
-      [{ rank_pattern: { q_proj: 4 } }, "rank_pattern"],
-      [{ alpha_pattern: { q_proj: 4 } }, "alpha_pattern"],
-      [{ bias: "all" }, "bias in"],
-      [{ lora_bias: true }, "lora_bias"],
-      [{ modules_to_save: ["lm_head"] }, 'must be off: found ["lm_head"]; use a plain LoRA'],
-      [{ trainable_token_indices: [1] }, "trainable_token_indices"],
+      [{ use_dora: true }, "it has no magnitudes of"],
+      [{ rank_pattern: { q_proj: 4 } }, "and must be F32, F16 or BF16 with 4 as size 0"],
+      [{ rank_pattern: { "(": 4 } }, "rank_pattern in"],
+      [{ alpha_pattern: { q_proj: -4 } }, "positive numbers by module"],
+      [{ bias: "some" }, "bias in"],
+      [{ lora_dropout: 1 }, "lora_dropout in"],
+      [{ layer_replication: [[0, 1]] }, "must be off: found [[0,1]]; merge the adapter with PEFT"],
       [{ init_lora_weights: "pissa" }, "init_lora_weights"],
       [{ r: 0 }, "r in"],
       [{ r: 3 }, "and must be F32, F16 or BF16 with 3 as size 0"],
@@ -104,7 +104,9 @@ Deno.test("adapters with missing, odd or foreign tensors are refused", () =>
       [[], "it holds no tensors"],
       [[A], 'only one factor of "m"'],
       [[B], 'only one factor of "m"'],
-      [[A, B, source("m.lora_magnitude_vector", [4])], "is no factor of a linear layer"],
+      [[A, B, source("m.lora_magnitude_vector", [4])], "though its use_dora is false"],
+      [[A, B, source("m.lora_magnitude_vector", [3])], "it has 3 magnitudes for the 4 rows"],
+      [[A, B, source("m.ia3_l", [4])], "is no factor of a linear layer"],
       [[A, source("m.lora_B.weight", [4, 3])], "BF16 with 2 as size 1"],
       [[source("m.lora_A.weight", [2]), B], "F32 [2] and must be"],
       [[source("m.lora_A.weight", [2, 3], "F64"), B], "F64 [2,3] and must be"],

@@ -3,7 +3,8 @@ import { toMerged } from "../../src/layers/row_order.ts";
 import { blockSpecs, qkvColumns } from "../../src/model/block_specs.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
 import { headOrder } from "../../src/model/head_order.ts";
-import type { AttentionPlan, LayerPlan, TensorMap } from "../../src/model/plan.ts";
+import type { AttentionPlan, LayerPlan } from "../../src/model/plan.ts";
+import type { TensorMap } from "../../src/model/tensor_map.ts";
 import { applyRope } from "../oracle/rope.ts";
 import { randomValues } from "../support/random.ts";
 

@@ -6,7 +6,8 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
+import "./hub_environment.ts"; // what the machine's says is none of the tests'
+import { refuse, sha, toBytes } from "./hub_answers.ts";
 
 /** Bytes by path. */
 export type Files = Record<string, Uint8Array<ArrayBuffer> | string>;
@@ -38,13 +39,6 @@ export interface Faults {
 
 /** The access token that the hub knows; every other is refused. */
 export const TOKEN = "hf_testtoken";
-
-/** What the environment may say about a hub: tests say it themselves. */
-const VARIABLES = [
-  ...["HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE"],
-  ...["HF_TOKEN", "HF_TOKEN_PATH"],
-];
-for (const name of VARIABLES) Deno.env.delete(name);
 
 const LARGE = /\.(safetensors|parquet|gguf|gz|bin)$/;
 const PAGE = 3;
@@ -305,37 +299,4 @@ export class HubServer implements AsyncDisposable {
     const commitOid = this.#commit(repo, branch, files);
     return Response.json({ commitOid, commitUrl: `${this.endpoint}/commit/${commitOid}` });
   }
-}
-
-/** Runs a test in an environment that has a hub, and a home for its cache and token; words may be added. */
-export async function inEnvironment(
-  hub: HubServer,
-  home: string,
-  test: () => Promise<void>,
-  more: Record<string, string> = {},
-): Promise<void> {
-  const variables = { HF_ENDPOINT: hub.endpoint, HF_HOME: home, ...more };
-  for (const [name, value] of Object.entries(variables)) Deno.env.set(name, value);
-  try {
-    await test();
-  } finally {
-    for (const name of Object.keys(variables)) Deno.env.delete(name);
-  }
-}
-
-function refuse(status: number, code: string, message: string): Response {
-  const headers: HeadersInit = code === ""
-    ? {}
-    : { "X-Error-Code": code, "X-Error-Message": message };
-  return Response.json({ error: message }, { status, headers });
-}
-
-function toBytes(content: Uint8Array<ArrayBuffer> | string): Uint8Array<ArrayBuffer> {
-  return typeof content === "string" ? new TextEncoder().encode(content) : content;
-}
-
-function sha(algorithm: "sha1" | "sha256", ...parts: Uint8Array[]): string {
-  const hash = createHash(algorithm);
-  for (const part of parts) hash.update(part);
-  return hash.digest("hex");
 }

@@ -1,16 +1,34 @@
 import { main } from "../../src/cli/main.ts";
-import { INTERRUPTED, type Terminal } from "../../src/cli/terminal.ts";
+import { INTERRUPTED, type Terminal, type TerminalInput } from "../../src/cli/terminal.ts";
 
 /** A terminal that keeps what is written to it. */
 export class TestTerminal implements Terminal {
   readonly columns: number | null;
+  readonly input: TerminalInput;
   out = "";
   err = "";
   #interrupts: (() => void)[] = [];
 
-  /** @param columns Width, for a terminal that shows a progress bar. */
-  constructor(columns: number | null = null) {
+  /**
+   * @param columns Width, for a terminal that shows a progress bar.
+   * @param input Standard input.
+   */
+  constructor(columns: number | null = null, input = "") {
     this.columns = columns;
+    let rest = input;
+    this.input = {
+      readLine() {
+        if (rest === "") return Promise.resolve(null);
+        const [line] = rest.split("\n", 1);
+        rest = rest.slice(line.length + 1);
+        return Promise.resolve(line);
+      },
+      readAll() {
+        const all = rest;
+        rest = "";
+        return Promise.resolve(all);
+      },
+    };
   }
 
   stdout(text: string): void {

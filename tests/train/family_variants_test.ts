@@ -18,12 +18,13 @@ import { FAMILY_VARIANTS } from "../support/family_variants.ts";
 import { withFolder } from "../support/io.ts";
 import { writeTinyModel } from "../support/tiny_model.ts";
 
-/** One of each: biases and windows, fused weights in another order, factors, norms behind branches. */
+/** One of each: biases and windows, fused weights in another order, factors, norms behind branches, delta nets. */
 const VARIANTS = [
   "smollm3, a window where nothing turns, biases",
   "phi3, a quarter of a head turns, longrope, a window",
   "granite, every factor, every bias",
   "gemma3 in a model of images",
+  "qwen3.5, three value heads a key, a convolution of three, biases",
 ];
 
 /** Whether values are kept in f16, as on large GPUs, and how a model is trained. */

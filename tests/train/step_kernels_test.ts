@@ -70,8 +70,13 @@ function blockOf({ hidden, ffn, heads, kvHeads, vocab }: Shape): ModelConfig {
 const SHAPE = { batchSize: 2, sequenceLength: 512, gradientCheckpointing: true };
 
 /** Records a training step. */
-function plan(device: Device, config: ModelConfig, method: Method): Promise<MemoryPlan> {
-  return planMemory({ config, method, device, ...SHAPE, updateStats: true });
+function plan(
+  device: Device,
+  config: ModelConfig,
+  method: Method,
+  bindingLimit?: number,
+): Promise<MemoryPlan> {
+  return planMemory({ config, method, device, ...SHAPE, updateStats: true, bindingLimit });
 }
 
 /** The kernels of a training step, by name, and their code. */
@@ -201,6 +206,49 @@ Deno.test("norms of queries and keys take the place of rope, in the type of q an
         buffers.find(({ label }) => label === activation)!.size
       );
       assertEquals(rotated, raw, name);
+    }
+  }
+});
+
+Deno.test("delta nets run kernels of their own, and attention that is gated stays in f32 outside of tensor cores", async () => {
+  const config = parseModelConfig({
+    model_type: "qwen3_5_text",
+    vocab_size: 32000,
+    hidden_size: 1024,
+    intermediate_size: 3584,
+    num_hidden_layers: 2,
+    layer_types: ["linear_attention", "full_attention"],
+    num_attention_heads: 8,
+    num_key_value_heads: 2,
+    linear_num_key_heads: 16,
+    linear_num_value_heads: 32,
+  }, "this test");
+  const bindingLimit = 2 ** 27;
+  const trained = [
+    "delta_conv_weight_gradient",
+    "gated_norm_weight_gradient",
+  ];
+  for (const open of [openDryGpu, openDryTensorGpu]) {
+    for (const name of ["falqon", "falqon, some rows", "falqon in int8", "qlora", "lora", "full"]) {
+      const method = { ...NARROW, ...INT8, ...EXACT }[name];
+      const { names } = await stepKernels(open, config, method);
+      const own = [...names].filter((kernel) => /^delta_|^gated_norm|^output_gate/.test(kernel));
+      assertEquals(
+        own.sort(),
+        [
+          ...["delta_conv", "delta_conv_backward", "delta_conv_slope"],
+          ...["delta_gate_gradients", "delta_gates", "delta_gates_backward"],
+          ...["delta_key_gradients", "delta_norm", "delta_norm_backward"],
+          ...["delta_scan", "delta_scan_backward", "gated_norm", "gated_norm_backward"],
+          ...["output_gate", "output_gate_backward"],
+          ...(name === "full" ? trained : []),
+        ].sort(),
+        name,
+      );
+      assertEquals(names.has("attention_half_forward"), false);
+      const { buffers } = await plan(open(), config, method, bindingLimit);
+      const [{ label, size }] = buffers;
+      assert(size <= bindingLimit, `${name}: ${label} takes ${size} bytes`);
     }
   }
 });

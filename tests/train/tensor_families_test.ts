@@ -41,6 +41,16 @@ const PHI3 = {
   },
 };
 
+const QWEN35 = {
+  model_type: "qwen3_5_text",
+  layer_types: ["linear_attention", "full_attention"],
+  linear_num_key_heads: 2,
+  linear_num_value_heads: 4,
+  linear_key_head_dim: 16,
+  linear_value_head_dim: 16,
+  rms_norm_eps: 0.1,
+};
+
 interface TensorRun {
   config: Record<string, unknown>;
   method: () => Method;
@@ -67,6 +77,13 @@ const RUNS: Record<string, TensorRun> = {
     loss: 5e-4,
     gradNorm: 5e-3,
     kernels: [...ATTENTION, "gemm_tensor", "low_rank_gradient_tensor"],
+  },
+  "qwen3.5 by lora in f16": {
+    config: QWEN35,
+    method: () => lora({ rank: 5, base: "f16" }),
+    loss: 1e-3,
+    gradNorm: 0.02,
+    kernels: [...ATTENTION, "gemm_tensor", "delta_scan_backward"],
   },
   "phi3 by lora in f16": {
     config: PHI3,

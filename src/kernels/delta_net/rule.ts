@@ -180,7 +180,7 @@ export function deltaRuleBackward(program: Program, options: DeltaRuleBackwardOp
 function headsAtATime(device: Device, heads: DeltaHeads, chunks: number): number {
   const group = heads.valueHeads / heads.keyHeads;
   const bytes = 2 * chunks * heads.valueDim * stateCols(heads) * 4;
-  const fit = Math.floor(Math.min(STATE_BYTES, device.limits.maxStorageBufferBindingSize) / bytes);
+  const fit = Math.floor(Math.min(STATE_BYTES, device.bindingLimit) / bytes);
   return Math.max(group, Math.min(heads.valueHeads, Math.floor(fit / group) * group));
 }
 

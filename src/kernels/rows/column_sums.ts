@@ -1,13 +1,14 @@
 /**
- * Sums over the rows of a matrix, column by column: the gradient of a bias.
+ * Sums over the rows of a matrix, column by column: the gradient of a bias. Of the products with
+ * another matrix: that of the factors of columns.
  *
  * @module
  */
 
-import type { ColumnBlock } from "../../gpu/buffers.ts";
+import type { ColumnBlock, Matrix, Vector } from "../../gpu/buffers.ts";
 import type { Program } from "../../gpu/program.ts";
 import { sumPartials } from "../gemm/sum_partials.ts";
-import { expectType } from "../shapes.ts";
+import { expectMatrix, expectType, expectVector } from "../shapes.ts";
 
 /** Operands of {@linkcode addColumnSums}. */
 export interface ColumnSumsOptions {
@@ -17,28 +18,42 @@ export interface ColumnSumsOptions {
   out: ColumnBlock;
   /** Factor of the sums. Default 1. */
   alpha?: number;
+  /** Sums products instead, and multiplies the sums. */
+  product?: {
+    /** f32, of the shape of the input's matrix. */
+    times: Matrix;
+    /** f32, an element per column of the input's matrix, up to its pitch. */
+    factors: Vector;
+  };
 }
 
 /** The most shares that the rows are summed in, and the rows that a share has at least. */
 const MOST_CHUNKS = 64;
 const SHORTEST_CHUNK = 32;
 
-/** Records `out[c] += alpha · Σ_r input[r][c]`, in f32 and in a fixed order. */
+/**
+ * Records `out[c] += alpha · Σ_r input[r][c]`, with `product` `out[c] += alpha · factors[c] · Σ_r
+ * input[r][c] · times[r][c]`, in f32 and in a fixed order.
+ */
 export function addColumnSums(
   program: Program,
-  { input, out, alpha = 1 }: ColumnSumsOptions,
+  { input, out, alpha = 1, product }: ColumnSumsOptions,
 ): void {
   const { matrix, column, cols } = input;
   const { rows } = matrix;
   checkShapes({ input, out });
+  if (product) {
+    expectMatrix("addColumnSums", "times", product.times, { rows, cols: matrix.cols });
+    expectVector("addColumnSums", "factors", product.factors, matrix.pitch);
+  }
   if (rows === 0 || cols === 0) return;
   const chunkRows = Math.max(SHORTEST_CHUNK, Math.ceil(rows / MOST_CHUNKS));
   const chunks = Math.ceil(rows / chunkRows);
   const partials = program.scratch(chunks, cols, "partial column sums");
   const vectors = partials.pitch / 4;
   program.dispatch(
-    program.device.kernel("column_sums"),
-    { input: matrix, partials },
+    program.device.kernel("column_sums", { PRODUCT: !!product }),
+    { input: matrix, partials, ...product },
     { rows, cols, column, pitch: matrix.pitch, vectors, chunk_rows: chunkRows, alpha },
     [Math.ceil(vectors / 64), chunks],
     { bytes: 4 * rows * cols + partials.size, label: `${rows}×${cols}` },

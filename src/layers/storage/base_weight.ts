@@ -4,10 +4,11 @@
  * @module
  */
 
-import type { Matrix, Vector } from "../../gpu/buffers.ts";
+import { type Matrix, rowsOf, type Vector } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
 import type { Program } from "../../gpu/program.ts";
 import { gemm, type GemmOptions } from "../../kernels/gemm/gemm.ts";
+import { widen } from "../../kernels/rows/widen.ts";
 import { FORMATS, type NumberFormat } from "../../numerics/formats.ts";
 import type { LinearSpec } from "../linear_spec.ts";
 import type { WeightSource } from "../weight_source.ts";
@@ -43,9 +44,14 @@ export interface BaseWeight {
   backward(program: Program, g: GemmOperand, dInput: Matrix): void;
   /** Reads part `index` of the layer as the GEMMs see it, f32 [outFeatures, inFeatures]. */
   readPart(index: number): Promise<Float32Array<ArrayBuffer>>;
+  /** Records decoding part `index`, rotated back: f32 [rows, inFeatures], in the program's scratch. */
+  decodePart(program: Program, index: number): Matrix;
   /** Frees its buffers. */
   free(): void;
 }
+
+/** The label of the scratch memory in which {@linkcode BaseWeight.decodePart} leaves its result. */
+export const DECODED = "decoded weight";
 
 /** What precision the GEMMs of a base weight round their operands to. */
 export const BASE_PRECISION: Readonly<Record<BaseType, Precision>> = {
@@ -106,6 +112,17 @@ export class DenseBase implements BaseWeight {
     const { matrix: a, scales: rowScales } = g;
     const { outputFactor: alpha } = this.#spec;
     gemm(program, { layout: "nn", a, b: this.#weight, out: dInput, rowScales, alpha });
+  }
+
+  decodePart(program: Program, index: number): Matrix {
+    const { start, rows } = this.#spec.parts[index];
+    const weight = rowsOf(this.#weight, start, rows);
+    const { cols, pitch, type } = weight;
+    const out = program.scratch(rows, cols, DECODED);
+    if (type === "f32") program.copy(weight, out);
+    // With its padding a matrix is as packed as a file.
+    else widen(program, { raw: weight, dtype: "F16", out: { ...out, cols: pitch } });
+    return out;
   }
 
   readPart(index: number): Promise<Float32Array<ArrayBuffer>> {

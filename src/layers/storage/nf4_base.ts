@@ -23,9 +23,10 @@ import {
   quantizeNf4,
   uploadNf4Tables,
 } from "../../kernels/rows/nf4.ts";
+import { widen } from "../../kernels/rows/widen.ts";
 import type { LinearPart, LinearSpec } from "../linear_spec.ts";
 import type { WeightSource } from "../weight_source.ts";
-import type { Added, BaseWeight } from "./base_weight.ts";
+import { type Added, type BaseWeight, DECODED } from "./base_weight.ts";
 import type { GemmOperand } from "../operand.ts";
 import { loadPart, readDense, weightName } from "../load.ts";
 import { toStored } from "../row_order.ts";
@@ -140,6 +141,15 @@ export class Nf4Base implements BaseWeight {
       dequantizeNf4(program, { weight: this.#parts[index], tables: this.#memory.tables, out });
     });
     return decoded;
+  }
+
+  decodePart(program: Program, index: number): Matrix {
+    const { start, rows } = this.#spec.parts[index];
+    const weight = rowsOf(this.#decode(program), start, rows);
+    const out = program.scratch(rows, weight.cols, DECODED);
+    // With its padding a matrix is as packed as a file.
+    widen(program, { raw: weight, dtype: "F16", out: { ...out, cols: weight.pitch } });
+    return out;
   }
 
   async readPart(index: number): Promise<Float32Array<ArrayBuffer>> {

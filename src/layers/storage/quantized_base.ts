@@ -11,7 +11,7 @@ import { gemm } from "../../kernels/gemm/gemm.ts";
 import type { NumberFormat } from "../../numerics/formats.ts";
 import type { LinearSpec } from "../linear_spec.ts";
 import type { WeightSource } from "../weight_source.ts";
-import type { Added, BaseWeight } from "./base_weight.ts";
+import { type Added, type BaseWeight, DECODED } from "./base_weight.ts";
 import { QuantizedWeight } from "./quantized_weight.ts";
 import type { GemmOperand } from "../operand.ts";
 
@@ -61,6 +61,12 @@ export class QuantizedBase implements BaseWeight {
       rowScales: g.scales,
       alpha: this.#spec.outputFactor,
     });
+  }
+
+  decodePart(program: Program, index: number): Matrix {
+    const out = program.scratch(this.#spec.parts[index].rows, this.#spec.inFeatures, DECODED);
+    this.#weight.decodePart(program, this.#spec.parts[index], out);
+    return out;
   }
 
   readPart(index: number): Promise<Float32Array<ArrayBuffer>> {

@@ -6,6 +6,7 @@
  */
 
 import {
+  asVector,
   layoutOf,
   type Matrix,
   PANEL,
@@ -15,6 +16,7 @@ import {
   type Vector,
 } from "../../gpu/buffers.ts";
 import type { Device } from "../../gpu/device.ts";
+import type { Program } from "../../gpu/program.ts";
 import { submitOnce } from "../../gpu/submit_once.ts";
 import { placeCodes, rowsFromPanels } from "../../kernels/rows/copy_codes.ts";
 import { dequantize, quantize } from "../../kernels/rows/quantize.ts";
@@ -249,22 +251,24 @@ export class QuantizedWeight {
     };
   }
 
+  /** Records a part as numbers, rotated back: f32 [rows, inFeatures]. */
+  decodePart(program: Program, { start, rows }: LinearPart, out: Matrix): void {
+    const scales = asVector(program.scratch(1, rows, "scales of decoded rows"));
+    const size = 4 * rows;
+    program.copy({ ...this.scales, offset: 4 * start, size }, { ...scales, size });
+    dequantize(program, { codes: this.codes, scales, out, firstRow: start });
+    rotate(program, { input: out, block: this.#rotation });
+  }
+
   /** A part as numbers, rotated back: f32 [outFeatures, inFeatures]. */
   async readPart(part: LinearPart): Promise<Float32Array<ArrayBuffer>> {
-    const { start, rows } = part;
     const device = this.#device;
-    const scales = device.vector(rows, "f32", "scales", "model");
-    const out = device.matrix(rows, this.codes.cols, "f32", "decoded weight", "model");
-    const size = 4 * rows;
+    const out = device.matrix(part.rows, this.codes.cols, "f32", "decoded weight", "model");
     try {
-      await submitOnce(device, (program) => {
-        program.copy({ ...this.scales, offset: 4 * start, size }, { ...scales, size });
-        dequantize(program, { codes: this.codes, scales, out, firstRow: start });
-        rotate(program, { input: out, block: this.#rotation });
-      });
+      await submitOnce(device, (program) => this.decodePart(program, part, out));
       return toStored(part, await device.readMatrix(out));
     } finally {
-      device.free(scales, out);
+      device.free(out);
     }
   }
 

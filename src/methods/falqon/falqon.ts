@@ -50,10 +50,16 @@ export function falqon(options: FalqonOptions = {}): Method {
 /**
  * The frozen model in FP8, without adapters: what FALQON starts from.
  *
+ * @param scaleGranularity What shares a scale.
+ * @param weightGranularity The same of weights, where these have others than activations.
  * @throws {OptionError} for an unknown granularity.
  */
-export function frozenFp8(scaleGranularity: ScaleGranularity = "row"): Method {
-  return falqonMethod("frozen-fp8", false, frozenSettings("fp8", scaleGranularity));
+export function frozenFp8(
+  scaleGranularity: ScaleGranularity = "row",
+  weightGranularity: ScaleGranularity = scaleGranularity,
+): Method {
+  const settings = frozenSettings("fp8", scaleGranularity, undefined, weightGranularity);
+  return falqonMethod("frozen-fp8", false, settings);
 }
 
 /** The same in int8, with or without rotation: see `FalqonOptions.rotation`. */

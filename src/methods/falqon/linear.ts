@@ -47,7 +47,7 @@ export class FalqonLinear implements Linear {
     readonly bias: DenseWeight | null,
   ) {
     const { context: { device }, settings: { rank }, targets } = shared;
-    this.layout = adapterLayout(spec, rank, targets);
+    this.layout = adapterLayout(spec, ({ kind }) => targets.has(kind) ? rank : 0);
     this.#weight = new FalqonWeight(shared, spec, this.layout);
     this.#xA = new RowBuffer(device, `${spec.name} x·Aᵀ`);
     this.updates = this.layout.parts.map((part) => new FalqonUpdate(shared, this.#weight, part));

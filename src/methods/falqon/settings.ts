@@ -137,6 +137,8 @@ export interface FalqonSettings {
   pending: boolean;
   init: AdapterInit;
   scaleGranularity: ScaleGranularity;
+  /** That of the weights alone. */
+  weightGranularity: ScaleGranularity;
   targets: Targets;
   /** Null for f16 where the GPU has it, else f32. */
   denseType: DenseType | null;
@@ -211,6 +213,7 @@ export function falqonSettings(options: FalqonOptions): FalqonSettings {
     pending: requantize && topK !== undefined && (options.pending ?? true),
     init,
     scaleGranularity,
+    weightGranularity: scaleGranularity,
     targets: parseTargets(options.targetModules),
     denseType: options.denseType ?? null,
   };
@@ -252,6 +255,7 @@ export function frozenSettings(
   format: CodeFormat,
   scaleGranularity: ScaleGranularity,
   rotation: boolean = CODED_BASES[format].isRotated,
+  weightGranularity: ScaleGranularity = scaleGranularity,
 ): FalqonSettings {
   checkOneOf("format", format, CODE_FORMATS);
   checkOneOf("scaleGranularity", scaleGranularity, SCALE_GRANULARITIES);
@@ -268,6 +272,7 @@ export function frozenSettings(
     pending: false,
     init: "melded",
     scaleGranularity,
+    weightGranularity,
     targets: [],
     denseType: null,
   };

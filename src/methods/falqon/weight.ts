@@ -36,7 +36,7 @@ export class FalqonWeight implements MergedWeight {
 
   constructor(shared: FalqonShared, readonly spec: LinearSpec, layout: AdapterLayout) {
     const { context: { device, parameters }, settings, formats } = shared;
-    const { scaleGranularity, headroom, rotation, trainA } = settings;
+    const { weightGranularity, headroom, rotation, trainA } = settings;
     this.#shared = shared;
     this.#layout = layout;
     this.rotation = rotation ? rotationBlock(spec.inFeatures) : 1;
@@ -45,7 +45,7 @@ export class FalqonWeight implements MergedWeight {
       ? parameters.declare(`${spec.name}.falqon_A`, width, spec.inFeatures, true)
       : null;
     this.#quantized = new QuantizedWeight(device, spec, formats.input, {
-      granularity: scaleGranularity,
+      granularity: weightGranularity,
       headroom,
       furtherRows: this.a ? 2 * width : width,
       rotation: this.rotation,
@@ -144,8 +144,7 @@ export class FalqonWeight implements MergedWeight {
   async stored(index: number): Promise<StoredPart> {
     const part = this.spec.parts[index];
     const { codes, valueScales } = await this.#quantized.readStored(part);
-    const perRow = this.#shared.settings.scaleGranularity === "row";
-    return { codes, scales: perRow ? valueScales : valueScales.slice(0, 1) };
+    return { codes, scales: valueScales };
   }
 
   /** Part `index` as numbers, f32 [outFeatures, inFeatures]. */

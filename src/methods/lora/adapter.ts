@@ -12,7 +12,7 @@ import type { PeftAdapter } from "../../io/peft.ts";
 import { gemm } from "../../kernels/gemm/gemm.ts";
 import { randomUniform } from "../../kernels/rows/random.ts";
 import { lowRankGradient } from "../../kernels/gemm/low_rank_gradient.ts";
-import type { LinearSpec } from "../../layers/linear_spec.ts";
+import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
 import type { Parameter } from "../../layers/parameters.ts";
 import { drawKey } from "../../numerics/random_key.ts";
 import type { LoraShared } from "./shared.ts";
@@ -26,12 +26,16 @@ import { needsScales } from "../../numerics/formats.ts";
 import { RowBuffer } from "../../gpu/row_buffer.ts";
 import { type AdapterLayout, adapterLayout } from "../targets.ts";
 import { uploadRows } from "../../layers/load.ts";
-import { outFeaturesOf, toMerged, toStored } from "../../layers/row_order.ts";
+import { toMerged } from "../../layers/row_order.ts";
+import type { BaseWeight } from "../../layers/storage/base_weight.ts";
+import { type AdapterState, mergeAdapter, readAdapter } from "./adapter_state.ts";
+import type { Mask } from "./dropout.ts";
+import { Magnitudes, type PartFactors } from "./magnitudes.ts";
 import { RoundedAdapter } from "./rounded_adapter.ts";
 
 /** Operands of {@linkcode LoraAdapter.backward}. */
 export interface AdapterBackward {
-  /** The gradient of the layer's output, rounded to this path's precision. */
+  /** The gradient of the layer's output, before magnitudes, rounded to this path's precision. */
   g: GemmOperand;
   /** The same in f32 [tokens, width]. */
   dOutput: Matrix;
@@ -59,10 +63,14 @@ export class LoraAdapter {
   /** x·Aᵀ of the last forward. */
   readonly #xA: RowBuffer;
 
+  /** DoRA's magnitudes; null without. */
+  readonly magnitudes: Magnitudes | null;
+  /** What training drops of the input; null without dropout. */
+  readonly mask: Mask | null;
+
   /** Null where the targets leave a layer out. */
   static create(shared: LoraShared, spec: LinearSpec): LoraAdapter | null {
-    const { settings: { rank }, targets } = shared;
-    const layout = adapterLayout(spec, rank, targets);
+    const layout = adapterLayout(spec, (part) => shared.rankOf(part));
     return layout.width > 0 ? new LoraAdapter(shared, spec, layout) : null;
   }
 
@@ -71,8 +79,8 @@ export class LoraAdapter {
     readonly spec: LinearSpec,
     layout: AdapterLayout,
   ) {
-    const { context: { device, parameters }, settings: { rank, trainA, adapterPrecision } } =
-      shared;
+    const { context, settings: { trainA, adapterPrecision, useDora } } = shared;
+    const { device, parameters } = context;
     const { name, inFeatures } = spec;
     const { width, parts } = layout;
     this.layout = layout;
@@ -82,15 +90,17 @@ export class LoraAdapter {
       this.#frozenA = device.matrix(width, inFeatures, "f32", `${name} frozen A`, "model");
       this.#a = { value: this.#frozenA };
     }
-    this.#b = parts.map(({ part }) =>
+    this.#b = parts.map(({ part, rank }) =>
       parameters.declare(`${part.module}.lora_B`, part.rows, rank, true)
     );
     this.#xA = new RowBuffer(device, `${name} x·Aᵀ`);
+    this.magnitudes = useDora ? new Magnitudes(context, spec, parts) : null;
+    this.mask = shared.dropout?.mask() ?? null;
     if (adapterPrecision === "f32") return;
     const a = { rows: width, cols: inFeatures };
     this.#roundedA = new RoundedAdapter(device, a, adapterPrecision, "row", `${name} rounded A`);
     this.#roundedB = this.#b.map((b) => {
-      if (needsScales(PRECISIONS[adapterPrecision].input)) expectRows(b, rank);
+      if (needsScales(PRECISIONS[adapterPrecision].input)) expectRows(b);
       return new RoundedAdapter(device, b, adapterPrecision, "tensor", `rounded ${b.name}`);
     });
   }
@@ -98,15 +108,20 @@ export class LoraAdapter {
   /** Reserves memory for x·Aᵀ of up to `tokens` tokens. */
   reserve(tokens: number): void {
     this.#xA.reserve(tokens, this.layout.width);
+    this.magnitudes?.reserve(tokens);
   }
 
-  /** Initialises A and B: from a stored adapter, or a random A and a zero B. */
-  async load(): Promise<void> {
-    const { context: { device, random }, settings: { adapter, rank } } = this.shared;
+  /**
+   * Initialises A and B: from a stored adapter, or a random A and a zero B; and magnitudes.
+   *
+   * @param base The layer's weight, which is loaded.
+   */
+  async load(base: BaseWeight): Promise<void> {
+    const { context: { device, random, restoring }, settings: { adapter } } = this.shared;
     // PEFT's default: Kaiming uniform with a = √5, that is uniform in ±1/√inFeatures.
     const bound = 1 / Math.sqrt(this.spec.inFeatures);
     await submitOnce(device, (program) => {
-      for (const [i, { part, start }] of this.layout.parts.entries()) {
+      for (const [i, { part, start, rank }] of this.layout.parts.entries()) {
         const stored = adapter?.tensors.get(part.module);
         if (stored) {
           uploadRows(device, this.#a.value, start, stored.A);
@@ -117,10 +132,26 @@ export class LoraAdapter {
         }
       }
     });
+    if (!this.magnitudes || restoring) return;
+    const given = this.layout.parts.map(({ part }) => adapter?.tensors.get(part.module)?.magnitude);
+    await this.magnitudes.load(given, base, this.#factors());
   }
 
-  /** Records rounding A and B for the GEMMs; with `trained` only what an optimizer step changes. */
-  round(program: Program, which: "all" | "trained"): void {
+  /** A, B and c of each adapted part. */
+  #factors(): PartFactors[] {
+    return this.layout.parts.map(({ part, start, rank }, i) => ({
+      a: rowsOf(this.#a.value, start, rank),
+      b: this.#b[i].value,
+      scale: this.shared.scaleOf(part),
+    }));
+  }
+
+  /**
+   * Records what follows from A and B: their rounding for the GEMMs, with `trained` only of what an
+   * optimizer step changes; and the factors of rows.
+   */
+  round(program: Program, which: "all" | "trained", base: BaseWeight): void {
+    this.magnitudes?.record(program, base, this.#factors());
     if (which === "all" || !this.#frozenA) this.#roundedA?.record(program, this.#a.value);
     this.#roundedB?.forEach((rounded, i) => rounded.record(program, this.#b[i].value));
   }
@@ -134,13 +165,13 @@ export class LoraAdapter {
   }
 
   /** c, times the factor of the layer's output. */
-  get #factor(): number {
-    return this.shared.loraScale * (this.spec.outputFactor ?? 1);
+  #factor(part: LinearPart): number {
+    return this.shared.scaleOf(part) * (this.spec.outputFactor ?? 1);
   }
 
   /** Records `output += outputFactor·c·(x·Aᵀ)·Bᵀ`. */
   forward(program: Program, x: GemmOperand, output: Matrix): void {
-    const { settings: { rank }, xACodes } = this.shared;
+    const { xACodes } = this.shared;
     const { width, parts } = this.layout;
     const a = this.#aOperand;
     const xA = this.#xA.rows(output.rows);
@@ -153,14 +184,14 @@ export class LoraAdapter {
       columnScales: a.scales,
     });
     const { matrix, scales } = asOperand(program, xA, xACodes?.rows(output.rows, width));
-    parts.forEach(({ part, start }, i) => {
+    parts.forEach(({ part, start, rank }, i) => {
       const b = this.#bOperand(i);
       gemm(program, {
         layout: "nt",
         a: columnsOf(matrix, start, rank),
         b: b.matrix,
         out: columnsOf(output, part.start, part.rows),
-        alpha: this.#factor,
+        alpha: this.#factor(part),
         accumulate: true,
         rowScales: scales,
         columnScales: b.scales,
@@ -170,14 +201,14 @@ export class LoraAdapter {
 
   /** Records the gradients of A and B, added to theirs, and `dInput += outputFactor·c·(G·B)·A`. */
   backward(program: Program, { g, dOutput, input, dInput }: AdapterBackward): void {
-    const { settings: { rank }, dxA: buffer, dxACodes } = this.shared;
-    const alpha = this.#factor;
+    const { dxA: buffer, dxACodes } = this.shared;
     const { rows } = dOutput;
     const { width, parts } = this.layout;
     const xA = this.#xA.rows(rows);
     const dxA = buffer.rows(rows, width);
     const gradientScale = operandGradientScale(program, g);
-    parts.forEach(({ part, start }, i) => {
+    parts.forEach(({ part, start, rank }, i) => {
+      const alpha = this.#factor(part);
       lowRankGradient(program, {
         a: columnsOf(dOutput, part.start, part.rows),
         b: columnsOf(xA, start, rank),
@@ -206,21 +237,25 @@ export class LoraAdapter {
     if (gradient) {
       lowRankGradient(program, {
         a: columnsOf(dxA),
-        b: columnsOf(input!),
+        b: columnsOf(this.mask ? this.mask.dropped(program, input!) : input!),
         out: gradient,
         accumulate: true,
         gradientScale: operandGradientScale(program, dxAOperand),
       });
     }
     if (!dInput) return;
+    const out = this.mask
+      ? program.scratch(rows, dInput.cols, "gradient of the input of adapters")
+      : dInput;
     gemm(program, {
       layout: "nn",
       a: dxAOperand.matrix,
       b: a.matrix,
-      out: dInput,
-      accumulate: true,
+      out,
+      accumulate: out === dInput,
       rowScales: dxAOperand.scales,
     });
+    this.mask?.addGradient(program, out, dInput);
   }
 
   /** A frozen A is not among the parameters, and starts from random numbers. */
@@ -229,47 +264,19 @@ export class LoraAdapter {
   }
 
   /** The adapters by module, for a PEFT folder. */
-  async read(): Promise<PeftAdapter["tensors"]> {
-    const { context: { device }, settings: { rank } } = this.shared;
-    const { inFeatures } = this.spec;
-    const tensors: PeftAdapter["tensors"] = new Map();
-    for (const [i, { part, start }] of this.layout.parts.entries()) {
-      const [A, B] = [
-        await device.readMatrix(rowsOf(this.#a.value, start, rank)),
-        toStored(part, await device.readMatrix(this.#b[i].value)),
-      ];
-      tensors.set(part.module, { A, B, inFeatures, outFeatures: outFeaturesOf(part) });
-    }
-    return tensors;
+  read(): Promise<PeftAdapter["tensors"]> {
+    return readAdapter(this.#state());
   }
 
-  /**
-   * Adds c·B·A of part `index` to its weight, f32 [outFeatures, inFeatures]; does nothing for a part
-   * without adapter.
-   */
-  async merge(
-    index: number,
-    weight: Float32Array<ArrayBuffer>,
-  ): Promise<Float32Array<ArrayBuffer>> {
-    const { context: { device }, settings: { rank }, loraScale } = this.shared;
-    const at = this.layout.parts.findIndex((adapted) => adapted.index === index);
-    if (at < 0) return weight;
-    const { part, start } = this.layout.parts[at];
-    const merged = device.matrix(part.rows, this.spec.inFeatures, "f32", "merged weight", "model");
-    uploadRows(device, merged, 0, toMerged(part, weight));
-    await submitOnce(device, (program) => {
-      gemm(program, {
-        layout: "nn",
-        a: this.#b[at].value,
-        b: rowsOf(this.#a.value, start, rank),
-        out: merged,
-        alpha: loraScale,
-        accumulate: true,
-      });
-    });
-    const values = await device.readMatrix(merged);
-    device.free(merged);
-    return toStored(part, values);
+  /** The weight of part `index`, f32 [outFeatures, inFeatures], with its adapter, if it has one. */
+  merge(index: number, weight: Float32Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>> {
+    return mergeAdapter(this.#state(), index, weight);
+  }
+
+  #state(): AdapterState {
+    const { shared: { context: { device }, settings: { adapter: given } } } = this;
+    const { spec, layout, magnitudes } = this;
+    return { device, spec, layout, magnitudes, given, factors: this.#factors() };
   }
 
   /** Frees everything except the parameters. */
@@ -278,11 +285,12 @@ export class LoraAdapter {
     this.#roundedA?.free();
     this.#roundedB?.forEach((rounded) => rounded.free());
     this.#xA.free();
+    this.magnitudes?.free();
   }
 }
 
 /** B's row scales, all equal, also serve as the scales of its columns: there must be as many. */
-function expectRows({ name, rows }: Parameter, rank: number): void {
+function expectRows({ name, rows, cols: rank }: Parameter): void {
   if (rank <= rows) return;
   throw new OptionError(
     `Cannot adapt "${name}" with rank ${rank} as its weight has only ${rows} rows: ` +

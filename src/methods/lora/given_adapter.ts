@@ -7,53 +7,51 @@
 
 import { ModelError } from "../../errors.ts";
 import type { PeftAdapter } from "../../io/peft.ts";
-import type { LinearSpec } from "../../layers/linear_spec.ts";
+import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
 import { outFeaturesOf } from "../../layers/row_order.ts";
 
 /**
- * The target names of an adapter that the model has. PEFT's lists often are of the layers of many
- * families, and those that a model does not have mean nothing.
- */
-export function adapterTargets(
-  { config: { targetModules } }: PeftAdapter,
-  linears: readonly LinearSpec[],
-): string[] {
-  const kinds = new Set(linears.flatMap(({ parts }) => parts.map(({ kind }) => kind)));
-  return targetModules.filter((name) => kinds.has(name));
-}
-
-/**
- * Expects an adapter to have factors for every linear layer that its targets name, of the shapes of
- * that layer, and no others.
+ * Expects the factors that an adapter has for linear layers of the blocks to be of the shapes of these.
+ * What else it has tensors for is looked up when the model is changed by it.
  *
  * @throws {ModelError} naming the first layer that it does not fit.
  */
 export function expectAdapter(
-  { tensors }: PeftAdapter,
+  { tensors, others }: PeftAdapter,
   linears: readonly LinearSpec[],
-  targets: ReadonlySet<string>,
 ): void {
-  const left = new Set(tensors.keys());
+  let found = others?.size ?? 0;
   for (const { inFeatures, parts } of linears) {
-    for (const part of parts.filter(({ kind }) => targets.has(kind))) {
+    for (const part of parts) {
       const { module } = part;
-      const found = tensors.get(module);
-      if (!found) {
-        throw foreign(`has no tensors for "${module}", which its target_modules name`);
-      }
+      const pair = tensors.get(module);
+      if (!pair) continue;
+      found++;
       const outFeatures = outFeaturesOf(part);
-      if (found.inFeatures !== inFeatures || found.outFeatures !== outFeatures) {
+      if (pair.inFeatures !== inFeatures || pair.outFeatures !== outFeatures) {
         throw foreign(
-          `is for a weight [${found.outFeatures}, ${found.inFeatures}] where the model's ` +
+          `is for a weight [${pair.outFeatures}, ${pair.inFeatures}] where the model's ` +
             `"${module}" is [${outFeatures}, ${inFeatures}]`,
         );
       }
-      left.delete(module);
     }
   }
-  for (const module of left) {
-    throw foreign(`has tensors for "${module}", which the model or its target_modules do not have`);
-  }
+  if (found === 0) throw foreign("has tensors for no linear layer of the model");
+}
+
+/**
+ * The target names that say which linear layers have adapters: kinds of layers where each layer of
+ * these has one, else the modules themselves.
+ */
+export function savedTargets(
+  linears: readonly LinearSpec[],
+  isAdapted: (part: LinearPart) => boolean,
+): string[] {
+  const parts = linears.flatMap((linear) => linear.parts);
+  const adapted = parts.filter(isAdapted);
+  const kinds = new Set(adapted.map(({ kind }) => kind));
+  const all = parts.filter(({ kind }) => kinds.has(kind));
+  return all.length === adapted.length ? [...kinds] : adapted.map(({ module }) => module);
 }
 
 function foreign(problem: string): ModelError {

@@ -21,6 +21,7 @@ import type {
   SavedModel,
 } from "../../layers/method.ts";
 import { FrozenDense } from "../../layers/storage/frozen_dense.ts";
+import { savedTargets } from "./given_adapter.ts";
 import { LoraLinear } from "./linear.ts";
 import type { LoraSettings } from "./settings.ts";
 import { LoraShared } from "./shared.ts";
@@ -35,7 +36,8 @@ export class LoraLayers implements AdaptedLayers {
   constructor(context: MethodContext, settings: LoraSettings) {
     this.#dense = new FrozenDense(context.device, settings.denseType);
     this.#shared = new LoraShared(context, settings);
-    this.isOriginal = this.#shared.targets.size === 0;
+    const { adapter } = settings;
+    this.isOriginal = this.#shared.targets.size === 0 && !adapter;
   }
 
   linear(spec: LinearSpec): Linear {
@@ -65,24 +67,41 @@ export class LoraLayers implements AdaptedLayers {
 
   /** Rounds the changed A and B for the GEMMs. */
   update(program: Program): void {
-    for (const { adapter } of this.#linears) adapter?.round(program, "trained");
+    for (const linear of this.#linears) linear.round(program, "trained");
+  }
+
+  beginMicroStep(program: Program): void {
+    this.#shared.dropout?.next(program);
   }
 
   async refresh(): Promise<void> {
     await submitOnce(this.#shared.context.device, (program) => {
-      for (const { adapter } of this.#linears) adapter?.round(program, "all");
+      for (const linear of this.#linears) linear.round(program, "all");
     });
   }
 
   state(): Map<string, BufferView> {
-    return new Map(this.#linears.flatMap((linear) => linear.state()));
+    return new Map([
+      ...this.#linears.flatMap((linear) => linear.state()),
+      ...this.#shared.dropout?.state() ?? [],
+    ]);
   }
 
   saved(): SavedModel | SavedAdapter {
-    const { settings: { rank, alpha, useRslora, base }, targets } = this.#shared;
+    const { settings, context: { linears } } = this.#shared;
+    const { rank, alpha, useRslora, useDora, dropout, base, adapter } = settings;
     if (!this.isOriginal) {
-      const config = { rank, alpha, useRslora, targetModules: [...targets] };
-      return { kind: "adapter", config, tensors: () => this.#readAdapters() };
+      const config = {
+        rank,
+        alpha,
+        useRslora,
+        targetModules: savedTargets(linears, (part) => this.#shared.rankOf(part) > 0),
+        ...(useDora && { useDora }),
+        ...(dropout > 0 && { dropout }),
+        ...(adapter?.config.kept && { kept: adapter.config.kept }),
+      };
+      const others = adapter?.others;
+      return { kind: "adapter", config, others, tensors: () => this.#readAdapters() };
     }
     if (base === "nf4") {
       throw new OptionError(
@@ -100,6 +119,14 @@ export class LoraLayers implements AdaptedLayers {
 
   async #readAdapters(): Promise<PeftAdapter["tensors"]> {
     const tensors: PeftAdapter["tensors"] = new Map();
+    const { settings: { adapter: given }, context: { linears } } = this.#shared;
+    if (given) {
+      const inBlocks = new Set(linears.flatMap(({ parts }) => parts.map(({ module }) => module)));
+      // Factors of the head, which are not trained.
+      for (const [module, pair] of given.tensors) {
+        if (!inBlocks.has(module)) tensors.set(module, pair);
+      }
+    }
     for (const { adapter } of this.#linears) {
       for (const [module, pair] of await adapter?.read() ?? []) tensors.set(module, pair);
     }

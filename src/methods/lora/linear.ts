@@ -53,7 +53,8 @@ export class LoraLinear implements Linear {
 
   async load(source: WeightSource): Promise<void> {
     await this.#base.load(source);
-    await this.adapter?.load();
+    if (this.adapter?.magnitudes) this.shared.reserveDecoded();
+    await this.adapter?.load(this.#base);
   }
 
   /** Adapters add to the output, which only f32 can take. */
@@ -68,27 +69,45 @@ export class LoraLinear implements Linear {
     return buffer ? { ...buffer, rotation: this.#base.rotation } : null;
   }
 
+  /** None for magnitudes, which scale the gradient before it is rounded. */
   gradientCodes(rows: number): QuantizedGradient | null {
+    return this.adapter?.magnitudes ? null : this.#gradientCodes(rows);
+  }
+
+  #gradientCodes(rows: number): QuantizedGradient | null {
     const buffer = this.shared.gradient?.rows(rows, this.spec.width);
     return buffer ? { ...buffer, columnScales: this.#base.rowScales } : null;
   }
 
-  forward(program: Program, { input, codes, output, addend }: LinearForward): void {
+  forward(program: Program, { input, codes, output, addend, training }: LinearForward): void {
     const { rows } = output;
     const x = asOperand(program, input, this.inputCodes(rows), codes !== null);
-    this.#base.forward(program, x, output, { ...biasOperand(this), addend });
+    const added = { ...biasOperand(this), addend };
+    const { magnitudes, mask } = this.adapter ?? {};
+    const product = magnitudes?.unscaled(output) ?? output;
+    this.#base.forward(program, x, product, magnitudes ? {} : added);
     if (!this.adapter) return;
     const own = this.shared.adapterInput?.rows(rows, this.spec.inFeatures);
-    this.adapter.forward(program, own ? asOperand(program, input, own) : x, output);
+    const read = training && mask ? mask.dropped(program, input!) : input;
+    const adapted = own || read !== input ? asOperand(program, read, own) : x;
+    this.adapter.forward(program, adapted, product);
+    magnitudes?.forward(program, output, added);
   }
 
-  backward(program: Program, { dOutput, codes, input, dInput }: LinearBackward): void {
-    const { rows } = dOutput;
+  /** Records what follows from changed adapters. */
+  round(program: Program, which: "all" | "trained"): void {
+    this.adapter?.round(program, which, this.#base);
+  }
+
+  backward(program: Program, io: LinearBackward): void {
+    const { codes, input, dInput } = io;
+    const { rows } = io.dOutput;
     const { shared: { adapterGradient }, adapter } = this;
     if (!dInput && !adapter) return;
+    const dOutput = adapter?.magnitudes?.backward(program, io.dOutput) ?? io.dOutput;
     const own = adapter && adapterGradient?.rows(rows, this.spec.width);
     const common = dInput || !own
-      ? asOperand(program, dOutput, this.gradientCodes(rows), codes !== null)
+      ? asOperand(program, dOutput, this.#gradientCodes(rows), codes !== null)
       : null;
     if (dInput) {
       this.#base.backward(program, common!, dInput);

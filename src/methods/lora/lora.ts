@@ -11,6 +11,7 @@
 import type { Method } from "../../layers/method.ts";
 import type { BaseType } from "../../layers/storage/base_weight.ts";
 import { ALPHA, type MethodEntry, type MethodOption, RANK, TARGET_MODULES } from "../entry.ts";
+import { baseChanges } from "./base_changes.ts";
 import { LoraLayers } from "./layers.ts";
 import {
   type AdapterOptions,
@@ -70,8 +71,14 @@ export function qlora(options: AdapterOptions = {}): Method {
 }
 
 function loraMethod(name: string, trains: boolean, settings: LoraSettings): Method {
-  const needsAllLayers = settings.adapter !== undefined;
-  return { name, trains, needsAllLayers, build: (context) => new LoraLayers(context, settings) };
+  const { adapter } = settings;
+  return {
+    name,
+    trains,
+    needsAllLayers: adapter !== undefined,
+    build: (context) => new LoraLayers(context, settings),
+    ...(adapter && { changes: (linears) => baseChanges(adapter, linears) }),
+  };
 }
 
 const ADAPTER_OPTIONS: Readonly<Record<string, MethodOption>> = {
@@ -79,6 +86,13 @@ const ADAPTER_OPTIONS: Readonly<Record<string, MethodOption>> = {
   alpha: ALPHA,
   targetModules: TARGET_MODULES,
   trainA: { kind: "boolean", help: "Train A too, not only B", default: "on" },
+  dropout: {
+    kind: "number",
+    help: "Share of the adapters' inputs that training drops",
+    default: "that of --adapter, else 0",
+  },
+  rslora: { kind: "boolean", help: "rsLoRA: scale adapters by alpha / √rank" },
+  dora: { kind: "boolean", help: "DoRA: train the norms of the rows of adapted weights too" },
   adapter: {
     kind: "adapter",
     help: "Start from a PEFT adapter, which has rank, alpha and targets",

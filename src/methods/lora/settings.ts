@@ -5,6 +5,7 @@
  */
 
 import { checkKnown, checkOneOf } from "../../checks.ts";
+import { OptionError } from "../../errors.ts";
 import type { PeftAdapter } from "../../io/peft.ts";
 import type { DenseType } from "../../layers/method.ts";
 import type { Precision } from "../../layers/operand.ts";
@@ -24,7 +25,22 @@ export interface AdapterOptions {
    * true.
    */
   trainA?: boolean;
-  /** Adapters to start from instead of a random A and a zero B; gives rank, alpha and targets. */
+  /**
+   * The share of the adapters' inputs that training drops, from 0 to below 1, the others scaled to keep
+   * the mean. One mask for all layers of the same input. Default: that of `adapter`, else 0.
+   */
+  dropout?: number;
+  /** Scale adapters by `alpha / √rank` (rsLoRA, arXiv 2312.03732). Default false. */
+  rslora?: boolean;
+  /**
+   * Train the norms of the rows of adapted weights too (DoRA, arXiv 2402.09353), which keeps the output
+   * of each adapted layer for the backward pass. Default false.
+   */
+  dora?: boolean;
+  /**
+   * Adapters to start from instead of a random A and a zero B; gives rank, alpha, targets, and whether
+   * they are rsLoRA or DoRA.
+   */
   adapter?: PeftAdapter;
 }
 
@@ -50,6 +66,10 @@ export interface LoraSettings {
   alpha: number;
   /** The adapter is scaled by `alpha / √rank` instead of `alpha / rank`. */
   useRslora: boolean;
+  /** Rows of adapted weights have magnitudes of their own. */
+  useDora: boolean;
+  /** The share of the adapters' inputs that training drops. */
+  dropout: number;
   targets: Targets;
   trainA: boolean;
   /** How the frozen weights of linear layers are stored. */
@@ -70,6 +90,9 @@ const NAMES: readonly (keyof LoraOptions)[] = [
   "targetModules",
   "trainA",
   "adapter",
+  "dropout",
+  "rslora",
+  "dora",
   "base",
   "adapterPrecision",
 ];
@@ -97,10 +120,14 @@ export function loraSettings(options: LoraOptions): LoraSettings {
   checkOneOf("adapterPrecision", adapterPrecision, ADAPTER_PRECISIONS[base]);
   checkRank(rank);
   checkAlpha(alpha);
+  const { dropout = adapter?.config.dropout ?? 0, rslora = false, dora = false } = options;
+  checkDropout(dropout);
   return {
     rank,
     alpha,
-    useRslora: adapter?.config.useRslora ?? false,
+    useRslora: adapter?.config.useRslora ?? rslora,
+    useDora: adapter ? adapter.config.useDora ?? false : dora,
+    dropout,
     targets: parseTargets(targetModules),
     trainA,
     base,
@@ -121,12 +148,19 @@ export function frozenSettings(base: BaseType): LoraSettings {
     rank: 0,
     alpha: 0,
     useRslora: false,
+    useDora: false,
+    dropout: 0,
     targets: [],
     trainA: false,
     base,
     adapterPrecision: "f32",
     denseType: denseTypeBeside(base),
   };
+}
+
+function checkDropout(dropout: number): void {
+  if (dropout >= 0 && dropout < 1) return;
+  throw new OptionError(`Cannot use dropout ${dropout}: give a number from 0 to below 1`);
 }
 
 /** With an f32 or f16 base, embedding and head have the same type. */

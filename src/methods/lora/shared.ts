@@ -5,7 +5,8 @@
  */
 
 import { RowBuffer } from "../../gpu/row_buffer.ts";
-import type { LinearSpec } from "../../layers/linear_spec.ts";
+import { rankOf, scaleOf } from "../../io/peft_adapter.ts";
+import type { LinearPart, LinearSpec } from "../../layers/linear_spec.ts";
 import type { DenseType, MethodContext } from "../../layers/method.ts";
 import { operandRows } from "../../layers/operand.ts";
 import type { QuantizedRowBuffer } from "../../layers/quantized_row_buffer.ts";
@@ -19,7 +20,8 @@ import { Nf4Base, Nf4Workspace } from "../../layers/storage/nf4_base.ts";
 import { QuantizedBase } from "../../layers/storage/quantized_base.ts";
 import { rotationBlock } from "../../numerics/hadamard.ts";
 import { findTargets } from "../targets.ts";
-import { adapterTargets, expectAdapter } from "./given_adapter.ts";
+import { Dropout } from "./dropout.ts";
+import { expectAdapter } from "./given_adapter.ts";
 import type { LoraSettings } from "./settings.ts";
 
 /** Columns of each workspace: the most that a layer needs; 0 where none needs it. */
@@ -35,8 +37,10 @@ export interface WorkspaceWidths {
 
 /** Settings, device and workspace of all layers: each buffer holds a value of the layer at work. */
 export class LoraShared {
-  /** The kinds of linear layers with adapters. */
+  /** The kinds of linear layers with new adapters; none where an adapter is given. */
   readonly targets: ReadonlySet<string>;
+  /** What training drops of the adapters' inputs; null for nothing. */
+  readonly dropout: Dropout | null;
   /** The quantised input and the gradient of the output, as the base weight takes them. */
   readonly input: QuantizedRowBuffer | null;
   readonly gradient: QuantizedRowBuffer | null;
@@ -52,17 +56,17 @@ export class LoraShared {
 
   constructor(readonly context: MethodContext, readonly settings: LoraSettings) {
     const { device, linears } = context;
-    const { base: baseType, adapterPrecision, adapter } = settings;
-    this.targets = findTargets(
-      adapter ? adapterTargets(adapter, linears) : settings.targets,
-      linears,
-    );
-    if (adapter) expectAdapter(adapter, linears, this.targets);
+    const { base: baseType, adapterPrecision, adapter, dropout } = settings;
+    this.targets = adapter ? new Set() : findTargets(settings.targets, linears);
+    if (adapter) expectAdapter(adapter, linears);
+    this.dropout = dropout > 0 ? new Dropout(device, dropout, context.random) : null;
     const base = BASE_PRECISION[baseType];
     this.input = operandRows(device, base, "input", "input");
     this.gradient = operandRows(device, base, "gradient", "output gradient");
     const own = adapterPrecision === base ? "f32" : adapterPrecision;
-    this.adapterInput = operandRows(device, own, "input", "input of adapters");
+    // What is left of a dropped input is not what the base weight multiplies.
+    const ownInput = this.dropout ? adapterPrecision : own;
+    this.adapterInput = operandRows(device, ownInput, "input", "input of adapters");
     // A quantised weight divides its row scales out of the gradient's columns; B needs a copy
     // without that.
     const ownGradient = codedBase(baseType) ? adapterPrecision : own;
@@ -74,10 +78,25 @@ export class LoraShared {
     this.#nf4 = baseType === "nf4" ? new Nf4Workspace(device) : null;
   }
 
-  /** c: the factor of B·A. */
-  get loraScale(): number {
-    const { rank, alpha, useRslora } = this.settings;
+  /** The rank of a part's adapter; 0 for none. */
+  rankOf({ module, kind }: LinearPart): number {
+    const { rank, adapter } = this.settings;
+    if (!adapter) return this.targets.has(kind) ? rank : 0;
+    const tensors = adapter.tensors.get(module);
+    return tensors ? rankOf(tensors) : 0;
+  }
+
+  /** c: the factor of B·A of a part. */
+  scaleOf({ module }: LinearPart): number {
+    const { rank, alpha, useRslora, adapter } = this.settings;
+    const tensors = adapter?.tensors.get(module);
+    if (tensors) return scaleOf(adapter!.config, tensors);
     return alpha / (useRslora ? Math.sqrt(rank) : rank);
+  }
+
+  /** Makes the memory in which weights are decoded, where they are. */
+  reserveDecoded(): void {
+    this.#nf4?.reserve();
   }
 
   /** Makes the frozen weight of a layer. */
@@ -110,6 +129,7 @@ export class LoraShared {
     const { input, gradient, adapterInput, adapterGradient, xACodes, dxACodes, dxA } = this;
     const buffers = [input, gradient, adapterInput, adapterGradient, xACodes, dxACodes, dxA];
     for (const buffer of buffers) buffer?.free();
+    this.dropout?.free();
     this.#nf4?.free();
   }
 }

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { HubError, ModelError } from "../../../src/errors.ts";
 import { fetchModel, type FetchOptions } from "../../../src/io/hub/model.ts";
 import type { FetchProgress } from "../../../src/io/hub/snapshot.ts";
-import { type Files, HubServer, inEnvironment, TOKEN } from "../../support/hub_server.ts";
+import { type Files, HubServer, TOKEN } from "../../support/hub_server.ts";
+import { inEnvironment } from "../../support/hub_environment.ts";
 import { withFolder } from "../../support/io.ts";
 
 /** Random bytes: 200 kB. */

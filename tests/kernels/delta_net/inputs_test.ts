@@ -1,5 +1,5 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type Matrix, roundUp, rowsOf } from "../../../src/gpu/buffers.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { type Matrix, rowsOf } from "../../../src/gpu/buffers.ts";
 import { Program } from "../../../src/gpu/program.ts";
 import {
   deltaConv,
@@ -14,64 +14,17 @@ import {
   normQueriesAndKeys,
   normQueriesAndKeysBackward,
 } from "../../../src/kernels/delta_net/inputs.ts";
-import {
-  channelsOf,
-  type DeltaHeads,
-  keyColumns,
-  valueColumns,
-} from "../../../src/kernels/delta_net/shapes.ts";
-import { joinColumns, splitColumns, takeColumns } from "../../oracle/columns.ts";
-import { relativeError } from "../../oracle/compare.ts";
+import { channelsOf, keyColumns, valueColumns } from "../../../src/kernels/delta_net/shapes.ts";
+import { joinColumns, splitColumns } from "../../oracle/columns.ts";
 import * as reference from "../../oracle/delta_net.ts";
+import { check, DELTA_NET_CASES, mergedOf } from "../../support/delta_net_cases.ts";
 import { device } from "../../support/device.ts";
 import { packLengths } from "../../support/documents.ts";
 import { paddingOf, readVector, runOnce, uploadMatrix, uploadVector } from "../../support/gpu.ts";
 import { randomValues } from "../../support/random.ts";
 
-const TOLERANCE = 2e-6;
-
-interface Case {
-  heads: DeltaHeads;
-  width: number;
-  lengths: number[];
-}
-
-/** One token of one channel each; documents shorter than the convolution; more tokens than a share of a sum. */
-const CASES: Case[] = [
-  { heads: { keyHeads: 1, keyDim: 1, valueHeads: 1, valueDim: 1 }, width: 1, lengths: [1] },
-  { heads: { keyHeads: 2, keyDim: 8, valueHeads: 4, valueDim: 12 }, width: 4, lengths: [2, 1, 9] },
-  { heads: { keyHeads: 1, keyDim: 83, valueHeads: 3, valueDim: 7 }, width: 3, lengths: [41, 29] },
-  { heads: { keyHeads: 3, keyDim: 16, valueHeads: 3, valueDim: 80 }, width: 5, lengths: [7] },
-];
-
-/** A merged output of linear layers, each from a multiple of 16 on, and the documents. */
-function mergedOf({ heads, lengths }: Case) {
-  const tokens = lengths.reduce((a, b) => a + b);
-  const widths = [keyColumns(heads), keyColumns(heads), valueColumns(heads), valueColumns(heads)];
-  let end = 0;
-  const places = [...widths, heads.valueHeads, heads.valueHeads].map((cols) => {
-    const column = roundUp(end, 16);
-    end = column + cols;
-    return { column, cols };
-  });
-  const width = roundUp(end, 16);
-  const [q, k, v, z, b, a] = places;
-  const columns = { k: k.column, v: v.column, z: z.column, b: b.column, a: a.column };
-  const { matrix, exact } = uploadMatrix(device, randomValues(tokens * width, 1, 3), tokens, width);
-  const dMerged = device.matrix(tokens, width, "f32", "gradient");
-  const part = (values: ArrayLike<number>, block: typeof q) => takeColumns(values, width, block);
-  return { tokens, places, columns, matrix, exact, dMerged, part, ...packLengths(device, lengths) };
-}
-
-function check(pairs: Record<string, [ArrayLike<number>, Float64Array]>, given: unknown): void {
-  for (const [name, [got, want]] of Object.entries(pairs)) {
-    const error = relativeError(got, want);
-    assert(error < TOLERANCE, `${name} of ${JSON.stringify(given)}: error ${error}`);
-  }
-}
-
 Deno.test("deltaConv and its gradients agree with the oracle on odd shapes and packed documents", async () => {
-  for (const given of CASES) {
+  for (const given of DELTA_NET_CASES) {
     const { heads, width } = given;
     const { tokens, places, columns, matrix, exact, dMerged, part, starts, documents } = mergedOf(
       given,
@@ -105,7 +58,7 @@ Deno.test("deltaConv and its gradients agree with the oracle on odd shapes and p
 });
 
 Deno.test("deltaConv with a history gives the bits of one that sees all tokens", async () => {
-  for (const given of CASES) {
+  for (const given of DELTA_NET_CASES) {
     const { heads, width } = given;
     const lengths = [given.lengths.reduce((a, b) => a + b)];
     const { tokens, columns, matrix, documents } = mergedOf({ ...given, lengths });
@@ -132,7 +85,7 @@ Deno.test("deltaConv with a history gives the bits of one that sees all tokens",
 });
 
 Deno.test("queries and keys divided by their norms, and the gradients, agree with the oracle", async () => {
-  for (const given of CASES) {
+  for (const given of DELTA_NET_CASES) {
     const { heads, lengths } = given;
     const tokens = lengths.reduce((a, b) => a + b);
     const { keyDim, keyHeads } = heads;
@@ -167,7 +120,7 @@ Deno.test("queries and keys divided by their norms, and the gradients, agree wit
 });
 
 Deno.test("deltaGates and their gradients agree with the oracle, large inputs included", async () => {
-  for (const given of CASES) {
+  for (const given of DELTA_NET_CASES) {
     const { valueHeads: heads } = given.heads;
     const { tokens, places, columns, matrix, exact, dMerged, part } = mergedOf(given);
     const [, , , , b, a] = places;
@@ -202,7 +155,7 @@ Deno.test("deltaGates and their gradients agree with the oracle, large inputs in
 });
 
 Deno.test("gatedNorm and its gradients agree with the oracle on odd shapes", async () => {
-  for (const given of CASES) {
+  for (const given of DELTA_NET_CASES) {
     const { valueHeads: heads, valueDim } = given.heads;
     const { tokens, places, columns, matrix, exact, dMerged, part } = mergedOf(given);
     const cols = heads * valueDim;

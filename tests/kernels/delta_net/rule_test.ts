@@ -177,6 +177,31 @@ Deno.test("deltaRule gives a document the same bits alone as among others", asyn
   assertEquals(await device.readMatrix(alone), all.slice(40 * output.cols, 64 * output.cols));
 });
 
+Deno.test("the gradients of heads in several calls, where not all states fit, are the same bits", async () => {
+  const given = { keyHeads: 2, keyDim: 130, valueHeads: 4, valueDim: 5, lengths: [45] };
+  const { operands, documents, dOutput } = operandsOf(given);
+  const { bindingLimit } = device;
+  const results: Float32Array[][] = [];
+  // The states of a head take 11,520 bytes.
+  for (const limit of [bindingLimit, 4 * 11_520 - 1]) {
+    const [dQkv, dGates] = [operands.qkv, operands.gates].map(({ rows, cols }) =>
+      device.matrix(rows, cols, "f32", "gradient")
+    );
+    device.bindingLimit = limit;
+    try {
+      const io = { ...operands, documents, dOutput: dOutput.matrix, dQkv, dGates };
+      using program = new Program(device);
+      deltaRuleBackward(program, io);
+      assertEquals(program.dispatches, results.length === 0 ? 4 : 8);
+      await runOnce(device, (program) => deltaRuleBackward(program, io));
+    } finally {
+      device.bindingLimit = bindingLimit;
+    }
+    results.push([await device.readMatrix(dQkv), await device.readMatrix(dGates)]);
+  }
+  assertEquals(results[1], results[0]);
+});
+
 Deno.test("deltaRule of no tokens records nothing", () => {
   const heads = { keyHeads: 1, keyDim: 8, valueHeads: 1, valueDim: 8 };
   const matrix = (cols: number) => device.matrix(0, cols, "f32", "empty");

@@ -2,7 +2,8 @@
 //   partials[k][c] = alpha · Σ_{r in chunk k} input[r][column + c]
 //
 // Shapes: input f32 [rows, ·], of which `cols` columns from `column` on, a multiple of 4, are added; partials f32
-// [chunks, cols], zero up to the pitch. sum_partials.wgsl adds the chunks.
+// [chunks, cols], zero up to the pitch. sum_partials.wgsl adds the chunks. With PRODUCT the elements are times those of
+// `times`, a matrix like input, and the sums times factors[column + c].
 // Idea: one thread per vec4 of columns, neighbours side by side in memory; chunks (y) only give a large GPU enough
 // threads.
 

@@ -73,6 +73,8 @@ fn log_decay(t: u32, s: u32) -> f32 {
 var<workgroup> of_pairs: array<f32, PAIRS>;
 // Symmetric: what dk_t has of k_s.
 var<workgroup> of_keys: array<f32, PAIRS>;
+// γ(t, before), γ(end, t): 0 where a document begins or ends between.
+var<workgroup> factors: array<vec2<f32>, CHUNK>;
 // [dy, u, c][token][column], with their factors.
 var<workgroup> values: array<f32, VALUES>;
 // [token][row]: what rows have of from_state and to_state.
@@ -93,6 +95,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier(); // the head before is done
     load_gates(first, count, head, thread);
     workgroupBarrier();
+    if (thread < count) {
+      let from_before = exp(max(decays[0] + log_decay(thread, 0u), -80.0));
+      let to_end = exp(max(log_decay(count - 1u, thread), -80.0));
+      factors[thread] = vec2<f32>(select(0.0, from_before, starts[thread] == starts[0]),
+                                  select(0.0, to_end, starts[thread] == starts[count - 1u]));
+    }
     for (var pair = thread; pair < PAIRS; pair += THREADS) {
       let t = pair / CHUNK;
       let s = pair % CHUNK;
@@ -161,15 +169,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             if (t < count && j < columns) {
               let token = first + t;
               let of_value = column + j0 + j;
-              if (starts[t] == starts[0]) {
-                let factor = exp(max(decays[0] + log_decay(t, 0u), -80.0));
-                dy = factor * d_output[token * params.output_pitch + of_value];
-                u = -factor * betas[t] * errors[token * params.errors_pitch + params.errors_half + of_value];
-              }
-              if (starts[t] == starts[count - 1u]) {
-                let factor = exp(max(log_decay(count - 1u, t), -80.0));
-                c = factor * betas[t] * errors[token * params.errors_pitch + of_value];
-              }
+              let e_at = token * params.errors_pitch + of_value;
+              dy = factors[t].x * d_output[token * params.output_pitch + of_value];
+              u = -factors[t].x * betas[t] * errors[e_at + params.errors_half];
+              c = factors[t].y * betas[t] * errors[e_at];
             }
             values[at] = dy;
             values[TOKENS * TILE + at] = u;

@@ -1,0 +1,152 @@
+/**
+ * A model folder while it is written: everything appears at once, with all files of the original that
+ * others need.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { OptionError } from "../errors.ts";
+import { writeAll } from "../io/atomic.ts";
+import type { FloatDType } from "../io/dtype.ts";
+import { exists } from "../io/exists.ts";
+import { toFileError } from "../io/file_error.ts";
+import { readJson } from "../io/json.ts";
+import type { TensorSource } from "../io/safetensors.ts";
+import { isWeightsFile } from "../io/weights_writer.ts";
+import { type ModelConfig, parseModelConfig } from "../model/config.ts";
+
+/** The file by which a model folder is known. */
+export const CONFIG_FILE = "config.json";
+
+/** Names of the dtypes in config.json. */
+const TORCH_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
+
+/**
+ * Files of a model folder that training does not change, and that some tool or other needs: llama.cpp
+ * the SentencePiece model, slow tokenizers vocab and merges, multimodal models their processors.
+ */
+const COPIED = new RegExp(
+  "^(tokenizer[\\w.-]*\\.(json|model)|special_tokens_map\\.json|added_tokens\\.json|tekken\\.json|" +
+    "vocab\\.(json|txt)|merges\\.txt|(spiece|sentencepiece[\\w.]*)\\.model|generation_config\\.json|" +
+    "chat_template\\.(jinja|json)|additional_chat_templates|([a-z_]*_)?(processor|preprocessor)_config\\.json|" +
+    "(LICENSE|LICENCE|NOTICE|USE_POLICY)[\\w.-]*)$",
+  "i",
+);
+
+/** Copies what training does not change. */
+export async function copyFiles(source: string, folder: string): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(source)) {
+    if (!COPIED.test(name)) continue;
+    const [from, to] = [join(source, name), join(folder, name)];
+    if (!isDirectory) {
+      await Deno.copyFile(from, to);
+      continue;
+    }
+    await Deno.mkdir(to);
+    for await (const entry of Deno.readDir(from)) {
+      if (!entry.isDirectory) await Deno.copyFile(join(from, entry.name), join(to, entry.name));
+    }
+  }
+}
+
+/**
+ * Fills a folder that did not look like a model before, or is to be another one.
+ *
+ * Files are written under temporary names and then renamed. The file by which a folder is known,
+ * `marker`, is the last to come, and the first of an overwritten model to go, so that a folder never
+ * looks like a model while it holds files of two models.
+ *
+ * @param write Writes the files into a folder.
+ * @throws {OptionError} if the folder holds a model and `overwrite` is false.
+ * @throws {FileError} if something cannot be written; nothing half-written is left.
+ */
+export async function fillFolder(
+  folder: string,
+  { marker, overwrite, signal }: { marker: string; overwrite: boolean; signal?: AbortSignal },
+  write: (staging: string) => Promise<void>,
+): Promise<void> {
+  if (!overwrite && await exists(join(folder, marker))) {
+    throw new OptionError(
+      `Cannot save to "${folder}" as it holds a model: choose another folder or allow to overwrite`,
+    );
+  }
+  const staging = join(folder, ".saving");
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    await remove(staging);
+    await write(staging);
+    signal?.throwIfAborted();
+    await replace(staging, folder, marker);
+  } catch (error) {
+    await remove(staging).catch(() => {}); // the first error is the one to report
+    signal?.throwIfAborted();
+    throw toFileError("write", folder, error);
+  }
+}
+
+/** Moves the files of a finished staging folder to their final place. */
+async function replace(staging: string, folder: string, marker: string): Promise<void> {
+  await remove(join(folder, marker));
+  const names = [...Deno.readDirSync(staging)].map(({ name }) => name);
+  for (const name of [...names.filter((name) => name !== marker), marker]) {
+    await remove(join(folder, name)); // a folder cannot be renamed over another
+    await Deno.rename(join(staging, name), join(folder, name));
+  }
+  await Deno.remove(staging);
+  // Weights of a model that was there, sharded otherwise.
+  if (!names.some(isWeightsFile)) return;
+  for (const { name } of [...Deno.readDirSync(folder)]) {
+    if (isWeightsFile(name) && !names.includes(name)) await Deno.remove(join(folder, name));
+  }
+}
+
+async function remove(path: string): Promise<void> {
+  if (await exists(path)) await Deno.remove(path, { recursive: true });
+}
+
+/** What a config.json says of how a model is stored. */
+export interface StoredAs extends Pick<ModelConfig, "tieWordEmbeddings"> {
+  dtype: FloatDType;
+  /** Null where nothing is quantised. */
+  quantization: Record<string, unknown> | null;
+}
+
+/**
+ * Writes the original config.json with the dtype, whether the head is the embedding and, where there is
+ * one, the quantisation.
+ */
+export async function writeConfig(
+  source: string,
+  folder: string,
+  { dtype, tieWordEmbeddings, quantization }: StoredAs,
+): Promise<void> {
+  const config = await readJson(join(source, CONFIG_FILE)) as Record<string, unknown>;
+  delete config.quantization_config;
+  config["torch_dtype" in config ? "torch_dtype" : "dtype"] = TORCH_DTYPES[dtype];
+  if (parseModelConfig(config, `"${source}"`).tieWordEmbeddings !== tieWordEmbeddings) {
+    config.tie_word_embeddings = tieWordEmbeddings;
+  }
+  if (quantization) config.quantization_config = quantization;
+  const bytes = new TextEncoder().encode(JSON.stringify(config, null, 2) + "\n");
+  using file = await Deno.open(join(folder, CONFIG_FILE), { write: true, createNew: true });
+  await writeAll(file, bytes);
+  await file.sync();
+}
+
+/** What matches the modules of the parts of a model that are no text model. */
+export function unquantizedParts(carried: readonly TensorSource[]): string[] {
+  const parts = carried.map(({ name }) => name.replace(/^model\./, "").split(".")[0]);
+  return [...new Set(parts)].map((part) => `re:(.*\\.)?${part}\\..*`);
+}
+
+/** The same tensors, whose data ends with a signal's reason. */
+export function abortable(tensors: readonly TensorSource[], signal?: AbortSignal): TensorSource[] {
+  return tensors.map((tensor) => ({
+    ...tensor,
+    data: () => {
+      signal?.throwIfAborted();
+      return tensor.data();
+    },
+  }));
+}
