@@ -61,7 +61,7 @@ Deno.test("train by falqon, then eval and generate what it saved", () =>
     assertEquals(Number(log[0].evalLoss).toFixed(4), before);
     assertEquals(Number(log[8].evalLoss).toFixed(4), after);
     assert(Number(log[2].codesChanged) > 0);
-    assertMatch(String(log[8].warnings), /rows were malformed/);
+    assertMatch(String(log[8].warnings), /rows are malformed/);
 
     const evaluated = await runCommand(
       `eval --model ${folder}/out --data ${folder}/data.jsonl --skip-bad-rows`,
