@@ -43,7 +43,7 @@ export {
   showRows,
 } from "./src/data/preview.ts";
 export type { LoaderOptions } from "./src/data/options.ts";
-export type { LoaderStatistics, TokenEncoder } from "./src/data/types.ts";
+export type { ConversationRenderer, LoaderStatistics, TokenEncoder } from "./src/data/types.ts";
 
 export { Model, type ModelOptions } from "./src/inference/model.ts";
 export type { Prompt } from "./src/inference/prompt.ts";
