@@ -105,6 +105,12 @@ export { pushModel, type PushOptions, type PushResult } from "./src/io/hub/push.
 export type { HubOptions } from "./src/io/hub/settings.ts";
 export type { FetchProgress } from "./src/io/hub/snapshot.ts";
 
+export {
+  exportGguf,
+  type GgufOptions,
+  type GgufResult,
+  type GgufType,
+} from "./src/inference/export_gguf.ts";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/inference/evaluate.ts";
 export type {
   Abortable,
