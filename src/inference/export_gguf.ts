@@ -106,7 +106,7 @@ export async function exportGguf(
     if (addedBiases.length > 0) throw newBiases(addedBiases);
     return await write({ folder, tokenizer, config, source: model.source() }, path, type, options);
   }
-  using files = await ModelFiles.open(model, options.signal);
+  using files = await ModelFiles.open(model, { signal: options.signal });
   const from = { config: files.config, source: files.source() };
   const merged = adapter ? withAdapter(from, adapter) : from;
   const left = files.carried().length;
