@@ -38,7 +38,7 @@ export async function findRate(
   });
   const what = evalData ? "held-out loss" : "loss of the last steps";
   try {
-    const { steps = 40, learningRate: __, ...options } = trainerOptions(values);
+    const { steps = 40, ...options } = trainerOptions(values);
     const { learningRate, tried } = await findLearningRate({
       ...options,
       model,

@@ -134,9 +134,7 @@ export class Trainer implements Disposable {
    */
   async *run({ signal }: Abortable = {}): AsyncGenerator<TrainingMetrics, void, void> {
     this.#claim.expect();
-    if (this.#running) {
-      throw new TrainingError("Cannot run this trainer as it is running: wait for it to end");
-    }
+    this.#expectIdle();
     this.#running = true;
     this.#stopped = new AbortController();
     const { logEvery, evalEvery } = this.options;
@@ -210,11 +208,7 @@ export class Trainer implements Disposable {
   async evaluate(data?: Dataset, { signal }: Abortable = {}): Promise<Evaluation> {
     this.#claim.expect();
     const rows = data ?? this.#setup.source.evalData;
-    if (rows === undefined) {
-      throw new OptionError(
-        "Cannot evaluate as there are no held-out rows: give data, or evalData",
-      );
-    }
+    if (!rows) throw new OptionError("Cannot evaluate without rows: give data, or evalData");
     const result = await evaluate(this.model, rows, { ...evaluationShape(this.options), signal });
     if (data === undefined) {
       const { step, loss } = this.#evaluations.add(this.step, result);
@@ -259,9 +253,7 @@ export class Trainer implements Disposable {
    */
   async restoreBest(): Promise<HeldOutLoss | null> {
     this.#claim.expect();
-    if (this.#running) {
-      throw new TrainingError("Cannot go back while this trainer is running: wait for it to end");
-    }
+    this.#expectIdle();
     const { best } = this;
     if (best === null || best.step === this.step) return best;
     this.#stepper.goTo(await this.#files.restore(best.step));
@@ -276,21 +268,20 @@ export class Trainer implements Disposable {
     this.#setup.step[Symbol.dispose]();
   }
 
+  #expectIdle(): void {
+    if (!this.#running) return;
+    throw new TrainingError("Cannot run this trainer as it is running: wait for it to end");
+  }
+
   get #isDone(): boolean {
     return this.#stopped.signal.aborted || this.stoppedEarly ||
       (this.totalSteps !== null && this.step >= this.totalSteps);
   }
 
-  /** The held-out loss after this step; null if it is known, `stop` came, or nothing is held out. */
-  async #heldOut(signal?: AbortSignal): Promise<HeldOutLoss | null> {
-    if (!this.#claim.holds) return null;
-    return await this.#evaluations.compute(this.step, this.#stopped.signal, signal);
-  }
-
-  /** The same, in a line of the log of its own. */
+  /** Computes the held-out loss, if it is not known, and logs it in a line of its own. */
   async #logHeldOut(signal?: AbortSignal): Promise<void> {
-    const result = await this.#heldOut(signal);
-    if (result) await this.#files.append([{ step: result.step, evalLoss: result.loss }]);
+    const found = await this.#evaluations.compute(this.step, this.#stopped.signal, signal);
+    if (found) await this.#files.append([{ step: found.step, evalLoss: found.loss }]);
   }
 
   /** Reads the metrics of the steps since the last read-back and logs them. */
@@ -306,8 +297,10 @@ export class Trainer implements Disposable {
 
   /** Adds to a step's metrics what is known of the moment after it. */
   async #addFindings(metrics: TrainingMetrics, evaluating: boolean): Promise<void> {
-    const result = evaluating ? await this.#heldOut() : null;
-    if (result) metrics.evalLoss = result.loss;
+    if (evaluating && this.#claim.holds) {
+      const found = await this.#evaluations.compute(this.step, this.#stopped.signal);
+      if (found) metrics.evalLoss = found.loss;
+    }
     const warnings = dataWarnings(this.dataStatistics);
     if (warnings.length > 0) metrics.warnings = warnings;
     if (this.options.updateStats && this.#claim.holds) {

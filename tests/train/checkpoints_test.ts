@@ -18,6 +18,7 @@ import {
   useCheckpoint,
 } from "../../mod.ts";
 import { exists } from "../../src/io/exists.ts";
+import { DivergenceWatch } from "../../src/train/divergence.ts";
 import { LOG_FILE } from "../../src/train/log.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";
@@ -36,8 +37,13 @@ const rowOf = (i: number) => ({
   prompt: `What comes after ${"abcdefgh"[i % 8]}? `,
   completion: `It is ${"bcdefghi"[i % 8]}, number ${i % 5}.`,
 });
-const lines = (first: number, count: number) =>
-  Array.from({ length: count }, (_, i) => JSON.stringify(rowOf(first + i)) + "\n").join("");
+/** Rows in the same form with other answers: learning the form helps at first, then it gets worse. */
+const wrongRow = (i: number) => ({
+  prompt: `What comes after ${"abcdefgh"[i % 8]}? `,
+  completion: `It is ${"hgfedcba"[i % 8]}, never ${i % 3}.`,
+});
+const lines = (first: number, count: number, row = rowOf) =>
+  Array.from({ length: count }, (_, i) => JSON.stringify(row(first + i)) + "\n").join("");
 
 function withScene(
   test: (scene: Scene) => Promise<void>,
@@ -48,6 +54,7 @@ function withScene(
     await writeTinyModel(join(folder, "model"));
     await Deno.writeTextFile(join(folder, "train.jsonl"), lines(0, 40));
     await Deno.writeTextFile(join(folder, "held.jsonl"), lines(40, 8));
+    await Deno.writeTextFile(join(folder, "other.jsonl"), lines(40, 8, wrongRow));
     const output = join(folder, "out");
     await using _ = expectAllFreed();
     using model = await Model.load(join(folder, "model"), { device });
@@ -110,17 +117,16 @@ Deno.test("a checkpoint for each epoch; a part of an epoch; a warm-up by share",
 
 Deno.test("the held-out loss is logged before, during and after; the best checkpoint stays and comes back", () =>
   withScene(async ({ folder, output, options }) => {
-    const evalData = Dataset.from(join(folder, "held.jsonl"));
-    // A rate that is too high: good at first, then worse.
-    const high = { ...options, evalData, evalEvery: 2, steps: 11, learningRate: 0.3 };
+    const evalData = Dataset.from(join(folder, "other.jsonl"));
+    const high = { ...options, evalData, evalEvery: 2, steps: 19, learningRate: 0.05 };
     using trainer = await Trainer.create({ ...high, keepCheckpoints: 1, saveEvery: 1 });
     await trainer.train();
     const { evaluations, best } = trainer;
-    assertEquals(evaluations.map(({ step }) => step), [0, 2, 4, 6, 8, 10, 11]);
+    assertEquals(evaluations.map(({ step }) => step), [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 19]);
     const least = Math.min(...evaluations.slice(1).map(({ loss }) => loss));
     assertEquals(best!.loss, least);
-    assert(best!.step < 10, JSON.stringify(evaluations));
-    assertEquals(checkpoints(output), [best!.step, 11]);
+    assert(best!.step < 18, JSON.stringify(evaluations));
+    assertEquals(checkpoints(output), [best!.step, 19]);
     const logged = (await readLog(output)).filter(({ evalLoss }) => evalLoss !== undefined);
     assertEquals(
       logged.map(({ step, evalLoss }) => [step, evalLoss]),
@@ -132,22 +138,22 @@ Deno.test("the held-out loss is logged before, during and after; the best checkp
     const again = await trainer.evaluate(evalData);
     assert(Math.abs(again.loss - least) < 1e-6, `${again.loss}, ${least}`);
     // It goes on from there, and the log is that of what was done.
-    trainer.model.device;
     const rest = await Array.fromAsync(trainer.run());
     assertEquals(rest[0].step, best!.step + 1);
     const steps = (await readLog(output)).filter(({ loss }) => loss !== undefined);
-    assertEquals(steps.map(({ step }) => step), Array.from({ length: 11 }, (_, i) => i + 1));
+    assertEquals(steps.map(({ step }) => step), Array.from({ length: 19 }, (_, i) => i + 1));
   }, () => falqon({ rank: 3, format: "int8" })));
 
 Deno.test("early stopping ends a run after evaluations that are no better, resumed ones too", () =>
   withScene(async ({ folder, options }) => {
-    const evalData = Dataset.from(join(folder, "held.jsonl"));
-    const high = { ...options, evalData, evalEvery: 1, steps: 100, learningRate: 1 };
+    const evalData = Dataset.from(join(folder, "other.jsonl"));
+    const high = { ...options, evalData, evalEvery: 2, steps: 60, learningRate: 0.05 };
     const patient = { ...high, earlyStoppingPatience: 3 };
     using trainer = await Trainer.create(patient);
     await trainer.train();
     const { best, step, stoppedEarly } = trainer;
-    assertEquals([stoppedEarly, step - best!.step], [true, 3]);
+    assertEquals([stoppedEarly, step - best!.step], [true, 6]);
+    assert(step < 60);
     using resumed = await Trainer.create({ ...patient, resumeFrom: options.outputDir });
     assertEquals([await resumed.train(), resumed.best], [null, best]);
   }));
@@ -218,7 +224,7 @@ Deno.test("what cannot be resumed says why, and which checkpoint is whole", () =
   }));
 
 Deno.test("a folder that cannot be written is refused before anything is made", () =>
-  withScene(async ({ folder, options, model }) => {
+  withScene(async ({ folder, options }) => {
     const file = join(folder, "train.jsonl");
     for (const outputDir of [file, join(file, "out")]) {
       const error = await assertRejects(() => train({ ...options, outputDir }), FileError);
@@ -227,10 +233,6 @@ Deno.test("a folder that cannot be written is refused before anything is made", 
         `Cannot write to "${outputDir}" as "${file}" is a file: give the path of a folder`,
       );
     }
-    assertEquals(
-      device.allocatedBytes,
-      0 * (await model.network()).config.vocabSize + device.allocatedBytes,
-    );
     const outputDir = join(folder, "deep/er");
     const bad = Dataset.from(join(folder, "nothing.jsonl"));
     await assertRejects(() => train({ ...options, outputDir, data: bad }), FileError);
@@ -266,26 +268,29 @@ Deno.test("findLearningRate tries rates from the same start, and goes on at an e
     assertEquals(repeated.tried[0].loss, tried[1].loss);
     assert(!await exists(output), "nothing is written");
 
-    const low = { ...options, learningRate: 1e-6 };
-    const found = await findLearningRate(low, { steps: 2 });
+    const low = { ...options, learningRate: 1e-4 };
+    const found = await findLearningRate(low, { steps: 4 });
     const rates = found.tried.map(({ learningRate }) => learningRate);
-    assertEquals(rates, [1e-7, 3.2e-7, 1e-6, 3.2e-6, 1e-5, 3.2e-5, 1e-4, 3.2e-4]);
-    assertEquals(found.learningRate, 3.2e-4);
+    assertEquals(rates, [1e-5, 3.2e-5, 1e-4, 3.2e-4, 1e-3, 3.2e-3, 0.01, 0.032]);
+    assertEquals(found.learningRate, 0.032);
     await assertRejects(() => findLearningRate(options, { rates: [] }), OptionError, "give some");
     const bad = Dataset.from([{ text: 1 } as Record<string, unknown>]);
     await assertRejects(() => findLearningRate({ ...options, data: bad }), DataError);
   }));
 
-Deno.test("a loss that rises without becoming infinite is noticed, once", () =>
-  withScene(async ({ options }) => {
+Deno.test("a loss that rises without becoming infinite is noticed, once", () => {
+  const told = (losses: number[]) => {
     const notices: string[] = [];
-    await train({
-      ...options,
-      steps: 20,
-      learningRate: 1e6,
-      onNotice: (notice) => notices.push(notice),
-    });
-    const rose = notices.filter((notice) => notice.startsWith("the loss rose from"));
-    assertEquals(rose.length, 1, notices.join("\n"));
-    assert(rose[0].includes("the learning rate (1.0e+6) is too high"), rose[0]);
-  }, () => falqon({ rank: 3 })));
+    const watch = new DivergenceWatch();
+    losses.forEach((loss, i) =>
+      watch.look([{ step: i + 1, loss, learningRate: 1e6 }], (notice) => notices.push(notice))
+    );
+    return notices;
+  };
+  const [notice, ...more] = told([6.3, 12.6, 17.8, 19, 20, 21, 21.2, 21, 21]);
+  assertEquals(more, []);
+  assert(notice.startsWith("the loss rose from 6.30 to 15.14 until step 5: the learning rate"));
+  assert(notice.includes("(1.0e+6) is too high"), notice);
+  assertEquals(told([6.3, 7, 8, 7.5, 7, 6.5, 5, 4, 9, 3, 2]), []);
+  assertEquals(told([0.01, 0.2, 0.4, 0.3, 0.3, 0.2, 0.3]), []);
+});
