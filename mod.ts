@@ -43,7 +43,7 @@ export {
   showRows,
 } from "./src/data/preview.ts";
 export type { LoaderOptions } from "./src/data/options.ts";
-export type { LoaderStatistics, TokenEncoder } from "./src/data/types.ts";
+export type { ConversationRenderer, LoaderStatistics, TokenEncoder } from "./src/data/types.ts";
 
 export { Model, type ModelOptions } from "./src/inference/model.ts";
 export type { Prompt } from "./src/inference/prompt.ts";
@@ -105,6 +105,12 @@ export { pushModel, type PushOptions, type PushResult } from "./src/io/hub/push.
 export type { HubOptions } from "./src/io/hub/settings.ts";
 export type { FetchProgress } from "./src/io/hub/snapshot.ts";
 
+export {
+  exportGguf,
+  type GgufOptions,
+  type GgufResult,
+  type GgufType,
+} from "./src/inference/export_gguf.ts";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/inference/evaluate.ts";
 export type {
   Abortable,

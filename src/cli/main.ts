@@ -10,6 +10,7 @@ import type { Command } from "./command_type.ts";
 import { devices } from "./devices.ts";
 import { report, UsageError } from "./errors.ts";
 import { evalCommand } from "./eval.ts";
+import { exportCommand } from "./export.ts";
 import { fetchCommand } from "./fetch.ts";
 import { generate } from "./generate.ts";
 import { overview } from "./help.ts";
@@ -27,6 +28,7 @@ const COMMANDS: readonly Command[] = [
   generate,
   chat,
   merge,
+  exportCommand,
   inspect,
   fetchCommand,
   push,

@@ -179,7 +179,7 @@ function columnsOf(
   index: number,
 ): Partial<Record<ActivationName, Columns>> {
   const layer = layers[index];
-  const { attention, deltaNet, mlp, tokenInput } = layer;
+  const { deltaNet, mlp, tokenInput } = layer;
   const { qkv, o, gateUp } = blockSpecs(layer, hiddenSize, index);
   const none = one(0);
   const projected = columns(...qkv.parts.map(({ rows }) => rows))(qkv.width);

@@ -9,7 +9,7 @@ import { ModelError } from "../errors.ts";
 import type { JsonFields } from "../io/json.ts";
 import { MAX_HEAD_DIM } from "../kernels/attention/shapes.ts";
 import { MAX_KEY_DIM } from "../kernels/delta_net/shapes.ts";
-import { attentionOf, type LayerPlan, type ModelPlan, type NormPlan } from "./plan.ts";
+import type { LayerPlan, ModelPlan, NormPlan } from "./plan.ts";
 import { longContexts } from "./token_buffers.ts";
 
 /** The head sizes that the attention kernels are built for. */

@@ -66,6 +66,9 @@ export class RunFiles implements Disposable {
     await this.#log?.append(entries);
   }
 
+  /** Whether a checkpoint is being written. */
+  isSaving = false;
+
   /** Writes a checkpoint, and removes those that are not to stay. */
   async save(standing: Standing): Promise<void> {
     const { source, network, options, fingerprints } = this.#setup;
@@ -81,7 +84,12 @@ export class RunFiles implements Disposable {
       fingerprints: fingerprints ?? await fingerprint(source),
     };
     const retention = { newest: options.keepCheckpoints, best: best?.step ?? null };
-    await writeCheckpoint(source.outputDir, network, state, retention);
+    this.isSaving = true;
+    try {
+      await writeCheckpoint(source.outputDir, network, state, retention);
+    } finally {
+      this.isSaving = false;
+    }
     this.savedStep = standing.step;
     this.schedule.saved(standing.position?.epoch ?? 0);
   }

@@ -94,6 +94,12 @@ export class Trainer implements Disposable {
     return this.#evaluations.list;
   }
 
+  /** What a run is busy with, for those who show it. */
+  get activity(): "training" | "evaluating" | "saving" {
+    if (this.#evaluations.isComputing) return "evaluating";
+    return this.#files.isSaving ? "saving" : "training";
+  }
+
   /** The step with the lowest held-out loss; null if none was evaluated. */
   get best(): HeldOutLoss | null {
     return this.#evaluations.best;
