@@ -22,7 +22,7 @@ import type { Terminal } from "./terminal.ts";
 import { train } from "./train.ts";
 
 /** Every command, in the order of help. */
-const COMMANDS: readonly Command[] = [
+export const COMMANDS: readonly Command[] = [
   train,
   evalCommand,
   generate,

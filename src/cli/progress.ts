@@ -15,7 +15,9 @@ const SMOOTHING = 0.95;
 const MUCH_WAITING = 0.05;
 
 /** Milliseconds within which steps are told of together. */
-const SAME_GROUP = 5;
+const SAME_GROUP = 50;
+/** Milliseconds from which a pace can be told. */
+const LEAST_SPAN = 250;
 
 /** Options of {@linkcode Progress}. */
 export interface ProgressOptions {
@@ -169,7 +171,7 @@ export class Progress implements Disposable {
     if (total === null) return null;
     const { step } = this.#last!;
     const from = this.#paceFrom!;
-    const [steps, ms] = step > from.step
+    const [steps, ms] = step > from.step && this.#lastTime - from.time >= LEAST_SPAN
       ? [step - from.step, this.#lastTime - from.time]
       : [step - this.#options.firstStep, this.#lastTime - this.#begun];
     const since = this.#terminal.columns === null ? 0 : performance.now() - this.#lastTime;
