@@ -29,7 +29,8 @@ export async function findRate(
 ): Promise<number> {
   await using device = await openDevice(values, terminal);
   const onNotice = onceEach(noticesOn(terminal));
-  using model = await Model.load(needed(values, "model"), { device, onNotice });
+  const { chatTemplate } = values;
+  using model = await Model.load(needed(values, "model"), { device, chatTemplate, onNotice });
   const stop = new AbortController();
   let code = INTERRUPTED;
   using _ = terminal.onStop((given) => {

@@ -24,7 +24,7 @@ import { changedModel } from "../model/changed_model.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { ggufArchitecture, type GgufSource, ggufSources } from "../model/gguf_architectures.ts";
 import { ggufMetadata, ropeFactors } from "../model/gguf_metadata.ts";
-import { planTensorShapes } from "../model/plan.ts";
+import { planTensorShapes } from "../model/plan_tensors.ts";
 import type { Model } from "./model.ts";
 import { ModelFiles } from "./model_files.ts";
 import { newBiases } from "./save_model.ts";

@@ -18,7 +18,7 @@ import { baseChanges } from "../methods/lora/base_changes.ts";
 import { expectAdapter } from "../methods/lora/given_adapter.ts";
 import { modelSpecs } from "../model/model_specs.ts";
 import { changedModel } from "../model/changed_model.ts";
-import { planTensorShapes } from "../model/plan.ts";
+import { planTensorShapes } from "../model/plan_tensors.ts";
 import { quantizationBlock } from "../model/quantization_config.ts";
 import { encodeRows, encodingScales } from "../numerics/encode_rows.ts";
 import { CODE_FORMATS, type CodeFormat } from "../numerics/formats.ts";

@@ -13,7 +13,8 @@
 import { isJsonObject, JsonFields } from "../io/json.ts";
 import { LARGEST_ROTATION } from "../numerics/hadamard.ts";
 import { namesModule } from "./module_patterns.ts";
-import { type ModelPlan, planTensorShapes } from "./plan.ts";
+import type { ModelPlan } from "./plan.ts";
+import { planTensorShapes } from "./plan_tensors.ts";
 
 /** The linear layers whose inputs are rotated: block size by name of the weight's tensor. */
 export type Rotations = ReadonlyMap<string, number>;

@@ -89,7 +89,7 @@ export class Trainer implements Disposable {
     return this.#stepper.step;
   }
 
-  /** The held-out losses of `evalData` until now, in the order of steps. */
+  /** The held-out losses of `evalData`, in the order of steps. */
   get evaluations(): readonly HeldOutLoss[] {
     return this.#evaluations.list;
   }
@@ -128,8 +128,7 @@ export class Trainer implements Disposable {
    * @throws {TrainingError} if loss or gradients are not finite, with the parameters those of the
    * step before; or if the trainer is running, was disposed of, or its model was put under another
    * trainer or method.
-   * @throws {DataError} for a bad row, once the steps before it are logged and, with `saveEvery`,
-   * checkpointed.
+   * @throws {DataError} for a bad row, once the steps before it are logged and saved.
    * @throws {FileError} if the log or a checkpoint cannot be written.
    */
   async *run({ signal }: Abortable = {}): AsyncGenerator<TrainingMetrics, void, void> {
@@ -188,9 +187,9 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Ends the run quietly after the step at work, as if that were the last: its metrics and those
-   * before are given and logged and, with `saveEvery`, a checkpoint is written. An evaluation is cut
-   * short. Calling `run` or `train` again continues.
+   * Ends the run quietly after the step at work, as if that were the last: metrics are given and
+   * logged and, with `saveEvery`, a checkpoint is written. An evaluation is cut short. Calling `run`
+   * or `train` again continues.
    */
   stop(): void {
     this.#stopped.abort();
@@ -210,10 +209,7 @@ export class Trainer implements Disposable {
     const rows = data ?? this.#setup.source.evalData;
     if (!rows) throw new OptionError("Cannot evaluate without rows: give data, or evalData");
     const result = await evaluate(this.model, rows, { ...evaluationShape(this.options), signal });
-    if (data === undefined) {
-      const { step, loss } = this.#evaluations.add(this.step, result);
-      await this.#files.append([{ step, evalLoss: loss }]);
-    }
+    if (!data) await this.#files.appendLoss(this.#evaluations.add(this.step, result));
     return result;
   }
 
@@ -281,7 +277,7 @@ export class Trainer implements Disposable {
   /** Computes the held-out loss, if it is not known, and logs it in a line of its own. */
   async #logHeldOut(signal?: AbortSignal): Promise<void> {
     const found = await this.#evaluations.compute(this.step, this.#stopped.signal, signal);
-    if (found) await this.#files.append([{ step: found.step, evalLoss: found.loss }]);
+    if (found) await this.#files.appendLoss(found);
   }
 
   /** Reads the metrics of the steps since the last read-back and logs them. */

@@ -9,7 +9,7 @@ import { type PeftAdapter, readPeftAdapter, writePeftAdapter } from "../../src/i
 import { SafetensorsFile, writeSafetensors } from "../../src/io/safetensors.ts";
 import { lora } from "../../src/methods/lora/lora.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
-import { planTensorShapes } from "../../src/model/plan.ts";
+import { planTensorShapes } from "../../src/model/plan_tensors.ts";
 import { DELTA_NET_CONFIG, writeDeltaNetModel } from "../support/delta_net_model.ts";
 import { device, expectAllFreed } from "../support/device.ts";
 import { withFolder } from "../support/io.ts";

@@ -2,14 +2,14 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { ModelError } from "../../src/errors.ts";
 import { JsonFields } from "../../src/io/json.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
-import {
-  type AttentionPlan,
-  type LayerPlan,
-  type ModelPlan,
-  type NormPlan,
-  planTensorShapes,
-  type RopePlan,
+import type {
+  AttentionPlan,
+  LayerPlan,
+  ModelPlan,
+  NormPlan,
+  RopePlan,
 } from "../../src/model/plan.ts";
+import { planTensorShapes } from "../../src/model/plan_tensors.ts";
 import type { DeltaNetPlan } from "../../src/model/delta_net_plan.ts";
 import { expectSupported } from "../../src/model/support.ts";
 

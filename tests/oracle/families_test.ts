@@ -4,7 +4,7 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { JsonFields } from "../../src/io/json.ts";
 import { refuseUnclaimed } from "../../src/model/claimed_fields.ts";
 import { planConfig } from "../../src/model/config.ts";
-import { planTensorShapes } from "../../src/model/plan.ts";
+import { planTensorShapes } from "../../src/model/plan_tensors.ts";
 import { isCarried } from "../../src/model/tensor_names.ts";
 import { FAMILY_MODELS, readSpellings, WRAPPED_MODELS } from "../support/families.ts";
 import { largestDifference, readCases, readTensors } from "../support/golden.ts";

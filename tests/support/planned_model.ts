@@ -2,7 +2,8 @@
 
 import type { WeightSource } from "../../src/layers/weight_source.ts";
 import { type ModelConfig, parseModelConfig } from "../../src/model/config.ts";
-import { type ModelPlan, type NormPlan, planTensorShapes } from "../../src/model/plan.ts";
+import type { ModelPlan, NormPlan } from "../../src/model/plan.ts";
+import { planTensorShapes } from "../../src/model/plan_tensors.ts";
 import { randomValues } from "./random.ts";
 
 /** Odd on purpose, with grouped heads. */

@@ -292,7 +292,7 @@ Deno.test("qkNorm gives a token the same bits alone as among others, and the sam
       const positions = uploadVector(device, Uint32Array.of(5 * 997)).vector;
       const heads = { heads: 6, kvHeads: 2, headDim: 16 };
       // Without statistics it is another kernel to a compiler, which may round in another order.
-      for (const rstd of [device.matrix(1, qkNormRows(over, heads), "f32", "rstd"), null]) {
+      for (const rstd of [device.matrix(1, qkNormRows({ over, ...heads }), "f32", "rstd"), null]) {
         await runOnce(device, (program) =>
           qkNorm(program, {
             ...options,
