@@ -208,7 +208,7 @@ function elementOf({ name, shape }: GgufSource, type: GgufType): GgufElement {
 async function* readTensor(
   source: WeightSource,
   stored: readonly number[],
-  { tensor, firstRow, shape, turned, offset }: GgufSource,
+  { tensor, firstRow, shape, turned }: GgufSource,
   { headDim }: ModelConfig,
 ): AsyncGenerator<Float32Array<ArrayBuffer>> {
   const [rows, cols] = shape.length === 1 ? [1, shape[0]] : shape;
@@ -221,7 +221,6 @@ async function* readTensor(
     const all = await readMatrixValues(source, tensor, whole);
     const first = firstRow * (isVector ? 1 : cols);
     const part = all.slice(first, first + rows * cols);
-    if (offset) { for (let i = 0; i < part.length; i++) part[i] += offset; }
     yield turned ? toPairs(part, isVector ? 1 : cols, headDim) : part;
     return;
   }

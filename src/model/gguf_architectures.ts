@@ -19,19 +19,12 @@ export interface GgufArchitecture {
   readonly pairs: boolean;
   /** The projections that may have biases. */
   readonly biases: readonly ("qkv" | "o" | "mlp")[];
-  /** Norms of queries and keys: which there must be, if any. */
-  readonly qkNorm: "head" | "width" | null;
-  /** Whether norms stand before branches, behind, or both. */
-  readonly norms: "before" | "behind" | "both";
-  /** What all norms multiply by beside the weight, which a file has added: 1 + weight. */
-  readonly weightOffset: 0 | 1;
-  readonly activation: "silu" | "geluTanh";
+  /** Whether there are norms of the heads of queries and keys. */
+  readonly qkNorm: boolean;
   /** Whether rope factors of Llama 3 can be a tensor. */
   readonly ropeFactors: boolean;
   /** Whether the factors of embedding, branches, scores and logits are keys. */
   readonly scales: boolean;
-  /** Whether the embedding is multiplied by √hiddenSize without a key. */
-  readonly scaledEmbedding: boolean;
   /** Every n-th layer does not rotate; 0 for none. */
   readonly stillEvery: number;
 }
@@ -40,13 +33,9 @@ const LLAMA: GgufArchitecture = {
   name: "llama",
   pairs: true,
   biases: ["qkv", "o", "mlp"],
-  qkNorm: null,
-  norms: "before",
-  weightOffset: 0,
-  activation: "silu",
+  qkNorm: false,
   ropeFactors: true,
   scales: false,
-  scaledEmbedding: false,
   stillEvery: 0,
 };
 const QWEN2: GgufArchitecture = {
@@ -63,7 +52,9 @@ const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
   mistral: LLAMA,
   ministral: LLAMA,
   qwen2: QWEN2,
-  qwen3: { ...QWEN2, name: "qwen3", biases: [], qkNorm: "head" },
+  qwen3: { ...QWEN2, name: "qwen3", biases: [], qkNorm: true },
+  smollm3: { ...LLAMA, name: "smollm3", biases: [], ropeFactors: false, stillEvery: 4 },
+  granite: { ...LLAMA, name: "granite", biases: [], scales: true },
 };
 
 /** The `model_type`s that can be exported. */
@@ -95,13 +86,12 @@ export function ggufArchitecture(modelType: string, plan: ModelPlan): GgufArchit
 
 /** What a plan has that an architecture cannot compute, in words; null for nothing. */
 function firstDifference(arch: GgufArchitecture, plan: ModelPlan): string | null {
-  const embeddingScale = arch.scaledEmbedding ? Math.sqrt(plan.hiddenSize) : 1;
-  if (!arch.scales && differs(plan.embedding.scale, embeddingScale)) {
+  if (!arch.scales && plan.embedding.scale !== 1) {
     return `an embedding multiplied by ${plan.embedding.scale}`;
   }
   if (!arch.scales && plan.head.scale !== 1) return `logits multiplied by ${plan.head.scale}`;
   if (plan.head.softCap !== null) return "a cap of logits";
-  if (!isNorm(arch, plan.finalNorm)) return "another last norm";
+  if (!isNorm(plan.finalNorm)) return "another last norm";
   for (const [index, layer] of plan.layers.entries()) {
     const wrong = layerDifference(arch, layer, index, plan);
     if (wrong !== null) return `${wrong} in layer ${index}`;
@@ -125,19 +115,16 @@ function layerDifference(
   }
   if (attention.softCap !== null) return "a cap of scores";
   if (attention.outputGate) return "a gate of the output of attention";
-  if ((attention.qkNorm?.over ?? null) !== arch.qkNorm) return "other norms of queries and keys";
-  if (attention.qkNorm && attention.qkNorm.weightOffset !== arch.weightOffset) return "other norms";
+  const { qkNorm } = attention;
+  const fits = qkNorm?.over === "head" && qkNorm.weightOffset === 0;
+  if (arch.qkNorm ? !fits : qkNorm !== null) return "other norms of queries and keys";
   for (const kind of ["qkv", "o"] as const) {
     if (attention.bias[kind] && !arch.biases.includes(kind)) return `biases of ${kind}`;
   }
   if (mlp.bias && !arch.biases.includes("mlp")) return "biases of the MLP";
-  if (mlp.activation !== arch.activation) return `the activation ${mlp.activation}`;
-  const before = arch.norms !== "behind", behind = arch.norms !== "before";
-  const found = [norms.attentionIn, norms.mlpIn, norms.attentionOut, norms.mlpOut];
-  const wanted = [before, before, behind, behind];
-  if (found.some((norm, i) => norm ? !(wanted[i] && isNorm(arch, norm)) : wanted[i])) {
-    return "other norms";
-  }
+  if (mlp.activation !== "silu") return `the activation ${mlp.activation}`;
+  const before = [norms.attentionIn, norms.mlpIn].every((norm) => norm && isNorm(norm));
+  if (!before || norms.attentionOut || norms.mlpOut) return "other norms";
   const still = arch.stillEvery > 0 && (index + 1) % arch.stillEvery === 0;
   if (still !== (attention.rope === null)) return still ? "rotation" : "no rotation";
   if (attention.window !== first.window) return "another window";
@@ -171,8 +158,8 @@ function ropeDifference(
   }
 }
 
-function isNorm(arch: GgufArchitecture, { kind, weightOffset }: NormPlan): boolean {
-  return kind === "rms" && weightOffset === arch.weightOffset;
+function isNorm({ kind, weightOffset }: NormPlan): boolean {
+  return kind === "rms" && weightOffset === 0;
 }
 
 function differs(a: number, b: number): boolean {
@@ -190,8 +177,6 @@ export interface GgufSource {
   readonly shape: readonly number[];
   /** Whether the rows of each head change places. */
   readonly turned: boolean;
-  /** What is added to all values. */
-  readonly offset: 0 | 1;
 }
 
 const ROLES: readonly (readonly [LinearRole, string])[] = [
@@ -207,10 +192,10 @@ const ROLES: readonly (readonly [LinearRole, string])[] = [
 /** The tensors of a file, in its order. */
 export function ggufSources(arch: GgufArchitecture, plan: ModelPlan): GgufSource[] {
   const { vocabSize, hiddenSize } = plan;
-  const whole = { firstRow: 0, turned: false, offset: 0 } as const;
+  const whole = { firstRow: 0, turned: false } as const;
   const out: GgufSource[] = [];
   const norm = (name: string, tensor: string, size: number) =>
-    out.push({ ...whole, name, tensor, shape: [size], offset: arch.weightOffset });
+    out.push({ ...whole, name, tensor, shape: [size] });
   out.push({
     ...whole,
     name: "token_embd.weight",
@@ -222,25 +207,20 @@ export function ggufSources(arch: GgufArchitecture, plan: ModelPlan): GgufSource
     const { heads, headDim, qkNorm, bias } = attention!;
     if (norms.attentionIn) norm(named("attn_norm"), norms.attentionIn.tensor, hiddenSize);
     if (qkNorm) {
-      const width = (count: number) => qkNorm.over === "head" ? headDim : count * headDim;
-      norm(named("attn_q_norm"), qkNorm.tensors.q, width(heads));
-      norm(named("attn_k_norm"), qkNorm.tensors.k, width(attention!.kvHeads));
+      norm(named("attn_q_norm"), qkNorm.tensors.q, headDim);
+      norm(named("attn_k_norm"), qkNorm.tensors.k, headDim);
     }
     for (const [role, name] of ROLES) {
       const { name: tensor, firstRow, rows } = tensors[role]!;
       const cols = role === "o" ? heads * headDim : role === "down" ? mlp.width : hiddenSize;
       const turned = arch.pairs && (role === "q" || role === "k");
-      out.push({ name: named(name), tensor, firstRow, shape: [rows, cols], turned, offset: 0 });
+      out.push({ name: named(name), tensor, firstRow, shape: [rows, cols], turned });
       const biased = role === "o" ? bias.o : "qkv".includes(role) ? bias.qkv : mlp.bias;
       if (!biased) continue;
-      const biasOf = { firstRow, turned, offset: 0, shape: [rows] } as const;
+      const biasOf = { firstRow, turned, shape: [rows] } as const;
       out.push({ ...biasOf, name: biasName(named(name)), tensor: biasName(tensor) });
     }
-    if (norms.attentionOut) {
-      norm(named("post_attention_norm"), norms.attentionOut.tensor, hiddenSize);
-    }
     if (norms.mlpIn) norm(named("ffn_norm"), norms.mlpIn.tensor, hiddenSize);
-    if (norms.mlpOut) norm(named("post_ffw_norm"), norms.mlpOut.tensor, hiddenSize);
   }
   norm("output_norm.weight", plan.finalNorm.tensor, hiddenSize);
   if (!plan.head.tied) {
